@@ -1,0 +1,3 @@
+"""Myna: the OpenAI platform for your own machines."""
+
+__version__ = "0.1.0"

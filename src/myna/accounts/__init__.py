@@ -1,0 +1,1 @@
+"""Keys, limits and usage: the rules, without SQL and without HTTP."""

@@ -1,0 +1,1 @@
+"""Endpoints, one folder a family; islands that never import each other."""

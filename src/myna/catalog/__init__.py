@@ -1,0 +1,1 @@
+"""Which models exist, where their bytes come from, which are loaded."""

@@ -1,0 +1,1 @@
+"""The vocabulary of Myna: requests, events, errors, seams. Imports nothing of ours."""

@@ -1,0 +1,87 @@
+"""Every way in which Myna can fail, as one tree. Raise these; `serving/errors.py` maps each to HTTP."""
+
+
+class MynaError(Exception):
+    """Root of the tree. `message` is a whole sentence that may be shown to the user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+# --- the client's mistakes: never retried, never a 5xx ---
+
+
+class RequestError(MynaError):
+    """The request can't be served as it is. `param` and `code` are OpenAI's, where it has them."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class InvalidRequest(RequestError):
+    """A wrong type, range, combination or unknown parameter."""
+
+
+class ContextLengthExceeded(RequestError):
+    """Prompt plus answer don't fit the model's context, or the KV cache alone."""
+
+
+class ModelNotFound(RequestError):
+    """No such model in the catalog, or none that the key may see."""
+
+
+class AuthenticationFailed(RequestError):
+    """No key, or a key that is not ours."""
+
+
+class PermissionDenied(RequestError):
+    """A good key that may not do this."""
+
+
+class BodyTooLarge(RequestError):
+    """The body is over the server's limit."""
+
+
+# --- the server's state: worth a retry ---
+
+
+class Overloaded(MynaError):
+    """The queue is full or the server is draining. `retry_after_s` says when to come back."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class EngineDead(MynaError):
+    """The worker process of the model ended while requests ran; it is being restarted."""
+
+
+class GenerationFailed(MynaError):
+    """One request failed inside the engine; the others go on."""
+
+
+class ModelLoadFailed(MynaError):
+    """The model can't be loaded: a corrupt or unsupported file, or not enough memory."""
+
+
+# --- the operator's: command line and start ---
+
+
+class OperatorError(MynaError):
+    """The command or configuration can't be carried out; the message says what to do next."""
+
+
+class ConfigurationError(OperatorError):
+    """A setting is wrong; names the nearest right one."""
+
+
+class ModelFileError(OperatorError):
+    """A model file is corrupt, truncated, hostile or of an unsupported kind."""
+
+
+class DownloadFailed(OperatorError):
+    """A source did not answer, broke off, or sent bytes with the wrong hash."""

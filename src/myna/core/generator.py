@@ -1,0 +1,55 @@
+"""The upper seam: who turns a GenerationRequest into events (our scheduler, vLLM, a remote server)."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import msgspec
+
+from myna.core.events import Event
+from myna.core.requests import GenerationRequest
+
+
+class EventStream(Protocol):
+    """Events of one request. `aclose` is idempotent, may be called before the first event, and
+    aborts the generation if it has not ended."""
+
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+
+    async def __anext__(self) -> Event: ...
+
+    async def aclose(self) -> None: ...
+
+
+class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
+    """What a loaded model is, told by its engine.
+
+    `context_tokens` bounds prompt + answer of one request; `kv_tokens` is the room of all.
+    `fingerprint` changes exactly when an answer could: weights, engine and its arithmetic.
+    """
+
+    engine: str
+    architecture: str
+    vocab_size: int
+    context_tokens: int
+    kv_tokens: int
+    max_sequences: int
+    fingerprint: str
+    eos_tokens: tuple[int, ...] = ()
+
+
+class Generator(Protocol):
+    """A loaded model."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    async def generate(self, request: GenerationRequest) -> EventStream:
+        """Admit the request, or raise `ContextLengthExceeded`, `InvalidRequest` or `Overloaded`;
+        once this returns, later failures are raised by the stream."""
+        ...
+
+    async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        """The engine's own tokenizer, for models whose pre-tokenizer ours doesn't know."""
+        ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Per sequence and pure: sampling, detokenizing, stopping, grammar."""

@@ -1,0 +1,1 @@
+"""One file, one inference library; registry.py is a table of names."""

@@ -1,0 +1,38 @@
+"""Engines by name. Import strings, so that a library is imported when it is chosen."""
+
+from importlib import import_module
+from typing import Final
+
+from myna.core.errors import ConfigurationError
+from myna.engines.base import Engine
+
+ENGINES: Final[dict[str, str]] = {
+    "native": "myna.engines.native:load",
+    "llamacpp": "myna.engines.llamacpp:load",
+    "fake": "myna.engines.fake:load",
+}
+
+
+def load_engine(name: str, path: str, *, context_tokens: int, memory_bytes: int, threads: int) -> Engine:
+    """Load the model file at `path` with the engine of that name.
+
+    `context_tokens` 0: the model's own, as memory allows. `memory_bytes` bounds the KV cache (0: a
+    quarter of what is free). `threads` 0: as many as the process may use. Raises `ModelLoadFailed`
+    for a file that the engine can't run, `ConfigurationError` for an unknown or missing engine.
+    """
+    try:
+        module_name, function = ENGINES[name].split(":")
+    except KeyError:
+        raise ConfigurationError(
+            f"There is no engine {name!r}; choose one of {', '.join(ENGINES)}."
+        ) from None
+    try:
+        module = import_module(module_name)
+    except ImportError as exc:
+        raise ConfigurationError(
+            f"The engine {name!r} is not installed ({exc}). Install it with: pip install 'myna[{name}]'"
+        ) from exc
+    engine: Engine = getattr(module, function)(
+        path, context_tokens=context_tokens, memory_bytes=memory_bytes, threads=threads
+    )
+    return engine

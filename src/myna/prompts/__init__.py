@@ -1,0 +1,1 @@
+"""Text in, text out: GGUF header, tokenizer, chat template."""

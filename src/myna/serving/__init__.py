@@ -1,0 +1,1 @@
+"""What all endpoints share: errors to HTTP, middleware, generation, metering, streaming."""

@@ -1,0 +1,1 @@
+"""Where every setting comes from; read by `cli` and `app` alone."""

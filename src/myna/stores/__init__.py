@@ -1,0 +1,1 @@
+"""One file, one store; the only place that knows SQL."""

@@ -1,0 +1,1 @@
+"""The playground and dashboard: static files that call the public API like any other client."""

@@ -1,0 +1,1 @@
+"""A model's own process: client in the server, main in the worker, the frames between them."""
