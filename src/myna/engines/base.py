@@ -82,10 +82,6 @@ class Engine(Protocol):
         """Forget the sequence; unknown ids are ignored."""
         ...
 
-    def token_bytes(self, token: int) -> bytes:
-        """The bytes that the token stands for; b"" for control tokens."""
-        ...
-
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """The engine's own tokenizer; raises NotImplementedError where it has none."""
         ...
