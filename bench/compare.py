@@ -1,0 +1,220 @@
+"""Myna against llama-server over HTTP, on the same file, in turn (A B A B), with one load generator.
+
+Both servers are up for the whole run; only one of them has work at a time. What counts is the
+median of the pairs' ratios and its interquartile range; the machine's absolute speed is not.
+
+    python bench/compare.py --gguf model.gguf --model smollm2-135m-instruct \
+        --llama-server /path/to/llama-server --pairs 7 single many shared --out bench/reports/smollm2.json
+
+`--neighbour` keeps one core busy with another process meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+LOADTEST = Path(__file__).with_name("loadtest.py")
+KEY = "sk-bench-0123456789abcdef"
+# End-of-text ids by family: banned, so that every answer has its full length.
+BANNED = {"smollm2": "0,2", "qwen2.5": "151643,151645", "gemma": "1,106"}
+METRIC = {
+    "single": "decode_tokens_per_s",
+    "many": "tokens_per_s",
+    "shared": "tokens_per_s",
+    "prefill": "prompt_tokens_per_s",
+    "fanout": "tokens_per_s",
+    "mixed": "itl_ms_max",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server: what it is called, where it listens."""
+
+    name: str
+    port: int
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def server(name: str, command: list[str], port: int, health: str) -> Iterator[Server]:
+    """Start the command, wait until `health` answers 200, end exactly that process afterwards."""
+    log = Path(tempfile.gettempdir()) / f"bench-{name}-{port}.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, env=os.environ | {"MYNA_API_KEY": KEY}
+        )
+    try:
+        deadline = time.monotonic() + 300
+        while not answers(f"http://127.0.0.1:{port}{health}"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"{name} did not come up; its log is {log}")
+            time.sleep(0.2)
+        yield Server(name, port)
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=2).close()
+    except (urllib.error.URLError, OSError):
+        return False
+    return True
+
+
+def measure(target: Server, args: argparse.Namespace, scenario: str) -> dict[str, object]:
+    """One scenario on one server, in a fresh load generator."""
+    banned = next((ids for family, ids in BANNED.items() if family in args.model), "")
+    command = [sys.executable, str(LOADTEST), scenario, "--base-url", f"http://127.0.0.1:{target.port}/v1"]
+    command += ["--model", args.model, "--key", KEY, "--ban", banned, "--concurrency", str(args.streams)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=args.timeout)
+    except subprocess.TimeoutExpired:
+        return {"scenario": scenario, "error": f"not finished in {args.timeout:.0f} s"}
+    if done.returncode:
+        return {"scenario": scenario, "error": done.stderr.strip()[-300:]}
+    row: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+@contextlib.contextmanager
+def neighbour(is_wanted: bool) -> Iterator[None]:
+    """A process that keeps one core busy, as a stranger on a shared machine would."""
+    if not is_wanted:
+        yield
+        return
+    spin = f"import os\nos.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\nwhile True: pass"
+    process = subprocess.Popen([sys.executable, "-c", spin])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def summary(scenario: str, pairs: list[tuple[dict[str, object], dict[str, object]]]) -> dict[str, object]:
+    """Median and quartiles of Myna's figure over llama-server's, pair by pair."""
+    key = METRIC[scenario]
+    figures = [(float(str(a[key])), float(str(b[key]))) for a, b in pairs if key in a and key in b]
+    line: dict[str, object] = {"scenario": scenario, "metric": key, "pairs": len(figures)}
+    if figures:
+        ratios = [a / b for a, b in figures]
+        quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+        line |= {
+            "ratio_median": round(statistics.median(ratios), 3),
+            "ratio_iqr": [round(quartiles[0], 3), round(quartiles[2], 3)],
+            "myna_median": statistics.median(a for a, _ in figures),
+            "llama_server_median": statistics.median(b for _, b in figures),
+        }
+    unfinished = [str(row["error"]) for pair in pairs for row in pair if "error" in row]
+    return line | ({"unfinished": unfinished} if unfinished else {})
+
+
+def processor() -> str:
+    with contextlib.suppress(OSError):
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        if found:
+            return f"{found[1]}, {len(os.sched_getaffinity(0))} cores"
+    return platform.processor()
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("scenario", nargs="+", choices=list(METRIC))
+    parser.add_argument("--gguf", type=Path, required=True)
+    parser.add_argument("--model", required=True, help="Myna's id of the same file")
+    parser.add_argument("--myna", default=str(Path(sys.executable).with_name("myna")))
+    parser.add_argument("--llama-server", required=True)
+    parser.add_argument("--engine", default="auto", help="Myna's engine")
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--streams", type=int, default=32)
+    parser.add_argument(
+        "--context", type=int, default=16384, help="llama-server's KV cache, all slots, in tokens"
+    )
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for one scenario on one server")
+    parser.add_argument("--neighbour", action="store_true")
+    parser.add_argument("--out", type=Path)
+    return parser.parse_args()
+
+
+def commands(args: argparse.Namespace, ports: tuple[int, int]) -> tuple[list[str], list[str]]:
+    ours = [args.myna, "serve", args.model, "--port", str(ports[0]), "--engine", args.engine]
+    theirs = [
+        args.llama_server,
+        "-m",
+        str(args.gguf),
+        "--port",
+        str(ports[1]),
+        "--api-key",
+        KEY,
+        "--no-webui",
+    ]
+    theirs += [
+        "-np",
+        str(args.streams),
+        "--kv-unified",
+        "-t",
+        str(len(os.sched_getaffinity(0))),
+        "--poll",
+        "0",
+    ]
+    return ours, [*theirs, "-c", str(args.context)]
+
+
+def compare(args: argparse.Namespace, ours: Server, theirs: Server) -> dict[str, object]:
+    lines, raw = [], {}
+    for scenario in args.scenario:
+        pairs = []
+        for _ in range(args.pairs):
+            pairs.append((measure(ours, args, scenario), measure(theirs, args, scenario)))
+            print(json.dumps(pairs[-1]), file=sys.stderr, flush=True)
+        lines.append(summary(scenario, pairs))
+        raw[scenario] = pairs
+        print(json.dumps(lines[-1]), flush=True)
+    head = {"model": args.model, "engine": args.engine, "processor": processor(), "neighbour": args.neighbour}
+    return head | {"summary": lines, "runs": raw}
+
+
+def main() -> None:
+    args = arguments()
+    ports = free_port(), free_port()
+    ours, theirs = commands(args, ports)
+    with (
+        server("myna", ours, ports[0], "/ready") as myna,
+        server("llama-server", theirs, ports[1], "/health") as llama,
+        neighbour(args.neighbour),
+    ):
+        report = compare(args, myna, llama)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
