@@ -1,0 +1,184 @@
+"""What one sampling call is given and what it answers, as structs of arrays. Knows no kernel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from myna.core.requests import Sampling
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+Words = npt.NDArray[np.uint32]
+
+_SEED_BITS = (1 << 64) - 1
+_NO_INTS: Ints = np.empty(0, np.int32)
+_NO_FLOATS: Floats = np.empty(0, np.float32)
+
+
+class RowStatus(IntEnum):
+    """How one draw went. Only `OK` has a token; the others concern that draw alone."""
+
+    OK = 0
+    NOTHING_ALLOWED = 1  # the mask (or logits of -inf) leaves no token
+    BAD_LOGITS = 2  # NaN or +inf in the row
+
+
+class TokenCounts:
+    """How often each token was generated, kept as arrays that a batch can take as they are."""
+
+    __slots__ = ("_counts", "_size", "_slots", "_tokens")
+
+    def __init__(self) -> None:
+        self._slots: dict[int, int] = {}
+        self._tokens: Ints = np.zeros(16, np.int32)
+        self._counts: Ints = np.zeros(16, np.int32)
+        self._size = 0
+
+    def add(self, token: int) -> None:
+        slot = self._slots.setdefault(token, self._size)
+        if slot == self._size:
+            if slot == len(self._tokens):
+                self._tokens = np.concatenate([self._tokens, np.zeros_like(self._tokens)])
+                self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)])
+            self._tokens[slot] = token
+            self._size += 1
+        self._counts[slot] += 1
+
+    @property
+    def tokens(self) -> Ints:
+        return self._tokens[: self._size]
+
+    @property
+    def counts(self) -> Ints:
+        return self._counts[: self._size]
+
+
+class ChoiceSampling:
+    """One choice's parameters in the shape that batches want, made once; `accept` each token drawn."""
+
+    __slots__ = ("bias_tokens", "bias_values", "choice", "counts", "num_logprobs", "parameters", "seed")
+
+    def __init__(self, parameters: Sampling, choice: int, num_logprobs: int | None) -> None:
+        self.parameters = parameters
+        self.choice = choice
+        self.num_logprobs = -1 if num_logprobs is None else num_logprobs
+        self.seed = parameters.seed & _SEED_BITS
+        bias = parameters.logit_bias
+        self.bias_tokens: Ints = np.array([token for token, _ in bias], np.int32) if bias else _NO_INTS
+        self.bias_values: Floats = np.array([value for _, value in bias], np.float32) if bias else _NO_FLOATS
+        is_penalised = parameters.presence_penalty != 0 or parameters.frequency_penalty != 0
+        self.counts = TokenCounts() if is_penalised else None
+
+    def accept(self, token: int) -> None:
+        if self.counts is not None:
+            self.counts.add(token)
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One token to draw: the row of the logits, the choice it is for, the index of the token in its
+    answer (a random number's last key), and the row of its mask in `masks`, or -1."""
+
+    row: int
+    choice: ChoiceSampling
+    position: int
+    mask_row: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingBatch:
+    """Draws as arrays of one length n. Rows may repeat: the children of one prompt share its row.
+
+    Penalties' counts and biases are compressed rows: entries `offsets[i]:offsets[i + 1]` belong to
+    draw i, in any order of tokens; an absent part (None) costs nothing. A mask has one bit a token,
+    bit t % 32 of word t // 32, set where the token is allowed (llguidance's form); `mask_row` -1 allows
+    all. `num_logprobs` -1: none; 0: the drawn token's; k: the k likeliest too.
+    """
+
+    row: Ints
+    temperature: Floats
+    top_p: Floats
+    top_k: Ints
+    min_p: Floats
+    presence_penalty: Floats
+    frequency_penalty: Floats
+    seed: npt.NDArray[np.uint64]
+    choice: npt.NDArray[np.uint32]
+    position: npt.NDArray[np.uint32]
+    num_logprobs: Ints
+    count_offsets: Ints | None = None
+    count_tokens: Ints | None = None
+    count_values: Ints | None = None
+    bias_offsets: Ints | None = None
+    bias_tokens: Ints | None = None
+    bias_values: Floats | None = None
+    mask_row: Ints | None = None
+    masks: Words | None = None
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @classmethod
+    def of(cls, draws: Sequence[Draw], masks: Words | None = None) -> "SamplingBatch":
+        choices = [draw.choice for draw in draws]
+        parameters = [choice.parameters for choice in choices]
+        counts = [choice.counts for choice in choices]
+        has_counts = any(count is not None and len(count.tokens) for count in counts)
+        has_bias = any(len(choice.bias_tokens) for choice in choices)
+        count_tokens = [_NO_INTS if count is None else count.tokens for count in counts] if has_counts else []
+        count_values = [_NO_INTS if count is None else count.counts for count in counts] if has_counts else []
+        bias_tokens = [choice.bias_tokens for choice in choices] if has_bias else []
+        return cls(
+            row=np.array([draw.row for draw in draws], np.int32),
+            temperature=np.array([p.temperature for p in parameters], np.float32),
+            top_p=np.array([p.top_p for p in parameters], np.float32),
+            top_k=np.array([p.top_k for p in parameters], np.int32),
+            min_p=np.array([p.min_p for p in parameters], np.float32),
+            presence_penalty=np.array([p.presence_penalty for p in parameters], np.float32),
+            frequency_penalty=np.array([p.frequency_penalty for p in parameters], np.float32),
+            seed=np.array([choice.seed for choice in choices], np.uint64),
+            choice=np.array([choice.choice for choice in choices], np.uint32),
+            position=np.array([draw.position for draw in draws], np.uint32),
+            num_logprobs=np.array([choice.num_logprobs for choice in choices], np.int32),
+            count_offsets=_offsets(count_tokens) if has_counts else None,
+            count_tokens=np.concatenate(count_tokens) if has_counts else None,
+            count_values=np.concatenate(count_values) if has_counts else None,
+            bias_offsets=_offsets(bias_tokens) if has_bias else None,
+            bias_tokens=np.concatenate(bias_tokens) if has_bias else None,
+            bias_values=np.concatenate([choice.bias_values for choice in choices]) if has_bias else None,
+            mask_row=None if masks is None else np.array([draw.mask_row for draw in draws], np.int32),
+            masks=masks,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One entry a draw. `tokens` is -1 where `status` isn't `RowStatus.OK`.
+
+    Log-probabilities are natural logarithms under the raw distribution, before temperature,
+    penalties, bias and mask; NaN where not asked for. The likeliest come first, ties by token id;
+    unused places hold token -1 and NaN.
+    """
+
+    tokens: Ints
+    status: npt.NDArray[np.uint8]
+    logprobs: Floats
+    top_tokens: Ints
+    top_logprobs: Floats
+
+    @classmethod
+    def empty(cls, num_draws: int, most_logprobs: int) -> "Sampled":
+        return cls(
+            tokens=np.full(num_draws, -1, np.int32),
+            status=np.zeros(num_draws, np.uint8),
+            logprobs=np.full(num_draws, np.nan, np.float32),
+            top_tokens=np.full((num_draws, most_logprobs), -1, np.int32),
+            top_logprobs=np.full((num_draws, most_logprobs), np.nan, np.float32),
+        )
+
+
+def _offsets(parts: list[Ints]) -> Ints:
+    return np.cumsum([0] + [len(part) for part in parts], dtype=np.int32)

@@ -1,0 +1,158 @@
+"""Sampling in plain numpy: what the extension must agree with, and the fallback where it isn't built."""
+
+import numpy as np
+import numpy.typing as npt
+
+from myna.decoding.sampling_batch import Floats, RowStatus, Sampled, SamplingBatch, Words
+
+Doubles = npt.NDArray[np.float64]
+
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_WORD = 0xFFFFFFFF
+_COLDEST = np.float32(1e-30)
+
+
+def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011)."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        first, second = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
+        c0, c1, c2, c3 = (second >> 32) ^ c1 ^ k0, second & _WORD, (first >> 32) ^ c3 ^ k1, first & _WORD
+        k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
+    return c0, c1, c2, c3
+
+
+def uniform(seed: int, choice: int, position: int) -> float:
+    """In [0, 1), 53 bits, from the request's seed, the choice and the token's position alone."""
+    low, high, _, _ = philox((position, 0, choice, 0), (seed & _WORD, seed >> 32))
+    return float(((high << 32 | low) >> 11) * 2.0**-53)
+
+
+def sample(logits: Floats, batch: SamplingBatch, out: Sampled) -> None:
+    _check(logits, batch)
+    for index in range(len(batch)):
+        raw = np.asarray(logits[batch.row[index]])
+        if np.isnan(raw).any() or (raw == np.inf).any():
+            out.status[index] = RowStatus.BAD_LOGITS
+            continue
+        token = _draw(_scores(raw, batch, index), batch, index)
+        if token < 0:
+            out.status[index] = RowStatus.NOTHING_ALLOWED
+            continue
+        out.tokens[index] = token
+        if batch.num_logprobs[index] >= 0:
+            _report(raw, token, int(batch.num_logprobs[index]), out, index)
+
+
+def score(logits: Floats, targets: npt.NDArray[np.int32], num_top: int, out: Sampled) -> None:
+    if len(targets) and not 0 <= targets.min() <= targets.max() < logits.shape[1]:
+        raise ValueError("a target is not a token of the vocabulary")
+    for index, target in enumerate(targets):
+        raw = np.asarray(logits[index])
+        if np.isnan(raw).any() or (raw == np.inf).any() or not (raw > -np.inf).any():
+            out.status[index] = RowStatus.BAD_LOGITS
+            continue
+        out.tokens[index] = target
+        _report(raw, int(target), num_top, out, index)
+
+
+def _check(logits: Floats, batch: SamplingBatch) -> None:
+    num_rows, vocab_size = logits.shape
+    num_draws = len(batch)
+    if num_draws and not 0 <= batch.row.min() <= batch.row.max() < num_rows:
+        raise ValueError("a draw's row is not a row of the logits")
+    for values in (batch.temperature, batch.top_p, batch.min_p):
+        if len(values) != num_draws or not np.isfinite(values).all() or (values < 0).any():
+            raise ValueError("temperature, top-p and min-p must be one number at least 0 a draw")
+    for offsets, tokens, entries in (
+        (batch.count_offsets, batch.count_tokens, batch.count_values),
+        (batch.bias_offsets, batch.bias_tokens, batch.bias_values),
+    ):
+        if offsets is None or tokens is None or entries is None:
+            continue
+        if len(offsets) != num_draws + 1 or len(tokens) != len(entries) or offsets[-1] != len(tokens):
+            raise ValueError("offsets of counts or biases don't fit their entries")
+        if len(tokens) and not 0 <= tokens.min() <= tokens.max() < vocab_size:
+            raise ValueError("a count or bias is for no token of the vocabulary")
+    if batch.masks is not None:
+        if batch.mask_row is None or not (batch.mask_row < len(batch.masks)).all():
+            raise ValueError("a draw's mask is not a row of the masks")
+        if batch.masks.shape[1] * 32 < vocab_size:
+            raise ValueError("the masks have fewer bits than the vocabulary tokens")
+
+
+def allowed(words: Words, vocab_size: int) -> npt.NDArray[np.bool_]:
+    """A packed mask as one flag a token."""
+    bits = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), bitorder="little")
+    return bits[:vocab_size].astype(np.bool_)
+
+
+def _scores(raw: Floats, batch: SamplingBatch, index: int) -> Floats:
+    """Logits with penalties, then bias, then the mask: float32, in that order."""
+    scores = np.array(raw, np.float32)
+    if batch.count_offsets is not None:
+        assert batch.count_tokens is not None and batch.count_values is not None
+        span = slice(batch.count_offsets[index], batch.count_offsets[index + 1])
+        counts = batch.count_values[span].astype(np.float32)
+        penalty = counts * batch.frequency_penalty[index] + batch.presence_penalty[index]
+        np.subtract.at(scores, batch.count_tokens[span], penalty * (counts > 0))
+    if batch.bias_offsets is not None:
+        assert batch.bias_tokens is not None and batch.bias_values is not None
+        span = slice(batch.bias_offsets[index], batch.bias_offsets[index + 1])
+        np.add.at(scores, batch.bias_tokens[span], batch.bias_values[span])
+    if batch.masks is not None and batch.mask_row is not None and batch.mask_row[index] >= 0:
+        scores[~allowed(batch.masks[batch.mask_row[index]], len(scores))] = -np.inf
+    return scores
+
+
+def _draw(scores: Floats, batch: SamplingBatch, index: int) -> int:
+    best = int(scores.argmax())
+    if scores[best] == -np.inf:
+        return -1
+    if batch.temperature[index] == 0:
+        return best
+    weights = kept_weights(
+        scores,
+        float(batch.temperature[index]),
+        int(batch.top_k[index]),
+        float(batch.top_p[index]),
+        float(batch.min_p[index]),
+    )
+    cumulative = np.cumsum(weights)
+    u = uniform(int(batch.seed[index]), int(batch.choice[index]), int(batch.position[index]))
+    token = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
+    return min(token, int(np.flatnonzero(weights)[-1]))
+
+
+def kept_weights(scores: Floats, temperature: float, top_k: int, top_p: float, min_p: float) -> Doubles:
+    """What each token weighs in the draw (the likeliest weighs 1), 0 where a filter drops it."""
+    scale = np.float32(1) / max(np.float32(temperature), _COLDEST)
+    with np.errstate(over="ignore"):
+        weights: Doubles = np.exp(((scores - scores.max()) * scale).astype(np.float64))
+    weights[weights < 1e-37] = 0
+    if 0 < top_k < len(scores):
+        weights[_by_likelihood(scores)[top_k:]] = 0
+    if top_p < 1:
+        order = _by_likelihood(scores)
+        mass = np.cumsum(weights[order])
+        num_kept = int(np.searchsorted(mass, top_p * weights.sum(), side="left")) + 1
+        weights[order[num_kept:]] = 0
+    weights[weights < min_p] = 0
+    return weights
+
+
+def _by_likelihood(scores: Floats) -> npt.NDArray[np.intp]:
+    """Token ids, likeliest first, ties to the lower id."""
+    return np.argsort(-scores, kind="stable")
+
+
+def _report(raw: Floats, token: int, num_top: int, out: Sampled, index: int) -> None:
+    peak = raw.max()
+    total = np.log(np.exp((raw - peak).astype(np.float64)).sum())
+    logprobs = (raw.astype(np.float64) - peak - total).astype(np.float32)
+    out.logprobs[index] = logprobs[token]
+    likeliest = _by_likelihood(raw)[:num_top]
+    out.top_tokens[index, : len(likeliest)] = likeliest
+    out.top_logprobs[index, : len(likeliest)] = logprobs[likeliest]
