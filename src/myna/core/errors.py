@@ -41,6 +41,10 @@ class PermissionDenied(RequestError):
     """A good key that may not do this."""
 
 
+class ModelInUse(RequestError):
+    """A model can't be deleted while requests run on it."""
+
+
 class BodyTooLarge(RequestError):
     """The body is over the server's limit."""
 

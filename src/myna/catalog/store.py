@@ -1,0 +1,128 @@
+"""The folder of model files on this machine: what is there, under which id, and what else an id may mean.
+Knows no source and loads nothing."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from myna.catalog.entries import ENTRIES, Entry
+from myna.core.errors import ModelFileError
+
+SHARD = re.compile(r"-00001-of-(\d{5})\.gguf$")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model whose file is on this machine. `path` is the first shard of a split one."""
+
+    id: str
+    path: Path
+    owned_by: str
+    created: int
+    num_bytes: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PulledRecord:
+    """What is kept beside a model that is not in the catalog, as `<slug>.json`."""
+
+    id: str
+    file_names: tuple[str, ...]
+    owned_by: str
+    created: int
+    source: str
+
+
+class ModelStore:
+    """`folder` holds `<id>.gguf` for catalog entries; others have a record that names their files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path_of(self, entry: Entry) -> Path:
+        return self.folder / f"{entry.id}.gguf"
+
+    def partial_of(self, name: str) -> Path:
+        """Where a download of that name grows until it is whole and its hash agrees."""
+        return self.folder / ".partial" / slug(name)
+
+    def has(self, entry: Entry) -> bool:
+        """Whole and of the right size; its hash was checked before it got this name."""
+        path = self.path_of(entry)
+        return path.is_file() and path.stat().st_size == entry.num_bytes
+
+    def models(self) -> Iterator[LocalModel]:
+        """Every model that could be served now, catalog entries first."""
+        for entry in ENTRIES:
+            if self.has(entry):
+                yield LocalModel(
+                    entry.id,
+                    self.path_of(entry),
+                    entry.owned_by,
+                    entry.created,
+                    entry.num_bytes,
+                    "catalog",
+                )
+        for path in sorted(self.folder.glob("*.json")):
+            record = self._read(path)
+            files = [self.folder / name for name in record.file_names] if record else []
+            if record and files and all(file.is_file() for file in files):
+                size = sum(file.stat().st_size for file in files)
+                yield LocalModel(record.id, files[0], record.owned_by, record.created, size, record.source)
+
+    def find(self, model: str) -> LocalModel | None:
+        return next((found for found in self.models() if found.id.lower() == model.lower()), None)
+
+    def write(self, record: PulledRecord) -> None:
+        temporary = self.folder / f".{slug(record.id)}.json"
+        temporary.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
+        temporary.replace(self.folder / f"{slug(record.id)}.json")
+
+    def remove(self, model: LocalModel) -> None:
+        """Delete the model's files. Only names that a listing gave arrive here, never a request's text."""
+        record_path = self.folder / f"{slug(model.id)}.json"
+        record = self._read(record_path) if record_path.is_file() else None
+        record_path.unlink(missing_ok=True)
+        for name in record.file_names if record else [model.path.name]:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> PulledRecord | None:
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            names = tuple(str(name) for name in raw["file_names"])
+            if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
+                return None
+            return PulledRecord(
+                str(raw["id"]), names, str(raw["owned_by"]), int(raw["created"]), str(raw["source"])
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def slug(model: str) -> str:
+    """A file name for an id; `/` and `:` of repository names become `--`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "--", model).strip(".") or "model"
+
+
+def local_file(path: Path) -> LocalModel:
+    """A GGUF file of the user's own, served under its file name.
+
+    Raises `ModelFileError` where there is no file, or one that is not GGUF.
+    """
+    if path.is_dir():
+        raise ModelFileError(f"{path} is a folder; name a .gguf file in it.")
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+        status = path.stat()
+    except FileNotFoundError:
+        raise ModelFileError(f"There is no file {path}.") from None
+    except OSError as exc:
+        raise ModelFileError(f"Can't read {path}: {exc.strerror}.") from exc
+    if magic != b"GGUF":
+        raise ModelFileError(f"{path} is not a GGUF file: it begins with {magic!r}, not b'GGUF'.")
+    name = SHARD.sub("", path.name).removesuffix(".gguf")
+    return LocalModel(name, path.absolute(), "user", int(status.st_mtime), status.st_size, "file")

@@ -1,0 +1,111 @@
+"""Where settings come from, which source wins, and what a wrong one says."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from myna.core.errors import ConfigurationError
+from myna.settings import AliasSetting, ModelSetting, Settings, key_of, load_settings
+
+DOCS = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+
+def load(
+    tmp_path: Path,
+    toml: str = "",
+    environ: dict[str, str] | None = None,
+    flags: dict[str, object] | None = None,
+) -> Settings:
+    (tmp_path / "myna.toml").write_text(toml, encoding="utf-8")
+    home = {"XDG_CONFIG_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
+    return load_settings(flags, environ=home | (environ or {}), directory=tmp_path)
+
+
+def test_defaults_need_no_source(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert (settings.host, settings.port, settings.engine) == ("127.0.0.1", 8000, "auto")
+    assert settings.home == tmp_path / "data" / "myna"
+
+
+def test_flags_win_over_environment_over_file(tmp_path: Path) -> None:
+    assert load(tmp_path, "port = 1").port == 1
+    assert load(tmp_path, "port = 1", {"MYNA_PORT": "2"}).port == 2
+    assert load(tmp_path, "port = 1", {"MYNA_PORT": "2"}, {"port": 3}).port == 3
+
+
+def test_a_flag_that_is_not_given_hides_nothing(tmp_path: Path) -> None:
+    assert load(tmp_path, "port = 1", flags={"port": None}).port == 1
+
+
+def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
+    assert load(tmp_path, "port = 1", {"MYNA_PORT": ""}).port == 1
+
+
+def test_myna_config_names_another_file(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text("port = 7", encoding="utf-8")
+    assert load(tmp_path, "port = 1", {"MYNA_CONFIG": "other.toml"}).port == 7
+
+
+@pytest.mark.parametrize(
+    ("toml", "environ", "said"),
+    [
+        ("prot = 1", {}, "did you mean port?"),
+        ("", {"MYNA_CONTXT": "1"}, "did you mean MYNA_CONTEXT?"),
+        ("port = 70000", {}, "port takes a whole number from 0 to 65535, not 70000"),
+        ('port = "eighty"', {}, "not 'eighty'"),
+        ("port = true", {}, "whole number"),
+        ("", {"MYNA_NO_AUTH": "maybe"}, "MYNA_NO_AUTH: no_auth takes true or false"),
+        ('memory = "lots"', {}, 'such as "4G"'),
+        ('engine = "warp"', {}, "one of auto, native"),
+        ("[aliases]\nx = 3", {}, "a model's id"),
+        ("port = ", {}, "is not valid TOML"),
+        ("", {"MYNA_CONFIG": "nowhere.toml"}, "Can't read the configuration"),
+    ],
+)
+def test_a_wrong_setting_says_what_is_right(
+    tmp_path: Path, toml: str, environ: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said.replace("?", r"\?").replace("(", r"\(")):
+        load(tmp_path, toml, environ)
+
+
+def test_a_wrong_key_is_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, "api_key = 123456789")
+    assert "123456789" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "num_bytes"), [("512", 512), ("512M", 512 << 20), ("2G", 2 << 30), ("1.5GiB", 3 << 29)]
+)
+def test_sizes_take_units(tmp_path: Path, text: str, num_bytes: int) -> None:
+    assert load(tmp_path, environ={"MYNA_MEMORY": text}).memory_bytes == num_bytes
+
+
+def test_times_take_units(tmp_path: Path) -> None:
+    assert load(tmp_path, 'drain = "2m"').drain_s == 120
+    assert load(tmp_path, "drain = 0.5").drain_s == 0.5
+
+
+def test_own_models_and_aliases_are_tables(tmp_path: Path) -> None:
+    toml = '[models]\nmine = "x.gguf"\n[aliases]\na = "mine"\nb = { model = "mine", kind = "instruct" }'
+    settings = load(tmp_path, toml)
+    assert settings.models == (ModelSetting("mine", tmp_path / "x.gguf"),)
+    assert settings.aliases == (AliasSetting("a", "mine", "alias"), AliasSetting("b", "mine", "instruct"))
+
+
+def test_lists_take_commas_in_the_environment(tmp_path: Path) -> None:
+    assert load(tmp_path, environ={"MYNA_ALLOWED_HOSTS": "a.example, b.example"}).allowed_hosts == (
+        "a.example",
+        "b.example",
+    )
+
+
+def test_every_setting_has_a_meaning_and_is_documented() -> None:
+    rows = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    assert {row.split("`")[1] for row in rows} == {key_of(setting) for setting in fields(Settings)}
+    assert all(
+        setting.metadata["doc"].endswith(".") or ":" in setting.metadata["doc"]
+        for setting in fields(Settings)
+    )
