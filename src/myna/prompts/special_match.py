@@ -1,0 +1,75 @@
+"""Finds special tokens written out in text and cuts the text there. Knows nothing of merging."""
+
+import re
+from collections.abc import Iterable
+
+Piece = str | int
+
+
+class SpecialMatcher:
+    """Cuts text at the given tokens, longest token (in bytes) first, wherever in the text it stands;
+    a shorter one gets what is left. This is llama.cpp's order, not the leftmost-first one of others."""
+
+    def __init__(self, tokens: Iterable[tuple[str, int]]) -> None:
+        ordered = sorted(tokens, key=lambda token: -len(token[0].encode()))
+        self._ids = {text: token for text, token in ordered if text}
+        self._rank = {text: rank for rank, text in enumerate(self._ids)}
+        self._search = re.compile(_trie_pattern(self._ids), re.DOTALL).search if self._ids else None
+
+    def __contains__(self, text: str) -> bool:
+        """Whether any of the tokens is written out in the text."""
+        return self._search is not None and self._search(text) is not None
+
+    def cut(self, text: str) -> list[Piece]:
+        """The text as strings and token ids, in order; no empty strings."""
+        pieces: list[Piece] = [text] if text else []
+        for token in self._present(text):
+            pieces = [part for piece in pieces for part in self._cut_at(piece, token)]
+        return pieces
+
+    def _cut_at(self, piece: Piece, token: str) -> list[Piece]:
+        if isinstance(piece, int) or token not in piece:
+            return [piece]
+        parts: list[Piece] = []
+        for i, text in enumerate(piece.split(token)):
+            if i:
+                parts.append(self._ids[token])
+            if text:
+                parts.append(text)
+        return parts
+
+    def _present(self, text: str) -> list[str]:
+        """The tokens that occur anywhere in the text, overlapping ones too, longest first."""
+        if self._search is None:
+            return []
+        found: set[str] = set()
+        at = 0
+        while match := self._search(text, at):
+            found.add(match.group())
+            at = match.start() + 1
+        for longest in tuple(found):
+            found.update(longest[:end] for end in range(1, len(longest)) if longest[:end] in self._ids)
+        return sorted(found, key=self._rank.__getitem__)
+
+
+def _trie_pattern(texts: Iterable[str]) -> str:
+    """A regular expression that takes the longest of the texts at a position, without trying each."""
+    root: dict[str, dict[str, object]] = {}
+    for text in texts:
+        node = root
+        for char in text:
+            node = node.setdefault(char, {})  # type: ignore[assignment]
+        node[""] = {}
+    return _node_pattern(root)
+
+
+def _node_pattern(node: dict[str, dict[str, object]]) -> str:
+    branches = [
+        re.escape(char) + _node_pattern(child)  # type: ignore[arg-type]
+        for char, child in node.items()
+        if char
+    ]
+    if not branches:
+        return ""
+    body = branches[0] if len(branches) == 1 and "" not in node else f"(?:{'|'.join(branches)})"
+    return f"{body}?" if "" in node else body

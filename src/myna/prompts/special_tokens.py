@@ -1,0 +1,54 @@
+"""The texts by which models name their special tokens, where metadata doesn't say. Names only, no code.
+
+The lists hold what llama.cpp looks for; where it takes any, the first one here is taken.
+"""
+
+from typing import Final
+
+
+def _tokens(text: str) -> tuple[bytes, ...]:
+    return tuple(token.encode() for token in text.split())
+
+
+END_OF_TURN_TEXTS: Final = _tokens(
+    "<|eot_id|> <|im_end|> <end_of_turn> <|end|> <EOT> _<EOT> [EOT] "
+    "<｜end▁of▁sentence｜> <end_of_utterance> <|end_of_text|> <|endoftext|>"
+)
+END_OF_MESSAGE_TEXTS: Final = _tokens("<|eom_id|>")
+END_OF_GENERATION_TEXTS: Final = _tokens(
+    "<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> </s> "
+    "<|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos> <turn|> <|tool_response> "
+    "<｜end▁of▁sentence｜> [e~["
+)
+# Parts of an answer's format (gpt-oss) that must reach whoever parses it.
+ALWAYS_VISIBLE_TEXTS: Final = _tokens("<|channel|> <|message|> <|start|> <|constrain|>")
+# In these vocabularies "</s>" is an ordinary token.
+NORMAL_S_MARKERS: Final = _tokens("<|tool_response> <|plamo:eos|>")
+
+# field of FillTokens -> (metadata key, its older names, texts)
+FILL_TEXTS: Final[dict[str, tuple[str, tuple[str, ...], tuple[bytes, ...]]]] = {
+    "prefix": (
+        "fim_pre",
+        ("prefix",),
+        _tokens(
+            "<|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> <|code_prefix|> <|prefix|>"
+        ),
+    ),
+    "suffix": (
+        "fim_suf",
+        ("suffix",),
+        _tokens(
+            "<|fim_suffix|> <fim-suffix> <fim_suffix> <｜fim▁hole｜> <SUF> ▁<SUF> <|code_suffix|> <|suffix|>"
+        ),
+    ),
+    "middle": (
+        "fim_mid",
+        ("middle",),
+        _tokens(
+            "<|fim_middle|> <fim-middle> <fim_middle> <｜fim▁end｜> <MID> ▁<MID> <|code_middle|> <|middle|>"
+        ),
+    ),
+    "pad": ("fim_pad", (), _tokens("<|fim_pad|> <fim-pad> <fim_pad> <PAD> [PAD]")),
+    "repository": ("fim_rep", (), _tokens("<|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame>")),
+    "file_separator": ("fim_sep", (), _tokens("<|file_sep|>")),
+}
