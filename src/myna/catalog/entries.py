@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from myna.core.errors import ModelNotFound
@@ -35,7 +36,15 @@ class Wheels:
     parts: tuple[WheelPart, ...]
 
 
-Source = HubFile | Wheels
+@dataclass(frozen=True, slots=True)
+class FolderFile:
+    """A file in a folder of the user's, under any of these names."""
+
+    folder: Path
+    names: tuple[str, ...]
+
+
+Source = HubFile | Wheels | FolderFile
 
 
 @dataclass(frozen=True, slots=True)

