@@ -25,12 +25,14 @@ class PromptDone(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """The prompt is computed: sent once, before any text of the request.
 
     `cached_tokens` of the `prompt_tokens` came from the prefix cache. `logprobs` is filled when
-    the request asked for `num_prompt_logprobs`: one entry a prompt token, in order.
+    the request asked for `num_prompt_logprobs`: one entry a prompt token, in order. `prompt` tells
+    the prompts apart where the streams of several requests were merged into one.
     """
 
     prompt_tokens: int
     cached_tokens: int
     logprobs: tuple[TokenLogprob, ...] = ()
+    prompt: int = 0
 
 
 class TextDelta(msgspec.Struct, frozen=True, array_like=True, tag=1):

@@ -1,0 +1,134 @@
+"""API keys: their form, the file that keeps them, and who a presented key is. Plain keys never leave here
+but to the file's owner; comparison is of hashes, in constant time."""
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import tempfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from myna.accounts.principal import Principal
+from myna.core.errors import ConfigurationError
+
+PREFIX: Final = "sk-myna-"
+_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_RANDOM_LENGTH: Final = 32  # 190 bits
+_CHECK_LENGTH: Final = 6  # a CRC-32 in base 62
+MIN_KEY_LENGTH: Final = 8
+
+
+def new_key() -> str:
+    """`sk-myna-`, 32 random characters, 6 of checksum: scanners and typing errors can be told apart."""
+    body = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
+    return PREFIX + body + _checksum(body)
+
+
+def is_well_formed(key: str) -> bool:
+    """Whether the key is one of our form with a right checksum, so that a typing error can be named."""
+    body = key.removeprefix(PREFIX)
+    return (
+        body != key
+        and len(body) == _RANDOM_LENGTH + _CHECK_LENGTH
+        and hmac.compare_digest(_checksum(body[:_RANDOM_LENGTH]).encode(), body[_RANDOM_LENGTH:].encode())
+    )
+
+
+def key_id(key: str) -> str:
+    """A short public name of the key, for logs: a piece of its hash."""
+    return f"key_{_digest(key).hex()[:8]}"
+
+
+def mask_key(key: str) -> str:
+    """The key as an error may show it: short ones whole, longer ones without their middle."""
+    return key if len(key) <= 12 else key[:8] + "*" * (len(key) - 12) + key[-4:]
+
+
+class KeyRing:
+    """The keys that open this server, as hashes."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._principals = [(_digest(key), Principal(key_id(key))) for key in keys]
+        if not self._principals:
+            raise ConfigurationError("There is no API key; set MYNA_API_KEY or run: myna key new")
+
+    def find(self, key: str) -> Principal | None:
+        """Who the key stands for. Every hash is compared, so that time tells nothing."""
+        digest = _digest(key)
+        found = None
+        for known, principal in self._principals:
+            if hmac.compare_digest(known, digest):
+                found = principal
+        return found
+
+
+def read_keys(path: Path) -> tuple[str, ...]:
+    """The keys of a key file, one a line; `#` begins a comment. Raises `ConfigurationError`."""
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"Can't read the key file {path}: {exc}.") from exc
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigurationError(f"Others may read the key file {path}. Close it with: chmod 600 {path}")
+    keys = tuple(line for raw in text.splitlines() if (line := raw.split("#", 1)[0].strip()))
+    if not keys:
+        raise ConfigurationError(f"The key file {path} holds no key; delete it and start again.")
+    for number, key in enumerate(keys, start=1):
+        check_key(key, f"Key {number} in {path}")
+    return keys
+
+
+def write_keys(path: Path, keys: Iterable[str]) -> None:
+    """Replace the key file at once and whole, readable by its owner alone from its first byte."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.writelines(f"{key}\n" for key in keys)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load_or_create_keys(path: Path) -> tuple[str, ...]:
+    """The file's keys; on the first start one is made. Two first starts at once agree on one key."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        write_keys(draft, [new_key()])
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return read_keys(path)
+
+
+def check_key(key: str, what: str) -> None:
+    """Refuse a key that no client could send or anyone could guess. Raises `ConfigurationError`."""
+    if len(key) < MIN_KEY_LENGTH:
+        raise ConfigurationError(f"{what} is shorter than {MIN_KEY_LENGTH} characters.")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(f"{what} has characters that an HTTP header can't carry.")
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def _checksum(body: str) -> str:
+    number, digits = zlib.crc32(body.encode()), ""
+    for _ in range(_CHECK_LENGTH):
+        number, rest = divmod(number, len(_ALPHABET))
+        digits = _ALPHABET[rest] + digits
+    return digits

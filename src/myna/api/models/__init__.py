@@ -1,0 +1,1 @@
+"""GET /v1/models, GET and DELETE /v1/models/{id}."""

@@ -1,0 +1,76 @@
+"""The Models API: which models there are, one of them, and removing one. Knows the pool by its protocol."""
+
+from typing import Final
+
+import orjson
+from starlette.responses import Response
+
+from myna.accounts.principal import Scope
+from myna.catalog.pool import ModelCard
+from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, RequestError
+from myna.serving.call import Call, Endpoint
+from myna.serving.deps import require
+from myna.serving.errors import BACKEND, BACKEND_LINE, Layout, error_response
+
+_READ: Final[Scope] = "model.read"
+_REMOVE: Final[Scope] = "admin"
+
+
+async def list_models(call: Call) -> Response:
+    """Every model that answers, aliases included, in the order of their registration."""
+    require(call.principal, _READ)
+    return _json({"object": "list", "data": [_model(card) for card in call.services.pool.cards()]})
+
+
+async def retrieve_model(call: Call) -> Response:
+    require(call.principal, _READ)
+    model_id = _model_id(call)
+    try:
+        return _json(_model(call.services.pool.card(model_id)))
+    except ModelNotFound:
+        return _refuse(call, _unknown(model_id), BACKEND)
+
+
+async def delete_model(call: Call) -> Response:
+    """Unload the model and remove its file. An alias is no model of its own: 403; one in use: 409."""
+    require(call.principal, _REMOVE)
+    model_id = _model_id(call)
+    try:
+        await call.services.pool.remove(model_id)
+    except ModelNotFound:
+        return _refuse(call, _unknown(model_id), BACKEND_LINE)
+    except (PermissionDenied, ModelInUse) as exc:
+        return _refuse(call, exc, BACKEND_LINE)
+    return _json({"id": model_id, "object": "model", "deleted": True}, b"\n")
+
+
+ENDPOINTS: Final = (
+    Endpoint("GET", "/v1/models", list_models),
+    Endpoint("GET", "/v1/models/{model_id:path}", retrieve_model),
+    Endpoint("DELETE", "/v1/models/{model_id:path}", delete_model),
+)
+
+
+def _model_id(call: Call) -> str:
+    """The rest of the path: the SDKs send an id's slashes as %2F, others as they are."""
+    model_id: str = call.request.path_params["model_id"]
+    call.record.model = model_id
+    return model_id
+
+
+def _model(card: ModelCard) -> dict[str, object]:
+    return {"id": card.id, "object": "model", "created": card.created, "owned_by": card.owned_by}
+
+
+def _unknown(model_id: str) -> ModelNotFound:
+    """These endpoints have their own words: single quotes and a param."""
+    return ModelNotFound(f"The model '{model_id}' does not exist", param="model", code="model_not_found")
+
+
+def _refuse(call: Call, exc: RequestError, layout: Layout) -> Response:
+    call.record.outcome = type(exc).__name__
+    return error_response(exc, call.id, layout)
+
+
+def _json(value: object, end: bytes = b"") -> Response:
+    return Response(orjson.dumps(value, option=orjson.OPT_INDENT_2) + end, media_type="application/json")

@@ -1,0 +1,111 @@
+"""The composition root: puts pool, keys, endpoints and middleware together, and runs the server."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from myna.serving.body_limit import BodyLimit
+from myna.serving.call import Endpoint, routes
+from myna.serving.errors import UnknownPath, UnknownUrl
+from myna.serving.middleware import BackendHeaders, ErrorAnswers, Gate, Middleware, RequestScope, wrap
+from myna.serving.origin import SourceCheck
+from myna.serving.server import Server, server_config
+from myna.serving.services import Services
+
+# Families of endpoints, each `ENDPOINTS` of its module.
+FAMILIES: Final = ("myna.api.models.routes",)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """What the HTTP side is told by the settings. `hosts` and `origins` as in `origin.SourceCheck`."""
+
+    hosts: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+    max_body_bytes: int = 16 << 20
+    drain_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The ASGI application and the gate by which it is drained."""
+
+    asgi: ASGIApp
+    gate: Gate
+
+
+def create_app(
+    services: Services, options: HttpOptions | None = None, families: Sequence[str] = FAMILIES
+) -> App:
+    """Everything under one ASGI application. Closes the services when its lifespan ends."""
+    options = options or HttpOptions()
+    gate = Gate()
+    endpoints: list[Endpoint] = [endpoint for name in families for endpoint in import_module(name).ENDPOINTS]
+    router = Router(
+        [*_probes(services, gate), *routes(endpoints, services)],
+        redirect_slashes=False,
+        default=_unknown_path,
+        lifespan=partial(_lifespan, services),
+    )
+    layers: list[Middleware] = [
+        RequestScope,
+        ErrorAnswers,
+        partial(SourceCheck, hosts=options.hosts, origins=options.origins),
+        BackendHeaders,
+        gate.layer,
+        partial(BodyLimit, max_bytes=options.max_body_bytes),
+    ]
+    return App(wrap(router, layers), gate)
+
+
+async def serve(
+    app: App, listener: socket.socket, *, drain_s: float, on_start: Callable[[], None] = lambda: None
+) -> None:
+    """Serve on a bound socket until SIGINT or SIGTERM; returns when the drain is over."""
+    server = Server(server_config(app.asgi), app.gate, drain_s=drain_s, on_start=on_start)
+    await server.serve([listener])
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await services.pool.aclose()
+        await asyncio.to_thread(services.text_threads.shutdown, cancel_futures=True)
+
+
+def _probes(services: Services, gate: Gate) -> list[BaseRoute]:
+    async def health(request: Request) -> Response:
+        """The process is up and its event loop turns."""
+        return JSONResponse({"status": "ok"})
+
+    async def ready(request: Request) -> Response:
+        """A model is loaded and answers, and new requests are let in."""
+        is_ready = bool(services.pool.loaded()) and not gate.is_draining
+        status = "ready" if is_ready else "draining" if gate.is_draining else "loading"
+        return JSONResponse({"status": status}, 200 if is_ready else 503)
+
+    return [Route("/health", health), Route("/ready", ready)]
+
+
+async def _unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http":
+        raise RuntimeError(f"no {scope['type']} connections are served")
+    method, path = scope["method"], scope["path"]
+    if path.startswith("/v1/"):
+        raise UnknownPath(f"Invalid URL ({method} {path})")
+    raise UnknownUrl(
+        f"Unknown request URL: {method} {path}. Please check the URL for typos, or see the docs at "
+        "https://platform.openai.com/docs/api-reference/."
+    )

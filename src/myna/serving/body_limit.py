@@ -1,0 +1,56 @@
+"""Refuses a request body over the limit while it is read, declared or in chunks."""
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from myna.core.errors import BodyTooLarge
+
+_LINGER_S = 2.0
+_LINGER_TIMES = 4
+
+
+class BodyLimit:
+    """Bounds what `receive` hands on. The check is at the first read, so that a stranger's body is never
+    looked at and gets the stranger's answer."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        num_bytes = 0
+
+        async def bounded() -> Message:
+            nonlocal num_bytes
+            if int(declared) > self._max_bytes and not num_bytes:
+                await self._refuse(receive)
+            message = await receive()
+            if message["type"] == "http.request":
+                num_bytes += len(message.get("body", b""))
+                if num_bytes > self._max_bytes:
+                    await self._refuse(receive)
+            return message
+
+        await self._app(scope, bounded, send)
+
+    async def _refuse(self, receive: Receive) -> None:
+        """Read on for a moment before answering: a client that still writes when the connection closes
+        would lose the answer with it."""
+        try:
+            async with asyncio.timeout(_LINGER_S):
+                left = self._max_bytes * _LINGER_TIMES
+                while left > 0:
+                    message = await receive()
+                    if message["type"] != "http.request" or not message.get("more_body", False):
+                        break
+                    left -= len(message.get("body", b""))
+        except TimeoutError:
+            pass
+        raise BodyTooLarge(
+            f"The request body is larger than this server accepts ({self._max_bytes:,} bytes)."
+        )

@@ -1,0 +1,139 @@
+"""One authenticated call of an endpoint: what it may ask for, and what is given back at its end."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import ParamSpec, Protocol, TypeVar
+
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from myna.accounts.principal import Principal
+from myna.accounts.usage import Usage
+from myna.catalog.pool import ModelCard, ServedModel
+from myna.core.errors import ModelNotFound
+from myna.core.generator import EventStream
+from myna.core.requests import GenerationRequest
+from myna.serving import deps, generation
+from myna.serving.errors import WrongMethod
+from myna.serving.metering import Metered, reporter
+from myna.serving.record import RequestRecord, record_of
+from myna.serving.services import Services
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Answer(Protocol):
+    """An ASGI response: Starlette's, or one of `streaming`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+class Call:
+    """What an endpoint sees of its request. All that it opens is closed when its answer has ended."""
+
+    def __init__(self, request: Request, principal: Principal, services: Services) -> None:
+        self.request = request
+        self.principal = principal
+        self.services = services
+        self.record: RequestRecord = record_of(request.scope)
+        self.record.key_id = principal.key_id
+        self._opened = AsyncExitStack()
+
+    @property
+    def id(self) -> str:
+        """`req_...`, as the answer's header and the log have it."""
+        return self.record.id
+
+    async def json_object(self) -> dict[str, object]:
+        """The body as it was sent. Raises `UnsupportedContentType`, `UnparsableBody`, `BodyTooLarge`."""
+        return await deps.read_json_object(self.request)
+
+    def card(self, body: Mapping[str, object]) -> ModelCard:
+        """The model that the body names; checked before the rest of the body, as OpenAI does."""
+        name = deps.requested_model(body)
+        self.record.model = name
+        try:
+            return self.services.pool.card(name)
+        except ModelNotFound as exc:
+            raise ModelNotFound(
+                f"The model `{name}` does not exist or you do not have access to it.", code="model_not_found"
+            ) from exc
+
+    async def open(self, card: ModelCard) -> ServedModel:
+        """The model, after its load if it is the first to be asked for it."""
+        return await self.services.pool.open(card.id)
+
+    async def in_text_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run templates and tokenizers where they don't hold up the event loop."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.services.text_threads, lambda: work(*args, **kwargs))
+
+    async def generate(self, model: ServedModel, requests: Sequence[GenerationRequest]) -> EventStream:
+        """Admit the requests (one a prompt): their events, metered, closed at the end of the call."""
+        stream = Metered(
+            await generation.start(model.generator, requests),
+            reporter(self.id, self.principal.key_id, self.record.model, self._use),
+        )
+        self._opened.push_async_callback(stream.aclose)
+        return stream
+
+    async def aclose(self) -> None:
+        """Abort what still runs and report its usage, once."""
+        await self._opened.aclose()
+
+    def _use(self, usage: Usage) -> None:
+        self.record.usage = usage
+        self.services.usage.record(usage)
+
+
+class Handler(Protocol):
+    """An endpoint's code."""
+
+    async def __call__(self, call: Call) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A method and path under /v1, and who answers there. Keys are checked before the handler runs."""
+
+    method: str
+    path: str
+    handler: Handler
+
+
+class EndpointApp:
+    """The ASGI side of one path: finds the method, checks the key, runs the handler, sends its answer."""
+
+    def __init__(self, handlers: Mapping[str, Handler], services: Services) -> None:
+        self._handlers = handlers
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        handler = self._handlers.get(method)
+        if handler is None:
+            raise WrongMethod(
+                f"Not allowed to {scope['method']} on {scope['path']}. "
+                "(HINT: Perhaps you meant to use a different HTTP method?)",
+                allowed=tuple(self._handlers),
+            )
+        request = Request(scope, receive)
+        principal = deps.authenticate(request, self._services.keys)
+        call = Call(request, principal, self._services)
+        try:
+            answer = await handler(call)
+            await answer(scope, receive, send)
+        finally:
+            await asyncio.shield(call.aclose())
+
+
+def routes(endpoints: Sequence[Endpoint], services: Services) -> list[Route]:
+    """One route a path, in the order given."""
+    by_path: dict[str, dict[str, Handler]] = {}
+    for endpoint in endpoints:
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint.handler
+    return [Route(path, EndpointApp(handlers, services)) for path, handlers in by_path.items()]

@@ -1,0 +1,116 @@
+"""The checks at the front of a request, in OpenAI's order: who asks, then whether the body is JSON."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from starlette.requests import Request
+
+from myna.accounts.keys import KeyRing, mask_key
+from myna.accounts.principal import LOCAL_USER, Principal, Scope
+from myna.core.errors import AuthenticationFailed, InvalidRequest
+from myna.serving.errors import UnparsableBody, UnsupportedContentType
+
+NO_KEY_TEXT: Final = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header using "
+    "Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or as the password field (with blank username) if "
+    "you're accessing the API from your browser and are prompted for a username and password. You can "
+    "obtain an API key from https://platform.openai.com/account/api-keys."
+)
+WRONG_KEY_TEXT: Final = (
+    "Incorrect API key provided: {key}. "
+    "You can find your API key at https://platform.openai.com/account/api-keys."
+)
+MISSING_SCOPE_TEXT: Final = (
+    "You have insufficient permissions for this operation. Missing scopes: {scope}. Check that you have "
+    "the correct role in your organization (Reader, Writer, Owner) and project (Member, Owner), and if "
+    "you're using a restricted API key, that it has the necessary scopes."
+)
+UNPARSABLE_TEXT: Final = (
+    "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP "
+    "library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON. If you "
+    "have trouble figuring out how to fix this, please contact us through our help center at "
+    "help.openai.com.)"
+)
+NO_MODEL_TEXT: Final = "you must provide a model parameter"
+
+
+def presented_key(authorization: str) -> str:
+    """The key in an Authorization header: a bearer token, or the password of Basic; empty if none."""
+    scheme, _, rest = authorization.strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if scheme.lower() == "basic":
+        try:
+            decoded = base64.b64decode(rest.strip(), validate=True).decode("utf-8", "replace")
+        except binascii.Error:
+            return ""
+        return decoded.partition(":")[2]
+    return ""
+
+
+def authenticate(request: Request, keys: KeyRing | None) -> Principal:
+    """Who asks. Raises `AuthenticationFailed` with the key masked."""
+    if keys is None:
+        return LOCAL_USER
+    key = presented_key(request.headers.get("authorization", ""))
+    if not key:
+        raise AuthenticationFailed(NO_KEY_TEXT)
+    principal = keys.find(key)
+    if principal is None:
+        raise AuthenticationFailed(WRONG_KEY_TEXT.format(key=mask_key(key)), code="invalid_api_key")
+    return principal
+
+
+def require(principal: Principal, scope: Scope) -> None:
+    """OpenAI answers a missing scope with 401, not 403."""
+    if not principal.may(scope):
+        raise AuthenticationFailed(MISSING_SCOPE_TEXT.format(scope=scope))
+
+
+async def read_json_object(request: Request) -> dict[str, object]:
+    """The body, which must be declared as JSON: a page of another site can't do that unasked."""
+    declared = request.headers.get("content-type", "")
+    if declared.split(";", 1)[0].strip().lower() != "application/json":
+        raise UnsupportedContentType(
+            f"Unsupported content type: '{declared}'. This API method only accepts 'application/json' "
+            f"requests, but you specified the header 'Content-Type: {declared}'. "
+            "Please try again with a supported content type."
+        )
+    try:
+        body = orjson.loads(await request.body())
+    except orjson.JSONDecodeError as exc:
+        raise UnparsableBody(UNPARSABLE_TEXT) from exc
+    if not isinstance(body, dict):
+        raise InvalidRequest(NO_MODEL_TEXT)
+    return body
+
+
+def requested_model(body: Mapping[str, object]) -> str:
+    """The model's name, which OpenAI misses before anything else."""
+    name = body.get("model")
+    if name is None or name == "":
+        raise InvalidRequest(NO_MODEL_TEXT)
+    if not isinstance(name, str):
+        raise InvalidRequest(
+            f"Invalid type for 'model': expected a string, but got {_noun(name)} instead.",
+            param="model",
+            code="invalid_type",
+        )
+    return name
+
+
+def _noun(value: object) -> str:
+    match value:
+        case bool():
+            return "a boolean"
+        case int():
+            return "an integer"
+        case float():
+            return "a decimal number"
+        case list():
+            return "an array"
+        case _:
+            return "an object"

@@ -1,0 +1,117 @@
+"""One event stream for the one or several requests of a call. Knows no HTTP and no wire format."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from myna.core.errors import Overloaded
+from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
+from myna.core.generator import EventStream, Generator
+from myna.core.requests import GenerationRequest
+
+# Prompts of one call that run at once: a batch of a thousand must not fill the queue of others.
+_WINDOW: Final = 32
+
+
+async def start(generator: Generator, requests: Sequence[GenerationRequest]) -> EventStream:
+    """Admit the requests and return their events; raises what `Generator.generate` raises.
+
+    Several become one stream: choice `i * num_choices + j` is choice j of request i, `PromptDone.prompt`
+    is i, and one `Done` ends all. Of a large batch the first are admitted now, the others as those end.
+    """
+    if len(requests) == 1:
+        return await generator.generate(requests[0])
+    streams: list[EventStream] = []
+    try:
+        for request in requests[:_WINDOW]:
+            streams.append(await generator.generate(request))  # noqa: PERF401 - closed if one is refused
+    except BaseException:
+        for stream in streams:
+            await stream.aclose()
+        raise
+    return Merged(generator, requests, streams)
+
+
+class Merged:
+    """The events of several requests, as they come."""
+
+    def __init__(
+        self, generator: Generator, requests: Sequence[GenerationRequest], streams: Sequence[EventStream]
+    ) -> None:
+        self._generator = generator
+        self._waiting = deque(list(enumerate(requests))[len(streams) :])
+        self._events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
+        self._num_running = len(requests)
+        self._totals: list[Done] = []
+        self._tasks = [
+            asyncio.create_task(self._run(index, requests[index], stream))
+            for index, stream in enumerate(streams)
+        ]
+        self._streams = list(streams)
+        self._has_ended = False
+
+    def __aiter__(self) -> "Merged":
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._has_ended:
+            raise StopAsyncIteration
+        item = await self._events.get()
+        if isinstance(item, BaseException):
+            await self.aclose()
+            raise item
+        self._has_ended = isinstance(item, Done)
+        return item
+
+    async def aclose(self) -> None:
+        self._has_ended = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for stream in self._streams:  # a task that never began closes nothing itself
+            await stream.aclose()
+
+    async def _run(self, index: int, request: GenerationRequest, stream: EventStream) -> None:
+        """Forward one request's events, then those of the next that waits."""
+        try:
+            while True:
+                try:
+                    async for event in stream:
+                        self._forward(index, request.num_choices, event)
+                finally:
+                    await stream.aclose()
+                if not self._waiting:
+                    return
+                index, request = self._waiting.popleft()
+                stream = await self._admit(request)
+        except Exception as exc:
+            self._events.put_nowait(exc)
+
+    async def _admit(self, request: GenerationRequest) -> EventStream:
+        while True:
+            try:
+                return await self._generator.generate(request)
+            except Overloaded as exc:
+                await asyncio.sleep(exc.retry_after_s)
+
+    def _forward(self, index: int, num_choices: int, event: Event) -> None:
+        match event:
+            case TextDelta() | ChoiceDone():
+                choice = index * num_choices + event.choice
+                self._events.put_nowait(msgspec.structs.replace(event, choice=choice))
+            case PromptDone():
+                self._events.put_nowait(msgspec.structs.replace(event, prompt=index))
+            case Done():
+                self._totals.append(event)
+                if len(self._totals) == self._num_running:
+                    self._events.put_nowait(self._total())
+
+    def _total(self) -> Done:
+        return Done(
+            sum(done.completion_tokens for done in self._totals),
+            sum(done.accepted_prediction_tokens for done in self._totals),
+            sum(done.rejected_prediction_tokens for done in self._totals),
+        )

@@ -1,0 +1,50 @@
+"""What is known of one HTTP request while it runs, for its headers and its one line in the log."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from starlette.types import Scope
+
+from myna.accounts.usage import Usage
+
+Header = tuple[bytes, bytes]
+_SCOPE_KEY = "myna.record"
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """Filled in on the way in, read on the way out. Never holds a prompt, an answer or a key."""
+
+    id: str = field(default_factory=lambda: f"req_{secrets.token_hex(16)}")
+    started: float = field(default_factory=time.perf_counter)
+    client_request_id: str = ""
+    key_id: str = ""
+    model: str = ""
+    outcome: str = ""
+    usage: Usage | None = None
+    status: int = 0
+    first_byte_s: float = 0.0
+    is_gateway: bool = False
+    headers: list[Header] = field(default_factory=list)
+    on_answer: list[Callable[[], list[Header]]] = field(default_factory=list)
+
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self.started
+
+    def answer_headers(self) -> list[Header]:
+        """What the layers add to the answer's own headers, made when it begins."""
+        late = [header for make in self.on_answer for header in make()]
+        return [(b"x-request-id", self.id.encode("ascii")), *self.headers, *late]
+
+    def attach(self, scope: Scope) -> None:
+        scope[_SCOPE_KEY] = self
+
+
+def record_of(scope: Scope) -> RequestRecord:
+    """The record that the outermost middleware attached."""
+    record = scope[_SCOPE_KEY]
+    if not isinstance(record, RequestRecord):
+        raise TypeError("the request has no record: its middleware is missing")
+    return record

@@ -1,0 +1,279 @@
+"""The two endings of an event stream: server-sent events as they come, or one whole answer.
+
+Both stop when the client leaves. Whoever opened the stream closes it (`call.Call`)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Generator, Mapping
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+from starlette.types import Receive, Scope, Send
+
+from myna.core.events import Event
+from myna.serving.access import note_failure
+from myna.serving.errors import error_event
+from myna.serving.record import Header, record_of
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+DONE: Final = b"data: [DONE]\n\n"
+# Events that are already here go out together; after this many the other streams have their turn.
+_MAX_COALESCED: Final = 64
+
+
+class ChunkRenderer(Protocol):
+    """Events to server-sent events of one request; pure."""
+
+    def feed(self, event: Event) -> bytes:
+        """The whole events ("data: {...}\\n\\n") that this event becomes; may be none."""
+        ...
+
+    def end(self) -> bytes:
+        """What comes after the last event and before `[DONE]` (the usage chunk)."""
+        ...
+
+
+class AnswerBuilder(Protocol):
+    """A fold of the same events to the body of a whole answer; pure."""
+
+    def feed(self, event: Event) -> None: ...
+
+    def body(self) -> bytes: ...
+
+
+class Lookahead:
+    """Takes events that are already here without waiting, so that they can share one write.
+
+    `take` runs `__anext__` by hand up to where it would wait; awaiting the object goes on from there.
+    """
+
+    def __init__(self, stream: AsyncIterator[Event]) -> None:
+        self._stream = stream
+        self._step: Generator[Any, Any, Event] | None = None
+        self._waiting_on: object = None
+
+    def take(self) -> Event | None:
+        """The next event, or None if it must be awaited. Raises StopAsyncIteration at the end."""
+        step = self._stream.__anext__().__await__()
+        try:
+            self._waiting_on = next(step)
+        except StopIteration as done:
+            event: Event = done.value
+            return event
+        self._step = step
+        return None
+
+    def __await__(self) -> Generator[Any, Any, Event]:
+        step, waiting_on = self._step, self._waiting_on
+        if step is None:
+            raise RuntimeError("take() comes first")
+        try:
+            while True:
+                try:
+                    sent = yield waiting_on
+                except BaseException as exc:
+                    waiting_on = step.throw(exc)
+                else:
+                    waiting_on = step.send(sent)
+        except StopIteration as done:
+            event: Event = done.value
+            return event
+        finally:
+            self._step = self._waiting_on = None
+
+    def close(self) -> None:
+        """Drop a step that was begun and not awaited."""
+        if self._step is not None:
+            self._step.close()
+            self._step = None
+
+
+class WhileConnected:
+    """Cancels its block when the client leaves, and swallows that cancellation alone."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.has_left = False
+        self.is_answered = False
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("not in a task")
+        self._task = task
+        self._watcher = asyncio.create_task(self._watch())
+        return self
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self.is_answered:
+            self.has_left = True
+            self._task.cancel()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._watcher.cancel()
+        if self.has_left and isinstance(exc, asyncio.CancelledError):
+            return self._task.uncancel() == 0
+        return False
+
+
+class EventStreamAnswer:
+    """An ASGI response of server-sent events.
+
+    Nothing is sent before the first event or the first keep-alive, so a failure until then is a real HTTP
+    status; a later one is an error event. Every stream that began ends with `[DONE]`, and nothing after it.
+    """
+
+    def __init__(
+        self,
+        stream: AsyncIterator[Event],
+        renderer: ChunkRenderer,
+        *,
+        content_type: str = "text/event-stream; charset=utf-8",
+        headers: Mapping[str, str] | None = None,
+        keep_alive_s: float = 10.0,
+    ) -> None:
+        self._stream = stream
+        self._renderer = renderer
+        self._headers = _encode(
+            {"content-type": content_type, "cache-control": "no-cache", **(headers or {})}
+        )
+        self._keep_alive_s = keep_alive_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = record_of(scope)
+        out = _EventWriter(send, self._headers, self._keep_alive_s)
+        async with WhileConnected(receive) as client:
+            try:
+                tail = await self._pump(out)
+            except (Exception, asyncio.CancelledError) as exc:
+                await out.stop_beating()
+                if client.has_left or not out.has_started:
+                    raise
+                note_failure(record, exc)
+                client.is_answered = True
+                await out.finish(error_event(exc, record.id) + DONE)
+                if isinstance(exc, asyncio.CancelledError):
+                    raise
+            else:
+                await out.stop_beating()
+                client.is_answered = True
+                await out.finish(tail + DONE)
+        if client.has_left:
+            record.outcome = "cancelled"
+
+    async def _pump(self, out: "_EventWriter") -> bytes:
+        feed, lookahead, num_ready, ready = self._renderer.feed, Lookahead(self._stream), 0, b""
+        try:
+            while True:
+                event = lookahead.take()
+                if event is None or num_ready >= _MAX_COALESCED:
+                    if ready:
+                        await out.write(ready)
+                        ready, num_ready = b"", 0
+                    if event is None:
+                        event = await lookahead
+                    else:
+                        await asyncio.sleep(0)
+                ready += feed(event)
+                num_ready += 1
+        except StopAsyncIteration:
+            return ready + self._renderer.end()
+        except (Exception, asyncio.CancelledError):
+            if ready and out.has_started:
+                await out.write(ready)
+            raise
+        finally:
+            lookahead.close()
+
+
+class _EventWriter:
+    """Sends a stream's bytes, its headers before the first of them, and a comment when it was silent long."""
+
+    def __init__(self, send: Send, headers: list[Header], keep_alive_s: float) -> None:
+        self._send = send
+        self._headers = headers
+        self._keep_alive_s = keep_alive_s
+        self._loop = asyncio.get_running_loop()
+        self._last_write = self._loop.time()
+        self._timer = self._loop.call_later(keep_alive_s, self._on_timer)
+        self._beat: asyncio.Task[None] | None = None
+        self.has_started = False
+
+    async def write(self, data: bytes) -> None:
+        if self._beat is not None:
+            await self._beat
+        if not self.has_started:
+            await self._start()
+        self._last_write = self._loop.time()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def finish(self, data: bytes) -> None:
+        if not self.has_started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    async def stop_beating(self) -> None:
+        self._timer.cancel()
+        if self._beat is not None:
+            await self._beat
+
+    async def _start(self) -> None:
+        self.has_started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+
+    def _on_timer(self) -> None:
+        """One timer a stream, not one an event: it looks how long the silence was and sleeps the rest."""
+        silence_s = self._loop.time() - self._last_write
+        if silence_s >= self._keep_alive_s:
+            self._last_write, silence_s = self._loop.time(), 0.0
+            if self._beat is None:
+                self._beat = self._loop.create_task(self._send_comment())
+                self._beat.add_done_callback(self._on_beaten)
+        self._timer = self._loop.call_later(self._keep_alive_s - silence_s, self._on_timer)
+
+    def _on_beaten(self, beat: asyncio.Task[None]) -> None:
+        self._beat = None
+
+    async def _send_comment(self) -> None:
+        if not self.has_started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+
+
+class WholeAnswer:
+    """An ASGI response with all of a generation in one body."""
+
+    def __init__(
+        self,
+        stream: AsyncIterator[Event],
+        builder: AnswerBuilder,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._stream = stream
+        self._builder = builder
+        self._headers = {"content-type": "application/json", **(headers or {})}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with WhileConnected(receive) as client:
+            body = await collect(self._stream, self._builder)
+            client.is_answered = True
+            headers = _encode({**self._headers, "content-length": str(len(body))})
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+        if client.has_left:
+            record_of(scope).outcome = "cancelled"
+
+
+async def collect(stream: AsyncIterator[Event], builder: AnswerBuilder) -> bytes:
+    """The fold over the same events that a stream would have sent."""
+    async for event in stream:
+        builder.feed(event)
+    return builder.body()
+
+
+def _encode(headers: Mapping[str, str]) -> list[Header]:
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]

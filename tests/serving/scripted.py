@@ -1,0 +1,110 @@
+"""Stand-ins for a model and a pool: events as the test says, every call of `aclose` and `release` seen."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from myna.accounts.keys import KeyRing
+from myna.accounts.usage import Usage
+from myna.catalog.pool import Loaded, ModelCard, ModelPool
+from myna.catalog.store import LocalModel
+from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
+from myna.core.generator import ModelInfo
+from myna.core.requests import GenerationRequest
+from myna.serving.services import Services
+
+KEY = "sk-test-0123456789abcdef"
+Step = Event | Exception | asyncio.Event
+
+INFO = ModelInfo("scripted", "none", 256, 4096, 65536, 64, "fp_0123456789")
+
+
+def words(*texts: str) -> list[Step]:
+    """The events of one choice that says these words."""
+    steps: list[Step] = [PromptDone(3, 1)]
+    steps += [TextDelta(0, text, 1) for text in texts]
+    return [*steps, ChoiceDone(0, "stop", 1, len(texts) + 1), Done(len(texts) + 1)]
+
+
+class ScriptedStream:
+    """Plays its steps: events are yielded, errors raised, asyncio events waited for."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = list(steps)
+        self.num_closed = 0
+        self.is_finished = False
+
+    def __aiter__(self) -> "ScriptedStream":
+        return self
+
+    async def __anext__(self) -> Event:
+        while self._steps:
+            step = self._steps.pop(0)
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+            elif isinstance(step, Exception):
+                raise step
+            else:
+                return step
+        self.is_finished = True
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.num_closed += 1
+
+
+@dataclass
+class ScriptedGenerator:
+    """Each request takes the next script; an error there refuses the request."""
+
+    scripts: list[Sequence[Step] | Exception]
+    info: ModelInfo = INFO
+    requests: list[GenerationRequest] = field(default_factory=list)
+    streams: list[ScriptedStream] = field(default_factory=list)
+
+    async def generate(self, request: GenerationRequest) -> ScriptedStream:
+        self.requests.append(request)
+        script = self.scripts.pop(0)
+        if isinstance(script, Exception):
+            raise script
+        self.streams.append(ScriptedStream(script))
+        return self.streams[-1]
+
+    async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        return list(text.encode())
+
+    async def aclose(self) -> None:
+        pass
+
+
+def local(model_id: str) -> LocalModel:
+    return LocalModel(model_id, Path("/models") / "x.gguf", "myna", 1700000000, 1, "catalog")
+
+
+def pool_of(generator: ScriptedGenerator, *, forgotten: list[str] | None = None) -> ModelPool:
+    """The real pool over scripted models: `tiny`, one with slashes, and an alias."""
+
+    async def load(file: LocalModel) -> Loaded:
+        return Loaded(generator, None)
+
+    return ModelPool(
+        [local("tiny"), local("org/mo del:v1@x")],
+        [ModelCard("gpt-4o-mini", 0, "", "alias", "tiny")],
+        load,
+        forget=lambda file: (forgotten if forgotten is not None else []).append(file.id),
+    )
+
+
+@dataclass
+class Ledger:
+    rows: list[Usage] = field(default_factory=list)
+
+    def record(self, usage: Usage) -> None:
+        self.rows.append(usage)
+
+
+def services(pool: ModelPool, ledger: Ledger | None = None, *, key: str | None = KEY) -> Services:
+    keys = None if key is None else KeyRing([key])
+    return Services(pool, keys, ledger or Ledger(), ThreadPoolExecutor(1))

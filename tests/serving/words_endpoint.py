@@ -1,0 +1,56 @@
+"""A small endpoint of the tests' own: a model's words, streamed or whole, on the path of the real ones."""
+
+from myna.core.events import Event, TextDelta
+from myna.core.requests import GenerationRequest
+from myna.serving.call import Answer, Call, Endpoint
+from myna.serving.streaming import EventStreamAnswer, WholeAnswer
+
+
+class Words:
+    """Renders and builds: each text is a line of data, the whole answer is the texts joined."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def feed(self, event: Event) -> bytes:
+        if not isinstance(event, TextDelta):
+            return b""
+        self._texts.append(f"{event.choice}:{event.text}")
+        return f"data: {event.choice}:{event.text}\n\n".encode()
+
+    def end(self) -> bytes:
+        return b"data: end\n\n"
+
+    def body(self) -> bytes:
+        return "".join(self._texts).encode()
+
+
+async def say(call: Call) -> Answer:
+    body = await call.json_object()
+    card = call.card(body)
+    model = await call.open(card)
+    count = body.get("prompts", 1)
+    assert isinstance(count, int)
+    requests = [GenerationRequest(f"{call.id}-{i}", (1, 2, 3), 16) for i in range(count)]
+    stream = await call.generate(model, requests)
+    if body.get("stream"):
+        return EventStreamAnswer(stream, Words(), keep_alive_s=call.services.keep_alive_s)
+    return WholeAnswer(stream, Builder())
+
+
+class Builder:
+    def __init__(self) -> None:
+        self._words = Words()
+
+    def feed(self, event: Event) -> None:
+        self._words.feed(event)
+
+    def body(self) -> bytes:
+        return self._words.body()
+
+
+async def fail(call: Call) -> Answer:
+    raise ZeroDivisionError("a bug of ours")
+
+
+ENDPOINTS = (Endpoint("POST", "/v1/words", say), Endpoint("POST", "/v1/fail", fail))
