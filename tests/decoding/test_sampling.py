@@ -14,6 +14,7 @@ from myna.decoding.sampling import (
     Sampled,
     SamplingBatch,
     TokenCounts,
+    instruction_sets,
     sample,
     score,
 )
@@ -23,6 +24,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def one(
+    kernel: str,
     logits: Sequence[float] | Floats,
     parameters: Sampling,
     *,
@@ -37,7 +39,7 @@ def one(
     row = np.asarray(logits, np.float32)[None]
     masks = None if allowed is None else packed([allowed], row.shape[1])
     draw = Draw(0, choice, position, -1 if allowed is None else 0)
-    return sample(row, SamplingBatch.of([draw], masks))
+    return sample(row, SamplingBatch.of([draw], masks), instruction_set=kernel)
 
 
 def packed(rows: Sequence[Sequence[int]], vocab_size: int) -> npt.NDArray[np.uint32]:
@@ -51,46 +53,51 @@ def packed(rows: Sequence[Sequence[int]], vocab_size: int) -> npt.NDArray[np.uin
 GREEDY = Sampling(temperature=0)
 
 
-def test_temperature_zero_takes_the_likeliest_and_ties_go_to_the_lower_id() -> None:
-    assert one([1, 5, 2, 5], GREEDY).tokens[0] == 1
+@pytest.fixture(params=instruction_sets())
+def kernel(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_temperature_zero_takes_the_likeliest_and_ties_go_to_the_lower_id(kernel: str) -> None:
+    assert one(kernel, [1, 5, 2, 5], GREEDY).tokens[0] == 1
     flat = np.zeros(4001, np.float32)
     flat[[3999, 1234, 4000]] = 1
-    assert one(flat, GREEDY).tokens[0] == 1234
+    assert one(kernel, flat, GREEDY).tokens[0] == 1234
 
 
-def test_bias_is_added_before_the_choice() -> None:
+def test_bias_is_added_before_the_choice(kernel: str) -> None:
     banned = Sampling(temperature=0, logit_bias=((1, -100.0), (3, -100.0)))
-    assert one([1, 5, 2, 5], banned).tokens[0] == 2
+    assert one(kernel, [1, 5, 2, 5], banned).tokens[0] == 2
     forced = Sampling(temperature=0, logit_bias=((0, 100.0),))
-    assert one([1, 5, 2, 5], forced).tokens[0] == 0
+    assert one(kernel, [1, 5, 2, 5], forced).tokens[0] == 0
 
 
-def test_penalties_are_those_of_openai() -> None:
+def test_penalties_are_those_of_openai(kernel: str) -> None:
     logits = [3.0, 2.0, 1.0]
     presence = Sampling(temperature=0, presence_penalty=1.5)
-    assert one(logits, presence, generated=[0]).tokens[0] == 1
-    assert one(logits, presence).tokens[0] == 0
+    assert one(kernel, logits, presence, generated=[0]).tokens[0] == 1
+    assert one(kernel, logits, presence).tokens[0] == 0
     frequency = Sampling(temperature=0, frequency_penalty=0.75)
-    assert one(logits, frequency, generated=[0]).tokens[0] == 0
-    assert one(logits, frequency, generated=[0, 0]).tokens[0] == 1
-    assert one(logits, frequency, generated=[0, 0, 0, 1, 1]).tokens[0] == 2
+    assert one(kernel, logits, frequency, generated=[0]).tokens[0] == 0
+    assert one(kernel, logits, frequency, generated=[0, 0]).tokens[0] == 1
+    assert one(kernel, logits, frequency, generated=[0, 0, 0, 1, 1]).tokens[0] == 2
 
 
-def test_a_mask_forbids_whatever_the_logits_say() -> None:
-    assert one([9, 5, 2, 5], GREEDY, allowed=[2, 3]).tokens[0] == 3
+def test_a_mask_forbids_whatever_the_logits_say(kernel: str) -> None:
+    assert one(kernel, [9, 5, 2, 5], GREEDY, allowed=[2, 3]).tokens[0] == 3
     hot = Sampling(temperature=2.0)
-    drawn = {int(one([9, 5, 2, 5], hot, allowed=[1, 2], position=i).tokens[0]) for i in range(200)}
+    drawn = {int(one(kernel, [9, 5, 2, 5], hot, allowed=[1, 2], position=i).tokens[0]) for i in range(200)}
     assert drawn == {1, 2}
 
 
-def test_a_row_without_a_token_left_fails_alone() -> None:
+def test_a_row_without_a_token_left_fails_alone(kernel: str) -> None:
     logits = np.zeros((3, 40), np.float32)
     logits[1, 7] = np.nan
     logits[2, 8] = np.inf
     choice = ChoiceSampling(Sampling(), 0, None)
     masks = packed([[]], 40)
     draws = [Draw(0, choice, 0, 0), Draw(0, choice, 0), Draw(1, choice, 0), Draw(2, choice, 0)]
-    drawn = sample(logits, SamplingBatch.of(draws, masks))
+    drawn = sample(logits, SamplingBatch.of(draws, masks), instruction_set=kernel)
     assert [RowStatus(status) for status in drawn.status] == [
         RowStatus.NOTHING_ALLOWED,
         RowStatus.OK,
@@ -100,21 +107,21 @@ def test_a_row_without_a_token_left_fails_alone() -> None:
     assert [token >= 0 for token in drawn.tokens] == [False, True, False, False]
 
 
-def test_logprobs_are_of_the_raw_distribution() -> None:
+def test_logprobs_are_of_the_raw_distribution(kernel: str) -> None:
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
     parameters = Sampling(temperature=0, logit_bias=((3, 100.0),), presence_penalty=2)
-    drawn = one(logits, parameters, num_logprobs=2, generated=[0], allowed=[2, 3])
+    drawn = one(kernel, logits, parameters, num_logprobs=2, generated=[0], allowed=[2, 3])
     assert drawn.tokens[0] == 3
     assert np.exp(drawn.logprobs[0]) == pytest.approx(0.05, rel=1e-5)
     assert drawn.top_tokens[0].tolist() == [0, 1]
     assert np.exp(drawn.top_logprobs[0]) == pytest.approx([0.5, 0.3], rel=1e-5)
 
 
-def test_top_logprobs_break_ties_by_id_and_pad_past_the_vocabulary() -> None:
-    drawn = one([1, 2, 2], GREEDY, num_logprobs=5)
+def test_top_logprobs_break_ties_by_id_and_pad_past_the_vocabulary(kernel: str) -> None:
+    drawn = one(kernel, [1, 2, 2], GREEDY, num_logprobs=5)
     assert drawn.top_tokens[0].tolist() == [1, 2, 0, -1, -1]
     assert np.isnan(drawn.top_logprobs[0, 3:]).all()
-    assert np.isnan(one([1, 2, 2], GREEDY).logprobs[0])
+    assert np.isnan(one(kernel, [1, 2, 2], GREEDY).logprobs[0])
 
 
 @pytest.mark.parametrize(
@@ -131,28 +138,30 @@ def test_top_logprobs_break_ties_by_id_and_pad_past_the_vocabulary() -> None:
         (Sampling(top_k=3, top_p=0.95, min_p=0.5), {0, 1}),
     ],
 )
-def test_filters_keep_what_their_order_says(parameters: Sampling, possible: set[int]) -> None:
+def test_filters_keep_what_their_order_says(kernel: str, parameters: Sampling, possible: set[int]) -> None:
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
-    drawn = {int(one(logits, parameters, position=i).tokens[0]) for i in range(300)}
+    drawn = {int(one(kernel, logits, parameters, position=i).tokens[0]) for i in range(300)}
     assert drawn == possible
 
 
-def test_draws_follow_the_distribution() -> None:
+def test_draws_follow_the_distribution(kernel: str) -> None:
     weights = np.array([0.5, 0.3, 0.15, 0.05])
     choice = ChoiceSampling(Sampling(seed=7), 0, None)
     draws = [Draw(0, choice, position) for position in range(20_000)]
-    drawn = sample(np.log(weights).astype(np.float32)[None], SamplingBatch.of(draws))
+    drawn = sample(np.log(weights).astype(np.float32)[None], SamplingBatch.of(draws), instruction_set=kernel)
     shares = np.bincount(drawn.tokens, minlength=4) / len(draws)
     assert shares == pytest.approx(weights, abs=0.015)
 
 
-def test_a_draw_depends_on_seed_choice_and_position_alone() -> None:
+def test_a_draw_depends_on_seed_choice_and_position_alone(kernel: str) -> None:
     logits = np.random.default_rng(1).normal(size=(4, 3000)).astype(np.float32)
     choices = [ChoiceSampling(Sampling(seed=seed), index, None) for seed in (1, -1) for index in range(2)]
     draws = [Draw(row, choice, position) for row in range(4) for choice in choices for position in (0, 1)]
-    together = sample(logits, SamplingBatch.of(draws)).tokens
-    backwards = sample(logits, SamplingBatch.of(draws[::-1])).tokens[::-1]
-    alone = [int(sample(logits, SamplingBatch.of([draw])).tokens[0]) for draw in draws]
+    together = sample(logits, SamplingBatch.of(draws), instruction_set=kernel).tokens
+    backwards = sample(logits, SamplingBatch.of(draws[::-1]), instruction_set=kernel).tokens[::-1]
+    alone = [
+        int(sample(logits, SamplingBatch.of([draw]), instruction_set=kernel).tokens[0]) for draw in draws
+    ]
     assert together.tolist() == backwards.tolist() == alone
     assert len(set(alone)) > len(draws) // 2
 
@@ -177,9 +186,9 @@ def test_counts_grow_past_any_size() -> None:
     }
 
 
-def test_score_gives_each_target_its_logprob() -> None:
+def test_score_gives_each_target_its_logprob(kernel: str) -> None:
     logits = np.log(np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]], np.float32))
-    scored = score(logits, np.array([1, 2], np.int32), 1)
+    scored = score(logits, np.array([1, 2], np.int32), 1, instruction_set=kernel)
     assert np.exp(scored.logprobs) == pytest.approx([0.3, 0.8], rel=1e-5)
     assert scored.top_tokens.tolist() == [[0], [2]]
 
@@ -205,16 +214,18 @@ def test_score_gives_each_target_its_logprob() -> None:
         {"temperature": np.array([], np.float32)},
     ],
 )
-def test_what_would_read_out_of_bounds_is_refused(wrong: dict[str, npt.NDArray[np.generic]]) -> None:
+def test_what_would_read_out_of_bounds_is_refused(
+    kernel: str, wrong: dict[str, npt.NDArray[np.generic]]
+) -> None:
     good = SamplingBatch.of([Draw(0, ChoiceSampling(Sampling(), 0, None), 0)])
     fields = {name: getattr(good, name) for name in SamplingBatch.__slots__} | wrong
     with pytest.raises(ValueError, match=r"row|mask|offsets|count|temperature"):
-        sample(np.zeros((1, 4), np.float32), SamplingBatch(**fields))
+        sample(np.zeros((1, 4), np.float32), SamplingBatch(**fields), instruction_set=kernel)
 
 
-def test_targets_out_of_range_are_refused() -> None:
+def test_targets_out_of_range_are_refused(kernel: str) -> None:
     with pytest.raises(ValueError, match="targets"):
-        score(np.zeros((1, 4), np.float32), np.array([1, 1], np.int32), 0)
+        score(np.zeros((1, 4), np.float32), np.array([1, 1], np.int32), 0, instruction_set=kernel)
     for target in (-1, 4):
         with pytest.raises(ValueError, match="target"):
-            score(np.zeros((1, 4), np.float32), np.array([target], np.int32), 0)
+            score(np.zeros((1, 4), np.float32), np.array([target], np.int32), 0, instruction_set=kernel)

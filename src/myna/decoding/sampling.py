@@ -1,5 +1,7 @@
 """From logits to tokens and log-probabilities, one call a step. The only user of `myna._sampling`."""
 
+from importlib.util import find_spec
+
 import numpy as np
 
 from myna.decoding import sampling_reference
@@ -14,19 +16,33 @@ from myna.decoding.sampling_batch import (
     TokenCounts,
 )
 
+# A pure install has no extension; one that is there and doesn't load is an error to be seen.
+IS_NATIVE = find_spec("myna._sampling") is not None
+if IS_NATIVE:
+    from myna import _sampling
+
 __all__ = [
+    "IS_NATIVE",
     "ChoiceSampling",
     "Draw",
     "RowStatus",
     "Sampled",
     "SamplingBatch",
     "TokenCounts",
+    "instruction_sets",
     "sample",
     "score",
 ]
 
+_NUMPY = "numpy"
 
-def sample(logits: Floats, batch: SamplingBatch) -> Sampled:
+
+def instruction_sets() -> tuple[str, ...]:
+    """What `sample` and `score` can run on here, best first; the last is the reference."""
+    return (*_sampling.instruction_sets(), _NUMPY) if IS_NATIVE else (_NUMPY,)
+
+
+def sample(logits: Floats, batch: SamplingBatch, *, instruction_set: str = "") -> Sampled:
     """Draw one token for each entry of the batch from `logits` (rows, vocabulary), read in place.
 
     A draw depends on its row, its parameters and (seed, choice, position) alone: never on other
@@ -38,15 +54,58 @@ def sample(logits: Floats, batch: SamplingBatch) -> Sampled:
     masks out of range; bad numbers in a row fail that draw alone, by its status.
     """
     out = Sampled.empty(len(batch), max(0, int(batch.num_logprobs.max(initial=0))))
-    sampling_reference.sample(logits, batch, out)
+    if not IS_NATIVE or instruction_set == _NUMPY:
+        sampling_reference.sample(logits, batch, out)
+        return out
+    _sampling.sample(
+        logits,
+        batch.row,
+        batch.temperature,
+        batch.top_p,
+        batch.top_k,
+        batch.min_p,
+        batch.presence_penalty,
+        batch.frequency_penalty,
+        batch.seed,
+        batch.choice,
+        batch.position,
+        batch.num_logprobs,
+        batch.count_offsets,
+        batch.count_tokens,
+        batch.count_values,
+        batch.bias_offsets,
+        batch.bias_tokens,
+        batch.bias_values,
+        batch.mask_row,
+        batch.masks,
+        out.tokens,
+        out.status,
+        out.logprobs,
+        out.top_tokens,
+        out.top_logprobs,
+        instruction_set,
+    )
     return out
 
 
-def score(logits: Floats, targets: Ints, num_top: int) -> Sampled:
+def score(logits: Floats, targets: Ints, num_top: int, *, instruction_set: str = "") -> Sampled:
     """Log-probability of `targets[i]` under row i, and the `num_top` likeliest: prompt log-probabilities,
     a chunk at a time. `tokens` of the answer are the targets, -1 where the row is bad."""
     if len(targets) != len(logits):
         raise ValueError(f"{len(targets)} targets for {len(logits)} rows of logits")
     out = Sampled.empty(len(targets), num_top)
-    sampling_reference.score(logits, np.asarray(targets, np.int32), num_top, out)
+    targets = np.ascontiguousarray(targets, np.int32)
+    if not IS_NATIVE or instruction_set == _NUMPY:
+        sampling_reference.score(logits, targets, num_top, out)
+        return out
+    _sampling.score(
+        logits,
+        targets,
+        out.tokens,
+        out.status,
+        out.logprobs,
+        out.top_tokens,
+        out.top_logprobs,
+        instruction_set,
+    )
     return out

@@ -10,6 +10,7 @@ Doubles = npt.NDArray[np.float64]
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _WORD = 0xFFFFFFFF
+_FLOOR = np.float32(-87)
 _COLDEST = np.float32(1e-30)
 
 
@@ -107,31 +108,48 @@ def _scores(raw: Floats, batch: SamplingBatch, index: int) -> Floats:
     return scores
 
 
+def draw_interval(logits: Floats, batch: SamplingBatch, index: int, token: int) -> tuple[float, float]:
+    """Where the token's share of the draw lies relative to the random point, as fractions of the whole:
+    it is drawn if low <= 0 < high."""
+    weights = _weights(_scores(np.asarray(logits[batch.row[index]]), batch, index), batch, index)
+    cumulative = np.cumsum(weights) / weights.sum()
+    point = _point(batch, index)
+    return float(cumulative[token] - weights[token] / weights.sum() - point), float(cumulative[token] - point)
+
+
 def _draw(scores: Floats, batch: SamplingBatch, index: int) -> int:
     best = int(scores.argmax())
     if scores[best] == -np.inf:
         return -1
     if batch.temperature[index] == 0:
         return best
-    weights = kept_weights(
+    weights = _weights(scores, batch, index)
+    cumulative = np.cumsum(weights)
+    token = int(np.searchsorted(cumulative, _point(batch, index) * cumulative[-1], side="right"))
+    return min(token, int(np.flatnonzero(weights)[-1]))
+
+
+def _point(batch: SamplingBatch, index: int) -> float:
+    return uniform(int(batch.seed[index]), int(batch.choice[index]), int(batch.position[index]))
+
+
+def _weights(scores: Floats, batch: SamplingBatch, index: int) -> Doubles:
+    return kept_weights(
         scores,
         float(batch.temperature[index]),
         int(batch.top_k[index]),
         float(batch.top_p[index]),
         float(batch.min_p[index]),
     )
-    cumulative = np.cumsum(weights)
-    u = uniform(int(batch.seed[index]), int(batch.choice[index]), int(batch.position[index]))
-    token = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
-    return min(token, int(np.flatnonzero(weights)[-1]))
 
 
 def kept_weights(scores: Floats, temperature: float, top_k: int, top_p: float, min_p: float) -> Doubles:
     """What each token weighs in the draw (the likeliest weighs 1), 0 where a filter drops it."""
     scale = np.float32(1) / max(np.float32(temperature), _COLDEST)
     with np.errstate(over="ignore"):
-        weights: Doubles = np.exp(((scores - scores.max()) * scale).astype(np.float64))
-    weights[weights < 1e-37] = 0
+        exponents = (scores - scores.max()) * scale
+    weights: Doubles = np.exp(exponents.astype(np.float64))
+    weights[exponents < _FLOOR] = 0
     if 0 < top_k < len(scores):
         weights[_by_likelihood(scores)[top_k:]] = 0
     if top_p < 1:
@@ -153,6 +171,6 @@ def _report(raw: Floats, token: int, num_top: int, out: Sampled, index: int) -> 
     total = np.log(np.exp((raw - peak).astype(np.float64)).sum())
     logprobs = (raw.astype(np.float64) - peak - total).astype(np.float32)
     out.logprobs[index] = logprobs[token]
-    likeliest = _by_likelihood(raw)[:num_top]
+    likeliest = _by_likelihood(raw)[: min(num_top, int((raw > -np.inf).sum()))]
     out.top_tokens[index, : len(likeliest)] = likeliest
     out.top_logprobs[index, : len(likeliest)] = logprobs[likeliest]

@@ -1,0 +1,220 @@
+// myna._sampling: arrays in, arrays filled. Checks every index before any row is read.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "sampler.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace myna::sampling {
+namespace {
+
+template <typename T>
+using Vector = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using Matrix = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+// Rows may lie apart; the numbers of a row may not.
+using Logits = nb::ndarray<const float, nb::ndim<2>, nb::device::cpu>;
+
+std::vector<const Kernels*> available() {
+  std::vector<const Kernels*> tables;
+#ifdef MYNA_X86
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    tables.push_back(&kAvx512);
+  if (__builtin_cpu_supports("avx2")) tables.push_back(&kAvx2);
+#endif
+  tables.push_back(&kPortable);
+  return tables;
+}
+
+const Kernels& kernels_named(const std::string& name) {
+  for (const Kernels* table : available())
+    if (name.empty() || name == table->name) return *table;
+  throw std::invalid_argument("this machine can't run the instruction set " + name);
+}
+
+void require(bool is_right, const char* message) {
+  if (!is_right) throw std::invalid_argument(message);
+}
+
+template <typename T>
+std::span<T> span_of(const Vector<T>& array) {
+  return {array.data(), array.size()};
+}
+
+void require_tokens(std::span<const int32_t> tokens, int64_t vocab_size, const char* message) {
+  for (const int32_t token : tokens) require(token >= 0 && token < vocab_size, message);
+}
+
+// Entries of draw i are those from offsets[i] to offsets[i + 1]; absent arrays are null.
+template <typename T>
+struct Ragged {
+  const int32_t* offsets = nullptr;
+  const int32_t* tokens = nullptr;
+  const T* values = nullptr;
+
+  Ragged(const Vector<const int32_t>& offset, const Vector<const int32_t>& token,
+         const Vector<const T>& value, size_t num_draws, int64_t vocab_size) {
+    if (!offset.is_valid() || !token.is_valid() || !value.is_valid()) return;
+    offsets = offset.data(), tokens = token.data(), values = value.data();
+    require(offset.size() == num_draws + 1 && token.size() == value.size() && offsets[0] == 0 &&
+                static_cast<size_t>(offsets[num_draws]) == token.size(),
+            "offsets of counts or biases don't fit their entries");
+    for (size_t i = 0; i < num_draws; ++i) require(offsets[i] <= offsets[i + 1], "offsets must not fall");
+    require_tokens(span_of(token), vocab_size, "a count or bias is for no token of the vocabulary");
+  }
+};
+
+int64_t vocab_of(const Logits& logits) {
+  require(logits.shape(1) > 0 && (logits.shape(1) == 1 || logits.stride(1) == 1),
+          "logits must have a vocabulary, its numbers side by side");
+  return static_cast<int64_t>(logits.shape(1));
+}
+
+const float* row_of(const Logits& logits, int64_t row) { return logits.data() + row * logits.stride(0); }
+
+// Where the answers go: one entry a draw, `top_*` as wide as the most log-probabilities that any wants.
+struct Answers {
+  Vector<int32_t> tokens;
+  Vector<uint8_t> status;
+  Vector<float> logprobs;
+  Matrix<int32_t> top_tokens;
+  Matrix<float> top_logprobs;
+
+  void check(size_t num_draws) const {
+    require(tokens.size() == num_draws && status.size() == num_draws && logprobs.size() == num_draws &&
+                top_tokens.shape(0) == num_draws && top_logprobs.shape(0) == num_draws &&
+                top_tokens.shape(1) == top_logprobs.shape(1),
+            "the answer's arrays don't fit the batch");
+  }
+
+  Report report(size_t draw, size_t num_top) const {
+    const size_t width = top_tokens.shape(1), count = std::min(num_top, width);
+    return {logprobs.data() + draw,
+            {top_tokens.data() + draw * width, count},
+            {top_logprobs.data() + draw * width, count}};
+  }
+};
+
+void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temperature,
+            Vector<const float> top_p, Vector<const int32_t> top_k, Vector<const float> min_p,
+            Vector<const float> presence_penalty, Vector<const float> frequency_penalty,
+            Vector<const uint64_t> seed, Vector<const uint32_t> choice, Vector<const uint32_t> position,
+            Vector<const int32_t> num_logprobs, Vector<const int32_t> count_offsets,
+            Vector<const int32_t> count_tokens, Vector<const int32_t> count_values,
+            Vector<const int32_t> bias_offsets, Vector<const int32_t> bias_tokens,
+            Vector<const float> bias_values, Vector<const int32_t> mask_row, Matrix<const uint32_t> masks,
+            Vector<int32_t> tokens, Vector<uint8_t> status, Vector<float> logprobs,
+            Matrix<int32_t> top_tokens, Matrix<float> top_logprobs, const std::string& instruction_set) {
+  const int64_t vocab_size = vocab_of(logits);
+  const size_t num_draws = row.size();
+  const Kernels& kernels = kernels_named(instruction_set);
+  for (const size_t size :
+       {temperature.size(), top_p.size(), top_k.size(), min_p.size(), presence_penalty.size(),
+        frequency_penalty.size(), seed.size(), choice.size(), position.size(), num_logprobs.size()})
+    require(size == num_draws, "every parameter, temperature to num_logprobs, must be one number a draw");
+  for (size_t i = 0; i < num_draws; ++i) {
+    require(row(i) >= 0 && static_cast<size_t>(row(i)) < logits.shape(0),
+            "a draw's row is not a row of the logits");
+    for (const float number : {temperature(i), top_p(i), min_p(i)})
+      require(std::isfinite(number) && number >= 0, "temperature, top-p and min-p must be at least 0");
+    require(std::isfinite(presence_penalty(i)) && std::isfinite(frequency_penalty(i)),
+            "penalties must be finite");
+  }
+  const Ragged<int32_t> counts(count_offsets, count_tokens, count_values, num_draws, vocab_size);
+  const Ragged<float> biases(bias_offsets, bias_tokens, bias_values, num_draws, vocab_size);
+  if (biases.offsets != nullptr)
+    for (const float bias : span_of(bias_values)) require(std::isfinite(bias), "a bias must be finite");
+  if (masks.is_valid()) {
+    require(mask_row.is_valid() && mask_row.size() == num_draws, "masks need a mask_row for every draw");
+    require(static_cast<int64_t>(masks.shape(1)) * 32 >= vocab_size,
+            "the masks have fewer bits than the vocabulary tokens");
+    for (const int32_t mask : span_of(mask_row))
+      require(mask < static_cast<int64_t>(masks.shape(0)), "a draw's mask is not a row of the masks");
+  }
+  const Answers answers{tokens, status, logprobs, top_tokens, top_logprobs};
+  answers.check(num_draws);
+
+  nb::gil_scoped_release release;
+  Sampler sampler(kernels, vocab_size);
+  for (size_t i = 0; i < num_draws; ++i) {
+    auto& changes = sampler.changes();
+    changes.clear();
+    if (counts.offsets != nullptr)
+      for (int32_t at = counts.offsets[i]; at < counts.offsets[i + 1]; ++at)
+        if (counts.values[at] > 0) {
+          const float count = static_cast<float>(counts.values[at]);
+          changes.push_back({static_cast<uint32_t>(counts.tokens[at]), static_cast<uint32_t>(changes.size()),
+                             -(count * frequency_penalty(i) + presence_penalty(i))});
+        }
+    if (biases.offsets != nullptr)
+      for (int32_t at = biases.offsets[i]; at < biases.offsets[i + 1]; ++at)
+        changes.push_back({static_cast<uint32_t>(biases.tokens[at]), static_cast<uint32_t>(changes.size()),
+                           biases.values[at]});
+    const bool is_masked = masks.is_valid() && mask_row(i) >= 0;
+    const uint32_t* mask =
+        is_masked ? masks.data() + static_cast<size_t>(mask_row(i)) * masks.shape(1) : nullptr;
+    const Parameters parameters{temperature(i), top_p(i),  min_p(i),   top_k(i),
+                                seed(i),        choice(i), position(i)};
+    const Report report = answers.report(i, static_cast<size_t>(std::max(num_logprobs(i), 0)));
+    const Outcome outcome =
+        sampler.draw(row_of(logits, row(i)), mask, parameters, num_logprobs(i) >= 0 ? &report : nullptr);
+    answers.tokens(i) = outcome.token;
+    answers.status(i) = static_cast<uint8_t>(outcome.status);
+  }
+}
+
+void score(Logits logits, Vector<const int32_t> targets, Vector<int32_t> tokens, Vector<uint8_t> status,
+           Vector<float> logprobs, Matrix<int32_t> top_tokens, Matrix<float> top_logprobs,
+           const std::string& instruction_set) {
+  const int64_t vocab_size = vocab_of(logits);
+  const Kernels& kernels = kernels_named(instruction_set);
+  require(targets.size() == logits.shape(0), "one target for every row of logits");
+  require_tokens(span_of(targets), vocab_size, "a target is not a token of the vocabulary");
+  const Answers answers{tokens, status, logprobs, top_tokens, top_logprobs};
+  answers.check(targets.size());
+
+  nb::gil_scoped_release release;
+  Sampler sampler(kernels, vocab_size);
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const Status outcome = sampler.score(row_of(logits, static_cast<int64_t>(i)), targets(i),
+                                         answers.report(i, top_tokens.shape(1)));
+    answers.status(i) = static_cast<uint8_t>(outcome);
+    answers.tokens(i) = outcome == Status::kOk ? targets(i) : -1;
+  }
+}
+
+}  // namespace
+}  // namespace myna::sampling
+
+NB_MODULE(_sampling, module) {
+  using namespace myna::sampling;
+  module.doc() = "Tokens and log-probabilities from rows of logits; see myna/decoding/sampling.py.";
+  module.def("instruction_sets", [] {
+    std::vector<std::string> names;
+    for (const Kernels* table : available()) names.emplace_back(table->name);
+    return names;
+  });
+  module.def("sample", &sample, "logits"_a.noconvert(), "row"_a.noconvert(), "temperature"_a.noconvert(),
+             "top_p"_a.noconvert(), "top_k"_a.noconvert(), "min_p"_a.noconvert(),
+             "presence_penalty"_a.noconvert(), "frequency_penalty"_a.noconvert(), "seed"_a.noconvert(),
+             "choice"_a.noconvert(), "position"_a.noconvert(), "num_logprobs"_a.noconvert(),
+             "count_offsets"_a.noconvert().none(), "count_tokens"_a.noconvert().none(),
+             "count_values"_a.noconvert().none(), "bias_offsets"_a.noconvert().none(),
+             "bias_tokens"_a.noconvert().none(), "bias_values"_a.noconvert().none(),
+             "mask_row"_a.noconvert().none(), "masks"_a.noconvert().none(), "tokens"_a.noconvert(),
+             "status"_a.noconvert(), "logprobs"_a.noconvert(), "top_tokens"_a.noconvert(),
+             "top_logprobs"_a.noconvert(), "instruction_set"_a = "");
+  module.def("score", &score, "logits"_a.noconvert(), "targets"_a.noconvert(), "tokens"_a.noconvert(),
+             "status"_a.noconvert(), "logprobs"_a.noconvert(), "top_tokens"_a.noconvert(),
+             "top_logprobs"_a.noconvert(), "instruction_set"_a = "");
+}

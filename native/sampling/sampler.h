@@ -1,0 +1,94 @@
+// One draw from one row of logits, and the log-probabilities of a row. Knows no Python.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels.h"
+
+namespace myna::sampling {
+
+enum class Status : uint8_t { kOk = 0, kNothingAllowed = 1, kBadLogits = 2 };
+
+struct Parameters {
+  float temperature, top_p, min_p;
+  int32_t top_k;
+  uint64_t seed;
+  uint32_t choice, position;
+};
+
+// What is added to one token's logit; a token's changes apply in order of `order`.
+struct Change {
+  uint32_t token, order;
+  float delta;
+};
+
+struct Outcome {
+  Status status;
+  int32_t token;  // -1 unless the status is kOk
+};
+
+// Log-probabilities to write: `top_tokens` and `top_logprobs` have one length.
+struct Report {
+  float* logprob;
+  std::span<int32_t> top_tokens;
+  std::span<float> top_logprobs;
+};
+
+// Works through rows of one vocabulary size; keeps its buffers between rows, so use one a thread.
+class Sampler {
+ public:
+  Sampler(const Kernels& kernels, int64_t vocab_size);
+
+  // The changes of the next row's draw; filled by the caller, sorted by `draw`.
+  std::vector<Change>& changes() { return changes_; }
+
+  // `mask` is null or one bit a token. Only a report that is asked for costs anything.
+  Outcome draw(const float* row, const uint32_t* mask, const Parameters& parameters, const Report* report);
+
+  // The target's log-probability and the likeliest, under the row itself.
+  Status score(const float* row, int32_t target, const Report& report);
+
+ private:
+  // A token's place in the order "likeliest first, ties to the lower id", larger is earlier.
+  struct Candidate {
+    uint64_t rank;
+    float weight;
+    float score() const;
+    int32_t token() const { return static_cast<int32_t>(~static_cast<uint32_t>(rank)); }
+  };
+
+  struct Row {
+    const float* values;
+    const uint32_t* mask;
+    std::span<const Change> changes;
+    bool is_raw() const { return mask == nullptr && changes.empty(); }
+  };
+
+  int64_t num_blocks() const { return static_cast<int64_t>(maxima_.size()); }
+  int64_t block_size(int64_t block) const;
+  std::span<const Change> changes_in(const Row& row, int64_t block) const;
+  const float* block(const Row& row, int64_t block);
+  Scan scan(const Row& row);
+  double sum_blocks(const Row& row, float peak, float scale);
+  int32_t find(const Row& row, float peak);
+  int32_t draw_any(const Row& row, float peak, float scale, double u);
+  int32_t draw_kept(const Row& row, float peak, float scale, const Parameters& parameters);
+  void collect(const Row& row, float threshold);
+  double weigh(float peak, float scale);
+  void keep_likeliest(size_t count);
+  void keep_mass(double mass);
+  void drop_below(uint64_t rank);
+  void report(const Row& raw, float peak, int32_t token, const Report& report);
+  float threshold_of_top(size_t count);
+
+  const Kernels& kernels_;
+  int64_t vocab_size_;
+  std::vector<Change> changes_;
+  std::vector<float> maxima_, sums_, block_, weights_, scratch_;
+  std::vector<uint32_t> found_;
+  std::vector<Candidate> candidates_, ordered_;
+};
+
+}  // namespace myna::sampling
