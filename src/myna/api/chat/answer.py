@@ -1,0 +1,109 @@
+"""The whole ending: a fold over the same events as the chunks."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from myna.api.chat.logprobs import ChoiceLogprobs, TokenEntry, token_entries
+from myna.api.chat.plan import Plan
+from myna.api.chat.usage import Usage, UsageCounter
+from myna.core.events import ChoiceDone, Event, TextDelta
+
+
+class FunctionCall(msgspec.Struct):
+    """`arguments` is the model's own JSON, as text."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(msgspec.Struct):
+    """A call as OpenAI writes it."""
+
+    id: str
+    type: str
+    function: FunctionCall
+
+
+class Message(msgspec.Struct):
+    """The answer. `tool_calls` is not there at all without a call."""
+
+    role: str
+    content: str | None
+    tool_calls: list[ToolCall] | UnsetType
+    refusal: str | None
+    annotations: list[str]
+
+
+class Choice(msgspec.Struct):
+    """One answer; its fields stand as OpenAI writes them."""
+
+    index: int
+    message: Message
+    logprobs: ChoiceLogprobs | None
+    finish_reason: str
+
+
+class Completion(msgspec.Struct):
+    """The body."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+    service_tier: str
+    system_fingerprint: str | None
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A choice while it grows."""
+
+    texts: list[str] = field(default_factory=list)
+    logprobs: list[TokenEntry] = field(default_factory=list)
+    reason: str = ""
+
+
+class AnswerFold:
+    """Events in, one body out."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._choices = [_Growing() for _ in range(plan.num_choices)]
+        self._usage = UsageCounter()
+
+    def feed(self, event: Event) -> None:
+        """Take the next event in."""
+        match event:
+            case TextDelta():
+                choice = self._choices[event.choice]
+                choice.texts.append(event.text)
+                if self._plan.wants_logprobs:
+                    choice.logprobs += token_entries(event.logprobs)
+            case ChoiceDone():
+                self._choices[event.choice].reason = event.reason
+            case _:
+                self._usage.feed(event)
+
+    def body(self) -> bytes:
+        """The answer's JSON, laid out as OpenAI does."""
+        plan = self._plan
+        answer = Completion(
+            plan.id,
+            "chat.completion",
+            plan.created,
+            plan.model,
+            [self._choice(index, choice) for index, choice in enumerate(self._choices)],
+            self._usage.total(),
+            plan.service_tier,
+            plan.fingerprint,
+        )
+        return msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n"
+
+    def _choice(self, index: int, choice: _Growing) -> Choice:
+        message = Message("assistant", "".join(choice.texts), UNSET, None, [])
+        logprobs = ChoiceLogprobs(choice.logprobs) if self._plan.wants_logprobs else None
+        return Choice(index, message, logprobs, choice.reason)

@@ -1,0 +1,131 @@
+"""The messages of a chat request on the wire: roles, content, names, calls. Knows no model."""
+
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BeforeValidator, Discriminator, Tag, model_validator
+
+from myna.serving import faults, fields
+from myna.serving.faults import Fault
+from myna.serving.validation import TAG, WireModel
+
+ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
+NAME_PATTERN: Final = "^[a-zA-Z0-9_-]+$"
+CONTENT_NOUN: Final = "one of a string or array of objects"
+_STRING, _ARRAY, _NULL = f"{TAG}string", f"{TAG}array", f"{TAG}null"
+_PART_TYPES: Final = ("text", "image_url", "input_audio", "file", "refusal")
+
+_BAD_PART: Final = Fault(
+    "invalid_value", "Invalid '", "'. Content blocks are expected to be either text or image_url type."
+)
+
+Role = Annotated[str, fields.one_of(*ROLES)]
+FunctionName = Annotated[str, fields.text(longest=64, pattern=NAME_PATTERN, may_be_empty=False)]
+
+
+def _content_tag(value: Any) -> str | None:
+    match value:
+        case None:
+            return _NULL
+        case str():
+            return _STRING
+        case list() | tuple():
+            return _ARRAY
+        case _:
+            return None
+
+
+class Part(WireModel):
+    """One part of a content array. Parts for senses are taken here and refused by the model."""
+
+    type: Annotated[str, fields.text()]
+    text: Annotated[str | None, fields.text()] = None
+    refusal: Annotated[str | None, fields.text()] = None
+    image_url: object = None
+    input_audio: object = None
+    file: object = None
+    prompt_cache_breakpoint: object = None
+
+    @model_validator(mode="after")
+    def _has_what_its_type_says(self) -> Self:
+        if self.type in _PART_TYPES and getattr(self, self.type) is None:
+            raise faults.missing().inside(self.type)
+        return self
+
+
+def _as_kind(value: Any) -> Any:
+    """Raise for a content that is no string, array or null: the union itself can't name its input."""
+    if _content_tag(value) is None:
+        raise faults.invalid_type(CONTENT_NOUN, value).inside()
+    return value
+
+
+Content = Annotated[
+    Annotated[str, Tag(_STRING)] | Annotated[list[Part], Tag(_ARRAY)] | Annotated[None, Tag(_NULL)],
+    Discriminator(_content_tag),
+    BeforeValidator(_as_kind),
+]
+
+
+class FunctionCall(WireModel):
+    """A call that the assistant made."""
+
+    name: FunctionName
+    arguments: Annotated[str, fields.text()]
+
+
+class ToolCall(WireModel):
+    """A call with its id."""
+
+    id: Annotated[str, fields.text(longest=40)]
+    type: Annotated[str, fields.one_of("function", "custom")]
+    function: FunctionCall | None = None
+    custom: object = None
+
+    @model_validator(mode="after")
+    def _has_its_function(self) -> Self:
+        if self.type == "function" and self.function is None:
+            raise faults.missing().inside("function")
+        return self
+
+
+class Message(WireModel):
+    """One message. Every role may carry every key here; what a role can't have is told later."""
+
+    role: Role
+    content: Content = None
+    name: Annotated[str | None, fields.text(longest=64, pattern=NAME_PATTERN, may_be_empty=False)] = None
+    refusal: Annotated[str | None, fields.text()] = None
+    audio: object = None
+    tool_calls: Annotated[list[ToolCall] | None, fields.array("an array of objects", longest=128)] = None
+    function_call: FunctionCall | None = None
+    tool_call_id: Annotated[str | None, fields.text()] = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if isinstance(self.content, list):
+            self._check_parts(self.content)
+        if self.role == "developer" and self.content is None:
+            if "content" in self.model_fields_set:
+                raise faults.invalid_type(CONTENT_NOUN, None).inside("content")
+            raise faults.missing().inside("content")
+        if self.role == "tool" and self.tool_call_id is None:
+            raise faults.missing().inside("tool_call_id")
+        return self
+
+    def _check_parts(self, parts: list[Part]) -> None:
+        for part in parts:
+            if part.type not in _PART_TYPES or (part.type == "refusal" and self.role != "assistant"):
+                raise _BAD_PART.inside()
+            if part.type == "image_url" and self.role != "user":
+                raise Fault(
+                    "invalid_value",
+                    "Invalid '",
+                    "'. Image URLs are only allowed for messages with role 'user', but this message with "
+                    f"role '{self.role}' contains an image URL.",
+                ).inside()
+
+    def text(self) -> str:
+        """The content as one text; the parts of an array stand together without a separator."""
+        if isinstance(self.content, list):
+            return "".join(part.text or part.refusal or "" for part in self.content)
+        return self.content or ""

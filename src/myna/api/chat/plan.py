@@ -1,0 +1,18 @@
+"""What the answer looks like, decided before its first token: both endings of the stream follow it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`id`, `created`, `model`, `service_tier` and `fingerprint` stand in every chunk."""
+
+    id: str
+    created: int
+    model: str
+    service_tier: str
+    fingerprint: str | None
+    num_choices: int = 1
+    wants_logprobs: bool = False
+    include_usage: bool = False
+    obfuscate: bool = True

@@ -1,0 +1,110 @@
+"""What a chat completion request looks like on the wire. Knows no model and no HTTP."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, StrictInt, model_validator
+
+from myna.api.chat.messages import FunctionName, Message
+from myna.serving import faults
+from myna.serving.faults import Fault
+from myna.serving.fields import (
+    Biases,
+    Count,
+    Flag,
+    Fraction,
+    Metadata,
+    Penalty,
+    Seed,
+    Stops,
+    StreamOptions,
+    Temperature,
+    Text,
+    TopK,
+    array,
+    integer,
+    one_of,
+    text,
+)
+from myna.serving.validation import WireModel
+
+MAX_TOP_LOGPROBS = 20
+
+
+def _top_logprobs(value: Any) -> Any:
+    """The upper bound of this one has words of its own."""
+    if type(value) is int and value > MAX_TOP_LOGPROBS:
+        raise Fault(
+            None, "Invalid value for '", f"': must be less than or equal to {MAX_TOP_LOGPROBS}."
+        ).inside()
+    return value
+
+
+class JsonSchema(WireModel):
+    """The schema of a structured answer. `strict` asks for OpenAI's subset."""
+
+    name: FunctionName
+    description: Text = None
+    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    strict: Flag = None
+
+
+class ResponseFormat(WireModel):
+    """The form that the answer must have."""
+
+    type: Annotated[str, one_of("json_object", "json_schema", "text")]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> Self:
+        if self.type == "json_schema":
+            if self.json_schema is None:
+                raise faults.missing().inside("json_schema")
+            if self.json_schema.schema_ is None:
+                raise faults.missing().inside("json_schema.schema")
+        return self
+
+
+_TIERS = ("auto", "default", "fast", "flex", "priority")
+_RETENTIONS = ("in_memory", "24h")
+
+
+def _retention(value: Any) -> Any:
+    if isinstance(value, str) and value not in _RETENTIONS:
+        raise Fault(None, "Invalid prompt_cache_retention argument", None).inside()
+    if value is not None and not isinstance(value, str):
+        raise faults.invalid_type("one of 'in_memory' or '24h'", value).inside()
+    return value
+
+
+class ChatRequest(WireModel):
+    """The body of `POST /v1/chat/completions`; None is OpenAI's default, as null is."""
+
+    model: str
+    messages: Annotated[list[Message], array("an array of objects")]
+    max_completion_tokens: Annotated[StrictInt | None, integer(1)] = None
+    max_tokens: Annotated[StrictInt | None, integer(1)] = None
+    n: Count = None
+    stop: Stops = ()
+    temperature: Temperature = None
+    top_p: Fraction = None
+    presence_penalty: Penalty = None
+    frequency_penalty: Penalty = None
+    logprobs: Flag = None
+    top_logprobs: Annotated[StrictInt | None, integer(0), BeforeValidator(_top_logprobs)] = None
+    logit_bias: Biases = ()
+    user: Text = None
+    seed: Seed = None
+    safety_identifier: Annotated[str | None, text(longest=64)] = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_key: Text = None
+    prompt_cache_retention: Annotated[str | None, BeforeValidator(_retention)] = None
+    service_tier: Annotated[str | None, one_of(*_TIERS, expected=f"one of {faults.either(_TIERS, 'or')}")] = (
+        None
+    )
+    stream: Flag = None
+    stream_options: StreamOptions | None = None
+    metadata: Metadata = ()
+    response_format: ResponseFormat | None = None
+    top_k: TopK = None
+    min_p: Fraction = None
+    ignore_eos: Flag = None

@@ -1,0 +1,1 @@
+"""The Completions API: prompts in, text out."""

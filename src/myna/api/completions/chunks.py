@@ -1,0 +1,114 @@
+"""The streamed ending: events to chunks. The constant parts of a chunk are rendered once a stream."""
+
+import msgspec
+import orjson
+
+from myna.api.completions.convert import EncodedPrompt, Plan
+from myna.api.completions.logprobs import OffsetCounter, prompt_logprobs
+from myna.api.completions.schema import Logprobs
+from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
+
+_NO_LOGPROBS = Logprobs([], [], [], [])
+_END = b"\n\n"
+
+
+class ChunkRenderer:
+    """Events of all prompts in, bytes of the stream out.
+
+    An answer that ends by its length says so in its last chunk of text, so the chunk with the last
+    token is held until the choice is done; all others go out at once.
+    """
+
+    def __init__(self, id: str, created: int, model: str, prompts: list[EncodedPrompt], plan: Plan) -> None:
+        self._plan = plan
+        self._prompts = prompts
+        self._wants_logprobs = plan.num_logprobs is not None
+        name = orjson.dumps(model)
+        usage = b',"usage":null' if plan.include_usage else b""
+        self._head = b'data: {"id":"%s","object":"text_completion","created":%d,"choices":[' % (
+            id.encode(),
+            created,
+        )
+        self._tail = b'],"model":%s%s}%s' % (name, usage, _END)
+        self._usage_tail = b'],"model":%s,"usage":' % name
+        self._text_head = self._head + b'{"text":'
+        num_choices = len(prompts) * plan.num_choices
+        self._text_tails = [
+            b',"index":%d,"logprobs":null,"finish_reason":null}%s' % (index, self._tail)
+            for index in range(num_choices)
+        ]
+        self._left = [plan.max_tokens] * num_choices
+        self._held: dict[int, tuple[str, Logprobs | None]] = {}
+        self._offsets = [
+            OffsetCounter(len(prompts[index // plan.num_choices].text)) for index in range(num_choices)
+        ]
+        self._prompt_tokens = self._completion_tokens = 0
+
+    def feed(self, event: Event) -> bytes:
+        """The chunks that this event makes; none for most of those without text."""
+        if type(event) is TextDelta:
+            choice = event.choice
+            left = self._left[choice] = self._left[choice] - event.num_tokens
+            if left > 0 and not self._wants_logprobs:
+                return self._text_head + orjson.dumps(event.text) + self._text_tails[choice]
+            return self._text(choice, event.text, event.logprobs)
+        if type(event) is ChoiceDone:
+            return self._end(event)
+        if type(event) is PromptDone:
+            self._prompt_tokens += event.prompt_tokens
+            return self._echo(event) if self._plan.echo else b""
+        if type(event) is Done:
+            self._completion_tokens += event.completion_tokens
+        return b""
+
+    def end(self) -> bytes:
+        """The usage, if it was asked for."""
+        if not self._plan.include_usage:
+            return b""
+        total = self._prompt_tokens + self._completion_tokens
+        counts = b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}' % (
+            self._prompt_tokens,
+            self._completion_tokens,
+            total,
+        )
+        return self._head + self._usage_tail + counts + _END
+
+    def _text(self, choice: int, text: str, entries: tuple[TokenLogprob, ...]) -> bytes:
+        logprobs = self._offsets[choice].render(entries) if self._wants_logprobs else None
+        return self._offer(choice, text, logprobs)
+
+    def _offer(self, choice: int, text: str, logprobs: Logprobs | None) -> bytes:
+        """Send what is held, and the new chunk too unless it may be the last."""
+        sent = self._release(choice, None)
+        if self._left[choice] > 0:
+            return sent + self._chunk(choice, text, logprobs, None)
+        self._held[choice] = (text, logprobs)
+        return sent
+
+    def _release(self, choice: int, reason: str | None) -> bytes:
+        held = self._held.pop(choice, None)
+        return self._chunk(choice, *held, reason) if held else b""
+
+    def _echo(self, event: PromptDone) -> bytes:
+        text = self._prompts[event.prompt].text
+        logprobs = prompt_logprobs(event.logprobs, text) if self._wants_logprobs else None
+        first = event.prompt * self._plan.num_choices
+        return b"".join(
+            self._offer(choice, text, logprobs) for choice in range(first, first + self._plan.num_choices)
+        )
+
+    def _end(self, event: ChoiceDone) -> bytes:
+        if event.reason == "length" and event.choice in self._held:
+            return self._release(event.choice, event.reason)
+        empty = _NO_LOGPROBS if self._wants_logprobs else None
+        return self._release(event.choice, None) + self._chunk(event.choice, "", empty, event.reason)
+
+    def _chunk(self, choice: int, text: str, logprobs: Logprobs | None, reason: str | None) -> bytes:
+        return b'%s%s,"index":%d,"logprobs":%s,"finish_reason":%s}%s' % (
+            self._text_head,
+            orjson.dumps(text),
+            choice,
+            msgspec.json.encode(logprobs),
+            orjson.dumps(reason),
+            self._tail,
+        )

@@ -1,0 +1,126 @@
+"""A completion request in core's terms, and what only the two together can get wrong. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from myna.api.completions.schema import CompletionRequest
+from myna.core.errors import ContextLengthExceeded, InvalidRequest
+from myna.core.generator import ModelInfo
+from myna.core.requests import GenerationRequest, Sampling
+from myna.serving import faults
+from myna.serving.requester import Requester
+from myna.serving.sampling import refuse_unknown_tokens, to_sampling
+
+DEFAULT_MAX_TOKENS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPrompt:
+    """A prompt as the model reads it, and its text as the client sees it (echo, offsets)."""
+
+    tokens: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the answer looks like, decided before any token: both endings of the stream follow it."""
+
+    num_choices: int
+    max_tokens: int
+    echo: bool
+    num_logprobs: int | None
+    include_usage: bool
+
+
+def check(request: CompletionRequest, info: ModelInfo) -> None:
+    """Raise for parameters that are each right but not together, or not with this model."""
+    num_choices, best_of = request.n or 1, request.best_of or 0
+    if best_of and num_choices > best_of:
+        raise InvalidRequest(
+            "You requested that the server return more choices than it will generate (HINT: you must set "
+            f"'n' (currently {num_choices}) to be at most 'best_of' (currently {best_of}), or omit either "
+            "parameter if you don't specifically want to use them.)",
+            param="best_of",
+        )
+    if request.stream and best_of > num_choices:
+        raise InvalidRequest("You cannot stream results when best_of > n", param="best_of")
+    if request.stream_options is not None and not request.stream:
+        raise InvalidRequest(
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            param="stream_options",
+        )
+    refuse_unknown_tokens(request.logit_bias, info.vocab_size)
+    _check_tokens(request, info.vocab_size)
+
+
+def _check_tokens(request: CompletionRequest, vocab_size: int) -> None:
+    is_single = len(request.prompt) == 1
+    for i, prompt in enumerate(request.prompt):
+        if isinstance(prompt, str):
+            continue
+        if request.suffix:
+            raise faults.invalid_type("a string, as 'suffix' is set", []).at("prompt")
+        highest = max(prompt)
+        if highest >= vocab_size:
+            place = f"[{prompt.index(highest)}]" if is_single else f"[{i}][{prompt.index(highest)}]"
+            raise faults.outside("integer", "above", vocab_size - 1, highest).at(f"prompt{place}")
+
+
+def plan(request: CompletionRequest) -> Plan:
+    """The shape of the answer."""
+    options = request.stream_options
+    return Plan(
+        num_choices=request.n or 1,
+        max_tokens=DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens,
+        echo=bool(request.echo),
+        num_logprobs=request.logprobs,
+        include_usage=bool(options and options.include_usage),
+    )
+
+
+def to_generation(
+    request: CompletionRequest,
+    prompt: EncodedPrompt,
+    info: ModelInfo,
+    requester: Requester,
+    *,
+    id: str,
+    defaults: Sampling,
+) -> GenerationRequest:
+    """One prompt's generation. Raises `ContextLengthExceeded` if it doesn't fit the model."""
+    answer = plan(request)
+    refuse_too_long(len(prompt.tokens), answer.max_tokens, info.context_tokens)
+    return GenerationRequest(
+        id=id,
+        prompt_tokens=prompt.tokens,
+        max_tokens=answer.max_tokens,
+        num_choices=answer.num_choices,
+        best_of=max(request.best_of or 0, answer.num_choices),
+        sampling=to_sampling(request, defaults),
+        stop=request.stop,
+        num_logprobs=request.logprobs,
+        num_prompt_logprobs=request.logprobs if request.echo else None,
+        ignore_eos=bool(request.ignore_eos),
+        owner=requester.owner,
+        cache_salt=requester.cache_salt,
+    )
+
+
+def refuse_too_long(prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
+    """Raise if prompt and answer together don't fit the context."""
+    total = prompt_tokens + max_tokens
+    if total > context_tokens:
+        raise ContextLengthExceeded(
+            f"This model's maximum context length is {context_tokens} tokens, however you requested "
+            f"{total} tokens ({prompt_tokens} in your prompt; {max_tokens} for the completion). "
+            "Please reduce your prompt; or completion length."
+        )
+
+
+def refuse_far_too_long(texts: Sequence[str], max_tokens: int, context_tokens: int, longest: int) -> None:
+    """The same before tokenising, from bytes alone: no token is more than `longest` of them."""
+    for text in texts:
+        fewest = -(-len(text.encode()) // longest)
+        refuse_too_long(fewest, max_tokens, context_tokens)

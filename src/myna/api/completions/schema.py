@@ -1,0 +1,128 @@
+"""What a completion request and its answer look like on the wire. Knows no model and no HTTP."""
+
+from typing import Annotated, Final
+
+import msgspec
+from pydantic import StrictInt
+
+from myna.serving import faults
+from myna.serving.fields import (
+    Biases,
+    Count,
+    Flag,
+    Fraction,
+    Penalty,
+    Seed,
+    Stops,
+    StreamOptions,
+    Temperature,
+    Text,
+    TopK,
+    integer,
+    plain,
+)
+from myna.serving.validation import WireModel
+
+MAX_PROMPTS: Final = 2048
+_FORMS: Final = "one of a string, array of strings, array of integers, or array of integer arrays"
+
+Prompt = str | tuple[int, ...]
+
+
+def _prompts(value: object) -> tuple[Prompt, ...]:
+    """Every form as a tuple of prompts: text or token ids. None is the beginning of a document: ()."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list):
+        raise faults.invalid_type(_FORMS, value).inside()
+    if not value:
+        raise faults.empty_array().inside()
+    if type(value[0]) is int:
+        return (_tokens(value, ""),)
+    if len(value) > MAX_PROMPTS:
+        raise faults.long_array(MAX_PROMPTS, len(value)).inside()
+    if isinstance(value[0], list):
+        return tuple(_tokens(prompt, f"[{i}]") for i, prompt in enumerate(value))
+    for i, prompt in enumerate(value):
+        if not isinstance(prompt, str):
+            expected = "a string" if i else _FORMS.removeprefix("one of ")
+            raise faults.invalid_type(expected, prompt).inside(f"[{i}]")
+    return tuple(value)
+
+
+def _tokens(value: object, place: str) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise faults.invalid_type("an array of integers", value).inside(place)
+    if not value:
+        raise faults.empty_array().inside(place)
+    for i, token in enumerate(value):
+        if type(token) is not int:
+            raise faults.invalid_type("an integer", token).inside(f"{place}[{i}]")
+        if token < 0:
+            raise faults.outside("integer", "below", 0, token).inside(f"{place}[{i}]")
+    return tuple(value)
+
+
+class CompletionRequest(WireModel):
+    """The body of `POST /v1/completions`; None is OpenAI's default, as null is."""
+
+    model: str
+    prompt: Annotated[tuple[Prompt, ...], plain(_prompts)] = ()
+    suffix: Text = None
+    best_of: Annotated[StrictInt | None, integer(0, 20)] = None
+    echo: Flag = None
+    max_tokens: Annotated[StrictInt | None, integer(0)] = None
+    n: Count = None
+    stop: Stops = ()
+    temperature: Temperature = None
+    top_p: Fraction = None
+    presence_penalty: Penalty = None
+    frequency_penalty: Penalty = None
+    logprobs: Annotated[StrictInt | None, integer(0, 5)] = None
+    logit_bias: Biases = ()
+    user: Text = None
+    seed: Seed = None
+    stream: Flag = None
+    stream_options: StreamOptions | None = None
+    top_k: TopK = None
+    min_p: Fraction = None
+    ignore_eos: Flag = None
+
+
+class Logprobs(msgspec.Struct):
+    """The legacy shape: parallel lists, a token each."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+class Choice(msgspec.Struct):
+    """One answer; its fields stand as OpenAI writes them."""
+
+    text: str
+    index: int
+    logprobs: Logprobs | None
+    finish_reason: str
+
+
+class Usage(msgspec.Struct):
+    """Token counts over all prompts and all candidates."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Completion(msgspec.Struct):
+    """The whole answer."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage

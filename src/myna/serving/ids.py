@@ -1,0 +1,27 @@
+"""Ids in OpenAI's shape: a prefix, the creation time in base 62, and chance."""
+
+import secrets
+from typing import Final
+
+ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_EPOCH: Final = 1_576_800_000
+_TIME_DIGITS: Final = 5
+
+
+def completion_id(prefix: str, created: int) -> str:
+    """`chatcmpl-` or `cmpl-`, five digits of time, 24 of chance; ids sort by their second."""
+    left, digits = created - _EPOCH, ""
+    for _ in range(_TIME_DIGITS):
+        left, digit = divmod(left, len(ALPHABET))
+        digits = ALPHABET[digit] + digits
+    return f"{prefix}{digits}{random_text(24)}"
+
+
+def call_id() -> str:
+    """The id of a tool call."""
+    return f"call_{random_text(24)}"
+
+
+def random_text(length: int) -> str:
+    """So many characters of `[0-9A-Za-z]`, unpredictable."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))

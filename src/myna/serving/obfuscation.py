@@ -1,0 +1,32 @@
+"""The random last key of a chat chunk, which hides how long its text is."""
+
+import secrets
+from typing import Final
+
+from myna.serving.ids import ALPHABET
+
+_BLOCK: Final = 16
+_POOL_BYTES: Final = 1024
+_LETTERS: Final = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
+
+
+class Obfuscator:
+    """Pads to a multiple of 16 characters; one of these a stream."""
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._next = 0
+
+    def padding(self, num_characters: int) -> bytes:
+        """So many random letters that with them the chunk's length is a multiple of 16."""
+        wanted = -num_characters % _BLOCK
+        if self._next + wanted > len(self._pool):
+            self._pool = secrets.token_bytes(_POOL_BYTES).translate(_LETTERS)
+            self._next = 0
+        start, self._next = self._next, self._next + wanted
+        return self._pool[start : self._next]
+
+
+def num_characters(json: bytes) -> int:
+    """How many characters UTF-8 text has."""
+    return len(json) if json.isascii() else len(json.decode())

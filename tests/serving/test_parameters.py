@@ -1,0 +1,30 @@
+"""No parameter of OpenAI's is unknown to the table, and none of the table's is ignored."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from myna.api.chat.schema import ChatRequest
+from myna.api.completions.schema import CompletionRequest
+from myna.serving.parameters import CHAT, COMPLETIONS, Parameter, Use
+from myna.serving.validation import WireModel
+
+OPENAI = json.loads((Path(__file__).parent.parent / "data" / "openai_parameters.json").read_text("utf-8"))
+ENDPOINTS = [("completions", COMPLETIONS, CompletionRequest), ("chat", CHAT, ChatRequest)]
+
+
+@pytest.mark.parametrize(("endpoint", "table", "schema"), ENDPOINTS, ids=[row[0] for row in ENDPOINTS])
+def test_the_table_has_openais_fields_and_our_extensions_and_no_other(
+    endpoint: str, table: Mapping[str, Parameter], schema: type[WireModel]
+) -> None:
+    assert {name for name, parameter in table.items() if not parameter.is_extension} == set(OPENAI[endpoint])
+
+
+@pytest.mark.parametrize(("endpoint", "table", "schema"), ENDPOINTS, ids=[row[0] for row in ENDPOINTS])
+def test_the_schema_reads_what_is_not_refused(
+    endpoint: str, table: Mapping[str, Parameter], schema: type[WireModel]
+) -> None:
+    read = {name for name, parameter in table.items() if parameter.use is not Use.REFUSED}
+    assert set(schema.model_fields) == read
