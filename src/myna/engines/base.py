@@ -1,9 +1,9 @@
 """The lower seam: what our scheduler drives. All calls come from one thread."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -14,8 +14,7 @@ class OutOfRoom(Exception):
     """`forward` could not place its tokens in the KV cache; nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one sequence to compute: `tokens` stand at positions `start`, `start + 1`, ...
 
     `logits_from` is the first index into `tokens` whose logits are wanted; `len(tokens)` for none

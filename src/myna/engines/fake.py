@@ -1,0 +1,315 @@
+"""An engine without weights: says what its prompt tells it to, with a real paged KV ledger.
+
+Product code: `myna serve --engine fake` shows the API without a model, and tests predict its every
+token with `script`. It knows nothing of the scheduler.
+"""
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from os import abort
+from pathlib import PurePath
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from myna.core.errors import ModelLoadFailed
+from myna.core.generator import ModelInfo
+from myna.engines.base import OutOfRoom, Row
+
+BLOCK_TOKENS: Final = 16
+SPECIAL: Final = ("<|end|>", "<|start|>", "<|turn|>", "<|pad|>")
+END, START = 256, 257
+_WORD_LIST: Final = (
+    "a able about after all also an and any are as at back be because been before bird but by call can "
+    "caw come could day did do each even every far feather find first fly for from get give go good had "
+    "has have he hear her here him his home how I if in into is it its just know large last leaf light "
+    "like line little live long look loud low made make man many may me mean mine more most much must my "
+    "myna name near nest new next no not now number of old on once one only or other our out over own "
+    "part people perch place play put rain read right said same say see seed she should sing sky small so "
+    "some song sound speak still such take talk tell than that the their them then there these they thing "
+    "think this those time to today too tree two under until up us use very voice want was water way we "
+    "well went were what when where which while who why will wind wing with word words work world would "
+    "write year yes yet you young your "
+)
+_WORDS: Final = tuple(_WORD_LIST.split())
+VOCABULARY: Final[tuple[bytes, ...]] = (
+    *(bytes([value]) for value in range(256)),
+    *(name.encode() for name in SPECIAL),
+    *(f" {word}".encode() for word in _WORDS),
+)
+_IDS: Final = {data: token for token, data in enumerate(VOCABULARY)}
+_WORD_PATTERN: Final = "|".join(sorted((f" {word}" for word in _WORDS), key=len, reverse=True))
+_PIECES: Final = re.compile(rf"(?:{_WORD_PATTERN})(?!\w)".encode())
+_PIECES_AND_SPECIAL: Final = re.compile(
+    "|".join(re.escape(name) for name in SPECIAL).encode() + b"|" + _PIECES.pattern
+)
+_DIRECTIVE: Final = re.compile(rb"\[\[(say|fail|crash|slow)(?: ([^\]]*))?\]\]")
+_FIRST_WORD: Final = 256 + len(SPECIAL)
+_HASH_MASK: Final = (1 << 61) - 1
+_END_ONE_IN: Final = 24  # without a directive, an answer ends after about as many words
+
+
+def tokenize(text: str, *, parse_special: bool) -> list[int]:
+    """Words of the small vocabulary where they stand alone, bytes elsewhere."""
+    data, tokens, end = text.encode(), list[int](), 0
+    for match in (_PIECES_AND_SPECIAL if parse_special else _PIECES).finditer(data):
+        tokens += data[end : match.start()]
+        tokens.append(_IDS[match.group()])
+        end = match.end()
+    tokens += data[end:]
+    return tokens
+
+
+def script(prompt: Sequence[int], num_tokens: int) -> list[int]:
+    """What greedy decoding after `prompt` says: its next `num_tokens` tokens, ends included."""
+    speech, answer = _Speech(), list[int]()
+    speech.hear(prompt)
+    for _ in range(num_tokens):
+        answer.append(speech.next_tokens()[0])
+        speech.hear(answer[-1:])
+    return answer
+
+
+@dataclass(slots=True)
+class _Speech:
+    """What follows a text: a pure function of all its tokens, kept up to date token by token.
+
+    `[[say …]]` anywhere in the text sets what will be said; how much of it was said already is the
+    longest beginning of it that the text ends with. Otherwise a hash of the text picks words.
+    """
+
+    heard: list[int] = field(default_factory=list)
+    digest: int = 1
+    line: tuple[int, ...] = ()
+    said: int = 0
+    delay_s: float = 0.0
+    fault: str = ""
+
+    def hear(self, tokens: Iterable[int]) -> None:
+        for token in tokens:
+            self.heard.append(token)
+            self.digest = (self.digest * 1_000_003 + token + 1) & _HASH_MASK
+            if self.line:
+                self._advance(token)
+            if token == 93 and self.heard[-2:-1] == [93]:
+                self._obey()
+
+    def next_tokens(self) -> tuple[int, int]:
+        """The likeliest token and the runner-up, which comes where the first is forbidden."""
+        digest = (self.digest ^ (self.digest >> 29)) * 0x9E3779B1 >> 7
+        word = _FIRST_WORD + digest % len(_WORDS)
+        if self.line:
+            return (self.line[self.said] if self.said < len(self.line) else END), word
+        if digest % _END_ONE_IN == 0:
+            return END, word
+        return word, _FIRST_WORD + (digest + 1) % len(_WORDS)
+
+    def _advance(self, token: int) -> None:
+        if self.said < len(self.line) and self.line[self.said] == token:
+            self.said += 1
+            return
+        tail = self.heard[-len(self.line) :]
+        self.said = next(
+            size
+            for size in range(min(len(tail), len(self.line) - 1), -1, -1)
+            if size == 0 or tuple(tail[-size:]) == self.line[:size]
+        )
+
+    def _obey(self) -> None:
+        matches = list(_DIRECTIVE.finditer(b"".join(VOCABULARY[token] for token in self.heard[-4096:])))
+        if not matches:
+            return
+        verb, argument = matches[-1].groups()
+        if verb == b"say" and argument:
+            self.line, self.said = tuple(tokenize(argument.decode(errors="replace"), parse_special=True)), 0
+        elif verb == b"slow":
+            self.delay_s = min(float(argument or b"20"), 1000.0) / 1000
+        else:
+            self.fault = verb.decode()
+
+
+class _Tape:
+    """One sequence: its speech and the KV blocks under it."""
+
+    __slots__ = ("blocks", "speech")
+
+    def __init__(self, speech: _Speech, blocks: list[int]) -> None:
+        self.speech = speech
+        self.blocks = blocks
+
+
+class _Blocks:
+    """A ledger of KV blocks: shared by fork, copied before one of the sharers writes."""
+
+    def __init__(self, num_blocks: int) -> None:
+        self._free = list(range(num_blocks))
+        self._holders = [0] * num_blocks
+
+    @property
+    def num_free(self) -> int:
+        return len(self._free)
+
+    def needed(self, blocks: list[int], old_tokens: int, new_tokens: int) -> int:
+        copies = 1 if old_tokens % BLOCK_TOKENS and self._holders[blocks[-1]] > 1 else 0
+        return copies + -(-new_tokens // BLOCK_TOKENS) - len(blocks)
+
+    def extend(self, blocks: list[int], old_tokens: int, new_tokens: int) -> None:
+        if old_tokens % BLOCK_TOKENS and self._holders[blocks[-1]] > 1:
+            self.drop(blocks, len(blocks) - 1)
+        while len(blocks) * BLOCK_TOKENS < new_tokens:
+            blocks.append(self._free.pop())
+            self._holders[blocks[-1]] = 1
+
+    def share(self, blocks: list[int], num_tokens: int) -> list[int]:
+        shared = blocks[: -(-num_tokens // BLOCK_TOKENS)]
+        for block in shared:
+            self._holders[block] += 1
+        return shared
+
+    def drop(self, blocks: list[int], keep: int) -> None:
+        while len(blocks) > keep:
+            block = blocks.pop()
+            self._holders[block] -= 1
+            if not self._holders[block]:
+                self._free.append(block)
+
+
+class _FakeLogits:
+    __slots__ = ("array",)
+
+    def __init__(self, array: npt.NDArray[np.float32]) -> None:
+        self.array = array
+
+
+class FakeEngine:
+    """See the module; the rules of `engines.base.Engine` are asserted, so that tests catch a breach."""
+
+    can_trim = True
+    is_batch_invariant = True
+
+    def __init__(self, context_tokens: int, kv_tokens: int, max_sequences: int) -> None:
+        self._blocks = _Blocks(kv_tokens // BLOCK_TOKENS)
+        self._tapes: dict[int, _Tape] = {}
+        self._logits = np.zeros((64, len(VOCABULARY)), np.float32)
+        self._said: tuple[list[int], list[int], list[int]] = ([], [], [])
+        self.donor_tokens = kv_tokens // 2
+        self.info = ModelInfo(
+            engine="fake",
+            architecture="fake",
+            vocab_size=len(VOCABULARY),
+            context_tokens=context_tokens,
+            kv_tokens=kv_tokens // BLOCK_TOKENS * BLOCK_TOKENS,
+            max_sequences=max_sequences,
+            fingerprint="fp_fake00001",
+            eos_tokens=(END,),
+        )
+
+    @property
+    def free_tokens(self) -> int:
+        return self._blocks.num_free * BLOCK_TOKENS
+
+    def forward(self, batch: Sequence[Row]) -> _FakeLogits:
+        self._take_room(batch)
+        rows, first, second = list[int](), list[int](), list[int]()
+        delay_s = 0.0
+        for row in batch:
+            speech = self._tapes[row.sequence].speech
+            speech.hear(row.tokens[: row.logits_from])
+            for token in row.tokens[row.logits_from :]:
+                speech.hear((token,))
+                likeliest, runner_up = speech.next_tokens()
+                rows.append(len(rows))
+                first.append(likeliest)
+                second.append(runner_up)
+            if speech.delay_s > delay_s:
+                delay_s = speech.delay_s
+            if speech.fault:
+                _fail(speech.fault)
+        if delay_s:
+            time.sleep(delay_s)
+        return _FakeLogits(self._write(rows, first, second))
+
+    def fork(self, source: int, target: int, num_tokens: int) -> None:
+        assert target not in self._tapes
+        assert 0 <= target < self.info.max_sequences
+        tape = self._tapes[source]
+        assert 0 < num_tokens <= len(tape.speech.heard)
+        speech = _Speech()
+        speech.hear(tape.speech.heard[:num_tokens])
+        self._tapes[target] = _Tape(speech, self._blocks.share(tape.blocks, num_tokens))
+
+    def trim(self, sequence: int, num_tokens: int) -> None:
+        tape = self._tapes[sequence]
+        assert 0 < num_tokens <= len(tape.speech.heard)
+        speech = _Speech()
+        speech.hear(tape.speech.heard[:num_tokens])
+        tape.speech = speech
+        self._blocks.drop(tape.blocks, -(-num_tokens // BLOCK_TOKENS))
+
+    def free(self, sequence: int) -> None:
+        if tape := self._tapes.pop(sequence, None):
+            self._blocks.drop(tape.blocks, 0)
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        return tokenize(text, parse_special=parse_special)
+
+    def close(self) -> None:
+        self._tapes.clear()
+
+    def _take_room(self, batch: Sequence[Row]) -> None:
+        """Check every row, then allocate for all: nothing changes if the room is short."""
+        plan, needed = list[tuple[int, list[int], int, int]](), 0
+        for row in batch:
+            tape = self._tapes.get(row.sequence)
+            blocks, old = (tape.blocks, len(tape.speech.heard)) if tape else ([], 0)
+            assert row.start == old, f"sequence {row.sequence} holds {old} tokens, not {row.start}"
+            assert row.tokens
+            assert 0 <= row.sequence < self.info.max_sequences
+            new = old + len(row.tokens)
+            needed += self._blocks.needed(blocks, old, new)
+            plan.append((row.sequence, blocks, old, new))
+        assert len({sequence for sequence, *_ in plan}) == len(plan), "a sequence stands in one row only"
+        if needed > self._blocks.num_free:
+            raise OutOfRoom
+        for sequence, blocks, old, new in plan:
+            if not old:
+                self._tapes[sequence] = _Tape(_Speech(), blocks)
+            self._blocks.extend(blocks, old, new)
+
+    def _write(self, rows: list[int], first: list[int], second: list[int]) -> npt.NDArray[np.float32]:
+        old_rows, old_first, old_second = self._said
+        self._logits[old_rows, old_first] = 0.0
+        self._logits[old_rows, old_second] = 0.0
+        if len(rows) > len(self._logits):
+            self._logits = np.zeros((2 * len(rows), len(VOCABULARY)), np.float32)
+        self._logits[rows, second] = 12.0
+        self._logits[rows, first] = 24.0
+        self._said = (rows, first, second)
+        return self._logits[: len(rows)]
+
+
+def _fail(fault: str) -> None:
+    if fault == "crash":
+        abort()
+    raise RuntimeError("the prompt asked the fake engine to fail")
+
+
+def load(path: str, *, context_tokens: int, memory_bytes: int, threads: int) -> FakeEngine:
+    """`path` is any name. One that ends in `broken`, `crash` or `stuck` fails to load in that way.
+
+    A token of KV counts as 1 KiB of `memory_bytes`; `threads` means nothing here.
+    """
+    del threads
+    name = PurePath(path).name
+    if name.endswith("broken"):
+        raise ModelLoadFailed(f"The fake model {path!r} is broken, as its name says.")
+    if name.endswith("crash"):
+        abort()
+    if name.endswith("stuck"):
+        time.sleep(3600)
+    context = context_tokens or 8192
+    kv_tokens = max(memory_bytes // 1024, 2 * BLOCK_TOKENS) if memory_bytes else 32 * context
+    return FakeEngine(context, kv_tokens, max_sequences=256)

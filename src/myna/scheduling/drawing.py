@@ -1,0 +1,42 @@
+"""From who draws to arrays: the sampling batch of a step, kept while nothing but positions changes."""
+
+import numpy as np
+
+from myna.decoding.sampling import Draw, Sampled, SamplingBatch
+from myna.scheduling.sequence import Sequence
+
+NOTHING_DRAWN = Sampled.empty(0, 0)
+
+
+class Drawing:
+    """Decoding repeats the same draws step after step; then only `position` moves on, in place."""
+
+    __slots__ = ("_batch", "_drawers", "_next", "_rows")
+
+    def __init__(self) -> None:
+        self._drawers: list[Sequence] = []
+        self._rows: list[int] = []
+        self._batch: SamplingBatch | None = None
+        self._next = -1
+
+    def batch(self, drawers: list[Sequence], rows: list[int]) -> SamplingBatch:
+        """Arrays for these draws; valid until the next call."""
+        first = drawers[0].num_generated
+        batch = self._batch
+        if batch is not None and drawers == self._drawers and rows == self._rows and first == self._next:
+            np.add(batch.position, 1, out=batch.position)
+            self._next = first + 1
+            return batch
+        draws = [
+            Draw(row, sequence.sampling, sequence.num_generated)
+            for row, sequence in zip(rows, drawers, strict=True)
+        ]
+        batch = SamplingBatch.of(draws)
+        is_steady = all(sequence.sampling.counts is None for sequence in drawers)
+        self._batch = batch if is_steady else None
+        self._drawers, self._rows, self._next = drawers, rows, first + 1
+        return batch
+
+    def forget(self) -> None:
+        """The step came to nothing: its draws are made anew."""
+        self._batch = None

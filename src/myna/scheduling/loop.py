@@ -1,0 +1,214 @@
+"""The one thread that drives an engine: orders in, steps, events out. Owns thread, clock and engine."""
+
+import gc
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+
+from myna.core.errors import GenerationFailed, InvalidRequest, ModelLoadFailed, MynaError
+from myna.core.generator import ModelInfo
+from myna.core.requests import GenerationRequest
+from myna.decoding.sampling import Sampled, sample, score
+from myna.engines.base import Engine, Logits, OutOfRoom
+from myna.scheduling.answers import Lexicon, Told
+from myna.scheduling.batches import Batch
+from myna.scheduling.drawing import NOTHING_DRAWN, Drawing
+from myna.scheduling.pacing import Pace
+from myna.scheduling.scheduler import Scheduler
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Who hears the loop. All calls come from its thread and must not block for long."""
+
+    def ready(self, info: ModelInfo) -> None: ...
+    def told(self, told: list[Told]) -> None: ...
+    def tokenized(self, number: int, result: list[int] | MynaError) -> None: ...
+    def ended(self, error: MynaError | None) -> None:
+        """The thread ends: as told to (None), since loading failed (`ModelLoadFailed`), or of a fault."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model ready to run."""
+
+    engine: Engine
+    lexicon: Lexicon
+
+
+class _Add(NamedTuple):
+    number: int
+    request: GenerationRequest
+
+
+class _Abort(NamedTuple):
+    number: int
+
+
+class _Tokenize(NamedTuple):
+    number: int
+    text: str
+    parse_special: bool
+
+
+class _Stop(NamedTuple):
+    pass
+
+
+class Loop:
+    """Loads a model and serves it in a thread of its own, since an engine wants one thread for all calls.
+
+    Idle, it sleeps on a condition. `step_lock` is held while the engine computes. Requests must have
+    passed `Admission`.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Loaded],
+        listener: Listener,
+        step_lock: AbstractContextManager[object] | None = None,
+    ) -> None:
+        self._load = load
+        self._listener = listener
+        self._step_lock = step_lock or nullcontext()
+        self._orders: deque[_Add | _Abort | _Tokenize | _Stop] = deque()
+        self._condition = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="myna-loop", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add(self, number: int, request: GenerationRequest) -> None:
+        """Queue a request; `number` names it in what the listener is told."""
+        self._order(_Add(number, request))
+
+    def abort(self, number: int) -> None:
+        """Free the request's sequences before the next step. Nothing more is told of it."""
+        self._order(_Abort(number))
+
+    def tokenize(self, number: int, text: str, *, parse_special: bool) -> None:
+        """Have the engine's own tokenizer answer, between two steps."""
+        self._order(_Tokenize(number, text, parse_special))
+
+    def stop(self) -> None:
+        """End after the running step; whatever runs is dropped."""
+        self._order(_Stop())
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _order(self, order: _Add | _Abort | _Tokenize | _Stop) -> None:
+        with self._condition:
+            self._orders.append(order)
+            self._condition.notify()
+
+    def _run(self) -> None:
+        try:
+            loaded = self._load()
+        except MynaError as error:
+            self._listener.ended(ModelLoadFailed(error.message))
+            return
+        except Exception as error:
+            _log.exception("loading failed")
+            self._listener.ended(ModelLoadFailed(f"The model can't be loaded: {error}"))
+            return
+        failure: MynaError | None = None
+        try:
+            self._listener.ready(loaded.engine.info)
+            _Steps(self, loaded).run()
+        except Exception as error:
+            _log.exception("the scheduling loop failed")
+            failure = GenerationFailed(f"The scheduling loop failed: {error}")
+        finally:
+            loaded.engine.close()
+            self._listener.ended(failure)
+
+
+class _Steps:
+    """The loop itself, inside its thread."""
+
+    def __init__(self, loop: Loop, loaded: Loaded) -> None:
+        self._orders = loop._orders
+        self._condition = loop._condition
+        self._listener = loop._listener
+        self._step_lock = loop._step_lock
+        self._engine = loaded.engine
+        self._scheduler = Scheduler(loaded.engine, loaded.lexicon)
+        self._drawing = Drawing()
+        self._pace = Pace()
+        self._is_stopped = False
+
+    def run(self) -> None:
+        scheduler = self._scheduler
+        while True:
+            if scheduler.is_idle and not self._orders:
+                self._sleep()
+            while self._orders:
+                self._obey(self._orders.popleft())
+            if self._is_stopped:
+                return
+            if not scheduler.is_idle and (told := self._step()):
+                self._listener.told(told)
+
+    def _sleep(self) -> None:
+        gc.collect()  # the only pause in which nobody waits for a token
+        with self._condition:
+            while not self._orders:
+                self._condition.wait()
+
+    def _obey(self, order: _Add | _Abort | _Tokenize | _Stop) -> None:
+        if isinstance(order, _Add):
+            self._scheduler.add(order.number, order.request)
+        elif isinstance(order, _Abort):
+            self._scheduler.abort(order.number)
+        elif isinstance(order, _Tokenize):
+            self._listener.tokenized(order.number, self._tokenize(order))
+        else:
+            self._is_stopped = True
+
+    def _tokenize(self, order: _Tokenize) -> list[int] | MynaError:
+        try:
+            return self._engine.tokenize(order.text, parse_special=order.parse_special)
+        except NotImplementedError:
+            return InvalidRequest("This engine has no tokenizer of its own.")
+        except Exception as error:
+            return GenerationFailed(f"The engine can't tokenize this text: {error}")
+
+    def _step(self) -> list[Told]:
+        """schedule, forward, sample, update."""
+        batch = self._scheduler.schedule(self._pace.prompt_tokens)
+        started = time.perf_counter()
+        try:
+            with self._step_lock:
+                logits = self._engine.forward(batch.rows)
+            sampled, scores = self._draw(batch, logits)
+        except OutOfRoom as error:
+            self._drawing.forget()
+            return [] if self._scheduler.make_room() else self._scheduler.isolate(batch, error)
+        except Exception as error:
+            _log.exception("a step of %d sequences failed", len(batch.rows))
+            self._drawing.forget()
+            return self._scheduler.isolate(batch, error)
+        if batch.num_prompt_tokens:
+            self._pace.observe(batch.num_prompt_tokens, batch.num_decodes, time.perf_counter() - started)
+        return self._scheduler.update(batch, sampled, scores)
+
+    def _draw(self, batch: Batch, logits: Logits) -> tuple[Sampled, list[Sampled]]:
+        sampled = NOTHING_DRAWN
+        if batch.drawers:
+            sampled = sample(logits.array, self._drawing.batch(batch.drawers, batch.draw_rows))
+        scores: list[Sampled] = []
+        for part in batch.scored:
+            rows = logits.array[part.first_row : part.first_row + len(part.targets)]
+            num_top = part.sequence.job.request.num_prompt_logprobs or 0
+            scores.append(score(rows, np.array(part.targets, np.int32), num_top))
+        return sampled, scores

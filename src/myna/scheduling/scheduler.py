@@ -1,0 +1,149 @@
+"""Which tokens are computed next, and what the answers mean. Pure: no thread, clock, log or I/O."""
+
+from myna.core.errors import GenerationFailed
+from myna.core.requests import GenerationRequest
+from myna.decoding.sampling import RowStatus, Sampled
+from myna.scheduling import answers
+from myna.scheduling.answers import Lexicon, Told
+from myna.scheduling.batches import Batch
+from myna.scheduling.residency import KeyValues
+from myna.scheduling.roster import Roster
+from myna.scheduling.sequence import Job, Sequence
+
+
+class Scheduler:
+    """Continuous batching over one engine's KV room.
+
+    `add` and `abort` at any time between steps; then `schedule`, the engine's `forward`, sampling, and
+    `update`. A step that could not run is answered with `make_room` or `isolate` instead.
+    """
+
+    def __init__(self, kv: KeyValues, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+        self._roster = Roster(kv)
+        self._suspects: list[Sequence] = []
+        self._jobs: dict[int, Job] = {}
+        self._num_added = 0
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._jobs
+
+    @property
+    def num_running(self) -> int:
+        return len(self._roster.running)
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self._roster.queue) + len(self._roster.resumed)
+
+    def add(self, number: int, request: GenerationRequest) -> None:
+        """Take an admitted request (see `admission`); `number` names it in what `update` tells."""
+        job = Job(number, self._num_added, request)
+        self._num_added += 1
+        answers.prepare(job, self._lexicon)
+        self._jobs[number] = job
+        self._roster.queue.push(job.candidates[0])
+
+    def abort(self, number: int) -> None:
+        """Forget the request now; what it computed may still serve others. Unknown numbers are ignored."""
+        if job := self._jobs.get(number):
+            self._drop(job)
+
+    def schedule(self, prompt_tokens: int) -> Batch:
+        """The next step: every running answer's next token, and up to `prompt_tokens` of prompts."""
+        batch, roster = Batch(), self._roster
+        if self._suspects:
+            self._add_alone(batch, self._suspects[0], prompt_tokens)
+            return batch
+        roster.secure_decodes()
+        add_decode = batch.add_decode
+        for sequence in [sequence for sequence in roster.running if not add_decode(sequence)]:
+            batch.add_prompt(sequence, prompt_tokens)
+        if batch.num_prompt_tokens < prompt_tokens and (roster.resumed or roster.queue):
+            roster.admit(batch, prompt_tokens)
+        return batch
+
+    def update(self, batch: Batch, sampled: Sampled, scores: list[Sampled]) -> list[Told]:
+        """Take what the step drew, one token a drawer; what to tell clients, in order."""
+        out: list[Told] = []
+        for row, sequence in zip(batch.rows, batch.sequences, strict=True):
+            assert sequence.resident is not None
+            sequence.resident.computed += len(row.tokens)
+        if self._suspects:
+            self._suspects = [suspect for suspect in self._suspects if suspect not in batch.drawers]
+        for scored, score in zip(batch.scored, scores, strict=True):
+            answers.take_scores(scored.sequence.job, score, self._lexicon)
+        for sequence in batch.births:
+            self._roster.bear(sequence)
+        if batch.num_prompt_tokens:
+            self._tell_prompts(batch, out)
+        self._take_tokens(batch, sampled, out)
+        return out
+
+    def make_room(self) -> bool:
+        """The engine was out of room: give up an idle donor or the youngest sequence. False: nothing to
+        give up but the one that runs."""
+        return self._roster.residency.evict_one() or self._roster.preempt_one()
+
+    def isolate(self, batch: Batch, error: Exception) -> list[Told]:
+        """The step raised `error`. One sequence alone is to blame; several run again one by one, since
+        what the engine holds of them can't be trusted."""
+        for sequence in batch.sequences:
+            self._roster.preempt(sequence)
+        if len(batch.sequences) > 1:
+            self._suspects = list(batch.sequences)
+            return []
+        job = batch.sequences[0].job
+        self._drop(job)
+        return [Told(job.number, GenerationFailed(f"The engine failed on this request: {error}"))]
+
+    def _add_alone(self, batch: Batch, suspect: Sequence, prompt_tokens: int) -> None:
+        if suspect not in self._roster.running:
+            self._roster.begin_alone(suspect)
+        if not batch.add_decode(suspect):
+            batch.add_prompt(suspect, prompt_tokens)
+
+    def _tell_prompts(self, batch: Batch, out: list[Told]) -> None:
+        for sequence in batch.sequences:
+            job, resident = sequence.job, sequence.resident
+            if job.is_prompt_done or resident is None or resident.computed < sequence.num_prompt:
+                continue
+            answers.tell_prompt(job, out)
+            if job.request.max_tokens == 0:
+                for candidate in job.candidates:
+                    candidate.reason = "length"
+                    self._end(candidate, out)
+
+    def _take_tokens(self, batch: Batch, sampled: Sampled, out: list[Told]) -> None:
+        lexicon, jobs, take_token = self._lexicon, self._jobs, answers.take_token
+        for index, (token, sequence) in enumerate(zip(sampled.tokens.tolist(), batch.drawers, strict=True)):
+            job = sequence.job
+            if job.number not in jobs:
+                continue  # another candidate of the request failed in this very step
+            if token < 0:
+                self._drop(job)
+                out.append(Told(job.number, _no_token(RowStatus(int(sampled.status[index])))))
+                continue
+            if sequence.sampling.num_logprobs >= 0:
+                answers.take_logprob(sequence, sampled, index, lexicon)
+            take_token(sequence, token, lexicon, out)
+            if sequence.reason is not None:
+                self._end(sequence, out)
+
+    def _end(self, sequence: Sequence, out: list[Told]) -> None:
+        answers.finish(sequence, out)
+        self._roster.leave(sequence)
+        if sequence.job.num_ended == len(sequence.job.candidates):
+            del self._jobs[sequence.job.number]
+
+    def _drop(self, job: Job) -> None:
+        del self._jobs[job.number]
+        self._roster.remove(job)
+        self._suspects = [suspect for suspect in self._suspects if suspect.job is not job]
+
+
+def _no_token(status: RowStatus) -> GenerationFailed:
+    if status is RowStatus.NOTHING_ALLOWED:
+        return GenerationFailed("The constraint leaves no token that could come next.")
+    return GenerationFailed("The model's arithmetic broke down: its logits are not numbers.")

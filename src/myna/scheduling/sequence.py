@@ -1,0 +1,90 @@
+"""A request inside the scheduler: its candidates, and what of each the engine holds. Decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from myna.core.events import ChoiceDone, FinishReason, TextDelta, TokenLogprob
+from myna.core.requests import GenerationRequest
+from myna.decoding.detokenizing import ChoiceText
+from myna.decoding.sampling import ChoiceSampling
+
+
+class Resident:
+    """What the engine holds under one sequence id: the first `computed` of `tokens`.
+
+    `tokens` is the owner's own growing list. `blocks` are the hashes under which the prefix index
+    knows it; `salt` parts tenants.
+    """
+
+    __slots__ = ("blocks", "computed", "salt", "slot", "tokens")
+
+    def __init__(self, slot: int, tokens: list[int], computed: int, salt: str, blocks: list[int]) -> None:
+        self.slot = slot
+        self.tokens = tokens
+        self.computed = computed
+        self.salt = salt
+        self.blocks = blocks
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One request. `number` is the caller's short name for it, `order` its place in time."""
+
+    number: int
+    order: int
+    request: GenerationRequest
+    candidates: list[Sequence] = field(default_factory=list)
+    is_prompt_done: bool = False
+    cached_tokens: int = 0
+    prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
+    num_ended: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether candidates compete, so that nothing is shown before all have ended."""
+        return self.request.best_of > self.request.num_choices
+
+
+class Sequence:
+    """One candidate of a request: its tokens, prompt first, and what was not yet told of them."""
+
+    __slots__ = (
+        "blocks",
+        "choice",
+        "held_logprobs",
+        "job",
+        "num_logprobs",
+        "num_prompt",
+        "num_untold",
+        "reason",
+        "resident",
+        "sampling",
+        "shown",
+        "sum_logprob",
+        "text",
+        "tokens",
+    )
+
+    def __init__(self, job: Job, choice: int, text: ChoiceText) -> None:
+        request = job.request
+        self.job = job
+        self.choice = choice
+        self.text = text
+        self.tokens = list(request.prompt_tokens)
+        self.num_prompt = len(self.tokens)
+        num_logprobs = 0 if job.is_ranked and request.num_logprobs is None else request.num_logprobs
+        self.sampling = ChoiceSampling(request.sampling, choice, num_logprobs)
+        self.resident: Resident | None = None
+        self.blocks: list[int] | None = None
+        self.reason: FinishReason | None = None
+        self.num_untold = 0
+        self.num_logprobs = 0
+        self.sum_logprob = 0.0
+        self.held_logprobs: list[TokenLogprob] = []
+        self.shown: list[TextDelta | ChoiceDone] = []
+
+    @property
+    def num_generated(self) -> int:
+        return len(self.tokens) - self.num_prompt

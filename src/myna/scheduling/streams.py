@@ -1,0 +1,112 @@
+"""Events of one request on their way to whoever awaits them, in the event loop's thread."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Self
+
+import msgspec
+
+from myna.core.errors import MynaError
+from myna.core.events import ChoiceDone, Done, Event, TextDelta
+
+_MERGE_AT: Final = 256
+
+
+class RequestStream:
+    """The `EventStream` of our own scheduler.
+
+    A slow reader costs no one else anything: from 256 events on, deltas of a choice are merged, so that
+    what is kept stays near the answer's own size. `on_close` is called once, if the reader leaves
+    before the end.
+    """
+
+    __slots__ = ("_error", "_events", "_is_ended", "_merge_at", "_on_close", "_waiter", "is_begun")
+
+    def __init__(self, on_close: Callable[[], None]) -> None:
+        self._events: deque[Event] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: MynaError | None = None
+        self._is_ended = False
+        self._merge_at = _MERGE_AT
+        self._on_close = on_close
+        self.is_begun = False  # an event was read: the answer can't start anew unnoticed
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._events:
+            if self._is_ended:
+                if self._error is None:
+                    raise StopAsyncIteration
+                error, self._error = self._error, None
+                raise error
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self.is_begun = True
+        return self._events.popleft()
+
+    async def aclose(self) -> None:
+        """Idempotent; aborts an unfinished generation, also one that was never read."""
+        self._events.clear()
+        self._error = None
+        if not self._is_ended:
+            self._is_ended = True
+            self._on_close()
+        self._wake()
+
+    def push(self, event: Event) -> None:
+        """The next event; `Done` ends the stream."""
+        if self._is_ended:
+            return
+        self._events.append(event)
+        if type(event) is Done:
+            self._is_ended = True
+        elif len(self._events) >= self._merge_at:
+            self._events = deque(_merged(self._events))
+            self._merge_at = max(_MERGE_AT, 2 * len(self._events))
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def fail(self, error: MynaError) -> None:
+        """End the stream by an error, after the events already pushed."""
+        if not self._is_ended:
+            self._is_ended = True
+            self._error = error
+            self._wake()
+
+    def rewind(self) -> None:
+        """Drop what nobody has read: the request runs again from its beginning."""
+        self._events.clear()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _merged(events: deque[Event]) -> list[Event]:
+    """The same events with each choice's deltas in one; a choice's order is kept."""
+    merged: list[Event] = []
+    runs: dict[int, list[TextDelta]] = {}
+    for event in events:
+        if isinstance(event, TextDelta):
+            runs.setdefault(event.choice, []).append(event)
+            continue
+        if isinstance(event, ChoiceDone) and event.choice in runs:
+            merged.append(_joined(runs.pop(event.choice)))
+        merged.append(event)
+    return merged + [_joined(run) for run in runs.values()]
+
+
+def _joined(run: list[TextDelta]) -> TextDelta:
+    return msgspec.structs.replace(
+        run[0],
+        text="".join(delta.text for delta in run),
+        num_tokens=sum(delta.num_tokens for delta in run),
+        logprobs=tuple(logprob for delta in run for logprob in delta.logprobs),
+    )
