@@ -1,7 +1,7 @@
 """Finds special tokens written out in text and cuts the text there. Knows nothing of merging."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 Piece = str | int
 
@@ -27,6 +27,13 @@ class SpecialMatcher:
             pieces = [part for piece in pieces for part in self._cut_at(piece, token)]
         return pieces
 
+    def starts(self, text: str) -> Iterator[int]:
+        """Where in the text a token begins, overlapping ones too."""
+        at = 0
+        while self._search is not None and (match := self._search(text, at)):
+            yield match.start()
+            at = match.start() + 1
+
     def _cut_at(self, piece: Piece, token: str) -> list[Piece]:
         if isinstance(piece, int) or token not in piece:
             return [piece]
@@ -40,11 +47,9 @@ class SpecialMatcher:
 
     def _present(self, text: str) -> list[str]:
         """The tokens that occur anywhere in the text, overlapping ones too, longest first."""
-        if self._search is None:
-            return []
         found: set[str] = set()
         at = 0
-        while match := self._search(text, at):
+        while self._search is not None and (match := self._search(text, at)):
             found.add(match.group())
             at = match.start() + 1
         for longest in tuple(found):

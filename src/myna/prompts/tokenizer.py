@@ -1,6 +1,6 @@
 """Text to token ids, equal to llama.cpp's, built from the vocabulary in the model file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tokenizers import Regex
 from tokenizers import Tokenizer as MergeTokenizer
@@ -10,36 +10,50 @@ from tokenizers.pre_tokenizers import Sequence as Steps
 
 from myna.core.errors import ModelFileError
 from myna.prompts.pretokenizers import PRE_TOKENIZERS
-from myna.prompts.special_match import SpecialMatcher
+from myna.prompts.special_match import Piece, SpecialMatcher
 from myna.prompts.spm import SpmEncoder
-from myna.prompts.vocabulary import TokenKind, Vocabulary, byte_alphabet
+from myna.prompts.vocabulary import Vocabulary, byte_alphabet
 
 
 class UnknownPreTokenizer(ModelFileError):
     """Ours doesn't know how this model cuts words; the caller falls back to the engine's tokenizer."""
 
 
-class Tokenizer:
-    """Thread-safe. Raises `UnknownPreTokenizer` when built for a model whose cuts it doesn't know.
+EngineTokenize = Callable[[str], list[int]]
 
-    Texts are any `str`; lone surrogates, which no client can mean, become U+FFFD.
+
+class Tokenizer:
+    """Thread-safe. Texts are any `str`; lone surrogates, which no client can mean, become U+FFFD.
+
+    `engine_tokenize` takes over the merging (no special tokens parsed) for a model whose cuts ours
+    doesn't know; without it such a model raises `UnknownPreTokenizer`.
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, engine_tokenize: EngineTokenize | None = None) -> None:
         self._vocabulary = vocabulary
-        self._longest = max(len(piece) for piece in vocabulary.pieces)
+        self._longest = max(1, *(len(piece) for piece in vocabulary.pieces))
         texts = {
             token: vocabulary.texts[token].decode("utf-8", "replace") for token in vocabulary.special_ids
         }
         self._all_special = SpecialMatcher((text, token) for token, text in texts.items())
         self._user_defined = SpecialMatcher(
-            (text, token)
-            for token, text in texts.items()
-            if vocabulary.kinds[token] == TokenKind.USER_DEFINED
+            (text, token) for token, text in texts.items() if not vocabulary.is_control(token)
         )
         self._spm = SpmEncoder(vocabulary.texts, vocabulary.scores) if vocabulary.model == "spm" else None
-        self._bpe = _merge_tokenizer(vocabulary) if vocabulary.model == "bpe" else None
+        self._engine: EngineTokenize | None = None
+        self._bpe: MergeTokenizer | None = None
+        try:
+            self._bpe = _merge_tokenizer(vocabulary) if vocabulary.model == "bpe" else None
+        except UnknownPreTokenizer:
+            if engine_tokenize is None:
+                raise
+            self._engine = engine_tokenize
         self._lacks_bytes = self._bpe is not None and self._bpe.get_vocab_size() > len(vocabulary)
+
+    @property
+    def is_engines(self) -> bool:
+        """Whether the engine's own tokenizer does the work."""
+        return self._engine is not None
 
     def encode(self, text: str, *, parse_special: bool) -> list[int]:
         """Tokens of the text, without BOS or EOS. With `parse_special`, control tokens written out in
@@ -49,31 +63,39 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str], *, parse_special: bool) -> list[list[int]]:
         """`encode` of each text; the merging of all releases the GIL."""
         matcher = self._all_special if parse_special else self._user_defined
-        pieces = [matcher.cut(_whole(text)) for text in texts]
-        if self._spm is not None:
-            return [self._encode_spm(self._spm, row) for row in pieces]
-        assert self._bpe is not None
-        words = [piece for row in pieces for piece in row if isinstance(piece, str)]
-        encoded = iter(self._bpe.encode_batch_fast(words, add_special_tokens=False)) if words else iter(())
-        rows: list[list[int]] = []
-        for row in pieces:
-            ids: list[int] = []
-            for piece in row:
-                ids += [piece] if isinstance(piece, int) else next(encoded).ids
-            if self._lacks_bytes:
-                ids = [token for token in ids if token < len(self._vocabulary)]
-            rows.append(ids)
-        return rows
+        return self._encode_rows([matcher.cut(_whole(text)) for text in texts])
 
-    def has_control_text(self, text: str) -> bool:
-        """Whether the text holds what `parse_special` would read as a special token."""
-        return _whole(text) in self._all_special
+    def encode_marked(self, text: str, mark: str) -> list[int]:
+        """Tokens of a text in which the control tokens are real but for those that `mark` breaks."""
+        pieces: list[Piece] = []
+        for piece in self._all_special.cut(_whole(text)):
+            pieces += [piece] if isinstance(piece, int) else self._user_defined.cut(piece.replace(mark, ""))
+        return self._encode_rows([pieces])[0]
 
     def least_tokens(self, text: str) -> int:
         """No tokenisation of the text can be shorter: refuses an absurd prompt without tokenising it."""
         return -(-len(text) // self._longest)
 
-    def _encode_spm(self, spm: SpmEncoder, pieces: Sequence[str | int]) -> list[int]:
+    def _encode_rows(self, rows: Sequence[Sequence[Piece]]) -> list[list[int]]:
+        if self._spm is not None:
+            return [self._encode_spm(self._spm, row) for row in rows]
+        words = [piece for row in rows for piece in row if isinstance(piece, str)]
+        encoded = iter(self._merge(words))
+        return [
+            [token for piece in row for token in ([piece] if isinstance(piece, int) else next(encoded))]
+            for row in rows
+        ]
+
+    def _merge(self, words: list[str]) -> list[list[int]]:
+        if self._engine is not None:
+            return [self._engine(word) for word in words]
+        assert self._bpe is not None
+        rows = [encoded.ids for encoded in self._bpe.encode_batch_fast(words, add_special_tokens=False)]
+        if self._lacks_bytes:
+            rows = [[token for token in row if token < len(self._vocabulary)] for row in rows]
+        return rows
+
+    def _encode_spm(self, spm: SpmEncoder, pieces: Sequence[Piece]) -> list[int]:
         ids: list[int] = []
         after_special = True
         for piece in pieces:

@@ -1,0 +1,128 @@
+"""Fits a conversation to what a model's template can do, as the values that templates read.
+
+Owns the shapes that templates expect (HuggingFace's); every text of the client's passes `wrap`.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from myna.core.errors import InvalidRequest
+from myna.prompts.messages import Message, ToolCall, ToolSpec
+from myna.prompts.template_probe import TemplateFeatures
+
+Wrap = Callable[[str], str]
+_INSTRUCTIONS = ("system", "developer")
+_BETWEEN = "\n\n"
+
+
+def fit(messages: Sequence[Message], features: TemplateFeatures) -> list[Message]:
+    """The conversation in roles that the template has: developer as system, the instructions at the
+    start as one, late ones there too where the template can't place them, all of them before the first
+    user message's text where it has no system role."""
+    if features.has_developer:
+        return list(messages)
+    renamed = [_with(m, role="system") if m.role == "developer" else m for m in messages]
+    lead = next((i for i, m in enumerate(renamed) if m.role != "system"), len(renamed))
+    early, rest = renamed[:lead], renamed[lead:]
+    if not (features.has_system and features.has_late_system):
+        early += [m for m in rest if m.role == "system"]
+        rest = [m for m in rest if m.role != "system"]
+    instructions = _BETWEEN.join(m.text for m in early if m.text)
+    if not early:
+        return rest
+    if features.has_system:
+        return [_with(early[0], content=instructions), *rest]
+    return _fold(instructions, rest)
+
+
+def _fold(instructions: str, rest: list[Message]) -> list[Message]:
+    for i, message in enumerate(rest):
+        if message.role == "user":
+            text = _BETWEEN.join(part for part in (instructions, message.text) if part)
+            return [*rest[:i], _with(message, content=text), *rest[i + 1 :]]
+    return [Message("user", instructions), *rest]
+
+
+def _with(message: Message, *, role: str | None = None, content: str | None = None) -> Message:
+    return Message(
+        role=role or message.role,
+        content=message.content if content is None else content,
+        name=message.name,
+        tool_calls=message.tool_calls,
+        tool_call_id=message.tool_call_id,
+        reasoning=message.reasoning,
+    )
+
+
+def client_texts(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[str]:
+    """Everything that a client wrote and a template may show."""
+    texts: list[str] = []
+    for m in messages:
+        texts += [m.text, m.name or "", m.tool_call_id or "", m.reasoning or ""]
+        for call in m.tool_calls:
+            texts += [call.id, call.name, call.arguments]
+    for tool in tools:
+        texts += [tool.name, tool.description, tool.parameters]
+    # JSON may spell a character as an escape that only shows once it is parsed.
+    return [*texts, *(_unescaped(text) for text in texts if "\\u" in text)]
+
+
+def message_values(message: Message, features: TemplateFeatures, wrap: Wrap) -> dict[str, object]:
+    values: dict[str, object] = {"role": message.role, "content": wrap(message.text)}
+    if message.name is not None:
+        values["name"] = wrap(message.name)
+    if message.tool_call_id is not None:
+        values["tool_call_id"] = wrap(message.tool_call_id)
+    if message.reasoning is not None:
+        values["reasoning_content"] = wrap(message.reasoning)
+    if message.tool_calls:
+        values["tool_calls"] = [_call_values(call, features, wrap) for call in message.tool_calls]
+    return values
+
+
+def tool_values(tool: ToolSpec, wrap: Wrap) -> dict[str, object]:
+    parameters = _json(tool.parameters, f"the parameters of the function {tool.name!r}")
+    function = {
+        "name": wrap(tool.name),
+        "description": wrap(tool.description),
+        "parameters": _deep(parameters, wrap),
+    }
+    return {"type": "function", "function": function}
+
+
+def _call_values(call: ToolCall, features: TemplateFeatures, wrap: Wrap) -> dict[str, object]:
+    arguments: object = wrap(call.arguments)
+    if features.arguments == "object":
+        try:
+            parsed = json.loads(call.arguments or "{}")
+        except (ValueError, RecursionError):
+            parsed = None  # not JSON, as models sometimes write: shown as the text it is
+        if isinstance(parsed, dict):
+            arguments = _deep(parsed, wrap)
+    function = {"name": wrap(call.name), "arguments": arguments}
+    return {"id": wrap(call.id), "type": "function", "function": function}
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text or '{"type": "object", "properties": {}}')
+    except (ValueError, RecursionError):
+        raise InvalidRequest(f"The JSON of {what} can't be read.", param="tools") from None
+
+
+def _deep(value: object, wrap: Wrap, depth: int = 0) -> object:
+    if depth > 200:
+        raise InvalidRequest("A JSON value is nested too deeply.", param="tools")
+    if isinstance(value, str):
+        return wrap(value)
+    if isinstance(value, dict):
+        return {wrap(str(key)): _deep(item, wrap, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_deep(item, wrap, depth + 1) for item in value]
+    return value
+
+
+def _unescaped(text: str) -> str:
+    return "".join(chr(int(code, 16)) for code in re.findall(r"\\u([0-9a-fA-F]{4})", text))

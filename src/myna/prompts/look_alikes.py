@@ -1,0 +1,46 @@
+"""Keeps what a client wrote from being read as control tokens: its text is marked before the template
+runs, so that the rendered text knows which `<|im_end|>` is the template's own."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Final
+
+from myna.prompts.special_match import SpecialMatcher
+
+_PRIVATE_USE: Final = range(0xE000, 0xF900)
+
+
+class Marker:
+    """Breaks every look-alike in a client's text with a character that no text here holds.
+
+    Trimming, splitting and the like in templates go on working, since only look-alikes are touched:
+    texts that contain a control token's text, or that are, begin or end with a part of one.
+    """
+
+    def __init__(self, control_texts: Iterable[str]) -> None:
+        # A control token of one character can't be broken; no vocabulary has one.
+        self._texts = {text for text in control_texts if len(text) > 1}
+        self._matcher = SpecialMatcher((text, 0) for text in self._texts)
+        self._heads = {text[:end] for text in self._texts for end in range(1, len(text))}
+        self._tails = {text[start:] for text in self._texts for start in range(1, len(text))}
+        self._joined = "\0".join(self._texts)
+        self._longest = max((len(text) for text in self._texts), default=0)
+
+    @staticmethod
+    def unused_mark(texts: Iterable[str]) -> str | None:
+        """A private-use character that is in none of the texts; None where they hold all of them."""
+        used: set[str] = set()
+        for text in texts:
+            used.update(text)
+        return next((chr(code) for code in _PRIVATE_USE if chr(code) not in used), None)
+
+    def mark(self, text: str, mark: str) -> str:
+        """The text with `mark` inside each look-alike; an equal text where there is none."""
+        cuts = {start + 1 for start in self._matcher.starts(text)}
+        size = len(text)
+        reach = range(1, min(size, self._longest - 1) + 1)
+        cuts.update(size - part + 1 for part in reach if text[size - part :] in self._heads)
+        cuts.update(part - 1 for part in reach if text[:part] in self._tails)
+        if 0 < size < self._longest and not cuts and text in self._joined:
+            cuts.add(0 if size == 1 else 1)
+        return mark.join(text[a:b] for a, b in pairwise([0, *sorted(cuts), size]))
