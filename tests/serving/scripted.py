@@ -62,10 +62,12 @@ class ScriptedGenerator:
     scripts: list[Sequence[Step] | Exception]
     info: ModelInfo = INFO
     requests: list[GenerationRequest] = field(default_factory=list)
+    is_asked: asyncio.Event = field(default_factory=asyncio.Event)
     streams: list[ScriptedStream] = field(default_factory=list)
 
     async def generate(self, request: GenerationRequest) -> ScriptedStream:
         self.requests.append(request)
+        self.is_asked.set()
         script = self.scripts.pop(0)
         if isinstance(script, Exception):
             raise script
@@ -100,9 +102,11 @@ def pool_of(generator: ScriptedGenerator, *, forgotten: list[str] | None = None)
 @dataclass
 class Ledger:
     rows: list[Usage] = field(default_factory=list)
+    is_written: asyncio.Event = field(default_factory=asyncio.Event)
 
     def record(self, usage: Usage) -> None:
         self.rows.append(usage)
+        self.is_written.set()
 
 
 def services(pool: ModelPool, ledger: Ledger | None = None, *, key: str | None = KEY) -> Services:

@@ -40,7 +40,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         # Checked after parsing, so that a body in the same packet doesn't count.
         if self._head_timer is not None and self._head_bytes > _MAX_HEAD_BYTES:
-            self._refuse(HeadersTooLarge("The request's headers are larger than this server accepts."))
+            self._refuse_head()
 
     def on_message_begin(self) -> None:
         if self._head_timer is None:
@@ -49,10 +49,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._end_head()
+        num_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if num_bytes > _MAX_HEAD_BYTES:
+            self._refuse_head()
+            raise HeadersTooLarge("stops the parser")
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(MalformedHttp(msg))
+
+    def _refuse_head(self) -> None:
+        self._refuse(HeadersTooLarge("The request's headers are larger than this server accepts."))
 
     def _await_head(self) -> None:
         self._head_bytes = 0

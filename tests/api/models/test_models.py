@@ -1,0 +1,106 @@
+"""The Models API byte by byte: list, retrieve with slashes, remove by policy."""
+
+import asyncio
+import json
+
+import pytest
+from tests.serving.live import Live, running
+from tests.serving.scripted import ScriptedGenerator, pool_of, services, words
+
+from myna.accounts.principal import Principal
+
+FAMILIES = ("myna.api.models.routes", "tests.serving.words_endpoint")
+
+
+async def test_the_list_has_four_keys_a_model_and_openais_white_space() -> None:
+    async with running(services(pool_of(ScriptedGenerator([])))) as live:
+        reply = await live.ask("GET", "/v1/models")
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.body.startswith(
+        b'{\n  "object": "list",\n  "data": [\n    {\n      "id": "tiny",\n      "object": "model",\n'
+        b'      "created": 1700000000,\n      "owned_by": "myna"\n    },\n'
+    )
+    assert reply.body.endswith(b"\n  ]\n}")
+    assert [model["id"] for model in json.loads(reply.body)["data"]] == [
+        "tiny",
+        "org/mo del:v1@x",
+        "gpt-4o-mini",
+    ]
+    assert "openai-organization" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("tiny", "tiny"),
+        ("gpt-4o-mini", "gpt-4o-mini"),
+        ("org%2Fmo%20del:v1@x", "org/mo del:v1@x"),
+        ("org/mo%20del:v1@x", "org/mo del:v1@x"),
+    ],
+)
+async def test_a_model_is_found_by_its_id_with_or_without_escapes(path: str, model: str) -> None:
+    async with running(services(pool_of(ScriptedGenerator([])))) as live:
+        reply = await live.ask("GET", f"/v1/models/{path}")
+    assert reply.status == 200
+    assert list(json.loads(reply.body)) == ["id", "object", "created", "owned_by"]
+    assert json.loads(reply.body)["id"] == model
+
+
+@pytest.mark.parametrize("model", ["fake_id", "..%2F..%2Fetc%2Fpasswd", "tiny%00", "%E4%BD%A0"])
+async def test_an_unknown_id_has_this_apis_own_words(model: str) -> None:
+    async with running(services(pool_of(ScriptedGenerator([])))) as live:
+        got = await live.ask("GET", f"/v1/models/{model}")
+        deleted = await live.ask("DELETE", f"/v1/models/{model}")
+    assert (got.status, deleted.status) == (404, 404)
+    error = json.loads(got.body)["error"]
+    assert error["message"].endswith("does not exist")
+    assert (error["param"], error["code"]) == ("model", "model_not_found")
+    assert got.body.startswith(b'{\n  "error": {\n    "message": "The model \'')
+    assert got.body.endswith(b"\n}")
+    assert deleted.body == got.body + b"\n"
+    assert "openai-version" in got.headers
+
+
+async def test_a_deleted_model_is_gone_and_its_file_with_it() -> None:
+    forgotten: list[str] = []
+    async with running(services(pool_of(ScriptedGenerator([]), forgotten=forgotten))) as live:
+        reply = await live.ask("DELETE", "/v1/models/org%2Fmo%20del:v1@x")
+        again = await live.ask("DELETE", "/v1/models/org%2Fmo%20del:v1@x")
+    assert reply.status == 200
+    assert json.loads(reply.body) == {"id": "org/mo del:v1@x", "object": "model", "deleted": True}
+    assert again.status == 404
+    assert forgotten == ["org/mo del:v1@x"]
+
+
+async def test_an_alias_is_not_deleted_and_neither_is_a_model_in_use() -> None:
+    more, steps = asyncio.Event(), words("a")
+    generator = ScriptedGenerator([[more, *steps]])
+    async with running(services(pool_of(generator))) as live:
+        alias = await live.ask("DELETE", "/v1/models/gpt-4o-mini")
+        running_call = asyncio.create_task(_say(live))
+        await generator.is_asked.wait()
+        busy = await live.ask("DELETE", "/v1/models/tiny")
+        more.set()
+        await running_call
+        free = await live.ask("DELETE", "/v1/models/tiny")
+    assert (alias.status, busy.status, free.status) == (403, 409, 200)
+    assert busy.headers["x-should-retry"] == "false"
+
+
+async def test_deleting_needs_the_admin_scope() -> None:
+    class Readers:
+        def find(self, key: str) -> Principal:
+            return Principal("key_reader", scopes=frozenset({"model.read"}))
+
+    parts = services(pool_of(ScriptedGenerator([])))
+    object.__setattr__(parts, "keys", Readers())
+    async with running(parts) as live:
+        reply = await live.ask("DELETE", "/v1/models/tiny")
+        readable = await live.ask("GET", "/v1/models/tiny")
+    assert reply.status == 401
+    assert "Missing scopes: admin." in json.loads(reply.body)["error"]["message"]
+    assert readable.status == 200
+
+
+async def _say(live: Live) -> None:
+    await live.ask("POST", "/v1/words", b'{"model": "tiny"}')

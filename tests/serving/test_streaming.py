@@ -1,0 +1,240 @@
+"""The two endings of a stream: bytes, order, failures at every point, and clients that leave."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from starlette.types import Message, Scope
+from tests.serving.scripted import ScriptedStream, Step, words
+from tests.serving.words_endpoint import Builder, Words
+
+from myna.core.errors import EngineDead, GenerationFailed
+from myna.core.events import TextDelta
+from myna.serving.record import RequestRecord
+from myna.serving.streaming import DONE, KEEP_ALIVE, EventStreamAnswer, Lookahead, WholeAnswer
+
+
+class Wire:
+    """The client's end of one ASGI response."""
+
+    def __init__(self) -> None:
+        self.record = RequestRecord()
+        self.scope: Scope = {"type": "http", "path": "/v1/words"}
+        self.record.attach(self.scope)
+        self.sent: list[Message] = []
+        self.got = asyncio.Event()
+        self.left = asyncio.Event()
+
+    async def receive(self) -> Message:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+        if message["type"] == "http.response.body":
+            self.got.set()
+
+    @property
+    def status(self) -> int | None:
+        return self.sent[0]["status"] if self.sent else None
+
+    @property
+    def pieces(self) -> list[bytes]:
+        return [message["body"] for message in self.sent[1:]]
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.sent) and self.sent[-1].get("more_body") is False
+
+    async def stream(self, steps: Sequence[Step], keep_alive_s: float = 10.0) -> ScriptedStream:
+        stream = ScriptedStream(steps)
+        answer = EventStreamAnswer(stream, Words(), keep_alive_s=keep_alive_s)
+        await answer(self.scope, self.receive, self.send)
+        return stream
+
+
+async def test_events_that_are_here_go_out_together_and_done_is_last() -> None:
+    wire = Wire()
+    await wire.stream(words("a", "b", "c"))
+    assert wire.status == 200
+    assert wire.pieces == [b"data: 0:a\n\ndata: 0:b\n\ndata: 0:c\n\ndata: end\n\ndata: [DONE]\n\n"]
+    assert wire.is_complete
+
+
+async def test_an_event_is_not_held_for_the_next() -> None:
+    wire, more = Wire(), asyncio.Event()
+    steps = words("a", "b")
+    task = asyncio.create_task(wire.stream([*steps[:2], more, *steps[2:]]))
+    await wire.got.wait()
+    await asyncio.sleep(0)
+    assert wire.pieces == [b"data: 0:a\n\n"]
+    more.set()
+    await task
+    assert wire.pieces[1:] == [b"data: 0:b\n\ndata: end\n\n" + DONE]
+
+
+async def test_a_long_backlog_lets_other_streams_in() -> None:
+    wire = Wire()
+    await wire.stream(words(*["x"] * 200))
+    assert len(wire.pieces) == 4
+    assert b"".join(wire.pieces).count(b"data: 0:x") == 200
+
+
+async def test_a_failure_before_the_first_event_is_no_stream() -> None:
+    wire = Wire()
+    with pytest.raises(EngineDead):
+        await wire.stream([EngineDead("gone")])
+    assert wire.sent == []
+
+
+async def test_a_failure_midway_is_an_error_event_then_done() -> None:
+    wire, more = Wire(), asyncio.Event()
+    task = asyncio.create_task(wire.stream([*words("a")[:2], more, GenerationFailed("nan")]))
+    await wire.got.wait()
+    more.set()
+    await task
+    assert wire.pieces[0] == b"data: 0:a\n\n"
+    assert wire.pieces[1].startswith(b'data: {"error":{"message":"The server had an error')
+    assert wire.pieces[1].endswith(b"}}\n\n" + DONE)
+    assert len(wire.pieces) == 2
+    assert wire.is_complete
+    assert wire.record.outcome == "GenerationFailed"
+
+
+async def test_what_was_ready_goes_out_before_the_error() -> None:
+    wire, more = Wire(), asyncio.Event()
+    steps = [*words("a")[:2], more, TextDelta(0, "b", 1), GenerationFailed("nan")]
+    task = asyncio.create_task(wire.stream(steps))
+    await wire.got.wait()
+    more.set()
+    await task
+    assert b"data: 0:b\n\n" in b"".join(wire.pieces)
+    assert wire.pieces[-1].endswith(DONE)
+
+
+async def test_a_bug_in_the_renderer_ends_the_stream_with_an_error() -> None:
+    class Broken(Words):
+        def end(self) -> bytes:
+            raise ZeroDivisionError
+
+    wire, more = Wire(), asyncio.Event()
+    steps = words("a")
+    answer = EventStreamAnswer(ScriptedStream([*steps[:2], more, *steps[2:]]), Broken())
+    task = asyncio.create_task(answer(wire.scope, wire.receive, wire.send))
+    await wire.got.wait()
+    more.set()
+    await task
+    assert b'"type":"server_error"' in wire.pieces[-1]
+    assert wire.is_complete
+
+
+async def test_silence_is_filled_with_comments_also_before_the_first_event() -> None:
+    wire, more = Wire(), asyncio.Event()
+    task = asyncio.create_task(wire.stream([more, *words("a")], keep_alive_s=0.001))
+    await wire.got.wait()
+    more.set()
+    await task
+    assert wire.status == 200
+    assert wire.pieces[0] == KEEP_ALIVE
+    assert wire.pieces[-1] == b"data: 0:a\n\ndata: end\n\n" + DONE
+    assert b"".join(wire.pieces).replace(KEEP_ALIVE, b"") == wire.pieces[-1]
+
+
+async def test_a_failure_after_a_keep_alive_is_an_error_event() -> None:
+    wire, more = Wire(), asyncio.Event()
+    task = asyncio.create_task(wire.stream([more, EngineDead("gone")], keep_alive_s=0.001))
+    await wire.got.wait()
+    more.set()
+    await task
+    assert wire.pieces[-1].startswith(b'data: {"error"')
+    assert wire.pieces[-1].endswith(DONE)
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_a_client_that_leaves_ends_the_stream_quietly(has_begun: bool) -> None:
+    wire, never = Wire(), asyncio.Event()
+    task = asyncio.create_task(wire.stream([*(words("a")[:2] if has_begun else []), never]))
+    await (wire.got.wait() if has_begun else asyncio.sleep(0))
+    wire.left.set()
+    stream = await task
+    assert not stream.is_finished
+    assert wire.record.outcome == "cancelled"
+    assert wire.pieces == ([b"data: 0:a\n\n"] if has_begun else [])
+
+
+async def test_a_client_that_leaves_during_a_whole_answer_ends_it() -> None:
+    wire, never = Wire(), asyncio.Event()
+    stream = ScriptedStream([never])
+    task = asyncio.create_task(WholeAnswer(stream, Builder())(wire.scope, wire.receive, wire.send))
+    await asyncio.sleep(0)
+    wire.left.set()
+    await task
+    assert wire.sent == []
+    assert wire.record.outcome == "cancelled"
+
+
+async def test_a_cut_by_the_server_is_told_to_the_client_and_goes_on_up() -> None:
+    wire, never = Wire(), asyncio.Event()
+    task = asyncio.create_task(wire.stream([*words("a")[:2], never]))
+    await wire.got.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert wire.pieces[-1].startswith(b'data: {"error"')
+    assert wire.pieces[-1].endswith(DONE)
+
+
+async def test_a_whole_answer_is_the_fold_of_the_same_events() -> None:
+    wire = Wire()
+    answer = WholeAnswer(ScriptedStream(words("a", "b")), Builder(), headers={"openai-model": "tiny"})
+    await answer(wire.scope, wire.receive, wire.send)
+    assert wire.pieces == [b"0:a0:b"]
+    headers = dict(wire.sent[0]["headers"])
+    assert headers == {
+        b"content-type": b"application/json",
+        b"openai-model": b"tiny",
+        b"content-length": b"6",
+    }
+
+
+async def test_lookahead_takes_what_is_here_and_passes_a_cancellation_to_what_it_awaits() -> None:
+    seen: list[str] = []
+
+    class Waiting(ScriptedStream):
+        async def __anext__(self) -> TextDelta:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                seen.append("cancelled")
+                raise
+            raise AssertionError
+
+    lookahead = Lookahead(Waiting([]))
+    assert lookahead.take() is None
+
+    async def wait() -> None:
+        await lookahead
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == ["cancelled"]
+
+
+async def test_lookahead_drops_a_step_that_nobody_awaits() -> None:
+    closed: list[bool] = []
+
+    class Waiting(ScriptedStream):
+        async def __anext__(self) -> TextDelta:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                closed.append(True)
+            raise AssertionError
+
+    lookahead = Lookahead(Waiting([]))
+    assert lookahead.take() is None
+    lookahead.close()
+    assert closed == [True]
