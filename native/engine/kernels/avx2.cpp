@@ -1,0 +1,10 @@
+// Kernels for AVX2 with FMA.
+#include "kernels/avx2.h"
+
+#include "kernels/tables.h"
+
+namespace myna {
+
+extern const KernelTable kAvx2{"avx2", quantize_rows, matmul_with<Avx2<false>>};
+
+}  // namespace myna

@@ -1,0 +1,9 @@
+// Kernels for AVX2 with VNNI.
+#include "kernels/avx2.h"
+#include "kernels/tables.h"
+
+namespace myna {
+
+extern const KernelTable kAvx2Vnni{"avx2vnni", quantize_rows, matmul_with<Avx2<true>>};
+
+}  // namespace myna

@@ -1,0 +1,106 @@
+#include "pool/pool.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+namespace myna {
+namespace {
+
+// About 20 to 60 microseconds: longer than the gaps inside a step, much shorter than a scheduler's time
+// slice.
+constexpr int kSpins = 1500;
+
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
+constexpr std::uint64_t ticket(std::uint32_t epoch, std::uint32_t chunks) {
+  return (static_cast<std::uint64_t>(epoch) << 32) | chunks;
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int num_threads) {
+  if (num_threads < 1) throw std::invalid_argument("a thread pool needs at least one thread");
+  for (int thread = 1; thread < num_threads; ++thread)
+    workers_.emplace_back([this, thread] { worker(thread); });
+}
+
+ThreadPool::~ThreadPool() {
+  stopping_.store(true);
+  epoch_.fetch_add(1);
+  epoch_.notify_all();
+  for (auto& worker : workers_) worker.join();
+}
+
+void ThreadPool::run(std::int64_t num_chunks, void* body, Call call) {
+  if (num_chunks <= 0) return;
+  if (num_chunks >= std::numeric_limits<std::int32_t>::max()) throw std::invalid_argument("too many chunks");
+  if (workers_.empty() || num_chunks == 1) {
+    for (std::int64_t chunk = 0; chunk < num_chunks; ++chunk) call(body, chunk, 0);
+    return;
+  }
+  body_.store(body, std::memory_order_relaxed);
+  call_.store(call, std::memory_order_relaxed);
+  num_chunks_.store(num_chunks, std::memory_order_relaxed);
+  unfinished_.store(static_cast<std::uint32_t>(num_chunks), std::memory_order_relaxed);
+  const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
+  tickets_.store(ticket(epoch, static_cast<std::uint32_t>(num_chunks)), std::memory_order_release);
+  // Sequentially consistent with a sleeper's count: either it sees the new epoch, or we see it asleep.
+  epoch_.store(epoch, std::memory_order_seq_cst);
+  if (sleepers_.load(std::memory_order_seq_cst) > 0) epoch_.notify_all();
+
+  work(epoch, 0);
+  for (int spin = 0; spin < kSpins; ++spin) {
+    if (unfinished_.load(std::memory_order_acquire) == 0) return;
+    relax();
+  }
+  // Asleep, this core is free for a worker that a neighbour has pushed off its own.
+  for (;;) {
+    const std::uint32_t left = unfinished_.load(std::memory_order_acquire);
+    if (left == 0) return;
+    unfinished_.wait(left, std::memory_order_acquire);
+  }
+}
+
+void ThreadPool::work(std::uint32_t epoch, int thread) {
+  std::uint64_t seen = tickets_.load(std::memory_order_acquire);
+  for (;;) {
+    const auto left = static_cast<std::uint32_t>(seen);
+    if (static_cast<std::uint32_t>(seen >> 32) != epoch || left == 0) return;
+    if (!tickets_.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel, std::memory_order_acquire))
+      continue;
+    // A chunk is ours, so the run can't end, nor these change, before we count it finished.
+    const std::int64_t chunk = num_chunks_.load(std::memory_order_relaxed) - left;
+    call_.load(std::memory_order_relaxed)(body_.load(std::memory_order_relaxed), chunk, thread);
+    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
+    seen = tickets_.load(std::memory_order_acquire);
+  }
+}
+
+void ThreadPool::worker(int thread) {
+  std::uint32_t last = 0;
+  for (;;) {
+    std::uint32_t epoch = epoch_.load(std::memory_order_acquire);
+    for (int spin = 0; epoch == last && spin < kSpins; ++spin) {
+      relax();
+      epoch = epoch_.load(std::memory_order_acquire);
+    }
+    if (epoch == last) {
+      sleepers_.fetch_add(1, std::memory_order_seq_cst);
+      epoch_.wait(last, std::memory_order_seq_cst);
+      sleepers_.fetch_sub(1, std::memory_order_relaxed);
+      continue;
+    }
+    if (stopping_.load(std::memory_order_acquire)) return;
+    last = epoch;
+    work(epoch, thread);
+  }
+}
+
+}  // namespace myna

@@ -1,0 +1,233 @@
+// Every kernel table against a plain reference in double, against the others bit by bit, and against itself
+// with other numbers of rows, tiles and panel splits.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+
+#include "check.h"
+#include "kernels/kernels.h"
+#include "pool/pool.h"
+#include "weights.h"
+
+namespace myna::test {
+namespace {
+
+constexpr float kUntouched = -12345.0f;
+
+struct Case {
+  TensorType type;
+  std::int64_t outputs, cols, rows;
+  std::string text() const {
+    return std::string(geometry(type).name) + " outputs " + std::to_string(outputs) + " inputs " +
+           std::to_string(cols) + " rows " + std::to_string(rows);
+  }
+};
+
+struct Problem {
+  Problem(const Case& c, Random& random)
+      : bytes(random_weights(c.type, c.outputs, c.cols, random)),
+        x(random_rows(c.rows, c.cols, random)),
+        weights(pack(arena, c.type, c.outputs, c.cols, bytes.data())) {}
+
+  WeightArena arena;
+  std::vector<std::uint8_t> bytes;
+  std::vector<float> x;
+  Matrix weights;
+};
+
+Activations quantised(const KernelTable& table, const Case& c, const float* x, std::int64_t rows) {
+  Activations out;
+  out.resize(Activations::kind_for(c.type), rows, c.cols);
+  table.quantize(x, c.cols, 0, rows, out);
+  return out;
+}
+
+std::vector<float> product(const KernelTable& table, const Case& c, const Problem& p) {
+  const Activations x = quantised(table, c, p.x.data(), c.rows);
+  std::vector<float> out(static_cast<std::size_t>(c.rows * c.outputs), kUntouched);
+  table.matmul(p.weights, x, 0, c.rows, 0, p.weights.num_panels(), out.data(), c.outputs);
+  return out;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+// The activations as the kernels see them.
+double activation(const Activations& x, std::int64_t row, std::int64_t col) {
+  const std::int64_t i = col / kBlock * x.rows() + row;
+  if (x.kind() == Activations::Kind::kFloat) return x.floats()[i * kBlock + col % kBlock];
+  return static_cast<double>(x.values()[i * kBlock + col % kBlock]) * x.field<float>(Activations::kScale)[i];
+}
+
+// Within float rounding of the exact sum: one ulp of the sum of magnitudes for each step of the chain.
+void check_close(const Case& c, const Problem& p, const std::vector<float>& got) {
+  const Activations x = quantised(kernels_named("portable"), c, p.x.data(), c.rows);
+  std::vector<float> w(static_cast<std::size_t>(c.cols));
+  const std::size_t row = row_bytes(c.type, c.cols);
+  for (std::int64_t o = 0; o < c.outputs; ++o) {
+    dequantize_row(c.type, p.bytes.data() + static_cast<std::size_t>(o) * row, w.data(), c.cols);
+    for (std::int64_t r = 0; r < c.rows; ++r) {
+      double sum = 0, magnitude = 0;
+      for (std::int64_t k = 0; k < c.cols; ++k) {
+        const double term = static_cast<double>(w[static_cast<std::size_t>(k)]) * activation(x, r, k);
+        sum += term;
+        magnitude += std::abs(term);
+      }
+      const double error = std::abs(got[static_cast<std::size_t>(r * c.outputs + o)] - sum);
+      const double steps =
+          is_float(c.type) ? static_cast<double>(c.cols) : static_cast<double>(c.cols) / 16 + 4;
+      // Offsets and minimums cancel: their own magnitude, up to 32 times the weights', bounds the rounding.
+      CHECK(error <= magnitude * steps * 0x1p-24 * 4 + 1e-30, c.text() + " error " + std::to_string(error));
+    }
+  }
+}
+
+// Rows one by one, rows in odd pieces and panels in odd pieces must give the bits of the whole.
+void check_invariant(const KernelTable& table, const Case& c, const Problem& p,
+                     const std::vector<float>& whole, Random& random) {
+  std::vector<float> alone(whole.size(), kUntouched), pieces(whole.size(), kUntouched);
+  for (std::int64_t r = 0; r < c.rows; ++r) {
+    const Activations one = quantised(table, c, p.x.data() + r * c.cols, 1);
+    table.matmul(p.weights, one, 0, 1, 0, p.weights.num_panels(), alone.data() + r * c.outputs, c.outputs);
+  }
+  CHECK(same_bits(alone, whole), c.text() + " one by one, " + table.name);
+  const Activations x = quantised(table, c, p.x.data(), c.rows);
+  for (std::int64_t r = 0; r < c.rows;) {
+    const std::int64_t rows = std::min<std::int64_t>(c.rows - r, 1 + random.below(9));
+    for (std::int64_t q = 0; q < p.weights.num_panels();) {
+      const std::int64_t panels = std::min<std::int64_t>(p.weights.num_panels() - q, 1 + random.below(4));
+      table.matmul(p.weights, x, r, r + rows, q, q + panels, pieces.data(), c.outputs);
+      q += panels;
+    }
+    r += rows;
+  }
+  CHECK(same_bits(pieces, whole), c.text() + " in pieces, " + table.name);
+}
+
+void check_case(const Case& c, Random& random) {
+  const Problem p(c, random);
+  const std::vector<float> reference = product(kernels_named("portable"), c, p);
+  check_close(c, p, reference);
+  for (const KernelTable* table : runnable_kernels()) {
+    const std::vector<float> got = product(*table, c, p);
+    CHECK(same_bits(got, reference), c.text() + " " + table->name + " against portable");
+    check_invariant(*table, c, p, got, random);
+  }
+}
+
+void all_tables_agree() {
+  Random random(seed());
+  for (const TensorType type : kAllTypes) {
+    const std::int64_t unit = geometry(type).block_values;
+    for (const std::int64_t outputs : {1, 15, 16, 17, 48, 71}) {
+      const std::int64_t cols = unit == 1 ? 1 + random.below(200) : unit * (1 + random.below(5));
+      check_case({type, outputs, cols, 1 + random.below(11)}, random);
+    }
+    check_case({type, 33, unit == 1 ? 70 : unit * 3, 150}, random);
+    check_case({type, 16, unit == 1 ? 64 : unit * 2, 0}, random);
+  }
+}
+
+// The largest integers of each format and of the activations, where 16-bit sums would overflow.
+void extremes_are_exact() {
+  Random random(seed() + 1);
+  for (const TensorType type : kAllTypes) {
+    if (is_float(type)) continue;
+    const Case c{type, 16, 512, 3};
+    Problem p(c, random);
+    const auto size = static_cast<std::size_t>(geometry(type).block_bytes);
+    for (std::size_t at = 0; at < p.bytes.size(); at += size) {
+      const std::vector<std::uint8_t> scales(p.bytes.begin() + at, p.bytes.begin() + at + size);
+      const std::uint8_t fill = type == TensorType::Q8_0 ? 0x80 : 0xff;
+      std::fill_n(p.bytes.begin() + at, size, fill);
+      const std::size_t from = type == TensorType::Q6_K ? 208 : 0;
+      const std::size_t count = type == TensorType::Q4_K || type == TensorType::Q5_K ? 16 : 2;
+      std::copy_n(scales.begin() + from, std::min(count, size - from), p.bytes.begin() + at + from);
+      if (type == TensorType::Q4_1 || type == TensorType::Q5_1) write(p.bytes.data() + at + 2, random.half());
+    }
+    for (float& x : p.x) x = random.below(2) != 0 ? 1.0f : -1.0f;
+    for (std::int64_t k = 0; k < c.cols; ++k) p.x[static_cast<std::size_t>(k)] = 1.0f;
+    p.weights = pack(p.arena, c.type, c.outputs, c.cols, p.bytes.data());
+    const std::vector<float> reference = product(kernels_named("portable"), c, p);
+    check_close(c, p, reference);
+    for (const KernelTable* table : runnable_kernels())
+      CHECK(same_bits(product(*table, c, p), reference), c.text() + " extremes " + table->name);
+  }
+}
+
+void bad_rows_stay_in_their_row() {
+  Random random(seed() + 2);
+  const Case c{TensorType::Q5_0, 20, 96, 4};
+  Problem p(c, random);
+  const std::vector<float> before = product(kernels(), c, p);
+  p.x[static_cast<std::size_t>(c.cols) + 40] = std::numeric_limits<float>::infinity();
+  p.x[static_cast<std::size_t>(c.cols) * 2 + 1] = std::numeric_limits<float>::quiet_NaN();
+  std::fill_n(p.x.begin() + c.cols * 3, c.cols, 1e-42f);
+  for (const KernelTable* table : runnable_kernels()) {
+    const std::vector<float> after = product(*table, c, p);
+    for (std::size_t o = 0; o < 20; ++o) {
+      CHECK(after[o] == before[o]);
+      CHECK(std::isnan(after[20 + o]) && std::isnan(after[40 + o]));
+      CHECK(after[60 + o] == 0.0f);
+    }
+  }
+}
+
+void threads_change_no_bit() {
+  Random random(seed() + 3);
+  const Case c{TensorType::Q4_K, 500, 512, 37}, d{TensorType::Q8_0, 70, 512, 37};
+  const Problem p(c, random), q(d, random);
+  for (const int threads : {1, 2, 3}) {
+    ThreadPool pool(threads);
+    Activations x;
+    quantize(pool, Activations::Kind::kInt8, p.x.data(), c.cols, c.rows, c.cols, x);
+    std::vector<float> first(static_cast<std::size_t>(c.rows * c.outputs)),
+        second(static_cast<std::size_t>(d.rows * d.outputs));
+    const Product products[] = {{&p.weights, first.data(), c.outputs},
+                                {&q.weights, second.data(), d.outputs}};
+    matmul(pool, x, products);
+    CHECK(same_bits(first, product(kernels(), c, p)));
+    Problem other(d, random);
+    other.x = p.x;
+    other.weights = q.weights;
+    CHECK(same_bits(second, product(kernels(), d, other)));
+    WeightArena arena;
+    const Matrix packed = pack(arena, c.type, c.outputs, c.cols, p.bytes.data(), &pool);
+    CHECK(std::memcmp(packed.data, p.weights.data, packed.packed_bytes()) == 0);
+  }
+}
+
+void bad_shapes_and_names_are_errors() {
+  const auto refuses = [](auto fn) {
+    try {
+      fn();
+    } catch (const std::exception&) {
+      return true;
+    }
+    return false;
+  };
+  CHECK(refuses([] { return row_bytes(TensorType::Q4_0, 33); }));
+  CHECK(refuses([] { return row_bytes(TensorType::Q4_K, 128); }));
+  CHECK(refuses([] { return kernels_named("mmx").name; }));
+  CHECK(!is_supported(9) && !is_supported(1000) && is_supported(14));
+}
+
+}  // namespace
+}  // namespace myna::test
+
+int main() {
+  using namespace myna::test;
+  std::printf("tables:");
+  for (const auto* table : myna::runnable_kernels()) std::printf(" %s", table->name);
+  std::printf("\n");
+  all_tables_agree();
+  extremes_are_exact();
+  bad_rows_stay_in_their_row();
+  threads_change_no_bit();
+  bad_shapes_and_names_are_errors();
+  std::puts("ok");
+}

@@ -1,0 +1,70 @@
+// The thread pool: every chunk once, whatever the threads; results visible to the caller; runs back to back.
+#include <atomic>
+#include <vector>
+
+#include "check.h"
+#include "pool/pool.h"
+
+namespace myna::test {
+namespace {
+
+void every_chunk_runs_once() {
+  std::mt19937_64 random(seed());
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    CHECK(pool.num_threads() == threads);
+    for (int run = 0; run < 2000; ++run) {
+      const auto num_chunks = static_cast<std::int64_t>(random() % 40);
+      std::vector<int> counts(static_cast<std::size_t>(num_chunks));  // plain: a race would show
+      std::vector<int> by_thread(static_cast<std::size_t>(threads) * 64);
+      pool.parallel_for(num_chunks, [&](std::int64_t chunk, int thread) {
+        ++counts[static_cast<std::size_t>(chunk)];
+        ++by_thread[static_cast<std::size_t>(thread) * 64];
+      });
+      std::int64_t total = 0;
+      for (const int count : by_thread) total += count;
+      for (const int count : counts) CHECK(count == 1);
+      CHECK(total == num_chunks);
+    }
+  }
+}
+
+// Runs with pauses between them, so that workers fall asleep in every state.
+void sleepers_wake() {
+  ThreadPool pool(4);
+  std::mt19937_64 random(seed() + 1);
+  for (int run = 0; run < 200; ++run) {
+    std::atomic<int> done{0};
+    pool.parallel_for(8, [&](std::int64_t, int) { done.fetch_add(1, std::memory_order_relaxed); });
+    CHECK(done.load() == 8);
+    std::atomic<unsigned> idle{0};
+    for (unsigned spin = static_cast<unsigned>(random() % 200000); idle.load() < spin;) idle.fetch_add(1);
+  }
+}
+
+void pools_come_and_go() {
+  for (int i = 0; i < 200; ++i) {
+    ThreadPool pool(1 + i % 5);
+    if (i % 3 == 0) continue;
+    int sum = 0;
+    pool.parallel_for(1, [&](std::int64_t, int) { sum = 7; });
+    CHECK(sum == 7);
+  }
+}
+
+void usable_threads_are_counted() {
+  CHECK(usable_threads() >= 1);
+  CHECK(usable_threads() <= static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+}  // namespace
+}  // namespace myna::test
+
+int main() {
+  using namespace myna::test;
+  every_chunk_runs_once();
+  sleepers_wake();
+  pools_come_and_go();
+  usable_threads_are_counted();
+  std::puts("ok");
+}

@@ -1,0 +1,71 @@
+// Random GGUF bytes of any type: all integers, and scales that are finite f16.
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "kernels/half.h"
+#include "kernels/kernels.h"
+
+namespace myna::test {
+
+inline constexpr TensorType kAllTypes[] = {TensorType::F32,  TensorType::F16,  TensorType::BF16,
+                                           TensorType::Q4_0, TensorType::Q4_1, TensorType::Q5_0,
+                                           TensorType::Q5_1, TensorType::Q8_0, TensorType::Q4_K,
+                                           TensorType::Q5_K, TensorType::Q6_K};
+
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : engine_(seed) {}
+  std::uint64_t bits() { return engine_(); }
+  int below(int n) { return static_cast<int>(bits() % static_cast<std::uint64_t>(n)); }
+  float normal() { return normal_(engine_); }
+  // An f16 of magnitude 2^-14 to 2^-6, either sign.
+  std::uint16_t half() {
+    return static_cast<std::uint16_t>((bits() & 0x83ff) | static_cast<std::uint64_t>(1 + below(8)) << 10);
+  }
+
+ private:
+  std::mt19937_64 engine_;
+  std::normal_distribution<float> normal_{0.0f, 1.0f};
+};
+
+inline void random_block(TensorType type, Random& random, std::uint8_t* block) {
+  const auto size = geometry(type).block_bytes;
+  for (std::int64_t i = 0; i < size; ++i) block[i] = static_cast<std::uint8_t>(random.bits() >> 32);
+  switch (type) {
+    case TensorType::F32:
+      return write(block, random.normal());
+    case TensorType::F16:
+      return write(block, random.half());
+    case TensorType::BF16:
+      return write(block, static_cast<std::uint16_t>((random.bits() & 0x80ff) | 0x3e00));
+    case TensorType::Q4_1:
+    case TensorType::Q5_1:
+    case TensorType::Q4_K:
+    case TensorType::Q5_K:
+      write(block, random.half());
+      return write(block + 2, random.half());
+    case TensorType::Q6_K:
+      return write(block + 208, random.half());
+    default:
+      return write(block, random.half());
+  }
+}
+
+inline std::vector<std::uint8_t> random_weights(TensorType type, std::int64_t rows, std::int64_t cols,
+                                                Random& random) {
+  std::vector<std::uint8_t> out(row_bytes(type, cols) * static_cast<std::size_t>(rows));
+  const auto size = static_cast<std::size_t>(geometry(type).block_bytes);
+  for (std::size_t at = 0; at < out.size(); at += size) random_block(type, random, out.data() + at);
+  return out;
+}
+
+inline std::vector<float> random_rows(std::int64_t rows, std::int64_t cols, Random& random) {
+  std::vector<float> out(static_cast<std::size_t>(rows * cols));
+  for (float& x : out) x = random.normal();
+  return out;
+}
+
+}  // namespace myna::test
