@@ -14,6 +14,7 @@ from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 from myna.serving.services import Services
+from myna.stores.memory import MemoryCompletions
 
 KEY = "sk-test-0123456789abcdef"
 Step = Event | Exception | asyncio.Event
@@ -111,4 +112,4 @@ class Ledger:
 
 def services(pool: ModelPool, ledger: Ledger | None = None, *, key: str | None = KEY) -> Services:
     keys = None if key is None else KeyRing([key])
-    return Services(pool, keys, ledger or Ledger(), ThreadPoolExecutor(1))
+    return Services(pool, keys, ledger or Ledger(), ThreadPoolExecutor(1), MemoryCompletions())

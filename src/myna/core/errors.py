@@ -41,6 +41,10 @@ class PermissionDenied(RequestError):
     """A good key that may not do this."""
 
 
+class NotFound(RequestError):
+    """A stored thing that isn't there, or is another project's."""
+
+
 class ModelInUse(RequestError):
     """A model can't be deleted while requests run on it."""
 
@@ -89,3 +93,7 @@ class ModelFileError(OperatorError):
 
 class DownloadFailed(OperatorError):
     """A source did not answer, broke off, or sent bytes with the wrong hash."""
+
+
+class DatabaseError(OperatorError):
+    """The database can't be opened, or a newer program wrote it."""

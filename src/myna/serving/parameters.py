@@ -106,3 +106,5 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "ignore_eos": _EXTENSION,
     }
 )
+
+METADATA_UPDATE: Final[Mapping[str, Parameter]] = MappingProxyType({"metadata": _REQUIRED})

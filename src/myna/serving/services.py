@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from myna.accounts.keys import KeyRing
 from myna.accounts.usage import UsageSink
 from myna.catalog.pool import ModelPool
+from myna.core.stored import CompletionStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,5 +17,6 @@ class Services:
     keys: KeyRing | None
     usage: UsageSink
     text_threads: Executor
+    completions: CompletionStore
     organization: str = "myna"
     keep_alive_s: float = 10.0

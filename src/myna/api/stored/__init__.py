@@ -1,0 +1,1 @@
+"""Stored chat completions: those sent with `store: true`, listed, read, labelled and deleted."""

@@ -1,0 +1,167 @@
+"""The stored completions of a project: list, read, label, delete. Only `store: true` puts one there."""
+
+from collections.abc import Mapping
+from typing import Final, cast
+
+import orjson
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+
+from myna.accounts.principal import Scope
+from myna.core.errors import InvalidRequest, NotFound
+from myna.core.stored import Order, StoredCompletion
+from myna.serving import faults
+from myna.serving.call import Call, Endpoint
+from myna.serving.deps import require
+from myna.serving.fields import Metadata
+from myna.serving.parameters import METADATA_UPDATE
+from myna.serving.validation import WireModel, validate
+
+_SCOPE: Final[Scope] = "model.request"
+_MAX_LIMIT: Final = 100
+_METADATA_PREFIX: Final = "metadata["
+
+
+class MetadataUpdate(WireModel):
+    """The body of an update: the whole new map."""
+
+    metadata: Metadata
+
+
+async def list_completions(call: Call) -> Response:
+    """Newest first unless asked otherwise, as the service does it (its document says the opposite)."""
+    require(call.principal, _SCOPE)
+    query = call.request.query_params
+    limit, order = _limit(query), _order(query, "desc")
+    after = query.get("after")
+    page = await call.in_text_thread(
+        call.services.completions.page,
+        call.principal.project,
+        after=after,
+        limit=limit,
+        order=order,
+        model=query.get("model"),
+        metadata=_metadata_filter(query),
+    )
+    if page is None:
+        raise _not_found(str(after))
+    return _listed([_item(row) for row in page.rows], has_more=page.has_more)
+
+
+async def retrieve_completion(call: Call) -> Response:
+    require(call.principal, _SCOPE)
+    return _json(_item(await _find(call)))
+
+
+async def list_messages(call: Call) -> Response:
+    """The messages that were sent, not the answer; each has the completion's id and its number as an id."""
+    require(call.principal, _SCOPE)
+    query = call.request.query_params
+    limit, order, after = _limit(query), _order(query, "asc"), query.get("after")
+    messages = _messages(await _find(call))
+    if order == "desc":
+        messages.reverse()
+    if after is not None:
+        places = [place for place, message in enumerate(messages) if message["id"] == after]
+        if not places:
+            raise _not_found(after)
+        messages = messages[places[0] + 1 :]
+    return _listed(messages[:limit], has_more=len(messages) > limit)
+
+
+async def update_completion(call: Call) -> Response:
+    """Replace the metadata; nothing else of a stored completion can change."""
+    require(call.principal, _SCOPE)
+    body = await call.json_object()
+    completion_id = _completion_id(call)
+    metadata = dict(validate(MetadataUpdate, body, METADATA_UPDATE).metadata)
+    store = call.services.completions
+    if not await call.in_text_thread(store.set_metadata, call.principal.project, completion_id, metadata):
+        raise _not_found(completion_id)
+    return _json(_item(await _find(call)))
+
+
+async def delete_completion(call: Call) -> Response:
+    require(call.principal, _SCOPE)
+    completion_id = _completion_id(call)
+    store = call.services.completions
+    if not await call.in_text_thread(store.delete, call.principal.project, completion_id):
+        raise _not_found(completion_id)
+    return _json({"object": "chat.completion.deleted", "id": completion_id, "deleted": True})
+
+
+ENDPOINTS: Final = (
+    Endpoint("GET", "/v1/chat/completions", list_completions),
+    Endpoint("GET", "/v1/chat/completions/{completion_id}", retrieve_completion),
+    Endpoint("POST", "/v1/chat/completions/{completion_id}", update_completion),
+    Endpoint("DELETE", "/v1/chat/completions/{completion_id}", delete_completion),
+    Endpoint("GET", "/v1/chat/completions/{completion_id}/messages", list_messages),
+)
+
+
+def _completion_id(call: Call) -> str:
+    return str(call.request.path_params["completion_id"])
+
+
+async def _find(call: Call) -> StoredCompletion:
+    completion_id = _completion_id(call)
+    row = await call.in_text_thread(call.services.completions.get, call.principal.project, completion_id)
+    if row is None:
+        raise _not_found(completion_id)
+    return row
+
+
+def _not_found(completion_id: str) -> NotFound:
+    return NotFound(f"Completion {completion_id} not found", param="completion_id", code="not_found")
+
+
+def _item(row: StoredCompletion) -> dict[str, object]:
+    item: dict[str, object] = orjson.loads(row.item)
+    item["metadata"] = dict(row.metadata)  # in its old place: a dict keeps the order of its keys
+    return item
+
+
+def _messages(row: StoredCompletion) -> list[dict[str, object]]:
+    return [
+        {"id": f"{row.id}-{number}", **message} for number, message in enumerate(orjson.loads(row.messages))
+    ]
+
+
+def _listed(data: list[dict[str, object]], *, has_more: bool) -> Response:
+    first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+    return _json({"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more})
+
+
+def _json(value: object) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")
+
+
+def _limit(query: QueryParams) -> int:
+    raw = query.get("limit", "20")
+    try:
+        limit = int(raw)
+    except ValueError:
+        raise faults.invalid_type("an integer", raw).at("limit") from None
+    if limit < 1:
+        raise faults.outside("integer", "below", 1, limit).at("limit")
+    if limit > _MAX_LIMIT:
+        raise faults.outside("integer", "above", _MAX_LIMIT, limit).at("limit")
+    return limit
+
+
+def _order(query: QueryParams, default: Order) -> Order:
+    order = query.get("order", default)
+    if order not in ("asc", "desc"):
+        raise faults.not_one_of(("asc", "desc"), order).at("order")
+    return cast("Order", order)
+
+
+def _metadata_filter(query: QueryParams) -> Mapping[str, str]:
+    """`metadata[key]=value`, any number of them, as the SDKs send a nested map."""
+    wanted = {}
+    for name, value in query.multi_items():
+        if name.startswith(_METADATA_PREFIX) and name.endswith("]"):
+            wanted[name[len(_METADATA_PREFIX) : -1]] = value
+        elif name not in ("after", "limit", "order", "model"):
+            raise InvalidRequest(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+    return wanted

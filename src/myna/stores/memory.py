@@ -1,0 +1,73 @@
+"""A store that forgets everything when the process ends: for tests, and for those who want no file."""
+
+import threading
+from collections.abc import Mapping
+
+import msgspec
+
+from myna.core.stored import CompletionStore, Order, StoredCompletion, StoredPage
+
+
+def open_completions(url: str) -> CompletionStore:
+    return MemoryCompletions()
+
+
+class MemoryCompletions:
+    """Completions in a dict, in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, StoredCompletion] = {}
+        self._lock = threading.Lock()
+
+    def put(self, completion: StoredCompletion) -> None:
+        with self._lock:
+            self._rows.pop(completion.id, None)
+            self._rows[completion.id] = completion
+
+    def get(self, project: str, completion_id: str) -> StoredCompletion | None:
+        row = self._rows.get(completion_id)
+        return row if row is not None and row.project == project else None
+
+    def page(
+        self,
+        project: str,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        order: Order = "desc",
+        model: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> StoredPage | None:
+        with self._lock:
+            rows = [row for row in self._rows.values() if row.project == project]
+        if order == "desc":
+            rows.reverse()
+        if after is not None:
+            place = next((i for i, row in enumerate(rows) if row.id == after), None)
+            if place is None:
+                return None
+            rows = rows[place + 1 :]
+        wanted = (metadata or {}).items()
+        rows = [
+            row
+            for row in rows
+            if (model is None or row.model == model) and wanted <= dict(row.metadata).items()
+        ]
+        return StoredPage(rows[:limit], has_more=len(rows) > limit)
+
+    def set_metadata(self, project: str, completion_id: str, metadata: Mapping[str, str]) -> bool:
+        with self._lock:
+            row = self.get(project, completion_id)
+            if row is not None:
+                self._rows[completion_id] = msgspec.structs.replace(row, metadata=dict(metadata))
+            return row is not None
+
+    def delete(self, project: str, completion_id: str) -> bool:
+        with self._lock:
+            is_there = self.get(project, completion_id) is not None
+            if is_there:
+                del self._rows[completion_id]
+            return is_there
+
+    def close(self) -> None:
+        """Nothing is held open."""

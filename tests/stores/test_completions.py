@@ -1,0 +1,171 @@
+"""One contract, every store: what goes in comes out, to its owner alone, in order, page by page."""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from myna.core.errors import ConfigurationError, DatabaseError
+from myna.core.stored import CompletionStore, StoredCompletion
+from myna.stores.registry import open_completions
+
+# A real PostgreSQL takes part where its URL is given; the test script starts one.
+POSTGRESQL = os.environ.get("MYNA_TEST_POSTGRESQL", "")
+
+
+@pytest.fixture(params=["memory", "sqlite", *(["postgresql"] if POSTGRESQL else [])])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CompletionStore]:
+    urls = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path}/myna.db", "postgresql": POSTGRESQL}
+    opened = open_completions(urls[request.param])
+    _clear(opened)
+    yield opened
+    opened.close()
+
+
+def _clear(store: CompletionStore) -> None:
+    for project in ("ours", "theirs"):
+        page = store.page(project, limit=1000)
+        for row in page.rows if page else ():
+            store.delete(project, row.id)
+
+
+def _row(number: int, project: str = "ours", model: str = "tiny", **metadata: str) -> StoredCompletion:
+    return StoredCompletion(
+        id=f"chatcmpl-{number}",
+        project=project,
+        created=1_700_000_000,
+        model=model,
+        item=f'{{"id":"chatcmpl-{number}","text":"喂"}}'.encode(),
+        messages=b"[]",
+        replay=bytes(range(256)),
+        metadata=metadata,
+    )
+
+
+def _ids(store: CompletionStore, **query: object) -> list[str]:
+    page = store.page("ours", **query)  # type: ignore[arg-type]
+    assert page is not None
+    return [row.id.removeprefix("chatcmpl-") for row in page.rows]
+
+
+def test_what_goes_in_comes_out(store: CompletionStore) -> None:
+    store.put(_row(1, city="北京", mood=""))
+    assert store.get("ours", "chatcmpl-1") == _row(1, city="北京", mood="")
+
+
+def test_another_project_sees_nothing_and_changes_nothing(store: CompletionStore) -> None:
+    store.put(_row(1, a="b"))
+    assert store.get("theirs", "chatcmpl-1") is None
+    assert not store.set_metadata("theirs", "chatcmpl-1", {})
+    assert not store.delete("theirs", "chatcmpl-1")
+    page = store.page("theirs")
+    assert page is not None and page.rows == []
+    assert store.page("theirs", after="chatcmpl-1") is None
+    assert store.get("ours", "chatcmpl-1") == _row(1, a="b")
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(store: CompletionStore) -> None:
+    for number in range(7):
+        store.put(_row(number))
+    assert _ids(store) == ["6", "5", "4", "3", "2", "1", "0"]
+    for order, expected in (("desc", "6543210"), ("asc", "0123456")):
+        seen, after = "", None
+        while True:
+            page = store.page("ours", after=after, limit=3, order=order)  # type: ignore[arg-type]
+            assert page is not None
+            seen += "".join(row.id[-1] for row in page.rows)
+            after = page.rows[-1].id
+            if not page.has_more:
+                break
+        assert seen == expected
+
+
+def test_filters_hold_together(store: CompletionStore) -> None:
+    store.put(_row(1, lang="zh", use="test"))
+    store.put(_row(2, lang="zh"))
+    store.put(_row(3, model="other", lang="zh", use="test"))
+    assert _ids(store, metadata={"lang": "zh"}) == ["3", "2", "1"]
+    assert _ids(store, metadata={"lang": "zh", "use": "test"}) == ["3", "1"]
+    assert _ids(store, metadata={"lang": "zh", "use": "test"}, model="tiny") == ["1"]
+    assert _ids(store, metadata={"lang": "en"}) == []
+
+
+def test_metadata_is_replaced_not_merged(store: CompletionStore) -> None:
+    store.put(_row(1, old="1"))
+    assert store.set_metadata("ours", "chatcmpl-1", {"new": "2"})
+    row = store.get("ours", "chatcmpl-1")
+    assert row is not None and row.metadata == {"new": "2"}
+    assert not store.set_metadata("ours", "chatcmpl-9", {"new": "2"})
+
+
+def test_deleted_is_gone_with_its_metadata(store: CompletionStore) -> None:
+    store.put(_row(1, a="b"))
+    assert store.delete("ours", "chatcmpl-1")
+    assert not store.delete("ours", "chatcmpl-1")
+    store.put(_row(1))
+    row = store.get("ours", "chatcmpl-1")
+    assert row is not None and row.metadata == {}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(
+    metadata=st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=64),
+        st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=512),
+        max_size=16,
+    )
+)
+def test_any_metadata_survives(store: CompletionStore, metadata: dict[str, str]) -> None:
+    store.put(_row(1))
+    assert store.set_metadata("ours", "chatcmpl-1", metadata)
+    row = store.get("ours", "chatcmpl-1")
+    assert row is not None and row.metadata == metadata
+
+
+def test_a_sqlite_file_is_its_owners_alone_and_survives_reopening(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "myna.db"
+    first = open_completions(f"sqlite:///{path}")
+    first.put(_row(1))
+    first.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    second = open_completions(f"sqlite:///{path}")
+    assert second.get("ours", "chatcmpl-1") == _row(1)
+    second.close()
+
+
+def test_a_file_that_is_no_database_or_a_newer_one_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage.db"
+    garbage.write_bytes(b"not a database, " * 100)
+    with pytest.raises(DatabaseError, match="can't be opened"):
+        open_completions(f"sqlite:///{garbage}")
+    newer = tmp_path / "newer.db"
+    open_completions(f"sqlite:///{newer}").close()
+    connection = sqlite3.connect(newer)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(DatabaseError, match="newer Myna"):
+        open_completions(f"sqlite:///{newer}")
+
+
+def test_a_database_that_has_tables_is_copied_before_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE notes (text)")
+    connection.execute("INSERT INTO notes VALUES ('mine')")
+    connection.commit()
+    connection.close()
+    open_completions(f"sqlite:///{path}").close()
+    copy = sqlite3.connect(f"{path}.before-upgrade-from-unversioned")
+    assert copy.execute("SELECT text FROM notes").fetchall() == [("mine",)]
+    copy.close()
+
+
+def test_an_unknown_scheme_names_the_known() -> None:
+    with pytest.raises(ConfigurationError, match="memory, sqlite, postgresql"):
+        open_completions("mongodb://x")
