@@ -1,0 +1,168 @@
+"""Grammars that answers must follow: compiled, masked, advanced. The only user of llguidance."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+import numpy as np
+from llguidance import LLExecutor, LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+
+from myna.core.errors import InvalidRequest
+from myna.core.requests import Constraint
+from myna.decoding.sampling_batch import Words
+
+_MAX_CACHED: Final = 16
+_MAX_MESSAGE_CHARS: Final = 400
+# A grammar that needs more is refused when it is compiled, or ends its answer with an error: at most
+# about 20 ms for its lexer, 15 ms a step.
+_LIMITS: Final = LLParserLimits(verbose_errors=False)
+
+
+def check(constraint: Constraint) -> None:
+    """Raise `InvalidRequest` where no model could follow the constraint; needs no vocabulary."""
+    try:
+        is_error, messages = LLMatcher.validate_grammar_with_warnings(constraint.grammar, limits=_LIMITS)
+    except ValueError as error:
+        raise _refusal(str(error)) from error
+    if is_error:
+        raise _refusal(messages[0])
+
+
+class Grammar:
+    """Where one choice stands in its grammar. Used by one thread at a time.
+
+    Once a token was refused, or the grammar grew past its limits, it is broken for good and allows
+    nothing.
+    """
+
+    __slots__ = ("matcher",)
+
+    def __init__(self, matcher: LLMatcher) -> None:
+        self.matcher = matcher
+
+    @property
+    def may_stop(self) -> bool:
+        """What was generated so far is a whole answer."""
+        return self.matcher.is_accepting() and not self.is_broken
+
+    @property
+    def must_stop(self) -> bool:
+        """A whole answer to which nothing can be added: no next token needs to be computed."""
+        return self.matcher.is_stopped() and not self.is_broken
+
+    @property
+    def is_broken(self) -> bool:
+        return self.matcher.is_error()
+
+    @property
+    def error(self) -> str:
+        """Why it is broken; empty if it is not."""
+        return _tidy(self.matcher.get_error())
+
+    def advance(self, token: int) -> bool:
+        """Take the next token, an end-of-text token included; False if the grammar forbids it."""
+        return self.matcher.consume_token(token)
+
+    def rewind(self, num_tokens: int) -> bool:
+        """Forget the last tokens; False if there were fewer."""
+        return self.matcher.rollback(num_tokens)
+
+    def copy(self) -> "Grammar":
+        """The same place, going its own way: for the children of `n`."""
+        return Grammar(self.matcher.deep_copy())
+
+
+class Grammars:
+    """One model's vocabulary as grammars need it. Thread-safe, but for the grammars it gives out.
+
+    The tables over the vocabulary take up to a second and are built at the first `compile`.
+    `pieces` are the tokens' bytes, `controls` the tokens that stand for no text, `ends` those that
+    end an answer, `encode` tokenises plain text.
+    """
+
+    def __init__(
+        self,
+        pieces: Sequence[bytes],
+        controls: Collection[int],
+        ends: Collection[int],
+        encode: Callable[[str], list[int]],
+        vocab_size: int,
+    ) -> None:
+        """`vocab_size` is the length of a row of logits: files may name fewer tokens."""
+        if not ends:
+            raise InvalidRequest("This model has no token that ends an answer, so it can't follow a grammar.")
+        self._source = _Source(pieces, controls, ends, encode, vocab_size)
+        self._ends = sorted(ends)
+        self._num_words = (vocab_size + 31) // 32
+        self._lock = threading.Lock()
+        self._tokenizer: LLTokenizer | None = None
+        self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
+        self._executor = LLExecutor(num_threads=1)
+
+    def compile(self, constraint: Constraint) -> Grammar:
+        """Raises `InvalidRequest` for what isn't a grammar, or one that is too large or unsupported.
+        Takes milliseconds, releases the GIL, and remembers the last few."""
+        with self._lock:
+            matcher = self._compiled.get(constraint.grammar)
+            if matcher is not None:
+                self._compiled.move_to_end(constraint.grammar)
+                return Grammar(matcher.deep_copy())
+            if self._tokenizer is None:
+                self._tokenizer = LLTokenizer(TokenizerWrapper(self._source), eos_token=self._ends)
+        matcher = LLMatcher(self._tokenizer, constraint.grammar, log_level=0, limits=_LIMITS)
+        if matcher.is_error():
+            raise _refusal(matcher.get_error())
+        with self._lock:
+            self._compiled[constraint.grammar] = matcher
+            if len(self._compiled) > _MAX_CACHED:
+                self._compiled.popitem(last=False)
+            return Grammar(matcher.deep_copy())
+
+    def masks(self, grammars: Sequence[Grammar]) -> Words:
+        """One row a grammar: which tokens may come next, as `SamplingBatch.masks` wants them.
+
+        Releases the GIL, so another thread can do this while the engine computes the logits. A row of
+        a broken grammar allows nothing.
+        """
+        masks = np.zeros((len(grammars), self._num_words), np.uint32)
+        whole = [
+            (grammar.matcher, row) for row, grammar in enumerate(grammars) if not grammar.matcher.is_error()
+        ]
+        if whole:
+            self._executor.unsafe_compute_mask_ptr(
+                whole, masks.ctypes.data, masks.shape[1] * masks.itemsize, len(masks)
+            )
+        for matcher, row in whole:
+            if matcher.is_error():  # it grew past its limits just now; llguidance then allows the end
+                masks[row] = 0
+        return masks
+
+
+class _Source:
+    """The vocabulary under the names that llguidance looks for."""
+
+    def __init__(
+        self,
+        pieces: Sequence[bytes],
+        controls: Collection[int],
+        ends: Collection[int],
+        encode: Callable[[str], list[int]],
+        vocab_size: int,
+    ) -> None:
+        self.tokens = [*pieces[:vocab_size], *[b""] * (vocab_size - len(pieces))]
+        self.special_token_ids = sorted({*controls, *ends})
+        self.eos_token_id = min(ends)
+        self.bos_token_id = None
+        self._encode = encode
+
+    def __call__(self, text: bytes) -> list[int]:
+        return self._encode(text.decode("utf-8", "replace"))
+
+
+def _refusal(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"The grammar can't be followed: {_tidy(reason)}")
+
+
+def _tidy(message: str) -> str:
+    return message.replace("<non-verbose/>", "").strip()[:_MAX_MESSAGE_CHARS]
