@@ -1,14 +1,18 @@
 """What stands before every endpoint, on a live server: keys, bodies, limits, and in which order."""
 
+import asyncio
 import json
 import re
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 from tests.serving.live import running
 from tests.serving.scripted import KEY, ScriptedGenerator, pool_of, services, words
 
 from myna.app import HttpOptions
+from myna.serving.body_limit import BodyLimit
 from myna.serving.deps import NO_KEY_TEXT, UNPARSABLE_TEXT
+from myna.serving.errors import SlowBody
 
 
 def _services(*scripts: object, key: str | None = KEY):  # type: ignore[no-untyped-def]
@@ -128,3 +132,39 @@ async def test_bytes_that_are_no_request_get_the_envelope_too() -> None:
     assert huge.status == 431
     assert endless.status == 431
     _error(endless.body)
+
+
+async def test_a_body_that_stops_coming_is_given_up() -> None:
+    limited = BodyLimit(_read_all, max_bytes=100, pause_s=0.0)
+    messages: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+    async def receive() -> Message:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    async def send(message: Message) -> None:
+        raise AssertionError("nothing is answered")
+
+    with pytest.raises(SlowBody):
+        await limited({"type": "http", "headers": []}, receive, send)
+
+
+async def _read_all(scope: Scope, receive: Receive, send: Send) -> None:
+    while (await receive()).get("more_body"):
+        pass
+
+
+async def test_a_wrong_model_name_is_helped_by_a_hint_beside_openais_words() -> None:
+    async with running(_services()) as live:
+        reply = await live.ask("POST", "/v1/words", '{"model": "tiyn\\n你"}'.encode())
+    assert reply.status == 404
+    assert "tiny" in reply.headers["x-myna-hint"]
+
+
+async def test_an_absurd_model_name_costs_nothing_and_is_cut() -> None:
+    async with running(_services()) as live:
+        reply = await live.ask("POST", "/v1/words", b'{"model": "%s"}' % (b"x" * 1_000_000))
+        got = await live.ask("GET", "/v1/models/" + "y" * 5000)
+    assert (reply.status, got.status) == (404, 404)
+    assert max(len(reply.body), len(got.body)) < 1000

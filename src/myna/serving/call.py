@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Final, ParamSpec, Protocol, TypeVar
 
 from starlette.requests import Request
 from starlette.routing import Route
@@ -21,6 +21,8 @@ from myna.serving.errors import WrongMethod
 from myna.serving.metering import Metered, reporter
 from myna.serving.record import RequestRecord, record_of
 from myna.serving.services import Services
+
+_MAX_MODEL_NAME: Final = 256
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,13 +57,21 @@ class Call:
     def card(self, body: Mapping[str, object]) -> ModelCard:
         """The model that the body names; checked before the rest of the body, as OpenAI does."""
         name = deps.requested_model(body)
-        self.record.model = name
         try:
-            return self.services.pool.card(name)
+            return self.find(name)
         except ModelNotFound as exc:
+            self.record.hint(exc.message)
             raise ModelNotFound(
-                f"The model `{name}` does not exist or you do not have access to it.", code="model_not_found"
+                f"The model `{self.record.model}` does not exist or you do not have access to it.",
+                code="model_not_found",
             ) from exc
+
+    def find(self, name: str) -> ModelCard:
+        """The model of that name, which stands in the log from now on. Raises `ModelNotFound`."""
+        self.record.model = name[:_MAX_MODEL_NAME]
+        if len(name) > _MAX_MODEL_NAME:  # nothing is compared with it and little of it is sent back
+            raise ModelNotFound(f"A model's name has at most {_MAX_MODEL_NAME} characters.")
+        return self.services.pool.card(name)
 
     async def open(self, card: ModelCard) -> ServedModel:
         """The model, after its load if it is the first to be asked for it."""

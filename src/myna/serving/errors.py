@@ -45,6 +45,10 @@ class UnparsableBody(RequestError):
     """A body that isn't JSON."""
 
 
+class SlowBody(RequestError):
+    """The rest of a body didn't come."""
+
+
 class HeadersTooLarge(RequestError):
     """The request's head is over the server's limit."""
 
@@ -120,6 +124,7 @@ ROWS: Final[Mapping[type[MynaError], Row]] = {
     WrongMethod: Row(405, code="method_not_supported", layout=GATEWAY),
     UnsupportedContentType: Row(400, code="unsupported_content_type", layout=GATEWAY),
     UnparsableBody: Row(400, layout=GATEWAY),
+    SlowBody: Row(408, retry=False, closes=True),
     HeadersTooLarge: Row(431, layout=GATEWAY, closes=True),
     MalformedHttp: Row(400, layout=GATEWAY, closes=True),
     ForbiddenSource: Row(403, "request_forbidden", layout=GATEWAY),

@@ -33,6 +33,11 @@ class RequestRecord:
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.started
 
+    def hint(self, text: str) -> None:
+        """Help that OpenAI's words have no room for: a header of our own."""
+        shown = "".join(char if char.isprintable() else "?" for char in text[:500])
+        self.headers.append((b"x-myna-hint", shown.encode("latin-1", "replace")))
+
     def answer_headers(self) -> list[Header]:
         """What the layers add to the answer's own headers, made when it begins."""
         late = [header for make in self.on_answer for header in make()]

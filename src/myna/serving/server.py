@@ -139,6 +139,7 @@ def server_config(app: ASGIApp, *, timeout_keep_alive_s: int = 75) -> uvicorn.Co
         ws="none",
         lifespan="on",
         access_log=False,
+        proxy_headers=False,
         log_config=None,
         server_header=False,
         timeout_keep_alive=timeout_keep_alive_s,

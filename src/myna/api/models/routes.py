@@ -24,24 +24,23 @@ async def list_models(call: Call) -> Response:
 
 async def retrieve_model(call: Call) -> Response:
     require(call.principal, _READ)
-    model_id = _model_id(call)
     try:
-        return _json(_model(call.services.pool.card(model_id)))
+        return _json(_model(call.find(_model_id(call))))
     except ModelNotFound:
-        return _refuse(call, _unknown(model_id), BACKEND)
+        return _refuse(call, _unknown(call), BACKEND)
 
 
 async def delete_model(call: Call) -> Response:
     """Unload the model and remove its file. An alias is no model of its own: 403; one in use: 409."""
     require(call.principal, _REMOVE)
-    model_id = _model_id(call)
     try:
-        await call.services.pool.remove(model_id)
+        card = call.find(_model_id(call))
+        await call.services.pool.remove(card.id)
     except ModelNotFound:
-        return _refuse(call, _unknown(model_id), BACKEND_LINE)
+        return _refuse(call, _unknown(call), BACKEND_LINE)
     except (PermissionDenied, ModelInUse) as exc:
         return _refuse(call, exc, BACKEND_LINE)
-    return _json({"id": model_id, "object": "model", "deleted": True}, b"\n")
+    return _json({"id": card.id, "object": "model", "deleted": True}, b"\n")
 
 
 ENDPOINTS: Final = (
@@ -54,7 +53,6 @@ ENDPOINTS: Final = (
 def _model_id(call: Call) -> str:
     """The rest of the path: the SDKs send an id's slashes as %2F, others as they are."""
     model_id: str = call.request.path_params["model_id"]
-    call.record.model = model_id
     return model_id
 
 
@@ -62,9 +60,11 @@ def _model(card: ModelCard) -> dict[str, object]:
     return {"id": card.id, "object": "model", "created": card.created, "owned_by": card.owned_by}
 
 
-def _unknown(model_id: str) -> ModelNotFound:
+def _unknown(call: Call) -> ModelNotFound:
     """These endpoints have their own words: single quotes and a param."""
-    return ModelNotFound(f"The model '{model_id}' does not exist", param="model", code="model_not_found")
+    return ModelNotFound(
+        f"The model '{call.record.model}' does not exist", param="model", code="model_not_found"
+    )
 
 
 def _refuse(call: Call, exc: RequestError, layout: Layout) -> Response:
