@@ -22,6 +22,7 @@ from myna.engines.base import OutOfRoom, Row
 BLOCK_TOKENS: Final = 16
 SPECIAL: Final = ("<|end|>", "<|start|>", "<|turn|>", "<|pad|>")
 END, START = 256, 257
+SPECIAL_IDS: Final = range(256, 256 + len(SPECIAL))
 _WORD_LIST: Final = (
     "a able about after all also an and any are as at back be because been before bird but by call can "
     "caw come could day did do each even every far feather find first fly for from get give go good had "

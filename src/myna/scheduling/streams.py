@@ -8,7 +8,7 @@ from typing import Final, Self
 import msgspec
 
 from myna.core.errors import MynaError
-from myna.core.events import ChoiceDone, Done, Event, TextDelta
+from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 
 _MERGE_AT: Final = 256
 
@@ -21,7 +21,16 @@ class RequestStream:
     before the end.
     """
 
-    __slots__ = ("_error", "_events", "_is_ended", "_merge_at", "_on_close", "_waiter", "is_begun")
+    __slots__ = (
+        "_error",
+        "_events",
+        "_is_ended",
+        "_merge_at",
+        "_on_close",
+        "_waiter",
+        "is_prompt_read",
+        "is_text_read",
+    )
 
     def __init__(self, on_close: Callable[[], None]) -> None:
         self._events: deque[Event] = deque()
@@ -30,7 +39,8 @@ class RequestStream:
         self._is_ended = False
         self._merge_at = _MERGE_AT
         self._on_close = on_close
-        self.is_begun = False  # an event was read: the answer can't start anew unnoticed
+        self.is_prompt_read = False
+        self.is_text_read = False  # the answer can't start anew unnoticed
 
     def __aiter__(self) -> Self:
         return self
@@ -47,8 +57,12 @@ class RequestStream:
                 await self._waiter
             finally:
                 self._waiter = None
-        self.is_begun = True
-        return self._events.popleft()
+        event = self._events.popleft()
+        if type(event) is PromptDone:
+            self.is_prompt_read = True
+        else:
+            self.is_text_read = True
+        return event
 
     async def aclose(self) -> None:
         """Idempotent; aborts an unfinished generation, also one that was never read."""

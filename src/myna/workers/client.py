@@ -1,0 +1,165 @@
+"""The server's side of a worker: a `core.Generator` that survives its worker's death. Knows no HTTP."""
+
+import asyncio
+import logging
+from enum import StrEnum
+from typing import Final
+
+from myna.core.errors import EngineDead, ModelLoadFailed
+from myna.core.generator import ModelInfo
+from myna.core.requests import GenerationRequest
+from myna.scheduling.admission import Limits
+from myna.scheduling.streams import RequestStream
+from myna.workers.frames import Abort, Report, Run, Step, Tokenize, Tokenized, WorkerSpec
+from myna.workers.process import WorkerProcess
+from myna.workers.table import Entry, RequestTable
+
+_log: Final = logging.getLogger(__name__)
+_MOST_FAILED_LOADS: Final = 6
+_LONGEST_DELAY_S: Final = 30.0
+_STEADY_S: Final = 60.0
+
+
+class State(StrEnum):
+    """What a worker is doing. Only `DEAD` and `CLOSED` refuse requests; the others serve or hold them."""
+
+    LOADING = "loading"
+    READY = "ready"
+    RESTARTING = "restarting"
+    DEAD = "dead"
+    CLOSED = "closed"
+
+
+class WorkerClient:
+    """`await start()` before anything else. All methods are for one event loop.
+
+    A dead worker is started again, at once and then with a delay that grows from `delay_s`. Requests of
+    which no text was read yet run again; the others raise `EngineDead`.
+    """
+
+    def __init__(self, spec: WorkerSpec, limits: Limits | None = None, *, delay_s: float = 0.5) -> None:
+        self._spec = spec
+        self._delay_s = delay_s
+        self._table = RequestTable(limits or Limits(), self._abort)
+        self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
+        self._last_question = 0
+        self._worker: WorkerProcess | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._info: ModelInfo | None = None
+        self.state = State.LOADING
+
+    @property
+    def info(self) -> ModelInfo:
+        assert self._info is not None, "start() was not awaited"
+        return self._info
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id, while there is one."""
+        return None if self._worker is None else self._worker.pid
+
+    async def start(self) -> None:
+        """Start the worker and load its model. Raises `ModelLoadFailed`; then nothing is left running."""
+        self._worker = WorkerProcess(self._spec, self._hear)
+        try:
+            self._info = await self._worker.start()
+        except BaseException:
+            self.state = State.CLOSED
+            await self._worker.close()
+            raise
+        self.state = State.READY
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def generate(self, request: GenerationRequest) -> RequestStream:
+        if self.state in (State.DEAD, State.CLOSED):
+            raise EngineDead(f"The model's worker process is {self.state}.")
+        number, entry = self._table.open(request, self.info)
+        self._run(number, entry)
+        return entry.stream
+
+    async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        if self._worker is None or self.state is not State.READY:
+            raise EngineDead(f"The model's worker process is {self.state}.")
+        self._last_question = number = self._last_question + 1
+        future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        self._tokenizing[number] = future
+        self._worker.send(Tokenize(number, text, parse_special))
+        return await future
+
+    async def aclose(self) -> None:
+        """Unload: end the worker and every request. Idempotent."""
+        self.state = State.CLOSED
+        self._fail_all(EngineDead("The model was unloaded."))
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._worker is not None:
+            await self._worker.close()
+
+    def _run(self, number: int, entry: Entry) -> None:
+        if self._worker is not None and self.state is State.READY:
+            entry.num_runs += 1
+            self._worker.send(Run(number, entry.request))
+
+    def _abort(self, number: int, entry: Entry) -> None:
+        if entry.num_runs and self._worker is not None:
+            self._worker.send(Abort(number))
+
+    def _hear(self, report: Report) -> None:
+        if isinstance(report, Step):
+            self._table.hand_out(report)
+        elif isinstance(report, Tokenized):
+            future = self._tokenizing.pop(report.number)
+            if future.done():
+                return
+            if report.failure is not None:
+                future.set_exception(report.failure.error())
+            else:
+                future.set_result(report.tokens)
+
+    async def _keep(self) -> None:
+        """Restart the worker whenever it dies, until that proves hopeless."""
+        loop = asyncio.get_running_loop()
+        delay_s = 0.0
+        while True:
+            assert self._worker is not None
+            started = loop.time()
+            await self._worker.gone
+            self.state = State.RESTARTING
+            _log.error("the worker of %s died: %s", self._spec.path, await self._worker.close())
+            dead = EngineDead("The model's worker process died while it answered; please try again.")
+            self._table.sort_out(dead)
+            self._fail_tokenizing(dead)
+            if loop.time() - started > _STEADY_S:
+                delay_s = 0.0
+            for _ in range(_MOST_FAILED_LOADS):
+                await asyncio.sleep(delay_s)
+                delay_s = min(max(2 * delay_s, self._delay_s), _LONGEST_DELAY_S)
+                if await self._restart():
+                    break
+            else:
+                self.state = State.DEAD
+                self._fail_all(EngineDead("The model's worker process died and can't be started again."))
+                return
+
+    async def _restart(self) -> bool:
+        self._worker = WorkerProcess(self._spec, self._hear)
+        try:
+            self._info = await self._worker.start()
+        except ModelLoadFailed as error:
+            _log.error("the worker of %s can't be restarted: %s", self._spec.path, error.message)
+            return False
+        self.state = State.READY
+        for number, entry in self._table.entries.items():
+            self._run(number, entry)
+        return True
+
+    def _fail_all(self, error: EngineDead) -> None:
+        self._table.fail_all(error)
+        self._fail_tokenizing(error)
+
+    def _fail_tokenizing(self, error: EngineDead) -> None:
+        for future in self._tokenizing.values():
+            if not future.done():
+                future.set_exception(error)
+        self._tokenizing.clear()

@@ -1,0 +1,178 @@
+"""What server and worker say to each other: msgpack frames, each after its length in four bytes."""
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from myna.core import errors
+from myna.core.errors import GenerationFailed, MynaError, RequestError
+from myna.core.events import Event
+from myna.core.generator import ModelInfo
+from myna.core.requests import GenerationRequest
+from myna.scheduling.answers import Told
+
+MAX_FRAME_BYTES: Final = 1 << 30
+_LENGTH: Final = struct.Struct("<I")
+_MAY_PASS: Final = {
+    kind.__name__: kind
+    for kind in (errors.InvalidRequest, errors.ContextLengthExceeded, errors.GenerationFailed)
+}
+
+
+class WorkerSpec(msgspec.Struct, frozen=True):
+    """Which model a worker runs, and how. Numbers as for `engines.registry.load_engine`.
+
+    `step_lock` is the file by which workers of one machine take turns at computing; "" for none.
+    """
+
+    engine: str
+    path: str
+    context_tokens: int = 0
+    memory_bytes: int = 0
+    threads: int = 0
+    step_lock: str = ""
+
+
+# --- server to worker ---
+
+
+class Load(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """The first frame."""
+
+    spec: WorkerSpec
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """A request that passed admission; `number` names it from now on."""
+
+    number: int
+    request: GenerationRequest
+
+
+class Abort(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """Nobody reads that request any more."""
+
+    number: int
+
+
+class Tokenize(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """A question for the engine's own tokenizer."""
+
+    number: int
+    text: str
+    parse_special: bool
+
+
+Order = Load | Run | Abort | Tokenize
+
+# --- worker to server ---
+
+
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """The model is loaded."""
+
+    info: ModelInfo
+
+
+class LoadFailed(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """It can't be; the last frame."""
+
+    message: str
+
+
+class Failure(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    """The error that ended one request, in the place of an event."""
+
+    kind: str
+    message: str
+
+    @classmethod
+    def of(cls, error: MynaError) -> "Failure":
+        return cls(type(error).__name__, error.message)
+
+    def error(self) -> MynaError:
+        """An error of the same kind; a kind that no worker raises is a `GenerationFailed`."""
+        kind: type[RequestError] | type[GenerationFailed] = _MAY_PASS.get(self.kind, GenerationFailed)
+        return kind(self.message)
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """Everything one step has to tell, of all requests."""
+
+    told: list[tuple[int, Event | Failure]]
+
+
+class Tokenized(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """The answer to `Tokenize`."""
+
+    number: int
+    tokens: list[int]
+    failure: Failure | None = None
+
+
+Report = Ready | LoadFailed | Step | Tokenized
+
+
+class _Telling(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """`Step` as the worker has it, with errors for failures, so that nothing is copied to send it."""
+
+    told: list[Told]
+
+
+def _as_failure(value: object) -> Failure:
+    assert isinstance(value, MynaError)
+    return Failure.of(value)
+
+
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=_as_failure)
+_order_decoder: Final = msgspec.msgpack.Decoder(Order)
+_report_decoder: Final = msgspec.msgpack.Decoder(Report)
+
+
+def encode(frame: Order | Report) -> bytes:
+    """The frame with its length before it."""
+    payload = _encoder.encode(frame)
+    return _LENGTH.pack(len(payload)) + payload
+
+
+def encode_told(told: list[Told]) -> bytes:
+    """A `Step` of what the scheduler tells."""
+    payload = _encoder.encode(_Telling(told))
+    return _LENGTH.pack(len(payload)) + payload
+
+
+def decode_order(payload: bytes | memoryview) -> Order:
+    order: Order = _order_decoder.decode(payload)
+    return order
+
+
+def decode_report(payload: bytes | memoryview) -> Report:
+    report: Report = _report_decoder.decode(payload)
+    return report
+
+
+class FrameSplitter:
+    """Bytes as they arrive, in; the payloads of whole frames, out."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Raises ValueError for a length that no frame has."""
+        buffer = self._buffer
+        buffer += data
+        start, end = 0, len(buffer)
+        while end - start >= _LENGTH.size:
+            (size,) = _LENGTH.unpack_from(buffer, start)
+            if size > MAX_FRAME_BYTES:
+                raise ValueError(f"a frame of {size} bytes")
+            if end - start - _LENGTH.size < size:
+                break
+            start += _LENGTH.size
+            yield bytes(buffer[start : start + size])
+            start += size
+        del buffer[:start]

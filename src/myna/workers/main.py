@@ -1,0 +1,160 @@
+"""A model's own process: orders from its socket to the scheduling loop, events back. Knows no HTTP.
+
+Started by `workers.process` as `python -m myna.workers.main DESCRIPTOR`.
+"""
+
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import Final
+
+from myna.core.errors import MynaError
+from myna.core.generator import ModelInfo
+from myna.engines.registry import load_engine
+from myna.scheduling.answers import Lexicon, Told
+from myna.scheduling.loop import Loaded, Loop
+from myna.workers import frames
+from myna.workers.frames import Abort, Load, Run, WorkerSpec
+from myna.workers.steplock import StepLock
+
+_LENGTH: Final = struct.Struct("<I")
+_PR_SET_PDEATHSIG: Final = 1
+_log: Final = logging.getLogger(__name__)
+
+
+class _Reporter:
+    """Writes what the loop tells to the socket, from the loop's thread.
+
+    A server that reads slowly makes the write wait, and with it the model: that is the back-pressure.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def ready(self, info: ModelInfo) -> None:
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # the loop collects when it is idle
+        self._send(frames.encode(frames.Ready(info)))
+
+    def told(self, told: list[Told]) -> None:
+        self._send(frames.encode_told(told))
+
+    def tokenized(self, number: int, result: list[int] | MynaError) -> None:
+        if isinstance(result, MynaError):
+            answer = frames.Tokenized(number, [], frames.Failure.of(result))
+        else:
+            answer = frames.Tokenized(number, result)
+        self._send(frames.encode(answer))
+
+    def ended(self, error: MynaError | None) -> None:
+        if error is not None:
+            self._send(frames.encode(frames.LoadFailed(error.message)))
+        _leave(0 if error is None else 1)
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            self._connection.sendall(frame)
+        except OSError:
+            _leave(0)  # the server is gone
+
+
+def serve(connection: socket.socket) -> None:
+    """Load what the first frame names, then serve until the socket closes."""
+    payload = _receive(connection)
+    order = frames.decode_order(payload) if payload is not None else None
+    if not isinstance(order, Load):
+        return
+    spec = order.spec
+    step_lock = StepLock(Path(spec.step_lock)) if spec.step_lock else None
+    loop = Loop(lambda: _load(spec), _Reporter(connection), step_lock)
+    loop.start()
+    while (payload := _receive(connection)) is not None:
+        order = frames.decode_order(payload)
+        if isinstance(order, Run):
+            loop.add(order.number, order.request)
+        elif isinstance(order, Abort):
+            loop.abort(order.number)
+        elif isinstance(order, frames.Tokenize):
+            loop.tokenize(order.number, order.text, parse_special=order.parse_special)
+
+
+def main() -> None:
+    """The process. It ends without ceremony when its socket closes, whatever it is doing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server drains on Ctrl-C; it needs its models for that
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _die_with_parent()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    try:
+        serve(connection)
+    except Exception:
+        _log.exception("the worker failed")
+        _leave(1)
+    _leave(0)
+
+
+def _load(spec: WorkerSpec) -> Loaded:
+    engine = load_engine(
+        spec.engine,
+        spec.path,
+        context_tokens=spec.context_tokens,
+        memory_bytes=spec.memory_bytes,
+        threads=spec.threads,
+    )
+    return Loaded(engine, _lexicon(spec, engine.info))
+
+
+def _lexicon(spec: WorkerSpec, info: ModelInfo) -> Lexicon:
+    """Token bytes from the model's file, by the same reader in server and worker; the fake has no file."""
+    if spec.engine == "fake":
+        from myna.engines import fake
+
+        shown = [b"" if token in fake.SPECIAL_IDS else data for token, data in enumerate(fake.VOCABULARY)]
+        return Lexicon(fake.VOCABULARY, shown, frozenset(info.eos_tokens))
+    from myna.prompts.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary.read(spec.path)
+    shown = [b"" if vocabulary.is_control(token) else data for token, data in enumerate(vocabulary.pieces)]
+    return Lexicon(vocabulary.pieces, shown, vocabulary.eog | frozenset(info.eos_tokens))
+
+
+def _receive(connection: socket.socket) -> bytes | None:
+    """The next frame's payload; None when the server has closed its end."""
+    with contextlib.suppress(ConnectionError):
+        head = connection.recv(_LENGTH.size, socket.MSG_WAITALL)
+        if len(head) < _LENGTH.size:
+            return None
+        (size,) = _LENGTH.unpack(head)
+        payload = bytearray()
+        while len(payload) < size:
+            part = connection.recv(min(size - len(payload), 1 << 20))
+            if not part:
+                return None
+            payload += part
+        return bytes(payload)
+    return None
+
+
+def _die_with_parent() -> None:
+    """Also while loading holds everything up; and be what the kernel kills first when memory ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def _leave(status: int) -> None:
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

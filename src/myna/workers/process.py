@@ -1,0 +1,202 @@
+"""One life of a worker process: started, spoken to, its last words kept, reaped. Knows no requests."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from myna.core.errors import ModelLoadFailed
+from myna.core.generator import ModelInfo
+from myna.workers import frames
+from myna.workers.frames import Load, LoadFailed, Order, Ready, Report, WorkerSpec
+
+_log: Final = logging.getLogger("myna.worker")
+_SOCKET_BUFFER_BYTES: Final = 1 << 20
+_LAST_WORDS: Final = 5
+_LINE_BYTES: Final = 4096
+_GRACE_S: Final = 2.0
+
+
+class WorkerProcess:
+    """`start` it, then `send` orders; `gone` is done when the process or its socket has ended.
+
+    `on_report` hears every frame but those of loading, in the event loop.
+    """
+
+    def __init__(self, spec: WorkerSpec, on_report: Callable[[Report], None]) -> None:
+        self._spec = spec
+        self._on_report = on_report
+        self._stderr = _Stderr()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._link: _Link | None = None
+        loop = asyncio.get_running_loop()
+        self._loaded: asyncio.Future[Ready | LoadFailed] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
+
+    async def start(self) -> ModelInfo:
+        """Returns when the model is loaded. Raises `ModelLoadFailed`, with the worker's own reason or
+        how it died."""
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            for end in (self._socket, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+            self._socket.setblocking(False)
+            await self._spawn(theirs)
+        loop = asyncio.get_running_loop()
+        link = _Link(self._hear, self._lost)
+        _, self._link = await loop.create_connection(lambda: link, sock=self._socket)
+        self.send(Load(self._spec))
+        await asyncio.wait((self._loaded, self.gone), return_when=asyncio.FIRST_COMPLETED)
+        if self._loaded.done():
+            answer = self._loaded.result()
+            if isinstance(answer, Ready):
+                return answer.info
+            await self.close()
+            raise ModelLoadFailed(answer.message)
+        death = await self.close()
+        raise ModelLoadFailed(
+            f"The worker process ended while it loaded {self._spec.path}: {death}.{self._stderr.quoted()}"
+        )
+
+    def send(self, order: Order) -> None:
+        """Queue a frame; lost if the worker is gone, which `gone` tells."""
+        if self._link is not None:
+            self._link.write(frames.encode(order))
+
+    async def close(self) -> str:
+        """End the process, if it lives, and say how it ended. Idempotent.
+
+        It has nothing to save, so it is killed; one that went by itself gets the time to be gone.
+        """
+        if self._link is not None:
+            self._link.close()
+        elif self._socket is not None:
+            self._socket.close()
+        if self._process is None:
+            return "it was not started"
+        status = await _wait(self._process, _GRACE_S) if self.gone.done() else None
+        if status is None:
+            self._process.kill()
+            status = await _wait(self._process, None)
+        self._lost()
+        await self._stderr.closed
+        return _describe(status or 0)
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    async def _spawn(self, theirs: socket.socket) -> None:
+        """Spawned from this very thread: the kernel's death signal goes by the parent's thread."""
+        read_end, write_end = os.pipe()
+        try:
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - milliseconds, and our own command
+                [sys.executable, "-P", "-m", "myna.workers.main", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                pass_fds=(theirs.fileno(),),
+            )
+        finally:
+            os.close(write_end)
+        pipe = os.fdopen(read_end, "rb", 0)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: self._stderr, pipe)
+
+    def _hear(self, report: Report) -> None:
+        if isinstance(report, Ready | LoadFailed):
+            if not self._loaded.done():
+                self._loaded.set_result(report)
+        else:
+            self._on_report(report)
+
+    def _lost(self) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+
+class _Link(asyncio.Protocol):
+    """The server's end of the socket."""
+
+    def __init__(self, on_report: Callable[[Report], None], on_lost: Callable[[], None]) -> None:
+        self._on_report = on_report
+        self._on_lost = on_lost
+        self._splitter = frames.FrameSplitter()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for payload in self._splitter.feed(data):
+                self._on_report(frames.decode_report(payload))
+        except ValueError:  # msgspec's errors are such, too
+            _log.exception("the worker sent something that is no frame")
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._on_lost()
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Stderr(asyncio.Protocol):
+    """What the worker and its libraries print: to the log, and the last lines kept for a death's reason."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._rest = b""
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _LINE_BYTES:
+            lines.append(self._rest)
+            self._rest = b""
+        for line in lines:
+            self._take(line)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._rest:
+            self._take(self._rest)
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def quoted(self) -> str:
+        """The last lines, as the end of a sentence about a death."""
+        return f" It said last: {' / '.join(self._lines)}" if self._lines else ""
+
+    def _take(self, line: bytes) -> None:
+        text = line[:_LINE_BYTES].decode(errors="replace").strip()
+        if text:
+            self._lines.append(text)
+            _log.info("%s", text)
+
+
+async def _wait(process: subprocess.Popen[bytes], timeout_s: float | None) -> int | None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return await asyncio.to_thread(process.wait, timeout_s)
+    return None
+
+
+def _describe(status: int) -> str:
+    if status >= 0:
+        return f"it ended with status {status}"
+    with contextlib.suppress(ValueError):
+        return f"it was ended by {signal.Signals(-status).name}"
+    return f"it was ended by signal {-status}"

@@ -1,0 +1,91 @@
+"""The requests that one worker has not answered whole: their streams, their number, their reruns."""
+
+from collections.abc import Callable
+from typing import Final
+
+from myna.core.errors import EngineDead
+from myna.core.events import Done, PromptDone
+from myna.core.generator import ModelInfo
+from myna.core.requests import GenerationRequest
+from myna.scheduling.admission import Admission, Limits
+from myna.scheduling.streams import RequestStream
+from myna.workers.frames import Failure, Step
+
+_MOST_RUNS: Final = 3  # a request that was running at as many deaths is taken for their cause
+
+
+class Entry:
+    """A request that has not ended. `num_runs` counts how often it was sent to a worker."""
+
+    __slots__ = ("is_waiting", "num_runs", "request", "stream")
+
+    def __init__(self, request: GenerationRequest, stream: RequestStream) -> None:
+        self.request = request
+        self.stream = stream
+        self.is_waiting = True  # it was told nothing yet
+        self.num_runs = 0
+
+
+class RequestTable:
+    """Entries by number. `entries` is in order of arrival."""
+
+    __slots__ = ("_admission", "_last_number", "_on_abort", "entries")
+
+    def __init__(self, limits: Limits, on_abort: Callable[[int, Entry], None]) -> None:
+        self._admission = Admission(limits)
+        self._on_abort = on_abort
+        self._last_number = 0
+        self.entries: dict[int, Entry] = {}
+
+    def open(self, request: GenerationRequest, info: ModelInfo) -> tuple[int, Entry]:
+        """Admit a request, or raise what `Admission.enter` raises."""
+        self._admission.enter(request, info)
+        self._last_number = number = self._last_number + 1
+        entry = self.entries[number] = Entry(request, RequestStream(lambda: self._abort(number)))
+        return number, entry
+
+    def hand_out(self, step: Step) -> None:
+        """Give each event to its reader."""
+        entries = self.entries
+        for number, what in step.told:
+            entry = entries.get(number)
+            if entry is None:
+                continue  # aborted while this was on its way
+            if entry.is_waiting:
+                entry.is_waiting = False
+                self._admission.leave(entry.request)
+            if isinstance(what, Failure):
+                del entries[number]
+                entry.stream.fail(what.error())
+                continue
+            if type(what) is PromptDone and entry.stream.is_prompt_read:
+                continue  # it runs again, and its reader knows
+            entry.stream.push(what)
+            if type(what) is Done:
+                del entries[number]
+
+    def sort_out(self, error: EngineDead) -> None:
+        """After a worker's death: who read no text runs again, the others end."""
+        for number, entry in list(self.entries.items()):
+            if entry.stream.is_text_read or entry.num_runs >= _MOST_RUNS:
+                self._end(number, error)
+            else:
+                entry.stream.rewind()
+
+    def fail_all(self, error: EngineDead) -> None:
+        for number in list(self.entries):
+            self._end(number, error)
+
+    def _abort(self, number: int) -> None:
+        if entry := self._remove(number):
+            self._on_abort(number, entry)
+
+    def _end(self, number: int, error: EngineDead) -> None:
+        if entry := self._remove(number):
+            entry.stream.fail(error)
+
+    def _remove(self, number: int) -> Entry | None:
+        entry = self.entries.pop(number, None)
+        if entry is not None and entry.is_waiting:
+            self._admission.leave(entry.request)
+        return entry

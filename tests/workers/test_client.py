@@ -1,0 +1,182 @@
+"""A worker process from outside: what it answers, how it dies, and what its server then does."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from myna.core.errors import ContextLengthExceeded, EngineDead, GenerationFailed, ModelLoadFailed, Overloaded
+from myna.core.events import Done, Event, PromptDone, TextDelta
+from myna.core.requests import GenerationRequest
+from myna.engines import fake
+from myna.scheduling.admission import Limits
+from myna.scheduling.streams import RequestStream
+from myna.workers.client import State, WorkerClient
+from myna.workers.frames import WorkerSpec
+
+
+def prompt(text: str) -> tuple[int, ...]:
+    return tuple(fake.tokenize(text, parse_special=True))
+
+
+def request(text: str, max_tokens: int = 30) -> GenerationRequest:
+    return GenerationRequest(text, prompt(text), max_tokens, ignore_eos=True)
+
+
+def answer(text: str, num_tokens: int = 30) -> str:
+    said = fake.script(prompt(text), num_tokens)
+    return b"".join(fake.VOCABULARY[token] for token in said if token not in fake.SPECIAL_IDS).decode()
+
+
+def text_of(events: list[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def ask(client: WorkerClient, text: str) -> str:
+    return text_of([event async for event in await client.generate(request(text))])
+
+
+@contextlib.asynccontextmanager
+async def worker(path: str = "fake", limits: Limits | None = None) -> AsyncIterator[WorkerClient]:
+    client = WorkerClient(WorkerSpec("fake", path), limits, delay_s=0.01)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+def is_alive(pid: int) -> bool:
+    """Neither gone nor a zombie."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+async def begin(client: WorkerClient) -> RequestStream:
+    """A long answer of which some text was read."""
+    stream = await client.generate(request("[[slow 5]] begun", 5000))
+    while not isinstance(await anext(stream), TextDelta):
+        pass
+    return stream
+
+
+async def kill(client: WorkerClient, begun: RequestStream) -> None:
+    """Returns when the server has noticed, which a begun answer's end tells."""
+    assert client.pid is not None
+    os.kill(client.pid, signal.SIGKILL)
+    with pytest.raises(EngineDead):
+        [event async for event in begun]
+
+
+async def test_answers_many_requests_from_its_own_process() -> None:
+    async with worker() as client:
+        assert client.pid != os.getpid()
+        texts = [f"question {index}" for index in range(20)]
+        assert await asyncio.gather(*(ask(client, text) for text in texts)) == [answer(t) for t in texts]
+        assert await client.tokenize("a bird", parse_special=False) == list(prompt("a bird"))
+        assert client.info.engine == "fake"
+
+
+async def test_refuses_before_anything_is_sent() -> None:
+    async with worker(limits=Limits(max_waiting_requests=1)) as client:
+        with pytest.raises(ContextLengthExceeded):
+            await client.generate(request("long", 100_000))
+        first = await client.generate(request("[[slow 5]]"))
+        with pytest.raises(Overloaded):
+            await client.generate(request("second"))
+        await first.aclose()
+        assert await ask(client, "third") == answer("third")
+
+
+async def test_an_error_of_one_request_crosses_the_socket() -> None:
+    async with worker() as client:
+        stream = await client.generate(request("[[fail]]"))
+        with pytest.raises(GenerationFailed, match="asked the fake engine to fail"):
+            [event async for event in stream]
+        assert await ask(client, "the next") == answer("the next")
+
+
+async def test_a_broken_model_is_named_with_the_workers_reason() -> None:
+    client = WorkerClient(WorkerSpec("fake", "model-broken"))
+    with pytest.raises(ModelLoadFailed, match="broken, as its name says"):
+        await client.start()
+    with pytest.raises(EngineDead):
+        await client.generate(request("a"))
+
+
+async def test_a_model_that_crashes_its_worker_fails_to_load_without_a_restart() -> None:
+    client = WorkerClient(WorkerSpec("fake", "model-crash"))
+    with pytest.raises(ModelLoadFailed, match=r"ended while it loaded model-crash.*SIGABRT"):
+        await client.start()
+    assert client.state is State.CLOSED
+
+
+async def test_closing_while_loading_ends_the_process() -> None:
+    client = WorkerClient(WorkerSpec("fake", "model-stuck"))
+    starting = asyncio.create_task(client.start())
+    await asyncio.sleep(0)  # it is spawned before the first wait
+    pid = client.pid
+    assert pid is not None
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert not is_alive(pid)
+
+
+async def test_closing_ends_the_process_and_what_runs() -> None:
+    async with worker() as client:
+        stream = await client.generate(request("[[slow 5]]", 5000))
+        await anext(stream)
+        pid = client.pid
+        assert pid is not None
+        await client.aclose()
+        with pytest.raises(EngineDead):
+            [event async for event in stream]
+        assert not is_alive(pid)
+
+
+async def test_a_killed_worker_comes_back_and_loses_no_unread_request() -> None:
+    async with worker() as client:
+        begun = await begin(client)
+        unread = [await client.generate(request(f"[[slow 5]] {index}")) for index in range(8)]
+        first_pid = client.pid
+        await kill(client, begun)
+        answers = [text_of([event async for event in stream]) for stream in unread]
+        assert answers == [answer(f"[[slow 5]] {index}") for index in range(8)]
+        assert client.pid != first_pid
+        assert await ask(client, "later") == answer("later")
+
+
+async def test_a_reader_of_the_prompt_alone_hears_of_it_once() -> None:
+    async with worker() as client:
+        begun = await begin(client)
+        stream = await client.generate(request("[[slow 5]] once"))
+        events = [await anext(stream)]
+        await kill(client, begun)
+        events += [event async for event in stream]
+        assert [type(event) for event in events].count(PromptDone) == 1
+        assert text_of(events) == answer("[[slow 5]] once")
+        assert isinstance(events[-1], Done)
+
+
+async def test_a_request_that_kills_its_worker_ends_and_others_do_not() -> None:
+    async with worker() as client:
+        poison = await client.generate(request("[[crash]]"))
+        with pytest.raises(EngineDead):
+            [event async for event in poison]
+        assert await ask(client, "still here") == answer("still here")
+
+
+async def test_ignores_the_signals_of_ctrl_c_and_service_managers() -> None:
+    async with worker() as client:
+        assert client.pid is not None
+        os.kill(client.pid, signal.SIGINT)
+        os.kill(client.pid, signal.SIGTERM)
+        assert await ask(client, "still here") == answer("still here")
+        assert client.state is State.READY
