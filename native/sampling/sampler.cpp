@@ -1,6 +1,7 @@
 #include "sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 
@@ -15,6 +16,8 @@ constexpr int64_t kBlock = 1024;
 // Candidates for top-k and top-p are looked for this far under the peak, in natural-log units; past the
 // last everything weighs zero.
 constexpr float kDepths[] = {3.0f, 6.0f, 9.0f, 12.0f, 16.0f, 24.0f, 40.0f, -kFloor};
+// Bins of top-p: an eighth of a unit wide, as deep as weights go.
+constexpr float kBinsPerUnit = 8.0f, kNumBins = 704.0f;
 constexpr float kColdest = 1e-30f;
 
 uint64_t rank_of(float score, int64_t token) {
@@ -170,7 +173,7 @@ int32_t Sampler::draw_kept(const Row& row, float peak, float scale, const Parame
     keep_likeliest(least);
     mass = weigh(peak, scale);
   }
-  if (has_top_p) keep_mass(parameters.top_p * (has_top_k ? mass : total));
+  if (has_top_p) keep_mass(parameters.top_p * (has_top_k ? mass : total), peak, scale);
   std::erase_if(candidates_, [&](const Candidate& c) { return c.weight < parameters.min_p; });
   double kept = 0.0;
   for (const Candidate& candidate : candidates_) kept += candidate.weight;
@@ -214,18 +217,28 @@ double Sampler::weigh(float peak, float scale) {
 void Sampler::keep_likeliest(size_t count) {
   ordered_ = candidates_;
   const auto last = ordered_.begin() + static_cast<ptrdiff_t>(count) - 1;
-  std::nth_element(ordered_.begin(), last, ordered_.end(),
-                   [](const Candidate& a, const Candidate& b) { return a.rank > b.rank; });
+  std::nth_element(ordered_.begin(), last, ordered_.end(), is_likelier);
   drop_below(last->rank);
 }
 
-// Keeps the fewest likeliest candidates that weigh at least `mass`, by halving around the place where the
-// sum reaches it.
-void Sampler::keep_mass(double mass) {
-  ordered_ = candidates_;
-  const auto is_likelier = [](const Candidate& a, const Candidate& b) { return a.rank > b.rank; };
-  auto first = ordered_.begin(), last = ordered_.end();
+// Keeps the fewest likeliest candidates that weigh at least `mass`. A flat distribution has tens of
+// thousands of candidates, so bins by depth under the peak find the few among which the sum reaches it;
+// those are halved around the place.
+void Sampler::keep_mass(double mass, float peak, float scale) {
+  const auto bin_of = [&](const Candidate& candidate) {
+    return static_cast<size_t>(std::min((peak - candidate.score()) * scale * kBinsPerUnit, kNumBins - 1.0f));
+  };
+  std::array<double, static_cast<size_t>(kNumBins)> bins{};
+  for (const Candidate& candidate : candidates_) bins[bin_of(candidate)] += candidate.weight;
   double before = 0.0;
+  size_t bin = 0;
+  while (bin + 1 < bins.size() && before + bins[bin] < mass) before += bins[bin++];
+  ordered_.clear();
+  for (const Candidate& candidate : candidates_)
+    if (bin_of(candidate) == bin) ordered_.push_back(candidate);
+  if (ordered_.empty()) return;  // rounding: all of them together fall short by a little
+
+  auto first = ordered_.begin(), last = ordered_.end();
   while (last - first > 1) {
     const auto middle = first + (last - first) / 2;
     std::nth_element(first, middle, last, is_likelier);
@@ -238,7 +251,7 @@ void Sampler::keep_mass(double mass) {
       first = middle;
     }
   }
-  if (first != ordered_.end()) drop_below(first->rank);
+  drop_below(first->rank);
 }
 
 void Sampler::drop_below(uint64_t rank) {
@@ -264,8 +277,7 @@ void Sampler::report(const Row& raw, float peak, int32_t token, const Report& wa
   if (num_top == 0) return;
   collect(raw, threshold_of_top(num_top));
   const auto last = candidates_.begin() + static_cast<ptrdiff_t>(std::min(num_top, candidates_.size()));
-  std::partial_sort(candidates_.begin(), last, candidates_.end(),
-                    [](const Candidate& a, const Candidate& b) { return a.rank > b.rank; });
+  std::partial_sort(candidates_.begin(), last, candidates_.end(), is_likelier);
   for (size_t i = 0; i < static_cast<size_t>(last - candidates_.begin()); ++i) {
     wanted.top_tokens[i] = candidates_[i].token();
     wanted.top_logprobs[i] = logprob(candidates_[i].score());

@@ -58,6 +58,7 @@ class Sampler {
     float score() const;
     int32_t token() const { return static_cast<int32_t>(~static_cast<uint32_t>(rank)); }
   };
+  static bool is_likelier(const Candidate& a, const Candidate& b) { return a.rank > b.rank; }
 
   struct Row {
     const float* values;
@@ -78,7 +79,7 @@ class Sampler {
   void collect(const Row& row, float threshold);
   double weigh(float peak, float scale);
   void keep_likeliest(size_t count);
-  void keep_mass(double mass);
+  void keep_mass(double mass, float peak, float scale);
   void drop_below(uint64_t rank);
   void report(const Row& raw, float peak, int32_t token, const Report& report);
   float threshold_of_top(size_t count);
