@@ -112,6 +112,7 @@ Scan Sampler::scan(const Row& row) {
     maxima_[b] = part.max;
     all.max = std::max(all.max, part.max);
   }
+  all.is_bad |= all.max == std::numeric_limits<float>::infinity();  // a bias took a score past all floats
   return all;
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -105,6 +106,12 @@ def test_a_row_without_a_token_left_fails_alone(kernel: str) -> None:
         RowStatus.BAD_LOGITS,
     ]
     assert [token >= 0 for token in drawn.tokens] == [False, True, False, False]
+
+
+def test_a_bias_past_all_floats_is_no_draw(kernel: str) -> None:
+    for parameters in (Sampling(), Sampling(temperature=0), Sampling(top_p=0.5, top_k=2)):
+        biased = msgspec.structs.replace(parameters, logit_bias=((1, 3e38),))
+        assert one(kernel, [1, 3e38, 2], biased).status[0] == RowStatus.BAD_LOGITS
 
 
 def test_logprobs_are_of_the_raw_distribution(kernel: str) -> None:

@@ -129,6 +129,33 @@ def test_scores_are_those_of_the_reference(case: tuple[Floats, SamplingBatch], n
         assert_close(scored, reference, np.ones(len(logits), np.bool_))
 
 
+@pytest.mark.parametrize("kernel", NATIVE)
+@settings(max_examples=150)
+@given(case=batches(), data=st.data())
+def test_garbage_is_refused_or_harmless(
+    kernel: str, case: tuple[Floats, SamplingBatch], data: st.DataObject
+) -> None:
+    logits, batch = case
+    fields = {name: getattr(batch, name) for name in SamplingBatch.__slots__}
+    for name in data.draw(st.lists(st.sampled_from(sorted(fields)), min_size=1, max_size=3)):
+        if fields[name] is None:
+            continue
+        size = data.draw(st.sampled_from([0, 1, len(fields[name]), len(fields[name]) + 1]))
+        kind = fields[name].dtype
+        numbers = [0, 1, 2, logits.shape[1], 2**31 - 1]
+        numbers += [-1, -(2**31)] if kind.kind != "u" else []
+        numbers += [float("nan"), float("inf")] if kind.kind == "f" else []
+        values = data.draw(st.lists(st.sampled_from(numbers), min_size=size, max_size=size))
+        fields[name] = np.array(values, kind).reshape(size, 1) if name == "masks" else np.array(values, kind)
+    # How many places an answer has is ours to say, not the caller's.
+    fields["num_logprobs"] = np.minimum(fields["num_logprobs"], 20)
+    try:
+        drawn = sample(logits, SamplingBatch(**fields), instruction_set=kernel)
+    except ValueError:
+        return
+    assert ((drawn.tokens >= -1) & (drawn.tokens < logits.shape[1])).all()
+
+
 def assert_close(got: Sampled, wanted: Sampled, rows: npt.NDArray[np.bool_]) -> None:
     assert got.top_tokens.tolist() == wanted.top_tokens.tolist()
     np.testing.assert_allclose(got.logprobs[rows], wanted.logprobs[rows], rtol=1e-5, atol=2e-5)

@@ -38,7 +38,11 @@ def sample(logits: Floats, batch: SamplingBatch, out: Sampled) -> None:
         if np.isnan(raw).any() or (raw == np.inf).any():
             out.status[index] = RowStatus.BAD_LOGITS
             continue
-        token = _draw(_scores(raw, batch, index), batch, index)
+        scores = _scores(raw, batch, index)
+        if (scores == np.inf).any():
+            out.status[index] = RowStatus.BAD_LOGITS
+            continue
+        token = _draw(scores, batch, index)
         if token < 0:
             out.status[index] = RowStatus.NOTHING_ALLOWED
             continue
@@ -93,6 +97,14 @@ def allowed(words: Words, vocab_size: int) -> npt.NDArray[np.bool_]:
 def _scores(raw: Floats, batch: SamplingBatch, index: int) -> Floats:
     """Logits with penalties, then bias, then the mask: float32, in that order."""
     scores = np.array(raw, np.float32)
+    with np.errstate(over="ignore"):
+        _add_changes(scores, batch, index)
+    if batch.masks is not None and batch.mask_row is not None and batch.mask_row[index] >= 0:
+        scores[~allowed(batch.masks[batch.mask_row[index]], len(scores))] = -np.inf
+    return scores
+
+
+def _add_changes(scores: Floats, batch: SamplingBatch, index: int) -> None:
     if batch.count_offsets is not None:
         assert batch.count_tokens is not None and batch.count_values is not None
         span = slice(batch.count_offsets[index], batch.count_offsets[index + 1])
@@ -103,9 +115,6 @@ def _scores(raw: Floats, batch: SamplingBatch, index: int) -> Floats:
         assert batch.bias_tokens is not None and batch.bias_values is not None
         span = slice(batch.bias_offsets[index], batch.bias_offsets[index + 1])
         np.add.at(scores, batch.bias_tokens[span], batch.bias_values[span])
-    if batch.masks is not None and batch.mask_row is not None and batch.mask_row[index] >= 0:
-        scores[~allowed(batch.masks[batch.mask_row[index]], len(scores))] = -np.inf
-    return scores
 
 
 def draw_interval(logits: Floats, batch: SamplingBatch, index: int, token: int) -> tuple[float, float]:
