@@ -1,0 +1,126 @@
+"""What a chat request can get wrong although each of its fields is right. Pure; one fault is raised."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from myna.api.chat.messages import Message
+from myna.api.chat.schema import ChatRequest
+from myna.core.errors import InvalidRequest
+from myna.core.generator import ModelInfo
+from myna.serving import faults
+from myna.serving.sampling import refuse_unknown_tokens
+
+_SENSES: Final = ("image_url", "input_audio", "file")
+
+
+def check_combinations(request: ChatRequest) -> None:
+    """Raise for parameters that are not allowed together, or not without each other."""
+    if request.max_tokens is not None and request.max_completion_tokens is not None:
+        raise InvalidRequest(
+            "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
+            param="max_tokens",
+            code="invalid_parameter_combination",
+        )
+    if request.top_logprobs is not None and not request.logprobs:
+        raise _only_with("top_logprobs", "logprobs")
+    if request.stream_options is not None and not request.stream:
+        raise _only_with("stream_options", "stream")
+    form = request.response_format
+    if form is not None and form.type == "json_object" and not _says_json(request.messages):
+        raise InvalidRequest(
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type "
+            "'json_object'.",
+            param="messages",
+        )
+
+
+def check_abilities(request: ChatRequest, info: ModelInfo) -> None:
+    """Raise for what this model, or this server, can't do."""
+    refuse_unknown_tokens(request.logit_bias, info.vocab_size)
+    for i, message in enumerate(request.messages):
+        if message.role == "function" or message.function_call is not None:
+            raise faults.unsupported_value("function").at(f"messages[{i}].role")
+        if message.audio is not None:
+            raise faults.unsupported().at(f"messages[{i}].audio")
+        if isinstance(message.content, list):
+            for j, part in enumerate(message.content):
+                if part.type in _SENSES:
+                    raise InvalidRequest(
+                        f"Invalid content type. {part.type} is only supported by certain models.",
+                        param=f"messages.[{i}].content.[{j}].type",
+                    )
+
+
+def check_conversation(messages: list[Message]) -> None:
+    """Raise for tool messages that answer no call and calls without an answer, then for missing content."""
+    _check_calls(messages)
+    for i, message in enumerate(messages):
+        is_excused = message.role == "assistant" and (message.tool_calls or message.refusal is not None)
+        if message.content is None and not is_excused:
+            raise InvalidRequest(
+                "Invalid value for 'content': expected a string, got null.", param=f"messages.[{i}].content"
+            )
+        if message.role != "assistant" and (message.tool_calls or message.refusal is not None):
+            key = "tool_calls" if message.tool_calls else "refusal"
+            raise faults.unknown().at(f"messages[{i}].{key}")
+        if message.role != "tool" and message.tool_call_id is not None:
+            raise faults.unknown().at(f"messages[{i}].tool_call_id")
+
+
+def _check_calls(messages: list[Message]) -> None:
+    waiting: list[str] = []
+    answered: dict[str, int] = {}
+    for i, message in enumerate(messages):
+        if message.role == "tool":
+            _check_answer(i, message, waiting, answered)
+            continue
+        _refuse_unanswered(i, waiting)
+        answered = {}
+        if message.role == "assistant" and message.tool_calls:
+            waiting = [call.id for call in message.tool_calls]
+    _refuse_unanswered(len(messages), waiting)
+
+
+def _check_answer(i: int, message: Message, waiting: list[str], answered: dict[str, int]) -> None:
+    """One tool message: moves its call from `waiting` to `answered`."""
+    call = message.tool_call_id or ""
+    if call in waiting:
+        waiting.remove(call)
+        answered[call] = i
+    elif call in answered:
+        raise InvalidRequest(
+            f"Invalid parameter: Duplicate value for 'tool_call_id' of '{call}', "
+            f"in messages[{answered[call]}] and messages[{i}].",
+            param=f"messages.[{i}].tool_call_id",
+        )
+    elif not waiting and not answered:
+        raise InvalidRequest(
+            "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with "
+            "'tool_calls'.",
+            param=f"messages.[{i}].role",
+        )
+    else:
+        raise InvalidRequest(
+            f"Invalid parameter: 'tool_call_id' of '{faults.echoed(call)}' not found in 'tool_calls' of "
+            "previous message.",
+            param=f"messages.[{i}].tool_call_id",
+        )
+
+
+def _refuse_unanswered(i: int, waiting: list[str]) -> None:
+    """`i` is the index of the message that stands where an answer should."""
+    if waiting:
+        raise InvalidRequest(
+            "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+            f"'tool_call_id'. The following tool_call_ids did not have response messages: "
+            f"{', '.join(waiting)}",
+            param=f"messages.[{i - 1}].role",
+        )
+
+
+def _only_with(name: str, other: str) -> InvalidRequest:
+    return InvalidRequest(f"The '{name}' parameter is only allowed when '{other}' is enabled.", param=name)
+
+
+def _says_json(messages: Iterable[Message]) -> bool:
+    return any("json" in message.text().lower() for message in messages)

@@ -1,0 +1,122 @@
+"""A chat request in core's terms. Pure: no model is asked and nothing is read."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from myna.api.chat.messages import Message as WireMessage
+from myna.api.chat.plan import Plan
+from myna.api.chat.schema import ChatRequest
+from myna.core.errors import ContextLengthExceeded
+from myna.core.generator import ModelInfo
+from myna.core.requests import Constraint, GenerationRequest, Sampling
+from myna.prompts.messages import Message, ToolCall
+from myna.serving.requester import Requester
+from myna.serving.sampling import to_sampling
+
+_SERVED_TIERS: Final = {"flex": "flex", "priority": "priority", "fast": "priority"}
+_PRIORITIES: Final = {"flex": -1, "default": 0, "priority": 1}
+
+
+def to_messages(messages: Sequence[WireMessage]) -> list[Message]:
+    """The conversation as templates take it."""
+    return [
+        Message(
+            role=message.role,
+            content=None if message.content is None and message.refusal is None else _text(message),
+            name=message.name,
+            tool_calls=tuple(
+                ToolCall(call.id, call.function.name, call.function.arguments)
+                for call in message.tool_calls or ()
+                if call.function is not None
+            ),
+            tool_call_id=message.tool_call_id,
+        )
+        for message in messages
+    ]
+
+
+def _text(message: WireMessage) -> str:
+    """What was said: the content, or the refusal where there is none."""
+    return message.text() or message.refusal or ""
+
+
+def to_plan(request: ChatRequest, *, id: str, created: int, model: str, fingerprint: str | None) -> Plan:
+    """The shape of the answer."""
+    options = request.stream_options
+    return Plan(
+        id=id,
+        created=created,
+        model=model,
+        service_tier=served_tier(request.service_tier),
+        fingerprint=fingerprint,
+        num_choices=request.n or 1,
+        wants_logprobs=bool(request.logprobs),
+        include_usage=bool(options and options.include_usage),
+        obfuscate=not (options and options.include_obfuscation is False),
+    )
+
+
+def served_tier(asked: str | None) -> str:
+    """The tier that the answer reports."""
+    return _SERVED_TIERS.get(asked or "", "default")
+
+
+def to_generation(
+    request: ChatRequest,
+    prompt_tokens: Sequence[int],
+    info: ModelInfo,
+    requester: Requester,
+    *,
+    id: str,
+    defaults: Sampling,
+    constraint: Constraint | None = None,
+) -> GenerationRequest:
+    """The generation. Raises `ContextLengthExceeded` if it doesn't fit the model."""
+    asked = request.max_completion_tokens if request.max_tokens is None else request.max_tokens
+    num_choices = request.n or 1
+    num_logprobs = (request.top_logprobs or 0) if request.logprobs else None
+    return GenerationRequest(
+        id=id,
+        prompt_tokens=tuple(prompt_tokens),
+        max_tokens=room_for_answer(len(prompt_tokens), asked, info.context_tokens),
+        num_choices=num_choices,
+        best_of=num_choices,
+        sampling=to_sampling(request, defaults),
+        stop=request.stop,
+        num_logprobs=num_logprobs,
+        constraint=constraint,
+        ignore_eos=bool(request.ignore_eos),
+        priority=_PRIORITIES[served_tier(request.service_tier)],
+        owner=requester.owner,
+        cache_salt=requester.cache_salt,
+    )
+
+
+def room_for_answer(prompt_tokens: int, asked: int | None, context_tokens: int) -> int:
+    """How many tokens the answer may have: what was asked, else the rest of the context."""
+    limit = f"This model's maximum context length is {context_tokens} tokens. However, "
+    if prompt_tokens >= context_tokens:
+        raise _too_long(
+            f"{limit}your messages resulted in {prompt_tokens} tokens. "
+            "Please reduce the length of the messages."
+        )
+    if asked is None:
+        return context_tokens - prompt_tokens
+    if prompt_tokens + asked > context_tokens:
+        raise _too_long(
+            f"{limit}you requested {prompt_tokens + asked} tokens ({prompt_tokens} in the messages, {asked} "
+            "in the completion). Please reduce the length of the messages or completion."
+        )
+    return asked
+
+
+def refuse_far_too_long(
+    messages: Sequence[WireMessage], context_tokens: int, longest_token_bytes: int
+) -> None:
+    """The same before tokenising, from bytes alone: no token is more than so many of them."""
+    num_bytes = sum(len(message.text().encode()) for message in messages)
+    room_for_answer(num_bytes // longest_token_bytes, None, context_tokens)
+
+
+def _too_long(message: str) -> ContextLengthExceeded:
+    return ContextLengthExceeded(message, param="messages", code="context_length_exceeded")

@@ -1,0 +1,148 @@
+"""JSON schemas of clients: OpenAI's strict subset with its texts, and the grammar that enforces one."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+from llguidance import LLMatcher
+
+from myna.core.errors import InvalidRequest
+from myna.core.requests import Constraint
+
+MAX_LEVELS: Final = 10
+MAX_PROPERTIES: Final = 5000
+MAX_ENUM_VALUES: Final = 1000
+_MAX_STEPS: Final = 64
+_REFUSED: Final = (
+    "allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "oneOf", "default",
+)  # fmt: skip
+_SHAPES: Final = ("type", "anyOf", "$ref", "enum", "const")
+# One space or one indented line between tokens: small models would else write white space for ever.
+_WHITE_SPACE: Final = "[ ]?|\\n[ ]{0,40}"
+
+Schema = Mapping[str, Any]
+Path = tuple[str, ...]
+
+
+class SchemaFault(Exception):
+    """Where a schema leaves the subset, and how: the tail of OpenAI's message."""
+
+    def __init__(self, path: Path, tail: str) -> None:
+        super().__init__(tail)
+        self.text = f"In context={path!r}, {tail}"
+
+
+def json_object() -> Constraint:
+    """Any JSON object."""
+    return _constraint({"type": "object"}, is_strict=True)
+
+
+def constraint_of(
+    schema: Schema | None, *, is_strict: bool, subject: str, fault: InvalidRequest
+) -> Constraint:
+    """The grammar of answers that follow the schema.
+
+    Strict: OpenAI's subset, enforced to the letter. Else what can't be enforced is left to the model.
+    Raises a copy of `fault` with the text about `subject` for a schema that can't be used.
+    """
+    try:
+        if is_strict:
+            check_strict(schema or {})
+        constraint = _constraint(schema or {}, is_strict=is_strict)
+    except SchemaFault as exc:
+        raise InvalidRequest(
+            f"Invalid schema for {subject}: {exc.text}", param=fault.param, code=fault.code
+        ) from exc
+    return constraint
+
+
+def _constraint(schema: Schema, *, is_strict: bool) -> Constraint:
+    options = {"whitespace_pattern": _WHITE_SPACE, "lenient": not is_strict}
+    grammar = orjson.dumps({"grammars": [{"json_schema": {**schema, "x-guidance": options}}]}).decode()
+    trouble = LLMatcher.validate_grammar(grammar)
+    if trouble:
+        detail = " ".join(trouble.split())[:300]
+        raise SchemaFault((), f"{detail}. Please ensure it is a valid JSON Schema.")
+    return Constraint(grammar)
+
+
+def check_strict(schema: Schema) -> None:
+    """Raise `SchemaFault` where the schema leaves OpenAI's strict subset."""
+    if schema.get("type") != "object":
+        raise SchemaFault(
+            (), f"schema must be a JSON Schema of 'type: \"object\"', got {_type_text(schema)}."
+        )
+    num_properties = 0
+    for path, node, levels in _nodes(schema):
+        _check_node(path, node)
+        if levels > MAX_LEVELS:
+            raise SchemaFault(path, f"{levels} levels of nesting exceeds limit of {MAX_LEVELS}.")
+        num_properties += len(_mapping(node, "properties", path))
+        if num_properties > MAX_PROPERTIES:
+            raise SchemaFault(path, f"{num_properties} properties exceeds limit of {MAX_PROPERTIES}.")
+
+
+def _check_node(path: Path, node: Schema) -> None:
+    for keyword in _REFUSED:
+        if keyword in node:
+            raise SchemaFault(path, f"'{keyword}' is not permitted.")
+    if "$ref" in node and len(node) > 1:
+        raise SchemaFault(
+            path, f"$ref cannot have keywords {{{_listed(key for key in node if key != '$ref')}}}."
+        )
+    if not any(key in node for key in _SHAPES):
+        raise SchemaFault(path, "schema must have a 'type' key.")
+    if len(node.get("enum", ())) > MAX_ENUM_VALUES:
+        raise SchemaFault(path, f"{len(node['enum'])} enum values exceeds limit of {MAX_ENUM_VALUES}.")
+    if node.get("type") == "object" or "properties" in node:
+        _check_object(path, node)
+
+
+def _check_object(path: Path, node: Schema) -> None:
+    if node.get("additionalProperties") is not False:
+        raise SchemaFault(path, "'additionalProperties' is required to be supplied and to be false.")
+    names = _mapping(node, "properties", path)
+    required = node.get("required", [])
+    missing = [name for name in names if not isinstance(required, list) or name not in required]
+    if missing:
+        raise SchemaFault(
+            path,
+            "'required' is required to be supplied and to be an array including every key in properties. "
+            f"Missing '{missing[0]}'.",
+        )
+
+
+def _nodes(schema: Schema) -> Iterator[tuple[Path, Schema, int]]:
+    """Every schema inside, outermost first, with its path and how many objects and arrays it is in."""
+    waiting: list[tuple[Path, Any, int]] = [((), schema, 1)]
+    while waiting:
+        path, node, levels = waiting.pop()
+        if not isinstance(node, dict) or len(path) > _MAX_STEPS:
+            raise SchemaFault(path[:_MAX_STEPS], "Please ensure it is a valid JSON Schema.")
+        yield path, node, levels
+        inside: list[tuple[Path, Any, int]] = []
+        for keyword, deeper in (("properties", 1), ("$defs", 0), ("definitions", 0)):
+            parts = _mapping(node, keyword, path)
+            inside += [((*path, keyword, name), part, levels + deeper) for name, part in parts.items()]
+        if "items" in node:
+            inside.append(((*path, "items"), node["items"], levels + 1))
+        options = node.get("anyOf", [])
+        if not isinstance(options, list):
+            raise SchemaFault(path, "Please ensure it is a valid JSON Schema.")
+        inside += [((*path, "anyOf", str(i)), part, levels) for i, part in enumerate(options)]
+        waiting += reversed(inside)
+
+
+def _mapping(node: Schema, keyword: str, path: Path) -> Schema:
+    value = node.get(keyword, {})
+    if not isinstance(value, dict):
+        raise SchemaFault(path, "Please ensure it is a valid JSON Schema.")
+    return value
+
+
+def _type_text(schema: Schema) -> str:
+    return f"'type: \"{schema.get('type')}\"'"
+
+
+def _listed(names: Iterator[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
