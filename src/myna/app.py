@@ -23,7 +23,12 @@ from myna.serving.server import Server, server_config
 from myna.serving.services import Services
 
 # Families of endpoints, each `ENDPOINTS` of its module.
-FAMILIES: Final = ("myna.api.models.routes", "myna.api.stored.routes")
+FAMILIES: Final = (
+    "myna.api.models.routes",
+    "myna.api.completions.routes",
+    "myna.api.chat.routes",
+    "myna.api.stored.routes",
+)
 
 
 @dataclass(frozen=True, slots=True)

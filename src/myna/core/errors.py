@@ -33,6 +33,10 @@ class ModelNotFound(RequestError):
     """No such model in the catalog, or none that the key may see."""
 
 
+class WrongEndpoint(RequestError):
+    """The model exists, but it can't do what this endpoint asks of it."""
+
+
 class AuthenticationFailed(RequestError):
     """No key, or a key that is not ours."""
 

@@ -103,6 +103,7 @@ ROWS: Final[Mapping[type[MynaError], Row]] = {
     core.InvalidRequest: Row(400),
     core.ContextLengthExceeded: Row(400),
     core.ModelNotFound: Row(404, code="model_not_found", layout=GATEWAY),
+    core.WrongEndpoint: Row(404),
     core.AuthenticationFailed: Row(401, layout=GATEWAY),
     core.PermissionDenied: Row(403),
     core.BodyTooLarge: Row(413, closes=True),

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
+from myna.api.chat import schemas
 from myna.api.chat.messages import Message as WireMessage
 from myna.api.chat.plan import Plan
-from myna.api.chat.schema import ChatRequest
-from myna.core.errors import ContextLengthExceeded
-from myna.core.generator import ModelInfo
+from myna.api.chat.schema import ChatRequest, ResponseFormat
+from myna.core.errors import ContextLengthExceeded, InvalidRequest
 from myna.core.requests import Constraint, GenerationRequest, Sampling
 from myna.prompts.messages import Message, ToolCall
 from myna.serving.requester import Requester
@@ -64,7 +64,7 @@ def served_tier(asked: str | None) -> str:
 def to_generation(
     request: ChatRequest,
     prompt_tokens: Sequence[int],
-    info: ModelInfo,
+    context_tokens: int,
     requester: Requester,
     *,
     id: str,
@@ -78,7 +78,7 @@ def to_generation(
     return GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt_tokens),
-        max_tokens=room_for_answer(len(prompt_tokens), asked, info.context_tokens),
+        max_tokens=room_for_answer(len(prompt_tokens), asked, context_tokens),
         num_choices=num_choices,
         best_of=num_choices,
         sampling=to_sampling(request, defaults),
@@ -89,6 +89,20 @@ def to_generation(
         priority=_PRIORITIES[served_tier(request.service_tier)],
         owner=requester.owner,
         cache_salt=requester.cache_salt,
+    )
+
+
+def response_constraint(form: ResponseFormat | None) -> Constraint | None:
+    """The grammar of the form that was asked for; None for plain text."""
+    if form is None or form.type == "text":
+        return None
+    if form.type == "json_object" or form.json_schema is None:
+        return schemas.json_object()
+    return schemas.constraint_of(
+        form.json_schema.schema_,
+        is_strict=bool(form.json_schema.strict),
+        subject=f"response_format '{form.json_schema.name}'",
+        fault=InvalidRequest("", param="response_format"),
     )
 
 
@@ -108,14 +122,6 @@ def room_for_answer(prompt_tokens: int, asked: int | None, context_tokens: int) 
             "in the completion). Please reduce the length of the messages or completion."
         )
     return asked
-
-
-def refuse_far_too_long(
-    messages: Sequence[WireMessage], context_tokens: int, longest_token_bytes: int
-) -> None:
-    """The same before tokenising, from bytes alone: no token is more than so many of them."""
-    num_bytes = sum(len(message.text().encode()) for message in messages)
-    room_for_answer(num_bytes // longest_token_bytes, None, context_tokens)
 
 
 def _too_long(message: str) -> ContextLengthExceeded:

@@ -1,6 +1,5 @@
 """A completion request in core's terms, and what only the two together can get wrong. Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +8,7 @@ from myna.core.errors import ContextLengthExceeded, InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
 from myna.serving import faults
-from myna.serving.requester import Requester
+from myna.serving.requester import Requester, room
 from myna.serving.sampling import refuse_unknown_tokens, to_sampling
 
 DEFAULT_MAX_TOKENS: Final = 16
@@ -91,7 +90,7 @@ def to_generation(
 ) -> GenerationRequest:
     """One prompt's generation. Raises `ContextLengthExceeded` if it doesn't fit the model."""
     answer = plan(request)
-    refuse_too_long(len(prompt.tokens), answer.max_tokens, info.context_tokens)
+    refuse_too_long(len(prompt.tokens), answer.max_tokens, room(info))
     return GenerationRequest(
         id=id,
         prompt_tokens=prompt.tokens,
@@ -117,10 +116,3 @@ def refuse_too_long(prompt_tokens: int, max_tokens: int, context_tokens: int) ->
             f"{total} tokens ({prompt_tokens} in your prompt; {max_tokens} for the completion). "
             "Please reduce your prompt; or completion length."
         )
-
-
-def refuse_far_too_long(texts: Sequence[str], max_tokens: int, context_tokens: int, longest: int) -> None:
-    """The same before tokenising, from bytes alone: no token is more than `longest` of them."""
-    for text in texts:
-        fewest = -(-len(text.encode()) // longest)
-        refuse_too_long(fewest, max_tokens, context_tokens)

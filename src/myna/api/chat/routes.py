@@ -1,0 +1,66 @@
+"""`POST /v1/chat/completions`: from a request to its stream of events, and to one of the two endings."""
+
+import time
+from typing import Final
+
+from myna.api.chat.answer import AnswerFold
+from myna.api.chat.check import check_abilities, check_combinations, check_conversation
+from myna.api.chat.chunks import ChunkRenderer
+from myna.api.chat.convert import response_constraint, to_generation, to_plan
+from myna.api.chat.encoding import encode
+from myna.api.chat.schema import ChatRequest
+from myna.core.errors import WrongEndpoint
+from myna.core.requests import Sampling
+from myna.serving.call import Answer, Call, Endpoint
+from myna.serving.deps import require
+from myna.serving.fingerprint import system_fingerprint
+from myna.serving.ids import completion_id
+from myna.serving.parameters import CHAT
+from myna.serving.requester import requester_of, room
+from myna.serving.streaming import EventStreamAnswer, WholeAnswer
+from myna.serving.validation import validate
+
+
+async def create_chat_completion(call: Call) -> Answer:
+    """Everything that can be refused is, before the first byte."""
+    require(call.principal, "model.request")
+    body = await call.json_object()
+    card = call.card(body)
+    request = validate(ChatRequest, body, CHAT)
+    check_combinations(request)
+    model = await call.open(card)
+    if not model.prompting.has_chat_template:
+        raise WrongEndpoint(
+            "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
+            "Did you mean to use v1/completions?",
+            param="model",
+        )
+    info = model.generator.info
+    check_abilities(request, info)
+    check_conversation(request.messages)
+    constraint = await call.in_text_thread(response_constraint, request.response_format)
+    prompt_tokens = await call.in_text_thread(encode, request.messages, model.prompting, room(info))
+    generation = to_generation(
+        request,
+        prompt_tokens,
+        room(info),
+        requester_of(call.principal),
+        id=call.id,
+        defaults=Sampling(),
+        constraint=constraint,
+    )
+    stream = await call.generate(model, [generation])
+    created = int(time.time())
+    plan = to_plan(
+        request,
+        id=completion_id("chatcmpl-", created),
+        created=created,
+        model=card.id,
+        fingerprint=system_fingerprint(info, model.prompting.template_source),
+    )
+    if request.stream:
+        return EventStreamAnswer(stream, ChunkRenderer(plan), keep_alive_s=call.services.keep_alive_s)
+    return WholeAnswer(stream, AnswerFold(plan))
+
+
+ENDPOINTS: Final = (Endpoint("POST", "/v1/chat/completions", create_chat_completion),)

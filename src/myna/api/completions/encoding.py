@@ -1,0 +1,71 @@
+"""From the prompts of a request to tokens. Takes a while: runs in a thread."""
+
+from myna.api.completions.convert import EncodedPrompt, plan, refuse_too_long
+from myna.api.completions.schema import CompletionRequest, Prompt
+from myna.core.errors import InvalidRequest
+from myna.prompts.messages import Message
+from myna.prompts.prompting import Prompting
+from myna.serving import faults
+
+
+class Encoder:
+    """One request's way from prompts to tokens. `wraps`: the model's name promises instructions to be
+    followed, so plain text prompts are put to it as a user's message."""
+
+    def __init__(
+        self, request: CompletionRequest, prompting: Prompting, *, wraps: bool, context_tokens: int
+    ) -> None:
+        self._request = request
+        self._prompting = prompting
+        self._max_tokens = plan(request).max_tokens
+        self._context_tokens = context_tokens
+        is_raw = request.suffix or request.echo or request.logprobs is not None
+        self._wraps = wraps and not is_raw
+
+    def encode(self) -> list[EncodedPrompt]:
+        """Every prompt. Raises `ContextLengthExceeded` for text that is far too long before reading it."""
+        prompts = self._request.prompt
+        texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+        for text in texts:
+            self._refuse_too_long(self._prompting.least_tokens(text))
+        if not prompts:
+            return [EncodedPrompt(tuple(self._document_start()), "")]
+        if len(texts) == len(prompts) and not self._wraps and not self._request.suffix:
+            rows = self._prompting.encode_batch(texts, parse_special=True)
+            pairs = zip(rows, texts, strict=True)
+            return [EncodedPrompt(tuple(row or self._document_start()), text) for row, text in pairs]
+        return [self._encoded(prompt) for prompt in prompts]
+
+    def _encoded(self, prompt: Prompt) -> EncodedPrompt:
+        if not isinstance(prompt, str):
+            return EncodedPrompt(prompt, self._decoded(prompt) if self._shows_prompt() else "")
+        if self._wraps:
+            return EncodedPrompt(tuple(self._prompting.encode_chat([Message("user", prompt)])), prompt)
+        if self._request.suffix:
+            return EncodedPrompt(self._filled(prompt, self._request.suffix), prompt)
+        return EncodedPrompt(tuple(self._prompting.encode(prompt, parse_special=True)), prompt)
+
+    def _filled(self, prefix: str, suffix: str) -> tuple[int, ...]:
+        self._refuse_too_long(self._prompting.least_tokens(suffix))
+        tokens = self._prompting.fim(prefix, suffix)
+        if tokens is None:
+            raise faults.unsupported().at("suffix")
+        return tuple(tokens)
+
+    def _document_start(self) -> list[int]:
+        tokens = self._prompting.document_start
+        if not tokens:
+            raise InvalidRequest(
+                "This model has no token that begins a document, so it needs a prompt.", param="prompt"
+            )
+        return tokens
+
+    def _decoded(self, tokens: tuple[int, ...]) -> str:
+        pieces = self._prompting.vocabulary.pieces
+        return b"".join(pieces[token] for token in tokens).decode("utf-8", "replace")
+
+    def _shows_prompt(self) -> bool:
+        return bool(self._request.echo) or self._request.logprobs is not None
+
+    def _refuse_too_long(self, num_tokens: int) -> None:
+        refuse_too_long(num_tokens, self._max_tokens, self._context_tokens)

@@ -1,0 +1,54 @@
+"""`POST /v1/completions`: from a request to its stream of events, and to one of the two endings."""
+
+import time
+from typing import Final
+
+from myna.api.completions.answer import AnswerFold
+from myna.api.completions.chunks import ChunkRenderer
+from myna.api.completions.convert import check, plan, to_generation
+from myna.api.completions.encoding import Encoder
+from myna.api.completions.schema import CompletionRequest
+from myna.core.requests import Sampling
+from myna.serving.call import Answer, Call, Endpoint
+from myna.serving.deps import require
+from myna.serving.ids import completion_id
+from myna.serving.parameters import COMPLETIONS
+from myna.serving.requester import requester_of, room
+from myna.serving.streaming import EventStreamAnswer, WholeAnswer
+from myna.serving.validation import validate
+
+_HEADERS: Final = {"cache-control": "no-cache, must-revalidate"}
+
+
+async def create_completion(call: Call) -> Answer:
+    """Everything that can be refused is, before the first byte."""
+    require(call.principal, "model.request")
+    body = await call.json_object()
+    card = call.card(body)
+    request = validate(CompletionRequest, body, COMPLETIONS)
+    model = await call.open(card)
+    info = model.generator.info
+    check(request, info)
+    encoder = Encoder(request, model.prompting, wraps=card.kind == "instruct", context_tokens=room(info))
+    prompts = await call.in_text_thread(encoder.encode)
+    requester = requester_of(call.principal)
+    generations = [
+        to_generation(request, prompt, info, requester, id=f"{call.id}-{i}", defaults=Sampling())
+        for i, prompt in enumerate(prompts)
+    ]
+    stream = await call.generate(model, generations)
+    shape, created = plan(request), int(time.time())
+    answer_id = completion_id("cmpl-", created)
+    if request.stream:
+        renderer = ChunkRenderer(answer_id, created, card.id, prompts, shape)
+        return EventStreamAnswer(
+            stream,
+            renderer,
+            content_type="text/event-stream",
+            headers=_HEADERS,
+            keep_alive_s=call.services.keep_alive_s,
+        )
+    return WholeAnswer(stream, AnswerFold(answer_id, created, card.id, prompts, shape), headers=_HEADERS)
+
+
+ENDPOINTS: Final = (Endpoint("POST", "/v1/completions", create_completion),)
