@@ -87,11 +87,11 @@ def one_of(*values: str, expected: str = "a string") -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def array(expected: str = "an array", *, longest: int | None = None) -> BeforeValidator:
+def array(expected: str, *, longest: int | None = None, may_be_null: bool = False) -> BeforeValidator:
     """A list that is not empty and not too long."""
 
     def check(value: object) -> object:
-        if value is None:
+        if value is None and may_be_null:
             return None
         if not isinstance(value, list):
             raise faults.invalid_type(expected, value).inside()

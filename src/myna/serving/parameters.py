@@ -18,12 +18,14 @@ class Use(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`neutral` are the values of a refused parameter that ask for nothing."""
+    """`neutral` are the values of a refused parameter that ask for nothing; `refusal` is what OpenAI
+    says where it has words of its own."""
 
     use: Use = Use.HONOURED
     is_required: bool = False
     is_extension: bool = False
     neutral: tuple[object, ...] = (None,)
+    refusal: str = ""
 
 
 _HONOURED: Final = Parameter()
@@ -99,7 +101,9 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "prediction": _refused(),
         "modalities": _refused(["text"]),
         "audio": _refused(),
-        "web_search_options": _refused(),
+        "web_search_options": Parameter(
+            Use.REFUSED, refusal="Web search options not supported with this model."
+        ),
         "moderation": _refused(),
         "top_k": _EXTENSION,
         "min_p": _EXTENSION,

@@ -64,6 +64,8 @@ def refuse(body: Mapping[str, object], parameters: Mapping[str, Parameter]) -> N
     """Raise for the first parameter that this server doesn't have and that asks for something."""
     for name, parameter in parameters.items():
         if parameter.use is Use.REFUSED and name in body and body[name] not in parameter.neutral:
+            if parameter.refusal:
+                raise InvalidRequest(parameter.refusal, param=name)
             raise faults.unsupported().at(name)
 
 

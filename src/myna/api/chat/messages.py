@@ -96,7 +96,9 @@ class Message(WireModel):
     name: Annotated[str | None, fields.text(longest=64, pattern=NAME_PATTERN, may_be_empty=False)] = None
     refusal: Annotated[str | None, fields.text()] = None
     audio: object = None
-    tool_calls: Annotated[list[ToolCall] | None, fields.array("an array of objects", longest=128)] = None
+    tool_calls: Annotated[
+        list[ToolCall] | None, fields.array("an array of objects", longest=128, may_be_null=True)
+    ] = None
     function_call: FunctionCall | None = None
     tool_call_id: Annotated[str | None, fields.text()] = None
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
-from llguidance import LLMatcher
 
 from myna.core.errors import InvalidRequest
 from myna.core.requests import Constraint
+from myna.decoding.grammar import check
 
 MAX_LEVELS: Final = 10
 MAX_PROPERTIES: Final = 5000
@@ -25,11 +25,11 @@ Path = tuple[str, ...]
 
 
 class SchemaFault(Exception):
-    """Where a schema leaves the subset, and how: the tail of OpenAI's message."""
+    """Where a schema leaves the subset (None: as a whole), and how: the tail of OpenAI's message."""
 
-    def __init__(self, path: Path, tail: str) -> None:
+    def __init__(self, path: Path | None, tail: str) -> None:
         super().__init__(tail)
-        self.text = f"In context={path!r}, {tail}"
+        self.text = tail if path is None else f"In context={path!r}, {tail}"
 
 
 def json_object() -> Constraint:
@@ -59,18 +59,19 @@ def constraint_of(
 def _constraint(schema: Schema, *, is_strict: bool) -> Constraint:
     options = {"whitespace_pattern": _WHITE_SPACE, "lenient": not is_strict}
     grammar = orjson.dumps({"grammars": [{"json_schema": {**schema, "x-guidance": options}}]}).decode()
-    trouble = LLMatcher.validate_grammar(grammar)
-    if trouble:
-        detail = " ".join(trouble.split())[:300]
-        raise SchemaFault((), f"{detail}. Please ensure it is a valid JSON Schema.")
-    return Constraint(grammar)
+    constraint = Constraint(grammar)
+    try:
+        check(constraint)
+    except InvalidRequest as exc:
+        raise SchemaFault(None, f"{exc.message} Please ensure it is a valid JSON Schema.") from exc
+    return constraint
 
 
 def check_strict(schema: Schema) -> None:
     """Raise `SchemaFault` where the schema leaves OpenAI's strict subset."""
     if schema.get("type") != "object":
         raise SchemaFault(
-            (), f"schema must be a JSON Schema of 'type: \"object\"', got {_type_text(schema)}."
+            None, f"schema must be a JSON Schema of 'type: \"object\"', got {_type_text(schema)}."
         )
     num_properties = 0
     for path, node, levels in _nodes(schema):

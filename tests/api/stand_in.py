@@ -1,0 +1,116 @@
+"""A model for endpoint tests: bytes as tokens, a plain template, and whatever events the test says."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from httpx import ASGITransport, AsyncClient, Response
+from openai import AsyncOpenAI
+from tests.serving.scripted import KEY, Ledger, ScriptedGenerator, Step, local, services, words
+
+from myna.app import create_app
+from myna.catalog.pool import Loaded, ModelCard, ModelPool
+from myna.catalog.store import LocalModel
+from myna.core.errors import InvalidRequest
+from myna.core.events import Event
+from myna.prompts.messages import Message, ToolSpec
+
+BOS = 2
+PIECES = tuple(bytes([token]) for token in range(256))
+
+
+@dataclass
+class BytePrompting:
+    """Has the face of `prompts.Prompting`."""
+
+    has_chat_template: bool = True
+    can_fill: bool = True
+    template_source: str = "plain"
+    document_start: list[int] = field(default_factory=lambda: [BOS])
+    vocabulary: Any = field(default_factory=lambda: SimpleNamespace(pieces=PIECES))
+    conversations: list[Sequence[Message]] = field(default_factory=list)
+
+    def least_tokens(self, text: str) -> int:
+        return len(text) // 8
+
+    def encode(self, text: str, *, parse_special: bool) -> list[int]:
+        return list(text.encode())
+
+    def encode_batch(self, texts: Sequence[str], *, parse_special: bool) -> list[list[int]]:
+        return [list(text.encode()) for text in texts]
+
+    def encode_chat(self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = ()) -> list[int]:
+        self.conversations.append(messages)
+        text = "".join(f"<{message.role}>{message.text}" for message in messages) + "<assistant>"
+        if "refuse me" in text:
+            raise InvalidRequest("The model's chat template does not take these messages.", param="messages")
+        return list(text.encode())
+
+    def fim(self, prefix: str, suffix: str) -> list[int] | None:
+        return list(f"P{prefix}S{suffix}M".encode()) if self.can_fill else None
+
+
+@dataclass
+class Model:
+    """What a test talks to, and what it may look at afterwards."""
+
+    client: AsyncClient
+    generator: ScriptedGenerator
+    prompting: BytePrompting
+    ledger: Ledger
+
+    async def ask(self, path: str, **body: Any) -> Response:
+        return await self.client.post(f"/v1/{path}", json={"model": "tiny", **body})
+
+    def openai(self) -> AsyncOpenAI:
+        """The official client over the same transport; its newer versions name another httpx."""
+        transport: Any = self.client
+        return AsyncOpenAI(api_key=KEY, base_url="http://localhost/v1", http_client=transport)
+
+
+@asynccontextmanager
+async def serving(
+    *scripts: Sequence[Step] | Exception, prompting: BytePrompting | None = None
+) -> AsyncIterator[Model]:
+    """The real application over a scripted model; without a script every request says "Hi"."""
+    prompting = prompting or BytePrompting()
+    generator = ScriptedGenerator(list(scripts) or [words("Hi") for _ in range(64)])
+    ledger = Ledger()
+
+    async def load(file: LocalModel) -> Loaded:
+        return Loaded(generator, prompting)
+
+    cards = [
+        ModelCard("gpt-4o-mini", 0, "", "alias", "tiny"),
+        ModelCard("gpt-3.5-turbo-instruct", 0, "", "instruct", "tiny"),
+    ]
+    pool = ModelPool([local("tiny")], cards, load, forget=lambda file: None)
+    app = create_app(services(pool, ledger))
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with AsyncClient(
+        transport=ASGITransport(app.asgi), base_url="http://localhost", headers=headers
+    ) as client:
+        yield Model(client, generator, prompting, ledger)
+
+
+def error_of(response: Response) -> dict[str, Any]:
+    """The error's four keys; asserts that it is one."""
+    body = response.json()
+    assert list(body) == ["error"]
+    assert list(body["error"]) == ["message", "type", "param", "code"]
+    error: dict[str, Any] = body["error"]
+    return error
+
+
+def chunks_of(response: Response) -> list[dict[str, Any]]:
+    """The chunks of a whole stream; asserts its framing and its end."""
+    lines = response.text.split("\n\n")
+    assert lines[-2:] == ["data: [DONE]", ""]
+    return [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
+
+
+def script(*events: Event) -> list[Step]:
+    return list(events)
