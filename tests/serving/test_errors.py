@@ -19,7 +19,8 @@ def _leaves(kind: type[MynaError] = MynaError) -> Iterator[type[MynaError]]:
 
 
 def test_every_error_has_a_row_of_its_own() -> None:
-    leaves = list(_leaves())
+    """Those of core and of HTTP; a folder's own refinement of one takes that one's row."""
+    leaves = [leaf for leaf in _leaves() if leaf.__module__.split(".")[1] in ("core", "serving")]
     assert len(leaves) > 15
     assert [leaf.__name__ for leaf in leaves if leaf not in ROWS] == []
 

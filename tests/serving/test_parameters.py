@@ -28,3 +28,16 @@ def test_the_schema_reads_what_is_not_refused(
 ) -> None:
     read = {name for name, parameter in table.items() if parameter.use is not Use.REFUSED}
     assert set(schema.model_fields) == read
+
+
+@pytest.mark.parametrize(("endpoint", "table", "schema"), ENDPOINTS, ids=[row[0] for row in ENDPOINTS])
+def test_what_is_honoured_is_used_where_requests_are_converted(
+    endpoint: str, table: Mapping[str, Parameter], schema: type[WireModel]
+) -> None:
+    folder = Path(__file__).parent.parent.parent / "src" / "myna"
+    sources = [*folder.joinpath("api", endpoint).glob("*.py"), folder / "serving" / "sampling.py"]
+    code = "".join(path.read_text("utf-8") for path in sources)
+    honoured = {name for name, parameter in table.items() if parameter.use is Use.HONOURED} - {"model"}
+    assert {
+        name for name in honoured if f"request.{name}" not in code and f"fields.{name}" not in code
+    } == set()

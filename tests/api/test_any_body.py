@@ -1,0 +1,86 @@
+"""Whatever a client sends: an answer or a 4xx in OpenAI's shape, never a 5xx."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.api.stand_in import error_of, serving
+
+from myna.serving.parameters import CHAT, COMPLETIONS
+
+_text = st.text(max_size=6) | st.sampled_from(
+    ["auto", "json_object", "text", "user", "tool", "json", "\x00", "<user>"]
+)
+_scalar = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.integers(-3, 130)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | _text
+)
+_json: st.SearchStrategy[Any] = st.recursive(
+    _scalar,
+    lambda inside: (
+        st.lists(inside, max_size=3)
+        | st.dictionaries(
+            _text | st.sampled_from(["type", "role", "content", "schema", "include_usage"]),
+            inside,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+_part = st.fixed_dictionaries(
+    {"type": st.sampled_from(["text", "refusal", "image_url", "file", "x"])},
+    optional={"text": _text, "refusal": _text},
+)
+_call = st.fixed_dictionaries(
+    {"id": st.sampled_from(["a", "b"]), "type": st.just("function")},
+    optional={"function": st.fixed_dictionaries({"name": st.just("f"), "arguments": _text})},
+)
+_message = st.fixed_dictionaries(
+    {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool", "function"])},
+    optional={
+        "content": _text | st.none() | st.lists(_part, max_size=2) | _json,
+        "name": _text,
+        "refusal": _text | st.none(),
+        "tool_calls": st.lists(_call, max_size=2) | st.none(),
+        "tool_call_id": st.sampled_from(["a", "b", "c"]),
+    },
+)
+_prompt = _text | st.lists(_text, max_size=3) | st.lists(st.integers(-1, 300), max_size=3) | _json
+
+
+def _body(names: list[str], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    extra = {name: _json for name in names if name not in fields and name != "model"}
+    return st.fixed_dictionaries(dict(fields), optional=extra | {"bogus": _json}).map(
+        lambda body: dict(list(body.items())[:6])
+    )
+
+
+async def _ask(path: str, body: dict[str, Any]) -> None:
+    async with serving() as model:
+        content = orjson.dumps({"model": "tiny"} | body)
+        response = await model.client.post(
+            f"/v1/{path}", content=content, headers={"content-type": "application/json"}
+        )
+    assert response.status_code == 200 or 400 <= response.status_code < 500
+    if response.status_code != 200:
+        error = error_of(response)
+        assert error["type"] == "invalid_request_error"
+        assert error["message"]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_body(list(CHAT), messages=st.lists(_message, max_size=4) | _json))
+def test_any_chat_request_gets_an_answer_or_the_clients_error(body: dict[str, Any]) -> None:
+    asyncio.run(_ask("chat/completions", body))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_body(list(COMPLETIONS), prompt=_prompt))
+def test_any_completion_request_gets_an_answer_or_the_clients_error(body: dict[str, Any]) -> None:
+    asyncio.run(_ask("completions", body))
