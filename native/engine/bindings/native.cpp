@@ -1,0 +1,114 @@
+// myna._native: the engine for Python. Converts and releases the GIL; decides nothing.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <stdexcept>
+
+#include "engine.h"
+#include "errors.h"
+
+namespace nb = nanobind;
+
+namespace myna {
+namespace {
+
+class Handle {
+ public:
+  Handle(const std::string& path, int64_t context_tokens, int64_t memory_bytes, int threads,
+         int max_sequences) {
+    nb::gil_scoped_release release;
+    engine_ =
+        std::make_unique<Engine>(path, EngineOptions{context_tokens, memory_bytes, threads, max_sequences});
+  }
+
+  // `rows` holds (sequence, number of tokens, start, logits_from) of each row, `tokens` all their tokens in
+  // order.
+  nb::object forward(const std::vector<int64_t>& rows, const std::vector<int32_t>& tokens) {
+    Engine& engine = get();
+    std::vector<Span> batch;
+    int64_t used = 0;
+    const auto num_tokens = static_cast<int64_t>(tokens.size());
+    if (rows.size() % 4 != 0) throw std::invalid_argument("rows come in fours");
+    for (size_t i = 0; i < rows.size(); i += 4) {
+      const int64_t count = rows[i + 1];
+      if (rows[i] < 0 || rows[i] >= engine.cache().shape().max_sequences)
+        throw std::invalid_argument("there is no sequence " + std::to_string(rows[i]));
+      if (count < 1 || count > num_tokens - used) throw std::invalid_argument("a row has no tokens");
+      if (rows[i + 2] < 0 || rows[i + 2] > engine.context_tokens())
+        throw std::invalid_argument("a row starts nowhere");
+      batch.push_back({static_cast<int>(rows[i]), tokens.data() + used, count, rows[i + 2], rows[i + 3]});
+      used += count;
+    }
+    if (used != num_tokens) throw std::invalid_argument("there are tokens without a row");
+    int64_t num_rows;
+    {
+      nb::gil_scoped_release release;
+      num_rows = engine.forward(batch);
+    }
+    auto* held = new std::shared_ptr<Buffer<float>>(engine.logits());
+    nb::capsule owner(held, [](void* p) noexcept { delete static_cast<std::shared_ptr<Buffer<float>>*>(p); });
+    const size_t shape[] = {static_cast<size_t>(num_rows),
+                            static_cast<size_t>(engine.model().dimensions.vocabulary)};
+    return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>((*held)->get(), 2, shape, owner));
+  }
+
+  void fork(int source, int target, int64_t num_tokens) { get().cache().fork(source, target, num_tokens); }
+  void trim(int sequence, int64_t num_tokens) { get().cache().trim(sequence, num_tokens); }
+  void free(int sequence) { get().cache().free(sequence); }
+  int64_t length(int sequence) { return get().cache().length(sequence); }
+  int64_t free_tokens() { return get().cache().free_blocks() * kBlockTokens; }
+  int64_t kv_tokens() { return get().cache().shape().num_blocks * kBlockTokens; }
+  int64_t context_tokens() { return get().context_tokens(); }
+  int64_t vocab_size() { return get().model().dimensions.vocabulary; }
+  std::string architecture() { return get().model().architecture; }
+  uint64_t weights_hash() { return get().weights_hash(); }
+  int num_threads() { return get().num_threads(); }
+  void close() { engine_.reset(); }
+
+  // -1 where the file names none.
+  int64_t token(const std::string& name) {
+    const auto id = get().file().integer("tokenizer.ggml." + name + "_token_id");
+    return id && *id < static_cast<uint64_t>(vocab_size()) ? static_cast<int64_t>(*id) : -1;
+  }
+
+ private:
+  Engine& get() {
+    if (engine_ == nullptr) throw std::invalid_argument("the engine is closed");
+    return *engine_;
+  }
+
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace
+}  // namespace myna
+
+NB_MODULE(_native, module) {
+  using myna::Handle;
+  using namespace nb::literals;
+  nb::exception<myna::CorruptFile>(module, "CorruptFile", PyExc_ValueError);
+  nb::exception<myna::UnsupportedModel>(module, "UnsupportedModel", PyExc_ValueError);
+  nb::exception<myna::OutOfRoom>(module, "OutOfRoom", PyExc_RuntimeError);
+  module.def("kernel_name", [] { return std::string(myna::kernels().name); });
+  module.def("usable_threads", &myna::usable_threads);
+  nb::class_<Handle>(module, "Engine")
+      .def(nb::init<const std::string&, int64_t, int64_t, int, int>(), "path"_a, nb::kw_only(),
+           "context_tokens"_a, "memory_bytes"_a, "threads"_a, "max_sequences"_a)
+      .def("forward", &Handle::forward, "rows"_a, "tokens"_a)
+      .def("fork", &Handle::fork, "source"_a, "target"_a, "num_tokens"_a)
+      .def("trim", &Handle::trim, "sequence"_a, "num_tokens"_a)
+      .def("free", &Handle::free, "sequence"_a)
+      .def("length", &Handle::length, "sequence"_a)
+      .def("token", &Handle::token, "name"_a)
+      .def("close", &Handle::close)
+      .def_prop_ro("free_tokens", &Handle::free_tokens)
+      .def_prop_ro("kv_tokens", &Handle::kv_tokens)
+      .def_prop_ro("context_tokens", &Handle::context_tokens)
+      .def_prop_ro("vocab_size", &Handle::vocab_size)
+      .def_prop_ro("architecture", &Handle::architecture)
+      .def_prop_ro("weights_hash", &Handle::weights_hash)
+      .def_prop_ro("num_threads", &Handle::num_threads);
+}

@@ -1,0 +1,164 @@
+// The attention of one layer over a slice: heads are rotated and stored, then queries walk the cache.
+#include <algorithm>
+#include <cstring>
+
+#include "graph/graph.h"
+
+namespace myna {
+
+// Decides how the slice's attention is shared out. True if keys must all be stored before anyone attends:
+// some span has several rows, or its sequence is split into parts.
+bool Graph::plan_items() {
+  const int num_heads = model_.dimensions.num_kv_heads;
+  const bool few = std::ssize(spans_) * num_heads < 4ll * pool_.num_threads();
+  bool is_split = false;
+  int64_t num_partials = 0;
+  items_.clear();
+  for (int s = 0; s < static_cast<int>(spans_.size()); ++s) {
+    const Span& span = spans_[static_cast<size_t>(s)];
+    if (span.count > 1) is_split = true;
+    const int64_t num_parts = (span.start + span.count + kPartTokens - 1) / kPartTokens;
+    const bool by_parts = few && span.count <= tile_queries_ && num_parts > 1 && pool_.num_threads() > 1;
+    // The longest tiles first, so that the threads finish together.
+    for (int64_t end = span.count; end > 0; end -= std::min(end, tile_queries_)) {
+      const int64_t count = std::min(end, tile_queries_);
+      for (int head = 0; head < num_heads; ++head) {
+        if (!by_parts) {
+          items_.push_back({s, head, end - count, count, -1});
+          continue;
+        }
+        is_split = true;
+        for (int64_t part = 0; part < num_parts; ++part)
+          items_.push_back({s, head, end - count, count, part, num_partials++});
+      }
+    }
+  }
+  const Dimensions& d = model_.dimensions;
+  if (num_partials > 0) partials_.reserve(static_cast<size_t>(num_partials * tile_rows_ * (d.head_dim + 32)));
+  return is_split;
+}
+
+Partial Graph::partial_at(int64_t index) const {
+  const int64_t head_dim = model_.dimensions.head_dim;
+  float* base = partials_.get() + index * tile_rows_ * (head_dim + 32);
+  return {base, base + tile_rows_ * head_dim, base + tile_rows_ * (head_dim + 16)};
+}
+
+Partial Graph::scratch_partial(int thread, int which) const {
+  const int64_t head_dim = model_.dimensions.head_dim;
+  float* base = scratch_.get() + thread * scratch_floats_ + which * tile_rows_ * (head_dim + 32);
+  return {base, base + tile_rows_ * head_dim, base + tile_rows_ * (head_dim + 16)};
+}
+
+void Graph::attend(int layer) {
+  const int num_heads = model_.dimensions.num_kv_heads;
+  if (is_split_) {
+    const int64_t cost = model_.dimensions.query_width() + 2 * model_.dimensions.kv_width();
+    const int64_t chunk = std::max<int64_t>(1, 8192 / cost);
+    const int64_t num_chunks = (num_rows_ + chunk - 1) / chunk;
+    pool_.parallel_for(num_chunks, [&](int64_t index, int) {
+      for (int64_t row = index * chunk; row < std::min(num_rows_, (index + 1) * chunk); ++row)
+        for (int head = 0; head < num_heads; ++head) prepare_row(layer, row, head);
+    });
+  }
+  pool_.parallel_for(std::ssize(items_), [&](int64_t index, int thread) {
+    const Item& item = items_[static_cast<size_t>(index)];
+    if (!is_split_) prepare_row(layer, span_row_[static_cast<size_t>(item.span)], item.head);
+    run_item(layer, item, thread);
+  });
+  merge_parts();
+}
+
+// Biases, norms and rotation of the queries and the key of one key/value head, then key and value to the
+// cache.
+void Graph::prepare_row(int layer_index, int64_t row, int head) {
+  const Dimensions& d = model_.dimensions;
+  const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];
+  const int64_t half = d.rope_dim / 2, width = d.head_dim;
+  const auto rope = static_cast<size_t>(layer.rope);
+  const float* cosines = cosines_[rope].get() + row * half;
+  const float* sines = sines_[rope].get() + row * half;
+  const auto rotate = model_.ropes[rope].rotates_halves ? vectors_.rotate_halves : vectors_.rotate_pairs;
+  const auto turn = [&](float* x, const Vector& bias, int64_t bias_at, const Vector& norm) {
+    if (!bias.empty()) vectors_.add(x, bias.data() + bias_at, width);
+    if (!norm.empty()) vectors_.rms_norm(x, norm.data(), model_.norm_epsilon, x, width);
+    rotate(x, cosines, sines, half);
+  };
+  const int group = d.num_heads / d.num_kv_heads;
+  for (int g = 0; g < group; ++g) {
+    const int64_t at = (static_cast<int64_t>(head) * group + g) * width;
+    turn(query_.get() + row * d.query_width() + at, layer.query_bias, at, layer.query_norm);
+  }
+  float* key = key_.get() + row * d.kv_width() + head * width;
+  float* value = value_.get() + row * d.kv_width() + head * width;
+  turn(key, layer.key_bias, head * width, layer.key_norm);
+  if (!layer.value_bias.empty()) vectors_.add(value, layer.value_bias.data() + head * width, width);
+
+  const Span& span = spans_[static_cast<size_t>(row_span_[static_cast<size_t>(row)])];
+  const int64_t position = positions_[static_cast<size_t>(row)];
+  const int64_t block = cache_.blocks(span.sequence)[position / kBlockTokens];
+  const PagedHead paged = cache_.head(layer_index, head);
+  vectors_.store_kv(key, value, d.head_dim, static_cast<int>(position % kBlockTokens),
+                    paged.keys + block * paged.block_stride, paged.values + block * paged.block_stride);
+}
+
+void Graph::run_item(int layer, const Item& item, int thread) {
+  const Dimensions& d = model_.dimensions;
+  const Span& span = spans_[static_cast<size_t>(item.span)];
+  const int group = d.num_heads / d.num_kv_heads;
+  const int64_t row = span_row_[static_cast<size_t>(item.span)] + item.first;
+  float* queries = scratch_.get() + thread * scratch_floats_ + 2 * tile_rows_ * (d.head_dim + 32);
+  float* kernel_scratch = queries + tile_rows_ * d.head_dim;
+  const int64_t group_floats = static_cast<int64_t>(group) * d.head_dim;
+  for (int64_t i = 0; i < item.count; ++i) {
+    float* packed = queries + i * group_floats;
+    std::memcpy(packed, query_.get() + (row + i) * d.query_width() + item.head * group_floats,
+                static_cast<size_t>(group_floats) * sizeof(float));
+    vectors_.scale(packed, model_.query_scale, group_floats);
+  }
+  const int64_t window = model_.layers[static_cast<size_t>(layer)].window;
+  const QueryRows rows{queries,
+                       static_cast<int>(item.count) * group,
+                       group,
+                       d.head_dim,
+                       span.start + item.first,
+                       window,
+                       cache_.blocks(span.sequence),
+                       cache_.head(layer, item.head)};
+  if (item.part >= 0) {
+    vectors_.attend(rows, item.part * kPartTokens, partial_at(item.partial), kernel_scratch);
+    return;
+  }
+  const Partial merged = scratch_partial(thread, 0), next = scratch_partial(thread, 1);
+  const int64_t first_seen = window > 0 ? std::max<int64_t>(0, rows.first_position - window + 1) : 0;
+  const int64_t last = span.start + item.first + item.count - 1;
+  const int64_t first_part = first_seen / kPartTokens;
+  for (int64_t part = first_part; part * kPartTokens <= last; ++part) {
+    vectors_.attend(rows, part * kPartTokens, part == first_part ? merged : next, kernel_scratch);
+    if (part != first_part) vectors_.merge(rows.num_rows, d.head_dim, merged, next);
+  }
+  for (int r = 0; r < rows.num_rows; ++r)
+    vectors_.finish(r, d.head_dim, merged,
+                    attended_.get() + (row + r / group) * d.query_width() + item.head * group_floats +
+                        (r % group) * d.head_dim);
+}
+
+void Graph::merge_parts() {
+  const Dimensions& d = model_.dimensions;
+  const int group = d.num_heads / d.num_kv_heads;
+  for (size_t i = 0; i < items_.size(); ++i) {
+    const Item& item = items_[i];
+    if (item.part != 0) continue;
+    const Partial merged = partial_at(item.partial);
+    const int num_rows = static_cast<int>(item.count) * group;
+    for (size_t j = i + 1; j < items_.size() && items_[j].part > 0; ++j)
+      vectors_.merge(num_rows, d.head_dim, merged, partial_at(items_[j].partial));
+    const int64_t row = span_row_[static_cast<size_t>(item.span)] + item.first;
+    for (int r = 0; r < num_rows; ++r)
+      vectors_.finish(r, d.head_dim, merged,
+                      attended_.get() + (row + r / group) * d.query_width() +
+                          (static_cast<int64_t>(item.head) * group + r % group) * d.head_dim);
+  }
+}
+
+}  // namespace myna

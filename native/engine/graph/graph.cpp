@@ -1,0 +1,229 @@
+#include "graph/graph.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace myna {
+namespace {
+
+constexpr int64_t kSliceRows = 512;        // rows that run through all layers together
+constexpr int64_t kSerialCost = 16 << 10;  // values; below it a fork and join costs more than it saves
+
+bool wants(std::span<const Matrix* const> consumers, Activations::Kind kind) {
+  return std::any_of(consumers.begin(), consumers.end(),
+                     [&](const Matrix* matrix) { return Activations::kind_for(matrix->type) == kind; });
+}
+
+}  // namespace
+
+Graph::Graph(const Model& model, const PagedCache& cache, ThreadPool& pool)
+    : model_(model), cache_(cache), pool_(pool), kernels_(kernels()), vectors_(vectors_for(kernels_.name)) {
+  const Dimensions& d = model.dimensions;
+  const int64_t group = d.num_heads / d.num_kv_heads;
+  tile_queries_ = std::max<int64_t>(1, 6144 / d.head_dim / group);
+  tile_rows_ = tile_queries_ * group;
+  // Two partial results and the packed queries of a tile, and what the kernel asks for.
+  scratch_floats_ = tile_rows_ * (3ll * d.head_dim + 2 * 32) + attention_scratch_floats(d.head_dim);
+  scratch_floats_ = (scratch_floats_ + 63) / 64 * 64;
+  scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
+}
+
+template <typename Function>
+void Graph::for_rows(int64_t num_rows, int64_t row_cost, Function&& function) {
+  if (num_rows * row_cost <= kSerialCost) {
+    function(0, num_rows);
+    return;
+  }
+  const int64_t chunk = std::max<int64_t>(1, kSerialCost / 2 / row_cost);
+  pool_.parallel_for((num_rows + chunk - 1) / chunk, [&](int64_t index, int) {
+    function(index * chunk, std::min(num_rows, (index + 1) * chunk));
+  });
+}
+
+void Graph::forward(std::span<const Span> batch, float* logits) {
+  std::vector<Span> slice;
+  int64_t room = kSliceRows;
+  for (const Span& span : batch) {
+    for (int64_t done = 0; done < span.count;) {
+      const int64_t count = std::min(room, span.count - done);
+      slice.push_back({span.sequence, span.tokens + done, count, span.start + done,
+                       std::clamp<int64_t>(span.logits_from - done, 0, count)});
+      done += count;
+      room -= count;
+      if (room > 0) continue;
+      run_slice(slice, logits);
+      slice.clear();
+      room = kSliceRows;
+    }
+  }
+  if (!slice.empty()) run_slice(slice, logits);
+}
+
+void Graph::run_slice(std::span<const Span> slice, float*& logits) {
+  place_rows(slice);
+  embed(slice);
+  for (int i = 0; i < model_.dimensions.num_layers; ++i) run_layer(i);
+  if (num_rows_ == 0) return;
+  const Matrix* consumers[] = {&model_.output};
+  normalize(&model_.layers.back().post_ffn_norm, model_.output_norm, consumers);
+  const Product products[] = {{&model_.output, logits, model_.dimensions.vocabulary}};
+  multiply(products);
+  logits += num_rows_ * model_.dimensions.vocabulary;
+}
+
+void Graph::place_rows(std::span<const Span> slice) {
+  spans_.assign(slice.begin(), slice.end());
+  span_row_.clear();
+  positions_.clear();
+  row_span_.clear();
+  wanted_.clear();
+  for (size_t i = 0; i < slice.size(); ++i) {
+    span_row_.push_back(static_cast<int64_t>(positions_.size()));
+    for (int64_t j = 0; j < slice[i].count; ++j) {
+      if (j >= slice[i].logits_from) wanted_.push_back(static_cast<int64_t>(positions_.size()));
+      positions_.push_back(slice[i].start + j);
+      row_span_.push_back(static_cast<int>(i));
+    }
+  }
+  num_rows_ = static_cast<int64_t>(positions_.size());
+  const Dimensions& d = model_.dimensions;
+  const auto rows = static_cast<size_t>(num_rows_);
+  for (Buffer<float>* buffer : {&residual_, &normed_, &delta_}) buffer->reserve(rows * d.embedding);
+  for (Buffer<float>* buffer : {&query_, &attended_}) buffer->reserve(rows * d.query_width());
+  for (Buffer<float>* buffer : {&key_, &value_}) buffer->reserve(rows * d.kv_width());
+  for (Buffer<float>* buffer : {&gate_, &up_}) buffer->reserve(rows * d.feed_forward);
+  is_split_ = plan_items();
+}
+
+void Graph::embed(std::span<const Span> slice) {
+  const Dimensions& d = model_.dimensions;
+  const gguf::Tensor& table = *model_.embedding;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(table.data.data());
+  const int64_t half = d.rope_dim / 2;
+  for (size_t r = 0; r < model_.ropes.size(); ++r) {
+    cosines_[r].reserve(static_cast<size_t>(num_rows_ * half));
+    sines_[r].reserve(static_cast<size_t>(num_rows_ * half));
+  }
+  for_rows(num_rows_, d.embedding + 16 * half, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const auto s = static_cast<size_t>(row_span_[static_cast<size_t>(row)]);
+      const int32_t token = slice[s].tokens[row - span_row_[s]];
+      float* out = residual_.get() + row * d.embedding;
+      dequantize_row(static_cast<TensorType>(table.type),
+                     bytes + static_cast<uint64_t>(token) * table.row_bytes(), out, d.embedding);
+      if (model_.embedding_scale != 1.0f) vectors_.scale(out, model_.embedding_scale, d.embedding);
+      const auto position = static_cast<double>(positions_[static_cast<size_t>(row)]);
+      for (size_t r = 0; r < model_.ropes.size(); ++r)
+        for (int64_t i = 0; i < half; ++i) {
+          const double angle = position * model_.ropes[r].frequencies[static_cast<size_t>(i)];
+          cosines_[r].get()[row * half + i] = static_cast<float>(std::cos(angle));
+          sines_[r].get()[row * half + i] = static_cast<float>(std::sin(angle));
+        }
+    }
+  });
+}
+
+void Graph::run_layer(int index) {
+  const Dimensions& d = model_.dimensions;
+  const Layer& layer = model_.layers[static_cast<size_t>(index)];
+  const Vector* pending = index == 0 ? nullptr : &model_.layers[static_cast<size_t>(index) - 1].post_ffn_norm;
+  const Matrix* projections[] = {&layer.query, &layer.key, &layer.value};
+  normalize(pending, layer.attention_norm, projections);
+  const Product heads[] = {{&layer.query, query_.get(), d.query_width()},
+                           {&layer.key, key_.get(), d.kv_width()},
+                           {&layer.value, value_.get(), d.kv_width()}};
+  multiply(heads);
+  attend(index);
+  if (index == d.num_layers - 1) compact_to_wanted();
+  if (num_rows_ == 0) return;
+
+  const Matrix* outputs[] = {&layer.output};
+  quantize(attended_.get(), d.query_width(), outputs);
+  const Product output[] = {{&layer.output, delta_.get(), d.embedding}};
+  multiply(output);
+  const Matrix* gated[] = {&layer.gate, &layer.up};
+  normalize(&layer.post_attention_norm, layer.ffn_norm, gated);
+  const Product gate_and_up[] = {{&layer.gate, gate_.get(), d.feed_forward},
+                                 {&layer.up, up_.get(), d.feed_forward}};
+  multiply(gate_and_up);
+  activate(layer);
+  const Product down[] = {{&layer.down, delta_.get(), d.embedding}};
+  multiply(down);
+}
+
+// After the last layer's attention nobody reads the rows without wanted logits.
+void Graph::compact_to_wanted() {
+  const Dimensions& d = model_.dimensions;
+  for (size_t i = 0; i < wanted_.size(); ++i) {
+    const int64_t from = wanted_[i], to = static_cast<int64_t>(i);
+    if (from == to) continue;
+    std::memcpy(residual_.get() + to * d.embedding, residual_.get() + from * d.embedding,
+                static_cast<size_t>(d.embedding) * sizeof(float));
+    std::memcpy(attended_.get() + to * d.query_width(), attended_.get() + from * d.query_width(),
+                static_cast<size_t>(d.query_width()) * sizeof(float));
+  }
+  num_rows_ = static_cast<int64_t>(wanted_.size());
+}
+
+// Adds what the block before computed to the residual, then makes its norm ready for `consumers`.
+void Graph::normalize(const Vector* pending_norm, const Vector& norm,
+                      std::span<const Matrix* const> consumers) {
+  const int64_t width = model_.dimensions.embedding;
+  const float epsilon = model_.norm_epsilon;
+  const bool integers = wants(consumers, Activations::Kind::kInt8),
+             floats = wants(consumers, Activations::Kind::kFloat);
+  if (integers) integers_.resize(Activations::Kind::kInt8, num_rows_, width);
+  if (floats) floats_.resize(Activations::Kind::kFloat, num_rows_, width);
+  for_rows(num_rows_, width, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      float* residual = residual_.get() + row * width;
+      if (pending_norm != nullptr) {
+        float* delta = delta_.get() + row * width;
+        if (!pending_norm->empty()) vectors_.rms_norm(delta, pending_norm->data(), epsilon, delta, width);
+        vectors_.add(residual, delta, width);
+      }
+      vectors_.rms_norm(residual, norm.data(), epsilon, normed_.get() + row * width, width);
+    }
+    if (integers) kernels_.quantize(normed_.get(), width, begin, end, integers_);
+    if (floats) kernels_.quantize(normed_.get(), width, begin, end, floats_);
+  });
+}
+
+void Graph::quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers) {
+  const bool integers = wants(consumers, Activations::Kind::kInt8),
+             floats = wants(consumers, Activations::Kind::kFloat);
+  if (integers) integers_.resize(Activations::Kind::kInt8, num_rows_, columns);
+  if (floats) floats_.resize(Activations::Kind::kFloat, num_rows_, columns);
+  for_rows(num_rows_, columns, [&](int64_t begin, int64_t end) {
+    if (integers) kernels_.quantize(source, columns, begin, end, integers_);
+    if (floats) kernels_.quantize(source, columns, begin, end, floats_);
+  });
+}
+
+void Graph::activate(const Layer& layer) {
+  const int64_t width = model_.dimensions.feed_forward;
+  const auto kind = Activations::kind_for(layer.down.type);
+  Activations& ready = kind == Activations::Kind::kInt8 ? integers_ : floats_;
+  const auto activation =
+      model_.activation == Activation::kSilu ? vectors_.silu_multiply : vectors_.gelu_multiply;
+  ready.resize(kind, num_rows_, width);
+  for_rows(num_rows_, 2 * width, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row)
+      activation(gate_.get() + row * width, up_.get() + row * width, width);
+    kernels_.quantize(gate_.get(), width, begin, end, ready);
+  });
+}
+
+void Graph::multiply(std::span<const Product> products) {
+  std::array<Product, 3> kept;
+  for (const auto kind : {Activations::Kind::kInt8, Activations::Kind::kFloat}) {
+    size_t count = 0;
+    for (const Product& product : products)
+      if (Activations::kind_for(product.weights->type) == kind) kept[count++] = product;
+    if (count == 0) continue;
+    matmul(pool_, kind == Activations::Kind::kInt8 ? integers_ : floats_, std::span(kept).first(count));
+  }
+}
+
+}  // namespace myna

@@ -1,0 +1,85 @@
+#pragma once
+// One pass of a batch through a model: the order of the steps and what runs in parallel. Every step is a
+// function of one row (and, in attention, of that row's own sequence), so a row's bits don't depend on its
+// company.
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "graph/buffer.h"
+#include "kernels/kernels.h"
+#include "kv/paged_cache.h"
+#include "model/model.h"
+#include "ops/vector_table.h"
+#include "pool/pool.h"
+
+namespace myna {
+
+// Tokens of one sequence; the cache has room for them already. Rows [logits_from, count) want logits.
+struct Span {
+  int sequence;
+  const int32_t* tokens;
+  int64_t count, start, logits_from;
+};
+
+class Graph {
+ public:
+  Graph(const Model& model, const PagedCache& cache, ThreadPool& pool);
+
+  // Writes the wanted rows, in batch order, to logits[row * vocabulary].
+  void forward(std::span<const Span> batch, float* logits);
+
+ private:
+  // Row operations and products, in graph.cpp.
+  void run_slice(std::span<const Span> slice, float*& logits);
+  void place_rows(std::span<const Span> slice);
+  void embed(std::span<const Span> slice);
+  void run_layer(int index);
+  void compact_to_wanted();
+  void normalize(const Vector* pending_norm, const Vector& norm, std::span<const Matrix* const> consumers);
+  void quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers);
+  void activate(const Layer& layer);
+  void multiply(std::span<const Product> products);
+  template <typename Function>
+  void for_rows(int64_t num_rows, int64_t row_cost, Function&& function);
+
+  // Attention, in attention_step.cpp.
+  struct Item {  // some queries of one span against one key/value head
+    int span, head;
+    int64_t first, count;  // rows of the span
+    int64_t part;          // the only part to walk, -1 for all
+    int64_t partial = 0;   // where a single part's result goes
+  };
+  void attend(int layer);
+  bool plan_items();
+  void prepare_row(int layer, int64_t row, int head);
+  void run_item(int layer, const Item& item, int thread);
+  void merge_parts();
+  Partial partial_at(int64_t index) const;
+  Partial scratch_partial(int thread, int which) const;
+
+  const Model& model_;
+  const PagedCache& cache_;
+  ThreadPool& pool_;
+  const KernelTable& kernels_;
+  const VectorTable& vectors_;
+
+  // The slice that runs.
+  std::vector<Span> spans_;
+  std::vector<int64_t> span_row_;  // first row of each span
+  std::vector<int64_t> positions_;
+  std::vector<int> row_span_;
+  std::vector<int64_t> wanted_;
+  int64_t num_rows_ = 0;
+  std::vector<Item> items_;
+  bool is_split_ = false;
+
+  Activations integers_, floats_;
+  Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_;
+  Buffer<float> partials_, scratch_;
+  std::array<Buffer<float>, 2> cosines_, sines_;
+  int64_t tile_queries_, tile_rows_, scratch_floats_;
+};
+
+}  // namespace myna

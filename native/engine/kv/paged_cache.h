@@ -1,0 +1,78 @@
+#pragma once
+// Which block of the cache holds which positions of which sequence. Blocks are counted references: `fork`
+// shares them and a write to a shared block copies it first. Knows sizes, not what the numbers mean.
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "attention/attention.h"
+
+namespace myna {
+
+struct CacheShape {
+  int num_layers, num_heads, head_dim;
+  int64_t num_blocks;
+  int max_sequences;
+
+  // Halves of keys and values of one layer's block.
+  int64_t layer_block_halves() const { return 2ll * num_heads * head_dim * kBlockTokens; }
+  int64_t block_bytes() const { return layer_block_halves() * num_layers * 2; }
+};
+
+struct Extension {
+  int sequence;
+  int64_t start, count;
+};
+
+class PagedCache {
+ public:
+  explicit PagedCache(const CacheShape& shape);
+
+  // Gives every extension its room, copies shared blocks that will be written, and lengthens the sequences;
+  // or throws OutOfRoom, or std::invalid_argument for a start that isn't the sequence's length, and changes
+  // nothing.
+  void extend(std::span<const Extension> extensions);
+  void fork(int source, int target, int64_t num_tokens);
+  void trim(int sequence, int64_t num_tokens);
+  void free(int sequence);
+
+  int64_t length(int sequence) const { return at(sequence).length; }
+  const int32_t* blocks(int sequence) const { return at(sequence).blocks.data(); }
+  int64_t free_blocks() const {
+    return static_cast<int64_t>(free_.size()) + (shape_.num_blocks - num_touched_);
+  }
+  const CacheShape& shape() const { return shape_; }
+  PagedHead head(int layer, int head) const;
+
+ private:
+  struct Sequence {
+    int64_t length = 0;
+    std::vector<int32_t> blocks;
+  };
+  struct Unmap {
+    size_t bytes;
+    void operator()(uint16_t* memory) const;
+  };
+  struct Plan {
+    int64_t new_blocks = 0;
+    std::vector<int> copied;  // extensions whose first block is shared
+  };
+
+  const Sequence& at(int sequence) const;
+  Sequence& at(int sequence);
+  Plan plan(std::span<const Extension> extensions) const;
+  int32_t take_block();
+  void release_block(int32_t block);
+  void copy_block(int32_t from, int32_t to);
+
+  CacheShape shape_;
+  std::unique_ptr<uint16_t, Unmap> memory_;
+  std::vector<Sequence> sequences_;
+  std::vector<int32_t> references_;
+  std::vector<int32_t> free_;
+  int64_t num_touched_ = 0;  // blocks [0, num_touched_) have been used before
+};
+
+}  // namespace myna

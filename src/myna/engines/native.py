@@ -1,0 +1,116 @@
+"""Our own CPU engine, through the extension `myna._native`. Knows nothing of text or requests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from myna.core.errors import ConfigurationError, GenerationFailed, ModelLoadFailed
+from myna.core.generator import ModelInfo
+from myna.engines.base import OutOfRoom, Row
+
+try:
+    from myna import _native
+except ImportError as exc:  # a pure install: no compiler, or a processor that no wheel is for
+    raise ConfigurationError(
+        f"Myna's own engine is not built here ({exc}); llama.cpp's comes with: pip install 'myna[llamacpp]'"
+    ) from exc
+
+# Changes whenever the same weights could give other bits. All instruction sets give the same ones.
+ARITHMETIC_VERSION: Final = 1
+MAX_SEQUENCES: Final = 1024
+_END_TOKENS: Final = ("eos", "eot", "eom")
+_ELSEWHERE: Final = "llama.cpp may run it: pip install 'myna[llamacpp]' and choose the engine llamacpp."
+
+
+@dataclass(frozen=True, slots=True)
+class NativeLogits:
+    """Rows of the last `forward`, read where the engine wrote them."""
+
+    array: npt.NDArray[np.float32]
+
+
+class NativeEngine:
+    """One model in this process. All calls come from one thread."""
+
+    def __init__(self, engine: _native.Engine) -> None:
+        self._engine = engine
+        ends = (engine.token(name) for name in _END_TOKENS)
+        self.info: Final = ModelInfo(
+            engine="native",
+            architecture=engine.architecture,
+            vocab_size=engine.vocab_size,
+            context_tokens=engine.context_tokens,
+            kv_tokens=engine.kv_tokens,
+            max_sequences=MAX_SEQUENCES,
+            fingerprint=f"native-{ARITHMETIC_VERSION}-{engine.weights_hash:016x}",
+            eos_tokens=tuple(dict.fromkeys(token for token in ends if token >= 0)),
+        )
+
+    @property
+    def can_trim(self) -> bool:
+        return True
+
+    @property
+    def donor_tokens(self) -> int:
+        return self.info.kv_tokens  # an idle block costs nobody time
+
+    @property
+    def is_batch_invariant(self) -> bool:
+        return True
+
+    @property
+    def free_tokens(self) -> int:
+        return self._engine.free_tokens
+
+    def forward(self, batch: Sequence[Row]) -> NativeLogits:
+        rows: list[int] = []
+        tokens: list[int] = []
+        for row in batch:
+            rows += (row.sequence, len(row.tokens), row.start, row.logits_from)
+            tokens += row.tokens
+        try:
+            return NativeLogits(self._engine.forward(rows, tokens))
+        except _native.OutOfRoom as exc:
+            raise OutOfRoom(str(exc)) from None
+        except ValueError as exc:
+            raise GenerationFailed(f"The engine refused the batch: {exc}.") from exc
+
+    def fork(self, source: int, target: int, num_tokens: int) -> None:
+        self._engine.fork(source, target, num_tokens)
+
+    def trim(self, sequence: int, num_tokens: int) -> None:
+        self._engine.trim(sequence, num_tokens)
+
+    def free(self, sequence: int) -> None:
+        self._engine.free(sequence)
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        raise NotImplementedError("the native engine has no tokenizer of its own")
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def load(path: str, *, context_tokens: int, memory_bytes: int, threads: int) -> NativeEngine:
+    """Load a GGUF file; the arguments are those of `registry.load_engine`."""
+    if memory_bytes == 0:
+        memory_bytes = psutil.virtual_memory().available // 4
+    try:
+        engine = _native.Engine(
+            path,
+            context_tokens=context_tokens,
+            memory_bytes=memory_bytes,
+            threads=threads,
+            max_sequences=MAX_SEQUENCES,
+        )
+    except _native.UnsupportedModel as exc:
+        raise ModelLoadFailed(f"Myna's own engine can't run {path}: {exc}. {_ELSEWHERE}") from exc
+    except (_native.CorruptFile, ValueError, RuntimeError) as exc:
+        raise ModelLoadFailed(f"{path} can't be loaded: {exc}.") from exc
+    except MemoryError as exc:
+        raise ModelLoadFailed(f"There is not enough memory to load {path}.") from exc
+    return NativeEngine(engine)

@@ -1,0 +1,54 @@
+"""llama.cpp as the oracle of the native engine's tests: logits of token sequences, nothing else."""
+
+import ctypes
+from collections.abc import Sequence
+
+import llama_cpp
+import numpy as np
+import numpy.typing as npt
+
+
+class Oracle:
+    """One model in llama.cpp, with one sequence."""
+
+    def __init__(self, path: str, *, context: int = 2048, threads: int = 2) -> None:
+        self._silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
+        llama_cpp.llama_log_set(self._silence, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        model_params = llama_cpp.llama_model_default_params()
+        self._model = llama_cpp.llama_model_load_from_file(path.encode(), model_params)
+        assert self._model
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = context
+        params.n_batch = context
+        params.n_ubatch = 512
+        params.n_threads = params.n_threads_batch = threads
+        params.n_seq_max = 1
+        self._context = llama_cpp.llama_init_from_model(self._model, params)
+        assert self._context
+        self.vocab_size = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self._model))
+
+    def logits(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Logits after each token of a fresh sequence, shape (tokens, vocabulary)."""
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
+        batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
+        batch.n_tokens = len(tokens)
+        for i, token in enumerate(tokens):
+            batch.token[i], batch.pos[i] = token, i
+            batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = 1, 0, 1
+        assert llama_cpp.llama_decode(self._context, batch) == 0
+        llama_cpp.llama_batch_free(batch)
+        flat = llama_cpp.llama_get_logits(self._context)
+        shape = (len(tokens), self.vocab_size)
+        return np.ctypeslib.as_array(flat, shape=shape).copy()
+
+    def tokenize(self, text: str) -> list[int]:
+        vocab = llama_cpp.llama_model_get_vocab(self._model)
+        data = text.encode()
+        tokens = (llama_cpp.llama_token * (len(data) + 8))()
+        count = llama_cpp.llama_tokenize(vocab, data, len(data), tokens, len(tokens), False, False)
+        return list(tokens[:count])
+
+    def close(self) -> None:
+        llama_cpp.llama_free(self._context)
+        llama_cpp.llama_model_free(self._model)

@@ -1,0 +1,139 @@
+"""The native engine against llama.cpp and a float32 reference on real models, and its manners."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tests.engines.float_reference import FloatReference
+from tests.engines.oracle import Oracle
+from tests.engines.texts import MIXED
+
+from myna.core.errors import GenerationFailed, ModelLoadFailed
+from myna.engines.base import OutOfRoom, Row
+from myna.engines.native import NativeEngine, load
+
+ModelPath = Callable[[str], Path]
+Rows = npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def small(model_path: ModelPath) -> Iterator[NativeEngine]:
+    path = model_path("smollm2-135m-instruct")
+    engine = load(str(path), context_tokens=1024, memory_bytes=64 << 20, threads=2)
+    yield engine
+    engine.close()
+
+
+def log_softmax(logits: Rows) -> npt.NDArray[np.float64]:
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    result: npt.NDArray[np.float64] = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
+    return result
+
+
+def divergence(reference: Rows, other: Rows) -> float:
+    """Mean KL(reference || other) over the rows."""
+    expected = log_softmax(reference)
+    return float((np.exp(expected) * (expected - log_softmax(other))).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize("model", ["smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "gemma-3-270m"])
+def test_logits_are_as_near_to_float32_as_those_of_llama_cpp(model: str, model_path: ModelPath) -> None:
+    path = str(model_path(model))
+    oracle = Oracle(path)
+    tokens = ([2] if model.startswith("gemma") else []) + oracle.tokenize(MIXED)
+    theirs = oracle.logits(tokens)
+    oracle.close()
+    engine = load(path, context_tokens=1024, memory_bytes=64 << 20, threads=2)
+    ours = engine.forward([Row(0, tokens, 0, 0)]).array.copy()
+    engine.close()
+    exact = FloatReference(path).logits(tokens)
+
+    assert len(tokens) > 100
+    assert divergence(exact, ours) <= 1.1 * divergence(exact, theirs)
+    assert (ours.argmax(axis=1) == exact.argmax(axis=1)).mean() >= 0.9
+    assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean() >= 0.9
+
+
+def test_greedy_text_of_the_small_model_is_english(model_path: ModelPath) -> None:
+    path = str(model_path("smollm2-135m-instruct"))
+    oracle = Oracle(path)
+    tokens = oracle.tokenize("The capital of France is")
+    expected = oracle.tokenize(" Paris")
+    oracle.close()
+    engine = load(path, context_tokens=256, memory_bytes=64 << 20, threads=2)
+    logits = engine.forward([Row(0, tokens, 0, len(tokens) - 1)]).array
+    assert int(logits[0].argmax()) == expected[0]
+    engine.close()
+
+
+def test_a_batch_that_does_not_fit_changes_nothing(small: NativeEngine) -> None:
+    small.forward([Row(0, [5, 6, 7], 0, 3)])
+    before = small.forward([Row(0, [8], 3, 0)]).array.copy()
+    small.trim(0, 3)
+    free = small.free_tokens
+    room = Row(1, [9] * 1000, 0, 1000)
+    with pytest.raises(OutOfRoom):
+        small.forward([Row(0, [8], 3, 0), room, *(Row(i, [9] * 1000, 0, 1000) for i in range(2, 12))])
+    assert small.free_tokens == free
+    assert (small.forward([Row(0, [8], 3, 0)]).array == before).all()
+    small.free(0)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        [Row(0, [5], 1, 1)],  # starts behind a gap
+        [Row(0, [-1], 0, 1)],
+        [Row(0, [10**6], 0, 1)],
+        [Row(0, [], 0, 0)],
+        [Row(0, [5], 0, 2)],
+        [Row(0, [5], 0, -1)],
+        [Row(-1, [5], 0, 1)],
+        [Row(10**6, [5], 0, 1)],
+        [Row(0, [5], 0, 1), Row(0, [5], 1, 1)],
+        [Row(0, [5] * 1025, 0, 1025)],  # longer than the context
+    ],
+)
+def test_an_impossible_batch_is_refused_and_changes_nothing(small: NativeEngine, batch: list[Row]) -> None:
+    free = small.free_tokens
+    with pytest.raises(GenerationFailed):
+        small.forward(batch)
+    assert small.free_tokens == free
+
+
+def test_shared_tokens_are_counted_once(small: NativeEngine) -> None:
+    free = small.free_tokens
+    small.forward([Row(0, [7] * 40, 0, 40)])
+    assert small.free_tokens == free - 48
+    small.fork(0, 1, 40)
+    assert small.free_tokens == free - 48
+    small.forward([Row(1, [8], 40, 1)])  # the shared, half-filled block is copied
+    assert small.free_tokens == free - 64
+    small.free(0)
+    assert small.free_tokens == free - 48
+    small.free(1)
+    assert small.free_tokens == free
+
+
+def test_a_missing_or_foreign_file_says_what_is_wrong(tmp_path: Path) -> None:
+    for name, content in (("absent", None), ("empty", b""), ("text", b"Once upon a time")):
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ModelLoadFailed, match=name):
+            load(str(path), context_tokens=0, memory_bytes=0, threads=1)
+    with pytest.raises(ModelLoadFailed, match="not a regular file"):
+        load(str(tmp_path), context_tokens=0, memory_bytes=0, threads=1)
+
+
+def test_the_closed_engine_refuses_work(model_path: ModelPath) -> None:
+    path = model_path("smollm2-135m-instruct")
+    engine = load(str(path), context_tokens=64, memory_bytes=64 << 20, threads=1)
+    kept = engine.forward([Row(0, [1, 2], 0, 0)]).array
+    engine.close()
+    with pytest.raises(GenerationFailed, match="closed"):
+        engine.forward([Row(0, [1], 2, 0)])
+    assert np.isfinite(kept).all()

@@ -1,0 +1,114 @@
+"""The same sequence has the same bits of logits in any batch, chunking, thread count and reuse."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from myna.engines.base import Row
+from myna.engines.native import NativeEngine, load
+
+Rows = npt.NDArray[np.float32]
+VOCABULARY = 49152
+LENGTH = 700  # more than two parts of attention and more than one slice of a batch
+
+quick = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+cuts = st.lists(st.integers(1, LENGTH - 1), max_size=6, unique=True).map(sorted)
+
+
+def random_tokens(seed: int, count: int) -> list[int]:
+    return [int(t) for t in np.random.default_rng(seed).integers(0, VOCABULARY, count)]
+
+
+TOKENS = random_tokens(1, LENGTH)
+
+
+def open_small(path: Path, threads: int) -> NativeEngine:
+    return load(str(path), context_tokens=1024, memory_bytes=512 << 20, threads=threads)
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one thread", "two threads"])
+def engine(request: pytest.FixtureRequest, model_path: Callable[[str], Path]) -> Iterator[NativeEngine]:
+    engine = open_small(model_path("smollm2-135m-instruct"), request.param)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def expected(model_path: Callable[[str], Path]) -> Rows:
+    """Logits of every position, computed alone with one thread, in pieces of 100."""
+    engine = open_small(model_path("smollm2-135m-instruct"), 1)
+    pieces = [
+        engine.forward([Row(0, TOKENS[start : start + 100], start, 0)]).array.copy()
+        for start in range(0, LENGTH, 100)
+    ]
+    engine.close()
+    return np.concatenate(pieces)
+
+
+def clear(engine: NativeEngine) -> None:
+    for sequence in range(40):
+        engine.free(sequence)
+
+
+@quick
+@given(cuts=cuts)
+def test_chunking_changes_no_bit(engine: NativeEngine, expected: Rows, cuts: list[int]) -> None:
+    clear(engine)
+    bounds = [0, *cuts, LENGTH]
+    for start, end in pairwise(bounds):
+        rows = engine.forward([Row(0, TOKENS[start:end], start, 0)]).array
+        assert rows.tobytes() == expected[start:end].tobytes()
+
+
+@quick
+@given(
+    length=st.integers(1, LENGTH - 1),
+    others=st.lists(st.tuples(st.integers(0, 300), st.integers(1, 40)), max_size=12),
+    place=st.integers(0, 12),
+)
+def test_company_changes_no_bit(
+    engine: NativeEngine, expected: Rows, length: int, others: list[tuple[int, int]], place: int
+) -> None:
+    clear(engine)
+    engine.forward([Row(0, TOKENS[:length], 0, length)])
+    batch = []
+    for i, (before, count) in enumerate(others, start=1):
+        tokens = random_tokens(i, before + count)
+        if before:
+            engine.forward([Row(i, tokens[:before], 0, before)])
+        batch.append(Row(i, tokens[before:], before, count))
+    batch.insert(min(place, len(batch)), Row(0, TOKENS[length : length + 1], length, 0))
+    assert engine.forward(batch).array.tobytes() == expected[length].tobytes()
+
+
+@quick
+@given(shared=st.integers(1, LENGTH - 2), tail=st.integers(0, 60), trimmed=st.integers(0, LENGTH - 1))
+def test_forks_and_trims_change_no_bit(
+    engine: NativeEngine, expected: Rows, shared: int, tail: int, trimmed: int
+) -> None:
+    clear(engine)
+    donor = [*TOKENS[:shared], *random_tokens(2, tail)]
+    engine.forward([Row(0, donor, 0, len(donor))])
+    engine.fork(0, 1, shared)
+    engine.forward([Row(0, [3, 4], len(donor), 2)])  # both write into what was one block
+    rows = engine.forward([Row(1, TOKENS[shared:], shared, 0)]).array
+    assert rows.tobytes() == expected[shared:].tobytes()
+    engine.free(0)
+    engine.trim(1, trimmed)
+    rows = engine.forward([Row(1, TOKENS[trimmed:], trimmed, 0)]).array
+    assert rows.tobytes() == expected[trimmed:].tobytes()
+
+
+def test_a_batch_of_decodes_has_the_bits_of_each_alone(engine: NativeEngine, expected: Rows) -> None:
+    clear(engine)
+    lengths = [1, 2, 15, 16, 17, 63, 64, 65, 255, 256, 257, 300, 511, 512, 513, 699]
+    for i, length in enumerate(lengths):
+        engine.forward([Row(i, TOKENS[:length], 0, length)])
+    batch = [Row(i, TOKENS[length : length + 1], length, 0) for i, length in enumerate(lengths)]
+    assert engine.forward(batch).array.tobytes() == expected[lengths].tobytes()
