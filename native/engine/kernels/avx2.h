@@ -13,12 +13,13 @@ namespace {
 template <bool HasVnni>
 struct Avx2 {
   static constexpr int kPanels = 1;
+  static constexpr int kFewRows = 4;
   static constexpr int kTokens = 4;
   static constexpr int kFloatTokens = 4;
   static constexpr int kFloatRowPanels = 4;
   // Without VNNI pairs of products are added in 16 bits, which unsigned bytes would overflow.
   static constexpr bool kSignedBytes = !HasVnni;
-  static constexpr std::size_t kPrefetchBytes = 2048;
+  static constexpr std::size_t kPrefetchBytes = 8192;
 
   struct Bytes {
     __m256i a, b;

@@ -10,11 +10,12 @@ namespace {
 
 struct Avx512Vnni {
   static constexpr int kPanels = 2;
+  static constexpr int kFewRows = 8;
   static constexpr int kTokens = 2;
   static constexpr int kFloatTokens = 8;
   static constexpr int kFloatRowPanels = 8;
   static constexpr bool kSignedBytes = false;
-  static constexpr std::size_t kPrefetchBytes = 2048;
+  static constexpr std::size_t kPrefetchBytes = 8192;
 
   using Bytes = __m512i;
   using Int = __m512i;

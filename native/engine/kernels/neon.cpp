@@ -10,6 +10,7 @@ namespace {
 
 struct Neon {
   static constexpr int kPanels = 1;
+  static constexpr int kFewRows = 4;
   static constexpr int kTokens = 4;
   static constexpr int kFloatTokens = 4;
   static constexpr int kFloatRowPanels = 2;

@@ -11,6 +11,7 @@ namespace {
 
 struct Portable {
   static constexpr int kPanels = 1;
+  static constexpr int kFewRows = 2;
   static constexpr int kTokens = 2;
   static constexpr int kFloatTokens = 2;
   static constexpr int kFloatRowPanels = 1;
