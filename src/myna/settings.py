@@ -183,6 +183,9 @@ class Settings:
     mirror: Path | None = _setting(
         None, _optional_path, "Folder to copy catalog models from before any network source is asked."
     )
+    database: str = _setting(
+        "", _text, "Where stored completions are kept: a database's URL; empty: a file in `home`."
+    )
     engine: str = _setting(
         "auto",
         _one_of("auto", "native", "llamacpp", "fake"),

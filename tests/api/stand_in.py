@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from httpx import ASGITransport, AsyncClient, Response
 from openai import AsyncOpenAI
@@ -17,6 +17,7 @@ from myna.catalog.store import LocalModel
 from myna.core.errors import InvalidRequest
 from myna.core.events import Event
 from myna.prompts.messages import Message, ToolSpec
+from myna.prompts.prompting import Prompting
 
 BOS = 2
 PIECES = tuple(bytes([token]) for token in range(256))
@@ -81,7 +82,7 @@ async def serving(
     ledger = Ledger()
 
     async def load(file: LocalModel) -> Loaded:
-        return Loaded(generator, prompting)
+        return Loaded(generator, cast(Prompting, prompting))
 
     cards = [
         ModelCard("gpt-4o-mini", 0, "", "alias", "tiny"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from myna.catalog.aliases import alias_card, default_alias_cards
+from myna.catalog.fake_text import fake_prompting
 from myna.catalog.pool import Loaded, ModelPool
 from myna.catalog.store import LocalModel
 from myna.core.errors import ModelInUse, ModelLoadFailed, ModelNotFound, PermissionDenied
@@ -13,6 +14,7 @@ from myna.core.events import Done, Event
 from myna.core.generator import EventStream, ModelInfo
 from myna.core.requests import GenerationRequest
 
+PROMPTING = fake_prompting(8)
 REQUEST = GenerationRequest(id="r", prompt_tokens=(1,), max_tokens=1)
 
 
@@ -66,7 +68,7 @@ class Loader:
             self._num_failures -= 1
             raise ModelLoadFailed(f"{file.id} is broken")
         self.made.append(SmallGenerator())
-        return Loaded(self.made[-1], "prompting")
+        return Loaded(self.made[-1], PROMPTING)
 
     def forget(self, file: LocalModel) -> None:
         self.forgotten.append(file.id)
@@ -114,7 +116,7 @@ async def test_a_failed_load_is_tried_again_by_the_next() -> None:
     pool = make_pool(loader)
     with pytest.raises(ModelLoadFailed):
         await pool.open("bird")
-    assert (await pool.open("bird")).prompting == "prompting"
+    assert (await pool.open("bird")).prompting is PROMPTING
 
 
 async def test_an_unknown_name_is_a_404_with_openai_s_code() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from myna.accounts.keys import KeyRing
 from myna.accounts.usage import Usage
+from myna.catalog.fake_text import fake_prompting
 from myna.catalog.pool import Loaded, ModelCard, ModelPool
 from myna.catalog.store import LocalModel
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
@@ -90,7 +91,7 @@ def pool_of(generator: ScriptedGenerator, *, forgotten: list[str] | None = None)
     """The real pool over scripted models: `tiny`, one with slashes, and an alias."""
 
     async def load(file: LocalModel) -> Loaded:
-        return Loaded(generator, None)
+        return Loaded(generator, fake_prompting(8192))
 
     return ModelPool(
         [local("tiny"), local("org/mo del:v1@x")],

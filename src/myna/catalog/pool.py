@@ -4,13 +4,14 @@ is loaded is handed in."""
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from myna.catalog.entries import unknown_model
 from myna.catalog.held import HeldGenerator
 from myna.catalog.store import LocalModel
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied
 from myna.core.generator import Generator
+from myna.prompts.prompting import Prompting
 
 CardKind = Literal["model", "alias", "instruct"]
 
@@ -32,7 +33,7 @@ class Loaded:
     """What a loader returns: a running generator and the text side of the same model."""
 
     generator: Generator
-    prompting: Any
+    prompting: Prompting
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class ServedModel:
 
     card: ModelCard
     generator: Generator
-    prompting: Any
+    prompting: Prompting
 
 
 Loader = Callable[[LocalModel], Awaitable[Loaded]]
@@ -54,7 +55,7 @@ class _Slot:
     file: LocalModel
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     held: HeldGenerator | None = None
-    prompting: Any = None
+    prompting: Prompting | None = None
 
 
 class ModelPool:
@@ -106,7 +107,8 @@ class ModelPool:
             if slot.held is None:
                 loaded = await self._load(slot.file)
                 slot.held, slot.prompting = HeldGenerator(loaded.generator), loaded.prompting
-        return ServedModel(card, slot.held, slot.prompting)
+            assert slot.prompting is not None
+            return ServedModel(card, slot.held, slot.prompting)
 
     async def remove(self, model: str) -> None:
         """Unload the model and delete its files. Raises `ModelNotFound`; `PermissionDenied` for an alias

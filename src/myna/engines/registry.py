@@ -1,6 +1,7 @@
 """Engines by name. Import strings, so that a library is imported when it is chosen."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Final
 
 from myna.core.errors import ConfigurationError
@@ -11,6 +12,17 @@ ENGINES: Final[dict[str, str]] = {
     "llamacpp": "myna.engines.llamacpp:load",
     "fake": "myna.engines.fake:load",
 }
+# What has to be there for an engine, so that one can be chosen without importing any.
+NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "native": ("myna.engines.native", "myna._native"),
+    "llamacpp": ("myna.engines.llamacpp", "llama_cpp"),
+    "fake": (),
+}
+
+
+def is_installed(name: str) -> bool:
+    """Whether the engine's library is there; whether it runs a given file only loading tells."""
+    return all(find_spec(module) is not None for module in NEEDS[name])
 
 
 def load_engine(name: str, path: str, *, context_tokens: int, memory_bytes: int, threads: int) -> Engine:

@@ -1,0 +1,66 @@
+# make serve   install what is needed, fetch the model, start (MODEL=, PORT=, HOST=, any MYNA_*)
+# make test    install what tests need, fetch their models, run them all
+# make check   format, lint, types, import contracts; `scripts/check --fix` mends what it can
+# make clean   remove what the build made; the models in ~/.local/share/myna stay
+
+SHELL := /bin/bash
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell scripts/find-python)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOURCES := $(shell find src native CMakeLists.txt pyproject.toml README.md LICENSE -type f \
+	! -name '*.pyc' ! -name '*.so')
+TEST_MODELS := smollm2-135m-instruct qwen2.5-coder-0.5b-instruct qwen2.5-coder-1.5b-instruct gemma-3-270m
+# Variables of these names float about in people's shells: only what is written behind `make` counts.
+given = $(if $(filter command%,$(origin $(1))),$($(1)))
+
+export VENV
+
+.PHONY: serve test test-native check clean install models-for-tests
+.DELETE_ON_ERROR:
+
+serve: $(VENV)/.deps
+	@exec scripts/serve "$(call given,MODEL)" "$(call given,HOST)" "$(call given,PORT)"
+
+test: $(VENV)/.dev
+	@scripts/beside "$(MAKE) -s $(VENV)/.installed $(VENV)/.llamacpp" "$(MAKE) -s models-for-tests"
+	@scripts/test
+
+test-native: $(VENV)/.deps
+	@PATH="$(abspath $(BIN)):$$PATH" scripts/test-native
+
+check: $(VENV)/.dev
+	@VIRTUAL_ENV="$(abspath $(VENV))" scripts/check
+
+install: $(VENV)/.installed
+
+models-for-tests: $(VENV)/.deps
+	@[ -n "$$MYNA_TEST_MODELS" ] || PYTHONPATH=src $(BIN)/python -m myna.cli pull $(TEST_MODELS)
+
+clean:
+	rm -rf $(VENV) build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src -name '*.so' -delete
+
+$(VENV)/.made:
+	@[ -n "$(PYTHON)" ] || { echo "Myna needs Python 3.11 or newer; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.deps: requirements.lock | $(VENV)/.made
+	@echo "Installing what Myna builds on ..."
+	@$(PIP) -r requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.deps
+	@echo "Installing what the tests need ..."
+	@$(PIP) -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.installed: $(SOURCES) $(VENV)/.deps
+	@PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-deps --no-build-isolation .
+	@touch $@
+
+$(VENV)/.llamacpp: scripts/llamacpp | $(VENV)/.deps
+	@PATH="$(abspath $(BIN)):$$PATH" scripts/llamacpp
+	@touch $@

@@ -1,0 +1,34 @@
+"""The text side of the fake engine, which has no model file to read it from."""
+
+import numpy as np
+
+from myna.engines import fake
+from myna.prompts.gguf import Header, Value
+from myna.prompts.prompting import Prompting
+from myna.prompts.tokenizer import Tokenizer
+from myna.prompts.vocabulary import TokenKind, Vocabulary, byte_alphabet
+
+
+def fake_prompting(context_tokens: int) -> Prompting:
+    """As if a GGUF file held the fake engine's vocabulary."""
+    alphabet = byte_alphabet()
+    texts = ["".join(alphabet[byte] for byte in piece).encode() for piece in fake.VOCABULARY]
+    kinds = np.full(len(texts), int(TokenKind.NORMAL), np.int32)
+    for name in fake.SPECIAL:
+        token = fake.VOCABULARY.index(name.encode())
+        texts[token], kinds[token] = name.encode(), int(TokenKind.CONTROL)
+    metadata: dict[str, Value] = {
+        "general.architecture": "fake",
+        "fake.context_length": context_tokens,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "fake",
+        "tokenizer.ggml.tokens": texts,
+        "tokenizer.ggml.token_type": kinds,
+        "tokenizer.ggml.merges": list[bytes](),
+        "tokenizer.ggml.bos_token_id": fake.START,
+        "tokenizer.ggml.eos_token_id": fake.END,
+    }
+    header = Header("fake", 3, metadata, (), 0)
+    vocabulary = Vocabulary.of(header)
+    tokenizer = Tokenizer(vocabulary, lambda text: fake.tokenize(text, parse_special=False))
+    return Prompting(header, vocabulary, tokenizer, None)

@@ -1,0 +1,74 @@
+"""What a newcomer reads once the server is ready: address, key, a first request to paste."""
+
+import socket
+import sys
+
+from myna.settings import Settings
+
+_CHAT = """from openai import OpenAI
+
+client = OpenAI(base_url="{url}", api_key="{key}")
+answer = client.chat.completions.create(
+    model="{model}", messages=[{{"role": "user", "content": "Say hello in three languages."}}]
+)
+print(answer.choices[0].message.content)"""
+_COMPLETION = """from openai import OpenAI
+
+client = OpenAI(base_url="{url}", api_key="{key}")
+answer = client.completions.create(model="{model}", prompt="The capital of France is", max_tokens=16)
+print(answer.choices[0].text)"""
+_CURL_CHAT = """curl {url}/chat/completions \\
+  -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
+  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello in three languages."}}]}}'"""
+_CURL_COMPLETION = """curl {url}/completions \\
+  -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
+  -d '{{"model": "{model}", "prompt": "The capital of France is"}}'"""
+
+
+class Banner:
+    """Printed to standard output, once; the log goes to standard error. Where the log is JSON, and so
+    most likely kept somewhere, the key is not shown."""
+
+    def __init__(self, listener: socket.socket, model: str, key: str, settings: Settings) -> None:
+        self._url = base_url(listener)
+        self._model = model
+        self._key = key
+        self._settings = settings
+
+    def show(self, has_chat_template: bool) -> None:
+        is_hidden = self._settings.log_format == "json"
+        key = "$(myna key)" if is_hidden else self._key or "none-needed"
+        python, curl = (_CHAT, _CURL_CHAT) if has_chat_template else (_COMPLETION, _CURL_COMPLETION)
+        words = {"url": self._url, "key": key, "model": self._model}
+        shown_key = "none needed" if not self._key else "see `myna key`" if is_hidden else self._key
+        lines = [
+            "",
+            f"Myna serves {self._model}.",
+            "",
+            f"  Base URL  {self._url}",
+            f"  API key   {shown_key}",
+            "",
+            "A first request, in Python (pip install openai):",
+            "",
+            _indented(python.format(**words)),
+            "",
+            "or with curl:",
+            "",
+            _indented(curl.format(**words)),
+            "",
+            "Stop with Ctrl-C.",
+            "",
+        ]
+        print("\n".join(lines), flush=True)
+        sys.stdout.flush()
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" if line else "" for line in text.splitlines())
+
+
+def base_url(listener: socket.socket) -> str:
+    """The address that a client on this machine uses."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"

@@ -1,0 +1,51 @@
+"""`myna key`: the key that clients send."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from myna.accounts.keys import load_or_create_keys, new_key, write_keys
+from myna.cli.screen import note
+from myna.settings import Settings, load_settings
+
+
+def key(
+    action: Annotated[
+        Literal["show", "new"], typer.Argument(help="`show` it, or make a `new` one in its place.")
+    ] = "show",
+    as_json: Annotated[bool, typer.Option("--json", help="Print key and file as JSON.")] = False,
+) -> None:
+    """Show the server's key, or replace it.
+
+    The first start makes the key; only you can read its file. MYNA_API_KEY, where set, is used instead.
+
+    **Examples**
+
+    - `export OPENAI_API_KEY=$(myna key)`
+    - `myna key new`: the old key stops working at the next start
+    """
+    settings = load_settings()
+    path = key_path(settings)
+    if action == "new":
+        write_keys(path, [new_key()])
+        note(f"A new key is in {path}; restart a running server to use it.")
+        if settings.api_key:
+            note("MYNA_API_KEY is set, so servers started with it use that one instead.")
+        keys: tuple[str, ...] = load_or_create_keys(path)
+    else:
+        keys = server_keys(settings)
+    if as_json:
+        typer.echo(json.dumps({"key": keys[0], "file": None if settings.api_key else str(path)}))
+    else:
+        typer.echo(keys[0])
+
+
+def key_path(settings: Settings) -> Path:
+    return settings.home / "key"
+
+
+def server_keys(settings: Settings) -> tuple[str, ...]:
+    """The keys that open the server: the setting's, else those of the file, made on the first start."""
+    return (settings.api_key,) if settings.api_key else load_or_create_keys(key_path(settings))

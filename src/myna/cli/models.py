@@ -1,0 +1,100 @@
+"""`myna models` and `myna rm`: what is here, what could be, and making room."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from myna.catalog.entries import ENTRIES, unknown_model
+from myna.catalog.store import LocalModel, ModelStore
+from myna.cli.pull import as_plain
+from myna.cli.screen import megabytes
+from myna.core.errors import ModelNotFound, OperatorError
+from myna.settings import Settings, load_settings
+
+
+def list_models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
+    """List the models on this machine, and those of the catalog that can be pulled.
+
+    **Examples**
+
+    - `myna models`
+    - `myna models --json | jq -r '.[] | select(.here) | .id'`
+    """
+    settings = load_settings()
+    rows = _rows(settings)
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("MODEL", "SIZE", "HERE", "LICENCE", "GOOD FOR"):
+        table.add_column(title, no_wrap=title != "GOOD FOR")
+    for row in rows:
+        is_default = row["id"] == settings.model
+        good_for = ", ".join(map(str, [*row["capabilities"], *row["languages"]]))  # type: ignore[misc]
+        table.add_row(
+            f"{row['id']}{' (default)' if is_default else ''}",
+            megabytes(int(str(row["bytes"]))),
+            "yes" if row["here"] else "no",
+            str(row["licence"]),
+            good_for,
+        )
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    if not all(row["here"] for row in rows):
+        typer.echo("\nFetch one with: myna pull MODEL", err=True)
+
+
+def _rows(settings: Settings) -> list[dict[str, object]]:
+    here = {model.id: model for model in ModelStore(settings.home / "models").models()}
+    rows: list[dict[str, object]] = [
+        {
+            "id": entry.id,
+            "here": entry.id in here,
+            "bytes": entry.num_bytes,
+            "path": str(here[entry.id].path) if entry.id in here else None,
+            "owned_by": entry.owned_by,
+            "source": "catalog",
+            "licence": entry.licence,
+            "capabilities": entry.capabilities,
+            "languages": entry.languages,
+        }
+        for entry in ENTRIES
+    ]
+    known = {entry.id for entry in ENTRIES}
+    unknown: dict[str, object] = {"here": True, "licence": "?", "capabilities": (), "languages": ()}
+    return rows + [as_plain(model) | unknown for model in here.values() if model.id not in known]
+
+
+def remove(
+    models: Annotated[list[str], typer.Argument(help="Ids as `myna models` lists them.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Delete models from this machine. They can be pulled again.
+
+    **Example**: `myna rm smollm2-135m-instruct`
+    """
+    store = ModelStore(load_settings().home / "models")
+    doomed = [_find(store, name) for name in models]
+    total = megabytes(sum(model.num_bytes for model in doomed))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise OperatorError(f"This deletes {total}; say so with --yes.")
+        typer.confirm(f"Delete {', '.join(model.id for model in doomed)} ({total})?", abort=True)
+    for model in doomed:
+        store.remove(model)
+        typer.echo(f"Deleted {model.id}.")
+
+
+def _find(store: ModelStore, name: str) -> LocalModel:
+    found = store.find(name.removeprefix("hf:"))
+    if found is None:
+        here = [model.id for model in store.models()]
+        if not here:
+            raise ModelNotFound(f"{name!r} is not on this machine, nor is any other model.")
+        raise ModelNotFound(unknown_model(name, here).replace(" in the catalog", " on this machine"))
+    return found

@@ -1,0 +1,81 @@
+"""`myna pull`: bring a model's file to this machine."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from myna.catalog.entries import find_entry
+from myna.catalog.pull import pull_entry, pull_hub
+from myna.catalog.store import LocalModel, ModelStore
+from myna.cli.screen import megabytes, note, pull_progress
+from myna.core.errors import MynaError
+from myna.settings import Settings, load_settings
+
+
+def pull(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Ids from `myna models`, or `hf:org/repo[:quantisation]`; default: the default model."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was pulled as JSON.")] = False,
+) -> None:
+    """Fetch models, so that a later start needs no network.
+
+    A broken download goes on where it stopped; a file whose hash is wrong is thrown away.
+
+    **Examples**
+
+    - `myna pull`: the default model
+    - `myna pull qwen2.5-coder-1.5b-instruct smollm2-135m-instruct`
+    - `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any GGUF of Hugging Face
+    """
+    settings = load_settings()
+    pulled = [fetch(name, settings) for name in models or [settings.model]]
+    if as_json:
+        typer.echo(json.dumps([as_plain(model) for model in pulled], ensure_ascii=False))
+        return
+    for model in pulled:
+        typer.echo(f"{model.id} is at {model.path} ({megabytes(model.num_bytes)}).")
+
+
+def fetch(name: str, settings: Settings) -> LocalModel:
+    """The model of that name, pulled first if it is not here. Raises `ModelNotFound`, `DownloadFailed`."""
+    store = ModelStore(settings.home / "models")
+    spec = name.removeprefix("hf:")
+    if found := store.find(spec):
+        return found
+    started_s = time.monotonic()
+    with pull_progress() as progress:
+        if spec != name or "/" in name:
+            model = pull_hub(spec, store, progress)
+        else:
+            entry = find_entry(name)
+            if entry.terms:
+                progress.says(f"{entry.id} is under the {entry.licence}: {entry.terms}")
+            pull_entry(entry, store, progress, settings.mirror)
+            model = _found(store, entry.id)
+    note(f"Fetched {model.id} in {time.monotonic() - started_s:.0f} s.")
+    return model
+
+
+def _found(store: ModelStore, model: str) -> LocalModel:
+    found = store.find(model)
+    if found is None:
+        raise MynaError(f"{model} vanished from {store.folder} after it was pulled; pull it again.")
+    return found
+
+
+def as_plain(model: LocalModel) -> dict[str, object]:
+    """For `--json`."""
+    return {
+        "id": model.id,
+        "path": str(Path(model.path)),
+        "bytes": model.num_bytes,
+        "owned_by": model.owned_by,
+        "source": model.source,
+    }

@@ -1,0 +1,149 @@
+"""Puts a server together from settings and runs it until a signal ends it."""
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from myna.accounts.keys import KeyRing, check_key
+from myna.accounts.usage import Usage
+from myna.app import HttpOptions, create_app, serve
+from myna.catalog.loading import WorkerLoader, engines_to_try
+from myna.catalog.pool import ModelPool
+from myna.cli.banner import Banner
+from myna.cli.key import server_keys
+from myna.cli.offer import Offer, choose_offer
+from myna.cli.screen import note
+from myna.core.errors import ConfigurationError, OperatorError
+from myna.core.generator import Generator
+from myna.scheduling.admission import Limits
+from myna.serving.access import JsonLines
+from myna.serving.origin import hosts_for, is_loopback
+from myna.serving.server import bind
+from myna.serving.services import Services
+from myna.settings import Settings
+from myna.stores.registry import open_completions
+from myna.workers.client import WorkerClient
+from myna.workers.frames import WorkerSpec
+
+
+def run_server(settings: Settings) -> None:
+    """Returns when the server was told to end. Raises `OperatorError` for what keeps it from starting."""
+    check_settings(settings)
+    with open_listener(settings) as listener:
+        offer = choose_offer(settings)
+        start_logging(settings)
+        try:
+            import uvloop
+
+            uvloop.run(_run(settings, offer, listener))
+        except ImportError:
+            asyncio.run(_run(settings, offer, listener))
+
+
+def check_settings(settings: Settings) -> None:
+    """What no single setting shows to be wrong. Raises `ConfigurationError`."""
+    if settings.no_auth and not is_loopback(settings.host):
+        raise ConfigurationError(
+            f"--no-auth would open {settings.host} to everyone who can reach this machine; "
+            "use it with --host 127.0.0.1, or keep the key."
+        )
+    if settings.api_key:
+        check_key(settings.api_key, "The API key")
+    engines_to_try(settings.engine)
+
+
+def open_listener(settings: Settings) -> socket.socket:
+    """The bound socket; a port that is taken shows before anything is fetched or loaded."""
+    try:
+        return bind(settings.host, settings.port)
+    except OSError as exc:
+        where = f"{settings.host}:{settings.port}"
+        if exc.errno == errno.EADDRINUSE:
+            raise OperatorError(
+                f"Something listens on {where} already; stop it, or choose another port with "
+                f"--port {settings.port + 1} (0 takes any free one)."
+            ) from exc
+        if exc.errno == errno.EACCES:
+            raise OperatorError(f"You may not listen on {where}; choose a port above 1023.") from exc
+        raise OperatorError(f"Can't listen on {where}: {exc.strerror or exc}.") from exc
+
+
+def start_logging(settings: Settings) -> None:
+    handler = logging.StreamHandler()
+    if settings.log_format == "json":
+        handler.setFormatter(JsonLines())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("myna").setLevel(settings.log_level.upper())  # what libraries tell is for debugging
+
+
+@dataclass(frozen=True, slots=True)
+class NoLedger:
+    """Usage stands in the log's line of the request; no store keeps it."""
+
+    def record(self, usage: Usage) -> None: ...
+
+
+def make_pool(settings: Settings, offer: Offer) -> ModelPool:
+    async def start_worker(spec: WorkerSpec) -> Generator:
+        client = WorkerClient(spec, Limits(max_waiting_requests=settings.max_queue))
+        await client.start()
+        return client
+
+    loader = WorkerLoader(
+        start_worker,
+        settings.engine,
+        settings.context_tokens,
+        settings.memory_bytes,
+        settings.threads,
+        str(settings.home / "step.lock"),
+    )
+    return ModelPool(offer.files, offer.aliases, loader, forget=offer.store.remove)
+
+
+async def _run(settings: Settings, offer: Offer, listener: socket.socket) -> None:
+    pool = make_pool(settings, offer)
+    keys = () if settings.no_auth else server_keys(settings)
+    services = Services(
+        pool=pool,
+        keys=KeyRing(keys) if keys else None,
+        usage=NoLedger(),
+        text_threads=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="text"),
+        completions=open_completions(settings.database or f"sqlite:///{settings.home / 'myna.db'}"),
+    )
+    app = create_app(
+        services,
+        HttpOptions(
+            hosts=hosts_for(settings.host, settings.allowed_hosts),
+            origins=frozenset(settings.cors_origins),
+            max_body_bytes=settings.max_body_bytes,
+            drain_s=settings.drain_s,
+        ),
+    )
+    banner = Banner(listener, offer.default, keys[0] if keys else "", settings)
+    running = asyncio.create_task(serve(app, listener, drain_s=settings.drain_s))
+    await _load_first(pool, offer.default, running, banner.show)
+
+
+async def _load_first(
+    pool: ModelPool, model: str, running: "asyncio.Task[None]", on_ready: Callable[[bool], None]
+) -> None:
+    """Load the default model while the server already answers /health; end with the server."""
+    note(f"Loading {model} …")
+    loading = asyncio.create_task(pool.open(model))
+    try:
+        await asyncio.wait({loading, running}, return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            on_ready(loading.result().prompting.has_chat_template)
+        await running
+    finally:
+        for task in (loading, running):
+            task.cancel()
+        await asyncio.gather(loading, running, return_exceptions=True)
+        await pool.aclose()

@@ -1,0 +1,88 @@
+"""What the terminal shows: progress, errors, plain lines where no one watches. Standard output is for
+results alone; everything else goes to standard error."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from myna.catalog.partial import Progress as PullProgress
+
+_PLAIN_EVERY_S = 5.0
+
+
+def print_error(message: str) -> None:
+    """One sentence with the program's name before it, as other tools of the shell do."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        "myna:", message, style="red" if sys.stderr.isatty() else None, markup=False
+    )
+
+
+def note(message: str) -> None:
+    """A line for the person, not for a script."""
+    print(message, file=sys.stderr, flush=True)
+
+
+class BarProgress:
+    """A bar with size, speed and time left, for a terminal."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+
+    def says(self, line: str) -> None:
+        self._bars.console.print(line, markup=False, highlight=False)
+
+    def at(self, num_bytes: int, total_bytes: int) -> None:
+        if self._task is None:
+            self._task = self._bars.add_task("", total=total_bytes, completed=num_bytes)
+        self._bars.update(self._task, total=total_bytes, completed=num_bytes)
+
+
+class LineProgress:
+    """A line now and then, for a log."""
+
+    def __init__(self) -> None:
+        self._next_s = time.monotonic() + _PLAIN_EVERY_S
+
+    def says(self, line: str) -> None:
+        note(line)
+
+    def at(self, num_bytes: int, total_bytes: int) -> None:
+        now = time.monotonic()
+        if now >= self._next_s:
+            self._next_s = now + _PLAIN_EVERY_S
+            note(f"  {num_bytes / 1e6:,.0f} of {total_bytes / 1e6:,.0f} MB ({num_bytes / total_bytes:.0%})")
+
+
+@contextmanager
+def pull_progress() -> Iterator[PullProgress]:
+    """Progress for the length of a pull: bars on a terminal, lines elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield LineProgress()
+        return
+    columns = (
+        TextColumn("  "),
+        BarColumn(bar_width=None),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield BarProgress(bars)
+
+
+def megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.0f} MB"

@@ -1,0 +1,59 @@
+"""`myna serve`: from settings to a running server, and what its first user reads."""
+
+from typing import Annotated
+
+import typer
+
+from myna.settings import load_settings
+
+
+def serve(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="An id from `myna models`, a .gguf file, or `hf:org/repo:quantisation`."),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option("--port", "-p", help="Default 8000; 0: any free one.")] = None,
+    context: Annotated[int | None, typer.Option(help="Longest prompt plus answer, in tokens.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the engine.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Room for the KV cache, such as 2G.")] = None,
+    engine: Annotated[str | None, typer.Option(help="auto, native, llamacpp or fake.")] = None,
+    no_auth: Annotated[
+        bool | None, typer.Option("--no-auth", help="Ask for no key; on loopback alone.")
+    ] = None,
+    drain: Annotated[
+        str | None, typer.Option(help="How long running requests may go on after Ctrl-C; default 30s.")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
+) -> None:
+    """Serve a model to any OpenAI client until Ctrl-C.
+
+    A model of the catalog is fetched first if it is not here. What the flags don't say comes from
+    MYNA_* variables and myna.toml.
+
+    **Examples**
+
+    - `myna serve`: the default model on http://127.0.0.1:8000/v1
+    - `myna serve smollm2-135m-instruct --port 8123`
+    - `myna serve ./my-model.gguf --context 8192 --memory 2G`
+    - `myna serve --engine fake`: the API without a model, for trying clients
+    """
+    settings = load_settings(
+        {
+            "model": model,
+            "host": host,
+            "port": port,
+            "context": context,
+            "threads": threads,
+            "memory": memory,
+            "engine": engine,
+            "no_auth": no_auth,
+            "drain": drain,
+            "log_level": log_level,
+            "log_format": log_format,
+        }
+    )
+    from myna.cli.running import run_server
+
+    run_server(settings)

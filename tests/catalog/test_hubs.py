@@ -1,0 +1,171 @@
+"""Hubs over HTTP: resumed downloads, servers that break off, tokens that stay at home, repositories."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from myna.catalog.entries import HubFile
+from myna.catalog.partial import Partial, Silent
+from myna.catalog.sources import http as web
+from myna.catalog.sources.huggingface import RepositoryFile, choose_files
+from myna.catalog.sources.modelscope import ModelScope
+from myna.core.errors import DownloadFailed
+
+WHOLE = bytes(range(256)) * 400
+
+
+class Hub(http.server.ThreadingHTTPServer):
+    """Serves WHOLE under /file; `breaks_after` bytes it hangs up, as often as `num_breaks` says."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), HubHandler)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.seen: list[tuple[str, str, str]] = []
+        self.breaks_after = 1000
+        self.num_breaks = 0
+        self.knows_ranges = True
+        self.redirect = ""
+
+
+class HubHandler(http.server.BaseHTTPRequestHandler):
+    server: Hub
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self._answer(has_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(has_body=True)
+
+    def _answer(self, has_body: bool) -> None:
+        wanted = self.headers.get("Range", "")
+        self.server.seen.append((self.path, wanted, self.headers.get("Authorization", "")))
+        if self.path == "/away":
+            self.send_response(302)
+            self.send_header("Location", self.server.redirect)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if not self.path.endswith("file"):
+            self.send_error(404)
+            return
+        start = int(wanted[len("bytes=") : -1]) if wanted and self.server.knows_ranges else 0
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(WHOLE) - start))
+        self.end_headers()
+        if has_body:
+            self._send(WHOLE[start:])
+
+    def _send(self, data: bytes) -> None:
+        if self.server.num_breaks:
+            self.server.num_breaks -= 1
+            self.wfile.write(data[: self.server.breaks_after])
+            self.close_connection = True
+            return
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def partial(tmp_path: Path) -> Iterator[Partial]:
+    made = Partial(tmp_path / "file", len(WHOLE), Silent())
+    yield made
+    made.close()
+
+
+def contents(partial: Partial) -> bytes:
+    partial.sync()
+    return partial.path.read_bytes()
+
+
+def test_a_download_goes_on_where_the_server_broke_off(hub: Hub, partial: Partial) -> None:
+    hub.num_breaks = 5
+    web.fetch(f"{hub.url}/file", {}, partial)
+    assert contents(partial) == WHOLE
+    assert [wanted for _, wanted, _ in hub.seen[1:3]] == ["bytes=1000-", "bytes=2000-"]
+
+
+def test_a_server_without_ranges_starts_anew(hub: Hub, partial: Partial) -> None:
+    partial.append(WHOLE[:100])
+    hub.knows_ranges = False
+    web.fetch(f"{hub.url}/file", {}, partial)
+    assert contents(partial) == WHOLE
+
+
+def test_a_server_that_only_breaks_off_is_given_up(hub: Hub, partial: Partial) -> None:
+    hub.num_breaks, hub.breaks_after = 100, 0
+    with pytest.raises(DownloadFailed, match="broke off at 0 bytes"):
+        web.fetch(f"{hub.url}/file", {}, partial)
+
+
+def test_a_missing_file_and_a_silent_host_are_told_apart(hub: Hub) -> None:
+    with pytest.raises(DownloadFailed, match="answered 404"):
+        web.ask(f"{hub.url}/nothing", {}, 5)
+    hub.server_close()
+    with pytest.raises(DownloadFailed, match="refused"):
+        web.ask("http://127.0.0.1:9/file", {}, 5)
+
+
+def test_a_token_does_not_follow_to_another_host(hub: Hub, partial: Partial) -> None:
+    hub.redirect = f"http://localhost:{hub.server_address[1]}/file"
+    web.fetch(f"{hub.url}/away", {"Authorization": "Bearer secret"}, partial)
+    assert [(path, token) for path, _, token in hub.seen] == [("/away", "Bearer secret"), ("/file", "")]
+
+
+def test_other_schemes_are_refused(partial: Partial, tmp_path: Path) -> None:
+    with pytest.raises(DownloadFailed, match="no web address"):
+        web.fetch(f"file://{tmp_path}", {}, partial)
+
+
+def test_modelscope_is_asked_under_its_own_path(hub: Hub, partial: Partial, tmp_path: Path) -> None:
+    ModelScope(HubFile("modelscope", "Org/Bird", "a file", "master"), hub.url).fetch(partial, tmp_path)
+    assert contents(partial) == WHOLE
+    assert hub.seen[0][0] == "/models/Org/Bird/resolve/master/a%20file"
+
+
+FILES = [
+    RepositoryFile(name, 1, "00")
+    for name in (
+        "bird-q4_k_m.gguf",
+        "bird-q8_0.gguf",
+        "bird-f16-00002-of-00002.gguf",
+        "bird-f16-00001-of-00002.gguf",
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        ("", ["bird-q4_k_m.gguf"]),
+        ("Q8_0", ["bird-q8_0.gguf"]),
+        ("bird-q8_0.gguf", ["bird-q8_0.gguf"]),
+        ("F16", ["bird-f16-00001-of-00002.gguf", "bird-f16-00002-of-00002.gguf"]),
+    ],
+)
+def test_a_quantisation_or_a_name_chooses_files(wanted: str, names: list[str]) -> None:
+    assert [file.name for file in choose_files(FILES, wanted)] == names
+
+
+def test_a_quantisation_that_is_not_there_lists_what_is() -> None:
+    with pytest.raises(DownloadFailed, match=r"'Q5_K_M'; it has bird-f16.gguf, bird-q4_k_m.gguf"):
+        choose_files(FILES, "Q5_K_M")
+
+
+def test_a_missing_shard_is_noticed() -> None:
+    with pytest.raises(DownloadFailed, match="Only 1 of 2 shards"):
+        choose_files(FILES[:3], "F16")
