@@ -14,7 +14,7 @@ from myna.core.requests import Constraint, Sampling
 from myna.decoding.grammar import Grammar, Grammars, check
 from myna.decoding.sampling import ChoiceSampling, Draw, RowStatus, SamplingBatch, sample
 from myna.decoding.sampling_reference import allowed
-from myna.prompts.tokenizer import Tokenizer
+from myna.prompts.tokenizer import Tokenizer, UnknownPreTokenizer
 from myna.prompts.vocabulary import Vocabulary
 
 SCHEMA: dict[str, object] = {
@@ -191,6 +191,16 @@ def test_control_tokens_are_no_text(grammars: Grammars, vocabulary: Vocabulary) 
     assert not mask[list(controls - vocabulary.eog)].any()
     assert not mask[len(vocabulary) :].any()
     assert mask.sum() > len(vocabulary) * 0.9
+
+
+def test_a_model_whose_cuts_are_unknown_follows_grammars_too(vocabulary: Vocabulary) -> None:
+    def unknown(text: str) -> list[int]:
+        raise UnknownPreTokenizer(f"no idea how to cut {text!r}")
+
+    grammars = Grammars(vocabulary.pieces, [], vocabulary.eog, unknown, len(vocabulary) + 40)
+    grammars.prepare()
+    answer = write(grammars, grammars.compile(schema(SCHEMA)), vocabulary, 1)
+    assert list(json.loads(answer)) == ["名前", "sizes", "kind"]
 
 
 def test_a_model_without_an_end_is_refused() -> None:

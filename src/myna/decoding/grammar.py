@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from llguidance import LLExecutor, LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
-from myna.core.errors import InvalidRequest
+from myna.core.errors import InvalidRequest, MynaError
 from myna.core.requests import Constraint
 from myna.decoding.sampling_batch import Words
 
@@ -76,7 +76,6 @@ class Grammar:
 class Grammars:
     """One model's vocabulary as grammars need it. Thread-safe, but for the grammars it gives out.
 
-    The tables over the vocabulary take up to a second and are built at the first `compile`.
     `pieces` are the tokens' bytes, `controls` the tokens that stand for no text, `ends` those that
     end an answer, `encode` tokenises plain text.
     """
@@ -100,17 +99,27 @@ class Grammars:
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
         self._executor = LLExecutor(num_threads=1)
 
+    def prepare(self) -> None:
+        """Build the tables over the vocabulary unless they are there: up to a second that holds the GIL,
+        so best done while nobody waits for a token. The first `compile` does it otherwise."""
+        self._tables()
+
+    def _tables(self) -> LLTokenizer:
+        with self._lock:
+            if self._tokenizer is None:
+                self._tokenizer = LLTokenizer(TokenizerWrapper(self._source), eos_token=self._ends)
+                self._source.greedy = self._tokenizer.greedy_tokenize
+            return self._tokenizer
+
     def compile(self, constraint: Constraint) -> Grammar:
         """Raises `InvalidRequest` for what isn't a grammar, or one that is too large or unsupported.
-        Takes milliseconds, releases the GIL, and remembers the last few."""
+        Takes milliseconds after the first, releases the GIL, and remembers the last few."""
         with self._lock:
             matcher = self._compiled.get(constraint.grammar)
             if matcher is not None:
                 self._compiled.move_to_end(constraint.grammar)
                 return Grammar(matcher.deep_copy())
-            if self._tokenizer is None:
-                self._tokenizer = LLTokenizer(TokenizerWrapper(self._source), eos_token=self._ends)
-        matcher = LLMatcher(self._tokenizer, constraint.grammar, log_level=0, limits=_LIMITS)
+        matcher = LLMatcher(self._tables(), constraint.grammar, log_level=0, limits=_LIMITS)
         if matcher.is_error():
             raise _refusal(matcher.get_error())
         with self._lock:
@@ -154,10 +163,16 @@ class _Source:
         self.special_token_ids = sorted({*controls, *ends})
         self.eos_token_id = min(ends)
         self.bos_token_id = None
+        self.greedy: Callable[[str], list[int]] | None = None
         self._encode = encode
 
-    def __call__(self, text: bytes) -> list[int]:
-        return self._encode(text.decode("utf-8", "replace"))
+    def __call__(self, data: bytes) -> list[int]:
+        """Called with text that the grammar forces; one tokenisation is as right as another."""
+        text = data.decode("utf-8", "replace")
+        try:
+            return self._encode(text)
+        except MynaError:  # a pre-tokenizer that ours doesn't know
+            return self.greedy(text) if self.greedy is not None else []
 
 
 def _refusal(reason: str) -> InvalidRequest:
