@@ -58,7 +58,7 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 
 // The activations as the kernels see them.
 double activation(const Activations& x, std::int64_t row, std::int64_t col) {
-  const std::int64_t i = col / kBlock * x.rows() + row;
+  const std::int64_t i = x.index(col / kBlock, row);
   if (x.kind() == Activations::Kind::kFloat) return x.floats()[i * kBlock + col % kBlock];
   return static_cast<double>(x.values()[i * kBlock + col % kBlock]) * x.field<float>(Activations::kScale)[i];
 }

@@ -5,6 +5,6 @@
 
 namespace myna {
 
-extern const KernelTable kAvx2{"avx2", quantize_rows, matmul_with<Avx2<false>>};
+extern const KernelTable kAvx2{"avx2", prepare_rows<Avx2<false>>, matmul_with<Avx2<false>>};
 
 }  // namespace myna

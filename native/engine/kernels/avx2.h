@@ -112,6 +112,42 @@ struct Avx2 {
   static Float fma(Float x, Float y, Float z) {
     return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
   }
+
+  static __m256i magnitudes(__m256 x) {
+    return _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffffff));
+  }
+  static __m256i integers(__m256 x, float inverse) {
+    return _mm256_cvtps_epi32(_mm256_mul_ps(x, _mm256_set1_ps(inverse)));
+  }
+  static BlockSums quantize(const float* x, std::int8_t* values) {
+    __m256 part[4];
+    for (int i = 0; i < 4; ++i) part[i] = _mm256_loadu_ps(x + 8 * i);
+    const __m256i eight = _mm256_max_epu32(_mm256_max_epu32(magnitudes(part[0]), magnitudes(part[1])),
+                                           _mm256_max_epu32(magnitudes(part[2]), magnitudes(part[3])));
+    __m128i four = _mm_max_epu32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0xb1));
+    const BlockScale scale = block_scale(static_cast<std::uint32_t>(_mm_cvtsi128_si32(four)));
+    // A NaN converts to the lowest integer, which packing would saturate: such blocks are zero.
+    if (scale.inverse == 0.0f) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(values), _mm256_setzero_si256());
+      return {scale.scale, {0, 0}};
+    }
+    const __m256i low =
+        _mm256_packs_epi32(integers(part[0], scale.inverse), integers(part[1], scale.inverse));
+    const __m256i high =
+        _mm256_packs_epi32(integers(part[2], scale.inverse), integers(part[3], scale.inverse));
+    const __m256i all =
+        _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(values), all);
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), all);
+    __m256i sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    sums = _mm256_hadd_epi32(sums, sums);
+    sums = _mm256_hadd_epi32(sums, sums);
+    return {scale.scale,
+            {_mm_cvtsi128_si32(_mm256_castsi256_si128(sums)),
+             _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1))}};
+  }
   static void keep(float* p, Float x) {
     _mm256_storeu_ps(p, x.a);
     _mm256_storeu_ps(p + 8, x.b);

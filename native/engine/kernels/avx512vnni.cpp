@@ -72,6 +72,32 @@ struct Avx512Vnni {
   static Float negate(Float x) { return _mm512_xor_ps(x, _mm512_set1_ps(-0.0f)); }
   static Float mul(Float x, Float y) { return _mm512_mul_ps(x, y); }
   static Float fma(Float x, Float y, Float z) { return _mm512_fmadd_ps(x, y, z); }
+
+  static std::uint32_t largest_of(__m512i x) {
+    const __m256i eight = _mm256_max_epu32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+    __m128i four = _mm_max_epu32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0xb1));
+    return static_cast<std::uint32_t>(_mm_cvtsi128_si32(four));
+  }
+  static BlockSums quantize(const float* x, std::int8_t* values) {
+    const __m512 first = _mm512_loadu_ps(x), second = _mm512_loadu_ps(x + 16);
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    const BlockScale scale =
+        block_scale(largest_of(_mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(first), magnitude),
+                                                _mm512_and_si512(_mm512_castps_si512(second), magnitude))));
+    const __m512 inverse = _mm512_set1_ps(scale.inverse);
+    const __m128i low = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(first, inverse)));
+    const __m128i high = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(second, inverse)));
+    const __m256i all = _mm256_set_m128i(high, low);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(values), all);
+    __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), all);
+    sums = _mm256_hadd_epi32(sums, sums);
+    sums = _mm256_hadd_epi32(sums, sums);
+    return {scale.scale,
+            {_mm_cvtsi128_si32(_mm256_castsi256_si128(sums)),
+             _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1))}};
+  }
   static void keep(float* p, Float x) { _mm512_storeu_ps(p, x); }
   static void store(float* p, Float x, int count) {
     _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), x);
@@ -80,6 +106,6 @@ struct Avx512Vnni {
 
 }  // namespace
 
-extern const KernelTable kAvx512Vnni{"avx512vnni", quantize_rows, matmul_with<Avx512Vnni>};
+extern const KernelTable kAvx512Vnni{"avx512vnni", prepare_rows<Avx512Vnni>, matmul_with<Avx512Vnni>};
 
 }  // namespace myna

@@ -26,7 +26,7 @@ void float_tile(const Matrix& m, const Activations& x, std::int64_t row, std::in
   typename V::Float total[T][P];
   MYNA_UNROLL for (int t = 0; t < T; ++t) { MYNA_UNROLL for (int p = 0; p < P; ++p) total[t][p] = V::zero(); }
   for (std::int64_t b = 0; b < m.num_blocks(); ++b) {
-    const float* values = x.floats() + (b * x.rows() + row) * kBlock;
+    const float* values = x.floats() + x.index(b, row) * kBlock;
     for (std::int64_t k = 0; k < kBlock; ++k) {
       typename V::Float w[P];
       MYNA_UNROLL for (int p = 0; p < P; ++p) w[p] =
@@ -45,10 +45,12 @@ void float_tile(const Matrix& m, const Activations& x, std::int64_t row, std::in
 template <class V, TensorType Type, int P>
 void float_panels(const Matrix& m, const Activations& x, std::int64_t row_begin, std::int64_t row_end,
                   std::int64_t panel, const Output& o) {
-  std::int64_t row = row_begin;
   constexpr int T = V::kFloatTokens;
-  for (; row + T <= row_end; row += T) float_tile<V, Type, P, T>(m, x, row, panel, o);
-  for (; row < row_end; ++row) float_tile<V, Type, P, 1>(m, x, row, panel, o);
+  for (std::int64_t row = row_begin; row < row_end;) {
+    const std::int64_t tile_end = std::min(row_end, (row / kTileRows + 1) * kTileRows);
+    for (; row + T <= tile_end; row += T) float_tile<V, Type, P, T>(m, x, row, panel, o);
+    for (; row < tile_end; ++row) float_tile<V, Type, P, 1>(m, x, row, panel, o);
+  }
 }
 
 template <class V, TensorType Type>

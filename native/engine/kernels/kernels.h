@@ -7,6 +7,7 @@
 // index order.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -87,7 +88,8 @@ Matrix pack(WeightArena& arena, TensorType type, std::int64_t rows, std::int64_t
             const std::uint8_t* src, ThreadPool* pool = nullptr);
 
 // Rows of activations, made ready for weights of one kind: int8 with a float scale per 32 values (all
-// quantised types), or float32 (F32, F16, BF16). Stored by block, then row, so that a tile reads forwards.
+// quantised types), or float32 (F32, F16, BF16). Rows come in tiles of 64 (the last may be narrower), a tile
+// is stored by block, then row: what a kernel reads lies side by side, at no power of two apart.
 class Activations {
  public:
   enum class Kind { kInt8, kFloat };
@@ -101,13 +103,22 @@ class Activations {
   std::int64_t cols() const { return cols_; }
   std::int64_t num_blocks() const { return (cols_ + kBlock - 1) / kBlock; }
 
-  // [block][row][32]
+  static constexpr std::int64_t kTileRows = 64;
+  std::int64_t tile_width(std::int64_t row) const {
+    return std::min(kTileRows, rows_ - row / kTileRows * kTileRows);
+  }
+  // Where a row's block is, in units of blocks; the next row of its tile is beside it.
+  std::int64_t index(std::int64_t block, std::int64_t row) const {
+    return row / kTileRows * kTileRows * num_blocks() + block * tile_width(row) + row % kTileRows;
+  }
+
+  // [index][32]
   std::int8_t* values() { return values_.get(); }
   const std::int8_t* values() const { return values_.get(); }
   float* floats() { return floats_.get(); }
   const float* floats() const { return floats_.get(); }
 
-  // [block][row]: the scale, the sum of the integers as a float, and what an accumulator starts from so that
+  // [index]: the scale, the sum of the integers as a float, and what an accumulator starts from so that
   // weights stored with an offset (8, 16, 128; 32 for either half of a block) need no correction afterwards.
   enum Field { kScale, kSum, kStart4, kStart5, kStart8, kStart6Low, kStart6High, kNumFields };
   template <class T>

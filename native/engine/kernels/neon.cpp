@@ -114,6 +114,26 @@ struct Neon {
   static Float fma(const Float& x, const Float& y, const Float& z) {
     return each<Float>([&](int i) { return vfmaq_f32(z.v[i], x.v[i], y.v[i]); });
   }
+
+  static BlockSums quantize(const float* x, std::int8_t* values) {
+    uint32x4_t largest = vdupq_n_u32(0);
+    for (int i = 0; i < 8; ++i)
+      largest =
+          vmaxq_u32(largest, vandq_u32(vreinterpretq_u32_f32(vld1q_f32(x + 4 * i)), vdupq_n_u32(0x7fffffff)));
+    const BlockScale scale = block_scale(vmaxvq_u32(largest));
+    BlockSums out{scale.scale, {0, 0}};
+    for (int half = 0; half < 2; ++half) {
+      // Conversion makes a NaN zero.
+      const auto four = [&](int i) {
+        return vqmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + 16 * half + 4 * i), scale.inverse)));
+      };
+      const int8x16_t all =
+          vcombine_s8(vqmovn_s16(vcombine_s16(four(0), four(1))), vqmovn_s16(vcombine_s16(four(2), four(3))));
+      vst1q_s8(values + 16 * half, all);
+      out.half[half] = vaddlvq_s8(all);
+    }
+    return out;
+  }
   static void keep(float* p, const Float& x) {
     for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, x.v[i]);
   }
@@ -126,6 +146,6 @@ struct Neon {
 
 }  // namespace
 
-extern const KernelTable kNeon{"neon", quantize_rows, matmul_with<Neon>};
+extern const KernelTable kNeon{"neon", prepare_rows<Neon>, matmul_with<Neon>};
 
 }  // namespace myna

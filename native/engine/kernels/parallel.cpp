@@ -30,7 +30,8 @@ void quantize(ThreadPool& pool, Activations::Kind kind, const float* src, std::p
               std::int64_t rows, std::int64_t cols, Activations& out) {
   out.resize(kind, rows, cols);
   const auto fn = kernels().quantize;
-  const std::int64_t chunk = std::max<std::int64_t>(1, (32 << 10) / std::max<std::int64_t>(cols, 1));
+  // Whole groups of rows, so that no two threads write one cache line.
+  const std::int64_t chunk = 16 * std::max<std::int64_t>(1, (2 << 10) / std::max<std::int64_t>(cols, 1));
   pool.parallel_for((rows + chunk - 1) / chunk, [&](std::int64_t c, int) {
     fn(src, stride, c * chunk, std::min(rows, (c + 1) * chunk), out);
   });

@@ -101,6 +101,7 @@ struct Portable {
   static Float fma(const Float& x, const Float& y, const Float& z) {
     return each<Float, 16>([&](int i) { return std::fma(x.v[i], y.v[i], z.v[i]); });
   }
+  static BlockSums quantize(const float* x, std::int8_t* values) { return quantize_plainly(x, values); }
   static void keep(float* p, const Float& x) { store(p, x, 16); }
   static void store(float* p, const Float& x, int count) {
     for (int i = 0; i < count; ++i) p[i] = x.v[i];
@@ -109,6 +110,6 @@ struct Portable {
 
 }  // namespace
 
-extern const KernelTable kPortable{"portable", quantize_rows, matmul_with<Portable>};
+extern const KernelTable kPortable{"portable", prepare_rows<Portable>, matmul_with<Portable>};
 
 }  // namespace myna

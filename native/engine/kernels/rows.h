@@ -1,6 +1,6 @@
 // Quantisation of activation rows, in blocks of 32: scale = largest magnitude / 127, integers rounded to
-// nearest even. Written so that any compiler vectorises it and every instruction set gives the same bits.
-// Included like tiles.h.
+// nearest even; the same bits on every instruction set. `V::quantize` does the part worth vectors. Included
+// like tiles.h.
 #pragma once
 
 #include <bit>
@@ -14,65 +14,95 @@
 namespace myna {
 namespace {
 
-constexpr std::uint32_t kInfinityBits = 0x7f800000u;
+struct BlockScale {
+  float scale, inverse;
+};
 
-inline void quantize_block(const float* src, int count, Activations& out, std::int64_t i) {
-  float x[kBlock] = {};
-  std::memcpy(x, src, static_cast<std::size_t>(count) * sizeof(float));
-  // As integers, magnitudes compare like floats, and a NaN is larger than all numbers.
+// From the bits of the largest magnitude: as integers, magnitudes compare like floats, and infinities and
+// NaNs are larger than all numbers; they make the scale a NaN and (times 0, converted) no integers.
+inline BlockScale block_scale(std::uint32_t largest) {
+  const float peak = std::bit_cast<float>(largest);
+  if (largest >= 0x7f800000u) return {std::numeric_limits<float>::quiet_NaN(), 0.0f};
+  // Below this 127 / peak could overflow; such a block is zero.
+  if (peak < std::numeric_limits<float>::min() * 128.0f) return {0.0f, 0.0f};
+  return {peak / 127.0f, 127.0f / peak};
+}
+
+struct BlockSums {
+  float scale;
+  std::int32_t half[2];  // of the integers
+};
+
+// Plainly, for instruction sets without better.
+inline BlockSums quantize_plainly(const float* x, std::int8_t* values) {
   std::uint32_t largest = 0;
   for (int k = 0; k < kBlock; ++k) {
     const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(x[k]) & 0x7fffffffu;
     largest = magnitude > largest ? magnitude : largest;
   }
-  const bool is_finite = largest < kInfinityBits;
-  const float peak = std::bit_cast<float>(largest);
-  // Below the normal range 127 / peak would overflow; such a block is zero.
-  const bool is_zero = !is_finite || peak < std::numeric_limits<float>::min() * 128.0f;
-  const float inverse = is_zero ? 0.0f : 127.0f / peak;
-  // Adding and taking away 1.5 * 2^23 rounds to nearest even, and leaves the integer in the low bits.
+  const BlockScale scale = block_scale(largest);
+  BlockSums out{scale.scale, {0, 0}};
+  // Adding 1.5 * 2^23 rounds to nearest even, and leaves the integer in the low bits.
   constexpr float kRound = 12582912.0f;
-  std::int8_t* values = out.values() + i * kBlock;
-  std::int32_t sum[2] = {0, 0};
-  for (int half = 0; half < 2; ++half) {
-    std::int32_t half_sum = 0;
-    for (int k = 0; k < kBlock / 2; ++k) {
-      const float scaled = is_finite ? x[half * (kBlock / 2) + k] * inverse : 0.0f;
-      const std::int32_t q =
-          std::bit_cast<std::int32_t>(scaled + kRound) - std::bit_cast<std::int32_t>(kRound);
-      values[half * (kBlock / 2) + k] = static_cast<std::int8_t>(q);
-      half_sum += q;
-    }
-    sum[half] = half_sum;
+  for (int k = 0; k < kBlock; ++k) {
+    const float scaled = scale.inverse == 0.0f ? 0.0f : x[k] * scale.inverse;
+    const std::int32_t q = std::bit_cast<std::int32_t>(scaled + kRound) - std::bit_cast<std::int32_t>(kRound);
+    values[k] = static_cast<std::int8_t>(q);
+    out.half[k / (kBlock / 2)] += q;
   }
-  const std::int32_t all = sum[0] + sum[1];
-  out.field<float>(Activations::kScale)[i] =
-      is_finite ? (is_zero ? 0.0f : peak / 127.0f) : std::numeric_limits<float>::quiet_NaN();
-  out.field<float>(Activations::kSum)[i] = static_cast<float>(all);
-  out.field<std::int32_t>(Activations::kStart4)[i] = -8 * all;
-  out.field<std::int32_t>(Activations::kStart5)[i] = -16 * all;
-  out.field<std::int32_t>(Activations::kStart8)[i] = -128 * all;
-  out.field<std::int32_t>(Activations::kStart6Low)[i] = -32 * sum[0];
-  out.field<std::int32_t>(Activations::kStart6High)[i] = -32 * sum[1];
+  return out;
 }
 
+// Rows done together: what is written for a block of them fills whole cache lines.
+constexpr std::int64_t kGroupRows = 16;
+
+inline void keep_sums(const BlockSums* sums, std::int64_t count, std::int64_t i, Activations& out) {
+  const auto field = [&]<class T>(Activations::Field f, T of) {
+    auto* to = out.field<decltype(of(sums[0]))>(f) + i;
+    for (std::int64_t r = 0; r < count; ++r) to[r] = of(sums[r]);
+  };
+  field(Activations::kScale, [](const BlockSums& s) { return s.scale; });
+  field(Activations::kSum, [](const BlockSums& s) { return static_cast<float>(s.half[0] + s.half[1]); });
+  field(Activations::kStart4, [](const BlockSums& s) { return -8 * (s.half[0] + s.half[1]); });
+  field(Activations::kStart5, [](const BlockSums& s) { return -16 * (s.half[0] + s.half[1]); });
+  field(Activations::kStart8, [](const BlockSums& s) { return -128 * (s.half[0] + s.half[1]); });
+  field(Activations::kStart6Low, [](const BlockSums& s) { return -32 * s.half[0]; });
+  field(Activations::kStart6High, [](const BlockSums& s) { return -32 * s.half[1]; });
+}
+
+template <class V>
 void quantize_rows(const float* src, std::ptrdiff_t stride, std::int64_t row_begin, std::int64_t row_end,
                    Activations& out) {
-  for (std::int64_t row = row_begin; row < row_end; ++row) {
-    const float* x = src + row * stride;
-    for (std::int64_t b = 0; b < out.num_blocks(); ++b, x += kBlock) {
-      const std::int64_t left = out.cols() - b * kBlock;
-      const int count = static_cast<int>(left < kBlock ? left : kBlock);
-      const std::int64_t i = b * out.rows() + row;
-      if (out.kind() == Activations::Kind::kInt8) {
-        quantize_block(x, count, out, i);
-        continue;
-      }
-      float* to = out.floats() + i * kBlock;
-      std::memcpy(to, x, static_cast<std::size_t>(count) * sizeof(float));
-      for (int k = count; k < kBlock; ++k) to[k] = 0.0f;
+  for (std::int64_t row = row_begin, next; row < row_end; row = next) {
+    next = std::min(row_end, (row / kGroupRows + 1) * kGroupRows);
+    for (std::int64_t b = 0; b < out.num_blocks(); ++b) {
+      const std::int64_t i = out.index(b, row);
+      BlockSums sums[kGroupRows];
+      for (std::int64_t r = 0; r < next - row; ++r)
+        sums[r] = V::quantize(src + (row + r) * stride + b * kBlock, out.values() + (i + r) * kBlock);
+      keep_sums(sums, next - row, i, out);
     }
   }
+}
+
+inline void copy_rows(const float* src, std::ptrdiff_t stride, std::int64_t row_begin, std::int64_t row_end,
+                      Activations& out) {
+  for (std::int64_t row = row_begin; row < row_end; ++row) {
+    for (std::int64_t b = 0; b < out.num_blocks(); ++b) {
+      const std::int64_t left = out.cols() - b * kBlock;
+      const std::int64_t count = left < kBlock ? left : kBlock;
+      float* to = out.floats() + out.index(b, row) * kBlock;
+      std::memcpy(to, src + row * stride + b * kBlock, static_cast<std::size_t>(count) * sizeof(float));
+      for (std::int64_t k = count; k < kBlock; ++k) to[k] = 0.0f;
+    }
+  }
+}
+
+template <class V>
+void prepare_rows(const float* src, std::ptrdiff_t stride, std::int64_t row_begin, std::int64_t row_end,
+                  Activations& out) {
+  if (out.kind() == Activations::Kind::kInt8) return quantize_rows<V>(src, stride, row_begin, row_end, out);
+  copy_rows(src, stride, row_begin, row_end, out);
 }
 
 }  // namespace

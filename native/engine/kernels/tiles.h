@@ -25,7 +25,7 @@ constexpr int kTileRows = 64;
 
 #define MYNA_UNROLL _Pragma("GCC unroll 16")
 
-// One block of `rows` activations.
+// One block of the rows of a tile.
 struct BlockView {
   const std::int8_t* values;
   const float* scale;
@@ -33,26 +33,27 @@ struct BlockView {
   const std::int32_t* start[2];
 };
 
+// Rows of one tile of activations, from `row` on.
 template <class R>
 struct Rows {
   static constexpr Activations::Field kStart = R::kBits == 4   ? Activations::kStart4
                                                : R::kBits == 5 ? Activations::kStart5
                                                                : Activations::kStart8;
 
-  explicit Rows(const Activations& x)
-      : rows(x.rows()),
-        values(x.values()),
-        scale(x.field<float>(Activations::kScale)),
-        sum(x.field<float>(Activations::kSum)),
-        start{x.field<std::int32_t>(R::kHasHalves ? Activations::kStart6Low : kStart),
-              x.field<std::int32_t>(Activations::kStart6High)} {}
+  Rows(const Activations& x, std::int64_t row)
+      : width(x.tile_width(row)),
+        values(x.values() + x.index(0, row) * kBlock),
+        scale(x.field<float>(Activations::kScale) + x.index(0, row)),
+        sum(x.field<float>(Activations::kSum) + x.index(0, row)),
+        start{x.field<std::int32_t>(R::kHasHalves ? Activations::kStart6Low : kStart) + x.index(0, row),
+              x.field<std::int32_t>(Activations::kStart6High) + x.index(0, row)} {}
 
-  BlockView at(std::int64_t block, std::int64_t row) const {
-    const std::int64_t i = block * rows + row;
+  BlockView at(std::int64_t block) const {
+    const std::int64_t i = block * width;
     return {values + i * kBlock, scale + i, sum + i, {start[0] + i, start[1] + i}};
   }
 
-  std::int64_t rows;
+  std::int64_t width;
   const std::int8_t* values;
   const float* scale;
   const float* sum;
@@ -218,7 +219,7 @@ void few_rows(const Matrix& m, const Rows<R>& x, std::int64_t row, std::int64_t 
     prefetch<R>(record, sub, V::kPrefetchBytes);
     Weights<V, R> w[1];
     w[0].load(record, sub);
-    add_block<V, R, 1, T>(w, x.at(b, row), 0, total);
+    add_block<V, R, 1, T>(w, x.at(b), 0, total);
   }
   MYNA_UNROLL for (int t = 0; t < T; ++t) store<V>(o, row + t, panel, total[t][0]);
 }
@@ -261,7 +262,7 @@ void tile(const Matrix& m, const Rows<R>& x, std::int64_t row, int rows, std::in
       prefetch<R>(record + p * m.panel_bytes, sub, P * m.panel_bytes);
       w[p].load(record + p * m.panel_bytes, sub);
     }
-    const BlockView view = x.at(b, row);
+    const BlockView view = x.at(b);
     int t = 0;
     for (; t + V::kTokens <= rows; t += V::kTokens) add_rows<V, R, P, V::kTokens>(w, view, t, totals);
     for (; t < rows; ++t) add_rows<V, R, P, 1>(w, view, t, totals);
@@ -274,10 +275,11 @@ void tile(const Matrix& m, const Rows<R>& x, std::int64_t row, int rows, std::in
 template <class V, class R>
 void quantised(const Matrix& m, const Activations& a, std::int64_t row_begin, std::int64_t row_end,
                std::int64_t panel_begin, std::int64_t panel_end, const Output& o) {
-  const Rows<R> x(a);
   constexpr int P = V::kPanels;
-  for (std::int64_t row = row_begin; row < row_end; row += kTileRows) {
-    const int rows = static_cast<int>(std::min<std::int64_t>(kTileRows, row_end - row));
+  for (std::int64_t row = row_begin, next; row < row_end; row = next) {
+    next = std::min(row_end, (row / kTileRows + 1) * kTileRows);
+    const int rows = static_cast<int>(next - row);
+    const Rows<R> x(a, row);
     if (rows <= V::kFewRows) {
       few_rows_of<V, R>(rows, m, x, row, panel_begin, panel_end, o);
       continue;
