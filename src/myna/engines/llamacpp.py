@@ -1,0 +1,348 @@
+"""llama.cpp as an engine: many sequences in one unified KV cache, through its C functions alone.
+
+Owns the context and an exact account of which cells hold what; knows nothing of requests or files'
+meaning. A hostile file can end this process: it belongs in a worker, after `prompts.model_check`.
+"""
+
+import ctypes
+import hashlib
+import os
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from myna.core.errors import ConfigurationError, ModelLoadFailed
+from myna.core.generator import ModelInfo
+from myna.engines.base import OutOfRoom, Row
+from myna.engines.cells import CellLedger
+
+# llama.cpp's threads meet hundreds of times a token, and OpenMP lets them spin there by default: when
+# someone else wants a core (our own server does), that was up to thirty times slower than sleeping.
+if "GOMP_SPINCOUNT" not in os.environ:
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import llama_cpp
+
+BATCH_TOKENS: Final = 2048
+MICRO_BATCH_TOKENS: Final = 512
+MAX_SEQUENCES: Final = 256
+DEFAULT_KV_TOKENS: Final = 32_768
+CELL_STEP: Final = 256  # llama.cpp rounds the cache up to this
+# Cells of idle sequences lie within the range that every decode step walks. Measured with idle donors
+# and one stream of 512 tokens: see bench/ for the curve that this is taken from.
+DONOR_TOKENS: Final = 4_096
+_SAMPLED_BYTES: Final = 1 << 16
+_NO_ROOM: Final = 1
+_ERROR_LEVEL: Final = 4
+
+
+class LlamaCppEngine:
+    """See `engines.base.Engine`. Not batch-invariant: its kernels' order of sums depends on the batch."""
+
+    is_batch_invariant = False
+
+    def __init__(self, model: "_Model", info: ModelInfo, *, threads: int) -> None:
+        self.info = info
+        self._model = model
+        self._context = model.open_context(info.kv_tokens, threads)
+        self._memory = llama_cpp.llama_get_memory(self._context)
+        self._cells = CellLedger(info.kv_tokens)
+        self._batch = _Batch(BATCH_TOKENS)
+        self._is_recurrent = model.is_recurrent
+
+    @property
+    def can_trim(self) -> bool:
+        return not self._is_recurrent
+
+    @property
+    def donor_tokens(self) -> int:
+        return 0 if self._is_recurrent else min(DONOR_TOKENS, self.info.kv_tokens // 2)
+
+    @property
+    def free_tokens(self) -> int:
+        return self._cells.num_free
+
+    def forward(self, batch: Sequence[Row]) -> "_Logits":
+        for row in batch:
+            if row.start != self._cells.length(row.sequence) or not row.tokens:
+                raise ValueError(
+                    f"sequence {row.sequence} holds {self._cells.length(row.sequence)} tokens, "
+                    f"not {row.start}, or its row is empty"
+                )
+        if sum(len(row.tokens) for row in batch) > self._cells.num_free:
+            raise OutOfRoom
+        logits = self._decode(batch)
+        for row in batch:
+            self._cells.extend(row.sequence, len(row.tokens))
+        return logits
+
+    def fork(self, source: int, target: int, num_tokens: int) -> None:
+        if self._is_recurrent and num_tokens != self._cells.length(source):
+            raise ValueError("a recurrent model's sequence can only be forked whole")
+        self._cells.fork(source, target, num_tokens)
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, num_tokens)
+
+    def trim(self, sequence: int, num_tokens: int) -> None:
+        if num_tokens >= self._cells.length(sequence):
+            return
+        if not self.can_trim:
+            raise ValueError("a recurrent model's sequence has no tail to forget")
+        self._cells.trim(sequence, num_tokens)
+        llama_cpp.llama_memory_seq_rm(self._memory, sequence, num_tokens, -1)
+
+    def free(self, sequence: int) -> None:
+        if self._cells.free(sequence):
+            llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        return self._model.tokenize(text, parse_special=parse_special)
+
+    def close(self) -> None:
+        if self._context is not None:
+            llama_cpp.llama_free(self._context)
+            self._context = None
+        self._model.close()
+
+    def _decode(self, batch: Sequence[Row]) -> "_Logits":
+        """One call where the batch fits llama.cpp's, else several, their logits gathered."""
+        parts = list(_split(batch, BATCH_TOKENS))
+        arrays = [self._decode_part(part, is_only=len(parts) == 1) for part in parts]
+        return _Logits(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+
+    def _decode_part(self, rows: Sequence[Row], *, is_only: bool) -> npt.NDArray[np.float32]:
+        num_outputs = self._batch.fill(rows)
+        status = llama_cpp.llama_decode(self._context, self._batch.struct)
+        if status:
+            for row in rows:
+                llama_cpp.llama_memory_seq_rm(self._memory, row.sequence, row.start, -1)
+            if status == _NO_ROOM and is_only:
+                raise OutOfRoom
+            raise RuntimeError(f"llama.cpp failed to decode a batch (status {status}): {self._model.log}")
+        shape = (num_outputs, self.info.vocab_size)
+        if not num_outputs:
+            return np.empty(shape, np.float32)
+        address = ctypes.cast(llama_cpp.llama_get_logits(self._context), ctypes.c_void_p).value
+        view = np.asarray(_Foreign(address or 0, shape))
+        return view if is_only else view.copy()
+
+
+class _Logits:
+    """The rows wanted of one forward, in place in llama.cpp's buffer."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, array: npt.NDArray[np.float32]) -> None:
+        self.array = array
+
+
+class _Foreign:
+    """Lets numpy look at llama.cpp's floats where they are."""
+
+    def __init__(self, address: int, shape: tuple[int, int]) -> None:
+        self.__array_interface__ = {"version": 3, "typestr": "<f4", "shape": shape, "data": (address, True)}
+
+
+class _Batch:
+    """llama.cpp's batch struct over numpy arrays of ours, filled anew each step."""
+
+    def __init__(self, capacity: int) -> None:
+        self._tokens = np.zeros(capacity, np.int32)
+        self._positions = np.zeros(capacity, np.int32)
+        self._counts = np.ones(capacity, np.int32)
+        self._sequences = np.zeros(capacity, np.int32)
+        start = self._sequences.ctypes.data
+        self._pointers = (start + 4 * np.arange(capacity)).astype(np.uintp)
+        self._wanted = np.zeros(capacity, np.int8)
+        self.struct = llama_cpp.llama_batch()
+        self.struct.token = _pointer(self._tokens, llama_cpp.llama_token)
+        self.struct.pos = _pointer(self._positions, llama_cpp.llama_pos)
+        self.struct.n_seq_id = _pointer(self._counts, ctypes.c_int32)
+        self.struct.seq_id = _pointer(self._pointers, ctypes.POINTER(llama_cpp.llama_seq_id))
+        self.struct.logits = _pointer(self._wanted, ctypes.c_int8)
+
+    def fill(self, rows: Sequence[Row]) -> int:
+        """Lay the rows out; returns how many logits rows they want."""
+        at = outputs = 0
+        for row in rows:
+            size = len(row.tokens)
+            end = at + size
+            self._tokens[at:end] = row.tokens
+            self._positions[at:end] = (
+                range(row.start, row.start + size) if size < 9 else np.arange(row.start, row.start + size)
+            )
+            self._sequences[at:end] = row.sequence
+            self._wanted[at:end] = 0
+            self._wanted[at + row.logits_from : end] = 1
+            outputs += size - row.logits_from
+            at = end
+        self.struct.n_tokens = at
+        return outputs
+
+
+def _pointer(array: npt.NDArray[Any], kind: Any) -> Any:
+    return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
+
+
+def _split(batch: Sequence[Row], limit: int) -> Sequence[Sequence[Row]]:
+    if sum(len(row.tokens) for row in batch) <= limit:
+        return [batch]
+    parts: list[list[Row]] = [[]]
+    room = limit
+    for row in batch:
+        at = 0
+        while at < len(row.tokens):
+            if room == 0:
+                parts.append([])
+                room = limit
+            tokens = row.tokens[at : at + room]
+            wanted_from = min(max(row.logits_from - at, 0), len(tokens))
+            parts[-1].append(Row(row.sequence, tokens, row.start + at, wanted_from))
+            at += len(tokens)
+            room -= len(tokens)
+    return parts
+
+
+class _Model:
+    """A loaded model and what llama.cpp said while it loaded."""
+
+    def __init__(self, path: str) -> None:
+        self._lines: deque[str] = deque(maxlen=4)
+        self._log_callback = llama_cpp.llama_log_callback(self._hear)
+        llama_cpp.llama_log_set(self._log_callback, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        params = llama_cpp.llama_model_default_params()
+        params.n_gpu_layers = 0
+        self.handle: Any = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+        if not self.handle:
+            raise ModelLoadFailed(f"llama.cpp can't load {path}: {self.log}")
+        self._vocab = llama_cpp.llama_model_get_vocab(self.handle)
+        self.vocab_size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self.trained_tokens: int = llama_cpp.llama_model_n_ctx_train(self.handle)
+        self.is_recurrent = bool(
+            llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle)
+        )
+
+    @property
+    def log(self) -> str:
+        return "; ".join(self._lines) or "it gave no reason"
+
+    def text(self, key: str) -> str:
+        buffer = ctypes.create_string_buffer(256)
+        size = llama_cpp.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if size >= 0 else ""
+
+    def kv_bytes_per_token(self) -> int:
+        """Keys and values of all blocks in 16-bit floats; what a cell of the cache takes."""
+        architecture = self.text("general.architecture")
+        blocks: int = llama_cpp.llama_model_n_layer(self.handle)
+        heads = max(1, llama_cpp.llama_model_n_head_kv(self.handle))
+        query_heads = max(1, llama_cpp.llama_model_n_head(self.handle))
+        width = llama_cpp.llama_model_n_embd(self.handle) // query_heads
+        key_width = self.text(f"{architecture}.attention.key_length")
+        value_width = self.text(f"{architecture}.attention.value_length")
+        return int(2 * blocks * heads * (int(key_width or width) + int(value_width or width)))
+
+    def eos_tokens(self) -> tuple[int, ...]:
+        is_end, vocab = llama_cpp.llama_vocab_is_eog, self._vocab
+        return tuple(token for token in range(self.vocab_size) if is_end(vocab, token))
+
+    def open_context(self, kv_tokens: int, threads: int) -> Any:
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = kv_tokens
+        params.n_batch = BATCH_TOKENS
+        params.n_ubatch = MICRO_BATCH_TOKENS
+        params.n_seq_max = MAX_SEQUENCES
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = True
+        # Whole windows, or a sliding-window model could neither fork nor trim.
+        params.swa_full = True
+        params.no_perf = True
+        context = llama_cpp.llama_init_from_model(self.handle, params)
+        if not context:
+            raise ModelLoadFailed(f"llama.cpp can't make room for {kv_tokens} tokens: {self.log}")
+        return context
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 8
+        while True:
+            out = (llama_cpp.llama_token * room)()
+            count = llama_cpp.llama_tokenize(self._vocab, data, len(data), out, room, False, parse_special)
+            if count >= 0:
+                return out[:count]
+            room = -count
+
+    def close(self) -> None:
+        if self.handle:
+            llama_cpp.llama_model_free(self.handle)
+            self.handle = None
+
+    def _hear(self, level: int, text: bytes, _: object) -> None:
+        if level >= _ERROR_LEVEL and level < 5 and text.strip():
+            self._lines.append(text.decode("utf-8", "replace").strip()[:300])
+
+
+def load(path: str, *, context_tokens: int, memory_bytes: int, threads: int) -> LlamaCppEngine:
+    """See `registry.load_engine`."""
+    if not Path(path).is_file():
+        raise ModelLoadFailed(f"There is no model file {path}.")
+    model = _Model(path)
+    try:
+        context = min(context_tokens or model.trained_tokens, model.trained_tokens)
+        kv_tokens = _kv_tokens(model, context, memory_bytes)
+        context = min(context, kv_tokens)
+        if context_tokens > context:
+            raise ConfigurationError(
+                f"A context of {context_tokens} tokens is more than this model and memory allow ({context})."
+            )
+        info = ModelInfo(
+            engine="llamacpp",
+            architecture=model.text("general.architecture"),
+            vocab_size=model.vocab_size,
+            context_tokens=context,
+            kv_tokens=kv_tokens,
+            max_sequences=MAX_SEQUENCES,
+            fingerprint=_fingerprint(path),
+            eos_tokens=model.eos_tokens(),
+        )
+        return LlamaCppEngine(model, info, threads=threads or _usable_cores())
+    except BaseException:
+        model.close()
+        raise
+
+
+def _kv_tokens(model: _Model, context: int, memory_bytes: int) -> int:
+    budget = memory_bytes or psutil.virtual_memory().available // 4
+    most = budget // max(1, model.kv_bytes_per_token()) // CELL_STEP * CELL_STEP
+    if most < CELL_STEP:
+        raise ModelLoadFailed(
+            f"{budget >> 20} MiB hold less than {CELL_STEP} tokens of this model's KV cache."
+        )
+    wanted = max(context, DEFAULT_KV_TOKENS) if not memory_bytes else most
+    return min(
+        most, -(-wanted // CELL_STEP) * CELL_STEP, MAX_SEQUENCES * -(-context // CELL_STEP) * CELL_STEP
+    )
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _fingerprint(path: str) -> str:
+    """Of the library, its processor features, and the weights: their size and samples all over the file
+    (reading all of it would double the loading time)."""
+    digest = hashlib.sha256(f"llamacpp {llama_cpp.__version__}".encode())
+    digest.update(llama_cpp.llama_print_system_info())
+    with Path(path).open("rb") as file:
+        size = file.seek(0, 2)
+        digest.update(str(size).encode())
+        step = max(_SAMPLED_BYTES, size // 256)
+        for offset in range(0, size, step):
+            file.seek(offset)
+            digest.update(file.read(_SAMPLED_BYTES))
+    return f"fp_{digest.hexdigest()[:10]}"
