@@ -122,7 +122,7 @@ class LlamaCppEngine:
                 llama_cpp.llama_memory_seq_rm(self._memory, row.sequence, row.start, -1)
             if status == _NO_ROOM and is_only:
                 raise OutOfRoom
-            raise RuntimeError(f"llama.cpp failed to decode a batch (status {status}): {self._model.log}")
+            raise RuntimeError(f"llama.cpp failed to decode a batch (status {status}): {_LISTENER.heard}")
         shape = (num_outputs, self.info.vocab_size)
         if not num_outputs:
             return np.empty(shape, np.float32)
@@ -211,25 +211,19 @@ class _Model:
     """A loaded model and what llama.cpp said while it loaded."""
 
     def __init__(self, path: str) -> None:
-        self._lines: deque[str] = deque(maxlen=4)
-        self._log_callback = llama_cpp.llama_log_callback(self._hear)
-        llama_cpp.llama_log_set(self._log_callback, ctypes.c_void_p(0))
+        _LISTENER.attach()
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = 0
         self.handle: Any = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
-            raise ModelLoadFailed(f"llama.cpp can't load {path}: {self.log}")
+            raise ModelLoadFailed(f"llama.cpp can't load {path}: {_LISTENER.heard}")
         self._vocab = llama_cpp.llama_model_get_vocab(self.handle)
         self.vocab_size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
         self.trained_tokens: int = llama_cpp.llama_model_n_ctx_train(self.handle)
         self.is_recurrent = bool(
             llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle)
         )
-
-    @property
-    def log(self) -> str:
-        return "; ".join(self._lines) or "it gave no reason"
 
     def text(self, key: str) -> str:
         buffer = ctypes.create_string_buffer(256)
@@ -264,7 +258,7 @@ class _Model:
         params.no_perf = True
         context = llama_cpp.llama_init_from_model(self.handle, params)
         if not context:
-            raise ModelLoadFailed(f"llama.cpp can't make room for {kv_tokens} tokens: {self.log}")
+            raise ModelLoadFailed(f"llama.cpp can't make room for {kv_tokens} tokens: {_LISTENER.heard}")
         return context
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
@@ -282,9 +276,29 @@ class _Model:
             llama_cpp.llama_model_free(self.handle)
             self.handle = None
 
+
+class _Listener:
+    """Keeps llama.cpp's last errors and prints nothing. Its log is the process's, and so is this."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=4)
+        self._callback = llama_cpp.llama_log_callback(self._hear)
+
+    def attach(self) -> None:
+        self._lines.clear()
+        llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    @property
+    def heard(self) -> str:
+        return "; ".join(self._lines) or "it gave no reason"
+
     def _hear(self, level: int, text: bytes, _: object) -> None:
-        if level >= _ERROR_LEVEL and level < 5 and text.strip():
+        if level == _ERROR_LEVEL and text.strip():
             self._lines.append(text.decode("utf-8", "replace").strip()[:300])
+
+
+# llama.cpp calls it whenever it likes, so it must live as long as the process.
+_LISTENER: Final = _Listener()
 
 
 def load(path: str, *, context_tokens: int, memory_bytes: int, threads: int) -> LlamaCppEngine:

@@ -102,6 +102,12 @@ def main() -> None:
 
 
 def _load(spec: WorkerSpec) -> Loaded:
+    if spec.engine != "fake":
+        # Before the engine sees it: llama.cpp ends its process over a header that lies.
+        from myna.prompts.gguf import read_header
+        from myna.prompts.model_check import check_model
+
+        check_model(read_header(spec.path))
     engine = load_engine(
         spec.engine,
         spec.path,

@@ -1,0 +1,79 @@
+"""What is llama.cpp's own beyond the contract: batches over its limit, load errors, its tokenizer."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myna.core.errors import ConfigurationError, ModelLoadFailed
+from myna.engines import llamacpp
+from myna.engines.base import Row
+
+MODEL = "smollm2-135m-instruct"
+ModelPath = Callable[[str], Path]
+
+
+def test_a_batch_over_the_limit_is_cut_and_gathered(
+    model_path: ModelPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(model_path(MODEL))
+    tokens = [32 + i % 90 for i in range(100)]
+    engine = llamacpp.load(path, context_tokens=256, memory_bytes=32 << 20, threads=2)
+    expected = engine.forward([Row(0, tokens, 0, 40), Row(1, tokens[:5], 0, 5)]).array.copy()
+    monkeypatch.setattr(llamacpp, "BATCH_TOKENS", 32)
+    ours = engine.forward([Row(2, tokens, 0, 40), Row(3, tokens[:5], 0, 5)]).array
+    assert ours.shape == expected.shape == (60, engine.info.vocab_size)
+    assert np.abs(ours - expected).max() < 0.05 * np.abs(expected).max()
+    engine.close()
+
+
+def test_closing_twice_is_closing_once(model_path: ModelPath) -> None:
+    engine = llamacpp.load(str(model_path(MODEL)), context_tokens=256, memory_bytes=16 << 20, threads=1)
+    engine.close()
+    engine.close()
+
+
+def test_a_row_that_does_not_continue_its_sequence_is_an_error(model_path: ModelPath) -> None:
+    engine = llamacpp.load(str(model_path(MODEL)), context_tokens=256, memory_bytes=16 << 20, threads=1)
+    with pytest.raises(ValueError, match="holds 0 tokens"):
+        engine.forward([Row(0, [1], 5, 0)])
+    engine.close()
+
+
+def test_its_tokenizer_parses_special_tokens_only_when_asked(model_path: ModelPath) -> None:
+    engine = llamacpp.load(str(model_path(MODEL)), context_tokens=256, memory_bytes=16 << 20, threads=1)
+    assert engine.tokenize("<|im_end|>", parse_special=True) == [2]
+    assert len(engine.tokenize("<|im_end|>", parse_special=False)) > 1
+    assert engine.tokenize("", parse_special=False) == []
+    engine.close()
+
+
+def test_load_errors_name_the_file_or_the_reason(model_path: ModelPath, tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadFailed, match="no model file"):
+        llamacpp.load(str(tmp_path / "none.gguf"), context_tokens=0, memory_bytes=0, threads=1)
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"not a model")
+    with pytest.raises(ModelLoadFailed, match=r"bad\.gguf"):
+        llamacpp.load(str(bad), context_tokens=0, memory_bytes=0, threads=1)
+    path = str(model_path(MODEL))
+    with pytest.raises(ModelLoadFailed, match="KV cache"):
+        llamacpp.load(path, context_tokens=0, memory_bytes=1 << 20, threads=1)
+    with pytest.raises(ConfigurationError, match="context of 8000"):
+        llamacpp.load(path, context_tokens=8000, memory_bytes=32 << 20, threads=1)
+
+
+def test_the_fingerprint_follows_the_weights(model_path: ModelPath, tmp_path: Path) -> None:
+    path = model_path(MODEL)
+    changed = tmp_path / "changed.gguf"
+    data = bytearray(path.read_bytes())
+    first = llamacpp.load(str(path), context_tokens=256, memory_bytes=16 << 20, threads=1)
+    again = llamacpp.load(str(path), context_tokens=256, memory_bytes=16 << 20, threads=2)
+    assert first.info.fingerprint == again.info.fingerprint
+    step = max(llamacpp._SAMPLED_BYTES, len(data) // 256)
+    data[100 * step] ^= 1
+    changed.write_bytes(data)
+    other = llamacpp.load(str(changed), context_tokens=256, memory_bytes=16 << 20, threads=1)
+    assert other.info.fingerprint != first.info.fingerprint
+    for engine in (first, again, other):
+        engine.close()
