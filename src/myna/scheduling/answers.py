@@ -8,6 +8,7 @@ import msgspec
 from myna.core.errors import MynaError
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 from myna.decoding.detokenizing import ChoiceText
+from myna.decoding.grammar import Grammar
 from myna.decoding.sampling import Sampled
 from myna.scheduling.sequence import Job, Sequence
 
@@ -27,15 +28,20 @@ class Told(NamedTuple):
     what: Event | MynaError
 
 
-def prepare(job: Job, lexicon: Lexicon) -> None:
-    """Give the request its `best_of` competing candidates, each with its own text."""
+def prepare(job: Job, lexicon: Lexicon, grammar: Grammar | None) -> None:
+    """Give the request its `best_of` competing candidates: each its own text and place in the grammar."""
     request = job.request
     if request.num_prompt_logprobs is not None:
         first = request.prompt_tokens[0]
         job.prompt_logprobs.append(TokenLogprob(first, None, lexicon.data[first]))
     is_tracking = request.num_logprobs is not None
     job.candidates = [
-        Sequence(job, choice, ChoiceText(lexicon.shown, request.stop, is_tracking=is_tracking))
+        Sequence(
+            job,
+            choice,
+            ChoiceText(lexicon.shown, request.stop, is_tracking=is_tracking),
+            grammar and grammar.copy(),
+        )
         for choice in range(max(request.best_of, request.num_choices))
     ]
 
@@ -50,7 +56,8 @@ def take_token(sequence: Sequence, token: int, lexicon: Lexicon, out: list[Told]
         sequence.reason = "stop"
         return
     text = sequence.text.push(token)
-    if sequence.text.is_stopped:
+    grammar = sequence.grammar
+    if sequence.text.is_stopped or (grammar is not None and grammar.advance(token) and grammar.must_stop):
         sequence.reason = "stop"
     elif len(sequence.tokens) - sequence.num_prompt >= request.max_tokens:
         sequence.reason = "length"

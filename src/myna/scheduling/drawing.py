@@ -1,8 +1,11 @@
 """From who draws to arrays: the sampling batch of a step, kept while nothing but positions changes."""
 
+from itertools import count
+
 import numpy as np
 
 from myna.decoding.sampling import Draw, Sampled, SamplingBatch
+from myna.decoding.sampling_batch import Words
 from myna.scheduling.sequence import Sequence
 
 NOTHING_DRAWN = Sampled.empty(0, 0)
@@ -19,20 +22,27 @@ class Drawing:
         self._batch: SamplingBatch | None = None
         self._next = -1
 
-    def batch(self, drawers: list[Sequence], rows: list[int]) -> SamplingBatch:
-        """Arrays for these draws; valid until the next call."""
+    def batch(self, drawers: list[Sequence], rows: list[int], masks: Words | None = None) -> SamplingBatch:
+        """Arrays for these draws; valid until the next call. `masks` has a row for each drawer that has a
+        grammar, in their order."""
         first = drawers[0].num_generated
         batch = self._batch
         if batch is not None and drawers == self._drawers and rows == self._rows and first == self._next:
             np.add(batch.position, 1, out=batch.position)
             self._next = first + 1
             return batch
+        mask_rows = count()
         draws = [
-            Draw(row, sequence.sampling, sequence.num_generated)
+            Draw(
+                row,
+                sequence.sampling,
+                sequence.num_generated,
+                -1 if sequence.grammar is None else next(mask_rows),
+            )
             for row, sequence in zip(rows, drawers, strict=True)
         ]
-        batch = SamplingBatch.of(draws)
-        is_steady = all(sequence.sampling.counts is None for sequence in drawers)
+        batch = SamplingBatch.of(draws, masks)
+        is_steady = masks is None and all(sequence.sampling.counts is None for sequence in drawers)
         self._batch = batch if is_steady else None
         self._drawers, self._rows, self._next = drawers, rows, first + 1
         return batch

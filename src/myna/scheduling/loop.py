@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
@@ -14,8 +15,10 @@ import numpy as np
 
 from myna.core.errors import GenerationFailed, InvalidRequest, ModelLoadFailed, MynaError
 from myna.core.generator import ModelInfo
-from myna.core.requests import GenerationRequest
+from myna.core.requests import Constraint, GenerationRequest
+from myna.decoding.grammar import Grammar, Grammars
 from myna.decoding.sampling import Sampled, sample, score
+from myna.decoding.sampling_batch import Words
 from myna.engines.base import Engine, Logits, OutOfRoom
 from myna.scheduling.answers import Lexicon, Told
 from myna.scheduling.batches import Batch
@@ -24,6 +27,7 @@ from myna.scheduling.pacing import Pace
 from myna.scheduling.scheduler import Scheduler
 
 _log: Final = logging.getLogger(__name__)
+_PAUSE_S: Final = 2.0  # nobody asked anything for so long: time for what would make a request wait
 
 
 class Listener(Protocol):
@@ -43,11 +47,18 @@ class Loaded:
 
     engine: Engine
     lexicon: Lexicon
+    grammars: Grammars | None = None
 
 
 class _Add(NamedTuple):
     number: int
     request: GenerationRequest
+
+
+class _Compiled(NamedTuple):
+    number: int
+    request: GenerationRequest
+    grammar: Grammar | MynaError
 
 
 class _Abort(NamedTuple):
@@ -62,6 +73,9 @@ class _Tokenize(NamedTuple):
 
 class _Stop(NamedTuple):
     pass
+
+
+_Order = _Add | _Compiled | _Abort | _Tokenize | _Stop
 
 
 class Loop:
@@ -80,7 +94,7 @@ class Loop:
         self._load = load
         self._listener = listener
         self._step_lock = step_lock or nullcontext()
-        self._orders: deque[_Add | _Abort | _Tokenize | _Stop] = deque()
+        self._orders: deque[_Order] = deque()
         self._condition = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="myna-loop", daemon=True)
 
@@ -106,7 +120,7 @@ class Loop:
     def join(self) -> None:
         self._thread.join()
 
-    def _order(self, order: _Add | _Abort | _Tokenize | _Stop) -> None:
+    def _order(self, order: _Order) -> None:
         with self._condition:
             self._orders.append(order)
             self._condition.notify()
@@ -139,9 +153,14 @@ class _Steps:
     def __init__(self, loop: Loop, loaded: Loaded) -> None:
         self._orders = loop._orders
         self._condition = loop._condition
+        self._order = loop._order
         self._listener = loop._listener
         self._step_lock = loop._step_lock
         self._engine = loaded.engine
+        self._grammars = loaded.grammars
+        # One for the masks of a step, one for compiling, which takes long when it is the first.
+        self._helpers = ThreadPoolExecutor(2, thread_name_prefix="myna-grammar")
+        self._compiling: set[int] = set()
         self._scheduler = Scheduler(loaded.engine, loaded.lexicon)
         self._drawing = Drawing()
         self._pace = Pace()
@@ -160,20 +179,56 @@ class _Steps:
                 self._listener.told(told)
 
     def _sleep(self) -> None:
-        gc.collect()  # the only pause in which nobody waits for a token
+        if not gc.isenabled():
+            gc.collect()  # a worker collects in pauses, when nobody waits for a token
+        with self._condition:
+            if not self._orders:
+                self._condition.wait(_PAUSE_S)
+        if not self._orders and self._grammars is not None:
+            self._grammars.prepare()
         with self._condition:
             while not self._orders:
                 self._condition.wait()
 
-    def _obey(self, order: _Add | _Abort | _Tokenize | _Stop) -> None:
+    def _obey(self, order: _Order) -> None:
         if isinstance(order, _Add):
-            self._scheduler.add(order.number, order.request)
+            if order.request.constraint is None:
+                self._scheduler.add(order.number, order.request)
+            else:
+                self._compiling.add(order.number)
+                self._helpers.submit(self._compile, order.number, order.request, order.request.constraint)
+        elif isinstance(order, _Compiled):
+            self._take_compiled(order)
         elif isinstance(order, _Abort):
+            self._compiling.discard(order.number)
             self._scheduler.abort(order.number)
         elif isinstance(order, _Tokenize):
             self._listener.tokenized(order.number, self._tokenize(order))
         else:
             self._is_stopped = True
+
+    def _compile(self, number: int, request: GenerationRequest, constraint: Constraint) -> None:
+        """In a helper's thread: streams that run don't wait for a grammar."""
+        grammar: Grammar | MynaError
+        try:
+            if self._grammars is None:
+                raise InvalidRequest("This model can't follow grammars: no token ends its answers.")
+            grammar = self._grammars.compile(constraint)
+        except MynaError as error:
+            grammar = error
+        except BaseException as error:  # a panic in llguidance is no Exception
+            _log.exception("a grammar could not be compiled")
+            grammar = GenerationFailed(f"The grammar can't be compiled: {error}")
+        self._order(_Compiled(number, request, grammar))
+
+    def _take_compiled(self, order: _Compiled) -> None:
+        if order.number not in self._compiling:
+            return  # aborted meanwhile
+        self._compiling.remove(order.number)
+        if isinstance(order.grammar, MynaError):
+            self._listener.told([Told(order.number, order.grammar)])
+        else:
+            self._scheduler.add(order.number, order.request, order.grammar)
 
     def _tokenize(self, order: _Tokenize) -> list[int] | MynaError:
         try:
@@ -186,11 +241,16 @@ class _Steps:
     def _step(self) -> list[Told]:
         """schedule, forward, sample, update."""
         batch = self._scheduler.schedule(self._pace.prompt_tokens)
-        started = time.perf_counter()
         try:
-            with self._step_lock:
-                logits = self._engine.forward(batch.rows)
-            sampled, scores = self._draw(batch, logits)
+            masks = self._begin_masks(batch)
+            try:
+                with self._step_lock:
+                    started = time.perf_counter()
+                    logits = self._engine.forward(batch.rows)
+                    seconds = time.perf_counter() - started
+            finally:
+                wait(masks)
+            sampled, scores = self._draw(batch, logits, masks)
         except OutOfRoom as error:
             self._drawing.forget()
             return [] if self._scheduler.make_room() else self._scheduler.isolate(batch, error)
@@ -199,13 +259,23 @@ class _Steps:
             self._drawing.forget()
             return self._scheduler.isolate(batch, error)
         if batch.num_prompt_tokens:
-            self._pace.observe(batch.num_prompt_tokens, batch.num_decodes, time.perf_counter() - started)
+            self._pace.observe(batch.num_prompt_tokens, batch.num_decodes, seconds)
         return self._scheduler.update(batch, sampled, scores)
 
-    def _draw(self, batch: Batch, logits: Logits) -> tuple[Sampled, list[Sampled]]:
+    def _begin_masks(self, batch: Batch) -> list[Future[Words]]:
+        """Masks of the drawers that have a grammar, computed while the engine computes."""
+        bound = [sequence.grammar for sequence in batch.drawers if sequence.grammar is not None]
+        if not bound or self._grammars is None:
+            return []
+        return [self._helpers.submit(self._grammars.masks, bound)]
+
+    def _draw(
+        self, batch: Batch, logits: Logits, masks: list[Future[Words]]
+    ) -> tuple[Sampled, list[Sampled]]:
         sampled = NOTHING_DRAWN
         if batch.drawers:
-            sampled = sample(logits.array, self._drawing.batch(batch.drawers, batch.draw_rows))
+            allowed = masks[0].result() if masks else None
+            sampled = sample(logits.array, self._drawing.batch(batch.drawers, batch.draw_rows, allowed))
         scores: list[Sampled] = []
         for part in batch.scored:
             rows = logits.array[part.first_row : part.first_row + len(part.targets)]

@@ -3,6 +3,7 @@
 from typing import Final, Protocol
 
 from myna.core.generator import ModelInfo
+from myna.scheduling.donors import Donors
 from myna.scheduling.prefixes import BLOCK_TOKENS, Match, PrefixIndex, block_hashes
 from myna.scheduling.sequence import Resident, Sequence
 
@@ -29,14 +30,17 @@ class Residency:
     """Gives sequences their place in the engine. Donors are finished sequences, least recently used
     first, within the engine's `donor_tokens`; they yield whenever ids or room run short."""
 
-    __slots__ = ("_donors", "_free_slots", "_index", "_kv", "num_donor_tokens")
+    __slots__ = ("_free_slots", "_kv", "donors", "index")
 
     def __init__(self, kv: KeyValues) -> None:
         self._kv = kv
-        self._index = PrefixIndex()
+        self.index = PrefixIndex()
         self._free_slots = list(range(kv.info.max_sequences - 1, -1, -1))
-        self._donors: dict[Resident, None] = {}
-        self.num_donor_tokens = 0
+        self.donors = Donors()
+
+    @property
+    def num_free_slots(self) -> int:
+        return len(self._free_slots)
 
     def has_room(self, num_tokens: int) -> bool:
         """Whether that many more tokens fit, without donors if need be."""
@@ -50,7 +54,7 @@ class Residency:
         match = self._find(sequence)
         return (
             match is not None
-            and match.resident not in self._donors
+            and match.resident not in self.donors
             and match.common - match.ready >= _WORTH_WAITING_TOKENS
         )
 
@@ -65,7 +69,7 @@ class Residency:
         needed = len(sequence.tokens) - reused + BLOCK_TOKENS
         if num_running:
             needed += committed_tokens + num_running * BLOCK_TOKENS
-        takes_over = source in self._donors and source is not None and reused == source.computed
+        takes_over = source in self.donors and source is not None and reused == source.computed
         while not (takes_over or self._free_slots) or self._kv.free_tokens < needed:
             if self._evict(but=source):
                 continue
@@ -75,12 +79,13 @@ class Residency:
         if source is None:
             slot = self._free_slots.pop()
         elif takes_over:
-            self._leave_donors(source)
+            self.donors.remove(source)
+            self.index.drop(source)
             slot = source.slot
         else:
             slot = self._free_slots.pop()
             self._kv.fork(source.slot, slot, reused)
-            self._touch(source)
+            self.donors.touch(source)
         self._place(sequence, slot, reused)
         return True
 
@@ -110,10 +115,9 @@ class Residency:
         resident.tokens = resident.tokens[:keep]
         known = resident.blocks[: keep // BLOCK_TOKENS]
         resident.blocks = block_hashes(resident.tokens, resident.salt, known)
-        self._index.put(resident)
-        self._donors[resident] = None
-        self.num_donor_tokens += keep
-        while self.num_donor_tokens > self._kv.donor_tokens:
+        self.index.put(resident)
+        self.donors.add(resident)
+        while self.donors.num_tokens > self._kv.donor_tokens:
             self.evict_one()
 
     def forget(self, sequence: Sequence) -> None:
@@ -132,7 +136,7 @@ class Residency:
             sequence.blocks = []
         if sequence.blocks is None:
             sequence.blocks = block_hashes(request.prompt_tokens, request.cache_salt)
-        match = self._index.find(sequence.tokens, sequence.blocks, request.cache_salt)
+        match = self.index.find(sequence.tokens, sequence.blocks, request.cache_salt)
         if match is None:
             return None
         most = len(sequence.tokens) - 1
@@ -144,32 +148,23 @@ class Residency:
     def _place(self, sequence: Sequence, slot: int, computed: int) -> None:
         blocks = sequence.blocks or []
         sequence.resident = Resident(slot, sequence.tokens, computed, sequence.job.request.cache_salt, blocks)
-        self._index.put(sequence.resident)
+        self.index.put(sequence.resident)
 
     def _lift(self, sequence: Sequence) -> Resident:
         resident = sequence.resident
         assert resident is not None
         sequence.resident = None
-        self._index.drop(resident)
+        self.index.drop(resident)
         return resident
 
     def _evict(self, but: Resident | None) -> bool:
-        victim = next((donor for donor in self._donors if donor is not but), None)
+        victim = self.donors.oldest(but)
         if victim is None:
             return False
-        self._leave_donors(victim)
+        self.donors.remove(victim)
+        self.index.drop(victim)
         self._free(victim)
         return True
-
-    def _leave_donors(self, donor: Resident) -> None:
-        del self._donors[donor]
-        self.num_donor_tokens -= donor.computed
-        self._index.drop(donor)
-
-    def _touch(self, resident: Resident) -> None:
-        if resident in self._donors:
-            del self._donors[resident]
-            self._donors[resident] = None
 
     def _free(self, resident: Resident) -> None:
         self._kv.free(resident.slot)

@@ -2,6 +2,7 @@
 
 from myna.core.errors import GenerationFailed
 from myna.core.requests import GenerationRequest
+from myna.decoding.grammar import Grammar
 from myna.decoding.sampling import RowStatus, Sampled
 from myna.scheduling import answers
 from myna.scheduling.answers import Lexicon, Told
@@ -15,12 +16,13 @@ class Scheduler:
     """Continuous batching over one engine's KV room.
 
     `add` and `abort` at any time between steps; then `schedule`, the engine's `forward`, sampling, and
-    `update`. A step that could not run is answered with `make_room` or `isolate` instead.
+    `update`. `roster` is for whoever counts who runs, waits and holds room.
+    A step that could not run is answered with `make_room` or `isolate` instead.
     """
 
     def __init__(self, kv: KeyValues, lexicon: Lexicon) -> None:
         self._lexicon = lexicon
-        self._roster = Roster(kv)
+        self.roster = Roster(kv)
         self._suspects: list[Sequence] = []
         self._jobs: dict[int, Job] = {}
         self._num_added = 0
@@ -29,21 +31,14 @@ class Scheduler:
     def is_idle(self) -> bool:
         return not self._jobs
 
-    @property
-    def num_running(self) -> int:
-        return len(self._roster.running)
-
-    @property
-    def num_waiting(self) -> int:
-        return len(self._roster.queue) + len(self._roster.resumed)
-
-    def add(self, number: int, request: GenerationRequest) -> None:
-        """Take an admitted request (see `admission`); `number` names it in what `update` tells."""
+    def add(self, number: int, request: GenerationRequest, grammar: Grammar | None = None) -> None:
+        """Take an admitted request (see `admission`), its constraint compiled; `number` names it in what
+        `update` tells."""
         job = Job(number, self._num_added, request)
         self._num_added += 1
-        answers.prepare(job, self._lexicon)
+        answers.prepare(job, self._lexicon, grammar)
         self._jobs[number] = job
-        self._roster.queue.push(job.candidates[0])
+        self.roster.queue.push(job.candidates[0])
 
     def abort(self, number: int) -> None:
         """Forget the request now; what it computed may still serve others. Unknown numbers are ignored."""
@@ -52,7 +47,7 @@ class Scheduler:
 
     def schedule(self, prompt_tokens: int) -> Batch:
         """The next step: every running answer's next token, and up to `prompt_tokens` of prompts."""
-        batch, roster = Batch(), self._roster
+        batch, roster = Batch(), self.roster
         if self._suspects:
             self._add_alone(batch, self._suspects[0], prompt_tokens)
             return batch
@@ -71,11 +66,11 @@ class Scheduler:
             assert sequence.resident is not None
             sequence.resident.computed += len(row.tokens)
         if self._suspects:
-            self._suspects = [suspect for suspect in self._suspects if suspect not in batch.drawers]
+            self._suspects = [suspect for suspect in self._suspects if not _is_computed(suspect)]
         for scored, score in zip(batch.scored, scores, strict=True):
             answers.take_scores(scored.sequence.job, score, self._lexicon)
         for sequence in batch.births:
-            self._roster.bear(sequence)
+            self.roster.bear(sequence)
         if batch.num_prompt_tokens:
             self._tell_prompts(batch, out)
         self._take_tokens(batch, sampled, out)
@@ -84,13 +79,13 @@ class Scheduler:
     def make_room(self) -> bool:
         """The engine was out of room: give up an idle donor or the youngest sequence. False: nothing to
         give up but the one that runs."""
-        return self._roster.residency.evict_one() or self._roster.preempt_one()
+        return self.roster.residency.evict_one() or self.roster.preempt_one()
 
     def isolate(self, batch: Batch, error: Exception) -> list[Told]:
         """The step raised `error`. One sequence alone is to blame; several run again one by one, since
         what the engine holds of them can't be trusted."""
         for sequence in batch.sequences:
-            self._roster.preempt(sequence)
+            self.roster.preempt(sequence)
         if len(batch.sequences) > 1:
             self._suspects = list(batch.sequences)
             return []
@@ -99,8 +94,8 @@ class Scheduler:
         return [Told(job.number, GenerationFailed(f"The engine failed on this request: {error}"))]
 
     def _add_alone(self, batch: Batch, suspect: Sequence, prompt_tokens: int) -> None:
-        if suspect not in self._roster.running:
-            self._roster.begin_alone(suspect)
+        if suspect not in self.roster.running:
+            self.roster.begin_alone(suspect)
         if not batch.add_decode(suspect):
             batch.add_prompt(suspect, prompt_tokens)
 
@@ -133,14 +128,18 @@ class Scheduler:
 
     def _end(self, sequence: Sequence, out: list[Told]) -> None:
         answers.finish(sequence, out)
-        self._roster.leave(sequence)
+        self.roster.leave(sequence)
         if sequence.job.num_ended == len(sequence.job.candidates):
             del self._jobs[sequence.job.number]
 
     def _drop(self, job: Job) -> None:
         del self._jobs[job.number]
-        self._roster.remove(job)
+        self.roster.remove(job)
         self._suspects = [suspect for suspect in self._suspects if suspect.job is not job]
+
+
+def _is_computed(sequence: Sequence) -> bool:
+    return sequence.resident is not None and sequence.resident.computed == len(sequence.tokens)
 
 
 def _no_token(status: RowStatus) -> GenerationFailed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from myna.core.events import ChoiceDone, FinishReason, TextDelta, TokenLogprob
 from myna.core.requests import GenerationRequest
 from myna.decoding.detokenizing import ChoiceText
+from myna.decoding.grammar import Grammar
 from myna.decoding.sampling import ChoiceSampling
 
 
@@ -53,6 +54,7 @@ class Sequence:
     __slots__ = (
         "blocks",
         "choice",
+        "grammar",
         "held_logprobs",
         "job",
         "num_logprobs",
@@ -67,11 +69,12 @@ class Sequence:
         "tokens",
     )
 
-    def __init__(self, job: Job, choice: int, text: ChoiceText) -> None:
+    def __init__(self, job: Job, choice: int, text: ChoiceText, grammar: Grammar | None) -> None:
         request = job.request
         self.job = job
         self.choice = choice
         self.text = text
+        self.grammar = grammar
         self.tokens = list(request.prompt_tokens)
         self.num_prompt = len(self.tokens)
         num_logprobs = 0 if job.is_ranked and request.num_logprobs is None else request.num_logprobs

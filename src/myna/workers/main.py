@@ -17,11 +17,11 @@ from typing import Final
 
 from myna.core.errors import MynaError
 from myna.core.generator import ModelInfo
-from myna.engines.registry import load_engine
-from myna.scheduling.answers import Lexicon, Told
-from myna.scheduling.loop import Loaded, Loop
+from myna.scheduling.answers import Told
+from myna.scheduling.loop import Loop
 from myna.workers import frames
-from myna.workers.frames import Abort, Load, Run, WorkerSpec
+from myna.workers.frames import Abort, Load, Run
+from myna.workers.loading import load_model
 from myna.workers.steplock import StepLock
 
 _LENGTH: Final = struct.Struct("<I")
@@ -74,7 +74,7 @@ def serve(connection: socket.socket) -> None:
         return
     spec = order.spec
     step_lock = StepLock(Path(spec.step_lock)) if spec.step_lock else None
-    loop = Loop(lambda: _load(spec), _Reporter(connection), step_lock)
+    loop = Loop(lambda: load_model(spec), _Reporter(connection), step_lock)
     loop.start()
     while (payload := _receive(connection)) is not None:
         order = frames.decode_order(payload)
@@ -99,37 +99,6 @@ def main() -> None:
         _log.exception("the worker failed")
         _leave(1)
     _leave(0)
-
-
-def _load(spec: WorkerSpec) -> Loaded:
-    if spec.engine != "fake":
-        # Before the engine sees it: llama.cpp ends its process over a header that lies.
-        from myna.prompts.gguf import read_header
-        from myna.prompts.model_check import check_model
-
-        check_model(read_header(spec.path))
-    engine = load_engine(
-        spec.engine,
-        spec.path,
-        context_tokens=spec.context_tokens,
-        memory_bytes=spec.memory_bytes,
-        threads=spec.threads,
-    )
-    return Loaded(engine, _lexicon(spec, engine.info))
-
-
-def _lexicon(spec: WorkerSpec, info: ModelInfo) -> Lexicon:
-    """Token bytes from the model's file, by the same reader in server and worker; the fake has no file."""
-    if spec.engine == "fake":
-        from myna.engines import fake
-
-        shown = [b"" if token in fake.SPECIAL_IDS else data for token, data in enumerate(fake.VOCABULARY)]
-        return Lexicon(fake.VOCABULARY, shown, frozenset(info.eos_tokens))
-    from myna.prompts.vocabulary import Vocabulary
-
-    vocabulary = Vocabulary.read(spec.path)
-    shown = [b"" if vocabulary.is_control(token) else data for token, data in enumerate(vocabulary.pieces)]
-    return Lexicon(vocabulary.pieces, shown, vocabulary.eog | frozenset(info.eos_tokens))
 
 
 def _receive(connection: socket.socket) -> bytes | None:

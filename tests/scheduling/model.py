@@ -1,0 +1,133 @@
+"""The pure scheduler driven step by step over the fake engine, as the loop would, with its rules checked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from myna.core.errors import MynaError
+from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
+from myna.core.requests import GenerationRequest, Sampling
+from myna.decoding.sampling import sample, score
+from myna.engines import fake
+from myna.engines.base import OutOfRoom, Row
+from myna.engines.fake import FakeEngine
+from myna.scheduling.answers import Lexicon
+from myna.scheduling.batches import Batch
+from myna.scheduling.drawing import NOTHING_DRAWN, Drawing
+from myna.scheduling.scheduler import Scheduler
+
+LEXICON = Lexicon(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
+GREEDY = Sampling(temperature=0)
+
+
+def prompt(text: str) -> tuple[int, ...]:
+    return tuple(fake.tokenize(text, parse_special=True))
+
+
+def spoken(tokens: Sequence[int]) -> str:
+    return b"".join(fake.VOCABULARY[token] for token in tokens).decode()
+
+
+@dataclass
+class Heard:
+    """What a client was told of one request."""
+
+    events: list[Event] = field(default_factory=list)
+    error: MynaError | None = None
+
+    def text(self, choice: int = 0) -> str:
+        return "".join(
+            event.text for event in self.events if isinstance(event, TextDelta) and event.choice == choice
+        )
+
+    def num_tokens(self, choice: int = 0) -> int:
+        return sum(
+            event.num_tokens
+            for event in self.events
+            if isinstance(event, TextDelta | ChoiceDone) and event.choice == choice
+        )
+
+    @property
+    def prompt_done(self) -> PromptDone:
+        (done,) = (event for event in self.events if isinstance(event, PromptDone))
+        return done
+
+    @property
+    def is_ended(self) -> bool:
+        return self.error is not None or (bool(self.events) and isinstance(self.events[-1], Done))
+
+
+class Model:
+    """A scheduler, its engine and everyone who listens."""
+
+    def __init__(
+        self,
+        kv_tokens: int = 4096,
+        *,
+        context_tokens: int = 4096,
+        max_sequences: int = 64,
+        donor_tokens: int | None = None,
+    ) -> None:
+        self.engine = FakeEngine(context_tokens, kv_tokens, max_sequences)
+        if donor_tokens is not None:
+            self.engine.donor_tokens = donor_tokens
+        self.scheduler = Scheduler(self.engine, LEXICON)
+        self.heard: dict[int, Heard] = {}
+        self.rows: list[list[Row]] = []
+        self.num_out_of_room = 0
+        self._drawing = Drawing()
+
+    def add(self, request: GenerationRequest) -> int:
+        number = len(self.heard)
+        self.heard[number] = Heard()
+        self.scheduler.add(number, request)
+        return number
+
+    def step(self, prompt_tokens: int = 512) -> Batch:
+        batch = self.scheduler.schedule(prompt_tokens)
+        assert batch.rows, "a scheduler with work has something to compute"
+        try:
+            logits = self.engine.forward(batch.rows).array
+            assert len(logits) == batch.num_logits
+            sampled = NOTHING_DRAWN
+            if batch.drawers:
+                sampled = sample(logits, self._drawing.batch(batch.drawers, batch.draw_rows))
+            scores = [
+                score(
+                    logits[part.first_row : part.first_row + len(part.targets)],
+                    np.array(part.targets, np.int32),
+                    part.sequence.job.request.num_prompt_logprobs or 0,
+                )
+                for part in batch.scored
+            ]
+        except OutOfRoom as error:
+            self.num_out_of_room += 1
+            self._drawing.forget()
+            told = [] if self.scheduler.make_room() else self.scheduler.isolate(batch, error)
+        except RuntimeError as error:
+            self._drawing.forget()
+            told = self.scheduler.isolate(batch, error)
+        else:
+            self.rows.append(batch.rows)
+            told = self.scheduler.update(batch, sampled, scores)
+        for number, what in told:
+            heard = self.heard[number]
+            assert not heard.is_ended, "nothing follows the end"
+            if isinstance(what, MynaError):
+                heard.error = what
+            else:
+                heard.events.append(what)
+        return batch
+
+    def run(self, prompt_tokens: int = 512, most_steps: int = 20_000) -> None:
+        for _ in range(most_steps):
+            if self.scheduler.is_idle:
+                return
+            self.step(prompt_tokens)
+        raise AssertionError("the scheduler does not come to an end")
+
+    def ask(self, request: GenerationRequest, prompt_tokens: int = 512) -> Heard:
+        number = self.add(request)
+        self.run(prompt_tokens)
+        return self.heard[number]
