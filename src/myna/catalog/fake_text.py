@@ -5,6 +5,7 @@ import numpy as np
 from myna.engines import fake
 from myna.prompts.gguf import Header, Value
 from myna.prompts.prompting import Prompting
+from myna.prompts.template import ChatTemplate
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import TokenKind, Vocabulary, byte_alphabet
 
@@ -31,4 +32,4 @@ def fake_prompting(context_tokens: int) -> Prompting:
     header = Header("fake", 3, metadata, (), 0)
     vocabulary = Vocabulary.of(header)
     tokenizer = Tokenizer(vocabulary, lambda text: fake.tokenize(text, parse_special=False))
-    return Prompting(header, vocabulary, tokenizer, None)
+    return Prompting(header, vocabulary, tokenizer, ChatTemplate.plain(is_chatml=False))

@@ -96,6 +96,7 @@ class Server(uvicorn.Server):
         self._drain_s = drain_s
         self._on_start = on_start
         self._draining: asyncio.Task[None] | None = None
+        self._is_told = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -124,10 +125,19 @@ class Server(uvicorn.Server):
             self._draining = asyncio.get_running_loop().create_task(self._drain())
         else:
             self.should_exit = self.force_exit = True
+            self._is_told.set()
+
+    async def main_loop(self) -> None:
+        """Uvicorn looks ten times a second whether it should end; this waits to be told, and renews the
+        date header once a second."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_told.wait(), 1.0)
 
     async def _drain(self) -> None:
         await self._gate.drain(self._drain_s)
         self.should_exit = True
+        self._is_told.set()
 
 
 def server_config(app: ASGIApp, *, timeout_keep_alive_s: int = 75) -> uvicorn.Config:

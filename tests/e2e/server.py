@@ -1,0 +1,99 @@
+"""A real server process for the tests of this folder, and what happens inside it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread, Timer
+
+import psutil
+
+KEY = "sk-e2e-0123456789abcdef"
+MODEL = "fake"
+_LONGEST_S = 180.0
+
+
+@dataclass
+class ServerProcess:
+    """`python -m myna.cli serve`, ready: its first words were read."""
+
+    process: "subprocess.Popen[str]"
+    base_url: str
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def workers(self) -> list[psutil.Process]:
+        """The models' processes."""
+        children = psutil.Process(self.pid).children(recursive=True)
+        return [child for child in children if "myna.workers.main" in " ".join(child.cmdline())]
+
+    def wait_for_log(self, pattern: str) -> "re.Match[str]":
+        """The first line of the log, from now on, that matches; the server must write one."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line)
+            if match := re.search(pattern, line):
+                return match
+        raise AssertionError(f"the server ended without a line like {pattern!r}: {self.log[-20:]}")
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.end()
+
+    def end(self) -> int:
+        """Read the log to its end, so that the process can finish, and return its exit status."""
+        _, rest = self.process.communicate(timeout=60)
+        self.log += rest.splitlines()
+        return self.process.returncode
+
+
+@contextmanager
+def serving(home: Path, *flags: str, **environment: str) -> Iterator[ServerProcess]:
+    """A server on a free port with a home of its own; killed at the end if it still lives."""
+    source = Path(__file__).parent.parent.parent / "src"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MYNA_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "myna.cli", "serve", "--port", "0", *flags],
+        env=inherited
+        | {"PYTHONPATH": str(source), "MYNA_HOME": str(home), "MYNA_API_KEY": KEY}
+        | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=home,
+    )
+    watchdog = Timer(_LONGEST_S, process.kill)  # a server that hangs must not hang the tests
+    watchdog.start()
+    with process:
+        try:
+            yield ServerProcess(process, _base_url(process))
+        finally:
+            watchdog.cancel()
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+def _base_url(process: "subprocess.Popen[str]") -> str:
+    """Read what a newcomer reads, to its last line."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            break
+    found = re.search(r"Base URL\s+(\S+)", "".join(lines))
+    if found is None:
+        process.kill()
+        raise AssertionError(f"the server did not start: {process.stderr.read()}")
+    Thread(target=process.stdout.read, daemon=True).start()
+    return found[1]
