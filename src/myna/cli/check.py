@@ -1,0 +1,124 @@
+"""`myna check`: the official client against a live server, a row a behaviour."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Final
+
+import typer
+from myna.cli.complete import local_base_url
+from myna.cli.key import server_keys
+from rich.console import Console
+from rich.table import Table
+
+from myna.core.errors import ConfigurationError, OperatorError
+from myna.settings import load_settings
+
+_GROUPS: Final = (
+    "myna.cli.checks.models",
+    "myna.cli.checks.completions",
+    "myna.cli.checks.chat",
+    "myna.cli.checks.errors",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check saw; `fault` is empty where the server has the behaviour."""
+
+    group: str
+    behaviour: str
+    fault: str
+
+
+def check(
+    base_url: Annotated[
+        str | None, typer.Option(help="Any OpenAI-compatible server; default: yours.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Default: the first that it lists.")
+    ] = None,
+    only: Annotated[str, typer.Option(help="Only behaviours whose name holds this text.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a table for a document.")] = False,
+) -> None:
+    """Ask a live server everything that OpenAI's clients rely on, and show what it answers rightly.
+
+    The key is OPENAI_API_KEY, or that of your own server. The exit code is 1 if anything was found.
+
+    **Examples**
+
+    - `myna check`
+    - `myna check --base-url http://127.0.0.1:11434/v1 --markdown > ollama.md`
+    """
+    findings = list(_run(base_url, model, only))
+    if as_json:
+        rows = [{"group": f.group, "behaviour": f.behaviour, "fault": f.fault or None} for f in findings]
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+    elif as_markdown:
+        typer.echo(_markdown(findings))
+    else:
+        _show(findings)
+    if any(finding.fault for finding in findings):
+        raise typer.Exit(1)
+
+
+def _run(base_url: str | None, model: str | None, only: str) -> Iterator[Finding]:
+    try:
+        import openai
+
+        from myna.cli.checks.target import Check, open_target
+    except ImportError as exc:
+        raise ConfigurationError(
+            "The checks use the official client; install it with: pip install openai"
+        ) from exc
+    settings = load_settings({})
+    key = os.environ.get("OPENAI_API_KEY") or (server_keys(settings)[0] if base_url is None else "none")
+    try:
+        target = open_target(base_url or local_base_url(settings), key, model)
+    except openai.OpenAIError as exc:
+        where = base_url or local_base_url(settings)
+        raise OperatorError(f"{where} lists no models ({exc}); start a server with: myna serve") from exc
+    for group in _GROUPS:
+        checks: Sequence[Check] = import_module(group).CHECKS
+        for one in checks:
+            if only.lower() in one.behaviour.lower():
+                yield Finding(one.group, one.behaviour, _fault(one.run, target))
+
+
+def _fault(run: object, target: object) -> str:
+    try:
+        run(target)  # type: ignore[operator]
+    except Exception as exc:
+        # Whatever a server answers, and whatever the client makes of it, is a finding and no crash.
+        return (
+            f"{type(exc).__name__}: {exc}".removeprefix("Unmet: ").splitlines()[0][:200] or type(exc).__name__
+        )
+    return ""
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    console = Console()
+    table = Table("", "behaviour", "what was seen instead", title_justify="left", expand=False)
+    group = ""
+    for finding in findings:
+        if finding.group != group:
+            group = finding.group
+            table.add_section()
+            table.add_row("", f"[bold]{group}[/bold]", "")
+        mark = "[red]✗[/red]" if finding.fault else "[green]✓[/green]"
+        table.add_row(mark, finding.behaviour, finding.fault.replace("[", "\\["))
+    console.print(table)
+    num_right = sum(not finding.fault for finding in findings)
+    console.print(f"{num_right} of {len(findings)} behaviours")
+
+
+def _markdown(findings: Sequence[Finding]) -> str:
+    lines = ["| | behaviour | what was seen instead |", "|---|---|---|"]
+    for finding in findings:
+        fault = finding.fault.replace("|", "\\|")
+        lines.append(f"| {'✗' if fault else '✓'} | {finding.group}: {finding.behaviour} | {fault} |")
+    num_right = sum(not finding.fault for finding in findings)
+    return "\n".join([*lines, "", f"{num_right} of {len(findings)} behaviours."])

@@ -1,0 +1,55 @@
+"""The Models API."""
+
+from typing import Final
+
+import openai
+
+from myna.cli.checks.target import Check, Target, Unmet, envelope, expect
+
+_GROUP: Final = "Models"
+
+
+def _list(target: Target) -> None:
+    raw = target.http.get(
+        f"{target.base_url}/models", headers={"Authorization": f"Bearer {target.key}"}
+    ).json()
+    expect(raw.get("object") == "list", f"object is {raw.get('object')!r}")
+    for model in raw["data"]:
+        missing = {"id", "object", "created", "owned_by"} - model.keys()
+        expect(not missing, f"{model.get('id')} lacks {', '.join(sorted(missing))}")
+        expect(isinstance(model["created"], int), f"created is {model['created']!r}")
+
+
+def _retrieve(target: Target) -> None:
+    found = target.client.models.retrieve(target.model)
+    expect(found.id == target.model, f"asked for {target.model}, got {found.id}")
+
+
+def _unknown(target: Target) -> None:
+    try:
+        target.client.models.retrieve("no/such model")
+    except openai.NotFoundError as exc:
+        expect(exc.code == "model_not_found", f"code is {exc.code!r}")
+        return
+    raise Unmet("an unknown id was found")
+
+
+def _unknown_in_request(target: Target) -> None:
+    response = target.post("completions", {"model": "no-such-model", "prompt": "x", "max_tokens": 1})
+    expect(response.status_code == 404, f"HTTP {response.status_code} instead of 404")
+    error = envelope(response)
+    expect(error["code"] == "model_not_found", f"code is {error['code']!r}")
+
+
+def _echoes_name(target: Target) -> None:
+    answer = target.complete(max_tokens=1)
+    expect(answer.model == target.model, f"asked for {target.model}, the answer says {answer.model}")
+
+
+CHECKS: Final = (
+    Check(_GROUP, "list: four fields a model, created an integer", _list),
+    Check(_GROUP, "retrieve one", _retrieve),
+    Check(_GROUP, "retrieve an unknown id with a slash: 404 model_not_found", _unknown),
+    Check(_GROUP, "unknown model in a request: 404 model_not_found", _unknown_in_request),
+    Check(_GROUP, "the answer echoes the model that was asked for", _echoes_name),
+)
