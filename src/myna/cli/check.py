@@ -8,11 +8,11 @@ from importlib import import_module
 from typing import Annotated, Final
 
 import typer
-from myna.cli.complete import local_base_url
-from myna.cli.key import server_keys
 from rich.console import Console
 from rich.table import Table
 
+from myna.cli.complete import local_base_url
+from myna.cli.key import server_keys
 from myna.core.errors import ConfigurationError, OperatorError
 from myna.settings import load_settings
 
@@ -72,7 +72,7 @@ def _run(base_url: str | None, model: str | None, only: str) -> Iterator[Finding
         from myna.cli.checks.target import Check, open_target
     except ImportError as exc:
         raise ConfigurationError(
-            "The checks use the official client; install it with: pip install openai"
+            "The checks use the official client; install it with: pip install 'myna[check]'"
         ) from exc
     settings = load_settings({})
     key = os.environ.get("OPENAI_API_KEY") or (server_keys(settings)[0] if base_url is None else "none")

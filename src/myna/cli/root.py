@@ -3,7 +3,7 @@
 import typer
 
 from myna import __version__
-from myna.cli import complete, key, models, pull, serve
+from myna.cli import check, complete, key, models, pull, serve
 
 app = typer.Typer(
     name="myna",
@@ -22,6 +22,7 @@ app.command("models")(models.list_models)
 app.command("rm")(models.remove)
 app.command("complete")(complete.complete)
 app.command("key")(key.key)
+app.command("check")(check.check)
 
 
 @app.callback(invoke_without_command=True)

@@ -11,8 +11,8 @@ class ChoiceText:
     """The text of one choice as it grows.
 
     The pieces joined are what decoding all bytes at once with errors="replace" would give, up to the
-    stop string. `push` each token that has text to show (no end-of-text token), stop when
-    `is_stopped`, else call `finish` once after the last.
+    stop string; of a character whose last bytes never came nothing is shown. `push` each token that has
+    text to show (no end-of-text token), stop when `is_stopped`, else call `finish` once after the last.
     """
 
     __slots__ = (
@@ -63,14 +63,11 @@ class ChoiceText:
 
     def finish(self) -> str:
         """The choice ended by itself: return all that was held back. Nothing after a stop string."""
-        text = self._pending.decode("utf-8", "replace")
         self._pending = b""
-        shown = self._show(text)
-        if self._matcher is None or self.is_stopped:
-            return shown
-        held = self._matcher.finish()
-        self._count_shown(len(held))
-        return shown + held
+        held = "" if self._matcher is None or self.is_stopped else self._matcher.finish()
+        if not self.is_stopped:
+            self._count_shown(len(held))
+        return held
 
     def _show(self, text: str) -> str:
         if self.is_stopped:

@@ -52,9 +52,11 @@ def _second_turn(target: Target) -> None:
 
 
 def _developer(target: Target) -> None:
-    rule = {"role": "developer", "content": "Answer with the single word BANANA."}
-    told = _chat(target, [rule, *_ASK]).usage.prompt_tokens
-    expect(told > _chat(target).usage.prompt_tokens + 3, "the developer's message didn't reach the model")
+    short, long = ({"role": "developer", "content": "Be brief. " * times} for times in (1, 21))
+    grown = (
+        _chat(target, [long, *_ASK]).usage.prompt_tokens - _chat(target, [short, *_ASK]).usage.prompt_tokens
+    )
+    expect(grown >= 40, f"twenty more sentences made the prompt {grown} tokens longer")
 
 
 def _parts(target: Target) -> None:
@@ -113,10 +115,10 @@ def _stream(target: Target) -> None:
 def _helper(target: Target) -> None:
     messages: Any = _ASK
     with target.client.chat.completions.stream(model=target.model, messages=messages, max_tokens=8) as stream:
-        final = stream.get_final_completion()
-    expect(
-        final.choices[0].message.role == "assistant", f"the role adds up to {final.choices[0].message.role!r}"
-    )
+        text = "".join(event.delta for event in stream if event.type == "content.delta")
+    message = stream.current_completion_snapshot.choices[0].message
+    expect(message.role == "assistant", f"the role adds up to {message.role!r}")
+    expect(message.content == text, "the snapshot's content differs from its deltas")
 
 
 def _json_object(target: Target) -> None:

@@ -147,7 +147,7 @@ def _stream_equals_whole(target: Target) -> None:
     stream = target.complete(_CHINESE, max_tokens=24, stream=True)
     pieces = [chunk.choices[0].text for chunk in stream if chunk.choices]  # type: ignore[attr-defined]
     expect("".join(pieces) == whole, "the stream's text differs from the whole answer's")
-    expect("\ufffd" not in "".join(pieces), "a character was broken in two")
+    expect("\ufffd" not in "".join(pieces), "there is half a character in it")
 
 
 def _usage_chunk(target: Target) -> None:

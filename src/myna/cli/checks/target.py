@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import openai
@@ -35,16 +35,18 @@ class Target:
 
     def complete(self, prompt: object = "Once upon a time", **options: object) -> Completion:
         """A whole answer of the legacy endpoint, greedy and short unless asked otherwise."""
+        create: Any = self.client.completions.create
         body = {"max_tokens": 8, "temperature": 0, **options}
-        return self.client.completions.create(model=self.model, prompt=prompt, **body)  # type: ignore[call-overload, no-any-return]
+        answer: Completion = create(model=self.model, prompt=prompt, **body)
+        return answer
 
     def chat_stream(self, text: str, **options: object) -> list[ChatCompletionChunk]:
         """All chunks of a streamed chat answer."""
+        create: Any = self.client.chat.completions.create
         body = {"max_tokens": 16, "temperature": 0, **options}
-        messages = [{"role": "user", "content": text}]
         return list(
-            self.client.chat.completions.create(model=self.model, messages=messages, stream=True, **body)
-        )  # type: ignore[call-overload]
+            create(model=self.model, messages=[{"role": "user", "content": text}], stream=True, **body)
+        )
 
     def events(self, path: str, body: Mapping[str, object]) -> Iterator[str]:
         """The lines of a stream as they are on the wire."""
