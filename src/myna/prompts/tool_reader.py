@@ -1,0 +1,183 @@
+"""Reads tool calls out of an answer while it is written: text in, what was said and called out."""
+
+import re
+from collections.abc import Collection
+from typing import Final, Literal
+
+import msgspec
+
+from myna.prompts.tools import ToolFormat
+
+
+class Said(msgspec.Struct, frozen=True):
+    """Plain text of the answer."""
+
+    text: str
+
+
+class CallBegun(msgspec.Struct, frozen=True):
+    """A call's name is known; its arguments follow."""
+
+    index: int
+    name: str
+
+
+class CallArguments(msgspec.Struct, frozen=True):
+    """The next piece of a call's arguments: the model's own JSON, character by character."""
+
+    index: int
+    text: str
+
+
+Piece = Said | CallBegun | CallArguments
+_State = Literal["said", "head", "arguments", "tail"]
+_SPACE: Final = r"\s*"
+
+
+class _Head:
+    """What stands before a call's arguments, recognised from its first character on."""
+
+    def __init__(self, before: str, arguments: str) -> None:
+        atoms = [_SPACE, *(re.escape(char) for char in before.strip()), _SPACE, r"\{"]
+        atoms += [_SPACE, *'"name"', _SPACE, ":", _SPACE, '"', r'(?P<name>[^"\\]*)', '"']
+        atoms += [_SPACE, ",", _SPACE, *f'"{arguments}"', _SPACE, ":", _SPACE]
+        beginning = ""
+        for atom in reversed(atoms):
+            beginning = f"(?:{atom}{beginning})?"
+        self.whole = re.compile("".join(atoms) + r"(?=\{)")
+        self.beginning = re.compile(beginning)
+
+
+class CallReader:
+    """One choice's answer. `names` are the tools there are: a look-alike of no tool's call is text."""
+
+    def __init__(self, form: ToolFormat, names: Collection[str]) -> None:
+        self._trigger = form.trigger
+        self._names = names
+        self._first_head, self._next_head = _Head(form.before, form.arguments), _Head("", form.arguments)
+        between = "".join(re.escape(word) + _SPACE for word in (form.between or "").split())
+        self._between = re.compile(rf"\s*\}}\s*{between}") if form.between is not None else None
+        self._after = form.after.strip()
+        # Where calls have no trigger, only the answer's beginning can be one.
+        self._state: _State = "said" if form.trigger else "head"
+        self._waiting = ""
+        self._has_said = False
+        self._num_calls = 0
+        self._scanner = _ObjectScanner()
+
+    def feed(self, text: str) -> list[Piece]:
+        """The next of the answer's text."""
+        self._waiting += text
+        pieces: list[Piece] = []
+        steps = {
+            "said": self._read_said,
+            "head": self._read_head,
+            "arguments": self._read_arguments,
+            "tail": self._read_tail,
+        }
+        while steps[self._state](pieces):
+            pass
+        return pieces
+
+    def end(self) -> list[Piece]:
+        """The answer is over: what was held back. A call cut off in its head is dropped, as far as it
+        is one."""
+        pieces: list[Piece] = []
+        held, self._waiting = self._waiting, ""
+        if self._state == "tail":
+            held = held.strip().removeprefix("}").lstrip()
+            held = "" if self._after.startswith(held) else held.removeprefix(self._after)
+        elif self._state == "head":
+            held = "" if self._num_calls else self._trigger + held
+        if held:
+            pieces.append(Said(held))
+        return pieces
+
+    def _read_said(self, pieces: list[Piece]) -> bool:
+        """Text up to a trigger. White space alone in front of a call is its layout, not something said."""
+        text = self._waiting
+        at = text.find(self._trigger) if self._trigger else -1
+        if at >= 0:
+            if text[:at].strip() or self._has_said:
+                self._say(text[:at], pieces)
+            self._state, self._waiting = "head", text[at + len(self._trigger) :]
+            return True
+        shown = len(text) - _overlap(text, self._trigger)
+        if self._has_said or text[:shown].strip():
+            self._say(text[:shown], pieces)
+            self._waiting = text[shown:]
+        return False
+
+    def _say(self, text: str, pieces: list[Piece]) -> None:
+        if text:
+            self._has_said = True
+            pieces.append(Said(text))
+
+    def _read_head(self, pieces: list[Piece]) -> bool:
+        head = self._next_head if self._num_calls else self._first_head
+        found = head.whole.match(self._waiting)
+        if found and found["name"] in self._names:
+            pieces.append(CallBegun(self._num_calls, found["name"]))
+            self._state, self._waiting = "arguments", self._waiting[found.end() :]
+            self._scanner = _ObjectScanner()
+            return True
+        if found or not head.beginning.fullmatch(self._waiting):
+            text, self._waiting = self._trigger + self._waiting, ""
+            self._state = "said"
+            self._say(text, pieces)
+        return False
+
+    def _read_arguments(self, pieces: list[Piece]) -> bool:
+        end = self._scanner.find_end(self._waiting)
+        if self._waiting:
+            pieces.append(CallArguments(self._num_calls, self._waiting[:end]))
+        if end is None:
+            self._waiting = ""
+            return False
+        self._num_calls += 1
+        self._state, self._waiting = "tail", self._waiting[end:]
+        return True
+
+    def _read_tail(self, pieces: list[Piece]) -> bool:
+        """The call's own brace, then what stands between two calls; after the last nothing is said."""
+        found = self._between.match(self._waiting) if self._between else None
+        if found is None:
+            return False
+        self._state, self._waiting = "head", self._waiting[found.end() :]
+        return True
+
+
+class _ObjectScanner:
+    """Finds the end of a JSON object that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._in_string = self._is_escaped = False
+
+    def find_end(self, text: str) -> int | None:
+        """The index behind the object's last brace, or None if it isn't in this piece."""
+        for i, char in enumerate(text):
+            if self._in_string:
+                if self._is_escaped:
+                    self._is_escaped = False
+                elif char == "\\":
+                    self._is_escaped = True
+                elif char == '"':
+                    self._in_string = False
+            elif char == '"':
+                self._in_string = True
+            elif char in "{[":
+                self._depth += 1
+            elif char in "}]":
+                self._depth -= 1
+                if self._depth == 0:
+                    return i + 1
+        return None
+
+
+def _overlap(text: str, trigger: str) -> int:
+    """How many of the text's last characters begin the trigger."""
+    for size in range(min(len(text), len(trigger) - 1), 0, -1):
+        if text.endswith(trigger[:size]):
+            return size
+    return 0

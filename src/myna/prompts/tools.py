@@ -1,0 +1,122 @@
+"""How model families write tool calls, and the grammar of answers that may or must hold some."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from myna.core.requests import Constraint
+from myna.prompts.messages import ToolSpec
+
+# One space or one indented line between tokens: small models would else write white space for ever.
+JSON_OPTIONS: Final = {"whitespace_pattern": "[ ]?|\\n[ ]{0,40}", "lenient": True}
+NO_PARAMETERS: Final = '{"type":"object","properties":{},"additionalProperties":false}'
+_TEXT: Final = "TEXT: /(.|\\n)*/\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFormat:
+    """A call is `{"name": …, <arguments>: …}`; around it stands what the family writes.
+
+    `trigger` begins the calls and can't be the beginning of a plain answer; "" where an answer that is
+    such an object is the call. `between` None: one call an answer.
+    """
+
+    name: str
+    trigger: str
+    before: str = ""
+    between: str | None = None
+    after: str = ""
+    arguments: str = "arguments"
+
+
+TAGGED: Final = ToolFormat("tagged", "<tool_call>", "\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>")
+LISTED: Final = ToolFormat("listed", "[TOOL_CALLS]", "[", ", ", "]")
+NAMED_PARAMETERS: Final = ToolFormat("parameters", "", arguments="parameters")
+BARE: Final = ToolFormat("bare", "")
+
+# What the chat template of a family that writes calls so says somewhere; the first found counts.
+_SIGNS: Final = (
+    ("<tool_call>", TAGGED),
+    ("[TOOL_CALLS]", LISTED),
+    ("<|python_tag|>", NAMED_PARAMETERS),
+    ('"parameters": dictionary of argument', NAMED_PARAMETERS),
+)
+
+
+def find_format(template_source: str) -> ToolFormat:
+    """The format that a chat template speaks of; plain JSON if it knows none."""
+    return next((found for sign, found in _SIGNS if sign in template_source), BARE)
+
+
+def tool_grammar(
+    form: ToolFormat,
+    tools: Sequence[ToolSpec],
+    *,
+    must_call: bool,
+    is_parallel: bool,
+    answer: dict[str, Any] | None = None,
+) -> Constraint:
+    """Answers that call one of the tools (several times if `is_parallel`), or, unless they must, say
+    something: any text, or JSON by the schema `answer`."""
+    calls = [_call_schema(form, tool) for tool in tools]
+    if form.trigger:
+        lark = _with_trigger(form, calls, must_call, is_parallel, answer)
+    elif must_call:
+        lark = f"start: {_any_of(calls)}\n"
+    elif answer is not None:
+        lark = f"start: {_any_of([answer, *calls])}\n"
+    else:
+        # Plain text doesn't begin as a call does, or a call could be taken for text.
+        lark = f"start: said? | call\nsaid: /[^{{\\s]/ TEXT\ncall: {_any_of(calls)}\n{_TEXT}"
+    return Constraint(json.dumps({"grammars": [{"lark_grammar": lark}]}, ensure_ascii=False))
+
+
+def _with_trigger(
+    form: ToolFormat,
+    calls: list[dict[str, Any]],
+    must_call: bool,
+    is_parallel: bool,
+    answer: dict[str, Any] | None,
+) -> str:
+    trigger, more = json.dumps(form.trigger), ""
+    if is_parallel and form.between is not None:
+        more = f"({json.dumps(form.between)} call)*"
+    rules = f"rest: {json.dumps(form.before)} call {more} {json.dumps(form.after)}\ncall: {_any_of(calls)}\n"
+    if must_call:
+        return f"start: {trigger} rest\n{rules}"
+    if answer is not None:
+        return f"start: said | {trigger} rest\nsaid: {_any_of([answer])}\n{rules}"
+    # Lazy: text ends at the first trigger, and what follows is a call.
+    return f"start: said | begun rest\nsaid: TEXT\nbegun[lazy]: TEXT {trigger}\n{rules}{_TEXT}"
+
+
+def _any_of(schemas: list[dict[str, Any]]) -> str:
+    options = [moved(schema, f"/anyOf/{i}") for i, schema in enumerate(schemas)]
+    return "%json " + json.dumps({"anyOf": options, "x-guidance": JSON_OPTIONS}, ensure_ascii=False)
+
+
+def _call_schema(form: ToolFormat, tool: ToolSpec) -> dict[str, Any]:
+    parameters = json.loads(tool.parameters or NO_PARAMETERS)
+    return {
+        "type": "object",
+        "properties": {
+            "name": {"const": tool.name},
+            form.arguments: moved(parameters, f"/properties/{form.arguments}"),
+        },
+        "required": ["name", form.arguments],
+        "additionalProperties": False,
+    }
+
+
+def moved(schema: Any, place: str) -> Any:
+    """The schema with its references to itself as they are once it stands at `place` of another."""
+    if isinstance(schema, list):
+        return [moved(item, place) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    out = {key: moved(value, place) for key, value in schema.items()}
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#"):
+        out["$ref"] = f"#{place}{reference[1:]}"
+    return out

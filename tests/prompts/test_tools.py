@@ -1,0 +1,202 @@
+"""Tool calls: what each family's grammar lets through, and what is read out of it at any split."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from llguidance import LLMatcher, LLTokenizer
+
+from myna.core.requests import Constraint
+from myna.decoding.grammar import check
+from myna.prompts.messages import ToolSpec
+from myna.prompts.tool_reader import CallArguments, CallBegun, CallReader, Piece, Said
+from myna.prompts.tools import (
+    BARE,
+    LISTED,
+    NAMED_PARAMETERS,
+    TAGGED,
+    ToolFormat,
+    find_format,
+    moved,
+    tool_grammar,
+)
+
+NODE = {
+    "type": "object",
+    "properties": {"值": {"type": "string"}, "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}},
+    "required": ["值", "next"],
+    "additionalProperties": False,
+}
+LIST = {
+    "type": "object",
+    "properties": {"head": {"$ref": "#/$defs/node"}},
+    "required": ["head"],
+    "additionalProperties": False,
+    "$defs": {"node": NODE},
+}
+ADD = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+ANSWER = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+TOOLS = [ToolSpec("add", "", json.dumps(ADD)), ToolSpec("chain", "", json.dumps(LIST)), ToolSpec("now")]
+FORMATS = [TAGGED, LISTED, NAMED_PARAMETERS, BARE]
+NAMES = [tool.name for tool in TOOLS]
+
+
+def written(form: ToolFormat, *calls: tuple[str, str]) -> str:
+    """What a model of that family writes."""
+    bodies = [f'{{"name": "{name}", "{form.arguments}": {arguments}}}' for name, arguments in calls]
+    return form.trigger + form.before + (form.between or "").join(bodies) + form.after
+
+
+def allows(constraint: Constraint, text: str) -> bool:
+    tokenizer = LLTokenizer("byte")
+    matcher = LLMatcher(tokenizer, constraint.grammar)
+    tokens = tokenizer.tokenize_str(text)
+    return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
+
+
+def read(form: ToolFormat, *texts: str) -> list[Piece]:
+    reader = CallReader(form, NAMES)
+    return [piece for text in texts for piece in reader.feed(text)] + reader.end()
+
+
+def summed(pieces: list[Piece]) -> tuple[str, list[tuple[str, str]]]:
+    """What was said, and the calls with their whole arguments; asserts that calls don't mix."""
+    said, calls = "", list[tuple[str, str]]()
+    for piece in pieces:
+        match piece:
+            case Said(text):
+                said += text
+            case CallBegun(index, name):
+                assert index == len(calls)
+                calls.append((name, ""))
+            case CallArguments(index, text):
+                assert text and index == len(calls) - 1
+                calls[-1] = (calls[-1][0], calls[-1][1] + text)
+    return said, calls
+
+
+ONE = ("add", '{"a": 5}')
+TWO = ("chain", '{"head": {"值": "}\\"{👋🏽", "next": {"值": "", "next": null}}}')
+NONE = ("now", "{}")
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_a_forced_call_is_a_call_of_a_tool_there_is_with_arguments_by_its_schema(form: ToolFormat) -> None:
+    grammar = tool_grammar(form, TOOLS, must_call=True, is_parallel=True)
+    check(grammar)
+    for call in (ONE, TWO, NONE):
+        assert allows(grammar, written(form, call)), call
+    for wrong in (
+        ("sub", '{"a": 5}'),
+        ("add", '{"a": "x"}'),
+        ("add", "{}"),
+        ("chain", '{"head": {}}'),
+        ("now", '{"a":1}'),
+    ):
+        assert not allows(grammar, written(form, wrong)), wrong
+    assert not allows(grammar, "hello")
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_an_answer_that_may_call_may_also_speak(form: ToolFormat) -> None:
+    grammar = tool_grammar(form, TOOLS, must_call=False, is_parallel=True)
+    check(grammar)
+    for text in ("", "hello\nworld", "你好 👋🏽", written(form, ONE)):
+        assert allows(grammar, text), text
+    assert not allows(grammar, written(form, ("sub", "{}")))
+    assert allows(grammar, "Sure.\n" + written(form, ONE))
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_a_schema_for_the_answer_leaves_calls_possible(form: ToolFormat) -> None:
+    grammar = tool_grammar(form, TOOLS, must_call=False, is_parallel=True, answer=ANSWER)
+    check(grammar)
+    assert allows(grammar, '{"name": "add", "age": 5}')
+    assert allows(grammar, written(form, TWO))
+    assert not allows(grammar, "hello")
+
+
+@pytest.mark.parametrize("form", [TAGGED, LISTED], ids=lambda form: form.name)
+def test_several_calls_are_possible_unless_they_are_not_wanted(form: ToolFormat) -> None:
+    text = written(form, ONE, TWO, ONE)
+    assert allows(tool_grammar(form, TOOLS, must_call=True, is_parallel=True), text)
+    assert not allows(tool_grammar(form, TOOLS, must_call=True, is_parallel=False), text)
+
+
+SPOKEN = ["", "Sure.\n", " 你好 <tool "]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_calls_are_read_the_same_at_any_split(data: st.DataObject) -> None:
+    form = data.draw(st.sampled_from(FORMATS))
+    spoken = data.draw(st.sampled_from(SPOKEN)) if form.trigger else ""
+    most = 3 if form.between else 1
+    calls = data.draw(st.lists(st.sampled_from([ONE, TWO, NONE]), min_size=1, max_size=most))
+    text = spoken + written(form, *calls)
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=6)))
+    parts = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert summed(read(form, *parts)) == (spoken, calls)
+    assert summed(read(form, *text)) == (spoken, calls)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hello <tool_cal",
+        "a < b [TOOL",
+        '{"name": "sub", "arguments": {}}',
+        '{"name": "add", "age": 5}',
+        "  spaced\n",
+        "\n",
+        '<tool_call>\n{"name": "sub", "arguments": {}}\n</tool_call>',
+        '{"na',
+        "<tool_call>\n{",
+    ],
+)
+def test_what_only_looks_like_a_call_is_text(form: ToolFormat, text: str) -> None:
+    assert summed(read(form, *text)) == (text, [])
+    assert summed(read(form, text)) == (text, [])
+
+
+def test_arguments_come_as_they_are_written() -> None:
+    reader = CallReader(TAGGED, NAMES)
+    assert reader.feed('<tool_call>\n{"name": "add", "arguments": {"a"') == [
+        CallBegun(0, "add"),
+        CallArguments(0, '{"a"'),
+    ]
+    assert reader.feed(": 5") == [CallArguments(0, ": 5")]
+    assert reader.feed("}}\n</tool") == [CallArguments(0, "}")]
+    assert reader.end() == []
+
+
+def test_white_space_around_calls_is_not_said() -> None:
+    text = '\n\n<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>\n'
+    assert summed(read(TAGGED, *text)) == ("", [NONE])
+
+
+def test_the_format_is_that_of_the_template() -> None:
+    assert find_format("... within <tool_call></tool_call> XML tags ...") is TAGGED
+    assert find_format("{{- '[TOOL_CALLS]' }}") is LISTED
+    assert find_format("<|python_tag|>") is NAMED_PARAMETERS
+    assert find_format("plain") is BARE
+
+
+def test_references_move_with_their_schema() -> None:
+    assert moved({"$ref": "#"}, "/a") == {"$ref": "#/a"}
+    assert moved([{"x": {"$ref": "#/$defs/y"}}, {"$ref": "http://z"}], "/a") == [
+        {"x": {"$ref": "#/a/$defs/y"}},
+        {"$ref": "http://z"},
+    ]
