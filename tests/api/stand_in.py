@@ -18,6 +18,7 @@ from myna.core.errors import InvalidRequest
 from myna.core.events import Event
 from myna.prompts.messages import Message, ToolSpec
 from myna.prompts.prompting import Prompting
+from myna.prompts.tools import TAGGED, ToolFormat
 
 BOS = 2
 PIECES = tuple(bytes([token]) for token in range(256))
@@ -30,9 +31,11 @@ class BytePrompting:
     has_chat_template: bool = True
     can_fill: bool = True
     template_source: str = "plain"
+    tool_format: ToolFormat = TAGGED
     document_start: list[int] = field(default_factory=lambda: [BOS])
     vocabulary: Any = field(default_factory=lambda: SimpleNamespace(pieces=PIECES))
     conversations: list[Sequence[Message]] = field(default_factory=list)
+    tools: list[Sequence[ToolSpec]] = field(default_factory=list)
 
     def least_tokens(self, text: str) -> int:
         return len(text) // 8
@@ -45,6 +48,7 @@ class BytePrompting:
 
     def encode_chat(self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = ()) -> list[int]:
         self.conversations.append(messages)
+        self.tools.append(tools)
         text = "".join(f"<{message.role}>{message.text}" for message in messages) + "<assistant>"
         if "refuse me" in text:
             raise InvalidRequest("The model's chat template does not take these messages.", param="messages")

@@ -19,6 +19,7 @@ from myna.prompts.tools import (
     ToolFormat,
     find_format,
     moved,
+    silent_grammar,
     tool_grammar,
 )
 
@@ -132,6 +133,15 @@ def test_several_calls_are_possible_unless_they_are_not_wanted(form: ToolFormat)
     text = written(form, ONE, TWO, ONE)
     assert allows(tool_grammar(form, TOOLS, must_call=True, is_parallel=True), text)
     assert not allows(tool_grammar(form, TOOLS, must_call=True, is_parallel=False), text)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_a_model_that_may_call_none_can_only_speak(form: ToolFormat) -> None:
+    grammar = silent_grammar(form)
+    check(grammar)
+    for text in ("", "hello <tool\nworld", "你好"):
+        assert allows(grammar, text), text
+    assert not allows(grammar, written(form, ONE))
 
 
 SPOKEN = ["", "Sure.\n", " 你好 <tool "]

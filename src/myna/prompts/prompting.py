@@ -12,6 +12,8 @@ from myna.prompts.model_check import check_model
 from myna.prompts.template import ChatTemplate
 from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.tokenizer import EngineTokenize, Tokenizer
+from myna.prompts.tool_text import spell_out
+from myna.prompts.tools import BARE, ToolFormat, find_format
 from myna.prompts.vocabulary import Vocabulary
 
 _DOCUMENT_STARTS: Final = (b"<|endoftext|>", b"<|end_of_text|>")
@@ -71,6 +73,11 @@ class Prompting:
         return self._template.features
 
     @property
+    def tool_format(self) -> ToolFormat:
+        """How this model writes tool calls."""
+        return find_format(self._template.source) if self._template.features.has_tools else BARE
+
+    @property
     def document_start(self) -> list[int]:
         """What an absent prompt stands for: the token that the model saw before each document."""
         v = self.vocabulary
@@ -102,6 +109,7 @@ class Prompting:
     ) -> list[int]:
         """Tokens of the conversation. What looks like a special token in a client's text is text.
         Raises `InvalidRequest` where the template refuses the conversation."""
+        messages, tools = spell_out(messages, tools, self._template.features, self.tool_format)
         mark = Marker.unused_mark([*client_texts(messages, tools), self._template.source])
         marked = False
 
@@ -126,6 +134,7 @@ class Prompting:
         add_generation_prompt: bool = True,
     ) -> str:
         """The conversation as the template writes it, for people to look at."""
+        messages, tools = spell_out(messages, tools, self._template.features, self.tool_format)
         return self._template.render(messages, tools=tools, add_generation_prompt=add_generation_prompt)
 
     def fim(self, prefix: str, suffix: str) -> list[int] | None:

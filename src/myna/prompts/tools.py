@@ -1,6 +1,7 @@
 """How model families write tool calls, and the grammar of answers that may or must hold some."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -69,6 +70,16 @@ def tool_grammar(
     else:
         # Plain text doesn't begin as a call does, or a call could be taken for text.
         lark = f"start: said? | call\nsaid: /[^{{\\s]/ TEXT\ncall: {_any_of(calls)}\n{_TEXT}"
+    return Constraint(json.dumps({"grammars": [{"lark_grammar": lark}]}, ensure_ascii=False))
+
+
+def silent_grammar(form: ToolFormat) -> Constraint:
+    """Text without a call, for a model that was shown tools and may call none."""
+    if form.trigger:
+        trigger = re.escape(form.trigger).replace("/", "\\/")
+        lark = f"start: TEXT\nTEXT: /(.|\\n)*/ & ~/(.|\\n)*{trigger}(.|\\n)*/\n"
+    else:
+        lark = f"start: said?\nsaid: /[^{{\\s]/ TEXT\n{_TEXT}"
     return Constraint(json.dumps({"grammars": [{"lark_grammar": lark}]}, ensure_ascii=False))
 
 

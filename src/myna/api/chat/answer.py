@@ -7,8 +7,11 @@ from msgspec import UNSET, UnsetType
 
 from myna.api.chat.logprobs import ChoiceLogprobs, TokenEntry, token_entries
 from myna.api.chat.plan import Plan
+from myna.api.chat.reading import ChoiceReader, Read, finish_reason
 from myna.api.chat.usage import Usage, UsageCounter
 from myna.core.events import ChoiceDone, Event, TextDelta
+from myna.prompts.tool_reader import CallArguments, CallBegun, Said
+from myna.serving.ids import call_id
 
 
 class FunctionCall(msgspec.Struct):
@@ -62,9 +65,23 @@ class Completion(msgspec.Struct):
 class _Growing:
     """A choice while it grows."""
 
+    reader: ChoiceReader
     texts: list[str] = field(default_factory=list)
     logprobs: list[TokenEntry] = field(default_factory=list)
+    calls: list[tuple[str, list[str]]] = field(default_factory=list)
     reason: str = ""
+
+    def take(self, reads: list[Read]) -> None:
+        """Add the next pieces."""
+        for piece, entries in reads:
+            match piece:
+                case Said():
+                    self.texts.append(piece.text)
+                    self.logprobs += token_entries(entries)
+                case CallBegun():
+                    self.calls.append((piece.name, []))
+                case CallArguments():
+                    self.calls[-1][1].append(piece.text)
 
 
 class AnswerFold:
@@ -72,7 +89,7 @@ class AnswerFold:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._choices = [_Growing() for _ in range(plan.num_choices)]
+        self._choices = [_Growing(ChoiceReader(plan)) for _ in range(plan.num_choices)]
         self._usage = UsageCounter()
 
     def feed(self, event: Event) -> None:
@@ -80,11 +97,11 @@ class AnswerFold:
         match event:
             case TextDelta():
                 choice = self._choices[event.choice]
-                choice.texts.append(event.text)
-                if self._plan.wants_logprobs:
-                    choice.logprobs += token_entries(event.logprobs)
+                choice.take(choice.reader.feed(event.text, event.logprobs))
             case ChoiceDone():
-                self._choices[event.choice].reason = event.reason
+                choice = self._choices[event.choice]
+                choice.take(choice.reader.end())
+                choice.reason = finish_reason(event.reason, bool(choice.calls))
             case _:
                 self._usage.feed(event)
 
@@ -104,6 +121,11 @@ class AnswerFold:
         return msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n"
 
     def _choice(self, index: int, choice: _Growing) -> Choice:
-        message = Message("assistant", "".join(choice.texts), UNSET, None, [])
+        calls = [
+            ToolCall(call_id(), "function", FunctionCall(name, "".join(arguments)))
+            for name, arguments in choice.calls
+        ]
+        content = "".join(choice.texts)
+        message = Message("assistant", (content or None) if calls else content, calls or UNSET, None, [])
         logprobs = ChoiceLogprobs(choice.logprobs) if self._plan.wants_logprobs else None
         return Choice(index, message, logprobs, choice.reason)

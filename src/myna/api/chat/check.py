@@ -21,6 +21,12 @@ def check_combinations(request: ChatRequest) -> None:
             param="max_tokens",
             code="invalid_parameter_combination",
         )
+    for name in ("tool_choice", "parallel_tool_calls"):
+        if not request.tools and getattr(request, name) is not None:
+            raise InvalidRequest(
+                f"Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified.",
+                param=name,
+            )
     if request.top_logprobs is not None and not request.logprobs:
         raise _only_with("top_logprobs", "logprobs")
     if request.stream_options is not None and not request.stream:

@@ -5,8 +5,11 @@ import orjson
 
 from myna.api.chat.logprobs import ChoiceLogprobs, token_entries
 from myna.api.chat.plan import Plan
+from myna.api.chat.reading import ChoiceReader, Read, finish_reason
 from myna.api.chat.usage import UsageCounter
-from myna.core.events import ChoiceDone, Event, TextDelta
+from myna.core.events import ChoiceDone, Event, TextDelta, TokenLogprob
+from myna.prompts.tool_reader import CallArguments, CallBegun, Said
+from myna.serving.ids import call_id
 from myna.serving.obfuscation import Obfuscator, num_characters
 
 _EMPTY_DELTA = b"{}"
@@ -44,15 +47,19 @@ class ChunkRenderer:
         self._obfuscator = Obfuscator() if plan.obfuscate else None
         self._has_begun = [False] * plan.num_choices
         self._ends: dict[int, bytes] = {}
+        self._readers = [ChoiceReader(plan) for _ in range(plan.num_choices)] if plan.tool_format else []
+        self._num_calls = [0] * plan.num_choices
         self._usage = UsageCounter()
 
     def feed(self, event: Event) -> bytes:
         """The chunks that this event makes."""
         if type(event) is TextDelta:
             index = event.choice
+            if self._readers:
+                return self._pieces(index, self._readers[index].feed(event.text, event.logprobs))
             role = b"" if self._has_begun[index] else self._begin(index)
             if self._plan.wants_logprobs:
-                return role + self._text_with_logprobs(event)
+                return role + self._text_with_logprobs(index, event.text, event.logprobs)
             text = orjson.dumps(event.text)
             length = self._text_overheads[index] + num_characters(text)
             return role + self._closed(self._text_heads[index] + text + self._text_tail, length)
@@ -73,16 +80,51 @@ class ChunkRenderer:
         logprobs = b'{"content":[],"refusal":null}' if self._plan.wants_logprobs else _NULL
         return self._chunk(index, _ROLE_DELTA, logprobs, _NULL)
 
-    def _text_with_logprobs(self, event: TextDelta) -> bytes:
-        logprobs = msgspec.json.encode(ChoiceLogprobs(token_entries(event.logprobs)))
-        return self._chunk(event.choice, b'{"content":%s}' % orjson.dumps(event.text), logprobs, _NULL)
+    def _text_with_logprobs(self, index: int, text: str, entries: tuple[TokenLogprob, ...]) -> bytes:
+        logprobs = msgspec.json.encode(ChoiceLogprobs(token_entries(entries)))
+        return self._chunk(index, b'{"content":%s}' % orjson.dumps(text), logprobs, _NULL)
+
+    def _pieces(self, index: int, reads: list[Read]) -> bytes:
+        """The chunks of what was said and called."""
+        sent = b""
+        for piece, entries in reads:
+            match piece:
+                case Said():
+                    sent += b"" if self._has_begun[index] else self._begin(index)
+                    if self._plan.wants_logprobs:
+                        sent += self._text_with_logprobs(index, piece.text, entries)
+                    else:
+                        sent += self._chunk(index, b'{"content":%s}' % orjson.dumps(piece.text), _NULL, _NULL)
+                case CallBegun():
+                    sent += self._begin_call(index, piece)
+                case CallArguments():
+                    delta = b'{"tool_calls":[{"index":%d,"function":{"arguments":%s}}]}'
+                    arguments = orjson.dumps(piece.text)
+                    sent += self._chunk(index, delta % (piece.index, arguments), _NULL, _NULL)
+        return sent
+
+    def _begin_call(self, index: int, call: CallBegun) -> bytes:
+        """A call's header; where nothing was said before the first, it is in the role's chunk."""
+        self._num_calls[index] += 1
+        header = (
+            b'"tool_calls":[{"index":%d,"id":"%s","type":"function","function":{"name":%s,"arguments":""}}]'
+        )
+        header %= (call.index, call_id().encode(), orjson.dumps(call.name))
+        delta = b"{%s}" % header
+        if not self._has_begun[index]:
+            self._has_begun[index] = True
+            delta = b'{"role":"assistant","content":null,%s,"refusal":null}' % header
+        return self._chunk(index, delta, _NULL, _NULL)
 
     def _end_choice(self, event: ChoiceDone) -> bytes:
-        role = b"" if self._has_begun[event.choice] else self._begin(event.choice)
-        self._ends[event.choice] = self._chunk(event.choice, _EMPTY_DELTA, _NULL, orjson.dumps(event.reason))
+        index = event.choice
+        rest = self._pieces(index, self._readers[index].end()) if self._readers else b""
+        rest += b"" if self._has_begun[index] else self._begin(index)
+        reason = finish_reason(event.reason, self._num_calls[index] > 0)
+        self._ends[index] = self._chunk(index, _EMPTY_DELTA, _NULL, orjson.dumps(reason))
         if len(self._ends) < self._plan.num_choices:
-            return role
-        return role + b"".join(self._ends[index] for index in sorted(self._ends))
+            return rest
+        return rest + b"".join(self._ends[index] for index in sorted(self._ends))
 
     def _chunk(self, index: int, delta: bytes, logprobs: bytes, reason: bytes) -> bytes:
         return self._whole(

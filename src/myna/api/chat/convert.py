@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from myna.api.chat import schemas
 from myna.api.chat.messages import Message as WireMessage
 from myna.api.chat.plan import Plan
-from myna.api.chat.schema import ChatRequest, ResponseFormat
-from myna.core.errors import ContextLengthExceeded, InvalidRequest
+from myna.api.chat.schema import ChatRequest
+from myna.api.chat.tool_use import ToolUse
+from myna.core.errors import ContextLengthExceeded
 from myna.core.requests import Constraint, GenerationRequest, Sampling
 from myna.prompts.messages import Message, ToolCall
 from myna.serving.requester import Requester
@@ -40,9 +40,18 @@ def _text(message: WireMessage) -> str:
     return message.text() or message.refusal or ""
 
 
-def to_plan(request: ChatRequest, *, id: str, created: int, model: str, fingerprint: str | None) -> Plan:
+def to_plan(
+    request: ChatRequest,
+    use: ToolUse | None,
+    *,
+    id: str,
+    created: int,
+    model: str,
+    fingerprint: str | None,
+) -> Plan:
     """The shape of the answer."""
     options = request.stream_options
+    reads_calls = use is not None and bool(use.callable)
     return Plan(
         id=id,
         created=created,
@@ -53,6 +62,8 @@ def to_plan(request: ChatRequest, *, id: str, created: int, model: str, fingerpr
         wants_logprobs=bool(request.logprobs),
         include_usage=bool(options and options.include_usage),
         obfuscate=not (options and options.include_obfuscation is False),
+        tool_format=use.form if use is not None and reads_calls else None,
+        tool_names=use.names if use is not None and reads_calls else frozenset(),
     )
 
 
@@ -89,20 +100,6 @@ def to_generation(
         priority=_PRIORITIES[served_tier(request.service_tier)],
         owner=requester.owner,
         cache_salt=requester.cache_salt,
-    )
-
-
-def response_constraint(form: ResponseFormat | None) -> Constraint | None:
-    """The grammar of the form that was asked for; None for plain text."""
-    if form is None or form.type == "text":
-        return None
-    if form.type == "json_object" or form.json_schema is None:
-        return schemas.json_object()
-    return schemas.constraint_of(
-        form.json_schema.schema_,
-        is_strict=bool(form.json_schema.strict),
-        subject=f"response_format '{form.json_schema.name}'",
-        fault=InvalidRequest("", param="response_format"),
     )
 
 

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 
 from myna.api.chat.convert import room_for_answer, to_messages
 from myna.api.chat.messages import Message
+from myna.prompts.messages import ToolSpec
 from myna.prompts.prompting import Prompting
 
 
-def encode(messages: Sequence[Message], prompting: Prompting, context_tokens: int) -> list[int]:
-    """The conversation's tokens. One that is far too long is refused before it is read."""
+def encode(
+    messages: Sequence[Message], tools: Sequence[ToolSpec], prompting: Prompting, context_tokens: int
+) -> list[int]:
+    """The tokens of the conversation with its tools. Far too much is refused unread."""
     fewest = sum(prompting.least_tokens(message.text()) for message in messages)
+    fewest += sum(prompting.least_tokens(tool.parameters) for tool in tools)
     room_for_answer(fewest, None, context_tokens)
-    return prompting.encode_chat(to_messages(messages))
+    return prompting.encode_chat(to_messages(messages), tools=tools)

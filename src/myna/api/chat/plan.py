@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from myna.prompts.tools import ToolFormat
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`id`, `created`, `model`, `service_tier` and `fingerprint` stand in every chunk."""
+    """`id`, `created`, `model`, `service_tier` and `fingerprint` stand in every chunk. With a
+    `tool_format` the answer is read for calls of `tool_names`."""
 
     id: str
     created: int
@@ -16,3 +19,5 @@ class Plan:
     wants_logprobs: bool = False
     include_usage: bool = False
     obfuscate: bool = True
+    tool_format: ToolFormat | None = None
+    tool_names: frozenset[str] = frozenset()

@@ -6,11 +6,12 @@ from typing import Final
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.check import check_abilities, check_combinations, check_conversation
 from myna.api.chat.chunks import ChunkRenderer
-from myna.api.chat.convert import response_constraint, to_generation, to_plan
+from myna.api.chat.convert import to_generation, to_plan
 from myna.api.chat.encoding import encode
 from myna.api.chat.schema import ChatRequest
+from myna.api.chat.tool_use import ToolUse, answer_constraint, check_tools, tool_use
 from myna.core.errors import WrongEndpoint
-from myna.core.requests import Sampling
+from myna.core.requests import Constraint, Sampling
 from myna.serving.call import Answer, Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.fingerprint import system_fingerprint
@@ -37,9 +38,11 @@ async def create_chat_completion(call: Call) -> Answer:
         )
     info = model.generator.info
     check_abilities(request, info)
+    use = tool_use(request, model.prompting.tool_format)
     check_conversation(request.messages)
-    constraint = await call.in_text_thread(response_constraint, request.response_format)
-    prompt_tokens = await call.in_text_thread(encode, request.messages, model.prompting, room(info))
+    constraint = await call.in_text_thread(_constraint, request, use)
+    declared = use.declared if use else ()
+    prompt_tokens = await call.in_text_thread(encode, request.messages, declared, model.prompting, room(info))
     generation = to_generation(
         request,
         prompt_tokens,
@@ -53,6 +56,7 @@ async def create_chat_completion(call: Call) -> Answer:
     created = int(time.time())
     plan = to_plan(
         request,
+        use,
         id=completion_id("chatcmpl-", created),
         created=created,
         model=card.id,
@@ -61,6 +65,12 @@ async def create_chat_completion(call: Call) -> Answer:
     if request.stream:
         return EventStreamAnswer(stream, ChunkRenderer(plan), keep_alive_s=call.services.keep_alive_s)
     return WholeAnswer(stream, AnswerFold(plan))
+
+
+def _constraint(request: ChatRequest, use: ToolUse | None) -> Constraint | None:
+    """Reading schemas can take a while: runs in a thread."""
+    check_tools(request.tools)
+    return answer_constraint(request.response_format, use)
 
 
 ENDPOINTS: Final = (Endpoint("POST", "/v1/chat/completions", create_chat_completion),)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, StrictInt, model_validator
 
 from myna.api.chat.messages import FunctionName, Message
+from myna.api.chat.tools import Choice, Tools
 from myna.serving import faults
 from myna.serving.faults import Fault
 from myna.serving.fields import (
@@ -81,6 +82,9 @@ class ChatRequest(WireModel):
 
     model: str
     messages: Annotated[list[Message], array("an array of objects")]
+    tools: Tools = None
+    tool_choice: Choice = None
+    parallel_tool_calls: Flag = None
     max_completion_tokens: Annotated[StrictInt | None, integer(1)] = None
     max_tokens: Annotated[StrictInt | None, integer(1)] = None
     n: Count = None

@@ -38,7 +38,7 @@ def json_object() -> Constraint:
 
 
 def constraint_of(
-    schema: Schema | None, *, is_strict: bool, subject: str, fault: InvalidRequest
+    schema: Schema | None, *, is_strict: bool, subject: str, fault: InvalidRequest, needs_object: bool = False
 ) -> Constraint:
     """The grammar of answers that follow the schema.
 
@@ -46,6 +46,8 @@ def constraint_of(
     Raises a copy of `fault` with the text about `subject` for a schema that can't be used.
     """
     try:
+        if needs_object:
+            _check_root(schema or {})
         if is_strict:
             check_strict(schema or {})
         constraint = _constraint(schema or {}, is_strict=is_strict)
@@ -69,10 +71,7 @@ def _constraint(schema: Schema, *, is_strict: bool) -> Constraint:
 
 def check_strict(schema: Schema) -> None:
     """Raise `SchemaFault` where the schema leaves OpenAI's strict subset."""
-    if schema.get("type") != "object":
-        raise SchemaFault(
-            None, f"schema must be a JSON Schema of 'type: \"object\"', got {_type_text(schema)}."
-        )
+    _check_root(schema)
     num_properties = 0
     for path, node, levels in _nodes(schema):
         _check_node(path, node)
@@ -81,6 +80,12 @@ def check_strict(schema: Schema) -> None:
         num_properties += len(_mapping(node, "properties", path))
         if num_properties > MAX_PROPERTIES:
             raise SchemaFault(path, f"{num_properties} properties exceeds limit of {MAX_PROPERTIES}.")
+
+
+def _check_root(schema: Schema) -> None:
+    if schema.get("type") != "object":
+        kind = f"'type: \"{schema.get('type')}\"'"
+        raise SchemaFault(None, f"schema must be a JSON Schema of 'type: \"object\"', got {kind}.")
 
 
 def _check_node(path: Path, node: Schema) -> None:
@@ -139,10 +144,6 @@ def _mapping(node: Schema, keyword: str, path: Path) -> Schema:
     if not isinstance(value, dict):
         raise SchemaFault(path, "Please ensure it is a valid JSON Schema.")
     return value
-
-
-def _type_text(schema: Schema) -> str:
-    return f"'type: \"{schema.get('type')}\"'"
 
 
 def _listed(names: Iterator[str]) -> str:

@@ -1,0 +1,52 @@
+"""Tools for a model whose template knows none: the conversation with tools and calls spelled out in it."""
+
+import json
+from collections.abc import Sequence
+
+from myna.prompts.messages import Message, ToolSpec
+from myna.prompts.template_probe import TemplateFeatures
+from myna.prompts.tools import NO_PARAMETERS, ToolFormat
+
+_PREAMBLE = (
+    "You can call these functions, one JSON object a line:\n{tools}\n"
+    'To call one, answer with nothing but {{"name": <its name>, "arguments": <its arguments>}}. '
+    "Where no function helps, answer in words."
+)
+
+
+def spell_out(
+    messages: Sequence[Message], tools: Sequence[ToolSpec], features: TemplateFeatures, form: ToolFormat
+) -> tuple[Sequence[Message], Sequence[ToolSpec]]:
+    """The conversation and the tools as the template can take them."""
+    has_calls = any(message.tool_calls for message in messages)
+    has_results = any(message.role == "tool" for message in messages)
+    knows_all = (
+        (features.has_tools or not tools)
+        and (features.has_tool_calls or not has_calls)
+        and (features.has_tool_messages or not has_results)
+    )
+    if knows_all:
+        return messages, tools
+    spelled = [_spelled(message, features, form) for message in messages]
+    if tools and not features.has_tools:
+        listed = "\n".join(_line(tool) for tool in tools)
+        return [Message("system", _PREAMBLE.format(tools=listed)), *spelled], ()
+    return spelled, tools
+
+
+def _line(tool: ToolSpec) -> str:
+    parameters = json.loads(tool.parameters or NO_PARAMETERS)
+    spec = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return json.dumps(spec, ensure_ascii=False)
+
+
+def _spelled(message: Message, features: TemplateFeatures, form: ToolFormat) -> Message:
+    if message.tool_calls and not features.has_tool_calls:
+        calls = [
+            f'{{"name": {json.dumps(call.name)}, "{form.arguments}": {call.arguments or "{}"}}}'
+            for call in message.tool_calls
+        ]
+        return Message("assistant", "\n".join([*([message.text] if message.text else []), *calls]))
+    if message.role == "tool" and not features.has_tool_messages:
+        return Message("user", f"The function's result: {message.text}")
+    return message
