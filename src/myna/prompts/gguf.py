@@ -110,7 +110,7 @@ def read_header(path: str | Path) -> Header:
         with Path(path).open("rb", buffering=0) as file:
             size = file.seek(0, 2)
             file.seek(0)
-            data, wanted = b"", _FIRST_READ_BYTES
+            data, wanted = b"", min(_FIRST_READ_BYTES, size)
             while True:
                 data += _read(file.read, wanted - len(data))
                 try:
@@ -123,7 +123,7 @@ def read_header(path: str | Path) -> Header:
                         raise _fault(name, f"its header is over {limit} MiB") from None
                     if len(data) < wanted:
                         raise _fault(name, "it became shorter while it was read") from None
-                    wanted = min(wanted * 4, MAX_HEADER_BYTES)
+                    wanted = min(wanted * 4, MAX_HEADER_BYTES, size)
     except OSError as exc:
         raise ModelFileError(f"The model file {name} can't be read: {exc.strerror or exc}.") from exc
 
