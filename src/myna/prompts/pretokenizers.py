@@ -81,7 +81,4 @@ PRE_TOKENIZERS: Final[dict[str, PreTokenizer]] = {
     "deepseek-v3": _by_deepseek3,
     "hunyuan-dense": _by_deepseek3,
     "joyai-llm": _by_deepseek3,
-    "deepseek-coder": PreTokenizer(
-        (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-\ud7ff]+", r"\p{N}")
-    ),
 }
