@@ -69,6 +69,7 @@ class WorkerClient:
             raise
         self.state = State.READY
         self._keeper = asyncio.create_task(self._keep())
+        self._keeper.add_done_callback(self._given_up)
 
     async def generate(self, request: GenerationRequest) -> RequestStream:
         if self.state in (State.DEAD, State.CLOSED):
@@ -138,16 +139,24 @@ class WorkerClient:
                 if await self._restart():
                     break
             else:
-                self.state = State.DEAD
-                self._fail_all(EngineDead("The model's worker process died and can't be started again."))
                 return
+
+    def _given_up(self, keeper: asyncio.Task[None]) -> None:
+        """Whatever ended the keeper, nobody may wait for a worker that nobody starts again."""
+        if keeper.cancelled():
+            return
+        if (fault := keeper.exception()) is not None:
+            _log.error("the keeper of %s failed", self._spec.path, exc_info=fault)
+        self.state = State.DEAD
+        self._fail_all(EngineDead("The model's worker process died and can't be started again."))
 
     async def _restart(self) -> bool:
         self._worker = WorkerProcess(self._spec, self._hear)
         try:
             self._info = await self._worker.start()
-        except ModelLoadFailed as error:
-            _log.error("the worker of %s can't be restarted: %s", self._spec.path, error.message)
+        except (ModelLoadFailed, OSError) as error:
+            _log.error("the worker of %s can't be restarted: %s", self._spec.path, error)
+            await self._worker.close()
             return False
         self.state = State.READY
         for number, entry in self._table.entries.items():

@@ -37,6 +37,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._link: _Link | None = None
+        self._is_heard = False
         loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[Ready | LoadFailed] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
@@ -87,7 +88,8 @@ class WorkerProcess:
             self._process.kill()
             status = await _wait(self._process, None)
         self._lost()
-        await self._stderr.closed
+        if self._is_heard:
+            await asyncio.wait((self._stderr.closed,), timeout=_GRACE_S)
         return _describe(status or 0)
 
     @property
@@ -109,6 +111,7 @@ class WorkerProcess:
             os.close(write_end)
         pipe = os.fdopen(read_end, "rb", 0)
         await asyncio.get_running_loop().connect_read_pipe(lambda: self._stderr, pipe)
+        self._is_heard = True
 
     def _hear(self, report: Report) -> None:
         if isinstance(report, Ready | LoadFailed):
