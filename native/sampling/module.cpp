@@ -145,7 +145,8 @@ void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temper
   answers.check(num_draws);
 
   nb::gil_scoped_release release;
-  Sampler sampler(kernels, vocab_size);
+  thread_local Buffers buffers;
+  Sampler sampler(kernels, vocab_size, buffers);
   for (size_t i = 0; i < num_draws; ++i) {
     auto& changes = sampler.changes();
     changes.clear();
@@ -184,7 +185,8 @@ void score(Logits logits, Vector<const int32_t> targets, Vector<int32_t> tokens,
   answers.check(targets.size());
 
   nb::gil_scoped_release release;
-  Sampler sampler(kernels, vocab_size);
+  thread_local Buffers buffers;
+  Sampler sampler(kernels, vocab_size, buffers);
   for (size_t i = 0; i < targets.size(); ++i) {
     const Status outcome = sampler.score(row_of(logits, static_cast<int64_t>(i)), targets(i),
                                          answers.report(i, top_tokens.shape(1)));

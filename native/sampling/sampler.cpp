@@ -15,10 +15,12 @@ namespace {
 constexpr int64_t kBlock = 1024;
 // Candidates for top-k and top-p are looked for this far under the peak, in natural-log units; past the
 // last everything weighs zero.
-constexpr float kDepths[] = {3.0f, 6.0f, 9.0f, 12.0f, 16.0f, 24.0f, 40.0f, -kFloor};
+constexpr float kDepths[] = {3.0f, 6.0f, 10.0f, 13.0f, 16.0f, 24.0f, 40.0f, -kFloor};
 // Bins of top-p: an eighth of a unit wide, as deep as weights go.
 constexpr float kBinsPerUnit = 8.0f, kNumBins = 704.0f;
 constexpr float kColdest = 1e-30f;
+
+bool is_likelier(const Candidate& a, const Candidate& b) { return a.rank > b.rank; }
 
 uint64_t rank_of(float score, int64_t token) {
   // Floats in the order of their bits: flip all bits of negative ones, the sign of the others. -0 is +0.
@@ -29,16 +31,26 @@ uint64_t rank_of(float score, int64_t token) {
 
 }  // namespace
 
-Sampler::Sampler(const Kernels& kernels, int64_t vocab_size)
+Sampler::Sampler(const Kernels& kernels, int64_t vocab_size, Buffers& buffers)
     : kernels_(kernels),
       vocab_size_(vocab_size),
-      maxima_(static_cast<size_t>((vocab_size + kBlock - 1) / kBlock)),
-      sums_(maxima_.size()),
-      block_(kBlock),
-      weights_(kBlock),
-      found_(kBlock) {}
+      changes_(buffers.changes),
+      maxima_(buffers.maxima),
+      sums_(buffers.sums),
+      block_(buffers.block),
+      weights_(buffers.weights),
+      order_(buffers.order),
+      found_(buffers.found),
+      candidates_(buffers.candidates),
+      ordered_(buffers.ordered) {
+  changes_.clear();
+  maxima_.resize(static_cast<size_t>((vocab_size + kBlock - 1) / kBlock));
+  sums_.resize(maxima_.size());
+  for (auto* vector : {&block_, &weights_}) vector->resize(kBlock);
+  found_.resize(kBlock);
+}
 
-float Sampler::Candidate::score() const {
+float Candidate::score() const {
   const uint32_t ordered = static_cast<uint32_t>(rank >> 32);
   return std::bit_cast<float>(ordered & 0x80000000u ? ordered ^ 0x80000000u : ~ordered);
 }
@@ -166,7 +178,7 @@ int32_t Sampler::draw_kept(const Row& row, float peak, float scale, const Parame
   for (const float depth : kDepths) {
     collect(row, bound != kNever ? bound : peak - depth / scale);
     mass = weigh(peak, scale);
-    if (!has_top_k && !has_top_p && parameters.min_p > std::exp(-depth + 1.0f)) break;
+    if (!has_top_k && !has_top_p && parameters.min_p > std::exp(1.0f - depth)) break;
     if (has_top_k && candidates_.size() >= least) break;
     if (has_top_p && !has_top_k && mass >= parameters.top_p * total) break;
   }
@@ -201,17 +213,22 @@ void Sampler::collect(const Row& row, float threshold) {
       found_[count] = static_cast<uint32_t>(i);
       count += scores[i] >= threshold;
     }
+    const size_t before = candidates_.size();
+    candidates_.resize(before + count);
     for (size_t i = 0; i < count; ++i)
-      candidates_.push_back({rank_of(scores[found_[i]], b * kBlock + found_[i]), 0.0f});
+      candidates_[before + i].rank = rank_of(scores[found_[i]], b * kBlock + found_[i]);
   }
 }
 
+// Gives the candidates their weights, block by block; returns the sum.
 double Sampler::weigh(float peak, float scale) {
-  scratch_.resize(candidates_.size());
-  for (size_t i = 0; i < candidates_.size(); ++i) scratch_[i] = candidates_[i].score();
-  kernels_.exp_into(scratch_.data(), static_cast<int64_t>(scratch_.size()), peak, scale, scratch_.data());
   double mass = 0.0;
-  for (size_t i = 0; i < candidates_.size(); ++i) mass += candidates_[i].weight = scratch_[i];
+  for (size_t begin = 0; begin < candidates_.size(); begin += kBlock) {
+    const size_t size = std::min(static_cast<size_t>(kBlock), candidates_.size() - begin);
+    for (size_t i = 0; i < size; ++i) weights_[i] = candidates_[begin + i].score();
+    kernels_.exp_into(weights_.data(), static_cast<int64_t>(size), peak, scale, weights_.data());
+    for (size_t i = 0; i < size; ++i) mass += candidates_[begin + i].weight = weights_[i];
+  }
   return mass;
 }
 
@@ -262,9 +279,9 @@ void Sampler::drop_below(uint64_t rank) {
 // maxima_ holds the raw row's. A score that many blocks reach is reached by as many tokens.
 float Sampler::threshold_of_top(size_t count) {
   if (count == 0 || count > maxima_.size()) return kNever;
-  scratch_ = maxima_;
-  const auto place = scratch_.begin() + static_cast<ptrdiff_t>(count) - 1;
-  std::nth_element(scratch_.begin(), place, scratch_.end(), std::greater<>());
+  order_ = maxima_;
+  const auto place = order_.begin() + static_cast<ptrdiff_t>(count) - 1;
+  std::nth_element(order_.begin(), place, order_.end(), std::greater<>());
   return *place;
 }
 

@@ -36,10 +36,27 @@ struct Report {
   std::span<float> top_logprobs;
 };
 
-// Works through rows of one vocabulary size; keeps its buffers between rows, so use one a thread.
+// A token's place in the order "likeliest first, ties to the lower id", larger is earlier.
+struct Candidate {
+  uint64_t rank;
+  float weight;
+  int32_t token() const { return static_cast<int32_t>(~static_cast<uint32_t>(rank)); }
+  float score() const;
+};
+
+// Room to work in, kept between calls: a flat distribution's candidates are megabytes, which cost more to get
+// from the system than to fill.
+struct Buffers {
+  std::vector<Change> changes;
+  std::vector<float> maxima, sums, block, weights, order;
+  std::vector<uint32_t> found;
+  std::vector<Candidate> candidates, ordered;
+};
+
+// Works through rows of one vocabulary size; one at a time for its buffers.
 class Sampler {
  public:
-  Sampler(const Kernels& kernels, int64_t vocab_size);
+  Sampler(const Kernels& kernels, int64_t vocab_size, Buffers& buffers);
 
   // The changes of the next row's draw; filled by the caller, sorted by `draw`.
   std::vector<Change>& changes() { return changes_; }
@@ -51,15 +68,6 @@ class Sampler {
   Status score(const float* row, int32_t target, const Report& report);
 
  private:
-  // A token's place in the order "likeliest first, ties to the lower id", larger is earlier.
-  struct Candidate {
-    uint64_t rank;
-    float weight;
-    float score() const;
-    int32_t token() const { return static_cast<int32_t>(~static_cast<uint32_t>(rank)); }
-  };
-  static bool is_likelier(const Candidate& a, const Candidate& b) { return a.rank > b.rank; }
-
   struct Row {
     const float* values;
     const uint32_t* mask;
@@ -86,10 +94,10 @@ class Sampler {
 
   const Kernels& kernels_;
   int64_t vocab_size_;
-  std::vector<Change> changes_;
-  std::vector<float> maxima_, sums_, block_, weights_, scratch_;
-  std::vector<uint32_t> found_;
-  std::vector<Candidate> candidates_, ordered_;
+  std::vector<Change>& changes_;
+  std::vector<float>&maxima_, &sums_, &block_, &weights_, &order_;
+  std::vector<uint32_t>& found_;
+  std::vector<Candidate>&candidates_, &ordered_;
 };
 
 }  // namespace myna::sampling

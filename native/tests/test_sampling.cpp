@@ -62,12 +62,13 @@ void check_kernels(const Kernels& table, int64_t n, Random& random) {
 uint64_t draws_of(const Kernels& table, uint64_t seed) {
   Random random(seed);
   uint64_t checksum = 0;
+  Buffers buffers;
   for (int round = 0; round < 200; ++round) {
     const int64_t n = 1 + static_cast<int64_t>(random() % 5000);
     const auto row = random_row(n, random);
     std::vector<uint32_t> words(static_cast<size_t>(n + 31) / 32);
     for (uint32_t& word : words) word = static_cast<uint32_t>(random() | random());
-    Sampler sampler(table, n);
+    Sampler sampler(table, n, buffers);
     for (int change = static_cast<int>(random() % 20); change > 0; --change)
       sampler.changes().push_back({static_cast<uint32_t>(random() % static_cast<uint64_t>(n)),
                                    static_cast<uint32_t>(change), random() % 2 ? -100.0f : 1.5f});
