@@ -225,6 +225,11 @@ class Settings:
         False, _flag, "Also log prompts and answers. They may hold secrets; off by default."
     )
 
+    @property
+    def completions_url(self) -> str:
+        """The database of stored completions."""
+        return self.database or f"sqlite:///{self.home / 'myna.db'}"
+
 
 def key_of(setting: "Field[Any]") -> str:
     """The name that users write: in myna.toml as it is, in the environment as MYNA_<KEY>."""

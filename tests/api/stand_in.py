@@ -16,6 +16,7 @@ from myna.catalog.pool import Loaded, ModelCard, ModelPool
 from myna.catalog.store import LocalModel
 from myna.core.errors import InvalidRequest
 from myna.core.events import Event
+from myna.core.stored import CompletionStore
 from myna.prompts.messages import Message, ToolSpec
 from myna.prompts.prompting import Prompting
 from myna.prompts.tools import TAGGED, ToolFormat
@@ -66,6 +67,7 @@ class Model:
     generator: ScriptedGenerator
     prompting: BytePrompting
     ledger: Ledger
+    completions: CompletionStore
 
     async def ask(self, path: str, **body: Any) -> Response:
         return await self.client.post(f"/v1/{path}", json={"model": "tiny", **body})
@@ -93,12 +95,13 @@ async def serving(
         ModelCard("gpt-3.5-turbo-instruct", 0, "", "instruct", "tiny"),
     ]
     pool = ModelPool([local("tiny")], cards, load, forget=lambda file: None)
-    app = create_app(services(pool, ledger))
+    everything = services(pool, ledger)
+    app = create_app(everything)
     headers = {"authorization": f"Bearer {KEY}"}
     async with AsyncClient(
         transport=ASGITransport(app.asgi), base_url="http://localhost", headers=headers
     ) as client:
-        yield Model(client, generator, prompting, ledger)
+        yield Model(client, generator, prompting, ledger, everything.completions)
 
 
 def error_of(response: Response) -> dict[str, Any]:

@@ -14,4 +14,4 @@ def test_ids_have_openais_length_and_alphabet_and_never_repeat() -> None:
     ids = {completion_id("chatcmpl-", 1774968007) for _ in range(1000)}
     assert len(ids) == 1000
     assert all(re.fullmatch(r"chatcmpl-[0-9A-Za-z]{29}", one) for one in ids)
-    assert re.fullmatch(r"call_[0-9A-Za-z]{24}", call_id())
+    assert re.fullmatch(r"call_[0-9A-Za-z]{24}", call_id("chatcmpl-x", 0, 0))

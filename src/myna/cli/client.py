@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from myna.core.errors import OperatorError
 
@@ -31,6 +32,24 @@ def first_model(base_url: str, key: str) -> str:
         raise OperatorError(_said(exc)) from exc
     except (OSError, ValueError, LookupError, TypeError) as exc:
         raise OperatorError(f"{base_url} is no OpenAI-compatible server: it lists no models.") from exc
+
+
+def post(base_url: str, key: str, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+    """A whole answer. Raises `OperatorError` with the server's own words."""
+    request = urllib.request.Request(  # noqa: S310
+        f"{_web(base_url)}/{path}",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
+    )
+    try:
+        with urllib.request.urlopen(request) as response:  # noqa: S310
+            answer: dict[str, Any] = json.load(response)
+            return answer
+    except urllib.error.HTTPError as exc:
+        raise OperatorError(_said(exc)) from exc
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "reason", exc)
+        raise OperatorError(f"Can't reach {base_url} ({reason}); start it with: myna serve") from exc
 
 
 def stream_completion(base_url: str, key: str, body: Mapping[str, object]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import typer
 
 from myna import __version__
-from myna.cli import check, complete, key, models, pull, serve
+from myna.cli import check, complete, key, models, pull, replay, serve
 
 app = typer.Typer(
     name="myna",
@@ -23,6 +23,7 @@ app.command("rm")(models.remove)
 app.command("complete")(complete.complete)
 app.command("key")(key.key)
 app.command("check")(check.check)
+app.command("replay")(replay.replay)
 
 
 @app.callback(invoke_without_command=True)

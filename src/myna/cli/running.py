@@ -115,7 +115,7 @@ async def _run(settings: Settings, offer: Offer, listener: socket.socket) -> Non
         keys=KeyRing(keys) if keys else None,
         usage=NoLedger(),
         text_threads=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="text"),
-        completions=open_completions(settings.database or f"sqlite:///{settings.home / 'myna.db'}"),
+        completions=open_completions(settings.completions_url),
     )
     app = create_app(
         services,

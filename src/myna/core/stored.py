@@ -12,7 +12,8 @@ class StoredCompletion(msgspec.Struct, frozen=True):
     """A kept answer. `project` owns it: nobody else may see that it exists.
 
     `item` and `messages` are JSON as the API shows them (`item` without its metadata, which may
-    change); `replay` is the msgpack of the GenerationRequest, so that the answer can be made again.
+    change); `replay` is the request's body with the seed that was drawn: sent again, it makes the
+    answer again.
     """
 
     id: str

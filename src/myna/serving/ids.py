@@ -1,5 +1,6 @@
 """Ids in OpenAI's shape: a prefix, the creation time in base 62, and chance."""
 
+import hashlib
 import secrets
 from typing import Final
 
@@ -17,9 +18,14 @@ def completion_id(prefix: str, created: int) -> str:
     return f"{prefix}{digits}{random_text(24)}"
 
 
-def call_id() -> str:
-    """The id of a tool call."""
-    return f"call_{random_text(24)}"
+def call_id(completion: str, choice: int, number: int) -> str:
+    """The id of a tool call: as unpredictable as its completion's, and the same wherever it is shown."""
+    left = int.from_bytes(hashlib.sha256(f"{completion}/{choice}/{number}".encode()).digest())
+    digits = ""
+    for _ in range(24):
+        left, digit = divmod(left, len(ALPHABET))
+        digits += ALPHABET[digit]
+    return f"call_{digits}"
 
 
 def random_text(length: int) -> str:

@@ -122,8 +122,10 @@ class AnswerFold:
 
     def _choice(self, index: int, choice: _Growing) -> Choice:
         calls = [
-            ToolCall(call_id(), "function", FunctionCall(name, "".join(arguments)))
-            for name, arguments in choice.calls
+            ToolCall(
+                call_id(self._plan.id, index, number), "function", FunctionCall(name, "".join(arguments))
+            )
+            for number, (name, arguments) in enumerate(choice.calls)
         ]
         content = "".join(choice.texts)
         message = Message("assistant", (content or None) if calls else content, calls or UNSET, None, [])

@@ -109,7 +109,7 @@ class ChunkRenderer:
         header = (
             b'"tool_calls":[{"index":%d,"id":"%s","type":"function","function":{"name":%s,"arguments":""}}]'
         )
-        header %= (call.index, call_id().encode(), orjson.dumps(call.name))
+        header %= (call.index, call_id(self._plan.id, index, call.index).encode(), orjson.dumps(call.name))
         delta = b"{%s}" % header
         if not self._has_begun[index]:
             self._has_begun[index] = True

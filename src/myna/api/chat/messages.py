@@ -95,6 +95,7 @@ class Message(WireModel):
     content: Content = None
     name: Annotated[str | None, fields.text(longest=64, pattern=NAME_PATTERN, may_be_empty=False)] = None
     refusal: Annotated[str | None, fields.text()] = None
+    annotations: list[object] | None = None  # the SDKs send an answer back as they got it
     audio: object = None
     tool_calls: Annotated[
         list[ToolCall] | None, fields.array("an array of objects", longest=128, may_be_null=True)

@@ -8,9 +8,11 @@ from myna.api.chat.check import check_abilities, check_combinations, check_conve
 from myna.api.chat.chunks import ChunkRenderer
 from myna.api.chat.convert import to_generation, to_plan
 from myna.api.chat.encoding import encode
+from myna.api.chat.keeping import Kept, keeper
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.tool_use import ToolUse, answer_constraint, check_tools, tool_use
 from myna.core.errors import WrongEndpoint
+from myna.core.generator import EventStream
 from myna.core.requests import Constraint, Sampling
 from myna.serving.call import Answer, Call, Endpoint
 from myna.serving.deps import require
@@ -52,7 +54,7 @@ async def create_chat_completion(call: Call) -> Answer:
         defaults=Sampling(),
         constraint=constraint,
     )
-    stream = await call.generate(model, [generation])
+    stream: EventStream = await call.generate(model, [generation])
     created = int(time.time())
     plan = to_plan(
         request,
@@ -62,6 +64,9 @@ async def create_chat_completion(call: Call) -> Answer:
         model=card.id,
         fingerprint=system_fingerprint(info, model.prompting.template_source),
     )
+    if request.store:
+        keep = keeper(call, request, generation.sampling.seed)
+        stream = Kept(stream, AnswerFold(plan), keep)
     if request.stream:
         return EventStreamAnswer(stream, ChunkRenderer(plan), keep_alive_s=call.services.keep_alive_s)
     return WholeAnswer(stream, AnswerFold(plan))

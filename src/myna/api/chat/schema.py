@@ -107,6 +107,7 @@ class ChatRequest(WireModel):
     )
     stream: Flag = None
     stream_options: StreamOptions | None = None
+    store: Flag = None
     metadata: Metadata = ()
     response_format: ResponseFormat | None = None
     top_k: TopK = None

@@ -1,0 +1,102 @@
+"""`myna replay`: a stored completion made again, and whether it came out the same."""
+
+import json
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Annotated, Any
+
+import typer
+
+from myna.cli.client import post
+from myna.cli.complete import local_base_url
+from myna.cli.key import server_keys
+from myna.core.errors import OperatorError
+from myna.core.stored import StoredCompletion
+from myna.settings import Settings, load_settings
+from myna.stores.registry import open_completions
+
+
+def replay(
+    completion_id: Annotated[str, typer.Argument(help="The id of a completion sent with `store: true`.")],
+    project: Annotated[str, typer.Option(help="Whose completion it is.")] = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the finding as JSON.")] = False,
+) -> None:
+    """Make a stored completion again on the running server and compare the two.
+
+    The exit code is 0 if every choice is identical, 1 if one differs. A changed fingerprint says why it
+    may: other weights, another template, or another arithmetic.
+
+    **Example**
+
+    - `myna replay chatcmpl-…`
+    """
+    settings = load_settings({})
+    stored = _find(settings, project, completion_id)
+    item = json.loads(stored.item)
+    answer = post(
+        local_base_url(settings),
+        server_keys(settings)[0],
+        "chat/completions",
+        {**json.loads(stored.replay), **({} if item["tools"] else {"logprobs": True})},
+    )
+    differences = [
+        difference
+        for then, now in zip(item["choices"], answer["choices"], strict=True)
+        if (difference := _difference(then, now))
+    ]
+    same_print = item["system_fingerprint"] == answer["system_fingerprint"]
+    if as_json:
+        finding = {"identical": not differences, "same_fingerprint": same_print, "differences": differences}
+        typer.echo(json.dumps(finding, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(differences) or "identical")
+        if not same_print:
+            typer.echo(f"fingerprint: {item['system_fingerprint']} then, {answer['system_fingerprint']} now")
+    if differences:
+        raise typer.Exit(1)
+
+
+def _find(settings: Settings, project: str, completion_id: str) -> StoredCompletion:
+    store = open_completions(settings.completions_url)
+    try:
+        stored = store.get(project, completion_id)
+    finally:
+        store.close()
+    if stored is None:
+        raise OperatorError(
+            f"No completion {completion_id} is stored in the project {project!r}; "
+            "send requests with store=True to keep them."
+        )
+    return stored
+
+
+def _difference(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """Where a choice went another way; empty if it didn't."""
+    index, old, new = then["index"], then["message"], now["message"]
+    before, after = old["content"] or "", new["content"] or ""
+    if before != after:
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
+        token = _token_at((now["logprobs"] or {}).get("content") or [], common)
+        place = f"at token {token}" if token is not None else f"at character {common}"
+        then_text, now_text = before[common : common + 40], after[common : common + 40]
+        return f"choice {index} differs {place}: {then_text!r} then, {now_text!r} now"
+    if _calls(old) != _calls(new):
+        return f"choice {index} differs in its tool calls: {_calls(old)} then, {_calls(new)} now"
+    if then["finish_reason"] != now["finish_reason"]:
+        return f"choice {index} ended with {then['finish_reason']} then, {now['finish_reason']} now"
+    return ""
+
+
+def _token_at(entries: Sequence[dict[str, Any]], character: int) -> int | None:
+    """The number of the token that holds that character of the text, from its tokens' bytes."""
+    data = b""
+    for number, entry in enumerate(entries):
+        data += bytes(entry["bytes"] or ())
+        if len(data.decode("utf-8", "ignore")) > character:
+            return number
+    return None
+
+
+def _calls(message: dict[str, Any]) -> list[tuple[str, str]]:
+    calls = message.get("tool_calls") or ()
+    return [(call["function"]["name"], call["function"]["arguments"]) for call in calls]
