@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
+from myna.core.errors import InvalidRequest
 from myna.prompts.special_match import SpecialMatcher
 
 _PRIVATE_USE: Final = range(0xE000, 0xF900)
@@ -27,12 +28,15 @@ class Marker:
         self._longest = max((len(text) for text in self._texts), default=0)
 
     @staticmethod
-    def unused_mark(texts: Iterable[str]) -> str | None:
-        """A private-use character that is in none of the texts; None where they hold all of them."""
+    def unused_mark(texts: Iterable[str]) -> str:
+        """A private-use character that is in none of the texts."""
         used: set[str] = set()
         for text in texts:
             used.update(text)
-        return next((chr(code) for code in _PRIVATE_USE if chr(code) not in used), None)
+        mark = next((chr(code) for code in _PRIVATE_USE if chr(code) not in used), None)
+        if mark is None:
+            raise InvalidRequest("The messages hold every private-use character.", param="messages")
+        return mark
 
     def mark(self, text: str, mark: str) -> str:
         """The text with `mark` inside each look-alike; an equal text where there is none."""

@@ -115,14 +115,14 @@ class Prompting:
 
         def wrap(text: str) -> str:
             nonlocal marked
-            broken = self._marker.mark(text, mark) if mark is not None else text
+            broken = self._marker.mark(text, mark)
             marked = marked or len(broken) != len(text)
             return broken
 
         text = self._template.render(
             messages, tools=tools, add_generation_prompt=add_generation_prompt, wrap=wrap
         )
-        if mark is not None and marked:
+        if marked:
             return self._begun(self._tokenizer.encode_marked(text, mark))
         return self._begun(self._tokenizer.encode(text, parse_special=True))
 

@@ -115,7 +115,8 @@ def _found(source: str, shows: Callable[..., bool]) -> TemplateFeatures:
         has_developer="developer" in source and shows((_DEVELOPER, _USER), developer, user),
         has_tools=shows((_TOOL,), user, tools=tools),
         has_tool_calls=object_shown or text_shown,
-        has_tool_messages=shows(("probe-result",), user, as_object if object_shown else as_text, answer),
+        has_tool_messages="tool" in source
+        and shows(("probe-result",), user, as_object if object_shown else as_text, answer),
         arguments="text" if text_shown and not object_shown else "object",
     )
 

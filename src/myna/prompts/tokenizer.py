@@ -67,9 +67,13 @@ class Tokenizer:
 
     def encode_marked(self, text: str, mark: str) -> list[int]:
         """Tokens of a text in which the control tokens are real but for those that `mark` breaks."""
+        escaped = f"\\u{ord(mark):04x}"  # as a template's `tojson` may have written it
         pieces: list[Piece] = []
         for piece in self._all_special.cut(_whole(text)):
-            pieces += [piece] if isinstance(piece, int) else self._user_defined.cut(piece.replace(mark, ""))
+            if isinstance(piece, int):
+                pieces.append(piece)
+            else:
+                pieces += self._user_defined.cut(piece.replace(mark, "").replace(escaped, ""))
         return self._encode_rows([pieces])[0]
 
     def least_tokens(self, text: str) -> int:

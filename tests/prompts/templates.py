@@ -1,0 +1,34 @@
+"""Chat templates in the manner of several families, written for tests."""
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+NO_SYSTEM = (
+    "{{ bos_token }}{% for m in messages %}"
+    "{% if m.role == 'system' %}{{ raise_exception('no system role here') }}{% endif %}"
+    "<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content | trim }}<end_of_turn>\n"
+    "{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+FIRST_SYSTEM_ONLY = (
+    "{% for m in messages %}{% if m.role == 'system' and not loop.first %}"
+    "{{ raise_exception('system must come first') }}{% endif %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
+)
+DEVELOPER = (
+    "{% for m in messages %}<|{{ 'developer' if m.role == 'developer' else m.role }}|>{{ m.content }}"
+    "{% endfor %}"
+)
+ARGUMENTS_AS_TEXT = (
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}"
+    "{% for c in m.tool_calls or [] %}{{ c.function.name + '(' + c.function.arguments + ')' }}{% endfor %}\n"
+    "{% endfor %}{% if tools %}{{ tools | tojson }}{% endif %}"
+)
+ALTERNATING = (
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}[INST]{{ m.content }}[/INST]{% endfor %}"
+)
+FURNISHED = (
+    "{%- for m in messages %}\n    {%- if m.role == 'skip' %}\n        {%- continue %}\n    {%- endif %}\n"
+    "    {% generation %}{{ m | tojson(indent=2) }}{% endgeneration %}\n"
+    "{%- endfor %}\n{{ strftime_now('%Y') | length }}{{ ('a' ~ 1 ~ none) }}{{ '%02d' % 7 }}"
+)

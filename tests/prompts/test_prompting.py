@@ -1,0 +1,120 @@
+"""The face that the server sees: beginnings, fill-in-the-middle, models without a template, threads."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.prompts.awkward import awkward_strings
+from tests.prompts.gguf_files import Entry, gguf_bytes, write
+
+from myna.core.errors import ModelFileError
+from myna.prompts.messages import Message
+from myna.prompts.prompting import Prompting
+from myna.prompts.vocabulary import byte_alphabet
+
+ModelPath = Callable[[str], Path]
+HELLO = [Message("user", "Hello")]
+
+
+@pytest.fixture(scope="module")
+def coder(model_path: ModelPath) -> Prompting:
+    return Prompting.load(model_path("qwen2.5-coder-0.5b-instruct"))
+
+
+@pytest.fixture(scope="module")
+def gemma(model_path: ModelPath) -> Prompting:
+    return Prompting.load(model_path("gemma-3-270m"))
+
+
+@pytest.fixture(scope="module")
+def small(model_path: ModelPath) -> Prompting:
+    return Prompting.load(model_path("smollm2-135m-instruct"))
+
+
+def token(prompting: Prompting, text: bytes) -> int:
+    return prompting.vocabulary.texts.index(text)
+
+
+def test_it_knows_what_the_file_says(coder: Prompting, gemma: Prompting) -> None:
+    assert (coder.architecture, coder.context_tokens, coder.has_chat_template) == ("qwen2", 32_768, True)
+    assert coder.name == "Qwen2.5 Coder 0.5B Instruct AWQ"
+    assert (gemma.architecture, gemma.has_chat_template) == ("gemma3", False)
+    assert not coder.uses_engine_tokenizer
+
+
+def test_a_document_begins_with_the_models_own_token(
+    coder: Prompting, gemma: Prompting, small: Prompting
+) -> None:
+    assert coder.document_start == [token(coder, b"<|endoftext|>")]
+    assert small.document_start == [token(small, b"<|endoftext|>")]
+    assert gemma.document_start == [token(gemma, b"<bos>")]
+
+
+def test_only_models_that_want_it_begin_with_bos_and_only_once(coder: Prompting, gemma: Prompting) -> None:
+    bos = token(gemma, b"<bos>")
+    assert gemma.encode("Hi", parse_special=False)[0] == bos
+    assert gemma.encode("", parse_special=False) == [bos]
+    assert gemma.encode("<bos>Hi", parse_special=True).count(bos) == 1
+    assert gemma.encode_chat(HELLO).count(bos) == 1
+    assert coder.encode("", parse_special=False) == []
+    rows = gemma.encode_batch(["Hi", ""], parse_special=False)
+    assert rows == [gemma.encode("Hi", parse_special=False), [bos]]
+
+
+def test_the_middle_is_asked_for_with_the_models_tokens(coder: Prompting, small: Prompting) -> None:
+    ids = coder.fim("def f(", "<|fim_middle|>):\n    pass")
+    assert ids is not None
+    fill = coder.vocabulary.fill
+    assert (ids[0], ids[-1]) == (fill.prefix, fill.middle)
+    assert ids.count(fill.suffix or -1) == 1
+    assert ids.count(fill.middle or -1) == 1
+    text = b"".join(coder.vocabulary.pieces[i] for i in ids)
+    assert text == b"<|fim_prefix|>def f(<|fim_suffix|><|fim_middle|>):\n    pass<|fim_middle|>"
+    assert coder.fim("", "") == [fill.prefix, fill.suffix, fill.middle]
+    assert small.fim("a", "b") is None
+
+
+def test_a_model_without_a_template_gets_a_plain_one(gemma: Prompting) -> None:
+    assert gemma.render_chat([Message("system", "Be brief."), *HELLO]) == (
+        "System: Be brief.\n\nUser: Hello\n\nAssistant:"
+    )
+
+
+def test_chat_is_the_same_from_many_threads(coder: Prompting) -> None:
+    conversations = [[Message("user", text)] for text in awkward_strings(40)]
+    expected = [coder.encode_chat(messages) for messages in conversations]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(coder.encode_chat, conversations)) == expected
+
+
+def tiny(tmp_path: Path, **more: Entry) -> Path:
+    tokens = [*byte_alphabet().values(), "<|endoftext|>"]
+    metadata: dict[str, Entry] = {
+        "general.architecture": "llama",
+        "llama.block_count": 1,
+        "llama.context_length": 64,
+        "llama.embedding_length": 32,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [1] * 256 + [3],
+        "tokenizer.ggml.merges": ["Ġ Ġ"][:0],
+        "tokenizer.ggml.eos_token_id": 256,
+    }
+    metadata.update({key.replace("__", "."): value for key, value in more.items()})
+    tensors = [("token_embd.weight", (32, 257), 0, 0), ("blk.0.attn_q.weight", (32, 1), 0, 32 * 257 * 4)]
+    return write(tmp_path / "tiny.gguf", gguf_bytes(metadata, tensors, data=bytes(32 * 258 * 4)))
+
+
+def test_a_file_with_a_faulty_template_is_refused_and_with_a_good_one_chats(tmp_path: Path) -> None:
+    good = "{% for m in messages %}{{ m.role }}={{ m.content }};{% endfor %}"
+    prompting = Prompting.load(tiny(tmp_path, tokenizer__chat_template=good))
+    assert prompting.encode_chat(HELLO) == prompting.encode("user=Hello;", parse_special=True)
+    with pytest.raises(ModelFileError, match="no valid template"):
+        Prompting.load(tiny(tmp_path, tokenizer__chat_template="{% if %}"))
+
+
+def test_a_file_whose_shape_lies_is_refused_before_anything_else(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="block_count is 65536"):
+        Prompting.load(tiny(tmp_path, llama__block_count=65_536))

@@ -1,0 +1,168 @@
+"""Templates: what is found out about them, what they make of conversations, what hostile ones can't do."""
+
+import pytest
+from tests.prompts import templates
+
+from myna.core.errors import InvalidRequest, ModelFileError
+from myna.prompts.messages import Message, ToolCall, ToolSpec
+from myna.prompts.template import ChatTemplate
+from myna.prompts.template_probe import TemplateFeatures, find_features, probe
+from myna.prompts.template_sandbox import CompiledTemplate
+
+SYSTEM, USER = Message("system", "Be brief."), Message("user", "Hello")
+BACK = Message("assistant", "Hi")
+NESTED = "{% for a in r %}{% for b in r %}{% for c in r %}{% endfor %}{% endfor %}{% endfor %}"
+
+
+def template(source: str) -> ChatTemplate:
+    return ChatTemplate(source, features(source), bos="<s>", eos="</s>")
+
+
+def features(source: str) -> TemplateFeatures:
+    found = find_features(source, bos="<s>", eos="</s>")
+    assert not found.fault
+    return found
+
+
+def test_features_are_those_that_the_template_has() -> None:
+    assert features(templates.CHATML) == TemplateFeatures()
+    assert not features(templates.NO_SYSTEM).has_system
+    first_only = features(templates.FIRST_SYSTEM_ONLY)
+    assert first_only.has_system
+    assert not first_only.has_late_system
+    assert features(templates.DEVELOPER).has_developer
+    text = features(templates.ARGUMENTS_AS_TEXT)
+    assert (text.has_tools, text.has_tool_calls, text.arguments) == (True, True, "text")
+
+
+def test_a_plain_conversation_is_rendered_as_written() -> None:
+    expected = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n"
+    made = template(templates.CHATML)
+    assert made.render([SYSTEM, USER]) == expected + "<|im_start|>assistant\n"
+    assert made.render([SYSTEM, USER], add_generation_prompt=False) == expected
+
+
+def test_content_parts_are_joined_and_no_content_is_none() -> None:
+    made = template(templates.CHATML)
+    parts = Message("user", ("one", "two"))
+    assert made.render([parts], add_generation_prompt=False) == "<|im_start|>user\none\ntwo<|im_end|>\n"
+    nothing = Message("user", None)
+    assert made.render([nothing], add_generation_prompt=False) == "<|im_start|>user\n<|im_end|>\n"
+
+
+def test_developer_is_system_where_the_template_knows_no_developer() -> None:
+    developer = Message("developer", "Speak French.")
+    made = template(templates.CHATML)
+    assert made.render([developer, USER]) == made.render([Message("system", "Speak French."), USER])
+    both = made.render([SYSTEM, developer, USER])
+    assert both == made.render([Message("system", "Be brief.\n\nSpeak French."), USER])
+    assert template(templates.DEVELOPER).render([developer, USER]).startswith("<|developer|>Speak French.")
+
+
+def test_late_instructions_stay_where_the_template_can_place_them() -> None:
+    late = [USER, BACK, SYSTEM, USER]
+    assert template(templates.CHATML).render(late).index("Be brief.") > 30
+    first_only = template(templates.FIRST_SYSTEM_ONLY)
+    assert first_only.render(late) == first_only.render([SYSTEM, USER, BACK, USER])
+
+
+def test_without_a_system_role_instructions_open_the_first_user_message() -> None:
+    made = template(templates.NO_SYSTEM)
+    expected = made.render([Message("user", "Be brief.\n\nHello")])
+    assert made.render([SYSTEM, USER]) == expected
+    assert made.render([Message("developer", "Be brief."), USER]) == expected
+    assert made.render([SYSTEM]) == made.render([Message("user", "Be brief.")])
+    assert expected.startswith("<s><start_of_turn>user\nBe brief.")
+
+
+def test_a_refusal_by_the_template_is_the_clients_error_with_its_words() -> None:
+    with pytest.raises(InvalidRequest, match="roles must alternate") as caught:
+        template(templates.ALTERNATING).render([USER, USER])
+    assert caught.value.param == "messages"
+
+
+def test_arguments_are_given_as_the_template_wants_them() -> None:
+    call = ToolCall("call_1", "add", '{"a": 1,  "b": "é"}')
+    made = template(templates.ARGUMENTS_AS_TEXT).render(
+        [USER, Message("assistant", None, tool_calls=(call,))]
+    )
+    assert 'add({"a": 1,  "b": "é"})' in made
+
+
+def test_tools_are_shown_in_the_shape_that_templates_know() -> None:
+    tool = ToolSpec("add", "Adds <b>", '{"type": "object", "properties": {"a": {"type": "integer"}}}')
+    made = template(templates.ARGUMENTS_AS_TEXT).render([USER], tools=[tool])
+    assert (
+        '[{"type": "function", "function": {"name": "add", "description": "Adds <b>", '
+        '"parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}]'
+    ) in made
+
+
+def test_parameters_that_are_no_json_are_the_clients_error() -> None:
+    with pytest.raises(InvalidRequest, match="'add'"):
+        template(templates.ARGUMENTS_AS_TEXT).render([USER], tools=[ToolSpec("add", "", "{")])
+
+
+def test_the_furniture_that_authors_expect_is_there() -> None:
+    made = CompiledTemplate(templates.FURNISHED)
+    messages = [{"role": "skip"}, {"role": "user", "content": "é<"}]
+    assert made.render({"messages": messages}) == ('{\n  "role": "user",\n  "content": "é<"\n}4a1None07')
+
+
+FAULTY = {
+    "a syntax error": ("{% for %}", "no valid template"),
+    "a failure on any message": ("{{ messages[7].content }}", "fails on a plain greeting"),
+    "a refusal of any message": ("{{ raise_exception('never') }}", "never"),
+    "a way out of the sandbox": ("{{ ''.__class__.__mro__ }}", "fails on a plain greeting"),
+    "a call of what it should not have": (
+        "{{ cycler.__init__.__globals__.os }}",
+        "fails on a plain greeting",
+    ),
+    "a change of its input": ("{{ messages.append(1) }}", "fails on a plain greeting"),
+    "a big product": ("{{ 'a' * 10**12 }}", "too long"),
+    "a big power": ("{{ 9**99999 }}", "out of bounds"),
+    "a big format": ("{{ '%999999999d' % 1 }}", "out of bounds"),
+    "a wide line": ("{{ 'a' | center(10**10) }}", "too long"),
+    "doubling by ~": (
+        "{% set n = namespace(t='aaaaaaaa') %}{% for i in range(60) %}{% set n.t = n.t ~ n.t %}{% endfor %}",
+        "too long",
+    ),
+    "doubling by +": (
+        "{% set n = namespace(t='aaaaaaaa') %}{% for i in range(60) %}{% set n.t = n.t + n.t %}{% endfor %}",
+        "too long",
+    ),
+    "output without end": ("{% for i in range(90000) %}{{ 'a' * 90000 }}{% endfor %}", "wrote over"),
+    "a macro that calls itself": ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_faulty_or_hostile_template_is_refused(name: str) -> None:
+    source, fault = FAULTY[name]
+    with pytest.raises(ModelFileError, match=fault):
+        probe(source, bos="", eos="")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set r = range(99999) %}" + NESTED,
+        "{{ range(99999) | map('string') | join(range(99999) | join) | length }}",
+    ],
+)
+def test_a_template_that_takes_for_ever_ends_with_its_process(source: str) -> None:
+    with pytest.raises(ModelFileError, match="chat template can't be used"):
+        probe(source, bos="", eos="", deadline_s=2.0)
+
+
+def test_a_later_render_has_a_deadline_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "{% set r = range(9999) %}" + NESTED
+    made = ChatTemplate(source, TemplateFeatures(), bos="", eos="")
+    monkeypatch.setattr("myna.prompts.template_sandbox.RENDER_DEADLINE_S", 0.05)
+    with pytest.raises(InvalidRequest, match="ran too long"):
+        made.render([USER])
+
+
+def test_the_probe_sees_what_the_template_sees() -> None:
+    assert probe(templates.NO_SYSTEM, bos="<s>", eos="") == features(templates.NO_SYSTEM)
