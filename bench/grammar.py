@@ -104,7 +104,9 @@ def main() -> None:
     ]
     unbound, bound = np.median(pairs, axis=0)
     ratios = sorted(second / first for first, second in pairs)
-    print(f"{arguments.streams} streams, {arguments.engine}: {unbound:.0f} tokens/s unbound, {bound:.0f} bound;")
+    print(
+        f"{arguments.streams} streams, {arguments.engine}: {unbound:.0f} tokens/s unbound, {bound:.0f} bound;"
+    )
     print(f"bound / unbound: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
     engine.close()
 

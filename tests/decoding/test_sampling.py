@@ -135,6 +135,7 @@ def test_top_logprobs_break_ties_by_id_and_pad_past_the_vocabulary(kernel: str) 
     ("parameters", "possible"),
     [
         (Sampling(top_k=2), {0, 1}),
+        (Sampling(top_k=1 << 40), {0, 1, 2, 3}),
         (Sampling(top_p=0.79), {0, 1}),
         (Sampling(top_p=0.81), {0, 1, 2}),
         (Sampling(top_p=0.0), {0}),

@@ -14,6 +14,7 @@ Ints = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint32]
 
 _SEED_BITS = (1 << 64) - 1
+_MOST_TOP_K = (1 << 31) - 1
 _NO_INTS: Ints = np.empty(0, np.int32)
 _NO_FLOATS: Floats = np.empty(0, np.float32)
 
@@ -135,7 +136,7 @@ class SamplingBatch:
             row=np.array([draw.row for draw in draws], np.int32),
             temperature=np.array([p.temperature for p in parameters], np.float32),
             top_p=np.array([p.top_p for p in parameters], np.float32),
-            top_k=np.array([p.top_k for p in parameters], np.int32),
+            top_k=np.array([min(p.top_k, _MOST_TOP_K) for p in parameters], np.int32),
             min_p=np.array([p.min_p for p in parameters], np.float32),
             presence_penalty=np.array([p.presence_penalty for p in parameters], np.float32),
             frequency_penalty=np.array([p.frequency_penalty for p in parameters], np.float32),
