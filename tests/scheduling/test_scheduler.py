@@ -1,11 +1,14 @@
 """The scheduler's promises, step by step over the fake engine: no thread, no clock."""
 
+import gc
+
 from tests.scheduling.model import GREEDY, Model, prompt, spoken
 
 from myna.core.errors import GenerationFailed
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
 from myna.core.requests import GenerationRequest, Sampling
 from myna.engines import fake
+from myna.scheduling.sequence import Job, Sequence
 
 
 def request(text: str, max_tokens: int = 20, **more: object) -> GenerationRequest:
@@ -267,3 +270,22 @@ def test_forbidding_the_end_goes_on() -> None:
     )
     assert heard.num_tokens() == 10
     assert heard.events[-2] == ChoiceDone(0, "length", 0, 10)
+
+
+def test_ended_requests_leave_nothing_for_the_garbage_collector() -> None:
+    model = Model()
+    model.ask(request("warm", num_choices=2, best_of=3))
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        model.ask(request("ends", num_choices=2, best_of=3))
+        number = model.add(request("is left", num_choices=2, best_of=2))
+        model.step()
+        model.scheduler.abort(number)
+        gc.collect()
+        assert [value for value in gc.garbage if isinstance(value, Job | Sequence)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()

@@ -1,6 +1,5 @@
 """The step lock: one holder on a machine, turns between processes, released at death."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from myna.core.errors import ConfigurationError
-from myna.workers.steplock import StepLock, default_path
+from myna.workers.steplock import StepLock
 
 # Says "in" inside the lock and stays there until it is told something.
 HOLDER = """
@@ -98,10 +97,6 @@ def test_a_link_or_anothers_file_is_refused(tmp_path: Path) -> None:
         StepLock(tmp_path / "link")
     with pytest.raises(ConfigurationError):
         StepLock(tmp_path)
-
-
-def test_the_default_file_is_the_users_own() -> None:
-    assert str(os.getuid()) in str(default_path())
 
 
 def test_closing_lets_another_in(tmp_path: Path) -> None:

@@ -129,13 +129,16 @@ class Scheduler:
     def _end(self, sequence: Sequence, out: list[Told]) -> None:
         answers.finish(sequence, out)
         self.roster.leave(sequence)
-        if sequence.job.num_ended == len(sequence.job.candidates):
-            del self._jobs[sequence.job.number]
+        job = sequence.job
+        if job.num_ended == len(job.candidates):
+            del self._jobs[job.number]
+            job.candidates = []  # no cycle, so that nothing waits for the garbage collector
 
     def _drop(self, job: Job) -> None:
         del self._jobs[job.number]
         self.roster.remove(job)
         self._suspects = [suspect for suspect in self._suspects if suspect.job is not job]
+        job.candidates = []
 
 
 def _is_computed(sequence: Sequence) -> bool:

@@ -3,17 +3,11 @@
 import fcntl
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from myna.core.errors import ConfigurationError
 
 _RUN, _NEXT = 0, 1
-
-
-def default_path() -> Path:
-    """The lock file that all workers of this user share."""
-    return Path(tempfile.gettempdir()) / f"myna-{os.getuid()}" / "step.lock"
 
 
 class StepLock:
