@@ -172,13 +172,21 @@ class Sampled:
 
     @classmethod
     def empty(cls, num_draws: int, most_logprobs: int) -> "Sampled":
-        return cls(
-            tokens=np.full(num_draws, -1, np.int32),
+        """Made at every step, with the caches full of weights: methods in C alone, no numpy in Python."""
+        shape = (num_draws, most_logprobs)
+        out = cls(
+            tokens=np.empty(num_draws, np.int32),
             status=np.zeros(num_draws, np.uint8),
-            logprobs=np.full(num_draws, np.nan, np.float32),
-            top_tokens=np.full((num_draws, most_logprobs), -1, np.int32),
-            top_logprobs=np.full((num_draws, most_logprobs), np.nan, np.float32),
+            logprobs=np.empty(num_draws, np.float32),
+            top_tokens=np.empty(shape, np.int32),
+            top_logprobs=np.empty(shape, np.float32),
         )
+        out.tokens.fill(-1)
+        out.logprobs.fill(np.nan)
+        if most_logprobs:
+            out.top_tokens.fill(-1)
+            out.top_logprobs.fill(np.nan)
+        return out
 
 
 def _offsets(parts: list[Ints]) -> Ints:

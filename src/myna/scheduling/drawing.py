@@ -1,6 +1,7 @@
 """From who draws to arrays: the sampling batch of a step, kept while nothing but positions changes."""
 
 from itertools import count
+from typing import Final
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from myna.decoding.sampling import Draw, Sampled, SamplingBatch
 from myna.decoding.sampling_batch import Words
 from myna.scheduling.sequence import Sequence
 
+_FEW: Final = 16
 NOTHING_DRAWN = Sampled.empty(0, 0)
 
 
@@ -28,8 +30,8 @@ class Drawing:
         first = drawers[0].num_generated
         batch = self._batch
         if batch is not None and drawers == self._drawers and rows == self._rows and first == self._next:
-            np.add(batch.position, 1, out=batch.position)
             self._next = first + 1
+            self._advance(batch)
             return batch
         mask_rows = count()
         draws = [
@@ -46,6 +48,16 @@ class Drawing:
         self._batch = batch if is_steady else None
         self._drawers, self._rows, self._next = drawers, rows, first + 1
         return batch
+
+    @staticmethod
+    def _advance(batch: SamplingBatch) -> None:
+        """Few are counted up one by one: after a step, numpy's machinery is out of the caches."""
+        position = batch.position
+        if len(position) > _FEW:
+            np.add(position, 1, out=position)
+            return
+        for index, value in enumerate(position.tolist()):
+            position[index] = value + 1
 
     def forget(self) -> None:
         """The step came to nothing: its draws are made anew."""
