@@ -9,7 +9,9 @@ _CHAT = """from openai import OpenAI
 
 client = OpenAI(base_url="{url}", api_key="{key}")
 answer = client.chat.completions.create(
-    model="{model}", messages=[{{"role": "user", "content": "Say hello in three languages."}}]
+    model="{model}",
+    messages=[{{"role": "user", "content": "Say hello in French, Spanish and Japanese."}}],
+    temperature=0,
 )
 print(answer.choices[0].message.content)"""
 _COMPLETION = """from openai import OpenAI
@@ -19,7 +21,8 @@ answer = client.completions.create(model="{model}", prompt="The capital of Franc
 print(answer.choices[0].text)"""
 _CURL_CHAT = """curl {url}/chat/completions \\
   -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
-  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello in three languages."}}]}}'"""
+  -d '{{"model": "{model}", "temperature": 0,
+       "messages": [{{"role": "user", "content": "Say hello in French, Spanish and Japanese."}}]}}'"""
 _CURL_COMPLETION = """curl {url}/completions \\
   -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
   -d '{{"model": "{model}", "prompt": "The capital of France is"}}'"""

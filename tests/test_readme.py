@@ -1,0 +1,95 @@
+"""The README does what it says: its programs print what it shows, its commands exist."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from myna.catalog.entries import ENTRIES
+from myna.cli.root import app
+from myna.settings import DEFAULT_MODEL, load_settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+PROGRAMS = [(code, shown) for (kind, code), (_, shown) in pairwise(BLOCKS) if kind == "python"]
+COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def client_environment(
+    model_path: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """A live server with the default model, as `make serve` starts it, and what the README exports."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "models").symlink_to(model_path(DEFAULT_MODEL).parent)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MYNA_")}
+    environment |= {"MYNA_HOME": str(home), "MYNA_PORT": "0"}
+    command = [sys.executable, "-m", "myna.cli", "serve"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        said = {}
+        for line in server.stdout:
+            if match := re.match(r"  (Base URL|API key) +(\S+)", line):
+                said[match[1]] = match[2]
+            if line.startswith("Stop with"):
+                break
+        yield {**os.environ, "OPENAI_BASE_URL": said["Base URL"], "OPENAI_API_KEY": said["API key"]}
+        server.terminate()
+        server.stdout.read()
+        assert server.wait(60) == 0
+
+
+@pytest.mark.parametrize(("code", "shown"), PROGRAMS)
+def test_a_program_prints_what_is_shown(code: str, shown: str, client_environment: dict[str, str]) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=client_environment, capture_output=True, text=True, timeout=300
+    )
+    assert ran.stderr == ""
+    assert ran.stdout.strip() == shown.strip()
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("myna ")])
+def test_a_command_and_its_flags_exist(command: str) -> None:
+    verb = command.split()[1]
+    helped = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"})
+    assert helped.exit_code == 0
+    for flag in re.findall(r"--[a-z-]+", command):
+        assert flag in helped.output
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("make ")])
+def test_a_make_target_exists(command: str) -> None:
+    asked = subprocess.run(["make", "-n", command.split()[1]], cwd=ROOT, capture_output=True, check=False)
+    assert asked.returncode == 0
+
+
+def test_the_first_screen_has_install_start_and_a_request() -> None:
+    first = "\n".join(README.splitlines()[:45])
+    assert "make serve" in first
+    assert "OpenAI()" in first
+    assert PROGRAMS[0][1] in first
+
+
+def test_the_table_of_models_is_the_catalog() -> None:
+    for entry in ENTRIES:
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{entry.id}`"))
+        assert f"{entry.num_bytes / 1e6:,.0f} MB" in row
+        assert entry.licence in row
+
+
+def test_the_example_configuration_is_valid(tmp_path: Path) -> None:
+    example = ROOT / "examples" / "myna.toml"
+    settings = load_settings(environ={"MYNA_CONFIG": str(example)}, directory=tmp_path)
+    assert {alias.kind for alias in settings.aliases} == {"alias", "instruct"}
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
+def test_a_link_leads_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
