@@ -39,6 +39,7 @@ class HttpOptions:
     origins: frozenset[str] = frozenset()
     max_body_bytes: int = 16 << 20
     drain_s: float = 30.0
+    max_running: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def create_app(
 ) -> App:
     """Everything under one ASGI application. Closes the services when its lifespan ends."""
     options = options or HttpOptions()
-    gate = Gate()
+    gate = Gate(options.max_running)
     endpoints: list[Endpoint] = [endpoint for name in families for endpoint in import_module(name).ENDPOINTS]
     router = Router(
         [*_probes(services, gate), *routes(endpoints, services)],

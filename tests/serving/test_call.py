@@ -77,6 +77,7 @@ async def test_a_stream_has_its_headers_and_framing() -> None:
         reply = await live.ask("POST", "/v1/words", STREAMED)
     assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert reply.headers["transfer-encoding"] == "chunked"
+    assert reply.headers["openai-organization"] == "myna"
     assert int(reply.headers["openai-processing-ms"]) >= 1
     assert reply.body == b"data: 0:a\n\ndata: end\n\ndata: [DONE]\n\n"
 

@@ -238,3 +238,26 @@ async def test_lookahead_drops_a_step_that_nobody_awaits() -> None:
     assert lookahead.take() is None
     lookahead.close()
     assert closed == [True]
+
+
+async def test_a_client_that_reads_nothing_any_more_counts_as_gone() -> None:
+    wire = Wire()
+
+    async def stuck(message: Message) -> None:
+        await wire.send(message)
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    answer = EventStreamAnswer(ScriptedStream(words("a", "b")), Words(), keep_alive_s=0.001, stall_s=0.0)
+    await answer(wire.scope, wire.receive, stuck)
+    assert wire.record.outcome == "cancelled"
+
+
+async def test_a_connection_that_breaks_at_a_keep_alive_ends_the_stream() -> None:
+    wire, stream = Wire(), ScriptedStream([asyncio.Event()])
+
+    async def broken(message: Message) -> None:
+        raise OSError("reset")
+
+    await EventStreamAnswer(stream, Words(), keep_alive_s=0.001)(wire.scope, wire.receive, broken)
+    assert wire.record.outcome == "cancelled"

@@ -108,34 +108,40 @@ class Handler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A method and path under /v1, and who answers there. Keys are checked before the handler runs."""
+    """A method and path under /v1, and who answers there. Keys are checked before the handler runs.
+
+    `names_organization`: whether the answer says in a header who pays; OpenAI's Models API doesn't.
+    """
 
     method: str
     path: str
     handler: Handler
+    names_organization: bool = True
 
 
 class EndpointApp:
     """The ASGI side of one path: finds the method, checks the key, runs the handler, sends its answer."""
 
-    def __init__(self, handlers: Mapping[str, Handler], services: Services) -> None:
-        self._handlers = handlers
+    def __init__(self, endpoints: Mapping[str, Endpoint], services: Services) -> None:
+        self._endpoints = endpoints
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        handler = self._handlers.get(method)
-        if handler is None:
+        endpoint = self._endpoints.get(method)
+        if endpoint is None:
             raise WrongMethod(
                 f"Not allowed to {scope['method']} on {scope['path']}. "
                 "(HINT: Perhaps you meant to use a different HTTP method?)",
-                allowed=tuple(self._handlers),
+                allowed=tuple(self._endpoints),
             )
         request = Request(scope, receive)
         principal = deps.authenticate(request, self._services.keys)
         call = Call(request, principal, self._services)
+        if endpoint.names_organization:
+            call.record.organization = self._services.organization
         try:
-            answer = await handler(call)
+            answer = await endpoint.handler(call)
             await answer(scope, receive, send)
         finally:
             await asyncio.shield(call.aclose())
@@ -143,7 +149,7 @@ class EndpointApp:
 
 def routes(endpoints: Sequence[Endpoint], services: Services) -> list[Route]:
     """One route a path, in the order given."""
-    by_path: dict[str, dict[str, Handler]] = {}
+    by_path: dict[str, dict[str, Endpoint]] = {}
     for endpoint in endpoints:
-        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint.handler
-    return [Route(path, EndpointApp(handlers, services)) for path, handlers in by_path.items()]
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+    return [Route(path, EndpointApp(methods, services)) for path, methods in by_path.items()]

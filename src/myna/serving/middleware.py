@@ -5,11 +5,13 @@ passes one layer on its way out.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from myna.core.errors import InvalidRequest, Overloaded
@@ -18,6 +20,7 @@ from myna.serving.errors import error_response, row_of
 from myna.serving.record import RequestRecord, record_of
 
 _MAX_CLIENT_REQUEST_ID: Final = 512
+_LAST_WORDS_S: Final = 2.0
 _OPENAI_VERSION: Final = (b"openai-version", b"2020-10-01")
 
 log = logging.getLogger("myna.serving")
@@ -72,6 +75,8 @@ class ErrorAnswers:
         try:
             read_client_request_id(scope, record)
             await self._app(scope, receive, send)
+        except ClientDisconnect:  # left before its body was whole: there is no one to answer
+            record.outcome = "cancelled"
         except Exception as exc:
             note_failure(record, exc)
             if record.status:
@@ -92,7 +97,7 @@ def read_client_request_id(scope: Scope, record: RequestRecord) -> None:
 
 
 class BackendHeaders:
-    """The headers of an answer from behind the gateway: version and time taken, under /v1."""
+    """The headers of an answer from behind the gateway, under /v1: version, time taken, organization."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -105,16 +110,21 @@ class BackendHeaders:
                 if record.is_gateway:
                     return []
                 processing_ms = max(1, round(record.first_byte_s * 1000))
-                return [_OPENAI_VERSION, (b"openai-processing-ms", b"%d" % processing_ms)]
+                backend = [_OPENAI_VERSION, (b"openai-processing-ms", b"%d" % processing_ms)]
+                if record.organization:
+                    backend.append((b"openai-organization", record.organization.encode("latin-1")))
+                return backend
 
             record.on_answer.append(headers)
         await self._app(scope, receive, send)
 
 
 class Gate:
-    """Counts the requests that run, and turns new ones away once the server is going down."""
+    """Counts the requests that run; turns new ones away when they are too many for this process, whatever
+    the models' own queues say, and once the server is going down."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_running: int = 1024) -> None:
+        self._max_running = max_running
         self._running: set[asyncio.Task[object]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -129,6 +139,8 @@ class Gate:
                 return
             if self.is_draining:
                 raise Overloaded("The server is shutting down.", retry_after_s=1.0)
+            if len(self._running) >= self._max_running:
+                raise Overloaded(f"The server has {len(self._running)} requests running.")
             self._running.add(task)
             self._empty.clear()
             try:
@@ -161,4 +173,5 @@ class Gate:
             for task in self._running:
                 self._cut.add(task)
                 task.cancel()
-            await self._empty.wait()
+            with contextlib.suppress(TimeoutError):  # a client that doesn't read its last words
+                await asyncio.wait_for(self._empty.wait(), _LAST_WORDS_S)

@@ -22,6 +22,7 @@ class RequestRecord:
     client_request_id: str = ""
     key_id: str = ""
     model: str = ""
+    organization: str = ""
     outcome: str = ""
     usage: Usage | None = None
     status: int = 0

@@ -55,6 +55,9 @@ class BoundedProtocol(HttpToolsProtocol):
             raise HeadersTooLarge("stops the parser")
         super().on_headers_complete()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade that isn't offered is no event: the request is answered as if it hadn't asked."""
+
     def send_400_response(self, msg: str) -> None:
         self._refuse(MalformedHttp(msg))
 
@@ -76,6 +79,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, exc: Exception) -> None:
         self._end_head()
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()  # an error body in the middle of an answer would be part of it
+            return
         response = error_response(exc, record_id := RequestRecord().id)
         headers = [*response.raw_headers, (b"x-request-id", record_id.encode("ascii"))]
         lines = [name + b": " + value + b"\r\n" for name, value in headers]

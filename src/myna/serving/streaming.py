@@ -3,7 +3,7 @@
 Both stop when the client leaves. Whoever opened the stream closes it (`call.Call`)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -106,7 +106,11 @@ class WhileConnected:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        if not self.is_answered:
+        self.give_up()
+
+    def give_up(self) -> None:
+        """End the block: nobody reads what it sends."""
+        if not self.is_answered and not self.has_left:
             self.has_left = True
             self._task.cancel()
 
@@ -124,6 +128,7 @@ class EventStreamAnswer:
 
     Nothing is sent before the first event or the first keep-alive, so a failure until then is a real HTTP
     status; a later one is an error event. Every stream that began ends with `[DONE]`, and nothing after it.
+    A client that leaves bytes unread for `stall_s` counts as gone.
     """
 
     def __init__(
@@ -134,6 +139,7 @@ class EventStreamAnswer:
         content_type: str = "text/event-stream; charset=utf-8",
         headers: Mapping[str, str] | None = None,
         keep_alive_s: float = 10.0,
+        stall_s: float = 600.0,
     ) -> None:
         self._stream = stream
         self._renderer = renderer
@@ -141,26 +147,24 @@ class EventStreamAnswer:
             {"content-type": content_type, "cache-control": "no-cache", **(headers or {})}
         )
         self._keep_alive_s = keep_alive_s
+        self._stall_s = stall_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = record_of(scope)
-        out = _EventWriter(send, self._headers, self._keep_alive_s)
         async with WhileConnected(receive) as client:
+            out = _EventWriter(send, self._headers, self._keep_alive_s, self._stall_s, client.give_up)
             try:
-                tail = await self._pump(out)
+                await out.finish(await self._pump(out) + DONE)
             except (Exception, asyncio.CancelledError) as exc:
-                await out.stop_beating()
-                if client.has_left or not out.has_started:
+                if client.has_left or out.has_ended or not out.has_started:
                     raise
                 note_failure(record, exc)
-                client.is_answered = True
                 await out.finish(error_event(exc, record.id) + DONE)
                 if isinstance(exc, asyncio.CancelledError):
                     raise
-            else:
-                await out.stop_beating()
-                client.is_answered = True
-                await out.finish(tail + DONE)
+            finally:
+                out.close()
+            client.is_answered = True
         if client.has_left:
             record.outcome = "cancelled"
 
@@ -190,52 +194,78 @@ class EventStreamAnswer:
 
 
 class _EventWriter:
-    """Sends a stream's bytes, its headers before the first of them, and a comment when it was silent long."""
+    """Sends a stream's bytes, its headers before the first of them, and a comment when it was silent long.
 
-    def __init__(self, send: Send, headers: list[Header], keep_alive_s: float) -> None:
+    One timer a stream, not one an event: it looks how long the silence was and sleeps the rest.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        headers: list[Header],
+        keep_alive_s: float,
+        stall_s: float,
+        on_stall: Callable[[], None],
+    ) -> None:
         self._send = send
         self._headers = headers
         self._keep_alive_s = keep_alive_s
+        self._stall_s = stall_s
+        self._on_stall = on_stall
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
         self._timer = self._loop.call_later(keep_alive_s, self._on_timer)
         self._beat: asyncio.Task[None] | None = None
+        self._is_sending = False
         self.has_started = False
+        self.has_ended = False
 
     async def write(self, data: bytes) -> None:
-        if self._beat is not None:
-            await self._beat
-        if not self.has_started:
-            await self._start()
-        self._last_write = self._loop.time()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._write(data, more=True)
 
     async def finish(self, data: bytes) -> None:
-        if not self.has_started:
-            await self._start()
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        """The last bytes; nothing follows them."""
+        await self._write(data, more=False)
+        self.has_ended = True
 
-    async def stop_beating(self) -> None:
+    def close(self) -> None:
         self._timer.cancel()
         if self._beat is not None:
-            await self._beat
+            self._beat.cancel()
+
+    async def _write(self, data: bytes, *, more: bool) -> None:
+        if self._beat is not None:
+            await asyncio.wait((self._beat,))
+        self._last_write = self._loop.time()
+        self._is_sending = True
+        try:
+            if not self.has_started:
+                await self._start()
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        finally:
+            self._is_sending = False
 
     async def _start(self) -> None:
-        self.has_started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        self.has_started = True
 
     def _on_timer(self) -> None:
-        """One timer a stream, not one an event: it looks how long the silence was and sleeps the rest."""
         silence_s = self._loop.time() - self._last_write
-        if silence_s >= self._keep_alive_s:
+        if self._is_sending or self._beat is not None:
+            if silence_s >= self._stall_s:
+                self._on_stall()
+                return
+            silence_s = 0.0
+        elif silence_s >= self._keep_alive_s:
             self._last_write, silence_s = self._loop.time(), 0.0
-            if self._beat is None:
-                self._beat = self._loop.create_task(self._send_comment())
-                self._beat.add_done_callback(self._on_beaten)
+            self._beat = self._loop.create_task(self._send_comment())
+            self._beat.add_done_callback(self._on_beaten)
         self._timer = self._loop.call_later(self._keep_alive_s - silence_s, self._on_timer)
 
     def _on_beaten(self, beat: asyncio.Task[None]) -> None:
         self._beat = None
+        if not beat.cancelled() and beat.exception() is not None:
+            self._on_stall()  # the connection takes nothing more
 
     async def _send_comment(self) -> None:
         if not self.has_started:
