@@ -53,7 +53,7 @@ def sample(logits: Floats, batch: SamplingBatch, *, instruction_set: str = "") -
     is left, min-p those at least that fraction of the likeliest. Raises ValueError for ids, rows or
     masks out of range; bad numbers in a row fail that draw alone, by its status.
     """
-    out = Sampled.empty(len(batch), max(0, *batch.num_logprobs.tolist()))
+    out = Sampled.empty(len(batch), max((0, *batch.num_logprobs.tolist())))
     if not IS_NATIVE or instruction_set == _NUMPY:
         sampling_reference.sample(logits, batch, out)
         return out
