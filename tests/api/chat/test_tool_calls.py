@@ -212,7 +212,7 @@ async def test_a_schema_for_the_answer_and_tools_leave_both_possible() -> None:
 
 async def test_the_official_client_puts_streamed_calls_together() -> None:
     async with (
-        serving(script(*events(CALL + SECOND))) as model,
+        serving(script(*events(CALL + "\n" + CALL))) as model,
         model.openai().chat.completions.stream(
             model="tiny",
             messages=[{"role": "user", "content": "a"}],
