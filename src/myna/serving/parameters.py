@@ -98,7 +98,7 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "response_format": _HONOURED,
         "verbosity": _refused("medium"),
         "reasoning_effort": _refused(),
-        "prediction": _refused(),
+        "prediction": _HONOURED,
         "modalities": _refused(["text"]),
         "audio": _refused(),
         "web_search_options": Parameter(

@@ -5,9 +5,10 @@ import re
 from typing import Any
 
 import pytest
-from tests.api.stand_in import chunks_of, serving
+from tests.api.stand_in import chunks_of, script, serving
 from tests.serving.scripted import words
 
+from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
 from myna.prompts.messages import Message, ToolCall
 
 USER = {"role": "user", "content": "a"}
@@ -187,3 +188,17 @@ async def test_a_response_format_becomes_a_constraint() -> None:
     assert grammar(lenient)["x-guidance"]["lenient"] is True
     assert grammar(anything)["type"] == "object"
     assert plain.constraint is None
+
+
+async def test_a_prediction_reaches_the_engine_and_its_tokens_are_counted() -> None:
+    steps = script(PromptDone(3, 0), TextDelta(0, "ab", 2), ChoiceDone(0, "stop", 1, 3), Done(3, 1, 2))
+    async with serving(steps, words("a")) as model:
+        prediction: dict[str, Any] = {"type": "content", "content": "abc"}
+        response = await model.ask("chat/completions", messages=[USER], prediction=prediction)
+        prediction["content"] = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+        await model.ask("chat/completions", messages=[USER], prediction=prediction)
+        first, second = model.generator.requests
+    assert (bytes(first.prediction_tokens), bytes(second.prediction_tokens)) == (b"abc", b"ab")
+    details = response.json()["usage"]["completion_tokens_details"]
+    assert details["accepted_prediction_tokens"] == 1
+    assert details["rejected_prediction_tokens"] == 2

@@ -31,6 +31,7 @@ def check_combinations(request: ChatRequest) -> None:
         raise _only_with("top_logprobs", "logprobs")
     if request.stream_options is not None and not request.stream:
         raise _only_with("stream_options", "stream")
+    _check_prediction(request)
     form = request.response_format
     if form is not None and form.type == "json_object" and not _says_json(request.messages):
         raise InvalidRequest(
@@ -38,6 +39,27 @@ def check_combinations(request: ChatRequest) -> None:
             "'json_object'.",
             param="messages",
         )
+
+
+def _check_prediction(request: ChatRequest) -> None:
+    """What OpenAI documents as impossible together with a prediction."""
+    if request.prediction is None:
+        return
+    rivals: dict[str, object] = {
+        "n": (request.n or 1) > 1,
+        "logprobs": request.logprobs,
+        "tools": request.tools,
+        "presence_penalty": (request.presence_penalty or 0) > 0,
+        "frequency_penalty": (request.frequency_penalty or 0) > 0,
+        "max_completion_tokens": request.max_completion_tokens,
+    }
+    for name, is_set in rivals.items():
+        if is_set:
+            raise InvalidRequest(
+                f"Setting 'prediction' and '{name}' at the same time is not supported.",
+                param=name,
+                code="invalid_parameter_combination",
+            )
 
 
 def check_abilities(request: ChatRequest, info: ModelInfo) -> None:

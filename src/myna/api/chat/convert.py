@@ -81,6 +81,7 @@ def to_generation(
     id: str,
     defaults: Sampling,
     constraint: Constraint | None = None,
+    prediction_tokens: Sequence[int] = (),
 ) -> GenerationRequest:
     """The generation. Raises `ContextLengthExceeded` if it doesn't fit the model."""
     asked = request.max_completion_tokens if request.max_tokens is None else request.max_tokens
@@ -97,6 +98,7 @@ def to_generation(
         num_logprobs=num_logprobs,
         constraint=constraint,
         ignore_eos=bool(request.ignore_eos),
+        prediction_tokens=tuple(prediction_tokens),
         priority=_PRIORITIES[served_tier(request.service_tier)],
         owner=requester.owner,
         cache_salt=requester.cache_salt,

@@ -16,3 +16,10 @@ def encode(
     fewest += sum(prompting.least_tokens(tool.parameters) for tool in tools)
     room_for_answer(fewest, None, context_tokens)
     return prompting.encode_chat(to_messages(messages), tools=tools)
+
+
+def encode_prediction(text: str, prompting: Prompting, context_tokens: int) -> list[int]:
+    """The tokens of the text that the answer will probably be; what can't fit an answer is no help."""
+    if prompting.least_tokens(text) > context_tokens:
+        return []
+    return prompting.encode(text, parse_special=False)[:context_tokens]

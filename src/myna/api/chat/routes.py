@@ -7,7 +7,7 @@ from myna.api.chat.answer import AnswerFold
 from myna.api.chat.check import check_abilities, check_combinations, check_conversation
 from myna.api.chat.chunks import ChunkRenderer
 from myna.api.chat.convert import to_generation, to_plan
-from myna.api.chat.encoding import encode
+from myna.api.chat.encoding import encode, encode_prediction
 from myna.api.chat.keeping import Kept, keeper
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.tool_use import ToolUse, answer_constraint, check_tools, tool_use
@@ -45,6 +45,10 @@ async def create_chat_completion(call: Call) -> Answer:
     constraint = await call.in_text_thread(_constraint, request, use)
     declared = use.declared if use else ()
     prompt_tokens = await call.in_text_thread(encode, request.messages, declared, model.prompting, room(info))
+    prediction_tokens: list[int] = []
+    if request.prediction is not None:
+        text = request.prediction.text()
+        prediction_tokens = await call.in_text_thread(encode_prediction, text, model.prompting, room(info))
     generation = to_generation(
         request,
         prompt_tokens,
@@ -53,6 +57,7 @@ async def create_chat_completion(call: Call) -> Answer:
         id=call.id,
         defaults=Sampling(),
         constraint=constraint,
+        prediction_tokens=prediction_tokens,
     )
     stream: EventStream = await call.generate(model, [generation])
     created = int(time.time())

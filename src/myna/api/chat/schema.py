@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, StrictInt, model_validator
 
-from myna.api.chat.messages import FunctionName, Message
+from myna.api.chat.messages import CONTENT_NOUN, Content, FunctionName, Message
 from myna.api.chat.tools import Choice, Tools
 from myna.serving import faults
 from myna.serving.faults import Fault
@@ -23,6 +23,7 @@ from myna.serving.fields import (
     TopK,
     array,
     integer,
+    never_null,
     one_of,
     text,
 )
@@ -63,6 +64,19 @@ class ResponseFormat(WireModel):
             if self.json_schema.schema_ is None:
                 raise faults.missing().inside("json_schema.schema")
         return self
+
+
+class Prediction(WireModel):
+    """Text that the answer will probably be, or be like."""
+
+    type: Annotated[str, one_of("content")]
+    content: Annotated[Content, never_null(CONTENT_NOUN)]
+
+    def text(self) -> str:
+        """The parts of an array stand together without a separator."""
+        if isinstance(self.content, list):
+            return "".join(part.text or "" for part in self.content)
+        return self.content or ""
 
 
 _TIERS = ("auto", "default", "fast", "flex", "priority")
@@ -110,6 +124,7 @@ class ChatRequest(WireModel):
     store: Flag = None
     metadata: Metadata = ()
     response_format: ResponseFormat | None = None
+    prediction: Prediction | None = None
     top_k: TopK = None
     min_p: Fraction = None
     ignore_eos: Flag = None
