@@ -187,7 +187,8 @@ int32_t Sampler::draw_kept(const Row& row, float peak, float scale, const Parame
     mass = weigh(peak, scale);
   }
   if (has_top_p) keep_mass(parameters.top_p * (has_top_k ? mass : total), peak, scale);
-  std::erase_if(candidates_, [&](const Candidate& c) { return c.weight < parameters.min_p; });
+  if (parameters.min_p > 0.0f)
+    std::erase_if(candidates_, [&](const Candidate& c) { return c.weight < parameters.min_p; });
   double kept = 0.0;
   for (const Candidate& candidate : candidates_) kept += candidate.weight;
   double point = uniform(parameters.seed, parameters.choice, parameters.position) * kept;
@@ -273,7 +274,13 @@ void Sampler::keep_mass(double mass, float peak, float scale) {
 }
 
 void Sampler::drop_below(uint64_t rank) {
-  std::erase_if(candidates_, [rank](const Candidate& c) { return c.rank < rank; });
+  // Without branches: in order of ids, what is kept and what isn't can't be predicted.
+  size_t kept = 0;
+  for (const Candidate& candidate : candidates_) {
+    candidates_[kept] = candidate;
+    kept += candidate.rank >= rank;
+  }
+  candidates_.resize(kept);
 }
 
 // maxima_ holds the raw row's. A score that many blocks reach is reached by as many tokens.
