@@ -1,0 +1,174 @@
+"""The engines in this process: decode at several batch sizes and prefill, ours and llama.cpp's in turn.
+
+    python bench/engine.py model.gguf [...] [--rounds 3] [--only decode-1,prefill-512] [--no-llamacpp]
+
+Prints tokens/s (median over rounds), the median ratio of the rounds with its quartiles, and what our
+engine reached in GB/s of weights read and GOPS of matrix products.
+"""
+
+import argparse
+import ctypes
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gguf
+import numpy as np
+
+from myna.engines.base import Row
+from myna.engines.native import load
+
+PROMPT, SCENARIOS = (
+    128,
+    {"decode-1": 48, "decode-8": 24, "decode-32": 12, "prefill-512": 1, "prefill-2000": 1},
+)
+CONTEXT = 8192
+
+
+class Runner(Protocol):
+    vocab_size: int
+
+    def run(self, rows: list[tuple[int, list[int], int]]) -> None:
+        """Compute (sequence, tokens, start) rows; logits of each row's last token."""
+
+    def clear(self) -> None: ...
+
+
+class Ours:
+    def __init__(self, path: str, threads: int) -> None:
+        self._engine = load(path, context_tokens=CONTEXT, memory_bytes=2 << 30, threads=threads)
+        self.vocab_size = self._engine.info.vocab_size
+
+    def run(self, rows: list[tuple[int, list[int], int]]) -> None:
+        self._engine.forward([Row(s, tokens, start, len(tokens) - 1) for s, tokens, start in rows])
+
+    def clear(self) -> None:
+        for sequence in range(32):
+            self._engine.free(sequence)
+
+
+class Llama:
+    def __init__(self, path: str, threads: int) -> None:
+        import llama_cpp
+
+        self._lib: Any = llama_cpp
+        self._silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
+        llama_cpp.llama_log_set(self._silence, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        self._model = llama_cpp.llama_model_load_from_file(
+            path.encode(), llama_cpp.llama_model_default_params()
+        )
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx, params.n_batch, params.n_ubatch = CONTEXT, 2048, 512
+        params.n_threads = params.n_threads_batch = threads
+        params.n_seq_max, params.kv_unified = 32, True
+        self._context = llama_cpp.llama_init_from_model(self._model, params)
+        self.vocab_size = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self._model))
+
+    def run(self, rows: list[tuple[int, list[int], int]]) -> None:
+        batch = self._lib.llama_batch_init(sum(len(tokens) for _, tokens, _ in rows), 0, 1)
+        i = 0
+        for sequence, tokens, start in rows:
+            for j, token in enumerate(tokens):
+                batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, start + j, 1
+                batch.seq_id[i][0], batch.logits[i] = sequence, j == len(tokens) - 1
+                i += 1
+        batch.n_tokens = i
+        assert self._lib.llama_decode(self._context, batch) == 0
+        self._lib.llama_synchronize(self._context)
+        self._lib.llama_batch_free(batch)
+
+    def clear(self) -> None:
+        self._lib.llama_memory_clear(self._lib.llama_get_memory(self._context), True)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a token needs: bytes of matrices and multiply-adds, the output projection apart."""
+
+    body_bytes: int
+    body_values: int
+    output_bytes: int
+    output_values: int
+
+
+def weights_of(path: str) -> Weights:
+    tensors = {t.name: t for t in gguf.GGUFReader(path).tensors}
+    output = tensors.get("output.weight", tensors["token_embd.weight"])
+    body = [t for name, t in tensors.items() if name.startswith("blk.") and len(t.shape) == 2]
+    return Weights(
+        sum(int(t.n_bytes) for t in body),
+        sum(int(t.n_elements) for t in body),
+        int(output.n_bytes),
+        int(output.n_elements),
+    )
+
+
+def measure(runner: Runner, scenario: str, rng: np.random.Generator) -> float:
+    """Seconds a step (decode) or a whole prompt (prefill)."""
+    kind, size_text = scenario.split("-")
+    size = int(size_text)
+    runner.clear()
+
+    def tokens(count: int) -> list[int]:
+        return [int(t) for t in rng.integers(10, runner.vocab_size - 1000, count)]
+
+    if kind == "prefill":
+        prompt = tokens(size)
+        start = time.perf_counter()
+        runner.run([(0, prompt, 0)])
+        return time.perf_counter() - start
+    for sequence in range(size):
+        runner.run([(sequence, tokens(PROMPT), 0)])
+    steps = SCENARIOS[scenario]
+    start = time.perf_counter()
+    for step in range(steps):
+        runner.run([(sequence, tokens(1), PROMPT + step) for sequence in range(size)])
+    return (time.perf_counter() - start) / steps
+
+
+def report(scenario: str, ours: list[float], theirs: list[float], weights: Weights) -> str:
+    kind, size_text = scenario.split("-")
+    size, step = int(size_text), statistics.median(ours)
+    rows = 1 if kind == "prefill" else size
+    gops = 2 * (weights.body_values * size + weights.output_values * rows) / step / 1e9
+    passes = -(-size // 512) if kind == "prefill" else 1
+    bandwidth = (weights.body_bytes * passes + weights.output_bytes) / step / 1e9
+    line = f"  {scenario:13} {size / step:9.1f} tok/s  {bandwidth:6.1f} GB/s  {gops:7.1f} GOPS"
+    if not theirs:
+        return line
+    ratios = sorted(b / a for a, b in zip(ours, theirs, strict=True))
+    low, middle, high = np.percentile(ratios, [25, 50, 75])
+    other = size / statistics.median(theirs)
+    return f"{line}   llama.cpp {other:8.1f} tok/s   {middle:5.2f} x ({low:.2f} to {high:.2f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", default=",".join(SCENARIOS))
+    parser.add_argument("--no-llamacpp", action="store_true")
+    args = parser.parse_args()
+    makers: list[Callable[[str, int], Runner]] = [Ours] if args.no_llamacpp else [Ours, Llama]
+    for path in args.models:
+        start = time.perf_counter()
+        runners = [maker(path, args.threads) for maker in makers[:1]]
+        print(f"{path}: loaded in {time.perf_counter() - start:.2f} s")
+        runners += [maker(path, args.threads) for maker in makers[1:]]
+        weights, rng = weights_of(path), np.random.default_rng(0)
+        for scenario in args.only.split(","):
+            times: list[list[float]] = [[], []]
+            for _ in range(args.rounds):
+                for i, runner in enumerate(runners):
+                    times[i].append(measure(runner, scenario, rng))
+            print(report(scenario, times[0], times[1], weights), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Hostile GGUF bytes: every one of them loads or is refused in words; nothing crashes or grows."""
+
+import resource
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.engines.tiny_models import Tiny, write_tiny
+
+from myna.core.errors import ModelLoadFailed
+from myna.engines.base import Row
+from myna.engines.native import load
+
+HEADER = struct.Struct("<4sIQQ")  # magic, version, tensors, metadata
+
+
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = write_tiny(tmp_path_factory.mktemp("gguf") / "tiny.gguf", Tiny(layers=1))
+    return path.read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def bounded_memory() -> Iterator[None]:
+    """An allocation of tens of gigabytes fails here instead of on the user's machine."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (32 << 30, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def attempt(path: Path, content: bytes) -> str:
+    """Load and run the bytes; the refusal's words, or nothing."""
+    path.write_bytes(content)
+    try:
+        engine = load(str(path), context_tokens=64, memory_bytes=8 << 20, threads=1)
+    except ModelLoadFailed as exc:
+        return exc.message
+    engine.forward([Row(0, [1, 2, 3], 0, 2)])
+    engine.close()
+    return ""
+
+
+def header_end(content: bytes) -> int:
+    """Where the metadata and tensor list end, roughly: the last tensor's name is near the end of it."""
+    return content.rindex(b"blk.0.ffn_down.weight") + 80
+
+
+def test_the_untouched_file_loads(valid: bytes, tmp_path: Path) -> None:
+    assert attempt(tmp_path / "model", valid) == ""
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_changed_header_bytes_never_crash(valid: bytes, tmp_path: Path, data: st.DataObject) -> None:
+    content = bytearray(valid)
+    end = header_end(valid)
+    for _ in range(data.draw(st.integers(1, 4))):
+        width = data.draw(st.sampled_from([1, 4, 8]))
+        at = data.draw(st.integers(0, end - width))
+        interesting = [0, 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1, 2**64 - 32]
+        value = data.draw(st.one_of(st.sampled_from(interesting), st.integers(0, 2**64 - 1)))
+        content[at : at + width] = (value % 256**width).to_bytes(width, "little")
+    attempt(tmp_path / "model", bytes(content))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fraction=st.floats(0, 1, exclude_max=True))
+def test_a_truncated_file_is_refused(valid: bytes, tmp_path: Path, fraction: float) -> None:
+    assert attempt(tmp_path / "model", valid[: int(fraction * (len(valid) - 64))]) != ""
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ((b"GGML", 3, 1, 1), "not a GGUF file"),
+        ((b"GGUF", 1, 1, 1), "version 1"),
+        ((b"GGUF", 4, 1, 1), "version 4"),
+        ((b"GGUF", 3 << 24, 1, 1), "big-endian"),
+        ((b"GGUF", 3, 2**63, 1), "more than fit"),
+        ((b"GGUF", 3, 1, 2**64 - 1), "more than fit"),
+        ((b"GGUF", 3, 0, 0), "architecture"),
+    ],
+)
+def test_a_bad_header_is_named(header: tuple[bytes, int, int, int], message: str, tmp_path: Path) -> None:
+    assert message in attempt(tmp_path / "model", HEADER.pack(*header) + bytes(64))
+
+
+def string(text: bytes) -> bytes:
+    return struct.pack("<Q", len(text)) + text
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (struct.pack("<Q", 2**62), "length"),  # a key longer than any file
+        (string(b"k") + struct.pack("<I", 99), "unknown type 99"),
+        (string(b"k") + struct.pack("<IQ", 8, 2**63), "length"),
+        (string(b"k") + struct.pack("<IIQ", 9, 4, 2**62), "more than the file holds"),
+        (string(b"k") + struct.pack("<IIQ", 9, 8, 2**60), "more than the file holds"),
+        (string(b"k") + struct.pack("<IIQ", 9, 9, 1), "elements of type 9"),
+        (string(b"k") + struct.pack("<II", 4, 1) + string(b"k") + struct.pack("<II", 4, 1), "there twice"),
+        (string(b"general.alignment") + struct.pack("<II", 4, 3), "alignment"),
+        (string(b"general.alignment") + struct.pack("<IQ", 10, 2**40), "alignment"),
+    ],
+)
+def test_bad_metadata_is_named(metadata: bytes, message: str, tmp_path: Path) -> None:
+    count = 2 if message == "there twice" else 1
+    assert message in attempt(tmp_path / "model", HEADER.pack(b"GGUF", 3, 0, count) + metadata + bytes(64))
+
+
+def tensor(name: bytes, shape: tuple[int, ...], kind: int, offset: int) -> bytes:
+    dimensions = struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
+    return string(name) + dimensions + struct.pack("<IQ", kind, offset)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (tensor(b"t", (), 0, 0), "0 dimensions"),
+        (tensor(b"t", (1, 1, 1, 1, 1), 0, 0), "5 dimensions"),
+        (tensor(b"t", (4, 0), 0, 0), "dimension of 0"),
+        (tensor(b"t", (2**63, 8), 0, 0), "impossible dimensions"),
+        (tensor(b"t", (2**32, 2**32), 0, 0), "impossible dimensions"),
+        (tensor(b"t", (33,), 8, 0), "whole blocks of Q8_0"),
+        (tensor(b"t", (32,), 4, 0), "unknown type 4"),
+        (tensor(b"t", (32,), 0, 16), "misaligned"),
+        (tensor(b"t", (32,), 0, 2**64 - 32), "beyond the end"),
+        (tensor(b"t", (2**20,), 0, 0), "beyond the end"),
+        (struct.pack("<Q", 300) + bytes(300), "length of 300"),
+    ],
+)
+def test_a_bad_tensor_is_named(entry: bytes, message: str, tmp_path: Path) -> None:
+    assert message in attempt(tmp_path / "model", HEADER.pack(b"GGUF", 3, 1, 0) + entry + bytes(512))
+
+
+def test_a_shard_without_its_siblings_says_so(tmp_path: Path) -> None:
+    tiny = Tiny(overrides={"split.count": 2, "split.no": 0, "split.tensors.count": 20})
+    path = write_tiny(tmp_path / "tiny-00001-of-00002.gguf", tiny)
+    with pytest.raises(ModelLoadFailed, match="tiny-00002-of-00002"):
+        load(str(path), context_tokens=64, memory_bytes=8 << 20, threads=1)
+    renamed = path.rename(tmp_path / "tiny.gguf")
+    with pytest.raises(ModelLoadFailed, match="2 shards"):
+        load(str(renamed), context_tokens=64, memory_bytes=8 << 20, threads=1)

@@ -1,0 +1,119 @@
+"""Small random models as GGUF files, for architectures and types that the catalog's models don't have."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+
+VOCABULARY, EMBEDDING, FEED_FORWARD, HEADS, KV_HEADS = 256, 64, 96, 4, 2
+Kind = gguf.GGMLQuantizationType
+
+
+@dataclass(frozen=True, slots=True)
+class Tiny:
+    """What to write; `overrides` replace metadata (None leaves a key out)."""
+
+    architecture: str = "llama"
+    layers: int = 2
+    head_dim: int = 16
+    weights: Any = Kind.F32
+    tied: bool = False
+    rope_factors: bool = False
+    seed: int = 0
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+def _shapes(tiny: Tiny) -> dict[str, tuple[int, ...]]:
+    """Matrices and vectors by name, rows first."""
+    query, kv = HEADS * tiny.head_dim, KV_HEADS * tiny.head_dim
+    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (VOCABULARY, EMBEDDING)}
+    shapes["output_norm.weight"] = (EMBEDDING,)
+    if not tiny.tied:
+        shapes["output.weight"] = (VOCABULARY, EMBEDDING)
+    if tiny.rope_factors:
+        shapes["rope_freqs.weight"] = (tiny.head_dim // 2,)
+    for i in range(tiny.layers):
+        layer: dict[str, tuple[int, ...]] = {
+            "attn_norm.weight": (EMBEDDING,),
+            "attn_q.weight": (query, EMBEDDING),
+            "attn_k.weight": (kv, EMBEDDING),
+            "attn_v.weight": (kv, EMBEDDING),
+            "attn_output.weight": (EMBEDDING, query),
+            "ffn_norm.weight": (EMBEDDING,),
+            "ffn_gate.weight": (FEED_FORWARD, EMBEDDING),
+            "ffn_up.weight": (FEED_FORWARD, EMBEDDING),
+            "ffn_down.weight": (EMBEDDING, FEED_FORWARD),
+        }
+        if tiny.architecture == "qwen2":
+            layer |= {"attn_q.bias": (query,), "attn_k.bias": (kv,), "attn_v.bias": (kv,)}
+        if tiny.architecture in ("qwen3", "gemma3"):
+            layer |= {"attn_q_norm.weight": (tiny.head_dim,), "attn_k_norm.weight": (tiny.head_dim,)}
+        if tiny.architecture == "gemma3":
+            layer |= {"post_attention_norm.weight": (EMBEDDING,), "post_ffw_norm.weight": (EMBEDDING,)}
+        shapes |= {f"blk.{i}.{name}": shape for name, shape in layer.items()}
+    return shapes
+
+
+def _metadata(tiny: Tiny) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "block_count": tiny.layers,
+        "context_length": 4096,
+        "embedding_length": EMBEDDING,
+        "feed_forward_length": FEED_FORWARD,
+        "attention.head_count": HEADS,
+        "attention.head_count_kv": KV_HEADS,
+        "attention.key_length": tiny.head_dim,
+        "attention.value_length": tiny.head_dim,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+        "rope.freq_base": 10000.0,
+        "rope.dimension_count": tiny.head_dim,
+        "vocab_size": VOCABULARY,
+    }
+    if tiny.architecture == "gemma3":
+        values |= {"attention.sliding_window": 24, "rope.freq_base": 1000000.0}
+    return values
+
+
+def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
+    if isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, int):
+        writer.add_uint32(key, value)
+    elif isinstance(value, float):
+        writer.add_float32(key, value)
+    elif isinstance(value, list):
+        writer.add_array(key, value)
+    else:
+        writer.add_string(key, value)
+
+
+def write_tiny(
+    path: Path, tiny: Tiny, *, without: str = "", extra: str = "", tensors_per_shard: int = 0
+) -> Path:
+    """Write the model; `without` names a tensor to leave out, `extra` one to add."""
+    rng = np.random.default_rng(tiny.seed)
+    writer = gguf.GGUFWriter(str(path), tiny.architecture, split_max_tensors=tensors_per_shard)
+    values = {f"{tiny.architecture}.{name}": value for name, value in _metadata(tiny).items()}
+    values |= {"tokenizer.ggml.model": "no_vocab"} | tiny.overrides
+    for key, value in values.items():
+        if value is not None:
+            _add(writer, key, value)
+    shapes = _shapes(tiny) | ({extra: (EMBEDDING,)} if extra else {})
+    for name, shape in shapes.items():
+        if name == without:
+            continue
+        data = rng.standard_normal(shape).astype(np.float32)
+        if len(shape) == 2:
+            data *= np.float32(shape[1] ** -0.5)
+            raw = gguf.quantize(data, tiny.weights)
+            writer.add_tensor(name, raw, raw_dtype=tiny.weights)
+        else:
+            vector = np.abs(data) + 0.5 if name == "rope_freqs.weight" else data * 0.2 + 1
+            writer.add_tensor(name, vector.astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
