@@ -90,6 +90,7 @@ def summed(pieces: list[Piece]) -> tuple[str, list[tuple[str, str]]]:
 ONE = ("add", '{"a": 5}')
 TWO = ("chain", '{"head": {"值": "}\\"{👋🏽", "next": {"值": "", "next": null}}}')
 NONE = ("now", "{}")
+CALL_TEXT = written(TAGGED, ONE)
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
@@ -195,6 +196,40 @@ def test_arguments_come_as_they_are_written() -> None:
 def test_white_space_around_calls_is_not_said() -> None:
     text = '\n\n<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>\n'
     assert summed(read(TAGGED, *text)) == ("", [NONE])
+
+
+LOOSE = [
+    '{"name": "add", "arguments": {"a": 5}}',
+    'Sure:\n```json\n{\n  "name": "add",\n  "arguments": {\n    "a": 5\n  }\n}\n```',
+    '\n```json\n{"name": "add", "arguments": {"a": 5}}```',
+]
+
+
+@pytest.mark.parametrize("text", LOOSE)
+def test_a_small_models_untagged_call_is_held_to_the_schema_and_read(text: str) -> None:
+    grammar = tool_grammar(TAGGED, TOOLS, must_call=False, is_parallel=True)
+    assert allows(grammar, text)
+    assert not allows(grammar, text.replace("5", '"x"'))
+    for parts in ([text], list(text)):
+        said, [(name, arguments)] = summed(read(TAGGED, *parts))
+        assert said == ("Sure:\n" if text.startswith("Sure") else "")
+        assert (name, json.loads(arguments)) == ("add", {"a": 5})
+
+
+@pytest.mark.parametrize(
+    "text", ['```json\n{"age": 5}\n```', '{"age": 5} <tool', '```json {"name": "sub", "x']
+)
+def test_a_block_of_json_that_is_no_call_is_text(text: str) -> None:
+    assert allows(tool_grammar(TAGGED, TOOLS, must_call=False, is_parallel=True), text)
+    assert summed(read(TAGGED, *text)) == (text, [])
+    told = text + CALL_TEXT
+    assert summed(read(TAGGED, *told)) == (text, [ONE])
+
+
+def test_as_many_tools_as_openai_takes_are_within_a_grammars_limits() -> None:
+    tools = [ToolSpec(f"tool_{i}", "", json.dumps(LIST)) for i in range(128)]
+    for form in FORMATS:
+        check(tool_grammar(form, tools, must_call=False, is_parallel=True))
 
 
 def test_the_format_is_that_of_the_template() -> None:

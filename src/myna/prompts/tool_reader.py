@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from myna.prompts.tools import ToolFormat
+from myna.prompts.tools import FENCE, ToolFormat
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -52,14 +52,15 @@ class CallReader:
     """One choice's answer. `names` are the tools there are: a look-alike of no tool's call is text."""
 
     def __init__(self, form: ToolFormat, names: Collection[str]) -> None:
-        self._trigger = form.trigger
+        self._form = form
+        self._triggers = [trigger for trigger in (form.trigger, FENCE if form.is_loose else "") if trigger]
         self._names = names
         self._first_head, self._next_head = _Head(form.before, form.arguments), _Head("", form.arguments)
         between = "".join(re.escape(word) + _SPACE for word in (form.between or "").split())
         self._between = re.compile(rf"\s*\}}\s*{between}") if form.between is not None else None
-        self._after = form.after.strip()
-        # Where calls have no trigger, only the answer's beginning can be one.
-        self._state: _State = "said" if form.trigger else "head"
+        # Without a trigger only the answer's beginning can be a call.
+        self._state: _State = "head" if form.is_loose or not form.trigger else "said"
+        self._opened = ""
         self._waiting = ""
         self._has_said = False
         self._num_calls = 0
@@ -85,10 +86,11 @@ class CallReader:
         pieces: list[Piece] = []
         held, self._waiting = self._waiting, ""
         if self._state == "tail":
+            after = "```" if self._opened == FENCE else self._form.after.strip()
             held = held.strip().removeprefix("}").lstrip()
-            held = "" if self._after.startswith(held) else held.removeprefix(self._after)
+            held = "" if after.startswith(held) else held.removeprefix(after)
         elif self._state == "head":
-            held = "" if self._num_calls else self._trigger + held
+            held = "" if self._num_calls else self._opened + held
         if held:
             pieces.append(Said(held))
         return pieces
@@ -96,13 +98,14 @@ class CallReader:
     def _read_said(self, pieces: list[Piece]) -> bool:
         """Text up to a trigger. White space alone in front of a call is its layout, not something said."""
         text = self._waiting
-        at = text.find(self._trigger) if self._trigger else -1
-        if at >= 0:
+        found = [(text.find(trigger), trigger) for trigger in self._triggers if trigger in text]
+        if found:
+            at, self._opened = min(found)
             if text[:at].strip() or self._has_said:
                 self._say(text[:at], pieces)
-            self._state, self._waiting = "head", text[at + len(self._trigger) :]
+            self._state, self._waiting = "head", text[at + len(self._opened) :]
             return True
-        shown = len(text) - _overlap(text, self._trigger)
+        shown = len(text) - max((_overlap(text, trigger) for trigger in self._triggers), default=0)
         if self._has_said or text[:shown].strip():
             self._say(text[:shown], pieces)
             self._waiting = text[shown:]
@@ -122,9 +125,9 @@ class CallReader:
             self._scanner = _ObjectScanner()
             return True
         if found or not head.beginning.fullmatch(self._waiting):
-            text, self._waiting = self._trigger + self._waiting, ""
             self._state = "said"
-            self._say(text, pieces)
+            self._say(self._opened, pieces)
+            return True
         return False
 
     def _read_arguments(self, pieces: list[Piece]) -> bool:
@@ -140,7 +143,8 @@ class CallReader:
 
     def _read_tail(self, pieces: list[Piece]) -> bool:
         """The call's own brace, then what stands between two calls; after the last nothing is said."""
-        found = self._between.match(self._waiting) if self._between else None
+        can_follow = self._between is not None and self._opened == self._form.trigger
+        found = self._between.match(self._waiting) if self._between and can_follow else None
         if found is None:
             return False
         self._state, self._waiting = "head", self._waiting[found.end() :]

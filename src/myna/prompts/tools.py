@@ -20,7 +20,8 @@ class ToolFormat:
     """A call is `{"name": …, <arguments>: …}`; around it stands what the family writes.
 
     `trigger` begins the calls and can't be the beginning of a plain answer; "" where an answer that is
-    such an object is the call. `between` None: one call an answer.
+    such an object is the call. `between` None: one call an answer. `is_loose`: small models of the
+    family also write the bare object as their whole answer, or in a block of code (`FENCE`).
     """
 
     name: str
@@ -29,9 +30,13 @@ class ToolFormat:
     between: str | None = None
     after: str = ""
     arguments: str = "arguments"
+    is_loose: bool = False
 
 
-TAGGED: Final = ToolFormat("tagged", "<tool_call>", "\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>")
+FENCE: Final = "```json"
+TAGGED: Final = ToolFormat(
+    "tagged", "<tool_call>", "\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>", is_loose=True
+)
 LISTED: Final = ToolFormat("listed", "[TOOL_CALLS]", "[", ", ", "]")
 NAMED_PARAMETERS: Final = ToolFormat("parameters", "", arguments="parameters")
 BARE: Final = ToolFormat("bare", "")
@@ -62,7 +67,7 @@ def tool_grammar(
     something: any text, or JSON by the schema `answer`."""
     calls = [_call_schema(form, tool) for tool in tools]
     if form.trigger:
-        lark = _with_trigger(form, calls, must_call, is_parallel, answer)
+        lark = _with_trigger(form, tools, must_call, is_parallel, answer)
     elif must_call:
         lark = f"start: {_any_of(calls)}\n"
     elif answer is not None:
@@ -85,12 +90,13 @@ def silent_grammar(form: ToolFormat) -> Constraint:
 
 def _with_trigger(
     form: ToolFormat,
-    calls: list[dict[str, Any]],
+    tools: Sequence[ToolSpec],
     must_call: bool,
     is_parallel: bool,
     answer: dict[str, Any] | None,
 ) -> str:
     trigger, more = json.dumps(form.trigger), ""
+    calls = [_call_schema(form, tool) for tool in tools]
     if is_parallel and form.between is not None:
         more = f"({json.dumps(form.between)} call)*"
     rules = f"rest: {json.dumps(form.before)} call {more} {json.dumps(form.after)}\ncall: {_any_of(calls)}\n"
@@ -99,7 +105,21 @@ def _with_trigger(
     if answer is not None:
         return f"start: said | {trigger} rest\nsaid: {_any_of([answer])}\n{rules}"
     # Lazy: text ends at the first trigger, and what follows is a call.
-    return f"start: said | begun rest\nsaid: TEXT\nbegun[lazy]: TEXT {trigger}\n{rules}{_TEXT}"
+    loose = "".join(_loose(form, i, tool) for i, tool in enumerate(tools)) if form.is_loose else ""
+    start = "start: said | begun rest" + "".join(f" | loose_{i}" for i in range(len(tools)) if loose)
+    return f"{start}\nsaid: TEXT\nbegun[lazy]: TEXT {trigger}\n{rules}{loose}{_TEXT}"
+
+
+def _loose(form: ToolFormat, i: int, tool: ToolSpec) -> str:
+    """The rule of a call without its tags: from the tool's name on it is one, and ends the answer."""
+    parameters = json.loads(tool.parameters or NO_PARAMETERS) | {"x-guidance": JSON_OPTIONS}
+    white = "[ \\n]*"
+    head = f'\\{{{white}"name"[ ]?:[ ]?"{re.escape(tool.name)}"[ ]?,{white}"{form.arguments}"[ ]?:'
+    rules = f"loose_{i}: open_{i} /{white}/ args_{i} /{white}\\}}/\n"
+    rules += f"    | fenced_{i} /{white}/ args_{i} /{white}\\}}{white}```/\n"
+    rules += f"open_{i}[lazy]: /{white}{head}/\n"
+    rules += f"fenced_{i}[lazy]: /(.|\\n)*{FENCE}{white}{head}/\n"
+    return rules + f"args_{i}: %json {json.dumps(parameters, ensure_ascii=False)}\n"
 
 
 def _any_of(schemas: list[dict[str, Any]]) -> str:

@@ -1,7 +1,7 @@
 """Which tools an answer may or must call, and the one grammar that holds it to that and to its form. Pure."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from myna.api.chat import schemas
@@ -54,6 +54,8 @@ def tool_use(request: ChatRequest, form: ToolFormat) -> ToolUse | None:
             )
     usable = tuple(tool for tool in declared if wanted is None or tool.name in wanted)
     is_named = choice is not None and choice.function is not None
+    if request.response_format is not None and request.response_format.type != "text":
+        form = replace(form, is_loose=False)  # an object is the answer that was asked for
     return ToolUse(
         form=form,
         mode=_mode(mode),
