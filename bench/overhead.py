@@ -85,26 +85,25 @@ def answers(port: int) -> bool:
     return False
 
 
-def request(body: dict[str, object]) -> bytes:
+def request(path: str, body: dict[str, object]) -> bytes:
     data = json.dumps(body).encode()
     head = (
-        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"POST /v1/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {KEY}\r\nConnection: close\r\nContent-Length: {len(data)}\r\n\r\n"
     )
     return head.encode() + data
 
 
-def events_per_s(port: int) -> float:
+def stream_request(path: str) -> bytes:
+    wanted = f"[[say {'bird ' * TOKENS}]]"
+    body = {"model": "fake", "max_tokens": TOKENS, "temperature": 0, "stream": True}
+    if path == "completions":
+        return request(path, body | {"prompt": wanted})
+    return request(path, body | {"messages": [{"role": "user", "content": wanted}]})
+
+
+def events_per_s(port: int, body: bytes) -> float:
     """All streams at once, from the first byte to the last; counts whole lines of data."""
-    body = request(
-        {
-            "model": "fake",
-            "prompt": f"[[say {'bird ' * TOKENS}]]",
-            "max_tokens": TOKENS,
-            "temperature": 0,
-            "stream": True,
-        }
-    )
     selector = selectors.DefaultSelector()
     for _ in range(STREAMS):
         connection = socket.create_connection(("127.0.0.1", port))
@@ -147,7 +146,7 @@ async def direct_ms(num: int) -> list[float]:
 async def over_http_ms(port: int, num: int) -> list[float]:
     """Whole answers one after another on one connection."""
     body = {"model": "fake", "prompt": "[[say bird bird bird bird]]", "max_tokens": 8, "temperature": 0}
-    data = request(body).replace(b"Connection: close\r\n", b"")
+    data = request("completions", body).replace(b"Connection: close\r\n", b"")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     times = []
     for _ in range(num):
@@ -162,11 +161,12 @@ async def over_http_ms(port: int, num: int) -> list[float]:
     return times
 
 
-def throughput(pairs: int, ports: dict[str, int]) -> dict[str, object]:
+def throughput(pairs: int, ports: dict[str, int], path: str) -> dict[str, object]:
     rates: dict[str, list[float]] = {name: [] for name in ports}
+    body = stream_request(path)
     for _ in range(pairs):
         for name, port in ports.items():
-            rates[name].append(events_per_s(port))
+            rates[name].append(events_per_s(port, body))
     ratios = [mine / bare for mine, bare in zip(rates["myna"], rates["bare"], strict=True)]
     return {
         "events_per_s": {name: [round(rate) for rate in found] for name, found in rates.items()},
@@ -192,7 +192,9 @@ def main() -> None:
     ):
         for process in (server, plain):
             pin(process.pid, SERVER_CORE)
-        report = throughput(options.pairs, ports)
+        report: dict[str, object] = {
+            path: throughput(options.pairs, ports, path) for path in ("completions", "chat/completions")
+        }
         http = asyncio.run(over_http_ms(ports["myna"], options.answers))
         direct = asyncio.run(direct_ms(options.answers))
     report["whole_answer_ms"] = {

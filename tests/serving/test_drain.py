@@ -2,8 +2,11 @@
 
 import asyncio
 
+import pytest
 from tests.serving.live import request_bytes, running
 from tests.serving.scripted import ScriptedGenerator, pool_of, services, words
+
+from myna.core.errors import EngineDead
 
 STREAMED = b'{"model": "tiny", "stream": true}'
 
@@ -64,3 +67,28 @@ async def test_readiness_is_a_loaded_model() -> None:
         after = await live.ask("GET", "/ready")
     assert (before.status, before.body) == (503, b'{"status":"loading"}')
     assert (after.status, after.body) == (200, b'{"status":"ready"}')
+
+
+async def test_a_second_signal_cuts_what_runs() -> None:
+    pool = pool_of(ScriptedGenerator([[*words("a")[:2], asyncio.Event()]]))
+    async with running(services(pool)) as live:
+        stream = await live.send(request_bytes("POST", "/v1/words", STREAMED))
+        await stream.head()
+        await stream.chunk()
+        live.server.stop()
+        live.server.stop()
+        assert (await stream.chunk()).endswith(b"data: [DONE]\n\n")
+        await live.serving
+        await stream.close()
+
+
+async def test_the_log_of_a_bug_has_its_traceback_and_an_expected_failure_a_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pool = pool_of(ScriptedGenerator([EngineDead("the worker is gone")]))
+    async with running(services(pool)) as live:
+        await live.ask("POST", "/v1/words", b'{"model": "tiny"}')
+        assert "the worker is gone" in caplog.text
+        assert "Traceback" not in caplog.text
+        await live.ask("POST", "/v1/fail", b"{}")
+        assert "ZeroDivisionError" in caplog.text

@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 from starlette.types import Scope
 
-from myna.core.errors import Overloaded
+from myna.core.errors import MynaError, Overloaded
 from myna.serving.errors import is_clients_fault
 from myna.serving.record import RequestRecord
 
@@ -29,10 +29,11 @@ def log_request(scope: Scope, record: RequestRecord) -> None:
 
 
 def note_failure(record: RequestRecord, exc: BaseException) -> None:
-    """Remember what ended the request; what isn't the client's mistake gets its traceback logged."""
+    """Remember what ended the request. What isn't the client's fault is logged, a bug with its traceback."""
     record.outcome = record.outcome or type(exc).__name__
     if not is_clients_fault(exc) and not isinstance(exc, Overloaded | asyncio.CancelledError):
-        failures.error("%s failed: %s", record.id, exc, exc_info=exc)
+        is_expected = isinstance(exc, MynaError) and exc.__cause__ is None
+        failures.error("%s failed: %s", record.id, exc, exc_info=None if is_expected else exc)
 
 
 def request_fields(scope: Scope, record: RequestRecord) -> Mapping[str, object]:

@@ -129,6 +129,7 @@ class Gate:
         self._empty = asyncio.Event()
         self._empty.set()
         self._cut: set[asyncio.Task[object]] = set()
+        self._hurry = asyncio.Event()
         self.is_draining = False
 
     def layer(self, app: ASGIApp) -> ASGIApp:
@@ -166,12 +167,18 @@ class Gate:
         A cut request ends with an error body, or with an error event where its answer had begun.
         """
         self.is_draining = True
-        try:
-            await asyncio.wait_for(self._empty.wait(), within_s)
-        except TimeoutError:
-            log.warning("%d requests still ran after %.0f s and were cut", len(self._running), within_s)
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._empty, self._hurry)]
+        await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        if self._running:
+            log.warning("%d requests still ran and were cut", len(self._running))
             for task in self._running:
                 self._cut.add(task)
                 task.cancel()
             with contextlib.suppress(TimeoutError):  # a client that doesn't read its last words
                 await asyncio.wait_for(self._empty.wait(), _LAST_WORDS_S)
+
+    def hurry(self) -> None:
+        """Cut what still runs now; for an operator who won't wait."""
+        self._hurry.set()

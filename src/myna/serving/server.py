@@ -94,7 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 class Server(uvicorn.Server):
     """Uvicorn that drains before it stops: the first signal lets no request in and the running ones end,
-    the second doesn't wait for them. Ends with a return either way, so that the process exits with 0."""
+    the second cuts them. Ends with a return either way, so that the process exits with 0."""
 
     def __init__(self, config: uvicorn.Config, gate: Gate, *, drain_s: float, on_start: Callable[[], None]):
         super().__init__(config)
@@ -126,12 +126,11 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def stop(self) -> None:
-        """Begin to drain; called again, stop at once."""
+        """Begin to drain; called again, cut what runs and stop."""
         if self._draining is None:
             self._draining = asyncio.get_running_loop().create_task(self._drain())
         else:
-            self.should_exit = self.force_exit = True
-            self._is_told.set()
+            self._gate.hurry()
 
     async def main_loop(self) -> None:
         """Uvicorn looks ten times a second whether it should end; this waits to be told, and renews the
@@ -157,6 +156,7 @@ def server_config(app: ASGIApp, *, timeout_keep_alive_s: int = 75) -> uvicorn.Co
         access_log=False,
         proxy_headers=False,
         log_config=None,
+        log_level="warning",
         server_header=False,
         timeout_keep_alive=timeout_keep_alive_s,
         timeout_graceful_shutdown=5,
