@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.prompts.awkward import awkward_strings
 from tests.prompts.gguf_files import Entry, gguf_bytes, write
 
@@ -15,6 +17,7 @@ from myna.prompts.vocabulary import byte_alphabet
 
 ModelPath = Callable[[str], Path]
 HELLO = [Message("user", "Hello")]
+HEADER_BYTES = 4_000
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +121,25 @@ def test_a_file_with_a_faulty_template_is_refused_and_with_a_good_one_chats(tmp_
 def test_a_file_whose_shape_lies_is_refused_before_anything_else(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="block_count is 65536"):
         Prompting.load(tiny(tmp_path, llama__block_count=65_536))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    flips=st.lists(st.integers(0, 8 * HEADER_BYTES - 1), max_size=5),
+    splice=st.none() | st.tuples(st.integers(0, HEADER_BYTES), st.binary(min_size=1, max_size=8)),
+)
+def test_a_damaged_file_is_served_or_refused_by_name(
+    tmp_path: Path, flips: list[int], splice: tuple[int, bytes] | None
+) -> None:
+    path = tiny(tmp_path)
+    data = bytearray(path.read_bytes())
+    for bit in flips:
+        data[bit // 8] ^= 1 << bit % 8
+    if splice is not None:
+        data[splice[0] : splice[0] + len(splice[1])] = splice[1]
+    path.write_bytes(bytes(data))
+    try:
+        prompting = Prompting.load(path)
+    except ModelFileError:
+        return
+    assert prompting.encode_chat(HELLO)

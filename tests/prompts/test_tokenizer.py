@@ -11,6 +11,7 @@ from tests.prompts.awkward import awkward_strings
 from tests.prompts.gguf_files import Entry, gguf_bytes, write
 from tests.prompts.oracle import Oracle, open_oracle
 
+from myna.core.errors import ModelFileError
 from myna.prompts.gguf import Header, read_header
 from myna.prompts.pretokenizers import PRE_TOKENIZERS
 from myna.prompts.special_match import SpecialMatcher
@@ -129,3 +130,10 @@ def test_the_longest_special_token_wins_wherever_it_stands(tokens: list[str], te
         pieces = cut
     assert matcher.cut(text) == pieces
     assert (text in matcher) == any(token in text for token in tokens)
+
+
+def test_special_tokens_nested_in_each_other_are_matched_or_refused_by_name() -> None:
+    runs = SpecialMatcher(("a" * size, size) for size in range(1, 33))
+    assert runs.cut("a" * 70) == [32, 32, 6]
+    with pytest.raises(ModelFileError, match="nested too deeply"):
+        SpecialMatcher(("a" * size, size) for size in range(1, 1000))

@@ -101,3 +101,9 @@ def test_special_ids_out_of_range_are_ignored(tmp_path: Path) -> None:
     assert vocabulary.eos is None
     assert vocabulary.eot is None
     assert vocabulary.eog == {1}
+
+
+def test_special_tokens_that_are_absurdly_long_are_refused(tmp_path: Path) -> None:
+    path = small(tmp_path, tokens=["<" * 300, "b"], token_type=[3, 1])
+    with pytest.raises(ModelFileError, match="too long"):
+        Vocabulary.read(path)

@@ -33,8 +33,9 @@ MICRO_BATCH_TOKENS: Final = 512
 MAX_SEQUENCES: Final = 256
 DEFAULT_KV_TOKENS: Final = 32_768
 CELL_STEP: Final = 256  # llama.cpp rounds the cache up to this
-# Cells of idle sequences lie within the range that every decode step walks. Measured with idle donors
-# and one stream of 512 tokens: see bench/ for the curve that this is taken from.
+# Cells of idle sequences lie within the range that every decode step walks. A lone stream of 512 tokens
+# (smollm2-135m, one thread, processor time) keeps 0.99 of its speed beside 2,048 of them, 0.90 beside
+# 4,096 and 0.77 beside 8,192.
 DONOR_TOKENS: Final = 4_096
 _SAMPLED_BYTES: Final = 1 << 16
 _NO_ROOM: Final = 1

@@ -22,9 +22,8 @@ class Marker:
         # A control token of one character can't be broken; no vocabulary has one.
         self._texts = {text for text in control_texts if len(text) > 1}
         self._matcher = SpecialMatcher((text, 0) for text in self._texts)
-        self._heads = {text[:end] for text in self._texts for end in range(1, len(text))}
-        self._tails = {text[start:] for text in self._texts for start in range(1, len(text))}
-        self._joined = "\0".join(self._texts)
+        self._firsts, self._lasts = {text[0] for text in self._texts}, {text[-1] for text in self._texts}
+        self._joined = "\0".join(("", *self._texts, ""))
         self._longest = max((len(text) for text in self._texts), default=0)
 
     @staticmethod
@@ -43,8 +42,14 @@ class Marker:
         cuts = {start + 1 for start in self._matcher.starts(text)}
         size = len(text)
         reach = range(1, min(size, self._longest - 1) + 1)
-        cuts.update(size - part + 1 for part in reach if text[size - part :] in self._heads)
-        cuts.update(part - 1 for part in reach if text[:part] in self._tails)
+        cuts.update(size - part + 1 for part in reach if self._is_head(text[size - part :]))
+        cuts.update(part - 1 for part in reach if self._is_tail(text[:part]))
         if 0 < size < self._longest and not cuts and text in self._joined:
             cuts.add(0 if size == 1 else 1)
         return mark.join(text[a:b] for a, b in pairwise([0, *sorted(cuts), size]))
+
+    def _is_head(self, part: str) -> bool:
+        return part[0] in self._firsts and f"\0{part}" in self._joined
+
+    def _is_tail(self, part: str) -> bool:
+        return part[-1] in self._lasts and f"{part}\0" in self._joined

@@ -35,6 +35,7 @@ class Prompting:
         self.name = header.string("general.name", Path(header.path).stem)
         self.has_chat_template = template is not None
         self._tokenizer = tokenizer
+        self._document_start = _document_start(vocabulary)
         self._controls = _control_texts(vocabulary)
         is_chatml = {"<|im_start|>", "<|im_end|>"} <= self._controls
         self._template = template or ChatTemplate.plain(is_chatml=is_chatml)
@@ -80,14 +81,7 @@ class Prompting:
     @property
     def document_start(self) -> list[int]:
         """What an absent prompt stands for: the token that the model saw before each document."""
-        v = self.vocabulary
-        if v.adds_bos and v.bos is not None:
-            return [v.bos]
-        for text in _DOCUMENT_STARTS:
-            if text in v.texts and v.is_control(token := v.texts.index(text)):
-                return [token]
-        start = v.bos if v.bos is not None else v.eos
-        return [] if start is None else [start]
+        return list(self._document_start)
 
     def least_tokens(self, text: str) -> int:
         """A lower bound of `encode`'s length, at once: refuses an absurd prompt untokenised."""
@@ -155,6 +149,17 @@ class Prompting:
 
 def _text(vocabulary: Vocabulary, token: int | None) -> str:
     return "" if token is None else vocabulary.texts[token].decode("utf-8", "replace")
+
+
+def _document_start(vocabulary: Vocabulary) -> tuple[int, ...]:
+    bos = vocabulary.bos
+    if vocabulary.adds_bos and bos is not None:
+        return (bos,)
+    for text in _DOCUMENT_STARTS:
+        if text in vocabulary.texts and vocabulary.is_control(token := vocabulary.texts.index(text)):
+            return (token,)
+    start = bos if bos is not None else vocabulary.eos
+    return () if start is None else (start,)
 
 
 def _control_texts(vocabulary: Vocabulary) -> frozenset[str]:

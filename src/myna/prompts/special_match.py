@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from myna.core.errors import ModelFileError
+
 Piece = str | int
 
 
@@ -14,7 +16,11 @@ class SpecialMatcher:
         ordered = sorted(tokens, key=lambda token: -len(token[0].encode()))
         self._ids = {text: token for text, token in ordered if text}
         self._rank = {text: rank for rank, text in enumerate(self._ids)}
-        self._search = re.compile(_trie_pattern(self._ids), re.DOTALL).search if self._ids else None
+        try:
+            pattern = re.compile(_trie_pattern(self._ids), re.DOTALL) if self._ids else None
+        except (RecursionError, OverflowError, re.error):
+            raise ModelFileError("The vocabulary's special tokens are nested too deeply.") from None
+        self._search = pattern.search if pattern is not None else None
 
     def __contains__(self, text: str) -> bool:
         """Whether any of the tokens is written out in the text."""

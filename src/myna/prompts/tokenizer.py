@@ -140,6 +140,8 @@ def _merge_tokenizer(vocabulary: Vocabulary) -> MergeTokenizer:
     for merge in merges:
         # The first part may itself begin with a space, never be empty.
         cut = merge.find(b" ", 1)
+        if cut < 0:
+            continue  # joins nothing
         pairs.append((merge[:cut].decode("utf-8", "replace"), merge[cut + 1 :].decode("utf-8", "replace")))
     try:
         tokenizer = MergeTokenizer(BPE(ids, pairs, ignore_merges=rule.keeps_whole_words))

@@ -25,6 +25,8 @@ from myna.prompts.special_tokens import (
 Kind = Literal["bpe", "spm"]
 
 MAX_TOKENS: Final = 1 << 20
+MAX_SPECIAL_BYTES: Final = 256
+MAX_SPECIAL_BYTES_TOTAL: Final = 2 << 20
 _SPACE: Final = "▁".encode()
 _BYTE_LEVEL_MODELS: Final = frozenset({"gpt2"})
 # Pre-tokenizer names whose models begin every text with BOS, unless the file says otherwise.
@@ -155,6 +157,7 @@ class _Builder:
             **{name: self._by_key_or_text(key, old, texts) for name, (key, old, texts) in FILL_TEXTS.items()}
         )
         eog = self._end_of_generation(eos, eot, eom, fill)
+        self._check_special()
         adds_bos = self._header.boolean(
             "tokenizer.ggml.add_bos_token", is_spm or self._pre in _BOS_BY_PRE_TOKENIZER
         )
@@ -286,6 +289,16 @@ class _Builder:
         if b"</s>" in there and any(marker in there for marker in NORMAL_S_MARKERS):
             eog.discard(there[b"</s>"])
             self._kinds[there[b"</s>"]] = TokenKind.NORMAL
+
+    def _check_special(self) -> None:
+        """Special tokens are looked for in every text, so they are bounded."""
+        sizes = [
+            len(text)
+            for text, kind in zip(self._texts, self._kinds, strict=True)
+            if kind in (TokenKind.CONTROL, TokenKind.USER_DEFINED, TokenKind.UNKNOWN)
+        ]
+        if max(sizes, default=0) > MAX_SPECIAL_BYTES or sum(sizes) > MAX_SPECIAL_BYTES_TOTAL:
+            raise self._fault("its special tokens are too long or too many")
 
     def _fault(self, what: str) -> ModelFileError:
         return ModelFileError(f"The model file {self._header.path} can't be used: {what}.")
