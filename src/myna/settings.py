@@ -221,9 +221,6 @@ class Settings:
         "info", _one_of("debug", "info", "warning", "error"), "What the log shows at least."
     )
     log_format: str = _setting("text", _one_of("text", "json"), "One line a request: for people, or as JSON.")
-    log_content: bool = _setting(
-        False, _flag, "Also log prompts and answers. They may hold secrets; off by default."
-    )
 
     @property
     def completions_url(self) -> str:

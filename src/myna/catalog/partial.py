@@ -40,7 +40,8 @@ class Partial:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.total_bytes = total_bytes
-        self.progress = progress
+        self._progress = progress
+        self._shown_bytes = 0
         self._file = path.open("a+b")
         self.size = 0
         self._hash = hashlib.sha256()
@@ -50,7 +51,7 @@ class Partial:
         """Forget all but the first bytes, such as a part that was not whole."""
         self._file.truncate(num_bytes)
         self._file.seek(0)
-        self._hash, self.size = hashlib.sha256(), 0
+        self._hash, self.size, self._shown_bytes = hashlib.sha256(), 0, 0
         while chunk := self._file.read(_READ_BYTES):
             self._hash.update(chunk)
             self.size += len(chunk)
@@ -62,7 +63,12 @@ class Partial:
         self._file.write(chunk)
         self._hash.update(chunk)
         self.size += len(chunk)
-        self.progress.at(self.size, self.total_bytes)
+        self.show(0)
+
+    def show(self, on_the_way_bytes: int) -> None:
+        """Tell how far it is, with what a source has fetched but not yet appended; never backwards."""
+        self._shown_bytes = max(self._shown_bytes, min(self.size + on_the_way_bytes, self.total_bytes))
+        self._progress.at(self._shown_bytes, self.total_bytes)
 
     def sync(self) -> None:
         """What is here outlives a power cut."""

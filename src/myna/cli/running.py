@@ -37,12 +37,17 @@ def run_server(settings: Settings) -> None:
     with open_listener(settings) as listener:
         offer = choose_offer(settings)
         start_logging(settings)
-        try:
-            import uvloop
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_run(settings, offer, listener))
 
-            uvloop.run(_run(settings, offer, listener))
-        except ImportError:
-            asyncio.run(_run(settings, offer, listener))
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def check_settings(settings: Settings) -> None:

@@ -48,8 +48,7 @@ class WheelIndex:
                     running.append(_PipDownload(waiting.popleft(), scratch, self._pip))
                     stack.callback(running[-1].stop)
                 while not running[0].is_done():
-                    on_the_way = sum(download.num_bytes() for download in running)
-                    partial.progress.at(partial.size + on_the_way, partial.total_bytes)
+                    partial.show(sum(download.num_bytes() for download in running))
                 download = running.popleft()
                 for chunk in download.chunks():
                     partial.append(chunk)

@@ -1,0 +1,129 @@
+"""The verbs: what they print, what `--json` gives a script, and errors of one sentence."""
+
+import json
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run
+
+from myna.catalog.store import ModelStore, PulledRecord
+
+VERBS = ["serve", "pull", "models", "rm", "complete", "key"]
+
+
+def put_model(home: Path, model: str = "org/bird:Q4_0") -> Path:
+    store = ModelStore(home / "models")
+    store.folder.mkdir(parents=True)
+    (store.folder / "bird.gguf").write_bytes(b"GGUF" + bytes(96))
+    store.write(PulledRecord(model, ("bird.gguf",), "org", 7, f"hf:{model}"))
+    return store.folder / "bird.gguf"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_teaches_by_examples(run: Run, verb: str) -> None:
+    ran = run(verb, "--help")
+    assert ran.code == 0
+    assert "Example" in ran.out
+    assert f"myna {verb}" in ran.out
+
+
+def test_the_catalog_is_listed_for_people_and_for_scripts(run: Run) -> None:
+    assert "qwen2.5-coder-0.5b-instruct (default)" in run("models").out
+    rows = json.loads(run("models", "--json").out)
+    assert {row["id"]: row["here"] for row in rows}["smollm2-135m-instruct"] is False
+
+
+def test_a_pulled_model_is_listed_and_removed(run: Run, home: Path) -> None:
+    path = put_model(home)
+    rows = json.loads(run("models", "--json").out)
+    assert rows[-1]["id"] == "org/bird:Q4_0"
+    assert rows[-1]["path"] == str(path)
+    assert run("rm", "org/bird:Q4_0").err.endswith("say so with --yes.\n")
+    assert run("rm", "org/bird:Q4_0", "--yes").out == "Deleted org/bird:Q4_0.\n"
+    assert list((home / "models").glob("*.*")) == []
+
+
+def test_what_is_here_is_not_pulled_again(run: Run, home: Path) -> None:
+    put_model(home)
+    assert json.loads(run("pull", "hf:org/bird:Q4_0", "--json").out)[0]["bytes"] == 100
+
+
+def test_the_key_is_made_once_and_only_its_owner_can_read_it(run: Run, home: Path) -> None:
+    first, second = run("key").out, run("key", "--json").out
+    assert json.loads(second)["key"] == first.strip()
+    assert stat.S_IMODE((home / "key").stat().st_mode) == 0o600
+    assert run("key", "new").out != first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("pull", "smollm2-135m"), "did you mean 'smollm2-135m-instruct'?"),
+        (("rm", "bird"), "'bird' is not on this machine, nor is any other model."),
+        (("serve", "./nothing.gguf", "--port", "0"), "There is no file nothing.gguf."),
+        (("serve", "--engine", "warp"), "one of auto, native"),
+        (("serve", "--engine", "fake", "--port", "70000"), "whole number from 0 to 65535"),
+        (
+            ("serve", "--engine", "fake", "--no-auth", "--host", "0.0.0.0"),
+            "--host 127.0.0.1, or keep the key",
+        ),
+        (("serve", "--engine", "fake", "--host", "192.0.2.1", "--port", "0"), "Can't listen on 192.0.2.1:0"),
+        (("complete",), "There is no text to continue"),
+        (("complete", "x", "--base-url", "localhost"), "is no base URL"),
+        (("complete", "x", "--base-url", "http://127.0.0.1:9/v1", "-m", "bird"), "Can't reach"),
+        (("complete", "x", "--base-url", "http://127.0.0.1:9/v1"), "it lists no models"),
+    ],
+)
+def test_an_error_is_one_sentence_that_helps(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    ran = run(*arguments)
+    assert ran.code == 1
+    assert said in ran.err
+    assert ran.err.startswith("myna: ")
+    assert ran.err.count("\n") == 1
+
+
+def test_a_file_that_is_no_model_is_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "page.gguf").write_text("<html>")
+    assert "is not a GGUF file" in run("serve", str(tmp_path / "page.gguf"), "--port", "0").err
+
+
+def test_a_taken_port_is_told_before_anything_is_loaded(run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ran = run("serve", "--engine", "fake", "--port", str(port))
+    assert f"listens on 127.0.0.1:{port} already" in ran.err
+    assert "--port" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ('[aliases]\nx = "nothing"', "stands for 'nothing', which is not on this machine"),
+        ('[aliases]\nfake = "fake"', "has the name of a model"),
+        ('[models]\nbird = "nothing.gguf"', "There is no file"),
+        ("prot = 1", "did you mean port?"),
+    ],
+)
+def test_a_configuration_that_can_t_be_meant_is_told(
+    run: Run, tmp_path: Path, toml: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bird.toml").write_text(toml)
+    monkeypatch.setenv("MYNA_CONFIG", str(tmp_path / "bird.toml"))
+    assert said in run("serve", "--engine", "fake", "--port", "0").err
+
+
+def test_a_completion_without_a_server_loads_the_model_itself(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MYNA_ENGINE", "fake")
+    monkeypatch.setenv("MYNA_PORT", "9")
+    ran = run("complete", "--json", stdin="[[say one two three]]")
+    assert json.loads(ran.out) == {"prompt": "[[say one two three]]", "text": "one two three"}
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version").out.startswith("myna 0.")
