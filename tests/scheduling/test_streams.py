@@ -125,3 +125,29 @@ async def test_what_was_not_read_is_dropped_for_a_new_run(closings: Closings) ->
     stream.push(TextDelta(0, "anew", 1))
     assert await anext(stream) == TextDelta(0, "anew", 1)
     assert stream.is_text_read
+
+
+async def test_a_held_answer_comes_at_once_after_its_prompt(closings: Closings) -> None:
+    stream = RequestStream(closings, is_held=True)
+    stream.push(PromptDone(1, 0))
+    stream.push(TextDelta(0, "a", 1))
+    assert await anext(stream) == PromptDone(1, 0)
+    reading = asyncio.create_task(read(stream))
+    await asyncio.sleep(0)
+    stream.push(TextDelta(0, "b", 1))
+    await asyncio.sleep(0)
+    assert not stream.is_text_read
+    stream.push(ChoiceDone(0, "stop", 0, 2))
+    stream.push(Done(2))
+    text = [TextDelta(0, "a", 1), TextDelta(0, "b", 1)]
+    assert await reading == [*text, ChoiceDone(0, "stop", 0, 2), Done(2)]
+
+
+async def test_a_held_answer_that_fails_says_so(closings: Closings) -> None:
+    stream = RequestStream(closings, is_held=True)
+    stream.push(TextDelta(0, "a", 1))
+    reading = asyncio.create_task(read(stream))
+    await asyncio.sleep(0)
+    stream.fail(EngineDead("dead"))
+    with pytest.raises(EngineDead):
+        await reading

@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from myna.core.errors import ContextLengthExceeded, EngineDead, GenerationFailed, ModelLoadFailed, Overloaded
@@ -34,6 +35,10 @@ def answer(text: str, num_tokens: int = 30) -> str:
 
 def text_of(events: list[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def collect(stream: RequestStream) -> list[Event]:
+    return [event async for event in stream]
 
 
 async def ask(client: WorkerClient, text: str) -> str:
@@ -162,6 +167,21 @@ async def test_a_reader_of_the_prompt_alone_hears_of_it_once() -> None:
         events += [event async for event in stream]
         assert [type(event) for event in events].count(PromptDone) == 1
         assert text_of(events) == answer("[[slow 5]] once")
+        assert isinstance(events[-1], Done)
+
+
+async def test_an_answer_that_is_collected_survives_its_workers_death() -> None:
+    async with worker() as client:
+        begun = await begin(client)
+        wanted = msgspec.structs.replace(request("[[slow 5]] collected", 60), is_collected=True)
+        stream = await client.generate(wanted)
+        collecting = asyncio.create_task(collect(stream))
+        for _ in range(10):  # by now it was told some of its text, too
+            await anext(begun)
+        await kill(client, begun)
+        events = await collecting
+        assert text_of(events) == answer("[[slow 5]] collected", 60)
+        assert [type(event) for event in events].count(PromptDone) == 1
         assert isinstance(events[-1], Done)
 
 

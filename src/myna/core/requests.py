@@ -41,7 +41,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
     nothing is streamed before all have ended. `ignore_eos` generates past end-of-text tokens.
     `cache_salt` parts tenants: a prefix is shared only under an equal salt. Higher `priority`
     is served first. `owner` is the key or project that the queue is fair between.
-    `stop` strings end the choice and are not returned.
+    `stop` strings end the choice and are not returned. `is_collected` says that nobody sees a part of
+    the answer before its end: it then comes at once, and survives the death of the model's worker.
     """
 
     id: str
@@ -59,3 +60,4 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
     priority: int = 0
     owner: str = ""
     cache_salt: str = ""
+    is_collected: bool = False

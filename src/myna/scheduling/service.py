@@ -47,7 +47,9 @@ class Service:
             raise EngineDead("The model is not running.")
         self._admission.enter(request, self.info)
         number = self._next_number()
-        stream = self._streams[number] = RequestStream(lambda: self._abort(number))
+        stream = self._streams[number] = RequestStream(
+            lambda: self._abort(number), is_held=request.is_collected
+        )
         self._waiting[number] = request
         self._loop.add(number, request)
         return stream

@@ -18,13 +18,14 @@ class RequestStream:
 
     A slow reader costs no one else anything: from 256 events on, deltas of a choice are merged, so that
     what is kept stays near the answer's own size. `on_close` is called once, if the reader leaves
-    before the end.
+    before the end. With `is_held`, nothing after `PromptDone` can be read before the end has come.
     """
 
     __slots__ = (
         "_error",
         "_events",
         "_is_ended",
+        "_is_held",
         "_merge_at",
         "_on_close",
         "_waiter",
@@ -32,13 +33,14 @@ class RequestStream:
         "is_text_read",
     )
 
-    def __init__(self, on_close: Callable[[], None]) -> None:
+    def __init__(self, on_close: Callable[[], None], *, is_held: bool = False) -> None:
         self._events: deque[Event] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._error: MynaError | None = None
         self._is_ended = False
         self._merge_at = _MERGE_AT
         self._on_close = on_close
+        self._is_held = is_held
         self.is_prompt_read = False
         self.is_text_read = False  # the answer can't start anew unnoticed
 
@@ -46,7 +48,7 @@ class RequestStream:
         return self
 
     async def __anext__(self) -> Event:
-        while not self._events:
+        while not self._is_readable():
             if self._is_ended:
                 if self._error is None:
                     raise StopAsyncIteration
@@ -83,9 +85,8 @@ class RequestStream:
         elif len(self._events) >= self._merge_at:
             self._events = deque(_merged(self._events))
             self._merge_at = max(_MERGE_AT, 2 * len(self._events))
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if not self._is_held or self._is_ended or type(event) is PromptDone:
+            self._wake()
 
     def fail(self, error: MynaError) -> None:
         """End the stream by an error, after the events already pushed."""
@@ -97,6 +98,10 @@ class RequestStream:
     def rewind(self) -> None:
         """Drop what nobody has read: the request runs again from its beginning."""
         self._events.clear()
+
+    def _is_readable(self) -> bool:
+        events = self._events
+        return bool(events) and (not self._is_held or self._is_ended or type(events[0]) is PromptDone)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

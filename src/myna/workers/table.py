@@ -41,7 +41,8 @@ class RequestTable:
         """Admit a request, or raise what `Admission.enter` raises."""
         self._admission.enter(request, info)
         self._last_number = number = self._last_number + 1
-        entry = self.entries[number] = Entry(request, RequestStream(lambda: self._abort(number)))
+        stream = RequestStream(lambda: self._abort(number), is_held=request.is_collected)
+        entry = self.entries[number] = Entry(request, stream)
         return number, entry
 
     def hand_out(self, step: Step) -> None:

@@ -102,6 +102,7 @@ def to_generation(
         priority=_PRIORITIES[served_tier(request.service_tier)],
         owner=requester.owner,
         cache_salt=requester.cache_salt,
+        is_collected=not request.stream,
     )
 
 

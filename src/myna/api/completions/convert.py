@@ -104,6 +104,7 @@ def to_generation(
         ignore_eos=bool(request.ignore_eos),
         owner=requester.owner,
         cache_salt=requester.cache_salt,
+        is_collected=not request.stream,
     )
 
 
