@@ -16,10 +16,14 @@ from myna.cli.root import app
 from myna.settings import DEFAULT_MODEL, load_settings
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-PROGRAMS = [(code, shown) for (kind, code), (_, shown) in pairwise(BLOCKS) if kind == "python"]
-COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+READMES = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")]
+BLOCKS = [re.findall(r"```(\w+)\n(.*?)```", readme, re.DOTALL) for readme in READMES]
+PROGRAMS = [
+    [(code, shown) for (kind, code), (_, shown) in pairwise(blocks) if kind == "python"] for blocks in BLOCKS
+]
+COMMANDS = sorted(
+    {line for blocks in BLOCKS for kind, text in blocks if kind == "sh" for line in text.splitlines()}
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,9 @@ def client_environment(
         assert server.wait(60) == 0
 
 
-@pytest.mark.parametrize(("code", "shown"), PROGRAMS)
+@pytest.mark.parametrize(
+    ("code", "shown"), sorted({program for programs in PROGRAMS for program in programs})
+)
 def test_a_program_prints_what_is_shown(code: str, shown: str, client_environment: dict[str, str]) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", code], env=client_environment, capture_output=True, text=True, timeout=300
@@ -70,16 +76,26 @@ def test_a_make_target_exists(command: str) -> None:
     assert asked.returncode == 0
 
 
-def test_the_first_screen_has_install_start_and_a_request() -> None:
-    first = "\n".join(README.splitlines()[:45])
+@pytest.mark.parametrize(("readme", "programs"), list(zip(READMES, PROGRAMS, strict=True)), ids=["en", "zh"])
+def test_the_first_screen_has_install_start_and_a_request(
+    readme: str, programs: list[tuple[str, str]]
+) -> None:
+    first = "\n".join(readme.splitlines()[:47])
     assert "make serve" in first
     assert "OpenAI()" in first
-    assert PROGRAMS[0][1] in first
+    assert programs[0][1] in first
 
 
-def test_the_table_of_models_is_the_catalog() -> None:
+def test_both_languages_have_the_same_chapters_and_commands() -> None:
+    english, chinese = (len(re.findall("^## ", readme, re.MULTILINE)) for readme in READMES)
+    assert english == chinese
+    assert [kind for kind, _ in BLOCKS[0]] == [kind for kind, _ in BLOCKS[1]]
+
+
+@pytest.mark.parametrize("readme", READMES, ids=["en", "zh"])
+def test_the_table_of_models_is_the_catalog(readme: str) -> None:
     for entry in ENTRIES:
-        row = next(line for line in README.splitlines() if line.startswith(f"| `{entry.id}`"))
+        row = next(line for line in readme.splitlines() if line.startswith(f"| `{entry.id}`"))
         assert f"{entry.num_bytes / 1e6:,.0f} MB" in row
         assert entry.licence in row
 
@@ -90,6 +106,8 @@ def test_the_example_configuration_is_valid(tmp_path: Path) -> None:
     assert {alias.kind for alias in settings.aliases} == {"alias", "instruct"}
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
+@pytest.mark.parametrize(
+    "link", sorted({link for readme in READMES for link in re.findall(r"\]\(([^)]+)\)", readme)})
+)
 def test_a_link_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
