@@ -186,13 +186,13 @@ async def test_a_cut_by_the_server_is_told_to_the_client_and_goes_on_up() -> Non
 
 async def test_a_whole_answer_is_the_fold_of_the_same_events() -> None:
     wire = Wire()
-    answer = WholeAnswer(ScriptedStream(words("a", "b")), Builder(), headers={"openai-model": "tiny"})
+    answer = WholeAnswer(ScriptedStream(words("a", "b")), Builder(), headers={"openai-model": "ti\n你"})
     await answer(wire.scope, wire.receive, wire.send)
     assert wire.pieces == [b"0:a0:b"]
     headers = dict(wire.sent[0]["headers"])
     assert headers == {
         b"content-type": b"application/json",
-        b"openai-model": b"tiny",
+        b"openai-model": b"ti??",
         b"content-length": b"6",
     }
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from myna.core.errors import InvalidRequest, Overloaded
 from myna.serving.access import log_request, note_failure
 from myna.serving.errors import error_response, row_of
-from myna.serving.record import RequestRecord, record_of
+from myna.serving.record import RequestRecord, header_value, record_of
 
 _MAX_CLIENT_REQUEST_ID: Final = 512
 _LAST_WORDS_S: Final = 2.0
@@ -112,7 +112,7 @@ class BackendHeaders:
                 processing_ms = max(1, round(record.first_byte_s * 1000))
                 backend = [_OPENAI_VERSION, (b"openai-processing-ms", b"%d" % processing_ms)]
                 if record.organization:
-                    backend.append((b"openai-organization", record.organization.encode("latin-1")))
+                    backend.append((b"openai-organization", header_value(record.organization)))
                 return backend
 
             record.on_answer.append(headers)

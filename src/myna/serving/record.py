@@ -36,8 +36,7 @@ class RequestRecord:
 
     def hint(self, text: str) -> None:
         """Help that OpenAI's words have no room for: a header of our own."""
-        shown = "".join(char if char.isprintable() else "?" for char in text[:500])
-        self.headers.append((b"x-myna-hint", shown.encode("latin-1", "replace")))
+        self.headers.append((b"x-myna-hint", header_value(text[:500])))
 
     def answer_headers(self) -> list[Header]:
         """What the layers add to the answer's own headers, made when it begins."""
@@ -54,3 +53,8 @@ def record_of(scope: Scope) -> RequestRecord:
     if not isinstance(record, RequestRecord):
         raise TypeError("the request has no record: its middleware is missing")
     return record
+
+
+def header_value(text: str) -> bytes:
+    """Any text as a header can carry it: on one line, in Latin-1."""
+    return "".join(char if char.isprintable() else "?" for char in text).encode("latin-1", "replace")

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from myna.core.events import Event
 from myna.serving.access import note_failure
 from myna.serving.errors import error_event
-from myna.serving.record import Header, record_of
+from myna.serving.record import Header, header_value, record_of
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 DONE: Final = b"data: [DONE]\n\n"
@@ -306,4 +306,4 @@ async def collect(stream: AsyncIterator[Event], builder: AnswerBuilder) -> bytes
 
 
 def _encode(headers: Mapping[str, str]) -> list[Header]:
-    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+    return [(name.encode("ascii"), header_value(value)) for name, value in headers.items()]

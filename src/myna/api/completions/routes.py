@@ -39,16 +39,17 @@ async def create_completion(call: Call) -> Answer:
     stream = await call.generate(model, generations)
     shape, created = plan(request), int(time.time())
     answer_id = completion_id("cmpl-", created)
+    headers = {**_HEADERS, "openai-model": card.id}
     if request.stream:
         renderer = ChunkRenderer(answer_id, created, card.id, prompts, shape)
         return EventStreamAnswer(
             stream,
             renderer,
             content_type="text/event-stream",
-            headers=_HEADERS,
+            headers=headers,
             keep_alive_s=call.services.keep_alive_s,
         )
-    return WholeAnswer(stream, AnswerFold(answer_id, created, card.id, prompts, shape), headers=_HEADERS)
+    return WholeAnswer(stream, AnswerFold(answer_id, created, card.id, prompts, shape), headers=headers)
 
 
 ENDPOINTS: Final = (Endpoint("POST", "/v1/completions", create_completion),)
