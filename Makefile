@@ -26,7 +26,7 @@ test: $(VENV)/.dev
 	@scripts/beside "$(MAKE) -s $(VENV)/.installed $(VENV)/.llamacpp" "$(MAKE) -s models-for-tests"
 	@scripts/test
 
-test-native: $(VENV)/.deps
+test-native: $(VENV)/.dev
 	@PATH="$(abspath $(BIN)):$$PATH" scripts/test-native
 
 check: $(VENV)/.dev

@@ -23,7 +23,11 @@ using layout::kLine;
 // one block of them stay in the first-level cache.
 constexpr int kTileRows = 64;
 
+#if defined(MYNA_SANITIZED)
+#define MYNA_UNROLL  // what is unrolled and then instrumented takes minutes to compile
+#else
 #define MYNA_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 // One block of the rows of a tile.
 struct BlockView {
