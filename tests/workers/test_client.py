@@ -193,6 +193,17 @@ async def test_a_request_that_kills_its_worker_ends_and_others_do_not() -> None:
         assert await ask(client, "still here") == answer("still here")
 
 
+async def test_a_worker_that_hangs_is_ended_and_its_request_with_it() -> None:
+    client = WorkerClient(WorkerSpec("fake", "fake"), delay_s=0.01, hang_s=0.5)
+    await client.start()
+    try:
+        stream = await client.generate(request("[[hang]]"))
+        with pytest.raises(EngineDead):
+            [event async for event in stream]
+    finally:
+        await client.aclose()
+
+
 async def test_ignores_the_signals_of_ctrl_c_and_service_managers() -> None:
     async with worker() as client:
         assert client.pid is not None

@@ -47,7 +47,7 @@ _PIECES: Final = re.compile(rf"(?:{_WORD_PATTERN})(?!\w)".encode())
 _PIECES_AND_SPECIAL: Final = re.compile(
     "|".join(re.escape(name) for name in SPECIAL).encode() + b"|" + _PIECES.pattern
 )
-_DIRECTIVE: Final = re.compile(rb"\[\[(say|fail|crash|slow)(?: ([^\]]*))?\]\]")
+_DIRECTIVE: Final = re.compile(rb"\[\[(say|fail|crash|hang|slow)(?: ([^\]]*))?\]\]")
 _FIRST_WORD: Final = 256 + len(SPECIAL)
 _HASH_MASK: Final = (1 << 61) - 1
 _END_ONE_IN: Final = 24  # without a directive, an answer ends after about as many words
@@ -295,6 +295,8 @@ class FakeEngine:
 def _fail(fault: str) -> None:
     if fault == "crash":
         abort()
+    while fault == "hang":
+        time.sleep(3600)
     raise RuntimeError("the prompt asked the fake engine to fail")
 
 

@@ -27,6 +27,7 @@ from myna.scheduling.pacing import Pace
 from myna.scheduling.scheduler import Scheduler
 
 _log: Final = logging.getLogger(__name__)
+_SIGN_OF_LIFE_S: Final = 5.0
 _PAUSE_S: Final = 2.0  # nobody asked anything for so long: time for what would make a request wait
 
 
@@ -34,7 +35,10 @@ class Listener(Protocol):
     """Who hears the loop. All calls come from its thread and must not block for long."""
 
     def ready(self, info: ModelInfo) -> None: ...
-    def told(self, told: list[Told]) -> None: ...
+    def told(self, told: list[Told]) -> None:
+        """What a step has to tell; now and then, of long work, nothing but that it goes on."""
+        ...
+
     def tokenized(self, number: int, result: list[int] | MynaError) -> None: ...
     def ended(self, error: MynaError | None) -> None:
         """The thread ends: as told to (None), since loading failed (`ModelLoadFailed`), or of a fault."""
@@ -167,7 +171,7 @@ class _Steps:
         self._is_stopped = False
 
     def run(self) -> None:
-        scheduler = self._scheduler
+        scheduler, last_told = self._scheduler, 0.0
         while True:
             if scheduler.is_idle and not self._orders:
                 self._sleep()
@@ -175,8 +179,12 @@ class _Steps:
                 self._obey(self._orders.popleft())
             if self._is_stopped:
                 return
-            if not scheduler.is_idle and (told := self._step()):
+            if scheduler.is_idle:
+                continue
+            told, now = self._step(), time.monotonic()
+            if told or now - last_told > _SIGN_OF_LIFE_S:  # a long prompt has nothing to tell for minutes
                 self._listener.told(told)
+                last_told = now
 
     def _sleep(self) -> None:
         if not gc.isenabled():

@@ -34,12 +34,21 @@ class WorkerClient:
     """`await start()` before anything else. All methods are for one event loop.
 
     A dead worker is started again, at once and then with a delay that grows from `delay_s`. Requests of
-    which no text was read yet run again; the others raise `EngineDead`.
+    which no text was read yet run again; the others raise `EngineDead`. One that has work and gives no
+    sign of life for `hang_s` is ended, and counts as dead.
     """
 
-    def __init__(self, spec: WorkerSpec, limits: Limits | None = None, *, delay_s: float = 0.5) -> None:
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        limits: Limits | None = None,
+        *,
+        delay_s: float = 0.5,
+        hang_s: float = 120.0,
+    ) -> None:
         self._spec = spec
         self._delay_s = delay_s
+        self._hang_s = hang_s
         self._table = RequestTable(limits or Limits(), self._abort)
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
         self._last_question = 0
@@ -125,7 +134,7 @@ class WorkerClient:
         while True:
             assert self._worker is not None
             started = loop.time()
-            await self._worker.gone
+            await _until_gone(self._worker, self._table, self._hang_s)
             self.state = State.RESTARTING
             _log.error("the worker of %s died: %s", self._spec.path, await self._worker.close())
             dead = EngineDead("The model's worker process died while it answered; please try again.")
@@ -172,3 +181,17 @@ class WorkerClient:
             if not future.done():
                 future.set_exception(error)
         self._tokenizing.clear()
+
+
+async def _until_gone(worker: WorkerProcess, table: RequestTable, hang_s: float) -> None:
+    """Returns when the worker has died, by itself or because it hung over its work."""
+    loop = asyncio.get_running_loop()
+    busy_since = loop.time()
+    while not worker.gone.done():
+        await asyncio.wait((worker.gone,), timeout=hang_s / 4)
+        if not table.entries:
+            busy_since = loop.time()
+        elif loop.time() - max(busy_since, worker.last_heard) > hang_s:
+            _log.error("a worker gave no sign of life for %.0f s and is ended", hang_s)
+            worker.kill()
+            await worker.gone

@@ -41,6 +41,7 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[Ready | LoadFailed] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
+        self.last_heard = loop.time()
 
     async def start(self) -> ModelInfo:
         """Returns when the model is loaded. Raises `ModelLoadFailed`, with the worker's own reason or
@@ -113,7 +114,13 @@ class WorkerProcess:
         await asyncio.get_running_loop().connect_read_pipe(lambda: self._stderr, pipe)
         self._is_heard = True
 
+    def kill(self) -> None:
+        """End a process that does not answer; `gone` follows."""
+        if self._process is not None:
+            self._process.kill()
+
     def _hear(self, report: Report) -> None:
+        self.last_heard = asyncio.get_running_loop().time()
         if isinstance(report, Ready | LoadFailed):
             if not self._loaded.done():
                 self._loaded.set_result(report)
