@@ -1,0 +1,169 @@
+// The float operations: every instruction set gives the portable table's bits, and attention is what a plain
+// double-precision softmax says, however the rows and parts are cut.
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "check.h"
+#include "kernels/kernels.h"
+#include "ops/vector_table.h"
+
+namespace myna::test {
+namespace {
+
+using Floats = std::vector<float>;
+
+Floats random_floats(std::mt19937_64& random, size_t count, float scale = 1) {
+  std::normal_distribution<float> normal(0, scale);
+  Floats values(count);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+bool same_bits(const Floats& a, const Floats& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+std::vector<const VectorTable*> tables() {
+  std::vector<const VectorTable*> found;
+  for (const KernelTable* kernel : runnable_kernels()) found.push_back(&vectors_for(kernel->name));
+  return found;
+}
+
+void row_operations_agree(std::mt19937_64& random) {
+  const VectorTable& plain = vectors_for("portable");
+  for (const int64_t n : {1, 15, 16, 63, 64, 100, 576, 896, 1537}) {
+    const Floats x = random_floats(random, n), y = random_floats(random, n, 3);
+    for (const VectorTable* table : tables()) {
+      Floats a(n), b(n);
+      plain.rms_norm(x.data(), y.data(), 1e-5f, a.data(), n);
+      table->rms_norm(x.data(), y.data(), 1e-5f, b.data(), n);
+      CHECK(same_bits(a, b));
+      a = b = y;
+      plain.silu_multiply(a.data(), x.data(), n);
+      table->silu_multiply(b.data(), x.data(), n);
+      CHECK(same_bits(a, b));
+      for (int64_t i = 0; i < n; ++i) {
+        const double exact = y[i] / (1 + std::exp(-static_cast<double>(y[i]))) * x[i];
+        CHECK(std::abs(b[i] - exact) <= 1e-6 * std::abs(exact) + 1e-30);
+      }
+      a = b = y;
+      plain.gelu_multiply(a.data(), x.data(), n);
+      table->gelu_multiply(b.data(), x.data(), n);
+      CHECK(same_bits(a, b));
+      const Floats cosines = random_floats(random, n / 2), sines = random_floats(random, n / 2);
+      a = b = x;
+      plain.rotate_halves(a.data(), cosines.data(), sines.data(), n / 2);
+      table->rotate_halves(b.data(), cosines.data(), sines.data(), n / 2);
+      CHECK(same_bits(a, b));
+      plain.rotate_pairs(a.data(), cosines.data(), sines.data(), n / 2);
+      table->rotate_pairs(b.data(), cosines.data(), sines.data(), n / 2);
+      CHECK(same_bits(a, b));
+    }
+  }
+}
+
+// A sequence's keys and values in scattered blocks, as the cache holds them; unused slots hold NaN.
+struct Stored {
+  int head_dim;
+  int64_t length;
+  Floats keys, values;
+  std::vector<int32_t> blocks;
+  std::vector<uint16_t> memory;
+  int64_t stride;
+
+  Stored(const VectorTable& table, std::mt19937_64& random, int head_dim, int64_t length)
+      : head_dim(head_dim), length(length), stride(2ll * head_dim * kBlockTokens) {
+    keys = random_floats(random, length * head_dim);
+    values = random_floats(random, length * head_dim);
+    const int64_t count = (length + kBlockTokens - 1) / kBlockTokens;
+    for (int64_t i = 0; i < count; ++i) blocks.push_back(static_cast<int32_t>(i * 7 % count));
+    if (count % 7 == 0)
+      for (int64_t i = 0; i < count; ++i) blocks[i] = static_cast<int32_t>(i);
+    memory.assign(count * stride, 0x7e00);
+    for (int64_t i = 0; i < length; ++i) {
+      uint16_t* block = memory.data() + blocks[i / kBlockTokens] * stride;
+      table.store_kv(&keys[i * head_dim], &values[i * head_dim], head_dim, static_cast<int>(i % kBlockTokens),
+                     block, block + stride / 2);
+    }
+  }
+
+  QueryRows rows(const Floats& queries, int64_t first, int count, int group, int64_t window) {
+    return {
+        queries.data(), count * group, group,         head_dim,
+        first,          window,        blocks.data(), {memory.data(), memory.data() + stride / 2, stride}};
+  }
+};
+
+struct Result {
+  Floats sums, weights, maximum;
+  Result(int rows, int head_dim) : sums(rows * head_dim), weights(rows * 16), maximum(rows) {}
+  Partial partial() { return {sums.data(), weights.data(), maximum.data()}; }
+};
+
+Floats attend_all(const VectorTable& table, const QueryRows& rows) {
+  Floats scratch(attention_scratch_floats(rows.head_dim)), out(rows.num_rows * rows.head_dim);
+  Result merged(rows.num_rows, rows.head_dim), part(rows.num_rows, rows.head_dim);
+  const int64_t last = rows.first_position + (rows.num_rows - 1) / rows.group;
+  for (int64_t begin = 0; begin <= last; begin += kPartTokens) {
+    table.attend(rows, begin, begin == 0 ? merged.partial() : part.partial(), scratch.data());
+    if (begin != 0) table.merge(rows.num_rows, rows.head_dim, merged.partial(), part.partial());
+  }
+  for (int r = 0; r < rows.num_rows; ++r)
+    table.finish(r, rows.head_dim, merged.partial(), &out[r * rows.head_dim]);
+  return out;
+}
+
+void expect_softmax(const Stored& stored, const QueryRows& rows, const Floats& out) {
+  const int head_dim = stored.head_dim;
+  for (int r = 0; r < rows.num_rows; ++r) {
+    const int64_t position = rows.first_position + r / rows.group;
+    const int64_t first = rows.window > 0 ? std::max<int64_t>(0, position - rows.window + 1) : 0;
+    std::vector<double> sums(head_dim);
+    double total = 0;
+    for (int64_t t = first; t <= position; ++t) {
+      double score = 0;
+      for (int d = 0; d < head_dim; ++d)
+        score += static_cast<double>(rows.queries[r * head_dim + d]) * stored.keys[t * head_dim + d];
+      const double weight = std::exp(score);
+      total += weight;
+      for (int d = 0; d < head_dim; ++d) sums[d] += weight * stored.values[t * head_dim + d];
+    }
+    for (int d = 0; d < head_dim; ++d) CHECK(std::abs(out[r * head_dim + d] - sums[d] / total) < 5e-3);
+  }
+}
+
+void attention_agrees(std::mt19937_64& random) {
+  const VectorTable& plain = vectors_for("portable");
+  for (const int head_dim : {16, 48, 64, 80, 128, 256})
+    for (const int64_t window : {0, 1, 40, 300}) {
+      const int64_t length = 1 + static_cast<int64_t>(random() % 600);
+      const int group = 1 + static_cast<int>(random() % 8);
+      const int count = 1 + static_cast<int>(random() % std::min<int64_t>(length, 20));
+      Stored stored(plain, random, head_dim, length);
+      const Floats queries = random_floats(random, count * group * head_dim, 1 / std::sqrt(float(head_dim)));
+      const QueryRows rows = stored.rows(queries, length - count, count, group, window);
+      const Floats expected = attend_all(plain, rows);
+      expect_softmax(stored, rows, expected);
+      for (const VectorTable* table : tables()) {
+        CHECK(same_bits(attend_all(*table, rows), expected));
+        for (int i = 0; i < count; ++i) {  // each query alone has the bits that it has in the tile
+          const Floats alone(queries.begin() + i * group * head_dim,
+                             queries.begin() + (i + 1) * group * head_dim);
+          const Floats out = attend_all(*table, stored.rows(alone, length - count + i, 1, group, window));
+          CHECK(std::memcmp(out.data(), &expected[i * group * head_dim], out.size() * sizeof(float)) == 0);
+        }
+      }
+    }
+}
+
+}  // namespace
+}  // namespace myna::test
+
+int main() {
+  std::mt19937_64 random(myna::test::seed());
+  myna::test::row_operations_agree(random);
+  for (int i = 0; i < 4; ++i) myna::test::attention_agrees(random);
+  return 0;
+}
