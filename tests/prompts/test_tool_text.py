@@ -1,0 +1,61 @@
+"""Tools for templates that know none, or only a part of what tools need."""
+
+import json
+
+import pytest
+
+from myna.prompts.messages import Message, ToolCall, ToolSpec
+from myna.prompts.template_probe import TemplateFeatures
+from myna.prompts.tool_text import spell_out
+from myna.prompts.tools import BARE, NAMED_PARAMETERS, ToolFormat
+
+ALL = TemplateFeatures(has_tools=True, has_tool_calls=True, has_tool_messages=True)
+TOOLS = [ToolSpec("add", "Adds", '{"type": "object"}'), ToolSpec("now")]
+CALLS = (ToolCall("call_1", "add", '{"a": 1}'), ToolCall("call_2", "now", ""))
+CONVERSATION = [
+    Message("system", "be brief"),
+    Message("user", "a"),
+    Message("assistant", "Let me see.", tool_calls=CALLS),
+    Message("tool", "2", tool_call_id="call_1"),
+    Message("tool", "noon", tool_call_id="call_2"),
+]
+
+
+def test_a_template_that_knows_tools_gets_them_as_they_are() -> None:
+    assert spell_out(CONVERSATION, TOOLS, ALL, BARE) == (CONVERSATION, TOOLS)
+
+
+def test_without_tools_nothing_changes_for_any_template() -> None:
+    messages = CONVERSATION[:2]
+    assert spell_out(messages, (), TemplateFeatures(), BARE) == (messages, ())
+
+
+def test_a_template_without_tools_gets_them_as_the_first_instruction() -> None:
+    (first, *rest), tools = spell_out(CONVERSATION[:2], TOOLS, TemplateFeatures(), BARE)
+    assert (tools, rest) == ((), CONVERSATION[:2])
+    assert first.role == "system"
+    lines = [json.loads(line) for line in first.text.splitlines() if line.startswith('{"name": "')]
+    assert lines == [
+        {"name": "add", "description": "Adds", "parameters": {"type": "object"}},
+        {"name": "now", "description": "", "parameters": lines[1]["parameters"]},
+    ]
+
+
+@pytest.mark.parametrize("form", [BARE, NAMED_PARAMETERS])
+def test_past_calls_and_results_become_what_was_said(form: ToolFormat) -> None:
+    spelled, _ = spell_out(CONVERSATION, (), TemplateFeatures(), form)
+    said, *calls = spelled[2].text.splitlines()
+    assert (said, spelled[2].tool_calls) == ("Let me see.", ())
+    assert [json.loads(call) for call in calls] == [
+        {"name": "add", form.arguments: {"a": 1}},
+        {"name": "now", form.arguments: {}},
+    ]
+    assert [(message.role, message.text) for message in spelled[3:]] == [
+        ("user", "The function's result: 2"),
+        ("user", "The function's result: noon"),
+    ]
+
+
+def test_a_template_with_tool_messages_keeps_them() -> None:
+    spelled, _ = spell_out(CONVERSATION, TOOLS, TemplateFeatures(has_tool_messages=True), BARE)
+    assert [message.role for message in spelled[-2:]] == ["tool", "tool"]
