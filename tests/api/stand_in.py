@@ -50,7 +50,11 @@ class BytePrompting:
     def encode_chat(self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = ()) -> list[int]:
         self.conversations.append(messages)
         self.tools.append(tools)
-        text = "".join(f"<{message.role}>{message.text}" for message in messages) + "<assistant>"
+        text = (
+            "".join(f"<{message.role}>{message.text}" for message in messages)
+            + "<assistant>"
+            + "<a tool, forty characters in the prompt>" * len(tools)
+        )
         if "refuse me" in text:
             raise InvalidRequest("The model's chat template does not take these messages.", param="messages")
         return list(text.encode())

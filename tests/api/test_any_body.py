@@ -51,6 +51,38 @@ _message = st.fixed_dictionaries(
         "tool_call_id": st.sampled_from(["a", "b", "c"]),
     },
 )
+_schema = st.sampled_from(
+    [
+        None,
+        {},
+        {"type": "object"},
+        {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+        {"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"$ref": "#"}}},
+        {"type": "object", "properties": {"a": {"pattern": "("}}},
+        {"$ref": "#/nowhere"},
+        {"anyOf": 5, "properties": []},
+    ]
+)
+_tool = st.fixed_dictionaries(
+    {"type": st.just("function")},
+    optional={
+        "function": st.fixed_dictionaries(
+            {"name": st.sampled_from(["f", "g"])},
+            optional={"parameters": _schema | _json, "strict": st.booleans(), "description": _text},
+        )
+    },
+)
+_format = st.fixed_dictionaries(
+    {"type": st.sampled_from(["json_schema", "json_object", "text"])},
+    optional={
+        "json_schema": st.fixed_dictionaries(
+            {"name": st.just("n")}, optional={"schema": _schema | _json, "strict": st.booleans()}
+        )
+    },
+)
+_choice = st.sampled_from(
+    ["auto", "none", "required", {"type": "function", "function": {"name": "f"}}, {"type": "none"}, {}]
+)
 _prompt = _text | st.lists(_text, max_size=3) | st.lists(st.integers(-1, 300), max_size=3) | _json
 
 
@@ -77,6 +109,25 @@ async def _ask(path: str, body: dict[str, Any]) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_body(list(CHAT), messages=st.lists(_message, max_size=4) | _json))
 def test_any_chat_request_gets_an_answer_or_the_clients_error(body: dict[str, Any]) -> None:
+    asyncio.run(_ask("chat/completions", body))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.fixed_dictionaries(
+        {"messages": st.just([{"role": "user", "content": "json"}])},
+        optional={
+            "tools": st.lists(_tool, max_size=3),
+            "tool_choice": _choice | _json,
+            "response_format": _format,
+            "parallel_tool_calls": st.booleans(),
+            "stream": st.booleans(),
+            "logprobs": st.booleans(),
+            "store": st.booleans(),
+        },
+    )
+)
+def test_any_tools_and_schemas_get_an_answer_or_the_clients_error(body: dict[str, Any]) -> None:
     asyncio.run(_ask("chat/completions", body))
 
 

@@ -122,6 +122,33 @@ async def test_prompt_and_answer_must_fit_the_context(length: int, asked: int | 
     }
 
 
+@pytest.mark.parametrize(
+    ("length", "asked", "text"),
+    [
+        (
+            4050,
+            None,
+            "your messages resulted in 4107 tokens (4067 in the messages, 40 in the functions). "
+            "Please reduce the length of the messages or functions.",
+        ),
+        (
+            4000,
+            500,
+            "you requested 4557 tokens (4017 in the messages, 40 in the functions, and 500 in the "
+            "completion). Please reduce the length of the messages, functions, or completion.",
+        ),
+    ],
+)
+async def test_tools_have_their_part_of_what_is_too_long(length: int, asked: int | None, text: str) -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    async with serving() as model:
+        messages = [{"role": "user", "content": "a" * length}]
+        response = await model.ask("chat/completions", messages=messages, max_tokens=asked, tools=tools)
+    error = error_of(response)
+    assert error["message"] == f"This model's maximum context length is 4096 tokens. However, {text}"
+    assert (error["param"], error["code"]) == ("messages", "context_length_exceeded")
+
+
 async def test_a_base_model_is_no_chat_model() -> None:
     async with serving(prompting=BytePrompting(has_chat_template=False)) as model:
         response = await model.ask("chat/completions", messages=[USER])

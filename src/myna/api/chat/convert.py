@@ -1,7 +1,7 @@
 """A chat request in core's terms. Pure: no model is asked and nothing is read."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from myna.api.chat.messages import Message as WireMessage
 from myna.api.chat.plan import Plan
@@ -84,13 +84,12 @@ def to_generation(
     prediction_tokens: Sequence[int] = (),
 ) -> GenerationRequest:
     """The generation. Raises `ContextLengthExceeded` if it doesn't fit the model."""
-    asked = request.max_completion_tokens if request.max_tokens is None else request.max_tokens
     num_choices = request.n or 1
     num_logprobs = (request.top_logprobs or 0) if request.logprobs else None
     return GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt_tokens),
-        max_tokens=room_for_answer(len(prompt_tokens), asked, context_tokens),
+        max_tokens=room_for_answer(len(prompt_tokens), asked_tokens(request), context_tokens),
         num_choices=num_choices,
         best_of=num_choices,
         sampling=to_sampling(request, defaults),
@@ -122,6 +121,29 @@ def room_for_answer(prompt_tokens: int, asked: int | None, context_tokens: int) 
             "in the completion). Please reduce the length of the messages or completion."
         )
     return asked
+
+
+def refuse_with_tools(
+    prompt_tokens: int, message_tokens: int, asked: int | None, context_tokens: int
+) -> NoReturn:
+    """The same where tools take a part: `message_tokens` of the prompt are the messages'."""
+    tool_tokens = prompt_tokens - message_tokens
+    limit = f"This model's maximum context length is {context_tokens} tokens. However, "
+    if asked is None or prompt_tokens >= context_tokens:
+        raise _too_long(
+            f"{limit}your messages resulted in {prompt_tokens} tokens ({message_tokens} in the messages, "
+            f"{tool_tokens} in the functions). Please reduce the length of the messages or functions."
+        )
+    raise _too_long(
+        f"{limit}you requested {prompt_tokens + asked} tokens ({message_tokens} in the messages, "
+        f"{tool_tokens} in the functions, and {asked} in the completion). "
+        "Please reduce the length of the messages, functions, or completion."
+    )
+
+
+def asked_tokens(request: ChatRequest) -> int | None:
+    """How long the answer may be, by either of the two names; None: as the context allows."""
+    return request.max_completion_tokens if request.max_tokens is None else request.max_tokens
 
 
 def _too_long(message: str) -> ContextLengthExceeded:

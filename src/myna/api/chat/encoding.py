@@ -2,20 +2,30 @@
 
 from collections.abc import Sequence
 
-from myna.api.chat.convert import room_for_answer, to_messages
+from myna.api.chat.convert import refuse_with_tools, room_for_answer, to_messages
 from myna.api.chat.messages import Message
 from myna.prompts.messages import ToolSpec
 from myna.prompts.prompting import Prompting
 
 
 def encode(
-    messages: Sequence[Message], tools: Sequence[ToolSpec], prompting: Prompting, context_tokens: int
+    messages: Sequence[Message],
+    tools: Sequence[ToolSpec],
+    prompting: Prompting,
+    context_tokens: int,
+    asked: int | None = None,
 ) -> list[int]:
-    """The tokens of the conversation with its tools. Far too much is refused unread."""
+    """The tokens of the conversation with its tools. Far too much is refused unread; what doesn't fit
+    with the answer of `asked` tokens is refused with what the tools take of it."""
     fewest = sum(prompting.least_tokens(message.text()) for message in messages)
     fewest += sum(prompting.least_tokens(tool.parameters) for tool in tools)
     room_for_answer(fewest, None, context_tokens)
-    return prompting.encode_chat(to_messages(messages), tools=tools)
+    conversation = to_messages(messages)
+    tokens = prompting.encode_chat(conversation, tools=tools)
+    if tools and len(tokens) + (asked or 1) > context_tokens:
+        without = len(prompting.encode_chat(conversation))
+        refuse_with_tools(len(tokens), without, asked, context_tokens)
+    return tokens
 
 
 def encode_prediction(text: str, prompting: Prompting, context_tokens: int) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Final
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.check import check_abilities, check_combinations, check_conversation
 from myna.api.chat.chunks import ChunkRenderer
-from myna.api.chat.convert import to_generation, to_plan
+from myna.api.chat.convert import asked_tokens, to_generation, to_plan
 from myna.api.chat.encoding import encode, encode_prediction
 from myna.api.chat.keeping import Kept, keeper
 from myna.api.chat.schema import ChatRequest
@@ -44,7 +44,9 @@ async def create_chat_completion(call: Call) -> Answer:
     check_conversation(request.messages)
     constraint = await call.in_text_thread(_constraint, request, use)
     declared = use.declared if use else ()
-    prompt_tokens = await call.in_text_thread(encode, request.messages, declared, model.prompting, room(info))
+    prompt_tokens = await call.in_text_thread(
+        encode, request.messages, declared, model.prompting, room(info), asked_tokens(request)
+    )
     prediction_tokens: list[int] = []
     if request.prediction is not None:
         text = request.prediction.text()
