@@ -12,6 +12,8 @@ from myna.serving.requester import Requester, room
 from myna.serving.sampling import refuse_unknown_tokens, to_sampling
 
 DEFAULT_MAX_TOKENS: Final = 16
+MAX_CANDIDATES: Final = 4096
+"""Of all prompts of one request together: each takes room from its first moment to its last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,9 @@ def check(request: CompletionRequest, info: ModelInfo) -> None:
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
             param="stream_options",
         )
+    most = MAX_CANDIDATES // max(num_choices, best_of)
+    if len(request.prompt) > most:
+        raise faults.long_array(most, len(request.prompt)).at("prompt")
     refuse_unknown_tokens(request.logit_bias, info.vocab_size)
     _check_tokens(request, info.vocab_size)
 
