@@ -21,7 +21,7 @@ def loaded(request: pytest.FixtureRequest, model_path: Callable[[str], Path]) ->
     name: str = request.param
     path = "small.gguf" if name == "fake" else str(model_path(MODEL))
     memory_bytes = KV_TOKENS * (1024 if name == "fake" else KV_BYTES_OF_A_TOKEN)
-    engine = load_engine(name, path, context_tokens=256, memory_bytes=memory_bytes, threads=2)
+    engine = load_engine(name, path, context_tokens=256, memory_bytes=memory_bytes, threads=1)
     yield engine
     engine.close()
 

@@ -19,7 +19,7 @@ def test_a_batch_over_the_limit_is_cut_and_gathered(
 ) -> None:
     path = str(model_path(MODEL))
     tokens = [32 + i % 90 for i in range(100)]
-    engine = llamacpp.load(path, context_tokens=256, memory_bytes=32 << 20, threads=2)
+    engine = llamacpp.load(path, context_tokens=256, memory_bytes=32 << 20, threads=1)
     expected = engine.forward([Row(0, tokens, 0, 40), Row(1, tokens[:5], 0, 5)]).array.copy()
     monkeypatch.setattr(llamacpp, "BATCH_TOKENS", 32)
     ours = engine.forward([Row(2, tokens, 0, 40), Row(3, tokens[:5], 0, 5)]).array

@@ -69,7 +69,7 @@ def test_each_pre_tokenizer_cuts_as_llamacpp_does(small: Header, tmp_path: Path,
     path = with_pre_tokenizer(small, name, tmp_path)
     with open_oracle(path) as oracle:
         made = (Tokenizer(Vocabulary.read(path)), oracle)
-        texts = awkward_strings(250)
+        texts = awkward_strings(100)
         assert [d for text in texts if (d := difference(made, text, parse_special=True))] == []
 
 
