@@ -23,7 +23,7 @@ using layout::kLine;
 // one block of them stay in the first-level cache.
 constexpr int kTileRows = 64;
 
-#if defined(MYNA_SANITIZED)
+#if defined(MYNA_SANITIZED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MYNA_UNROLL  // what is unrolled and then instrumented takes minutes to compile
 #else
 #define MYNA_UNROLL _Pragma("GCC unroll 16")
