@@ -98,7 +98,7 @@ def _probes(services: Services, gate: Gate) -> list[BaseRoute]:
 
     async def ready(request: Request) -> Response:
         """A model is loaded and answers, and new requests are let in."""
-        is_ready = bool(services.pool.loaded()) and not gate.is_draining
+        is_ready = services.pool.is_ready and not gate.is_draining
         status = "ready" if is_ready else "draining" if gate.is_draining else "loading"
         return JSONResponse({"status": status}, 200 if is_ready else 503)
 

@@ -35,6 +35,8 @@ class OneEventStream:
 
 
 class SmallGenerator:
+    is_ready = True
+
     def __init__(self) -> None:
         self.is_closed = False
 

@@ -63,6 +63,7 @@ class ScriptedGenerator:
 
     scripts: list[Sequence[Step] | Exception]
     info: ModelInfo = INFO
+    is_ready: bool = True
     requests: list[GenerationRequest] = field(default_factory=list)
     is_asked: asyncio.Event = field(default_factory=asyncio.Event)
     streams: list[ScriptedStream] = field(default_factory=list)

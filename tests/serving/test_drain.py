@@ -61,12 +61,16 @@ async def test_a_whole_answer_that_runs_over_the_time_is_a_503() -> None:
 
 
 async def test_readiness_is_a_loaded_model() -> None:
-    async with running(services(pool_of(ScriptedGenerator([words("a")])))) as live:
+    generator = ScriptedGenerator([words("a")])
+    async with running(services(pool_of(generator))) as live:
         before = await live.ask("GET", "/ready")
         await live.ask("POST", "/v1/words", STREAMED)
         after = await live.ask("GET", "/ready")
+        generator.is_ready = False  # its worker died and is being restarted
+        down = await live.ask("GET", "/ready")
     assert (before.status, before.body) == (503, b'{"status":"loading"}')
     assert (after.status, after.body) == (200, b'{"status":"ready"}')
+    assert down.status == 503
 
 
 async def test_a_second_signal_cuts_what_runs() -> None:

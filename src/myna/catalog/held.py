@@ -18,6 +18,10 @@ class HeldGenerator:
     def info(self) -> ModelInfo:
         return self._inner.info
 
+    @property
+    def is_ready(self) -> bool:
+        return self._inner.is_ready
+
     async def generate(self, request: GenerationRequest) -> EventStream:
         self.num_running += 1
         try:

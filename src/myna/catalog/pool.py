@@ -96,6 +96,11 @@ class ModelPool:
         """Ids of the models that are loaded now; empty until the first is ready."""
         return tuple(name for name, slot in self._slots.items() if slot.held is not None)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a model is loaded and answers."""
+        return any(slot.held is not None and slot.held.is_ready for slot in self._slots.values())
+
     async def open(self, model: str) -> ServedModel:
         """The model, loaded: at once if it is, else after its load, which all who ask wait for.
 

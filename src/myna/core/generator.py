@@ -43,6 +43,11 @@ class Generator(Protocol):
     @property
     def info(self) -> ModelInfo: ...
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a request would be worked on now; False while its worker is being restarted."""
+        ...
+
     async def generate(self, request: GenerationRequest) -> EventStream:
         """Admit the request, or raise `ContextLengthExceeded`, `InvalidRequest` or `Overloaded`;
         once this returns, later failures are raised by the stream."""

@@ -4,6 +4,7 @@ For tests and embedding; a server runs models in worker processes instead.
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 from myna.core.errors import EngineDead, MynaError
@@ -26,13 +27,17 @@ class Service:
         self._waiting: dict[int, GenerationRequest] = {}
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
         self._info: ModelInfo | None = None
-        self._num_requests = 0
+        self._numbers = itertools.count(1)
         self._is_closed = False
 
     @property
     def info(self) -> ModelInfo:
         assert self._info is not None, "start() was not awaited"
         return self._info
+
+    @property
+    def is_ready(self) -> bool:
+        return self._info is not None and not self._is_closed and not self._ended.done()
 
     async def start(self) -> None:
         """Load the model. Raises `ModelLoadFailed`."""
@@ -46,7 +51,7 @@ class Service:
         if self._is_closed or self._ended.done():
             raise EngineDead("The model is not running.")
         self._admission.enter(request, self.info)
-        number = self._next_number()
+        number = next(self._numbers)
         stream = self._streams[number] = RequestStream(
             lambda: self._abort(number), is_held=request.is_collected
         )
@@ -55,7 +60,7 @@ class Service:
         return stream
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        number = self._next_number()
+        number = next(self._numbers)
         future: asyncio.Future[list[int]] = self._asyncio.create_future()
         self._tokenizing[number] = future
         self._loop.tokenize(number, text, parse_special=parse_special)
@@ -82,10 +87,6 @@ class Service:
         self._asyncio.call_soon_threadsafe(self._end, error)
 
     # And these run in the event loop.
-
-    def _next_number(self) -> int:
-        self._num_requests += 1
-        return self._num_requests
 
     def _hand_out(self, told: list[Told]) -> None:
         for number, what in told:

@@ -63,6 +63,10 @@ class WorkerClient:
         return self._info
 
     @property
+    def is_ready(self) -> bool:
+        return self.state is State.READY
+
+    @property
     def pid(self) -> int | None:
         """The worker's process id, while there is one."""
         return None if self._worker is None else self._worker.pid
@@ -139,7 +143,7 @@ class WorkerClient:
             _log.error("the worker of %s died: %s", self._spec.path, await self._worker.close())
             dead = EngineDead("The model's worker process died while it answered; please try again.")
             self._table.sort_out(dead)
-            self._fail_tokenizing(dead)
+            _fail_all_of(self._tokenizing, dead)
             if loop.time() - started > _STEADY_S:
                 delay_s = 0.0
             for _ in range(_MOST_FAILED_LOADS):
@@ -174,13 +178,14 @@ class WorkerClient:
 
     def _fail_all(self, error: EngineDead) -> None:
         self._table.fail_all(error)
-        self._fail_tokenizing(error)
+        _fail_all_of(self._tokenizing, error)
 
-    def _fail_tokenizing(self, error: EngineDead) -> None:
-        for future in self._tokenizing.values():
-            if not future.done():
-                future.set_exception(error)
-        self._tokenizing.clear()
+
+def _fail_all_of(waiting: dict[int, asyncio.Future[list[int]]], error: EngineDead) -> None:
+    for future in waiting.values():
+        if not future.done():
+            future.set_exception(error)
+    waiting.clear()
 
 
 async def _until_gone(worker: WorkerProcess, table: RequestTable, hang_s: float) -> None:
