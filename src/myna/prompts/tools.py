@@ -65,16 +65,15 @@ def tool_grammar(
 ) -> Constraint:
     """Answers that call one of the tools (several times if `is_parallel`), or, unless they must, say
     something: any text, or JSON by the schema `answer`."""
-    calls = [_call_schema(form, tool) for tool in tools]
     if form.trigger:
         lark = _with_trigger(form, tools, must_call, is_parallel, answer)
     elif must_call:
-        lark = f"start: {_any_of(calls)}\n"
+        lark = f"start: call\n{_calls(form, tools)}"
     elif answer is not None:
-        lark = f"start: {_any_of([answer, *calls])}\n"
+        lark = f"start: {_any_of([answer, *(_call_schema(form, tool) for tool in tools)])}\n"
     else:
         # Plain text doesn't begin as a call does, or a call could be taken for text.
-        lark = f"start: said? | call\nsaid: /[^{{\\s]/ TEXT\ncall: {_any_of(calls)}\n{_TEXT}"
+        lark = f"start: said? | call\nsaid: /[^{{\\s]/ TEXT\n{_calls(form, tools)}{_TEXT}"
     return Constraint(json.dumps({"grammars": [{"lark_grammar": lark}]}, ensure_ascii=False))
 
 
@@ -96,10 +95,10 @@ def _with_trigger(
     answer: dict[str, Any] | None,
 ) -> str:
     trigger, more = json.dumps(form.trigger), ""
-    calls = [_call_schema(form, tool) for tool in tools]
     if is_parallel and form.between is not None:
         more = f"({json.dumps(form.between)} call)*"
-    rules = f"rest: {json.dumps(form.before)} call {more} {json.dumps(form.after)}\ncall: {_any_of(calls)}\n"
+    rules = f"rest: {json.dumps(form.before)} call {more} {json.dumps(form.after)}\n"
+    rules += _calls(form, tools)
     if must_call:
         return f"start: {trigger} rest\n{rules}"
     if answer is not None:
@@ -110,16 +109,25 @@ def _with_trigger(
     return f"{start}\nsaid: TEXT\nbegun[lazy]: TEXT {trigger}\n{rules}{loose}{_TEXT}"
 
 
+def _calls(form: ToolFormat, tools: Sequence[ToolSpec]) -> str:
+    """The rules of a call: its head is written in one way, so that no model can lose itself in it."""
+    rules = "call: " + " | ".join(f"call_{i}" for i in range(len(tools))) + "\n"
+    for i, tool in enumerate(tools):
+        head = json.dumps(f'{{"name": "{tool.name}", "{form.arguments}": ')
+        parameters = json.loads(tool.parameters or NO_PARAMETERS) | {"x-guidance": JSON_OPTIONS}
+        rules += f'call_{i}: {head} args_{i} "}}"\n'
+        rules += f"args_{i}: %json {json.dumps(parameters, ensure_ascii=False)}\n"
+    return rules
+
+
 def _loose(form: ToolFormat, i: int, tool: ToolSpec) -> str:
     """The rule of a call without its tags: from the tool's name on it is one, and ends the answer."""
-    parameters = json.loads(tool.parameters or NO_PARAMETERS) | {"x-guidance": JSON_OPTIONS}
     white = "[ \\n]*"
     head = f'\\{{{white}"name"[ ]?:[ ]?"{re.escape(tool.name)}"[ ]?,{white}"{form.arguments}"[ ]?:'
     rules = f"loose_{i}: open_{i} /{white}/ args_{i} /{white}\\}}/\n"
     rules += f"    | fenced_{i} /{white}/ args_{i} /{white}\\}}{white}```/\n"
     rules += f"open_{i}[lazy]: /{white}{head}/\n"
-    rules += f"fenced_{i}[lazy]: /(.|\\n)*{FENCE}{white}{head}/\n"
-    return rules + f"args_{i}: %json {json.dumps(parameters, ensure_ascii=False)}\n"
+    return rules + f"fenced_{i}[lazy]: /(.|\\n)*{FENCE}{white}{head}/\n"
 
 
 def _any_of(schemas: list[dict[str, Any]]) -> str:
