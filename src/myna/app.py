@@ -75,10 +75,10 @@ def create_app(
 
 
 async def serve(
-    app: App, listener: socket.socket, *, drain_s: float, on_start: Callable[[], None] = lambda: None
+    app: App, listener: socket.socket, *, drain_s: float, on_start: Callable[["Server"], None]
 ) -> None:
-    """Serve on a bound socket until SIGINT or SIGTERM; returns when the drain is over."""
-    server = Server(server_config(app.asgi), app.gate, drain_s=drain_s, on_start=on_start)
+    """Serve on a bound socket until SIGINT, SIGTERM or `Server.stop`; returns when the drain is over."""
+    server = Server(server_config(app.asgi), app.gate, drain_s=drain_s, on_start=lambda: on_start(server))
     await server.serve([listener])
 
 

@@ -30,7 +30,9 @@ def first_model(base_url: str, key: str) -> str:
             return str(json.load(response)["data"][0]["id"])
     except urllib.error.HTTPError as exc:
         raise OperatorError(_said(exc)) from exc
-    except (OSError, ValueError, LookupError, TypeError) as exc:
+    except OSError as exc:
+        raise _unreachable(base_url, exc) from exc
+    except (ValueError, LookupError, TypeError) as exc:
         raise OperatorError(f"{base_url} is no OpenAI-compatible server: it lists no models.") from exc
 
 
@@ -48,8 +50,7 @@ def post(base_url: str, key: str, path: str, body: Mapping[str, object]) -> dict
     except urllib.error.HTTPError as exc:
         raise OperatorError(_said(exc)) from exc
     except (OSError, ValueError) as exc:
-        reason = getattr(exc, "reason", exc)
-        raise OperatorError(f"Can't reach {base_url} ({reason}); start it with: myna serve") from exc
+        raise _unreachable(base_url, exc) from exc
 
 
 def stream_completion(base_url: str, key: str, body: Mapping[str, object]) -> Iterator[str]:
@@ -73,8 +74,7 @@ def stream_completion(base_url: str, key: str, body: Mapping[str, object]) -> It
     except urllib.error.HTTPError as exc:
         raise OperatorError(_said(exc)) from exc
     except OSError as exc:
-        reason = getattr(exc, "reason", exc)
-        raise OperatorError(f"Can't reach {base_url} ({reason}); start it with: myna serve") from exc
+        raise _unreachable(base_url, exc) from exc
 
 
 def _texts(event: object) -> Iterator[str]:
@@ -83,6 +83,11 @@ def _texts(event: object) -> Iterator[str]:
             raise OperatorError(f"The server broke off: {message}")
         case {"choices": [{"text": str(text)}, *_]}:
             yield text
+
+
+def _unreachable(base_url: str, exc: Exception) -> OperatorError:
+    reason = getattr(exc, "reason", exc)
+    return OperatorError(f"Can't reach {base_url} ({reason}); start it with: myna serve")
 
 
 def _said(exc: urllib.error.HTTPError) -> str:

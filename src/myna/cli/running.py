@@ -1,6 +1,7 @@
 """Puts a server together from settings and runs it until a signal ends it."""
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -23,7 +24,7 @@ from myna.core.generator import Generator
 from myna.scheduling.admission import Limits
 from myna.serving.access import JsonLines
 from myna.serving.origin import hosts_for, is_loopback
-from myna.serving.server import bind
+from myna.serving.server import Server, bind
 from myna.serving.services import Services
 from myna.settings import Settings
 from myna.stores.registry import open_completions
@@ -132,23 +133,25 @@ async def _run(settings: Settings, offer: Offer, listener: socket.socket) -> Non
         ),
     )
     banner = Banner(listener, offer.default, keys[0] if keys else "", settings)
-    running = asyncio.create_task(serve(app, listener, drain_s=settings.drain_s))
-    await _load_first(pool, offer.default, running, banner.show)
+    loading: list[asyncio.Task[None]] = []
+
+    def on_start(server: Server) -> None:
+        loading.append(asyncio.create_task(_load_first(pool, offer.default, server, banner.show)))
+
+    await serve(app, listener, drain_s=settings.drain_s, on_start=on_start)
+    for task in loading:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
-async def _load_first(
-    pool: ModelPool, model: str, running: "asyncio.Task[None]", on_ready: Callable[[bool], None]
-) -> None:
-    """Load the default model while the server already answers /health; end with the server."""
+async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Callable[[bool], None]) -> None:
+    """Load the default model while the server already answers /health. Without it there is nothing to
+    serve: the server ends, and whoever awaits this hears why."""
     note(f"Loading {model} …")
-    loading = asyncio.create_task(pool.open(model))
     try:
-        await asyncio.wait({loading, running}, return_when=asyncio.FIRST_COMPLETED)
-        if loading.done():
-            on_ready(loading.result().prompting.has_chat_template)
-        await running
-    finally:
-        for task in (loading, running):
-            task.cancel()
-        await asyncio.gather(loading, running, return_exceptions=True)
-        await pool.aclose()
+        served = await pool.open(model)
+    except BaseException:
+        server.stop()
+        raise
+    on_ready(served.prompting.has_chat_template)
