@@ -9,7 +9,9 @@ namespace myna {
 
 Engine::Engine(const std::string& path, const EngineOptions& options)
     : file_(path), pool_(options.threads > 0 ? options.threads : usable_threads()) {
+  file_.will_need();
   model_ = load_model(file_, pool_);
+  file_.let_go();  // packed by now; only embeddings are read from here on
   const Dimensions& d = model_->dimensions;
   CacheShape shape{d.num_layers, d.num_kv_heads, d.head_dim, 0, options.max_sequences};
   const int64_t context =

@@ -63,6 +63,8 @@ class Model {
   // An array of integers or booleans, or one integer as an array of one.
   std::optional<std::vector<uint64_t>> integers(std::string_view key, size_t max_count) const;
   uint64_t num_bytes() const;
+  void will_need() const;
+  void let_go() const;
   // Identifies the weights without reading them all: headers, file sizes and pages sampled evenly (FNV-1a).
   uint64_t sampled_hash() const;
 

@@ -48,4 +48,6 @@ MappedFile::~MappedFile() {
 
 void MappedFile::will_need() const { ::madvise(const_cast<std::byte*>(data_), size_, MADV_WILLNEED); }
 
+void MappedFile::let_go() const { ::madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED); }
+
 }  // namespace myna

@@ -15,6 +15,7 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   void will_need() const;  // start reading ahead
+  void let_go() const;     // give the memory back; touched again, it is read again
 
  private:
   const std::byte* data_ = nullptr;

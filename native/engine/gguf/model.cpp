@@ -19,10 +19,13 @@ struct ShardName {
 };
 
 std::optional<ShardName> shard_name(const std::string& path) {
-  static const std::regex pattern("(.*)-([0-9]{5})-of-([0-9]{5})\\.gguf");
+  static const std::regex pattern("-([0-9]{5})-of-([0-9]{5})\\.gguf");
+  constexpr size_t kSuffixBytes = 20;  // -00001-of-00002.gguf
+  if (path.size() < kSuffixBytes) return std::nullopt;
+  const std::string suffix = path.substr(path.size() - kSuffixBytes);
   std::smatch match;
-  if (!std::regex_match(path, match, pattern)) return std::nullopt;
-  return ShardName{match[1], std::stoull(match[2]), std::stoull(match[3])};
+  if (!std::regex_match(suffix, match, pattern)) return std::nullopt;
+  return ShardName{path.substr(0, path.size() - kSuffixBytes), std::stoull(match[1]), std::stoull(match[2])};
 }
 
 std::string shard_path(const ShardName& name, uint64_t number) {
@@ -158,6 +161,14 @@ uint64_t Model::num_bytes() const {
   uint64_t total = 0;
   for (const MappedFile& file : files_) total += file.bytes().size();
   return total;
+}
+
+void Model::will_need() const {
+  for (const MappedFile& file : files_) file.will_need();
+}
+
+void Model::let_go() const {
+  for (const MappedFile& file : files_) file.let_go();
 }
 
 uint64_t Model::sampled_hash() const {
