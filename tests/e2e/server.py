@@ -58,12 +58,15 @@ class ServerProcess:
 @contextmanager
 def serving(home: Path, *flags: str, **environment: str) -> Iterator[ServerProcess]:
     """A server on a free port with a home of its own; killed at the end if it still lives."""
-    source = Path(__file__).parent.parent.parent / "src"
+    # What the tests themselves import is what is served: an installed package, or a checkout on the path.
+    folders = [
+        str(Path(folder).absolute()) for folder in os.environ.get("PYTHONPATH", "").split(":") if folder
+    ]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MYNA_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "myna.cli", "serve", "--port", "0", *flags],
         env=inherited
-        | {"PYTHONPATH": str(source), "MYNA_HOME": str(home), "MYNA_API_KEY": KEY}
+        | {"PYTHONPATH": ":".join(folders), "MYNA_HOME": str(home), "MYNA_API_KEY": KEY}
         | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
