@@ -1,5 +1,6 @@
 # make serve   install what is needed, fetch the model, start (MODEL=, PORT=, HOST=, any MYNA_*)
 # make test    install what tests need, fetch their models, run them all
+# make test-clients   run examples/clients and LangChain's own tests against a live server; about 600 MB more
 # make check   format, lint, types, import contracts; `scripts/check --fix` mends what it can
 # make clean   remove what the build made; the models in ~/.local/share/myna stay
 
@@ -16,7 +17,7 @@ given = $(if $(filter command%,$(origin $(1))),$($(1)))
 
 export VENV
 
-.PHONY: serve test test-native check clean install models-for-tests
+.PHONY: serve test test-native test-clients check clean install models-for-tests
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.deps
@@ -28,6 +29,10 @@ test: $(VENV)/.dev
 
 test-native: $(VENV)/.dev
 	@PATH="$(abspath $(BIN)):$$PATH" scripts/test-native
+
+test-clients: $(VENV)/.installed build/clients/.deps
+	@[ -n "$$MYNA_TEST_MODELS" ] || PYTHONPATH=src $(BIN)/python -m myna.cli pull
+	@MYNA="$(abspath $(BIN))/python -m myna.cli" scripts/test-clients
 
 check: $(VENV)/.dev
 	@VIRTUAL_ENV="$(abspath $(VENV))" scripts/check
@@ -55,6 +60,12 @@ $(VENV)/.deps: requirements.lock | $(VENV)/.made
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.deps
 	@echo "Installing what the tests need ..."
 	@$(PIP) -r requirements-dev.lock
+	@touch $@
+
+build/clients/.deps: examples/clients/requirements.txt | $(VENV)/.deps
+	@echo "Installing the clients that the examples use ..."
+	@$(BIN)/python -m venv build/clients
+	@build/clients/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(VENV)/.installed: $(SOURCES) $(VENV)/.deps

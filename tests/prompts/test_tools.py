@@ -245,3 +245,12 @@ def test_references_move_with_their_schema() -> None:
         {"x": {"$ref": "#/a/$defs/y"}},
         {"$ref": "http://z"},
     ]
+
+
+@pytest.mark.parametrize("parameters", ['{"type":"object","properties":{}}', None])
+def test_a_tool_without_parameters_is_called_without_arguments(parameters: str | None) -> None:
+    for form in FORMATS:
+        tools = [ToolSpec("now", "", parameters or "")]
+        constraint = tool_grammar(form, tools, must_call=True, is_parallel=False)
+        assert allows(constraint, written(form, ("now", "{}")))
+        assert not allows(constraint, written(form, ("now", '{"made": "up"}')))

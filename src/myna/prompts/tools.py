@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from myna.core.requests import Constraint
+from myna.prompts.closed_schema import closed
 from myna.prompts.messages import ToolSpec
 
 # One space or one indented line between tokens: small models would else write white space for ever.
@@ -114,7 +115,7 @@ def _calls(form: ToolFormat, tools: Sequence[ToolSpec]) -> str:
     rules = "call: " + " | ".join(f"call_{i}" for i in range(len(tools))) + "\n"
     for i, tool in enumerate(tools):
         head = json.dumps(f'{{"name": "{tool.name}", "{form.arguments}": ')
-        parameters = json.loads(tool.parameters or NO_PARAMETERS) | {"x-guidance": JSON_OPTIONS}
+        parameters = _parameters(tool) | {"x-guidance": JSON_OPTIONS}
         rules += f'call_{i}: {head} args_{i} "}}"\n'
         rules += f"args_{i}: %json {json.dumps(parameters, ensure_ascii=False)}\n"
     return rules
@@ -136,7 +137,7 @@ def _any_of(schemas: list[dict[str, Any]]) -> str:
 
 
 def _call_schema(form: ToolFormat, tool: ToolSpec) -> dict[str, Any]:
-    parameters = json.loads(tool.parameters or NO_PARAMETERS)
+    parameters = _parameters(tool)
     return {
         "type": "object",
         "properties": {
@@ -146,6 +147,14 @@ def _call_schema(form: ToolFormat, tool: ToolSpec) -> dict[str, Any]:
         "required": ["name", form.arguments],
         "additionalProperties": False,
     }
+
+
+def _parameters(tool: ToolSpec) -> dict[str, Any]:
+    """What a call's arguments follow; a function without parameters is called without any."""
+    schema: dict[str, Any] = closed(json.loads(tool.parameters or NO_PARAMETERS))
+    if schema.keys() <= {"type", "properties", "title", "description"} and not schema.get("properties", True):
+        return {**schema, "additionalProperties": False}
+    return schema
 
 
 def moved(schema: Any, place: str) -> Any:

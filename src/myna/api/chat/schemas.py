@@ -8,6 +8,7 @@ import orjson
 from myna.core.errors import InvalidRequest
 from myna.core.requests import Constraint
 from myna.decoding.grammar import check
+from myna.prompts.closed_schema import closed
 
 MAX_LEVELS: Final = 10
 MAX_PROPERTIES: Final = 5000
@@ -60,7 +61,8 @@ def constraint_of(
 
 def _constraint(schema: Schema, *, is_strict: bool) -> Constraint:
     options = {"whitespace_pattern": _WHITE_SPACE, "lenient": not is_strict}
-    grammar = orjson.dumps({"grammars": [{"json_schema": {**schema, "x-guidance": options}}]}).decode()
+    whole = {**closed(schema), "x-guidance": options}
+    grammar = orjson.dumps({"grammars": [{"json_schema": whole}]}).decode()
     constraint = Constraint(grammar)
     try:
         check(constraint)

@@ -1,0 +1,45 @@
+"""One live server with the default model for all examples, with `MYNA` (a command) and its models' folder."""
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+MODEL = "qwen2.5-coder-0.5b-instruct"
+MODELS = Path(os.environ.get("MYNA_TEST_MODELS") or Path.home() / ".local/share/myna/models")
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    path = MODELS / f"{MODEL}.gguf"
+    assert path.is_file(), f"{path} is missing; fetch it with: myna pull {MODEL}"
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The official variables say where it is, to the examples as to any other program."""
+    home = tmp_path_factory.mktemp("home")
+    command = [*shlex.split(os.environ.get("MYNA", "myna")), "serve", str(weights), "--port", "0"]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MYNA_")}
+    environment = own | {"MYNA_HOME": str(home)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = {}
+        for line in process.stdout:
+            if match := re.match(r" +(Base URL|API key) +(\S+)", line):
+                said[match[1]] = match[2]
+            if "Ctrl-C" in line:
+                break
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("OPENAI_BASE_URL", said["Base URL"])
+            patch.setenv("OPENAI_API_KEY", said["API key"])
+            patch.setenv("NO_PROXY", "127.0.0.1")
+            yield
+        process.terminate()
+        process.stdout.read()
+        assert process.wait(60) == 0

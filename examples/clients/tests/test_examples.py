@@ -1,0 +1,70 @@
+"""Every example prints what it should; what a small model says at temperature 0 is known."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CLIENTS = Path(__file__).parent.parent
+NODE_TESTS = CLIENTS.parent.parent / "tests" / "node"
+
+
+def run(*command: str, folder: Path = CLIENTS, **environment: str) -> str:
+    """What it prints; it must end well."""
+    ran = subprocess.run(
+        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=300
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    return ran.stdout
+
+
+def needs_node() -> str:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    return node
+
+
+@pytest.mark.usefixtures("server")
+class TestExamples:
+    def test_langchain(self) -> None:
+        streamed, structured = run(sys.executable, "langchain_chat.py").splitlines()
+        assert "two, three, four" in streamed.lower()
+        assert structured == "Paris / France"
+
+    def test_instructor(self) -> None:
+        assert run(sys.executable, "instructor_extract.py") == "Ann 34\n"
+
+    def test_pydantic_ai(self) -> None:
+        assert run(sys.executable, "pydantic_ai_agent.py").startswith("total=5\n")
+
+    def test_litellm(self) -> None:
+        lines = run(sys.executable, "litellm_completion.py", LITELLM_LOCAL_MODEL_COST_MAP="True").splitlines()
+        assert lines[0].startswith("Bonjour")
+        assert lines[1] == lines[0]
+        assert lines[2] == " four, five,"
+
+    def test_llm(self, tmp_path: Path) -> None:
+        first, _, rest = run("llm/run.sh", LLM_USER_PATH=str(tmp_path)).partition("\n")
+        assert "Hola" in first
+        assert json.loads(rest) == {"name": "Ann", "age": 34}
+
+    def test_lm_eval_scores_texts_and_token_ids_alike(self, weights: Path) -> None:
+        said = run(
+            sys.executable, "lm-eval/run.py", str(weights), HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1"
+        )
+        assert said.splitlines()[-2:] == ["text 1.0", "token ids 1.0"]
+
+    def test_vercel_ai(self) -> None:
+        lines = run(needs_node(), "index.mjs", folder=CLIENTS / "vercel-ai").splitlines()
+        assert lines[0].startswith("Ciao")
+        assert lines[1:] == ["21 degrees in Paris", "Ann 34"]
+
+    def test_the_official_package_for_node(self) -> None:
+        said = run(needs_node(), "--test", folder=NODE_TESTS)
+        assert "# fail 0" in said
+        assert "# pass 0" not in said

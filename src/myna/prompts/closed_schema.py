@@ -1,0 +1,63 @@
+"""A JSON schema as a model should read it: where it lists properties, those are all that there are."""
+
+from typing import Any, Final
+
+# A schema that is put together of several says about each object in more than one place.
+_COMPOSING: Final = frozenset(
+    {"allOf", "anyOf", "oneOf", "not", "if", "$ref", "patternProperties", "unevaluatedProperties"}
+)
+
+
+_DATA: Final = frozenset({"enum", "const", "default", "examples"})
+_MAPS: Final = frozenset({"properties", "$defs", "definitions", "patternProperties"})
+
+
+def closed(schema: Any) -> Any:
+    """The schema without properties that it does not list, unless it speaks of them.
+
+    What follows it follows the original. Small models would else make up properties of their own.
+    """
+    return schema if _composes(schema) else _closed(schema)
+
+
+def _composes(schema: Any) -> bool:
+    """Objects are described in pieces, of which none may forbid what another lists."""
+    if isinstance(schema, list):
+        return any(map(_composes, schema))
+    if not isinstance(schema, dict):
+        return False
+    is_piecemeal = "allOf" in schema or ("properties" in schema and not _COMPOSING.isdisjoint(schema))
+    return is_piecemeal or any(map(_composes, _inside(schema).values()))
+
+
+def _inside(schema: dict[str, Any]) -> dict[str, Any]:
+    """The parts that are schemas; those under names of their own as a list."""
+    parts = {key: value for key, value in schema.items() if key not in _DATA}
+    return {
+        key: list(value.values()) if key in _MAPS and isinstance(value, dict) else value
+        for key, value in parts.items()
+    }
+
+
+def _closed(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    out: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in _MAPS and isinstance(value, dict):
+            out[key] = {name: _closed(part) for name, part in value.items()}
+        else:
+            out[key] = value if key in _DATA else _closed(value)
+    if _lists_all(schema):
+        out.setdefault("additionalProperties", False)
+    return out
+
+
+def _lists_all(schema: dict[str, Any]) -> bool:
+    """It has properties, and demands no others."""
+    names, required = schema.get("properties"), schema.get("required", [])
+    if not isinstance(names, dict) or not isinstance(required, list) or "minProperties" in schema:
+        return False
+    return bool(names) and all(name in names for name in required)
