@@ -61,6 +61,12 @@ def test_the_table_and_the_document_count_what_holds(careless_url: str) -> None:
         assert "of 2 behaviours" in result.stdout
 
 
+def test_the_official_variable_says_which_server(careless_url: str) -> None:
+    environment = {"OPENAI_BASE_URL": careless_url}
+    result = CliRunner().invoke(app, ["check", "--only", "retrieve", "--json"], env=environment)
+    assert len(json.loads(result.stdout)) == 2
+
+
 def test_no_server_is_a_sentence_with_the_next_step() -> None:
     result = CliRunner().invoke(app, ["check", "--base-url", "http://127.0.0.1:9/v1"])
     assert result.exit_code != 0

@@ -35,7 +35,7 @@ class Finding:
 
 def check(
     base_url: Annotated[
-        str | None, typer.Option(help="Any OpenAI-compatible server; default: yours.")
+        str | None, typer.Option(help="Any OpenAI-compatible server; default: OPENAI_BASE_URL, else yours.")
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Default: the first that it lists.")
@@ -53,7 +53,7 @@ def check(
     - `myna check`
     - `myna check --base-url http://127.0.0.1:11434/v1 --markdown > ollama.md`
     """
-    findings = list(_run(base_url, model, only))
+    findings = list(_run(base_url or os.environ.get("OPENAI_BASE_URL") or None, model, only))
     if as_json:
         rows = [{"group": f.group, "behaviour": f.behaviour, "fault": f.fault or None} for f in findings]
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
