@@ -1,9 +1,11 @@
 """The checks themselves: they find faults, they crash on nothing, and our own server meets them."""
 
 import json
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -76,3 +78,13 @@ def test_no_server_is_a_sentence_with_the_next_step() -> None:
 def test_behaviours_have_different_names() -> None:
     names = [check.behaviour for group in _GROUPS for check in import_module(group).CHECKS]
     assert len(names) == len(set(names))
+
+
+def test_the_page_has_a_row_for_each_behaviour() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "check.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| (.+?) \| [✓✗] \| [✓✗] \|", page, re.MULTILINE)
+    assert shown == [
+        f"{check.group}: {check.behaviour}" for group in _GROUPS for check in import_module(group).CHECKS
+    ]
+    num_held = len(re.findall(r"^\| .+? \| ✓ \|", page, re.MULTILINE))
+    assert f"{num_held} of {len(shown)}" in page
