@@ -216,6 +216,13 @@ def test_a_small_models_untagged_call_is_held_to_the_schema_and_read(text: str) 
         assert (name, json.loads(arguments)) == ("add", {"a": 5})
 
 
+def test_an_untagged_call_ends_and_does_not_lose_itself_in_white_space() -> None:
+    grammar = tool_grammar(TAGGED, TOOLS, must_call=False, is_parallel=True)
+    for call in ('{"name": "add", "arguments": {"a": 5}%s}', '{"name": "add", "arguments":%s{"a": 5}}'):
+        assert allows(grammar, call % ("\n" * 40))
+        assert not allows(grammar, call % ("\n" * 41))
+
+
 @pytest.mark.parametrize(
     "text", ['```json\n{"age": 5}\n```', '{"age": 5} <tool', '```json {"name": "sub", "x']
 )

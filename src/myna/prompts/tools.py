@@ -123,10 +123,10 @@ def _calls(form: ToolFormat, tools: Sequence[ToolSpec]) -> str:
 
 def _loose(form: ToolFormat, i: int, tool: ToolSpec) -> str:
     """The rule of a call without its tags: from the tool's name on it is one, and ends the answer."""
-    white = "[ \\n]*"
+    white, gap = "[ \\n]*", "[ \\n]{0,40}"  # once it is a call, white space must end
     head = f'\\{{{white}"name"[ ]?:[ ]?"{re.escape(tool.name)}"[ ]?,{white}"{form.arguments}"[ ]?:'
-    rules = f"loose_{i}: open_{i} /{white}/ args_{i} /{white}\\}}/\n"
-    rules += f"    | fenced_{i} /{white}/ args_{i} /{white}\\}}{white}```/\n"
+    rules = f"loose_{i}: open_{i} /{gap}/ args_{i} /{gap}\\}}/\n"
+    rules += f"    | fenced_{i} /{gap}/ args_{i} /{gap}\\}}{gap}```/\n"
     rules += f"open_{i}[lazy]: /{white}{head}/\n"
     return rules + f"fenced_{i}[lazy]: /(.|\\n)*{FENCE}{white}{head}/\n"
 
