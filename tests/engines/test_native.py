@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.engines.divergence import compare, divergences
 from tests.engines.float_reference import FloatReference
 from tests.engines.oracle import Oracle
 from tests.engines.texts import MIXED
@@ -26,19 +27,6 @@ def small(model_path: ModelPath) -> Iterator[NativeEngine]:
     engine.close()
 
 
-def log_softmax(logits: Rows) -> npt.NDArray[np.float64]:
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True)
-    result: npt.NDArray[np.float64] = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
-    return result
-
-
-def divergence(reference: Rows, other: Rows) -> float:
-    """Mean KL(reference || other) over the rows."""
-    expected = log_softmax(reference)
-    return float((np.exp(expected) * (expected - log_softmax(other))).sum(axis=1).mean())
-
-
 @pytest.mark.parametrize("model", ["smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "gemma-3-270m"])
 def test_logits_are_as_near_to_float32_as_those_of_llama_cpp(model: str, model_path: ModelPath) -> None:
     path = str(model_path(model))
@@ -52,7 +40,9 @@ def test_logits_are_as_near_to_float32_as_those_of_llama_cpp(model: str, model_p
     exact = FloatReference(path).logits(tokens)
 
     assert len(tokens) > 100
-    assert divergence(exact, ours) <= 1.1 * divergence(exact, theirs)
+    compared = compare(divergences(exact, ours), divergences(exact, theirs))
+    assert compared.low <= 0, compared  # farther from float32 than llama.cpp is by chance alone, if at all
+    assert compared.ours <= 1.25 * compared.theirs, compared
     assert (ours.argmax(axis=1) == exact.argmax(axis=1)).mean() >= 0.9
     assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean() >= 0.9
 
