@@ -155,7 +155,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument(
-        "--context", type=int, default=16384, help="llama-server's KV cache, all slots, in tokens"
+        "--context", type=int, default=49152, help="llama-server's KV cache, all slots, in tokens"
     )
     parser.add_argument("--timeout", type=float, default=600, help="seconds for one scenario on one server")
     parser.add_argument("--neighbour", action="store_true")
