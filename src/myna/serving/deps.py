@@ -11,6 +11,7 @@ from starlette.requests import Request
 from myna.accounts.keys import KeyRing, mask_key
 from myna.accounts.principal import LOCAL_USER, Principal, Scope
 from myna.core.errors import AuthenticationFailed, InvalidRequest
+from myna.serving import faults
 from myna.serving.errors import UnparsableBody, UnsupportedContentType
 
 NO_KEY_TEXT: Final = (
@@ -94,23 +95,5 @@ def requested_model(body: Mapping[str, object]) -> str:
     if name is None or name == "":
         raise InvalidRequest(NO_MODEL_TEXT)
     if not isinstance(name, str):
-        raise InvalidRequest(
-            f"Invalid type for 'model': expected a string, but got {_noun(name)} instead.",
-            param="model",
-            code="invalid_type",
-        )
+        raise faults.invalid_type("a string", name).at("model")
     return name
-
-
-def _noun(value: object) -> str:
-    match value:
-        case bool():
-            return "a boolean"
-        case int():
-            return "an integer"
-        case float():
-            return "a decimal number"
-        case list():
-            return "an array"
-        case _:
-            return "an object"

@@ -39,11 +39,10 @@ class Kept:
         await self._stream.aclose()
 
 
-def keeper(call: Call, request: ChatRequest, seed: int) -> Keep:
+def keeper(call: Call, request: ChatRequest, sent: dict[str, Any], seed: int) -> Keep:
     """Puts an answer's body into the store of the call's project. `seed` is the one that was drawn with."""
 
     async def keep(body: bytes) -> None:
-        sent = await call.json_object()
         row = to_stored(
             orjson.loads(body), request, sent, seed, project=call.principal.project, request_id=call.id
         )

@@ -72,7 +72,7 @@ async def create_chat_completion(call: Call) -> Answer:
         fingerprint=system_fingerprint(info, model.prompting.template_source),
     )
     if request.store:
-        keep = keeper(call, request, generation.sampling.seed)
+        keep = keeper(call, request, body, generation.sampling.seed)
         stream = Kept(stream, AnswerFold(plan), keep)
     if request.stream:
         return EventStreamAnswer(stream, ChunkRenderer(plan), keep_alive_s=call.services.keep_alive_s)
