@@ -2,6 +2,7 @@
 # make test    install what tests need, fetch their models, run them all
 # make test-clients   run examples/clients and LangChain's own tests against a live server; about 600 MB more
 # make check   format, lint, types, import contracts; `scripts/check --fix` mends what it can
+# Lock files are whole, so nothing is resolved again (--no-deps).
 # make clean   remove what the build made; the models in ~/.local/share/myna stay
 
 SHELL := /bin/bash
@@ -54,12 +55,12 @@ $(VENV)/.made:
 
 $(VENV)/.deps: requirements.lock | $(VENV)/.made
 	@echo "Installing what Myna builds on ..."
-	@$(PIP) -r requirements.lock
+	@$(PIP) --no-deps -r requirements.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.deps
 	@echo "Installing what the tests need ..."
-	@$(PIP) -r requirements-dev.lock
+	@$(PIP) --no-deps -r requirements-dev.lock
 	@touch $@
 
 build/clients/.deps: examples/clients/requirements.txt | $(VENV)/.deps
