@@ -1,10 +1,11 @@
-"""What tests of every folder need: where the test models are."""
+"""What tests of every folder need: where the test models are, and a real PostgreSQL."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.stores.postgresql import Cluster, running_cluster
 
 from myna.settings import load_settings
 
@@ -26,3 +27,16 @@ def model_path() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgresql_cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server of the tests' own, started when the first test asks for it."""
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def postgresql_url(postgresql_cluster: Cluster) -> str:
+    """The URL of an empty database on a real PostgreSQL."""
+    return postgresql_cluster.new_database()

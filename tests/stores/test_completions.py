@@ -1,6 +1,5 @@
 """One contract, every store: what goes in comes out, to its owner alone, in order, page by page."""
 
-import os
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -14,24 +13,12 @@ from myna.core.errors import ConfigurationError, DatabaseError
 from myna.core.stored import CompletionStore, StoredCompletion
 from myna.stores.registry import open_completions
 
-# A real PostgreSQL takes part where its URL is given; the test script starts one.
-POSTGRESQL = os.environ.get("MYNA_TEST_POSTGRESQL", "")
 
-
-@pytest.fixture(params=["memory", "sqlite", *(["postgresql"] if POSTGRESQL else [])])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CompletionStore]:
-    urls = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path}/myna.db", "postgresql": POSTGRESQL}
-    opened = open_completions(urls[request.param])
-    _clear(opened)
+@pytest.fixture
+def store(url: str) -> Iterator[CompletionStore]:
+    opened = open_completions(url)
     yield opened
     opened.close()
-
-
-def _clear(store: CompletionStore) -> None:
-    for project in ("ours", "theirs"):
-        page = store.page(project, limit=1000)
-        for row in page.rows if page else ():
-            store.delete(project, row.id)
 
 
 def _row(number: int, project: str = "ours", model: str = "tiny", **metadata: str) -> StoredCompletion:

@@ -1,0 +1,85 @@
+"""A real PostgreSQL for tests: Debian's programs, a data folder of its own, a socket and no port."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+_STARTS_WITHIN_S = 60
+
+
+class Cluster:
+    """A running server, and as many empty databases on it as are asked for."""
+
+    def __init__(self, folder: Path, user: str) -> None:
+        self._folder = folder
+        self._user = user
+        self._numbers = count(1)
+
+    def new_database(self) -> str:
+        """The URL of a database that nobody has used."""
+        name = f"myna_{os.getpid()}_{next(self._numbers)}"
+        with psycopg.connect(host=str(self._folder), user=self._user, dbname="postgres") as connection:
+            connection.autocommit = True
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
+        return f"postgresql+psycopg://{self._user}@/{name}?host={self._folder}"
+
+
+@contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """Start it, and end it with everything in it. Skips the test where the programs are missing."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip("there is no PostgreSQL on this machine; install one with: apt-get install postgresql")
+    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    # A socket's path may have 107 bytes: pytest's own folders are too deep.
+    folder = Path(tempfile.mkdtemp(prefix="myna-pg-"))
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, user, user)
+        _as(user, programs / "initdb", "-D", folder / "data", "-A", "trust", "-U", user, "--no-sync")
+        settings = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c max_connections=200"
+        control: list[str | Path] = [
+            programs / "pg_ctl",
+            "-D",
+            folder / "data",
+            "-w",
+            "-t",
+            str(_STARTS_WITHIN_S),
+        ]
+        _as(user, *control, "-l", folder / "log", "-o", f"{settings} -c fsync=off", "start")
+        try:
+            yield Cluster(folder, user)
+        finally:
+            _as(user, *control, "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _programs() -> Path | None:
+    """The folder of `initdb`: Debian keeps one a version, off the PATH."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]), reverse=True
+    )
+    on_path = shutil.which("initdb")
+    return found[0].parent if found else Path(on_path).parent if on_path else None
+
+
+def _as(user: str, *command: str | Path) -> None:
+    """PostgreSQL refuses to run as root; root becomes the user that Debian's package made."""
+    words = [str(word) for word in command]
+    if os.geteuid() == 0:
+        words = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *words]
+    # To a file, not a pipe: the server inherits it and would keep a pipe open for ever.
+    with tempfile.TemporaryFile("w+") as output:
+        done = subprocess.run(words, stdout=output, stderr=output, cwd="/", check=False)
+        output.seek(0)
+        assert done.returncode == 0, f"{' '.join(words)}: {output.read()}"
