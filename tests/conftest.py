@@ -9,6 +9,8 @@ from tests.stores.postgresql import Cluster, running_cluster
 
 from myna.settings import load_settings
 
+os.environ["LC_ALL"] = "C.UTF-8"  # English, whatever language the developer's machine speaks
+
 
 def models_folder() -> Path:
     """MYNA_TEST_MODELS, else the folder that `myna pull` fills."""

@@ -8,11 +8,11 @@ from myna.core.errors import MynaError
 
 def main() -> None:
     """The entry point `myna`."""
-    from myna.cli.root import app
+    from myna.cli.root import run
     from myna.cli.screen import print_error
 
     try:
-        app(prog_name="myna")
+        sys.exit(run())
     except MynaError as exc:
         print_error(exc.message)
         sys.exit(1)

@@ -3,6 +3,9 @@
 import socket
 import sys
 
+from rich.cells import cell_len, set_cell_size
+
+from myna.cli.language import translated
 from myna.settings import Settings
 
 _CHAT = """from openai import OpenAI
@@ -43,23 +46,27 @@ class Banner:
         key = "$(myna key)" if is_hidden else self._key or "none-needed"
         python, curl = (_CHAT, _CURL_CHAT) if has_chat_template else (_COMPLETION, _CURL_COMPLETION)
         words = {"url": self._url, "key": key, "model": self._model}
-        shown_key = "none needed" if not self._key else "see `myna key`" if is_hidden else self._key
+        shown_key = translated("see `myna key`") if is_hidden else self._key
+        if not self._key:
+            shown_key = translated("none needed")
+        address, secret = translated("Base URL"), translated("API key")
+        width = max(cell_len(address), cell_len(secret))
         lines = [
             "",
-            f"Myna serves {self._model}.",
+            translated(f"Myna serves {self._model}."),
             "",
-            f"  Base URL  {self._url}",
-            f"  API key   {shown_key}",
+            f"  {set_cell_size(address, width)}  {self._url}",
+            f"  {set_cell_size(secret, width)}  {shown_key}",
             "",
-            "A first request, in Python (pip install openai):",
+            translated("A first request, in Python (pip install openai):"),
             "",
             _indented(python.format(**words)),
             "",
-            "or with curl:",
+            translated("or with curl:"),
             "",
             _indented(curl.format(**words)),
             "",
-            "Stop with Ctrl-C.",
+            translated("Stop with Ctrl-C."),
             "",
         ]
         print("\n".join(lines), flush=True)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from myna.cli.complete import local_base_url
 from myna.cli.key import server_keys
+from myna.cli.language import translated
 from myna.core.errors import ConfigurationError, OperatorError
 from myna.settings import load_settings
 
@@ -101,7 +102,9 @@ def _fault(run: object, target: object) -> str:
 
 def _show(findings: Sequence[Finding]) -> None:
     console = Console()
-    table = Table("", "behaviour", "what was seen instead", title_justify="left", expand=False)
+    table = Table(
+        "", translated("behaviour"), translated("what was seen instead"), title_justify="left", expand=False
+    )
     group = ""
     for finding in findings:
         if finding.group != group:
@@ -112,7 +115,7 @@ def _show(findings: Sequence[Finding]) -> None:
         table.add_row(mark, finding.behaviour, finding.fault.replace("[", "\\["))
     console.print(table)
     num_right = sum(not finding.fault for finding in findings)
-    console.print(f"{num_right} of {len(findings)} behaviours")
+    console.print(translated(f"{num_right} of {len(findings)} behaviours"))
 
 
 def _markdown(findings: Sequence[Finding]) -> str:

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from myna.catalog.entries import ENTRIES, unknown_model
 from myna.catalog.store import LocalModel, ModelStore
+from myna.cli.language import translated
 from myna.cli.pull import as_plain
-from myna.cli.screen import megabytes
+from myna.cli.screen import megabytes, note, say
 from myna.core.errors import ModelNotFound, OperatorError
 from myna.settings import Settings, load_settings
 
@@ -32,21 +33,23 @@ def list_models(
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("MODEL", "SIZE", "HERE", "LICENCE", "GOOD FOR"):
-        table.add_column(title, no_wrap=title != "GOOD FOR")
+    for title in (translated("MODEL"), translated("SIZE"), translated("HERE"), translated("LICENCE")):
+        table.add_column(title, no_wrap=True)
+    table.add_column(translated("GOOD FOR"))
     for row in rows:
         is_default = row["id"] == settings.model
         good_for = ", ".join(map(str, [*row["capabilities"], *row["languages"]]))  # type: ignore[misc]
         table.add_row(
-            f"{row['id']}{' (default)' if is_default else ''}",
+            f"{row['id']}{translated(' (default)') if is_default else ''}",
             megabytes(int(str(row["bytes"]))),
-            "yes" if row["here"] else "no",
+            translated("yes" if row["here"] else "no"),
             str(row["licence"]),
             good_for,
         )
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     if not all(row["here"] for row in rows):
-        typer.echo("\nFetch one with: myna pull MODEL", err=True)
+        note("")
+        note("Fetch one with: myna pull MODEL")
 
 
 def _rows(settings: Settings) -> list[dict[str, object]]:
@@ -84,10 +87,11 @@ def remove(
     if not yes:
         if not sys.stdin.isatty():
             raise OperatorError(f"This deletes {total}; say so with --yes.")
-        typer.confirm(f"Delete {', '.join(model.id for model in doomed)} ({total})?", abort=True)
+        names = ", ".join(model.id for model in doomed)
+        typer.confirm(translated(f"Delete {names} ({total})?"), abort=True)
     for model in doomed:
         store.remove(model)
-        typer.echo(f"Deleted {model.id}.")
+        say(f"Deleted {model.id}.")
 
 
 def _find(store: ModelStore, name: str) -> LocalModel:

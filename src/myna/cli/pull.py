@@ -10,7 +10,7 @@ import typer
 from myna.catalog.entries import find_entry
 from myna.catalog.pull import pull_entry, pull_hub
 from myna.catalog.store import LocalModel, ModelStore
-from myna.cli.screen import megabytes, note, pull_progress
+from myna.cli.screen import megabytes, note, pull_progress, say
 from myna.core.errors import MynaError
 from myna.settings import Settings, load_settings
 
@@ -40,7 +40,7 @@ def pull(
         typer.echo(json.dumps([as_plain(model) for model in pulled], ensure_ascii=False))
         return
     for model in pulled:
-        typer.echo(f"{model.id} is at {model.path} ({megabytes(model.num_bytes)}).")
+        say(f"{model.id} is at {model.path} ({megabytes(model.num_bytes)}).")
 
 
 def fetch(name: str, settings: Settings) -> LocalModel:

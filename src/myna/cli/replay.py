@@ -10,6 +10,7 @@ import typer
 from myna.cli.client import post
 from myna.cli.complete import local_base_url
 from myna.cli.key import server_keys
+from myna.cli.screen import say
 from myna.core.errors import OperatorError
 from myna.core.stored import StoredCompletion
 from myna.settings import Settings, load_settings
@@ -49,9 +50,12 @@ def replay(
         finding = {"identical": not differences, "same_fingerprint": same_print, "differences": differences}
         typer.echo(json.dumps(finding, ensure_ascii=False))
     else:
-        typer.echo("\n".join(differences) or "identical")
+        for difference in differences:
+            say(difference)
+        if not differences:
+            say("identical")
         if not same_print:
-            typer.echo(f"fingerprint: {item['system_fingerprint']} then, {answer['system_fingerprint']} now")
+            say(f"fingerprint: {item['system_fingerprint']} then, {answer['system_fingerprint']} now")
     if differences:
         raise typer.Exit(1)
 

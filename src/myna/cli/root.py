@@ -1,9 +1,13 @@
 """The verbs and their order in `myna --help`."""
 
 import typer
+from typer.core import TyperGroup
 
 from myna import __version__
 from myna.cli import check, complete, key, models, pull, replay, serve
+from myna.cli.help_language import speak_chinese
+from myna.cli.language import is_chinese
+from myna.cli.screen import print_error
 
 app = typer.Typer(
     name="myna",
@@ -33,3 +37,27 @@ def root(
     if version:
         typer.echo(f"myna {__version__}")
         raise typer.Exit
+
+
+def run() -> int:
+    """Carry out the command line; the exit code. A mistake in it is one sentence, as all errors are."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    if is_chinese():
+        speak_chinese(group)
+    try:
+        return group.main(prog_name="myna", standalone_mode=False) or 0
+    except (typer.Abort, EOFError):
+        print_error("Stopped.")
+        return 1
+    except typer.TyperException as exc:
+        return _mistaken(exc)
+
+
+def _mistaken(exc: typer.TyperException) -> int:
+    """Show what is wrong with the arguments; without any, the help has been shown instead."""
+    if message := getattr(exc, "format_message", lambda: str(exc))():
+        path = getattr(getattr(exc, "ctx", None), "command_path", "myna")
+        sentence = message if message.endswith((".", "?")) else f"{message}."
+        print_error(f"{sentence} See: {path} --help")
+    return 2

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from myna.catalog.partial import Progress as PullProgress
+from myna.cli.language import translated
 
 _PLAIN_EVERY_S = 5.0
 
@@ -25,13 +26,18 @@ _PLAIN_EVERY_S = 5.0
 def print_error(message: str) -> None:
     """One sentence with the program's name before it, as other tools of the shell do."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(
-        "myna:", message, style="red" if sys.stderr.isatty() else None, markup=False
+        "myna:", translated(message), style="red" if sys.stderr.isatty() else None, markup=False
     )
 
 
 def note(message: str) -> None:
     """A line for the person, not for a script."""
-    print(message, file=sys.stderr, flush=True)
+    print(translated(message), file=sys.stderr, flush=True)
+
+
+def say(message: str) -> None:
+    """A line of the result, for who reads it; a script asks for `--json`."""
+    print(translated(message))
 
 
 class BarProgress:
@@ -42,7 +48,7 @@ class BarProgress:
         self._task: TaskID | None = None
 
     def says(self, line: str) -> None:
-        self._bars.console.print(line, markup=False, highlight=False)
+        self._bars.console.print(translated(line), markup=False, highlight=False)
 
     def at(self, num_bytes: int, total_bytes: int) -> None:
         if self._task is None:

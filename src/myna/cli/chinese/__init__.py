@@ -1,0 +1,13 @@
+"""Chinese for what the terminal shows: English template to Chinese template, a file a subject.
+`{0}`, `{1}`, … are the fields of the English message in their order."""
+
+from typing import Final
+
+from myna.cli.chinese import errors, help_pages, models, verbs
+
+MESSAGES: Final[dict[str, str]] = {
+    **help_pages.MESSAGES,
+    **verbs.MESSAGES,
+    **models.MESSAGES,
+    **errors.MESSAGES,
+}
