@@ -1,9 +1,11 @@
 """Stores by the scheme of their URL. Import strings, so that a database is imported when it is chosen."""
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from myna.core.errors import ConfigurationError
+from myna.core.ledger import LedgerStore
 from myna.core.stored import CompletionStore
 
 COMPLETION_STORES: Final[dict[str, str]] = {
@@ -13,21 +15,39 @@ COMPLETION_STORES: Final[dict[str, str]] = {
 }
 
 
+LEDGER_STORES: Final[dict[str, str]] = {
+    "memory": "myna.stores.ledger_memory:open_ledger",
+    "sqlite": "myna.stores.ledger_sql:open_ledger",
+    "postgresql": "myna.stores.ledger_sql:open_ledger",
+}
+
+
 def open_completions(url: str) -> CompletionStore:
-    """The store behind a URL: `memory:`, `sqlite:///path/to/file.db`, `postgresql://user@host/name`.
+    """The stored completions behind a URL: `memory:`, `sqlite:///path/to/file.db`,
+    `postgresql://user@host/name`.
 
     Raises `ConfigurationError` for a scheme that we don't know or whose driver isn't installed.
     """
+    store: CompletionStore = _open(COMPLETION_STORES, url)
+    return store
+
+
+def open_ledger(url: str) -> LedgerStore:
+    """The ledger behind the same URLs; raises the same."""
+    store: LedgerStore = _open(LEDGER_STORES, url)
+    return store
+
+
+def _open(table: Mapping[str, str], url: str) -> Any:
     scheme = url.partition(":")[0].partition("+")[0]
-    if scheme not in COMPLETION_STORES:
-        known = ", ".join(COMPLETION_STORES)
+    if scheme not in table:
+        known = ", ".join(table)
         raise ConfigurationError(f"There is no store for {scheme!r} URLs; choose one of {known}.")
-    module_name, function = COMPLETION_STORES[scheme].split(":")
+    module_name, function = table[scheme].split(":")
     try:
-        store: CompletionStore = getattr(import_module(module_name), function)(url)
+        return getattr(import_module(module_name), function)(url)
     except ImportError as exc:
         raise ConfigurationError(
             f"The database driver for {scheme!r} is not installed ({exc}). "
             f"Install it with: pip install 'myna[{scheme}]'"
         ) from exc
-    return store

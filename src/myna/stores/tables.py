@@ -2,7 +2,19 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+)
 
 METADATA: Final = MetaData()
 
@@ -29,4 +41,57 @@ COMPLETION_METADATA: Final = Table(
     Column("completion_id", ForeignKey("completions.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("value", String(512), nullable=False),
+)
+
+USAGE: Final = Table(
+    "usage",
+    METADATA,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("project", String(64), nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Column("endpoint", String(64), nullable=False),
+    Column("arrived_ms", BigInteger, nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("asked_model", String(256), nullable=False),
+    Column("is_stream", Boolean, nullable=False),
+    Column("service_tier", String(16), nullable=False),
+    Column("user", String(128), nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("first_token_ms", BigInteger),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("error", String(64), nullable=False),
+    Column("cost_nano", BigInteger, nullable=False),
+    Index("usage_by_time", "arrived_ms"),
+    Index("usage_by_project", "project", "serial"),
+)
+
+# Rows that were rolled up: their sums by hour and every dimension.
+USAGE_HOURS: Final = Table(
+    "usage_hours",
+    METADATA,
+    Column("hour_s", BigInteger, primary_key=True),
+    Column("project", String(64), primary_key=True),
+    Column("key_id", String(64), primary_key=True),
+    Column("model", String(256), primary_key=True),
+    Column("user", String(128), primary_key=True),
+    Column("service_tier", String(16), primary_key=True),
+    Column("num_requests", BigInteger, nullable=False),
+    Column("num_completed", BigInteger, nullable=False),
+    Column("num_cancelled", BigInteger, nullable=False),
+    Column("num_failed", BigInteger, nullable=False),
+    Column("num_refused", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("cost_nano", BigInteger, nullable=False),
+    Column("num_first_tokens", BigInteger, nullable=False),
+    Column("first_token_ms", BigInteger, nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
 )
