@@ -21,6 +21,7 @@ from myna.serving.middleware import BackendHeaders, ErrorAnswers, Gate, Middlewa
 from myna.serving.origin import SourceCheck
 from myna.serving.server import Server, server_config
 from myna.serving.services import Services
+from myna.web.routes import site
 
 # Families of endpoints, each `ENDPOINTS` of its module.
 FAMILIES: Final = (
@@ -58,7 +59,11 @@ def create_app(
     gate = Gate(options.max_running)
     endpoints: list[Endpoint] = [endpoint for name in families for endpoint in import_module(name).ENDPOINTS]
     router = Router(
-        [*_probes(services, gate), *routes(endpoints, services)],
+        [
+            *_probes(services, gate),
+            *routes(endpoints, services),
+            *site(asks_for_key=services.keys is not None),
+        ],
         redirect_slashes=False,
         default=_unknown_path,
         lifespan=partial(_lifespan, services),

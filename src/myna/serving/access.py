@@ -20,8 +20,9 @@ failures = logging.getLogger("myna.serving")
 
 
 def log_request(scope: Scope, record: RequestRecord) -> None:
-    """Write the request's line. Probes of health are for debugging alone."""
-    level = logging.DEBUG if scope["path"] in ("/health", "/ready") else logging.INFO
+    """Write the request's line. Probes of health and files of the page are for debugging alone."""
+    is_quiet = record.is_quiet or scope["path"] in ("/health", "/ready")
+    level = logging.DEBUG if is_quiet else logging.INFO
     if log.isEnabledFor(level):
         fields = request_fields(scope, record)
         text = " ".join(f"{key}={value}" for key, value in fields.items() if value not in ("", None))

@@ -28,6 +28,7 @@ class RequestRecord:
     status: int = 0
     first_byte_s: float = 0.0
     is_gateway: bool = False
+    is_quiet: bool = False
     headers: list[Header] = field(default_factory=list)
     on_answer: list[Callable[[], list[Header]]] = field(default_factory=list)
 

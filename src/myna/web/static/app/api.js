@@ -1,0 +1,100 @@
+// The one way to the server: requests with the key, and what can go wrong with them as one kind of error.
+import { t } from "./language.js";
+import { tab } from "./storage.js";
+
+let key = tab.get("key") ?? "";
+/** @type {(error: ApiError) => void} */
+let onRefused = () => {};
+
+/** Remember the key for this tab; an empty one forgets it. @param {string} value */
+export function setKey(value) {
+  key = value;
+  tab.set("key", value || null);
+}
+
+export const hasKey = () => key !== "";
+
+/** Who hears that the server no longer takes the key. @param {(error: ApiError) => void} listener */
+export function whenRefused(listener) {
+  onRefused = listener;
+}
+
+/** Where a path of the API is, whatever folder of its host this page is served from. @param {string} path */
+export const urlOf = (path) => new URL(path, document.baseURI).href;
+
+/** A request that failed. `message` is a sentence for the reader; `status` 0 when no answer came. */
+export class ApiError extends Error {
+  /**
+   * @param {string} message
+   * @param {{status?: number, code?: string | null, param?: string | null, retryAfterS?: number}} [about]
+   */
+  constructor(message, { status = 0, code = null, param = null, retryAfterS = 0 } = {}) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.param = param;
+    this.retryAfterS = retryAfterS;
+  }
+
+  /** The server doesn't know the key, as against a key that may not do this one thing. */
+  get isWrongKey() {
+    return this.status === 401 && (this.code === "invalid_api_key" || !/scope/i.test(this.message));
+  }
+}
+
+/**
+ * Send a request. Raises `ApiError` unless the answer is a success.
+ * @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal]
+ * @returns {Promise<Response>}
+ */
+export async function send(method, path, body, signal) {
+  /** @type {Record<string, string>} */
+  const headers = key ? { authorization: `Bearer ${key}` } : {};
+  if (body !== undefined) headers["content-type"] = "application/json";
+  /** @type {Response} */
+  let response;
+  try {
+    response = await fetch(urlOf(path), {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal,
+      cache: "no-store",
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(t("error.unreachable"));
+  }
+  if (response.ok) return response;
+  const failure = await errorOf(response);
+  if (failure.isWrongKey) onRefused(failure);
+  throw failure;
+}
+
+/** The JSON of a successful answer. @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal] */
+export async function ask(method, path, body, signal) {
+  const response = await send(method, path, body, signal);
+  return response.json();
+}
+
+/** @param {Response} response @returns {Promise<ApiError>} */
+async function errorOf(response) {
+  /** @type {{message?: string, code?: string, param?: string}} */
+  let said = {};
+  try {
+    said = (await response.json()).error ?? {};
+  } catch {
+    // Not from the API: a proxy's page, or an answer that broke off.
+  }
+  const retryAfterS = Number(response.headers.get("retry-after")) || 0;
+  const about = { status: response.status, code: said.code, param: said.param, retryAfterS };
+  return new ApiError(sentence(response.status, said.message ?? "", retryAfterS), about);
+}
+
+/** @param {number} status @param {string} message @param {number} retryAfterS */
+function sentence(status, message, retryAfterS) {
+  const said = message || t("error.status", { status });
+  if (status !== 429 && status !== 503) return said;
+  const wait = retryAfterS ? t("error.comeBack", { seconds: retryAfterS }) : t("error.comeBackLater");
+  return `${said} ${wait}`;
+}

@@ -1,0 +1,8 @@
+// The template tag that components are written with, and the few things of Preact that they use.
+import htm from "../vendor/htm.js";
+import { h } from "../vendor/preact.js";
+
+export const html = htm.bind(h);
+export { Fragment, render } from "../vendor/preact.js";
+export { useEffect, useId, useLayoutEffect, useRef, useState } from "../vendor/preact-hooks.js";
+export { batch, computed, effect, signal, useComputed, useSignal } from "../vendor/signals.js";

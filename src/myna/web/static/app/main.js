@@ -1,0 +1,8 @@
+// Where the page begins.
+import { html, render } from "./html.js";
+import { start } from "./session.js";
+import { Shell } from "./shell.js";
+
+const root = document.getElementById("app");
+if (root) render(html`<${Shell} />`, root);
+start();

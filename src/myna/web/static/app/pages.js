@@ -1,0 +1,21 @@
+// The pages, by the name in the address after `#/`. A page is loaded when it is first opened.
+import { signal } from "./html.js";
+
+/** @type {Record<string, () => Promise<{Page: import("../vendor/preact.js").ComponentType}>>} */
+export const PAGES = {
+  dashboard: () => import("./dashboard/page.js"),
+};
+
+const FIRST = Object.keys(PAGES)[0] ?? "";
+
+/** @returns {string} */
+function named() {
+  const name = window.location.hash.replace(/^#\/?/, "").split("/")[0] ?? "";
+  return Object.hasOwn(PAGES, name) ? name : FIRST;
+}
+
+export const page = signal(named());
+
+window.addEventListener("hashchange", () => {
+  page.value = named();
+});

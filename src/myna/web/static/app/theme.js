@@ -1,0 +1,26 @@
+// Light or dark: as the system says, until the reader says otherwise.
+import { computed, effect, signal } from "./html.js";
+import { preferences } from "./storage.js";
+
+const system = window.matchMedia("(prefers-color-scheme: dark)");
+const isSystemDark = signal(system.matches);
+const chosen = signal(preferences.get("theme"));
+
+system.addEventListener("change", () => {
+  isSystemDark.value = system.matches;
+});
+
+export const theme = computed(() => {
+  if (chosen.value === "light" || chosen.value === "dark") return chosen.value;
+  return isSystemDark.value ? "dark" : "light";
+});
+
+effect(() => {
+  document.documentElement.dataset.theme = theme.value;
+});
+
+/** The other theme, from now on. */
+export function switchTheme() {
+  chosen.value = theme.value === "dark" ? "light" : "dark";
+  preferences.set("theme", chosen.value);
+}
