@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
 
+from myna.core.accounts import AccountStore
+from myna.core.counters import CounterStore
 from myna.core.errors import ConfigurationError
 from myna.core.ledger import LedgerStore
 from myna.core.stored import CompletionStore
@@ -13,8 +15,16 @@ COMPLETION_STORES: Final[dict[str, str]] = {
     "sqlite": "myna.stores.sql:open_completions",
     "postgresql": "myna.stores.sql:open_completions",
 }
-
-
+ACCOUNT_STORES: Final[dict[str, str]] = {
+    "memory": "myna.stores.memory_accounts:open_accounts",
+    "sqlite": "myna.stores.accounts:open_accounts",
+    "postgresql": "myna.stores.accounts:open_accounts",
+}
+COUNTER_STORES: Final[dict[str, str]] = {
+    "memory": "myna.stores.memory_counters:open_counters",
+    "sqlite": "myna.stores.counters:open_counters",
+    "postgresql": "myna.stores.counters:open_counters",
+}
 LEDGER_STORES: Final[dict[str, str]] = {
     "memory": "myna.stores.ledger_memory:open_ledger",
     "sqlite": "myna.stores.ledger_sql:open_ledger",
@@ -35,6 +45,18 @@ def open_completions(url: str) -> CompletionStore:
 def open_ledger(url: str) -> LedgerStore:
     """The ledger behind the same URLs; raises the same."""
     store: LedgerStore = _open(LEDGER_STORES, url)
+    return store
+
+
+def open_accounts(url: str) -> AccountStore:
+    """The same for projects, keys, limits and acts."""
+    store: AccountStore = _open(ACCOUNT_STORES, url)
+    return store
+
+
+def open_counters(url: str) -> CounterStore:
+    """The same for what limits have counted."""
+    store: CounterStore = _open(COUNTER_STORES, url)
     return store
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
+    Text,
 )
 
 METADATA: Final = MetaData()
@@ -94,4 +95,77 @@ USAGE_HOURS: Final = Table(
     Column("num_first_tokens", BigInteger, nullable=False),
     Column("first_token_ms", BigInteger, nullable=False),
     Column("duration_ms", BigInteger, nullable=False),
+)
+
+# One row: the number of the last change, and which secret made the keys' digests.
+ACCOUNT_STATE: Final = Table(
+    "account_state",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+)
+
+PROJECTS: Final = Table(
+    "projects",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(256), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("archived_at", BigInteger),
+)
+
+# `scopes` and `models` are JSON lists.
+API_KEYS: Final = Table(
+    "api_keys",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("project", ForeignKey("projects.id"), nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("redacted", String(64), nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("models", Text),
+    Column("expires_at", BigInteger),
+    Column("old_digest", String(64)),
+    Column("old_expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),
+)
+
+LIMITS: Final = Table(
+    "limits",
+    METADATA,
+    Column("owner", String(64), primary_key=True),
+    Column("model", String(256), primary_key=True),
+    Column("requests_per_minute", BigInteger),
+    Column("tokens_per_minute", BigInteger),
+    Column("tokens_per_day", BigInteger),
+    Column("concurrent_requests", BigInteger),
+    Column("budget_cents", BigInteger),
+)
+
+AUDIT_EVENTS: Final = Table(
+    "audit_events",
+    METADATA,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("type", String(64), nullable=False),
+    Column("effective_at", BigInteger, nullable=False),
+    Column("actor_type", String(16), nullable=False),
+    Column("actor", String(256), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("subject", String(256), nullable=False),
+    Column("details", LargeBinary, nullable=False),
+)
+
+# What limits have counted. Losing it with the machine costs nothing but a minute's exactness, so
+# PostgreSQL keeps it unlogged, and SQLite in a file of its own that is never synced (`stores/counters.py`).
+COUNTERS: Final = Table(
+    "counters",
+    MetaData(),
+    Column("name", String(512), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
 )

@@ -98,7 +98,7 @@ async def test_deleting_needs_the_admin_scope() -> None:
         reply = await live.ask("DELETE", "/v1/models/tiny")
         readable = await live.ask("GET", "/v1/models/tiny")
     assert reply.status == 401
-    assert "Missing scopes: admin." in json.loads(reply.body)["error"]["message"]
+    assert "Missing scopes: api.management.write." in json.loads(reply.body)["error"]["message"]
     assert readable.status == 200
 
 

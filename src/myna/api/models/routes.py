@@ -13,7 +13,7 @@ from myna.serving.deps import require
 from myna.serving.errors import BACKEND, BACKEND_LINE, Layout, error_response
 
 _READ: Final[Scope] = "model.read"
-_REMOVE: Final[Scope] = "admin"
+_REMOVE: Final[Scope] = "api.management.write"
 
 
 async def list_models(call: Call) -> Response:
