@@ -1,10 +1,10 @@
 """A model for endpoint tests: bytes as tokens, a plain template, and whatever events the test says."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 from httpx import ASGITransport, AsyncClient, Response
@@ -19,6 +19,7 @@ from myna.core.events import Event
 from myna.core.stored import CompletionStore
 from myna.prompts.messages import Message, ToolSpec
 from myna.prompts.prompting import Prompting
+from myna.prompts.thinking import Thinking
 from myna.prompts.tools import TAGGED, ToolFormat
 
 BOS = 2
@@ -37,6 +38,8 @@ class BytePrompting:
     vocabulary: Any = field(default_factory=lambda: SimpleNamespace(pieces=PIECES))
     conversations: list[Sequence[Message]] = field(default_factory=list)
     tools: list[Sequence[ToolSpec]] = field(default_factory=list)
+    thinking: Thinking | None = None
+    switches: list[Mapping[str, object]] = field(default_factory=list)
 
     def least_tokens(self, text: str) -> int:
         return len(text) // 8
@@ -47,7 +50,14 @@ class BytePrompting:
     def encode_batch(self, texts: Sequence[str], *, parse_special: bool) -> list[list[int]]:
         return [list(text.encode()) for text in texts]
 
-    def encode_chat(self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = ()) -> list[int]:
+    def encode_chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ToolSpec] = (),
+        switches: Mapping[str, object] = MappingProxyType({}),
+    ) -> list[int]:
+        self.switches.append(switches)
         self.conversations.append(messages)
         self.tools.append(tools)
         text = (

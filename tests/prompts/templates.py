@@ -32,3 +32,26 @@ FURNISHED = (
     "    {% generation %}{{ m | tojson(indent=2) }}{% endgeneration %}\n"
     "{%- endfor %}\n{{ strftime_now('%Y') | length }}{{ ('a' ~ 1 ~ none) }}{{ '%02d' % 7 }}"
 )
+_TURNS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}"
+    "{{ m.content }}<|im_end|>\n{% endfor %}"
+)
+HYBRID = (
+    _TURNS + "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}"
+    "{% endif %}"
+)
+ON_REQUEST = (
+    _TURNS + "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if thinking %}<think>{% else %}</think>{% endif %}{% endif %}"
+)
+ALWAYS = _TURNS + "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+DROPS_OLD = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ (m.content or '').split('</think>')[-1] }}{% endfor %}<|go|>"
+)
+EFFORT = (
+    "[EFFORT]{{ reasoning_effort | default('medium') }}[/EFFORT]"
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+    "{# thoughts: [THINK]...[/THINK] #}"
+)

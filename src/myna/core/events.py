@@ -39,13 +39,14 @@ class TextDelta(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """Text of one choice that is safe to show: whole characters, no part of a stop string.
 
     `num_tokens` is how many tokens were generated since the choice's last event; `text` may be
-    empty only where `logprobs` is not.
+    empty only where `logprobs` is not. With `is_thought` it is the model's thought before the answer.
     """
 
     choice: int
     text: str
     num_tokens: int
     logprobs: tuple[TokenLogprob, ...] = ()
+    is_thought: bool = False
 
 
 class ChoiceDone(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -60,11 +61,12 @@ class ChoiceDone(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """All choices ended: the last event. `completion_tokens` counts every candidate's tokens,
-    those that `best_of` threw away included."""
+    those that `best_of` threw away included. `reasoning_tokens` of them were thought, marks included."""
 
     completion_tokens: int
     accepted_prediction_tokens: int = 0
     rejected_prediction_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 Event = PromptDone | TextDelta | ChoiceDone | Done

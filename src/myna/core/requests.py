@@ -31,6 +31,18 @@ class Constraint(msgspec.Struct, frozen=True, array_like=True):
     grammar: str
 
 
+class Thought(msgspec.Struct, frozen=True, array_like=True):
+    """How a model thinks before it answers: between two marks, the first of which may stand in the prompt
+    already (`is_open`). Under a constraint it must think, unless that `is_optional`, and for at most
+    `max_tokens` (0: no limit)."""
+
+    begin: str
+    end: str
+    is_open: bool = False
+    is_optional: bool = False
+    max_tokens: int = 0
+
+
 class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
     """One prompt and the answers wanted for it, in tokens.
 
@@ -43,6 +55,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
     is served first. `owner` is the key or project that the queue is fair between.
     `stop` strings end the choice and are not returned. `is_collected` says that nobody sees a part of
     the answer before its end: it then comes at once, and survives the death of the model's worker.
+    A `thought` may stand before the answer: it counts into `max_tokens`; neither `stop`, log-probabilities
+    nor the constraint begin before its end.
     """
 
     id: str
@@ -61,3 +75,4 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
     owner: str = ""
     cache_salt: str = ""
     is_collected: bool = False
+    thought: Thought | None = None

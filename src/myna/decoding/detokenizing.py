@@ -48,6 +48,10 @@ class ChoiceText:
         """How many of the tokens pushed, from the first on, have reached the output, at least in part."""
         return self._num_shown
 
+    def begin_with(self, data: bytes) -> None:
+        """Text that stands before the first token: it is shown with it."""
+        self._pending = data
+
     def push(self, token: int) -> str:
         """Take the next token; return what can be shown now, often its text, sometimes nothing."""
         data = self._token_bytes[token]

@@ -9,8 +9,9 @@ import numpy as np
 from llguidance import LLExecutor, LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
 from myna.core.errors import InvalidRequest, MynaError
-from myna.core.requests import Constraint
+from myna.core.requests import Constraint, Thought
 from myna.decoding.sampling_batch import Words
+from myna.decoding.thinking import ThoughtGate
 
 _MAX_CACHED: Final = 16
 _MAX_MESSAGE_CHARS: Final = 400
@@ -33,23 +34,24 @@ class Grammar:
     """Where one choice stands in its grammar. Used by one thread at a time.
 
     Once a token was refused, or the grammar grew past its limits, it is broken for good and allows
-    nothing.
+    nothing. Behind a `gate` it waits for the end of the model's thought.
     """
 
-    __slots__ = ("matcher",)
+    __slots__ = ("gate", "matcher")
 
-    def __init__(self, matcher: LLMatcher) -> None:
+    def __init__(self, matcher: LLMatcher, gate: ThoughtGate | None = None) -> None:
         self.matcher = matcher
+        self.gate = gate
 
     @property
     def may_stop(self) -> bool:
         """What was generated so far is a whole answer."""
-        return self.matcher.is_accepting() and not self.is_broken
+        return self.gate is None and self.matcher.is_accepting() and not self.is_broken
 
     @property
     def must_stop(self) -> bool:
         """A whole answer to which nothing can be added: no next token needs to be computed."""
-        return self.matcher.is_stopped() and not self.is_broken
+        return self.gate is None and self.matcher.is_stopped() and not self.is_broken
 
     @property
     def is_broken(self) -> bool:
@@ -62,6 +64,14 @@ class Grammar:
 
     def advance(self, token: int) -> bool:
         """Take the next token, an end-of-text token included; False if the grammar forbids it."""
+        gate = self.gate
+        if gate is not None:
+            if gate.is_waiting and token != gate.opening:
+                self.gate = None
+            else:
+                if gate.take(token):
+                    self.gate = None
+                return True
         return self.matcher.consume_token(token)
 
     def rewind(self, num_tokens: int) -> bool:
@@ -70,7 +80,7 @@ class Grammar:
 
     def copy(self) -> "Grammar":
         """The same place, going its own way: for the children of `n`."""
-        return Grammar(self.matcher.deep_copy())
+        return Grammar(self.matcher.deep_copy(), self.gate and self.gate.copy())
 
 
 class Grammars:
@@ -98,6 +108,8 @@ class Grammars:
         self._tokenizer: LLTokenizer | None = None
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
         self._executor = LLExecutor(num_threads=1)
+        self._pieces, self._encode = pieces, encode
+        self._any_text = _words(vocab_size, self._source.special_token_ids)
 
     def prepare(self) -> None:
         """Build the tables over the vocabulary unless they are there: up to a second that holds the GIL,
@@ -111,14 +123,26 @@ class Grammars:
                 self._source.greedy = self._tokenizer.greedy_tokenize
             return self._tokenizer
 
-    def compile(self, constraint: Constraint) -> Grammar:
+    def compile(self, constraint: Constraint, thought: Thought | None = None) -> Grammar:
         """Raises `InvalidRequest` for what isn't a grammar, or one that is too large or unsupported.
-        Takes milliseconds after the first, releases the GIL, and remembers the last few."""
+        Takes milliseconds after the first, releases the GIL, and remembers the last few. With a `thought`
+        the grammar begins at its end."""
+        gate = None
+        if thought is not None:
+            gate = ThoughtGate(self._pieces, thought, self._mark(thought.begin), self._mark(thought.end))
+        return Grammar(self._matcher(constraint), gate)
+
+    def _mark(self, text: str) -> list[int]:
+        """The tokens of a mark: its own, if the model has one for it."""
+        data = text.encode()
+        return [self._pieces.index(data)] if data in self._pieces else self._encode(text)
+
+    def _matcher(self, constraint: Constraint) -> LLMatcher:
         with self._lock:
             matcher = self._compiled.get(constraint.grammar)
             if matcher is not None:
                 self._compiled.move_to_end(constraint.grammar)
-                return Grammar(matcher.deep_copy())
+                return matcher.deep_copy()
         matcher = LLMatcher(self._tables(), constraint.grammar, log_level=0, limits=_LIMITS)
         if matcher.is_error():
             raise _refusal(matcher.get_error())
@@ -126,7 +150,7 @@ class Grammars:
             self._compiled[constraint.grammar] = matcher
             if len(self._compiled) > _MAX_CACHED:
                 self._compiled.popitem(last=False)
-            return Grammar(matcher.deep_copy())
+            return matcher.deep_copy()
 
     def masks(self, grammars: Sequence[Grammar]) -> Words:
         """One row a grammar: which tokens may come next, as `SamplingBatch.masks` wants them.
@@ -136,7 +160,9 @@ class Grammars:
         """
         masks = np.zeros((len(grammars), self._num_words), np.uint32)
         whole = [
-            (grammar.matcher, row) for row, grammar in enumerate(grammars) if not grammar.matcher.is_error()
+            (grammar.matcher, row)
+            for row, grammar in enumerate(grammars)
+            if (grammar.gate is None or grammar.gate.is_waiting) and not grammar.matcher.is_error()
         ]
         if whole:
             self._executor.unsafe_compute_mask_ptr(
@@ -145,7 +171,19 @@ class Grammars:
         for matcher, row in whole:
             if matcher.is_error():  # it grew past its limits just now; llguidance then allows the end
                 masks[row] = 0
+        for row, grammar in enumerate(grammars):
+            if grammar.gate is not None:
+                self._let_through(masks[row], grammar.gate)
         return masks
+
+    def _let_through(self, words: Words, gate: ThoughtGate) -> None:
+        if gate.is_waiting:
+            words[gate.opening // 32] |= np.uint32(1 << gate.opening % 32)
+        elif gate.forced is None:
+            words[:] = self._any_text
+        else:
+            words[:] = 0
+            words[gate.forced // 32] = 1 << gate.forced % 32
 
 
 class _Source:
@@ -173,6 +211,14 @@ class _Source:
             return self._encode(text)
         except MynaError:  # a pre-tokenizer that ours doesn't know
             return self.greedy(text) if self.greedy is not None else []
+
+
+def _words(vocab_size: int, without: Collection[int]) -> Words:
+    """A row that allows all tokens but some."""
+    allowed = np.ones((vocab_size + 31) // 32 * 32, np.uint8)
+    allowed[vocab_size:] = 0
+    allowed[list(without)] = 0
+    return np.packbits(allowed, bitorder="little").view(np.uint32)
 
 
 def _refusal(reason: str) -> InvalidRequest:

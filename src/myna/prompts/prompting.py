@@ -1,7 +1,8 @@
 """The face of this folder for the server: a model file's way from text and messages to tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from myna.prompts.conversation import client_texts
@@ -11,11 +12,13 @@ from myna.prompts.messages import Message, ToolSpec
 from myna.prompts.model_check import check_model
 from myna.prompts.template import ChatTemplate
 from myna.prompts.template_probe import TemplateFeatures
+from myna.prompts.thinking import Thinking
 from myna.prompts.tokenizer import EngineTokenize, Tokenizer
 from myna.prompts.tool_text import spell_out
 from myna.prompts.tools import BARE, ToolFormat, find_format
 from myna.prompts.vocabulary import Vocabulary
 
+_NO_SWITCHES: Final[Mapping[str, object]] = MappingProxyType({})
 _DOCUMENT_STARTS: Final = (b"<|endoftext|>", b"<|end_of_text|>")
 
 
@@ -74,6 +77,11 @@ class Prompting:
         return self._template.features
 
     @property
+    def thinking(self) -> Thinking | None:
+        """How this model thinks before it answers; None for one that doesn't."""
+        return self._template.features.thinking
+
+    @property
     def tool_format(self) -> ToolFormat:
         """How this model writes tool calls."""
         return find_format(self._template.source) if self._template.features.has_tools else BARE
@@ -99,10 +107,12 @@ class Prompting:
         messages: Sequence[Message],
         *,
         tools: Sequence[ToolSpec] = (),
+        switches: Mapping[str, object] = _NO_SWITCHES,
         add_generation_prompt: bool = True,
     ) -> list[int]:
-        """Tokens of the conversation. What looks like a special token in a client's text is text.
-        Raises `InvalidRequest` where the template refuses the conversation."""
+        """Tokens of the conversation; `switches` are more variables for the template. What looks like a
+        special token in a client's text is text. Raises `InvalidRequest` where the template refuses the
+        conversation."""
         messages, tools = spell_out(messages, tools, self._template.features, self.tool_format)
         mark = Marker.unused_mark([*client_texts(messages, tools), self._template.source])
         marked = False
@@ -114,7 +124,7 @@ class Prompting:
             return broken
 
         text = self._template.render(
-            messages, tools=tools, add_generation_prompt=add_generation_prompt, wrap=wrap
+            messages, tools=tools, add_generation_prompt=add_generation_prompt, switches=switches, wrap=wrap
         )
         if marked:
             return self._begun(self._tokenizer.encode_marked(text, mark))

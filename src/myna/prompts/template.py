@@ -3,7 +3,8 @@
 Owns the rendering; what the text becomes in tokens is `prompting`'s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from myna.core.errors import InvalidRequest
@@ -28,6 +29,7 @@ ROLE_PREFIXED: Final = (
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 _PLAIN: Final = TemplateFeatures()
+_NO_SWITCHES: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class ChatTemplate:
@@ -55,12 +57,14 @@ class ChatTemplate:
         *,
         tools: Sequence[ToolSpec] = (),
         add_generation_prompt: bool = True,
+        switches: Mapping[str, object] = _NO_SWITCHES,
         wrap: Wrap = str,
     ) -> str:
-        """The prompt as text. `wrap` sees each text of the client's first. Raises `InvalidRequest`
-        where the template refuses the conversation."""
+        """The prompt as text. `wrap` sees each text of the client's first; `switches` are more variables.
+        Raises `InvalidRequest` where the template refuses the conversation."""
         fitted = fit(messages, self.features)
         variables: dict[str, object] = {
+            **switches,
             "messages": [message_values(message, self.features, wrap) for message in fitted],
             "add_generation_prompt": add_generation_prompt,
             "bos_token": self._bos,

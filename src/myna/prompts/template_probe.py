@@ -14,6 +14,7 @@ import msgspec
 
 from myna.core.errors import ModelFileError
 from myna.prompts.template_sandbox import RENDER_ERRORS, CompiledTemplate
+from myna.prompts.thinking import Thinking, find_thinking
 
 DEADLINE_S: Final = 20.0
 MEMORY_BYTES: Final = 1 << 30
@@ -25,7 +26,8 @@ _TOOL, _ARGUMENTS = "probe_tool", '{"probe_key": "probe_value"}'
 class TemplateFeatures(msgspec.Struct, frozen=True):
     """What a template was seen to do with small conversations.
 
-    `arguments`: how it wants a past call's arguments (HuggingFace's templates: an object).
+    `arguments`: how it wants a past call's arguments (HuggingFace's templates: an object). `thinking`: None
+    for one that knows no thoughts.
     """
 
     has_system: bool = True
@@ -35,6 +37,7 @@ class TemplateFeatures(msgspec.Struct, frozen=True):
     has_tool_calls: bool = False
     has_tool_messages: bool = False
     arguments: Literal["object", "text"] = "object"
+    thinking: Thinking | None = None
     fault: str = ""
 
 
@@ -82,22 +85,28 @@ def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
     except RENDER_ERRORS as exc:
         return TemplateFeatures(fault=f"it is no valid template ({_one_line(exc)})")
 
-    def shows(needles: tuple[str, ...], *messages: Mapping[str, object], **more: object) -> bool:
+    def render(*messages: Mapping[str, object], **more: object) -> str:
         variables = {"messages": messages, "add_generation_prompt": True, "bos_token": bos, "eos_token": eos}
+        return template.render(variables | more)
+
+    def shows(needles: tuple[str, ...], *messages: Mapping[str, object], **more: object) -> bool:
         try:
-            text = template.render(variables | more)
+            text = render(*messages, **more)
         except RENDER_ERRORS:
             return False
         return all(needle in text for needle in needles)
 
-    user = _message("user", _USER)
+    def greet(variables: Mapping[str, object]) -> str:
+        try:
+            return render(_message("user", _USER), **variables)
+        except RENDER_ERRORS:
+            return ""
+
     try:
-        template.render(
-            {"messages": [user], "add_generation_prompt": True, "bos_token": bos, "eos_token": eos}
-        )
+        render(_message("user", _USER))
     except RENDER_ERRORS as exc:
         return TemplateFeatures(fault=f"it fails on a plain greeting ({_one_line(exc)})")
-    return _found(source, shows)
+    return msgspec.structs.replace(_found(source, shows), thinking=find_thinking(source, greet))
 
 
 def _found(source: str, shows: Callable[..., bool]) -> TemplateFeatures:

@@ -14,6 +14,7 @@ from myna.prompts.messages import ToolSpec
 JSON_OPTIONS: Final = {"whitespace_pattern": "[ ]?|\\n[ ]{0,40}", "lenient": True}
 NO_PARAMETERS: Final = '{"type":"object","properties":{},"additionalProperties":false}'
 _TEXT: Final = "TEXT: /(.|\\n)*/\n"
+ANY_TEXT: Final = Constraint(json.dumps({"grammars": [{"lark_grammar": f"start: TEXT\n{_TEXT}"}]}))
 
 
 @dataclass(frozen=True, slots=True)

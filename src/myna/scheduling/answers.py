@@ -10,6 +10,7 @@ from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, Tok
 from myna.decoding.detokenizing import ChoiceText
 from myna.decoding.grammar import Grammar
 from myna.decoding.sampling import Sampled
+from myna.decoding.thinking import ThoughtText
 from myna.scheduling.sequence import Job, Sequence
 
 
@@ -41,6 +42,7 @@ def prepare(job: Job, lexicon: Lexicon, grammar: Grammar | None) -> None:
             choice,
             ChoiceText(lexicon.shown, request.stop, is_tracking=is_tracking),
             grammar and grammar.copy(),
+            ThoughtText(lexicon.shown, request.thought) if request.thought is not None else None,
         )
         for choice in range(max(request.best_of, request.num_choices))
     ]
@@ -55,7 +57,7 @@ def take_token(sequence: Sequence, token: int, lexicon: Lexicon, out: list[Told]
     if token in lexicon.ends and not request.ignore_eos:
         sequence.reason = "stop"
         return
-    text = sequence.text.push(token)
+    text = sequence.text.push(token) if sequence.thought is None else _think(sequence, token, out)
     grammar = sequence.grammar
     if sequence.text.is_stopped or (grammar is not None and grammar.advance(token) and grammar.must_stop):
         sequence.reason = "stop"
@@ -69,6 +71,8 @@ def finish(sequence: Sequence, out: list[Told]) -> None:
     """Tell the rest of an ended candidate, and of its request if it was the last."""
     job, reason = sequence.job, sequence.reason
     assert reason is not None
+    if sequence.thought is not None:
+        _break_off_thought(sequence, sequence.thought, out)
     if not sequence.text.is_stopped:
         text = sequence.text.finish()
         if text or sequence.held_logprobs:
@@ -84,7 +88,8 @@ def finish(sequence: Sequence, out: list[Told]) -> None:
     if job.num_ended == len(job.candidates):
         if job.is_ranked:
             _tell_best(job, out)
-        out.append(Told(job.number, Done(job.completion_tokens)))
+        done_all = Done(job.completion_tokens, reasoning_tokens=job.reasoning_tokens)
+        out.append(Told(job.number, done_all))
 
 
 def tell_prompt(job: Job, out: list[Told]) -> None:
@@ -125,6 +130,43 @@ def read_logprob(sampled: Sampled, index: int, num_top: int, lexicon: Lexicon) -
         if other >= 0
     )
     return TokenLogprob(token, float(sampled.logprobs[index]), data[token], top)
+
+
+def _think(sequence: Sequence, token: int, out: list[Told]) -> str:
+    """Take a token while a thought may stand before the answer; return what belongs to the answer."""
+    thought = sequence.thought
+    assert thought is not None
+    if shown := thought.push(token):
+        _tell_thought(sequence, shown, out)
+    # Entries wait with their tokens: those of the thought are nobody's.
+    del sequence.held_logprobs[: len(sequence.held_logprobs) - len(thought.answer)]
+    if not thought.is_over:
+        return ""
+    return _end_thought(sequence, thought)
+
+
+def _end_thought(sequence: Sequence, thought: ThoughtText) -> str:
+    """The answer begins: with the tokens that turned out to be its own."""
+    sequence.thought = None
+    sequence.job.reasoning_tokens += thought.num_tokens - len(thought.answer)
+    if thought.rest and sequence.grammar is None:
+        sequence.text.begin_with(thought.rest)
+    return "".join([sequence.text.push(token) for token in thought.answer])
+
+
+def _break_off_thought(sequence: Sequence, thought: ThoughtText, out: list[Told]) -> None:
+    """The answer ended before its thought did, or before it was clear that there is none."""
+    if shown := thought.finish():
+        _tell_thought(sequence, shown, out)
+    if text := _end_thought(sequence, thought):
+        _tell_text(sequence, text, out)
+
+
+def _tell_thought(sequence: Sequence, text: str, out: list[Told]) -> None:
+    out.append(
+        Told(sequence.job.number, TextDelta(sequence.choice, text, sequence.num_untold, is_thought=True))
+    )
+    sequence.num_untold = 0
 
 
 def _tell_text(sequence: Sequence, text: str, out: list[Told], *, is_last: bool = False) -> None:

@@ -221,7 +221,7 @@ class _Steps:
         try:
             if self._grammars is None:
                 raise InvalidRequest("This model can't follow grammars: no token ends its answers.")
-            grammar = self._grammars.compile(constraint)
+            grammar = self._grammars.compile(constraint, request.thought)
         except MynaError as error:
             grammar = error
         except BaseException as error:  # a panic in llguidance is no Exception

@@ -9,6 +9,7 @@ from myna.core.requests import GenerationRequest
 from myna.decoding.detokenizing import ChoiceText
 from myna.decoding.grammar import Grammar
 from myna.decoding.sampling import ChoiceSampling
+from myna.decoding.thinking import ThoughtText
 
 
 class Resident:
@@ -41,6 +42,7 @@ class Job:
     prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
     num_ended: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def is_ranked(self) -> bool:
@@ -49,7 +51,8 @@ class Job:
 
 
 class Sequence:
-    """One candidate of a request: its tokens, prompt first, and what was not yet told of them."""
+    """One candidate of a request: its tokens, prompt first, and what was not yet told of them. It has a
+    `thought` until that is over."""
 
     __slots__ = (
         "blocks",
@@ -66,15 +69,24 @@ class Sequence:
         "shown",
         "sum_logprob",
         "text",
+        "thought",
         "tokens",
     )
 
-    def __init__(self, job: Job, choice: int, text: ChoiceText, grammar: Grammar | None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        choice: int,
+        text: ChoiceText,
+        grammar: Grammar | None,
+        thought: ThoughtText | None = None,
+    ) -> None:
         request = job.request
         self.job = job
         self.choice = choice
         self.text = text
         self.grammar = grammar
+        self.thought = thought
         self.tokens = list(request.prompt_tokens)
         self.num_prompt = len(self.tokens)
         num_logprobs = 0 if job.is_ranked and request.num_logprobs is None else request.num_logprobs

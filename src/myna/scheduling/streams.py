@@ -114,7 +114,11 @@ def _merged(events: deque[Event]) -> list[Event]:
     runs: dict[int, list[TextDelta]] = {}
     for event in events:
         if isinstance(event, TextDelta):
-            runs.setdefault(event.choice, []).append(event)
+            run = runs.setdefault(event.choice, [])
+            if run and run[0].is_thought != event.is_thought:
+                merged.append(_joined(run))
+                run.clear()
+            run.append(event)
             continue
         if isinstance(event, ChoiceDone) and event.choice in runs:
             merged.append(_joined(runs.pop(event.choice)))

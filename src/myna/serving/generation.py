@@ -114,4 +114,5 @@ class Merged:
             sum(done.completion_tokens for done in self._totals),
             sum(done.accepted_prediction_tokens for done in self._totals),
             sum(done.rejected_prediction_tokens for done in self._totals),
+            sum(done.reasoning_tokens for done in self._totals),
         )

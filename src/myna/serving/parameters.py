@@ -97,7 +97,7 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "metadata": _HONOURED,
         "response_format": _HONOURED,
         "verbosity": _refused("medium"),
-        "reasoning_effort": _refused(),
+        "reasoning_effort": _HONOURED,
         "prediction": _HONOURED,
         "modalities": _refused(["text"]),
         "audio": _refused(),

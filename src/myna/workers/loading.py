@@ -9,6 +9,7 @@ from myna.engines.base import Engine
 from myna.engines.registry import load_engine
 from myna.prompts.gguf import read_header
 from myna.prompts.model_check import check_model
+from myna.prompts.thinking import MARKS
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 from myna.scheduling.answers import Lexicon
@@ -38,7 +39,12 @@ def _load_engine(spec: WorkerSpec) -> Engine:
 
 
 def _file_model(engine: Engine, vocabulary: Vocabulary) -> Loaded:
-    controls = [token for token in range(len(vocabulary)) if vocabulary.is_control(token)]
+    marks = {mark.encode() for pair in MARKS for mark in pair}  # of thoughts; the answer is read by them
+    controls = [
+        token
+        for token in range(len(vocabulary))
+        if vocabulary.is_control(token) and vocabulary.texts[token] not in marks
+    ]
     tokenizers: list[Tokenizer] = []
 
     def encode(text: str) -> list[int]:

@@ -30,10 +30,12 @@ class ToolCall(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
-    """The answer. `tool_calls` is not there at all without a call."""
+    """The answer. `tool_calls` is not there at all without a call, nor `reasoning_content` without a
+    thought."""
 
     role: str
     content: str | None
+    reasoning_content: str | UnsetType
     tool_calls: list[ToolCall] | UnsetType
     refusal: str | None
     annotations: list[str]
@@ -67,6 +69,7 @@ class _Growing:
 
     reader: ChoiceReader
     texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
     logprobs: list[TokenEntry] = field(default_factory=list)
     calls: list[tuple[str, list[str]]] = field(default_factory=list)
     reason: str = ""
@@ -97,7 +100,10 @@ class AnswerFold:
         match event:
             case TextDelta():
                 choice = self._choices[event.choice]
-                choice.take(choice.reader.feed(event.text, event.logprobs))
+                if event.is_thought:
+                    choice.thoughts.append(event.text)
+                else:
+                    choice.take(choice.reader.feed(event.text, event.logprobs))
             case ChoiceDone():
                 choice = self._choices[event.choice]
                 choice.take(choice.reader.end())
@@ -128,6 +134,7 @@ class AnswerFold:
             for number, (name, arguments) in enumerate(choice.calls)
         ]
         content = "".join(choice.texts)
-        message = Message("assistant", (content or None) if calls else content, calls or UNSET, None, [])
+        shown, thought = (content or None) if calls else content, "".join(choice.thoughts)
+        message = Message("assistant", shown, thought or UNSET, calls or UNSET, None, [])
         logprobs = ChoiceLogprobs(choice.logprobs) if self._plan.wants_logprobs else None
         return Choice(index, message, logprobs, choice.reason)

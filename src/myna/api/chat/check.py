@@ -91,6 +91,9 @@ def check_conversation(messages: list[Message]) -> None:
         if message.role != "assistant" and (message.tool_calls or message.refusal is not None):
             key = "tool_calls" if message.tool_calls else "refusal"
             raise faults.unknown().at(f"messages[{i}].{key}")
+        if message.role != "assistant" and (message.reasoning_content or message.reasoning):
+            key = "reasoning_content" if message.reasoning_content else "reasoning"
+            raise faults.unknown().at(f"messages[{i}].{key}")
         if message.role != "tool" and message.tool_call_id is not None:
             raise faults.unknown().at(f"messages[{i}].tool_call_id")
 

@@ -55,6 +55,10 @@ class ChunkRenderer:
         """The chunks that this event makes."""
         if type(event) is TextDelta:
             index = event.choice
+            if event.is_thought:
+                delta = b'{"reasoning_content":%s}' % orjson.dumps(event.text)
+                role = b"" if self._has_begun[index] else self._begin(index)
+                return role + self._chunk(index, delta, _NULL, _NULL)
             if self._readers:
                 return self._pieces(index, self._readers[index].feed(event.text, event.logprobs))
             role = b"" if self._has_begun[index] else self._begin(index)

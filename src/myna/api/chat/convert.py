@@ -6,6 +6,7 @@ from typing import Final, NoReturn
 from myna.api.chat.messages import Message as WireMessage
 from myna.api.chat.plan import Plan
 from myna.api.chat.schema import ChatRequest
+from myna.api.chat.thought_use import NO_THOUGHT, ThoughtUse
 from myna.api.chat.tool_use import ToolUse
 from myna.core.errors import ContextLengthExceeded
 from myna.core.requests import Constraint, GenerationRequest, Sampling
@@ -30,6 +31,7 @@ def to_messages(messages: Sequence[WireMessage]) -> list[Message]:
                 if call.function is not None
             ),
             tool_call_id=message.tool_call_id,
+            reasoning=message.reasoning_content or message.reasoning,
         )
         for message in messages
     ]
@@ -81,6 +83,7 @@ def to_generation(
     id: str,
     defaults: Sampling,
     constraint: Constraint | None = None,
+    thinks: ThoughtUse = NO_THOUGHT,
     prediction_tokens: Sequence[int] = (),
 ) -> GenerationRequest:
     """The generation. Raises `ContextLengthExceeded` if it doesn't fit the model."""
@@ -95,13 +98,14 @@ def to_generation(
         sampling=to_sampling(request, defaults),
         stop=request.stop,
         num_logprobs=num_logprobs,
-        constraint=constraint,
+        constraint=thinks.constraint(constraint),
         ignore_eos=bool(request.ignore_eos),
         prediction_tokens=tuple(prediction_tokens),
         priority=_PRIORITIES[served_tier(request.service_tier)],
         owner=requester.owner,
         cache_salt=requester.cache_salt,
         is_collected=not request.stream,
+        thought=thinks.thought,
     )
 
 

@@ -1,9 +1,10 @@
 """From a conversation to tokens. Takes a while: runs in a thread."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from myna.api.chat.convert import refuse_with_tools, room_for_answer, to_messages
 from myna.api.chat.messages import Message
+from myna.api.chat.thought_use import NO_THOUGHT
 from myna.prompts.messages import ToolSpec
 from myna.prompts.prompting import Prompting
 
@@ -14,6 +15,7 @@ def encode(
     prompting: Prompting,
     context_tokens: int,
     asked: int | None = None,
+    switches: Mapping[str, object] = NO_THOUGHT.switches,
 ) -> list[int]:
     """The tokens of the conversation with its tools. Far too much is refused unread; what doesn't fit
     with the answer of `asked` tokens is refused with what the tools take of it."""
@@ -21,9 +23,9 @@ def encode(
     fewest += sum(prompting.least_tokens(tool.parameters) for tool in tools)
     room_for_answer(fewest, None, context_tokens)
     conversation = to_messages(messages)
-    tokens = prompting.encode_chat(conversation, tools=tools)
+    tokens = prompting.encode_chat(conversation, tools=tools, switches=switches)
     if tools and len(tokens) + (asked or 1) > context_tokens:
-        without = len(prompting.encode_chat(conversation))
+        without = len(prompting.encode_chat(conversation, switches=switches))
         refuse_with_tools(len(tokens), without, asked, context_tokens)
     return tokens
 

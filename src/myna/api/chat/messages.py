@@ -97,6 +97,8 @@ class Message(WireModel):
     refusal: Annotated[str | None, fields.text()] = None
     annotations: list[object] | None = None  # the SDKs send an answer back as they got it
     audio: object = None
+    reasoning_content: fields.Text = None
+    reasoning: fields.Text = None  # the same by the name that some servers give it
     tool_calls: Annotated[
         list[ToolCall] | None, fields.array("an array of objects", longest=128, may_be_null=True)
     ] = None

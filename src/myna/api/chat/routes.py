@@ -10,7 +10,9 @@ from myna.api.chat.convert import asked_tokens, to_generation, to_plan
 from myna.api.chat.encoding import encode, encode_prediction
 from myna.api.chat.keeping import Kept, keeper
 from myna.api.chat.schema import ChatRequest
+from myna.api.chat.thought_use import ThoughtUse, thought_use
 from myna.api.chat.tool_use import ToolUse, answer_constraint, check_tools, tool_use
+from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
 from myna.core.generator import EventStream
 from myna.core.requests import Constraint, Sampling
@@ -40,17 +42,11 @@ async def create_chat_completion(call: Call) -> Answer:
         )
     info = model.generator.info
     check_abilities(request, info)
+    thinks = thought_use(request.reasoning_effort, model.prompting.thinking)
     use = tool_use(request, model.prompting.tool_format)
     check_conversation(request.messages)
     constraint = await call.in_text_thread(_constraint, request, use)
-    declared = use.declared if use else ()
-    prompt_tokens = await call.in_text_thread(
-        encode, request.messages, declared, model.prompting, room(info), asked_tokens(request)
-    )
-    prediction_tokens: list[int] = []
-    if request.prediction is not None:
-        text = request.prediction.text()
-        prediction_tokens = await call.in_text_thread(encode_prediction, text, model.prompting, room(info))
+    prompt_tokens, prediction_tokens = await _tokens(call, request, model, use, thinks)
     generation = to_generation(
         request,
         prompt_tokens,
@@ -59,6 +55,7 @@ async def create_chat_completion(call: Call) -> Answer:
         id=call.id,
         defaults=Sampling(),
         constraint=constraint,
+        thinks=thinks,
         prediction_tokens=prediction_tokens,
     )
     stream: EventStream = await call.generate(model, [generation])
@@ -77,6 +74,26 @@ async def create_chat_completion(call: Call) -> Answer:
     if request.stream:
         return EventStreamAnswer(stream, ChunkRenderer(plan), keep_alive_s=call.services.keep_alive_s)
     return WholeAnswer(stream, AnswerFold(plan))
+
+
+async def _tokens(
+    call: Call, request: ChatRequest, model: ServedModel, use: ToolUse | None, thinks: ThoughtUse
+) -> tuple[list[int], list[int]]:
+    """Those of the conversation and of the prediction."""
+    prompting, context_tokens = model.prompting, room(model.generator.info)
+    prompt = await call.in_text_thread(
+        encode,
+        request.messages,
+        use.declared if use else (),
+        prompting,
+        context_tokens,
+        asked_tokens(request),
+        thinks.switches,
+    )
+    if request.prediction is None:
+        return prompt, []
+    text = request.prediction.text()
+    return prompt, await call.in_text_thread(encode_prediction, text, prompting, context_tokens)
 
 
 def _constraint(request: ChatRequest, use: ToolUse | None) -> Constraint | None:

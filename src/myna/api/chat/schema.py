@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, StrictInt, model_validator
 
 from myna.api.chat.messages import CONTENT_NOUN, Content, FunctionName, Message
+from myna.api.chat.thought_use import EFFORTS
 from myna.api.chat.tools import Choice, Tools
 from myna.serving import faults
 from myna.serving.faults import Fault
@@ -119,6 +120,7 @@ class ChatRequest(WireModel):
     service_tier: Annotated[str | None, one_of(*_TIERS, expected=f"one of {faults.either(_TIERS, 'or')}")] = (
         None
     )
+    reasoning_effort: Annotated[str | None, one_of(*EFFORTS)] = None
     stream: Flag = None
     stream_options: StreamOptions | None = None
     store: Flag = None

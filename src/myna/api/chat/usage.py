@@ -54,6 +54,7 @@ class UsageCounter:
             prompt.prompt_tokens + done.completion_tokens,
             PromptDetails(prompt.cached_tokens),
             CompletionDetails(
+                reasoning_tokens=done.reasoning_tokens,
                 accepted_prediction_tokens=done.accepted_prediction_tokens,
                 rejected_prediction_tokens=done.rejected_prediction_tokens,
             ),

@@ -5,6 +5,7 @@ from myna.api.completions.schema import CompletionRequest, Prompt
 from myna.core.errors import InvalidRequest
 from myna.prompts.messages import Message
 from myna.prompts.prompting import Prompting
+from myna.prompts.thinking import DONT_THINK
 from myna.serving import faults
 
 
@@ -40,7 +41,8 @@ class Encoder:
         if not isinstance(prompt, str):
             return EncodedPrompt(prompt, self._decoded(prompt) if self._shows_prompt() else "")
         if self._wraps:
-            return EncodedPrompt(tuple(self._prompting.encode_chat([Message("user", prompt)])), prompt)
+            asked = self._prompting.encode_chat([Message("user", prompt)], switches=DONT_THINK)
+            return EncodedPrompt(tuple(asked), prompt)
         if self._request.suffix:
             return EncodedPrompt(self._filled(prompt, self._request.suffix), prompt)
         return EncodedPrompt(tuple(self._prompting.encode(prompt, parse_special=True)), prompt)

@@ -1,0 +1,164 @@
+"""Models that think: `reasoning_effort` in, `reasoning_content` beside `content` out."""
+
+from typing import Any
+
+import pytest
+from tests.api.stand_in import BytePrompting, chunks_of, error_of, script, serving
+from tests.serving.scripted import Step
+
+from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
+from myna.core.requests import Thought
+from myna.prompts.thinking import DONT_THINK, THINK, Thinking
+from myna.prompts.tools import ANY_TEXT
+
+ASK = [{"role": "user", "content": "2+2, as JSON?"}]
+HYBRID = Thinking("<think>", "</think>", can_skip=True, is_default=True, is_open=False, has_effort=False)
+ALWAYS = Thinking("<think>", "</think>", can_skip=False, is_default=True, is_open=True, has_effort=False)
+ON_REQUEST = Thinking("<think>", "</think>", can_skip=True, is_default=False, is_open=True, has_effort=False)
+WORDED = Thinking("<think>", "</think>", can_skip=False, is_default=True, is_open=False, has_effort=True)
+UNSURE = Thinking("<think>", "</think>", can_skip=False, is_default=True, is_open=False, has_effort=False)
+
+
+def thoughtful() -> list[Step]:
+    return script(
+        PromptDone(9, 0),
+        TextDelta(0, "two ", 1, is_thought=True),
+        TextDelta(0, "and 二", 2, is_thought=True),
+        TextDelta(0, "It is ", 3),
+        TextDelta(0, "4.", 1),
+        ChoiceDone(0, "stop", 1, 8),
+        Done(8, 0, 0, 4),
+    )
+
+
+def thinking_model(thinking: Thinking | None) -> BytePrompting:
+    return BytePrompting(thinking=thinking)
+
+
+async def test_the_thought_stands_beside_the_content_and_is_counted() -> None:
+    async with serving(thoughtful(), prompting=thinking_model(HYBRID)) as model:
+        answer = (await model.ask("chat/completions", messages=ASK)).json()
+    message = answer["choices"][0]["message"]
+    assert list(message) == ["role", "content", "reasoning_content", "refusal", "annotations"]
+    assert (message["reasoning_content"], message["content"]) == ("two and 二", "It is 4.")
+    assert answer["usage"]["completion_tokens"] == 8
+    assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == 4
+
+
+async def test_streamed_thoughts_add_up_to_the_whole_answers() -> None:
+    async with serving(thoughtful(), prompting=thinking_model(HYBRID)) as model:
+        response = await model.ask(
+            "chat/completions", messages=ASK, stream=True, stream_options={"include_usage": True}
+        )
+    *chunks, usage = chunks_of(response)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert deltas[0] == {"role": "assistant", "content": "", "refusal": None}
+    assert [d["reasoning_content"] for d in deltas if "reasoning_content" in d] == ["two ", "and 二"]
+    assert "".join(d.get("content") or "" for d in deltas) == "It is 4."
+    assert not any("content" in d and "reasoning_content" in d for d in deltas)
+    assert usage["usage"]["completion_tokens_details"]["reasoning_tokens"] == 4
+
+
+async def test_the_official_clients_stream_helper_takes_thoughts() -> None:
+    async with serving(thoughtful(), prompting=thinking_model(HYBRID)) as model:
+        messages: Any = ASK
+        async with model.openai().chat.completions.stream(model="tiny", messages=messages) as stream:
+            final = await stream.get_final_completion()
+    assert final.choices[0].message.content == "It is 4."
+    assert final.choices[0].message.model_extra == {"reasoning_content": "two and 二"}
+
+
+@pytest.mark.parametrize(
+    ("thinking", "effort", "switches", "thought"),
+    [
+        (HYBRID, None, {}, Thought("<think>", "</think>")),
+        (HYBRID, "none", DONT_THINK, None),
+        (HYBRID, "low", THINK, Thought("<think>", "</think>", max_tokens=1024)),
+        (HYBRID, "max", THINK, Thought("<think>", "</think>")),
+        (ALWAYS, None, {}, Thought("<think>", "</think>", is_open=True)),
+        (ALWAYS, "minimal", THINK, Thought("<think>", "</think>", is_open=True, max_tokens=256)),
+        (ON_REQUEST, None, {}, None),
+        (ON_REQUEST, "xhigh", THINK, Thought("<think>", "</think>", is_open=True)),
+        (WORDED, "high", {**THINK, "reasoning_effort": "high"}, Thought("<think>", "</think>")),
+        (UNSURE, None, {}, Thought("<think>", "</think>", is_optional=True)),
+        (None, None, {}, None),
+    ],
+)
+async def test_effort_becomes_the_templates_words_or_a_limit(
+    thinking: Thinking | None, effort: str | None, switches: dict[str, object], thought: Thought | None
+) -> None:
+    prompting = thinking_model(thinking)
+    async with serving(prompting=prompting) as model:
+        response = await model.ask("chat/completions", messages=ASK, reasoning_effort=effort)
+    assert response.status_code == 200
+    assert prompting.switches == [switches]
+    request = model.generator.requests[0]
+    assert request.thought == thought
+    is_cut = thought is not None and thought.max_tokens > 0
+    assert request.constraint == (ANY_TEXT if is_cut else None)
+
+
+@pytest.mark.parametrize("thinking", [None, UNSURE])
+@pytest.mark.parametrize("effort", ["none", "low"])
+async def test_a_model_that_does_not_think_refuses_effort_as_openai_does(
+    thinking: Thinking | None, effort: str
+) -> None:
+    async with serving(prompting=thinking_model(thinking)) as model:
+        response = await model.ask("chat/completions", messages=ASK, reasoning_effort=effort)
+    assert response.status_code == 400
+    assert error_of(response) == {
+        "message": "Unsupported parameter: 'reasoning_effort' is not supported with this model.",
+        "type": "invalid_request_error",
+        "param": "reasoning_effort",
+        "code": "unsupported_parameter",
+    }
+
+
+async def test_a_model_that_always_thinks_refuses_not_to() -> None:
+    async with serving(prompting=thinking_model(ALWAYS)) as model:
+        response = await model.ask("chat/completions", messages=ASK, reasoning_effort="none")
+    assert error_of(response)["message"] == (
+        "Unsupported value: 'reasoning_effort' does not support 'none' with this model. Supported values "
+        "are: 'minimal', 'low', 'medium', 'high', 'xhigh', and 'max'."
+    )
+
+
+async def test_an_effort_that_there_is_not_is_told_which_there_are() -> None:
+    async with serving() as model:
+        response = await model.ask("chat/completions", messages=ASK, reasoning_effort="enormous")
+    assert error_of(response)["message"] == (
+        "Invalid value: 'enormous'. Supported values are: 'none', 'minimal', 'low', 'medium', 'high', "
+        "'xhigh', and 'max'."
+    )
+
+
+async def test_a_form_holds_the_answer_behind_the_thought() -> None:
+    async with serving(prompting=thinking_model(HYBRID)) as model:
+        await model.ask(
+            "chat/completions",
+            messages=ASK,
+            reasoning_effort="low",
+            response_format={"type": "json_object"},
+        )
+    request = model.generator.requests[0]
+    assert request.constraint not in (None, ANY_TEXT)
+    assert request.thought is not None
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
+async def test_an_earlier_thought_goes_back_to_the_template(key: str) -> None:
+    prompting = thinking_model(HYBRID)
+    messages = [*ASK, {"role": "assistant", "content": "4", key: "two and two"}, *ASK]
+    async with serving(prompting=prompting) as model:
+        assert (await model.ask("chat/completions", messages=messages)).status_code == 200
+        wrong = await model.ask("chat/completions", messages=[{**ASK[0], key: "x"}])
+    assert prompting.conversations[0][1].reasoning == "two and two"
+    assert error_of(wrong)["message"] == f"Unknown parameter: 'messages[0].{key}'."
+
+
+async def test_plain_prompts_in_a_template_are_answered_without_a_thought() -> None:
+    prompting = thinking_model(HYBRID)
+    async with serving(prompting=prompting) as model:
+        body = {"model": "gpt-3.5-turbo-instruct", "prompt": "Say hi"}
+        assert (await model.client.post("/v1/completions", json=body)).status_code == 200
+    assert prompting.switches == [DONT_THINK]

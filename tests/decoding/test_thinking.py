@@ -1,0 +1,86 @@
+"""Thoughts before answers: whatever tokens they come in, all of the thought and nothing else is shown."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myna.core.requests import Thought
+from myna.decoding.thinking import ThoughtGate, ThoughtText
+
+OPEN = Thought("<think>", "</think>", is_open=True)
+UNOPENED = Thought("<think>", "</think>")
+
+
+def read(parts: list[bytes], thought: Thought) -> tuple[str, bytes, bool]:
+    """What is shown of the thought, what is left for the answer, and whether the thought ended."""
+    text = ThoughtText(parts, thought)
+    shown, rest = "", b""
+    for index in range(len(parts)):
+        shown += text.push(index)
+        if text.is_over:
+            rest = text.rest + b"".join([*(parts[i] for i in text.answer), *parts[index + 1 :]])
+            return shown, rest, True
+    return shown + text.finish(), b"".join(parts[i] for i in text.answer), text.has_ended
+
+
+def split(data: bytes, cuts: list[int]) -> list[bytes]:
+    ends = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
+    return [data[start:end] for start, end in pairwise(ends)]
+
+
+WORDS = st.text(st.sampled_from("ab <>/think你🙂é\n"), max_size=30).filter(lambda t: "</think>" not in t)
+
+
+@given(WORDS, st.text("xy你 \n", min_size=1, max_size=8), st.lists(st.integers(0, 500), max_size=30))
+def test_any_split_shows_the_thought_and_leaves_the_answer(
+    thought: str, answer: str, cuts: list[int]
+) -> None:
+    parts = split(f"<think>\n{thought}\n</think>\n\n{answer}".encode(), cuts)
+    shown, rest, has_ended = read(parts, UNOPENED)
+    expected, _, _ = f"{thought}\n</think>".partition("</think>")
+    assert shown == expected.strip(" \n")
+    assert has_ended
+    assert rest.decode().lstrip(" \n") == answer.lstrip(" \n")
+
+
+def test_a_thought_that_the_prompt_opened_begins_at_once() -> None:
+    assert read([b"Hm", b"m.", b"</think>", b"\n\n", b"42"], OPEN) == ("Hmm.", b"42", True)
+
+
+def test_an_answer_without_a_thought_keeps_every_token() -> None:
+    for parts in ([b"Hi", b" you"], [b"<", b"thin", b"g>"], [b" ", b"\n", b"x"], [b"<think"]):
+        shown, rest, _ = read(parts, UNOPENED)
+        assert (shown, rest) == ("", b"".join(parts))
+
+
+def test_a_mark_half_said_at_the_end_is_shown_and_half_a_character_is_not_lost() -> None:
+    assert read([b"<think>", b"so </thi"], UNOPENED) == ("so </thi", b"", False)
+    assert read([b"\xf0\x9f", b"\x99\x82</think>"], OPEN) == ("🙂", b"", True)
+
+
+def test_the_answers_part_of_the_marks_own_token_is_left_over() -> None:
+    assert read([b"a</think", b'>{"'], OPEN) == ("a", b'{"', True)
+
+
+def test_an_empty_thought_shows_nothing() -> None:
+    assert read([b"<think>", b"\n\n", b"</think>", b"\n\n", b"yes"], UNOPENED) == ("", b"yes", True)
+
+
+def test_a_gate_forces_the_marks_and_ends_after_its_tokens() -> None:
+    pieces = [b"x", b"<think>", b"</", b"think>"]
+    gate = ThoughtGate(pieces, Thought("<think>", "</think>", max_tokens=2), [1], [2, 3])
+    ends = []
+    for expected in (1, None, None, 2, 3):
+        assert gate.forced == expected
+        ends.append(gate.take(0 if expected is None else expected))
+    assert ends == [False, False, False, False, True]
+
+
+def test_a_gate_that_is_optional_waits_for_the_first_token_alone() -> None:
+    gate = ThoughtGate([b"<think>"], Thought("<think>", "</think>", is_optional=True), [0], [0])
+    assert gate.is_waiting
+    gate.take(0)
+    assert not gate.is_waiting
+    assert gate.forced is None
+    assert gate.copy().is_waiting

@@ -1,0 +1,114 @@
+"""Thoughts from request to events: apart from the answer, counted, before grammars and stop strings."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from llguidance import LLMatcher
+
+from myna.core.events import ChoiceDone, Done, Event, TextDelta
+from myna.core.requests import Constraint, GenerationRequest, Sampling, Thought
+from myna.engines import fake
+from myna.scheduling.service import Service
+from myna.workers.frames import WorkerSpec
+from myna.workers.loading import load_model
+
+COLOURS = Constraint(LLMatcher.grammar_from_json_schema('{"enum": ["red", "green", "blue"]}'))
+THOUGHT = Thought("<think>", "</think>")
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    service = Service(lambda: load_model(WorkerSpec("fake", "fake")))
+    await service.start()
+    yield service
+    await service.aclose()
+
+
+async def ask(service: Service, text: str, thought: Thought = THOUGHT, **more: object) -> list[Event]:
+    fields: dict[str, object] = {"thought": thought, "sampling": Sampling(temperature=0), **more}
+    tokens = tuple(fake.tokenize(text, parse_special=True))
+    max_tokens = fields.pop("max_tokens", 400)
+    request = GenerationRequest(text, tokens, max_tokens, **fields)  # type: ignore[arg-type]
+    return [event async for event in await service.generate(request)]
+
+
+def texts(events: list[Event]) -> tuple[str, str]:
+    """What was thought and what was said."""
+    deltas = [event for event in events if isinstance(event, TextDelta)]
+    thought = "".join(delta.text for delta in deltas if delta.is_thought)
+    return thought, "".join(delta.text for delta in deltas if not delta.is_thought)
+
+
+def done(events: list[Event]) -> Done:
+    assert isinstance(events[-1], Done)
+    return events[-1]
+
+
+async def test_thought_and_answer_are_told_apart_and_counted(service: Service) -> None:
+    events = await ask(service, "[[say <think>\nit may rain 🙂\n</think>\n\nTake 你 along]]")
+    assert texts(events) == ("it may rain 🙂", "Take 你 along")
+    said = len(fake.tokenize("Take 你 along", parse_special=True)) + 1  # and the end
+    assert done(events).completion_tokens - done(events).reasoning_tokens == said
+    told = sum(e.num_tokens for e in events if isinstance(e, TextDelta | ChoiceDone))
+    assert told == done(events).completion_tokens
+
+
+async def test_an_answer_without_a_thought_is_an_answer(service: Service) -> None:
+    events = await ask(service, "[[say <thin ice]]", num_logprobs=0)
+    assert texts(events) == ("", "<thin ice")
+    assert done(events).reasoning_tokens == 0
+    entries = [entry for e in events if isinstance(e, TextDelta) for entry in e.logprobs]
+    assert b"".join(entry.data for entry in entries) == b"<thin ice"
+
+
+async def test_stop_strings_and_log_probabilities_are_the_answers_alone(service: Service) -> None:
+    events = await ask(
+        service, "[[say <think>stop</think>\n\ngo now stop here]]", stop=("stop",), num_logprobs=0
+    )
+    assert texts(events) == ("stop", "go now ")
+    entries = [entry for e in events if isinstance(e, TextDelta) for entry in e.logprobs]
+    assert b"".join(entry.data for entry in entries) == b"go now "
+
+
+async def test_a_thought_that_is_cut_short_is_still_a_thought(service: Service) -> None:
+    events = await ask(service, "[[say <think>one two three</think>four]]", max_tokens=12)
+    assert texts(events)[1] == ""
+    assert texts(events)[0].startswith("one")
+    assert [e.reason for e in events if isinstance(e, ChoiceDone)] == ["length"]
+    assert done(events).reasoning_tokens == 12
+
+
+async def test_a_grammar_begins_where_the_thought_ends(service: Service) -> None:
+    events = await ask(service, "[[say <think>which? red!</think>green]]", constraint=COLOURS)
+    thought, said = texts(events)
+    assert thought == "which? red!"
+    assert json.loads(said) in ("red", "green", "blue")
+    assert [e.reason for e in events if isinstance(e, ChoiceDone)] == ["stop"]
+
+
+async def test_a_model_that_must_think_does_so_before_its_grammar_and_for_so_long(service: Service) -> None:
+    short = Thought("<think>", "</think>", max_tokens=6)
+    events = await ask(service, "[[say wind and rain and wind and rain and wind]]", short, constraint=COLOURS)
+    thought, said = texts(events)
+    assert thought.startswith("wind")
+    assert json.loads(said) in ("red", "green", "blue")
+    assert done(events).reasoning_tokens == 6 + len("<think></think>")
+
+
+async def test_an_optional_thought_is_neither_forced_nor_forbidden(service: Service) -> None:
+    optional = Thought("<think>", "</think>", is_optional=True)
+    with_one = await ask(service, "[[say <think>hm</think>]]", optional, constraint=COLOURS)
+    assert texts(with_one)[0] == "hm"
+    assert json.loads(texts(with_one)[1]) in ("red", "green", "blue")
+    without = await ask(service, '[[say "red"]]', optional, constraint=COLOURS)
+    assert texts(without) == ("", '"red"')
+
+
+async def test_each_choice_thinks_for_itself(service: Service) -> None:
+    hot = Sampling(temperature=1.5, seed=5)
+    short = Thought("<think>", "</think>", is_open=True, max_tokens=5)
+    events = await ask(service, "several", short, constraint=COLOURS, num_choices=3, best_of=3, sampling=hot)
+    for choice in range(3):
+        mine: list[Event] = [e for e in events if isinstance(e, TextDelta) and e.choice == choice]
+        assert json.loads(texts(mine)[1]) in ("red", "green", "blue")
