@@ -15,6 +15,7 @@ AliasKind = Literal["alias", "instruct"]
 Parser = Callable[[object, Path], object]
 
 DEFAULT_MODEL: Final = "qwen2.5-coder-0.5b-instruct"
+MAX_NAME: Final = 256  # characters of a model's id, as requests may name it
 # Read before or beside the settings, so no setting of their own: the file to read, the tests' models.
 OTHER_VARIABLES: Final = ("MYNA_CONFIG", "MYNA_TEST_MODELS")
 
@@ -131,9 +132,14 @@ def _table(raw: object) -> dict[str, object]:
         pairs = [part.split("=", 1) for part in raw.split(",") if part.strip()]
         if any(len(pair) != 2 for pair in pairs):
             raise ValueError("name=value pairs with commas between them")
+        names = [name.strip() for name, _ in pairs]
+        if len(set(names)) < len(names):
+            raise ValueError("each name once")
         return {name.strip(): value.strip() for name, value in pairs}
     if not isinstance(raw, dict):
         raise ValueError("a table")
+    if not all(0 < len(name) <= MAX_NAME and name.isprintable() for name in raw):
+        raise ValueError(f"names of 1 to {MAX_NAME} visible characters")
     return raw
 
 
@@ -197,6 +203,18 @@ class Settings:
     threads: int = _setting(0, _whole(0, 4096), "Threads of the engine; 0: as many as the process may use.")
     memory_bytes: int = _setting(
         0, _bytes, 'Room for the KV cache, such as "2G"; 0: a quarter of what is free.', key="memory"
+    )
+    models_bytes: int = _setting(
+        0,
+        _bytes,
+        'Memory of all loaded models together, such as "12G"; 0: what the machine or its control group has.',
+        key="models_memory",
+    )
+    idle_s: float = _setting(
+        900.0,
+        _seconds,
+        "How long a model other than the default stays loaded unasked; 0: until another needs its room.",
+        key="idle",
     )
     host: str = _setting("127.0.0.1", _text, "Address to listen on.")
     port: int = _setting(8000, _whole(0, 65535), "Port to listen on; 0: any free one.")

@@ -9,11 +9,21 @@ from typing import Any, cast
 
 from httpx import ASGITransport, AsyncClient, Response
 from openai import AsyncOpenAI
-from tests.serving.scripted import KEY, Ledger, ScriptedGenerator, Step, local, services, words
+from tests.serving.scripted import (
+    KEY,
+    Ledger,
+    ScriptedGenerator,
+    Step,
+    loading,
+    local,
+    looking_at,
+    services,
+    words,
+)
 
 from myna.app import create_app
-from myna.catalog.pool import Loaded, ModelCard, ModelPool
-from myna.catalog.store import LocalModel
+from myna.catalog.listing import ModelCard
+from myna.catalog.pool import ModelPool
 from myna.core.errors import InvalidRequest
 from myna.core.events import Event
 from myna.core.stored import CompletionStore
@@ -101,14 +111,12 @@ async def serving(
     generator = ScriptedGenerator(list(scripts) or [words("Hi") for _ in range(64)])
     ledger = Ledger()
 
-    async def load(file: LocalModel) -> Loaded:
-        return Loaded(generator, cast(Prompting, prompting))
-
     cards = [
         ModelCard("gpt-4o-mini", 0, "", "alias", "tiny"),
         ModelCard("gpt-3.5-turbo-instruct", 0, "", "instruct", "tiny"),
     ]
-    pool = ModelPool([local("tiny")], cards, load, forget=lambda file: None)
+    load = loading(generator, cast(Prompting, prompting))
+    pool = ModelPool(looking_at([local("tiny")], cards), load, forget=lambda file: None)
     everything = services(pool, ledger)
     app = create_app(everything)
     headers = {"authorization": f"Bearer {KEY}"}

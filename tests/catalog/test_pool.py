@@ -1,180 +1,195 @@
 """What the pool lists, when it loads, and what it refuses."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
+from tests.catalog.weights import PROMPTING, Holder, Looking, Yard, local, pool_of, settle
 
 from myna.catalog.aliases import alias_card, default_alias_cards
-from myna.catalog.fake_text import fake_prompting
-from myna.catalog.pool import Loaded, ModelPool
-from myna.catalog.store import LocalModel
+from myna.catalog.listing import Listing
+from myna.catalog.pool import ModelPool
+from myna.catalog.residents import PoolLimits
 from myna.core.errors import ModelInUse, ModelLoadFailed, ModelNotFound, PermissionDenied
-from myna.core.events import Done, Event
-from myna.core.generator import EventStream, ModelInfo
-from myna.core.requests import GenerationRequest
-
-PROMPTING = fake_prompting(8)
-REQUEST = GenerationRequest(id="r", prompt_tokens=(1,), max_tokens=1)
 
 
-class OneEventStream:
-    def __init__(self) -> None:
-        self._events: list[Event] = [Done(1)]
-
-    def __aiter__(self) -> "OneEventStream":
-        return self
-
-    async def __anext__(self) -> Event:
-        if not self._events:
-            raise StopAsyncIteration
-        return self._events.pop()
-
-    async def aclose(self) -> None:
-        self._events = []
-
-
-class SmallGenerator:
-    is_ready = True
-
-    def __init__(self) -> None:
-        self.is_closed = False
-
-    @property
-    def info(self) -> ModelInfo:
-        return ModelInfo("fake", "none", 2, 8, 8, 1, "f")
-
-    async def generate(self, request: GenerationRequest) -> EventStream:
-        if request.max_tokens == 0:
-            raise ModelLoadFailed("no tokens")
-        return OneEventStream()
-
-    async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        return [len(text)]
-
-    async def aclose(self) -> None:
-        self.is_closed = True
-
-
-class Loader:
-    """Loads as many generators as asked; the first `num_failures` loads fail."""
-
-    def __init__(self, num_failures: int = 0) -> None:
-        self.made: list[SmallGenerator] = []
-        self.forgotten: list[str] = []
-        self._num_failures = num_failures
-
-    async def __call__(self, file: LocalModel) -> Loaded:
-        await asyncio.sleep(0)
-        if self._num_failures:
-            self._num_failures -= 1
-            raise ModelLoadFailed(f"{file.id} is broken")
-        self.made.append(SmallGenerator())
-        return Loaded(self.made[-1], PROMPTING)
-
-    def forget(self, file: LocalModel) -> None:
-        self.forgotten.append(file.id)
-
-
-def make_pool(loader: Loader) -> ModelPool:
-    files = [
-        LocalModel("bird", Path("bird.gguf"), "me", 7, 1, "catalog"),
-        LocalModel("own", Path("own.gguf"), "user", 8, 1, "file"),
-    ]
+def make_pool(yard: Yard) -> ModelPool:
+    files = [local("bird"), local("own", "file", 8)]
     aliases = [
         alias_card("own", "bird", "alias"),
         *default_alias_cards("bird"),
         alias_card("lost", "x", "alias"),
     ]
-    return ModelPool(files, aliases, loader, forget=loader.forget)
+    return ModelPool(Looking(files, aliases), yard, forget=yard.forget)
 
 
-def test_models_are_listed_before_their_aliases() -> None:
-    cards = make_pool(Loader()).cards()
+async def test_models_are_listed_before_their_aliases() -> None:
+    cards = make_pool(Yard()).cards()
     assert [card.id for card in cards[:3]] == ["bird", "own", "gpt-3.5-turbo"]
     assert all((card.created, card.owned_by) == (7, "me") for card in cards[2:])
     assert {card.kind for card in cards} == {"model", "alias", "instruct"}
 
 
-def test_an_alias_hides_no_model_and_needs_a_target() -> None:
-    pool = make_pool(Loader())
+async def test_an_alias_hides_no_model_and_needs_a_target() -> None:
+    pool = make_pool(Yard())
     assert pool.card("own").kind == "model"
     with pytest.raises(ModelNotFound):
         pool.card("lost")
 
 
 async def test_a_model_loads_once_when_first_asked_for() -> None:
-    loader = Loader()
-    pool = make_pool(loader)
+    yard = Yard()
+    pool = make_pool(yard)
     assert pool.loaded() == ()
-    served = await asyncio.gather(*(pool.open(name) for name in ("bird", "gpt-4o-mini", "bird")))
-    assert len(loader.made) == 1
+    assert not pool.is_ready
+    holders = [Holder(pool, name) for name in ("bird", "gpt-4o-mini", "bird")]
+    served = await asyncio.gather(*(holder.task for holder in holders))
+    assert yard.num_loads == 1
     assert [model.card.id for model in served] == ["bird", "gpt-4o-mini", "bird"]
+    assert served[0].prompting is PROMPTING
     assert pool.loaded() == ("bird",)
+    assert pool.is_ready
 
 
 async def test_a_failed_load_is_tried_again_by_the_next() -> None:
-    loader = Loader(num_failures=1)
-    pool = make_pool(loader)
-    with pytest.raises(ModelLoadFailed):
-        await pool.open("bird")
-    assert (await pool.open("bird")).prompting is PROMPTING
+    yard = Yard(broken={"bird"})
+    pool = make_pool(yard)
+    first, second = Holder(pool, "bird"), Holder(pool, "gpt-4o")
+    for holder in (first, second):
+        with pytest.raises(ModelLoadFailed, match="bird is broken"):
+            await holder.task
+    yard.broken.clear()
+    async with pool.hold("bird"):
+        assert yard.up == ["bird"]
+    assert yard.num_loads == 2
+
+
+async def test_a_fault_of_the_loader_s_own_reaches_who_waits_in_a_sentence() -> None:
+    class Faulty(Yard):
+        async def __call__(self, file: object) -> object:  # type: ignore[override]
+            raise ZeroDivisionError("a bug")
+
+    pool = make_pool(Faulty())
+    with pytest.raises(ModelLoadFailed, match="'bird' can't be loaded: a bug"):
+        await Holder(pool, "bird").task
 
 
 async def test_an_unknown_name_is_a_404_with_openai_s_code() -> None:
     with pytest.raises(ModelNotFound) as caught:
-        await make_pool(Loader()).open("brid")
+        async with make_pool(Yard()).hold("brid"):
+            pass
     assert caught.value.code == "model_not_found"
     assert "'bird'" in caught.value.message
 
 
 async def test_a_model_in_use_is_not_removed() -> None:
-    loader = Loader()
-    pool = make_pool(loader)
-    stream = await (await pool.open("bird")).generator.generate(REQUEST)
-    with pytest.raises(ModelInUse):
-        await pool.remove("bird")
-    assert [event async for event in stream] == [Done(1)]
+    yard = Yard()
+    pool = make_pool(yard)
+    async with pool.hold("bird"):
+        with pytest.raises(ModelInUse):
+            await pool.remove("bird")
     await pool.remove("bird")
-    assert loader.made[0].is_closed
-    assert loader.forgotten == ["bird"]
+    assert yard.up == []
+    assert yard.forgotten == ["bird"]
     with pytest.raises(ModelNotFound):
         pool.card("gpt-4o")
 
 
-async def test_closing_a_stream_twice_counts_once() -> None:
-    pool = make_pool(Loader())
-    generator = (await pool.open("bird")).generator
-    first = await generator.generate(REQUEST)
-    await first.aclose()
-    await first.aclose()
-    second = await generator.generate(REQUEST)
+async def test_a_model_that_loads_or_is_waited_for_is_not_removed() -> None:
+    yard = Yard()
+    pool = make_pool(yard)
+    yard.gate.clear()
+    holder = Holder(pool, "bird")
+    await settle()
     with pytest.raises(ModelInUse):
         await pool.remove("bird")
-    await second.aclose()
+    yard.gate.set()
+    await holder.task
+    await holder.let_go()
     await pool.remove("bird")
+    assert yard.up == []
 
 
-async def test_a_refused_request_does_not_keep_the_model() -> None:
-    pool = make_pool(Loader())
-    with pytest.raises(ModelLoadFailed):
-        await (await pool.open("bird")).generator.generate(GenerationRequest("r", (1,), 0))
+async def test_a_request_that_fails_does_not_keep_the_model() -> None:
+    pool = make_pool(Yard())
+    with pytest.raises(ZeroDivisionError):
+        async with pool.hold("bird"):
+            raise ZeroDivisionError
     await pool.remove("bird")
 
 
 @pytest.mark.parametrize("name", ["gpt-4o", "own"])
 async def test_aliases_and_own_files_are_not_deleted(name: str) -> None:
-    loader = Loader()
+    yard = Yard()
     with pytest.raises(PermissionDenied):
-        await make_pool(loader).remove(name)
-    assert loader.forgotten == []
+        await make_pool(yard).remove(name)
+    assert yard.forgotten == []
 
 
-async def test_closing_the_pool_closes_what_is_loaded() -> None:
-    loader = Loader()
-    pool = make_pool(loader)
-    await pool.open("bird")
+async def test_closing_the_pool_closes_what_is_loaded_and_fails_who_waits() -> None:
+    yard = Yard()
+    pool = make_pool(yard)
+    async with pool.hold("bird"):
+        pass
+    yard.gate.clear()
+    waiting = Holder(pool, "own")
+    await settle()
     await pool.aclose()
     await pool.aclose()
-    assert loader.made[0].is_closed
+    assert yard.up == []
     assert pool.loaded() == ()
+    assert "shutting down" in str((await asyncio.gather(waiting.task, return_exceptions=True))[0])
+
+
+async def test_a_changed_listing_drops_no_request() -> None:
+    yard = Yard()
+    looking = Looking([local("bird"), local("own")])
+    pool = ModelPool(looking, yard, forget=yard.forget)
+    holder = Holder(pool, "own")
+    await holder.task
+    looking.next = Listing.of([local("bird"), local("new")], [])
+    assert [card.id for card in pool.cards()] == ["bird", "new"]
+    with pytest.raises(ModelNotFound):
+        pool.card("own")
+    await settle()
+    assert yard.up == ["own"]
+    await holder.let_go()
+    await settle()
+    assert yard.up == []
+
+
+async def test_another_file_under_an_id_is_loaded_anew() -> None:
+    yard = Yard()
+    looking = Looking([local("bird")])
+    pool = ModelPool(looking, yard, forget=yard.forget)
+    old = Holder(pool, "bird")
+    await old.task
+    looking.next = Listing.of([local("bird", version=8)], [])
+    new = Holder(pool, "bird")
+    assert (await new.task).generator is yard.running[1]
+    assert yard.up == ["bird", "bird"]
+    await old.let_go()
+    await settle()
+    assert yard.running[0].is_closed
+    assert yard.up == ["bird"]
+
+
+async def test_an_idle_model_is_unloaded_and_the_default_is_not() -> None:
+    yard = Yard()
+    pool = pool_of(yard, "default", "other", idle_s=0.01)
+    for name in ("default", "other"):
+        async with pool.hold(name):
+            pass
+    await yard.running[1].closed.wait()
+    assert yard.up == ["default"]
+    assert pool.is_ready
+
+
+async def test_idleness_ends_with_a_request_and_changes_with_the_setting() -> None:
+    yard = Yard()
+    looking = Looking([local("bird")])
+    pool = ModelPool(looking, yard, forget=yard.forget)
+    async with pool.hold("bird"):
+        pool.change(looking, PoolLimits(idle_s=1e-9))
+        await settle()
+        assert yard.up == ["bird"]
+    await yard.running[0].closed.wait()

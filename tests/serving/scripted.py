@@ -9,11 +9,15 @@ from pathlib import Path
 from myna.accounts.keys import KeyRing
 from myna.accounts.usage import Usage
 from myna.catalog.fake_text import fake_prompting
-from myna.catalog.pool import Loaded, ModelCard, ModelPool
+from myna.catalog.listing import Look, ModelCard, Shelf
+from myna.catalog.pool import ModelPool
+from myna.catalog.room import ModelSize
+from myna.catalog.slots import Candidate, Loaded, Loader
 from myna.catalog.store import LocalModel
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
+from myna.prompts.prompting import Prompting
 from myna.serving.services import Services
 from myna.stores.memory import MemoryCompletions
 
@@ -88,16 +92,38 @@ def local(model_id: str) -> LocalModel:
     return LocalModel(model_id, Path("/models") / "x.gguf", "myna", 1700000000, 1, "catalog")
 
 
+@dataclass(frozen=True)
+class Weightless:
+    """A candidate that takes no memory and no time."""
+
+    loaded: Loaded
+    size: ModelSize = field(default_factory=lambda: ModelSize(0, 0, 8192))
+
+    async def load(self, kv_bytes: int) -> Loaded:
+        return self.loaded
+
+
+def loading(generator: ScriptedGenerator, prompting: Prompting | None = None) -> Loader:
+    """A loader whose every model is that generator."""
+
+    async def load(file: LocalModel) -> Candidate:
+        return Weightless(Loaded(generator, prompting or fake_prompting(8192)))
+
+    return load
+
+
+def looking_at(files: Sequence[LocalModel], aliases: Sequence[ModelCard]) -> Look:
+    """A listing that never changes."""
+    return Shelf(files, aliases, None).look
+
+
 def pool_of(generator: ScriptedGenerator, *, forgotten: list[str] | None = None) -> ModelPool:
     """The real pool over scripted models: `tiny`, one with slashes, and an alias."""
 
-    async def load(file: LocalModel) -> Loaded:
-        return Loaded(generator, fake_prompting(8192))
-
+    aliases = [ModelCard("gpt-4o-mini", 0, "", "alias", "tiny")]
     return ModelPool(
-        [local("tiny"), local("org/mo del:v1@x")],
-        [ModelCard("gpt-4o-mini", 0, "", "alias", "tiny")],
-        load,
+        looking_at([local("tiny"), local("org/mo del:v1@x")], aliases),
+        loading(generator),
         forget=lambda file: (forgotten if forgotten is not None else []).append(file.id),
     )
 

@@ -1,7 +1,8 @@
 """The two endings of a stream: bytes, order, failures at every point, and clients that leave."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import pytest
 from starlette.types import Message, Scope
@@ -12,6 +13,17 @@ from myna.core.errors import EngineDead, GenerationFailed
 from myna.core.events import TextDelta
 from myna.serving.record import RequestRecord
 from myna.serving.streaming import DONE, KEEP_ALIVE, EventStreamAnswer, Lookahead, WholeAnswer
+
+T = TypeVar("T")
+
+
+def opening(stream: ScriptedStream, ending: T) -> Callable[[], Awaitable[tuple[ScriptedStream, T]]]:
+    """An opening that takes no time."""
+
+    async def opened() -> tuple[ScriptedStream, T]:
+        return stream, ending
+
+    return opened
 
 
 class Wire:
@@ -48,7 +60,7 @@ class Wire:
 
     async def stream(self, steps: Sequence[Step], keep_alive_s: float = 10.0) -> ScriptedStream:
         stream = ScriptedStream(steps)
-        answer = EventStreamAnswer(stream, Words(), keep_alive_s=keep_alive_s)
+        answer = EventStreamAnswer(opening(stream, Words()), keep_alive_s=keep_alive_s)
         await answer(self.scope, self.receive, self.send)
         return stream
 
@@ -87,6 +99,67 @@ async def test_a_failure_before_the_first_event_is_no_stream() -> None:
     assert wire.sent == []
 
 
+class SlowOpening:
+    """An opening that waits for the test, as one does for a model that loads."""
+
+    def __init__(self, *steps: Step, error: Exception | None = None) -> None:
+        self.is_there = asyncio.Event()
+        self._steps = steps
+        self._error = error
+
+    async def words(self) -> tuple[ScriptedStream, Words]:
+        return await self._wait(), Words()
+
+    async def builder(self) -> tuple[ScriptedStream, Builder]:
+        return await self._wait(), Builder()
+
+    async def _wait(self) -> ScriptedStream:
+        await self.is_there.wait()
+        if self._error is not None:
+            raise self._error
+        return ScriptedStream(self._steps)
+
+
+async def test_keep_alives_flow_while_a_model_loads() -> None:
+    wire, loading = Wire(), SlowOpening(*words("a"))
+    answer = EventStreamAnswer(loading.words, keep_alive_s=0.001)
+    task = asyncio.create_task(answer(wire.scope, wire.receive, wire.send))
+    await wire.got.wait()
+    assert wire.status == 200
+    assert wire.pieces[0] == KEEP_ALIVE
+    loading.is_there.set()
+    await task
+    assert b"".join(wire.pieces).replace(KEEP_ALIVE, b"") == b"data: 0:a\n\ndata: end\n\n" + DONE
+
+
+async def test_a_load_that_fails_is_a_status_or_after_a_keep_alive_an_error_event() -> None:
+    wire, loading = Wire(), SlowOpening(error=EngineDead("gone"))
+    loading.is_there.set()
+    with pytest.raises(EngineDead):
+        await EventStreamAnswer(loading.words)(wire.scope, wire.receive, wire.send)
+    assert wire.sent == []
+    loading.is_there.clear()
+    answer = EventStreamAnswer(loading.words, keep_alive_s=0.001)
+    task = asyncio.create_task(answer(wire.scope, wire.receive, wire.send))
+    await wire.got.wait()
+    loading.is_there.set()
+    await task
+    assert wire.pieces[-1].startswith(b'data: {"error"')
+    assert wire.pieces[-1].endswith(DONE)
+
+
+async def test_a_client_that_leaves_while_a_model_loads_waits_for_it_no_more() -> None:
+    loading = SlowOpening()
+    for answer in (EventStreamAnswer(loading.words), WholeAnswer(loading.builder)):
+        wire = Wire()
+        task = asyncio.create_task(answer(wire.scope, wire.receive, wire.send))
+        await asyncio.sleep(0)
+        wire.left.set()
+        await task
+        assert wire.sent == []
+        assert wire.record.outcome == "cancelled"
+
+
 async def test_a_failure_midway_is_an_error_event_then_done() -> None:
     wire, more = Wire(), asyncio.Event()
     task = asyncio.create_task(wire.stream([*words("a")[:2], more, GenerationFailed("nan")]))
@@ -119,7 +192,7 @@ async def test_a_bug_in_the_renderer_ends_the_stream_with_an_error() -> None:
 
     wire, more = Wire(), asyncio.Event()
     steps = words("a")
-    answer = EventStreamAnswer(ScriptedStream([*steps[:2], more, *steps[2:]]), Broken())
+    answer = EventStreamAnswer(opening(ScriptedStream([*steps[:2], more, *steps[2:]]), Broken()))
     task = asyncio.create_task(answer(wire.scope, wire.receive, wire.send))
     await wire.got.wait()
     more.set()
@@ -165,7 +238,7 @@ async def test_a_client_that_leaves_ends_the_stream_quietly(has_begun: bool) -> 
 async def test_a_client_that_leaves_during_a_whole_answer_ends_it() -> None:
     wire, never = Wire(), asyncio.Event()
     stream = ScriptedStream([never])
-    task = asyncio.create_task(WholeAnswer(stream, Builder())(wire.scope, wire.receive, wire.send))
+    task = asyncio.create_task(WholeAnswer(opening(stream, Builder()))(wire.scope, wire.receive, wire.send))
     await asyncio.sleep(0)
     wire.left.set()
     await task
@@ -186,7 +259,9 @@ async def test_a_cut_by_the_server_is_told_to_the_client_and_goes_on_up() -> Non
 
 async def test_a_whole_answer_is_the_fold_of_the_same_events() -> None:
     wire = Wire()
-    answer = WholeAnswer(ScriptedStream(words("a", "b")), Builder(), headers={"openai-model": "ti\n你"})
+    answer = WholeAnswer(
+        opening(ScriptedStream(words("a", "b")), Builder()), headers={"openai-model": "ti\n你"}
+    )
     await answer(wire.scope, wire.receive, wire.send)
     assert wire.pieces == [b"0:a0:b"]
     headers = dict(wire.sent[0]["headers"])
@@ -248,7 +323,9 @@ async def test_a_client_that_reads_nothing_any_more_counts_as_gone() -> None:
         if message["type"] == "http.response.body":
             await asyncio.Event().wait()
 
-    answer = EventStreamAnswer(ScriptedStream(words("a", "b")), Words(), keep_alive_s=0.001, stall_s=0.0)
+    answer = EventStreamAnswer(
+        opening(ScriptedStream(words("a", "b")), Words()), keep_alive_s=0.001, stall_s=0.0
+    )
     await answer(wire.scope, wire.receive, stuck)
     assert wire.record.outcome == "cancelled"
 
@@ -259,5 +336,5 @@ async def test_a_connection_that_breaks_at_a_keep_alive_ends_the_stream() -> Non
     async def broken(message: Message) -> None:
         raise OSError("reset")
 
-    await EventStreamAnswer(stream, Words(), keep_alive_s=0.001)(wire.scope, wire.receive, broken)
+    await EventStreamAnswer(opening(stream, Words()), keep_alive_s=0.001)(wire.scope, wire.receive, broken)
     assert wire.record.outcome == "cancelled"

@@ -1,9 +1,16 @@
 """A small endpoint of the tests' own: a model's words, streamed or whole, on the path of the real ones."""
 
+from functools import partial
+from typing import TypeVar
+
+from myna.catalog.listing import ModelCard
 from myna.core.events import Event, TextDelta
+from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
 from myna.serving.call import Answer, Call, Endpoint
 from myna.serving.streaming import EventStreamAnswer, WholeAnswer
+
+T = TypeVar("T")
 
 
 class Words:
@@ -28,14 +35,19 @@ class Words:
 async def say(call: Call) -> Answer:
     body = await call.json_object()
     card = call.card(body)
-    model = await call.open(card)
     count = body.get("prompts", 1)
     assert isinstance(count, int)
-    requests = [GenerationRequest(f"{call.id}-{i}", (1, 2, 3), 16) for i in range(count)]
-    stream = await call.generate(model, requests)
     if body.get("stream"):
-        return EventStreamAnswer(stream, Words(), keep_alive_s=call.services.keep_alive_s)
-    return WholeAnswer(stream, Builder())
+        return EventStreamAnswer(
+            partial(_open, call, card, count, Words), keep_alive_s=call.services.keep_alive_s
+        )
+    return WholeAnswer(partial(_open, call, card, count, Builder))
+
+
+async def _open(call: Call, card: ModelCard, count: int, ending: type[T]) -> tuple[EventStream, T]:
+    model = await call.open(card)
+    requests = [GenerationRequest(f"{call.id}-{i}", (1, 2, 3), 16) for i in range(count)]
+    return await call.generate(model, requests), ending()
 
 
 class Builder:

@@ -4,14 +4,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 from myna.catalog.fake_text import fake_prompting
-from myna.catalog.pool import Loaded
+from myna.catalog.memory import process_bytes
+from myna.catalog.room import ModelSize
+from myna.catalog.sizes import model_size
+from myna.catalog.slots import Candidate, Loaded
 from myna.catalog.store import LocalModel
 from myna.core.errors import ConfigurationError, ModelFileError, ModelLoadFailed
 from myna.core.generator import Generator
 from myna.engines.registry import is_installed
+from myna.prompts.gguf import read_header
+from myna.prompts.model_check import check_model
 from myna.prompts.prompting import Prompting
 from myna.workers.frames import WorkerSpec
 
@@ -20,8 +26,15 @@ _log: Final = logging.getLogger(__name__)
 _PREFERENCE: Final = ("native", "llamacpp")
 
 
+class WorkerGenerator(Generator, Protocol):
+    """A generator with a process of its own."""
+
+    @property
+    def pid(self) -> int | None: ...
+
+
 # Starts a worker process; returns when its model is loaded. Raises `ModelLoadFailed`.
-StartWorker = Callable[[WorkerSpec], Awaitable[Generator]]
+StartWorker = Callable[[WorkerSpec], Awaitable[WorkerGenerator]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +48,81 @@ class WorkerLoader:
     threads: int = 0
     step_lock: str = ""
 
-    async def __call__(self, file: LocalModel) -> Loaded:
-        """Raises `ModelLoadFailed` with what every engine said, `ConfigurationError` for none at all."""
+    async def __call__(self, file: LocalModel) -> Candidate:
+        """Read and try all that needs no engine. Raises `ModelLoadFailed`."""
         if self.engine == "fake":
-            generator = await self._start(file, "fake")
-            return Loaded(generator, fake_prompting(generator.info.context_tokens))
-        loop = asyncio.get_running_loop()
-        engine_text = _EngineText(loop)
+            return _FakeCandidate(self, file)
+        engine_text = _EngineText(asyncio.get_running_loop())
         try:
+            size = await asyncio.to_thread(_size, file.path)
             prompting = await asyncio.to_thread(Prompting.load, file.path, engine_text)
         except ModelFileError as exc:
             raise ModelLoadFailed(exc.message) from exc
-        engine_text.generator = await self._start_first(file)
-        return Loaded(engine_text.generator, prompting)
+        except OSError as exc:
+            raise ModelLoadFailed(f"The model file {file.path} can't be read: {exc.strerror}.") from exc
+        return _FileCandidate(self, file, size, prompting, engine_text)
 
-    async def _start_first(self, file: LocalModel) -> Generator:
+    async def start_first(self, file: LocalModel, room_bytes: int) -> WorkerGenerator:
+        """The first engine that can run the file. Raises `ModelLoadFailed` with what every engine said,
+        `ConfigurationError` for none at all."""
         reasons: list[str] = []
         for engine in engines_to_try(self.engine):
             try:
-                return await self._start(file, engine)
+                return await self.start(file, engine, room_bytes)
             except ModelLoadFailed as exc:
                 _log.info("engine %s can't run %s: %s", engine, file.id, exc.message)
                 reasons.append(f"{engine}: {exc.message}")
         raise ModelLoadFailed(f"The model {file.id!r} can't be loaded. {' '.join(reasons)}")
 
-    async def _start(self, file: LocalModel, engine: str) -> Generator:
+    async def start(self, file: LocalModel, engine: str, room_bytes: int) -> WorkerGenerator:
+        """On that engine alone."""
         spec = WorkerSpec(
-            engine, str(file.path), self.context_tokens, self.memory_bytes, self.threads, self.step_lock
+            engine,
+            str(file.path),
+            self.context_tokens,
+            self.memory_bytes,
+            self.threads,
+            self.step_lock,
+            room_bytes,
         )
         return await self.start_worker(spec)
+
+
+@dataclass(frozen=True, slots=True)
+class _FileCandidate:
+    loader: WorkerLoader
+    file: LocalModel
+    size: ModelSize
+    prompting: Prompting
+    engine_text: "_EngineText"
+
+    async def load(self, kv_bytes: int) -> Loaded:
+        generator = await self.loader.start_first(self.file, kv_bytes)
+        self.engine_text.generator = generator
+        return Loaded(generator, self.prompting, lambda: process_bytes(generator.pid))
+
+
+@dataclass(frozen=True, slots=True)
+class _FakeCandidate:
+    """The fake engine reads no file; what lies there counts as if it did."""
+
+    loader: WorkerLoader
+    file: LocalModel
+
+    @property
+    def size(self) -> ModelSize:
+        return ModelSize(self.file.num_bytes, 0, 0)
+
+    async def load(self, kv_bytes: int) -> Loaded:
+        generator = await self.loader.start(self.file, "fake", kv_bytes)
+        prompting = fake_prompting(generator.info.context_tokens)
+        return Loaded(generator, prompting, lambda: process_bytes(generator.pid))
+
+
+def _size(path: Path) -> ModelSize:
+    header = read_header(path)
+    check_model(header)
+    return model_size(path, header)
 
 
 @dataclass(slots=True)

@@ -1,39 +1,20 @@
-"""Which models a server offers, and which of them are loaded. Knows no HTTP and no engine; how a model
-is loaded is handed in."""
+"""Which models a server offers, and the way to one of them. Knows no HTTP and no engine; how a model is
+loaded is handed in."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from myna.catalog.entries import unknown_model
-from myna.catalog.held import HeldGenerator
+from myna.catalog.listing import Listing, Look, ModelCard
+from myna.catalog.memory import Memory, read_memory
+from myna.catalog.residents import PoolLimits, Residents
+from myna.catalog.slots import Loader, Slot
 from myna.catalog.store import LocalModel
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied
 from myna.core.generator import Generator
 from myna.prompts.prompting import Prompting
-
-CardKind = Literal["model", "alias", "instruct"]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard:
-    """A name that clients may use. `target` is the id of the model that answers (its own id, unless it
-    is an alias). An `instruct` alias wraps raw string prompts in the model's chat template."""
-
-    id: str
-    created: int
-    owned_by: str
-    kind: CardKind
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a loader returns: a running generator and the text side of the same model."""
-
-    generator: Generator
-    prompting: Prompting
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,100 +26,107 @@ class ServedModel:
     prompting: Prompting
 
 
-Loader = Callable[[LocalModel], Awaitable[Loaded]]
-
-
-@dataclass(slots=True)
-class _Slot:
-    """One model's place: its file, and what is loaded of it. `lock` lets one load run at a time."""
-
-    file: LocalModel
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    held: HeldGenerator | None = None
-    prompting: Prompting | None = None
-
-
 class ModelPool:
-    """`files` come first in the list, aliases after them. `load` is called when a model is first asked
-    for; `forget` deletes a removed model's files. All methods are for one event loop."""
+    """`look` tells the listing, as often as it changes; `forget` deletes a removed model's files. All
+    methods are for one event loop."""
 
     def __init__(
         self,
-        files: Iterable[LocalModel],
-        aliases: Iterable[ModelCard],
+        look: Look,
         load: Loader,
         *,
         forget: Callable[[LocalModel], None],
+        limits: PoolLimits | None = None,
+        memory: Callable[[], Memory] = read_memory,
     ) -> None:
-        self._slots = {file.id: _Slot(file) for file in files}
-        self._cards = {file.id: _card_of(file) for file in (slot.file for slot in self._slots.values())}
-        for alias in aliases:
-            target = self._cards.get(alias.target)
-            if target is not None and alias.id not in self._cards:
-                self._cards[alias.id] = replace(alias, created=target.created, owned_by=target.owned_by)
-        self._load = load
+        self._look = look
         self._forget = forget
+        self._listing = Listing({}, {})
+        self._slots: dict[str, Slot] = {}
+        self._residents = Residents(load, memory, limits or PoolLimits())
 
     def cards(self) -> Sequence[ModelCard]:
         """Every name, loaded or not."""
-        return tuple(self._cards.values())
+        self._refresh()
+        return tuple(self._listing.cards.values())
 
     def card(self, model: str) -> ModelCard:
         """The card of that exact id. Raises `ModelNotFound`."""
+        self._refresh()
         try:
-            return self._cards[model]
+            return self._listing.cards[model]
         except KeyError:
             raise ModelNotFound(
-                unknown_model(model, list(self._cards)), param="model", code="model_not_found"
+                unknown_model(model, list(self._listing.cards)), param="model", code="model_not_found"
             ) from None
 
     def loaded(self) -> tuple[str, ...]:
-        """Ids of the models that are loaded now; empty until the first is ready."""
-        return tuple(name for name, slot in self._slots.items() if slot.held is not None)
+        """Ids of the models that are loaded now, in the order of their loads."""
+        return tuple(slot.file.id for slot in self._residents.loaded)
 
     @property
     def is_ready(self) -> bool:
-        """Whether a model is loaded and answers."""
-        return any(slot.held is not None and slot.held.is_ready for slot in self._slots.values())
+        """Whether a request would be answered: a model was loaded once, and of those that are now not
+        all are being restarted."""
+        loaded = [slot.loaded for slot in self._residents.loaded if slot.loaded is not None]
+        is_any_ready = not loaded or any(model.generator.is_ready for model in loaded)
+        return self._residents.has_loaded and is_any_ready
 
-    async def open(self, model: str) -> ServedModel:
-        """The model, loaded: at once if it is, else after its load, which all who ask wait for.
+    @asynccontextmanager
+    async def hold(self, model: str) -> AsyncIterator[ServedModel]:
+        """The model, loaded: at once if it is, else after its load, which all who ask wait for. It is not
+        unloaded while it is held.
 
         Raises `ModelNotFound`, or `ModelLoadFailed` to everyone who waited; the next to ask tries again.
         """
         card = self.card(model)
         slot = self._slots[card.target]
-        async with slot.lock:
-            if slot.held is None:
-                loaded = await self._load(slot.file)
-                slot.held, slot.prompting = HeldGenerator(loaded.generator), loaded.prompting
-            assert slot.prompting is not None
-            return ServedModel(card, slot.held, slot.prompting)
+        await self._residents.enter(slot)
+        try:
+            assert slot.loaded is not None, "a held model stays"
+            yield ServedModel(card, slot.loaded.generator, slot.loaded.prompting)
+        finally:
+            self._residents.leave(slot)
 
     async def remove(self, model: str) -> None:
         """Unload the model and delete its files. Raises `ModelNotFound`; `PermissionDenied` for an alias
-        or a file of the user's own; `ModelInUse` while requests run on it."""
+        or a file of the user's own; `ModelInUse` while requests run on it or wait for it."""
         card = self.card(model)
         if card.kind != "model":
             raise PermissionDenied(f"{model!r} is an alias of {card.target!r}; only models can be deleted.")
         slot = self._slots[model]
         if slot.file.source == "file":
             raise PermissionDenied(f"{model!r} is a file of the server's owner and is not deleted over HTTP.")
-        if slot.lock.locked() or (slot.held is not None and slot.held.num_running):
+        if slot.is_wanted or slot.loading is not None:
             raise ModelInUse(f"The model {model!r} is in use; try again when its requests have ended.")
-        del self._slots[model]
-        self._cards = {name: other for name, other in self._cards.items() if other.target != model}
-        if slot.held is not None:
-            await slot.held.aclose()
+        self._show(self._listing.without(model))
+        await self._residents.unload(slot)
         await asyncio.to_thread(self._forget, slot.file)
+
+    def change(self, look: Look, limits: PoolLimits) -> None:
+        """Another listing and other limits, from now on. Requests that run keep the model they have."""
+        self._look = look
+        for slot in self._slots.values():
+            slot.failure = None
+        self._refresh()
+        self._residents.change(limits)
 
     async def aclose(self) -> None:
         """Unload everything; idempotent."""
-        for slot in self._slots.values():
-            held, slot.held = slot.held, None
-            if held is not None:
-                await held.aclose()
+        await self._residents.aclose()
 
+    def _refresh(self) -> None:
+        if (listing := self._look()) is not None:
+            self._show(listing)
 
-def _card_of(file: LocalModel) -> ModelCard:
-    return ModelCard(file.id, file.created, file.owned_by, "model", file.id)
+    def _show(self, listing: Listing) -> None:
+        """A model that is not listed any more, or whose file is another, leaves after its last request."""
+        before, self._listing = self._slots, listing
+        self._slots = {}
+        for name, file in listing.files.items():
+            slot = before.get(name)
+            self._slots[name] = slot if slot is not None and slot.file == file else Slot(file)
+        for name, slot in before.items():
+            if self._slots.get(name) is not slot:
+                slot.is_listed = False
+                self._residents.touch(slot)

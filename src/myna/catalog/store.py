@@ -54,6 +54,13 @@ class ModelStore:
         path = self.path_of(entry)
         return path.is_file() and path.stat().st_size == entry.num_bytes
 
+    def changed_ns(self) -> int:
+        """Another number whenever a file was added, replaced or removed."""
+        try:
+            return self.folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
     def models(self) -> Iterator[LocalModel]:
         """Every model that could be served now, catalog entries first."""
         for entry in ENTRIES:

@@ -48,8 +48,9 @@ async def _run(
         note(f"Loading {offer.default} for this one answer; a running server would answer at once.")
         pool = make_pool(settings, offer)
         try:
-            async for text in _texts(await pool.open(offer.default), body):
-                texts.put(text)
+            async with pool.hold(offer.default) as model:
+                async for text in _texts(model, body):
+                    texts.put(text)
         finally:
             await pool.aclose()
         texts.put(None)

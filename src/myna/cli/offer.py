@@ -1,66 +1,104 @@
 """Which models a server offers under which names, out of settings and what is on this machine."""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from myna.catalog.aliases import alias_card, default_alias_cards
-from myna.catalog.pool import ModelCard
+from myna.catalog.listing import Look, ModelCard, Shelf
 from myna.catalog.store import LocalModel, ModelStore, local_file
 from myna.cli.pull import fetch
 from myna.core.errors import ConfigurationError
 from myna.settings import AliasSetting, Settings
 
+FAKE: Final = "fake"
+
+# A model of the catalog or a hub by its name; `fetch` brings it here if need be.
+Find = Callable[[str, Settings], LocalModel]
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """`default` is the id of the model that is loaded at the start and that the default aliases mean."""
+    """`default` is the id of the model that is loaded at the start and that the default aliases mean.
+    `files` are the default and the user's own; without a `store`, nothing that was pulled is offered."""
 
     default: str
     files: tuple[LocalModel, ...]
     aliases: tuple[ModelCard, ...]
-    store: ModelStore
+    store: ModelStore | None
+
+    def look(self) -> Look:
+        """The listing of now, as often as it changes."""
+        return Shelf(self.files, self.aliases, self.store).look
+
+    def forget(self, model: LocalModel) -> None:
+        """Delete a pulled model's files."""
+        if self.store is not None:
+            self.store.remove(model)
 
 
-def choose_offer(settings: Settings) -> Offer:
+def choose_offer(settings: Settings, find: Find = fetch) -> Offer:
     """The default model, fetched if need be; then the user's own files, then all that were pulled.
 
-    Raises what `fetch` raises, `ModelFileError`, and `ConfigurationError` for names that clash.
+    Raises what `find` raises, `ModelFileError`, and `ConfigurationError` for names that clash.
     """
-    store = ModelStore(settings.home / "models")
+    store = None if settings.engine == FAKE else ModelStore(settings.home / "models")
     own = [replace(local_file(setting.path), id=setting.id) for setting in settings.models]
-    default = find_default(settings, own)
+    default = find_default(settings, own, find)
     files = {default.id: default}
-    for model in own:
-        if files.setdefault(model.id, model) != model:
-            raise ConfigurationError(f"Two models have the id {model.id!r}; rename one under [models].")
-    if settings.engine != "fake":
-        for pulled in store.models():
-            files.setdefault(pulled.id, pulled)
-    aliases = [_alias(setting, default.id, files) for setting in settings.aliases]
-    return Offer(default.id, tuple(files.values()), (*aliases, *default_alias_cards(default.id)), store)
+    for model in [*own, *(store.models() if store else ())]:
+        if (other := files.setdefault(model.id, model)).path != model.path:
+            raise ConfigurationError(
+                f"Two models have the id {model.id!r}: {other.path} and {model.path}. "
+                "Rename one under [models]."
+            )
+    aliases = _alias_cards(settings.aliases, default.id, files)
+    own_files = tuple(dict.fromkeys([default, *own]))
+    return Offer(default.id, own_files, (*aliases, *default_alias_cards(default.id)), store)
 
 
-def find_default(settings: Settings, own: list[LocalModel]) -> LocalModel:
-    """The model that `model` names: one of the user's own ids, a file, or an id to fetch."""
+def find_default(settings: Settings, own: list[LocalModel], find: Find) -> LocalModel:
+    """The model that `model` names: one of the user's own ids, a file, or an id to find."""
     name = settings.model
-    if settings.engine == "fake":
-        return LocalModel("fake", Path("fake"), "myna", int(time.time()), 0, "file")
-    if name.endswith(".gguf") and not name.startswith("hf:"):
-        return local_file(Path(name).expanduser())
     for model in own:
         if model.id == name:
             return model
-    return fetch(name, settings)
+    if settings.engine == FAKE:
+        return LocalModel(FAKE, Path(FAKE), "myna", int(time.time()), 0, "file")
+    if name.endswith(".gguf") and not name.startswith("hf:"):
+        return local_file(Path(name).expanduser())
+    return find(name, settings)
 
 
-def _alias(setting: AliasSetting, default: str, files: dict[str, LocalModel]) -> ModelCard:
-    target = setting.target or default
-    if setting.name in files:
-        raise ConfigurationError(f"The alias {setting.name!r} has the name of a model; choose another.")
-    if target not in files:
-        raise ConfigurationError(
-            f"The alias {setting.name!r} stands for {target!r}, which is not on this machine; pull it, or "
-            f"name one of {', '.join(files)}."
-        )
-    return alias_card(setting.name, target, setting.kind)
+def _alias_cards(
+    settings: tuple[AliasSetting, ...], default: str, files: Mapping[str, LocalModel]
+) -> list[ModelCard]:
+    """An alias may stand for another; of kind `instruct` is what stands for one of that kind."""
+    targets = {card.id: card for card in default_alias_cards(default)}
+    for setting in settings:
+        if setting.name in files:
+            raise ConfigurationError(f"The alias {setting.name!r} has the name of a model; choose another.")
+        targets[setting.name] = alias_card(setting.name, setting.target or default, setting.kind)
+    return [_resolve(setting.name, targets, files) for setting in settings]
+
+
+def _resolve(name: str, targets: Mapping[str, ModelCard], files: Mapping[str, LocalModel]) -> ModelCard:
+    way, kind = [name], targets[name].kind
+    while (target := targets[way[-1]].target) not in files:
+        if target in way:
+            if target == name and len(way) == 1:
+                raise ConfigurationError(f"The alias {name!r} stands for itself; name a model for it.")
+            raise ConfigurationError(
+                f"The alias {name!r} ends at no model: {' → '.join([*way, target])}. "
+                "Name a model for one of them."
+            )
+        if target not in targets:
+            raise ConfigurationError(
+                f"The alias {way[-1]!r} stands for {target!r}, which is not on this machine; pull it, or "
+                f"name one of {', '.join(files)}."
+            )
+        kind = "instruct" if targets[target].kind == "instruct" else kind
+        way.append(target)
+    return alias_card(name, target, kind)

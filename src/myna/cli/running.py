@@ -15,12 +15,12 @@ from myna.accounts.usage import Usage
 from myna.app import HttpOptions, create_app, serve
 from myna.catalog.loading import WorkerLoader, engines_to_try
 from myna.catalog.pool import ModelPool
+from myna.catalog.residents import PoolLimits
 from myna.cli.banner import Banner
 from myna.cli.key import server_keys
 from myna.cli.offer import Offer, choose_offer
 from myna.cli.screen import note
 from myna.core.errors import ConfigurationError, OperatorError
-from myna.core.generator import Generator
 from myna.scheduling.admission import Limits
 from myna.serving.access import JsonLines
 from myna.serving.origin import hosts_for, is_loopback
@@ -97,7 +97,7 @@ class NoLedger:
 
 
 def make_pool(settings: Settings, offer: Offer) -> ModelPool:
-    async def start_worker(spec: WorkerSpec) -> Generator:
+    async def start_worker(spec: WorkerSpec) -> WorkerClient:
         client = WorkerClient(spec, Limits(max_waiting_requests=settings.max_queue))
         await client.start()
         return client
@@ -110,7 +110,17 @@ def make_pool(settings: Settings, offer: Offer) -> ModelPool:
         settings.threads,
         str(settings.home / "step.lock"),
     )
-    return ModelPool(offer.files, offer.aliases, loader, forget=offer.store.remove)
+    return ModelPool(offer.look(), loader, forget=offer.forget, limits=pool_limits(settings, offer))
+
+
+def pool_limits(settings: Settings, offer: Offer) -> PoolLimits:
+    return PoolLimits(
+        models_bytes=settings.models_bytes,
+        memory_bytes=settings.memory_bytes,
+        context_tokens=settings.context_tokens,
+        idle_s=settings.idle_s,
+        keep=offer.default,
+    )
 
 
 async def _run(settings: Settings, offer: Offer, listener: socket.socket) -> None:
@@ -150,8 +160,8 @@ async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Cal
     serve: the server ends, and whoever awaits this hears why."""
     note(f"Loading {model} …")
     try:
-        served = await pool.open(model)
+        async with pool.hold(model) as served:
+            on_ready(served.prompting.has_chat_template)
     except BaseException:
         server.stop()
         raise
-    on_ready(served.prompting.has_chat_template)

@@ -80,6 +80,10 @@ class ModelLoadFailed(MynaError):
     """The model can't be loaded: a corrupt or unsupported file, or not enough memory."""
 
 
+class ModelTooLarge(ModelLoadFailed):
+    """No unloading of others would make room for the model; `message` has the numbers and the remedy."""
+
+
 # --- the operator's: command line and start ---
 
 

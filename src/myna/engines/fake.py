@@ -300,12 +300,14 @@ def _fail(fault: str) -> None:
     raise RuntimeError("the prompt asked the fake engine to fail")
 
 
-def load(path: str, *, context_tokens: int, memory_bytes: int, threads: int) -> FakeEngine:
+def load(
+    path: str, *, context_tokens: int, memory_bytes: int, threads: int, room_bytes: int = 0
+) -> FakeEngine:
     """`path` is any name. One that ends in `broken`, `crash` or `stuck` fails to load in that way.
 
-    A token of KV counts as 1 KiB of `memory_bytes`; `threads` means nothing here.
+    A token of KV counts as 1 KiB of `memory_bytes`; `threads` and `room_bytes` mean nothing here.
     """
-    del threads
+    del threads, room_bytes
     name = PurePath(path).name
     if name.endswith("broken"):
         raise ModelLoadFailed(f"The fake model {path!r} is broken, as its name says.")

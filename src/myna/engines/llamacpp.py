@@ -302,14 +302,16 @@ class _Listener:
 _LISTENER: Final = _Listener()
 
 
-def load(path: str, *, context_tokens: int, memory_bytes: int, threads: int) -> LlamaCppEngine:
+def load(
+    path: str, *, context_tokens: int, memory_bytes: int, threads: int, room_bytes: int = 0
+) -> LlamaCppEngine:
     """See `registry.load_engine`."""
     if not Path(path).is_file():
         raise ModelLoadFailed(f"There is no model file {path}.")
     model = _Model(path)
     try:
         context = min(context_tokens or model.trained_tokens, model.trained_tokens)
-        kv_tokens = _kv_tokens(model, context, memory_bytes)
+        kv_tokens = _kv_tokens(model, context, memory_bytes, room_bytes)
         context = min(context, kv_tokens)
         if context_tokens > context:
             raise ConfigurationError(
@@ -331,8 +333,8 @@ def load(path: str, *, context_tokens: int, memory_bytes: int, threads: int) -> 
         raise
 
 
-def _kv_tokens(model: _Model, context: int, memory_bytes: int) -> int:
-    budget = memory_bytes or psutil.virtual_memory().available // 4
+def _kv_tokens(model: _Model, context: int, memory_bytes: int, room_bytes: int) -> int:
+    budget = memory_bytes or room_bytes or psutil.virtual_memory().available // 4
     most = budget // max(1, model.kv_bytes_per_token()) // CELL_STEP * CELL_STEP
     if most < CELL_STEP:
         raise ModelLoadFailed(

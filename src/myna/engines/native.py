@@ -95,10 +95,11 @@ class NativeEngine:
         self._engine.close()
 
 
-def load(path: str, *, context_tokens: int, memory_bytes: int, threads: int) -> NativeEngine:
+def load(
+    path: str, *, context_tokens: int, memory_bytes: int, threads: int, room_bytes: int = 0
+) -> NativeEngine:
     """Load a GGUF file; the arguments are those of `registry.load_engine`."""
-    if memory_bytes == 0:
-        memory_bytes = psutil.virtual_memory().available // 4
+    memory_bytes = memory_bytes or room_bytes or psutil.virtual_memory().available // 4
     try:
         engine = _native.Engine(
             path,

@@ -25,12 +25,15 @@ def is_installed(name: str) -> bool:
     return all(find_spec(module) is not None for module in NEEDS[name])
 
 
-def load_engine(name: str, path: str, *, context_tokens: int, memory_bytes: int, threads: int) -> Engine:
+def load_engine(
+    name: str, path: str, *, context_tokens: int, memory_bytes: int, threads: int, room_bytes: int = 0
+) -> Engine:
     """Load the model file at `path` with the engine of that name.
 
-    `context_tokens` 0: the model's own, as memory allows. `memory_bytes` bounds the KV cache (0: a
-    quarter of what is free). `threads` 0: as many as the process may use. Raises `ModelLoadFailed`
-    for a file that the engine can't run, `ConfigurationError` for an unknown or missing engine.
+    `context_tokens` 0: the model's own, as memory allows. `memory_bytes` is the KV cache's size; 0 lets the
+    engine choose, within `room_bytes` (0: a quarter of what is free). `threads` 0: as many as the process
+    may use. Raises `ModelLoadFailed` for a file that the engine can't run, `ConfigurationError` for an
+    unknown or missing engine.
     """
     try:
         module_name, function = ENGINES[name].split(":")
@@ -45,6 +48,10 @@ def load_engine(name: str, path: str, *, context_tokens: int, memory_bytes: int,
             f"The engine {name!r} is not installed ({exc}). Install it with: pip install 'myna[{name}]'"
         ) from exc
     engine: Engine = getattr(module, function)(
-        path, context_tokens=context_tokens, memory_bytes=memory_bytes, threads=threads
+        path,
+        context_tokens=context_tokens,
+        memory_bytes=memory_bytes,
+        threads=threads,
+        room_bytes=room_bytes,
     )
     return engine

@@ -12,8 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from myna.accounts.principal import Principal
 from myna.accounts.usage import Usage
-from myna.catalog.pool import ModelCard, ServedModel
-from myna.core.errors import ModelNotFound
+from myna.catalog.listing import ModelCard
+from myna.catalog.pool import ServedModel
+from myna.core.errors import ModelNotFound, ModelTooLarge
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
 from myna.serving import deps, generation
@@ -74,8 +75,13 @@ class Call:
         return self.services.pool.card(name)
 
     async def open(self, card: ModelCard) -> ServedModel:
-        """The model, after its load if it is the first to be asked for it."""
-        return await self.services.pool.open(card.id)
+        """The model, after its load if that must come first; held until the call ends. Raises
+        `ModelLoadFailed`."""
+        try:
+            return await self._opened.enter_async_context(self.services.pool.hold(card.id))
+        except ModelTooLarge as exc:
+            self.record.hint(exc.message)
+            raise
 
     async def in_text_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run templates and tokenizers where they don't hold up the event loop."""

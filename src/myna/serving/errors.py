@@ -17,6 +17,7 @@ SERVER_ERROR_TEXT: Final = (
     "(Please include the request ID {request_id} in your email.)"
 )
 OVERLOADED_TEXT: Final = "Our servers are currently overloaded. Please try again later."
+TOO_LARGE_TEXT: Final = "This server does not have the memory for that model. Please ask for another one."
 
 # --- what only HTTP can get wrong ---
 
@@ -114,6 +115,7 @@ ROWS: Final[Mapping[type[MynaError], Row]] = {
     # The same request fails the same way: answers are reproducible.
     core.GenerationFailed: replace(_SERVER_ERROR, retry=False),
     core.ModelLoadFailed: Row(503, "server_error", retry=False),
+    core.ModelTooLarge: Row(503, "server_error", "insufficient_memory", message=TOO_LARGE_TEXT, retry=False),
     # An operator's trouble met while serving; its text names files of this machine.
     core.OperatorError: replace(_SERVER_ERROR, retry=False),
     core.ConfigurationError: replace(_SERVER_ERROR, retry=False),

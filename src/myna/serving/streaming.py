@@ -1,11 +1,12 @@
 """The two endings of an event stream: server-sent events as they come, or one whole answer.
 
-Both stop when the client leaves. Whoever opened the stream closes it (`call.Call`)."""
+Both open it themselves, since that may take as long as a model takes to load, and stop when the client
+leaves. Whatever was opened is closed at the end of the call (`call.Call`)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
@@ -38,6 +39,12 @@ class AnswerBuilder(Protocol):
     def feed(self, event: Event) -> None: ...
 
     def body(self) -> bytes: ...
+
+
+T = TypeVar("T")
+
+# Everything between a request that is well-formed and its first event: model, prompt, admission.
+Opening = Callable[[], Awaitable[tuple[AsyncIterator[Event], T]]]
 
 
 class Lookahead:
@@ -126,23 +133,21 @@ class WhileConnected:
 class EventStreamAnswer:
     """An ASGI response of server-sent events.
 
-    Nothing is sent before the first event or the first keep-alive, so a failure until then is a real HTTP
-    status; a later one is an error event. Every stream that began ends with `[DONE]`, and nothing after it.
-    A client that leaves bytes unread for `stall_s` counts as gone.
+    Nothing is sent before the first event or the first keep-alive, so a failure until then, of the opening
+    too, is a real HTTP status; a later one is an error event. Every stream that began ends with `[DONE]`,
+    and nothing after it. A client that leaves bytes unread for `stall_s` counts as gone.
     """
 
     def __init__(
         self,
-        stream: AsyncIterator[Event],
-        renderer: ChunkRenderer,
+        opening: Opening[ChunkRenderer],
         *,
         content_type: str = "text/event-stream; charset=utf-8",
         headers: Mapping[str, str] | None = None,
         keep_alive_s: float = 10.0,
         stall_s: float = 600.0,
     ) -> None:
-        self._stream = stream
-        self._renderer = renderer
+        self._open = opening
         self._headers = _encode(
             {"content-type": content_type, "cache-control": "no-cache", **(headers or {})}
         )
@@ -169,7 +174,8 @@ class EventStreamAnswer:
             record.outcome = "cancelled"
 
     async def _pump(self, out: "_EventWriter") -> bytes:
-        feed, lookahead, num_ready, ready = self._renderer.feed, Lookahead(self._stream), 0, b""
+        stream, renderer = await self._open()
+        feed, lookahead, num_ready, ready = renderer.feed, Lookahead(stream), 0, b""
         try:
             while True:
                 event = lookahead.take()
@@ -184,7 +190,7 @@ class EventStreamAnswer:
                 ready += feed(event)
                 num_ready += 1
         except StopAsyncIteration:
-            return ready + self._renderer.end()
+            return ready + renderer.end()
         except (Exception, asyncio.CancelledError):
             if ready and out.has_started:
                 await out.write(ready)
@@ -278,18 +284,16 @@ class WholeAnswer:
 
     def __init__(
         self,
-        stream: AsyncIterator[Event],
-        builder: AnswerBuilder,
+        opening: Opening[AnswerBuilder],
         *,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._stream = stream
-        self._builder = builder
+        self._open = opening
         self._headers = {"content-type": "application/json", **(headers or {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with WhileConnected(receive) as client:
-            body = await collect(self._stream, self._builder)
+            body = await collect(*await self._open())
             client.is_answered = True
             headers = _encode({**self._headers, "content-length": str(len(body))})
             await send({"type": "http.response.start", "status": 200, "headers": headers})

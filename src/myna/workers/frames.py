@@ -33,6 +33,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     memory_bytes: int = 0
     threads: int = 0
     step_lock: str = ""
+    room_bytes: int = 0
 
 
 # --- server to worker ---

@@ -34,6 +34,7 @@ def _load_engine(spec: WorkerSpec) -> Engine:
         spec.path,
         context_tokens=spec.context_tokens,
         memory_bytes=spec.memory_bytes,
+        room_bytes=spec.room_bytes,
         threads=spec.threads,
     )
 

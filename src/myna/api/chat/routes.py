@@ -1,7 +1,8 @@
 """`POST /v1/chat/completions`: from a request to its stream of events, and to one of the two endings."""
 
 import time
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.check import check_abilities, check_combinations, check_conversation
@@ -12,6 +13,7 @@ from myna.api.chat.keeping import Kept, keeper
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.thought_use import ThoughtUse, thought_use
 from myna.api.chat.tool_use import ToolUse, answer_constraint, check_tools, tool_use
+from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
 from myna.core.generator import EventStream
@@ -25,6 +27,8 @@ from myna.serving.requester import requester_of, room
 from myna.serving.streaming import EventStreamAnswer, WholeAnswer
 from myna.serving.validation import validate
 
+T = TypeVar("T", ChunkRenderer, AnswerFold)
+
 
 async def create_chat_completion(call: Call) -> Answer:
     """Everything that can be refused is, before the first byte."""
@@ -33,6 +37,17 @@ async def create_chat_completion(call: Call) -> Answer:
     card = call.card(body)
     request = validate(ChatRequest, body, CHAT)
     check_combinations(request)
+    if not request.stream:
+        return WholeAnswer(partial(_open, call, card, body, request, AnswerFold))
+    return EventStreamAnswer(
+        partial(_open, call, card, body, request, ChunkRenderer), keep_alive_s=call.services.keep_alive_s
+    )
+
+
+async def _open(
+    call: Call, card: ModelCard, body: dict[str, object], request: ChatRequest, ending: type[T]
+) -> tuple[EventStream, T]:
+    """The model, after its load if need be; the conversation's tokens; admission."""
     model = await call.open(card)
     if not model.prompting.has_chat_template:
         raise WrongEndpoint(
@@ -71,9 +86,7 @@ async def create_chat_completion(call: Call) -> Answer:
     if request.store:
         keep = keeper(call, request, body, generation.sampling.seed)
         stream = Kept(stream, AnswerFold(plan), keep)
-    if request.stream:
-        return EventStreamAnswer(stream, ChunkRenderer(plan), keep_alive_s=call.services.keep_alive_s)
-    return WholeAnswer(stream, AnswerFold(plan))
+    return stream, ending(plan)
 
 
 async def _tokens(

@@ -1,13 +1,16 @@
 """`POST /v1/completions`: from a request to its stream of events, and to one of the two endings."""
 
 import time
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from myna.api.completions.answer import AnswerFold
 from myna.api.completions.chunks import ChunkRenderer
 from myna.api.completions.convert import check, plan, to_generation
 from myna.api.completions.encoding import Encoder
 from myna.api.completions.schema import CompletionRequest
+from myna.catalog.listing import ModelCard
+from myna.core.generator import EventStream
 from myna.core.requests import Sampling
 from myna.serving.call import Answer, Call, Endpoint
 from myna.serving.deps import require
@@ -16,6 +19,8 @@ from myna.serving.parameters import COMPLETIONS
 from myna.serving.requester import requester_of, room
 from myna.serving.streaming import EventStreamAnswer, WholeAnswer
 from myna.serving.validation import validate
+
+T = TypeVar("T", ChunkRenderer, AnswerFold)
 
 _HEADERS: Final = {"cache-control": "no-cache, must-revalidate"}
 
@@ -26,6 +31,21 @@ async def create_completion(call: Call) -> Answer:
     body = await call.json_object()
     card = call.card(body)
     request = validate(CompletionRequest, body, COMPLETIONS)
+    headers = {**_HEADERS, "openai-model": card.id}
+    if not request.stream:
+        return WholeAnswer(partial(_open, call, card, request, AnswerFold), headers=headers)
+    return EventStreamAnswer(
+        partial(_open, call, card, request, ChunkRenderer),
+        content_type="text/event-stream",
+        headers=headers,
+        keep_alive_s=call.services.keep_alive_s,
+    )
+
+
+async def _open(
+    call: Call, card: ModelCard, request: CompletionRequest, ending: type[T]
+) -> tuple[EventStream, T]:
+    """The model, after its load if need be; the prompts; admission."""
     model = await call.open(card)
     info = model.generator.info
     check(request, info)
@@ -37,19 +57,8 @@ async def create_completion(call: Call) -> Answer:
         for i, prompt in enumerate(prompts)
     ]
     stream = await call.generate(model, generations)
-    shape, created = plan(request), int(time.time())
-    answer_id = completion_id("cmpl-", created)
-    headers = {**_HEADERS, "openai-model": card.id}
-    if request.stream:
-        renderer = ChunkRenderer(answer_id, created, card.id, prompts, shape)
-        return EventStreamAnswer(
-            stream,
-            renderer,
-            content_type="text/event-stream",
-            headers=headers,
-            keep_alive_s=call.services.keep_alive_s,
-        )
-    return WholeAnswer(stream, AnswerFold(answer_id, created, card.id, prompts, shape), headers=headers)
+    created = int(time.time())
+    return stream, ending(completion_id("cmpl-", created), created, card.id, prompts, plan(request))
 
 
 ENDPOINTS: Final = (Endpoint("POST", "/v1/completions", create_completion),)

@@ -6,7 +6,7 @@ import orjson
 from starlette.responses import Response
 
 from myna.accounts.principal import Scope
-from myna.catalog.pool import ModelCard
+from myna.catalog.listing import ModelCard
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, RequestError
 from myna.serving.call import Call, Endpoint
 from myna.serving.deps import require

@@ -3,11 +3,12 @@
 
 from typing import Final
 
-from myna.cli.chinese import errors, help_pages, models, verbs
+from myna.cli.chinese import errors, help_pages, loading, models, verbs
 
 MESSAGES: Final[dict[str, str]] = {
     **help_pages.MESSAGES,
     **verbs.MESSAGES,
     **models.MESSAGES,
     **errors.MESSAGES,
+    **loading.MESSAGES,
 }

@@ -1,0 +1,78 @@
+"""How much memory there is for models: the machine's, or what the process's control group leaves of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+_NO_LIMIT: Final = 1 << 60  # version 1 writes a huge number where there is no limit
+_MOST_LEVELS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """`total_bytes` is what could ever be used, `free_bytes` what could be now, caches given up."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+def read_memory(root: Path = Path("/")) -> Memory:
+    """Of the machine, narrowed by every control group around this process (versions 1 and 2)."""
+    machine = psutil.virtual_memory()
+    memory = Memory(machine.total, machine.available)
+    for limit, used in _groups(root):
+        memory = Memory(min(memory.total_bytes, limit), max(0, min(memory.free_bytes, limit - used)))
+    return memory
+
+
+def process_bytes(pid: int | None) -> int:
+    """What a process holds of its own: pages of files, which can be given up, don't count."""
+    if pid is None:
+        return 0
+    try:
+        memory = psutil.Process(pid).memory_info()
+    except psutil.Error:  # it has just ended
+        return 0
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
+def _groups(root: Path) -> list[tuple[int, int]]:
+    """(limit, bytes in use that can't be given up) of each group that has a limit."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:  # no Linux
+        return []
+    found: list[tuple[int, int]] = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            names = ("memory.max", "memory.current", "inactive_file")
+            found += _walk(root / "sys/fs/cgroup", path, names)
+        elif "memory" in controllers.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            found += _walk(root / "sys/fs/cgroup/memory", path, names)
+    return found
+
+
+def _walk(mount: Path, path: str, names: tuple[str, str, str]) -> list[tuple[int, int]]:
+    """The group and all above it; in a container the path may be the host's, and only the mount is there."""
+    parts = [part for part in path.split("/") if part][:_MOST_LEVELS]
+    folders = [mount.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
+    return [read for folder in folders if (read := _read_group(folder, names)) is not None]
+
+
+def _read_group(folder: Path, names: tuple[str, str, str]) -> tuple[int, int] | None:
+    limit_name, used_name, reclaimable = names
+    try:
+        limit = int((folder / limit_name).read_text(encoding="ascii"))
+        used = int((folder / used_name).read_text(encoding="ascii"))
+        statistics = (folder / "memory.stat").read_text(encoding="ascii").split()
+    except (OSError, ValueError):  # not mounted, or "max"
+        return None
+    if limit >= _NO_LIMIT:
+        return None
+    values = dict(zip(statistics[::2], statistics[1::2], strict=False))
+    return limit, used - int(values.get(reclaimable, "0"))

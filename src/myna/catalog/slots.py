@@ -1,0 +1,100 @@
+"""One model's place in the pool: its file, what is loaded of it, who holds it and who waits for it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from myna.catalog.room import ModelSize, Resident
+from myna.catalog.store import LocalModel
+from myna.core.errors import ModelLoadFailed, MynaError
+from myna.core.generator import Generator
+from myna.prompts.prompting import Prompting
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a loader returns: a running generator and the text side of the same model. `held_bytes` tells
+    what its process takes now."""
+
+    generator: Generator
+    prompting: Prompting
+    held_bytes: Callable[[], int] = int
+
+
+class Candidate(Protocol):
+    """A model whose file was read and found sound, and that takes no room yet."""
+
+    @property
+    def size(self) -> ModelSize: ...
+
+    async def load(self, kv_bytes: int) -> Loaded:
+        """With at most that much KV cache. Raises `ModelLoadFailed`."""
+        ...
+
+
+# Raises `ModelLoadFailed` for what can be seen to fail before any room is made.
+Loader = Callable[[LocalModel], Awaitable[Candidate]]
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """`is_leaving`: it will be unloaded when its last holder is gone, so new ones wait for it to return.
+    `failure` is of its last load, if that failed after room was made."""
+
+    file: LocalModel
+    loaded: Loaded | None = None
+    promised_bytes: int = 0
+    num_holders: int = 0
+    last_used: int = 0
+    is_leaving: bool = False
+    is_listed: bool = True
+    failure: ModelLoadFailed | None = None
+    loading: asyncio.Task[None] | None = None
+    has_room: bool = False  # the load has begun to take effect, and is finished whoever leaves
+    idle_timer: asyncio.TimerHandle | None = None
+    _waiters: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether who asks now has it at once."""
+        return self.loaded is not None and not self.is_leaving
+
+    @property
+    def is_wanted(self) -> bool:
+        return bool(self.num_holders or self._waiters)
+
+    def resident(self, place: int) -> Resident:
+        """As `room` counts it; the slot must be loaded."""
+        assert self.loaded is not None
+        held_bytes = min(self.promised_bytes, self.loaded.held_bytes())
+        return Resident(place, self.promised_bytes, held_bytes, bool(self.num_holders), self.last_used)
+
+    async def wait(self) -> None:
+        """Until `admit` makes this a holder, or `fail` raises here."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.num_holders -= 1  # admitted and cancelled at once
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
+            raise
+
+    def admit(self) -> None:
+        """Everyone who waits holds it from now on."""
+        for waiter in self._take_waiters():
+            self.num_holders += 1
+            waiter.set_result(None)
+
+    def fail(self, error: MynaError) -> None:
+        for waiter in self._take_waiters():
+            waiter.set_exception(error)
+
+    def _take_waiters(self) -> list[asyncio.Future[None]]:
+        waiting = [waiter for waiter in self._waiters if not waiter.done()]
+        self._waiters.clear()
+        return waiting

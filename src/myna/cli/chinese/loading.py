@@ -1,0 +1,28 @@
+"""Models in memory, aliases, and a configuration that is read again."""
+
+from typing import Final
+
+MESSAGES: Final = {
+    "The alias {0} ends at no model: {1}. Name a model for one of them.": (
+        "别名 {0} 最终不指向任何模型：{1}。请为其中一个指定模型。"
+    ),
+    "The alias {0} stands for itself; name a model for it.": "别名 {0} 指向它自己；请为它指定一个模型。",
+    "Two models have the id {0}: {1} and {2}. Rename one under [models].": (
+        "有两个模型的 id 都是 {0}：{1} 和 {2}。请在 [models] 里给其中一个改名。"
+    ),
+    "each name once": "不重复的名字",
+    "names of 1 to {0} visible characters": " 1 到 {0} 个可见字符的名字",
+    "The model {0} can't be loaded: {1}": "无法加载模型 {0}：{1}",
+    "The model file {0} can't be read: {1}.": "无法读取模型文件 {0}：{1}。",
+    "The server is shutting down.": "服务器正在关闭。",
+    "The model {0} needs {1} of memory ({2}), and models may take {3} here. Lower context or memory, raise "
+    "models_memory, or serve a smaller model.": (
+        "模型 {0} 需要 {1} 内存（{2}），而这里的模型最多可用 {3}。请调低 context 或 memory，"
+        "调高 models_memory，或换一个更小的模型。"
+    ),
+    "The model {0} needs {1} of memory ({2}), and other programs leave {3} of this machine's. Close some of "
+    "them, lower context or memory, or serve a smaller model.": (
+        "模型 {0} 需要 {1} 内存（{2}），而其他程序只给这台机器留下 {3}。请关闭其中一些，"
+        "调低 context 或 memory，或换一个更小的模型。"
+    ),
+}

@@ -1,0 +1,158 @@
+"""Models of given sizes for tests of the pool: loads that succeed, fail or wait as the test says."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from myna.catalog.fake_text import fake_prompting
+from myna.catalog.listing import Listing, ModelCard
+from myna.catalog.memory import Memory
+from myna.catalog.pool import ModelPool, ServedModel
+from myna.catalog.residents import PoolLimits
+from myna.catalog.room import WORKER_BYTES, ModelSize
+from myna.catalog.slots import Candidate, Loaded
+from myna.catalog.store import LocalModel
+from myna.core.errors import ModelLoadFailed
+from myna.core.generator import EventStream, ModelInfo
+from myna.core.requests import GenerationRequest
+
+PROMPTING = fake_prompting(8)
+MB = 1 << 20
+AMPLE = Memory(64 << 30, 60 << 30)
+
+
+def local(model: str, source: str = "catalog", version: int = 7) -> LocalModel:
+    return LocalModel(model, Path(f"{model}.gguf"), "me", version, 1, source)
+
+
+@dataclass(eq=False)
+class Running:
+    """A generator that knows whether it still runs."""
+
+    id: str
+    is_ready: bool = True
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_closed(self) -> bool:
+        return self.closed.is_set()
+
+    @property
+    def info(self) -> ModelInfo:
+        return ModelInfo("fake", "none", 2, 8, 0, 1, "f")
+
+    async def generate(self, request: GenerationRequest) -> EventStream:
+        raise NotImplementedError
+
+    async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        return [len(text)]
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+
+@dataclass
+class Yard:
+    """The pool's `load` and `forget`. A model takes `sizes[id]` in all (its worker's own memory included),
+    which must be more than that. Ids in `unsound` fail when read, those in `broken` when loaded;
+    `gate` cleared makes loads wait."""
+
+    sizes: dict[str, int] = field(default_factory=dict)
+    unsound: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
+    running: list[Running] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    num_loading: int = 0
+    num_loads: int = 0
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    async def __call__(self, file: LocalModel) -> Candidate:
+        await asyncio.sleep(0)
+        if file.id in self.unsound:
+            raise ModelLoadFailed(f"{file.id} is no model")
+        return _Candidate(self, file, ModelSize(self.sizes.get(file.id, WORKER_BYTES) - WORKER_BYTES, 0, 0))
+
+    def forget(self, file: LocalModel) -> None:
+        self.forgotten.append(file.id)
+
+    @property
+    def up(self) -> list[str]:
+        return [running.id for running in self.running if not running.is_closed]
+
+
+@dataclass
+class _Candidate:
+    yard: Yard
+    file: LocalModel
+    size: ModelSize
+
+    async def load(self, kv_bytes: int) -> Loaded:
+        self.yard.num_loading += 1
+        self.yard.num_loads += 1
+        try:
+            await self.yard.gate.wait()
+        finally:
+            self.yard.num_loading -= 1
+        if self.file.id in self.yard.broken:
+            raise ModelLoadFailed(f"{self.file.id} is broken")
+        running = Running(self.file.id)
+        self.yard.running.append(running)
+        return Loaded(running, PROMPTING)
+
+
+class Looking:
+    """A listing that the test may change."""
+
+    def __init__(self, files: Iterable[LocalModel], aliases: Iterable[ModelCard] = ()) -> None:
+        self.next: Listing | None = Listing.of(files, aliases)
+
+    def __call__(self) -> Listing | None:
+        listing, self.next = self.next, None
+        return listing
+
+
+def pool_of(
+    yard: Yard, *models: str, memory: Memory = AMPLE, idle_s: float = 0.0, models_bytes: int = 0
+) -> ModelPool:
+    """A pool of models from a catalog, with limits."""
+    return ModelPool(
+        Looking([local(model) for model in models]),
+        yard,
+        forget=yard.forget,
+        limits=PoolLimits(models_bytes, idle_s=idle_s, keep=models[0]),
+        memory=lambda: memory,
+    )
+
+
+class Holder:
+    """Somebody who wants a model, and holds it until told to let go."""
+
+    def __init__(self, pool: ModelPool, model: str) -> None:
+        self._pool = pool
+        self._stack = AsyncExitStack()
+        self.model = model
+        self.task = asyncio.get_running_loop().create_task(self._hold())
+
+    async def _hold(self) -> ServedModel:
+        return await self._stack.enter_async_context(self._pool.hold(self.model))
+
+    @property
+    def has_it(self) -> bool:
+        return self.task.done() and not self.task.cancelled() and self.task.exception() is None
+
+    async def let_go(self) -> None:
+        """Or give up waiting."""
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        await self._stack.aclose()
+
+
+async def settle() -> None:
+    """Until everything that needs no one from outside has happened."""
+    for _ in range(30):
+        await asyncio.sleep(0)
