@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from myna.core.errors import ConfigurationError
-from myna.settings import AliasSetting, ModelSetting, Settings, key_of, load_settings
+from myna.settings import AliasSetting, ModelSetting, PriceSetting, Settings, key_of, load_settings
 
 DOCS = Path(__file__).parent.parent / "docs" / "configuration.md"
 
@@ -59,6 +59,9 @@ def test_myna_config_names_another_file(tmp_path: Path) -> None:
         ('memory = "lots"', {}, 'such as "4G"'),
         ('engine = "warp"', {}, "one of auto, native"),
         ("[aliases]\nx = 3", {}, "a model's id"),
+        ("[prices]\nx = 3", {}, "dollars a million tokens"),
+        ("[prices]\nx = { prompt = -1, completion = 1 }", {}, "from 0 to 1000000"),
+        ("", {"MYNA_PRICES": "x=1"}, "dollars a million tokens"),
         ("port = ", {}, "is not valid TOML"),
         ("", {"MYNA_CONFIG": "nowhere.toml"}, "Can't read the configuration"),
     ],
@@ -93,6 +96,12 @@ def test_own_models_and_aliases_are_tables(tmp_path: Path) -> None:
     settings = load(tmp_path, toml)
     assert settings.models == (ModelSetting("mine", tmp_path / "x.gguf"),)
     assert settings.aliases == (AliasSetting("a", "mine", "alias"), AliasSetting("b", "mine", "instruct"))
+
+
+def test_prices_are_dollars_a_million_tokens(tmp_path: Path) -> None:
+    found = load(tmp_path, "[prices]\na = { prompt = 0.1, cached = 0.05, completion = 0.4 }").prices
+    assert found == (PriceSetting("a", 0.1, 0.05, 0.4),)
+    assert load(tmp_path, "", {"MYNA_PRICES": "a=1/2"}).prices == (PriceSetting("a", 1, 1, 2),)
 
 
 def test_lists_take_commas_in_the_environment(tmp_path: Path) -> None:

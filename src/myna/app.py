@@ -94,6 +94,8 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
     finally:
         await services.pool.aclose()
         await asyncio.to_thread(services.text_threads.shutdown, cancel_futures=True)
+        if services.ledger is not None:
+            await asyncio.to_thread(services.ledger.stop)
 
 
 def _probes(services: Services, gate: Gate) -> list[BaseRoute]:

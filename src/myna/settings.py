@@ -30,6 +30,16 @@ class AliasSetting:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceSetting:
+    """What a model's tokens cost, in dollars a million; cached prompt tokens apart."""
+
+    model: str
+    prompt: float
+    cached: float
+    completion: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSetting:
     """A model file of the user's own, served under `id`."""
 
@@ -161,6 +171,33 @@ def _alias(name: str, value: object) -> AliasSetting:
     raise ValueError('a model\'s id, or { model = "...", kind = "instruct" }')
 
 
+def _prices(raw: object, base: Path) -> tuple[PriceSetting, ...]:
+    return tuple(_price(name, value) for name, value in _table(raw).items())
+
+
+def _price(name: str, value: object) -> PriceSetting:
+    """A table, or `prompt/completion` from the environment. Cached tokens cost as others do, unless told."""
+    if isinstance(value, str):
+        value = dict(zip(("prompt", "completion"), value.split("/"), strict=False))
+    allowed = {"prompt", "cached", "completion"}
+    if isinstance(value, dict) and allowed - {"cached"} <= set(value) <= allowed:
+        numbers = {key: _dollars(number) for key, number in value.items()}
+        return PriceSetting(
+            name, numbers["prompt"], numbers.get("cached", numbers["prompt"]), numbers["completion"]
+        )
+    raise ValueError("{ prompt = 0.1, cached = 0.05, completion = 0.4 }, dollars a million tokens")
+
+
+def _dollars(raw: object) -> float:
+    try:
+        number = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else -1.0
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1e6:
+        raise ValueError("dollars a million tokens, from 0 to 1000000")
+    return number
+
+
 def _setting(default: Any, parse: Parser, doc: str, *, key: str = "") -> Any:
     return field(default=default, metadata={"parse": parse, "doc": doc, "key": key})
 
@@ -191,6 +228,13 @@ class Settings:
     )
     database: str = _setting(
         "", _text, "Where stored completions are kept: a database's URL; empty: a file in `home`."
+    )
+    usage: bool = _setting(True, _flag, "Keep a row of every request in the ledger; see docs/usage.md.")
+    usage_days: int = _setting(
+        90, _whole(0, 36500), "Rows of the ledger that are older become sums of their hour; 0: never."
+    )
+    prices: tuple[PriceSetting, ...] = _setting(
+        (), _prices, "Dollars a million tokens by model, so that usage shows what it costs."
     )
     engine: str = _setting(
         "auto",
@@ -242,7 +286,7 @@ class Settings:
 
     @property
     def completions_url(self) -> str:
-        """The database of stored completions."""
+        """The database of stored completions and of the ledger."""
         return self.database or f"sqlite:///{self.home / 'myna.db'}"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from myna.accounts.keys import KeyRing
-from myna.accounts.usage import Usage
+from myna.accounts.usage import NoTab, Tab
 from myna.catalog.fake_text import fake_prompting
 from myna.catalog.listing import Look, ModelCard, Shelf
 from myna.catalog.pool import ModelPool
@@ -16,8 +16,10 @@ from myna.catalog.slots import Candidate, Loaded, Loader
 from myna.catalog.store import LocalModel
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.generator import ModelInfo
+from myna.core.ledger import UsageRow
 from myna.core.requests import GenerationRequest
 from myna.prompts.prompting import Prompting
+from myna.serving.bill import Accountant
 from myna.serving.services import Services
 from myna.stores.memory import MemoryCompletions
 
@@ -130,14 +132,17 @@ def pool_of(generator: ScriptedGenerator, *, forgotten: list[str] | None = None)
 
 @dataclass
 class Ledger:
-    rows: list[Usage] = field(default_factory=list)
+    rows: list[UsageRow] = field(default_factory=list)
     is_written: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def record(self, usage: Usage) -> None:
-        self.rows.append(usage)
+    def open(self, row: UsageRow) -> Tab:
+        return NoTab()
+
+    def close(self, tab: Tab | None, row: UsageRow) -> None:
+        self.rows.append(row)
         self.is_written.set()
 
 
 def services(pool: ModelPool, ledger: Ledger | None = None, *, key: str | None = KEY) -> Services:
     keys = None if key is None else KeyRing([key])
-    return Services(pool, keys, ledger or Ledger(), ThreadPoolExecutor(1), MemoryCompletions())
+    return Services(pool, keys, Accountant(ledger or Ledger()), ThreadPoolExecutor(1), MemoryCompletions())

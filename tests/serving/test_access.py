@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from myna.accounts.usage import Usage
+from myna.core.ledger import UsageRow
 from myna.serving.access import JsonLines, printable, request_fields
 from myna.serving.record import RequestRecord
 
@@ -17,7 +17,9 @@ def test_a_strangers_text_stays_on_its_line() -> None:
 
 def test_a_line_has_who_what_how_many_and_how_it_ended() -> None:
     record = RequestRecord(key_id="key_1", model="tiny", status=200)
-    record.usage = Usage(record.id, "key_1", "tiny", "completed", 3, 1, 2)
+    record.usage = UsageRow(
+        record.id, "ours", "key_1", "chat", 0, prompt_tokens=3, cached_tokens=1, completion_tokens=2
+    )
     fields = request_fields({"method": "POST", "path": "/v1/x"}, record)
     assert fields["id"] == record.id
     assert (fields["key"], fields["model"], fields["outcome"]) == ("key_1", "tiny", "completed")

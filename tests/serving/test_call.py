@@ -29,7 +29,7 @@ async def test_a_call_is_closed_and_counted_once(body: bytes) -> None:
         1,
         3,
     )
-    assert row.request_id == reply.headers["x-request-id"]
+    assert row.id == reply.headers["x-request-id"]
     assert generator.streams[0].num_closed >= 1
 
 

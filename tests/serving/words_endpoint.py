@@ -65,4 +65,7 @@ async def fail(call: Call) -> Answer:
     raise ZeroDivisionError("a bug of ours")
 
 
-ENDPOINTS = (Endpoint("POST", "/v1/words", say), Endpoint("POST", "/v1/fail", fail))
+ENDPOINTS = (
+    Endpoint("POST", "/v1/words", say, bills="words"),
+    Endpoint("POST", "/v1/fail", fail, bills="fail"),
+)

@@ -8,10 +8,10 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from myna.accounts.keys import KeyRing, check_key
-from myna.accounts.usage import Usage
+from myna.accounts.ledger import Ledger
+from myna.accounts.usage import NoBooks, Price
 from myna.app import HttpOptions, create_app, serve
 from myna.catalog.loading import WorkerLoader, engines_to_try
 from myna.catalog.pool import ModelPool
@@ -23,11 +23,12 @@ from myna.cli.screen import note
 from myna.core.errors import ConfigurationError, OperatorError
 from myna.scheduling.admission import Limits
 from myna.serving.access import JsonLines
+from myna.serving.bill import Accountant
 from myna.serving.origin import hosts_for, is_loopback
 from myna.serving.server import Server, bind
 from myna.serving.services import Services
 from myna.settings import Settings
-from myna.stores.registry import open_completions
+from myna.stores.registry import open_completions, open_ledger
 from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 
@@ -89,13 +90,6 @@ def start_logging(settings: Settings) -> None:
     logging.getLogger("myna").setLevel(settings.log_level.upper())  # what libraries tell is for debugging
 
 
-@dataclass(frozen=True, slots=True)
-class NoLedger:
-    """Usage stands in the log's line of the request; no store keeps it."""
-
-    def record(self, usage: Usage) -> None: ...
-
-
 def make_pool(settings: Settings, offer: Offer) -> ModelPool:
     async def start_worker(spec: WorkerSpec) -> WorkerClient:
         client = WorkerClient(spec, Limits(max_waiting_requests=settings.max_queue))
@@ -123,13 +117,28 @@ def pool_limits(settings: Settings, offer: Offer) -> PoolLimits:
     )
 
 
+def start_ledger(settings: Settings) -> Ledger | None:
+    """The ledger, its thread running. Raises `ConfigurationError` or `DatabaseError`."""
+    if not settings.usage:
+        return None
+    url = settings.completions_url
+    prices = {price.model: Price(price.prompt, price.cached, price.completion) for price in settings.prices}
+    ledger = Ledger(
+        open_ledger(url), settings.home / "journal", url, prices=prices, keep_days=settings.usage_days
+    )
+    ledger.start()
+    return ledger
+
+
 async def _run(settings: Settings, offer: Offer, listener: socket.socket) -> None:
     pool = make_pool(settings, offer)
     keys = () if settings.no_auth else server_keys(settings)
+    ledger = start_ledger(settings)
     services = Services(
         pool=pool,
         keys=KeyRing(keys) if keys else None,
-        usage=NoLedger(),
+        accountant=Accountant(ledger or NoBooks()),
+        ledger=ledger,
         text_threads=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="text"),
         completions=open_completions(settings.completions_url),
     )

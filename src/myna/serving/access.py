@@ -31,7 +31,7 @@ def log_request(scope: Scope, record: RequestRecord) -> None:
 
 def note_failure(record: RequestRecord, exc: BaseException) -> None:
     """Remember what ended the request. What isn't the client's fault is logged, a bug with its traceback."""
-    record.outcome = record.outcome or type(exc).__name__
+    record.fail(exc, is_clients_fault=is_clients_fault(exc))
     if not is_clients_fault(exc) and not isinstance(exc, Overloaded | asyncio.CancelledError):
         is_expected = isinstance(exc, MynaError) and exc.__cause__ is None
         failures.error("%s failed: %s", record.id, exc, exc_info=None if is_expected else exc)

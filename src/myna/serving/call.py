@@ -11,15 +11,15 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from myna.accounts.principal import Principal
-from myna.accounts.usage import Usage
 from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
 from myna.core.errors import ModelNotFound, ModelTooLarge
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
 from myna.serving import deps, generation
+from myna.serving.bill import Bill
 from myna.serving.errors import WrongMethod
-from myna.serving.metering import Metered, reporter
+from myna.serving.metering import Metered
 from myna.serving.record import RequestRecord, record_of
 from myna.serving.services import Services
 
@@ -38,12 +38,13 @@ class Answer(Protocol):
 class Call:
     """What an endpoint sees of its request. All that it opens is closed when its answer has ended."""
 
-    def __init__(self, request: Request, principal: Principal, services: Services) -> None:
+    def __init__(self, endpoint: "Endpoint", request: Request, principal: Principal, services: Services):
         self.request = request
         self.principal = principal
         self.services = services
         self.record: RequestRecord = record_of(request.scope)
         self.record.key_id = principal.key_id
+        self.bill = Bill(endpoint.bills, self.record, principal, services.accountant)
         self._opened = AsyncExitStack()
 
     @property
@@ -53,7 +54,8 @@ class Call:
 
     async def json_object(self) -> dict[str, object]:
         """The body as it was sent. Raises `UnsupportedContentType`, `UnparsableBody`, `BodyTooLarge`."""
-        return await deps.read_json_object(self.request)
+        self.bill.body = await deps.read_json_object(self.request)
+        return self.bill.body
 
     def card(self, body: Mapping[str, object]) -> ModelCard:
         """The model that the body names; checked before the rest of the body, as OpenAI does."""
@@ -72,7 +74,9 @@ class Call:
         self.record.model = name[:_MAX_MODEL_NAME]
         if len(name) > _MAX_MODEL_NAME:  # nothing is compared with it and little of it is sent back
             raise ModelNotFound(f"A model's name has at most {_MAX_MODEL_NAME} characters.")
-        return self.services.pool.card(name)
+        card = self.services.pool.card(name)
+        self.bill.model = card.target
+        return card
 
     async def open(self, card: ModelCard) -> ServedModel:
         """The model, after its load if that must come first; held until the call ends. Raises
@@ -90,20 +94,14 @@ class Call:
 
     async def generate(self, model: ServedModel, requests: Sequence[GenerationRequest]) -> EventStream:
         """Admit the requests (one a prompt): their events, metered, closed at the end of the call."""
-        stream = Metered(
-            await generation.start(model.generator, requests),
-            reporter(self.id, self.principal.key_id, self.record.model, self._use),
-        )
+        meter = self.bill.open()
+        stream = Metered(await generation.start(model.generator, requests), meter)
         self._opened.push_async_callback(stream.aclose)
         return stream
 
     async def aclose(self) -> None:
-        """Abort what still runs and report its usage, once."""
+        """Abort what still runs."""
         await self._opened.aclose()
-
-    def _use(self, usage: Usage) -> None:
-        self.record.usage = usage
-        self.services.usage.record(usage)
 
 
 class Handler(Protocol):
@@ -117,12 +115,14 @@ class Endpoint:
     """A method and path under /v1, and who answers there. Keys are checked before the handler runs.
 
     `names_organization`: whether the answer says in a header who pays; OpenAI's Models API doesn't.
+    `bills`: the name under which the ledger has each call; empty where no model is asked.
     """
 
     method: str
     path: str
     handler: Handler
     names_organization: bool = True
+    bills: str = ""
 
 
 class EndpointApp:
@@ -143,14 +143,22 @@ class EndpointApp:
             )
         request = Request(scope, receive)
         principal = deps.authenticate(request, self._services.keys)
-        call = Call(request, principal, self._services)
+        call = Call(endpoint, request, principal, self._services)
         if endpoint.names_organization:
             call.record.organization = self._services.organization
+        fault: BaseException | None = None
         try:
             answer = await endpoint.handler(call)
             await answer(scope, receive, send)
+        except BaseException as exc:
+            fault = exc
+            raise
         finally:
-            await asyncio.shield(call.aclose())
+            try:
+                await asyncio.shield(call.aclose())
+            finally:
+                if endpoint.bills:
+                    call.bill.settle(fault, request.headers.get("traceparent", ""))
 
 
 def routes(endpoints: Sequence[Endpoint], services: Services) -> list[Route]:

@@ -1,67 +1,120 @@
-"""Counts the tokens of an event stream and reports them once, whatever ends it."""
+"""Counts the tokens of an event stream, and writes them down before they are sent."""
 
-from collections.abc import Callable
+import time
+from dataclasses import dataclass
+from typing import Protocol
 
-from myna.accounts.usage import Outcome, Usage
+import msgspec
+
+from myna.accounts.usage import Tab
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.generator import EventStream
+from myna.core.ledger import UsageRow
 
 
+class Clocks(Protocol):
+    """Told how fast a model's tokens come; see `instruments.ModelInstruments`."""
+
+    def first_tokens(self, after_s: float) -> None: ...
+
+    def more_tokens(self, num_tokens: int, after_s: float) -> None: ...
+
+
+class Meter:
+    """What one call has used. `started` and times are of `time.perf_counter`.
+
+    Tokens count when they are read from the model; `commit` stands before every write to the client, so that
+    the ledger is never behind what the client has, nor ahead by more than that write.
+    """
+
+    __slots__ = (
+        "_clocks",
+        "_committed",
+        "_last",
+        "_started",
+        "_tab",
+        "cached_tokens",
+        "completion_tokens",
+        "finish_reason",
+        "first_token_ms",
+        "prompt_tokens",
+        "reasoning_tokens",
+    )
+
+    def __init__(self, tab: Tab, clocks: Clocks | None, started: float) -> None:
+        self._tab = tab
+        self._clocks = clocks
+        self._started = self._last = started
+        self._committed = 0
+        self.prompt_tokens = self.cached_tokens = self.completion_tokens = self.reasoning_tokens = 0
+        self.first_token_ms: int | None = None
+        self.finish_reason = ""
+
+    def take(self, event: Event) -> None:
+        """Count what was read from the model."""
+        if type(event) is TextDelta:
+            self.completion_tokens += event.num_tokens
+        elif type(event) is ChoiceDone:
+            self.completion_tokens += event.num_tokens
+            self.finish_reason = event.reason
+        elif type(event) is PromptDone:
+            self.prompt_tokens += event.prompt_tokens
+            self.cached_tokens += event.cached_tokens
+            self._tab.count_prompt(self.prompt_tokens, self.cached_tokens)
+            if self._committed == 0:
+                self._last = time.perf_counter()  # the step that ends a prompt draws its first token
+        elif type(event) is Done:
+            # Counts also the candidates that best_of threw away, of which there were no events.
+            self.completion_tokens = max(self.completion_tokens, event.completion_tokens)
+            self.reasoning_tokens = event.reasoning_tokens
+
+    def commit(self) -> None:
+        """Write down what was counted since the last time."""
+        tokens = self.completion_tokens
+        num_new = tokens - self._committed
+        if num_new:
+            self._tab.count_completion(tokens)
+            if self._committed == 0:
+                self._note_first(self._last - self._started)
+                num_new -= 1
+            if num_new and self._clocks is not None:
+                now = time.perf_counter()
+                self._clocks.more_tokens(num_new, now - self._last)
+                self._last = now
+            self._committed = tokens
+
+    def onto(self, row: UsageRow) -> UsageRow:
+        """The row with what was counted."""
+        return msgspec.structs.replace(
+            row,
+            prompt_tokens=self.prompt_tokens,
+            cached_tokens=self.cached_tokens,
+            completion_tokens=self.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+            first_token_ms=self.first_token_ms,
+        )
+
+    def _note_first(self, after_s: float) -> None:
+        self.first_token_ms = round(after_s * 1000)
+        self._tab.note_first_token(self.first_token_ms)
+        if self._clocks is not None:
+            self._clocks.first_tokens(after_s)
+
+
+@dataclass(slots=True)
 class Metered:
-    """The stream itself, counted. `report` gets (outcome, prompt, cached, completion tokens) at the first
-    of: the last event, a failure, `aclose`."""
+    """The stream itself, counted."""
 
-    def __init__(self, stream: EventStream, report: Callable[[Outcome, int, int, int], None]) -> None:
-        self._stream = stream
-        self._report = report
-        self._is_reported = False
-        self._prompt_tokens = self._cached_tokens = self._completion_tokens = 0
+    stream: EventStream
+    meter: Meter
 
     def __aiter__(self) -> "Metered":
         return self
 
     async def __anext__(self) -> Event:
-        try:
-            event = await self._stream.__anext__()
-        except StopAsyncIteration:
-            self._finish("completed")
-            raise
-        except Exception:
-            self._finish("failed")
-            raise
-        self._count(event)
+        event = await self.stream.__anext__()
+        self.meter.take(event)
         return event
 
     async def aclose(self) -> None:
-        try:
-            await self._stream.aclose()
-        finally:
-            self._finish("cancelled")
-
-    def _count(self, event: Event) -> None:
-        match event:
-            case TextDelta() | ChoiceDone():
-                self._completion_tokens += event.num_tokens
-            case PromptDone():
-                self._prompt_tokens += event.prompt_tokens
-                self._cached_tokens += event.cached_tokens
-            case Done():
-                # Counts also the candidates that best_of threw away, of which there were no events.
-                self._completion_tokens = max(self._completion_tokens, event.completion_tokens)
-                self._finish("completed")
-
-    def _finish(self, outcome: Outcome) -> None:
-        if not self._is_reported:
-            self._is_reported = True
-            self._report(outcome, self._prompt_tokens, self._cached_tokens, self._completion_tokens)
-
-
-def reporter(
-    request_id: str, key_id: str, model: str, record: Callable[[Usage], None]
-) -> Callable[[Outcome, int, int, int], None]:
-    """What `Metered` calls, with the request's identity filled in."""
-
-    def report(outcome: Outcome, prompt: int, cached: int, completion: int) -> None:
-        record(Usage(request_id, key_id, model, outcome, prompt, cached, completion))
-
-    return report
+        await self.stream.aclose()

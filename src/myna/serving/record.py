@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
-from myna.accounts.usage import Usage
+from myna.core.ledger import UsageRow
 
 Header = tuple[bytes, bytes]
 _SCOPE_KEY = "myna.record"
@@ -18,22 +18,31 @@ class RequestRecord:
     """Filled in on the way in, read on the way out. Never holds a prompt, an answer or a key."""
 
     id: str = field(default_factory=lambda: f"req_{secrets.token_hex(16)}")
+    arrived_s: float = field(default_factory=time.time)
     started: float = field(default_factory=time.perf_counter)
     client_request_id: str = ""
     key_id: str = ""
     model: str = ""
     organization: str = ""
     outcome: str = ""
-    usage: Usage | None = None
+    is_clients_fault: bool = False
+    usage: UsageRow | None = None
     status: int = 0
     first_byte_s: float = 0.0
     is_gateway: bool = False
     is_quiet: bool = False
     headers: list[Header] = field(default_factory=list)
     on_answer: list[Callable[[], list[Header]]] = field(default_factory=list)
+    before_frame: Callable[[], None] = lambda: None
 
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.started
+
+    def fail(self, exc: BaseException, *, is_clients_fault: bool) -> None:
+        """What ended the request; the first fault counts."""
+        if not self.outcome:
+            self.outcome = type(exc).__name__
+            self.is_clients_fault = is_clients_fault
 
     def hint(self, text: str) -> None:
         """Help that OpenAI's words have no room for: a header of our own."""

@@ -4,19 +4,22 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from myna.accounts.keys import KeyRing
-from myna.accounts.usage import UsageSink
+from myna.accounts.ledger import Ledger
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
+from myna.serving.bill import Accountant
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`keys` None: anyone may ask (loopback alone). Templates and tokenizers run in `text_threads`."""
+    """`keys` None: anyone may ask (loopback alone). Templates and tokenizers run in `text_threads`. `ledger`
+    None: no usage is kept."""
 
     pool: ModelPool
     keys: KeyRing | None
-    usage: UsageSink
+    accountant: Accountant
     text_threads: Executor
     completions: CompletionStore
+    ledger: Ledger | None = None
     organization: str = "myna"
     keep_alive_s: float = 10.0

@@ -157,7 +157,9 @@ class EventStreamAnswer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = record_of(scope)
         async with WhileConnected(receive) as client:
-            out = _EventWriter(send, self._headers, self._keep_alive_s, self._stall_s, client.give_up)
+            out = _EventWriter(
+                send, self._headers, record.before_frame, self._keep_alive_s, self._stall_s, client.give_up
+            )
             try:
                 await out.finish(await self._pump(out) + DONE)
             except (Exception, asyncio.CancelledError) as exc:
@@ -209,12 +211,14 @@ class _EventWriter:
         self,
         send: Send,
         headers: list[Header],
+        before_frame: Callable[[], None],
         keep_alive_s: float,
         stall_s: float,
         on_stall: Callable[[], None],
     ) -> None:
         self._send = send
         self._headers = headers
+        self._before_frame = before_frame
         self._keep_alive_s = keep_alive_s
         self._stall_s = stall_s
         self._on_stall = on_stall
@@ -247,6 +251,7 @@ class _EventWriter:
         try:
             if not self.has_started:
                 await self._start()
+            self._before_frame()
             await self._send({"type": "http.response.body", "body": data, "more_body": more})
         finally:
             self._is_sending = False
@@ -295,6 +300,7 @@ class WholeAnswer:
         async with WhileConnected(receive) as client:
             body = await collect(*await self._open())
             client.is_answered = True
+            record_of(scope).before_frame()
             headers = _encode({**self._headers, "content-length": str(len(body))})
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body, "more_body": False})

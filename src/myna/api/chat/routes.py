@@ -115,4 +115,6 @@ def _constraint(request: ChatRequest, use: ToolUse | None) -> Constraint | None:
     return answer_constraint(request.response_format, use)
 
 
-ENDPOINTS: Final = (Endpoint("POST", "/v1/chat/completions", create_chat_completion),)
+ENDPOINTS: Final = (
+    Endpoint("POST", "/v1/chat/completions", create_chat_completion, bills="chat.completions"),
+)

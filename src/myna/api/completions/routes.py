@@ -61,4 +61,4 @@ async def _open(
     return stream, ending(completion_id("cmpl-", created), created, card.id, prompts, plan(request))
 
 
-ENDPOINTS: Final = (Endpoint("POST", "/v1/completions", create_completion),)
+ENDPOINTS: Final = (Endpoint("POST", "/v1/completions", create_completion, bills="completions"),)

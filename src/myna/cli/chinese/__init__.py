@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from myna.cli.chinese import errors, help_pages, loading, models, verbs
+from myna.cli.chinese import errors, help_pages, loading, models, usage, verbs
 
 MESSAGES: Final[dict[str, str]] = {
     **help_pages.MESSAGES,
@@ -11,4 +11,5 @@ MESSAGES: Final[dict[str, str]] = {
     **models.MESSAGES,
     **errors.MESSAGES,
     **loading.MESSAGES,
+    **usage.MESSAGES,
 }

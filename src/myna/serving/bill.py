@@ -1,0 +1,124 @@
+"""From one call of a model to its row in the ledger, whatever ends the call."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+from starlette.requests import ClientDisconnect
+
+from myna.accounts.principal import Principal
+from myna.accounts.usage import Books, Tab
+from myna.core.errors import Overloaded
+from myna.core.ledger import Outcome, UsageRow
+from myna.serving.errors import is_clients_fault, row_of
+from myna.serving.metering import Clocks, Meter
+from myna.serving.record import RequestRecord
+
+_MOST_USER: Final = 128
+_MOST_TIER: Final = 16
+
+
+class Ended(NamedTuple):
+    """A call that is over. `finish_reason` is the last choice's, empty if none ended; `trace_parent` is the
+    header of that name."""
+
+    row: UsageRow
+    finish_reason: str
+    trace_parent: str
+
+
+class Watcher(Protocol):
+    """Sees every call of a model; must neither block nor raise."""
+
+    def clocks(self, model: str) -> Clocks | None:
+        """Who is told how fast this model's tokens come, if anyone."""
+        ...
+
+    def ended(self, call: Ended) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Accountant:
+    """What a bill needs of the server."""
+
+    books: Books
+    watchers: tuple[Watcher, ...] = ()
+
+
+class Bill:
+    """One call's. `endpoint` is the ledger's name for what was called; `body` what was sent."""
+
+    def __init__(
+        self, endpoint: str, record: RequestRecord, principal: Principal, accountant: Accountant
+    ) -> None:
+        self._endpoint = endpoint
+        self._record = record
+        self._principal = principal
+        self._accountant = accountant
+        self._tab: Tab | None = None
+        self._meter: Meter | None = None
+        self.body: Mapping[str, object] = {}
+        self.model = ""
+
+    def open(self) -> Meter:
+        """Before the first token. Raises `Overloaded` if it can't be written down."""
+        tab = self._tab = self._accountant.books.open(self._row())
+        clocks = [watcher.clocks(self.model) for watcher in self._accountant.watchers]
+        watched = next((one for one in clocks if one is not None), None)
+        meter = self._meter = Meter(tab, watched, self._record.started)
+        self._record.before_frame = meter.commit
+        return meter
+
+    def settle(self, exc: BaseException | None, trace_parent: str) -> None:
+        """The call is over; `exc` is what it raised."""
+        row, meter, record = self._row(), self._meter, self._record
+        if meter is not None:
+            row = record.usage = meter.onto(row)
+        outcome, status, error = _ending(record, exc)
+        duration_ms = round((time.perf_counter() - record.started) * 1000)
+        row = msgspec.structs.replace(
+            row, outcome=outcome, status=status, error=error, duration_ms=duration_ms
+        )
+        self._accountant.books.close(self._tab, row)
+        ended = Ended(row, meter.finish_reason if meter else "", trace_parent)
+        for watcher in self._accountant.watchers:
+            watcher.ended(ended)
+
+    def _row(self) -> UsageRow:
+        record, body = self._record, self.body
+        return UsageRow(
+            id=record.id,
+            project=self._principal.project,
+            key_id=self._principal.key_id,
+            endpoint=self._endpoint,
+            arrived_ms=round(record.arrived_s * 1000),
+            model=self.model,
+            asked_model=_text(record.model, len(record.model)),
+            is_stream=body.get("stream") is True,
+            service_tier=_text(body.get("service_tier"), _MOST_TIER),
+            user=_text(body.get("safety_identifier") or body.get("user"), _MOST_USER),
+        )
+
+
+def _ending(record: RequestRecord, exc: BaseException | None) -> tuple[Outcome, int, str]:
+    if isinstance(exc, ClientDisconnect | asyncio.CancelledError):
+        return "cancelled", record.status, ""
+    if exc is not None:
+        is_refused = is_clients_fault(exc) or isinstance(exc, Overloaded)
+        status = record.status or row_of(exc).status
+        return "refused" if is_refused else "failed", status, type(exc).__name__
+    if not record.outcome:
+        return "completed", record.status, ""
+    if record.outcome == "cancelled":
+        return "cancelled", record.status, ""
+    return "refused" if record.is_clients_fault else "failed", record.status, record.outcome
+
+
+def _text(value: object, limit: int) -> str:
+    """A stranger's text as any database keeps it."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(char if char.isprintable() else "?" for char in value[:limit])
