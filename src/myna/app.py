@@ -29,6 +29,7 @@ FAMILIES: Final = (
     "myna.api.completions.routes",
     "myna.api.chat.routes",
     "myna.api.stored.routes",
+    "myna.api.usage.routes",
 )
 
 

@@ -1,0 +1,99 @@
+"""Sums and rows of the ledger as the API shows them. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from myna.accounts.reports import dollars, mean_duration_ms, mean_first_token_ms
+from myna.api.usage.query import Span, page_name
+from myna.core.ledger import UsageRow, UsageSum
+
+
+def page(span: Span, results: Mapping[int, Sequence[Mapping[str, object]]]) -> dict[str, object]:
+    """A bucket for every span of time, with what `results` has for its start."""
+    buckets = [
+        {
+            "object": "bucket",
+            "start_time": start_s,
+            "end_time": start_s + span.width_s,
+            "results": list(results.get(start_s, ())),
+        }
+        for start_s in span.starts()
+    ]
+    next_page = None if span.next_s is None else page_name(span.next_s)
+    return {"object": "page", "data": buckets, "has_more": next_page is not None, "next_page": next_page}
+
+
+def usage_results(
+    sums: Iterable[UsageSum], group_by: Sequence[str]
+) -> Mapping[int, Sequence[Mapping[str, object]]]:
+    by_start: dict[int, list[Mapping[str, object]]] = {}
+    for part in sums:
+        by_start.setdefault(part.start_s, []).append(_usage_result(part, is_batch_told="batch" in group_by))
+    return by_start
+
+
+def cost_results(sums: Iterable[UsageSum]) -> Mapping[int, Sequence[Mapping[str, object]]]:
+    by_start: dict[int, list[Mapping[str, object]]] = {}
+    for part in sums:
+        result = {
+            "object": "organization.costs.result",
+            "amount": {"value": dollars(part.cost_nano), "currency": "usd"},
+            "line_item": part.model,
+            "project_id": part.project,
+            "api_key_id": part.key_id,
+        }
+        by_start.setdefault(part.start_s, []).append(result)
+    return by_start
+
+
+def request_item(row: UsageRow) -> dict[str, object]:
+    return {
+        "object": "organization.request",
+        "id": row.id,
+        "project_id": row.project,
+        "api_key_id": row.key_id,
+        "endpoint": row.endpoint,
+        "model": row.model or None,
+        "asked_model": row.asked_model,
+        "created_at": row.arrived_ms // 1000,
+        "first_token_ms": row.first_token_ms,
+        "duration_ms": row.duration_ms,
+        "input_tokens": row.prompt_tokens,
+        "input_cached_tokens": row.cached_tokens,
+        "output_tokens": row.completion_tokens,
+        "reasoning_tokens": row.reasoning_tokens,
+        "outcome": row.outcome,
+        "status": row.status or None,
+        "error": row.error or None,
+        "stream": row.is_stream,
+        "service_tier": row.service_tier or None,
+        "user_id": row.user or None,
+        "cost_usd": dollars(row.cost_nano),
+    }
+
+
+def _usage_result(part: UsageSum, *, is_batch_told: bool) -> dict[str, object]:
+    return {
+        "object": "organization.usage.completions.result",
+        "input_tokens": part.prompt_tokens,
+        "output_tokens": part.completion_tokens,
+        "input_cached_tokens": part.cached_tokens,
+        "input_audio_tokens": 0,
+        "output_audio_tokens": 0,
+        "num_model_requests": part.num_requests,
+        "project_id": part.project,
+        "user_id": part.user,
+        "api_key_id": part.key_id,
+        "model": part.model,
+        "batch": False if is_batch_told else None,
+        "service_tier": part.service_tier,
+        "myna": {
+            "reasoning_tokens": part.reasoning_tokens,
+            "num_completed": part.num_completed,
+            "num_cancelled": part.num_cancelled,
+            "num_failed": part.num_failed,
+            "num_refused": part.num_refused,
+            "mean_first_token_ms": mean_first_token_ms(part),
+            "mean_duration_ms": mean_duration_ms(part),
+            "cost_usd": dollars(part.cost_nano),
+        },
+    }
