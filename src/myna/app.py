@@ -30,6 +30,7 @@ FAMILIES: Final = (
     "myna.api.chat.routes",
     "myna.api.stored.routes",
     "myna.api.usage.routes",
+    "myna.api.organization.routes",
 )
 
 
@@ -94,6 +95,7 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         yield
     finally:
         await services.pool.aclose()
+        await services.accounts.aclose()
         await asyncio.to_thread(services.text_threads.shutdown, cancel_futures=True)
         if services.ledger is not None:
             await asyncio.to_thread(services.ledger.stop)

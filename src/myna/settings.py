@@ -227,7 +227,7 @@ class Settings:
         None, _optional_path, "Folder to copy catalog models from before any network source is asked."
     )
     database: str = _setting(
-        "", _text, "Where stored completions are kept: a database's URL; empty: a file in `home`."
+        "", _text, "Where keys, limits and completions are kept: a database's URL; empty: a file in `home`."
     )
     usage: bool = _setting(True, _flag, "Keep a row of every request in the ledger; see docs/usage.md.")
     usage_days: int = _setting(
@@ -263,6 +263,9 @@ class Settings:
     host: str = _setting("127.0.0.1", _text, "Address to listen on.")
     port: int = _setting(8000, _whole(0, 65535), "Port to listen on; 0: any free one.")
     api_key: str = _setting("", _text, "The key that clients send; empty: the one in the key file.")
+    secret: str = _setting(
+        "", _text, "The secret by which keys are hashed, 32 characters or more; empty: the one in a file."
+    )
     no_auth: bool = _setting(False, _flag, "Ask for no key; on a loopback address alone.")
     allowed_hosts: tuple[str, ...] = _setting(
         (), _names, "More values of the Host header to accept, beside the address itself and localhost."
@@ -285,8 +288,8 @@ class Settings:
     log_format: str = _setting("text", _one_of("text", "json"), "One line a request: for people, or as JSON.")
 
     @property
-    def completions_url(self) -> str:
-        """The database of stored completions and of the ledger."""
+    def database_url(self) -> str:
+        """The database of everything that is kept."""
         return self.database or f"sqlite:///{self.home / 'myna.db'}"
 
 
@@ -355,5 +358,5 @@ def _parse(setting: "Field[Any]", raw: object, base: Path, where: str) -> object
     try:
         return setting.metadata["parse"](raw, base)
     except ValueError as exc:
-        shown = "" if setting.name == "api_key" else f", not {raw!r}"
+        shown = "" if setting.name in ("api_key", "secret") else f", not {raw!r}"
         raise ConfigurationError(f"{where}: {key_of(setting)} takes {exc}{shown}.") from exc

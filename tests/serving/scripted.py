@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from myna.accounts.keys import KeyRing
+from myna.accounts.secret import Secret
 from myna.accounts.usage import NoTab, Tab
 from myna.catalog.fake_text import fake_prompting
 from myna.catalog.listing import Look, ModelCard, Shelf
@@ -20,8 +21,10 @@ from myna.core.ledger import UsageRow
 from myna.core.requests import GenerationRequest
 from myna.prompts.prompting import Prompting
 from myna.serving.bill import Accountant
+from myna.serving.live_accounts import LiveAccounts
 from myna.serving.services import Services
 from myna.stores.memory import MemoryCompletions
+from myna.stores.memory_accounts import MemoryAccounts
 
 KEY = "sk-test-0123456789abcdef"
 Step = Event | Exception | asyncio.Event
@@ -145,4 +148,6 @@ class Ledger:
 
 def services(pool: ModelPool, ledger: Ledger | None = None, *, key: str | None = KEY) -> Services:
     keys = None if key is None else KeyRing([key])
-    return Services(pool, keys, Accountant(ledger or Ledger()), ThreadPoolExecutor(1), MemoryCompletions())
+    accounts = LiveAccounts(MemoryAccounts(), Secret("a secret of the tests, long enough for it"))
+    accountant = Accountant(ledger or Ledger())
+    return Services(pool, keys, accountant, ThreadPoolExecutor(1), MemoryCompletions(), accounts)

@@ -3,16 +3,14 @@ but to the file's owner; comparison is of hashes, in constant time."""
 
 import hashlib
 import hmac
-import os
 import secrets
-import stat
-import tempfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from myna.accounts.principal import Principal
+from myna.accounts.private_file import ensure, read_lines, write_lines
 from myna.core.errors import ConfigurationError
 
 PREFIX: Final = "sk-myna-"
@@ -48,6 +46,11 @@ def mask_key(key: str) -> str:
     return key if len(key) <= 12 else key[:8] + "*" * (len(key) - 12) + key[-4:]
 
 
+def redact_key(key: str) -> str:
+    """A key of ours as lists show it, so that its owner knows it again and nobody can use it."""
+    return f"{key[: len(PREFIX) + 3]}...{key[-4:]}"
+
+
 class KeyRing:
     """The keys that open this server, as hashes."""
 
@@ -68,49 +71,20 @@ class KeyRing:
 
 def read_keys(path: Path) -> tuple[str, ...]:
     """The keys of a key file, one a line; `#` begins a comment. Raises `ConfigurationError`."""
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"Can't read the key file {path}: {exc}.") from exc
-    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigurationError(f"Others may read the key file {path}. Close it with: chmod 600 {path}")
-    keys = tuple(line for raw in text.splitlines() if (line := raw.split("#", 1)[0].strip()))
-    if not keys:
-        raise ConfigurationError(f"The key file {path} holds no key; delete it and start again.")
+    keys = read_lines(path, "key")
     for number, key in enumerate(keys, start=1):
         check_key(key, f"Key {number} in {path}")
     return keys
 
 
 def write_keys(path: Path, keys: Iterable[str]) -> None:
-    """Replace the key file at once and whole, readable by its owner alone from its first byte."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.writelines(f"{key}\n" for key in keys)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """Replace the key file."""
+    write_lines(path, keys)
 
 
 def load_or_create_keys(path: Path) -> tuple[str, ...]:
     """The file's keys; on the first start one is made. Two first starts at once agree on one key."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        write_keys(draft, [new_key()])
-        try:
-            path.hardlink_to(draft)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+    ensure(path, new_key)
     return read_keys(path)
 
 

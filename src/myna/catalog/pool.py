@@ -60,6 +60,11 @@ class ModelPool:
                 unknown_model(model, list(self._listing.cards)), param="model", code="model_not_found"
             ) from None
 
+    def find(self, model: str) -> ModelCard | None:
+        """The card of that exact id, if there is one."""
+        self._refresh()
+        return self._listing.cards.get(model)
+
     def loaded(self) -> tuple[str, ...]:
         """Ids of the models that are loaded now, in the order of their loads."""
         return tuple(slot.file.id for slot in self._residents.loaded)

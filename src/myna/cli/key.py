@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from myna.accounts.keys import load_or_create_keys, new_key, write_keys
+from myna.accounts.secret import Secret, load_secret
 from myna.cli.screen import note
 from myna.settings import Settings, load_settings
 
@@ -49,3 +50,8 @@ def key_path(settings: Settings) -> Path:
 def server_keys(settings: Settings) -> tuple[str, ...]:
     """The keys that open the server: the setting's, else those of the file, made on the first start."""
     return (settings.api_key,) if settings.api_key else load_or_create_keys(key_path(settings))
+
+
+def server_secret(settings: Settings) -> Secret:
+    """By which keys are hashed: the setting's, else that of the file beside the key's."""
+    return load_secret(settings.secret, settings.home / "secret")

@@ -61,7 +61,7 @@ def replay(
 
 
 def _find(settings: Settings, project: str, completion_id: str) -> StoredCompletion:
-    store = open_completions(settings.completions_url)
+    store = open_completions(settings.database_url)
     try:
         stored = store.get(project, completion_id)
     finally:

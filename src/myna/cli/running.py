@@ -17,18 +17,19 @@ from myna.catalog.loading import WorkerLoader, engines_to_try
 from myna.catalog.pool import ModelPool
 from myna.catalog.residents import PoolLimits
 from myna.cli.banner import Banner
-from myna.cli.key import server_keys
+from myna.cli.key import server_keys, server_secret
 from myna.cli.offer import Offer, choose_offer
 from myna.cli.screen import note
 from myna.core.errors import ConfigurationError, OperatorError
 from myna.scheduling.admission import Limits
 from myna.serving.access import JsonLines
 from myna.serving.bill import Accountant
+from myna.serving.live_accounts import LiveAccounts
 from myna.serving.origin import hosts_for, is_loopback
 from myna.serving.server import Server, bind
 from myna.serving.services import Services
 from myna.settings import Settings
-from myna.stores.registry import open_completions, open_ledger
+from myna.stores.registry import open_accounts, open_completions, open_ledger
 from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 
@@ -121,7 +122,7 @@ def start_ledger(settings: Settings) -> Ledger | None:
     """The ledger, its thread running. Raises `ConfigurationError` or `DatabaseError`."""
     if not settings.usage:
         return None
-    url = settings.completions_url
+    url = settings.database_url
     prices = {price.model: Price(price.prompt, price.cached, price.completion) for price in settings.prices}
     ledger = Ledger(
         open_ledger(url), settings.home / "journal", url, prices=prices, keep_days=settings.usage_days
@@ -140,7 +141,8 @@ async def _run(settings: Settings, offer: Offer, listener: socket.socket) -> Non
         accountant=Accountant(ledger or NoBooks()),
         ledger=ledger,
         text_threads=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="text"),
-        completions=open_completions(settings.completions_url),
+        completions=open_completions(settings.database_url),
+        accounts=LiveAccounts(open_accounts(settings.database_url), server_secret(settings)),
     )
     app = create_app(
         services,

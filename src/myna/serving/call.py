@@ -52,9 +52,10 @@ class Call:
         """`req_...`, as the answer's header and the log have it."""
         return self.record.id
 
-    async def json_object(self) -> dict[str, object]:
-        """The body as it was sent. Raises `UnsupportedContentType`, `UnparsableBody`, `BodyTooLarge`."""
-        self.bill.body = await deps.read_json_object(self.request)
+    async def json_object(self, no_object_text: str = deps.NO_MODEL_TEXT) -> dict[str, object]:
+        """The body as it was sent. Raises `UnsupportedContentType`, `UnparsableBody`, `BodyTooLarge`, and
+        `InvalidRequest` with that text if it is JSON and no object."""
+        self.bill.body = await deps.read_json_object(self.request, no_object_text)
         return self.bill.body
 
     def card(self, body: Mapping[str, object]) -> ModelCard:
@@ -74,9 +75,18 @@ class Call:
         self.record.model = name[:_MAX_MODEL_NAME]
         if len(name) > _MAX_MODEL_NAME:  # nothing is compared with it and little of it is sent back
             raise ModelNotFound(f"A model's name has at most {_MAX_MODEL_NAME} characters.")
-        card = self.services.pool.card(name)
+        card = self.services.pool.find(name)
+        if self.principal.models is not None and not (card and self.may_use(card)):
+            # Nothing tells whether the model exists.
+            allowed = ", ".join(sorted(self.principal.models))
+            raise ModelNotFound(f"This key may use: {allowed}.", param="model", code="model_not_found")
+        card = card or self.services.pool.card(name)
         self.bill.model = card.target
         return card
+
+    def may_use(self, card: ModelCard) -> bool:
+        """Whether the key may ask for the model, under its own name or the one that it stands for."""
+        return self.principal.may_use(card.id, card.target)
 
     async def open(self, card: ModelCard) -> ServedModel:
         """The model, after its load if that must come first; held until the call ends. Raises
@@ -142,7 +152,7 @@ class EndpointApp:
                 allowed=tuple(self._endpoints),
             )
         request = Request(scope, receive)
-        principal = deps.authenticate(request, self._services.keys)
+        principal = await deps.authenticate(request, self._services)
         call = Call(endpoint, request, principal, self._services)
         if endpoint.names_organization:
             call.record.organization = self._services.organization

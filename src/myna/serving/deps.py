@@ -8,11 +8,13 @@ from typing import Final
 import orjson
 from starlette.requests import Request
 
-from myna.accounts.keys import KeyRing, mask_key
+from myna.accounts.keys import mask_key
 from myna.accounts.principal import LOCAL_USER, Principal, Scope
 from myna.core.errors import AuthenticationFailed, InvalidRequest
 from myna.serving import faults
 from myna.serving.errors import UnparsableBody, UnsupportedContentType
+from myna.serving.record import record_of
+from myna.serving.services import Services
 
 NO_KEY_TEXT: Final = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header using "
@@ -52,15 +54,18 @@ def presented_key(authorization: str) -> str:
     return ""
 
 
-def authenticate(request: Request, keys: KeyRing | None) -> Principal:
+async def authenticate(request: Request, services: Services) -> Principal:
     """Who asks. Raises `AuthenticationFailed` with the key masked."""
-    if keys is None:
+    await services.accounts.refresh()
+    if services.keys is None:
         return LOCAL_USER
     key = presented_key(request.headers.get("authorization", ""))
     if not key:
         raise AuthenticationFailed(NO_KEY_TEXT)
-    principal = keys.find(key)
+    principal = services.keys.find(key) or await services.accounts.find(key)
     if principal is None:
+        if fault := services.accounts.fault(key):
+            record_of(request.scope).hint(fault)
         raise AuthenticationFailed(WRONG_KEY_TEXT.format(key=mask_key(key)), code="invalid_api_key")
     return principal
 
@@ -71,7 +76,7 @@ def require(principal: Principal, scope: Scope) -> None:
         raise AuthenticationFailed(MISSING_SCOPE_TEXT.format(scope=scope))
 
 
-async def read_json_object(request: Request) -> dict[str, object]:
+async def read_json_object(request: Request, no_object_text: str = NO_MODEL_TEXT) -> dict[str, object]:
     """The body, which must be declared as JSON: a page of another site can't do that unasked."""
     declared = request.headers.get("content-type", "")
     if declared.split(";", 1)[0].strip().lower() != "application/json":
@@ -85,7 +90,7 @@ async def read_json_object(request: Request) -> dict[str, object]:
     except orjson.JSONDecodeError as exc:
         raise UnparsableBody(UNPARSABLE_TEXT) from exc
     if not isinstance(body, dict):
-        raise InvalidRequest(NO_MODEL_TEXT)
+        raise InvalidRequest(no_object_text)
     return body
 
 

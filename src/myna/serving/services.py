@@ -8,18 +8,20 @@ from myna.accounts.ledger import Ledger
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
 from myna.serving.bill import Accountant
+from myna.serving.live_accounts import LiveAccounts
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`keys` None: anyone may ask (loopback alone). Templates and tokenizers run in `text_threads`. `ledger`
-    None: no usage is kept."""
+    """`keys` are the owner's, those of others are in `accounts`; None: anyone may ask (loopback alone).
+    Templates and tokenizers run in `text_threads`. `ledger` None: no usage is kept."""
 
     pool: ModelPool
     keys: KeyRing | None
     accountant: Accountant
     text_threads: Executor
     completions: CompletionStore
+    accounts: LiveAccounts
     ledger: Ledger | None = None
     organization: str = "myna"
     keep_alive_s: float = 10.0

@@ -17,7 +17,7 @@ from myna.core.accounts import (
     Limit,
     Project,
 )
-from myna.stores.database import open_database
+from myna.stores.database import open_database, transaction
 from myna.stores.tables import ACCOUNT_STATE, API_KEYS, AUDIT_EVENTS, LIMITS, PROJECTS
 
 
@@ -32,12 +32,12 @@ class SqlAccounts:
         self._engine = engine
 
     def version(self) -> int:
-        with self._engine.connect() as connection:
+        with transaction(self._engine) as connection:
             return int(connection.scalar(select(ACCOUNT_STATE.c.version)) or 0)
 
     def load(self) -> Accounts:
         # The state is read first: if the rest is newer than it, the next look finds a new version.
-        with self._engine.connect() as connection:
+        with transaction(self._engine) as connection:
             state = connection.execute(select(ACCOUNT_STATE)).one()
             return Accounts(
                 version=state.version,
@@ -51,7 +51,7 @@ class SqlAccounts:
         table, names = _place(record)
         values = _values(record)
         values.pop("last_used_at", None)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             if not _advance(connection, version):
                 return False
             same = [table.c[name] == values[name] for name in names]
@@ -61,7 +61,7 @@ class SqlAccounts:
             return True
 
     def remove_limit(self, owner: str, model: str, event: AuditEvent, *, version: int) -> bool:
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             if not _advance(connection, version):
                 return False
             connection.execute(delete(LIMITS).where(LIMITS.c.owner == owner, LIMITS.c.model == model))
@@ -69,17 +69,17 @@ class SqlAccounts:
             return True
 
     def note(self, event: AuditEvent) -> None:
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(insert(AUDIT_EVENTS), msgspec.structs.asdict(event))
 
     def claim(self, fingerprint: str) -> str:
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             unclaimed = update(ACCOUNT_STATE).where(ACCOUNT_STATE.c.fingerprint == "")
             connection.execute(unclaimed.values(fingerprint=fingerprint))
             return str(connection.scalar(select(ACCOUNT_STATE.c.fingerprint)))
 
     def touch(self, uses: Mapping[str, int]) -> None:
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             for key_id, at in sorted(
                 uses.items()
             ):  # in one order, so that two servers don't block each other
@@ -90,7 +90,7 @@ class SqlAccounts:
     def events(self, query: AuditQuery) -> AuditPage | None:
         serial = AUDIT_EVENTS.c.serial
         wanted = _filtered(query)
-        with self._engine.connect() as connection:
+        with transaction(self._engine) as connection:
             for cursor, is_after in ((query.after, True), (query.before, False)):
                 if cursor is not None:
                     start = connection.scalar(select(serial).where(AUDIT_EVENTS.c.id == cursor))

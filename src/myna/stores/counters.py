@@ -14,7 +14,7 @@ from sqlalchemy.pool import StaticPool
 
 from myna.core.counters import Change, CounterStore
 from myna.core.errors import DatabaseError
-from myna.stores.database import open_database
+from myna.stores.database import open_database, transaction
 from myna.stores.tables import COUNTERS
 
 _BUSY_MS: Final = 10_000
@@ -42,7 +42,7 @@ class SqlCounters:
 
     def update(self, names: Sequence[str], change: Change) -> None:
         ordered = sorted(set(names))  # every server locks in one order
-        with self._lock, self._engine.begin() as connection:
+        with self._lock, transaction(self._engine) as connection:
             found = self._read(connection, ordered)
             if self._is_shared and len(found) < len(ordered):
                 _add(connection, [name for name in ordered if name not in found])

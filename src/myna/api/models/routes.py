@@ -17,9 +17,10 @@ _REMOVE: Final[Scope] = "api.management.write"
 
 
 async def list_models(call: Call) -> Response:
-    """Every model that answers, aliases included, in the order of their registration."""
+    """Every model that answers this key, aliases included, in the order of their registration."""
     require(call.principal, _READ)
-    return _json({"object": "list", "data": [_model(card) for card in call.services.pool.cards()]})
+    cards = [card for card in call.services.pool.cards() if call.may_use(card)]
+    return _json({"object": "list", "data": [_model(card) for card in cards]})
 
 
 async def retrieve_model(call: Call) -> Response:

@@ -1,7 +1,7 @@
 """The stored completions of a project: list, read, label, delete. Only `store: true` puts one there."""
 
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final
 
 import orjson
 from starlette.datastructures import QueryParams
@@ -9,16 +9,15 @@ from starlette.responses import Response
 
 from myna.accounts.principal import Scope
 from myna.core.errors import InvalidRequest, NotFound
-from myna.core.stored import Order, StoredCompletion
-from myna.serving import faults
+from myna.core.stored import StoredCompletion
 from myna.serving.call import Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.fields import Metadata
+from myna.serving.paging import listed, page_limit, page_order
 from myna.serving.parameters import METADATA_UPDATE
 from myna.serving.validation import WireModel, validate
 
 _SCOPE: Final[Scope] = "model.request"
-_MAX_LIMIT: Final = 100
 _METADATA_PREFIX: Final = "metadata["
 
 
@@ -32,7 +31,7 @@ async def list_completions(call: Call) -> Response:
     """Newest first unless asked otherwise, as the service does it (its document says the opposite)."""
     require(call.principal, _SCOPE)
     query = call.request.query_params
-    limit, order = _limit(query), _order(query, "desc")
+    limit, order = page_limit(query), page_order(query, "desc")
     after = query.get("after")
     page = await call.in_text_thread(
         call.services.completions.page,
@@ -45,7 +44,7 @@ async def list_completions(call: Call) -> Response:
     )
     if page is None:
         raise _not_found(str(after))
-    return _listed([_item(row) for row in page.rows], has_more=page.has_more)
+    return listed([_item(row) for row in page.rows], has_more=page.has_more)
 
 
 async def retrieve_completion(call: Call) -> Response:
@@ -57,7 +56,7 @@ async def list_messages(call: Call) -> Response:
     """The messages that were sent, not the answer; each has the completion's id and its number as an id."""
     require(call.principal, _SCOPE)
     query = call.request.query_params
-    limit, order, after = _limit(query), _order(query, "asc"), query.get("after")
+    limit, order, after = page_limit(query), page_order(query, "asc"), query.get("after")
     messages = _messages(await _find(call))
     if order == "desc":
         messages.reverse()
@@ -66,7 +65,7 @@ async def list_messages(call: Call) -> Response:
         if not places:
             raise _not_found(after)
         messages = messages[places[0] + 1 :]
-    return _listed(messages[:limit], has_more=len(messages) > limit)
+    return listed(messages[:limit], has_more=len(messages) > limit)
 
 
 async def update_completion(call: Call) -> Response:
@@ -127,33 +126,8 @@ def _messages(row: StoredCompletion) -> list[dict[str, object]]:
     ]
 
 
-def _listed(data: list[dict[str, object]], *, has_more: bool) -> Response:
-    first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
-    return _json({"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more})
-
-
 def _json(value: object) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
-
-
-def _limit(query: QueryParams) -> int:
-    raw = query.get("limit", "20")
-    try:
-        limit = int(raw)
-    except ValueError:
-        raise faults.invalid_type("an integer", raw).at("limit") from None
-    if limit < 1:
-        raise faults.outside("integer", "below", 1, limit).at("limit")
-    if limit > _MAX_LIMIT:
-        raise faults.outside("integer", "above", _MAX_LIMIT, limit).at("limit")
-    return limit
-
-
-def _order(query: QueryParams, default: Order) -> Order:
-    order = query.get("order", default)
-    if order not in ("asc", "desc"):
-        raise faults.not_one_of(("asc", "desc"), order).at("order")
-    return cast("Order", order)
 
 
 def _metadata_filter(query: QueryParams) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from myna.cli.chinese import errors, help_pages, loading, models, usage, verbs
+from myna.cli.chinese import account_pages, accounts, errors, help_pages, loading, models, usage, verbs
 
 MESSAGES: Final[dict[str, str]] = {
     **help_pages.MESSAGES,
@@ -12,4 +12,6 @@ MESSAGES: Final[dict[str, str]] = {
     **errors.MESSAGES,
     **loading.MESSAGES,
     **usage.MESSAGES,
+    **accounts.MESSAGES,
+    **account_pages.MESSAGES,
 }

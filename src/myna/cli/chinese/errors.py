@@ -24,11 +24,11 @@ MESSAGES: Final = {
     "Can't read the configuration {0}: {1}.": "无法读取配置文件 {0}：{1}。",
     "{0} is not valid TOML: {1}.": "{0} 不是合法的 TOML：{1}。",
     # --- keys ---
-    "Others may read the key file {0}. Close it with: chmod 600 {1}": (
-        "别人也能读密钥文件 {0}；请收回权限：chmod 600 {1}"
+    "Others may read the {0} file {1}. Close it with: chmod 600 {2}": (
+        "别人也能读 {0} 文件 {1}；请收回权限：chmod 600 {2}"
     ),
-    "The key file {0} holds no key; delete it and start again.": (
-        "密钥文件 {0} 里没有密钥；请删除它后重新启动。"
+    "The {0} file {1} holds no {2}; delete it and start again.": (
+        "{0} 文件 {1} 里没有 {2}；请删除它后重新启动。"
     ),
     "{0} is shorter than {1} characters.": "{0} 不足 {1} 个字符。",
     "{0} has characters that an HTTP header can't carry.": "{0} 含有 HTTP 头不能携带的字符。",
@@ -37,7 +37,7 @@ MESSAGES: Final = {
     "There is no API key; set MYNA_API_KEY or run: myna key new": (
         "没有密钥；请设置 MYNA_API_KEY，或运行：myna key new"
     ),
-    "Can't read the key file {0}: {1}.": "无法读取密钥文件 {0}：{1}。",
+    "Can't read the {0} file {1}: {2}.": "无法读取 {0} 文件 {1}：{2}。",
     # --- engines ---
     "The model {0} can't be loaded. {1}": "模型 {0} 无法加载。{1}",
     "In this installation {0} there; bring one with: pip install 'myna[llamacpp]'": (

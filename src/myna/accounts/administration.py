@@ -1,0 +1,293 @@
+"""What administrators do: every act checks, changes and is written down, as one step. No SQL, no HTTP.
+
+An act is decided on the accounts as they are and is made only if they still are so; else it is decided
+again, so that two administrators at once can't undo each other's acts.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+
+from myna.accounts import checks
+from myna.accounts.keys import new_key, redact_key
+from myna.accounts.secret import Secret
+from myna.core.accounts import (
+    DEFAULT_PROJECT,
+    EVERYONE,
+    Accounts,
+    AccountStore,
+    ApiKey,
+    AuditEvent,
+    Limit,
+    Project,
+)
+from myna.core.errors import ConfigurationError, InvalidRequest, NotFound, Overloaded, PermissionDenied
+
+_MOST_TRIES: Final = 20
+_LETTERS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+LIMIT_NAMES: Final = tuple(name for name in Limit.__struct_fields__ if name not in ("owner", "model"))
+ANOTHER_SERVERS_KEYS: Final = (
+    "The keys of this database were made with another secret; set MYNA_SECRET to the one of the server that "
+    "made them, or copy its file `secret`."
+)
+
+R = TypeVar("R", Project, ApiKey, Limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: a key over HTTP, with its client's address, or a user of the machine (`session`)."""
+
+    kind: Literal["api_key", "session"]
+    id: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Secretive:
+    """A key and its plain text, which is nowhere else and is shown once."""
+
+    key: ApiKey
+    value: str
+
+    def __repr__(self) -> str:
+        return f"Secretive({self.key.id})"
+
+
+class Administration:
+    """All methods are blocking. They raise `InvalidRequest`, `NotFound`, `PermissionDenied`."""
+
+    def __init__(self, store: AccountStore, secret: Secret, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._secret = secret
+        self._clock = clock
+
+    # --- projects ---
+
+    def create_project(self, actor: Actor, name: str) -> Project:
+        project = Project(_new_id("proj_"), checks.check_name(name), self._now())
+        details = {"id": project.id, "data": {"name": project.name, "title": project.name}}
+        return self._make(actor, lambda accounts: (project, "project.created", details))
+
+    def rename_project(self, actor: Actor, project_id: str, name: str) -> Project:
+        name = checks.check_name(name)
+
+        def decide(accounts: Accounts) -> tuple[Project, str, Mapping[str, object]]:
+            project = msgspec.structs.replace(find_project(accounts, project_id), name=name)
+            return project, "project.updated", {"id": project_id, "changes_requested": {"title": name}}
+
+        return self._make(actor, decide)
+
+    def archive_project(self, actor: Actor, project_id: str) -> Project:
+        """Its keys open nothing from now on. Archiving again changes nothing."""
+        if project_id == DEFAULT_PROJECT:
+            raise PermissionDenied("The default project can't be archived.", param="project_id")
+
+        def decide(accounts: Accounts) -> tuple[Project, str, Mapping[str, object]]:
+            project = find_project(accounts, project_id)
+            archived_at = project.archived_at or self._now()
+            project = msgspec.structs.replace(project, archived_at=archived_at)
+            return project, "project.archived", {"id": project_id}
+
+        return self._make(actor, decide)
+
+    # --- keys ---
+
+    def create_key(
+        self,
+        actor: Actor,
+        project_id: str,
+        name: str,
+        *,
+        scopes: Sequence[str] = ("inference",),
+        models: Sequence[str] | None = None,
+        expires_in_s: int | None = None,
+    ) -> Secretive:
+        """The new key with its plain text. Raises `ConfigurationError` if others use another secret."""
+        if self._store.claim(self._secret.fingerprint) != self._secret.fingerprint:
+            raise ConfigurationError(ANOTHER_SERVERS_KEYS)
+        value = new_key()
+        key = ApiKey(
+            _new_id("key_"),
+            project_id,
+            checks.check_name(name),
+            self._now(),
+            self._secret.digest(value),
+            redact_key(value),
+            checks.check_scopes(scopes),
+            checks.check_models(models),
+            None if expires_in_s is None else self._now() + checks.check_life(expires_in_s),
+        )
+
+        def decide(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
+            if find_project(accounts, project_id).archived_at is not None:
+                raise InvalidRequest(f"The project {project_id} is archived.", param="project_id")
+            data = {"name": key.name, "scopes": key.scopes, "models": key.models}
+            return key, "api_key.created", {"id": key.id, "data": {**data, "expires_at": key.expires_at}}
+
+        return Secretive(self._make(actor, decide), value)
+
+    def change_key(
+        self, actor: Actor, project_id: str | None, key_id: str, changes: Mapping[str, Any]
+    ) -> ApiKey:
+        """`changes` may hold name, scopes, models, and expires_in_seconds (None: no end)."""
+        fields = self._checked(changes)
+
+        def decide(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
+            key = find_key(accounts, key_id, project_id)
+            requested = {"id": key_id, "changes_requested": dict(changes)}
+            return msgspec.structs.replace(key, **fields), "api_key.updated", requested
+
+        return self._make(actor, decide)
+
+    def rotate_key(self, actor: Actor, project_id: str | None, key_id: str, overlap_s: int = 0) -> Secretive:
+        """A new plain text for the same key; the old one works for `overlap_s` more, an older one no more."""
+        checks.check_overlap(overlap_s)
+        value, now = new_key(), self._now()
+
+        def decide(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
+            key = find_key(accounts, key_id, project_id)
+            rotated = msgspec.structs.replace(
+                key,
+                digest=self._secret.digest(value),
+                redacted=redact_key(value),
+                old_digest=key.digest if overlap_s else None,
+                old_expires_at=now + overlap_s if overlap_s else None,
+            )
+            changes = {"rotated": True, "overlap_seconds": overlap_s}
+            return rotated, "api_key.updated", {"id": key_id, "changes_requested": changes}
+
+        return Secretive(self._make(actor, decide), value)
+
+    def revoke_key(self, actor: Actor, project_id: str | None, key_id: str) -> ApiKey:
+        """It opens nothing from now on, its old plain text neither; there is no way back."""
+
+        def decide(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
+            key = find_key(accounts, key_id, project_id)
+            return msgspec.structs.replace(key, revoked_at=self._now()), "api_key.deleted", {"id": key_id}
+
+        return self._make(actor, decide)
+
+    # --- limits ---
+
+    def set_limit(self, actor: Actor, owner: str, model: str, changes: Mapping[str, int | None]) -> Limit:
+        """Change some of an owner's limits for a model; None takes one away. One without any is gone."""
+        for name, value in changes.items():
+            checks.check_limit(name, value)
+
+        def decide(accounts: Accounts) -> tuple[Limit, str, Mapping[str, object]]:
+            check_owner(accounts, owner)
+            limit = msgspec.structs.replace(find_limit(accounts, owner, model), **changes)
+            requested = {"id": limit_id(model), "owner": owner, "changes_requested": dict(changes)}
+            return limit, "rate_limit.updated", requested
+
+        return self._make(actor, decide)
+
+    # --- the step itself ---
+
+    def _make(self, actor: Actor, decide: Callable[[Accounts], tuple[R, str, Mapping[str, object]]]) -> R:
+        for _ in range(_MOST_TRIES):
+            accounts = self._store.load()
+            record, kind, details = decide(accounts)
+            event = _event(actor, kind, details, record, accounts, self._now())
+            if isinstance(record, Limit) and all(getattr(record, name) is None for name in LIMIT_NAMES):
+                done = self._store.remove_limit(record.owner, record.model, event, version=accounts.version)
+            else:
+                done = self._store.put(record, event, version=accounts.version)
+            if done:
+                return record
+        raise Overloaded("Too many administrators change the accounts at once; try again.")
+
+    def _checked(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a key that the changes come down to."""
+        fields: dict[str, Any] = {}
+        for name, value in changes.items():
+            match name:
+                case "name":
+                    fields["name"] = checks.check_name(value)
+                case "scopes":
+                    fields["scopes"] = checks.check_scopes(value)
+                case "models":
+                    fields["models"] = checks.check_models(value)
+                case "expires_in_seconds":
+                    end = None if value is None else self._now() + checks.check_life(value)
+                    fields["expires_at"] = end
+        return fields
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+
+def find_project(accounts: Accounts, project_id: str) -> Project:
+    for project in accounts.projects:
+        if project.id == project_id:
+            return project
+    raise NotFound(f"No project found with id '{project_id[:64]}'.", param="project_id", code="not_found")
+
+
+def find_key(accounts: Accounts, key_id: str, project_id: str | None = None) -> ApiKey:
+    """The key, unless it is revoked or another project's. `project_id` None: any project's."""
+    for key in accounts.keys:
+        if key.id == key_id and project_id in (None, key.project) and key.revoked_at is None:
+            return key
+    raise NotFound(f"No API key found with id '{key_id[:64]}'.", param="key_id", code="not_found")
+
+
+def find_limit(accounts: Accounts, owner: str, model: str) -> Limit:
+    """What stands, or a limit that limits nothing."""
+    for limit in accounts.limits:
+        if (limit.owner, limit.model) == (owner, model):
+            return limit
+    return Limit(owner, model)
+
+
+def check_owner(accounts: Accounts, owner: str) -> None:
+    """Raises `NotFound` unless the owner of a limit is everyone, a project or a key."""
+    if owner.startswith("key_"):
+        find_key(accounts, owner)
+    elif owner != EVERYONE:
+        find_project(accounts, owner)
+
+
+def limit_id(model: str) -> str:
+    """The id of a limit within its owner's: `rl-` and the model, `rl-all` for all models together."""
+    return f"rl-{model or 'all'}"
+
+
+def audit_event(
+    actor: Actor, kind: str, details: Mapping[str, object], project: str, subject: str, now: int
+) -> AuditEvent:
+    """An act to be written down."""
+    data = json.dumps(details, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return AuditEvent(
+        _new_id("audit_log-"), kind, now, actor.kind, actor.id, actor.address, project, subject, data
+    )
+
+
+def _event(
+    actor: Actor,
+    kind: str,
+    details: Mapping[str, object],
+    record: Project | ApiKey | Limit,
+    accounts: Accounts,
+    now: int,
+) -> AuditEvent:
+    match record:
+        case Project():
+            project, subject = record.id, record.id
+        case ApiKey():
+            project, subject = record.project, record.id
+        case Limit():
+            owners = {key.id: key.project for key in accounts.keys}
+            project = owners.get(record.owner, record.owner)
+            subject = record.owner
+    return audit_event(actor, kind, details, project, subject, now)
+
+
+def _new_id(prefix: str) -> str:
+    return prefix + "".join(secrets.choice(_LETTERS) for _ in range(16))

@@ -1,0 +1,84 @@
+"""What an administrator may name and set, with a sentence for everything else. Knows no HTTP."""
+
+from collections.abc import Sequence
+from typing import Final, get_args
+
+from myna.accounts.principal import KeyScope
+from myna.core.errors import InvalidRequest
+
+MAX_NAME: Final = 256
+MAX_MODELS: Final = 1000
+MAX_LIFE_S: Final = 100 * 366 * 86400
+MAX_LIMIT: Final = 2**53
+"""What JSON's numbers hold exactly everywhere."""
+SCOPES: Final[tuple[KeyScope, ...]] = get_args(KeyScope)
+
+
+def check_name(name: str) -> str:
+    """A name without the white space around it."""
+    name = name.strip()
+    if not name:
+        raise _invalid("name", "A name needs at least one character.")
+    if len(name) > MAX_NAME:
+        raise _invalid("name", f"A name has at most {MAX_NAME} characters, not {len(name)}.")
+    if not name.isprintable():
+        raise _invalid("name", "A name must not hold line breaks or control characters.")
+    return name
+
+
+def check_scopes(scopes: Sequence[str]) -> tuple[KeyScope, ...]:
+    """Each once, in the order of our list."""
+    for scope in scopes:
+        if scope not in SCOPES:
+            raise _invalid("scopes", f"There is no scope {_shown(scope)}; choose from {', '.join(SCOPES)}.")
+    if not scopes:
+        raise _invalid("scopes", f"A key needs at least one scope; choose from {', '.join(SCOPES)}.")
+    return tuple(scope for scope in SCOPES if scope in scopes)
+
+
+def check_models(models: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Names that needn't exist yet. None: all models."""
+    if models is None:
+        return None
+    if not models:
+        raise _invalid("models", "A list of models needs at least one; leave it out to allow all.")
+    if len(models) > MAX_MODELS:
+        raise _invalid("models", f"A list of models has at most {MAX_MODELS} names, not {len(models)}.")
+    return tuple(dict.fromkeys(check_model(model) for model in models))
+
+
+def check_model(model: str, param: str = "models") -> str:
+    if not model or len(model) > MAX_NAME or not model.isprintable():
+        raise _invalid(param, f"{_shown(model)} can't be the name of a model.")
+    return model
+
+
+def check_life(seconds: int) -> int:
+    """How long from now a key lives."""
+    if seconds < 1:
+        raise _invalid("expires_in_seconds", "A key can't end in the past; give it at least a second.")
+    if seconds > MAX_LIFE_S:
+        raise _invalid("expires_in_seconds", "That is more than a hundred years; leave the end out instead.")
+    return seconds
+
+
+def check_overlap(seconds: int) -> int:
+    """How long a rotated key's old secret still works."""
+    if not 0 <= seconds <= MAX_LIFE_S:
+        raise _invalid("overlap_seconds", "An overlap can't be negative, nor more than a hundred years.")
+    return seconds
+
+
+def check_limit(name: str, value: int | None) -> int | None:
+    if value is not None and not 1 <= value <= MAX_LIMIT:
+        raise _invalid(name, f"{name} takes a whole number from 1 to {MAX_LIMIT}, not {value}.")
+    return value
+
+
+def _shown(text: str) -> str:
+    """A stranger's text on one line, not long."""
+    return repr(text if len(text) <= 64 else f"{text[:60]}...")
+
+
+def _invalid(param: str, message: str) -> InvalidRequest:
+    return InvalidRequest(message, param=param, code="invalid_value")

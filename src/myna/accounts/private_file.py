@@ -1,0 +1,57 @@
+"""Small files of secrets: made by whoever comes first, readable by their owner alone, replaced whole."""
+
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from myna.core.errors import ConfigurationError
+
+
+def read_lines(path: Path, what: str) -> tuple[str, ...]:
+    """The lines, without white space and comments (`#`). Raises `ConfigurationError`, which calls the file
+    `what`, if it can't be read or others may."""
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"Can't read the {what} file {path}: {exc}.") from exc
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigurationError(f"Others may read the {what} file {path}. Close it with: chmod 600 {path}")
+    lines = tuple(line for raw in text.splitlines() if (line := raw.split("#", 1)[0].strip()))
+    if not lines:
+        raise ConfigurationError(f"The {what} file {path} holds no {what}; delete it and start again.")
+    return lines
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Replace the file at once and whole, readable by its owner alone from its first byte."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def ensure(path: Path, make: Callable[[], str]) -> None:
+    """Make the file if there is none. Two that do so at once agree on one content."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    write_lines(draft, [make()])
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

@@ -1,0 +1,38 @@
+"""The server's secret, by which keys are hashed: whoever has the database alone can't try keys on it."""
+
+import hashlib
+import hmac
+import secrets
+from pathlib import Path
+from typing import Final
+
+from myna.accounts.private_file import ensure, read_lines
+from myna.core.errors import ConfigurationError
+
+MIN_SECRET_LENGTH: Final = 32
+
+
+class Secret:
+    """Hashes keys. Two secrets have two fingerprints, which tell nothing about them."""
+
+    def __init__(self, text: str) -> None:
+        """Raises `ConfigurationError` for one that could be guessed."""
+        if len(text) < MIN_SECRET_LENGTH:
+            raise ConfigurationError(
+                f"The secret is shorter than {MIN_SECRET_LENGTH} characters; "
+                "make one with: openssl rand -hex 32"
+            )
+        self._bytes = text.encode("utf-8", "surrogatepass")
+        self.fingerprint = self.digest("which secret this is")
+
+    def digest(self, key: str) -> str:
+        """What the database keeps of a key, in 64 hexadecimal digits."""
+        return hmac.new(self._bytes, key.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def load_secret(setting: str, path: Path) -> Secret:
+    """The setting's, else that of the file, which the first to ask makes."""
+    if setting:
+        return Secret(setting)
+    ensure(path, lambda: secrets.token_hex(32))
+    return Secret(read_lines(path, "secret")[0])

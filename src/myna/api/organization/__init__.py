@@ -1,0 +1,1 @@
+"""OpenAI's administration API: projects, keys, limits, and the record of what administrators did."""

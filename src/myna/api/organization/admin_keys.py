@@ -1,0 +1,67 @@
+"""Keys of administrators: those with the scope `admin`, whatever their project."""
+
+import time
+from typing import Final
+
+from starlette.responses import Response
+
+from myna.accounts.administration import Administration, find_key
+from myna.api.organization.desk import accounts_of, act, answer, body_of, page
+from myna.api.organization.keys import key_id
+from myna.api.organization.schema import ADMIN_KEY, NamedKeyBody
+from myna.api.organization.shapes import admin_key_shape, deleted
+from myna.core.accounts import DEFAULT_PROJECT, Accounts, ApiKey
+from myna.core.errors import NotFound
+from myna.serving.call import Call, Endpoint
+from myna.serving.paging import page_order
+
+
+async def list_admin_keys(call: Call) -> Response:
+    accounts = await accounts_of(call)
+    keys = [key for key in accounts.keys if _is_admin(key) and key.revoked_at is None]
+    if page_order(call.request.query_params, "asc") == "desc":
+        keys.reverse()
+    return page(call, [admin_key_shape(key, time.time()) for key in keys], "order")
+
+
+async def create_admin_key(call: Call) -> Response:
+    body = await body_of(call, NamedKeyBody, ADMIN_KEY)
+    made = await act(
+        call,
+        Administration.create_key,
+        DEFAULT_PROJECT,
+        body.name,
+        scopes=("admin",),
+        expires_in_s=body.expires_in_seconds,
+    )
+    return answer({**admin_key_shape(made.key, time.time()), "value": made.value})
+
+
+async def retrieve_admin_key(call: Call) -> Response:
+    return answer(admin_key_shape(_find(await accounts_of(call), key_id(call)), time.time()))
+
+
+async def delete_admin_key(call: Call) -> Response:
+    key = _find(await accounts_of(call), key_id(call))
+    await act(call, Administration.revoke_key, None, key.id)
+    return answer(deleted("organization.admin_api_key", key.id))
+
+
+def _is_admin(key: ApiKey) -> bool:
+    return "admin" in key.scopes
+
+
+def _find(accounts: Accounts, wanted: str) -> ApiKey:
+    key = find_key(accounts, wanted)
+    if not _is_admin(key):
+        raise NotFound(f"The key '{key.id}' is no administrator's.", param="key_id", code="not_found")
+    return key
+
+
+_ADMIN_KEYS: Final = "/v1/organization/admin_api_keys"
+ENDPOINTS: Final = (
+    Endpoint("GET", _ADMIN_KEYS, list_admin_keys),
+    Endpoint("POST", _ADMIN_KEYS, create_admin_key),
+    Endpoint("GET", f"{_ADMIN_KEYS}/{{key_id}}", retrieve_admin_key),
+    Endpoint("DELETE", f"{_ADMIN_KEYS}/{{key_id}}", delete_admin_key),
+)

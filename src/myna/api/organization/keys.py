@@ -1,0 +1,140 @@
+"""The keys of a project, as keys and as OpenAI's service accounts, of which each has one."""
+
+import time
+from typing import Final
+
+from starlette.responses import Response
+
+from myna.accounts.administration import Administration, Secretive, find_key, find_project
+from myna.api.organization.desk import accounts_of, act, answer, body_of, page, query_flag
+from myna.api.organization.projects import project_id
+from myna.api.organization.schema import (
+    KEY,
+    KEY_CHANGES,
+    ROTATION,
+    SERVICE_ACCOUNT,
+    KeyBody,
+    KeyChanges,
+    NamedKeyBody,
+    RotationBody,
+)
+from myna.api.organization.shapes import account_key_shape, account_shape, deleted, is_open, key_shape
+from myna.core.accounts import Accounts, ApiKey
+from myna.serving import faults
+from myna.serving.call import Call, Endpoint
+
+_ACCESS: Final = ("active", "inactive", "any")
+
+
+async def list_keys(call: Call) -> Response:
+    accounts = await accounts_of(call)
+    query = call.request.query_params
+    access = query.get("owner_project_access", "any")
+    if access not in _ACCESS:
+        raise faults.not_one_of(_ACCESS, access).at("owner_project_access")
+    keys = _keys(accounts, project_id(call), with_revoked=query_flag(query, "include_revoked"))
+    keys = [key for key in keys if access == "any" or (access == "active") == is_open(key, accounts)]
+    shapes = [key_shape(key, accounts, time.time()) for key in keys]
+    return page(call, shapes, "owner_project_access", "include_revoked")
+
+
+async def create_key(call: Call) -> Response:
+    body = await body_of(call, KeyBody, KEY)
+    made = await act(
+        call,
+        Administration.create_key,
+        project_id(call),
+        body.name,
+        scopes=body.scopes,
+        models=body.models,
+        expires_in_s=body.expires_in_seconds,
+    )
+    return await _shown_once(call, made)
+
+
+async def retrieve_key(call: Call) -> Response:
+    accounts = await accounts_of(call)
+    key = find_key(accounts, key_id(call), project_id(call))
+    return answer(key_shape(key, accounts, time.time()))
+
+
+async def modify_key(call: Call) -> Response:
+    body = await body_of(call, KeyChanges, KEY_CHANGES)
+    changes = {name: getattr(body, name) for name in body.model_fields_set}
+    key = await act(call, Administration.change_key, project_id(call), key_id(call), changes)
+    return answer(key_shape(key, await accounts_of(call), time.time()))
+
+
+async def rotate_key(call: Call) -> Response:
+    body = RotationBody()
+    if await call.request.body():
+        body = await body_of(call, RotationBody, ROTATION)
+    made = await act(call, Administration.rotate_key, project_id(call), key_id(call), body.overlap_seconds)
+    return await _shown_once(call, made)
+
+
+async def revoke_key(call: Call) -> Response:
+    key = await act(call, Administration.revoke_key, project_id(call), key_id(call))
+    return answer(deleted("organization.project.api_key", key.id))
+
+
+async def list_accounts(call: Call) -> Response:
+    keys = _keys(await accounts_of(call), project_id(call))
+    return page(call, [account_shape(key) for key in keys])
+
+
+async def create_account(call: Call) -> Response:
+    body = await body_of(call, NamedKeyBody, SERVICE_ACCOUNT)
+    made = await act(
+        call,
+        Administration.create_key,
+        project_id(call),
+        body.name,
+        expires_in_s=body.expires_in_seconds,
+    )
+    return answer({**account_shape(made.key), "api_key": account_key_shape(made.key, made.value)})
+
+
+async def retrieve_account(call: Call) -> Response:
+    return answer(account_shape(find_key(await accounts_of(call), _key_of_account(call), project_id(call))))
+
+
+async def delete_account(call: Call) -> Response:
+    await act(call, Administration.revoke_key, project_id(call), _key_of_account(call))
+    account = str(call.request.path_params["account_id"])
+    return answer(deleted("organization.project.service_account", account))
+
+
+def key_id(call: Call) -> str:
+    return str(call.request.path_params["key_id"])
+
+
+def _key_of_account(call: Call) -> str:
+    account = str(call.request.path_params["account_id"])
+    return f"key_{account.removeprefix('svc_acct_')}"
+
+
+def _keys(accounts: Accounts, project: str, *, with_revoked: bool = False) -> list[ApiKey]:
+    find_project(accounts, project)
+    keys = [key for key in accounts.keys if key.project == project]
+    return [key for key in keys if with_revoked or key.revoked_at is None]
+
+
+async def _shown_once(call: Call, made: Secretive) -> Response:
+    accounts = await accounts_of(call)
+    return answer({**key_shape(made.key, accounts, time.time()), "value": made.value})
+
+
+_PROJECT: Final = "/v1/organization/projects/{project_id}"
+ENDPOINTS: Final = (
+    Endpoint("GET", f"{_PROJECT}/api_keys", list_keys),
+    Endpoint("POST", f"{_PROJECT}/api_keys", create_key),
+    Endpoint("GET", f"{_PROJECT}/api_keys/{{key_id}}", retrieve_key),
+    Endpoint("POST", f"{_PROJECT}/api_keys/{{key_id}}", modify_key),
+    Endpoint("DELETE", f"{_PROJECT}/api_keys/{{key_id}}", revoke_key),
+    Endpoint("POST", f"{_PROJECT}/api_keys/{{key_id}}/rotate", rotate_key),
+    Endpoint("GET", f"{_PROJECT}/service_accounts", list_accounts),
+    Endpoint("POST", f"{_PROJECT}/service_accounts", create_account),
+    Endpoint("GET", f"{_PROJECT}/service_accounts/{{account_id}}", retrieve_account),
+    Endpoint("DELETE", f"{_PROJECT}/service_accounts/{{account_id}}", delete_account),
+)

@@ -1,0 +1,77 @@
+"""Limits of a project, a key or everyone: one object a model, and one for all models together."""
+
+from typing import Final
+
+from starlette.responses import Response
+
+from myna.accounts.administration import Administration, check_owner, find_key, find_limit
+from myna.accounts.checks import check_model
+from myna.api.organization.desk import accounts_of, act, answer, body_of, page
+from myna.api.organization.schema import LIMIT, LIMIT_FIELDS, LimitBody
+from myna.api.organization.shapes import limit_shape
+from myna.core.accounts import ALL_MODELS, EVERYONE, Accounts
+from myna.core.errors import NotFound
+from myna.serving.call import Call, Endpoint
+from myna.serving.paging import MAX_LIMIT
+
+
+async def list_limits(call: Call) -> Response:
+    """All models together, then every model, then the names that are limited beside them."""
+    accounts = await accounts_of(call)
+    owner = _owner(call, accounts)
+    models = [card.id for card in call.services.pool.cards() if card.kind == "model"]
+    limited = [limit.model for limit in accounts.limits if limit.owner == owner]
+    names = dict.fromkeys([ALL_MODELS, *models, *limited])
+    shapes = [limit_shape(find_limit(accounts, owner, name)) for name in names]
+    return page(call, shapes, default=MAX_LIMIT)
+
+
+async def modify_limit(call: Call) -> Response:
+    body = await body_of(call, LimitBody, LIMIT)
+    owner = _owner(call, await accounts_of(call))
+    changes = {LIMIT_FIELDS[name]: getattr(body, name) for name in body.model_fields_set}
+    return answer(limit_shape(await act(call, Administration.set_limit, owner, _model(call), changes)))
+
+
+async def retrieve_limit(call: Call) -> Response:
+    accounts = await accounts_of(call)
+    return answer(limit_shape(find_limit(accounts, _owner(call, accounts), _model(call))))
+
+
+def _owner(call: Call, accounts: Accounts) -> str:
+    """Whose limits the path speaks of."""
+    places = call.request.path_params
+    if "key_id" in places:
+        return find_key(accounts, places["key_id"], places["project_id"]).id
+    owner = str(places.get("project_id", EVERYONE))
+    check_owner(accounts, owner)
+    return owner
+
+
+def _model(call: Call) -> str:
+    limit_id = str(call.request.path_params["limit_id"])
+    if not limit_id.startswith("rl-"):
+        raise NotFound(
+            f"No rate limit found with id '{limit_id[:64]}'; ids are rl-all and rl- with a model's name.",
+            param="rate_limit_id",
+            code="not_found",
+        )
+    name = limit_id.removeprefix("rl-")
+    return ALL_MODELS if name == "all" else check_model(name, "rate_limit_id")
+
+
+_ORGANIZATION: Final = "/v1/organization"
+_OWNERS: Final = (
+    _ORGANIZATION,
+    f"{_ORGANIZATION}/projects/{{project_id}}",
+    f"{_ORGANIZATION}/projects/{{project_id}}/api_keys/{{key_id}}",
+)
+ENDPOINTS: Final = tuple(
+    endpoint
+    for owner in _OWNERS
+    for endpoint in (
+        Endpoint("GET", f"{owner}/rate_limits", list_limits),
+        Endpoint("GET", f"{owner}/rate_limits/{{limit_id:path}}", retrieve_limit),
+        Endpoint("POST", f"{owner}/rate_limits/{{limit_id:path}}", modify_limit),
+    )
+)

@@ -1,0 +1,50 @@
+"""Projects: list, create, retrieve, rename, archive."""
+
+from typing import Final
+
+from starlette.responses import Response
+
+from myna.accounts.administration import Administration, find_project
+from myna.api.organization.desk import accounts_of, act, answer, body_of, page, query_flag
+from myna.api.organization.schema import PROJECT, ProjectBody
+from myna.api.organization.shapes import project_shape
+from myna.serving.call import Call, Endpoint
+
+
+async def list_projects(call: Call) -> Response:
+    accounts = await accounts_of(call)
+    with_archived = query_flag(call.request.query_params, "include_archived")
+    projects = [p for p in accounts.projects if with_archived or p.archived_at is None]
+    return page(call, [project_shape(project) for project in projects], "include_archived")
+
+
+async def create_project(call: Call) -> Response:
+    body = await body_of(call, ProjectBody, PROJECT)
+    return answer(project_shape(await act(call, Administration.create_project, body.name)))
+
+
+async def retrieve_project(call: Call) -> Response:
+    return answer(project_shape(find_project(await accounts_of(call), project_id(call))))
+
+
+async def modify_project(call: Call) -> Response:
+    body = await body_of(call, ProjectBody, PROJECT)
+    return answer(project_shape(await act(call, Administration.rename_project, project_id(call), body.name)))
+
+
+async def archive_project(call: Call) -> Response:
+    return answer(project_shape(await act(call, Administration.archive_project, project_id(call))))
+
+
+def project_id(call: Call) -> str:
+    return str(call.request.path_params["project_id"])
+
+
+_PROJECTS: Final = "/v1/organization/projects"
+ENDPOINTS: Final = (
+    Endpoint("GET", _PROJECTS, list_projects),
+    Endpoint("POST", _PROJECTS, create_project),
+    Endpoint("GET", f"{_PROJECTS}/{{project_id}}", retrieve_project),
+    Endpoint("POST", f"{_PROJECTS}/{{project_id}}", modify_project),
+    Endpoint("POST", f"{_PROJECTS}/{{project_id}}/archive", archive_project),
+)

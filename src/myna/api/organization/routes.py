@@ -1,0 +1,13 @@
+"""All endpoints of the administration API."""
+
+from typing import Final
+
+from myna.api.organization import acts, admin_keys, keys, limits, projects
+
+ENDPOINTS: Final = (
+    *projects.ENDPOINTS,
+    *keys.ENDPOINTS,
+    *admin_keys.ENDPOINTS,
+    *limits.ENDPOINTS,
+    *acts.ENDPOINTS,
+)

@@ -1,0 +1,106 @@
+"""The bodies of the administration API, and which of OpenAI's parameters are honoured."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final
+
+from pydantic import Field, StrictInt, StrictStr
+
+from myna.accounts.checks import MAX_LIFE_S, MAX_LIMIT, MAX_MODELS, MAX_NAME, SCOPES
+from myna.serving.fields import array, integer, never_null, one_of, text
+from myna.serving.parameters import Parameter, Use
+from myna.serving.validation import WireModel
+
+Name = Annotated[StrictStr, never_null("a string"), text(longest=MAX_NAME, may_be_empty=False)]
+Scopes = Annotated[
+    list[Annotated[StrictStr, one_of(*SCOPES)]],
+    never_null("an array of strings"),
+    array("an array of strings", longest=len(SCOPES)),
+]
+Models = Annotated[
+    list[Annotated[StrictStr, text(longest=MAX_NAME, may_be_empty=False)]] | None,
+    array("an array of strings", longest=MAX_MODELS, may_be_null=True),
+]
+Life = Annotated[StrictInt | None, integer(1, MAX_LIFE_S)]
+Amount = Annotated[StrictInt | None, integer(1, MAX_LIMIT)]
+
+
+class ProjectBody(WireModel):
+    name: Name
+
+
+class KeyBody(WireModel):
+    name: Name
+    scopes: Scopes = Field(default_factory=lambda: ["inference"])
+    models: Models = None
+    expires_in_seconds: Life = None
+
+
+class KeyChanges(WireModel):
+    """What is left out stays; null takes the models' bounds or the end away."""
+
+    name: Name = ""
+    scopes: Scopes = Field(default_factory=lambda: ["inference"])
+    models: Models = None
+    expires_in_seconds: Life = None
+
+
+class NamedKeyBody(WireModel):
+    """How OpenAI makes the key of a service account, and an administrator's."""
+
+    name: Name
+    expires_in_seconds: Life = None
+
+
+class RotationBody(WireModel):
+    overlap_seconds: Annotated[StrictInt, never_null("an integer"), integer(0, MAX_LIFE_S)] = 0
+
+
+class LimitBody(WireModel):
+    """What is left out stays; null takes a limit away."""
+
+    max_requests_per_1_minute: Amount = None
+    max_tokens_per_1_minute: Amount = None
+    max_tokens_per_1_day: Amount = None
+    max_concurrent_requests: Amount = None
+    budget_cents: Amount = None
+
+
+Parameters = Mapping[str, Parameter]
+_REFUSED: Final = Parameter(Use.REFUSED)
+_NO_RESIDENCY: Final = Parameter(
+    Use.REFUSED, refusal="Everything stays on this server: there are no regions to choose from."
+)
+
+
+def _of(schema: type[WireModel], **refused: Parameter) -> Parameters:
+    fields = {name: Parameter(is_required=field.is_required()) for name, field in schema.model_fields.items()}
+    return MappingProxyType({**fields, **refused})
+
+
+PROJECT: Final = _of(ProjectBody, external_key_id=_REFUSED, geography=_NO_RESIDENCY, residency=_NO_RESIDENCY)
+KEY: Final = _of(KeyBody)
+KEY_CHANGES: Final = _of(KeyChanges)
+ADMIN_KEY: Final = _of(NamedKeyBody)
+SERVICE_ACCOUNT: Final = _of(
+    NamedKeyBody,
+    create_service_account_only=Parameter(
+        Use.REFUSED, neutral=(None, False), refusal="An account is a key here; it is never without one."
+    ),
+)
+ROTATION: Final = _of(RotationBody)
+LIMIT: Final = _of(
+    LimitBody,
+    max_requests_per_1_day=_REFUSED,
+    max_images_per_1_minute=_REFUSED,
+    max_audio_megabytes_per_1_minute=_REFUSED,
+    batch_1_day_max_input_tokens=_REFUSED,
+)
+LIMIT_FIELDS: Final[Mapping[str, str]] = {
+    "max_requests_per_1_minute": "requests_per_minute",
+    "max_tokens_per_1_minute": "tokens_per_minute",
+    "max_tokens_per_1_day": "tokens_per_day",
+    "max_concurrent_requests": "concurrent_requests",
+    "budget_cents": "budget_cents",
+}
+"""From the wire's names to those of `core.accounts.Limit`."""

@@ -1,0 +1,117 @@
+"""What `keys`, `projects` and `limits` share: the database's accounts, who acts, times and tables."""
+
+import contextlib
+import getpass
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from myna.accounts.administration import Actor, Administration
+from myna.cli.key import server_secret
+from myna.cli.language import translated
+from myna.core.accounts import Accounts, AccountStore, ApiKey
+from myna.core.errors import ConfigurationError, InvalidRequest, NotFound
+from myna.settings import load_settings
+from myna.stores.registry import open_accounts
+
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The accounts of the configured database, and the acts of the machine's user on them."""
+
+    store: AccountStore
+    administration: Administration
+    actor: Actor
+
+    def accounts(self) -> Accounts:
+        return self.store.load()
+
+
+@contextlib.contextmanager
+def open_desk() -> Iterator[Desk]:
+    """Works on the database itself, whether a server runs or not."""
+    settings = load_settings()
+    if settings.database_url.startswith("memory:"):
+        raise ConfigurationError(
+            "The setting `database` keeps everything in a server's memory; name a file or a PostgreSQL there "
+            "to keep keys."
+        )
+    store = open_accounts(settings.database_url)
+    try:
+        yield Desk(store, Administration(store, server_secret(settings)), Actor("session", _user()))
+    finally:
+        store.close()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
+
+
+def key_of(accounts: Accounts, wanted: str) -> ApiKey:
+    """A key by its id, or by a name that only one has."""
+    alive = [key for key in accounts.keys if key.revoked_at is None]
+    found = [key for key in alive if key.id == wanted] or [key for key in alive if key.name == wanted]
+    if not found:
+        raise NotFound(f"There is no key {wanted!r}; see: myna keys list")
+    if len(found) > 1:
+        raise InvalidRequest(f"{len(found)} keys have the name {wanted!r}; use an id from: myna keys list")
+    return found[0]
+
+
+def project_of(accounts: Accounts, wanted: str) -> str:
+    """A project's id, by it or by a name that only one has."""
+    found = [project.id for project in accounts.projects if wanted == project.id]
+    found = found or [project.id for project in accounts.projects if wanted == project.name]
+    if not found:
+        raise NotFound(f"There is no project {wanted!r}; see: myna projects list")
+    if len(found) > 1:
+        raise InvalidRequest(
+            f"{len(found)} projects have the name {wanted!r}; use an id from: myna projects list"
+        )
+    return found[0]
+
+
+def seconds_of(text: str) -> int:
+    """`30d`, `12h`, `90m`, `45s` or a plain number of seconds."""
+    match = re.fullmatch(r"([0-9]{1,12})([smhdw]?)", text.strip())
+    if match is None:
+        raise InvalidRequest(f"{text!r} is no length of time; write it like 30d, 12h, 90m or 45s.")
+    return int(match[1]) * _UNITS_S[match[2] or "s"]
+
+
+def moment(at: int | None) -> str:
+    """A time as a table shows it, in the machine's own zone."""
+    return "" if at is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+
+
+def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, title in enumerate(titles):
+        table.add_column(translated(title), no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False).print(table)
+
+
+def show_json(value: object) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def plain(record: Any, *hidden: str) -> dict[str, object]:
+    """A record's fields for `--json`, without those that are nobody's business."""
+    fields = msgspec.structs.asdict(record)
+    return {name: value for name, value in fields.items() if name not in hidden}

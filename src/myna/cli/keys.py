@@ -1,0 +1,136 @@
+"""`myna keys`: keys for others than the owner, each with its own scopes, models, end and limits."""
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from myna.accounts.administration import Secretive
+from myna.cli.desk import key_of, moment, open_desk, plain, project_of, seconds_of, show_json, show_table
+from myna.cli.language import translated
+from myna.cli.screen import note, say
+from myna.core.accounts import DEFAULT_PROJECT, ApiKey
+
+app = typer.Typer(no_args_is_help=True, help="Make, list, rotate and revoke keys for others.")
+_DIGESTS: Final = ("digest", "old_digest")
+
+Key = Annotated[str, typer.Argument(help="The key's id, or its name.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Whose key it is, or what for.")],
+    project: Annotated[str, typer.Option(help="The project it belongs to.")] = DEFAULT_PROJECT,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="inference (the default), read or admin; may be repeated.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model it may use; may be repeated; all unless said.")
+    ] = None,
+    expires: Annotated[str | None, typer.Option(help="How long it works, such as 30d or 12h.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print it: the only time that it can be seen.
+
+    **Examples**
+
+    - `myna keys create "Ana's laptop"`
+    - `myna keys create ci --model smollm2-135m-instruct --expires 30d`
+    - `myna keys create dashboard --scope read --scope admin`
+    """
+    with open_desk() as desk:
+        made = desk.administration.create_key(
+            desk.actor,
+            project_of(desk.accounts(), project),
+            name,
+            scopes=scope or ("inference",),
+            models=model or None,
+            expires_in_s=None if expires is None else seconds_of(expires),
+        )
+    _show_once(made, as_json)
+
+
+@app.command("list")
+def list_keys(
+    project: Annotated[str | None, typer.Option(help="Of this project alone.")] = None,
+    with_revoked: Annotated[bool, typer.Option("--all", help="Revoked keys too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the keys, without the keys themselves.
+
+    **Example**: `myna keys list --json | jq -r '.[].id'`
+    """
+    with open_desk() as desk:
+        accounts = desk.accounts()
+        wanted = None if project is None else project_of(accounts, project)
+    keys = [key for key in accounts.keys if wanted in (None, key.project)]
+    keys = [key for key in keys if with_revoked or key.revoked_at is None]
+    if as_json:
+        show_json([{**plain(key, *_DIGESTS), "status": _status(key)} for key in keys])
+        return
+    titles = ("ID", "NAME", "PROJECT", "SCOPES", "MODELS", "KEY", "LAST USED", "EXPIRES", "STATUS")
+    show_table(titles, [_row(key) for key in keys])
+    if not keys:
+        note("Make one with: myna keys create NAME")
+
+
+@app.command()
+def rotate(
+    key: Key,
+    overlap: Annotated[str, typer.Option(help="How long the old one still works, such as 1h.")] = "0",
+    as_json: AsJson = False,
+) -> None:
+    """Give a key a new secret and print it; its id, name and limits stay.
+
+    **Example**: `myna keys rotate ci --overlap 1h`
+    """
+    with open_desk() as desk:
+        found = key_of(desk.accounts(), key)
+        made = desk.administration.rotate_key(desk.actor, None, found.id, seconds_of(overlap))
+    _show_once(made, as_json)
+
+
+@app.command()
+def revoke(
+    keys: Annotated[list[str], typer.Argument(help="Ids or names of keys.")],
+    as_json: AsJson = False,
+) -> None:
+    """End keys for good; running servers refuse them within a second.
+
+    **Example**: `myna keys revoke ci`
+    """
+    with open_desk() as desk:
+        accounts = desk.accounts()
+        doomed = [key_of(accounts, key) for key in keys]
+        revoked = [desk.administration.revoke_key(desk.actor, None, key.id) for key in doomed]
+    if as_json:
+        show_json([plain(key, *_DIGESTS) for key in revoked])
+    else:
+        for key in revoked:
+            say(f"Revoked {key.id} ({key.name}).")
+
+
+def _show_once(made: Secretive, as_json: bool) -> None:
+    """The key alone on standard output, so that a script can take it from there."""
+    if as_json:
+        show_json({**plain(made.key, *_DIGESTS), "value": made.value})
+        return
+    note(f"{made.key.id} ({made.key.name}): keep the key now, it is not shown again.")
+    typer.echo(made.value)
+
+
+def _status(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    return "expired" if key.expires_at is not None and key.expires_at <= time.time() else "active"
+
+
+def _row(key: ApiKey) -> Sequence[str]:
+    models = translated("all") if key.models is None else ", ".join(key.models)
+    used = moment(key.last_used_at) or translated("never")
+    end = moment(key.expires_at) or translated("never")
+    scopes = ", ".join(key.scopes)
+    status = translated(_status(key))
+    return key.id, key.name, key.project, scopes, models, key.redacted, used, end, status

@@ -1,0 +1,121 @@
+"""`myna limits`: how much a key, a project or everyone may use, of one model or of all."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from myna.accounts.administration import LIMIT_NAMES
+from myna.accounts.checks import check_model
+from myna.cli.desk import Desk, key_of, open_desk, plain, project_of, show_json, show_table
+from myna.cli.language import translated
+from myna.cli.screen import note, say
+from myna.core.accounts import ALL_MODELS, EVERYONE, Accounts, Limit
+from myna.core.errors import InvalidRequest, OperatorError
+
+app = typer.Typer(no_args_is_help=True, help="Set and list limits.")
+NONE = "none"
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Amount = str | None
+
+
+@app.command("set")
+def set_limit(
+    key: Annotated[str | None, typer.Option(help="Of this key, by id or name.")] = None,
+    project: Annotated[str | None, typer.Option(help="Of all keys of this project together.")] = None,
+    everyone: Annotated[bool, typer.Option("--everyone", help="Of all projects together.")] = False,
+    model: Annotated[str, typer.Option(help="For this model alone; all together unless said.")] = ALL_MODELS,
+    requests_per_minute: Annotated[Amount, typer.Option(help="A number, or `none`.")] = None,
+    tokens_per_minute: Annotated[Amount, typer.Option(help="A number, or `none`.")] = None,
+    tokens_per_day: Annotated[Amount, typer.Option(help="A number, or `none`.")] = None,
+    concurrent_requests: Annotated[Amount, typer.Option(help="A number, or `none`.")] = None,
+    budget: Annotated[Amount, typer.Option(help="Dollars in a calendar month, or `none`.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Limit a key, a project or everyone; what is not named stays as it is.
+
+    **Examples**
+
+    - `myna limits set --key ci --requests-per-minute 60 --tokens-per-day 200000`
+    - `myna limits set --project Website --model smollm2-135m-instruct --concurrent-requests 4`
+    - `myna limits set --key ci --tokens-per-day none`
+    """
+    changes: dict[str, int | None] = {}
+    amounts = (requests_per_minute, tokens_per_minute, tokens_per_day, concurrent_requests)
+    for name, text in zip(LIMIT_NAMES, amounts, strict=False):
+        if text is not None:
+            changes[name] = None if text == NONE else _whole(text)
+    if budget is not None:
+        changes["budget_cents"] = None if budget == NONE else _cents(budget)
+    if not changes:
+        raise OperatorError("Name a limit to set, such as --requests-per-minute 60.")
+    with open_desk() as desk:
+        owner = _owner(desk, key, project, everyone)
+        limit = desk.administration.set_limit(
+            desk.actor, owner, check_model(model, "model") if model else ALL_MODELS, changes
+        )
+    if as_json:
+        show_json(plain(limit))
+    else:
+        say(f"{_shown_owner(limit)}: {_shown(limit)}.")
+
+
+@app.command("list")
+def list_limits(as_json: AsJson = False) -> None:
+    """List the limits that are set."""
+    with open_desk() as desk:
+        accounts = desk.accounts()
+    if as_json:
+        show_json([plain(limit) for limit in accounts.limits])
+        return
+    titles = ("OWNER", "NAME", "MODEL", "REQ/MIN", "TOKENS/MIN", "TOKENS/DAY", "CONCURRENT", "BUDGET")
+    show_table(titles, [_row(limit, accounts) for limit in accounts.limits])
+    if not accounts.limits:
+        note("Set one with: myna limits set --key KEY --requests-per-minute 60")
+
+
+def _owner(desk: Desk, key: str | None, project: str | None, everyone: bool) -> str:
+    if (key is not None) + (project is not None) + everyone != 1:
+        raise OperatorError("Say whose limit it is: one of --key, --project and --everyone.")
+    accounts = desk.accounts()
+    if key is not None:
+        return key_of(accounts, key).id
+    return EVERYONE if project is None else project_of(accounts, project)
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise InvalidRequest(f"{text!r} is no whole number; write one, or `none` to take the limit away.")
+    return int(text)
+
+
+def _cents(text: str) -> int:
+    dollars, _, cents = text.removeprefix("$").partition(".")
+    if len(cents) > 2:
+        raise InvalidRequest(f"{text!r} is no amount of dollars; write it like 20 or 12.50.")
+    return _whole(dollars) * 100 + (_whole(cents.ljust(2, "0")) if cents else 0)
+
+
+def _shown_owner(limit: Limit) -> str:
+    return limit.owner or translated("everyone")
+
+
+def _amounts(limit: Limit) -> list[Any]:
+    amounts = [getattr(limit, name) for name in LIMIT_NAMES]
+    budget = amounts.pop()
+    return [*amounts, None if budget is None else f"${budget / 100:.2f}"]
+
+
+def _shown(limit: Limit) -> str:
+    names = ("requests/min", "tokens/min", "tokens/day", "concurrent", "budget")
+    pairs = [f"{amount} {name}" for name, amount in zip(names, _amounts(limit), strict=True) if amount]
+    return ", ".join(pairs) or translated("no limits")
+
+
+def _row(limit: Limit, accounts: Accounts) -> Sequence[str]:
+    names = {project.id: project.name for project in accounts.projects}
+    names |= {key.id: key.name for key in accounts.keys}
+    amounts = ["" if amount is None else str(amount) for amount in _amounts(limit)]
+    model = limit.model or translated("all")
+    return _shown_owner(limit), names.get(limit.owner, ""), model, *amounts
