@@ -8,9 +8,10 @@ import numpy as np
 from myna.core.errors import MynaError
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.requests import GenerationRequest, Sampling
+from myna.decoding.grammar import Grammars
 from myna.decoding.sampling import sample, score
 from myna.engines import fake
-from myna.engines.base import OutOfRoom, Row
+from myna.engines.base import Engine, OutOfRoom, Row
 from myna.engines.fake import FakeEngine
 from myna.scheduling.answers import Lexicon
 from myna.scheduling.batches import Batch
@@ -58,21 +59,13 @@ class Heard:
         return self.error is not None or (bool(self.events) and isinstance(self.events[-1], Done))
 
 
-class Model:
-    """A scheduler, its engine and everyone who listens."""
+class Driver:
+    """A scheduler over any engine, and everyone who listens."""
 
-    def __init__(
-        self,
-        kv_tokens: int = 4096,
-        *,
-        context_tokens: int = 4096,
-        max_sequences: int = 64,
-        donor_tokens: int | None = None,
-    ) -> None:
-        self.engine = FakeEngine(context_tokens, kv_tokens, max_sequences)
-        if donor_tokens is not None:
-            self.engine.donor_tokens = donor_tokens
-        self.scheduler = Scheduler(self.engine, LEXICON)
+    def __init__(self, engine: Engine, lexicon: Lexicon, grammars: Grammars | None = None) -> None:
+        self._engine = engine
+        self._grammars = grammars
+        self.scheduler = Scheduler(engine, lexicon)
         self.heard: dict[int, Heard] = {}
         self.rows: list[list[Row]] = []
         self.num_out_of_room = 0
@@ -81,18 +74,25 @@ class Model:
     def add(self, request: GenerationRequest) -> int:
         number = len(self.heard)
         self.heard[number] = Heard()
-        self.scheduler.add(number, request)
+        grammar = None
+        if request.constraint is not None:
+            assert self._grammars is not None
+            grammar = self._grammars.compile(request.constraint)
+        self.scheduler.add(number, request, grammar)
         return number
 
     def step(self, prompt_tokens: int = 512) -> Batch:
         batch = self.scheduler.schedule(prompt_tokens)
         assert batch.rows, "a scheduler with work has something to compute"
         try:
-            logits = self.engine.forward(batch.rows).array
+            logits = self._engine.forward(batch.rows).array
             assert len(logits) == batch.num_logits
             sampled = NOTHING_DRAWN
             if batch.drawers:
-                sampled = sample(logits, self._drawing.batch(batch.drawers, batch.draw_rows))
+                bound, guesses = batch.bound()
+                masks = self._grammars.masks(bound, guesses) if self._grammars and bound else None
+                assert masks is None or masks.any(axis=1).all(), "only what a grammar allows is guessed"
+                sampled = sample(logits, self._drawing.batch(batch, masks))
             scores = [
                 score(
                     logits[part.first_row : part.first_row + len(part.targets)],
@@ -131,3 +131,21 @@ class Model:
         number = self.add(request)
         self.run(prompt_tokens)
         return self.heard[number]
+
+
+class Model(Driver):
+    """The same over the fake engine."""
+
+    def __init__(
+        self,
+        kv_tokens: int = 4096,
+        *,
+        context_tokens: int = 4096,
+        max_sequences: int = 64,
+        donor_tokens: int | None = None,
+        grammars: Grammars | None = None,
+    ) -> None:
+        self.engine = FakeEngine(context_tokens, kv_tokens, max_sequences)
+        if donor_tokens is not None:
+            self.engine.donor_tokens = donor_tokens
+        super().__init__(self.engine, LEXICON, grammars)

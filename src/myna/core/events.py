@@ -61,7 +61,9 @@ class ChoiceDone(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """All choices ended: the last event. `completion_tokens` counts every candidate's tokens,
-    those that `best_of` threw away included. `reasoning_tokens` of them were thought, marks included."""
+    those that `best_of` threw away included, and the rejected ones of a prediction: those that did not
+    appear in the answer, while the accepted ones did. Both depend on the texts alone, not on how the answer
+    was computed. `reasoning_tokens` of them were thought, marks included."""
 
     completion_tokens: int
     accepted_prediction_tokens: int = 0

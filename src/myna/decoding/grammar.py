@@ -2,7 +2,9 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import accumulate
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -18,6 +20,7 @@ _MAX_MESSAGE_CHARS: Final = 400
 # A grammar that needs more is refused when it is compiled, or ends its answer with an error: at most
 # about 20 ms for its lexer, 15 ms a step.
 _LIMITS: Final = LLParserLimits(verbose_errors=False)
+_NO_GUESSES: Final[Mapping[int, Sequence[int]]] = MappingProxyType({})
 
 
 def check(constraint: Constraint) -> None:
@@ -73,6 +76,11 @@ class Grammar:
                     self.gate = None
                 return True
         return self.matcher.consume_token(token)
+
+    def num_allowed(self, tokens: Sequence[int]) -> int:
+        """How many of the tokens, from the first on, the grammar would take; it stays where it is. Before the
+        thought's end it doesn't tell."""
+        return 0 if self.gate is not None else self.matcher.validate_tokens(list(tokens))
 
     def rewind(self, num_tokens: int) -> bool:
         """Forget the last tokens; False if there were fewer."""
@@ -152,26 +160,33 @@ class Grammars:
                 self._compiled.popitem(last=False)
             return matcher.deep_copy()
 
-    def masks(self, grammars: Sequence[Grammar]) -> Words:
-        """One row a grammar: which tokens may come next, as `SamplingBatch.masks` wants them.
+    def masks(self, grammars: Sequence[Grammar], guesses: Mapping[int, Sequence[int]] = _NO_GUESSES) -> Words:
+        """Which tokens may come next, as `SamplingBatch.masks` wants them: a row a grammar, followed by one
+        for each token that `guesses` says may follow, by the grammar's index; the grammar allows those.
 
         Releases the GIL, so another thread can do this while the engine computes the logits. A row of
         a broken grammar allows nothing.
         """
-        masks = np.zeros((len(grammars), self._num_words), np.uint32)
+        sizes = [1 + len(guesses.get(index, ())) for index in range(len(grammars))]
+        rows = list(accumulate(sizes, initial=0))
+        masks = np.zeros((rows[-1], self._num_words), np.uint32)
+        where = masks.ctypes.data, masks.shape[1] * masks.itemsize, len(masks)
         whole = [
-            (grammar.matcher, row)
-            for row, grammar in enumerate(grammars)
+            index
+            for index, grammar in enumerate(grammars)
             if (grammar.gate is None or grammar.gate.is_waiting) and not grammar.matcher.is_error()
         ]
-        if whole:
-            self._executor.unsafe_compute_mask_ptr(
-                whole, masks.ctypes.data, masks.shape[1] * masks.itemsize, len(masks)
-            )
-        for matcher, row in whole:
-            if matcher.is_error():  # it grew past its limits just now; llguidance then allows the end
-                masks[row] = 0
-        for row, grammar in enumerate(grammars):
+        alone = [(grammars[index].matcher, rows[index]) for index in whole if index not in guesses]
+        if alone:
+            self._executor.unsafe_compute_mask_ptr(alone, *where)
+        ahead = [(grammars[i].matcher, rows[i], list(guesses[i])) for i in whole if i in guesses]
+        if ahead:
+            self._executor.unsafe_compute_mask_ptr_with_draft_token(ahead, *where)
+        for index in whole:
+            if grammars[index].matcher.is_error():
+                # It grew past its limits just now; llguidance then allows the end.
+                masks[rows[index] : rows[index + 1]] = 0
+        for row, grammar in zip(rows, grammars, strict=False):
             if grammar.gate is not None:
                 self._let_through(masks[row], grammar.gate)
         return masks

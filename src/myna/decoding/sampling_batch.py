@@ -1,6 +1,7 @@
 """What one sampling call is given and what it answers, as structs of arrays. Knows no kernel."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -37,6 +38,12 @@ class TokenCounts:
         self._tokens: Ints = np.zeros(16, np.int32)
         self._counts: Ints = np.zeros(16, np.int32)
         self._size = 0
+
+    def copy(self) -> "TokenCounts":
+        copied = TokenCounts()
+        copied._slots, copied._size = dict(self._slots), self._size
+        copied._tokens, copied._counts = self._tokens.copy(), self._counts.copy()
+        return copied
 
     def add(self, token: int) -> None:
         slot = self._slots.setdefault(token, self._size)
@@ -76,6 +83,16 @@ class ChoiceSampling:
     def accept(self, token: int) -> None:
         if self.counts is not None:
             self.counts.add(token)
+
+    def after(self, tokens: Sequence[int]) -> "ChoiceSampling":
+        """The same choice as it will be if these are accepted; itself where that changes nothing."""
+        if self.counts is None or not tokens:
+            return self
+        ahead = copy(self)
+        ahead.counts = self.counts.copy()
+        for token in tokens:
+            ahead.accept(token)
+        return ahead
 
 
 @dataclass(frozen=True, slots=True)

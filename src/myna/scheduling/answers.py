@@ -11,6 +11,7 @@ from myna.decoding.detokenizing import ChoiceText
 from myna.decoding.grammar import Grammar
 from myna.decoding.sampling import Sampled
 from myna.decoding.thinking import ThoughtText
+from myna.scheduling.drafting import count_met
 from myna.scheduling.sequence import Job, Sequence
 
 
@@ -81,6 +82,9 @@ def finish(sequence: Sequence, out: list[Told]) -> None:
     sequence.num_untold = 0
     job.num_ended += 1
     job.completion_tokens += sequence.num_generated
+    prediction = job.request.prediction_tokens
+    if prediction:
+        job.accepted_tokens += count_met(prediction, sequence.tokens[sequence.num_prompt :])
     if job.is_ranked:
         sequence.shown.append(done)
     else:
@@ -88,7 +92,10 @@ def finish(sequence: Sequence, out: list[Told]) -> None:
     if job.num_ended == len(job.candidates):
         if job.is_ranked:
             _tell_best(job, out)
-        done_all = Done(job.completion_tokens, reasoning_tokens=job.reasoning_tokens)
+        # OpenAI counts what was predicted and not said as completion tokens, too.
+        rejected = len(prediction) * job.num_ended - job.accepted_tokens
+        total = job.completion_tokens + rejected
+        done_all = Done(total, job.accepted_tokens, rejected, job.reasoning_tokens)
         out.append(Told(job.number, done_all))
 
 

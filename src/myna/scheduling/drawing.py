@@ -7,6 +7,7 @@ import numpy as np
 
 from myna.decoding.sampling import Draw, Sampled, SamplingBatch
 from myna.decoding.sampling_batch import Words
+from myna.scheduling.batches import Batch
 from myna.scheduling.sequence import Sequence
 
 _FEW: Final = 16
@@ -24,9 +25,10 @@ class Drawing:
         self._batch: SamplingBatch | None = None
         self._next = -1
 
-    def batch(self, drawers: list[Sequence], rows: list[int], masks: Words | None = None) -> SamplingBatch:
-        """Arrays for these draws; valid until the next call. `masks` has a row for each drawer that has a
-        grammar, in their order."""
+    def batch(self, step: Batch, masks: Words | None = None) -> SamplingBatch:
+        """Arrays for the step's draws; valid until the next call. `masks` has a row for each draw of who has
+        a grammar, in their order."""
+        drawers, rows = step.drawers, step.draw_rows
         first = drawers[0].num_generated
         batch = self._batch
         if batch is not None and drawers == self._drawers and rows == self._rows and first == self._next:
@@ -34,17 +36,20 @@ class Drawing:
             self._advance(batch)
             return batch
         mask_rows = count()
+        assumed = step.assumed() if step.guesses else {}
         draws = [
             Draw(
                 row,
-                sequence.sampling,
-                sequence.num_generated,
+                sequence.sampling.after(assumed.get(index, ())),
+                sequence.num_generated + len(assumed.get(index, ())),
                 -1 if sequence.grammar is None else next(mask_rows),
             )
-            for row, sequence in zip(rows, drawers, strict=True)
+            for index, (row, sequence) in enumerate(zip(rows, drawers, strict=True))
         ]
         batch = SamplingBatch.of(draws, masks)
-        is_steady = masks is None and all(sequence.sampling.counts is None for sequence in drawers)
+        is_steady = (
+            masks is None and not assumed and all(sequence.sampling.counts is None for sequence in drawers)
+        )
         self._batch = batch if is_steady else None
         self._drawers, self._rows, self._next = drawers, rows, first + 1
         return batch

@@ -268,14 +268,16 @@ class _Steps:
             return self._scheduler.isolate(batch, error)
         if batch.num_prompt_tokens:
             self._pace.observe(batch.num_prompt_tokens, batch.num_decodes, seconds)
+        else:
+            self._scheduler.speculation.costs.observe(batch.num_decodes, time.perf_counter() - started)
         return self._scheduler.update(batch, sampled, scores)
 
     def _begin_masks(self, batch: Batch) -> list[Future[Words]]:
-        """Masks of the drawers that have a grammar, computed while the engine computes."""
-        bound = [sequence.grammar for sequence in batch.drawers if sequence.grammar is not None]
-        if not bound or self._grammars is None:
+        """Masks of those who draw under a grammar, computed while the engine computes."""
+        if self._grammars is None:
             return []
-        return [self._helpers.submit(self._grammars.masks, bound)]
+        grammars, guesses = batch.bound()
+        return [self._helpers.submit(self._grammars.masks, grammars, guesses)] if grammars else []
 
     def _draw(
         self, batch: Batch, logits: Logits, masks: list[Future[Words]]
@@ -283,7 +285,7 @@ class _Steps:
         sampled = NOTHING_DRAWN
         if batch.drawers:
             allowed = masks[0].result() if masks else None
-            sampled = sample(logits.array, self._drawing.batch(batch.drawers, batch.draw_rows, allowed))
+            sampled = sample(logits.array, self._drawing.batch(batch, allowed))
         scores: list[Sampled] = []
         for part in batch.scored:
             rows = logits.array[part.first_row : part.first_row + len(part.targets)]

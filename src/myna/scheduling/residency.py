@@ -42,6 +42,14 @@ class Residency:
     def num_free_slots(self) -> int:
         return len(self._free_slots)
 
+    def settle(self, sequence: Sequence, num_wrong: int) -> None:
+        """Forget the last tokens, which were guessed and wrong."""
+        resident = sequence.resident
+        assert resident is not None
+        resident.computed -= num_wrong
+        if num_wrong:
+            self._kv.trim(resident.slot, resident.computed)
+
     def has_room(self, num_tokens: int) -> bool:
         """Whether that many more tokens fit, without donors if need be."""
         while self._kv.free_tokens < num_tokens:
@@ -103,7 +111,8 @@ class Residency:
     def retire(self, sequence: Sequence) -> None:
         """The sequence left; what it computed becomes a donor as far as the engine's budget goes."""
         resident = self._lift(sequence)
-        keep = min(resident.computed, self._kv.donor_tokens)
+        # An answer may have ended among guessed tokens: what is computed beyond its end is no one's.
+        keep = min(resident.computed, len(resident.tokens), self._kv.donor_tokens)
         if keep < resident.computed and not self._kv.can_trim:
             keep = 0
         if keep < BLOCK_TOKENS:

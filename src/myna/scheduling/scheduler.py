@@ -10,19 +10,22 @@ from myna.scheduling.batches import Batch
 from myna.scheduling.residency import KeyValues
 from myna.scheduling.roster import Roster
 from myna.scheduling.sequence import Job, Sequence
+from myna.scheduling.speculation import Speculation
 
 
 class Scheduler:
     """Continuous batching over one engine's KV room.
 
     `add` and `abort` at any time between steps; then `schedule`, the engine's `forward`, sampling, and
-    `update`. `roster` is for whoever counts who runs, waits and holds room.
+    `update`. `roster` is for whoever counts who runs, waits and holds room, `speculation.costs` for whoever
+    knows how long steps take.
     A step that could not run is answered with `make_room` or `isolate` instead.
     """
 
     def __init__(self, kv: KeyValues, lexicon: Lexicon) -> None:
         self._lexicon = lexicon
         self.roster = Roster(kv)
+        self.speculation = Speculation(self.roster.residency, lexicon.ends, can_trim=kv.can_trim)
         self._suspects: list[Sequence] = []
         self._jobs: dict[int, Job] = {}
         self._num_added = 0
@@ -52,15 +55,15 @@ class Scheduler:
             self._add_alone(batch, self._suspects[0], prompt_tokens)
             return batch
         roster.secure_decodes()
-        add_decode = batch.add_decode
-        for sequence in [sequence for sequence in roster.running if not add_decode(sequence)]:
+        add_decode, guess_of = batch.add_decode, self.speculation.guess(roster.running).get
+        for sequence in [other for other in roster.running if not add_decode(other, guess_of(other))]:
             batch.add_prompt(sequence, prompt_tokens)
         if batch.num_prompt_tokens < prompt_tokens and (roster.resumed or roster.queue):
             roster.admit(batch, prompt_tokens)
         return batch
 
     def update(self, batch: Batch, sampled: Sampled, scores: list[Sampled]) -> list[Told]:
-        """Take what the step drew, one token a drawer; what to tell clients, in order."""
+        """Take what the step drew, a token a draw; what to tell clients, in order."""
         out: list[Told] = []
         for row, sequence in zip(batch.rows, batch.sequences, strict=True):
             assert sequence.resident is not None
@@ -73,7 +76,8 @@ class Scheduler:
             self.roster.bear(sequence)
         if batch.num_prompt_tokens:
             self._tell_prompts(batch, out)
-        self._take_tokens(batch, sampled, out)
+        void = self._settle(batch, sampled) if batch.guesses else frozenset[int]()
+        self._take_tokens(batch, sampled, void, out)
         return out
 
     def make_room(self) -> bool:
@@ -110,12 +114,26 @@ class Scheduler:
                     candidate.reason = "length"
                     self._end(candidate, out)
 
-    def _take_tokens(self, batch: Batch, sampled: Sampled, out: list[Told]) -> None:
+    def _settle(self, batch: Batch, sampled: Sampled) -> frozenset[int]:
+        """Keep of the guessed tokens those that were drawn; the draws that took others for granted are
+        void."""
+        void: set[int] = set()
+        for guess in batch.guesses:
+            end = guess.first_draw + len(guess.tokens)
+            drawn = sampled.tokens[guess.first_draw : end].tolist()
+            num_right = next((i for i in range(len(drawn)) if drawn[i] != guess.tokens[i]), len(drawn))
+            self.roster.residency.settle(guess.sequence, len(drawn) - num_right)
+            void.update(range(guess.first_draw + num_right + 1, end + 1))
+        return frozenset(void)
+
+    def _take_tokens(self, batch: Batch, sampled: Sampled, void: frozenset[int], out: list[Told]) -> None:
         lexicon, jobs, take_token = self._lexicon, self._jobs, answers.take_token
         for index, (token, sequence) in enumerate(zip(sampled.tokens.tolist(), batch.drawers, strict=True)):
             job = sequence.job
             if job.number not in jobs:
-                continue  # another candidate of the request failed in this very step
+                continue  # another candidate of the request failed in this very step, or all have ended
+            if index in void or sequence.reason is not None:
+                continue
             if token < 0:
                 self._drop(job)
                 out.append(Told(job.number, _no_token(RowStatus(int(sampled.status[index])))))

@@ -10,6 +10,7 @@ from myna.decoding.detokenizing import ChoiceText
 from myna.decoding.grammar import Grammar
 from myna.decoding.sampling import ChoiceSampling
 from myna.decoding.thinking import ThoughtText
+from myna.scheduling.drafting import Drafter, Grams
 
 
 class Resident:
@@ -43,6 +44,8 @@ class Job:
     num_ended: int = 0
     completion_tokens: int = 0
     reasoning_tokens: int = 0
+    accepted_tokens: int = 0
+    grams: Grams | None = None
 
     @property
     def is_ranked(self) -> bool:
@@ -57,6 +60,7 @@ class Sequence:
     __slots__ = (
         "blocks",
         "choice",
+        "drafter",
         "grammar",
         "held_logprobs",
         "job",
@@ -91,6 +95,7 @@ class Sequence:
         self.num_prompt = len(self.tokens)
         num_logprobs = 0 if job.is_ranked and request.num_logprobs is None else request.num_logprobs
         self.sampling = ChoiceSampling(request.sampling, choice, num_logprobs)
+        self.drafter: Drafter | None = None
         self.resident: Resident | None = None
         self.blocks: list[int] | None = None
         self.reason: FinishReason | None = None
@@ -103,3 +108,9 @@ class Sequence:
     @property
     def num_generated(self) -> int:
         return len(self.tokens) - self.num_prompt
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether the engine holds all of it but its last token, and that one is of the answer."""
+        resident = self.resident
+        return resident is not None and self.num_prompt <= resident.computed == len(self.tokens) - 1

@@ -1,0 +1,135 @@
+"""What guessing the next tokens gains where an answer repeats something, and costs where it doesn't.
+
+    PYTHONPATH=src python bench/speculation.py MODEL.gguf [...] [--rounds 5] [--threads 1]
+
+Asks the scheduler in this process for the same answers with and without guesses, in turn: a file edited
+in one place, with that file as `prediction` and without, a text that repeats itself, and plain text that
+doesn't. Prints tokens a second of processor time (which other programs on the machine change little) and
+the median of the pairs' ratios with its quartiles. The answers must be the same.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from myna.core.events import Done, TextDelta
+from myna.core.requests import GenerationRequest, Sampling
+from myna.prompts.messages import Message
+from myna.prompts.prompting import Prompting
+from myna.scheduling import speculation
+from myna.scheduling.service import Service
+from myna.workers.frames import WorkerSpec
+from myna.workers.loading import load_model
+
+ROOT = Path(__file__).parent.parent
+CODE = "\n".join((ROOT / "src/myna/scheduling/pacing.py").read_text(encoding="utf-8").splitlines()[16:42])
+EDIT = f"Rename `num_decodes` to `num_running` in this file. Answer with the whole file alone.\n\n{CODE}"
+LIST = (
+    "Write the SQL INSERT statements for a table users(id, name, email) with 40 rows named user1 to user40."
+)
+PLAIN = "Tell me an original story about a lighthouse keeper who finds a message in a bottle."
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    name: str
+    prompt: str
+    max_tokens: int
+    sampling: Sampling
+    prediction: str = ""
+
+
+CASES = (
+    Case("edit, predicted", EDIT, 320, Sampling(temperature=0), CODE.replace("num_decodes", "num_running")),
+    Case("edit, predicted as it was", EDIT, 320, Sampling(temperature=0), CODE),
+    Case("edit", EDIT, 320, Sampling(temperature=0)),
+    Case("repetitive", LIST, 400, Sampling(temperature=0)),
+    Case("plain", PLAIN, 400, Sampling(temperature=1, seed=7)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    text: str
+    num_tokens: int
+    cpu_s: float
+    accepted: int
+
+
+async def ask(service: Service, prompting: Prompting, case: Case, *, guesses: bool) -> Answer:
+    """One answer; its prompt comes from the prefix cache after the first time."""
+    speculation._CAUTION = 1.5 if guesses else math.inf  # type: ignore[misc]
+    request = GenerationRequest(
+        id=case.name,
+        prompt_tokens=tuple(prompting.encode_chat([Message("user", case.prompt)])),
+        max_tokens=case.max_tokens,
+        sampling=case.sampling,
+        prediction_tokens=tuple(prompting.encode(case.prediction, parse_special=False)),
+        ignore_eos=True,
+    )
+    started = time.process_time()
+    events = [event async for event in await service.generate(request)]
+    seconds = time.process_time() - started
+    done = events[-1]
+    assert isinstance(done, Done)
+    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    return Answer(text, case.max_tokens, seconds, done.accepted_prediction_tokens)
+
+
+async def measure(path: str, args: argparse.Namespace) -> list[dict[str, object]]:
+    prompting = Prompting.load(Path(path), None)
+    service = Service(lambda: load_model(WorkerSpec("native", path, threads=args.threads)))
+    await service.start()
+    rows: list[dict[str, object]] = []
+    for case in CASES:
+        await ask(service, prompting, case, guesses=True)
+        pairs = [
+            (
+                await ask(service, prompting, case, guesses=True),
+                await ask(service, prompting, case, guesses=False),
+            )
+            for _ in range(args.rounds)
+        ]
+        assert len({answer.text for pair in pairs for answer in pair}) == 1, "the same answer either way"
+        ratios = sorted(off.cpu_s / on.cpu_s for on, off in pairs)
+        quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+        with_, without = (
+            statistics.median(case.max_tokens / pair[i].cpu_s for pair in pairs) for i in (0, 1)
+        )
+        rows.append(
+            {
+                "model": Path(path).stem,
+                "case": case.name,
+                "tokens_per_cpu_s": round(with_, 1),
+                "without": round(without, 1),
+                "ratio": round(statistics.median(ratios), 3),
+                "quartiles": [round(quartiles[0], 3), round(quartiles[2], 3)],
+                "predicted_tokens_met": pairs[0][0].accepted,
+            }
+        )
+        print(json.dumps(rows[-1]), flush=True)
+    await service.aclose()
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", nargs="+", help="GGUF files")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="write the figures there as JSON")
+    args = parser.parse_args()
+    rows = [row for path in args.model for row in asyncio.run(measure(path, args))]
+    if args.out:
+        args.out.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
