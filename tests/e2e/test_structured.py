@@ -153,3 +153,57 @@ def test_a_model_that_wants_to_write_nothing_but_white_space_ends_all_the_same(
     assert reason == "stop"
     assert len(json.loads(text)["a"]) == 2
     assert text.count(" ") > 9, "it was let write some"
+
+
+def custom(name: str, **grammar: str) -> Any:
+    form = {"type": "grammar", "grammar": grammar} if grammar else {"type": "text"}
+    return {"type": "custom", "custom": {"name": name, "description": "Does what is asked.", "format": form}}
+
+
+INPUTS: dict[str, tuple[Any, str]] = {
+    "lark": (custom("sum", syntax="lark", definition='start: N ("+" N)+\nN: /[0-9]{1,3}/'), r"\d+(\+\d+)+"),
+    "regex": (custom("at", syntax="regex", definition=r"(左|右)/[0-9]{2}"), r"[左右]/\d\d"),
+    "text": (custom("note"), r"(?s).*"),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_custom_tools_input_is_of_its_grammar_streamed_and_whole(client: OpenAI, name: str) -> None:
+    tool, pattern = INPUTS[name]
+    create: Any = client.chat.completions.create
+    for seed in range(3):
+        body = {
+            "model": MODEL,
+            "messages": [{"role": "user", "content": "What is 1 + 2?"}],
+            "tools": [tool],
+            "tool_choice": "required",
+            "seed": seed,
+            "max_tokens": 120,
+        }
+        choice = create(**body).choices[0]
+        (call,) = choice.message.tool_calls
+        assert (call.type, call.custom.name) == ("custom", tool["custom"]["name"])
+        if choice.finish_reason == "tool_calls":
+            assert re.fullmatch(pattern, call.custom.input)
+        chunks = create(**body, stream=True)
+        deltas = [d for chunk in chunks for d in chunk.choices[0].delta.tool_calls or ()]
+        pieces = [getattr(delta, "custom", None) or {} for delta in deltas]
+        assert "".join(piece["input"] for piece in pieces) == call.custom.input
+
+
+def test_a_function_call_by_name_has_arguments_of_its_schema(client: OpenAI) -> None:
+    schema = an_object(城市=WORD, days={"type": "integer", "minimum": 1, "maximum": 9})
+    create: Any = client.chat.completions.create
+    body = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "How will the weather be?"}],
+        "functions": [{"name": "forecast", "parameters": schema}],
+        "function_call": {"name": "forecast"},
+        "seed": 5,
+        "max_tokens": 200,
+    }
+    choice = create(**body).choices[0]
+    assert choice.finish_reason == "function_call"
+    Draft202012Validator(schema).validate(json.loads(choice.message.function_call.arguments))
+    calls = [chunk.choices[0].delta.function_call for chunk in create(**body, stream=True)]
+    assert "".join(call.arguments for call in calls if call) == choice.message.function_call.arguments

@@ -9,6 +9,7 @@ from llguidance import LLMatcher, LLTokenizer
 
 from myna.core.requests import Constraint
 from myna.decoding.grammar import check
+from myna.prompts.custom_input import grammar_tool, text_tool
 from myna.prompts.messages import ToolSpec
 from myna.prompts.tool_reader import CallArguments, CallBegun, CallReader, Piece, Said
 from myna.prompts.tools import (
@@ -50,7 +51,6 @@ ANSWER = {
 }
 TOOLS = [ToolSpec("add", "", json.dumps(ADD)), ToolSpec("chain", "", json.dumps(LIST)), ToolSpec("now")]
 FORMATS = [TAGGED, LISTED, NAMED_PARAMETERS, BARE]
-NAMES = [tool.name for tool in TOOLS]
 
 
 def written(form: ToolFormat, *calls: tuple[str, str]) -> str:
@@ -67,7 +67,7 @@ def allows(constraint: Constraint, text: str) -> bool:
 
 
 def read(form: ToolFormat, *texts: str) -> list[Piece]:
-    reader = CallReader(form, NAMES)
+    reader = CallReader(form, TOOLS)
     return [piece for text in texts for piece in reader.feed(text)] + reader.end()
 
 
@@ -183,7 +183,7 @@ def test_what_only_looks_like_a_call_is_text(form: ToolFormat, text: str) -> Non
 
 
 def test_arguments_come_as_they_are_written() -> None:
-    reader = CallReader(TAGGED, NAMES)
+    reader = CallReader(TAGGED, TOOLS)
     assert reader.feed('<tool_call>\n{"name": "add", "arguments": {"a"') == [
         CallBegun(0, "add"),
         CallArguments(0, '{"a"'),
@@ -261,3 +261,37 @@ def test_a_tool_without_parameters_is_called_without_arguments(parameters: str |
         constraint = tool_grammar(form, tools, must_call=True, is_parallel=False)
         assert allows(constraint, written(form, ("now", "{}")))
         assert not allows(constraint, written(form, ("now", '{"made": "up"}')))
+
+
+NOTE = text_tool("note", "")
+SUM = grammar_tool("sum", "", "lark", 'start: N ("+" N)*\nN: /[0-9]+/')
+NOTE_CALL = ("note", '{"input": "a \\"b\\""}')
+
+
+@pytest.mark.parametrize("must_call", [True, False])
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_a_custom_tool_is_called_with_text_or_by_its_grammar(form: ToolFormat, must_call: bool) -> None:
+    grammar = tool_grammar(form, [*TOOLS, NOTE, SUM], must_call=must_call, is_parallel=True)
+    head = form.trigger + form.before + f'{{"name": "sum", "{form.arguments}": {{"input": "'
+    assert allows(grammar, written(form, NOTE_CALL))
+    assert allows(grammar, head + "1+22+3")
+    assert not allows(grammar, head + "1+")
+    assert not allows(grammar, head + '1"}}' + form.after)
+    assert not allows(grammar, written(form, ("note", '{"text": "a"}')))
+    if form.between is not None:
+        first = written(form, ("now", "{}")).removesuffix(form.after)
+        assert allows(grammar, first + form.between + head.removeprefix(form.trigger + form.before) + "7")
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_an_input_by_grammar_may_be_the_only_call(form: ToolFormat) -> None:
+    grammar = tool_grammar(form, [SUM], must_call=True, is_parallel=True)
+    assert allows(grammar, form.trigger + form.before + f'{{"name": "sum", "{form.arguments}": {{"input": "5')
+
+
+def test_what_looks_like_an_untagged_call_with_a_grammar_is_text() -> None:
+    said = '{"name": "sum", "arguments": {"input": "no sum at all"}}'
+    reader = CallReader(TAGGED, [SUM])
+    pieces = [*reader.feed(said), *reader.end()]
+    assert all(isinstance(piece, Said) for piece in pieces)
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Said)) == said

@@ -102,5 +102,8 @@ def _token_at(entries: Sequence[dict[str, Any]], character: int) -> int | None:
 
 
 def _calls(message: dict[str, Any]) -> list[tuple[str, str]]:
-    calls = message.get("tool_calls") or ()
-    return [(call["function"]["name"], call["function"]["arguments"]) for call in calls]
+    """Names and arguments, in the newer words and in the older ones."""
+    made = [call[call["type"]] for call in message.get("tool_calls") or ()]
+    if message.get("function_call"):
+        made.append(message["function_call"])
+    return [(call["name"], call.get("arguments", call.get("input"))) for call in made]

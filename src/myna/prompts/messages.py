@@ -1,5 +1,7 @@
 """What a conversation is made of before a template turns it into text: plain, frozen values."""
 
+from typing import Literal
+
 import msgspec
 
 Content = str | tuple[str, ...]
@@ -31,9 +33,14 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
-    """A function the model may call. `parameters` is its JSON schema as text; "" for no parameters."""
+    """A tool the model may call. `parameters` is its JSON schema as text; "" for no parameters.
+
+    A custom tool has one parameter, `input`: any text (`kind` text), or text that follows `grammar`.
+    """
 
     name: str
     description: str = ""
     parameters: str = ""
     strict: bool = False
+    kind: Literal["function", "text", "grammar"] = "function"
+    grammar: str = ""

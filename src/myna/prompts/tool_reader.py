@@ -1,12 +1,14 @@
 """Reads tool calls out of an answer while it is written: text in, what was said and called out."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import msgspec
 
-from myna.prompts.tools import FENCE, ToolFormat
+from myna.prompts.custom_input import InputReader
+from myna.prompts.messages import ToolSpec
+from myna.prompts.tools import FENCE, RAW_HEAD, ToolFormat
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -16,21 +18,23 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class CallBegun(msgspec.Struct, frozen=True):
-    """A call's name is known; its arguments follow."""
+    """A call's name is known; its arguments follow, or a custom tool's input."""
 
     index: int
     name: str
+    is_custom: bool = False
 
 
 class CallArguments(msgspec.Struct, frozen=True):
-    """The next piece of a call's arguments: the model's own JSON, character by character."""
+    """The next piece of a call's arguments: the model's own JSON, character by character; of a custom
+    tool's input, the text itself."""
 
     index: int
     text: str
 
 
 Piece = Said | CallBegun | CallArguments
-_State = Literal["said", "head", "arguments", "tail"]
+_State = Literal["said", "head", "arguments", "tail", "raw"]
 _SPACE: Final = r"\s*"
 
 
@@ -49,12 +53,13 @@ class _Head:
 
 
 class CallReader:
-    """One choice's answer. `names` are the tools there are: a look-alike of no tool's call is text."""
+    """One choice's answer. A look-alike of none of the `tools`' calls is text."""
 
-    def __init__(self, form: ToolFormat, names: Collection[str]) -> None:
+    def __init__(self, form: ToolFormat, tools: Iterable[ToolSpec]) -> None:
         self._form = form
         self._triggers = [trigger for trigger in (form.trigger, FENCE if form.is_loose else "") if trigger]
-        self._names = names
+        self._tools = {tool.name: tool for tool in tools}
+        self._input: InputReader | None = None
         self._first_head, self._next_head = _Head(form.before, form.arguments), _Head("", form.arguments)
         between = "".join(re.escape(word) + _SPACE for word in (form.between or "").split())
         self._between = re.compile(rf"\s*\}}\s*{between}") if form.between is not None else None
@@ -75,6 +80,7 @@ class CallReader:
             "head": self._read_head,
             "arguments": self._read_arguments,
             "tail": self._read_tail,
+            "raw": self._read_raw,
         }
         while steps[self._state](pieces):
             pass
@@ -119,21 +125,40 @@ class CallReader:
     def _read_head(self, pieces: list[Piece]) -> bool:
         head = self._next_head if self._num_calls else self._first_head
         found = head.whole.match(self._waiting)
-        if found and found["name"] in self._names:
-            pieces.append(CallBegun(self._num_calls, found["name"]))
-            self._state, self._waiting = "arguments", self._waiting[found.end() :]
-            self._scanner = _ObjectScanner()
-            return True
+        tool = self._tools.get(found["name"]) if found else None
+        if found and tool and (tool.kind != "grammar" or self._opened == self._form.trigger):
+            rest = self._waiting[found.end() :]
+            if tool.kind == "grammar" and len(rest) < len(RAW_HEAD) and RAW_HEAD.startswith(rest):
+                return False
+            return self._begin(tool, rest, pieces)
         if found or not head.beginning.fullmatch(self._waiting):
             self._state = "said"
             self._say(self._opened, pieces)
             return True
         return False
 
+    def _begin(self, tool: ToolSpec, rest: str, pieces: list[Piece]) -> bool:
+        pieces.append(CallBegun(self._num_calls, tool.name, tool.kind != "function"))
+        self._input = InputReader() if tool.kind == "text" else None
+        self._scanner = _ObjectScanner()
+        is_raw = tool.kind == "grammar"
+        self._state, self._waiting = ("raw", rest.removeprefix(RAW_HEAD)) if is_raw else ("arguments", rest)
+        return True
+
+    def _read_raw(self, pieces: list[Piece]) -> bool:
+        """An input that follows a grammar: all that is left of the answer."""
+        if self._waiting:
+            pieces.append(CallArguments(self._num_calls, self._waiting))
+            self._waiting = ""
+        return False
+
     def _read_arguments(self, pieces: list[Piece]) -> bool:
         end = self._scanner.find_end(self._waiting)
-        if self._waiting:
-            pieces.append(CallArguments(self._num_calls, self._waiting[:end]))
+        text = self._waiting[:end]
+        if text and self._input is not None:
+            text = self._input.feed(text)
+        if text:
+            pieces.append(CallArguments(self._num_calls, text))
         if end is None:
             self._waiting = ""
             return False

@@ -36,6 +36,7 @@ class ToolFormat:
 
 
 FENCE: Final = "```json"
+RAW_HEAD: Final = '{"input": "'  # what follows a grammar is no JSON any more, and goes on to the answer's end
 TAGGED: Final = ToolFormat(
     "tagged", "<tool_call>", "\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>", is_loose=True
 )
@@ -70,13 +71,18 @@ def tool_grammar(
     if form.trigger:
         lark = _with_trigger(form, tools, must_call, is_parallel, answer)
     elif must_call:
-        lark = f"start: call\n{_calls(form, tools)}"
+        lark = f"start: any_call\n{_calls(form, tools)}"
     elif answer is not None:
         lark = f"start: {_any_of([answer, *(_call_schema(form, tool) for tool in tools)])}\n"
     else:
         # Plain text doesn't begin as a call does, or a call could be taken for text.
-        lark = f"start: said? | call\nsaid: /[^{{\\s]/ TEXT\n{_calls(form, tools)}{_TEXT}"
-    return Constraint(json.dumps({"grammars": [{"lark_grammar": lark}]}, ensure_ascii=False))
+        lark = f"start: said? | any_call\nsaid: /[^{{\\s]/ TEXT\n{_calls(form, tools)}{_TEXT}"
+    inputs = [
+        {"name": f"input_{i}", "lark_grammar": tool.grammar}
+        for i, tool in enumerate(tools)
+        if tool.kind == "grammar"
+    ]
+    return Constraint(json.dumps({"grammars": [{"lark_grammar": lark}, *inputs]}, ensure_ascii=False))
 
 
 def silent_grammar(form: ToolFormat) -> Constraint:
@@ -96,26 +102,38 @@ def _with_trigger(
     is_parallel: bool,
     answer: dict[str, Any] | None,
 ) -> str:
-    trigger, more = json.dumps(form.trigger), ""
-    if is_parallel and form.between is not None:
-        more = f"({json.dumps(form.between)} call)*"
-    rules = f"rest: {json.dumps(form.before)} call {more} {json.dumps(form.after)}\n"
-    rules += _calls(form, tools)
+    trigger, before, after = (json.dumps(text) for text in (form.trigger, form.before, form.after))
+    between = json.dumps(form.between) if is_parallel and form.between is not None else ""
+    kinds = {tool.kind == "grammar" for tool in tools}
+    ways = []
+    if False in kinds:
+        ways.append(f"{before} call {f'({between} call)*' if between else ''} {after}")
+    if True in kinds:
+        # Its input ends with the answer, so nothing stands behind it.
+        ways.append(f"{before} {f'(call {between})*' if between and False in kinds else ''} last_call")
+    rules = f"rest: {' | '.join(ways)}\n" + _calls(form, tools)
     if must_call:
         return f"start: {trigger} rest\n{rules}"
     if answer is not None:
         return f"start: said | {trigger} rest\nsaid: {_any_of([answer])}\n{rules}"
     # Lazy: text ends at the first trigger, and what follows is a call.
-    loose = "".join(_loose(form, i, tool) for i, tool in enumerate(tools)) if form.is_loose else ""
-    start = "start: said | begun rest" + "".join(f" | loose_{i}" for i in range(len(tools)) if loose)
+    bare = [i for i, tool in enumerate(tools) if form.is_loose and tool.kind != "grammar"]
+    loose = "".join(_loose(form, i, tools[i]) for i in bare)
+    start = "start: said | begun rest" + "".join(f" | loose_{i}" for i in bare)
     return f"{start}\nsaid: TEXT\nbegun[lazy]: TEXT {trigger}\n{rules}{loose}{_TEXT}"
 
 
 def _calls(form: ToolFormat, tools: Sequence[ToolSpec]) -> str:
     """The rules of a call: its head is written in one way, so that no model can lose itself in it."""
-    rules = "call: " + " | ".join(f"call_{i}" for i in range(len(tools))) + "\n"
+    rules = f"any_call: {' | '.join(f'call_{i}' for i in range(len(tools)))}\n"
+    for rule, is_last in (("call", False), ("last_call", True)):
+        if mine := [f"call_{i}" for i, tool in enumerate(tools) if (tool.kind == "grammar") == is_last]:
+            rules += f"{rule}: {' | '.join(mine)}\n"
     for i, tool in enumerate(tools):
         head = json.dumps(f'{{"name": "{tool.name}", "{form.arguments}": ')
+        if tool.kind == "grammar":
+            rules += f"call_{i}: {head} {json.dumps(RAW_HEAD)} @input_{i}\n"
+            continue
         parameters = _parameters(tool) | {"x-guidance": JSON_OPTIONS}
         rules += f'call_{i}: {head} args_{i} "}}"\n'
         rules += f"args_{i}: %json {json.dumps(parameters, ensure_ascii=False)}\n"

@@ -68,10 +68,10 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
     {
         "model": _REQUIRED,
         "messages": _REQUIRED,
-        "functions": _refused(),
+        "functions": _HONOURED,
         "tools": _HONOURED,
         "tool_choice": _HONOURED,
-        "function_call": _refused(),
+        "function_call": _HONOURED,
         "parallel_tool_calls": _HONOURED,
         "max_completion_tokens": _HONOURED,
         "max_tokens": _HONOURED,

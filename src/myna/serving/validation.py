@@ -1,9 +1,9 @@
 """From a JSON body to a typed request, or to the one fault that OpenAI would report first."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from myna.core.errors import InvalidRequest
@@ -32,6 +32,17 @@ class WireModel(BaseModel):
     """A request object: its fields stand in the order in which OpenAI checks them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TypedModel(WireModel):
+    """An object whose `type` may name the one of its keys that holds the rest."""
+
+    @model_validator(mode="after")
+    def _has_what_its_type_says(self) -> Self:
+        kind = getattr(self, "type", "")
+        if kind in type(self).model_fields and getattr(self, kind) is None:
+            raise faults.missing().inside(kind)
+        return self
 
 
 M = TypeVar("M", bound=WireModel)

@@ -54,7 +54,7 @@ def plan(form: ToolFormat = TAGGED, **changes: Any) -> Plan:
         "default",
         "fp_1",
         tool_format=form,
-        tool_names=frozenset({"weather", "now"}),
+        tools=(ToolSpec("weather"), ToolSpec("now")),
         **changes,
     )
 

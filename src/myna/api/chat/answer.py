@@ -21,22 +21,30 @@ class FunctionCall(msgspec.Struct):
     arguments: str
 
 
+class CustomCall(msgspec.Struct):
+    """The same of a custom tool: text."""
+
+    name: str
+    input: str
+
+
 class ToolCall(msgspec.Struct):
-    """A call as OpenAI writes it."""
+    """A call as OpenAI writes it: of a function or of a custom tool."""
 
     id: str
     type: str
-    function: FunctionCall
+    function: FunctionCall | UnsetType = UNSET
+    custom: CustomCall | UnsetType = UNSET
 
 
 class Message(msgspec.Struct):
-    """The answer. `tool_calls` is not there at all without a call, nor `reasoning_content` without a
-    thought."""
+    """The answer. Calls are not there at all without one, nor `reasoning_content` without a thought."""
 
     role: str
     content: str | None
     reasoning_content: str | UnsetType
     tool_calls: list[ToolCall] | UnsetType
+    function_call: FunctionCall | UnsetType
     refusal: str | None
     annotations: list[str]
 
@@ -71,7 +79,7 @@ class _Growing:
     texts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     logprobs: list[TokenEntry] = field(default_factory=list)
-    calls: list[tuple[str, list[str]]] = field(default_factory=list)
+    calls: list[tuple[CallBegun, list[str]]] = field(default_factory=list)
     reason: str = ""
 
     def take(self, reads: list[Read]) -> None:
@@ -82,7 +90,7 @@ class _Growing:
                     self.texts.append(piece.text)
                     self.logprobs += token_entries(entries)
                 case CallBegun():
-                    self.calls.append((piece.name, []))
+                    self.calls.append((piece, []))
                 case CallArguments():
                     self.calls[-1][1].append(piece.text)
 
@@ -107,7 +115,7 @@ class AnswerFold:
             case ChoiceDone():
                 choice = self._choices[event.choice]
                 choice.take(choice.reader.end())
-                choice.reason = finish_reason(event.reason, bool(choice.calls))
+                choice.reason = finish_reason(event.reason, bool(choice.calls), self._plan)
             case _:
                 self._usage.feed(event)
 
@@ -127,14 +135,26 @@ class AnswerFold:
         return msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n"
 
     def _choice(self, index: int, choice: _Growing) -> Choice:
-        calls = [
-            ToolCall(
-                call_id(self._plan.id, index, number), "function", FunctionCall(name, "".join(arguments))
-            )
-            for number, (name, arguments) in enumerate(choice.calls)
-        ]
-        content = "".join(choice.texts)
-        shown, thought = (content or None) if calls else content, "".join(choice.thoughts)
-        message = Message("assistant", shown, thought or UNSET, calls or UNSET, None, [])
+        content, thought = "".join(choice.texts), "".join(choice.thoughts)
+        message = Message(
+            role="assistant",
+            content=(content or None) if choice.calls else content,
+            reasoning_content=thought or UNSET,
+            tool_calls=UNSET,
+            function_call=UNSET,
+            refusal=None,
+            annotations=[],
+        )
+        if choice.calls and self._plan.has_functions:
+            call, arguments = choice.calls[0]
+            message.function_call = FunctionCall(call.name, "".join(arguments))
+        elif choice.calls:
+            message.tool_calls = [self._call(index, call, "".join(text)) for call, text in choice.calls]
         logprobs = ChoiceLogprobs(choice.logprobs) if self._plan.wants_logprobs else None
         return Choice(index, message, logprobs, choice.reason)
+
+    def _call(self, choice: int, call: CallBegun, text: str) -> ToolCall:
+        id = call_id(self._plan.id, choice, call.index)
+        if call.is_custom:
+            return ToolCall(id, "custom", custom=CustomCall(call.name, text))
+        return ToolCall(id, "function", FunctionCall(call.name, text))

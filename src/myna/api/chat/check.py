@@ -21,12 +21,20 @@ def check_combinations(request: ChatRequest) -> None:
             param="max_tokens",
             code="invalid_parameter_combination",
         )
-    for name in ("tool_choice", "parallel_tool_calls"):
-        if not request.tools and getattr(request, name) is not None:
+    for name, others in (
+        ("tool_choice", "tools"), ("parallel_tool_calls", "tools"), ("function_call", "functions"),
+    ):  # fmt: skip
+        if not getattr(request, others) and getattr(request, name) is not None:
             raise InvalidRequest(
-                f"Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified.",
+                f"Invalid value for '{name}': '{name}' is only allowed when '{others}' are specified.",
                 param=name,
             )
+    if request.tools and request.functions:
+        raise InvalidRequest(
+            "Setting 'functions' and 'tools' at the same time is not supported.",
+            param="functions",
+            code="invalid_parameter_combination",
+        )
     if request.top_logprobs is not None and not request.logprobs:
         raise _only_with("top_logprobs", "logprobs")
     if request.stream_options is not None and not request.stream:
@@ -49,6 +57,7 @@ def _check_prediction(request: ChatRequest) -> None:
         "n": (request.n or 1) > 1,
         "logprobs": request.logprobs,
         "tools": request.tools,
+        "functions": request.functions,
         "presence_penalty": (request.presence_penalty or 0) > 0,
         "frequency_penalty": (request.frequency_penalty or 0) > 0,
         "max_completion_tokens": request.max_completion_tokens,
@@ -66,8 +75,6 @@ def check_abilities(request: ChatRequest, info: ModelInfo) -> None:
     """Raise for what this model, or this server, can't do."""
     refuse_unknown_tokens(request.logit_bias, info.vocab_size)
     for i, message in enumerate(request.messages):
-        if message.role == "function" or message.function_call is not None:
-            raise faults.unsupported_value("function").at(f"messages[{i}].role")
         if message.audio is not None:
             raise faults.unsupported().at(f"messages[{i}].audio")
         if isinstance(message.content, list):
@@ -83,19 +90,29 @@ def check_conversation(messages: list[Message]) -> None:
     """Raise for tool messages that answer no call and calls without an answer, then for missing content."""
     _check_calls(messages)
     for i, message in enumerate(messages):
-        is_excused = message.role == "assistant" and (message.tool_calls or message.refusal is not None)
-        if message.content is None and not is_excused:
+        extras = _assistants_keys(message)
+        if message.content is None and not (message.role == "assistant" and extras):
             raise InvalidRequest(
                 "Invalid value for 'content': expected a string, got null.", param=f"messages.[{i}].content"
             )
-        if message.role != "assistant" and (message.tool_calls or message.refusal is not None):
-            key = "tool_calls" if message.tool_calls else "refusal"
-            raise faults.unknown().at(f"messages[{i}].{key}")
-        if message.role != "assistant" and (message.reasoning_content or message.reasoning):
-            key = "reasoning_content" if message.reasoning_content else "reasoning"
-            raise faults.unknown().at(f"messages[{i}].{key}")
+        if message.role != "assistant" and (extras := extras + _thoughts(message)):
+            raise faults.unknown().at(f"messages[{i}].{extras[0]}")
         if message.role != "tool" and message.tool_call_id is not None:
             raise faults.unknown().at(f"messages[{i}].tool_call_id")
+
+
+def _assistants_keys(message: Message) -> list[str]:
+    """What only an assistant's message can hold, and instead of content."""
+    keys = {
+        "tool_calls": message.tool_calls,
+        "function_call": message.function_call,
+        "refusal": message.refusal,
+    }
+    return [key for key, value in keys.items() if value is not None]
+
+
+def _thoughts(message: Message) -> list[str]:
+    return [key for key in ("reasoning_content", "reasoning") if getattr(message, key) is not None]
 
 
 def _check_calls(messages: list[Message]) -> None:

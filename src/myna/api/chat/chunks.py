@@ -3,13 +3,13 @@
 import msgspec
 import orjson
 
+from myna.api.chat.call_deltas import CallDeltas
 from myna.api.chat.logprobs import ChoiceLogprobs, token_entries
 from myna.api.chat.plan import Plan
 from myna.api.chat.reading import ChoiceReader, Read, finish_reason
 from myna.api.chat.usage import UsageCounter
 from myna.core.events import ChoiceDone, Event, TextDelta, TokenLogprob
 from myna.prompts.tool_reader import CallArguments, CallBegun, Said
-from myna.serving.ids import call_id
 from myna.serving.obfuscation import Obfuscator, num_characters
 
 _EMPTY_DELTA = b"{}"
@@ -48,7 +48,7 @@ class ChunkRenderer:
         self._has_begun = [False] * plan.num_choices
         self._ends: dict[int, bytes] = {}
         self._readers = [ChoiceReader(plan) for _ in range(plan.num_choices)] if plan.tool_format else []
-        self._num_calls = [0] * plan.num_choices
+        self._calls = [CallDeltas(plan, index) for index in range(plan.num_choices)]
         self._usage = UsageCounter()
 
     def feed(self, event: Event) -> bytes:
@@ -102,18 +102,14 @@ class ChunkRenderer:
                 case CallBegun():
                     sent += self._begin_call(index, piece)
                 case CallArguments():
-                    delta = b'{"tool_calls":[{"index":%d,"function":{"arguments":%s}}]}'
-                    arguments = orjson.dumps(piece.text)
-                    sent += self._chunk(index, delta % (piece.index, arguments), _NULL, _NULL)
+                    delta = self._calls[index].more(piece)
+                    sent += self._chunk(index, delta, _NULL, _NULL)
         return sent
 
     def _begin_call(self, index: int, call: CallBegun) -> bytes:
         """A call's header; where nothing was said before the first, it is in the role's chunk."""
-        self._num_calls[index] += 1
-        header = (
-            b'"tool_calls":[{"index":%d,"id":"%s","type":"function","function":{"name":%s,"arguments":""}}]'
-        )
-        header %= (call.index, call_id(self._plan.id, index, call.index).encode(), orjson.dumps(call.name))
+        self._calls[index].num_calls += 1
+        header = self._calls[index].header(call)
         delta = b"{%s}" % header
         if not self._has_begun[index]:
             self._has_begun[index] = True
@@ -124,7 +120,7 @@ class ChunkRenderer:
         index = event.choice
         rest = self._pieces(index, self._readers[index].end()) if self._readers else b""
         rest += b"" if self._has_begun[index] else self._begin(index)
-        reason = finish_reason(event.reason, self._num_calls[index] > 0)
+        reason = finish_reason(event.reason, self._calls[index].num_calls > 0, self._plan)
         self._ends[index] = self._chunk(index, _EMPTY_DELTA, _NULL, orjson.dumps(reason))
         if len(self._ends) < self._plan.num_choices:
             return rest

@@ -10,6 +10,7 @@ from myna.api.chat.thought_use import NO_THOUGHT, ThoughtUse
 from myna.api.chat.tool_use import ToolUse
 from myna.core.errors import ContextLengthExceeded
 from myna.core.requests import Constraint, GenerationRequest, Sampling
+from myna.prompts.custom_input import as_arguments
 from myna.prompts.messages import Message, ToolCall
 from myna.serving.requester import Requester
 from myna.serving.sampling import to_sampling
@@ -19,22 +20,40 @@ _PRIORITIES: Final = {"flex": -1, "default": 0, "priority": 1}
 
 
 def to_messages(messages: Sequence[WireMessage]) -> list[Message]:
-    """The conversation as templates take it."""
-    return [
-        Message(
-            role=message.role,
-            content=None if message.content is None and message.refusal is None else _text(message),
-            name=message.name,
-            tool_calls=tuple(
-                ToolCall(call.id, call.function.name, call.function.arguments)
-                for call in message.tool_calls or ()
-                if call.function is not None
-            ),
-            tool_call_id=message.tool_call_id,
-            reasoning=message.reasoning_content or message.reasoning,
+    """The conversation as templates take it: calls have ids there, those of `functions` too."""
+    conversation, num_functions = list[Message](), 0
+    for message in messages:
+        num_functions += message.function_call is not None
+        is_result = message.role == "function"
+        conversation.append(
+            Message(
+                role="tool" if is_result else message.role,
+                content=None if message.content is None and message.refusal is None else _text(message),
+                name=message.name,
+                tool_calls=_calls(message, num_functions),
+                tool_call_id=_function_id(num_functions) if is_result else message.tool_call_id,
+                reasoning=message.reasoning_content or message.reasoning,
+            )
         )
-        for message in messages
-    ]
+    return conversation
+
+
+def _calls(message: WireMessage, num_functions: int) -> tuple[ToolCall, ...]:
+    if message.function_call is not None:
+        call = message.function_call
+        return (ToolCall(_function_id(num_functions), call.name, call.arguments),)
+    calls = []
+    for made in message.tool_calls or ():
+        if made.function is not None:
+            calls.append(ToolCall(made.id, made.function.name, made.function.arguments))
+        elif made.custom is not None:
+            calls.append(ToolCall(made.id, made.custom.name, as_arguments(made.custom.input)))
+    return tuple(calls)
+
+
+def _function_id(number: int) -> str:
+    """An id for a call that has none, of a length that every template takes."""
+    return f"call{number:05}"
 
 
 def _text(message: WireMessage) -> str:
@@ -65,7 +84,8 @@ def to_plan(
         include_usage=bool(options and options.include_usage),
         obfuscate=not (options and options.include_obfuscation is False),
         tool_format=use.form if use is not None and reads_calls else None,
-        tool_names=use.names if use is not None and reads_calls else frozenset(),
+        tools=use.callable if use is not None else (),
+        has_functions=bool(request.functions),
     )
 
 

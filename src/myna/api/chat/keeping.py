@@ -110,6 +110,8 @@ def _signed(seed: int) -> int:
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    if tool["type"] == "custom":
+        return {"type": "custom", "custom": tool["custom"]}
     function = tool["function"]
     shown = {name: function.get(name) for name in ("parameters", "description", "name")}
     return {"type": "function", "function": shown}
@@ -118,14 +120,14 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
 def _choice(choice: dict[str, Any]) -> dict[str, Any]:
     message = choice["message"]
     calls = [
-        {"type": call["type"], "function": call["function"], "id": call["id"]}
+        {"type": call["type"], call["type"]: call[call["type"]], "id": call["id"]}
         for call in message.get("tool_calls", ())
     ]
     shown = {
         "content": message["content"],
         "role": "assistant",
         "tool_calls": calls or None,
-        "function_call": None,
+        "function_call": message.get("function_call"),
     }
     return {
         "index": choice["index"],

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from myna.serving import faults, fields
 from myna.serving.faults import Fault
-from myna.serving.validation import TAG, WireModel
+from myna.serving.validation import TAG, TypedModel, WireModel
 
 ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
 NAME_PATTERN: Final = "^[a-zA-Z0-9_-]+$"
@@ -34,7 +34,7 @@ def _content_tag(value: Any) -> str | None:
             return None
 
 
-class Part(WireModel):
+class Part(TypedModel):
     """One part of a content array. Parts for senses are taken here and refused by the model."""
 
     type: Annotated[str, fields.text()]
@@ -44,12 +44,6 @@ class Part(WireModel):
     input_audio: object = None
     file: object = None
     prompt_cache_breakpoint: object = None
-
-    @model_validator(mode="after")
-    def _has_what_its_type_says(self) -> Self:
-        if self.type in _PART_TYPES and getattr(self, self.type) is None:
-            raise faults.missing().inside(self.type)
-        return self
 
 
 def _as_kind(value: Any) -> Any:
@@ -73,19 +67,20 @@ class FunctionCall(WireModel):
     arguments: Annotated[str, fields.text()]
 
 
-class ToolCall(WireModel):
+class CustomCall(WireModel):
+    """The same of a custom tool, whose input is text."""
+
+    name: FunctionName
+    input: Annotated[str, fields.text()]
+
+
+class ToolCall(TypedModel):
     """A call with its id."""
 
     id: Annotated[str, fields.text(longest=40)]
     type: Annotated[str, fields.one_of("function", "custom")]
     function: FunctionCall | None = None
-    custom: object = None
-
-    @model_validator(mode="after")
-    def _has_its_function(self) -> Self:
-        if self.type == "function" and self.function is None:
-            raise faults.missing().inside("function")
-        return self
+    custom: CustomCall | None = None
 
 
 class Message(WireModel):
@@ -115,6 +110,8 @@ class Message(WireModel):
             raise faults.missing().inside("content")
         if self.role == "tool" and self.tool_call_id is None:
             raise faults.missing().inside("tool_call_id")
+        if self.role == "function" and self.name is None:
+            raise faults.missing().inside("name")
         return self
 
     def _check_parts(self, parts: list[Part]) -> None:

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
+from myna.prompts.messages import ToolSpec
 from myna.prompts.tools import ToolFormat
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`id`, `created`, `model`, `service_tier` and `fingerprint` stand in every chunk. With a
-    `tool_format` the answer is read for calls of `tool_names`."""
+    `tool_format` the answer is read for calls of the `tools`, which are told in
+    the older words of `functions` where the request was."""
 
     id: str
     created: int
@@ -20,4 +22,5 @@ class Plan:
     include_usage: bool = False
     obfuscate: bool = True
     tool_format: ToolFormat | None = None
-    tool_names: frozenset[str] = frozenset()
+    tools: tuple[ToolSpec, ...] = ()
+    has_functions: bool = False

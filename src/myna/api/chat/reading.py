@@ -18,7 +18,7 @@ class ChoiceReader:
     """Without tools every text is said as it is."""
 
     def __init__(self, plan: Plan) -> None:
-        self._reader = CallReader(plan.tool_format, plan.tool_names) if plan.tool_format else None
+        self._reader = CallReader(plan.tool_format, plan.tools) if plan.tool_format else None
         self._held: tuple[TokenLogprob, ...] = ()
 
     def feed(self, text: str, entries: tuple[TokenLogprob, ...]) -> list[Read]:
@@ -41,6 +41,7 @@ class ChoiceReader:
         return reads
 
 
-def finish_reason(reason: FinishReason, has_called: bool) -> str:
+def finish_reason(reason: FinishReason, has_called: bool, plan: Plan) -> str:
     """An answer that ended by itself after calls ended for their sake."""
-    return "tool_calls" if has_called and reason == "stop" else reason
+    called = "function_call" if plan.has_functions else "tool_calls"
+    return called if has_called and reason == "stop" else reason

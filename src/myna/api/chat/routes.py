@@ -111,7 +111,7 @@ async def _tokens(
 
 def _constraint(request: ChatRequest, use: ToolUse | None) -> Constraint | None:
     """Reading schemas can take a while: runs in a thread."""
-    check_tools(request.tools)
+    check_tools(request, use)
     return answer_constraint(request.response_format, use)
 
 

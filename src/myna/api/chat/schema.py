@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, StrictInt, model_validator
 
 from myna.api.chat.messages import CONTENT_NOUN, Content, FunctionName, Message
 from myna.api.chat.thought_use import EFFORTS
-from myna.api.chat.tools import Choice, Tools
+from myna.api.chat.tools import Choice, FunctionCallMode, Functions, Tools
 from myna.serving import faults
 from myna.serving.faults import Fault
 from myna.serving.fields import (
@@ -28,7 +28,7 @@ from myna.serving.fields import (
     one_of,
     text,
 )
-from myna.serving.validation import WireModel
+from myna.serving.validation import TypedModel, WireModel
 
 MAX_TOP_LOGPROBS = 20
 
@@ -51,7 +51,7 @@ class JsonSchema(WireModel):
     strict: Flag = None
 
 
-class ResponseFormat(WireModel):
+class ResponseFormat(TypedModel):
     """The form that the answer must have."""
 
     type: Annotated[str, one_of("json_object", "json_schema", "text")]
@@ -59,11 +59,8 @@ class ResponseFormat(WireModel):
 
     @model_validator(mode="after")
     def _has_its_schema(self) -> Self:
-        if self.type == "json_schema":
-            if self.json_schema is None:
-                raise faults.missing().inside("json_schema")
-            if self.json_schema.schema_ is None:
-                raise faults.missing().inside("json_schema.schema")
+        if self.json_schema is not None and self.json_schema.schema_ is None:
+            raise faults.missing().inside("json_schema.schema")
         return self
 
 
@@ -97,8 +94,10 @@ class ChatRequest(WireModel):
 
     model: str
     messages: Annotated[list[Message], array("an array of objects")]
+    functions: Functions = None
     tools: Tools = None
     tool_choice: Choice = None
+    function_call: FunctionCallMode = None
     parallel_tool_calls: Flag = None
     max_completion_tokens: Annotated[StrictInt | None, integer(1)] = None
     max_tokens: Annotated[StrictInt | None, integer(1)] = None

@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 from myna.api.chat import schemas
 from myna.api.chat.schema import ChatRequest, ResponseFormat
-from myna.api.chat.tools import FunctionSpec, Tool
+from myna.api.chat.tools import Function, FunctionSpec, NamedTool, Tool, ToolChoice
 from myna.core.errors import InvalidRequest
 from myna.core.requests import Constraint
 from myna.decoding.grammar import check
+from myna.prompts.custom_input import grammar_tool, text_tool
 from myna.prompts.messages import ToolSpec
 from myna.prompts.tools import NO_PARAMETERS, ToolFormat, silent_grammar, tool_grammar
+from myna.serving import faults
 
 Mode = Literal["none", "auto", "required"]
 
@@ -27,33 +29,29 @@ class ToolUse:
     is_parallel: bool
 
     @property
-    def names(self) -> frozenset[str]:
-        return frozenset(tool.name for tool in self.callable)
+    def has_grammar_input(self) -> bool:
+        """A custom tool's grammar says what may follow its call."""
+        return any(tool.kind == "grammar" for tool in self.callable)
 
 
 def tool_use(request: ChatRequest, form: ToolFormat) -> ToolUse | None:
     """None without tools. Raises `InvalidRequest` for a choice among tools that were not declared."""
-    if not request.tools:
+    if not request.tools and not request.functions:
         return None
-    declared = tuple(_spec(i, tool) for i, tool in enumerate(request.tools))
-    choice, mode, wanted = request.tool_choice, "auto", None
-    if choice is not None:
-        if choice.function is not None:
-            mode, wanted = "required", [choice.function.name]
-        elif choice.allowed_tools is not None:
-            mode = choice.allowed_tools.mode
-            wanted = [tool.function.name for tool in choice.allowed_tools.tools]
-        else:
-            mode = choice.type
-    for name in wanted or ():
-        if name not in {tool.name for tool in declared}:
+    functions = tuple(_function_spec(function) for function in request.functions or ())
+    declared = (*functions, *map(_spec, request.tools or ()))
+    mode, wanted, is_named = _chosen(request)
+    names = {(tool.kind == "function", tool.name) for tool in declared}
+    for choice in wanted or ():
+        if choice not in names:
             raise InvalidRequest(
-                f"Invalid value for 'function_call': no function named '{name}' was specified in the "
-                "'functions' parameter.",
+                f"Invalid value for 'function_call': no function named '{faults.echoed(choice[1])}' was "
+                "specified in the 'functions' parameter.",
                 param="function_call",
             )
-    usable = tuple(tool for tool in declared if wanted is None or tool.name in wanted)
-    is_named = choice is not None and choice.function is not None
+    usable = tuple(
+        tool for tool in declared if wanted is None or (tool.kind == "function", tool.name) in wanted
+    )
     if request.response_format is not None and request.response_format.type != "text":
         form = replace(form, is_loose=False)  # an object is the answer that was asked for
     return ToolUse(
@@ -61,43 +59,85 @@ def tool_use(request: ChatRequest, form: ToolFormat) -> ToolUse | None:
         mode=_mode(mode),
         declared=declared,
         callable=usable if mode != "none" else (),
-        is_parallel=request.parallel_tool_calls is not False and not is_named,
+        is_parallel=request.parallel_tool_calls is not False and not is_named and not functions,
     )
 
 
-def _mode(text: str) -> Mode:
+def _chosen(request: ChatRequest) -> tuple[str, list[tuple[bool, str]] | None, bool]:
+    """The mode, which tools it is about (None: all; whether it is a function, and its name), and whether
+    it is about one by its name."""
+    choice, call = request.tool_choice, request.function_call
+    if call is not None:
+        return (
+            (call.mode or "auto", None, False)
+            if call.name is None
+            else ("required", [(True, call.name)], True)
+        )
+    if choice is None:
+        return "auto", None, False
+    if choice.allowed_tools is not None:
+        return choice.allowed_tools.mode, [_named(tool) for tool in choice.allowed_tools.tools], False
+    if choice.type in ("function", "custom"):
+        return "required", [_named(choice)], True
+    return choice.type, None, False
+
+
+def _named(tool: NamedTool | ToolChoice) -> tuple[bool, str]:
+    named = tool.function if tool.type == "function" else tool.custom
+    return tool.type == "function", named.name if named is not None else ""
+
+
+def _mode(text: str | None) -> Mode:
     return "none" if text == "none" else "required" if text == "required" else "auto"
 
 
-def _spec(i: int, tool: Tool) -> ToolSpec:
-    function = tool.function
-    if function is None:
-        raise InvalidRequest(
-            f"Unsupported value: 'tools[{i}].type' does not support '{tool.type}' with this model.",
-            param=f"tools[{i}].type",
-            code="unsupported_value",
-        )
+def _spec(tool: Tool) -> ToolSpec:
+    custom = tool.custom if tool.type == "custom" else None
+    if custom is None:
+        assert tool.function is not None
+        return _function_spec(tool.function)
+    description, grammar = custom.description or "", custom.format.grammar if custom.format else None
+    if grammar is None:
+        return text_tool(custom.name, description)
+    return grammar_tool(custom.name, description, grammar.syntax, grammar.definition)
+
+
+def _function_spec(function: Function) -> ToolSpec:
     parameters = json.dumps(function.parameters, ensure_ascii=False) if function.parameters else NO_PARAMETERS
-    return ToolSpec(function.name, function.description or "", parameters, bool(function.strict))
+    is_strict = isinstance(function, FunctionSpec) and bool(function.strict)
+    return ToolSpec(function.name, function.description or "", parameters, is_strict)
 
 
-def check_tools(tools: list[Tool] | None) -> None:
-    """Raise for parameters that are no usable schema, or not strict where they say so."""
-    for i, tool in enumerate(tools or ()):
+def check_tools(request: ChatRequest, use: ToolUse | None) -> None:
+    """Raise for parameters that are no usable schema, or not strict where they say so, and for grammars
+    that are none."""
+    for i, function in enumerate(request.functions or ()):
+        _check_parameters(f"functions[{i}].parameters", function)
+    for i, tool in enumerate(request.tools or ()):
         if tool.function is not None:
-            _check_parameters(i, tool.function)
+            _check_parameters(f"tools[{i}].function.parameters", tool.function)
+    for i, spec in enumerate(use.declared if use is not None else ()):
+        if spec.kind == "grammar":
+            _check_grammar(f"tools[{i}].custom.format.grammar.definition", spec)
 
 
-def _check_parameters(i: int, function: FunctionSpec) -> None:
-    fault = InvalidRequest("", param=f"tools[{i}].function.parameters", code="invalid_function_parameters")
+def _check_parameters(place: str, function: Function) -> None:
+    fault = InvalidRequest("", param=place, code="invalid_function_parameters")
     schema: dict[str, Any] = function.parameters or {"type": "object", "properties": {}}
     schemas.constraint_of(
         schema,
-        is_strict=bool(function.strict),
+        is_strict=isinstance(function, FunctionSpec) and bool(function.strict),
         needs_object=True,
         subject=f"function '{function.name}'",
         fault=fault,
     )
+
+
+def _check_grammar(place: str, spec: ToolSpec) -> None:
+    try:
+        check(Constraint(json.dumps({"grammars": [{"lark_grammar": spec.grammar}]})))
+    except InvalidRequest as exc:
+        raise InvalidRequest(f"Invalid '{place}': {exc.message}", param=place, code="invalid_value") from exc
 
 
 def answer_constraint(form: ResponseFormat | None, use: ToolUse | None) -> Constraint | None:
@@ -109,6 +149,13 @@ def answer_constraint(form: ResponseFormat | None, use: ToolUse | None) -> Const
     if not use.callable:
         return alone or silent_grammar(use.form)
     answer = None if form is None or form.type == "text" else _schema(form)
+    if answer is not None and not use.form.trigger and use.has_grammar_input and use.mode != "required":
+        raise InvalidRequest(
+            "Setting 'response_format' and a custom tool with a grammar at the same time is not supported "
+            "with this model.",
+            param="response_format",
+            code="invalid_parameter_combination",
+        )
     constraint = tool_grammar(
         use.form,
         use.callable,

@@ -1,52 +1,76 @@
 """Tools of a chat request: what it declares, which of them the model may or must call."""
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator
 
 from myna.api.chat.messages import FunctionName
 from myna.serving import faults, fields
 from myna.serving.fields import Flag, Text
-from myna.serving.validation import WireModel
+from myna.serving.validation import TypedModel, WireModel
 
 MODES: Final = ("none", "auto", "required")
 _CHOICE_NOUN: Final = f"one of one of {faults.either(MODES, 'or')} or object"
+_CALL_MODES: Final = ("none", "auto")
+_CALL_NOUN: Final = f"one of one of {faults.either(_CALL_MODES, 'or')} or object"
 
 
-class FunctionSpec(WireModel):
-    """A function that the model may call."""
+class Function(WireModel):
+    """A function that the model may call, as the older `functions` declares it."""
 
     name: FunctionName
     description: Text = None
     parameters: dict[str, Any] | None = None
+
+
+class FunctionSpec(Function):
+    """The same as a tool."""
+
     strict: Flag = None
 
 
-class Tool(WireModel):
-    """A tool; only functions are served."""
+class InputGrammar(WireModel):
+    """What a custom tool's input must follow."""
+
+    definition: Annotated[str, fields.text(may_be_empty=False)]
+    syntax: Annotated[str, fields.one_of("lark", "regex")]
+
+
+class InputFormat(TypedModel):
+    """Any text, or what a grammar says."""
+
+    type: Annotated[str, fields.one_of("text", "grammar")]
+    grammar: InputGrammar | None = None
+
+
+class CustomSpec(WireModel):
+    """A tool that is called with text instead of JSON."""
+
+    name: FunctionName
+    description: Text = None
+    format: InputFormat | None = None
+
+
+class Tool(TypedModel):
+    """A tool of either kind."""
 
     type: Annotated[str, fields.one_of("function", "custom")]
     function: FunctionSpec | None = None
-    custom: object = None
-
-    @model_validator(mode="after")
-    def _has_its_function(self) -> Self:
-        if self.type == "function" and self.function is None:
-            raise faults.missing().inside("function")
-        return self
+    custom: CustomSpec | None = None
 
 
 class Named(WireModel):
-    """A function by its name."""
+    """A tool by its name."""
 
     name: Annotated[str, fields.text()]
 
 
-class NamedTool(WireModel):
+class NamedTool(TypedModel):
     """One tool of a choice's list."""
 
     type: Annotated[str, fields.one_of("function", "custom")]
-    function: Named
+    function: Named | None = None
+    custom: Named | None = None
 
 
 class AllowedTools(WireModel):
@@ -56,19 +80,20 @@ class AllowedTools(WireModel):
     tools: Annotated[list[NamedTool], fields.array("an array of objects")]
 
 
-class ToolChoice(WireModel):
+class ToolChoice(TypedModel):
     """Which tools may be called. A mode written as a string is read as `type`."""
 
     type: Annotated[str, fields.one_of(*MODES, "function", "allowed_tools", "custom")]
     function: Named | None = None
     allowed_tools: AllowedTools | None = None
-    custom: object = None
+    custom: Named | None = None
 
-    @model_validator(mode="after")
-    def _has_what_its_type_says(self) -> Self:
-        if self.type in ("function", "allowed_tools") and getattr(self, self.type) is None:
-            raise faults.missing().inside(self.type)
-        return self
+
+class FunctionChoice(WireModel):
+    """The older `function_call`: a function's name, or a mode that was written as a string."""
+
+    name: Annotated[str | None, fields.never_null("a string"), fields.text()] = None
+    mode: str | None = None
 
 
 def _read_mode(value: Any) -> Any:
@@ -84,5 +109,24 @@ def _read_mode(value: Any) -> Any:
     return value
 
 
+def _read_call(value: Any) -> Any:
+    """The older parameter, in the newer one's terms."""
+    if isinstance(value, str):
+        if value not in _CALL_MODES:
+            raise faults.not_one_of(_CALL_MODES, value).inside()
+        return {"mode": value}
+    if value is not None and not isinstance(value, dict):
+        raise faults.invalid_type(_CALL_NOUN, value).inside()
+    if isinstance(value, dict) and "mode" in value:
+        raise faults.unknown().inside("mode")
+    if isinstance(value, dict) and "name" not in value:
+        raise faults.missing().inside("name")
+    return value
+
+
 Tools = Annotated[list[Tool] | None, fields.array("an array of objects", longest=128, may_be_null=True)]
+Functions = Annotated[
+    list[Function] | None, fields.array("an array of function definitions", longest=128, may_be_null=True)
+]
 Choice = Annotated[ToolChoice | None, BeforeValidator(_read_mode)]
+FunctionCallMode = Annotated[FunctionChoice | None, BeforeValidator(_read_call)]

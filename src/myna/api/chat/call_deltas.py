@@ -1,0 +1,38 @@
+"""How a streamed choice tells its calls: functions, custom tools, and the older words of `functions`."""
+
+import orjson
+
+from myna.api.chat.plan import Plan
+from myna.prompts.tool_reader import CallArguments, CallBegun
+from myna.serving.ids import call_id
+
+
+class CallDeltas:
+    """One choice's calls, as parts of its deltas."""
+
+    def __init__(self, plan: Plan, choice: int) -> None:
+        self._plan = plan
+        self._choice = choice
+        self._is_custom = False
+        self.num_calls = 0
+
+    def header(self, call: CallBegun) -> bytes:
+        """What a call begins with."""
+        self._is_custom = call.is_custom
+        name = orjson.dumps(call.name)
+        if self._plan.has_functions:
+            return b'"function_call":{"name":%s,"arguments":""}' % name
+        id = call_id(self._plan.id, self._choice, call.index).encode()
+        body = (
+            b'"custom":{"name":%s,"input":""}' if call.is_custom else b'"function":{"name":%s,"arguments":""}'
+        )
+        kind = b"custom" if call.is_custom else b"function"
+        return b'"tool_calls":[{"index":%d,"id":"%s","type":"%s",%s}]' % (call.index, id, kind, body % name)
+
+    def more(self, piece: CallArguments) -> bytes:
+        """The delta of the next piece of its arguments, or of its input."""
+        text = orjson.dumps(piece.text)
+        if self._plan.has_functions:
+            return b'{"function_call":{"arguments":%s}}' % text
+        body = b'"custom":{"input":%s}' if self._is_custom else b'"function":{"arguments":%s}'
+        return b'{"tool_calls":[{"index":%d,%s}]}' % (piece.index, body % text)
