@@ -18,7 +18,7 @@ from myna.serving.body_limit import BodyLimit
 from myna.serving.call import Endpoint, routes
 from myna.serving.errors import UnknownPath, UnknownUrl
 from myna.serving.middleware import BackendHeaders, ErrorAnswers, Gate, Middleware, RequestScope, wrap
-from myna.serving.origin import SourceCheck
+from myna.serving.origin import SourceCheck, Sources
 from myna.serving.server import Server, server_config
 from myna.serving.services import Services
 from myna.web.routes import site
@@ -36,21 +36,22 @@ FAMILIES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """What the HTTP side is told by the settings. `hosts` and `origins` as in `origin.SourceCheck`."""
+    """What the HTTP side is told by the settings. `hosts` and `origins` as in `origin.Sources`."""
 
     hosts: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
     max_body_bytes: int = 16 << 20
-    drain_s: float = 30.0
     max_running: int = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class App:
-    """The ASGI application and the gate by which it is drained."""
+    """The ASGI application, the gate by which it is drained, and the options that each request looks up:
+    put others in their place, and the next request goes by them."""
 
     asgi: ASGIApp
     gate: Gate
+    options: HttpOptions
 
 
 def create_app(
@@ -59,6 +60,7 @@ def create_app(
     """Everything under one ASGI application. Closes the services when its lifespan ends."""
     options = options or HttpOptions()
     gate = Gate(options.max_running)
+    app = App(_unknown_path, gate, options)
     endpoints: list[Endpoint] = [endpoint for name in families for endpoint in import_module(name).ENDPOINTS]
     router = Router(
         [
@@ -73,12 +75,13 @@ def create_app(
     layers: list[Middleware] = [
         RequestScope,
         ErrorAnswers,
-        partial(SourceCheck, hosts=options.hosts, origins=options.origins),
+        partial(SourceCheck, sources=lambda: Sources(app.options.hosts, app.options.origins)),
         BackendHeaders,
         gate.layer,
-        partial(BodyLimit, max_bytes=options.max_body_bytes),
+        partial(BodyLimit, max_bytes=lambda: app.options.max_body_bytes),
     ]
-    return App(wrap(router, layers), gate)
+    app.asgi = wrap(router, layers)
+    return app
 
 
 async def serve(

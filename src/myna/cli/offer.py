@@ -1,6 +1,6 @@
 """Which models a server offers under which names, out of settings and what is on this machine."""
 
-import time
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,12 +8,17 @@ from typing import Final
 
 from myna.catalog.aliases import alias_card, default_alias_cards
 from myna.catalog.listing import Look, ModelCard, Shelf
+from myna.catalog.memory import read_memory
+from myna.catalog.room import WORKER_BYTES, capacity
 from myna.catalog.store import LocalModel, ModelStore, local_file
 from myna.cli.pull import fetch
-from myna.core.errors import ConfigurationError
+from myna.cli.screen import megabytes
+from myna.core.errors import ConfigurationError, ModelTooLarge
 from myna.settings import AliasSetting, Settings
 
 FAKE: Final = "fake"
+_FAKE_CREATED: Final = 1_764_000_000
+_log: Final = logging.getLogger(__name__)
 
 # A model of the catalog or a hub by its name; `fetch` brings it here if need be.
 Find = Callable[[str, Settings], LocalModel]
@@ -66,10 +71,25 @@ def find_default(settings: Settings, own: list[LocalModel], find: Find) -> Local
         if model.id == name:
             return model
     if settings.engine == FAKE:
-        return LocalModel(FAKE, Path(FAKE), "myna", int(time.time()), 0, "file")
+        return LocalModel(FAKE, Path(FAKE), "myna", _FAKE_CREATED, 0, "file")
     if name.endswith(".gguf") and not name.startswith("hf:"):
         return local_file(Path(name).expanduser())
     return find(name, settings)
+
+
+def check_sizes(offer: Offer, limit_bytes: int) -> None:
+    """Warn of models that can never be loaded here. Raises `ModelTooLarge` if the default is one."""
+    most = capacity(read_memory(), limit_bytes)
+    for file in offer.files:
+        if file.num_bytes + WORKER_BYTES > most:
+            error = ModelTooLarge(
+                f"The model {file.id!r} takes {megabytes(file.num_bytes)} without its KV cache, and models "
+                f"may take {megabytes(most)} here. Raise models_memory if the machine has more, or choose a "
+                "smaller model."
+            )
+            if file.id == offer.default:
+                raise error
+            _log.warning("%s", error.message)
 
 
 def _alias_cards(

@@ -18,7 +18,8 @@ from myna.catalog.pool import ModelPool
 from myna.catalog.residents import PoolLimits
 from myna.cli.banner import Banner
 from myna.cli.key import server_keys, server_secret
-from myna.cli.offer import Offer, choose_offer
+from myna.cli.offer import Offer, check_sizes, choose_offer
+from myna.cli.reloading import Reloader
 from myna.cli.screen import note
 from myna.core.errors import ConfigurationError, OperatorError
 from myna.scheduling.admission import Limits
@@ -34,14 +35,17 @@ from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 
 
-def run_server(settings: Settings) -> None:
-    """Returns when the server was told to end. Raises `OperatorError` for what keeps it from starting."""
+def run_server(read: Callable[[], Settings]) -> None:
+    """Returns when the server was told to end. `read` is called again at every SIGHUP. Raises
+    `OperatorError` for what keeps it from starting."""
+    settings = read()
     check_settings(settings)
     with open_listener(settings) as listener:
         offer = choose_offer(settings)
         start_logging(settings)
+        check_sizes(offer, settings.models_bytes)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings, offer, listener))
+            runner.run(_run(settings, offer, listener, read))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -88,12 +92,18 @@ def start_logging(settings: Settings) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("myna").setLevel(settings.log_level.upper())  # what libraries tell is for debugging
+    set_log_level(settings.log_level)
 
 
-def make_pool(settings: Settings, offer: Offer) -> ModelPool:
+def set_log_level(level: str) -> None:
+    logging.getLogger("myna").setLevel(level.upper())  # what libraries tell is for debugging
+
+
+def make_pool(settings: Settings, offer: Offer, limits: Limits | None = None) -> ModelPool:
+    """`limits` are of each model's line."""
+
     async def start_worker(spec: WorkerSpec) -> WorkerClient:
-        client = WorkerClient(spec, Limits(max_waiting_requests=settings.max_queue))
+        client = WorkerClient(spec, limits)
         await client.start()
         return client
 
@@ -131,8 +141,19 @@ def start_ledger(settings: Settings) -> Ledger | None:
     return ledger
 
 
-async def _run(settings: Settings, offer: Offer, listener: socket.socket) -> None:
-    pool = make_pool(settings, offer)
+def http_options(settings: Settings) -> HttpOptions:
+    return HttpOptions(
+        hosts=hosts_for(settings.host, settings.allowed_hosts),
+        origins=frozenset(settings.cors_origins),
+        max_body_bytes=settings.max_body_bytes,
+    )
+
+
+async def _run(
+    settings: Settings, offer: Offer, listener: socket.socket, read: Callable[[], Settings]
+) -> None:
+    limits = Limits(max_waiting_requests=settings.max_queue)
+    pool = make_pool(settings, offer, limits)
     keys = () if settings.no_auth else server_keys(settings)
     ledger = start_ledger(settings)
     services = Services(
@@ -144,22 +165,25 @@ async def _run(settings: Settings, offer: Offer, listener: socket.socket) -> Non
         completions=open_completions(settings.database_url),
         accounts=LiveAccounts(open_accounts(settings.database_url), server_secret(settings)),
     )
-    app = create_app(
-        services,
-        HttpOptions(
-            hosts=hosts_for(settings.host, settings.allowed_hosts),
-            origins=frozenset(settings.cors_origins),
-            max_body_bytes=settings.max_body_bytes,
-            drain_s=settings.drain_s,
-        ),
-    )
+    app = create_app(services, http_options(settings))
     banner = Banner(listener, offer.default, keys[0] if keys else "", settings)
     loading: list[asyncio.Task[None]] = []
+    servers: list[Server] = []
+
+    def apply(settings: Settings, offer: Offer) -> None:
+        pool.change(offer.look(), pool_limits(settings, offer))
+        app.options = http_options(settings)
+        limits.max_waiting_requests = settings.max_queue
+        set_log_level(settings.log_level)
+        for server in servers:
+            server.drain_s = settings.drain_s
 
     def on_start(server: Server) -> None:
+        servers.append(server)
         loading.append(asyncio.create_task(_load_first(pool, offer.default, server, banner.show)))
 
-    await serve(app, listener, drain_s=settings.drain_s, on_start=on_start)
+    with Reloader(settings, read, apply).on_hangup():
+        await serve(app, listener, drain_s=settings.drain_s, on_start=on_start)
     for task in loading:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -1,5 +1,6 @@
 """`myna serve`: from settings to a running server, and what its first user reads."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -39,21 +40,19 @@ def serve(
     - `myna serve ./my-model.gguf --context 8192 --memory 2G`
     - `myna serve --engine fake`: the API without a model, for trying clients
     """
-    settings = load_settings(
-        {
-            "model": model,
-            "host": host,
-            "port": port,
-            "context": context,
-            "threads": threads,
-            "memory": memory,
-            "engine": engine,
-            "no_auth": no_auth,
-            "drain": drain,
-            "log_level": log_level,
-            "log_format": log_format,
-        }
-    )
+    flags: dict[str, object] = {
+        "model": model,
+        "host": host,
+        "port": port,
+        "context": context,
+        "threads": threads,
+        "memory": memory,
+        "engine": engine,
+        "no_auth": no_auth,
+        "drain": drain,
+        "log_level": log_level,
+        "log_format": log_format,
+    }
     from myna.cli.running import run_server
 
-    run_server(settings)
+    run_server(partial(load_settings, flags))

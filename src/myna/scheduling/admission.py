@@ -7,8 +7,9 @@ from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """How long the line of requests that were told nothing yet may become."""
+class Limits(msgspec.Struct):
+    """How long the line of requests that were told nothing yet may become. Whoever made it may change it:
+    the next request goes by the new numbers."""
 
     max_waiting_requests: int = 1024
     max_waiting_tokens: int = 4_000_000

@@ -1,7 +1,8 @@
 """Which pages and host names may reach the server: against DNS rebinding and posts from other sites."""
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -12,17 +13,28 @@ from myna.serving.errors import ForbiddenSource
 from myna.serving.record import record_of
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The operator's lists; `*` on either lets all pass. No `hosts`: any (a public address, where the key
+    is what protects)."""
+
+    hosts: Collection[str]
+    origins: Collection[str]
+
+    def admits_host(self, host: str) -> bool:
+        return not self.hosts or "*" in self.hosts or host in {name.lower() for name in self.hosts}
+
+    def lists_origin(self, origin: str) -> bool:
+        return "*" in self.origins or origin.lower() in {name.rstrip("/").lower() for name in self.origins}
+
+
 class SourceCheck:
-    """Checks `Host` and `Origin`, and answers CORS for the origins that the operator named.
+    """Checks `Host` and `Origin`, and answers CORS for the origins that the operator named. An origin passes
+    when it is the server itself or on the list. `sources` is asked for each request."""
 
-    `hosts` empty: any host (a public address, where the key is what protects). An origin passes when it is
-    the server itself or on the list; `*` on either list lets all pass.
-    """
-
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str], origins: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, sources: Callable[[], Sources]) -> None:
         self._app = app
-        self._hosts = frozenset(host.lower() for host in hosts)
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+        self._sources = sources
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -30,7 +42,7 @@ class SourceCheck:
             return
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self._hosts and "*" not in self._hosts and host_name(host) not in self._hosts:
+        if not self._sources().admits_host(host_name(host)):
             raise ForbiddenSource(
                 f"This server doesn't answer to the host {host!r}. "
                 "Allow it with the setting allowed_hosts if that is its name."
@@ -44,7 +56,7 @@ class SourceCheck:
         self, scope: Scope, receive: Receive, send: Send, origin: str, host: str, headers: Headers
     ) -> bool:
         """Whether the request goes on; a preflight is answered here."""
-        if self._is_listed(origin):
+        if self._sources().lists_origin(origin):
             record_of(scope).headers += [
                 (b"access-control-allow-origin", origin.encode("latin-1")),
                 (b"access-control-expose-headers", b"X-Request-ID"),
@@ -60,9 +72,6 @@ class SourceCheck:
             f"Pages of {origin!r} may not call this server. "
             "Allow them with the setting cors_origins if they are yours."
         )
-
-    def _is_listed(self, origin: str) -> bool:
-        return "*" in self._origins or origin.lower() in self._origins
 
 
 def _preflight(headers: Headers) -> Response:

@@ -99,7 +99,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, gate: Gate, *, drain_s: float, on_start: Callable[[], None]):
         super().__init__(config)
         self._gate = gate
-        self._drain_s = drain_s
+        self.drain_s = drain_s
         self._on_start = on_start
         self._draining: asyncio.Task[None] | None = None
         self._is_told = asyncio.Event()
@@ -140,7 +140,7 @@ class Server(uvicorn.Server):
                 await asyncio.wait_for(self._is_told.wait(), 1.0)
 
     async def _drain(self) -> None:
-        await self._gate.drain(self._drain_s)
+        await self._gate.drain(self.drain_s)
         self.should_exit = True
         self._is_told.set()
 

@@ -14,6 +14,14 @@ MESSAGES: Final = {
     "names of 1 to {0} visible characters": " 1 到 {0} 个可见字符的名字",
     "The model {0} can't be loaded: {1}": "无法加载模型 {0}：{1}",
     "The model file {0} can't be read: {1}.": "无法读取模型文件 {0}：{1}。",
+    "The default model {0} is not on this machine; fetch it with: myna pull {1}": (
+        "默认模型 {0} 不在本机；请下载：myna pull {1}"
+    ),
+    "The model {0} takes {1} without its KV cache, and models may take {2} here. Raise models_memory if the "
+    "machine has more, or choose a smaller model.": (
+        "模型 {0} 不算 KV 缓存就要 {1}，而这里的模型最多可用 {2}。机器内存更多时请调高 models_memory，"
+        "否则请选更小的模型。"
+    ),
     "The server is shutting down.": "服务器正在关闭。",
     "The model {0} needs {1} of memory ({2}), and models may take {3} here. Lower context or memory, raise "
     "models_memory, or serve a smaller model.": (

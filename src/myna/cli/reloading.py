@@ -1,0 +1,106 @@
+"""SIGHUP: a changed configuration is taken up while requests run. Decides what may change; `running` makes
+it so."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import Field, fields, replace
+from typing import Any, Final
+
+from myna.catalog.store import LocalModel, ModelStore
+from myna.cli.offer import Offer, check_sizes, choose_offer
+from myna.core.errors import ConfigurationError, MynaError
+from myna.settings import Settings, key_of
+
+_log: Final = logging.getLogger(__name__)
+# What a running server can change; the others were built into it at its start.
+LIVE: Final = frozenset(
+    {
+        "model",
+        "models",
+        "aliases",
+        "models_memory",
+        "idle",
+        "allowed_hosts",
+        "cors_origins",
+        "max_body",
+        "max_queue",
+        "drain",
+        "log_level",
+    }
+)
+
+
+class Reloader:
+    """`read` reads all sources again; `apply` puts settings and offer in the place of those that run.
+    Whatever is wrong with the new ones, the old stay in force, and the log says why."""
+
+    def __init__(
+        self, settings: Settings, read: Callable[[], Settings], apply: Callable[[Settings, Offer], None]
+    ) -> None:
+        self._settings = settings
+        self._read = read
+        self._apply = apply
+        self._turn = asyncio.Lock()
+        self._running: set[asyncio.Task[None]] = set()
+
+    @contextlib.contextmanager
+    def on_hangup(self) -> Iterator[None]:
+        """Reload at every SIGHUP, where there is such a signal."""
+        loop = asyncio.get_running_loop()
+        try:
+            loop.add_signal_handler(signal.SIGHUP, self._begin)
+        except (AttributeError, NotImplementedError, RuntimeError, ValueError):
+            yield
+            return
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+
+    async def reload(self) -> None:
+        async with self._turn:
+            try:
+                read = await asyncio.to_thread(self._read)
+                settings, taken, later = take_up(self._settings, read)
+                offer = await asyncio.to_thread(choose_offer, settings, find_here)
+                check_sizes(offer, settings.models_bytes)
+                self._apply(settings, offer)
+            except MynaError as exc:
+                _log.error("The configuration stays as it was: %s", exc.message)
+                return
+            self._settings = settings
+            _log.info("The configuration was read again; changed: %s", ", ".join(taken) or "nothing")
+            if later:
+                _log.warning("These settings take effect at the next start: %s", ", ".join(later))
+
+    def _begin(self) -> None:
+        task = asyncio.get_running_loop().create_task(self.reload())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+def take_up(old: Settings, new: Settings) -> tuple[Settings, list[str], list[str]]:
+    """What runs on when `old` runs and `new` was read; the keys that were taken up; those that need a
+    restart."""
+    changed = [setting for setting in fields(Settings) if _value(old, setting) != _value(new, setting)]
+    live = [setting for setting in changed if key_of(setting) in LIVE]
+    later = [key_of(setting) for setting in changed if key_of(setting) not in LIVE]
+    taken = {setting.name: _value(new, setting) for setting in live}
+    return replace(old, **taken), [key_of(setting) for setting in live], later
+
+
+def find_here(name: str, settings: Settings) -> LocalModel:
+    """The model of that name, without fetching it: requests would wait for that."""
+    found = ModelStore(settings.home / "models").find(name.removeprefix("hf:"))
+    if found is None:
+        raise ConfigurationError(
+            f"The default model {name!r} is not on this machine; fetch it with: myna pull {name}"
+        )
+    return found
+
+
+def _value(settings: Settings, setting: "Field[Any]") -> Any:
+    return getattr(settings, setting.name)
