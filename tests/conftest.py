@@ -1,13 +1,16 @@
-"""What tests of every folder need: where the test models are, and a real PostgreSQL."""
+"""What tests of every folder need: the test models, a real PostgreSQL, a server as a newcomer starts it."""
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.stores.postgresql import Cluster, running_cluster
 
-from myna.settings import load_settings
+from myna.settings import DEFAULT_MODEL, load_settings
 
 os.environ["LC_ALL"] = "C.UTF-8"  # English, whatever language the developer's machine speaks
 
@@ -42,3 +45,28 @@ def postgresql_cluster() -> Iterator[Cluster]:
 def postgresql_url(postgresql_cluster: Cluster) -> str:
     """The URL of an empty database on a real PostgreSQL."""
     return postgresql_cluster.new_database()
+
+
+@pytest.fixture(scope="session")
+def default_server(
+    model_path: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """A live server with the default model, as `make serve` starts it: the environment that the README
+    exports for clients."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "models").symlink_to(model_path(DEFAULT_MODEL).parent)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MYNA_")}
+    environment |= {"MYNA_HOME": str(home), "MYNA_PORT": "0"}
+    command = [sys.executable, "-m", "myna.cli", "serve"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        said = {}
+        for line in server.stdout:
+            if match := re.match(r"  (Base URL|API key) +(\S+)", line):
+                said[match[1]] = match[2]
+            if line.startswith("Stop with"):
+                break
+        yield {**os.environ, "OPENAI_BASE_URL": said["Base URL"], "OPENAI_API_KEY": said["API key"]}
+        server.terminate()
+        server.stdout.read()
+        assert server.wait(60) == 0

@@ -1,10 +1,8 @@
 """The README does what it says: its programs print what it shows, its commands exist."""
 
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from typer.testing import CliRunner
 
 from myna.catalog.entries import ENTRIES
 from myna.cli.root import app
-from myna.settings import DEFAULT_MODEL, load_settings
+from myna.settings import load_settings
 
 ROOT = Path(__file__).parent.parent
 READMES = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")]
@@ -26,36 +24,12 @@ COMMANDS = sorted(
 )
 
 
-@pytest.fixture(scope="module")
-def client_environment(
-    model_path: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, str]]:
-    """A live server with the default model, as `make serve` starts it, and what the README exports."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "models").symlink_to(model_path(DEFAULT_MODEL).parent)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MYNA_")}
-    environment |= {"MYNA_HOME": str(home), "MYNA_PORT": "0"}
-    command = [sys.executable, "-m", "myna.cli", "serve"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        said = {}
-        for line in server.stdout:
-            if match := re.match(r"  (Base URL|API key) +(\S+)", line):
-                said[match[1]] = match[2]
-            if line.startswith("Stop with"):
-                break
-        yield {**os.environ, "OPENAI_BASE_URL": said["Base URL"], "OPENAI_API_KEY": said["API key"]}
-        server.terminate()
-        server.stdout.read()
-        assert server.wait(60) == 0
-
-
 @pytest.mark.parametrize(
     ("code", "shown"), sorted({program for programs in PROGRAMS for program in programs})
 )
-def test_a_program_prints_what_is_shown(code: str, shown: str, client_environment: dict[str, str]) -> None:
+def test_a_program_prints_what_is_shown(code: str, shown: str, default_server: dict[str, str]) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", code], env=client_environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", code], env=default_server, capture_output=True, text=True, timeout=300
     )
     assert ran.stderr == ""
     assert ran.stdout.strip() == shown.strip()
