@@ -1,6 +1,7 @@
 # make serve   install what is needed, fetch the model, start (MODEL=, PORT=, HOST=, any MYNA_*)
 # make test    install what tests need, fetch their models, run them all
 # make test-clients   run examples/clients and LangChain's own tests against a live server; about 600 MB more
+# make docs    build the documentation as a site, in build/site
 # make check   format, lint, types, import contracts; `scripts/check --fix` mends what it can
 # Lock files are whole, so nothing is resolved again (--no-deps).
 # make clean   remove what the build made; the models in ~/.local/share/myna stay
@@ -18,7 +19,7 @@ given = $(if $(filter command%,$(origin $(1))),$($(1)))
 
 export VENV
 
-.PHONY: serve test test-native test-clients check clean install models-for-tests
+.PHONY: serve test test-native test-clients docs check clean install models-for-tests
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.deps
@@ -34,6 +35,9 @@ test-native: $(VENV)/.dev
 test-clients: $(VENV)/.installed build/clients/.deps
 	@[ -n "$$MYNA_TEST_MODELS" ] || PYTHONPATH=src $(BIN)/python -m myna.cli pull
 	@MYNA="$(abspath $(BIN))/python -m myna.cli" scripts/test-clients
+
+docs: $(VENV)/.dev
+	@PYTHONPATH=src $(BIN)/python scripts/docs
 
 check: $(VENV)/.dev
 	@VIRTUAL_ENV="$(abspath $(VENV))" scripts/check

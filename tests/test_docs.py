@@ -1,0 +1,38 @@
+"""The site builds without a warning in both languages, and everything in it is there in both."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, str(ROOT / "scripts" / "docs"), str(folder)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder
+
+
+def test_every_page_is_there_in_both_languages(site: Path) -> None:
+    english = {path.name for path in site.glob("*.html")} - {"404.html"}
+    assert {path.name for path in (site / "zh").glob("*.html")} == english
+    assert {"tutorial.html", "command-line.html", "errors.html", "configuration.html"} <= english
+
+
+def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for attribute in ('src="http', 'rel="stylesheet" href="http', "@import url(http"):
+            assert attribute not in text, page
+
+
+def test_the_reference_of_the_command_line_is_the_command_line(site: Path) -> None:
+    text = (site / "command-line.html").read_text(encoding="utf-8")
+    for verb in ("serve", "pull", "models", "keys", "limits", "replay"):
+        assert f"myna {verb}</code>" in text, verb
+    assert "--port" in text
