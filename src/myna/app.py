@@ -19,6 +19,7 @@ from myna.serving.call import Endpoint, routes
 from myna.serving.errors import UnknownPath, UnknownUrl
 from myna.serving.middleware import BackendHeaders, ErrorAnswers, Gate, Middleware, RequestScope, wrap
 from myna.serving.origin import SourceCheck, Sources
+from myna.serving.record import RequestRecord
 from myna.serving.server import Server, server_config
 from myna.serving.services import Services
 from myna.web.routes import site
@@ -30,6 +31,7 @@ FAMILIES: Final = (
     "myna.api.chat.routes",
     "myna.api.stored.routes",
     "myna.api.usage.routes",
+    "myna.api.watching.routes",
     "myna.api.organization.routes",
 )
 
@@ -73,7 +75,7 @@ def create_app(
         lifespan=partial(_lifespan, services),
     )
     layers: list[Middleware] = [
-        RequestScope,
+        partial(RequestScope, on_end=_counting(services)),
         ErrorAnswers,
         partial(SourceCheck, sources=lambda: Sources(app.options.hosts, app.options.origins)),
         BackendHeaders,
@@ -102,6 +104,14 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         await asyncio.to_thread(services.text_threads.shutdown, cancel_futures=True)
         if services.ledger is not None:
             await asyncio.to_thread(services.ledger.stop)
+
+
+def _counting(services: Services) -> Callable[[RequestRecord], None]:
+    """What is told of every HTTP answer."""
+    instruments = services.instruments
+    if instruments is None:
+        return lambda record: None
+    return lambda record: instruments.answered(record.status)
 
 
 def _probes(services: Services, gate: Gate) -> list[BaseRoute]:

@@ -236,6 +236,7 @@ class Settings:
     prices: tuple[PriceSetting, ...] = _setting(
         (), _prices, "Dollars a million tokens by model, so that usage shows what it costs."
     )
+    metrics: bool = _setting(True, _flag, "Count for GET /metrics; see docs/metrics.md.")
     engine: str = _setting(
         "auto",
         _one_of("auto", "native", "llamacpp", "fake"),

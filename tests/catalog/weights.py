@@ -15,6 +15,7 @@ from myna.catalog.room import WORKER_BYTES, ModelSize
 from myna.catalog.slots import Candidate, Loaded
 from myna.catalog.store import LocalModel
 from myna.core.errors import ModelLoadFailed
+from myna.core.figures import Figures
 from myna.core.generator import EventStream, ModelInfo
 from myna.core.requests import GenerationRequest
 
@@ -33,6 +34,7 @@ class Running:
 
     id: str
     is_ready: bool = True
+    last_figures: Figures | None = None
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

@@ -16,6 +16,7 @@ from myna.catalog.room import ModelSize
 from myna.catalog.slots import Candidate, Loaded, Loader
 from myna.catalog.store import LocalModel
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
+from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.ledger import UsageRow
 from myna.core.requests import GenerationRequest
@@ -73,6 +74,7 @@ class ScriptedGenerator:
     scripts: list[Sequence[Step] | Exception]
     info: ModelInfo = INFO
     is_ready: bool = True
+    last_figures: Figures | None = None
     requests: list[GenerationRequest] = field(default_factory=list)
     is_asked: asyncio.Event = field(default_factory=asyncio.Event)
     streams: list[ScriptedStream] = field(default_factory=list)

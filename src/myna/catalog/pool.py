@@ -69,6 +69,14 @@ class ModelPool:
         """Ids of the models that are loaded now, in the order of their loads."""
         return tuple(slot.file.id for slot in self._residents.loaded)
 
+    def running(self) -> Sequence[tuple[str, Generator]]:
+        """The same with their generators."""
+        return tuple(
+            (slot.file.id, slot.loaded.generator)
+            for slot in self._residents.loaded
+            if slot.loaded is not None
+        )
+
     @property
     def is_ready(self) -> bool:
         """Whether a request would be answered: a model was loaded once, and of those that are now not

@@ -25,6 +25,7 @@ from myna.core.errors import ConfigurationError, OperatorError
 from myna.scheduling.admission import Limits
 from myna.serving.access import JsonLines
 from myna.serving.bill import Accountant
+from myna.serving.instruments import Instruments
 from myna.serving.live_accounts import LiveAccounts
 from myna.serving.origin import hosts_for, is_loopback
 from myna.serving.server import Server, bind
@@ -156,11 +157,14 @@ async def _run(
     pool = make_pool(settings, offer, limits)
     keys = () if settings.no_auth else server_keys(settings)
     ledger = start_ledger(settings)
+    instruments = Instruments() if settings.metrics else None
     services = Services(
         pool=pool,
         keys=KeyRing(keys) if keys else None,
-        accountant=Accountant(ledger or NoBooks()),
+        accountant=Accountant(ledger or NoBooks(), (instruments,) if instruments else ()),
         ledger=ledger,
+        instruments=instruments,
+        listens_here=is_loopback(settings.host),
         text_threads=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="text"),
         completions=open_completions(settings.database_url),
         accounts=LiveAccounts(open_accounts(settings.database_url), server_secret(settings)),

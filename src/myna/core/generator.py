@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from myna.core.events import Event
+from myna.core.figures import Figures
 from myna.core.requests import GenerationRequest
 
 
@@ -46,6 +47,11 @@ class Generator(Protocol):
     @property
     def is_ready(self) -> bool:
         """Whether a request would be worked on now; False while its worker is being restarted."""
+        ...
+
+    @property
+    def last_figures(self) -> Figures | None:
+        """How busy it was a moment ago, if it tells."""
         ...
 
     async def generate(self, request: GenerationRequest) -> EventStream:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 
 from myna.core.errors import GenerationFailed, InvalidRequest, ModelLoadFailed, MynaError
+from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import Constraint, GenerationRequest
 from myna.decoding.grammar import Grammar, Grammars
@@ -23,11 +24,13 @@ from myna.engines.base import Engine, Logits, OutOfRoom
 from myna.scheduling.answers import Lexicon, Told
 from myna.scheduling.batches import Batch
 from myna.scheduling.drawing import NOTHING_DRAWN, Drawing
+from myna.scheduling.figures import StepCounter
 from myna.scheduling.pacing import Pace
 from myna.scheduling.scheduler import Scheduler
 
 _log: Final = logging.getLogger(__name__)
 _SIGN_OF_LIFE_S: Final = 5.0
+_FIGURES_S: Final = 0.25
 _PAUSE_S: Final = 2.0  # nobody asked anything for so long: time for what would make a request wait
 
 
@@ -40,6 +43,10 @@ class Listener(Protocol):
         ...
 
     def tokenized(self, number: int, result: list[int] | MynaError) -> None: ...
+    def figures(self, figures: Figures) -> None:
+        """How busy the model is: a few times a second while it works, and when it falls idle."""
+        ...
+
     def ended(self, error: MynaError | None) -> None:
         """The thread ends: as told to (None), since loading failed (`ModelLoadFailed`), or of a fault."""
         ...
@@ -168,12 +175,14 @@ class _Steps:
         self._scheduler = Scheduler(loaded.engine, loaded.lexicon)
         self._drawing = Drawing()
         self._pace = Pace()
+        self._counter = StepCounter()
         self._is_stopped = False
 
     def run(self) -> None:
-        scheduler, last_told = self._scheduler, 0.0
+        scheduler, last_told, last_figures = self._scheduler, 0.0, 0.0
         while True:
             if scheduler.is_idle and not self._orders:
+                self._tell_figures()
                 self._sleep()
             while self._orders:
                 self._obey(self._orders.popleft())
@@ -185,6 +194,13 @@ class _Steps:
             if told or now - last_told > _SIGN_OF_LIFE_S:  # a long prompt has nothing to tell for minutes
                 self._listener.told(told)
                 last_told = now
+            if now - last_figures > _FIGURES_S:
+                self._tell_figures()
+                last_figures = now
+
+    def _tell_figures(self) -> None:
+        num_arriving = len(self._orders) + len(self._compiling)
+        self._listener.figures(self._counter.figures(self._scheduler.roster, self._engine, num_arriving))
 
     def _sleep(self) -> None:
         if not gc.isenabled():
@@ -249,6 +265,7 @@ class _Steps:
     def _step(self) -> list[Told]:
         """schedule, forward, sample, update."""
         batch = self._scheduler.schedule(self._pace.prompt_tokens)
+        self._counter.count(batch)
         try:
             masks = self._begin_masks(batch)
             try:

@@ -10,13 +10,14 @@ class Roster:
     """`running` sequences have a place in the engine. `resumed` ones lost it to others (or found none
     free) and are served before the queue."""
 
-    __slots__ = ("queue", "residency", "resumed", "running")
+    __slots__ = ("num_preempted", "queue", "residency", "resumed", "running")
 
     def __init__(self, kv: KeyValues) -> None:
         self.residency = Residency(kv)
         self.queue = FairQueue()
         self.resumed: list[Sequence] = []
         self.running: dict[Sequence, None] = {}
+        self.num_preempted = 0
 
     def secure_decodes(self) -> None:
         """Make room for one more token of everyone who runs, fewer of them if need be."""
@@ -78,6 +79,7 @@ class Roster:
         return True
 
     def preempt(self, sequence: Sequence) -> None:
+        self.num_preempted += 1
         del self.running[sequence]
         self.residency.forget(sequence)
         self.resumed.append(sequence)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from myna.core.errors import EngineDead, MynaError
 from myna.core.events import Done
+from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 from myna.scheduling.admission import Admission, Limits
@@ -29,6 +30,7 @@ class Service:
         self._info: ModelInfo | None = None
         self._numbers = itertools.count(1)
         self._is_closed = False
+        self.last_figures: Figures | None = None
 
     @property
     def info(self) -> ModelInfo:
@@ -80,8 +82,11 @@ class Service:
     def told(self, told: list[Told]) -> None:
         self._asyncio.call_soon_threadsafe(self._hand_out, told)
 
+    def figures(self, figures: Figures) -> None:
+        self.last_figures = figures
+
     def tokenized(self, number: int, result: list[int] | MynaError) -> None:
-        self._asyncio.call_soon_threadsafe(self._take_tokens, number, result)
+        self._asyncio.call_soon_threadsafe(_take_tokens, self._tokenizing, number, result)
 
     def ended(self, error: MynaError | None) -> None:
         self._asyncio.call_soon_threadsafe(self._end, error)
@@ -103,15 +108,6 @@ class Service:
             if type(what) is Done:
                 del self._streams[number]
 
-    def _take_tokens(self, number: int, result: list[int] | MynaError) -> None:
-        future = self._tokenizing.pop(number)
-        if future.done():
-            return
-        if isinstance(result, MynaError):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
-
     def _abort(self, number: int) -> None:
         self._streams.pop(number, None)
         if number in self._waiting:
@@ -130,3 +126,15 @@ class Service:
         self._streams.clear()
         self._tokenizing.clear()
         self._ended.set_result(None)
+
+
+def _take_tokens(
+    waiting: dict[int, asyncio.Future[list[int]]], number: int, result: list[int] | MynaError
+) -> None:
+    future = waiting.pop(number)
+    if future.done():
+        return
+    if isinstance(result, MynaError):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -76,6 +76,7 @@ class Bill:
         """The call is over; `exc` is what it raised."""
         row, meter, record = self._row(), self._meter, self._record
         if meter is not None:
+            meter.commit()
             row = record.usage = meter.onto(row)
         outcome, status, error = _ending(record, exc)
         duration_ms = round((time.perf_counter() - record.started) * 1000)

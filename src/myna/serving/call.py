@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from myna.accounts.principal import Principal
+from myna.accounts.principal import LOCAL_USER, Principal
 from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
 from myna.core.errors import ModelNotFound, ModelTooLarge
@@ -126,6 +126,7 @@ class Endpoint:
 
     `names_organization`: whether the answer says in a header who pays; OpenAI's Models API doesn't.
     `bills`: the name under which the ledger has each call; empty where no model is asked.
+    `is_open_here`: programs on the server's own machine need no key, if it listens there alone.
     """
 
     method: str
@@ -133,6 +134,7 @@ class Endpoint:
     handler: Handler
     names_organization: bool = True
     bills: str = ""
+    is_open_here: bool = False
 
 
 class EndpointApp:
@@ -152,7 +154,8 @@ class EndpointApp:
                 allowed=tuple(self._endpoints),
             )
         request = Request(scope, receive)
-        principal = await deps.authenticate(request, self._services)
+        is_open = endpoint.is_open_here and self._services.listens_here and deps.is_from_here(request)
+        principal = LOCAL_USER if is_open else await deps.authenticate(request, self._services)
         call = Call(endpoint, request, principal, self._services)
         if endpoint.names_organization:
             call.record.organization = self._services.organization

@@ -13,9 +13,11 @@ from myna.accounts.principal import LOCAL_USER, Principal, Scope
 from myna.core.errors import AuthenticationFailed, InvalidRequest
 from myna.serving import faults
 from myna.serving.errors import UnparsableBody, UnsupportedContentType
+from myna.serving.origin import host_name, is_loopback
 from myna.serving.record import record_of
 from myna.serving.services import Services
 
+_PROXY_HEADERS: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 NO_KEY_TEXT: Final = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header using "
     "Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or as the password field (with blank username) if "
@@ -68,6 +70,13 @@ async def authenticate(request: Request, services: Services) -> Principal:
             record_of(request.scope).hint(fault)
         raise AuthenticationFailed(WRONG_KEY_TEXT.format(key=mask_key(key)), code="invalid_api_key")
     return principal
+
+
+def is_from_here(request: Request) -> bool:
+    """Whether a program on this machine asks for itself, and not as a proxy for others."""
+    headers = request.headers
+    is_passed_on = any(name in headers for name in _PROXY_HEADERS)
+    return not is_passed_on and is_loopback(host_name(headers.get("host", "")))
 
 
 def require(principal: Principal, scope: Scope) -> None:

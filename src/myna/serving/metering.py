@@ -15,6 +15,8 @@ from myna.core.ledger import UsageRow
 class Clocks(Protocol):
     """Told how fast a model's tokens come; see `instruments.ModelInstruments`."""
 
+    def prompt_done(self, prompt_tokens: int, cached_tokens: int) -> None: ...
+
     def first_tokens(self, after_s: float) -> None: ...
 
     def more_tokens(self, num_tokens: int, after_s: float) -> None: ...
@@ -61,6 +63,8 @@ class Meter:
             self.prompt_tokens += event.prompt_tokens
             self.cached_tokens += event.cached_tokens
             self._tab.count_prompt(self.prompt_tokens, self.cached_tokens)
+            if self._clocks is not None:
+                self._clocks.prompt_done(event.prompt_tokens, event.cached_tokens)
             if self._committed == 0:
                 self._last = time.perf_counter()  # the step that ends a prompt draws its first token
         elif type(event) is Done:

@@ -36,10 +36,12 @@ def wrap(app: ASGIApp, layers: Sequence[Middleware]) -> ASGIApp:
 
 
 class RequestScope:
-    """Gives the request its id and record, puts the headers on its answer, writes its line in the log."""
+    """Gives the request its id and record, puts the headers on its answer, writes its line in the log;
+    `on_end` sees the record last."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, on_end: Callable[[RequestRecord], None]) -> None:
         self._app = app
+        self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,6 +61,7 @@ class RequestScope:
             await self._app(scope, receive, send_with_headers)
         finally:
             log_request(scope, record)
+            self._on_end(record)
 
 
 class ErrorAnswers:

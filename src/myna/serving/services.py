@@ -1,20 +1,23 @@
 """What every endpoint is given, put together once in `app.py`."""
 
+import time
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from myna.accounts.keys import KeyRing
 from myna.accounts.ledger import Ledger
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
 from myna.serving.bill import Accountant
+from myna.serving.instruments import Instruments
 from myna.serving.live_accounts import LiveAccounts
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """`keys` are the owner's, those of others are in `accounts`; None: anyone may ask (loopback alone).
-    Templates and tokenizers run in `text_threads`. `ledger` None: no usage is kept."""
+    Templates and tokenizers run in `text_threads`. `ledger` None: no usage is kept. `listens_here`: on
+    a loopback address."""
 
     pool: ModelPool
     keys: KeyRing | None
@@ -23,5 +26,8 @@ class Services:
     completions: CompletionStore
     accounts: LiveAccounts
     ledger: Ledger | None = None
+    instruments: Instruments | None = None
+    listens_here: bool = False
     organization: str = "myna"
     keep_alive_s: float = 10.0
+    started: float = field(default_factory=time.monotonic)

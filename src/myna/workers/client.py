@@ -6,11 +6,12 @@ from enum import StrEnum
 from typing import Final
 
 from myna.core.errors import EngineDead, ModelLoadFailed
+from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 from myna.scheduling.admission import Limits
 from myna.scheduling.streams import RequestStream
-from myna.workers.frames import Abort, Report, Run, Step, Tokenize, Tokenized, WorkerSpec
+from myna.workers.frames import Abort, Busy, Report, Run, Step, Tokenize, Tokenized, WorkerSpec
 from myna.workers.process import WorkerProcess
 from myna.workers.table import Entry, RequestTable
 
@@ -55,6 +56,7 @@ class WorkerClient:
         self._worker: WorkerProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._info: ModelInfo | None = None
+        self.last_figures: Figures | None = None
         self.state = State.LOADING
 
     @property
@@ -122,6 +124,8 @@ class WorkerClient:
     def _hear(self, report: Report) -> None:
         if isinstance(report, Step):
             self._table.hand_out(report)
+        elif isinstance(report, Busy):
+            self.last_figures = report.figures
         elif isinstance(report, Tokenized):
             future = self._tokenizing.pop(report.number)
             if future.done():
@@ -140,6 +144,7 @@ class WorkerClient:
             started = loop.time()
             await _until_gone(self._worker, self._table, self._hang_s)
             self.state = State.RESTARTING
+            self.last_figures = None
             _log.error("the worker of %s died: %s", self._spec.path, await self._worker.close())
             dead = EngineDead("The model's worker process died while it answered; please try again.")
             self._table.sort_out(dead)

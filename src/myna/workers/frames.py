@@ -9,6 +9,7 @@ import msgspec
 from myna.core import errors
 from myna.core.errors import GenerationFailed, MynaError, RequestError
 from myna.core.events import Event
+from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 from myna.scheduling.answers import Told
@@ -113,7 +114,13 @@ class Tokenized(msgspec.Struct, frozen=True, array_like=True, tag=3):
     failure: Failure | None = None
 
 
-Report = Ready | LoadFailed | Step | Tokenized
+class Busy(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """How busy the model is."""
+
+    figures: Figures
+
+
+Report = Ready | LoadFailed | Step | Tokenized | Busy
 
 
 class _Telling(msgspec.Struct, frozen=True, array_like=True, tag=2):

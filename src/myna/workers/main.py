@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from myna.core.errors import MynaError
+from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.scheduling.answers import Told
 from myna.scheduling.loop import Loop
@@ -46,6 +47,9 @@ class _Reporter:
 
     def told(self, told: list[Told]) -> None:
         self._send(frames.encode_told(told))
+
+    def figures(self, figures: Figures) -> None:
+        self._send(frames.encode(frames.Busy(figures)))
 
     def tokenized(self, number: int, result: list[int] | MynaError) -> None:
         if isinstance(result, MynaError):

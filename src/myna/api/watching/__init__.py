@@ -1,0 +1,1 @@
+"""What runs now: metrics for Prometheus, and a status for people."""

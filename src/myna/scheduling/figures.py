@@ -1,0 +1,50 @@
+"""Counts a model's steps. Pure; the loop decides when to tell."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from myna.core.figures import BATCH_SIZES, STEP_TOKENS, Figures, Spread
+from myna.scheduling.batches import Batch
+from myna.scheduling.residency import KeyValues
+from myna.scheduling.roster import Roster
+
+
+class _Counter:
+    __slots__ = ("_bounds", "_counts", "_total")
+
+    def __init__(self, bounds: Sequence[int]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0
+
+    def count(self, value: int) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._total += value
+
+    def spread(self) -> Spread:
+        return Spread(tuple(self._counts), self._total)
+
+
+class StepCounter:
+    """One worker's steps."""
+
+    def __init__(self) -> None:
+        self._tokens = _Counter(STEP_TOKENS)
+        self._sizes = _Counter(BATCH_SIZES)
+
+    def count(self, batch: Batch) -> None:
+        self._tokens.count(batch.num_prompt_tokens + batch.num_decodes)
+        self._sizes.count(len(batch.rows))
+
+    def figures(self, roster: Roster, kv: KeyValues, num_arriving: int) -> Figures:
+        """Now. `num_arriving` requests are on their way to the roster."""
+        kept = roster.residency.donors.num_tokens
+        used = kv.info.kv_tokens - kv.free_tokens - kept
+        return Figures(
+            num_running=len(roster.running),
+            num_waiting=len(roster.queue) + len(roster.resumed) + num_arriving,
+            kv_usage=min(1.0, max(0.0, used / max(1, kv.info.kv_tokens))),
+            num_preempted=roster.num_preempted,
+            step_tokens=self._tokens.spread(),
+            batch_sizes=self._sizes.spread(),
+        )
