@@ -33,7 +33,6 @@ class Engine {
   const Model& model() const { return *model_; }
   int64_t context_tokens() const { return context_tokens_; }
   int num_threads() const { return pool_.num_threads(); }
-  uint64_t weights_hash() const { return file_.sampled_hash(); }
   const gguf::Model& file() const { return file_; }
 
  private:

@@ -56,7 +56,7 @@ def test_info_is_whole(engine: Engine) -> None:
     assert info.vocab_size > 256
     assert 0 < info.context_tokens <= info.kv_tokens
     assert info.max_sequences >= 32
-    assert info.fingerprint
+    assert info.arithmetic
     assert info.eos_tokens
     assert all(0 <= token < info.vocab_size for token in info.eos_tokens)
     assert 0 <= engine.donor_tokens <= info.kv_tokens

@@ -61,19 +61,3 @@ def test_load_errors_name_the_file_or_the_reason(model_path: ModelPath, tmp_path
         llamacpp.load(path, context_tokens=0, memory_bytes=1 << 20, threads=1)
     with pytest.raises(ConfigurationError, match="context of 8000"):
         llamacpp.load(path, context_tokens=8000, memory_bytes=32 << 20, threads=1)
-
-
-def test_the_fingerprint_follows_the_weights(model_path: ModelPath, tmp_path: Path) -> None:
-    path = model_path(MODEL)
-    changed = tmp_path / "changed.gguf"
-    data = bytearray(path.read_bytes())
-    first = llamacpp.load(str(path), context_tokens=256, memory_bytes=16 << 20, threads=1)
-    again = llamacpp.load(str(path), context_tokens=256, memory_bytes=16 << 20, threads=2)
-    assert first.info.fingerprint == again.info.fingerprint
-    step = max(llamacpp._SAMPLED_BYTES, len(data) // 256)
-    data[100 * step] ^= 1
-    changed.write_bytes(data)
-    other = llamacpp.load(str(changed), context_tokens=256, memory_bytes=16 << 20, threads=1)
-    assert other.info.fingerprint != first.info.fingerprint
-    for engine in (first, again, other):
-        engine.close()

@@ -64,7 +64,6 @@ class Handle {
   int64_t context_tokens() { return get().context_tokens(); }
   int64_t vocab_size() { return get().model().dimensions.vocabulary; }
   std::string architecture() { return get().model().architecture; }
-  uint64_t weights_hash() { return get().weights_hash(); }
   int num_threads() { return get().num_threads(); }
   void close() { engine_.reset(); }
 
@@ -109,6 +108,5 @@ NB_MODULE(_native, module) {
       .def_prop_ro("context_tokens", &Handle::context_tokens)
       .def_prop_ro("vocab_size", &Handle::vocab_size)
       .def_prop_ro("architecture", &Handle::architecture)
-      .def_prop_ro("weights_hash", &Handle::weights_hash)
       .def_prop_ro("num_threads", &Handle::num_threads);
 }

@@ -65,8 +65,6 @@ class Model {
   uint64_t num_bytes() const;
   void will_need() const;
   void let_go() const;
-  // Identifies the weights without reading them all: headers, file sizes and pages sampled evenly (FNV-1a).
-  uint64_t sampled_hash() const;
 
  private:
   const Value* value(std::string_view key) const;

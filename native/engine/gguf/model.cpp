@@ -35,11 +35,6 @@ std::string shard_path(const ShardName& name, uint64_t number) {
   return name.stem + suffix;
 }
 
-uint64_t fnv1a(uint64_t hash, std::span<const std::byte> bytes) {
-  for (const std::byte b : bytes) hash = (hash ^ static_cast<uint64_t>(b)) * 0x100000001b3ull;
-  return hash;
-}
-
 template <typename T>
 uint64_t widen(std::span<const std::byte> bytes, uint64_t index) {
   T value;
@@ -169,22 +164,6 @@ void Model::will_need() const {
 
 void Model::let_go() const {
   for (const MappedFile& file : files_) file.let_go();
-}
-
-uint64_t Model::sampled_hash() const {
-  constexpr uint64_t kSamples = 1024, kSampleBytes = 256, kHeadBytes = 64 * 1024;
-  uint64_t hash = 0xcbf29ce484222325ull;
-  for (const MappedFile& file : files_) {
-    const auto bytes = file.bytes();
-    const uint64_t size = bytes.size();
-    hash = fnv1a(hash, std::as_bytes(std::span(&size, 1)));
-    hash = fnv1a(hash, bytes.first(std::min(size, kHeadBytes)));
-    const uint64_t stride = std::max(size / kSamples, kSampleBytes);
-    for (uint64_t at = 0; at + kSampleBytes <= size; at += stride)
-      hash = fnv1a(hash, bytes.subspan(at, kSampleBytes));
-    hash = fnv1a(hash, bytes.last(std::min(size, kSampleBytes)));
-  }
-  return hash;
 }
 
 }  // namespace myna::gguf

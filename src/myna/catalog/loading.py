@@ -13,10 +13,11 @@ from myna.catalog.room import ModelSize
 from myna.catalog.sizes import model_size
 from myna.catalog.slots import Candidate, Loaded
 from myna.catalog.store import LocalModel
+from myna.catalog.weights import WeightHashes
 from myna.core.errors import ConfigurationError, ModelFileError, ModelLoadFailed
 from myna.core.generator import Generator
 from myna.engines.registry import is_installed
-from myna.prompts.gguf import read_header
+from myna.prompts.gguf import read_header, shard_paths
 from myna.prompts.model_check import check_model
 from myna.prompts.prompting import Prompting
 from myna.workers.frames import WorkerSpec
@@ -42,6 +43,7 @@ class WorkerLoader:
     """The pool's `load`. `engine` is a name from the table of engines, or `auto`."""
 
     start_worker: StartWorker
+    hashes: WeightHashes
     engine: str
     context_tokens: int = 0
     memory_bytes: int = 0
@@ -54,13 +56,13 @@ class WorkerLoader:
             return _FakeCandidate(self, file)
         engine_text = _EngineText(asyncio.get_running_loop())
         try:
-            size = await asyncio.to_thread(_size, file.path)
+            size, paths = await asyncio.to_thread(_look_at, file.path)
             prompting = await asyncio.to_thread(Prompting.load, file.path, engine_text)
         except ModelFileError as exc:
             raise ModelLoadFailed(exc.message) from exc
         except OSError as exc:
             raise ModelLoadFailed(f"The model file {file.path} can't be read: {exc.strerror}.") from exc
-        return _FileCandidate(self, file, size, prompting, engine_text)
+        return _FileCandidate(self, file, paths, size, prompting, engine_text)
 
     async def start_first(self, file: LocalModel, room_bytes: int) -> WorkerGenerator:
         """The first engine that can run the file. Raises `ModelLoadFailed` with what every engine said,
@@ -92,14 +94,23 @@ class WorkerLoader:
 class _FileCandidate:
     loader: WorkerLoader
     file: LocalModel
+    paths: list[Path]
     size: ModelSize
     prompting: Prompting
     engine_text: "_EngineText"
 
     async def load(self, kv_bytes: int) -> Loaded:
+        weights = asyncio.create_task(asyncio.to_thread(self._weights))  # beside the engine's own reading
         generator = await self.loader.start_first(self.file, kv_bytes)
         self.engine_text.generator = generator
-        return Loaded(generator, self.prompting, lambda: process_bytes(generator.pid))
+        return Loaded(generator, self.prompting, lambda: process_bytes(generator.pid), await weights)
+
+    def _weights(self) -> str:
+        try:
+            return self.loader.hashes.digest(self.paths)
+        except OSError as exc:
+            _log.warning("the files of %s can't be read for their hash: %s", self.file.id, exc.strerror)
+            return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +130,11 @@ class _FakeCandidate:
         return Loaded(generator, prompting, lambda: process_bytes(generator.pid))
 
 
-def _size(path: Path) -> ModelSize:
+def _look_at(path: Path) -> tuple[ModelSize, list[Path]]:
+    """How large the model is, and its files."""
     header = read_header(path)
     check_model(header)
-    return model_size(path, header)
+    return model_size(path, header), shard_paths(path, header)
 
 
 @dataclass(slots=True)

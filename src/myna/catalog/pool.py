@@ -24,6 +24,7 @@ class ServedModel:
     card: ModelCard
     generator: Generator
     prompting: Prompting
+    weights: str = ""
 
 
 class ModelPool:
@@ -97,7 +98,7 @@ class ModelPool:
         await self._residents.enter(slot)
         try:
             assert slot.loaded is not None, "a held model stays"
-            yield ServedModel(card, slot.loaded.generator, slot.loaded.prompting)
+            yield ServedModel(card, slot.loaded.generator, slot.loaded.prompting, slot.loaded.weights)
         finally:
             self._residents.leave(slot)
 

@@ -16,11 +16,12 @@ from myna.prompts.prompting import Prompting
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What a loader returns: a running generator and the text side of the same model. `held_bytes` tells
-    what its process takes now."""
+    what its process takes now, `weights` which bytes its files hold."""
 
     generator: Generator
     prompting: Prompting
     held_bytes: Callable[[], int] = int
+    weights: str = ""
 
 
 class Candidate(Protocol):

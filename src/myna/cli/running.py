@@ -16,6 +16,7 @@ from myna.app import HttpOptions, create_app, serve
 from myna.catalog.loading import WorkerLoader, engines_to_try
 from myna.catalog.pool import ModelPool
 from myna.catalog.residents import PoolLimits
+from myna.catalog.weights import WeightHashes
 from myna.cli.banner import Banner
 from myna.cli.key import server_keys, server_secret
 from myna.cli.offer import Offer, check_sizes, choose_offer
@@ -110,6 +111,7 @@ def make_pool(settings: Settings, offer: Offer, limits: Limits | None = None) ->
 
     loader = WorkerLoader(
         start_worker,
+        WeightHashes(settings.home / "hashes.json"),
         settings.engine,
         settings.context_tokens,
         settings.memory_bytes,

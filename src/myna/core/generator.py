@@ -25,7 +25,7 @@ class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
     """What a loaded model is, told by its engine.
 
     `context_tokens` bounds prompt + answer of one request; `kv_tokens` is the room of all.
-    `fingerprint` changes exactly when an answer could: weights, engine and its arithmetic.
+    `arithmetic` names the engine and changes whenever the same weights could give it other numbers.
     """
 
     engine: str
@@ -34,7 +34,7 @@ class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
     context_tokens: int
     kv_tokens: int
     max_sequences: int
-    fingerprint: str
+    arithmetic: str
     eos_tokens: tuple[int, ...] = ()
 
 

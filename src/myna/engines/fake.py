@@ -204,7 +204,7 @@ class FakeEngine:
             context_tokens=context_tokens,
             kv_tokens=kv_tokens // BLOCK_TOKENS * BLOCK_TOKENS,
             max_sequences=max_sequences,
-            fingerprint="fp_fake00001",
+            arithmetic="fake-1",
             eos_tokens=(END,),
         )
 

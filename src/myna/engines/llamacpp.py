@@ -37,7 +37,6 @@ CELL_STEP: Final = 256  # llama.cpp rounds the cache up to this
 # (smollm2-135m, one thread, processor time) keeps 0.99 of its speed beside 2,048 of them, 0.90 beside
 # 4,096 and 0.77 beside 8,192.
 DONOR_TOKENS: Final = 4_096
-_SAMPLED_BYTES: Final = 1 << 16
 _NO_ROOM: Final = 1
 _ERROR_LEVEL: Final = 4
 
@@ -324,7 +323,7 @@ def load(
             context_tokens=context,
             kv_tokens=kv_tokens,
             max_sequences=MAX_SEQUENCES,
-            fingerprint=_fingerprint(path),
+            arithmetic=_arithmetic(),
             eos_tokens=model.eos_tokens(),
         )
         return LlamaCppEngine(model, info, threads=threads or _usable_cores())
@@ -350,16 +349,7 @@ def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _fingerprint(path: str) -> str:
-    """Of the library, its processor features, and the weights: their size and samples all over the file
-    (reading all of it would double the loading time)."""
-    digest = hashlib.sha256(f"llamacpp {llama_cpp.__version__}".encode())
-    digest.update(llama_cpp.llama_print_system_info())
-    with Path(path).open("rb") as file:
-        size = file.seek(0, 2)
-        digest.update(str(size).encode())
-        step = max(_SAMPLED_BYTES, size // 256)
-        for offset in range(0, size, step):
-            file.seek(offset)
-            digest.update(file.read(_SAMPLED_BYTES))
-    return f"fp_{digest.hexdigest()[:10]}"
+def _arithmetic() -> str:
+    """Of the library and the processor features that it uses."""
+    features = hashlib.sha256(llama_cpp.llama_print_system_info()).hexdigest()[:16]
+    return f"llamacpp-{llama_cpp.__version__}-{features}"

@@ -46,7 +46,7 @@ class NativeEngine:
             context_tokens=engine.context_tokens,
             kv_tokens=engine.kv_tokens,
             max_sequences=MAX_SEQUENCES,
-            fingerprint=f"native-{ARITHMETIC_VERSION}-{engine.weights_hash:016x}",
+            arithmetic=f"native-{ARITHMETIC_VERSION}",
             eos_tokens=tuple(dict.fromkeys(token for token in ends if token >= 0)),
         )
 

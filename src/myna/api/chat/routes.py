@@ -81,7 +81,7 @@ async def _open(
         id=completion_id("chatcmpl-", created),
         created=created,
         model=card.id,
-        fingerprint=system_fingerprint(info, model.prompting.template_source),
+        fingerprint=system_fingerprint(model),
     )
     if request.store:
         keep = keeper(call, request, body, generation.sampling.seed)
