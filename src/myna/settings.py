@@ -280,6 +280,12 @@ class Settings:
     max_queue: int = _setting(
         256, _whole(1, 1 << 20), "Requests that may wait for a model; the next gets a 503."
     )
+    max_answer_tokens: int = _setting(
+        16384,
+        _whole(0, 1 << 24),
+        "Most tokens of an answer, thought included; over it is a 400. 0: as the context allows.",
+        key="max_answer",
+    )
     drain_s: float = _setting(
         30.0, _seconds, "How long running requests may go on after Ctrl-C or SIGTERM.", key="drain"
     )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
@@ -104,7 +104,7 @@ class Model:
 
 @asynccontextmanager
 async def serving(
-    *scripts: Sequence[Step] | Exception, prompting: BytePrompting | None = None
+    *scripts: Sequence[Step] | Exception, prompting: BytePrompting | None = None, max_answer_tokens: int = 0
 ) -> AsyncIterator[Model]:
     """The real application over a scripted model; without a script every request says "Hi"."""
     prompting = prompting or BytePrompting()
@@ -117,7 +117,7 @@ async def serving(
     ]
     load = loading(generator, cast(Prompting, prompting))
     pool = ModelPool(looking_at([local("tiny")], cards), load, forget=lambda file: None)
-    everything = services(pool, ledger)
+    everything = replace(services(pool, ledger), max_answer_tokens=max_answer_tokens)
     app = create_app(everything)
     headers = {"authorization": f"Bearer {KEY}"}
     async with AsyncClient(

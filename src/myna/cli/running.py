@@ -167,6 +167,7 @@ async def _run(
         ledger=ledger,
         instruments=instruments,
         listens_here=is_loopback(settings.host),
+        max_answer_tokens=settings.max_answer_tokens,
         text_threads=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="text"),
         completions=open_completions(settings.database_url),
         accounts=LiveAccounts(open_accounts(settings.database_url), server_secret(settings)),

@@ -29,5 +29,6 @@ class Services:
     instruments: Instruments | None = None
     listens_here: bool = False
     organization: str = "myna"
+    max_answer_tokens: int = 0
     keep_alive_s: float = 10.0
     started: float = field(default_factory=time.monotonic)

@@ -8,7 +8,7 @@ from myna.api.chat.schema import ChatRequest
 from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.serving import faults
-from myna.serving.sampling import refuse_unknown_tokens
+from myna.serving.sampling import refuse_long_answers, refuse_unknown_tokens
 
 _SENSES: Final = ("image_url", "input_audio", "file")
 
@@ -71,8 +71,10 @@ def _check_prediction(request: ChatRequest) -> None:
             )
 
 
-def check_abilities(request: ChatRequest, info: ModelInfo) -> None:
+def check_abilities(request: ChatRequest, info: ModelInfo, most_tokens: int) -> None:
     """Raise for what this model, or this server, can't do."""
+    for name in ("max_completion_tokens", "max_tokens"):
+        refuse_long_answers(name, getattr(request, name), most_tokens)
     refuse_unknown_tokens(request.logit_bias, info.vocab_size)
     for i, message in enumerate(request.messages):
         if message.audio is not None:

@@ -102,6 +102,7 @@ def to_generation(
     *,
     id: str,
     defaults: Sampling,
+    most_tokens: int = 0,
     constraint: Constraint | None = None,
     thinks: ThoughtUse = NO_THOUGHT,
     prediction_tokens: Sequence[int] = (),
@@ -112,7 +113,7 @@ def to_generation(
     return GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt_tokens),
-        max_tokens=room_for_answer(len(prompt_tokens), asked_tokens(request), context_tokens),
+        max_tokens=room_for_answer(len(prompt_tokens), asked_tokens(request), context_tokens, most_tokens),
         num_choices=num_choices,
         best_of=num_choices,
         sampling=to_sampling(request, defaults),
@@ -129,8 +130,9 @@ def to_generation(
     )
 
 
-def room_for_answer(prompt_tokens: int, asked: int | None, context_tokens: int) -> int:
-    """How many tokens the answer may have: what was asked, else the rest of the context."""
+def room_for_answer(prompt_tokens: int, asked: int | None, context_tokens: int, most_tokens: int = 0) -> int:
+    """How many tokens the answer may have: what was asked, else the rest of the context, or what the server
+    lets any answer have."""
     limit = f"This model's maximum context length is {context_tokens} tokens. However, "
     if prompt_tokens >= context_tokens:
         raise _too_long(
@@ -138,7 +140,7 @@ def room_for_answer(prompt_tokens: int, asked: int | None, context_tokens: int) 
             "Please reduce the length of the messages."
         )
     if asked is None:
-        return context_tokens - prompt_tokens
+        return min(context_tokens - prompt_tokens, most_tokens or context_tokens)
     if prompt_tokens + asked > context_tokens:
         raise _too_long(
             f"{limit}you requested {prompt_tokens + asked} tokens ({prompt_tokens} in the messages, {asked} "

@@ -55,8 +55,8 @@ async def _open(
             "Did you mean to use v1/completions?",
             param="model",
         )
-    info = model.generator.info
-    check_abilities(request, info)
+    info, most_tokens = model.generator.info, call.services.max_answer_tokens
+    check_abilities(request, info, most_tokens)
     thinks = thought_use(request.reasoning_effort, model.prompting.thinking)
     use = tool_use(request, model.prompting.tool_format)
     check_conversation(request.messages)
@@ -69,6 +69,7 @@ async def _open(
         requester_of(call.principal),
         id=call.id,
         defaults=Sampling(),
+        most_tokens=most_tokens,
         constraint=constraint,
         thinks=thinks,
         prediction_tokens=prediction_tokens,
@@ -81,7 +82,7 @@ async def _open(
         id=completion_id("chatcmpl-", created),
         created=created,
         model=card.id,
-        fingerprint=system_fingerprint(model),
+        fingerprint=system_fingerprint(model, most_tokens),
     )
     if request.store:
         keep = keeper(call, request, body, generation.sampling.seed)

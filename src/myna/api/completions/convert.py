@@ -9,7 +9,7 @@ from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
 from myna.serving import faults
 from myna.serving.requester import Requester, room
-from myna.serving.sampling import refuse_unknown_tokens, to_sampling
+from myna.serving.sampling import refuse_long_answers, refuse_unknown_tokens, to_sampling
 
 DEFAULT_MAX_TOKENS: Final = 16
 MAX_CANDIDATES: Final = 4096
@@ -35,8 +35,9 @@ class Plan:
     include_usage: bool
 
 
-def check(request: CompletionRequest, info: ModelInfo) -> None:
-    """Raise for parameters that are each right but not together, or not with this model."""
+def check(request: CompletionRequest, info: ModelInfo, most_tokens: int) -> None:
+    """Raise for parameters that are each right but not together, or not with this model or server."""
+    refuse_long_answers("max_tokens", request.max_tokens, most_tokens)
     num_choices, best_of = request.n or 1, request.best_of or 0
     if best_of and num_choices > best_of:
         raise InvalidRequest(

@@ -48,7 +48,7 @@ async def _open(
     """The model, after its load if need be; the prompts; admission."""
     model = await call.open(card)
     info = model.generator.info
-    check(request, info)
+    check(request, info, call.services.max_answer_tokens)
     encoder = Encoder(request, model.prompting, wraps=card.kind == "instruct", context_tokens=room(info))
     prompts = await call.in_text_thread(encoder.encode)
     requester = requester_of(call.principal)
