@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from myna.serving.body_limit import BodyLimit
 from myna.serving.call import Endpoint, routes
@@ -20,8 +21,10 @@ from myna.serving.errors import UnknownPath, UnknownUrl
 from myna.serving.middleware import BackendHeaders, ErrorAnswers, Gate, Middleware, RequestScope, wrap
 from myna.serving.origin import SourceCheck, Sources
 from myna.serving.record import RequestRecord
+from myna.serving.root_path import RootPath
 from myna.serving.server import Server, server_config
 from myna.serving.services import Services
+from myna.serving.tls import Certificate
 from myna.web.routes import site
 
 # Families of endpoints, each `ENDPOINTS` of its module.
@@ -44,6 +47,8 @@ class HttpOptions:
     origins: frozenset[str] = frozenset()
     max_body_bytes: int = 16 << 20
     max_running: int = 1024
+    root_path: str = ""
+    trusted_proxies: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -75,6 +80,7 @@ def create_app(
         lifespan=partial(_lifespan, services),
     )
     layers: list[Middleware] = [
+        *_for_proxies(options),
         partial(RequestScope, on_end=_counting(services)),
         ErrorAnswers,
         partial(SourceCheck, sources=lambda: Sources(app.options.hosts, app.options.origins)),
@@ -86,11 +92,26 @@ def create_app(
     return app
 
 
+def _for_proxies(options: HttpOptions) -> list[Middleware]:
+    layers: list[Middleware] = []
+    if options.trusted_proxies:
+        layers.append(partial(ProxyHeadersMiddleware, trusted_hosts=list(options.trusted_proxies)))  # type: ignore[arg-type]
+    if options.root_path:
+        layers.append(partial(RootPath, root=options.root_path))
+    return layers
+
+
 async def serve(
-    app: App, listener: socket.socket, *, drain_s: float, on_start: Callable[["Server"], None]
+    app: App,
+    listener: socket.socket,
+    *,
+    drain_s: float,
+    on_start: Callable[["Server"], None],
+    certificate: Certificate | None = None,
 ) -> None:
     """Serve on a bound socket until SIGINT, SIGTERM or `Server.stop`; returns when the drain is over."""
-    server = Server(server_config(app.asgi), app.gate, drain_s=drain_s, on_start=lambda: on_start(server))
+    config = server_config(app.asgi, certificate)
+    server = Server(config, app.gate, drain_s=drain_s, on_start=lambda: on_start(server))
     await server.serve([listener])
 
 

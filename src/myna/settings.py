@@ -2,7 +2,9 @@
 `app` alone; below them there are plain values."""
 
 import difflib
+import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -117,6 +119,20 @@ def _names(raw: object, base: Path) -> tuple[str, ...]:
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise ValueError("a list of names")
     return tuple(item for item in items if item)
+
+
+def _networks(raw: object, base: Path) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.ip_network(name, strict=False)) for name in _names(raw, base))
+    except ValueError:
+        raise ValueError('a list of addresses or networks, such as "10.0.0.0/8"') from None
+
+
+def _root_path(raw: object, base: Path) -> str:
+    path = _text(raw, base).rstrip("/")
+    if path and re.fullmatch(r"(/[A-Za-z0-9_.~-]+)+", path) is None:
+        raise ValueError('a path such as "/llm"')
+    return path
 
 
 def _one_of(*allowed: str) -> Parser:
@@ -273,6 +289,16 @@ class Settings:
     )
     cors_origins: tuple[str, ...] = _setting(
         (), _names, "Origins whose pages may call the API from a browser; none by default."
+    )
+    tls_cert: Path | None = _setting(
+        None, _optional_path, "Certificate chain, as PEM; with it and `tls_key` the server speaks HTTPS."
+    )
+    tls_key: Path | None = _setting(None, _optional_path, "The certificate's key, as unencrypted PEM.")
+    root_path: str = _setting(
+        "", _root_path, "Path under which a proxy shows the server, such as `/llm`; empty: none."
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), _networks, "Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed."
     )
     max_body_bytes: int = _setting(
         16 << 20, _bytes, "Largest request body; over it is a 413.", key="max_body"

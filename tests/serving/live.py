@@ -10,6 +10,7 @@ from tests.serving.scripted import KEY
 from myna.app import HttpOptions, create_app
 from myna.serving.server import Server, bind, server_config
 from myna.serving.services import Services
+from myna.serving.tls import Certificate
 
 FAMILIES = ("myna.api.models.routes", "tests.serving.words_endpoint")
 
@@ -95,11 +96,13 @@ async def running(
     families: Sequence[str] = FAMILIES,
     *,
     drain_s: float = 30.0,
+    certificate: Certificate | None = None,
 ) -> AsyncIterator[Live]:
     app = create_app(services, options, families)
     listener = bind("127.0.0.1", 0)
     started = asyncio.Event()
-    server = Server(server_config(app.asgi), app.gate, drain_s=drain_s, on_start=started.set)
+    config = server_config(app.asgi, certificate)
+    server = Server(config, app.gate, drain_s=drain_s, on_start=started.set)
     serving = asyncio.create_task(server.serve([listener]))
     await started.wait()
     try:

@@ -36,7 +36,8 @@ class Banner:
     most likely kept somewhere, the key is not shown."""
 
     def __init__(self, listener: socket.socket, model: str, key: str, settings: Settings) -> None:
-        self._url = base_url(listener)
+        host, port = listener.getsockname()[:2]
+        self._url = base_url(host, port, settings)
         self._model = model
         self._key = key
         self._settings = settings
@@ -77,8 +78,8 @@ def _indented(text: str) -> str:
     return "\n".join(f"  {line}" if line else "" for line in text.splitlines())
 
 
-def base_url(listener: socket.socket) -> str:
-    """The address that a client on this machine uses."""
-    host, port = listener.getsockname()[:2]
+def base_url(host: str, port: int, settings: Settings) -> str:
+    """The address that a client on this machine uses, which comes by no proxy."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    scheme = "https" if settings.tls_cert else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/v1"

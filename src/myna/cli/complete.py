@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from myna.cli.banner import base_url
 from myna.cli.client import first_model, is_up, stream_completion
 from myna.cli.key import server_keys
 from myna.cli.screen import note
@@ -81,5 +82,4 @@ def _answer(
 
 
 def local_base_url(settings: Settings) -> str:
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/v1"
+    return base_url(settings.host, settings.port, settings)

@@ -31,6 +31,7 @@ from myna.serving.live_accounts import LiveAccounts
 from myna.serving.origin import hosts_for, is_loopback
 from myna.serving.server import Server, bind
 from myna.serving.services import Services
+from myna.serving.tls import Certificate
 from myna.settings import Settings
 from myna.stores.registry import open_accounts, open_completions, open_ledger
 from myna.workers.client import WorkerClient
@@ -69,6 +70,16 @@ def check_settings(settings: Settings) -> None:
     if settings.api_key:
         check_key(settings.api_key, "The API key")
     engines_to_try(settings.engine)
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise ConfigurationError("TLS takes both tls_cert and tls_key; set the other one, too.")
+    read_certificate(settings)
+
+
+def read_certificate(settings: Settings) -> Certificate | None:
+    """What HTTPS is spoken with. Raises `ConfigurationError`."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Certificate(settings.tls_cert, settings.tls_key)
 
 
 def open_listener(settings: Settings) -> socket.socket:
@@ -149,12 +160,15 @@ def http_options(settings: Settings) -> HttpOptions:
         hosts=hosts_for(settings.host, settings.allowed_hosts),
         origins=frozenset(settings.cors_origins),
         max_body_bytes=settings.max_body_bytes,
+        root_path=settings.root_path,
+        trusted_proxies=settings.trusted_proxies,
     )
 
 
 async def _run(
     settings: Settings, offer: Offer, listener: socket.socket, read: Callable[[], Settings]
 ) -> None:
+    certificate = read_certificate(settings)
     limits = Limits(max_waiting_requests=settings.max_queue)
     pool = make_pool(settings, offer, limits)
     keys = () if settings.no_auth else server_keys(settings)
@@ -178,6 +192,8 @@ async def _run(
     servers: list[Server] = []
 
     def apply(settings: Settings, offer: Offer) -> None:
+        if certificate is not None:
+            certificate.reload()
         pool.change(offer.look(), pool_limits(settings, offer))
         app.options = http_options(settings)
         limits.max_waiting_requests = settings.max_queue
@@ -190,7 +206,7 @@ async def _run(
         loading.append(asyncio.create_task(_load_first(pool, offer.default, server, banner.show)))
 
     with Reloader(settings, read, apply).on_hangup():
-        await serve(app, listener, drain_s=settings.drain_s, on_start=on_start)
+        await serve(app, listener, drain_s=settings.drain_s, on_start=on_start, certificate=certificate)
     for task in loading:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

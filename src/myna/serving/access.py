@@ -42,6 +42,7 @@ def request_fields(scope: Scope, record: RequestRecord) -> Mapping[str, object]:
     return {
         "id": record.id,
         "client_id": printable(record.client_request_id),
+        "client": (scope.get("client") or ("",))[0],
         "method": scope["method"],
         "path": printable(scope["path"]),
         "status": record.status,

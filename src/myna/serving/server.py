@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from myna.serving.errors import HeadersTooLarge, MalformedHttp, error_response
 from myna.serving.middleware import Gate
 from myna.serving.record import RequestRecord
+from myna.serving.tls import Certificate
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _HEAD_TIMEOUT_S: Final = 30.0
@@ -145,9 +146,11 @@ class Server(uvicorn.Server):
         self._is_told.set()
 
 
-def server_config(app: ASGIApp, *, timeout_keep_alive_s: int = 75) -> uvicorn.Config:
+def server_config(
+    app: ASGIApp, certificate: Certificate | None = None, *, timeout_keep_alive_s: int = 75
+) -> uvicorn.Config:
     """Uvicorn's configuration: fast loop and parser, no log, headers or bodies of its own."""
-    return uvicorn.Config(
+    config = uvicorn.Config(
         app,
         loop="auto",
         http=BoundedProtocol,
@@ -162,6 +165,10 @@ def server_config(app: ASGIApp, *, timeout_keep_alive_s: int = 75) -> uvicorn.Co
         timeout_graceful_shutdown=5,
         backlog=2048,
     )
+    if certificate is not None:
+        config.load()
+        config.ssl = certificate.context
+    return config
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -22,6 +22,14 @@ MESSAGES: Final = {
         "模型 {0} 不算 KV 缓存就要 {1}，而这里的模型最多可用 {2}。机器内存更多时请调高 models_memory，"
         "否则请选更小的模型。"
     ),
+    "{0} and {1} are no certificate chain and its unencrypted key as PEM: {2}.": (
+        "{0} 和 {1} 不是一对 PEM 格式的证书链与未加密私钥：{2}。"
+    ),
+    "TLS takes both tls_cert and tls_key; set the other one, too.": (
+        "TLS 需要同时设置 tls_cert 和 tls_key；请把另一个也设上。"
+    ),
+    'a list of addresses or networks, such as "10.0.0.0/8"': '地址或网段的列表，例如 "10.0.0.0/8"',
+    'a path such as "/llm"': '路径，例如 "/llm"',
     "The server is shutting down.": "服务器正在关闭。",
     "The model {0} needs {1} of memory ({2}), and models may take {3} here. Lower context or memory, raise "
     "models_memory, or serve a smaller model.": (
