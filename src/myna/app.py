@@ -121,6 +121,7 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         yield
     finally:
         await services.pool.aclose()
+        await services.limiter.aclose()
         await services.accounts.aclose()
         await asyncio.to_thread(services.text_threads.shutdown, cancel_futures=True)
         if services.ledger is not None:

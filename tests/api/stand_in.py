@@ -31,6 +31,7 @@ from myna.prompts.messages import Message, ToolSpec
 from myna.prompts.prompting import Prompting
 from myna.prompts.thinking import Thinking
 from myna.prompts.tools import TAGGED, ToolFormat
+from myna.serving.services import Services
 
 BOS = 2
 PIECES = tuple(bytes([token]) for token in range(256))
@@ -92,6 +93,7 @@ class Model:
     prompting: BytePrompting
     ledger: Ledger
     completions: CompletionStore
+    services: Services
 
     async def ask(self, path: str, **body: Any) -> Response:
         return await self.client.post(f"/v1/{path}", json={"model": "tiny", **body})
@@ -123,7 +125,7 @@ async def serving(
     async with AsyncClient(
         transport=ASGITransport(app.asgi), base_url="http://localhost", headers=headers
     ) as client:
-        yield Model(client, generator, prompting, ledger, everything.completions)
+        yield Model(client, generator, prompting, ledger, everything.completions, everything)
 
 
 def error_of(response: Response) -> dict[str, Any]:

@@ -22,10 +22,12 @@ from myna.core.ledger import UsageRow
 from myna.core.requests import GenerationRequest
 from myna.prompts.prompting import Prompting
 from myna.serving.bill import Accountant
+from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
 from myna.serving.services import Services
 from myna.stores.memory import MemoryCompletions
 from myna.stores.memory_accounts import MemoryAccounts
+from myna.stores.memory_counters import MemoryCounters
 
 KEY = "sk-test-0123456789abcdef"
 Step = Event | Exception | asyncio.Event
@@ -151,5 +153,6 @@ class Ledger:
 def services(pool: ModelPool, ledger: Ledger | None = None, *, key: str | None = KEY) -> Services:
     keys = None if key is None else KeyRing([key])
     accounts = LiveAccounts(MemoryAccounts(), Secret("a secret of the tests, long enough for it"))
+    limiter = Limiter(MemoryCounters(), accounts, None, "myna")
     accountant = Accountant(ledger or Ledger())
-    return Services(pool, keys, accountant, ThreadPoolExecutor(1), MemoryCompletions(), accounts)
+    return Services(pool, keys, accountant, ThreadPoolExecutor(1), MemoryCompletions(), accounts, limiter)

@@ -27,13 +27,15 @@ from myna.scheduling.admission import Limits
 from myna.serving.access import JsonLines
 from myna.serving.bill import Accountant
 from myna.serving.instruments import Instruments
+from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
 from myna.serving.origin import hosts_for, is_loopback
 from myna.serving.server import Server, bind
-from myna.serving.services import Services
+from myna.serving.services import ORGANIZATION, Services
+from myna.serving.spending import LedgerSpending
 from myna.serving.tls import Certificate
 from myna.settings import Settings
-from myna.stores.registry import open_accounts, open_completions, open_ledger
+from myna.stores.registry import open_accounts, open_completions, open_counters, open_ledger
 from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 
@@ -174,6 +176,8 @@ async def _run(
     keys = () if settings.no_auth else server_keys(settings)
     ledger = start_ledger(settings)
     instruments = Instruments() if settings.metrics else None
+    accounts = LiveAccounts(open_accounts(settings.database_url), server_secret(settings))
+    spending = None if ledger is None else LedgerSpending(ledger.store)
     services = Services(
         pool=pool,
         keys=KeyRing(keys) if keys else None,
@@ -184,7 +188,8 @@ async def _run(
         max_answer_tokens=settings.max_answer_tokens,
         text_threads=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="text"),
         completions=open_completions(settings.database_url),
-        accounts=LiveAccounts(open_accounts(settings.database_url), server_secret(settings)),
+        accounts=accounts,
+        limiter=Limiter(open_counters(settings.database_url), accounts, spending, ORGANIZATION),
     )
     app = create_app(services, http_options(settings))
     banner = Banner(listener, offer.default, keys[0] if keys else "", settings)

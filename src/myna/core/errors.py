@@ -57,6 +57,26 @@ class BodyTooLarge(RequestError):
     """The body is over the server's limit."""
 
 
+class RateLimited(RequestError):
+    """A limit has no room. `retry_after_s` says when it will; None: never, for this request."""
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class RequestsLimited(RateLimited):
+    """Too many requests, in a minute or at once."""
+
+
+class TokensLimited(RateLimited):
+    """Too many tokens, in a minute or in a day."""
+
+
+class QuotaExceeded(RateLimited):
+    """The budget is spent."""
+
+
 # --- the server's state: worth a retry ---
 
 

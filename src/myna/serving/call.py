@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from myna.accounts.limiting import Cost
 from myna.accounts.principal import LOCAL_USER, Principal
 from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
@@ -19,7 +20,8 @@ from myna.core.requests import GenerationRequest
 from myna.serving import deps, generation
 from myna.serving.bill import Bill
 from myna.serving.errors import WrongMethod
-from myna.serving.metering import Metered
+from myna.serving.limiter import Hold
+from myna.serving.metering import Meter, Metered
 from myna.serving.record import RequestRecord, record_of
 from myna.serving.services import Services
 
@@ -46,6 +48,7 @@ class Call:
         self.record.key_id = principal.key_id
         self.bill = Bill(endpoint.bills, self.record, principal, services.accountant)
         self._opened = AsyncExitStack()
+        self._meter: Meter | None = None
 
     @property
     def id(self) -> str:
@@ -102,12 +105,30 @@ class Call:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.services.text_threads, lambda: work(*args, **kwargs))
 
-    async def generate(self, model: ServedModel, requests: Sequence[GenerationRequest]) -> EventStream:
-        """Admit the requests (one a prompt): their events, metered, closed at the end of the call."""
-        meter = self.bill.open()
+    async def generate(
+        self, model: ServedModel, requests: Sequence[GenerationRequest], *, is_open: bool = False
+    ) -> EventStream:
+        """Admit the requests (one a prompt): their events, metered, closed at the end of the call. `is_open`:
+        the client named no longest answer."""
+        cost = Cost(
+            sum(len(request.prompt_tokens) for request in requests),
+            sum(request.max_tokens * max(request.num_choices, request.best_of) for request in requests),
+            is_open,
+        )
+        hold = await self.services.limiter.admit(self.principal, model.card, cost, self.record)
+        if hold is not None:
+            self._opened.push_async_callback(self._settle, hold)
+        meter = self._meter = self.bill.open()
         stream = Metered(await generation.start(model.generator, requests), meter)
         self._opened.push_async_callback(stream.aclose)
         return stream
+
+    async def _settle(self, hold: Hold) -> None:
+        """What the request has used is known: its stream is closed."""
+        meter = self._meter
+        await self.services.limiter.settle(
+            hold, meter.prompt_tokens + meter.completion_tokens if meter else 0
+        )
 
     async def aclose(self) -> None:
         """Abort what still runs."""

@@ -78,6 +78,9 @@ class Layout:
 GATEWAY: Final = Layout(4, "\n", "application/json; charset=utf-8", is_gateway=True)
 BACKEND: Final = Layout(2)
 BACKEND_LINE: Final = Layout(2, "\n")
+LIMITED: Final = Layout(4, "\n", "application/json; charset=utf-8")
+_LONGEST_RETRY_S: Final = 60.0
+"""A client that would wait longer, or not as long as it is told, had better tell its user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,10 @@ ROWS: Final[Mapping[type[MynaError], Row]] = {
     core.BodyTooLarge: Row(413, closes=True),
     core.NotFound: Row(404),
     core.ModelInUse: Row(409, retry=False),
+    core.RateLimited: Row(429, "requests", "rate_limit_exceeded", layout=LIMITED),
+    core.RequestsLimited: Row(429, "requests", "rate_limit_exceeded", layout=LIMITED),
+    core.TokensLimited: Row(429, "tokens", "rate_limit_exceeded", layout=LIMITED),
+    core.QuotaExceeded: Row(429, "insufficient_quota", "insufficient_quota", layout=LIMITED),
     core.Overloaded: replace(_NOT_READY, message=OVERLOADED_TEXT),
     core.EngineDead: replace(_NOT_READY, code=None, type="server_error", message=SERVER_ERROR_TEXT),
     # The same request fails the same way: answers are reproducible.
@@ -176,12 +183,22 @@ def _headers(exc: BaseException, row: Row, layout: Layout) -> dict[str, str]:
         headers["vary"] = "Origin"
     if row.retry is not None:
         headers["x-should-retry"] = "true" if row.retry else "false"
-    if isinstance(exc, core.Overloaded | core.EngineDead):
-        wait_s = exc.retry_after_s if isinstance(exc, core.Overloaded) else 1.0
+    wait_s = _wait_s(exc)
+    if wait_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(wait_s)))
-        headers["retry-after-ms"] = str(max(1, round(wait_s * 1000)))
+        headers["retry-after-ms"] = str(max(1, math.ceil(wait_s * 1000)))
+    if isinstance(exc, core.RateLimited):
+        is_soon = wait_s is not None and wait_s <= _LONGEST_RETRY_S
+        headers["x-should-retry"] = "true" if is_soon else "false"
     if isinstance(exc, WrongMethod):
         headers["allow"] = ", ".join(exc.allowed)
     if row.closes:
         headers["connection"] = "close"
     return headers
+
+
+def _wait_s(exc: BaseException) -> float | None:
+    """When to come back, where that is known."""
+    if isinstance(exc, core.Overloaded | core.RateLimited):
+        return exc.retry_after_s
+    return 1.0 if isinstance(exc, core.EngineDead) else None

@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Final
 
 from myna.accounts.keys import KeyRing
 from myna.accounts.ledger import Ledger
@@ -10,7 +11,10 @@ from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
 from myna.serving.bill import Accountant
 from myna.serving.instruments import Instruments
+from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
+
+ORGANIZATION: Final = "myna"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +29,11 @@ class Services:
     text_threads: Executor
     completions: CompletionStore
     accounts: LiveAccounts
+    limiter: Limiter
     ledger: Ledger | None = None
     instruments: Instruments | None = None
     listens_here: bool = False
-    organization: str = "myna"
     max_answer_tokens: int = 0
+    organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
     started: float = field(default_factory=time.monotonic)

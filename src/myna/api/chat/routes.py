@@ -74,7 +74,7 @@ async def _open(
         thinks=thinks,
         prediction_tokens=prediction_tokens,
     )
-    stream: EventStream = await call.generate(model, [generation])
+    stream: EventStream = await call.generate(model, [generation], is_open=asked_tokens(request) is None)
     created = int(time.time())
     plan = to_plan(
         request,
