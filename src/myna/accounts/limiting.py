@@ -1,6 +1,7 @@
 """Whether a request may run under its limits, and what is taken and given back. Pure: the counts come in and
 go out as the values of a `core.counters.CounterStore`, and time with them."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -123,7 +124,7 @@ class Attempt:
             amount = gauge.amount(self._cost)
             if not bucket.can_give(amount):
                 wait_s = None if amount > gauge.limit else bucket.wait_s(amount, gauge.per_s)
-                yield Refusal(gauge, round(gauge.limit - bucket.level), amount, wait_s)
+                yield Refusal(gauge, math.ceil(gauge.limit - bucket.level - 1e-6), amount, wait_s)
 
     def _full(self, seats: Mapping[Gauge, Seats]) -> Iterator[Refusal]:
         for gauge, taken in seats.items():
