@@ -23,6 +23,7 @@ class RequestRecord:
     client_request_id: str = ""
     key_id: str = ""
     model: str = ""
+    user: str = ""
     organization: str = ""
     outcome: str = ""
     is_clients_fault: bool = False

@@ -36,6 +36,7 @@ async def create_chat_completion(call: Call) -> Answer:
     body = await call.json_object()
     card = call.card(body)
     request = validate(ChatRequest, body, CHAT)
+    call.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
     if not request.stream:
         return WholeAnswer(partial(_open, call, card, body, request, AnswerFold))

@@ -31,6 +31,7 @@ async def create_completion(call: Call) -> Answer:
     body = await call.json_object()
     card = call.card(body)
     request = validate(CompletionRequest, body, COMPLETIONS)
+    call.record.user = request.user or ""
     headers = {**_HEADERS, "openai-model": card.id}
     if not request.stream:
         return WholeAnswer(partial(_open, call, card, request, AnswerFold), headers=headers)
