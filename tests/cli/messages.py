@@ -17,6 +17,8 @@ _SAYING: Final = {"say", "note", "print_error", "says", "translated"}
 _RAISED: Final = {
     name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)
 }
+# Keyword arguments that are shown later.
+_FIELDS: Final = {"help", "range", "meaning"}
 # Layers whose errors only a client of the API sees, in English as OpenAI's are.
 _WIRE_ONLY: Final = ("api", "serving", "web", "scheduling", "decoding", "app.py")
 
@@ -49,11 +51,21 @@ def spoken_messages() -> Iterator[tuple[str, str]]:
         if relative.parts[0] in _WIRE_ONLY or "checks" in relative.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and node.args and _is_shown(node, relative.name):
-                for argument in _alternatives(node.args[0]):
-                    template = template_of(argument)
+            if isinstance(node, ast.Call):
+                for argument in _shown(node, relative.name):
+                    template = template_of(argument) or ""
+                    template = inspect.cleandoc(template) if "\n" in template else template
                     if template and any(letter.isalpha() for letter in template):
                         yield f"{relative}:{node.lineno}", plain(template)
+
+
+def _shown(call: ast.Call, file: str) -> Iterator[ast.expr]:
+    """What the call shows: its first argument, or a field of a table that is shown."""
+    if call.args and _is_shown(call, file):
+        yield from _alternatives(call.args[0])
+    for keyword in call.keywords:
+        if keyword.arg in _FIELDS:
+            yield from _alternatives(keyword.value)
 
 
 def _is_shown(call: ast.Call, file: str) -> bool:

@@ -1,88 +1,155 @@
-"""A small client of the API for the command line: one streamed completion, from any OpenAI-like server."""
+"""A small client of the API for the command line: listings, whole and streamed answers, from any
+OpenAI-like server."""
 
+import http.client
+import ipaddress
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from myna.core.errors import OperatorError
 
 
+class Refused(OperatorError):
+    """The server's own words, its HTTP status, and OpenAI's code where it has one."""
+
+    def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class BrokenOff(OperatorError):
+    """The stream ended before the answer was whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDelta:
+    """A piece of a streamed chat answer. Every field may be empty."""
+
+    text: str = ""
+    reasoning: str = ""
+    finish_reason: str = ""
+    num_tokens: int | None = None
+
+
 def is_up(base_url: str) -> bool:
     """Whether something answers there like an HTTP server."""
     try:
-        with urllib.request.urlopen(f"{_web(base_url)}/models", timeout=1):  # noqa: S310
+        with _open(base_url, "", "models", timeout_s=1):
             return True
-    except urllib.error.HTTPError:
+    except Refused:
         return True  # it wants a key, or knows no such path; the request itself will tell
-    except OSError:
+    except OperatorError:
         return False
 
 
+def list_models(base_url: str, key: str) -> list[str]:
+    """The ids of the models that the server lists, in its order; what it was started with is the first."""
+    with _open(base_url, key, "models", timeout_s=10) as response:
+        try:
+            models = [str(model["id"]) for model in json.load(response)["data"]]
+        except (OSError, ValueError, LookupError, TypeError) as exc:
+            raise OperatorError(f"{base_url} is no OpenAI-compatible server: it lists no models.") from exc
+    return models
+
+
 def first_model(base_url: str, key: str) -> str:
-    """The id of the first model that the server lists: what it was started with."""
-    request = urllib.request.Request(  # noqa: S310
-        f"{_web(base_url)}/models", headers={"Authorization": f"Bearer {key}"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
-            return str(json.load(response)["data"][0]["id"])
-    except urllib.error.HTTPError as exc:
-        raise OperatorError(_said(exc)) from exc
-    except OSError as exc:
-        raise _unreachable(base_url, exc) from exc
-    except (ValueError, LookupError, TypeError) as exc:
-        raise OperatorError(f"{base_url} is no OpenAI-compatible server: it lists no models.") from exc
+    if models := list_models(base_url, key):
+        return models[0]
+    raise OperatorError(f"{base_url} is no OpenAI-compatible server: it lists no models.")
 
 
 def post(base_url: str, key: str, path: str, body: Mapping[str, object]) -> dict[str, Any]:
     """A whole answer. Raises `OperatorError` with the server's own words."""
-    request = urllib.request.Request(  # noqa: S310
-        f"{_web(base_url)}/{path}",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
-    )
-    try:
-        with urllib.request.urlopen(request) as response:  # noqa: S310
+    with _open(base_url, key, path, body) as response:
+        try:
             answer: dict[str, Any] = json.load(response)
-            return answer
-    except urllib.error.HTTPError as exc:
-        raise OperatorError(_said(exc)) from exc
-    except (OSError, ValueError) as exc:
-        raise _unreachable(base_url, exc) from exc
+        except (OSError, ValueError, http.client.HTTPException) as exc:
+            raise _unreachable(base_url, exc) from exc
+    return answer
 
 
 def stream_completion(base_url: str, key: str, body: Mapping[str, object]) -> Iterator[str]:
     """The texts of a streamed completion. Raises `OperatorError` with the server's own words."""
-    request = urllib.request.Request(  # noqa: S310
-        f"{_web(base_url)}/completions",
-        json.dumps({**body, "stream": True}).encode(),
-        {"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
-    )
-    try:
-        with urllib.request.urlopen(request) as response:  # noqa: S310
-            is_done = False
+    for event in _events(base_url, key, "completions", body):
+        match event:
+            case {"choices": [{"text": str(text)}, *_]}:
+                yield text
+
+
+def stream_chat(base_url: str, key: str, body: Mapping[str, object]) -> Generator[ChatDelta, None, None]:
+    """The pieces of a streamed chat answer. Raises `Refused` before any of them, `BrokenOff` among them."""
+    for event in _events(base_url, key, "chat/completions", body):
+        choices = event.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else {}
+        delta, usage = choice.get("delta") or {}, event.get("usage") or {}
+        yield ChatDelta(
+            text=f"{delta.get('content') or ''}{delta.get('refusal') or ''}",
+            reasoning=str(delta.get("reasoning_content") or delta.get("reasoning") or ""),
+            finish_reason=str(choice.get("finish_reason") or ""),
+            num_tokens=usage.get("completion_tokens"),
+        )
+
+
+def _events(base_url: str, key: str, path: str, body: Mapping[str, object]) -> Iterator[dict[str, Any]]:
+    with _open(base_url, key, path, {**body, "stream": True}) as response:
+        try:
             for raw in response:
                 line = raw.decode("utf-8").strip()
                 if line == "data: [DONE]":
-                    is_done = True
-                elif line.startswith("data: "):
-                    yield from _texts(json.loads(line[6:]))
-            if not is_done:
-                raise OperatorError(f"The server at {base_url} ended the answer before it was whole.")
-    except urllib.error.HTTPError as exc:
-        raise OperatorError(_said(exc)) from exc
-    except OSError as exc:
-        raise _unreachable(base_url, exc) from exc
+                    return
+                if line.startswith("data:"):
+                    yield _event(line.removeprefix("data:"))
+        except (OSError, ValueError, http.client.HTTPException) as exc:
+            raise BrokenOff(f"The server at {base_url} ended the answer before it was whole.") from exc
+    raise BrokenOff(f"The server at {base_url} ended the answer before it was whole.")
 
 
-def _texts(event: object) -> Iterator[str]:
+def _event(text: str) -> dict[str, Any]:
+    event = json.loads(text)
     match event:
-        case {"error": {"message": message}}:
-            raise OperatorError(f"The server broke off: {message}")
-        case {"choices": [{"text": str(text)}, *_]}:
-            yield text
+        case {"error": {"message": message}} | {"error": str(message)}:
+            raise BrokenOff(f"The server broke off: {message}")
+        case dict():
+            return event
+    raise ValueError("an event is no object")
+
+
+def _open(
+    base_url: str,
+    key: str,
+    path: str,
+    body: Mapping[str, object] | None = None,
+    timeout_s: float | None = None,
+) -> http.client.HTTPResponse:
+    """Send a request: a POST if there is a body. Raises `Refused` for an error, `OperatorError` for none."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers |= {} if data is None else {"Content-Type": "application/json"}
+    try:
+        request = urllib.request.Request(f"{_web(base_url)}/{path}", data, headers)  # noqa: S310
+        opened: http.client.HTTPResponse = _opener(base_url).open(request, timeout=timeout_s)
+    except urllib.error.HTTPError as exc:
+        with exc:
+            raise _refusal(exc) from exc
+    except (OSError, ValueError, http.client.HTTPException) as exc:
+        raise _unreachable(base_url, exc) from exc
+    return opened
+
+
+def _opener(base_url: str) -> urllib.request.OpenerDirector:
+    """This machine's own servers are not asked through the proxy of the environment."""
+    host = urllib.parse.urlsplit(base_url).hostname or ""
+    try:
+        is_here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_here = host == "localhost"
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_here else []))
 
 
 def _unreachable(base_url: str, exc: Exception) -> OperatorError:
@@ -90,11 +157,12 @@ def _unreachable(base_url: str, exc: Exception) -> OperatorError:
     return OperatorError(f"Can't reach {base_url} ({reason}); start it with: myna serve")
 
 
-def _said(exc: urllib.error.HTTPError) -> str:
+def _refusal(exc: urllib.error.HTTPError) -> Refused:
     try:
-        return str(json.loads(exc.read())["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"The server answered {exc.code} {exc.reason}."
+        error = json.loads(exc.read())["error"]
+        return Refused(str(error["message"]), status=exc.code, code=str(error.get("code") or ""))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return Refused(f"The server answered {exc.code} {exc.reason}.", status=exc.code)
 
 
 def _web(base_url: str) -> str:

@@ -5,6 +5,7 @@ from typer.core import TyperGroup
 
 from myna import __version__
 from myna.cli import check, complete, key, keys, limits, models, projects, pull, replay, serve
+from myna.cli.chat.verb import chat
 from myna.cli.help_language import speak_chinese
 from myna.cli.language import is_chinese
 from myna.cli.screen import print_error
@@ -24,6 +25,7 @@ app.command("serve")(serve.serve)
 app.command("pull")(pull.pull)
 app.command("models")(models.list_models)
 app.command("rm")(models.remove)
+app.command("chat")(chat)
 app.command("complete")(complete.complete)
 app.command("key")(key.key)
 app.add_typer(keys.app, name="keys")

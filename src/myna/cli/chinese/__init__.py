@@ -3,12 +3,13 @@
 
 from typing import Final
 
-from myna.cli.chinese import account_pages, accounts, errors, help_pages, loading, models, usage, verbs
+from myna.cli.chinese import account_pages, accounts, chat, errors, help_pages, loading, models, usage, verbs
 
 MESSAGES: Final[dict[str, str]] = {
     **help_pages.MESSAGES,
     **verbs.MESSAGES,
     **models.MESSAGES,
+    **chat.MESSAGES,
     **errors.MESSAGES,
     **loading.MESSAGES,
     **usage.MESSAGES,

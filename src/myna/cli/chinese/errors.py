@@ -84,6 +84,8 @@ MESSAGES: Final = {
     "The database driver for {0} is not installed ({1}). Install it with: pip install 'myna[{2}]'": (
         "{0} 的数据库驱动没有安装（{1}）；请安装：pip install 'myna[{2}]'"
     ),
+    "The file of the limits {0} can't be opened: {1}": "无法打开限额文件 {0}：{1}",
+    "The database can't be used: {0}": "数据库无法使用：{0}",
     # --- workers ---
     "The model's worker process is {0}.": "模型的工作进程{0}。",
     "The model was unloaded.": "模型已被卸载。",

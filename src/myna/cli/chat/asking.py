@@ -1,0 +1,79 @@
+"""One question to the server: its answer is shown as it comes, kept, and timed. Ctrl-C ends it early."""
+
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+
+from myna.cli.chat.conversation import Conversation, Turn
+from myna.cli.chat.keys import stop_key
+from myna.cli.chat.target import Target
+from myna.cli.chat.views import View
+from myna.cli.client import ChatDelta, stream_chat
+from myna.core.errors import MynaError
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a question. `first_s` and `last_s` count from its sending."""
+
+    turn: Turn
+    finish_reason: str = ""
+    num_tokens: int = 0
+    first_s: float = 0.0
+    last_s: float = 0.0
+    error: MynaError | None = None
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Of those after the first, so that the wait for it doesn't count."""
+        return (self.num_tokens - 1) / max(self.last_s - self.first_s, 1e-6) if self.num_tokens > 1 else 0.0
+
+
+def ask(target: Target, conversation: Conversation, view: View, *, counts_tokens: bool) -> Outcome:
+    """Send the conversation and keep the answer in it, or as much of it as came."""
+    body = conversation.body()
+    if counts_tokens:
+        body["stream_options"] = {"include_usage": True}
+    outcome = Outcome(Turn("assistant", ""))
+    view.wait()
+    started_s = time.monotonic()
+    try:
+        with closing(_pieces(target, body, outcome)) as pieces:
+            for piece in pieces:
+                _take(piece, outcome, time.monotonic() - started_s)
+                if piece.reasoning:
+                    view.think(piece.reasoning)
+                if piece.text:
+                    view.say(piece.text)
+    except MynaError as exc:
+        outcome.error = exc
+        outcome.turn.is_stopped = True
+    view.finish()
+    conversation.answer(outcome.turn)
+    return outcome
+
+
+def _take(piece: ChatDelta, outcome: Outcome, now_s: float) -> None:
+    if piece.text or piece.reasoning:
+        outcome.first_s = outcome.first_s or now_s
+        outcome.last_s = now_s
+        outcome.num_tokens += 1  # a server that doesn't count sends about a token a piece
+    outcome.turn.text += piece.text
+    outcome.turn.reasoning += piece.reasoning
+    outcome.finish_reason = piece.finish_reason or outcome.finish_reason
+    outcome.num_tokens = piece.num_tokens or outcome.num_tokens
+
+
+def _pieces(target: Target, body: dict[str, object], outcome: Outcome) -> Generator[ChatDelta, None, None]:
+    """Until the end, or Ctrl-C: that breaks a wait for the server, but no drawing in its middle."""
+    with stop_key() as key, closing(stream_chat(target.base_url, target.key, body)) as pieces:
+        try:
+            while True:
+                with key.breaking():
+                    piece = next(pieces, None)
+                if piece is None:
+                    return
+                yield piece
+        except KeyboardInterrupt:
+            outcome.turn.is_stopped = True

@@ -1,0 +1,65 @@
+"""Conversations in files: JSON to go on with, Markdown to read."""
+
+from pathlib import Path
+
+from myna.cli.chat.conversation import Conversation, read_conversation
+from myna.core.errors import OperatorError
+
+_MAX_BYTES = 64 << 20
+
+
+def save(conversation: Conversation, name: str, own: Path | None) -> Path:
+    """Write the file; the one that this conversation has already (`own`) is written over, no other.
+
+    Raises `OperatorError`.
+    """
+    if not name and own is None:
+        raise OperatorError("Say where to: /save FILE.json, or FILE.md for reading.")
+    if not conversation.turns:
+        raise OperatorError("Nothing was said yet, so there is nothing to save.")
+    path = Path(name).expanduser() if name else own
+    assert path is not None
+    if path.suffix not in (".json", ".md"):
+        raise OperatorError(f"A conversation is kept as .json or .md, and {path} ends in neither.")
+    text = conversation.as_json() if path.suffix == ".json" else conversation.as_markdown()
+    try:
+        with path.open("w" if path == own else "x", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+    except FileExistsError:
+        raise OperatorError(f"There is a file {path} already; choose another name.") from None
+    except OSError as exc:
+        raise OperatorError(f"Can't write {path}: {exc.strerror}.") from exc
+    return path
+
+
+def load(name: str) -> tuple[Conversation, Path]:
+    """Raises `OperatorError`, and `InvalidRequest` for a file that holds something else."""
+    if not name:
+        raise OperatorError("Say which: /load FILE.json")
+    path = Path(name).expanduser()
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise OperatorError(f"{path} is too large for a conversation.")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise OperatorError(f"There is no file {path}.") from None
+    except OSError as exc:
+        raise OperatorError(f"Can't read {path}: {exc.strerror}.") from exc
+    except UnicodeDecodeError:
+        raise OperatorError(f"{path} is not UTF-8 text, so it holds no conversation.") from None
+    return read_conversation(text, str(path)), path
+
+
+def candidates(typed: str) -> list[str]:
+    """Folders and conversations that begin so."""
+    folder, _, start = typed.rpartition("/")
+    place = Path(f"{folder}/" if "/" in typed else ".").expanduser()
+    found = []
+    try:
+        for path in sorted(place.iterdir()):
+            if path.name.startswith(start) and (path.is_dir() or path.suffix in (".json", ".md")):
+                found.append(f"{folder}/{path.name}" if "/" in typed else path.name)
+                found[-1] += "/" if path.is_dir() else ""
+    except OSError:
+        return []
+    return found

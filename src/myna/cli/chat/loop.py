@@ -1,0 +1,58 @@
+"""The two ways to run a chat: at the terminal until one leaves, or for one question."""
+
+import sys
+from contextlib import suppress
+from functools import partial
+
+from myna.cli.chat.asking import ask
+from myna.cli.chat.commands import COMMANDS, is_command, run_command
+from myna.cli.chat.prompt import CommandCompleter, make_prompt, open_history
+from myna.cli.chat.session import Chat, can_draw, speed
+from myna.cli.chat.target import plainly
+from myna.cli.chat.views import MarkdownView, PlainView
+from myna.cli.language import translated
+from myna.cli.screen import note
+from myna.core.errors import MynaError
+from myna.settings import load_settings
+
+
+def talk(chat: Chat) -> None:
+    """Until /exit, Ctrl-D, or Ctrl-C twice."""
+    chat.note(f"{chat.conversation.model} at {chat.target.base_url}. Type /help for commands; Ctrl-D leaves.")
+    completer = CommandCompleter(
+        {command.name: (translated(command.help), partial(command.choices, chat)) for command in COMMANDS}
+    )
+    prompt = make_prompt(open_history(load_settings({}).home / "chat_history"), completer)
+    while not chat.is_done:
+        draft, chat.draft = chat.draft, ""
+        with suppress(KeyboardInterrupt):  # Ctrl-C stops what is done, here whatever isn't an answer
+            try:
+                _handle(chat, prompt.prompt(default=draft))
+            except EOFError:
+                return
+
+
+def _handle(chat: Chat, text: str) -> None:
+    try:
+        if is_command(text):
+            run_command(chat, text)
+        elif text.strip():
+            chat.ask(text.strip())
+    except MynaError as exc:
+        chat.complain(exc)
+
+
+def answer_once(chat: Chat, question: str) -> None:
+    """One question and its answer: plain text, unless one watches. Raises the `MynaError` that ended it."""
+    chat.conversation.ask(question)
+    is_watched = sys.stdin.isatty() and can_draw()
+    view = MarkdownView(chat.console) if is_watched else PlainView(sys.stdout, shows_thoughts=False)
+    outcome = ask(chat.target, chat.conversation, view, counts_tokens=chat.shows_stats)
+    if chat.shows_stats and outcome.num_tokens:
+        note(speed(outcome))
+    if outcome.error:
+        raise plainly(outcome.error)
+    if outcome.turn.is_stopped:
+        raise KeyboardInterrupt
+    if outcome.finish_reason == "length":
+        note("The answer reached its greatest length; allow more with --set max_tokens=NUMBER.")

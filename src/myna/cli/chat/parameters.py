@@ -1,0 +1,173 @@
+"""The parameters that `/set` knows: their meanings, ranges, and how a typed value is read."""
+
+import difflib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from myna.core.errors import InvalidRequest
+
+Value = float | int | bool | str | list[str] | dict[str, float]
+MAX_STOPS: Final = 4
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One field of a request. `read` turns text into a value or raises ValueError; `is_extension` marks
+    what OpenAI's own servers don't know."""
+
+    name: str
+    read: Callable[[str], Value]
+    range: str
+    meaning: str
+    is_extension: bool = False
+
+
+def _decimal(low: float, high: float) -> Callable[[str], Value]:
+    def read(text: str) -> float:
+        value = float(text)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+def _whole(low: int, high: int = (1 << 63) - 1) -> Callable[[str], Value]:
+    def read(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+def _flag(text: str) -> bool:
+    words = {"on": True, "true": True, "off": False, "false": False}
+    if text.lower() not in words:
+        raise ValueError(text)
+    return words[text.lower()]
+
+
+def _effort(text: str) -> str:
+    if text not in EFFORTS:
+        raise ValueError(text)
+    return text
+
+
+def _stops(text: str) -> list[str]:
+    """One text as it is (with \\n for a line's end), or several as a JSON list."""
+    value = json.loads(text) if text.startswith("[") else [text.replace("\\n", "\n")]
+    if not (0 < len(value) <= MAX_STOPS and all(isinstance(stop, str) and stop for stop in value)):
+        raise ValueError(text)
+    return list(value)
+
+
+def _biases(text: str) -> dict[str, float]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(text)
+    bound = _decimal(-100, 100)
+    for token, bias in value.items():
+        if not (token.isascii() and token.isdigit()) or isinstance(bias, bool):
+            raise ValueError(text)
+        bound(str(bias))
+    return value
+
+
+PARAMETERS: Final = (
+    Parameter(
+        "temperature",
+        _decimal(0, 2),
+        range="0 to 2",
+        meaning="how freely words are drawn; 0 takes the likeliest",
+    ),
+    Parameter(
+        "top_p",
+        _decimal(0, 1),
+        range="0 to 1",
+        meaning="draw only from the likeliest words that together have this chance",
+    ),
+    Parameter(
+        "top_k",
+        _whole(0),
+        range="0 or more",
+        meaning="draw only from so many likeliest words; 0: from all",
+        is_extension=True,
+    ),
+    Parameter(
+        "min_p",
+        _decimal(0, 1),
+        range="0 to 1",
+        meaning="leave out words less likely than this share of the likeliest's chance",
+        is_extension=True,
+    ),
+    Parameter(
+        "presence_penalty", _decimal(-2, 2), range="-2 to 2", meaning="above 0: avoid words that were said"
+    ),
+    Parameter(
+        "frequency_penalty",
+        _decimal(-2, 2),
+        range="-2 to 2",
+        meaning="above 0: avoid words the more often they were said",
+    ),
+    Parameter(
+        "logit_bias",
+        _biases,
+        range='JSON such as {"42": -100}',
+        meaning="make tokens, by number, likelier or less: -100 to 100",
+    ),
+    Parameter(
+        "seed", _whole(-(1 << 63)), range="a whole number", meaning="the same seed gives the same answer"
+    ),
+    Parameter("max_tokens", _whole(1), range="1 or more", meaning="the greatest length of an answer"),
+    Parameter(
+        "stop", _stops, range="text, or a JSON list of up to 4", meaning="what ends the answer where it comes"
+    ),
+    Parameter(
+        "ignore_eos",
+        _flag,
+        range="on or off",
+        meaning="go on where the model would end its answer",
+        is_extension=True,
+    ),
+    Parameter(
+        "reasoning_effort",
+        _effort,
+        range="none, minimal, low, medium, high or xhigh",
+        meaning="how long a model that can think may think before it answers",
+    ),
+)
+BY_NAME: Final = {parameter.name: parameter for parameter in PARAMETERS}
+
+
+def find_parameter(name: str) -> Parameter:
+    """Raises `InvalidRequest` that names the nearest right one."""
+    if found := BY_NAME.get(name.lower().replace("-", "_")):
+        return found
+    nearest = difflib.get_close_matches(name.lower(), BY_NAME, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(BY_NAME)}."
+    raise InvalidRequest(f"There is no parameter {name}; {hint}")
+
+
+def read_value(parameter: Parameter, text: str) -> Value:
+    """Raises `InvalidRequest` with the range."""
+    try:
+        return parameter.read(text.strip())
+    except (ValueError, TypeError, RecursionError):
+        raise InvalidRequest(f"{parameter.name} takes {parameter.range}, not {text.strip()}.") from None
+
+
+def shown_value(value: Value) -> str:
+    """As it could be typed again."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list) and len(value) == 1 and not value[0].startswith("["):
+        return value[0].replace("\n", "\\n")
+    return json.dumps(value, ensure_ascii=False)

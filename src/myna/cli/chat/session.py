@@ -1,0 +1,78 @@
+"""A chat at the terminal: reads lines, carries out commands, asks questions, until one leaves."""
+
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from myna.cli.chat.asking import Outcome, ask
+from myna.cli.chat.conversation import Conversation
+from myna.cli.chat.target import Target, explained
+from myna.cli.chat.views import MarkdownView, PlainView, View
+from myna.cli.client import list_models
+from myna.cli.language import translated
+from myna.core.errors import MynaError
+
+
+class Chat:
+    """What the commands work on. `draft` is what the next prompt begins with."""
+
+    def __init__(self, target: Target, conversation: Conversation, *, shows_stats: bool) -> None:
+        self.target = target
+        self.conversation = conversation
+        self.shows_stats = shows_stats
+        self.console = Console(highlight=False)
+        self.draft = ""
+        self.path: Path | None = None  # where this conversation was saved, or comes from
+        self.is_done = False
+        self._models: list[str] | None = None
+
+    def note(self, message: str) -> None:
+        """A dim line about the chat, beside what is said in it."""
+        self.console.print(translated(message), style="dim", markup=False)
+
+    def complain(self, exc: MynaError) -> None:
+        """What went wrong; the chat goes on."""
+        self.console.print(translated(exc.message), style="red", markup=False)
+
+    def models(self) -> list[str]:
+        """The server's models, asked once. Raises `OperatorError`."""
+        if self._models is None:
+            self._models = list_models(self.target.base_url, self.target.key)
+        return self._models
+
+    def ask(self, text: str) -> None:
+        self.conversation.ask(text)
+        outcome = ask(self.target, self.conversation, self._view(), counts_tokens=self.shows_stats)
+        if outcome.error:
+            self.complain(explained(outcome.error, self.conversation.model))
+        elif outcome.turn.is_stopped:
+            self.note("Stopped; what came is kept." if outcome.turn.text else "Stopped; /retry asks again.")
+        elif outcome.finish_reason == "length":
+            self.note("The answer reached its greatest length; ask to go on, or see /set max_tokens.")
+        if self.shows_stats and outcome.num_tokens:
+            self.note(speed(outcome))
+        self.console.print()
+
+    def show(self, answer: str) -> None:
+        """An earlier answer again."""
+        view = self._view()
+        view.say(answer)
+        view.finish()
+
+    def _view(self) -> View:
+        return MarkdownView(self.console) if can_draw() else PlainView(sys.stdout, shows_thoughts=True)
+
+
+def speed(outcome: Outcome) -> str:
+    """How fast an answer came."""
+    return translated(
+        f"{outcome.num_tokens} tokens, {outcome.tokens_per_s:.1f} a second, the first after "
+        f"{outcome.first_s:.2f} s"
+    )
+
+
+def can_draw() -> bool:
+    """Whether standard output is a terminal whose cursor can be moved."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
