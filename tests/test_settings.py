@@ -1,5 +1,6 @@
 """Where settings come from, which source wins, and what a wrong one says."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -109,6 +110,14 @@ def test_lists_take_commas_in_the_environment(tmp_path: Path) -> None:
         "a.example",
         "b.example",
     )
+
+
+def test_every_setting_stands_in_the_example() -> None:
+    text = (DOCS.parents[1] / "examples" / "myna.toml").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^(?:# )?(\w+) = ", text, re.MULTILINE)) | set(
+        re.findall(r"^\[(\w+)\]", text, re.MULTILINE)
+    )
+    assert shown >= {key_of(setting) for setting in fields(Settings)}
 
 
 def test_every_setting_has_a_meaning_and_is_documented() -> None:

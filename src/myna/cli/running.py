@@ -20,6 +20,7 @@ from myna.catalog.weights import WeightHashes
 from myna.cli.banner import Banner
 from myna.cli.key import server_keys, server_secret
 from myna.cli.offer import Offer, check_sizes, choose_offer
+from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
 from myna.cli.screen import note
 from myna.core.errors import ConfigurationError, OperatorError
@@ -225,6 +226,7 @@ async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Cal
     try:
         async with pool.hold(model) as served:
             on_ready(served.prompting.has_chat_template)
+        tell_systemd_ready()
     except BaseException:
         server.stop()
         raise
