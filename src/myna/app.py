@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
 from starlette.requests import Request
@@ -41,7 +42,8 @@ FAMILIES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """What the HTTP side is told by the settings. `hosts` and `origins` as in `origin.Sources`."""
+    """What the HTTP side is told by the settings. `hosts` and `origins` as in `origin.Sources`,
+    `python_files` as in `web.routes.site`."""
 
     hosts: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
@@ -49,6 +51,7 @@ class HttpOptions:
     max_running: int = 1024
     root_path: str = ""
     trusted_proxies: tuple[str, ...] = ()
+    python_files: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -73,7 +76,7 @@ def create_app(
         [
             *_probes(services, gate),
             *routes(endpoints, services),
-            *site(asks_for_key=services.keys is not None),
+            *site(asks_for_key=services.keys is not None, python=options.python_files),
         ],
         redirect_slashes=False,
         default=_unknown_path,

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 from tests.e2e.server import ServerProcess, serving
 from tests.web.browser import Visitor, chromium_path, open_browser
+from tests.web.playing import Player
 
 
 def root_of(server: ServerProcess) -> str:
@@ -36,3 +37,8 @@ def visitor(browser: Browser, server: ServerProcess) -> Iterator[Visitor]:
     yield visitor
     context.close()
     assert visitor.unexpected() == []
+
+
+@pytest.fixture
+def player(visitor: Visitor) -> Player:
+    return Player(visitor)

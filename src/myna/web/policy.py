@@ -18,6 +18,25 @@ PAGE_POLICY: Final = "; ".join(
         "trusted-types dompurify",
     )
 )
+
+
+def frame_policy(script_hash: str) -> str:
+    """For the frame that Python runs in: one script by its hash, workers made of bytes that it was handed,
+    WebAssembly; no network, no origin, no frame but this server's page around it."""
+    return "; ".join(
+        (
+            "sandbox allow-scripts",
+            "default-src 'none'",
+            f"script-src '{script_hash}' blob: 'wasm-unsafe-eval'",
+            "worker-src blob:",
+            "connect-src 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'self'",
+        )
+    )
+
+
 FILE_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 
 _ALWAYS: Final = {

@@ -1,6 +1,10 @@
 """The page at `/` and the files that it is made of. Knows no model and no key: the page asks the API."""
 
+import asyncio
+import base64
+import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from starlette.requests import Request
@@ -10,33 +14,62 @@ from starlette.routing import BaseRoute, Route
 from myna.serving.errors import UnknownUrl
 from myna.serving.record import record_of
 from myna.web.files import WebFile, static_files, web_file
-from myna.web.policy import FILE_POLICY, PAGE_POLICY, headers_with
+from myna.web.policy import FILE_POLICY, PAGE_POLICY, frame_policy, headers_with
 
 _PAGE: Final = "index.html"
 _ASKS_FOR_KEY: Final = b'data-asks-for-key="true"'
+_FRAME: Final = b"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Python</title><script>%s</script></html>
+"""
+_FRAME_SCRIPT: Final = "runner/frame.js"
 
 
-def site(*, asks_for_key: bool) -> list[BaseRoute]:
-    """The routes of the page, which is told whether this server lets anyone in."""
+def site(*, asks_for_key: bool, python: Mapping[str, Path]) -> list[BaseRoute]:
+    """The routes of the page, which is told whether this server lets anyone in. `python` names the files of
+    Pyodide and where they lie once someone has pulled them."""
     found = static_files()
-    start = found[_PAGE].data
-    index = start if asks_for_key else start.replace(_ASKS_FOR_KEY, b'data-asks-for-key="false"')
-    start_page = web_file(_PAGE, index)
+    page_file = _page(found, asks_for_key=asks_for_key)
+    frame_file, frame_rules = _frame(found)
 
     async def page(request: Request) -> Response:
-        return _answer(request, start_page, PAGE_POLICY)
+        return _answer(request, page_file, PAGE_POLICY)
+
+    async def frame(request: Request) -> Response:
+        return _answer(request, frame_file, frame_rules)
 
     async def static(request: Request) -> Response:
-        return _answer(request, _find(request, found), FILE_POLICY)
+        file = found.get(request.path_params["name"])
+        if file is None:
+            raise UnknownUrl(f"The page has no file {request.url.path}.")
+        return _answer(request, file, FILE_POLICY)
 
-    return [Route("/", page), Route("/static/{name:path}", static)]
+    async def python_file(request: Request) -> Response:
+        name = request.path_params["name"]
+        path = python.get(name)
+        if path is None or not path.is_file():
+            raise UnknownUrl("Python for the page is not here; bring it with: myna pull pyodide")
+        data = await asyncio.to_thread(path.read_bytes)
+        return _answer(request, web_file(name, data), FILE_POLICY)
+
+    return [
+        Route("/", page),
+        Route("/static/runner/frame.html", frame),
+        Route("/static/pyodide/{name}", python_file),
+        Route("/static/{name:path}", static),
+    ]
 
 
-def _find(request: Request, found: Mapping[str, WebFile]) -> WebFile:
-    file = found.get(request.path_params["name"])
-    if file is None:
-        raise UnknownUrl(f"The page has no file {request.url.path}.")
-    return file
+def _page(found: Mapping[str, WebFile], *, asks_for_key: bool) -> WebFile:
+    start = found[_PAGE].data
+    open_start = start.replace(_ASKS_FOR_KEY, b'data-asks-for-key="false"')
+    return web_file(_PAGE, start if asks_for_key else open_start)
+
+
+def _frame(found: Mapping[str, WebFile]) -> tuple[WebFile, str]:
+    """The frame's document with its script inside, since it may fetch none, and its policy."""
+    script = found[_FRAME_SCRIPT].data
+    digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    return web_file("frame.html", _FRAME % script), frame_policy(f"sha256-{digest}")
 
 
 def _answer(request: Request, file: WebFile, policy: str) -> Response:

@@ -3,6 +3,7 @@ import { signal } from "./html.js";
 
 /** @type {Record<string, () => Promise<{Page: import("../vendor/preact.js").ComponentType}>>} */
 export const PAGES = {
+  playground: () => import("./playground/page.js"),
   dashboard: () => import("./dashboard/page.js"),
 };
 

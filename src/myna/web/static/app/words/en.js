@@ -1,9 +1,13 @@
 // English. Every key stands in zh.js too; a test holds them together.
 import { dashboard } from "./en/dashboard.js";
+import { parameters } from "./en/parameters.js";
+import { playground } from "./en/playground.js";
 
 /** @type {Record<string, string>} */
 export const en = {
   ...dashboard,
+  ...parameters,
+  ...playground,
 
   "page.playground": "Playground",
   "page.dashboard": "Dashboard",

@@ -1,9 +1,13 @@
 // 中文。
 import { dashboard } from "./zh/dashboard.js";
+import { parameters } from "./zh/parameters.js";
+import { playground } from "./zh/playground.js";
 
 /** @type {Record<string, string>} */
 export const zh = {
   ...dashboard,
+  ...parameters,
+  ...playground,
 
   "page.playground": "试验场",
   "page.dashboard": "仪表盘",

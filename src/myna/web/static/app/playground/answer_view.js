@@ -1,0 +1,62 @@
+// What an answer says: as text, or token by token; the tools that it calls; how it failed.
+import { html } from "../html.js";
+import { t } from "../language.js";
+import { Markdown } from "../text/markdown.js";
+import { begin, current } from "./conversations.js";
+import { areShown } from "./probabilities.js";
+import { TokenText } from "./token_text.js";
+import { ToolCalls } from "./tool_calls.js";
+
+/** @typedef {import("./values.js").Answer} Answer */
+
+/** @param {{paneId: string, answer: Answer, isLast: boolean, onRetry: () => void}} props */
+export function AnswerView({ paneId, answer, isLast, onRetry }) {
+  const isWaiting = answer.state === "running" && answer.text === "" && answer.thought === "" && answer.toolCalls.length === 0;
+  return html`
+    ${isWaiting && html`<p class="waiting" role="status"><span class="unseen">${t("answer.waiting")}</span><i /><i /><i /></p>`}
+    ${answer.thought &&
+    html`<details class="thought">
+      <summary>${t("answer.thought")}</summary>
+      <${Markdown} text=${answer.thought} />
+    </details>`}
+    ${answer.refusal && html`<p class="trouble">${answer.refusal}</p>`}
+    <${Words} answer=${answer} />
+    ${answer.toolCalls.length > 0 && html`<${ToolCalls} paneId=${paneId} answer=${answer} isOpen=${isLast && answer.state !== "running"} />`}
+    <${Ending} paneId=${paneId} answer=${answer} onRetry=${onRetry} />
+  `;
+}
+
+/** @param {{answer: Answer}} props */
+export function Words({ answer }) {
+  if (!areShown.value) return html`<${Markdown} text=${answer.text} canRun />`;
+  if (answer.tokens.length > 0) return html`<${TokenText} tokens=${answer.tokens} />`;
+  return html`<${Markdown} text=${answer.text} canRun />
+    ${answer.state !== "running" && answer.text !== "" && html`<p class="quiet">${t("tokens.none")}</p>`}`;
+}
+
+/** How it ended, where that needs a word. @param {{paneId: string, answer: Answer, onRetry: () => void}} props */
+export function Ending({ paneId, answer, onRetry }) {
+  if (answer.state === "stopped") return html`<p class="quiet">${t("answer.stopped")}</p>`;
+  if (answer.state !== "failed" || !answer.failure) {
+    const isEmpty = answer.state === "done" && answer.text === "" && answer.toolCalls.length === 0 && !answer.refusal;
+    return isEmpty ? html`<p class="quiet">${t("answer.empty")}</p>` : null;
+  }
+  return html`<div class="failure" role="alert">
+    <p>${answer.failure.message}</p>
+    <div class="row">
+      <button type="button" onClick=${onRetry}>${t("answer.retry")}</button>
+      ${isNoChatModel(answer) && html`<button type="button" onClick=${() => toCompletion(paneId)}>${t("answer.toCompletion")}</button>`}
+    </div>
+  </div>`;
+}
+
+/** The server's word for a model without a chat template. @param {Answer} answer */
+const isNoChatModel = (answer) =>
+  current.value.mode === "chat" && answer.failure?.status === 404 && answer.failure.code !== "model_not_found";
+
+/** The last question as a text to go on with. @param {string} paneId */
+function toCompletion(paneId) {
+  const pane = current.value.panes.find((other) => other.id === paneId);
+  const asked = pane?.turns.findLast((turn) => turn.role === "user");
+  begin("completion", { model: pane?.model ?? "", prompt: asked?.text ?? "" });
+}

@@ -1,0 +1,48 @@
+// Where the next question is written and sent to every pane; the same place stops the answers.
+import { html, useEffect, useRef, useSignal } from "../html.js";
+import { Icon } from "../icons.js";
+import { t } from "../language.js";
+import { ask, isAnyRunning, obstacle, stop } from "./answering.js";
+import { current } from "./conversations.js";
+import { wordOfName } from "./parameter_words.js";
+
+export function Composer() {
+  const draft = useSignal("");
+  const field = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
+  useEffect(() => field.current?.focus(), []);
+  const isBusy = isAnyRunning();
+
+  function send() {
+    if (isBusy || draft.value.trim() === "") return;
+    if (ask(draft.value)) draft.value = "";
+  }
+  /** @param {KeyboardEvent} event */
+  function press(event) {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    send();
+  }
+  return html`<form
+    class="composer"
+    onSubmit=${(/** @type {Event} */ event) => {
+      event.preventDefault();
+      send();
+    }}
+  >
+    ${obstacle.value && html`<p class="trouble" role="alert">${t("composer.obstacle", { name: t(wordOfName(obstacle.value.name)) })}</p>`}
+    <div class="composer-box">
+      <textarea
+        ref=${field}
+        rows=${Math.min(10, Math.max(1, draft.value.split("\n").length))}
+        aria-label=${t("composer.label")}
+        placeholder=${t("composer.hint")}
+        value=${draft.value}
+        onInput=${(/** @type {any} */ event) => (draft.value = event.target.value)}
+        onKeyDown=${press}
+      />
+      ${isBusy
+        ? html`<button type="button" class="primary round" aria-label=${t("composer.stop")} title=${t("composer.stop")} onClick=${() => stop(current.value.panes)}><${Icon} name="stop" /></button>`
+        : html`<button type="submit" class="primary round" aria-label=${t("composer.send")} title=${t("composer.send")} disabled=${draft.value.trim() === ""}><${Icon} name="send" /></button>`}
+    </div>
+  </form>`;
+}

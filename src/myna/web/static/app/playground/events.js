@@ -1,0 +1,36 @@
+// Server-sent events out of a response's bytes: `data` of each, until `[DONE]`.
+
+/** The stream ended before the server said that it was over. */
+export class BrokenOff extends Error {}
+
+/**
+ * The JSON of each event. Raises `BrokenOff` if the connection ends too early.
+ * @param {Response} response @returns {AsyncGenerator<any, void, void>}
+ */
+export async function* eventsOf(response) {
+  if (!response.body) throw new BrokenOff();
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) throw new BrokenOff();
+      rest += value;
+      const events = rest.split(/\r?\n\r?\n/);
+      rest = events.pop() ?? "";
+      for (const event of events) {
+        const data = dataOf(event);
+        if (data === "[DONE]") return;
+        if (data !== "") yield JSON.parse(data);
+      }
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
+
+/** @param {string} event */
+function dataOf(event) {
+  const lines = event.split(/\r?\n/).filter((line) => line.startsWith("data:"));
+  return lines.map((line) => line.slice(5).replace(/^ /, "")).join("\n");
+}

@@ -1,0 +1,78 @@
+// What each JSON editor's value must look like, said before the server has to. A complaint names its place.
+
+/** @typedef {{where: string, why: string, values?: Record<string, string | number>}} Complaint */
+
+const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
+const TYPES = ["string", "number", "integer", "boolean", "object", "array", "null"];
+
+/** @param {unknown} value @returns {value is Record<string, any>} */
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** @type {Record<string, (value: any) => Complaint | null>} */
+const CHECKS = {
+  tools: (value) => {
+    if (!Array.isArray(value)) return { where: "tools", why: "check.array" };
+    for (const [place, tool] of value.entries()) {
+      const complaint = toolComplaint(tool, `tools[${place}]`);
+      if (complaint) return complaint;
+    }
+    return null;
+  },
+  json_schema: (value) => {
+    if (!isObject(value)) return { where: "schema", why: "check.object" };
+    if (!isObject(value.schema) && !("name" in value)) return schemaComplaint(value, "schema");
+    if (typeof value.name !== "string" || !NAME.test(value.name)) return { where: "name", why: "check.name" };
+    return schemaComplaint(value.schema, "schema");
+  },
+  logit_bias: (value) => {
+    if (!isObject(value)) return { where: "logit_bias", why: "check.object" };
+    for (const [token, bias] of Object.entries(value)) {
+      if (!/^\d+$/.test(token)) return { where: token, why: "check.token" };
+      if (typeof bias !== "number" || bias < -100 || bias > 100) return { where: token, why: "check.bias" };
+    }
+    return null;
+  },
+  metadata: (value) => {
+    if (!isObject(value)) return { where: "metadata", why: "check.object" };
+    if (Object.keys(value).length > 16) return { where: "metadata", why: "check.sixteen" };
+    const wrong = Object.entries(value).find(([, text]) => typeof text !== "string" || text.length > 512);
+    return wrong ? { where: wrong[0], why: "check.label" } : null;
+  },
+  prompt_cache_options: (value) => (isObject(value) ? null : { where: "prompt_cache_options", why: "check.object" }),
+};
+
+/** What is wrong with the value of that editor; null if nothing that shows before the server has seen it.
+ * @param {string} name @param {any} value @returns {Complaint | null} */
+export const complaintOf = (name, value) => CHECKS[name]?.(value) ?? null;
+
+/** @param {any} tool @param {string} where @returns {Complaint | null} */
+function toolComplaint(tool, where) {
+  if (!isObject(tool)) return { where, why: "check.object" };
+  if (tool.type !== "function") return { where: `${where}.type`, why: "check.function" };
+  if (!isObject(tool.function)) return { where: `${where}.function`, why: "check.object" };
+  if (typeof tool.function.name !== "string" || !NAME.test(tool.function.name)) {
+    return { where: `${where}.function.name`, why: "check.name" };
+  }
+  if (tool.function.parameters === undefined) return null;
+  return schemaComplaint(tool.function.parameters, `${where}.function.parameters`);
+}
+
+/** @param {any} schema @param {string} where @returns {Complaint | null} */
+function schemaComplaint(schema, where) {
+  if (!isObject(schema)) return { where, why: "check.object" };
+  for (const type of [schema.type ?? []].flat()) {
+    if (!TYPES.includes(type)) return { where: `${where}.type`, why: "check.type", values: { types: TYPES.join(", ") } };
+  }
+  if (schema.required !== undefined) {
+    if (!Array.isArray(schema.required)) return { where: `${where}.required`, why: "check.array" };
+    const missing = schema.required.find((name) => !Object.hasOwn(schema.properties ?? {}, name));
+    if (missing !== undefined) {
+      return { where: `${where}.required`, why: "check.required", values: { name: String(missing) } };
+    }
+  }
+  for (const [name, inner] of Object.entries(schema.properties ?? {})) {
+    const complaint = schemaComplaint(inner, `${where}.properties.${name}`);
+    if (complaint) return complaint;
+  }
+  return schema.items === undefined ? null : schemaComplaint(schema.items, `${where}.items`);
+}

@@ -1,0 +1,8 @@
+// The key of a parameter's words, found by its name alone.
+import { PARAMETERS, wordOf } from "./parameters.js";
+
+/** @param {string} name */
+export function wordOfName(name) {
+  const parameter = PARAMETERS.find((other) => other.name === name);
+  return parameter ? wordOf(parameter) : name;
+}

@@ -1,0 +1,112 @@
+// Every parameter of a request, once: what kind of value it takes, its bounds, which endpoint knows it.
+// Its name and meaning for the reader stand in words/ under `param.NAME` and `param.NAME.meaning`.
+
+/** @typedef {import("./values.js").Mode} Mode */
+/**
+ * `usual` is the server's value where the request has none; `word` the key of its words where two endpoints
+ * use one name for different things; `isExtension` marks what OpenAI's clients don't know.
+ * @typedef {{name: string, kind: "decimal" | "integer" | "flag" | "text" | "lines" | "choice" | "json",
+ *   modes: Mode[], group: string, min?: number, max?: number, step?: number, usual?: number | boolean | string,
+ *   choices?: string[], word?: string, longest?: number, isExtension?: boolean}} Parameter
+ */
+
+/** @type {Mode[]} */
+const BOTH = ["chat", "completion"];
+/** @type {Mode[]} */
+const CHAT = ["chat"];
+/** @type {Mode[]} */
+const COMPLETION = ["completion"];
+
+export const GROUPS = ["sampling", "length", "structure", "request"];
+
+/** @type {readonly Parameter[]} */
+export const PARAMETERS = [
+  { name: "temperature", kind: "decimal", modes: BOTH, group: "sampling", min: 0, max: 2, step: 0.05, usual: 1 },
+  { name: "top_p", kind: "decimal", modes: BOTH, group: "sampling", min: 0, max: 1, step: 0.01, usual: 1 },
+  { name: "top_k", kind: "integer", modes: BOTH, group: "sampling", min: 0, usual: 0, isExtension: true },
+  {
+    name: "min_p",
+    kind: "decimal",
+    modes: BOTH,
+    group: "sampling",
+    min: 0,
+    max: 1,
+    step: 0.01,
+    usual: 0,
+    isExtension: true,
+  },
+  { name: "presence_penalty", kind: "decimal", modes: BOTH, group: "sampling", min: -2, max: 2, step: 0.1, usual: 0 },
+  { name: "frequency_penalty", kind: "decimal", modes: BOTH, group: "sampling", min: -2, max: 2, step: 0.1, usual: 0 },
+  { name: "seed", kind: "integer", modes: BOTH, group: "sampling" },
+  { name: "logit_bias", kind: "json", modes: BOTH, group: "sampling" },
+  { name: "logprobs", kind: "flag", modes: CHAT, group: "sampling", usual: false },
+  { name: "top_logprobs", kind: "integer", modes: CHAT, group: "sampling", min: 0, max: 20, usual: 0 },
+  { name: "logprobs", kind: "integer", modes: COMPLETION, group: "sampling", min: 0, max: 5, word: "logprobs_legacy" },
+
+  { name: "max_completion_tokens", kind: "integer", modes: CHAT, group: "length", min: 1 },
+  { name: "max_tokens", kind: "integer", modes: COMPLETION, group: "length", min: 0, usual: 16 },
+  { name: "stop", kind: "lines", modes: BOTH, group: "length", max: 4 },
+  { name: "ignore_eos", kind: "flag", modes: BOTH, group: "length", usual: false, isExtension: true },
+  {
+    name: "reasoning_effort",
+    kind: "choice",
+    modes: CHAT,
+    group: "length",
+    choices: ["none", "minimal", "low", "medium", "high", "xhigh", "max"],
+  },
+  { name: "n", kind: "integer", modes: BOTH, group: "length", min: 1, max: 128, usual: 1 },
+  { name: "best_of", kind: "integer", modes: COMPLETION, group: "length", min: 0, max: 20, usual: 1 },
+
+  { name: "suffix", kind: "text", modes: COMPLETION, group: "structure" },
+  { name: "echo", kind: "flag", modes: COMPLETION, group: "structure", usual: false },
+  {
+    name: "response_format",
+    kind: "choice",
+    modes: CHAT,
+    group: "structure",
+    choices: ["text", "json_object", "json_schema"],
+    usual: "text",
+  },
+  { name: "json_schema", kind: "json", modes: CHAT, group: "structure" },
+  { name: "tools", kind: "json", modes: CHAT, group: "structure" },
+  { name: "tool_choice", kind: "choice", modes: CHAT, group: "structure", choices: ["auto", "none", "required"] },
+  { name: "parallel_tool_calls", kind: "flag", modes: CHAT, group: "structure", usual: true },
+  { name: "prediction", kind: "text", modes: CHAT, group: "structure" },
+
+  { name: "stream", kind: "flag", modes: BOTH, group: "request", usual: true },
+  { name: "store", kind: "flag", modes: CHAT, group: "request", usual: false },
+  { name: "metadata", kind: "json", modes: CHAT, group: "request" },
+  {
+    name: "service_tier",
+    kind: "choice",
+    modes: CHAT,
+    group: "request",
+    choices: ["auto", "default", "fast", "flex", "priority"],
+  },
+  { name: "user", kind: "text", modes: BOTH, group: "request" },
+  { name: "safety_identifier", kind: "text", modes: CHAT, group: "request", longest: 64 },
+  { name: "prompt_cache_key", kind: "text", modes: CHAT, group: "request" },
+  { name: "prompt_cache_retention", kind: "choice", modes: CHAT, group: "request", choices: ["in_memory", "24h"] },
+  { name: "prompt_cache_options", kind: "json", modes: CHAT, group: "request" },
+];
+
+/** @param {Mode} mode */
+export const parametersOf = (mode) => PARAMETERS.filter((parameter) => parameter.modes.includes(mode));
+
+/** The key of the parameter's words. @param {Parameter} parameter */
+export const wordOf = (parameter) => `param.${parameter.word ?? parameter.name}`;
+
+/** What is wrong with the value, as a key of words and what goes into it; null if nothing.
+ * @param {Parameter} parameter @param {any} value @returns {[string, Record<string, string | number>] | null} */
+export function faultOf(parameter, value) {
+  const { kind, min, max } = parameter;
+  if (kind === "decimal" || kind === "integer") {
+    if (typeof value !== "number" || !Number.isFinite(value)) return ["fault.number", {}];
+    if (kind === "integer" && !Number.isSafeInteger(value)) return ["fault.whole", {}];
+    if (min !== undefined && value < min) return ["fault.least", { min }];
+    if (max !== undefined && value > max) return ["fault.most", { max }];
+  }
+  if (kind === "lines" && max !== undefined && value.length > max) return ["fault.lines", { max }];
+  if (parameter.longest && value.length > parameter.longest) return ["fault.longest", { max: parameter.longest }];
+  return null;
+}

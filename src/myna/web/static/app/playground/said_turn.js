@@ -1,0 +1,54 @@
+// What a person or a tool said; it can be mended, and the model asked again from there.
+import { html, useSignal } from "../html.js";
+import { Icon } from "../icons.js";
+import { t } from "../language.js";
+import { say } from "../notices.js";
+import { CopyButton } from "../text/copy_button.js";
+import { answer } from "./answering.js";
+import { changePane, changeTurn, current, restore } from "./conversations.js";
+import { TurnEditor } from "./turn_editor.js";
+import { cutAfter } from "./values.js";
+
+/** @param {{paneId: string, turn: import("./values.js").Turn, isLast: boolean, isBusy: boolean}} props */
+export function SaidTurn({ paneId, turn, isLast, isBusy }) {
+  const isEdited = useSignal(false);
+  const who = t(turn.role === "tool" ? "turn.tool" : "turn.user");
+
+  /** @param {string} text */
+  function save(text) {
+    changeTurn(paneId, turn.id, (old) => ({ ...old, text }));
+    isEdited.value = false;
+  }
+  /** @param {string} text */
+  function askAgain(text) {
+    const before = current.value;
+    save(text);
+    changePane(paneId, (pane) => cutAfter(pane, turn.id));
+    answer(paneId);
+    if (!isLast) say(t("turn.cut"), { action: { label: t("store.undo"), run: () => restore(before) } });
+  }
+
+  if (isEdited.value) {
+    return html`<article class=${`turn ${turn.role}`} aria-label=${who}>
+      <${TurnEditor} text=${turn.text} onSave=${save} onAskAgain=${isBusy ? null : askAgain} onCancel=${() => (isEdited.value = false)} />
+    </article>`;
+  }
+  return html`<article class=${`turn ${turn.role}`} aria-label=${who}>
+    ${turn.role === "tool" && html`<p class="quiet">${who}</p>`}
+    <div class="said">${turn.text}</div>
+    <div class="turn-tools">
+      <button type="button" class="icon" aria-label=${t("turn.edit")} title=${t("turn.edit")} onClick=${() => (isEdited.value = true)}><${Icon} name="edit" /></button>
+      <${CopyButton} text=${turn.text} />
+      <button type="button" class="icon" aria-label=${t("turn.delete")} title=${t("turn.delete")} disabled=${isBusy} onClick=${() => removeTurn(paneId, turn.id)}><${Icon} name="trash" /></button>
+      ${isLast &&
+      html`<button type="button" class="icon" aria-label=${t("turn.again")} title=${t("turn.again")} disabled=${isBusy} onClick=${() => answer(paneId)}><${Icon} name="again" /></button>`}
+    </div>
+  </article>`;
+}
+
+/** @param {string} paneId @param {string} turnId */
+export function removeTurn(paneId, turnId) {
+  const before = current.value;
+  changePane(paneId, (pane) => ({ ...pane, turns: pane.turns.filter((turn) => turn.id !== turnId) }));
+  say(t("turn.deleted"), { action: { label: t("store.undo"), run: () => restore(before) } });
+}

@@ -1,0 +1,12 @@
+// The request for curl in a POSIX shell.
+
+/** @param {import("../values.js").Mode} mode @param {Record<string, any>} body @param {string} baseUrl */
+export function curlCode(mode, body, baseUrl) {
+  const path = mode === "chat" ? "chat/completions" : "completions";
+  const json = JSON.stringify(body, null, 2).replaceAll("'", "'\\''");
+  return `curl -sS${body.stream ? "N" : ""} '${baseUrl.replaceAll("'", "%27")}/${path}' \\
+  -H "Authorization: Bearer $OPENAI_API_KEY" \\
+  -H 'Content-Type: application/json' \\
+  -d '${json}'
+`;
+}

@@ -1,0 +1,42 @@
+// The tools that an answer calls, and fields for what they would have said.
+import { html, useSignal } from "../html.js";
+import { t } from "../language.js";
+import { Coloured } from "../text/coloured.js";
+import { giveResults } from "./answering.js";
+import { current } from "./conversations.js";
+
+/** @param {{paneId: string, answer: import("./values.js").Answer, isOpen: boolean}} props */
+export function ToolCalls({ paneId, answer, isOpen }) {
+  const results = useSignal(/** @type {Record<string, string>} */ ({}));
+  function send() {
+    const pane = current.value.panes.find((other) => other.id === paneId);
+    const said = answer.toolCalls.map((call) => [call.id, results.value[call.id] ?? ""]);
+    if (pane) giveResults(pane, Object.fromEntries(said));
+  }
+  return html`<div class="tool-calls">
+    ${answer.toolCalls.map(
+      (call) => html`<div class="tool-call" key=${call.id}>
+        <p><strong>${call.name}</strong> <span class="quiet">${t("tools.called")}</span></p>
+        <pre tabindex="0" role="group" aria-label=${t("tools.arguments", { name: call.name })}><${Coloured} code=${pretty(call.arguments)} language="json" /></pre>
+        ${isOpen &&
+        html`<textarea
+          rows="2"
+          aria-label=${t("tools.result", { name: call.name })}
+          placeholder=${t("tools.result", { name: call.name })}
+          value=${results.value[call.id] ?? ""}
+          onInput=${(/** @type {any} */ event) => (results.value = { ...results.value, [call.id]: event.target.value })}
+        />`}
+      </div>`,
+    )}
+    ${isOpen && html`<button type="button" class="primary" onClick=${send}>${t("tools.send")}</button>`}
+  </div>`;
+}
+
+/** @param {string} text */
+function pretty(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text; // still on its way
+  }
+}

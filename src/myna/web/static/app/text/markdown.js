@@ -1,0 +1,124 @@
+// Markdown as a tree of components. No markup of the text is ever parsed as the page's own: HTML in it shows
+// as the characters that it is, a link goes nowhere but to the web or a mailbox, an image is a link.
+import { html, useMemo } from "../html.js";
+import { Lexer } from "../../vendor/marked.js";
+import { CodeBlock } from "./code_block.js";
+import { decodeEntities } from "./entities.js";
+
+/** @typedef {import("../../vendor/preact.js").ComponentChild} Child */
+
+/** @param {{text: string, canRun?: boolean}} props */
+export function Markdown({ text, canRun = false }) {
+  const tokens = useMemo(() => Lexer.lex(text, { gfm: true, breaks: true }), [text]);
+  return html`<div class="markdown">${blocks(tokens, canRun)}</div>`;
+}
+
+/** @param {any[]} tokens @param {boolean} canRun @returns {Child[]} */
+const blocks = (tokens, canRun) => tokens.map((token) => block(token, canRun));
+
+/** @param {any} token @param {boolean} canRun @returns {Child} */
+function block(token, canRun) {
+  switch (token.type) {
+    case "space":
+    case "def":
+      return null;
+    case "code":
+      return html`<${CodeBlock} code=${token.text} language=${languageOf(token.lang)} canRun=${canRun} />`;
+    case "heading":
+      return html`<div class=${`heading h${token.depth}`} role="heading" aria-level=${Math.min(6, token.depth + 2)}>
+        ${inlines(token.tokens)}
+      </div>`;
+    case "blockquote":
+      return html`<blockquote>${blocks(token.tokens, canRun)}</blockquote>`;
+    case "hr":
+      return html`<hr />`;
+    case "list":
+      return list(token, canRun);
+    case "table":
+      return table(token);
+    case "paragraph":
+      return html`<p>${inlines(token.tokens)}</p>`;
+    case "text":
+      return token.tokens ? inlines(token.tokens) : decodeEntities(token.text);
+    case "checkbox":
+      return null; // drawn by its item
+    default:
+      return inline(token);
+  }
+}
+
+/** @param {any} token @param {boolean} canRun */
+function list(token, canRun) {
+  const items = token.items.map(
+    (/** @type {any} */ item) => html`<li>
+      ${item.task &&
+      html`<input type="checkbox" disabled checked=${item.checked} aria-label=${item.checked ? "✓" : "☐"} />`}
+      ${blocks(item.tokens, canRun)}
+    </li>`,
+  );
+  return token.ordered ? html`<ol start=${token.start || 1}>${items}</ol>` : html`<ul>${items}</ul>`;
+}
+
+/** @param {any} token */
+function table(token) {
+  /** @param {any} cell @param {string} tag @param {number} place */
+  const cellOf = (cell, tag, place) =>
+    html`<${tag} class=${`to-${token.align[place] ?? "start"}`}>${inlines(cell.tokens)}</${tag}>`;
+  return html`<div class="scrolls" tabindex="0" role="group">
+    <table>
+      <thead><tr>${token.header.map((/** @type {any} */ cell, /** @type {number} */ i) => cellOf(cell, "th", i))}</tr></thead>
+      <tbody>
+        ${token.rows.map(
+          (/** @type {any[]} */ row) => html`<tr>${row.map((cell, i) => cellOf(cell, "td", i))}</tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+/** @param {any[] | undefined} tokens @returns {Child[]} */
+const inlines = (tokens) => (tokens ?? []).map(inline);
+
+/** @param {any} token @returns {Child} */
+function inline(token) {
+  switch (token.type) {
+    case "strong":
+      return html`<strong>${inlines(token.tokens)}</strong>`;
+    case "em":
+      return html`<em>${inlines(token.tokens)}</em>`;
+    case "del":
+      return html`<del>${inlines(token.tokens)}</del>`;
+    case "codespan":
+      return html`<code>${token.text}</code>`;
+    case "br":
+      return html`<br />`;
+    case "link":
+      return link(token.href, inlines(token.tokens));
+    case "image":
+      return link(token.href, [token.text || token.href]);
+    case "text":
+      return token.tokens ? inlines(token.tokens) : decodeEntities(token.text);
+    case "escape":
+      return token.text;
+    default:
+      return token.raw; // raw HTML, and what a newer Markdown may know
+  }
+}
+
+/** @param {string} href @param {Child[]} children */
+function link(href, children) {
+  if (!isHarmless(href)) return children;
+  return html`<a href=${href} target="_blank" rel="noopener noreferrer nofollow">${children}</a>`;
+}
+
+/** @param {string} href */
+function isHarmless(href) {
+  try {
+    return ["http:", "https:", "mailto:"].includes(new URL(href).protocol);
+  } catch {
+    return false;
+  }
+}
+
+/** @param {string | undefined} info */
+const languageOf = (info) => (info ?? "").trim().split(/[\s,{]/)[0]?.toLowerCase() ?? "";
