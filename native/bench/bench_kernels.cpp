@@ -90,7 +90,7 @@ volatile long sink;
 Limits probe(ThreadPool& pool, const std::uint8_t* memory, std::size_t bytes) {
   Limits out;
 #if defined(__x86_64__)
-  if (std::strcmp(kernels().name, "avx512vnni") != 0) return out;
+  if (std::strncmp(kernels().name, "avx512", 6) != 0 && std::strcmp(kernels().name, "amx") != 0) return out;
   const int n = pool.num_threads();
   const double dot_s = best_of(5, 0.05, [&] {
     pool.parallel_for(n * 4, [&](std::int64_t c, int) { sink = dot_pass(static_cast<int>(c)); });

@@ -128,6 +128,8 @@ void all_tables_agree() {
       check_case({type, outputs, cols, 1 + random.below(11)}, random);
     }
     check_case({type, 33, unit == 1 ? 70 : unit * 3, 150}, random);
+    for (int i = 0; i < 3; ++i)  // rows that fill some matrix tiles and leave some of the last
+      check_case({type, 16 + random.below(60), unit * (1 + random.below(7)), 12 + random.below(60)}, random);
     check_case({type, 16, unit == 1 ? 64 : unit * 2, 0}, random);
   }
 }

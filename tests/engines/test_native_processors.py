@@ -13,7 +13,7 @@ from tests.engines.tiny_models import VOCABULARY, Kind, Tiny, write_tiny
 from myna.engines.base import Row
 from myna.engines.native import load
 
-NAMES = ("avx512vnni", "avx2vnni", "avx2", "neon", "portable")
+NAMES = ("amx", "avx512vnni", "avx2vnni", "avx2", "neon", "portable")
 MODELS = {
     "llama in floats": Tiny("llama", head_dim=48),
     "qwen3 in Q5_0": Tiny("qwen3", head_dim=32, weights=Kind.Q5_0),

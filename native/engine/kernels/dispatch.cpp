@@ -7,6 +7,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -41,6 +45,16 @@ unsigned saved_states() {
   return low;
 }
 
+// Linux (5.16 and later) gives a process the registers of matrix tiles when it asks, and may refuse.
+bool may_use_tiles(unsigned saved) {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  return (saved >> 17 & 3) == 3 && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return saved != saved;
+#endif
+}
+
 std::vector<Candidate> candidates() {
   const Leaf basic = cpuid(1, 0), more = cpuid(7, 0), extra = cpuid(7, 1);
   const unsigned saved = saved_states();
@@ -48,7 +62,9 @@ std::vector<Candidate> candidates() {
   const bool runs_avx2 = avx2 && fma && f16c && (saved & 0x6) == 0x6;
   const bool avx512 = has(more.b, 16) && has(more.b, 17) && has(more.b, 30) && has(more.b, 31);
   const bool runs_avx512 = runs_avx2 && avx512 && has(more.c, 11) && (saved & 0xe6) == 0xe6;
-  return {{&kAvx512Vnni, runs_avx512},
+  const bool amx = has(more.d, 24) && has(more.d, 25);
+  return {{&kAmx, runs_avx512 && amx && may_use_tiles(saved)},
+          {&kAvx512Vnni, runs_avx512},
           {&kAvx2Vnni, runs_avx2 && has(extra.a, 4)},
           {&kAvx2, runs_avx2},
           {&kPortable, true}};

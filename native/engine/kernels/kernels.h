@@ -161,7 +161,7 @@ struct KernelTable {
 // The fastest table that this processor runs, or the one that MYNA_CPU names; throws std::runtime_error if
 // that is unknown or can't run here.
 const KernelTable& kernels();
-// All tables that can run here, fastest first (avx512vnni, avx2vnni, avx2, neon, portable).
+// All tables that can run here, fastest first (amx, avx512vnni, avx2vnni, avx2, neon, portable).
 std::vector<const KernelTable*> runnable_kernels();
 const KernelTable& kernels_named(std::string_view name);
 

@@ -70,8 +70,8 @@ void Activations::resize(Kind kind, std::int64_t rows, std::int64_t cols) {
   kind_ = kind;
   rows_ = rows;
   cols_ = cols;
-  const std::int64_t padded =
-      round_up(static_cast<std::size_t>(std::max<std::int64_t>(num_blocks() * rows, 1)), 16);
+  // Sixteen more: kernels may read, and not use, rows behind the last.
+  const std::int64_t padded = round_up(static_cast<std::size_t>(num_blocks() * rows), 16) + 16;
   const auto grow = []<class T>(Buffer<T>& buffer, std::size_t& capacity, std::size_t count) {
     if (count <= capacity) return;
     buffer.reset();

@@ -10,6 +10,7 @@ extern const KernelTable kPortable;
 extern const KernelTable kAvx2;
 extern const KernelTable kAvx2Vnni;
 extern const KernelTable kAvx512Vnni;
+extern const KernelTable kAmx;
 #elif defined(__aarch64__)
 extern const KernelTable kNeon;
 #endif

@@ -289,6 +289,8 @@ void quantised(const Matrix& m, const Activations& a, std::int64_t row_begin, st
       continue;
     }
     std::int64_t panel = panel_begin;
+    if constexpr (requires { V::template tiles<R>(m, x, row, rows, panel, panel_end, o); })
+      panel = V::template tiles<R>(m, x, row, rows, panel, panel_end, o);
     for (; panel + P <= panel_end; panel += P) tile<V, R, P>(m, x, row, rows, panel, o);
     for (; panel < panel_end; ++panel) tile<V, R, 1>(m, x, row, rows, panel, o);
   }

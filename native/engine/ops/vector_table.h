@@ -29,8 +29,8 @@ struct VectorTable {
   void (*finish)(int row, int head_dim, Partial part, float* out);
 };
 
-// The table that goes with a matrix kernel's instruction set ("avx512vnni", "avx2vnni", "avx2", "neon", else
-// portable).
+// The table that goes with a matrix kernel's instruction set ("amx", "avx512vnni", "avx2vnni", "avx2",
+// "neon", else portable).
 const VectorTable& vectors_for(const char* kernel_name);
 
 }  // namespace myna
