@@ -58,8 +58,10 @@ class ModelInstruments:
         self.first_token_s.observe(after_s)
 
     def more_tokens(self, num_tokens: int, after_s: float) -> None:
+        gaps = self.between_tokens_s  # written out: this runs for every token
+        gaps.counts[bisect_left(LATENCY_S, after_s / num_tokens)] += num_tokens
+        gaps.total += after_s
         self.completion_tokens += num_tokens
-        self.between_tokens_s.observe(after_s / num_tokens, num_tokens)
 
     def end(self, call: Ended) -> None:
         row = call.row

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from myna.core.events import Event
 from myna.serving.access import note_failure
 from myna.serving.errors import error_event
-from myna.serving.record import Header, header_value, record_of
+from myna.serving.record import Header, RequestRecord, header_value, record_of
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 DONE: Final = b"data: [DONE]\n\n"
@@ -157,9 +157,7 @@ class EventStreamAnswer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = record_of(scope)
         async with WhileConnected(receive) as client:
-            out = _EventWriter(
-                send, self._headers, record.before_frame, self._keep_alive_s, self._stall_s, client.give_up
-            )
+            out = _EventWriter(send, self._headers, record, self._keep_alive_s, self._stall_s, client.give_up)
             try:
                 await out.finish(await self._pump(out) + DONE)
             except (Exception, asyncio.CancelledError) as exc:
@@ -211,14 +209,14 @@ class _EventWriter:
         self,
         send: Send,
         headers: list[Header],
-        before_frame: Callable[[], None],
+        record: RequestRecord,
         keep_alive_s: float,
         stall_s: float,
         on_stall: Callable[[], None],
     ) -> None:
         self._send = send
         self._headers = headers
-        self._before_frame = before_frame
+        self._record = record
         self._keep_alive_s = keep_alive_s
         self._stall_s = stall_s
         self._on_stall = on_stall
@@ -251,7 +249,7 @@ class _EventWriter:
         try:
             if not self.has_started:
                 await self._start()
-            self._before_frame()
+            self._record.before_frame()
             await self._send({"type": "http.response.body", "body": data, "more_body": more})
         finally:
             self._is_sending = False

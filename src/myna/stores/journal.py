@@ -34,7 +34,6 @@ _NUM_WORDS: Final = 5
 _OPENING, _CLOSING = 64, 1536  # where a slot's records begin, each with its length and checksum
 _RECORD: Final = struct.Struct("<II")
 _LIVE: Final = 0x6C697665
-_MASK: Final = 0xFFFFFFFF
 _LONGEST_TEXT: Final = 64
 
 
@@ -63,12 +62,13 @@ _row_decoder: Final = msgspec.msgpack.Decoder(UsageRow)
 class Slot:
     """One request's place. For one thread at a time."""
 
-    __slots__ = ("_base", "_bytes", "_tag", "_words")
+    __slots__ = ("_base", "_bytes", "_completion", "_tag", "_words")
 
     def __init__(self, segment: mmap.mmap, words: memoryview, number: int) -> None:
         self._bytes = segment
         self._words = words
         self._base = number * _SLOT_BYTES // 8
+        self._completion = self._base + _COMPLETION
         self._tag = 0
 
     def open(self, row: UsageRow) -> None:
@@ -86,7 +86,7 @@ class Slot:
 
     def count_completion(self, tokens: int) -> None:
         """Before the tokens are sent."""
-        self._words[self._base + _COMPLETION] = tokens << 32 | (tokens * 0x9E3779B1 + self._tag) & _MASK
+        self._words[self._completion] = tokens << 32 | tokens ^ self._tag
 
     def note_first_token(self, after_ms: int) -> None:
         self._words[self._base + _FIRST_TOKEN] = _word(after_ms + 1, self._tag)
@@ -143,7 +143,8 @@ class Slot:
 
 
 def _word(count: int, tag: int) -> int:
-    return count << 32 | (count * 0x9E3779B1 + tag) & _MASK
+    """The count, and in its lower half what tells that both halves are of one write and this request."""
+    return count << 32 | count ^ tag
 
 
 _NO_COUNTS: Final = memoryview(bytes(8 * (_NUM_WORDS - 1))).cast("Q")
