@@ -20,7 +20,7 @@ from myna.core.ledger import LedgerStore, UsageRow
 from myna.stores.journal import Journal, JournalFull, Slot, dead_journals
 
 _log: Final = logging.getLogger(__name__)
-_BATCH_S: Final = 0.5
+_BATCH_S: Final = 1.0
 _MOST_A_BATCH: Final = 1000
 _LONGEST_PAUSE_S: Final = 30.0
 _LOOK_FOR_DEAD_S: Final = 30.0

@@ -265,7 +265,6 @@ class _Steps:
     def _step(self) -> list[Told]:
         """schedule, forward, sample, update."""
         batch = self._scheduler.schedule(self._pace.prompt_tokens)
-        self._counter.count(batch)
         try:
             masks = self._begin_masks(batch)
             try:
@@ -287,7 +286,9 @@ class _Steps:
             self._pace.observe(batch.num_prompt_tokens, batch.num_decodes, seconds)
         else:
             self._scheduler.speculation.costs.observe(batch.num_decodes, time.perf_counter() - started)
-        return self._scheduler.update(batch, sampled, scores)
+        told = self._scheduler.update(batch, sampled, scores)
+        self._counter.count(batch, time.perf_counter())
+        return told
 
     def _begin_masks(self, batch: Batch) -> list[Future[Words]]:
         """Masks of those who draw under a grammar, computed while the engine computes."""

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from myna import __version__
 from myna.accounts.ledger import Ledger
 from myna.catalog.pool import ModelPool
-from myna.core.figures import BATCH_SIZES, STEP_TOKENS, Figures, Spread
+from myna.core.figures import BATCH_SIZES, LATENCY_S, STEP_TOKENS, Figures, Spread
 from myna.serving.instruments import Histogram, Instruments, ModelInstruments
 
 _MODEL: Final = ("model_name",)
@@ -31,8 +31,6 @@ _COUNTS: Final[tuple[tuple[str, str, Callable[[ModelInstruments], int]], ...]] =
 )
 _HISTOGRAMS: Final[tuple[tuple[str, str, Callable[[ModelInstruments], Histogram]], ...]] = (
     ("vllm:time_to_first_token_seconds", "From arrival to the first token.", lambda m: m.first_token_s),
-    ("vllm:inter_token_latency_seconds", "Between two tokens of an answer.", lambda m: m.between_tokens_s),
-    ("vllm:time_per_output_token_seconds", "The same by its older name.", lambda m: m.between_tokens_s),
     ("vllm:e2e_request_latency_seconds", "Of completed requests, arrival to end.", lambda m: m.request_s),
     ("vllm:request_prompt_tokens", "Prompts of completed requests.", lambda m: m.request_prompt_tokens),
     (
@@ -46,9 +44,15 @@ _GAUGES: Final[tuple[tuple[str, str, Callable[[Figures], float]], ...]] = (
     ("vllm:num_requests_waiting", "Sequences in the queue.", lambda figures: figures.num_waiting),
     ("vllm:kv_cache_usage_perc", "KV cache in use; 1 is all of it.", lambda figures: figures.kv_usage),
 )
+_SPREADS: Final[tuple[tuple[str, str, Sequence[float], Callable[[Figures], Spread]], ...]] = (
+    ("vllm:inter_token_latency_seconds", "Between two tokens.", LATENCY_S, lambda f: f.between_tokens_s),
+    ("vllm:time_per_output_token_seconds", "Its older name.", LATENCY_S, lambda f: f.between_tokens_s),
+    ("vllm:iteration_tokens_total", "Tokens a step.", STEP_TOKENS, lambda f: f.step_tokens),
+    ("myna_batch_size", "Sequences a step.", BATCH_SIZES, lambda f: f.batch_sizes),
+)
 
 
-class MyCollector(Collector):
+class InstrumentCollector(Collector):
     """Reads the instruments when asked; it holds no numbers of its own."""
 
     def __init__(self, instruments: Instruments, pool: ModelPool, ledger: Ledger | None) -> None:
@@ -108,16 +112,18 @@ class MyCollector(Collector):
                 gauge.add_metric((model,), read(figures))
             yield gauge
         preempted = CounterMetricFamily("vllm:num_preemptions", "Sequences put aside.", labels=_MODEL)
-        step_tokens = HistogramMetricFamily("vllm:iteration_tokens_total", "Tokens a step.", labels=_MODEL)
-        sizes = HistogramMetricFamily("myna_batch_size", "Sequences a step.", labels=_MODEL)
         ready = GaugeMetricFamily("myna_model_is_ready", "1: loaded and answering.", labels=_MODEL)
         for model, figures in told:
             preempted.add_metric((model,), figures.num_preempted)
-            _add_spread(step_tokens, model, STEP_TOKENS, figures.step_tokens)
-            _add_spread(sizes, model, BATCH_SIZES, figures.batch_sizes)
         for model, one in running:
             ready.add_metric((model,), int(one.is_ready))
-        yield from (preempted, step_tokens, sizes, ready)
+        yield from (preempted, ready)
+        for name, text, bounds, read_spread in _SPREADS:
+            histogram = HistogramMetricFamily(name, text, labels=_MODEL)
+            for model, figures in told:
+                spread = read_spread(figures)
+                _add(histogram, (model,), bounds, spread.counts, spread.total)
+            yield histogram
 
 
 def exposition(
@@ -125,13 +131,9 @@ def exposition(
 ) -> tuple[bytes, str]:
     """The text, and its content type as the reader's `Accept` header chooses it."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(MyCollector(instruments, pool, ledger))
+    registry.register(InstrumentCollector(instruments, pool, ledger))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
-
-
-def _add_spread(family: HistogramMetricFamily, model: str, bounds: Sequence[int], spread: Spread) -> None:
-    _add(family, (model,), bounds, spread.counts, spread.total)
 
 
 def _add(

@@ -8,13 +8,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
+from myna.core.figures import LATENCY_S
 from myna.core.ledger import Outcome
 from myna.serving.bill import Ended
 
-LATENCY_S: Final = (
-    0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0,
-    40.0, 80.0, 160.0, 640.0, 2560.0,
-)  # fmt: skip
 TOKENS: Final = tuple(base * 10**power for power in range(6) for base in (1, 2, 5))
 _NO_MODEL: Final = "none"
 
@@ -29,9 +26,9 @@ class Histogram:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def observe(self, value: float, times: int = 1) -> None:
-        self.counts[bisect_left(self.bounds, value)] += times
-        self.total += value * times
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
 
 
 class ModelInstruments:
@@ -42,7 +39,6 @@ class ModelInstruments:
         self.cached_tokens = 0
         self.completion_tokens = 0
         self.first_token_s = Histogram(LATENCY_S)
-        self.between_tokens_s = Histogram(LATENCY_S)
         self.request_s = Histogram(LATENCY_S)
         self.request_prompt_tokens = Histogram(TOKENS)
         self.request_completion_tokens = Histogram(TOKENS)
@@ -53,15 +49,8 @@ class ModelInstruments:
         self.prompt_tokens += prompt_tokens
         self.cached_tokens += cached_tokens
 
-    def first_tokens(self, after_s: float) -> None:
-        self.completion_tokens += 1
+    def first_token(self, after_s: float) -> None:
         self.first_token_s.observe(after_s)
-
-    def more_tokens(self, num_tokens: int, after_s: float) -> None:
-        gaps = self.between_tokens_s  # written out: this runs for every token
-        gaps.counts[bisect_left(LATENCY_S, after_s / num_tokens)] += num_tokens
-        gaps.total += after_s
-        self.completion_tokens += num_tokens
 
     def end(self, call: Ended) -> None:
         row = call.row

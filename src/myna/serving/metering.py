@@ -13,13 +13,13 @@ from myna.core.ledger import UsageRow
 
 
 class Clocks(Protocol):
-    """Told how fast a model's tokens come; see `instruments.ModelInstruments`."""
+    """Told of a model's tokens as they come; see `instruments.ModelInstruments`."""
+
+    completion_tokens: int
 
     def prompt_done(self, prompt_tokens: int, cached_tokens: int) -> None: ...
 
-    def first_tokens(self, after_s: float) -> None: ...
-
-    def more_tokens(self, num_tokens: int, after_s: float) -> None: ...
+    def first_token(self, after_s: float) -> None: ...
 
 
 class Meter:
@@ -32,7 +32,8 @@ class Meter:
     __slots__ = (
         "_clocks",
         "_committed",
-        "_last",
+        "_count",
+        "_first",
         "_started",
         "_tab",
         "cached_tokens",
@@ -45,8 +46,10 @@ class Meter:
 
     def __init__(self, tab: Tab, clocks: Clocks | None, started: float) -> None:
         self._tab = tab
+        self._count = tab.count_completion
         self._clocks = clocks
-        self._started = self._last = started
+        self._started = started
+        self._first = 0.0
         self._committed = 0
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = self.reasoning_tokens = 0
         self.first_token_ms: int | None = None
@@ -65,8 +68,8 @@ class Meter:
             self._tab.count_prompt(self.prompt_tokens, self.cached_tokens)
             if self._clocks is not None:
                 self._clocks.prompt_done(event.prompt_tokens, event.cached_tokens)
-            if self._committed == 0:
-                self._last = time.perf_counter()  # the step that ends a prompt draws its first token
+            if self._first == 0.0:
+                self._first = time.perf_counter()  # the step that ends a prompt draws its first token
         elif type(event) is Done:
             # Counts also the candidates that best_of threw away, of which there were no events.
             self.completion_tokens = max(self.completion_tokens, event.completion_tokens)
@@ -77,15 +80,12 @@ class Meter:
         tokens = self.completion_tokens
         num_new = tokens - self._committed
         if num_new:
-            self._tab.count_completion(tokens)
-            if self._committed == 0:
-                self._note_first(self._last - self._started)
-                num_new -= 1
-            if num_new and self._clocks is not None:
-                now = time.perf_counter()
-                self._clocks.more_tokens(num_new, now - self._last)
-                self._last = now
+            self._count(tokens)
             self._committed = tokens
+            if self._clocks is not None:
+                self._clocks.completion_tokens += num_new
+            if self.first_token_ms is None:
+                self._note_first()
 
     def onto(self, row: UsageRow) -> UsageRow:
         """The row with what was counted."""
@@ -98,11 +98,12 @@ class Meter:
             first_token_ms=self.first_token_ms,
         )
 
-    def _note_first(self, after_s: float) -> None:
+    def _note_first(self) -> None:
+        after_s = max(0.0, self._first - self._started)
         self.first_token_ms = round(after_s * 1000)
         self._tab.note_first_token(self.first_token_ms)
         if self._clocks is not None:
-            self._clocks.first_tokens(after_s)
+            self._clocks.first_token(after_s)
 
 
 @dataclass(slots=True)
