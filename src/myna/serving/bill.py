@@ -75,10 +75,11 @@ class Bill:
     def settle(self, exc: BaseException | None, trace_parent: str) -> None:
         """The call is over; `exc` is what it raised."""
         row, meter, record = self._row(), self._meter, self._record
-        if meter is not None:
-            meter.commit()
-            row = record.usage = meter.onto(row)
         outcome, status, error = _ending(record, exc)
+        if meter is not None:
+            if outcome != "cancelled":  # what was read for a client that left went nowhere
+                meter.commit()
+            row = record.usage = meter.onto(row)
         duration_ms = round((time.perf_counter() - record.started) * 1000)
         row = msgspec.structs.replace(
             row, outcome=outcome, status=status, error=error, duration_ms=duration_ms

@@ -88,12 +88,12 @@ class Meter:
                 self._note_first()
 
     def onto(self, row: UsageRow) -> UsageRow:
-        """The row with what was counted."""
+        """The row with what was written down."""
         return msgspec.structs.replace(
             row,
             prompt_tokens=self.prompt_tokens,
             cached_tokens=self.cached_tokens,
-            completion_tokens=self.completion_tokens,
+            completion_tokens=self._committed,
             reasoning_tokens=self.reasoning_tokens,
             first_token_ms=self.first_token_ms,
         )
