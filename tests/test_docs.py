@@ -1,5 +1,6 @@
 """The site builds without a warning in both languages, and everything in it is there in both."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,12 @@ def test_every_page_is_there_in_both_languages(site: Path) -> None:
     assert {"tutorial.html", "command-line.html", "errors.html", "configuration.html"} <= english
 
 
+def test_chinese_pages_are_chinese(site: Path) -> None:
+    for page in (site / "zh").glob("*.html"):
+        body = page.read_text(encoding="utf-8").partition("<article")[2].partition("</article>")[0]
+        assert sum("一" <= letter <= "鿿" for letter in body) > 100, page.name
+
+
 def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
@@ -36,3 +43,24 @@ def test_the_reference_of_the_command_line_is_the_command_line(site: Path) -> No
     for verb in ("serve", "pull", "models", "keys", "limits", "replay"):
         assert f"myna {verb}</code>" in text, verb
     assert "--port" in text
+
+
+def in_both(page: str, pattern: str) -> list[set[str]]:
+    """What the pattern finds on the page in each language."""
+    names = (f"{page}.md", f"{page}.zh.md")
+    return [set(re.findall(pattern, (ROOT / "docs" / name).read_text(encoding="utf-8"))) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("page", "pattern"),
+    [
+        ("configuration", r"(?m)^\| (`\w+`) \|"),
+        ("parameters", r"(?m)^\| (`\w+`) \|"),
+        ("architecture", r"`((?:[a-z_]+\.)+[A-Za-z_.]+)`"),
+        ("metrics", r"`((?:vllm:|myna_)\w+)`"),
+        ("complaints", r"(?m)^\| (\d+) \|"),
+    ],
+)
+def test_what_stands_in_one_language_stands_in_the_other(page: str, pattern: str) -> None:
+    english, chinese = in_both(page, pattern)
+    assert english == chinese != set()
