@@ -4,7 +4,7 @@ import typer
 from typer.core import TyperGroup
 
 from myna import __version__
-from myna.cli import check, complete, key, keys, limits, models, projects, pull, replay, serve
+from myna.cli import check, complete, key, keys, limits, models, projects, pull, replay, serve, usage
 from myna.cli.chat.verb import chat
 from myna.cli.help_language import speak_chinese
 from myna.cli.language import is_chinese
@@ -31,6 +31,7 @@ app.command("key")(key.key)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(limits.app, name="limits")
+app.command("usage")(usage.usage)
 app.command("check")(check.check)
 app.command("replay")(replay.replay)
 

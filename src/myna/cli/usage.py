@@ -1,0 +1,130 @@
+"""`myna usage`: what was used, by model and by key, from the ledger itself."""
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from myna.accounts.reports import csv_text, dollars, mean_duration_ms, mean_first_token_ms
+from myna.cli.desk import project_of, show_table
+from myna.cli.language import translated
+from myna.cli.screen import note, say
+from myna.core.errors import ConfigurationError
+from myna.core.ledger import Dimension, LedgerStore, UsageFilter, UsageSum
+from myna.settings import Settings, load_settings
+from myna.stores.registry import open_accounts, open_ledger
+
+_DAY_S: Final = 86_400
+_GROUPS: Final[Sequence[tuple[Dimension, str]]] = (("model", "MODEL"), ("key_id", "KEY"))
+_TITLES: Final = ("REQUESTS", "ERRORS", "PROMPT", "CACHED", "ANSWER", "FIRST TOKEN", "TIME")
+_CSV_GROUPS: Final[Sequence[Dimension]] = ("project", "key_id", "model")
+
+
+def usage(
+    days: Annotated[int, typer.Option(min=1, max=36500, help="How many days, today included.")] = 1,
+    project: Annotated[str | None, typer.Option(help="Of this project alone.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the sums as JSON.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print a line a day, project, key and model.")
+    ] = False,
+) -> None:
+    """Show what was used today, by model and by key.
+
+    Days are those of this machine's clock; in a CSV file, days of UTC.
+
+    **Examples**
+
+    - `myna usage`
+    - `myna usage --days 30 --csv > usage.csv`
+    - `myna usage --json | jq .total.completion_tokens`
+    """
+    settings = load_settings()
+    if settings.database_url.startswith("memory:"):
+        raise ConfigurationError(
+            "The setting `database` keeps everything in a server's memory; name a file or a PostgreSQL there "
+            "to keep usage."
+        )
+    names, projects = _names(settings, project)
+    ledger = open_ledger(settings.database_url)
+    try:
+        if as_csv:
+            start_s = int(time.time()) // _DAY_S * _DAY_S - (days - 1) * _DAY_S
+            sums = ledger.sums(UsageFilter(start_s, projects=projects), _DAY_S, _CSV_GROUPS)
+            typer.echo(csv_text(sums, _CSV_GROUPS), nl=False)
+        else:
+            _show(ledger, UsageFilter(_midnight_s(days), projects=projects), days, names, as_json=as_json)
+    finally:
+        ledger.close()
+
+
+def _show(
+    ledger: LedgerStore, wanted: UsageFilter, days: int, names: dict[str, str], *, as_json: bool
+) -> None:
+    total = next(iter(ledger.sums(wanted, 0)), None)
+    groups = {name: ledger.sums(wanted, 0, (name,)) for name, _ in _GROUPS}
+    if as_json:
+        shown: dict[str, object] = {
+            "start": wanted.start_s,
+            "total": None if total is None else _plain(total),
+        }
+        shown |= {f"by_{name}": [_plain(part) for part in groups[name]] for name, _ in _GROUPS}
+        typer.echo(json.dumps(shown, ensure_ascii=False))
+        return
+    if total is None:
+        note(f"Nothing was asked since {_moment(wanted.start_s)}.")
+        return
+    has_costs = bool(total.cost_nano)
+    say(f"Since {_moment(wanted.start_s)}:")
+    for name, title in _GROUPS:
+        rows = [_row(_name(getattr(part, name), names), part, has_costs) for part in groups[name]]
+        if name == "model":
+            rows.append(_row(translated("all"), total, has_costs))
+        typer.echo()
+        show_table((title, *_TITLES, *(("COST",) if has_costs else ())), rows)
+
+
+def _name(raw: str, names: dict[str, str]) -> str:
+    """Requests of no known model have no name."""
+    return names.get(raw, raw) or "-"
+
+
+def _row(name: str, part: UsageSum, has_costs: bool) -> list[str]:
+    numbers = (part.num_requests, part.num_failed + part.num_refused)
+    tokens = (part.prompt_tokens, part.cached_tokens, part.completion_tokens)
+    means = (mean_first_token_ms(part), mean_duration_ms(part))
+    row = [name, *(f"{number:,}" for number in (*numbers, *tokens))]
+    row += ["-" if mean is None else f"{mean:,.0f} ms" for mean in means]
+    return [*row, f"${dollars(part.cost_nano):,.4f}"] if has_costs else row
+
+
+def _plain(part: UsageSum) -> dict[str, object]:
+    fields = msgspec.structs.asdict(part)
+    del fields["start_s"]
+    told = {name: value for name, value in fields.items() if value is not None}
+    return told | {"cost_usd": dollars(part.cost_nano)}
+
+
+def _names(settings: Settings, project: str | None) -> tuple[dict[str, str], Sequence[str]]:
+    """Keys' names by id, and the projects to show (none: all)."""
+    store = open_accounts(settings.database_url)
+    try:
+        accounts = store.load()
+    finally:
+        store.close()
+    names = {key.id: f"{key.name} ({key.id})" for key in accounts.keys}
+    return names, () if project is None else (project_of(accounts, project),)
+
+
+def _midnight_s(days: int) -> int:
+    """The beginning of the first of so many days, by this machine's clock."""
+    now = datetime.now().astimezone()
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return int(today.timestamp()) - (days - 1) * _DAY_S
+
+
+def _moment(at_s: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at_s))
