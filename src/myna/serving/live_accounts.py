@@ -58,15 +58,19 @@ class LiveAccounts:
 
     async def refresh(self) -> None:
         """Make sure that what `find` and `limits` say is less than a second old."""
-        age_s = self._steady_clock() - self._looked_at
+        now = self._steady_clock()
+        age_s = now - self._looked_at
         if age_s >= WAIT_S:
-            await self._wait_for_a_look(LOOK_AGAIN_S)
+            while self._looked_at < now - LOOK_AGAIN_S:
+                await self._end_of(self._begin_look())
         elif age_s >= LOOK_AGAIN_S:
             self._begin_look()
 
     async def catch_up(self) -> None:
         """See every change that was made before this call."""
-        await self._wait_for_a_look(0.0)
+        if self._look is not None and not self._look.done():
+            await self._end_of(self._look)  # it may have begun too early
+        await self._end_of(self._begin_look())
 
     async def find(self, key: str) -> Principal | None:
         """Who the key stands for; `refresh` comes first. One that may just have been made is looked for in
@@ -95,15 +99,12 @@ class LiveAccounts:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
-    async def _wait_for_a_look(self, max_age_s: float) -> None:
-        """Returns when the store was looked at after `max_age_s` before now, or can't be."""
-        since = self._steady_clock() - max_age_s
-        while self._looked_at < since:
-            look = self._begin_look()
-            done, _ = await asyncio.wait([look], timeout=_PATIENCE_S)
-            if not done:
-                self._fail("it does not answer")
-                self._looked_at = self._steady_clock()
+    async def _end_of(self, look: "asyncio.Task[None]") -> None:
+        """Returns when it has ended, or takes too long for anyone to wait."""
+        done, _ = await asyncio.wait([look], timeout=_PATIENCE_S)
+        if not done:
+            self._fail("the database does not answer")
+            self._looked_at = self._steady_clock()
 
     def _begin_look(self) -> "asyncio.Task[None]":
         if self._look is None or self._look.done():
