@@ -55,19 +55,22 @@ class ServerProcess:
         return self.process.returncode
 
 
-@contextmanager
-def serving(home: Path, *flags: str, **environment: str) -> Iterator[ServerProcess]:
-    """A server on a free port with a home of its own; killed at the end if it still lives."""
-    # What the tests themselves import is what is served: an installed package, or a checkout on the path.
+def variables(home: Path) -> dict[str, str]:
+    """The environment of a command of ours whose home that is."""
+    # What the tests themselves import is what is run: an installed package, or a checkout on the path.
     folders = [
         str(Path(folder).absolute()) for folder in os.environ.get("PYTHONPATH", "").split(":") if folder
     ]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MYNA_")}
+    return inherited | {"PYTHONPATH": ":".join(folders), "MYNA_HOME": str(home), "MYNA_API_KEY": KEY}
+
+
+@contextmanager
+def serving(home: Path, *flags: str, **environment: str) -> Iterator[ServerProcess]:
+    """A server on a free port with a home of its own; killed at the end if it still lives."""
     process = subprocess.Popen(
         [sys.executable, "-m", "myna.cli", "serve", "--port", "0", *flags],
-        env=inherited
-        | {"PYTHONPATH": ":".join(folders), "MYNA_HOME": str(home), "MYNA_API_KEY": KEY}
-        | environment,
+        env=variables(home) | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
