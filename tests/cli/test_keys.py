@@ -9,6 +9,7 @@ import pytest
 from tests.cli.conftest import Run
 
 from myna.accounts.keys import is_well_formed
+from myna.core.accounts import AuditQuery
 from myna.stores.registry import open_accounts
 
 
@@ -96,17 +97,18 @@ def test_limits_are_set_shown_and_taken_away(run: Run) -> None:
 def test_acts_are_written_down_with_the_machines_user(run: Run, home: Path) -> None:
     run("keys", "create", "ci")
     run("keys", "revoke", "ci")
+    owners = run("key", "new").out.strip()
     store = open_accounts(f"sqlite:///{home}/myna.db")
-    from myna.core.accounts import AuditQuery
-
     page = store.events(AuditQuery())
     store.close()
     assert page is not None
     assert [(event.type, event.actor_type, event.address) for event in page.events] == [
+        ("api_key.updated", "session", ""),
         ("api_key.deleted", "session", ""),
         ("api_key.created", "session", ""),
     ]
     assert page.events[0].actor
+    assert owners not in repr(page.events)
 
 
 @pytest.mark.parametrize(

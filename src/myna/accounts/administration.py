@@ -188,6 +188,12 @@ class Administration:
 
         return self._make(actor, decide)
 
+    # --- what changes no account ---
+
+    def note(self, actor: Actor, kind: str, details: Mapping[str, object], subject: str) -> None:
+        """Write down an act on something else: a model's files, the owner's key."""
+        self._store.note(audit_event(actor, kind, details, "", subject, self._now()))
+
     # --- the step itself ---
 
     def _make(self, actor: Actor, decide: Callable[[Accounts], tuple[R, str, Mapping[str, object]]]) -> R:

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from myna.accounts.administration import Actor, Administration
-from myna.cli.key import server_secret
+from myna.accounts.secret import Secret, load_secret
 from myna.cli.language import translated
 from myna.core.accounts import Accounts, AccountStore, ApiKey
 from myna.core.errors import ConfigurationError, InvalidRequest, NotFound
-from myna.settings import load_settings
+from myna.settings import Settings, load_settings
 from myna.stores.registry import open_accounts
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -38,6 +38,11 @@ class Desk:
         return self.store.load()
 
 
+def server_secret(settings: Settings) -> Secret:
+    """By which keys are hashed: the setting's, else that of the file beside the key's."""
+    return load_secret(settings.secret, settings.home / "secret")
+
+
 @contextlib.contextmanager
 def open_desk() -> Iterator[Desk]:
     """Works on the database itself, whether a server runs or not."""
@@ -52,6 +57,13 @@ def open_desk() -> Iterator[Desk]:
         yield Desk(store, Administration(store, server_secret(settings)), Actor("session", _user()))
     finally:
         store.close()
+
+
+def note_act(kind: str, details: Mapping[str, object], subject: str) -> None:
+    """Write down an act of the machine's user that is not on accounts; nowhere if nothing is kept."""
+    if not load_settings().database_url.startswith("memory:"):
+        with open_desk() as desk:
+            desk.administration.note(desk.actor, kind, details, subject)
 
 
 def _user() -> str:

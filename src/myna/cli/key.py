@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from myna.accounts.keys import load_or_create_keys, new_key, write_keys
-from myna.accounts.secret import Secret, load_secret
+from myna.accounts.keys import key_id, load_or_create_keys, new_key, write_keys
+from myna.cli.desk import note_act
 from myna.cli.screen import note
 from myna.settings import Settings, load_settings
 
@@ -35,6 +35,8 @@ def key(
         if settings.api_key:
             note("MYNA_API_KEY is set, so servers started with it use that one instead.")
         keys: tuple[str, ...] = load_or_create_keys(path)
+        changes = {"id": key_id(keys[0]), "changes_requested": {"rotated": True, "owner": True}}
+        note_act("api_key.updated", changes, key_id(keys[0]))
     else:
         keys = server_keys(settings)
     if as_json:
@@ -50,8 +52,3 @@ def key_path(settings: Settings) -> Path:
 def server_keys(settings: Settings) -> tuple[str, ...]:
     """The keys that open the server: the setting's, else those of the file, made on the first start."""
     return (settings.api_key,) if settings.api_key else load_or_create_keys(key_path(settings))
-
-
-def server_secret(settings: Settings) -> Secret:
-    """By which keys are hashed: the setting's, else that of the file beside the key's."""
-    return load_secret(settings.secret, settings.home / "secret")

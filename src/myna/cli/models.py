@@ -10,6 +10,7 @@ from rich.table import Table
 
 from myna.catalog.entries import ENTRIES, unknown_model
 from myna.catalog.store import LocalModel, ModelStore
+from myna.cli.desk import note_act
 from myna.cli.language import translated
 from myna.cli.pull import as_plain
 from myna.cli.screen import megabytes, note, say
@@ -91,6 +92,7 @@ def remove(
         typer.confirm(translated(f"Delete {names} ({total})?"), abort=True)
     for model in doomed:
         store.remove(model)
+        note_act("resource.deleted", {"id": model.id, "resource": "model"}, model.id)
         say(f"Deleted {model.id}.")
 
 

@@ -19,7 +19,8 @@ from myna.catalog.python_in_page import PYODIDE
 from myna.catalog.residents import PoolLimits
 from myna.catalog.weights import WeightHashes
 from myna.cli.banner import Banner
-from myna.cli.key import server_keys, server_secret
+from myna.cli.desk import server_secret
+from myna.cli.key import server_keys
 from myna.cli.offer import Offer, check_sizes, choose_offer
 from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from myna.accounts.administration import Actor
 from myna.accounts.limiting import Cost
 from myna.accounts.principal import LOCAL_USER, Principal
 from myna.catalog.listing import ModelCard
@@ -54,6 +55,12 @@ class Call:
     def id(self) -> str:
         """`req_...`, as the answer's header and the log have it."""
         return self.record.id
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts, for the audit log."""
+        client = self.request.client
+        return Actor("api_key", self.principal.key_id, client.host if client else "")
 
     async def json_object(self, no_object_text: str = deps.NO_MODEL_TEXT) -> dict[str, object]:
         """The body as it was sent. Raises `UnsupportedContentType`, `UnparsableBody`, `BodyTooLarge`, and

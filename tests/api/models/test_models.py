@@ -8,6 +8,7 @@ from tests.serving.live import Live, running
 from tests.serving.scripted import ScriptedGenerator, pool_of, services, words
 
 from myna.accounts.principal import Principal
+from myna.core.accounts import AuditQuery
 
 FAMILIES = ("myna.api.models.routes", "tests.serving.words_endpoint")
 
@@ -63,9 +64,15 @@ async def test_an_unknown_id_has_this_apis_own_words(model: str) -> None:
 
 async def test_a_deleted_model_is_gone_and_its_file_with_it() -> None:
     forgotten: list[str] = []
-    async with running(services(pool_of(ScriptedGenerator([]), forgotten=forgotten))) as live:
+    parts = services(pool_of(ScriptedGenerator([]), forgotten=forgotten))
+    async with running(parts) as live:
         reply = await live.ask("DELETE", "/v1/models/org%2Fmo%20del:v1@x")
         again = await live.ask("DELETE", "/v1/models/org%2Fmo%20del:v1@x")
+    acts = parts.accounts.store.events(AuditQuery())
+    assert acts is not None
+    assert [(act.type, act.subject, act.address) for act in acts.events] == [
+        ("resource.deleted", "org/mo del:v1@x", "127.0.0.1")
+    ]
     assert reply.status == 200
     assert json.loads(reply.body) == {"id": "org/mo del:v1@x", "object": "model", "deleted": True}
     assert again.status == 404

@@ -44,14 +44,9 @@ async def act(
     """Carry out an administrator's act. This server knows of it before it answers."""
     require(call.principal, "api.management.write")
     accounts = call.services.accounts
-    done = await call.in_text_thread(work, accounts.administration, actor_of(call), *args, **kwargs)
+    done = await call.in_text_thread(work, accounts.administration, call.actor, *args, **kwargs)
     await accounts.catch_up()
     return done
-
-
-def actor_of(call: Call) -> Actor:
-    client = call.request.client
-    return Actor("api_key", call.principal.key_id, client.host if client else "")
 
 
 def answer(shape: Mapping[str, object]) -> Response:

@@ -1,0 +1,59 @@
+"""The steps of the database end where the tables are, from nothing and from what the first version wrote."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, create_engine
+
+from myna.stores import database
+from myna.stores.database import open_database
+from myna.stores.registry import open_accounts, open_completions
+from myna.stores.tables import COUNTERS, METADATA
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    url = f"sqlite:///{tmp_path}/myna.db"
+    if request.param == "postgresql":
+        url = str(request.getfixturevalue("postgresql_url"))
+    opened = open_database(url)
+    yield opened
+    opened.dispose()
+
+
+def test_the_steps_end_where_the_tables_are(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        differences = compare_metadata(context, METADATA)
+    # PostgreSQL has one table more, which is nobody's metadata: SQLite keeps it in another file.
+    assert [change for change in differences if getattr(change[1], "name", "") != COUNTERS.name] == []
+
+
+def test_what_the_first_version_kept_is_there_after_the_steps_and_in_the_copy(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).with_name("migrations")))
+    old = create_engine(f"sqlite:///{path}")
+    with old.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO completions (id, project, created, model, item, messages, replay) "
+            "VALUES ('chatcmpl-1', 'default', 1, 'tiny', x'7b7d', x'5b5d', x'')"
+        )
+    old.dispose()
+    completions = open_completions(f"sqlite:///{path}")
+    assert completions.get("default", "chatcmpl-1") is not None
+    completions.close()
+    accounts = open_accounts(f"sqlite:///{path}")
+    assert [project.id for project in accounts.load().projects] == ["default"]
+    accounts.close()
+    copy = sqlite3.connect(f"{path}.before-upgrade-from-0001")
+    assert copy.execute("SELECT id FROM completions").fetchall() == [("chatcmpl-1",)]
+    copy.close()
