@@ -1,11 +1,14 @@
 """The site builds without a warning in both languages, and everything in it is there in both."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from myna.serving.errors import ROWS
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,3 +67,8 @@ def in_both(page: str, pattern: str) -> list[set[str]]:
 def test_what_stands_in_one_language_stands_in_the_other(page: str, pattern: str) -> None:
     english, chinese = in_both(page, pattern)
     assert english == chinese != set()
+
+
+def test_every_error_is_told_in_chinese() -> None:
+    told = json.loads((ROOT / "scripts" / "errors.zh.json").read_text(encoding="utf-8"))
+    assert set(told) == {kind.__name__ for kind in ROWS}
