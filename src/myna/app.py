@@ -127,6 +127,8 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         await services.limiter.aclose()
         await services.accounts.aclose()
         await asyncio.to_thread(services.text_threads.shutdown, cancel_futures=True)
+        for watcher in services.accountant.watchers:
+            await asyncio.to_thread(watcher.close)
         if services.ledger is not None:
             await asyncio.to_thread(services.ledger.stop)
 

@@ -252,6 +252,9 @@ class Settings:
     prices: tuple[PriceSetting, ...] = _setting(
         (), _prices, "Dollars a million tokens by model, so that usage shows what it costs."
     )
+    traces: str = _setting(
+        "", _text, "URL of an OpenTelemetry collector, such as http://localhost:4318/v1/traces; empty: none."
+    )
     metrics: bool = _setting(True, _flag, "Count for GET /metrics; see docs/metrics.md.")
     engine: str = _setting(
         "auto",

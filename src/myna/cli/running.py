@@ -28,7 +28,7 @@ from myna.cli.screen import note
 from myna.core.errors import ConfigurationError, OperatorError
 from myna.scheduling.admission import Limits
 from myna.serving.access import JsonLines
-from myna.serving.bill import Accountant
+from myna.serving.bill import Accountant, Watcher
 from myna.serving.instruments import Instruments
 from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
@@ -160,6 +160,20 @@ def start_ledger(settings: Settings) -> Ledger | None:
     return ledger
 
 
+def watchers(settings: Settings, instruments: Instruments | None) -> tuple[Watcher, ...]:
+    """Who sees every call of a model. Raises `ConfigurationError`."""
+    found: list[Watcher] = [] if instruments is None else [instruments]
+    if settings.traces:
+        try:
+            from myna.serving.tracing import Tracing
+        except ImportError as exc:
+            raise ConfigurationError(
+                f"Traces need OpenTelemetry ({exc}). Install it with: pip install 'myna[otel]'"
+            ) from exc
+        found.append(Tracing.to(settings.traces))
+    return tuple(found)
+
+
 def http_options(settings: Settings) -> HttpOptions:
     return HttpOptions(
         hosts=hosts_for(settings.host, settings.allowed_hosts),
@@ -185,7 +199,7 @@ async def _run(
     services = Services(
         pool=pool,
         keys=KeyRing(keys) if keys else None,
-        accountant=Accountant(ledger or NoBooks(), (instruments,) if instruments else ()),
+        accountant=Accountant(ledger or NoBooks(), watchers(settings, instruments)),
         ledger=ledger,
         instruments=instruments,
         listens_here=is_loopback(settings.host),

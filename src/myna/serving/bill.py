@@ -39,6 +39,10 @@ class Watcher(Protocol):
 
     def ended(self, call: Ended) -> None: ...
 
+    def close(self) -> None:
+        """No call follows. May take a while."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Accountant:

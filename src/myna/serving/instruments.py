@@ -87,5 +87,8 @@ class Instruments:
     def ended(self, call: Ended) -> None:
         self.clocks(call.row.model).end(call)
 
+    def close(self) -> None:
+        """Nothing waits to be told."""
+
     def answered(self, status: int) -> None:
         self.answers[status] = self.answers.get(status, 0) + 1

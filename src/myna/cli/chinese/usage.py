@@ -12,6 +12,9 @@ MESSAGES: Final[dict[str, str]] = {
     "{ prompt = 0.1, cached = 0.05, completion = 0.4 }, dollars a million tokens": (
         "{ prompt = 0.1, cached = 0.05, completion = 0.4 }，单位是每百万 token 的美元数"
     ),
+    "Traces need OpenTelemetry ({0}). Install it with: pip install 'myna[otel]'": (
+        "链路追踪需要 OpenTelemetry（{0}）；请安装：pip install 'myna[otel]'"
+    ),
     # --- the verb ---
     "Show what was used today, by model and by key.\n\n"
     "Days are those of this machine's clock; in a CSV file, days of UTC.\n\n"
