@@ -1,37 +1,44 @@
-// The dashboard: what this server has.
-import { html } from "../html.js";
-import { moment, t } from "../language.js";
-import { models } from "../session.js";
+// The dashboard: what is used, what happens now, and, for an administrator, who may use what.
+import { html, signal, useSignal } from "../html.js";
+import { t } from "../language.js";
+import { Acts } from "./acts.js";
+import { Keys } from "./keys.js";
+import { useKeyNames } from "./names.js";
+import { Overview } from "./overview.js";
+import { Requests } from "./requests.js";
+import { useResource } from "./resource.js";
+
+const PARTS = ["overview", "requests", "keys", "acts"];
+const EVERY_MS = 5000;
+
+const named = () => window.location.hash.split("/")[2] ?? "";
+const part = signal(named());
+window.addEventListener("hashchange", () => (part.value = named()));
 
 export function Page() {
+  const chosen = PARTS.includes(part.value) ? part.value : "overview";
+  const projects = useResource("v1/organization/projects?limit=100");
+  const status = useResource("v1/organization/status", EVERY_MS);
+  const isAdmin = projects.data !== null;
+  const parts = isAdmin ? PARTS : PARTS.slice(0, 2);
+  const listed = projects.data?.data ?? [];
+  const numChanges = useSignal(0);
+  const nameOfKey = useKeyNames(listed, numChanges.value);
   return html`<main id="main" class="dashboard">
-    <h1>${t("page.dashboard")}</h1>
-    <section class="card" aria-labelledby="models">
-      <h2 id="models">${t("dashboard.models")}</h2>
-      ${models.value.length ? html`<${Models} />` : html`<p>${t("dashboard.none")}</p>`}
-    </section>
-  </main>`;
-}
-
-function Models() {
-  return html`<div class="scrolls" tabindex="0" role="group" aria-labelledby="models">
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">${t("dashboard.model")}</th>
-          <th scope="col">${t("dashboard.owner")}</th>
-          <th scope="col">${t("dashboard.created")}</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${models.value.map(
-          (model) => html`<tr key=${model.id}>
-            <th scope="row">${model.id}</th>
-            <td>${model.owned_by}</td>
-            <td>${moment(model.created * 1000)}</td>
-          </tr>`,
+    <div class="bar">
+      <h1 class="grow">${t("page.dashboard")}</h1>
+      <nav class="segments" aria-label=${t("dashboard.parts")}>
+        ${parts.map(
+          (name) =>
+            html`<a key=${name} class="button" href=${`#/dashboard/${name}`} aria-current=${name === chosen ? "page" : undefined}
+              >${t(`dashboard.${name}`)}</a
+            >`,
         )}
-      </tbody>
-    </table>
-  </div>`;
+      </nav>
+    </div>
+    ${chosen === "overview" && html`<${Overview} nameOfKey=${nameOfKey} projects=${listed} status=${status} />`}
+    ${chosen === "requests" && html`<${Requests} nameOfKey=${nameOfKey} />`}
+    ${chosen === "keys" && isAdmin && html`<${Keys} projects=${projects} onChange=${() => (numChanges.value += 1)} />`}
+    ${chosen === "acts" && isAdmin && html`<${Acts} />`}
+  </main>`;
 }

@@ -1,0 +1,69 @@
+// A window over the page with one form: Escape and the cross close it, its trouble is read aloud.
+import { html, useEffect, useId, useRef, useSignal } from "../html.js";
+import { Icon } from "../icons.js";
+import { t } from "../language.js";
+
+/**
+ * @param {{title: string, action: string, kind?: string, onSubmit: () => Promise<void>, onClose: () => void,
+ *   children: any}} props
+ * `onSubmit` raises what is then shown; when it returns, the window closes unless `onClose` has taken it away.
+ */
+export function FormDialog({ title, action, kind = "primary", onSubmit, onClose, children }) {
+  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const [isBusy, trouble, name] = [useSignal(false), useSignal(""), useId()];
+  useEffect(() => dialog.current?.showModal(), []);
+
+  /** @param {Event} event */
+  async function submit(event) {
+    event.preventDefault();
+    isBusy.value = true;
+    trouble.value = "";
+    try {
+      await onSubmit();
+      dialog.current?.close();
+    } catch (error) {
+      trouble.value = error instanceof Error ? error.message : String(error);
+    }
+    isBusy.value = false;
+  }
+
+  return html`<dialog ref=${dialog} class="form-dialog" aria-labelledby=${name} onClose=${onClose}>
+    <form onSubmit=${submit}>
+      <div class="bar">
+        <h2 id=${name} class="grow">${title}</h2>
+        <button type="button" class="icon" aria-label=${t("dashboard.close")} onClick=${() => dialog.current?.close()}>
+          <${Icon} name="close" />
+        </button>
+      </div>
+      ${children}
+      <p class="trouble" role="alert">${trouble.value}</p>
+      <div class="bar">
+        <span class="grow" />
+        <button type="button" onClick=${() => dialog.current?.close()}>${t("dashboard.cancel")}</button>
+        <button type="submit" class=${kind} disabled=${isBusy.value}>${action}</button>
+      </div>
+    </form>
+  </dialog>`;
+}
+
+/**
+ * A label, its field, and what the field is for.
+ * @param {{label: string, hint?: string, value: {value: string}, type?: string, placeholder?: string, isRequired?: boolean}} props
+ */
+export function Field({ label, hint = "", value, type = "text", placeholder = "", isRequired = false }) {
+  const id = useId();
+  return html`<div class="field">
+    <label for=${id}>${label}</label>
+    <input
+      id=${id}
+      type=${type}
+      value=${value.value}
+      placeholder=${placeholder}
+      required=${isRequired}
+      autocomplete="off"
+      aria-describedby=${hint ? `${id}-hint` : undefined}
+      onInput=${(/** @type {any} */ event) => (value.value = event.target.value)}
+    />
+    ${hint && html`<p id=${`${id}-hint`} class="quiet">${hint}</p>`}
+  </div>`;
+}

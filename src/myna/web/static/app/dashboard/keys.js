@@ -1,0 +1,106 @@
+// Who may use the server: projects, their keys, and what each may use.
+import { ask } from "../api.js";
+import { html, useSignal } from "../html.js";
+import { moment, t } from "../language.js";
+import { say } from "../notices.js";
+import { Field, FormDialog } from "./dialog.js";
+import { CreateKey, NewKey, pathOf, RevokeKey, RotateKey } from "./key_dialogs.js";
+import { Limits } from "./limit_dialog.js";
+import { useResource } from "./resource.js";
+import { day } from "./shown.js";
+import { Trouble } from "./trouble.js";
+
+/** @param {{projects: import("./resource.js").Resource, onChange: () => void}} props */
+export function Keys({ projects, onChange }) {
+  const chosen = useSignal("default");
+  const open = useSignal(/** @type {any} */ (null));
+  const made = useSignal("");
+  const listed = projects.data?.data ?? [];
+  const project = listed.find((/** @type {any} */ found) => found.id === chosen.value) ?? listed[0];
+  const path = project ? `v1/organization/projects/${encodeURIComponent(project.id)}` : "";
+  const keys = useResource(path && `${path}/api_keys?limit=100`);
+  const close = () => (open.value = null);
+  function changed(/** @type {string} */ value = "") {
+    made.value = value;
+    keys.reload();
+    onChange();
+  }
+  return html`<section class="card" aria-labelledby="keys">
+    <div class="bar">
+      <h2 id="keys" class="grow">${t("dashboard.keys")}</h2>
+      <select aria-label=${t("keys.project")} value=${project?.id} onChange=${(/** @type {any} */ event) => (chosen.value = event.target.value)}>
+        ${listed.map((/** @type {any} */ found) => html`<option key=${found.id} value=${found.id}>${found.name}</option>`)}
+      </select>
+      <button type="button" onClick=${() => (open.value = { kind: "project" })}>${t("projects.create")}</button>
+      <button type="button" disabled=${!project} onClick=${() => (open.value = { kind: "limits", path, name: project.name })}>${t("projects.limits")}</button>
+      <button type="button" onClick=${() => (open.value = { kind: "limits", path: "v1/organization", name: t("limits.everyone") })}>${t("limits.everyone")}</button>
+      <button type="button" class="primary" disabled=${!project} onClick=${() => (open.value = { kind: "create" })}>${t("keys.create")}</button>
+    </div>
+    <${Trouble} error=${projects.error ?? keys.error} />
+    ${made.value && html`<${NewKey} value=${made.value} onClose=${() => (made.value = "")} />`}
+    ${keys.data && (keys.data.data.length ? html`<${Rows} keys=${keys.data.data} open=${open} />` : html`<p class="quiet">${t("keys.none")}</p>`)}
+    ${open.value?.kind === "create" && html`<${CreateKey} project=${project.id} onMade=${changed} onClose=${close} />`}
+    ${open.value?.kind === "rotate" && html`<${RotateKey} of=${open.value.key} onMade=${changed} onClose=${close} />`}
+    ${open.value?.kind === "revoke" && html`<${RevokeKey} of=${open.value.key} onDone=${() => changed()} onClose=${close} />`}
+    ${open.value?.kind === "limits" && html`<${Limits} owner=${open.value} onClose=${close} />`}
+    ${open.value?.kind === "project" &&
+    html`<${CreateProject}
+      onMade=${(/** @type {any} */ found) => {
+        projects.reload();
+        chosen.value = found.id;
+      }}
+      onClose=${close}
+    />`}
+  </section>`;
+}
+
+/** @param {{keys: any[], open: {value: any}}} props */
+function Rows({ keys, open }) {
+  return html`<div class="scrolls" tabindex="0" role="group" aria-labelledby="keys">
+    <table>
+      <thead>
+        <tr>
+          ${["name", "key", "scopes", "models", "used", "ends"].map((name) => html`<th key=${name} scope="col">${t(`keys.${name}`)}</th>`)}
+          <th scope="col"><span class="unseen">${t("keys.actions")}</span></th>
+        </tr>
+      </thead>
+      <tbody>
+        ${keys.map(
+          (key) => html`<tr key=${key.id}>
+            <th scope="row" title=${key.id}>${key.name}</th>
+            <td><code>${key.redacted_value}</code></td>
+            <td>${key.scopes.map((/** @type {string} */ scope) => t(`scope.${scope}`)).join(", ")}</td>
+            <td>${key.models ? key.models.join(", ") : t("limits.all")}</td>
+            <td>${key.last_used_at ? moment(key.last_used_at * 1000) : t("keys.never")}</td>
+            <td>${day(key.expires_at)}</td>
+            <td class="actions">
+              ${[
+                ["limits", { kind: "limits", path: pathOf(key), name: key.name }],
+                ["rotate", { kind: "rotate", key }],
+                ["revoke", { kind: "revoke", key }],
+              ].map(
+                ([word, what]) =>
+                  html`<button key=${word} type="button" aria-label=${t(`keys.${word}Of`, { name: key.name })} onClick=${() => (open.value = what)}>
+                    ${t(`keys.${word}`)}
+                  </button>`,
+              )}
+            </td>
+          </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+/** @param {{onMade: (project: any) => void, onClose: () => void}} props */
+function CreateProject({ onMade, onClose }) {
+  const name = useSignal("");
+  async function make() {
+    const project = await ask("POST", "v1/organization/projects", { name: name.value.trim() });
+    say(t("projects.made", { name: project.name }));
+    onMade(project);
+  }
+  return html`<${FormDialog} title=${t("projects.create")} action=${t("projects.create")} onSubmit=${make} onClose=${onClose}>
+    <${Field} label=${t("projects.name")} hint=${t("projects.hint")} value=${name} isRequired />
+  <//>`;
+}

@@ -1,0 +1,128 @@
+// What was used: sums, lines over time, and who used it.
+import { html, useSignal } from "../html.js";
+import { number, t } from "../language.js";
+import { Chart } from "./chart.js";
+import { Now } from "./now.js";
+import { RANGES, startOf, usagePath } from "./ranges.js";
+import { useResource } from "./resource.js";
+import { count, money, time } from "./shown.js";
+import { groupsOf, latencyOf, linesOf, MEASURES, sumOf } from "./sums.js";
+import { Trouble } from "./trouble.js";
+
+const EVERY_MS = 10_000;
+
+/** @param {{nameOfKey: (id: string) => string, projects: any[], status: any}} props */
+export function Overview({ nameOfKey, projects, status }) {
+  const [range, by, project] = [useSignal("day"), useSignal("model"), useSignal("")];
+  const shown = RANGES[range.value] ?? RANGES.day;
+  // A path that changes with its buckets alone, so that looking on is one resource asked again.
+  const bucket = startOf(shown, Date.now() / 1000) + shown.lengthS - 1;
+  const path = usagePath(shown, bucket, /** @type {any} */ (by.value), project.value);
+  const { data, error } = useResource(path, EVERY_MS);
+  const buckets = data?.data ?? [];
+  const sum = sumOf(buckets.flatMap((/** @type {any} */ found) => found.results));
+  function nameOf(/** @type {string | null} */ name) {
+    if (name === null) return t("usage.others");
+    if (name === "") return t("usage.unnamed");
+    return by.value === "model" ? name : nameOfKey(name);
+  }
+  const times = buckets.map((/** @type {any} */ found) => found.start_time);
+  return html`
+    <${Now} status=${status} />
+    <section class="card" aria-labelledby="usage">
+      <div class="bar">
+        <h2 id="usage" class="grow">${t("usage.title")}</h2>
+        <${Choice} label=${t("usage.range")} chosen=${range} names=${Object.keys(RANGES)} word="range" />
+        <${Choice} label=${t("usage.by")} chosen=${by} names=${["model", "api_key_id"]} word="by" />
+        ${projects.length > 1 && html`<${ProjectChoice} projects=${projects} chosen=${project} />`}
+      </div>
+      <${Trouble} error=${error} />
+      <${Sums} sum=${sum} />
+      <div class="charts">
+        ${Object.entries(MEASURES).map(
+          ([name, measure]) => html`<${Chart}
+            key=${name}
+            title=${t(`usage.${name}`)}
+            times=${times}
+            lines=${linesOf(buckets, by.value, measure)}
+            nameOf=${nameOf}
+            show=${(/** @type {number | null} */ value) => count(value ?? 0)}
+          />`,
+        )}
+        <${Chart} title=${t("usage.first")} times=${times} lines=${latencyOf(buckets, by.value)} nameOf=${nameOf} show=${time} />
+      </div>
+      <${Groups} groups=${groupsOf(buckets, by.value)} nameOf=${nameOf} word=${by.value} />
+    </section>
+  `;
+}
+
+/** @param {{label: string, chosen: {value: string}, names: string[], word: string}} props */
+function Choice({ label, chosen, names, word }) {
+  return html`<div class="segments" role="group" aria-label=${label}>
+    ${names.map(
+      (name) =>
+        html`<button key=${name} type="button" aria-pressed=${name === chosen.value} onClick=${() => (chosen.value = name)}>
+          ${t(`${word}.${name}`)}
+        </button>`,
+    )}
+  </div>`;
+}
+
+/** @param {{projects: any[], chosen: {value: string}}} props */
+export function ProjectChoice({ projects, chosen }) {
+  return html`<select
+    aria-label=${t("keys.project")}
+    value=${chosen.value}
+    onChange=${(/** @type {any} */ event) => (chosen.value = event.target.value)}
+  >
+    <option value="">${t("usage.allProjects")}</option>
+    ${projects.map((project) => html`<option key=${project.id} value=${project.id}>${project.name}</option>`)}
+  </select>`;
+}
+
+/** @param {{sum: import("./sums.js").Sum}} props */
+function Sums({ sum }) {
+  const rows = [
+    ["usage.requests", count(sum.requests)],
+    ["usage.input", count(sum.input)],
+    ["usage.output", count(sum.output)],
+    ["usage.cached", sum.input ? number(sum.cached / sum.input, { style: "percent" }) : "–"],
+    ["usage.first", time(sum.firstMs)],
+    ["usage.total", time(sum.totalMs)],
+    ["usage.errors", count(sum.failed + sum.refused)],
+    ["usage.cost", money(sum.cost)],
+  ];
+  return html`<dl class="sums">
+    ${rows.map(([word, value]) => html`<div key=${word}><dt>${t(word ?? "")}</dt><dd>${value}</dd></div>`)}
+  </dl>`;
+}
+
+/** @param {{groups: [string, import("./sums.js").Sum][], nameOf: (name: string) => string, word: string}} props */
+function Groups({ groups, nameOf, word }) {
+  if (!groups.length) return null;
+  const columns = ["requests", "input", "output", "errors", "first", "total", "cost"];
+  return html`<div class="scrolls" tabindex="0" role="group" aria-label=${t("usage.table")}>
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">${t(`by.${word}`)}</th>
+          ${columns.map((name) => html`<th key=${name} scope="col" class="figure">${t(`usage.${name}`)}</th>`)}
+        </tr>
+      </thead>
+      <tbody>
+        ${groups.map(
+          ([name, sum]) => html`<tr key=${name}>
+            <th scope="row">${nameOf(name)}</th>
+            <td class="figure">${count(sum.requests)}</td>
+            <td class="figure">${count(sum.input)}</td>
+            <td class="figure">${count(sum.output)}</td>
+            <td class="figure">${count(sum.failed + sum.refused)}</td>
+            <td class="figure">${time(sum.firstMs)}</td>
+            <td class="figure">${time(sum.totalMs)}</td>
+            <td class="figure">${money(sum.cost)}</td>
+          </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
+}

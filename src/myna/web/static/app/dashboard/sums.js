@@ -1,0 +1,101 @@
+// Buckets of usage as the page needs them: lines over time, sums by group, and one sum of all.
+
+/** @typedef {{start_time: number, results: any[]}} Bucket */
+/**
+ * A group's values, or, named null, all others', bucket by bucket (null where there is none), and what they come to.
+ * @typedef {{name: string | null, values: (number | null)[], total: number | null}} Line
+ */
+/**
+ * @typedef {{requests: number, input: number, cached: number, output: number, failed: number, refused: number,
+ *   cost: number, firstMs: number | null, totalMs: number | null}} Sum
+ */
+
+export const MOST_LINES = 6;
+
+/** @param {any} result */
+const tokensOf = (result) => result.input_tokens + result.output_tokens;
+/** @param {any} result */
+const requestsOf = (result) => result.num_model_requests;
+
+export const MEASURES = { tokens: tokensOf, requests: requestsOf };
+
+/**
+ * A line for each of the largest groups, and one for all others.
+ * @param {Bucket[]} buckets @param {string} by the results' field @param {(result: any) => number} measure
+ * @returns {Line[]}
+ */
+export function linesOf(buckets, by, measure) {
+  const names = [...sumsBy(buckets, by, measure)].map(([name]) => name);
+  const own = new Set(names.length > MOST_LINES ? names.slice(0, MOST_LINES - 1) : names);
+  /** @type {Map<string | null, number[]>} */
+  const lines = new Map();
+  buckets.forEach((bucket, at) => {
+    for (const result of bucket.results) {
+      const name = own.has(result[by]) ? result[by] : null;
+      const values = lines.get(name) ?? buckets.map(() => 0);
+      values[at] = (values[at] ?? 0) + measure(result);
+      lines.set(name, values);
+    }
+  });
+  const order = [...own, null];
+  return order.flatMap((name) => {
+    const values = lines.get(name);
+    return values ? [{ name, values, total: values.reduce((sum, value) => sum + value, 0) }] : [];
+  });
+}
+
+/**
+ * Milliseconds to the first token of the groups with most requests: means, so that there is no line of others.
+ * @param {Bucket[]} buckets @param {string} by @returns {Line[]}
+ */
+export function latencyOf(buckets, by) {
+  const groups = groupsOf(buckets, by).filter(([, sum]) => sum.firstMs !== null);
+  return groups.slice(0, MOST_LINES).map(([name, sum]) => ({
+    name,
+    values: buckets.map(({ results }) => results.find((result) => result[by] === name)?.myna.mean_first_token_ms ?? null),
+    total: sum.firstMs,
+  }));
+}
+
+/** What each group comes to, the largest first. @param {Bucket[]} buckets @param {string} by @param {(result: any) => number} measure */
+function sumsBy(buckets, by, measure) {
+  /** @type {Map<string, number>} */
+  const sums = new Map();
+  for (const result of buckets.flatMap((bucket) => bucket.results)) {
+    sums.set(result[by], (sums.get(result[by]) ?? 0) + measure(result));
+  }
+  return new Map([...sums].sort((a, b) => b[1] - a[1]));
+}
+
+/** The rows of the table of groups, the one with most tokens first. @param {Bucket[]} buckets @param {string} by @returns {[string, Sum][]} */
+export function groupsOf(buckets, by) {
+  const names = [...sumsBy(buckets, by, tokensOf).keys()];
+  const results = buckets.flatMap((bucket) => bucket.results);
+  return names.map((name) => [name, sumOf(results.filter((result) => result[by] === name))]);
+}
+
+/** @param {any[]} results @returns {Sum} */
+export function sumOf(results) {
+  const sum = { requests: 0, input: 0, cached: 0, output: 0, failed: 0, refused: 0, cost: 0 };
+  for (const result of results) {
+    sum.requests += result.num_model_requests;
+    sum.input += result.input_tokens;
+    sum.cached += result.input_cached_tokens;
+    sum.output += result.output_tokens;
+    sum.failed += result.myna.num_failed;
+    sum.refused += result.myna.num_refused;
+    sum.cost += result.myna.cost_usd;
+  }
+  return { ...sum, firstMs: mean(results, "mean_first_token_ms"), totalMs: mean(results, "mean_duration_ms") };
+}
+
+/** The mean of means, each weighed by its requests. @param {any[]} results @param {string} field */
+function mean(results, field) {
+  let [total, weight] = [0, 0];
+  for (const result of results) {
+    if (result.myna[field] === null) continue;
+    total += result.myna[field] * result.num_model_requests;
+    weight += result.num_model_requests;
+  }
+  return weight ? total / weight : null;
+}

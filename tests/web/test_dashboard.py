@@ -1,0 +1,177 @@
+"""The dashboard in a real browser: usage, requests, and what an administrator does there."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+from tests.e2e.server import KEY, ServerProcess, serving
+from tests.web.browser import Visitor
+from tests.web.conftest import root_of
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server of its own, of which three requests were made: two answered, one refused."""
+    with serving(
+        tmp_path_factory.mktemp("home"), "--engine", "fake", MYNA_PRICES="fake=1000/1000"
+    ) as running:
+        for max_tokens in (4, 5, -1):
+            ask(running, KEY, max_tokens)
+        yield running
+
+
+def ask(server: ServerProcess, key: str, max_tokens: int) -> httpx.Response:
+    body = {"model": "fake", "prompt": "one two three", "max_tokens": max_tokens}
+    headers = {"authorization": f"Bearer {key}"}
+    return httpx.post(f"{server.base_url}/completions", json=body, headers=headers, timeout=60)
+
+
+@pytest.fixture
+def admin(browser: Browser, busy: ServerProcess) -> Iterator[Visitor]:
+    context = browser.new_context(locale="en-GB", permissions=["clipboard-read", "clipboard-write"])
+    visitor = Visitor(context.new_page(), root_of(busy))
+    visitor.watch()
+    yield visitor
+    context.close()
+    assert visitor.unexpected() == []
+
+
+def row_of(page: Page, name: str) -> Locator:
+    return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name, exact=True))
+
+
+def make_key(page: Page, name: str) -> str:
+    """Make a key of that name on the page of keys; what it shows once."""
+    page.get_by_role("button", name="Make a key").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill(name)
+    dialog.get_by_role("button", name="Make a key").click()
+    expect(dialog).to_have_count(0)
+    shown = page.locator(".new-key code").inner_text()
+    page.get_by_role("button", name="I have kept it").click()
+    expect(page.locator(".new-key")).to_have_count(0)
+    return shown
+
+
+def test_the_overview_sums_what_was_used_and_says_who_used_it(admin: Visitor) -> None:
+    page = admin.open("#/dashboard")
+    sums = page.locator(".sums")
+    expect(sums.locator("div", has_text="Requests")).to_contain_text("3")
+    expect(sums.locator("div", has_text="Answer tokens")).to_contain_text("9")
+    expect(sums.locator("div", has_text="Errors")).to_contain_text("1")
+    expect(sums.locator("div", has_text="Cost")).to_contain_text("$0.0")
+    expect(row_of(page, "fake")).to_be_visible()
+    expect(page.locator(".plot canvas")).to_have_count(3)
+    expect(page.locator(".legend").first).to_contain_text("fake")
+    page.get_by_role("button", name="Key", exact=True).click()
+    expect(page.get_by_role("columnheader", name="Key")).to_be_visible()
+    page.get_by_role("button", name="Hour").click()
+    expect(sums.locator("div", has_text="Requests")).to_contain_text("3")
+
+
+def test_the_overview_shows_what_is_loaded(admin: Visitor) -> None:
+    page = admin.open("#/dashboard")
+    loaded = page.locator(".loaded")
+    expect(loaded).to_contain_text("fake")
+    expect(loaded).to_contain_text("ready")
+    expect(loaded).to_contain_text("0 running, 0 waiting")
+
+
+def test_requests_are_listed_with_their_ends_and_errors_alone_if_wanted(admin: Visitor) -> None:
+    page = admin.open("#/dashboard/requests")
+    rows = page.locator("tbody tr")
+    expect(rows.first).to_be_visible()
+    expect(page.get_by_text("completed", exact=True).first).to_be_visible()
+    page.get_by_role("button", name="Errors").click()
+    expect(page.get_by_text("refused", exact=True)).to_be_visible()
+    expect(page.get_by_text("completed", exact=True)).to_have_count(0)
+
+
+def test_a_newcomer_makes_a_key_sees_its_use_limits_it_hits_the_limit_and_reads_why(
+    admin: Visitor, busy: ServerProcess
+) -> None:
+    page = admin.open("#/dashboard/keys")
+    key = make_key(page, "Ana's laptop")
+    assert key.startswith("sk-myna-")
+    assert ask(busy, key, 3).status_code == 200
+    page.get_by_role("button", name="Limits of Ana's laptop").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Requests a minute").fill("1")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_have_count(0)
+    answers = [ask(busy, key, 3) for _ in range(3)]
+    assert [answer.status_code for answer in answers][-1] == 429
+    assert "per min" in answers[-1].json()["error"]["message"]
+    page.get_by_role("link", name="Requests").click()
+    page.get_by_role("button", name="Errors").click()
+    refused = page.get_by_role("row").filter(has_text="Ana's laptop").filter(has_text="429")
+    expect(refused.first).to_be_visible()
+
+
+def test_a_key_is_rotated_and_revoked(admin: Visitor, busy: ServerProcess) -> None:
+    page = admin.open("#/dashboard/keys")
+    old = make_key(page, "CI")
+    page.get_by_role("button", name="Rotate CI").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Minutes").fill("0")
+    dialog.get_by_role("button", name="Rotate").click()
+    expect(dialog).to_have_count(0)
+    new = page.locator(".new-key code").inner_text()
+    assert ask(busy, new, 2).status_code == 200
+    assert new != old
+    page.get_by_role("button", name="Revoke CI").click()
+    expect(page.get_by_role("dialog")).to_contain_text("for good")
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(row_of(page, "CI")).to_have_count(0)
+    page.get_by_role("link", name="Audit log").click()
+    expect(page.get_by_text("api_key.created").first).to_be_visible()
+
+
+def test_a_mistake_stays_in_the_window_with_its_reason(admin: Visitor) -> None:
+    admin.expect_complaint("400")
+    page = admin.open("#/dashboard/keys")
+    page.get_by_role("button", name="Make a key").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("x")
+    dialog.get_by_label("Ends in so many days").fill("-1")
+    dialog.get_by_role("button", name="Make a key").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("expires_in_seconds")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+def test_a_project_has_its_own_keys(admin: Visitor) -> None:
+    page = admin.open("#/dashboard/keys")
+    page.get_by_role("button", name="New project").click()
+    page.get_by_role("dialog").get_by_label("Name").fill("Website")
+    page.get_by_role("dialog").get_by_role("button", name="New project").click()
+    expect(page.get_by_label("Project", exact=True)).to_contain_text("Website")
+    expect(page.get_by_text("This project has no keys yet.")).to_be_visible()
+
+
+def test_a_key_that_may_not_administer_sees_no_keys(admin: Visitor, busy: ServerProcess) -> None:
+    body = {"name": "reader", "scopes": ["inference", "read"]}
+    made = httpx.post(
+        f"{busy.base_url}/organization/projects/default/api_keys",
+        json=body,
+        headers={"authorization": f"Bearer {KEY}"},
+        timeout=60,
+    ).json()
+    admin.expect_complaint("401")
+    page = admin.open("#/dashboard", key=made["value"])
+    expect(page.get_by_role("link", name="Requests")).to_be_visible()
+    expect(row_of(page, "fake")).to_be_visible()
+    expect(page.get_by_role("link", name="Keys and limits")).to_have_count(0)
+
+
+@pytest.mark.parametrize("part", ["overview", "requests", "keys", "acts"])
+def test_nothing_keeps_anyone_out(admin: Visitor, part: str) -> None:
+    page = admin.open(f"#/dashboard/{part}")
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        expect(page.locator("main .card").first).to_be_visible()
+        assert admin.barriers() == []
+    if part == "keys":
+        page.get_by_role("button", name="Make a key").click()
+        assert admin.barriers() == []
