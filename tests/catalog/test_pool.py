@@ -42,7 +42,7 @@ async def test_a_model_loads_once_when_first_asked_for() -> None:
     assert pool.loaded() == ()
     assert not pool.is_ready
     holders = [Holder(pool, name) for name in ("bird", "gpt-4o-mini", "bird")]
-    served = await asyncio.gather(*(holder.task for holder in holders))
+    served = await asyncio.gather(*(holder.served() for holder in holders))
     assert yard.num_loads == 1
     assert [model.card.id for model in served] == ["bird", "gpt-4o-mini", "bird"]
     assert served[0].prompting is PROMPTING
@@ -56,7 +56,7 @@ async def test_a_failed_load_is_tried_again_by_the_next() -> None:
     first, second = Holder(pool, "bird"), Holder(pool, "gpt-4o")
     for holder in (first, second):
         with pytest.raises(ModelLoadFailed, match="bird is broken"):
-            await holder.task
+            await holder.served()
     yard.broken.clear()
     async with pool.hold("bird"):
         assert yard.up == ["bird"]
@@ -70,7 +70,7 @@ async def test_a_fault_of_the_loader_s_own_reaches_who_waits_in_a_sentence() -> 
 
     pool = make_pool(Faulty())
     with pytest.raises(ModelLoadFailed, match="'bird' can't be loaded: a bug"):
-        await Holder(pool, "bird").task
+        await Holder(pool, "bird").served()
 
 
 async def test_an_unknown_name_is_a_404_with_openai_s_code() -> None:
@@ -103,7 +103,7 @@ async def test_a_model_that_loads_or_is_waited_for_is_not_removed() -> None:
     with pytest.raises(ModelInUse):
         await pool.remove("bird")
     yard.gate.set()
-    await holder.task
+    await holder.served()
     await holder.let_go()
     await pool.remove("bird")
     assert yard.up == []
@@ -145,7 +145,7 @@ async def test_a_changed_listing_drops_no_request() -> None:
     looking = Looking([local("bird"), local("own")])
     pool = ModelPool(looking, yard, forget=yard.forget)
     holder = Holder(pool, "own")
-    await holder.task
+    await holder.served()
     looking.next = Listing.of([local("bird"), local("new")], [])
     assert [card.id for card in pool.cards()] == ["bird", "new"]
     with pytest.raises(ModelNotFound):
@@ -162,10 +162,10 @@ async def test_another_file_under_an_id_is_loaded_anew() -> None:
     looking = Looking([local("bird")])
     pool = ModelPool(looking, yard, forget=yard.forget)
     old = Holder(pool, "bird")
-    await old.task
+    await old.served()
     looking.next = Listing.of([local("bird", version=8)], [])
     new = Holder(pool, "bird")
-    assert (await new.task).generator is yard.running[1]
+    assert (await new.served()).generator is yard.running[1]
     assert yard.up == ["bird", "bird"]
     await old.let_go()
     await settle()

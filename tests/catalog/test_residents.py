@@ -50,13 +50,13 @@ async def test_a_held_model_stays_and_the_other_waits_for_its_end() -> None:
     yard = yard_of()
     pool = pool_of(yard, *SIZES, models_bytes=500 * MB)
     first = Holder(pool, "b")
-    await first.task
+    await first.served()
     second = Holder(pool, "c")
     await settle()
     assert not second.has_it
     assert yard.up == ["b"]
     await first.let_go()
-    await second.task
+    await second.served()
     assert yard.up == ["c"]
 
 
@@ -65,18 +65,18 @@ async def test_a_stream_of_requests_keeps_no_other_model_out() -> None:
     yard = yard_of()
     pool = pool_of(yard, *SIZES, models_bytes=500 * MB)
     first = Holder(pool, "b")
-    await first.task
+    await first.served()
     other = Holder(pool, "c")
     await settle()
     late = Holder(pool, "b")
     await settle()
     assert not late.has_it
     await first.let_go()
-    await other.task
+    await other.served()
     await settle()
     assert not late.has_it
     await other.let_go()
-    await late.task
+    await late.served()
     assert yard.up == ["b"]
 
 
@@ -84,13 +84,13 @@ async def test_who_gives_up_waiting_lets_the_others_go_on() -> None:
     yard = yard_of()
     pool = pool_of(yard, *SIZES, models_bytes=500 * MB)
     first = Holder(pool, "b")
-    await first.task
+    await first.served()
     other = Holder(pool, "c")
     await settle()
     late = Holder(pool, "b")
     await settle()
     await other.let_go()
-    await late.task
+    await late.served()
     assert yard.num_loads == 1
 
 
@@ -104,7 +104,7 @@ async def test_a_load_is_finished_for_who_tries_again() -> None:
     again = Holder(pool, "a")
     await settle()
     yard.gate.set()
-    await again.task
+    await again.served()
     assert yard.num_loads == 1
 
 
@@ -154,6 +154,20 @@ async def test_a_model_that_fails_to_load_makes_others_leave_once() -> None:
     assert yard.up == ["c"]
 
 
+async def test_a_model_whose_worker_died_for_good_is_loaded_anew() -> None:
+    yard = yard_of()
+    pool = pool_of(yard, *SIZES)
+    first = Holder(pool, "a")
+    await first.served()
+    yard.running[0].has_died = True
+    second = Holder(pool, "a")
+    assert (await second.served()).generator is yard.running[1]
+    assert yard.up == ["a"]
+    await first.let_go()
+    assert (await Holder(pool, "a").served()).generator is yard.running[1]
+    assert pool.loaded() == ("a",)
+
+
 class Requests(RuleBasedStateMachine):
     """Requests come, end and give up in any order, over four models of which few fit at once."""
 
@@ -188,6 +202,13 @@ class Requests(RuleBasedStateMachine):
         self.holders.remove(holder)
         self.runner.run(self._run(holder.let_go()))
 
+    @precondition(lambda self: self.yard.up)
+    @rule(data=st.data())
+    def die(self, data: st.DataObject) -> None:
+        """A worker that can't be started again; whoever holds it has its errors."""
+        running = data.draw(st.sampled_from([it for it in self.yard.running if not it.is_closed]))
+        running.has_died = True
+
     @rule(is_open=st.booleans())
     def hold_up_loads(self, is_open: bool) -> None:
         (self.yard.gate.set if is_open else self.yard.gate.clear)()
@@ -208,7 +229,7 @@ class Requests(RuleBasedStateMachine):
         for holder in self.holders:
             if holder.has_it:
                 running = holder.task.result().generator
-                assert not running.is_closed  # type: ignore[attr-defined]
+                assert not running.is_closed or running.has_died  # type: ignore[attr-defined]
 
     @invariant()
     def memory_is_not_exceeded(self) -> None:

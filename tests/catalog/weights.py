@@ -35,6 +35,7 @@ class Running:
     id: str
     is_ready: bool = True
     last_figures: Figures | None = None
+    has_died: bool = False
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -104,7 +105,7 @@ class _Candidate:
             raise ModelLoadFailed(f"{self.file.id} is broken")
         running = Running(self.file.id)
         self.yard.running.append(running)
-        return Loaded(running, PROMPTING)
+        return Loaded(running, PROMPTING, has_died=lambda: running.has_died)
 
 
 class Looking:
@@ -142,6 +143,11 @@ class Holder:
 
     async def _hold(self) -> ServedModel:
         return await self._stack.enter_async_context(self._pool.hold(self.model))
+
+    async def served(self) -> ServedModel:
+        """Soon, or the test fails."""
+        async with asyncio.timeout(30):
+            return await self.task
 
     @property
     def has_it(self) -> bool:

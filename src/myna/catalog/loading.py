@@ -20,6 +20,7 @@ from myna.engines.registry import is_installed
 from myna.prompts.gguf import read_header, shard_paths
 from myna.prompts.model_check import check_model
 from myna.prompts.prompting import Prompting
+from myna.workers.client import State
 from myna.workers.frames import WorkerSpec
 
 _log: Final = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ _PREFERENCE: Final = ("native", "llamacpp")
 
 class WorkerGenerator(Generator, Protocol):
     """A generator with a process of its own."""
+
+    state: State
 
     @property
     def pid(self) -> int | None: ...
@@ -103,7 +106,7 @@ class _FileCandidate:
         weights = asyncio.create_task(asyncio.to_thread(self._weights))  # beside the engine's own reading
         generator = await self.loader.start_first(self.file, kv_bytes)
         self.engine_text.generator = generator
-        return Loaded(generator, self.prompting, lambda: process_bytes(generator.pid), await weights)
+        return _loaded(generator, self.prompting, await weights)
 
     def _weights(self) -> str:
         try:
@@ -126,8 +129,17 @@ class _FakeCandidate:
 
     async def load(self, kv_bytes: int) -> Loaded:
         generator = await self.loader.start(self.file, "fake", kv_bytes)
-        prompting = fake_prompting(generator.info.context_tokens)
-        return Loaded(generator, prompting, lambda: process_bytes(generator.pid))
+        return _loaded(generator, fake_prompting(generator.info.context_tokens))
+
+
+def _loaded(generator: WorkerGenerator, prompting: Prompting, weights: str = "") -> Loaded:
+    return Loaded(
+        generator,
+        prompting,
+        held_bytes=lambda: process_bytes(generator.pid),
+        weights=weights,
+        has_died=lambda: generator.state is State.DEAD,
+    )
 
 
 def _look_at(path: Path) -> tuple[ModelSize, list[Path]]:

@@ -125,6 +125,7 @@ class Residents:
             self.touch(slot)
 
     async def _load_in_turn(self, slot: Slot, candidate: Candidate) -> None:
+        await self.unload(slot)  # there is something only if it died
         limits, size = self._limits, candidate.size
         need = need_of(
             slot.file.id, size, context_tokens=limits.context_tokens, memory_bytes=limits.memory_bytes

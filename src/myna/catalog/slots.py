@@ -16,12 +16,14 @@ from myna.prompts.prompting import Prompting
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What a loader returns: a running generator and the text side of the same model. `held_bytes` tells
-    what its process takes now, `weights` which bytes its files hold."""
+    what its process takes now, `weights` which bytes its files hold, `has_died` that it will never answer
+    again."""
 
     generator: Generator
     prompting: Prompting
     held_bytes: Callable[[], int] = int
     weights: str = ""
+    has_died: Callable[[], bool] = bool
 
 
 class Candidate(Protocol):
@@ -60,7 +62,7 @@ class Slot:
     @property
     def is_open(self) -> bool:
         """Whether who asks now has it at once."""
-        return self.loaded is not None and not self.is_leaving
+        return self.loaded is not None and not self.is_leaving and not self.loaded.has_died()
 
     @property
     def is_wanted(self) -> bool:
