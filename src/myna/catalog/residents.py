@@ -9,7 +9,7 @@ from typing import Any, Final
 from myna.catalog.memory import Memory
 from myna.catalog.room import Need, need_of, plan_room
 from myna.catalog.slots import Candidate, Loader, Slot
-from myna.core.errors import EngineDead, ModelLoadFailed, ModelTooLarge, MynaError
+from myna.core.errors import EngineDead, ModelLoadFailed, MynaError
 
 _log: Final = logging.getLogger(__name__)
 
@@ -140,6 +140,7 @@ class Residents:
         slot.loaded, slot.promised_bytes = loaded, need.fixed_bytes + cache_bytes
         slot.failure, self.has_loaded = None, True
         self.loaded.append(slot)
+        _log.info("%s is loaded and may take %.0f MB", need.id, slot.promised_bytes / 1e6)
 
     async def _make_room(self, slot: Slot, need: Need) -> int:
         """Unload what must leave, all of it once nobody holds any. Returns the KV cache's room in bytes."""
@@ -168,11 +169,7 @@ class Residents:
 
     def _plan(self, slot: Slot, need: Need) -> tuple[int, list[Slot]]:
         residents = [other.resident(place) for place, other in enumerate(self.loaded)]
-        try:
-            plan = plan_room(need, residents, self._memory(), self._limits.models_bytes)
-        except ModelTooLarge as error:
-            _log.error("%s", error.message)
-            raise
+        plan = plan_room(need, residents, self._memory(), self._limits.models_bytes)
         return plan.kv_bytes, [self.loaded[place] for place in plan.leave]
 
     # --- idleness ---

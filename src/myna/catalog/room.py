@@ -107,7 +107,7 @@ def plan_room(need: Need, residents: Sequence[Resident], memory: Memory, limit_b
 
 
 def _parts(need: Need) -> str:
-    return f"weights {_megabytes(need.fixed_bytes)}, KV cache {_megabytes(need.kv_bytes)}"
+    return f"weights and process {_megabytes(need.fixed_bytes)}, KV cache {_megabytes(need.kv_bytes)}"
 
 
 def _megabytes(num_bytes: int) -> str:
