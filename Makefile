@@ -13,7 +13,7 @@ PYTHON ?= $(shell scripts/find-python)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find src native CMakeLists.txt pyproject.toml README.md LICENSE -type f \
 	! -name '*.pyc' ! -name '*.so')
-TEST_MODELS := smollm2-135m-instruct qwen2.5-coder-0.5b-instruct qwen2.5-coder-1.5b-instruct gemma-3-270m
+TEST_MODELS := smollm2-135m-instruct qwen2.5-coder-0.5b-instruct qwen2.5-coder-1.5b-instruct gemma-3-270m pyodide
 # Variables of these names float about in people's shells: only what is written behind `make` counts.
 given = $(if $(filter command%,$(origin $(1))),$($(1)))
 

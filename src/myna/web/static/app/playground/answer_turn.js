@@ -36,7 +36,7 @@ export function AnswerTurn({ paneId, turn, isLast, isBusy }) {
   }
 
   return html`<article class="turn assistant" aria-label=${t("turn.assistant", { model: answer.model })} aria-busy=${answer.state === "running"}>
-    <p class="who quiet">${answer.model}</p>
+    <h2 class="who quiet">${answer.model}</h2>
     ${isEdited.value
       ? html`<${TurnEditor} text=${answer.text} onSave=${save} onAskAgain=${null} onCancel=${() => (isEdited.value = false)} />`
       : html`<${AnswerView} paneId=${paneId} answer=${answer} isLast=${isLast} onRetry=${again} />`}

@@ -19,11 +19,12 @@ const openId = signal("");
 /** @type {Map<string, ReturnType<typeof setTimeout>>} */
 const saving = new Map();
 
+/** Stands in until `load` has opened one; nothing is said to it. */
+const nobody = newConversation("chat", "");
+
 export const current = computed(
-  () => list.value.find((conversation) => conversation.id === openId.value) ?? fallback,
+  () => list.value.find((conversation) => conversation.id === openId.value) ?? nobody,
 );
-/** Stands in before the first is read. */
-const fallback = newConversation("chat", "");
 
 /** The model to begin with: the last that was chosen, if it is still there. */
 function firstModel() {
@@ -118,6 +119,7 @@ export const rename = (id, title) => change((old) => ({ ...old, title: title.tri
 export async function remove(conversation) {
   const wasOpen = conversation.id === openId.value;
   clearTimeout(saving.get(conversation.id));
+  saving.delete(conversation.id);
   list.value = list.value.filter((other) => other.id !== conversation.id);
   if (wasOpen) begin(conversation.mode);
   say(t("store.deleted", { title: titleOf(conversation) }), {
@@ -126,13 +128,9 @@ export async function remove(conversation) {
   await database.remove(conversation.id).catch(() => say(t("store.unreadable"), { kind: "bad" }));
 }
 
-/** @param {string} id */
+/** At most once in a while, and not only at the end: a page may be left in the middle. @param {string} id */
 function saveSoon(id) {
-  clearTimeout(saving.get(id));
-  saving.set(
-    id,
-    setTimeout(() => saveNow(id), SAVE_AFTER_MS),
-  );
+  if (!saving.has(id)) saving.set(id, setTimeout(() => saveNow(id), SAVE_AFTER_MS));
 }
 
 /** @param {string} id */

@@ -1,5 +1,5 @@
 // The playground: conversations on the left, what is said in the middle, the settings on the right.
-import { html, signal, useEffect } from "../html.js";
+import { html, signal, useEffect, useSignal } from "../html.js";
 import { t } from "../language.js";
 import { isAnyRunning } from "./answering.js";
 import { ChatPane } from "./chat_pane.js";
@@ -17,9 +17,11 @@ const isListOpen = signal(window.matchMedia(WIDE).matches);
 const isPanelOpen = signal(window.matchMedia(WIDE).matches);
 
 export function Page() {
+  const isLoaded = useSignal(false);
   useEffect(() => {
-    load();
+    load().then(() => (isLoaded.value = true));
   }, []);
+  if (!isLoaded.value) return html`<main id="main" aria-busy="true" />`;
   const { mode, panes } = current.value;
   const isSplit = panes.length > 1;
   return html`<div class="playground">

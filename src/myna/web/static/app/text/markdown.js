@@ -9,8 +9,16 @@ import { decodeEntities } from "./entities.js";
 
 /** @param {{text: string, canRun?: boolean}} props */
 export function Markdown({ text, canRun = false }) {
-  const tokens = useMemo(() => Lexer.lex(text, { gfm: true, breaks: true }), [text]);
+  const tokens = useMemo(() => levelled(Lexer.lex(text, { gfm: true, breaks: true })), [text]);
   return html`<div class="markdown">${blocks(tokens, canRun)}</div>`;
+}
+
+/** Headings on consecutive levels below the answer's own, whichever ones the text uses. @param {any[]} tokens */
+function levelled(tokens) {
+  const headings = tokens.filter((token) => token.type === "heading");
+  const depths = [...new Set(headings.map((token) => token.depth))].sort();
+  for (const token of headings) token.level = Math.min(6, depths.indexOf(token.depth) + 3);
+  return tokens;
 }
 
 /** @param {any[]} tokens @param {boolean} canRun @returns {Child[]} */
@@ -25,7 +33,11 @@ function block(token, canRun) {
     case "code":
       return html`<${CodeBlock} code=${token.text} language=${languageOf(token.lang)} canRun=${canRun} />`;
     case "heading":
-      return html`<div class=${`heading h${token.depth}`} role="heading" aria-level=${Math.min(6, token.depth + 2)}>
+      return html`<div
+        class=${`heading h${token.depth}`}
+        role=${token.level && "heading"}
+        aria-level=${token.level}
+      >
         ${inlines(token.tokens)}
       </div>`;
     case "blockquote":
