@@ -1,10 +1,11 @@
 """How near to float32 our engine's logits are, and llama.cpp's, on the same quantised weights.
 
-    PYTHONPATH=src:. python bench/accuracy.py model.gguf [...] --tokens 4000
+    PYTHONPATH=src:. python bench/accuracy.py model.gguf [...] --tokens 4000 --out bench/reports/accuracy.json
 
 Teacher-forced over mixed text (this repository's English and Chinese pages and its code) in windows of
 500 tokens. Prints the mean KL(float32 || engine) of both, the 95 % bootstrap interval of the difference
-over tokens, and how often the likeliest token is float32's.
+over tokens, and how often the likeliest token is float32's. Then greedy answers: how many of 64 tokens are
+the same as float32's to the end, and by how much float32 preferred its own token where they first differ.
 """
 
 import argparse
@@ -16,12 +17,13 @@ from tests.engines.divergence import compare, divergences
 from tests.engines.float_reference import FloatReference
 from tests.engines.oracle import Oracle
 
-from myna.engines.base import Row
-from myna.engines.native import load
+from myna.engines.base import Engine, Row
+from myna.engines.registry import load_engine
 
 ROOT = Path(__file__).parent.parent
 TEXTS = ("README.md", "README.zh-CN.md", "src/myna/scheduling/scheduler.py", "docs/architecture.md")
 WINDOW = 500
+NUM_ANSWERS, PROMPT_TOKENS, ANSWER_TOKENS = 16, 48, 64
 
 
 def windows(oracle: Oracle, num_tokens: int, begin: list[int]) -> list[list[int]]:
@@ -34,12 +36,50 @@ def windows(oracle: Oracle, num_tokens: int, begin: list[int]) -> list[list[int]
     return cut
 
 
+def answers(engine: Engine, prompts: list[list[int]]) -> list[list[int]]:
+    """Prompts with their greedy answers, each computed alone."""
+    whole = [list(prompt) for prompt in prompts]
+    for tokens in whole:
+        start = 0
+        for _ in range(ANSWER_TOKENS):
+            logits = engine.forward([Row(0, tokens[start:], start, len(tokens) - start - 1)]).array
+            start = len(tokens)
+            tokens.append(int(logits[0].argmax()))
+        engine.free(0)
+    return whole
+
+
+def first_differences(reference: FloatReference, whole: list[list[int]]) -> list[float]:
+    """By how much float32 prefers its token where a greedy answer first isn't its own; in logits."""
+    gaps = []
+    for tokens in whole:
+        first = len(tokens) - ANSWER_TOKENS
+        exact = reference.logits(tokens)[first - 1 : -1]
+        said = np.array(tokens[first:])
+        wrong = np.flatnonzero(exact.argmax(axis=1) != said)
+        if len(wrong):
+            row = exact[wrong[0]]
+            gaps.append(float(row.max() - row[said[wrong[0]]]))
+    return gaps
+
+
+def greedy(reference: FloatReference, whole: list[list[int]]) -> dict[str, object]:
+    gaps = first_differences(reference, whole)
+    return {
+        "answers": len(whole),
+        "same": len(whole) - len(gaps),
+        "epsilon": round(max(gaps, default=0.0), 4),
+    }
+
+
 def measure(path: str, num_tokens: int) -> dict[str, object]:
     oracle, reference = Oracle(path), FloatReference(path)
-    engine = load(path, context_tokens=1024, memory_bytes=256 << 20, threads=0)
+    options = {"context_tokens": 1024, "memory_bytes": 256 << 20, "threads": 0}
+    engine = load_engine("native", path, **options)
     begin = [2] if reference.architecture == "gemma3" else []
+    cut = windows(oracle, num_tokens, begin)
     ours, theirs, top_ours, top_theirs = [], [], [], []
-    for window in windows(oracle, num_tokens, begin):
+    for window in cut:
         exact = reference.logits(window)
         mine = engine.forward([Row(0, window, 0, 0)]).array
         other = oracle.logits(window)
@@ -48,8 +88,16 @@ def measure(path: str, num_tokens: int) -> dict[str, object]:
         top_ours.append(mine.argmax(axis=1) == exact.argmax(axis=1))
         top_theirs.append(other.argmax(axis=1) == exact.argmax(axis=1))
         engine.free(0)
-    engine.close()
     oracle.close()
+    prompts = [window[:PROMPT_TOKENS] for window in cut] + [
+        window[200 : 200 + PROMPT_TOKENS] for window in cut
+    ]
+    prompts = prompts[:NUM_ANSWERS]
+    said = answers(engine, prompts)
+    engine.close()
+    engine = load_engine("llamacpp", path, **options)
+    said_theirs = answers(engine, prompts)
+    engine.close()
     compared = compare(np.concatenate(ours), np.concatenate(theirs))
     return {
         "model": Path(path).stem,
@@ -59,6 +107,8 @@ def measure(path: str, num_tokens: int) -> dict[str, object]:
         "difference_95": [round(compared.low, 6), round(compared.high, 6)],
         "top1_myna": round(float(np.concatenate(top_ours).mean()), 4),
         "top1_llama_cpp": round(float(np.concatenate(top_theirs).mean()), 4),
+        "greedy_myna": greedy(reference, said),
+        "greedy_llama_cpp": greedy(reference, said_theirs),
     }
 
 
@@ -68,9 +118,14 @@ def main() -> None:
     )
     parser.add_argument("model", nargs="+")
     parser.add_argument("--tokens", type=int, default=4000)
+    parser.add_argument("--out", type=Path, help="write the figures there as JSON")
     args = parser.parse_args()
+    rows = []
     for path in args.model:
-        print(json.dumps(measure(path, args.tokens)), flush=True)
+        rows.append(measure(path, args.tokens))
+        print(json.dumps(rows[-1]), flush=True)
+    if args.out:
+        args.out.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

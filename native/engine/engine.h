@@ -8,6 +8,7 @@
 #include "kv/paged_cache.h"
 #include "model/architectures.h"
 #include "pool/pool.h"
+#include "probe/probe.h"
 
 namespace myna {
 
@@ -31,6 +32,8 @@ class Engine {
 
   PagedCache& cache() { return *cache_; }
   const Model& model() const { return *model_; }
+  const Work& work() const { return graph_->work(); }
+  Limits limits(double seconds) { return probe(pool_, seconds); }
   int64_t context_tokens() const { return context_tokens_; }
   int num_threads() const { return pool_.num_threads(); }
   const gguf::Model& file() const { return file_; }

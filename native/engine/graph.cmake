@@ -14,8 +14,10 @@ target_sources(myna_engine PRIVATE
   model/llama.cpp
   model/qwen2.cpp
   model/qwen3.cpp
-  model/weights.cpp)
+  model/weights.cpp
+  probe/probe.cpp)
 
+set_source_files_properties(probe/probe.cpp PROPERTIES COMPILE_OPTIONS "-O3")
 set(vector_flags -O3 -fno-math-errno -fno-trapping-math)
 set_source_files_properties(isa/portable.cpp PROPERTIES COMPILE_OPTIONS "${vector_flags}")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

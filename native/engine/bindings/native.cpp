@@ -1,7 +1,9 @@
 // myna._native: the engine for Python. Converts and releases the GIL; decides nothing.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <memory>
@@ -65,6 +67,15 @@ class Handle {
   int64_t vocab_size() { return get().model().dimensions.vocabulary; }
   std::string architecture() { return get().model().architecture; }
   int num_threads() { return get().num_threads(); }
+  std::tuple<int64_t, int64_t, int64_t> work() {
+    const Work& work = get().work();
+    return {work.products, work.weight_bytes, work.multiply_adds};
+  }
+  std::pair<double, double> limits(double seconds) {
+    nb::gil_scoped_release release;
+    const Limits limits = get().limits(seconds);
+    return {limits.bytes_per_s, limits.int8_ops_per_s};
+  }
   void close() { engine_.reset(); }
 
   // -1 where the file names none.
@@ -102,7 +113,9 @@ NB_MODULE(_native, module) {
       .def("free", &Handle::free, "sequence"_a)
       .def("length", &Handle::length, "sequence"_a)
       .def("token", &Handle::token, "name"_a)
+      .def("limits", &Handle::limits, "seconds"_a)
       .def("close", &Handle::close)
+      .def_prop_ro("work", &Handle::work)
       .def_prop_ro("free_tokens", &Handle::free_tokens)
       .def_prop_ro("kv_tokens", &Handle::kv_tokens)
       .def_prop_ro("context_tokens", &Handle::context_tokens)

@@ -216,6 +216,12 @@ void Graph::activate(const Layer& layer) {
 }
 
 void Graph::multiply(std::span<const Product> products) {
+  for (const Product& product : products) {
+    const Matrix& weights = *product.weights;
+    ++work_.products;
+    work_.weight_bytes += static_cast<int64_t>(weights.packed_bytes());
+    work_.multiply_adds += weights.rows * weights.cols * num_rows_;
+  }
   std::array<Product, 3> kept;
   for (const auto kind : {Activations::Kind::kInt8, Activations::Kind::kFloat}) {
     size_t count = 0;

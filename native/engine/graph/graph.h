@@ -23,12 +23,20 @@ struct Span {
   int64_t count, start, logits_from;
 };
 
+// What matrix products took, counted where they are asked for: the same on every machine.
+struct Work {
+  int64_t products = 0;      // of a matrix and the rows of a slice
+  int64_t weight_bytes = 0;  // of the packed matrices, each read once a slice
+  int64_t multiply_adds = 0;
+};
+
 class Graph {
  public:
   Graph(const Model& model, const PagedCache& cache, ThreadPool& pool);
 
   // Writes the wanted rows, in batch order, to logits[row * vocabulary].
   void forward(std::span<const Span> batch, float* logits);
+  const Work& work() const { return work_; }  // of all that ran
 
  private:
   // Row operations and products, in graph.cpp.
@@ -79,6 +87,7 @@ class Graph {
   Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_;
   Buffer<float> partials_, scratch_;
   std::array<Buffer<float>, 2> cosines_, sines_;
+  Work work_;
   int64_t tile_queries_, tile_rows_, scratch_floats_;
 };
 

@@ -4,7 +4,20 @@ import typer
 from typer.core import TyperGroup
 
 from myna import __version__
-from myna.cli import check, complete, key, keys, limits, models, projects, pull, replay, serve, usage
+from myna.cli import (
+    bench,
+    check,
+    complete,
+    key,
+    keys,
+    limits,
+    models,
+    projects,
+    pull,
+    replay,
+    serve,
+    usage,
+)
 from myna.cli.chat.verb import chat
 from myna.cli.help_language import speak_chinese
 from myna.cli.language import is_chinese
@@ -34,6 +47,7 @@ app.add_typer(limits.app, name="limits")
 app.command("usage")(usage.usage)
 app.command("check")(check.check)
 app.command("replay")(replay.replay)
+app.command("bench")(bench.bench)
 
 
 @app.callback(invoke_without_command=True)

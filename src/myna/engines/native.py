@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,21 @@ class NativeLogits:
     """Rows of the last `forward`, read where the engine wrote them."""
 
     array: npt.NDArray[np.float32]
+
+
+class Work(NamedTuple):
+    """What matrix products took, counted and not measured: the same on every machine."""
+
+    products: int
+    weight_bytes: int
+    multiply_adds: int
+
+
+class Limits(NamedTuple):
+    """What the machine can do: bytes read a second, 8-bit operations a second (0 where unknown)."""
+
+    bytes_per_s: float
+    int8_ops_per_s: float
 
 
 class NativeEngine:
@@ -65,6 +80,24 @@ class NativeEngine:
     @property
     def free_tokens(self) -> int:
         return self._engine.free_tokens
+
+    @property
+    def kernels(self) -> str:
+        """The instruction set that was chosen."""
+        return _native.kernel_name()
+
+    @property
+    def num_threads(self) -> int:
+        return self._engine.num_threads
+
+    @property
+    def work(self) -> Work:
+        """Of all that ran."""
+        return Work(*self._engine.work)
+
+    def limits(self, seconds: float) -> Limits:
+        """Measure for about so long, twice, with the engine's threads."""
+        return Limits(*self._engine.limits(seconds))
 
     def forward(self, batch: Sequence[Row]) -> NativeLogits:
         rows: list[int] = []

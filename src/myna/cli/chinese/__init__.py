@@ -3,7 +3,18 @@
 
 from typing import Final
 
-from myna.cli.chinese import account_pages, accounts, chat, errors, help_pages, loading, models, usage, verbs
+from myna.cli.chinese import (
+    account_pages,
+    accounts,
+    bench,
+    chat,
+    errors,
+    help_pages,
+    loading,
+    models,
+    usage,
+    verbs,
+)
 
 MESSAGES: Final[dict[str, str]] = {
     **help_pages.MESSAGES,
@@ -15,4 +26,5 @@ MESSAGES: Final[dict[str, str]] = {
     **usage.MESSAGES,
     **accounts.MESSAGES,
     **account_pages.MESSAGES,
+    **bench.MESSAGES,
 }

@@ -1,0 +1,15 @@
+#pragma once
+// What this machine can do at most, measured for a moment: reading memory, and 8-bit dot products.
+#include "pool/pool.h"
+
+namespace myna {
+
+struct Limits {
+  double bytes_per_s;     // read once, all threads together, from more than caches hold
+  double int8_ops_per_s;  // a multiplication and an addition are two; 0 where no probe knows the processor
+};
+
+// Takes about `seconds` for each of the two. Throws std::bad_alloc.
+Limits probe(ThreadPool& pool, double seconds);
+
+}  // namespace myna
