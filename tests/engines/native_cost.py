@@ -1,0 +1,89 @@
+"""What steps of the native engine take, without a clock: products, bytes and operations as it counts them,
+and instructions as callgrind does (which knows no AVX-512 yet, so the AVX2 kernels are counted).
+
+    PYTHONPATH=src:. python -m tests.engines.native_cost --record    write tests/data/native_cost.json anew
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+RECORD = Path(__file__).parent.parent / "data" / "native_cost.json"
+MODELS = ("smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "gemma-3-270m")
+COUNTED_MODEL = MODELS[0]
+STEPS = {"decode": [1], "batch of 8": [1] * 8, "prompt of 128": [128]}
+# Sizes of rows in three runs; the differences are one prompt of 32 tokens, and four decodes.
+_RUNS = {"nothing": "", "prompt": "32", "prompt and decodes": "32,1,1,1,1"}
+_COLLECTED = re.compile(r"Collected : (\d+)")
+
+
+def work(path: Path) -> dict[str, dict[str, int]]:
+    """What each kind of step takes, as the engine counts it."""
+    from myna.engines.base import Row
+    from myna.engines.native import load
+
+    engine, found = load(str(path), context_tokens=256, memory_bytes=64 << 20, threads=1), {}
+    for name, sizes in STEPS.items():
+        before = engine.work
+        engine.forward([Row(i, [7] * size, 0, size - 1) for i, size in enumerate(sizes)])
+        after = engine.work
+        found[name] = {field: getattr(after, field) - getattr(before, field) for field in after._fields}
+        for sequence in range(len(sizes)):
+            engine.free(sequence)
+    engine.close()
+    return found
+
+
+def instructions(path: Path) -> dict[str, int]:
+    """Of a prompt of 32 tokens and of one decode after it, with the AVX2 kernels and one thread."""
+    with ThreadPoolExecutor(2) as pool:
+        nothing, prompt, both = pool.map(_collected, [path] * len(_RUNS), _RUNS.values())
+    return {"prompt of 32": prompt - nothing, "decode": (both - prompt) // 4}
+
+
+def _collected(path: Path, sizes: str) -> int:
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, __file__]
+    environ = {"MYNA_CPU": "avx2", "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(
+        [*command, str(path), sizes], env=os.environ | environ, capture_output=True, text=True, check=False
+    )
+    found = _COLLECTED.search(run.stderr)
+    assert run.returncode == 0 and found is not None, run.stderr[-2000:]
+    return int(found[1])
+
+
+def steps(path: str, sizes: list[int]) -> None:
+    """The rows of one sequence, one a step; the extension alone, since every import is counted too."""
+    from myna import _native
+
+    engine = _native.Engine(path, context_tokens=256, memory_bytes=64 << 20, threads=1, max_sequences=1)
+    start = 0
+    for size in sizes:
+        engine.forward([0, size, start, size - 1], list(range(start + 100, start + 100 + size)))
+        start += size
+
+
+def record(find: Callable[[str], Path]) -> None:
+    found = {
+        "work": {model: work(find(model)) for model in MODELS},
+        "instructions": {COUNTED_MODEL: instructions(find(COUNTED_MODEL))},
+    }
+    RECORD.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    if sys.argv[1] == "--record":
+        from tests.conftest import models_folder
+
+        record(lambda model: models_folder() / f"{model}.gguf")
+    else:
+        steps(sys.argv[1], [int(size) for size in sys.argv[2].split(",") if size])
+
+
+if __name__ == "__main__":
+    main()
