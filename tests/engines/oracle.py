@@ -16,6 +16,8 @@ class Oracle:
         llama_cpp.llama_log_set(self._silence, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         model_params = llama_cpp.llama_model_default_params()
+        # Built for a processor with AMX it would end this process; see `engines.llamacpp`.
+        model_params.use_extra_bufts = b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info()
         self._model = llama_cpp.llama_model_load_from_file(path.encode(), model_params)
         assert self._model
         params = llama_cpp.llama_context_default_params()

@@ -215,6 +215,7 @@ class _Model:
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = 0
+        params.use_extra_bufts = not _has_matrix_tiles()
         self.handle: Any = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
             raise ModelLoadFailed(f"llama.cpp can't load {path}: {_LISTENER.heard}")
@@ -275,6 +276,12 @@ class _Model:
         if self.handle:
             llama_cpp.llama_model_free(self.handle)
             self.handle = None
+
+
+def _has_matrix_tiles() -> bool:
+    """Built for a processor with AMX, llama.cpp ends its process at the first batch (its tiles' description
+    is refused by `ldtilecfg`); without weights laid out for tiles it takes the kernels for AVX-512."""
+    return b"AMX_INT8 = 1" in llama_cpp.llama_print_system_info()
 
 
 class _Listener:
