@@ -1,9 +1,10 @@
 """The README does what it says: its programs print what it shows, its commands exist."""
 
 import re
+import shlex
 import subprocess
 import sys
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,8 @@ def test_a_program_prints_what_is_shown(code: str, shown: str, default_server: d
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("myna ")])
 def test_a_command_and_its_flags_exist(command: str) -> None:
-    verb = command.split()[1]
-    helped = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"})
+    verb = takewhile(lambda word: not word.startswith("-"), shlex.split(command)[1:])
+    helped = CliRunner().invoke(app, [*verb, "--help"], env={"COLUMNS": "200"})
     assert helped.exit_code == 0
     for flag in re.findall(r"--[a-z-]+", command):
         assert flag in helped.output
