@@ -22,7 +22,7 @@ ACCOUNT_STORES: Final[dict[str, str]] = {
 }
 COUNTER_STORES: Final[dict[str, str]] = {
     "memory": "myna.stores.memory_counters:open_counters",
-    "sqlite": "myna.stores.counters:open_counters",
+    "sqlite": "myna.stores.counters_file:open_counters",
     "postgresql": "myna.stores.counters:open_counters",
 }
 LEDGER_STORES: Final[dict[str, str]] = {

@@ -162,7 +162,7 @@ AUDIT_EVENTS: Final = Table(
 )
 
 # What limits have counted. Losing it with the machine costs nothing but a minute's exactness, so
-# PostgreSQL keeps it unlogged, and SQLite in a file of its own that is never synced (`stores/counters.py`).
+# PostgreSQL keeps it unlogged, and SQLite in a file that is never synced (`stores/counters_file.py`).
 COUNTERS: Final = Table(
     "counters",
     MetaData(),

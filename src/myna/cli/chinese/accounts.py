@@ -92,5 +92,6 @@ MESSAGES: Final = {
         "或复制它的 `secret` 文件。"
     ),
     "The database can't be used: {0}": "数据库无法使用：{0}",
+    "The file of the limits can't be used: {0}": "限额文件无法使用：{0}",
     "The file of the limits {0} can't be opened: {1}": "无法打开限额文件 {0}：{1}",
 }

@@ -1,0 +1,93 @@
+"""What limits have counted, in a SQLite file that may be thrown away: it is never synced, and nothing that
+must be synced waits for it. Every request comes by twice, so this is SQLite without a layer between."""
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import make_url
+
+from myna.core.counters import Change, CounterStore
+from myna.core.errors import DatabaseError
+
+_BUSY_S: Final = 10.0
+_TABLE: Final = (
+    "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+)
+_WRITE: Final = "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+
+
+def open_counters(url: str) -> CounterStore:
+    """The file beside that of the database."""
+    return FileCounters(Path(f"{make_url(url).database}-limits"))
+
+
+class FileCounters:
+    """One update at a time; a lock of the file keeps those of other processes apart."""
+
+    is_instant = False
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        """Raises `DatabaseError`. A damaged file is begun anew."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                self._connection = _connect(path)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                _remove(path)
+                self._connection = _connect(path)
+        except (sqlite3.Error, OSError) as exc:
+            raise DatabaseError(f"The file of the limits {path} can't be opened: {exc}") from exc
+
+    def update(self, names: Sequence[str], change: Change) -> None:
+        places = ", ".join("?" * len(names))
+        with self._lock, self._transaction() as connection:
+            query = f"SELECT name, value FROM counters WHERE name IN ({places})"  # noqa: S608
+            found = dict(connection.execute(query, names).fetchall())
+            written = change(found, self._clock())
+            if written:
+                connection.executemany(_WRITE, written.items())
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """The lock is taken before anything is read."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as exc:
+            raise DatabaseError(f"The file of the limits can't be used: {exc}") from exc
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    path.touch(mode=0o600, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in ("journal_mode=WAL", "synchronous=OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute(_TABLE)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _remove(path: Path) -> None:
+    for doomed in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        doomed.unlink(missing_ok=True)
