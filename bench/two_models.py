@@ -5,10 +5,10 @@ the median over the rounds of
 
     (seconds of the first alone + seconds of the second alone) / seconds of both together
 
-so a machine that is busy with something else moves both sides of the ratio. 1.0 is what the cores allow if
-they are never idle alone; the step lock is meant to keep it above 0.9. `cpu_ratio` is the same of the
-processor time of the two models' processes: what working together wastes, but not what waiting costs. How
-much each model is asked for is set first, so that alone each takes about `--seconds`.
+so a machine that is busy with something else moves both sides of the ratio, and the quartiles widen. 1.0 is
+what the cores allow if they are never idle alone; the step lock is meant to keep it above 0.9. `cpu_ratio` is
+the same of the processor time of the two models' processes: what working together wastes, but not what
+waiting costs. How much each model is asked for is set first, so that alone each takes about `--seconds`.
 
     python bench/two_models.py smollm2-135m-instruct qwen2.5-coder-0.5b-instruct --rounds 9 --streams 1 8
 """
@@ -168,7 +168,8 @@ def main() -> None:
         process.terminate()
         process.wait(timeout=60)
     if args.out:
-        report = {"models": args.model, "processor": processor(), "summary": lines}
+        load = {"load_average": round(os.getloadavg()[2], 1)}
+        report = {"models": args.model, "processor": processor(), **load, "summary": lines}
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(report, indent=1) + "\n")
 
