@@ -47,6 +47,7 @@ def cut(text: str, sizes: list[int]) -> list[str]:
     return parts
 
 
+@settings(deadline=None)
 @given(documents, st.lists(st.integers(1, 9), min_size=1, max_size=5))
 def test_blocks_are_all_of_the_text_however_it_is_cut(text: str, sizes: list[int]) -> None:
     splitter = BlockSplitter()
@@ -55,6 +56,7 @@ def test_blocks_are_all_of_the_text_however_it_is_cut(text: str, sizes: list[int
     assert [line for block in blocks for line in block.split("\n") if line.strip()] == lines
 
 
+@settings(deadline=None)
 @given(documents)
 def test_code_is_never_cut_in_two(text: str) -> None:
     splitter = BlockSplitter()
