@@ -13,12 +13,12 @@ from myna.core import errors
 
 SOURCE: Final = Path(errors.__file__).parent.parent
 # What these are called with is shown; `says` is how a pull reports to whoever watches.
-_SAYING: Final = {"say", "note", "print_error", "says", "translated"}
+_SAYING: Final = {"say", "note", "print_error", "says", "translated", "ok", "advice", "wrong"}
 _RAISED: Final = {
     name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)
 }
 # Keyword arguments that are shown later.
-_FIELDS: Final = {"help", "range", "meaning"}
+_FIELDS: Final = {"help", "range", "meaning", "remedy", "title"}
 # Layers whose errors only a client of the API sees, in English as OpenAI's are.
 _WIRE_ONLY: Final = ("api", "serving", "web", "scheduling", "decoding", "app.py")
 

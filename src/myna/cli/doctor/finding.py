@@ -1,0 +1,31 @@
+"""What was found, and what to do about it. Texts are translated where they are shown."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["ok", "advice", "wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`advice` works, but could be better; `wrong` keeps something from working, or is unsafe."""
+
+    state: State
+    text: str
+    remedy: str = ""
+
+
+Findings = Iterator[Finding]
+
+
+def ok(text: str) -> Finding:
+    return Finding("ok", text)
+
+
+def advice(text: str, *, remedy: str) -> Finding:
+    return Finding("advice", text, remedy)
+
+
+def wrong(text: str, *, remedy: str) -> Finding:
+    return Finding("wrong", text, remedy)

@@ -1,0 +1,117 @@
+"""The machine: processor, memory, disk, and what its control group leaves of them."""
+
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from myna.catalog.entries import ENTRIES
+from myna.catalog.memory import read_memory
+from myna.catalog.room import WORKER_BYTES
+from myna.catalog.store import ModelStore
+from myna.cli.doctor.finding import Findings, advice, ok, wrong
+from myna.cli.screen import megabytes
+from myna.settings import Settings
+
+# Those that speed up a model's arithmetic, as Linux names them.
+_INSTRUCTIONS: Final = (
+    *("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve", "sve2"),
+)
+_LEAST_DISK_BYTES: Final = 256 << 20
+
+
+def processor(root: Path = Path("/")) -> Findings:
+    name, flags = _read_processor(root)
+    useful = [flag for flag in _INSTRUCTIONS if flag in flags]
+    yield ok(f"{name}: {psutil.cpu_count(logical=False) or '?'} cores, {os.cpu_count()} threads.")
+    if flags and not useful:
+        yield advice(
+            "It has none of the instruction sets that make a model fast.",
+            remedy="Expect a few tokens a second; choose the smallest model.",
+        )
+    elif useful:
+        yield ok(f"Instruction sets for arithmetic: {', '.join(useful)}.")
+    usable = _usable_threads()
+    if (quota := _processor_quota(root)) is not None and quota < usable:
+        yield advice(
+            f"The control group allows {quota:.1f} processors and shows {usable} threads.",
+            remedy=f"Set threads = {max(1, int(quota))}, or give the container more processors.",
+        )
+    else:
+        yield ok(f"This process may use {usable} of them.")
+
+
+def memory(settings: Settings) -> Findings:
+    machine, allowed = psutil.virtual_memory(), read_memory()
+    if allowed.total_bytes < machine.total:
+        yield ok(f"The control group allows {megabytes(allowed.total_bytes)} of {megabytes(machine.total)}.")
+    needed = _default_bytes(settings) + WORKER_BYTES
+    if needed > allowed.free_bytes:
+        yield wrong(
+            f"{megabytes(allowed.free_bytes)} are free, and the default model needs {megabytes(needed)}.",
+            remedy="Close other programs, or choose a smaller model with MYNA_MODEL.",
+        )
+    else:
+        yield ok(f"{megabytes(allowed.free_bytes)} of {megabytes(allowed.total_bytes)} are free.")
+
+
+def disk(settings: Settings) -> Findings:
+    place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    needed = _LEAST_DISK_BYTES
+    store = ModelStore(settings.home / "models")
+    entry = next((entry for entry in ENTRIES if entry.id == settings.model), None)
+    if entry is not None and not store.has(entry):
+        needed += entry.num_bytes
+    if not os.access(place, os.W_OK):
+        yield wrong(f"{place} can't be written.", remedy="Set MYNA_HOME to a folder of your own.")
+    elif free < needed:
+        yield wrong(
+            f"The disk of {settings.home} has {megabytes(free)} free, and {megabytes(needed)} are needed.",
+            remedy="Make room, or set MYNA_HOME to a folder on another disk.",
+        )
+    else:
+        yield ok(f"The disk of {settings.home} has {megabytes(free)} free.")
+
+
+def _default_bytes(settings: Settings) -> int:
+    """Of the default model's weights; 0 where that can't be known yet."""
+    if settings.engine == "fake":
+        return 0
+    own = [model.path for model in settings.models if model.id == settings.model]
+    path = own[0] if own else Path(settings.model).expanduser()
+    if path.is_file():
+        return path.stat().st_size
+    return next((entry.num_bytes for entry in ENTRIES if entry.id == settings.model), 0)
+
+
+def _read_processor(root: Path) -> tuple[str, set[str]]:
+    try:
+        lines = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine(), set()
+    rows = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = rows.get("flags") or rows.get("features") or ""
+    return rows.get("model name") or platform.machine(), set(flags.split())
+
+
+def _usable_threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor_quota(root: Path) -> float | None:
+    """Processors that control groups (versions 2 and 1) allow; None for no limit."""
+    try:
+        quota, period = (root / "sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        try:
+            folder = root / "sys/fs/cgroup/cpu"
+            quota = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii")
+            period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
+        except OSError:
+            return None
+    return int(quota) / int(period) if quota.strip().lstrip("-").isdigit() and int(quota) > 0 else None

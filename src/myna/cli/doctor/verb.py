@@ -1,0 +1,101 @@
+"""`myna doctor`: is this machine fit, is everything in its place, and if not, what to do."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from myna.catalog.partial import Progress, Silent
+from myna.cli.doctor import machine, surroundings
+from myna.cli.doctor.engines import engines
+from myna.cli.doctor.finding import Finding, Findings
+from myna.cli.doctor.models import models
+from myna.cli.language import translated
+from myna.cli.screen import pull_progress
+from myna.core.errors import ConfigurationError
+from myna.settings import Settings, load_settings
+
+_MARKS: Final = {"ok": ("✓", "green"), "advice": ("!", "yellow"), "wrong": ("✗", "red")}
+
+
+def doctor(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Don't read the models to check their hashes.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look at the machine and the installation, and say what to mend.
+
+    Nothing is changed. The exit code is 1 if something is wrong; what could merely be better is marked !.
+
+    **Examples**
+
+    - `myna doctor`
+    - `myna doctor --quick --json | jq '.[] | select(.state == "wrong")'`
+    """
+    findings: list[tuple[str, Finding]] = []
+    console = Console(highlight=False, quiet=as_json)
+    for chapter in _chapters(quick, (lambda: nullcontext(Silent())) if as_json else pull_progress):
+        console.print(Text(translated(chapter.title), style="bold"))
+        for finding in chapter.findings:
+            findings.append((chapter.title, finding))
+            _show(console, finding)
+    num_wrong = sum(finding.state == "wrong" for _, finding in findings)
+    if as_json:
+        rows = [{"chapter": title, **asdict(finding)} for title, finding in findings]
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+    console.print()
+    if num_wrong:
+        console.print(translated(f"Wrong: {num_wrong}. What to do stands beside each."), style="bold red")
+        raise typer.Exit(1)
+    console.print(translated("Nothing is wrong."))
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """Findings about one subject; they are made while they are read."""
+
+    title: str
+    findings: Findings
+
+
+def _chapters(is_quick: bool, watch: Callable[[], AbstractContextManager[Progress]]) -> Iterator[Chapter]:
+    settings, problem = _settings()
+    yield Chapter(title="Configuration", findings=surroundings.configuration(problem))
+    yield Chapter(title="Processor", findings=machine.processor())
+    yield Chapter(title="Memory", findings=machine.memory(settings))
+    yield Chapter(title="Disk", findings=machine.disk(settings))
+    yield Chapter(title="Engines", findings=engines(settings))
+    yield Chapter(title="Models", findings=models(settings, is_quick=is_quick, watch=watch))
+    yield Chapter(title="Sources of models", findings=surroundings.sources(settings))
+    yield Chapter(title="Port", findings=surroundings.port(settings))
+    yield Chapter(title="Keys", findings=surroundings.secrets(settings))
+    yield Chapter(title="Database", findings=surroundings.database(settings))
+
+
+def _settings() -> tuple[Settings, str]:
+    """Those that the server would have; the defaults and the reason where it would have none."""
+    from myna.cli.running import check_settings
+
+    try:
+        settings = load_settings({})
+    except ConfigurationError as exc:
+        return load_settings({}, environ={"MYNA_CONFIG": "/dev/null"}), exc.message
+    try:
+        check_settings(settings)
+    except ConfigurationError as exc:
+        return settings, exc.message
+    return settings, ""
+
+
+def _show(console: Console, finding: Finding) -> None:
+    mark, style = _MARKS[finding.state]
+    line = Text.assemble(("  " + mark, style), " ", translated(finding.text))
+    console.print(line, soft_wrap=True)
+    if finding.remedy:
+        console.print(Text.assemble("    → ", translated(finding.remedy)), soft_wrap=True)

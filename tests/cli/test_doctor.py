@@ -1,0 +1,292 @@
+"""`myna doctor`: what it finds wrong, with what to do, and its exit code. No network is asked."""
+
+import hashlib
+import json
+import socket
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from threading import Event
+
+import pytest
+from tests.cli.conftest import Run
+
+from myna.catalog.entries import ENTRIES
+from myna.catalog.memory import Memory
+from myna.catalog.partial import Silent
+from myna.catalog.store import ModelStore, PulledRecord
+from myna.cli.doctor import engines as engines_chapter
+from myna.cli.doctor import machine, surroundings
+from myna.cli.doctor import models as models_chapter
+from myna.cli.doctor.finding import Finding
+from myna.core.errors import DownloadFailed
+from myna.engines.registry import is_installed
+from myna.settings import ModelSetting, Settings
+
+
+class Answering:
+    """A source that has the file, or says why not."""
+
+    def __init__(self, why_not: str = "") -> None:
+        self.why_not = why_not
+
+    def ask(self, timeout_s: float) -> None:
+        if self.why_not:
+            raise DownloadFailed(self.why_not)
+
+
+@pytest.fixture(autouse=True)
+def sources(monkeypatch: pytest.MonkeyPatch) -> Answering:
+    source = Answering()
+    monkeypatch.setattr(surroundings, "open_source", lambda wanted: source)
+    return source
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return Settings(home=tmp_path / "home", port=probe.getsockname()[1])
+
+
+def states(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    return [(finding.state, finding.text) for finding in findings]
+
+
+def faults(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.state != "ok"]
+
+
+def test_a_fit_machine_is_told_so(run: Run) -> None:
+    ran = run("doctor", "--quick")
+    assert ran.code == 0
+    assert ran.out.endswith("Nothing is wrong.\n")
+    assert "! No model is here yet.\n    → Fetch the default with: myna pull\n" in ran.out
+
+
+def test_what_is_wrong_has_a_remedy_and_an_exit_code(run: Run, home: Path) -> None:
+    run("key")
+    (home / "key").chmod(0o644)
+    ran = run("doctor", "--quick")
+    assert ran.code == 1
+    assert f"Others may read the key file {home / 'key'}. Close it with: chmod 600" in ran.out
+    assert ran.out.endswith("Wrong: 1. What to do stands beside each.\n")
+
+
+def test_a_script_gets_every_finding(run: Run, home: Path) -> None:
+    home.mkdir(parents=True)
+    (home / "myna.db").write_bytes(b"not a database at all" * 99)
+    ran = run("doctor", "--json")
+    assert ran.code == 1
+    rows = json.loads(ran.out)
+    assert {row["chapter"] for row in rows} >= {"Processor", "Memory", "Engines", "Models", "Port"}
+    wrong = [row for row in rows if row["state"] == "wrong"]
+    assert {row["chapter"] for row in wrong} == {"Database"}  # readable by others, and damaged
+    assert all(row["remedy"] for row in rows if row["state"] != "ok")
+
+
+def test_it_speaks_the_locale_s_language(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    ran = run("doctor", "--quick")
+    assert "本机还没有模型" in ran.out
+    assert "没有问题。" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("prot = 1", "did you mean port?"),
+        ("port = 70000", "a whole number from 0 to 65535"),
+        ('no_auth = true\nhost = "0.0.0.0"', "--no-auth would open 0.0.0.0"),
+    ],
+)
+def test_a_wrong_configuration_is_the_first_finding(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toml: str, said: str
+) -> None:
+    (tmp_path / "bird.toml").write_text(toml)
+    monkeypatch.setenv("MYNA_CONFIG", str(tmp_path / "bird.toml"))
+    ran = run("doctor", "--quick", "--json")
+    assert ran.code == 1
+    first = json.loads(ran.out)[0]
+    assert (first["chapter"], first["state"]) == ("Configuration", "wrong")
+    assert said in first["text"]
+
+
+# --- machine ---
+
+
+def cpu(root: Path, flags: str, quota: str = "max 100000") -> Path:
+    (root / "proc").mkdir()
+    (root / "proc/cpuinfo").write_text(f"processor: 0\nmodel name\t: Bird 9000\nflags\t\t: {flags}\n")
+    (root / "sys/fs/cgroup").mkdir(parents=True)
+    (root / "sys/fs/cgroup/cpu.max").write_text(quota)
+    return root
+
+
+def test_the_processor_s_useful_instructions_are_named(tmp_path: Path) -> None:
+    found = states(machine.processor(cpu(tmp_path, "fpu sse2 avx2 fma avx512_vnni")))
+    assert found[0][1].startswith("Bird 9000: ")
+    assert ("ok", "Instruction sets for arithmetic: avx2, fma, avx512_vnni.") in found
+
+
+def test_a_processor_without_them_and_a_tight_group_are_told(tmp_path: Path) -> None:
+    slow, tight = faults(machine.processor(cpu(tmp_path, "fpu sse2", "50000 100000")))
+    assert "none of the instruction sets" in slow.text
+    assert "allows 0.5 processors" in tight.text
+    assert "threads = 1" in tight.remedy
+
+
+def test_too_little_memory_for_the_default_model_is_wrong(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "read_memory", lambda: Memory(400_000_000, 300_000_000))
+    limited, short = machine.memory(settings)
+    assert limited.text.startswith("The control group allows 400 MB of ")
+    assert (short.state, short.text) == ("wrong", "300 MB are free, and the default model needs 592 MB.")
+    assert faults(machine.memory(replace(settings, engine="fake"))) == []
+
+
+def test_a_full_or_closed_disk_is_wrong(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 1_000_000}))
+    (full,) = machine.disk(settings)
+    assert (full.state, "1 MB free" in full.text) == ("wrong", True)
+    monkeypatch.setattr("os.access", lambda place, mode: False)
+    (closed,) = machine.disk(settings)
+    assert closed.text.endswith("can't be written.")
+
+
+# --- engines ---
+
+
+def test_each_engine_promises_what_it_keeps() -> None:
+    kept = {"fake": "FakeEngine", "llamacpp": "LlamaCppEngine", "native": "NativeEngine"}
+    for name, kind in kept.items():
+        if is_installed(name):
+            engine = getattr(import_module(f"myna.engines.{name}"), kind)
+            word = engine.__new__(engine).is_batch_invariant  # it needs no model to say so
+            assert word is (name in engines_chapter.BATCH_INVARIANT)
+
+
+def test_why_an_engine_runs_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines_chapter, "engines_to_try", lambda wanted: ["llamacpp"])
+    found = list(engines_chapter.engines(settings))
+    assert found[0].text == "llamacpp runs every model, since no other engine is installed."
+    assert [fault.text for fault in faults(found)] == ["Myna's own engine is not built here."]
+    found = list(engines_chapter.engines(replace(settings, engine="llamacpp")))
+    assert found[0].text == "llamacpp runs every model, since the setting engine names it."
+    assert faults(found) == []
+
+
+def test_a_processor_named_by_the_user_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MYNA_CPU", "avx2")
+    (fault,) = faults(engines_chapter.engines(replace(settings, engine="native")))
+    assert "as MYNA_CPU asks" in fault.text
+
+
+# --- models ---
+
+
+def look(settings: Settings, *, is_quick: bool = False) -> list[Finding]:
+    return list(models_chapter.models(settings, is_quick=is_quick, watch=lambda: nullcontext(Silent())))
+
+
+def test_a_model_s_bytes_are_compared_with_its_publisher_s(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"GGUF" + bytes(range(256)) * 4
+    entry = replace(ENTRIES[0], num_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    for module in ("myna.catalog.store", "myna.cli.doctor.models"):
+        monkeypatch.setattr(f"{module}.ENTRIES", (entry,))
+    path = ModelStore(settings.home / "models").path_of(entry)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    assert look(settings)[0].text.endswith("and its hash is right.")
+    path.write_bytes(data[:-1] + b"x")
+    assert faults(look(settings, is_quick=True)) == []
+    (bad,) = faults(look(settings))
+    assert (bad.state, bad.text) == ("wrong", f"{entry.id} has other bytes than its publisher's.")
+    path.write_bytes(data[:-1])
+    short, none_left = faults(look(settings))
+    assert (short.state, f"myna pull {entry.id}" in short.remedy) == ("wrong", True)
+    assert none_left.text == "No model is here yet."
+
+
+def test_other_files_are_looked_at_too(settings: Settings, tmp_path: Path) -> None:
+    store = ModelStore(settings.home / "models")
+    (store.folder / ".partial" / "bird").mkdir(parents=True)
+    (store.folder / ".partial" / "bird" / "file").write_bytes(bytes(1000))
+    (store.folder / "page.gguf").write_text("<html>")
+    store.write(PulledRecord("org/bird:Q4_0", ("page.gguf",), "org", 7, "hf:org/bird:Q4_0"))
+    settings = replace(settings, models=(ModelSetting("mine", tmp_path / "nothing.gguf"),))
+    no_gguf, no_file, left = faults(look(settings))
+    assert "is not a GGUF file" in no_gguf.text
+    assert "myna pull hf:org/bird:Q4_0" in no_gguf.remedy
+    assert no_file.text == f"There is no file {tmp_path / 'nothing.gguf'}."
+    assert left.text.endswith(": bird.")
+
+
+# --- what lies around ---
+
+
+def test_no_source_is_wrong_only_where_one_is_needed(
+    settings: Settings, sources: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert faults(surroundings.sources(settings)) == []
+    sources.why_not = "it is asleep"
+    found = list(surroundings.sources(settings))
+    assert {finding.state for finding in found} == {"wrong"}
+    assert "huggingface can't be used: it is asleep" in found[0].text
+    monkeypatch.setattr(ModelStore, "has", lambda store, entry: True)
+    assert {finding.state for finding in surroundings.sources(settings)} == {"advice"}
+
+
+def test_a_source_that_never_answers_is_not_waited_for(
+    settings: Settings, sources: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surroundings, "ANSWER_S", -1.0)  # as if its time were over
+    monkeypatch.setattr(sources, "ask", lambda timeout_s: Event().wait(60))
+    found = list(surroundings.sources(settings))
+    assert {finding.text.partition(": ")[2] for finding in found} == {"it does not answer"}
+
+
+def test_a_port_that_another_program_has_is_wrong(settings: Settings) -> None:
+    assert states(surroundings.port(settings)) == [("ok", f"127.0.0.1:{settings.port} is free.")]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", settings.port))
+        taken.listen()
+        (fault,) = surroundings.port(settings)
+    assert (fault.state, fault.text) == ("wrong", f"Another program listens on 127.0.0.1:{settings.port}.")
+    assert states(surroundings.port(replace(settings, port=0)))[0][0] == "ok"
+    (fault,) = surroundings.port(replace(settings, host="192.0.2.1"))
+    assert fault.state == "wrong"
+
+
+def test_what_others_may_read_is_wrong(settings: Settings) -> None:
+    settings.home.mkdir()
+    for name in ("secret", "chat_history"):
+        (settings.home / name).write_text("x")
+        (settings.home / name).chmod(0o640)
+    found = faults(surroundings.secrets(settings))
+    assert [fault.remedy for fault in found] == [
+        f"Close it with: chmod 600 {settings.home / name}" for name in ("secret", "chat_history")
+    ]
+
+
+def test_a_database_is_read_and_never_changed(settings: Settings) -> None:
+    assert states(surroundings.database(settings))[0][0] == "ok"
+    settings.home.mkdir()
+    path = settings.home / "myna.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE bird (name TEXT)")
+    path.chmod(0o600)
+    before = path.read_bytes()
+    assert states(surroundings.database(settings)) == [("ok", f"The database {path} is sound.")]
+    assert path.read_bytes() == before
+    path.write_bytes(before[:1000] + b"\xff" * 3000)
+    (damaged,) = surroundings.database(settings)
+    assert (damaged.state, "is damaged" in damaged.text) == ("wrong", True)
+    other = replace(settings, database="postgresql://bird@127.0.0.1/x")
+    assert states(surroundings.database(other))[0][1].startswith("The database is a postgresql;")
