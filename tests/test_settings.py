@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from myna.core.errors import ConfigurationError
-from myna.settings import AliasSetting, ModelSetting, PriceSetting, Settings, key_of, load_settings
+from myna.setting_values import AliasSetting, ModelSetting, PriceSetting
+from myna.settings import Settings, key_of, load_settings
 
 DOCS = Path(__file__).parent.parent / "docs" / "configuration.md"
 

@@ -70,7 +70,7 @@ def _shown(call: ast.Call, file: str) -> Iterator[ast.expr]:
 
 def _is_shown(call: ast.Call, file: str) -> bool:
     name = getattr(call.func, "id", None) or getattr(call.func, "attr", "")
-    return name in _SAYING or name in _RAISED or (name == "ValueError" and file == "settings.py")
+    return name in _SAYING or name in _RAISED or (name == "ValueError" and file == "setting_values.py")
 
 
 def _alternatives(node: ast.expr) -> Iterator[ast.expr]:

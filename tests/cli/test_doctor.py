@@ -24,7 +24,8 @@ from myna.cli.doctor import models as models_chapter
 from myna.cli.doctor.finding import Finding
 from myna.core.errors import DownloadFailed
 from myna.engines.registry import is_installed
-from myna.settings import ModelSetting, Settings
+from myna.setting_values import ModelSetting
+from myna.settings import Settings
 
 
 class Answering:

@@ -14,7 +14,8 @@ from myna.catalog.store import LocalModel, ModelStore, local_file
 from myna.cli.pull import fetch
 from myna.cli.screen import megabytes
 from myna.core.errors import ConfigurationError, ModelTooLarge
-from myna.settings import AliasSetting, Settings
+from myna.setting_values import AliasSetting
+from myna.settings import Settings
 
 FAKE: Final = "fake"
 _FAKE_CREATED: Final = 1_764_000_000

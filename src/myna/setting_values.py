@@ -1,0 +1,204 @@
+"""What values settings may have, and how each is read from text or from TOML. Knows no setting's name."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+AliasKind = Literal["alias", "instruct"]
+# Takes a raw value (text, or TOML's own type) and the folder that relative paths start from. Raises
+# ValueError with what it takes.
+Parser = Callable[[object, Path], object]
+
+MAX_NAME: Final = 256  # characters of a model's id, as requests may name it
+
+
+@dataclass(frozen=True, slots=True)
+class AliasSetting:
+    """`name` answers as `target` ("" is the default model); `instruct` wraps raw prompts in its template."""
+
+    name: str
+    target: str
+    kind: AliasKind
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSetting:
+    """What a model's tokens cost, in dollars a million; cached prompt tokens apart."""
+
+    model: str
+    prompt: float
+    cached: float
+    completion: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSetting:
+    """A model file of the user's own, served under `id`."""
+
+    id: str
+    path: Path
+
+
+def text(raw: object, base: Path) -> str:
+    if not isinstance(raw, str):
+        raise ValueError("text in quotes")
+    return raw
+
+
+def flag(raw: object, base: Path) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False}
+    words |= {"off": False, "": False}
+    if str(raw).lower() not in words:
+        raise ValueError("true or false")
+    return words[str(raw).lower()]
+
+
+def whole(low: int, high: int) -> Parser:
+    def parse(raw: object, base: Path) -> int:
+        try:
+            value = int(raw) if isinstance(raw, str) else raw
+        except ValueError:
+            value = None
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _scaled(units: Mapping[str, int], what: str) -> Callable[[object], float]:
+    def parse(raw: object) -> float:
+        words = str(raw).strip().lower()
+        unit = words.lstrip("0123456789.")
+        try:
+            number = float(words[: len(words) - len(unit)])
+        except ValueError:
+            raise ValueError(what) from None
+        if unit.strip() not in units or isinstance(raw, bool):
+            raise ValueError(what)
+        return number * units[unit.strip()]
+
+    return parse
+
+
+_BYTE_UNITS: Final = {
+    unit + tail: 1024**power
+    for power, unit in enumerate(["", "k", "m", "g", "t"])
+    for tail in ("", "b", "ib")
+    if unit or tail != "ib"
+}
+_bytes_scaled = _scaled(_BYTE_UNITS, 'a size such as "4G" or "512M"')
+_seconds_scaled = _scaled({"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}, 'a time such as "30s" or "5m"')
+
+
+def num_bytes(raw: object, base: Path) -> int:
+    return int(_bytes_scaled(raw))
+
+
+def seconds(raw: object, base: Path) -> float:
+    return _seconds_scaled(raw)
+
+
+def names(raw: object, base: Path) -> tuple[str, ...]:
+    items = [part.strip() for part in raw.split(",")] if isinstance(raw, str) else raw
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError("a list of names")
+    return tuple(item for item in items if item)
+
+
+def networks(raw: object, base: Path) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.ip_network(name, strict=False)) for name in names(raw, base))
+    except ValueError:
+        raise ValueError('a list of addresses or networks, such as "10.0.0.0/8"') from None
+
+
+def root_path(raw: object, base: Path) -> str:
+    path = text(raw, base).rstrip("/")
+    if path and re.fullmatch(r"(/[A-Za-z0-9_.~-]+)+", path) is None:
+        raise ValueError('a path such as "/llm"')
+    return path
+
+
+def one_of(*allowed: str) -> Parser:
+    def parse(raw: object, base: Path) -> str:
+        if raw not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)}")
+        return str(raw)
+
+    return parse
+
+
+def path(raw: object, base: Path) -> Path:
+    return base / Path(text(raw, base)).expanduser()
+
+
+def optional_path(raw: object, base: Path) -> Path | None:
+    return path(raw, base) if raw else None
+
+
+def _table(raw: object) -> dict[str, object]:
+    """A TOML table, or `name=value,name=value` from the environment."""
+    if isinstance(raw, str):
+        pairs = [part.split("=", 1) for part in raw.split(",") if part.strip()]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError("name=value pairs with commas between them")
+        names = [name.strip() for name, _ in pairs]
+        if len(set(names)) < len(names):
+            raise ValueError("each name once")
+        return {name.strip(): value.strip() for name, value in pairs}
+    if not isinstance(raw, dict):
+        raise ValueError("a table")
+    if not all(0 < len(name) <= MAX_NAME and name.isprintable() for name in raw):
+        raise ValueError(f"names of 1 to {MAX_NAME} visible characters")
+    return raw
+
+
+def models(raw: object, base: Path) -> tuple[ModelSetting, ...]:
+    return tuple(ModelSetting(name, path(value, base)) for name, value in _table(raw).items())
+
+
+def aliases(raw: object, base: Path) -> tuple[AliasSetting, ...]:
+    return tuple(_alias(name, value) for name, value in _table(raw).items())
+
+
+def _alias(name: str, value: object) -> AliasSetting:
+    if isinstance(value, str):
+        return AliasSetting(name, value, "alias")
+    if isinstance(value, dict) and set(value) <= {"model", "kind"}:
+        kind = value.get("kind", "alias")
+        if kind in ("alias", "instruct"):
+            return AliasSetting(name, text(value.get("model", ""), Path()), kind)
+    raise ValueError('a model\'s id, or { model = "...", kind = "instruct" }')
+
+
+def prices(raw: object, base: Path) -> tuple[PriceSetting, ...]:
+    return tuple(_price(name, value) for name, value in _table(raw).items())
+
+
+def _price(name: str, value: object) -> PriceSetting:
+    """A table, or `prompt/completion` from the environment. Cached tokens cost as others do, unless told."""
+    if isinstance(value, str):
+        value = dict(zip(("prompt", "completion"), value.split("/"), strict=False))
+    allowed = {"prompt", "cached", "completion"}
+    if isinstance(value, dict) and allowed - {"cached"} <= set(value) <= allowed:
+        numbers = {key: _dollars(number) for key, number in value.items()}
+        return PriceSetting(
+            name, numbers["prompt"], numbers.get("cached", numbers["prompt"]), numbers["completion"]
+        )
+    raise ValueError("{ prompt = 0.1, cached = 0.05, completion = 0.4 }, dollars a million tokens")
+
+
+def _dollars(raw: object) -> float:
+    try:
+        number = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else -1.0
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1e6:
+        raise ValueError("dollars a million tokens, from 0 to 1000000")
+    return number
