@@ -73,13 +73,13 @@ class Roster:
         """Put the youngest of the least urgent aside; what it had is computed again later."""
         if len(self.running) <= keep:
             return False
+        self.num_preempted += 1
         self.preempt(
             min(self.running, key=lambda other: (other.job.request.priority, -other.job.order, -other.choice))
         )
         return True
 
     def preempt(self, sequence: Sequence) -> None:
-        self.num_preempted += 1
         del self.running[sequence]
         self.residency.forget(sequence)
         self.resumed.append(sequence)

@@ -21,7 +21,7 @@ failures = logging.getLogger("myna.serving")
 
 def log_request(scope: Scope, record: RequestRecord) -> None:
     """Write the request's line. Probes of health and files of the page are for debugging alone."""
-    is_quiet = record.is_quiet or scope["path"] in ("/health", "/ready")
+    is_quiet = record.is_quiet or scope["path"] in ("/health", "/ready", "/metrics")
     level = logging.DEBUG if is_quiet else logging.INFO
     if log.isEnabledFor(level):
         fields = request_fields(scope, record)

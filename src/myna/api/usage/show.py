@@ -37,7 +37,7 @@ def cost_results(sums: Iterable[UsageSum]) -> Mapping[int, Sequence[Mapping[str,
         result = {
             "object": "organization.costs.result",
             "amount": {"value": dollars(part.cost_nano), "currency": "usd"},
-            "line_item": part.model,
+            "line_item": part.model or None,
             "project_id": part.project,
             "api_key_id": part.key_id,
         }
@@ -81,11 +81,11 @@ def _usage_result(part: UsageSum, *, is_batch_told: bool) -> dict[str, object]:
         "output_audio_tokens": 0,
         "num_model_requests": part.num_requests,
         "project_id": part.project,
-        "user_id": part.user,
+        "user_id": part.user or None,
         "api_key_id": part.key_id,
-        "model": part.model,
+        "model": part.model or None,
         "batch": False if is_batch_told else None,
-        "service_tier": part.service_tier,
+        "service_tier": part.service_tier or None,
         "myna": {
             "reasoning_tokens": part.reasoning_tokens,
             "num_completed": part.num_completed,
