@@ -11,7 +11,7 @@ from tests.catalog.weights import MB, Holder, Looking, Yard, local, pool_of, set
 
 from myna.catalog.memory import Memory
 from myna.catalog.residents import PoolLimits
-from myna.core.errors import ModelLoadFailed, ModelTooLarge, MynaError
+from myna.core.errors import ModelLoadFailed, ModelTooLarge, MynaError, Overloaded
 
 SIZES = {"a": 200 * MB, "b": 300 * MB, "c": 400 * MB, "huge": 2000 * MB}
 ROOM = 700 * MB
@@ -92,6 +92,21 @@ async def test_who_gives_up_waiting_lets_the_others_go_on() -> None:
     await other.let_go()
     await late.served()
     assert yard.num_loads == 1
+
+
+async def test_the_line_for_a_load_has_an_end() -> None:
+    yard = yard_of()
+    pool = pool_of(yard, *SIZES)
+    pool.change(Looking([local("a")]), PoolLimits(max_waiting=2))
+    yard.gate.clear()
+    waiting = [Holder(pool, "a") for _ in range(3)]
+    await settle()
+    with pytest.raises(Overloaded, match="2 requests wait for a"):
+        await waiting[2].served()
+    yard.gate.set()
+    for holder in waiting[:2]:
+        await holder.served()
+    await Holder(pool, "a").served()
 
 
 async def test_a_load_is_finished_for_who_tries_again() -> None:

@@ -91,7 +91,8 @@ class ModelPool:
         """The model, loaded: at once if it is, else after its load, which all who ask wait for. It is not
         unloaded while it is held.
 
-        Raises `ModelNotFound`, or `ModelLoadFailed` to everyone who waited; the next to ask tries again.
+        Raises `ModelNotFound`, `Overloaded` where too many wait for it already, or `ModelLoadFailed` to
+        everyone who waited; the next to ask tries again.
         """
         card = self.card(model)
         slot = self._slots[card.target]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from myna.catalog.memory import Memory
 from myna.catalog.room import Need, need_of, plan_room
 from myna.catalog.slots import Candidate, Loader, Slot
-from myna.core.errors import EngineDead, ModelLoadFailed, MynaError
+from myna.core.errors import EngineDead, ModelLoadFailed, MynaError, Overloaded
 
 _log: Final = logging.getLogger(__name__)
 
@@ -18,13 +18,14 @@ _log: Final = logging.getLogger(__name__)
 class PoolLimits:
     """`models_bytes` is for all models together, 0 for what the machine has; `memory_bytes` is one
     model's KV cache, as `context_tokens` one model's, where set. A model but `keep` is unloaded when nobody
-    asked for it for `idle_s` (0: never)."""
+    asked for it for `idle_s` (0: never). `max_waiting` requests may wait for a model to be loaded."""
 
     models_bytes: int = 0
     memory_bytes: int = 0
     context_tokens: int = 0
     idle_s: float = 0.0
     keep: str = ""
+    max_waiting: int = 1024
 
 
 class Residents:
@@ -47,9 +48,12 @@ class Residents:
         self.has_loaded = False
 
     async def enter(self, slot: Slot) -> None:
-        """Hold the slot's model: at once if it is there, else after its load. Raises `ModelLoadFailed`."""
+        """Hold the slot's model: at once if it is there, else after its load. Raises `ModelLoadFailed`, or
+        `Overloaded` where too many wait for it."""
         if slot.is_open:
             slot.num_holders += 1
+        elif slot.num_waiting >= self._limits.max_waiting:
+            raise Overloaded(f"{slot.num_waiting} requests wait for {slot.file.id} to be loaded.")
         else:
             if slot.loading is None:
                 slot.loading = self._begin(self._load(slot))

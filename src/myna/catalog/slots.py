@@ -65,6 +65,10 @@ class Slot:
         return self.loaded is not None and not self.is_leaving and not self.loaded.has_died()
 
     @property
+    def num_waiting(self) -> int:
+        return len(self._waiters)
+
+    @property
     def is_wanted(self) -> bool:
         return bool(self.num_holders or self._waiters)
 

@@ -144,6 +144,7 @@ def pool_limits(settings: Settings, offer: Offer) -> PoolLimits:
         context_tokens=settings.context_tokens,
         idle_s=settings.idle_s,
         keep=offer.default,
+        max_waiting=settings.max_queue,
     )
 
 

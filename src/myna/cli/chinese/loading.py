@@ -30,6 +30,7 @@ MESSAGES: Final = {
     ),
     'a list of addresses or networks, such as "10.0.0.0/8"': '地址或网段的列表，例如 "10.0.0.0/8"',
     'a path such as "/llm"': '路径，例如 "/llm"',
+    "{0} requests wait for {1} to be loaded.": "有 {0} 个请求在等待 {1} 加载。",
     "The server is shutting down.": "服务器正在关闭。",
     "The model {0} needs {1} of memory ({2}), and models may take {3} here. Lower context or memory, raise "
     "models_memory, or serve a smaller model.": (
