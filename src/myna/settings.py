@@ -136,6 +136,9 @@ class Settings:
         "Most tokens of an answer, thought included; over it is a 400. 0: as the context allows.",
         key="max_answer",
     )
+    max_queue_tokens: int = _setting(
+        4_000_000, values.whole(1, 1 << 40), "Tokens that the prompts of waiting requests may have together."
+    )
     drain_s: float = _setting(
         30.0, values.seconds, "How long running requests may go on after Ctrl-C or SIGTERM.", key="drain"
     )

@@ -42,6 +42,7 @@ class World:
         return refusal
 
     def settle(self, attempt: Attempt, used: int, server: bytes = OURS) -> None:
+        assert attempt._cost is not None
         self.values.update(Settlement(attempt, attempt._cost, used, server)(self.values, self.now))
 
 

@@ -68,6 +68,19 @@ async def test_a_limited_answer_says_what_is_left_and_a_refused_one_why_and_when
         assert len(model.generator.requests) == 2, "the model never heard of it"
 
 
+async def test_a_mistake_costs_nothing_and_is_told_what_is_left() -> None:
+    async with serving() as model:
+        await _limit(model, requests_per_minute=2)
+        for _ in range(3):
+            wrong = await _chat(model, temperature=9)
+            assert wrong.status_code == 400
+            assert wrong.headers["x-ratelimit-remaining-requests"] == "2"
+        unknown = await _chat(model, model="nonsense")
+        assert unknown.status_code == 404
+        assert "x-ratelimit-remaining-requests" not in unknown.headers
+        assert (await _chat(model)).headers["x-ratelimit-remaining-requests"] == "1"
+
+
 async def test_a_stream_is_refused_before_it_begins() -> None:
     async with serving() as model:
         await _limit(model, requests_per_minute=1)

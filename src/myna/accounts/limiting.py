@@ -93,12 +93,13 @@ class Standing(NamedTuple):
 
 
 class Attempt:
-    """A change of counters: takes from every gauge, or from none and says which has no room.
+    """A change of counters: takes from every gauge, or from none and says which has no room. Without a cost
+    it only looks.
 
     Read the outcome afterwards; it is that of the last call.
     """
 
-    def __init__(self, gauges: Sequence[Gauge], cost: Cost, server: bytes) -> None:
+    def __init__(self, gauges: Sequence[Gauge], cost: Cost | None, server: bytes) -> None:
         self.gauges = gauges
         self._cost = cost
         self._server = server
@@ -109,27 +110,17 @@ class Attempt:
 
     def __call__(self, values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
         buckets, seats = _read(self.gauges, values, now)
-        refusals = [*self._short(buckets), *self._full(seats)]
-        self.refusal = max(refusals, key=_longest) if refusals else None
-        self.has_taken = not refusals
-        if self.has_taken:
-            buckets = {gauge: bucket.less(gauge.amount(self._cost)) for gauge, bucket in buckets.items()}
-            seats = {gauge: taken.changed(self._server, 1, now) for gauge, taken in seats.items()}
+        cost = self._cost
+        if cost is not None:
+            refusals = [*_short(buckets, cost), *_full(seats)]
+            self.refusal = max(refusals, key=_longest) if refusals else None
+            self.has_taken = not refusals
+            if self.has_taken:
+                buckets = {gauge: bucket.less(gauge.amount(cost)) for gauge, bucket in buckets.items()}
+                seats = {gauge: taken.changed(self._server, 1, now) for gauge, taken in seats.items()}
         self.requests = _tightest(buckets, ("requests",))
         self.tokens = _tightest(buckets, ("tokens", "day"))
         return _encoded({**buckets, **seats}) if self.has_taken else {}
-
-    def _short(self, buckets: Mapping[Gauge, Bucket]) -> Iterator[Refusal]:
-        for gauge, bucket in buckets.items():
-            amount = gauge.amount(self._cost)
-            if not bucket.can_give(amount):
-                wait_s = None if amount > gauge.limit else bucket.wait_s(amount, gauge.per_s)
-                yield Refusal(gauge, math.ceil(gauge.limit - bucket.level - 1e-6), amount, wait_s)
-
-    def _full(self, seats: Mapping[Gauge, Seats]) -> Iterator[Refusal]:
-        for gauge, taken in seats.items():
-            if taken.num_taken >= gauge.limit:
-                yield Refusal(gauge, taken.num_taken, 1, _SEAT_WAIT_S)
 
 
 class Settlement:
@@ -207,6 +198,20 @@ def _whose(owner: str, organization: str) -> str:
     if owner.startswith("key_"):
         return f"with key {owner}"
     return f"in project {owner}" if owner else f"in organization {organization}"
+
+
+def _short(buckets: Mapping[Gauge, Bucket], cost: Cost) -> Iterator[Refusal]:
+    for gauge, bucket in buckets.items():
+        amount = gauge.amount(cost)
+        if not bucket.can_give(amount):
+            wait_s = None if amount > gauge.limit else bucket.wait_s(amount, gauge.per_s)
+            yield Refusal(gauge, math.ceil(gauge.limit - bucket.level - 1e-6), amount, wait_s)
+
+
+def _full(seats: Mapping[Gauge, Seats]) -> Iterator[Refusal]:
+    for gauge, taken in seats.items():
+        if taken.num_taken >= gauge.limit:
+            yield Refusal(gauge, taken.num_taken, 1, _SEAT_WAIT_S)
 
 
 def _longest(refusal: Refusal) -> float:

@@ -23,6 +23,7 @@ from myna.core.errors import ConfigurationError, InvalidRequest, NotFound
 from myna.settings import Settings, load_settings
 from myna.stores.registry import open_accounts
 
+_FOLDED: Final = ("NAME", "SCOPES", "MODELS", "MODEL", "PROJECT")
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -106,14 +107,21 @@ def seconds_of(text: str) -> int:
 
 
 def moment(at: int | None) -> str:
-    """A time as a table shows it, in the machine's own zone."""
-    return "" if at is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+    """A day as a table shows it, in the machine's own zone."""
+    return "" if at is None else time.strftime("%Y-%m-%d", time.localtime(at))
+
+
+def show_columns(columns: Mapping[str, Sequence[str]]) -> None:
+    """A table by its columns' titles."""
+    show_table(list(columns), list(zip(*columns.values(), strict=True)))
 
 
 def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """What people name is folded where the terminal is narrow, nothing else is."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, title in enumerate(titles):
-        table.add_column(translated(title), no_wrap=number == 0)
+    for title in titles:
+        is_folded = title in _FOLDED
+        table.add_column(translated(title), no_wrap=not is_folded, overflow="fold" if is_folded else "ignore")
     for row in rows:
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False).print(table)

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from myna.accounts.administration import Secretive
-from myna.cli.desk import key_of, moment, open_desk, plain, project_of, seconds_of, show_json, show_table
+from myna.cli.desk import key_of, moment, open_desk, plain, project_of, seconds_of, show_columns, show_json
 from myna.cli.language import translated
 from myna.cli.screen import note, say
 from myna.core.accounts import DEFAULT_PROJECT, ApiKey
@@ -70,10 +70,10 @@ def list_keys(
     if as_json:
         show_json([{**plain(key, *_DIGESTS), "status": _status(key)} for key in keys])
         return
-    titles = ("ID", "NAME", "PROJECT", "SCOPES", "MODELS", "KEY", "LAST USED", "EXPIRES", "STATUS")
-    show_table(titles, [_row(key) for key in keys])
-    if not keys:
-        note("Make one with: myna keys create NAME")
+    if keys:
+        show_columns(_columns(keys))
+    else:
+        note("There are no keys yet; make one with: myna keys create NAME")
 
 
 @app.command()
@@ -127,10 +127,20 @@ def _status(key: ApiKey) -> str:
     return "expired" if key.expires_at is not None and key.expires_at <= time.time() else "active"
 
 
-def _row(key: ApiKey) -> Sequence[str]:
-    models = translated("all") if key.models is None else ", ".join(key.models)
-    used = moment(key.last_used_at) or translated("never")
-    end = moment(key.expires_at) or translated("never")
-    scopes = ", ".join(key.scopes)
-    status = translated(_status(key))
-    return key.id, key.name, key.project, scopes, models, key.redacted, used, end, status
+def _columns(keys: Sequence[ApiKey]) -> dict[str, Sequence[str]]:
+    """Without those that say the same of every key."""
+    columns: dict[str, Sequence[str]] = {
+        "ID": [key.id for key in keys],
+        "NAME": [key.name for key in keys],
+        "SCOPES": [", ".join(key.scopes) for key in keys],
+    }
+    if any(key.project != DEFAULT_PROJECT for key in keys):
+        columns["PROJECT"] = [key.project for key in keys]
+    if any(key.models is not None for key in keys):
+        columns["MODELS"] = [", ".join(key.models or [translated("all")]) for key in keys]
+    columns["LAST USED"] = [moment(key.last_used_at) or translated("never") for key in keys]
+    columns["EXPIRES"] = [moment(key.expires_at) or translated("never") for key in keys]
+    statuses = [_status(key) for key in keys]
+    if set(statuses) != {"active"}:
+        columns["STATUS"] = [translated(status) for status in statuses]
+    return columns

@@ -7,7 +7,7 @@ import typer
 
 from myna.accounts.administration import LIMIT_NAMES
 from myna.accounts.checks import check_model
-from myna.cli.desk import Desk, key_of, open_desk, plain, project_of, show_json, show_table
+from myna.cli.desk import Desk, key_of, open_desk, plain, project_of, show_columns, show_json
 from myna.cli.language import translated
 from myna.cli.screen import note, say
 from myna.core.accounts import ALL_MODELS, EVERYONE, Accounts, Limit
@@ -69,10 +69,10 @@ def list_limits(as_json: AsJson = False) -> None:
     if as_json:
         show_json([plain(limit) for limit in accounts.limits])
         return
-    titles = ("OWNER", "NAME", "MODEL", "REQ/MIN", "TOKENS/MIN", "TOKENS/DAY", "CONCURRENT", "BUDGET")
-    show_table(titles, [_row(limit, accounts) for limit in accounts.limits])
-    if not accounts.limits:
-        note("Set one with: myna limits set --key KEY --requests-per-minute 60")
+    if accounts.limits:
+        show_columns(_columns(accounts))
+    else:
+        note("There are no limits yet; set one with: myna limits set --key KEY --requests-per-minute 60")
 
 
 def _owner(desk: Desk, key: str | None, project: str | None, everyone: bool) -> str:
@@ -113,9 +113,18 @@ def _shown(limit: Limit) -> str:
     return ", ".join(pairs) or translated("no limits")
 
 
-def _row(limit: Limit, accounts: Accounts) -> Sequence[str]:
+def _columns(accounts: Accounts) -> dict[str, Sequence[str]]:
+    """Without the kinds of limit that nobody has."""
     names = {project.id: project.name for project in accounts.projects}
     names |= {key.id: key.name for key in accounts.keys}
-    amounts = ["" if amount is None else str(amount) for amount in _amounts(limit)]
-    model = limit.model or translated("all")
-    return _shown_owner(limit), names.get(limit.owner, ""), model, *amounts
+    limits = accounts.limits
+    columns: dict[str, Sequence[str]] = {
+        "OWNER": [_shown_owner(limit) for limit in limits],
+        "NAME": [names.get(limit.owner, "") for limit in limits],
+        "MODEL": [limit.model or translated("all") for limit in limits],
+    }
+    titles = ("REQ/MIN", "TOKENS/MIN", "TOKENS/DAY", "CONCURRENT", "BUDGET")
+    for title, amounts in zip(titles, zip(*map(_amounts, limits), strict=True), strict=True):
+        if any(amount is not None for amount in amounts):
+            columns[title] = ["" if amount is None else str(amount) for amount in amounts]
+    return columns

@@ -1,10 +1,11 @@
 """`myna projects`: tenants that share a server and see nothing of each other."""
 
+from collections import Counter
 from typing import Annotated
 
 import typer
 
-from myna.cli.desk import moment, open_desk, plain, project_of, show_json, show_table
+from myna.cli.desk import moment, open_desk, plain, project_of, show_columns, show_json
 from myna.cli.language import translated
 from myna.cli.screen import say
 
@@ -40,12 +41,16 @@ def list_projects(
     if as_json:
         show_json([plain(project) for project in projects])
         return
-    rows = []
-    for project in projects:
-        num_keys = sum(1 for key in accounts.keys if key.project == project.id and key.revoked_at is None)
-        status = translated("active" if project.archived_at is None else "archived")
-        rows.append((project.id, project.name, str(num_keys), moment(project.created_at), status))
-    show_table(("ID", "NAME", "KEYS", "MADE", "STATUS"), rows)
+    keys = Counter(key.project for key in accounts.keys if key.revoked_at is None)
+    show_columns(
+        {
+            "ID": [project.id for project in projects],
+            "NAME": [project.name for project in projects],
+            "KEYS": [str(keys[project.id]) for project in projects],
+            "MADE": [moment(project.created_at) for project in projects],
+            "STATUS": [translated("archived" if project.archived_at else "active") for project in projects],
+        }
+    )
 
 
 @app.command()

@@ -27,6 +27,7 @@ LIVE: Final = frozenset(
         "cors_origins",
         "max_body",
         "max_queue",
+        "max_queue_tokens",
         "drain",
         "log_level",
     }

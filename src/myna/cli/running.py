@@ -190,7 +190,7 @@ async def _run(
     settings: Settings, offer: Offer, listener: socket.socket, read: Callable[[], Settings]
 ) -> None:
     certificate = read_certificate(settings)
-    limits = Limits(max_waiting_requests=settings.max_queue)
+    limits = Limits(settings.max_queue, settings.max_queue_tokens)
     pool = make_pool(settings, offer, limits)
     keys = () if settings.no_auth else server_keys(settings)
     ledger = start_ledger(settings)
@@ -221,6 +221,7 @@ async def _run(
         pool.change(offer.look(), pool_limits(settings, offer))
         app.options = http_options(settings)
         limits.max_waiting_requests = settings.max_queue
+        limits.max_waiting_tokens = settings.max_queue_tokens
         set_log_level(settings.log_level)
         for server in servers:
             server.drain_s = settings.drain_s

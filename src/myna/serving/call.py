@@ -1,6 +1,7 @@
 """One authenticated call of an endpoint: what it may ask for, and what is given back at its end."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from myna.accounts.limiting import Cost
 from myna.accounts.principal import LOCAL_USER, Principal
 from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
-from myna.core.errors import ModelNotFound, ModelTooLarge
+from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
 from myna.serving import deps, generation
@@ -50,6 +51,8 @@ class Call:
         self.bill = Bill(endpoint.bills, self.record, principal, services.accountant)
         self._opened = AsyncExitStack()
         self._meter: Meter | None = None
+        self._card: ModelCard | None = None
+        self._is_counted = False
 
     @property
     def id(self) -> str:
@@ -92,6 +95,7 @@ class Call:
             raise ModelNotFound(f"This key may use: {allowed}.", param="model", code="model_not_found")
         card = card or self.services.pool.card(name)
         self.bill.model = card.target
+        self._card = card
         return card
 
     def may_use(self, card: ModelCard) -> bool:
@@ -122,6 +126,7 @@ class Call:
             sum(request.max_tokens * max(request.num_choices, request.best_of) for request in requests),
             is_open,
         )
+        self._is_counted = True
         hold = await self.services.limiter.admit(self.principal, model.card, cost, self.record)
         if hold is not None:
             self._opened.push_async_callback(self._settle, hold)
@@ -136,6 +141,12 @@ class Call:
         await self.services.limiter.settle(
             hold, meter.prompt_tokens + meter.completion_tokens if meter else 0
         )
+
+    async def tell_limits(self) -> None:
+        """The answer to a mistake says too what is left of the key's limits."""
+        if self._card is not None and not self._is_counted and not self.record.status:
+            with contextlib.suppress(Overloaded):
+                await self.services.limiter.tell(self.principal, self._card, self.record)
 
     async def aclose(self) -> None:
         """Abort what still runs."""
@@ -193,6 +204,8 @@ class EndpointApp:
             await answer(scope, receive, send)
         except BaseException as exc:
             fault = exc
+            if endpoint.bills and isinstance(exc, RequestError):
+                await call.tell_limits()
             raise
         finally:
             try:

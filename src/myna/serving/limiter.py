@@ -88,6 +88,14 @@ class Limiter:
         self._sit(gauges, 1)
         return hold
 
+    async def tell(self, principal: Principal, card: ModelCard, record: RequestRecord) -> None:
+        """Let the answer of a request that takes nothing say what is left all the same."""
+        gauges = gauges_of(self._accounts.limits(principal, (card.id, card.target)))
+        if gauges:
+            look = Attempt(gauges, None, self._server)
+            await self._counts.change(_names(gauges), look)
+            record.headers += headers_of(look)
+
     async def settle(self, hold: Hold, used_tokens: int) -> None:
         """Give back what was taken and not used. Called once, whatever ended the request."""
         gauges = hold.attempt.gauges

@@ -30,14 +30,14 @@ MESSAGES: Final = {
     "everyone": "所有人",
     "no limits": "没有限额",
     # --- what the verbs say ---
-    "Make one with: myna keys create NAME": "创建一个：myna keys create 名称",
+    "There are no keys yet; make one with: myna keys create NAME": "还没有密钥；创建一个：myna keys create 名称",
     "{0} ({1}): keep the key now, it is not shown again.": "{0}（{1}）：请现在保存密钥，之后不会再显示。",
     "Revoked {0} ({1}).": "已吊销 {0}（{1}）。",
     "{0} is called {1} now.": "{0} 现在叫 {1}。",
     "Archived {0} ({1}).": "已归档 {0}（{1}）。",
     "{0}: {1}.": "{0}：{1}。",
-    "Set one with: myna limits set --key KEY --requests-per-minute 60": (
-        "设置一个：myna limits set --key 密钥 --requests-per-minute 60"
+    "There are no limits yet; set one with: myna limits set --key KEY --requests-per-minute 60": (
+        "还没有限额；设置一个：myna limits set --key 密钥 --requests-per-minute 60"
     ),
     # --- mistakes ---
     "The setting `database` keeps everything in a server's memory; name a file or a PostgreSQL there to keep "
