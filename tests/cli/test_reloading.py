@@ -85,6 +85,20 @@ async def test_a_wrong_configuration_leaves_the_old_in_force(
     assert said in caplog.text
 
 
+async def test_a_fault_of_ours_leaves_the_old_in_force_and_the_next_reload_possible(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def faulty() -> Settings:
+        raise ZeroDivisionError("a bug")
+
+    server = Server(tmp_path)
+    reloader = Reloader(server.read(), faulty, lambda *new: server.applied.append(new))
+    await reloader.reload()
+    await reloader.reload()
+    assert server.applied == []
+    assert caplog.text.count("ZeroDivisionError: a bug") == 2
+
+
 def test_a_reload_fetches_no_model(tmp_path: Path) -> None:
     settings = load_settings(environ={"MYNA_HOME": str(tmp_path)}, directory=tmp_path)
     with pytest.raises(ConfigurationError, match="myna pull smollm2"):

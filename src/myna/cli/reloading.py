@@ -72,6 +72,9 @@ class Reloader:
             except MynaError as exc:
                 _log.error("The configuration stays as it was: %s", exc.message)
                 return
+            except Exception:
+                _log.exception("The configuration stays as it was")
+                return
             self._settings = settings
             _log.info("The configuration was read again; changed: %s", ", ".join(taken) or "nothing")
             if later:
