@@ -13,7 +13,7 @@ from myna.core import errors
 
 SOURCE: Final = Path(errors.__file__).parent.parent
 # What these are called with is shown; `says` is how a pull reports to whoever watches.
-_SAYING: Final = {"say", "note", "print_error", "says", "translated", "ok", "advice", "wrong"}
+_SAYING: Final = {"_tell", "say", "note", "print_error", "says", "translated", "ok", "advice", "wrong"}
 _RAISED: Final = {
     name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)
 }

@@ -3,6 +3,8 @@
 import json
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,3 +129,10 @@ def test_a_completion_without_a_server_loads_the_model_itself(
 
 def test_the_version_is_told(run: Run) -> None:
     assert run("--version").out.startswith("myna 0.")
+
+
+def test_no_verb_waits_for_what_another_imports() -> None:
+    """The libraries that take long to import; each is imported by the verbs that use it, when they do."""
+    slow = "'uvicorn', 'starlette', 'sqlalchemy', 'numpy', 'tokenizers', 'jinja2', 'prompt_toolkit', 'openai'"
+    script = f"import myna.cli.root, sys; print([name for name in ({slow}) if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"

@@ -8,18 +8,23 @@ from myna.core.errors import MynaError
 
 def main() -> None:
     """The entry point `myna`."""
-    from myna.cli.root import run
-    from myna.cli.screen import print_error
-
     try:
+        from myna.cli.root import run
+
         sys.exit(run())
     except MynaError as exc:
-        print_error(exc.message)
+        _tell(exc.message)
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our output left (`myna models | head`): nothing more to say, at exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
-        print_error("Stopped.")
+        _tell("Stopped.")
         sys.exit(130)
+
+
+def _tell(message: str) -> None:
+    from myna.cli.screen import print_error
+
+    print_error(message)

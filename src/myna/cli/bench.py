@@ -15,14 +15,12 @@ from myna.cli.offer import find_default
 from myna.cli.pull import fetch
 from myna.cli.screen import note
 from myna.core.errors import ConfigurationError, ModelLoadFailed, OperatorError
-from myna.engines.base import Engine
 from myna.engines.registry import is_installed, load_engine
-from myna.prompts.gguf import read_header
-from myna.prompts.model_check import check_model
 from myna.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from myna.cli.bench_measure import Finding
+    from myna.engines.base import Engine
     from myna.engines.native import NativeEngine
 
 
@@ -98,6 +96,9 @@ def _drawer(path: Path | None) -> "Callable[[Finding], None]":
 def _measure(
     local: LocalModel, settings: Settings, threads: int, rounds: int, *, is_alone: bool
 ) -> "Finding":
+    from myna.prompts.gguf import read_header
+    from myna.prompts.model_check import check_model
+
     check_model(read_header(local.path))
     # Without the engine, importing it says what to install.
     from myna.cli.bench_measure import CONTEXT_TOKENS, measure, num_measurements
@@ -119,7 +120,7 @@ def _measure(
             other.close()
 
 
-def _peer(local: LocalModel, settings: Settings, ours: "NativeEngine") -> Engine | None:
+def _peer(local: LocalModel, settings: Settings, ours: "NativeEngine") -> "Engine | None":
     """llama.cpp with the same model, threads and context; None where it isn't there or can't."""
     if not is_installed("llamacpp"):
         note("llama.cpp is not installed to compare with; bring it with: pip install 'myna[llamacpp]'")

@@ -2,10 +2,12 @@
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from myna.core.errors import ConfigurationError
-from myna.engines.base import Engine
+
+if TYPE_CHECKING:
+    from myna.engines.base import Engine
 
 ENGINES: Final[dict[str, str]] = {
     "native": "myna.engines.native:load",
@@ -27,7 +29,7 @@ def is_installed(name: str) -> bool:
 
 def load_engine(
     name: str, path: str, *, context_tokens: int, memory_bytes: int, threads: int, room_bytes: int = 0
-) -> Engine:
+) -> "Engine":
     """Load the model file at `path` with the engine of that name.
 
     `context_tokens` 0: the model's own, as memory allows. `memory_bytes` is the KV cache's size; 0 lets the

@@ -11,10 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from myna.catalog.partial import Progress, Silent
-from myna.cli.doctor import machine, surroundings
-from myna.cli.doctor.engines import engines
 from myna.cli.doctor.finding import Finding, Findings
-from myna.cli.doctor.models import models
 from myna.cli.language import translated
 from myna.cli.screen import pull_progress
 from myna.core.errors import ConfigurationError
@@ -65,6 +62,11 @@ class Chapter:
 
 
 def _chapters(is_quick: bool, watch: Callable[[], AbstractContextManager[Progress]]) -> Iterator[Chapter]:
+    # Here, since other verbs should not wait for what these import.
+    from myna.cli.doctor import machine, surroundings
+    from myna.cli.doctor.engines import engines
+    from myna.cli.doctor.models import models
+
     settings, problem = _settings()
     yield Chapter(title="Configuration", findings=surroundings.configuration(problem))
     yield Chapter(title="Processor", findings=machine.processor())
