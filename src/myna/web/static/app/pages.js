@@ -1,7 +1,7 @@
 // The pages, by the name in the address after `#/`. A page is loaded when it is first opened.
 import { signal } from "./html.js";
 
-/** @type {Record<string, () => Promise<{Page: import("../vendor/preact.js").ComponentType}>>} */
+/** @type {Record<string, () => Promise<{Page: any}>>} */
 export const PAGES = {
   playground: () => import("./playground/page.js"),
   dashboard: () => import("./dashboard/page.js"),

@@ -21,7 +21,7 @@ export function Chart({ title, times, lines, nameOf, show }) {
   useLayoutEffect(() => {
     const element = place.current;
     if (!element || !lines.length) return undefined;
-    const plot = new uPlot(options(element, lines, at), [times, ...lines.map((line) => line.values)], element);
+    const plot = new /** @type {any} */ (uPlot)(options(element, lines, at), [times, ...lines.map((line) => line.values)], element);
     const watcher = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT }));
     watcher.observe(element);
     return () => {

@@ -5,7 +5,7 @@ import { html, useMemo } from "../html.js";
 
 const LONGEST = 50_000;
 
-/** @param {string} code @param {string} language @returns {TrustedHTML | null} null where it stays plain */
+/** @param {string} code @param {string} language @returns {ReturnType<typeof DOMPurify.sanitize> | null} null where it stays plain */
 function markup(code, language) {
   if (code.length > LONGEST || !hljs.getLanguage(language)) return null;
   const made = hljs.highlight(code, { language, ignoreIllegals: true }).value;

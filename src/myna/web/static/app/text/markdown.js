@@ -5,7 +5,7 @@ import { Lexer } from "../../vendor/marked.js";
 import { CodeBlock } from "./code_block.js";
 import { decodeEntities } from "./entities.js";
 
-/** @typedef {import("../../vendor/preact.js").ComponentChild} Child */
+/** A component, a text, a list of them, or nothing. @typedef {any} Child */
 
 /** @param {{text: string, canRun?: boolean}} props */
 export function Markdown({ text, canRun = false }) {
