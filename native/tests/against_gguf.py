@@ -59,7 +59,7 @@ class Answer:
 def ask(probe, name, weights, x, outputs, inputs):
     header = np.array([GGMLQuantizationType[name].value, outputs, inputs, len(x)], np.int64)
     sent = header.tobytes() + weights.tobytes() + x.tobytes()
-    done = subprocess.run([probe], input=sent, stdout=subprocess.PIPE, check=True)  # noqa: S603
+    done = subprocess.run(probe, input=sent, stdout=subprocess.PIPE, check=True)  # noqa: S603
     return Answer(done.stdout, outputs, inputs, len(x))
 
 
@@ -106,7 +106,7 @@ def main():
         unit = max(unit, BLOCK)
         worst = 0.0
         for outputs, rows in [(1, 1), (37, 5), (64, 70)]:
-            worst = max(worst, check(sys.argv[1], rng, name, outputs, unit * int(rng.integers(1, 6)), rows))
+            worst = max(worst, check(sys.argv[1:], rng, name, outputs, unit * int(rng.integers(1, 6)), rows))
         print(f"{name}: largest error {worst:.2e} of the sum of magnitudes")
 
 
