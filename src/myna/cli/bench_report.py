@@ -52,7 +52,7 @@ def _table(finding: Finding) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     has_peer = any(speed.peer_tokens_per_s for speed in finding.speeds)
     table.add_column("")
-    for title in ("tokens/s", "GB/s", "", "GOPS", "", *(("llama.cpp", "") if has_peer else ())):
+    for title in ("tokens/s", "GB/s", "%", "GOPS", "%", *(("llama.cpp", "×") if has_peer else ())):
         table.add_column(title, justify="right", no_wrap=True)
     kind = ""
     for speed in finding.speeds:
@@ -68,13 +68,13 @@ def _table(finding: Finding) -> Table:
             _share(speed.ops_per_s, finding.limits.int8_ops_per_s),
         ]
         if speed.peer_tokens_per_s is not None and speed.ratio is not None:
-            cells += [f"{speed.peer_tokens_per_s:,.1f}", f"{speed.ratio:.2f} ×"]
+            cells += [f"{speed.peer_tokens_per_s:,.1f}", f"{speed.ratio:.2f}"]
         table.add_row(*cells)
     return table
 
 
 def _share(part: float, whole: float) -> str:
-    return f"{part / whole:.0%}" if whole else ""
+    return f"{100 * part / whole:.0f}" if whole else ""
 
 
 def _plot(finding: Finding) -> RenderableType:
