@@ -18,6 +18,7 @@ from myna.catalog.room import (
     capacity,
     need_of,
     plan_room,
+    spare_bytes,
 )
 from myna.catalog.sizes import model_size
 from myna.core.errors import ModelTooLarge
@@ -48,8 +49,7 @@ def test_a_plan_fits_and_asks_nobody_to_leave_in_vain(
 ) -> None:
     need, memory = Need("m", fixed, kv, is_exact), Memory(max(total, free), free)
     most = capacity(memory, limit)
-    spare = memory.total_bytes // 16
-    now = min(most, free - spare + sum(resident.held_bytes for resident in there))
+    now = min(most, free - spare_bytes(memory) + sum(resident.held_bytes for resident in there))
     try:
         plan = plan_room(need, there, memory, limit)
     except ModelTooLarge:
@@ -72,6 +72,12 @@ def test_a_process_that_has_ended_holds_nothing() -> None:
 def test_idle_models_leave_before_busy_ones_whatever_their_age() -> None:
     busy, idle = Resident(0, 100, 100, True, 1), Resident(1, 100, 100, False, 9)
     assert plan_room(Need("m", 100, 0, True), [busy, idle], Memory(1000, 800), 200).leave == (1,)
+
+
+def test_a_large_machine_spares_no_more_than_it_must() -> None:
+    assert spare_bytes(Memory(4 << 30, 0)) == 1 << 28
+    assert spare_bytes(Memory(512 << 30, 0)) == 1 << 30
+    assert plan_room(Need("m", 1 << 30, 0, True), [], Memory(512 << 30, 3 << 30), 0).leave == ()
 
 
 def test_settings_make_the_need() -> None:

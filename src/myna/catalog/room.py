@@ -9,7 +9,9 @@ from myna.core.errors import ModelTooLarge
 
 WORKER_BYTES: Final = 96 << 20  # a worker process besides weights and KV cache: Python, libraries, logits
 FLOOR_TOKENS: Final = 8192  # a model that gets less KV cache than this is of little use
-_SPARE_PART: Final = 16  # one part in so many of the machine is never planned with
+# What is never planned with: one part in so many of the machine, or less where that is much.
+_SPARE_PART: Final = 16
+_MOST_SPARE_BYTES: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,12 @@ def need_of(model: str, size: ModelSize, *, context_tokens: int, memory_bytes: i
 
 def capacity(memory: Memory, limit_bytes: int) -> int:
     """The most that all models together may ever take; `limit_bytes` 0 is no limit of the owner's."""
-    most = memory.total_bytes - memory.total_bytes // _SPARE_PART
+    most = memory.total_bytes - spare_bytes(memory)
     return min(most, limit_bytes) if limit_bytes else most
+
+
+def spare_bytes(memory: Memory) -> int:
+    return min(memory.total_bytes // _SPARE_PART, _MOST_SPARE_BYTES)
 
 
 def plan_room(need: Need, residents: Sequence[Resident], memory: Memory, limit_bytes: int) -> Plan:
@@ -83,8 +89,8 @@ def plan_room(need: Need, residents: Sequence[Resident], memory: Memory, limit_b
             f"models may take {_megabytes(most)} here. Lower context or memory, raise models_memory, or "
             "serve a smaller model.",
         )
-    spare = memory.total_bytes // _SPARE_PART
-    now = min(most, memory.free_bytes - spare + sum(resident.held_bytes for resident in residents))
+    held = sum(resident.held_bytes for resident in residents)
+    now = min(most, memory.free_bytes - spare_bytes(memory) + held)
     room = now - sum(resident.promised_bytes for resident in residents)
     leave: list[Resident] = []
     for resident in sorted(residents, key=lambda resident: (resident.is_busy, resident.last_used)):
