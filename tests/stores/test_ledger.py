@@ -11,6 +11,7 @@ from tests.stores.rows import usage_row
 
 from myna.core.errors import DatabaseError
 from myna.core.ledger import OUTCOMES, LedgerStore, UsageFilter, UsageRow
+from myna.stores import ledger_memory
 from myna.stores.registry import open_ledger
 from myna.stores.usage_sums import COUNTS, DIMENSIONS, HOUR_S, added_up, as_sum
 
@@ -147,6 +148,17 @@ def test_what_is_rolled_up_still_counts_by_the_hour_and_no_longer_as_rows(store:
     assert page is not None
     assert {row.id for row in page.rows} == {row.id for row in rows} - {row.id for row in old}
     assert sum(part.num_requests for part in store.sums(UsageFilter(), 60)) == len(rows) - len(old)
+
+
+def test_memory_is_bounded_and_loses_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_memory, "MOST_ROWS", 10)
+    store = open_ledger("memory:")
+    store.add([usage_row(number) for number in range(8)])
+    store.add([usage_row(number) for number in range(8, 25)])
+    page = store.page(UsageFilter(), limit=100)
+    assert page is not None
+    assert [row.id for row in page.rows] == [f"req_{number}" for number in range(24, 14, -1)]
+    assert store.sums(UsageFilter(), 0)[0].num_requests == 25
 
 
 def test_adding_up_loses_no_count() -> None:

@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Final
 
 import msgspec
 
@@ -13,8 +15,12 @@ def open_ledger(url: str) -> LedgerStore:
     return MemoryLedger()
 
 
+MOST_ROWS: Final = 100_000
+
+
 class MemoryLedger:
-    """Rows in a dict, in the order in which they were written; sums of the rolled-up ones by hour."""
+    """Rows in a dict, in the order in which they were written; sums of the rolled-up ones by hour. Memory is
+    bounded: what is more than 100,000 rows is rolled up, the first written first."""
 
     def __init__(self) -> None:
         self._rows: dict[str, UsageRow] = {}
@@ -25,6 +31,7 @@ class MemoryLedger:
         with self._lock:
             for row in rows:
                 self._rows.setdefault(row.id, row)
+            self._fold(list(islice(self._rows.values(), max(0, len(self._rows) - MOST_ROWS))))
 
     def sums(
         self, wanted: UsageFilter, width_s: int, group_by: Sequence[Dimension] = ()
@@ -64,11 +71,14 @@ class MemoryLedger:
 
     def roll_up(self, before_s: int) -> int:
         with self._lock:
-            old = [row for row in self._rows.values() if row.arrived_ms < before_s * 1000]
-            for row in old:
-                del self._rows[row.id]
+            return self._fold([row for row in self._rows.values() if row.arrived_ms < before_s * 1000])
+
+    def _fold(self, old: Sequence[UsageRow]) -> int:
+        for row in old:
+            del self._rows[row.id]
+        if old:
             self._hours = added_up([*self._hours, *(by_hour(as_sum(row)) for row in old)])
-            return len(old)
+        return len(old)
 
     def close(self) -> None:
         """Nothing is held open."""
