@@ -137,6 +137,19 @@ def test_seats_of_a_killed_server_are_free_after_a_minute_those_of_a_living_one_
     assert not _is_in(world.attempt(server=OURS))
 
 
+def test_a_sign_of_life_changes_no_count_that_is_there_and_restores_one_that_was_lost() -> None:
+    world = World(Limit("default", "", concurrent_requests=2))
+    world.attempt()
+    world.attempt()
+    alive = SignOfLife({world.gauges[0].name: 1}, OURS)
+    world.values.update(alive(world.values, world.now))
+    assert not _is_in(world.attempt())
+    world.now += 61
+    world.values.update(alive(world.values, world.now))
+    assert _is_in(world.attempt())
+    assert not _is_in(world.attempt())
+
+
 def test_the_limit_that_keeps_out_longest_is_named() -> None:
     world = World(Limit("key_1", "", requests_per_minute=60), Limit("default", "", requests_per_minute=1))
     world.attempt()

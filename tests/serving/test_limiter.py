@@ -68,6 +68,29 @@ async def test_a_limited_answer_says_what_is_left_and_a_refused_one_why_and_when
         assert len(model.generator.requests) == 2, "the model never heard of it"
 
 
+async def test_the_answer_is_reserved_for_every_choice_and_prompt_and_within_reason_if_it_has_no_end() -> (
+    None
+):
+    async with serving() as model:
+        await _limit(model, tokens_per_day=1_000_000)
+        left = 1_000_000
+        for path, body, answers in (
+            ("chat/completions", {**CHAT, "n": 3}, 3 * 5),
+            ("chat/completions", {"messages": CHAT["messages"]}, 1024),
+            ("completions", {"prompt": ["a", "bc"], "max_tokens": 7}, 2 * 7),
+            ("completions", {"prompt": "a", "max_tokens": 7, "best_of": 4}, 4 * 7),
+        ):
+            num_before = len(model.generator.requests)
+            reply = await model.ask(path, **body)
+            assert reply.status_code == 200, reply.text
+            prompts = sum(len(request.prompt_tokens) for request in model.generator.requests[num_before:])
+            now_left = int(reply.headers["x-ratelimit-remaining-tokens"])
+            assert abs(left - now_left - prompts - answers) <= 20, (
+                path
+            )  # a day's limit hardly flows in meanwhile
+            left -= reply.json()["usage"]["total_tokens"]
+
+
 async def test_a_mistake_costs_nothing_and_is_told_what_is_left() -> None:
     async with serving() as model:
         await _limit(model, requests_per_minute=2)

@@ -146,7 +146,8 @@ class Settlement:
 
 
 class SignOfLife:
-    """A change of counters: the seats of this server are still taken, so many of each counter."""
+    """A change of counters: this server lives, and so its seats are still taken. `counts` are put in where
+    they were lost; where they are not, they may already be out of date."""
 
     def __init__(self, counts: Mapping[str, int], server: bytes) -> None:
         self._counts = counts
@@ -155,8 +156,9 @@ class SignOfLife:
     def __call__(self, values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
         written = {}
         for name, count in self._counts.items():
-            others = [entry for entry in seated(values.get(name), now).servers if entry[0] != self._server]
-            written[name] = Seats((*others, (self._server, count, now))).encode()
+            seats = seated(values.get(name), now)
+            is_known = any(server == self._server for server, _, _ in seats.servers)
+            written[name] = seats.changed(self._server, 0 if is_known else count, now).encode()
         return written
 
 

@@ -96,6 +96,10 @@ class Limiter:
             await self._counts.change(_names(gauges), look)
             record.headers += headers_of(look)
 
+    async def is_spent(self, limit: Limit, model: str) -> bool:
+        """Whether a budget is used up. Without a ledger nobody can tell, and nothing may be spent."""
+        return self._spending is None or await self._spending.is_spent(limit, model)
+
     async def settle(self, hold: Hold, used_tokens: int) -> None:
         """Give back what was taken and not used. Called once, whatever ended the request."""
         gauges = hold.attempt.gauges
@@ -115,13 +119,12 @@ class Limiter:
         for limit in limits:
             if limit.budget_cents is None:
                 continue
-            if self._spending is None:
+            if await self.is_spent(limit, card.target):
                 record.hint(
-                    "This server keeps no ledger (MYNA_USAGE=false), so it can't tell what was spent."
+                    f"The budget of this month is spent: ${limit.budget_cents / 100:.2f}."
+                    if self._spending is not None
+                    else "This server keeps no ledger (MYNA_USAGE=false), so it can't tell what was spent."
                 )
-                raise quota_exceeded()
-            if await self._spending.is_spent(limit, card.target):
-                record.hint(f"The budget of this month is spent: ${limit.budget_cents / 100:.2f}.")
                 raise quota_exceeded()
 
     def _sit(self, gauges: Sequence[Gauge], change: int) -> None:

@@ -193,6 +193,25 @@ async def test_limits_have_openais_shape_for_projects_keys_and_everyone(model: M
     assert reply.json()["max_requests_per_1_minute"] is None
 
 
+async def test_a_budget_is_openais_spend_limit(model: Model) -> None:
+    admin = _admin(model)
+    for spend_limit, owner, place in (
+        (admin.spend_limit, "", {}),
+        (admin.projects.spend_limit, "projects/default/", {"project_id": "default"}),
+    ):
+        with pytest.raises(NotFoundError):
+            await spend_limit.retrieve(**place)
+        made = await spend_limit.update(currency="USD", interval="month", threshold_amount=500, **place)
+        assert (made.threshold_amount, made.currency, made.interval) == (500, "USD", "month")
+        assert made.enforcement.status == "enforcing", "the server of the tests keeps no ledger"
+        assert (await spend_limit.retrieve(**place)).threshold_amount == 500
+        limit = (await model.client.get(f"{BASE}/{owner}rate_limits/rl-all")).json()
+        assert limit["budget_cents"] == 500
+        assert (await spend_limit.delete(**place)).deleted
+        with pytest.raises(NotFoundError):
+            await spend_limit.retrieve(**place)
+
+
 async def test_acts_are_listed_with_who_did_them_from_where(model: Model) -> None:
     admin = _admin(model)
     project = await admin.projects.create(name="Website")
@@ -296,6 +315,13 @@ async def test_all_of_it_needs_the_scope(model: Model) -> None:
             {"max_images_per_1_minute": 5},
             "max_images_per_1_minute",
             "unsupported_parameter",
+        ),
+        ("spend_limit", {"currency": "EUR"}, "interval", "missing_required_parameter"),
+        (
+            "spend_limit",
+            {"currency": "EUR", "interval": "month", "threshold_amount": 5},
+            "currency",
+            "invalid_value",
         ),
         ("projects/default/rate_limits/all", {"max_tokens_per_1_minute": 5}, "rate_limit_id", "not_found"),
         (

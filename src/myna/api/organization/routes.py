@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from myna.api.organization import acts, admin_keys, keys, limits, projects
+from myna.api.organization import acts, admin_keys, keys, limits, projects, spending
 
 ENDPOINTS: Final = (
     *projects.ENDPOINTS,
     *keys.ENDPOINTS,
     *admin_keys.ENDPOINTS,
     *limits.ENDPOINTS,
+    *spending.ENDPOINTS,
     *acts.ENDPOINTS,
 )

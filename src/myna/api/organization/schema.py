@@ -66,6 +66,14 @@ class LimitBody(WireModel):
     budget_cents: Amount = None
 
 
+class SpendingBody(WireModel):
+    """A budget as OpenAI sets it, in cents."""
+
+    currency: Annotated[StrictStr, never_null("a string"), one_of("USD")]
+    interval: Annotated[StrictStr, never_null("a string"), one_of("month")]
+    threshold_amount: Annotated[StrictInt, never_null("an integer"), integer(1, MAX_LIMIT)]
+
+
 Parameters = Mapping[str, Parameter]
 _REFUSED: Final = Parameter(Use.REFUSED)
 _NO_RESIDENCY: Final = Parameter(
@@ -96,6 +104,7 @@ LIMIT: Final = _of(
     max_audio_megabytes_per_1_minute=_REFUSED,
     batch_1_day_max_input_tokens=_REFUSED,
 )
+SPENDING: Final = _of(SpendingBody)
 LIMIT_FIELDS: Final[Mapping[str, str]] = {
     "max_requests_per_1_minute": "requests_per_minute",
     "max_tokens_per_1_minute": "tokens_per_minute",
