@@ -23,6 +23,7 @@ class Script:
     answers: list[tuple[int, object] | list[str]] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    hold: threading.Event | None = None  # an answer's connection stays open until this is set
     models: object = field(default_factory=lambda: [{"id": model} for model in MODELS])
 
     def say(self, *texts: str) -> None:
@@ -49,6 +50,8 @@ def scripted() -> Iterator[Script]:
             self.end_headers()
             for data in answer:
                 self.wfile.write(f": a comment\n\ndata: {data}\n\n".encode())
+            if script.hold:
+                script.hold.wait()
 
         def _whole(self, status: int, body: object) -> None:
             data = json.dumps(body).encode()

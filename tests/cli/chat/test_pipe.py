@@ -1,8 +1,10 @@
 """`myna chat` in a pipe: plain text, what is piped in, exit codes."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,3 +129,22 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path, script: Script) ->
         running.stdout.close()
         assert running.stderr.read() == b""
         assert running.wait(60) == 1
+
+
+def test_ctrl_c_ends_it_with_the_shell_s_code(tmp_path: Path, script: Script) -> None:
+    script.hold = threading.Event()
+    script.answers.append([piece(content="Half")])
+    environ = os.environ | {"MYNA_HOME": str(tmp_path), "OPENAI_BASE_URL": script.base_url}
+    with subprocess.Popen(
+        [sys.executable, "-m", "myna.cli", "chat", "Hi"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environ,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.read(4) == b"Half"
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+        script.hold.set()
+    assert (out, err, running.returncode) == (b"\n", b"", 130)

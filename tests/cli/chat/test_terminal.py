@@ -85,6 +85,19 @@ def test_several_lines_a_paste_and_the_history(tmp_path: Path, environ: dict[str
         screen.wait_for("fake answers from now on.")
 
 
+def test_what_is_typed_during_an_answer_waits_for_the_next_prompt(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    with terminal(tmp_path, "chat", environ) as screen:
+        screen.wait_for("\n>", prompts=True)
+        screen.type("[[slow 200]] [[say one two three four five]]", "Enter")
+        screen.wait_for("one two", times=2)
+        screen.paste("pasted\n[[slow 1]] [[say six]]")
+        screen.type("M-Enter", "last line", "Enter")
+        shown = screen.wait_for("\nsix\n", prompts=True)
+    assert "one two three four five\n\n> pasted\n  [[slow 1]] [[say six]]\n  last line\nsix\n" in shown
+
+
 @pytest.mark.parametrize("columns", [40, 80])
 def test_chinese_and_code_are_whole_in_any_width(
     tmp_path: Path, columns: int, environ: dict[str, str]

@@ -1,16 +1,23 @@
 """The keyboard while an answer comes: Ctrl-C ends it, other keys wait for the next prompt unseen."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import Final
 
 try:
     import termios
 except ImportError:  # not a POSIX system: keys are echoed there
     termios = None  # type: ignore[assignment]
+
+_BRACKETED: Final = "\x1b[?2004h"
+_NOT_BRACKETED: Final = "\x1b[?2004l"
+_INPUT: Final = 0  # places in what tcgetattr returns
+_LOCAL: Final = 3
 
 
 @dataclass(slots=True)
@@ -41,22 +48,38 @@ def stop_key() -> Iterator[StopKey]:
     key = StopKey()
     before = signal.signal(signal.SIGINT, key.press)
     try:
-        with _no_echo():
+        with _unseen():
             yield key
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
-def _no_echo() -> Iterator[None]:
-    if termios is None or not sys.stdin.isatty():
+def _unseen() -> Iterator[None]:
+    """Keys are not echoed and not read as lines: the next prompt gets them as they were struck, and a
+    paste as one (bracketed, which the prompt itself asks the terminal for)."""
+    if termios is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
         yield
         return
     before = termios.tcgetattr(sys.stdin)
-    quiet = termios.tcgetattr(sys.stdin)
-    quiet[3] &= ~termios.ECHO
-    termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
+    raw = termios.tcgetattr(sys.stdin)
+    raw[_INPUT] &= ~termios.ICRNL
+    raw[_LOCAL] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, raw)
+    _write(_BRACKETED)
     try:
         yield
     finally:
+        _write(_NOT_BRACKETED)
         termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
+
+
+def _write(sequence: str) -> None:
+    if can_draw():
+        sys.stdout.write(sequence)
+        sys.stdout.flush()
+
+
+def can_draw() -> bool:
+    """Whether standard output is a terminal whose cursor can be moved."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")

@@ -1,6 +1,5 @@
 """A chat at the terminal: reads lines, carries out commands, asks questions, until one leaves."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from rich.console import Console
 
 from myna.cli.chat.asking import Outcome, ask
 from myna.cli.chat.conversation import Conversation
+from myna.cli.chat.keys import can_draw
 from myna.cli.chat.target import Target, explained
 from myna.cli.chat.views import MarkdownView, PlainView, View
 from myna.cli.client import list_models
@@ -71,8 +71,3 @@ def speed(outcome: Outcome) -> str:
         f"{outcome.num_tokens} tokens, {outcome.tokens_per_s:.1f} a second, the first after "
         f"{outcome.first_s:.2f} s"
     )
-
-
-def can_draw() -> bool:
-    """Whether standard output is a terminal whose cursor can be moved."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
