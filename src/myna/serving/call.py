@@ -63,7 +63,7 @@ class Call:
     def actor(self) -> Actor:
         """Who acts, for the audit log."""
         client = self.request.client
-        return Actor("api_key", self.principal.key_id, client.host if client else "")
+        return Actor("api_key", self.principal.key_id, client.host[:64] if client else "")
 
     async def json_object(self, no_object_text: str = deps.NO_MODEL_TEXT) -> dict[str, object]:
         """The body as it was sent. Raises `UnsupportedContentType`, `UnparsableBody`, `BodyTooLarge`, and
