@@ -11,6 +11,7 @@ from tests.web.playing import Player
 def test_an_answer_streams_in_and_is_measured(player: Player) -> None:
     answer = player.ask("[[say the bird said 你好 and café]]")
     expect(answer).to_contain_text("the bird said 你好 and café")
+    expect(player.page.locator(".composer").get_by_role("status")).to_have_text("The answer has ended")
     expect(answer.locator(".measures")).to_contain_text("First token")
     expect(answer.locator(".measures")).to_contain_text("tokens/s")
     assert player.sent[-1] == {
@@ -153,6 +154,15 @@ def _calls_a_tool(route: Route) -> None:
     events = [{"model": "fake", "choices": [chunk]} for chunk in chunks]
     body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
     route.fulfill(status=200, content_type="text/event-stream", body=body)
+
+
+def test_code_is_coloured_and_copied_with_one_click(player: Player) -> None:
+    answer = player.ask("[[say ```python\ndef caw():\n    return 'caw'\n```]]")
+    block = answer.locator(".code-block")
+    expect(block.locator(".hljs-keyword").first).to_have_text("def")
+    block.get_by_role("button", name="Copy").click()
+    expect(block.get_by_role("button", name="Copied")).to_be_visible()
+    assert player.page.evaluate("navigator.clipboard.readText()") == "def caw():\n    return 'caw'"
 
 
 def test_the_keyboard_alone_does_it_all(player: Player) -> None:

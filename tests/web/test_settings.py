@@ -12,9 +12,9 @@ from tests.web.playing import Player
 
 from myna.serving.parameters import CHAT, COMPLETIONS, Parameter, Use
 
-# What the page decides by itself: who answers, what is said, and the older name of the longest answer.
+# What the page decides by itself: who answers, what is said, and names that newer ones replace.
 PAGES_OWN = {"model", "messages", "prompt", "stream_options"}
-OLDER_NAMES = {"max_tokens"}
+OLDER_NAMES = {"max_tokens", "functions", "function_call"}
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,8 @@ def test_an_editor_says_where_and_why(editors: Player, name: str, text: str, sai
 
 
 def test_a_schema_is_sent_as_the_api_wants_it(player: Player) -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": False}
+    schema: dict[str, object] = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    schema |= {"required": ["a"], "additionalProperties": False}
     player.field("response_format").select_option("json_schema")
     player.say("Go")
     expect(player.page.locator(".composer").get_by_role("alert")).to_contain_text("JSON schema")

@@ -13,7 +13,7 @@ import { ToolCalls } from "./tool_calls.js";
 export function AnswerView({ paneId, answer, isLast, onRetry }) {
   const isWaiting = answer.state === "running" && answer.text === "" && answer.thought === "" && answer.toolCalls.length === 0;
   return html`
-    ${isWaiting && html`<p class="waiting" role="status"><span class="unseen">${t("answer.waiting")}</span><i /><i /><i /></p>`}
+    ${isWaiting && html`<p class="waiting" aria-hidden="true"><i /><i /><i /></p>`}
     ${answer.thought &&
     html`<details class="thought">
       <summary>${t("answer.thought")}</summary>

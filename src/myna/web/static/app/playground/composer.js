@@ -8,13 +8,16 @@ import { wordOfName } from "./parameter_words.js";
 
 export function Composer() {
   const draft = useSignal("");
+  const hasAsked = useSignal(false);
   const field = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   useEffect(() => field.current?.focus(), []);
   const isBusy = isAnyRunning();
 
   function send() {
     if (isBusy || draft.value.trim() === "") return;
-    if (ask(draft.value)) draft.value = "";
+    if (!ask(draft.value)) return;
+    draft.value = "";
+    hasAsked.value = true;
   }
   /** @param {KeyboardEvent} event */
   function press(event) {
@@ -30,6 +33,7 @@ export function Composer() {
     }}
   >
     ${obstacle.value && html`<p class="trouble" role="alert">${t("composer.obstacle", { name: t(wordOfName(obstacle.value.name)) })}</p>`}
+    <p class="unseen" role="status">${isBusy ? t("answer.waiting") : hasAsked.value ? t("answer.ended") : ""}</p>
     <div class="composer-box">
       <textarea
         ref=${field}

@@ -66,6 +66,7 @@ export const playground = {
   "versions.next": "The next answer",
 
   "answer.waiting": "The model is at work",
+  "answer.ended": "The answer has ended",
   "answer.thought": "What it thought",
   "answer.stopped": "Stopped here.",
   "answer.empty": "The model said nothing.",

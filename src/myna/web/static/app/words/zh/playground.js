@@ -66,6 +66,7 @@ export const playground = {
   "versions.next": "下一个回答",
 
   "answer.waiting": "模型正在工作",
+  "answer.ended": "回答已结束",
   "answer.thought": "思考过程",
   "answer.stopped": "在此停止。",
   "answer.empty": "模型什么也没说。",
