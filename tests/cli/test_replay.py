@@ -74,6 +74,39 @@ def test_another_answer_names_its_first_other_token_and_the_fingerprint(
     assert "fp_1 then, fp_2 now" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "finding"),
+    [
+        ('{"city": "北京"}', "identical"),
+        ('{"city": "上海"}', "choice 0 differs in call 0 at character 18: '北京\"}' then, '上海\"}' now"),
+        (None, "choice 0 differs in call 0 at character 0: 'weather {\"city\": \"北京\"}' then, '' now"),
+    ],
+)
+def test_calls_are_compared_letter_by_letter(
+    home: Path, monkeypatch: pytest.MonkeyPatch, arguments: str | None, finding: str
+) -> None:
+    def called(with_arguments: str | None) -> dict[str, object]:
+        call = {"type": "function", "function": {"name": "weather", "arguments": with_arguments}}
+        message = {"content": None, "tool_calls": [call] if with_arguments else None}
+        return {**_choice(""), "message": message}
+
+    store = open_completions(f"sqlite:///{home}/myna.db")
+    item = {"tools": [], "system_fingerprint": "fp_1", "choices": [called('{"city": "北京"}')]}
+    body = b'{"model": "tiny"}'
+    store.put(
+        StoredCompletion("chatcmpl-2", "default", 1, "tiny", json.dumps(item).encode(), b"[]", body, {})
+    )
+    store.close()
+    _answering(monkeypatch, called(arguments))
+    result = CliRunner().invoke(app, ["replay", "chatcmpl-2"])
+    assert result.stdout.splitlines() == [finding]
+
+
+def test_a_prediction_is_sent_again_without_log_probabilities() -> None:
+    body = {"model": "tiny", "prediction": {"type": "content", "content": "a"}}
+    assert replay._again(body) == body
+
+
 def test_an_unknown_id_is_a_sentence() -> None:
     result = CliRunner().invoke(app, ["replay", "chatcmpl-9"])
     assert result.exit_code != 0

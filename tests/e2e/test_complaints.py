@@ -12,7 +12,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
-from tests.e2e.server import KEY, ServerProcess, serving
+from tests.e2e.server import ServerProcess, serving
 
 from myna.serving.parameters import CHAT, COMPLETIONS, Use
 
@@ -41,12 +41,6 @@ def server(
 ) -> Iterator[ServerProcess]:
     with serving(tmp_path_factory.mktemp("home"), str(model_path(MODEL)), "--context", "512") as running:
         yield running
-
-
-@pytest.fixture
-def client(server: ServerProcess) -> Iterator[OpenAI]:
-    with OpenAI(base_url=server.base_url, api_key=KEY, max_retries=0) as client:
-        yield client
 
 
 def chat(client: OpenAI, **options: Any) -> Any:

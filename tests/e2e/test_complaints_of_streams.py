@@ -22,12 +22,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield running
 
 
-@pytest.fixture
-def client(server: ServerProcess) -> Iterator[OpenAI]:
-    with OpenAI(base_url=server.base_url, api_key=KEY, max_retries=0) as client:
-        yield client
-
-
 def raw_events(server: ServerProcess, path: str, **body: Any) -> list[str]:
     """What a stream sends, read from a bare socket: the data of each event, in order."""
     where = urlsplit(server.base_url)

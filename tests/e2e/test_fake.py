@@ -25,12 +25,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield running
 
 
-@pytest.fixture
-def client(server: ServerProcess) -> Iterator[OpenAI]:
-    with OpenAI(base_url=server.base_url, api_key=KEY, max_retries=0) as client:
-        yield client
-
-
 def test_models_are_listed_and_retrieved(client: OpenAI) -> None:
     listed = [model.id for model in client.models.list()]
     assert MODEL in listed

@@ -6,7 +6,7 @@ from pathlib import Path
 import openai
 import pytest
 from openai import OpenAI
-from tests.e2e.server import KEY, ServerProcess, serving
+from tests.e2e.server import ServerProcess, serving
 
 MODEL = "smollm2-135m-instruct"
 
@@ -17,12 +17,6 @@ def server(
 ) -> Iterator[ServerProcess]:
     with serving(tmp_path_factory.mktemp("home"), str(model_path(MODEL)), "--context", "2048") as running:
         yield running
-
-
-@pytest.fixture
-def client(server: ServerProcess) -> Iterator[OpenAI]:
-    with OpenAI(base_url=server.base_url, api_key=KEY, max_retries=0) as client:
-        yield client
 
 
 def test_it_goes_on_with_what_everyone_knows(client: OpenAI) -> None:

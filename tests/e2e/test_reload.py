@@ -7,7 +7,7 @@ from pathlib import Path
 import openai
 import pytest
 from openai import OpenAI
-from tests.e2e.server import KEY, MODEL, ServerProcess, serving
+from tests.e2e.server import MODEL, ServerProcess, serving
 
 SAID = "bird " * 300
 
@@ -18,12 +18,6 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     write(tmp_path, '[aliases]\nold-name = ""')
     with serving(tmp_path, "--engine", "fake") as running:
         yield running
-
-
-@pytest.fixture
-def client(server: ServerProcess) -> Iterator[OpenAI]:
-    with OpenAI(base_url=server.base_url, api_key=KEY, max_retries=0) as client:
-        yield client
 
 
 def write(home: Path, toml: str) -> None:

@@ -8,7 +8,7 @@ from threading import Thread
 import openai
 import pytest
 from openai import OpenAI
-from tests.e2e.server import KEY, ServerProcess, serving
+from tests.e2e.server import ServerProcess, serving
 
 SMALL, LARGE, HUGE = "smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct"
 
@@ -25,12 +25,6 @@ def home(tmp_path: Path, model_path: Callable[[str], Path]) -> Path:
 def server(home: Path) -> Iterator[ServerProcess]:
     with serving(home, SMALL, "--context", "1024", MYNA_MODELS_MEMORY="700M") as running:
         yield running
-
-
-@pytest.fixture
-def client(server: ServerProcess) -> Iterator[OpenAI]:
-    with OpenAI(base_url=server.base_url, api_key=KEY, max_retries=0) as client:
-        yield client
 
 
 def link(home: Path, model: Path) -> None:

@@ -127,3 +127,38 @@ test("a kept completion is found, labelled and deleted", async () => {
   assert.deepEqual(found.data.map((item) => item.id), [made.id]);
   assert.equal((await client.chat.completions.delete(made.id)).deleted, true);
 });
+
+test("functions and custom tools are called in their own words", async () => {
+  const greeting = { type: "object", properties: { 词: { type: "string", maxLength: 8 } }, required: ["词"] };
+  const called = await client.chat.completions.create({
+    model,
+    messages: ask,
+    max_tokens: 80,
+    functions: [{ name: "hello", parameters: greeting }],
+    function_call: { name: "hello" },
+  });
+  assert.equal(called.choices[0].finish_reason, "function_call");
+  assert.deepEqual(Object.keys(JSON.parse(called.choices[0].message.function_call.arguments)), ["词"]);
+  const body = {
+    model,
+    messages: ask,
+    max_tokens: 80,
+    seed: 3,
+    tool_choice: "required",
+    tools: [
+      {
+        type: "custom",
+        custom: {
+          name: "number",
+          format: { type: "grammar", grammar: { syntax: "regex", definition: "[0-9]{1,3}" } },
+        },
+      },
+    ],
+  };
+  const [call] = (await client.chat.completions.create(body)).choices[0].message.tool_calls;
+  assert.match(call.custom.input, /^[0-9]{1,3}$/);
+  const stream = client.chat.completions.stream(body);
+  let input = "";
+  for await (const chunk of stream) input += chunk.choices[0].delta.tool_calls?.[0].custom?.input ?? "";
+  assert.equal(input, call.custom.input);
+});

@@ -21,6 +21,7 @@ _GROUPS: Final = (
     "myna.cli.checks.models",
     "myna.cli.checks.completions",
     "myna.cli.checks.chat",
+    "myna.cli.checks.tools",
     "myna.cli.checks.errors",
 )
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from typing import Annotated, Any
 
 import typer
@@ -38,7 +38,7 @@ def replay(
         local_base_url(settings),
         server_keys(settings)[0],
         "chat/completions",
-        {**json.loads(stored.replay), **({} if item["tools"] else {"logprobs": True})},
+        _again(json.loads(stored.replay)),
     )
     differences = [
         difference
@@ -74,21 +74,35 @@ def _find(settings: Settings, project: str, completion_id: str) -> StoredComplet
     return stored
 
 
+def _again(body: dict[str, Any]) -> dict[str, Any]:
+    """The request, with log-probabilities where they may be asked for: they tell the tokens."""
+    return body if body.get("prediction") else {**body, "logprobs": True}
+
+
 def _difference(then: dict[str, Any], now: dict[str, Any]) -> str:
     """Where a choice went another way; empty if it didn't."""
     index, old, new = then["index"], then["message"], now["message"]
     before, after = old["content"] or "", new["content"] or ""
     if before != after:
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
+        common = _common(before, after)
         token = _token_at((now["logprobs"] or {}).get("content") or [], common)
         place = f"at token {token}" if token is not None else f"at character {common}"
         then_text, now_text = before[common : common + 40], after[common : common + 40]
         return f"choice {index} differs {place}: {then_text!r} then, {now_text!r} now"
-    if _calls(old) != _calls(new):
-        return f"choice {index} differs in its tool calls: {_calls(old)} then, {_calls(new)} now"
+    for number, (made, remade) in enumerate(zip_longest(_calls(old), _calls(new), fillvalue="")):
+        if made != remade:
+            common = _common(made, remade)
+            then_text, now_text = made[common : common + 40], remade[common : common + 40]
+            place = f"in call {number} at character {common}"
+            return f"choice {index} differs {place}: {then_text!r} then, {now_text!r} now"
     if then["finish_reason"] != now["finish_reason"]:
         return f"choice {index} ended with {then['finish_reason']} then, {now['finish_reason']} now"
     return ""
+
+
+def _common(before: str, after: str) -> int:
+    """How many characters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
 
 
 def _token_at(entries: Sequence[dict[str, Any]], character: int) -> int | None:
@@ -101,9 +115,9 @@ def _token_at(entries: Sequence[dict[str, Any]], character: int) -> int | None:
     return None
 
 
-def _calls(message: dict[str, Any]) -> list[tuple[str, str]]:
-    """Names and arguments, in the newer words and in the older ones."""
+def _calls(message: dict[str, Any]) -> list[str]:
+    """Each call as a text, in the newer words and in the older ones."""
     made = [call[call["type"]] for call in message.get("tool_calls") or ()]
     if message.get("function_call"):
         made.append(message["function_call"])
-    return [(call["name"], call.get("arguments", call.get("input"))) for call in made]
+    return [f"{call['name']} {call.get('arguments', call.get('input'))}" for call in made]

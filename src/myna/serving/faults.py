@@ -117,37 +117,24 @@ def pattern(expression: str) -> Fault:
     )
 
 
-def empty_array() -> Fault:
+def empty(kind: str) -> Fault:
+    """`kind`: array or string."""
+    noun = "an array" if kind == "array" else "a string"
     return Fault(
-        "empty_array",
+        f"empty_{kind}",
         "Invalid '",
-        "': empty array. Expected an array with minimum length 1, but got an empty array instead.",
+        f"': empty {kind}. Expected {noun} with minimum length 1, but got an empty {kind} instead.",
     )
 
 
-def empty_string() -> Fault:
+def too_long(kind: str, limit: int, length: int) -> Fault:
+    """`kind`: array or string."""
+    noun = "an array" if kind == "array" else "a string"
     return Fault(
-        "empty_string",
+        f"{kind}_above_max_length",
         "Invalid '",
-        "': empty string. Expected a string with minimum length 1, but got an empty string instead.",
-    )
-
-
-def long_array(limit: int, length: int) -> Fault:
-    return Fault(
-        "array_above_max_length",
-        "Invalid '",
-        f"': array too long. Expected an array with maximum length {limit}, "
-        f"but got an array with length {length} instead.",
-    )
-
-
-def long_string(limit: int, length: int) -> Fault:
-    return Fault(
-        "string_above_max_length",
-        "Invalid '",
-        f"': string too long. Expected a string with maximum length {limit}, "
-        f"but got a string with length {length} instead.",
+        f"': {kind} too long. Expected {noun} with maximum length {limit}, "
+        f"but got {noun} with length {length} instead.",
     )
 
 

@@ -62,9 +62,9 @@ def text(
         if not isinstance(value, str):
             raise faults.invalid_type("a string", value).inside()
         if not value and not may_be_empty:
-            raise faults.empty_string().inside()
+            raise faults.empty("string").inside()
         if longest is not None and len(value) > longest:
-            raise faults.long_string(longest, len(value)).inside()
+            raise faults.too_long("string", longest, len(value)).inside()
         if pattern and expression and not expression.fullmatch(value):
             raise faults.pattern(pattern).inside()
         return value
@@ -96,9 +96,9 @@ def array(expected: str, *, longest: int | None = None, may_be_null: bool = Fals
         if not isinstance(value, list):
             raise faults.invalid_type(expected, value).inside()
         if not value:
-            raise faults.empty_array().inside()
+            raise faults.empty("array").inside()
         if longest is not None and len(value) > longest:
-            raise faults.long_array(longest, len(value)).inside()
+            raise faults.too_long("array", longest, len(value)).inside()
         return value
 
     return BeforeValidator(check)
@@ -129,15 +129,15 @@ def _stops(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise faults.invalid_type("one of a string or array of strings", value).inside()
     if not value:
-        raise faults.empty_array().inside()
+        raise faults.empty("array").inside()
     if len(value) > MAX_STOPS:
-        raise faults.long_array(MAX_STOPS, len(value)).inside()
+        raise faults.too_long("array", MAX_STOPS, len(value)).inside()
     for i, stop in enumerate(value):
         place = "" if single else f"[{i}]"
         if not isinstance(stop, str):
             raise faults.invalid_type("a string", stop).inside(place)
         if not stop:
-            raise faults.empty_string().inside(place)
+            raise faults.empty("string").inside(place)
     return tuple(value)
 
 
@@ -182,7 +182,7 @@ def _metadata(value: object) -> tuple[tuple[str, str], ...]:
         if not isinstance(entry, str):
             raise faults.invalid_type("a string", entry).inside(key)
         if len(entry) > 512:
-            raise faults.long_string(512, len(entry)).inside(key)
+            raise faults.too_long("string", 512, len(entry)).inside(key)
     return tuple(value.items())
 
 

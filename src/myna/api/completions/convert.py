@@ -55,7 +55,7 @@ def check(request: CompletionRequest, info: ModelInfo, most_tokens: int) -> None
         )
     most = MAX_CANDIDATES // max(num_choices, best_of)
     if len(request.prompt) > most:
-        raise faults.long_array(most, len(request.prompt)).at("prompt")
+        raise faults.too_long("array", most, len(request.prompt)).at("prompt")
     refuse_unknown_tokens(request.logit_bias, info.vocab_size)
     _check_tokens(request, info.vocab_size)
 

@@ -38,11 +38,11 @@ def _prompts(value: object) -> tuple[Prompt, ...]:
     if not isinstance(value, list):
         raise faults.invalid_type(_FORMS, value).inside()
     if not value:
-        raise faults.empty_array().inside()
+        raise faults.empty("array").inside()
     if type(value[0]) is int:
         return (_tokens(value, ""),)
     if len(value) > MAX_PROMPTS:
-        raise faults.long_array(MAX_PROMPTS, len(value)).inside()
+        raise faults.too_long("array", MAX_PROMPTS, len(value)).inside()
     if isinstance(value[0], list):
         return tuple(_tokens(prompt, f"[{i}]") for i, prompt in enumerate(value))
     for i, prompt in enumerate(value):
@@ -56,7 +56,7 @@ def _tokens(value: object, place: str) -> tuple[int, ...]:
     if not isinstance(value, list):
         raise faults.invalid_type("an array of integers", value).inside(place)
     if not value:
-        raise faults.empty_array().inside(place)
+        raise faults.empty("array").inside(place)
     for i, token in enumerate(value):
         if type(token) is not int:
             raise faults.invalid_type("an integer", token).inside(f"{place}[{i}]")

@@ -1,29 +1,16 @@
-"""The Chat Completions API: messages, streams, log-probabilities, structure, tools, storing."""
+"""The Chat Completions API: messages, streams, log-probabilities, structure, senses, storing."""
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import openai
 
-from myna.cli.checks.target import Check, Target, Unmet, expect
+from myna.cli.checks.target import Check, Target, Unmet, envelope, expect
 
 _GROUP: Final = "Chat"
 _ASK: Final = [{"role": "user", "content": "Say hello in one short sentence."}]
-_WEATHER: Final = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather of a city",
-        "strict": True,
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}, "unit": {"type": "string", "enum": ["C", "F"]}},
-            "required": ["city", "unit"],
-            "additionalProperties": False,
-        },
-    },
-}
 _PERSON: Final = {
     "type": "object",
     "properties": {"姓名": {"type": "string"}, "age": {"type": "integer"}},
@@ -149,55 +136,6 @@ def _bad_schema(target: Target) -> None:
     target.refused("chat/completions", {"messages": _ASK, "response_format": form})
 
 
-def _tool_named(target: Target) -> None:
-    choice = {"type": "function", "function": {"name": "get_weather"}}
-    answer = _chat(target, tools=[_WEATHER], tool_choice=choice, max_tokens=100).choices[0]
-    call = answer.message.tool_calls[0]
-    expect(call.function.name == "get_weather", f"called {call.function.name}")
-    expect(
-        set(json.loads(call.function.arguments)) == {"city", "unit"}, f"arguments {call.function.arguments!r}"
-    )
-
-
-def _tool_required(target: Target) -> None:
-    ask = [{"role": "user", "content": "北京今天天气怎么样？"}]
-    answer = _chat(target, ask, tools=[_WEATHER], tool_choice="required", max_tokens=100).choices[0]
-    expect(answer.message.tool_calls, f"no call, but {answer.message.content!r}")
-    expect(answer.finish_reason == "tool_calls", f"finish_reason is {answer.finish_reason}")
-
-
-def _tool_none(target: Target) -> None:
-    ask = [{"role": "user", "content": "What is the weather in Paris? Call get_weather."}]
-    answer = _chat(target, ask, tools=[_WEATHER], tool_choice="none").choices[0]
-    expect(not answer.message.tool_calls, "a tool was called")
-
-
-def _tool_streamed(target: Target) -> None:
-    options = {"tools": [_WEATHER], "tool_choice": "required", "max_tokens": 100, "seed": 3}
-    whole = _chat(target, **options).choices[0].message.tool_calls[0]
-    chunks = target.chat_stream(_ASK[0]["content"], **options)
-    deltas = [d for c in chunks if c.choices for d in c.choices[0].delta.tool_calls or []]
-    expect(deltas and all(delta.index == 0 for delta in deltas), "deltas without index 0")
-    arguments = "".join(delta.function.arguments or "" for delta in deltas if delta.function)
-    expect(
-        arguments == whole.function.arguments, f"streamed {arguments!r}, whole {whole.function.arguments!r}"
-    )
-
-
-def _tool_answer(target: Target) -> None:
-    call = {
-        "id": "call_1",
-        "type": "function",
-        "function": {"name": "get_weather", "arguments": '{"city":"Paris"}'},
-    }
-    messages = [
-        *_ASK,
-        {"role": "assistant", "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "call_1", "content": "21 degrees"},
-    ]
-    expect(_chat(target, messages, tools=[_WEATHER]).choices[0].finish_reason, "no answer to a tool's result")
-
-
 def _store(target: Target) -> None:
     mark = f"check-{time.time_ns()}"
     made = _chat(target, store=True, metadata={"mark": mark})
@@ -215,6 +153,83 @@ def _store(target: Target) -> None:
     raise Unmet("it is there after its deletion")
 
 
+def _stop(target: Target) -> None:
+    whole = _chat(target).choices[0].message.content
+    middle = len(whole) // 2
+    word = whole[middle : middle + 3]
+    expect(len(word) == 3, f"nothing to stop at in {whole!r}")
+    answer = _chat(target, stop=[word]).choices[0]
+    expect(answer.message.content == whole.partition(word)[0], f"stopped after {answer.message.content!r}")
+    expect(answer.finish_reason == "stop", f"finish_reason is {answer.finish_reason}")
+
+
+def _seed(target: Target) -> None:
+    first, second = (_chat(target, temperature=1.2, seed=11) for _ in range(2))
+    texts = [answer.choices[0].message.content for answer in (first, second)]
+    expect(texts[0] == texts[1], f"{texts[0]!r}, then {texts[1]!r}")
+    expect(first.id != second.id, "two answers have one id")
+    expect(first.system_fingerprint == second.system_fingerprint, "the fingerprint changed between the two")
+
+
+def _effort(target: Target) -> None:
+    _honoured_or_refused(
+        target,
+        "reasoning_effort",
+        "low",
+        lambda answer: answer.usage.completion_tokens_details.reasoning_tokens,
+        max_tokens=100,
+    )
+
+
+def _prediction(target: Target) -> None:
+    said = _chat(target).choices[0].message.content
+    _honoured_or_refused(
+        target,
+        "prediction",
+        {"type": "content", "content": said},
+        lambda answer: answer.usage.completion_tokens_details.accepted_prediction_tokens,
+    )
+
+
+def _tier(target: Target) -> None:
+    answer = _chat(target, service_tier="flex")
+    expect(answer.service_tier in ("flex", "default"), f"service_tier is {answer.service_tier!r}")
+
+
+def _image(target: Target) -> None:
+    dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+    parts = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{dot}"}},
+    ]
+    with_one, without = (
+        target.post("chat/completions", {"model": target.model, "max_tokens": 8, "messages": [message]})
+        for message in ({"role": "user", "content": parts}, {"role": "user", "content": parts[:1]})
+    )
+    if with_one.status_code == 400:
+        envelope(with_one)
+        return
+    expect(with_one.status_code == 200, f"HTTP {with_one.status_code}")
+    tokens = [response.json()["usage"]["prompt_tokens"] for response in (with_one, without)]
+    expect(tokens[0] > tokens[1], "the image was dropped without a word")
+
+
+def _honoured_or_refused(
+    target: Target, name: str, value: object, effect: Callable[[Any], object], **options: object
+) -> None:
+    """A model may well not have it; then the request is a 400 that names it."""
+    try:
+        answer = _chat(target, **{name: value, **options})
+    except openai.BadRequestError as exc:
+        expect(exc.param == name, f"refused, but param is {exc.param!r}")
+        return
+    try:
+        shown = effect(answer)
+    except AttributeError:
+        shown = None
+    expect(shown, f"{name} was accepted, and nothing shows of it")
+
+
 CHECKS: Final = (
     Check(_GROUP, "one turn", _turn),
     Check(_GROUP, "the SDK's own message object goes back in", _second_turn),
@@ -222,6 +237,8 @@ CHECKS: Final = (
     Check(_GROUP, "content as text parts", _parts),
     Check(_GROUP, "max_completion_tokens", _limit),
     Check(_GROUP, "n; the prompt counted once", _choices),
+    Check(_GROUP, "stop, in chat: the text before it", _stop),
+    Check(_GROUP, "seed: the same answer under another id", _seed),
     Check(_GROUP, "logprobs and top_logprobs", _logprobs),
     Check(_GROUP, "true token bytes (Chinese, emoji)", _chinese_bytes),
     Check(_GROUP, "stream: role once, one finish, usage chunk, none empty", _stream),
@@ -229,10 +246,9 @@ CHECKS: Final = (
     Check(_GROUP, "response_format json_object", _json_object),
     Check(_GROUP, "response_format json_schema, strict, at any temperature", _json_schema),
     Check(_GROUP, "an unsupported strict schema is refused", _bad_schema),
-    Check(_GROUP, "tool_choice by name", _tool_named),
-    Check(_GROUP, "tool_choice required", _tool_required),
-    Check(_GROUP, "tool_choice none", _tool_none),
-    Check(_GROUP, "streamed tool call equals the whole one", _tool_streamed),
-    Check(_GROUP, "a tool's result is answered", _tool_answer),
+    Check(_GROUP, "prediction is counted, or refused", _prediction),
+    Check(_GROUP, "reasoning_effort is honoured, or refused", _effort),
+    Check(_GROUP, "an image is seen, or refused", _image),
+    Check(_GROUP, "service_tier is told", _tier),
     Check(_GROUP, "store, list, messages, delete", _store),
 )

@@ -68,7 +68,7 @@ MESSAGES: Final = {
     "choice {0} differs {1}: {2} then, {3} now": "选项 {0} {1}开始不同：当时 {2}，现在 {3}",
     "at token {0}": "从第 {0} 个 token ",
     "at character {0}": "从第 {0} 个字符",
-    "choice {0} differs in its tool calls: {1} then, {2} now": "选项 {0} 的工具调用不同：当时 {1}，现在 {2}",
+    "in call {0} at character {1}": "从第 {0} 个调用的第 {1} 个字符",
     "choice {0} ended with {1} then, {2} now": "选项 {0} 的结束原因不同：当时 {1}，现在 {2}",
     # --- serve ---
     "Loading {0} …": "正在加载 {0} …",
