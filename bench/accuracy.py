@@ -10,7 +10,12 @@ the same as float32's to the end, and by how much float32 preferred its own toke
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
+
+# Before llama.cpp is imported: its threads would spin while others want the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 from tests.engines.divergence import compare, divergences
@@ -23,7 +28,7 @@ from myna.engines.registry import load_engine
 ROOT = Path(__file__).parent.parent
 TEXTS = ("README.md", "README.zh-CN.md", "src/myna/scheduling/scheduler.py", "docs/architecture.md")
 WINDOW = 500
-NUM_ANSWERS, PROMPT_TOKENS, ANSWER_TOKENS = 16, 48, 64
+NUM_ANSWERS, PROMPT_TOKENS, ANSWER_TOKENS = 8, 48, 64
 
 
 def windows(oracle: Oracle, num_tokens: int, begin: list[int]) -> list[list[int]]:
@@ -79,7 +84,8 @@ def measure(path: str, num_tokens: int) -> dict[str, object]:
     begin = [2] if reference.architecture == "gemma3" else []
     cut = windows(oracle, num_tokens, begin)
     ours, theirs, top_ours, top_theirs = [], [], [], []
-    for window in cut:
+    for number, window in enumerate(cut, 1):
+        print(f"{Path(path).stem}: window {number} of {len(cut)}", file=sys.stderr, flush=True)
         exact = reference.logits(window)
         mine = engine.forward([Row(0, window, 0, 0)]).array
         other = oracle.logits(window)

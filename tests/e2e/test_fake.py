@@ -69,6 +69,24 @@ def test_streamed_and_whole_say_the_same_in_any_script(client: OpenAI) -> None:
     assert whole.choices[0].finish_reason == "stop"
 
 
+def test_a_prediction_changes_no_word_and_is_counted_as_openai_does(client: OpenAI) -> None:
+    line = "one look at the old tree and one look at the small bird"
+    messages = ask(f"[[say {line}]]")
+    plain = client.chat.completions.create(model=MODEL, messages=messages)
+    assert plain.usage is not None
+    for prediction, rejected in ((line, 0), (line.replace("old", "large"), 2)):
+        guided = client.chat.completions.create(
+            model=MODEL, messages=messages, prediction={"type": "content", "content": prediction}
+        )
+        assert guided.choices[0].message.content == plain.choices[0].message.content == line
+        assert guided.usage is not None and guided.usage.completion_tokens_details is not None
+        details = guided.usage.completion_tokens_details
+        assert details.rejected_prediction_tokens == rejected
+        # The answer's own tokens are those of the line and its end.
+        assert details.accepted_prediction_tokens == plain.usage.completion_tokens - 1 - rejected
+        assert guided.usage.completion_tokens == plain.usage.completion_tokens + rejected
+
+
 def test_completions_with_several_prompts_and_choices(client: OpenAI) -> None:
     answer = client.completions.create(model=MODEL, prompt=["[[say a]]", "[[say b]]"], n=2, max_tokens=4)
     assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
