@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, inspect
 
 from myna.stores import database
 from myna.stores.database import open_database
@@ -57,3 +58,13 @@ def test_what_the_first_version_kept_is_there_after_the_steps_and_in_the_copy(tm
     copy = sqlite3.connect(f"{path}.before-upgrade-from-0001")
     assert copy.execute("SELECT id FROM completions").fetchall() == [("chatcmpl-1",)]
     copy.close()
+
+
+def test_servers_that_start_at_once_migrate_one_after_the_other(tmp_path: Path) -> None:
+    for attempt in range(5):
+        url = f"sqlite:///{tmp_path / f'{attempt}.db'}"
+        with ThreadPoolExecutor(4) as starters:
+            engines = list(starters.map(open_database, [url] * 4))
+        for engine in engines:
+            assert "completions" in inspect(engine).get_table_names()
+            engine.dispose()

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from myna.core.errors import DatabaseError
 
-# Two servers that start at once on one PostgreSQL migrate one after the other.
+# Two servers that start at once on one database migrate one after the other.
 _MIGRATION_LOCK: Final = 0x6D796E61
 _BUSY_MS: Final = 10_000
 
@@ -78,6 +78,8 @@ def _exclusively(engine: Engine) -> Iterator[Any]:
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+        elif engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's driver would begin at the first change
         yield connection
 
 
