@@ -22,7 +22,7 @@ def serving(home: Path, *flags: str) -> Iterator[tuple["subprocess.Popen[str]", 
         assert server.stdout is not None
         said = {}
         for line in server.stdout:
-            if match := re.match(r"  (Base URL|API key) +(.+)", line):
+            if match := re.match(r"  (Base URL|API key|Web page) +(.+)", line):
                 said[match[1]] = match[2]
             if line.startswith("Stop with"):
                 break
@@ -54,6 +54,7 @@ def test_a_signal_ends_it_cleanly(home: Path, number: signal.Signals) -> None:
 def test_the_printed_key_opens_it_and_no_other(home: Path, run: Run) -> None:
     with serving(home) as (server, said):
         assert fetch(f"{said['Base URL']}/models", said["API key"])["object"] == "list"
+        assert said["Web page"] == said["Base URL"].removesuffix("v1")
         with pytest.raises(urllib.error.HTTPError) as refused:
             fetch(f"{said['Base URL']}/models", "sk-stranger")
         assert refused.value.code == 401

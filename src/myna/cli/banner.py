@@ -50,14 +50,15 @@ class Banner:
         shown_key = translated("see `myna key`") if is_hidden else self._key
         if not self._key:
             shown_key = translated("none needed")
-        address, secret = translated("Base URL"), translated("API key")
-        width = max(cell_len(address), cell_len(secret))
+        address, secret, page = translated("Base URL"), translated("API key"), translated("Web page")
+        width = max(cell_len(name) for name in (address, secret, page))
         lines = [
             "",
             translated(f"Myna serves {self._model}."),
             "",
             f"  {set_cell_size(address, width)}  {self._url}",
             f"  {set_cell_size(secret, width)}  {shown_key}",
+            f"  {set_cell_size(page, width)}  {self._url.removesuffix('v1')}",
             "",
             translated("A first request, in Python (pip install openai):"),
             "",

@@ -87,6 +87,7 @@ MESSAGES: Final = {
     ),
     "Myna serves {0}.": "Myna 正在提供 {0}。",
     "Base URL": "地址",
+    "Web page": "网页",
     "API key": "密钥",
     "none needed": "不需要",
     "see `myna key`": "见 `myna key`",
