@@ -7,7 +7,7 @@
 namespace myna {
 namespace {
 
-constexpr int64_t kSliceRows = 512;        // rows that run through all layers together
+constexpr int64_t kSliceRows = 256;  // rows that run through all layers together, their values in the cache
 constexpr int64_t kSerialCost = 16 << 10;  // values; below it a fork and join costs more than it saves
 
 bool wants(std::span<const Matrix* const> consumers, Activations::Kind kind) {

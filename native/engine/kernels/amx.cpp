@@ -59,7 +59,7 @@ inline __attribute__((always_inline)) void unpack(const Matrix& m, std::int64_t 
                                block / R::kBlocks * static_cast<std::int64_t>(R::kBytes);
   const int sub = static_cast<int>(block % R::kBlocks);
   for (int p = 0; p < 2; ++p, record += m.panel_bytes) {
-    prefetch<R>(record, sub, 2 * m.panel_bytes);
+    prefetch<R, 2>(record, sub, 2 * m.panel_bytes);  // the scratch fills the first level
     Weights<Amx, R> w;
     w.load(record, sub);
     MYNA_UNROLL for (int g = 0; g < 8; ++g) {

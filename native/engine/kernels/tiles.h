@@ -200,13 +200,14 @@ inline void store(const Output& o, std::int64_t row, std::int64_t panel, typenam
   V::store(o.out + row * o.stride + panel * kPanelRows, value, static_cast<int>(count));
 }
 
-// Fetches a block of weights that will be read `ahead` bytes later. Weights are read once a step from memory,
-// and hardware prefetchers stop at each 4 KiB page.
-template <class R>
+// Fetches a block of weights that will be read `ahead` bytes later, to the first-level cache or (`Locality`
+// 2) to the second. Weights are read once a step from memory, and hardware prefetchers stop at each 4 KiB
+// page.
+template <class R, int Locality = 3>
 inline __attribute__((always_inline)) void prefetch(const std::uint8_t* record, int sub, std::size_t ahead) {
   constexpr std::size_t kBytes = R::kBytes / R::kBlocks;
   const std::uint8_t* from = record + static_cast<std::size_t>(sub) * kBytes + ahead;
-  MYNA_UNROLL for (std::size_t i = 0; i < kBytes; i += kLine) __builtin_prefetch(from + i);
+  MYNA_UNROLL for (std::size_t i = 0; i < kBytes; i += kLine) __builtin_prefetch(from + i, 0, Locality);
 }
 
 // T rows (few), one panel, totals in registers: bound by reading the weights, as one forward stream over this
