@@ -26,9 +26,26 @@ from myna.scheduling.service import Service
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
 
-ROOT = Path(__file__).parent.parent
-CODE = "\n".join((ROOT / "src/myna/scheduling/pacing.py").read_text(encoding="utf-8").splitlines()[16:42])
-EDIT = f"Rename `num_decodes` to `num_running` in this file. Answer with the whole file alone.\n\n{CODE}"
+CODE = '''\
+    __slots__ = ("prompt_tokens",)
+
+    def __init__(self) -> None:
+        self.prompt_tokens = 128
+
+    def observe(self, num_prompt_tokens: int, num_decodes: int, seconds: float) -> None:
+        """A step computed these tokens in that time. Small prompts tell little and are passed over."""
+        if num_prompt_tokens < _FEWEST_TELLING:
+            return
+        rate = (num_prompt_tokens + num_decodes) / max(seconds, 1e-6)
+        fitting = rate * _TARGET_S - num_decodes
+        if fitting > self.prompt_tokens > 2 * num_prompt_tokens:
+            return  # the step was far smaller than what is allowed already
+        bounded = min(max(fitting, self.prompt_tokens / _CHANGE), self.prompt_tokens * _CHANGE)
+        self.prompt_tokens = int(min(max(bounded, _FEWEST), _MOST))'''
+EDIT = (
+    "Rename `num_decodes` to `num_running` in this file. Answer with the whole file and nothing else."
+    f"\n\n{CODE}"
+)
 LIST = (
     "Write the SQL INSERT statements for a table users(id, name, email) with 40 rows named user1 to user40."
 )
@@ -86,15 +103,13 @@ async def measure(path: str, args: argparse.Namespace) -> list[dict[str, object]
     service = Service(lambda: load_model(WorkerSpec("native", path, threads=args.threads)))
     await service.start()
     rows: list[dict[str, object]] = []
-    for case in CASES:
+    for case in (case for case in CASES if args.only in case.name):
         await ask(service, prompting, case, guesses=True)
-        pairs = [
-            (
-                await ask(service, prompting, case, guesses=True),
-                await ask(service, prompting, case, guesses=False),
-            )
-            for _ in range(args.rounds)
-        ]
+        pairs = []
+        for turn in range(args.rounds):  # in either order, so that what drifts favours neither
+            first = await ask(service, prompting, case, guesses=turn % 2 == 0)
+            second = await ask(service, prompting, case, guesses=turn % 2 == 1)
+            pairs.append((first, second) if turn % 2 == 0 else (second, first))
         assert len({answer.text for pair in pairs for answer in pair}) == 1, "the same answer either way"
         ratios = sorted(off.cpu_s / on.cpu_s for on, off in pairs)
         quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
@@ -122,6 +137,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", nargs="+", help="GGUF files")
+    parser.add_argument("--only", default="", help="cases whose name holds this text")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write the figures there as JSON")
