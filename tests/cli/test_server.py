@@ -79,3 +79,13 @@ def test_a_running_server_completes_for_the_shell(
 def test_a_log_that_is_kept_does_not_get_the_key(home: Path) -> None:
     with serving(home, "--log-format", "json") as (_, said):
         assert said["API key"] == "see `myna key`"
+
+
+def test_a_log_that_nobody_reads_stops_nothing(home: Path) -> None:
+    with serving(home) as (server, said):  # its standard error is a pipe, which holds about 500 lines
+        for _ in range(1500):
+            assert fetch(f"{said['Base URL']}/models", said["API key"])["object"] == "list"
+        server.send_signal(signal.SIGTERM)
+        _, log = server.communicate(timeout=60)
+        assert server.returncode == 0
+        assert log.count("path=/v1/models") == 1500

@@ -5,10 +5,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Thread, Timer
 
 import psutil
@@ -20,10 +21,12 @@ _LONGEST_S = 600.0
 
 @dataclass
 class ServerProcess:
-    """`python -m myna.cli serve`, ready: its first words were read."""
+    """`python -m myna.cli serve`, ready: its first words were read. What it logs is taken from it at once,
+    since a server whose log nobody reads stops when the pipe is full."""
 
     process: "subprocess.Popen[str]"
     base_url: str
+    unread: "SimpleQueue[str | None]"
     log: list[str] = field(default_factory=list)
 
     @property
@@ -37,11 +40,11 @@ class ServerProcess:
 
     def wait_for_log(self, pattern: str) -> "re.Match[str]":
         """The first line of the log, from now on, that matches; the server must write one."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
+        while (line := self.unread.get(timeout=_LONGEST_S)) is not None:
             self.log.append(line)
             if match := re.search(pattern, line):
                 return match
+        self.unread.put(None)
         raise AssertionError(f"the server ended without a line like {pattern!r}: {self.log[-20:]}")
 
     def stop(self) -> int:
@@ -49,10 +52,12 @@ class ServerProcess:
         return self.end()
 
     def end(self) -> int:
-        """Read the log to its end, so that the process can finish, and return its exit status."""
-        _, rest = self.process.communicate(timeout=60)
-        self.log += rest.splitlines()
-        return self.process.returncode
+        """Read the log to its end and return the exit status."""
+        status = self.process.wait(timeout=60)
+        while (line := self.unread.get(timeout=60)) is not None:
+            self.log.append(line)
+        self.unread.put(None)
+        return status
 
 
 def variables(home: Path) -> dict[str, str]:
@@ -80,12 +85,25 @@ def serving(home: Path, *flags: str, **environment: str) -> Iterator[ServerProce
     watchdog.start()
     with process:
         try:
-            yield ServerProcess(process, _base_url(process))
+            base_url = _base_url(process)
+            unread: SimpleQueue[str | None] = SimpleQueue()
+            assert process.stdout is not None
+            assert process.stderr is not None
+            readers = [
+                Thread(target=_take, args=(process.stderr, unread)),
+                Thread(target=process.stdout.read),
+            ]
+            for reader in readers:
+                reader.start()
+            try:
+                yield ServerProcess(process, base_url, unread)
+            finally:
+                process.kill()
+                for reader in readers:
+                    reader.join()
         finally:
             watchdog.cancel()
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+            process.kill()
 
 
 def _base_url(process: "subprocess.Popen[str]") -> str:
@@ -101,5 +119,10 @@ def _base_url(process: "subprocess.Popen[str]") -> str:
     if found is None:
         process.kill()
         raise AssertionError(f"the server did not start: {process.stderr.read()}")
-    Thread(target=process.stdout.read, daemon=True).start()
     return found[1]
+
+
+def _take(lines: Iterable[str], unread: "SimpleQueue[str | None]") -> None:
+    for line in lines:
+        unread.put(line)
+    unread.put(None)

@@ -21,6 +21,7 @@ from myna.catalog.weights import WeightHashes
 from myna.cli.banner import Banner
 from myna.cli.desk import server_secret
 from myna.cli.key import server_keys
+from myna.cli.log_thread import ThreadedLog
 from myna.cli.offer import Offer, check_sizes, choose_offer
 from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
@@ -109,7 +110,7 @@ def start_logging(settings: Settings) -> None:
         handler.setFormatter(JsonLines())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, handlers=[ThreadedLog(handler)])
     set_log_level(settings.log_level)
 
 

@@ -1,0 +1,47 @@
+"""The log is written by a thread of its own: a standard error that nobody reads must not stop the server."""
+
+import atexit
+import logging
+from queue import Full, Queue
+from threading import Thread
+from typing import Final
+
+_MOST_WAITING: Final = 10_000
+_LAST_LINES_S: Final = 2.0
+
+
+class ThreadedLog(logging.Handler):
+    """Hands records to `inner` from its thread. While that is stuck, some wait and the rest are counted."""
+
+    def __init__(self, inner: logging.Handler, most_waiting: int = _MOST_WAITING) -> None:
+        super().__init__()
+        self._inner = inner
+        self._waiting: Queue[logging.LogRecord | None] = Queue(most_waiting)
+        self._num_lost = 0
+        self._writer = Thread(target=self._write, name="log", daemon=True)
+        self._writer.start()
+        atexit.register(self.close)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._waiting.put_nowait(record)
+        except Full:
+            self._num_lost += 1
+
+    def close(self) -> None:
+        """Write what waits, unless nobody reads it."""
+        atexit.unregister(self.close)
+        try:
+            self._waiting.put(None, timeout=_LAST_LINES_S)
+        except Full:
+            return
+        self._writer.join(_LAST_LINES_S)
+        super().close()
+
+    def _write(self) -> None:
+        while (record := self._waiting.get()) is not None:
+            self._inner.handle(record)
+            if self._num_lost:
+                lost, self._num_lost = self._num_lost, 0
+                text = "%d lines of the log were lost: nobody read it"
+                self._inner.handle(logging.LogRecord("myna", logging.WARNING, "", 0, text, (lost,), None))
