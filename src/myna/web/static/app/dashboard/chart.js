@@ -37,7 +37,7 @@ export function Chart({ title, times, lines, nameOf, show }) {
     </figcaption>
     ${lines.length === 0 && html`<p class="quiet">${t("usage.none")}</p>`}
     <div class="plot" ref=${place} aria-hidden="true" />
-    <ul class="legend">
+    <ul class="chart-lines">
       ${lines.map(
         (line, index) => html`<li key=${line.name}>
           <span class=${`swatch line-${index}`} />${nameOf(line.name)}

@@ -6,7 +6,7 @@ import { Now } from "./now.js";
 import { RANGES, startOf, usagePath } from "./ranges.js";
 import { useResource } from "./resource.js";
 import { count, money, time } from "./shown.js";
-import { groupsOf, latencyOf, linesOf, MEASURES, sumOf } from "./sums.js";
+import { groupsOf, latencyOf, linesOf, MEASURES, OTHERS, sumOf } from "./sums.js";
 import { Trouble } from "./trouble.js";
 
 const EVERY_MS = 10_000;
@@ -22,8 +22,8 @@ export function Overview({ nameOfKey, projects, status }) {
   const buckets = data?.data ?? [];
   const sum = sumOf(buckets.flatMap((/** @type {any} */ found) => found.results));
   function nameOf(/** @type {string | null} */ name) {
-    if (name === null) return t("usage.others");
-    if (name === "") return t("usage.unnamed");
+    if (name === OTHERS) return t("usage.others");
+    if (!name) return t("usage.unnamed");
     return by.value === "model" ? name : nameOfKey(name);
   }
   const times = buckets.map((/** @type {any} */ found) => found.start_time);

@@ -2,7 +2,8 @@
 
 /** @typedef {{start_time: number, results: any[]}} Bucket */
 /**
- * A group's values, or, named null, all others', bucket by bucket (null where there is none), and what they come to.
+ * A group's values, bucket by bucket (null where there is none), and what they come to. The name is null where
+ * requests named no model, and `OTHERS` for the groups that have no line of their own.
  * @typedef {{name: string | null, values: (number | null)[], total: number | null}} Line
  */
 /**
@@ -11,6 +12,7 @@
  */
 
 export const MOST_LINES = 6;
+export const OTHERS = "\u2026";
 
 /** @param {any} result */
 const tokensOf = (result) => result.input_tokens + result.output_tokens;
@@ -25,23 +27,20 @@ export const MEASURES = { tokens: tokensOf, requests: requestsOf };
  * @returns {Line[]}
  */
 export function linesOf(buckets, by, measure) {
-  const names = [...sumsBy(buckets, by, measure)].map(([name]) => name);
-  const own = new Set(names.length > MOST_LINES ? names.slice(0, MOST_LINES - 1) : names);
-  /** @type {Map<string | null, number[]>} */
-  const lines = new Map();
-  buckets.forEach((bucket, at) => {
-    for (const result of bucket.results) {
-      const name = own.has(result[by]) ? result[by] : null;
-      const values = lines.get(name) ?? buckets.map(() => 0);
-      values[at] = (values[at] ?? 0) + measure(result);
-      lines.set(name, values);
-    }
-  });
-  const order = [...own, null];
-  return order.flatMap((name) => {
-    const values = lines.get(name);
-    return values ? [{ name, values, total: values.reduce((sum, value) => sum + value, 0) }] : [];
-  });
+  const names = [...sumsBy(buckets, by, measure).keys()];
+  const own = names.length > MOST_LINES ? names.slice(0, MOST_LINES - 1) : names;
+  const lines = own.map((name) => lineOf(buckets, measure, name, (result) => result[by] === name));
+  if (own.length === names.length) return lines;
+  return [...lines, lineOf(buckets, measure, OTHERS, (result) => !own.includes(result[by]))];
+}
+
+/**
+ * @param {Bucket[]} buckets @param {(result: any) => number} measure @param {string | null} name
+ * @param {(result: any) => boolean} isOf @returns {Line}
+ */
+function lineOf(buckets, measure, name, isOf) {
+  const values = buckets.map(({ results }) => results.filter(isOf).reduce((sum, result) => sum + measure(result), 0));
+  return { name, values, total: values.reduce((sum, value) => sum + value, 0) };
 }
 
 /**
