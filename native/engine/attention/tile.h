@@ -202,6 +202,10 @@ inline void convert(const uint16_t* from, float* to, int64_t count) {
   for (int64_t i = 0; i < count; i += 16) store(to + i, load(from + i));
 }
 
+inline void fetch(const uint16_t* from, int64_t count) {
+  for (int64_t i = 0; i < count; i += 32) __builtin_prefetch(from + i);
+}
+
 void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scratch) {
   const int head_dim = rows.head_dim;
   for (int r = 0; r < rows.num_rows; ++r) {
@@ -225,7 +229,12 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
       const int64_t block = rows.blocks[(position <= last ? position : last) / kBlockTokens];
       keys[b] = rows.head.keys + block * rows.head.block_stride;
       values[b] = rows.head.values + block * rows.head.block_stride;
-      if (!converts) continue;
+      if (!converts) {  // few rows wait for memory: values come while keys are read
+        if (position <= last)
+          fetch(values[b],
+                (last - position + 1 < kBlockTokens ? last - position + 1 : kBlockTokens) * head_dim);
+        continue;
+      }
       float_keys[b] = scratch + 2 * b * block_values;
       float_values[b] = scratch + (2 * b + 1) * block_values;
       if (position > last) continue;
