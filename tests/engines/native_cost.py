@@ -49,6 +49,7 @@ def instructions(path: Path) -> dict[str, int]:
 def _collected(path: Path, sizes: str) -> int:
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, __file__]
     environ = {"MYNA_CPU": "avx2", "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's idle threads would be counted
     run = subprocess.run(
         [*command, str(path), sizes], env=os.environ | environ, capture_output=True, text=True, check=False
     )
