@@ -5,8 +5,6 @@ median of the pairs' ratios and its interquartile range; the machine's absolute 
 
     python bench/compare.py --gguf model.gguf --model smollm2-135m-instruct \
         --llama-server /path/to/llama-server --pairs 7 single many shared --out bench/reports/smollm2.json
-
-`--neighbour` keeps one core busy with another process meanwhile.
 """
 
 from __future__ import annotations
@@ -101,21 +99,6 @@ def measure(target: Server, args: argparse.Namespace, scenario: str) -> dict[str
     return row
 
 
-@contextlib.contextmanager
-def neighbour(is_wanted: bool) -> Iterator[None]:
-    """A process that keeps one core busy, as a stranger on a shared machine would."""
-    if not is_wanted:
-        yield
-        return
-    spin = f"import os\nos.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\nwhile True: pass"
-    process = subprocess.Popen([sys.executable, "-c", spin])
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
 def summary(scenario: str, pairs: list[tuple[dict[str, object], dict[str, object]]]) -> dict[str, object]:
     """Median and quartiles of Myna's figure over llama-server's, pair by pair."""
     key = METRIC[scenario]
@@ -158,7 +141,6 @@ def arguments() -> argparse.Namespace:
         "--context", type=int, default=49152, help="llama-server's KV cache, all slots, in tokens"
     )
     parser.add_argument("--timeout", type=float, default=600, help="seconds for one scenario on one server")
-    parser.add_argument("--neighbour", action="store_true")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
@@ -197,7 +179,7 @@ def compare(args: argparse.Namespace, ours: Server, theirs: Server) -> dict[str,
         lines.append(summary(scenario, pairs))
         raw[scenario] = pairs
         print(json.dumps(lines[-1]), flush=True)
-    head = {"model": args.model, "engine": args.engine, "processor": processor(), "neighbour": args.neighbour}
+    head = {"model": args.model, "engine": args.engine, "processor": processor()}
     return head | {"summary": lines, "runs": raw}
 
 
@@ -208,7 +190,6 @@ def main() -> None:
     with (
         server("myna", ours, ports[0], "/ready") as myna,
         server("llama-server", theirs, ports[1], "/health") as llama,
-        neighbour(args.neighbour),
     ):
         report = compare(args, myna, llama)
     if args.out:
