@@ -56,7 +56,8 @@ def default_server(
     home = tmp_path_factory.mktemp("home")
     (home / "models").symlink_to(model_path(DEFAULT_MODEL).parent)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MYNA_")}
-    environment |= {"MYNA_HOME": str(home), "MYNA_PORT": "0"}
+    # The texts shown are those of the arithmetic that all processors have.
+    environment |= {"MYNA_HOME": str(home), "MYNA_PORT": "0", "MYNA_CPU": "int8"}
     command = [sys.executable, "-m", "myna.cli", "serve"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None

@@ -124,7 +124,7 @@ constexpr Shape kShapes[] = {
     {"5 bit", TensorType::Q5_K, 1536, 8960, 12},        {"half", TensorType::F16, 4864, 896, 12},
     {"bfloat", TensorType::BF16, 4864, 896, 12},        {"float", TensorType::F32, 4864, 896, 6},
 };
-constexpr int kRows[] = {1, 2, 4, 8, 16, 32, 128, 512};
+constexpr int kRows[] = {1, 2, 4, 8, 16, 32, 128, 256, 512};
 
 // One block of random weights repeated: what the integers are changes no time.
 std::vector<std::uint8_t> some_weights(const Shape& s) {
@@ -159,7 +159,7 @@ void run(ThreadPool& pool, const Shape& s, int only_rows) {
     if (s.outputs > 100000 && rows > 128) continue;
     const auto x = test::random_rows(rows, inputs, random);
     Activations a;
-    quantize(pool, Activations::kind_for(s.type), x.data(), inputs, rows, inputs, a);
+    quantize(pool, kernels().kind_for(s.type), x.data(), inputs, rows, inputs, a);
     std::vector<float> out(static_cast<std::size_t>(rows * s.outputs));
     std::size_t turn = 0;
     const double each_s = best_of(5, 0.03, [&] {
@@ -167,7 +167,7 @@ void run(ThreadPool& pool, const Shape& s, int only_rows) {
       matmul(pool, a, {&product, 1});
     });
     const double quantize_s = best_of(
-        3, 0.005, [&] { quantize(pool, Activations::kind_for(s.type), x.data(), inputs, rows, inputs, a); });
+        3, 0.005, [&] { quantize(pool, kernels().kind_for(s.type), x.data(), inputs, rows, inputs, a); });
     const double gops = 2.0 * rows * static_cast<double>(s.outputs * inputs) / each_s / 1e9;
     const double read = static_cast<double>(copies[0].packed_bytes()) / each_s;
     std::printf("  rows %3d: %8.1f us (quantise %6.1f)  %6.0f GOPS %3.0f %%   %6.1f GB/s %3.0f %%\n", rows,

@@ -41,7 +41,7 @@ int main() {
 
   Activations a;
   a.resize(Activations::Kind::kInt8, rows, inputs);
-  kernels().quantize(x.data(), inputs, 0, rows, a);
+  kernels_named("portable").quantize(x.data(), inputs, 0, rows, a);
   std::vector<std::int8_t> values;
   std::vector<float> scales;
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -59,7 +59,7 @@ int main() {
   const auto tables = runnable_kernels();
   put(std::vector<std::int64_t>{static_cast<std::int64_t>(tables.size())});
   for (const KernelTable* table : tables) {
-    a.resize(Activations::kind_for(type), rows, inputs);
+    a.resize(table->kind_for(type), rows, inputs);
     table->quantize(x.data(), inputs, 0, rows, a);
     std::vector<float> out(static_cast<std::size_t>(rows * outputs));
     table->matmul(matrix, a, 0, rows, 0, matrix.num_panels(), out.data(), outputs);

@@ -1,6 +1,8 @@
 """The official client against a live server with a real model."""
 
+import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import openai
@@ -52,6 +54,29 @@ def test_the_same_seed_says_the_same_streamed_or_whole_alone_or_not(client: Open
     streamed = "".join(chunk.choices[0].text for chunk in stream)
     assert whole(1) == [streamed]
     assert whole(3)[0] == streamed
+
+
+def test_a_seeded_answer_is_the_same_alone_and_among_31_others(client: OpenAI) -> None:
+    """Twenty times; the others differ from round to round in length, start and sampling."""
+
+    def draw(prompt: str, seed: int, max_tokens: int) -> str:
+        answer = client.completions.create(
+            model=MODEL, prompt=prompt, max_tokens=max_tokens, seed=seed, temperature=1
+        )
+        return answer.choices[0].text
+
+    kept = ("The old lighthouse keeper opened the door and", 11, 40)
+    alone = draw(*kept)
+    chance = random.Random(5)
+    with ThreadPoolExecutor(32) as together:
+        for _ in range(20):
+            others = [
+                ("word " * chance.randrange(1, 120), chance.randrange(1 << 30), chance.randrange(1, 48))
+                for _ in range(31)
+            ]
+            at = chance.randrange(32)
+            answers = list(together.map(lambda call: draw(*call), [*others[:at], kept, *others[at:]]))
+            assert answers[at] == alone
 
 
 def test_chinese_streams_in_whole_characters(client: OpenAI) -> None:

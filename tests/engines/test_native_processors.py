@@ -1,4 +1,5 @@
-"""Every instruction set that this machine can run gives the same bits: the fingerprint names none."""
+"""Every instruction set that this machine can run gives the same bits, however a prompt is cut; AMX its own,
+which the fingerprint names."""
 
 import hashlib
 import os
@@ -13,7 +14,9 @@ from tests.engines.tiny_models import VOCABULARY, Kind, Tiny, write_tiny
 from myna.engines.base import Row
 from myna.engines.native import load
 
-NAMES = ("amx", "avx512vnni", "avx2vnni", "avx2", "neon", "portable")
+SHARED = ("avx512vnni", "avx2vnni", "avx2", "neon", "portable")
+ALL_OF_IT = 330
+CUTS = {"in three": (290, 329), "in many": (1, 2, 18, 51, 116, 200, 330), "whole": ()}
 MODELS = {
     "llama in floats": Tiny("llama", head_dim=48),
     "qwen3 in Q5_0": Tiny("qwen3", head_dim=32, weights=Kind.Q5_0),
@@ -22,19 +25,21 @@ MODELS = {
 UNAVAILABLE = 75
 
 
-def digest(path: str) -> str:
-    """The hash of all logits of a prompt in two chunks and of a decode."""
-    tokens = [int(t) for t in np.random.default_rng(9).integers(0, VOCABULARY, 330)]
+def digest(path: str, cuts: tuple[int, ...]) -> str:
+    """The hash of all logits of a text, computed in pieces that end at `cuts`."""
+    tokens = [int(t) for t in np.random.default_rng(9).integers(0, VOCABULARY, ALL_OF_IT)]
     engine = load(path, context_tokens=512, memory_bytes=64 << 20, threads=2)
-    found = hashlib.sha256()
-    for start, end in ((0, 290), (290, 329), (329, 330)):
-        found.update(engine.forward([Row(0, tokens[start:end], start, 0)]).array.tobytes())
+    found, start = hashlib.sha256(), 0
+    for end in (*cuts, ALL_OF_IT):
+        if end > start:
+            found.update(engine.forward([Row(0, tokens[start:end], start, 0)]).array.tobytes())
+        start = end
     engine.close()
     return found.hexdigest()
 
 
-def digest_on(name: str, path: str) -> str | None:
-    """The digest in a process whose kernels are forced; None where this machine can't run them."""
+def digests_on(name: str, path: str) -> set[str]:
+    """Those of all cuts in a process whose kernels are forced; none where this machine can't run them."""
     run = subprocess.run(
         [sys.executable, __file__, path],
         env=os.environ | {"MYNA_CPU": name, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -43,18 +48,34 @@ def digest_on(name: str, path: str) -> str | None:
         check=False,
     )
     if run.returncode == UNAVAILABLE:
-        return None
+        return set()
     assert run.returncode == 0, run.stderr
-    return run.stdout.strip()
+    return set(run.stdout.split())
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_all_instruction_sets_agree_to_the_last_bit(model: str, tmp_path: Path) -> None:
     path = str(write_tiny(tmp_path / "tiny.gguf", MODELS[model]))
-    found = {name: digest_on(name, path) for name in NAMES}
-    ran = {name: value for name, value in found.items() if value is not None}
-    assert "portable" in ran and len(ran) >= 2
-    assert set(ran.values()) == {digest(path)}, ran
+    shared = {name: digests_on(name, path) for name in SHARED}
+    assert shared["portable"] and sum(map(bool, shared.values())) >= 2
+    assert len(set().union(*shared.values())) == 1, shared
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_matrix_tiles_give_the_same_bits_however_a_text_is_cut(model: str, tmp_path: Path) -> None:
+    path = str(write_tiny(tmp_path / "tiny.gguf", MODELS[model]))
+    tiles = digests_on("amx", path)
+    if not tiles:
+        pytest.skip("this processor has no matrix tiles")
+    assert len(tiles) == 1
+    has_quantised_weights = "floats" not in model
+    assert (tiles != digests_on("portable", path)) == has_quantised_weights
+
+
+def test_the_arithmetic_has_a_name() -> None:
+    from myna import _native
+
+    assert _native.activations() == ("bfloat16" if _native.kernel_name() == "amx" else "int8")
 
 
 def main() -> None:
@@ -64,7 +85,7 @@ def main() -> None:
         _native.kernel_name()
     except RuntimeError:
         sys.exit(UNAVAILABLE)
-    print(digest(sys.argv[1]))
+    print(*(digest(sys.argv[1], cuts) for cuts in CUTS.values()))
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class Handle {
   std::pair<double, double> limits(double seconds) {
     nb::gil_scoped_release release;
     const Limits limits = get().limits(seconds);
-    return {limits.bytes_per_s, limits.int8_ops_per_s};
+    return {limits.bytes_per_s, limits.ops_per_s};
   }
   void close() { engine_.reset(); }
 
@@ -103,6 +103,9 @@ NB_MODULE(_native, module) {
   nb::exception<myna::UnsupportedModel>(module, "UnsupportedModel", PyExc_ValueError);
   nb::exception<myna::OutOfRoom>(module, "OutOfRoom", PyExc_RuntimeError);
   module.def("kernel_name", [] { return std::string(myna::kernels().name); });
+  module.def("activations", [] {
+    return std::string(myna::kernels().quantised == myna::Activations::Kind::kBfloat ? "bfloat16" : "int8");
+  });
   module.def("usable_threads", &myna::usable_threads);
   nb::class_<Handle>(module, "Engine")
       .def(nb::init<const std::string&, int64_t, int64_t, int, int>(), "path"_a, nb::kw_only(),

@@ -10,9 +10,9 @@ namespace {
 constexpr int64_t kSliceRows = 256;  // rows that run through all layers together, their values in the cache
 constexpr int64_t kSerialCost = 16 << 10;  // values; below it a fork and join costs more than it saves
 
-bool wants(std::span<const Matrix* const> consumers, Activations::Kind kind) {
+bool wants(std::span<const Matrix* const> consumers, bool floats) {
   return std::any_of(consumers.begin(), consumers.end(),
-                     [&](const Matrix* matrix) { return Activations::kind_for(matrix->type) == kind; });
+                     [&](const Matrix* matrix) { return is_float(matrix->type) == floats; });
 }
 
 }  // namespace
@@ -171,9 +171,8 @@ void Graph::normalize(const Vector* pending_norm, const Vector& norm,
                       std::span<const Matrix* const> consumers) {
   const int64_t width = model_.dimensions.embedding;
   const float epsilon = model_.norm_epsilon;
-  const bool integers = wants(consumers, Activations::Kind::kInt8),
-             floats = wants(consumers, Activations::Kind::kFloat);
-  if (integers) integers_.resize(Activations::Kind::kInt8, num_rows_, width);
+  const bool narrow = wants(consumers, false), floats = wants(consumers, true);
+  if (narrow) narrow_.resize(kernels_.quantised, num_rows_, width);
   if (floats) floats_.resize(Activations::Kind::kFloat, num_rows_, width);
   for_rows(num_rows_, width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
@@ -185,29 +184,27 @@ void Graph::normalize(const Vector* pending_norm, const Vector& norm,
       }
       vectors_.rms_norm(residual, norm.data(), epsilon, normed_.get() + row * width, width);
     }
-    if (integers) kernels_.quantize(normed_.get(), width, begin, end, integers_);
+    if (narrow) kernels_.quantize(normed_.get(), width, begin, end, narrow_);
     if (floats) kernels_.quantize(normed_.get(), width, begin, end, floats_);
   });
 }
 
 void Graph::quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers) {
-  const bool integers = wants(consumers, Activations::Kind::kInt8),
-             floats = wants(consumers, Activations::Kind::kFloat);
-  if (integers) integers_.resize(Activations::Kind::kInt8, num_rows_, columns);
+  const bool narrow = wants(consumers, false), floats = wants(consumers, true);
+  if (narrow) narrow_.resize(kernels_.quantised, num_rows_, columns);
   if (floats) floats_.resize(Activations::Kind::kFloat, num_rows_, columns);
   for_rows(num_rows_, columns, [&](int64_t begin, int64_t end) {
-    if (integers) kernels_.quantize(source, columns, begin, end, integers_);
+    if (narrow) kernels_.quantize(source, columns, begin, end, narrow_);
     if (floats) kernels_.quantize(source, columns, begin, end, floats_);
   });
 }
 
 void Graph::activate(const Layer& layer) {
   const int64_t width = model_.dimensions.feed_forward;
-  const auto kind = Activations::kind_for(layer.down.type);
-  Activations& ready = kind == Activations::Kind::kInt8 ? integers_ : floats_;
+  Activations& ready = is_float(layer.down.type) ? floats_ : narrow_;
   const auto activation =
       model_.activation == Activation::kSilu ? vectors_.silu_multiply : vectors_.gelu_multiply;
-  ready.resize(kind, num_rows_, width);
+  ready.resize(kernels_.kind_for(layer.down.type), num_rows_, width);
   for_rows(num_rows_, 2 * width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
       activation(gate_.get() + row * width, up_.get() + row * width, width);
@@ -223,12 +220,12 @@ void Graph::multiply(std::span<const Product> products) {
     work_.multiply_adds += weights.rows * weights.cols * num_rows_;
   }
   std::array<Product, 3> kept;
-  for (const auto kind : {Activations::Kind::kInt8, Activations::Kind::kFloat}) {
+  for (const bool floats : {false, true}) {
     size_t count = 0;
     for (const Product& product : products)
-      if (Activations::kind_for(product.weights->type) == kind) kept[count++] = product;
+      if (is_float(product.weights->type) == floats) kept[count++] = product;
     if (count == 0) continue;
-    matmul(pool_, kind == Activations::Kind::kInt8 ? integers_ : floats_, std::span(kept).first(count));
+    matmul(pool_, floats ? floats_ : narrow_, std::span(kept).first(count));
   }
 }
 

@@ -83,7 +83,7 @@ class Graph {
   std::vector<Item> items_;
   bool is_split_ = false;
 
-  Activations integers_, floats_;
+  Activations narrow_, floats_;  // for quantised weights and for float ones
   Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_;
   Buffer<float> partials_, scratch_;
   std::array<Buffer<float>, 2> cosines_, sines_;

@@ -5,6 +5,7 @@
 
 namespace myna {
 
-extern const KernelTable kAvx2{"avx2", prepare_rows<Avx2<false>>, matmul_with<Avx2<false>>};
+extern const KernelTable kAvx2{"avx2", Activations::Kind::kInt8, prepare_rows<Avx2<false>>,
+                               matmul_with<Avx2<false>>};
 
 }  // namespace myna

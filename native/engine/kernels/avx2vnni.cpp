@@ -4,6 +4,7 @@
 
 namespace myna {
 
-extern const KernelTable kAvx2Vnni{"avx2vnni", prepare_rows<Avx2<true>>, matmul_with<Avx2<true>>};
+extern const KernelTable kAvx2Vnni{"avx2vnni", Activations::Kind::kInt8, prepare_rows<Avx2<true>>,
+                                   matmul_with<Avx2<true>>};
 
 }  // namespace myna

@@ -5,6 +5,7 @@
 
 namespace myna {
 
-extern const KernelTable kAvx512Vnni{"avx512vnni", prepare_rows<Avx512Vnni>, matmul_with<Avx512Vnni>};
+extern const KernelTable kAvx512Vnni{"avx512vnni", Activations::Kind::kInt8, prepare_rows<Avx512Vnni>,
+                                     matmul_with<Avx512Vnni>};
 
 }  // namespace myna

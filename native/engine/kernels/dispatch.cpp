@@ -62,7 +62,7 @@ std::vector<Candidate> candidates() {
   const bool runs_avx2 = avx2 && fma && f16c && (saved & 0x6) == 0x6;
   const bool avx512 = has(more.b, 16) && has(more.b, 17) && has(more.b, 30) && has(more.b, 31);
   const bool runs_avx512 = runs_avx2 && avx512 && has(more.c, 11) && (saved & 0xe6) == 0xe6;
-  const bool amx = has(more.d, 24) && has(more.d, 25);
+  const bool amx = has(more.d, 22) && has(more.d, 24) && has(more.d, 23) && has(extra.a, 5);
   return {{&kAmx, runs_avx512 && amx && may_use_tiles(saved)},
           {&kAvx512Vnni, runs_avx512},
           {&kAvx2Vnni, runs_avx2 && has(extra.a, 4)},
@@ -105,13 +105,15 @@ std::vector<const KernelTable*> runnable_kernels() {
 const KernelTable& kernels_named(std::string_view name) {
   std::string known;
   for (const Candidate& c : candidates()) {
+    if (name == "int8" && c.can_run && c.table->quantised == Activations::Kind::kInt8) return *c.table;
     if (name == c.table->name) {
       if (c.can_run) return *c.table;
       throw std::runtime_error("MYNA_CPU=" + std::string(name) + ": this processor can't run these kernels");
     }
     known += (known.empty() ? "" : ", ") + std::string(c.table->name);
   }
-  throw std::runtime_error("MYNA_CPU=" + std::string(name) + ": no such kernels; this build has " + known);
+  throw std::runtime_error("MYNA_CPU=" + std::string(name) + ": no such kernels; this build has int8, " +
+                           known);
 }
 
 const KernelTable& kernels() {

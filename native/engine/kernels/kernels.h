@@ -2,9 +2,10 @@
 // and the table of kernels chosen for this processor. Knows nothing of models, files or sequences.
 //
 // Contract: an output's bits depend on its row of activations and its row of weights alone, never on how many
-// rows there are, which tile or panel split computes it, how many threads do, or which table is chosen. All
-// integer dot products are exact; each output is one chain of fused multiply-adds over its 32-value blocks in
-// index order.
+// rows there are, which tile or panel split computes it, or how many threads do; nor on which table is
+// chosen, but for AMX's, whose arithmetic is its own (amx.cpp). Everywhere else, for quantised weights, all
+// integer dot products are exact and each output is one chain of fused multiply-adds over its 32-value blocks
+// in index order.
 #pragma once
 
 #include <algorithm>
@@ -87,13 +88,13 @@ struct Matrix {
 Matrix pack(WeightArena& arena, TensorType type, std::int64_t rows, std::int64_t cols,
             const std::uint8_t* src, ThreadPool* pool = nullptr);
 
-// Rows of activations, made ready for weights of one kind: int8 with a float scale per 32 values (all
-// quantised types), or float32 (F32, F16, BF16). Rows come in tiles of 64 (the last may be narrower), a tile
-// is stored by block, then row: what a kernel reads lies side by side, at no power of two apart.
+// Rows of activations, made ready for weights of one kind: for quantised types int8 with a float scale per 32
+// values or bfloat16, as the kernels want; float32 for F32, F16 and BF16. Rows come in tiles of 64 (the last
+// may be narrower), a tile is stored by block, then row: what a kernel reads lies side by side, at no power
+// of two apart.
 class Activations {
  public:
-  enum class Kind { kInt8, kFloat };
-  static Kind kind_for(TensorType weights) { return is_float(weights) ? Kind::kFloat : Kind::kInt8; }
+  enum class Kind { kInt8, kBfloat, kFloat };
 
   // Makes room; keeps no contents. Memory is reused and only grows.
   void resize(Kind kind, std::int64_t rows, std::int64_t cols);
@@ -115,6 +116,8 @@ class Activations {
   // [index][32]
   std::int8_t* values() { return values_.get(); }
   const std::int8_t* values() const { return values_.get(); }
+  std::uint16_t* bfloats() { return bfloats_.get(); }
+  const std::uint16_t* bfloats() const { return bfloats_.get(); }
   float* floats() { return floats_.get(); }
   const float* floats() const { return floats_.get(); }
 
@@ -139,15 +142,17 @@ class Activations {
 
   Kind kind_ = Kind::kInt8;
   std::int64_t rows_ = 0, cols_ = 0, field_stride_ = 0;
-  std::size_t capacity_values_ = 0, capacity_floats_ = 0, capacity_fields_ = 0;
+  std::size_t capacity_values_ = 0, capacity_bfloats_ = 0, capacity_floats_ = 0, capacity_fields_ = 0;
   Buffer<std::int8_t> values_;
+  Buffer<std::uint16_t> bfloats_;
   Buffer<float> floats_;
   Buffer<std::int32_t> fields_;
 };
 
 // The kernels of one instruction set.
 struct KernelTable {
-  const char* name;  // what MYNA_CPU calls it
+  const char* name;             // what MYNA_CPU calls it
+  Activations::Kind quantised;  // what activations become for quantised weights
   // Fills rows [row_begin, row_end) of `out` (already sized) from src + row * stride. A row with an infinity
   // or a NaN in a block gives NaN outputs.
   void (*quantize)(const float* src, std::ptrdiff_t stride, std::int64_t row_begin, std::int64_t row_end,
@@ -156,10 +161,14 @@ struct KernelTable {
   // panel_end).
   void (*matmul)(const Matrix& weights, const Activations& x, std::int64_t row_begin, std::int64_t row_end,
                  std::int64_t panel_begin, std::int64_t panel_end, float* out, std::ptrdiff_t stride);
+
+  Activations::Kind kind_for(TensorType weights) const {
+    return is_float(weights) ? Activations::Kind::kFloat : quantised;
+  }
 };
 
-// The fastest table that this processor runs, or the one that MYNA_CPU names; throws std::runtime_error if
-// that is unknown or can't run here.
+// The fastest table that this processor runs, or the one that MYNA_CPU names ("int8": the fastest of those
+// that share their bits); throws std::runtime_error if that is unknown or can't run here.
 const KernelTable& kernels();
 // All tables that can run here, fastest first (amx, avx512vnni, avx2vnni, avx2, neon, portable).
 std::vector<const KernelTable*> runnable_kernels();

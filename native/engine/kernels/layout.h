@@ -18,6 +18,9 @@
 namespace myna::layout {
 
 inline constexpr std::size_t kLine = 64;
+// At the end of a panel of a quantised type: a power of two per output, times which none of its scales (times
+// two to the number of bits) and minimums reaches 2; NaN where one is no finite number.
+inline constexpr std::size_t kUnitBytes = 64;
 
 // Offsets inside a record, all from the number of bits and what scales there are.
 template <int Bits, bool HasMin, bool IsSuper, bool HasHalves>

@@ -70,8 +70,9 @@ void Activations::resize(Kind kind, std::int64_t rows, std::int64_t cols) {
   kind_ = kind;
   rows_ = rows;
   cols_ = cols;
-  // Sixteen more: kernels may read, and not use, rows behind the last.
-  const std::int64_t padded = round_up(static_cast<std::size_t>(num_blocks() * rows), 16) + 16;
+  // So many more: kernels may read, and not use, rows behind the last.
+  constexpr std::int64_t kSpareRows = 32;
+  const std::int64_t padded = round_up(static_cast<std::size_t>(num_blocks() * rows), 16) + kSpareRows;
   const auto grow = []<class T>(Buffer<T>& buffer, std::size_t& capacity, std::size_t count) {
     if (count <= capacity) return;
     buffer.reset();
@@ -83,6 +84,7 @@ void Activations::resize(Kind kind, std::int64_t rows, std::int64_t cols) {
   };
   const auto blocks = static_cast<std::size_t>(padded);
   if (kind == Kind::kFloat) return grow(floats_, capacity_floats_, blocks * kBlock);
+  if (kind == Kind::kBfloat) return grow(bfloats_, capacity_bfloats_, blocks * kBlock);
   field_stride_ = padded;
   grow(values_, capacity_values_, blocks * kBlock);
   grow(fields_, capacity_fields_, blocks * kNumFields);

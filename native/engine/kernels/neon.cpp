@@ -146,6 +146,6 @@ struct Neon {
 
 }  // namespace
 
-extern const KernelTable kNeon{"neon", prepare_rows<Neon>, matmul_with<Neon>};
+extern const KernelTable kNeon{"neon", Activations::Kind::kInt8, prepare_rows<Neon>, matmul_with<Neon>};
 
 }  // namespace myna

@@ -9,7 +9,7 @@ namespace {
 
 // A chunk is worth some 10 to 50 microseconds: long beside taking it from the counter, short beside a step.
 constexpr std::int64_t kChunkBytes = 96 << 10;     // weights read, where rows are few
-constexpr std::int64_t kChunkProducts = 16 << 20;  // multiplications, where they are many
+constexpr std::int64_t kChunkProducts = 64 << 20;  // multiplications, where they are many
 
 std::int64_t chunk_panels(const Matrix& m, std::int64_t rows) {
   const std::int64_t by_bytes =

@@ -110,6 +110,7 @@ struct Portable {
 
 }  // namespace
 
-extern const KernelTable kPortable{"portable", prepare_rows<Portable>, matmul_with<Portable>};
+extern const KernelTable kPortable{"portable", Activations::Kind::kInt8, prepare_rows<Portable>,
+                                   matmul_with<Portable>};
 
 }  // namespace myna

@@ -280,6 +280,8 @@ void tile(const Matrix& m, const Rows<R>& x, std::int64_t row, int rows, std::in
 template <class V, class R>
 void quantised(const Matrix& m, const Activations& a, std::int64_t row_begin, std::int64_t row_end,
                std::int64_t panel_begin, std::int64_t panel_end, const Output& o) {
+  if constexpr (requires { V::template product<R>(m, a, row_begin, row_end, panel_begin, panel_end, o); })
+    return V::template product<R>(m, a, row_begin, row_end, panel_begin, panel_end, o);
   constexpr int P = V::kPanels;
   for (std::int64_t row = row_begin, next; row < row_end; row = next) {
     next = std::min(row_end, (row / kTileRows + 1) * kTileRows);
@@ -290,8 +292,6 @@ void quantised(const Matrix& m, const Activations& a, std::int64_t row_begin, st
       continue;
     }
     std::int64_t panel = panel_begin;
-    if constexpr (requires { V::template tiles<R>(m, x, row, rows, panel, panel_end, o); })
-      panel = V::template tiles<R>(m, x, row, rows, panel, panel_end, o);
     for (; panel + P <= panel_end; panel += P) tile<V, R, P>(m, x, row, rows, panel, o);
     for (; panel < panel_end; ++panel) tile<V, R, 1>(m, x, row, rows, panel, o);
   }

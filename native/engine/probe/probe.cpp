@@ -85,10 +85,10 @@ int64_t dots_amx() {
   asm volatile("ldtilecfg %0" ::"m"(config));
   for (int i = 0; i < kSteps; ++i)
     asm volatile(
-        "tdpbssd %tmm6, %tmm4, %tmm0\n tdpbssd %tmm7, %tmm4, %tmm1\n"
-        "tdpbssd %tmm6, %tmm5, %tmm2\n tdpbssd %tmm7, %tmm5, %tmm3\n");
+        "tdpbf16ps %tmm6, %tmm4, %tmm0\n tdpbf16ps %tmm7, %tmm4, %tmm1\n"
+        "tdpbf16ps %tmm6, %tmm5, %tmm2\n tdpbf16ps %tmm7, %tmm5, %tmm3\n");
   asm volatile("tilerelease");
-  return int64_t{kSteps} * 4 * 16 * 16 * 64 * 2;
+  return int64_t{kSteps} * 4 * 16 * 16 * 32 * 2;
 }
 #elif defined(__aarch64__)
 int64_t dots_neon() {
@@ -135,7 +135,7 @@ Limits probe(ThreadPool& pool, double seconds) {
   if (const Dots dots = dots_for(kernels().name)) {
     const int64_t pieces = 16ll * pool.num_threads();
     const double dots_s = best_pass_s(pool, seconds, pieces, [&](int64_t) { sink += dots(); });
-    limits.int8_ops_per_s = static_cast<double>(pieces * dots()) / dots_s;
+    limits.ops_per_s = static_cast<double>(pieces * dots()) / dots_s;
   }
   return limits;
 }

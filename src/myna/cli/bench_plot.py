@@ -41,9 +41,9 @@ def _draw_shares(axes: Axes, speeds: list[Speed], finding: Finding) -> None:
     sizes, limits = [str(speed.scenario.size) for speed in speeds], finding.limits
     read = [100 * speed.bytes_per_s / limits.bytes_per_s for speed in speeds]
     axes.plot(sizes, read, "o-", label=f"of {limits.bytes_per_s / 1e9:,.0f} GB/s")
-    if limits.int8_ops_per_s:
-        computed = [100 * speed.ops_per_s / limits.int8_ops_per_s for speed in speeds]
-        axes.plot(sizes, computed, "^-", label=f"of {limits.int8_ops_per_s / 1e9:,.0f} GOPS")
+    if limits.ops_per_s:
+        computed = [100 * speed.ops_per_s / limits.ops_per_s for speed in speeds]
+        axes.plot(sizes, computed, "^-", label=f"of {limits.ops_per_s / 1e9:,.0f} GOPS")
     axes.set_ylabel("% of what the machine can do")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)

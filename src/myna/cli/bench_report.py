@@ -18,10 +18,11 @@ def as_plain(finding: Finding) -> dict[str, object]:
     return {
         "model": finding.model,
         "kernels": finding.kernels,
+        "activations": finding.activations,
         "threads": finding.num_threads,
         "machine": {
             "gigabytes_per_s": round(finding.limits.bytes_per_s / 1e9, 2),
-            "int8_gops": round(finding.limits.int8_ops_per_s / 1e9, 1) or None,
+            "gops": round(finding.limits.ops_per_s / 1e9, 1) or None,
         },
         "results": [
             {
@@ -40,8 +41,8 @@ def as_plain(finding: Finding) -> dict[str, object]:
 
 def show(finding: Finding, console: Console) -> None:
     machine = f"{finding.limits.bytes_per_s / 1e9:,.0f} GB/s"
-    if finding.limits.int8_ops_per_s:
-        machine += f", {finding.limits.int8_ops_per_s / 1e9:,.0f} GOPS (int8)"
+    if finding.limits.ops_per_s:
+        machine += f", {finding.limits.ops_per_s / 1e9:,.0f} GOPS ({finding.activations})"
     title = f"{finding.model} · {finding.kernels} · {finding.num_threads} × CPU"
     console.print(f"[bold]{title}[/bold]\n{translated('This machine can do')}: {machine}", highlight=False)
     console.print(_table(finding))
@@ -65,7 +66,7 @@ def _table(finding: Finding) -> Table:
             f"{speed.bytes_per_s / 1e9:,.1f}",
             _share(speed.bytes_per_s, finding.limits.bytes_per_s),
             f"{speed.ops_per_s / 1e9:,.0f}",
-            _share(speed.ops_per_s, finding.limits.int8_ops_per_s),
+            _share(speed.ops_per_s, finding.limits.ops_per_s),
         ]
         if speed.peer_tokens_per_s is not None and speed.ratio is not None:
             cells += [f"{speed.peer_tokens_per_s:,.1f}", f"{speed.ratio:.2f}"]

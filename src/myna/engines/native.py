@@ -42,10 +42,10 @@ class Work(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What the machine can do: bytes read a second, 8-bit operations a second (0 where unknown)."""
+    """What the machine can do: bytes read a second, operations of products a second (0 where unknown)."""
 
     bytes_per_s: float
-    int8_ops_per_s: float
+    ops_per_s: float
 
 
 class NativeEngine:
@@ -61,7 +61,7 @@ class NativeEngine:
             context_tokens=engine.context_tokens,
             kv_tokens=engine.kv_tokens,
             max_sequences=MAX_SEQUENCES,
-            arithmetic=f"native-{ARITHMETIC_VERSION}",
+            arithmetic=f"native-{ARITHMETIC_VERSION}-{_native.activations()}",
             eos_tokens=tuple(dict.fromkeys(token for token in ends if token >= 0)),
         )
 
@@ -85,6 +85,11 @@ class NativeEngine:
     def kernels(self) -> str:
         """The instruction set that was chosen."""
         return _native.kernel_name()
+
+    @property
+    def activations(self) -> str:
+        """What quantised weights are multiplied by: int8; bfloat16 where the processor has tiles for it."""
+        return _native.activations()
 
     @property
     def num_threads(self) -> int:
