@@ -44,6 +44,10 @@ def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
     assert load(tmp_path, "port = 1", {"MYNA_PORT": ""}).port == 1
 
 
+def test_the_engine_s_instruction_set_is_the_engine_s_business(tmp_path: Path) -> None:
+    assert load(tmp_path, "port = 1", {"MYNA_CPU": "int8"}).port == 1
+
+
 def test_myna_config_names_another_file(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text("port = 7", encoding="utf-8")
     assert load(tmp_path, "port = 1", {"MYNA_CONFIG": "other.toml"}).port == 7

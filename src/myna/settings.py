@@ -13,8 +13,9 @@ from myna import setting_values as values
 from myna.core.errors import ConfigurationError
 
 DEFAULT_MODEL: Final = "qwen2.5-coder-0.5b-instruct"
-# Read before or beside the settings, so no setting of their own: the file to read, the tests' models.
-OTHER_VARIABLES: Final = ("MYNA_CONFIG", "MYNA_TEST_MODELS")
+# Read before or beside the settings, so no setting of their own: the file to read, the engine's instruction
+# set, the tests' models.
+OTHER_VARIABLES: Final = ("MYNA_CONFIG", "MYNA_CPU", "MYNA_TEST_MODELS")
 
 
 def _setting(default: Any, parse: values.Parser, doc: str, *, key: str = "") -> Any:
