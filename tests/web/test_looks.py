@@ -47,7 +47,8 @@ def theme(request: pytest.FixtureRequest) -> str:
 
 def test_no_barriers(player: Player, theme: str) -> None:
     page, visitor = player.page, player.visitor
-    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    # Without transitions no colour is half-way when it is looked at.
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
     assert visitor.barriers() == []
     page.route("**/v1/chat/completions", answers)
     answer = player.ask("Everything, please.")
@@ -71,7 +72,7 @@ def test_no_barriers(player: Player, theme: str) -> None:
 
 
 def test_a_failure_is_no_barrier(player: Player, theme: str) -> None:
-    player.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    player.page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
     player.visitor.expect_complaint("503")
     error = {"error": {"message": "Busy.", "type": "x", "param": None, "code": None}}
     player.page.route("**/v1/chat/completions", lambda route: route.fulfill(status=503, json=error))

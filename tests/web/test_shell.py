@@ -82,7 +82,7 @@ def gaps(text: str) -> set[str]:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_sign_in_and_pages_are_accessible(visitor: Visitor, theme: str) -> None:
-    visitor.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    visitor.page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
     page = visitor.open(key="")
     assert visitor.barriers() == []
     page.get_by_label("Key", exact=True).fill(KEY)
