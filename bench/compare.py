@@ -179,7 +179,12 @@ def compare(args: argparse.Namespace, ours: Server, theirs: Server) -> dict[str,
         lines.append(summary(scenario, pairs))
         raw[scenario] = pairs
         print(json.dumps(lines[-1]), flush=True)
-    head = {"model": args.model, "engine": args.engine, "processor": processor()}
+    head = {
+        "model": args.model,
+        "engine": args.engine,
+        "processor": processor(),
+        "streams": args.streams,
+    }
     return head | {"summary": lines, "runs": raw}
 
 
