@@ -53,7 +53,6 @@ class Finding:
 
     model: str
     kernels: str
-    activations: str
     num_threads: int
     limits: Limits
     speeds: tuple[Speed, ...]
@@ -79,7 +78,7 @@ def measure(
                 found.append(_seconds(engine, scenario))
                 done += 1
         speeds.append(_speed(scenario, work, [median(found) for found in seconds]))
-    return Finding(model, ours.kernels, ours.activations, ours.num_threads, limits, tuple(speeds))
+    return Finding(model, ours.kernels, ours.num_threads, limits, tuple(speeds))
 
 
 def num_measurements(rounds: int, *, has_peer: bool) -> int:

@@ -18,11 +18,11 @@ def as_plain(finding: Finding) -> dict[str, object]:
     return {
         "model": finding.model,
         "kernels": finding.kernels,
-        "activations": finding.activations,
         "threads": finding.num_threads,
         "machine": {
             "gigabytes_per_s": round(finding.limits.bytes_per_s / 1e9, 2),
             "gops": round(finding.limits.ops_per_s / 1e9, 1) or None,
+            "operands": finding.limits.operands,
         },
         "results": [
             {
@@ -42,7 +42,7 @@ def as_plain(finding: Finding) -> dict[str, object]:
 def show(finding: Finding, console: Console) -> None:
     machine = f"{finding.limits.bytes_per_s / 1e9:,.0f} GB/s"
     if finding.limits.ops_per_s:
-        machine += f", {finding.limits.ops_per_s / 1e9:,.0f} GOPS ({finding.activations})"
+        machine += f", {finding.limits.ops_per_s / 1e9:,.0f} GOPS ({finding.limits.operands})"
     title = f"{finding.model} · {finding.kernels} · {finding.num_threads} × CPU"
     console.print(f"[bold]{title}[/bold]\n{translated('This machine can do')}: {machine}", highlight=False)
     console.print(_table(finding))

@@ -19,7 +19,8 @@ except ImportError as exc:  # a pure install: no compiler, or a processor that n
         f"Myna's own engine is not built here ({exc}); llama.cpp's comes with: pip install 'myna[llamacpp]'"
     ) from exc
 
-# Changes whenever the same weights could give other bits. All instruction sets give the same ones.
+# Changes whenever the same weights could give other bits. Instruction sets give the same ones but for AMX,
+# whose activations are named beside it.
 ARITHMETIC_VERSION: Final = 1
 MAX_SEQUENCES: Final = 1024
 _END_TOKENS: Final = ("eos", "eot", "eom")
@@ -42,10 +43,12 @@ class Work(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What the machine can do: bytes read a second, operations of products a second (0 where unknown)."""
+    """What the machine can do: bytes read a second, operations of products a second (0 where unknown), and of
+    what numbers."""
 
     bytes_per_s: float
     ops_per_s: float
+    operands: str
 
 
 class NativeEngine:
@@ -87,11 +90,6 @@ class NativeEngine:
         return _native.kernel_name()
 
     @property
-    def activations(self) -> str:
-        """What quantised weights are multiplied by: int8; bfloat16 where the processor has tiles for it."""
-        return _native.activations()
-
-    @property
     def num_threads(self) -> int:
         return self._engine.num_threads
 
@@ -102,7 +100,7 @@ class NativeEngine:
 
     def limits(self, seconds: float) -> Limits:
         """Measure for about so long, twice, with the engine's threads."""
-        return Limits(*self._engine.limits(seconds))
+        return Limits(*self._engine.limits(seconds), _native.activations())
 
     def forward(self, batch: Sequence[Row]) -> NativeLogits:
         rows: list[int] = []
