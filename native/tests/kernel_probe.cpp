@@ -3,7 +3,7 @@
 //   in:  int64 type, outputs, inputs, rows; the weights' GGUF bytes; float32 activations
 //   out: float32 weights, dequantised; int8 activations and their float32 scales by row; int64 number of
 //   tables;
-//        each table's float32 product, rows by outputs
+//        of each table int64 1 if its activations are bfloat16, and its float32 product, rows by outputs
 #include <cstdio>
 #include <cstdlib>
 
@@ -63,6 +63,7 @@ int main() {
     table->quantize(x.data(), inputs, 0, rows, a);
     std::vector<float> out(static_cast<std::size_t>(rows * outputs));
     table->matmul(matrix, a, 0, rows, 0, matrix.num_panels(), out.data(), outputs);
+    put(std::vector<std::int64_t>{a.kind() == Activations::Kind::kBfloat ? 1 : 0});
     put(out);
   }
 }
