@@ -10,6 +10,7 @@ from tests.engines.tiny_models import VOCABULARY, Kind, Tiny, write_tiny
 
 from myna.cli import bench, bench_measure
 from myna.cli.bench_measure import Scenario
+from myna.engines.native import load
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SCENARIOS = (
@@ -52,6 +53,14 @@ def test_figures_for_programs(run: Run, tiny: Path) -> None:
         assert row["llamacpp_tokens_per_s"] > 0
         assert row["ratio"] == pytest.approx(row["tokens_per_s"] / row["llamacpp_tokens_per_s"], abs=0.01)
         assert row["gigabytes_per_s"] >= 0
+
+
+def test_a_step_is_counted_without_the_prompt_before_it(tiny: Path) -> None:
+    engine = load(str(tiny), context_tokens=512, memory_bytes=64 << 20, threads=1)
+    one, four = (bench_measure._one_step(engine, Scenario("decode", size)) for size in (1, 4))
+    engine.close()
+    assert four.multiply_adds == 4 * one.multiply_adds > 0
+    assert four.weight_bytes == one.weight_bytes > 0
 
 
 def test_a_table_bars_and_a_picture(run: Run, tiny: Path, tmp_path: Path) -> None:

@@ -110,9 +110,9 @@ def _fits(scenario: Scenario, engines: Sequence[Engine]) -> bool:
 
 def _one_step(engine: NativeEngine, scenario: Scenario) -> Work:
     """What one step takes; it also brings the weights into memory."""
-    steps = _steps(engine, scenario)
+    batch = next(_steps(engine, scenario))  # which computes the prompt of answers
     before = engine.work
-    engine.forward(next(steps))
+    engine.forward(batch)
     after = engine.work
     _clear(engine, scenario)
     return Work(*(new - old for new, old in zip(after, before, strict=True)))
