@@ -9,6 +9,7 @@
 #include "check.h"
 #include "kernels/half.h"
 #include "kernels/kernels.h"
+#include "kernels/layout.h"
 #include "pool/pool.h"
 #include "weights.h"
 
@@ -72,7 +73,7 @@ double activation(const Activations& x, std::int64_t row, std::int64_t col) {
 double peak_of(const Matrix& weights, std::int64_t output) {
   const auto panel = static_cast<std::size_t>(output / kPanelRows + 1) * weights.panel_bytes;
   float unit = 0;
-  std::memcpy(&unit, weights.data + panel - 64 + output % kPanelRows * 4, sizeof unit);
+  std::memcpy(&unit, weights.data + panel - layout::kUnitBytes + output % kPanelRows * 4, sizeof unit);
   return 2.0 / static_cast<double>(unit);
 }
 

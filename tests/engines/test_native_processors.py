@@ -16,7 +16,7 @@ from myna.engines.native import load
 
 SHARED = ("avx512vnni", "avx2vnni", "avx2", "neon", "portable")
 ALL_OF_IT = 330
-CUTS = {"in three": (290, 329), "in many": (1, 2, 18, 51, 116, 200, 330), "whole": ()}
+CUTS = {"in three": (290, 329), "in many": (1, 2, 18, 51, 116, 200), "whole": ()}
 MODELS = {
     "llama in floats": Tiny("llama", head_dim=48),
     "qwen3 in Q5_0": Tiny("qwen3", head_dim=32, weights=Kind.Q5_0),
@@ -31,8 +31,7 @@ def digest(path: str, cuts: tuple[int, ...]) -> str:
     engine = load(path, context_tokens=512, memory_bytes=64 << 20, threads=2)
     found, start = hashlib.sha256(), 0
     for end in (*cuts, ALL_OF_IT):
-        if end > start:
-            found.update(engine.forward([Row(0, tokens[start:end], start, 0)]).array.tobytes())
+        found.update(engine.forward([Row(0, tokens[start:end], start, 0)]).array.tobytes())
         start = end
     engine.close()
     return found.hexdigest()
