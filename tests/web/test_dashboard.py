@@ -110,6 +110,28 @@ def test_a_newcomer_makes_a_key_sees_its_use_limits_it_hits_the_limit_and_reads_
     expect(refused.first).to_be_visible()
 
 
+def test_limits_typed_as_soon_as_their_fields_are_there_are_kept(admin: Visitor, busy: ServerProcess) -> None:
+    page = admin.open("#/dashboard/keys")
+    make_key(page, "Fast fingers")
+    page.evaluate(
+        """() => new MutationObserver((_, observer) => {
+            const field = document.querySelector("dialog input[type=number]");
+            if (!field) return;
+            observer.disconnect();
+            field.value = "7";
+            field.dispatchEvent(new Event("input", {bubbles: true}));
+        }).observe(document.body, {childList: true, subtree: true})"""
+    )
+    page.get_by_role("button", name="Limits of Fast fingers").click()
+    dialog = page.get_by_role("dialog")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    expect(dialog.get_by_label("Requests a minute")).to_have_value("7")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_have_count(0)
+    page.get_by_role("button", name="Limits of Fast fingers").click()
+    expect(page.get_by_role("dialog").get_by_label("Requests a minute")).to_have_value("7")
+
+
 def test_a_key_is_rotated_and_revoked(admin: Visitor, busy: ServerProcess) -> None:
     page = admin.open("#/dashboard/keys")
     old = make_key(page, "CI")

@@ -1,6 +1,6 @@
 // What one key, a project or everyone may use: of all models together, or of one.
 import { ask } from "../api.js";
-import { html, useEffect, useSignal } from "../html.js";
+import { html, useLayoutEffect, useSignal } from "../html.js";
 import { t } from "../language.js";
 import { Field, FormDialog } from "./dialog.js";
 import { useResource } from "./resource.js";
@@ -18,7 +18,8 @@ export function Limits({ owner, onClose }) {
   const values = FIELDS.map(() => useSignal(""));
   const limits = data?.data ?? [];
   const limit = limits.find((/** @type {any} */ found) => found.id === id.value);
-  useEffect(() => {
+  // Before anyone can type: after the next paint it would take back what was typed until then.
+  useLayoutEffect(() => {
     FIELDS.forEach((name, at) => {
       const field = values[at];
       if (field) field.value = shown(limit?.[name] ?? null, name);

@@ -1,5 +1,5 @@
 // One parameter: its name, its meaning, a field for its value, the way back to the server's own.
-import { html, useEffect, useId, useRef, useSignal } from "../html.js";
+import { html, useEffect, useId, useLayoutEffect, useRef, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
 import { number, t } from "../language.js";
 import { changePane } from "./conversations.js";
@@ -151,7 +151,8 @@ function TextField({ id, about, value, set, isBad }) {
 /** A text a line; \n and \t stand for what can't be typed in one. @param {FieldProps} props */
 function LinesField({ id, about, value, set, isBad }) {
   const draft = useSignal(shown(value ?? []));
-  useEffect(() => {
+  // Before the next key: later it would compare the value of this one with the draft of that.
+  useLayoutEffect(() => {
     if (read(draft.value).join("\n") !== (value ?? []).join("\n")) draft.value = shown(value ?? []);
   }, [value]);
   /** @param {any} event */
