@@ -29,6 +29,29 @@ void every_chunk_runs_once() {
   }
 }
 
+// A thread that fetches ahead relies on it: of each part it takes the chunks forwards.
+void parts_are_taken_in_order() {
+  for (const int threads : {1, 2, 3}) {
+    ThreadPool pool(threads);
+    for (const std::int64_t num_chunks : {1, 2, 7, 60}) {
+      std::vector<std::vector<std::int64_t>> taken(static_cast<std::size_t>(threads));
+      pool.parallel_for(num_chunks, [&](std::int64_t chunk, int thread) {
+        taken[static_cast<std::size_t>(thread)].push_back(chunk);
+      });
+      for (const auto& chunks : taken) {
+        for (int part = 0; part < threads; ++part) {
+          std::int64_t last = -1;
+          for (const std::int64_t chunk : chunks) {
+            if (chunk < part * num_chunks / threads || chunk >= (part + 1) * num_chunks / threads) continue;
+            CHECK(chunk > last);
+            last = chunk;
+          }
+        }
+      }
+    }
+  }
+}
+
 // Runs with pauses between them, so that workers fall asleep in every state.
 void sleepers_wake() {
   ThreadPool pool(4);
@@ -63,6 +86,7 @@ void usable_threads_are_counted() {
 int main() {
   using namespace myna::test;
   every_chunk_runs_once();
+  parts_are_taken_in_order();
   sleepers_wake();
   pools_come_and_go();
   usable_threads_are_counted();

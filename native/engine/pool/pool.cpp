@@ -25,7 +25,7 @@ constexpr std::uint64_t ticket(std::uint32_t epoch, std::uint32_t chunks) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int num_threads) {
+ThreadPool::ThreadPool(int num_threads) : parts_(static_cast<std::size_t>(std::max(num_threads, 1))) {
   if (num_threads < 1) throw std::invalid_argument("a thread pool needs at least one thread");
   for (int thread = 1; thread < num_threads; ++thread)
     workers_.emplace_back([this, thread] { worker(thread); });
@@ -50,7 +50,11 @@ void ThreadPool::run(std::int64_t num_chunks, void* body, Call call) {
   num_chunks_.store(num_chunks, std::memory_order_relaxed);
   unfinished_.store(static_cast<std::uint32_t>(num_chunks), std::memory_order_relaxed);
   const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
-  tickets_.store(ticket(epoch, static_cast<std::uint32_t>(num_chunks)), std::memory_order_release);
+  for (int part = 0; part < num_threads(); ++part) {
+    const auto size = begin_of(part + 1, num_chunks) - begin_of(part, num_chunks);
+    parts_[static_cast<std::size_t>(part)].tickets.store(ticket(epoch, static_cast<std::uint32_t>(size)),
+                                                         std::memory_order_release);
+  }
   // Sequentially consistent with a sleeper's count: either it sees the new epoch, or we see it asleep.
   epoch_.store(epoch, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) > 0) epoch_.notify_all();
@@ -69,17 +73,26 @@ void ThreadPool::run(std::int64_t num_chunks, void* body, Call call) {
 }
 
 void ThreadPool::work(std::uint32_t epoch, int thread) {
-  std::uint64_t seen = tickets_.load(std::memory_order_acquire);
-  for (;;) {
+  std::uint32_t done = 0;
+  for (int part = thread; part < num_threads(); ++part) done += work_on(part, epoch, thread);
+  for (int part = 0; part < thread; ++part) done += work_on(part, epoch, thread);
+  // Once for all of them: the counter's cache line is another thread's most of the time.
+  if (done > 0 && unfinished_.fetch_sub(done, std::memory_order_acq_rel) == done) unfinished_.notify_one();
+}
+
+std::uint32_t ThreadPool::work_on(int part, std::uint32_t epoch, int thread) {
+  std::atomic<std::uint64_t>& tickets = parts_[static_cast<std::size_t>(part)].tickets;
+  std::uint64_t seen = tickets.load(std::memory_order_acquire);
+  for (std::uint32_t done = 0;;) {
     const auto left = static_cast<std::uint32_t>(seen);
-    if (static_cast<std::uint32_t>(seen >> 32) != epoch || left == 0) return;
-    if (!tickets_.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel, std::memory_order_acquire))
+    if (static_cast<std::uint32_t>(seen >> 32) != epoch || left == 0) return done;
+    if (!tickets.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel, std::memory_order_acquire))
       continue;
     // A chunk is ours, so the run can't end, nor these change, before we count it finished.
-    const std::int64_t chunk = num_chunks_.load(std::memory_order_relaxed) - left;
+    const std::int64_t chunk = begin_of(part + 1, num_chunks_.load(std::memory_order_relaxed)) - left;
     call_.load(std::memory_order_relaxed)(body_.load(std::memory_order_relaxed), chunk, thread);
-    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
-    seen = tickets_.load(std::memory_order_acquire);
+    ++done;
+    seen = tickets.load(std::memory_order_acquire);
   }
 }
 

@@ -1,4 +1,4 @@
-// The engine's threads: work in small chunks taken from one counter. Knows nothing of what a chunk does.
+// The engine's threads: work in small chunks taken from shared counters. Knows nothing of what a chunk does.
 #pragma once
 
 #include <atomic>
@@ -22,10 +22,11 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int num_threads() const { return static_cast<int>(workers_.size()) + 1; }
+  int num_threads() const { return static_cast<int>(parts_.size()); }
 
   // fn(chunk, thread) for each chunk in [0, num_chunks), once, in any order; returns when all are done.
-  // fn must not throw.
+  // A thread takes chunks in their order from a part of its own, so that it may fetch ahead what the next one
+  // reads; then it helps others with theirs. fn must not throw.
   template <class Fn>
   void parallel_for(std::int64_t num_chunks, Fn&& fn) {
     using Body = std::remove_reference_t<Fn>;
@@ -37,13 +38,22 @@ class ThreadPool {
   using Call = void (*)(void* body, std::int64_t chunk, int thread);
 
   void run(std::int64_t num_chunks, void* body, Call call);
+  // Chunks of the thread's own part, then of all others', until none is left.
   void work(std::uint32_t epoch, int thread);
+  // Chunks of one part until none is left; how many.
+  std::uint32_t work_on(int part, std::uint32_t epoch, int thread);
   void worker(int thread);
+  // The first chunk of a part; that of the part behind the last one is their number.
+  std::int64_t begin_of(int part, std::int64_t num_chunks) const { return part * num_chunks / num_threads(); }
 
-  // Written by the caller, read by many: the epoch (high half) and the chunks not yet taken (low half) in one
-  // word, so that a thread that wakes late can't take a chunk of a later run by mistake.
-  alignas(64) std::atomic<std::uint64_t> tickets_{0};
-  std::atomic<std::uint32_t> epoch_{0};
+  // One part for each thread. The epoch (high half) and the chunks not yet taken (low half) are one word, so
+  // that a thread that wakes late can't take a chunk of a later run by mistake.
+  struct alignas(64) Part {
+    std::atomic<std::uint64_t> tickets{0};
+  };
+  std::vector<Part> parts_;
+  // Written by the caller, read by many.
+  alignas(64) std::atomic<std::uint32_t> epoch_{0};
   std::atomic<bool> stopping_{false};
   std::atomic<std::int64_t> num_chunks_{0};
   std::atomic<void*> body_{nullptr};
