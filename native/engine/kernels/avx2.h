@@ -19,7 +19,6 @@ struct Avx2 {
   static constexpr int kFloatRowPanels = 4;
   // Without VNNI pairs of products are added in 16 bits, which unsigned bytes would overflow.
   static constexpr bool kSignedBytes = !HasVnni;
-  static constexpr std::size_t kPrefetchBytes = 8192;
 
   struct Bytes {
     __m256i a, b;

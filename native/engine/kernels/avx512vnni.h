@@ -16,7 +16,6 @@ struct Avx512Vnni {
   static constexpr int kFloatTokens = 8;
   static constexpr int kFloatRowPanels = 8;
   static constexpr bool kSignedBytes = false;
-  static constexpr std::size_t kPrefetchBytes = 8192;
 
   using Bytes = __m512i;
   using Int = __m512i;

@@ -62,7 +62,7 @@ std::vector<Candidate> candidates() {
   const bool runs_avx2 = avx2 && fma && f16c && (saved & 0x6) == 0x6;
   const bool avx512 = has(more.b, 16) && has(more.b, 17) && has(more.b, 30) && has(more.b, 31);
   const bool runs_avx512 = runs_avx2 && avx512 && has(more.c, 11) && (saved & 0xe6) == 0xe6;
-  const bool amx = has(more.d, 22) && has(more.d, 24) && has(more.d, 23) && has(extra.a, 5);
+  const bool amx = has(more.c, 1) && has(more.d, 22) && has(more.d, 24) && has(more.d, 23) && has(extra.a, 5);
   return {{&kAmx, runs_avx512 && amx && may_use_tiles(saved)},
           {&kAvx512Vnni, runs_avx512},
           {&kAvx2Vnni, runs_avx2 && has(extra.a, 4)},

@@ -15,7 +15,6 @@ struct Neon {
   static constexpr int kFloatTokens = 4;
   static constexpr int kFloatRowPanels = 2;
   static constexpr bool kSignedBytes = true;  // the dot product takes two signed operands
-  static constexpr std::size_t kPrefetchBytes = 1024;
 
   struct Bytes {
     uint8x16_t v[4];

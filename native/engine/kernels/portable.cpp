@@ -16,7 +16,6 @@ struct Portable {
   static constexpr int kFloatTokens = 2;
   static constexpr int kFloatRowPanels = 1;
   static constexpr bool kSignedBytes = false;
-  static constexpr std::size_t kPrefetchBytes = 0;
 
   struct Bytes {
     std::uint8_t v[64];
