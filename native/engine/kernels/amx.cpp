@@ -207,15 +207,13 @@ inline __attribute__((always_inline)) void unpack(const std::uint8_t* record, in
                     std::make_integer_sequence<int, 16>{});
 }
 
-// A block of two panels (the second is left out unless `num_panels` is 2).
+// A block of both panels, or of the one there is.
 template <class R>
 inline __attribute__((always_inline)) void unpack_pair(const Panels& w, std::int64_t block,
                                                        std::uint8_t (&out)[2][kTileBytes]) {
   const std::int64_t at = block / R::kBlocks * static_cast<std::int64_t>(R::kBytes);
   const int sub = static_cast<int>(block % R::kBlocks);
-  for (int p = 0; p < w.count; ++p) {
-    unpack<R>(w.data[p] + at, sub, w.exponent[p], w.ahead, out[p]);
-  }
+  for (int p = 0; p < w.count; ++p) unpack<R>(w.data[p] + at, sub, w.exponent[p], w.ahead, out[p]);
 }
 
 inline void zero_sums() {

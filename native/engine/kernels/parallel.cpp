@@ -19,7 +19,7 @@ std::int64_t chunk_panels(const Matrix& m, std::int64_t rows) {
   const std::int64_t by_products = kChunkProducts * (by_tiles ? kTilesAreFaster : 1) /
                                    std::max<std::int64_t>(kPanelRows * m.cols * rows, 1);
   const std::int64_t panels = std::max<std::int64_t>(std::min(by_bytes, by_products), 1);
-  return (panels + 1) / 2 * 2;  // tiles take two panels at once
+  return (panels + 1) / 2 * 2;  // kernels take two panels at once
 }
 
 struct Part {
