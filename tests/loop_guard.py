@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 LIMIT_S: Final = 0.05
-"""The most processor time of its own thread that one callback may take; waiting for a busy machine is free."""
+"""The most processor time of its own thread that one callback may take; waiting costs nothing."""
 _TESTS: Final = str(Path(__file__).parent)
 
 
