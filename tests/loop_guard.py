@@ -41,7 +41,7 @@ class LoopGuard:
                 if spent_s > self.limit_s and not _is_a_tests(handle):
                     self.blocked.append(f"{spent_s * 1000:.0f} ms in {handle!r}")
 
-        asyncio.Handle._run = run  # type: ignore[method-assign]
+        asyncio.Handle._run = run  # type: ignore[assignment, method-assign]
         gc.callbacks.append(self._on_collection)
 
     def uninstall(self) -> None:
