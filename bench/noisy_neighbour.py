@@ -269,7 +269,10 @@ class Gaps:
 async def stream(number: int, target: Target, gaps: Gaps) -> None:
     """Ordinary answers, one after another."""
     prompt = FAKE_PROMPT if target.model == "fake" else f"Stream {number} tells a long story."
-    body = {"model": target.model, "prompt": prompt, "max_tokens": 2500, "ignore_eos": True, "stream": True}
+    # Short answers of a model, since a long context makes each step slower.
+    max_tokens = 2500 if target.model == "fake" else 256
+    body = {"model": target.model, "prompt": prompt, "max_tokens": max_tokens, "ignore_eos": True}
+    body["stream"] = True
     data = json.dumps(body).encode()
     head = (
         f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -350,16 +353,18 @@ def server(model: str, models: Path) -> Iterator[Target]:
     port = free_port()
     with TemporaryDirectory() as folder:
         home = Path(folder)
-        command = [sys.executable, "-m", "myna.cli", "serve", "--port", str(port)]
+        command, config = [sys.executable, "-m", "myna.cli", "serve", "--port", str(port)], {}
         if model == "fake":
             command += ["--engine", "fake"]
         else:
             (home / "models").mkdir()
             (home / "models" / f"{model}.gguf").symlink_to(models / f"{model}.gguf")
-            write_hostile(models / f"{model}.gguf", home / "models" / "hostile.gguf")
-            command.insert(4, model)
+            write_hostile(models / f"{model}.gguf", home / "hostile.gguf")
+            (home / "myna.toml").write_text('[models]\nhostile = "hostile.gguf"\n')
+            command.append(model)
+            config = {"MYNA_CONFIG": str(home / "myna.toml")}
         environment = {"MYNA_HOME": folder, "MYNA_API_KEY": KEY, "MYNA_LOG_LEVEL": "error"}
-        with started(command, port, **environment):
+        with started(command, port, **environment, **config):
             yield Target(port, model, home)
 
 

@@ -38,8 +38,10 @@ class LoopGuard:
                 original(handle)
             finally:
                 spent_s = time.thread_time() - start - collecting.spent_s
-                if spent_s > self.limit_s and not _is_a_tests(handle):
-                    self.blocked.append(f"{spent_s * 1000:.0f} ms in {handle!r}")
+                if spent_s > self.limit_s:
+                    task = _task_of(handle)
+                    if task is None or not _is_a_tests(task):
+                        self.blocked.append(f"{spent_s * 1000:.0f} ms in {task or handle!r}")
 
         asyncio.Handle._run = run  # type: ignore[assignment, method-assign]
         gc.callbacks.append(self._on_collection)
@@ -57,10 +59,12 @@ class LoopGuard:
             self._collecting.spent_s = spent_s + now - getattr(self._collecting, "start", now)
 
 
-def _is_a_tests(handle: asyncio.Handle) -> bool:
-    """Whether the callback is a step of a task that runs a coroutine of the tests."""
+def _task_of(handle: asyncio.Handle) -> "asyncio.Task[Any] | None":
+    """The task that the callback is a step of."""
     task = getattr(getattr(handle, "_callback", None), "__self__", None)
-    if not isinstance(task, asyncio.Task):
-        return False
+    return task if isinstance(task, asyncio.Task) else None
+
+
+def _is_a_tests(task: "asyncio.Task[Any]") -> bool:
     code = getattr(task.get_coro(), "cr_code", None)
     return code is not None and code.co_filename.startswith(_TESTS)
