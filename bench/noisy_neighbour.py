@@ -77,8 +77,8 @@ def large_bodies() -> list[str]:
         conversation(many("[]")),
         conversation("[" * 1000 + "]" * 1000),
         f'{conversation()},"logit_bias":{{{numbered(1_300_000)}}}',
-        f"{conversation()},{numbered(150_000)}",
-        f'"messages":[{{"role":"user",{numbered(150_000)}}}]',
+        f"{conversation()},{numbered(80_000)}",
+        f'"messages":[{{"role":"user",{numbered(80_000)}}}]',
         f'{conversation()},"n":{"1" * BODY_BYTES}',
         f'{conversation()},"{"k" * BODY_BYTES}":1',
         conversation(many("1")),
@@ -90,7 +90,7 @@ def large_bodies() -> list[str]:
 def nearly_valid() -> list[str]:
     """As much as passes every bound, but for its last message."""
     parts = many('{"type":"text","text":"a"}', 2000 * 27)
-    messages = ",".join([f'{{"role":"user","content":{parts}}}'] * 32)
+    messages = ",".join([f'{{"role":"user","content":{parts}}}'] * 16)
     return [f'"messages":[{messages},{{}}]', f'"messages":[{messages}]']
 
 
@@ -156,7 +156,7 @@ async def large_text(target: Target) -> list[int]:
 
 
 async def token_prompts(target: Target) -> list[int]:
-    prompts = [[token % 200 for token in range(400)]] * 2048
+    prompts = [[token % 200 for token in range(200)]] * 2048
     return await at_once(target, "completions", [fields(prompt=prompts, max_tokens=1)] * 2)
 
 

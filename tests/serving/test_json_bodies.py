@@ -95,21 +95,21 @@ _HI = f"[{_message(json.dumps('hi'))}]"
 HOSTILE = {
     "messages": (f'"messages":{_many(_message(chr(34) * 2))}', "too_many_values"),
     "fewer messages": (
-        f'"messages":[{_message("1")}{("," + _message("1")) * 50_000}]',
+        f'"messages":[{_message("1")}{("," + _message("1")) * 30_000}]',
         "array_above_max_length",
     ),
     "parts": (f'"messages":[{_message(_many(json.dumps({"type": "text", "text": ""})))}]', "too_many_values"),
     "fewer parts": (
-        f'"messages":[{_message("[{}" + ",{}" * 100_000 + "]")}]',
+        f'"messages":[{_message("[{}" + ",{}" * 80_000 + "]")}]',
         "array_above_max_length",
     ),
     "wrong parts": (f'"messages":[{_message("[{}" + ",{}" * 2000 + "]")}]', "missing_required_parameter"),
     "unknown keys": (
-        f'"messages":[{{"role":"user",{",".join(f"{chr(34)}{n}{chr(34)}:1" for n in range(150_000))}}}]',
+        f'"messages":[{{"role":"user",{",".join(f"{chr(34)}{n}{chr(34)}:1" for n in range(80_000))}}}]',
         "unknown_parameter",
     ),
     "biases": (
-        f'"messages":{_HI},"logit_bias":{{{",".join(f"{chr(34)}{n}{chr(34)}:1" for n in range(150_000))}}}',
+        f'"messages":{_HI},"logit_bias":{{{",".join(f"{chr(34)}{n}{chr(34)}:1" for n in range(80_000))}}}',
         "object_above_max_properties",
     ),
     "tokens": (f'"messages":{_many("1")}', "too_many_values"),

@@ -13,8 +13,8 @@ from myna.core.errors import InvalidRequest
 
 INLINE_BYTES: Final = 64 * 1024
 """A body of this size takes at most some 20 ms to parse and check, whatever it holds."""
-MAX_VALUES: Final = 1_000_000
-MAX_NODES: Final = 200_000
+MAX_VALUES: Final = 500_000
+MAX_NODES: Final = 100_000
 _SLICE_BYTES: Final = 64 * 1024
 
 T = TypeVar("T")
