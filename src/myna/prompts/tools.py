@@ -11,7 +11,8 @@ from myna.prompts.closed_schema import closed
 from myna.prompts.messages import ToolSpec
 
 # One space or one indented line between tokens: small models would else write white space for ever.
-JSON_OPTIONS: Final = {"whitespace_pattern": "[ ]?|\\n[ ]{0,40}", "lenient": True}
+WHITESPACE_PATTERN: Final = "[ ]?|\\n[ ]{0,40}"
+JSON_OPTIONS: Final = {"whitespace_pattern": WHITESPACE_PATTERN, "lenient": True}
 NO_PARAMETERS: Final = '{"type":"object","properties":{},"additionalProperties":false}'
 _TEXT: Final = "TEXT: /(.|\\n)*/\n"
 ANY_TEXT: Final = Constraint(json.dumps({"grammars": [{"lark_grammar": f"start: TEXT\n{_TEXT}"}]}))

@@ -11,6 +11,7 @@ from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
 from myna.serving.bill import Accountant
 from myna.serving.instruments import Instruments
+from myna.serving.json_bodies import LargeBodies
 from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
 
@@ -36,4 +37,5 @@ class Services:
     max_answer_tokens: int = 0
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
+    large_bodies: LargeBodies = field(default_factory=LargeBodies)
     started: float = field(default_factory=time.monotonic)

@@ -25,7 +25,6 @@ from myna.serving.ids import completion_id
 from myna.serving.parameters import CHAT
 from myna.serving.requester import requester_of, room
 from myna.serving.streaming import EventStreamAnswer, WholeAnswer
-from myna.serving.validation import validate
 
 T = TypeVar("T", ChunkRenderer, AnswerFold)
 
@@ -35,7 +34,7 @@ async def create_chat_completion(call: Call) -> Answer:
     require(call.principal, "model.request")
     body = await call.json_object()
     card = call.card(body)
-    request = validate(ChatRequest, body, CHAT)
+    request = await call.validated(ChatRequest, body, CHAT)
     call.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
     if not request.stream:

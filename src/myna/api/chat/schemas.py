@@ -9,6 +9,7 @@ from myna.core.errors import InvalidRequest
 from myna.core.requests import Constraint
 from myna.decoding.grammar import check
 from myna.prompts.closed_schema import closed
+from myna.prompts.tools import WHITESPACE_PATTERN
 
 MAX_LEVELS: Final = 10
 MAX_PROPERTIES: Final = 5000
@@ -18,8 +19,6 @@ _REFUSED: Final = (
     "allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "oneOf", "default",
 )  # fmt: skip
 _SHAPES: Final = ("type", "anyOf", "$ref", "enum", "const")
-# One space or one indented line between tokens: small models would else write white space for ever.
-_WHITE_SPACE: Final = "[ ]?|\\n[ ]{0,40}"
 
 Schema = Mapping[str, Any]
 Path = tuple[str, ...]
@@ -60,7 +59,7 @@ def constraint_of(
 
 
 def _constraint(schema: Schema, *, is_strict: bool) -> Constraint:
-    options = {"whitespace_pattern": _WHITE_SPACE, "lenient": not is_strict}
+    options = {"whitespace_pattern": WHITESPACE_PATTERN, "lenient": not is_strict}
     whole = {**closed(schema), "x-guidance": options}
     grammar = orjson.dumps({"grammars": [{"json_schema": whole}]}).decode()
     constraint = Constraint(grammar)
