@@ -126,7 +126,9 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         await services.pool.aclose()
         await services.limiter.aclose()
         await services.accounts.aclose()
-        await asyncio.to_thread(services.text_threads.shutdown, cancel_futures=True)
+        await services.completion_writer.aclose()
+        for threads in (services.text_threads, services.database_threads):
+            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
         for watcher in services.accountant.watchers:
             await asyncio.to_thread(watcher.close)
         if services.ledger is not None:

@@ -22,6 +22,7 @@ from myna.core.ledger import UsageRow
 from myna.core.requests import GenerationRequest
 from myna.prompts.prompting import Prompting
 from myna.serving.bill import Accountant
+from myna.serving.completion_writer import CompletionWriter
 from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
 from myna.serving.services import Services
@@ -155,4 +156,7 @@ def services(pool: ModelPool, ledger: Ledger | None = None, *, key: str | None =
     accounts = LiveAccounts(MemoryAccounts(), Secret("a secret of the tests, long enough for it"))
     limiter = Limiter(MemoryCounters(), accounts, None, "myna")
     accountant = Accountant(ledger or Ledger())
-    return Services(pool, keys, accountant, ThreadPoolExecutor(1), MemoryCompletions(), accounts, limiter)
+    threads, completions = ThreadPoolExecutor(1), MemoryCompletions()
+    writer = CompletionWriter(completions, threads)
+    text = ThreadPoolExecutor(1)
+    return Services(pool, keys, accountant, text, threads, completions, writer, accounts, limiter)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import msgspec
@@ -36,7 +37,12 @@ class Month:
     def __init__(self) -> None:
         self.now, self.steady = NOW, 0.0
         self.store = Watched()
-        self.spending = LedgerSpending(self.store, clock=lambda: self.now, steady_clock=lambda: self.steady)
+        self.spending = LedgerSpending(
+            self.store,
+            ThreadPoolExecutor(1),
+            clock=lambda: self.now,
+            steady_clock=lambda: self.steady,
+        )
         self._row = UsageRow("req_0", "default", "key_1", "completions", int(NOW * 1000), model="tiny")
 
     def spend(self, cents: int, *, ago_s: float = 0, **fields: str) -> None:

@@ -116,6 +116,11 @@ class Call:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.services.text_threads, lambda: work(*args, **kwargs))
 
+    async def in_database_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a store where it holds up other calls of stores at most."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.services.database_threads, lambda: work(*args, **kwargs))
+
     async def generate(
         self, model: ServedModel, requests: Sequence[GenerationRequest], *, is_open: bool = False
     ) -> EventStream:

@@ -39,6 +39,7 @@ class LiveAccounts:
         *,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         """Raises `ConfigurationError` if the keys in the store were made with another secret."""
         self.store = store
@@ -46,12 +47,14 @@ class LiveAccounts:
         self._secret = secret
         self._clock = clock
         self._steady_clock = steady_clock
+        self._patience_s = patience_s
         self._looked_at = self._touched_at = steady_clock()
         accounts = store.load()
         if accounts.fingerprint not in ("", secret.fingerprint):
             raise ConfigurationError(ANOTHER_SERVERS_KEYS)
         self._directory = Directory(accounts)
         self._look: asyncio.Task[None] | None = None
+        self._overdue: asyncio.Task[None] | None = None
         self._uses: dict[str, int] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="accounts")
         self._has_failed = False
@@ -95,16 +98,19 @@ class LiveAccounts:
     async def aclose(self) -> None:
         """Write down the last uses, and close the store."""
         if self._look is not None:
-            await asyncio.wait([self._look], timeout=_PATIENCE_S)
+            await asyncio.wait([self._look], timeout=self._patience_s)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
     async def _end_of(self, look: "asyncio.Task[None]") -> None:
         """Returns when it has ended, or takes too long for anyone to wait."""
-        done, _ = await asyncio.wait([look], timeout=_PATIENCE_S)
-        if not done:
+        if look is not self._overdue:
+            done, _ = await asyncio.wait([look], timeout=self._patience_s)
+            if done:
+                return
+            self._overdue = look  # nobody else waits for this one
             self._fail("the database does not answer")
-            self._looked_at = self._steady_clock()
+        self._looked_at = self._steady_clock()
 
     def _begin_look(self) -> "asyncio.Task[None]":
         if self._look is None or self._look.done():
@@ -119,13 +125,13 @@ class LiveAccounts:
         loop = asyncio.get_running_loop()
         try:
             accounts = await loop.run_in_executor(self._thread, self._read, self._directory.version, uses)
+            if accounts is not None:
+                self._directory = Directory(accounts)
         except Exception as exc:
             self._uses = {**uses, **self._uses}
             self._fail(str(exc))
         else:
             self._has_failed = False
-            if accounts is not None:
-                self._directory = Directory(accounts)
         self._looked_at = began
 
     def _read(self, version: int, uses: Mapping[str, int]) -> Accounts | None:
