@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from tests.stores.rows import usage_row
@@ -246,3 +247,22 @@ def test_a_tab_of_nobody_counts_nothing() -> None:
     tab.count_prompt(1, 1)
     tab.count_completion(1)
     tab.note_first_token(1)
+
+
+def test_rows_are_written_whatever_is_wrong_with_the_journals_of_dead_servers(
+    store: FlakyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(folder: Path, database: str) -> NoReturn:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(ledgers, "dead_journals", fail)
+    ledger = Ledger(store, tmp_path, DATABASE)
+    ledger.close(None, usage_row(1))
+    ledger.start()
+    assert store.is_kept.wait(30)
+    store.is_kept.clear()
+    ledger.close(None, usage_row(2))
+    assert store.is_kept.wait(30)
+    ledger.stop()
+    assert sorted(_kept(store)) == ["req_1", "req_2"]
+    assert "myna-ledger failed unexpectedly" in caplog.text

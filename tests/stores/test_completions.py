@@ -72,6 +72,23 @@ def test_pages_follow_each_other_without_gap_or_repeat(store: CompletionStore) -
         assert seen == expected
 
 
+def test_a_page_ends_before_it_is_too_large_and_has_one_row_at_least(store: CompletionStore) -> None:
+    for number in range(5):
+        store.put(_row(number))
+    size = len(_row(0).item)
+    for max_bytes, expected in (
+        (0, ["4"]),
+        (size - 1, ["4"]),
+        (2 * size, ["4", "3"]),
+        (5 * size, list("43210")),
+    ):
+        page = store.page("ours", max_bytes=max_bytes)
+        assert page is not None
+        assert [row.id[-1] for row in page.rows] == expected
+        assert page.has_more == (len(expected) < 5)
+    assert _ids(store, after="chatcmpl-3", max_bytes=1) == ["2"]
+
+
 def test_filters_hold_together(store: CompletionStore) -> None:
     store.put(_row(1, lang="zh", use="test"))
     store.put(_row(2, lang="zh"))

@@ -61,12 +61,18 @@ class SupervisedTask:
             except Exception as exc:
                 delay_s = self._delays.after(time.monotonic() - began)
                 _report(self._name, delay_s)
-                self._on_failure(exc)
+                self._tell(exc)
             self.is_delayed = True
             try:
                 await asyncio.sleep(delay_s)
             finally:
                 self.is_delayed = False
+
+    def _tell(self, exc: Exception) -> None:
+        try:
+            self._on_failure(exc)
+        except Exception:
+            _log.exception("nobody could be told that %s failed", self._name)
 
 
 class SupervisedThread:

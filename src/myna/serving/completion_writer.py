@@ -14,7 +14,6 @@ from myna.core.outage import Outage
 from myna.core.stored import CompletionStore, StoredCompletion
 from myna.core.supervision import SupervisedTask
 
-_FIRST_RETRY_S: Final = 0.5
 _LONGEST_RETRY_S: Final = 30.0
 _LAST_WRITES_S: Final = 5.0
 
@@ -23,13 +22,15 @@ log = logging.getLogger("myna.serving")
 
 @dataclass(frozen=True, slots=True)
 class WriterLimits:
-    """`wait_s`: how long the end of an answer is held back, so that who sees it finds the copy. The others
-    bound what waits for a store that can't be written, and the size of one row."""
+    """`wait_s`: how long the end of an answer is held back, so that who sees it finds the copy. `max_*` bound
+    what waits for a store that can't be written, and the size of one row; `first_retry_s` is doubled by each
+    failure."""
 
     wait_s: float = 1.5
     max_rows: int = 1000
     max_bytes: int = 64 << 20
     max_row_bytes: int = 16 << 20
+    first_retry_s: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class CompletionWriter:
         await asyncio.get_running_loop().run_in_executor(self._threads, self._store.close)
 
     async def _work(self) -> None:
-        retry_s = _FIRST_RETRY_S
+        retry_s = self._limits.first_retry_s
         while self._waiting:
             first = self._waiting[0]
             try:
@@ -113,7 +114,7 @@ class CompletionWriter:
                 self._remove_first()
                 self._is_behind = False
                 self._dropping.succeeded()
-                retry_s = _FIRST_RETRY_S
+                retry_s = self._limits.first_retry_s
 
     async def _write(self, row: StoredCompletion) -> None:
         await asyncio.get_running_loop().run_in_executor(self._threads, self._store.put, row)

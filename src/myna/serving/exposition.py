@@ -19,6 +19,7 @@ from myna import __version__
 from myna.accounts.ledger import Ledger
 from myna.catalog.pool import ModelPool
 from myna.core.figures import BATCH_SIZES, LATENCY_S, STEP_TOKENS, Figures, Spread
+from myna.serving.completion_writer import CompletionWriter
 from myna.serving.instruments import Histogram, Instruments, ModelInstruments
 
 _MODEL: Final = ("model_name",)
@@ -55,10 +56,13 @@ _SPREADS: Final[tuple[tuple[str, str, Sequence[float], Callable[[Figures], Sprea
 class InstrumentCollector(Collector):
     """Reads the instruments when asked; it holds no numbers of its own."""
 
-    def __init__(self, instruments: Instruments, pool: ModelPool, ledger: Ledger | None) -> None:
+    def __init__(
+        self, instruments: Instruments, pool: ModelPool, ledger: Ledger | None, writer: CompletionWriter
+    ) -> None:
         self._instruments = instruments
         self._pool = pool
         self._ledger = ledger
+        self._writer = writer
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily("myna", "The server.", {"version": __version__})
@@ -68,6 +72,14 @@ class InstrumentCollector(Collector):
         for status, num in sorted(self._instruments.answers.items()):
             answers.add_metric((str(status),), num)
         yield answers
+        yield GaugeMetricFamily(
+            "myna_stored_waiting_rows",
+            "Copies of answers that are not in the database yet.",
+            self._writer.num_waiting,
+        )
+        yield CounterMetricFamily(
+            "myna_stored_dropped_rows", "Copies of answers that could not be kept.", self._writer.num_dropped
+        )
         if self._ledger is not None:
             state = self._ledger.state
             yield GaugeMetricFamily(
@@ -127,11 +139,15 @@ class InstrumentCollector(Collector):
 
 
 def exposition(
-    instruments: Instruments, pool: ModelPool, ledger: Ledger | None, accept: str
+    instruments: Instruments,
+    pool: ModelPool,
+    ledger: Ledger | None,
+    writer: CompletionWriter,
+    accept: str,
 ) -> tuple[bytes, str]:
     """The text, and its content type as the reader's `Accept` header chooses it."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(InstrumentCollector(instruments, pool, ledger))
+    registry.register(InstrumentCollector(instruments, pool, ledger, writer))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
 

@@ -181,8 +181,8 @@ class Counts:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="limits")
 
     async def change(self, names: Sequence[str], change: Change, undo: Change | None = None) -> None:
-        """Returns when it is made. Raises `Overloaded` if it can't be, or not in time. Then, and when the caller
-        is cancelled, it may still be made: `undo` follows it, if there is one."""
+        """Returns when it is made. Raises `Overloaded` if it can't be, or not in time; it may still be made
+        then, as when the caller is cancelled, and `undo` follows it."""
         if self._store.is_instant:
             self._store.update(names, change)
             return

@@ -65,7 +65,10 @@ class LiveAccounts:
         age_s = now - self._looked_at
         if age_s >= WAIT_S:
             while self._looked_at < now - LOOK_AGAIN_S:
-                await self._end_of(self._begin_look())
+                look = self._begin_look()
+                if look is self._overdue:  # someone has waited for it in vain: once is enough
+                    return
+                await self._end_of(look)
         elif age_s >= LOOK_AGAIN_S:
             self._begin_look()
 
@@ -104,13 +107,11 @@ class LiveAccounts:
 
     async def _end_of(self, look: "asyncio.Task[None]") -> None:
         """Returns when it has ended, or takes too long for anyone to wait."""
-        if look is not self._overdue:
-            done, _ = await asyncio.wait([look], timeout=self._patience_s)
-            if done:
-                return
-            self._overdue = look  # nobody else waits for this one
+        done, _ = await asyncio.wait([look], timeout=self._patience_s)
+        if not done:
+            self._overdue = look
             self._fail("the database does not answer")
-        self._looked_at = self._steady_clock()
+            self._looked_at = self._steady_clock()
 
     def _begin_look(self) -> "asyncio.Task[None]":
         if self._look is None or self._look.done():

@@ -42,9 +42,11 @@ class LedgerSpending:
         *,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         self._store = store
         self._threads = threads
+        self._patience_s = patience_s
         self._outage = Outage(log, "budgets can't be counted: %s", "budgets are counted again")
         self._clock = clock
         self._steady_clock = steady_clock
@@ -70,7 +72,7 @@ class LedgerSpending:
             asking = self._asking[place] = asyncio.create_task(self._sum(place, month_s))
             asking.add_done_callback(lambda _: self._asking.pop(place, None))
         try:
-            return await asyncio.wait_for(asyncio.shield(asking), _PATIENCE_S)
+            return await asyncio.wait_for(asyncio.shield(asking), self._patience_s)
         except TimeoutError:
             raise Overloaded("The ledger takes too long to say what was spent.") from None
 
