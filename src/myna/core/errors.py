@@ -128,4 +128,4 @@ class DatabaseError(OperatorError):
 
 
 class DatabaseUnavailable(DatabaseError):
-    """The database is away, locked or full, or takes too long; in the log once, when that began."""
+    """The database is away, locked or full, or takes too long; the log has a line when that begins."""

@@ -141,9 +141,11 @@ class Server(uvicorn.Server):
                 await asyncio.wait_for(self._is_told.wait(), 1.0)
 
     async def _drain(self) -> None:
-        await self._gate.drain(self.drain_s)
-        self.should_exit = True
-        self._is_told.set()
+        try:
+            await self._gate.drain(self.drain_s)
+        finally:  # whatever happens, the server ends
+            self.should_exit = True
+            self._is_told.set()
 
 
 def server_config(
