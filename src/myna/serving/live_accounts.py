@@ -20,6 +20,7 @@ LOOK_AGAIN_S: Final = 0.5
 WAIT_S: Final = 0.9
 """From this age on, the request waits for it."""
 _PATIENCE_S: Final = 5.0
+_PATIENCE_IN_OUTAGE_S: Final = 0.5
 _TOUCH_EVERY_S: Final = 30.0
 
 log = logging.getLogger("myna.serving")
@@ -107,7 +108,8 @@ class LiveAccounts:
 
     async def _end_of(self, look: "asyncio.Task[None]") -> None:
         """Returns when it has ended, or takes too long for anyone to wait."""
-        done, _ = await asyncio.wait([look], timeout=self._patience_s)
+        patience_s = min(self._patience_s, _PATIENCE_IN_OUTAGE_S) if self._has_failed else self._patience_s
+        done, _ = await asyncio.wait([look], timeout=patience_s)
         if not done:
             self._overdue = look
             self._fail("the database does not answer")
