@@ -1,4 +1,4 @@
-"""A fault that lasts is logged when it begins and when it is over, not once for each call that meets it."""
+"""Logs a fault that lasts once when it begins and once when it ends, not for each call that meets it."""
 
 import logging
 import threading
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 _QUIET_S: Final = 10.0
-"""A fault that comes back within this time never went away: some calls succeed in between."""
+"""A fault that returns within this time has not ended: some calls may succeed in between."""
 
 
 class Outage:
-    """Thread-safe. `began` takes the reason as `%s`."""
+    """Thread-safe. `began` is a log message that takes the reason as `%s`."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Outage:
         self._is_on = False
 
     def failed(self, reason: object, *, exc_info: BaseException | None = None) -> None:
-        """`exc_info` is a fault of the program's own, whose traceback is wanted."""
+        """`exc_info`: log the traceback of this exception, too."""
         with self._lock:
             self._failed_at = self._clock()
             is_new, self._is_on = not self._is_on, True

@@ -15,8 +15,8 @@ _log: Final = logging.getLogger(__name__)
 
 
 class SupervisedTask:
-    """`work` in a task of the event loop; it is over when `work` returns. `on_failure` is told of every
-    exception, so that nobody goes on waiting for work that was lost. For one event loop."""
+    """Runs `work` in a task of the event loop until it returns. `on_failure` receives every exception,
+    so that callers that wait for lost work can be failed. For one event loop."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class SupervisedTask:
         self._delays = _Delays(first_delay_s)
         self._task: asyncio.Task[None] | None = None
         self.is_delayed = False
-        """It failed and has not been started again yet."""
+        """The work has failed and has not been started again yet."""
 
     def start(self) -> None:
         """Begin, unless it is running."""
@@ -40,7 +40,7 @@ class SupervisedTask:
             self._task = asyncio.get_running_loop().create_task(self._run(), name=self._name)
 
     async def wait(self, timeout_s: float | None = None) -> bool:
-        """Whether it has ended by then; at once if it never began."""
+        """Wait for the work to return; whether it has. Work that never began counts as ended."""
         if self._task is None:
             return True
         await asyncio.wait([self._task], timeout=timeout_s)
@@ -61,22 +61,23 @@ class SupervisedTask:
             except Exception as exc:
                 delay_s = self._delays.after(time.monotonic() - began)
                 _report(self._name, delay_s)
-                self._tell(exc)
+                self._report_failure(exc)
             self.is_delayed = True
             try:
                 await asyncio.sleep(delay_s)
             finally:
                 self.is_delayed = False
 
-    def _tell(self, exc: Exception) -> None:
+    def _report_failure(self, exc: Exception) -> None:
         try:
             self._on_failure(exc)
         except Exception:
-            _log.exception("nobody could be told that %s failed", self._name)
+            _log.exception("the failure handler of %s failed", self._name)
 
 
 class SupervisedThread:
-    """`work` in a daemon thread; over when `work` returns, or fails once more after `stop` was called."""
+    """Runs `work` in a daemon thread until it returns, or until it fails once more after `stop` was
+    called."""
 
     def __init__(self, name: str, work: Callable[[], None], *, first_delay_s: float = FIRST_DELAY_S) -> None:
         self._name = name
@@ -92,7 +93,8 @@ class SupervisedThread:
         return self._thread.is_alive()
 
     def stop(self, timeout_s: float) -> bool:
-        """Don't start it again, and wait for it; whether it has ended. Telling `work` is up to the caller."""
+        """Stop restarting it and wait for it; returns whether it has ended. The caller makes `work`
+        return."""
         self._is_stopped.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -112,7 +114,7 @@ class SupervisedThread:
 
 
 class _Delays:
-    """Doubles with each failure; begins again after a run that went well for long."""
+    """Doubles with each failure; resets after a long run without one."""
 
     def __init__(self, first_s: float) -> None:
         self._first_s = first_s

@@ -30,8 +30,8 @@ def log_request(scope: Scope, record: RequestRecord) -> None:
 
 
 def note_failure(record: RequestRecord, exc: BaseException) -> None:
-    """Remember what ended the request. What isn't the client's fault is logged, a bug with its traceback, and
-    what whoever noticed it first has logged already is not."""
+    """Remember what ended the request. What isn't the client's fault is logged, a bug with its traceback;
+    an outage of the database is in the log already."""
     record.fail(exc, is_clients_fault=is_clients_fault(exc))
     is_known = isinstance(exc, Overloaded | DatabaseUnavailable | asyncio.CancelledError)
     if not is_clients_fault(exc) and not is_known:

@@ -119,8 +119,8 @@ class Call:
         return await loop.run_in_executor(self.services.text_threads, lambda: work(*args, **kwargs))
 
     async def in_database_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a store where it holds up other calls of stores at most. Raises `DatabaseUnavailable` if they
-        hold up this one for long."""
+        """Call a store in one of the database's threads. Raises `DatabaseUnavailable` if none is free for too
+        long."""
         loop = asyncio.get_running_loop()
         deadline = time.monotonic() + _LONGEST_DATABASE_QUEUE_S
 

@@ -1,5 +1,5 @@
-"""Copies of finished answers on their way into the store: an answer never waits for long, and never fails,
-because its copy can't be kept."""
+"""Writes copies of finished answers to the store. An answer never waits long for its copy, and never fails
+because the copy can't be stored."""
 
 import asyncio
 import logging
@@ -22,9 +22,9 @@ log = logging.getLogger("myna.serving")
 
 @dataclass(frozen=True, slots=True)
 class WriterLimits:
-    """`wait_s`: how long the end of an answer is held back, so that who sees it finds the copy. `max_*` bound
-    what waits for a store that can't be written, and the size of one row; `first_retry_s` is doubled by each
-    failure."""
+    """`wait_s`: how long the end of an answer is held back, so that a client that has seen it finds the copy.
+    `max_*` bound the queue while the store can't be written, and the size of one row; `first_retry_s` doubles
+    with each failure."""
 
     wait_s: float = 1.5
     max_rows: int = 1000
@@ -38,13 +38,13 @@ class _Waiting:
     row: StoredCompletion
     size: int
     attempted: "asyncio.Future[None]"
-    """Done when it was written, dropped, or when the first try to write it failed."""
+    """Done when the row is written or dropped, or when a first attempt to write it has failed."""
 
 
 class CompletionWriter:
-    """Writes one row at a time in a thread. A row that can't be written is tried again, with growing delays,
-    until the server ends; what finds no room meanwhile is dropped. All methods are for one event loop.
-    """
+    """Writes one row at a time, in a thread. While the database is unavailable, rows wait in a bounded
+    queue and are retried with growing delays until the server ends; rows that don't fit are dropped.
+    All methods are for one event loop."""
 
     def __init__(self, store: CompletionStore, threads: Executor, limits: WriterLimits | None = None) -> None:
         self._store = store
@@ -52,13 +52,13 @@ class CompletionWriter:
         self._limits = limits or WriterLimits()
         self._waiting: deque[_Waiting] = deque()
         self._num_bytes = 0
-        self._is_behind = False  # nobody waits for a store that made others wait in vain
+        self._is_behind = False  # then callers don't wait: others have already waited in vain
         self._is_closing = asyncio.Event()
         self._dropping = Outage(
             log, "copies of answers are dropped: %s", "copies of answers are stored again"
         )
         self._worker = SupervisedTask(
-            "the writer of stored completions", self._work, on_failure=self._give_up
+            "the writer of stored completions", self._work, on_failure=lambda exc: self._stop_waiting()
         )
         self.num_dropped = 0
 
@@ -67,8 +67,7 @@ class CompletionWriter:
         return len(self._waiting)
 
     async def put(self, row: StoredCompletion) -> None:
-        """Returns when the row is in the store, or when it is known to take longer than anyone should wait.
-        Raises nothing of the store's."""
+        """Returns when the row is in the store, or when that takes too long. Raises no error of the store."""
         size = _size(row)
         if size > self._limits.max_row_bytes:
             self._drop(f"one is larger than {self._limits.max_row_bytes} bytes")
@@ -86,7 +85,7 @@ class CompletionWriter:
             self._is_behind = self._is_behind or not done
 
     async def aclose(self) -> None:
-        """Write what still waits, for a few seconds at most, and close the store."""
+        """Write the rows that still wait, for a few seconds at most, and close the store."""
         self._is_closing.set()
         if not await self._worker.wait(_LAST_WRITES_S):
             await self._worker.aclose()
@@ -136,9 +135,6 @@ class CompletionWriter:
         for waiting in self._waiting:
             if not waiting.attempted.done():
                 waiting.attempted.set_result(None)
-
-    def _give_up(self, exc: Exception) -> None:
-        self._stop_waiting()
 
     def _drop(self, why: str) -> None:
         self.num_dropped += 1

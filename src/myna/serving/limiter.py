@@ -51,7 +51,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A change to make, and who waits for it."""
+    """A change to make, and the future that its caller waits for."""
 
     names: Sequence[str]
     change: Change
@@ -131,7 +131,7 @@ class Limiter:
     def _report_damage(self, attempt: Attempt) -> None:
         for name in set(attempt.damaged) - self._damaged:
             self._damaged.add(name)
-            log.error("what the counter %s held makes no sense; it is counted anew", name)
+            log.error("the counter %s held a damaged value and starts again", name)
 
     async def _check_budgets(self, limits: Sequence[Limit], card: ModelCard, record: RequestRecord) -> None:
         for limit in limits:
@@ -196,7 +196,7 @@ class Counts:
             raise
 
     async def settle(self, names: Sequence[str], change: Change) -> None:
-        """The same for a change that must be made, however long it takes; nobody waits longer for it."""
+        """The same for a change that must not be given up: returns in time, and the change is made later."""
         if self._store.is_instant:
             self._store.update(names, change)
             return
@@ -206,7 +206,7 @@ class Counts:
     def begin(self, names: Sequence[str], change: Change) -> "asyncio.Future[None]":
         """The same without waiting. Cancelled, a change that has not begun is not made."""
         made: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        made.add_done_callback(_look_at)
+        made.add_done_callback(_retrieve)
         if self._worker.is_delayed:
             made.set_exception(Overloaded("The counting of limits failed and is being started again."))
             return made
@@ -241,7 +241,7 @@ class Counts:
             else:
                 self._outage.succeeded()
                 for one in self._batch:
-                    if not one.made.done():  # who waited may have left
+                    if not one.made.done():  # its caller may have left
                         one.made.set_result(None)
 
     def _fail_batch(self, exc: Exception) -> None:
@@ -250,14 +250,14 @@ class Counts:
                 one.made.set_exception(Overloaded(f"Limits can't be counted: {exc}"))
 
     def _fail(self, exc: Exception) -> None:
-        """Nobody may wait for a worker that has died."""
+        """No caller may go on waiting for a worker that has died."""
         self._batch += self._waiting
         self._waiting.clear()
         self._fail_batch(exc)
 
 
-def _look_at(made: "asyncio.Future[None]") -> None:
-    """So that asyncio doesn't complain of an error that nobody waits for any more."""
+def _retrieve(made: "asyncio.Future[None]") -> None:
+    """Retrieve the error, or asyncio logs it where its caller has left."""
     if not made.cancelled():
         made.exception()
 

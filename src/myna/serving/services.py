@@ -20,8 +20,8 @@ _DATABASE_THREADS: Final = 4
 
 
 def database_threads() -> Executor:
-    """Where every blocking call of a store runs that an endpoint makes: a database that is slow or away holds
-    up those calls alone. Their number is part of what `stores.database` reckons its connections by."""
+    """Threads for the endpoints' blocking calls of stores, so that a database that is slow or away
+    holds up only those. `stores.database` has a connection for each."""
     return ThreadPoolExecutor(_DATABASE_THREADS, thread_name_prefix="database")
 
 

@@ -1,5 +1,5 @@
-"""The one way to a database: opened and brought up to date, with a time limit on all that waits for it, one
-pool of connections for every store, and one translation of its errors."""
+"""The one way to a database: opens and migrates it, limits every wait for it, and gives all stores one
+pool of connections and one translation of errors."""
 
 import contextlib
 import logging
@@ -33,9 +33,9 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """How long is waited for what, in seconds. `lock_s` is for locks of rows, and in SQLite of the file. A
-    statement of PostgreSQL is ended by the server after `statement_s`, and given up here after `answer_s`
-    where the server is silent. libpq makes a `connect_s` below 2 to 2."""
+    """Seconds. `lock_s` is for locks of rows, in SQLite for that of the file. PostgreSQL cancels a
+    statement after `statement_s`; a server that stays silent is given up after `answer_s`. `pool_s` is
+    for a free connection. libpq rounds a `connect_s` below 2 up to 2."""
 
     connect_s: int = 5
     lock_s: float = 5.0
@@ -128,7 +128,7 @@ def _make_engine(url: URL, limits: TimeLimits) -> Engine:
         max_overflow=0,
         pool_timeout=limits.pool_s,
         pool_pre_ping=not is_sqlite,
-        # What the URL says itself stands.
+        # The URL's own values take precedence.
         connect_args={name: value for name, value in arguments.items() if name not in url.query},
     )
     if is_sqlite:

@@ -11,9 +11,9 @@ RV = TypeVar("RV")
 
 
 class PatientConnection(psycopg.Connection[Any]):
-    """Every wait for the server ends after `answer_s` seconds with `OperationalError`, and the connection
-    with it. The server's own `statement_timeout` is no help where its process is stopped or its host is gone.
-    """
+    """Every wait for the server ends after `answer_s` seconds: the connection is closed and
+    `OperationalError` raised. The server's own `statement_timeout` can't do that if its process is
+    stopped or its host is gone."""
 
     answer_s: float = 20.0
 

@@ -17,7 +17,7 @@ STORES: Final[dict[str, str]] = {
 
 
 class Stores(Protocol):
-    """All that is behind one URL. Each store is closed by whoever uses it; what they share is closed with
+    """The stores behind one URL. Each is closed by its user; the connections that they share are closed with
     them."""
 
     def completions(self) -> CompletionStore: ...

@@ -24,8 +24,8 @@ Keep = Callable[[Callable[[], bytes]], Awaitable[None]]
 
 
 class Kept:
-    """The stream itself. Its last event waits a moment for the store, so that who sees the end can ask for
-    the copy; it comes in any case. An answer that broke off is not kept."""
+    """The stream itself. Its last event waits a moment for the store, so that a client that has seen the end
+    can ask for the copy; it comes in any case. An answer that broke off is not kept."""
 
     def __init__(self, stream: EventStream, fold: AnswerFold, keep: Keep) -> None:
         self._stream = stream
