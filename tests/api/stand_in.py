@@ -32,6 +32,7 @@ from myna.prompts.messages import Message, ToolSpec
 from myna.prompts.prompting import Prompting
 from myna.prompts.thinking import Thinking
 from myna.prompts.tools import TAGGED, ToolFormat
+from myna.serving.completion_writer import WriterLimits
 from myna.serving.services import Services
 
 BOS = 2
@@ -114,7 +115,11 @@ class ServerTask(ASGITransport):
 
 @asynccontextmanager
 async def serving(
-    *scripts: Sequence[Step] | Exception, prompting: BytePrompting | None = None, max_answer_tokens: int = 0
+    *scripts: Sequence[Step] | Exception,
+    prompting: BytePrompting | None = None,
+    max_answer_tokens: int = 0,
+    completions: CompletionStore | None = None,
+    writer_limits: WriterLimits | None = None,
 ) -> AsyncIterator[Model]:
     """The real application over a scripted model; without a script every request says "Hi"."""
     prompting = prompting or BytePrompting()
@@ -127,7 +132,10 @@ async def serving(
     ]
     load = loading(generator, cast(Prompting, prompting))
     pool = ModelPool(looking_at([local("tiny")], cards), load, forget=lambda file: None)
-    everything = replace(services(pool, ledger), max_answer_tokens=max_answer_tokens)
+    everything = replace(
+        services(pool, ledger, completions=completions, writer_limits=writer_limits),
+        max_answer_tokens=max_answer_tokens,
+    )
     app = create_app(everything)
     headers = {"authorization": f"Bearer {KEY}"}
     async with AsyncClient(

@@ -9,7 +9,7 @@ from myna.api.chat.check import check_abilities, check_combinations, check_conve
 from myna.api.chat.chunks import ChunkRenderer
 from myna.api.chat.convert import asked_tokens, to_generation, to_plan
 from myna.api.chat.encoding import encode, encode_prediction
-from myna.api.chat.keeping import Kept, keeper
+from myna.api.chat.keeping import Kept, check_storable, keeper
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.thought_use import ThoughtUse, thought_use
 from myna.api.chat.tool_use import ToolUse, answer_constraint, check_tools, tool_use
@@ -55,6 +55,8 @@ async def _open(
             "Did you mean to use v1/completions?",
             param="model",
         )
+    if request.store:
+        await call.in_text_thread(check_storable, body)
     info, most_tokens = model.generator.info, call.services.max_answer_tokens
     check_abilities(request, info, most_tokens)
     thinks = thought_use(request.reasoning_effort, model.prompting.thinking)
