@@ -13,8 +13,8 @@ from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 from myna.scheduling.admission import Admission, Limits
-from myna.scheduling.answers import Told
 from myna.scheduling.loop import Loaded, Loop
+from myna.scheduling.sequence import Told
 from myna.scheduling.streams import RequestStream
 
 
