@@ -20,13 +20,14 @@ from myna.core.requests import Constraint, GenerationRequest
 from myna.decoding.grammar import Grammar, Grammars
 from myna.decoding.sampling import Sampled, sample, score
 from myna.decoding.sampling_batch import Words
+from myna.decoding.token_table import TokenTable
 from myna.engines.base import Engine, Logits, OutOfRoom
-from myna.scheduling.answers import Lexicon, Told
 from myna.scheduling.batches import Batch
 from myna.scheduling.drawing import NOTHING_DRAWN, Drawing
 from myna.scheduling.figures import StepCounter
 from myna.scheduling.pacing import Pace
 from myna.scheduling.scheduler import Scheduler
+from myna.scheduling.sequence import Told
 
 _log: Final = logging.getLogger(__name__)
 _SIGN_OF_LIFE_S: Final = 5.0
@@ -57,7 +58,7 @@ class Loaded:
     """A model ready to run."""
 
     engine: Engine
-    lexicon: Lexicon
+    token_table: TokenTable
     grammars: Grammars | None = None
 
 
@@ -172,7 +173,7 @@ class _Steps:
         # One for the masks of a step, one for compiling, which takes long when it is the first.
         self._helpers = ThreadPoolExecutor(2, thread_name_prefix="myna-grammar")
         self._compiling: set[int] = set()
-        self._scheduler = Scheduler(loaded.engine, loaded.lexicon)
+        self._scheduler = Scheduler(loaded.engine, loaded.token_table)
         self._drawing = Drawing()
         self._pace = Pace()
         self._counter = StepCounter()

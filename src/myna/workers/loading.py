@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from myna.decoding.grammar import Grammars
+from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.base import Engine
 from myna.engines.registry import load_engine
@@ -12,7 +13,6 @@ from myna.prompts.model_check import check_model
 from myna.prompts.thinking import MARKS
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
-from myna.scheduling.answers import Lexicon
 from myna.scheduling.loop import Loaded
 from myna.workers.frames import WorkerSpec
 
@@ -82,4 +82,4 @@ def _loaded(
     grammars: Grammars | None = None
     if ends:
         grammars = Grammars(data, [token for token in controls if token < size], ends, encode, size)
-    return Loaded(engine, Lexicon(data, shown, ends), grammars)
+    return Loaded(engine, TokenTable(data, shown, ends), grammars)
