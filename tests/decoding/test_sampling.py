@@ -212,6 +212,13 @@ def test_score_gives_each_target_its_logprob(kernel: str) -> None:
             "bias_offsets": np.array([0, 1], np.int32),
             "bias_tokens": np.array([4], np.int32),
             "bias_values": np.array([1], np.float32),
+            "bias_row": np.array([0], np.int32),
+        },
+        {
+            "bias_offsets": np.array([0, 1], np.int32),
+            "bias_tokens": np.array([3], np.int32),
+            "bias_values": np.array([1], np.float32),
+            "bias_row": np.array([1], np.int32),
         },
         {
             "count_offsets": np.array([0, 2], np.int32),
@@ -227,7 +234,7 @@ def test_what_would_read_out_of_bounds_is_refused(
 ) -> None:
     good = SamplingBatch.of([Draw(0, ChoiceSampling(Sampling(), 0, None), 0)])
     fields = {name: getattr(good, name) for name in SamplingBatch.__slots__} | wrong
-    with pytest.raises(ValueError, match=r"row|mask|offsets|count|temperature"):
+    with pytest.raises(ValueError, match=r"row|mask|bias|offsets|count|temperature"):
         sample(np.zeros((1, 4), np.float32), SamplingBatch(**fields), instruction_set=kernel)
 
 

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from myna.core.constraints import CallableTool, JsonSchema, Origin, ToolCalls
 from myna.core.errors import ContextLengthExceeded, GenerationFailed
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 from myna.core.generator import ModelInfo
-from myna.core.requests import Constraint, GenerationRequest, Sampling
+from myna.core.requests import GenerationRequest, Sampling
 from myna.scheduling.answers import Told
 from myna.workers import frames
 from myna.workers.frames import Abort, Failure, FrameSplitter, Load, Ready, Run, Step, Tokenize, Tokenized
@@ -22,7 +23,9 @@ REQUEST = GenerationRequest(
     sampling=Sampling(0.5, logit_bias=((4, -100.0),), seed=-(1 << 62)),
     stop=("停", "\n"),
     num_logprobs=5,
-    constraint=Constraint("{}"),
+    constraint=ToolCalls(
+        "tagged", (CallableTool("f", "{}", origin=Origin("f", "tools[0]")),), answer=JsonSchema("{}", True)
+    ),
     prediction_tokens=(9,),
     priority=-1,
     owner="key",
@@ -49,7 +52,7 @@ def test_orders_arrive_as_they_were_sent(order: frames.Order) -> None:
         Ready(ModelInfo("fake", "fake", 10, 20, 30, 4, "fp", (1,))),
         frames.LoadFailed("why"),
         Tokenized(1, [1, 2]),
-        Tokenized(1, [], Failure("InvalidRequest", "no")),
+        Tokenized(1, [], Failure("InvalidRequest", "no", "stop", "code")),
     ],
 )
 def test_reports_arrive_as_they_were_sent(report: frames.Report) -> None:

@@ -8,7 +8,7 @@ from myna.core.events import ChoiceDone, FinishReason, TextDelta, TokenLogprob
 from myna.core.requests import GenerationRequest
 from myna.decoding.detokenizing import ChoiceText
 from myna.decoding.grammar import Grammar
-from myna.decoding.sampling import ChoiceSampling
+from myna.decoding.sampling import ChoiceSampling, TokenBias
 from myna.decoding.thinking import ThoughtText
 from myna.scheduling.drafting import Drafter, Grams
 
@@ -46,6 +46,10 @@ class Job:
     reasoning_tokens: int = 0
     accepted_tokens: int = 0
     grams: Grams | None = None
+    bias: TokenBias | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bias = TokenBias.of(self.request.sampling)
 
     @property
     def is_ranked(self) -> bool:
@@ -94,7 +98,7 @@ class Sequence:
         self.tokens = list(request.prompt_tokens)
         self.num_prompt = len(self.tokens)
         num_logprobs = 0 if job.is_ranked and request.num_logprobs is None else request.num_logprobs
-        self.sampling = ChoiceSampling(request.sampling, choice, num_logprobs)
+        self.sampling = ChoiceSampling(request.sampling, choice, num_logprobs, job.bias)
         self.drafter: Drafter | None = None
         self.resident: Resident | None = None
         self.blocks: list[int] | None = None
