@@ -26,7 +26,8 @@ _MAX_MESSAGE_CHARS: Final = 400
 # too, at every step.
 _LIMITS: Final = LLParserLimits(initial_lexer_fuel=100_000, verbose_errors=False)
 _NUM_TRIED: Final = 16
-_TOO_MUCH: Final = re.compile(r"too (big|large|many|complex)|limit|precomputation|fuel")
+# llguidance panics, within a call, where a grammar needs more symbols than its integers can count.
+_TOO_MUCH: Final = re.compile(r"^panic|too (big|large|many|complex)|limit|exceeded|precomputation|fuel")
 _NO_GUESSES: Final[Mapping[int, Sequence[int]]] = MappingProxyType({})
 
 
@@ -170,9 +171,12 @@ class Grammars:
         for _ in range(_NUM_TRIED):
             if matcher.is_stopped() and not matcher.is_error():
                 return
-            mask = np.frombuffer(matcher.compute_bitmask(), np.uint32)
+            mask = np.frombuffer(matcher.compute_bitmask(), np.uint32)[: self._num_words]
             if matcher.is_error():
-                raise _refusal(matcher.get_error(), ConstraintTooComplex)
+                reason = matcher.get_error()
+                if reason.startswith("NoExtension"):
+                    raise _refusal("nothing satisfies it")
+                raise _refusal(reason, ConstraintTooComplex)
             token = _lowest(mask & self._solid_text)
             if token is None:
                 token = _lowest(mask & self._any_text)
@@ -281,4 +285,5 @@ def _refusal(reason: str, kind: type[InvalidRequest] = InvalidRequest) -> Invali
 
 
 def _tidy(message: str) -> str:
-    return message.replace("<non-verbose/>", "").strip()[:_MAX_MESSAGE_CHARS]
+    """Without what is for llguidance's developers."""
+    return message.replace("<non-verbose/>", "").partition("<backtrace>")[0].strip()[:_MAX_MESSAGE_CHARS]

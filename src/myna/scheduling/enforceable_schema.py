@@ -25,24 +25,36 @@ def enforceable(schema: Any, check: PatternCheck) -> Any:
     return _rebuilt(schema, check)
 
 
-def patterns(schema: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Every regular expression with the path of the schema that it is in, outermost first."""
-    if isinstance(schema, list):
-        for i, part in enumerate(schema):
-            yield from patterns(part, (*path, str(i)))
-    if not isinstance(schema, dict):
-        return
-    if isinstance(pattern := schema.get("pattern"), str):
-        yield path, pattern
-    named = schema.get("patternProperties")
-    for pattern in named if isinstance(named, dict) else ():
-        yield path, pattern
-    for key, value in schema.items():
-        if key in MAPS and isinstance(value, dict):
-            for name, part in value.items():
-                yield from patterns(part, (*path, key, name))
-        elif key not in DATA:
-            yield from patterns(value, (*path, key))
+def patterns(schema: Any) -> Iterator[tuple[Path, str]]:
+    """Every regular expression with the path of the schema that it is in."""
+    for path, node in _nodes(schema):
+        if isinstance(pattern := node.get("pattern"), str):
+            yield path, pattern
+        named = node.get("patternProperties")
+        yield from ((path, pattern) for pattern in (named if isinstance(named, dict) else ()))
+
+
+def num_properties(schema: Any) -> int:
+    """How many properties all objects of the schema have together."""
+    found = (node.get("properties") for _, node in _nodes(schema))
+    return sum(len(properties) for properties in found if isinstance(properties, dict))
+
+
+def _nodes(schema: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The schema and every one inside, with its path."""
+    waiting: list[tuple[Path, Any]] = [((), schema)]
+    while waiting:
+        path, node = waiting.pop()
+        if isinstance(node, list):
+            waiting += (((*path, str(i)), part) for i, part in enumerate(node))
+        if not isinstance(node, dict):
+            continue
+        yield path, node
+        for key, value in node.items():
+            if key in MAPS and isinstance(value, dict):
+                waiting += (((*path, key, name), part) for name, part in value.items())
+            elif key not in DATA:
+                waiting.append(((*path, key), value))
 
 
 def _rebuilt(schema: Any, check: PatternCheck | None) -> Any:

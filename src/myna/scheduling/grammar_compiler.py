@@ -1,7 +1,7 @@
 """Compiles constraints beside the loop: each within a deadline, equal ones once. Owns the threads for it.
 
 llguidance can't be interrupted: a compile that is overdue is answered with an error and goes on in its
-thread, at the lowest priority. There are never more than a few of those.
+thread, at a lower priority. There are never more than a few of those, and limits of size bound each.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ _DEADLINE_S: Final = (
 )
 _NUM_THREADS: Final = 2
 _MOST_OVERDUE: Final = 2
+_OVERDUE_NICENESS: Final = 10  # it must come to its end, too
 _MAX_CACHED: Final = 32
 
 Done = Callable[[Grammar | MynaError], None]
@@ -184,4 +185,4 @@ def _start_with_stack(thread: threading.Thread) -> None:
 def _lower_priority(thread: threading.Thread) -> None:
     if sys.platform == "linux" and thread.native_id is not None:
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, thread.native_id, 19)
+            os.setpriority(os.PRIO_PROCESS, thread.native_id, _OVERDUE_NICENESS)

@@ -26,14 +26,15 @@ from myna.decoding.grammar import check, regex_grammar
 from myna.prompts.closed_schema import MAX_NESTING, closed, is_too_deep
 from myna.prompts.tool_grammar import ANY_TEXT_GRAMMAR, WHITE_SPACE, silent_grammar, tool_grammar
 from myna.prompts.tools import FORMATS, NO_PARAMETERS
-from myna.scheduling.enforceable_schema import enforceable, patterns, without_comments
+from myna.scheduling.enforceable_schema import enforceable, num_properties, patterns, without_comments
 
 T = TypeVar("T")
 
 _NO_SCHEMA: Final = "Please ensure it is a valid JSON Schema."
-_MAX_SOURCE_CHARS: Final = (
-    1 << 20
-)  # of schemas and grammars, comments included; read by Python, a step at a time
+_MAX_CHARS: Final = 1 << 20  # of all schemas, with their comments, since Python reads them
+# Where the time that compiling takes grows with the square: each of these is about a second or two.
+_MAX_LARK_CHARS: Final = 64 << 10
+_MAX_PROPERTIES: Final = 5000
 
 
 def compile_constraint(constraint: Constraint, compile_text: Callable[[str], T]) -> T:
@@ -48,8 +49,9 @@ def compile_constraint(constraint: Constraint, compile_text: Callable[[str], T])
 
 def grammar_text(constraint: Constraint) -> str:
     """Raises `InvalidRequest` for a part that can't be read, naming where it came from."""
-    if _num_chars(constraint) > _MAX_SOURCE_CHARS:
-        raise blamed(constraint, ConstraintTooComplex(f"It is longer than {_MAX_SOURCE_CHARS} characters."))
+    for length, most in zip(_lengths(constraint), (_MAX_CHARS, _MAX_LARK_CHARS), strict=True):
+        if length > most:
+            raise blamed(constraint, ConstraintTooComplex(f"It is longer than {most} characters."))
     match constraint:
         case JsonSchema():
             return _schema_grammar(_enforceable(constraint), is_strict=constraint.is_strict)
@@ -105,17 +107,21 @@ def _alone(tool: CallableTool) -> JsonSchema | LarkGrammar:
     return JsonSchema(tool.parameters or NO_PARAMETERS, tool.is_strict, tool.name, tool.origin)
 
 
-def _num_chars(constraint: Constraint) -> int:
+def _lengths(constraint: Constraint) -> tuple[int, int]:
+    """The characters of schemas and other texts, and those of Lark grammars."""
     match constraint:
-        case JsonSchema(text) | Regex(text) | LarkGrammar(text):
-            return len(text)
+        case JsonSchema(text) | Regex(text):
+            return len(text), 0
+        case LarkGrammar(text):
+            return 0, len(text)
         case Choice(options):
-            return sum(map(len, options))
+            return sum(map(len, options)), 0
         case ToolCalls(tools=tools, answer=answer):
-            parts = sum(len(tool.parameters) + len(tool.grammar) for tool in tools)
-            return parts + (0 if answer is None else _num_chars(answer))
+            schemas = [tool.parameters for tool in tools]
+            schemas += [answer.schema] if isinstance(answer, JsonSchema) else []
+            return sum(map(len, schemas)), sum(len(tool.grammar) for tool in tools)
         case _:
-            return 0
+            return 0, 0
 
 
 def _calls_grammar(constraint: ToolCalls) -> str:
@@ -152,6 +158,8 @@ def _enforceable(constraint: JsonSchema) -> dict[str, Any]:
         raise origin.fault(_NO_SCHEMA)
     if is_too_deep(schema):
         raise origin.fault(f"It is nested more than {MAX_NESTING} levels deep.", ConstraintTooComplex)
+    if num_properties(schema) > _MAX_PROPERTIES:
+        raise origin.fault(f"It has more than {_MAX_PROPERTIES} properties.", ConstraintTooComplex)
     if not constraint.is_strict:
         return dict(enforceable(schema, _pattern_fault))
     for path, pattern in patterns(schema):
