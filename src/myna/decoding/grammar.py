@@ -147,8 +147,9 @@ class Grammars:
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=_LIMITS)
         if matcher.is_error():
             raise _refusal(matcher.get_error())
-        self._try_out(matcher.deep_copy())
-        return Grammar(matcher)
+        compiled = Grammar(matcher)
+        self.try_out(compiled)
+        return compiled
 
     def begin(self, grammar: Grammar, thought: Thought | None = None) -> Grammar:
         """A compiled grammar for one request. With a `thought` the grammar begins at its end."""
@@ -166,8 +167,12 @@ class Grammars:
             self._marks[text] = [self._pieces.index(data)] if data in self._pieces else self._encode(text)
         return self._marks[text]
 
-    def _try_out(self, matcher: LLMatcher) -> None:
-        """Write a beginning: many a grammar that compiles outgrows its limits after a token or two."""
+    def try_out(self, grammar: Grammar, text: str = "") -> None:
+        """Write a few tokens of an answer that begins with the text, if one may: many a grammar that compiles
+        outgrows its limits after a token or two. Raises as `compile` does."""
+        matcher = grammar.matcher.deep_copy()
+        if text and not matcher.consume_tokens(self._tokenizer.tokenize_str(text)):
+            return
         for _ in range(_NUM_TRIED):
             if matcher.is_stopped() and not matcher.is_error():
                 return

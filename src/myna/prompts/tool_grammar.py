@@ -100,14 +100,25 @@ def _calls(form: ToolFormat, tools: Sequence[Tool]) -> str:
         if mine := [f"call_{i}" for i, tool in enumerate(tools) if (tool.kind == "grammar") == is_last]:
             rules += f"{rule}: {' | '.join(mine)}\n"
     for i, tool in enumerate(tools):
-        head = json.dumps(f'{{"name": "{tool.name}", "{form.arguments}": ')
+        head = json.dumps(_head(form, tool))
         if tool.kind == "grammar":
-            rules += f"call_{i}: {head} {json.dumps(RAW_HEAD)} @input_{i}\n"
+            rules += f"call_{i}: {head} @input_{i}\n"
             continue
         parameters = _parameters(tool) | {"x-guidance": JSON_OPTIONS}
         rules += f'call_{i}: {head} args_{i} "}}"\n'
         rules += f"args_{i}: %json {json.dumps(parameters, ensure_ascii=False)}\n"
     return rules
+
+
+def _head(form: ToolFormat, tool: Tool) -> str:
+    """What stands before a call's arguments, or before the input that follows a grammar."""
+    head = f'{{"name": "{tool.name}", "{form.arguments}": '
+    return head + RAW_HEAD if tool.kind == "grammar" else head
+
+
+def call_head(form: ToolFormat, tool: Tool) -> str:
+    """How an answer begins whose first call is of that tool, up to its arguments."""
+    return form.trigger + form.before + _head(form, tool)
 
 
 def _loose(form: ToolFormat, i: int, tool: Tool) -> str:

@@ -20,7 +20,7 @@ from myna.core.constraints import Constraint
 from myna.core.errors import ConstraintTooComplex, GenerationFailed, InvalidRequest, MynaError, Overloaded
 from myna.core.requests import Thought
 from myna.decoding.grammar import STACK_BYTES, Grammar, Grammars
-from myna.scheduling.grammar_text import blamed, compile_constraint
+from myna.scheduling.grammar_text import beginnings, blamed, compile_constraint
 
 _log: Final = logging.getLogger(__name__)
 _DEADLINE_S: Final = (
@@ -159,7 +159,7 @@ class GrammarCompiler:
         try:
             if self._grammars is None:
                 raise InvalidRequest("This model can't follow grammars: no token ends its answers.")
-            return compile_constraint(constraint, self._grammars.compile)
+            return _compile(self._grammars, constraint)
         except MynaError as error:
             return error
         except BaseException as error:  # a panic in llguidance is no Exception
@@ -171,6 +171,16 @@ class GrammarCompiler:
             return copy(result)
         assert self._grammars is not None
         return self._grammars.begin(result, thought)
+
+
+def _compile(grammars: Grammars, constraint: Constraint) -> Grammar:
+    grammar = compile_constraint(constraint, grammars.compile)
+    for text, part in beginnings(constraint):
+        try:
+            grammars.try_out(grammar, text)
+        except InvalidRequest as error:
+            raise blamed(part, error) from error
+    return grammar
 
 
 def _start_with_stack(thread: threading.Thread) -> None:

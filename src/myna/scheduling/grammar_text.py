@@ -1,7 +1,7 @@
 """A request's constraint in the form that llguidance compiles, and errors about its parts. Pure."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace as replace_form
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -24,7 +24,7 @@ from myna.core.constraints import (
 from myna.core.errors import ConstraintTooComplex, InvalidRequest
 from myna.decoding.grammar import check, regex_grammar
 from myna.prompts.closed_schema import MAX_NESTING, closed, is_too_deep
-from myna.prompts.tool_grammar import ANY_TEXT_GRAMMAR, WHITE_SPACE, silent_grammar, tool_grammar
+from myna.prompts.tool_grammar import ANY_TEXT_GRAMMAR, WHITE_SPACE, call_head, silent_grammar, tool_grammar
 from myna.prompts.tools import FORMATS, NO_PARAMETERS
 from myna.scheduling.enforceable_schema import enforceable, num_properties, patterns, without_comments
 
@@ -69,6 +69,13 @@ def grammar_text(constraint: Constraint) -> str:
             return silent_grammar(FORMATS[name])
         case ToolCalls():
             return _calls_grammar(constraint)
+
+
+def beginnings(constraint: Constraint) -> Iterator[tuple[str, Constraint]]:
+    """Texts with which an answer may begin, and the part of the constraint that says what follows."""
+    if isinstance(constraint, ToolCalls):
+        form = FORMATS[constraint.format]
+        yield from ((call_head(form, tool), _alone(tool)) for tool in constraint.tools)
 
 
 def blamed(constraint: Constraint, error: InvalidRequest) -> InvalidRequest:
