@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.constraints import CallableTool, JsonSchema, Origin, ToolCalls
-from myna.core.errors import ContextLengthExceeded, GenerationFailed
+from myna.core.errors import ConstraintTooComplex, ContextLengthExceeded, GenerationFailed, Overloaded
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
@@ -81,6 +81,17 @@ def test_a_failure_becomes_the_error_that_it_was() -> None:
     assert isinstance(error, ContextLengthExceeded)
     assert error.message == "too long"
     assert isinstance(Failure("SystemExit", "no").error(), GenerationFailed)
+
+
+def test_a_failure_keeps_the_part_of_the_request_that_it_names() -> None:
+    told = [Told(1, ConstraintTooComplex("why", param="tools", code="c")), Told(2, Overloaded("busy"))]
+    (payload,) = FrameSplitter().feed(frames.encode_told(told))
+    step = frames.decode_report(payload)
+    assert isinstance(step, Step)
+    first, second = (what.error() for _, what in step.told if isinstance(what, Failure))
+    assert isinstance(first, ConstraintTooComplex)
+    assert (first.message, first.param, first.code) == ("why", "tools", "c")
+    assert isinstance(second, Overloaded)
 
 
 @given(st.lists(st.integers(0, 1 << 40), max_size=8), st.lists(st.integers(1, 9), min_size=1))
