@@ -2,11 +2,9 @@
 
 import json
 
-from llguidance import LLMatcher
-
-from myna.core.requests import Constraint
+from myna.core.constraints import JsonSchema
 
 
-def json_schema(schema: dict[str, object]) -> Constraint:
+def json_schema(schema: dict[str, object]) -> JsonSchema:
     """An answer that is JSON and valid under the schema."""
-    return Constraint(LLMatcher.grammar_from_json_schema(json.dumps(schema)))
+    return JsonSchema(json.dumps(schema))

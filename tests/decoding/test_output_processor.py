@@ -18,6 +18,7 @@ from myna.decoding.choice_output import Logprobs
 from myna.decoding.output_processor import RequestOutput
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
+from myna.scheduling.grammar_text import compile_constraint
 from myna.scheduling.service import Service
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
@@ -215,7 +216,7 @@ def test_a_grammar_that_allows_nothing_more_ends_the_choice() -> None:
     assert grammars is not None
     request = GenerationRequest("", (1,), 99, constraint=json_schema({"enum": ["red", "green"]}))
     assert request.constraint is not None
-    output = RequestOutput(request, TABLE, grammars.compile(request.constraint))
+    output = RequestOutput(request, TABLE, compile_constraint(request.constraint, grammars.compile))
     events = push_all(output, tokenize('"green"'))
     assert text_of(events) == '"green"'
     assert isinstance(events[-2], ChoiceDone)

@@ -16,6 +16,7 @@ from myna.engines.base import Engine, OutOfRoom, Row
 from myna.engines.fake import FakeEngine
 from myna.scheduling.batches import Batch
 from myna.scheduling.drawing import NOTHING_DRAWN, Drawing
+from myna.scheduling.grammar_text import grammar_text
 from myna.scheduling.scheduler import Scheduler
 
 TOKEN_TABLE = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
@@ -77,7 +78,7 @@ class Driver:
         grammar = None
         if request.constraint is not None:
             assert self._grammars is not None
-            grammar = self._grammars.compile(request.constraint)
+            grammar = self._grammars.compile(grammar_text(request.constraint))
         self.scheduler.add(number, request, grammar)
         return number
 

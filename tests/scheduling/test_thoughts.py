@@ -4,16 +4,16 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from llguidance import LLMatcher
 
+from myna.core.constraints import JsonSchema
 from myna.core.events import ChoiceDone, Done, Event, TextDelta
-from myna.core.requests import Constraint, GenerationRequest, Sampling, Thought
+from myna.core.requests import GenerationRequest, Sampling, Thought
 from myna.engines import fake
 from myna.scheduling.service import Service
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
 
-COLOURS = Constraint(LLMatcher.grammar_from_json_schema('{"enum": ["red", "green", "blue"]}'))
+COLOURS = JsonSchema('{"enum": ["red", "green", "blue"]}')
 THOUGHT = Thought("<think>", "</think>")
 
 

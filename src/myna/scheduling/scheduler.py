@@ -1,6 +1,6 @@
 """Which tokens are computed next, and what the answers mean. Pure: no thread, clock, log or I/O."""
 
-from myna.core.errors import GenerationFailed
+from myna.core.errors import ConstraintTooComplex, GenerationFailed, MynaError
 from myna.core.requests import GenerationRequest
 from myna.decoding.grammar import Grammar
 from myna.decoding.output_processor import RequestOutput
@@ -145,7 +145,7 @@ class Scheduler:
                 continue
             if token < 0:
                 self._drop(job)
-                tell(Told(number, _no_token(RowStatus(int(sampled.status[index])))))
+                tell(Told(number, _no_token(sequence, RowStatus(int(sampled.status[index])))))
                 continue
             sampling = sequence.sampling
             num_top = sampling.num_logprobs
@@ -175,7 +175,12 @@ def _is_computed(sequence: Sequence) -> bool:
     return sequence.resident is not None and sequence.resident.computed == len(sequence.tokens)
 
 
-def _no_token(status: RowStatus) -> GenerationFailed:
+def _no_token(sequence: Sequence, status: RowStatus) -> MynaError:
+    grammar = sequence.grammar
+    if grammar is not None and grammar.is_broken:
+        return ConstraintTooComplex(
+            f"The grammar became too complex after {sequence.num_generated} tokens: {grammar.error}"
+        )
     if status is RowStatus.NOTHING_ALLOWED:
         return GenerationFailed("The constraint leaves no token that could come next.")
     return GenerationFailed("The model's arithmetic broke down: its logits are not numbers.")

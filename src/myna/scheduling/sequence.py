@@ -10,7 +10,7 @@ from myna.core.events import Event
 from myna.core.requests import GenerationRequest
 from myna.decoding.choice_output import ChoiceOutput
 from myna.decoding.output_processor import RequestOutput
-from myna.decoding.sampling import ChoiceSampling
+from myna.decoding.sampling import ChoiceSampling, TokenBias
 from myna.scheduling.drafting import Drafter, Grams
 
 
@@ -50,6 +50,10 @@ class Job:
     is_prompt_done: bool = False
     cached_tokens: int = 0
     grams: Grams | None = None
+    bias: TokenBias | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bias = TokenBias.of(self.request.sampling)
 
 
 class Sequence:
@@ -76,7 +80,7 @@ class Sequence:
         self.grammar = output.grammar
         self.tokens = list(request.prompt_tokens)
         self.num_prompt = len(self.tokens)
-        self.sampling = ChoiceSampling(request.sampling, self.choice, job.output.num_logprobs)
+        self.sampling = ChoiceSampling(request.sampling, self.choice, job.output.num_logprobs, job.bias)
         self.drafter: Drafter | None = None
         self.resident: Resident | None = None
         self.blocks: list[int] | None = None
