@@ -19,7 +19,7 @@ from myna.catalog.pool import ServedModel
 from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
-from myna.serving import deps, generation
+from myna.serving import deps, merged_stream
 from myna.serving.bill import Bill
 from myna.serving.errors import WrongMethod
 from myna.serving.limiter import Hold
@@ -131,7 +131,7 @@ class Call:
         if hold is not None:
             self._opened.push_async_callback(self._settle, hold)
         meter = self._meter = self.bill.open()
-        stream = Metered(await generation.start(model.generator, requests), meter)
+        stream = Metered(await merged_stream.start(model.generator, requests), meter)
         self._opened.push_async_callback(stream.aclose)
         return stream
 

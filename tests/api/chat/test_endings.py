@@ -10,7 +10,7 @@ from tests.api.events import chunks
 
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.chunks import ChunkRenderer
-from myna.api.chat.plan import Plan
+from myna.api.chat.response_spec import Plan
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 
 

@@ -12,7 +12,7 @@ from tests.api.stand_in import script, serving
 
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.chunks import ChunkRenderer
-from myna.api.chat.plan import Plan
+from myna.api.chat.response_spec import Plan
 from myna.core.events import ChoiceDone, Done, Event, FinishReason, PromptDone, TextDelta, TokenLogprob
 from myna.core.requests import GenerationRequest
 from myna.prompts.messages import ToolSpec

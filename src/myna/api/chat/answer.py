@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from myna.api.chat.logprobs import ChoiceLogprobs, TokenEntry, token_entries
-from myna.api.chat.plan import Plan
-from myna.api.chat.reading import ChoiceReader, Read, finish_reason
-from myna.api.chat.usage import Usage, UsageCounter
+from myna.api.chat.response_spec import Plan
 from myna.core.events import ChoiceDone, Event, TextDelta
+from myna.generation.logprobs import ChoiceLogprobs, TokenEntry, token_entries
+from myna.generation.tool_parsing import ChoiceReader, Read, finish_reason
+from myna.generation.usage import Usage, UsageCounter
 from myna.prompts.tool_reader import CallArguments, CallBegun, Said
 from myna.serving.ids import call_id
 

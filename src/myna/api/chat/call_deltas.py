@@ -2,7 +2,7 @@
 
 import orjson
 
-from myna.api.chat.plan import Plan
+from myna.api.chat.response_spec import Plan
 from myna.prompts.tool_reader import CallArguments, CallBegun
 from myna.serving.ids import call_id
 

@@ -4,11 +4,11 @@ import msgspec
 import orjson
 
 from myna.api.chat.call_deltas import CallDeltas
-from myna.api.chat.logprobs import ChoiceLogprobs, token_entries
-from myna.api.chat.plan import Plan
-from myna.api.chat.reading import ChoiceReader, Read, finish_reason
-from myna.api.chat.usage import UsageCounter
+from myna.api.chat.response_spec import Plan
 from myna.core.events import ChoiceDone, Event, TextDelta, TokenLogprob
+from myna.generation.logprobs import ChoiceLogprobs, token_entries
+from myna.generation.tool_parsing import ChoiceReader, Read, finish_reason
+from myna.generation.usage import UsageCounter
 from myna.prompts.tool_reader import CallArguments, CallBegun, Said
 from myna.serving.obfuscation import Obfuscator, num_characters
 

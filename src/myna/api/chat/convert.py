@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from myna.api.chat.messages import Message as WireMessage
-from myna.api.chat.plan import Plan
+from myna.api.chat.response_spec import Plan
 from myna.api.chat.schema import ChatRequest
-from myna.api.chat.thought_use import NO_THOUGHT, ThoughtUse
-from myna.api.chat.tool_use import ToolUse
 from myna.core.errors import ContextLengthExceeded
 from myna.core.requests import Constraint, GenerationRequest, Sampling
+from myna.generation.reasoning import NO_THOUGHT, ThoughtUse
+from myna.generation.sampling import to_sampling
+from myna.generation.tool_choice import ToolUse
 from myna.prompts.custom_input import as_arguments
 from myna.prompts.messages import Message, ToolCall
 from myna.serving.requester import Requester
-from myna.serving.sampling import to_sampling
 
 _SERVED_TIERS: Final = {"flex": "flex", "priority": "priority", "fast": "priority"}
 _PRIORITIES: Final = {"flex": -1, "default": 0, "priority": 1}

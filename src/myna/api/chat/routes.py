@@ -8,16 +8,16 @@ from myna.api.chat.answer import AnswerFold
 from myna.api.chat.check import check_abilities, check_combinations, check_conversation
 from myna.api.chat.chunks import ChunkRenderer
 from myna.api.chat.convert import asked_tokens, to_generation, to_plan
-from myna.api.chat.encoding import encode, encode_prediction
-from myna.api.chat.keeping import Kept, keeper
 from myna.api.chat.schema import ChatRequest
-from myna.api.chat.thought_use import ThoughtUse, thought_use
-from myna.api.chat.tool_use import ToolUse, answer_constraint, check_tools, tool_use
+from myna.api.chat.storing import Kept, keeper
 from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
 from myna.core.generator import EventStream
 from myna.core.requests import Constraint, Sampling
+from myna.generation.budgets import encode, encode_prediction
+from myna.generation.reasoning import ThoughtUse, thought_use
+from myna.generation.tool_choice import ToolUse, answer_constraint, check_tools, tool_use
 from myna.serving.call import Answer, Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.fingerprint import system_fingerprint

@@ -7,9 +7,9 @@ from myna.api.completions.schema import CompletionRequest
 from myna.core.errors import ContextLengthExceeded, InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
+from myna.generation.sampling import refuse_long_answers, refuse_unknown_tokens, to_sampling
 from myna.serving import faults
 from myna.serving.requester import Requester, room
-from myna.serving.sampling import refuse_long_answers, refuse_unknown_tokens, to_sampling
 
 DEFAULT_MAX_TOKENS: Final = 16
 MAX_CANDIDATES: Final = 4096

@@ -4,12 +4,12 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from myna.api.chat import schemas
 from myna.api.chat.schema import ChatRequest, ResponseFormat
 from myna.api.chat.tools import Function, FunctionSpec, NamedTool, Tool, ToolChoice
 from myna.core.errors import InvalidRequest
 from myna.core.requests import Constraint
 from myna.decoding.grammar import check
+from myna.generation import json_schema
 from myna.prompts.custom_input import grammar_tool, text_tool
 from myna.prompts.messages import ToolSpec
 from myna.prompts.tools import NO_PARAMETERS, ToolFormat, silent_grammar, tool_grammar
@@ -124,7 +124,7 @@ def check_tools(request: ChatRequest, use: ToolUse | None) -> None:
 def _check_parameters(place: str, function: Function) -> None:
     fault = InvalidRequest("", param=place, code="invalid_function_parameters")
     schema: dict[str, Any] = function.parameters or {"type": "object", "properties": {}}
-    schemas.constraint_of(
+    json_schema.constraint_of(
         schema,
         is_strict=isinstance(function, FunctionSpec) and bool(function.strict),
         needs_object=True,
@@ -177,8 +177,8 @@ def _form_constraint(form: ResponseFormat | None) -> Constraint | None:
     if form is None or form.type == "text":
         return None
     if form.json_schema is None:
-        return schemas.json_object()
-    return schemas.constraint_of(
+        return json_schema.json_object()
+    return json_schema.constraint_of(
         _schema(form),
         is_strict=bool(form.json_schema.strict),
         subject=f"response_format '{form.json_schema.name}'",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from myna.api.chat.convert import refuse_with_tools, room_for_answer, to_messages
 from myna.api.chat.messages import Message
-from myna.api.chat.thought_use import NO_THOUGHT
+from myna.generation.reasoning import NO_THOUGHT
 from myna.prompts.messages import ToolSpec
 from myna.prompts.prompting import Prompting
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from myna.api.chat.plan import Plan
+from myna.api.chat.response_spec import Plan
 from myna.core.events import FinishReason, TokenLogprob
 from myna.prompts.tool_reader import CallReader, Piece, Said
 
