@@ -1,61 +1,50 @@
-"""Token counts of a chat completion, with the details that OpenAI lists."""
+"""Token counts of an answer, as a fold over its events."""
 
-import msgspec
+from dataclasses import dataclass
 
 from myna.core.events import Done, Event, PromptDone
 
 
-class PromptDetails(msgspec.Struct):
-    """`cached_tokens` came from the prefix cache."""
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Of all prompts and all choices together. `cached_tokens` of the prompts' came from the prefix cache;
+    the last three are parts of the completions'."""
 
-    cached_tokens: int
-    audio_tokens: int = 0
-
-
-class CompletionDetails(msgspec.Struct):
-    """What the completion tokens were."""
-
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
     reasoning_tokens: int = 0
-    audio_tokens: int = 0
     accepted_prediction_tokens: int = 0
     rejected_prediction_tokens: int = 0
 
-
-class Usage(msgspec.Struct):
-    """The prompt is counted once, the completions of all choices are summed."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptDetails
-    completion_tokens_details: CompletionDetails
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
 
 
 class UsageCounter:
-    """A fold over the events."""
+    """Takes events in any order; those without counts change nothing."""
 
     def __init__(self) -> None:
-        self._prompt = PromptDone(0, 0)
+        self._prompt_tokens = self._cached_tokens = 0
         self._done = Done(0)
 
     def feed(self, event: Event) -> None:
-        """Take in what carries counts."""
+        """Add the counts of an event."""
         if isinstance(event, PromptDone):
-            self._prompt = event
+            self._prompt_tokens += event.prompt_tokens
+            self._cached_tokens += event.cached_tokens
         elif isinstance(event, Done):
             self._done = event
 
-    def total(self) -> Usage:
+    def total(self) -> TokenUsage:
         """The counts so far."""
-        prompt, done = self._prompt, self._done
-        return Usage(
-            prompt.prompt_tokens,
+        done = self._done
+        return TokenUsage(
+            self._prompt_tokens,
+            self._cached_tokens,
             done.completion_tokens,
-            prompt.prompt_tokens + done.completion_tokens,
-            PromptDetails(prompt.cached_tokens),
-            CompletionDetails(
-                reasoning_tokens=done.reasoning_tokens,
-                accepted_prediction_tokens=done.accepted_prediction_tokens,
-                rejected_prediction_tokens=done.rejected_prediction_tokens,
-            ),
+            done.reasoning_tokens,
+            done.accepted_prediction_tokens,
+            done.rejected_prediction_tokens,
         )

@@ -10,11 +10,11 @@ from tests.api.events import chunks
 
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.chunks import ChunkRenderer
-from myna.api.chat.response_spec import Plan
+from myna.api.chat.response_spec import ResponseSpec
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 
 
-def plan(**changes: Any) -> Plan:
+def plan(**changes: Any) -> ResponseSpec:
     shape: dict[str, Any] = {
         "id": "chatcmpl-1",
         "created": 7,
@@ -22,14 +22,14 @@ def plan(**changes: Any) -> Plan:
         "service_tier": "default",
         "fingerprint": "fp_560af6e559",
     }
-    return Plan(**(shape | changes))
+    return ResponseSpec(**(shape | changes))
 
 
-def streamed(events: list[Event], shape: Plan) -> list[dict[str, Any]]:
+def streamed(events: list[Event], shape: ResponseSpec) -> list[dict[str, Any]]:
     return chunks(ChunkRenderer(shape), events)
 
 
-def whole(events: list[Event], shape: Plan) -> dict[str, Any]:
+def whole(events: list[Event], shape: ResponseSpec) -> dict[str, Any]:
     fold = AnswerFold(shape)
     for event in events:
         fold.feed(event)
@@ -60,7 +60,7 @@ WITH_LOGPROBS: list[Event] = [
     ChoiceDone(0, "stop", 1, 2),
     Done(2),
 ]
-FIXTURES: dict[str, tuple[list[Event], Plan]] = {
+FIXTURES: dict[str, tuple[list[Event], ResponseSpec]] = {
     "stopped": (STOPPED, plan()),
     "plain": (STOPPED, plan(obfuscate=False, fingerprint=None)),
     "two choices": (TWO_CHOICES, plan(num_choices=2)),

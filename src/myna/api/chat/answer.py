@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from myna.api.chat.response_spec import Plan
+from myna.api.chat.response_spec import ResponseSpec
+from myna.api.chat.usage import Usage, to_usage
 from myna.core.events import ChoiceDone, Event, TextDelta
 from myna.generation.logprobs import ChoiceLogprobs, TokenEntry, token_entries
-from myna.generation.tool_parsing import ChoiceReader, Read, finish_reason
-from myna.generation.usage import Usage, UsageCounter
+from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
+from myna.generation.usage import UsageCounter
 from myna.prompts.tool_reader import CallArguments, CallBegun, Said
 from myna.serving.ids import call_id
 
@@ -75,14 +76,14 @@ class Completion(msgspec.Struct):
 class _Growing:
     """A choice while it grows."""
 
-    reader: ChoiceReader
+    reader: ToolCallParser
     texts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     logprobs: list[TokenEntry] = field(default_factory=list)
     calls: list[tuple[CallBegun, list[str]]] = field(default_factory=list)
     reason: str = ""
 
-    def take(self, reads: list[Read]) -> None:
+    def take(self, reads: list[ParsedPiece]) -> None:
         """Add the next pieces."""
         for piece, entries in reads:
             match piece:
@@ -98,9 +99,11 @@ class _Growing:
 class AnswerFold:
     """Events in, one body out."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._choices = [_Growing(ChoiceReader(plan)) for _ in range(plan.num_choices)]
+    def __init__(self, spec: ResponseSpec) -> None:
+        self._spec = spec
+        self._choices = [
+            _Growing(ToolCallParser(spec.tool_format, spec.tools)) for _ in range(spec.num_choices)
+        ]
         self._usage = UsageCounter()
 
     def feed(self, event: Event) -> None:
@@ -115,22 +118,22 @@ class AnswerFold:
             case ChoiceDone():
                 choice = self._choices[event.choice]
                 choice.take(choice.reader.end())
-                choice.reason = finish_reason(event.reason, bool(choice.calls), self._plan)
+                choice.reason = self._spec.finish_reason(event.reason, has_called=bool(choice.calls))
             case _:
                 self._usage.feed(event)
 
     def body(self) -> bytes:
         """The answer's JSON, laid out as OpenAI does."""
-        plan = self._plan
+        spec = self._spec
         answer = Completion(
-            plan.id,
+            spec.id,
             "chat.completion",
-            plan.created,
-            plan.model,
+            spec.created,
+            spec.model,
             [self._choice(index, choice) for index, choice in enumerate(self._choices)],
-            self._usage.total(),
-            plan.service_tier,
-            plan.fingerprint,
+            to_usage(self._usage.total()),
+            spec.service_tier,
+            spec.fingerprint,
         )
         return msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n"
 
@@ -145,16 +148,16 @@ class AnswerFold:
             refusal=None,
             annotations=[],
         )
-        if choice.calls and self._plan.has_functions:
+        if choice.calls and self._spec.has_functions:
             call, arguments = choice.calls[0]
             message.function_call = FunctionCall(call.name, "".join(arguments))
         elif choice.calls:
             message.tool_calls = [self._call(index, call, "".join(text)) for call, text in choice.calls]
-        logprobs = ChoiceLogprobs(choice.logprobs) if self._plan.wants_logprobs else None
+        logprobs = ChoiceLogprobs(choice.logprobs) if self._spec.wants_logprobs else None
         return Choice(index, message, logprobs, choice.reason)
 
     def _call(self, choice: int, call: CallBegun, text: str) -> ToolCall:
-        id = call_id(self._plan.id, choice, call.index)
+        id = call_id(self._spec.id, choice, call.index)
         if call.is_custom:
             return ToolCall(id, "custom", custom=CustomCall(call.name, text))
         return ToolCall(id, "function", FunctionCall(call.name, text))

@@ -1,13 +1,16 @@
 """The streamed ending: events to chunks. The constant parts of a chunk are rendered once a stream."""
 
+from collections.abc import Sequence
+
 import msgspec
 import orjson
 
 from myna.api.chat.call_deltas import CallDeltas
-from myna.api.chat.response_spec import Plan
+from myna.api.chat.response_spec import ResponseSpec
+from myna.api.chat.usage import to_usage
 from myna.core.events import ChoiceDone, Event, TextDelta, TokenLogprob
 from myna.generation.logprobs import ChoiceLogprobs, token_entries
-from myna.generation.tool_parsing import ChoiceReader, Read, finish_reason
+from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
 from myna.generation.usage import UsageCounter
 from myna.prompts.tool_reader import CallArguments, CallBegun, Said
 from myna.serving.obfuscation import Obfuscator, num_characters
@@ -24,31 +27,35 @@ class ChunkRenderer:
     the end, in their order.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, spec: ResponseSpec) -> None:
+        self._spec = spec
         self._head = (
             b'{"id":%s,"object":"chat.completion.chunk","created":%d,"model":%s,"service_tier":%s,'
             b'"system_fingerprint":%s,"choices":['
             % (
-                orjson.dumps(plan.id),
-                plan.created,
-                orjson.dumps(plan.model),
-                orjson.dumps(plan.service_tier),
-                orjson.dumps(plan.fingerprint),
+                orjson.dumps(spec.id),
+                spec.created,
+                orjson.dumps(spec.model),
+                orjson.dumps(spec.service_tier),
+                orjson.dumps(spec.fingerprint),
             )
         )
-        self._usage_null = b',"usage":null' if plan.include_usage else b""
+        self._usage_null = b',"usage":null' if spec.include_usage else b""
         self._text_heads = [
-            self._head + b'{"index":%d,"delta":{"content":' % index for index in range(plan.num_choices)
+            self._head + b'{"index":%d,"delta":{"content":' % index for index in range(spec.num_choices)
         ]
         self._text_tail = b'},"logprobs":null,"finish_reason":null}]' + self._usage_null
         # The closing brace counts; the obfuscation key doesn't.
         self._text_overheads = [num_characters(head + self._text_tail) + 1 for head in self._text_heads]
-        self._obfuscator = Obfuscator() if plan.obfuscate else None
-        self._has_begun = [False] * plan.num_choices
+        self._obfuscator = Obfuscator() if spec.obfuscate else None
+        self._has_begun = [False] * spec.num_choices
         self._ends: dict[int, bytes] = {}
-        self._readers = [ChoiceReader(plan) for _ in range(plan.num_choices)] if plan.tool_format else []
-        self._calls = [CallDeltas(plan, index) for index in range(plan.num_choices)]
+        self._readers = (
+            [ToolCallParser(spec.tool_format, spec.tools) for _ in range(spec.num_choices)]
+            if spec.tool_format
+            else []
+        )
+        self._calls = [CallDeltas(spec, index) for index in range(spec.num_choices)]
         self._usage = UsageCounter()
 
     def feed(self, event: Event) -> bytes:
@@ -62,7 +69,7 @@ class ChunkRenderer:
             if self._readers:
                 return self._pieces(index, self._readers[index].feed(event.text, event.logprobs))
             role = b"" if self._has_begun[index] else self._begin(index)
-            if self._plan.wants_logprobs:
+            if self._spec.wants_logprobs:
                 return role + self._text_with_logprobs(index, event.text, event.logprobs)
             text = orjson.dumps(event.text)
             length = self._text_overheads[index] + num_characters(text)
@@ -74,28 +81,28 @@ class ChunkRenderer:
 
     def end(self) -> bytes:
         """The usage, if it was asked for."""
-        if not self._plan.include_usage:
+        if not self._spec.include_usage:
             return b""
-        usage = msgspec.json.encode(self._usage.total())
+        usage = msgspec.json.encode(to_usage(self._usage.total()))
         return self._whole(self._head + b'],"usage":' + usage)
 
     def _begin(self, index: int) -> bytes:
         self._has_begun[index] = True
-        logprobs = b'{"content":[],"refusal":null}' if self._plan.wants_logprobs else _NULL
+        logprobs = b'{"content":[],"refusal":null}' if self._spec.wants_logprobs else _NULL
         return self._chunk(index, _ROLE_DELTA, logprobs, _NULL)
 
-    def _text_with_logprobs(self, index: int, text: str, entries: tuple[TokenLogprob, ...]) -> bytes:
+    def _text_with_logprobs(self, index: int, text: str, entries: Sequence[TokenLogprob]) -> bytes:
         logprobs = msgspec.json.encode(ChoiceLogprobs(token_entries(entries)))
         return self._chunk(index, b'{"content":%s}' % orjson.dumps(text), logprobs, _NULL)
 
-    def _pieces(self, index: int, reads: list[Read]) -> bytes:
+    def _pieces(self, index: int, reads: list[ParsedPiece]) -> bytes:
         """The chunks of what was said and called."""
         sent = b""
         for piece, entries in reads:
             match piece:
                 case Said():
                     sent += b"" if self._has_begun[index] else self._begin(index)
-                    if self._plan.wants_logprobs:
+                    if self._spec.wants_logprobs:
                         sent += self._text_with_logprobs(index, piece.text, entries)
                     else:
                         sent += self._chunk(index, b'{"content":%s}' % orjson.dumps(piece.text), _NULL, _NULL)
@@ -120,9 +127,9 @@ class ChunkRenderer:
         index = event.choice
         rest = self._pieces(index, self._readers[index].end()) if self._readers else b""
         rest += b"" if self._has_begun[index] else self._begin(index)
-        reason = finish_reason(event.reason, self._calls[index].num_calls > 0, self._plan)
+        reason = self._spec.finish_reason(event.reason, has_called=self._calls[index].num_calls > 0)
         self._ends[index] = self._chunk(index, _EMPTY_DELTA, _NULL, orjson.dumps(reason))
-        if len(self._ends) < self._plan.num_choices:
+        if len(self._ends) < self._spec.num_choices:
             return rest
         return rest + b"".join(self._ends[index] for index in sorted(self._ends))
 

@@ -1,16 +1,17 @@
-"""What the answer looks like, decided before its first token: both endings of the stream follow it."""
+"""What a chat completion looks like, decided before its first token, for streamed and whole answers."""
 
 from dataclasses import dataclass
 
+from myna.core.events import FinishReason
 from myna.prompts.messages import ToolSpec
 from myna.prompts.tools import ToolFormat
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """`id`, `created`, `model`, `service_tier` and `fingerprint` stand in every chunk. With a
-    `tool_format` the answer is read for calls of the `tools`, which are told in
-    the older words of `functions` where the request was."""
+class ResponseSpec:
+    """`id`, `created`, `model`, `service_tier` and `fingerprint` are in every chunk. With a `tool_format` the
+    answer is parsed for calls of the `tools`; `has_functions`: the request used the older `functions`, and so
+    does the answer."""
 
     id: str
     created: int
@@ -24,3 +25,8 @@ class Plan:
     tool_format: ToolFormat | None = None
     tools: tuple[ToolSpec, ...] = ()
     has_functions: bool = False
+
+    def finish_reason(self, reason: FinishReason, *, has_called: bool) -> str:
+        """An answer that ended by itself after calls ended because of them."""
+        called = "function_call" if self.has_functions else "tool_calls"
+        return called if has_called and reason == "stop" else reason

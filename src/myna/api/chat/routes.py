@@ -7,7 +7,15 @@ from typing import Final, TypeVar
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.check import check_abilities, check_combinations, check_conversation
 from myna.api.chat.chunks import ChunkRenderer
-from myna.api.chat.convert import asked_tokens, to_generation, to_plan
+from myna.api.chat.convert import (
+    answer_format,
+    asked_tokens,
+    declared_tools,
+    to_generation,
+    to_messages,
+    to_response_spec,
+    tool_choice,
+)
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.storing import Kept, keeper
 from myna.catalog.listing import ModelCard
@@ -15,9 +23,15 @@ from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
 from myna.core.generator import EventStream
 from myna.core.requests import Constraint, Sampling
-from myna.generation.budgets import encode, encode_prediction
-from myna.generation.reasoning import ThoughtUse, thought_use
-from myna.generation.tool_choice import ToolUse, answer_constraint, check_tools, tool_use
+from myna.generation.budgets import encode_conversation, encode_prediction
+from myna.generation.reasoning import Reasoning, reasoning_for
+from myna.generation.tool_choice import (
+    AnswerFormat,
+    ResolvedTools,
+    answer_constraint,
+    check_tools,
+    resolve_tools,
+)
 from myna.serving.call import Answer, Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.fingerprint import system_fingerprint
@@ -58,11 +72,18 @@ async def _open(
         )
     info, most_tokens = model.generator.info, call.services.max_answer_tokens
     check_abilities(request, info, most_tokens)
-    thinks = thought_use(request.reasoning_effort, model.prompting.thinking)
-    use = tool_use(request, model.prompting.tool_format)
+    reasoning = reasoning_for(request.reasoning_effort, model.prompting.thinking, param="reasoning_effort")
+    answer = answer_format(request)
+    tools = resolve_tools(
+        declared_tools(request),
+        tool_choice(request),
+        model.prompting.tool_format,
+        is_parallel=request.parallel_tool_calls is not False and not request.functions,
+        answer=answer,
+    )
     check_conversation(request.messages)
-    constraint = await call.in_text_thread(_constraint, request, use)
-    prompt_tokens, prediction_tokens = await _tokens(call, request, model, use, thinks)
+    constraint = await call.in_text_thread(_constraint, answer, tools) if answer or tools else None
+    prompt_tokens, prediction_tokens = await _tokens(call, request, model, tools, reasoning)
     generation = to_generation(
         request,
         prompt_tokens,
@@ -72,14 +93,14 @@ async def _open(
         defaults=Sampling(),
         most_tokens=most_tokens,
         constraint=constraint,
-        thinks=thinks,
+        reasoning=reasoning,
         prediction_tokens=prediction_tokens,
     )
     stream: EventStream = await call.generate(model, [generation], is_open=asked_tokens(request) is None)
     created = int(time.time())
-    plan = to_plan(
+    spec = to_response_spec(
         request,
-        use,
+        tools,
         id=completion_id("chatcmpl-", created),
         created=created,
         model=card.id,
@@ -87,23 +108,24 @@ async def _open(
     )
     if request.store:
         keep = keeper(call, request, body, generation.sampling.seed)
-        stream = Kept(stream, AnswerFold(plan), keep)
-    return stream, ending(plan)
+        stream = Kept(stream, AnswerFold(spec), keep)
+    return stream, ending(spec)
 
 
 async def _tokens(
-    call: Call, request: ChatRequest, model: ServedModel, use: ToolUse | None, thinks: ThoughtUse
+    call: Call, request: ChatRequest, model: ServedModel, tools: ResolvedTools | None, reasoning: Reasoning
 ) -> tuple[list[int], list[int]]:
     """Those of the conversation and of the prediction."""
     prompting, context_tokens = model.prompting, room(model.generator.info)
     prompt = await call.in_text_thread(
-        encode,
-        request.messages,
-        use.declared if use else (),
+        encode_conversation,
+        to_messages(request.messages),
+        tools.specs if tools else (),
         prompting,
         context_tokens,
-        asked_tokens(request),
-        thinks.switches,
+        asked=asked_tokens(request),
+        switches=reasoning.switches,
+        param="messages",
     )
     if request.prediction is None:
         return prompt, []
@@ -111,10 +133,11 @@ async def _tokens(
     return prompt, await call.in_text_thread(encode_prediction, text, prompting, context_tokens)
 
 
-def _constraint(request: ChatRequest, use: ToolUse | None) -> Constraint | None:
+def _constraint(answer: AnswerFormat | None, tools: ResolvedTools | None) -> Constraint | None:
     """Reading schemas can take a while: runs in a thread."""
-    check_tools(request, use)
-    return answer_constraint(request.response_format, use)
+    if tools is not None:
+        check_tools(tools)
+    return answer_constraint(answer, tools)
 
 
 ENDPOINTS: Final = (

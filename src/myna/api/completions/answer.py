@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from myna.api.completions.convert import EncodedPrompt, Plan
+from myna.api.completions.convert import EncodedPrompt, ResponseSpec
 from myna.api.completions.logprobs import OffsetCounter, joined, prompt_logprobs
 from myna.api.completions.schema import Choice, Completion, Logprobs, Usage
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
@@ -23,13 +23,15 @@ class _Growing:
 class AnswerFold:
     """Events of all prompts in, one body out."""
 
-    def __init__(self, id: str, created: int, model: str, prompts: list[EncodedPrompt], plan: Plan) -> None:
+    def __init__(
+        self, id: str, created: int, model: str, prompts: list[EncodedPrompt], spec: ResponseSpec
+    ) -> None:
         self._id, self._created, self._model = id, created, model
-        self._plan = plan
+        self._spec = spec
         self._prompts = prompts
-        self._wants_logprobs = plan.num_logprobs is not None
+        self._wants_logprobs = spec.num_logprobs is not None
         self._choices = [
-            _Growing(OffsetCounter(len(prompt.text))) for prompt in prompts for _ in range(plan.num_choices)
+            _Growing(OffsetCounter(len(prompt.text))) for prompt in prompts for _ in range(spec.num_choices)
         ]
         self._prompt_tokens = self._completion_tokens = 0
 
@@ -43,7 +45,7 @@ class AnswerFold:
                     choice.logprobs.append(choice.offsets.render(event.logprobs))
             case PromptDone():
                 self._prompt_tokens += event.prompt_tokens
-                if self._plan.echo:
+                if self._spec.echo:
                     self._echo(event)
             case ChoiceDone():
                 self._choices[event.choice].reason = event.reason
@@ -52,8 +54,8 @@ class AnswerFold:
 
     def _echo(self, event: PromptDone) -> None:
         text = self._prompts[event.prompt].text
-        first = event.prompt * self._plan.num_choices
-        for choice in self._choices[first : first + self._plan.num_choices]:
+        first = event.prompt * self._spec.num_choices
+        for choice in self._choices[first : first + self._spec.num_choices]:
             choice.texts.append(text)
             if self._wants_logprobs:
                 choice.logprobs.append(prompt_logprobs(event.logprobs, text))

@@ -3,7 +3,7 @@
 import msgspec
 import orjson
 
-from myna.api.completions.convert import EncodedPrompt, Plan
+from myna.api.completions.convert import EncodedPrompt, ResponseSpec
 from myna.api.completions.logprobs import OffsetCounter, prompt_logprobs
 from myna.api.completions.schema import Logprobs
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
@@ -19,12 +19,14 @@ class ChunkRenderer:
     token is held until the choice is done; all others go out at once.
     """
 
-    def __init__(self, id: str, created: int, model: str, prompts: list[EncodedPrompt], plan: Plan) -> None:
-        self._plan = plan
+    def __init__(
+        self, id: str, created: int, model: str, prompts: list[EncodedPrompt], spec: ResponseSpec
+    ) -> None:
+        self._spec = spec
         self._prompts = prompts
-        self._wants_logprobs = plan.num_logprobs is not None
+        self._wants_logprobs = spec.num_logprobs is not None
         name = orjson.dumps(model)
-        usage = b',"usage":null' if plan.include_usage else b""
+        usage = b',"usage":null' if spec.include_usage else b""
         self._head = b'data: {"id":"%s","object":"text_completion","created":%d,"choices":[' % (
             id.encode(),
             created,
@@ -32,15 +34,15 @@ class ChunkRenderer:
         self._tail = b'],"model":%s%s}%s' % (name, usage, _END)
         self._usage_tail = b'],"model":%s,"usage":' % name
         self._text_head = self._head + b'{"text":'
-        num_choices = len(prompts) * plan.num_choices
+        num_choices = len(prompts) * spec.num_choices
         self._text_tails = [
             b',"index":%d,"logprobs":null,"finish_reason":null}%s' % (index, self._tail)
             for index in range(num_choices)
         ]
-        self._left = [plan.max_tokens] * num_choices
+        self._left = [spec.max_tokens] * num_choices
         self._held: dict[int, tuple[str, Logprobs | None]] = {}
         self._offsets = [
-            OffsetCounter(len(prompts[index // plan.num_choices].text)) for index in range(num_choices)
+            OffsetCounter(len(prompts[index // spec.num_choices].text)) for index in range(num_choices)
         ]
         self._prompt_tokens = self._completion_tokens = 0
 
@@ -56,14 +58,14 @@ class ChunkRenderer:
             return self._end(event)
         if type(event) is PromptDone:
             self._prompt_tokens += event.prompt_tokens
-            return self._echo(event) if self._plan.echo else b""
+            return self._echo(event) if self._spec.echo else b""
         if type(event) is Done:
             self._completion_tokens += event.completion_tokens
         return b""
 
     def end(self) -> bytes:
         """The usage, if it was asked for."""
-        if not self._plan.include_usage:
+        if not self._spec.include_usage:
             return b""
         total = self._prompt_tokens + self._completion_tokens
         counts = b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}' % (
@@ -92,9 +94,9 @@ class ChunkRenderer:
     def _echo(self, event: PromptDone) -> bytes:
         text = self._prompts[event.prompt].text
         logprobs = prompt_logprobs(event.logprobs, text) if self._wants_logprobs else None
-        first = event.prompt * self._plan.num_choices
+        first = event.prompt * self._spec.num_choices
         return b"".join(
-            self._offer(choice, text, logprobs) for choice in range(first, first + self._plan.num_choices)
+            self._offer(choice, text, logprobs) for choice in range(first, first + self._spec.num_choices)
         )
 
     def _end(self, event: ChoiceDone) -> bytes:

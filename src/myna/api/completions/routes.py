@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from myna.api.completions.answer import AnswerFold
 from myna.api.completions.chunks import ChunkRenderer
-from myna.api.completions.convert import check, plan, to_generation
+from myna.api.completions.convert import check, to_generation, to_response_spec
 from myna.api.completions.encoding import Encoder
 from myna.api.completions.schema import CompletionRequest
 from myna.catalog.listing import ModelCard
@@ -59,7 +59,9 @@ async def _open(
     ]
     stream = await call.generate(model, generations)
     created = int(time.time())
-    return stream, ending(completion_id("cmpl-", created), created, card.id, prompts, plan(request))
+    return stream, ending(
+        completion_id("cmpl-", created), created, card.id, prompts, to_response_spec(request)
+    )
 
 
 ENDPOINTS: Final = (Endpoint("POST", "/v1/completions", create_completion, bills="completions"),)
