@@ -1,13 +1,17 @@
-"""Log-probabilities in the chat shape: a token with its true bytes, and the likeliest beside it."""
+"""Log-probabilities of tokens: each with its true bytes and the likeliest beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from myna.core.events import TokenLogprob
 
-_UNLIKELY: Final = -9999.0
+UNLIKELY: Final = -9999.0
+"""What is shown for less than it, as OpenAI does."""
+
+# Entries and their likeliest tokens together, in one piece of work: about a millisecond.
+_SLICE: Final = 512
 
 
 class TopEntry(msgspec.Struct):
@@ -27,28 +31,30 @@ class TokenEntry(msgspec.Struct):
     top_logprobs: list[TopEntry]
 
 
-class ChoiceLogprobs(msgspec.Struct):
-    """Those of a choice, or of one chunk of it."""
+def token_entry(entry: TokenLogprob) -> TokenEntry:
+    """The entry as chat completions show it."""
+    return TokenEntry(
+        _shown(entry.data),
+        _finite(entry.logprob),
+        _bytes(entry.data),
+        [TopEntry(_shown(data), _finite(logprob), _bytes(data)) for _, logprob, data in entry.top],
+    )
 
-    content: list[TokenEntry]
-    refusal: None = None
+
+def per_slice(entries: Sequence[TokenLogprob]) -> int:
+    """How many of these entries make a piece of work that holds up nobody."""
+    return max(1, _SLICE // (1 + max((len(entry.top) for entry in entries[:2]), default=0)))
 
 
-def token_entries(entries: Sequence[TokenLogprob]) -> list[TokenEntry]:
-    """In the order of the tokens."""
-    return [
-        TokenEntry(
-            _shown(entry.data),
-            _finite(entry.logprob),
-            _bytes(entry.data),
-            [TopEntry(_shown(data), _finite(logprob), _bytes(data)) for _, logprob, data in entry.top],
-        )
-        for entry in entries
-    ]
+def slices(entries: Sequence[TokenLogprob]) -> Iterator[Sequence[TokenLogprob]]:
+    """The entries in such pieces; one, of none, where there are none."""
+    length = per_slice(entries)
+    for start in range(0, len(entries) or 1, length):
+        yield entries[start : start + length]
 
 
 def _shown(data: bytes) -> str:
-    """The token's text; bytes that are no whole character stand escaped, as `\\xe4`."""
+    """The token's text; bytes that are no whole character are escaped, as `\\xe4`."""
     return data.decode("utf-8", "backslashreplace")
 
 
@@ -57,4 +63,4 @@ def _bytes(data: bytes) -> list[int] | None:
 
 
 def _finite(logprob: float | None) -> float:
-    return _UNLIKELY if logprob is None else max(logprob, _UNLIKELY)
+    return UNLIKELY if logprob is None else max(logprob, UNLIKELY)

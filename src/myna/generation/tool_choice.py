@@ -104,10 +104,10 @@ def resolve_tools(
     )
 
 
-def check_tools(tools: ResolvedTools) -> None:
+def _check_tools(declared: Sequence[DeclaredTool]) -> None:
     """Raise for parameters that are no usable schema, or not strict where they say so, and for grammars
     that are none."""
-    for tool in tools.declared:
+    for tool in declared:
         if tool.spec.kind == "function":
             _check_parameters(tool)
         elif tool.spec.kind == "grammar":
@@ -135,8 +135,9 @@ def _check_grammar(tool: DeclaredTool) -> None:
 
 
 def answer_constraint(answer: AnswerFormat | None, tools: ResolvedTools | None) -> Constraint | None:
-    """What the answer is held to: the form that was asked for, calls, or either. Raises `InvalidRequest`
-    for schemas that can't be used."""
+    """What the answer is held to: the form that was asked for, calls, or either. Takes a while: call it in a
+    thread. Raises `InvalidRequest` for schemas and grammars that can't be used."""
+    _check_tools(tools.declared if tools else ())
     alone = _format_constraint(answer)
     if tools is None:
         return alone

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, ParamSpec, Protocol, TypeVar
 
 from starlette.requests import Request
@@ -25,7 +26,9 @@ from myna.serving.errors import WrongMethod
 from myna.serving.limiter import Hold
 from myna.serving.metering import Meter, Metered
 from myna.serving.record import RequestRecord, record_of
+from myna.serving.rendering import rendered
 from myna.serving.services import Services
+from myna.serving.streaming import Answering, answering
 
 _MAX_MODEL_NAME: Final = 256
 
@@ -34,7 +37,7 @@ T = TypeVar("T")
 
 
 class Answer(Protocol):
-    """An ASGI response: Starlette's, or one of `streaming`."""
+    """An ASGI response."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
@@ -42,8 +45,11 @@ class Answer(Protocol):
 class Call:
     """What an endpoint sees of its request. All that it opens is closed when its answer has ended."""
 
-    def __init__(self, endpoint: "Endpoint", request: Request, principal: Principal, services: Services):
+    def __init__(
+        self, endpoint: "Endpoint", request: Request, send: Send, principal: Principal, services: Services
+    ) -> None:
         self.request = request
+        self._send = send
         self.principal = principal
         self.services = services
         self.record: RequestRecord = record_of(request.scope)
@@ -111,6 +117,24 @@ class Call:
             self.record.hint(exc.message)
             raise
 
+    def answering(
+        self, *, is_stream: bool, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> AbstractAsyncContextManager[Answering]:
+        """The block that opens what the answer needs and sends it; see `streaming.answering`."""
+        services = self.services
+        return answering(
+            self.request.scope,
+            self.request.receive,
+            self._send,
+            threads=services.text_threads,
+            headers=headers,
+            keep_alive_s=services.keep_alive_s if is_stream else None,
+        )
+
+    def rendered(self, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """The parts of a large answer; see `rendering.rendered`."""
+        return rendered(parts, self.services.text_threads)
+
     async def in_text_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run templates and tokenizers where they don't hold up the event loop."""
         loop = asyncio.get_running_loop()
@@ -154,9 +178,9 @@ class Call:
 
 
 class Handler(Protocol):
-    """An endpoint's code."""
+    """An endpoint's code. What it returns is sent; None: it has sent its answer itself."""
 
-    async def __call__(self, call: Call) -> Answer: ...
+    async def __call__(self, call: Call) -> Answer | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +219,14 @@ class EndpointApp:
         request = Request(scope, receive)
         is_open = endpoint.is_open_here and self._services.listens_here and deps.is_from_here(request)
         principal = LOCAL_USER if is_open else await deps.authenticate(request, self._services)
-        call = Call(endpoint, request, principal, self._services)
+        call = Call(endpoint, request, send, principal, self._services)
         if endpoint.names_organization:
             call.record.organization = self._services.organization
         fault: BaseException | None = None
         try:
             answer = await endpoint.handler(call)
-            await answer(scope, receive, send)
+            if answer is not None:
+                await answer(scope, receive, send)
         except BaseException as exc:
             fault = exc
             if endpoint.bills and isinstance(exc, RequestError):

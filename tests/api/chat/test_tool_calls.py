@@ -63,7 +63,7 @@ def whole(told: list[Event], shape: ResponseSpec) -> dict[str, Any]:
     fold = AnswerFold(shape)
     for event in told:
         fold.feed(event)
-    parsed: dict[str, Any] = json.loads(fold.body())
+    parsed: dict[str, Any] = json.loads(b"".join(fold.parts()))
     ChatCompletion.model_validate(parsed, strict=True)
     return parsed
 

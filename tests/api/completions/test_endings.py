@@ -33,7 +33,7 @@ def whole(
     fold = AnswerFold(ID, CREATED, MODEL, prompts or [PROMPT], answer)
     for event in events:
         fold.feed(event)
-    parsed: dict[str, Any] = json.loads(fold.body())
+    parsed: dict[str, Any] = json.loads(b"".join(fold.parts()))
     return parsed
 
 
@@ -123,7 +123,7 @@ def test_whole_body_is_laid_out_as_recorded() -> None:
     fold = AnswerFold("cmpl-1", 7, "m", [PROMPT], plan())
     for event in STOPPED:
         fold.feed(event)
-    assert fold.body().decode() == (
+    assert b"".join(fold.parts()).decode() == (
         '{\n  "id": "cmpl-1",\n  "object": "text_completion",\n  "created": 7,\n  "model": "m",\n'
         '  "choices": [\n    {\n      "text": "你好 👋🏽\\n",\n      "index": 0,\n      "logprobs": null,\n'
         '      "finish_reason": "stop"\n    }\n  ],\n  "usage": {\n    "prompt_tokens": 2,\n'

@@ -1,6 +1,6 @@
 """The streamed ending: events to chunks. The constant parts of a chunk are rendered once a stream."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import orjson
@@ -9,7 +9,7 @@ from myna.api.chat.call_deltas import CallDeltas
 from myna.api.chat.response_spec import ResponseSpec
 from myna.api.chat.usage import to_usage
 from myna.core.events import ChoiceDone, Event, TextDelta, TokenLogprob
-from myna.generation.logprobs import ChoiceLogprobs, token_entries
+from myna.generation.logprobs import per_slice, slices, token_entry
 from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
 from myna.generation.usage import UsageCounter
 from myna.prompts.tool_reader import CallArguments, CallBegun, Said
@@ -50,7 +50,7 @@ class ChunkRenderer:
         self._obfuscator = Obfuscator() if spec.obfuscate else None
         self._has_begun = [False] * spec.num_choices
         self._ends: dict[int, bytes] = {}
-        self._readers = (
+        self._parsers = (
             [ToolCallParser(spec.tool_format, spec.tools) for _ in range(spec.num_choices)]
             if spec.tool_format
             else []
@@ -58,19 +58,19 @@ class ChunkRenderer:
         self._calls = [CallDeltas(spec, index) for index in range(spec.num_choices)]
         self._usage = UsageCounter()
 
-    def feed(self, event: Event) -> bytes:
-        """The chunks that this event makes."""
+    def feed(self, event: Event) -> bytes | Iterator[bytes]:
+        """The chunks that this event makes; one by one where it has many log-probabilities."""
         if type(event) is TextDelta:
             index = event.choice
             if event.is_thought:
                 delta = b'{"reasoning_content":%s}' % orjson.dumps(event.text)
                 role = b"" if self._has_begun[index] else self._begin(index)
                 return role + self._chunk(index, delta, _NULL, _NULL)
-            if self._readers:
-                return self._pieces(index, self._readers[index].feed(event.text, event.logprobs))
-            role = b"" if self._has_begun[index] else self._begin(index)
+            if self._parsers:
+                return self._rendered(index, self._parsers[index].feed(event.text, event.logprobs))
             if self._spec.wants_logprobs:
-                return role + self._text_with_logprobs(index, event.text, event.logprobs)
+                return self._rendered(index, [ParsedPiece(Said(event.text), event.logprobs)])
+            role = b"" if self._has_begun[index] else self._begin(index)
             text = orjson.dumps(event.text)
             length = self._text_overheads[index] + num_characters(text)
             return role + self._closed(self._text_heads[index] + text + self._text_tail, length)
@@ -91,27 +91,32 @@ class ChunkRenderer:
         logprobs = b'{"content":[],"refusal":null}' if self._spec.wants_logprobs else _NULL
         return self._chunk(index, _ROLE_DELTA, logprobs, _NULL)
 
-    def _text_with_logprobs(self, index: int, text: str, entries: Sequence[TokenLogprob]) -> bytes:
-        logprobs = msgspec.json.encode(ChoiceLogprobs(token_entries(entries)))
-        return self._chunk(index, b'{"content":%s}' % orjson.dumps(text), logprobs, _NULL)
+    def _rendered(self, index: int, parsed: list[ParsedPiece]) -> bytes | Iterator[bytes]:
+        chunks = self._pieces(index, parsed)
+        return chunks if _is_large(parsed) else b"".join(chunks)
 
-    def _pieces(self, index: int, reads: list[ParsedPiece]) -> bytes:
-        """The chunks of what was said and called."""
-        sent = b""
-        for piece, entries in reads:
+    def _pieces(self, index: int, parsed: list[ParsedPiece]) -> Iterator[bytes]:
+        """The chunks of texts and calls."""
+        for piece, entries in parsed:
             match piece:
                 case Said():
-                    sent += b"" if self._has_begun[index] else self._begin(index)
-                    if self._spec.wants_logprobs:
-                        sent += self._text_with_logprobs(index, piece.text, entries)
-                    else:
-                        sent += self._chunk(index, b'{"content":%s}' % orjson.dumps(piece.text), _NULL, _NULL)
+                    if not self._has_begun[index]:
+                        yield self._begin(index)
+                    yield from self._text(index, piece.text, entries)
                 case CallBegun():
-                    sent += self._begin_call(index, piece)
+                    yield self._begin_call(index, piece)
                 case CallArguments():
-                    delta = self._calls[index].more(piece)
-                    sent += self._chunk(index, delta, _NULL, _NULL)
-        return sent
+                    yield self._chunk(index, self._calls[index].more(piece), _NULL, _NULL)
+
+    def _text(self, index: int, text: str, entries: Sequence[TokenLogprob]) -> Iterator[bytes]:
+        """One chunk, unless there are many log-probabilities: then the others have no text."""
+        if not self._spec.wants_logprobs:
+            yield self._chunk(index, b'{"content":%s}' % orjson.dumps(text), _NULL, _NULL)
+            return
+        for part in slices(entries):
+            logprobs = b'{"content":%s,"refusal":null}' % msgspec.json.encode([*map(token_entry, part)])
+            yield self._chunk(index, b'{"content":%s}' % orjson.dumps(text), logprobs, _NULL)
+            text = ""
 
     def _begin_call(self, index: int, call: CallBegun) -> bytes:
         """A call's header; where nothing was said before the first, it is in the role's chunk."""
@@ -123,15 +128,21 @@ class ChunkRenderer:
             delta = b'{"role":"assistant","content":null,%s,"refusal":null}' % header
         return self._chunk(index, delta, _NULL, _NULL)
 
-    def _end_choice(self, event: ChoiceDone) -> bytes:
+    def _end_choice(self, event: ChoiceDone) -> bytes | Iterator[bytes]:
+        parsed = self._parsers[event.choice].end() if self._parsers else []
+        chunks = self._last_chunks(event, parsed)
+        return chunks if _is_large(parsed) else b"".join(chunks)
+
+    def _last_chunks(self, event: ChoiceDone, parsed: list[ParsedPiece]) -> Iterator[bytes]:
+        """What was held back, and the final chunk; of several choices the last to end brings all finals."""
         index = event.choice
-        rest = self._pieces(index, self._readers[index].end()) if self._readers else b""
-        rest += b"" if self._has_begun[index] else self._begin(index)
+        yield from self._pieces(index, parsed)
+        if not self._has_begun[index]:
+            yield self._begin(index)
         reason = self._spec.finish_reason(event.reason, has_called=self._calls[index].num_calls > 0)
         self._ends[index] = self._chunk(index, _EMPTY_DELTA, _NULL, orjson.dumps(reason))
-        if len(self._ends) < self._spec.num_choices:
-            return rest
-        return rest + b"".join(self._ends[index] for index in sorted(self._ends))
+        if len(self._ends) == self._spec.num_choices:
+            yield from (self._ends[index] for index in sorted(self._ends))
 
     def _chunk(self, index: int, delta: bytes, logprobs: bytes, reason: bytes) -> bytes:
         return self._whole(
@@ -147,3 +158,8 @@ class ChunkRenderer:
         if self._obfuscator is None:
             return b"data: %s}\n\n" % body
         return b'data: %s,"obfuscation":"%s"}\n\n' % (body, self._obfuscator.padding(length))
+
+
+def _is_large(parsed: list[ParsedPiece]) -> bool:
+    """Whether to render these takes long."""
+    return any(len(entries) > per_slice(entries) for _, entries in parsed)

@@ -13,7 +13,7 @@ from myna.generation.budgets import room_for_answer
 from myna.generation.reasoning import NO_REASONING, Reasoning
 from myna.generation.sampling import to_sampling
 from myna.generation.service_tier import priority, served_tier
-from myna.generation.tool_choice import AnswerFormat, DeclaredTool, Mode, ToolChoice, ResolvedTools
+from myna.generation.tool_choice import AnswerFormat, DeclaredTool, Mode, ResolvedTools, ToolChoice
 from myna.prompts.custom_input import as_arguments, grammar_tool, text_tool
 from myna.prompts.messages import Message, ToolCall, ToolSpec
 from myna.prompts.tools import NO_PARAMETERS

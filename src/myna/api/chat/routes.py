@@ -1,8 +1,8 @@
-"""`POST /v1/chat/completions`: from a request to its stream of events, and to one of the two endings."""
+"""`POST /v1/chat/completions`: one function from the request to the last byte of its answer."""
 
 import time
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.check import check_abilities, check_combinations, check_conversation
@@ -17,34 +17,25 @@ from myna.api.chat.convert import (
     tool_choice,
 )
 from myna.api.chat.schema import ChatRequest
-from myna.api.chat.storing import Kept, keeper
-from myna.catalog.listing import ModelCard
+from myna.api.chat.storing import store
 from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
-from myna.core.generator import EventStream
-from myna.core.requests import Constraint, Sampling
+from myna.core.requests import GenerationRequest, Sampling
 from myna.generation.budgets import encode_conversation, encode_prediction
 from myna.generation.reasoning import Reasoning, reasoning_for
-from myna.generation.tool_choice import (
-    AnswerFormat,
-    ResolvedTools,
-    answer_constraint,
-    check_tools,
-    resolve_tools,
-)
-from myna.serving.call import Answer, Call, Endpoint
+from myna.generation.storing import StoredStream
+from myna.generation.tool_choice import ResolvedTools, answer_constraint, resolve_tools
+from myna.serving.call import Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.fingerprint import system_fingerprint
 from myna.serving.ids import completion_id
 from myna.serving.parameters import CHAT
 from myna.serving.requester import requester_of, room
-from myna.serving.streaming import EventStreamAnswer, WholeAnswer
+from myna.serving.streaming import collect
 from myna.serving.validation import validate
 
-T = TypeVar("T", ChunkRenderer, AnswerFold)
 
-
-async def create_chat_completion(call: Call) -> Answer:
+async def create_chat_completion(call: Call) -> None:
     """Everything that can be refused is, before the first byte."""
     require(call.principal, "model.request")
     body = await call.json_object()
@@ -52,38 +43,56 @@ async def create_chat_completion(call: Call) -> Answer:
     request = validate(ChatRequest, body, CHAT)
     call.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
-    if not request.stream:
-        return WholeAnswer(partial(_open, call, card, body, request, AnswerFold))
-    return EventStreamAnswer(
-        partial(_open, call, card, body, request, ChunkRenderer), keep_alive_s=call.services.keep_alive_s
-    )
+    async with call.answering(is_stream=bool(request.stream)) as answer:
+        model = await call.open(card)
+        generation, tools = await _to_generation(call, request, model)
+        events = await call.generate(model, [generation], is_open=asked_tokens(request) is None)
+        created = int(time.time())
+        spec = to_response_spec(
+            request,
+            tools,
+            id=completion_id("chatcmpl-", created),
+            created=created,
+            model=card.id,
+            fingerprint=system_fingerprint(model, call.services.max_answer_tokens),
+        )
+        fold = AnswerFold(spec)
+        keep = partial(store, call, request, body, generation.sampling.seed, fold)
+        if request.stream:
+            if request.store:
+                events = StoredStream(events, fold.feed, keep)
+            await answer.send_events(events, ChunkRenderer(spec))
+        else:
+            await collect(events, fold)
+            if request.store:
+                await keep()
+            await answer.send_body(fold.parts())
 
 
-async def _open(
-    call: Call, card: ModelCard, body: dict[str, object], request: ChatRequest, ending: type[T]
-) -> tuple[EventStream, T]:
-    """The model, after its load if need be; the conversation's tokens; admission."""
-    model = await call.open(card)
-    if not model.prompting.has_chat_template:
+async def _to_generation(
+    call: Call, request: ChatRequest, model: ServedModel
+) -> tuple[GenerationRequest, ResolvedTools | None]:
+    """What the model is asked, and which tools it may call."""
+    prompting, info, most_tokens = model.prompting, model.generator.info, call.services.max_answer_tokens
+    if not prompting.has_chat_template:
         raise WrongEndpoint(
             "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
             "Did you mean to use v1/completions?",
             param="model",
         )
-    info, most_tokens = model.generator.info, call.services.max_answer_tokens
     check_abilities(request, info, most_tokens)
-    reasoning = reasoning_for(request.reasoning_effort, model.prompting.thinking, param="reasoning_effort")
-    answer = answer_format(request)
+    reasoning = reasoning_for(request.reasoning_effort, prompting.thinking, param="reasoning_effort")
+    form = answer_format(request)
     tools = resolve_tools(
         declared_tools(request),
         tool_choice(request),
-        model.prompting.tool_format,
+        prompting.tool_format,
         is_parallel=request.parallel_tool_calls is not False and not request.functions,
-        answer=answer,
+        answer=form,
     )
     check_conversation(request.messages)
-    constraint = await call.in_text_thread(_constraint, answer, tools) if answer or tools else None
-    prompt_tokens, prediction_tokens = await _tokens(call, request, model, tools, reasoning)
+    constraint = await call.in_text_thread(answer_constraint, form, tools) if form or tools else None
+    prompt_tokens, prediction_tokens = await call.in_text_thread(_encode, request, model, tools, reasoning)
     generation = to_generation(
         request,
         prompt_tokens,
@@ -96,32 +105,18 @@ async def _open(
         reasoning=reasoning,
         prediction_tokens=prediction_tokens,
     )
-    stream: EventStream = await call.generate(model, [generation], is_open=asked_tokens(request) is None)
-    created = int(time.time())
-    spec = to_response_spec(
-        request,
-        tools,
-        id=completion_id("chatcmpl-", created),
-        created=created,
-        model=card.id,
-        fingerprint=system_fingerprint(model, most_tokens),
-    )
-    if request.store:
-        keep = keeper(call, request, body, generation.sampling.seed)
-        stream = Kept(stream, AnswerFold(spec), keep)
-    return stream, ending(spec)
+    return generation, tools
 
 
-async def _tokens(
-    call: Call, request: ChatRequest, model: ServedModel, tools: ResolvedTools | None, reasoning: Reasoning
+def _encode(
+    request: ChatRequest, model: ServedModel, tools: ResolvedTools | None, reasoning: Reasoning
 ) -> tuple[list[int], list[int]]:
-    """Those of the conversation and of the prediction."""
-    prompting, context_tokens = model.prompting, room(model.generator.info)
-    prompt = await call.in_text_thread(
-        encode_conversation,
+    """The tokens of the conversation and of the prediction."""
+    context_tokens = room(model.generator.info)
+    prompt = encode_conversation(
         to_messages(request.messages),
         tools.specs if tools else (),
-        prompting,
+        model.prompting,
         context_tokens,
         asked=asked_tokens(request),
         switches=reasoning.switches,
@@ -129,15 +124,7 @@ async def _tokens(
     )
     if request.prediction is None:
         return prompt, []
-    text = request.prediction.text()
-    return prompt, await call.in_text_thread(encode_prediction, text, prompting, context_tokens)
-
-
-def _constraint(answer: AnswerFormat | None, tools: ResolvedTools | None) -> Constraint | None:
-    """Reading schemas can take a while: runs in a thread."""
-    if tools is not None:
-        check_tools(tools)
-    return answer_constraint(answer, tools)
+    return prompt, encode_prediction(request.prediction.text(), model.prompting, context_tokens)
 
 
 ENDPOINTS: Final = (

@@ -1,12 +1,15 @@
 """The streamed ending: events to chunks. The constant parts of a chunk are rendered once a stream."""
 
+from collections.abc import Iterator, Sequence
+
 import msgspec
 import orjson
 
 from myna.api.completions.convert import EncodedPrompt, ResponseSpec
-from myna.api.completions.logprobs import OffsetCounter, prompt_logprobs
+from myna.api.completions.logprobs import OffsetCounter, prompt_offsets
 from myna.api.completions.schema import Logprobs
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
+from myna.generation.logprobs import per_slice, slices
 
 _NO_LOGPROBS = Logprobs([], [], [], [])
 _END = b"\n\n"
@@ -46,19 +49,23 @@ class ChunkRenderer:
         ]
         self._prompt_tokens = self._completion_tokens = 0
 
-    def feed(self, event: Event) -> bytes:
-        """The chunks that this event makes; none for most of those without text."""
+    def feed(self, event: Event) -> bytes | Iterator[bytes]:
+        """The chunks that this event makes, none for most of those without text; one by one where it has many
+        log-probabilities."""
         if type(event) is TextDelta:
             choice = event.choice
             left = self._left[choice] = self._left[choice] - event.num_tokens
             if left > 0 and not self._wants_logprobs:
                 return self._text_head + orjson.dumps(event.text) + self._text_tails[choice]
-            return self._text(choice, event.text, event.logprobs)
+            chunks = self._text(choice, event.text, event.logprobs, self._offsets[choice])
+            return chunks if _is_large(event) else b"".join(chunks)
         if type(event) is ChoiceDone:
             return self._end(event)
         if type(event) is PromptDone:
             self._prompt_tokens += event.prompt_tokens
-            return self._echo(event) if self._spec.echo else b""
+            if not self._spec.echo:
+                return b""
+            return self._echo(event) if _is_large(event) else b"".join(self._echo(event))
         if type(event) is Done:
             self._completion_tokens += event.completion_tokens
         return b""
@@ -75,9 +82,16 @@ class ChunkRenderer:
         )
         return self._head + self._usage_tail + counts + _END
 
-    def _text(self, choice: int, text: str, entries: tuple[TokenLogprob, ...]) -> bytes:
-        logprobs = self._offsets[choice].render(entries) if self._wants_logprobs else None
-        return self._offer(choice, text, logprobs)
+    def _text(
+        self, choice: int, text: str, entries: Sequence[TokenLogprob], offsets: OffsetCounter
+    ) -> Iterator[bytes]:
+        """One chunk, unless there are many log-probabilities: then the others have no text."""
+        if not self._wants_logprobs:
+            yield self._offer(choice, text, None)
+            return
+        for part in slices(entries):
+            yield self._offer(choice, text, offsets.render(part))
+            text = ""
 
     def _offer(self, choice: int, text: str, logprobs: Logprobs | None) -> bytes:
         """Send what is held, and the new chunk too unless it may be the last."""
@@ -91,13 +105,11 @@ class ChunkRenderer:
         held = self._held.pop(choice, None)
         return self._chunk(choice, *held, reason) if held else b""
 
-    def _echo(self, event: PromptDone) -> bytes:
+    def _echo(self, event: PromptDone) -> Iterator[bytes]:
         text = self._prompts[event.prompt].text
-        logprobs = prompt_logprobs(event.logprobs, text) if self._wants_logprobs else None
         first = event.prompt * self._spec.num_choices
-        return b"".join(
-            self._offer(choice, text, logprobs) for choice in range(first, first + self._spec.num_choices)
-        )
+        for choice in range(first, first + self._spec.num_choices):
+            yield from self._text(choice, text, event.logprobs, prompt_offsets(event.logprobs, text))
 
     def _end(self, event: ChoiceDone) -> bytes:
         if event.reason == "length" and event.choice in self._held:
@@ -114,3 +126,8 @@ class ChunkRenderer:
             orjson.dumps(reason),
             self._tail,
         )
+
+
+def _is_large(event: TextDelta | PromptDone) -> bool:
+    """Whether to render its log-probabilities takes long."""
+    return len(event.logprobs) > per_slice(event.logprobs)
