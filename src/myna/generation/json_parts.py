@@ -76,11 +76,12 @@ def _items(array: LazyArray, depth: int, *, is_indented: bool) -> Iterator[bytes
     end = b"\n%s]" % (b" " * (_INDENT * depth)) if is_indented else b"]"
     separator = b"["
     for values in array.slices():
-        pieces = list(_pieces(values, depth, is_indented=is_indented))
-        pieces[0] = pieces[0][1:]
-        pieces[-1] = pieces[-1][: -len(end)]
-        yield separator
-        yield from pieces
+        pieces = _pieces(values, depth, is_indented=is_indented)
+        last = separator + next(pieces)[1:]
+        for piece in pieces:
+            yield last
+            last = piece
+        yield last[: -len(end)]
         separator = b","
     yield end if array.num_items else b"[]"
 
