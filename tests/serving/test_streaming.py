@@ -1,7 +1,7 @@
 """The two endings of a stream: bytes, order, failures at every point, and clients that leave."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
@@ -11,10 +11,10 @@ from tests.serving.scripted import ScriptedStream, Step, words
 from tests.serving.words_endpoint import Builder, Words
 
 from myna.core.errors import EngineDead, GenerationFailed
-from myna.core.events import TextDelta
+from myna.core.events import Event, TextDelta
 from myna.serving.connection import KEEP_ALIVE
 from myna.serving.record import RequestRecord
-from myna.serving.streaming import DONE, Lookahead, answering, collect
+from myna.serving.streaming import DONE, ChunkRenderer, Lookahead, answering, collect
 
 # What an endpoint does before it has its events.
 Opening = Callable[[], Awaitable[ScriptedStream]]
@@ -70,7 +70,7 @@ class Wire:
     async def events(
         self,
         opening: Opening,
-        renderer: Words | None = None,
+        renderer: ChunkRenderer | None = None,
         *,
         keep_alive_s: float = 10.0,
         stall_s: float = 600.0,
@@ -87,21 +87,27 @@ class Wire:
         ) as answer:
             await answer.send_events(await opening(), renderer or Words())
 
-    async def whole(
-        self, opening: Opening, *, headers: Mapping[str, str] = MappingProxyType({}), stall_s: float = 600.0
-    ) -> None:
+    async def whole(self, opening: Opening, *, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         """The same as a whole answer."""
         async with answering(
-            self.scope,
-            self.receive,
-            self.send,
-            threads=THREADS,
-            keep_alive_s=None,
-            headers=headers,
-            stall_s=stall_s,
+            self.scope, self.receive, self.send, threads=THREADS, keep_alive_s=None, headers=headers
         ) as answer:
             builder = await collect(await opening(), Builder())
             await answer.send_body(builder.parts())
+
+    async def parts(
+        self, parts: Iterator[bytes], *, stall_s: float = 600.0, send: Send | None = None
+    ) -> None:
+        """A whole answer of these parts."""
+        async with answering(
+            self.scope,
+            self.receive,
+            send or self.send,
+            threads=THREADS,
+            keep_alive_s=None,
+            stall_s=stall_s,
+        ) as answer:
+            await answer.send_body(parts)
 
 
 async def test_events_that_are_here_go_out_together_and_done_is_last() -> None:
@@ -299,6 +305,61 @@ async def test_a_whole_answer_is_the_fold_of_the_same_events() -> None:
     }
 
 
+async def test_a_long_body_goes_out_in_writes_that_wait_for_the_client() -> None:
+    wire, body = Wire(), bytes(range(256)) * 1000
+    await wire.parts(iter([body[:9], body[9:]]))
+    assert b"".join(wire.pieces) == body
+    assert max(map(len, wire.pieces)) <= 65536
+    assert (b"content-length", b"256000") in wire.sent[0]["headers"]
+    assert wire.is_complete
+
+
+async def test_a_body_of_many_parts_is_rendered_as_its_client_reads_it() -> None:
+    wire, reads, rendered = Wire(), asyncio.Semaphore(0), list[int]()
+
+    def parts() -> Iterator[bytes]:
+        for number in range(20):
+            rendered.append(number)
+            yield b"%d," % number
+
+    async def slow(message: Message) -> None:
+        await reads.acquire()
+        await wire.send(message)
+
+    task = asyncio.create_task(wire.parts(parts(), send=slow))
+    for _ in range(8):
+        reads.release()
+    while len(wire.sent) < 8:
+        await wire.got.wait()
+        await asyncio.sleep(0)
+    assert len(rendered) <= 9
+    for _ in range(20):
+        reads.release()
+    await task
+    assert b"".join(wire.pieces) == b"".join(b"%d," % number for number in range(20))
+    assert b"content-length" not in dict(wire.sent[0]["headers"])
+    assert wire.is_complete
+
+
+async def test_an_event_that_takes_long_is_rendered_piece_by_piece_and_nothing_overtakes_it() -> None:
+    class Large:
+        def __init__(self) -> None:
+            self._words = Words()
+
+        def feed(self, event: Event) -> bytes | Iterator[bytes]:
+            text = self._words.feed(event)
+            return iter([text[:1]] * 9 + [text]) if b"b" in text else text
+
+        def end(self) -> bytes:
+            return self._words.end()
+
+    wire = Wire()
+    await wire.events(now(ScriptedStream(words("a", "b", "c"))), Large())
+    large = b"d" * 9 + b"data: 0:b\n\n"
+    expected = b"data: 0:a\n\n" + large + b"data: 0:c\n\ndata: end\n\n" + DONE
+    assert b"".join(wire.pieces) == expected
+
+
 async def test_lookahead_takes_what_is_here_and_passes_a_cancellation_to_what_it_awaits() -> None:
     seen: list[str] = []
 
@@ -352,6 +413,19 @@ async def test_a_client_that_reads_nothing_any_more_counts_as_gone() -> None:
 
     await wire.events(now(ScriptedStream(words("a", "b"))), keep_alive_s=0.001, stall_s=0.0, send=stuck)
     assert wire.record.outcome == "cancelled"
+
+
+async def test_a_client_that_reads_no_whole_answer_counts_as_gone_too() -> None:
+    wire = Wire()
+
+    async def stuck(message: Message) -> None:
+        await wire.send(message)
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    await wire.parts(iter([b"x" * 100_000]), stall_s=0.001, send=stuck)
+    assert wire.record.outcome == "cancelled"
+    assert len(wire.pieces) == 1
 
 
 async def test_a_connection_that_breaks_at_a_keep_alive_ends_the_stream() -> None:
