@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from myna.accounts.limiting import Cost
 from myna.accounts.principal import LOCAL_USER, Principal
 from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
-from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
+from myna.core.errors import DatabaseUnavailable, ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
 from myna.serving import deps, merged_stream
@@ -25,15 +26,18 @@ from myna.serving.bill import Bill
 from myna.serving.errors import WrongMethod
 from myna.serving.limiter import Hold
 from myna.serving.metering import Meter, Metered
+from myna.serving.parameters import Parameter
 from myna.serving.record import RequestRecord, record_of
-from myna.serving.rendering import rendered
 from myna.serving.services import Services
 from myna.serving.streaming import Answering, answering
+from myna.serving.validation import WireModel, validate
 
 _MAX_MODEL_NAME: Final = 256
+_LONGEST_DATABASE_QUEUE_S: Final = 10.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
+M = TypeVar("M", bound=WireModel)
 
 
 class Answer(Protocol):
@@ -56,9 +60,10 @@ class Call:
         self.record.key_id = principal.key_id
         self.bill = Bill(endpoint.bills, self.record, principal, services.accountant)
         self._opened = AsyncExitStack()
-        self._meter: Meter | None = None
+        self.meter: Meter | None = None
         self._card: ModelCard | None = None
         self._is_counted = False
+        self._body_bytes = 0
 
     @property
     def id(self) -> str:
@@ -74,8 +79,22 @@ class Call:
     async def json_object(self, no_object_text: str = deps.NO_MODEL_TEXT) -> dict[str, object]:
         """The body as it was sent. Raises `UnsupportedContentType`, `UnparsableBody`, `BodyTooLarge`, and
         `InvalidRequest` with that text if it is JSON and no object."""
-        self.bill.body = await deps.read_json_object(self.request, no_object_text)
-        return self.bill.body
+        deps.check_content_type(self.request)
+        data = await self.request.body()
+        self._body_bytes = len(data)
+        body = await self.services.large_bodies.run_if_large(
+            self._body_bytes, self.principal.key_id, lambda: deps.parse_json_object(data, no_object_text)
+        )
+        self.bill.body = body
+        return body
+
+    async def validated(
+        self, schema: type[M], body: Mapping[str, object], parameters: Mapping[str, Parameter]
+    ) -> M:
+        """The body, typed. Raises `InvalidRequest` for its first fault."""
+        return await self.services.large_bodies.run_if_large(
+            self._body_bytes, self.principal.key_id, lambda: validate(schema, body, parameters)
+        )
 
     def card(self, body: Mapping[str, object]) -> ModelCard:
         """The model that the body names; checked before the rest of the body, as OpenAI does."""
@@ -131,14 +150,23 @@ class Call:
             keep_alive_s=services.keep_alive_s if is_stream else None,
         )
 
-    def rendered(self, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-        """The parts of a large answer; see `rendering.rendered`."""
-        return rendered(parts, self.services.text_threads)
-
     async def in_text_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run templates and tokenizers where they don't hold up the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.services.text_threads, lambda: work(*args, **kwargs))
+
+    async def in_database_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a store in one of the database's threads. Raises `DatabaseUnavailable` if none is free for too
+        long."""
+        loop = asyncio.get_running_loop()
+        deadline = time.monotonic() + _LONGEST_DATABASE_QUEUE_S
+
+        def in_time() -> T:
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable("The calls of the database before this one took too long.")
+            return work(*args, **kwargs)
+
+        return await loop.run_in_executor(self.services.database_threads, in_time)
 
     async def generate(
         self, model: ServedModel, requests: Sequence[GenerationRequest], *, is_open: bool = False
@@ -153,18 +181,11 @@ class Call:
         self._is_counted = True
         hold = await self.services.limiter.admit(self.principal, model.card, cost, self.record)
         if hold is not None:
-            self._opened.push_async_callback(self._settle, hold)
-        meter = self._meter = self.bill.open()
+            self._opened.push_async_callback(_settle, self, hold)
+        meter = self.meter = self.bill.open()
         stream = Metered(await merged_stream.start(model.generator, requests), meter)
         self._opened.push_async_callback(stream.aclose)
         return stream
-
-    async def _settle(self, hold: Hold) -> None:
-        """What the request has used is known: its stream is closed."""
-        meter = self._meter
-        await self.services.limiter.settle(
-            hold, meter.prompt_tokens + meter.completion_tokens if meter else 0
-        )
 
     async def tell_limits(self) -> None:
         """The answer to a mistake says too what is left of the key's limits."""
@@ -175,6 +196,13 @@ class Call:
     async def aclose(self) -> None:
         """Abort what still runs."""
         await self._opened.aclose()
+
+
+async def _settle(call: Call, hold: Hold) -> None:
+    """What the call has used is known: its stream is closed."""
+    meter = call.meter
+    num_tokens = meter.prompt_tokens + meter.completion_tokens if meter else 0
+    await call.services.limiter.settle(hold, num_tokens)
 
 
 class Handler(Protocol):

@@ -17,7 +17,6 @@ from myna.serving.ids import completion_id
 from myna.serving.parameters import COMPLETIONS
 from myna.serving.requester import requester_of, room
 from myna.serving.streaming import collect
-from myna.serving.validation import validate
 
 _HEADERS: Final = {"cache-control": "no-cache, must-revalidate"}
 
@@ -27,7 +26,7 @@ async def create_completion(call: Call) -> None:
     require(call.principal, "model.request")
     body = await call.json_object()
     card = call.card(body)
-    request = validate(CompletionRequest, body, COMPLETIONS)
+    request = await call.validated(CompletionRequest, body, COMPLETIONS)
     call.record.user = request.user or ""
     headers = {**_HEADERS, "openai-model": card.id}
     if request.stream:
