@@ -18,7 +18,8 @@ from myna.catalog.slots import Candidate, Loaded
 from myna.catalog.store import LocalModel
 from myna.core.errors import ModelLoadFailed
 from myna.prompts.prompting import Prompting
-from myna.serving.streaming import DONE, KEEP_ALIVE
+from myna.serving.connection import KEEP_ALIVE
+from myna.serving.streaming import DONE
 
 FAMILIES = ("myna.api.chat.routes", "myna.api.completions.routes")
 BODIES: dict[str, dict[str, object]] = {
