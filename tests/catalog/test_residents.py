@@ -22,7 +22,7 @@ def yard_of(**changes: Any) -> Yard:
 
 
 async def use(pool: Any, model: str) -> None:
-    async with pool.hold(model):
+    async with pool.hold(pool.card(model)):
         pass
 
 

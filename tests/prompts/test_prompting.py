@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from tests.prompts.awkward import awkward_strings
 from tests.prompts.gguf_files import Entry, gguf_bytes, write
 
+from myna.core.conversation import Message
 from myna.core.errors import ModelFileError
-from myna.prompts.messages import Message
 from myna.prompts.prompting import Prompting
 from myna.prompts.vocabulary import byte_alphabet
 
 ModelPath = Callable[[str], Path]
-HELLO = [Message("user", "Hello")]
+HELLO = [Message.of("user", "Hello")]
 HEADER_BYTES = 4_000
 
 
@@ -79,13 +79,13 @@ def test_the_middle_is_asked_for_with_the_models_tokens(coder: Prompting, small:
 
 
 def test_a_model_without_a_template_gets_a_plain_one(gemma: Prompting) -> None:
-    assert gemma.render_chat([Message("system", "Be brief."), *HELLO]) == (
+    assert gemma.render_chat([Message.of("system", "Be brief."), *HELLO]) == (
         "System: Be brief.\n\nUser: Hello\n\nAssistant:"
     )
 
 
 def test_chat_is_the_same_from_many_threads(coder: Prompting) -> None:
-    conversations = [[Message("user", text)] for text in awkward_strings(40)]
+    conversations = [[Message.of("user", text)] for text in awkward_strings(40)]
     expected = [coder.encode_chat(messages) for messages in conversations]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(coder.encode_chat, conversations)) == expected

@@ -7,17 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llguidance import LLMatcher, LLTokenizer
 
+from myna.core.conversation import ToolSpec
+from myna.core.renderer import ToolFormat
 from myna.core.requests import Constraint
 from myna.decoding.grammar import check
 from myna.prompts.custom_input import grammar_tool, text_tool
-from myna.prompts.messages import ToolSpec
 from myna.prompts.tool_reader import CallArguments, CallBegun, CallReader, Piece, Said
 from myna.prompts.tools import (
     BARE,
     LISTED,
     NAMED_PARAMETERS,
     TAGGED,
-    ToolFormat,
     find_format,
     moved,
     silent_grammar,

@@ -3,36 +3,18 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+from myna.core.conversation import ToolSpec
+from myna.core.renderer import ToolFormat
 from myna.core.requests import Constraint
 from myna.prompts.closed_schema import closed
-from myna.prompts.messages import ToolSpec
 
 # One space or one indented line between tokens: small models would else write white space for ever.
 JSON_OPTIONS: Final = {"whitespace_pattern": "[ ]?|\\n[ ]{0,40}", "lenient": True}
 NO_PARAMETERS: Final = '{"type":"object","properties":{},"additionalProperties":false}'
 _TEXT: Final = "TEXT: /(.|\\n)*/\n"
 ANY_TEXT: Final = Constraint(json.dumps({"grammars": [{"lark_grammar": f"start: TEXT\n{_TEXT}"}]}))
-
-
-@dataclass(frozen=True, slots=True)
-class ToolFormat:
-    """A call is `{"name": …, <arguments>: …}`; around it stands what the family writes.
-
-    `trigger` begins the calls and can't be the beginning of a plain answer; "" where an answer that is
-    such an object is the call. `between` None: one call an answer. `is_loose`: small models of the
-    family also write the bare object as their whole answer, or in a block of code (`FENCE`).
-    """
-
-    name: str
-    trigger: str
-    before: str = ""
-    between: str | None = None
-    after: str = ""
-    arguments: str = "arguments"
-    is_loose: bool = False
 
 
 FENCE: Final = "```json"

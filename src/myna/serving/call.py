@@ -18,6 +18,7 @@ from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
 from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
+from myna.core.relay import Relay, RelayRequest
 from myna.core.requests import GenerationRequest
 from myna.serving import deps, generation
 from myna.serving.bill import Bill
@@ -106,7 +107,7 @@ class Call:
         """The model, after its load if that must come first; held until the call ends. Raises
         `ModelLoadFailed`."""
         try:
-            return await self._opened.enter_async_context(self.services.pool.hold(card.id))
+            return await self._opened.enter_async_context(self.services.pool.hold(card))
         except ModelTooLarge as exc:
             self.record.hint(exc.message)
             raise
@@ -126,12 +127,25 @@ class Call:
             sum(request.max_tokens * max(request.num_choices, request.best_of) for request in requests),
             is_open,
         )
+        meter = await self._admit(model, cost)
+        return self._metered(await generation.start(model.generator, requests), meter)
+
+    async def relay(self, model: ServedModel, relay: Relay, request: RelayRequest, cost: Cost) -> EventStream:
+        """The same for a model behind another server, which is sent the request as it came. `cost` is an
+        estimate, whose difference from what was used is settled at the end of the call."""
+        meter = await self._admit(model, cost)
+        return self._metered(await relay.open(request), meter)
+
+    async def _admit(self, model: ServedModel, cost: Cost) -> Meter:
         self._is_counted = True
         hold = await self.services.limiter.admit(self.principal, model.card, cost, self.record)
         if hold is not None:
             self._opened.push_async_callback(self._settle, hold)
-        meter = self._meter = self.bill.open()
-        stream = Metered(await generation.start(model.generator, requests), meter)
+        self._meter = self.bill.open()
+        return self._meter
+
+    def _metered(self, events: EventStream, meter: Meter) -> EventStream:
+        stream = Metered(events, meter)
         self._opened.push_async_callback(stream.aclose)
         return stream
 

@@ -7,8 +7,9 @@ import pytest
 from tests.api.chat.test_tool_calls import events
 from tests.api.stand_in import BytePrompting, chunks_of, error_of, serving
 
-from myna.prompts.messages import ToolCall
-from myna.prompts.tools import BARE, LISTED, TAGGED, ToolFormat
+from myna.core.conversation import ToolCall
+from myna.core.renderer import ToolFormat
+from myna.prompts.tools import BARE, LISTED, TAGGED
 
 USER = {"role": "user", "content": "a"}
 NOTE: dict[str, Any] = {"type": "custom", "custom": {"name": "note", "description": "Write it down"}}

@@ -7,8 +7,9 @@ from tests.api.stand_in import BytePrompting, chunks_of, error_of, script, servi
 from tests.serving.scripted import Step
 
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
+from myna.core.renderer import Thinking
 from myna.core.requests import Thought
-from myna.prompts.thinking import DONT_THINK, THINK, Thinking
+from myna.prompts.thinking import DONT_THINK, THINK
 from myna.prompts.tools import ANY_TEXT
 
 ASK = [{"role": "user", "content": "2+2, as JSON?"}]

@@ -8,10 +8,10 @@ from myna.api.chat.plan import Plan
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.thought_use import NO_THOUGHT, ThoughtUse
 from myna.api.chat.tool_use import ToolUse
+from myna.core.conversation import Message, ToolCall
 from myna.core.errors import ContextLengthExceeded
 from myna.core.requests import Constraint, GenerationRequest, Sampling
 from myna.prompts.custom_input import as_arguments
-from myna.prompts.messages import Message, ToolCall
 from myna.serving.requester import Requester
 from myna.serving.sampling import to_sampling
 
@@ -26,9 +26,9 @@ def to_messages(messages: Sequence[WireMessage]) -> list[Message]:
         num_functions += message.function_call is not None
         is_result = message.role == "function"
         conversation.append(
-            Message(
+            Message.of(
                 role="tool" if is_result else message.role,
-                content=None if message.content is None and message.refusal is None else _text(message),
+                text=None if message.content is None and message.refusal is None else _text(message),
                 name=message.name,
                 tool_calls=_calls(message, num_functions),
                 tool_call_id=_function_id(num_functions) if is_result else message.tool_call_id,

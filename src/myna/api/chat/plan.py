@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from myna.prompts.messages import ToolSpec
-from myna.prompts.tools import ToolFormat
+from myna.core.conversation import ToolSpec
+from myna.core.renderer import ToolFormat
 
 
 @dataclass(frozen=True, slots=True)

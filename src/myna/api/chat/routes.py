@@ -50,7 +50,7 @@ async def _open(
 ) -> tuple[EventStream, T]:
     """The model, after its load if need be; the conversation's tokens; admission."""
     model = await call.open(card)
-    if not model.prompting.has_chat_template:
+    if not model.renderer.has_chat_template:
         raise WrongEndpoint(
             "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
             "Did you mean to use v1/completions?",
@@ -58,8 +58,8 @@ async def _open(
         )
     info, most_tokens = model.generator.info, call.services.max_answer_tokens
     check_abilities(request, info, most_tokens)
-    thinks = thought_use(request.reasoning_effort, model.prompting.thinking)
-    use = tool_use(request, model.prompting.tool_format)
+    thinks = thought_use(request.reasoning_effort, model.renderer.thinking)
+    use = tool_use(request, model.renderer.tool_format)
     check_conversation(request.messages)
     constraint = await call.in_text_thread(_constraint, request, use)
     prompt_tokens, prediction_tokens = await _tokens(call, request, model, use, thinks)
@@ -95,12 +95,12 @@ async def _tokens(
     call: Call, request: ChatRequest, model: ServedModel, use: ToolUse | None, thinks: ThoughtUse
 ) -> tuple[list[int], list[int]]:
     """Those of the conversation and of the prediction."""
-    prompting, context_tokens = model.prompting, room(model.generator.info)
+    renderer, context_tokens = model.renderer, room(model.generator.info)
     prompt = await call.in_text_thread(
         encode,
         request.messages,
         use.declared if use else (),
-        prompting,
+        renderer,
         context_tokens,
         asked_tokens(request),
         thinks.switches,
@@ -108,7 +108,7 @@ async def _tokens(
     if request.prediction is None:
         return prompt, []
     text = request.prediction.text()
-    return prompt, await call.in_text_thread(encode_prediction, text, prompting, context_tokens)
+    return prompt, await call.in_text_thread(encode_prediction, text, renderer, context_tokens)
 
 
 def _constraint(request: ChatRequest, use: ToolUse | None) -> Constraint | None:

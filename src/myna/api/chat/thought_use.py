@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from myna.core.renderer import Thinking
 from myna.core.requests import Constraint, Thought
-from myna.prompts.thinking import DONT_THINK, THINK, Thinking
+from myna.prompts.thinking import DONT_THINK, THINK
 from myna.prompts.tools import ANY_TEXT
 from myna.serving import faults
 

@@ -7,12 +7,13 @@ from typing import Any, Literal
 from myna.api.chat import schemas
 from myna.api.chat.schema import ChatRequest, ResponseFormat
 from myna.api.chat.tools import Function, FunctionSpec, NamedTool, Tool, ToolChoice
+from myna.core.conversation import ToolSpec
 from myna.core.errors import InvalidRequest
+from myna.core.renderer import ToolFormat
 from myna.core.requests import Constraint
 from myna.decoding.grammar import check
 from myna.prompts.custom_input import grammar_tool, text_tool
-from myna.prompts.messages import ToolSpec
-from myna.prompts.tools import NO_PARAMETERS, ToolFormat, silent_grammar, tool_grammar
+from myna.prompts.tools import NO_PARAMETERS, silent_grammar, tool_grammar
 from myna.serving import faults
 
 Mode = Literal["none", "auto", "required"]

@@ -50,7 +50,7 @@ async def _open(
     model = await call.open(card)
     info = model.generator.info
     check(request, info, call.services.max_answer_tokens)
-    encoder = Encoder(request, model.prompting, wraps=card.kind == "instruct", context_tokens=room(info))
+    encoder = Encoder(request, model.renderer, wraps=card.kind == "instruct", context_tokens=room(info))
     prompts = await call.in_text_thread(encoder.encode)
     requester = requester_of(call.principal)
     generations = [
