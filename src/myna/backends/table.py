@@ -60,12 +60,12 @@ class Backends:
     """The backends of one server, in the table's order. As a whole it is used like one of them."""
 
     def __init__(self, opened: Mapping[str, Backend], rows: Mapping[str, BackendRow]) -> None:
-        self._opened = opened
+        self.opened = opened
         self._rows = rows
 
     async def prepare(self, model: ModelSpec) -> Candidate:
         """A `core.backend.Prepare`: by the first backend that accepts the model."""
-        for backend in self._opened.values():
+        for backend in self.opened.values():
             if backend.accepts(model):
                 return await backend.prepare(model)
         raise ModelLoadFailed(f"No backend that is set up here runs models such as {model.id!r}.")
@@ -73,40 +73,40 @@ class Backends:
     def check(self) -> None:
         """Raises `ConfigurationError` where no backend can run anything."""
         failures: list[ConfigurationError] = []
-        for backend in self._opened.values():
+        for backend in self.opened.values():
             try:
                 backend.check()
             except ConfigurationError as exc:
                 failures.append(exc)
-        if len(failures) == len(self._opened):
+        if len(failures) == len(self.opened):
             raise failures[0]
 
     def findings(self) -> Findings:
         """What `myna doctor` says of every backend."""
-        for backend in self._opened.values():
+        for backend in self.opened.values():
             yield from backend.findings()
 
     def announced(self) -> tuple[ModelSpec, ...]:
         """The models that backends offer of their own accord, now."""
-        return tuple(chain.from_iterable(backend.announced() for backend in self._opened.values()))
+        return tuple(chain.from_iterable(backend.announced() for backend in self.opened.values()))
 
     def may_announce(self, model: str) -> bool:
         """Whether any of them offers a model of that id, or may later."""
-        return any(backend.may_announce(model) for backend in self._opened.values())
+        return any(backend.may_announce(model) for backend in self.opened.values())
 
     async def start(self) -> None:
         """See `core.backend.Backend.start`."""
-        for backend in self._opened.values():
+        for backend in self.opened.values():
             await backend.start()
 
     def change(self, options: BackendOptions, sections: Mapping[str, object]) -> None:
         """Other options, from now on; a backend that was not chosen at the start stays out."""
-        for name, backend in self._opened.items():
+        for name, backend in self.opened.items():
             backend.change(_options_of(self._rows[name], options, sections))
 
     async def aclose(self) -> None:
         """End all of them. Idempotent."""
-        for backend in self._opened.values():
+        for backend in self.opened.values():
             await backend.aclose()
 
 

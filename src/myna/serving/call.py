@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, ParamSpec, Protocol, TypeVar
@@ -127,25 +127,23 @@ class Call:
             sum(request.max_tokens * max(request.num_choices, request.best_of) for request in requests),
             is_open,
         )
-        meter = await self._admit(model, cost)
-        return self._metered(await generation.start(model.generator, requests), meter)
+        generator = model.generator
+        return await self._start(model, cost, lambda: generation.start(generator, requests))
 
     async def relay(self, model: ServedModel, relay: Relay, request: RelayRequest, cost: Cost) -> EventStream:
         """The same for a model behind another server, which is sent the request as it came. `cost` is an
-        estimate, whose difference from what was used is settled at the end of the call."""
-        meter = await self._admit(model, cost)
-        return self._metered(await relay.open(request), meter)
+        estimate; what was really used is settled at the end of the call."""
+        return await self._start(model, cost, lambda: relay.open(request))
 
-    async def _admit(self, model: ServedModel, cost: Cost) -> Meter:
+    async def _start(
+        self, model: ServedModel, cost: Cost, start: Callable[[], Awaitable[EventStream]]
+    ) -> EventStream:
         self._is_counted = True
         hold = await self.services.limiter.admit(self.principal, model.card, cost, self.record)
         if hold is not None:
             self._opened.push_async_callback(self._settle, hold)
-        self._meter = self.bill.open()
-        return self._meter
-
-    def _metered(self, events: EventStream, meter: Meter) -> EventStream:
-        stream = Metered(events, meter)
+        meter = self._meter = self.bill.open()
+        stream = Metered(await start(), meter)
         self._opened.push_async_callback(stream.aclose)
         return stream
 
