@@ -159,6 +159,32 @@ async def test_a_changed_listing_drops_no_request() -> None:
     assert yard.up == []
 
 
+async def test_a_card_that_is_not_listed_any_more_is_not_found() -> None:
+    looking = Looking([local("bird"), local("own")])
+    yard = Yard()
+    pool = ModelPool(looking, yard, forget=yard.forget)
+    card = pool.card("own")
+    looking.next = Listing.of([local("bird")], [])
+    pool.cards()
+    with pytest.raises(ModelNotFound):
+        async with pool.hold(card):
+            pass
+
+
+async def test_a_call_looks_a_model_up_once() -> None:
+    looks = 0
+
+    def look() -> Listing | None:
+        nonlocal looks
+        looks += 1
+        return Listing.of([local("bird")], []) if looks == 1 else None
+
+    yard = Yard()
+    pool = ModelPool(look, yard, forget=yard.forget)
+    async with pool.hold(pool.card("bird")):
+        assert looks == 1
+
+
 async def test_another_file_under_an_id_is_loaded_anew() -> None:
     yard = Yard()
     looking = Looking([local("bird")])

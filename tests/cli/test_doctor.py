@@ -14,6 +14,8 @@ from threading import Event
 import pytest
 from tests.cli.conftest import Run
 
+from myna.backends import table
+from myna.backends.table import BackendRow
 from myna.backends.worker import findings as engines_chapter
 from myna.backends.worker.findings import engine_findings
 from myna.catalog.entries import ENTRIES
@@ -180,6 +182,14 @@ def test_why_an_engine_runs_is_told(settings: Settings, monkeypatch: pytest.Monk
     found = list(engine_findings("llamacpp"))
     assert found[0].text == "llamacpp runs every model, since the setting engine names it."
     assert faults(found) == []
+
+
+def test_a_backend_that_is_added_to_the_table_is_looked_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(table.BACKENDS, "far", BackendRow("tests.backends.stand_in:Elsewhere", ("far",)))
+    rows = json.loads(run("doctor", "--quick", "--json").out)
+    engines = [row["text"] for row in rows if row["chapter"] == "Engines"]
+    assert engines[-1] == "elsewhere answers."
+    assert len(engines) > 1
 
 
 def test_a_processor_named_by_the_user_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
