@@ -1,6 +1,7 @@
 """Backends by name. Import strings, so that a backend is imported when settings choose it."""
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import chain
@@ -105,9 +106,10 @@ class Backends:
             backend.change(_options_of(self._rows[name], options, sections))
 
     async def aclose(self) -> None:
-        """End all of them. Idempotent."""
-        for backend in self.opened.values():
-            await backend.aclose()
+        """End all of them, even if one can't. Idempotent."""
+        async with AsyncExitStack() as stack:
+            for backend in self.opened.values():
+                stack.push_async_callback(backend.aclose)
 
 
 def _is_chosen(row: BackendRow, engine: str, sections: Mapping[str, object]) -> bool:

@@ -216,8 +216,8 @@ async def _run(
         servers.append(server)
         loading.append(asyncio.create_task(_load_first(pool, offer.default, server, banner.show)))
 
-    await backends.start()
     try:
+        await backends.start()
         with Reloader(settings, read, apply).on_hangup():
             await serve(app, listener, drain_s=settings.drain_s, on_start=on_start, certificate=certificate)
     finally:

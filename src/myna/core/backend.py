@@ -146,7 +146,8 @@ class Backend(Protocol):
         ...
 
     def change(self, options: BackendOptions) -> None:
-        """Other options, from now on. Models that are loaded keep what they were loaded with."""
+        """Other options, from now on; without its own setting, it announces and accepts nothing. Models
+        that are loaded keep what they were loaded with."""
         ...
 
     async def aclose(self) -> None:
