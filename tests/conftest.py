@@ -8,9 +8,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.stores.postgresql import Cluster, running_cluster
 
 from myna.settings import DEFAULT_MODEL, load_settings
+
+# No deadline: how long an example takes says more about the machine than about the code.
+settings.register_profile(
+    "myna",
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile("thorough", settings.get_profile("myna"), max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "myna"))
 
 os.environ["LC_ALL"] = "C.UTF-8"  # English, whatever language the developer's machine speaks
 

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from llguidance import LLMatcher
 from tests.scheduling.model import GREEDY, LEXICON, Driver, Model, prompt, spoken
@@ -162,7 +162,6 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
     )
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     wanted=st.lists(requests(), min_size=1, max_size=5),
     kv_blocks=st.integers(14, 60),

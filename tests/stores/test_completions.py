@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.errors import ConfigurationError, DatabaseError
@@ -99,7 +99,6 @@ def test_deleted_is_gone_with_its_metadata(store: CompletionStore) -> None:
     assert row is not None and row.metadata == {}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(
     metadata=st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=64),

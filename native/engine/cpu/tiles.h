@@ -11,8 +11,8 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/kernels.h"
-#include "kernels/layout.h"
+#include "cpu/kernels.h"
+#include "cpu/layout.h"
 
 namespace myna {
 namespace {

@@ -1,7 +1,7 @@
 // Kernels for AVX2 with FMA.
-#include "kernels/avx2.h"
+#include "cpu/avx2/matmul.h"
 
-#include "kernels/tables.h"
+#include "cpu/tables.h"
 
 namespace myna {
 

@@ -1,9 +1,11 @@
-// Which kernels this processor runs.
+// Which kernels and which vector operations this processor runs.
 #include <cstdlib>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 
-#include "kernels/tables.h"
+#include "cpu/tables.h"
+#include "cpu/vector_table.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -119,6 +121,24 @@ const KernelTable& kernels_named(std::string_view name) {
 const KernelTable& kernels() {
   static const KernelTable& chosen = choose();
   return chosen;
+}
+
+#if defined(__x86_64__)
+extern const VectorTable kVectors_avx512, kVectors_avx2;
+#elif defined(__aarch64__)
+extern const VectorTable kVectors_neon;
+#endif
+extern const VectorTable kVectors_portable;
+
+const VectorTable& vectors_for(const char* kernel_name) {
+#if defined(__x86_64__)
+  if (std::strncmp(kernel_name, "avx512", 6) == 0 || std::strcmp(kernel_name, "amx") == 0)
+    return kVectors_avx512;
+  if (std::strncmp(kernel_name, "avx2", 4) == 0) return kVectors_avx2;
+#elif defined(__aarch64__)
+  if (std::strcmp(kernel_name, "neon") == 0) return kVectors_neon;
+#endif
+  return kVectors_portable;
 }
 
 }  // namespace myna

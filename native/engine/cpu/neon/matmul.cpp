@@ -1,9 +1,9 @@
 // Kernels for 64-bit ARM with the dot-product instructions: a vector of 16 outputs is four registers.
 #include <arm_neon.h>
 
-#include "kernels/float_tiles.h"
-#include "kernels/rows.h"
-#include "kernels/tables.h"
+#include "cpu/float_tiles.h"
+#include "cpu/rows.h"
+#include "cpu/tables.h"
 
 namespace myna {
 namespace {

@@ -2,7 +2,7 @@
 // the inputs in index order.
 #pragma once
 
-#include "kernels/tiles.h"
+#include "cpu/tiles.h"
 
 namespace myna {
 namespace {

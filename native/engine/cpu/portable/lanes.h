@@ -1,7 +1,7 @@
 #pragma once
 #include <cmath>
 
-#include "simd/half.h"
+#include "cpu/portable/lanes_half.h"
 
 namespace myna::MYNA_ISA {
 

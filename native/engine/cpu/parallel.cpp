@@ -1,7 +1,7 @@
 // The work of one step cut into chunks for a pool's threads.
 #include <algorithm>
 
-#include "kernels/kernels.h"
+#include "cpu/kernels.h"
 #include "pool/pool.h"
 
 namespace myna {

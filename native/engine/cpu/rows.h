@@ -9,7 +9,7 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/kernels.h"
+#include "cpu/kernels.h"
 
 namespace myna {
 namespace {

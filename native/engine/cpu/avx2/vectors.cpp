@@ -1,9 +1,9 @@
 #define MYNA_ISA vectors_avx2
-#include "ops/vector_table.h"
+#include "cpu/vector_table.h"
 //
 #include "attention/tile.h"
-#include "isa/table.h"
-#include "ops/elementwise.h"
+#include "cpu/elementwise.h"
+#include "cpu/vector_table_entries.h"
 
 namespace myna {
 

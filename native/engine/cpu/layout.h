@@ -13,7 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/kernels.h"
+#include "cpu/kernels.h"
 
 namespace myna::layout {
 

@@ -2,9 +2,9 @@
 #include <stdexcept>
 #include <string>
 
-#include "kernels/half.h"
-#include "kernels/kernels.h"
-#include "kernels/scales.h"
+#include "cpu/half.h"
+#include "cpu/kernels.h"
+#include "cpu/scales.h"
 
 namespace myna {
 namespace {

@@ -1,10 +1,10 @@
 // Kernels in plain C++, for any processor; also what the others are compared with.
 #include <cmath>
 
-#include "kernels/float_tiles.h"
-#include "kernels/half.h"
-#include "kernels/rows.h"
-#include "kernels/tables.h"
+#include "cpu/float_tiles.h"
+#include "cpu/half.h"
+#include "cpu/rows.h"
+#include "cpu/tables.h"
 
 namespace myna {
 namespace {

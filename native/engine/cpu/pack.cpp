@@ -4,10 +4,10 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/half.h"
-#include "kernels/kernels.h"
-#include "kernels/layout.h"
-#include "kernels/scales.h"
+#include "cpu/half.h"
+#include "cpu/kernels.h"
+#include "cpu/layout.h"
+#include "cpu/scales.h"
 #include "pool/pool.h"
 
 namespace myna {

@@ -3,8 +3,8 @@
 
 #include <immintrin.h>
 
-#include "kernels/float_tiles.h"
-#include "kernels/rows.h"
+#include "cpu/float_tiles.h"
+#include "cpu/rows.h"
 
 namespace myna {
 namespace {

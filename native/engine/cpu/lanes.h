@@ -9,13 +9,13 @@
 #endif
 
 #if defined(__AVX512F__)
-#include "simd/avx512.h"
+#include "cpu/avx512/lanes.h"
 #elif defined(__AVX2__)
-#include "simd/avx2.h"
+#include "cpu/avx2/lanes.h"
 #elif defined(__aarch64__)
-#include "simd/neon.h"
+#include "cpu/neon/lanes.h"
 #else
-#include "simd/portable.h"
+#include "cpu/portable/lanes.h"
 #endif
 
 namespace myna::MYNA_ISA {

@@ -1,6 +1,6 @@
 // Kernels for AVX2 with VNNI.
-#include "kernels/avx2.h"
-#include "kernels/tables.h"
+#include "cpu/avx2/matmul.h"
+#include "cpu/tables.h"
 
 namespace myna {
 

@@ -1,7 +1,6 @@
 // Kernels for AVX-512 with VNNI.
-#include "kernels/avx512vnni.h"
-
-#include "kernels/tables.h"
+#include "cpu/avx512/matmul.h"
+#include "cpu/tables.h"
 
 namespace myna {
 

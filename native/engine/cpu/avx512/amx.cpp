@@ -14,8 +14,8 @@
 #include <memory>
 #include <span>
 
-#include "kernels/avx512vnni.h"
-#include "kernels/tables.h"
+#include "cpu/avx512/matmul.h"
+#include "cpu/tables.h"
 
 namespace myna {
 namespace {

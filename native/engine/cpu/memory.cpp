@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <new>
 
-#include "kernels/kernels.h"
+#include "cpu/kernels.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>

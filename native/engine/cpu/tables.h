@@ -1,7 +1,7 @@
 // The tables that this build contains; dispatch.cpp decides which of them the processor runs.
 #pragma once
 
-#include "kernels/kernels.h"
+#include "cpu/kernels.h"
 
 namespace myna {
 

@@ -1,5 +1,5 @@
 // Row operations over float32. Included once by each instruction set's file.
-#include "simd/simd.h"
+#include "cpu/lanes.h"
 
 namespace myna::MYNA_ISA {
 
