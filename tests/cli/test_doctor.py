@@ -184,6 +184,14 @@ def test_why_an_engine_runs_is_told(settings: Settings, monkeypatch: pytest.Monk
     assert faults(found) == []
 
 
+def test_the_version_of_another_project_s_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines_chapter, "is_installed", lambda name: True)
+    monkeypatch.setattr(engines_chapter, "version", lambda distribution: f"9 of {distribution}")
+    texts = [finding.text for finding in engine_findings("native")]
+    assert any(text.startswith("llamacpp 9 of llama-cpp-python is here: not batch") for text in texts)
+    assert any(text.startswith("native is here: batch") for text in texts)
+
+
 def test_a_backend_that_is_added_to_the_table_is_looked_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(table.BACKENDS, "far", BackendRow("tests.backends.stand_in:Elsewhere", ("far",)))
     rows = json.loads(run("doctor", "--quick", "--json").out)

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 class EngineRow:
     """What is known of an engine without importing it.
 
-    `load` is an import string. `needs` are the modules that have to be there. `is_automatic`: `auto` tries
+    `load` is an import string. `needs` are the modules that have to be there, `distribution` is what a
+    package of another project is installed as. `is_automatic`: `auto` tries
     it. `has_tokenizer`: `Engine.tokenize` works, so models whose pre-tokenizer Myna doesn't know run on it.
     `is_batch_invariant` is `Engine.is_batch_invariant`.
     """
 
     load: str
     needs: tuple[str, ...] = ()
+    distribution: str = ""
     is_automatic: bool = False
     has_tokenizer: bool = False
     is_batch_invariant: bool = False
@@ -39,6 +41,7 @@ ENGINES: Final[dict[str, EngineRow]] = {
     "llamacpp": EngineRow(
         "myna.engines.llamacpp:load",
         ("myna.engines.llamacpp", "llama_cpp"),
+        "llama-cpp-python",
         is_automatic=True,
         has_tokenizer=True,
     ),

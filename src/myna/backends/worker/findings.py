@@ -1,6 +1,8 @@
 """What `myna doctor` says of the engines: which are here, which runs models, what each promises."""
 
 import os
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 from myna.core.errors import ConfigurationError
 from myna.core.finding import Finding, Findings, advice, ok, wrong
@@ -33,12 +35,21 @@ def engine_findings(wanted: str) -> Findings:
 
 
 def _promise(name: str) -> Finding:
+    label = _with_version(name)
     if ENGINES[name].is_batch_invariant:
         return ok(
-            f"{name} is here: batch-invariant, so a request and seed get the same answer whatever else it "
+            f"{label} is here: batch-invariant, so a request and seed get the same answer whatever else it "
             "is doing."
         )
-    return ok(f"{name} is here: not batch-invariant, so an answer may change while others run.")
+    return ok(f"{label} is here: not batch-invariant, so an answer may change while others run.")
+
+
+def _with_version(name: str) -> str:
+    """The engine and, where it is another project's package, which version of it."""
+    with suppress(PackageNotFoundError):
+        if distribution := ENGINES[name].distribution:
+            return f"{name} {version(distribution)}"
+    return name
 
 
 def _kernels() -> Findings:
