@@ -76,7 +76,7 @@ class Elsewhere:
         self.models: tuple[FarModel, ...] = ()
         self.relay = ScriptedRelay()
         self.is_installed = True
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def accepts(self, model: ModelSpec) -> bool:
         return isinstance(model, FarModel)
@@ -98,10 +98,10 @@ class Elsewhere:
         return model.startswith("far")
 
     async def start(self) -> None:
-        self.told.append("start")
+        self.calls.append("start")
 
     def change(self, options: BackendOptions) -> None:
         self.options = options
 
     async def aclose(self) -> None:
-        self.told.append("aclose")
+        self.calls.append("aclose")

@@ -99,6 +99,6 @@ async def test_all_of_them_begin_change_and_end() -> None:
     await backends.start()
     backends.change(BackendOptions(OPTIONS.home, max_queue=3), {"upstreams": "changed"})
     await backends.aclose()
-    assert first.told == second.told == ["start", "aclose"]
+    assert first.calls == second.calls == ["start", "aclose"]
     assert (first.options.max_queue, first.options.section) == (3, None)
     assert (second.options.max_queue, second.options.section) == (3, "changed")

@@ -99,7 +99,7 @@ class ModelPool:
         return tuple(slot.model.id for slot in self._residents.loaded)
 
     def running(self) -> Sequence[tuple[str, RunningModel]]:
-        """The same with what tells their health and load."""
+        """The same, each as it runs now."""
         return tuple(
             (slot.model.id, slot.loaded.running) for slot in self._residents.loaded if slot.loaded is not None
         )
