@@ -25,6 +25,7 @@ class FarModel:
     url: str = "http://127.0.0.1:1/v1"
     owned_by: str = "elsewhere"
     created: int = 1_700_000_000
+    is_relayed: bool = True
 
 
 def relayed(*chunks: bytes) -> list[Step]:

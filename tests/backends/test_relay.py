@@ -190,7 +190,7 @@ async def test_a_local_model_hides_an_announced_one_of_the_same_id() -> None:
     backend.models = (FarModel("tiny"), FarModel("far-1"))
     listing = Shelf([replace(local("tiny"), source="file")], [], None, backend.announced).look()
     assert listing is not None
-    assert [(card.id, card.owned_by) for card in listing.cards.values()] == [
-        ("tiny", "myna"),
-        ("far-1", "elsewhere"),
+    assert [(card.id, card.owned_by, card.is_relayed) for card in listing.cards.values()] == [
+        ("tiny", "myna", False),
+        ("far-1", "elsewhere", True),
     ]

@@ -17,13 +17,15 @@ _TICK_NS: Final = 50_000_000
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """A name that clients may use. `target` is the id of the model that answers (its own id, unless it
-    is an alias). An `instruct` alias wraps raw string prompts in the model's chat template."""
+    is an alias). An `instruct` alias wraps raw string prompts in the model's chat template. `is_relayed`:
+    requests go on to another server as they are, so nothing in them is checked here."""
 
     id: str
     created: int
     owned_by: str
     kind: CardKind
     target: str
+    is_relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,18 @@ class Listing:
         for model in models:
             by_id.setdefault(model.id, model)
         cards = {
-            model.id: ModelCard(model.id, model.created, model.owned_by, "model", model.id)
+            model.id: ModelCard(model.id, model.created, model.owned_by, "model", model.id, model.is_relayed)
             for model in by_id.values()
         }
         for alias in aliases:
             target = by_id.get(alias.target)
             if target is not None and alias.id not in cards:
-                cards[alias.id] = replace(alias, created=target.created, owned_by=target.owned_by)
+                cards[alias.id] = replace(
+                    alias,
+                    created=target.created,
+                    owned_by=target.owned_by,
+                    is_relayed=target.is_relayed,
+                )
         return cls(by_id, cards)
 
     def without(self, model: str) -> "Listing":

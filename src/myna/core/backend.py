@@ -17,7 +17,8 @@ from myna.core.renderer import Renderer
 class ModelSpec(Protocol):
     """A model that could be served. Where it is found (a file, a folder, a URL) is a matter of its type,
     which the backend that accepts it knows. Compared by value: another value under the same id is another
-    model, which is loaded anew. `created` is in Unix seconds."""
+    model, which is loaded anew. `created` is in Unix seconds. `is_relayed`: it will be loaded to a relay, so
+    that its requests are for another server to read."""
 
     @property
     def id(self) -> str: ...
@@ -27,6 +28,9 @@ class ModelSpec(Protocol):
 
     @property
     def created(self) -> int: ...
+
+    @property
+    def is_relayed(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,10 @@ class LocalModel:
     created: int
     num_bytes: int
     source: str
+
+    @property
+    def is_relayed(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
