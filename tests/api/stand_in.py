@@ -1,5 +1,6 @@
 """A model for endpoint tests: bytes as tokens, a plain template, and whatever events the test says."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +10,8 @@ from typing import Any
 
 from httpx import ASGITransport, AsyncClient, Response
 from openai import AsyncOpenAI
+from starlette.types import ASGIApp
+from starlette.types import Message as AsgiMessage
 from tests.serving.scripted import (
     KEY,
     Ledger,
@@ -94,9 +97,41 @@ class Model:
     ledger: Ledger
     completions: CompletionStore
     services: Services
+    asgi: ASGIApp
 
     async def ask(self, path: str, **body: Any) -> Response:
         return await self.client.post(f"/v1/{path}", json={"model": "tiny", **body})
+
+    async def ask_raw(self, path: str, **body: Any) -> list[bytes]:
+        """The answer's body as the server sends it, piece by piece; no client works in the loop's thread."""
+        request, pieces = json.dumps({"model": "tiny", **body}).encode(), list[bytes]()
+        headers = {"host": "localhost", "authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        waiting: list[AsgiMessage] = [{"type": "http.request", "body": request, "more_body": False}]
+
+        async def receive() -> AsgiMessage:
+            if not waiting:
+                await asyncio.Event().wait()
+            return waiting.pop()
+
+        async def send(message: AsgiMessage) -> None:
+            if message["type"] == "http.response.start":
+                assert message["status"] == 200
+            else:
+                pieces.append(message["body"])
+
+        await self.asgi(
+            {
+                "type": "http",
+                "method": "POST",
+                "path": f"/v1/{path}",
+                "query_string": b"",
+                "client": ("127.0.0.1", 1),
+                "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            },
+            receive,
+            send,
+        )
+        return pieces
 
     def openai(self) -> AsyncOpenAI:
         """The official client over the same transport; its newer versions name another httpx."""
@@ -125,7 +160,7 @@ async def serving(
     async with AsyncClient(
         transport=ASGITransport(app.asgi), base_url="http://localhost", headers=headers
     ) as client:
-        yield Model(client, generator, prompting, ledger, everything.completions, everything)
+        yield Model(client, generator, prompting, ledger, everything.completions, everything, app.asgi)
 
 
 def error_of(response: Response) -> dict[str, Any]:
@@ -139,7 +174,12 @@ def error_of(response: Response) -> dict[str, Any]:
 
 def chunks_of(response: Response) -> list[dict[str, Any]]:
     """The chunks of a whole stream; asserts its framing and its end."""
-    lines = response.text.split("\n\n")
+    return parsed_chunks(response.text)
+
+
+def parsed_chunks(text: str) -> list[dict[str, Any]]:
+    """The same of a body."""
+    lines = text.split("\n\n")
     assert lines[-2:] == ["data: [DONE]", ""]
     return [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
 

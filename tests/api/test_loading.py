@@ -14,7 +14,8 @@ from tests.serving.scripted import ScriptedGenerator, local, looking_at, service
 from myna.catalog.pool import ModelPool
 from myna.core.backend import Candidate, LoadedModel, ModelSize, ModelSpec
 from myna.core.errors import ModelLoadFailed
-from myna.serving.streaming import DONE, KEEP_ALIVE
+from myna.serving.connection import KEEP_ALIVE
+from myna.serving.streaming import DONE
 
 FAMILIES = ("myna.api.chat.routes", "myna.api.completions.routes")
 BODIES: dict[str, dict[str, object]] = {

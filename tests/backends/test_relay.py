@@ -16,15 +16,18 @@ from myna.catalog.pool import ModelPool
 from myna.core.errors import Overloaded, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from myna.core.events import Done, PromptDone, WireChunk
 from myna.serving.bill import Accountant
+from myna.serving.connection import KEEP_ALIVE
 from myna.serving.instruments import Instruments
-from myna.serving.streaming import DONE, KEEP_ALIVE
+from myna.serving.streaming import DONE
 
 FAMILIES = (
-    "tests.backends.relay_endpoint",
+    "myna.api.chat.routes",
+    "myna.api.completions.routes",
     "tests.serving.words_endpoint",
     "myna.api.models.routes",
     "myna.api.watching.routes",
 )
+CHAT = "/v1/chat/completions"
 STREAM = b'{"model":"far-1","stream":true,"x_extension":{"deep":[1.5,null]}}'
 WHOLE = b'{"model":"far-1"}'
 
@@ -56,15 +59,16 @@ async def serving(*scripts: list[Step] | Exception, keep_alive_s: float = 10.0) 
         yield Served(live, backend, ledger)
 
 
-async def test_a_stream_is_the_upstream_s_bytes_and_the_ledger_has_its_counts() -> None:
+@pytest.mark.parametrize("path", ["chat/completions", "completions"])
+async def test_a_stream_is_the_upstream_s_bytes_and_the_ledger_has_its_counts(path: str) -> None:
     chunks = (b'data: {"x":"\xe4\xbd\xa0","unknown":true}\n\n', b": a comment\n\ndata: 2\n\n")
     async with serving(relayed(*chunks)) as served:
-        reply = await served.live.ask("POST", "/v1/relayed", STREAM)
+        reply = await served.live.ask("POST", f"/v1/{path}", STREAM)
     assert reply.status == 200
     assert reply.body == b"".join(chunks) + DONE
     (request,) = served.backend.relay.requests
     assert request.body == json.loads(STREAM)
-    assert (request.path, request.is_stream) == ("words", True)
+    assert (request.path, request.is_stream) == (path, True)
     (row,) = served.ledger.rows
     assert request.request_id == row.id == reply.headers["x-request-id"]
     assert (row.prompt_tokens, row.cached_tokens, row.completion_tokens) == (7, 2, 3)
@@ -77,7 +81,7 @@ async def test_a_stream_is_the_upstream_s_bytes_and_the_ledger_has_its_counts() 
 async def test_a_whole_answer_is_the_upstream_s_body() -> None:
     body = b'{ "id": "theirs",\n  "choices": [] }'
     async with serving(relayed(body)) as served:
-        reply = await served.live.ask("POST", "/v1/relayed", b'{"model":"near"}')
+        reply = await served.live.ask("POST", CHAT, b'{"model":"near"}')
     assert reply.body == body
     (row,) = served.ledger.rows
     assert (row.model, row.asked_model, row.completion_tokens) == ("far-1", "near", 2)
@@ -87,7 +91,7 @@ async def test_the_upstream_s_own_refusal_is_the_answer() -> None:
     refusal = UpstreamRefused("too fast", status=429, body=b'{"error": "slow down"}\n', retry_after_s=1.5)
     async with serving(refusal, refusal) as served:
         for body in (STREAM, WHOLE):
-            reply = await served.live.ask("POST", "/v1/relayed", body)
+            reply = await served.live.ask("POST", CHAT, body)
             assert (reply.status, reply.body) == (429, refusal.body)
             assert (reply.headers["retry-after"], reply.headers["retry-after-ms"]) == ("2", "1500")
             assert reply.headers["content-type"] == "application/json"
@@ -109,7 +113,7 @@ async def test_a_failure_before_the_first_byte_is_a_status(
 ) -> None:
     async with serving(failure, [failure]) as served:
         for body in (STREAM, WHOLE):
-            reply = await served.live.ask("POST", "/v1/relayed", body)
+            reply = await served.live.ask("POST", CHAT, body)
             error = json.loads(reply.body)["error"]
             assert (reply.status, error["code"]) == (status, code)
     assert {row.outcome for row in served.ledger.rows} == {outcome}
@@ -119,7 +123,7 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_and_what_was_used_is_
     gate = asyncio.Event()
     script: list[Step] = [WireChunk(b"data: 1\n\n", 1), gate, UpstreamFailed("The upstream 'big' broke off.")]
     async with serving(script) as served:
-        connection = await served.live.send(request_bytes("POST", "/v1/relayed", STREAM))
+        connection = await served.live.send(request_bytes("POST", CHAT, STREAM))
         await connection.head()
         assert await connection.chunk() == b"data: 1\n\n"
         gate.set()
@@ -134,7 +138,7 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_and_what_was_used_is_
 async def test_a_silent_upstream_is_kept_alive_and_left_when_the_client_leaves() -> None:
     script: list[Step] = [WireChunk(b"data: 1\n\n", 1), asyncio.Event()]
     async with serving(script, keep_alive_s=0.01) as served:
-        connection = await served.live.send(request_bytes("POST", "/v1/relayed", STREAM))
+        connection = await served.live.send(request_bytes("POST", CHAT, STREAM))
         await connection.head()
         assert await connection.chunk() == b"data: 1\n\n"
         assert await connection.chunk() == KEEP_ALIVE
@@ -147,7 +151,7 @@ async def test_a_silent_upstream_is_kept_alive_and_left_when_the_client_leaves()
 async def test_counts_at_the_end_may_stand_for_the_whole_stream() -> None:
     """An upstream that counts only when it has ended."""
     async with serving([WireChunk(b"data: 1\n\n", 0), PromptDone(9, 0), Done(5)]) as served:
-        await served.live.ask("POST", "/v1/relayed", STREAM)
+        await served.live.ask("POST", CHAT, STREAM)
     assert [(row.prompt_tokens, row.completion_tokens) for row in served.ledger.rows] == [(9, 5)]
 
 
@@ -165,7 +169,7 @@ async def test_lists_metrics_and_status_need_no_file_and_no_process() -> None:
             ("far-1", "elsewhere"),
             ("near", "elsewhere"),
         ]
-        await served.live.ask("POST", "/v1/relayed", WHOLE)
+        await served.live.ask("POST", CHAT, WHOLE)
         served.backend.relay.is_ready = False
         (model,) = json.loads((await served.live.ask("GET", "/v1/organization/status")).body)["models"]
         assert (model["id"], model["engine"], model["is_ready"]) == ("far-1", "elsewhere", False)

@@ -51,6 +51,11 @@ class ScriptedStream:
     def __aiter__(self) -> "ScriptedStream":
         return self
 
+    @property
+    def num_left(self) -> int:
+        """Steps that nobody has read yet."""
+        return len(self._steps)
+
     async def __anext__(self) -> Event:
         while self._steps:
             step = self._steps.pop(0)

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, ParamSpec, Protocol, TypeVar
 
 from starlette.requests import Request
@@ -18,15 +19,16 @@ from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
 from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
-from myna.core.relay import Relay, RelayRequest
 from myna.core.requests import GenerationRequest
-from myna.serving import deps, generation
+from myna.serving import deps, merged_stream
 from myna.serving.bill import Bill
 from myna.serving.errors import WrongMethod
 from myna.serving.limiter import Hold
 from myna.serving.metering import Meter, Metered
 from myna.serving.record import RequestRecord, record_of
+from myna.serving.rendering import rendered
 from myna.serving.services import Services
+from myna.serving.streaming import Answering, answering
 
 _MAX_MODEL_NAME: Final = 256
 
@@ -35,7 +37,7 @@ T = TypeVar("T")
 
 
 class Answer(Protocol):
-    """An ASGI response: Starlette's, or one of `streaming`."""
+    """An ASGI response."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
@@ -43,15 +45,18 @@ class Answer(Protocol):
 class Call:
     """What an endpoint sees of its request. All that it opens is closed when its answer has ended."""
 
-    def __init__(self, endpoint: "Endpoint", request: Request, principal: Principal, services: Services):
+    def __init__(
+        self, endpoint: "Endpoint", request: Request, send: Send, principal: Principal, services: Services
+    ) -> None:
         self.request = request
+        self._send = send
         self.principal = principal
         self.services = services
         self.record: RequestRecord = record_of(request.scope)
         self.record.key_id = principal.key_id
         self.bill = Bill(endpoint.bills, self.record, principal, services.accountant)
         self._opened = AsyncExitStack()
-        self._meter: Meter | None = None
+        self.meter: Meter | None = None
         self._card: ModelCard | None = None
         self._is_counted = False
 
@@ -112,6 +117,24 @@ class Call:
             self.record.hint(exc.message)
             raise
 
+    def answering(
+        self, *, is_stream: bool, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> AbstractAsyncContextManager[Answering]:
+        """The block that opens what the answer needs and sends it; see `streaming.answering`."""
+        services = self.services
+        return answering(
+            self.request.scope,
+            self.request.receive,
+            self._send,
+            threads=services.text_threads,
+            headers=headers,
+            keep_alive_s=services.keep_alive_s if is_stream else None,
+        )
+
+    def rendered(self, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """The parts of a large answer; see `rendering.rendered`."""
+        return rendered(parts, self.services.text_threads)
+
     async def in_text_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run templates and tokenizers where they don't hold up the event loop."""
         loop = asyncio.get_running_loop()
@@ -128,31 +151,21 @@ class Call:
             is_open,
         )
         generator = model.generator
-        return await self._start(model, cost, lambda: generation.start(generator, requests))
+        return await self.metered(model, cost, lambda: merged_stream.start(generator, requests))
 
-    async def relay(self, model: ServedModel, relay: Relay, request: RelayRequest, cost: Cost) -> EventStream:
-        """The same for a model behind another server, which is sent the request as it came. `cost` is an
-        estimate; what was really used is settled at the end of the call."""
-        return await self._start(model, cost, lambda: relay.open(request))
-
-    async def _start(
+    async def metered(
         self, model: ServedModel, cost: Cost, start: Callable[[], Awaitable[EventStream]]
     ) -> EventStream:
+        """Admit what may come to that cost, and start it: its events, metered, closed at the end of the call,
+        when what it has really used is settled."""
         self._is_counted = True
         hold = await self.services.limiter.admit(self.principal, model.card, cost, self.record)
         if hold is not None:
-            self._opened.push_async_callback(self._settle, hold)
-        meter = self._meter = self.bill.open()
+            self._opened.push_async_callback(_settle, self, hold)
+        meter = self.meter = self.bill.open()
         stream = Metered(await start(), meter)
         self._opened.push_async_callback(stream.aclose)
         return stream
-
-    async def _settle(self, hold: Hold) -> None:
-        """What the request has used is known: its stream is closed."""
-        meter = self._meter
-        await self.services.limiter.settle(
-            hold, meter.prompt_tokens + meter.completion_tokens if meter else 0
-        )
 
     async def tell_limits(self) -> None:
         """The answer to a mistake says too what is left of the key's limits."""
@@ -165,10 +178,17 @@ class Call:
         await self._opened.aclose()
 
 
-class Handler(Protocol):
-    """An endpoint's code."""
+async def _settle(call: Call, hold: Hold) -> None:
+    """What the call has used is known: its stream is closed."""
+    meter = call.meter
+    num_tokens = meter.prompt_tokens + meter.completion_tokens if meter else 0
+    await call.services.limiter.settle(hold, num_tokens)
 
-    async def __call__(self, call: Call) -> Answer: ...
+
+class Handler(Protocol):
+    """An endpoint's code. What it returns is sent; None: it has sent its answer itself."""
+
+    async def __call__(self, call: Call) -> Answer | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +227,14 @@ class EndpointApp:
         request = Request(scope, receive)
         is_open = endpoint.is_open_here and self._services.listens_here and deps.is_from_here(request)
         principal = LOCAL_USER if is_open else await deps.authenticate(request, self._services)
-        call = Call(endpoint, request, principal, self._services)
+        call = Call(endpoint, request, send, principal, self._services)
         if endpoint.names_organization:
             call.record.organization = self._services.organization
         fault: BaseException | None = None
         try:
             answer = await endpoint.handler(call)
-            await answer(scope, receive, send)
+            if answer is not None:
+                await answer(scope, receive, send)
         except BaseException as exc:
             fault = exc
             if endpoint.bills and isinstance(exc, RequestError):

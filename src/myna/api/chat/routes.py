@@ -1,68 +1,102 @@
-"""`POST /v1/chat/completions`: from a request to its stream of events, and to one of the two endings."""
+"""`POST /v1/chat/completions`: one function from the request to the last byte of its answer."""
 
 import time
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.check import check_abilities, check_combinations, check_conversation
 from myna.api.chat.chunks import ChunkRenderer
-from myna.api.chat.convert import asked_tokens, to_generation, to_plan
-from myna.api.chat.encoding import encode, encode_prediction
-from myna.api.chat.keeping import Kept, keeper
+from myna.api.chat.convert import (
+    answer_format,
+    asked_tokens,
+    declared_tools,
+    to_generation,
+    to_messages,
+    to_response_spec,
+    tool_choice,
+)
 from myna.api.chat.schema import ChatRequest
-from myna.api.chat.thought_use import ThoughtUse, thought_use
-from myna.api.chat.tool_use import ToolUse, answer_constraint, check_tools, tool_use
-from myna.catalog.listing import ModelCard
+from myna.api.chat.storing import store
 from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
-from myna.core.generator import EventStream
-from myna.core.requests import Constraint, Sampling
-from myna.serving.call import Answer, Call, Endpoint
+from myna.core.requests import GenerationRequest, Sampling
+from myna.generation.budgets import encode_conversation, encode_prediction
+from myna.generation.reasoning import Reasoning, reasoning_for
+from myna.generation.storing import StoredStream
+from myna.generation.tool_choice import ResolvedTools, answer_constraint, resolve_tools
+from myna.serving.call import Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.fingerprint import system_fingerprint
 from myna.serving.ids import completion_id
 from myna.serving.parameters import CHAT
+from myna.serving.relaying import answer_relayed
 from myna.serving.requester import requester_of, room
-from myna.serving.streaming import EventStreamAnswer, WholeAnswer
+from myna.serving.streaming import collect
 from myna.serving.validation import validate
 
-T = TypeVar("T", ChunkRenderer, AnswerFold)
 
-
-async def create_chat_completion(call: Call) -> Answer:
+async def create_chat_completion(call: Call) -> None:
     """Everything that can be refused is, before the first byte."""
     require(call.principal, "model.request")
     body = await call.json_object()
     card = call.card(body)
+    if card.is_relayed:
+        await answer_relayed(call, card, body, "chat/completions")
+        return
     request = validate(ChatRequest, body, CHAT)
     call.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
-    if not request.stream:
-        return WholeAnswer(partial(_open, call, card, body, request, AnswerFold))
-    return EventStreamAnswer(
-        partial(_open, call, card, body, request, ChunkRenderer), keep_alive_s=call.services.keep_alive_s
-    )
+    async with call.answering(is_stream=bool(request.stream)) as answer:
+        model = await call.open(card)
+        generation, tools = await _to_generation(call, request, model)
+        events = await call.generate(model, [generation], is_open=asked_tokens(request) is None)
+        created = int(time.time())
+        spec = to_response_spec(
+            request,
+            tools,
+            id=completion_id("chatcmpl-", created),
+            created=created,
+            model=card.id,
+            fingerprint=system_fingerprint(model, call.services.max_answer_tokens),
+        )
+        fold = AnswerFold(spec)
+        keep = partial(store, call, request, body, generation.sampling.seed, fold)
+        if request.stream:
+            if request.store:
+                events = StoredStream(events, fold.feed, keep)
+            await answer.send_events(events, ChunkRenderer(spec))
+        else:
+            await collect(events, fold)
+            if request.store:
+                await keep()
+            await answer.send_body(fold.parts())
 
 
-async def _open(
-    call: Call, card: ModelCard, body: dict[str, object], request: ChatRequest, ending: type[T]
-) -> tuple[EventStream, T]:
-    """The model, after its load if need be; the conversation's tokens; admission."""
-    model = await call.open(card)
-    if not model.renderer.has_chat_template:
+async def _to_generation(
+    call: Call, request: ChatRequest, model: ServedModel
+) -> tuple[GenerationRequest, ResolvedTools | None]:
+    """What the model is asked, and which tools it may call."""
+    renderer, info, most_tokens = model.renderer, model.generator.info, call.services.max_answer_tokens
+    if not renderer.has_chat_template:
         raise WrongEndpoint(
             "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
             "Did you mean to use v1/completions?",
             param="model",
         )
-    info, most_tokens = model.generator.info, call.services.max_answer_tokens
     check_abilities(request, info, most_tokens)
-    thinks = thought_use(request.reasoning_effort, model.renderer.thinking)
-    use = tool_use(request, model.renderer.tool_format)
+    reasoning = reasoning_for(request.reasoning_effort, renderer.thinking, param="reasoning_effort")
+    form = answer_format(request)
+    tools = resolve_tools(
+        declared_tools(request),
+        tool_choice(request),
+        renderer.tool_format,
+        is_parallel=request.parallel_tool_calls is not False and not request.functions,
+        answer=form,
+    )
     check_conversation(request.messages)
-    constraint = await call.in_text_thread(_constraint, request, use)
-    prompt_tokens, prediction_tokens = await _tokens(call, request, model, use, thinks)
+    constraint = await call.in_text_thread(answer_constraint, form, tools) if form or tools else None
+    prompt_tokens, prediction_tokens = await call.in_text_thread(_encode, request, model, tools, reasoning)
     generation = to_generation(
         request,
         prompt_tokens,
@@ -72,49 +106,29 @@ async def _open(
         defaults=Sampling(),
         most_tokens=most_tokens,
         constraint=constraint,
-        thinks=thinks,
+        reasoning=reasoning,
         prediction_tokens=prediction_tokens,
     )
-    stream: EventStream = await call.generate(model, [generation], is_open=asked_tokens(request) is None)
-    created = int(time.time())
-    plan = to_plan(
-        request,
-        use,
-        id=completion_id("chatcmpl-", created),
-        created=created,
-        model=card.id,
-        fingerprint=system_fingerprint(model, most_tokens),
-    )
-    if request.store:
-        keep = keeper(call, request, body, generation.sampling.seed)
-        stream = Kept(stream, AnswerFold(plan), keep)
-    return stream, ending(plan)
+    return generation, tools
 
 
-async def _tokens(
-    call: Call, request: ChatRequest, model: ServedModel, use: ToolUse | None, thinks: ThoughtUse
+def _encode(
+    request: ChatRequest, model: ServedModel, tools: ResolvedTools | None, reasoning: Reasoning
 ) -> tuple[list[int], list[int]]:
-    """Those of the conversation and of the prediction."""
-    renderer, context_tokens = model.renderer, room(model.generator.info)
-    prompt = await call.in_text_thread(
-        encode,
-        request.messages,
-        use.declared if use else (),
-        renderer,
+    """The tokens of the conversation and of the prediction."""
+    context_tokens = room(model.generator.info)
+    prompt = encode_conversation(
+        to_messages(request.messages),
+        tools.specs if tools else (),
+        model.renderer,
         context_tokens,
-        asked_tokens(request),
-        thinks.switches,
+        asked=asked_tokens(request),
+        switches=reasoning.switches,
+        param="messages",
     )
     if request.prediction is None:
         return prompt, []
-    text = request.prediction.text()
-    return prompt, await call.in_text_thread(encode_prediction, text, renderer, context_tokens)
-
-
-def _constraint(request: ChatRequest, use: ToolUse | None) -> Constraint | None:
-    """Reading schemas can take a while: runs in a thread."""
-    check_tools(request, use)
-    return answer_constraint(request.response_format, use)
+    return prompt, encode_prediction(request.prediction.text(), model.renderer, context_tokens)
 
 
 ENDPOINTS: Final = (

@@ -1,10 +1,11 @@
 """From the prompts of a request to tokens. Takes a while: runs in a thread."""
 
-from myna.api.completions.convert import EncodedPrompt, plan, refuse_too_long
+from myna.api.completions.convert import EncodedPrompt, to_response_spec
 from myna.api.completions.schema import CompletionRequest, Prompt
 from myna.core.conversation import Message
 from myna.core.errors import InvalidRequest
 from myna.core.renderer import Renderer
+from myna.generation.budgets import refuse_too_long
 from myna.prompts.thinking import DONT_THINK
 from myna.serving import faults
 
@@ -18,7 +19,7 @@ class Encoder:
     ) -> None:
         self._request = request
         self._renderer = renderer
-        self._max_tokens = plan(request).max_tokens
+        self._max_tokens = to_response_spec(request).max_tokens
         self._context_tokens = context_tokens
         is_raw = request.suffix or request.echo or request.logprobs is not None
         self._wraps = wraps and not is_raw
