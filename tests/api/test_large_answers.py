@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from tests.api.loop_watch import watched_loop
 from tests.api.stand_in import Model, parsed_chunks, serving
-from tests.serving.scripted import Step
+from tests.serving.scripted import Step, words
 
+from myna.api.chat.storing import MAX_STORED_BYTES
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta, TokenLogprob
 
-NUM_CHOICES, NUM_TOKENS = 4, 1024
+NUM_CHOICES, NUM_TOKENS = 4, 768
 MAX_STANDSTILL_S = 0.05
 TOP = tuple((token, -1.0 - token, b"token %d" % token) for token in range(20))
 ENTRIES = tuple(TokenLogprob(token, -0.5, b"x", TOP) for token in range(NUM_TOKENS))
@@ -89,3 +90,12 @@ async def test_a_large_echoed_prompt_does_not_hold_the_loop(stream: bool) -> Non
         assert "".join(choice["text"] for choice in mine) == prompt
         offsets = [offset for choice in mine for offset in choice["logprobs"]["text_offset"]]
         assert offsets == list(range(NUM_TOKENS))
+
+
+async def test_an_answer_that_is_too_large_for_the_store_is_sent_all_the_same() -> None:
+    async with serving(words("x" * MAX_STORED_BYTES)) as model:
+        answer = await model.ask("chat/completions", messages=CHAT["messages"], store=True)
+        rows = model.completions.page("default")
+    assert len(answer.json()["choices"][0]["message"]["content"]) == MAX_STORED_BYTES
+    assert rows is not None
+    assert rows.rows == []

@@ -1,11 +1,14 @@
 """How many tokens prompt and answer may have: what doesn't fit is refused, far too much unread. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import ContextLengthExceeded, InvalidRequest
 from myna.core.renderer import Renderer
+
+MAX_LOGPROBS: Final = 2**22
+"""Of one request: they take about 100 bytes of memory each until they are sent."""
 
 
 def encode_conversation(
@@ -39,6 +42,27 @@ def encode_prediction(text: str, renderer: Renderer, context_tokens: int) -> lis
     if renderer.least_tokens(text) > context_tokens:
         return []
     return renderer.encode(text, parse_special=False)[:context_tokens]
+
+
+def longest_answer(most_tokens: int, num_answers: int, num_logprobs: int | None) -> int:
+    """How many tokens each of the answers may have: what the server lets any have (0: no such limit), or less
+    where `MAX_LOGPROBS` come earlier. `num_logprobs` as in `GenerationRequest`."""
+    if num_logprobs is None:
+        return most_tokens
+    most = max(1, MAX_LOGPROBS // (max(1, num_answers) * (1 + num_logprobs)))
+    return min(most_tokens or most, most)
+
+
+def refuse_many_logprobs(num_tokens: int, num_logprobs: int, param: str) -> None:
+    """Raise if prompts with so many tokens, each counted as often as it is echoed, have too many."""
+    total = num_tokens * (1 + num_logprobs)
+    if total > MAX_LOGPROBS:
+        raise InvalidRequest(
+            f"The echoed prompts have {total} log-probabilities, but an answer has at most {MAX_LOGPROBS}. "
+            f"Send fewer prompts at once, or reduce '{param}' or 'n'.",
+            param=param,
+            code="invalid_value",
+        )
 
 
 def refuse_long_answers(name: str, asked: int | None, most_tokens: int) -> None:

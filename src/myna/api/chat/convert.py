@@ -172,7 +172,6 @@ def to_generation(
 ) -> GenerationRequest:
     """The generation. Raises `ContextLengthExceeded` if it doesn't fit the model."""
     num_choices = request.n or 1
-    num_logprobs = (request.top_logprobs or 0) if request.logprobs else None
     return GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt_tokens),
@@ -183,7 +182,7 @@ def to_generation(
         best_of=num_choices,
         sampling=to_sampling(request, defaults),
         stop=request.stop,
-        num_logprobs=num_logprobs,
+        num_logprobs=num_logprobs(request),
         constraint=reasoning.constraint(constraint),
         ignore_eos=bool(request.ignore_eos),
         prediction_tokens=tuple(prediction_tokens),
@@ -193,6 +192,11 @@ def to_generation(
         is_collected=not request.stream,
         thought=reasoning.thought,
     )
+
+
+def num_logprobs(request: ChatRequest) -> int | None:
+    """As `GenerationRequest` has it."""
+    return (request.top_logprobs or 0) if request.logprobs else None
 
 
 def asked_tokens(request: ChatRequest) -> int | None:

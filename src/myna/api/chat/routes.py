@@ -11,6 +11,7 @@ from myna.api.chat.convert import (
     answer_format,
     asked_tokens,
     declared_tools,
+    num_logprobs,
     to_generation,
     to_messages,
     to_response_spec,
@@ -21,7 +22,7 @@ from myna.api.chat.storing import store
 from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
 from myna.core.requests import GenerationRequest, Sampling
-from myna.generation.budgets import encode_conversation, encode_prediction
+from myna.generation.budgets import encode_conversation, encode_prediction, longest_answer
 from myna.generation.reasoning import Reasoning, reasoning_for
 from myna.generation.storing import StoredStream
 from myna.generation.tool_choice import ResolvedTools, answer_constraint, resolve_tools
@@ -77,13 +78,14 @@ async def _to_generation(
     call: Call, request: ChatRequest, model: ServedModel
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """What the model is asked, and which tools it may call."""
-    renderer, info, most_tokens = model.renderer, model.generator.info, call.services.max_answer_tokens
+    renderer, info = model.renderer, model.generator.info
     if not renderer.has_chat_template:
         raise WrongEndpoint(
             "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
             "Did you mean to use v1/completions?",
             param="model",
         )
+    most_tokens = longest_answer(call.services.max_answer_tokens, request.n or 1, num_logprobs(request))
     check_abilities(request, info, most_tokens)
     reasoning = reasoning_for(request.reasoning_effort, renderer.thinking, param="reasoning_effort")
     form = answer_format(request)

@@ -7,7 +7,7 @@ from myna.api.completions.schema import CompletionRequest
 from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
-from myna.generation.budgets import refuse_long_answers, refuse_too_long
+from myna.generation.budgets import longest_answer, refuse_long_answers, refuse_too_long
 from myna.generation.sampling import refuse_unknown_tokens, to_sampling
 from myna.serving import faults
 from myna.serving.requester import Requester, room
@@ -38,8 +38,9 @@ class ResponseSpec:
 
 def check(request: CompletionRequest, info: ModelInfo, most_tokens: int) -> None:
     """Raise for parameters that are each right but not together, or not with this model or server."""
-    refuse_long_answers("max_tokens", request.max_tokens, most_tokens)
     num_choices, best_of = request.n or 1, request.best_of or 0
+    longest = longest_answer(most_tokens, num_choices * len(request.prompt), request.logprobs)
+    refuse_long_answers("max_tokens", request.max_tokens, longest)
     if best_of and num_choices > best_of:
         raise InvalidRequest(
             "You requested that the server return more choices than it will generate (HINT: you must set "
@@ -75,7 +76,7 @@ def _check_tokens(request: CompletionRequest, vocab_size: int) -> None:
 
 
 def to_response_spec(request: CompletionRequest) -> ResponseSpec:
-    """The shape of the spec."""
+    """The shape of the answer."""
     options = request.stream_options
     return ResponseSpec(
         num_choices=request.n or 1,

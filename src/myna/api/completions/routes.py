@@ -10,6 +10,7 @@ from myna.api.completions.encoding import Encoder
 from myna.api.completions.schema import CompletionRequest
 from myna.catalog.pool import ServedModel
 from myna.core.requests import Sampling
+from myna.generation.budgets import refuse_many_logprobs
 from myna.serving.call import Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.ids import completion_id
@@ -67,7 +68,11 @@ async def _encode(call: Call, request: CompletionRequest, model: ServedModel) ->
         wraps=model.card.kind == "instruct",
         context_tokens=room(model.generator.info),
     )
-    return await call.in_text_thread(encoder.encode)
+    prompts = await call.in_text_thread(encoder.encode)
+    if request.echo and request.logprobs is not None:
+        num_tokens = sum(len(prompt.tokens) for prompt in prompts) * (request.n or 1)
+        refuse_many_logprobs(num_tokens, request.logprobs, "logprobs")
+    return prompts
 
 
 ENDPOINTS: Final = (Endpoint("POST", "/v1/completions", create_completion, bills="completions"),)
