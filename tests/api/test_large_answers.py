@@ -13,6 +13,7 @@ from myna.api.chat.storing import MAX_STORED_BYTES
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta, TokenLogprob
 
 NUM_CHOICES, NUM_TOKENS = 4, 768
+LEGACY_CHOICES = 16  # they are rendered faster
 MAX_STANDSTILL_S = 0.05
 TOP = tuple((token, -1.0 - token, b"token %d" % token) for token in range(20))
 ENTRIES = tuple(TokenLogprob(token, -0.5, b"x", TOP) for token in range(NUM_TOKENS))
@@ -68,24 +69,24 @@ async def test_a_large_delta_does_not_hold_the_loop(store: bool, tools: Sequence
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_large_legacy_answer_does_not_hold_the_loop(stream: bool) -> None:
-    async with serving(large()) as model:
-        answer = await ask(model, "completions", prompt="hi", n=NUM_CHOICES, logprobs=5, stream=stream)
+    async with serving(large(LEGACY_CHOICES)) as model:
+        answer = await ask(model, "completions", prompt="hi", n=LEGACY_CHOICES, logprobs=5, stream=stream)
     bodies = parsed_chunks(answer) if stream else [json.loads(answer)]
     choices = [choice for body in bodies for choice in body["choices"]]
     num_tokens = sum(len(choice["logprobs"]["tokens"]) for choice in choices)
-    assert num_tokens == NUM_TOKENS * NUM_CHOICES
+    assert num_tokens == NUM_TOKENS * LEGACY_CHOICES
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_large_echoed_prompt_does_not_hold_the_loop(stream: bool) -> None:
     steps: list[Step] = [PromptDone(NUM_TOKENS, 0, ENTRIES)]
-    steps += [ChoiceDone(index, "length", 0, 0) for index in range(NUM_CHOICES)]
+    steps += [ChoiceDone(index, "length", 0, 0) for index in range(LEGACY_CHOICES)]
     prompt = "x" * NUM_TOKENS
     async with serving([*steps, Done(0)]) as model:
-        body = {"prompt": prompt, "echo": True, "max_tokens": 0, "n": NUM_CHOICES, "logprobs": 5}
+        body = {"prompt": prompt, "echo": True, "max_tokens": 0, "n": LEGACY_CHOICES, "logprobs": 5}
         answer = await ask(model, "completions", **body, stream=stream)
     bodies = parsed_chunks(answer) if stream else [json.loads(answer)]
-    for index in range(NUM_CHOICES):
+    for index in range(LEGACY_CHOICES):
         mine = [choice for body in bodies for choice in body["choices"] if choice["index"] == index]
         assert "".join(choice["text"] for choice in mine) == prompt
         offsets = [offset for choice in mine for offset in choice["logprobs"]["text_offset"]]

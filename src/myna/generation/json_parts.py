@@ -21,7 +21,7 @@ class LazyArray:
     may hold further ones. `render` is called in any thread."""
 
     def __init__(self, items: Sequence[T], render: Callable[[T], object], per_slice: int) -> None:
-        self.num_items = len(items)
+        self.is_short = len(items) <= per_slice
         self._items = items
         self._render = render
         self._per_slice = per_slice
@@ -33,7 +33,7 @@ class LazyArray:
 
     def slices(self) -> Iterator[list[object]]:
         """The rendered items."""
-        for start in range(0, self.num_items, self._per_slice):
+        for start in range(0, len(self._items), self._per_slice):
             yield [self._render(item) for item in self._items[start : start + self._per_slice]]
 
 
@@ -55,9 +55,11 @@ def _pieces(value: object, depth: int, *, is_indented: bool) -> Iterator[bytes]:
     """Of a value inside `depth` arrays or objects."""
     arrays: list[LazyArray] = []
 
-    def marked(found: object) -> str:
+    def marked(found: object) -> object:
         if not isinstance(found, LazyArray):
             raise TypeError(f"no JSON for {type(found).__name__}")
+        if found.is_short:
+            return next(found.slices(), [])
         arrays.append(found)
         return _MARK
 
@@ -72,7 +74,7 @@ def _pieces(value: object, depth: int, *, is_indented: bool) -> Iterator[bytes]:
 
 
 def _items(array: LazyArray, depth: int, *, is_indented: bool) -> Iterator[bytes]:
-    """Of an array on a line that is indented `depth` times."""
+    """Of an array of several slices on a line that is indented `depth` times."""
     end = b"\n%s]" % (b" " * (_INDENT * depth)) if is_indented else b"]"
     separator = b"["
     for values in array.slices():
@@ -83,7 +85,7 @@ def _items(array: LazyArray, depth: int, *, is_indented: bool) -> Iterator[bytes
             last = piece
         yield last[: -len(end)]
         separator = b","
-    yield end if array.num_items else b"[]"
+    yield end
 
 
 def _laid_out(text: bytes, depth: int) -> bytes:

@@ -109,7 +109,7 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "service_tier": _honoured(
             "`flex` waits behind others, `priority` and `fast` go before; the tier is told."
         ),
-        "store": _honoured("Keeps the answer for the stored-completions resources and `myna replay`."),
+        "store": _honoured("Stores an answer of up to 16 MiB for its resources and `myna replay`."),
         "metadata": _honoured("Up to 16 pairs, kept with a stored completion; its list filters by them."),
         "response_format": _honoured("`text`, `json_object`, `json_schema`; held by a grammar."),
         "reasoning_effort": _honoured(

@@ -215,12 +215,13 @@ async def answering(
 
 async def collect(stream: AsyncIterator[Event], fold: F) -> F:
     """The fold over the same events that a stream would have sent."""
-    num_fed = 0
+    feed, left = fold.feed, _MAX_COALESCED
     async for event in stream:
-        fold.feed(event)
-        num_fed += 1
-        if num_fed % _MAX_COALESCED == 0:
+        feed(event)
+        left -= 1
+        if not left:
             await asyncio.sleep(0)
+            left = _MAX_COALESCED
     return fold
 
 

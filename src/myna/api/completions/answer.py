@@ -39,18 +39,22 @@ class AnswerFold:
 
     def feed(self, event: Event) -> None:
         """Take the next event in."""
-        self._usage.feed(event)
-        match event:
-            case TextDelta():
-                choice = self._choices[event.choice]
-                choice.texts.append(event.text)
+        if isinstance(event, TextDelta):
+            choice = self._choices[event.choice]
+            choice.texts.append(event.text)
+            if event.logprobs:
                 choice.logprobs += event.logprobs
-            case PromptDone() if self._spec.echo:
-                first = event.prompt * self._spec.num_choices
-                for choice in self._choices[first : first + self._spec.num_choices]:
-                    choice.is_echoed, choice.prompt_logprobs = True, event.logprobs
-            case ChoiceDone():
-                self._choices[event.choice].reason = event.reason
+        elif isinstance(event, ChoiceDone):
+            self._choices[event.choice].reason = event.reason
+        else:
+            self._usage.feed(event)
+            if isinstance(event, PromptDone) and self._spec.echo:
+                self._echo(event)
+
+    def _echo(self, event: PromptDone) -> None:
+        first = event.prompt * self._spec.num_choices
+        for choice in self._choices[first : first + self._spec.num_choices]:
+            choice.is_echoed, choice.prompt_logprobs = True, event.logprobs
 
     def parts(self) -> Iterator[bytes]:
         """The answer's JSON, laid out as OpenAI does."""
