@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from myna.core.conversation import ToolSpec
 from myna.core.errors import InvalidRequest
@@ -40,6 +40,9 @@ class ToolChoice:
     mode: Mode = "auto"
     among: tuple[tuple[bool, str], ...] | None = None
     is_single: bool = False
+
+
+ANY_TOOL: Final = ToolChoice()
 
 
 @dataclass(frozen=True, slots=True)

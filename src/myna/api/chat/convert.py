@@ -9,15 +9,13 @@ from myna.api.chat.schema import ChatRequest
 from myna.api.chat.tools import Function, FunctionSpec, NamedTool, Tool
 from myna.api.chat.tools import ToolChoice as WireToolChoice
 from myna.core.conversation import Message, ToolCall, ToolSpec
-from myna.core.requests import Constraint, GenerationRequest, Sampling
-from myna.generation.budgets import room_for_answer
-from myna.generation.reasoning import NO_REASONING, Reasoning
+from myna.core.requests import Sampling
+from myna.generation.conversation import ConversationRequest
 from myna.generation.sampling import to_sampling
-from myna.generation.service_tier import priority, served_tier
-from myna.generation.tool_choice import AnswerFormat, DeclaredTool, Mode, ResolvedTools, ToolChoice
+from myna.generation.service_tier import served_tier
+from myna.generation.tool_choice import ANY_TOOL, AnswerFormat, DeclaredTool, Mode, ResolvedTools, ToolChoice
 from myna.prompts.custom_input import as_arguments, grammar_tool, text_tool
 from myna.prompts.tools import NO_PARAMETERS
-from myna.serving.requester import Requester
 
 
 def to_messages(messages: Sequence[WireMessage]) -> list[Message]:
@@ -100,7 +98,7 @@ def tool_choice(request: ChatRequest) -> ToolChoice:
             return ToolChoice("required", ((True, call.name),), is_single=True)
         return ToolChoice(_mode(call.mode))
     if choice is None:
-        return ToolChoice()
+        return ANY_TOOL
     if choice.allowed_tools is not None:
         allowed = choice.allowed_tools
         return ToolChoice(_mode(allowed.mode), tuple(_key(tool) for tool in allowed.tools))
@@ -157,40 +155,24 @@ def to_response_spec(
     )
 
 
-def to_generation(
-    request: ChatRequest,
-    prompt_tokens: Sequence[int],
-    context_tokens: int,
-    requester: Requester,
-    *,
-    id: str,
-    defaults: Sampling,
-    most_tokens: int = 0,
-    constraint: Constraint | None = None,
-    reasoning: Reasoning = NO_REASONING,
-    prediction_tokens: Sequence[int] = (),
-) -> GenerationRequest:
-    """The generation. Raises `ContextLengthExceeded` if it doesn't fit the model."""
-    num_choices = request.n or 1
-    return GenerationRequest(
-        id=id,
-        prompt_tokens=tuple(prompt_tokens),
-        max_tokens=room_for_answer(
-            len(prompt_tokens), asked_tokens(request), context_tokens, most_tokens, param="messages"
-        ),
-        num_choices=num_choices,
-        best_of=num_choices,
-        sampling=to_sampling(request, defaults),
-        stop=request.stop,
+def to_conversation(request: ChatRequest) -> ConversationRequest:
+    """What is asked of the model, in the terms that all endpoints share."""
+    return ConversationRequest(
+        messages=to_messages(request.messages),
+        sampling=to_sampling(request, Sampling()),
+        asked_tokens=asked_tokens(request),
+        num_choices=request.n or 1,
         num_logprobs=num_logprobs(request),
-        constraint=reasoning.constraint(constraint),
+        stop=request.stop,
+        tools=declared_tools(request),
+        tool_choice=tool_choice(request),
+        is_parallel=request.parallel_tool_calls is not False and not request.functions,
+        answer=answer_format(request),
+        effort=request.reasoning_effort,
+        service_tier=request.service_tier,
+        prediction=request.prediction.text() if request.prediction else None,
         ignore_eos=bool(request.ignore_eos),
-        prediction_tokens=tuple(prediction_tokens),
-        priority=priority(request.service_tier),
-        owner=requester.owner,
-        cache_salt=requester.cache_salt,
-        is_collected=not request.stream,
-        thought=reasoning.thought,
+        is_stream=bool(request.stream),
     )
 
 

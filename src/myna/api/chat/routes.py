@@ -7,32 +7,23 @@ from typing import Final
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.check import check_abilities, check_combinations, check_conversation
 from myna.api.chat.chunks import ChunkRenderer
-from myna.api.chat.convert import (
-    answer_format,
-    asked_tokens,
-    declared_tools,
-    num_logprobs,
-    to_generation,
-    to_messages,
-    to_response_spec,
-    tool_choice,
-)
+from myna.api.chat.convert import asked_tokens, num_logprobs, to_conversation, to_response_spec
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.storing import store
 from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
-from myna.core.requests import GenerationRequest, Sampling
-from myna.generation.budgets import encode_conversation, encode_prediction, longest_answer
-from myna.generation.reasoning import Reasoning, reasoning_for
+from myna.core.requests import GenerationRequest
+from myna.generation.budgets import longest_answer
+from myna.generation.conversation import to_generation
 from myna.generation.storing import StoredStream
-from myna.generation.tool_choice import ResolvedTools, answer_constraint, resolve_tools
+from myna.generation.tool_choice import ResolvedTools
 from myna.serving.call import Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.fingerprint import system_fingerprint
 from myna.serving.ids import completion_id
 from myna.serving.parameters import CHAT
 from myna.serving.relaying import answer_relayed
-from myna.serving.requester import requester_of, room
+from myna.serving.requester import Requester, requester_of
 from myna.serving.streaming import collect
 from myna.serving.validation import validate
 
@@ -50,7 +41,10 @@ async def create_chat_completion(call: Call) -> None:
     check_combinations(request)
     async with call.answering(is_stream=bool(request.stream)) as answer:
         model = await call.open(card)
-        generation, tools = await _to_generation(call, request, model)
+        most_tokens = call.services.max_answer_tokens
+        generation, tools = await call.in_text_thread(
+            _prepare, request, model, requester_of(call.principal), call.id, most_tokens
+        )
         events = await call.generate(model, [generation], is_open=asked_tokens(request) is None)
         created = int(time.time())
         spec = to_response_spec(
@@ -59,7 +53,7 @@ async def create_chat_completion(call: Call) -> None:
             id=completion_id("chatcmpl-", created),
             created=created,
             model=card.id,
-            fingerprint=system_fingerprint(model, call.services.max_answer_tokens),
+            fingerprint=system_fingerprint(model, most_tokens),
         )
         fold = AnswerFold(spec)
         keep = partial(store, call, request, body, generation.sampling.seed, fold)
@@ -74,63 +68,22 @@ async def create_chat_completion(call: Call) -> None:
             await answer.send_body(fold.parts())
 
 
-async def _to_generation(
-    call: Call, request: ChatRequest, model: ServedModel
+def _prepare(
+    request: ChatRequest, model: ServedModel, requester: Requester, id: str, most_tokens: int
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
-    """What the model is asked, and which tools it may call."""
-    renderer, info = model.renderer, model.generator.info
-    if not renderer.has_chat_template:
+    """What the model is asked, and which tools it may call. A long conversation takes a while: in threads."""
+    if not model.renderer.has_chat_template:
         raise WrongEndpoint(
             "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
             "Did you mean to use v1/completions?",
             param="model",
         )
-    most_tokens = longest_answer(call.services.max_answer_tokens, request.n or 1, num_logprobs(request))
-    check_abilities(request, info, most_tokens)
-    reasoning = reasoning_for(request.reasoning_effort, renderer.thinking, param="reasoning_effort")
-    form = answer_format(request)
-    tools = resolve_tools(
-        declared_tools(request),
-        tool_choice(request),
-        renderer.tool_format,
-        is_parallel=request.parallel_tool_calls is not False and not request.functions,
-        answer=form,
-    )
+    info = model.generator.info
+    longest = longest_answer(most_tokens, request.n or 1, num_logprobs(request))
+    check_abilities(request, info, longest)
     check_conversation(request.messages)
-    constraint = await call.in_text_thread(answer_constraint, form, tools) if form or tools else None
-    prompt_tokens, prediction_tokens = await call.in_text_thread(_encode, request, model, tools, reasoning)
-    generation = to_generation(
-        request,
-        prompt_tokens,
-        room(info),
-        requester_of(call.principal),
-        id=call.id,
-        defaults=Sampling(),
-        most_tokens=most_tokens,
-        constraint=constraint,
-        reasoning=reasoning,
-        prediction_tokens=prediction_tokens,
-    )
-    return generation, tools
-
-
-def _encode(
-    request: ChatRequest, model: ServedModel, tools: ResolvedTools | None, reasoning: Reasoning
-) -> tuple[list[int], list[int]]:
-    """The tokens of the conversation and of the prediction."""
-    context_tokens = room(model.generator.info)
-    prompt = encode_conversation(
-        to_messages(request.messages),
-        tools.specs if tools else (),
-        model.renderer,
-        context_tokens,
-        asked=asked_tokens(request),
-        switches=reasoning.switches,
-        param="messages",
-    )
-    if request.prediction is None:
-        return prompt, []
-    return prompt, encode_prediction(request.prediction.text(), model.renderer, context_tokens)
+    asked = to_conversation(request)
+    return to_generation(asked, model.renderer, info, requester, id=id, most_tokens=longest)
 
 
 ENDPOINTS: Final = (
