@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tests.api.loop_watch import watched_loop
 from tests.api.stand_in import Model, parsed_chunks, serving
-from tests.serving.scripted import Step, words
+from tests.serving.scripted import Step
 
-from myna.api.chat.storing import MAX_STORED_BYTES
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta, TokenLogprob
+from myna.serving.completion_writer import WriterLimits
 
 NUM_CHOICES, NUM_TOKENS = 4, 768
 LEGACY_CHOICES = 16  # they are rendered faster
@@ -94,9 +94,10 @@ async def test_a_large_echoed_prompt_does_not_hold_the_loop(stream: bool) -> Non
 
 
 async def test_an_answer_that_is_too_large_for_the_store_is_sent_all_the_same() -> None:
-    async with serving(words("x" * MAX_STORED_BYTES)) as model:
-        answer = await model.ask("chat/completions", messages=CHAT["messages"], store=True)
+    async with serving(large(), writer_limits=WriterLimits(max_row_bytes=1 << 20)) as model:
+        answer = await ask(model, "chat/completions", **CHAT, store=True)
+        assert model.services.completion_writer.num_dropped == 1
         rows = model.completions.page("default")
-    assert len(answer.json()["choices"][0]["message"]["content"]) == MAX_STORED_BYTES
+    assert len(json.loads(answer)["choices"]) == NUM_CHOICES
     assert rows is not None
     assert rows.rows == []

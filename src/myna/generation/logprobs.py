@@ -5,10 +5,7 @@ from typing import Final
 
 import msgspec
 
-from myna.core.events import TokenLogprob
-
-UNLIKELY: Final = -9999.0
-"""What is shown for less than it, as OpenAI does."""
+from myna.core.events import LOWEST_LOGPROB, TokenLogprob
 
 # Entries and their likeliest tokens together, in one piece of work: about a millisecond.
 _SLICE: Final = 512
@@ -63,4 +60,4 @@ def _bytes(data: bytes) -> list[int] | None:
 
 
 def _finite(logprob: float | None) -> float:
-    return UNLIKELY if logprob is None else max(logprob, UNLIKELY)
+    return LOWEST_LOGPROB if logprob is None else max(logprob, LOWEST_LOGPROB)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from myna.core.constraints import AnyText, Constraint
 from myna.core.renderer import Thinking
-from myna.core.requests import Constraint, Thought
+from myna.core.requests import Thought
 from myna.prompts.thinking import DONT_THINK, THINK
-from myna.prompts.tools import ANY_TEXT
 from myna.serving import faults
 
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -29,7 +29,7 @@ class Reasoning:
         """The constraint of the whole generation, whose answer is under `answer`: a thought that is cut
         off needs a grammar for what follows."""
         is_cut = self.thought is not None and self.thought.max_tokens > 0
-        return ANY_TEXT if is_cut and answer is None else answer
+        return AnyText() if is_cut and answer is None else answer
 
 
 NO_REASONING: Final = Reasoning({}, None)

@@ -11,7 +11,7 @@ from myna.core.generator import EventStream
 
 class StoredStream:
     """The stream itself, whose last event comes when `store` has returned, so that a client that has seen the
-    end can ask for the answer. One that broke off is not stored."""
+    end can ask for the answer. One that broke off is not stored. `store` raises nothing."""
 
     def __init__(
         self, stream: EventStream, feed: Callable[[Event], None], store: Callable[[], Awaitable[None]]

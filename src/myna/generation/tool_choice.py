@@ -1,17 +1,23 @@
 """Which tools an answer may or must call, and the constraint that holds it to that and to its form. Pure."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from myna.core.constraints import (
+    CallableTool,
+    Constraint,
+    JsonObject,
+    JsonSchema,
+    NoToolCalls,
+    Origin,
+    ToolCalls,
+)
 from myna.core.conversation import ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.core.renderer import ToolFormat
-from myna.core.requests import Constraint
-from myna.decoding.grammar import check
 from myna.generation import json_schema
-from myna.prompts.tools import silent_grammar, tool_grammar
+from myna.prompts.tools import NO_PARAMETERS
 from myna.serving import faults
 
 Mode = Literal["none", "auto", "required"]
@@ -58,13 +64,15 @@ class AnswerFormat:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTools:
-    """`declared` are in the prompt, `callable` may be called; an answer is read as calls if any may."""
+    """`declared` are in the prompt, `callable` may be called; an answer is read as calls if any may.
+    `constraints` are what calls of the callable ones must follow."""
 
     form: ToolFormat
     mode: Mode
     declared: tuple[DeclaredTool, ...]
     callable: tuple[ToolSpec, ...]
     is_parallel: bool
+    constraints: tuple[CallableTool, ...]
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
@@ -85,9 +93,31 @@ def resolve_tools(
     is_parallel: bool,
     answer: AnswerFormat | None,
 ) -> ResolvedTools | None:
-    """None without tools. Raises `InvalidRequest` for a choice among tools that were not declared."""
+    """None without tools. Raises `InvalidRequest` for a choice among tools that were not declared, and for
+    parameters that are no usable schema, or not strict where they say so. Reading schemas takes a while: call
+    it in a thread."""
     if not declared:
         return None
+    _check_choice(declared, choice)
+    constraints = [_callable(tool) for tool in declared]
+    usable = [
+        (tool.spec, constraint)
+        for tool, constraint in zip(declared, constraints, strict=True)
+        if choice.mode != "none" and (choice.among is None or tool.key in choice.among)
+    ]
+    if answer is not None:
+        form = replace(form, is_loose=False)  # an object is the answer that was asked for
+    return ResolvedTools(
+        form=form,
+        mode=choice.mode,
+        declared=tuple(declared),
+        callable=tuple(spec for spec, _ in usable),
+        is_parallel=is_parallel and not choice.is_single,
+        constraints=tuple(constraint for _, constraint in usable),
+    )
+
+
+def _check_choice(declared: Sequence[DeclaredTool], choice: ToolChoice) -> None:
     keys = {tool.key for tool in declared}
     for key in choice.among or ():
         if key not in keys:
@@ -96,57 +126,33 @@ def resolve_tools(
                 "specified in the 'functions' parameter.",
                 param="function_call",
             )
-    usable = tuple(tool.spec for tool in declared if choice.among is None or tool.key in choice.among)
-    if answer is not None:
-        form = replace(form, is_loose=False)  # an object is the answer that was asked for
-    return ResolvedTools(
-        form=form,
-        mode=choice.mode,
-        declared=tuple(declared),
-        callable=usable if choice.mode != "none" else (),
-        is_parallel=is_parallel and not choice.is_single,
-    )
 
 
-def _check_tools(declared: Sequence[DeclaredTool]) -> None:
-    """Raise for parameters that are no usable schema, or not strict where they say so, and for grammars
-    that are none."""
-    for tool in declared:
-        if tool.spec.kind == "function":
-            _check_parameters(tool)
-        elif tool.spec.kind == "grammar":
-            _check_grammar(tool)
-
-
-def _check_parameters(tool: DeclaredTool) -> None:
-    fault = InvalidRequest("", param=tool.param, code="invalid_function_parameters")
-    json_schema.constraint_of(
+def _callable(tool: DeclaredTool) -> CallableTool:
+    spec = tool.spec
+    if spec.kind != "function":
+        origin = Origin(f"Invalid '{tool.param}'", tool.param, "invalid_value")
+        return CallableTool(spec.name, spec.parameters, kind=spec.kind, grammar=spec.grammar, origin=origin)
+    origin = json_schema.origin_of(f"function '{spec.name}'", tool.param, "invalid_function_parameters")
+    schema = json_schema.constraint_of(
         tool.schema or {"type": "object", "properties": {}},
-        is_strict=tool.spec.strict,
+        is_strict=spec.strict,
         needs_object=True,
-        subject=f"function '{tool.spec.name}'",
-        fault=fault,
+        name=spec.name,
+        origin=origin,
     )
-
-
-def _check_grammar(tool: DeclaredTool) -> None:
-    try:
-        check(Constraint(json.dumps({"grammars": [{"lark_grammar": tool.spec.grammar}]})))
-    except InvalidRequest as exc:
-        raise InvalidRequest(
-            f"Invalid '{tool.param}': {exc.message}", param=tool.param, code="invalid_value"
-        ) from exc
+    parameters = schema.schema if tool.schema else NO_PARAMETERS
+    return CallableTool(spec.name, parameters, spec.strict, origin=origin)
 
 
 def answer_constraint(answer: AnswerFormat | None, tools: ResolvedTools | None) -> Constraint | None:
-    """What the answer is held to: the form that was asked for, calls, or either. Takes a while: call it in a
-    thread. Raises `InvalidRequest` for schemas and grammars that can't be used."""
-    _check_tools(tools.declared if tools else ())
+    """What the answer is held to: the form that was asked for, calls, or either. Raises `InvalidRequest`
+    for schemas that can't be used."""
     alone = _format_constraint(answer)
     if tools is None:
         return alone
     if not tools.callable:
-        return alone or silent_grammar(tools.form)
+        return alone or NoToolCalls(tools.form.name)
     if answer is not None and not tools.form.trigger and tools.has_grammar_input and tools.mode != "required":
         raise InvalidRequest(
             f"Setting '{answer.param}' and a custom tool with a grammar at the same time is not supported "
@@ -154,29 +160,23 @@ def answer_constraint(answer: AnswerFormat | None, tools: ResolvedTools | None) 
             param=answer.param,
             code="invalid_parameter_combination",
         )
-    constraint = tool_grammar(
-        tools.form,
-        tools.callable,
-        must_call=tools.mode == "required",
+    return ToolCalls(
+        tools.form.name,
+        tools.constraints,
+        is_required=tools.mode == "required",
         is_parallel=tools.is_parallel,
-        answer=None if answer is None else _schema(answer),
+        answer=alone,
     )
-    check(constraint)
-    return constraint
 
 
-def _schema(answer: AnswerFormat) -> dict[str, Any]:
-    return {"type": "object"} if answer.schema is None else dict(answer.schema)
-
-
-def _format_constraint(answer: AnswerFormat | None) -> Constraint | None:
+def _format_constraint(answer: AnswerFormat | None) -> JsonSchema | JsonObject | None:
     if answer is None:
         return None
     if answer.schema is None:
-        return json_schema.json_object()
+        return JsonObject()
     return json_schema.constraint_of(
         answer.schema,
         is_strict=answer.is_strict,
-        subject=f"response_format '{answer.name}'",
-        fault=InvalidRequest("", param=answer.param),
+        name=answer.name,
+        origin=json_schema.origin_of(f"response_format '{answer.name}'", answer.param),
     )

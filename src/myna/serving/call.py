@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from myna.accounts.limiting import Cost
 from myna.accounts.principal import LOCAL_USER, Principal
 from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
-from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
+from myna.core.errors import DatabaseUnavailable, ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
 from myna.serving import deps, merged_stream
@@ -25,15 +26,18 @@ from myna.serving.bill import Bill
 from myna.serving.errors import WrongMethod
 from myna.serving.limiter import Hold
 from myna.serving.metering import Meter, Metered
+from myna.serving.parameters import Parameter
 from myna.serving.record import RequestRecord, record_of
-from myna.serving.rendering import rendered
 from myna.serving.services import Services
 from myna.serving.streaming import Answering, answering
+from myna.serving.validation import WireModel, validate
 
 _MAX_MODEL_NAME: Final = 256
+_LONGEST_DATABASE_QUEUE_S: Final = 10.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
+M = TypeVar("M", bound=WireModel)
 
 
 class Answer(Protocol):
@@ -59,6 +63,7 @@ class Call:
         self.meter: Meter | None = None
         self._card: ModelCard | None = None
         self._is_counted = False
+        self._body_bytes = 0
 
     @property
     def id(self) -> str:
@@ -74,8 +79,22 @@ class Call:
     async def json_object(self, no_object_text: str = deps.NO_MODEL_TEXT) -> dict[str, object]:
         """The body as it was sent. Raises `UnsupportedContentType`, `UnparsableBody`, `BodyTooLarge`, and
         `InvalidRequest` with that text if it is JSON and no object."""
-        self.bill.body = await deps.read_json_object(self.request, no_object_text)
-        return self.bill.body
+        deps.check_content_type(self.request)
+        data = await self.request.body()
+        self._body_bytes = len(data)
+        body = await self.services.large_bodies.run_if_large(
+            self._body_bytes, self.principal.key_id, lambda: deps.parse_json_object(data, no_object_text)
+        )
+        self.bill.body = body
+        return body
+
+    async def validated(
+        self, schema: type[M], body: Mapping[str, object], parameters: Mapping[str, Parameter]
+    ) -> M:
+        """The body, typed. Raises `InvalidRequest` for its first fault."""
+        return await self.services.large_bodies.run_if_large(
+            self._body_bytes, self.principal.key_id, lambda: validate(schema, body, parameters)
+        )
 
     def card(self, body: Mapping[str, object]) -> ModelCard:
         """The model that the body names; checked before the rest of the body, as OpenAI does."""
@@ -95,7 +114,7 @@ class Call:
         if len(name) > _MAX_MODEL_NAME:  # nothing is compared with it and little of it is sent back
             raise ModelNotFound(f"A model's name has at most {_MAX_MODEL_NAME} characters.")
         card = self.services.pool.find(name)
-        if self.principal.models is not None and not (card and self.may_use(card)):
+        if self.principal.models is not None and not (card and self.principal.may_use(card.id, card.target)):
             # Nothing tells whether the model exists.
             allowed = ", ".join(sorted(self.principal.models))
             raise ModelNotFound(f"This key may use: {allowed}.", param="model", code="model_not_found")
@@ -103,10 +122,6 @@ class Call:
         self.bill.model = card.target
         self._card = card
         return card
-
-    def may_use(self, card: ModelCard) -> bool:
-        """Whether the key may ask for the model, under its own name or the one that it stands for."""
-        return self.principal.may_use(card.id, card.target)
 
     async def open(self, card: ModelCard) -> ServedModel:
         """The model, after its load if that must come first; held until the call ends. Raises
@@ -131,14 +146,23 @@ class Call:
             keep_alive_s=services.keep_alive_s if is_stream else None,
         )
 
-    def rendered(self, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-        """The parts of a large answer; see `rendering.rendered`."""
-        return rendered(parts, self.services.text_threads)
-
     async def in_text_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run templates and tokenizers where they don't hold up the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.services.text_threads, lambda: work(*args, **kwargs))
+
+    async def in_database_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a store in one of the database's threads. Raises `DatabaseUnavailable` if none is free for too
+        long."""
+        loop = asyncio.get_running_loop()
+        deadline = time.monotonic() + _LONGEST_DATABASE_QUEUE_S
+
+        def in_time() -> T:
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable("The calls of the database before this one took too long.")
+            return work(*args, **kwargs)
+
+        return await loop.run_in_executor(self.services.database_threads, in_time)
 
     async def generate(
         self, model: ServedModel, requests: Sequence[GenerationRequest], *, is_open: bool = False

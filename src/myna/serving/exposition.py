@@ -17,6 +17,7 @@ from myna import __version__
 from myna.accounts.ledger import Ledger
 from myna.catalog.pool import ModelPool
 from myna.core.figures import BATCH_SIZES, LATENCY_S, STEP_TOKENS, Figures, Spread
+from myna.serving.completion_writer import CompletionWriter
 from myna.serving.instruments import Instruments
 
 _MODEL: Final = ("model_name",)
@@ -37,15 +38,26 @@ _SPREADS: Final[tuple[tuple[str, str, Sequence[float], Callable[[Figures], Sprea
 class ServerCollector:
     """Everything a scrape reads: the server's own metrics, the workers' last statistics, the ledger."""
 
-    def __init__(self, instruments: Instruments, pool: ModelPool, ledger: Ledger | None) -> None:
+    def __init__(
+        self, instruments: Instruments, pool: ModelPool, ledger: Ledger | None, writer: CompletionWriter
+    ) -> None:
         self._instruments = instruments
         self._pool = pool
         self._ledger = ledger
+        self._writer = writer
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily("myna", "The server.", {"version": __version__})
         yield from self._instruments.collect()
         yield from self._of_workers()
+        yield GaugeMetricFamily(
+            "myna_stored_waiting_rows",
+            "Copies of answers that are not in the database yet.",
+            self._writer.num_waiting,
+        )
+        yield CounterMetricFamily(
+            "myna_stored_dropped_rows", "Copies of answers that could not be kept.", self._writer.num_dropped
+        )
         if self._ledger is not None:
             state = self._ledger.state
             yield GaugeMetricFamily(
@@ -79,11 +91,15 @@ class ServerCollector:
 
 
 def exposition(
-    instruments: Instruments, pool: ModelPool, ledger: Ledger | None, accept: str
+    instruments: Instruments,
+    pool: ModelPool,
+    ledger: Ledger | None,
+    writer: CompletionWriter,
+    accept: str,
 ) -> tuple[bytes, str]:
     """The text, and its content type as the reader's `Accept` header chooses it."""
     encode, content_type = choose_encoder(accept)
-    return encode(ServerCollector(instruments, pool, ledger)), content_type
+    return encode(ServerCollector(instruments, pool, ledger, writer)), content_type
 
 
 def _add(

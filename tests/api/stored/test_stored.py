@@ -8,8 +8,8 @@ import pytest
 from tests.serving.live import running
 from tests.serving.scripted import KEY, ScriptedGenerator, pool_of, services
 
-from myna.api.stored.shapes import PAGE_BYTES, item_json
-from myna.core.stored import StoredCompletion
+from myna.api.stored.shapes import item_json
+from myna.core.stored import MAX_PAGE_BYTES, StoredCompletion
 from myna.serving.services import Services
 
 FAMILIES = ("myna.api.models.routes", "myna.api.stored.routes")
@@ -144,7 +144,7 @@ async def test_a_wrong_update_changes_nothing(body: bytes, param: str) -> None:
 async def test_a_page_ends_where_its_items_would_be_too_large() -> None:
     made = _services(0)
     for number in range(9):
-        item = {"id": f"chatcmpl-{number}", "metadata": None, "text": "x" * (PAGE_BYTES // 3)}
+        item = {"id": f"chatcmpl-{number}", "metadata": None, "text": "x" * (MAX_PAGE_BYTES // 3)}
         made.completions.put(
             StoredCompletion(
                 id=f"chatcmpl-{number}",
@@ -161,7 +161,7 @@ async def test_a_page_ends_where_its_items_would_be_too_large() -> None:
     async with running(made, families=FAMILIES) as live:
         while True:
             reply = await live.ask("GET", f"/v1/chat/completions?limit=100&order=asc{after}")
-            assert len(reply.body) < PAGE_BYTES + 1000
+            assert len(reply.body) < MAX_PAGE_BYTES + 1000
             page = orjson.loads(reply.body)
             seen += page["data"]
             num_pages += 1

@@ -9,7 +9,7 @@ from myna.api.chat.check import check_abilities, check_combinations, check_conve
 from myna.api.chat.chunks import ChunkRenderer
 from myna.api.chat.convert import asked_tokens, num_logprobs, to_conversation, to_response_spec
 from myna.api.chat.schema import ChatRequest
-from myna.api.chat.storing import store
+from myna.api.chat.storing import check_storable, store
 from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
 from myna.core.requests import GenerationRequest
@@ -25,7 +25,6 @@ from myna.serving.parameters import CHAT
 from myna.serving.relaying import answer_relayed
 from myna.serving.requester import Requester, requester_of
 from myna.serving.streaming import collect
-from myna.serving.validation import validate
 
 
 async def create_chat_completion(call: Call) -> None:
@@ -36,11 +35,13 @@ async def create_chat_completion(call: Call) -> None:
     if card.is_relayed:
         await answer_relayed(call, card, body, "chat/completions")
         return
-    request = validate(ChatRequest, body, CHAT)
+    request = await call.validated(ChatRequest, body, CHAT)
     call.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
     async with call.answering(is_stream=bool(request.stream)) as answer:
         model = await call.open(card)
+        if request.store:
+            await call.in_text_thread(check_storable, body)
         most_tokens = call.services.max_answer_tokens
         generation, tools = await call.in_text_thread(
             _prepare, request, model, requester_of(call.principal), call.id, most_tokens

@@ -1,7 +1,7 @@
 """`store: true`: the row of a chat completion, as the stored-completions API shows it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -10,30 +10,48 @@ from myna.api.chat.answer import AnswerFold, Choice
 from myna.api.chat.messages import Message
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.usage import Usage
+from myna.core.errors import InvalidRequest
 from myna.core.stored import StoredCompletion
 from myna.generation.json_parts import json_parts
 from myna.generation.storing import replay, signed
 from myna.serving.call import Call
+from myna.serving.rendering import rendered
 
-MAX_STORED_BYTES: Final = 16 * 2**20
-"""Of an answer; a longer one is sent but not stored. Requests have the server's limit for bodies."""
+MAX_STORED_REQUEST_BYTES: Final = 4 << 20
+"""Some fields are bounded by no context, and a request is stored whole, twice in part."""
 
 log = logging.getLogger("myna.serving")
 
 
+def check_storable(sent: Mapping[str, object]) -> None:
+    """Raises `InvalidRequest` for a body that is too large to be stored. Takes a while if it is large."""
+    num_bytes = len(orjson.dumps(sent))
+    if num_bytes > MAX_STORED_REQUEST_BYTES:
+        raise InvalidRequest(
+            f"A request with 'store' may have at most {MAX_STORED_REQUEST_BYTES} bytes, and this one has "
+            f"{num_bytes}. Shorten it, or send it without 'store'.",
+            param="store",
+            code="request_too_large_to_store",
+        )
+
+
 async def store(call: Call, request: ChatRequest, sent: dict[str, Any], seed: int, fold: AnswerFold) -> None:
     """Put the answer into the store of the call's project. `sent` is the request's body, `seed` the one
-    that was used."""
-    item, size = list[bytes](), 0
-    async for part in call.rendered(item_parts(fold, request, sent, seed, call.id)):
-        size += len(part)
-        if size > MAX_STORED_BYTES:
-            log.warning("%s: the answer is over %d bytes and is not stored", call.id, MAX_STORED_BYTES)
-            return
-        item.append(part)
-    project = call.principal.project
-    row = await call.in_text_thread(_row, fold, request, sent, seed, b"".join(item), project)
-    await call.in_text_thread(call.services.completions.put, row)
+    that was used. Raises nothing: the answer is whole, and its copy is worth less."""
+    writer, project = call.services.completion_writer, call.principal.project
+    try:
+        item, size = list[bytes](), 0
+        parts = item_parts(fold, request, sent, seed, call.id)
+        async for part in rendered(parts, call.services.text_threads):
+            item.append(part)
+            size += len(part)
+            if size > writer.max_row_bytes:
+                writer.drop_large()
+                return
+        row = await call.in_text_thread(_row, fold, request, sent, seed, b"".join(item), project)
+        await writer.put(row)
+    except Exception:
+        log.exception("the answer to %s could not be stored", call.id)
 
 
 def item_parts(

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from myna.api.completions.schema import LazyLogprobs, Logprobs
-from myna.core.events import TokenLogprob
+from myna.core.events import LOWEST_LOGPROB, TokenLogprob
 from myna.generation.json_parts import LazyArray
-from myna.generation.logprobs import UNLIKELY, per_slice
+from myna.generation.logprobs import per_slice
 
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 _SIMPLE_PER_SLICE: Final = 512
@@ -89,11 +89,11 @@ def _likeliest(entry: TokenLogprob) -> dict[str, float] | None:
     """The likeliest by text, and the token itself; None where nothing was predicted."""
     if entry.logprob is None:
         return None
-    shown = {token_text(data): max(logprob, UNLIKELY) for _, logprob, data in reversed(entry.top)}
+    shown = {token_text(data): max(logprob, LOWEST_LOGPROB) for _, logprob, data in reversed(entry.top)}
     shown = dict(reversed(shown.items()))
-    shown.setdefault(token_text(entry.data), max(entry.logprob, UNLIKELY))
+    shown.setdefault(token_text(entry.data), max(entry.logprob, LOWEST_LOGPROB))
     return shown
 
 
 def _finite(entry: TokenLogprob) -> float | None:
-    return None if entry.logprob is None else max(entry.logprob, UNLIKELY)
+    return None if entry.logprob is None else max(entry.logprob, LOWEST_LOGPROB)

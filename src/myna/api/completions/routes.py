@@ -18,7 +18,6 @@ from myna.serving.parameters import COMPLETIONS
 from myna.serving.relaying import answer_relayed
 from myna.serving.requester import requester_of, room
 from myna.serving.streaming import collect
-from myna.serving.validation import validate
 
 _HEADERS: Final = {"cache-control": "no-cache, must-revalidate"}
 
@@ -31,7 +30,7 @@ async def create_completion(call: Call) -> None:
     if card.is_relayed:
         await answer_relayed(call, card, body, "completions")
         return
-    request = validate(CompletionRequest, body, COMPLETIONS)
+    request = await call.validated(CompletionRequest, body, COMPLETIONS)
     call.record.user = request.user or ""
     headers = {**_HEADERS, "openai-model": card.id}
     if request.stream:

@@ -16,7 +16,7 @@ from myna.serving.deps import require
 from myna.serving.fields import Metadata
 from myna.serving.paging import listed, page_limit, page_order
 from myna.serving.parameters import METADATA_UPDATE
-from myna.serving.validation import WireModel, validate
+from myna.serving.validation import WireModel
 
 _SCOPE: Final[Scope] = "model.request"
 _METADATA_PREFIX: Final = "metadata["
@@ -34,9 +34,8 @@ async def list_completions(call: Call) -> Response:
     query = call.request.query_params
     limit, order = page_limit(query), page_order(query, "desc")
     after = query.get("after")
-    page = await call.in_text_thread(
-        page_json,
-        call.services.completions,
+    page = await call.in_database_thread(
+        call.services.completions.page,
         call.principal.project,
         after=after,
         limit=limit,
@@ -46,7 +45,7 @@ async def list_completions(call: Call) -> Response:
     )
     if page is None:
         raise _not_found(str(after))
-    return _json(page)
+    return _json(await call.in_text_thread(page_json, page))
 
 
 async def retrieve_completion(call: Call) -> Response:
@@ -75,9 +74,10 @@ async def update_completion(call: Call) -> Response:
     require(call.principal, _SCOPE)
     body = await call.json_object()
     completion_id = _completion_id(call)
-    metadata = dict(validate(MetadataUpdate, body, METADATA_UPDATE).metadata)
+    update = await call.validated(MetadataUpdate, body, METADATA_UPDATE)
+    metadata = dict(update.metadata)
     store = call.services.completions
-    if not await call.in_text_thread(store.set_metadata, call.principal.project, completion_id, metadata):
+    if not await call.in_database_thread(store.set_metadata, call.principal.project, completion_id, metadata):
         raise _not_found(completion_id)
     return _json(await call.in_text_thread(item_json, await _find(call)))
 
@@ -86,7 +86,7 @@ async def delete_completion(call: Call) -> Response:
     require(call.principal, _SCOPE)
     completion_id = _completion_id(call)
     store = call.services.completions
-    if not await call.in_text_thread(store.delete, call.principal.project, completion_id):
+    if not await call.in_database_thread(store.delete, call.principal.project, completion_id):
         raise _not_found(completion_id)
     return _json(orjson.dumps({"object": "chat.completion.deleted", "id": completion_id, "deleted": True}))
 
@@ -106,7 +106,7 @@ def _completion_id(call: Call) -> str:
 
 async def _find(call: Call) -> StoredCompletion:
     completion_id = _completion_id(call)
-    row = await call.in_text_thread(call.services.completions.get, call.principal.project, completion_id)
+    row = await call.in_database_thread(call.services.completions.get, call.principal.project, completion_id)
     if row is None:
         raise _not_found(completion_id)
     return row
