@@ -5,8 +5,8 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType, SimpleNamespace
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any
 
 from httpx import ASGITransport, AsyncClient, Request, Response
 from openai import AsyncOpenAI
@@ -27,30 +27,27 @@ from tests.serving.scripted import (
 from myna.app import create_app
 from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ModelPool
+from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.core.events import Event
+from myna.core.renderer import Thinking, ToolFormat
 from myna.core.stored import CompletionStore
-from myna.prompts.messages import Message, ToolSpec
-from myna.prompts.prompting import Prompting
-from myna.prompts.thinking import Thinking
-from myna.prompts.tools import TAGGED, ToolFormat
+from myna.prompts.tools import TAGGED
 from myna.serving.completion_writer import WriterLimits
 from myna.serving.services import Services
 
 BOS = 2
-PIECES = tuple(bytes([token]) for token in range(256))
 
 
 @dataclass
 class BytePrompting:
-    """Has the face of `prompts.Prompting`."""
+    """A `core.renderer.Renderer` that keeps what it was given."""
 
     has_chat_template: bool = True
     can_fill: bool = True
-    template_source: str = "plain"
+    template_id: str = "plain"
     tool_format: ToolFormat = TAGGED
     document_start: list[int] = field(default_factory=lambda: [BOS])
-    vocabulary: Any = field(default_factory=lambda: SimpleNamespace(pieces=PIECES))
     conversations: list[Sequence[Message]] = field(default_factory=list)
     tools: list[Sequence[ToolSpec]] = field(default_factory=list)
     thinking: Thinking | None = None
@@ -83,6 +80,9 @@ class BytePrompting:
         if "refuse me" in text:
             raise InvalidRequest("The model's chat template does not take these messages.", param="messages")
         return list(text.encode())
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return bytes(tokens).decode("utf-8", "replace")
 
     def fim(self, prefix: str, suffix: str) -> list[int] | None:
         return list(f"P{prefix}S{suffix}M".encode()) if self.can_fill else None
@@ -164,7 +164,7 @@ async def serving(
         ModelCard("gpt-4o-mini", 0, "", "alias", "tiny"),
         ModelCard("gpt-3.5-turbo-instruct", 0, "", "instruct", "tiny"),
     ]
-    load = loading(generator, cast(Prompting, prompting))
+    load = loading(generator, prompting)
     pool = ModelPool(looking_at([local("tiny")], cards), load, forget=lambda file: None)
     everything = replace(
         services(pool, ledger, completions=completions, writer_limits=writer_limits),

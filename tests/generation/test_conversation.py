@@ -1,23 +1,22 @@
 """From any endpoint to a generation: plain values in, errors that name the endpoint's own parameters."""
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from tests.api.stand_in import BytePrompting
 from tests.serving.scripted import INFO
 
+from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import ContextLengthExceeded, InvalidRequest
+from myna.core.renderer import Thinking
 from myna.core.requests import GenerationRequest, Sampling
 from myna.generation.conversation import ConversationRequest, to_generation
 from myna.generation.tool_choice import AnswerFormat, DeclaredTool, ResolvedTools, ToolChoice
-from myna.prompts.messages import Message, ToolSpec
-from myna.prompts.prompting import Prompting
-from myna.prompts.thinking import Thinking
 from myna.serving.requester import Requester
 
 ASKED = ConversationRequest(
-    [Message("user", "hi")], Sampling(seed=1), messages_param="input", effort_param="reasoning.effort"
+    [Message.of("user", "hi")], Sampling(seed=1), messages_param="input", effort_param="reasoning.effort"
 )
 NOW = DeclaredTool(ToolSpec("now", "the time"), "tools[0].parameters", {"type": "object", "properties": {}})
 THEN = DeclaredTool(ToolSpec("then"), "tools[1].parameters", {"type": "object", "properties": {}})
@@ -26,7 +25,7 @@ THEN = DeclaredTool(ToolSpec("then"), "tools[1].parameters", {"type": "object", 
 def generation(
     asked: ConversationRequest, prompting: BytePrompting | None = None, most_tokens: int = 0
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
-    model = cast(Prompting, prompting or BytePrompting())
+    model = prompting or BytePrompting()
     requester = Requester("key", "project")
     return to_generation(asked, model, INFO, requester, id="resp_1", most_tokens=most_tokens)
 
@@ -82,7 +81,7 @@ def test_no_tools_and_no_form_mean_no_constraint() -> None:
 @pytest.mark.parametrize(
     ("changes", "param"),
     [
-        ({"messages": [Message("user", "x" * 5000)]}, "input"),
+        ({"messages": [Message.of("user", "x" * 5000)]}, "input"),
         ({"asked_tokens": 4090}, "input"),
         ({"asked_tokens": 4090, "tools": (NOW,)}, "input"),
         ({"effort": "low"}, "reasoning.effort"),

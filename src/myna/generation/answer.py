@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from myna.core.conversation import ToolSpec
 from myna.core.events import ChoiceDone, Event, FinishReason, TextDelta, TokenLogprob
+from myna.core.renderer import ToolFormat
 from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
 from myna.generation.usage import UsageCounter
-from myna.prompts.messages import ToolSpec
 from myna.prompts.tool_reader import CallArguments, CallBegun, Said
-from myna.prompts.tools import ToolFormat
 
 
 @dataclass(frozen=True, slots=True)

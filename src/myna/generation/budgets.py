@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
+from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import ContextLengthExceeded, InvalidRequest
-from myna.prompts.messages import Message, ToolSpec
-from myna.prompts.prompting import Prompting
+from myna.core.renderer import Renderer
 
 MAX_LOGPROBS: Final = 2**22
 """Of one request: they take about 100 bytes of memory each until they are sent."""
@@ -14,7 +14,7 @@ MAX_LOGPROBS: Final = 2**22
 def encode_conversation(
     conversation: Sequence[Message],
     tools: Sequence[ToolSpec],
-    prompting: Prompting,
+    renderer: Renderer,
     context_tokens: int,
     *,
     asked: int | None,
@@ -26,22 +26,22 @@ def encode_conversation(
     Far too much is refused before it is rendered; what doesn't fit with an answer of `asked` tokens is
     refused with the tokens that the tools take. `param` is where the request has the conversation.
     """
-    fewest = sum(prompting.least_tokens(message.text) for message in conversation)
-    fewest += sum(prompting.least_tokens(tool.parameters) for tool in tools)
+    fewest = sum(renderer.least_tokens(message.text) for message in conversation)
+    fewest += sum(renderer.least_tokens(tool.parameters) for tool in tools)
     room_for_answer(fewest, None, context_tokens, param=param)
-    tokens = prompting.encode_chat(conversation, tools=tools, switches=switches)
+    tokens = renderer.encode_chat(conversation, tools=tools, switches=switches)
     if tools and len(tokens) + (asked or 1) > context_tokens:
-        without = len(prompting.encode_chat(conversation, switches=switches))
+        without = len(renderer.encode_chat(conversation, switches=switches))
         _refuse_with_tools(len(tokens), without, asked, context_tokens, param)
     return tokens
 
 
-def encode_prediction(text: str, prompting: Prompting, context_tokens: int) -> list[int]:
+def encode_prediction(text: str, renderer: Renderer, context_tokens: int) -> list[int]:
     """The tokens of the text that the answer will probably be, in a thread too; none of a text that can't
     fit an answer."""
-    if prompting.least_tokens(text) > context_tokens:
+    if renderer.least_tokens(text) > context_tokens:
         return []
-    return prompting.encode(text, parse_special=False)[:context_tokens]
+    return renderer.encode(text, parse_special=False)[:context_tokens]
 
 
 def longest_answer(most_tokens: int, num_answers: int, num_logprobs: int | None) -> int:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from myna.core.conversation import Message
 from myna.core.generator import ModelInfo
+from myna.core.renderer import Renderer
 from myna.core.requests import GenerationRequest, Sampling
 from myna.generation.budgets import encode_conversation, encode_prediction, room_for_answer
 from myna.generation.reasoning import reasoning_for
@@ -17,8 +19,6 @@ from myna.generation.tool_choice import (
     answer_constraint,
     resolve_tools,
 )
-from myna.prompts.messages import Message
-from myna.prompts.prompting import Prompting
 from myna.serving.requester import Requester, room
 
 
@@ -49,7 +49,7 @@ class ConversationRequest:
 
 def to_generation(
     asked: ConversationRequest,
-    prompting: Prompting,
+    renderer: Renderer,
     info: ModelInfo,
     requester: Requester,
     *,
@@ -63,11 +63,11 @@ def to_generation(
     this model can't be asked for, `ContextLengthExceeded` for what doesn't fit it.
     """
     context_tokens = room(info)
-    reasoning = reasoning_for(asked.effort, prompting.thinking, param=asked.effort_param)
+    reasoning = reasoning_for(asked.effort, renderer.thinking, param=asked.effort_param)
     tools = resolve_tools(
         asked.tools,
         asked.tool_choice,
-        prompting.tool_format,
+        renderer.tool_format,
         is_parallel=asked.is_parallel,
         answer=asked.answer,
     )
@@ -75,13 +75,13 @@ def to_generation(
     prompt = encode_conversation(
         asked.messages,
         tools.specs if tools else (),
-        prompting,
+        renderer,
         context_tokens,
         asked=asked.asked_tokens,
         switches=reasoning.switches,
         param=asked.messages_param,
     )
-    prediction = encode_prediction(asked.prediction, prompting, context_tokens) if asked.prediction else []
+    prediction = encode_prediction(asked.prediction, renderer, context_tokens) if asked.prediction else []
     generation = GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt),

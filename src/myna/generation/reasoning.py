@@ -6,8 +6,9 @@ from types import MappingProxyType
 from typing import Final
 
 from myna.core.constraints import AnyText, Constraint
+from myna.core.renderer import Thinking
 from myna.core.requests import Thought
-from myna.prompts.thinking import DONT_THINK, THINK, Thinking
+from myna.prompts.thinking import DONT_THINK, THINK
 from myna.serving import faults
 
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")

@@ -13,10 +13,11 @@ from myna.core.constraints import (
     Origin,
     ToolCalls,
 )
+from myna.core.conversation import ToolSpec
 from myna.core.errors import InvalidRequest
+from myna.core.renderer import ToolFormat
 from myna.generation import json_schema
-from myna.prompts.messages import ToolSpec
-from myna.prompts.tools import NO_PARAMETERS, ToolFormat
+from myna.prompts.tools import NO_PARAMETERS
 from myna.serving import faults
 
 Mode = Literal["none", "auto", "required"]

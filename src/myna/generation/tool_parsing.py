@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from myna.core.conversation import ToolSpec
 from myna.core.events import TokenLogprob
-from myna.prompts.messages import ToolSpec
+from myna.core.renderer import ToolFormat
 from myna.prompts.tool_reader import CallReader, Piece, Said
-from myna.prompts.tools import ToolFormat
 
 
 class ParsedPiece(NamedTuple):

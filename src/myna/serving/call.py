@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -114,7 +114,7 @@ class Call:
         if len(name) > _MAX_MODEL_NAME:  # nothing is compared with it and little of it is sent back
             raise ModelNotFound(f"A model's name has at most {_MAX_MODEL_NAME} characters.")
         card = self.services.pool.find(name)
-        if self.principal.models is not None and not (card and self.may_use(card)):
+        if self.principal.models is not None and not (card and self.principal.may_use(card.id, card.target)):
             # Nothing tells whether the model exists.
             allowed = ", ".join(sorted(self.principal.models))
             raise ModelNotFound(f"This key may use: {allowed}.", param="model", code="model_not_found")
@@ -123,15 +123,11 @@ class Call:
         self._card = card
         return card
 
-    def may_use(self, card: ModelCard) -> bool:
-        """Whether the key may ask for the model, under its own name or the one that it stands for."""
-        return self.principal.may_use(card.id, card.target)
-
     async def open(self, card: ModelCard) -> ServedModel:
         """The model, after its load if that must come first; held until the call ends. Raises
         `ModelLoadFailed`."""
         try:
-            return await self._opened.enter_async_context(self.services.pool.hold(card.id))
+            return await self._opened.enter_async_context(self.services.pool.hold(card))
         except ModelTooLarge as exc:
             self.record.hint(exc.message)
             raise
@@ -178,12 +174,20 @@ class Call:
             sum(request.max_tokens * max(request.num_choices, request.best_of) for request in requests),
             is_open,
         )
+        generator = model.generator
+        return await self.metered(model, cost, lambda: merged_stream.start(generator, requests))
+
+    async def metered(
+        self, model: ServedModel, cost: Cost, start: Callable[[], Awaitable[EventStream]]
+    ) -> EventStream:
+        """Admit what may come to that cost, and start it: its events, metered, closed at the end of the call,
+        when what it has really used is settled."""
         self._is_counted = True
         hold = await self.services.limiter.admit(self.principal, model.card, cost, self.record)
         if hold is not None:
             self._opened.push_async_callback(_settle, self, hold)
         meter = self.meter = self.bill.open()
-        stream = Metered(await merged_stream.start(model.generator, requests), meter)
+        stream = Metered(await start(), meter)
         self._opened.push_async_callback(stream.aclose)
         return stream
 

@@ -13,10 +13,11 @@ from tests.api.stand_in import script, serving
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.chunks import ChunkRenderer
 from myna.api.chat.response_spec import ResponseSpec
+from myna.core.conversation import ToolSpec
 from myna.core.events import ChoiceDone, Done, Event, FinishReason, PromptDone, TextDelta, TokenLogprob
+from myna.core.renderer import ToolFormat
 from myna.core.requests import GenerationRequest
-from myna.prompts.messages import ToolSpec
-from myna.prompts.tools import BARE, TAGGED, ToolFormat
+from myna.prompts.tools import BARE, TAGGED
 from myna.scheduling.grammar_text import grammar_text
 
 USER = {"role": "user", "content": "a"}

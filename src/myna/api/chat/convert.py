@@ -8,13 +8,13 @@ from myna.api.chat.response_spec import ResponseSpec
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.tools import Function, FunctionSpec, NamedTool, Tool
 from myna.api.chat.tools import ToolChoice as WireToolChoice
+from myna.core.conversation import Message, ToolCall, ToolSpec
 from myna.core.requests import Sampling
 from myna.generation.conversation import ConversationRequest
 from myna.generation.sampling import to_sampling
 from myna.generation.service_tier import served_tier
 from myna.generation.tool_choice import ANY_TOOL, AnswerFormat, DeclaredTool, Mode, ResolvedTools, ToolChoice
 from myna.prompts.custom_input import as_arguments, grammar_tool, text_tool
-from myna.prompts.messages import Message, ToolCall, ToolSpec
 from myna.prompts.tools import NO_PARAMETERS
 
 
@@ -25,9 +25,9 @@ def to_messages(messages: Sequence[WireMessage]) -> list[Message]:
         num_functions += message.function_call is not None
         is_result = message.role == "function"
         conversation.append(
-            Message(
+            Message.of(
                 role="tool" if is_result else message.role,
-                content=None if message.content is None and message.refusal is None else _text(message),
+                text=None if message.content is None and message.refusal is None else _text(message),
                 name=message.name,
                 tool_calls=_calls(message, num_functions),
                 tool_call_id=_function_id(num_functions) if is_result else message.tool_call_id,

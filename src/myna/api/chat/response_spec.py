@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from myna.core.conversation import ToolSpec
 from myna.core.events import FinishReason
-from myna.prompts.messages import ToolSpec
-from myna.prompts.tools import ToolFormat
+from myna.core.renderer import ToolFormat
 
 
 @dataclass(frozen=True, slots=True)

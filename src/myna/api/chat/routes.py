@@ -22,6 +22,7 @@ from myna.serving.deps import require
 from myna.serving.fingerprint import system_fingerprint
 from myna.serving.ids import completion_id
 from myna.serving.parameters import CHAT
+from myna.serving.relaying import answer_relayed
 from myna.serving.requester import Requester, requester_of
 from myna.serving.streaming import collect
 
@@ -31,6 +32,9 @@ async def create_chat_completion(call: Call) -> None:
     require(call.principal, "model.request")
     body = await call.json_object()
     card = call.card(body)
+    if card.is_relayed:
+        await answer_relayed(call, card, body, "chat/completions")
+        return
     request = await call.validated(ChatRequest, body, CHAT)
     call.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
@@ -69,7 +73,7 @@ def _prepare(
     request: ChatRequest, model: ServedModel, requester: Requester, id: str, most_tokens: int
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """What the model is asked, and which tools it may call. A long conversation takes a while: in threads."""
-    if not model.prompting.has_chat_template:
+    if not model.renderer.has_chat_template:
         raise WrongEndpoint(
             "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
             "Did you mean to use v1/completions?",
@@ -80,7 +84,7 @@ def _prepare(
     check_abilities(request, info, longest)
     check_conversation(request.messages)
     asked = to_conversation(request)
-    return to_generation(asked, model.prompting, info, requester, id=id, most_tokens=longest)
+    return to_generation(asked, model.renderer, info, requester, id=id, most_tokens=longest)
 
 
 ENDPOINTS: Final = (

@@ -15,6 +15,7 @@ from myna.serving.call import Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.ids import completion_id
 from myna.serving.parameters import COMPLETIONS
+from myna.serving.relaying import answer_relayed
 from myna.serving.requester import requester_of, room
 from myna.serving.streaming import collect
 
@@ -26,6 +27,9 @@ async def create_completion(call: Call) -> None:
     require(call.principal, "model.request")
     body = await call.json_object()
     card = call.card(body)
+    if card.is_relayed:
+        await answer_relayed(call, card, body, "completions")
+        return
     request = await call.validated(CompletionRequest, body, COMPLETIONS)
     call.record.user = request.user or ""
     headers = {**_HEADERS, "openai-model": card.id}
@@ -59,7 +63,7 @@ async def create_completion(call: Call) -> None:
 async def _encode(call: Call, request: CompletionRequest, model: ServedModel) -> list[EncodedPrompt]:
     encoder = Encoder(
         request,
-        model.prompting,
+        model.renderer,
         wraps=model.card.kind == "instruct",
         context_tokens=room(model.generator.info),
     )
