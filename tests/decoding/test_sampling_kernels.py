@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.requests import Sampling
@@ -73,7 +73,6 @@ def test_the_extension_is_built() -> None:
     assert "portable" in NATIVE
 
 
-@settings(max_examples=300)
 @given(batches())
 def test_draws_are_those_of_the_reference(case: tuple[Floats, SamplingBatch]) -> None:
     logits, batch = case
@@ -89,7 +88,6 @@ def test_draws_are_those_of_the_reference(case: tuple[Floats, SamplingBatch]) ->
 
 
 @pytest.mark.parametrize("kernel", NATIVE)
-@settings(max_examples=60)
 @given(case=batches())
 def test_all_instruction_sets_give_the_same_bits(kernel: str, case: tuple[Floats, SamplingBatch]) -> None:
     best, other = sample(*case), sample(*case, instruction_set=kernel)
@@ -97,7 +95,6 @@ def test_all_instruction_sets_give_the_same_bits(kernel: str, case: tuple[Floats
         assert getattr(best, name).tobytes() == getattr(other, name).tobytes()
 
 
-@settings(max_examples=100)
 @given(batches())
 def test_neighbours_change_no_bit(case: tuple[Floats, SamplingBatch]) -> None:
     logits, batch = case
@@ -130,7 +127,6 @@ def test_scores_are_those_of_the_reference(case: tuple[Floats, SamplingBatch], n
 
 
 @pytest.mark.parametrize("kernel", NATIVE)
-@settings(max_examples=150)
 @given(case=batches(), data=st.data())
 def test_garbage_is_refused_or_harmless(
     kernel: str, case: tuple[Floats, SamplingBatch], data: st.DataObject

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from llguidance import LLMatcher, LLTokenizer
 
@@ -138,7 +138,6 @@ def test_a_model_that_may_call_none_can_only_speak(form: ToolFormat) -> None:
 SPOKEN = ["", "Sure.\n", " 你好 <tool "]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_calls_are_read_the_same_at_any_split(data: st.DataObject) -> None:
     form = data.draw(st.sampled_from(FORMATS))

@@ -12,9 +12,9 @@ from myna.core.errors import ConstraintTooComplex, InvalidRequest, ModelFileErro
 from myna.core.events import Event, TextDelta
 from myna.core.requests import GenerationRequest, Sampling, Thought
 from myna.decoding.grammar import Grammar, Grammars
+from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.fake import FakeEngine
-from myna.scheduling.answers import Lexicon
 from myna.scheduling.grammar_compiler import GrammarCompiler
 from myna.scheduling.loop import Loaded
 from myna.scheduling.service import Service
@@ -167,8 +167,8 @@ def text_of(events: list[Event]) -> str:
 
 async def test_a_stream_with_a_grammar_goes_on_while_others_compile() -> None:
     grammars = GatedGrammars()
-    lexicon = Lexicon(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
-    service = Service(lambda: Loaded(FakeEngine(4096, 65536, 64), lexicon, grammars))
+    tokens = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
+    service = Service(lambda: Loaded(FakeEngine(4096, 65536, 64), tokens, grammars))
     await service.start()
     known = word("this one was compiled before the others came")
     grammars.gate.set()
@@ -189,8 +189,8 @@ async def test_a_stream_with_a_grammar_goes_on_while_others_compile() -> None:
 async def test_the_vocabulary_is_ready_before_the_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tables hold the GIL while they are built, when streams would wait."""
     grammars = GatedGrammars()
-    lexicon = Lexicon(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
-    service = Service(lambda: Loaded(FakeEngine(4096, 65536, 64), lexicon, grammars))
+    tokens = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
+    service = Service(lambda: Loaded(FakeEngine(4096, 65536, 64), tokens, grammars))
     await service.start()
 
     def refuse(*args: object, **kwargs: object) -> None:

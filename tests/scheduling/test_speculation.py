@@ -2,9 +2,9 @@
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tests.scheduling.model import GREEDY, LEXICON, Driver, Model, prompt, spoken
+from tests.scheduling.model import GREEDY, TOKEN_TABLE, Driver, Model, prompt, spoken
 from tests.scheduling.test_properties import free_everything
 
 from myna.core.constraints import Constraint, JsonSchema, Regex
@@ -162,7 +162,6 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
     )
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     wanted=st.lists(requests(), min_size=1, max_size=5),
     kv_blocks=st.integers(14, 60),
@@ -213,7 +212,7 @@ def test_what_is_spoken_is_what_the_script_says() -> None:
 def test_an_engine_that_cannot_trim_is_given_no_guesses() -> None:
     engine = FakeEngine(4096, 4096, 8)
     engine.can_trim = False
-    driver = Driver(engine, LEXICON)
+    driver = Driver(engine, TOKEN_TABLE)
     answered(driver, [request(f"[[say {CHANT * 3}]]", 100)], ALWAYS)
     assert driver.heard[0].text() == CHANT * 3
     assert all(len(row.tokens) == 1 for rows in driver.rows[1:] for row in rows)

@@ -112,3 +112,10 @@ async def test_each_choice_thinks_for_itself(service: Service) -> None:
     for choice in range(3):
         mine: list[Event] = [e for e in events if isinstance(e, TextDelta) and e.choice == choice]
         assert json.loads(texts(mine)[1]) in ("red", "green", "blue")
+
+
+async def test_of_candidates_that_lose_no_thought_is_reported(service: Service) -> None:
+    hot = Sampling(temperature=4.0, seed=3)
+    thinking = Thought("<think>", "</think>", is_open=True)
+    events = await ask(service, "a riddle", thinking, best_of=4, sampling=hot, max_tokens=30)
+    assert {event.choice for event in events if isinstance(event, TextDelta)} == {0}

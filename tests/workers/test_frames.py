@@ -10,7 +10,7 @@ from myna.core.errors import ConstraintTooComplex, ContextLengthExceeded, Genera
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
-from myna.scheduling.answers import Told
+from myna.scheduling.sequence import Told
 from myna.workers import frames
 from myna.workers.frames import Abort, Failure, FrameSplitter, Load, Ready, Run, Step, Tokenize, Tokenized
 

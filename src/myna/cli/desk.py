@@ -21,7 +21,7 @@ from myna.cli.language import translated
 from myna.core.accounts import Accounts, AccountStore, ApiKey
 from myna.core.errors import ConfigurationError, InvalidRequest, NotFound
 from myna.settings import Settings, load_settings
-from myna.stores.registry import open_accounts
+from myna.stores.registry import open_stores
 
 _FOLDED: Final = ("NAME", "SCOPES", "MODELS", "MODEL", "PROJECT")
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -53,7 +53,7 @@ def open_desk() -> Iterator[Desk]:
             "The setting `database` keeps everything in a server's memory; name a file or a PostgreSQL there "
             "to keep keys."
         )
-    store = open_accounts(settings.database_url)
+    store = open_stores(settings.database_url).accounts()
     try:
         yield Desk(store, Administration(store, server_secret(settings)), Actor("session", _user()))
     finally:

@@ -14,7 +14,7 @@ from myna.cli.screen import say
 from myna.core.errors import OperatorError
 from myna.core.stored import StoredCompletion
 from myna.settings import Settings, load_settings
-from myna.stores.registry import open_completions
+from myna.stores.registry import open_stores
 
 
 def replay(
@@ -61,7 +61,7 @@ def replay(
 
 
 def _find(settings: Settings, project: str, completion_id: str) -> StoredCompletion:
-    store = open_completions(settings.database_url)
+    store = open_stores(settings.database_url).completions()
     try:
         stored = store.get(project, completion_id)
     finally:

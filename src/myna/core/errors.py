@@ -129,3 +129,7 @@ class DownloadFailed(OperatorError):
 
 class DatabaseError(OperatorError):
     """The database can't be opened, or a newer program wrote it."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database is away, locked or full, or takes too long; the log has a line when that begins."""

@@ -20,14 +20,15 @@ from myna.core.requests import GenerationRequest
 from myna.decoding.grammar import Grammar, Grammars
 from myna.decoding.sampling import Sampled, sample, score
 from myna.decoding.sampling_batch import Words
+from myna.decoding.token_table import TokenTable
 from myna.engines.base import Engine, Logits, OutOfRoom
-from myna.scheduling.answers import Lexicon, Told
 from myna.scheduling.batches import Batch
 from myna.scheduling.drawing import NOTHING_DRAWN, Drawing
 from myna.scheduling.figures import StepCounter
 from myna.scheduling.grammar_compiler import GrammarCompiler
 from myna.scheduling.pacing import Pace
 from myna.scheduling.scheduler import Scheduler
+from myna.scheduling.sequence import Told
 
 _log: Final = logging.getLogger(__name__)
 _SIGN_OF_LIFE_S: Final = 5.0
@@ -57,7 +58,7 @@ class Loaded:
     """A model ready to run."""
 
     engine: Engine
-    lexicon: Lexicon
+    token_table: TokenTable
     grammars: Grammars | None = None
 
 
@@ -172,7 +173,7 @@ class _Steps:
         self._masks = ThreadPoolExecutor(1, thread_name_prefix="myna-masks")  # a step waits for nothing else
         self._compiler = GrammarCompiler(loaded.grammars)
         self._compiling: set[int] = set()
-        self._scheduler = Scheduler(loaded.engine, loaded.lexicon)
+        self._scheduler = Scheduler(loaded.engine, loaded.token_table)
         self._drawing = Drawing()
         self._pace = Pace()
         self._counter = StepCounter()

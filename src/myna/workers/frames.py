@@ -12,7 +12,7 @@ from myna.core.events import Event
 from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
-from myna.scheduling.answers import Told
+from myna.scheduling.sequence import Told
 
 MAX_FRAME_BYTES: Final = 1 << 30
 _LENGTH: Final = struct.Struct("<I")

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from myna.decoding.grammar import Grammars
+from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.base import Engine
 from myna.engines.registry import load_engine
@@ -13,7 +14,6 @@ from myna.prompts.model_check import check_model
 from myna.prompts.thinking import MARKS
 from myna.prompts.tokenizer import Tokenizer, UnknownPreTokenizer
 from myna.prompts.vocabulary import Vocabulary
-from myna.scheduling.answers import Lexicon
 from myna.scheduling.loop import Loaded
 from myna.workers.frames import WorkerSpec
 
@@ -111,7 +111,7 @@ def _loaded(
     for token in controls:
         if token < size:
             shown[token] = b""
-    return Loaded(engine, Lexicon(data, shown, ends), grammars)
+    return Loaded(engine, TokenTable(data, shown, ends), grammars)
 
 
 def _padded(pieces: Sequence[bytes], size: int) -> list[bytes]:

@@ -9,7 +9,7 @@ from myna.api.chat.check import check_abilities, check_combinations, check_conve
 from myna.api.chat.chunks import ChunkRenderer
 from myna.api.chat.convert import asked_tokens, to_generation, to_plan
 from myna.api.chat.encoding import encode, encode_prediction
-from myna.api.chat.keeping import Kept, keeper
+from myna.api.chat.keeping import Kept, check_storable, keeper
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.thought_use import ThoughtUse, thought_use
 from myna.api.chat.tool_use import ToolUse, answer_constraint, tool_use
@@ -27,7 +27,6 @@ from myna.serving.ids import completion_id
 from myna.serving.parameters import CHAT
 from myna.serving.requester import requester_of, room
 from myna.serving.streaming import EventStreamAnswer, WholeAnswer
-from myna.serving.validation import validate
 
 T = TypeVar("T", ChunkRenderer, AnswerFold)
 
@@ -37,7 +36,7 @@ async def create_chat_completion(call: Call) -> Answer:
     require(call.principal, "model.request")
     body = await call.json_object()
     card = call.card(body)
-    request = validate(ChatRequest, body, CHAT)
+    request = await call.validated(ChatRequest, body, CHAT)
     call.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
     if not request.stream:
@@ -58,6 +57,8 @@ async def _open(
             "Did you mean to use v1/completions?",
             param="model",
         )
+    if request.store:
+        await call.in_text_thread(check_storable, body)
     info, most_tokens = model.generator.info, call.services.max_answer_tokens
     check_abilities(request, info, most_tokens)
     thinks = thought_use(request.reasoning_effort, model.prompting.thinking)
