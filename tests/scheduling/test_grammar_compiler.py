@@ -8,9 +8,9 @@ from queue import SimpleQueue
 import pytest
 
 from myna.core.constraints import JsonSchema, Origin, Regex
-from myna.core.errors import ConstraintTooComplex, InvalidRequest, MynaError, Overloaded
+from myna.core.errors import ConstraintTooComplex, InvalidRequest, ModelFileError, MynaError, Overloaded
 from myna.core.events import Event, TextDelta
-from myna.core.requests import GenerationRequest, Sampling
+from myna.core.requests import GenerationRequest, Sampling, Thought
 from myna.decoding.grammar import Grammar, Grammars
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
@@ -115,6 +115,36 @@ def test_there_are_never_more_overdue_than_a_few() -> None:
     assert grammars.entered.qsize() <= 2
     grammars.gate.set()
     wait_for_compiles()
+    compiler.close()
+
+
+def test_a_machine_without_threads_refuses_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    grammars, done = GatedGrammars(), SimpleQueue[Result]()
+    compiler = GrammarCompiler(grammars)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("myna.scheduling.grammar_compiler._start_with_stack", refuse)
+        compiler.submit(word("a"), None, done.put)
+        assert isinstance(done.get(), Overloaded)
+    grammars.gate.set()
+    compiler.submit(word("a"), None, done.put)
+    assert is_json(done.get())
+    compiler.close()
+
+
+def test_a_thought_whose_marks_cant_be_tokenised_is_an_answer_too() -> None:
+    def unknown(text: str) -> list[int]:
+        raise ModelFileError("no tokenizer")
+
+    pieces = [bytes([byte]) for byte in range(256)] + [b""]
+    done = SimpleQueue[Result]()
+    compiler = GrammarCompiler(Grammars(pieces, [256], [256], unknown, len(pieces)))
+    for _ in range(2):  # compiled, then known
+        compiler.submit(word("a"), Thought("<think>", "</think>"), done.put)
+        assert isinstance(done.get(), ModelFileError)
     compiler.close()
 
 

@@ -66,7 +66,8 @@ class Generator(RunningModel, Protocol):
 
     async def generate(self, request: GenerationRequest) -> EventStream:
         """Admit the request, or raise `ContextLengthExceeded`, `InvalidRequest` or `Overloaded`;
-        once this returns, later failures are raised by the stream."""
+        once this returns, later failures are raised by the stream. A constraint that can't be followed is one
+        of these errors too, raised by the stream before its first event if not here."""
         ...
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:

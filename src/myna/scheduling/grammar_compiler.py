@@ -32,6 +32,7 @@ _OVERDUE_NICENESS: Final = 10  # it must come to its end, too
 _MAX_CACHED: Final = 32
 
 Done = Callable[[Grammar | MynaError], None]
+Answer = tuple[Done, MynaError]
 
 
 @dataclass(slots=True, eq=False)
@@ -104,24 +105,31 @@ class GrammarCompiler:
             with self._changed:
                 if self._is_closed:
                     return
-                self._start_jobs()
-                answers = self._expire_jobs(time.monotonic())
+                answers = self._start_jobs()
+                answers += self._expire_jobs(time.monotonic())
                 if not answers:
                     self._changed.wait(self._seconds_to_deadline())
             for done, error in answers:
                 done(error)
 
-    def _start_jobs(self) -> None:
+    def _start_jobs(self) -> list[Answer]:
+        """Start as many as may run; what to answer for one that the machine has no thread for."""
         running = [job for job in self._jobs.values() if job.thread is not None]
         num_overdue = sum(job.is_overdue for job in running)
         free = self._num_threads - (len(running) - num_overdue)
         free = min(free, self._num_threads + self._most_overdue - len(running))
         for job in [job for job in self._jobs.values() if job.thread is None][: max(0, free)]:
             job.thread = threading.Thread(target=self._run, args=(job,), name="myna-grammar", daemon=True)
-            _start_with_stack(job.thread)
+            try:
+                _start_with_stack(job.thread)
+            except RuntimeError as exc:
+                del self._jobs[job.constraint]
+                error = Overloaded(f"The grammar can't be compiled now: {exc}.")
+                return [(done, error) for _, done in job.waiting]
+        return []
 
-    def _expire_jobs(self, now: float) -> list[tuple[Done, MynaError]]:
-        answers: list[tuple[Done, MynaError]] = []
+    def _expire_jobs(self, now: float) -> list[Answer]:
+        answers: list[Answer] = []
         for job in [job for job in self._jobs.values() if not job.is_overdue and job.deadline <= now]:
             if job.thread is None:
                 del self._jobs[job.constraint]
@@ -170,7 +178,10 @@ class GrammarCompiler:
         if isinstance(result, MynaError):
             return copy(result)
         assert self._grammars is not None
-        return self._grammars.begin(result, thought)
+        try:
+            return self._grammars.begin(result, thought)
+        except MynaError as error:  # the marks of a thought need a tokenizer
+            return error
 
 
 def _compile(grammars: Grammars, constraint: Constraint) -> Grammar:
