@@ -24,6 +24,7 @@ from myna.core.stored import CompletionStore
 from myna.prompts.prompting import Prompting
 from myna.serving.bill import Accountant
 from myna.serving.completion_writer import CompletionWriter, WriterLimits
+from myna.serving.database_threads import DatabaseThreads
 from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
 from myna.serving.services import Services
@@ -165,6 +166,6 @@ def services(
     limiter = Limiter(MemoryCounters(), accounts, None, "myna")
     accountant = Accountant(ledger or Ledger())
     completions = completions or MemoryCompletions()
-    text, database = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+    text, database = ThreadPoolExecutor(1), DatabaseThreads(1)
     writer = CompletionWriter(completions, database, writer_limits)
     return Services(pool, keys, accountant, text, database, completions, writer, accounts, limiter)
