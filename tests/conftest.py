@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.loop_guard import LoopGuard
 from tests.stores.postgresql import Cluster, running_cluster
 
 from myna.settings import DEFAULT_MODEL, load_settings
@@ -29,6 +30,20 @@ os.environ["LC_ALL"] = "C.UTF-8"  # English, whatever language the developer's m
 def models_folder() -> Path:
     """MYNA_TEST_MODELS, else the folder that `myna pull` fills."""
     return Path(os.environ.get("MYNA_TEST_MODELS") or load_settings().home / "models")
+
+
+@pytest.fixture(autouse=True)
+def event_loops_stay_free(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test in which one callback held an event loop for more than 50 ms of processor time.
+    `@pytest.mark.allows_slow_callbacks("why")` is for what no server does while it serves."""
+    guard = LoopGuard()
+    guard.install()
+    try:
+        yield
+    finally:
+        guard.uninstall()
+    if guard.blocked and request.node.get_closest_marker("allows_slow_callbacks") is None:
+        pytest.fail("The event loop was held up: " + "; ".join(guard.blocked), pytrace=False)
 
 
 @pytest.fixture(scope="session")

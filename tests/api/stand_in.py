@@ -1,5 +1,6 @@
 """A model for endpoint tests: bytes as tokens, a plain template, and whatever events the test says."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
-from httpx import ASGITransport, AsyncClient, Response
+from httpx import ASGITransport, AsyncClient, Request, Response
 from openai import AsyncOpenAI
 from tests.serving.scripted import (
     KEY,
@@ -105,6 +106,13 @@ class Model:
         return AsyncOpenAI(api_key=KEY, base_url="http://localhost/v1", http_client=transport)
 
 
+class ServerTask(ASGITransport):
+    """Runs the application in a task of its own, as a server does; `tests.loop_guard` tells them apart."""
+
+    async def handle_async_request(self, request: Request) -> Response:
+        return await asyncio.create_task(super().handle_async_request(request))
+
+
 @asynccontextmanager
 async def serving(
     *scripts: Sequence[Step] | Exception,
@@ -131,7 +139,7 @@ async def serving(
     app = create_app(everything)
     headers = {"authorization": f"Bearer {KEY}"}
     async with AsyncClient(
-        transport=ASGITransport(app.asgi), base_url="http://localhost", headers=headers
+        transport=ServerTask(app.asgi), base_url="http://localhost", headers=headers
     ) as client:
         yield Model(client, generator, prompting, ledger, everything.completions, everything)
 

@@ -160,15 +160,15 @@ def assert_close(got: Sampled, wanted: Sampled, rows: npt.NDArray[np.bool_]) -> 
 
 def only(batch: SamplingBatch, index: int) -> SamplingBatch:
     """The batch with one of its draws."""
+    shared = ("masks", "bias_offsets", "bias_tokens", "bias_values")
     fields: dict[str, npt.NDArray[np.generic] | None] = {}
     for name in SamplingBatch.__slots__:
         values = getattr(batch, name)
-        fields[name] = values if values is None or name == "masks" else values[index : index + 1]
-    for kind in ("count", "bias"):
-        offsets = getattr(batch, f"{kind}_offsets")
-        if offsets is not None:
-            span = slice(offsets[index], offsets[index + 1])
-            fields[f"{kind}_offsets"] = np.array([0, offsets[index + 1] - offsets[index]], np.int32)
-            for part in ("tokens", "values"):
-                fields[f"{kind}_{part}"] = getattr(batch, f"{kind}_{part}")[span]
+        fields[name] = values if values is None or name in shared else values[index : index + 1]
+    offsets = batch.count_offsets
+    if offsets is not None:
+        span = slice(offsets[index], offsets[index + 1])
+        fields["count_offsets"] = np.array([0, offsets[index + 1] - offsets[index]], np.int32)
+        for part in ("tokens", "values"):
+            fields[f"count_{part}"] = getattr(batch, f"count_{part}")[span]
     return SamplingBatch(**fields)  # type: ignore[arg-type]

@@ -7,22 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llguidance import LLMatcher, LLTokenizer
 
-from myna.core.requests import Constraint
 from myna.decoding.grammar import check
 from myna.prompts.custom_input import grammar_tool, text_tool
 from myna.prompts.messages import ToolSpec
+from myna.prompts.tool_grammar import moved, silent_grammar, tool_grammar
 from myna.prompts.tool_reader import CallArguments, CallBegun, CallReader, Piece, Said
-from myna.prompts.tools import (
-    BARE,
-    LISTED,
-    NAMED_PARAMETERS,
-    TAGGED,
-    ToolFormat,
-    find_format,
-    moved,
-    silent_grammar,
-    tool_grammar,
-)
+from myna.prompts.tools import BARE, LISTED, NAMED_PARAMETERS, TAGGED, ToolFormat, find_format
 
 NODE = {
     "type": "object",
@@ -59,9 +49,9 @@ def written(form: ToolFormat, *calls: tuple[str, str]) -> str:
     return form.trigger + form.before + (form.between or "").join(bodies) + form.after
 
 
-def allows(constraint: Constraint, text: str) -> bool:
+def allows(grammar: str, text: str) -> bool:
     tokenizer = LLTokenizer("byte")
-    matcher = LLMatcher(tokenizer, constraint.grammar)
+    matcher = LLMatcher(tokenizer, grammar)
     tokens = tokenizer.tokenize_str(text)
     return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
 

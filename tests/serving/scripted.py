@@ -21,7 +21,9 @@ from myna.core.generator import ModelInfo
 from myna.core.ledger import UsageRow
 from myna.core.requests import GenerationRequest
 from myna.core.stored import CompletionStore
+from myna.decoding.grammar import check
 from myna.prompts.prompting import Prompting
+from myna.scheduling.grammar_text import compile_constraint
 from myna.serving.bill import Accountant
 from myna.serving.completion_writer import CompletionWriter, WriterLimits
 from myna.serving.database_threads import DatabaseThreads
@@ -85,6 +87,8 @@ class ScriptedGenerator:
     streams: list[ScriptedStream] = field(default_factory=list)
 
     async def generate(self, request: GenerationRequest) -> ScriptedStream:
+        if request.constraint is not None:  # an engine compiles it before anything else
+            compile_constraint(request.constraint, check)
         self.requests.append(request)
         self.is_asked.set()
         script = self.scripts.pop(0)

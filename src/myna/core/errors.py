@@ -25,6 +25,10 @@ class InvalidRequest(RequestError):
     """A wrong type, range, combination or unknown parameter."""
 
 
+class ConstraintTooComplex(InvalidRequest):
+    """A constraint that is valid, but takes more time or memory to enforce than any request may have."""
+
+
 class ContextLengthExceeded(RequestError):
     """Prompt plus answer don't fit the model's context, or the KV cache alone."""
 

@@ -22,15 +22,19 @@ from myna.core.requests import GenerationRequest
 from myna.serving import deps, generation
 from myna.serving.bill import Bill
 from myna.serving.errors import WrongMethod
+from myna.serving.json_bodies import INLINE_BYTES
 from myna.serving.limiter import Hold
 from myna.serving.metering import Meter, Metered
+from myna.serving.parameters import Parameter
 from myna.serving.record import RequestRecord, record_of
 from myna.serving.services import Services
+from myna.serving.validation import WireModel, validate
 
 _MAX_MODEL_NAME: Final = 256
 
 P = ParamSpec("P")
 T = TypeVar("T")
+M = TypeVar("M", bound=WireModel)
 
 
 class Answer(Protocol):
@@ -53,6 +57,7 @@ class Call:
         self._meter: Meter | None = None
         self._card: ModelCard | None = None
         self._is_counted = False
+        self._has_large_body = False
 
     @property
     def id(self) -> str:
@@ -68,8 +73,24 @@ class Call:
     async def json_object(self, no_object_text: str = deps.NO_MODEL_TEXT) -> dict[str, object]:
         """The body as it was sent. Raises `UnsupportedContentType`, `UnparsableBody`, `BodyTooLarge`, and
         `InvalidRequest` with that text if it is JSON and no object."""
-        self.bill.body = await deps.read_json_object(self.request, no_object_text)
-        return self.bill.body
+        deps.check_content_type(self.request)
+        data = await self.request.body()
+        self._has_large_body = len(data) > INLINE_BYTES
+        body = await self._on_body(lambda: deps.parse_json_object(data, no_object_text))
+        self.bill.body = body
+        return body
+
+    async def validated(
+        self, schema: type[M], body: Mapping[str, object], parameters: Mapping[str, Parameter]
+    ) -> M:
+        """The body, typed. Raises `InvalidRequest` for its first fault."""
+        return await self._on_body(lambda: validate(schema, body, parameters))
+
+    async def _on_body(self, work: Callable[[], T]) -> T:
+        """A large body is worked on off the event loop; a small one costs less than the way there."""
+        if not self._has_large_body:
+            return work()
+        return await self.services.large_bodies.run(self.principal.key_id, work)
 
     def card(self, body: Mapping[str, object]) -> ModelCard:
         """The model that the body names; checked before the rest of the body, as OpenAI does."""

@@ -105,6 +105,7 @@ ROWS: Final[Mapping[type[MynaError], Row]] = {
     MynaError: _SERVER_ERROR,
     RequestError: Row(400),
     core.InvalidRequest: Row(400),
+    core.ConstraintTooComplex: Row(400),
     core.ContextLengthExceeded: Row(400),
     core.ModelNotFound: Row(404, code="model_not_found", layout=GATEWAY),
     core.WrongEndpoint: Row(404),

@@ -13,6 +13,7 @@ from myna.serving.bill import Accountant
 from myna.serving.completion_writer import CompletionWriter
 from myna.serving.database_threads import DatabaseThreads
 from myna.serving.instruments import Instruments
+from myna.serving.json_bodies import LargeBodies
 from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
 
@@ -41,4 +42,5 @@ class Services:
     max_answer_tokens: int = 0
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
+    large_bodies: LargeBodies = field(default_factory=LargeBodies)
     started: float = field(default_factory=time.monotonic)

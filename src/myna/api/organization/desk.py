@@ -14,7 +14,7 @@ from myna.serving.call import Call
 from myna.serving.deps import require
 from myna.serving.paging import listed, page_limit
 from myna.serving.parameters import Parameter
-from myna.serving.validation import WireModel, validate
+from myna.serving.validation import WireModel
 
 _NO_OBJECT_TEXT: Final = "The body of this request must be a JSON object."
 
@@ -32,7 +32,7 @@ async def accounts_of(call: Call) -> Accounts:
 async def body_of(call: Call, schema: type[M], parameters: Mapping[str, Parameter]) -> M:
     """What an administrator sent."""
     require(call.principal, "api.management.write")
-    return validate(schema, await call.json_object(_NO_OBJECT_TEXT), parameters)
+    return await call.validated(schema, await call.json_object(_NO_OBJECT_TEXT), parameters)
 
 
 async def act(

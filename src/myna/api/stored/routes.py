@@ -15,7 +15,7 @@ from myna.serving.deps import require
 from myna.serving.fields import Metadata
 from myna.serving.paging import listed, page_limit, page_order
 from myna.serving.parameters import METADATA_UPDATE
-from myna.serving.validation import WireModel, validate
+from myna.serving.validation import WireModel
 
 _SCOPE: Final[Scope] = "model.request"
 _METADATA_PREFIX: Final = "metadata["
@@ -73,7 +73,8 @@ async def update_completion(call: Call) -> Response:
     require(call.principal, _SCOPE)
     body = await call.json_object()
     completion_id = _completion_id(call)
-    metadata = dict(validate(MetadataUpdate, body, METADATA_UPDATE).metadata)
+    update = await call.validated(MetadataUpdate, body, METADATA_UPDATE)
+    metadata = dict(update.metadata)
     store = call.services.completions
     if not await call.services.database_threads.run(
         store.set_metadata, call.principal.project, completion_id, metadata
