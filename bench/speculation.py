@@ -17,9 +17,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from myna.core.conversation import Message
 from myna.core.events import Done, TextDelta
 from myna.core.requests import GenerationRequest, Sampling
-from myna.prompts.messages import Message
 from myna.prompts.prompting import Prompting
 from myna.scheduling import speculation
 from myna.scheduling.service import Service
@@ -83,7 +83,7 @@ async def ask(service: Service, prompting: Prompting, case: Case, *, guesses: bo
     speculation._CAUTION = 1.5 if guesses else math.inf  # type: ignore[misc]
     request = GenerationRequest(
         id=case.name,
-        prompt_tokens=tuple(prompting.encode_chat([Message("user", case.prompt)])),
+        prompt_tokens=tuple(prompting.encode_chat([Message.of("user", case.prompt)])),
         max_tokens=case.max_tokens,
         sampling=case.sampling,
         prediction_tokens=tuple(prompting.encode(case.prediction, parse_special=False)),

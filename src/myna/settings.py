@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from myna import setting_values as values
+from myna.backends.table import engine_names
 from myna.core.errors import ConfigurationError
 
 DEFAULT_MODEL: Final = "qwen2.5-coder-0.5b-instruct"
@@ -68,7 +69,7 @@ class Settings:
     metrics: bool = _setting(True, values.flag, "Count for GET /metrics; see docs/metrics.md.")
     engine: str = _setting(
         "auto",
-        values.one_of("auto", "native", "llamacpp", "fake"),
+        values.one_of(*engine_names()),
         "What runs the model; `auto` takes native where it can run the file, else llamacpp.",
     )
     context_tokens: int = _setting(

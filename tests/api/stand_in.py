@@ -5,11 +5,13 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType, SimpleNamespace
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any
 
 from httpx import ASGITransport, AsyncClient, Request, Response
 from openai import AsyncOpenAI
+from starlette.types import ASGIApp
+from starlette.types import Message as AsgiMessage
 from tests.serving.scripted import (
     KEY,
     Ledger,
@@ -25,30 +27,27 @@ from tests.serving.scripted import (
 from myna.app import create_app
 from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ModelPool
+from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.core.events import Event
+from myna.core.renderer import Thinking, ToolFormat
 from myna.core.stored import CompletionStore
-from myna.prompts.messages import Message, ToolSpec
-from myna.prompts.prompting import Prompting
-from myna.prompts.thinking import Thinking
-from myna.prompts.tools import TAGGED, ToolFormat
+from myna.prompts.tools import TAGGED
 from myna.serving.completion_writer import WriterLimits
 from myna.serving.services import Services
 
 BOS = 2
-PIECES = tuple(bytes([token]) for token in range(256))
 
 
 @dataclass
 class BytePrompting:
-    """Has the face of `prompts.Prompting`."""
+    """A `core.renderer.Renderer` that keeps what it was given."""
 
     has_chat_template: bool = True
     can_fill: bool = True
-    template_source: str = "plain"
+    template_id: str = "plain"
     tool_format: ToolFormat = TAGGED
     document_start: list[int] = field(default_factory=lambda: [BOS])
-    vocabulary: Any = field(default_factory=lambda: SimpleNamespace(pieces=PIECES))
     conversations: list[Sequence[Message]] = field(default_factory=list)
     tools: list[Sequence[ToolSpec]] = field(default_factory=list)
     thinking: Thinking | None = None
@@ -82,6 +81,9 @@ class BytePrompting:
             raise InvalidRequest("The model's chat template does not take these messages.", param="messages")
         return list(text.encode())
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        return bytes(tokens).decode("utf-8", "replace")
+
     def fim(self, prefix: str, suffix: str) -> list[int] | None:
         return list(f"P{prefix}S{suffix}M".encode()) if self.can_fill else None
 
@@ -96,9 +98,41 @@ class Model:
     ledger: Ledger
     completions: CompletionStore
     services: Services
+    asgi: ASGIApp
 
     async def ask(self, path: str, **body: Any) -> Response:
         return await self.client.post(f"/v1/{path}", json={"model": "tiny", **body})
+
+    async def ask_raw(self, path: str, **body: Any) -> list[bytes]:
+        """The answer's body as the server sends it, piece by piece; no client works in the loop's thread."""
+        request, pieces = json.dumps({"model": "tiny", **body}).encode(), list[bytes]()
+        headers = {"host": "localhost", "authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        waiting: list[AsgiMessage] = [{"type": "http.request", "body": request, "more_body": False}]
+
+        async def receive() -> AsgiMessage:
+            if not waiting:
+                await asyncio.Event().wait()
+            return waiting.pop()
+
+        async def send(message: AsgiMessage) -> None:
+            if message["type"] == "http.response.start":
+                assert message["status"] == 200
+            else:
+                pieces.append(message["body"])
+
+        await self.asgi(
+            {
+                "type": "http",
+                "method": "POST",
+                "path": f"/v1/{path}",
+                "query_string": b"",
+                "client": ("127.0.0.1", 1),
+                "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            },
+            receive,
+            send,
+        )
+        return pieces
 
     def openai(self) -> AsyncOpenAI:
         """The official client over the same transport; its newer versions name another httpx."""
@@ -130,7 +164,7 @@ async def serving(
         ModelCard("gpt-4o-mini", 0, "", "alias", "tiny"),
         ModelCard("gpt-3.5-turbo-instruct", 0, "", "instruct", "tiny"),
     ]
-    load = loading(generator, cast(Prompting, prompting))
+    load = loading(generator, prompting)
     pool = ModelPool(looking_at([local("tiny")], cards), load, forget=lambda file: None)
     everything = replace(
         services(pool, ledger, completions=completions, writer_limits=writer_limits),
@@ -141,7 +175,7 @@ async def serving(
     async with AsyncClient(
         transport=ServerTask(app.asgi), base_url="http://localhost", headers=headers
     ) as client:
-        yield Model(client, generator, prompting, ledger, everything.completions, everything)
+        yield Model(client, generator, prompting, ledger, everything.completions, everything, app.asgi)
 
 
 def error_of(response: Response) -> dict[str, Any]:
@@ -155,7 +189,12 @@ def error_of(response: Response) -> dict[str, Any]:
 
 def chunks_of(response: Response) -> list[dict[str, Any]]:
     """The chunks of a whole stream; asserts its framing and its end."""
-    lines = response.text.split("\n\n")
+    return parsed_chunks(response.text)
+
+
+def parsed_chunks(text: str) -> list[dict[str, Any]]:
+    """The same of a body."""
+    lines = text.split("\n\n")
     assert lines[-2:] == ["data: [DONE]", ""]
     return [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
 

@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import pytest
 from tests.api.stand_in import BytePrompting
@@ -13,12 +12,10 @@ from tests.serving.live import Connection, Live, request_bytes, running
 from tests.serving.scripted import ScriptedGenerator, local, looking_at, services, words
 
 from myna.catalog.pool import ModelPool
-from myna.catalog.room import ModelSize
-from myna.catalog.slots import Candidate, Loaded
-from myna.catalog.store import LocalModel
+from myna.core.backend import Candidate, LoadedModel, ModelSize, ModelSpec
 from myna.core.errors import ModelLoadFailed
-from myna.prompts.prompting import Prompting
-from myna.serving.streaming import DONE, KEEP_ALIVE
+from myna.serving.connection import KEEP_ALIVE
+from myna.serving.streaming import DONE
 
 FAMILIES = ("myna.api.chat.routes", "myna.api.completions.routes")
 BODIES: dict[str, dict[str, object]] = {
@@ -37,17 +34,17 @@ class SlowModel:
     num_loads: int = 0
     is_asked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def prepare(self, file: LocalModel) -> Candidate:
+    async def prepare(self, model: ModelSpec) -> Candidate:
         return self
 
-    async def load(self, kv_bytes: int) -> Loaded:
+    async def load(self, kv_bytes: int) -> LoadedModel:
         self.num_loads += 1
         self.is_asked.set()
         await self.is_there.wait()
         if self.is_broken:
             raise ModelLoadFailed("The model 'tiny' is broken.")
         generator = ScriptedGenerator([words("caw") for _ in range(9)])
-        return Loaded(generator, cast(Prompting, BytePrompting()))
+        return LoadedModel(generator, BytePrompting())
 
 
 @asynccontextmanager

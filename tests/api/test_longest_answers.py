@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from tests.api.stand_in import error_of, serving
 
+from myna.generation.budgets import MAX_LOGPROBS
+
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "a"}]}
 TEXT: dict[str, Any] = {"prompt": "a"}
 
@@ -48,3 +50,24 @@ async def test_the_limit_is_part_of_the_fingerprint() -> None:
         async with serving(max_answer_tokens=limit) as model:
             prints.add((await model.ask("chat/completions", **CHAT)).json()["system_fingerprint"])
     assert len(prints) == 3
+
+
+async def test_answers_with_many_log_probabilities_are_shorter() -> None:
+    body = {**CHAT, "n": 128, "logprobs": True, "top_logprobs": 20}
+    most = MAX_LOGPROBS // (128 * 21)
+    async with serving() as model:
+        assert (await model.ask("chat/completions", **CHAT, logprobs=True)).status_code == 200
+        assert (await model.ask("chat/completions", **body)).status_code == 200
+        too_much = await model.ask("chat/completions", **body, max_tokens=most + 1)
+        batch = await model.ask("completions", prompt=["a"] * 512, n=8, logprobs=5, max_tokens=200)
+    assert [request.max_tokens for request in model.generator.requests] == [4096 - 18, most]
+    assert error_of(too_much)["param"] == "max_tokens"
+    assert error_of(batch)["param"] == "max_tokens"
+
+
+async def test_prompts_are_not_echoed_with_more_log_probabilities_than_fit() -> None:
+    body: dict[str, Any] = {"echo": True, "logprobs": 5, "max_tokens": 0, "n": 128}
+    async with serving() as model:
+        assert (await model.ask("completions", prompt="a" * 4096, **body)).status_code == 200
+        too_much = await model.ask("completions", prompt=["a" * 4096] * 2, **body)
+    assert error_of(too_much)["param"] == "logprobs"

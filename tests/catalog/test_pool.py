@@ -9,6 +9,7 @@ from myna.catalog.aliases import alias_card, default_alias_cards
 from myna.catalog.listing import Listing
 from myna.catalog.pool import ModelPool
 from myna.catalog.residents import PoolLimits
+from myna.core.backend import Candidate, ModelSpec
 from myna.core.errors import ModelInUse, ModelLoadFailed, ModelNotFound, PermissionDenied
 
 
@@ -45,7 +46,7 @@ async def test_a_model_loads_once_when_first_asked_for() -> None:
     served = await asyncio.gather(*(holder.served() for holder in holders))
     assert yard.num_loads == 1
     assert [model.card.id for model in served] == ["bird", "gpt-4o-mini", "bird"]
-    assert served[0].prompting is PROMPTING
+    assert served[0].renderer is PROMPTING
     assert pool.loaded() == ("bird",)
     assert pool.is_ready
 
@@ -58,14 +59,14 @@ async def test_a_failed_load_is_tried_again_by_the_next() -> None:
         with pytest.raises(ModelLoadFailed, match="bird is broken"):
             await holder.served()
     yard.broken.clear()
-    async with pool.hold("bird"):
+    async with pool.hold(pool.card("bird")):
         assert yard.up == ["bird"]
     assert yard.num_loads == 2
 
 
 async def test_a_fault_of_the_loader_s_own_reaches_who_waits_in_a_sentence() -> None:
     class Faulty(Yard):
-        async def __call__(self, file: object) -> object:  # type: ignore[override]
+        async def __call__(self, model: ModelSpec) -> Candidate:
             raise ZeroDivisionError("a bug")
 
     pool = make_pool(Faulty())
@@ -74,8 +75,9 @@ async def test_a_fault_of_the_loader_s_own_reaches_who_waits_in_a_sentence() -> 
 
 
 async def test_an_unknown_name_is_a_404_with_openai_s_code() -> None:
+    pool = make_pool(Yard())
     with pytest.raises(ModelNotFound) as caught:
-        async with make_pool(Yard()).hold("brid"):
+        async with pool.hold(pool.card("brid")):
             pass
     assert caught.value.code == "model_not_found"
     assert "'bird'" in caught.value.message
@@ -84,7 +86,7 @@ async def test_an_unknown_name_is_a_404_with_openai_s_code() -> None:
 async def test_a_model_in_use_is_not_removed() -> None:
     yard = Yard()
     pool = make_pool(yard)
-    async with pool.hold("bird"):
+    async with pool.hold(pool.card("bird")):
         with pytest.raises(ModelInUse):
             await pool.remove("bird")
     await pool.remove("bird")
@@ -112,7 +114,7 @@ async def test_a_model_that_loads_or_is_waited_for_is_not_removed() -> None:
 async def test_a_request_that_fails_does_not_keep_the_model() -> None:
     pool = make_pool(Yard())
     with pytest.raises(ZeroDivisionError):
-        async with pool.hold("bird"):
+        async with pool.hold(pool.card("bird")):
             raise ZeroDivisionError
     await pool.remove("bird")
 
@@ -128,7 +130,7 @@ async def test_aliases_and_own_files_are_not_deleted(name: str) -> None:
 async def test_closing_the_pool_closes_what_is_loaded_and_fails_who_waits() -> None:
     yard = Yard()
     pool = make_pool(yard)
-    async with pool.hold("bird"):
+    async with pool.hold(pool.card("bird")):
         pass
     yard.gate.clear()
     waiting = Holder(pool, "own")
@@ -157,6 +159,32 @@ async def test_a_changed_listing_drops_no_request() -> None:
     assert yard.up == []
 
 
+async def test_a_card_that_is_not_listed_any_more_is_not_found() -> None:
+    looking = Looking([local("bird"), local("own")])
+    yard = Yard()
+    pool = ModelPool(looking, yard, forget=yard.forget)
+    card = pool.card("own")
+    looking.next = Listing.of([local("bird")], [])
+    pool.cards()
+    with pytest.raises(ModelNotFound):
+        async with pool.hold(card):
+            pass
+
+
+async def test_a_call_looks_a_model_up_once() -> None:
+    looks = 0
+
+    def look() -> Listing | None:
+        nonlocal looks
+        looks += 1
+        return Listing.of([local("bird")], []) if looks == 1 else None
+
+    yard = Yard()
+    pool = ModelPool(look, yard, forget=yard.forget)
+    async with pool.hold(pool.card("bird")):
+        assert looks == 1
+
+
 async def test_another_file_under_an_id_is_loaded_anew() -> None:
     yard = Yard()
     looking = Looking([local("bird")])
@@ -177,7 +205,7 @@ async def test_an_idle_model_is_unloaded_and_the_default_is_not() -> None:
     yard = Yard()
     pool = pool_of(yard, "default", "other", idle_s=0.01)
     for name in ("default", "other"):
-        async with pool.hold(name):
+        async with pool.hold(pool.card(name)):
             pass
     await yard.running[1].closed.wait()
     assert yard.up == ["default"]
@@ -188,7 +216,7 @@ async def test_idleness_ends_with_a_request_and_changes_with_the_setting() -> No
     yard = Yard()
     looking = Looking([local("bird")])
     pool = ModelPool(looking, yard, forget=yard.forget)
-    async with pool.hold("bird"):
+    async with pool.hold(pool.card("bird")):
         pool.change(looking, PoolLimits(idle_s=1e-9))
         await settle()
         assert yard.up == ["bird"]

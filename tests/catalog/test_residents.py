@@ -22,7 +22,7 @@ def yard_of(**changes: Any) -> Yard:
 
 
 async def use(pool: Any, model: str) -> None:
-    async with pool.hold(model):
+    async with pool.hold(pool.card(model)):
         pass
 
 
@@ -179,6 +179,31 @@ async def test_a_model_whose_worker_died_for_good_is_loaded_anew() -> None:
     assert (await second.served()).generator is yard.running[1]
     assert yard.up == ["a"]
     await first.let_go()
+    assert (await Holder(pool, "a").served()).generator is yard.running[1]
+    assert pool.loaded() == ("a",)
+
+
+async def test_a_model_that_takes_no_memory_makes_nobody_leave_and_waits_for_no_load() -> None:
+    yard = yard_of(elsewhere={"huge"})
+    pool = pool_of(yard, *SIZES, models_bytes=500 * MB)
+    await use(pool, "b")
+    busy = Holder(pool, "b")
+    await busy.served()
+    waiting = Holder(pool, "c")  # its load stands in line until `b` is free
+    await settle()
+    far = Holder(pool, "huge")
+    await far.served()
+    assert yard.up == ["b", "huge"]
+    await busy.let_go()
+    await waiting.served()
+    assert yard.up == ["huge", "c"]
+
+
+async def test_a_model_elsewhere_that_died_is_loaded_anew() -> None:
+    yard = yard_of(elsewhere={"a"})
+    pool = pool_of(yard, *SIZES)
+    await use(pool, "a")
+    yard.running[0].has_died = True
     assert (await Holder(pool, "a").served()).generator is yard.running[1]
     assert pool.loaded() == ("a",)
 

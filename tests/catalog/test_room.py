@@ -1,18 +1,15 @@
-"""The plan of who may stay, the memory that it is made with, and what a file says of its model's needs."""
+"""The plan of who may stay, and the memory that it is made with."""
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myna.catalog.memory import Memory, process_bytes, read_memory
+from myna.catalog.memory import Memory, read_memory
 from myna.catalog.room import (
     FLOOR_TOKENS,
     WORKER_BYTES,
-    ModelSize,
     Need,
     Resident,
     capacity,
@@ -20,9 +17,8 @@ from myna.catalog.room import (
     plan_room,
     spare_bytes,
 )
-from myna.catalog.sizes import model_size
+from myna.core.backend import ModelSize
 from myna.core.errors import ModelTooLarge
-from myna.prompts.gguf import read_header
 
 sizes = st.integers(0, 1 << 34)
 residents = st.lists(
@@ -64,11 +60,6 @@ def test_a_plan_fits_and_asks_nobody_to_leave_in_vain(
         assert need.least_bytes + others > now
 
 
-def test_a_process_that_has_ended_holds_nothing() -> None:
-    assert process_bytes(os.getpid()) > 1 << 20
-    assert process_bytes(None) == process_bytes(1 << 30) == 0
-
-
 def test_idle_models_leave_before_busy_ones_whatever_their_age() -> None:
     busy, idle = Resident(0, 100, 100, True, 1), Resident(1, 100, 100, False, 9)
     assert plan_room(Need("m", 100, 0, True), [busy, idle], Memory(1000, 800), 200).leave == (1,)
@@ -87,12 +78,6 @@ def test_settings_make_the_need() -> None:
     assert need_of("m", ModelSize(0, 1, 1 << 20), context_tokens=0, memory_bytes=0).kv_bytes == FLOOR_TOKENS
     exact = need_of("m", size, context_tokens=100, memory_bytes=77)
     assert (exact.kv_bytes, exact.is_exact) == (77, True)
-
-
-def test_a_model_says_what_it_needs(model_path: Callable[[str], Path]) -> None:
-    path = model_path("smollm2-135m-instruct")
-    size = model_size(path, read_header(path))
-    assert size == ModelSize(98_362_432, 2 * 30 * 3 * (64 + 64), 8192)
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

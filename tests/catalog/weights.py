@@ -6,14 +6,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from myna.catalog.fake_text import fake_prompting
+from myna.backends.worker.fake_renderer import fake_prompting
 from myna.catalog.listing import Listing, ModelCard
 from myna.catalog.memory import Memory
 from myna.catalog.pool import ModelPool, ServedModel
 from myna.catalog.residents import PoolLimits
-from myna.catalog.room import WORKER_BYTES, ModelSize
-from myna.catalog.slots import Candidate, Loaded
-from myna.catalog.store import LocalModel
+from myna.catalog.room import WORKER_BYTES
+from myna.core.backend import Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec
 from myna.core.errors import ModelLoadFailed
 from myna.core.figures import Figures
 from myna.core.generator import EventStream, ModelInfo
@@ -58,11 +57,12 @@ class Running:
 
 @dataclass
 class Yard:
-    """The pool's `load` and `forget`. A model takes `sizes[id]` in all (its worker's own memory included),
-    which must be more than that. Ids in `unsound` fail when read, those in `broken` when loaded;
-    `gate` cleared makes loads wait."""
+    """The pool's `prepare` and `forget`. A model takes `sizes[id]` in all (its worker's own memory included),
+    which must be more than that; those in `elsewhere` take nothing. Ids in `unsound` fail when read, those
+    in `broken` when loaded; `gate` cleared makes loads wait."""
 
     sizes: dict[str, int] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
     unsound: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
     running: list[Running] = field(default_factory=list)
@@ -74,11 +74,12 @@ class Yard:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    async def __call__(self, file: LocalModel) -> Candidate:
+    async def __call__(self, model: ModelSpec) -> Candidate:
         await asyncio.sleep(0)
-        if file.id in self.unsound:
-            raise ModelLoadFailed(f"{file.id} is no model")
-        return _Candidate(self, file, ModelSize(self.sizes.get(file.id, WORKER_BYTES) - WORKER_BYTES, 0, 0))
+        if model.id in self.unsound:
+            raise ModelLoadFailed(f"{model.id} is no model")
+        num_bytes = self.sizes.get(model.id, WORKER_BYTES) - WORKER_BYTES
+        return _Candidate(self, model, None if model.id in self.elsewhere else ModelSize(num_bytes, 0, 0))
 
     def forget(self, file: LocalModel) -> None:
         self.forgotten.append(file.id)
@@ -91,27 +92,27 @@ class Yard:
 @dataclass
 class _Candidate:
     yard: Yard
-    file: LocalModel
-    size: ModelSize
+    model: ModelSpec
+    size: ModelSize | None
 
-    async def load(self, kv_bytes: int) -> Loaded:
+    async def load(self, kv_bytes: int) -> LoadedModel:
         self.yard.num_loading += 1
         self.yard.num_loads += 1
         try:
             await self.yard.gate.wait()
         finally:
             self.yard.num_loading -= 1
-        if self.file.id in self.yard.broken:
-            raise ModelLoadFailed(f"{self.file.id} is broken")
-        running = Running(self.file.id)
+        if self.model.id in self.yard.broken:
+            raise ModelLoadFailed(f"{self.model.id} is broken")
+        running = Running(self.model.id)
         self.yard.running.append(running)
-        return Loaded(running, PROMPTING, has_died=lambda: running.has_died)
+        return LoadedModel(running, PROMPTING, is_dead=lambda: running.has_died)
 
 
 class Looking:
     """A listing that the test may change."""
 
-    def __init__(self, files: Iterable[LocalModel], aliases: Iterable[ModelCard] = ()) -> None:
+    def __init__(self, files: Iterable[ModelSpec], aliases: Iterable[ModelCard] = ()) -> None:
         self.next: Listing | None = Listing.of(files, aliases)
 
     def __call__(self) -> Listing | None:
@@ -142,7 +143,7 @@ class Holder:
         self.task = asyncio.get_running_loop().create_task(self._hold())
 
     async def _hold(self) -> ServedModel:
-        return await self._stack.enter_async_context(self._pool.hold(self.model))
+        return await self._stack.enter_async_context(self._pool.hold(self._pool.card(self.model)))
 
     async def served(self) -> ServedModel:
         """Soon, or the test fails."""

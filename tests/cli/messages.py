@@ -20,7 +20,7 @@ _RAISED: Final = {
 # Keyword arguments that are shown later.
 _FIELDS: Final = {"help", "range", "meaning", "remedy", "title"}
 # Layers whose errors only a client of the API sees, in English as OpenAI's are.
-_WIRE_ONLY: Final = ("api", "serving", "web", "scheduling", "decoding", "app.py")
+_WIRE_ONLY: Final = ("api", "generation", "serving", "web", "scheduling", "decoding", "app.py")
 
 
 def template_of(node: ast.expr) -> str | None:

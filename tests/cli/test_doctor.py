@@ -14,16 +14,19 @@ from threading import Event
 import pytest
 from tests.cli.conftest import Run
 
+from myna.backends import table
+from myna.backends.table import BackendRow
+from myna.backends.worker import findings as engines_chapter
+from myna.backends.worker.findings import engine_findings
 from myna.catalog.entries import ENTRIES
 from myna.catalog.memory import Memory
 from myna.catalog.partial import Silent
 from myna.catalog.store import ModelStore, PulledRecord
-from myna.cli.doctor import engines as engines_chapter
 from myna.cli.doctor import machine, surroundings
 from myna.cli.doctor import models as models_chapter
-from myna.cli.doctor.finding import Finding
 from myna.core.errors import DownloadFailed
-from myna.engines.registry import is_installed
+from myna.core.finding import Finding
+from myna.engines.registry import ENGINES, is_installed
 from myna.setting_values import ModelSetting
 from myna.settings import Settings
 
@@ -168,22 +171,38 @@ def test_each_engine_promises_what_it_keeps() -> None:
         if is_installed(name):
             engine = getattr(import_module(f"myna.engines.{name}"), kind)
             word = engine.__new__(engine).is_batch_invariant  # it needs no model to say so
-            assert word is (name in engines_chapter.BATCH_INVARIANT)
+            assert word is ENGINES[name].is_batch_invariant
 
 
 def test_why_an_engine_runs_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines_chapter, "engines_to_try", lambda wanted: ["llamacpp"])
-    found = list(engines_chapter.engines(settings))
+    found = list(engine_findings(settings.engine))
     assert found[0].text == "llamacpp runs every model, since no other engine is installed."
     assert [fault.text for fault in faults(found)] == ["Myna's own engine is not built here."]
-    found = list(engines_chapter.engines(replace(settings, engine="llamacpp")))
+    found = list(engine_findings("llamacpp"))
     assert found[0].text == "llamacpp runs every model, since the setting engine names it."
     assert faults(found) == []
 
 
+def test_the_version_of_another_project_s_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines_chapter, "is_installed", lambda name: True)
+    monkeypatch.setattr(engines_chapter, "version", lambda distribution: f"9 of {distribution}")
+    texts = [finding.text for finding in engine_findings("native")]
+    assert any(text.startswith("llamacpp 9 of llama-cpp-python is here: not batch") for text in texts)
+    assert any(text.startswith("native is here: batch") for text in texts)
+
+
+def test_a_backend_that_is_added_to_the_table_is_looked_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(table.BACKENDS, "far", BackendRow("tests.backends.stand_in:Elsewhere", ("far",)))
+    rows = json.loads(run("doctor", "--quick", "--json").out)
+    engines = [row["text"] for row in rows if row["chapter"] == "Engines"]
+    assert engines[-1] == "elsewhere answers."
+    assert len(engines) > 1
+
+
 def test_a_processor_named_by_the_user_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MYNA_CPU", "avx2")
-    (fault,) = faults(engines_chapter.engines(replace(settings, engine="native")))
+    (fault,) = faults(engine_findings("native"))
     assert "as MYNA_CPU asks" in fault.text
 
 

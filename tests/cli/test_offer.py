@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+from tests.backends.stand_in import FarModel
 
+from myna.backends import table
+from myna.backends.table import BackendRow
 from myna.cli.offer import Offer, choose_offer
 from myna.core.errors import ConfigurationError, ModelFileError
 from myna.settings import load_settings
@@ -81,6 +84,31 @@ def test_two_models_with_one_id_are_named_with_their_files(tmp_path: Path) -> No
     )
     with pytest.raises(ConfigurationError, match=r"Two models have the id 'twin': .*x\.gguf and .*pulled"):
         offer(tmp_path, 'model = "twin"\n[models]\ntwin = "x.gguf"', engine="native")
+
+
+@pytest.mark.parametrize("content", [b"version https://git-lfs.github.com/spec/v1\n", b""])
+def test_one_file_that_can_t_be_used_keeps_no_server_from_starting(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "pointer.gguf").write_bytes(content)
+    toml = '[models]\nx = "x.gguf"\nbad = "pointer.gguf"\n[aliases]\na = "bad"'
+    made = offer(tmp_path, toml)
+    assert [file.id for file in made.files] == ["fake", "x", "bad"]
+    assert made.aliases[0].target == "bad"
+    assert "'bad' can't be used until its file is replaced" in caplog.text
+    with pytest.raises(ModelFileError, match="is not a GGUF file"):
+        offer(tmp_path, f'model = "bad"\n{toml}')
+
+
+def test_a_backend_s_model_may_be_the_default_and_have_aliases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(table.BACKENDS, "far", BackendRow("tests.backends.stand_in:Elsewhere", ("far",)))
+    made = offer(tmp_path, 'model = "far-1"\n[aliases]\na = "far-2"', engine="auto")
+    assert (made.default, made.files) == ("far-1", ())
+    listing = made.look(lambda: (FarModel("far-1"), FarModel("far-2")))()
+    assert listing is not None
+    assert (listing.cards["gpt-4o"].target, listing.cards["a"].target) == ("far-1", "far-2")
 
 
 def test_one_id_twice_in_the_environment_is_no_last_word(tmp_path: Path) -> None:

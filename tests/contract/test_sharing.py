@@ -21,21 +21,21 @@ async def test_a_prefix_is_shared_under_an_equal_salt_only(subject: Subject) -> 
 
 
 async def test_urgent_requests_are_served_first(row: Row, model_path: FindModel) -> None:
-    async with row.open(Setup(context_tokens=128, kv_tokens=128), model_path) as subject:
+    async with row.open(Setup(context_tokens=192, kv_tokens=192), model_path) as subject:
         subject.require(Capability.PRIORITIES, Capability.IGNORE_EOS)
         order: list[str] = []
 
         async def ask(name: str, priority: int) -> None:
             """There is room for one at a time."""
-            await subject.ask(f"{name}: {LONG}", 8, num_tokens=80, priority=priority, ignore_eos=True)
+            await subject.ask(f"{name}: {LONG}", 8, num_tokens=100, priority=priority, ignore_eos=True)
             order.append(name)
 
-        first = subject.request(f"[[slow 10]] first: {LONG}", 40, num_tokens=80, ignore_eos=True)
+        first = subject.request(f"[[slow 10]] first: {LONG}", 90, num_tokens=100, ignore_eos=True)
         stream = await subject.generator.generate(first)
         await anext(aiter(stream))
         async with asyncio.TaskGroup() as group:
-            for name, priority in (("a", 0), ("b", 0), ("urgent", 2), ("c", -1), ("soon", 1)):
+            for name, priority in (("later", -1), ("usual", 0), ("urgent", 1)):
                 group.create_task(ask(name, priority))
             async for _ in stream:
                 pass
-        assert order == ["urgent", "soon", "a", "b", "c"]
+        assert order == ["urgent", "usual", "later"]

@@ -8,10 +8,10 @@ import pytest
 from tests.scheduling.model import Driver
 from tests.scheduling.test_speculation import ALWAYS, NEVER, told
 
+from myna.core.conversation import Message
 from myna.core.requests import GenerationRequest, Sampling
 from myna.decoding.token_table import TokenTable
 from myna.engines.native import NativeEngine, load
-from myna.prompts.messages import Message
 from myna.prompts.prompting import Prompting
 
 MODEL = "smollm2-135m-instruct"
@@ -49,7 +49,7 @@ def opened(model_path: Callable[[str], Path]) -> Iterator[Opened]:
 
 
 def request(opened: Opened, text: str, **more: object) -> GenerationRequest:
-    tokens = tuple(opened.prompting.encode_chat([Message("user", text)]))
+    tokens = tuple(opened.prompting.encode_chat([Message.of("user", text)]))
     return GenerationRequest("r", tokens, 72, **more)  # type: ignore[arg-type]
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 import myna
-from myna.catalog.loading import engines_to_try
 from myna.core.errors import ConfigurationError
 from myna.engines import registry
-from myna.engines.registry import is_installed, load_engine
+from myna.engines.registry import engines_to_try, is_installed, load_engine
 
 EXTRA = "pip install 'myna[llamacpp]'"
 

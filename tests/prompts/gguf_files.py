@@ -4,6 +4,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from myna.prompts.vocabulary import byte_alphabet
+
 Entry = bool | int | float | str | Sequence[str] | Sequence[bytes] | Sequence[int] | Sequence[float]
 Tensor = tuple[str, tuple[int, ...], int, int]  # name, shape, type, offset
 
@@ -50,3 +52,23 @@ def gguf_bytes(
 def write(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+def tiny(folder: Path, **more: Entry) -> Path:
+    """A model file of one block that passes `check_model`; `more` metadata with `__` for dots."""
+    tokens = [*byte_alphabet().values(), "<|endoftext|>"]
+    metadata: dict[str, Entry] = {
+        "general.architecture": "llama",
+        "llama.block_count": 1,
+        "llama.context_length": 64,
+        "llama.embedding_length": 32,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [1] * 256 + [3],
+        "tokenizer.ggml.merges": ["Ġ Ġ"][:0],
+        "tokenizer.ggml.eos_token_id": 256,
+    }
+    metadata.update({key.replace("__", "."): value for key, value in more.items()})
+    tensors = [("token_embd.weight", (32, 257), 0, 0), ("blk.0.attn_q.weight", (32, 1), 0, 32 * 257 * 4)]
+    return write(folder / "tiny.gguf", gguf_bytes(metadata, tensors, data=bytes(32 * 258 * 4)))

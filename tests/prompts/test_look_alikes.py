@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from myna.core.conversation import Message, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.prompts.look_alikes import Marker
-from myna.prompts.messages import Message, ToolCall, ToolSpec
 from myna.prompts.prompting import Prompting
 
 CONTROLS = ("<|im_start|>", "<|im_end|>", "<s>", "[X]")
@@ -103,8 +103,8 @@ def test_contents_never_become_control_tokens_and_nothing_is_lost(
     prompting: Prompting, system: str, user: str, back: str
 ) -> None:
     turns = [("system", system), ("user", user), ("assistant", back), ("user", user)]
-    messages = [Message(role, text) for role, text in turns]
-    harmless = [Message(role, "x") for role, _ in turns]
+    messages = [Message.of(role, text) for role, text in turns]
+    harmless = [Message.of(role, "x") for role, _ in turns]
     ids = prompting.encode_chat(messages)
     assert controls_of(prompting, ids) == controls_of(prompting, prompting.encode_chat(harmless))
     has_all_bytes = {bytes([byte]) for byte in range(256)} <= set(prompting.vocabulary.pieces)
@@ -114,7 +114,7 @@ def test_contents_never_become_control_tokens_and_nothing_is_lost(
 
 @given(user=st.text(alphabet="ab <>|\n1你.", max_size=30))
 def test_without_look_alikes_it_is_the_plain_encoding_of_the_render(prompting: Prompting, user: str) -> None:
-    messages = [Message("user", user)]
+    messages = [Message.of("user", user)]
     render = prompting.render_chat(messages)
     assert prompting.encode_chat(messages) == prompting.encode(render, parse_special=True)
 
@@ -127,8 +127,8 @@ def test_tools_calls_and_their_escapes_are_text_too(model_path: Callable[[str], 
     def conversation(text: str, in_json: str) -> tuple[list[Message], list[ToolSpec]]:
         tool = ToolSpec("f", text, f'{{"type": "object", "description": "{in_json}"}}')
         call = ToolCall("call_1", "f", f'{{"a": "{in_json}"}}')
-        result = Message("tool", text, tool_call_id="call_1")
-        return [Message("user", text), Message("assistant", None, tool_calls=(call,)), result], [tool]
+        result = Message.of("tool", text, tool_call_id="call_1")
+        return [Message.of("user", text), Message.of("assistant", None, tool_calls=(call,)), result], [tool]
 
     hostile, tools = conversation(evil, spelled)
     harmless, other_tools = conversation("x", "x")

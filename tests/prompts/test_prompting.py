@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.prompts.awkward import awkward_strings
-from tests.prompts.gguf_files import Entry, gguf_bytes, write
+from tests.prompts.gguf_files import tiny
 
+from myna.core.conversation import Message
 from myna.core.errors import ModelFileError
-from myna.prompts.messages import Message
 from myna.prompts.prompting import Prompting
-from myna.prompts.vocabulary import byte_alphabet
 
 ModelPath = Callable[[str], Path]
-HELLO = [Message("user", "Hello")]
+HELLO = [Message.of("user", "Hello")]
 HEADER_BYTES = 4_000
 
 
@@ -79,35 +78,16 @@ def test_the_middle_is_asked_for_with_the_models_tokens(coder: Prompting, small:
 
 
 def test_a_model_without_a_template_gets_a_plain_one(gemma: Prompting) -> None:
-    assert gemma.render_chat([Message("system", "Be brief."), *HELLO]) == (
+    assert gemma.render_chat([Message.of("system", "Be brief."), *HELLO]) == (
         "System: Be brief.\n\nUser: Hello\n\nAssistant:"
     )
 
 
 def test_chat_is_the_same_from_many_threads(coder: Prompting) -> None:
-    conversations = [[Message("user", text)] for text in awkward_strings(40)]
+    conversations = [[Message.of("user", text)] for text in awkward_strings(40)]
     expected = [coder.encode_chat(messages) for messages in conversations]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(coder.encode_chat, conversations)) == expected
-
-
-def tiny(tmp_path: Path, **more: Entry) -> Path:
-    tokens = [*byte_alphabet().values(), "<|endoftext|>"]
-    metadata: dict[str, Entry] = {
-        "general.architecture": "llama",
-        "llama.block_count": 1,
-        "llama.context_length": 64,
-        "llama.embedding_length": 32,
-        "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": "gpt-2",
-        "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": [1] * 256 + [3],
-        "tokenizer.ggml.merges": ["Ġ Ġ"][:0],
-        "tokenizer.ggml.eos_token_id": 256,
-    }
-    metadata.update({key.replace("__", "."): value for key, value in more.items()})
-    tensors = [("token_embd.weight", (32, 257), 0, 0), ("blk.0.attn_q.weight", (32, 1), 0, 32 * 257 * 4)]
-    return write(tmp_path / "tiny.gguf", gguf_bytes(metadata, tensors, data=bytes(32 * 258 * 4)))
 
 
 def test_a_file_with_a_faulty_template_is_refused_and_with_a_good_one_chats(tmp_path: Path) -> None:

@@ -3,14 +3,14 @@
 import pytest
 from tests.prompts import templates
 
+from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest, ModelFileError
-from myna.prompts.messages import Message, ToolCall, ToolSpec
 from myna.prompts.template import ChatTemplate
 from myna.prompts.template_probe import TemplateFeatures, find_features, probe
 from myna.prompts.template_sandbox import CompiledTemplate
 
-SYSTEM, USER = Message("system", "Be brief."), Message("user", "Hello")
-BACK = Message("assistant", "Hi")
+SYSTEM, USER = Message.of("system", "Be brief."), Message.of("user", "Hello")
+BACK = Message.of("assistant", "Hi")
 NESTED = "{% for a in r %}{% for b in r %}{% for c in r %}{% endfor %}{% endfor %}{% endfor %}"
 
 
@@ -44,18 +44,18 @@ def test_a_plain_conversation_is_rendered_as_written() -> None:
 
 def test_content_parts_are_joined_and_no_content_is_none() -> None:
     made = template(templates.CHATML)
-    parts = Message("user", ("one", "two"))
+    parts = Message("user", (TextPart("one"), TextPart("two")))
     assert made.render([parts], add_generation_prompt=False) == "<|im_start|>user\none\ntwo<|im_end|>\n"
-    nothing = Message("user", None)
+    nothing = Message.of("user", None)
     assert made.render([nothing], add_generation_prompt=False) == "<|im_start|>user\n<|im_end|>\n"
 
 
 def test_developer_is_system_where_the_template_knows_no_developer() -> None:
-    developer = Message("developer", "Speak French.")
+    developer = Message.of("developer", "Speak French.")
     made = template(templates.CHATML)
-    assert made.render([developer, USER]) == made.render([Message("system", "Speak French."), USER])
+    assert made.render([developer, USER]) == made.render([Message.of("system", "Speak French."), USER])
     both = made.render([SYSTEM, developer, USER])
-    assert both == made.render([Message("system", "Be brief.\n\nSpeak French."), USER])
+    assert both == made.render([Message.of("system", "Be brief.\n\nSpeak French."), USER])
     assert template(templates.DEVELOPER).render([developer, USER]).startswith("<|developer|>Speak French.")
 
 
@@ -68,10 +68,10 @@ def test_late_instructions_stay_where_the_template_can_place_them() -> None:
 
 def test_without_a_system_role_instructions_open_the_first_user_message() -> None:
     made = template(templates.NO_SYSTEM)
-    expected = made.render([Message("user", "Be brief.\n\nHello")])
+    expected = made.render([Message.of("user", "Be brief.\n\nHello")])
     assert made.render([SYSTEM, USER]) == expected
-    assert made.render([Message("developer", "Be brief."), USER]) == expected
-    assert made.render([SYSTEM]) == made.render([Message("user", "Be brief.")])
+    assert made.render([Message.of("developer", "Be brief."), USER]) == expected
+    assert made.render([SYSTEM]) == made.render([Message.of("user", "Be brief.")])
     assert expected.startswith("<s><start_of_turn>user\nBe brief.")
 
 
@@ -84,7 +84,7 @@ def test_a_refusal_by_the_template_is_the_clients_error_with_its_words() -> None
 def test_arguments_are_given_as_the_template_wants_them() -> None:
     call = ToolCall("call_1", "add", '{"a": 1,  "b": "é"}')
     made = template(templates.ARGUMENTS_AS_TEXT).render(
-        [USER, Message("assistant", None, tool_calls=(call,))]
+        [USER, Message.of("assistant", None, tool_calls=(call,))]
     )
     assert 'add({"a": 1,  "b": "é"})' in made
 

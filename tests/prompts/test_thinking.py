@@ -3,8 +3,9 @@
 from tests.prompts import templates
 from tests.prompts.test_template import USER, features, template
 
-from myna.prompts.messages import Message
-from myna.prompts.thinking import DONT_THINK, THINK, Thinking
+from myna.core.conversation import Message
+from myna.core.renderer import Thinking
+from myna.prompts.thinking import DONT_THINK, THINK
 
 
 def test_a_template_without_thoughts_has_none() -> None:
@@ -43,5 +44,5 @@ def test_effort_in_the_templates_own_words_is_seen() -> None:
 
 
 def test_earlier_thoughts_reach_the_templates_that_show_them() -> None:
-    back = Message("assistant", "4", reasoning="two and two")
+    back = Message.of("assistant", "4", reasoning="two and two")
     assert "<think>two and two</think>4" in template(templates.HYBRID).render([USER, back, USER])

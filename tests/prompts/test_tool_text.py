@@ -4,20 +4,21 @@ import json
 
 import pytest
 
-from myna.prompts.messages import Message, ToolCall, ToolSpec
+from myna.core.conversation import Message, ToolCall, ToolSpec
+from myna.core.renderer import ToolFormat
 from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.tool_text import spell_out
-from myna.prompts.tools import BARE, NAMED_PARAMETERS, ToolFormat
+from myna.prompts.tools import BARE, NAMED_PARAMETERS
 
 ALL = TemplateFeatures(has_tools=True, has_tool_calls=True, has_tool_messages=True)
 TOOLS = [ToolSpec("add", "Adds", '{"type": "object"}'), ToolSpec("now")]
 CALLS = (ToolCall("call_1", "add", '{"a": 1}'), ToolCall("call_2", "now", ""))
 CONVERSATION = [
-    Message("system", "be brief"),
-    Message("user", "a"),
-    Message("assistant", "Let me see.", tool_calls=CALLS),
-    Message("tool", "2", tool_call_id="call_1"),
-    Message("tool", "noon", tool_call_id="call_2"),
+    Message.of("system", "be brief"),
+    Message.of("user", "a"),
+    Message.of("assistant", "Let me see.", tool_calls=CALLS),
+    Message.of("tool", "2", tool_call_id="call_1"),
+    Message.of("tool", "noon", tool_call_id="call_2"),
 ]
 
 

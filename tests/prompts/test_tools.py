@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llguidance import LLMatcher, LLTokenizer
 
+from myna.core.conversation import ToolSpec
+from myna.core.renderer import ToolFormat
 from myna.decoding.grammar import check
 from myna.prompts.custom_input import grammar_tool, text_tool
-from myna.prompts.messages import ToolSpec
 from myna.prompts.tool_grammar import moved, silent_grammar, tool_grammar
 from myna.prompts.tool_reader import CallArguments, CallBegun, CallReader, Piece, Said
-from myna.prompts.tools import BARE, LISTED, NAMED_PARAMETERS, TAGGED, ToolFormat, find_format
+from myna.prompts.tools import BARE, LISTED, NAMED_PARAMETERS, TAGGED, find_format
 
 NODE = {
     "type": "object",

@@ -9,20 +9,18 @@ from pathlib import Path
 from myna.accounts.keys import KeyRing
 from myna.accounts.secret import Secret
 from myna.accounts.usage import NoTab, Tab
-from myna.catalog.fake_text import fake_prompting
+from myna.backends.worker.fake_renderer import fake_prompting
 from myna.catalog.listing import Look, ModelCard, Shelf
 from myna.catalog.pool import ModelPool
-from myna.catalog.room import ModelSize
-from myna.catalog.slots import Candidate, Loaded, Loader
-from myna.catalog.store import LocalModel
+from myna.core.backend import Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec, Prepare
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.ledger import UsageRow
+from myna.core.renderer import Renderer
 from myna.core.requests import GenerationRequest
 from myna.core.stored import CompletionStore
 from myna.decoding.grammar import check
-from myna.prompts.prompting import Prompting
 from myna.scheduling.grammar_text import compile_constraint
 from myna.serving.bill import Accountant
 from myna.serving.completion_writer import CompletionWriter, WriterLimits
@@ -57,6 +55,11 @@ class ScriptedStream:
 
     def __aiter__(self) -> "ScriptedStream":
         return self
+
+    @property
+    def num_left(self) -> int:
+        """Steps that nobody has read yet."""
+        return len(self._steps)
 
     async def __anext__(self) -> Event:
         while self._steps:
@@ -112,18 +115,18 @@ def local(model_id: str) -> LocalModel:
 class Weightless:
     """A candidate that takes no memory and no time."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     size: ModelSize = field(default_factory=lambda: ModelSize(0, 0, 8192))
 
-    async def load(self, kv_bytes: int) -> Loaded:
+    async def load(self, kv_bytes: int) -> LoadedModel:
         return self.loaded
 
 
-def loading(generator: ScriptedGenerator, prompting: Prompting | None = None) -> Loader:
+def loading(generator: ScriptedGenerator, renderer: Renderer | None = None) -> Prepare:
     """A loader whose every model is that generator."""
 
-    async def load(file: LocalModel) -> Candidate:
-        return Weightless(Loaded(generator, prompting or fake_prompting(8192)))
+    async def load(model: ModelSpec) -> Candidate:
+        return Weightless(LoadedModel(generator, renderer or fake_prompting(8192)))
 
     return load
 

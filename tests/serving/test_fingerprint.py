@@ -14,7 +14,7 @@ from myna.serving.fingerprint import system_fingerprint
 def of(weights: str = "w", template: str = "t", most_tokens: int = 0, **info: Any) -> str:
     generator = SimpleNamespace(info=msgspec.structs.replace(INFO, **info))
     served: Any = SimpleNamespace(
-        weights=weights, generator=generator, prompting=SimpleNamespace(template_source=template)
+        weights=weights, generator=generator, renderer=SimpleNamespace(template_id=template)
     )
     return system_fingerprint(served, most_tokens)
 

@@ -35,7 +35,7 @@ def test_what_is_honoured_is_used_where_requests_are_converted(
     endpoint: str, table: Mapping[str, Parameter], schema: type[WireModel]
 ) -> None:
     folder = Path(__file__).parent.parent.parent / "src" / "myna"
-    sources = [*folder.joinpath("api", endpoint).glob("*.py"), folder / "serving" / "sampling.py"]
+    sources = [*folder.joinpath("api", endpoint).glob("*.py"), folder / "generation" / "sampling.py"]
     code = "".join(path.read_text("utf-8") for path in sources)
     honoured = {name for name, parameter in table.items() if parameter.use is Use.HONOURED} - {"model"}
     assert {

@@ -1,27 +1,31 @@
 """The two endings of a stream: bytes, order, failures at every point, and clients that leave."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 
 import pytest
-from starlette.types import Message, Scope
+from starlette.types import Message, Scope, Send
 from tests.serving.scripted import ScriptedStream, Step, words
 from tests.serving.words_endpoint import Builder, Words
 
 from myna.core.errors import EngineDead, GenerationFailed
-from myna.core.events import TextDelta
+from myna.core.events import Event, TextDelta
+from myna.serving.connection import KEEP_ALIVE
 from myna.serving.record import RequestRecord
-from myna.serving.streaming import DONE, KEEP_ALIVE, EventStreamAnswer, Lookahead, WholeAnswer
+from myna.serving.streaming import DONE, ChunkRenderer, Lookahead, answering, collect
 
-T = TypeVar("T")
+# What an endpoint does before it has its events.
+Opening = Callable[[], Awaitable[ScriptedStream]]
+THREADS = ThreadPoolExecutor(1)
 
 
-def opening(stream: ScriptedStream, ending: T) -> Callable[[], Awaitable[tuple[ScriptedStream, T]]]:
+def now(stream: ScriptedStream) -> Opening:
     """An opening that takes no time."""
 
-    async def opened() -> tuple[ScriptedStream, T]:
-        return stream, ending
+    async def opened() -> ScriptedStream:
+        return stream
 
     return opened
 
@@ -60,9 +64,50 @@ class Wire:
 
     async def stream(self, steps: Sequence[Step], keep_alive_s: float = 10.0) -> ScriptedStream:
         stream = ScriptedStream(steps)
-        answer = EventStreamAnswer(opening(stream, Words()), keep_alive_s=keep_alive_s)
-        await answer(self.scope, self.receive, self.send)
+        await self.events(now(stream), keep_alive_s=keep_alive_s)
         return stream
+
+    async def events(
+        self,
+        opening: Opening,
+        renderer: ChunkRenderer | None = None,
+        *,
+        keep_alive_s: float = 10.0,
+        stall_s: float = 600.0,
+        send: Send | None = None,
+    ) -> None:
+        """An endpoint's answer as a stream."""
+        async with answering(
+            self.scope,
+            self.receive,
+            send or self.send,
+            threads=THREADS,
+            keep_alive_s=keep_alive_s,
+            stall_s=stall_s,
+        ) as answer:
+            await answer.send_events(await opening(), renderer or Words())
+
+    async def whole(self, opening: Opening, *, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        """The same as a whole answer."""
+        async with answering(
+            self.scope, self.receive, self.send, threads=THREADS, keep_alive_s=None, headers=headers
+        ) as answer:
+            builder = await collect(await opening(), Builder())
+            await answer.send_body(builder.parts())
+
+    async def parts(
+        self, parts: Iterator[bytes], *, stall_s: float = 600.0, send: Send | None = None
+    ) -> None:
+        """A whole answer of these parts."""
+        async with answering(
+            self.scope,
+            self.receive,
+            send or self.send,
+            threads=THREADS,
+            keep_alive_s=None,
+            stall_s=stall_s,
+        ) as answer:
+            await answer.send_body(parts)
 
 
 async def test_events_that_are_here_go_out_together_and_done_is_last() -> None:
@@ -100,20 +145,14 @@ async def test_a_failure_before_the_first_event_is_no_stream() -> None:
 
 
 class SlowOpening:
-    """An opening that waits for the test, as one does for a model that loads."""
+    """A model that loads until the test says."""
 
     def __init__(self, *steps: Step, error: Exception | None = None) -> None:
         self.is_there = asyncio.Event()
         self._steps = steps
         self._error = error
 
-    async def words(self) -> tuple[ScriptedStream, Words]:
-        return await self._wait(), Words()
-
-    async def builder(self) -> tuple[ScriptedStream, Builder]:
-        return await self._wait(), Builder()
-
-    async def _wait(self) -> ScriptedStream:
+    async def stream(self) -> ScriptedStream:
         await self.is_there.wait()
         if self._error is not None:
             raise self._error
@@ -122,8 +161,7 @@ class SlowOpening:
 
 async def test_keep_alives_flow_while_a_model_loads() -> None:
     wire, loading = Wire(), SlowOpening(*words("a"))
-    answer = EventStreamAnswer(loading.words, keep_alive_s=0.001)
-    task = asyncio.create_task(answer(wire.scope, wire.receive, wire.send))
+    task = asyncio.create_task(wire.events(loading.stream, keep_alive_s=0.001))
     await wire.got.wait()
     assert wire.status == 200
     assert wire.pieces[0] == KEEP_ALIVE
@@ -136,11 +174,10 @@ async def test_a_load_that_fails_is_a_status_or_after_a_keep_alive_an_error_even
     wire, loading = Wire(), SlowOpening(error=EngineDead("gone"))
     loading.is_there.set()
     with pytest.raises(EngineDead):
-        await EventStreamAnswer(loading.words)(wire.scope, wire.receive, wire.send)
+        await wire.events(loading.stream)
     assert wire.sent == []
     loading.is_there.clear()
-    answer = EventStreamAnswer(loading.words, keep_alive_s=0.001)
-    task = asyncio.create_task(answer(wire.scope, wire.receive, wire.send))
+    task = asyncio.create_task(wire.events(loading.stream, keep_alive_s=0.001))
     await wire.got.wait()
     loading.is_there.set()
     await task
@@ -150,9 +187,9 @@ async def test_a_load_that_fails_is_a_status_or_after_a_keep_alive_an_error_even
 
 async def test_a_client_that_leaves_while_a_model_loads_waits_for_it_no_more() -> None:
     loading = SlowOpening()
-    for answer in (EventStreamAnswer(loading.words), WholeAnswer(loading.builder)):
+    for ending in (Wire.events, Wire.whole):
         wire = Wire()
-        task = asyncio.create_task(answer(wire.scope, wire.receive, wire.send))
+        task = asyncio.create_task(ending(wire, loading.stream))
         await asyncio.sleep(0)
         wire.left.set()
         await task
@@ -192,8 +229,8 @@ async def test_a_bug_in_the_renderer_ends_the_stream_with_an_error() -> None:
 
     wire, more = Wire(), asyncio.Event()
     steps = words("a")
-    answer = EventStreamAnswer(opening(ScriptedStream([*steps[:2], more, *steps[2:]]), Broken()))
-    task = asyncio.create_task(answer(wire.scope, wire.receive, wire.send))
+    stream = ScriptedStream([*steps[:2], more, *steps[2:]])
+    task = asyncio.create_task(wire.events(now(stream), Broken()))
     await wire.got.wait()
     more.set()
     await task
@@ -237,8 +274,7 @@ async def test_a_client_that_leaves_ends_the_stream_quietly(has_begun: bool) -> 
 
 async def test_a_client_that_leaves_during_a_whole_answer_ends_it() -> None:
     wire, never = Wire(), asyncio.Event()
-    stream = ScriptedStream([never])
-    task = asyncio.create_task(WholeAnswer(opening(stream, Builder()))(wire.scope, wire.receive, wire.send))
+    task = asyncio.create_task(wire.whole(now(ScriptedStream([never]))))
     await asyncio.sleep(0)
     wire.left.set()
     await task
@@ -259,10 +295,7 @@ async def test_a_cut_by_the_server_is_told_to_the_client_and_goes_on_up() -> Non
 
 async def test_a_whole_answer_is_the_fold_of_the_same_events() -> None:
     wire = Wire()
-    answer = WholeAnswer(
-        opening(ScriptedStream(words("a", "b")), Builder()), headers={"openai-model": "ti\n你"}
-    )
-    await answer(wire.scope, wire.receive, wire.send)
+    await wire.whole(now(ScriptedStream(words("a", "b"))), headers={"openai-model": "ti\n你"})
     assert wire.pieces == [b"0:a0:b"]
     headers = dict(wire.sent[0]["headers"])
     assert headers == {
@@ -270,6 +303,61 @@ async def test_a_whole_answer_is_the_fold_of_the_same_events() -> None:
         b"openai-model": b"ti??",
         b"content-length": b"6",
     }
+
+
+async def test_a_long_body_goes_out_in_writes_that_wait_for_the_client() -> None:
+    wire, body = Wire(), bytes(range(256)) * 1000
+    await wire.parts(iter([body[:9], body[9:]]))
+    assert b"".join(wire.pieces) == body
+    assert max(map(len, wire.pieces)) <= 65536
+    assert (b"content-length", b"256000") in wire.sent[0]["headers"]
+    assert wire.is_complete
+
+
+async def test_a_body_of_many_parts_is_rendered_as_its_client_reads_it() -> None:
+    wire, reads, rendered = Wire(), asyncio.Semaphore(0), list[int]()
+
+    def parts() -> Iterator[bytes]:
+        for number in range(20):
+            rendered.append(number)
+            yield b"%d," % number
+
+    async def slow(message: Message) -> None:
+        await reads.acquire()
+        await wire.send(message)
+
+    task = asyncio.create_task(wire.parts(parts(), send=slow))
+    for _ in range(8):
+        reads.release()
+    while len(wire.sent) < 8:
+        await wire.got.wait()
+        await asyncio.sleep(0)
+    assert len(rendered) <= 9
+    for _ in range(20):
+        reads.release()
+    await task
+    assert b"".join(wire.pieces) == b"".join(b"%d," % number for number in range(20))
+    assert b"content-length" not in dict(wire.sent[0]["headers"])
+    assert wire.is_complete
+
+
+async def test_an_event_that_takes_long_is_rendered_piece_by_piece_and_nothing_overtakes_it() -> None:
+    class Large:
+        def __init__(self) -> None:
+            self._words = Words()
+
+        def feed(self, event: Event) -> bytes | Iterator[bytes]:
+            text = self._words.feed(event)
+            return iter([text[:1]] * 9 + [text]) if b"b" in text else text
+
+        def end(self) -> bytes:
+            return self._words.end()
+
+    wire = Wire()
+    await wire.events(now(ScriptedStream(words("a", "b", "c"))), Large())
+    large = b"d" * 9 + b"data: 0:b\n\n"
+    expected = b"data: 0:a\n\n" + large + b"data: 0:c\n\ndata: end\n\n" + DONE
+    assert b"".join(wire.pieces) == expected
 
 
 async def test_lookahead_takes_what_is_here_and_passes_a_cancellation_to_what_it_awaits() -> None:
@@ -323,11 +411,21 @@ async def test_a_client_that_reads_nothing_any_more_counts_as_gone() -> None:
         if message["type"] == "http.response.body":
             await asyncio.Event().wait()
 
-    answer = EventStreamAnswer(
-        opening(ScriptedStream(words("a", "b")), Words()), keep_alive_s=0.001, stall_s=0.0
-    )
-    await answer(wire.scope, wire.receive, stuck)
+    await wire.events(now(ScriptedStream(words("a", "b"))), keep_alive_s=0.001, stall_s=0.0, send=stuck)
     assert wire.record.outcome == "cancelled"
+
+
+async def test_a_client_that_reads_no_whole_answer_counts_as_gone_too() -> None:
+    wire = Wire()
+
+    async def stuck(message: Message) -> None:
+        await wire.send(message)
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    await wire.parts(iter([b"x" * 100_000]), stall_s=0.001, send=stuck)
+    assert wire.record.outcome == "cancelled"
+    assert len(wire.pieces) == 1
 
 
 async def test_a_connection_that_breaks_at_a_keep_alive_ends_the_stream() -> None:
@@ -336,5 +434,5 @@ async def test_a_connection_that_breaks_at_a_keep_alive_ends_the_stream() -> Non
     async def broken(message: Message) -> None:
         raise OSError("reset")
 
-    await EventStreamAnswer(opening(stream, Words()), keep_alive_s=0.001)(wire.scope, wire.receive, broken)
+    await wire.events(now(stream), keep_alive_s=0.001, send=broken)
     assert wire.record.outcome == "cancelled"

@@ -1,16 +1,11 @@
 """A small endpoint of the tests' own: a model's words, streamed or whole, on the path of the real ones."""
 
-from functools import partial
-from typing import TypeVar
+from collections.abc import Iterator
 
-from myna.catalog.listing import ModelCard
 from myna.core.events import Event, TextDelta
-from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
 from myna.serving.call import Answer, Call, Endpoint
-from myna.serving.streaming import EventStreamAnswer, WholeAnswer
-
-T = TypeVar("T")
+from myna.serving.streaming import collect
 
 
 class Words:
@@ -32,22 +27,21 @@ class Words:
         return "".join(self._texts).encode()
 
 
-async def say(call: Call) -> Answer:
+async def say(call: Call) -> None:
     body = await call.json_object()
     card = call.card(body)
     count = body.get("prompts", 1)
     assert isinstance(count, int)
-    if body.get("stream"):
-        return EventStreamAnswer(
-            partial(_open, call, card, count, Words), keep_alive_s=call.services.keep_alive_s
-        )
-    return WholeAnswer(partial(_open, call, card, count, Builder))
-
-
-async def _open(call: Call, card: ModelCard, count: int, ending: type[T]) -> tuple[EventStream, T]:
-    model = await call.open(card)
-    requests = [GenerationRequest(f"{call.id}-{i}", (1, 2, 3), 16) for i in range(count)]
-    return await call.generate(model, requests), ending()
+    is_stream = bool(body.get("stream"))
+    async with call.answering(is_stream=is_stream) as answer:
+        model = await call.open(card)
+        requests = [GenerationRequest(f"{call.id}-{i}", (1, 2, 3), 16) for i in range(count)]
+        stream = await call.generate(model, requests)
+        if is_stream:
+            await answer.send_events(stream, Words())
+        else:
+            builder = await collect(stream, Builder())
+            await answer.send_body(builder.parts())
 
 
 class Builder:
@@ -57,8 +51,8 @@ class Builder:
     def feed(self, event: Event) -> None:
         self._words.feed(event)
 
-    def body(self) -> bytes:
-        return self._words.body()
+    def parts(self) -> Iterator[bytes]:
+        yield self._words.body()
 
 
 async def fail(call: Call) -> Answer:

@@ -27,17 +27,6 @@ def read_memory(root: Path = Path("/")) -> Memory:
     return memory
 
 
-def process_bytes(pid: int | None) -> int:
-    """What a process holds of its own: pages of files, which can be given up, don't count."""
-    if pid is None:
-        return 0
-    try:
-        memory = psutil.Process(pid).memory_info()
-    except psutil.Error:  # it has just ended
-        return 0
-    return int(memory.rss - getattr(memory, "shared", 0))
-
-
 def _groups(root: Path) -> list[tuple[int, int]]:
     """(limit, bytes in use that can't be given up) of each group that has a limit."""
     try:

@@ -1,30 +1,60 @@
-"""Which models a server offers, and the way to one of them. Knows no HTTP and no engine; how a model is
+"""Which models a server offers, and the way to one of them. Knows no HTTP and no backend; how a model is
 loaded is handed in."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from myna.catalog.entries import unknown_model
 from myna.catalog.listing import Listing, Look, ModelCard
 from myna.catalog.memory import Memory, read_memory
 from myna.catalog.residents import PoolLimits, Residents
-from myna.catalog.slots import Loader, Slot
-from myna.catalog.store import LocalModel
-from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied
-from myna.core.generator import Generator
-from myna.prompts.prompting import Prompting
+from myna.catalog.slots import Slot
+from myna.core.backend import LoadedModel, LocalModel, Prepare
+from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, WrongEndpoint
+from myna.core.generator import Generator, RunningModel
+from myna.core.relay import Relay
+from myna.core.renderer import Renderer
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A loaded model under the name that was asked for: `card.id` is what an answer echoes."""
+    """A loaded model under the name that was asked for: `card.id` is what an answer echoes.
+
+    Where `relay` is set, requests are sent on as they came; `generator` and `renderer` are for the others,
+    and raise `WrongEndpoint` where an endpoint that can't send its requests on asks for them.
+    """
 
     card: ModelCard
-    generator: Generator
-    prompting: Prompting
-    weights: str = ""
+    loaded: LoadedModel
+
+    @property
+    def relay(self) -> Relay | None:
+        return self.loaded.relay
+
+    @property
+    def generator(self) -> Generator:
+        return self._here(self.loaded.generator)
+
+    @property
+    def renderer(self) -> Renderer:
+        return self._here(self.loaded.renderer)
+
+    @property
+    def weights(self) -> str:
+        return self.loaded.weights
+
+    def _here(self, part: T | None) -> T:
+        if part is None:
+            raise WrongEndpoint(
+                f"The model {self.card.id!r} runs on another server, which this endpoint can't ask.",
+                param="model",
+            )
+        return part
 
 
 class ModelPool:
@@ -34,7 +64,7 @@ class ModelPool:
     def __init__(
         self,
         look: Look,
-        load: Loader,
+        prepare: Prepare,
         *,
         forget: Callable[[LocalModel], None],
         limits: PoolLimits | None = None,
@@ -44,7 +74,7 @@ class ModelPool:
         self._forget = forget
         self._listing = Listing({}, {})
         self._slots: dict[str, Slot] = {}
-        self._residents = Residents(load, memory, limits or PoolLimits())
+        self._residents = Residents(prepare, memory, limits or PoolLimits())
 
     def cards(self) -> Sequence[ModelCard]:
         """Every name, loaded or not."""
@@ -54,12 +84,10 @@ class ModelPool:
     def card(self, model: str) -> ModelCard:
         """The card of that exact id. Raises `ModelNotFound`."""
         self._refresh()
-        try:
-            return self._listing.cards[model]
-        except KeyError:
-            raise ModelNotFound(
-                unknown_model(model, list(self._listing.cards)), param="model", code="model_not_found"
-            ) from None
+        card = self._listing.cards.get(model)
+        if card is None:
+            raise self._not_found(model)
+        return card
 
     def find(self, model: str) -> ModelCard | None:
         """The card of that exact id, if there is one."""
@@ -68,14 +96,12 @@ class ModelPool:
 
     def loaded(self) -> tuple[str, ...]:
         """Ids of the models that are loaded now, in the order of their loads."""
-        return tuple(slot.file.id for slot in self._residents.loaded)
+        return tuple(slot.model.id for slot in self._residents.loaded)
 
-    def running(self) -> Sequence[tuple[str, Generator]]:
-        """The same with their generators."""
+    def running(self) -> Sequence[tuple[str, RunningModel]]:
+        """The same, each as it runs now."""
         return tuple(
-            (slot.file.id, slot.loaded.generator)
-            for slot in self._residents.loaded
-            if slot.loaded is not None
+            (slot.model.id, slot.loaded.running) for slot in self._residents.loaded if slot.loaded is not None
         )
 
     @property
@@ -83,23 +109,24 @@ class ModelPool:
         """Whether a request would be answered: a model was loaded once, and of those that are now not
         all are being restarted."""
         loaded = [slot.loaded for slot in self._residents.loaded if slot.loaded is not None]
-        is_any_ready = not loaded or any(model.generator.is_ready for model in loaded)
+        is_any_ready = not loaded or any(model.running.is_ready for model in loaded)
         return self._residents.has_loaded and is_any_ready
 
     @asynccontextmanager
-    async def hold(self, model: str) -> AsyncIterator[ServedModel]:
-        """The model, loaded: at once if it is, else after its load, which all who ask wait for. It is not
-        unloaded while it is held.
+    async def hold(self, card: ModelCard) -> AsyncIterator[ServedModel]:
+        """The model of that card, loaded: at once if it is, else after its load, which all who ask wait for.
+        It is not unloaded while it is held.
 
-        Raises `ModelNotFound`, `Overloaded` where too many wait for it already, or `ModelLoadFailed` to
-        everyone who waited; the next to ask tries again.
+        Raises `ModelNotFound` if it is not listed any more, `Overloaded` where too many wait for it already,
+        or `ModelLoadFailed` to everyone who waited; the next to ask tries again.
         """
-        card = self.card(model)
-        slot = self._slots[card.target]
+        slot = self._slots.get(card.target)
+        if slot is None:
+            raise self._not_found(card.id)
         await self._residents.enter(slot)
         try:
             assert slot.loaded is not None, "a held model stays"
-            yield ServedModel(card, slot.loaded.generator, slot.loaded.prompting, slot.loaded.weights)
+            yield ServedModel(card, slot.loaded)
         finally:
             self._residents.leave(slot)
 
@@ -110,13 +137,15 @@ class ModelPool:
         if card.kind != "model":
             raise PermissionDenied(f"{model!r} is an alias of {card.target!r}; only models can be deleted.")
         slot = self._slots[model]
-        if slot.file.source == "file":
+        if not isinstance(slot.model, LocalModel):
+            raise PermissionDenied(f"{model!r} is not a file of this server and can't be deleted.")
+        if slot.model.source == "file":
             raise PermissionDenied(f"{model!r} is a file of the server's owner and is not deleted over HTTP.")
         if slot.is_wanted or slot.loading is not None:
             raise ModelInUse(f"The model {model!r} is in use; try again when its requests have ended.")
         self._show(self._listing.without(model))
         await self._residents.unload(slot)
-        await asyncio.to_thread(self._forget, slot.file)
+        await asyncio.to_thread(self._forget, slot.model)
 
     def change(self, look: Look, limits: PoolLimits) -> None:
         """Another listing and other limits, from now on. Requests that run keep the model they have."""
@@ -134,13 +163,17 @@ class ModelPool:
         if (listing := self._look()) is not None:
             self._show(listing)
 
+    def _not_found(self, model: str) -> ModelNotFound:
+        message = unknown_model(model, list(self._listing.cards))
+        return ModelNotFound(message, param="model", code="model_not_found")
+
     def _show(self, listing: Listing) -> None:
         """A model that is not listed any more, or whose file is another, leaves after its last request."""
         before, self._listing = self._slots, listing
         self._slots = {}
-        for name, file in listing.files.items():
+        for name, model in listing.models.items():
             slot = before.get(name)
-            self._slots[name] = slot if slot is not None and slot.file == file else Slot(file)
+            self._slots[name] = slot if slot is not None and slot.model == model else Slot(model)
         for name, slot in before.items():
             if self._slots.get(name) is not slot:
                 slot.is_listed = False

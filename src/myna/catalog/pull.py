@@ -14,7 +14,8 @@ from typing import Final
 from myna.catalog.entries import Entry, FolderFile, HubFile, Source
 from myna.catalog.partial import Partial, Progress
 from myna.catalog.sources.base import open_source, source_name
-from myna.catalog.store import LocalModel, ModelStore, PulledRecord, slug
+from myna.catalog.store import ModelStore, PulledRecord, slug
+from myna.core.backend import LocalModel
 from myna.core.errors import DownloadFailed, MynaError
 
 ANSWER_S: Final = 5.0

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from myna.catalog.memory import Memory
 from myna.catalog.room import Need, need_of, plan_room
-from myna.catalog.slots import Candidate, Loader, Slot
+from myna.catalog.slots import Slot
+from myna.core.backend import Candidate, ModelSize, Prepare
 from myna.core.errors import EngineDead, ModelLoadFailed, MynaError, Overloaded
 
 _log: Final = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Residents:
     load that wants its room, so that no stream of requests keeps another model out for ever.
     """
 
-    def __init__(self, prepare: Loader, memory: Callable[[], Memory], limits: PoolLimits) -> None:
+    def __init__(self, prepare: Prepare, memory: Callable[[], Memory], limits: PoolLimits) -> None:
         self._prepare = prepare
         self._memory = memory
         self._limits = limits
@@ -53,7 +54,7 @@ class Residents:
         if slot.is_open:
             slot.num_holders += 1
         elif slot.num_waiting >= self._limits.max_waiting:
-            raise Overloaded(f"{slot.num_waiting} requests wait for {slot.file.id} to be loaded.")
+            raise Overloaded(f"{slot.num_waiting} requests wait for {slot.model.id} to be loaded.")
         else:
             if slot.loading is None:
                 slot.loading = self._begin(self._load(slot))
@@ -93,7 +94,7 @@ class Residents:
         loaded, slot.loaded = slot.loaded, None
         if loaded is not None:
             self.loaded.remove(slot)
-            await loaded.generator.aclose()
+            await loaded.running.aclose()
 
     async def aclose(self) -> None:
         """End every load and unload everything; idempotent."""
@@ -109,11 +110,14 @@ class Residents:
 
     async def _load(self, slot: Slot) -> None:
         try:
-            candidate = await self._prepare(slot.file)
-            async with self._line:
-                if not slot.is_open:
-                    await self._load_in_turn(slot, candidate)
-                slot.admit()
+            candidate = await self._prepare(slot.model)
+            if (size := candidate.size) is None:
+                await self._load_elsewhere(slot, candidate)
+            else:
+                async with self._line:
+                    if not slot.is_open:
+                        await self._load_in_turn(slot, candidate, size)
+                    slot.admit()
         except MynaError as error:
             slot.fail(error)
         except asyncio.CancelledError:
@@ -121,18 +125,28 @@ class Residents:
                 slot.fail(EngineDead("The server is shutting down."))
             raise
         except Exception as error:
-            _log.exception("loading %s failed", slot.file.id)
-            slot.fail(ModelLoadFailed(f"The model {slot.file.id!r} can't be loaded: {error}"))
+            _log.exception("loading %s failed", slot.model.id)
+            slot.fail(ModelLoadFailed(f"The model {slot.model.id!r} can't be loaded: {error}"))
         finally:
             if slot.loading is asyncio.current_task():
                 slot.loading, slot.has_room = None, False
             self.touch(slot)
 
-    async def _load_in_turn(self, slot: Slot, candidate: Candidate) -> None:
+    async def _load_elsewhere(self, slot: Slot, candidate: Candidate) -> None:
+        """A model that takes no memory here waits for no other load, and no other model leaves for it."""
+        if not slot.is_open:
+            await self.unload(slot)  # there is something only if it died
+            slot.put(await candidate.load(0), 0)
+            self.loaded.append(slot)
+            self.has_loaded = True
+            _log.info("%s is loaded and takes no memory here", slot.model.id)
+        slot.admit()
+
+    async def _load_in_turn(self, slot: Slot, candidate: Candidate, size: ModelSize) -> None:
         await self.unload(slot)  # there is something only if it died
-        limits, size = self._limits, candidate.size
+        limits = self._limits
         need = need_of(
-            slot.file.id, size, context_tokens=limits.context_tokens, memory_bytes=limits.memory_bytes
+            slot.model.id, size, context_tokens=limits.context_tokens, memory_bytes=limits.memory_bytes
         )
         kv_bytes = await self._make_room(slot, need)
         try:
@@ -140,10 +154,10 @@ class Residents:
         except ModelLoadFailed as error:
             slot.failure = error
             raise
-        cache_bytes = min(kv_bytes, loaded.generator.info.kv_tokens * size.kv_token_bytes)
-        slot.loaded, slot.promised_bytes = loaded, need.fixed_bytes + cache_bytes
-        slot.failure, self.has_loaded = None, True
+        cache_bytes = min(kv_bytes, loaded.running.info.kv_tokens * size.kv_token_bytes)
+        slot.put(loaded, need.fixed_bytes + cache_bytes)
         self.loaded.append(slot)
+        self.has_loaded = True
         _log.info("%s is loaded and may take %.0f MB", need.id, slot.promised_bytes / 1e6)
 
     async def _make_room(self, slot: Slot, need: Need) -> int:
@@ -165,14 +179,14 @@ class Residents:
                 await self._freed.wait()
             slot.has_room = True
             for other in leaving:
-                _log.info("%s makes room for %s", other.file.id, need.id)
+                _log.info("%s makes room for %s", other.model.id, need.id)
                 await self.unload(other)
             return kv_bytes
         finally:
             _stay(leaving)
 
     def _plan(self, slot: Slot, need: Need) -> tuple[int, list[Slot]]:
-        residents = [other.resident(place) for place, other in enumerate(self.loaded)]
+        residents = [other.resident(place) for place, other in enumerate(self.loaded) if other.promised_bytes]
         plan = plan_room(need, residents, self._memory(), self._limits.models_bytes)
         return plan.kv_bytes, [self.loaded[place] for place in plan.leave]
 
@@ -185,7 +199,7 @@ class Residents:
             slot.idle_timer = None
         if slot.loaded is None or slot.is_wanted:
             return
-        idle_s = self._limits.idle_s if slot.file.id != self._limits.keep else 0.0
+        idle_s = self._limits.idle_s if slot.model.id != self._limits.keep else 0.0
         if not slot.is_listed:
             self._begin(self._unload_idle(slot, "not offered any more"))
         elif idle_s:
@@ -197,7 +211,7 @@ class Residents:
     async def _unload_idle(self, slot: Slot, why: str) -> None:
         async with self._line:
             if slot.loaded is not None and not slot.is_wanted:
-                _log.info("%s is unloaded: %s", slot.file.id, why)
+                _log.info("%s is unloaded: %s", slot.model.id, why)
                 await self.unload(slot)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -216,4 +230,4 @@ def _stay(slots: Sequence[Slot]) -> None:
 
 
 def _names(slots: Sequence[Slot]) -> str:
-    return ", ".join(slot.file.id for slot in slots)
+    return ", ".join(slot.model.id for slot in slots)

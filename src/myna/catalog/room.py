@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from myna.catalog.memory import Memory
+from myna.core.backend import ModelSize
 from myna.core.errors import ModelTooLarge
 
 WORKER_BYTES: Final = 96 << 20  # a worker process besides weights and KV cache: Python, libraries, logits
@@ -12,15 +13,6 @@ FLOOR_TOKENS: Final = 8192  # a model that gets less KV cache than this is of li
 # What is never planned with: one part in so many of the machine, or less where that is much.
 _SPARE_PART: Final = 16
 _MOST_SPARE_BYTES: Final = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSize:
-    """What a model's file says of its needs. `context_tokens` is the longest that it was trained for."""
-
-    weights_bytes: int
-    kv_token_bytes: int
-    context_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,44 +1,12 @@
-"""One model's place in the pool: its file, what is loaded of it, who holds it and who waits for it."""
+"""One model's place in the pool: what it is, what is loaded of it, who holds it and who waits for it."""
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from myna.catalog.room import ModelSize, Resident
-from myna.catalog.store import LocalModel
+from myna.catalog.room import Resident
+from myna.core.backend import LoadedModel, ModelSpec
 from myna.core.errors import ModelLoadFailed, MynaError
-from myna.core.generator import Generator
-from myna.prompts.prompting import Prompting
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a loader returns: a running generator and the text side of the same model. `held_bytes` tells
-    what its process takes now, `weights` which bytes its files hold, `has_died` that it will never answer
-    again."""
-
-    generator: Generator
-    prompting: Prompting
-    held_bytes: Callable[[], int] = int
-    weights: str = ""
-    has_died: Callable[[], bool] = bool
-
-
-class Candidate(Protocol):
-    """A model whose file was read and found sound, and that takes no room yet."""
-
-    @property
-    def size(self) -> ModelSize: ...
-
-    async def load(self, kv_bytes: int) -> Loaded:
-        """With at most that much KV cache. Raises `ModelLoadFailed`."""
-        ...
-
-
-# Raises `ModelLoadFailed` for what can be seen to fail before any room is made.
-Loader = Callable[[LocalModel], Awaitable[Candidate]]
 
 
 @dataclass(slots=True, eq=False)
@@ -46,8 +14,8 @@ class Slot:
     """`is_leaving`: it will be unloaded when its last holder is gone, so new ones wait for it to return.
     `failure` is of its last load, if that failed after room was made."""
 
-    file: LocalModel
-    loaded: Loaded | None = None
+    model: ModelSpec
+    loaded: LoadedModel | None = None
     promised_bytes: int = 0
     num_holders: int = 0
     last_used: int = 0
@@ -62,7 +30,7 @@ class Slot:
     @property
     def is_open(self) -> bool:
         """Whether who asks now has it at once."""
-        return self.loaded is not None and not self.is_leaving and not self.loaded.has_died()
+        return self.loaded is not None and not self.is_leaving and not self.loaded.is_dead()
 
     @property
     def num_waiting(self) -> int:
@@ -71,6 +39,10 @@ class Slot:
     @property
     def is_wanted(self) -> bool:
         return bool(self.num_holders or self._waiters)
+
+    def put(self, loaded: LoadedModel, promised_bytes: int) -> None:
+        """It is loaded, and may come to take that much memory."""
+        self.loaded, self.promised_bytes, self.failure = loaded, promised_bytes, None
 
     def resident(self, place: int) -> Resident:
         """As `room` counts it; the slot must be loaded."""

@@ -8,21 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from myna.catalog.entries import ENTRIES, Entry
+from myna.core.backend import LocalModel
 from myna.core.errors import ModelFileError
 
 SHARD = re.compile(r"-00001-of-(\d{5})\.gguf$")
-
-
-@dataclass(frozen=True, slots=True)
-class LocalModel:
-    """A model whose file is on this machine. `path` is the first shard of a split one."""
-
-    id: str
-    path: Path
-    owned_by: str
-    created: int
-    num_bytes: int
-    source: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 from myna.catalog.pool import ServedModel
+from myna.cli.backends import backends_of
 from myna.cli.offer import choose_offer
 from myna.cli.running import make_pool
 from myna.cli.screen import note
@@ -46,9 +47,9 @@ async def _run(
     try:
         offer = await asyncio.to_thread(choose_offer, settings)
         note(f"Loading {offer.default} for this one answer; a running server would answer at once.")
-        pool = make_pool(settings, offer)
+        pool = make_pool(settings, offer, backends_of(settings))
         try:
-            async with pool.hold(offer.default) as model:
+            async with pool.hold(pool.card(offer.default)) as model:
                 async for text in _texts(model, body):
                     texts.put(text)
         finally:
@@ -61,7 +62,7 @@ async def _run(
 
 
 async def _texts(model: ServedModel, body: Mapping[str, object]) -> AsyncIterator[str]:
-    prompt = await asyncio.to_thread(model.prompting.encode, str(body["prompt"]), parse_special=True)
+    prompt = await asyncio.to_thread(model.renderer.encode, str(body["prompt"]), parse_special=True)
     stop = body.get("stop")
     request = GenerationRequest(
         id="cmpl-alone",

@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from myna.catalog.store import LocalModel
 from myna.cli.offer import find_default
 from myna.cli.pull import fetch
 from myna.cli.screen import note
+from myna.core.backend import LocalModel
 from myna.core.errors import ConfigurationError, ModelLoadFailed, OperatorError
 from myna.engines.registry import is_installed, load_engine
 from myna.settings import Settings, load_settings
@@ -55,7 +55,7 @@ def bench(
     """
     settings = load_settings({} if model is None else {"model": model})
     draw = _drawer(plot)
-    local = find_default(settings, [], fetch)
+    local = find_default(settings, {}, fetch)
     finding = _measure(
         local, settings, settings.threads if threads is None else threads, rounds, is_alone=not peer
     )

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from myna.catalog.entries import ENTRIES, unknown_model
-from myna.catalog.store import LocalModel, ModelStore
+from myna.catalog.store import ModelStore
 from myna.cli.desk import note_act
 from myna.cli.language import translated
 from myna.cli.pull import as_plain
 from myna.cli.screen import megabytes, note, say
+from myna.core.backend import LocalModel
 from myna.core.errors import ModelNotFound, OperatorError
 from myna.settings import Settings, load_settings
 

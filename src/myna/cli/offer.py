@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Final
 
 from myna.catalog.aliases import alias_card, default_alias_cards
-from myna.catalog.listing import Look, ModelCard, Shelf
+from myna.catalog.listing import Announced, Look, ModelCard, Shelf
 from myna.catalog.memory import read_memory
 from myna.catalog.room import WORKER_BYTES, capacity
-from myna.catalog.store import LocalModel, ModelStore, local_file
+from myna.catalog.store import ModelStore, local_file
+from myna.cli.backends import backends_of
 from myna.cli.pull import fetch
 from myna.cli.screen import megabytes
-from myna.core.errors import ConfigurationError, ModelTooLarge
-from myna.setting_values import AliasSetting
+from myna.core.backend import LocalModel
+from myna.core.errors import ConfigurationError, ModelFileError, ModelTooLarge
+from myna.setting_values import AliasSetting, ModelSetting
 from myna.settings import Settings
 
 FAKE: Final = "fake"
@@ -23,21 +25,24 @@ _log: Final = logging.getLogger(__name__)
 
 # A model of the catalog or a hub by its name; `fetch` brings it here if need be.
 Find = Callable[[str, Settings], LocalModel]
+# Whether a backend offers a model of that id of its own accord, now or later.
+MayAnnounce = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
     """`default` is the id of the model that is loaded at the start and that the default aliases mean.
-    `files` are the default and the user's own; without a `store`, nothing that was pulled is offered."""
+    `files` are the user's own, and the default if it is a file; without a `store`, nothing that was pulled
+    is offered."""
 
     default: str
     files: tuple[LocalModel, ...]
     aliases: tuple[ModelCard, ...]
     store: ModelStore | None
 
-    def look(self) -> Look:
-        """The listing of now, as often as it changes."""
-        return Shelf(self.files, self.aliases, self.store).look
+    def look(self, announced: Announced = tuple) -> Look:
+        """The listing of now, as often as it changes, with what backends announce."""
+        return Shelf(self.files, self.aliases, self.store, announced).look
 
     def forget(self, model: LocalModel) -> None:
         """Delete a pulled model's files."""
@@ -46,36 +51,56 @@ class Offer:
 
 
 def choose_offer(settings: Settings, find: Find = fetch) -> Offer:
-    """The default model, fetched if need be; then the user's own files, then all that were pulled.
+    """The default model, fetched if need be; then the user's own files, then all that were pulled. A file
+    of the user's own that can't be used is logged and stays in the offer, so that it works once it is
+    replaced; the default has to be sound.
 
     Raises what `find` raises, `ModelFileError`, and `ConfigurationError` for names that clash.
     """
     store = None if settings.engine == FAKE else ModelStore(settings.home / "models")
-    own = [replace(local_file(setting.path), id=setting.id) for setting in settings.models]
-    default = find_default(settings, own, find)
-    files = {default.id: default}
-    for model in [*own, *(store.models() if store else ())]:
+    may_announce = backends_of(settings).may_announce
+    own = {
+        setting.id: _own_file(setting, is_default=setting.id == settings.model) for setting in settings.models
+    }
+    is_elsewhere = settings.model not in own and may_announce(settings.model)
+    default = None if is_elsewhere else find_default(settings, own, find)
+    own_files = tuple(dict.fromkeys([*([] if default is None else [default]), *own.values()]))
+    files: dict[str, LocalModel] = {}
+    for model in [*own_files, *(store.models() if store else ())]:
         if (other := files.setdefault(model.id, model)).path != model.path:
             raise ConfigurationError(
                 f"Two models have the id {model.id!r}: {other.path} and {model.path}. "
                 "Rename one under [models]."
             )
-    aliases = _alias_cards(settings.aliases, default.id, files)
-    own_files = tuple(dict.fromkeys([default, *own]))
-    return Offer(default.id, own_files, (*aliases, *default_alias_cards(default.id)), store)
+    default_id = settings.model if default is None else default.id
+    aliases = _alias_cards(settings.aliases, default_id, files, may_announce)
+    return Offer(default_id, own_files, (*aliases, *default_alias_cards(default_id)), store)
 
 
-def find_default(settings: Settings, own: list[LocalModel], find: Find) -> LocalModel:
+def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) -> LocalModel:
     """The model that `model` names: one of the user's own ids, a file, or an id to find."""
     name = settings.model
-    for model in own:
-        if model.id == name:
-            return model
+    if name in own:
+        return own[name]
     if settings.engine == FAKE:
         return LocalModel(FAKE, Path(FAKE), "myna", _FAKE_CREATED, 0, "file")
     if name.endswith(".gguf") and not name.startswith("hf:"):
         return local_file(Path(name).expanduser())
     return find(name, settings)
+
+
+def _own_file(setting: ModelSetting, *, is_default: bool) -> LocalModel:
+    """Raises `ModelFileError` where there is no such file, or the default can't be used."""
+    try:
+        return replace(local_file(setting.path), id=setting.id)
+    except ModelFileError as exc:
+        if is_default or not setting.path.is_file():
+            raise
+        _log.error("The model %r can't be used until its file is replaced: %s", setting.id, exc.message)
+        status = setting.path.stat()
+        return LocalModel(
+            setting.id, setting.path.absolute(), "user", int(status.st_mtime), status.st_size, "file"
+        )
 
 
 def check_sizes(offer: Offer, limit_bytes: int) -> None:
@@ -94,7 +119,10 @@ def check_sizes(offer: Offer, limit_bytes: int) -> None:
 
 
 def _alias_cards(
-    settings: tuple[AliasSetting, ...], default: str, files: Mapping[str, LocalModel]
+    settings: tuple[AliasSetting, ...],
+    default: str,
+    files: Mapping[str, LocalModel],
+    may_announce: MayAnnounce,
 ) -> list[ModelCard]:
     """An alias may stand for another; of kind `instruct` is what stands for one of that kind."""
     targets = {card.id: card for card in default_alias_cards(default)}
@@ -102,12 +130,16 @@ def _alias_cards(
         if setting.name in files:
             raise ConfigurationError(f"The alias {setting.name!r} has the name of a model; choose another.")
         targets[setting.name] = alias_card(setting.name, setting.target or default, setting.kind)
-    return [_resolve(setting.name, targets, files) for setting in settings]
+    return [_resolve(setting.name, targets, files, may_announce) for setting in settings]
 
 
-def _resolve(name: str, targets: Mapping[str, ModelCard], files: Mapping[str, LocalModel]) -> ModelCard:
+def _resolve(
+    name: str, targets: Mapping[str, ModelCard], files: Mapping[str, LocalModel], may_announce: MayAnnounce
+) -> ModelCard:
     way, kind = [name], targets[name].kind
     while (target := targets[way[-1]].target) not in files:
+        if target not in targets and may_announce(target):
+            break
         if target in way:
             if target == name and len(way) == 1:
                 raise ConfigurationError(f"The alias {name!r} stands for itself; name a model for it.")

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import Field, fields, replace
 from typing import Any, Final
 
-from myna.catalog.store import LocalModel, ModelStore
+from myna.catalog.store import ModelStore
 from myna.cli.offer import Offer, check_sizes, choose_offer
+from myna.core.backend import LocalModel
 from myna.core.errors import ConfigurationError, MynaError
 from myna.settings import Settings, key_of
 

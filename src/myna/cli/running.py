@@ -13,11 +13,11 @@ from myna.accounts.keys import KeyRing, check_key
 from myna.accounts.ledger import Ledger
 from myna.accounts.usage import NoBooks, Price
 from myna.app import HttpOptions, create_app, serve
-from myna.catalog.loading import WorkerLoader, engines_to_try
+from myna.backends.table import Backends
 from myna.catalog.pool import ModelPool
 from myna.catalog.python_in_page import PYODIDE
 from myna.catalog.residents import PoolLimits
-from myna.catalog.weights import WeightHashes
+from myna.cli.backends import backend_options, backend_sections, backends_of
 from myna.cli.banner import Banner
 from myna.cli.desk import server_secret
 from myna.cli.key import server_keys
@@ -27,7 +27,6 @@ from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
 from myna.cli.screen import note
 from myna.core.errors import ConfigurationError, OperatorError
-from myna.scheduling.admission import Limits
 from myna.serving.access import JsonLines
 from myna.serving.bill import Accountant, Watcher
 from myna.serving.completion_writer import CompletionWriter
@@ -42,8 +41,6 @@ from myna.serving.spending import LedgerSpending
 from myna.serving.tls import Certificate
 from myna.settings import Settings
 from myna.stores.registry import Stores, open_stores
-from myna.workers.client import WorkerClient
-from myna.workers.frames import WorkerSpec
 
 
 def run_server(read: Callable[[], Settings]) -> None:
@@ -77,7 +74,7 @@ def check_settings(settings: Settings) -> None:
         )
     if settings.api_key:
         check_key(settings.api_key, "The API key")
-    engines_to_try(settings.engine)
+    backends_of(settings).check()
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise ConfigurationError("TLS takes both tls_cert and tls_key; set the other one, too.")
     read_certificate(settings)
@@ -120,24 +117,13 @@ def set_log_level(level: str) -> None:
     logging.getLogger("myna").setLevel(level.upper())  # what libraries tell is for debugging
 
 
-def make_pool(settings: Settings, offer: Offer, limits: Limits | None = None) -> ModelPool:
-    """`limits` are of each model's line."""
-
-    async def start_worker(spec: WorkerSpec) -> WorkerClient:
-        client = WorkerClient(spec, limits)
-        await client.start()
-        return client
-
-    loader = WorkerLoader(
-        start_worker,
-        WeightHashes(settings.home / "hashes.json"),
-        settings.engine,
-        settings.context_tokens,
-        settings.memory_bytes,
-        settings.threads,
-        str(settings.home / "step.lock"),
+def make_pool(settings: Settings, offer: Offer, backends: Backends) -> ModelPool:
+    return ModelPool(
+        offer.look(backends.announced),
+        backends.prepare,
+        forget=offer.forget,
+        limits=pool_limits(settings, offer),
     )
-    return ModelPool(offer.look(), loader, forget=offer.forget, limits=pool_limits(settings, offer))
 
 
 def pool_limits(settings: Settings, offer: Offer) -> PoolLimits:
@@ -196,8 +182,8 @@ async def _run(
     settings: Settings, offer: Offer, listener: socket.socket, read: Callable[[], Settings]
 ) -> None:
     certificate = read_certificate(settings)
-    limits = Limits(settings.max_queue, settings.max_queue_tokens)
-    pool = make_pool(settings, offer, limits)
+    backends = backends_of(settings)
+    pool = make_pool(settings, offer, backends)
     keys = () if settings.no_auth else server_keys(settings)
     stores = open_stores(settings.database_url)
     ledger = start_ledger(settings, stores)
@@ -228,10 +214,9 @@ async def _run(
     def apply(settings: Settings, offer: Offer) -> None:
         if certificate is not None:
             certificate.reload()
-        pool.change(offer.look(), pool_limits(settings, offer))
+        backends.change(backend_options(settings), backend_sections(settings))
+        pool.change(offer.look(backends.announced), pool_limits(settings, offer))
         app.options = http_options(settings)
-        limits.max_waiting_requests = settings.max_queue
-        limits.max_waiting_tokens = settings.max_queue_tokens
         set_log_level(settings.log_level)
         for server in servers:
             server.drain_s = settings.drain_s
@@ -240,8 +225,12 @@ async def _run(
         servers.append(server)
         loading.append(asyncio.create_task(_load_first(pool, offer.default, server, banner.show)))
 
-    with Reloader(settings, read, apply).on_hangup():
-        await serve(app, listener, drain_s=settings.drain_s, on_start=on_start, certificate=certificate)
+    try:
+        await backends.start()
+        with Reloader(settings, read, apply).on_hangup():
+            await serve(app, listener, drain_s=settings.drain_s, on_start=on_start, certificate=certificate)
+    finally:
+        await backends.aclose()
     for task in loading:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -253,8 +242,8 @@ async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Cal
     serve: the server ends, and whoever awaits this hears why."""
     note(f"Loading {model} …")
     try:
-        async with pool.hold(model) as served:
-            on_ready(served.prompting.has_chat_template)
+        async with pool.hold(pool.card(model)) as served:
+            on_ready(served.relay is not None or served.renderer.has_chat_template)
         tell_systemd_ready()
     except BaseException:
         server.stop()

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from myna.backends.table import engine_names
 from myna.settings import load_settings
 
 
@@ -18,7 +19,9 @@ def serve(
     context: Annotated[int | None, typer.Option(help="Longest prompt plus answer, in tokens.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the engine.")] = None,
     memory: Annotated[str | None, typer.Option(help="Room for the KV cache, such as 2G.")] = None,
-    engine: Annotated[str | None, typer.Option(help="auto, native, llamacpp or fake.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What runs the model; default auto.", metavar="|".join(engine_names()))
+    ] = None,
     no_auth: Annotated[
         bool | None, typer.Option("--no-auth", help="Ask for no key; on loopback alone.")
     ] = None,

@@ -81,6 +81,27 @@ class QuotaExceeded(RateLimited):
     """The budget is spent."""
 
 
+class UpstreamRefused(RequestError):
+    """The server that runs the model refused the request. Its answer goes to the client as it is: `status`
+    (4xx), `body` and its content type. A refusal of Myna's own key is no client's mistake: that is an
+    `UpstreamFailed`."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        body: bytes,
+        content_type: str = "application/json",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.retry_after_s = retry_after_s
+
+
 # --- the server's state: worth a retry ---
 
 
@@ -94,6 +115,15 @@ class Overloaded(MynaError):
 
 class EngineDead(MynaError):
     """The worker process of the model ended while requests ran; it is being restarted."""
+
+
+class UpstreamFailed(MynaError):
+    """The server that runs the model can't be reached, failed, broke off, or sent what can't be read.
+    `message` names it as the configuration does, without its address."""
+
+
+class UpstreamTimeout(UpstreamFailed):
+    """The server that runs the model did not answer in time."""
 
 
 class GenerationFailed(MynaError):

@@ -75,4 +75,13 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):
     reasoning_tokens: int = 0
 
 
-Event = PromptDone | TextDelta | ChoiceDone | Done
+class WireChunk(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """Bytes of a relayed answer, for the client as they are: whole server-sent events of a stream without
+    its final `[DONE]`, or the whole body. `num_tokens` is how many tokens they hold at least, where the
+    upstream does not say before its end; see `relay.Relay`."""
+
+    data: bytes
+    num_tokens: int
+
+
+Event = PromptDone | TextDelta | ChoiceDone | Done | WireChunk

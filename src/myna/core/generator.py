@@ -1,4 +1,4 @@
-"""The upper seam: who turns a GenerationRequest into events (our scheduler, vLLM, a remote server)."""
+"""The upper seam: who turns a GenerationRequest into events, our scheduler or an engine with its own."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -26,6 +26,7 @@ class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
 
     `context_tokens` bounds prompt + answer of one request; `kv_tokens` is the room of all.
     `arithmetic` names the engine and changes whenever the same weights could give it other numbers.
+    A relay, which may not know them, leaves numbers 0 and texts empty, but for `engine`.
     """
 
     engine: str
@@ -38,21 +39,30 @@ class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
     eos_tokens: tuple[int, ...] = ()
 
 
-class Generator(Protocol):
-    """A loaded model."""
+class RunningModel(Protocol):
+    """A loaded model, whatever it can be asked."""
 
     @property
     def info(self) -> ModelInfo: ...
 
     @property
     def is_ready(self) -> bool:
-        """Whether a request would be worked on now; False while its worker is being restarted."""
+        """Whether a request would be worked on now; False while its worker is being restarted, or its
+        server can't be reached."""
         ...
 
     @property
     def last_figures(self) -> Figures | None:
         """How busy it was a moment ago, if it tells."""
         ...
+
+    async def aclose(self) -> None:
+        """Unload it. Idempotent."""
+        ...
+
+
+class Generator(RunningModel, Protocol):
+    """A loaded model that is asked in tokens."""
 
     async def generate(self, request: GenerationRequest) -> EventStream:
         """Admit the request, or raise `ContextLengthExceeded`, `InvalidRequest` or `Overloaded`;
@@ -62,5 +72,3 @@ class Generator(Protocol):
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """The engine's own tokenizer, for models whose pre-tokenizer ours doesn't know."""
         ...
-
-    async def aclose(self) -> None: ...

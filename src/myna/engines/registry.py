@@ -1,5 +1,7 @@
 """Engines by name. Import strings, so that a library is imported when it is chosen."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -9,22 +11,61 @@ from myna.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from myna.engines.base import Engine
 
-ENGINES: Final[dict[str, str]] = {
-    "native": "myna.engines.native:load",
-    "llamacpp": "myna.engines.llamacpp:load",
-    "fake": "myna.engines.fake:load",
-}
-# What has to be there for an engine, so that one can be chosen without importing any.
-NEEDS: Final[dict[str, tuple[str, ...]]] = {
-    "native": ("myna.engines.native", "myna._native"),
-    "llamacpp": ("myna.engines.llamacpp", "llama_cpp"),
-    "fake": (),
+
+@dataclass(frozen=True, slots=True)
+class EngineRow:
+    """What is known of an engine without importing it.
+
+    `load` is an import string. `needs` are the modules that have to be there, `distribution` is what a
+    package of another project is installed as. `is_automatic`: `auto` tries
+    it. `has_tokenizer`: `Engine.tokenize` works, so models whose pre-tokenizer Myna doesn't know run on it.
+    `is_batch_invariant` is `Engine.is_batch_invariant`.
+    """
+
+    load: str
+    needs: tuple[str, ...] = ()
+    distribution: str = ""
+    is_automatic: bool = False
+    has_tokenizer: bool = False
+    is_batch_invariant: bool = False
+
+
+# In the order in which `auto` tries them.
+ENGINES: Final[dict[str, EngineRow]] = {
+    "native": EngineRow(
+        "myna.engines.native:load",
+        ("myna.engines.native", "myna._native"),
+        is_automatic=True,
+        is_batch_invariant=True,
+    ),
+    "llamacpp": EngineRow(
+        "myna.engines.llamacpp:load",
+        ("myna.engines.llamacpp", "llama_cpp"),
+        "llama-cpp-python",
+        is_automatic=True,
+        has_tokenizer=True,
+    ),
+    "fake": EngineRow("myna.engines.fake:load", has_tokenizer=True, is_batch_invariant=True),
 }
 
 
 def is_installed(name: str) -> bool:
     """Whether the engine's library is there; whether it runs a given file only loading tells."""
-    return all(find_spec(module) is not None for module in NEEDS[name])
+    return all(find_spec(module) is not None for module in ENGINES[name].needs)
+
+
+def engines_to_try(wanted: str) -> Sequence[str]:
+    """The installed engines that the setting `engine` means, best first. Raises `ConfigurationError` with
+    what to install."""
+    automatic = [name for name, row in ENGINES.items() if row.is_automatic]
+    names = automatic if wanted == "auto" else [wanted]
+    installed = [name for name in names if is_installed(name)]
+    if not installed:
+        what = "no engine is" if wanted == "auto" else f"the engine {wanted!r} is not"
+        raise ConfigurationError(
+            f"In this installation {what} there; bring one with: pip install 'myna[llamacpp]'"
+        )
+    return installed
 
 
 def load_engine(
@@ -38,7 +79,7 @@ def load_engine(
     unknown or missing engine.
     """
     try:
-        module_name, function = ENGINES[name].split(":")
+        module_name, function = ENGINES[name].load.split(":")
     except KeyError:
         raise ConfigurationError(
             f"There is no engine {name!r}; choose one of {', '.join(ENGINES)}."

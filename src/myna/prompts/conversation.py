@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest
-from myna.prompts.messages import Message, ToolCall, ToolSpec
 from myna.prompts.template_probe import TemplateFeatures
 
 Wrap = Callable[[str], str]
@@ -42,13 +42,13 @@ def _fold(instructions: str, rest: list[Message]) -> list[Message]:
         if message.role == "user":
             text = _BETWEEN.join(part for part in (instructions, message.text) if part)
             return [*rest[:i], _with(message, content=text), *rest[i + 1 :]]
-    return [Message("user", instructions), *rest]
+    return [Message.of("user", instructions), *rest]
 
 
 def _with(message: Message, *, role: str | None = None, content: str | None = None) -> Message:
     return Message(
         role=role or message.role,
-        content=message.content if content is None else content,
+        content=message.content if content is None else (TextPart(content),),
         name=message.name,
         tool_calls=message.tool_calls,
         tool_call_id=message.tool_call_id,

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Final
 
-from myna.prompts.messages import ToolSpec
+from myna.core.conversation import ToolSpec
 
 PARAMETERS: Final = json.dumps(
     {

@@ -1,33 +1,27 @@
-"""The face of this folder for the server: a model file's way from text and messages to tokens."""
+"""The `core.renderer.Renderer` of a GGUF file: text and messages to tokens as its metadata says."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
+from myna.core.conversation import Message, ToolSpec
+from myna.core.renderer import NO_SWITCHES, Thinking, ToolFormat
 from myna.prompts.conversation import client_texts
 from myna.prompts.gguf import Header, read_header
 from myna.prompts.look_alikes import Marker
-from myna.prompts.messages import Message, ToolSpec
 from myna.prompts.model_check import check_model
 from myna.prompts.template import ChatTemplate
-from myna.prompts.template_probe import TemplateFeatures
-from myna.prompts.thinking import Thinking
 from myna.prompts.tokenizer import EngineTokenize, Tokenizer
 from myna.prompts.tool_text import spell_out
-from myna.prompts.tools import BARE, ToolFormat, find_format
+from myna.prompts.tools import BARE, find_format
 from myna.prompts.vocabulary import Vocabulary
 
-_NO_SWITCHES: Final[Mapping[str, object]] = MappingProxyType({})
 _DOCUMENT_STARTS: Final = (b"<|endoftext|>", b"<|end_of_text|>")
 
 
 class Prompting:
-    """All calls are synchronous, thread-safe and may take a while: run them in threads.
-
-    `has_chat_template` is False for a model that brings none; `encode_chat` then uses a plain one of
-    ours, and the caller may rather refuse.
-    """
+    """`has_chat_template` is False for a model that brings none; `encode_chat` then uses a plain one of
+    ours, and the caller may rather refuse."""
 
     def __init__(
         self, header: Header, vocabulary: Vocabulary, tokenizer: Tokenizer, template: ChatTemplate | None
@@ -42,6 +36,8 @@ class Prompting:
         self._controls = _control_texts(vocabulary)
         is_chatml = {"<|im_start|>", "<|im_end|>"} <= self._controls
         self._template = template or ChatTemplate.plain(is_chatml=is_chatml)
+        self.template_id: str = self._template.source
+        self.thinking: Thinking | None = self._template.features.thinking
         self._marker = Marker(self._controls)
 
     @classmethod
@@ -53,6 +49,11 @@ class Prompting:
         """
         header = read_header(path)
         check_model(header)
+        return cls.from_header(header, engine_tokenize)
+
+    @classmethod
+    def from_header(cls, header: Header, engine_tokenize: EngineTokenize | None = None) -> "Prompting":
+        """`load` of a file whose header was read and passed `check_model`."""
         vocabulary = Vocabulary.of(header)
         tokenizer = Tokenizer(vocabulary, engine_tokenize)
         source = header.string("tokenizer.chat_template", "")
@@ -66,20 +67,6 @@ class Prompting:
     @property
     def uses_engine_tokenizer(self) -> bool:
         return self._tokenizer.is_engines
-
-    @property
-    def template_source(self) -> str:
-        """Part of what an answer depends on (`system_fingerprint`)."""
-        return self._template.source
-
-    @property
-    def template_features(self) -> TemplateFeatures:
-        return self._template.features
-
-    @property
-    def thinking(self) -> Thinking | None:
-        """How this model thinks before it answers; None for one that doesn't."""
-        return self._template.features.thinking
 
     @property
     def tool_format(self) -> ToolFormat:
@@ -107,7 +94,7 @@ class Prompting:
         messages: Sequence[Message],
         *,
         tools: Sequence[ToolSpec] = (),
-        switches: Mapping[str, object] = _NO_SWITCHES,
+        switches: Mapping[str, object] = NO_SWITCHES,
         add_generation_prompt: bool = True,
     ) -> list[int]:
         """Tokens of the conversation; `switches` are more variables for the template. What looks like a
@@ -149,6 +136,10 @@ class Prompting:
             return None
         before, after = self._tokenizer.encode_batch([prefix, suffix], parse_special=False)
         return self._begun([fill.prefix, *before, fill.suffix, *after, fill.middle])
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        pieces = self.vocabulary.pieces
+        return b"".join(pieces[token] for token in tokens).decode("utf-8", "replace")
 
     def _begun(self, ids: list[int]) -> list[int]:
         bos = self.vocabulary.bos

@@ -4,12 +4,12 @@ Owns the rendering; what the text becomes in tokens is `prompting`'s.
 """
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Final
 
+from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import InvalidRequest
+from myna.core.renderer import NO_SWITCHES
 from myna.prompts.conversation import Wrap, fit, message_values, tool_values
-from myna.prompts.messages import Message, ToolSpec
 from myna.prompts.template_probe import TemplateFeatures, probe
 from myna.prompts.template_sandbox import (
     RENDER_ERRORS,
@@ -29,7 +29,6 @@ ROLE_PREFIXED: Final = (
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 _PLAIN: Final = TemplateFeatures()
-_NO_SWITCHES: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class ChatTemplate:
@@ -57,7 +56,7 @@ class ChatTemplate:
         *,
         tools: Sequence[ToolSpec] = (),
         add_generation_prompt: bool = True,
-        switches: Mapping[str, object] = _NO_SWITCHES,
+        switches: Mapping[str, object] = NO_SWITCHES,
         wrap: Wrap = str,
     ) -> str:
         """The prompt as text. `wrap` sees each text of the client's first; `switches` are more variables.

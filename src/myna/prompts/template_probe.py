@@ -13,8 +13,9 @@ from typing import Final, Literal
 import msgspec
 
 from myna.core.errors import ModelFileError
+from myna.core.renderer import Thinking
 from myna.prompts.template_sandbox import RENDER_ERRORS, CompiledTemplate
-from myna.prompts.thinking import Thinking, find_thinking
+from myna.prompts.thinking import find_thinking
 
 DEADLINE_S: Final = 20.0
 MEMORY_BYTES: Final = 1 << 30

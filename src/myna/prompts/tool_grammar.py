@@ -5,8 +5,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+from myna.core.renderer import ToolFormat
 from myna.prompts.closed_schema import closed
-from myna.prompts.tools import FENCE, NO_PARAMETERS, RAW_HEAD, ToolFormat
+from myna.prompts.tools import FENCE, NO_PARAMETERS, RAW_HEAD
 
 # One space or one indented line between tokens: small models would else write white space for ever.
 WHITE_SPACE: Final = "[ ]?|\\n[ ]{0,40}"

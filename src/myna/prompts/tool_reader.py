@@ -6,10 +6,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from myna.core.conversation import ToolSpec
 from myna.core.overlap import overlap
+from myna.core.renderer import ToolFormat
 from myna.prompts.custom_input import InputReader
-from myna.prompts.messages import ToolSpec
-from myna.prompts.tools import FENCE, RAW_HEAD, ToolFormat
+from myna.prompts.tools import FENCE, RAW_HEAD
 
 
 class Said(msgspec.Struct, frozen=True):

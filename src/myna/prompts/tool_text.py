@@ -3,9 +3,10 @@
 import json
 from collections.abc import Sequence
 
-from myna.prompts.messages import Message, ToolSpec
+from myna.core.conversation import Message, ToolSpec
+from myna.core.renderer import ToolFormat
 from myna.prompts.template_probe import TemplateFeatures
-from myna.prompts.tools import NO_PARAMETERS, ToolFormat
+from myna.prompts.tools import NO_PARAMETERS
 
 _PREAMBLE = (
     "You can call these functions, one JSON object a line:\n{tools}\n"
@@ -30,7 +31,7 @@ def spell_out(
     spelled = [_spelled(message, features, form) for message in messages]
     if tools and not features.has_tools:
         listed = "\n".join(_line(tool) for tool in tools)
-        return [Message("system", _PREAMBLE.format(tools=listed)), *spelled], ()
+        return [Message.of("system", _PREAMBLE.format(tools=listed)), *spelled], ()
     return spelled, tools
 
 
@@ -46,7 +47,7 @@ def _spelled(message: Message, features: TemplateFeatures, form: ToolFormat) -> 
             f'{{"name": {json.dumps(call.name)}, "{form.arguments}": {call.arguments or "{}"}}}'
             for call in message.tool_calls
         ]
-        return Message("assistant", "\n".join([*([message.text] if message.text else []), *calls]))
+        return Message.of("assistant", "\n".join([*([message.text] if message.text else []), *calls]))
     if message.role == "tool" and not features.has_tool_messages:
-        return Message("user", f"The function's result: {message.text}")
+        return Message.of("user", f"The function's result: {message.text}")
     return message

@@ -1,29 +1,12 @@
 """How model families write tool calls."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from myna.core.renderer import ToolFormat
+
 NO_PARAMETERS: Final = '{"type":"object","properties":{},"additionalProperties":false}'
-
-
-@dataclass(frozen=True, slots=True)
-class ToolFormat:
-    """A call is `{"name": …, <arguments>: …}`; around it stands what the family writes.
-
-    `trigger` begins the calls and can't be the beginning of a plain answer; "" where an answer that is
-    such an object is the call. `between` None: one call an answer. `is_loose`: small models of the
-    family also write the bare object as their whole answer, or in a block of code (`FENCE`).
-    """
-
-    name: str
-    trigger: str
-    before: str = ""
-    between: str | None = None
-    after: str = ""
-    arguments: str = "arguments"
-    is_loose: bool = False
 
 
 FENCE: Final = "```json"

@@ -44,8 +44,9 @@ class StepCounter:
 
     def figures(self, roster: Roster, kv: KeyValues, num_arriving: int) -> Figures:
         """Now. `num_arriving` requests are on their way to the roster."""
+        # Engines take room by the block, so that what is kept may fill more than its tokens.
         kept = roster.residency.donors.num_tokens
-        used = kv.info.kv_tokens - kv.free_tokens - kept
+        used = kv.info.kv_tokens - kv.free_tokens - kept if roster.running else 0
         return Figures(
             num_running=len(roster.running),
             num_waiting=len(roster.queue) + len(roster.resumed) + num_arriving,

@@ -50,7 +50,8 @@ class Service:
         self._info = await self._ready
 
     async def generate(self, request: GenerationRequest) -> RequestStream:
-        self._check_running()
+        if not self.is_ready:
+            raise EngineDead("The model is not running.")
         self._admission.enter(request, self.info)
         number = next(self._numbers)
         stream = self._streams[number] = RequestStream(
@@ -61,7 +62,8 @@ class Service:
         return stream
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        self._check_running()
+        if not self.is_ready:
+            raise EngineDead("The model is not running.")
         number = next(self._numbers)
         future: asyncio.Future[list[int]] = self._asyncio.create_future()
         self._tokenizing[number] = future
@@ -73,10 +75,6 @@ class Service:
             self._is_closed = True
             self._loop.stop()
         await self._ended
-
-    def _check_running(self) -> None:
-        if self._is_closed or self._ended.done():
-            raise EngineDead("The model is not running.")
 
     # The loop's thread calls these.
 

@@ -13,7 +13,7 @@ from myna.accounts.principal import Principal
 from myna.accounts.usage import Books, Tab
 from myna.core.errors import Overloaded
 from myna.core.ledger import Outcome, UsageRow
-from myna.serving.errors import is_clients_fault, row_of
+from myna.serving.errors import is_clients_fault, status_of
 from myna.serving.metering import Clocks, Meter
 from myna.serving.record import RequestRecord
 
@@ -114,7 +114,7 @@ def _ending(record: RequestRecord, exc: BaseException | None) -> tuple[Outcome, 
         return "cancelled", record.status, ""
     if exc is not None:
         is_refused = is_clients_fault(exc) or isinstance(exc, Overloaded)
-        status = record.status or row_of(exc).status
+        status = record.status or status_of(exc)
         return "refused" if is_refused else "failed", status, type(exc).__name__
     if not record.outcome:
         return "completed", record.status, ""

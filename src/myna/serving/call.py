@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, ParamSpec, Protocol, TypeVar
 
 from starlette.requests import Request
@@ -19,15 +20,15 @@ from myna.catalog.pool import ServedModel
 from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
-from myna.serving import deps, generation
+from myna.serving import deps, merged_stream
 from myna.serving.bill import Bill
 from myna.serving.errors import WrongMethod
-from myna.serving.json_bodies import INLINE_BYTES
 from myna.serving.limiter import Hold
 from myna.serving.metering import Meter, Metered
 from myna.serving.parameters import Parameter
 from myna.serving.record import RequestRecord, record_of
 from myna.serving.services import Services
+from myna.serving.streaming import Answering, answering
 from myna.serving.validation import WireModel, validate
 
 _MAX_MODEL_NAME: Final = 256
@@ -38,7 +39,7 @@ M = TypeVar("M", bound=WireModel)
 
 
 class Answer(Protocol):
-    """An ASGI response: Starlette's, or one of `streaming`."""
+    """An ASGI response."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
@@ -46,18 +47,21 @@ class Answer(Protocol):
 class Call:
     """What an endpoint sees of its request. All that it opens is closed when its answer has ended."""
 
-    def __init__(self, endpoint: "Endpoint", request: Request, principal: Principal, services: Services):
+    def __init__(
+        self, endpoint: "Endpoint", request: Request, send: Send, principal: Principal, services: Services
+    ) -> None:
         self.request = request
+        self._send = send
         self.principal = principal
         self.services = services
         self.record: RequestRecord = record_of(request.scope)
         self.record.key_id = principal.key_id
         self.bill = Bill(endpoint.bills, self.record, principal, services.accountant)
         self._opened = AsyncExitStack()
-        self._meter: Meter | None = None
+        self.meter: Meter | None = None
         self._card: ModelCard | None = None
         self._is_counted = False
-        self._has_large_body = False
+        self._body_bytes = 0
 
     @property
     def id(self) -> str:
@@ -75,8 +79,10 @@ class Call:
         `InvalidRequest` with that text if it is JSON and no object."""
         deps.check_content_type(self.request)
         data = await self.request.body()
-        self._has_large_body = len(data) > INLINE_BYTES
-        body = await self._on_body(lambda: deps.parse_json_object(data, no_object_text))
+        self._body_bytes = len(data)
+        body = await self.services.large_bodies.run_if_large(
+            self._body_bytes, self.principal.key_id, lambda: deps.parse_json_object(data, no_object_text)
+        )
         self.bill.body = body
         return body
 
@@ -84,13 +90,9 @@ class Call:
         self, schema: type[M], body: Mapping[str, object], parameters: Mapping[str, Parameter]
     ) -> M:
         """The body, typed. Raises `InvalidRequest` for its first fault."""
-        return await self._on_body(lambda: validate(schema, body, parameters))
-
-    async def _on_body(self, work: Callable[[], T]) -> T:
-        """A large body is worked on off the event loop; a small one costs less than the way there."""
-        if not self._has_large_body:
-            return work()
-        return await self.services.large_bodies.run(self.principal.key_id, work)
+        return await self.services.large_bodies.run_if_large(
+            self._body_bytes, self.principal.key_id, lambda: validate(schema, body, parameters)
+        )
 
     def card(self, body: Mapping[str, object]) -> ModelCard:
         """The model that the body names; checked before the rest of the body, as OpenAI does."""
@@ -110,7 +112,7 @@ class Call:
         if len(name) > _MAX_MODEL_NAME:  # nothing is compared with it and little of it is sent back
             raise ModelNotFound(f"A model's name has at most {_MAX_MODEL_NAME} characters.")
         card = self.services.pool.find(name)
-        if self.principal.models is not None and not (card and self.may_use(card)):
+        if self.principal.models is not None and not (card and self.principal.may_use(card.id, card.target)):
             # Nothing tells whether the model exists.
             allowed = ", ".join(sorted(self.principal.models))
             raise ModelNotFound(f"This key may use: {allowed}.", param="model", code="model_not_found")
@@ -119,18 +121,28 @@ class Call:
         self._card = card
         return card
 
-    def may_use(self, card: ModelCard) -> bool:
-        """Whether the key may ask for the model, under its own name or the one that it stands for."""
-        return self.principal.may_use(card.id, card.target)
-
     async def open(self, card: ModelCard) -> ServedModel:
         """The model, after its load if that must come first; held until the call ends. Raises
         `ModelLoadFailed`."""
         try:
-            return await self._opened.enter_async_context(self.services.pool.hold(card.id))
+            return await self._opened.enter_async_context(self.services.pool.hold(card))
         except ModelTooLarge as exc:
             self.record.hint(exc.message)
             raise
+
+    def answering(
+        self, *, is_stream: bool, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> AbstractAsyncContextManager[Answering]:
+        """The block that opens what the answer needs and sends it; see `streaming.answering`."""
+        services = self.services
+        return answering(
+            self.request.scope,
+            self.request.receive,
+            self._send,
+            threads=services.text_threads,
+            headers=headers,
+            keep_alive_s=services.keep_alive_s if is_stream else None,
+        )
 
     async def in_text_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run templates and tokenizers where they don't hold up the event loop."""
@@ -147,21 +159,22 @@ class Call:
             sum(request.max_tokens * max(request.num_choices, request.best_of) for request in requests),
             is_open,
         )
+        generator = model.generator
+        return await self.metered(model, cost, lambda: merged_stream.start(generator, requests))
+
+    async def metered(
+        self, model: ServedModel, cost: Cost, start: Callable[[], Awaitable[EventStream]]
+    ) -> EventStream:
+        """Admit what may come to that cost, and start it: its events, metered, closed at the end of the call,
+        when what it has really used is settled."""
         self._is_counted = True
         hold = await self.services.limiter.admit(self.principal, model.card, cost, self.record)
         if hold is not None:
-            self._opened.push_async_callback(self._settle, hold)
-        meter = self._meter = self.bill.open()
-        stream = Metered(await generation.start(model.generator, requests), meter)
+            self._opened.push_async_callback(_settle, self, hold)
+        meter = self.meter = self.bill.open()
+        stream = Metered(await start(), meter)
         self._opened.push_async_callback(stream.aclose)
         return stream
-
-    async def _settle(self, hold: Hold) -> None:
-        """What the request has used is known: its stream is closed."""
-        meter = self._meter
-        await self.services.limiter.settle(
-            hold, meter.prompt_tokens + meter.completion_tokens if meter else 0
-        )
 
     async def tell_limits(self) -> None:
         """The answer to a mistake says too what is left of the key's limits."""
@@ -174,10 +187,17 @@ class Call:
         await self._opened.aclose()
 
 
-class Handler(Protocol):
-    """An endpoint's code."""
+async def _settle(call: Call, hold: Hold) -> None:
+    """What the call has used is known: its stream is closed."""
+    meter = call.meter
+    num_tokens = meter.prompt_tokens + meter.completion_tokens if meter else 0
+    await call.services.limiter.settle(hold, num_tokens)
 
-    async def __call__(self, call: Call) -> Answer: ...
+
+class Handler(Protocol):
+    """An endpoint's code. What it returns is sent; None: it has sent its answer itself."""
+
+    async def __call__(self, call: Call) -> Answer | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +236,14 @@ class EndpointApp:
         request = Request(scope, receive)
         is_open = endpoint.is_open_here and self._services.listens_here and deps.is_from_here(request)
         principal = LOCAL_USER if is_open else await deps.authenticate(request, self._services)
-        call = Call(endpoint, request, principal, self._services)
+        call = Call(endpoint, request, send, principal, self._services)
         if endpoint.names_organization:
             call.record.organization = self._services.organization
         fault: BaseException | None = None
         try:
             answer = await endpoint.handler(call)
-            await answer(scope, receive, send)
+            if answer is not None:
+                await answer(scope, receive, send)
         except BaseException as exc:
             fault = exc
             if endpoint.bills and isinstance(exc, RequestError):

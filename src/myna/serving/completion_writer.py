@@ -69,11 +69,20 @@ class CompletionWriter:
     def num_waiting(self) -> int:
         return len(self._waiting)
 
+    @property
+    def max_row_bytes(self) -> int:
+        """Larger rows are dropped."""
+        return self._limits.max_row_bytes
+
+    def drop_large(self) -> None:
+        """Note that a row is not even made, since it would be larger."""
+        self._drop(f"one is larger than {self._limits.max_row_bytes} bytes")
+
     async def put(self, row: StoredCompletion) -> None:
         """Returns when the row is in the store, or when that takes too long. Raises no error of the store."""
         size = _size(row)
         if size > self._limits.max_row_bytes:
-            self._drop(f"one is larger than {self._limits.max_row_bytes} bytes")
+            self.drop_large()
             return
         is_full = len(self._waiting) >= self._limits.max_rows
         if is_full or self._num_bytes + size > self._limits.max_bytes:

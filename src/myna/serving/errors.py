@@ -114,6 +114,8 @@ ROWS: Final[Mapping[type[MynaError], Row]] = {
     core.BodyTooLarge: Row(413, closes=True),
     core.NotFound: Row(404),
     core.ModelInUse: Row(409, retry=False),
+    # Its own body and status are sent; the row is for a stream that has begun.
+    core.UpstreamRefused: Row(400),
     core.RateLimited: Row(429, "requests", "rate_limit_exceeded", layout=LIMITED),
     core.RequestsLimited: Row(429, "requests", "rate_limit_exceeded", layout=LIMITED),
     core.TokensLimited: Row(429, "tokens", "rate_limit_exceeded", layout=LIMITED),
@@ -122,6 +124,8 @@ ROWS: Final[Mapping[type[MynaError], Row]] = {
     core.EngineDead: replace(_NOT_READY, code=None, type="server_error", message=SERVER_ERROR_TEXT),
     # The same request fails the same way: answers are reproducible.
     core.GenerationFailed: replace(_SERVER_ERROR, retry=False),
+    core.UpstreamFailed: Row(502, "server_error", "upstream_failed", retry=True),
+    core.UpstreamTimeout: Row(504, "server_error", "upstream_timeout", retry=True),
     core.ModelLoadFailed: Row(503, "server_error", retry=False),
     core.ModelTooLarge: Row(503, "server_error", "insufficient_memory", message=TOO_LARGE_TEXT, retry=False),
     # An operator's trouble met while serving; its text names files of this machine.
@@ -148,6 +152,11 @@ def row_of(exc: BaseException) -> Row:
     return next((ROWS[kind] for kind in type(exc).__mro__ if kind in ROWS), _SERVER_ERROR)
 
 
+def status_of(exc: BaseException) -> int:
+    """The HTTP status of an answer that this error ends before its first byte."""
+    return exc.status if isinstance(exc, core.UpstreamRefused) else row_of(exc).status
+
+
 def is_clients_fault(exc: BaseException) -> bool:
     return row_of(exc).status < 500
 
@@ -164,6 +173,13 @@ def error_body(exc: BaseException, request_id: str) -> dict[str, object]:
 
 def error_response(exc: BaseException, request_id: str, layout: Layout | None = None) -> Response:
     """The answer to a failed request; `layout` replaces the row's where an endpoint has its own."""
+    if isinstance(exc, core.UpstreamRefused):
+        return Response(
+            exc.body,
+            exc.status,
+            headers=_headers(exc, ROWS[core.UpstreamRefused], BACKEND),
+            media_type=exc.content_type,
+        )
     row = row_of(exc)
     layout = layout or row.layout
     body = json.dumps(error_body(exc, request_id), indent=layout.indent, ensure_ascii=False) + layout.end
@@ -202,6 +218,6 @@ def _headers(exc: BaseException, row: Row, layout: Layout) -> dict[str, str]:
 
 def _wait_s(exc: BaseException) -> float | None:
     """When to come back, where that is known."""
-    if isinstance(exc, core.Overloaded | core.RateLimited):
+    if isinstance(exc, core.Overloaded | core.RateLimited | core.UpstreamRefused):
         return exc.retry_after_s
     return 1.0 if isinstance(exc, core.EngineDead) else None

@@ -18,7 +18,7 @@ def system_fingerprint(model: ServedModel, most_tokens: int = 0) -> str:
     parts = (
         model.weights,
         info.arithmetic,
-        model.prompting.template_source,
+        model.renderer.template_id,
         PROMPT_AND_DRAW_VERSION,
         room(info),
         most_tokens,

@@ -33,6 +33,10 @@ class LargeBodies:
         self._threads = threads or ThreadPoolExecutor(1, thread_name_prefix="validation")
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    async def run_if_large(self, num_bytes: int, key_id: str, work: Callable[[], T]) -> T:
+        """The same at once for a small body: it costs less than the way to the thread."""
+        return work() if num_bytes <= INLINE_BYTES else await self.run(key_id, work)
+
     async def run(self, key_id: str, work: Callable[[], T]) -> T:
         """The result of `work`, after the work that this key has asked for before."""
         turn = self._turns.setdefault(key_id, asyncio.Lock())

@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from myna.accounts.usage import Tab
-from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
+from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, WireChunk
 from myna.core.generator import EventStream
 from myna.core.ledger import UsageRow
 
@@ -70,6 +70,10 @@ class Meter:
                 self._clocks.prompt_done(event.prompt_tokens, event.cached_tokens)
             if self._first == 0.0:
                 self._first = time.perf_counter()  # the step that ends a prompt draws its first token
+        elif type(event) is WireChunk:
+            self.completion_tokens += event.num_tokens
+            if self._first == 0.0 and event.num_tokens:
+                self._first = time.perf_counter()  # the prompt's counts come at the end
         elif type(event) is Done:
             # Counts also the candidates that best_of threw away, of which there were no events.
             self.completion_tokens = max(self.completion_tokens, event.completion_tokens)

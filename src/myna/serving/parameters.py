@@ -77,7 +77,7 @@ COMPLETIONS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "echo": _honoured("The prompt comes first, with `logprobs` its log-probabilities, too."),
         "max_tokens": _honoured("Default 16, at most `max_answer`; 0 computes the prompt alone."),
         "n": _honoured("1 to 128 choices a prompt."),
-        "logprobs": _honoured("0 to 5 likeliest tokens beside each, in the legacy shape."),
+        "logprobs": _honoured("0 to 5 likeliest tokens beside each, in the legacy shape; 4,194,304 in all."),
         **_SHARED,
     }
 )
@@ -99,7 +99,9 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "n": _honoured("1 to 128 choices; the prompt counts once."),
         **_SHARED,
         "logprobs": _honoured("Log-probabilities of the answer's tokens, with their true bytes."),
-        "top_logprobs": _honoured("0 to 20 likeliest tokens beside each."),
+        "top_logprobs": _honoured(
+            "0 to 20 likeliest tokens beside each; 4,194,304 log-probabilities in all."
+        ),
         "safety_identifier": _hint("At most 64 characters; stands in the log where there is no `user`."),
         "prompt_cache_options": _hint("Prefixes are cached in any case, for each project by itself."),
         "prompt_cache_key": _hint("Likewise."),

@@ -1,31 +1,40 @@
-"""The two endings of an event stream: server-sent events as they come, or one whole answer.
+"""The answer to a call of a model: server-sent events as they come, or one whole body.
 
-Both open it themselves, since that may take as long as a model takes to load, and stop when the client
-leaves. Whatever was opened is closed at the end of the call (`call.Call`)."""
+One function goes from the request to its answer, inside `answering`: what it opens there may take as long as
+a model takes to load, and its failures become what the client can still be told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
-from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from itertools import chain, islice
+from types import MappingProxyType
+from typing import Any, Final, Protocol, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
 from myna.core.events import Event
 from myna.serving.access import note_failure
+from myna.serving.connection import BodyWriter, WhileConnected
 from myna.serving.errors import error_event
-from myna.serving.record import Header, RequestRecord, header_value, record_of
+from myna.serving.record import Header, header_value, record_of
+from myna.serving.rendering import INLINE_PARTS, rendered
 
-KEEP_ALIVE: Final = b": keep-alive\n\n"
 DONE: Final = b"data: [DONE]\n\n"
+_STREAM_HEADERS: Final = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+_WHOLE_HEADERS: Final = {"content-type": "application/json"}
 # Events that are already here go out together; after this many the other streams have their turn.
 _MAX_COALESCED: Final = 64
+# One write of a body whose client may not read it.
+_WRITE_BYTES: Final = 65536
 
 
 class ChunkRenderer(Protocol):
     """Events to server-sent events of one request; pure."""
 
-    def feed(self, event: Event) -> bytes:
-        """The whole events ("data: {...}\\n\\n") that this event becomes; may be none."""
+    def feed(self, event: Event) -> bytes | Iterator[bytes]:
+        """The whole events ("data: {...}\\n\\n") that this event becomes; may be none. Where that takes
+        long, they come one by one, each rendered when it is asked for, in any thread."""
         ...
 
     def end(self) -> bytes:
@@ -33,18 +42,13 @@ class ChunkRenderer(Protocol):
         ...
 
 
-class AnswerBuilder(Protocol):
-    """A fold of the same events to the body of a whole answer; pure."""
+class Fold(Protocol):
+    """Takes the same events in for a whole answer; pure."""
 
     def feed(self, event: Event) -> None: ...
 
-    def body(self) -> bytes: ...
 
-
-T = TypeVar("T")
-
-# Everything between a request that is well-formed and its first event: model, prompt, admission.
-Opening = Callable[[], Awaitable[tuple[AsyncIterator[Event], T]]]
+F = TypeVar("F", bound=Fold)
 
 
 class Lookahead:
@@ -94,88 +98,32 @@ class Lookahead:
             self._step = None
 
 
-class WhileConnected:
-    """Cancels its block when the client leaves, and swallows that cancellation alone."""
+class Answering:
+    """What `answering` gives: one of the two `send_` methods is called, once."""
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self.has_left = False
-        self.is_answered = False
+    def __init__(self, out: BodyWriter, client: WhileConnected, threads: Executor) -> None:
+        self._out = out
+        self._client = client
+        self._threads = threads
 
-    async def __aenter__(self) -> Self:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("not in a task")
-        self._task = task
-        self._watcher = asyncio.create_task(self._watch())
-        return self
+    async def send_events(self, stream: AsyncIterator[Event], renderer: ChunkRenderer) -> None:
+        """Every event as it comes, then `[DONE]`."""
+        await self._out.finish(await self._pump(stream, renderer) + DONE)
+        self._client.is_answered = True
 
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.give_up()
+    async def send_body(self, parts: Iterator[bytes]) -> None:
+        """The whole body, of which each part takes a few milliseconds at most to render. One of few parts has
+        a length; a larger one goes out while it is rendered, as fast as the client reads it."""
+        first = list(islice(parts, INLINE_PARTS))
+        if len(first) < INLINE_PARTS:
+            await self._send_at_once(b"".join(first))
+        else:
+            await self._send_parts(chain(first, parts))
+        self._client.is_answered = True
 
-    def give_up(self) -> None:
-        """End the block: nobody reads what it sends."""
-        if not self.is_answered and not self.has_left:
-            self.has_left = True
-            self._task.cancel()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        self._watcher.cancel()
-        if self.has_left and isinstance(exc, asyncio.CancelledError):
-            return self._task.uncancel() == 0
-        return False
-
-
-class EventStreamAnswer:
-    """An ASGI response of server-sent events.
-
-    Nothing is sent before the first event or the first keep-alive, so a failure until then, of the opening
-    too, is a real HTTP status; a later one is an error event. Every stream that began ends with `[DONE]`,
-    and nothing after it. A client that leaves bytes unread for `stall_s` counts as gone.
-    """
-
-    def __init__(
-        self,
-        opening: Opening[ChunkRenderer],
-        *,
-        content_type: str = "text/event-stream; charset=utf-8",
-        headers: Mapping[str, str] | None = None,
-        keep_alive_s: float = 10.0,
-        stall_s: float = 600.0,
-    ) -> None:
-        self._open = opening
-        self._headers = _encode(
-            {"content-type": content_type, "cache-control": "no-cache", **(headers or {})}
-        )
-        self._keep_alive_s = keep_alive_s
-        self._stall_s = stall_s
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record = record_of(scope)
-        async with WhileConnected(receive) as client:
-            out = _EventWriter(send, self._headers, record, self._keep_alive_s, self._stall_s, client.give_up)
-            try:
-                await out.finish(await self._pump(out) + DONE)
-            except (Exception, asyncio.CancelledError) as exc:
-                if client.has_left or out.has_ended or not out.has_started:
-                    raise
-                note_failure(record, exc)
-                await out.finish(error_event(exc, record.id) + DONE)
-                if isinstance(exc, asyncio.CancelledError):
-                    raise
-            finally:
-                out.close()
-            client.is_answered = True
-        if client.has_left:
-            record.outcome = "cancelled"
-
-    async def _pump(self, out: "_EventWriter") -> bytes:
-        stream, renderer = await self._open()
-        feed, lookahead, num_ready, ready = renderer.feed, Lookahead(stream), 0, b""
+    async def _pump(self, stream: AsyncIterator[Event], renderer: ChunkRenderer) -> bytes:
+        """Returns what is left to send."""
+        out, feed, lookahead, num_ready, ready = self._out, renderer.feed, Lookahead(stream), 0, b""
         try:
             while True:
                 event = lookahead.take()
@@ -187,7 +135,13 @@ class EventStreamAnswer:
                         event = await lookahead
                     else:
                         await asyncio.sleep(0)
-                ready += feed(event)
+                data = feed(event)
+                if isinstance(data, bytes):
+                    ready += data
+                else:
+                    async for part in rendered(data, self._threads):
+                        await out.write(ready + part)
+                        ready = b""
                 num_ready += 1
         except StopAsyncIteration:
             return ready + renderer.end()
@@ -198,119 +152,77 @@ class EventStreamAnswer:
         finally:
             lookahead.close()
 
+    async def _send_at_once(self, body: bytes) -> None:
+        self._out.add_header((b"content-length", b"%d" % len(body)))
+        start = 0
+        while start + _WRITE_BYTES < len(body):
+            await self._out.write(body[start : start + _WRITE_BYTES])
+            start += _WRITE_BYTES
+        await self._out.finish(body[start:])
 
-class _EventWriter:
-    """Sends a stream's bytes, its headers before the first of them, and a comment when it was silent long.
+    async def _send_parts(self, parts: Iterator[bytes]) -> None:
+        async for part in rendered(parts, self._threads):
+            await self._out.write(part)
+        await self._out.finish(b"")
 
-    One timer a stream, not one an event: it looks how long the silence was and sleeps the rest.
+
+@asynccontextmanager
+async def answering(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    threads: Executor,
+    keep_alive_s: float | None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    stall_s: float = 600.0,
+) -> AsyncIterator[Answering]:
+    """A block that sends the answer to a request whose body has been read.
+
+    Nothing is sent before the first event, the whole body, or, with `keep_alive_s` (event streams alone), the
+    first keep-alive, so a failure until then leaves the block as it is and gets a real HTTP status; a later
+    one of an event stream becomes an error event. Every stream that began ends with `[DONE]`, and nothing
+    after it. The block is cancelled when the client leaves; one that leaves bytes unread for `stall_s` counts
+    as gone. What was opened in the block is closed at the end of the call (`call.Call`).
     """
-
-    def __init__(
-        self,
-        send: Send,
-        headers: list[Header],
-        record: RequestRecord,
-        keep_alive_s: float,
-        stall_s: float,
-        on_stall: Callable[[], None],
-    ) -> None:
-        self._send = send
-        self._headers = headers
-        self._record = record
-        self._keep_alive_s = keep_alive_s
-        self._stall_s = stall_s
-        self._on_stall = on_stall
-        self._loop = asyncio.get_running_loop()
-        self._last_write = self._loop.time()
-        self._timer = self._loop.call_later(keep_alive_s, self._on_timer)
-        self._beat: asyncio.Task[None] | None = None
-        self._is_sending = False
-        self.has_started = False
-        self.has_ended = False
-
-    async def write(self, data: bytes) -> None:
-        await self._write(data, more=True)
-
-    async def finish(self, data: bytes) -> None:
-        """The last bytes; nothing follows them."""
-        await self._write(data, more=False)
-        self.has_ended = True
-
-    def close(self) -> None:
-        self._timer.cancel()
-        if self._beat is not None:
-            self._beat.cancel()
-
-    async def _write(self, data: bytes, *, more: bool) -> None:
-        if self._beat is not None:
-            await asyncio.wait((self._beat,))
-        self._last_write = self._loop.time()
-        self._is_sending = True
+    record = record_of(scope)
+    own = _WHOLE_HEADERS if keep_alive_s is None else _STREAM_HEADERS
+    async with WhileConnected(receive) as client:
+        out = BodyWriter(
+            send,
+            record,
+            _encode({**own, **headers}),
+            keep_alive_s=keep_alive_s,
+            stall_s=stall_s,
+            on_stall=client.give_up,
+        )
         try:
-            if not self.has_started:
-                await self._start()
-            self._record.before_frame()
-            await self._send({"type": "http.response.body", "body": data, "more_body": more})
-        finally:
-            self._is_sending = False
-
-    async def _start(self) -> None:
-        await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
-        self.has_started = True
-
-    def _on_timer(self) -> None:
-        silence_s = self._loop.time() - self._last_write
-        if self._is_sending or self._beat is not None:
-            if silence_s >= self._stall_s:
-                self._on_stall()
-                return
-            silence_s = 0.0
-        elif silence_s >= self._keep_alive_s:
-            self._last_write, silence_s = self._loop.time(), 0.0
-            self._beat = self._loop.create_task(self._send_comment())
-            self._beat.add_done_callback(self._on_beaten)
-        self._timer = self._loop.call_later(self._keep_alive_s - silence_s, self._on_timer)
-
-    def _on_beaten(self, beat: asyncio.Task[None]) -> None:
-        self._beat = None
-        if not beat.cancelled() and beat.exception() is not None:
-            self._on_stall()  # the connection takes nothing more
-
-    async def _send_comment(self) -> None:
-        if not self.has_started:
-            await self._start()
-        await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
-
-
-class WholeAnswer:
-    """An ASGI response with all of a generation in one body."""
-
-    def __init__(
-        self,
-        opening: Opening[AnswerBuilder],
-        *,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self._open = opening
-        self._headers = {"content-type": "application/json", **(headers or {})}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with WhileConnected(receive) as client:
-            body = await collect(*await self._open())
+            yield Answering(out, client, threads)
+        except (Exception, asyncio.CancelledError) as exc:
+            is_stream = keep_alive_s is not None
+            if client.has_left or out.has_ended or not out.has_started or not is_stream:
+                raise
+            note_failure(record, exc)
+            await out.finish(error_event(exc, record.id) + DONE)
             client.is_answered = True
-            record_of(scope).before_frame()
-            headers = _encode({**self._headers, "content-length": str(len(body))})
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": body, "more_body": False})
-        if client.has_left:
-            record_of(scope).outcome = "cancelled"
+            if isinstance(exc, asyncio.CancelledError):
+                raise
+        finally:
+            out.close()
+    if client.has_left:
+        record.outcome = "cancelled"
 
 
-async def collect(stream: AsyncIterator[Event], builder: AnswerBuilder) -> bytes:
+async def collect(stream: AsyncIterator[Event], fold: F) -> F:
     """The fold over the same events that a stream would have sent."""
+    feed, left = fold.feed, _MAX_COALESCED
     async for event in stream:
-        builder.feed(event)
-    return builder.body()
+        feed(event)
+        left -= 1
+        if not left:
+            await asyncio.sleep(0)
+            left = _MAX_COALESCED
+    return fold
 
 
 def _encode(headers: Mapping[str, str]) -> list[Header]:

@@ -7,8 +7,9 @@ import pytest
 from tests.api.chat.test_tool_calls import events
 from tests.api.stand_in import BytePrompting, chunks_of, error_of, serving
 
-from myna.prompts.messages import ToolCall
-from myna.prompts.tools import BARE, LISTED, TAGGED, ToolFormat
+from myna.core.conversation import ToolCall
+from myna.core.renderer import ToolFormat
+from myna.prompts.tools import BARE, LISTED, TAGGED
 from myna.scheduling.grammar_text import grammar_text
 
 USER = {"role": "user", "content": "a"}

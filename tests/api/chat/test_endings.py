@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from tests.api.events import chunks
+from tests.api.events import chunks, rendered
 
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.chunks import ChunkRenderer
-from myna.api.chat.plan import Plan
+from myna.api.chat.response_spec import ResponseSpec
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 
 
-def plan(**changes: Any) -> Plan:
+def plan(**changes: Any) -> ResponseSpec:
     shape: dict[str, Any] = {
         "id": "chatcmpl-1",
         "created": 7,
@@ -22,18 +22,18 @@ def plan(**changes: Any) -> Plan:
         "service_tier": "default",
         "fingerprint": "fp_560af6e559",
     }
-    return Plan(**(shape | changes))
+    return ResponseSpec(**(shape | changes))
 
 
-def streamed(events: list[Event], shape: Plan) -> list[dict[str, Any]]:
+def streamed(events: list[Event], shape: ResponseSpec) -> list[dict[str, Any]]:
     return chunks(ChunkRenderer(shape), events)
 
 
-def whole(events: list[Event], shape: Plan) -> dict[str, Any]:
+def whole(events: list[Event], shape: ResponseSpec) -> dict[str, Any]:
     fold = AnswerFold(shape)
     for event in events:
         fold.feed(event)
-    parsed: dict[str, Any] = json.loads(fold.body())
+    parsed: dict[str, Any] = json.loads(b"".join(fold.parts()))
     return parsed
 
 
@@ -60,7 +60,7 @@ WITH_LOGPROBS: list[Event] = [
     ChoiceDone(0, "stop", 1, 2),
     Done(2),
 ]
-FIXTURES: dict[str, tuple[list[Event], Plan]] = {
+FIXTURES: dict[str, tuple[list[Event], ResponseSpec]] = {
     "stopped": (STOPPED, plan()),
     "plain": (STOPPED, plan(obfuscate=False, fingerprint=None)),
     "two choices": (TWO_CHOICES, plan(num_choices=2)),
@@ -99,7 +99,7 @@ def test_whole_body_is_laid_out_as_recorded() -> None:
     fold = AnswerFold(plan())
     for event in STOPPED:
         fold.feed(event)
-    assert fold.body().decode() == (
+    assert b"".join(fold.parts()).decode() == (
         '{\n  "id": "chatcmpl-1",\n  "object": "chat.completion",\n  "created": 7,\n  "model": "模型",\n'
         '  "choices": [\n    {\n      "index": 0,\n      "message": {\n        "role": "assistant",\n'
         '        "content": "你好 \\"👋🏽\\"\\n",\n        "refusal": null,\n'
@@ -119,7 +119,7 @@ def test_chunks_are_laid_out_as_recorded() -> None:
         '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"m","service_tier":"default",'
         '"system_fingerprint":"fp_560af6e559","choices":[{"index":0,"delta":'
     )
-    sent = b"".join(renderer.feed(event) for event in STOPPED).decode()
+    sent = b"".join(rendered(renderer, event) for event in STOPPED).decode()
     rest = ',"logprobs":null,"finish_reason":null}]}'
     assert sent.split("\n\n") == [
         f'data: {head}{{"role":"assistant","content":"","refusal":null}}{rest}',
@@ -139,7 +139,9 @@ def test_every_chunk_is_padded_to_a_multiple_of_sixteen_characters(name: str, in
         num_choices=shape.num_choices, wants_logprobs=shape.wants_logprobs, include_usage=include_usage
     )
     renderer = ChunkRenderer(shape)
-    lines = b"".join([*(renderer.feed(event) for event in events), renderer.end()]).decode().split("\n\n")
+    lines = (
+        b"".join([*(rendered(renderer, event) for event in events), renderer.end()]).decode().split("\n\n")
+    )
     assert lines.pop() == ""
     for line in lines:
         found = re.fullmatch(r'data: (.*),"obfuscation":"([0-9A-Za-z]{0,15})"\}', line)

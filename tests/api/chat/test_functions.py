@@ -8,7 +8,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.api.chat.test_tool_calls import events
 from tests.api.stand_in import BytePrompting, Model, chunks_of, serving
 
-from myna.prompts.messages import ToolCall
+from myna.core.conversation import ToolCall
 from myna.prompts.tools import BARE
 from myna.scheduling.grammar_text import grammar_text
 

@@ -8,8 +8,8 @@ import pytest
 from tests.api.stand_in import chunks_of, script, serving
 from tests.serving.scripted import words
 
+from myna.core.conversation import Message, ToolCall
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
-from myna.prompts.messages import Message, ToolCall
 from myna.scheduling.grammar_text import grammar_text
 
 USER = {"role": "user", "content": "a"}
@@ -38,15 +38,15 @@ async def test_messages_become_a_conversation() -> None:
         [conversation] = model.prompting.conversations
     assert response.status_code == 200
     assert list(conversation) == [
-        Message("system", "be brief"),
-        Message("developer", "be kind"),
-        Message("user", "你好", "Li-1_x"),
-        Message("assistant", None, None, (ToolCall("call_1", "f", '{"a": 1}'),)),
-        Message("tool", "42", tool_call_id="call_1"),
-        Message("assistant", "no"),
-        Message("assistant", "never"),
-        Message("user", ""),
-        Message("user", ""),
+        Message.of("system", "be brief"),
+        Message.of("developer", "be kind"),
+        Message.of("user", "你好", "Li-1_x"),
+        Message.of("assistant", None, None, (ToolCall("call_1", "f", '{"a": 1}'),)),
+        Message.of("tool", "42", tool_call_id="call_1"),
+        Message.of("assistant", "no"),
+        Message.of("assistant", "never"),
+        Message.of("user", ""),
+        Message.of("user", ""),
     ]
 
 

@@ -8,8 +8,9 @@ from tests.serving.scripted import Step
 
 from myna.core.constraints import AnyText
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
+from myna.core.renderer import Thinking
 from myna.core.requests import Thought
-from myna.prompts.thinking import DONT_THINK, THINK, Thinking
+from myna.prompts.thinking import DONT_THINK, THINK
 
 ASK = [{"role": "user", "content": "2+2, as JSON?"}]
 HYBRID = Thinking("<think>", "</think>", can_skip=True, is_default=True, is_open=False, has_effort=False)

@@ -12,11 +12,12 @@ from tests.api.stand_in import script, serving
 
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.chunks import ChunkRenderer
-from myna.api.chat.plan import Plan
+from myna.api.chat.response_spec import ResponseSpec
+from myna.core.conversation import ToolSpec
 from myna.core.events import ChoiceDone, Done, Event, FinishReason, PromptDone, TextDelta, TokenLogprob
+from myna.core.renderer import ToolFormat
 from myna.core.requests import GenerationRequest
-from myna.prompts.messages import ToolSpec
-from myna.prompts.tools import BARE, TAGGED, ToolFormat
+from myna.prompts.tools import BARE, TAGGED
 from myna.scheduling.grammar_text import grammar_text
 
 USER = {"role": "user", "content": "a"}
@@ -47,8 +48,8 @@ def events(text: str, size: int = 3, reason: FinishReason = "stop") -> list[Even
     return [PromptDone(9, 0), *deltas, ChoiceDone(0, reason, 1, len(parts)), Done(len(parts))]
 
 
-def plan(form: ToolFormat = TAGGED, **changes: Any) -> Plan:
-    return Plan(
+def plan(form: ToolFormat = TAGGED, **changes: Any) -> ResponseSpec:
+    return ResponseSpec(
         "chatcmpl-1",
         7,
         "m",
@@ -60,16 +61,16 @@ def plan(form: ToolFormat = TAGGED, **changes: Any) -> Plan:
     )
 
 
-def whole(told: list[Event], shape: Plan) -> dict[str, Any]:
+def whole(told: list[Event], shape: ResponseSpec) -> dict[str, Any]:
     fold = AnswerFold(shape)
     for event in told:
         fold.feed(event)
-    parsed: dict[str, Any] = json.loads(fold.body())
+    parsed: dict[str, Any] = json.loads(b"".join(fold.parts()))
     ChatCompletion.model_validate(parsed, strict=True)
     return parsed
 
 
-def joined(told: list[Event], shape: Plan) -> dict[str, Any]:
+def joined(told: list[Event], shape: ResponseSpec) -> dict[str, Any]:
     """The message that a client puts together from the chunks, as the SDKs do."""
     message: dict[str, Any] = {"content": None, "tool_calls": [], "logprobs": [], "finish_reason": None}
     for chunk in chunks(ChunkRenderer(shape), told):

@@ -9,29 +9,31 @@ from tests.api.events import chunks
 
 from myna.api.completions.answer import AnswerFold
 from myna.api.completions.chunks import ChunkRenderer
-from myna.api.completions.convert import EncodedPrompt, Plan
+from myna.api.completions.convert import EncodedPrompt, ResponseSpec
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 
 PROMPT = EncodedPrompt((1, 2), "Say hi")
 ID, CREATED, MODEL = "cmpl-DPUYBt15CHtILCiy8Xm2esGqlf4jU", 1774968007, "m"
 
 
-def plan(**changes: Any) -> Plan:
+def plan(**changes: Any) -> ResponseSpec:
     shape = {"num_choices": 1, "max_tokens": 16, "echo": False, "num_logprobs": None, "include_usage": False}
-    return Plan(**(shape | changes))
+    return ResponseSpec(**(shape | changes))
 
 
 def streamed(
-    events: list[Event], answer: Plan, prompts: list[EncodedPrompt] | None = None
+    events: list[Event], answer: ResponseSpec, prompts: list[EncodedPrompt] | None = None
 ) -> list[dict[str, Any]]:
     return chunks(ChunkRenderer(ID, CREATED, MODEL, prompts or [PROMPT], answer), events)
 
 
-def whole(events: list[Event], answer: Plan, prompts: list[EncodedPrompt] | None = None) -> dict[str, Any]:
+def whole(
+    events: list[Event], answer: ResponseSpec, prompts: list[EncodedPrompt] | None = None
+) -> dict[str, Any]:
     fold = AnswerFold(ID, CREATED, MODEL, prompts or [PROMPT], answer)
     for event in events:
         fold.feed(event)
-    parsed: dict[str, Any] = json.loads(fold.body())
+    parsed: dict[str, Any] = json.loads(b"".join(fold.parts()))
     return parsed
 
 
@@ -74,7 +76,7 @@ SCORED: list[Event] = [
     ChoiceDone(0, "length", 0, 0),
     Done(0),
 ]
-FIXTURES: dict[str, tuple[list[Event], Plan]] = {
+FIXTURES: dict[str, tuple[list[Event], ResponseSpec]] = {
     "stopped": (STOPPED, plan()),
     "cut": (CUT, plan(max_tokens=2)),
     "echoed": (CUT, plan(max_tokens=2, echo=True)),
@@ -121,7 +123,7 @@ def test_whole_body_is_laid_out_as_recorded() -> None:
     fold = AnswerFold("cmpl-1", 7, "m", [PROMPT], plan())
     for event in STOPPED:
         fold.feed(event)
-    assert fold.body().decode() == (
+    assert b"".join(fold.parts()).decode() == (
         '{\n  "id": "cmpl-1",\n  "object": "text_completion",\n  "created": 7,\n  "model": "m",\n'
         '  "choices": [\n    {\n      "text": "你好 👋🏽\\n",\n      "index": 0,\n      "logprobs": null,\n'
         '      "finish_reason": "stop"\n    }\n  ],\n  "usage": {\n    "prompt_tokens": 2,\n'

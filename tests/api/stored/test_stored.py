@@ -3,11 +3,13 @@
 import json
 
 import openai
+import orjson
 import pytest
 from tests.serving.live import running
 from tests.serving.scripted import KEY, ScriptedGenerator, pool_of, services
 
-from myna.core.stored import StoredCompletion
+from myna.api.stored.shapes import item_json
+from myna.core.stored import MAX_PAGE_BYTES, StoredCompletion
 from myna.serving.services import Services
 
 FAMILIES = ("myna.api.models.routes", "myna.api.stored.routes")
@@ -137,3 +139,50 @@ async def test_a_wrong_update_changes_nothing(body: bytes, param: str) -> None:
     assert reply.status == 400
     assert json.loads(reply.body)["error"]["param"] == param
     assert json.loads(after.body)["metadata"]["n"] == "0"
+
+
+async def test_a_page_ends_where_its_items_would_be_too_large() -> None:
+    made = _services(0)
+    for number in range(9):
+        item = {"id": f"chatcmpl-{number}", "metadata": None, "text": "x" * (MAX_PAGE_BYTES // 3)}
+        made.completions.put(
+            StoredCompletion(
+                id=f"chatcmpl-{number}",
+                project="default",
+                created=number,
+                model="tiny",
+                item=orjson.dumps(item),
+                messages=b"[]",
+                replay=b"{}",
+                metadata={"n": str(number)},
+            )
+        )
+    seen, after, num_pages = list[dict[str, object]](), "", 0
+    async with running(made, families=FAMILIES) as live:
+        while True:
+            reply = await live.ask("GET", f"/v1/chat/completions?limit=100&order=asc{after}")
+            assert len(reply.body) < MAX_PAGE_BYTES + 1000
+            page = orjson.loads(reply.body)
+            seen += page["data"]
+            num_pages += 1
+            if not page["has_more"]:
+                break
+            after = f"&after={page['last_id']}"
+    assert [item["metadata"] for item in seen] == [{"n": str(number)} for number in range(9)]
+    assert num_pages == 5
+
+
+def test_metadata_takes_the_place_of_the_items_own_null_alone() -> None:
+    schema = {"const": {"metadata": None}}
+    for item in ({"tools": [schema], "metadata": None}, {"text": '"metadata":null', "metadata": None}):
+        row = StoredCompletion(
+            id="chatcmpl-1",
+            project="default",
+            created=1,
+            model="tiny",
+            item=orjson.dumps(item),
+            messages=b"[]",
+            replay=b"{}",
+            metadata={"a": "b"},
+        )
+        assert orjson.loads(item_json(row)) == {**item, "metadata": {"a": "b"}}

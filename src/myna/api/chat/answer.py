@@ -1,17 +1,20 @@
-"""The whole ending: a fold over the same events as the chunks."""
+"""Whole chat completions: from the events to OpenAI's body."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from myna.api.chat.logprobs import ChoiceLogprobs, TokenEntry, token_entries
-from myna.api.chat.plan import Plan
-from myna.api.chat.reading import ChoiceReader, Read, finish_reason
-from myna.api.chat.usage import Usage, UsageCounter
-from myna.core.events import ChoiceDone, Event, TextDelta
-from myna.prompts.tool_reader import CallArguments, CallBegun, Said
+from myna.api.chat.response_spec import ResponseSpec
+from myna.api.chat.usage import Usage, to_usage
+from myna.core.events import Event
+from myna.generation.answer import Answer, AnswerCall, ChoiceAnswer
+from myna.generation.json_parts import LazyArray, json_parts
+from myna.generation.logprobs import per_slice, token_entry
 from myna.serving.ids import call_id
+
+_CHOICES_PER_SLICE: Final = 8
 
 
 class FunctionCall(msgspec.Struct):
@@ -49,8 +52,15 @@ class Message(msgspec.Struct):
     annotations: list[str]
 
 
+class ChoiceLogprobs(msgspec.Struct):
+    """Those of a choice."""
+
+    content: LazyArray
+    refusal: None = None
+
+
 class Choice(msgspec.Struct):
-    """One answer; its fields stand as OpenAI writes them."""
+    """One answer; its fields are in OpenAI's order."""
 
     index: int
     message: Message
@@ -65,96 +75,68 @@ class Completion(msgspec.Struct):
     object: str
     created: int
     model: str
-    choices: list[Choice]
+    choices: LazyArray
     usage: Usage
     service_tier: str
     system_fingerprint: str | None
 
 
-@dataclass(slots=True)
-class _Growing:
-    """A choice while it grows."""
-
-    reader: ChoiceReader
-    texts: list[str] = field(default_factory=list)
-    thoughts: list[str] = field(default_factory=list)
-    logprobs: list[TokenEntry] = field(default_factory=list)
-    calls: list[tuple[CallBegun, list[str]]] = field(default_factory=list)
-    reason: str = ""
-
-    def take(self, reads: list[Read]) -> None:
-        """Add the next pieces."""
-        for piece, entries in reads:
-            match piece:
-                case Said():
-                    self.texts.append(piece.text)
-                    self.logprobs += token_entries(entries)
-                case CallBegun():
-                    self.calls.append((piece, []))
-                case CallArguments():
-                    self.calls[-1][1].append(piece.text)
-
-
 class AnswerFold:
     """Events in, one body out."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._choices = [_Growing(ChoiceReader(plan)) for _ in range(plan.num_choices)]
-        self._usage = UsageCounter()
+    def __init__(self, spec: ResponseSpec) -> None:
+        self._spec = spec
+        self._answer = Answer(spec.num_choices, spec.tool_format, spec.tools)
 
     def feed(self, event: Event) -> None:
         """Take the next event in."""
-        match event:
-            case TextDelta():
-                choice = self._choices[event.choice]
-                if event.is_thought:
-                    choice.thoughts.append(event.text)
-                else:
-                    choice.take(choice.reader.feed(event.text, event.logprobs))
-            case ChoiceDone():
-                choice = self._choices[event.choice]
-                choice.take(choice.reader.end())
-                choice.reason = finish_reason(event.reason, bool(choice.calls), self._plan)
-            case _:
-                self._usage.feed(event)
+        self._answer.feed(event)
 
-    def body(self) -> bytes:
+    def parts(self) -> Iterator[bytes]:
         """The answer's JSON, laid out as OpenAI does."""
-        plan = self._plan
-        answer = Completion(
-            plan.id,
-            "chat.completion",
-            plan.created,
-            plan.model,
-            [self._choice(index, choice) for index, choice in enumerate(self._choices)],
-            self._usage.total(),
-            plan.service_tier,
-            plan.fingerprint,
-        )
-        return msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n"
+        yield from json_parts(self.completion(), is_indented=True)
+        yield b"\n"
 
-    def _choice(self, index: int, choice: _Growing) -> Choice:
-        content, thought = "".join(choice.texts), "".join(choice.thoughts)
+    def completion(self) -> Completion:
+        """The answer, whose choices are rendered when they are asked for."""
+        spec = self._spec
+        choices = list(enumerate(self._answer.choices))
+        return Completion(
+            spec.id,
+            "chat.completion",
+            spec.created,
+            spec.model,
+            LazyArray(choices, self._choice, _CHOICES_PER_SLICE),
+            to_usage(self._answer.usage.total()),
+            spec.service_tier,
+            spec.fingerprint,
+        )
+
+    def _choice(self, numbered: tuple[int, ChoiceAnswer]) -> Choice:
+        index, choice = numbered
+        content, calls = choice.text, choice.calls
         message = Message(
             role="assistant",
-            content=(content or None) if choice.calls else content,
-            reasoning_content=thought or UNSET,
+            content=(content or None) if calls else content,
+            reasoning_content=choice.thought or UNSET,
             tool_calls=UNSET,
             function_call=UNSET,
             refusal=None,
             annotations=[],
         )
-        if choice.calls and self._plan.has_functions:
-            call, arguments = choice.calls[0]
-            message.function_call = FunctionCall(call.name, "".join(arguments))
-        elif choice.calls:
-            message.tool_calls = [self._call(index, call, "".join(text)) for call, text in choice.calls]
-        logprobs = ChoiceLogprobs(choice.logprobs) if self._plan.wants_logprobs else None
-        return Choice(index, message, logprobs, choice.reason)
+        if calls and self._spec.has_functions:
+            message.function_call = FunctionCall(calls[0].name, calls[0].text)
+        elif calls:
+            message.tool_calls = [self._call(index, call) for call in calls]
+        logprobs = None
+        if self._spec.wants_logprobs:
+            entries = LazyArray(choice.logprobs, token_entry, per_slice(choice.logprobs))
+            logprobs = ChoiceLogprobs(entries)
+        reason = self._spec.finish_reason(choice.reason, has_called=bool(calls))
+        return Choice(index, message, logprobs, reason)
 
-    def _call(self, choice: int, call: CallBegun, text: str) -> ToolCall:
-        id = call_id(self._plan.id, choice, call.index)
+    def _call(self, choice: int, call: AnswerCall) -> ToolCall:
+        id = call_id(self._spec.id, choice, call.index)
         if call.is_custom:
-            return ToolCall(id, "custom", custom=CustomCall(call.name, text))
-        return ToolCall(id, "function", FunctionCall(call.name, text))
+            return ToolCall(id, "custom", custom=CustomCall(call.name, call.text))
+        return ToolCall(id, "function", FunctionCall(call.name, call.text))

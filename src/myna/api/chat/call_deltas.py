@@ -2,7 +2,7 @@
 
 import orjson
 
-from myna.api.chat.plan import Plan
+from myna.api.chat.response_spec import ResponseSpec
 from myna.prompts.tool_reader import CallArguments, CallBegun
 from myna.serving.ids import call_id
 
@@ -10,8 +10,8 @@ from myna.serving.ids import call_id
 class CallDeltas:
     """One choice's calls, as parts of its deltas."""
 
-    def __init__(self, plan: Plan, choice: int) -> None:
-        self._plan = plan
+    def __init__(self, spec: ResponseSpec, choice: int) -> None:
+        self._spec = spec
         self._choice = choice
         self._is_custom = False
         self.num_calls = 0
@@ -20,9 +20,9 @@ class CallDeltas:
         """What a call begins with."""
         self._is_custom = call.is_custom
         name = orjson.dumps(call.name)
-        if self._plan.has_functions:
+        if self._spec.has_functions:
             return b'"function_call":{"name":%s,"arguments":""}' % name
-        id = call_id(self._plan.id, self._choice, call.index).encode()
+        id = call_id(self._spec.id, self._choice, call.index).encode()
         body = (
             b'"custom":{"name":%s,"input":""}' if call.is_custom else b'"function":{"name":%s,"arguments":""}'
         )
@@ -32,7 +32,7 @@ class CallDeltas:
     def more(self, piece: CallArguments) -> bytes:
         """The delta of the next piece of its arguments, or of its input."""
         text = orjson.dumps(piece.text)
-        if self._plan.has_functions:
+        if self._spec.has_functions:
             return b'{"function_call":{"arguments":%s}}' % text
         body = b'"custom":{"input":%s}' if self._is_custom else b'"function":{"arguments":%s}'
         return b'{"tool_calls":[{"index":%d,%s}]}' % (piece.index, body % text)

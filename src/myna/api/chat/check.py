@@ -7,8 +7,9 @@ from myna.api.chat.messages import Message
 from myna.api.chat.schema import ChatRequest
 from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
+from myna.generation.budgets import refuse_long_answers
+from myna.generation.sampling import refuse_unknown_tokens
 from myna.serving import faults
-from myna.serving.sampling import refuse_long_answers, refuse_unknown_tokens
 
 _SENSES: Final = ("image_url", "input_audio", "file")
 

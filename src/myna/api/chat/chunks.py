@@ -1,14 +1,17 @@
 """The streamed ending: events to chunks. The constant parts of a chunk are rendered once a stream."""
 
+from collections.abc import Iterator, Sequence
+
 import msgspec
 import orjson
 
 from myna.api.chat.call_deltas import CallDeltas
-from myna.api.chat.logprobs import ChoiceLogprobs, token_entries
-from myna.api.chat.plan import Plan
-from myna.api.chat.reading import ChoiceReader, Read, finish_reason
-from myna.api.chat.usage import UsageCounter
+from myna.api.chat.response_spec import ResponseSpec
+from myna.api.chat.usage import to_usage
 from myna.core.events import ChoiceDone, Event, TextDelta, TokenLogprob
+from myna.generation.logprobs import per_slice, slices, token_entry
+from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
+from myna.generation.usage import UsageCounter
 from myna.prompts.tool_reader import CallArguments, CallBegun, Said
 from myna.serving.obfuscation import Obfuscator, num_characters
 
@@ -24,46 +27,50 @@ class ChunkRenderer:
     the end, in their order.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, spec: ResponseSpec) -> None:
+        self._spec = spec
         self._head = (
             b'{"id":%s,"object":"chat.completion.chunk","created":%d,"model":%s,"service_tier":%s,'
             b'"system_fingerprint":%s,"choices":['
             % (
-                orjson.dumps(plan.id),
-                plan.created,
-                orjson.dumps(plan.model),
-                orjson.dumps(plan.service_tier),
-                orjson.dumps(plan.fingerprint),
+                orjson.dumps(spec.id),
+                spec.created,
+                orjson.dumps(spec.model),
+                orjson.dumps(spec.service_tier),
+                orjson.dumps(spec.fingerprint),
             )
         )
-        self._usage_null = b',"usage":null' if plan.include_usage else b""
+        self._usage_null = b',"usage":null' if spec.include_usage else b""
         self._text_heads = [
-            self._head + b'{"index":%d,"delta":{"content":' % index for index in range(plan.num_choices)
+            self._head + b'{"index":%d,"delta":{"content":' % index for index in range(spec.num_choices)
         ]
         self._text_tail = b'},"logprobs":null,"finish_reason":null}]' + self._usage_null
         # The closing brace counts; the obfuscation key doesn't.
         self._text_overheads = [num_characters(head + self._text_tail) + 1 for head in self._text_heads]
-        self._obfuscator = Obfuscator() if plan.obfuscate else None
-        self._has_begun = [False] * plan.num_choices
+        self._obfuscator = Obfuscator() if spec.obfuscate else None
+        self._has_begun = [False] * spec.num_choices
         self._ends: dict[int, bytes] = {}
-        self._readers = [ChoiceReader(plan) for _ in range(plan.num_choices)] if plan.tool_format else []
-        self._calls = [CallDeltas(plan, index) for index in range(plan.num_choices)]
+        self._parsers = (
+            [ToolCallParser(spec.tool_format, spec.tools) for _ in range(spec.num_choices)]
+            if spec.tool_format
+            else []
+        )
+        self._calls = [CallDeltas(spec, index) for index in range(spec.num_choices)]
         self._usage = UsageCounter()
 
-    def feed(self, event: Event) -> bytes:
-        """The chunks that this event makes."""
+    def feed(self, event: Event) -> bytes | Iterator[bytes]:
+        """The chunks that this event makes; one by one where it has many log-probabilities."""
         if type(event) is TextDelta:
             index = event.choice
             if event.is_thought:
                 delta = b'{"reasoning_content":%s}' % orjson.dumps(event.text)
                 role = b"" if self._has_begun[index] else self._begin(index)
                 return role + self._chunk(index, delta, _NULL, _NULL)
-            if self._readers:
-                return self._pieces(index, self._readers[index].feed(event.text, event.logprobs))
+            if self._parsers:
+                return self._rendered(index, self._parsers[index].feed(event.text, event.logprobs))
+            if self._spec.wants_logprobs:
+                return self._rendered(index, [ParsedPiece(Said(event.text), event.logprobs)])
             role = b"" if self._has_begun[index] else self._begin(index)
-            if self._plan.wants_logprobs:
-                return role + self._text_with_logprobs(index, event.text, event.logprobs)
             text = orjson.dumps(event.text)
             length = self._text_overheads[index] + num_characters(text)
             return role + self._closed(self._text_heads[index] + text + self._text_tail, length)
@@ -74,37 +81,42 @@ class ChunkRenderer:
 
     def end(self) -> bytes:
         """The usage, if it was asked for."""
-        if not self._plan.include_usage:
+        if not self._spec.include_usage:
             return b""
-        usage = msgspec.json.encode(self._usage.total())
+        usage = msgspec.json.encode(to_usage(self._usage.total()))
         return self._whole(self._head + b'],"usage":' + usage)
 
     def _begin(self, index: int) -> bytes:
         self._has_begun[index] = True
-        logprobs = b'{"content":[],"refusal":null}' if self._plan.wants_logprobs else _NULL
+        logprobs = b'{"content":[],"refusal":null}' if self._spec.wants_logprobs else _NULL
         return self._chunk(index, _ROLE_DELTA, logprobs, _NULL)
 
-    def _text_with_logprobs(self, index: int, text: str, entries: tuple[TokenLogprob, ...]) -> bytes:
-        logprobs = msgspec.json.encode(ChoiceLogprobs(token_entries(entries)))
-        return self._chunk(index, b'{"content":%s}' % orjson.dumps(text), logprobs, _NULL)
+    def _rendered(self, index: int, parsed: list[ParsedPiece]) -> bytes | Iterator[bytes]:
+        chunks = self._pieces(index, parsed)
+        return chunks if _is_large(parsed) else b"".join(chunks)
 
-    def _pieces(self, index: int, reads: list[Read]) -> bytes:
-        """The chunks of what was said and called."""
-        sent = b""
-        for piece, entries in reads:
+    def _pieces(self, index: int, parsed: list[ParsedPiece]) -> Iterator[bytes]:
+        """The chunks of texts and calls."""
+        for piece, entries in parsed:
             match piece:
                 case Said():
-                    sent += b"" if self._has_begun[index] else self._begin(index)
-                    if self._plan.wants_logprobs:
-                        sent += self._text_with_logprobs(index, piece.text, entries)
-                    else:
-                        sent += self._chunk(index, b'{"content":%s}' % orjson.dumps(piece.text), _NULL, _NULL)
+                    if not self._has_begun[index]:
+                        yield self._begin(index)
+                    yield from self._text(index, piece.text, entries)
                 case CallBegun():
-                    sent += self._begin_call(index, piece)
+                    yield self._begin_call(index, piece)
                 case CallArguments():
-                    delta = self._calls[index].more(piece)
-                    sent += self._chunk(index, delta, _NULL, _NULL)
-        return sent
+                    yield self._chunk(index, self._calls[index].more(piece), _NULL, _NULL)
+
+    def _text(self, index: int, text: str, entries: Sequence[TokenLogprob]) -> Iterator[bytes]:
+        """One chunk, unless there are many log-probabilities: then the others have no text."""
+        if not self._spec.wants_logprobs:
+            yield self._chunk(index, b'{"content":%s}' % orjson.dumps(text), _NULL, _NULL)
+            return
+        for part in slices(entries):
+            logprobs = b'{"content":%s,"refusal":null}' % msgspec.json.encode([*map(token_entry, part)])
+            yield self._chunk(index, b'{"content":%s}' % orjson.dumps(text), logprobs, _NULL)
+            text = ""
 
     def _begin_call(self, index: int, call: CallBegun) -> bytes:
         """A call's header; where nothing was said before the first, it is in the role's chunk."""
@@ -116,15 +128,21 @@ class ChunkRenderer:
             delta = b'{"role":"assistant","content":null,%s,"refusal":null}' % header
         return self._chunk(index, delta, _NULL, _NULL)
 
-    def _end_choice(self, event: ChoiceDone) -> bytes:
+    def _end_choice(self, event: ChoiceDone) -> bytes | Iterator[bytes]:
+        parsed = self._parsers[event.choice].end() if self._parsers else []
+        chunks = self._last_chunks(event, parsed)
+        return chunks if _is_large(parsed) else b"".join(chunks)
+
+    def _last_chunks(self, event: ChoiceDone, parsed: list[ParsedPiece]) -> Iterator[bytes]:
+        """What was held back, and the final chunk; of several choices the last to end brings all finals."""
         index = event.choice
-        rest = self._pieces(index, self._readers[index].end()) if self._readers else b""
-        rest += b"" if self._has_begun[index] else self._begin(index)
-        reason = finish_reason(event.reason, self._calls[index].num_calls > 0, self._plan)
+        yield from self._pieces(index, parsed)
+        if not self._has_begun[index]:
+            yield self._begin(index)
+        reason = self._spec.finish_reason(event.reason, has_called=self._calls[index].num_calls > 0)
         self._ends[index] = self._chunk(index, _EMPTY_DELTA, _NULL, orjson.dumps(reason))
-        if len(self._ends) < self._plan.num_choices:
-            return rest
-        return rest + b"".join(self._ends[index] for index in sorted(self._ends))
+        if len(self._ends) == self._spec.num_choices:
+            yield from (self._ends[index] for index in sorted(self._ends))
 
     def _chunk(self, index: int, delta: bytes, logprobs: bytes, reason: bytes) -> bytes:
         return self._whole(
@@ -140,3 +158,8 @@ class ChunkRenderer:
         if self._obfuscator is None:
             return b"data: %s}\n\n" % body
         return b'data: %s,"obfuscation":"%s"}\n\n' % (body, self._obfuscator.padding(length))
+
+
+def _is_large(parsed: list[ParsedPiece]) -> bool:
+    """Whether to render these takes long."""
+    return any(len(entries) > per_slice(entries) for _, entries in parsed)

@@ -1,23 +1,21 @@
-"""A chat request in core's terms. Pure: no model is asked and nothing is read."""
+"""A chat request in the terms of `core` and `generation`. Pure: no model is asked and nothing is read."""
 
+import json
 from collections.abc import Sequence
-from typing import Final, NoReturn
 
 from myna.api.chat.messages import Message as WireMessage
-from myna.api.chat.plan import Plan
+from myna.api.chat.response_spec import ResponseSpec
 from myna.api.chat.schema import ChatRequest
-from myna.api.chat.thought_use import NO_THOUGHT, ThoughtUse
-from myna.api.chat.tool_use import ToolUse
-from myna.core.constraints import Constraint
-from myna.core.errors import ContextLengthExceeded
-from myna.core.requests import GenerationRequest, Sampling
-from myna.prompts.custom_input import as_arguments
-from myna.prompts.messages import Message, ToolCall
-from myna.serving.requester import Requester
-from myna.serving.sampling import to_sampling
-
-_SERVED_TIERS: Final = {"flex": "flex", "priority": "priority", "fast": "priority"}
-_PRIORITIES: Final = {"flex": -1, "default": 0, "priority": 1}
+from myna.api.chat.tools import Function, FunctionSpec, NamedTool, Tool
+from myna.api.chat.tools import ToolChoice as WireToolChoice
+from myna.core.conversation import Message, ToolCall, ToolSpec
+from myna.core.requests import Sampling
+from myna.generation.conversation import ConversationRequest
+from myna.generation.sampling import to_sampling
+from myna.generation.service_tier import served_tier
+from myna.generation.tool_choice import ANY_TOOL, AnswerFormat, DeclaredTool, Mode, ResolvedTools, ToolChoice
+from myna.prompts.custom_input import as_arguments, grammar_tool, text_tool
+from myna.prompts.tools import NO_PARAMETERS
 
 
 def to_messages(messages: Sequence[WireMessage]) -> list[Message]:
@@ -27,9 +25,9 @@ def to_messages(messages: Sequence[WireMessage]) -> list[Message]:
         num_functions += message.function_call is not None
         is_result = message.role == "function"
         conversation.append(
-            Message(
+            Message.of(
                 role="tool" if is_result else message.role,
-                content=None if message.content is None and message.refusal is None else _text(message),
+                text=None if message.content is None and message.refusal is None else _text(message),
                 name=message.name,
                 tool_calls=_calls(message, num_functions),
                 tool_call_id=_function_id(num_functions) if is_result else message.tool_call_id,
@@ -62,19 +60,86 @@ def _text(message: WireMessage) -> str:
     return message.text() or message.refusal or ""
 
 
-def to_plan(
+def declared_tools(request: ChatRequest) -> tuple[DeclaredTool, ...]:
+    """The tools of a request, or its `functions`, which are the older name of the same."""
+    functions = [
+        DeclaredTool(_function_spec(function), f"functions[{i}].parameters", function.parameters)
+        for i, function in enumerate(request.functions or ())
+    ]
+    return (*functions, *(_declared(i, tool) for i, tool in enumerate(request.tools or ())))
+
+
+def _declared(i: int, tool: Tool) -> DeclaredTool:
+    custom = tool.custom if tool.type == "custom" else None
+    if custom is None:
+        assert tool.function is not None
+        place = f"tools[{i}].function.parameters"
+        return DeclaredTool(_function_spec(tool.function), place, tool.function.parameters)
+    description, grammar = custom.description or "", custom.format.grammar if custom.format else None
+    spec = (
+        text_tool(custom.name, description)
+        if grammar is None
+        else grammar_tool(custom.name, description, grammar.syntax, grammar.definition)
+    )
+    return DeclaredTool(spec, f"tools[{i}].custom.format.grammar.definition")
+
+
+def _function_spec(function: Function) -> ToolSpec:
+    parameters = json.dumps(function.parameters, ensure_ascii=False) if function.parameters else NO_PARAMETERS
+    is_strict = isinstance(function, FunctionSpec) and bool(function.strict)
+    return ToolSpec(function.name, function.description or "", parameters, is_strict)
+
+
+def tool_choice(request: ChatRequest) -> ToolChoice:
+    """What `tool_choice`, or the older `function_call`, asks for."""
+    choice, call = request.tool_choice, request.function_call
+    if call is not None:
+        if call.name is not None:
+            return ToolChoice("required", ((True, call.name),), is_single=True)
+        return ToolChoice(_mode(call.mode))
+    if choice is None:
+        return ANY_TOOL
+    if choice.allowed_tools is not None:
+        allowed = choice.allowed_tools
+        return ToolChoice(_mode(allowed.mode), tuple(_key(tool) for tool in allowed.tools))
+    if choice.type in ("function", "custom"):
+        return ToolChoice("required", (_key(choice),), is_single=True)
+    return ToolChoice(_mode(choice.type))
+
+
+def _key(tool: NamedTool | WireToolChoice) -> tuple[bool, str]:
+    named = tool.function if tool.type == "function" else tool.custom
+    return tool.type == "function", named.name if named is not None else ""
+
+
+def _mode(text: str | None) -> Mode:
+    return "none" if text == "none" else "required" if text == "required" else "auto"
+
+
+def answer_format(request: ChatRequest) -> AnswerFormat | None:
+    """What `response_format` asks for; None for text."""
+    wanted = request.response_format
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.json_schema is None:
+        return AnswerFormat("response_format")
+    schema = wanted.json_schema
+    return AnswerFormat("response_format", schema.name, schema.schema_, bool(schema.strict))
+
+
+def to_response_spec(
     request: ChatRequest,
-    use: ToolUse | None,
+    tools: ResolvedTools | None,
     *,
     id: str,
     created: int,
     model: str,
     fingerprint: str | None,
-) -> Plan:
+) -> ResponseSpec:
     """The shape of the answer."""
     options = request.stream_options
-    reads_calls = use is not None and bool(use.callable)
-    return Plan(
+    can_call = tools is not None and bool(tools.callable)
+    return ResponseSpec(
         id=id,
         created=created,
         model=model,
@@ -84,94 +149,38 @@ def to_plan(
         wants_logprobs=bool(request.logprobs),
         include_usage=bool(options and options.include_usage),
         obfuscate=not (options and options.include_obfuscation is False),
-        tool_format=use.form if use is not None and reads_calls else None,
-        tools=use.callable if use is not None else (),
+        tool_format=tools.form if tools is not None and can_call else None,
+        tools=tools.callable if tools is not None else (),
         has_functions=bool(request.functions),
     )
 
 
-def served_tier(asked: str | None) -> str:
-    """The tier that the answer reports."""
-    return _SERVED_TIERS.get(asked or "", "default")
-
-
-def to_generation(
-    request: ChatRequest,
-    prompt_tokens: Sequence[int],
-    context_tokens: int,
-    requester: Requester,
-    *,
-    id: str,
-    defaults: Sampling,
-    most_tokens: int = 0,
-    constraint: Constraint | None = None,
-    thinks: ThoughtUse = NO_THOUGHT,
-    prediction_tokens: Sequence[int] = (),
-) -> GenerationRequest:
-    """The generation. Raises `ContextLengthExceeded` if it doesn't fit the model."""
-    num_choices = request.n or 1
-    num_logprobs = (request.top_logprobs or 0) if request.logprobs else None
-    return GenerationRequest(
-        id=id,
-        prompt_tokens=tuple(prompt_tokens),
-        max_tokens=room_for_answer(len(prompt_tokens), asked_tokens(request), context_tokens, most_tokens),
-        num_choices=num_choices,
-        best_of=num_choices,
-        sampling=to_sampling(request, defaults),
+def to_conversation(request: ChatRequest) -> ConversationRequest:
+    """What is asked of the model, in the terms that all endpoints share."""
+    return ConversationRequest(
+        messages=to_messages(request.messages),
+        sampling=to_sampling(request, Sampling()),
+        asked_tokens=asked_tokens(request),
+        num_choices=request.n or 1,
+        num_logprobs=num_logprobs(request),
         stop=request.stop,
-        num_logprobs=num_logprobs,
-        constraint=thinks.constraint(constraint),
+        tools=declared_tools(request),
+        tool_choice=tool_choice(request),
+        is_parallel=request.parallel_tool_calls is not False and not request.functions,
+        answer=answer_format(request),
+        effort=request.reasoning_effort,
+        service_tier=request.service_tier,
+        prediction=request.prediction.text() if request.prediction else None,
         ignore_eos=bool(request.ignore_eos),
-        prediction_tokens=tuple(prediction_tokens),
-        priority=_PRIORITIES[served_tier(request.service_tier)],
-        owner=requester.owner,
-        cache_salt=requester.cache_salt,
-        is_collected=not request.stream,
-        thought=thinks.thought,
+        is_stream=bool(request.stream),
     )
 
 
-def room_for_answer(prompt_tokens: int, asked: int | None, context_tokens: int, most_tokens: int = 0) -> int:
-    """How many tokens the answer may have: what was asked, else the rest of the context, or what the server
-    lets any answer have."""
-    limit = f"This model's maximum context length is {context_tokens} tokens. However, "
-    if prompt_tokens >= context_tokens:
-        raise _too_long(
-            f"{limit}your messages resulted in {prompt_tokens} tokens. "
-            "Please reduce the length of the messages."
-        )
-    if asked is None:
-        return min(context_tokens - prompt_tokens, most_tokens or context_tokens)
-    if prompt_tokens + asked > context_tokens:
-        raise _too_long(
-            f"{limit}you requested {prompt_tokens + asked} tokens ({prompt_tokens} in the messages, {asked} "
-            "in the completion). Please reduce the length of the messages or completion."
-        )
-    return asked
-
-
-def refuse_with_tools(
-    prompt_tokens: int, message_tokens: int, asked: int | None, context_tokens: int
-) -> NoReturn:
-    """The same where tools take a part: `message_tokens` of the prompt are the messages'."""
-    tool_tokens = prompt_tokens - message_tokens
-    limit = f"This model's maximum context length is {context_tokens} tokens. However, "
-    if asked is None or prompt_tokens >= context_tokens:
-        raise _too_long(
-            f"{limit}your messages resulted in {prompt_tokens} tokens ({message_tokens} in the messages, "
-            f"{tool_tokens} in the functions). Please reduce the length of the messages or functions."
-        )
-    raise _too_long(
-        f"{limit}you requested {prompt_tokens + asked} tokens ({message_tokens} in the messages, "
-        f"{tool_tokens} in the functions, and {asked} in the completion). "
-        "Please reduce the length of the messages, functions, or completion."
-    )
+def num_logprobs(request: ChatRequest) -> int | None:
+    """As `GenerationRequest` has it."""
+    return (request.top_logprobs or 0) if request.logprobs else None
 
 
 def asked_tokens(request: ChatRequest) -> int | None:
     """How long the answer may be, by either of the two names; None: as the context allows."""
     return request.max_completion_tokens if request.max_tokens is None else request.max_tokens
-
-
-def _too_long(message: str) -> ContextLengthExceeded:
-    return ContextLengthExceeded(message, param="messages", code="context_length_exceeded")

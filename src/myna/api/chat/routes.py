@@ -1,124 +1,90 @@
-"""`POST /v1/chat/completions`: from a request to its stream of events, and to one of the two endings."""
+"""`POST /v1/chat/completions`: one function from the request to the last byte of its answer."""
 
 import time
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.check import check_abilities, check_combinations, check_conversation
 from myna.api.chat.chunks import ChunkRenderer
-from myna.api.chat.convert import asked_tokens, to_generation, to_plan
-from myna.api.chat.encoding import encode, encode_prediction
-from myna.api.chat.keeping import Kept, check_storable, keeper
+from myna.api.chat.convert import asked_tokens, num_logprobs, to_conversation, to_response_spec
 from myna.api.chat.schema import ChatRequest
-from myna.api.chat.thought_use import ThoughtUse, thought_use
-from myna.api.chat.tool_use import ToolUse, answer_constraint, tool_use
-from myna.catalog.listing import ModelCard
+from myna.api.chat.storing import check_storable, store
 from myna.catalog.pool import ServedModel
-from myna.core.constraints import Constraint
 from myna.core.errors import WrongEndpoint
-from myna.core.generator import EventStream
-from myna.core.requests import Sampling
-from myna.prompts.tools import ToolFormat
-from myna.serving.call import Answer, Call, Endpoint
+from myna.core.requests import GenerationRequest
+from myna.generation.budgets import longest_answer
+from myna.generation.conversation import to_generation
+from myna.generation.storing import StoredStream
+from myna.generation.tool_choice import ResolvedTools
+from myna.serving.call import Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.fingerprint import system_fingerprint
 from myna.serving.ids import completion_id
 from myna.serving.parameters import CHAT
-from myna.serving.requester import requester_of, room
-from myna.serving.streaming import EventStreamAnswer, WholeAnswer
+from myna.serving.relaying import answer_relayed
+from myna.serving.requester import Requester, requester_of
+from myna.serving.streaming import collect
 
-T = TypeVar("T", ChunkRenderer, AnswerFold)
 
-
-async def create_chat_completion(call: Call) -> Answer:
+async def create_chat_completion(call: Call) -> None:
     """Everything that can be refused is, before the first byte."""
     require(call.principal, "model.request")
     body = await call.json_object()
     card = call.card(body)
+    if card.is_relayed:
+        await answer_relayed(call, card, body, "chat/completions")
+        return
     request = await call.validated(ChatRequest, body, CHAT)
     call.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
-    if not request.stream:
-        return WholeAnswer(partial(_open, call, card, body, request, AnswerFold))
-    return EventStreamAnswer(
-        partial(_open, call, card, body, request, ChunkRenderer), keep_alive_s=call.services.keep_alive_s
-    )
+    async with call.answering(is_stream=bool(request.stream)) as answer:
+        model = await call.open(card)
+        if request.store:
+            await call.in_text_thread(check_storable, body)
+        most_tokens = call.services.max_answer_tokens
+        generation, tools = await call.in_text_thread(
+            _prepare, request, model, requester_of(call.principal), call.id, most_tokens
+        )
+        events = await call.generate(model, [generation], is_open=asked_tokens(request) is None)
+        created = int(time.time())
+        spec = to_response_spec(
+            request,
+            tools,
+            id=completion_id("chatcmpl-", created),
+            created=created,
+            model=card.id,
+            fingerprint=system_fingerprint(model, most_tokens),
+        )
+        fold = AnswerFold(spec)
+        keep = partial(store, call, request, body, generation.sampling.seed, fold)
+        if request.stream:
+            if request.store:
+                events = StoredStream(events, fold.feed, keep)
+            await answer.send_events(events, ChunkRenderer(spec))
+        else:
+            await collect(events, fold)
+            if request.store:
+                await keep()
+            await answer.send_body(fold.parts())
 
 
-async def _open(
-    call: Call, card: ModelCard, body: dict[str, object], request: ChatRequest, ending: type[T]
-) -> tuple[EventStream, T]:
-    """The model, after its load if need be; the conversation's tokens; admission."""
-    model = await call.open(card)
-    if not model.prompting.has_chat_template:
+def _prepare(
+    request: ChatRequest, model: ServedModel, requester: Requester, id: str, most_tokens: int
+) -> tuple[GenerationRequest, ResolvedTools | None]:
+    """What the model is asked, and which tools it may call. A long conversation takes a while: in threads."""
+    if not model.renderer.has_chat_template:
         raise WrongEndpoint(
             "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
             "Did you mean to use v1/completions?",
             param="model",
         )
-    if request.store:
-        await call.in_text_thread(check_storable, body)
-    info, most_tokens = model.generator.info, call.services.max_answer_tokens
-    check_abilities(request, info, most_tokens)
-    thinks = thought_use(request.reasoning_effort, model.prompting.thinking)
+    info = model.generator.info
+    longest = longest_answer(most_tokens, request.n or 1, num_logprobs(request))
+    check_abilities(request, info, longest)
     check_conversation(request.messages)
-    use, constraint = None, None
-    if request.tools or request.functions or request.response_format is not None:
-        use, constraint = await call.in_text_thread(_constraint, request, model.prompting.tool_format)
-    prompt_tokens, prediction_tokens = await _tokens(call, request, model, use, thinks)
-    generation = to_generation(
-        request,
-        prompt_tokens,
-        room(info),
-        requester_of(call.principal),
-        id=call.id,
-        defaults=Sampling(),
-        most_tokens=most_tokens,
-        constraint=constraint,
-        thinks=thinks,
-        prediction_tokens=prediction_tokens,
-    )
-    stream: EventStream = await call.generate(model, [generation], is_open=asked_tokens(request) is None)
-    created = int(time.time())
-    plan = to_plan(
-        request,
-        use,
-        id=completion_id("chatcmpl-", created),
-        created=created,
-        model=card.id,
-        fingerprint=system_fingerprint(model, most_tokens),
-    )
-    if request.store:
-        keep = keeper(call, request, body, generation.sampling.seed)
-        stream = Kept(stream, AnswerFold(plan), keep)
-    return stream, ending(plan)
-
-
-async def _tokens(
-    call: Call, request: ChatRequest, model: ServedModel, use: ToolUse | None, thinks: ThoughtUse
-) -> tuple[list[int], list[int]]:
-    """Those of the conversation and of the prediction."""
-    prompting, context_tokens = model.prompting, room(model.generator.info)
-    prompt = await call.in_text_thread(
-        encode,
-        request.messages,
-        use.declared if use else (),
-        prompting,
-        context_tokens,
-        asked_tokens(request),
-        thinks.switches,
-    )
-    if request.prediction is None:
-        return prompt, []
-    text = request.prediction.text()
-    return prompt, await call.in_text_thread(encode_prediction, text, prompting, context_tokens)
-
-
-def _constraint(request: ChatRequest, form: ToolFormat) -> tuple[ToolUse | None, Constraint | None]:
-    """The tools and what the answer must follow. Reading schemas can take a while: runs in a thread."""
-    use = tool_use(request, form)
-    return use, answer_constraint(request.response_format, use)
+    asked = to_conversation(request)
+    return to_generation(asked, model.renderer, info, requester, id=id, most_tokens=longest)
 
 
 ENDPOINTS: Final = (

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, StrictInt, model_validator
 
 from myna.api.chat.messages import CONTENT_NOUN, Content, FunctionName, Message
-from myna.api.chat.thought_use import EFFORTS
 from myna.api.chat.tools import Choice, FunctionCallMode, Functions, Tools
+from myna.generation.reasoning import EFFORTS
 from myna.serving import faults
 from myna.serving.faults import Fault
 from myna.serving.fields import (

@@ -1,8 +1,8 @@
-"""Token counts of a chat completion, with the details that OpenAI lists."""
+"""Token counts of a chat completion on the wire, with the details that OpenAI lists."""
 
 import msgspec
 
-from myna.core.events import Done, Event, PromptDone
+from myna.generation.usage import TokenUsage
 
 
 class PromptDetails(msgspec.Struct):
@@ -31,31 +31,16 @@ class Usage(msgspec.Struct):
     completion_tokens_details: CompletionDetails
 
 
-class UsageCounter:
-    """A fold over the events."""
-
-    def __init__(self) -> None:
-        self._prompt = PromptDone(0, 0)
-        self._done = Done(0)
-
-    def feed(self, event: Event) -> None:
-        """Take in what carries counts."""
-        if isinstance(event, PromptDone):
-            self._prompt = event
-        elif isinstance(event, Done):
-            self._done = event
-
-    def total(self) -> Usage:
-        """The counts so far."""
-        prompt, done = self._prompt, self._done
-        return Usage(
-            prompt.prompt_tokens,
-            done.completion_tokens,
-            prompt.prompt_tokens + done.completion_tokens,
-            PromptDetails(prompt.cached_tokens),
-            CompletionDetails(
-                reasoning_tokens=done.reasoning_tokens,
-                accepted_prediction_tokens=done.accepted_prediction_tokens,
-                rejected_prediction_tokens=done.rejected_prediction_tokens,
-            ),
-        )
+def to_usage(counts: TokenUsage) -> Usage:
+    """The counts in OpenAI's shape."""
+    return Usage(
+        counts.prompt_tokens,
+        counts.completion_tokens,
+        counts.total_tokens,
+        PromptDetails(counts.cached_tokens),
+        CompletionDetails(
+            reasoning_tokens=counts.reasoning_tokens,
+            accepted_prediction_tokens=counts.accepted_prediction_tokens,
+            rejected_prediction_tokens=counts.rejected_prediction_tokens,
+        ),
+    )

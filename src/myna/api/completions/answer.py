@@ -1,75 +1,79 @@
-"""The whole ending: a fold over the same events as the chunks."""
+"""Whole completions: a fold over the same events as the chunks, then OpenAI's body."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-import msgspec
+from myna.api.completions.convert import EncodedPrompt, ResponseSpec
+from myna.api.completions.logprobs import lazy_logprobs
+from myna.api.completions.schema import Choice, Completion, Usage
+from myna.core.events import ChoiceDone, Event, PromptDone, TextDelta, TokenLogprob
+from myna.generation.json_parts import LazyArray, json_parts
+from myna.generation.usage import UsageCounter
 
-from myna.api.completions.convert import EncodedPrompt, Plan
-from myna.api.completions.logprobs import OffsetCounter, joined, prompt_logprobs
-from myna.api.completions.schema import Choice, Completion, Logprobs, Usage
-from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
+_CHOICES_PER_SLICE: Final = 8
 
 
 @dataclass(slots=True)
 class _Growing:
-    """A choice while it grows."""
+    """A choice while it grows. Log-probabilities stay as they came: to render them is what takes long."""
 
-    offsets: OffsetCounter
+    prompt: str
+    is_echoed: bool = False
     texts: list[str] = field(default_factory=list)
-    logprobs: list[Logprobs] = field(default_factory=list)
+    prompt_logprobs: Sequence[TokenLogprob] = ()
+    logprobs: list[TokenLogprob] = field(default_factory=list)
     reason: str = ""
 
 
 class AnswerFold:
     """Events of all prompts in, one body out."""
 
-    def __init__(self, id: str, created: int, model: str, prompts: list[EncodedPrompt], plan: Plan) -> None:
+    def __init__(
+        self, id: str, created: int, model: str, prompts: list[EncodedPrompt], spec: ResponseSpec
+    ) -> None:
         self._id, self._created, self._model = id, created, model
-        self._plan = plan
-        self._prompts = prompts
-        self._wants_logprobs = plan.num_logprobs is not None
-        self._choices = [
-            _Growing(OffsetCounter(len(prompt.text))) for prompt in prompts for _ in range(plan.num_choices)
-        ]
-        self._prompt_tokens = self._completion_tokens = 0
+        self._spec = spec
+        self._choices = [_Growing(prompt.text) for prompt in prompts for _ in range(spec.num_choices)]
+        self._usage = UsageCounter()
 
     def feed(self, event: Event) -> None:
         """Take the next event in."""
-        match event:
-            case TextDelta():
-                choice = self._choices[event.choice]
-                choice.texts.append(event.text)
-                if self._wants_logprobs:
-                    choice.logprobs.append(choice.offsets.render(event.logprobs))
-            case PromptDone():
-                self._prompt_tokens += event.prompt_tokens
-                if self._plan.echo:
-                    self._echo(event)
-            case ChoiceDone():
-                self._choices[event.choice].reason = event.reason
-            case Done():
-                self._completion_tokens += event.completion_tokens
+        if isinstance(event, TextDelta):
+            choice = self._choices[event.choice]
+            choice.texts.append(event.text)
+            if event.logprobs:
+                choice.logprobs += event.logprobs
+        elif isinstance(event, ChoiceDone):
+            self._choices[event.choice].reason = event.reason
+        else:
+            self._usage.feed(event)
+            if isinstance(event, PromptDone) and self._spec.echo:
+                self._echo(event)
 
     def _echo(self, event: PromptDone) -> None:
-        text = self._prompts[event.prompt].text
-        first = event.prompt * self._plan.num_choices
-        for choice in self._choices[first : first + self._plan.num_choices]:
-            choice.texts.append(text)
-            if self._wants_logprobs:
-                choice.logprobs.append(prompt_logprobs(event.logprobs, text))
+        first = event.prompt * self._spec.num_choices
+        for choice in self._choices[first : first + self._spec.num_choices]:
+            choice.is_echoed, choice.prompt_logprobs = True, event.logprobs
 
-    def body(self) -> bytes:
+    def parts(self) -> Iterator[bytes]:
         """The answer's JSON, laid out as OpenAI does."""
-        choices = [
-            Choice(
-                text="".join(choice.texts),
-                index=index,
-                logprobs=joined(choice.logprobs) if self._wants_logprobs else None,
-                finish_reason=choice.reason,
-            )
-            for index, choice in enumerate(self._choices)
-        ]
-        total = self._prompt_tokens + self._completion_tokens
-        usage = Usage(self._prompt_tokens, self._completion_tokens, total)
-        answer = Completion(self._id, "text_completion", self._created, self._model, choices, usage)
-        return msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n"
+        counts = self._usage.total()
+        answer = Completion(
+            self._id,
+            "text_completion",
+            self._created,
+            self._model,
+            LazyArray(list(enumerate(self._choices)), self._choice, _CHOICES_PER_SLICE),
+            Usage(counts.prompt_tokens, counts.completion_tokens, counts.total_tokens),
+        )
+        yield from json_parts(answer, is_indented=True)
+        yield b"\n"
+
+    def _choice(self, numbered: tuple[int, _Growing]) -> Choice:
+        index, choice = numbered
+        echoed = choice.prompt if choice.is_echoed else ""
+        logprobs = None
+        if self._spec.num_logprobs is not None:
+            logprobs = lazy_logprobs(choice.prompt, choice.prompt_logprobs, choice.logprobs)
+        return Choice(echoed + "".join(choice.texts), index, logprobs, choice.reason)

@@ -1,12 +1,15 @@
 """The streamed ending: events to chunks. The constant parts of a chunk are rendered once a stream."""
 
+from collections.abc import Iterator, Sequence
+
 import msgspec
 import orjson
 
-from myna.api.completions.convert import EncodedPrompt, Plan
-from myna.api.completions.logprobs import OffsetCounter, prompt_logprobs
+from myna.api.completions.convert import EncodedPrompt, ResponseSpec
+from myna.api.completions.logprobs import OffsetCounter, prompt_offsets
 from myna.api.completions.schema import Logprobs
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
+from myna.generation.logprobs import per_slice, slices
 
 _NO_LOGPROBS = Logprobs([], [], [], [])
 _END = b"\n\n"
@@ -19,12 +22,14 @@ class ChunkRenderer:
     token is held until the choice is done; all others go out at once.
     """
 
-    def __init__(self, id: str, created: int, model: str, prompts: list[EncodedPrompt], plan: Plan) -> None:
-        self._plan = plan
+    def __init__(
+        self, id: str, created: int, model: str, prompts: list[EncodedPrompt], spec: ResponseSpec
+    ) -> None:
+        self._spec = spec
         self._prompts = prompts
-        self._wants_logprobs = plan.num_logprobs is not None
+        self._wants_logprobs = spec.num_logprobs is not None
         name = orjson.dumps(model)
-        usage = b',"usage":null' if plan.include_usage else b""
+        usage = b',"usage":null' if spec.include_usage else b""
         self._head = b'data: {"id":"%s","object":"text_completion","created":%d,"choices":[' % (
             id.encode(),
             created,
@@ -32,38 +37,42 @@ class ChunkRenderer:
         self._tail = b'],"model":%s%s}%s' % (name, usage, _END)
         self._usage_tail = b'],"model":%s,"usage":' % name
         self._text_head = self._head + b'{"text":'
-        num_choices = len(prompts) * plan.num_choices
+        num_choices = len(prompts) * spec.num_choices
         self._text_tails = [
             b',"index":%d,"logprobs":null,"finish_reason":null}%s' % (index, self._tail)
             for index in range(num_choices)
         ]
-        self._left = [plan.max_tokens] * num_choices
+        self._left = [spec.max_tokens] * num_choices
         self._held: dict[int, tuple[str, Logprobs | None]] = {}
         self._offsets = [
-            OffsetCounter(len(prompts[index // plan.num_choices].text)) for index in range(num_choices)
+            OffsetCounter(len(prompts[index // spec.num_choices].text)) for index in range(num_choices)
         ]
         self._prompt_tokens = self._completion_tokens = 0
 
-    def feed(self, event: Event) -> bytes:
-        """The chunks that this event makes; none for most of those without text."""
+    def feed(self, event: Event) -> bytes | Iterator[bytes]:
+        """The chunks that this event makes, none for most of those without text; one by one where it has many
+        log-probabilities."""
         if type(event) is TextDelta:
             choice = event.choice
             left = self._left[choice] = self._left[choice] - event.num_tokens
             if left > 0 and not self._wants_logprobs:
                 return self._text_head + orjson.dumps(event.text) + self._text_tails[choice]
-            return self._text(choice, event.text, event.logprobs)
+            chunks = self._text(choice, event.text, event.logprobs, self._offsets[choice])
+            return chunks if _is_large(event) else b"".join(chunks)
         if type(event) is ChoiceDone:
             return self._end(event)
         if type(event) is PromptDone:
             self._prompt_tokens += event.prompt_tokens
-            return self._echo(event) if self._plan.echo else b""
+            if not self._spec.echo:
+                return b""
+            return self._echo(event) if _is_large(event) else b"".join(self._echo(event))
         if type(event) is Done:
             self._completion_tokens += event.completion_tokens
         return b""
 
     def end(self) -> bytes:
         """The usage, if it was asked for."""
-        if not self._plan.include_usage:
+        if not self._spec.include_usage:
             return b""
         total = self._prompt_tokens + self._completion_tokens
         counts = b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}' % (
@@ -73,9 +82,16 @@ class ChunkRenderer:
         )
         return self._head + self._usage_tail + counts + _END
 
-    def _text(self, choice: int, text: str, entries: tuple[TokenLogprob, ...]) -> bytes:
-        logprobs = self._offsets[choice].render(entries) if self._wants_logprobs else None
-        return self._offer(choice, text, logprobs)
+    def _text(
+        self, choice: int, text: str, entries: Sequence[TokenLogprob], offsets: OffsetCounter
+    ) -> Iterator[bytes]:
+        """One chunk, unless there are many log-probabilities: then the others have no text."""
+        if not self._wants_logprobs:
+            yield self._offer(choice, text, None)
+            return
+        for part in slices(entries):
+            yield self._offer(choice, text, offsets.render(part))
+            text = ""
 
     def _offer(self, choice: int, text: str, logprobs: Logprobs | None) -> bytes:
         """Send what is held, and the new chunk too unless it may be the last."""
@@ -89,13 +105,11 @@ class ChunkRenderer:
         held = self._held.pop(choice, None)
         return self._chunk(choice, *held, reason) if held else b""
 
-    def _echo(self, event: PromptDone) -> bytes:
+    def _echo(self, event: PromptDone) -> Iterator[bytes]:
         text = self._prompts[event.prompt].text
-        logprobs = prompt_logprobs(event.logprobs, text) if self._wants_logprobs else None
-        first = event.prompt * self._plan.num_choices
-        return b"".join(
-            self._offer(choice, text, logprobs) for choice in range(first, first + self._plan.num_choices)
-        )
+        first = event.prompt * self._spec.num_choices
+        for choice in range(first, first + self._spec.num_choices):
+            yield from self._text(choice, text, event.logprobs, prompt_offsets(event.logprobs, text))
 
     def _end(self, event: ChoiceDone) -> bytes:
         if event.reason == "length" and event.choice in self._held:
@@ -112,3 +126,8 @@ class ChunkRenderer:
             orjson.dumps(reason),
             self._tail,
         )
+
+
+def _is_large(event: TextDelta | PromptDone) -> bool:
+    """Whether to render its log-probabilities takes long."""
+    return len(event.logprobs) > per_slice(event.logprobs)

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from myna.api.completions.schema import CompletionRequest
-from myna.core.errors import ContextLengthExceeded, InvalidRequest
+from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
+from myna.generation.budgets import longest_answer, refuse_long_answers, refuse_too_long
+from myna.generation.sampling import refuse_unknown_tokens, to_sampling
 from myna.serving import faults
 from myna.serving.requester import Requester, room
-from myna.serving.sampling import refuse_long_answers, refuse_unknown_tokens, to_sampling
 
 DEFAULT_MAX_TOKENS: Final = 16
 MAX_CANDIDATES: Final = 4096
@@ -25,8 +26,8 @@ class EncodedPrompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What the answer looks like, decided before any token: both endings of the stream follow it."""
+class ResponseSpec:
+    """What the answer looks like, decided before any token, for streamed and whole answers."""
 
     num_choices: int
     max_tokens: int
@@ -37,8 +38,9 @@ class Plan:
 
 def check(request: CompletionRequest, info: ModelInfo, most_tokens: int) -> None:
     """Raise for parameters that are each right but not together, or not with this model or server."""
-    refuse_long_answers("max_tokens", request.max_tokens, most_tokens)
     num_choices, best_of = request.n or 1, request.best_of or 0
+    longest = longest_answer(most_tokens, num_choices * len(request.prompt), request.logprobs)
+    refuse_long_answers("max_tokens", request.max_tokens, longest)
     if best_of and num_choices > best_of:
         raise InvalidRequest(
             "You requested that the server return more choices than it will generate (HINT: you must set "
@@ -73,10 +75,10 @@ def _check_tokens(request: CompletionRequest, vocab_size: int) -> None:
             raise faults.outside("integer", "above", vocab_size - 1, highest).at(f"prompt{place}")
 
 
-def plan(request: CompletionRequest) -> Plan:
+def to_response_spec(request: CompletionRequest) -> ResponseSpec:
     """The shape of the answer."""
     options = request.stream_options
-    return Plan(
+    return ResponseSpec(
         num_choices=request.n or 1,
         max_tokens=DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens,
         echo=bool(request.echo),
@@ -95,14 +97,14 @@ def to_generation(
     defaults: Sampling,
 ) -> GenerationRequest:
     """One prompt's generation. Raises `ContextLengthExceeded` if it doesn't fit the model."""
-    answer = plan(request)
-    refuse_too_long(len(prompt.tokens), answer.max_tokens, room(info))
+    spec = to_response_spec(request)
+    refuse_too_long(len(prompt.tokens), spec.max_tokens, room(info))
     return GenerationRequest(
         id=id,
         prompt_tokens=prompt.tokens,
-        max_tokens=answer.max_tokens,
-        num_choices=answer.num_choices,
-        best_of=max(request.best_of or 0, answer.num_choices),
+        max_tokens=spec.max_tokens,
+        num_choices=spec.num_choices,
+        best_of=max(request.best_of or 0, spec.num_choices),
         sampling=to_sampling(request, defaults),
         stop=request.stop,
         num_logprobs=request.logprobs,
@@ -112,14 +114,3 @@ def to_generation(
         cache_salt=requester.cache_salt,
         is_collected=not request.stream,
     )
-
-
-def refuse_too_long(prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
-    """Raise if prompt and answer together don't fit the context."""
-    total = prompt_tokens + max_tokens
-    if total > context_tokens:
-        raise ContextLengthExceeded(
-            f"This model's maximum context length is {context_tokens} tokens, however you requested "
-            f"{total} tokens ({prompt_tokens} in your prompt; {max_tokens} for the completion). "
-            "Please reduce your prompt; or completion length."
-        )

@@ -1,10 +1,11 @@
 """From the prompts of a request to tokens. Takes a while: runs in a thread."""
 
-from myna.api.completions.convert import EncodedPrompt, plan, refuse_too_long
+from myna.api.completions.convert import EncodedPrompt, to_response_spec
 from myna.api.completions.schema import CompletionRequest, Prompt
+from myna.core.conversation import Message
 from myna.core.errors import InvalidRequest
-from myna.prompts.messages import Message
-from myna.prompts.prompting import Prompting
+from myna.core.renderer import Renderer
+from myna.generation.budgets import refuse_too_long
 from myna.prompts.thinking import DONT_THINK
 from myna.serving import faults
 
@@ -14,11 +15,11 @@ class Encoder:
     followed, so plain text prompts are put to it as a user's message."""
 
     def __init__(
-        self, request: CompletionRequest, prompting: Prompting, *, wraps: bool, context_tokens: int
+        self, request: CompletionRequest, renderer: Renderer, *, wraps: bool, context_tokens: int
     ) -> None:
         self._request = request
-        self._prompting = prompting
-        self._max_tokens = plan(request).max_tokens
+        self._renderer = renderer
+        self._max_tokens = to_response_spec(request).max_tokens
         self._context_tokens = context_tokens
         is_raw = request.suffix or request.echo or request.logprobs is not None
         self._wraps = wraps and not is_raw
@@ -28,43 +29,39 @@ class Encoder:
         prompts = self._request.prompt
         texts = [prompt for prompt in prompts if isinstance(prompt, str)]
         for text in texts:
-            self._refuse_too_long(self._prompting.least_tokens(text))
+            self._refuse_too_long(self._renderer.least_tokens(text))
         if not prompts:
             return [EncodedPrompt(tuple(self._document_start()), "")]
         if len(texts) == len(prompts) and not self._wraps and not self._request.suffix:
-            rows = self._prompting.encode_batch(texts, parse_special=True)
+            rows = self._renderer.encode_batch(texts, parse_special=True)
             pairs = zip(rows, texts, strict=True)
             return [EncodedPrompt(tuple(row or self._document_start()), text) for row, text in pairs]
         return [self._encoded(prompt) for prompt in prompts]
 
     def _encoded(self, prompt: Prompt) -> EncodedPrompt:
         if not isinstance(prompt, str):
-            return EncodedPrompt(prompt, self._decoded(prompt) if self._shows_prompt() else "")
+            return EncodedPrompt(prompt, self._renderer.decode(prompt) if self._shows_prompt() else "")
         if self._wraps:
-            asked = self._prompting.encode_chat([Message("user", prompt)], switches=DONT_THINK)
+            asked = self._renderer.encode_chat([Message.of("user", prompt)], switches=DONT_THINK)
             return EncodedPrompt(tuple(asked), prompt)
         if self._request.suffix:
             return EncodedPrompt(self._filled(prompt, self._request.suffix), prompt)
-        return EncodedPrompt(tuple(self._prompting.encode(prompt, parse_special=True)), prompt)
+        return EncodedPrompt(tuple(self._renderer.encode(prompt, parse_special=True)), prompt)
 
     def _filled(self, prefix: str, suffix: str) -> tuple[int, ...]:
-        self._refuse_too_long(self._prompting.least_tokens(suffix))
-        tokens = self._prompting.fim(prefix, suffix)
+        self._refuse_too_long(self._renderer.least_tokens(suffix))
+        tokens = self._renderer.fim(prefix, suffix)
         if tokens is None:
             raise faults.unsupported().at("suffix")
         return tuple(tokens)
 
     def _document_start(self) -> list[int]:
-        tokens = self._prompting.document_start
+        tokens = self._renderer.document_start
         if not tokens:
             raise InvalidRequest(
                 "This model has no token that begins a document, so it needs a prompt.", param="prompt"
             )
         return tokens
-
-    def _decoded(self, tokens: tuple[int, ...]) -> str:
-        pieces = self._prompting.vocabulary.pieces
-        return b"".join(pieces[token] for token in tokens).decode("utf-8", "replace")
 
     def _shows_prompt(self) -> bool:
         return bool(self._request.echo) or self._request.logprobs is not None

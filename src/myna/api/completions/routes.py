@@ -1,64 +1,77 @@
-"""`POST /v1/completions`: from a request to its stream of events, and to one of the two endings."""
+"""`POST /v1/completions`: one function from the request to the last byte of its answer."""
 
 import time
-from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from myna.api.completions.answer import AnswerFold
 from myna.api.completions.chunks import ChunkRenderer
-from myna.api.completions.convert import check, plan, to_generation
+from myna.api.completions.convert import EncodedPrompt, check, to_generation, to_response_spec
 from myna.api.completions.encoding import Encoder
 from myna.api.completions.schema import CompletionRequest
-from myna.catalog.listing import ModelCard
-from myna.core.generator import EventStream
+from myna.catalog.pool import ServedModel
 from myna.core.requests import Sampling
-from myna.serving.call import Answer, Call, Endpoint
+from myna.generation.budgets import refuse_many_logprobs
+from myna.serving.call import Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.ids import completion_id
 from myna.serving.parameters import COMPLETIONS
+from myna.serving.relaying import answer_relayed
 from myna.serving.requester import requester_of, room
-from myna.serving.streaming import EventStreamAnswer, WholeAnswer
-
-T = TypeVar("T", ChunkRenderer, AnswerFold)
+from myna.serving.streaming import collect
 
 _HEADERS: Final = {"cache-control": "no-cache, must-revalidate"}
 
 
-async def create_completion(call: Call) -> Answer:
+async def create_completion(call: Call) -> None:
     """Everything that can be refused is, before the first byte."""
     require(call.principal, "model.request")
     body = await call.json_object()
     card = call.card(body)
+    if card.is_relayed:
+        await answer_relayed(call, card, body, "completions")
+        return
     request = await call.validated(CompletionRequest, body, COMPLETIONS)
     call.record.user = request.user or ""
     headers = {**_HEADERS, "openai-model": card.id}
-    if not request.stream:
-        return WholeAnswer(partial(_open, call, card, request, AnswerFold), headers=headers)
-    return EventStreamAnswer(
-        partial(_open, call, card, request, ChunkRenderer),
-        content_type="text/event-stream",
-        headers=headers,
-        keep_alive_s=call.services.keep_alive_s,
+    if request.stream:
+        headers["content-type"] = "text/event-stream"
+    async with call.answering(is_stream=bool(request.stream), headers=headers) as answer:
+        model = await call.open(card)
+        check(request, model.generator.info, call.services.max_answer_tokens)
+        prompts = await _encode(call, request, model)
+        generations = [
+            to_generation(
+                request,
+                prompt,
+                model.generator.info,
+                requester_of(call.principal),
+                id=f"{call.id}-{i}",
+                defaults=Sampling(),
+            )
+            for i, prompt in enumerate(prompts)
+        ]
+        events = await call.generate(model, generations)
+        created, spec = int(time.time()), to_response_spec(request)
+        shape = (completion_id("cmpl-", created), created, card.id, prompts, spec)
+        if request.stream:
+            await answer.send_events(events, ChunkRenderer(*shape))
+        else:
+            fold = await collect(events, AnswerFold(*shape))
+            await answer.send_body(fold.parts())
+
+
+async def _encode(call: Call, request: CompletionRequest, model: ServedModel) -> list[EncodedPrompt]:
+    encoder = Encoder(
+        request,
+        model.renderer,
+        wraps=model.card.kind == "instruct",
+        context_tokens=room(model.generator.info),
     )
-
-
-async def _open(
-    call: Call, card: ModelCard, request: CompletionRequest, ending: type[T]
-) -> tuple[EventStream, T]:
-    """The model, after its load if need be; the prompts; admission."""
-    model = await call.open(card)
-    info = model.generator.info
-    check(request, info, call.services.max_answer_tokens)
-    encoder = Encoder(request, model.prompting, wraps=card.kind == "instruct", context_tokens=room(info))
     prompts = await call.in_text_thread(encoder.encode)
-    requester = requester_of(call.principal)
-    generations = [
-        to_generation(request, prompt, info, requester, id=f"{call.id}-{i}", defaults=Sampling())
-        for i, prompt in enumerate(prompts)
-    ]
-    stream = await call.generate(model, generations)
-    created = int(time.time())
-    return stream, ending(completion_id("cmpl-", created), created, card.id, prompts, plan(request))
+    if request.echo and request.logprobs is not None:
+        num_tokens = sum(len(prompt.tokens) for prompt in prompts) * (request.n or 1)
+        refuse_many_logprobs(num_tokens, request.logprobs, "logprobs")
+    return prompts
 
 
 ENDPOINTS: Final = (Endpoint("POST", "/v1/completions", create_completion, bills="completions"),)

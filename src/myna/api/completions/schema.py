@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from pydantic import StrictInt
 
+from myna.generation.json_parts import LazyArray
 from myna.serving import faults
 from myna.serving.fields import (
     MAX_TEXT,
@@ -108,12 +109,21 @@ class Logprobs(msgspec.Struct):
     text_offset: list[int]
 
 
+class LazyLogprobs(msgspec.Struct):
+    """The same of a whole answer, rendered when they are sent."""
+
+    tokens: LazyArray
+    token_logprobs: LazyArray
+    top_logprobs: LazyArray
+    text_offset: LazyArray
+
+
 class Choice(msgspec.Struct):
-    """One answer; its fields stand as OpenAI writes them."""
+    """One answer; its fields are in OpenAI's order."""
 
     text: str
     index: int
-    logprobs: Logprobs | None
+    logprobs: LazyLogprobs | None
     finish_reason: str
 
 
@@ -132,5 +142,5 @@ class Completion(msgspec.Struct):
     object: str
     created: int
     model: str
-    choices: list[Choice]
+    choices: LazyArray
     usage: Usage

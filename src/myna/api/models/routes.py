@@ -19,7 +19,8 @@ _REMOVE: Final[Scope] = "api.management.write"
 async def list_models(call: Call) -> Response:
     """Every model that answers this key, aliases included, in the order of their registration."""
     require(call.principal, _READ)
-    cards = [card for card in call.services.pool.cards() if call.may_use(card)]
+    may_use = call.principal.may_use
+    cards = [card for card in call.services.pool.cards() if may_use(card.id, card.target)]
     return _json({"object": "list", "data": [_model(card) for card in cards]})
 
 

@@ -8,8 +8,9 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from myna.accounts.principal import Scope
+from myna.api.stored.shapes import item_json, messages_of, page_json
 from myna.core.errors import InvalidRequest, NotFound
-from myna.core.stored import StoredCompletion, StoredItem
+from myna.core.stored import StoredCompletion
 from myna.serving.call import Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.fields import Metadata
@@ -44,20 +45,20 @@ async def list_completions(call: Call) -> Response:
     )
     if page is None:
         raise _not_found(str(after))
-    return listed([_item(row) for row in page.rows], has_more=page.has_more)
+    return _json(await call.in_text_thread(page_json, page))
 
 
 async def retrieve_completion(call: Call) -> Response:
     require(call.principal, _SCOPE)
-    return _json(_item(await _find(call)))
+    return _json(await call.in_text_thread(item_json, await _find(call)))
 
 
 async def list_messages(call: Call) -> Response:
-    """The messages that were sent, not the answer; each has the completion's id and its number as an id."""
+    """The messages that were sent, not the answer."""
     require(call.principal, _SCOPE)
     query = call.request.query_params
     limit, order, after = page_limit(query), page_order(query, "asc"), query.get("after")
-    messages = _messages(await _find(call))
+    messages = await call.in_text_thread(messages_of, await _find(call))
     if order == "desc":
         messages.reverse()
     if after is not None:
@@ -80,7 +81,7 @@ async def update_completion(call: Call) -> Response:
         store.set_metadata, call.principal.project, completion_id, metadata
     ):
         raise _not_found(completion_id)
-    return _json(_item(await _find(call)))
+    return _json(await call.in_text_thread(item_json, await _find(call)))
 
 
 async def delete_completion(call: Call) -> Response:
@@ -89,7 +90,7 @@ async def delete_completion(call: Call) -> Response:
     store = call.services.completions
     if not await call.services.database_threads.run(store.delete, call.principal.project, completion_id):
         raise _not_found(completion_id)
-    return _json({"object": "chat.completion.deleted", "id": completion_id, "deleted": True})
+    return _json(orjson.dumps({"object": "chat.completion.deleted", "id": completion_id, "deleted": True}))
 
 
 ENDPOINTS: Final = (
@@ -119,20 +120,8 @@ def _not_found(completion_id: str) -> NotFound:
     return NotFound(f"Completion {completion_id} not found", param="completion_id", code="not_found")
 
 
-def _item(row: StoredCompletion | StoredItem) -> dict[str, object]:
-    item: dict[str, object] = orjson.loads(row.item)
-    item["metadata"] = dict(row.metadata)  # in its old place: a dict keeps the order of its keys
-    return item
-
-
-def _messages(row: StoredCompletion) -> list[dict[str, object]]:
-    return [
-        {"id": f"{row.id}-{number}", **message} for number, message in enumerate(orjson.loads(row.messages))
-    ]
-
-
-def _json(value: object) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
 
 
 def _metadata_filter(query: QueryParams) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from myna.core.accounts import DEFAULT_PROJECT
 from myna.core.errors import NotFound, PermissionDenied
-from myna.core.generator import Generator
+from myna.core.generator import RunningModel
 from myna.serving.call import Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.exposition import exposition
@@ -42,7 +42,7 @@ async def status(call: Call) -> Response:
         "object": "organization.status",
         "uptime_s": int(time.monotonic() - call.services.started),
         "num_requests": sum(figures.num_running + figures.num_waiting for figures in told),
-        "models": [_model(name, generator) for name, generator in running],
+        "models": [_model(name, one) for name, one in running],
         "ledger": None,
     }
     if ledger is not None:
@@ -56,11 +56,11 @@ ENDPOINTS: Final = (
 )
 
 
-def _model(name: str, generator: Generator) -> dict[str, object]:
-    info, figures = generator.info, generator.last_figures
+def _model(name: str, one: RunningModel) -> dict[str, object]:
+    info, figures = one.info, one.last_figures
     return {
         "id": name,
-        "is_ready": generator.is_ready,
+        "is_ready": one.is_ready,
         "engine": info.engine,
         "context_tokens": info.context_tokens,
         "kv_tokens": info.kv_tokens,

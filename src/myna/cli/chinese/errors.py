@@ -43,6 +43,10 @@ MESSAGES: Final = {
     "In this installation {0} there; bring one with: pip install 'myna[llamacpp]'": (
         "这份安装里{0}；可以安装一个：pip install 'myna[llamacpp]'"
     ),
+    "The model {0} can't be loaded. {1} An engine with a tokenizer of its own could run it: {2}.": (
+        "模型 {0} 无法加载。{1} 自带分词器的引擎可以运行它：{2}。"
+    ),
+    "No backend that is set up here runs models such as {0}.": "这里没有设置能运行 {0} 这类模型的后端。",
     "no engine is": "没有任何引擎",
     "the engine {0} is not": "没有引擎 {0}",
     "The fake model {0} is broken, as its name says.": "假模型 {0} 是坏的，正如它的名字所说。",

@@ -52,7 +52,7 @@ MYNA_* variables and myna.toml.
     "Longest prompt plus answer, in tokens.": "提示加回答的最大长度，以 token 计。",
     "Threads of the engine.": "引擎的线程数。",
     "Room for the KV cache, such as 2G.": "KV 缓存的空间，例如 2G。",
-    "auto, native, llamacpp or fake.": "auto、native、llamacpp 或 fake。",
+    "What runs the model; default auto.": "auto、native、llamacpp 或 fake。",
     "Ask for no key; on loopback alone.": "不要求密钥；只能用于本机回环地址。",
     "How long running requests may go on after Ctrl-C; default 30s.": (
         "按 Ctrl-C 后，正在进行的请求还能继续多久；默认 30s。"

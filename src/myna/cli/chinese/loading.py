@@ -30,6 +30,10 @@ MESSAGES: Final = {
     ),
     'a list of addresses or networks, such as "10.0.0.0/8"': '地址或网段的列表，例如 "10.0.0.0/8"',
     'a path such as "/llm"': '路径，例如 "/llm"',
+    "The model {0} runs on another server, which this endpoint can't ask.": (
+        "模型 {0} 在另一台服务器上运行，这个端点不能向它请求。"
+    ),
+    "{0} is not a file of this server and can't be deleted.": "{0} 不是这台服务器上的文件，不能删除。",
     "{0} requests wait for {1} to be loaded.": "有 {0} 个请求在等待 {1} 加载。",
     "The server is shutting down.": "服务器正在关闭。",
     "The model {0} needs {1} of memory ({2}), and models may take {3} here. Lower context or memory, raise "

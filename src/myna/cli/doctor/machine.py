@@ -12,8 +12,8 @@ from myna.catalog.entries import ENTRIES
 from myna.catalog.memory import read_memory
 from myna.catalog.room import WORKER_BYTES
 from myna.catalog.store import ModelStore
-from myna.cli.doctor.finding import Findings, advice, ok, wrong
 from myna.cli.screen import megabytes
+from myna.core.finding import Findings, advice, ok, wrong
 from myna.settings import Settings
 
 # Those that speed up a model's arithmetic, as Linux names them.

@@ -8,10 +8,11 @@ from typing import Final
 
 from myna.catalog.entries import ENTRIES
 from myna.catalog.partial import Progress
-from myna.catalog.store import LocalModel, ModelStore, local_file
-from myna.cli.doctor.finding import Findings, advice, ok, wrong
+from myna.catalog.store import ModelStore, local_file
 from myna.cli.screen import megabytes
+from myna.core.backend import LocalModel
 from myna.core.errors import ModelFileError
+from myna.core.finding import Findings, advice, ok, wrong
 from myna.settings import Settings
 
 _READ_BYTES: Final = 1 << 22

@@ -19,9 +19,9 @@ from myna.catalog.sources.pypi import WheelIndex
 from myna.catalog.store import ModelStore
 from myna.cli.client import is_up
 from myna.cli.complete import local_base_url
-from myna.cli.doctor.finding import Finding, Findings, advice, ok, wrong
 from myna.cli.key import key_path
 from myna.core.errors import ConfigurationError, MynaError
+from myna.core.finding import Finding, Findings, advice, ok, wrong
 from myna.serving.server import bind
 from myna.settings import Settings, config_path
 

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from myna.catalog.partial import Progress, Silent
-from myna.cli.doctor.finding import Finding, Findings
 from myna.cli.language import translated
 from myna.cli.screen import pull_progress
 from myna.core.errors import ConfigurationError
+from myna.core.finding import Finding, Findings
 from myna.settings import Settings, load_settings
 
 _MARKS: Final = {"ok": ("✓", "green"), "advice": ("!", "yellow"), "wrong": ("✗", "red")}
@@ -64,7 +64,6 @@ class Chapter:
 def _chapters(is_quick: bool, watch: Callable[[], AbstractContextManager[Progress]]) -> Iterator[Chapter]:
     # Here, since other verbs should not wait for what these import.
     from myna.cli.doctor import machine, surroundings
-    from myna.cli.doctor.engines import engines
     from myna.cli.doctor.models import models
 
     settings, problem = _settings()
@@ -72,7 +71,7 @@ def _chapters(is_quick: bool, watch: Callable[[], AbstractContextManager[Progres
     yield Chapter(title="Processor", findings=machine.processor())
     yield Chapter(title="Memory", findings=machine.memory(settings))
     yield Chapter(title="Disk", findings=machine.disk(settings))
-    yield Chapter(title="Engines", findings=engines(settings))
+    yield Chapter(title="Engines", findings=_engines(settings))
     yield Chapter(title="Models", findings=models(settings, is_quick=is_quick, watch=watch))
     yield Chapter(title="Sources of models", findings=surroundings.sources(settings))
     yield Chapter(title="Port", findings=surroundings.port(settings))
@@ -93,6 +92,17 @@ def _settings() -> tuple[Settings, str]:
     except ConfigurationError as exc:
         return settings, exc.message
     return settings, ""
+
+
+def _engines(settings: Settings) -> Findings:
+    """What each backend says."""
+    from myna.cli.backends import backends_of
+
+    try:
+        backends = backends_of(settings)
+    except ConfigurationError:  # the first chapter says so
+        return
+    yield from backends.findings()
 
 
 def _show(console: Console, finding: Finding) -> None:

@@ -14,6 +14,8 @@ from myna.core.requests import GenerationRequest
 
 # Prompts of one call that run at once: a batch of a thousand must not fill the queue of others.
 _WINDOW: Final = 32
+# Events of all of them together that are read ahead of the client.
+_MOST_WAITING: Final = 64
 
 
 async def start(generator: Generator, requests: Sequence[GenerationRequest]) -> EventStream:
@@ -36,14 +38,18 @@ async def start(generator: Generator, requests: Sequence[GenerationRequest]) -> 
 
 
 class Merged:
-    """The events of several requests, as they come."""
+    """The events of several requests, as they come.
+
+    No more than `_MOST_WAITING` are taken from their streams ahead of a slow reader: those that follow wait
+    there, where deltas of a choice are merged. The first error ends all.
+    """
 
     def __init__(
         self, generator: Generator, requests: Sequence[GenerationRequest], streams: Sequence[EventStream]
     ) -> None:
         self._generator = generator
         self._waiting = deque(list(enumerate(requests))[len(streams) :])
-        self._events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
+        self._events: asyncio.Queue[Event | BaseException] = asyncio.Queue(_MOST_WAITING)
         self._num_running = len(requests)
         self._totals: list[Done] = []
         self._tasks = [
@@ -80,7 +86,7 @@ class Merged:
             while True:
                 try:
                     async for event in stream:
-                        self._forward(index, request.num_choices, event)
+                        await self._forward(index, request.num_choices, event)
                 finally:
                     await stream.aclose()
                 if not self._waiting:
@@ -88,7 +94,7 @@ class Merged:
                 index, request = self._waiting.popleft()
                 stream = await self._admit(request)
         except Exception as exc:
-            self._events.put_nowait(exc)
+            await self._events.put(exc)
 
     async def _admit(self, request: GenerationRequest) -> EventStream:
         while True:
@@ -97,17 +103,17 @@ class Merged:
             except Overloaded as exc:
                 await asyncio.sleep(exc.retry_after_s)
 
-    def _forward(self, index: int, num_choices: int, event: Event) -> None:
+    async def _forward(self, index: int, num_choices: int, event: Event) -> None:
         match event:
             case TextDelta() | ChoiceDone():
                 choice = index * num_choices + event.choice
-                self._events.put_nowait(msgspec.structs.replace(event, choice=choice))
+                await self._events.put(msgspec.structs.replace(event, choice=choice))
             case PromptDone():
-                self._events.put_nowait(msgspec.structs.replace(event, prompt=index))
+                await self._events.put(msgspec.structs.replace(event, prompt=index))
             case Done():
                 self._totals.append(event)
                 if len(self._totals) == self._num_running:
-                    self._events.put_nowait(self._total())
+                    await self._events.put(self._total())
 
     def _total(self) -> Done:
         return Done(

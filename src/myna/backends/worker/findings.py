@@ -1,25 +1,22 @@
-"""The engines: which are here, which runs the model and why, what each promises."""
+"""What `myna doctor` says of the engines: which are here, which runs models, what each promises."""
 
 import os
-from typing import Final
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
-from myna.catalog.loading import engines_to_try
-from myna.cli.doctor.finding import Finding, Findings, advice, ok, wrong
 from myna.core.errors import ConfigurationError
-from myna.engines.registry import ENGINES, is_installed
-from myna.settings import Settings
-
-# Whose arithmetic has the same bits in any batch: `Engine.is_batch_invariant`, known without loading one.
-BATCH_INVARIANT: Final = frozenset({"native", "fake"})
+from myna.core.finding import Finding, Findings, advice, ok, wrong
+from myna.engines.registry import ENGINES, engines_to_try, is_installed
 
 
-def engines(settings: Settings) -> Findings:
+def engine_findings(wanted: str) -> Findings:
+    """`wanted` is the setting `engine`."""
     try:
-        order = engines_to_try(settings.engine)
+        order = engines_to_try(wanted)
     except ConfigurationError as exc:
         yield wrong(exc.message, remedy="Install an engine, then look again.")
         return
-    if settings.engine != "auto":
+    if wanted != "auto":
         yield ok(f"{order[0]} runs every model, since the setting engine names it.")
     elif len(order) > 1:
         yield ok(f"{order[0]} runs a model where it can, else {' or '.join(order[1:])} does.")
@@ -30,7 +27,7 @@ def engines(settings: Settings) -> Findings:
             yield _promise(name)
     if "native" in order:
         yield from _kernels()
-    elif settings.engine == "auto":
+    elif wanted == "auto":
         yield advice(
             "Myna's own engine is not built here.",
             remedy="Install a C++ compiler and make, then install Myna again.",
@@ -38,12 +35,21 @@ def engines(settings: Settings) -> Findings:
 
 
 def _promise(name: str) -> Finding:
-    if name in BATCH_INVARIANT:
+    label = _with_version(name)
+    if ENGINES[name].is_batch_invariant:
         return ok(
-            f"{name} is here: batch-invariant, so a request and seed get the same answer whatever else it "
+            f"{label} is here: batch-invariant, so a request and seed get the same answer whatever else it "
             "is doing."
         )
-    return ok(f"{name} is here: not batch-invariant, so an answer may change while others run.")
+    return ok(f"{label} is here: not batch-invariant, so an answer may change while others run.")
+
+
+def _with_version(name: str) -> str:
+    """The engine and, where it is another project's package, which version of it."""
+    with suppress(PackageNotFoundError):
+        if distribution := ENGINES[name].distribution:
+            return f"{name} {version(distribution)}"
+    return name
 
 
 def _kernels() -> Findings:

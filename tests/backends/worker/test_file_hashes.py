@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from myna.catalog.weights import WeightHashes
+from myna.backends.worker.file_hashes import WeightHashes
 
 
 @pytest.fixture

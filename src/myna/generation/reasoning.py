@@ -1,4 +1,4 @@
-"""What `reasoning_effort` asks of a model that thinks: how its prompt is written, how long it may. Pure."""
+"""What a reasoning effort means for a model that thinks: how its prompt is written, how long it may. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from types import MappingProxyType
 from typing import Final
 
 from myna.core.constraints import AnyText, Constraint
+from myna.core.renderer import Thinking
 from myna.core.requests import Thought
-from myna.prompts.thinking import DONT_THINK, THINK, Thinking
+from myna.prompts.thinking import DONT_THINK, THINK
 from myna.serving import faults
 
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -18,40 +19,43 @@ BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class ThoughtUse:
-    """`switches` are for the template; `thought` None: what the model says is its answer from the start."""
+class Reasoning:
+    """`switches` are variables for the template; `thought` None: the answer begins with the first token."""
 
     switches: Mapping[str, object]
     thought: Thought | None
 
     def constraint(self, answer: Constraint | None) -> Constraint | None:
-        """What holds the whole generation, whose answer is held by `answer`: a thought that is cut needs
-        a constraint behind it."""
+        """The constraint of the whole generation, whose answer is under `answer`: a thought that is cut
+        off needs a grammar for what follows."""
         is_cut = self.thought is not None and self.thought.max_tokens > 0
         return AnyText() if is_cut and answer is None else answer
 
 
-NO_THOUGHT: Final = ThoughtUse({}, None)
+NO_REASONING: Final = Reasoning({}, None)
 
 
-def thought_use(effort: str | None, thinking: Thinking | None) -> ThoughtUse:
-    """Raises `InvalidRequest` for an effort that this model can't be asked for."""
+def reasoning_for(effort: str | None, thinking: Thinking | None, *, param: str) -> Reasoning:
+    """What the effort, which the request has as `param`, asks of a model that thinks in this way.
+
+    Raises `InvalidRequest` for an effort that the model doesn't support.
+    """
     if thinking is None or not thinking.is_known:
         if effort is not None:
-            raise faults.unsupported().at("reasoning_effort")
+            raise faults.unsupported().at(param)
         if thinking is None:
-            return NO_THOUGHT
+            return NO_REASONING
         # A template that only leaves out old thoughts may be of a model that thinks: then it is read.
-        return ThoughtUse({}, Thought(thinking.begin, thinking.end, is_optional=True))
+        return Reasoning({}, Thought(thinking.begin, thinking.end, is_optional=True))
     if effort == "none":
         if not thinking.can_skip:
             supported = f" Supported values are: {faults.either(EFFORTS[1:], 'and')}."
-            raise faults.unsupported_value(effort, supported).at("reasoning_effort")
-        return ThoughtUse(DONT_THINK, None)
+            raise faults.unsupported_value(effort, supported).at(param)
+        return Reasoning(DONT_THINK, None)
     if effort is None and not thinking.is_default:
-        return NO_THOUGHT
+        return NO_REASONING
     budget = 0 if effort is None or thinking.has_effort else BUDGETS[effort]
     thought = Thought(thinking.begin, thinking.end, is_open=thinking.is_open, max_tokens=budget)
     if effort is None:
-        return ThoughtUse({}, thought)
-    return ThoughtUse({**THINK, "reasoning_effort": effort} if thinking.has_effort else THINK, thought)
+        return Reasoning({}, thought)
+    return Reasoning({**THINK, "reasoning_effort": effort} if thinking.has_effort else THINK, thought)

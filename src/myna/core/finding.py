@@ -1,4 +1,4 @@
-"""What was found, and what to do about it. Texts are translated where they are shown."""
+"""What a check found, and what to do about it. Texts are translated where they are shown."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

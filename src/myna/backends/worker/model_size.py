@@ -1,21 +1,20 @@
 """What a GGUF file says of the memory that its model will take."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from myna.catalog.room import ModelSize
-from myna.prompts.gguf import Header, shard_paths
+from myna.core.backend import ModelSize
+from myna.prompts.gguf import Header
 
 _HALF_BYTES: Final = 2  # keys and values are kept as 16-bit floats
 
 
-def model_size(path: Path, header: Header) -> ModelSize:
-    """Weights count with their files' size: packed they are as large, within a few per cent.
-
-    Raises `ModelFileError` for a split model of which a part is missing.
-    """
+def model_size(header: Header, paths: Sequence[Path]) -> ModelSize:
+    """Of a model with those files. Weights count with their files' size: packed they are as large, within a
+    few per cent. Raises `OSError`."""
     name = header.architecture
     num_heads = max(1, _largest(header, f"{name}.attention.head_count", 1))
     width = header.integer(f"{name}.embedding_length") // num_heads
@@ -24,7 +23,7 @@ def model_size(path: Path, header: Header) -> ModelSize:
     kv_heads = _largest(header, f"{name}.attention.head_count_kv", num_heads)
     blocks = header.integer(f"{name}.block_count")
     return ModelSize(
-        sum(part.stat().st_size for part in shard_paths(path, header)),
+        sum(path.stat().st_size for path in paths),
         _HALF_BYTES * blocks * kv_heads * (key_width + value_width),
         header.integer(f"{name}.context_length"),
     )

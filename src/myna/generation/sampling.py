@@ -53,17 +53,6 @@ def _first(asked: float | None, otherwise: float) -> float:
     return otherwise if asked is None else asked
 
 
-def refuse_long_answers(name: str, asked: int | None, most_tokens: int) -> None:
-    """Raise if more tokens were asked for than the server lets any answer have (0: no such limit)."""
-    if asked is not None and 0 < most_tokens < asked:
-        raise InvalidRequest(
-            f"{name} is too large: {asked}. This model supports at most {most_tokens} completion tokens, "
-            f"whereas you provided {asked}.",
-            param=name,
-            code="invalid_value",
-        )
-
-
 def refuse_unknown_tokens(biases: Sequence[tuple[int, float]], vocab_size: int) -> None:
     """Raise for a biased token that the model doesn't have."""
     for token, _ in biases:

@@ -1,0 +1,148 @@
+"""`store: true`: the row of a chat completion, as the stored-completions API shows it."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from myna.api.chat.answer import AnswerFold, Choice
+from myna.api.chat.messages import Message
+from myna.api.chat.schema import ChatRequest
+from myna.api.chat.usage import Usage
+from myna.core.errors import InvalidRequest
+from myna.core.stored import StoredCompletion
+from myna.generation.json_parts import json_parts
+from myna.generation.storing import replay, signed
+from myna.serving.call import Call
+from myna.serving.rendering import rendered
+
+MAX_STORED_REQUEST_BYTES: Final = 4 << 20
+"""Some fields are bounded by no context, and a request is stored whole, twice in part."""
+
+log = logging.getLogger("myna.serving")
+
+
+def check_storable(sent: Mapping[str, object]) -> None:
+    """Raises `InvalidRequest` for a body that is too large to be stored. Takes a while if it is large."""
+    num_bytes = len(orjson.dumps(sent))
+    if num_bytes > MAX_STORED_REQUEST_BYTES:
+        raise InvalidRequest(
+            f"A request with 'store' may have at most {MAX_STORED_REQUEST_BYTES} bytes, and this one has "
+            f"{num_bytes}. Shorten it, or send it without 'store'.",
+            param="store",
+            code="request_too_large_to_store",
+        )
+
+
+async def store(call: Call, request: ChatRequest, sent: dict[str, Any], seed: int, fold: AnswerFold) -> None:
+    """Put the answer into the store of the call's project. `sent` is the request's body, `seed` the one
+    that was used. Raises nothing: the answer is whole, and its copy is worth less."""
+    writer, project = call.services.completion_writer, call.principal.project
+    try:
+        item, size = list[bytes](), 0
+        parts = item_parts(fold, request, sent, seed, call.id)
+        async for part in rendered(parts, call.services.text_threads):
+            item.append(part)
+            size += len(part)
+            if size > writer.max_row_bytes:
+                writer.drop_large()
+                return
+        row = await call.in_text_thread(_row, fold, request, sent, seed, b"".join(item), project)
+        await writer.put(row)
+    except Exception:
+        log.exception("the answer to %s could not be stored", call.id)
+
+
+def item_parts(
+    fold: AnswerFold, request: ChatRequest, sent: dict[str, Any], seed: int, request_id: str
+) -> Iterator[bytes]:
+    """The JSON of the item; its keys are in the service's own order, which is not that of the answer."""
+    answer = fold.completion()
+    item = {
+        "object": "chat.completion",
+        "id": answer.id,
+        "model": answer.model,
+        "created": answer.created,
+        "request_id": request_id,
+        "tool_choice": sent.get("tool_choice"),
+        "usage": _usage(answer.usage),
+        "seed": signed(seed),
+        "top_p": _number(request.top_p, 1.0),
+        "temperature": _number(request.temperature, 1.0),
+        "presence_penalty": _number(request.presence_penalty, 0.0),
+        "frequency_penalty": _number(request.frequency_penalty, 0.0),
+        "system_fingerprint": answer.system_fingerprint,
+        "input_user": request.user,
+        "service_tier": answer.service_tier,
+        "tools": None if not request.tools else [_tool(tool) for tool in sent["tools"]],
+        "metadata": None,
+        "choices": answer.choices.then(_choice),
+        "response_format": sent.get("response_format"),
+    }
+    return json_parts(item, is_indented=False)
+
+
+def _row(
+    fold: AnswerFold, request: ChatRequest, sent: dict[str, Any], seed: int, item: bytes, project: str
+) -> StoredCompletion:
+    answer = fold.completion()
+    return StoredCompletion(
+        id=answer.id,
+        project=project,
+        created=answer.created,
+        model=answer.model,
+        item=item,
+        messages=orjson.dumps([_message(message) for message in request.messages]),
+        replay=replay(sent, seed),
+        metadata=dict(request.metadata),
+    )
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    return {
+        "total_tokens": usage.total_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "prompt_tokens": usage.prompt_tokens,
+    }
+
+
+def _number(value: float | None, default: float) -> float:
+    return default if value is None else float(value)
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    if tool["type"] == "custom":
+        return {"type": "custom", "custom": tool["custom"]}
+    function = tool["function"]
+    shown = {name: function.get(name) for name in ("parameters", "description", "name")}
+    return {"type": "function", "function": shown}
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    message = choice.message
+    calls = [
+        {"type": call.type, call.type: call.custom if call.type == "custom" else call.function, "id": call.id}
+        for call in message.tool_calls or ()
+    ]
+    shown = {
+        "content": message.content,
+        "role": "assistant",
+        "tool_calls": calls or None,
+        "function_call": message.function_call or None,
+    }
+    return {
+        "index": choice.index,
+        "message": shown,
+        "finish_reason": choice.finish_reason,
+        "logprobs": choice.logprobs,
+    }
+
+
+def _message(message: Message) -> dict[str, Any]:
+    parts = None
+    if isinstance(message.content, list):
+        kinds = ("type", "text", "image_url", "input_audio", "file")
+        parts = [{kind: getattr(part, kind) for kind in kinds} for part in message.content]
+    content = message.text() if message.content is not None else None
+    return {"role": message.role, "content": content, "content_parts": parts, "name": message.name}

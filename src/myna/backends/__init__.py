@@ -1,0 +1,1 @@
+"""What runs models: a table of backends by name, each one file or folder. Knows no HTTP and no catalog."""

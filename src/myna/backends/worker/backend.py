@@ -1,0 +1,214 @@
+"""Loads GGUF files: the text side here, the engine in a worker process, whichever engine can run the file."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from myna.backends.worker.fake_renderer import fake_prompting
+from myna.backends.worker.file_hashes import WeightHashes
+from myna.backends.worker.findings import engine_findings
+from myna.backends.worker.model_size import model_size
+from myna.backends.worker.process_memory import process_bytes
+from myna.core.backend import BackendOptions, Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec
+from myna.core.errors import ModelFileError, ModelLoadFailed
+from myna.core.finding import Findings
+from myna.core.generator import Generator
+from myna.core.renderer import Renderer
+from myna.engines.registry import ENGINES, engines_to_try
+from myna.prompts.gguf import read_header, shard_paths
+from myna.prompts.model_check import check_model
+from myna.prompts.prompting import Prompting
+from myna.prompts.tokenizer import UnknownPreTokenizer
+from myna.scheduling.admission import Limits
+from myna.workers.client import State, WorkerClient
+from myna.workers.frames import WorkerSpec
+
+_log: Final = logging.getLogger(__name__)
+_FAKE: Final = "fake"  # the one engine whose models need no file
+
+
+class WorkerGenerator(Generator, Protocol):
+    """A generator with a process of its own."""
+
+    state: State
+
+    @property
+    def pid(self) -> int | None: ...
+
+
+# Starts a worker process whose queue has these limits; returns when its model is loaded. Raises
+# `ModelLoadFailed`.
+StartWorker = Callable[[WorkerSpec, Limits], Awaitable[WorkerGenerator]]
+
+
+async def start_worker(spec: WorkerSpec, limits: Limits) -> WorkerClient:
+    """A `StartWorker` for real processes."""
+    client = WorkerClient(spec, limits)
+    await client.start()
+    return client
+
+
+class WorkerBackend:
+    """A `core.backend.Backend`."""
+
+    def __init__(self, options: BackendOptions, start_worker: StartWorker = start_worker) -> None:
+        self._options = options
+        self._start_worker = start_worker
+        self._limits = Limits(options.max_queue, options.max_queue_tokens)
+        self.hashes: Final = WeightHashes(options.home / "hashes.json")
+
+    def accepts(self, model: ModelSpec) -> bool:
+        return isinstance(model, LocalModel)
+
+    async def prepare(self, model: ModelSpec) -> Candidate:
+        """Read and try all that needs no engine. Raises `ModelLoadFailed`."""
+        assert isinstance(model, LocalModel), "accepts() comes first"
+        if self._options.engine == _FAKE:
+            return _FakeCandidate(self, model)
+        engine_text = _EngineText(asyncio.get_running_loop())
+        try:
+            return await asyncio.to_thread(self._look_at, model, engine_text)
+        except ModelFileError as exc:
+            raise ModelLoadFailed(exc.message) from exc
+        except OSError as exc:
+            raise ModelLoadFailed(f"The model file {model.path} can't be read: {exc.strerror}.") from exc
+
+    def check(self) -> None:
+        engines_to_try(self._options.engine)
+
+    def findings(self) -> Findings:
+        return engine_findings(self._options.engine)
+
+    def announced(self) -> tuple[ModelSpec, ...]:
+        return ()
+
+    def may_announce(self, model: str) -> bool:
+        return False
+
+    async def start(self) -> None:
+        """Workers start when their models are asked for."""
+
+    def change(self, options: BackendOptions) -> None:
+        """The queues of workers that run have the new limits, too."""
+        self._options = options
+        self._limits.max_waiting_requests = options.max_queue
+        self._limits.max_waiting_tokens = options.max_queue_tokens
+
+    async def aclose(self) -> None:
+        """A worker ends with its model."""
+
+    async def start_first(self, model: LocalModel, engines: list[str], kv_bytes: int) -> WorkerGenerator:
+        """On the first of the engines that can run the file. Raises `ModelLoadFailed` with what every
+        engine said."""
+        reasons: list[str] = []
+        for engine in engines:
+            try:
+                return await self.start_on(engine, model, kv_bytes)
+            except ModelLoadFailed as exc:
+                _log.info("engine %s can't run %s: %s", engine, model.id, exc.message)
+                reasons.append(f"{engine}: {exc.message}")
+        raise ModelLoadFailed(f"The model {model.id!r} can't be loaded. {' '.join(reasons)}")
+
+    async def start_on(self, engine: str, model: LocalModel, kv_bytes: int) -> WorkerGenerator:
+        """On that engine alone."""
+        options = self._options
+        spec = WorkerSpec(
+            engine,
+            str(model.path),
+            options.context_tokens,
+            options.memory_bytes,
+            options.threads,
+            str(options.home / "step.lock"),
+            kv_bytes,
+        )
+        return await self._start_worker(spec, self._limits)
+
+    def _look_at(self, model: LocalModel, engine_text: "_EngineText") -> "_FileCandidate":
+        """Reads the file's header, once for all that the server needs of it. The worker, which is another
+        process, reads its own: it may trust only the file that it opens, and a parsed vocabulary takes as
+        long to send as to read."""
+        header = read_header(model.path)
+        paths = shard_paths(model.path, header)
+        check_model(header)
+        size = model_size(header, paths)
+        engines = list(engines_to_try(self._options.engine))
+        tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
+        try:
+            renderer = Prompting.from_header(header, engine_text if tokenizing else None)
+        except UnknownPreTokenizer as exc:
+            able = ", ".join(
+                engine for engine, row in ENGINES.items() if row.is_automatic and row.has_tokenizer
+            )
+            raise ModelLoadFailed(
+                f"The model {model.id!r} can't be loaded. {exc.message} "
+                f"An engine with a tokenizer of its own could run it: {able}."
+            ) from exc
+        if renderer.uses_engine_tokenizer:
+            engines = tokenizing
+        return _FileCandidate(self, model, paths, size, engines, renderer, engine_text)
+
+
+@dataclass(frozen=True, slots=True)
+class _FileCandidate:
+    backend: WorkerBackend
+    model: LocalModel
+    paths: list[Path]
+    size: ModelSize
+    engines: list[str]
+    renderer: Prompting
+    engine_text: "_EngineText"
+
+    async def load(self, kv_bytes: int) -> LoadedModel:
+        weights = asyncio.create_task(asyncio.to_thread(self._weights))  # while the engine reads them itself
+        generator = await self.backend.start_first(self.model, self.engines, kv_bytes)
+        self.engine_text.generator = generator
+        return _loaded(generator, self.renderer, await weights)
+
+    def _weights(self) -> str:
+        try:
+            return self.backend.hashes.digest(self.paths)
+        except OSError as exc:
+            _log.warning("the files of %s can't be read for their hash: %s", self.model.id, exc.strerror)
+            return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _FakeCandidate:
+    """The fake engine reads no file; what lies there counts as if it did."""
+
+    backend: WorkerBackend
+    model: LocalModel
+
+    @property
+    def size(self) -> ModelSize:
+        return ModelSize(self.model.num_bytes, 0, 0)
+
+    async def load(self, kv_bytes: int) -> LoadedModel:
+        generator = await self.backend.start_on(_FAKE, self.model, kv_bytes)
+        return _loaded(generator, fake_prompting(generator.info.context_tokens))
+
+
+def _loaded(generator: WorkerGenerator, renderer: Renderer, weights: str = "") -> LoadedModel:
+    return LoadedModel(
+        generator,
+        renderer,
+        weights=weights,
+        held_bytes=lambda: process_bytes(generator.pid),
+        is_dead=lambda: generator.state is State.DEAD,
+    )
+
+
+@dataclass(slots=True)
+class _EngineText:
+    """The engine's own tokenizer, for text threads; for models whose pre-tokenizer ours doesn't know."""
+
+    loop: asyncio.AbstractEventLoop
+    generator: Generator | None = None
+
+    def __call__(self, text: str) -> list[int]:
+        assert self.generator is not None, "the model is still loading"
+        tokens = self.generator.tokenize(text, parse_special=False)
+        return asyncio.run_coroutine_threadsafe(tokens, self.loop).result()

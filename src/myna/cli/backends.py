@@ -1,0 +1,27 @@
+"""The backends that the settings choose."""
+
+from myna.backends.table import Backends, open_backends, section_names
+from myna.core.backend import BackendOptions
+from myna.settings import Settings
+
+
+def backends_of(settings: Settings) -> Backends:
+    """Opened, not started. Raises `ConfigurationError`."""
+    return open_backends(backend_options(settings), backend_sections(settings))
+
+
+def backend_options(settings: Settings) -> BackendOptions:
+    return BackendOptions(
+        settings.home,
+        settings.engine,
+        settings.context_tokens,
+        settings.memory_bytes,
+        settings.threads,
+        settings.max_queue,
+        settings.max_queue_tokens,
+    )
+
+
+def backend_sections(settings: Settings) -> dict[str, object]:
+    """The backends' own settings, those that are set."""
+    return {name: value for name in section_names() if (value := getattr(settings, name))}

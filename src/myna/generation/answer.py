@@ -1,0 +1,88 @@
+"""Whole answers: a fold over the events of a generation, which any endpoint renders as its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from myna.core.conversation import ToolSpec
+from myna.core.events import ChoiceDone, Event, FinishReason, TextDelta, TokenLogprob
+from myna.core.renderer import ToolFormat
+from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
+from myna.generation.usage import UsageCounter
+from myna.prompts.tool_reader import CallArguments, CallBegun, Said
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCall:
+    """A call of a tool. `text` is the model's own JSON, or a custom tool's input."""
+
+    index: int
+    name: str
+    is_custom: bool
+    text: str
+
+
+@dataclass(slots=True)
+class ChoiceAnswer:
+    """One choice, while it grows and when it is done. `logprobs` are those of the content's tokens."""
+
+    parser: ToolCallParser
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    reason: FinishReason = "stop"
+    _texts: list[str] = field(default_factory=list)
+    _thoughts: list[str] = field(default_factory=list)
+    _calls: list[tuple[CallBegun, list[str]]] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    @property
+    def thought(self) -> str:
+        return "".join(self._thoughts)
+
+    @property
+    def calls(self) -> list[AnswerCall]:
+        return [
+            AnswerCall(call.index, call.name, call.is_custom, "".join(texts)) for call, texts in self._calls
+        ]
+
+    def feed(self, event: TextDelta) -> None:
+        """Add the next text."""
+        if event.is_thought:
+            self._thoughts.append(event.text)
+        else:
+            self._take(self.parser.feed(event.text, event.logprobs))
+
+    def end(self, reason: FinishReason) -> None:
+        """Nothing follows."""
+        self._take(self.parser.end())
+        self.reason = reason
+
+    def _take(self, parsed: list[ParsedPiece]) -> None:
+        for piece, entries in parsed:
+            match piece:
+                case Said():
+                    self._texts.append(piece.text)
+                    self.logprobs += entries
+                case CallBegun():
+                    self._calls.append((piece, []))
+                case CallArguments():
+                    self._calls[-1][1].append(piece.text)
+
+
+class Answer:
+    """Of one prompt. Log-probabilities stay as they came: to render them is what takes long."""
+
+    def __init__(self, num_choices: int, form: ToolFormat | None, tools: Sequence[ToolSpec]) -> None:
+        self.choices = [ChoiceAnswer(ToolCallParser(form, tools)) for _ in range(num_choices)]
+        self.usage = UsageCounter()
+
+    def feed(self, event: Event) -> None:
+        """Take the next event in."""
+        match event:
+            case TextDelta():
+                self.choices[event.choice].feed(event)
+            case ChoiceDone():
+                self.choices[event.choice].end(event.reason)
+            case _:
+                self.usage.feed(event)

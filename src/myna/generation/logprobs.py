@@ -1,0 +1,63 @@
+"""Log-probabilities of tokens: each with its true bytes and the likeliest beside it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from myna.core.events import LOWEST_LOGPROB, TokenLogprob
+
+# Entries and their likeliest tokens together, in one piece of work: about a millisecond.
+_SLICE: Final = 512
+
+
+class TopEntry(msgspec.Struct):
+    """One of the likeliest tokens."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class TokenEntry(msgspec.Struct):
+    """A token of the answer."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None
+    top_logprobs: list[TopEntry]
+
+
+def token_entry(entry: TokenLogprob) -> TokenEntry:
+    """The entry as chat completions show it."""
+    return TokenEntry(
+        _shown(entry.data),
+        _finite(entry.logprob),
+        _bytes(entry.data),
+        [TopEntry(_shown(data), _finite(logprob), _bytes(data)) for _, logprob, data in entry.top],
+    )
+
+
+def per_slice(entries: Sequence[TokenLogprob]) -> int:
+    """How many of these entries make a piece of work that holds up nobody."""
+    return max(1, _SLICE // (1 + max((len(entry.top) for entry in entries[:2]), default=0)))
+
+
+def slices(entries: Sequence[TokenLogprob]) -> Iterator[Sequence[TokenLogprob]]:
+    """The entries in such pieces; one, of none, where there are none."""
+    length = per_slice(entries)
+    for start in range(0, len(entries) or 1, length):
+        yield entries[start : start + length]
+
+
+def _shown(data: bytes) -> str:
+    """The token's text; bytes that are no whole character are escaped, as `\\xe4`."""
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _bytes(data: bytes) -> list[int] | None:
+    return list(data) or None
+
+
+def _finite(logprob: float | None) -> float:
+    return LOWEST_LOGPROB if logprob is None else max(logprob, LOWEST_LOGPROB)

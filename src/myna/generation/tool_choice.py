@@ -1,0 +1,182 @@
+"""Which tools an answer may or must call, and the constraint that holds it to that and to its form. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from myna.core.constraints import (
+    CallableTool,
+    Constraint,
+    JsonObject,
+    JsonSchema,
+    NoToolCalls,
+    Origin,
+    ToolCalls,
+)
+from myna.core.conversation import ToolSpec
+from myna.core.errors import InvalidRequest
+from myna.core.renderer import ToolFormat
+from myna.generation import json_schema
+from myna.prompts.tools import NO_PARAMETERS
+from myna.serving import faults
+
+Mode = Literal["none", "auto", "required"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredTool:
+    """A tool of a request. `schema` is what a function's arguments follow, as it was sent; `param` is where
+    the request has it, or the grammar of a custom tool's input."""
+
+    spec: ToolSpec
+    param: str
+    schema: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> tuple[bool, str]:
+        """A choice names a tool by these two: whether it is a function, and its name."""
+        return self.spec.kind == "function", self.spec.name
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """What a request wants called. `among` are keys of tools (None: all of them); `is_single`: it names
+    one tool, which is called once."""
+
+    mode: Mode = "auto"
+    among: tuple[tuple[bool, str], ...] | None = None
+    is_single: bool = False
+
+
+ANY_TOOL: Final = ToolChoice()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFormat:
+    """The JSON that an answer must be: any object, or what follows the schema. `name` is the schema's own,
+    `param` where the request has it."""
+
+    param: str
+    name: str = ""
+    schema: Mapping[str, Any] | None = None
+    is_strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTools:
+    """`declared` are in the prompt, `callable` may be called; an answer is read as calls if any may.
+    `constraints` are what calls of the callable ones must follow."""
+
+    form: ToolFormat
+    mode: Mode
+    declared: tuple[DeclaredTool, ...]
+    callable: tuple[ToolSpec, ...]
+    is_parallel: bool
+    constraints: tuple[CallableTool, ...]
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """The declared tools as templates take them."""
+        return tuple(tool.spec for tool in self.declared)
+
+    @property
+    def has_grammar_input(self) -> bool:
+        """A custom tool's grammar says what may follow its call."""
+        return any(tool.kind == "grammar" for tool in self.callable)
+
+
+def resolve_tools(
+    declared: Sequence[DeclaredTool],
+    choice: ToolChoice,
+    form: ToolFormat,
+    *,
+    is_parallel: bool,
+    answer: AnswerFormat | None,
+) -> ResolvedTools | None:
+    """None without tools. Raises `InvalidRequest` for a choice among tools that were not declared, and for
+    parameters that are no usable schema, or not strict where they say so. Reading schemas takes a while: call
+    it in a thread."""
+    if not declared:
+        return None
+    _check_choice(declared, choice)
+    constraints = [_callable(tool) for tool in declared]
+    usable = [
+        (tool.spec, constraint)
+        for tool, constraint in zip(declared, constraints, strict=True)
+        if choice.mode != "none" and (choice.among is None or tool.key in choice.among)
+    ]
+    if answer is not None:
+        form = replace(form, is_loose=False)  # an object is the answer that was asked for
+    return ResolvedTools(
+        form=form,
+        mode=choice.mode,
+        declared=tuple(declared),
+        callable=tuple(spec for spec, _ in usable),
+        is_parallel=is_parallel and not choice.is_single,
+        constraints=tuple(constraint for _, constraint in usable),
+    )
+
+
+def _check_choice(declared: Sequence[DeclaredTool], choice: ToolChoice) -> None:
+    keys = {tool.key for tool in declared}
+    for key in choice.among or ():
+        if key not in keys:
+            raise InvalidRequest(
+                f"Invalid value for 'function_call': no function named '{faults.echoed(key[1])}' was "
+                "specified in the 'functions' parameter.",
+                param="function_call",
+            )
+
+
+def _callable(tool: DeclaredTool) -> CallableTool:
+    spec = tool.spec
+    if spec.kind != "function":
+        origin = Origin(f"Invalid '{tool.param}'", tool.param, "invalid_value")
+        return CallableTool(spec.name, spec.parameters, kind=spec.kind, grammar=spec.grammar, origin=origin)
+    origin = json_schema.origin_of(f"function '{spec.name}'", tool.param, "invalid_function_parameters")
+    schema = json_schema.constraint_of(
+        tool.schema or {"type": "object", "properties": {}},
+        is_strict=spec.strict,
+        needs_object=True,
+        name=spec.name,
+        origin=origin,
+    )
+    parameters = schema.schema if tool.schema else NO_PARAMETERS
+    return CallableTool(spec.name, parameters, spec.strict, origin=origin)
+
+
+def answer_constraint(answer: AnswerFormat | None, tools: ResolvedTools | None) -> Constraint | None:
+    """What the answer is held to: the form that was asked for, calls, or either. Raises `InvalidRequest`
+    for schemas that can't be used."""
+    alone = _format_constraint(answer)
+    if tools is None:
+        return alone
+    if not tools.callable:
+        return alone or NoToolCalls(tools.form.name)
+    if answer is not None and not tools.form.trigger and tools.has_grammar_input and tools.mode != "required":
+        raise InvalidRequest(
+            f"Setting '{answer.param}' and a custom tool with a grammar at the same time is not supported "
+            "with this model.",
+            param=answer.param,
+            code="invalid_parameter_combination",
+        )
+    return ToolCalls(
+        tools.form.name,
+        tools.constraints,
+        is_required=tools.mode == "required",
+        is_parallel=tools.is_parallel,
+        answer=alone,
+    )
+
+
+def _format_constraint(answer: AnswerFormat | None) -> JsonSchema | JsonObject | None:
+    if answer is None:
+        return None
+    if answer.schema is None:
+        return JsonObject()
+    return json_schema.constraint_of(
+        answer.schema,
+        is_strict=answer.is_strict,
+        name=answer.name,
+        origin=json_schema.origin_of(f"response_format '{answer.name}'", answer.param),
+    )

@@ -1,0 +1,103 @@
+"""Answers with very many log-probabilities hold up nobody, whole, streamed and stored."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from tests.api.loop_watch import watched_loop
+from tests.api.stand_in import Model, parsed_chunks, serving
+from tests.serving.scripted import Step
+
+from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta, TokenLogprob
+from myna.serving.completion_writer import WriterLimits
+
+NUM_CHOICES, NUM_TOKENS = 4, 768
+LEGACY_CHOICES = 16  # they are rendered faster
+MAX_STANDSTILL_S = 0.05
+TOP = tuple((token, -1.0 - token, b"token %d" % token) for token in range(20))
+ENTRIES = tuple(TokenLogprob(token, -0.5, b"x", TOP) for token in range(NUM_TOKENS))
+
+
+def large(num_choices: int = NUM_CHOICES) -> list[Step]:
+    """The events of a reader that was slow, or of a whole answer: each choice's are one."""
+    steps: list[Step] = [PromptDone(3, 0)]
+    steps += [TextDelta(index, "x" * NUM_TOKENS, NUM_TOKENS, ENTRIES) for index in range(num_choices)]
+    steps += [ChoiceDone(index, "stop", 0, NUM_TOKENS) for index in range(num_choices)]
+    return [*steps, Done(NUM_TOKENS * num_choices)]
+
+
+CHAT = {
+    "messages": [{"role": "user", "content": "hi"}],
+    "n": NUM_CHOICES,
+    "logprobs": True,
+    "top_logprobs": 20,
+}
+
+
+async def ask(model: Model, path: str, **body: Any) -> str:
+    """The answer's body. Fails if the loop stood still meanwhile."""
+    async with watched_loop() as watch:
+        pieces = await model.ask_raw(path, **body)
+    assert watch.longest_s < MAX_STANDSTILL_S
+    return b"".join(pieces).decode()
+
+
+@pytest.mark.parametrize("store", [False, True])
+async def test_a_large_whole_answer_does_not_hold_the_loop(store: bool) -> None:
+    async with serving(large()) as model:
+        answer = await ask(model, "chat/completions", **CHAT, store=store)
+        rows = model.completions.page("default")
+    choices = json.loads(answer)["choices"]
+    assert [len(choice["logprobs"]["content"]) for choice in choices] == [NUM_TOKENS] * NUM_CHOICES
+    assert rows is not None
+    assert len(rows.rows) == store
+
+
+@pytest.mark.parametrize("store", [False, True])
+@pytest.mark.parametrize("tools", [None, [{"type": "function", "function": {"name": "now"}}]])
+async def test_a_large_delta_does_not_hold_the_loop(store: bool, tools: Sequence[Any] | None) -> None:
+    async with serving(large()) as model:
+        answer = await ask(model, "chat/completions", **CHAT, stream=True, store=store, tools=tools)
+    chunks = parsed_chunks(answer)
+    for index in range(NUM_CHOICES):
+        mine = [choice for chunk in chunks for choice in chunk["choices"] if choice["index"] == index]
+        entries = [entry for one in mine if one["logprobs"] for entry in one["logprobs"]["content"]]
+        assert len(entries) == NUM_TOKENS
+        assert "".join(one["delta"].get("content", "") for one in mine) == "x" * NUM_TOKENS
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_large_legacy_answer_does_not_hold_the_loop(stream: bool) -> None:
+    async with serving(large(LEGACY_CHOICES)) as model:
+        answer = await ask(model, "completions", prompt="hi", n=LEGACY_CHOICES, logprobs=5, stream=stream)
+    bodies = parsed_chunks(answer) if stream else [json.loads(answer)]
+    choices = [choice for body in bodies for choice in body["choices"]]
+    num_tokens = sum(len(choice["logprobs"]["tokens"]) for choice in choices)
+    assert num_tokens == NUM_TOKENS * LEGACY_CHOICES
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_large_echoed_prompt_does_not_hold_the_loop(stream: bool) -> None:
+    steps: list[Step] = [PromptDone(NUM_TOKENS, 0, ENTRIES)]
+    steps += [ChoiceDone(index, "length", 0, 0) for index in range(LEGACY_CHOICES)]
+    prompt = "x" * NUM_TOKENS
+    async with serving([*steps, Done(0)]) as model:
+        body = {"prompt": prompt, "echo": True, "max_tokens": 0, "n": LEGACY_CHOICES, "logprobs": 5}
+        answer = await ask(model, "completions", **body, stream=stream)
+    bodies = parsed_chunks(answer) if stream else [json.loads(answer)]
+    for index in range(LEGACY_CHOICES):
+        mine = [choice for body in bodies for choice in body["choices"] if choice["index"] == index]
+        assert "".join(choice["text"] for choice in mine) == prompt
+        offsets = [offset for choice in mine for offset in choice["logprobs"]["text_offset"]]
+        assert offsets == list(range(NUM_TOKENS))
+
+
+async def test_an_answer_that_is_too_large_for_the_store_is_sent_all_the_same() -> None:
+    async with serving(large(), writer_limits=WriterLimits(max_row_bytes=1 << 20)) as model:
+        answer = await ask(model, "chat/completions", **CHAT, store=True)
+        assert model.services.completion_writer.num_dropped == 1
+        rows = model.completions.page("default")
+    assert len(json.loads(answer)["choices"]) == NUM_CHOICES
+    assert rows is not None
+    assert rows.rows == []

@@ -1,0 +1,172 @@
+"""From a model file to a running worker: what is read, which engines are tried, what is refused by name."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.prompts.gguf_files import gguf_bytes, tiny, write
+from tests.serving.scripted import INFO, ScriptedGenerator
+
+from myna.backends.worker.backend import WorkerBackend
+from myna.core.backend import BackendOptions, LocalModel, ModelSize
+from myna.core.errors import ConfigurationError, ModelLoadFailed
+from myna.engines import registry
+from myna.scheduling.admission import Limits
+from myna.workers.client import State
+from myna.workers.frames import WorkerSpec
+
+
+@dataclass
+class Worker(ScriptedGenerator):
+    """A `WorkerGenerator` without a process."""
+
+    state: State = State.READY
+    pid: int | None = None
+
+    async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        return [len(text)]
+
+
+@dataclass
+class Workers:
+    """A `StartWorker`. Engines in `unfit` can't run the file."""
+
+    unfit: set[str] = field(default_factory=set)
+    specs: list[WorkerSpec] = field(default_factory=list)
+    limits: list[Limits] = field(default_factory=list)
+
+    async def __call__(self, spec: WorkerSpec, limits: Limits) -> Worker:
+        self.specs.append(spec)
+        self.limits.append(limits)
+        if spec.engine in self.unfit:
+            raise ModelLoadFailed(f"no {spec.engine} today")
+        return Worker([], info=INFO)
+
+
+@pytest.fixture(autouse=True)
+def every_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if all of them were installed; none is loaded here."""
+    monkeypatch.setattr(registry, "find_spec", lambda name: True)
+
+
+@pytest.fixture
+def opened() -> Iterator[list[str]]:
+    """Every file that this process opens."""
+    paths: list[str] = []
+    is_on = True
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if is_on and event == "open":
+            paths.append(str(arguments[0]))
+
+    sys.addaudithook(note)
+    yield paths
+    is_on = False
+
+
+def model(path: Path) -> LocalModel:
+    return LocalModel("bird", path, "me", 7, path.stat().st_size if path.exists() else 0, "file")
+
+
+def backend(folder: Path, engine: str = "auto", workers: Workers | None = None, **more: Any) -> WorkerBackend:
+    return WorkerBackend(BackendOptions(folder, engine, **more), workers or Workers())
+
+
+async def test_the_header_is_read_once_for_all_that_the_server_needs(
+    tmp_path: Path, opened: list[str]
+) -> None:
+    path = tiny(tmp_path)
+    opened.clear()
+    candidate = await backend(tmp_path).prepare(model(path))
+    assert opened.count(str(path)) == 1
+    loaded = await candidate.load(0)
+    assert candidate.size == ModelSize(path.stat().st_size, 2 * 1 * (32 + 32), 64)
+    assert loaded.renderer is not None
+    assert loaded.renderer.encode("a", parse_special=False)
+    assert loaded.weights
+    assert opened.count(str(path)) == 2  # the hash of all its bytes
+
+
+async def test_a_worker_is_told_what_the_settings_say(tmp_path: Path) -> None:
+    workers, path = Workers(), tiny(tmp_path)
+    made = backend(
+        tmp_path,
+        "native",
+        workers,
+        context_tokens=9,
+        memory_bytes=8,
+        threads=7,
+        max_queue=6,
+        max_queue_tokens=5,
+    )
+    loaded = await (await made.prepare(model(path))).load(123)
+    assert workers.specs == [WorkerSpec("native", str(path), 9, 8, 7, str(tmp_path / "step.lock"), 123)]
+    assert workers.limits == [Limits(6, 5)]
+    made.change(BackendOptions(tmp_path, "native", max_queue=60, max_queue_tokens=50))
+    assert workers.limits == [Limits(60, 50)]  # of the worker that runs
+    assert loaded.held_bytes() == 0
+    assert not loaded.is_dead()
+    assert isinstance(loaded.generator, Worker)
+    loaded.generator.state = State.DEAD
+    assert loaded.is_dead()
+
+
+async def test_engines_are_tried_in_order_and_all_reasons_told(tmp_path: Path) -> None:
+    workers = Workers(unfit={"native"})
+    candidate = await backend(tmp_path, workers=workers).prepare(model(tiny(tmp_path)))
+    await candidate.load(0)
+    assert [spec.engine for spec in workers.specs] == ["native", "llamacpp"]
+    workers.unfit.add("llamacpp")
+    with pytest.raises(
+        ModelLoadFailed, match=r"'bird'.* native: no native today llamacpp: no llamacpp today"
+    ):
+        await candidate.load(0)
+
+
+async def test_a_pre_tokenizer_that_nobody_here_knows_is_refused_at_load_by_name(tmp_path: Path) -> None:
+    path = tiny(tmp_path, tokenizer__ggml__pre="tekken")
+    with pytest.raises(ModelLoadFailed, match=r"'bird' .*pre-tokenizer 'tekken' .*: llamacpp\."):
+        await backend(tmp_path, "native").prepare(model(path))
+
+
+async def test_a_pre_tokenizer_of_another_s_runs_on_engines_that_tokenize(tmp_path: Path) -> None:
+    workers, path = Workers(), tiny(tmp_path, tokenizer__ggml__pre="tekken")
+    candidate = await backend(tmp_path, workers=workers).prepare(model(path))
+    await candidate.load(0)
+    assert [spec.engine for spec in workers.specs] == ["llamacpp"]
+
+
+async def test_a_later_file_of_a_split_model_names_the_first(tmp_path: Path) -> None:
+    path = write(tmp_path / "m-00002-of-00003.gguf", gguf_bytes({"split.count": 3, "split.no": 1}))
+    with pytest.raises(ModelLoadFailed, match=r"shard 2 of 3; open the one named …-00001-of-00003\.gguf"):
+        await backend(tmp_path).prepare(model(path))
+
+
+async def test_a_file_that_is_no_model_or_gone_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "pointer.gguf", b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ModelLoadFailed, match=r"pointer\.gguf can't be used: it does not begin with GGUF"):
+        await backend(tmp_path).prepare(model(path))
+    with pytest.raises(ModelLoadFailed, match=r"gone\.gguf can't be read"):
+        await backend(tmp_path).prepare(model(tmp_path / "gone.gguf"))
+
+
+async def test_the_fake_engine_reads_no_file(tmp_path: Path) -> None:
+    workers = Workers()
+    candidate = await backend(tmp_path, "fake", workers).prepare(model(tmp_path / "nothing"))
+    loaded = await candidate.load(0)
+    assert [spec.engine for spec in workers.specs] == ["fake"]
+    assert loaded.renderer is not None
+    assert loaded.renderer.decode(loaded.renderer.encode("hello", parse_special=False)) == "hello"
+
+
+def test_an_engine_that_is_not_here_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend(tmp_path).check()
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError):
+        backend(tmp_path).check()
+    assert [finding.state for finding in backend(tmp_path).findings()] == ["wrong"]
