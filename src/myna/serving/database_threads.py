@@ -24,7 +24,7 @@ class DatabaseThreads:
         self._longest_queue_s = longest_queue_s
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a store. `DatabaseUnavailable`, and no call, if no thread is free for too long."""
+        """Call a store. If no thread is free for too long, raises `DatabaseUnavailable` instead."""
         deadline = time.monotonic() + self._longest_queue_s
 
         def in_time() -> T:
