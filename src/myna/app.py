@@ -121,20 +121,21 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        await services.pool.aclose()
-        await services.limiter.aclose()
-        await services.accounts.aclose()
-        await services.completion_writer.aclose()
-        loop, closing = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="closing")
-        for watcher in services.accountant.watchers:
-            await loop.run_in_executor(closing, watcher.close)
+    loop, closing = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="closing")
+    # The last in is closed first. One that fails keeps none of the others from being closed.
+    async with contextlib.AsyncExitStack() as stack:
+        for threads in (closing, services.text_threads):
+            stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+        stack.callback(services.database_threads.close)
         if services.ledger is not None:
-            await loop.run_in_executor(closing, services.ledger.stop)
-        for threads in (services.text_threads, services.database_threads, closing):
-            threads.shutdown(wait=False, cancel_futures=True)
+            stack.push_async_callback(loop.run_in_executor, closing, services.ledger.stop)
+        for watcher in services.accountant.watchers:
+            stack.push_async_callback(loop.run_in_executor, closing, watcher.close)
+        stack.push_async_callback(services.completion_writer.aclose)
+        stack.push_async_callback(services.accounts.aclose)
+        stack.push_async_callback(services.limiter.aclose)
+        stack.push_async_callback(services.pool.aclose)
+        yield
 
 
 def _counting(services: Services) -> Callable[[RequestRecord], None]:

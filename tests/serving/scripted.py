@@ -24,6 +24,7 @@ from myna.decoding.grammar import check
 from myna.scheduling.grammar_text import compile_constraint
 from myna.serving.bill import Accountant
 from myna.serving.completion_writer import CompletionWriter, WriterLimits
+from myna.serving.database_threads import DatabaseThreads
 from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
 from myna.serving.services import Services
@@ -172,6 +173,6 @@ def services(
     limiter = Limiter(MemoryCounters(), accounts, None, "myna")
     accountant = Accountant(ledger or Ledger())
     completions = completions or MemoryCompletions()
-    text, database = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+    text, database = ThreadPoolExecutor(1), DatabaseThreads(1)
     writer = CompletionWriter(completions, database, writer_limits)
     return Services(pool, keys, accountant, text, database, completions, writer, accounts, limiter)

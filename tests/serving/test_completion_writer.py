@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.stored import CompletionStore, StoredCompletion
 from myna.serving.completion_writer import CompletionWriter, WriterLimits
+from myna.serving.database_threads import DatabaseThreads
 from myna.stores.database import TimeLimits
 from myna.stores.memory import MemoryCompletions
 from myna.stores.sql_stores import SqlStores
@@ -49,10 +49,11 @@ class Flaky(MemoryCompletions):
 
 @asynccontextmanager
 async def _writing(store: CompletionStore, limits: WriterLimits) -> AsyncIterator[CompletionWriter]:
-    with ThreadPoolExecutor(1) as threads:
-        writer = CompletionWriter(store, threads, limits)
-        yield writer
-        await writer.aclose()
+    threads = DatabaseThreads(1)
+    writer = CompletionWriter(store, threads, limits)
+    yield writer
+    await writer.aclose()
+    threads.close()
 
 
 async def test_who_waited_finds_the_row() -> None:

@@ -1,12 +1,14 @@
 """Going down: nobody new is let in, who runs may finish, who takes too long is told."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from tests.serving.live import request_bytes, running
 from tests.serving.scripted import ScriptedGenerator, pool_of, services, words
 
 from myna.core.errors import EngineDead
+from myna.serving.instruments import Instruments
 
 STREAMED = b'{"model": "tiny", "stream": true}'
 
@@ -98,6 +100,28 @@ async def test_a_server_that_can_not_drain_ends_all_the_same(
         live.server.stop()
         await live.serving
     assert "RuntimeError: a bug" in caplog.text
+
+
+class Closing(Instruments):
+    """A watcher that notes that it was closed, and then fails."""
+
+    is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+        raise RuntimeError("a bug")
+
+
+async def test_what_fails_while_it_is_closed_keeps_nothing_else_open() -> None:
+    watchers = (Closing(), Closing())
+    made = services(pool_of(ScriptedGenerator([])))
+    made = replace(made, accountant=replace(made.accountant, watchers=watchers))
+    async with running(made) as live:
+        live.server.stop()
+        await live.serving
+    assert [watcher.is_closed for watcher in watchers] == [True, True]
+    with pytest.raises(RuntimeError):
+        made.text_threads.submit(int)
 
 
 async def test_the_log_of_a_bug_has_its_traceback_and_an_expected_failure_a_line(

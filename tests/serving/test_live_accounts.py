@@ -171,6 +171,22 @@ def test_a_store_whose_keys_another_secret_made_is_refused() -> None:
         LiveAccounts(store, Secret("another secret, which is long enough too"))
 
 
+async def test_a_store_that_is_away_at_the_end_is_closed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server()
+    made = server.elsewhere.create_key(ANA, "default", "x")
+    assert await server.opens(made.value)
+
+    def fail(uses: object) -> None:
+        raise DatabaseError("the database is away")
+
+    monkeypatch.setattr(server.store, "touch", fail)
+    await server.live.aclose()
+    assert server.store.is_closed
+    assert "the database is away" in caplog.text
+
+
 class Hanging(Watched):
     """Takes until it is let go."""
 

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import msgspec
@@ -12,6 +11,7 @@ import pytest
 from myna.core.accounts import Limit
 from myna.core.errors import DatabaseError, Overloaded
 from myna.core.ledger import Dimension, UsageFilter, UsageRow, UsageSum
+from myna.serving.database_threads import DatabaseThreads
 from myna.serving.spending import LedgerSpending, month_start
 from myna.stores.ledger_memory import MemoryLedger
 
@@ -43,7 +43,7 @@ class Month:
         self.store = Watched()
         self.spending = LedgerSpending(
             self.store,
-            ThreadPoolExecutor(1),
+            DatabaseThreads(1),
             clock=lambda: self.now,
             steady_clock=lambda: self.steady,
             patience_s=patience_s,

@@ -30,12 +30,13 @@ from myna.core.errors import ConfigurationError, OperatorError
 from myna.serving.access import JsonLines
 from myna.serving.bill import Accountant, Watcher
 from myna.serving.completion_writer import CompletionWriter
+from myna.serving.database_threads import DatabaseThreads
 from myna.serving.instruments import Instruments
 from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
 from myna.serving.origin import hosts_for, is_loopback
 from myna.serving.server import Server, bind
-from myna.serving.services import ORGANIZATION, Services, database_threads
+from myna.serving.services import ORGANIZATION, Services
 from myna.serving.spending import LedgerSpending
 from myna.serving.tls import Certificate
 from myna.settings import Settings
@@ -188,7 +189,7 @@ async def _run(
     ledger = start_ledger(settings, stores)
     instruments = Instruments() if settings.metrics else None
     accounts = LiveAccounts(stores.accounts(), server_secret(settings))
-    threads, completions = database_threads(), stores.completions()
+    threads, completions = DatabaseThreads(), stores.completions()
     spending = None if ledger is None else LedgerSpending(ledger.store, threads)
     services = Services(
         pool=pool,

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from myna.accounts.limiting import Cost
 from myna.accounts.principal import LOCAL_USER, Principal
 from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
-from myna.core.errors import DatabaseUnavailable, ModelNotFound, ModelTooLarge, Overloaded, RequestError
+from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
 from myna.serving import deps, merged_stream
@@ -33,7 +32,6 @@ from myna.serving.streaming import Answering, answering
 from myna.serving.validation import WireModel, validate
 
 _MAX_MODEL_NAME: Final = 256
-_LONGEST_DATABASE_QUEUE_S: Final = 10.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -150,19 +148,6 @@ class Call:
         """Run templates and tokenizers where they don't hold up the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.services.text_threads, lambda: work(*args, **kwargs))
-
-    async def in_database_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a store in one of the database's threads. Raises `DatabaseUnavailable` if none is free for too
-        long."""
-        loop = asyncio.get_running_loop()
-        deadline = time.monotonic() + _LONGEST_DATABASE_QUEUE_S
-
-        def in_time() -> T:
-            if time.monotonic() > deadline:
-                raise DatabaseUnavailable("The calls of the database before this one took too long.")
-            return work(*args, **kwargs)
-
-        return await loop.run_in_executor(self.services.database_threads, in_time)
 
     async def generate(
         self, model: ServedModel, requests: Sequence[GenerationRequest], *, is_open: bool = False

@@ -2,10 +2,10 @@
 because the copy can't be stored."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ from myna.core.errors import DatabaseUnavailable
 from myna.core.outage import Outage
 from myna.core.stored import CompletionStore, StoredCompletion
 from myna.core.supervision import SupervisedTask
+from myna.serving.database_threads import DatabaseThreads
 
 _LONGEST_RETRY_S: Final = 30.0
 _LAST_WRITES_S: Final = 5.0
@@ -46,7 +47,9 @@ class CompletionWriter:
     queue and are retried with growing delays until the server ends; rows that don't fit are dropped.
     All methods are for one event loop."""
 
-    def __init__(self, store: CompletionStore, threads: Executor, limits: WriterLimits | None = None) -> None:
+    def __init__(
+        self, store: CompletionStore, threads: DatabaseThreads, limits: WriterLimits | None = None
+    ) -> None:
         self._store = store
         self._threads = threads
         self._limits = limits or WriterLimits()
@@ -100,14 +103,15 @@ class CompletionWriter:
             await self._worker.aclose()
         if self._waiting:
             log.error("%d copies of answers could not be stored before the server ended", len(self._waiting))
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._store.close)
+        with contextlib.suppress(DatabaseUnavailable):  # every thread hangs, and the process ends
+            await self._threads.run(self._store.close)
 
     async def _work(self) -> None:
         retry_s = self._limits.first_retry_s
         while self._waiting:
             first = self._waiting[0]
             try:
-                await self._write(first.row)
+                await self._threads.run(self._store.put, first.row)
             except DatabaseUnavailable:  # in the log already
                 self._stop_waiting()
                 if self._is_closing.is_set():
@@ -123,9 +127,6 @@ class CompletionWriter:
                 self._is_behind = False
                 self._dropping.succeeded()
                 retry_s = self._limits.first_retry_s
-
-    async def _write(self, row: StoredCompletion) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._store.put, row)
 
     async def _pause(self, pause_s: float) -> None:
         try:

@@ -13,7 +13,7 @@ from myna.accounts.keys import is_well_formed
 from myna.accounts.principal import Principal
 from myna.accounts.secret import Secret
 from myna.core.accounts import Accounts, AccountStore, Limit
-from myna.core.errors import ConfigurationError
+from myna.core.errors import ConfigurationError, DatabaseError
 
 LOOK_AGAIN_S: Final = 0.5
 """From this age on, a look at the store is begun beside the request."""
@@ -146,6 +146,8 @@ class LiveAccounts:
         try:
             if self._uses:
                 self.store.touch(self._uses)
+        except DatabaseError as exc:
+            log.error("the last uses of keys can't be written: %s", exc)
         finally:
             self.store.close()
 

@@ -1,7 +1,7 @@
 """What every endpoint is given, put together once in `app.py`."""
 
 import time
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,19 +11,13 @@ from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
 from myna.serving.bill import Accountant
 from myna.serving.completion_writer import CompletionWriter
+from myna.serving.database_threads import DatabaseThreads
 from myna.serving.instruments import Instruments
 from myna.serving.json_bodies import LargeBodies
 from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
 
 ORGANIZATION: Final = "myna"
-_DATABASE_THREADS: Final = 4
-
-
-def database_threads() -> Executor:
-    """Threads for the endpoints' blocking calls of stores, so that a database that is slow or away
-    holds up only those. `stores.database` has a connection for each."""
-    return ThreadPoolExecutor(_DATABASE_THREADS, thread_name_prefix="database")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +31,7 @@ class Services:
     keys: KeyRing | None
     accountant: Accountant
     text_threads: Executor
-    database_threads: Executor
+    database_threads: DatabaseThreads
     completions: CompletionStore
     completion_writer: CompletionWriter
     accounts: LiveAccounts

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -13,6 +12,7 @@ from myna.core.accounts import Limit
 from myna.core.errors import DatabaseError, Overloaded
 from myna.core.ledger import LedgerStore, UsageFilter
 from myna.core.outage import Outage
+from myna.serving.database_threads import DatabaseThreads
 
 _NANO_A_CENT: Final = 10_000_000
 _OLD_S: Final = 2.0
@@ -38,7 +38,7 @@ class LedgerSpending:
     def __init__(
         self,
         store: LedgerStore,
-        threads: Executor,
+        threads: DatabaseThreads,
         *,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
@@ -86,8 +86,7 @@ class LedgerSpending:
             models=(model,) if model else (),
         )
         try:
-            loop = asyncio.get_running_loop()
-            sums = await loop.run_in_executor(self._threads, self._store.sums, wanted, 0)
+            sums = await self._threads.run(self._store.sums, wanted, 0)
         except DatabaseError as exc:
             self._outage.failed(exc)
             raise Overloaded("The ledger can't say what was spent.") from exc

@@ -26,7 +26,7 @@ M = TypeVar("M", bound=WireModel)
 async def accounts_of(call: Call) -> Accounts:
     """The accounts as they are now, for an administrator alone."""
     require(call.principal, "api.management.read")
-    return await call.in_database_thread(call.services.accounts.store.load)
+    return await call.services.database_threads.run(call.services.accounts.store.load)
 
 
 async def body_of(call: Call, schema: type[M], parameters: Mapping[str, Parameter]) -> M:
@@ -44,7 +44,9 @@ async def act(
     """Carry out an administrator's act. This server knows of it before it answers."""
     require(call.principal, "api.management.write")
     accounts = call.services.accounts
-    done = await call.in_database_thread(work, accounts.administration, call.actor, *args, **kwargs)
+    done = await call.services.database_threads.run(
+        work, accounts.administration, call.actor, *args, **kwargs
+    )
     await accounts.catch_up()
     return done
 

@@ -34,7 +34,7 @@ async def list_completions(call: Call) -> Response:
     query = call.request.query_params
     limit, order = page_limit(query), page_order(query, "desc")
     after = query.get("after")
-    page = await call.in_database_thread(
+    page = await call.services.database_threads.run(
         call.services.completions.page,
         call.principal.project,
         after=after,
@@ -77,7 +77,9 @@ async def update_completion(call: Call) -> Response:
     update = await call.validated(MetadataUpdate, body, METADATA_UPDATE)
     metadata = dict(update.metadata)
     store = call.services.completions
-    if not await call.in_database_thread(store.set_metadata, call.principal.project, completion_id, metadata):
+    if not await call.services.database_threads.run(
+        store.set_metadata, call.principal.project, completion_id, metadata
+    ):
         raise _not_found(completion_id)
     return _json(await call.in_text_thread(item_json, await _find(call)))
 
@@ -86,7 +88,7 @@ async def delete_completion(call: Call) -> Response:
     require(call.principal, _SCOPE)
     completion_id = _completion_id(call)
     store = call.services.completions
-    if not await call.in_database_thread(store.delete, call.principal.project, completion_id):
+    if not await call.services.database_threads.run(store.delete, call.principal.project, completion_id):
         raise _not_found(completion_id)
     return _json(orjson.dumps({"object": "chat.completion.deleted", "id": completion_id, "deleted": True}))
 
@@ -106,7 +108,9 @@ def _completion_id(call: Call) -> str:
 
 async def _find(call: Call) -> StoredCompletion:
     completion_id = _completion_id(call)
-    row = await call.in_database_thread(call.services.completions.get, call.principal.project, completion_id)
+    row = await call.services.database_threads.run(
+        call.services.completions.get, call.principal.project, completion_id
+    )
     if row is None:
         raise _not_found(completion_id)
     return row
