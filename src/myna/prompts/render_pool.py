@@ -4,6 +4,7 @@ Callers are threads, and wait here without the GIL. A hostile template costs its
 after a bounded time, and holds up one thread at a time.
 """
 
+import atexit
 import contextlib
 import functools
 import marshal
@@ -157,8 +158,6 @@ class RenderPool:
 @functools.cache
 def shared_pool() -> RenderPool:
     """The pool of this process, for all its models."""
-    import atexit
-
     pool = RenderPool()
     atexit.register(pool.close)
     return pool
