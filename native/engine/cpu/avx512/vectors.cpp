@@ -1,0 +1,11 @@
+#define MYNA_ISA vectors_avx512
+#include "attention/tile.h"
+#include "cpu/elementwise.h"
+#include "cpu/vector_functions.h"
+#include "cpu/vector_table.h"
+
+namespace myna {
+
+const VectorTable kVectors_avx512 = MYNA_VECTOR_TABLE(vectors_avx512);
+
+}  // namespace myna

@@ -1,0 +1,188 @@
+// The matrix products of the native engine: weights packed from GGUF bytes, activations quantised per row,
+// and the table of kernels chosen for this processor. Knows nothing of models, files or sequences.
+//
+// Contract: an output's bits depend on its row of activations and its row of weights alone, never on how many
+// rows there are, which tile or panel split computes it, or how many threads do; nor on which table is
+// chosen, but for AMX's, whose arithmetic is its own (avx512/matmul_amx.cpp). Everywhere else, for quantised
+// weights, all integer dot products are exact and each output is one chain of fused multiply-adds over its
+// 32-value blocks in index order.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace myna {
+
+class ThreadPool;
+
+// The ids are those of GGUF.
+enum class TensorType : std::uint32_t {
+  F32 = 0,
+  F16 = 1,
+  Q4_0 = 2,
+  Q4_1 = 3,
+  Q5_0 = 6,
+  Q5_1 = 7,
+  Q8_0 = 8,
+  Q4_K = 12,
+  Q5_K = 13,
+  Q6_K = 14,
+  BF16 = 30,
+};
+
+inline constexpr std::int64_t kPanelRows = 16;  // outputs of a packed panel
+inline constexpr std::int64_t kBlock = 32;      // values that share a scale in quantised activations
+
+// How GGUF stores a type: `block_bytes` bytes hold `block_values` values of a row.
+struct BlockGeometry {
+  const char* name;
+  std::int64_t block_values;
+  std::int64_t block_bytes;
+};
+
+bool is_supported(std::uint32_t ggml_type);
+bool is_float(TensorType type);
+BlockGeometry geometry(TensorType type);
+// Bytes of a row of `cols` values; throws std::invalid_argument if `cols` isn't whole blocks.
+std::size_t row_bytes(TensorType type, std::int64_t cols);
+// One row of GGUF bytes to float32, plainly: for embeddings, and the reference of the kernels' tests.
+void dequantize_row(TensorType type, const std::uint8_t* src, float* dst, std::int64_t cols);
+
+// Memory of packed weights: zeroed, 64-byte aligned, in large slabs that may use huge pages.
+// Not thread-safe. Matrices point into it, so it must outlive them.
+class WeightArena {
+ public:
+  WeightArena();
+  ~WeightArena();
+  WeightArena(WeightArena&&) noexcept;
+  WeightArena& operator=(WeightArena&&) noexcept;
+  std::uint8_t* allocate(std::size_t bytes);  // throws std::bad_alloc
+  std::size_t allocated_bytes() const { return allocated_; }
+
+ private:
+  struct Slab;
+  std::vector<Slab> slabs_;
+  std::size_t allocated_ = 0;
+};
+
+// Weights in panels of 16 output rows, interleaved so that a vector lane is an output. A view into an arena.
+struct Matrix {
+  TensorType type = TensorType::F32;
+  std::int64_t rows = 0;  // outputs
+  std::int64_t cols = 0;  // inputs
+  std::size_t panel_bytes = 0;
+  const std::uint8_t* data = nullptr;
+
+  std::int64_t num_panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
+  std::int64_t num_blocks() const { return (cols + kBlock - 1) / kBlock; }
+  std::size_t packed_bytes() const { return panel_bytes * static_cast<std::size_t>(num_panels()); }
+};
+
+// Packs `rows` rows of GGUF bytes; integers and scales are kept exactly. The last panel is padded with zeros.
+// Throws std::invalid_argument if `cols` isn't whole blocks of the type.
+Matrix pack(WeightArena& arena, TensorType type, std::int64_t rows, std::int64_t cols,
+            const std::uint8_t* src, ThreadPool* pool = nullptr);
+
+// Rows of activations, made ready for weights of one kind: for quantised types int8 with a float scale per 32
+// values or bfloat16, as the kernels want; float32 for F32, F16 and BF16. Rows come in tiles of 64 (the last
+// may be narrower), a tile is stored by block, then row: what a kernel reads lies side by side, at no power
+// of two apart.
+class Activations {
+ public:
+  enum class Kind { kInt8, kBfloat, kFloat };
+
+  // Makes room; keeps no contents. Memory is reused and only grows.
+  void resize(Kind kind, std::int64_t rows, std::int64_t cols);
+
+  Kind kind() const { return kind_; }
+  std::int64_t rows() const { return rows_; }
+  std::int64_t cols() const { return cols_; }
+  std::int64_t num_blocks() const { return (cols_ + kBlock - 1) / kBlock; }
+
+  static constexpr std::int64_t kTileRows = 64;
+  std::int64_t tile_width(std::int64_t row) const {
+    return std::min(kTileRows, rows_ - row / kTileRows * kTileRows);
+  }
+  // Where a row's block is, in units of blocks; the next row of its tile is beside it.
+  std::int64_t index(std::int64_t block, std::int64_t row) const {
+    return row / kTileRows * kTileRows * num_blocks() + block * tile_width(row) + row % kTileRows;
+  }
+
+  // [index][32]
+  std::int8_t* values() { return values_.get(); }
+  const std::int8_t* values() const { return values_.get(); }
+  std::uint16_t* bfloats() { return bfloats_.get(); }
+  const std::uint16_t* bfloats() const { return bfloats_.get(); }
+  float* floats() { return floats_.get(); }
+  const float* floats() const { return floats_.get(); }
+
+  // [index]: the scale, the sum of the integers as a float, and what an accumulator starts from so that
+  // weights stored with an offset (8, 16, 128; 32 for either half of a block) need no correction afterwards.
+  enum Field { kScale, kSum, kStart4, kStart5, kStart8, kStart6Low, kStart6High, kNumFields };
+  template <class T>
+  T* field(Field f) {
+    return reinterpret_cast<T*>(fields_.get() + f * field_stride_);
+  }
+  template <class T>
+  const T* field(Field f) const {
+    return reinterpret_cast<const T*>(fields_.get() + f * field_stride_);
+  }
+
+ private:
+  struct Free {
+    void operator()(void* p) const;
+  };
+  template <class T>
+  using Buffer = std::unique_ptr<T[], Free>;
+
+  Kind kind_ = Kind::kInt8;
+  std::int64_t rows_ = 0, cols_ = 0, field_stride_ = 0;
+  std::size_t capacity_values_ = 0, capacity_bfloats_ = 0, capacity_floats_ = 0, capacity_fields_ = 0;
+  Buffer<std::int8_t> values_;
+  Buffer<std::uint16_t> bfloats_;
+  Buffer<float> floats_;
+  Buffer<std::int32_t> fields_;
+};
+
+// The kernels of one instruction set.
+struct KernelTable {
+  const char* name;             // what MYNA_CPU calls it
+  Activations::Kind quantised;  // what activations become for quantised weights
+  // Fills rows [row_begin, row_end) of `out` (already sized) from src + row * stride. A row with an infinity
+  // or a NaN in a block gives NaN outputs.
+  void (*quantize)(const float* src, std::ptrdiff_t stride, std::int64_t row_begin, std::int64_t row_end,
+                   Activations& out);
+  // out[row * stride + output] for rows [row_begin, row_end) and the outputs of panels [panel_begin,
+  // panel_end).
+  void (*matmul)(const Matrix& weights, const Activations& x, std::int64_t row_begin, std::int64_t row_end,
+                 std::int64_t panel_begin, std::int64_t panel_end, float* out, std::ptrdiff_t stride);
+
+  Activations::Kind kind_for(TensorType weights) const {
+    return is_float(weights) ? Activations::Kind::kFloat : quantised;
+  }
+};
+
+// The fastest table that this processor runs, or the one that MYNA_CPU names ("int8": the fastest of those
+// that share their bits); throws std::runtime_error if that is unknown or can't run here.
+const KernelTable& kernels();
+// All tables that can run here, fastest first (amx, avx512vnni, avx2vnni, avx2, neon, portable).
+std::vector<const KernelTable*> runnable_kernels();
+const KernelTable& kernels_named(std::string_view name);
+
+// What the graph calls: the work of one step over all threads of a pool.
+struct Product {
+  const Matrix* weights;
+  float* out;
+  std::ptrdiff_t stride;  // floats from one row of `out` to the next
+};
+void quantize(ThreadPool& pool, Activations::Kind kind, const float* src, std::ptrdiff_t stride,
+              std::int64_t rows, std::int64_t cols, Activations& out);
+// Several products of the same activations (query, key and value; gate and up) in one fork and join.
+void matmul(ThreadPool& pool, const Activations& x, std::span<const Product> products);
+
+}  // namespace myna

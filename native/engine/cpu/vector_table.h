@@ -1,0 +1,43 @@
+#pragma once
+// The float operations between the matrix products, one table an instruction set; all tables give the same
+// bits.
+#include <cstdint>
+
+#include "attention/attention.h"
+
+namespace myna {
+
+struct VectorTable {
+  // out = x / rms(x) * weight over n values.
+  void (*rms_norm)(const float* x, const float* weight, float epsilon, float* out, int64_t n);
+  void (*add)(float* x, const float* y, int64_t n);
+  void (*scale)(float* x, float factor, int64_t n);
+  // gate = activation(gate) * up
+  void (*silu_multiply)(float* gate, const float* up, int64_t n);
+  void (*gelu_multiply)(float* gate, const float* up, int64_t n);
+  // Rotates pairs (i, i + half), or (2i, 2i + 1), by angles whose cosines and sines are given.
+  void (*rotate_halves)(float* x, const float* cosines, const float* sines, int64_t half);
+  void (*rotate_pairs)(float* x, const float* cosines, const float* sines, int64_t half);
+  // One position's key and value to slot `slot` of a block.
+  void (*store_kv)(const float* key, const float* value, int head_dim, int slot, uint16_t* block_keys,
+                   uint16_t* block_values);
+  // Fresh `part` = the positions [part_begin, part_begin + kPartTokens) that each row sees.
+  void (*attend)(const QueryRows& rows, int64_t part_begin, Partial part, float* scratch);
+  // into = into merged with part, in this order.
+  void (*merge)(int num_rows, int head_dim, Partial into, Partial part);
+  // out row = sums / weight of the row.
+  void (*finish)(int row, int head_dim, Partial part, float* out);
+};
+
+extern const VectorTable kVectors_portable;
+#if defined(__x86_64__)
+extern const VectorTable kVectors_avx2, kVectors_avx512;
+#elif defined(__aarch64__)
+extern const VectorTable kVectors_neon;
+#endif
+
+// The table that goes with a matrix kernel's instruction set ("amx", "avx512vnni", "avx2vnni", "avx2",
+// "neon", else portable).
+const VectorTable& vectors_for(const char* kernel_name);
+
+}  // namespace myna
