@@ -18,15 +18,12 @@ from myna.prompts.template_bounds import TemplateOutOfBounds
 from myna.prompts.template_sandbox import TemplateRefusal
 
 SERVER = Path(__file__).with_name("rendering_server.py")
-TOO_MUCH = (
-    "{% set n = namespace(l=[]) %}"
-    "{% for i in range(99) %}{% set n.l = n.l + [('a' ~ i) * 9999999] %}{% endfor %}"
-)
+TOO_MUCH = "{% set a = [0] * 33000000 %}{% set b = [0] * 33000000 %}"  # the second does not fit
 
 
 @pytest.fixture
 def pool() -> Iterator[RenderPool]:
-    pool = RenderPool(RenderLimits(cpu_s=0.3), size=2)
+    pool = RenderPool(RenderLimits(cpu_s=1.0), size=2)
     yield pool
     pool.close()
     assert pool.pids == []
