@@ -12,7 +12,19 @@ from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
 from myna.scheduling.sequence import Told
 from myna.workers import frames
-from myna.workers.frames import Abort, Failure, FrameSplitter, Load, Ready, Run, Step, Tokenize, Tokenized
+from myna.workers.frames import (
+    Abort,
+    Failure,
+    FrameSplitter,
+    Load,
+    Ping,
+    Pong,
+    Ready,
+    Run,
+    Step,
+    Tokenize,
+    Tokenized,
+)
 
 REQUEST = GenerationRequest(
     "id",
@@ -39,6 +51,7 @@ REQUEST = GenerationRequest(
         Run(7, REQUEST),
         Abort(7),
         Tokenize(1, "ü", True),
+        Ping(),
     ],
 )
 def test_orders_arrive_as_they_were_sent(order: frames.Order) -> None:
@@ -51,6 +64,7 @@ def test_orders_arrive_as_they_were_sent(order: frames.Order) -> None:
     [
         Ready(ModelInfo("fake", "fake", 10, 20, 30, 4, "fp", (1,))),
         frames.LoadFailed("why"),
+        Pong(3),
         Tokenized(1, [1, 2]),
         Tokenized(1, [], Failure("InvalidRequest", "no", "stop", "code")),
     ],

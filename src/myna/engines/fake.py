@@ -255,6 +255,8 @@ class FakeEngine:
             self._blocks.drop(tape.blocks, 0)
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        if text == "[[hang]]":
+            _fail("hang")
         return tokenize(text, parse_special=parse_special)
 
     def close(self) -> None:

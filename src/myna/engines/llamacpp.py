@@ -111,17 +111,20 @@ class LlamaCppEngine:
     def _decode(self, batch: Sequence[Row]) -> "_Logits":
         """One call where the batch fits llama.cpp's, else several, their logits gathered."""
         parts = list(_split(batch, BATCH_TOKENS))
-        arrays = [self._decode_part(part, is_only=len(parts) == 1) for part in parts]
+        try:
+            arrays = [self._decode_part(part, is_only=len(parts) == 1) for part in parts]
+        except BaseException:
+            for row in batch:  # the parts before the failed one, too: nothing may have changed
+                llama_cpp.llama_memory_seq_rm(self._memory, row.sequence, row.start, -1)
+            raise
         return _Logits(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
 
     def _decode_part(self, rows: Sequence[Row], *, is_only: bool) -> npt.NDArray[np.float32]:
         num_outputs = self._batch.fill(rows)
         status = llama_cpp.llama_decode(self._context, self._batch.struct)
+        if status == _NO_ROOM:
+            raise OutOfRoom
         if status:
-            for row in rows:
-                llama_cpp.llama_memory_seq_rm(self._memory, row.sequence, row.start, -1)
-            if status == _NO_ROOM and is_only:
-                raise OutOfRoom
             raise RuntimeError(f"llama.cpp failed to decode a batch (status {status}): {_LISTENER.heard}")
         shape = (num_outputs, self.info.vocab_size)
         if not num_outputs:

@@ -31,7 +31,6 @@ from myna.scheduling.scheduler import Scheduler
 from myna.scheduling.sequence import Told
 
 _log: Final = logging.getLogger(__name__)
-_SIGN_OF_LIFE_S: Final = 5.0
 _FIGURES_S: Final = 0.25
 
 
@@ -39,10 +38,7 @@ class Listener(Protocol):
     """Who hears the loop. All calls come from its thread and must not block for long."""
 
     def ready(self, info: ModelInfo) -> None: ...
-    def told(self, told: list[Told]) -> None:
-        """What a step has to tell; now and then, of long work, nothing but that it goes on."""
-        ...
-
+    def told(self, told: list[Told]) -> None: ...
     def tokenized(self, number: int, result: list[int] | MynaError) -> None: ...
     def figures(self, figures: Figures) -> None:
         """How busy the model is: a few times a second while it works, and when it falls idle."""
@@ -109,6 +105,7 @@ class Loop:
         self._orders: deque[_Order] = deque()
         self._condition = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="myna-loop", daemon=True)
+        self.beats = 0  # how many turns the loop has taken; one that stands still hangs
 
     def start(self) -> None:
         self._thread.start()
@@ -124,6 +121,11 @@ class Loop:
     def tokenize(self, number: int, text: str, *, parse_special: bool) -> None:
         """Have the engine's own tokenizer answer, between two steps."""
         self._order(_Tokenize(number, text, parse_special))
+
+    def ping(self) -> None:
+        """Have the loop count a beat, even if it is idle."""
+        with self._condition:
+            self._condition.notify()
 
     def stop(self) -> None:
         """End after the running step; whatever runs is dropped."""
@@ -163,6 +165,7 @@ class _Steps:
     """The loop itself, inside its thread."""
 
     def __init__(self, loop: Loop, loaded: Loaded) -> None:
+        self._loop = loop
         self._orders = loop._orders
         self._condition = loop._condition
         self._order = loop._order
@@ -186,8 +189,9 @@ class _Steps:
             self._compiler.close()
 
     def _run(self) -> None:
-        scheduler, last_told, last_figures = self._scheduler, 0.0, 0.0
+        scheduler, last_figures = self._scheduler, 0.0
         while True:
+            self._beat()
             if scheduler.is_idle and not self._orders:
                 self._tell_figures()
                 self._sleep()
@@ -197,10 +201,9 @@ class _Steps:
                 return
             if scheduler.is_idle:
                 continue
-            told, now = self._step(), time.monotonic()
-            if told or now - last_told > _SIGN_OF_LIFE_S:  # a long prompt has nothing to tell for minutes
+            if told := self._step():
                 self._listener.told(told)
-                last_told = now
+            now = time.monotonic()
             if now - last_figures > _FIGURES_S:
                 self._tell_figures()
                 last_figures = now
@@ -213,8 +216,12 @@ class _Steps:
         if not gc.isenabled():
             gc.collect()  # a worker collects in pauses, when nobody waits for a token
         with self._condition:
-            while not self._orders:
-                self._condition.wait()
+            self._condition.wait_for(self._beat)
+
+    def _beat(self) -> bool:
+        """Show that the loop turns. Returns whether there are orders."""
+        self._loop.beats += 1
+        return bool(self._orders)
 
     def _obey(self, order: _Order) -> None:
         if isinstance(order, _Add):

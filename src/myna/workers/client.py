@@ -14,6 +14,7 @@ from myna.scheduling.streams import RequestStream
 from myna.workers.frames import Abort, Busy, Report, Run, Step, Tokenize, Tokenized, WorkerSpec
 from myna.workers.process import WorkerProcess
 from myna.workers.table import Entry, RequestTable
+from myna.workers.watchdog import Patience
 
 _log: Final = logging.getLogger(__name__)
 _MOST_FAILED_LOADS: Final = 6
@@ -35,8 +36,8 @@ class WorkerClient:
     """`await start()` before anything else. All methods are for one event loop.
 
     A dead worker is started again, at once and then with a delay that grows from `delay_s`. Requests of
-    which no text was read yet run again; the others raise `EngineDead`. One that has work and gives no
-    sign of life for `hang_s` is ended, and counts as dead.
+    which no text was read yet run again; the others raise `EngineDead`. One that stops working is killed
+    after `patience`, and counts as dead.
     """
 
     def __init__(
@@ -45,11 +46,11 @@ class WorkerClient:
         limits: Limits | None = None,
         *,
         delay_s: float = 0.5,
-        hang_s: float = 120.0,
+        patience: Patience | None = None,
     ) -> None:
         self._spec = spec
         self._delay_s = delay_s
-        self._hang_s = hang_s
+        self._patience = patience or Patience()
         self._table = RequestTable(limits or Limits(), self._abort)
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
         self._last_question = 0
@@ -66,7 +67,8 @@ class WorkerClient:
 
     @property
     def is_ready(self) -> bool:
-        return self.state is State.READY
+        """Loaded, and answering now: false within seconds of a worker's hanging, before it is killed."""
+        return self.state is State.READY and self._worker is not None and self._worker.is_answering
 
     @property
     def pid(self) -> int | None:
@@ -75,7 +77,7 @@ class WorkerClient:
 
     async def start(self) -> None:
         """Start the worker and load its model. Raises `ModelLoadFailed`; then nothing is left running."""
-        self._worker = WorkerProcess(self._spec, self._hear)
+        self._worker = WorkerProcess(self._spec, self._hear, self._patience)
         try:
             self._info = await self._worker.start()
         except BaseException:
@@ -127,9 +129,9 @@ class WorkerClient:
         elif isinstance(report, Busy):
             self.last_figures = report.figures
         elif isinstance(report, Tokenized):
-            future = self._tokenizing.pop(report.number)
-            if future.done():
-                return
+            future = self._tokenizing.pop(report.number, None)
+            if future is None or future.done():
+                return  # nobody waits for it any more
             if report.failure is not None:
                 future.set_exception(report.failure.error())
             else:
@@ -142,7 +144,7 @@ class WorkerClient:
         while True:
             assert self._worker is not None
             started = loop.time()
-            await _until_gone(self._worker, self._table, self._hang_s)
+            await self._worker.gone
             self.state = State.RESTARTING
             self.last_figures = None
             _log.error("the worker of %s died: %s", self._spec.path, await self._worker.close())
@@ -169,7 +171,7 @@ class WorkerClient:
         self._fail_all(EngineDead("The model's worker process died and can't be started again."))
 
     async def _restart(self) -> bool:
-        self._worker = WorkerProcess(self._spec, self._hear)
+        self._worker = WorkerProcess(self._spec, self._hear, self._patience)
         try:
             self._info = await self._worker.start()
         except (ModelLoadFailed, OSError) as error:
@@ -191,17 +193,3 @@ def _fail_all_of(waiting: dict[int, asyncio.Future[list[int]]], error: EngineDea
         if not future.done():
             future.set_exception(error)
     waiting.clear()
-
-
-async def _until_gone(worker: WorkerProcess, table: RequestTable, hang_s: float) -> None:
-    """Returns when the worker has died, by itself or because it hung over its work."""
-    loop = asyncio.get_running_loop()
-    busy_since = loop.time()
-    while not worker.gone.done():
-        await asyncio.wait((worker.gone,), timeout=hang_s / 4)
-        if not table.entries:
-            busy_since = loop.time()
-        elif loop.time() - max(busy_since, worker.last_heard) > hang_s:
-            _log.error("a worker gave no sign of life for %.0f s and is ended", hang_s)
-            worker.kill()
-            await worker.gone

@@ -73,7 +73,11 @@ class Tokenize(msgspec.Struct, frozen=True, array_like=True, tag=3):
     parse_special: bool
 
 
-Order = Load | Run | Abort | Tokenize
+class Ping(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """Answered with `Pong` at once by the process, and by its loop when it next takes a turn."""
+
+
+Order = Load | Run | Abort | Tokenize | Ping
 
 # --- worker to server ---
 
@@ -132,7 +136,13 @@ class Busy(msgspec.Struct, frozen=True, array_like=True, tag=4):
     figures: Figures
 
 
-Report = Ready | LoadFailed | Step | Tokenized | Busy
+class Pong(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """The answer to `Ping`: the process runs. `beats` counts the turns that its loop has taken."""
+
+    beats: int
+
+
+Report = Ready | LoadFailed | Step | Tokenized | Busy | Pong
 
 
 class _Telling(msgspec.Struct, frozen=True, array_like=True, tag=2):

@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -31,13 +32,14 @@ _log: Final = logging.getLogger(__name__)
 
 
 class _Reporter:
-    """Writes what the loop tells to the socket, from the loop's thread.
+    """Writes to the socket: what the loop reports, from the loop's thread, and pongs, from the socket's.
 
     A server that reads slowly makes the write wait, and with it the model: that is the back-pressure.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._is_writing = threading.Lock()
 
     def ready(self, info: ModelInfo) -> None:
         gc.collect()
@@ -58,6 +60,9 @@ class _Reporter:
             answer = frames.Tokenized(number, result)
         self._send(frames.encode(answer))
 
+    def pong(self, beats: int) -> None:
+        self._send(frames.encode(frames.Pong(beats)))
+
     def ended(self, error: MynaError | None) -> None:
         if error is not None:
             self._send(frames.encode(frames.LoadFailed(error.message)))
@@ -65,7 +70,8 @@ class _Reporter:
 
     def _send(self, frame: bytes) -> None:
         try:
-            self._connection.sendall(frame)
+            with self._is_writing:
+                self._connection.sendall(frame)
         except OSError:
             _leave(0)  # the server is gone
 
@@ -78,7 +84,8 @@ def serve(connection: socket.socket) -> None:
         return
     spec = order.spec
     step_lock = StepLock(Path(spec.step_lock)) if spec.step_lock else None
-    loop = Loop(lambda: load_model(spec), _Reporter(connection), step_lock)
+    reporter = _Reporter(connection)
+    loop = Loop(lambda: load_model(spec), reporter, step_lock)
     loop.start()
     while (payload := _receive(connection)) is not None:
         order = frames.decode_order(payload)
@@ -88,6 +95,9 @@ def serve(connection: socket.socket) -> None:
             loop.abort(order.number)
         elif isinstance(order, frames.Tokenize):
             loop.tokenize(order.number, order.text, parse_special=order.parse_special)
+        elif isinstance(order, frames.Ping):
+            reporter.pong(loop.beats)
+            loop.ping()
 
 
 def main() -> None:

@@ -80,6 +80,9 @@ MESSAGES: Final = {
     "The model's chat template was stopped: {0}.": "模型的对话模板被中止：{0}。",
     "The model's chat template can't render these messages ({0}).": "模型的对话模板无法处理这些消息（{0}）。",
     "The model's chat template can't be used: {0}.": "模型的对话模板无法使用：{0}。",
+    "The model's chat template takes too long for this many requests at once.": (
+        "模型的对话模板运行太久，无法同时处理这么多请求。"
+    ),
     # --- databases ---
     "The database {0} can't be opened: {1}": "无法打开数据库 {0}：{1}",
     "The database was written by a newer Myna (its schema is {0}). Update Myna, or point it to another "

@@ -1,5 +1,6 @@
 // Kernels for AVX-512 with VNNI.
 #include "cpu/avx512/matmul.h"
+
 #include "cpu/tables.h"
 
 namespace myna {
