@@ -199,7 +199,7 @@ async def _run(
         instruments=instruments,
         listens_here=is_loopback(settings.host),
         max_answer_tokens=settings.max_answer_tokens,
-        text_threads=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="text"),
+        text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,
         completions=completions,
         completion_writer=CompletionWriter(completions, threads),
