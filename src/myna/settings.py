@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from myna import setting_values as values
 from myna.core.errors import ConfigurationError
+from myna.core.translatable import N_, Translatable
 
 DEFAULT_MODEL: Final = "qwen2.5-coder-0.5b-instruct"
 # Read before or beside the settings, so no setting of their own: the file to read, the engine's instruction
@@ -191,7 +192,7 @@ def load_settings(
     by_variable = {f"MYNA_{key.upper()}": key for key in known}
     for variable, text in environ.items():
         if variable.startswith("MYNA_") and variable not in OTHER_VARIABLES:
-            key = by_variable[_check_name(variable, list(by_variable), "the environment")]
+            key = by_variable[_check_name(variable, list(by_variable), N_("The environment"))]
             if text:  # an empty variable, as in a compose file, is one that is not set
                 chosen[known[key].name] = _parse(known[key], text, directory, variable)
     for key, raw in (flags or {}).items():
@@ -204,22 +205,42 @@ def _read_toml(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
-        raise ConfigurationError(f"Can't read the configuration {path}: {exc.strerror}.") from exc
+        raise ConfigurationError(
+            N_("Can't read the configuration {path}: {reason}.", path=path, reason=exc.strerror)
+        ) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"{path} is not valid TOML: {exc}.") from exc
+        raise ConfigurationError(N_("{path} is not valid TOML: {reason}.", path=path, reason=exc)) from exc
 
 
-def _check_name(name: str, known: list[str], where: str) -> str:
+def _check_name(name: str, known: list[str], where: str | Translatable) -> str:
     if name in known:
         return name
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}."
-    raise ConfigurationError(f"{where} sets {name}, which is no setting of Myna's; {hint}")
+    hint = (
+        N_("did you mean {name}?", name=nearest[0])
+        if nearest
+        else N_("known are {names}.", names=", ".join(known))
+    )
+    raise ConfigurationError(
+        N_("{where} sets {name}, which is not a setting of Myna; {hint}", where=where, name=name, hint=hint)
+    )
 
 
 def _parse(setting: "Field[Any]", raw: object, base: Path, where: str) -> object:
     try:
         return setting.metadata["parse"](raw, base)
     except ValueError as exc:
-        shown = "" if setting.name in ("api_key", "secret") else f", not {raw!r}"
-        raise ConfigurationError(f"{where}: {key_of(setting)} takes {exc}{shown}.") from exc
+        key, wanted = key_of(setting), exc.args[0]
+        if setting.name in ("api_key", "secret"):  # which are not repeated
+            raise ConfigurationError(
+                N_("{where}: {key} takes {wanted}.", where=where, key=key, wanted=wanted)
+            ) from exc
+        raise ConfigurationError(
+            N_(
+                "{where}: {key} takes {wanted}, not {value}.",
+                where=where,
+                key=key,
+                wanted=wanted,
+                value=repr(raw),
+            )
+        ) from exc

@@ -12,10 +12,11 @@ import pytest
 import myna
 from myna.catalog.loading import engines_to_try
 from myna.core.errors import ConfigurationError
+from myna.core.installation import install_command
 from myna.engines import registry
 from myna.engines.registry import is_installed, load_engine
 
-EXTRA = "pip install 'myna[llamacpp]'"
+EXTRA = install_command("llamacpp")
 
 
 def load_native() -> None:

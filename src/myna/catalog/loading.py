@@ -16,6 +16,8 @@ from myna.catalog.store import LocalModel
 from myna.catalog.weights import WeightHashes
 from myna.core.errors import ConfigurationError, ModelFileError, ModelLoadFailed
 from myna.core.generator import Generator
+from myna.core.installation import install_command
+from myna.core.translatable import N_, Translatable, joined
 from myna.engines.registry import is_installed
 from myna.prompts.gguf import read_header, shard_paths
 from myna.prompts.model_check import check_model
@@ -62,22 +64,26 @@ class WorkerLoader:
             size, paths = await asyncio.to_thread(_look_at, file.path)
             prompting = await asyncio.to_thread(Prompting.load, file.path, engine_text)
         except ModelFileError as exc:
-            raise ModelLoadFailed(exc.message) from exc
+            raise ModelLoadFailed(exc.text) from exc
         except OSError as exc:
-            raise ModelLoadFailed(f"The model file {file.path} can't be read: {exc.strerror}.") from exc
+            raise ModelLoadFailed(
+                N_("The model file {path} can't be read: {reason}.", path=file.path, reason=exc.strerror)
+            ) from exc
         return _FileCandidate(self, file, paths, size, prompting, engine_text)
 
     async def start_first(self, file: LocalModel, room_bytes: int) -> WorkerGenerator:
         """The first engine that can run the file. Raises `ModelLoadFailed` with what every engine said,
         `ConfigurationError` for none at all."""
-        reasons: list[str] = []
+        reasons: list[Translatable] = []
         for engine in engines_to_try(self.engine):
             try:
                 return await self.start(file, engine, room_bytes)
             except ModelLoadFailed as exc:
                 _log.info("engine %s can't run %s: %s", engine, file.id, exc.message)
-                reasons.append(f"{engine}: {exc.message}")
-        raise ModelLoadFailed(f"The model {file.id!r} can't be loaded. {' '.join(reasons)}")
+                reasons.append(joined(": ", (engine, exc.text)))
+        raise ModelLoadFailed(
+            N_("The model {model!r} can't be loaded. {reasons}", model=file.id, reasons=joined(" ", reasons))
+        )
 
     async def start(self, file: LocalModel, engine: str, room_bytes: int) -> WorkerGenerator:
         """On that engine alone."""
@@ -167,8 +173,12 @@ def engines_to_try(wanted: str) -> Sequence[str]:
     names = _PREFERENCE if wanted == "auto" else (wanted,)
     installed = [name for name in names if is_installed(name)]
     if not installed:
-        what = "no engine is" if wanted == "auto" else f"the engine {wanted!r} is not"
+        what = N_("no engine is") if wanted == "auto" else N_("the engine {name!r} is not", name=wanted)
         raise ConfigurationError(
-            f"In this installation {what} there; bring one with: pip install 'myna[llamacpp]'"
+            N_(
+                "In this installation {what} there; install one with: {command}",
+                what=what,
+                command=install_command("llamacpp"),
+            )
         )
     return installed

@@ -14,6 +14,7 @@ from myna.catalog.slots import Loader, Slot
 from myna.catalog.store import LocalModel
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied
 from myna.core.generator import Generator
+from myna.core.translatable import N_
 from myna.prompts.prompting import Prompting
 
 
@@ -108,12 +109,22 @@ class ModelPool:
         or a file of the user's own; `ModelInUse` while requests run on it or wait for it."""
         card = self.card(model)
         if card.kind != "model":
-            raise PermissionDenied(f"{model!r} is an alias of {card.target!r}; only models can be deleted.")
+            raise PermissionDenied(
+                N_(
+                    "{model!r} is an alias of {target!r}; only models can be deleted.",
+                    model=model,
+                    target=card.target,
+                )
+            )
         slot = self._slots[model]
         if slot.file.source == "file":
-            raise PermissionDenied(f"{model!r} is a file of the server's owner and is not deleted over HTTP.")
+            raise PermissionDenied(
+                N_("{model!r} is a file of the server's owner and is not deleted over HTTP.", model=model)
+            )
         if slot.is_wanted or slot.loading is not None:
-            raise ModelInUse(f"The model {model!r} is in use; try again when its requests have ended.")
+            raise ModelInUse(
+                N_("The model {model!r} is in use; try again when its requests have ended.", model=model)
+            )
         self._show(self._listing.without(model))
         await self._residents.unload(slot)
         await asyncio.to_thread(self._forget, slot.file)

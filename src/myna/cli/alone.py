@@ -12,6 +12,7 @@ from myna.cli.running import make_pool
 from myna.cli.screen import note
 from myna.core.events import ChoiceDone, TextDelta
 from myna.core.requests import GenerationRequest, Sampling
+from myna.core.translatable import N_
 from myna.settings import Settings
 
 
@@ -45,7 +46,12 @@ async def _run(
 ) -> None:
     try:
         offer = await asyncio.to_thread(choose_offer, settings)
-        note(f"Loading {offer.default} for this one answer; a running server would answer at once.")
+        note(
+            N_(
+                "Loading {model} for this one answer; a running server would answer immediately.",
+                model=offer.default,
+            )
+        )
         pool = make_pool(settings, offer)
         try:
             async with pool.hold(offer.default) as model:

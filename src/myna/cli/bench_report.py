@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from myna.cli.bench_measure import Finding, Speed
-from myna.cli.language import translated
+from myna.cli.language import _
 
 _BAR_CELLS = 46
 _PARTS = " ▏▎▍▌▋▊▉"
@@ -44,7 +44,8 @@ def show(finding: Finding, console: Console) -> None:
     if finding.limits.ops_per_s:
         machine += f", {finding.limits.ops_per_s / 1e9:,.0f} GOPS ({finding.limits.operands})"
     title = f"{finding.model} · {finding.kernels} · {finding.num_threads} × CPU"
-    console.print(f"[bold]{title}[/bold]\n{translated('This machine can do')}: {machine}", highlight=False)
+    peak = _("Measured peak of this machine")
+    console.print(f"[bold]{title}[/bold]\n{peak}: {machine}", highlight=False)
     console.print(_table(finding))
     console.print(_plot(finding))
 

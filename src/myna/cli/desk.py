@@ -20,10 +20,11 @@ from myna.accounts.secret import Secret, load_secret
 from myna.cli.language import translated
 from myna.core.accounts import Accounts, AccountStore, ApiKey
 from myna.core.errors import ConfigurationError, InvalidRequest, NotFound
+from myna.core.translatable import N_, Translatable
 from myna.settings import Settings, load_settings
 from myna.stores.registry import open_accounts
 
-_FOLDED: Final = ("NAME", "SCOPES", "MODELS", "MODEL", "PROJECT")
+_FOLDED: Final = (N_("NAME"), N_("SCOPES"), N_("MODELS"), N_("MODEL"), N_("PROJECT"))
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -50,8 +51,10 @@ def open_desk() -> Iterator[Desk]:
     settings = load_settings()
     if settings.database_url.startswith("memory:"):
         raise ConfigurationError(
-            "The setting `database` keeps everything in a server's memory; name a file or a PostgreSQL there "
-            "to keep keys."
+            N_(
+                "The setting `database` keeps everything in the server's memory; set it to a file or a "
+                "PostgreSQL database to keep keys."
+            )
         )
     store = open_accounts(settings.database_url)
     try:
@@ -79,9 +82,15 @@ def key_of(accounts: Accounts, wanted: str) -> ApiKey:
     alive = [key for key in accounts.keys if key.revoked_at is None]
     found = [key for key in alive if key.id == wanted] or [key for key in alive if key.name == wanted]
     if not found:
-        raise NotFound(f"There is no key {wanted!r}; see: myna keys list")
+        raise NotFound(N_("There is no key {wanted!r}; see: myna keys list", wanted=wanted))
     if len(found) > 1:
-        raise InvalidRequest(f"{len(found)} keys have the name {wanted!r}; use an id from: myna keys list")
+        raise InvalidRequest(
+            N_(
+                "{num_keys} keys have the name {name!r}; use an id from: myna keys list",
+                num_keys=len(found),
+                name=wanted,
+            )
+        )
     return found[0]
 
 
@@ -90,10 +99,14 @@ def project_of(accounts: Accounts, wanted: str) -> str:
     found = [project.id for project in accounts.projects if wanted == project.id]
     found = found or [project.id for project in accounts.projects if wanted == project.name]
     if not found:
-        raise NotFound(f"There is no project {wanted!r}; see: myna projects list")
+        raise NotFound(N_("There is no project {wanted!r}; see: myna projects list", wanted=wanted))
     if len(found) > 1:
         raise InvalidRequest(
-            f"{len(found)} projects have the name {wanted!r}; use an id from: myna projects list"
+            N_(
+                "{num_projects} projects have the name {name!r}; use an id from: myna projects list",
+                num_projects=len(found),
+                name=wanted,
+            )
         )
     return found[0]
 
@@ -102,7 +115,7 @@ def seconds_of(text: str) -> int:
     """`30d`, `12h`, `90m`, `45s` or a plain number of seconds."""
     match = re.fullmatch(r"([0-9]{1,12})([smhdw]?)", text.strip())
     if match is None:
-        raise InvalidRequest(f"{text!r} is no length of time; write it like 30d, 12h, 90m or 45s.")
+        raise InvalidRequest(N_("{text!r} is not a duration; write it like 30d, 12h, 90m or 45s.", text=text))
     return int(match[1]) * _UNITS_S[match[2] or "s"]
 
 
@@ -111,12 +124,12 @@ def moment(at: int | None) -> str:
     return "" if at is None else time.strftime("%Y-%m-%d", time.localtime(at))
 
 
-def show_columns(columns: Mapping[str, Sequence[str]]) -> None:
+def show_columns(columns: Mapping[Translatable, Sequence[str]]) -> None:
     """A table by its columns' titles."""
     show_table(list(columns), list(zip(*columns.values(), strict=True)))
 
 
-def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def show_table(titles: Sequence[Translatable], rows: Sequence[Sequence[str]]) -> None:
     """What people name is folded where the terminal is narrow, nothing else is."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:

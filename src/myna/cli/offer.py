@@ -14,6 +14,7 @@ from myna.catalog.store import LocalModel, ModelStore, local_file
 from myna.cli.pull import fetch
 from myna.cli.screen import megabytes
 from myna.core.errors import ConfigurationError, ModelTooLarge
+from myna.core.translatable import N_
 from myna.setting_values import AliasSetting
 from myna.settings import Settings
 
@@ -57,8 +58,12 @@ def choose_offer(settings: Settings, find: Find = fetch) -> Offer:
     for model in [*own, *(store.models() if store else ())]:
         if (other := files.setdefault(model.id, model)).path != model.path:
             raise ConfigurationError(
-                f"Two models have the id {model.id!r}: {other.path} and {model.path}. "
-                "Rename one under [models]."
+                N_(
+                    "Two models have the id {model!r}: {path} and {other_path}. Rename one under [models].",
+                    model=model.id,
+                    path=other.path,
+                    other_path=model.path,
+                )
             )
     aliases = _alias_cards(settings.aliases, default.id, files)
     own_files = tuple(dict.fromkeys([default, *own]))
@@ -84,9 +89,13 @@ def check_sizes(offer: Offer, limit_bytes: int) -> None:
     for file in offer.files:
         if file.num_bytes + WORKER_BYTES > most:
             error = ModelTooLarge(
-                f"The model {file.id!r} takes {megabytes(file.num_bytes)} without its KV cache, and models "
-                f"may take {megabytes(most)} here. Raise models_memory if the machine has more, or choose a "
-                "smaller model."
+                N_(
+                    "The model {model!r} needs {size} without its KV cache, and models may use {limit} "
+                    "here. Raise models_memory if the machine has more, or choose a smaller model.",
+                    model=file.id,
+                    size=megabytes(file.num_bytes),
+                    limit=megabytes(most),
+                )
             )
             if file.id == offer.default:
                 raise error
@@ -100,7 +109,9 @@ def _alias_cards(
     targets = {card.id: card for card in default_alias_cards(default)}
     for setting in settings:
         if setting.name in files:
-            raise ConfigurationError(f"The alias {setting.name!r} has the name of a model; choose another.")
+            raise ConfigurationError(
+                N_("The alias {name!r} has the name of a model; choose another.", name=setting.name)
+            )
         targets[setting.name] = alias_card(setting.name, setting.target or default, setting.kind)
     return [_resolve(setting.name, targets, files) for setting in settings]
 
@@ -110,15 +121,25 @@ def _resolve(name: str, targets: Mapping[str, ModelCard], files: Mapping[str, Lo
     while (target := targets[way[-1]].target) not in files:
         if target in way:
             if target == name and len(way) == 1:
-                raise ConfigurationError(f"The alias {name!r} stands for itself; name a model for it.")
+                raise ConfigurationError(
+                    N_("The alias {name!r} refers to itself; name a model for it.", name=name)
+                )
             raise ConfigurationError(
-                f"The alias {name!r} ends at no model: {' → '.join([*way, target])}. "
-                "Name a model for one of them."
+                N_(
+                    "The alias {name!r} leads to no model: {chain}. Name a model for one of them.",
+                    name=name,
+                    chain=" → ".join([*way, target]),
+                )
             )
         if target not in targets:
             raise ConfigurationError(
-                f"The alias {way[-1]!r} stands for {target!r}, which is not on this machine; pull it, or "
-                f"name one of {', '.join(files)}."
+                N_(
+                    "The alias {name!r} refers to {target!r}, which is not on this machine; pull it, or "
+                    "name one of {known}.",
+                    name=way[-1],
+                    target=target,
+                    known=", ".join(files),
+                )
             )
         kind = "instruct" if targets[target].kind == "instruct" else kind
         way.append(target)

@@ -13,6 +13,7 @@ from myna.catalog.python_in_page import PYODIDE, pull_package
 from myna.catalog.store import LocalModel, ModelStore
 from myna.cli.screen import megabytes, note, pull_progress, say
 from myna.core.errors import MynaError
+from myna.core.translatable import N_
 from myna.settings import Settings, load_settings
 
 
@@ -23,18 +24,18 @@ def pull(
             help="Ids from `myna models`, `hf:org/repo[:quantisation]`, pyodide; default: the default model."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was pulled as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the pulled models as JSON.")] = False,
 ) -> None:
-    """Fetch models, so that a later start needs no network.
+    """Download models, so that a later start needs no network.
 
-    A broken download goes on where it stopped; a file whose hash is wrong is thrown away.
+    An interrupted download continues where it stopped; a file with a wrong hash is discarded.
 
     **Examples**
 
     - `myna pull`: the default model
     - `myna pull qwen2.5-coder-1.5b-instruct smollm2-135m-instruct`
-    - `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any GGUF of Hugging Face
-    - `myna pull pyodide`: Python that runs in the playground's page
+    - `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any GGUF file on Hugging Face
+    - `myna pull pyodide`: Python for the playground page
     """
     settings = load_settings()
     names = models or [settings.model]
@@ -43,7 +44,14 @@ def pull(
         typer.echo(json.dumps([as_plain(model) for model in pulled], ensure_ascii=False))
         return
     for model in pulled:
-        say(f"{model.id} is at {model.path} ({megabytes(model.num_bytes)}).")
+        say(
+            N_(
+                "{model} is at {path} ({size}).",
+                model=model.id,
+                path=model.path,
+                size=megabytes(model.num_bytes),
+            )
+        )
 
 
 def fetch(name: str, settings: Settings) -> LocalModel:
@@ -59,10 +67,17 @@ def fetch(name: str, settings: Settings) -> LocalModel:
         else:
             entry = find_entry(name)
             if entry.terms:
-                progress.says(f"{entry.id} is under the {entry.licence}: {entry.terms}")
+                progress.says(
+                    N_(
+                        "{model} is licensed under the {licence}: {terms}",
+                        model=entry.id,
+                        licence=entry.licence,
+                        terms=entry.terms,
+                    )
+                )
             pull_entry(entry, store, progress, settings.mirror)
             model = _found(store, entry.id)
-    note(f"Fetched {model.id} in {time.monotonic() - started_s:.0f} s.")
+    note(N_("Downloaded {model} in {seconds:.0f} s.", model=model.id, seconds=time.monotonic() - started_s))
     return model
 
 
@@ -77,7 +92,13 @@ def _python(settings: Settings) -> LocalModel:
 def _found(store: ModelStore, model: str) -> LocalModel:
     found = store.find(model)
     if found is None:
-        raise MynaError(f"{model} vanished from {store.folder} after it was pulled; pull it again.")
+        raise MynaError(
+            N_(
+                "{model} disappeared from {folder} after it was pulled; pull it again.",
+                model=model,
+                folder=store.folder,
+            )
+        )
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from myna.catalog.store import LocalModel, ModelStore
 from myna.cli.offer import Offer, check_sizes, choose_offer
 from myna.core.errors import ConfigurationError, MynaError
+from myna.core.translatable import N_
 from myna.settings import Settings, key_of
 
 _log: Final = logging.getLogger(__name__)
@@ -101,7 +102,10 @@ def find_here(name: str, settings: Settings) -> LocalModel:
     found = ModelStore(settings.home / "models").find(name.removeprefix("hf:"))
     if found is None:
         raise ConfigurationError(
-            f"The default model {name!r} is not on this machine; fetch it with: myna pull {name}"
+            N_(
+                "The default model {name!r} is not on this machine; download it with: myna pull {name}",
+                name=name,
+            )
         )
     return found
 

@@ -13,19 +13,22 @@ from myna.cli.key import server_keys
 from myna.cli.screen import say
 from myna.core.errors import OperatorError
 from myna.core.stored import StoredCompletion
+from myna.core.translatable import N_, Translatable
 from myna.settings import Settings, load_settings
 from myna.stores.registry import open_completions
 
 
 def replay(
-    completion_id: Annotated[str, typer.Argument(help="The id of a completion sent with `store: true`.")],
-    project: Annotated[str, typer.Option(help="Whose completion it is.")] = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the finding as JSON.")] = False,
+    completion_id: Annotated[
+        str, typer.Argument(help="The id of a completion that was requested with `store: true`.")
+    ],
+    project: Annotated[str, typer.Option(help="The project that the completion belongs to.")] = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Make a stored completion again on the running server and compare the two.
+    """Repeat a stored completion on the running server and compare the two.
 
-    The exit code is 0 if every choice is identical, 1 if one differs. A changed fingerprint says why it
-    may: other weights, another template, or another arithmetic.
+    The exit code is 0 if every choice is identical, 1 if one differs. A changed fingerprint explains a
+    difference: other weights, another template, or other arithmetic.
 
     **Example**
 
@@ -47,15 +50,25 @@ def replay(
     ]
     same_print = item["system_fingerprint"] == answer["system_fingerprint"]
     if as_json:
-        finding = {"identical": not differences, "same_fingerprint": same_print, "differences": differences}
+        finding = {
+            "identical": not differences,
+            "same_fingerprint": same_print,
+            "differences": [str(difference) for difference in differences],
+        }
         typer.echo(json.dumps(finding, ensure_ascii=False))
     else:
         for difference in differences:
             say(difference)
         if not differences:
-            say("identical")
+            say(N_("identical"))
         if not same_print:
-            say(f"fingerprint: {item['system_fingerprint']} then, {answer['system_fingerprint']} now")
+            say(
+                N_(
+                    "fingerprint: {then} then, {now} now",
+                    then=item["system_fingerprint"],
+                    now=answer["system_fingerprint"],
+                )
+            )
     if differences:
         raise typer.Exit(1)
 
@@ -68,8 +81,12 @@ def _find(settings: Settings, project: str, completion_id: str) -> StoredComplet
         store.close()
     if stored is None:
         raise OperatorError(
-            f"No completion {completion_id} is stored in the project {project!r}; "
-            "send requests with store=True to keep them."
+            N_(
+                "No completion {completion_id} is stored in the project {project!r}; send requests "
+                "with store=True to keep them.",
+                completion_id=completion_id,
+                project=project,
+            )
         )
     return stored
 
@@ -79,25 +96,42 @@ def _again(body: dict[str, Any]) -> dict[str, Any]:
     return body if body.get("prediction") else {**body, "logprobs": True}
 
 
-def _difference(then: dict[str, Any], now: dict[str, Any]) -> str:
-    """Where a choice went another way; empty if it didn't."""
+def _difference(then: dict[str, Any], now: dict[str, Any]) -> Translatable | None:
+    """Where a choice went another way; None if it didn't."""
     index, old, new = then["index"], then["message"], now["message"]
     before, after = old["content"] or "", new["content"] or ""
     if before != after:
         common = _common(before, after)
         token = _token_at((now["logprobs"] or {}).get("content") or [], common)
-        place = f"at token {token}" if token is not None else f"at character {common}"
-        then_text, now_text = before[common : common + 40], after[common : common + 40]
-        return f"choice {index} differs {place}: {then_text!r} then, {now_text!r} now"
+        place = (
+            N_("at character {character}", character=common)
+            if token is None
+            else N_("at token {token}", token=token)
+        )
+        return _differs(index, place, before[common:], after[common:])
     for number, (made, remade) in enumerate(zip_longest(_calls(old), _calls(new), fillvalue="")):
         if made != remade:
             common = _common(made, remade)
-            then_text, now_text = made[common : common + 40], remade[common : common + 40]
-            place = f"in call {number} at character {common}"
-            return f"choice {index} differs {place}: {then_text!r} then, {now_text!r} now"
+            place = N_("in call {number} at character {character}", number=number, character=common)
+            return _differs(index, place, made[common:], remade[common:])
     if then["finish_reason"] != now["finish_reason"]:
-        return f"choice {index} ended with {then['finish_reason']} then, {now['finish_reason']} now"
-    return ""
+        return N_(
+            "choice {index} ended with {then} then, {now} now",
+            index=index,
+            then=then["finish_reason"],
+            now=now["finish_reason"],
+        )
+    return None
+
+
+def _differs(index: int, place: Translatable, then: str, now: str) -> Translatable:
+    return N_(
+        "choice {index} differs {place}: {then!r} then, {now!r} now",
+        index=index,
+        place=place,
+        then=then[:40],
+        now=now[:40],
+    )
 
 
 def _common(before: str, after: str) -> int:

@@ -27,6 +27,8 @@ from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
 from myna.cli.screen import note
 from myna.core.errors import ConfigurationError, OperatorError
+from myna.core.installation import install_command
+from myna.core.translatable import N_
 from myna.scheduling.admission import Limits
 from myna.serving.access import JsonLines
 from myna.serving.bill import Accountant, Watcher
@@ -70,14 +72,17 @@ def check_settings(settings: Settings) -> None:
     """What no single setting shows to be wrong. Raises `ConfigurationError`."""
     if settings.no_auth and not is_loopback(settings.host):
         raise ConfigurationError(
-            f"--no-auth would open {settings.host} to everyone who can reach this machine; "
-            "use it with --host 127.0.0.1, or keep the key."
+            N_(
+                "--no-auth would open {host} to everyone who can reach this machine; use it with "
+                "--host 127.0.0.1, or keep the key.",
+                host=settings.host,
+            )
         )
     if settings.api_key:
-        check_key(settings.api_key, "The API key")
+        check_key(settings.api_key, N_("The API key"))
     engines_to_try(settings.engine)
     if (settings.tls_cert is None) != (settings.tls_key is None):
-        raise ConfigurationError("TLS takes both tls_cert and tls_key; set the other one, too.")
+        raise ConfigurationError(N_("TLS needs both tls_cert and tls_key; set the other one too."))
     read_certificate(settings)
 
 
@@ -96,12 +101,20 @@ def open_listener(settings: Settings) -> socket.socket:
         where = f"{settings.host}:{settings.port}"
         if exc.errno == errno.EADDRINUSE:
             raise OperatorError(
-                f"Something listens on {where} already; stop it, or choose another port with "
-                f"--port {settings.port + 1} (0 takes any free one)."
+                N_(
+                    "Something is already listening on {where}; stop it, or choose another port with "
+                    "--port {port} (0: any free one).",
+                    where=where,
+                    port=settings.port + 1,
+                )
             ) from exc
         if exc.errno == errno.EACCES:
-            raise OperatorError(f"You may not listen on {where}; choose a port above 1023.") from exc
-        raise OperatorError(f"Can't listen on {where}: {exc.strerror or exc}.") from exc
+            raise OperatorError(
+                N_("You don't have permission to listen on {where}; choose a port above 1023.", where=where)
+            ) from exc
+        raise OperatorError(
+            N_("Can't listen on {where}: {reason}.", where=where, reason=exc.strerror or exc)
+        ) from exc
 
 
 def start_logging(settings: Settings) -> None:
@@ -170,7 +183,11 @@ def watchers(settings: Settings, instruments: Instruments | None) -> tuple[Watch
             from myna.serving.tracing import Tracing
         except ImportError as exc:
             raise ConfigurationError(
-                f"Traces need OpenTelemetry ({exc}). Install it with: pip install 'myna[otel]'"
+                N_(
+                    "Traces need OpenTelemetry ({reason}). Install it with: {command}",
+                    command=install_command("otel"),
+                    reason=exc,
+                )
             ) from exc
         found.append(Tracing.to(settings.traces))
     return tuple(found)
@@ -242,7 +259,7 @@ async def _run(
 async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Callable[[bool], None]) -> None:
     """Load the default model while the server already answers /health. Without it there is nothing to
     serve: the server ends, and whoever awaits this hears why."""
-    note(f"Loading {model} …")
+    note(N_("Loading {model} …", model=model))
     try:
         async with pool.hold(model) as served:
             on_ready(served.prompting.has_chat_template)

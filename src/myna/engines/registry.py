@@ -5,6 +5,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from myna.core.errors import ConfigurationError
+from myna.core.installation import install_command
+from myna.core.translatable import N_
 
 if TYPE_CHECKING:
     from myna.engines.base import Engine
@@ -41,13 +43,18 @@ def load_engine(
         module_name, function = ENGINES[name].split(":")
     except KeyError:
         raise ConfigurationError(
-            f"There is no engine {name!r}; choose one of {', '.join(ENGINES)}."
+            N_("There is no engine {name!r}; choose one of {known}.", name=name, known=", ".join(ENGINES))
         ) from None
     try:
         module = import_module(module_name)
     except ImportError as exc:
         raise ConfigurationError(
-            f"The engine {name!r} is not installed ({exc}). Install it with: pip install 'myna[{name}]'"
+            N_(
+                "The engine {name!r} is not installed ({reason}). Install it with: {command}",
+                name=name,
+                reason=exc,
+                command=install_command(name),
+            )
         ) from exc
     engine: Engine = getattr(module, function)(
         path,

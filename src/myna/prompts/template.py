@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from myna.core.errors import InvalidRequest
+from myna.core.translatable import N_
 from myna.prompts.conversation import Wrap, fit, message_values, tool_values
 from myna.prompts.messages import Message, ToolSpec
 from myna.prompts.template_probe import TemplateFeatures, probe
@@ -76,12 +77,15 @@ class ChatTemplate:
             return self._compiled.render(variables)
         except TemplateRefusal as exc:
             raise InvalidRequest(
-                f"The model's chat template refuses these messages: {exc}", param="messages"
+                N_("The model's chat template refuses these messages: {reason}", reason=exc), param="messages"
             ) from exc
         except TemplateOutOfBounds as exc:
-            raise InvalidRequest(f"The model's chat template was stopped: {exc}.", param="messages") from exc
+            raise InvalidRequest(
+                N_("The model's chat template was stopped: {reason}.", reason=exc), param="messages"
+            ) from exc
         except RENDER_ERRORS as exc:
             kind = type(exc).__name__
             raise InvalidRequest(
-                f"The model's chat template can't render these messages ({kind}).", param="messages"
+                N_("The model's chat template can't render these messages ({kind}).", kind=kind),
+                param="messages",
             ) from exc

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from myna.core.errors import ModelFileError
+from myna.core.translatable import N_
 from myna.prompts.template_sandbox import RENDER_ERRORS, CompiledTemplate
 from myna.prompts.thinking import Thinking, find_thinking
 
@@ -75,7 +76,7 @@ def probe(source: str, *, bos: str, eos: str, deadline_s: float = DEADLINE_S) ->
 
 
 def _unusable(why: str) -> ModelFileError:
-    return ModelFileError(f"The model's chat template can't be used: {why}.")
+    return ModelFileError(N_("The model's chat template can't be used: {why}.", why=why))
 
 
 def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:

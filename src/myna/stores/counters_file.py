@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 
 from myna.core.counters import Change, CounterStore
 from myna.core.errors import DatabaseError
+from myna.core.translatable import N_
 
 _BUSY_S: Final = 10.0
 _TABLE: Final = (
@@ -45,7 +46,9 @@ class FileCounters:
                 _remove(path)
                 self._connection = _connect(path)
         except (sqlite3.Error, OSError) as exc:
-            raise DatabaseError(f"The file of the limits {path} can't be opened: {exc}") from exc
+            raise DatabaseError(
+                N_("The file of the limits {path} can't be opened: {reason}", path=path, reason=exc)
+            ) from exc
 
     def update(self, names: Sequence[str], change: Change) -> None:
         places = ", ".join("?" * len(names))
@@ -72,7 +75,7 @@ class FileCounters:
                 connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as exc:
-            raise DatabaseError(f"The file of the limits can't be used: {exc}") from exc
+            raise DatabaseError(N_("The file of the limits can't be used: {reason}", reason=exc)) from exc
 
 
 def _connect(path: Path) -> sqlite3.Connection:

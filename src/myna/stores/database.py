@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_u
 from sqlalchemy.exc import SQLAlchemyError
 
 from myna.core.errors import DatabaseError
+from myna.core.translatable import N_
 
 # Two servers that start at once on one database migrate one after the other.
 _MIGRATION_LOCK: Final = 0x6D796E61
@@ -38,7 +39,9 @@ def open_database(url: str) -> Engine:
         upgrade(engine)
     except (SQLAlchemyError, OSError) as exc:
         reason = str(getattr(exc, "orig", None) or exc).splitlines()[0]
-        raise DatabaseError(f"The database {shown} can't be opened: {reason}") from exc
+        raise DatabaseError(
+            N_("The database {shown} can't be opened: {reason}", shown=shown, reason=reason)
+        ) from exc
     return engine
 
 
@@ -50,7 +53,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             yield connection
     except SQLAlchemyError as exc:
         reason = str(getattr(exc, "orig", None) or exc).splitlines()[0]
-        raise DatabaseError(f"The database can't be used: {reason}") from exc
+        raise DatabaseError(N_("The database can't be used: {reason}", reason=reason)) from exc
 
 
 def upgrade(engine: Engine) -> None:
@@ -64,8 +67,11 @@ def upgrade(engine: Engine) -> None:
             return
         if found is not None and found not in {step.revision for step in script.walk_revisions()}:
             raise DatabaseError(
-                f"The database was written by a newer Myna (its schema is {found}). "
-                "Update Myna, or point it to another database."
+                N_(
+                    "The database was written by a newer Myna (its schema is {found}). Update Myna, or "
+                    "point it to another database.",
+                    found=found,
+                )
             )
         if found is not None or inspect(connection).get_table_names():
             _back_up(engine, found)

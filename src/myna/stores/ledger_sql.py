@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from myna.core.errors import DatabaseError
 from myna.core.ledger import Dimension, LedgerStore, Outcome, UsageFilter, UsagePage, UsageRow, UsageSum
+from myna.core.translatable import N_
 from myna.stores.database import open_database
 from myna.stores.tables import USAGE, USAGE_HOURS
 from myna.stores.usage_sums import COUNTS, DIMENSIONS, HOUR_S, added_up, as_sum, by_hour, in_order
@@ -117,7 +118,7 @@ class SqlLedger:
                 yield connection
         except SQLAlchemyError as exc:
             reason = str(getattr(exc, "orig", None) or exc).splitlines()[0]
-            raise DatabaseError(f"The database can't be used: {reason}") from exc
+            raise DatabaseError(N_("The database can't be used: {reason}", reason=reason)) from exc
 
 
 def _insert(connection: Connection, table: Table) -> Any:

@@ -7,8 +7,10 @@ from typing import Any, Final
 from myna.core.accounts import AccountStore
 from myna.core.counters import CounterStore
 from myna.core.errors import ConfigurationError
+from myna.core.installation import install_command
 from myna.core.ledger import LedgerStore
 from myna.core.stored import CompletionStore
+from myna.core.translatable import N_
 
 COMPLETION_STORES: Final[dict[str, str]] = {
     "memory": "myna.stores.memory:open_completions",
@@ -64,12 +66,18 @@ def _open(table: Mapping[str, str], url: str) -> Any:
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme not in table:
         known = ", ".join(table)
-        raise ConfigurationError(f"There is no store for {scheme!r} URLs; choose one of {known}.")
+        raise ConfigurationError(
+            N_("There is no store for {scheme!r} URLs; choose one of {known}.", scheme=scheme, known=known)
+        )
     module_name, function = table[scheme].split(":")
     try:
         return getattr(import_module(module_name), function)(url)
     except ImportError as exc:
         raise ConfigurationError(
-            f"The database driver for {scheme!r} is not installed ({exc}). "
-            f"Install it with: pip install 'myna[{scheme}]'"
+            N_(
+                "The database driver for {scheme!r} is not installed ({reason}). Install it with: {command}",
+                scheme=scheme,
+                reason=exc,
+                command=install_command(scheme),
+            )
         ) from exc

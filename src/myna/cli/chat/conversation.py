@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from myna.cli.chat.parameters import BY_NAME, Value, read_value
 from myna.core.errors import InvalidRequest, MynaError
+from myna.core.translatable import N_
 
 Role = Literal["user", "assistant"]
 
@@ -97,9 +98,13 @@ def read_conversation(text: str, name: str) -> Conversation:
         for message in raw["messages"]:
             _add(conversation, message)
     except MynaError as exc:
-        raise InvalidRequest(f"{name} holds a conversation that can't be read: {exc.message}") from exc
+        raise InvalidRequest(
+            N_("The conversation in {name} can't be read: {reason}", name=name, reason=exc.text)
+        ) from exc
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise InvalidRequest(f"{name} holds no conversation; load a file that /save wrote.") from None
+        raise InvalidRequest(
+            N_("{name} is not a saved conversation; load a file that /save wrote.", name=name)
+        ) from None
     return conversation
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from myna.core.errors import OperatorError
+from myna.core.translatable import N_
 
 
 def edited(text: str, environ: Mapping[str, str] = os.environ) -> str | None:
@@ -22,4 +23,10 @@ def edited(text: str, environ: Mapping[str, str] = os.environ) -> str | None:
             subprocess.run([*shlex.split(editor), str(path)], check=True)  # noqa: S603
             return path.read_text(encoding="utf-8").rstrip("\n")
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
-            raise OperatorError(f"The editor {editor} failed ({exc}); set EDITOR to one that works.") from exc
+            raise OperatorError(
+                N_(
+                    "The editor {editor} failed ({reason}); set EDITOR to one that works.",
+                    editor=editor,
+                    reason=exc,
+                )
+            ) from exc

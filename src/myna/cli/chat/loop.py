@@ -14,12 +14,19 @@ from myna.cli.chat.views import MarkdownView, PlainView
 from myna.cli.language import translated
 from myna.cli.screen import note
 from myna.core.errors import MynaError
+from myna.core.translatable import N_
 from myna.settings import load_settings
 
 
 def talk(chat: Chat) -> None:
     """Until /exit, Ctrl-D, or Ctrl-C twice."""
-    chat.note(f"{chat.conversation.model} at {chat.target.base_url}. Type /help for commands; Ctrl-D leaves.")
+    chat.note(
+        N_(
+            "{model} at {base_url}. Type /help for commands; Ctrl-D quits.",
+            model=chat.conversation.model,
+            base_url=chat.target.base_url,
+        )
+    )
     completer = CommandCompleter(
         {command.name: (translated(command.help), partial(command.choices, chat)) for command in COMMANDS}
     )
@@ -56,4 +63,4 @@ def answer_once(chat: Chat, question: str) -> None:
     if outcome.turn.is_stopped:
         raise KeyboardInterrupt
     if outcome.finish_reason == "length":
-        note("The answer reached its greatest length; allow more with --set max_tokens=NUMBER.")
+        note(N_("The answer reached its maximum length; allow more with --set max_tokens=NUMBER."))

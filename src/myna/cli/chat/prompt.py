@@ -15,7 +15,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
 
-from myna.cli.language import translated
+from myna.cli.language import _
 
 _STYLE: Final = Style.from_dict({"prompt": "ansicyan bold", "bottom-toolbar": "noreverse"})
 
@@ -87,7 +87,7 @@ class _Leaving:
         self.warning = ""
 
     def ask(self) -> None:
-        self.warning = translated("Press Ctrl-C again, or Ctrl-D, to leave.")
+        self.warning = _("Press Ctrl-C again, or Ctrl-D, to quit.")
 
 
 def _keys(leaving: _Leaving) -> KeyBindings:

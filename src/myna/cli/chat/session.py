@@ -11,8 +11,9 @@ from myna.cli.chat.keys import can_draw
 from myna.cli.chat.target import Target, explained
 from myna.cli.chat.views import MarkdownView, PlainView, View
 from myna.cli.client import list_models
-from myna.cli.language import translated
+from myna.cli.language import _, translated
 from myna.core.errors import MynaError
+from myna.core.translatable import N_, Translatable
 
 
 class Chat:
@@ -28,13 +29,13 @@ class Chat:
         self.is_done = False
         self._models: list[str] | None = None
 
-    def note(self, message: str) -> None:
+    def note(self, message: str | Translatable) -> None:
         """A dim line about the chat, beside what is said in it."""
         self.console.print(translated(message), style="dim", markup=False)
 
     def complain(self, exc: MynaError) -> None:
         """What went wrong; the chat goes on."""
-        self.console.print(translated(exc.message), style="red", markup=False)
+        self.console.print(translated(exc.text), style="red", markup=False)
 
     def models(self) -> list[str]:
         """The server's models, asked once. Raises `OperatorError`."""
@@ -48,9 +49,18 @@ class Chat:
         if outcome.error:
             self.complain(explained(outcome.error, self.conversation.model))
         elif outcome.turn.is_stopped:
-            self.note("Stopped; what came is kept." if outcome.turn.text else "Stopped; /retry asks again.")
+            self.note(
+                N_("Stopped; the partial answer is kept.")
+                if outcome.turn.text
+                else N_("Stopped; /retry asks again.")
+            )
         elif outcome.finish_reason == "length":
-            self.note("The answer reached its greatest length; ask to go on, or see /set max_tokens.")
+            self.note(
+                N_(
+                    "The answer reached its maximum length; ask the model to continue, or see /set "
+                    "max_tokens."
+                )
+            )
         if self.shows_stats and outcome.num_tokens:
             self.note(speed(outcome))
         self.console.print()
@@ -67,7 +77,9 @@ class Chat:
 
 def speed(outcome: Outcome) -> str:
     """How fast an answer came."""
-    return translated(
-        f"{outcome.num_tokens} tokens, {outcome.tokens_per_s:.1f} a second, the first after "
-        f"{outcome.first_s:.2f} s"
+    return _(
+        "{num_tokens} tokens, {tokens_per_s:.1f} per second, the first after {first_s:.2f} s",
+        num_tokens=outcome.num_tokens,
+        tokens_per_s=outcome.tokens_per_s,
+        first_s=outcome.first_s,
     )

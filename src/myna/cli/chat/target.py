@@ -7,6 +7,7 @@ from myna.cli.client import BrokenOff, Refused, is_up
 from myna.cli.complete import local_base_url
 from myna.cli.key import server_keys
 from myna.core.errors import MynaError, OperatorError
+from myna.core.translatable import N_
 from myna.settings import Settings
 
 
@@ -27,7 +28,12 @@ def find_target(settings: Settings, base_url: str | None) -> Target:
         return Target(named, os.environ.get("OPENAI_API_KEY", ""))
     local = local_base_url(settings)
     if not is_up(local):
-        raise OperatorError(f"No server runs at {local}; start one in another terminal with: myna serve")
+        raise OperatorError(
+            N_(
+                "No server is running at {base_url}; start one in another terminal with: myna serve",
+                base_url=local,
+            )
+        )
     return Target(local, "" if settings.no_auth else server_keys(settings)[0])
 
 
@@ -35,7 +41,9 @@ def plainly(exc: MynaError) -> MynaError:
     """The error; a refused key with what to do about it, since what servers say of keys is for others."""
     if isinstance(exc, Refused) and exc.status in (401, 403):
         said = exc.message.partition(". ")[0].rstrip(".")
-        return OperatorError(f"The server refuses the key ({said}); set OPENAI_API_KEY to one of its own.")
+        return OperatorError(
+            N_("The server rejected the key ({reason}); set OPENAI_API_KEY to one of its own.", reason=said)
+        )
     return exc
 
 
@@ -43,19 +51,23 @@ def explained(exc: MynaError, model: str) -> MynaError:
     """What to do in a chat about a failed question."""
     said = exc.message.strip().rstrip(".;")
     if isinstance(exc, BrokenOff):
-        return OperatorError(f"{exc.message} (What came is kept; /retry asks again.)")
+        return OperatorError(N_("{reason} (The partial answer is kept; /retry asks again.)", reason=exc.text))
     if not isinstance(exc, Refused):
-        return OperatorError(f"{exc.message} (The question is kept; /retry asks again.)")
+        return OperatorError(N_("{reason} (The question is kept; /retry asks again.)", reason=exc.text))
     if exc.status in (401, 403):
         return plainly(exc)
     if exc.code == "context_length_exceeded" or (exc.status == 400 and "context" in said):
         return OperatorError(
-            f"The conversation is too long for {model} ({said}); /save and /reset it, or shorten the "
-            "question with /edit."
+            N_(
+                "The conversation is too long for {model} ({reason}); /save and /reset it, or shorten "
+                "the question with /edit.",
+                model=model,
+                reason=said,
+            )
         )
     if exc.status == 404:
-        return OperatorError(f"{exc.message} (Choose a model with /model.)")
+        return OperatorError(N_("{reason} (Choose a model with /model.)", reason=exc.text))
     if exc.status == 429 or exc.status >= 500:
         why = said.partition("! ")[0].partition(". ")[0]
-        return OperatorError(f"The server can't answer now ({why}); /retry in a moment.")
-    return OperatorError(f"The server refuses the question ({said}); see /set and /system.")
+        return OperatorError(N_("The server can't answer now ({reason}); /retry in a moment.", reason=why))
+    return OperatorError(N_("The server rejected the request ({reason}); see /set and /system.", reason=said))

@@ -6,6 +6,7 @@ from typing import Final
 from myna.catalog.loading import engines_to_try
 from myna.cli.doctor.finding import Finding, Findings, advice, ok, wrong
 from myna.core.errors import ConfigurationError
+from myna.core.translatable import N_
 from myna.engines.registry import ENGINES, is_installed
 from myna.settings import Settings
 
@@ -17,14 +18,20 @@ def engines(settings: Settings) -> Findings:
     try:
         order = engines_to_try(settings.engine)
     except ConfigurationError as exc:
-        yield wrong(exc.message, remedy="Install an engine, then look again.")
+        yield wrong(exc.text, remedy=N_("Install an engine, then run this again."))
         return
     if settings.engine != "auto":
-        yield ok(f"{order[0]} runs every model, since the setting engine names it.")
+        yield ok(N_("{engine} runs every model, because the setting engine names it.", engine=order[0]))
     elif len(order) > 1:
-        yield ok(f"{order[0]} runs a model where it can, else {' or '.join(order[1:])} does.")
+        yield ok(
+            N_(
+                "{engine} runs every model that it can, {others} runs the rest.",
+                engine=order[0],
+                others=" or ".join(order[1:]),
+            )
+        )
     else:
-        yield ok(f"{order[0]} runs every model, since no other engine is installed.")
+        yield ok(N_("{engine} runs every model, because no other engine is installed.", engine=order[0]))
     for name in ENGINES:
         if is_installed(name):
             yield _promise(name)
@@ -32,18 +39,26 @@ def engines(settings: Settings) -> Findings:
         yield from _kernels()
     elif settings.engine == "auto":
         yield advice(
-            "Myna's own engine is not built here.",
-            remedy="Install a C++ compiler and make, then install Myna again.",
+            N_("Myna's own engine was not built in this installation."),
+            remedy=N_("Install a C++ compiler and make, then install Myna again."),
         )
 
 
 def _promise(name: str) -> Finding:
     if name in BATCH_INVARIANT:
         return ok(
-            f"{name} is here: batch-invariant, so a request and seed get the same answer whatever else it "
-            "is doing."
+            N_(
+                "{name} is installed. It is batch-invariant: the same request and seed give the same "
+                "answer, whatever else is running.",
+                name=name,
+            )
         )
-    return ok(f"{name} is here: not batch-invariant, so an answer may change while others run.")
+    return ok(
+        N_(
+            "{name} is installed. It is not batch-invariant: an answer may change while other requests run.",
+            name=name,
+        )
+    )
 
 
 def _kernels() -> Findings:
@@ -52,12 +67,19 @@ def _kernels() -> Findings:
     forced = os.environ.get("MYNA_CPU")
     if forced:
         yield advice(
-            f"It computes with {kernel_name()}, as MYNA_CPU asks.", remedy="Unset MYNA_CPU for the fastest."
+            N_("It computes with the {kernels} kernels, as set by MYNA_CPU.", kernels=kernel_name()),
+            remedy=N_("Unset MYNA_CPU to use the fastest."),
         )
     elif kernel_name() == "portable":
         yield advice(
-            "It computes with portable C++, as no faster kernels fit this processor.",
-            remedy="Expect a few tokens a second; choose the smallest model.",
+            N_("It computes with portable C++; there are no faster kernels for this processor."),
+            remedy=N_("Expect a few tokens per second; choose the smallest model."),
         )
     else:
-        yield ok(f"It computes with {kernel_name()} on {usable_threads()} threads.")
+        yield ok(
+            N_(
+                "It computes with the {kernels} kernels on {num_threads} threads.",
+                kernels=kernel_name(),
+                num_threads=usable_threads(),
+            )
+        )
