@@ -1,4 +1,4 @@
-"""What values settings may have, and how each is read from text or from TOML. Knows no setting's name."""
+"""The kinds of values that settings have, and how each is parsed from text or TOML."""
 
 import ipaddress
 import re
@@ -11,7 +11,7 @@ from myna.core.translatable import N_, Translatable
 
 AliasKind = Literal["alias", "instruct"]
 # Takes a raw value (text, or TOML's own type) and the folder that relative paths start from. Raises
-# ValueError with what it takes, as a `Translatable`.
+# ValueError with what is accepted, as a `Translatable`.
 Parser = Callable[[object, Path], object]
 
 MAX_NAME: Final = 256  # characters of a model's id, as requests may name it
@@ -28,7 +28,7 @@ class AliasSetting:
 
 @dataclass(frozen=True, slots=True)
 class PriceSetting:
-    """What a model's tokens cost, in dollars a million; cached prompt tokens apart."""
+    """Prices of a model's tokens in dollars per million; cached prompt tokens have their own."""
 
     model: str
     prompt: float
@@ -184,7 +184,7 @@ def prices(raw: object, base: Path) -> tuple[PriceSetting, ...]:
 
 
 def _price(name: str, value: object) -> PriceSetting:
-    """A table, or `prompt/completion` from the environment. Cached tokens cost as others do, unless told."""
+    """A table, or `prompt/completion` from the environment. Cached tokens default to the price of others."""
     if isinstance(value, str):
         value = dict(zip(("prompt", "completion"), value.split("/"), strict=False))
     allowed = {"prompt", "cached", "completion"}

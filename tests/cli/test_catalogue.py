@@ -2,6 +2,9 @@
 
 import ast
 import string
+import subprocess
+import sys
+import zipfile
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -77,6 +80,15 @@ def test_the_files_are_as_the_script_writes_them(script: ModuleType, catalogue: 
     path = script.catalogue_path()
     assert path.read_bytes() == script.po_bytes(script.updated(catalogue)), "run scripts/translations"
     assert path.with_suffix(".mo").read_bytes() == script.mo_bytes(catalogue), "run scripts/translations"
+
+
+def test_a_wheel_has_the_compiled_catalogue(tmp_path: Path) -> None:
+    pytest.importorskip("scikit_build_core")
+    command = [sys.executable, "-m", "pip", "wheel", str(ROOT), "--no-deps", "--no-build-isolation", "-q"]
+    command += ["-w", str(tmp_path), "-C", "wheel.cmake=false", "-C", f"build-dir={tmp_path / 'build'}"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert "myna/cli/locale/zh_CN/LC_MESSAGES/myna.mo" in zipfile.ZipFile(wheel).namelist()
 
 
 def test_nothing_is_shown_unmarked() -> None:

@@ -30,10 +30,8 @@ def test_a_field_that_is_a_message_is_translated_too() -> None:
         load_settings({}, environ={"MYNA_PROT": "1", "MYNA_CONFIG": "/dev/null"})
     error = caught.value
     assert error.message == str(error.text)
-    assert error.message == (
-        "The environment sets MYNA_PROT, which is not a setting of Myna; did you mean MYNA_PORT?"
-    )
-    assert in_chinese(error.text) == "环境变量 设置了 MYNA_PROT，Myna 没有这项设置；你是想用 MYNA_PORT 吗？"
+    assert error.message == "Unknown setting MYNA_PROT in the environment; did you mean MYNA_PORT?"
+    assert in_chinese(error.text) == "环境变量 里有未知的设置 MYNA_PROT；你是想用 MYNA_PORT 吗？"
 
 
 def test_what_fields_hold_is_not_taken_for_a_template() -> None:

@@ -212,4 +212,4 @@ def nearest_model(model: str, known: Sequence[str]) -> Translatable:
     nearest = difflib.get_close_matches(model.lower(), known, n=1, cutoff=0.4)
     if nearest:
         return N_("did you mean {name}?", name=repr(nearest[0]))
-    return N_("known are {names}.", names=", ".join(known))
+    return N_("choose one of {names}.", names=", ".join(known))

@@ -1,4 +1,4 @@
-"""The command line: one file a verb. Errors are one sentence that says what to do next, and exit code 1."""
+"""The command line: one file per verb. An error is one sentence that says what to do, and exit code 1."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ def main() -> None:
         _tell(exc.text)
         sys.exit(1)
     except BrokenPipeError:
-        # The reader of our output left (`myna models | head`): nothing more to say, at exit neither.
+        # The reader of our output is gone (`myna models | head`): write nothing more, also not at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:

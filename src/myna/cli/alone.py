@@ -17,7 +17,7 @@ from myna.settings import Settings
 
 
 def complete_alone(settings: Settings, body: Mapping[str, object]) -> Iterator[str]:
-    """The texts of the answer as they come. Raises what loading and admission raise."""
+    """The texts of the answer as they are generated. Raises what loading and admission raise."""
     texts: queue.Queue[str | BaseException | None] = queue.Queue()
     loop = asyncio.new_event_loop()
     task = loop.create_task(_run(settings, body, texts))

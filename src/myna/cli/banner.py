@@ -1,4 +1,4 @@
-"""What a newcomer reads once the server is ready: address, key, a first request to paste."""
+"""What is printed once the server is ready: its address, the key, and a first request to paste."""
 
 import socket
 import sys
@@ -32,8 +32,8 @@ _CURL_COMPLETION = """curl {url}/completions \\
 
 
 class Banner:
-    """Printed to standard output, once; the log goes to standard error. Where the log is JSON, and so
-    most likely kept somewhere, the key is not shown."""
+    """Printed once, to standard output; the log goes to standard error. With a JSON log, which is most
+    likely stored somewhere, the key is not shown."""
 
     def __init__(self, listener: socket.socket, model: str, key: str, settings: Settings) -> None:
         host, port = listener.getsockname()[:2]
@@ -80,7 +80,7 @@ def _indented(text: str) -> str:
 
 
 def base_url(host: str, port: int, settings: Settings) -> str:
-    """The address that a client on this machine uses, which comes by no proxy."""
+    """The address that a client on this machine uses, without a proxy."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     scheme = "https" if settings.tls_cert else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/v1"

@@ -1,4 +1,4 @@
-"""`myna bench`: how fast this machine is with a model, and how much of the machine that takes."""
+"""`myna bench`: how fast a model runs on this machine, and which share of the machine's peak that is."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ def bench(
 
 
 def _drawer(path: Path | None) -> "Callable[[Finding], None]":
-    """What draws the picture, if one is wanted; what would keep it from that is told before measuring."""
+    """The function that saves the plot, if one is wanted. Raises what would prevent that before measuring."""
     if path is None:
         return lambda finding: None
     try:
@@ -107,7 +107,7 @@ def _measure(
     from myna.prompts.model_check import check_model
 
     check_model(read_header(local.path))
-    # Without the engine, importing it says what to install.
+    # If the engine is missing, importing it raises an error that says what to install.
     from myna.cli.bench_measure import CONTEXT_TOKENS, measure, num_measurements
     from myna.engines import native
 
@@ -128,7 +128,7 @@ def _measure(
 
 
 def _peer(local: LocalModel, settings: Settings, ours: "NativeEngine") -> "Engine | None":
-    """llama.cpp with the same model, threads and context; None where it isn't there or can't."""
+    """llama.cpp with the same model, threads and context; None if it isn't installed or can't run it."""
     if not is_installed("llamacpp"):
         note(
             N_(
@@ -152,7 +152,7 @@ def _peer(local: LocalModel, settings: Settings, ours: "NativeEngine") -> "Engin
 
 @contextmanager
 def _progress(total: int) -> "Iterator[Callable[[str, int], None]]":
-    """A bar on a terminal; nothing elsewhere."""
+    """A progress bar on a terminal; nothing elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn("  {task.description:<14}"), BarColumn(bar_width=None), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:

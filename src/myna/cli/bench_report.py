@@ -1,4 +1,4 @@
-"""What `myna bench` found, for a terminal and for programs."""
+"""The results of `myna bench`, for a terminal and as JSON."""
 
 from collections.abc import Iterator
 
@@ -80,7 +80,7 @@ def _share(part: float, whole: float) -> str:
 
 
 def _plot(finding: Finding) -> RenderableType:
-    """Bars of tokens a second, ours above the peer's; each kind on its own scale."""
+    """Bars of tokens per second, ours above the peer's; each kind on its own scale."""
     lines: list[Text] = []
     for kind in ("decode", "prefill"):
         speeds = [speed for speed in finding.speeds if speed.scenario.kind == kind]

@@ -1,4 +1,4 @@
-"""`myna check`: the official client against a live server, a row a behaviour."""
+"""`myna check`: the official client against a running server, one row per behaviour."""
 
 import json
 import os
@@ -107,7 +107,7 @@ def _fault(run: object, target: object) -> str:
     try:
         run(target)  # type: ignore[operator]
     except Exception as exc:
-        # Whatever a server answers, and whatever the client makes of it, is a finding and no crash.
+        # Whatever a server answers and the client raises for it is a finding, not a crash.
         return (
             f"{type(exc).__name__}: {exc}".removeprefix("Unmet: ").splitlines()[0][:200] or type(exc).__name__
         )

@@ -1,5 +1,5 @@
-"""A small client of the API for the command line: listings, whole and streamed answers, from any
-OpenAI-like server."""
+"""A small API client for the command line: model lists, whole and streamed answers, from any
+OpenAI-compatible server."""
 
 import http.client
 import ipaddress
@@ -16,7 +16,7 @@ from myna.core.translatable import N_, Translatable
 
 
 class Refused(OperatorError):
-    """The server's own words, its HTTP status, and OpenAI's code where it has one."""
+    """The server's own message, its HTTP status, and OpenAI's code if there is one."""
 
     def __init__(self, message: str | Translatable, *, status: int = 0, code: str = "") -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class Refused(OperatorError):
 
 
 class BrokenOff(OperatorError):
-    """The stream ended before the answer was whole."""
+    """The stream ended before the answer was complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,18 @@ class ChatDelta:
 
 
 def is_up(base_url: str) -> bool:
-    """Whether something answers there like an HTTP server."""
+    """Whether an HTTP server answers there."""
     try:
         with _open(base_url, "", "models", timeout_s=1):
             return True
     except Refused:
-        return True  # it wants a key, or knows no such path; the request itself will tell
+        return True  # it requires a key, or lacks the path; the request itself will show
     except OperatorError:
         return False
 
 
 def list_models(base_url: str, key: str) -> list[str]:
-    """The ids of the models that the server lists, in its order; what it was started with is the first."""
+    """The ids of the models that the server lists, in its order; Myna's default model comes first."""
     with _open(base_url, key, "models", timeout_s=10) as response:
         try:
             models = [str(model["id"]) for model in json.load(response)["data"]]
@@ -126,7 +126,7 @@ def _event(text: str) -> dict[str, Any]:
             raise BrokenOff(N_("The server interrupted the answer: {message}", message=message))
         case dict():
             return event
-    raise ValueError("an event is no object")
+    raise ValueError("an event is not an object")
 
 
 def _open(
@@ -136,7 +136,8 @@ def _open(
     body: Mapping[str, object] | None = None,
     timeout_s: float | None = None,
 ) -> http.client.HTTPResponse:
-    """Send a request: a POST if there is a body. Raises `Refused` for an error, `OperatorError` for none."""
+    """Send a request: a POST if there is a body. Raises `Refused` for an error status, and
+    `OperatorError` if there is no answer."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     headers |= {} if data is None else {"Content-Type": "application/json"}
@@ -152,7 +153,7 @@ def _open(
 
 
 def _opener(base_url: str) -> urllib.request.OpenerDirector:
-    """This machine's own servers are not asked through the proxy of the environment."""
+    """Servers on this machine are reached directly, not through the proxy of the environment."""
     host = urllib.parse.urlsplit(base_url).hostname or ""
     try:
         is_here = ipaddress.ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""What `keys`, `projects` and `limits` share: the database's accounts, who acts, times and tables."""
+"""Shared by `keys`, `projects` and `limits`: the database's accounts, the actor, durations and tables."""
 
 import contextlib
 import getpass
@@ -30,7 +30,7 @@ _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The accounts of the configured database, and the acts of the machine's user on them."""
+    """The accounts of the configured database, changed as the user of this machine."""
 
     store: AccountStore
     administration: Administration
@@ -41,13 +41,13 @@ class Desk:
 
 
 def server_secret(settings: Settings) -> Secret:
-    """By which keys are hashed: the setting's, else that of the file beside the key's."""
+    """The secret with which keys are hashed: the setting, else the file next to the key file."""
     return load_secret(settings.secret, settings.home / "secret")
 
 
 @contextlib.contextmanager
 def open_desk() -> Iterator[Desk]:
-    """Works on the database itself, whether a server runs or not."""
+    """Works on the database itself, whether or not a server is running."""
     settings = load_settings()
     if settings.database_url.startswith("memory:"):
         raise ConfigurationError(
@@ -64,7 +64,7 @@ def open_desk() -> Iterator[Desk]:
 
 
 def note_act(kind: str, details: Mapping[str, object], subject: str) -> None:
-    """Write down an act of the machine's user that is not on accounts; nowhere if nothing is kept."""
+    """Add an act of this machine's user that changes no account to the audit log, if there is a database."""
     if not load_settings().database_url.startswith("memory:"):
         with open_desk() as desk:
             desk.administration.note(desk.actor, kind, details, subject)
@@ -78,7 +78,7 @@ def _user() -> str:
 
 
 def key_of(accounts: Accounts, wanted: str) -> ApiKey:
-    """A key by its id, or by a name that only one has."""
+    """The key with that id, or with that name if it is unique."""
     alive = [key for key in accounts.keys if key.revoked_at is None]
     found = [key for key in alive if key.id == wanted] or [key for key in alive if key.name == wanted]
     if not found:
@@ -95,7 +95,7 @@ def key_of(accounts: Accounts, wanted: str) -> ApiKey:
 
 
 def project_of(accounts: Accounts, wanted: str) -> str:
-    """A project's id, by it or by a name that only one has."""
+    """The id of the project with that id, or with that name if it is unique."""
     found = [project.id for project in accounts.projects if wanted == project.id]
     found = found or [project.id for project in accounts.projects if wanted == project.name]
     if not found:
@@ -120,17 +120,17 @@ def seconds_of(text: str) -> int:
 
 
 def moment(at: int | None) -> str:
-    """A day as a table shows it, in the machine's own zone."""
+    """A date as a table shows it, in the machine's time zone."""
     return "" if at is None else time.strftime("%Y-%m-%d", time.localtime(at))
 
 
 def show_columns(columns: Mapping[Translatable, Sequence[str]]) -> None:
-    """A table by its columns' titles."""
+    """A table from columns by title."""
     show_table(list(columns), list(zip(*columns.values(), strict=True)))
 
 
 def show_table(titles: Sequence[Translatable], rows: Sequence[Sequence[str]]) -> None:
-    """What people name is folded where the terminal is narrow, nothing else is."""
+    """On a narrow terminal only columns of names are wrapped."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:
         is_folded = title in _FOLDED
@@ -145,6 +145,6 @@ def show_json(value: object) -> None:
 
 
 def plain(record: Any, *hidden: str) -> dict[str, object]:
-    """A record's fields for `--json`, without those that are nobody's business."""
+    """A record's fields for `--json`, without the hidden ones."""
     fields = msgspec.structs.asdict(record)
     return {name: value for name, value in fields.items() if name not in hidden}

@@ -51,5 +51,5 @@ def key_path(settings: Settings) -> Path:
 
 
 def server_keys(settings: Settings) -> tuple[str, ...]:
-    """The keys that open the server: the setting's, else those of the file, made on the first start."""
+    """The keys that the server accepts: the setting, else the file's, which the first start creates."""
     return (settings.api_key,) if settings.api_key else load_or_create_keys(key_path(settings))

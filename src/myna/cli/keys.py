@@ -1,4 +1,4 @@
-"""`myna keys`: keys for others than the owner, each with its own scopes, models, end and limits."""
+"""`myna keys`: keys for people other than the owner, each with its own scopes, models, expiry and limits."""
 
 import time
 from collections.abc import Sequence
@@ -114,7 +114,7 @@ def revoke(
 
 
 def _show_once(made: Secretive, as_json: bool) -> None:
-    """The key alone on standard output, so that a script can take it from there."""
+    """Only the key goes to standard output, so that a script can read it from there."""
     if as_json:
         show_json({**plain(made.key, *_DIGESTS), "value": made.value})
         return
@@ -130,7 +130,7 @@ def _status(key: ApiKey) -> Translatable:
 
 
 def _columns(keys: Sequence[ApiKey]) -> dict[Translatable, Sequence[str]]:
-    """Without those that say the same of every key."""
+    """Without columns that have the same value for every key."""
     columns: dict[Translatable, Sequence[str]] = {
         N_("ID"): [key.id for key in keys],
         N_("NAME"): [key.name for key in keys],

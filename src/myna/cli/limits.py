@@ -1,4 +1,4 @@
-"""`myna limits`: how much a key, a project or everyone may use, of one model or of all."""
+"""`myna limits`: how much a key, a project or everyone may use, of one model or of all models."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -121,7 +121,7 @@ def _shown(limit: Limit) -> str:
 
 
 def _columns(accounts: Accounts) -> dict[Translatable, Sequence[str]]:
-    """Without the kinds of limit that nobody has."""
+    """Without columns that have no value."""
     names = {project.id: project.name for project in accounts.projects}
     names |= {key.id: key.name for key in accounts.keys}
     limits = accounts.limits

@@ -1,4 +1,4 @@
-"""`myna models` and `myna rm`: what is here, what could be, and making room."""
+"""`myna models` and `myna rm`: list models, on this machine and in the catalog, and delete them."""
 
 import json
 import sys

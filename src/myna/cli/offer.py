@@ -1,4 +1,4 @@
-"""Which models a server offers under which names, out of settings and what is on this machine."""
+"""The models that a server offers and their names, from the settings and the files on this machine."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -22,14 +22,14 @@ FAKE: Final = "fake"
 _FAKE_CREATED: Final = 1_764_000_000
 _log: Final = logging.getLogger(__name__)
 
-# A model of the catalog or a hub by its name; `fetch` brings it here if need be.
+# Finds a model of the catalog or a hub by its name; `fetch` downloads it if necessary.
 Find = Callable[[str, Settings], LocalModel]
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """`default` is the id of the model that is loaded at the start and that the default aliases mean.
-    `files` are the default and the user's own; without a `store`, nothing that was pulled is offered."""
+    """`default` is the id of the model that is loaded at the start and that the default aliases refer to.
+    `files` are the default model and the user's own; without a `store`, pulled models are not offered."""
 
     default: str
     files: tuple[LocalModel, ...]
@@ -37,7 +37,7 @@ class Offer:
     store: ModelStore | None
 
     def look(self) -> Look:
-        """The listing of now, as often as it changes."""
+        """A function that returns the current list of models."""
         return Shelf(self.files, self.aliases, self.store).look
 
     def forget(self, model: LocalModel) -> None:
@@ -47,7 +47,7 @@ class Offer:
 
 
 def choose_offer(settings: Settings, find: Find = fetch) -> Offer:
-    """The default model, fetched if need be; then the user's own files, then all that were pulled.
+    """The default model, downloaded if necessary; then the user's own files, then all pulled models.
 
     Raises what `find` raises, `ModelFileError`, and `ConfigurationError` for names that clash.
     """
@@ -71,7 +71,7 @@ def choose_offer(settings: Settings, find: Find = fetch) -> Offer:
 
 
 def find_default(settings: Settings, own: list[LocalModel], find: Find) -> LocalModel:
-    """The model that `model` names: one of the user's own ids, a file, or an id to find."""
+    """The model that the setting `model` names: an id of the user's own files, a path, or an id to find."""
     name = settings.model
     for model in own:
         if model.id == name:
@@ -84,7 +84,7 @@ def find_default(settings: Settings, own: list[LocalModel], find: Find) -> Local
 
 
 def check_sizes(offer: Offer, limit_bytes: int) -> None:
-    """Warn of models that can never be loaded here. Raises `ModelTooLarge` if the default is one."""
+    """Warn about models that can never be loaded here. Raises `ModelTooLarge` if the default is one."""
     most = capacity(read_memory(), limit_bytes)
     for file in offer.files:
         if file.num_bytes + WORKER_BYTES > most:
@@ -105,7 +105,7 @@ def check_sizes(offer: Offer, limit_bytes: int) -> None:
 def _alias_cards(
     settings: tuple[AliasSetting, ...], default: str, files: Mapping[str, LocalModel]
 ) -> list[ModelCard]:
-    """An alias may stand for another; of kind `instruct` is what stands for one of that kind."""
+    """An alias may refer to another; it is of kind `instruct` if it or an alias on the way is."""
     targets = {card.id: card for card in default_alias_cards(default)}
     for setting in settings:
         if setting.name in files:
@@ -126,7 +126,7 @@ def _resolve(name: str, targets: Mapping[str, ModelCard], files: Mapping[str, Lo
                 )
             raise ConfigurationError(
                 N_(
-                    "The alias {name!r} leads to no model: {chain}. Name a model for one of them.",
+                    "The alias {name!r} does not resolve to a model: {chain}. Name a model for one of them.",
                     name=name,
                     chain=" → ".join([*way, target]),
                 )

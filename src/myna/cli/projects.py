@@ -1,4 +1,4 @@
-"""`myna projects`: tenants that share a server and see nothing of each other."""
+"""`myna projects`: tenants that share a server and can't see each other's data."""
 
 from collections import Counter
 from typing import Annotated

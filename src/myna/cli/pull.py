@@ -1,4 +1,4 @@
-"""`myna pull`: bring a model's file to this machine."""
+"""`myna pull`: download a model's file to this machine."""
 
 import json
 import time
@@ -55,7 +55,7 @@ def pull(
 
 
 def fetch(name: str, settings: Settings) -> LocalModel:
-    """The model of that name, pulled first if it is not here. Raises `ModelNotFound`, `DownloadFailed`."""
+    """The model of that name, downloaded if it is not here. Raises `ModelNotFound` or `DownloadFailed`."""
     store = ModelStore(settings.home / "models")
     spec = name.removeprefix("hf:")
     if found := store.find(spec):
@@ -82,7 +82,7 @@ def fetch(name: str, settings: Settings) -> LocalModel:
 
 
 def _python(settings: Settings) -> LocalModel:
-    """Pyodide, for the page."""
+    """Pyodide, for the playground page."""
     with pull_progress() as progress:
         folder = pull_package(PYODIDE, settings.home, progress, settings.mirror)
     size = sum(PYODIDE.files.values())

@@ -1,4 +1,4 @@
-"""`myna replay`: a stored completion made again, and whether it came out the same."""
+"""`myna replay`: repeats a stored completion and compares the results."""
 
 import json
 from collections.abc import Sequence
@@ -92,12 +92,12 @@ def _find(settings: Settings, project: str, completion_id: str) -> StoredComplet
 
 
 def _again(body: dict[str, Any]) -> dict[str, Any]:
-    """The request, with log-probabilities where they may be asked for: they tell the tokens."""
+    """The request, with log-probabilities if they are allowed in it: they contain the tokens."""
     return body if body.get("prediction") else {**body, "logprobs": True}
 
 
 def _difference(then: dict[str, Any], now: dict[str, Any]) -> Translatable | None:
-    """Where a choice went another way; None if it didn't."""
+    """Where a choice differs; None if it doesn't."""
     index, old, new = then["index"], then["message"], now["message"]
     before, after = old["content"] or "", new["content"] or ""
     if before != after:
@@ -135,12 +135,12 @@ def _differs(index: int, place: Translatable, then: str, now: str) -> Translatab
 
 
 def _common(before: str, after: str) -> int:
-    """How many characters both begin with."""
+    """The length of the common prefix."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
 
 
 def _token_at(entries: Sequence[dict[str, Any]], character: int) -> int | None:
-    """The number of the token that holds that character of the text, from its tokens' bytes."""
+    """The index of the token that contains that character of the text, from the tokens' bytes."""
     data = b""
     for number, entry in enumerate(entries):
         data += bytes(entry["bytes"] or ())
@@ -150,7 +150,7 @@ def _token_at(entries: Sequence[dict[str, Any]], character: int) -> int | None:
 
 
 def _calls(message: dict[str, Any]) -> list[str]:
-    """Each call as a text, in the newer words and in the older ones."""
+    """Each call as text, from `tool_calls` and the older `function_call`."""
     made = [call[call["type"]] for call in message.get("tool_calls") or ()]
     if message.get("function_call"):
         made.append(message["function_call"])

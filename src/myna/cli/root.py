@@ -64,7 +64,7 @@ def root(
 
 
 def run() -> int:
-    """Carry out the command line; the exit code. A mistake in it is one sentence, as all errors are."""
+    """Run the command line and return the exit code. A usage error is one sentence, like all errors."""
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     if is_chinese():
@@ -79,7 +79,7 @@ def run() -> int:
 
 
 def _mistaken(exc: typer.TyperException) -> int:
-    """Show what is wrong with the arguments; without any, the help has been shown instead."""
+    """Show what is wrong with the arguments; nothing where typer has shown the help instead."""
     if mistake := explained(exc):
         path = getattr(getattr(exc, "ctx", None), "command_path", "myna")
         print_error(N_("{mistake} See: {path} --help", mistake=mistake, path=path))

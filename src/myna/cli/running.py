@@ -47,8 +47,8 @@ from myna.workers.frames import WorkerSpec
 
 
 def run_server(read: Callable[[], Settings]) -> None:
-    """Returns when the server was told to end. `read` is called again at every SIGHUP. Raises
-    `OperatorError` for what keeps it from starting."""
+    """Returns when a signal has stopped the server. `read` is called again at every SIGHUP. Raises
+    `OperatorError` for what prevents the start."""
     settings = read()
     check_settings(settings)
     with open_listener(settings) as listener:
@@ -60,7 +60,7 @@ def run_server(read: Callable[[], Settings]) -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where there is one."""
+    """uvloop's, if it is installed."""
     try:
         import uvloop
     except ImportError:
@@ -69,7 +69,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def check_settings(settings: Settings) -> None:
-    """What no single setting shows to be wrong. Raises `ConfigurationError`."""
+    """Check what no single setting shows to be wrong. Raises `ConfigurationError`."""
     if settings.no_auth and not is_loopback(settings.host):
         raise ConfigurationError(
             N_(
@@ -87,14 +87,14 @@ def check_settings(settings: Settings) -> None:
 
 
 def read_certificate(settings: Settings) -> Certificate | None:
-    """What HTTPS is spoken with. Raises `ConfigurationError`."""
+    """The certificate for HTTPS, if one is set. Raises `ConfigurationError`."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return Certificate(settings.tls_cert, settings.tls_key)
 
 
 def open_listener(settings: Settings) -> socket.socket:
-    """The bound socket; a port that is taken shows before anything is fetched or loaded."""
+    """The bound socket, opened first, so that a used port fails before anything is downloaded or loaded."""
     try:
         return bind(settings.host, settings.port)
     except OSError as exc:
@@ -128,11 +128,11 @@ def start_logging(settings: Settings) -> None:
 
 
 def set_log_level(level: str) -> None:
-    logging.getLogger("myna").setLevel(level.upper())  # what libraries tell is for debugging
+    logging.getLogger("myna").setLevel(level.upper())  # libraries log at WARNING only
 
 
 def make_pool(settings: Settings, offer: Offer, limits: Limits | None = None) -> ModelPool:
-    """`limits` are of each model's line."""
+    """`limits` apply to each model's queue."""
 
     async def start_worker(spec: WorkerSpec) -> WorkerClient:
         client = WorkerClient(spec, limits)
@@ -163,7 +163,7 @@ def pool_limits(settings: Settings, offer: Offer) -> PoolLimits:
 
 
 def start_ledger(settings: Settings) -> Ledger | None:
-    """The ledger, its thread running. Raises `ConfigurationError` or `DatabaseError`."""
+    """The ledger, with its thread running. Raises `ConfigurationError` or `DatabaseError`."""
     if not settings.usage:
         return None
     url = settings.database_url
@@ -176,7 +176,7 @@ def start_ledger(settings: Settings) -> Ledger | None:
 
 
 def watchers(settings: Settings, instruments: Instruments | None) -> tuple[Watcher, ...]:
-    """Who sees every call of a model. Raises `ConfigurationError`."""
+    """The observers of every call of a model. Raises `ConfigurationError`."""
     found: list[Watcher] = [] if instruments is None else [instruments]
     if settings.traces:
         try:
@@ -257,8 +257,8 @@ async def _run(
 
 
 async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Callable[[bool], None]) -> None:
-    """Load the default model while the server already answers /health. Without it there is nothing to
-    serve: the server ends, and whoever awaits this hears why."""
+    """Load the default model while the server already answers /health. If that fails there is nothing to
+    serve: the server stops, and the error is raised to the awaiting task."""
     note(N_("Loading {model} …", model=model))
     try:
         async with pool.hold(model) as served:

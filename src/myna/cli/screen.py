@@ -1,5 +1,5 @@
-"""What the terminal shows: progress, errors, plain lines where no one watches. Standard output is for
-results alone; everything else goes to standard error."""
+"""What the terminal shows: progress, errors, and plain lines if there is no terminal. Only results go to
+standard output; everything else goes to standard error."""
 
 import sys
 import time
@@ -25,7 +25,7 @@ _PLAIN_EVERY_S = 5.0
 
 
 def print_error(message: str | Translatable) -> None:
-    """One sentence with the program's name before it, as other tools of the shell do."""
+    """One sentence after the program's name, as other command line tools print it."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         "myna:", translated(message), style="red" if sys.stderr.isatty() else None, markup=False
     )
@@ -37,7 +37,7 @@ def note(message: str | Translatable) -> None:
 
 
 def say(message: str | Translatable) -> None:
-    """A line of the result, for who reads it; a script asks for `--json`."""
+    """A line of the result, for a person; scripts use `--json`."""
     print(translated(message))
 
 
@@ -58,7 +58,7 @@ class BarProgress:
 
 
 class LineProgress:
-    """A line now and then, for a log."""
+    """A line every few seconds, for a log."""
 
     def __init__(self) -> None:
         self._next_s = time.monotonic() + _PLAIN_EVERY_S
@@ -82,7 +82,7 @@ class LineProgress:
 
 @contextmanager
 def pull_progress() -> Iterator[PullProgress]:
-    """Progress for the length of a pull: bars on a terminal, lines elsewhere."""
+    """Progress of a download: bars on a terminal, lines elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield LineProgress()

@@ -1,4 +1,4 @@
-"""`myna serve`: from settings to a running server, and what its first user reads."""
+"""`myna serve`: starts a server from flags and settings."""
 
 from functools import partial
 from typing import Annotated

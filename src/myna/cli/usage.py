@@ -1,4 +1,4 @@
-"""`myna usage`: what was used, by model and by key, from the ledger itself."""
+"""`myna usage`: usage by model and by key, read from the ledger itself."""
 
 import json
 import time
@@ -99,7 +99,7 @@ def _show(
 
 
 def _name(raw: str, names: dict[str, str]) -> str:
-    """Requests of no known model have no name."""
+    """Requests for an unknown model have no name."""
     return names.get(raw, raw) or "-"
 
 
@@ -115,8 +115,8 @@ def _row(name: str, part: UsageSum, has_costs: bool) -> list[str]:
 def _plain(part: UsageSum) -> dict[str, object]:
     fields = msgspec.structs.asdict(part)
     del fields["start_s"]
-    told = {name: value for name, value in fields.items() if value is not None}
-    return told | {"cost_usd": dollars(part.cost_nano)}
+    known = {name: value for name, value in fields.items() if value is not None}
+    return known | {"cost_usd": dollars(part.cost_nano)}
 
 
 def _names(settings: Settings, project: str | None) -> tuple[dict[str, str], Sequence[str]]:
@@ -131,7 +131,7 @@ def _names(settings: Settings, project: str | None) -> tuple[dict[str, str], Seq
 
 
 def _midnight_s(days: int) -> int:
-    """The beginning of the first of so many days, by this machine's clock."""
+    """The start of the first of the last `days` days, by this machine's clock."""
     now = datetime.now().astimezone()
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return int(today.timestamp()) - (days - 1) * _DAY_S

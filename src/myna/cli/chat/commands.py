@@ -34,7 +34,7 @@ class Command:
 
 
 def is_command(text: str) -> bool:
-    """A path such as /etc/hosts is none, and a space before the slash makes it text."""
+    """A path such as /etc/hosts is not a command, and a space before the slash makes a line text."""
     return re.match(r"/[\w?-]*(\s|$)", text) is not None
 
 
@@ -145,7 +145,7 @@ def _edit(chat: Chat, argument: str) -> None:
     question = chat.conversation.last_question or ""
     text = edited(question)
     if text is None:
-        chat.draft = question  # without an editor, the line itself is one
+        chat.draft = question  # without an editor, it is edited at the prompt
         chat.conversation.take_back()
     elif not text.strip() or text == question:
         chat.note(N_("Nothing was changed."))

@@ -1,4 +1,4 @@
-"""What was said so far, how it is sent, kept and read again. Knows no terminal and no server."""
+"""The conversation so far: how it is sent, saved and loaded. Independent of terminal and server."""
 
 import json
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Role = Literal["user", "assistant"]
 
 @dataclass(slots=True)
 class Turn:
-    """One message. `is_stopped`: the answer was broken off, by the user or by a failure."""
+    """One message. `is_stopped`: the answer was interrupted by the user or by a failure."""
 
     role: Role
     text: str
@@ -39,7 +39,7 @@ class Conversation:
         return next((turn.text for turn in reversed(self.turns) if turn.role == "assistant"), None)
 
     def ask(self, text: str) -> None:
-        """Add a question. One that was never answered makes room for it."""
+        """Add a question. It replaces one that was never answered."""
         if self.turns and self.turns[-1].role == "user":
             self.turns.pop()
         self.turns.append(Turn("user", text))
@@ -53,7 +53,7 @@ class Conversation:
         return None
 
     def answer(self, turn: Turn) -> None:
-        """Keep what came, if anything did."""
+        """Add the answer, unless it is empty."""
         if turn.text or turn.reasoning:
             self.turns.append(turn)
 
@@ -64,7 +64,7 @@ class Conversation:
         return {"model": self.model, "messages": [*system, *messages], **self.settings}
 
     def as_json(self) -> str:
-        """OpenAI's messages, with the model and the settings beside them."""
+        """OpenAI's messages, with the model and the settings."""
         messages: list[dict[str, object]] = (
             [{"role": "system", "content": self.system}] if self.system else []
         )
@@ -76,7 +76,7 @@ class Conversation:
         return json.dumps(kept, ensure_ascii=False, indent=1) + "\n"
 
     def as_markdown(self) -> str:
-        """For reading: a heading a turn."""
+        """For reading: one heading per turn."""
         parts = [f"# {self.model}"]
         parts += [f"## system\n\n{self.system}"] if self.system else []
         for turn in self.turns:

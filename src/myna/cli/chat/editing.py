@@ -12,7 +12,7 @@ from myna.core.translatable import N_
 
 
 def edited(text: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The text after editing; None where VISUAL and EDITOR name none. Raises `OperatorError`."""
+    """The text after editing; None if neither VISUAL nor EDITOR is set. Raises `OperatorError`."""
     editor = environ.get("VISUAL") or environ.get("EDITOR")
     if not editor:
         return None

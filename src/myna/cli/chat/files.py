@@ -1,4 +1,4 @@
-"""Conversations in files: JSON to go on with, Markdown to read."""
+"""Conversations in files: JSON to continue, Markdown to read."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ _MAX_BYTES = 64 << 20
 
 
 def save(conversation: Conversation, name: str, own: Path | None) -> Path:
-    """Write the file; the one that this conversation has already (`own`) is written over, no other.
+    """Write the file. Only the conversation's own file (`own`) is overwritten.
 
     Raises `OperatorError`.
     """
@@ -34,7 +34,7 @@ def save(conversation: Conversation, name: str, own: Path | None) -> Path:
 
 
 def load(name: str) -> tuple[Conversation, Path]:
-    """Raises `OperatorError`, and `InvalidRequest` for a file that holds something else."""
+    """Raises `OperatorError`, and `InvalidRequest` for a file that contains something else."""
     if not name:
         raise OperatorError(N_("Name a file: /load FILE.json"))
     path = Path(name).expanduser()
@@ -54,7 +54,7 @@ def load(name: str) -> tuple[Conversation, Path]:
 
 
 def candidates(typed: str) -> list[str]:
-    """Folders and conversations that begin so."""
+    """Folders and conversation files that start with what is typed."""
     folder, _, start = typed.rpartition("/")
     place = Path(f"{folder}/" if "/" in typed else ".").expanduser()
     found = []

@@ -1,4 +1,4 @@
-"""The two ways to run a chat: at the terminal until one leaves, or for one question."""
+"""The two ways to run a chat: at the terminal until the user quits, or for one question."""
 
 import sys
 from contextlib import suppress
@@ -33,7 +33,7 @@ def talk(chat: Chat) -> None:
     prompt = make_prompt(open_history(load_settings({}).home / "chat_history"), completer)
     while not chat.is_done:
         draft, chat.draft = chat.draft, ""
-        with suppress(KeyboardInterrupt):  # Ctrl-C stops what is done, here whatever isn't an answer
+        with suppress(KeyboardInterrupt):  # Ctrl-C here interrupts anything but an answer
             try:
                 _handle(chat, prompt.prompt(default=draft))
             except EOFError:
@@ -51,7 +51,7 @@ def _handle(chat: Chat, text: str) -> None:
 
 
 def answer_once(chat: Chat, question: str) -> None:
-    """One question and its answer: plain text, unless one watches. Raises the `MynaError` that ended it."""
+    """One question and its answer, as plain text unless at a terminal. Raises what ended it."""
     chat.conversation.ask(question)
     is_watched = sys.stdin.isatty() and can_draw()
     view = MarkdownView(chat.console) if is_watched else PlainView(sys.stdout, shows_thoughts=False)

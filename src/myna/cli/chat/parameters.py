@@ -61,7 +61,7 @@ def _effort(text: str) -> str:
 
 
 def _stops(text: str) -> list[str]:
-    """One text as it is (with \\n for a line's end), or several as a JSON list."""
+    """One text as it is (with \\n for a line break), or several as a JSON list."""
     value = json.loads(text) if text.startswith("[") else [text.replace("\\n", "\n")]
     if not (0 < len(value) <= MAX_STOPS and all(isinstance(stop, str) and stop for stop in value)):
         raise ValueError(text)
@@ -158,14 +158,14 @@ BY_NAME: Final = {parameter.name: parameter for parameter in PARAMETERS}
 
 
 def find_parameter(name: str) -> Parameter:
-    """Raises `InvalidRequest` that names the nearest right one."""
+    """Raises `InvalidRequest` with the nearest known name."""
     if found := BY_NAME.get(name.lower().replace("-", "_")):
         return found
     nearest = difflib.get_close_matches(name.lower(), BY_NAME, n=1, cutoff=0.5)
     hint = (
         N_("did you mean {name}?", name=nearest[0])
         if nearest
-        else N_("known are {names}.", names=", ".join(BY_NAME))
+        else N_("choose one of {names}.", names=", ".join(BY_NAME))
     )
     raise InvalidRequest(N_("There is no parameter {name}; {hint}", name=name, hint=hint))
 
@@ -186,7 +186,7 @@ def read_value(parameter: Parameter, text: str) -> Value:
 
 
 def shown_value(value: Value) -> str:
-    """As it could be typed again."""
+    """In the form in which it is typed."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""A chat at the terminal: reads lines, carries out commands, asks questions, until one leaves."""
+"""A chat at the terminal: reads lines, runs commands and asks questions until the user quits."""
 
 import sys
 from pathlib import Path
@@ -30,15 +30,15 @@ class Chat:
         self._models: list[str] | None = None
 
     def note(self, message: str | Translatable) -> None:
-        """A dim line about the chat, beside what is said in it."""
+        """A dim line about the chat itself."""
         self.console.print(translated(message), style="dim", markup=False)
 
     def complain(self, exc: MynaError) -> None:
-        """What went wrong; the chat goes on."""
+        """Show what went wrong; the chat continues."""
         self.console.print(translated(exc.text), style="red", markup=False)
 
     def models(self) -> list[str]:
-        """The server's models, asked once. Raises `OperatorError`."""
+        """The server's models, requested once. Raises `OperatorError`."""
         if self._models is None:
             self._models = list_models(self.target.base_url, self.target.key)
         return self._models
@@ -66,7 +66,7 @@ class Chat:
         self.console.print()
 
     def show(self, answer: str) -> None:
-        """An earlier answer again."""
+        """Show an earlier answer again."""
         view = self._view()
         view.say(answer)
         view.finish()
@@ -76,7 +76,7 @@ class Chat:
 
 
 def speed(outcome: Outcome) -> str:
-    """How fast an answer came."""
+    """The speed of an answer."""
     return _(
         "{num_tokens} tokens, {tokens_per_s:.1f} per second, the first after {first_s:.2f} s",
         num_tokens=outcome.num_tokens,

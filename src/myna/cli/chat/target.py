@@ -1,4 +1,4 @@
-"""Which server a chat talks to, and what its refusals mean for who chats."""
+"""The server that a chat talks to, and what its errors mean for the user."""
 
 import os
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class Target:
 
 
 def find_target(settings: Settings, base_url: str | None) -> Target:
-    """The server that is named, by the option or OPENAI_BASE_URL, else that of this machine's settings.
+    """The server named by the option or OPENAI_BASE_URL, else the one of this machine's settings.
 
-    Raises `OperatorError` where none runs.
+    Raises `OperatorError` if none is running.
     """
     if named := base_url or os.environ.get("OPENAI_BASE_URL"):
         return Target(named, os.environ.get("OPENAI_API_KEY", ""))
@@ -38,7 +38,7 @@ def find_target(settings: Settings, base_url: str | None) -> Target:
 
 
 def plainly(exc: MynaError) -> MynaError:
-    """The error; a refused key with what to do about it, since what servers say of keys is for others."""
+    """The error; for a rejected key, one that says what to do here."""
     if isinstance(exc, Refused) and exc.status in (401, 403):
         said = exc.message.partition(". ")[0].rstrip(".")
         return OperatorError(
@@ -48,7 +48,7 @@ def plainly(exc: MynaError) -> MynaError:
 
 
 def explained(exc: MynaError, model: str) -> MynaError:
-    """What to do in a chat about a failed question."""
+    """An error that says what to do in a chat about a failed question."""
     said = exc.message.strip().rstrip(".;")
     if isinstance(exc, BrokenOff):
         return OperatorError(N_("{reason} (The partial answer is kept; /retry asks again.)", reason=exc.text))

@@ -1,4 +1,4 @@
-"""The engines: which are here, which runs the model and why, what each promises."""
+"""The engines: which are installed, which runs the model and why, and what each guarantees."""
 
 import os
 from typing import Final
@@ -10,7 +10,7 @@ from myna.core.translatable import N_
 from myna.engines.registry import ENGINES, is_installed
 from myna.settings import Settings
 
-# Whose arithmetic has the same bits in any batch: `Engine.is_batch_invariant`, known without loading one.
+# Engines whose results don't depend on the batch: `Engine.is_batch_invariant`, without loading one.
 BATCH_INVARIANT: Final = frozenset({"native", "fake"})
 
 

@@ -1,4 +1,4 @@
-"""The machine: processor, memory, disk, and what its control group leaves of them."""
+"""The machine: processor, memory, disk, and the limits of its control group."""
 
 import os
 import platform
@@ -118,7 +118,7 @@ def disk(settings: Settings) -> Findings:
 
 
 def _default_bytes(settings: Settings) -> int:
-    """Of the default model's weights; 0 where that can't be known yet."""
+    """Size of the default model's weights; 0 if it is not known yet."""
     if settings.engine == "fake":
         return 0
     own = [model.path for model in settings.models if model.id == settings.model]

@@ -1,4 +1,4 @@
-"""The models on this machine: whole, and with the bytes that their publishers made."""
+"""The models on this machine: complete, and identical to their publishers' files."""
 
 import hashlib
 from collections.abc import Callable

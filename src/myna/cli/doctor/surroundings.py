@@ -1,4 +1,4 @@
-"""What lies around the server: its configuration, secrets, database, port, and the sources of models."""
+"""The environment of the server: configuration, secrets, database, port, and the sources of models."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ ANSWER_S: Final = 5.0
 
 
 def configuration(problem: str | Translatable) -> Findings:
-    """`problem` is what kept the settings from being read; empty for nothing."""
+    """`problem` is why the settings could not be read; empty if they could."""
     path = config_path(os.environ, Path.cwd())
     variables = sorted(name for name in os.environ if name.startswith("MYNA_"))
     if problem:
@@ -117,7 +117,7 @@ def port(settings: Settings) -> Findings:
 
 
 def sources(settings: Settings) -> Findings:
-    """All are asked at once; none may take longer than `ANSWER_S`."""
+    """All are probed at once; none may take longer than `ANSWER_S`."""
     entry = next((entry for entry in ENTRIES if entry.id == settings.model), ENTRIES[0])
     mirror = settings.mirror
     wanted = (

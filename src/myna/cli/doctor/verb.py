@@ -1,4 +1,4 @@
-"""`myna doctor`: is this machine fit, is everything in its place, and if not, what to do."""
+"""`myna doctor`: checks the machine and the installation, and says what to fix."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -66,14 +66,14 @@ def doctor(
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """Findings about one subject; they are made while they are read."""
+    """Findings about one subject; each check runs when its finding is read."""
 
     title: Translatable
     findings: Findings
 
 
 def _chapters(is_quick: bool, watch: Callable[[], AbstractContextManager[Progress]]) -> Iterator[Chapter]:
-    # Here, since other verbs should not wait for what these import.
+    # Imported here, so that other verbs don't wait for it.
     from myna.cli.doctor import machine, surroundings
     from myna.cli.doctor.engines import engines
     from myna.cli.doctor.models import models
@@ -92,7 +92,7 @@ def _chapters(is_quick: bool, watch: Callable[[], AbstractContextManager[Progres
 
 
 def _settings() -> tuple[Settings, str | Translatable]:
-    """Those that the server would have; the defaults and the reason where it would have none."""
+    """The settings that the server would use; if they are wrong, the defaults and the reason."""
     from myna.cli.running import check_settings
 
     try:
