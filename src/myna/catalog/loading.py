@@ -173,12 +173,16 @@ def engines_to_try(wanted: str) -> Sequence[str]:
     names = _PREFERENCE if wanted == "auto" else (wanted,)
     installed = [name for name in names if is_installed(name)]
     if not installed:
-        what = N_("no engine is") if wanted == "auto" else N_("the engine {name!r} is not", name=wanted)
+        command = install_command("llamacpp")
+        if wanted == "auto":
+            raise ConfigurationError(
+                N_("No engine is installed here; add one with: {command}", command=command)
+            )
         raise ConfigurationError(
             N_(
-                "In this installation {what} there; install one with: {command}",
-                what=what,
-                command=install_command("llamacpp"),
+                "The engine {name!r} is not installed here; add one with: {command}",
+                name=wanted,
+                command=command,
             )
         )
     return installed

@@ -55,7 +55,7 @@ def create(
 
 @app.command("list")
 def list_keys(
-    project: Annotated[str | None, typer.Option(help="Only of this project.")] = None,
+    project: Annotated[str | None, typer.Option(help="Only this project.")] = None,
     with_revoked: Annotated[bool, typer.Option("--all", help="Include revoked keys.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -50,7 +50,7 @@ def list_projects(
             N_("ID"): [project.id for project in projects],
             N_("NAME"): [project.name for project in projects],
             N_("KEYS"): [str(keys[project.id]) for project in projects],
-            N_("MADE"): [moment(project.created_at) for project in projects],
+            N_("CREATED"): [moment(project.created_at) for project in projects],
             N_("STATUS"): [
                 translated(N_("archived") if project.archived_at else N_("active")) for project in projects
             ],

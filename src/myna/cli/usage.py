@@ -35,7 +35,7 @@ _CSV_GROUPS: Final[Sequence[Dimension]] = ("project", "key_id", "model")
 
 def usage(
     days: Annotated[int, typer.Option(min=1, max=36500, help="Number of days, including today.")] = 1,
-    project: Annotated[str | None, typer.Option(help="Only of this project.")] = None,
+    project: Annotated[str | None, typer.Option(help="Only this project.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the totals as JSON.")] = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV with a line per day, project, key and model.")

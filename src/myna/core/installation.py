@@ -5,7 +5,8 @@ import shlex
 from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 DISTRIBUTION: Final = "myna"
 _ROOT: Final = Path(__file__).parents[3]
@@ -29,7 +30,7 @@ def installed_from() -> Path | None:
         url = urlsplit(json.loads(text or "{}").get("url", ""))
     except (PackageNotFoundError, ValueError, AttributeError, OSError):
         return None
-    return Path(unquote(url.path)) if url.scheme == "file" else None
+    return Path(url2pathname(url.path)) if url.scheme == "file" else None
 
 
 def _is_clone(folder: Path) -> bool:

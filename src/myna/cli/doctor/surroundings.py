@@ -52,7 +52,7 @@ def secrets(settings: Settings) -> Findings:
         )
     path = key_path(settings)
     if settings.api_key:
-        yield ok(N_("The key is the setting api_key."))
+        yield ok(N_("The key is set by api_key."))
     elif not path.exists():
         yield ok(N_("The first start will create a key in {path}.", path=path))
     else:
