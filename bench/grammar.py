@@ -9,15 +9,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from llguidance import LLMatcher
 
-from myna.core.requests import Constraint, Sampling
+from myna.core.constraints import JsonSchema
+from myna.core.requests import Sampling
 from myna.decoding.grammar import Grammars
 from myna.decoding.sampling import ChoiceSampling, Draw, SamplingBatch, sample
 from myna.engines.base import Engine, Row
 from myna.engines.registry import load_engine
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
+from myna.scheduling.grammar_text import grammar_text
 
 PERSON = {
     "type": "object",
@@ -49,10 +50,10 @@ class Streams:
         self._count = count
         self._helper = ThreadPoolExecutor(1)
 
-    def tokens_per_second(self, num_tokens: int, constraint: Constraint | None) -> float:
+    def tokens_per_second(self, num_tokens: int, text: str | None) -> float:
         engine, count = self._engine, self._count
         choices = [ChoiceSampling(Sampling(seed=stream), 0, None) for stream in range(count)]
-        bound = [self._grammars.compile(constraint) for _ in range(count)] if constraint else []
+        bound = [self._grammars.compile(text) for _ in range(count)] if text else []
         position = len(self._prompt)
         logits = engine.forward([Row(stream, self._prompt, 0, position - 1) for stream in range(count)])
         masks = self._grammars.masks(bound) if bound else None
@@ -91,14 +92,14 @@ def main() -> None:
         lambda text: tokenizer.encode(text, parse_special=False),
         engine.info.vocab_size,
     )
-    constraint = Constraint(LLMatcher.grammar_from_json_schema(json.dumps(PEOPLE)))
+    grammar = grammar_text(JsonSchema(json.dumps(PEOPLE)))
     prompt = tokenizer.encode("People of our town, as JSON:\n", parse_special=False)
     streams = Streams(engine, grammars, prompt, arguments.streams)
-    streams.tokens_per_second(8, constraint)
+    streams.tokens_per_second(8, grammar)
     pairs = [
         (
             streams.tokens_per_second(arguments.tokens, None),
-            streams.tokens_per_second(arguments.tokens, constraint),
+            streams.tokens_per_second(arguments.tokens, grammar),
         )
         for _ in range(arguments.rounds)
     ]

@@ -8,9 +8,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+from tests.loop_guard import LoopGuard
 from tests.stores.postgresql import Cluster, running_cluster
 
 from myna.settings import DEFAULT_MODEL, load_settings
+
+# No deadline: how long an example takes says more about the machine than about the code.
+settings.register_profile(
+    "myna",
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile("thorough", settings.get_profile("myna"), max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "myna"))
 
 os.environ["LC_ALL"] = "C.UTF-8"  # English, whatever language the developer's machine speaks
 
@@ -18,6 +30,20 @@ os.environ["LC_ALL"] = "C.UTF-8"  # English, whatever language the developer's m
 def models_folder() -> Path:
     """MYNA_TEST_MODELS, else the folder that `myna pull` fills."""
     return Path(os.environ.get("MYNA_TEST_MODELS") or load_settings().home / "models")
+
+
+@pytest.fixture(autouse=True)
+def event_loops_stay_free(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test in which one callback held an event loop for more than 50 ms of processor time.
+    `@pytest.mark.allows_slow_callbacks("why")` is for what no server does while it serves."""
+    guard = LoopGuard()
+    guard.install()
+    try:
+        yield
+    finally:
+        guard.uninstall()
+    if guard.blocked and request.node.get_closest_marker("allows_slow_callbacks") is None:
+        pytest.fail("The event loop was held up: " + "; ".join(guard.blocked), pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@
 #include <ctime>
 #include <string>
 
-#include "kernels/kernels.h"
+#include "cpu/kernels.h"
 #include "pool/pool.h"
 #include "weights.h"
 

@@ -6,8 +6,7 @@ target_sources(myna_engine PRIVATE
   gguf/mapped_file.cpp
   gguf/model.cpp
   gguf/parse.cpp
-  isa/portable.cpp
-  isa/select.cpp
+  cpu/portable/vectors.cpp
   kv/paged_cache.cpp
   model/architectures.cpp
   model/gemma3.cpp
@@ -19,16 +18,16 @@ target_sources(myna_engine PRIVATE
 
 set_source_files_properties(probe/probe.cpp PROPERTIES COMPILE_OPTIONS "-O3")
 set(vector_flags -O3 -fno-math-errno -fno-trapping-math)
-set_source_files_properties(isa/portable.cpp PROPERTIES COMPILE_OPTIONS "${vector_flags}")
+set_source_files_properties(cpu/portable/vectors.cpp PROPERTIES COMPILE_OPTIONS "${vector_flags}")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  target_sources(myna_engine PRIVATE isa/avx2.cpp isa/avx512.cpp)
-  set_source_files_properties(isa/avx2.cpp PROPERTIES COMPILE_OPTIONS "${vector_flags};-mavx2;-mfma;-mf16c")
+  target_sources(myna_engine PRIVATE cpu/avx2/vectors.cpp cpu/avx512/vectors.cpp)
+  set_source_files_properties(cpu/avx2/vectors.cpp PROPERTIES COMPILE_OPTIONS "${vector_flags};-mavx2;-mfma;-mf16c")
   # GCC's own AVX-512 header starts vectors from themselves, which it then warns about.
-  set_source_files_properties(isa/avx512.cpp PROPERTIES COMPILE_OPTIONS
+  set_source_files_properties(cpu/avx512/vectors.cpp PROPERTIES COMPILE_OPTIONS
     "${vector_flags};-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mprefer-vector-width=512;-Wno-uninitialized;-Wno-maybe-uninitialized")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
-  target_sources(myna_engine PRIVATE isa/neon.cpp)
-  set_source_files_properties(isa/neon.cpp PROPERTIES COMPILE_OPTIONS "${vector_flags}")
+  target_sources(myna_engine PRIVATE cpu/neon/vectors.cpp)
+  set_source_files_properties(cpu/neon/vectors.cpp PROPERTIES COMPILE_OPTIONS "${vector_flags}")
 endif()
 
 if(TARGET nanobind::module OR COMMAND nanobind_add_module)

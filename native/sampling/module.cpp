@@ -55,7 +55,7 @@ void require_tokens(std::span<const int32_t> tokens, int64_t vocab_size, const c
   for (const int32_t token : tokens) require(token >= 0 && token < vocab_size, message);
 }
 
-// Entries of draw i are those from offsets[i] to offsets[i + 1]; absent arrays are null.
+// Entries of list i are those from offsets[i] to offsets[i + 1]; absent arrays are null.
 template <typename T>
 struct Ragged {
   const int32_t* offsets = nullptr;
@@ -63,13 +63,13 @@ struct Ragged {
   const T* values = nullptr;
 
   Ragged(const Vector<const int32_t>& offset, const Vector<const int32_t>& token,
-         const Vector<const T>& value, size_t num_draws, int64_t vocab_size) {
+         const Vector<const T>& value, size_t num_lists, int64_t vocab_size) {
     if (!offset.is_valid() || !token.is_valid() || !value.is_valid()) return;
     offsets = offset.data(), tokens = token.data(), values = value.data();
-    require(offset.size() == num_draws + 1 && token.size() == value.size() && offsets[0] == 0 &&
-                static_cast<size_t>(offsets[num_draws]) == token.size(),
+    require(offset.size() == num_lists + 1 && token.size() == value.size() && offsets[0] == 0 &&
+                static_cast<size_t>(offsets[num_lists]) == token.size(),
             "offsets of counts or biases don't fit their entries");
-    for (size_t i = 0; i < num_draws; ++i) require(offsets[i] <= offsets[i + 1], "offsets must not fall");
+    for (size_t i = 0; i < num_lists; ++i) require(offsets[i] <= offsets[i + 1], "offsets must not fall");
     require_tokens(span_of(token), vocab_size, "a count or bias is for no token of the vocabulary");
   }
 };
@@ -112,7 +112,8 @@ void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temper
             Vector<const int32_t> num_logprobs, Vector<const int32_t> count_offsets,
             Vector<const int32_t> count_tokens, Vector<const int32_t> count_values,
             Vector<const int32_t> bias_offsets, Vector<const int32_t> bias_tokens,
-            Vector<const float> bias_values, Vector<const int32_t> mask_row, Matrix<const uint32_t> masks,
+            Vector<const float> bias_values, Vector<const int32_t> bias_row,
+            Vector<const int32_t> mask_row, Matrix<const uint32_t> masks,
             Vector<int32_t> tokens, Vector<uint8_t> status, Vector<float> logprobs,
             Matrix<int32_t> top_tokens, Matrix<float> top_logprobs, const std::string& instruction_set) {
   const int64_t vocab_size = vocab_of(logits);
@@ -131,9 +132,14 @@ void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temper
             "penalties must be finite");
   }
   const Ragged<int32_t> counts(count_offsets, count_tokens, count_values, num_draws, vocab_size);
-  const Ragged<float> biases(bias_offsets, bias_tokens, bias_values, num_draws, vocab_size);
-  if (biases.offsets != nullptr)
+  const size_t num_biases = bias_offsets.is_valid() ? std::max<size_t>(bias_offsets.size(), 1) - 1 : 0;
+  const Ragged<float> biases(bias_offsets, bias_tokens, bias_values, num_biases, vocab_size);
+  if (biases.offsets != nullptr) {
+    require(bias_row.is_valid() && bias_row.size() == num_draws, "biases need a bias_row for every draw");
+    for (const int32_t bias : span_of(bias_row))
+      require(bias < static_cast<int64_t>(num_biases), "a draw's bias is not a row of the biases");
     for (const float bias : span_of(bias_values)) require(std::isfinite(bias), "a bias must be finite");
+  }
   if (masks.is_valid()) {
     require(mask_row.is_valid() && mask_row.size() == num_draws, "masks need a mask_row for every draw");
     require(static_cast<int64_t>(masks.shape(1)) * 32 >= vocab_size,
@@ -157,8 +163,8 @@ void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temper
           changes.push_back({static_cast<uint32_t>(counts.tokens[at]), static_cast<uint32_t>(changes.size()),
                              -(count * frequency_penalty(i) + presence_penalty(i))});
         }
-    if (biases.offsets != nullptr)
-      for (int32_t at = biases.offsets[i]; at < biases.offsets[i + 1]; ++at)
+    if (biases.offsets != nullptr && bias_row(i) >= 0)
+      for (int32_t at = biases.offsets[bias_row(i)]; at < biases.offsets[bias_row(i) + 1]; ++at)
         changes.push_back({static_cast<uint32_t>(biases.tokens[at]), static_cast<uint32_t>(changes.size()),
                            biases.values[at]});
     const bool is_masked = masks.is_valid() && mask_row(i) >= 0;
@@ -213,6 +219,7 @@ NB_MODULE(_sampling, module) {
              "count_offsets"_a.noconvert().none(), "count_tokens"_a.noconvert().none(),
              "count_values"_a.noconvert().none(), "bias_offsets"_a.noconvert().none(),
              "bias_tokens"_a.noconvert().none(), "bias_values"_a.noconvert().none(),
+             "bias_row"_a.noconvert().none(),
              "mask_row"_a.noconvert().none(), "masks"_a.noconvert().none(), "tokens"_a.noconvert(),
              "status"_a.noconvert(), "logprobs"_a.noconvert(), "top_tokens"_a.noconvert(),
              "top_logprobs"_a.noconvert(), "instruction_set"_a = "");

@@ -57,9 +57,11 @@ float Candidate::score() const {
 
 Outcome Sampler::draw(const float* values, const uint32_t* mask, const Parameters& parameters,
                       const Report* wanted) {
-  std::sort(changes_.begin(), changes_.end(), [](const Change& a, const Change& b) {
+  const auto comes_first = [](const Change& a, const Change& b) {
     return (uint64_t{a.token} << 32 | a.order) < (uint64_t{b.token} << 32 | b.order);
-  });
+  };
+  if (!std::is_sorted(changes_.begin(), changes_.end(), comes_first))
+    std::sort(changes_.begin(), changes_.end(), comes_first);
   const Row row{values, mask, changes_};
   const Scan seen = scan(row);
   if (seen.is_bad) return {Status::kBadLogits, -1};

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "kernels/kernels.h"
+#include "cpu/kernels.h"
 
 namespace {
 

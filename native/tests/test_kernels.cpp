@@ -7,9 +7,9 @@
 #include <stdexcept>
 
 #include "check.h"
-#include "kernels/half.h"
-#include "kernels/kernels.h"
-#include "kernels/layout.h"
+#include "cpu/half.h"
+#include "cpu/kernels.h"
+#include "cpu/layout.h"
 #include "pool/pool.h"
 #include "weights.h"
 

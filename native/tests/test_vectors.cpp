@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "check.h"
-#include "kernels/kernels.h"
-#include "ops/vector_table.h"
+#include "cpu/kernels.h"
+#include "cpu/vector_table.h"
 
 namespace myna::test {
 namespace {

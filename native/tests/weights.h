@@ -5,8 +5,8 @@
 #include <random>
 #include <vector>
 
-#include "kernels/half.h"
-#include "kernels/kernels.h"
+#include "cpu/half.h"
+#include "cpu/kernels.h"
 
 namespace myna::test {
 

@@ -27,6 +27,7 @@ def sample(
     bias_offsets: _Ints | None,
     bias_tokens: _Ints | None,
     bias_values: _Floats | None,
+    bias_row: _Ints | None,
     mask_row: _Ints | None,
     masks: _Words | None,
     tokens: _Ints,

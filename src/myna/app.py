@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -126,11 +127,14 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         await services.pool.aclose()
         await services.limiter.aclose()
         await services.accounts.aclose()
-        await asyncio.to_thread(services.text_threads.shutdown, cancel_futures=True)
+        await services.completion_writer.aclose()
+        loop, closing = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="closing")
         for watcher in services.accountant.watchers:
-            await asyncio.to_thread(watcher.close)
+            await loop.run_in_executor(closing, watcher.close)
         if services.ledger is not None:
-            await asyncio.to_thread(services.ledger.stop)
+            await loop.run_in_executor(closing, services.ledger.stop)
+        for threads in (services.text_threads, services.database_threads, closing):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _counting(services: Services) -> Callable[[RequestRecord], None]:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from tests.stores.rows import usage_row
@@ -14,7 +15,7 @@ from myna.core.errors import ConfigurationError, DatabaseError, Overloaded
 from myna.core.ledger import UsageFilter, UsageRow
 from myna.stores.journal import Journal
 from myna.stores.ledger_memory import MemoryLedger
-from myna.stores.registry import open_ledger
+from myna.stores.registry import open_stores
 
 DATABASE = "memory:"
 
@@ -222,8 +223,8 @@ def test_old_rows_become_sums_whatever_the_clock_did(store: FlakyStore, tmp_path
 
 def test_a_database_that_is_full_loses_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/myna.db"
-    store = open_ledger(url)
-    with store._engine.connect() as connection:  # type: ignore[attr-defined]
+    store = open_stores(url).ledger()
+    with store._database.engine.connect() as connection:  # type: ignore[attr-defined]
         num_pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count={num_pages}")
     ledger = Ledger(store, tmp_path / "journal", url)
@@ -232,11 +233,11 @@ def test_a_database_that_is_full_loses_nothing(tmp_path: Path) -> None:
     ledger.start()
     ledger.stop()
     assert ledger.state == ledgers.LedgerState(2000, False)
-    again = open_ledger(url)
+    again = open_stores(url).ledger()
     ledger = Ledger(again, tmp_path / "journal", url)
     ledger.start()
     ledger.stop()
-    reader = open_ledger(url)
+    reader = open_stores(url).ledger()
     assert reader.sums(UsageFilter(), 0)[0].num_requests == 2000
     reader.close()
 
@@ -246,3 +247,22 @@ def test_a_tab_of_nobody_counts_nothing() -> None:
     tab.count_prompt(1, 1)
     tab.count_completion(1)
     tab.note_first_token(1)
+
+
+def test_rows_are_written_whatever_is_wrong_with_the_journals_of_dead_servers(
+    store: FlakyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(folder: Path, database: str) -> NoReturn:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(ledgers, "dead_journals", fail)
+    ledger = Ledger(store, tmp_path, DATABASE)
+    ledger.close(None, usage_row(1))
+    ledger.start()
+    assert store.is_kept.wait(30)
+    store.is_kept.clear()
+    ledger.close(None, usage_row(2))
+    assert store.is_kept.wait(30)
+    ledger.stop()
+    assert sorted(_kept(store)) == ["req_1", "req_2"]
+    assert "myna-ledger failed unexpectedly" in caplog.text

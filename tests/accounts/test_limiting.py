@@ -1,9 +1,12 @@
 """The rules of limits: every gauge or none, the answer reserved, what is not used given back, once."""
 
+import math
+import struct
 from collections.abc import Mapping, Sequence
 
 import pytest
 
+from myna.accounts.buckets import SEAT_S, Seats
 from myna.accounts.limiting import (
     Attempt,
     Cost,
@@ -208,3 +211,64 @@ def test_headers_are_of_the_tightest_limit_of_each_kind() -> None:
         "x-ratelimit-reset-tokens": "9h36m0s",
     }
     assert _headers(World(Limit("key_1", "", concurrent_requests=3)).attempt()) == {}
+
+
+@pytest.mark.parametrize("amount", ["requests_per_minute", "tokens_per_minute", "tokens_per_day"])
+def test_a_clock_that_was_set_back_locks_nobody_out_even_if_it_is_refused_first(amount: str) -> None:
+    world = World(Limit("key_1", "", **{amount: 60}))
+    world.now = NOW + 86_400  # the machine's clock was a day ahead
+    while _is_in(world.attempt(1)):
+        pass
+    world.now = NOW
+    wait_s = world.refusal(1).wait_s
+    assert wait_s is not None
+    world.now += wait_s / 2
+    later_s = world.refusal(1).wait_s
+    assert later_s is not None and later_s == pytest.approx(wait_s / 2)
+    world.now += later_s
+    assert _is_in(world.attempt(1))
+
+
+def test_a_look_alone_repairs_what_a_clock_that_was_set_back_wrote() -> None:
+    world = World(Limit("key_1", "", requests_per_minute=60))
+    world.now = NOW + 86_400
+    world.attempt()
+    world.now = NOW
+    look = Attempt(world.gauges, None, OURS)
+    written = look(world.values, world.now)
+    assert list(written) == ["key_1/requests/"]
+    assert Attempt(world.gauges, None, OURS)({**world.values, **written}, world.now) == {}
+
+
+def test_seats_of_a_dead_server_are_free_again_after_the_clock_was_set_back() -> None:
+    world = World(Limit("key_1", "", concurrent_requests=1))
+    world.now = NOW + 86_400
+    assert _is_in(world.attempt(server=THEIRS))
+    world.now = NOW
+    assert not _is_in(world.attempt())
+    world.now += SEAT_S
+    assert _is_in(world.attempt())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"\0\0", b"x" * 7, b"x" * 17, struct.pack("<dd", math.nan, NOW), struct.pack("<dd", 1, math.inf)],
+)
+def test_what_makes_no_sense_counts_as_new_is_named_and_is_replaced(value: bytes) -> None:
+    limits = (
+        Limit("key_1", "", requests_per_minute=2, concurrent_requests=2),
+        Limit("", "", tokens_per_day=5),
+    )
+    world = World(*limits)
+    world.values = dict.fromkeys((gauge.name for gauge in world.gauges), value)
+    refused = world.attempt(100)
+    assert refused.refusal is not None and refused.refusal.gauge.kind == "day"
+    assert set(refused.damaged) == {gauge.name for gauge in world.gauges}
+    again = world.attempt(5)
+    assert _is_in(again) and again.damaged == ()
+    assert _is_in(world.attempt(0))
+    assert not _is_in(world.attempt(0)), "both seats are taken"
+
+
+def test_a_sign_of_life_replaces_what_makes_no_sense() -> None:
+    assert SignOfLife({"a": 2}, OURS)({"a": b"junk"}, NOW) == {"a": Seats(((OURS, 2, NOW),)).encode()}

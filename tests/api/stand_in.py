@@ -1,5 +1,6 @@
 """A model for endpoint tests: bytes as tokens, a plain template, and whatever events the test says."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
-from httpx import ASGITransport, AsyncClient, Response
+from httpx import ASGITransport, AsyncClient, Request, Response
 from openai import AsyncOpenAI
 from tests.serving.scripted import (
     KEY,
@@ -31,6 +32,7 @@ from myna.prompts.messages import Message, ToolSpec
 from myna.prompts.prompting import Prompting
 from myna.prompts.thinking import Thinking
 from myna.prompts.tools import TAGGED, ToolFormat
+from myna.serving.completion_writer import WriterLimits
 from myna.serving.services import Services
 
 BOS = 2
@@ -104,9 +106,20 @@ class Model:
         return AsyncOpenAI(api_key=KEY, base_url="http://localhost/v1", http_client=transport)
 
 
+class ServerTask(ASGITransport):
+    """Runs the application in a task of its own, as a server does; `tests.loop_guard` tells them apart."""
+
+    async def handle_async_request(self, request: Request) -> Response:
+        return await asyncio.create_task(super().handle_async_request(request))
+
+
 @asynccontextmanager
 async def serving(
-    *scripts: Sequence[Step] | Exception, prompting: BytePrompting | None = None, max_answer_tokens: int = 0
+    *scripts: Sequence[Step] | Exception,
+    prompting: BytePrompting | None = None,
+    max_answer_tokens: int = 0,
+    completions: CompletionStore | None = None,
+    writer_limits: WriterLimits | None = None,
 ) -> AsyncIterator[Model]:
     """The real application over a scripted model; without a script every request says "Hi"."""
     prompting = prompting or BytePrompting()
@@ -119,11 +132,14 @@ async def serving(
     ]
     load = loading(generator, cast(Prompting, prompting))
     pool = ModelPool(looking_at([local("tiny")], cards), load, forget=lambda file: None)
-    everything = replace(services(pool, ledger), max_answer_tokens=max_answer_tokens)
+    everything = replace(
+        services(pool, ledger, completions=completions, writer_limits=writer_limits),
+        max_answer_tokens=max_answer_tokens,
+    )
     app = create_app(everything)
     headers = {"authorization": f"Bearer {KEY}"}
     async with AsyncClient(
-        transport=ASGITransport(app.asgi), base_url="http://localhost", headers=headers
+        transport=ServerTask(app.asgi), base_url="http://localhost", headers=headers
     ) as client:
         yield Model(client, generator, prompting, ledger, everything.completions, everything)
 

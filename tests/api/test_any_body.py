@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import orjson
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.api.stand_in import error_of, serving
 
@@ -106,13 +106,11 @@ async def _ask(path: str, body: dict[str, Any]) -> None:
         assert error["message"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_body(list(CHAT), messages=st.lists(_message, max_size=4) | _json))
 def test_any_chat_request_gets_an_answer_or_the_clients_error(body: dict[str, Any]) -> None:
     asyncio.run(_ask("chat/completions", body))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.fixed_dictionaries(
         {"messages": st.just([{"role": "user", "content": "json"}])},
@@ -131,7 +129,6 @@ def test_any_tools_and_schemas_get_an_answer_or_the_clients_error(body: dict[str
     asyncio.run(_ask("chat/completions", body))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_body(list(COMPLETIONS), prompt=_prompt))
 def test_any_completion_request_gets_an_answer_or_the_clients_error(body: dict[str, Any]) -> None:
     asyncio.run(_ask("completions", body))

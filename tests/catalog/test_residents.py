@@ -278,6 +278,4 @@ class Requests(RuleBasedStateMachine):
 
 
 TestRequests = Requests.TestCase
-TestRequests.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestRequests.settings = settings(stateful_step_count=40, suppress_health_check=list(HealthCheck))

@@ -10,7 +10,7 @@ from tests.cli.conftest import Run
 
 from myna.accounts.keys import is_well_formed
 from myna.core.accounts import AuditQuery
-from myna.stores.registry import open_accounts
+from myna.stores.registry import open_stores
 
 
 def _json(run: Run, *arguments: str) -> Any:
@@ -98,7 +98,7 @@ def test_acts_are_written_down_with_the_machines_user(run: Run, home: Path) -> N
     run("keys", "create", "ci")
     run("keys", "revoke", "ci")
     owners = run("key", "new").out.strip()
-    store = open_accounts(f"sqlite:///{home}/myna.db")
+    store = open_stores(f"sqlite:///{home}/myna.db").accounts()
     page = store.events(AuditQuery())
     store.close()
     assert page is not None

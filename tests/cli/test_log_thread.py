@@ -34,3 +34,25 @@ def test_what_fits_waits_and_what_does_not_is_counted() -> None:
     inner.go.set()
     log.close()
     assert inner.taken == ["a", "2 lines of the log were lost: nobody read it", "b", "c"]
+
+
+class Faulty(logging.Handler):
+    """Raises for one line, which handlers should not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() == "b":
+            raise ValueError("a bug")
+        self.taken.append(record.getMessage())
+
+
+def test_a_line_that_can_not_be_written_does_not_end_the_log() -> None:
+    inner = Faulty()
+    log = ThreadedLog(inner)
+    for text in "abc":
+        log.handle(record(text))
+    log.close()
+    assert inner.taken == ["a", "c"]

@@ -9,14 +9,14 @@ from typer.testing import CliRunner
 from myna.cli import replay
 from myna.cli.root import app
 from myna.core.stored import StoredCompletion
-from myna.stores.registry import open_completions
+from myna.stores.registry import open_stores
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MYNA_HOME", str(tmp_path))
     monkeypatch.setenv("MYNA_API_KEY", "sk-replay-0123456789")
-    store = open_completions(f"sqlite:///{tmp_path}/myna.db")
+    store = open_stores(f"sqlite:///{tmp_path}/myna.db").completions()
     item = {"tools": None, "system_fingerprint": "fp_1", "choices": [_choice("你好 world")]}
     store.put(
         StoredCompletion(
@@ -90,7 +90,7 @@ def test_calls_are_compared_letter_by_letter(
         message = {"content": None, "tool_calls": [call] if with_arguments else None}
         return {**_choice(""), "message": message}
 
-    store = open_completions(f"sqlite:///{home}/myna.db")
+    store = open_stores(f"sqlite:///{home}/myna.db").completions()
     item = {"tools": [], "system_fingerprint": "fp_1", "choices": [called('{"city": "北京"}')]}
     body = b'{"model": "tiny"}'
     store.put(

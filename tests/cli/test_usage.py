@@ -9,12 +9,12 @@ from pathlib import Path
 from tests.cli.conftest import Run
 from tests.stores.rows import usage_row
 
-from myna.stores.registry import open_ledger
+from myna.stores.registry import open_stores
 
 
 def _fill(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
-    ledger = open_ledger(f"sqlite:///{home}/myna.db")
+    ledger = open_stores(f"sqlite:///{home}/myna.db").ledger()
     now_ms = int(time.time()) * 1000
     ledger.add(
         [
@@ -39,7 +39,7 @@ def test_the_table_has_models_and_keys(run: Run, home: Path) -> None:
     _fill(home)
     made = run("keys", "create", "Ana's laptop", "--json")
     key = json.loads(made.out)
-    ledger = open_ledger(f"sqlite:///{home}/myna.db")
+    ledger = open_stores(f"sqlite:///{home}/myna.db").ledger()
     ledger.add([usage_row(5, arrived_ms=int(time.time()) * 1000, key_id=key["id"])])
     ledger.close()
     out = run("usage").out

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.decoding.detokenizing import ChoiceText
@@ -33,7 +33,6 @@ def pieces(vocabulary: Vocabulary, tokens: list[int], stops: list[str]) -> list[
 
 
 def test_text_streams_whole(vocabulary: Vocabulary, tokenizer: Tokenizer) -> None:
-    @settings(max_examples=150)
     @given(st.text(alphabet=ALPHABET, max_size=40))
     def check(text: str) -> None:
         tokens = tokenizer.encode(text, parse_special=False)

@@ -10,8 +10,8 @@ import pytest
 from llguidance import LLMatcher
 
 from myna.core.errors import InvalidRequest
-from myna.core.requests import Constraint, Sampling
-from myna.decoding.grammar import Grammar, Grammars, check
+from myna.core.requests import Sampling
+from myna.decoding.grammar import Grammar, Grammars, check, regex_grammar
 from myna.decoding.sampling import ChoiceSampling, Draw, RowStatus, SamplingBatch, sample
 from myna.decoding.sampling_reference import allowed
 from myna.prompts.tokenizer import Tokenizer, UnknownPreTokenizer
@@ -30,12 +30,12 @@ SCHEMA: dict[str, object] = {
 COMPACT = {"x-guidance": {"whitespace_flexible": False}}
 
 
-def schema(value: dict[str, object]) -> Constraint:
-    return Constraint(LLMatcher.grammar_from_json_schema(json.dumps(value | COMPACT)))
+def schema(value: dict[str, object]) -> str:
+    return LLMatcher.grammar_from_json_schema(json.dumps(value | COMPACT))
 
 
-def regex(pattern: str) -> Constraint:
-    return Constraint(LLMatcher.grammar_from_regex(pattern))
+def regex(pattern: str) -> str:
+    return regex_grammar(pattern)
 
 
 @pytest.fixture(scope="module")
@@ -158,12 +158,12 @@ def test_rewinding_undoes_drafted_tokens(grammars: Grammars, tokenizer: Tokenize
 
 
 @pytest.mark.parametrize(
-    "constraint",
+    "grammar",
     [
-        Constraint(""),
-        Constraint("not a grammar"),
-        Constraint("{}"),
-        Constraint("[1"),
+        "",
+        "not a grammar",
+        "{}",
+        "[1",
         regex("a("),
         regex("(?=a)b"),
         schema({"type": "nonsense"}),
@@ -172,11 +172,11 @@ def test_rewinding_undoes_drafted_tokens(grammars: Grammars, tokenizer: Tokenize
         schema({"type": "array", "uniqueItems": True, "items": {}}),
     ],
 )
-def test_what_is_no_grammar_is_refused(grammars: Grammars, constraint: Constraint) -> None:
+def test_what_is_no_grammar_is_refused(grammars: Grammars, grammar: str) -> None:
     with pytest.raises(InvalidRequest, match="The grammar can't be followed"):
-        grammars.compile(constraint)
+        grammars.compile(grammar)
     with pytest.raises(InvalidRequest, match="The grammar can't be followed"):
-        check(constraint)
+        check(grammar)
 
 
 def test_a_good_grammar_passes_the_check_without_a_vocabulary() -> None:
@@ -198,7 +198,6 @@ def test_a_model_whose_cuts_are_unknown_follows_grammars_too(vocabulary: Vocabul
         raise UnknownPreTokenizer(f"no idea how to cut {text!r}")
 
     grammars = Grammars(vocabulary.pieces, [], vocabulary.eog, unknown, len(vocabulary) + 40)
-    grammars.prepare()
     answer = write(grammars, grammars.compile(schema(SCHEMA)), vocabulary, 1)
     assert list(json.loads(answer)) == ["名前", "sizes", "kind"]
 

@@ -14,6 +14,7 @@ from myna.decoding.sampling import (
     RowStatus,
     Sampled,
     SamplingBatch,
+    TokenBias,
     TokenCounts,
     instruction_sets,
     sample,
@@ -106,6 +107,24 @@ def test_a_row_without_a_token_left_fails_alone(kernel: str) -> None:
         RowStatus.BAD_LOGITS,
     ]
     assert [token >= 0 for token in drawn.tokens] == [False, True, False, False]
+
+
+def test_choices_that_share_a_bias_cost_a_batch_no_more_than_one(kernel: str) -> None:
+    parameters = Sampling(temperature=0, logit_bias=tuple((token, -1.0) for token in range(1024, 0, -1)))
+    bias = TokenBias.of(parameters)
+    assert bias is not None
+    choices = [ChoiceSampling(parameters, choice, None, bias) for choice in range(128)]
+    other = ChoiceSampling(Sampling(temperature=0, logit_bias=((0, 9.0), (1, 9.5))), 0, None)
+    free = ChoiceSampling(Sampling(temperature=0), 0, None)
+    shared = SamplingBatch.of([Draw(0, choice, 0) for choice in choices])
+    assert shared.bias_tokens is bias.tokens, "not even copied"
+    mixed = SamplingBatch.of([Draw(0, choice, 0) for choice in (*choices, other, free)])
+    assert mixed.bias_tokens is not None
+    assert len(mixed.bias_tokens) == 1024 + 2
+    logits = np.zeros((1, 1100), np.float32)
+    logits[0, [1, 1090]] = 0.5, 0.25
+    drawn = sample(logits, mixed, instruction_set=kernel).tokens.tolist()
+    assert drawn == [1090] * 128 + [1, 1]
 
 
 def test_a_bias_past_all_floats_is_no_draw(kernel: str) -> None:
@@ -212,6 +231,13 @@ def test_score_gives_each_target_its_logprob(kernel: str) -> None:
             "bias_offsets": np.array([0, 1], np.int32),
             "bias_tokens": np.array([4], np.int32),
             "bias_values": np.array([1], np.float32),
+            "bias_row": np.array([0], np.int32),
+        },
+        {
+            "bias_offsets": np.array([0, 1], np.int32),
+            "bias_tokens": np.array([3], np.int32),
+            "bias_values": np.array([1], np.float32),
+            "bias_row": np.array([1], np.int32),
         },
         {
             "count_offsets": np.array([0, 2], np.int32),
@@ -227,7 +253,7 @@ def test_what_would_read_out_of_bounds_is_refused(
 ) -> None:
     good = SamplingBatch.of([Draw(0, ChoiceSampling(Sampling(), 0, None), 0)])
     fields = {name: getattr(good, name) for name in SamplingBatch.__slots__} | wrong
-    with pytest.raises(ValueError, match=r"row|mask|offsets|count|temperature"):
+    with pytest.raises(ValueError, match=r"row|mask|bias|offsets|count|temperature"):
         sample(np.zeros((1, 4), np.float32), SamplingBatch(**fields), instruction_set=kernel)
 
 

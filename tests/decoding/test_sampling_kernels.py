@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.requests import Sampling
@@ -73,7 +73,6 @@ def test_the_extension_is_built() -> None:
     assert "portable" in NATIVE
 
 
-@settings(max_examples=300)
 @given(batches())
 def test_draws_are_those_of_the_reference(case: tuple[Floats, SamplingBatch]) -> None:
     logits, batch = case
@@ -89,7 +88,6 @@ def test_draws_are_those_of_the_reference(case: tuple[Floats, SamplingBatch]) ->
 
 
 @pytest.mark.parametrize("kernel", NATIVE)
-@settings(max_examples=60)
 @given(case=batches())
 def test_all_instruction_sets_give_the_same_bits(kernel: str, case: tuple[Floats, SamplingBatch]) -> None:
     best, other = sample(*case), sample(*case, instruction_set=kernel)
@@ -97,7 +95,6 @@ def test_all_instruction_sets_give_the_same_bits(kernel: str, case: tuple[Floats
         assert getattr(best, name).tobytes() == getattr(other, name).tobytes()
 
 
-@settings(max_examples=100)
 @given(batches())
 def test_neighbours_change_no_bit(case: tuple[Floats, SamplingBatch]) -> None:
     logits, batch = case
@@ -130,7 +127,6 @@ def test_scores_are_those_of_the_reference(case: tuple[Floats, SamplingBatch], n
 
 
 @pytest.mark.parametrize("kernel", NATIVE)
-@settings(max_examples=150)
 @given(case=batches(), data=st.data())
 def test_garbage_is_refused_or_harmless(
     kernel: str, case: tuple[Floats, SamplingBatch], data: st.DataObject
@@ -164,15 +160,15 @@ def assert_close(got: Sampled, wanted: Sampled, rows: npt.NDArray[np.bool_]) -> 
 
 def only(batch: SamplingBatch, index: int) -> SamplingBatch:
     """The batch with one of its draws."""
+    shared = ("masks", "bias_offsets", "bias_tokens", "bias_values")
     fields: dict[str, npt.NDArray[np.generic] | None] = {}
     for name in SamplingBatch.__slots__:
         values = getattr(batch, name)
-        fields[name] = values if values is None or name == "masks" else values[index : index + 1]
-    for kind in ("count", "bias"):
-        offsets = getattr(batch, f"{kind}_offsets")
-        if offsets is not None:
-            span = slice(offsets[index], offsets[index + 1])
-            fields[f"{kind}_offsets"] = np.array([0, offsets[index + 1] - offsets[index]], np.int32)
-            for part in ("tokens", "values"):
-                fields[f"{kind}_{part}"] = getattr(batch, f"{kind}_{part}")[span]
+        fields[name] = values if values is None or name in shared else values[index : index + 1]
+    offsets = batch.count_offsets
+    if offsets is not None:
+        span = slice(offsets[index], offsets[index + 1])
+        fields["count_offsets"] = np.array([0, offsets[index + 1] - offsets[index]], np.int32)
+        for part in ("tokens", "values"):
+            fields[f"count_{part}"] = getattr(batch, f"count_{part}")[span]
     return SamplingBatch(**fields)  # type: ignore[arg-type]

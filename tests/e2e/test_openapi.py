@@ -60,7 +60,6 @@ def is_served(path: str, body: dict[str, Any]) -> dict[str, Any]:
 @schema.parametrize()
 @settings(
     max_examples=25,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
     derandomize=True,

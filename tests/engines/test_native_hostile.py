@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.engines.tiny_models import Tiny, write_tiny
 
@@ -53,7 +53,6 @@ def test_the_untouched_file_loads(valid: bytes, tmp_path: Path) -> None:
     assert attempt(tmp_path / "model", valid) == ""
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_changed_header_bytes_never_crash(valid: bytes, tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(valid)
@@ -67,7 +66,6 @@ def test_changed_header_bytes_never_crash(valid: bytes, tmp_path: Path, data: st
     attempt(tmp_path / "model", bytes(content))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fraction=st.floats(0, 1, exclude_max=True))
 def test_a_truncated_file_is_refused(valid: bytes, tmp_path: Path, fraction: float) -> None:
     assert attempt(tmp_path / "model", valid[: int(fraction * (len(valid) - 64))]) != ""

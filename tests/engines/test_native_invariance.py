@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myna.engines.base import Row
@@ -17,7 +17,7 @@ Rows = npt.NDArray[np.float32]
 VOCABULARY = 49152
 LENGTH = 700  # more than two parts of attention and more than one slice of a batch
 
-quick = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=6)
 cuts = st.lists(st.integers(1, LENGTH - 1), max_size=6, unique=True).map(sorted)
 
 

@@ -9,10 +9,10 @@ from tests.scheduling.model import Driver
 from tests.scheduling.test_speculation import ALWAYS, NEVER, told
 
 from myna.core.requests import GenerationRequest, Sampling
+from myna.decoding.token_table import TokenTable
 from myna.engines.native import NativeEngine, load
 from myna.prompts.messages import Message
 from myna.prompts.prompting import Prompting
-from myna.scheduling.answers import Lexicon
 
 MODEL = "smollm2-135m-instruct"
 LINES = "".join(f"INSERT INTO users VALUES ({n}, 'user{n}', 'user{n}@example.com');\n" for n in range(1, 9))
@@ -21,14 +21,14 @@ LINES = "".join(f"INSERT INTO users VALUES ({n}, 'user{n}', 'user{n}@example.com
 @dataclass(frozen=True, slots=True)
 class Opened:
     engine: NativeEngine
-    lexicon: Lexicon
+    token_table: TokenTable
     prompting: Prompting
 
     def answer(self, requests: list[GenerationRequest], slope: float) -> tuple[list[object], int]:
         """What is told of all, and the steps of all together."""
         for sequence in range(16):
             self.engine.free(sequence)
-        driver = Driver(self.engine, self.lexicon)
+        driver = Driver(self.engine, self.token_table)
         driver.scheduler.speculation.costs.slope = slope
         for request in requests:
             driver.add(request)
@@ -44,7 +44,7 @@ def opened(model_path: Callable[[str], Path]) -> Iterator[Opened]:
     engine = load(str(path), context_tokens=2048, memory_bytes=256 << 20, threads=2)
     prompting = Prompting.load(path, None)
     data = list(prompting.vocabulary.pieces)
-    yield Opened(engine, Lexicon(data, data, prompting.vocabulary.eog), prompting)
+    yield Opened(engine, TokenTable(data, data, prompting.vocabulary.eog), prompting)
     engine.close()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.prompts.gguf_files import entry, gguf_bytes, string, write
 
@@ -163,7 +163,6 @@ def test_a_missing_file_or_a_folder_is_refused(tmp_path: Path) -> None:
             read_header(path)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     flips=st.lists(st.tuples(st.integers(0, len(SMALL) * 8 - 1)), min_size=1, max_size=6),
     splice=st.none() | st.tuples(st.integers(0, len(SMALL) - 8), st.integers(0, (1 << 64) - 1)),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.errors import InvalidRequest
@@ -98,7 +98,6 @@ contents = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(system=contents, user=contents, back=contents)
 def test_contents_never_become_control_tokens_and_nothing_is_lost(
     prompting: Prompting, system: str, user: str, back: str
@@ -113,7 +112,6 @@ def test_contents_never_become_control_tokens_and_nothing_is_lost(
         assert text_of(prompting, ids) == prompting.render_chat(messages)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(user=st.text(alphabet="ab <>|\n1你.", max_size=30))
 def test_without_look_alikes_it_is_the_plain_encoding_of_the_render(prompting: Prompting, user: str) -> None:
     messages = [Message("user", user)]

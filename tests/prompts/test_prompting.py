@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.prompts.awkward import awkward_strings
 from tests.prompts.gguf_files import Entry, gguf_bytes, write
@@ -123,7 +123,6 @@ def test_a_file_whose_shape_lies_is_refused_before_anything_else(tmp_path: Path)
         Prompting.load(tiny(tmp_path, llama__block_count=65_536))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     flips=st.lists(st.integers(0, 8 * HEADER_BYTES - 1), max_size=5),
     splice=st.none() | st.tuples(st.integers(0, HEADER_BYTES), st.binary(min_size=1, max_size=8)),

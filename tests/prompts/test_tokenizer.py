@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.prompts.awkward import awkward_strings
 from tests.prompts.gguf_files import Entry, gguf_bytes, write
@@ -43,7 +43,6 @@ def test_awkward_strings_become_the_tokens_that_llamacpp_makes(pair: Pair, parse
     assert differences == []
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=60), parse_special=st.booleans())
 def test_any_text_becomes_the_tokens_that_llamacpp_makes(pair: Pair, text: str, parse_special: bool) -> None:
     assert difference(pair, text, parse_special=parse_special) is None
@@ -111,7 +110,6 @@ def test_lone_surrogates_are_replaced(pair: Pair) -> None:
     assert tokenizer.encode("a\ud800b", parse_special=False) == expected
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     tokens=st.lists(st.text(alphabet="ab<>|", min_size=1, max_size=5), min_size=1, max_size=8, unique=True),
     text=st.text(alphabet="ab<>|", max_size=30),

@@ -10,15 +10,16 @@ from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.requests import GenerationRequest, Sampling
 from myna.decoding.grammar import Grammars
 from myna.decoding.sampling import sample, score
+from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.base import Engine, OutOfRoom, Row
 from myna.engines.fake import FakeEngine
-from myna.scheduling.answers import Lexicon
 from myna.scheduling.batches import Batch
 from myna.scheduling.drawing import NOTHING_DRAWN, Drawing
+from myna.scheduling.grammar_text import grammar_text
 from myna.scheduling.scheduler import Scheduler
 
-LEXICON = Lexicon(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
+TOKEN_TABLE = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
 GREEDY = Sampling(temperature=0)
 
 
@@ -62,10 +63,10 @@ class Heard:
 class Driver:
     """A scheduler over any engine, and everyone who listens."""
 
-    def __init__(self, engine: Engine, lexicon: Lexicon, grammars: Grammars | None = None) -> None:
+    def __init__(self, engine: Engine, token_table: TokenTable, grammars: Grammars | None = None) -> None:
         self._engine = engine
         self._grammars = grammars
-        self.scheduler = Scheduler(engine, lexicon)
+        self.scheduler = Scheduler(engine, token_table)
         self.heard: dict[int, Heard] = {}
         self.rows: list[list[Row]] = []
         self.num_out_of_room = 0
@@ -77,7 +78,7 @@ class Driver:
         grammar = None
         if request.constraint is not None:
             assert self._grammars is not None
-            grammar = self._grammars.compile(request.constraint)
+            grammar = self._grammars.compile(grammar_text(request.constraint))
         self.scheduler.add(number, request, grammar)
         return number
 
@@ -148,4 +149,4 @@ class Model(Driver):
         self.engine = FakeEngine(context_tokens, kv_tokens, max_sequences)
         if donor_tokens is not None:
             self.engine.donor_tokens = donor_tokens
-        super().__init__(self.engine, LEXICON, grammars)
+        super().__init__(self.engine, TOKEN_TABLE, grammars)

@@ -37,6 +37,7 @@ def test_what_never_fits_the_kv_cache_is_the_clients_error() -> None:
         GenerationRequest("r", (1,), -1),
         GenerationRequest("r", (1,), 1, num_choices=0),
         GenerationRequest("r", (1,), 1, sampling=Sampling(logit_bias=((100, 1.0),))),
+        GenerationRequest("r", (1,), 1, sampling=Sampling(logit_bias=((1, 1.0),) * 1025)),
     ],
 )
 def test_values_that_would_break_an_engine_never_reach_it(bad: GenerationRequest) -> None:

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myna.scheduling.drafting import Drafter, count_met, index_grams
+from myna.decoding.prediction import count_accepted
+from myna.scheduling.drafting import Drafter, index_grams
 
 texts = st.lists(st.integers(0, 5), max_size=40)
 
@@ -75,5 +76,5 @@ def test_it_does_not_matter_how_the_tokens_come(
 
 @given(prediction=texts, answer=texts)
 def test_no_more_of_a_prediction_is_met_than_there_is(prediction: list[int], answer: list[int]) -> None:
-    assert 0 <= count_met(prediction, answer) <= min(len(prediction), len(answer))
-    assert count_met(answer, answer) == len(answer)
+    assert 0 <= count_accepted(prediction, answer) <= min(len(prediction), len(answer))
+    assert count_accepted(answer, answer) == len(answer)

@@ -5,18 +5,18 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from llguidance import LLMatcher
 
+from myna.core.constraints import Constraint, JsonSchema, LarkGrammar, Regex
 from myna.core.errors import InvalidRequest
 from myna.core.events import ChoiceDone, Event, TextDelta
-from myna.core.requests import Constraint, GenerationRequest, Sampling
+from myna.core.requests import GenerationRequest, Sampling
 from myna.engines import fake
 from myna.scheduling.service import Service
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
 
-COLOURS = Constraint(LLMatcher.grammar_from_json_schema('{"enum": ["red", "green", "blue"]}'))
-WORD = Constraint(LLMatcher.grammar_from_regex("[a-z]{3,6}!"))
+COLOURS = JsonSchema('{"enum": ["red", "green", "blue"]}')
+WORD = Regex("[a-z]{3,6}!")
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def test_the_choices_of_one_request_each_follow_the_grammar(service: Servi
 
 
 async def test_a_text_that_is_no_grammar_is_refused_by_its_stream(service: Service) -> None:
-    stream = await service.generate(request("bad", Constraint("not a grammar")))
+    stream = await service.generate(request("bad", LarkGrammar("not a grammar")))
     with pytest.raises(InvalidRequest, match="grammar"):
         [event async for event in stream]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.scheduling.model import GREEDY, Model, prompt, spoken
 
@@ -60,7 +60,6 @@ def expected(request: GenerationRequest) -> list[int]:
     return said
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     arrivals=st.lists(plans(), min_size=1, max_size=10),
     kv_blocks=st.integers(10, 40),

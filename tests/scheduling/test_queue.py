@@ -4,14 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.requests import GenerationRequest
-from myna.decoding.detokenizing import ChoiceText
+from myna.decoding.output_processor import RequestOutput
+from myna.decoding.token_table import TokenTable
 from myna.scheduling.queue import FairQueue
 from myna.scheduling.sequence import Job, Sequence
 
 
 def waiting(name: str, owner: str, priority: int = 0) -> Sequence:
     request = GenerationRequest(name, (1,), 1, owner=owner, priority=priority)
-    return Sequence(Job(0, 0, request), 0, ChoiceText([]), None)
+    output = RequestOutput(request, TokenTable([], [], frozenset()))
+    return Sequence(Job(0, 0, request, output), output.choices[0])
 
 
 def names(queue: FairQueue) -> list[str]:

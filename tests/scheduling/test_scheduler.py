@@ -272,6 +272,17 @@ def test_forbidding_the_end_goes_on() -> None:
     assert heard.events[-2] == ChoiceDone(0, "length", 0, 10)
 
 
+def test_a_bias_is_made_once_for_all_choices_of_a_request() -> None:
+    model = Model()
+    biased = Sampling(logit_bias=((5, 1.0), (3, 2.0)))
+    model.add(request("go on", num_choices=8, best_of=8, sampling=biased))
+    model.step()
+    running = list(model.scheduler.roster.running)
+    assert len(running) == 8
+    assert len({id(sequence.sampling.bias) for sequence in running}) == 1
+    assert running[0].sampling.bias is not None
+
+
 def test_ended_requests_leave_nothing_for_the_garbage_collector() -> None:
     model = Model()
     model.ask(request("warm", num_choices=2, best_of=3))

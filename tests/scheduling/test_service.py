@@ -15,13 +15,13 @@ from myna.core.errors import (
 )
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.requests import GenerationRequest, Sampling
+from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.scheduling.admission import Limits
-from myna.scheduling.answers import Lexicon
 from myna.scheduling.loop import Loaded
 from myna.scheduling.service import Service
 
-LEXICON = Lexicon(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
+TOKEN_TABLE = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
 
 
 def prompt(text: str) -> tuple[int, ...]:
@@ -33,7 +33,7 @@ def spoken(tokens: list[int]) -> str:
 
 
 def load(name: str = "fake", memory_bytes: int = 0) -> Loaded:
-    return Loaded(fake.load(name, context_tokens=0, memory_bytes=memory_bytes, threads=0), LEXICON)
+    return Loaded(fake.load(name, context_tokens=0, memory_bytes=memory_bytes, threads=0), TOKEN_TABLE)
 
 
 @pytest.fixture

@@ -4,16 +4,16 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from llguidance import LLMatcher
 
+from myna.core.constraints import JsonSchema
 from myna.core.events import ChoiceDone, Done, Event, TextDelta
-from myna.core.requests import Constraint, GenerationRequest, Sampling, Thought
+from myna.core.requests import GenerationRequest, Sampling, Thought
 from myna.engines import fake
 from myna.scheduling.service import Service
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
 
-COLOURS = Constraint(LLMatcher.grammar_from_json_schema('{"enum": ["red", "green", "blue"]}'))
+COLOURS = JsonSchema('{"enum": ["red", "green", "blue"]}')
 THOUGHT = Thought("<think>", "</think>")
 
 
@@ -112,3 +112,10 @@ async def test_each_choice_thinks_for_itself(service: Service) -> None:
     for choice in range(3):
         mine: list[Event] = [e for e in events if isinstance(e, TextDelta) and e.choice == choice]
         assert json.loads(texts(mine)[1]) in ("red", "green", "blue")
+
+
+async def test_of_candidates_that_lose_no_thought_is_reported(service: Service) -> None:
+    hot = Sampling(temperature=4.0, seed=3)
+    thinking = Thought("<think>", "</think>", is_open=True)
+    events = await ask(service, "a riddle", thinking, best_of=4, sampling=hot, max_tokens=30)
+    assert {event.choice for event in events if isinstance(event, TextDelta)} == {0}

@@ -20,8 +20,12 @@ from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.ledger import UsageRow
 from myna.core.requests import GenerationRequest
+from myna.core.stored import CompletionStore
+from myna.decoding.grammar import check
 from myna.prompts.prompting import Prompting
+from myna.scheduling.grammar_text import compile_constraint
 from myna.serving.bill import Accountant
+from myna.serving.completion_writer import CompletionWriter, WriterLimits
 from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
 from myna.serving.services import Services
@@ -82,6 +86,8 @@ class ScriptedGenerator:
     streams: list[ScriptedStream] = field(default_factory=list)
 
     async def generate(self, request: GenerationRequest) -> ScriptedStream:
+        if request.constraint is not None:  # an engine compiles it before anything else
+            compile_constraint(request.constraint, check)
         self.requests.append(request)
         self.is_asked.set()
         script = self.scripts.pop(0)
@@ -150,9 +156,19 @@ class Ledger:
         self.is_written.set()
 
 
-def services(pool: ModelPool, ledger: Ledger | None = None, *, key: str | None = KEY) -> Services:
+def services(
+    pool: ModelPool,
+    ledger: Ledger | None = None,
+    *,
+    key: str | None = KEY,
+    completions: CompletionStore | None = None,
+    writer_limits: WriterLimits | None = None,
+) -> Services:
     keys = None if key is None else KeyRing([key])
     accounts = LiveAccounts(MemoryAccounts(), Secret("a secret of the tests, long enough for it"))
     limiter = Limiter(MemoryCounters(), accounts, None, "myna")
     accountant = Accountant(ledger or Ledger())
-    return Services(pool, keys, accountant, ThreadPoolExecutor(1), MemoryCompletions(), accounts, limiter)
+    completions = completions or MemoryCompletions()
+    text, database = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+    writer = CompletionWriter(completions, database, writer_limits)
+    return Services(pool, keys, accountant, text, database, completions, writer, accounts, limiter)

@@ -4,8 +4,11 @@ import json
 import logging
 import sys
 
+import pytest
+
+from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.ledger import UsageRow
-from myna.serving.access import JsonLines, printable, request_fields
+from myna.serving.access import JsonLines, note_failure, printable, request_fields
 from myna.serving.record import RequestRecord
 
 
@@ -41,3 +44,14 @@ def test_json_lines_carry_the_fields_or_the_message_with_its_traceback() -> None
     assert "\n" not in text
     assert json.loads(text)["message"] == "it broke"
     assert "ValueError" in json.loads(text)["traceback"]
+
+
+def test_what_the_database_has_logged_is_not_logged_again_by_each_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    record = RequestRecord()
+    note_failure(record, DatabaseUnavailable("away"))
+    assert record.outcome == "DatabaseUnavailable"
+    assert caplog.records == []
+    note_failure(record, DatabaseError("no such column"))
+    assert [line.levelname for line in caplog.records] == ["ERROR"]

@@ -86,6 +86,20 @@ async def test_a_second_signal_cuts_what_runs() -> None:
         await stream.close()
 
 
+async def test_a_server_that_can_not_drain_ends_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(services(pool_of(ScriptedGenerator([])))) as live:
+
+        async def fail(drain_s: float) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(live.server._gate, "drain", fail)
+        live.server.stop()
+        await live.serving
+    assert "RuntimeError: a bug" in caplog.text
+
+
 async def test_the_log_of_a_bug_has_its_traceback_and_an_expected_failure_a_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -95,3 +95,23 @@ def test_a_new_kind_of_error_is_shown_as_its_nearest_ancestor() -> None:
         pass
 
     assert row_of(Newer("x")) is ROWS[core.InvalidRequest]
+
+
+def test_attributes_of_strangers_exceptions_are_not_shown() -> None:
+    """SQLAlchemy's errors, for one, have a `code` that is part of an address of its manual."""
+    stranger = OSError("disk full")
+    stranger.code, stranger.param = "e3q8", "user"  # type: ignore[attr-defined]
+    for body in (
+        error_response(stranger, "req_1").body,
+        error_event(stranger, "req_1").removeprefix(b"data: "),
+    ):
+        error = json.loads(bytes(body))["error"]
+        assert (error["type"], error["param"], error["code"]) == ("server_error", None, None)
+        assert "disk full" not in error["message"]
+
+
+def test_a_database_that_is_away_is_worth_a_retry() -> None:
+    response = error_response(core.DatabaseUnavailable("the database /home/ana is locked"), "req_1")
+    assert response.status_code == 503
+    assert response.headers["x-should-retry"] == "true"
+    assert b"ana" not in bytes(response.body)

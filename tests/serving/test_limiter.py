@@ -2,7 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+import sqlite3
+import struct
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +17,22 @@ from tests.api.stand_in import Model, error_of, serving
 from tests.serving.scripted import words
 
 from myna.accounts.administration import Actor
+from myna.accounts.limiting import Cost
+from myna.accounts.principal import LOCAL_USER
+from myna.accounts.secret import Secret
+from myna.catalog.listing import ModelCard
 from myna.core.accounts import ALL_MODELS, EVERYONE
-from myna.core.counters import Change
-from myna.core.errors import DatabaseError, EngineDead, Overloaded
+from myna.core.counters import Change, CounterStore
+from myna.core.errors import DatabaseError, EngineDead, Overloaded, RateLimited
 from myna.core.events import PromptDone, TextDelta
-from myna.serving.limiter import Counts
+from myna.serving.limiter import Counts, Limiter
+from myna.serving.live_accounts import LiveAccounts
+from myna.serving.record import RequestRecord
+from myna.stores.counters_file import FileCounters
+from myna.stores.memory_accounts import MemoryAccounts
 from myna.stores.memory_counters import MemoryCounters
+
+FOR_EVER_S = 3600.0
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
 
@@ -196,12 +211,15 @@ class Slow(MemoryCounters):
     def __init__(self) -> None:
         super().__init__()
         self.num_steps = 0
+        self.go = threading.Event()
+        self.go.set()
         self.faults: list[Exception] = []
 
     def update(self, names: Sequence[str], change: Change) -> None:
         with pytest.raises(RuntimeError):
             asyncio.get_running_loop()
         self.num_steps += 1
+        assert self.go.wait(60)
         if self.faults:
             raise self.faults.pop()
         super().update(names, change)
@@ -238,6 +256,135 @@ async def test_a_store_that_fails_is_an_overload_and_the_next_change_is_tried() 
         await counts.change(["a"], _count("a"))
     await counts.change(["a"], _count("a"))
     await counts.aclose()
+
+
+@pytest.mark.parametrize("fault", [DatabaseError("away"), struct.error("2 bytes"), RuntimeError("a bug")])
+async def test_whatever_the_store_raises_everyone_is_answered_and_the_next_change_is_tried(
+    fault: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Slow()
+    store.faults = [fault] * 3
+    counts = Counts(store, patience_s=FOR_EVER_S)
+    for _ in range(3):
+        outcomes = await asyncio.gather(
+            *(counts.change(["a"], _count("a")) for _ in range(5)), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [Overloaded] * 5
+    await counts.change(["a"], _count("a"))
+    await counts.aclose()
+    assert [record.levelname for record in caplog.records] == ["ERROR"], "one line an outage"
+
+
+async def test_a_store_that_hangs_makes_nobody_wait_for_ever_and_undoes_what_may_have_been_made() -> None:
+    store = Slow()
+    store.go.clear()
+    counts = Counts(store, patience_s=0.001)
+    made: list[str] = []
+
+    def note(name: str) -> Change:
+        def change(values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
+            made.append(name)
+            return {}
+
+        return change
+
+    with pytest.raises(Overloaded):
+        await counts.change(["a"], note("begun"), note("undone"))
+    with pytest.raises(Overloaded):
+        await counts.change(["a"], note("never begun"), note("undone too"))
+    await counts.settle(["a"], note("settled"))
+    store.go.set()
+    await counts.aclose()
+    assert made == ["begun", "undone", "undone too", "settled"]
+
+
+class Dying(Counts):
+    """Its worker dies in its own code as often as it is told."""
+
+    def __init__(self, store: Slow, num_deaths: int) -> None:
+        super().__init__(store, patience_s=FOR_EVER_S, first_delay_s=0.0)
+        self._num_deaths = num_deaths
+
+    async def _work(self) -> None:
+        if self._num_deaths:
+            self._num_deaths -= 1
+            raise RuntimeError("a bug")
+        await super()._work()
+
+
+async def test_a_worker_that_dies_is_started_again_and_nobody_goes_on_waiting_for_it() -> None:
+    counts = Dying(Slow(), 1)
+    outcomes = await asyncio.gather(
+        *(counts.change(["a"], _count("a")) for _ in range(5)), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [Overloaded] * 5
+    assert await counts._worker.wait(60)
+    await counts.change(["a"], _count("a"))
+    await counts.aclose()
+
+
+@asynccontextmanager
+async def _limited(store: CounterStore, sign_of_life_s: float) -> AsyncIterator[tuple[Limiter, ModelCard]]:
+    """One request at a time, counted in that store."""
+    accounts = MemoryAccounts()
+    live = LiveAccounts(accounts, Secret("a secret of the tests, long enough for it"))
+    live.administration.set_limit(Actor("session", "ana"), EVERYONE, ALL_MODELS, {"concurrent_requests": 1})
+    await live.catch_up()
+    limiter = Limiter(store, live, None, "myna", sign_of_life_s=sign_of_life_s)
+    yield limiter, ModelCard("tiny", 0, "", "alias", "tiny")
+    await limiter.aclose()
+    await live.aclose()
+
+
+class Told(Slow):
+    """Tells of each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = threading.Semaphore(0)
+
+    def update(self, names: Sequence[str], change: Change) -> None:
+        self.steps.release()
+        super().update(names, change)
+
+
+async def test_signs_of_life_go_on_after_whatever_the_store_raised() -> None:
+    store = Told()
+    async with _limited(store, 0.001) as (limiter, card):
+        hold = await limiter.admit(LOCAL_USER, card, Cost(1, 1, False), RequestRecord())
+        assert hold is not None
+        store.faults = [struct.error("2 bytes"), DatabaseError("away"), RuntimeError("a bug")]
+        for _ in range(6):
+            assert await asyncio.to_thread(store.steps.acquire, timeout=60)
+        assert store.faults == []
+        await limiter.settle(hold, 1)
+
+
+async def test_a_damaged_counter_in_the_file_is_named_once_and_stops_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "myna.db-limits"
+    async with _limited(FileCounters(path), FOR_EVER_S) as (limiter, card):
+
+        async def runs() -> bool:
+            try:
+                hold = await limiter.admit(LOCAL_USER, card, Cost(1, 1, False), RequestRecord())
+            except RateLimited:
+                return False
+            assert hold is not None
+            await limiter.settle(hold, 1)
+            return True
+
+        assert await runs()
+        for value in (b"xy", "text", 7):
+            with closing(sqlite3.connect(path)) as other:
+                other.execute("INSERT OR REPLACE INTO counters VALUES ('/seats/', ?)", (value,))
+                other.commit()
+            assert await runs()
+            assert await runs()
+    named = [record for record in caplog.records if "damaged value" in record.getMessage()]
+    assert len(named) == 1
+    assert "/seats/" in named[0].getMessage()
 
 
 async def test_the_refused_body_is_json_with_four_spaces() -> None:

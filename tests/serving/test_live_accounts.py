@@ -1,8 +1,10 @@
 """What a server knows of keys: a second old at most, asked for only on demand, kept where nobody answers."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from myna.accounts.administration import Actor, Administration
@@ -167,3 +169,58 @@ def test_a_store_whose_keys_another_secret_made_is_refused() -> None:
     Administration(store, SECRET).create_key(ANA, "default", "x")
     with pytest.raises(ConfigurationError, match="another secret"):
         LiveAccounts(store, Secret("another secret, which is long enough too"))
+
+
+class Hanging(Watched):
+    """Takes until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.go.set()
+
+    def version(self) -> int:
+        assert self.go.wait(60)
+        return super().version()
+
+
+async def test_a_store_that_hangs_makes_one_request_wait_in_vain_and_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = 1000.0
+    store = Hanging()
+    live = LiveAccounts(
+        store, SECRET, clock=lambda: 1_800_000_000 + now, steady_clock=lambda: now, patience_s=0.001
+    )
+    made = live.administration.create_key(ANA, "default", "x")
+    await live.catch_up()
+    store.go.clear()
+    now += 2
+    await live.refresh()
+    live._patience_s = 3600
+    for _ in range(5):
+        now += 2
+        await live.refresh()
+        assert await live.find(made.value) is not None, "what was known last stands"
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    store.go.set()
+    live.administration.revoke_key(ANA, None, made.key.id)
+    await live.catch_up()
+    assert await live.find(made.value) is None
+    await live.aclose()
+
+
+async def test_accounts_that_make_no_sense_leave_those_that_were_known(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = server.elsewhere.create_key(ANA, "default", "x")
+    assert await server.opens(made.value)
+    server.elsewhere.create_key(ANA, "default", "y")
+    load = server.store.load
+    monkeypatch.setattr(server.store, "load", lambda: None.accounts)  # type: ignore[attr-defined]
+    server.now += 2
+    assert await server.opens(made.value)
+    monkeypatch.setattr(server.store, "load", lambda: msgspec.structs.replace(load(), keys=[None]))
+    server.now += 2
+    assert await server.opens(made.value)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]

@@ -1,7 +1,9 @@
 """Budgets: what was spent this month decides, asked seldom, of the right owner's requests."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import msgspec
@@ -21,22 +23,31 @@ class Watched(MemoryLedger):
     def __init__(self) -> None:
         super().__init__()
         self.num_asked = 0
+        self.go = threading.Event()
+        self.go.set()
         self.is_away = False
 
     def sums(
         self, wanted: UsageFilter, width_s: int, group_by: Sequence[Dimension] = ()
     ) -> Sequence[UsageSum]:
         self.num_asked += 1
+        assert self.go.wait(60)
         if self.is_away:
             raise DatabaseError("away")
         return super().sums(wanted, width_s, group_by)
 
 
 class Month:
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = 3600) -> None:
         self.now, self.steady = NOW, 0.0
         self.store = Watched()
-        self.spending = LedgerSpending(self.store, clock=lambda: self.now, steady_clock=lambda: self.steady)
+        self.spending = LedgerSpending(
+            self.store,
+            ThreadPoolExecutor(1),
+            clock=lambda: self.now,
+            steady_clock=lambda: self.steady,
+            patience_s=patience_s,
+        )
         self._row = UsageRow("req_0", "default", "key_1", "completions", int(NOW * 1000), model="tiny")
 
     def spend(self, cents: int, *, ago_s: float = 0, **fields: str) -> None:
@@ -89,15 +100,27 @@ async def test_the_ledger_is_asked_every_other_second_at_most_and_once_for_all_w
     assert month.store.num_asked == 2
 
 
-async def test_no_budget_asks_nothing_and_a_ledger_that_is_away_lets_nobody_in() -> None:
+async def test_no_budget_asks_nothing_and_a_ledger_that_is_away_lets_nobody_in(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     month = Month()
     assert not await month.spending.is_spent(Limit("key_1", "", requests_per_minute=1), "tiny")
     assert month.store.num_asked == 0
     month.store.is_away = True
-    with pytest.raises(Overloaded):
-        await month.is_spent("key_1", 1)
+    for _ in range(3):
+        with pytest.raises(Overloaded):
+            await month.is_spent("key_1", 1)
     month.store.is_away = False
     assert not await month.is_spent("key_1", 1)
+    assert [record.levelname for record in caplog.records] == ["ERROR"], "one line an outage"
+
+
+async def test_a_ledger_that_hangs_is_not_waited_for_for_ever() -> None:
+    month = Month(patience_s=0.001)
+    month.store.go.clear()
+    with pytest.raises(Overloaded):
+        await month.is_spent("key_1", 1)
+    month.store.go.set()
 
 
 def test_a_month_begins_at_midnight_of_its_first_day() -> None:

@@ -18,12 +18,12 @@ from myna.core.accounts import (
     Limit,
     Project,
 )
-from myna.stores.registry import open_accounts
+from myna.stores.registry import open_stores
 
 
 @pytest.fixture
 def store(url: str) -> Iterator[AccountStore]:
-    opened = open_accounts(url)
+    opened = open_stores(url).accounts()
     yield opened
     opened.close()
 
@@ -157,7 +157,7 @@ def test_filters_of_acts_hold_together(store: AccountStore) -> None:
 def test_two_servers_on_one_database_see_each_others_changes(url: str) -> None:
     if url == "memory:":
         return  # is one server's alone
-    first, second = open_accounts(url), open_accounts(url)
+    first, second = open_stores(url).accounts(), open_stores(url).accounts()
     _put(first, _key(1))
     assert second.version() == 1
     assert second.load() == first.load()

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.errors import ConfigurationError, DatabaseError
 from myna.core.stored import CompletionStore, StoredCompletion
-from myna.stores.registry import open_completions
+from myna.stores.registry import open_stores
 
 
 @pytest.fixture
 def store(url: str) -> Iterator[CompletionStore]:
-    opened = open_completions(url)
+    opened = open_stores(url).completions()
     yield opened
     opened.close()
 
@@ -72,6 +72,23 @@ def test_pages_follow_each_other_without_gap_or_repeat(store: CompletionStore) -
         assert seen == expected
 
 
+def test_a_page_ends_before_it_is_too_large_and_has_one_row_at_least(store: CompletionStore) -> None:
+    for number in range(5):
+        store.put(_row(number))
+    size = len(_row(0).item)
+    for max_bytes, expected in (
+        (0, ["4"]),
+        (size - 1, ["4"]),
+        (2 * size, ["4", "3"]),
+        (5 * size, list("43210")),
+    ):
+        page = store.page("ours", max_bytes=max_bytes)
+        assert page is not None
+        assert [row.id[-1] for row in page.rows] == expected
+        assert page.has_more == (len(expected) < 5)
+    assert _ids(store, after="chatcmpl-3", max_bytes=1) == ["2"]
+
+
 def test_filters_hold_together(store: CompletionStore) -> None:
     store.put(_row(1, lang="zh", use="test"))
     store.put(_row(2, lang="zh"))
@@ -99,7 +116,6 @@ def test_deleted_is_gone_with_its_metadata(store: CompletionStore) -> None:
     assert row is not None and row.metadata == {}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(
     metadata=st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=64),
@@ -116,11 +132,11 @@ def test_any_metadata_survives(store: CompletionStore, metadata: dict[str, str])
 
 def test_a_sqlite_file_is_its_owners_alone_and_survives_reopening(tmp_path: Path) -> None:
     path = tmp_path / "data" / "myna.db"
-    first = open_completions(f"sqlite:///{path}")
+    first = open_stores(f"sqlite:///{path}").completions()
     first.put(_row(1))
     first.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    second = open_completions(f"sqlite:///{path}")
+    second = open_stores(f"sqlite:///{path}").completions()
     assert second.get("ours", "chatcmpl-1") == _row(1)
     second.close()
 
@@ -129,15 +145,15 @@ def test_a_file_that_is_no_database_or_a_newer_one_is_refused_in_a_sentence(tmp_
     garbage = tmp_path / "garbage.db"
     garbage.write_bytes(b"not a database, " * 100)
     with pytest.raises(DatabaseError, match="can't be opened"):
-        open_completions(f"sqlite:///{garbage}")
+        open_stores(f"sqlite:///{garbage}").completions()
     newer = tmp_path / "newer.db"
-    open_completions(f"sqlite:///{newer}").close()
+    open_stores(f"sqlite:///{newer}").completions().close()
     connection = sqlite3.connect(newer)
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.commit()
     connection.close()
     with pytest.raises(DatabaseError, match="newer Myna"):
-        open_completions(f"sqlite:///{newer}")
+        open_stores(f"sqlite:///{newer}").completions()
 
 
 def test_a_database_that_has_tables_is_copied_before_it_changes(tmp_path: Path) -> None:
@@ -147,7 +163,7 @@ def test_a_database_that_has_tables_is_copied_before_it_changes(tmp_path: Path) 
     connection.execute("INSERT INTO notes VALUES ('mine')")
     connection.commit()
     connection.close()
-    open_completions(f"sqlite:///{path}").close()
+    open_stores(f"sqlite:///{path}").completions().close()
     copy = sqlite3.connect(f"{path}.before-upgrade-from-unversioned")
     assert copy.execute("SELECT text FROM notes").fetchall() == [("mine",)]
     copy.close()
@@ -155,4 +171,4 @@ def test_a_database_that_has_tables_is_copied_before_it_changes(tmp_path: Path) 
 
 def test_an_unknown_scheme_names_the_known() -> None:
     with pytest.raises(ConfigurationError, match="memory, sqlite, postgresql"):
-        open_completions("mongodb://x")
+        open_stores("mongodb://x").completions()

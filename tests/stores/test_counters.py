@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from myna.core.counters import CounterStore
-from myna.stores.registry import open_counters
+from myna.stores.registry import open_stores
 
 
 @pytest.fixture
 def store(url: str) -> Iterator[CounterStore]:
-    opened = open_counters(url)
+    opened = open_stores(url).counters()
     yield opened
     opened.close()
 
@@ -64,7 +64,11 @@ def test_the_time_is_given_and_goes_forward(store: CounterStore) -> None:
 
 
 def test_updates_of_several_servers_are_one_after_the_other(url: str) -> None:
-    stores = [open_counters(url)] * 3 if url == "memory:" else [open_counters(url) for _ in range(3)]
+    stores = (
+        [open_stores(url).counters()] * 3
+        if url == "memory:"
+        else [open_stores(url).counters() for _ in range(3)]
+    )
     threads = [
         threading.Thread(target=lambda s=store: [s.update(["b", "a"], _add_one) for _ in range(40)])
         for store in stores
@@ -81,7 +85,7 @@ def test_updates_of_several_servers_are_one_after_the_other(url: str) -> None:
 
 def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "myna.db-limits").write_bytes(b"not a database, " * 100)
-    store = open_counters(f"sqlite:///{tmp_path}/myna.db")
+    store = open_stores(f"sqlite:///{tmp_path}/myna.db").counters()
     store.update(["a", "b"], _add_one)
     assert _read(store, "a") == {"a": b"1"}
     store.close()

@@ -12,7 +12,7 @@ from tests.stores.rows import usage_row
 from myna.core.errors import DatabaseError
 from myna.core.ledger import OUTCOMES, LedgerStore, UsageFilter, UsageRow
 from myna.stores import ledger_memory
-from myna.stores.registry import open_ledger
+from myna.stores.registry import open_stores
 from myna.stores.usage_sums import COUNTS, DIMENSIONS, HOUR_S, added_up, as_sum
 
 DAY_S = 24 * HOUR_S
@@ -20,7 +20,7 @@ DAY_S = 24 * HOUR_S
 
 @pytest.fixture
 def store(url: str) -> Iterator[LedgerStore]:
-    opened = open_ledger(url)
+    opened = open_stores(url).ledger()
     yield opened
     opened.close()
 
@@ -152,7 +152,7 @@ def test_what_is_rolled_up_still_counts_by_the_hour_and_no_longer_as_rows(store:
 
 def test_memory_is_bounded_and_loses_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_memory, "MOST_ROWS", 10)
-    store = open_ledger("memory:")
+    store = open_stores("memory:").ledger()
     store.add([usage_row(number) for number in range(8)])
     store.add([usage_row(number) for number in range(8, 25)])
     page = store.page(UsageFilter(), limit=100)
@@ -174,7 +174,7 @@ def test_adding_up_loses_no_count() -> None:
 
 def test_a_database_that_fails_says_so_in_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "myna.db"
-    store = open_ledger(f"sqlite:///{path}")
+    store = open_stores(f"sqlite:///{path}").ledger()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE usage")
     with pytest.raises(DatabaseError, match="can't be used"):

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, inspect
 
 from myna.stores import database
 from myna.stores.database import open_database
-from myna.stores.registry import open_accounts, open_completions
+from myna.stores.registry import open_stores
 from myna.stores.tables import COUNTERS, METADATA
 
 
@@ -24,8 +24,8 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     if request.param == "postgresql":
         url = str(request.getfixturevalue("postgresql_url"))
     opened = open_database(url)
-    yield opened
-    opened.dispose()
+    yield opened.engine
+    opened.close()
 
 
 def test_the_steps_end_where_the_tables_are(engine: Engine) -> None:
@@ -49,10 +49,10 @@ def test_what_the_first_version_kept_is_there_after_the_steps_and_in_the_copy(tm
             "VALUES ('chatcmpl-1', 'default', 1, 'tiny', x'7b7d', x'5b5d', x'')"
         )
     old.dispose()
-    completions = open_completions(f"sqlite:///{path}")
+    completions = open_stores(f"sqlite:///{path}").completions()
     assert completions.get("default", "chatcmpl-1") is not None
     completions.close()
-    accounts = open_accounts(f"sqlite:///{path}")
+    accounts = open_stores(f"sqlite:///{path}").accounts()
     assert [project.id for project in accounts.load().projects] == ["default"]
     accounts.close()
     copy = sqlite3.connect(f"{path}.before-upgrade-from-0001")
@@ -64,7 +64,7 @@ def test_servers_that_start_at_once_migrate_one_after_the_other(tmp_path: Path) 
     for attempt in range(5):
         url = f"sqlite:///{tmp_path / f'{attempt}.db'}"
         with ThreadPoolExecutor(4) as starters:
-            engines = list(starters.map(open_database, [url] * 4))
-        for engine in engines:
-            assert "completions" in inspect(engine).get_table_names()
-            engine.dispose()
+            opened = list(starters.map(open_database, [url] * 4))
+        for one in opened:
+            assert "completions" in inspect(one.engine).get_table_names()
+            one.close()

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myna.core.errors import ContextLengthExceeded, GenerationFailed
+from myna.core.constraints import CallableTool, JsonSchema, Origin, ToolCalls
+from myna.core.errors import ConstraintTooComplex, ContextLengthExceeded, GenerationFailed, Overloaded
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 from myna.core.generator import ModelInfo
-from myna.core.requests import Constraint, GenerationRequest, Sampling
-from myna.scheduling.answers import Told
+from myna.core.requests import GenerationRequest, Sampling
+from myna.scheduling.sequence import Told
 from myna.workers import frames
 from myna.workers.frames import Abort, Failure, FrameSplitter, Load, Ready, Run, Step, Tokenize, Tokenized
 
@@ -22,7 +23,9 @@ REQUEST = GenerationRequest(
     sampling=Sampling(0.5, logit_bias=((4, -100.0),), seed=-(1 << 62)),
     stop=("停", "\n"),
     num_logprobs=5,
-    constraint=Constraint("{}"),
+    constraint=ToolCalls(
+        "tagged", (CallableTool("f", "{}", origin=Origin("f", "tools[0]")),), answer=JsonSchema("{}", True)
+    ),
     prediction_tokens=(9,),
     priority=-1,
     owner="key",
@@ -49,7 +52,7 @@ def test_orders_arrive_as_they_were_sent(order: frames.Order) -> None:
         Ready(ModelInfo("fake", "fake", 10, 20, 30, 4, "fp", (1,))),
         frames.LoadFailed("why"),
         Tokenized(1, [1, 2]),
-        Tokenized(1, [], Failure("InvalidRequest", "no")),
+        Tokenized(1, [], Failure("InvalidRequest", "no", "stop", "code")),
     ],
 )
 def test_reports_arrive_as_they_were_sent(report: frames.Report) -> None:
@@ -78,6 +81,17 @@ def test_a_failure_becomes_the_error_that_it_was() -> None:
     assert isinstance(error, ContextLengthExceeded)
     assert error.message == "too long"
     assert isinstance(Failure("SystemExit", "no").error(), GenerationFailed)
+
+
+def test_a_failure_keeps_the_part_of_the_request_that_it_names() -> None:
+    told = [Told(1, ConstraintTooComplex("why", param="tools", code="c")), Told(2, Overloaded("busy"))]
+    (payload,) = FrameSplitter().feed(frames.encode_told(told))
+    step = frames.decode_report(payload)
+    assert isinstance(step, Step)
+    first, second = (what.error() for _, what in step.told if isinstance(what, Failure))
+    assert isinstance(first, ConstraintTooComplex)
+    assert (first.message, first.param, first.code) == ("why", "tools", "c")
+    assert isinstance(second, Overloaded)
 
 
 @given(st.lists(st.integers(0, 1 << 40), max_size=8), st.lists(st.integers(1, 9), min_size=1))

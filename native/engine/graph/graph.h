@@ -7,11 +7,11 @@
 #include <span>
 #include <vector>
 
+#include "cpu/kernels.h"
+#include "cpu/vector_table.h"
 #include "graph/buffer.h"
-#include "kernels/kernels.h"
 #include "kv/paged_cache.h"
 #include "model/model.h"
-#include "ops/vector_table.h"
 #include "pool/pool.h"
 
 namespace myna {

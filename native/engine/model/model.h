@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "cpu/kernels.h"
 #include "gguf/gguf.h"
-#include "kernels/kernels.h"
 
 namespace myna {
 

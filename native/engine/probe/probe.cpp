@@ -6,8 +6,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "cpu/kernels.h"
 #include "graph/buffer.h"
-#include "kernels/kernels.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

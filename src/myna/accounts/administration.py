@@ -5,7 +5,6 @@ again, so that two administrators at once can't undo each other's acts.
 """
 
 import json
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import msgspec
 from myna.accounts import checks
 from myna.accounts.keys import new_key, redact_key
 from myna.accounts.secret import Secret
+from myna.core import base62
 from myna.core.accounts import (
     DEFAULT_PROJECT,
     EVERYONE,
@@ -30,7 +30,6 @@ from myna.core.errors import ConfigurationError, InvalidRequest, NotFound, Overl
 from myna.core.translatable import N_
 
 _MOST_TRIES: Final = 20
-_LETTERS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 LIMIT_NAMES: Final = tuple(name for name in Limit.__struct_fields__ if name not in ("owner", "model"))
 ANOTHER_SERVERS_KEYS: Final = N_(
     "The keys of this database were made with another secret; set MYNA_SECRET to the one of the server that "
@@ -305,4 +304,4 @@ def _event(
 
 
 def _new_id(prefix: str) -> str:
-    return prefix + "".join(secrets.choice(_LETTERS) for _ in range(16))
+    return prefix + base62.random_text(16)

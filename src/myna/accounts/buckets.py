@@ -39,9 +39,22 @@ class Bucket:
         return _BUCKET.pack(self.level, self.at)
 
 
+def is_bucket(value: bytes) -> bool:
+    """Whether `encode` can have made it; a damaged store may hold anything."""
+    return len(value) == _BUCKET.size and all(map(math.isfinite, _BUCKET.unpack(value)))
+
+
+def are_seats(value: bytes) -> bool:
+    """The same for seats."""
+    if len(value) % _SEAT.size:
+        return False
+    return all(math.isfinite(at) for _, _, at in _SEAT.iter_unpack(value))
+
+
 def filled(value: bytes | None, capacity: float, per_s: float, now: float) -> Bucket:
-    """The bucket as it stands now; a new one is full. A clock that goes back gives nothing."""
-    if not value:
+    """The bucket as it stands now; a new one is full, and so is a damaged one. A clock that goes back gives
+    nothing."""
+    if not value or not is_bucket(value):
         return Bucket(capacity, now)
     level, at = _BUCKET.unpack(value)
     if at > now + _JUMP_S:
@@ -71,9 +84,24 @@ class Seats:
 
 
 def seated(value: bytes | None, now: float) -> Seats:
-    """Those of servers that live."""
-    entries = _SEAT.iter_unpack(value or b"")
-    return Seats(tuple((name, count, at) for name, count, at in entries if now - at < SEAT_S))
+    """Those of servers that live; none if the value is damaged. Times that a clock wrote before it was set
+    back count as now."""
+    entries = _SEAT.iter_unpack(value) if value and are_seats(value) else ()
+    return Seats(
+        tuple(
+            (name, count, now if at > now + _JUMP_S else at)
+            for name, count, at in entries
+            if now - at < SEAT_S
+        )
+    )
+
+
+def is_ahead(value: bytes, now: float) -> bool:
+    """Whether a bucket or seats were written by a clock that has been set back since: what `filled` and
+    `seated` make of them must be written, or it would never be later than it is now."""
+    if is_bucket(value):
+        return bool(_BUCKET.unpack(value)[1] > now + _JUMP_S)
+    return are_seats(value) and any(at > now + _JUMP_S for _, _, at in _SEAT.iter_unpack(value))
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,6 @@ but to the file's owner; comparison is of hashes, in constant time."""
 
 import hashlib
 import hmac
-import secrets
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Final
 
 from myna.accounts.principal import Principal
 from myna.accounts.private_file import ensure, read_lines, write_lines
+from myna.core import base62
 from myna.core.errors import ConfigurationError
 from myna.core.translatable import N_, Translatable
 
 PREFIX: Final = "sk-myna-"
-_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH: Final = 32  # 190 bits
 _CHECK_LENGTH: Final = 6  # a CRC-32 in base 62
 MIN_KEY_LENGTH: Final = 8
@@ -23,7 +22,7 @@ MIN_KEY_LENGTH: Final = 8
 
 def new_key() -> str:
     """`sk-myna-`, 32 random characters, 6 of checksum: scanners and typing errors can be told apart."""
-    body = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
+    body = base62.random_text(_RANDOM_LENGTH)
     return PREFIX + body + _checksum(body)
 
 
@@ -104,8 +103,4 @@ def _digest(key: str) -> bytes:
 
 
 def _checksum(body: str) -> str:
-    number, digits = zlib.crc32(body.encode()), ""
-    for _ in range(_CHECK_LENGTH):
-        number, rest = divmod(number, len(_ALPHABET))
-        digits = _ALPHABET[rest] + digits
-    return digits
+    return base62.encode(zlib.crc32(body.encode()), _CHECK_LENGTH)

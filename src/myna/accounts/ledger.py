@@ -17,6 +17,7 @@ import msgspec
 from myna.accounts.usage import Prices, Tab
 from myna.core.errors import ConfigurationError, DatabaseError, Overloaded
 from myna.core.ledger import LedgerStore, UsageRow
+from myna.core.supervision import SupervisedThread
 from myna.core.translatable import N_
 from myna.stores.journal import Journal, JournalFull, Slot, dead_journals
 
@@ -83,7 +84,9 @@ class Ledger:
         self._is_stopped = False
         self._is_full = False
         self._is_writing = True
-        self._thread = threading.Thread(target=self._run, name="myna-ledger", daemon=True)
+        self._look_for_dead = _Every(_LOOK_FOR_DEAD_S, self._adopt_dead)
+        self._roll_up_now_and_then = _Every(_ROLL_UP_S, self._roll_up)
+        self._thread = SupervisedThread("myna-ledger", self._run)
 
     @property
     def state(self) -> LedgerState:
@@ -127,8 +130,7 @@ class Ledger:
         with self._condition:
             self._is_stopped = True
             self._condition.notify()
-        self._thread.join(_LAST_WRITE_S)
-        if not self._thread.is_alive():
+        if self._thread.stop(_LAST_WRITE_S):
             self._journal.give_back(list(self._free))
             self._journal.close()
             self.store.close()
@@ -140,24 +142,20 @@ class Ledger:
     # The thread.
 
     def _run(self) -> None:
-        look_for_dead = _Every(_LOOK_FOR_DEAD_S, self._adopt_dead)
-        roll_up = _Every(_ROLL_UP_S, self._roll_up)
+        """Rows that ended come first: whatever is wrong with the rest must not keep them waiting."""
         pause_s = _BATCH_S
         while True:
             is_last = self._is_stopped
             try:
-                look_for_dead()
                 self._write_ended()
+                self._look_for_dead()
                 if not is_last:
-                    roll_up()
+                    self._roll_up_now_and_then()
                 self._say_it_writes()
                 pause_s = _BATCH_S
             except DatabaseError as exc:
                 self._say_it_waits(exc)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            except Exception:
-                _log.exception("the ledger's thread met something unforeseen and goes on")
-                pause_s = _LONGEST_PAUSE_S
             if is_last:
                 return
             self._wait(pause_s)

@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from myna.accounts.buckets import Bucket, Seats, duration, filled, seated
+from myna.accounts.buckets import (
+    Bucket,
+    Seats,
+    are_seats,
+    duration,
+    filled,
+    is_ahead,
+    is_bucket,
+    seated,
+)
 from myna.core.accounts import Limit
 from myna.core.errors import QuotaExceeded, RateLimited, RequestsLimited, TokensLimited
 
@@ -94,7 +103,7 @@ class Standing(NamedTuple):
 
 class Attempt:
     """A change of counters: takes from every gauge, or from none and says which has no room. Without a cost
-    it only looks.
+    it only looks. Values that are damaged, or that a clock wrote before it was set back, are always replaced.
 
     Read the outcome afterwards; it is that of the last call.
     """
@@ -107,6 +116,8 @@ class Attempt:
         self.requests: Standing | None = None
         self.tokens: Standing | None = None
         self.has_taken = False
+        self.damaged: tuple[str, ...] = ()
+        """Names of counters whose value nobody can have written; they count as new."""
 
     def __call__(self, values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
         buckets, seats = _read(self.gauges, values, now)
@@ -120,7 +131,11 @@ class Attempt:
                 seats = {gauge: taken.changed(self._server, 1, now) for gauge, taken in seats.items()}
         self.requests = _tightest(buckets, ("requests",))
         self.tokens = _tightest(buckets, ("tokens", "day"))
-        return _encoded({**buckets, **seats}) if self.has_taken else {}
+        self.damaged = tuple(gauge.name for gauge in self.gauges if _is_damaged(gauge, values))
+        states: dict[Gauge, Bucket | Seats] = {**buckets, **seats}
+        if not self.has_taken:
+            states = {gauge: state for gauge, state in states.items() if _needs_repair(gauge, values, now)}
+        return _encoded(states)
 
 
 class Settlement:
@@ -230,6 +245,15 @@ def _read(
     }
     seats = {gauge: seated(values.get(gauge.name), now) for gauge in gauges if gauge.kind == "seats"}
     return buckets, seats
+
+
+def _is_damaged(gauge: Gauge, values: Mapping[str, bytes]) -> bool:
+    value = values.get(gauge.name, b"")
+    return value != b"" and not (are_seats(value) if gauge.kind == "seats" else is_bucket(value))
+
+
+def _needs_repair(gauge: Gauge, values: Mapping[str, bytes], now: float) -> bool:
+    return _is_damaged(gauge, values) or is_ahead(values.get(gauge.name, b""), now)
 
 
 def _encoded(states: Mapping[Gauge, Bucket | Seats]) -> dict[str, bytes]:

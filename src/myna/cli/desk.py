@@ -22,7 +22,7 @@ from myna.core.accounts import Accounts, AccountStore, ApiKey
 from myna.core.errors import ConfigurationError, InvalidRequest, NotFound
 from myna.core.translatable import N_, Translatable
 from myna.settings import Settings, load_settings
-from myna.stores.registry import open_accounts
+from myna.stores.registry import open_stores
 
 _FOLDED: Final = (N_("NAME"), N_("SCOPES"), N_("MODELS"), N_("MODEL"), N_("PROJECT"))
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -56,7 +56,7 @@ def open_desk() -> Iterator[Desk]:
                 "PostgreSQL database to keep keys."
             )
         )
-    store = open_accounts(settings.database_url)
+    store = open_stores(settings.database_url).accounts()
     try:
         yield Desk(store, Administration(store, server_secret(settings)), Actor("session", _user()))
     finally:

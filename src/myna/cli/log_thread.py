@@ -3,8 +3,9 @@
 import atexit
 import logging
 from queue import Full, Queue
-from threading import Thread
 from typing import Final
+
+from myna.core.supervision import SupervisedThread
 
 _MOST_WAITING: Final = 10_000
 _LAST_LINES_S: Final = 2.0
@@ -19,7 +20,7 @@ class ThreadedLog(logging.Handler):
         self._inner = inner
         self._waiting: Queue[logging.LogRecord | None] = Queue(most_waiting)
         self._num_lost = 0
-        self._writer = Thread(target=self._write, name="log", daemon=True)
+        self._writer = SupervisedThread("log", self._write)
         self._writer.start()
         atexit.register(self.close)
 
@@ -36,7 +37,7 @@ class ThreadedLog(logging.Handler):
             self._waiting.put(None, timeout=_LAST_LINES_S)
         except Full:
             return
-        self._writer.join(_LAST_LINES_S)
+        self._writer.stop(_LAST_LINES_S)
         super().close()
 
     def _write(self) -> None:

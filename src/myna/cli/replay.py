@@ -15,7 +15,7 @@ from myna.core.errors import OperatorError
 from myna.core.stored import StoredCompletion
 from myna.core.translatable import N_, Translatable
 from myna.settings import Settings, load_settings
-from myna.stores.registry import open_completions
+from myna.stores.registry import open_stores
 
 
 def replay(
@@ -74,7 +74,7 @@ def replay(
 
 
 def _find(settings: Settings, project: str, completion_id: str) -> StoredCompletion:
-    store = open_completions(settings.database_url)
+    store = open_stores(settings.database_url).completions()
     try:
         stored = store.get(project, completion_id)
     finally:

@@ -32,16 +32,17 @@ from myna.core.translatable import N_
 from myna.scheduling.admission import Limits
 from myna.serving.access import JsonLines
 from myna.serving.bill import Accountant, Watcher
+from myna.serving.completion_writer import CompletionWriter
 from myna.serving.instruments import Instruments
 from myna.serving.limiter import Limiter
 from myna.serving.live_accounts import LiveAccounts
 from myna.serving.origin import hosts_for, is_loopback
 from myna.serving.server import Server, bind
-from myna.serving.services import ORGANIZATION, Services
+from myna.serving.services import ORGANIZATION, Services, database_threads
 from myna.serving.spending import LedgerSpending
 from myna.serving.tls import Certificate
 from myna.settings import Settings
-from myna.stores.registry import open_accounts, open_completions, open_counters, open_ledger
+from myna.stores.registry import Stores, open_stores
 from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 
@@ -162,14 +163,17 @@ def pool_limits(settings: Settings, offer: Offer) -> PoolLimits:
     )
 
 
-def start_ledger(settings: Settings) -> Ledger | None:
-    """The ledger, with its thread running. Raises `ConfigurationError` or `DatabaseError`."""
+def start_ledger(settings: Settings, stores: Stores) -> Ledger | None:
+    """The ledger, with its thread running. Raises `ConfigurationError`."""
     if not settings.usage:
         return None
-    url = settings.database_url
     prices = {price.model: Price(price.prompt, price.cached, price.completion) for price in settings.prices}
     ledger = Ledger(
-        open_ledger(url), settings.home / "journal", url, prices=prices, keep_days=settings.usage_days
+        stores.ledger(),
+        settings.home / "journal",
+        settings.database_url,
+        prices=prices,
+        keep_days=settings.usage_days,
     )
     ledger.start()
     return ledger
@@ -211,10 +215,12 @@ async def _run(
     limits = Limits(settings.max_queue, settings.max_queue_tokens)
     pool = make_pool(settings, offer, limits)
     keys = () if settings.no_auth else server_keys(settings)
-    ledger = start_ledger(settings)
+    stores = open_stores(settings.database_url)
+    ledger = start_ledger(settings, stores)
     instruments = Instruments() if settings.metrics else None
-    accounts = LiveAccounts(open_accounts(settings.database_url), server_secret(settings))
-    spending = None if ledger is None else LedgerSpending(ledger.store)
+    accounts = LiveAccounts(stores.accounts(), server_secret(settings))
+    threads, completions = database_threads(), stores.completions()
+    spending = None if ledger is None else LedgerSpending(ledger.store, threads)
     services = Services(
         pool=pool,
         keys=KeyRing(keys) if keys else None,
@@ -224,9 +230,11 @@ async def _run(
         listens_here=is_loopback(settings.host),
         max_answer_tokens=settings.max_answer_tokens,
         text_threads=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="text"),
-        completions=open_completions(settings.database_url),
+        database_threads=threads,
+        completions=completions,
+        completion_writer=CompletionWriter(completions, threads),
         accounts=accounts,
-        limiter=Limiter(open_counters(settings.database_url), accounts, spending, ORGANIZATION),
+        limiter=Limiter(stores.counters(), accounts, spending, ORGANIZATION),
     )
     app = create_app(services, http_options(settings))
     banner = Banner(listener, offer.default, keys[0] if keys else "", settings)

@@ -17,7 +17,7 @@ from myna.core.errors import ConfigurationError
 from myna.core.ledger import Dimension, LedgerStore, UsageFilter, UsageSum
 from myna.core.translatable import N_, Translatable
 from myna.settings import Settings, load_settings
-from myna.stores.registry import open_accounts, open_ledger
+from myna.stores.registry import open_stores
 
 _DAY_S: Final = 86_400
 _GROUPS: Final[Sequence[tuple[Dimension, Translatable]]] = (("model", N_("MODEL")), ("key_id", N_("KEY")))
@@ -60,7 +60,7 @@ def usage(
             )
         )
     names, projects = _names(settings, project)
-    ledger = open_ledger(settings.database_url)
+    ledger = open_stores(settings.database_url).ledger()
     try:
         if as_csv:
             start_s = int(time.time()) // _DAY_S * _DAY_S - (days - 1) * _DAY_S
@@ -121,7 +121,7 @@ def _plain(part: UsageSum) -> dict[str, object]:
 
 def _names(settings: Settings, project: str | None) -> tuple[dict[str, str], Sequence[str]]:
     """Keys' names by id, and the projects to show (none: all)."""
-    store = open_accounts(settings.database_url)
+    store = open_stores(settings.database_url).accounts()
     try:
         accounts = store.load()
     finally:

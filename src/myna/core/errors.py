@@ -31,6 +31,10 @@ class InvalidRequest(RequestError):
     """A wrong type, range, combination or unknown parameter."""
 
 
+class ConstraintTooComplex(InvalidRequest):
+    """A constraint that is valid, but takes more time or memory to enforce than any request may have."""
+
+
 class ContextLengthExceeded(RequestError):
     """Prompt plus answer don't fit the model's context, or the KV cache alone."""
 
@@ -133,3 +137,7 @@ class DownloadFailed(OperatorError):
 
 class DatabaseError(OperatorError):
     """The database can't be opened, or a newer program wrote it."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database is away, locked or full, or takes too long; the log has a line when that begins."""

@@ -1,10 +1,14 @@
 """What a generation says while it runs. One stream of these serves streamed and whole answers."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 FinishReason = Literal["stop", "length"]
+
+
+LOWEST_LOGPROB: Final = -9999.0
+"""What OpenAI shows for anything less likely, and instead of minus infinity, which JSON lacks."""
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):

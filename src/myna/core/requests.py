@@ -2,6 +2,8 @@
 
 import msgspec
 
+from myna.core.constraints import Constraint
+
 
 class Sampling(msgspec.Struct, frozen=True, array_like=True):
     """How the next token is drawn. Defaults draw from the model's own distribution.
@@ -20,15 +22,6 @@ class Sampling(msgspec.Struct, frozen=True, array_like=True):
     frequency_penalty: float = 0.0
     logit_bias: tuple[tuple[int, float], ...] = ()
     seed: int = 0
-
-
-class Constraint(msgspec.Struct, frozen=True, array_like=True):
-    """A grammar that the answer must follow, declaratively; compiled in the worker.
-
-    `grammar` is in llguidance's JSON form (a serialised `LLMatcher` grammar).
-    """
-
-    grammar: str
 
 
 class Thought(msgspec.Struct, frozen=True, array_like=True):
@@ -55,6 +48,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
     is served first. `owner` is the key or project that the queue is fair between.
     `stop` strings end the choice and are not returned. `is_collected` says that nobody sees a part of
     the answer before its end: it then comes at once, and survives the death of the model's worker.
+    `constraint` is what the answer must follow; whoever runs the request compiles it, with the `thought`.
     A `thought` may stand before the answer: it counts into `max_tokens`; neither `stop`, log-probabilities
     nor the constraint begin before its end.
     """

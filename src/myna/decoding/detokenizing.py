@@ -23,6 +23,7 @@ class ChoiceText:
         "_pending",
         "_starts",
         "_token_bytes",
+        "is_stopped",
     )
 
     def __init__(
@@ -32,16 +33,13 @@ class ChoiceText:
         self._token_bytes = token_bytes
         self._matcher = StopMatcher(stops) if any(stops) else None
         self._pending = b""
+        # A stop string is complete: the choice has ended and nothing more will be shown.
+        self.is_stopped = False
         self._num_chars = 0
         self._num_chars_shown = 0
         self._num_shown = 0
         # Where the text of each token not yet shown begins, in characters of the whole text.
         self._starts: deque[int] | None = deque() if is_tracking else None
-
-    @property
-    def is_stopped(self) -> bool:
-        """A stop string is complete: the choice has ended and nothing more will be shown."""
-        return self._matcher is not None and self._matcher.is_stopped
 
     @property
     def num_shown(self) -> int:
@@ -76,7 +74,10 @@ class ChoiceText:
     def _show(self, text: str) -> str:
         if self.is_stopped:
             return ""
-        shown = text if self._matcher is None else self._matcher.push(text)
+        shown = text
+        if self._matcher is not None:
+            shown = self._matcher.push(text)
+            self.is_stopped = self._matcher.is_stopped
         self._num_chars += len(text)
         self._count_shown(len(shown))
         return shown

@@ -1,7 +1,9 @@
-"""Grammars that answers must follow: compiled, masked, advanced. The only user of llguidance."""
+"""Grammars that answers must follow: compiled, masked, advanced. The only user of llguidance.
 
-import threading
-from collections import OrderedDict
+Grammars are texts here, in llguidance's own JSON form; `scheduling.grammar_text` writes them.
+"""
+
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
@@ -10,27 +12,40 @@ from typing import Final
 import numpy as np
 from llguidance import LLExecutor, LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
-from myna.core.errors import InvalidRequest, MynaError
-from myna.core.requests import Constraint, Thought
+from myna.core.errors import ConstraintTooComplex, InvalidRequest, MynaError
+from myna.core.requests import Thought
 from myna.decoding.sampling_batch import Words
 from myna.decoding.thinking import ThoughtGate
 
-_MAX_CACHED: Final = 16
+MAX_GRAMMAR_BYTES: Final = 512 << 10
+# llguidance recurses along chains of rules and references, 3 to 9 KiB per link of at least 10 to 30 bytes of
+# grammar, and overflowing the stack would end the process: this is more than twice what a grammar can use.
+STACK_BYTES: Final = 512 << 20
 _MAX_MESSAGE_CHARS: Final = 400
-# A grammar that needs more is refused when it is compiled, or ends its answer with an error: at most
-# about 20 ms for its lexer, 15 ms a step.
-_LIMITS: Final = LLParserLimits(verbose_errors=False)
+# A step's mask takes at most about 15 ms; with more fuel for the lexer, a literal of 100,000 characters does
+# too, at every step.
+_LIMITS: Final = LLParserLimits(initial_lexer_fuel=100_000, verbose_errors=False)
+_NUM_TRIED: Final = 16
+# llguidance panics, within a call, where a grammar needs more symbols than its integers can count.
+_TOO_MUCH: Final = re.compile(r"^panic|too (big|large|many|complex)|limit|exceeded|precomputation|fuel")
 _NO_GUESSES: Final[Mapping[int, Sequence[int]]] = MappingProxyType({})
 
 
-def check(constraint: Constraint) -> None:
-    """Raise `InvalidRequest` where no model could follow the constraint; needs no vocabulary."""
+def check(grammar: str) -> None:
+    """Raise `InvalidRequest` where no model could follow the grammar; needs no vocabulary. As recursive as
+    `Grammars.compile`."""
+    _check_size(grammar)
     try:
-        is_error, messages = LLMatcher.validate_grammar_with_warnings(constraint.grammar, limits=_LIMITS)
+        is_error, messages = LLMatcher.validate_grammar_with_warnings(grammar, limits=_LIMITS)
     except ValueError as error:
         raise _refusal(str(error)) from error
     if is_error:
         raise _refusal(messages[0])
+
+
+def regex_grammar(pattern: str) -> str:
+    """The grammar of texts that match the regular expression as a whole."""
+    return LLMatcher.grammar_from_regex(pattern)
 
 
 class Grammar:
@@ -92,7 +107,8 @@ class Grammar:
 
 
 class Grammars:
-    """One model's vocabulary as grammars need it. Thread-safe, but for the grammars it gives out.
+    """One model's vocabulary as grammars need it. Thread-safe, but for the grammars it gives out. Building it
+    holds the GIL for up to a second.
 
     `pieces` are the tokens' bytes, `controls` the tokens that stand for no text, `ends` those that
     end an answer, `encode` tokenises plain text.
@@ -109,56 +125,71 @@ class Grammars:
         """`vocab_size` is the length of a row of logits: files may name fewer tokens."""
         if not ends:
             raise InvalidRequest("This model has no token that ends an answer, so it can't follow a grammar.")
-        self._source = _Source(pieces, controls, ends, encode, vocab_size)
-        self._ends = sorted(ends)
+        source = _Source(pieces, controls, ends, encode, vocab_size)
+        self._tokenizer = LLTokenizer(TokenizerWrapper(source), eos_token=sorted(ends))
+        source.greedy = self._tokenizer.greedy_tokenize
         self._num_words = (vocab_size + 31) // 32
-        self._lock = threading.Lock()
-        self._tokenizer: LLTokenizer | None = None
-        self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
         self._executor = LLExecutor(num_threads=1)
         self._pieces, self._encode = pieces, encode
-        self._any_text = _words(vocab_size, self._source.special_token_ids)
+        self._marks: dict[str, list[int]] = {}
+        self._any_text = _words(vocab_size, source.special_token_ids)
+        white = [token for token, piece in enumerate(source.tokens) if piece[:1].isspace()]
+        self._solid_text = self._any_text & _words(vocab_size, white)
 
-    def prepare(self) -> None:
-        """Build the tables over the vocabulary unless they are there: up to a second that holds the GIL,
-        so best done while nobody waits for a token. The first `compile` does it otherwise."""
-        self._tables()
+    def compile(self, grammar: str) -> Grammar:
+        """The grammar at its beginning: give each answer a copy, by `begin`.
 
-    def _tables(self) -> LLTokenizer:
-        with self._lock:
-            if self._tokenizer is None:
-                self._tokenizer = LLTokenizer(TokenizerWrapper(self._source), eos_token=self._ends)
-                self._source.greedy = self._tokenizer.greedy_tokenize
-            return self._tokenizer
+        Raises `InvalidRequest` for what isn't a grammar, and `ConstraintTooComplex` for one that is too large
+        or outgrows its limits in its first tokens. Releases the GIL, and takes milliseconds as a rule; a
+        hostile one takes seconds, and a stack of `STACK_BYTES`.
+        """
+        _check_size(grammar)
+        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=_LIMITS)
+        if matcher.is_error():
+            raise _refusal(matcher.get_error())
+        compiled = Grammar(matcher)
+        self.try_out(compiled)
+        return compiled
 
-    def compile(self, constraint: Constraint, thought: Thought | None = None) -> Grammar:
-        """Raises `InvalidRequest` for what isn't a grammar, or one that is too large or unsupported.
-        Takes milliseconds after the first, releases the GIL, and remembers the last few. With a `thought`
-        the grammar begins at its end."""
-        gate = None
+    def begin(self, grammar: Grammar, thought: Thought | None = None) -> Grammar:
+        """A compiled grammar for one request. With a `thought` the grammar begins at its end."""
+        place = grammar.copy()
         if thought is not None:
-            gate = ThoughtGate(self._pieces, thought, self._mark(thought.begin), self._mark(thought.end))
-        return Grammar(self._matcher(constraint), gate)
+            place.gate = ThoughtGate(
+                self._pieces, thought, self._mark(thought.begin), self._mark(thought.end)
+            )
+        return place
 
     def _mark(self, text: str) -> list[int]:
         """The tokens of a mark: its own, if the model has one for it."""
-        data = text.encode()
-        return [self._pieces.index(data)] if data in self._pieces else self._encode(text)
+        if text not in self._marks:
+            data = text.encode()
+            self._marks[text] = [self._pieces.index(data)] if data in self._pieces else self._encode(text)
+        return self._marks[text]
 
-    def _matcher(self, constraint: Constraint) -> LLMatcher:
-        with self._lock:
-            matcher = self._compiled.get(constraint.grammar)
-            if matcher is not None:
-                self._compiled.move_to_end(constraint.grammar)
-                return matcher.deep_copy()
-        matcher = LLMatcher(self._tables(), constraint.grammar, log_level=0, limits=_LIMITS)
-        if matcher.is_error():
-            raise _refusal(matcher.get_error())
-        with self._lock:
-            self._compiled[constraint.grammar] = matcher
-            if len(self._compiled) > _MAX_CACHED:
-                self._compiled.popitem(last=False)
-            return matcher.deep_copy()
+    def try_out(self, grammar: Grammar, text: str = "") -> None:
+        """Write a few tokens of an answer that begins with the text, if one may: many a grammar that compiles
+        outgrows its limits after a token or two. Raises as `compile` does."""
+        matcher = grammar.matcher.deep_copy()
+        if text and not matcher.consume_tokens(self._tokenizer.tokenize_str(text)):
+            return
+        for _ in range(_NUM_TRIED):
+            if matcher.is_stopped() and not matcher.is_error():
+                return
+            mask = np.frombuffer(matcher.compute_bitmask(), np.uint32)[: self._num_words]
+            if matcher.is_error():
+                reason = matcher.get_error()
+                if reason.startswith("NoExtension"):
+                    raise _refusal("nothing satisfies it")
+                raise _refusal(reason, ConstraintTooComplex)
+            token = _lowest(mask & self._solid_text)
+            if token is None:
+                token = _lowest(mask & self._any_text)
+            if token is None:
+                if matcher.is_accepting():
+                    return
+                raise _refusal("nothing satisfies it")
+            matcher.consume_token(token)
 
     def masks(self, grammars: Sequence[Grammar], guesses: Mapping[int, Sequence[int]] = _NO_GUESSES) -> Words:
         """Which tokens may come next, as `SamplingBatch.masks` wants them: a row a grammar, followed by one
@@ -236,9 +267,28 @@ def _words(vocab_size: int, without: Collection[int]) -> Words:
     return np.packbits(allowed, bitorder="little").view(np.uint32)
 
 
-def _refusal(reason: str) -> InvalidRequest:
-    return InvalidRequest(f"The grammar can't be followed: {_tidy(reason)}")
+def _lowest(words: Words) -> int | None:
+    """The lowest token that is allowed."""
+    found = words.nonzero()[0]
+    if not len(found):
+        return None
+    word = int(words[found[0]])
+    return int(found[0]) * 32 + (word & -word).bit_length() - 1
+
+
+def _check_size(grammar: str) -> None:
+    size = len(grammar.encode("utf-8", "surrogatepass"))
+    if size > MAX_GRAMMAR_BYTES:
+        raise _refusal(f"its {size} bytes are more than {MAX_GRAMMAR_BYTES}", ConstraintTooComplex)
+
+
+def _refusal(reason: str, kind: type[InvalidRequest] = InvalidRequest) -> InvalidRequest:
+    text = _tidy(reason)
+    if kind is ConstraintTooComplex or _TOO_MUCH.search(text):
+        return ConstraintTooComplex(f"The grammar is too large or too complex: {text}")
+    return InvalidRequest(f"The grammar can't be followed: {text}")
 
 
 def _tidy(message: str) -> str:
-    return message.replace("<non-verbose/>", "").strip()[:_MAX_MESSAGE_CHARS]
+    """Without what is for llguidance's developers."""
+    return message.replace("<non-verbose/>", "").partition("<backtrace>")[0].strip()[:_MAX_MESSAGE_CHARS]

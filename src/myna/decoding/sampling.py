@@ -13,6 +13,7 @@ from myna.decoding.sampling_batch import (
     RowStatus,
     Sampled,
     SamplingBatch,
+    TokenBias,
     TokenCounts,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "RowStatus",
     "Sampled",
     "SamplingBatch",
+    "TokenBias",
     "TokenCounts",
     "instruction_sets",
     "sample",
@@ -76,6 +78,7 @@ def sample(logits: Floats, batch: SamplingBatch, *, instruction_set: str = "") -
         batch.bias_offsets,
         batch.bias_tokens,
         batch.bias_values,
+        batch.bias_row,
         batch.mask_row,
         batch.masks,
         out.tokens,

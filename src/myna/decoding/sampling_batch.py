@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ Words = npt.NDArray[np.uint32]
 _SEED_BITS = (1 << 64) - 1
 _MOST_TOP_K = (1 << 31) - 1
 _NO_INTS: Ints = np.empty(0, np.int32)
-_NO_FLOATS: Floats = np.empty(0, np.float32)
+_Number = TypeVar("_Number", np.int32, np.float32)
 
 
 class RowStatus(IntEnum):
@@ -64,19 +65,39 @@ class TokenCounts:
         return self._counts[: self._size]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenBias:
+    """A request's `logit_bias` as arrays, in order of tokens: made once, shared by all of its choices."""
+
+    tokens: Ints
+    values: Floats
+
+    @classmethod
+    def of(cls, parameters: Sampling) -> "TokenBias | None":
+        """None without any."""
+        if not parameters.logit_bias:
+            return None
+        pairs = sorted(parameters.logit_bias, key=lambda pair: pair[0])
+        return cls(
+            np.array([token for token, _ in pairs], np.int32),
+            np.array([value for _, value in pairs], np.float32),
+        )
+
+
 class ChoiceSampling:
     """One choice's parameters in the shape that batches want, made once; `accept` each token drawn."""
 
-    __slots__ = ("bias_tokens", "bias_values", "choice", "counts", "num_logprobs", "parameters", "seed")
+    __slots__ = ("bias", "choice", "counts", "num_logprobs", "parameters", "seed")
 
-    def __init__(self, parameters: Sampling, choice: int, num_logprobs: int | None) -> None:
+    def __init__(
+        self, parameters: Sampling, choice: int, num_logprobs: int | None, bias: TokenBias | None = None
+    ) -> None:
+        """`bias` is `TokenBias.of(parameters)`, for choices to share: a batch holds a shared one once."""
         self.parameters = parameters
         self.choice = choice
         self.num_logprobs = -1 if num_logprobs is None else num_logprobs
         self.seed = parameters.seed & _SEED_BITS
-        bias = parameters.logit_bias
-        self.bias_tokens: Ints = np.array([token for token, _ in bias], np.int32) if bias else _NO_INTS
-        self.bias_values: Floats = np.array([value for _, value in bias], np.float32) if bias else _NO_FLOATS
+        self.bias = bias or TokenBias.of(parameters)
         is_penalised = parameters.presence_penalty != 0 or parameters.frequency_penalty != 0
         self.counts = TokenCounts() if is_penalised else None
 
@@ -110,8 +131,9 @@ class Draw:
 class SamplingBatch:
     """Draws as arrays of one length n. Rows may repeat: the children of one prompt share its row.
 
-    Penalties' counts and biases are compressed rows: entries `offsets[i]:offsets[i + 1]` belong to
-    draw i, in any order of tokens; an absent part (None) costs nothing. A mask has one bit a token,
+    Penalties' counts are compressed rows: entries `offsets[i]:offsets[i + 1]` belong to draw i, in any
+    order of tokens; so are biases, of which draws share those that are equal: `bias_row` says which is a
+    draw's, -1 none. An absent part (None) costs nothing. A mask has one bit a token,
     bit t % 32 of word t // 32, set where the token is allowed (llguidance's form); `mask_row` -1 allows
     all. `num_logprobs` -1: none; 0: the drawn token's; k: the k likeliest too.
     """
@@ -133,6 +155,7 @@ class SamplingBatch:
     bias_offsets: Ints | None = None
     bias_tokens: Ints | None = None
     bias_values: Floats | None = None
+    bias_row: Ints | None = None
     mask_row: Ints | None = None
     masks: Words | None = None
 
@@ -145,10 +168,9 @@ class SamplingBatch:
         parameters = [choice.parameters for choice in choices]
         counts = [choice.counts for choice in choices]
         has_counts = any(count is not None and len(count.tokens) for count in counts)
-        has_bias = any(len(choice.bias_tokens) for choice in choices)
+        rows = {bias: row for row, bias in enumerate({c.bias: 0 for c in choices if c.bias is not None})}
         count_tokens = [_NO_INTS if count is None else count.tokens for count in counts] if has_counts else []
         count_values = [_NO_INTS if count is None else count.counts for count in counts] if has_counts else []
-        bias_tokens = [choice.bias_tokens for choice in choices] if has_bias else []
         return cls(
             row=np.array([draw.row for draw in draws], np.int32),
             temperature=np.array([p.temperature for p in parameters], np.float32),
@@ -164,9 +186,10 @@ class SamplingBatch:
             count_offsets=_offsets(count_tokens) if has_counts else None,
             count_tokens=np.concatenate(count_tokens) if has_counts else None,
             count_values=np.concatenate(count_values) if has_counts else None,
-            bias_offsets=_offsets(bias_tokens) if has_bias else None,
-            bias_tokens=np.concatenate(bias_tokens) if has_bias else None,
-            bias_values=np.concatenate([choice.bias_values for choice in choices]) if has_bias else None,
+            bias_offsets=_offsets([bias.tokens for bias in rows]) if rows else None,
+            bias_tokens=_joined([bias.tokens for bias in rows]) if rows else None,
+            bias_values=_joined([bias.values for bias in rows]) if rows else None,
+            bias_row=np.array([_row_of(choice.bias, rows) for choice in choices], np.int32) if rows else None,
             mask_row=None if masks is None else np.array([draw.mask_row for draw in draws], np.int32),
             masks=masks,
         )
@@ -204,6 +227,15 @@ class Sampled:
             out.top_tokens.fill(-1)
             out.top_logprobs.fill(np.nan)
         return out
+
+
+def _row_of(bias: TokenBias | None, rows: dict[TokenBias, int]) -> int:
+    return -1 if bias is None else rows[bias]
+
+
+def _joined(parts: list[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:
+    """One part, as most batches have it, as it is."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _offsets(parts: list[Ints]) -> Ints:

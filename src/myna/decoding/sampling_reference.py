@@ -71,16 +71,19 @@ def _check(logits: Floats, batch: SamplingBatch) -> None:
     for values in (batch.temperature, batch.top_p, batch.min_p):
         if len(values) != num_draws or not np.isfinite(values).all() or (values < 0).any():
             raise ValueError("temperature, top-p and min-p must be one number at least 0 a draw")
-    for offsets, tokens, entries in (
-        (batch.count_offsets, batch.count_tokens, batch.count_values),
-        (batch.bias_offsets, batch.bias_tokens, batch.bias_values),
+    num_biases = 0 if batch.bias_offsets is None else len(batch.bias_offsets) - 1
+    for num_lists, offsets, tokens, entries in (
+        (num_draws, batch.count_offsets, batch.count_tokens, batch.count_values),
+        (num_biases, batch.bias_offsets, batch.bias_tokens, batch.bias_values),
     ):
         if offsets is None or tokens is None or entries is None:
             continue
-        if len(offsets) != num_draws + 1 or len(tokens) != len(entries) or offsets[-1] != len(tokens):
+        if len(offsets) != num_lists + 1 or len(tokens) != len(entries) or offsets[-1] != len(tokens):
             raise ValueError("offsets of counts or biases don't fit their entries")
         if len(tokens) and not 0 <= tokens.min() <= tokens.max() < vocab_size:
             raise ValueError("a count or bias is for no token of the vocabulary")
+    if num_biases and (batch.bias_row is None or not (batch.bias_row < num_biases).all()):
+        raise ValueError("a draw's bias is not a row of the biases")
     if batch.masks is not None:
         if batch.mask_row is None or not (batch.mask_row < len(batch.masks)).all():
             raise ValueError("a draw's mask is not a row of the masks")
@@ -112,8 +115,11 @@ def _add_changes(scores: Floats, batch: SamplingBatch, index: int) -> None:
         penalty = counts * batch.frequency_penalty[index] + batch.presence_penalty[index]
         np.subtract.at(scores, batch.count_tokens[span], penalty * (counts > 0))
     if batch.bias_offsets is not None:
-        assert batch.bias_tokens is not None and batch.bias_values is not None
-        span = slice(batch.bias_offsets[index], batch.bias_offsets[index + 1])
+        assert batch.bias_tokens is not None and batch.bias_values is not None and batch.bias_row is not None
+        bias = batch.bias_row[index]
+        if bias < 0:
+            return
+        span = slice(batch.bias_offsets[bias], batch.bias_offsets[bias + 1])
         np.add.at(scores, batch.bias_tokens[span], batch.bias_values[span])
 
 

@@ -4,6 +4,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from myna.core.overlap import overlap
 from myna.core.requests import Thought
 
 _Phase = Literal["before", "inside", "behind", "over"]
@@ -90,7 +91,7 @@ class ThoughtText:
             if self.rest:
                 self._phase = "over"
             return self._shown(text[:at].rstrip(_WHITE), is_last=True)
-        shown = text[: len(text) - _overlap(text, self._end)].rstrip(_WHITE)
+        shown = text[: len(text) - overlap(text, self._end)].rstrip(_WHITE)
         self._held = text[len(shown) :]
         return self._shown(shown)
 
@@ -147,8 +148,3 @@ class ThoughtGate:
     def copy(self) -> "ThoughtGate":
         """The same gate before its first token: for the children of `n`."""
         return ThoughtGate(self._pieces, self._thought, self._opening, self._ending)
-
-
-def _overlap(text: bytes, mark: bytes) -> int:
-    """How many of the text's last bytes begin the mark."""
-    return next((n for n in range(min(len(text), len(mark) - 1), 0, -1) if text.endswith(mark[:n])), 0)

@@ -8,8 +8,25 @@ _COMPOSING: Final = frozenset(
 )
 
 
-_DATA: Final = frozenset({"enum", "const", "default", "examples"})
-_MAPS: Final = frozenset({"properties", "$defs", "definitions", "patternProperties"})
+MAX_NESTING: Final = 120  # levels of JSON; llguidance's own parser takes 127, some of which stand around it
+DATA: Final = frozenset({"enum", "const", "default", "examples"})
+MAPS: Final = frozenset({"properties", "$defs", "definitions", "patternProperties"})
+
+
+def is_too_deep(schema: Any) -> bool:
+    """More than `MAX_NESTING` levels of arrays and objects: then nothing here may be called with it."""
+    level = [schema]
+    for _ in range(MAX_NESTING):
+        inside: list[Any] = []
+        for node in level:
+            if isinstance(node, dict):
+                inside += node.values()
+            elif isinstance(node, list):
+                inside += node
+        level = [node for node in inside if isinstance(node, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def closed(schema: Any) -> Any:
@@ -32,9 +49,9 @@ def _composes(schema: Any) -> bool:
 
 def _inside(schema: dict[str, Any]) -> dict[str, Any]:
     """The parts that are schemas; those under names of their own as a list."""
-    parts = {key: value for key, value in schema.items() if key not in _DATA}
+    parts = {key: value for key, value in schema.items() if key not in DATA}
     return {
-        key: list(value.values()) if key in _MAPS and isinstance(value, dict) else value
+        key: list(value.values()) if key in MAPS and isinstance(value, dict) else value
         for key, value in parts.items()
     }
 
@@ -46,10 +63,10 @@ def _closed(schema: Any) -> Any:
         return schema
     out: dict[str, Any] = {}
     for key, value in schema.items():
-        if key in _MAPS and isinstance(value, dict):
+        if key in MAPS and isinstance(value, dict):
             out[key] = {name: _closed(part) for name, part in value.items()}
         else:
-            out[key] = value if key in _DATA else _closed(value)
+            out[key] = value if key in DATA else _closed(value)
     if _lists_all(schema):
         out.setdefault("additionalProperties", False)
     return out

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from myna.core.overlap import overlap
 from myna.prompts.custom_input import InputReader
 from myna.prompts.messages import ToolSpec
 from myna.prompts.tools import FENCE, RAW_HEAD, ToolFormat
@@ -111,7 +112,7 @@ class CallReader:
                 self._say(text[:at], pieces)
             self._state, self._waiting = "head", text[at + len(self._opened) :]
             return True
-        shown = len(text) - max((_overlap(text, trigger) for trigger in self._triggers), default=0)
+        shown = len(text) - max((overlap(text, trigger) for trigger in self._triggers), default=0)
         if self._has_said or text[:shown].strip():
             self._say(text[:shown], pieces)
             self._waiting = text[shown:]
@@ -202,11 +203,3 @@ class _ObjectScanner:
                 if self._depth == 0:
                     return i + 1
         return None
-
-
-def _overlap(text: str, trigger: str) -> int:
-    """How many of the text's last characters begin the trigger."""
-    for size in range(min(len(text), len(trigger) - 1), 0, -1):
-        if text.endswith(trigger[:size]):
-            return size
-    return 0

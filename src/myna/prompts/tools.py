@@ -1,20 +1,11 @@
-"""How model families write tool calls, and the grammar of answers that may or must hold some."""
+"""How model families write tool calls."""
 
-import json
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Final
 
-from myna.core.requests import Constraint
-from myna.prompts.closed_schema import closed
-from myna.prompts.messages import ToolSpec
-
-# One space or one indented line between tokens: small models would else write white space for ever.
-JSON_OPTIONS: Final = {"whitespace_pattern": "[ ]?|\\n[ ]{0,40}", "lenient": True}
 NO_PARAMETERS: Final = '{"type":"object","properties":{},"additionalProperties":false}'
-_TEXT: Final = "TEXT: /(.|\\n)*/\n"
-ANY_TEXT: Final = Constraint(json.dumps({"grammars": [{"lark_grammar": f"start: TEXT\n{_TEXT}"}]}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +34,9 @@ TAGGED: Final = ToolFormat(
 LISTED: Final = ToolFormat("listed", "[TOOL_CALLS]", "[", ", ", "]")
 NAMED_PARAMETERS: Final = ToolFormat("parameters", "", arguments="parameters")
 BARE: Final = ToolFormat("bare", "")
+FORMATS: Final[Mapping[str, ToolFormat]] = MappingProxyType(
+    {form.name: form for form in (TAGGED, LISTED, NAMED_PARAMETERS, BARE)}
+)
 
 # What the chat template of a family that writes calls so says somewhere; the first found counts.
 _SIGNS: Final = (
@@ -56,134 +50,3 @@ _SIGNS: Final = (
 def find_format(template_source: str) -> ToolFormat:
     """The format that a chat template speaks of; plain JSON if it knows none."""
     return next((found for sign, found in _SIGNS if sign in template_source), BARE)
-
-
-def tool_grammar(
-    form: ToolFormat,
-    tools: Sequence[ToolSpec],
-    *,
-    must_call: bool,
-    is_parallel: bool,
-    answer: dict[str, Any] | None = None,
-) -> Constraint:
-    """Answers that call one of the tools (several times if `is_parallel`), or, unless they must, say
-    something: any text, or JSON by the schema `answer`."""
-    if form.trigger:
-        lark = _with_trigger(form, tools, must_call, is_parallel, answer)
-    elif must_call:
-        lark = f"start: any_call\n{_calls(form, tools)}"
-    elif answer is not None:
-        lark = f"start: {_any_of([answer, *(_call_schema(form, tool) for tool in tools)])}\n"
-    else:
-        # Plain text doesn't begin as a call does, or a call could be taken for text.
-        lark = f"start: said? | any_call\nsaid: /[^{{\\s]/ TEXT\n{_calls(form, tools)}{_TEXT}"
-    inputs = [
-        {"name": f"input_{i}", "lark_grammar": tool.grammar}
-        for i, tool in enumerate(tools)
-        if tool.kind == "grammar"
-    ]
-    return Constraint(json.dumps({"grammars": [{"lark_grammar": lark}, *inputs]}, ensure_ascii=False))
-
-
-def silent_grammar(form: ToolFormat) -> Constraint:
-    """Text without a call, for a model that was shown tools and may call none."""
-    if form.trigger:
-        trigger = re.escape(form.trigger).replace("/", "\\/")
-        lark = f"start: TEXT\nTEXT: /(.|\\n)*/ & ~/(.|\\n)*{trigger}(.|\\n)*/\n"
-    else:
-        lark = f"start: said?\nsaid: /[^{{\\s]/ TEXT\n{_TEXT}"
-    return Constraint(json.dumps({"grammars": [{"lark_grammar": lark}]}, ensure_ascii=False))
-
-
-def _with_trigger(
-    form: ToolFormat,
-    tools: Sequence[ToolSpec],
-    must_call: bool,
-    is_parallel: bool,
-    answer: dict[str, Any] | None,
-) -> str:
-    trigger, before, after = (json.dumps(text) for text in (form.trigger, form.before, form.after))
-    between = json.dumps(form.between) if is_parallel and form.between is not None else ""
-    kinds = {tool.kind == "grammar" for tool in tools}
-    ways = []
-    if False in kinds:
-        ways.append(f"{before} call {f'({between} call)*' if between else ''} {after}")
-    if True in kinds:
-        # Its input ends with the answer, so nothing stands behind it.
-        ways.append(f"{before} {f'(call {between})*' if between and False in kinds else ''} last_call")
-    rules = f"rest: {' | '.join(ways)}\n" + _calls(form, tools)
-    if must_call:
-        return f"start: {trigger} rest\n{rules}"
-    if answer is not None:
-        return f"start: said | {trigger} rest\nsaid: {_any_of([answer])}\n{rules}"
-    # Lazy: text ends at the first trigger, and what follows is a call.
-    bare = [i for i, tool in enumerate(tools) if form.is_loose and tool.kind != "grammar"]
-    loose = "".join(_loose(form, i, tools[i]) for i in bare)
-    start = "start: said | begun rest" + "".join(f" | loose_{i}" for i in bare)
-    return f"{start}\nsaid: TEXT\nbegun[lazy]: TEXT {trigger}\n{rules}{loose}{_TEXT}"
-
-
-def _calls(form: ToolFormat, tools: Sequence[ToolSpec]) -> str:
-    """The rules of a call: its head is written in one way, so that no model can lose itself in it."""
-    rules = f"any_call: {' | '.join(f'call_{i}' for i in range(len(tools)))}\n"
-    for rule, is_last in (("call", False), ("last_call", True)):
-        if mine := [f"call_{i}" for i, tool in enumerate(tools) if (tool.kind == "grammar") == is_last]:
-            rules += f"{rule}: {' | '.join(mine)}\n"
-    for i, tool in enumerate(tools):
-        head = json.dumps(f'{{"name": "{tool.name}", "{form.arguments}": ')
-        if tool.kind == "grammar":
-            rules += f"call_{i}: {head} {json.dumps(RAW_HEAD)} @input_{i}\n"
-            continue
-        parameters = _parameters(tool) | {"x-guidance": JSON_OPTIONS}
-        rules += f'call_{i}: {head} args_{i} "}}"\n'
-        rules += f"args_{i}: %json {json.dumps(parameters, ensure_ascii=False)}\n"
-    return rules
-
-
-def _loose(form: ToolFormat, i: int, tool: ToolSpec) -> str:
-    """The rule of a call without its tags: from the tool's name on it is one, and ends the answer."""
-    white, gap = "[ \\n]*", "[ \\n]{0,40}"  # once it is a call, white space must end
-    head = f'\\{{{white}"name"[ ]?:[ ]?"{re.escape(tool.name)}"[ ]?,{white}"{form.arguments}"[ ]?:'
-    rules = f"loose_{i}: open_{i} /{gap}/ args_{i} /{gap}\\}}/\n"
-    rules += f"    | fenced_{i} /{gap}/ args_{i} /{gap}\\}}{gap}```/\n"
-    rules += f"open_{i}[lazy]: /{white}{head}/\n"
-    return rules + f"fenced_{i}[lazy]: /(.|\\n)*{FENCE}{white}{head}/\n"
-
-
-def _any_of(schemas: list[dict[str, Any]]) -> str:
-    options = [moved(schema, f"/anyOf/{i}") for i, schema in enumerate(schemas)]
-    return "%json " + json.dumps({"anyOf": options, "x-guidance": JSON_OPTIONS}, ensure_ascii=False)
-
-
-def _call_schema(form: ToolFormat, tool: ToolSpec) -> dict[str, Any]:
-    parameters = _parameters(tool)
-    return {
-        "type": "object",
-        "properties": {
-            "name": {"const": tool.name},
-            form.arguments: moved(parameters, f"/properties/{form.arguments}"),
-        },
-        "required": ["name", form.arguments],
-        "additionalProperties": False,
-    }
-
-
-def _parameters(tool: ToolSpec) -> dict[str, Any]:
-    """What a call's arguments follow; a function without parameters is called without any."""
-    schema: dict[str, Any] = closed(json.loads(tool.parameters or NO_PARAMETERS))
-    if schema.keys() <= {"type", "properties", "title", "description"} and not schema.get("properties", True):
-        return {**schema, "additionalProperties": False}
-    return schema
-
-
-def moved(schema: Any, place: str) -> Any:
-    """The schema with its references to itself as they are once it stands at `place` of another."""
-    if isinstance(schema, list):
-        return [moved(item, place) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    out = {key: moved(value, place) for key, value in schema.items()}
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#"):
-        out["$ref"] = f"#{place}{reference[1:]}"
-    return out

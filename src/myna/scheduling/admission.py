@@ -1,10 +1,14 @@
 """Which requests may enter: those that fit the model, while the line is short. Knows no engine."""
 
+from typing import Final
+
 import msgspec
 
 from myna.core.errors import ContextLengthExceeded, InvalidRequest, Overloaded
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
+
+MAX_BIASES: Final = 1024  # of one request: as many as vLLM takes; every step applies each
 
 
 class Limits(msgspec.Struct):
@@ -50,6 +54,8 @@ def _check_values(request: GenerationRequest, info: ModelInfo) -> None:
         raise InvalidRequest("The prompt is empty: it needs at least one token.", param="prompt")
     if not 0 <= min(tokens) <= max(tokens) < vocab_size:
         raise InvalidRequest(f"The prompt has token ids outside 0 to {vocab_size - 1}.", param="prompt")
+    if len(request.sampling.logit_bias) > MAX_BIASES:
+        raise InvalidRequest(f"logit_bias has more than {MAX_BIASES} entries.", param="logit_bias")
     if any(not 0 <= token < vocab_size for token, _ in request.sampling.logit_bias):
         raise InvalidRequest(f"logit_bias has token ids outside 0 to {vocab_size - 1}.", param="logit_bias")
     if request.max_tokens < 0:

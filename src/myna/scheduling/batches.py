@@ -101,7 +101,7 @@ class Batch:
 
     def _add_scores(self, sequence: Sequence, start: int, size: int) -> None:
         """Logits at a position tell the next token; positions scored before a preemption are done."""
-        first = max(start, len(sequence.job.prompt_logprobs) - 1)
+        first = max(start, sequence.job.output.num_prompt_logprobs - 1)
         targets = sequence.tokens[first + 1 : start + size + 1]
         if targets:
             self.scored.append(Scored(sequence, self.num_logits + first - start, targets))

@@ -16,22 +16,23 @@ import numpy as np
 from myna.core.errors import GenerationFailed, InvalidRequest, ModelLoadFailed, MynaError
 from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
-from myna.core.requests import Constraint, GenerationRequest
+from myna.core.requests import GenerationRequest
 from myna.decoding.grammar import Grammar, Grammars
 from myna.decoding.sampling import Sampled, sample, score
 from myna.decoding.sampling_batch import Words
+from myna.decoding.token_table import TokenTable
 from myna.engines.base import Engine, Logits, OutOfRoom
-from myna.scheduling.answers import Lexicon, Told
 from myna.scheduling.batches import Batch
 from myna.scheduling.drawing import NOTHING_DRAWN, Drawing
 from myna.scheduling.figures import StepCounter
+from myna.scheduling.grammar_compiler import GrammarCompiler
 from myna.scheduling.pacing import Pace
 from myna.scheduling.scheduler import Scheduler
+from myna.scheduling.sequence import Told
 
 _log: Final = logging.getLogger(__name__)
 _SIGN_OF_LIFE_S: Final = 5.0
 _FIGURES_S: Final = 0.25
-_PAUSE_S: Final = 2.0  # nobody asked anything for so long: time for what would make a request wait
 
 
 class Listener(Protocol):
@@ -57,7 +58,7 @@ class Loaded:
     """A model ready to run."""
 
     engine: Engine
-    lexicon: Lexicon
+    token_table: TokenTable
     grammars: Grammars | None = None
 
 
@@ -169,16 +170,22 @@ class _Steps:
         self._step_lock = loop._step_lock
         self._engine = loaded.engine
         self._grammars = loaded.grammars
-        # One for the masks of a step, one for compiling, which takes long when it is the first.
-        self._helpers = ThreadPoolExecutor(2, thread_name_prefix="myna-grammar")
+        self._masks = ThreadPoolExecutor(1, thread_name_prefix="myna-masks")  # a step waits for nothing else
+        self._compiler = GrammarCompiler(loaded.grammars)
         self._compiling: set[int] = set()
-        self._scheduler = Scheduler(loaded.engine, loaded.lexicon)
+        self._scheduler = Scheduler(loaded.engine, loaded.token_table)
         self._drawing = Drawing()
         self._pace = Pace()
         self._counter = StepCounter()
         self._is_stopped = False
 
     def run(self) -> None:
+        try:
+            self._run()
+        finally:
+            self._compiler.close()
+
+    def _run(self) -> None:
         scheduler, last_told, last_figures = self._scheduler, 0.0, 0.0
         while True:
             if scheduler.is_idle and not self._orders:
@@ -206,21 +213,12 @@ class _Steps:
         if not gc.isenabled():
             gc.collect()  # a worker collects in pauses, when nobody waits for a token
         with self._condition:
-            if not self._orders:
-                self._condition.wait(_PAUSE_S)
-        if not self._orders and self._grammars is not None:
-            self._grammars.prepare()
-        with self._condition:
             while not self._orders:
                 self._condition.wait()
 
     def _obey(self, order: _Order) -> None:
         if isinstance(order, _Add):
-            if order.request.constraint is None:
-                self._scheduler.add(order.number, order.request)
-            else:
-                self._compiling.add(order.number)
-                self._helpers.submit(self._compile, order.number, order.request, order.request.constraint)
+            self._add(order.number, order.request)
         elif isinstance(order, _Compiled):
             self._take_compiled(order)
         elif isinstance(order, _Abort):
@@ -231,19 +229,17 @@ class _Steps:
         else:
             self._is_stopped = True
 
-    def _compile(self, number: int, request: GenerationRequest, constraint: Constraint) -> None:
-        """In a helper's thread: streams that run don't wait for a grammar."""
-        grammar: Grammar | MynaError
-        try:
-            if self._grammars is None:
-                raise InvalidRequest("This model can't follow grammars: no token ends its answers.")
-            grammar = self._grammars.compile(constraint, request.thought)
-        except MynaError as error:
-            grammar = error
-        except BaseException as error:  # a panic in llguidance is no Exception
-            _log.exception("a grammar could not be compiled")
-            grammar = GenerationFailed(f"The grammar can't be compiled: {error}")
-        self._order(_Compiled(number, request, grammar))
+    def _add(self, number: int, request: GenerationRequest) -> None:
+        """A constraint is compiled first, elsewhere: streams that run don't wait for it."""
+        if request.constraint is None:
+            self._scheduler.add(number, request)
+            return
+        self._compiling.add(number)
+        self._compiler.submit(
+            request.constraint,
+            request.thought,
+            lambda grammar: self._order(_Compiled(number, request, grammar)),
+        )
 
     def _take_compiled(self, order: _Compiled) -> None:
         if order.number not in self._compiling:
@@ -295,7 +291,7 @@ class _Steps:
         if self._grammars is None:
             return []
         grammars, guesses = batch.bound()
-        return [self._helpers.submit(self._grammars.masks, grammars, guesses)] if grammars else []
+        return [self._masks.submit(self._grammars.masks, grammars, guesses)] if grammars else []
 
     def _draw(
         self, batch: Batch, logits: Logits, masks: list[Future[Words]]

@@ -1,15 +1,16 @@
 """Which tokens are computed next, and what the answers mean. Pure: no thread, clock, log or I/O."""
 
-from myna.core.errors import GenerationFailed
+from myna.core.errors import ConstraintTooComplex, GenerationFailed, MynaError
 from myna.core.requests import GenerationRequest
 from myna.decoding.grammar import Grammar
+from myna.decoding.output_processor import RequestOutput
 from myna.decoding.sampling import RowStatus, Sampled
-from myna.scheduling import answers
-from myna.scheduling.answers import Lexicon, Told
+from myna.decoding.token_table import TokenTable
 from myna.scheduling.batches import Batch
+from myna.scheduling.logprobs import read_logprobs
 from myna.scheduling.residency import KeyValues
 from myna.scheduling.roster import Roster
-from myna.scheduling.sequence import Job, Sequence
+from myna.scheduling.sequence import Job, Sequence, Told
 from myna.scheduling.speculation import Speculation
 
 
@@ -22,10 +23,10 @@ class Scheduler:
     A step that could not run is answered with `make_room` or `isolate` instead.
     """
 
-    def __init__(self, kv: KeyValues, lexicon: Lexicon) -> None:
-        self._lexicon = lexicon
+    def __init__(self, kv: KeyValues, token_table: TokenTable) -> None:
+        self._token_table = token_table
         self.roster = Roster(kv)
-        self.speculation = Speculation(self.roster.residency, lexicon.ends, can_trim=kv.can_trim)
+        self.speculation = Speculation(self.roster.residency, token_table.end_tokens, can_trim=kv.can_trim)
         self._suspects: list[Sequence] = []
         self._jobs: dict[int, Job] = {}
         self._num_added = 0
@@ -37,9 +38,9 @@ class Scheduler:
     def add(self, number: int, request: GenerationRequest, grammar: Grammar | None = None) -> None:
         """Take an admitted request (see `admission`), its constraint compiled; `number` names it in what
         `update` tells."""
-        job = Job(number, self._num_added, request)
+        job = Job(number, self._num_added, request, RequestOutput(request, self._token_table, grammar))
+        job.candidates = [Sequence(job, output) for output in job.output.choices]
         self._num_added += 1
-        answers.prepare(job, self._lexicon, grammar)
         self._jobs[number] = job
         self.roster.queue.push(job.candidates[0])
 
@@ -71,7 +72,11 @@ class Scheduler:
         if self._suspects:
             self._suspects = [suspect for suspect in self._suspects if not _is_computed(suspect)]
         for scored, score in zip(batch.scored, scores, strict=True):
-            answers.take_scores(scored.sequence.job, score, self._lexicon)
+            job = scored.sequence.job
+            num_top = job.request.num_prompt_logprobs or 0
+            job.output.add_prompt_logprobs(
+                read_logprobs(score, index, num_top) for index in range(len(scored.targets))
+            )
         for sequence in batch.births:
             self.roster.bear(sequence)
         if batch.num_prompt_tokens:
@@ -108,11 +113,14 @@ class Scheduler:
             job, resident = sequence.job, sequence.resident
             if job.is_prompt_done or resident is None or resident.computed < sequence.num_prompt:
                 continue
-            answers.tell_prompt(job, out)
+            job.is_prompt_done = True
+            out.append(Told(job.number, job.output.prompt_done(job.cached_tokens)))
             if job.request.max_tokens == 0:
                 for candidate in job.candidates:
-                    candidate.reason = "length"
-                    self._end(candidate, out)
+                    out += (
+                        Told(job.number, event) for event in job.output.finish(candidate.choice, "length")
+                    )
+                    self._end(candidate)
 
     def _settle(self, batch: Batch, sampled: Sampled) -> frozenset[int]:
         """Keep of the guessed tokens those that were drawn; the draws that took others for granted are
@@ -127,28 +135,32 @@ class Scheduler:
         return frozenset(void)
 
     def _take_tokens(self, batch: Batch, sampled: Sampled, void: frozenset[int], out: list[Told]) -> None:
-        lexicon, jobs, take_token = self._lexicon, self._jobs, answers.take_token
+        jobs, tell = self._jobs, out.append
         for index, (token, sequence) in enumerate(zip(sampled.tokens.tolist(), batch.drawers, strict=True)):
-            job = sequence.job
-            if job.number not in jobs:
+            job, choice = sequence.job, sequence.output
+            number = job.number
+            if number not in jobs:
                 continue  # another candidate of the request failed in this very step, or all have ended
-            if index in void or sequence.reason is not None:
+            if index in void or choice.reason is not None:
                 continue
             if token < 0:
                 self._drop(job)
-                out.append(Told(job.number, _no_token(RowStatus(int(sampled.status[index])))))
+                tell(Told(number, _no_token(sequence, RowStatus(int(sampled.status[index])))))
                 continue
-            if sequence.sampling.num_logprobs >= 0:
-                answers.take_logprob(sequence, sampled, index, lexicon)
-            take_token(sequence, token, lexicon, out)
-            if sequence.reason is not None:
-                self._end(sequence, out)
+            sampling = sequence.sampling
+            num_top = sampling.num_logprobs
+            logprobs = read_logprobs(sampled, index, num_top) if num_top >= 0 else None
+            sequence.tokens.append(token)
+            sampling.accept(token)
+            for event in job.output.push(sequence.choice, token, logprobs):
+                tell(Told(number, event))
+            if choice.reason is not None:
+                self._end(sequence)
 
-    def _end(self, sequence: Sequence, out: list[Told]) -> None:
-        answers.finish(sequence, out)
+    def _end(self, sequence: Sequence) -> None:
         self.roster.leave(sequence)
         job = sequence.job
-        if job.num_ended == len(job.candidates):
+        if job.output.is_finished:
             del self._jobs[job.number]
             job.candidates = []  # no cycle, so that nothing waits for the garbage collector
 
@@ -163,7 +175,12 @@ def _is_computed(sequence: Sequence) -> bool:
     return sequence.resident is not None and sequence.resident.computed == len(sequence.tokens)
 
 
-def _no_token(status: RowStatus) -> GenerationFailed:
+def _no_token(sequence: Sequence, status: RowStatus) -> MynaError:
+    grammar = sequence.grammar
+    if grammar is not None and grammar.is_broken:
+        return ConstraintTooComplex(
+            f"The grammar became too complex after {sequence.num_generated} tokens: {grammar.error}"
+        )
     if status is RowStatus.NOTHING_ALLOWED:
         return GenerationFailed("The constraint leaves no token that could come next.")
     return GenerationFailed("The model's arithmetic broke down: its logits are not numbers.")

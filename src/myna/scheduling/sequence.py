@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from myna.core.events import ChoiceDone, FinishReason, TextDelta, TokenLogprob
+from myna.core.errors import MynaError
+from myna.core.events import Event
 from myna.core.requests import GenerationRequest
-from myna.decoding.detokenizing import ChoiceText
-from myna.decoding.grammar import Grammar
-from myna.decoding.sampling import ChoiceSampling
-from myna.decoding.thinking import ThoughtText
+from myna.decoding.choice_output import ChoiceOutput
+from myna.decoding.output_processor import RequestOutput
+from myna.decoding.sampling import ChoiceSampling, TokenBias
 from myna.scheduling.drafting import Drafter, Grams
+
+
+class Told(NamedTuple):
+    """An event of the request with that number, or the error that ended it."""
+
+    number: int
+    what: Event | MynaError
 
 
 class Resident:
@@ -37,73 +45,45 @@ class Job:
     number: int
     order: int
     request: GenerationRequest
+    output: RequestOutput
     candidates: list[Sequence] = field(default_factory=list)
     is_prompt_done: bool = False
     cached_tokens: int = 0
-    prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
-    num_ended: int = 0
-    completion_tokens: int = 0
-    reasoning_tokens: int = 0
-    accepted_tokens: int = 0
     grams: Grams | None = None
+    bias: TokenBias | None = field(init=False)
 
-    @property
-    def is_ranked(self) -> bool:
-        """Whether candidates compete, so that nothing is shown before all have ended."""
-        return self.request.best_of > self.request.num_choices
+    def __post_init__(self) -> None:
+        self.bias = TokenBias.of(self.request.sampling)
 
 
 class Sequence:
-    """One candidate of a request: its tokens, prompt first, and what was not yet told of them. It has a
-    `thought` until that is over."""
+    """One candidate of a request: its tokens, prompt first, and the `output` that is made of them."""
 
     __slots__ = (
         "blocks",
         "choice",
         "drafter",
         "grammar",
-        "held_logprobs",
         "job",
-        "num_logprobs",
         "num_prompt",
-        "num_untold",
-        "reason",
+        "output",
         "resident",
         "sampling",
-        "shown",
-        "sum_logprob",
-        "text",
-        "thought",
         "tokens",
     )
 
-    def __init__(
-        self,
-        job: Job,
-        choice: int,
-        text: ChoiceText,
-        grammar: Grammar | None,
-        thought: ThoughtText | None = None,
-    ) -> None:
+    def __init__(self, job: Job, output: ChoiceOutput) -> None:
         request = job.request
         self.job = job
-        self.choice = choice
-        self.text = text
-        self.grammar = grammar
-        self.thought = thought
+        self.choice = output.index
+        self.output = output
+        self.grammar = output.grammar
         self.tokens = list(request.prompt_tokens)
         self.num_prompt = len(self.tokens)
-        num_logprobs = 0 if job.is_ranked and request.num_logprobs is None else request.num_logprobs
-        self.sampling = ChoiceSampling(request.sampling, choice, num_logprobs)
+        self.sampling = ChoiceSampling(request.sampling, self.choice, job.output.num_logprobs, job.bias)
         self.drafter: Drafter | None = None
         self.resident: Resident | None = None
         self.blocks: list[int] | None = None
-        self.reason: FinishReason | None = None
-        self.num_untold = 0
-        self.num_logprobs = 0
-        self.sum_logprob = 0.0
-        self.held_logprobs: list[TokenLogprob] = []
-        self.shown: list[TextDelta | ChoiceDone] = []
 
     @property
     def num_generated(self) -> int:

@@ -13,8 +13,8 @@ from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 from myna.scheduling.admission import Admission, Limits
-from myna.scheduling.answers import Told
 from myna.scheduling.loop import Loaded, Loop
+from myna.scheduling.sequence import Told
 from myna.scheduling.streams import RequestStream
 
 
@@ -50,8 +50,7 @@ class Service:
         self._info = await self._ready
 
     async def generate(self, request: GenerationRequest) -> RequestStream:
-        if self._is_closed or self._ended.done():
-            raise EngineDead("The model is not running.")
+        self._check_running()
         self._admission.enter(request, self.info)
         number = next(self._numbers)
         stream = self._streams[number] = RequestStream(
@@ -62,6 +61,7 @@ class Service:
         return stream
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        self._check_running()
         number = next(self._numbers)
         future: asyncio.Future[list[int]] = self._asyncio.create_future()
         self._tokenizing[number] = future
@@ -73,6 +73,10 @@ class Service:
             self._is_closed = True
             self._loop.stop()
         await self._ended
+
+    def _check_running(self) -> None:
+        if self._is_closed or self._ended.done():
+            raise EngineDead("The model is not running.")
 
     # The loop's thread calls these.
 

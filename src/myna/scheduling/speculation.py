@@ -7,7 +7,8 @@ one reading of the weights. A guess pays while its chance to be right is worth m
 from collections.abc import Collection
 from typing import Final
 
-from myna.scheduling.drafting import Drafter, Trail, index_grams
+from myna.decoding.prediction import Trail
+from myna.scheduling.drafting import Drafter, index_grams
 from myna.scheduling.prefixes import BLOCK_TOKENS
 from myna.scheduling.residency import Residency
 from myna.scheduling.sequence import Sequence

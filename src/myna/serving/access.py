@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 from starlette.types import Scope
 
-from myna.core.errors import MynaError, Overloaded
+from myna.core.errors import DatabaseUnavailable, MynaError, Overloaded
 from myna.serving.errors import is_clients_fault
 from myna.serving.record import RequestRecord
 
@@ -30,9 +30,11 @@ def log_request(scope: Scope, record: RequestRecord) -> None:
 
 
 def note_failure(record: RequestRecord, exc: BaseException) -> None:
-    """Remember what ended the request. What isn't the client's fault is logged, a bug with its traceback."""
+    """Remember what ended the request. What isn't the client's fault is logged, a bug with its traceback;
+    an outage of the database is in the log already."""
     record.fail(exc, is_clients_fault=is_clients_fault(exc))
-    if not is_clients_fault(exc) and not isinstance(exc, Overloaded | asyncio.CancelledError):
+    is_known = isinstance(exc, Overloaded | DatabaseUnavailable | asyncio.CancelledError)
+    if not is_clients_fault(exc) and not is_known:
         is_expected = isinstance(exc, MynaError) and exc.__cause__ is None
         failures.error("%s failed: %s", record.id, exc, exc_info=None if is_expected else exc)
 

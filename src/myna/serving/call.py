@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,21 +17,26 @@ from myna.accounts.limiting import Cost
 from myna.accounts.principal import LOCAL_USER, Principal
 from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
-from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
+from myna.core.errors import DatabaseUnavailable, ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
 from myna.serving import deps, generation
 from myna.serving.bill import Bill
 from myna.serving.errors import WrongMethod
+from myna.serving.json_bodies import INLINE_BYTES
 from myna.serving.limiter import Hold
 from myna.serving.metering import Meter, Metered
+from myna.serving.parameters import Parameter
 from myna.serving.record import RequestRecord, record_of
 from myna.serving.services import Services
+from myna.serving.validation import WireModel, validate
 
 _MAX_MODEL_NAME: Final = 256
+_LONGEST_DATABASE_QUEUE_S: Final = 10.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
+M = TypeVar("M", bound=WireModel)
 
 
 class Answer(Protocol):
@@ -53,6 +59,7 @@ class Call:
         self._meter: Meter | None = None
         self._card: ModelCard | None = None
         self._is_counted = False
+        self._has_large_body = False
 
     @property
     def id(self) -> str:
@@ -68,8 +75,24 @@ class Call:
     async def json_object(self, no_object_text: str = deps.NO_MODEL_TEXT) -> dict[str, object]:
         """The body as it was sent. Raises `UnsupportedContentType`, `UnparsableBody`, `BodyTooLarge`, and
         `InvalidRequest` with that text if it is JSON and no object."""
-        self.bill.body = await deps.read_json_object(self.request, no_object_text)
-        return self.bill.body
+        deps.check_content_type(self.request)
+        data = await self.request.body()
+        self._has_large_body = len(data) > INLINE_BYTES
+        body = await self._on_body(lambda: deps.parse_json_object(data, no_object_text))
+        self.bill.body = body
+        return body
+
+    async def validated(
+        self, schema: type[M], body: Mapping[str, object], parameters: Mapping[str, Parameter]
+    ) -> M:
+        """The body, typed. Raises `InvalidRequest` for its first fault."""
+        return await self._on_body(lambda: validate(schema, body, parameters))
+
+    async def _on_body(self, work: Callable[[], T]) -> T:
+        """A large body is worked on off the event loop; a small one costs less than the way there."""
+        if not self._has_large_body:
+            return work()
+        return await self.services.large_bodies.run(self.principal.key_id, work)
 
     def card(self, body: Mapping[str, object]) -> ModelCard:
         """The model that the body names; checked before the rest of the body, as OpenAI does."""
@@ -115,6 +138,19 @@ class Call:
         """Run templates and tokenizers where they don't hold up the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.services.text_threads, lambda: work(*args, **kwargs))
+
+    async def in_database_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a store in one of the database's threads. Raises `DatabaseUnavailable` if none is free for too
+        long."""
+        loop = asyncio.get_running_loop()
+        deadline = time.monotonic() + _LONGEST_DATABASE_QUEUE_S
+
+        def in_time() -> T:
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable("The calls of the database before this one took too long.")
+            return work(*args, **kwargs)
+
+        return await loop.run_in_executor(self.services.database_threads, in_time)
 
     async def generate(
         self, model: ServedModel, requests: Sequence[GenerationRequest], *, is_open: bool = False

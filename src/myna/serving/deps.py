@@ -13,6 +13,7 @@ from myna.accounts.principal import LOCAL_USER, Principal, Scope
 from myna.core.errors import AuthenticationFailed, InvalidRequest
 from myna.serving import faults
 from myna.serving.errors import UnparsableBody, UnsupportedContentType
+from myna.serving.json_bodies import INLINE_BYTES, check_size
 from myna.serving.origin import host_name, is_loopback
 from myna.serving.record import record_of
 from myna.serving.services import Services
@@ -85,8 +86,8 @@ def require(principal: Principal, scope: Scope) -> None:
         raise AuthenticationFailed(MISSING_SCOPE_TEXT.format(scope=scope))
 
 
-async def read_json_object(request: Request, no_object_text: str = NO_MODEL_TEXT) -> dict[str, object]:
-    """The body, which must be declared as JSON: a page of another site can't do that unasked."""
+def check_content_type(request: Request) -> None:
+    """The body must be declared as JSON: a page of another site can't do that unasked."""
     declared = request.headers.get("content-type", "")
     if declared.split(";", 1)[0].strip().lower() != "application/json":
         raise UnsupportedContentType(
@@ -94,8 +95,15 @@ async def read_json_object(request: Request, no_object_text: str = NO_MODEL_TEXT
             f"requests, but you specified the header 'Content-Type: {declared}'. "
             "Please try again with a supported content type."
         )
+
+
+def parse_json_object(data: bytes, no_object_text: str = NO_MODEL_TEXT) -> dict[str, object]:
+    """The object that a body holds. Raises `UnparsableBody`, and `InvalidRequest` if it is another value, or
+    one of too many values."""
+    if len(data) > INLINE_BYTES:
+        check_size(data)
     try:
-        body = orjson.loads(await request.body())
+        body = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         raise UnparsableBody(UNPARSABLE_TEXT) from exc
     if not isinstance(body, dict):

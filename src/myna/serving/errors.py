@@ -105,6 +105,7 @@ ROWS: Final[Mapping[type[MynaError], Row]] = {
     MynaError: _SERVER_ERROR,
     RequestError: Row(400),
     core.InvalidRequest: Row(400),
+    core.ConstraintTooComplex: Row(400),
     core.ContextLengthExceeded: Row(400),
     core.ModelNotFound: Row(404, code="model_not_found", layout=GATEWAY),
     core.WrongEndpoint: Row(404),
@@ -128,6 +129,7 @@ ROWS: Final[Mapping[type[MynaError], Row]] = {
     core.ConfigurationError: replace(_SERVER_ERROR, retry=False),
     core.ModelFileError: replace(_SERVER_ERROR, retry=False),
     core.DatabaseError: replace(_SERVER_ERROR, retry=False),
+    core.DatabaseUnavailable: replace(_NOT_READY, code=None, type="server_error", message=SERVER_ERROR_TEXT),
     core.DownloadFailed: replace(_SERVER_ERROR, retry=False),
     UnknownPath: Row(404, layout=GATEWAY),
     UnknownUrl: Row(404, code="unknown_url", layout=GATEWAY, keys=("type", "code", "message", "param")),
@@ -154,8 +156,9 @@ def error_body(exc: BaseException, request_id: str) -> dict[str, object]:
     """The envelope: four keys, always, in the order of the layer that speaks."""
     row = row_of(exc)
     message = row.message.format(request_id=request_id) if row.message else str(exc)
-    code = getattr(exc, "code", None) or row.code
-    values = {"message": message, "type": row.type, "param": getattr(exc, "param", None), "code": code}
+    # Other exceptions may have attributes of these names, which mean something else.
+    code, param = (exc.code, exc.param) if isinstance(exc, RequestError) else (None, None)
+    values = {"message": message, "type": row.type, "param": param, "code": code or row.code}
     return {"error": {key: values[key] for key in row.keys}}
 
 

@@ -1,44 +1,27 @@
-"""The instruments as Prometheus reads them: vLLM's names where it has one, so that its dashboards work."""
+"""What a scrape of `/metrics` reads, in the text formats of Prometheus."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import Metric
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     InfoMetricFamily,
-    Metric,
 )
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
 from myna import __version__
 from myna.accounts.ledger import Ledger
 from myna.catalog.pool import ModelPool
 from myna.core.figures import BATCH_SIZES, LATENCY_S, STEP_TOKENS, Figures, Spread
-from myna.serving.instruments import Histogram, Instruments, ModelInstruments
+from myna.serving.completion_writer import CompletionWriter
+from myna.serving.instruments import Instruments
 
 _MODEL: Final = ("model_name",)
 
-_COUNTS: Final[tuple[tuple[str, str, Callable[[ModelInstruments], int]], ...]] = (
-    ("vllm:prompt_tokens", "Prompt tokens.", lambda model: model.prompt_tokens),
-    ("vllm:generation_tokens", "Tokens generated.", lambda model: model.completion_tokens),
-    ("vllm:prefix_cache_queries", "Prompt tokens looked up in the cache.", lambda model: model.prompt_tokens),
-    ("vllm:prefix_cache_hits", "Prompt tokens found in the cache.", lambda model: model.cached_tokens),
-)
-_HISTOGRAMS: Final[tuple[tuple[str, str, Callable[[ModelInstruments], Histogram]], ...]] = (
-    ("vllm:time_to_first_token_seconds", "From arrival to the first token.", lambda m: m.first_token_s),
-    ("vllm:e2e_request_latency_seconds", "Of completed requests, arrival to end.", lambda m: m.request_s),
-    ("vllm:request_prompt_tokens", "Prompts of completed requests.", lambda m: m.request_prompt_tokens),
-    (
-        "vllm:request_generation_tokens",
-        "Answers of completed requests.",
-        lambda m: m.request_completion_tokens,
-    ),
-)
 _GAUGES: Final[tuple[tuple[str, str, Callable[[Figures], float]], ...]] = (
     ("vllm:num_requests_running", "Sequences in the batch.", lambda figures: figures.num_running),
     ("vllm:num_requests_waiting", "Sequences in the queue.", lambda figures: figures.num_waiting),
@@ -52,22 +35,29 @@ _SPREADS: Final[tuple[tuple[str, str, Sequence[float], Callable[[Figures], Sprea
 )
 
 
-class InstrumentCollector(Collector):
-    """Reads the instruments when asked; it holds no numbers of its own."""
+class ServerCollector:
+    """Everything a scrape reads: the server's own metrics, the workers' last statistics, the ledger."""
 
-    def __init__(self, instruments: Instruments, pool: ModelPool, ledger: Ledger | None) -> None:
+    def __init__(
+        self, instruments: Instruments, pool: ModelPool, ledger: Ledger | None, writer: CompletionWriter
+    ) -> None:
         self._instruments = instruments
         self._pool = pool
         self._ledger = ledger
+        self._writer = writer
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily("myna", "The server.", {"version": __version__})
-        yield from self._of_models()
+        yield from self._instruments.collect()
         yield from self._of_workers()
-        answers = CounterMetricFamily("myna_http_requests", "HTTP answers.", labels=("status",))
-        for status, num in sorted(self._instruments.answers.items()):
-            answers.add_metric((str(status),), num)
-        yield answers
+        yield GaugeMetricFamily(
+            "myna_stored_waiting_rows",
+            "Copies of answers that are not in the database yet.",
+            self._writer.num_waiting,
+        )
+        yield CounterMetricFamily(
+            "myna_stored_dropped_rows", "Copies of answers that could not be kept.", self._writer.num_dropped
+        )
         if self._ledger is not None:
             state = self._ledger.state
             yield GaugeMetricFamily(
@@ -76,32 +66,6 @@ class InstrumentCollector(Collector):
             yield GaugeMetricFamily(
                 "myna_ledger_is_writing", "0 while the database can't be written.", int(state.is_writing)
             )
-
-    def _of_models(self) -> Iterator[Metric]:
-        models = sorted(self._instruments.models.items())
-        for name, text, read in _COUNTS:
-            count = CounterMetricFamily(name, text, labels=_MODEL)
-            for model, instruments in models:
-                count.add_metric((model,), read(instruments))
-            yield count
-        for name, text, read_histogram in _HISTOGRAMS:
-            histogram = HistogramMetricFamily(name, text, labels=_MODEL)
-            for model, instruments in models:
-                values = read_histogram(instruments)
-                _add(histogram, (model,), values.bounds, values.counts, values.total)
-            yield histogram
-        finished = CounterMetricFamily(
-            "vllm:request_success", "Requests by why they ended.", labels=(*_MODEL, "finished_reason")
-        )
-        ended = CounterMetricFamily(
-            "myna_requests", "Requests by how they ended.", labels=(*_MODEL, "endpoint", "outcome")
-        )
-        for model, instruments in models:
-            for reason, num in sorted(instruments.finished.items()):
-                finished.add_metric((model, reason), num)
-            for (endpoint, outcome), num in sorted(instruments.ended.items()):
-                ended.add_metric((model, endpoint, outcome), num)
-        yield from (finished, ended)
 
     def _of_workers(self) -> Iterator[Metric]:
         running = self._pool.running()
@@ -127,13 +91,15 @@ class InstrumentCollector(Collector):
 
 
 def exposition(
-    instruments: Instruments, pool: ModelPool, ledger: Ledger | None, accept: str
+    instruments: Instruments,
+    pool: ModelPool,
+    ledger: Ledger | None,
+    writer: CompletionWriter,
+    accept: str,
 ) -> tuple[bytes, str]:
     """The text, and its content type as the reader's `Accept` header chooses it."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(InstrumentCollector(instruments, pool, ledger))
     encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
+    return encode(ServerCollector(instruments, pool, ledger, writer)), content_type
 
 
 def _add(

@@ -11,6 +11,7 @@ from myna.core.errors import InvalidRequest
 
 FAULT: Final = "openai_fault"
 _ECHO_LIMIT: Final = 64
+_PLACE_LIMIT: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Fault:
     def at(self, place: str) -> InvalidRequest:
         """The error to raise for the parameter of that name."""
         where = below(place, self.field)
+        if len(where) > _PLACE_LIMIT:  # a client's own key
+            where = f"{where[:_PLACE_LIMIT]}..."
         message = self.before if self.after is None else f"{self.before}{where}{self.after}"
         return InvalidRequest(message, param=self.param or where, code=self.code)
 

@@ -10,6 +10,12 @@ from myna.serving import faults
 from myna.serving.validation import WireModel
 
 MAX_STOPS: Final = 4
+MAX_STOP: Final = 4096
+MAX_BIASES: Final = 1024
+MAX_TEXT: Final = 10_485_760
+"""OpenAI's bound on a string that becomes part of the prompt, in characters."""
+MAX_LABEL: Final = 512
+MAX_OPTIONS: Final = 16
 _INT64: Final = 2**63
 _TOKEN_DIGITS: Final = 18
 """More than any vocabulary needs, fewer than make `int` slow."""
@@ -51,7 +57,7 @@ def _within(kind: str, value: float, minimum: float | None, maximum: float | Non
 
 
 def text(
-    *, longest: int | None = None, pattern: str | None = None, may_be_empty: bool = True
+    *, longest: int = MAX_TEXT, pattern: str | None = None, may_be_empty: bool = True
 ) -> BeforeValidator:
     """A string within limits."""
     expression = re.compile(pattern) if pattern else None
@@ -63,7 +69,7 @@ def text(
             raise faults.invalid_type("a string", value).inside()
         if not value and not may_be_empty:
             raise faults.empty("string").inside()
-        if longest is not None and len(value) > longest:
+        if len(value) > longest:
             raise faults.too_long("string", longest, len(value)).inside()
         if pattern and expression and not expression.fullmatch(value):
             raise faults.pattern(pattern).inside()
@@ -87,18 +93,31 @@ def one_of(*values: str, expected: str = "a string") -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def array(expected: str, *, longest: int | None = None, may_be_null: bool = False) -> BeforeValidator:
-    """A list that is not empty and not too long."""
+def array(
+    expected: str, *, longest: int, may_be_null: bool = False, may_be_empty: bool = False
+) -> BeforeValidator:
+    """A list within limits, which are checked before its elements."""
 
     def check(value: object) -> object:
         if value is None and may_be_null:
             return None
         if not isinstance(value, list):
             raise faults.invalid_type(expected, value).inside()
-        if not value:
+        if not value and not may_be_empty:
             raise faults.empty("array").inside()
-        if longest is not None and len(value) > longest:
+        if len(value) > longest:
             raise faults.too_long("array", longest, len(value)).inside()
+        return value
+
+    return BeforeValidator(check)
+
+
+def small_object(most: int) -> BeforeValidator:
+    """An object of few properties, whatever they hold."""
+
+    def check(value: object) -> object:
+        if isinstance(value, dict) and len(value) > most:
+            raise faults.too_many_properties(most, len(value)).inside()
         return value
 
     return BeforeValidator(check)
@@ -138,6 +157,8 @@ def _stops(value: object) -> tuple[str, ...]:
             raise faults.invalid_type("a string", stop).inside(place)
         if not stop:
             raise faults.empty("string").inside(place)
+        if len(stop) > MAX_STOP:
+            raise faults.too_long("string", MAX_STOP, len(stop)).inside(place)
     return tuple(value)
 
 
@@ -146,6 +167,8 @@ def _biases(value: object) -> tuple[tuple[int, float], ...]:
         return ()
     if not isinstance(value, dict):
         raise faults.invalid_type("an object", value).inside()
+    if len(value) > MAX_BIASES:
+        raise faults.too_many_properties(MAX_BIASES, len(value)).inside()
     biases: dict[int, float] = {}
     for key, bias in value.items():
         if not (key.isascii() and key.isdigit()):
@@ -188,6 +211,7 @@ def _metadata(value: object) -> tuple[tuple[str, str], ...]:
 
 Flag = StrictBool | None
 Text = Annotated[str | None, text()]
+Label = Annotated[str | None, text(longest=MAX_LABEL)]
 Seed = Annotated[StrictInt | None, integer(-_INT64, _INT64 - 1)]
 Temperature = Annotated[StrictFloat | None, decimal(0, 2)]
 Fraction = Annotated[StrictFloat | None, decimal(0, 1)]

@@ -2,6 +2,7 @@
 counts. A request without limits costs a look into a table that is empty."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections import Counter
@@ -27,11 +28,15 @@ from myna.catalog.listing import ModelCard
 from myna.core.accounts import Limit
 from myna.core.counters import Change, CounterStore
 from myna.core.errors import DatabaseError, Overloaded
+from myna.core.outage import Outage
+from myna.core.supervision import FIRST_DELAY_S, SupervisedTask
 from myna.serving.live_accounts import LiveAccounts
 from myna.serving.record import RequestRecord
 from myna.serving.spending import LedgerSpending
 
 _SIGN_OF_LIFE_S: Final = SEAT_S / 3
+_PATIENCE_S: Final = 5.0
+_LAST_CHANGES_S: Final = 10.0
 
 log = logging.getLogger("myna.serving")
 
@@ -44,6 +49,15 @@ class Hold:
     cost: Cost
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A change to make, and the future that its caller waits for."""
+
+    names: Sequence[str]
+    change: Change
+    made: "asyncio.Future[None]"
+
+
 class Limiter:
     """All methods are for one event loop. `server` names this process where others count with it."""
 
@@ -53,6 +67,8 @@ class Limiter:
         accounts: LiveAccounts,
         spending: LedgerSpending | None,
         organization: str,
+        *,
+        sign_of_life_s: float = _SIGN_OF_LIFE_S,
     ) -> None:
         self._accounts = accounts
         self._spending = spending
@@ -60,7 +76,9 @@ class Limiter:
         self._server = secrets.token_bytes(8)
         self._counts = Counts(counters)
         self._seats: Counter[str] = Counter()
-        self._living: asyncio.Task[None] | None = None
+        self._sign_of_life_s = sign_of_life_s
+        self._signs = SupervisedTask("the signs of life of the limits", self._give_signs)
+        self._damaged: set[str] = set()
 
     async def admit(
         self, principal: Principal, card: ModelCard, cost: Cost, record: RequestRecord
@@ -77,11 +95,9 @@ class Limiter:
         if not gauges:
             return None
         hold = Hold(Attempt(gauges, cost, self._server), cost)
-        try:
-            await self._counts.change(_names(gauges), hold.attempt)
-        except asyncio.CancelledError:  # it may have been counted all the same
-            self._counts.begin(_names(gauges), Settlement(hold.attempt, cost, 0, self._server))
-            raise
+        undo = Settlement(hold.attempt, cost, 0, self._server)
+        await self._counts.change(_names(gauges), hold.attempt, undo)
+        self._report_damage(hold.attempt)
         record.headers += headers_of(hold.attempt)
         if hold.attempt.refusal is not None:
             raise refused(hold.attempt.refusal, card.id, self._organization)
@@ -105,15 +121,17 @@ class Limiter:
         gauges = hold.attempt.gauges
         self._sit(gauges, -1)
         settlement = Settlement(hold.attempt, hold.cost, used_tokens, self._server)
-        try:
-            await self._counts.change(_names(gauges), settlement)
-        except Overloaded as exc:
-            log.error("what a request has not used can't be given back: %s", exc)
+        with contextlib.suppress(Overloaded):  # in the log already; what was taken comes back with time
+            await self._counts.settle(_names(gauges), settlement)
 
     async def aclose(self) -> None:
-        if self._living is not None:
-            self._living.cancel()
+        await self._signs.aclose()
         await self._counts.aclose()
+
+    def _report_damage(self, attempt: Attempt) -> None:
+        for name in set(attempt.damaged) - self._damaged:
+            self._damaged.add(name)
+            log.error("the counter %s held a damaged value and starts again", name)
 
     async def _check_budgets(self, limits: Sequence[Limit], card: ModelCard, record: RequestRecord) -> None:
         for limit in limits:
@@ -132,74 +150,116 @@ class Limiter:
         for gauge in gauges:
             if gauge.kind == "seats":
                 self._seats[gauge.name] += change
-        if +self._seats and self._living is None:
-            self._living = asyncio.create_task(self._live())
+        if +self._seats:
+            self._signs.start()
 
-    async def _live(self) -> None:
+    async def _give_signs(self) -> None:
         while True:
-            await asyncio.sleep(_SIGN_OF_LIFE_S)
+            await asyncio.sleep(self._sign_of_life_s)
             taken = dict(+self._seats)
             if not taken:
-                self._living = None
                 return
-            try:
+            with contextlib.suppress(Overloaded):  # in the log already
                 await self._counts.change(list(taken), SignOfLife(taken, self._server))
-            except Overloaded as exc:
-                log.error("the requests that run can't be counted: %s", exc)
 
 
 class Counts:
     """Changes of counters, one after the other. While the store is busy with some, those that come
-    meanwhile gather, and are then one step of the store."""
+    meanwhile gather, and are then one step of the store. `patience_s`: how long anyone waits for it."""
 
-    def __init__(self, store: CounterStore) -> None:
+    def __init__(
+        self, store: CounterStore, *, patience_s: float = _PATIENCE_S, first_delay_s: float = FIRST_DELAY_S
+    ) -> None:
         self._store = store
-        self._waiting: list[tuple[Sequence[str], Change, asyncio.Future[None]]] = []
-        self._working: asyncio.Task[None] | None = None
+        self._patience_s = patience_s
+        self._waiting: list[_Waiting] = []
+        self._batch: list[_Waiting] = []
+        self._outage = Outage(log, "limits can't be counted: %s", "limits are counted again")
+        self._worker = SupervisedTask(
+            "the counting of limits", self._work, on_failure=self._fail, first_delay_s=first_delay_s
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="limits")
 
-    async def change(self, names: Sequence[str], change: Change) -> None:
-        """Returns when it is made. Raises `Overloaded` if the store can't be reached."""
+    async def change(self, names: Sequence[str], change: Change, undo: Change | None = None) -> None:
+        """Returns when it is made. Raises `Overloaded` if it can't be, or not in time; it may still be made
+        then, as when the caller is cancelled, and `undo` follows it."""
         if self._store.is_instant:
             self._store.update(names, change)
-        else:
-            await self.begin(names, change)
+            return
+        try:
+            await asyncio.wait_for(self.begin(names, change), self._patience_s)
+        except (asyncio.CancelledError, TimeoutError) as exc:
+            if undo is not None:
+                self.begin(names, undo)
+            if isinstance(exc, TimeoutError):
+                raise Overloaded("The counting of limits takes too long.") from None
+            raise
+
+    async def settle(self, names: Sequence[str], change: Change) -> None:
+        """The same for a change that must not be given up: returns in time, and the change is made later."""
+        if self._store.is_instant:
+            self._store.update(names, change)
+            return
+        made = self.begin(names, change)
+        await asyncio.wait([made], timeout=self._patience_s)
 
     def begin(self, names: Sequence[str], change: Change) -> "asyncio.Future[None]":
-        """The same without waiting."""
+        """The same without waiting. Cancelled, a change that has not begun is not made."""
         made: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((names, change, made))
-        if self._working is None:
-            self._working = asyncio.create_task(self._work())
+        made.add_done_callback(_retrieve)
+        if self._worker.is_delayed:
+            made.set_exception(Overloaded("The counting of limits failed and is being started again."))
+            return made
+        self._waiting.append(_Waiting(names, change, made))
+        self._worker.start()
         return made
 
     async def aclose(self) -> None:
         """Make what is still to be made, and close the store."""
-        if self._working is not None:
-            await self._working
+        if not await self._worker.wait(_LAST_CHANGES_S):
+            await self._worker.aclose()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
         self._thread.shutdown(wait=False)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            batch, self._waiting = self._waiting, []
-            names = [name for some, _, _ in batch for name in some]
-            whole = _one_after_the_other([change for _, change, _ in batch])
-            fault: Exception | None = None
+            self._batch = [one for one in self._waiting if not one.made.done()]
+            self._waiting.clear()
+            if not self._batch:
+                return
+            names = [name for one in self._batch for name in one.names]
+            whole = _one_after_the_other([one.change for one in self._batch])
             try:
                 await loop.run_in_executor(self._thread, self._store.update, names, whole)
             except DatabaseError as exc:
-                log.error("limits can't be counted: %s", exc)
-                fault = Overloaded(str(exc))
-            for _, _, made in batch:
-                if made.done():  # who waited has left
-                    continue
-                if fault is None:
-                    made.set_result(None)
-                else:
-                    made.set_exception(fault)
-        self._working = None
+                self._outage.failed(exc)
+                self._fail_batch(exc)
+            except Exception as exc:
+                self._outage.failed(repr(exc), exc_info=exc)
+                self._fail_batch(exc)
+            else:
+                self._outage.succeeded()
+                for one in self._batch:
+                    if not one.made.done():  # its caller may have left
+                        one.made.set_result(None)
+
+    def _fail_batch(self, exc: Exception) -> None:
+        for one in self._batch:
+            if not one.made.done():
+                one.made.set_exception(Overloaded(f"Limits can't be counted: {exc}"))
+
+    def _fail(self, exc: Exception) -> None:
+        """No caller may go on waiting for a worker that has died."""
+        self._batch += self._waiting
+        self._waiting.clear()
+        self._fail_batch(exc)
+
+
+def _retrieve(made: "asyncio.Future[None]") -> None:
+    """Retrieve the error, or asyncio logs it where its caller has left."""
+    if not made.cancelled():
+        made.exception()
 
 
 def _one_after_the_other(

@@ -20,6 +20,7 @@ LOOK_AGAIN_S: Final = 0.5
 WAIT_S: Final = 0.9
 """From this age on, the request waits for it."""
 _PATIENCE_S: Final = 5.0
+_PATIENCE_IN_OUTAGE_S: Final = 0.5
 _TOUCH_EVERY_S: Final = 30.0
 
 log = logging.getLogger("myna.serving")
@@ -39,6 +40,7 @@ class LiveAccounts:
         *,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         """Raises `ConfigurationError` if the keys in the store were made with another secret."""
         self.store = store
@@ -46,12 +48,14 @@ class LiveAccounts:
         self._secret = secret
         self._clock = clock
         self._steady_clock = steady_clock
+        self._patience_s = patience_s
         self._looked_at = self._touched_at = steady_clock()
         accounts = store.load()
         if accounts.fingerprint not in ("", secret.fingerprint):
             raise ConfigurationError(ANOTHER_SERVERS_KEYS)
         self._directory = Directory(accounts)
         self._look: asyncio.Task[None] | None = None
+        self._overdue: asyncio.Task[None] | None = None
         self._uses: dict[str, int] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="accounts")
         self._has_failed = False
@@ -62,7 +66,10 @@ class LiveAccounts:
         age_s = now - self._looked_at
         if age_s >= WAIT_S:
             while self._looked_at < now - LOOK_AGAIN_S:
-                await self._end_of(self._begin_look())
+                look = self._begin_look()
+                if look is self._overdue:  # someone has waited for it in vain: once is enough
+                    return
+                await self._end_of(look)
         elif age_s >= LOOK_AGAIN_S:
             self._begin_look()
 
@@ -95,14 +102,16 @@ class LiveAccounts:
     async def aclose(self) -> None:
         """Write down the last uses, and close the store."""
         if self._look is not None:
-            await asyncio.wait([self._look], timeout=_PATIENCE_S)
+            await asyncio.wait([self._look], timeout=self._patience_s)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
     async def _end_of(self, look: "asyncio.Task[None]") -> None:
         """Returns when it has ended, or takes too long for anyone to wait."""
-        done, _ = await asyncio.wait([look], timeout=_PATIENCE_S)
+        patience_s = min(self._patience_s, _PATIENCE_IN_OUTAGE_S) if self._has_failed else self._patience_s
+        done, _ = await asyncio.wait([look], timeout=patience_s)
         if not done:
+            self._overdue = look
             self._fail("the database does not answer")
             self._looked_at = self._steady_clock()
 
@@ -119,13 +128,13 @@ class LiveAccounts:
         loop = asyncio.get_running_loop()
         try:
             accounts = await loop.run_in_executor(self._thread, self._read, self._directory.version, uses)
+            if accounts is not None:
+                self._directory = Directory(accounts)
         except Exception as exc:
             self._uses = {**uses, **self._uses}
             self._fail(str(exc))
         else:
             self._has_failed = False
-            if accounts is not None:
-                self._directory = Directory(accounts)
         self._looked_at = began
 
     def _read(self, version: int, uses: Mapping[str, int]) -> Accounts | None:

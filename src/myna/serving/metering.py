@@ -15,9 +15,9 @@ from myna.core.ledger import UsageRow
 class Clocks(Protocol):
     """Told of a model's tokens as they come; see `instruments.ModelInstruments`."""
 
-    completion_tokens: int
-
     def prompt_done(self, prompt_tokens: int, cached_tokens: int) -> None: ...
+
+    def generated(self, num_tokens: int) -> None: ...
 
     def first_token(self, after_s: float) -> None: ...
 
@@ -83,7 +83,7 @@ class Meter:
             self._count(tokens)
             self._committed = tokens
             if self._clocks is not None:
-                self._clocks.completion_tokens += num_new
+                self._clocks.generated(num_new)
             if self.first_token_ms is None:
                 self._note_first()
 

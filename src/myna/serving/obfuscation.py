@@ -3,11 +3,10 @@
 import secrets
 from typing import Final
 
-from myna.serving.ids import ALPHABET
+from myna.core.base62 import LETTER_OF_BYTE
 
 _BLOCK: Final = 16
 _POOL_BYTES: Final = 1024
-_LETTERS: Final = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
 
 
 class Obfuscator:
@@ -21,7 +20,7 @@ class Obfuscator:
         """So many random letters that with them the chunk's length is a multiple of 16."""
         wanted = -num_characters % _BLOCK
         if self._next + wanted > len(self._pool):
-            self._pool = secrets.token_bytes(_POOL_BYTES).translate(_LETTERS)
+            self._pool = secrets.token_bytes(_POOL_BYTES).translate(LETTER_OF_BYTE)
             self._next = 0
         start, self._next = self._next, self._next + wanted
         return self._pool[start : self._next]

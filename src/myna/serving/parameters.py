@@ -56,7 +56,7 @@ _SHARED: Final = {
     "top_p": _honoured("0 to 1: only the likeliest tokens that together have this probability."),
     "presence_penalty": _honoured("-2 to 2, once for each token that the answer has already."),
     "frequency_penalty": _honoured("-2 to 2, for each time that the answer has a token already."),
-    "logit_bias": _honoured("Token ids to -100 … 100."),
+    "logit_bias": _honoured("Up to 1,024 token ids, to -100 … 100."),
     "user": _hint("Stands in the log, and with a stored completion."),
     "seed": _honoured("The same seed and request give the same answer, whatever else the server does."),
     "stream": _honoured("Server-sent events, ended by `[DONE]`."),
@@ -70,7 +70,7 @@ COMPLETIONS: Final[Mapping[str, Parameter]] = MappingProxyType(
     {
         "model": _MODEL,
         "prompt": _honoured(
-            "A string, strings, token ids, or lists of them; absent: the start of a document."
+            "A string, token ids, or up to 2,048 of either; absent: the start of a document."
         ),
         "suffix": _honoured("What follows the gap; for models with tokens for filling in, else a 400."),
         "best_of": _honoured("Up to 20 candidates; the `n` with the best mean log-probability are told."),
@@ -86,8 +86,8 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
     {
         "model": _MODEL,
         "messages": _required(
-            "All six roles; text parts. Images, audio and files are refused by name. `reasoning_content` "
-            "(or `reasoning`) of an earlier answer goes to templates that show it."
+            "Up to 2,048, of all six roles; text parts. Images, audio and files are refused by name. "
+            "`reasoning_content` (or `reasoning`) of an earlier answer goes to templates that show it."
         ),
         "functions": _honoured("The older form of `tools`; answered in its own words."),
         "tools": _honoured("Up to 128 functions, and custom tools with text, lark or regex input."),
@@ -107,7 +107,10 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "service_tier": _honoured(
             "`flex` waits behind others, `priority` and `fast` go before; the tier is told."
         ),
-        "store": _honoured("Keeps the answer for the stored-completions resources and `myna replay`."),
+        "store": _honoured(
+            "Keeps the answer for the stored-completions resources and `myna replay`, if the request has at "
+            "most 4 MiB."
+        ),
         "metadata": _honoured("Up to 16 pairs, kept with a stored completion; its list filters by them."),
         "response_format": _honoured("`text`, `json_object`, `json_schema`; held by a grammar."),
         "reasoning_effort": _honoured(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from myna.serving.tls import Certificate
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _HEAD_TIMEOUT_S: Final = 30.0
 _DRAIN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+log = logging.getLogger("myna.serving")
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -141,7 +144,10 @@ class Server(uvicorn.Server):
                 await asyncio.wait_for(self._is_told.wait(), 1.0)
 
     async def _drain(self) -> None:
-        await self._gate.drain(self.drain_s)
+        try:
+            await self._gate.drain(self.drain_s)
+        except Exception:
+            log.exception("the requests that run can't be waited for: the server ends now")
         self.should_exit = True
         self._is_told.set()
 

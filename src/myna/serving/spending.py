@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -11,12 +12,14 @@ from typing import Final
 from myna.core.accounts import Limit
 from myna.core.errors import DatabaseError, Overloaded
 from myna.core.ledger import LedgerStore, UsageFilter
+from myna.core.outage import Outage
 
 _NANO_A_CENT: Final = 10_000_000
 _OLD_S: Final = 2.0
 _MOST_OF_THE_TIME: Final = 20
 """A sum that takes long is taken rarely: it may use a twentieth of the time."""
 _OLDEST_S: Final = 60.0
+_PATIENCE_S: Final = 5.0
 
 log = logging.getLogger("myna.serving")
 
@@ -35,11 +38,16 @@ class LedgerSpending:
     def __init__(
         self,
         store: LedgerStore,
+        threads: Executor,
         *,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         self._store = store
+        self._threads = threads
+        self._patience_s = patience_s
+        self._outage = Outage(log, "budgets can't be counted: %s", "budgets are counted again")
         self._clock = clock
         self._steady_clock = steady_clock
         self._sums: dict[tuple[str, str], _Sum] = {}
@@ -63,7 +71,10 @@ class LedgerSpending:
         if asking is None:
             asking = self._asking[place] = asyncio.create_task(self._sum(place, month_s))
             asking.add_done_callback(lambda _: self._asking.pop(place, None))
-        return await asyncio.shield(asking)
+        try:
+            return await asyncio.wait_for(asyncio.shield(asking), self._patience_s)
+        except TimeoutError:
+            raise Overloaded("The ledger takes too long to say what was spent.") from None
 
     async def _sum(self, place: tuple[str, str], month_s: int) -> _Sum:
         began = self._steady_clock()
@@ -75,10 +86,12 @@ class LedgerSpending:
             models=(model,) if model else (),
         )
         try:
-            sums = await asyncio.to_thread(self._store.sums, wanted, 0)
+            loop = asyncio.get_running_loop()
+            sums = await loop.run_in_executor(self._threads, self._store.sums, wanted, 0)
         except DatabaseError as exc:
-            log.error("budgets can't be counted: %s", exc)
+            self._outage.failed(exc)
             raise Overloaded("The ledger can't say what was spent.") from exc
+        self._outage.succeeded()
         ended = self._steady_clock()
         rest_s = min(_OLDEST_S, max(_OLD_S, _MOST_OF_THE_TIME * (ended - began)))
         return _Sum(month_s, sum(one.cost_nano for one in sums), ended + rest_s)

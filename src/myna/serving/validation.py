@@ -1,9 +1,10 @@
 """From a JSON body to a typed request, or to the one fault that OpenAI would report first."""
 
+import difflib
 from collections.abc import Mapping, Sequence
-from typing import Final, Self, TypeVar
+from typing import Annotated, Final, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from myna.core.errors import InvalidRequest
@@ -14,6 +15,8 @@ from myna.serving.parameters import Parameter, Use
 TAG: Final = "~"
 """First character of the tags of tagged unions; they are no part of a parameter's name."""
 
+_LONGEST_NAME: Final = 64
+_CLOSE: Final = 0.75
 _NOUNS: Final = {
     "int_type": "an integer",
     "int_from_float": "an integer",
@@ -28,10 +31,33 @@ _NOUNS: Final = {
 }
 
 
+class _StopAtFirst(FailFast):
+    """pydantic's own can't be hashed, which unions of annotated types need."""
+
+    def __hash__(self) -> int:
+        return hash(self.fail_fast)
+
+
+T = TypeVar("T")
+Items: TypeAlias = Annotated[list[T], _StopAtFirst()]
+"""A list whose validation stops at the first wrong element."""
+
+
 class WireModel(BaseModel):
     """A request object: its fields stand in the order in which OpenAI checks them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_one_unknown_key(cls, value: object) -> object:
+        """pydantic makes an error of each unknown key; only the first is reported."""
+        known = cls.model_fields
+        if not isinstance(value, dict) or len(value) <= len(known):
+            return value
+        names = {field.alias or name for name, field in known.items()}
+        unknown = next(key for key in value if key not in names)
+        return {key: entry for key, entry in value.items() if key in names or key == unknown}
 
 
 class TypedModel(WireModel):
@@ -64,7 +90,7 @@ def validate(schema: type[M], body: Mapping[str, object], parameters: Mapping[st
     try:
         request = schema.model_validate(read)
     except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
+        first = exc.errors(include_url=False)[0]  # few were made: lists stop at their first
     else:
         refuse(body, parameters)
         return request
@@ -106,22 +132,7 @@ def place_of(loc: Sequence[str | int]) -> str:
 
 
 def _spelling_help(name: str, candidates: set[str]) -> str:
-    limit = max(1, len(name) // 4)
-    distances = {known: _edits(name, known) for known in candidates if abs(len(known) - len(name)) <= limit}
-    nearest = min(distances.values(), default=limit + 1)
-    if nearest > limit:
+    if len(name) > _LONGEST_NAME:
         return ""
-    close = sorted(known for known, distance in distances.items() if distance == nearest)
-    return f" Did you mean {faults.either(close, 'or')}?"
-
-
-def _edits(a: str, b: str) -> int:
-    """Levenshtein distance."""
-    previous = list(range(len(b) + 1))
-    for i, letter in enumerate(a, 1):
-        current = [i]
-        for j, other in enumerate(b, 1):
-            change = previous[j - 1] + (letter != other)
-            current.append(min(previous[j] + 1, current[-1] + 1, change))
-        previous = current
-    return previous[-1]
+    close = difflib.get_close_matches(name, sorted(candidates), cutoff=_CLOSE)
+    return f" Did you mean {faults.either(sorted(close), 'or')}?" if close else ""

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, Select, Table, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, Table, delete, insert, select, update
 
 from myna.core.accounts import (
     Accounts,
-    AccountStore,
     ApiKey,
     AuditEvent,
     AuditPage,
@@ -17,27 +16,23 @@ from myna.core.accounts import (
     Limit,
     Project,
 )
-from myna.stores.database import open_database, transaction
+from myna.stores.database import Database
 from myna.stores.tables import ACCOUNT_STATE, API_KEYS, AUDIT_EVENTS, LIMITS, PROJECTS
-
-
-def open_accounts(url: str) -> AccountStore:
-    return SqlAccounts(open_database(url))
 
 
 class SqlAccounts:
     """Each method is one transaction."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def version(self) -> int:
-        with transaction(self._engine) as connection:
+        with self._database.transaction() as connection:
             return int(connection.scalar(select(ACCOUNT_STATE.c.version)) or 0)
 
     def load(self) -> Accounts:
         # The state is read first: if the rest is newer than it, the next look finds a new version.
-        with transaction(self._engine) as connection:
+        with self._database.transaction() as connection:
             state = connection.execute(select(ACCOUNT_STATE)).one()
             return Accounts(
                 version=state.version,
@@ -51,7 +46,7 @@ class SqlAccounts:
         table, names = _place(record)
         values = _values(record)
         values.pop("last_used_at", None)
-        with transaction(self._engine) as connection:
+        with self._database.transaction() as connection:
             if not _advance(connection, version):
                 return False
             same = [table.c[name] == values[name] for name in names]
@@ -61,7 +56,7 @@ class SqlAccounts:
             return True
 
     def remove_limit(self, owner: str, model: str, event: AuditEvent, *, version: int) -> bool:
-        with transaction(self._engine) as connection:
+        with self._database.transaction() as connection:
             if not _advance(connection, version):
                 return False
             connection.execute(delete(LIMITS).where(LIMITS.c.owner == owner, LIMITS.c.model == model))
@@ -69,17 +64,17 @@ class SqlAccounts:
             return True
 
     def note(self, event: AuditEvent) -> None:
-        with transaction(self._engine) as connection:
+        with self._database.transaction() as connection:
             connection.execute(insert(AUDIT_EVENTS), msgspec.structs.asdict(event))
 
     def claim(self, fingerprint: str) -> str:
-        with transaction(self._engine) as connection:
+        with self._database.transaction() as connection:
             unclaimed = update(ACCOUNT_STATE).where(ACCOUNT_STATE.c.fingerprint == "")
             connection.execute(unclaimed.values(fingerprint=fingerprint))
             return str(connection.scalar(select(ACCOUNT_STATE.c.fingerprint)))
 
     def touch(self, uses: Mapping[str, int]) -> None:
-        with transaction(self._engine) as connection:
+        with self._database.transaction() as connection:
             for key_id, at in sorted(
                 uses.items()
             ):  # in one order, so that two servers don't block each other
@@ -90,7 +85,7 @@ class SqlAccounts:
     def events(self, query: AuditQuery) -> AuditPage | None:
         serial = AUDIT_EVENTS.c.serial
         wanted = _filtered(query)
-        with transaction(self._engine) as connection:
+        with self._database.transaction() as connection:
             for cursor, is_after in ((query.after, True), (query.before, False)):
                 if cursor is not None:
                     start = connection.scalar(select(serial).where(AUDIT_EVENTS.c.id == cursor))
@@ -104,7 +99,7 @@ class SqlAccounts:
         return AuditPage(events if goes_back else events[::-1], has_more=len(rows) > query.limit)
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
 
 def _advance(connection: Connection, version: int) -> bool:

@@ -4,11 +4,11 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Engine, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from myna.core.counters import Change, CounterStore
-from myna.stores.database import open_database, transaction
+from myna.core.counters import Change
+from myna.stores.database import Database
 from myna.stores.tables import COUNTERS
 
 # Built once: every request comes by twice.
@@ -23,23 +23,19 @@ _WRITE: Final = update(COUNTERS).where(COUNTERS.c.name == bindparam("key")).valu
 _NOW: Final = select(func.extract("epoch", func.clock_timestamp()))
 
 
-def open_counters(url: str) -> CounterStore:
-    return SqlCounters(open_database(url))
-
-
 class SqlCounters:
     """One update at a time in this process; locked rows keep those of other processes apart, and the
     database's clock is everyone's."""
 
     is_instant = False
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._lock = threading.Lock()
 
     def update(self, names: Sequence[str], change: Change) -> None:
         ordered = sorted(set(names))  # every server locks in one order
-        with self._lock, transaction(self._engine) as connection:
+        with self._lock, self._database.transaction() as connection:
             found = _locked(connection, ordered)
             if len(found) < len(ordered):  # there must be a row to lock; another server may be adding it
                 connection.execute(_ADD, [{"name": name, "value": b""} for name in ordered])
@@ -50,7 +46,7 @@ class SqlCounters:
                 connection.execute(_WRITE, [{"key": name, "new": value} for name, value in written.items()])
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
 
 def _locked(connection: Connection, names: Sequence[str]) -> dict[str, bytes]:

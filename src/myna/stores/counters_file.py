@@ -9,22 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import make_url
-
-from myna.core.counters import Change, CounterStore
-from myna.core.errors import DatabaseError
+from myna.core.counters import Change
+from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.translatable import N_
 
-_BUSY_S: Final = 10.0
+_BUSY_S: Final = 5.0
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 )
 _WRITE: Final = "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-
-
-def open_counters(url: str) -> CounterStore:
-    """The file beside that of the database."""
-    return FileCounters(Path(f"{make_url(url).database}-limits"))
 
 
 class FileCounters:
@@ -54,7 +47,11 @@ class FileCounters:
         places = ", ".join("?" * len(names))
         with self._lock, self._transaction() as connection:
             query = f"SELECT name, value FROM counters WHERE name IN ({places})"  # noqa: S608
-            found = dict(connection.execute(query, names).fetchall())
+            # A damaged file may hold other types; they make no more sense as bytes, but are refused as such.
+            found = {
+                name: value if isinstance(value, bytes) else str(value).encode()
+                for name, value in connection.execute(query, names)
+            }
             written = change(found, self._clock())
             if written:
                 connection.executemany(_WRITE, written.items())
@@ -75,7 +72,9 @@ class FileCounters:
                 connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as exc:
-            raise DatabaseError(N_("The file of the limits can't be used: {reason}", reason=exc)) from exc
+            raise DatabaseUnavailable(
+                N_("The file of the limits can't be used: {reason}", reason=exc)
+            ) from exc
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -7,13 +7,8 @@ from typing import Final
 
 import msgspec
 
-from myna.core.ledger import Dimension, LedgerStore, Outcome, UsageFilter, UsagePage, UsageRow, UsageSum
+from myna.core.ledger import Dimension, Outcome, UsageFilter, UsagePage, UsageRow, UsageSum
 from myna.stores.usage_sums import DIMENSIONS, HOUR_S, added_up, as_sum, by_hour
-
-
-def open_ledger(url: str) -> LedgerStore:
-    return MemoryLedger()
-
 
 MOST_ROWS: Final = 100_000
 

@@ -1,14 +1,12 @@
 """The ledger in SQLite or PostgreSQL, through SQLAlchemy Core."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    Engine,
     Row,
     Select,
     Table,
@@ -21,12 +19,9 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 
-from myna.core.errors import DatabaseError
-from myna.core.ledger import Dimension, LedgerStore, Outcome, UsageFilter, UsagePage, UsageRow, UsageSum
-from myna.core.translatable import N_
-from myna.stores.database import open_database
+from myna.core.ledger import Dimension, Outcome, UsageFilter, UsagePage, UsageRow, UsageSum
+from myna.stores.database import Database
 from myna.stores.tables import USAGE, USAGE_HOURS
 from myna.stores.usage_sums import COUNTS, DIMENSIONS, HOUR_S, added_up, as_sum, by_hour, in_order
 
@@ -34,21 +29,17 @@ _MOST_ROLLED: Final = 2000  # rows a transaction, so that writers never wait for
 _FIELDS: Final = UsageRow.__struct_fields__
 
 
-def open_ledger(url: str) -> LedgerStore:
-    return SqlLedger(open_database(url))
-
-
 class SqlLedger:
     """Each method is one transaction, `roll_up` several."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def add(self, rows: Sequence[UsageRow]) -> None:
         if not rows:
             return
         values = [{name: getattr(row, name) for name in _FIELDS} for row in rows]
-        with self._begin() as connection:
+        with self._database.transaction() as connection:
             connection.execute(
                 _insert(connection, USAGE).on_conflict_do_nothing(index_elements=["id"]), values
             )
@@ -66,7 +57,7 @@ class SqlLedger:
         query = select(*keys, *totals).group_by(
             *(literal_column(str(number + 1)) for number in range(len(keys)))
         )
-        with self._begin() as connection:
+        with self._database.transaction() as connection:
             return in_order(_as_sum(row) for row in connection.execute(query))
 
     def page(
@@ -78,7 +69,7 @@ class SqlLedger:
         limit: int = 20,
     ) -> UsagePage | None:
         query = select(USAGE).where(*_conditions(USAGE, USAGE.c.arrived_ms, 1000, wanted))
-        with self._begin() as connection:
+        with self._database.transaction() as connection:
             if after is not None:
                 start = connection.scalar(
                     select(USAGE.c.serial).where(
@@ -99,26 +90,17 @@ class SqlLedger:
         return num_rolled
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
     def _roll_some(self, before_s: int) -> int:
         """What a transaction deletes it alone has seen, so that two servers never count a row twice."""
         old = select(USAGE.c.serial).where(USAGE.c.arrived_ms < before_s * 1000).limit(_MOST_ROLLED)
         doomed = delete(USAGE).where(USAGE.c.serial.in_(old.scalar_subquery())).returning(*USAGE.c)
-        with self._begin() as connection:
+        with self._database.transaction() as connection:
             rows = connection.execute(doomed).all()
             if rows:
                 _add_hours(connection, added_up(by_hour(as_sum(_as_row(row))) for row in rows))
         return len(rows)
-
-    @contextlib.contextmanager
-    def _begin(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as exc:
-            reason = str(getattr(exc, "orig", None) or exc).splitlines()[0]
-            raise DatabaseError(N_("The database can't be used: {reason}", reason=reason)) from exc
 
 
 def _insert(connection: Connection, table: Table) -> Any:

@@ -1,15 +1,18 @@
-"""A store that forgets everything when the process ends: for tests, and for those who want no file."""
+"""Stored completions that are forgotten when the process ends."""
 
 import threading
 from collections.abc import Mapping
 
 import msgspec
 
-from myna.core.stored import CompletionStore, Order, StoredCompletion, StoredPage
-
-
-def open_completions(url: str) -> CompletionStore:
-    return MemoryCompletions()
+from myna.core.stored import (
+    MAX_PAGE_BYTES,
+    Order,
+    StoredCompletion,
+    StoredItem,
+    StoredPage,
+    num_fitting,
+)
 
 
 class MemoryCompletions:
@@ -37,6 +40,7 @@ class MemoryCompletions:
         order: Order = "desc",
         model: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        max_bytes: int = MAX_PAGE_BYTES,
     ) -> StoredPage | None:
         with self._lock:
             rows = [row for row in self._rows.values() if row.project == project]
@@ -53,7 +57,9 @@ class MemoryCompletions:
             for row in rows
             if (model is None or row.model == model) and wanted <= dict(row.metadata).items()
         ]
-        return StoredPage(rows[:limit], has_more=len(rows) > limit)
+        num = num_fitting([len(row.item) for row in rows[:limit]], max_bytes)
+        items = [StoredItem(row.id, row.item, row.metadata) for row in rows[:num]]
+        return StoredPage(items, has_more=len(rows) > num)
 
     def set_metadata(self, project: str, completion_id: str, metadata: Mapping[str, str]) -> bool:
         with self._lock:

@@ -9,7 +9,6 @@ import msgspec
 from myna.core.accounts import (
     DEFAULT_PROJECT,
     Accounts,
-    AccountStore,
     ApiKey,
     AuditEvent,
     AuditPage,
@@ -17,10 +16,6 @@ from myna.core.accounts import (
     Limit,
     Project,
 )
-
-
-def open_accounts(url: str) -> AccountStore:
-    return MemoryAccounts()
 
 
 class MemoryAccounts:

@@ -4,11 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from myna.core.counters import Change, CounterStore
-
-
-def open_counters(url: str) -> CounterStore:
-    return MemoryCounters()
+from myna.core.counters import Change
 
 
 class MemoryCounters:

@@ -1,39 +1,44 @@
 """Stored completions in SQLite or PostgreSQL, through SQLAlchemy Core."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
-from myna.core.stored import CompletionStore, Order, StoredCompletion, StoredPage
-from myna.stores.database import open_database
+from myna.core.stored import (
+    MAX_PAGE_BYTES,
+    Order,
+    StoredCompletion,
+    StoredItem,
+    StoredPage,
+    num_fitting,
+)
+from myna.stores.database import Database
 from myna.stores.tables import COMPLETION_METADATA, COMPLETIONS
-
-
-def open_completions(url: str) -> CompletionStore:
-    return SqlCompletions(open_database(url))
 
 
 class SqlCompletions:
     """Each method is one transaction."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def put(self, completion: StoredCompletion) -> None:
         values = {
             name: getattr(completion, name)
             for name in ("id", "project", "created", "model", "item", "messages", "replay")
         }
-        with self._engine.begin() as connection:
+        with self._database.transaction() as connection:
             connection.execute(delete(COMPLETIONS).where(COMPLETIONS.c.id == completion.id))
             connection.execute(insert(COMPLETIONS), values)
             _write_metadata(connection, completion.id, completion.metadata)
 
     def get(self, project: str, completion_id: str) -> StoredCompletion | None:
-        with self._engine.connect() as connection:
+        with self._database.transaction() as connection:
             row = connection.execute(select(COMPLETIONS).where(*_is(project, completion_id))).first()
-            return None if row is None else _with_metadata(connection, [row])[0]
+            if row is None:
+                return None
+            fields = {name: value for name, value in row._mapping.items() if name != "serial"}
+            return StoredCompletion(**fields, metadata=_metadata(connection, [row.id])[row.id])
 
     def page(
         self,
@@ -44,10 +49,11 @@ class SqlCompletions:
         order: Order = "desc",
         model: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        max_bytes: int = MAX_PAGE_BYTES,
     ) -> StoredPage | None:
-        serial = COMPLETIONS.c.serial
-        query = select(COMPLETIONS).where(COMPLETIONS.c.project == project)
-        with self._engine.connect() as connection:
+        serial, item = COMPLETIONS.c.serial, COMPLETIONS.c.item
+        query = select(serial, func.length(item).label("size")).where(COMPLETIONS.c.project == project)
+        with self._database.transaction() as connection:
             if after is not None:
                 start = connection.scalar(select(serial).where(*_is(project, after)))
                 if start is None:
@@ -57,12 +63,18 @@ class SqlCompletions:
                 query = query.where(COMPLETIONS.c.model == model)
             for name, value in (metadata or {}).items():
                 query = query.where(_has(name, value))
-            query = query.order_by(serial.asc() if order == "asc" else serial.desc()).limit(limit + 1)
-            rows = connection.execute(query).all()
-            return StoredPage(_with_metadata(connection, list(rows[:limit])), has_more=len(rows) > limit)
+            ordering = serial.asc() if order == "asc" else serial.desc()
+            found = connection.execute(query.order_by(ordering).limit(limit + 1)).all()
+            num = num_fitting([row.size for row in found[:limit]], max_bytes)
+            chosen = select(COMPLETIONS.c.id, item).where(serial.in_([row.serial for row in found[:num]]))
+            rows = connection.execute(chosen.order_by(ordering)).all()
+            labels = _metadata(connection, [row.id for row in rows])
+        return StoredPage(
+            [StoredItem(row.id, row.item, labels[row.id]) for row in rows], has_more=len(found) > num
+        )
 
     def set_metadata(self, project: str, completion_id: str, metadata: Mapping[str, str]) -> bool:
-        with self._engine.begin() as connection:
+        with self._database.transaction() as connection:
             # The row is locked where the database can, so that two updates don't mix their maps.
             query = select(COMPLETIONS.c.id).where(*_is(project, completion_id)).with_for_update()
             if connection.scalar(query) is None:
@@ -74,11 +86,11 @@ class SqlCompletions:
             return True
 
     def delete(self, project: str, completion_id: str) -> bool:
-        with self._engine.begin() as connection:
+        with self._database.transaction() as connection:
             return connection.execute(delete(COMPLETIONS).where(*_is(project, completion_id))).rowcount > 0
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
 
 def _is(project: str, completion_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
@@ -101,21 +113,10 @@ def _write_metadata(connection: Connection, completion_id: str, metadata: Mappin
         connection.execute(insert(COMPLETION_METADATA), rows)
 
 
-def _with_metadata(connection: Connection, rows: list[Row[Any]]) -> list[StoredCompletion]:
-    found: dict[str, dict[str, str]] = {row.id: {} for row in rows}
+def _metadata(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """That of each completion."""
+    found: dict[str, dict[str, str]] = {completion_id: {} for completion_id in ids}
     pairs = COMPLETION_METADATA.c
-    for pair in connection.execute(select(COMPLETION_METADATA).where(pairs.completion_id.in_(list(found)))):
+    for pair in connection.execute(select(COMPLETION_METADATA).where(pairs.completion_id.in_(ids))):
         found[pair.completion_id][pair.name] = pair.value
-    return [
-        StoredCompletion(
-            id=row.id,
-            project=row.project,
-            created=row.created,
-            model=row.model,
-            item=row.item,
-            messages=row.messages,
-            replay=row.replay,
-            metadata=found[row.id],
-        )
-        for row in rows
-    ]
+    return found

@@ -13,13 +13,19 @@ from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 from myna.core.translatable import Translatable
-from myna.scheduling.answers import Told
+from myna.scheduling.sequence import Told
 
 MAX_FRAME_BYTES: Final = 1 << 30
 _LENGTH: Final = struct.Struct("<I")
-_MAY_PASS: Final = {
+_MAY_PASS: Final[dict[str, type[MynaError]]] = {
     kind.__name__: kind
-    for kind in (errors.InvalidRequest, errors.ContextLengthExceeded, errors.GenerationFailed)
+    for kind in (
+        errors.InvalidRequest,
+        errors.ConstraintTooComplex,
+        errors.ContextLengthExceeded,
+        errors.Overloaded,
+        errors.GenerationFailed,
+    )
 }
 
 
@@ -90,14 +96,20 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, tag=10):
 
     kind: str
     message: str
+    param: str | None = None
+    code: str | None = None
 
     @classmethod
     def of(cls, error: MynaError) -> "Failure":
+        if isinstance(error, RequestError):
+            return cls(type(error).__name__, error.message, error.param, error.code)
         return cls(type(error).__name__, error.message)
 
     def error(self) -> MynaError:
         """An error of the same kind; a kind that no worker raises is a `GenerationFailed`."""
-        kind: type[RequestError] | type[GenerationFailed] = _MAY_PASS.get(self.kind, GenerationFailed)
+        kind: type[MynaError] = _MAY_PASS.get(self.kind, GenerationFailed)
+        if issubclass(kind, RequestError):
+            return kind(self.message, param=self.param, code=self.code)
         return kind(self.message)
 
 

@@ -18,8 +18,8 @@ from typing import Final
 from myna.core.errors import MynaError
 from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
-from myna.scheduling.answers import Told
 from myna.scheduling.loop import Loop
+from myna.scheduling.sequence import Told
 from myna.workers import frames
 from myna.workers.frames import Abort, Load, Run
 from myna.workers.loading import load_model

@@ -10,6 +10,7 @@ from tests.api.stand_in import BytePrompting, Model, chunks_of, serving
 
 from myna.prompts.messages import ToolCall
 from myna.prompts.tools import BARE
+from myna.scheduling.grammar_text import grammar_text
 
 USER = {"role": "user", "content": "a"}
 WEATHER = {
@@ -81,7 +82,7 @@ async def test_function_call_says_what_may_come(choice: object, called: bool, sp
     assert [tool.name for tool in prompting.tools[0]] == ["weather", "now"]
     constraint = model.generator.requests[0].constraint
     assert constraint is not None
-    lark = json.loads(constraint.grammar)["grammars"][0]["lark_grammar"]
+    lark = json.loads(grammar_text(constraint))["grammars"][0]["lark_grammar"]
     start = lark.splitlines()[0]
     assert ("rest" in start) == called
     assert ("TEXT" in start or "said" in start) == spoken

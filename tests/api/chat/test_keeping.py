@@ -1,14 +1,20 @@
 """`store: true`: what was answered is what is kept, streamed or whole, and nothing else is kept."""
 
+import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
-from tests.api.stand_in import chunks_of, script, serving
+from tests.api.stand_in import chunks_of, error_of, script, serving
 from tests.serving.scripted import Step, words
 
-from myna.core.errors import GenerationFailed
+from myna.api.chat.keeping import MAX_STORED_REQUEST_BYTES
+from myna.core.errors import DatabaseUnavailable, GenerationFailed
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
+from myna.core.stored import StoredCompletion
+from myna.serving.completion_writer import WriterLimits
+from myna.stores.memory import MemoryCompletions
 
 ASK = [
     {"role": "system", "content": "be kind"},
@@ -142,3 +148,68 @@ async def test_the_replay_is_the_request_with_the_seed_that_was_drawn() -> None:
         "temperature": 1,
         "seed": request.sampling.seed,
     }
+
+
+class Away(MemoryCompletions):
+    """Can't be written: fails at once, or takes until it is let go."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        super().__init__()
+        self._fault = fault
+        self.go = threading.Event()
+
+    def put(self, completion: StoredCompletion) -> None:
+        if self._fault is not None:
+            raise self._fault
+        assert self.go.wait(60)
+        super().put(completion)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fault", [DatabaseUnavailable("away"), ValueError("a bug")])
+async def test_an_answer_is_whole_though_its_copy_can_not_be_kept(fault: Exception, stream: bool) -> None:
+    async with serving(words("Hi", " there"), completions=Away(fault)) as model:
+        answer = await model.ask("chat/completions", messages=ASK, store=True, stream=stream)
+    assert answer.status_code == 200
+    assert " there" in answer.text
+    assert "error" not in answer.text
+    assert "data: [DONE]" in answer.text or not stream
+
+
+async def test_a_database_that_hangs_keeps_no_request_waiting_for_a_thread() -> None:
+    """As with a file that another program locks: those that store are more than there are threads."""
+    store = Away()
+    limits = WriterLimits(wait_s=0.01)
+    async with serving(completions=store, writer_limits=limits) as model:
+        answers = await asyncio.gather(
+            *(model.ask("chat/completions", messages=ASK, store=number < 4) for number in range(5))
+        )
+        assert [answer.status_code for answer in answers] == [200] * 5
+        assert model.services.completion_writer.num_waiting == 4
+        listing = asyncio.create_task(model.client.get("/v1/chat/completions"))  # waits for the database
+        assert (await model.ask("chat/completions", messages=ASK)).status_code == 200
+        assert (await model.ask("completions", prompt="a")).status_code == 200
+        assert not listing.done()
+        store.go.set()
+        await listing
+        await model.services.completion_writer.aclose()
+        assert len((await model.client.get("/v1/chat/completions")).json()["data"]) == 4
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("field", ["user", "prediction", "stop"])
+async def test_a_request_that_is_too_large_to_be_stored_is_refused_and_served_without(
+    field: str, stream: bool
+) -> None:
+    text = "x" * MAX_STORED_REQUEST_BYTES
+    value: Any = {"user": text, "stop": [text], "prediction": {"type": "content", "content": text}}[field]
+    async with serving() as model:
+        body = {"messages": ASK, "stream": stream, field: value}
+        refused = await model.ask("chat/completions", store=True, **body)
+        assert refused.status_code == 400
+        error = error_of(refused)
+        assert (error["param"], error["code"]) == ("store", "request_too_large_to_store")
+        assert str(MAX_STORED_REQUEST_BYTES) in error["message"]
+        assert model.generator.requests == []
+        if field == "user":  # the others have bounds of their own
+            assert (await model.ask("chat/completions", **body)).status_code == 200

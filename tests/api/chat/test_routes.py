@@ -10,6 +10,7 @@ from tests.serving.scripted import words
 
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
 from myna.prompts.messages import Message, ToolCall
+from myna.scheduling.grammar_text import grammar_text
 
 USER = {"role": "user", "content": "a"}
 
@@ -156,7 +157,7 @@ async def test_the_official_client_is_served() -> None:
 
 
 def grammar(request: Any) -> Any:
-    [part] = json.loads(request.constraint.grammar)["grammars"]
+    [part] = json.loads(grammar_text(request.constraint))["grammars"]
     return part["json_schema"]
 
 

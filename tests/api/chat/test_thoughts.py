@@ -6,10 +6,10 @@ import pytest
 from tests.api.stand_in import BytePrompting, chunks_of, error_of, script, serving
 from tests.serving.scripted import Step
 
+from myna.core.constraints import AnyText
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
 from myna.core.requests import Thought
 from myna.prompts.thinking import DONT_THINK, THINK, Thinking
-from myna.prompts.tools import ANY_TEXT
 
 ASK = [{"role": "user", "content": "2+2, as JSON?"}]
 HYBRID = Thinking("<think>", "</think>", can_skip=True, is_default=True, is_open=False, has_effort=False)
@@ -95,7 +95,7 @@ async def test_effort_becomes_the_templates_words_or_a_limit(
     request = model.generator.requests[0]
     assert request.thought == thought
     is_cut = thought is not None and thought.max_tokens > 0
-    assert request.constraint == (ANY_TEXT if is_cut else None)
+    assert request.constraint == (AnyText() if is_cut else None)
 
 
 @pytest.mark.parametrize("thinking", [None, UNSURE])
@@ -141,7 +141,7 @@ async def test_a_form_holds_the_answer_behind_the_thought() -> None:
             response_format={"type": "json_object"},
         )
     request = model.generator.requests[0]
-    assert request.constraint not in (None, ANY_TEXT)
+    assert request.constraint not in (None, AnyText())
     assert request.thought is not None
 
 

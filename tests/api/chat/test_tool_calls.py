@@ -17,6 +17,7 @@ from myna.core.events import ChoiceDone, Done, Event, FinishReason, PromptDone, 
 from myna.core.requests import GenerationRequest
 from myna.prompts.messages import ToolSpec
 from myna.prompts.tools import BARE, TAGGED, ToolFormat
+from myna.scheduling.grammar_text import grammar_text
 
 USER = {"role": "user", "content": "a"}
 WEATHER: dict[str, Any] = {
@@ -163,7 +164,7 @@ async def asked(**body: Any) -> tuple[GenerationRequest, list[ToolSpec]]:
 def allows(request: GenerationRequest, text: str) -> bool:
     assert request.constraint is not None
     tokenizer = LLTokenizer("byte")
-    matcher = LLMatcher(tokenizer, request.constraint.grammar)
+    matcher = LLMatcher(tokenizer, grammar_text(request.constraint))
     tokens = tokenizer.tokenize_str(text)
     return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
 

@@ -4,7 +4,7 @@ import io
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from tests.cli.chat.screen import Screen
@@ -47,7 +47,6 @@ def cut(text: str, sizes: list[int]) -> list[str]:
     return parts
 
 
-@settings(deadline=None)
 @given(documents, st.lists(st.integers(1, 9), min_size=1, max_size=5))
 def test_blocks_are_all_of_the_text_however_it_is_cut(text: str, sizes: list[int]) -> None:
     splitter = BlockSplitter()
@@ -56,7 +55,6 @@ def test_blocks_are_all_of_the_text_however_it_is_cut(text: str, sizes: list[int
     assert [line for block in blocks for line in block.split("\n") if line.strip()] == lines
 
 
-@settings(deadline=None)
 @given(documents)
 def test_code_is_never_cut_in_two(text: str) -> None:
     splitter = BlockSplitter()
@@ -86,13 +84,11 @@ def shown(text: str, sizes: list[int], columns: int, height: int) -> list[str]:
     return screen.text()
 
 
-@settings(deadline=None, max_examples=40)
 @given(documents, st.lists(st.integers(1, 30), min_size=1, max_size=4), st.sampled_from([24, 40, 80]))
 def test_the_screen_ends_the_same_however_the_answer_came(text: str, sizes: list[int], columns: int) -> None:
     assert shown(text, sizes, columns, 200) == shown(text, [len(text)], columns, 200)
 
 
-@settings(deadline=None, max_examples=40)
 @given(documents, st.lists(st.integers(1, 30), min_size=1, max_size=4), st.sampled_from([40, 80]))
 def test_no_word_is_lost_on_a_low_screen(text: str, sizes: list[int], columns: int) -> None:
     words = re.findall(r"[^\W_]+", re.sub(r"```(\w+)|~~~", "", text))

@@ -8,8 +8,9 @@ from myna.api.chat.plan import Plan
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.thought_use import NO_THOUGHT, ThoughtUse
 from myna.api.chat.tool_use import ToolUse
+from myna.core.constraints import Constraint
 from myna.core.errors import ContextLengthExceeded
-from myna.core.requests import Constraint, GenerationRequest, Sampling
+from myna.core.requests import GenerationRequest, Sampling
 from myna.prompts.custom_input import as_arguments
 from myna.prompts.messages import Message, ToolCall
 from myna.serving.requester import Requester

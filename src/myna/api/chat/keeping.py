@@ -1,24 +1,31 @@
-"""`store: true`: the answer is kept before its end is told, as the stored-completions API shows it."""
+"""`store: true`: a copy of the answer, as the stored-completions API shows it."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 import orjson
 
 from myna.api.chat.answer import AnswerFold
 from myna.api.chat.messages import Message
 from myna.api.chat.schema import ChatRequest
+from myna.core.errors import InvalidRequest
 from myna.core.events import Done, Event
 from myna.core.generator import EventStream
 from myna.core.stored import StoredCompletion
 from myna.serving.call import Call
 
-Keep = Callable[[bytes], Awaitable[None]]
+MAX_STORED_REQUEST_BYTES: Final = 4 << 20
+"""Some fields are bounded by no context, and a request is stored whole, twice in part."""
+
+log = logging.getLogger("myna.serving")
+
+Keep = Callable[[Callable[[], bytes]], Awaitable[None]]
 
 
 class Kept:
-    """The stream itself. Its last event comes when the answer is in the store, so that whoever saw the
-    end can ask for it; an answer that broke off is not kept."""
+    """The stream itself. Its last event waits a moment for the store, so that a client that has seen the end
+    can ask for the copy; it comes in any case. An answer that broke off is not kept."""
 
     def __init__(self, stream: EventStream, fold: AnswerFold, keep: Keep) -> None:
         self._stream = stream
@@ -32,7 +39,7 @@ class Kept:
         event = await self._stream.__anext__()
         self._fold.feed(event)
         if isinstance(event, Done):
-            await self._keep(self._fold.body())
+            await self._keep(self._fold.body)
         return event
 
     async def aclose(self) -> None:
@@ -40,15 +47,33 @@ class Kept:
 
 
 def keeper(call: Call, request: ChatRequest, sent: dict[str, Any], seed: int) -> Keep:
-    """Puts an answer's body into the store of the call's project. `seed` is the one that was drawn with."""
+    """Puts an answer's body into the store of the call's project. `seed` is the one that was drawn with.
+    Raises nothing: the answer is whole, and its copy is worth less."""
 
-    async def keep(body: bytes) -> None:
-        row = to_stored(
-            orjson.loads(body), request, sent, seed, project=call.principal.project, request_id=call.id
-        )
-        await call.in_text_thread(call.services.completions.put, row)
+    def to_row(body: Callable[[], bytes]) -> StoredCompletion:
+        project = call.principal.project
+        return to_stored(orjson.loads(body()), request, sent, seed, project=project, request_id=call.id)
+
+    async def keep(body: Callable[[], bytes]) -> None:
+        try:
+            row = await call.in_text_thread(to_row, body)
+            await call.services.completion_writer.put(row)
+        except Exception:
+            log.exception("the answer to %s could not be stored", call.id)
 
     return keep
+
+
+def check_storable(sent: Mapping[str, object]) -> None:
+    """Raises `InvalidRequest` for a body that is too large to be stored. Takes a while if it is large."""
+    num_bytes = len(orjson.dumps(sent))
+    if num_bytes > MAX_STORED_REQUEST_BYTES:
+        raise InvalidRequest(
+            f"A request with 'store' may have at most {MAX_STORED_REQUEST_BYTES} bytes, and this one has "
+            f"{num_bytes}. Shorten it, or send it without 'store'.",
+            param="store",
+            code="request_too_large_to_store",
+        )
 
 
 def to_stored(

@@ -1,13 +1,10 @@
 """Log-probabilities in the chat shape: a token with its true bytes, and the likeliest beside it."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
-from myna.core.events import TokenLogprob
-
-_UNLIKELY: Final = -9999.0
+from myna.core.events import LOWEST_LOGPROB, TokenLogprob
 
 
 class TopEntry(msgspec.Struct):
@@ -57,4 +54,4 @@ def _bytes(data: bytes) -> list[int] | None:
 
 
 def _finite(logprob: float | None) -> float:
-    return _UNLIKELY if logprob is None else max(logprob, _UNLIKELY)
+    return LOWEST_LOGPROB if logprob is None else max(logprob, LOWEST_LOGPROB)

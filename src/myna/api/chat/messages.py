@@ -6,9 +6,11 @@ from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from myna.serving import faults, fields
 from myna.serving.faults import Fault
-from myna.serving.validation import TAG, TypedModel, WireModel
+from myna.serving.validation import TAG, Items, TypedModel, WireModel
 
 ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
+MAX_PARTS: Final = 2048
+MAX_CALL_ID: Final = 40
 NAME_PATTERN: Final = "^[a-zA-Z0-9_-]+$"
 CONTENT_NOUN: Final = "one of a string or array of objects"
 _STRING, _ARRAY, _NULL = f"{TAG}string", f"{TAG}array", f"{TAG}null"
@@ -37,7 +39,7 @@ def _content_tag(value: Any) -> str | None:
 class Part(TypedModel):
     """One part of a content array. Parts for senses are taken here and refused by the model."""
 
-    type: Annotated[str, fields.text()]
+    type: Annotated[str, fields.text(longest=fields.MAX_LABEL)]
     text: Annotated[str | None, fields.text()] = None
     refusal: Annotated[str | None, fields.text()] = None
     image_url: object = None
@@ -47,14 +49,19 @@ class Part(TypedModel):
 
 
 def _as_kind(value: Any) -> Any:
-    """Raise for a content that is no string, array or null: the union itself can't name its input."""
+    """Raise for a content that is no string, array or null, since the union itself can't name its input; and
+    for one that is too long."""
     if _content_tag(value) is None:
         raise faults.invalid_type(CONTENT_NOUN, value).inside()
+    if isinstance(value, str) and len(value) > fields.MAX_TEXT:
+        raise faults.too_long("string", fields.MAX_TEXT, len(value)).inside()
+    if isinstance(value, list) and len(value) > MAX_PARTS:
+        raise faults.too_long("array", MAX_PARTS, len(value)).inside()
     return value
 
 
 Content = Annotated[
-    Annotated[str, Tag(_STRING)] | Annotated[list[Part], Tag(_ARRAY)] | Annotated[None, Tag(_NULL)],
+    Annotated[str, Tag(_STRING)] | Annotated[Items[Part], Tag(_ARRAY)] | Annotated[None, Tag(_NULL)],
     Discriminator(_content_tag),
     BeforeValidator(_as_kind),
 ]
@@ -77,7 +84,7 @@ class CustomCall(WireModel):
 class ToolCall(TypedModel):
     """A call with its id."""
 
-    id: Annotated[str, fields.text(longest=40)]
+    id: Annotated[str, fields.text(longest=MAX_CALL_ID)]
     type: Annotated[str, fields.one_of("function", "custom")]
     function: FunctionCall | None = None
     custom: CustomCall | None = None
@@ -90,15 +97,19 @@ class Message(WireModel):
     content: Content = None
     name: Annotated[str | None, fields.text(longest=64, pattern=NAME_PATTERN, may_be_empty=False)] = None
     refusal: Annotated[str | None, fields.text()] = None
-    annotations: list[object] | None = None  # the SDKs send an answer back as they got it
+    # The SDKs send an answer back as they got it.
+    annotations: Annotated[
+        Items[object] | None,
+        fields.array("an array", longest=MAX_PARTS, may_be_null=True, may_be_empty=True),
+    ] = None
     audio: object = None
     reasoning_content: fields.Text = None
     reasoning: fields.Text = None  # the same by the name that some servers give it
     tool_calls: Annotated[
-        list[ToolCall] | None, fields.array("an array of objects", longest=128, may_be_null=True)
+        Items[ToolCall] | None, fields.array("an array of objects", longest=128, may_be_null=True)
     ] = None
     function_call: FunctionCall | None = None
-    tool_call_id: Annotated[str | None, fields.text()] = None
+    tool_call_id: Annotated[str | None, fields.text(longest=MAX_CALL_ID)] = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

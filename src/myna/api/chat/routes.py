@@ -9,15 +9,17 @@ from myna.api.chat.check import check_abilities, check_combinations, check_conve
 from myna.api.chat.chunks import ChunkRenderer
 from myna.api.chat.convert import asked_tokens, to_generation, to_plan
 from myna.api.chat.encoding import encode, encode_prediction
-from myna.api.chat.keeping import Kept, keeper
+from myna.api.chat.keeping import Kept, check_storable, keeper
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.thought_use import ThoughtUse, thought_use
-from myna.api.chat.tool_use import ToolUse, answer_constraint, check_tools, tool_use
+from myna.api.chat.tool_use import ToolUse, answer_constraint, tool_use
 from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ServedModel
+from myna.core.constraints import Constraint
 from myna.core.errors import WrongEndpoint
 from myna.core.generator import EventStream
-from myna.core.requests import Constraint, Sampling
+from myna.core.requests import Sampling
+from myna.prompts.tools import ToolFormat
 from myna.serving.call import Answer, Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.fingerprint import system_fingerprint
@@ -25,7 +27,6 @@ from myna.serving.ids import completion_id
 from myna.serving.parameters import CHAT
 from myna.serving.requester import requester_of, room
 from myna.serving.streaming import EventStreamAnswer, WholeAnswer
-from myna.serving.validation import validate
 
 T = TypeVar("T", ChunkRenderer, AnswerFold)
 
@@ -35,7 +36,7 @@ async def create_chat_completion(call: Call) -> Answer:
     require(call.principal, "model.request")
     body = await call.json_object()
     card = call.card(body)
-    request = validate(ChatRequest, body, CHAT)
+    request = await call.validated(ChatRequest, body, CHAT)
     call.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
     if not request.stream:
@@ -56,12 +57,15 @@ async def _open(
             "Did you mean to use v1/completions?",
             param="model",
         )
+    if request.store:
+        await call.in_text_thread(check_storable, body)
     info, most_tokens = model.generator.info, call.services.max_answer_tokens
     check_abilities(request, info, most_tokens)
     thinks = thought_use(request.reasoning_effort, model.prompting.thinking)
-    use = tool_use(request, model.prompting.tool_format)
     check_conversation(request.messages)
-    constraint = await call.in_text_thread(_constraint, request, use)
+    use, constraint = None, None
+    if request.tools or request.functions or request.response_format is not None:
+        use, constraint = await call.in_text_thread(_constraint, request, model.prompting.tool_format)
     prompt_tokens, prediction_tokens = await _tokens(call, request, model, use, thinks)
     generation = to_generation(
         request,
@@ -111,10 +115,10 @@ async def _tokens(
     return prompt, await call.in_text_thread(encode_prediction, text, prompting, context_tokens)
 
 
-def _constraint(request: ChatRequest, use: ToolUse | None) -> Constraint | None:
-    """Reading schemas can take a while: runs in a thread."""
-    check_tools(request, use)
-    return answer_constraint(request.response_format, use)
+def _constraint(request: ChatRequest, form: ToolFormat) -> tuple[ToolUse | None, Constraint | None]:
+    """The tools and what the answer must follow. Reading schemas can take a while: runs in a thread."""
+    use = tool_use(request, form)
+    return use, answer_constraint(request.response_format, use)
 
 
 ENDPOINTS: Final = (

@@ -10,10 +10,12 @@ from myna.api.chat.tools import Choice, FunctionCallMode, Functions, Tools
 from myna.serving import faults
 from myna.serving.faults import Fault
 from myna.serving.fields import (
+    MAX_OPTIONS,
     Biases,
     Count,
     Flag,
     Fraction,
+    Label,
     Metadata,
     Penalty,
     Seed,
@@ -26,10 +28,12 @@ from myna.serving.fields import (
     integer,
     never_null,
     one_of,
+    small_object,
     text,
 )
-from myna.serving.validation import TypedModel, WireModel
+from myna.serving.validation import Items, TypedModel, WireModel
 
+MAX_MESSAGES = 2048
 MAX_TOP_LOGPROBS = 20
 
 
@@ -93,7 +97,7 @@ class ChatRequest(WireModel):
     """The body of `POST /v1/chat/completions`; None is OpenAI's default, as null is."""
 
     model: str
-    messages: Annotated[list[Message], array("an array of objects")]
+    messages: Annotated[Items[Message], array("an array of objects", longest=MAX_MESSAGES)]
     functions: Functions = None
     tools: Tools = None
     tool_choice: Choice = None
@@ -110,11 +114,11 @@ class ChatRequest(WireModel):
     logprobs: Flag = None
     top_logprobs: Annotated[StrictInt | None, integer(0), BeforeValidator(_top_logprobs)] = None
     logit_bias: Biases = ()
-    user: Text = None
+    user: Label = None
     seed: Seed = None
     safety_identifier: Annotated[str | None, text(longest=64)] = None
-    prompt_cache_options: dict[str, Any] | None = None
-    prompt_cache_key: Text = None
+    prompt_cache_options: Annotated[dict[str, Any] | None, small_object(MAX_OPTIONS)] = None
+    prompt_cache_key: Label = None
     prompt_cache_retention: Annotated[str | None, BeforeValidator(_retention)] = None
     service_tier: Annotated[str | None, one_of(*_TIERS, expected=f"one of {faults.either(_TIERS, 'or')}")] = (
         None

@@ -1,14 +1,11 @@
-"""JSON schemas of clients: OpenAI's strict subset with its texts, and the grammar that enforces one."""
+"""JSON schemas of clients: OpenAI's strict subset with its texts, and the constraint that one becomes."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import orjson
-
-from myna.core.errors import InvalidRequest
-from myna.core.requests import Constraint
-from myna.decoding.grammar import check
-from myna.prompts.closed_schema import closed
+from myna.core.constraints import JsonSchema, Origin
+from myna.prompts.closed_schema import MAX_NESTING, is_too_deep
 
 MAX_LEVELS: Final = 10
 MAX_PROPERTIES: Final = 5000
@@ -18,8 +15,6 @@ _REFUSED: Final = (
     "allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "oneOf", "default",
 )  # fmt: skip
 _SHAPES: Final = ("type", "anyOf", "$ref", "enum", "const")
-# One space or one indented line between tokens: small models would else write white space for ever.
-_WHITE_SPACE: Final = "[ ]?|\\n[ ]{0,40}"
 
 Schema = Mapping[str, Any]
 Path = tuple[str, ...]
@@ -33,42 +28,31 @@ class SchemaFault(Exception):
         self.text = tail if path is None else f"In context={path!r}, {tail}"
 
 
-def json_object() -> Constraint:
-    """Any JSON object."""
-    return _constraint({"type": "object"}, is_strict=True)
-
-
 def constraint_of(
-    schema: Schema | None, *, is_strict: bool, subject: str, fault: InvalidRequest, needs_object: bool = False
-) -> Constraint:
-    """The grammar of answers that follow the schema.
+    schema: Schema | None, *, is_strict: bool, name: str, origin: Origin, needs_object: bool = False
+) -> JsonSchema:
+    """Answers that follow the schema.
 
     Strict: OpenAI's subset, enforced to the letter. Else what can't be enforced is left to the model.
-    Raises a copy of `fault` with the text about `subject` for a schema that can't be used.
+    Raises `InvalidRequest` of that origin for a schema that leaves the subset, or is nested too deep; whether
+    an engine can enforce it shows when that compiles it.
     """
+    schema = schema or {}
     try:
         if needs_object:
-            _check_root(schema or {})
+            _check_root(schema)
         if is_strict:
-            check_strict(schema or {})
-        constraint = _constraint(schema or {}, is_strict=is_strict)
+            check_strict(schema)
+        if is_too_deep(schema):
+            raise SchemaFault(None, f"schema is nested more than {MAX_NESTING} levels deep.")
     except SchemaFault as exc:
-        raise InvalidRequest(
-            f"Invalid schema for {subject}: {exc.text}", param=fault.param, code=fault.code
-        ) from exc
-    return constraint
+        raise origin.fault(exc.text) from exc
+    return JsonSchema(json.dumps(schema, ensure_ascii=False), is_strict, name, origin)
 
 
-def _constraint(schema: Schema, *, is_strict: bool) -> Constraint:
-    options = {"whitespace_pattern": _WHITE_SPACE, "lenient": not is_strict}
-    whole = {**closed(schema), "x-guidance": options}
-    grammar = orjson.dumps({"grammars": [{"json_schema": whole}]}).decode()
-    constraint = Constraint(grammar)
-    try:
-        check(constraint)
-    except InvalidRequest as exc:
-        raise SchemaFault(None, f"{exc.message} Please ensure it is a valid JSON Schema.") from exc
-    return constraint
+def origin_of(subject: str, param: str, code: str | None = None) -> Origin:
+    """Where a schema came from, for errors in OpenAI's words."""
+    return Origin(f"Invalid schema for {subject}", param, code)
 
 
 def check_strict(schema: Schema) -> None:

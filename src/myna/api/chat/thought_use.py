@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from myna.core.requests import Constraint, Thought
+from myna.core.constraints import AnyText, Constraint
+from myna.core.requests import Thought
 from myna.prompts.thinking import DONT_THINK, THINK, Thinking
-from myna.prompts.tools import ANY_TEXT
 from myna.serving import faults
 
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -26,9 +26,9 @@ class ThoughtUse:
 
     def constraint(self, answer: Constraint | None) -> Constraint | None:
         """What holds the whole generation, whose answer is held by `answer`: a thought that is cut needs
-        a grammar behind it."""
+        a constraint behind it."""
         is_cut = self.thought is not None and self.thought.max_tokens > 0
-        return ANY_TEXT if is_cut and answer is None else answer
+        return AnyText() if is_cut and answer is None else answer
 
 
 NO_THOUGHT: Final = ThoughtUse({}, None)

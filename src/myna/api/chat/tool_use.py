@@ -1,4 +1,4 @@
-"""Which tools an answer may or must call, and the one grammar that holds it to that and to its form. Pure."""
+"""Which tools an answer may or must call, and the constraint that holds it to that and to its form. Pure."""
 
 import json
 from dataclasses import dataclass, replace
@@ -7,12 +7,19 @@ from typing import Any, Literal
 from myna.api.chat import schemas
 from myna.api.chat.schema import ChatRequest, ResponseFormat
 from myna.api.chat.tools import Function, FunctionSpec, NamedTool, Tool, ToolChoice
+from myna.core.constraints import (
+    CallableTool,
+    Constraint,
+    JsonObject,
+    JsonSchema,
+    NoToolCalls,
+    Origin,
+    ToolCalls,
+)
 from myna.core.errors import InvalidRequest
-from myna.core.requests import Constraint
-from myna.decoding.grammar import check
 from myna.prompts.custom_input import grammar_tool, text_tool
 from myna.prompts.messages import ToolSpec
-from myna.prompts.tools import NO_PARAMETERS, ToolFormat, silent_grammar, tool_grammar
+from myna.prompts.tools import NO_PARAMETERS, ToolFormat
 from myna.serving import faults
 
 Mode = Literal["none", "auto", "required"]
@@ -20,13 +27,15 @@ Mode = Literal["none", "auto", "required"]
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """`declared` stand in the prompt, `callable` may be called; an answer is read as calls if any may."""
+    """`declared` stand in the prompt, `callable` may be called; an answer is read as calls if any may.
+    `constraints` are what calls of the callable ones must follow."""
 
     form: ToolFormat
     mode: Mode
     declared: tuple[ToolSpec, ...]
     callable: tuple[ToolSpec, ...]
     is_parallel: bool
+    constraints: tuple[CallableTool, ...] = ()
 
     @property
     def has_grammar_input(self) -> bool:
@@ -35,13 +44,41 @@ class ToolUse:
 
 
 def tool_use(request: ChatRequest, form: ToolFormat) -> ToolUse | None:
-    """None without tools. Raises `InvalidRequest` for a choice among tools that were not declared."""
+    """None without tools. Raises `InvalidRequest` for a choice among tools that were not declared, and for
+    parameters that are no usable schema, or not strict where they say so."""
     if not request.tools and not request.functions:
         return None
+    mode, wanted, is_named = _chosen(request)
+    _check_choice(request, wanted)
+    constraints = [
+        _function_constraint(f"functions[{i}].parameters", function)
+        for i, function in enumerate(request.functions or ())
+    ]
+    constraints += [_tool_constraint(f"tools[{i}]", tool) for i, tool in enumerate(request.tools or ())]
     functions = tuple(_function_spec(function) for function in request.functions or ())
     declared = (*functions, *map(_spec, request.tools or ()))
-    mode, wanted, is_named = _chosen(request)
-    names = {(tool.kind == "function", tool.name) for tool in declared}
+    usable = [
+        (tool, constraint)
+        for tool, constraint in zip(declared, constraints, strict=True)
+        if mode != "none" and (wanted is None or (tool.kind == "function", tool.name) in wanted)
+    ]
+    if request.response_format is not None and request.response_format.type != "text":
+        form = replace(form, is_loose=False)  # an object is the answer that was asked for
+    return ToolUse(
+        form=form,
+        mode=_mode(mode),
+        declared=declared,
+        callable=tuple(tool for tool, _ in usable),
+        is_parallel=request.parallel_tool_calls is not False and not is_named and not functions,
+        constraints=tuple(constraint for _, constraint in usable),
+    )
+
+
+def _check_choice(request: ChatRequest, wanted: list[tuple[bool, str]] | None) -> None:
+    names = {(True, function.name) for function in request.functions or ()}
+    for tool in request.tools or ():
+        named = tool.function if tool.type == "function" else tool.custom
+        names.add((tool.type == "function", named.name if named is not None else ""))
     for choice in wanted or ():
         if choice not in names:
             raise InvalidRequest(
@@ -49,18 +86,6 @@ def tool_use(request: ChatRequest, form: ToolFormat) -> ToolUse | None:
                 "specified in the 'functions' parameter.",
                 param="function_call",
             )
-    usable = tuple(
-        tool for tool in declared if wanted is None or (tool.kind == "function", tool.name) in wanted
-    )
-    if request.response_format is not None and request.response_format.type != "text":
-        form = replace(form, is_loose=False)  # an object is the answer that was asked for
-    return ToolUse(
-        form=form,
-        mode=_mode(mode),
-        declared=declared,
-        callable=usable if mode != "none" else (),
-        is_parallel=request.parallel_tool_calls is not False and not is_named and not functions,
-    )
 
 
 def _chosen(request: ChatRequest) -> tuple[str, list[tuple[bool, str]] | None, bool]:
@@ -92,10 +117,18 @@ def _mode(text: str | None) -> Mode:
 
 
 def _spec(tool: Tool) -> ToolSpec:
+    custom = _spec_of_custom(tool)
+    if custom is not None:
+        return custom
+    assert tool.function is not None
+    return _function_spec(tool.function)
+
+
+def _spec_of_custom(tool: Tool) -> ToolSpec | None:
+    """None for a function."""
     custom = tool.custom if tool.type == "custom" else None
     if custom is None:
-        assert tool.function is not None
-        return _function_spec(tool.function)
+        return None
     description, grammar = custom.description or "", custom.format.grammar if custom.format else None
     if grammar is None:
         return text_tool(custom.name, description)
@@ -104,40 +137,34 @@ def _spec(tool: Tool) -> ToolSpec:
 
 def _function_spec(function: Function) -> ToolSpec:
     parameters = json.dumps(function.parameters, ensure_ascii=False) if function.parameters else NO_PARAMETERS
-    is_strict = isinstance(function, FunctionSpec) and bool(function.strict)
-    return ToolSpec(function.name, function.description or "", parameters, is_strict)
+    return ToolSpec(function.name, function.description or "", parameters, _is_strict(function))
 
 
-def check_tools(request: ChatRequest, use: ToolUse | None) -> None:
-    """Raise for parameters that are no usable schema, or not strict where they say so, and for grammars
-    that are none."""
-    for i, function in enumerate(request.functions or ()):
-        _check_parameters(f"functions[{i}].parameters", function)
-    for i, tool in enumerate(request.tools or ()):
-        if tool.function is not None:
-            _check_parameters(f"tools[{i}].function.parameters", tool.function)
-    for i, spec in enumerate(use.declared if use is not None else ()):
-        if spec.kind == "grammar":
-            _check_grammar(f"tools[{i}].custom.format.grammar.definition", spec)
+def _is_strict(function: Function) -> bool:
+    return isinstance(function, FunctionSpec) and bool(function.strict)
 
 
-def _check_parameters(place: str, function: Function) -> None:
-    fault = InvalidRequest("", param=place, code="invalid_function_parameters")
-    schema: dict[str, Any] = function.parameters or {"type": "object", "properties": {}}
-    schemas.constraint_of(
-        schema,
-        is_strict=isinstance(function, FunctionSpec) and bool(function.strict),
+def _tool_constraint(place: str, tool: Tool) -> CallableTool:
+    spec = _spec_of_custom(tool)
+    if spec is None:
+        assert tool.function is not None
+        return _function_constraint(f"{place}.function.parameters", tool.function)
+    place = f"{place}.custom.format.grammar.definition"
+    origin = Origin(f"Invalid '{place}'", place, "invalid_value")
+    return CallableTool(spec.name, spec.parameters, kind=spec.kind, grammar=spec.grammar, origin=origin)
+
+
+def _function_constraint(place: str, function: Function) -> CallableTool:
+    origin = schemas.origin_of(f"function '{function.name}'", place, "invalid_function_parameters")
+    schema = schemas.constraint_of(
+        function.parameters or {"type": "object", "properties": {}},
+        is_strict=_is_strict(function),
         needs_object=True,
-        subject=f"function '{function.name}'",
-        fault=fault,
+        name=function.name,
+        origin=origin,
     )
-
-
-def _check_grammar(place: str, spec: ToolSpec) -> None:
-    try:
-        check(Constraint(json.dumps({"grammars": [{"lark_grammar": spec.grammar}]})))
-    except InvalidRequest as exc:
-        raise InvalidRequest(f"Invalid '{place}': {exc.message}", param=place, code="invalid_value") from exc
+    parameters = schema.schema if function.parameters else NO_PARAMETERS
+    return CallableTool(function.name, parameters, _is_strict(function), origin=origin)
 
 
 def answer_constraint(form: ResponseFormat | None, use: ToolUse | None) -> Constraint | None:
@@ -147,40 +174,32 @@ def answer_constraint(form: ResponseFormat | None, use: ToolUse | None) -> Const
     if use is None:
         return alone
     if not use.callable:
-        return alone or silent_grammar(use.form)
-    answer = None if form is None or form.type == "text" else _schema(form)
-    if answer is not None and not use.form.trigger and use.has_grammar_input and use.mode != "required":
+        return alone or NoToolCalls(use.form.name)
+    if alone is not None and not use.form.trigger and use.has_grammar_input and use.mode != "required":
         raise InvalidRequest(
             "Setting 'response_format' and a custom tool with a grammar at the same time is not supported "
             "with this model.",
             param="response_format",
             code="invalid_parameter_combination",
         )
-    constraint = tool_grammar(
-        use.form,
-        use.callable,
-        must_call=use.mode == "required",
+    return ToolCalls(
+        use.form.name,
+        use.constraints,
+        is_required=use.mode == "required",
         is_parallel=use.is_parallel,
-        answer=answer,
+        answer=alone,
     )
-    check(constraint)
-    return constraint
 
 
-def _schema(form: ResponseFormat) -> dict[str, Any]:
-    if form.json_schema is None or form.json_schema.schema_ is None:
-        return {"type": "object"}
-    return form.json_schema.schema_
-
-
-def _form_constraint(form: ResponseFormat | None) -> Constraint | None:
+def _form_constraint(form: ResponseFormat | None) -> JsonSchema | JsonObject | None:
     if form is None or form.type == "text":
         return None
     if form.json_schema is None:
-        return schemas.json_object()
+        return JsonObject()
+    schema: dict[str, Any] | None = form.json_schema.schema_
     return schemas.constraint_of(
-        _schema(form),
+        {"type": "object"} if schema is None else schema,
         is_strict=bool(form.json_schema.strict),
-        subject=f"response_format '{form.json_schema.name}'",
-        fault=InvalidRequest("", param="response_format"),
+        name=form.json_schema.name,
+        origin=schemas.origin_of(f"response_format '{form.json_schema.name}'", "response_format"),
     )

@@ -7,8 +7,9 @@ from pydantic import BeforeValidator
 from myna.api.chat.messages import FunctionName
 from myna.serving import faults, fields
 from myna.serving.fields import Flag, Text
-from myna.serving.validation import TypedModel, WireModel
+from myna.serving.validation import Items, TypedModel, WireModel
 
+MAX_TOOLS: Final = 128
 MODES: Final = ("none", "auto", "required")
 _CHOICE_NOUN: Final = f"one of one of {faults.either(MODES, 'or')} or object"
 _CALL_MODES: Final = ("none", "auto")
@@ -62,7 +63,7 @@ class Tool(TypedModel):
 class Named(WireModel):
     """A tool by its name."""
 
-    name: Annotated[str, fields.text()]
+    name: Annotated[str, fields.text(longest=fields.MAX_LABEL)]
 
 
 class NamedTool(TypedModel):
@@ -77,7 +78,7 @@ class AllowedTools(WireModel):
     """A part of the declared tools, one of which may or must be called."""
 
     mode: Annotated[str, fields.one_of("auto", "required")]
-    tools: Annotated[list[NamedTool], fields.array("an array of objects")]
+    tools: Annotated[Items[NamedTool], fields.array("an array of objects", longest=MAX_TOOLS)]
 
 
 class ToolChoice(TypedModel):
@@ -92,7 +93,7 @@ class ToolChoice(TypedModel):
 class FunctionChoice(WireModel):
     """The older `function_call`: a function's name, or a mode that was written as a string."""
 
-    name: Annotated[str | None, fields.never_null("a string"), fields.text()] = None
+    name: Annotated[str | None, fields.never_null("a string"), fields.text(longest=fields.MAX_LABEL)] = None
     mode: str | None = None
 
 
@@ -124,9 +125,12 @@ def _read_call(value: Any) -> Any:
     return value
 
 
-Tools = Annotated[list[Tool] | None, fields.array("an array of objects", longest=128, may_be_null=True)]
+Tools = Annotated[
+    Items[Tool] | None, fields.array("an array of objects", longest=MAX_TOOLS, may_be_null=True)
+]
 Functions = Annotated[
-    list[Function] | None, fields.array("an array of function definitions", longest=128, may_be_null=True)
+    Items[Function] | None,
+    fields.array("an array of function definitions", longest=MAX_TOOLS, may_be_null=True),
 ]
 Choice = Annotated[ToolChoice | None, BeforeValidator(_read_mode)]
 FunctionCallMode = Annotated[FunctionChoice | None, BeforeValidator(_read_call)]

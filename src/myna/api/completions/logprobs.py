@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from myna.api.completions.schema import Logprobs
-from myna.core.events import TokenLogprob
+from myna.core.events import LOWEST_LOGPROB, TokenLogprob
 
-_UNLIKELY: Final = -9999.0
 _CONTINUATION: Final = range(0x80, 0xC0)
 
 
@@ -69,11 +68,11 @@ def _likeliest(entry: TokenLogprob) -> dict[str, float] | None:
     """The likeliest by text, and the token itself; None where nothing was predicted."""
     if entry.logprob is None:
         return None
-    shown = {token_text(data): max(logprob, _UNLIKELY) for _, logprob, data in reversed(entry.top)}
+    shown = {token_text(data): max(logprob, LOWEST_LOGPROB) for _, logprob, data in reversed(entry.top)}
     shown = dict(reversed(shown.items()))
-    shown.setdefault(token_text(entry.data), max(entry.logprob, _UNLIKELY))
+    shown.setdefault(token_text(entry.data), max(entry.logprob, LOWEST_LOGPROB))
     return shown
 
 
 def _finite(logprob: float | None) -> float | None:
-    return None if logprob is None else max(logprob, _UNLIKELY)
+    return None if logprob is None else max(logprob, LOWEST_LOGPROB)

@@ -18,7 +18,6 @@ from myna.serving.ids import completion_id
 from myna.serving.parameters import COMPLETIONS
 from myna.serving.requester import requester_of, room
 from myna.serving.streaming import EventStreamAnswer, WholeAnswer
-from myna.serving.validation import validate
 
 T = TypeVar("T", ChunkRenderer, AnswerFold)
 
@@ -30,7 +29,7 @@ async def create_completion(call: Call) -> Answer:
     require(call.principal, "model.request")
     body = await call.json_object()
     card = call.card(body)
-    request = validate(CompletionRequest, body, COMPLETIONS)
+    request = await call.validated(CompletionRequest, body, COMPLETIONS)
     call.record.user = request.user or ""
     headers = {**_HEADERS, "openai-model": card.id}
     if not request.stream:

@@ -7,10 +7,12 @@ from pydantic import StrictInt
 
 from myna.serving import faults
 from myna.serving.fields import (
+    MAX_TEXT,
     Biases,
     Count,
     Flag,
     Fraction,
+    Label,
     Penalty,
     Seed,
     Stops,
@@ -34,7 +36,7 @@ def _prompts(value: object) -> tuple[Prompt, ...]:
     if value is None:
         return ()
     if isinstance(value, str):
-        return (value,)
+        return (_text(value, ""),)
     if not isinstance(value, list):
         raise faults.invalid_type(_FORMS, value).inside()
     if not value:
@@ -49,7 +51,13 @@ def _prompts(value: object) -> tuple[Prompt, ...]:
         if not isinstance(prompt, str):
             expected = "a string" if i else _FORMS.removeprefix("one of ")
             raise faults.invalid_type(expected, prompt).inside(f"[{i}]")
-    return tuple(value)
+    return tuple(_text(prompt, f"[{i}]") for i, prompt in enumerate(value))
+
+
+def _text(value: str, place: str) -> str:
+    if len(value) > MAX_TEXT:
+        raise faults.too_long("string", MAX_TEXT, len(value)).inside(place)
+    return value
 
 
 def _tokens(value: object, place: str) -> tuple[int, ...]:
@@ -82,7 +90,7 @@ class CompletionRequest(WireModel):
     frequency_penalty: Penalty = None
     logprobs: Annotated[StrictInt | None, integer(0, 5)] = None
     logit_bias: Biases = ()
-    user: Text = None
+    user: Label = None
     seed: Seed = None
     stream: Flag = None
     stream_options: StreamOptions | None = None

@@ -43,7 +43,7 @@ async def delete_model(call: Call) -> Response:
         return _refuse(call, exc, BACKEND_LINE)
     details = {"id": card.id, "resource": "model"}
     administration = call.services.accounts.administration
-    await call.in_text_thread(administration.note, call.actor, "resource.deleted", details, card.id)
+    await call.in_database_thread(administration.note, call.actor, "resource.deleted", details, card.id)
     return _json({"id": card.id, "object": "model", "deleted": True}, b"\n")
 
 

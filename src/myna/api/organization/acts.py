@@ -20,7 +20,7 @@ async def list_acts(call: Call) -> Response:
     accounts = await accounts_of(call)
     query = call.request.query_params
     check_query(query, "limit", "after", "before", *_LISTS, *(f"{name}[]" for name in _LISTS), *_TIMES)
-    found = await call.in_text_thread(call.services.accounts.store.events, _wanted(query))
+    found = await call.in_database_thread(call.services.accounts.store.events, _wanted(query))
     if found is None:
         raise NotFound("No audit log found with the id of 'after' or 'before'.", code="not_found")
     names = {project.id: project.name for project in accounts.projects}

@@ -14,7 +14,7 @@ from myna.serving.call import Call
 from myna.serving.deps import require
 from myna.serving.paging import listed, page_limit
 from myna.serving.parameters import Parameter
-from myna.serving.validation import WireModel, validate
+from myna.serving.validation import WireModel
 
 _NO_OBJECT_TEXT: Final = "The body of this request must be a JSON object."
 
@@ -26,13 +26,13 @@ M = TypeVar("M", bound=WireModel)
 async def accounts_of(call: Call) -> Accounts:
     """The accounts as they are now, for an administrator alone."""
     require(call.principal, "api.management.read")
-    return await call.in_text_thread(call.services.accounts.store.load)
+    return await call.in_database_thread(call.services.accounts.store.load)
 
 
 async def body_of(call: Call, schema: type[M], parameters: Mapping[str, Parameter]) -> M:
     """What an administrator sent."""
     require(call.principal, "api.management.write")
-    return validate(schema, await call.json_object(_NO_OBJECT_TEXT), parameters)
+    return await call.validated(schema, await call.json_object(_NO_OBJECT_TEXT), parameters)
 
 
 async def act(
@@ -44,7 +44,7 @@ async def act(
     """Carry out an administrator's act. This server knows of it before it answers."""
     require(call.principal, "api.management.write")
     accounts = call.services.accounts
-    done = await call.in_text_thread(work, accounts.administration, call.actor, *args, **kwargs)
+    done = await call.in_database_thread(work, accounts.administration, call.actor, *args, **kwargs)
     await accounts.catch_up()
     return done
 

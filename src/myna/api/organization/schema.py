@@ -9,16 +9,16 @@ from pydantic import Field, StrictInt, StrictStr
 from myna.accounts.checks import MAX_LIFE_S, MAX_LIMIT, MAX_MODELS, MAX_NAME, SCOPES
 from myna.serving.fields import array, integer, never_null, one_of, text
 from myna.serving.parameters import Parameter, Use
-from myna.serving.validation import WireModel
+from myna.serving.validation import Items, WireModel
 
 Name = Annotated[StrictStr, never_null("a string"), text(longest=MAX_NAME, may_be_empty=False)]
 Scopes = Annotated[
-    list[Annotated[StrictStr, one_of(*SCOPES)]],
+    Items[Annotated[StrictStr, one_of(*SCOPES)]],
     never_null("an array of strings"),
     array("an array of strings", longest=len(SCOPES)),
 ]
 Models = Annotated[
-    list[Annotated[StrictStr, text(longest=MAX_NAME, may_be_empty=False)]] | None,
+    Items[Annotated[StrictStr, text(longest=MAX_NAME, may_be_empty=False)]] | None,
     array("an array of strings", longest=MAX_MODELS, may_be_null=True),
 ]
 Life = Annotated[StrictInt | None, integer(1, MAX_LIFE_S)]

@@ -9,13 +9,13 @@ from starlette.responses import Response
 
 from myna.accounts.principal import Scope
 from myna.core.errors import InvalidRequest, NotFound
-from myna.core.stored import StoredCompletion
+from myna.core.stored import StoredCompletion, StoredItem
 from myna.serving.call import Call, Endpoint
 from myna.serving.deps import require
 from myna.serving.fields import Metadata
 from myna.serving.paging import listed, page_limit, page_order
 from myna.serving.parameters import METADATA_UPDATE
-from myna.serving.validation import WireModel, validate
+from myna.serving.validation import WireModel
 
 _SCOPE: Final[Scope] = "model.request"
 _METADATA_PREFIX: Final = "metadata["
@@ -33,7 +33,7 @@ async def list_completions(call: Call) -> Response:
     query = call.request.query_params
     limit, order = page_limit(query), page_order(query, "desc")
     after = query.get("after")
-    page = await call.in_text_thread(
+    page = await call.in_database_thread(
         call.services.completions.page,
         call.principal.project,
         after=after,
@@ -73,9 +73,10 @@ async def update_completion(call: Call) -> Response:
     require(call.principal, _SCOPE)
     body = await call.json_object()
     completion_id = _completion_id(call)
-    metadata = dict(validate(MetadataUpdate, body, METADATA_UPDATE).metadata)
+    update = await call.validated(MetadataUpdate, body, METADATA_UPDATE)
+    metadata = dict(update.metadata)
     store = call.services.completions
-    if not await call.in_text_thread(store.set_metadata, call.principal.project, completion_id, metadata):
+    if not await call.in_database_thread(store.set_metadata, call.principal.project, completion_id, metadata):
         raise _not_found(completion_id)
     return _json(_item(await _find(call)))
 
@@ -84,7 +85,7 @@ async def delete_completion(call: Call) -> Response:
     require(call.principal, _SCOPE)
     completion_id = _completion_id(call)
     store = call.services.completions
-    if not await call.in_text_thread(store.delete, call.principal.project, completion_id):
+    if not await call.in_database_thread(store.delete, call.principal.project, completion_id):
         raise _not_found(completion_id)
     return _json({"object": "chat.completion.deleted", "id": completion_id, "deleted": True})
 
@@ -104,7 +105,7 @@ def _completion_id(call: Call) -> str:
 
 async def _find(call: Call) -> StoredCompletion:
     completion_id = _completion_id(call)
-    row = await call.in_text_thread(call.services.completions.get, call.principal.project, completion_id)
+    row = await call.in_database_thread(call.services.completions.get, call.principal.project, completion_id)
     if row is None:
         raise _not_found(completion_id)
     return row
@@ -114,7 +115,7 @@ def _not_found(completion_id: str) -> NotFound:
     return NotFound(f"Completion {completion_id} not found", param="completion_id", code="not_found")
 
 
-def _item(row: StoredCompletion) -> dict[str, object]:
+def _item(row: StoredCompletion | StoredItem) -> dict[str, object]:
     item: dict[str, object] = orjson.loads(row.item)
     item["metadata"] = dict(row.metadata)  # in its old place: a dict keeps the order of its keys
     return item

@@ -65,7 +65,7 @@ async def export(call: Call) -> Response:
     group_by = query.choices("group_by", tuple(GROUPS))
     wanted = filter_of(query, call.principal, span.start_s, span.end_s)
     sums = await _sums(call, wanted, width_s, group_by)
-    text = await call.in_text_thread(csv_text, sums, _dimensions(group_by))
+    text = await call.in_database_thread(csv_text, sums, _dimensions(group_by))
     headers = {"content-disposition": 'attachment; filename="usage.csv"'}
     return Response(text.encode(), media_type="text/csv; charset=utf-8", headers=headers)
 
@@ -77,7 +77,7 @@ async def requests(call: Call) -> Response:
     start_s, end_s = query.moment("start_time", 0), query.moment("end_time", 1 << 40)
     outcomes = cast("Sequence[Outcome]", query.choices("outcomes", OUTCOMES))
     after = query.text("after")
-    page = await call.in_text_thread(
+    page = await call.in_database_thread(
         _store(call).page,
         filter_of(query, call.principal, start_s, end_s),
         outcomes=outcomes,
@@ -108,7 +108,7 @@ def _store(call: Call) -> LedgerStore:
 
 
 async def _sums(call: Call, wanted: UsageFilter, width_s: int, group_by: Sequence[str]) -> Sequence[UsageSum]:
-    return await call.in_text_thread(_store(call).sums, wanted, width_s, _dimensions(group_by))
+    return await call.in_database_thread(_store(call).sums, wanted, width_s, _dimensions(group_by))
 
 
 def _dimensions(group_by: Sequence[str]) -> Sequence[Dimension]:

@@ -27,7 +27,9 @@ async def metrics(call: Call) -> Response:
             "This server counts no metrics: it was started with metrics = false.", code="not_found"
         )
     accept = call.request.headers.get("accept", "")
-    body, content_type = exposition(services.instruments, services.pool, services.ledger, accept)
+    body, content_type = exposition(
+        services.instruments, services.pool, services.ledger, services.completion_writer, accept
+    )
     return Response(body, headers={"content-type": content_type})
 
 

@@ -1,0 +1,96 @@
+// Row operations over float32. Included once by each instruction set's file.
+#include "cpu/lanes.h"
+
+namespace myna::MYNA_ISA {
+
+// Loads up to 16 values, zeros behind them.
+inline Lanes load_tail(const float* p, int64_t count) {
+  float values[16] = {};
+  for (int64_t i = 0; i < count; ++i) values[i] = p[i];
+  return load(values);
+}
+
+inline void store_tail(float* p, Lanes v, int64_t count) {
+  float values[16];
+  store(values, v);
+  for (int64_t i = 0; i < count; ++i) p[i] = values[i];
+}
+
+// Four chains of squares, values taken in turn, then one tree.
+inline float sum_of_squares(const float* x, int64_t n) {
+  Lanes sums[4] = {broadcast(0), broadcast(0), broadcast(0), broadcast(0)};
+  int64_t i = 0, chain = 0;
+  for (; i + 64 <= n; i += 64)
+    for (int j = 0; j < 4; ++j) {
+      const Lanes v = load(x + i + 16 * j);
+      sums[j] = fma(v, v, sums[j]);
+    }
+  for (; i < n; i += 16, ++chain) {
+    const Lanes v = n - i >= 16 ? load(x + i) : load_tail(x + i, n - i);
+    sums[chain] = fma(v, v, sums[chain]);
+  }
+  return reduce_sum(add(add(sums[0], sums[1]), add(sums[2], sums[3])));
+}
+
+void rms_norm(const float* x, const float* weight, float epsilon, float* out, int64_t n) {
+  const float mean = sum_of_squares(x, n) / static_cast<float>(n);
+  const float scale = 1.0f / __builtin_sqrtf(mean + epsilon);
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
+}
+
+void add_to(float* x, const float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] += y[i];
+}
+
+void scale_by(float* x, float factor, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+template <typename Function>
+inline void gate_rows(float* gate, const float* up, int64_t n, Function activation) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(gate + i, mul(activation(load(gate + i)), load(up + i)));
+  if (i < n)
+    store_tail(gate + i, mul(activation(load_tail(gate + i, n - i)), load_tail(up + i, n - i)), n - i);
+}
+
+void silu_multiply(float* gate, const float* up, int64_t n) {
+  gate_rows(gate, up, n, [](Lanes x) { return times_sigmoid(x, x); });
+}
+
+// The tanh form of GELU: x * sigmoid(2 * sqrt(2 / pi) * (x + 0.044715 x^3)).
+void gelu_multiply(float* gate, const float* up, int64_t n) {
+  gate_rows(gate, up, n, [](Lanes x) {
+    const Lanes inner = mul(x, fma(mul(x, x), broadcast(0.044715f), broadcast(1.0f)));
+    return times_sigmoid(x, mul(inner, broadcast(1.59576912160573f)));
+  });
+}
+
+void rotate_halves(float* x, const float* cosines, const float* sines, int64_t half) {
+  float* y = x + half;
+  for (int64_t i = 0; i < half; ++i) {
+    const float a = x[i], b = y[i];
+    x[i] = a * cosines[i] - b * sines[i];
+    y[i] = a * sines[i] + b * cosines[i];
+  }
+}
+
+void rotate_pairs(float* x, const float* cosines, const float* sines, int64_t half) {
+  for (int64_t i = 0; i < half; ++i) {
+    const float a = x[2 * i], b = x[2 * i + 1];
+    x[2 * i] = a * cosines[i] - b * sines[i];
+    x[2 * i + 1] = a * sines[i] + b * cosines[i];
+  }
+}
+
+void store_kv(const float* key, const float* value, int head_dim, int slot, uint16_t* block_keys,
+              uint16_t* block_values) {
+  for (int d = 0; d < head_dim; d += 16) {
+    uint16_t halves[16];
+    store(halves, load(key + d));
+    for (int i = 0; i < 16; ++i) block_keys[(d + i) * kBlockTokens + slot] = halves[i];
+    store(block_values + slot * head_dim + d, load(value + d));
+  }
+}
+
+}  // namespace myna::MYNA_ISA

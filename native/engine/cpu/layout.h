@@ -1,0 +1,60 @@
+// How packed weights lie in memory: one layout for all instruction sets. Private to the kernels.
+//
+// A panel holds 16 outputs. Its blocks of 32 inputs are grouped into records (two blocks, or the eight of a
+// K-quant's super-block), whose sizes are whole cache lines. Four consecutive inputs of one output are
+// neighbouring bytes, 16 outputs make a 64-byte line: line g of a block holds its inputs 4g to 4g + 3.
+//   4 bits: 4 lines; line j has group j in the low nibbles and group j + 4 in the high ones
+//   5 bits: as 4 bits, and a line whose bit g of a byte is the fifth bit of group g
+//   6 bits: as 4 bits, and two lines whose 2-bit field g % 4 of a byte is the top of group g, in line g / 4
+//   8 bits: 8 lines, as unsigned with an offset of 128
+// Float types have no records: 16 outputs of one input lie side by side.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/kernels.h"
+
+namespace myna::layout {
+
+inline constexpr std::size_t kLine = 64;
+// At the end of a panel of a quantised type: a power of two per output, times which none of its scales (times
+// two to the number of bits) and minimums reaches 2; NaN where one is no finite number.
+inline constexpr std::size_t kUnitBytes = 64;
+
+// Offsets inside a record, all from the number of bits and what scales there are.
+template <int Bits, bool HasMin, bool IsSuper, bool HasHalves>
+struct Record {
+  static constexpr int kBits = Bits;
+  static constexpr bool kHasMin = HasMin;        // weight = scale * integer + minimum
+  static constexpr bool kIsSuper = IsSuper;      // scales are integers times a super-block's f16
+  static constexpr bool kHasHalves = HasHalves;  // each half of a block has its own scale
+  static constexpr int kBlocks = IsSuper ? 8 : 2;
+  static constexpr int kScalesPerBlock = HasHalves ? 2 : 1;
+
+  static constexpr std::size_t kLowBytes = Bits == 8 ? 512 : 256;
+  static constexpr std::size_t kHighBytes = Bits == 8 ? 0 : 64 * (Bits - 4);
+
+  // f16 per output: the super-block's scale and minimum, or those of each block.
+  static constexpr std::size_t kHeadScales = 0;
+  static constexpr std::size_t kHeadMins = IsSuper ? 32 : 64;
+  static constexpr std::size_t kHeadBytes = IsSuper ? 64 : (HasMin ? 128 : 64);
+  // Super-blocks only: an 8-bit integer per output and scale.
+  static constexpr std::size_t kScales = kHeadBytes;
+  static constexpr std::size_t kMins = kScales + (IsSuper ? 16 * kScalesPerBlock * kBlocks : 0);
+  static constexpr std::size_t kLow = kMins + (IsSuper && HasMin ? 16 * kBlocks : 0);
+  static constexpr std::size_t kHigh = kLow + kLowBytes * kBlocks;
+  static constexpr std::size_t kBytes = kHigh + kHighBytes * kBlocks;
+  static_assert(kBytes % kLine == 0 && kLow % kLine == 0);
+};
+
+using RecordQ4_0 = Record<4, false, false, false>;
+using RecordQ4_1 = Record<4, true, false, false>;
+using RecordQ5_0 = Record<5, false, false, false>;
+using RecordQ5_1 = Record<5, true, false, false>;
+using RecordQ8_0 = Record<8, false, false, false>;
+using RecordQ4_K = Record<4, true, true, false>;
+using RecordQ5_K = Record<5, true, true, false>;
+using RecordQ6_K = Record<6, false, true, true>;
+
+}  // namespace myna::layout

@@ -1,0 +1,93 @@
+// Who owns packed weights and activations.
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "cpu/kernels.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/mman.h>
+#endif
+
+namespace myna {
+
+namespace {
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kSlab = std::size_t{64} << 20;
+
+std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
+}  // namespace
+
+// A mapping aligned to huge pages; the kernel's fresh pages are zero.
+struct WeightArena::Slab {
+  std::uint8_t* map = nullptr;
+  std::size_t map_bytes = 0;
+  std::uint8_t* next = nullptr;
+  std::size_t left = 0;
+};
+
+WeightArena::WeightArena() = default;
+WeightArena::WeightArena(WeightArena&&) noexcept = default;
+
+WeightArena& WeightArena::operator=(WeightArena&& other) noexcept {
+  std::swap(slabs_, other.slabs_);
+  std::swap(allocated_, other.allocated_);
+  return *this;
+}
+
+WeightArena::~WeightArena() {
+  for (const Slab& slab : slabs_) munmap(slab.map, slab.map_bytes);
+}
+
+std::uint8_t* WeightArena::allocate(std::size_t bytes) {
+  bytes = round_up(std::max<std::size_t>(bytes, 1), 64);
+  if (slabs_.empty() || slabs_.back().left < bytes) {
+    Slab slab;
+    const std::size_t usable = round_up(std::max(bytes, kSlab), kHugePage);
+    slab.map_bytes = usable + kHugePage;
+    slabs_.reserve(slabs_.size() + 1);
+    void* map = mmap(nullptr, slab.map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED) throw std::bad_alloc();
+    slab.map = static_cast<std::uint8_t*>(map);
+    slab.next = reinterpret_cast<std::uint8_t*>(round_up(reinterpret_cast<std::size_t>(map), kHugePage));
+    slab.left = usable;
+#if defined(MADV_HUGEPAGE)
+    madvise(slab.next, slab.left, MADV_HUGEPAGE);  // advice: a refusal costs speed only
+#endif
+    slabs_.push_back(slab);
+  }
+  Slab& slab = slabs_.back();
+  std::uint8_t* out = slab.next;
+  slab.next += bytes;
+  slab.left -= bytes;
+  allocated_ += bytes;
+  return out;
+}
+
+void Activations::Free::operator()(void* p) const { std::free(p); }
+
+void Activations::resize(Kind kind, std::int64_t rows, std::int64_t cols) {
+  kind_ = kind;
+  rows_ = rows;
+  cols_ = cols;
+  // So many more: kernels may read, and not use, rows behind the last.
+  constexpr std::int64_t kSpareRows = 32;
+  const std::int64_t padded = round_up(static_cast<std::size_t>(num_blocks() * rows), 16) + kSpareRows;
+  const auto grow = []<class T>(Buffer<T>& buffer, std::size_t& capacity, std::size_t count) {
+    if (count <= capacity) return;
+    buffer.reset();
+    capacity = 0;
+    auto* memory = static_cast<T*>(std::aligned_alloc(64, round_up(count * sizeof(T), 64)));
+    if (memory == nullptr) throw std::bad_alloc();
+    buffer.reset(memory);
+    capacity = count;
+  };
+  const auto blocks = static_cast<std::size_t>(padded);
+  if (kind == Kind::kFloat) return grow(floats_, capacity_floats_, blocks * kBlock);
+  if (kind == Kind::kBfloat) return grow(bfloats_, capacity_bfloats_, blocks * kBlock);
+  field_stride_ = padded;
+  grow(values_, capacity_values_, blocks * kBlock);
+  grow(fields_, capacity_fields_, blocks * kNumFields);
+}
+
+}  // namespace myna

@@ -1,0 +1,308 @@
+// The loops of every kernel, over an instruction set `V` that says what a vector of 16 outputs is and how its
+// few operations are done. Included by one file an instruction set, each compiled with its own flags; hence
+// the unnamed namespace: no copy of these functions may be shared between those files.
+//
+// An output's chain, for each block of 32 inputs (or each half of it, where halves have their own scales):
+//   term  = float(integer dot product) * scale            [fma(activation sum, minimum, term) if there is
+//   one] total = fma(term, activation scale, total)
+// With halves: term = fma(float(second), second scale, float(first) * first scale), then total as above.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cpu/kernels.h"
+#include "cpu/layout.h"
+
+namespace myna {
+namespace {
+
+using layout::kLine;
+
+// Activation rows that share one unpacking of the weights; their totals (kTileRows x panels x 64 bytes) and
+// one block of them stay in the first-level cache.
+constexpr int kTileRows = 64;
+
+#if defined(MYNA_SANITIZED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MYNA_UNROLL  // what is unrolled and then instrumented takes minutes to compile
+#else
+#define MYNA_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+// One block of the rows of a tile.
+struct BlockView {
+  const std::int8_t* values;
+  const float* scale;
+  const float* sum;
+  const std::int32_t* start[2];
+};
+
+// Rows of one tile of activations, from `row` on.
+template <class R>
+struct Rows {
+  static constexpr Activations::Field kStart = R::kBits == 4   ? Activations::kStart4
+                                               : R::kBits == 5 ? Activations::kStart5
+                                                               : Activations::kStart8;
+
+  Rows(const Activations& x, std::int64_t row)
+      : width(x.tile_width(row)),
+        values(x.values() + x.index(0, row) * kBlock),
+        scale(x.field<float>(Activations::kScale) + x.index(0, row)),
+        sum(x.field<float>(Activations::kSum) + x.index(0, row)),
+        start{x.field<std::int32_t>(R::kHasHalves ? Activations::kStart6Low : kStart) + x.index(0, row),
+              x.field<std::int32_t>(Activations::kStart6High) + x.index(0, row)} {}
+
+  BlockView at(std::int64_t block) const {
+    const std::int64_t i = block * width;
+    return {values + i * kBlock, scale + i, sum + i, {start[0] + i, start[1] + i}};
+  }
+
+  std::int64_t width;
+  const std::int8_t* values;
+  const float* scale;
+  const float* sum;
+  const std::int32_t* start[2];
+};
+
+// The integers and scales of one block of a panel, ready for dot products.
+template <class V, class R>
+struct Weights {
+  typename V::Bytes group[8];
+  typename V::Float scale[R::kScalesPerBlock];
+  typename V::Float minimum;
+
+  inline __attribute__((always_inline)) void load(const std::uint8_t* record, int sub) {
+    load_integers(record + R::kLow + static_cast<std::size_t>(sub) * R::kLowBytes,
+                  record + R::kHigh + static_cast<std::size_t>(sub) * R::kHighBytes);
+    if constexpr (R::kIsSuper) {
+      const typename V::Float d = V::load_half(record + R::kHeadScales);
+      MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) {
+        const std::uint8_t* s = record + R::kScales + 16 * (sub * R::kScalesPerBlock + h);
+        // Exact: 11 bits of fraction times 8.
+        scale[h] = V::mul(R::kHasHalves ? V::load_s8(s) : V::load_u8(s), d);
+      }
+      if constexpr (R::kHasMin)
+        minimum =
+            V::mul(V::load_u8(record + R::kMins + 16 * sub), V::negate(V::load_half(record + R::kHeadMins)));
+    } else {
+      scale[0] = V::load_half(record + R::kHeadScales + 32 * sub);
+      if constexpr (R::kHasMin) minimum = V::load_half(record + R::kHeadMins + 32 * sub);
+    }
+  }
+
+ private:
+  inline __attribute__((always_inline)) void load_integers(const std::uint8_t* low,
+                                                           const std::uint8_t* high) {
+    if constexpr (R::kBits == 8) {
+      MYNA_UNROLL for (int g = 0; g < 8; ++g) group[g] = V::load_offset_bytes(low + g * kLine);
+    } else {
+      MYNA_UNROLL for (int j = 0; j < 4; ++j) {
+        const typename V::Bytes line = V::load_line(low + j * kLine);
+        group[j] = line;
+        group[j + 4] = V::template shift_right<4>(line);
+      }
+      if constexpr (R::kBits == 4) {
+        MYNA_UNROLL for (int g = 0; g < 8; ++g) group[g] = V::low_nibbles(group[g]);
+      } else if constexpr (R::kBits == 5) {
+        join<0, 1>(V::load_line(high), std::make_integer_sequence<int, 8>{});
+      } else {
+        join<0, 2>(V::load_line(high), std::make_integer_sequence<int, 4>{});
+        join<4, 2>(V::load_line(high + kLine), std::make_integer_sequence<int, 4>{});
+      }
+    }
+  }
+
+  // Gives groups First + I the bits I * Width and up of `high` above their nibbles.
+  template <int First, int Width, int... I>
+  inline __attribute__((always_inline)) void join(typename V::Bytes high, std::integer_sequence<int, I...>) {
+    constexpr int kMask = Width == 1 ? 0x10 : 0x30;
+    ((group[First + I] = V::template join<kMask>(group[First + I], move_bits<I * Width>(high))), ...);
+  }
+  template <int From>
+  static inline __attribute__((always_inline)) typename V::Bytes move_bits(typename V::Bytes high) {
+    if constexpr (From < 4) {
+      return V::template shift_left<4 - From>(high);
+    } else if constexpr (From > 4) {
+      return V::template shift_right<From - 4>(high);
+    } else {
+      return high;
+    }
+  }
+};
+
+// Where an accumulator starts: what the weights' offset would add, or zero.
+template <class V, class R>
+inline __attribute__((always_inline)) typename V::Int start(const BlockView& x, int half, int row) {
+  if constexpr (R::kHasMin || (R::kBits == 8 && V::kSignedBytes)) {
+    return V::zero_int();
+  } else {
+    return V::all_int(x.start[half] + row);
+  }
+}
+
+template <class V, class R, int P, int T>
+inline __attribute__((always_inline)) void dots(const Weights<V, R> (&w)[P], const BlockView& x, int row,
+                                                int half, typename V::Int (&dot)[T][P]) {
+  constexpr int kGroups = R::kHasHalves ? 4 : 8;
+  MYNA_UNROLL for (int t = 0; t < T; ++t) {
+    const typename V::Int first = start<V, R>(x, half, row + t);
+    MYNA_UNROLL for (int p = 0; p < P; ++p) dot[t][p] = first;
+  }
+  MYNA_UNROLL for (int i = 0; i < kGroups; ++i) {
+    const int g = half * kGroups + i;
+    MYNA_UNROLL for (int t = 0; t < T; ++t) {
+      const typename V::Four four = V::load_four(x.values + (row + t) * kBlock + 4 * g);
+      MYNA_UNROLL for (int p = 0; p < P; ++p) dot[t][p] =
+          V::template dot<R::kBits>(dot[t][p], w[p].group[g], four);
+    }
+  }
+}
+
+// Adds one block to the totals of T rows and P panels.
+template <class V, class R, int P, int T>
+inline __attribute__((always_inline)) void add_block(const Weights<V, R> (&w)[P], const BlockView& x, int row,
+                                                     typename V::Float (&total)[T][P]) {
+  typename V::Int dot[T][P];
+  typename V::Float term[T][P];
+  dots<V, R, P, T>(w, x, row, 0, dot);
+  MYNA_UNROLL for (int t = 0; t < T; ++t) {
+    MYNA_UNROLL for (int p = 0; p < P; ++p) term[t][p] = V::mul(V::to_float(dot[t][p]), w[p].scale[0]);
+  }
+  if constexpr (R::kHasHalves) {
+    dots<V, R, P, T>(w, x, row, 1, dot);
+    MYNA_UNROLL for (int t = 0; t < T; ++t) {
+      MYNA_UNROLL for (int p = 0; p < P; ++p) term[t][p] =
+          V::fma(V::to_float(dot[t][p]), w[p].scale[1], term[t][p]);
+    }
+  }
+  if constexpr (R::kHasMin) {
+    MYNA_UNROLL for (int t = 0; t < T; ++t) {
+      const typename V::Float sum = V::all(x.sum + row + t);
+      MYNA_UNROLL for (int p = 0; p < P; ++p) term[t][p] = V::fma(sum, w[p].minimum, term[t][p]);
+    }
+  }
+  MYNA_UNROLL for (int t = 0; t < T; ++t) {
+    const typename V::Float scale = V::all(x.scale + row + t);
+    MYNA_UNROLL for (int p = 0; p < P; ++p) total[t][p] = V::fma(term[t][p], scale, total[t][p]);
+  }
+}
+
+// What a call writes, and where the last panel's padding begins.
+struct Output {
+  float* out;
+  std::ptrdiff_t stride;
+  std::int64_t num_outputs;
+};
+
+template <class V>
+inline void store(const Output& o, std::int64_t row, std::int64_t panel, typename V::Float value) {
+  const std::int64_t count = std::min(kPanelRows, o.num_outputs - panel * kPanelRows);
+  V::store(o.out + row * o.stride + panel * kPanelRows, value, static_cast<int>(count));
+}
+
+// Fetches a block of weights that will be read `ahead` bytes later to the second-level cache. Weights are
+// read once a step from memory, and hardware prefetchers stop at each 4 KiB page.
+template <class R>
+inline __attribute__((always_inline)) void prefetch(const std::uint8_t* record, int sub, std::size_t ahead) {
+  constexpr std::size_t kBytes = R::kBytes / R::kBlocks;
+  const std::uint8_t* from = record + static_cast<std::size_t>(sub) * kBytes + ahead;
+  MYNA_UNROLL for (std::size_t i = 0; i < kBytes; i += kLine) __builtin_prefetch(from + i, 0, 2);
+}
+
+// T rows (few), P panels side by side, totals in registers: bound by reading the weights. Two panels are two
+// streams from memory: of what is fetched ahead in a single one, a good half arrived too late where this was
+// measured (Xeon with AVX-512 VNNI).
+template <class V, class R, int P, int T>
+void few_rows(const Matrix& m, const Rows<R>& x, std::int64_t row, std::int64_t panel, const Output& o) {
+  const std::uint8_t* data = m.data + static_cast<std::size_t>(panel) * m.panel_bytes;
+  const std::int64_t num_blocks = m.num_blocks();
+  typename V::Float total[T][P];
+  MYNA_UNROLL for (int t = 0; t < T; ++t) { MYNA_UNROLL for (int p = 0; p < P; ++p) total[t][p] = V::zero(); }
+  for (std::int64_t b = 0; b < num_blocks; ++b) {
+    const std::uint8_t* record = data + b / R::kBlocks * static_cast<std::int64_t>(R::kBytes);
+    const int sub = static_cast<int>(b % R::kBlocks);
+    Weights<V, R> w[P];
+    MYNA_UNROLL for (int p = 0; p < P; ++p) {
+      prefetch<R>(record + p * m.panel_bytes, sub, P * m.panel_bytes);
+      w[p].load(record + p * m.panel_bytes, sub);
+    }
+    add_block<V, R, P, T>(w, x.at(b), 0, total);
+  }
+  MYNA_UNROLL for (int t = 0; t < T; ++t) {
+    MYNA_UNROLL for (int p = 0; p < P; ++p) store<V>(o, row + t, panel + p, total[t][p]);
+  }
+}
+
+template <class V, class R, int T = V::kFewRows>
+void few_rows_of(int rows, const Matrix& m, const Rows<R>& x, std::int64_t row, std::int64_t panel_begin,
+                 std::int64_t panel_end, const Output& o) {
+  if constexpr (T > 1) {
+    if (rows < T) return few_rows_of<V, R, T - 1>(rows, m, x, row, panel_begin, panel_end, o);
+  }
+  constexpr int P = 2;
+  std::int64_t panel = panel_begin;
+  for (; panel + P <= panel_end; panel += P) few_rows<V, R, P, T>(m, x, row, panel, o);
+  for (; panel < panel_end; ++panel) few_rows<V, R, 1, T>(m, x, row, panel, o);
+}
+
+// Up to kTileRows rows, totals in the first-level cache: bound by the dot products.
+template <class V, class R, int P, int T>
+inline __attribute__((always_inline)) void add_rows(const Weights<V, R> (&w)[P], const BlockView& x, int row,
+                                                    float* totals) {
+  typename V::Float total[T][P];
+  MYNA_UNROLL for (int t = 0; t < T; ++t) {
+    MYNA_UNROLL for (int p = 0; p < P; ++p) total[t][p] = V::load(totals + ((row + t) * P + p) * kPanelRows);
+  }
+  add_block<V, R, P, T>(w, x, row, total);
+  MYNA_UNROLL for (int t = 0; t < T; ++t) {
+    MYNA_UNROLL for (int p = 0; p < P; ++p) V::keep(totals + ((row + t) * P + p) * kPanelRows, total[t][p]);
+  }
+}
+
+template <class V, class R, int P>
+void tile(const Matrix& m, const Rows<R>& x, std::int64_t row, int rows, std::int64_t panel,
+          const Output& o) {
+  const std::uint8_t* data = m.data + static_cast<std::size_t>(panel) * m.panel_bytes;
+  const std::int64_t num_blocks = m.num_blocks();
+  alignas(64) float totals[kTileRows * P * kPanelRows];
+  std::fill_n(totals, rows * P * kPanelRows, 0.0f);
+  for (std::int64_t b = 0; b < num_blocks; ++b) {
+    const std::uint8_t* record = data + b / R::kBlocks * static_cast<std::int64_t>(R::kBytes);
+    const int sub = static_cast<int>(b % R::kBlocks);
+    Weights<V, R> w[P];
+    MYNA_UNROLL for (int p = 0; p < P; ++p) {
+      prefetch<R>(record + p * m.panel_bytes, sub, P * m.panel_bytes);
+      w[p].load(record + p * m.panel_bytes, sub);
+    }
+    const BlockView view = x.at(b);
+    int t = 0;
+    for (; t + V::kTokens <= rows; t += V::kTokens) add_rows<V, R, P, V::kTokens>(w, view, t, totals);
+    for (; t < rows; ++t) add_rows<V, R, P, 1>(w, view, t, totals);
+  }
+  for (int t = 0; t < rows; ++t) {
+    for (int p = 0; p < P; ++p) store<V>(o, row + t, panel + p, V::load(totals + (t * P + p) * kPanelRows));
+  }
+}
+
+template <class V, class R>
+void quantised(const Matrix& m, const Activations& a, std::int64_t row_begin, std::int64_t row_end,
+               std::int64_t panel_begin, std::int64_t panel_end, const Output& o) {
+  if constexpr (requires { V::template product<R>(m, a, row_begin, row_end, panel_begin, panel_end, o); })
+    return V::template product<R>(m, a, row_begin, row_end, panel_begin, panel_end, o);
+  constexpr int P = V::kPanels;
+  for (std::int64_t row = row_begin, next; row < row_end; row = next) {
+    next = std::min(row_end, (row / kTileRows + 1) * kTileRows);
+    const int rows = static_cast<int>(next - row);
+    const Rows<R> x(a, row);
+    if (rows <= V::kFewRows) {
+      few_rows_of<V, R>(rows, m, x, row, panel_begin, panel_end, o);
+      continue;
+    }
+    std::int64_t panel = panel_begin;
+    for (; panel + P <= panel_end; panel += P) tile<V, R, P>(m, x, row, rows, panel, o);
+    for (; panel < panel_end; ++panel) tile<V, R, 1>(m, x, row, rows, panel, o);
+  }
+}
+
+}  // namespace
+}  // namespace myna

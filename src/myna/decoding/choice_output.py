@@ -1,0 +1,166 @@
+"""One candidate answer as it grows: its text, its thought, its log-probabilities, and why it ended."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from myna.core.events import ChoiceDone, FinishReason, TextDelta, TokenLogprob
+from myna.core.requests import GenerationRequest
+from myna.decoding.detokenizing import ChoiceText
+from myna.decoding.grammar import Grammar
+from myna.decoding.thinking import ThoughtText
+from myna.decoding.token_table import TokenTable
+
+_NO_DELTAS: Final[tuple[TextDelta, ...]] = ()
+_NO_END_TOKENS: Final[frozenset[int]] = frozenset()
+
+
+class Logprobs(msgspec.Struct, frozen=True, gc=False):
+    """What an engine computed for one token: its natural-log probability, and the ids and log-probabilities
+    of the likeliest tokens, likeliest first."""
+
+    logprob: float
+    top_tokens: Sequence[int] = ()
+    top_logprobs: Sequence[float] = ()
+
+    def entry(self, token: int, num_top: int, pieces: Sequence[bytes]) -> TokenLogprob:
+        """The same as events carry it, with at most `num_top` of the likeliest."""
+        likeliest = zip(self.top_tokens[:num_top], self.top_logprobs[:num_top], strict=True)
+        top = tuple([(other, logprob, pieces[other]) for other, logprob in likeliest])
+        return TokenLogprob(token, self.logprob, pieces[token], top)
+
+
+class ChoiceOutput:
+    """Used through `RequestOutput`. `reason` is None until the choice has ended."""
+
+    __slots__ = (
+        "_end_tokens",
+        "_held_logprobs",
+        "_max_tokens",
+        "_num_logprobs",
+        "_num_reported",
+        "_num_reported_logprobs",
+        "_pieces",
+        "_shows_thought_rest",
+        "_text",
+        "_thought",
+        "answer",
+        "grammar",
+        "index",
+        "num_reasoning_tokens",
+        "num_tokens",
+        "reason",
+        "sum_logprob",
+    )
+
+    def __init__(
+        self, index: int, request: GenerationRequest, tokens: TokenTable, grammar: Grammar | None
+    ) -> None:
+        shown = tokens.shown_pieces
+        self.index = index
+        self.grammar = grammar
+        self.reason: FinishReason | None = None
+        self.num_tokens = 0
+        self.num_reasoning_tokens = 0
+        self.sum_logprob = 0.0
+        # The tokens so far, kept only to be compared with a prediction.
+        self.answer: list[int] | None = [] if request.prediction_tokens else None
+        self._pieces = tokens.pieces
+        self._end_tokens = _NO_END_TOKENS if request.ignore_eos else tokens.end_tokens
+        self._max_tokens = request.max_tokens
+        self._num_logprobs = request.num_logprobs
+        self._text = ChoiceText(shown, request.stop, is_tracking=request.num_logprobs is not None)
+        self._thought = None if request.thought is None else ThoughtText(shown, request.thought)
+        # A constrained answer begins with the token after the thought's mark.
+        self._shows_thought_rest = request.constraint is None
+        self._num_reported = 0
+        self._num_reported_logprobs = 0
+        self._held_logprobs: list[TokenLogprob] = []
+
+    def push(self, token: int, logprobs: Logprobs | None) -> Sequence[TextDelta]:
+        """Take the next token; return what can be shown of it, and of those held back before it. Sets
+        `reason` where the choice ends by it."""
+        self.num_tokens += 1
+        if self.answer is not None:
+            self.answer.append(token)
+        is_end = token in self._end_tokens
+        if logprobs is not None:
+            self.sum_logprob += logprobs.logprob
+            if self._num_logprobs is not None and not is_end:
+                self._held_logprobs.append(logprobs.entry(token, self._num_logprobs, self._pieces))
+        if is_end:
+            self.reason = "stop"
+            return _NO_DELTAS
+        deltas: Sequence[TextDelta] = _NO_DELTAS
+        if self._thought is not None:
+            deltas = self._think(self._thought, token)
+        elif text := self._text.push(token):
+            deltas = (self._delta(text),)
+        grammar = self.grammar
+        if self._text.is_stopped or (grammar is not None and grammar.advance(token) and grammar.must_stop):
+            self.reason = "stop"
+        elif self.num_tokens >= self._max_tokens:
+            self.reason = "length"
+        return deltas
+
+    def finish(self, reason: FinishReason) -> list[TextDelta | ChoiceDone]:
+        """Everything that was held back, and the choice's last event."""
+        self.reason = reason
+        events: list[TextDelta | ChoiceDone] = []
+        if self._thought is not None:
+            events += self._break_off(self._thought)
+        if self._text.is_stopped:
+            self.reason = "stop"
+        else:
+            text = self._text.finish()
+            if text or self._held_logprobs:
+                events.append(self._delta(text, is_last=True))
+        events.append(
+            ChoiceDone(self.index, self.reason, self.num_tokens - self._num_reported, self.num_tokens)
+        )
+        return events
+
+    def _think(self, thought: ThoughtText, token: int) -> list[TextDelta]:
+        """Take a token while a thought may come before the answer."""
+        deltas = []
+        if shown := thought.push(token):
+            deltas.append(self._thought_delta(shown))
+        if held := self._held_logprobs:  # with their tokens; those of the thought are not reported
+            del held[: len(held) - len(thought.answer)]
+        if thought.is_over and (text := self._end_thought(thought)):
+            deltas.append(self._delta(text))
+        return deltas
+
+    def _break_off(self, thought: ThoughtText) -> list[TextDelta]:
+        """The choice ends inside its thought, or before it was clear that there is none."""
+        deltas = []
+        if shown := thought.finish():
+            deltas.append(self._thought_delta(shown))
+        if text := self._end_thought(thought):
+            deltas.append(self._delta(text))
+        return deltas
+
+    def _end_thought(self, thought: ThoughtText) -> str:
+        """The answer begins, with those tokens that turned out to be its own."""
+        self._thought = None
+        self.num_reasoning_tokens = thought.num_tokens - len(thought.answer)
+        if thought.rest and self._shows_thought_rest:
+            self._text.begin_with(thought.rest)
+        return "".join([self._text.push(token) for token in thought.answer])
+
+    def _thought_delta(self, text: str) -> TextDelta:
+        num_new, self._num_reported = self.num_tokens - self._num_reported, self.num_tokens
+        return TextDelta(self.index, text, num_new, is_thought=True)
+
+    def _delta(self, text: str, *, is_last: bool = False) -> TextDelta:
+        """With the log-probabilities of the tokens whose text is out; of all, with the last text."""
+        num_new, self._num_reported = self.num_tokens - self._num_reported, self.num_tokens
+        held = self._held_logprobs
+        if not held:
+            return TextDelta(self.index, text, num_new)
+        num_ready = len(held) if is_last else self._text.num_shown - self._num_reported_logprobs
+        ready = tuple(held[:num_ready])
+        del held[:num_ready]
+        self._num_reported_logprobs += len(ready)
+        return TextDelta(self.index, text, num_new, ready)

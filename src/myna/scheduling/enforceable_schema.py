@@ -1,0 +1,83 @@
+"""What grammars can enforce of a JSON schema: not every regular expression. Pure."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from myna.prompts.closed_schema import DATA, MAPS
+
+Path = tuple[str, ...]
+PatternCheck = Callable[[str], str]
+"""Why a regular expression can't be enforced; empty if it can."""
+
+# Texts for readers, of which the tool definitions of some programs hold megabytes.
+_FOR_READERS: Final = frozenset({"description", "examples", "$comment"})
+
+
+def without_comments(schema: Any) -> Any:
+    """The schema without what says nothing to a grammar."""
+    return _rebuilt(schema, None)
+
+
+def enforceable(schema: Any, check: PatternCheck) -> Any:
+    """The same, without the regular expressions that can't be enforced either: what they describe may be any
+    string. A key of `patternProperties` can't be left out alone, so that the keyword goes, and with it a ban
+    on other properties."""
+    return _rebuilt(schema, check)
+
+
+def patterns(schema: Any) -> Iterator[tuple[Path, str]]:
+    """Every regular expression with the path of the schema that it is in."""
+    for path, node in _nodes(schema):
+        if isinstance(pattern := node.get("pattern"), str):
+            yield path, pattern
+        named = node.get("patternProperties")
+        yield from ((path, pattern) for pattern in (named if isinstance(named, dict) else ()))
+
+
+def num_properties(schema: Any) -> int:
+    """How many properties all objects of the schema have together."""
+    found = (node.get("properties") for _, node in _nodes(schema))
+    return sum(len(properties) for properties in found if isinstance(properties, dict))
+
+
+def _nodes(schema: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The schema and every one inside, with its path."""
+    waiting: list[tuple[Path, Any]] = [((), schema)]
+    while waiting:
+        path, node = waiting.pop()
+        if isinstance(node, list):
+            waiting += (((*path, str(i)), part) for i, part in enumerate(node))
+        if not isinstance(node, dict):
+            continue
+        yield path, node
+        for key, value in node.items():
+            if key in MAPS and isinstance(value, dict):
+                waiting += (((*path, key, name), part) for name, part in value.items())
+            elif key not in DATA:
+                waiting.append(((*path, key), value))
+
+
+def _rebuilt(schema: Any, check: PatternCheck | None) -> Any:
+    if isinstance(schema, list):
+        return [_rebuilt(part, check) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    out: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in MAPS and isinstance(value, dict):
+            out[key] = {name: _rebuilt(part, check) for name, part in value.items()}
+        elif key in DATA:
+            out[key] = value
+        elif key not in _FOR_READERS:
+            out[key] = _rebuilt(value, check)
+    return out if check is None else _without_bad_patterns(out, check)
+
+
+def _without_bad_patterns(schema: dict[str, Any], check: PatternCheck) -> dict[str, Any]:
+    pattern, named = schema.get("pattern"), schema.get("patternProperties")
+    if isinstance(pattern, str) and check(pattern):
+        del schema["pattern"]
+    if isinstance(named, dict) and any(map(check, named)):
+        del schema["patternProperties"]
+        schema.pop("additionalProperties", None)
+    return schema

@@ -1,0 +1,84 @@
+"""JSON request bodies: their size in values, and the thread where the large ones are parsed and checked.
+
+Knows no endpoint and no schema.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Final, TypeVar
+from weakref import WeakValueDictionary
+
+from myna.core.errors import InvalidRequest
+
+INLINE_BYTES: Final = 64 * 1024
+"""A body of this size takes at most some 20 ms to parse and check, whatever it holds."""
+MAX_VALUES: Final = 500_000
+MAX_NODES: Final = 100_000
+_SLICE_BYTES: Final = 64 * 1024
+
+T = TypeVar("T")
+
+
+class LargeBodies:
+    """Runs work on large bodies off the event loop: one body at a time, and each key's in turn.
+
+    One thread, since parsing and checking hold the GIL: more threads would take it from the event loop more
+    often and finish no sooner. Each key has at most one body in the line, so that a key that sends many
+    delays its own requests and not those of others.
+    """
+
+    def __init__(self, threads: Executor | None = None) -> None:
+        """`threads` None: a thread of its own, started by the first large body."""
+        self._threads = threads or ThreadPoolExecutor(1, thread_name_prefix="validation")
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def run(self, key_id: str, work: Callable[[], T]) -> T:
+        """The result of `work`, after the work that this key has asked for before."""
+        turn = self._turns.setdefault(key_id, asyncio.Lock())
+        async with turn:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def check_size(data: bytes) -> None:
+    """Raise `InvalidRequest` for a body of so many values that parsing it would hold the GIL for long.
+
+    orjson parses a whole document without releasing the GIL. What that costs is set by the number of values
+    and, more, of those that are objects, arrays or properties.
+    """
+    num_nodes, num_values = count_values(data)
+    if num_nodes > MAX_NODES:
+        raise _too_many("objects, arrays and properties", MAX_NODES, num_nodes)
+    if num_values > MAX_VALUES:
+        raise _too_many("values", MAX_VALUES, num_values)
+
+
+def count_values(data: bytes, slice_bytes: int = _SLICE_BYTES) -> tuple[int, int]:
+    """How many objects, arrays and properties a JSON text has, and how many commas between values.
+
+    Works in slices, between which other threads may run. Malformed JSON gets any counts.
+    """
+    num_nodes = num_commas = start = 0
+    in_string = False
+    while start < len(data):
+        end = start + slice_bytes
+        piece = data[start:end]
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:  # an escape sequence goes on in the next slice
+            piece += data[end : end + 1]
+            end += 1
+        start = end
+        if b"\\" in piece:
+            piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
+        between_quotes = piece.split(b'"')
+        structure = b"".join(between_quotes[in_string::2])
+        in_string ^= len(between_quotes) % 2 == 0
+        num_nodes += structure.count(b"{") + structure.count(b"[") + structure.count(b":")
+        num_commas += structure.count(b",")
+    return num_nodes, num_commas
+
+
+def _too_many(noun: str, limit: int, count: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"Invalid request body: too many {noun}. Expected at most {limit}, but got {count} instead.",
+        code="too_many_values",
+    )

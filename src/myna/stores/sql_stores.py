@@ -1,0 +1,37 @@
+"""The stores on one SQLite file or one PostgreSQL: a single `Database` for all of them."""
+
+from pathlib import Path
+
+from myna.core.accounts import AccountStore
+from myna.core.counters import CounterStore
+from myna.core.ledger import LedgerStore
+from myna.core.stored import CompletionStore
+from myna.stores.accounts import SqlAccounts
+from myna.stores.counters import SqlCounters
+from myna.stores.counters_file import FileCounters
+from myna.stores.database import TimeLimits, open_database
+from myna.stores.ledger_sql import SqlLedger
+from myna.stores.sql import SqlCompletions
+
+
+class SqlStores:
+    """See `registry.Stores`. Raises `DatabaseError`."""
+
+    def __init__(self, url: str, limits: TimeLimits | None = None) -> None:
+        self._database = open_database(url, limits)
+
+    def completions(self) -> CompletionStore:
+        return SqlCompletions(self._database)
+
+    def ledger(self) -> LedgerStore:
+        return SqlLedger(self._database)
+
+    def accounts(self) -> AccountStore:
+        return SqlAccounts(self._database)
+
+    def counters(self) -> CounterStore:
+        """In SQLite, in a file beside the database's."""
+        engine = self._database.engine
+        if engine.dialect.name == "sqlite":
+            return FileCounters(Path(f"{engine.url.database}-limits"))
+        return SqlCounters(self._database)

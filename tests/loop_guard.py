@@ -1,0 +1,70 @@
+"""Watches every asyncio event loop of the test process for callbacks that hold it up."""
+
+import asyncio
+import gc
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+LIMIT_S: Final = 0.05
+"""The most processor time of its own thread that one callback may take; waiting costs nothing."""
+_TESTS: Final = str(Path(__file__).parent)
+
+
+@dataclass
+class LoopGuard:
+    """Measures callbacks between `install` and `uninstall`; `blocked` says which took too long.
+
+    A step of a task whose coroutine belongs to the tests is not counted: what a test itself computes holds up
+    no user. The garbage collector isn't either: how long it takes depends on what pytest keeps alive. Loops
+    of other kinds than asyncio's own (uvloop) aren't seen; the tests use none in this process.
+    """
+
+    limit_s: float = LIMIT_S
+    blocked: list[str] = field(default_factory=list)
+    _collecting: threading.local = field(default_factory=threading.local)
+    _run: Any = None
+
+    def install(self) -> None:
+        original = self._run = asyncio.Handle._run
+        collecting = self._collecting
+
+        def run(handle: asyncio.Handle) -> None:
+            collecting.spent_s = 0.0
+            start = time.thread_time()
+            try:
+                original(handle)
+            finally:
+                spent_s = time.thread_time() - start - collecting.spent_s
+                if spent_s > self.limit_s:
+                    task = _task_of(handle)
+                    if task is None or not _is_a_tests(task):
+                        self.blocked.append(f"{spent_s * 1000:.0f} ms in {task or handle!r}")
+
+        asyncio.Handle._run = run  # type: ignore[assignment, method-assign]
+        gc.callbacks.append(self._on_collection)
+
+    def uninstall(self) -> None:
+        gc.callbacks.remove(self._on_collection)
+        asyncio.Handle._run = self._run  # type: ignore[method-assign]
+
+    def _on_collection(self, phase: str, info: dict[str, int]) -> None:
+        now = time.thread_time()
+        if phase == "start":
+            self._collecting.start = now
+        else:
+            spent_s = getattr(self._collecting, "spent_s", 0.0)
+            self._collecting.spent_s = spent_s + now - getattr(self._collecting, "start", now)
+
+
+def _task_of(handle: asyncio.Handle) -> "asyncio.Task[Any] | None":
+    """The task that the callback is a step of."""
+    task = getattr(getattr(handle, "_callback", None), "__self__", None)
+    return task if isinstance(task, asyncio.Task) else None
+
+
+def _is_a_tests(task: "asyncio.Task[Any]") -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and code.co_filename.startswith(_TESTS)

@@ -1,0 +1,168 @@
+"""Constraints become grammars, or errors that name the part of the request they came from."""
+
+import json
+from typing import Any
+
+import pytest
+from llguidance import LLMatcher, LLTokenizer
+
+from myna.core.constraints import (
+    CallableTool,
+    Choice,
+    Constraint,
+    JsonObject,
+    JsonSchema,
+    LarkGrammar,
+    NoToolCalls,
+    Origin,
+    Regex,
+    ToolCalls,
+)
+from myna.core.errors import ConstraintTooComplex, InvalidRequest
+from myna.decoding.grammar import check
+from myna.scheduling.grammar_text import compile_constraint, grammar_text
+
+ORIGIN = Origin("Invalid schema for response_format 'x'", "response_format", "a code")
+EMAIL = r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
+
+
+def schema(value: Any, *, is_strict: bool = False) -> JsonSchema:
+    return JsonSchema(json.dumps(value), is_strict, "x", ORIGIN)
+
+
+def an_object(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def allows(constraint: Constraint, text: str) -> bool:
+    tokenizer = LLTokenizer("byte")
+    matcher = LLMatcher(tokenizer, grammar_text(constraint))
+    tokens = tokenizer.tokenize_str(text)
+    return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
+
+
+@pytest.mark.parametrize(
+    ("constraint", "right", "wrong"),
+    [
+        (schema(an_object(a={"type": "integer"})), '{"a": 5}', '{"a": "5"}'),
+        (JsonObject(), '{"b": []}', "[]"),
+        (Regex("[a-c]+/[0-9]"), "ab/7", "ab/"),
+        (Choice(("yes", 'a "b"', "你好\\")), "你好\\", "no"),
+        (Choice(("yes", 'a "b"', "你好\\")), 'a "b"', "yesyes"),
+        (LarkGrammar("start: A+\nA: /[ab]/"), "abba", "abc"),
+        (NoToolCalls("tagged"), "hello", "a <tool_call>"),
+    ],
+)
+def test_each_kind_becomes_its_grammar(constraint: Constraint, right: str, wrong: str) -> None:
+    assert allows(constraint, right)
+    assert not allows(constraint, wrong)
+
+
+# Each of these was a 400 for the whole request: look-around, word boundaries, back references, escapes and
+# anchors that the grammar's regular expressions don't have.
+@pytest.mark.parametrize(
+    "pattern", [EMAIL, r"\bword\b", r"\Bx", r"(a)\1", "(?=a)b", "(?<=a)b", "a$b", r"\cJ", "[^]", "("]
+)
+def test_a_pattern_that_cant_be_enforced_is_left_to_the_model_unless_the_schema_is_strict(
+    pattern: str,
+) -> None:
+    value = an_object(a={"type": "string", "pattern": pattern}, b={"type": "integer"})
+    loose = schema(value)
+    check(grammar_text(loose))
+    assert allows(loose, '{"a": "anything", "b": 1}')
+    assert not allows(loose, '{"a": "anything", "b": "the rest is held"}')
+    with pytest.raises(InvalidRequest) as caught:
+        compile_constraint(schema(value, is_strict=True), check)
+    assert (caught.value.param, caught.value.code) == ("response_format", "a code")
+    assert caught.value.message.startswith(
+        "Invalid schema for response_format 'x': In context=('properties', 'a'), 'pattern' can't be enforced:"
+    )
+
+
+def test_a_pattern_that_can_be_enforced_still_is() -> None:
+    value = an_object(a={"type": "string", "pattern": "^[0-9]+$"}, b={"type": "string", "pattern": EMAIL})
+    assert not allows(schema(value), '{"a": "x", "b": "x"}')
+
+
+def test_words_that_only_look_like_keywords_are_kept() -> None:
+    value = an_object(pattern={"const": {"pattern": "(?=a)"}}, description={"enum": ["description"]})
+    assert allows(schema(value), '{"pattern": {"pattern": "(?=a)"}, "description": "description"}')
+
+
+def test_patterns_of_names_that_cant_be_enforced_leave_the_names_open() -> None:
+    value = {"type": "object", "patternProperties": {"(?=a)": {}}, "additionalProperties": False}
+    assert allows(schema(value), '{"any": 1}')
+
+
+def tool(i: int, value: Any, *, is_strict: bool = False) -> CallableTool:
+    place = f"tools[{i}].function.parameters"
+    origin = Origin(f"Invalid schema for function 'f{i}'", place, "invalid_function_parameters")
+    return CallableTool(f"f{i}", json.dumps(value), is_strict, origin=origin)
+
+
+def test_one_tools_pattern_doesnt_cost_the_others() -> None:
+    tools = (tool(0, an_object(a={"type": "string", "pattern": EMAIL})), tool(1, an_object(b={"const": 1})))
+    calls = ToolCalls("bare", tools, is_required=True)
+    assert allows(calls, '{"name": "f0", "arguments": {"a": "x"}}')
+    assert not allows(calls, '{"name": "f1", "arguments": {"b": 2}}')
+
+
+@pytest.mark.parametrize(
+    "bad", [an_object(a={"type": "nonsense"}), an_object(a={"$ref": "#/nowhere"})], ids=["type", "reference"]
+)
+def test_the_tool_that_cant_be_used_is_named(bad: dict[str, Any]) -> None:
+    calls = ToolCalls("tagged", (tool(0, an_object()), tool(1, bad), tool(2, an_object())))
+    with pytest.raises(InvalidRequest) as caught:
+        compile_constraint(calls, check)
+    assert (caught.value.param, caught.value.code) == (
+        "tools[1].function.parameters",
+        "invalid_function_parameters",
+    )
+    assert caught.value.message.startswith("Invalid schema for function 'f1': The grammar can't be followed:")
+    assert caught.value.message.endswith(" Please ensure it is a valid JSON Schema.")
+
+
+def test_the_answers_schema_is_named_beside_tools() -> None:
+    calls = ToolCalls("tagged", (tool(0, an_object()),), answer=schema({"type": "nonsense"}))
+    with pytest.raises(InvalidRequest) as caught:
+        compile_constraint(calls, check)
+    assert caught.value.param == "response_format"
+
+
+def test_tools_that_are_too_much_together_are_named_together() -> None:
+    many = an_object(**{"p" * 50 + str(i): {"type": "string"} for i in range(90)})
+    calls = ToolCalls("tagged", tuple(tool(i, many) for i in range(64)))
+    with pytest.raises(ConstraintTooComplex) as caught:
+        compile_constraint(calls, check)
+    assert caught.value.param == "tools"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1", "5", "[" * 100_000, '{"a":' * 5_000 + "1" + "}" * 5_000],
+    ids=["broken", "number", "deep list", "deep object"],
+)
+def test_what_is_no_schema_is_refused_and_recurses_nowhere(text: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        grammar_text(JsonSchema(text, origin=ORIGIN))
+    assert caught.value.param == "response_format"
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        schema({"type": "object", "properties": {f"p{i}": {} for i in range(5001)}}),
+        schema({"const": "x" * (1 << 20)}),
+        LarkGrammar('start: "' + "x" * (1 << 16) + '"', ORIGIN),
+    ],
+    ids=["properties", "constant", "lark"],
+)
+def test_what_takes_long_to_read_is_refused_before(constraint: Constraint) -> None:
+    with pytest.raises(ConstraintTooComplex) as caught:
+        grammar_text(constraint)
+    assert caught.value.param == "response_format"
