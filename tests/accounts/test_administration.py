@@ -244,4 +244,4 @@ def test_a_server_with_another_secret_makes_no_keys_that_others_could_not_check(
     stranger = Administration(desk.store, Secret("another secret, which is long enough too"))
     with pytest.raises(ConfigurationError) as caught:
         stranger.create_key(ANA, "default", "y")
-    assert caught.value.message == ANOTHER_SERVERS_KEYS
+    assert caught.value.text == ANOTHER_SERVERS_KEYS

@@ -58,10 +58,10 @@ def test_an_own_model_may_be_the_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
-        ('[aliases]\na = "a"', "The alias 'a' stands for itself"),
-        ('[aliases]\na = "b"\nb = "c"\nc = "a"', "'a' ends at no model: a → b → c → a"),
-        ('[aliases]\na = "b"\nb = "b"', "'a' ends at no model: a → b → b"),
-        ('[aliases]\na = "nothing"', "stands for 'nothing', which is not on this machine; pull it"),
+        ('[aliases]\na = "a"', "The alias 'a' refers to itself"),
+        ('[aliases]\na = "b"\nb = "c"\nc = "a"', "'a' does not resolve to a model: a → b → c → a"),
+        ('[aliases]\na = "b"\nb = "b"', "'a' does not resolve to a model: a → b → b"),
+        ('[aliases]\na = "nothing"', "refers to 'nothing', which is not on this machine; pull it"),
         ('[aliases]\nfake = "fake"', "'fake' has the name of a model"),
         ('[models]\nfake = "x.gguf"', "Two models have the id 'fake'"),
         ('[models]\n"" = "x.gguf"', "names of 1 to 256 visible characters"),

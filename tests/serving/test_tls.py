@@ -66,7 +66,7 @@ async def test_a_renewed_certificate_serves_new_connections_and_drops_no_old_one
 async def test_a_broken_renewal_changes_nothing(tmp_path: Path, files: tuple[Path, Path]) -> None:
     certificate = Certificate(*files)
     shutil.copy(FILES / "second.key", tmp_path / "server.key")
-    with pytest.raises(ConfigurationError, match="no certificate chain and its unencrypted key"):
+    with pytest.raises(ConfigurationError, match="not a certificate chain and its unencrypted key"):
         certificate.reload()
     async with running(services(pool_of(ScriptedGenerator([words("a")]))), certificate=certificate) as live:
         assert b"data: 0:a" in await say(*await connect(live, trusting("first")))
@@ -94,7 +94,7 @@ async def test_old_protocols_and_plain_http_are_refused(files: tuple[Path, Path]
     ],
 )
 def test_files_that_are_no_pair_are_named_and_nobody_is_asked_for_a_password(cert: str, key: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"{cert} and .*{key} are no certificate chain"):
+    with pytest.raises(ConfigurationError, match=f"{cert} and .*{key} are not a certificate chain"):
         Certificate(FILES / cert, FILES / key)
 
 

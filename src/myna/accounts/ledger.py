@@ -18,6 +18,7 @@ from myna.accounts.usage import Prices, Tab
 from myna.core.errors import ConfigurationError, DatabaseError, Overloaded
 from myna.core.ledger import LedgerStore, UsageRow
 from myna.core.supervision import SupervisedThread
+from myna.core.translatable import N_
 from myna.stores.journal import Journal, JournalFull, Slot, dead_journals
 
 _log: Final = logging.getLogger(__name__)
@@ -70,8 +71,12 @@ class Ledger:
             self._journal = Journal(journal_folder, database)
         except OSError as exc:
             raise ConfigurationError(
-                f"The journal of usage can't be made in {journal_folder}: {exc.strerror}. "
-                "Make room there, or serve with MYNA_USAGE=false."
+                N_(
+                    "The journal of usage can't be made in {folder}: {reason}. Make room there, or serve "
+                    "with MYNA_USAGE=false.",
+                    folder=journal_folder,
+                    reason=exc.strerror,
+                )
             ) from exc
         self._ended: deque[_Ended] = deque()
         self._free: deque[Slot] = deque()  # written; given back in the thread that takes them
@@ -100,7 +105,7 @@ class Ledger:
             if not self._is_full:
                 self._is_full = True
                 _log.error("requests are refused, since the journal of usage can't grow: %s", exc)
-            raise Overloaded("The usage of this request can't be written down now.") from exc
+            raise Overloaded(N_("The usage of this request can't be written down now.")) from exc
         self._is_full = False
         return slot
 

@@ -17,6 +17,7 @@ from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, WrongE
 from myna.core.generator import Generator, RunningModel
 from myna.core.relay import Relay
 from myna.core.renderer import Renderer
+from myna.core.translatable import N_
 
 T = TypeVar("T")
 
@@ -51,7 +52,10 @@ class ServedModel:
     def _here(self, part: T | None) -> T:
         if part is None:
             raise WrongEndpoint(
-                f"The model {self.card.id!r} runs on another server, which this endpoint can't ask.",
+                N_(
+                    "The model {model!r} runs on another server, which this endpoint can't reach.",
+                    model=self.card.id,
+                ),
                 param="model",
             )
         return part
@@ -135,14 +139,26 @@ class ModelPool:
         or a file of the user's own; `ModelInUse` while requests run on it or wait for it."""
         card = self.card(model)
         if card.kind != "model":
-            raise PermissionDenied(f"{model!r} is an alias of {card.target!r}; only models can be deleted.")
+            raise PermissionDenied(
+                N_(
+                    "{model!r} is an alias of {target!r}; only models can be deleted.",
+                    model=model,
+                    target=card.target,
+                )
+            )
         slot = self._slots[model]
         if not isinstance(slot.model, LocalModel):
-            raise PermissionDenied(f"{model!r} is not a file of this server and can't be deleted.")
+            raise PermissionDenied(
+                N_("{model!r} is not a file of this server and can't be deleted.", model=model)
+            )
         if slot.model.source == "file":
-            raise PermissionDenied(f"{model!r} is a file of the server's owner and is not deleted over HTTP.")
+            raise PermissionDenied(
+                N_("{model!r} is a file of the server's owner and is not deleted over HTTP.", model=model)
+            )
         if slot.is_wanted or slot.loading is not None:
-            raise ModelInUse(f"The model {model!r} is in use; try again when its requests have ended.")
+            raise ModelInUse(
+                N_("The model {model!r} is in use; try again when its requests have ended.", model=model)
+            )
         self._show(self._listing.without(model))
         await self._residents.unload(slot)
         await asyncio.to_thread(self._forget, slot.model)

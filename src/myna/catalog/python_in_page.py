@@ -14,6 +14,7 @@ from myna.catalog.partial import Progress
 from myna.catalog.pull import WantedFile, pull_file
 from myna.catalog.store import ModelStore
 from myna.core.errors import DownloadFailed
+from myna.core.translatable import N_
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,20 @@ def _extract(package: PagePackage, archive: Path, folder: Path) -> None:
                 member = packed.getmember(f"package/{name}")
                 file = packed.extractfile(member) if member.isfile() else None
                 if file is None or member.size != num_bytes:
-                    raise DownloadFailed(f"{name} in {archive.name} is not what it should be; pull it again.")
+                    raise DownloadFailed(
+                        N_(
+                            "{name} in {archive} is not what it should be; pull it again.",
+                            name=name,
+                            archive=archive.name,
+                        )
+                    )
                 (making / name).write_bytes(file.read())
     except (tarfile.TarError, KeyError, EOFError) as exc:
         raise DownloadFailed(
-            f"{archive.name} is not the package it should be ({exc}); pull it again."
+            N_(
+                "{archive} is not the package it should be ({reason}); pull it again.",
+                archive=archive.name,
+                reason=exc,
+            )
         ) from exc
     making.replace(folder)

@@ -11,6 +11,7 @@ from myna.catalog.room import Need, need_of, plan_room
 from myna.catalog.slots import Slot
 from myna.core.backend import Candidate, ModelSize, Prepare
 from myna.core.errors import EngineDead, ModelLoadFailed, MynaError, Overloaded
+from myna.core.translatable import N_
 
 _log: Final = logging.getLogger(__name__)
 
@@ -54,7 +55,13 @@ class Residents:
         if slot.is_open:
             slot.num_holders += 1
         elif slot.num_waiting >= self._limits.max_waiting:
-            raise Overloaded(f"{slot.num_waiting} requests wait for {slot.model.id} to be loaded.")
+            raise Overloaded(
+                N_(
+                    "{num_waiting} requests wait for {model} to be loaded.",
+                    num_waiting=slot.num_waiting,
+                    model=slot.model.id,
+                )
+            )
         else:
             if slot.loading is None:
                 slot.loading = self._begin(self._load(slot))
@@ -103,7 +110,7 @@ class Residents:
             load.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
         for slot in list(self.loaded):
-            slot.fail(EngineDead("The server is shutting down."))
+            slot.fail(EngineDead(N_("The server is shutting down.")))
             await self.unload(slot)
 
     # --- loading ---
@@ -122,11 +129,15 @@ class Residents:
             slot.fail(error)
         except asyncio.CancelledError:
             if slot.loading is asyncio.current_task():
-                slot.fail(EngineDead("The server is shutting down."))
+                slot.fail(EngineDead(N_("The server is shutting down.")))
             raise
         except Exception as error:
             _log.exception("loading %s failed", slot.model.id)
-            slot.fail(ModelLoadFailed(f"The model {slot.model.id!r} can't be loaded: {error}"))
+            slot.fail(
+                ModelLoadFailed(
+                    N_("The model {model!r} can't be loaded: {reason}", model=slot.model.id, reason=error)
+                )
+            )
         finally:
             if slot.loading is asyncio.current_task():
                 slot.loading, slot.has_room = None, False

@@ -7,6 +7,7 @@ from typing import Final
 from myna.catalog.memory import Memory
 from myna.core.backend import ModelSize
 from myna.core.errors import ModelTooLarge
+from myna.core.translatable import N_
 
 WORKER_BYTES: Final = 96 << 20  # a worker process besides weights and KV cache: Python, libraries, logits
 FLOOR_TOKENS: Final = 8192  # a model that gets less KV cache than this is of little use
@@ -77,9 +78,14 @@ def plan_room(need: Need, residents: Sequence[Resident], memory: Memory, limit_b
     most = capacity(memory, limit_bytes)
     if need.least_bytes > most:
         raise ModelTooLarge(
-            f"The model {need.id!r} needs {_megabytes(need.least_bytes)} of memory ({_parts(need)}), and "
-            f"models may take {_megabytes(most)} here. Lower context or memory, raise models_memory, or "
-            "serve a smaller model.",
+            N_(
+                "The model {model!r} needs {size} of memory ({parts}), and models may take {limit} "
+                "here. Lower context or memory, raise models_memory, or serve a smaller model.",
+                model=need.id,
+                size=_megabytes(need.least_bytes),
+                parts=_parts(need),
+                limit=_megabytes(most),
+            ),
         )
     held = sum(resident.held_bytes for resident in residents)
     now = min(most, memory.free_bytes - spare_bytes(memory) + held)
@@ -92,9 +98,15 @@ def plan_room(need: Need, residents: Sequence[Resident], memory: Memory, limit_b
         room += resident.promised_bytes
     if room < need.least_bytes:
         raise ModelTooLarge(
-            f"The model {need.id!r} needs {_megabytes(need.least_bytes)} of memory ({_parts(need)}), and "
-            f"other programs leave {_megabytes(max(0, now))} of this machine's. Close some of them, lower "
-            "context or memory, or serve a smaller model.",
+            N_(
+                "The model {model!r} needs {size} of memory ({parts}), and other programs leave {free} "
+                "of this machine's. Close some of them, lower context or memory, or serve a smaller "
+                "model.",
+                model=need.id,
+                size=_megabytes(need.least_bytes),
+                parts=_parts(need),
+                free=_megabytes(max(0, now)),
+            ),
         )
     for resident in reversed(leave[:]):
         if room - resident.promised_bytes >= need.least_bytes:

@@ -13,11 +13,12 @@ from myna.cli.running import make_pool
 from myna.cli.screen import note
 from myna.core.events import ChoiceDone, TextDelta
 from myna.core.requests import GenerationRequest, Sampling
+from myna.core.translatable import N_
 from myna.settings import Settings
 
 
 def complete_alone(settings: Settings, body: Mapping[str, object]) -> Iterator[str]:
-    """The texts of the answer as they come. Raises what loading and admission raise."""
+    """The texts of the answer as they are generated. Raises what loading and admission raise."""
     texts: queue.Queue[str | BaseException | None] = queue.Queue()
     loop = asyncio.new_event_loop()
     task = loop.create_task(_run(settings, body, texts))
@@ -46,7 +47,12 @@ async def _run(
 ) -> None:
     try:
         offer = await asyncio.to_thread(choose_offer, settings)
-        note(f"Loading {offer.default} for this one answer; a running server would answer at once.")
+        note(
+            N_(
+                "Loading {model} for this one answer; a running server would answer immediately.",
+                model=offer.default,
+            )
+        )
         pool = make_pool(settings, offer, backends_of(settings))
         try:
             async with pool.hold(pool.card(offer.default)) as model:

@@ -1,4 +1,4 @@
-"""Which models a server offers under which names, out of settings and what is on this machine."""
+"""The models that a server offers and their names, from the settings and the files on this machine."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ from myna.cli.pull import fetch
 from myna.cli.screen import megabytes
 from myna.core.backend import LocalModel
 from myna.core.errors import ConfigurationError, ModelFileError, ModelTooLarge
+from myna.core.translatable import N_
 from myna.setting_values import AliasSetting, ModelSetting
 from myna.settings import Settings
 
@@ -23,7 +24,7 @@ FAKE: Final = "fake"
 _FAKE_CREATED: Final = 1_764_000_000
 _log: Final = logging.getLogger(__name__)
 
-# A model of the catalog or a hub by its name; `fetch` brings it here if need be.
+# Finds a model of the catalog or a hub by its name; `fetch` downloads it if necessary.
 Find = Callable[[str, Settings], LocalModel]
 # Whether a backend offers a model of that id of its own accord, now or later.
 MayAnnounce = Callable[[str], bool]
@@ -31,9 +32,9 @@ MayAnnounce = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """`default` is the id of the model that is loaded at the start and that the default aliases mean.
-    `files` are the user's own, and the default if it is a file; without a `store`, nothing that was pulled
-    is offered."""
+    """`default` is the id of the model that is loaded at the start and that the default aliases refer to.
+    `files` are the user's own, and the default if it is a file; without a `store`, pulled models are not
+    offered."""
 
     default: str
     files: tuple[LocalModel, ...]
@@ -41,7 +42,7 @@ class Offer:
     store: ModelStore | None
 
     def look(self, announced: Announced = tuple) -> Look:
-        """The listing of now, as often as it changes, with what backends announce."""
+        """A function that returns the current list of models, with those that backends announce."""
         return Shelf(self.files, self.aliases, self.store, announced).look
 
     def forget(self, model: LocalModel) -> None:
@@ -51,8 +52,9 @@ class Offer:
 
 
 def choose_offer(settings: Settings, find: Find = fetch) -> Offer:
-    """The default model, fetched if need be; then the user's own files, then all that were pulled. A file
-    of the user's own that can't be used is logged and stays in the offer, so that it works once it is
+    """The default model, downloaded if necessary; then the user's own files, then all pulled models.
+
+    A file of the user's own that can't be used is logged and stays in the list, so that it works once it is
     replaced; the default has to be sound.
 
     Raises what `find` raises, `ModelFileError`, and `ConfigurationError` for names that clash.
@@ -69,8 +71,12 @@ def choose_offer(settings: Settings, find: Find = fetch) -> Offer:
     for model in [*own_files, *(store.models() if store else ())]:
         if (other := files.setdefault(model.id, model)).path != model.path:
             raise ConfigurationError(
-                f"Two models have the id {model.id!r}: {other.path} and {model.path}. "
-                "Rename one under [models]."
+                N_(
+                    "Two models have the id {model!r}: {path} and {other_path}. Rename one under [models].",
+                    model=model.id,
+                    path=other.path,
+                    other_path=model.path,
+                )
             )
     default_id = settings.model if default is None else default.id
     aliases = _alias_cards(settings.aliases, default_id, files, may_announce)
@@ -78,7 +84,7 @@ def choose_offer(settings: Settings, find: Find = fetch) -> Offer:
 
 
 def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) -> LocalModel:
-    """The model that `model` names: one of the user's own ids, a file, or an id to find."""
+    """The model that the setting `model` names: an id of the user's own files, a path, or an id to find."""
     name = settings.model
     if name in own:
         return own[name]
@@ -104,14 +110,18 @@ def _own_file(setting: ModelSetting, *, is_default: bool) -> LocalModel:
 
 
 def check_sizes(offer: Offer, limit_bytes: int) -> None:
-    """Warn of models that can never be loaded here. Raises `ModelTooLarge` if the default is one."""
+    """Warn about models that can never be loaded here. Raises `ModelTooLarge` if the default is one."""
     most = capacity(read_memory(), limit_bytes)
     for file in offer.files:
         if file.num_bytes + WORKER_BYTES > most:
             error = ModelTooLarge(
-                f"The model {file.id!r} takes {megabytes(file.num_bytes)} without its KV cache, and models "
-                f"may take {megabytes(most)} here. Raise models_memory if the machine has more, or choose a "
-                "smaller model."
+                N_(
+                    "The model {model!r} needs {size} without its KV cache, and models may use {limit} "
+                    "here. Raise models_memory if the machine has more, or choose a smaller model.",
+                    model=file.id,
+                    size=megabytes(file.num_bytes),
+                    limit=megabytes(most),
+                )
             )
             if file.id == offer.default:
                 raise error
@@ -124,11 +134,13 @@ def _alias_cards(
     files: Mapping[str, LocalModel],
     may_announce: MayAnnounce,
 ) -> list[ModelCard]:
-    """An alias may stand for another; of kind `instruct` is what stands for one of that kind."""
+    """An alias may refer to another; it is of kind `instruct` if it or an alias on the way is."""
     targets = {card.id: card for card in default_alias_cards(default)}
     for setting in settings:
         if setting.name in files:
-            raise ConfigurationError(f"The alias {setting.name!r} has the name of a model; choose another.")
+            raise ConfigurationError(
+                N_("The alias {name!r} has the name of a model; choose another.", name=setting.name)
+            )
         targets[setting.name] = alias_card(setting.name, setting.target or default, setting.kind)
     return [_resolve(setting.name, targets, files, may_announce) for setting in settings]
 
@@ -142,15 +154,25 @@ def _resolve(
             break
         if target in way:
             if target == name and len(way) == 1:
-                raise ConfigurationError(f"The alias {name!r} stands for itself; name a model for it.")
+                raise ConfigurationError(
+                    N_("The alias {name!r} refers to itself; name a model for it.", name=name)
+                )
             raise ConfigurationError(
-                f"The alias {name!r} ends at no model: {' → '.join([*way, target])}. "
-                "Name a model for one of them."
+                N_(
+                    "The alias {name!r} does not resolve to a model: {chain}. Name a model for one of them.",
+                    name=name,
+                    chain=" → ".join([*way, target]),
+                )
             )
         if target not in targets:
             raise ConfigurationError(
-                f"The alias {way[-1]!r} stands for {target!r}, which is not on this machine; pull it, or "
-                f"name one of {', '.join(files)}."
+                N_(
+                    "The alias {name!r} refers to {target!r}, which is not on this machine; pull it, or "
+                    "name one of {known}.",
+                    name=way[-1],
+                    target=target,
+                    known=", ".join(files),
+                )
             )
         kind = "instruct" if targets[target].kind == "instruct" else kind
         way.append(target)

@@ -27,6 +27,8 @@ from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
 from myna.cli.screen import note
 from myna.core.errors import ConfigurationError, OperatorError
+from myna.core.installation import install_command
+from myna.core.translatable import N_
 from myna.serving.access import JsonLines
 from myna.serving.bill import Accountant, Watcher
 from myna.serving.completion_writer import CompletionWriter
@@ -44,8 +46,8 @@ from myna.stores.registry import Stores, open_stores
 
 
 def run_server(read: Callable[[], Settings]) -> None:
-    """Returns when the server was told to end. `read` is called again at every SIGHUP. Raises
-    `OperatorError` for what keeps it from starting."""
+    """Returns when a signal has stopped the server. `read` is called again at every SIGHUP. Raises
+    `OperatorError` for what prevents the start."""
     settings = read()
     check_settings(settings)
     with open_listener(settings) as listener:
@@ -57,7 +59,7 @@ def run_server(read: Callable[[], Settings]) -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where there is one."""
+    """uvloop's, if it is installed."""
     try:
         import uvloop
     except ImportError:
@@ -66,41 +68,52 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def check_settings(settings: Settings) -> None:
-    """What no single setting shows to be wrong. Raises `ConfigurationError`."""
+    """Check what no single setting shows to be wrong. Raises `ConfigurationError`."""
     if settings.no_auth and not is_loopback(settings.host):
         raise ConfigurationError(
-            f"--no-auth would open {settings.host} to everyone who can reach this machine; "
-            "use it with --host 127.0.0.1, or keep the key."
+            N_(
+                "--no-auth would open {host} to everyone who can reach this machine; use it with "
+                "--host 127.0.0.1, or keep the key.",
+                host=settings.host,
+            )
         )
     if settings.api_key:
-        check_key(settings.api_key, "The API key")
+        check_key(settings.api_key, N_("The API key"))
     backends_of(settings).check()
     if (settings.tls_cert is None) != (settings.tls_key is None):
-        raise ConfigurationError("TLS takes both tls_cert and tls_key; set the other one, too.")
+        raise ConfigurationError(N_("TLS needs both tls_cert and tls_key; set the other one too."))
     read_certificate(settings)
 
 
 def read_certificate(settings: Settings) -> Certificate | None:
-    """What HTTPS is spoken with. Raises `ConfigurationError`."""
+    """The certificate for HTTPS, if one is set. Raises `ConfigurationError`."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return Certificate(settings.tls_cert, settings.tls_key)
 
 
 def open_listener(settings: Settings) -> socket.socket:
-    """The bound socket; a port that is taken shows before anything is fetched or loaded."""
+    """The bound socket, opened first, so that a used port fails before anything is downloaded or loaded."""
     try:
         return bind(settings.host, settings.port)
     except OSError as exc:
         where = f"{settings.host}:{settings.port}"
         if exc.errno == errno.EADDRINUSE:
             raise OperatorError(
-                f"Something listens on {where} already; stop it, or choose another port with "
-                f"--port {settings.port + 1} (0 takes any free one)."
+                N_(
+                    "Something is already listening on {where}; stop it, or choose another port with "
+                    "--port {port} (0: any free one).",
+                    where=where,
+                    port=settings.port + 1,
+                )
             ) from exc
         if exc.errno == errno.EACCES:
-            raise OperatorError(f"You may not listen on {where}; choose a port above 1023.") from exc
-        raise OperatorError(f"Can't listen on {where}: {exc.strerror or exc}.") from exc
+            raise OperatorError(
+                N_("You don't have permission to listen on {where}; choose a port above 1023.", where=where)
+            ) from exc
+        raise OperatorError(
+            N_("Can't listen on {where}: {reason}.", where=where, reason=exc.strerror or exc)
+        ) from exc
 
 
 def start_logging(settings: Settings) -> None:
@@ -114,7 +127,7 @@ def start_logging(settings: Settings) -> None:
 
 
 def set_log_level(level: str) -> None:
-    logging.getLogger("myna").setLevel(level.upper())  # what libraries tell is for debugging
+    logging.getLogger("myna").setLevel(level.upper())  # libraries log at WARNING only
 
 
 def make_pool(settings: Settings, offer: Offer, backends: Backends) -> ModelPool:
@@ -138,7 +151,7 @@ def pool_limits(settings: Settings, offer: Offer) -> PoolLimits:
 
 
 def start_ledger(settings: Settings, stores: Stores) -> Ledger | None:
-    """The ledger, its thread running. Raises `ConfigurationError`."""
+    """The ledger, with its thread running. Raises `ConfigurationError`."""
     if not settings.usage:
         return None
     prices = {price.model: Price(price.prompt, price.cached, price.completion) for price in settings.prices}
@@ -154,14 +167,18 @@ def start_ledger(settings: Settings, stores: Stores) -> Ledger | None:
 
 
 def watchers(settings: Settings, instruments: Instruments | None) -> tuple[Watcher, ...]:
-    """Who sees every call of a model. Raises `ConfigurationError`."""
+    """The observers of every call of a model. Raises `ConfigurationError`."""
     found: list[Watcher] = [] if instruments is None else [instruments]
     if settings.traces:
         try:
             from myna.serving.tracing import Tracing
         except ImportError as exc:
             raise ConfigurationError(
-                f"Traces need OpenTelemetry ({exc}). Install it with: pip install 'myna[otel]'"
+                N_(
+                    "Traces need OpenTelemetry ({reason}). Install it with: {command}",
+                    command=install_command("otel"),
+                    reason=exc,
+                )
             ) from exc
         found.append(Tracing.to(settings.traces))
     return tuple(found)
@@ -238,9 +255,9 @@ async def _run(
 
 
 async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Callable[[bool], None]) -> None:
-    """Load the default model while the server already answers /health. Without it there is nothing to
-    serve: the server ends, and whoever awaits this hears why."""
-    note(f"Loading {model} …")
+    """Load the default model while the server already answers /health. If that fails there is nothing to
+    serve: the server stops, and the error is raised to the awaiting task."""
+    note(N_("Loading {model} …", model=model))
     try:
         async with pool.hold(pool.card(model)) as served:
             on_ready(served.relay is not None or served.renderer.has_chat_template)

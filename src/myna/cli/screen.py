@@ -1,5 +1,5 @@
-"""What the terminal shows: progress, errors, plain lines where no one watches. Standard output is for
-results alone; everything else goes to standard error."""
+"""What the terminal shows: progress, errors, and plain lines if there is no terminal. Only results go to
+standard output; everything else goes to standard error."""
 
 import sys
 import time
@@ -19,24 +19,25 @@ from rich.progress import (
 
 from myna.catalog.partial import Progress as PullProgress
 from myna.cli.language import translated
+from myna.core.translatable import N_, Translatable
 
 _PLAIN_EVERY_S = 5.0
 
 
-def print_error(message: str) -> None:
-    """One sentence with the program's name before it, as other tools of the shell do."""
+def print_error(message: str | Translatable) -> None:
+    """One sentence after the program's name, as other command line tools print it."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         "myna:", translated(message), style="red" if sys.stderr.isatty() else None, markup=False
     )
 
 
-def note(message: str) -> None:
+def note(message: str | Translatable) -> None:
     """A line for the person, not for a script."""
     print(translated(message), file=sys.stderr, flush=True)
 
 
-def say(message: str) -> None:
-    """A line of the result, for who reads it; a script asks for `--json`."""
+def say(message: str | Translatable) -> None:
+    """A line of the result, for a person; scripts use `--json`."""
     print(translated(message))
 
 
@@ -47,7 +48,7 @@ class BarProgress:
         self._bars = bars
         self._task: TaskID | None = None
 
-    def says(self, line: str) -> None:
+    def says(self, line: str | Translatable) -> None:
         self._bars.console.print(translated(line), markup=False, highlight=False)
 
     def at(self, num_bytes: int, total_bytes: int) -> None:
@@ -57,24 +58,31 @@ class BarProgress:
 
 
 class LineProgress:
-    """A line now and then, for a log."""
+    """A line every few seconds, for a log."""
 
     def __init__(self) -> None:
         self._next_s = time.monotonic() + _PLAIN_EVERY_S
 
-    def says(self, line: str) -> None:
+    def says(self, line: str | Translatable) -> None:
         note(line)
 
     def at(self, num_bytes: int, total_bytes: int) -> None:
         now = time.monotonic()
         if now >= self._next_s:
             self._next_s = now + _PLAIN_EVERY_S
-            note(f"  {num_bytes / 1e6:,.0f} of {total_bytes / 1e6:,.0f} MB ({num_bytes / total_bytes:.0%})")
+            note(
+                N_(
+                    "  {done:,.0f} of {total:,.0f} MB ({share:.0%})",
+                    done=num_bytes / 1e6,
+                    total=total_bytes / 1e6,
+                    share=num_bytes / total_bytes,
+                )
+            )
 
 
 @contextmanager
 def pull_progress() -> Iterator[PullProgress]:
-    """Progress for the length of a pull: bars on a terminal, lines elsewhere."""
+    """Progress of a download: bars on a terminal, lines elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield LineProgress()

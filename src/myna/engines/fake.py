@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from myna.core.errors import ModelLoadFailed
 from myna.core.generator import ModelInfo
+from myna.core.translatable import N_
 from myna.engines.base import OutOfRoom, Row
 
 BLOCK_TOKENS: Final = 16
@@ -312,7 +313,7 @@ def load(
     del threads, room_bytes
     name = PurePath(path).name
     if name.endswith("broken"):
-        raise ModelLoadFailed(f"The fake model {path!r} is broken, as its name says.")
+        raise ModelLoadFailed(N_("The fake model {path!r} is broken, as its name says.", path=path))
     if name.endswith("crash"):
         abort()
     if name.endswith("stuck"):

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Final
 
 from myna.core.errors import InvalidRequest
+from myna.core.translatable import N_
 from myna.prompts.special_match import SpecialMatcher
 
 _PRIVATE_USE: Final = range(0xE000, 0xF900)
@@ -34,7 +35,7 @@ class Marker:
             used.update(text)
         mark = next((chr(code) for code in _PRIVATE_USE if chr(code) not in used), None)
         if mark is None:
-            raise InvalidRequest("The messages hold every private-use character.", param="messages")
+            raise InvalidRequest(N_("The messages hold every private-use character."), param="messages")
         return mark
 
     def mark(self, text: str, mark: str) -> str:

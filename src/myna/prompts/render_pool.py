@@ -25,6 +25,7 @@ import psutil
 
 from myna.core.environment import child_environment
 from myna.core.errors import ModelFileError, Overloaded
+from myna.core.translatable import N_
 from myna.prompts.render_frames import Kind, receive, send
 from myna.prompts.template_bounds import TemplateOutOfBounds
 from myna.prompts.template_probe import TemplateFeatures
@@ -146,7 +147,9 @@ class RenderPool:
         """One for each template, and never all processes for heavy ones."""
         with self._lock:
             if source in self._heavy or len(self._heavy) >= self._size - 1:
-                raise Overloaded("The model's chat template takes too long for this many requests at once.")
+                raise Overloaded(
+                    N_("The model's chat template takes too long for this many requests at once.")
+                )
             self._heavy.add(source)
         try:
             yield
@@ -239,4 +242,4 @@ class _Watch:
 
 
 def _unusable(why: str) -> ModelFileError:
-    return ModelFileError(f"The model's chat template can't be used: {why}.")
+    return ModelFileError(N_("The model's chat template can't be used: {why}.", why=why))

@@ -10,6 +10,7 @@ from typing import Final
 from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.core.renderer import NO_SWITCHES
+from myna.core.translatable import N_
 from myna.prompts.conversation import Wrap, fit, message_values, tool_values
 from myna.prompts.render_pool import TemplateFault, shared_pool
 from myna.prompts.template_bounds import TemplateOutOfBounds
@@ -87,11 +88,14 @@ class ChatTemplate:
             return self._render(variables)
         except TemplateRefusal as exc:
             raise InvalidRequest(
-                f"The model's chat template refuses these messages: {exc}", param="messages"
+                N_("The model's chat template refuses these messages: {reason}", reason=exc), param="messages"
             ) from exc
         except TemplateOutOfBounds as exc:
-            raise InvalidRequest(f"The model's chat template was stopped: {exc}.", param="messages") from exc
+            raise InvalidRequest(
+                N_("The model's chat template was stopped: {reason}.", reason=exc), param="messages"
+            ) from exc
         except TemplateFault as exc:
             raise InvalidRequest(
-                f"The model's chat template can't render these messages ({exc}).", param="messages"
+                N_("The model's chat template can't render these messages ({kind}).", kind=exc),
+                param="messages",
             ) from exc

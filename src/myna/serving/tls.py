@@ -4,6 +4,7 @@ import ssl
 from pathlib import Path
 
 from myna.core.errors import ConfigurationError
+from myna.core.translatable import N_
 
 
 class Certificate:
@@ -28,13 +29,19 @@ class Certificate:
             try:
                 path.open("rb").close()
             except OSError as exc:
-                raise ConfigurationError(f"Can't read {path} for TLS: {exc.strerror}.") from exc
+                raise ConfigurationError(
+                    N_("Can't read {path} for TLS: {reason}.", path=path, reason=exc.strerror)
+                ) from exc
         try:
             context.load_cert_chain(self._cert, self._key, _no_password)
         except (ssl.SSLError, ValueError) as exc:
             raise ConfigurationError(
-                f"{self._cert} and {self._key} are no certificate chain and its unencrypted key as PEM: "
-                f"{exc}."
+                N_(
+                    "{cert} and {key} are not a certificate chain and its unencrypted key as PEM: {reason}.",
+                    cert=self._cert,
+                    key=self._key,
+                    reason=exc,
+                )
             ) from exc
         return context
 

@@ -21,6 +21,7 @@ from sqlalchemy.pool import QueuePool
 
 from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.outage import Outage
+from myna.core.translatable import N_, Translatable
 
 # Two servers that start at once on one database migrate one after the other.
 _MIGRATION_LOCK: Final = 0x6D796E61
@@ -63,9 +64,9 @@ class Database:
                 yield connection
         except (OperationalError, InterfaceError, PoolTimeout) as exc:
             self._outage.failed(_reason(exc))
-            raise DatabaseUnavailable(f"The database can't be used: {_reason(exc)}") from exc
+            raise DatabaseUnavailable(_unusable(exc)) from exc
         except SQLAlchemyError as exc:
-            raise DatabaseError(f"The database can't be used: {_reason(exc)}") from exc
+            raise DatabaseError(_unusable(exc)) from exc
         self._outage.succeeded()
 
     def close(self) -> None:
@@ -89,7 +90,9 @@ def open_database(url: str, limits: TimeLimits | None = None) -> Database:
         engine = _make_engine(parsed, limits)
         upgrade(engine)
     except (SQLAlchemyError, OSError) as exc:
-        raise DatabaseError(f"The database {shown} can't be opened: {_reason(exc)}") from exc
+        raise DatabaseError(
+            N_("The database {shown} can't be opened: {reason}", shown=shown, reason=_reason(exc))
+        ) from exc
     return Database(engine)
 
 
@@ -104,13 +107,20 @@ def upgrade(engine: Engine) -> None:
             return
         if found is not None and found not in {step.revision for step in script.walk_revisions()}:
             raise DatabaseError(
-                f"The database was written by a newer Myna (its schema is {found}). "
-                "Update Myna, or point it to another database."
+                N_(
+                    "The database was written by a newer Myna (its schema is {found}). Update Myna, or "
+                    "point it to another database.",
+                    found=found,
+                )
             )
         if found is not None or inspect(connection).get_table_names():
             _back_up(engine, found)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _unusable(exc: Exception) -> Translatable:
+    return N_("The database can't be used: {reason}", reason=_reason(exc))
 
 
 def _reason(exc: Exception) -> str:

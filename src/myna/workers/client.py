@@ -9,6 +9,7 @@ from myna.core.errors import EngineDead, ModelLoadFailed
 from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
+from myna.core.translatable import N_
 from myna.scheduling.admission import Limits
 from myna.scheduling.streams import RequestStream
 from myna.workers.frames import Abort, Busy, Report, Run, Step, Tokenize, Tokenized, WorkerSpec
@@ -90,14 +91,14 @@ class WorkerClient:
 
     async def generate(self, request: GenerationRequest) -> RequestStream:
         if self.state in (State.DEAD, State.CLOSED):
-            raise EngineDead(f"The model's worker process is {self.state}.")
+            raise EngineDead(N_("The model's worker process is {state}.", state=self.state))
         number, entry = self._table.open(request, self.info)
         self._run(number, entry)
         return entry.stream
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         if self._worker is None or self.state is not State.READY:
-            raise EngineDead(f"The model's worker process is {self.state}.")
+            raise EngineDead(N_("The model's worker process is {state}.", state=self.state))
         self._last_question = number = self._last_question + 1
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         self._tokenizing[number] = future
@@ -107,7 +108,7 @@ class WorkerClient:
     async def aclose(self) -> None:
         """Unload: end the worker and every request. Idempotent."""
         self.state = State.CLOSED
-        self._fail_all(EngineDead("The model was unloaded."))
+        self._fail_all(EngineDead(N_("The model was unloaded.")))
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -148,7 +149,7 @@ class WorkerClient:
             self.state = State.RESTARTING
             self.last_figures = None
             _log.error("the worker of %s died: %s", self._spec.path, await self._worker.close())
-            dead = EngineDead("The model's worker process died while it answered; please try again.")
+            dead = EngineDead(N_("The model's worker process died while it answered; please try again."))
             self._table.sort_out(dead)
             _fail_all_of(self._tokenizing, dead)
             if loop.time() - started > _STEADY_S:
@@ -168,7 +169,7 @@ class WorkerClient:
         if (fault := keeper.exception()) is not None:
             _log.error("the keeper of %s failed", self._spec.path, exc_info=fault)
         self.state = State.DEAD
-        self._fail_all(EngineDead("The model's worker process died and can't be started again."))
+        self._fail_all(EngineDead(N_("The model's worker process died and can't be started again.")))
 
     async def _restart(self) -> bool:
         self._worker = WorkerProcess(self._spec, self._hear, self._patience)

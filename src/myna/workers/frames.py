@@ -12,6 +12,7 @@ from myna.core.events import Event
 from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
+from myna.core.translatable import Translatable
 from myna.scheduling.sequence import Told
 
 MAX_FRAME_BYTES: Final = 1 << 30
@@ -89,9 +90,9 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
 
 class LoadFailed(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """It can't be; the last frame."""
+    """It can't be; the last frame. The text is translatable where it was raised so."""
 
-    message: str
+    message: str | Translatable
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True, tag=10):

@@ -65,7 +65,7 @@ class _Reporter:
 
     def ended(self, error: MynaError | None) -> None:
         if error is not None:
-            self._send(frames.encode(frames.LoadFailed(error.message)))
+            self._send(frames.encode(frames.LoadFailed(error.text)))
         _leave(0 if error is None else 1)
 
     def _send(self, frame: bytes) -> None:

@@ -18,6 +18,7 @@ import psutil
 from myna.core.environment import child_environment
 from myna.core.errors import ModelLoadFailed
 from myna.core.generator import ModelInfo
+from myna.core.translatable import N_
 from myna.workers import frames
 from myna.workers.frames import Load, LoadFailed, Order, Ping, Pong, Ready, Report, WorkerSpec
 from myna.workers.watchdog import Patience, Usage, Watchdog
@@ -77,7 +78,12 @@ class WorkerProcess:
             raise ModelLoadFailed(answer.message)
         death = await self.close()
         raise ModelLoadFailed(
-            f"The worker process ended while it loaded {self._spec.path}: {death}.{self._stderr.quoted()}"
+            N_(
+                "The worker process ended while it loaded {path}: {death}.{quoted}",
+                path=self._spec.path,
+                death=death,
+                quoted=self._stderr.quoted(),
+            )
         )
 
     def send(self, order: Order) -> None:

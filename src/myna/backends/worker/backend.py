@@ -17,6 +17,7 @@ from myna.core.errors import ModelFileError, ModelLoadFailed
 from myna.core.finding import Findings
 from myna.core.generator import Generator
 from myna.core.renderer import Renderer
+from myna.core.translatable import N_, Translatable, joined
 from myna.engines.registry import ENGINES, engines_to_try
 from myna.prompts.gguf import read_header, shard_paths
 from myna.prompts.model_check import check_model
@@ -72,9 +73,11 @@ class WorkerBackend:
         try:
             return await asyncio.to_thread(self._look_at, model, engine_text)
         except ModelFileError as exc:
-            raise ModelLoadFailed(exc.message) from exc
+            raise ModelLoadFailed(exc.text) from exc
         except OSError as exc:
-            raise ModelLoadFailed(f"The model file {model.path} can't be read: {exc.strerror}.") from exc
+            raise ModelLoadFailed(
+                N_("The model file {path} can't be read: {reason}.", path=model.path, reason=exc.strerror)
+            ) from exc
 
     def check(self) -> None:
         engines_to_try(self._options.engine)
@@ -103,14 +106,16 @@ class WorkerBackend:
     async def start_first(self, model: LocalModel, engines: list[str], kv_bytes: int) -> WorkerGenerator:
         """On the first of the engines that can run the file. Raises `ModelLoadFailed` with what every
         engine said."""
-        reasons: list[str] = []
+        reasons: list[Translatable] = []
         for engine in engines:
             try:
                 return await self.start_on(engine, model, kv_bytes)
             except ModelLoadFailed as exc:
                 _log.info("engine %s can't run %s: %s", engine, model.id, exc.message)
-                reasons.append(f"{engine}: {exc.message}")
-        raise ModelLoadFailed(f"The model {model.id!r} can't be loaded. {' '.join(reasons)}")
+                reasons.append(joined(": ", (engine, exc.text)))
+        raise ModelLoadFailed(
+            N_("The model {model!r} can't be loaded. {reasons}", model=model.id, reasons=joined(" ", reasons))
+        )
 
     async def start_on(self, engine: str, model: LocalModel, kv_bytes: int) -> WorkerGenerator:
         """On that engine alone."""
@@ -143,8 +148,13 @@ class WorkerBackend:
                 engine for engine, row in ENGINES.items() if row.is_automatic and row.has_tokenizer
             )
             raise ModelLoadFailed(
-                f"The model {model.id!r} can't be loaded. {exc.message} "
-                f"An engine with a tokenizer of its own could run it: {able}."
+                N_(
+                    "The model {model!r} can't be loaded. {reason} An engine with a tokenizer of its own "
+                    "could run it: {engines}.",
+                    model=model.id,
+                    reason=exc.text,
+                    engines=able,
+                )
             ) from exc
         if renderer.uses_engine_tokenizer:
             engines = tokenizing

@@ -1,4 +1,4 @@
-"""Tools: who may be called, in which words, with which arguments; whole and streamed."""
+"""Tools: tool choice, call formats and arguments; whole and streamed."""
 
 import json
 import re
