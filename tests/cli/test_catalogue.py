@@ -19,7 +19,7 @@ from myna.core.errors import MynaError
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "myna"
 # Layers whose errors only a client of the API sees, in English as OpenAI's are.
-WIRE_ONLY = ("api", "app.py", "decoding", "generation", "scheduling", "serving", "web")
+WIRE_ONLY = ("api", "app.py", "decoding", "generation", "http", "request", "scheduling", "web", "wire")
 # What the terminal shows of its calls' first argument.
 SHOWING = {"say", "says", "note", "print_error", "ok", "advice", "wrong"}
 ERRORS = {

@@ -22,7 +22,7 @@ from myna.catalog.entries import ENTRIES
 from myna.catalog.memory import Memory
 from myna.catalog.partial import Silent
 from myna.catalog.store import ModelStore, PulledRecord
-from myna.cli.doctor import machine, surroundings
+from myna.cli.doctor import environment, machine
 from myna.cli.doctor import models as models_chapter
 from myna.core.errors import DownloadFailed
 from myna.core.finding import Finding
@@ -45,7 +45,7 @@ class Answering:
 @pytest.fixture(autouse=True)
 def sources(monkeypatch: pytest.MonkeyPatch) -> Answering:
     source = Answering()
-    monkeypatch.setattr(surroundings, "open_source", lambda wanted: source)
+    monkeypatch.setattr(environment, "open_source", lambda wanted: source)
     return source
 
 
@@ -261,36 +261,36 @@ def test_other_files_are_looked_at_too(settings: Settings, tmp_path: Path) -> No
 def test_no_source_is_wrong_only_where_one_is_needed(
     settings: Settings, sources: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert faults(surroundings.sources(settings)) == []
+    assert faults(environment.sources(settings)) == []
     sources.why_not = "it is asleep"
-    found = list(surroundings.sources(settings))
+    found = list(environment.sources(settings))
     assert {finding.state for finding in found} == {"wrong"}
     assert "huggingface can't be used: it is asleep" in str(found[0].text)
     monkeypatch.setattr(ModelStore, "has", lambda store, entry: True)
-    assert {finding.state for finding in surroundings.sources(settings)} == {"advice"}
+    assert {finding.state for finding in environment.sources(settings)} == {"advice"}
 
 
 def test_a_source_that_never_answers_is_not_waited_for(
     settings: Settings, sources: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(surroundings, "ANSWER_S", -1.0)  # as if its time were over
+    monkeypatch.setattr(environment, "ANSWER_S", -1.0)  # as if its time were over
     monkeypatch.setattr(sources, "ask", lambda timeout_s: Event().wait(60))
-    found = list(surroundings.sources(settings))
+    found = list(environment.sources(settings))
     assert {str(finding.text).partition(": ")[2] for finding in found} == {"it does not answer"}
 
 
 def test_a_port_that_another_program_has_is_wrong(settings: Settings) -> None:
-    assert states(surroundings.port(settings)) == [("ok", f"127.0.0.1:{settings.port} is free.")]
+    assert states(environment.port(settings)) == [("ok", f"127.0.0.1:{settings.port} is free.")]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", settings.port))
         taken.listen()
-        (fault,) = surroundings.port(settings)
+        (fault,) = environment.port(settings)
     assert (fault.state, str(fault.text)) == (
         "wrong",
         f"Another program is listening on 127.0.0.1:{settings.port}.",
     )
-    assert states(surroundings.port(replace(settings, port=0)))[0][0] == "ok"
-    (fault,) = surroundings.port(replace(settings, host="192.0.2.1"))
+    assert states(environment.port(replace(settings, port=0)))[0][0] == "ok"
+    (fault,) = environment.port(replace(settings, host="192.0.2.1"))
     assert fault.state == "wrong"
 
 
@@ -299,24 +299,24 @@ def test_what_others_may_read_is_wrong(settings: Settings) -> None:
     for name in ("secret", "chat_history"):
         (settings.home / name).write_text("x")
         (settings.home / name).chmod(0o640)
-    found = faults(surroundings.secrets(settings))
+    found = faults(environment.secrets(settings))
     assert [str(fault.remedy) for fault in found] == [
         f"Restrict it with: chmod 600 {settings.home / name}" for name in ("secret", "chat_history")
     ]
 
 
 def test_a_database_is_read_and_never_changed(settings: Settings) -> None:
-    assert states(surroundings.database(settings))[0][0] == "ok"
+    assert states(environment.database(settings))[0][0] == "ok"
     settings.home.mkdir()
     path = settings.home / "myna.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE bird (name TEXT)")
     path.chmod(0o600)
     before = path.read_bytes()
-    assert states(surroundings.database(settings)) == [("ok", f"The database {path} is intact.")]
+    assert states(environment.database(settings)) == [("ok", f"The database {path} is intact.")]
     assert path.read_bytes() == before
     path.write_bytes(before[:1000] + b"\xff" * 3000)
-    (damaged,) = surroundings.database(settings)
+    (damaged,) = environment.database(settings)
     assert (damaged.state, "is damaged" in str(damaged.text)) == ("wrong", True)
     other = replace(settings, database="postgresql://bird@127.0.0.1/x")
-    assert states(surroundings.database(other))[0][1].startswith("The database is postgresql;")
+    assert states(environment.database(other))[0][1].startswith("The database is postgresql;")

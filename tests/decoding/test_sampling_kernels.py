@@ -41,8 +41,8 @@ parameters = st.builds(
 def batches(draw: st.DrawFn) -> tuple[Floats, SamplingBatch]:
     vocab, rows = draw(sizes), draw(st.integers(1, 3))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    spread = draw(st.sampled_from([0.0, 0.1, 3.0, 30.0]))
-    logits = (rng.normal(size=(rows, vocab)) * spread).astype(np.float32)
+    counts = draw(st.sampled_from([0.0, 0.1, 3.0, 30.0]))
+    logits = (rng.normal(size=(rows, vocab)) * counts).astype(np.float32)
     if draw(st.booleans()):
         logits = np.round(logits)  # ties
     if draw(st.booleans()):

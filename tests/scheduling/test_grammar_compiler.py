@@ -15,9 +15,9 @@ from myna.decoding.grammar import Grammar, Grammars
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.fake import FakeEngine
+from myna.scheduling.core_loop import Loaded
 from myna.scheduling.grammar_compiler import GrammarCompiler
-from myna.scheduling.loop import Loaded
-from myna.scheduling.service import Service
+from myna.scheduling.in_process import InProcessGenerator
 
 Result = Grammar | MynaError
 ORIGIN = Origin("Invalid schema for response_format 'x'", "response_format", "a code")
@@ -168,7 +168,7 @@ def text_of(events: list[Event]) -> str:
 async def test_a_stream_with_a_grammar_goes_on_while_others_compile() -> None:
     grammars = GatedGrammars()
     tokens = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
-    service = Service(lambda: Loaded(FakeEngine(4096, 65536, 64), tokens, grammars))
+    service = InProcessGenerator(lambda: Loaded(FakeEngine(4096, 65536, 64), tokens, grammars))
     await service.start()
     known = word("this one was compiled before the others came")
     grammars.gate.set()
@@ -190,7 +190,7 @@ async def test_the_vocabulary_is_ready_before_the_model_is(monkeypatch: pytest.M
     """Its tables hold the GIL while they are built, when streams would wait."""
     grammars = GatedGrammars()
     tokens = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
-    service = Service(lambda: Loaded(FakeEngine(4096, 65536, 64), tokens, grammars))
+    service = InProcessGenerator(lambda: Loaded(FakeEngine(4096, 65536, 64), tokens, grammars))
     await service.start()
 
     def refuse(*args: object, **kwargs: object) -> None:

@@ -26,6 +26,6 @@ def main() -> None:
 
 
 def _tell(message: str | Translatable) -> None:
-    from myna.cli.screen import print_error
+    from myna.cli.console import print_error
 
     print_error(message)

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from myna.cli.offer import find_default
+from myna.cli.console import note
 from myna.cli.pull import fetch
-from myna.cli.screen import note
+from myna.cli.served_models import find_default
 from myna.core.backend import LocalModel
 from myna.core.errors import ConfigurationError, ModelLoadFailed, OperatorError
 from myna.core.installation import install_command

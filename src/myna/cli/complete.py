@@ -10,8 +10,8 @@ import typer
 
 from myna.cli.banner import base_url
 from myna.cli.client import first_model, is_up, stream_completion
+from myna.cli.console import note
 from myna.cli.key import server_keys
-from myna.cli.screen import note
 from myna.core.errors import InvalidRequest
 from myna.core.translatable import N_
 from myna.settings import Settings, load_settings
@@ -82,7 +82,7 @@ def _answer(
         url, key = local_base_url(settings), server_keys(settings)[0]
     if url is not None:
         return stream_completion(url, key, {"model": model or first_model(url, key), **body})
-    from myna.cli.alone import complete_alone
+    from myna.cli.local_completion import complete_alone
 
     return complete_alone(settings, body)
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import typer
 
 from myna.accounts.keys import key_id, load_or_create_keys, new_key, write_keys
-from myna.cli.desk import note_act
-from myna.cli.screen import note
+from myna.cli.administration import note_act
+from myna.cli.console import note
 from myna.core.translatable import N_
 from myna.settings import Settings, load_settings
 

@@ -7,9 +7,18 @@ from typing import Annotated, Final
 import typer
 
 from myna.accounts.administration import Secretive
-from myna.cli.desk import key_of, moment, open_desk, plain, project_of, seconds_of, show_columns, show_json
+from myna.cli.administration import (
+    key_of,
+    moment,
+    open_administration,
+    plain,
+    project_of,
+    seconds_of,
+    show_columns,
+    show_json,
+)
+from myna.cli.console import note, say
 from myna.cli.language import _, translated
-from myna.cli.screen import note, say
 from myna.core.accounts import DEFAULT_PROJECT, ApiKey
 from myna.core.translatable import N_, Translatable
 
@@ -41,7 +50,7 @@ def create(
     - `myna keys create ci --model smollm2-135m-instruct --expires 30d`
     - `myna keys create dashboard --scope read --scope admin`
     """
-    with open_desk() as desk:
+    with open_administration() as desk:
         made = desk.administration.create_key(
             desk.actor,
             project_of(desk.accounts(), project),
@@ -63,7 +72,7 @@ def list_keys(
 
     **Example**: `myna keys list --json | jq -r '.[].id'`
     """
-    with open_desk() as desk:
+    with open_administration() as desk:
         accounts = desk.accounts()
         wanted = None if project is None else project_of(accounts, project)
     keys = [key for key in accounts.keys if wanted in (None, key.project)]
@@ -87,7 +96,7 @@ def rotate(
 
     **Example**: `myna keys rotate ci --overlap 1h`
     """
-    with open_desk() as desk:
+    with open_administration() as desk:
         found = key_of(desk.accounts(), key)
         made = desk.administration.rotate_key(desk.actor, None, found.id, seconds_of(overlap))
     _show_once(made, as_json)
@@ -102,7 +111,7 @@ def revoke(
 
     **Example**: `myna keys revoke ci`
     """
-    with open_desk() as desk:
+    with open_administration() as desk:
         accounts = desk.accounts()
         doomed = [key_of(accounts, key) for key in keys]
         revoked = [desk.administration.revoke_key(desk.actor, None, key.id) for key in doomed]

@@ -7,9 +7,17 @@ import typer
 
 from myna.accounts.administration import LIMIT_NAMES
 from myna.accounts.checks import check_model
-from myna.cli.desk import Desk, key_of, open_desk, plain, project_of, show_columns, show_json
+from myna.cli.administration import (
+    AdministrationSession,
+    key_of,
+    open_administration,
+    plain,
+    project_of,
+    show_columns,
+    show_json,
+)
+from myna.cli.console import note, say
 from myna.cli.language import _
-from myna.cli.screen import note, say
 from myna.core.accounts import ALL_MODELS, EVERYONE, Accounts, Limit
 from myna.core.errors import InvalidRequest, OperatorError
 from myna.core.translatable import N_, Translatable
@@ -53,7 +61,7 @@ def set_limit(
         changes["budget_cents"] = None if budget == NONE else _cents(budget)
     if not changes:
         raise OperatorError(N_("Name a limit to set, such as --requests-per-minute 60."))
-    with open_desk() as desk:
+    with open_administration() as desk:
         owner = _owner(desk, key, project, everyone)
         limit = desk.administration.set_limit(
             desk.actor, owner, check_model(model, "model") if model else ALL_MODELS, changes
@@ -67,7 +75,7 @@ def set_limit(
 @app.command("list")
 def list_limits(as_json: AsJson = False) -> None:
     """List the limits that are set."""
-    with open_desk() as desk:
+    with open_administration() as desk:
         accounts = desk.accounts()
     if as_json:
         show_json([plain(limit) for limit in accounts.limits])
@@ -78,7 +86,7 @@ def list_limits(as_json: AsJson = False) -> None:
         note(N_("There are no limits yet; set one with: myna limits set --key KEY --requests-per-minute 60"))
 
 
-def _owner(desk: Desk, key: str | None, project: str | None, everyone: bool) -> str:
+def _owner(desk: AdministrationSession, key: str | None, project: str | None, everyone: bool) -> str:
     if (key is not None) + (project is not None) + everyone != 1:
         raise OperatorError(N_("Say whose limit it is: one of --key, --project or --everyone."))
     accounts = desk.accounts()

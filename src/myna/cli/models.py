@@ -10,10 +10,10 @@ from rich.table import Table
 
 from myna.catalog.entries import ENTRIES, nearest_model
 from myna.catalog.store import ModelStore
-from myna.cli.desk import note_act
+from myna.cli.administration import note_act
+from myna.cli.console import megabytes, note, say
 from myna.cli.language import _
 from myna.cli.pull import as_plain
-from myna.cli.screen import megabytes, note, say
 from myna.core.backend import LocalModel
 from myna.core.errors import ModelNotFound, OperatorError
 from myna.core.translatable import N_

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from myna.cli.desk import moment, open_desk, plain, project_of, show_columns, show_json
+from myna.cli.administration import moment, open_administration, plain, project_of, show_columns, show_json
+from myna.cli.console import say
 from myna.cli.language import translated
-from myna.cli.screen import say
 from myna.core.translatable import N_
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, rename and archive projects.")
@@ -24,7 +24,7 @@ def create(
 
     **Example**: `myna keys create web --project $(myna projects create Website)`
     """
-    with open_desk() as desk:
+    with open_administration() as desk:
         project = desk.administration.create_project(desk.actor, name)
     if as_json:
         show_json(plain(project))
@@ -38,7 +38,7 @@ def list_projects(
     as_json: AsJson = False,
 ) -> None:
     """List the projects."""
-    with open_desk() as desk:
+    with open_administration() as desk:
         accounts = desk.accounts()
     projects = [project for project in accounts.projects if with_archived or project.archived_at is None]
     if as_json:
@@ -61,7 +61,7 @@ def list_projects(
 @app.command()
 def rename(project: Project, name: Annotated[str, typer.Argument(help="The new name.")]) -> None:
     """Rename a project; its id stays the same."""
-    with open_desk() as desk:
+    with open_administration() as desk:
         changed = desk.administration.rename_project(desk.actor, project_of(desk.accounts(), project), name)
     say(N_("{id} is now called {name}.", id=changed.id, name=changed.name))
 
@@ -69,6 +69,6 @@ def rename(project: Project, name: Annotated[str, typer.Argument(help="The new n
 @app.command()
 def archive(project: Project) -> None:
     """Archive a project permanently: its keys stop working; its usage stays on record."""
-    with open_desk() as desk:
+    with open_administration() as desk:
         ended = desk.administration.archive_project(desk.actor, project_of(desk.accounts(), project))
     say(N_("Archived {id} ({name}).", id=ended.id, name=ended.name))

@@ -9,9 +9,9 @@ import typer
 
 from myna.catalog.entries import find_entry
 from myna.catalog.pull import pull_entry, pull_hub
-from myna.catalog.python_in_page import PYODIDE, pull_package
+from myna.catalog.pyodide import PYODIDE, pull_package
 from myna.catalog.store import ModelStore
-from myna.cli.screen import megabytes, note, pull_progress, say
+from myna.cli.console import megabytes, note, pull_progress, say
 from myna.core.backend import LocalModel
 from myna.core.errors import MynaError
 from myna.core.translatable import N_

@@ -9,7 +9,7 @@ from dataclasses import Field, fields, replace
 from typing import Any, Final
 
 from myna.catalog.store import ModelStore
-from myna.cli.offer import Offer, check_sizes, choose_offer
+from myna.cli.served_models import ServedModels, check_sizes, choose_models
 from myna.core.backend import LocalModel
 from myna.core.errors import ConfigurationError, MynaError
 from myna.core.translatable import N_
@@ -40,7 +40,10 @@ class Reloader:
     If anything is wrong with the new ones, the old stay in force, and the log says why."""
 
     def __init__(
-        self, settings: Settings, read: Callable[[], Settings], apply: Callable[[Settings, Offer], None]
+        self,
+        settings: Settings,
+        read: Callable[[], Settings],
+        apply: Callable[[Settings, ServedModels], None],
     ) -> None:
         self._settings = settings
         self._read = read
@@ -67,7 +70,7 @@ class Reloader:
             try:
                 read = await asyncio.to_thread(self._read)
                 settings, taken, later = take_up(self._settings, read)
-                offer = await asyncio.to_thread(choose_offer, settings, find_here)
+                offer = await asyncio.to_thread(choose_models, settings, find_here)
                 check_sizes(offer, settings.models_bytes)
                 self._apply(settings, offer)
             except MynaError as exc:

@@ -9,8 +9,8 @@ import typer
 
 from myna.cli.client import post
 from myna.cli.complete import local_base_url
+from myna.cli.console import say
 from myna.cli.key import server_keys
-from myna.cli.screen import say
 from myna.core.errors import OperatorError
 from myna.core.stored import StoredCompletion
 from myna.core.translatable import N_, Translatable

@@ -19,10 +19,10 @@ from myna.cli import (
     usage,
 )
 from myna.cli.chat.verb import chat
+from myna.cli.console import print_error
 from myna.cli.doctor.verb import doctor
 from myna.cli.help_language import speak_chinese
 from myna.cli.language import is_chinese
-from myna.cli.screen import print_error
 from myna.cli.usage_errors import explained
 from myna.core.translatable import N_
 

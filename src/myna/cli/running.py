@@ -10,39 +10,39 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from myna.accounts.keys import KeyRing, check_key
-from myna.accounts.ledger import Ledger
-from myna.accounts.usage import NoBooks, Price
 from myna.app import HttpOptions, create_app, serve
 from myna.backends.table import Backends
+from myna.catalog.manager import PoolLimits
 from myna.catalog.pool import ModelPool
-from myna.catalog.python_in_page import PYODIDE
-from myna.catalog.residents import PoolLimits
+from myna.catalog.pyodide import PYODIDE
+from myna.cli.administration import server_secret
 from myna.cli.backends import backend_options, backend_sections, backends_of
 from myna.cli.banner import Banner
-from myna.cli.desk import server_secret
+from myna.cli.console import note
 from myna.cli.key import server_keys
 from myna.cli.log_thread import ThreadedLog
-from myna.cli.offer import Offer, check_sizes, choose_offer
 from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
-from myna.cli.screen import note
+from myna.cli.served_models import ServedModels, check_sizes, choose_models
 from myna.core.errors import ConfigurationError, OperatorError
 from myna.core.installation import install_command
 from myna.core.translatable import N_
-from myna.serving.access import JsonLines
-from myna.serving.bill import Accountant, Watcher
-from myna.serving.completion_writer import CompletionWriter
-from myna.serving.database_threads import DatabaseThreads
-from myna.serving.instruments import Instruments
-from myna.serving.limiter import Limiter
-from myna.serving.live_accounts import LiveAccounts
-from myna.serving.origin import hosts_for, is_loopback
-from myna.serving.server import Server, bind
-from myna.serving.services import ORGANIZATION, Services
-from myna.serving.spending import LedgerSpending
-from myna.serving.tls import Certificate
+from myna.http.access_log import JsonLines
+from myna.http.origin import hosts_for, is_loopback
+from myna.http.server import Server, bind
+from myna.http.tls import Certificate
+from myna.request.limiter import Limiter
+from myna.request.live_accounts import LiveAccounts
+from myna.request.services import ORGANIZATION, Services
+from myna.request.spending import LedgerSpending
 from myna.settings import Settings
+from myna.stores.completion_writer import CompletionWriter
+from myna.stores.database_threads import DatabaseThreads
 from myna.stores.registry import Stores, open_stores
+from myna.usage.ledger import Ledger
+from myna.usage.log import NullUsageLog, Price
+from myna.usage.metrics import Instruments
+from myna.usage.recorder import RequestObserver, UsageSinks
 
 
 def run_server(read: Callable[[], Settings]) -> None:
@@ -51,7 +51,7 @@ def run_server(read: Callable[[], Settings]) -> None:
     settings = read()
     check_settings(settings)
     with open_listener(settings) as listener:
-        offer = choose_offer(settings)
+        offer = choose_models(settings)
         start_logging(settings)
         check_sizes(offer, settings.models_bytes)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -130,7 +130,7 @@ def set_log_level(level: str) -> None:
     logging.getLogger("myna").setLevel(level.upper())  # libraries log at WARNING only
 
 
-def make_pool(settings: Settings, offer: Offer, backends: Backends) -> ModelPool:
+def make_pool(settings: Settings, offer: ServedModels, backends: Backends) -> ModelPool:
     return ModelPool(
         offer.look(backends.announced),
         backends.prepare,
@@ -139,7 +139,7 @@ def make_pool(settings: Settings, offer: Offer, backends: Backends) -> ModelPool
     )
 
 
-def pool_limits(settings: Settings, offer: Offer) -> PoolLimits:
+def pool_limits(settings: Settings, offer: ServedModels) -> PoolLimits:
     return PoolLimits(
         models_bytes=settings.models_bytes,
         memory_bytes=settings.memory_bytes,
@@ -166,12 +166,12 @@ def start_ledger(settings: Settings, stores: Stores) -> Ledger | None:
     return ledger
 
 
-def watchers(settings: Settings, instruments: Instruments | None) -> tuple[Watcher, ...]:
+def observers(settings: Settings, instruments: Instruments | None) -> tuple[RequestObserver, ...]:
     """The observers of every call of a model. Raises `ConfigurationError`."""
-    found: list[Watcher] = [] if instruments is None else [instruments]
+    found: list[RequestObserver] = [] if instruments is None else [instruments]
     if settings.traces:
         try:
-            from myna.serving.tracing import Tracing
+            from myna.usage.tracing import Tracing
         except ImportError as exc:
             raise ConfigurationError(
                 N_(
@@ -196,7 +196,7 @@ def http_options(settings: Settings) -> HttpOptions:
 
 
 async def _run(
-    settings: Settings, offer: Offer, listener: socket.socket, read: Callable[[], Settings]
+    settings: Settings, offer: ServedModels, listener: socket.socket, read: Callable[[], Settings]
 ) -> None:
     certificate = read_certificate(settings)
     backends = backends_of(settings)
@@ -211,7 +211,7 @@ async def _run(
     services = Services(
         pool=pool,
         keys=KeyRing(keys) if keys else None,
-        accountant=Accountant(ledger or NoBooks(), watchers(settings, instruments)),
+        usage_sinks=UsageSinks(ledger or NullUsageLog(), observers(settings, instruments)),
         ledger=ledger,
         instruments=instruments,
         listens_here=is_loopback(settings.host),
@@ -228,7 +228,7 @@ async def _run(
     loading: list[asyncio.Task[None]] = []
     servers: list[Server] = []
 
-    def apply(settings: Settings, offer: Offer) -> None:
+    def apply(settings: Settings, offer: ServedModels) -> None:
         if certificate is not None:
             certificate.reload()
         backends.change(backend_options(settings), backend_sections(settings))

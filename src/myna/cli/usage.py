@@ -9,15 +9,15 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from myna.accounts.reports import csv_text, dollars, mean_duration_ms, mean_first_token_ms
-from myna.cli.desk import project_of, show_table
+from myna.cli.administration import project_of, show_table
+from myna.cli.console import note, say
 from myna.cli.language import _
-from myna.cli.screen import note, say
 from myna.core.errors import ConfigurationError
 from myna.core.ledger import Dimension, LedgerStore, UsageFilter, UsageSum
 from myna.core.translatable import N_, Translatable
 from myna.settings import Settings, load_settings
 from myna.stores.registry import open_stores
+from myna.usage.reports import csv_text, dollars, mean_duration_ms, mean_first_token_ms
 
 _DAY_S: Final = 86_400
 _GROUPS: Final[Sequence[tuple[Dimension, Translatable]]] = (("model", N_("MODEL")), ("key_id", N_("KEY")))

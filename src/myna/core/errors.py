@@ -1,4 +1,4 @@
-"""Every way in which Myna can fail, as one tree. Raise these; `serving/errors.py` maps each to HTTP."""
+"""Every way in which Myna can fail, as one tree. Raise these; `wire/errors.py` maps each to HTTP."""
 
 from myna.core.translatable import Translatable
 

@@ -6,8 +6,8 @@ from typing import Protocol
 import msgspec
 
 from myna.core.events import Event
-from myna.core.figures import Figures
 from myna.core.requests import GenerationRequest
+from myna.core.stats import SchedulerStats
 
 
 class EventStream(Protocol):
@@ -52,7 +52,7 @@ class RunningModel(Protocol):
         ...
 
     @property
-    def last_figures(self) -> Figures | None:
+    def last_stats(self) -> SchedulerStats | None:
         """How busy it was a moment ago, if it tells."""
         ...
 

@@ -97,7 +97,7 @@ class _Speech:
             if self.line:
                 self._advance(token)
             if token == 93 and self.heard[-2:-1] == [93]:
-                self._obey()
+                self._handle()
 
     def next_tokens(self) -> tuple[int, int]:
         """The likeliest token and the runner-up, which comes where the first is forbidden."""
@@ -120,7 +120,7 @@ class _Speech:
             if size == 0 or tuple(tail[-size:]) == self.line[:size]
         )
 
-    def _obey(self) -> None:
+    def _handle(self) -> None:
         matches = list(_DIRECTIVE.finditer(b"".join(VOCABULARY[token] for token in self.heard[-4096:])))
         if not matches:
             return
@@ -197,7 +197,7 @@ class FakeEngine:
         self._tapes: dict[int, _Tape] = {}
         self._logits = np.zeros((64, len(VOCABULARY)), np.float32)
         self._said: tuple[list[int], list[int], list[int]] = ([], [], [])
-        self.donor_tokens = kv_tokens // 2
+        self.prefix_cache_tokens = kv_tokens // 2
         self.info = ModelInfo(
             engine="fake",
             architecture="fake",

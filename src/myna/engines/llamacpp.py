@@ -61,7 +61,7 @@ class LlamaCppEngine:
         return not self._is_recurrent
 
     @property
-    def donor_tokens(self) -> int:
+    def prefix_cache_tokens(self) -> int:
         return 0 if self._is_recurrent else min(DONOR_TOKENS, self.info.kv_tokens // 2)
 
     @property

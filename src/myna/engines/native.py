@@ -81,7 +81,7 @@ class NativeEngine:
         return True
 
     @property
-    def donor_tokens(self) -> int:
+    def prefix_cache_tokens(self) -> int:
         return self.info.kv_tokens  # an idle block costs nobody time
 
     @property

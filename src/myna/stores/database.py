@@ -26,6 +26,7 @@ from myna.core.translatable import N_, Translatable
 # Two servers that start at once on one database migrate one after the other.
 _MIGRATION_LOCK: Final = 0x6D796E61
 _MIGRATION_S: Final = 600.0
+_OPENING_MS: Final = 60_000  # SQLite: several servers that start at once take turns
 _CONNECTIONS: Final = 8
 """At most, for all stores of a process; more than it has threads that use them."""
 
@@ -192,6 +193,7 @@ def _exclusively(engine: Engine) -> Iterator[Connection]:
                 connection.exec_driver_sql(f"SET LOCAL {name} = {round(_MIGRATION_S * 1000)}")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
         elif engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={_OPENING_MS}")
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's driver would begin at the first change
         yield connection
     engine.dispose()  # and with it the connection that may wait for so long
@@ -206,7 +208,13 @@ def _make_private(path: Path) -> None:
 def _set_pragmas(limits: TimeLimits, connection: Any, record: object) -> None:
     cursor = connection.cursor()
     busy_ms = round(limits.lock_s * 1000)
-    for pragma in (f"busy_timeout={busy_ms}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (
+        f"busy_timeout={_OPENING_MS}",  # for the change to WAL, which only the first opening of a file makes
+        "journal_mode=WAL",
+        f"busy_timeout={busy_ms}",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -6,15 +6,15 @@ from enum import StrEnum
 from typing import Final
 
 from myna.core.errors import EngineDead, ModelLoadFailed
-from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
+from myna.core.stats import SchedulerStats
 from myna.core.translatable import N_
 from myna.scheduling.admission import Limits
 from myna.scheduling.streams import RequestStream
-from myna.workers.frames import Abort, Busy, Report, Run, Step, Tokenize, Tokenized, WorkerSpec
+from myna.workers.frames import Abort, Stats, Step, Submit, Tokenize, Tokenized, WorkerMessage, WorkerSpec
 from myna.workers.process import WorkerProcess
-from myna.workers.table import Entry, RequestTable
+from myna.workers.table import PendingRequest, RequestTable
 from myna.workers.watchdog import Patience
 
 _log: Final = logging.getLogger(__name__)
@@ -56,9 +56,9 @@ class WorkerClient:
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
         self._last_question = 0
         self._worker: WorkerProcess | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
         self._info: ModelInfo | None = None
-        self.last_figures: Figures | None = None
+        self.last_stats: SchedulerStats | None = None
         self.state = State.LOADING
 
     @property
@@ -78,7 +78,7 @@ class WorkerClient:
 
     async def start(self) -> None:
         """Start the worker and load its model. Raises `ModelLoadFailed`; then nothing is left running."""
-        self._worker = WorkerProcess(self._spec, self._hear, self._patience)
+        self._worker = WorkerProcess(self._spec, self._on_message, self._patience)
         try:
             self._info = await self._worker.start()
         except BaseException:
@@ -86,8 +86,8 @@ class WorkerClient:
             await self._worker.close()
             raise
         self.state = State.READY
-        self._keeper = asyncio.create_task(self._keep())
-        self._keeper.add_done_callback(self._given_up)
+        self._supervisor = asyncio.create_task(self._supervise())
+        self._supervisor.add_done_callback(self._given_up)
 
     async def generate(self, request: GenerationRequest) -> RequestStream:
         if self.state in (State.DEAD, State.CLOSED):
@@ -109,36 +109,36 @@ class WorkerClient:
         """Unload: end the worker and every request. Idempotent."""
         self.state = State.CLOSED
         self._fail_all(EngineDead(N_("The model was unloaded.")))
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
         if self._worker is not None:
             await self._worker.close()
 
-    def _run(self, number: int, entry: Entry) -> None:
+    def _run(self, number: int, entry: PendingRequest) -> None:
         if self._worker is not None and self.state is State.READY:
             entry.num_runs += 1
-            self._worker.send(Run(number, entry.request))
+            self._worker.send(Submit(number, entry.request))
 
-    def _abort(self, number: int, entry: Entry) -> None:
+    def _abort(self, number: int, entry: PendingRequest) -> None:
         if entry.num_runs and self._worker is not None:
             self._worker.send(Abort(number))
 
-    def _hear(self, report: Report) -> None:
-        if isinstance(report, Step):
-            self._table.hand_out(report)
-        elif isinstance(report, Busy):
-            self.last_figures = report.figures
-        elif isinstance(report, Tokenized):
-            future = self._tokenizing.pop(report.number, None)
+    def _on_message(self, message: WorkerMessage) -> None:
+        if isinstance(message, Step):
+            self._table.dispatch(message)
+        elif isinstance(message, Stats):
+            self.last_stats = message.stats
+        elif isinstance(message, Tokenized):
+            future = self._tokenizing.pop(message.number, None)
             if future is None or future.done():
                 return  # nobody waits for it any more
-            if report.failure is not None:
-                future.set_exception(report.failure.error())
+            if message.failure is not None:
+                future.set_exception(message.failure.error())
             else:
-                future.set_result(report.tokens)
+                future.set_result(message.tokens)
 
-    async def _keep(self) -> None:
+    async def _supervise(self) -> None:
         """Restart the worker whenever it dies, until that proves hopeless."""
         loop = asyncio.get_running_loop()
         delay_s = 0.0
@@ -147,10 +147,10 @@ class WorkerClient:
             started = loop.time()
             await self._worker.gone
             self.state = State.RESTARTING
-            self.last_figures = None
+            self.last_stats = None
             _log.error("the worker of %s died: %s", self._spec.path, await self._worker.close())
             dead = EngineDead(N_("The model's worker process died while it answered; please try again."))
-            self._table.sort_out(dead)
+            self._table.requeue_or_fail(dead)
             _fail_all_of(self._tokenizing, dead)
             if loop.time() - started > _STEADY_S:
                 delay_s = 0.0
@@ -172,7 +172,7 @@ class WorkerClient:
         self._fail_all(EngineDead(N_("The model's worker process died and can't be started again.")))
 
     async def _restart(self) -> bool:
-        self._worker = WorkerProcess(self._spec, self._hear, self._patience)
+        self._worker = WorkerProcess(self._spec, self._on_message, self._patience)
         try:
             self._info = await self._worker.start()
         except (ModelLoadFailed, OSError) as error:

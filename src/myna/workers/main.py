@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from myna.core.errors import MynaError
-from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
-from myna.scheduling.loop import Loop
-from myna.scheduling.sequence import Told
+from myna.core.stats import SchedulerStats
+from myna.scheduling.core_loop import EngineCore
+from myna.scheduling.sequence import RequestEvent
 from myna.workers import frames
-from myna.workers.frames import Abort, Load, Run
+from myna.workers.frames import Abort, Load, Submit
 from myna.workers.loading import load_model
 from myna.workers.steplock import StepLock
 
@@ -47,11 +47,11 @@ class _Reporter:
         gc.disable()  # the loop collects when it is idle
         self._send(frames.encode(frames.Ready(info)))
 
-    def told(self, told: list[Told]) -> None:
-        self._send(frames.encode_told(told))
+    def events(self, events: list[RequestEvent]) -> None:
+        self._send(frames.encode_events(events))
 
-    def figures(self, figures: Figures) -> None:
-        self._send(frames.encode(frames.Busy(figures)))
+    def stats(self, stats: SchedulerStats) -> None:
+        self._send(frames.encode(frames.Stats(stats)))
 
     def tokenized(self, number: int, result: list[int] | MynaError) -> None:
         if isinstance(result, MynaError):
@@ -79,17 +79,17 @@ class _Reporter:
 def serve(connection: socket.socket) -> None:
     """Load what the first frame names, then serve until the socket closes."""
     payload = _receive(connection)
-    order = frames.decode_order(payload) if payload is not None else None
+    order = frames.decode_command(payload) if payload is not None else None
     if not isinstance(order, Load):
         return
     spec = order.spec
     step_lock = StepLock(Path(spec.step_lock)) if spec.step_lock else None
     reporter = _Reporter(connection)
-    loop = Loop(lambda: load_model(spec), reporter, step_lock)
+    loop = EngineCore(lambda: load_model(spec), reporter, step_lock)
     loop.start()
     while (payload := _receive(connection)) is not None:
-        order = frames.decode_order(payload)
-        if isinstance(order, Run):
+        order = frames.decode_command(payload)
+        if isinstance(order, Submit):
             loop.add(order.number, order.request)
         elif isinstance(order, Abort):
             loop.abort(order.number)

@@ -20,7 +20,7 @@ from myna.core.errors import ModelLoadFailed
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
 from myna.workers import frames
-from myna.workers.frames import Load, LoadFailed, Order, Ping, Pong, Ready, Report, WorkerSpec
+from myna.workers.frames import Command, Load, LoadFailed, Ping, Pong, Ready, WorkerMessage, WorkerSpec
 from myna.workers.watchdog import Patience, Usage, Watchdog
 
 _log: Final = logging.getLogger("myna.worker")
@@ -38,7 +38,9 @@ class WorkerProcess:
     process is watched, and ended where it stops working (`watchdog`).
     """
 
-    def __init__(self, spec: WorkerSpec, on_report: Callable[[Report], None], patience: Patience) -> None:
+    def __init__(
+        self, spec: WorkerSpec, on_report: Callable[[WorkerMessage], None], patience: Patience
+    ) -> None:
         self._spec = spec
         self._on_report = on_report
         self._patience = patience
@@ -64,7 +66,7 @@ class WorkerProcess:
             self._socket.setblocking(False)
             await self._spawn(theirs)
         loop = asyncio.get_running_loop()
-        link = _Link(self._hear, self._lost)
+        link = _Link(self._on_message, self._lost)
         _, self._link = await loop.create_connection(lambda: link, sock=self._socket)
         self.send(Load(self._spec))
         self._watching = asyncio.create_task(self._watch())
@@ -86,7 +88,7 @@ class WorkerProcess:
             )
         )
 
-    def send(self, order: Order) -> None:
+    def send(self, order: Command) -> None:
         """Queue a frame; lost if the worker is gone, which `gone` tells."""
         if self._link is not None:
             self._link.write(frames.encode(order))
@@ -154,15 +156,15 @@ class WorkerProcess:
                 self._lost()
                 return
 
-    def _hear(self, report: Report) -> None:
+    def _on_message(self, message: WorkerMessage) -> None:
         self._watchdog.heard()
-        if isinstance(report, Pong):
-            self._watchdog.answered(report.beats)
-        elif isinstance(report, Ready | LoadFailed):
+        if isinstance(message, Pong):
+            self._watchdog.answered(message.beats)
+        elif isinstance(message, Ready | LoadFailed):
             if not self._loaded.done():
-                self._loaded.set_result(report)
+                self._loaded.set_result(message)
         else:
-            self._on_report(report)
+            self._on_report(message)
 
     def _lost(self) -> None:
         if not self.gone.done():
@@ -172,7 +174,7 @@ class WorkerProcess:
 class _Link(asyncio.Protocol):
     """The server's end of the socket."""
 
-    def __init__(self, on_report: Callable[[Report], None], on_lost: Callable[[], None]) -> None:
+    def __init__(self, on_report: Callable[[WorkerMessage], None], on_lost: Callable[[], None]) -> None:
         self._on_report = on_report
         self._on_lost = on_lost
         self._splitter = frames.FrameSplitter()
@@ -185,7 +187,7 @@ class _Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for payload in self._splitter.feed(data):
-                self._on_report(frames.decode_report(payload))
+                self._on_report(frames.decode_message(payload))
         except ValueError:  # msgspec's errors are such, too
             _log.exception("the worker sent something that is no frame")
             self.close()

@@ -12,13 +12,13 @@ from typing import Any, cast
 
 import pytest
 from tests.api.stand_in import BytePrompting
-from tests.serving.live import Live, running
-from tests.serving.scripted import ScriptedGenerator, loading, local, looking_at, services, words
+from tests.http.live import Live, running
+from tests.http.scripted import ScriptedGenerator, loading, local, looking_at, services, words
 
 from myna.catalog.pool import ModelPool
 from myna.core.conversation import Message, ToolSpec
-from myna.prompts.prompting import Prompting
 from myna.prompts.render_pool import RenderLimits, RenderPool
+from myna.prompts.renderer import GgufRenderer
 from myna.prompts.template import ChatTemplate
 from myna.prompts.template_probe import TemplateFeatures
 
@@ -66,7 +66,7 @@ async def hostile_model(cpu_s: float = 0.3) -> AsyncIterator[Live]:
     render = partial(renders.render, HOSTILE)
     template = ChatTemplate(HOSTILE, TemplateFeatures(), bos="", eos="", render_values=render)
     generator = ScriptedGenerator([words("caw") for _ in range(9)])
-    load = loading(generator, cast(Prompting, HostilePrompting(template=template)))
+    load = loading(generator, cast(GgufRenderer, HostilePrompting(template=template)))
     pool = ModelPool(looking_at([local("tiny")], []), load, forget=lambda file: None)
     async with running(services(pool), families=("myna.api.chat.routes",)) as live:
         yield live

@@ -14,7 +14,7 @@ from myna.cli.chat.parameters import PARAMETERS
 from myna.cli.chat.session import Chat
 from myna.cli.chat.target import Target
 from myna.core.errors import MynaError
-from myna.serving.parameters import CHAT
+from myna.wire.parameters import CHAT
 
 
 @pytest.fixture

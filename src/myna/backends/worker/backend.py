@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from myna.backends.worker.fake_renderer import fake_prompting
-from myna.backends.worker.file_hashes import WeightHashes
+from myna.backends.worker.fake_renderer import fake_renderer
+from myna.backends.worker.file_hashes import FileHashes
 from myna.backends.worker.findings import engine_findings
 from myna.backends.worker.model_size import model_size
 from myna.backends.worker.process_memory import process_bytes
@@ -21,7 +21,7 @@ from myna.core.translatable import N_, Translatable, joined
 from myna.engines.registry import ENGINES, engines_to_try
 from myna.prompts.gguf import read_header, shard_paths
 from myna.prompts.model_check import check_model
-from myna.prompts.prompting import Prompting
+from myna.prompts.renderer import GgufRenderer
 from myna.prompts.tokenizer import UnknownPreTokenizer
 from myna.scheduling.admission import Limits
 from myna.workers.client import State, WorkerClient
@@ -59,7 +59,7 @@ class WorkerBackend:
         self._options = options
         self._start_worker = start_worker
         self._limits = Limits(options.max_queue, options.max_queue_tokens)
-        self.hashes: Final = WeightHashes(options.home / "hashes.json")
+        self.hashes: Final = FileHashes(options.home / "hashes.json")
 
     def accepts(self, model: ModelSpec) -> bool:
         return isinstance(model, LocalModel)
@@ -142,7 +142,7 @@ class WorkerBackend:
         engines = list(engines_to_try(self._options.engine))
         tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
         try:
-            renderer = Prompting.from_header(header, engine_text if tokenizing else None)
+            renderer = GgufRenderer.from_header(header, engine_text if tokenizing else None)
         except UnknownPreTokenizer as exc:
             able = ", ".join(
                 engine for engine, row in ENGINES.items() if row.is_automatic and row.has_tokenizer
@@ -168,7 +168,7 @@ class _FileCandidate:
     paths: list[Path]
     size: ModelSize
     engines: list[str]
-    renderer: Prompting
+    renderer: GgufRenderer
     engine_text: "_EngineText"
 
     async def load(self, kv_bytes: int) -> LoadedModel:
@@ -198,7 +198,7 @@ class _FakeCandidate:
 
     async def load(self, kv_bytes: int) -> LoadedModel:
         generator = await self.backend.start_on(_FAKE, self.model, kv_bytes)
-        return _loaded(generator, fake_prompting(generator.info.context_tokens))
+        return _loaded(generator, fake_renderer(generator.info.context_tokens))
 
 
 def _loaded(generator: WorkerGenerator, renderer: Renderer, weights: str = "") -> LoadedModel:

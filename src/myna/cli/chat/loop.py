@@ -11,8 +11,8 @@ from myna.cli.chat.prompt import CommandCompleter, make_prompt, open_history
 from myna.cli.chat.session import Chat, speed
 from myna.cli.chat.target import plainly
 from myna.cli.chat.views import MarkdownView, PlainView
+from myna.cli.console import note
 from myna.cli.language import translated
-from myna.cli.screen import note
 from myna.core.errors import MynaError
 from myna.core.translatable import N_
 from myna.settings import load_settings

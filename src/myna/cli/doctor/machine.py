@@ -10,9 +10,9 @@ import psutil
 
 from myna.catalog.entries import ENTRIES
 from myna.catalog.memory import read_memory
-from myna.catalog.room import WORKER_BYTES
+from myna.catalog.memory_planner import WORKER_BYTES
 from myna.catalog.store import ModelStore
-from myna.cli.screen import megabytes
+from myna.cli.console import megabytes
 from myna.core.finding import Findings, advice, ok, wrong
 from myna.core.translatable import N_
 from myna.settings import Settings

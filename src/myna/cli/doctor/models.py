@@ -9,7 +9,7 @@ from typing import Final
 from myna.catalog.entries import ENTRIES
 from myna.catalog.partial import Progress
 from myna.catalog.store import ModelStore, local_file
-from myna.cli.screen import megabytes
+from myna.cli.console import megabytes
 from myna.core.backend import LocalModel
 from myna.core.errors import ModelFileError
 from myna.core.finding import Findings, advice, ok, wrong

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from myna.catalog.partial import Progress, Silent
+from myna.cli.console import pull_progress
 from myna.cli.language import _, translated
-from myna.cli.screen import pull_progress
 from myna.core.errors import ConfigurationError
 from myna.core.finding import Finding, Findings
 from myna.core.translatable import N_, Translatable
@@ -74,20 +74,20 @@ class Chapter:
 
 def _chapters(is_quick: bool, watch: Callable[[], AbstractContextManager[Progress]]) -> Iterator[Chapter]:
     # Imported here, so that other verbs don't wait for it.
-    from myna.cli.doctor import machine, surroundings
+    from myna.cli.doctor import environment, machine
     from myna.cli.doctor.models import models
 
     settings, problem = _settings()
-    yield Chapter(title=N_("Configuration"), findings=surroundings.configuration(problem))
+    yield Chapter(title=N_("Configuration"), findings=environment.configuration(problem))
     yield Chapter(title=N_("Processor"), findings=machine.processor())
     yield Chapter(title=N_("Memory"), findings=machine.memory(settings))
     yield Chapter(title=N_("Disk"), findings=machine.disk(settings))
     yield Chapter(title=N_("Engines"), findings=_engines(settings))
     yield Chapter(title=N_("Models"), findings=models(settings, is_quick=is_quick, watch=watch))
-    yield Chapter(title=N_("Model sources"), findings=surroundings.sources(settings))
-    yield Chapter(title=N_("Port"), findings=surroundings.port(settings))
-    yield Chapter(title=N_("Keys"), findings=surroundings.secrets(settings))
-    yield Chapter(title=N_("Database"), findings=surroundings.database(settings))
+    yield Chapter(title=N_("Model sources"), findings=environment.sources(settings))
+    yield Chapter(title=N_("Port"), findings=environment.port(settings))
+    yield Chapter(title=N_("Keys"), findings=environment.secrets(settings))
+    yield Chapter(title=N_("Database"), findings=environment.database(settings))
 
 
 def _settings() -> tuple[Settings, str | Translatable]:
