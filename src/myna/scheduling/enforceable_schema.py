@@ -40,6 +40,19 @@ def num_properties(schema: Any) -> int:
     return sum(len(properties) for properties in found if isinstance(properties, dict))
 
 
+def max_optional(schema: Any) -> int:
+    """How many properties that aren't required the object of the schema with the most of them has."""
+    return max((_num_optional(node) for _, node in _nodes(schema)), default=0)
+
+
+def _num_optional(node: dict[str, Any]) -> int:
+    properties, required = node.get("properties"), node.get("required")
+    if not isinstance(properties, dict):
+        return 0
+    names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+    return len(properties.keys() - names)
+
+
 def _nodes(schema: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The schema and every one inside, with its path."""
     waiting: list[tuple[Path, Any]] = [((), schema)]

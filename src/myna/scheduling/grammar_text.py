@@ -26,7 +26,7 @@ from myna.decoding.grammar import check, regex_grammar
 from myna.prompts.closed_schema import MAX_NESTING, closed, is_too_deep
 from myna.prompts.tool_grammar import ANY_TEXT_GRAMMAR, WHITE_SPACE, call_head, silent_grammar, tool_grammar
 from myna.prompts.tools import FORMATS, NO_PARAMETERS
-from myna.scheduling.enforceable_schema import enforceable, num_properties, patterns, without_comments
+from myna.scheduling.enforceable_schema import enforceable, max_optional, num_properties, patterns, without_comments
 
 T = TypeVar("T")
 
@@ -35,6 +35,9 @@ _MAX_CHARS: Final = 1 << 20  # of all schemas, with their comments, since Python
 # Where the time that compiling takes grows with the square: each of these is about a second or two.
 _MAX_LARK_CHARS: Final = 64 << 10
 _MAX_PROPERTIES: Final = 5000
+# Of one object: the time grows with the square of these, to more than 2 s for 5,000. llguidance gives up at
+# such an object anyway, from some 500 that follow each other.
+_MAX_OPTIONAL: Final = 1000
 
 
 def compile_constraint(constraint: Constraint, compile_text: Callable[[str], T]) -> T:
@@ -167,6 +170,9 @@ def _enforceable(constraint: JsonSchema) -> dict[str, Any]:
         raise origin.fault(f"It is nested more than {MAX_NESTING} levels deep.", ConstraintTooComplex)
     if num_properties(schema) > _MAX_PROPERTIES:
         raise origin.fault(f"It has more than {_MAX_PROPERTIES} properties.", ConstraintTooComplex)
+    if max_optional(schema) > _MAX_OPTIONAL:
+        reason = f"One of its objects has more than {_MAX_OPTIONAL} properties that aren't required."
+        raise origin.fault(reason, ConstraintTooComplex)
     if not constraint.is_strict:
         return dict(enforceable(schema, _pattern_fault))
     for path, pattern in patterns(schema):
