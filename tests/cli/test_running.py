@@ -14,9 +14,7 @@ from myna.http.server import Server
 async def test_the_collector_leaves_alone_what_was_there_before_the_first_request(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    server = Server(
-        uvicorn.Config(app="unused"), Gate(), drain_s=0, on_start=lambda: None
-    )
+    server = Server(uvicorn.Config(app="unused"), Gate(), drain_s=0, on_start=lambda: None)
     gc.unfreeze()
     try:
         await _load_first(pool_of(ScriptedGenerator([])), "tiny", server, lambda has_chat: None)

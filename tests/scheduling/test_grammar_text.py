@@ -158,10 +158,12 @@ def test_what_is_no_schema_is_refused_and_recurses_nowhere(text: str) -> None:
     [
         schema(an_object(**{f"p{i}": {} for i in range(5001)})),
         schema({"items": {"properties": {f"p{i}": {} for i in range(1001)}}}),
+        schema({"patternProperties": {f"^p{i}[a-z]*$": {} for i in range(65)}}),
+        schema({"items": [{"patternProperties": {f"^{i}$": {} for i in range(60)}}] * 84}),
         schema({"const": "x" * (1 << 20)}),
         LarkGrammar('start: "' + "x" * (1 << 16) + '"', ORIGIN),
     ],
-    ids=["properties", "optional properties", "constant", "lark"],
+    ids=["properties", "optional properties", "patterns", "many patterns", "constant", "lark"],
 )
 def test_what_takes_long_to_read_is_refused_before(constraint: Constraint) -> None:
     with pytest.raises(ConstraintTooComplex) as caught:
