@@ -1,5 +1,6 @@
 """Templates in processes of their own: killed when they must be, replaced, and in nobody's way."""
 
+import contextlib
 import os
 import select
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.prompts.rendering_server import ENDLESS
 
@@ -81,6 +83,39 @@ def test_a_process_that_was_killed_while_it_waited_is_replaced(pool: RenderPool)
     os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert pool.render("{{ a }}", {"a": 1}) == "1"
+
+
+def test_a_process_that_is_stopped_is_replaced(pool: RenderPool) -> None:
+    pool.render("", {})
+    (pid,) = pool.pids
+    os.kill(pid, signal.SIGSTOP)
+    assert pool.render("{{ a }}", {"a": 1}) == "1"
+    assert pid not in pool.pids
+
+
+def test_a_template_is_not_blamed_for_a_process_that_was_killed_at_work(pool: RenderPool) -> None:
+    """It is rendered by another one, which finds out what is wrong with it."""
+    pool.render("", {})
+    (pid,) = pool.pids
+    with ThreadPoolExecutor(1) as thread:
+        render = thread.submit(pool.render, ENDLESS, {})
+        while pool.pids:
+            pass
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(TemplateOutOfBounds, match="ran too long"):
+            render.result()
+
+
+def test_a_render_is_given_up_when_the_second_process_is_killed(pool: RenderPool) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        render = thread.submit(pool.render, ENDLESS, {})
+        while not render.done():
+            for process in psutil.Process().children():
+                with contextlib.suppress(psutil.Error):
+                    if "myna.prompts.render_process" in process.cmdline():
+                        process.kill()
+        with pytest.raises(Overloaded):
+            render.result()
 
 
 def test_one_template_holds_up_one_thread_and_nobody_else() -> None:

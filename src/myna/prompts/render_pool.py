@@ -34,12 +34,17 @@ from myna.prompts.template_sandbox import TemplateRefusal
 TOO_LONG: Final = "it ran too long"
 HEAVY_S: Final = 0.5  # of processor time; a render over it needs a heavy one's place
 _LOOK_S: Final = 0.1
+_END_S: Final = 2.0
 _MAX_PROCESSES: Final = 8
 _PACKAGES: Final = str(Path(__file__).parents[2])
 
 
 class TemplateFault(Exception):
     """The template failed on these variables; says the name of its exception."""
+
+
+class _Interrupted(Exception):
+    """The process was killed or stopped from outside: by the kernel, for one, when memory is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +71,8 @@ class RenderPool:
     def render(self, source: str, variables: Mapping[str, object]) -> str:
         """The text. `variables` are plain values. Raises `TemplateRefusal`, `TemplateOutOfBounds` or
         `TemplateFault`; `Overloaded` where heavy renders of this template leave no room for one more."""
-        limits = self._limits
-        question = marshal.dumps(("render", limits.cpu_s, source, dict(variables)))
-        with self._places, contextlib.ExitStack() as stack:
-            process = self._take()
-            watch = _Watch(
-                process,
-                limits.cpu_s,
-                limits.wall_s,
-                lambda: stack.enter_context(self._heavy_place(source)),
-            )
-            kind, text = self._ask(process, question, watch)
+        question = marshal.dumps(("render", self._limits.cpu_s, source, dict(variables)))
+        kind, text = _again_if_interrupted(lambda: self._render(question, source))
         if kind == Kind.TEXT:
             return text
         if kind == Kind.REFUSAL:
@@ -89,12 +85,9 @@ class RenderPool:
         """Compile the template and render small conversations, in a process of its own, which then waits
         for the model's first request. Raises `ModelFileError` for one that fails on a single user message,
         does not end in time, or takes too much memory."""
-        limits = self._limits
-        process = _RenderProcess()
-        watch = _Watch(process, limits.probe_s, limits.wall_s)
-        question = marshal.dumps(("probe", limits.probe_s, source, bos, eos))
+        question = marshal.dumps(("probe", self._limits.probe_s, source, bos, eos))
         try:
-            kind, text = self._ask(process, question, watch)
+            kind, text = _again_if_interrupted(lambda: self._probe(question))
         except TemplateOutOfBounds as exc:
             raise _unusable(str(exc)) from None
         if kind != Kind.FEATURES:
@@ -116,6 +109,23 @@ class RenderPool:
         """Of the processes that wait for work."""
         with self._lock:
             return [process.pid for process in self._idle]
+
+    def _render(self, question: bytes, source: str) -> tuple[str, str]:
+        limits = self._limits
+        with self._places, contextlib.ExitStack() as stack:
+            process = self._take()
+            watch = _Watch(
+                process,
+                limits.cpu_s,
+                limits.wall_s,
+                lambda: stack.enter_context(self._heavy_place(source)),
+            )
+            return self._ask(process, question, watch)
+
+    def _probe(self, question: bytes) -> tuple[str, str]:
+        process = _RenderProcess()
+        watch = _Watch(process, self._limits.probe_s, self._limits.wall_s)
+        return self._ask(process, question, watch)
 
     def _ask(self, process: "_RenderProcess", question: bytes, watch: "_Watch") -> tuple[str, str]:
         is_sound = False
@@ -190,6 +200,14 @@ class _RenderProcess:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def is_stopped(self) -> bool:
+        """By SIGSTOP."""
+        try:
+            return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        except (psutil.Error, OSError):
+            return False
+
     def cpu_s(self) -> float:
         """Processor time that it has used so far."""
         try:
@@ -200,16 +218,27 @@ class _RenderProcess:
 
     def ask(self, question: bytes, on_wait: Callable[[], None]) -> tuple[str, str]:
         """The kind of the answer and its text. Raises `TemplateOutOfBounds` where the process ends over it,
-        and what `on_wait` raises, which is called now and then."""
+        `_Interrupted` where it is killed, and what `on_wait` raises, which is called now and then."""
         with contextlib.suppress(OSError):  # it ended; so says the answer
             send(self._socket, question, on_wait)
         answer = receive(self._socket, on_wait)
         if answer is not None:
             return chr(answer[0]), answer[1:].decode("utf-8", "surrogatepass")
-        self._process.kill()
-        if self._process.wait() == -signal.SIGPROF:
+        status = self._ended()
+        if status == -signal.SIGKILL:
+            raise _Interrupted
+        if status == -signal.SIGPROF:
             raise TemplateOutOfBounds(TOO_LONG)
         raise TemplateOutOfBounds("it took too much memory, or went too deep")
+
+    def _ended(self) -> int | None:
+        """How the process ended, whose end of the socket is closed; None if it had to be killed."""
+        try:
+            return self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            return None
 
     def end(self) -> None:
         """Idempotent."""
@@ -230,7 +259,9 @@ class _Watch:
         self._before_s: float | None = None
 
     def __call__(self) -> None:
-        """Raises `TemplateOutOfBounds` when the time is over."""
+        """Raises `TemplateOutOfBounds` when the time is over, `_Interrupted` if the process is stopped."""
+        if self._process.is_stopped:
+            raise _Interrupted
         now_s = self._process.cpu_s()
         if self._before_s is None:
             self._before_s = now_s
@@ -239,6 +270,18 @@ class _Watch:
             self._on_heavy = None
         if now_s - self._before_s > self._cpu_s or time.monotonic() > self._ends:
             raise TemplateOutOfBounds(TOO_LONG)
+
+
+def _again_if_interrupted(ask: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+    """Raises `Overloaded` if the second process is killed or stopped, too."""
+    with contextlib.suppress(_Interrupted):
+        return ask()
+    try:
+        return ask()
+    except _Interrupted:
+        raise Overloaded(
+            N_("The processes that render chat templates are being killed or stopped.")
+        ) from None
 
 
 def _unusable(why: str) -> ModelFileError:
