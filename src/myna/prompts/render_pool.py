@@ -204,7 +204,7 @@ class _RenderProcess:
     def is_stopped(self) -> bool:
         """By SIGSTOP."""
         try:
-            return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+            return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
         except (psutil.Error, OSError):
             return False
 
