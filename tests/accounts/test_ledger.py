@@ -10,9 +10,9 @@ from tests.stores.rows import usage_row
 
 from myna.accounts import ledger as ledgers
 from myna.accounts.ledger import Ledger
-from myna.accounts.usage import NoTab, Price
+from myna.accounts.usage import NoTab
 from myna.core.errors import ConfigurationError, DatabaseError, Overloaded
-from myna.core.ledger import UsageFilter, UsageRow
+from myna.core.ledger import Price, UsageFilter, UsageRow
 from myna.stores.journal import Journal
 from myna.stores.ledger_memory import MemoryLedger
 from myna.stores.registry import open_stores

@@ -6,12 +6,13 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from myna.accounts.keys import KeyRing, check_key
 from myna.accounts.ledger import Ledger
-from myna.accounts.usage import NoBooks, Price
+from myna.accounts.usage import NoBooks
 from myna.app import HttpOptions, create_app, serve
 from myna.backends.table import Backends
 from myna.catalog.pool import ModelPool
@@ -27,6 +28,7 @@ from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
 from myna.cli.screen import note
 from myna.core.errors import ConfigurationError, OperatorError
+from myna.core.ledger import Price
 from myna.serving.access import JsonLines
 from myna.serving.bill import Accountant, Watcher
 from myna.serving.completion_writer import CompletionWriter
@@ -136,7 +138,18 @@ def pool_limits(settings: Settings, offer: Offer) -> PoolLimits:
     )
 
 
-def start_ledger(settings: Settings, stores: Stores) -> Ledger | None:
+@dataclass(frozen=True, slots=True)
+class _Prices:
+    """The owner's own, then those in the backends' settings."""
+
+    own: Mapping[str, Price]
+    backends: Backends
+
+    def get(self, model: str, /) -> Price | None:
+        return self.own.get(model) or self.backends.price(model)
+
+
+def start_ledger(settings: Settings, stores: Stores, backends: Backends) -> Ledger | None:
     """The ledger, its thread running. Raises `ConfigurationError`."""
     if not settings.usage:
         return None
@@ -145,7 +158,7 @@ def start_ledger(settings: Settings, stores: Stores) -> Ledger | None:
         stores.ledger(),
         settings.home / "journal",
         settings.database_url,
-        prices=prices,
+        prices=_Prices(prices, backends),
         keep_days=settings.usage_days,
     )
     ledger.start()
@@ -185,7 +198,7 @@ async def _run(
     pool = make_pool(settings, offer, backends)
     keys = () if settings.no_auth else server_keys(settings)
     stores = open_stores(settings.database_url)
-    ledger = start_ledger(settings, stores)
+    ledger = start_ledger(settings, stores, backends)
     instruments = Instruments() if settings.metrics else None
     accounts = LiveAccounts(stores.accounts(), server_secret(settings))
     threads, completions = database_threads(), stores.completions()
