@@ -31,6 +31,7 @@ class BackendRow:
 # Of several that accept a model, the first runs it.
 BACKENDS: Final[dict[str, BackendRow]] = {
     "worker": BackendRow("myna.backends.worker.backend:WorkerBackend", engines=tuple(ENGINES)),
+    "remote": BackendRow("myna.backends.remote.backend:RemoteBackend", section="upstreams"),
 }
 
 
