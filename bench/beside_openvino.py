@@ -56,14 +56,14 @@ def run_openvino(model: str, threads: int) -> None:
 def run_myna(model: str, threads: int) -> None:
     """The same of our scheduler and engine, in this process."""
     from myna.core.requests import GenerationRequest, Sampling
-    from myna.prompts.prompting import Prompting
-    from myna.scheduling.service import Service
+    from myna.prompts.renderer import GgufRenderer
+    from myna.scheduling.in_process import InProcessGenerator
     from myna.workers.frames import WorkerSpec
     from myna.workers.loading import load_model
 
-    prompting = Prompting.load(model)
+    prompting = GgufRenderer.load(model)
     loop = asyncio.new_event_loop()
-    service = Service(lambda: load_model(WorkerSpec("native", model, 0, 4 << 30, threads)))
+    service = InProcessGenerator(lambda: load_model(WorkerSpec("native", model, 0, 4 << 30, threads)))
     loop.run_until_complete(service.start())
 
     async def one(text: str, number: int) -> int:

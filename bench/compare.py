@@ -102,16 +102,16 @@ def measure(target: Server, args: argparse.Namespace, scenario: str) -> dict[str
 def summary(scenario: str, pairs: list[tuple[dict[str, object], dict[str, object]]]) -> dict[str, object]:
     """Median and quartiles of Myna's figure over llama-server's, pair by pair."""
     key = METRIC[scenario]
-    figures = [(float(str(a[key])), float(str(b[key]))) for a, b in pairs if key in a and key in b]
-    line: dict[str, object] = {"scenario": scenario, "metric": key, "pairs": len(figures)}
-    if figures:
-        ratios = [a / b for a, b in figures]
+    stats = [(float(str(a[key])), float(str(b[key]))) for a, b in pairs if key in a and key in b]
+    line: dict[str, object] = {"scenario": scenario, "metric": key, "pairs": len(stats)}
+    if stats:
+        ratios = [a / b for a, b in stats]
         quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
         line |= {
             "ratio_median": round(statistics.median(ratios), 3),
             "ratio_iqr": [round(quartiles[0], 3), round(quartiles[2], 3)],
-            "myna_median": statistics.median(a for a, _ in figures),
-            "llama_server_median": statistics.median(b for _, b in figures),
+            "myna_median": statistics.median(a for a, _ in stats),
+            "llama_server_median": statistics.median(b for _, b in stats),
         }
     unfinished = [str(row["error"]) for pair in pairs for row in pair if "error" in row]
     return line | ({"unfinished": unfinished} if unfinished else {})

@@ -63,10 +63,10 @@ class Streams:
             tokens = sample(logits.array, SamplingBatch.of(draws, masks)).tokens.tolist()
             for grammar, token in zip(bound, tokens, strict=False):
                 assert grammar.advance(token)
-            job = self._helper.submit(self._grammars.masks, bound) if bound else None
+            group = self._helper.submit(self._grammars.masks, bound) if bound else None
             rows = [Row(row, [token], position + step, 0) for row, token in enumerate(tokens)]
             logits = engine.forward(rows)
-            masks = job.result() if job is not None else None
+            masks = group.result() if group is not None else None
         seconds = time.perf_counter() - start
         for stream in range(count):
             engine.free(stream)

@@ -337,10 +337,10 @@ async def measured(target: Target, kinds: list[str], options: argparse.Namespace
                 "neighbour_s": round(spent_s, 1),
                 "statuses": sorted(answered),
             }
-            figures = (
+            stats = (
                 f"{alone_ms:8.1f} {row['longest_gap_ms']:8.1f} {alone_events:7.0f} {row['events_per_s']:7}"
             )
-            print(f"{target.model:24} {kind:20} {figures}  {row['statuses'] or 'ended'}", flush=True)
+            print(f"{target.model:24} {kind:20} {stats}  {row['statuses'] or 'ended'}", flush=True)
             await asyncio.sleep(2)  # what was aborted ends
     return found
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from myna.core.conversation import Message
 from myna.core.events import Done, TextDelta
 from myna.core.requests import GenerationRequest, Sampling
-from myna.prompts.prompting import Prompting
+from myna.prompts.renderer import GgufRenderer
 from myna.scheduling import speculation
-from myna.scheduling.service import Service
+from myna.scheduling.in_process import InProcessGenerator
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
 
@@ -78,7 +78,7 @@ class Answer:
     accepted: int
 
 
-async def ask(service: Service, prompting: Prompting, case: Case, *, guesses: bool) -> Answer:
+async def ask(service: InProcessGenerator, prompting: GgufRenderer, case: Case, *, guesses: bool) -> Answer:
     """One answer; its prompt comes from the prefix cache after the first time."""
     speculation._CAUTION = 1.5 if guesses else math.inf  # type: ignore[misc]
     request = GenerationRequest(
@@ -99,8 +99,8 @@ async def ask(service: Service, prompting: Prompting, case: Case, *, guesses: bo
 
 
 async def measure(path: str, args: argparse.Namespace) -> list[dict[str, object]]:
-    prompting = Prompting.load(Path(path), None)
-    service = Service(lambda: load_model(WorkerSpec("native", path, threads=args.threads)))
+    prompting = GgufRenderer.load(Path(path), None)
+    service = InProcessGenerator(lambda: load_model(WorkerSpec("native", path, threads=args.threads)))
     await service.start()
     rows: list[dict[str, object]] = []
     for case in (case for case in CASES if args.only in case.name):

@@ -29,5 +29,16 @@ def test_a_name_on_the_page_exists(name: str) -> None:
 
 def test_the_page_follows_a_request_all_the_way() -> None:
     folders = {name.split(".")[0] for name in NAMES}
-    assert {"app", "serving", "api", "catalog", "workers", "scheduling", "decoding", "prompts"} <= folders
+    assert {
+        "app",
+        "http",
+        "request",
+        "usage",
+        "api",
+        "catalog",
+        "workers",
+        "scheduling",
+        "decoding",
+        "prompts",
+    } <= folders
     assert {"engines", "core", "settings", "stores"} <= folders

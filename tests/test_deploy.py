@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import typer
 from tests.e2e.server import serving
-from tests.serving.live import running
-from tests.serving.scripted import ScriptedGenerator, pool_of, services, words
+from tests.http.live import running
+from tests.http.scripted import ScriptedGenerator, pool_of, services, words
 
 from myna.cli.root import app
 from myna.settings import OTHER_VARIABLES, Settings, key_of

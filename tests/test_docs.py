@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from myna.serving.errors import ROWS
+from myna.wire.errors import ROWS
 
 ROOT = Path(__file__).parent.parent
 

@@ -4,7 +4,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
-from myna.serving.parameters import CHAT, COMPLETIONS
+from myna.wire.parameters import CHAT, COMPLETIONS
 
 ROOT = Path(__file__).parent.parent
 

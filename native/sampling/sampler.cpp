@@ -173,6 +173,7 @@ int32_t Sampler::draw_any(const Row& row, float peak, float scale, double u) {
 int32_t Sampler::draw_kept(const Row& row, float peak, float scale, const Parameters& parameters) {
   const bool has_top_k = parameters.top_k > 0 && parameters.top_k < vocab_size_;
   const bool has_top_p = parameters.top_p < 1.0f;
+  const float min_p = std::min(parameters.min_p, 1.0f);  // the likeliest token weighs 1 and always stays
   const size_t least = has_top_k ? static_cast<size_t>(parameters.top_k) : 0;
   const double total = has_top_p && !has_top_k ? sum_blocks(row, peak, scale) : 0.0;
   const float bound = threshold_of_top(least);
@@ -180,7 +181,7 @@ int32_t Sampler::draw_kept(const Row& row, float peak, float scale, const Parame
   for (const float depth : kDepths) {
     collect(row, bound != kNever ? bound : peak - depth / scale);
     mass = weigh(peak, scale);
-    if (!has_top_k && !has_top_p && parameters.min_p > std::exp(1.0f - depth)) break;
+    if (!has_top_k && !has_top_p && min_p > std::exp(1.0f - depth)) break;
     if (has_top_k && candidates_.size() >= least) break;
     if (has_top_p && !has_top_k && mass >= parameters.top_p * total) break;
   }
@@ -189,8 +190,7 @@ int32_t Sampler::draw_kept(const Row& row, float peak, float scale, const Parame
     mass = weigh(peak, scale);
   }
   if (has_top_p) keep_mass(parameters.top_p * (has_top_k ? mass : total), peak, scale);
-  if (parameters.min_p > 0.0f)
-    std::erase_if(candidates_, [&](const Candidate& c) { return c.weight < parameters.min_p; });
+  if (min_p > 0.0f) std::erase_if(candidates_, [&](const Candidate& c) { return c.weight < min_p; });
   double kept = 0.0;
   for (const Candidate& candidate : candidates_) kept += candidate.weight;
   double point = uniform(parameters.seed, parameters.choice, parameters.position) * kept;

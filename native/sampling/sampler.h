@@ -11,6 +11,7 @@ namespace myna::sampling {
 
 enum class Status : uint8_t { kOk = 0, kNothingAllowed = 1, kBadLogits = 2 };
 
+// `min_p` above 1 counts as 1: only the likeliest token, and its equals, stay.
 struct Parameters {
   float temperature, top_p, min_p;
   int32_t top_k;

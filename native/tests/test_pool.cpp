@@ -1,6 +1,14 @@
 // The thread pool: every chunk once, whatever the threads; results visible to the caller; runs back to back.
 #include <atomic>
+#include <fstream>
+#include <stdexcept>
+#include <string>
 #include <vector>
+
+#if defined(__linux__) && !defined(MYNA_SANITIZED)
+#include <pthread.h>
+#include <sys/resource.h>
+#endif
 
 #include "check.h"
 #include "pool/pool.h"
@@ -80,6 +88,35 @@ void usable_threads_are_counted() {
   CHECK(usable_threads() <= static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+// Sanitizers reserve more address space than any limit allows.
+void a_thread_that_cannot_start_is_an_error() {
+#if defined(__linux__) && !defined(MYNA_SANITIZED)
+  constexpr rlim_t kStackBytes = rlim_t{256} << 20;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  CHECK(pthread_setattr_default_np(&attributes) == 0);
+  rlim_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit before;
+  getrlimit(RLIMIT_AS, &before);
+  const rlimit three_stacks{pages * 4096 + kStackBytes * 7 / 2, before.rlim_max};
+  CHECK(setrlimit(RLIMIT_AS, &three_stacks) == 0);
+  std::string message;
+  try {
+    ThreadPool pool(8);
+  } catch (const std::runtime_error& error) {
+    message = error.what();
+  }
+  CHECK(message.find("of 8 can't be started") != std::string::npos, message);
+  CHECK(setrlimit(RLIMIT_AS, &before) == 0);
+  ThreadPool pool(8);
+  std::atomic<int> done{0};
+  pool.parallel_for(8, [&](std::int64_t, int) { done.fetch_add(1); });
+  CHECK(done.load() == 8);
+#endif
+}
+
 }  // namespace
 }  // namespace myna::test
 
@@ -90,5 +127,6 @@ int main() {
   sleepers_wake();
   pools_come_and_go();
   usable_threads_are_counted();
+  a_thread_that_cannot_start_is_an_error();
   std::puts("ok");
 }

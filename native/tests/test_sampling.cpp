@@ -88,6 +88,20 @@ uint64_t draws_of(const Kernels& table, uint64_t seed) {
   return checksum;
 }
 
+// Above 1 no token would be left; it means the likeliest alone, as 1 does.
+void min_p_above_one_keeps_the_likeliest(const Kernels& table) {
+  Buffers buffers;
+  const std::vector<float> row = {0.5f, 3.0f, -1.0f, 2.9f};
+  for (const float min_p : {1.0f, 1.5f, 1e30f}) {
+    Sampler sampler(table, 4, buffers);
+    float logprob = 0.0f;
+    const Report report{&logprob, {}, {}};
+    const Outcome outcome = sampler.draw(row.data(), nullptr, {0.8f, 1.0f, min_p, 0, 7, 0, 0}, &report);
+    CHECK(outcome.status == Status::kOk && outcome.token == 1, table.name);
+    CHECK(logprob < 0.0f, table.name);
+  }
+}
+
 }  // namespace
 }  // namespace myna::test
 
@@ -108,6 +122,7 @@ int main() {
   const uint64_t fresh = random();
   for (const Kernels* table : tables) {
     for (const int64_t n : {1, 2, 15, 16, 17, 31, 32, 33, 63, 1000, 1024}) check_kernels(*table, n, random);
+    min_p_above_one_keeps_the_likeliest(*table);
     CHECK(draws_of(*table, fresh) == draws_of(kPortable, fresh), table->name);
     // The same on x86-64 and arm64; it may change only with what a request and its seed answer.
     CHECK(draws_of(*table, 20260101) == 2003933737968712771u, table->name);

@@ -17,17 +17,17 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from myna.serving.body_limit import BodyLimit
-from myna.serving.call import Endpoint, routes
-from myna.serving.errors import UnknownPath, UnknownUrl
-from myna.serving.middleware import BackendHeaders, ErrorAnswers, Gate, Middleware, RequestScope, wrap
-from myna.serving.origin import SourceCheck, Sources
-from myna.serving.record import RequestRecord
-from myna.serving.root_path import RootPath
-from myna.serving.server import Server, server_config
-from myna.serving.services import Services
-from myna.serving.tls import Certificate
+from myna.http.body_limit import BodyLimit
+from myna.http.middleware import BackendHeaders, ErrorAnswers, Gate, Middleware, RequestScope, wrap
+from myna.http.origin import SourceCheck, Sources
+from myna.http.record import RequestRecord
+from myna.http.root_path import RootPath
+from myna.http.server import Server, server_config
+from myna.http.tls import Certificate
+from myna.request.context import Endpoint, routes
+from myna.request.services import Services
 from myna.web.routes import site
+from myna.wire.errors import UnknownPath, UnknownUrl
 
 # Families of endpoints, each `ENDPOINTS` of its module.
 FAMILIES: Final = (
@@ -36,7 +36,7 @@ FAMILIES: Final = (
     "myna.api.chat.routes",
     "myna.api.stored.routes",
     "myna.api.usage.routes",
-    "myna.api.watching.routes",
+    "myna.api.monitoring.routes",
     "myna.api.organization.routes",
 )
 
@@ -121,20 +121,21 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        await services.pool.aclose()
-        await services.limiter.aclose()
-        await services.accounts.aclose()
-        await services.completion_writer.aclose()
-        loop, closing = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="closing")
-        for watcher in services.accountant.watchers:
-            await loop.run_in_executor(closing, watcher.close)
+    loop, closing = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="closing")
+    # The last in is closed first. One that fails keeps none of the others from being closed.
+    async with contextlib.AsyncExitStack() as stack:
+        for threads in (closing, services.text_threads):
+            stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+        stack.callback(services.database_threads.close)
         if services.ledger is not None:
-            await loop.run_in_executor(closing, services.ledger.stop)
-        for threads in (services.text_threads, services.database_threads, closing):
-            threads.shutdown(wait=False, cancel_futures=True)
+            stack.push_async_callback(loop.run_in_executor, closing, services.ledger.stop)
+        for watcher in services.usage_sinks.observers:
+            stack.push_async_callback(loop.run_in_executor, closing, watcher.close)
+        stack.push_async_callback(services.completion_writer.aclose)
+        stack.push_async_callback(services.accounts.aclose)
+        stack.push_async_callback(services.limiter.aclose)
+        stack.push_async_callback(services.pool.aclose)
+        yield
 
 
 def _counting(services: Services) -> Callable[[RequestRecord], None]:

@@ -1,4 +1,4 @@
-"""What values settings may have, and how each is read from text or from TOML. Knows no setting's name."""
+"""The kinds of values that settings have, and how each is parsed from text or TOML."""
 
 import ipaddress
 import re
@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from myna.core.backend import Section
+from myna.core.translatable import N_
 from myna.core.units import parse_bytes, parse_seconds
 
 AliasKind = Literal["alias", "instruct"]
 # Takes a raw value (text, or TOML's own type) and the folder that relative paths start from. Raises
-# ValueError with what it takes.
+# ValueError with what is accepted, as a `Translatable`.
 Parser = Callable[[object, Path], object]
 
 MAX_NAME: Final = 256  # characters of a model's id, as requests may name it
@@ -29,7 +30,7 @@ class AliasSetting:
 
 @dataclass(frozen=True, slots=True)
 class PriceSetting:
-    """What a model's tokens cost, in dollars a million; cached prompt tokens apart."""
+    """Prices of a model's tokens in dollars per million; cached prompt tokens have their own."""
 
     model: str
     prompt: float
@@ -47,7 +48,7 @@ class ModelSetting:
 
 def text(raw: object, base: Path) -> str:
     if not isinstance(raw, str):
-        raise ValueError("text in quotes")
+        raise ValueError(N_("text in quotes"))
     return raw
 
 
@@ -57,7 +58,7 @@ def flag(raw: object, base: Path) -> bool:
     words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False}
     words |= {"off": False, "": False}
     if str(raw).lower() not in words:
-        raise ValueError("true or false")
+        raise ValueError(N_("true or false"))
     return words[str(raw).lower()]
 
 
@@ -68,7 +69,7 @@ def whole(low: int, high: int) -> Parser:
         except ValueError:
             value = None
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
+            raise ValueError(N_("a whole number from {low} to {high}", low=low, high=high))
         return value
 
     return parse
@@ -85,7 +86,7 @@ def seconds(raw: object, base: Path) -> float:
 def names(raw: object, base: Path) -> tuple[str, ...]:
     items = [part.strip() for part in raw.split(",")] if isinstance(raw, str) else raw
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise ValueError("a list of names")
+        raise ValueError(N_("a list of names"))
     return tuple(item for item in items if item)
 
 
@@ -93,20 +94,20 @@ def networks(raw: object, base: Path) -> tuple[str, ...]:
     try:
         return tuple(str(ipaddress.ip_network(name, strict=False)) for name in names(raw, base))
     except ValueError:
-        raise ValueError('a list of addresses or networks, such as "10.0.0.0/8"') from None
+        raise ValueError(N_('a list of addresses or networks, such as "10.0.0.0/8"')) from None
 
 
 def root_path(raw: object, base: Path) -> str:
     path = text(raw, base).rstrip("/")
     if path and re.fullmatch(r"(/[A-Za-z0-9_.~-]+)+", path) is None:
-        raise ValueError('a path such as "/llm"')
+        raise ValueError(N_('a path such as "/llm"'))
     return path
 
 
 def one_of(*allowed: str) -> Parser:
     def parse(raw: object, base: Path) -> str:
         if raw not in allowed:
-            raise ValueError(f"one of {', '.join(allowed)}")
+            raise ValueError(N_("one of {allowed}", allowed=", ".join(allowed)))
         return str(raw)
 
     return parse
@@ -125,22 +126,22 @@ def _table(raw: object) -> dict[str, object]:
     if isinstance(raw, str):
         pairs = [part.split("=", 1) for part in raw.split(",") if part.strip()]
         if any(len(pair) != 2 for pair in pairs):
-            raise ValueError("name=value pairs with commas between them")
+            raise ValueError(N_("name=value pairs separated by commas"))
         names = [name.strip() for name, _ in pairs]
         if len(set(names)) < len(names):
-            raise ValueError("each name once")
+            raise ValueError(N_("each name once"))
         return {name.strip(): value.strip() for name, value in pairs}
     if not isinstance(raw, dict):
-        raise ValueError("a table")
+        raise ValueError(N_("a table"))
     if not all(0 < len(name) <= MAX_NAME and name.isprintable() for name in raw):
-        raise ValueError(f"names of 1 to {MAX_NAME} visible characters")
+        raise ValueError(N_("names of 1 to {length} visible characters", length=MAX_NAME))
     return raw
 
 
 def section(raw: object, base: Path) -> Section | None:
     """A table that a backend reads for itself."""
     if isinstance(raw, str):
-        raise ValueError("a table in myna.toml")
+        raise ValueError(N_("a table in myna.toml"))
     values = _table(raw)
     return Section(values, base) if values else None
 
@@ -160,7 +161,7 @@ def _alias(name: str, value: object) -> AliasSetting:
         kind = value.get("kind", "alias")
         if kind in ("alias", "instruct"):
             return AliasSetting(name, text(value.get("model", ""), Path()), kind)
-    raise ValueError('a model\'s id, or { model = "...", kind = "instruct" }')
+    raise ValueError(N_('a model\'s id, or { model = "...", kind = "instruct" }'))
 
 
 def prices(raw: object, base: Path) -> tuple[PriceSetting, ...]:
@@ -168,7 +169,7 @@ def prices(raw: object, base: Path) -> tuple[PriceSetting, ...]:
 
 
 def _price(name: str, value: object) -> PriceSetting:
-    """A table, or `prompt/completion` from the environment. Cached tokens cost as others do, unless told."""
+    """A table, or `prompt/completion` from the environment. Cached tokens default to the price of others."""
     if isinstance(value, str):
         value = dict(zip(("prompt", "completion"), value.split("/"), strict=False))
     allowed = {"prompt", "cached", "completion"}
@@ -177,7 +178,7 @@ def _price(name: str, value: object) -> PriceSetting:
         return PriceSetting(
             name, numbers["prompt"], numbers.get("cached", numbers["prompt"]), numbers["completion"]
         )
-    raise ValueError("{ prompt = 0.1, cached = 0.05, completion = 0.4 }, dollars a million tokens")
+    raise ValueError(N_("{ prompt = 0.1, cached = 0.05, completion = 0.4 }, in dollars per million tokens"))
 
 
 def _dollars(raw: object) -> float:
@@ -186,5 +187,5 @@ def _dollars(raw: object) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= 1e6:
-        raise ValueError("dollars a million tokens, from 0 to 1000000")
+        raise ValueError(N_("dollars per million tokens, from 0 to 1000000"))
     return number

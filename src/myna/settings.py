@@ -1,5 +1,5 @@
-"""Where every setting comes from: flags, then MYNA_*, then myna.toml, then defaults. Read by `cli` and
-`app` alone; below them there are plain values."""
+"""Where every setting comes from: flags, then MYNA_*, then myna.toml, then defaults. Only `cli` and `app`
+read settings; the layers below them get plain values."""
 
 import difflib
 import os
@@ -13,10 +13,11 @@ from myna import setting_values as values
 from myna.backends.table import engine_names
 from myna.core.backend import Section
 from myna.core.errors import ConfigurationError
+from myna.core.translatable import N_, Translatable
 
 DEFAULT_MODEL: Final = "qwen2.5-coder-0.5b-instruct"
-# Read before or beside the settings, so no setting of their own: the file to read, the engine's instruction
-# set, the tests' models.
+# Not settings, since they are read before or apart from them: the file to read, the engine's instruction set,
+# the tests' models.
 OTHER_VARIABLES: Final = ("MYNA_CONFIG", "MYNA_CPU", "MYNA_TEST_MODELS")
 
 
@@ -31,12 +32,12 @@ def default_home(environ: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set. A field's attribute carries its unit; its key is what users write."""
+    """Everything that can be set. Attributes carry their unit; keys are what users write."""
 
     home: Path = _setting(
         Path(),
         values.path,
-        "Folder of the models and the key. Default: `~/.local/share/myna` (XDG_DATA_HOME).",
+        "Folder for the models, the key and the database. Default: `~/.local/share/myna` (XDG_DATA_HOME).",
     )
     model: str = _setting(
         DEFAULT_MODEL, values.text, "The default model: an id from `myna models`, or the path of a GGUF file."
@@ -45,62 +46,64 @@ class Settings:
         (), values.models, "Your own GGUF files by id: a table in myna.toml, `id=path,id=path` elsewhere."
     )
     aliases: tuple[values.AliasSetting, ...] = _setting(
-        (), values.aliases, 'More names for models: `name = "id"`, or `{ model = "id", kind = "instruct" }`.'
+        (),
+        values.aliases,
+        'Additional names for models: `name = "id"`, or `{ model = "id", kind = "instruct" }`.',
     )
     upstreams: Section | None = _setting(
         None, values.section, "OpenAI-compatible servers whose models are offered too; see docs/upstreams.md."
     )
     mirror: Path | None = _setting(
-        None, values.optional_path, "Folder to copy catalog models from before any network source is asked."
+        None, values.optional_path, "Folder to copy catalog models from, tried before any network source."
     )
     database: str = _setting(
         "",
         values.text,
-        "Where keys, limits and completions are kept: a database's URL; empty: a file in `home`.",
+        "URL of the database for keys, limits and completions; empty: a file in `home`.",
     )
-    usage: bool = _setting(True, values.flag, "Keep a row of every request in the ledger; see docs/usage.md.")
+    usage: bool = _setting(True, values.flag, "Record every request in the ledger; see docs/usage.md.")
     usage_days: int = _setting(
-        90, values.whole(0, 36500), "Rows of the ledger that are older become sums of their hour; 0: never."
+        90, values.whole(0, 36500), "Days after which ledger rows are aggregated by hour; 0: never."
     )
     prices: tuple[values.PriceSetting, ...] = _setting(
-        (), values.prices, "Dollars a million tokens by model, so that usage shows what it costs."
+        (), values.prices, "Price per model in dollars per million tokens, so that usage shows costs."
     )
     traces: str = _setting(
         "",
         values.text,
         "URL of an OpenTelemetry collector, such as http://localhost:4318/v1/traces; empty: none.",
     )
-    metrics: bool = _setting(True, values.flag, "Count for GET /metrics; see docs/metrics.md.")
+    metrics: bool = _setting(True, values.flag, "Collect metrics for GET /metrics; see docs/metrics.md.")
     engine: str = _setting(
         "auto",
         values.one_of(*engine_names()),
-        "What runs the model; `auto` takes native where it can run the file, else llamacpp.",
+        "Engine that runs the model; `auto`: native if it can run the file, else llamacpp.",
     )
     context_tokens: int = _setting(
         0,
         values.whole(0, 1 << 24),
-        "Longest prompt plus answer, in tokens; 0: the model's own.",
+        "Maximum length of prompt plus answer, in tokens; 0: the model's own.",
         key="context",
     )
     threads: int = _setting(
-        0, values.whole(0, 4096), "Threads of the engine; 0: as many as the process may use."
+        0, values.whole(0, 4096), "Number of threads of the engine; 0: as many as the process may use."
     )
     memory_bytes: int = _setting(
         0,
         values.num_bytes,
-        'Room for the KV cache, such as "2G"; 0: a quarter of what is free.',
+        'Memory for the KV cache, such as "2G"; 0: a quarter of what is free.',
         key="memory",
     )
     models_bytes: int = _setting(
         0,
         values.num_bytes,
-        'Memory of all loaded models together, such as "12G"; 0: what the machine or its control group has.',
+        'Memory for all loaded models together, such as "12G"; 0: what the machine or its control group has.',
         key="models_memory",
     )
     idle_s: float = _setting(
         900.0,
         values.seconds,
-        "How long a model other than the default stays loaded unasked; 0: until another needs its room.",
+        "How long a model other than the default stays loaded while idle; 0: until another needs memory.",
         key="idle",
     )
     host: str = _setting("127.0.0.1", values.text, "Address to listen on.")
@@ -109,11 +112,11 @@ class Settings:
     secret: str = _setting(
         "",
         values.text,
-        "The secret by which keys are hashed, 32 characters or more; empty: the one in a file.",
+        "Secret with which keys are hashed, 32 characters or more; empty: the one in a file.",
     )
-    no_auth: bool = _setting(False, values.flag, "Ask for no key; on a loopback address alone.")
+    no_auth: bool = _setting(False, values.flag, "Don't require a key; on a loopback address only.")
     allowed_hosts: tuple[str, ...] = _setting(
-        (), values.names, "More values of the Host header to accept, beside the address itself and localhost."
+        (), values.names, "Additional Host header values to accept, besides the address itself and localhost."
     )
     cors_origins: tuple[str, ...] = _setting(
         (), values.names, "Origins whose pages may call the API from a browser; none by default."
@@ -121,43 +124,49 @@ class Settings:
     tls_cert: Path | None = _setting(
         None,
         values.optional_path,
-        "Certificate chain, as PEM; with it and `tls_key` the server speaks HTTPS.",
+        "Certificate chain in PEM format; with it and `tls_key` the server uses HTTPS.",
     )
-    tls_key: Path | None = _setting(None, values.optional_path, "The certificate's key, as unencrypted PEM.")
+    tls_key: Path | None = _setting(
+        None, values.optional_path, "The certificate's private key, as unencrypted PEM."
+    )
     root_path: str = _setting(
-        "", values.root_path, "Path under which a proxy shows the server, such as `/llm`; empty: none."
+        "", values.root_path, "Path under which a proxy serves this server, such as `/llm`; empty: none."
     )
     trusted_proxies: tuple[str, ...] = _setting(
-        (), values.networks, "Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed."
+        (), values.networks, "Addresses or networks of proxies whose X-Forwarded-For and -Proto are trusted."
     )
     max_body_bytes: int = _setting(
-        16 << 20, values.num_bytes, "Largest request body; over it is a 413.", key="max_body"
+        16 << 20, values.num_bytes, "Maximum size of a request body; a larger one is a 413.", key="max_body"
     )
     max_queue: int = _setting(
-        256, values.whole(1, 1 << 20), "Requests that may wait for a model; the next gets a 503."
+        256,
+        values.whole(1, 1 << 20),
+        "Maximum number of requests that wait for a model; the next gets a 503.",
     )
     max_answer_tokens: int = _setting(
         16384,
         values.whole(0, 1 << 24),
-        "Most tokens of an answer, thought included; over it is a 400. 0: as the context allows.",
+        "Maximum tokens of an answer, reasoning included; more is a 400. 0: as the context allows.",
         key="max_answer",
     )
     max_queue_tokens: int = _setting(
-        4_000_000, values.whole(1, 1 << 40), "Tokens that the prompts of waiting requests may have together."
+        4_000_000,
+        values.whole(1, 1 << 40),
+        "Maximum number of prompt tokens of all waiting requests together.",
     )
     drain_s: float = _setting(
-        30.0, values.seconds, "How long running requests may go on after Ctrl-C or SIGTERM.", key="drain"
+        30.0, values.seconds, "How long running requests may continue after Ctrl-C or SIGTERM.", key="drain"
     )
     log_level: str = _setting(
-        "info", values.one_of("debug", "info", "warning", "error"), "What the log shows at least."
+        "info", values.one_of("debug", "info", "warning", "error"), "Lowest severity that is logged."
     )
     log_format: str = _setting(
-        "text", values.one_of("text", "json"), "One line a request: for people, or as JSON."
+        "text", values.one_of("text", "json"), "One line per request: for people, or as JSON."
     )
 
     @property
     def database_url(self) -> str:
-        """The database of everything that is kept."""
+        """The database of keys, limits, usage and stored completions."""
         return self.database or f"sqlite:///{self.home / 'myna.db'}"
 
 
@@ -167,7 +176,7 @@ def key_of(setting: "Field[Any]") -> str:
 
 
 def config_path(environ: Mapping[str, str], directory: Path) -> Path | None:
-    """The file to read: MYNA_CONFIG, else ./myna.toml, else the user's own, else none."""
+    """The file to read: MYNA_CONFIG, else ./myna.toml, else that of the user, else None."""
     if named := environ.get("MYNA_CONFIG"):
         return directory / Path(named).expanduser()
     config = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
@@ -196,8 +205,8 @@ def load_settings(
     by_variable = {f"MYNA_{key.upper()}": key for key in known}
     for variable, text in environ.items():
         if variable.startswith("MYNA_") and variable not in OTHER_VARIABLES:
-            key = by_variable[_check_name(variable, list(by_variable), "the environment")]
-            if text:  # an empty variable, as in a compose file, is one that is not set
+            key = by_variable[_check_name(variable, list(by_variable), N_("the environment"))]
+            if text:  # an empty variable, as in a compose file, counts as unset
                 chosen[known[key].name] = _parse(known[key], text, directory, variable)
     for key, raw in (flags or {}).items():
         if raw is not None:
@@ -209,22 +218,42 @@ def _read_toml(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
-        raise ConfigurationError(f"Can't read the configuration {path}: {exc.strerror}.") from exc
+        raise ConfigurationError(
+            N_("Can't read the configuration {path}: {reason}.", path=path, reason=exc.strerror)
+        ) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"{path} is not valid TOML: {exc}.") from exc
+        raise ConfigurationError(N_("{path} is not valid TOML: {reason}.", path=path, reason=exc)) from exc
 
 
-def _check_name(name: str, known: list[str], where: str) -> str:
+def _check_name(name: str, known: list[str], where: str | Translatable) -> str:
     if name in known:
         return name
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}."
-    raise ConfigurationError(f"{where} sets {name}, which is no setting of Myna's; {hint}")
+    hint = (
+        N_("did you mean {name}?", name=nearest[0])
+        if nearest
+        else N_("choose one of {names}.", names=", ".join(known))
+    )
+    raise ConfigurationError(
+        N_("Unknown setting {name} in {where}; {hint}", where=where, name=name, hint=hint)
+    )
 
 
 def _parse(setting: "Field[Any]", raw: object, base: Path, where: str) -> object:
     try:
         return setting.metadata["parse"](raw, base)
     except ValueError as exc:
-        shown = "" if setting.name in ("api_key", "secret") else f", not {raw!r}"
-        raise ConfigurationError(f"{where}: {key_of(setting)} takes {exc}{shown}.") from exc
+        key, wanted = key_of(setting), exc.args[0]
+        if setting.name in ("api_key", "secret"):  # whose values are not shown
+            raise ConfigurationError(
+                N_("{where}: {key} takes {wanted}.", where=where, key=key, wanted=wanted)
+            ) from exc
+        raise ConfigurationError(
+            N_(
+                "{where}: {key} takes {wanted}, not {value}.",
+                where=where,
+                key=key,
+                wanted=wanted,
+                value=repr(raw),
+            )
+        ) from exc

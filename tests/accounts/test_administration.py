@@ -20,7 +20,7 @@ ANA = Actor("session", "ana")
 SECRET = Secret("a secret of the tests, long enough for it")
 
 
-class Desk:
+class AdministrationSession:
     """An administration with a clock that the test sets."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Desk:
 
 
 def test_a_key_opens_from_the_moment_it_is_made_and_is_kept_as_a_hash() -> None:
-    desk = Desk()
+    desk = AdministrationSession()
     made = desk.acts.create_key(ANA, "default", "  Ana's laptop ")
     assert is_well_formed(made.value)
     assert desk.opens(made.value)
@@ -56,7 +56,7 @@ def test_a_key_opens_from_the_moment_it_is_made_and_is_kept_as_a_hash() -> None:
 
 
 def test_a_key_may_what_its_scopes_say() -> None:
-    desk = Desk()
+    desk = AdministrationSession()
     made = desk.acts.create_key(
         ANA, "default", "x", scopes=["read", "inference", "read"], models=["b", "a", "b"]
     )
@@ -71,7 +71,7 @@ def test_a_key_may_what_its_scopes_say() -> None:
 
 
 def test_a_key_ends_when_its_time_is_over() -> None:
-    desk = Desk()
+    desk = AdministrationSession()
     made = desk.acts.create_key(ANA, "default", "x", expires_in_s=60)
     assert desk.opens(made.value, 59)
     assert not desk.opens(made.value, 60)
@@ -81,7 +81,7 @@ def test_a_key_ends_when_its_time_is_over() -> None:
 
 
 def test_a_rotated_key_opens_with_both_until_the_overlap_is_over() -> None:
-    desk = Desk()
+    desk = AdministrationSession()
     first = desk.acts.create_key(ANA, "default", "x")
     second = desk.acts.rotate_key(ANA, "default", first.key.id, 60)
     assert second.key.id == first.key.id
@@ -97,7 +97,7 @@ def test_a_rotated_key_opens_with_both_until_the_overlap_is_over() -> None:
 
 
 def test_a_revoked_key_opens_nothing_nor_does_what_it_was_before() -> None:
-    desk = Desk()
+    desk = AdministrationSession()
     first = desk.acts.create_key(ANA, "default", "x")
     second = desk.acts.rotate_key(ANA, None, first.key.id, 60)
     desk.acts.revoke_key(ANA, None, first.key.id)
@@ -110,7 +110,7 @@ def test_a_revoked_key_opens_nothing_nor_does_what_it_was_before() -> None:
 
 
 def test_keys_of_an_archived_project_open_nothing() -> None:
-    desk = Desk()
+    desk = AdministrationSession()
     project = desk.acts.create_project(ANA, "Website")
     made = desk.acts.create_key(ANA, project.id, "x")
     assert desk.opens(made.value)
@@ -124,7 +124,7 @@ def test_keys_of_an_archived_project_open_nothing() -> None:
 
 
 def test_a_key_is_found_in_its_own_project_alone() -> None:
-    desk = Desk()
+    desk = AdministrationSession()
     made = desk.acts.create_key(ANA, "default", "x")
     project = desk.acts.create_project(ANA, "Website")
     for act in (desk.acts.revoke_key, desk.acts.rotate_key):
@@ -135,7 +135,7 @@ def test_a_key_is_found_in_its_own_project_alone() -> None:
 
 
 def test_limits_are_set_changed_and_taken_away() -> None:
-    desk = Desk()
+    desk = AdministrationSession()
     key = desk.acts.create_key(ANA, "default", "x").key
     desk.acts.set_limit(ANA, key.id, ALL_MODELS, {"requests_per_minute": 60})
     desk.acts.set_limit(ANA, key.id, ALL_MODELS, {"tokens_per_day": 5})
@@ -182,7 +182,7 @@ def test_limits_are_set_changed_and_taken_away() -> None:
     ],
 )
 def test_hostile_values_get_one_short_sentence_and_change_nothing(act: Any) -> None:
-    desk = Desk()
+    desk = AdministrationSession()
     with pytest.raises(InvalidRequest) as caught:
         act(desk.acts)
     assert len(caught.value.message) < 200
@@ -193,7 +193,7 @@ def test_hostile_values_get_one_short_sentence_and_change_nothing(act: Any) -> N
 
 
 def test_every_act_is_written_down_with_who_did_it_and_no_secret() -> None:
-    desk = Desk()
+    desk = AdministrationSession()
     admin = Actor("api_key", "key_boss", "203.0.113.9")
     project = desk.acts.create_project(admin, "Website")
     desk.acts.rename_project(admin, project.id, "Shop")
@@ -219,7 +219,7 @@ def test_every_act_is_written_down_with_who_did_it_and_no_secret() -> None:
 
 
 def test_of_two_administrators_neither_undoes_the_other() -> None:
-    desk = Desk()
+    desk = AdministrationSession()
     made = desk.acts.create_key(ANA, "default", "x")
     started = threading.Barrier(8)
 
@@ -239,9 +239,9 @@ def test_of_two_administrators_neither_undoes_the_other() -> None:
 
 
 def test_a_server_with_another_secret_makes_no_keys_that_others_could_not_check() -> None:
-    desk = Desk()
+    desk = AdministrationSession()
     desk.acts.create_key(ANA, "default", "x")
     stranger = Administration(desk.store, Secret("another secret, which is long enough too"))
     with pytest.raises(ConfigurationError) as caught:
         stranger.create_key(ANA, "default", "y")
-    assert caught.value.message == ANOTHER_SERVERS_KEYS
+    assert caught.value.text == ANOTHER_SERVERS_KEYS

@@ -12,7 +12,7 @@ from httpx import ASGITransport, AsyncClient, Request, Response
 from openai import AsyncOpenAI
 from starlette.types import ASGIApp
 from starlette.types import Message as AsgiMessage
-from tests.serving.scripted import (
+from tests.http.scripted import (
     KEY,
     Ledger,
     ScriptedGenerator,
@@ -25,16 +25,16 @@ from tests.serving.scripted import (
 )
 
 from myna.app import create_app
-from myna.catalog.listing import ModelCard
 from myna.catalog.pool import ModelPool
+from myna.catalog.registry import ModelCard
 from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.core.events import Event
 from myna.core.renderer import Thinking, ToolFormat
 from myna.core.stored import CompletionStore
 from myna.prompts.tools import TAGGED
-from myna.serving.completion_writer import WriterLimits
-from myna.serving.services import Services
+from myna.request.services import Services
+from myna.stores.completion_writer import WriterLimits
 
 BOS = 2
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.api.stand_in import error_of, serving
 
-from myna.serving.parameters import CHAT, COMPLETIONS
+from myna.wire.parameters import CHAT, COMPLETIONS
 
 _text = st.text(max_size=6) | st.sampled_from(
     ["auto", "json_object", "text", "user", "tool", "json", "\x00", "<user>"]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tests.api.loop_watch import watched_loop
 from tests.api.stand_in import Model, parsed_chunks, serving
-from tests.serving.scripted import Step
+from tests.http.scripted import Step
 
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta, TokenLogprob
-from myna.serving.completion_writer import WriterLimits
+from myna.stores.completion_writer import WriterLimits
 
 NUM_CHOICES, NUM_TOKENS = 4, 768
 LEGACY_CHOICES = 16  # they are rendered faster

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from tests.api.stand_in import BytePrompting
-from tests.serving.live import Connection, Live, request_bytes, running
-from tests.serving.scripted import ScriptedGenerator, local, looking_at, services, words
+from tests.http.live import Connection, Live, request_bytes, running
+from tests.http.scripted import ScriptedGenerator, local, looking_at, services, words
 
 from myna.catalog.pool import ModelPool
 from myna.core.backend import Candidate, LoadedModel, ModelSize, ModelSpec
 from myna.core.errors import ModelLoadFailed
-from myna.serving.connection import KEEP_ALIVE
-from myna.serving.streaming import DONE
+from myna.http.connection import KEEP_ALIVE
+from myna.http.streaming import DONE
 
 FAMILIES = ("myna.api.chat.routes", "myna.api.completions.routes")
 BODIES: dict[str, dict[str, object]] = {

@@ -7,21 +7,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.serving.live import Live, running
-from tests.serving.scripted import Ledger, services
+from tests.http.live import Live, running
+from tests.http.scripted import Ledger, services
 
 from myna.backends.remote.backend import RemoteBackend
-from myna.catalog.listing import ModelCard, Shelf
 from myna.catalog.pool import ModelPool
+from myna.catalog.registry import ModelCard, ModelRegistry
 from myna.core.backend import BackendOptions, Section
-from myna.serving.bill import Accountant
-from myna.serving.instruments import Instruments
+from myna.usage.metrics import Instruments
+from myna.usage.recorder import UsageSinks
 
 FAMILIES = (
     "myna.api.chat.routes",
     "myna.api.completions.routes",
     "myna.api.models.routes",
-    "myna.api.watching.routes",
+    "myna.api.monitoring.routes",
 )
 CHAT = "/v1/chat/completions"
 EVENT = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"bird"},"finish_reason":null}]}\n\n'
@@ -166,10 +166,10 @@ class Front:
 async def fronting(options: BackendOptions, *, is_started: bool = False) -> AsyncIterator[Front]:
     ledger, clock, instruments = Ledger(), [0.0], Instruments()
     backend = RemoteBackend(options, clock=lambda: clock[0])
-    look = Shelf([], [ModelCard("near", 0, "", "alias", "far-1")], None, backend.announced).look
+    look = ModelRegistry([], [ModelCard("near", 0, "", "alias", "far-1")], None, backend.announced).look
     pool = ModelPool(look, backend.prepare, forget=lambda model: None)
     parts = replace(
-        services(pool, ledger), instruments=instruments, accountant=Accountant(ledger, (instruments,))
+        services(pool, ledger), instruments=instruments, usage_sinks=UsageSinks(ledger, (instruments,))
     )
     if is_started:
         await backend.start()

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.serving.scripted import ScriptedStream, Step
+from tests.http.scripted import ScriptedStream, Step
 
 from myna.core.backend import BackendOptions, Candidate, LoadedModel, ModelSize, ModelSpec
 from myna.core.errors import ConfigurationError
 from myna.core.events import ChoiceDone, Done, PromptDone, WireChunk
-from myna.core.figures import Figures
 from myna.core.finding import Findings, ok, wrong
 from myna.core.generator import ModelInfo
 from myna.core.ledger import Price
 from myna.core.relay import RelayRequest
+from myna.core.stats import SchedulerStats
 
 OPTIONS = BackendOptions(Path("/nowhere"))
 
@@ -42,7 +42,7 @@ class ScriptedRelay:
     scripts: list[Sequence[Step] | Exception] = field(default_factory=list)
     info: ModelInfo = field(default_factory=lambda: ModelInfo("elsewhere", "", 0, 0, 0, 0, ""))
     is_ready: bool = True
-    last_figures: Figures | None = None
+    last_stats: SchedulerStats | None = None
     requests: list[RelayRequest] = field(default_factory=list)
     streams: list[ScriptedStream] = field(default_factory=list)
     is_closed: bool = False

@@ -8,24 +8,24 @@ from dataclasses import dataclass, replace
 
 import pytest
 from tests.backends.stand_in import OPTIONS, Elsewhere, FarModel, relayed
-from tests.serving.live import Live, request_bytes, running
-from tests.serving.scripted import Ledger, Step, local, services
+from tests.http.live import Live, request_bytes, running
+from tests.http.scripted import Ledger, Step, local, services
 
-from myna.catalog.listing import ModelCard, Shelf
 from myna.catalog.pool import ModelPool
+from myna.catalog.registry import ModelCard, ModelRegistry
 from myna.core.errors import Overloaded, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from myna.core.events import Done, PromptDone, WireChunk
-from myna.serving.bill import Accountant
-from myna.serving.connection import KEEP_ALIVE
-from myna.serving.instruments import Instruments
-from myna.serving.streaming import DONE
+from myna.http.connection import KEEP_ALIVE
+from myna.http.streaming import DONE
+from myna.usage.metrics import Instruments
+from myna.usage.recorder import UsageSinks
 
 FAMILIES = (
     "myna.api.chat.routes",
     "myna.api.completions.routes",
-    "tests.serving.words_endpoint",
+    "tests.http.words_endpoint",
     "myna.api.models.routes",
-    "myna.api.watching.routes",
+    "myna.api.monitoring.routes",
 )
 CHAT = "/v1/chat/completions"
 STREAM = b'{"model":"far-1","stream":true,"x_extension":{"deep":[1.5,null]}}'
@@ -46,14 +46,14 @@ async def serving(*scripts: list[Step] | Exception, keep_alive_s: float = 10.0) 
     backend.models = (FarModel("far-1"),)
     backend.relay.scripts += scripts
     alias = ModelCard("near", 0, "", "alias", "far-1")
-    look = Shelf([], [alias], None, backend.announced).look
+    look = ModelRegistry([], [alias], None, backend.announced).look
     pool = ModelPool(look, backend.prepare, forget=lambda model: None)
     instruments = Instruments()
     parts = replace(
         services(pool, ledger),
         keep_alive_s=keep_alive_s,
         instruments=instruments,
-        accountant=Accountant(ledger, (instruments,)),
+        usage_sinks=UsageSinks(ledger, (instruments,)),
     )
     async with running(parts, families=FAMILIES) as live:
         yield Served(live, backend, ledger)
@@ -192,7 +192,7 @@ async def test_models_that_an_upstream_adds_and_drops_show_at_once() -> None:
 async def test_a_local_model_hides_an_announced_one_of_the_same_id() -> None:
     backend = Elsewhere(OPTIONS)
     backend.models = (FarModel("tiny"), FarModel("far-1"))
-    listing = Shelf([replace(local("tiny"), source="file")], [], None, backend.announced).look()
+    listing = ModelRegistry([replace(local("tiny"), source="file")], [], None, backend.announced).look()
     assert listing is not None
     assert [(card.id, card.owned_by, card.is_relayed) for card in listing.cards.values()] == [
         ("tiny", "myna", False),

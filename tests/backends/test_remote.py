@@ -26,7 +26,7 @@ from tests.backends.raw_upstream import (
     send,
     send_and_stall,
 )
-from tests.serving.live import request_bytes
+from tests.http.live import request_bytes
 
 KEY_VARIABLE = "UPSTREAM_KEY"
 KEY = "sk-upstream-secret"
@@ -122,11 +122,14 @@ async def test_only_myna_s_own_key_and_headers_go_to_the_upstream(monkeypatch: p
     }
 
 
-async def test_an_upstream_without_its_key_is_not_asked_and_the_error_says_why() -> None:
+async def test_an_upstream_without_its_key_is_not_asked_and_the_error_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with serving(send(JSON_HEAD, WHOLE), key_env="NO_SUCH_VARIABLE") as (front, upstream):
         reply = await front.live.ask("POST", CHAT, asking(is_stream=False))
     assert reply.status == 502
-    assert "'big' can't be asked. It has no key: the variable NO_SUCH_VARIABLE" in reply.body.decode()
+    assert "'big' can't be asked, because this server has no key for it" in reply.body.decode()
+    assert "NO_SUCH_VARIABLE is empty or not set" in caplog.text
     assert not upstream.requests
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 from tests.backends.stand_in import OPTIONS, Elsewhere, FarCandidate, FarModel
-from tests.serving.scripted import local
+from tests.http.scripted import local
 
 from myna.backends.table import BACKENDS, BackendRow, Backends, engine_names, open_backends, section_names
 from myna.backends.worker.backend import WorkerBackend

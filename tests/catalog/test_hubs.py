@@ -127,7 +127,7 @@ def test_a_token_does_not_follow_to_another_host(hub: Hub, partial: Partial) -> 
 
 
 def test_other_schemes_are_refused(partial: Partial, tmp_path: Path) -> None:
-    with pytest.raises(DownloadFailed, match="no web address"):
+    with pytest.raises(DownloadFailed, match="is not a web address"):
         web.fetch(f"file://{tmp_path}", {}, partial)
 
 

@@ -6,9 +6,9 @@ import pytest
 from tests.catalog.weights import PROMPTING, Holder, Looking, Yard, local, pool_of, settle
 
 from myna.catalog.aliases import alias_card, default_alias_cards
-from myna.catalog.listing import Listing
+from myna.catalog.manager import PoolLimits
 from myna.catalog.pool import ModelPool
-from myna.catalog.residents import PoolLimits
+from myna.catalog.registry import Listing
 from myna.core.backend import Candidate, ModelSpec
 from myna.core.errors import ModelInUse, ModelLoadFailed, ModelNotFound, PermissionDenied
 

@@ -14,6 +14,7 @@ from myna.catalog.partial import Silent
 from myna.catalog.pull import WantedFile, pull_entry, pull_file, rank_sources
 from myna.catalog.store import ModelStore
 from myna.core.errors import DownloadFailed
+from myna.core.translatable import Translatable
 
 WHOLE = b"GGUF" + bytes(5000)
 
@@ -22,8 +23,8 @@ class Lines(Silent):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def says(self, line: str) -> None:
-        self.lines.append(line)
+    def says(self, line: str | Translatable) -> None:
+        self.lines.append(str(line))
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_two_pulls_of_one_model_fetch_it_once(mirror: Path, store: ModelStore) -
         class OtherFinishes(Lines):
             """While we wait, the other process brings the file and lets go."""
 
-            def says(self, line: str) -> None:
+            def says(self, line: str | Translatable) -> None:
                 super().says(line)
                 (store.folder / "bird.gguf").write_bytes(WHOLE)
                 assert other.stdin is not None
@@ -151,10 +152,10 @@ def test_two_pulls_of_one_model_fetch_it_once(mirror: Path, store: ModelStore) -
 
 
 def test_sources_are_ranked_by_who_answers(mirror: Path, tmp_path: Path) -> None:
-    reasons: list[str] = []
+    reasons: list[str | Translatable] = []
     good, none = FolderFile(mirror, ("bird.gguf",)), FolderFile(tmp_path, ("bird.gguf",))
     assert rank_sources([none, good], reasons) == [good]
-    assert reasons == [f"file: {tmp_path} has no bird.gguf"]
+    assert list(map(str, reasons)) == [f"file: {tmp_path} has no bird.gguf"]
 
 
 def test_a_mirror_serves_catalog_entries(mirror: Path, store: ModelStore) -> None:

@@ -6,19 +6,19 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from myna.backends.worker.fake_renderer import fake_prompting
-from myna.catalog.listing import Listing, ModelCard
+from myna.backends.worker.fake_renderer import fake_renderer
+from myna.catalog.manager import PoolLimits
 from myna.catalog.memory import Memory
+from myna.catalog.memory_planner import WORKER_BYTES
 from myna.catalog.pool import ModelPool, ServedModel
-from myna.catalog.residents import PoolLimits
-from myna.catalog.room import WORKER_BYTES
+from myna.catalog.registry import Listing, ModelCard
 from myna.core.backend import Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec
 from myna.core.errors import ModelLoadFailed
-from myna.core.figures import Figures
 from myna.core.generator import EventStream, ModelInfo
 from myna.core.requests import GenerationRequest
+from myna.core.stats import SchedulerStats
 
-PROMPTING = fake_prompting(8)
+PROMPTING = fake_renderer(8)
 MB = 1 << 20
 AMPLE = Memory(64 << 30, 60 << 30)
 
@@ -33,7 +33,7 @@ class Running:
 
     id: str
     is_ready: bool = True
-    last_figures: Figures | None = None
+    last_stats: SchedulerStats | None = None
     has_died: bool = False
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 

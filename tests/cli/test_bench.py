@@ -10,6 +10,7 @@ from tests.engines.tiny_models import VOCABULARY, Kind, Tiny, write_tiny
 
 from myna.cli import bench, bench_measure
 from myna.cli.bench_measure import Scenario
+from myna.core.installation import install_command
 from myna.engines.native import load
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -90,12 +91,12 @@ def test_what_is_missing_is_named_with_its_extra(
     monkeypatch.setattr(bench, "is_installed", lambda name: False)
     ran = run("bench", str(tiny), "--rounds", "1")
     assert ran.code == 0
-    assert "pip install 'myna[llamacpp]'" in ran.err
+    assert install_command("llamacpp") in ran.err
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
     monkeypatch.delitem(sys.modules, "myna.cli.bench_plot", raising=False)
     ran = run("bench", str(tiny), "--plot", str(tmp_path / "x.png"))
     assert (ran.code, ran.out) == (1, "")
-    assert "pip install 'myna[plot]'" in ran.err
+    assert install_command("plot") in ran.err
 
 
 def test_a_file_that_is_no_model_is_refused(run: Run, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from myna.catalog.entries import ENTRIES
 from myna.catalog.memory import Memory
 from myna.catalog.partial import Silent
 from myna.catalog.store import ModelStore, PulledRecord
-from myna.cli.doctor import machine, surroundings
+from myna.cli.doctor import environment, machine
 from myna.cli.doctor import models as models_chapter
 from myna.core.errors import DownloadFailed
 from myna.core.finding import Finding
@@ -45,7 +45,7 @@ class Answering:
 @pytest.fixture(autouse=True)
 def sources(monkeypatch: pytest.MonkeyPatch) -> Answering:
     source = Answering()
-    monkeypatch.setattr(surroundings, "open_source", lambda wanted: source)
+    monkeypatch.setattr(environment, "open_source", lambda wanted: source)
     return source
 
 
@@ -57,7 +57,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def states(findings: Iterable[Finding]) -> list[tuple[str, str]]:
-    return [(finding.state, finding.text) for finding in findings]
+    return [(finding.state, str(finding.text)) for finding in findings]
 
 
 def faults(findings: Iterable[Finding]) -> list[Finding]:
@@ -67,8 +67,11 @@ def faults(findings: Iterable[Finding]) -> list[Finding]:
 def test_a_fit_machine_is_told_so(run: Run) -> None:
     ran = run("doctor", "--quick")
     assert ran.code == 0
-    assert ran.out.endswith("Nothing is wrong.\n")
-    assert "! No model is here yet.\n    → Fetch the default with: myna pull\n" in ran.out
+    assert ran.out.endswith("No problems found.\n")
+    assert (
+        "! There is no model on this machine yet.\n    → Download the default model with: myna pull\n"
+        in ran.out
+    )
 
 
 def test_what_is_wrong_has_a_remedy_and_an_exit_code(run: Run, home: Path) -> None:
@@ -77,7 +80,7 @@ def test_what_is_wrong_has_a_remedy_and_an_exit_code(run: Run, home: Path) -> No
     ran = run("doctor", "--quick")
     assert ran.code == 1
     assert f"Others may read the key file {home / 'key'}. Close it with: chmod 600" in ran.out
-    assert ran.out.endswith("Wrong: 1. What to do stands beside each.\n")
+    assert ran.out.endswith("Problems: 1. What to do is shown below each.\n")
 
 
 def test_a_script_gets_every_finding(run: Run, home: Path) -> None:
@@ -96,7 +99,7 @@ def test_it_speaks_the_locale_s_language(run: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     ran = run("doctor", "--quick")
     assert "本机还没有模型" in ran.out
-    assert "没有问题。" in ran.out
+    assert "没有发现问题。" in ran.out
 
 
 @pytest.mark.parametrize(
@@ -138,9 +141,9 @@ def test_the_processor_s_useful_instructions_are_named(tmp_path: Path) -> None:
 
 def test_a_processor_without_them_and_a_tight_group_are_told(tmp_path: Path) -> None:
     slow, tight = faults(machine.processor(cpu(tmp_path, "fpu sse2", "50000 100000")))
-    assert "none of the instruction sets" in slow.text
-    assert "allows 0.5 processors" in tight.text
-    assert "threads = 1" in tight.remedy
+    assert "none of the instruction sets" in str(slow.text)
+    assert "allows 0.5 processors" in str(tight.text)
+    assert "threads = 1" in str(tight.remedy)
 
 
 def test_too_little_memory_for_the_default_model_is_wrong(
@@ -148,18 +151,18 @@ def test_too_little_memory_for_the_default_model_is_wrong(
 ) -> None:
     monkeypatch.setattr(machine, "read_memory", lambda: Memory(400_000_000, 300_000_000))
     limited, short = machine.memory(settings)
-    assert limited.text.startswith("The control group allows 400 MB of ")
-    assert (short.state, short.text) == ("wrong", "300 MB are free, and the default model needs 592 MB.")
+    assert str(limited.text).startswith("The control group allows 400 MB of ")
+    assert (short.state, str(short.text)) == ("wrong", "300 MB are free, and the default model needs 592 MB.")
     assert faults(machine.memory(replace(settings, engine="fake"))) == []
 
 
 def test_a_full_or_closed_disk_is_wrong(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 1_000_000}))
     (full,) = machine.disk(settings)
-    assert (full.state, "1 MB free" in full.text) == ("wrong", True)
+    assert (full.state, "1 MB free" in str(full.text)) == ("wrong", True)
     monkeypatch.setattr("os.access", lambda place, mode: False)
     (closed,) = machine.disk(settings)
-    assert closed.text.endswith("can't be written.")
+    assert str(closed.text).endswith("can't be written to.")
 
 
 # --- engines ---
@@ -177,19 +180,23 @@ def test_each_engine_promises_what_it_keeps() -> None:
 def test_why_an_engine_runs_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines_chapter, "engines_to_try", lambda wanted: ["llamacpp"])
     found = list(engine_findings(settings.engine))
-    assert found[0].text == "llamacpp runs every model, since no other engine is installed."
-    assert [fault.text for fault in faults(found)] == ["Myna's own engine is not built here."]
+    assert str(found[0].text) == "llamacpp runs every model, because no other engine is installed."
+    assert [str(fault.text) for fault in faults(found)] == [
+        "Myna's own engine was not built in this installation."
+    ]
     found = list(engine_findings("llamacpp"))
-    assert found[0].text == "llamacpp runs every model, since the setting engine names it."
+    assert str(found[0].text) == "llamacpp runs every model, because the setting engine names it."
     assert faults(found) == []
 
 
 def test_the_version_of_another_project_s_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines_chapter, "is_installed", lambda name: True)
     monkeypatch.setattr(engines_chapter, "version", lambda distribution: f"9 of {distribution}")
-    texts = [finding.text for finding in engine_findings("native")]
-    assert any(text.startswith("llamacpp 9 of llama-cpp-python is here: not batch") for text in texts)
-    assert any(text.startswith("native is here: batch") for text in texts)
+    texts = [str(finding.text) for finding in engine_findings("native")]
+    assert any(
+        text.startswith("llamacpp 9 of llama-cpp-python is installed. It is not batch") for text in texts
+    )
+    assert any(text.startswith("native is installed. It is batch") for text in texts)
 
 
 def test_a_backend_that_is_added_to_the_table_is_looked_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +210,7 @@ def test_a_backend_that_is_added_to_the_table_is_looked_at(run: Run, monkeypatch
 def test_a_processor_named_by_the_user_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MYNA_CPU", "avx2")
     (fault,) = faults(engine_findings("native"))
-    assert "as MYNA_CPU asks" in fault.text
+    assert "as set by MYNA_CPU" in str(fault.text)
 
 
 # --- models ---
@@ -223,15 +230,15 @@ def test_a_model_s_bytes_are_compared_with_its_publisher_s(
     path = ModelStore(settings.home / "models").path_of(entry)
     path.parent.mkdir(parents=True)
     path.write_bytes(data)
-    assert look(settings)[0].text.endswith("and its hash is right.")
+    assert str(look(settings)[0].text).endswith("and its hash is correct.")
     path.write_bytes(data[:-1] + b"x")
     assert faults(look(settings, is_quick=True)) == []
     (bad,) = faults(look(settings))
-    assert (bad.state, bad.text) == ("wrong", f"{entry.id} has other bytes than its publisher's.")
+    assert (bad.state, str(bad.text)) == ("wrong", f"{entry.id} differs from its publisher's file.")
     path.write_bytes(data[:-1])
     short, none_left = faults(look(settings))
-    assert (short.state, f"myna pull {entry.id}" in short.remedy) == ("wrong", True)
-    assert none_left.text == "No model is here yet."
+    assert (short.state, f"myna pull {entry.id}" in str(short.remedy)) == ("wrong", True)
+    assert str(none_left.text) == "There is no model on this machine yet."
 
 
 def test_other_files_are_looked_at_too(settings: Settings, tmp_path: Path) -> None:
@@ -242,10 +249,10 @@ def test_other_files_are_looked_at_too(settings: Settings, tmp_path: Path) -> No
     store.write(PulledRecord("org/bird:Q4_0", ("page.gguf",), "org", 7, "hf:org/bird:Q4_0"))
     settings = replace(settings, models=(ModelSetting("mine", tmp_path / "nothing.gguf"),))
     no_gguf, no_file, left = faults(look(settings))
-    assert "is not a GGUF file" in no_gguf.text
-    assert "myna pull hf:org/bird:Q4_0" in no_gguf.remedy
-    assert no_file.text == f"There is no file {tmp_path / 'nothing.gguf'}."
-    assert left.text.endswith(": bird.")
+    assert "is not a GGUF file" in str(no_gguf.text)
+    assert "myna pull hf:org/bird:Q4_0" in str(no_gguf.remedy)
+    assert str(no_file.text) == f"There is no file {tmp_path / 'nothing.gguf'}."
+    assert str(left.text).endswith(": bird.")
 
 
 # --- what lies around ---
@@ -254,33 +261,36 @@ def test_other_files_are_looked_at_too(settings: Settings, tmp_path: Path) -> No
 def test_no_source_is_wrong_only_where_one_is_needed(
     settings: Settings, sources: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert faults(surroundings.sources(settings)) == []
+    assert faults(environment.sources(settings)) == []
     sources.why_not = "it is asleep"
-    found = list(surroundings.sources(settings))
+    found = list(environment.sources(settings))
     assert {finding.state for finding in found} == {"wrong"}
-    assert "huggingface can't be used: it is asleep" in found[0].text
+    assert "huggingface can't be used: it is asleep" in str(found[0].text)
     monkeypatch.setattr(ModelStore, "has", lambda store, entry: True)
-    assert {finding.state for finding in surroundings.sources(settings)} == {"advice"}
+    assert {finding.state for finding in environment.sources(settings)} == {"advice"}
 
 
 def test_a_source_that_never_answers_is_not_waited_for(
     settings: Settings, sources: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(surroundings, "ANSWER_S", -1.0)  # as if its time were over
+    monkeypatch.setattr(environment, "ANSWER_S", -1.0)  # as if its time were over
     monkeypatch.setattr(sources, "ask", lambda timeout_s: Event().wait(60))
-    found = list(surroundings.sources(settings))
-    assert {finding.text.partition(": ")[2] for finding in found} == {"it does not answer"}
+    found = list(environment.sources(settings))
+    assert {str(finding.text).partition(": ")[2] for finding in found} == {"it does not answer"}
 
 
 def test_a_port_that_another_program_has_is_wrong(settings: Settings) -> None:
-    assert states(surroundings.port(settings)) == [("ok", f"127.0.0.1:{settings.port} is free.")]
+    assert states(environment.port(settings)) == [("ok", f"127.0.0.1:{settings.port} is free.")]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", settings.port))
         taken.listen()
-        (fault,) = surroundings.port(settings)
-    assert (fault.state, fault.text) == ("wrong", f"Another program listens on 127.0.0.1:{settings.port}.")
-    assert states(surroundings.port(replace(settings, port=0)))[0][0] == "ok"
-    (fault,) = surroundings.port(replace(settings, host="192.0.2.1"))
+        (fault,) = environment.port(settings)
+    assert (fault.state, str(fault.text)) == (
+        "wrong",
+        f"Another program is listening on 127.0.0.1:{settings.port}.",
+    )
+    assert states(environment.port(replace(settings, port=0)))[0][0] == "ok"
+    (fault,) = environment.port(replace(settings, host="192.0.2.1"))
     assert fault.state == "wrong"
 
 
@@ -289,24 +299,24 @@ def test_what_others_may_read_is_wrong(settings: Settings) -> None:
     for name in ("secret", "chat_history"):
         (settings.home / name).write_text("x")
         (settings.home / name).chmod(0o640)
-    found = faults(surroundings.secrets(settings))
-    assert [fault.remedy for fault in found] == [
-        f"Close it with: chmod 600 {settings.home / name}" for name in ("secret", "chat_history")
+    found = faults(environment.secrets(settings))
+    assert [str(fault.remedy) for fault in found] == [
+        f"Restrict it with: chmod 600 {settings.home / name}" for name in ("secret", "chat_history")
     ]
 
 
 def test_a_database_is_read_and_never_changed(settings: Settings) -> None:
-    assert states(surroundings.database(settings))[0][0] == "ok"
+    assert states(environment.database(settings))[0][0] == "ok"
     settings.home.mkdir()
     path = settings.home / "myna.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE bird (name TEXT)")
     path.chmod(0o600)
     before = path.read_bytes()
-    assert states(surroundings.database(settings)) == [("ok", f"The database {path} is sound.")]
+    assert states(environment.database(settings)) == [("ok", f"The database {path} is intact.")]
     assert path.read_bytes() == before
     path.write_bytes(before[:1000] + b"\xff" * 3000)
-    (damaged,) = surroundings.database(settings)
-    assert (damaged.state, "is damaged" in damaged.text) == ("wrong", True)
+    (damaged,) = environment.database(settings)
+    assert (damaged.state, "is damaged" in str(damaged.text)) == ("wrong", True)
     other = replace(settings, database="postgresql://bird@127.0.0.1/x")
-    assert states(surroundings.database(other))[0][1].startswith("The database is a postgresql;")
+    assert states(environment.database(other))[0][1].startswith("The database is postgresql;")

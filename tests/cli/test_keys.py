@@ -121,7 +121,7 @@ def test_acts_are_written_down_with_the_machines_user(run: Run, home: Path) -> N
             ("keys", "create", "x", "--scope", "ādmin"),
             "There is no scope 'ādmin'; choose from inference, read",
         ),
-        (("keys", "create", "x", "--expires", "-5"), "'-5' is no length of time"),
+        (("keys", "create", "x", "--expires", "-5"), "'-5' is not a duration"),
         (("keys", "create", "x", "--expires", "0"), "can't end in the past"),
         (("keys", "create", "x", "--expires", "999999w"), "more than a hundred years"),
         (
@@ -130,9 +130,9 @@ def test_acts_are_written_down_with_the_machines_user(run: Run, home: Path) -> N
         ),
         (("keys", "create", "x", "--model", ""), "can't be the name of a model"),
         (("limits", "set", "--key", "nobody", "--tokens-per-day", "5"), "There is no key 'nobody'"),
-        (("limits", "set", "--everyone", "--tokens-per-day", "-5"), "'-5' is no whole number"),
+        (("limits", "set", "--everyone", "--tokens-per-day", "-5"), "'-5' is not a whole number"),
         (("limits", "set", "--everyone", "--tokens-per-day", "0"), "from 1 to"),
-        (("limits", "set", "--everyone", "--budget", "1.234"), "no amount of dollars"),
+        (("limits", "set", "--everyone", "--budget", "1.234"), "not an amount in dollars"),
         (("limits", "set", "--everyone"), "Name a limit to set"),
         (("limits", "set", "--everyone", "--key", "x", "--tokens-per-day", "5"), "one of --key, --project"),
         (("limits", "set", "--tokens-per-day", "5"), "one of --key, --project"),
@@ -157,7 +157,7 @@ def test_two_of_a_name_are_told_apart_by_id(run: Run) -> None:
 
 def test_a_database_in_memory_keeps_no_keys(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MYNA_DATABASE", "memory:")
-    assert "keeps everything in a server's memory" in run("keys", "create", "x").err
+    assert "keeps everything in the server's memory" in run("keys", "create", "x").err
 
 
 def test_another_secret_is_noticed_before_a_key_is_made_that_opens_nothing(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from myna.cli.offer import Offer, check_sizes, choose_offer
 from myna.cli.reloading import LIVE, Reloader, find_here, take_up
+from myna.cli.served_models import ServedModels, check_sizes, choose_models
 from myna.core.errors import ConfigurationError, ModelTooLarge
 from myna.settings import Settings, key_of, load_settings
 
@@ -20,7 +20,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.applied: list[tuple[Settings, Offer]] = []
+        self.applied: list[tuple[Settings, ServedModels]] = []
         self.write("")
         self.reloader = Reloader(self.read(), self.read, lambda *new: self.applied.append(new))
 
@@ -69,7 +69,7 @@ async def test_each_reload_compares_with_what_runs(tmp_path: Path, caplog: pytes
     [
         ("max_queue = ", "not valid TOML"),
         ("max_que = 1", "did you mean max_queue"),
-        ('[aliases]\na = "a"', "stands for itself"),
+        ('[aliases]\na = "a"', "refers to itself"),
         ('[aliases]\na = "nothing"', "pull it"),
         ('[models]\nx = "gone.gguf"', "There is no file"),
     ],
@@ -117,9 +117,9 @@ def test_a_model_bigger_than_memory_is_named(tmp_path: Path, caplog: pytest.LogC
             file.truncate(4 << 30)  # a hole, no bytes on the disk
     (tmp_path / "myna.toml").write_text('model = "x"\n[models]\nx = "x.gguf"\ny = "y.gguf"', encoding="utf-8")
     environ = {"MYNA_HOME": str(tmp_path), "MYNA_ENGINE": "fake"}
-    offer = choose_offer(load_settings(environ=environ, directory=tmp_path))
-    with pytest.raises(ModelTooLarge, match=r"'x' takes 4,295 MB .* may take 1,074 MB here\. Raise"):
+    offer = choose_models(load_settings(environ=environ, directory=tmp_path))
+    with pytest.raises(ModelTooLarge, match=r"'x' needs 4,295 MB .* may use 1,074 MB here\. Raise"):
         check_sizes(offer, 1 << 30)
-    fake = choose_offer(load_settings({"model": "fake"}, environ=environ, directory=tmp_path))
+    fake = choose_models(load_settings({"model": "fake"}, environ=environ, directory=tmp_path))
     check_sizes(fake, 1 << 30)
-    assert "'y' takes 4,295 MB" in caplog.text
+    assert "'y' needs 4,295 MB" in caplog.text

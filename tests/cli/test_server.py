@@ -16,15 +16,17 @@ from tests.cli.conftest import Run
 
 
 @contextmanager
-def serving(home: Path, *flags: str) -> Iterator[tuple["subprocess.Popen[str]", dict[str, str]]]:
+def serving(
+    home: Path, *flags: str, last_words: str = "Stop with"
+) -> Iterator[tuple["subprocess.Popen[str]", dict[str, str]]]:
     command = [sys.executable, "-m", "myna.cli", "serve", "--engine", "fake", "--port", "0", *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         said = {}
         for line in server.stdout:
-            if match := re.match(r"  (Base URL|API key|Web page) +(.+)", line):
+            if match := re.match(r"  (Base URL|API key|Web page|地址) +(.+)", line):
                 said[match[1]] = match[2]
-            if line.startswith("Stop with"):
+            if line.startswith(last_words):
                 break
         try:
             yield server, said
@@ -89,3 +91,15 @@ def test_a_log_that_nobody_reads_stops_nothing(home: Path) -> None:
         _, log = server.communicate(timeout=60)
         assert server.returncode == 0
         assert log.count("path=/v1/models") == 1500
+
+
+def test_it_speaks_the_locale_s_language(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+    with serving(home, last_words="按 Ctrl-C 停止。") as (server, said):
+        assert fetch(said["地址"].removesuffix("/v1") + "/ready") == {"status": "ready"}
+        server.send_signal(signal.SIGTERM)
+        _, log = server.communicate(timeout=60)
+        assert log.startswith("正在加载 fake …\n")
+        with pytest.raises(urllib.error.URLError):
+            fetch(said["地址"])

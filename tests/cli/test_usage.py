@@ -32,7 +32,7 @@ def _fill(home: Path) -> None:
 def test_a_newcomer_reads_that_nothing_was_asked_yet(run: Run) -> None:
     ran = run("usage")
     assert ran.code == 0
-    assert ran.err.startswith("Nothing was asked since ")
+    assert ran.err.startswith("No requests since ")
 
 
 def test_the_table_has_models_and_keys(run: Run, home: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_database_in_memory_is_a_sentence(run: Run, home: Path) -> None:
     (home.parent / "myna" / "myna.toml").write_text('database = "memory:"')
     ran = run("usage")
     assert ran.code == 1
-    assert "name a file or a PostgreSQL there" in ran.err
+    assert "set it to a file or a PostgreSQL database" in ran.err
 
 
 def test_an_unknown_project_is_named(run: Run, home: Path) -> None:

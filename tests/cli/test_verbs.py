@@ -42,7 +42,7 @@ def test_a_pulled_model_is_listed_and_removed(run: Run, home: Path) -> None:
     rows = json.loads(run("models", "--json").out)
     assert rows[-1]["id"] == "org/bird:Q4_0"
     assert rows[-1]["path"] == str(path)
-    assert run("rm", "org/bird:Q4_0").err.endswith("say so with --yes.\n")
+    assert run("rm", "org/bird:Q4_0").err.endswith("confirm with --yes.\n")
     assert run("rm", "org/bird:Q4_0", "--yes").out == "Deleted org/bird:Q4_0.\n"
     assert list((home / "models").glob("*.*")) == []
 
@@ -73,7 +73,7 @@ def test_the_key_is_made_once_and_only_its_owner_can_read_it(run: Run, home: Pat
         ),
         (("serve", "--engine", "fake", "--host", "192.0.2.1", "--port", "0"), "Can't listen on 192.0.2.1:0"),
         (("complete",), "There is no text to continue"),
-        (("complete", "x", "--base-url", "localhost"), "is no base URL"),
+        (("complete", "x", "--base-url", "localhost"), "is not a base URL"),
         (("complete", "x", "--base-url", "http://127.0.0.1:9/v1", "-m", "bird"), "Can't reach"),
         (("complete", "x", "--base-url", "http://127.0.0.1:9/v1"), "Can't reach"),
     ],
@@ -97,14 +97,14 @@ def test_a_taken_port_is_told_before_anything_is_loaded(run: Run) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         ran = run("serve", "--engine", "fake", "--port", str(port))
-    assert f"listens on 127.0.0.1:{port} already" in ran.err
+    assert f"already listening on 127.0.0.1:{port}" in ran.err
     assert "--port" in ran.err
 
 
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
-        ('[aliases]\nx = "nothing"', "stands for 'nothing', which is not on this machine"),
+        ('[aliases]\nx = "nothing"', "refers to 'nothing', which is not on this machine"),
         ('[aliases]\nfake = "fake"', "has the name of a model"),
         ('[models]\nbird = "nothing.gguf"', "There is no file"),
         ("prot = 1", "did you mean port?"),

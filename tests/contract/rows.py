@@ -16,7 +16,7 @@ from myna.engines import fake
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 from myna.scheduling.admission import Limits
-from myna.scheduling.service import Service
+from myna.scheduling.in_process import InProcessGenerator
 from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
@@ -112,7 +112,7 @@ def _encode_for_fake(text: str) -> list[int]:
 
 
 async def _start_in_process(setup: Setup, _: FindModel) -> tuple[Generator, Encode]:
-    service = Service(lambda: load_model(_fake_spec(setup)), Limits(setup.max_waiting_requests))
+    service = InProcessGenerator(lambda: load_model(_fake_spec(setup)), Limits(setup.max_waiting_requests))
     await service.start()
     return service, _encode_for_fake
 

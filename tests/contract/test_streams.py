@@ -8,9 +8,9 @@ from tests.contract.rows import Capability, FindModel, Row, Setup, Subject
 
 from myna.core.errors import ContextLengthExceeded, EngineDead, InvalidRequest, Overloaded
 from myna.core.events import Event, PromptDone, TextDelta
-from myna.core.figures import Figures
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest, Sampling
+from myna.core.stats import SchedulerStats
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,13 +25,13 @@ async def read_text(stream: EventStream) -> list[Event]:
     return events
 
 
-async def idle_figures(subject: Subject) -> Figures:
+async def idle_figures(subject: Subject) -> SchedulerStats:
     """The figures of a moment when nothing runs; they arrive a little after the events."""
     while True:
         await subject.ask("tiny", 1)
-        figures = subject.generator.last_figures
-        if figures is not None and figures.num_running == figures.num_waiting == 0:
-            return figures
+        stats = subject.generator.last_stats
+        if stats is not None and stats.num_running == stats.num_waiting == 0:
+            return stats
 
 
 async def test_many_at_once_are_all_answered(subject: Subject) -> None:
@@ -108,9 +108,9 @@ async def test_an_abort_frees_the_room_at_once(row: Row, model_path: FindModel) 
             await stream.aclose()
         answer = await subject.ask("all the room, ", 8, num_tokens=room - 8, ignore_eos=True)
         assert answer.done.completion_tokens == 8
-        figures = await idle_figures(subject)
-        assert figures.kv_usage == 0
-        assert sum(figures.batch_sizes.counts) < room - 64, "an aborted request ran to its end"
+        stats = await idle_figures(subject)
+        assert stats.kv_usage == 0
+        assert sum(stats.batch_sizes.counts) < room - 64, "an aborted request ran to its end"
 
 
 async def test_a_slow_reader_gets_the_whole_answer_and_stops_nobody(subject: Subject) -> None:

@@ -19,7 +19,7 @@ from myna.decoding.output_processor import RequestOutput
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.scheduling.grammar_text import compile_constraint
-from myna.scheduling.service import Service
+from myna.scheduling.in_process import InProcessGenerator
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
 
@@ -102,7 +102,7 @@ def normalized(events: list[Event], request: GenerationRequest) -> list[list[Eve
 
 
 def test_gives_the_events_that_the_scheduler_gives() -> None:
-    service = Service(lambda: load_model(WorkerSpec("fake", "fake")))
+    service = InProcessGenerator(lambda: load_model(WorkerSpec("fake", "fake")))
 
     async def ask(request: GenerationRequest) -> list[Event]:
         return [event async for event in await service.generate(request)]

@@ -30,7 +30,7 @@ parameters = st.builds(
     temperature=st.sampled_from([0.0, 1e-6, 0.3, 1.0, 2.0, 50.0]),
     top_p=st.sampled_from([0.0, 0.1, 0.5, 0.9, 0.999, 1.0]),
     top_k=st.sampled_from([0, 1, 3, 40, 1500]),
-    min_p=st.sampled_from([0.0, 0.02, 0.5, 1.0]),
+    min_p=st.sampled_from([0.0, 0.02, 0.5, 1.0, 1.5]),
     presence_penalty=st.sampled_from([0.0, 1.5, -2.0]),
     frequency_penalty=st.sampled_from([0.0, 0.5]),
     seed=st.integers(-(2**63), 2**63 - 1),
@@ -41,8 +41,8 @@ parameters = st.builds(
 def batches(draw: st.DrawFn) -> tuple[Floats, SamplingBatch]:
     vocab, rows = draw(sizes), draw(st.integers(1, 3))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    spread = draw(st.sampled_from([0.0, 0.1, 3.0, 30.0]))
-    logits = (rng.normal(size=(rows, vocab)) * spread).astype(np.float32)
+    counts = draw(st.sampled_from([0.0, 0.1, 3.0, 30.0]))
+    logits = (rng.normal(size=(rows, vocab)) * counts).astype(np.float32)
     if draw(st.booleans()):
         logits = np.round(logits)  # ties
     if draw(st.booleans()):

@@ -14,7 +14,7 @@ import pytest
 from openai import OpenAI
 from tests.e2e.server import ServerProcess, serving
 
-from myna.serving.parameters import CHAT, COMPLETIONS, Use
+from myna.wire.parameters import CHAT, COMPLETIONS, Use
 
 MODEL = "smollm2-135m-instruct"
 ASK = [{"role": "user", "content": "What is the weather in Paris?"}]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from jsonschema import Draft202012Validator
 from tests.e2e.server import KEY, MODEL, ServerProcess, serving
 
-from myna.serving.parameters import CHAT, COMPLETIONS, Use
+from myna.wire.parameters import CHAT, COMPLETIONS, Use
 
 DOCUMENT: dict[str, Any] = json.loads(
     (Path(__file__).parent.parent / "data" / "openai_openapi.json").read_text(encoding="utf-8")

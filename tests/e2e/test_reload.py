@@ -51,7 +51,7 @@ def test_a_stream_runs_across_reloads(server: ServerProcess, client: OpenAI, tmp
 
     write(tmp_path, '[aliases]\nnew-name = "new-name"')
     server.process.send_signal(signal.SIGHUP)
-    server.wait_for_log("stays as it was: The alias 'new-name' stands for itself")
+    server.wait_for_log("stays as it was: The alias 'new-name' refers to itself")
     assert {"second", "new-name"} <= ids(client)
 
     write(tmp_path, 'model = "second"\n[models]\nsecond = "second.gguf"')

@@ -59,7 +59,7 @@ def test_info_is_whole(engine: Engine) -> None:
     assert info.arithmetic
     assert info.eos_tokens
     assert all(0 <= token < info.vocab_size for token in info.eos_tokens)
-    assert 0 <= engine.donor_tokens <= info.kv_tokens
+    assert 0 <= engine.prefix_cache_tokens <= info.kv_tokens
 
 
 def test_an_empty_engine_has_all_its_room(engine: Engine) -> None:

@@ -41,6 +41,21 @@ def test_a_row_that_does_not_continue_its_sequence_is_an_error(model_path: Model
     engine.close()
 
 
+def test_a_batch_that_fails_in_its_second_part_changes_nothing(
+    model_path: ModelPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = llamacpp.load(str(model_path(MODEL)), context_tokens=256, memory_bytes=16 << 20, threads=1)
+    monkeypatch.setattr(llamacpp, "BATCH_TOKENS", 32)
+    good, bad = Row(0, list(range(1, 31)), 0, 29), Row(1, [*range(1, 10), 10**9], 0, 9)
+    expected = engine.forward([good]).array.copy()
+    engine.free(0)
+    with pytest.raises(RuntimeError, match="failed to decode"):
+        engine.forward([good, bad])
+    np.testing.assert_array_equal(engine.forward([good]).array, expected)
+    assert engine.free_tokens == engine.info.kv_tokens - len(good.tokens)
+    engine.close()
+
+
 def test_its_tokenizer_parses_special_tokens_only_when_asked(model_path: ModelPath) -> None:
     engine = llamacpp.load(str(model_path(MODEL)), context_tokens=256, memory_bytes=16 << 20, threads=1)
     assert engine.tokenize("<|im_end|>", parse_special=True) == [2]

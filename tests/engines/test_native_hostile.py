@@ -2,6 +2,8 @@
 
 import resource
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,3 +145,35 @@ def test_a_shard_without_its_siblings_says_so(tmp_path: Path) -> None:
     renamed = path.rename(tmp_path / "tiny.gguf")
     with pytest.raises(ModelLoadFailed, match="2 shards"):
         load(str(renamed), context_tokens=64, memory_bytes=8 << 20, threads=1)
+
+
+def test_a_tensor_type_of_a_newer_ggml_is_unsupported_and_not_corrupt(valid: bytes, tmp_path: Path) -> None:
+    content = bytearray(valid)
+    name = b"blk.0.ffn_down.weight"
+    at = valid.rindex(name) + len(name) + 4 + 2 * 8  # behind the number of dimensions and two of them
+    content[at : at + 4] = (1000).to_bytes(4, "little")
+    words = attempt(tmp_path / "model", bytes(content))
+    assert "can't run" in words
+    assert "'blk.0.ffn_down.weight' has the unknown type 1000" in words
+
+
+def test_threads_that_cannot_start_are_a_failed_load(valid: bytes, tmp_path: Path) -> None:
+    """In a process of its own, whose address space holds a few of the many stacks."""
+    (tmp_path / "model").write_bytes(valid)
+    done = subprocess.run(
+        [sys.executable, "-c", TOO_MANY_THREADS, str(tmp_path / "model")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "of 4000 can't be started" in done.stdout
+
+
+TOO_MANY_THREADS = """
+import resource, sys
+from myna.core.errors import ModelLoadFailed
+from myna.engines.native import load
+resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+try:
+    load(sys.argv[1], context_tokens=64, memory_bytes=8 << 20, threads=4000)
+except ModelLoadFailed as error:
+    print(error.message)
+"""

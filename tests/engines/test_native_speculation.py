@@ -12,7 +12,7 @@ from myna.core.conversation import Message
 from myna.core.requests import GenerationRequest, Sampling
 from myna.decoding.token_table import TokenTable
 from myna.engines.native import NativeEngine, load
-from myna.prompts.prompting import Prompting
+from myna.prompts.renderer import GgufRenderer
 
 MODEL = "smollm2-135m-instruct"
 LINES = "".join(f"INSERT INTO users VALUES ({n}, 'user{n}', 'user{n}@example.com');\n" for n in range(1, 9))
@@ -22,7 +22,7 @@ LINES = "".join(f"INSERT INTO users VALUES ({n}, 'user{n}', 'user{n}@example.com
 class Opened:
     engine: NativeEngine
     token_table: TokenTable
-    prompting: Prompting
+    prompting: GgufRenderer
 
     def answer(self, requests: list[GenerationRequest], slope: float) -> tuple[list[object], int]:
         """What is told of all, and the steps of all together."""
@@ -42,7 +42,7 @@ class Opened:
 def opened(model_path: Callable[[str], Path]) -> Iterator[Opened]:
     path = model_path(MODEL)
     engine = load(str(path), context_tokens=2048, memory_bytes=256 << 20, threads=2)
-    prompting = Prompting.load(path, None)
+    prompting = GgufRenderer.load(path, None)
     data = list(prompting.vocabulary.pieces)
     yield Opened(engine, TokenTable(data, data, prompting.vocabulary.eog), prompting)
     engine.close()

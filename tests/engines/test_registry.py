@@ -11,10 +11,11 @@ import pytest
 
 import myna
 from myna.core.errors import ConfigurationError
+from myna.core.installation import install_command
 from myna.engines import registry
 from myna.engines.registry import engines_to_try, is_installed, load_engine
 
-EXTRA = "pip install 'myna[llamacpp]'"
+EXTRA = install_command("llamacpp")
 
 
 def load_native() -> None:

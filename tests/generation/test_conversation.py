@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 from tests.api.stand_in import BytePrompting
-from tests.serving.scripted import INFO
+from tests.http.scripted import INFO
 
 from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import ContextLengthExceeded, InvalidRequest
 from myna.core.renderer import Thinking
 from myna.core.requests import GenerationRequest, Sampling
 from myna.generation.conversation import ConversationRequest, to_generation
+from myna.generation.tenant import Tenant
 from myna.generation.tool_choice import AnswerFormat, DeclaredTool, ResolvedTools, ToolChoice
-from myna.serving.requester import Requester
 
 ASKED = ConversationRequest(
     [Message.of("user", "hi")], Sampling(seed=1), messages_param="input", effort_param="reasoning.effort"
@@ -26,7 +26,7 @@ def generation(
     asked: ConversationRequest, prompting: BytePrompting | None = None, most_tokens: int = 0
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     model = prompting or BytePrompting()
-    requester = Requester("key", "project")
+    requester = Tenant("key", "project")
     return to_generation(asked, model, INFO, requester, id="resp_1", most_tokens=most_tokens)
 
 

@@ -1,5 +1,6 @@
 """The header reader against the `gguf` package, and against files that lie."""
 
+import ctypes
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -47,7 +48,19 @@ def test_types_are_those_of_the_reference() -> None:
         for kind in gguf.GGMLQuantizationType
         if kind in gguf.GGML_QUANT_SIZES
     }
-    assert reference == BLOCKS
+    # Never stored in a file; in llama.cpp its two floats became halves, which the package missed.
+    reference[gguf.GGMLQuantizationType.Q8_1.value] = ("Q8_1", 32, 36)
+    assert {kind: BLOCKS.get(kind) for kind in reference} == reference
+
+
+def test_types_are_those_of_llama_cpp() -> None:
+    llama_cpp = pytest.importorskip("llama_cpp")
+    (library,) = (Path(llama_cpp.__file__).parent / "lib").glob("libggml-base.*[oyl]")
+    ggml = ctypes.CDLL(str(library))
+    ggml.ggml_blck_size.restype = ctypes.c_int64
+    ggml.ggml_type_size.restype = ctypes.c_size_t
+    for kind, (name, *sizes) in BLOCKS.items():
+        assert [ggml.ggml_blck_size(kind), ggml.ggml_type_size(kind)] == sizes, name
 
 
 def test_a_real_header_is_read_as_the_reference_reads_it(model_path: Callable[[str], Path]) -> None:

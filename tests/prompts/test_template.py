@@ -1,17 +1,29 @@
 """Templates: what is found out about them, what they make of conversations, what hostile ones can't do."""
 
+from collections.abc import Iterator
+from functools import partial
+
 import pytest
 from tests.prompts import templates
 
 from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest, ModelFileError
+from myna.prompts.render_pool import RenderLimits, RenderPool, shared_pool
 from myna.prompts.template import ChatTemplate
-from myna.prompts.template_probe import TemplateFeatures, find_features, probe
+from myna.prompts.template_probe import TemplateFeatures, find_features
 from myna.prompts.template_sandbox import CompiledTemplate
 
 SYSTEM, USER = Message.of("system", "Be brief."), Message.of("user", "Hello")
 BACK = Message.of("assistant", "Hi")
 NESTED = "{% for a in r %}{% for b in r %}{% for c in r %}{% endfor %}{% endfor %}{% endfor %}"
+
+
+@pytest.fixture
+def pool() -> Iterator[RenderPool]:
+    """One that gives a render little time."""
+    pool = RenderPool(RenderLimits(cpu_s=0.3))
+    yield pool
+    pool.close()
 
 
 def template(source: str) -> ChatTemplate:
@@ -109,6 +121,23 @@ def test_the_furniture_that_authors_expect_is_there() -> None:
     assert made.render({"messages": messages}) == ('{\n  "role": "user",\n  "content": "é<"\n}4a1None07')
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{ 'In 2024: %s, %5.2f' % ('a', 1) }}", "In 2024: a,  1.00"),
+        ("{{ 'In 2024: %(a)s' | format(a=1) }}", "In 2024: 1"),
+        ("{{ '{{\"2024\": {}}}'.format(1) }}", '{"2024": 1}'),
+        ("{{ '{:>3}{a}'.format(1, a=2024) }}", "  12024"),
+        ("{{ 'a,b'.replace(',', ';').split(';') | join('+') }}", "a+b"),
+        ("{{ [{'a': 1}, {'a': 2}] | join(', ', attribute='a') }}", "1, 2"),
+        ("{{ 'a\nb' | indent(2, true) }}{{ 'x' | replace('x', 1) }}{{ '7'.zfill(3) }}", "  a\n  b1007"),
+        ("{{ 2 ** 10 * 3 + 1 }}{{ 'ab' * 2 }}{{ '|' | center(3) }}", "3073abab | "),
+    ],
+)
+def test_what_is_within_bounds_is_as_in_jinja(source: str, text: str) -> None:
+    assert CompiledTemplate(source).render({}) == text
+
+
 FAULTY = {
     "a syntax error": ("{% for %}", "no valid template"),
     "a failure on any message": ("{{ messages[7].content }}", "fails on a plain greeting"),
@@ -122,6 +151,22 @@ FAULTY = {
     "a big product": ("{{ 'a' * 10**12 }}", "too long"),
     "a big power": ("{{ 9**99999 }}", "out of bounds"),
     "a big format": ("{{ '%999999999d' % 1 }}", "out of bounds"),
+    "a big join": ("{{ range(99999) | map('string') | join(range(99999) | join) | length }}", "too long"),
+    "a big join by method": ("{{ (range(99999) | join).join(['a'] * 99999) }}", "too long"),
+    "a big zfill": ("{{ 'a'.zfill(3000000000) }}", "too long"),
+    "a big ljust": ("{{ 'a'.ljust(1000000000) }}", "too long"),
+    "big tabs": (r"{{ '\t'.expandtabs(1000000000) }}", "too long"),
+    "a big replacement": ("{{ ('a' * 99999).replace('a', 'b' * 99999) }}", "too long"),
+    "a big replacement by filter": ("{{ ('a' * 99999) | replace('a', 'b' * 99999) }}", "too long"),
+    "a big indent": ("{{ 'a' | indent(1000000000, true) }}", "too long"),
+    "a big format by filter": ("{{ '%*d' | format(1000000000, 1) }}", "out of bounds"),
+    "a big format by method": ("{{ '{:>2000000000}'.format(1) }}", "out of bounds"),
+    "a big format within a format": ("{{ '{:>{}}'.format(1, 2000000000) }}", "out of bounds"),
+    "a big JSON": ("{{ [1] | tojson(indent=2000000000) }}", "out of bounds"),
+    "big squares": (
+        "{% set n = namespace(x=9) %}{% for i in range(60) %}{% set n.x = n.x * n.x %}{% endfor %}",
+        "out of bounds",
+    ),
     "a wide line": ("{{ 'a' | center(10**10) }}", "too long"),
     "doubling by ~": (
         "{% set n = namespace(t='aaaaaaaa') %}{% for i in range(60) %}{% set n.t = n.t ~ n.t %}{% endfor %}",
@@ -140,7 +185,7 @@ FAULTY = {
 def test_a_faulty_or_hostile_template_is_refused(name: str) -> None:
     source, fault = FAULTY[name]
     with pytest.raises(ModelFileError, match=fault):
-        probe(source, bos="", eos="")
+        shared_pool().probe(source, bos="", eos="")
 
 
 @pytest.mark.parametrize(
@@ -148,21 +193,25 @@ def test_a_faulty_or_hostile_template_is_refused(name: str) -> None:
     [
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
         "{% set r = range(99999) %}" + NESTED,
-        "{{ range(99999) | map('string') | join(range(99999) | join) | length }}",
+        "{% set n = namespace(l=[]) %}"
+        "{% for i in range(99) %}{% set n.l = n.l + [('a' ~ i) * 9999999] %}{% endfor %}",
     ],
 )
 def test_a_template_that_takes_for_ever_ends_with_its_process(source: str) -> None:
+    pool = RenderPool(RenderLimits(probe_s=1.0))
     with pytest.raises(ModelFileError, match="chat template can't be used"):
-        probe(source, bos="", eos="", deadline_s=2.0)
+        pool.probe(source, bos="", eos="")
+    assert pool.pids == []
 
 
-def test_a_later_render_has_a_deadline_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_render_has_a_deadline_too(pool: RenderPool) -> None:
     source = "{% set r = range(9999) %}" + NESTED
-    made = ChatTemplate(source, TemplateFeatures(), bos="", eos="")
-    monkeypatch.setattr("myna.prompts.template_sandbox.RENDER_DEADLINE_S", 0.05)
+    made = ChatTemplate(
+        source, TemplateFeatures(), bos="", eos="", render_values=partial(pool.render, source)
+    )
     with pytest.raises(InvalidRequest, match="ran too long"):
         made.render([USER])
 
 
 def test_the_probe_sees_what_the_template_sees() -> None:
-    assert probe(templates.NO_SYSTEM, bos="<s>", eos="") == features(templates.NO_SYSTEM)
+    assert shared_pool().probe(templates.NO_SYSTEM, bos="<s>", eos="") == features(templates.NO_SYSTEM)

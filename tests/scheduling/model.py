@@ -14,8 +14,7 @@ from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.base import Engine, OutOfRoom, Row
 from myna.engines.fake import FakeEngine
-from myna.scheduling.batches import Batch
-from myna.scheduling.drawing import NOTHING_DRAWN, Drawing
+from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
 from myna.scheduling.grammar_text import grammar_text
 from myna.scheduling.scheduler import Scheduler
 
@@ -70,7 +69,7 @@ class Driver:
         self.heard: dict[int, Heard] = {}
         self.rows: list[list[Row]] = []
         self.num_out_of_room = 0
-        self._drawing = Drawing()
+        self._input_batch = InputBatch()
 
     def add(self, request: GenerationRequest) -> int:
         number = len(self.heard)
@@ -88,26 +87,26 @@ class Driver:
         try:
             logits = self._engine.forward(batch.rows).array
             assert len(logits) == batch.num_logits
-            sampled = NOTHING_DRAWN
-            if batch.drawers:
+            sampled = NOTHING_SAMPLED
+            if batch.sampling_sequences:
                 bound, guesses = batch.bound()
                 masks = self._grammars.masks(bound, guesses) if self._grammars and bound else None
                 assert masks is None or masks.any(axis=1).all(), "only what a grammar allows is guessed"
-                sampled = sample(logits, self._drawing.batch(batch, masks))
+                sampled = sample(logits, self._input_batch.batch(batch, masks))
             scores = [
                 score(
                     logits[part.first_row : part.first_row + len(part.targets)],
                     np.array(part.targets, np.int32),
-                    part.sequence.job.request.num_prompt_logprobs or 0,
+                    part.sequence.group.request.num_prompt_logprobs or 0,
                 )
                 for part in batch.scored
             ]
         except OutOfRoom as error:
             self.num_out_of_room += 1
-            self._drawing.forget()
+            self._input_batch.forget()
             told = [] if self.scheduler.make_room() else self.scheduler.isolate(batch, error)
         except RuntimeError as error:
-            self._drawing.forget()
+            self._input_batch.forget()
             told = self.scheduler.isolate(batch, error)
         else:
             self.rows.append(batch.rows)
@@ -143,10 +142,10 @@ class Model(Driver):
         *,
         context_tokens: int = 4096,
         max_sequences: int = 64,
-        donor_tokens: int | None = None,
+        prefix_cache_tokens: int | None = None,
         grammars: Grammars | None = None,
     ) -> None:
         self.engine = FakeEngine(context_tokens, kv_tokens, max_sequences)
-        if donor_tokens is not None:
-            self.engine.donor_tokens = donor_tokens
+        if prefix_cache_tokens is not None:
+            self.engine.prefix_cache_tokens = prefix_cache_tokens
         super().__init__(self.engine, TOKEN_TABLE, grammars)

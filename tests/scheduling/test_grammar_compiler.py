@@ -8,16 +8,16 @@ from queue import SimpleQueue
 import pytest
 
 from myna.core.constraints import JsonSchema, Origin, Regex
-from myna.core.errors import ConstraintTooComplex, InvalidRequest, MynaError, Overloaded
+from myna.core.errors import ConstraintTooComplex, InvalidRequest, ModelFileError, MynaError, Overloaded
 from myna.core.events import Event, TextDelta
-from myna.core.requests import GenerationRequest, Sampling
+from myna.core.requests import GenerationRequest, Sampling, Thought
 from myna.decoding.grammar import Grammar, Grammars
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.fake import FakeEngine
+from myna.scheduling.core_loop import Loaded
 from myna.scheduling.grammar_compiler import GrammarCompiler
-from myna.scheduling.loop import Loaded
-from myna.scheduling.service import Service
+from myna.scheduling.in_process import InProcessGenerator
 
 Result = Grammar | MynaError
 ORIGIN = Origin("Invalid schema for response_format 'x'", "response_format", "a code")
@@ -118,6 +118,36 @@ def test_there_are_never_more_overdue_than_a_few() -> None:
     compiler.close()
 
 
+def test_a_machine_without_threads_refuses_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    grammars, done = GatedGrammars(), SimpleQueue[Result]()
+    compiler = GrammarCompiler(grammars)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("myna.scheduling.grammar_compiler._start_with_stack", refuse)
+        compiler.submit(word("a"), None, done.put)
+        assert isinstance(done.get(), Overloaded)
+    grammars.gate.set()
+    compiler.submit(word("a"), None, done.put)
+    assert is_json(done.get())
+    compiler.close()
+
+
+def test_a_thought_whose_marks_cant_be_tokenised_is_an_answer_too() -> None:
+    def unknown(text: str) -> list[int]:
+        raise ModelFileError("no tokenizer")
+
+    pieces = [bytes([byte]) for byte in range(256)] + [b""]
+    done = SimpleQueue[Result]()
+    compiler = GrammarCompiler(Grammars(pieces, [256], [256], unknown, len(pieces)))
+    for _ in range(2):  # compiled, then known
+        compiler.submit(word("a"), Thought("<think>", "</think>"), done.put)
+        assert isinstance(done.get(), ModelFileError)
+    compiler.close()
+
+
 def test_a_model_that_ends_no_answer_follows_no_grammar() -> None:
     done = SimpleQueue[Result]()
     compiler = GrammarCompiler(None)
@@ -138,7 +168,7 @@ def text_of(events: list[Event]) -> str:
 async def test_a_stream_with_a_grammar_goes_on_while_others_compile() -> None:
     grammars = GatedGrammars()
     tokens = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
-    service = Service(lambda: Loaded(FakeEngine(4096, 65536, 64), tokens, grammars))
+    service = InProcessGenerator(lambda: Loaded(FakeEngine(4096, 65536, 64), tokens, grammars))
     await service.start()
     known = word("this one was compiled before the others came")
     grammars.gate.set()
@@ -160,7 +190,7 @@ async def test_the_vocabulary_is_ready_before_the_model_is(monkeypatch: pytest.M
     """Its tables hold the GIL while they are built, when streams would wait."""
     grammars = GatedGrammars()
     tokens = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
-    service = Service(lambda: Loaded(FakeEngine(4096, 65536, 64), tokens, grammars))
+    service = InProcessGenerator(lambda: Loaded(FakeEngine(4096, 65536, 64), tokens, grammars))
     await service.start()
 
     def refuse(*args: object, **kwargs: object) -> None:

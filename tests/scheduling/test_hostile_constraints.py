@@ -12,7 +12,7 @@ from myna.core.errors import ConstraintTooComplex, InvalidRequest
 from myna.core.events import ChoiceDone, Event, PromptDone
 from myna.core.requests import GenerationRequest, Sampling
 from myna.engines import fake
-from myna.scheduling.service import Service
+from myna.scheduling.in_process import InProcessGenerator
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
 
@@ -21,8 +21,8 @@ TOO_LONG = "^((a{1000}){1000}){1000}$"
 
 
 @pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    service = Service(lambda: load_model(WorkerSpec("fake", "fake")))
+async def service() -> AsyncIterator[InProcessGenerator]:
+    service = InProcessGenerator(lambda: load_model(WorkerSpec("fake", "fake")))
     await service.start()
     yield service
     await service.aclose()
@@ -68,7 +68,7 @@ HOSTILE: dict[str, tuple[Constraint, type[InvalidRequest]]] = {
 }  # fmt: skip
 
 
-async def asked(service: Service, constraint: Constraint, max_tokens: int = 100) -> list[Event]:
+async def asked(service: InProcessGenerator, constraint: Constraint, max_tokens: int = 100) -> list[Event]:
     events: list[Event] = []
     tokens = tuple(fake.tokenize("go", parse_special=True))
     wanted = GenerationRequest(
@@ -83,7 +83,7 @@ async def asked(service: Service, constraint: Constraint, max_tokens: int = 100)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_it_is_refused_by_name(service: Service, name: str) -> None:
+async def test_it_is_refused_by_name(service: InProcessGenerator, name: str) -> None:
     constraint, kind = HOSTILE[name]
     with pytest.raises(kind) as caught:
         await asked(service, constraint)
@@ -99,12 +99,14 @@ CHAINS: dict[str, Constraint] = {
 
 
 @pytest.mark.parametrize("kind", CHAINS)
-async def test_a_chain_longer_than_a_usual_stack_ends_no_process(service: Service, kind: str) -> None:
+async def test_a_chain_longer_than_a_usual_stack_ends_no_process(
+    service: InProcessGenerator, kind: str
+) -> None:
     events = await asked(service, CHAINS[kind])
     assert isinstance(events[0], PromptDone)
 
 
-async def test_what_outgrows_its_limits_within_the_answer_says_so(service: Service) -> None:
+async def test_what_outgrows_its_limits_within_the_answer_says_so(service: InProcessGenerator) -> None:
     value = {
         "type": "object",
         "properties": {"a": {"const": "long enough, so that its beginning shows nothing of it"},
@@ -115,7 +117,7 @@ async def test_what_outgrows_its_limits_within_the_answer_says_so(service: Servi
         await asked(service, schema(value), 1000)
 
 
-async def test_what_is_large_and_harmless_is_followed(service: Service) -> None:
+async def test_what_is_large_and_harmless_is_followed(service: InProcessGenerator) -> None:
     for value in (
         {"type": "object", "properties": {f"p{i}": {"type": "integer"} for i in range(400)}},
         {"type": "object", "properties": {f"p{i}": {} for i in range(300)}, "additionalProperties": {}},

@@ -64,13 +64,13 @@ def expected(request: GenerationRequest) -> list[int]:
     arrivals=st.lists(plans(), min_size=1, max_size=10),
     kv_blocks=st.integers(10, 40),
     max_sequences=st.integers(2, 12),
-    donor_tokens=st.sampled_from([0, 40, 200]),
+    prefix_cache_tokens=st.sampled_from([0, 40, 200]),
     chunk=st.sampled_from([1, 7, 64, 512]),
 )
 def test_every_request_says_its_script_and_nothing_leaks(
-    arrivals: list[Plan], kv_blocks: int, max_sequences: int, donor_tokens: int, chunk: int
+    arrivals: list[Plan], kv_blocks: int, max_sequences: int, prefix_cache_tokens: int, chunk: int
 ) -> None:
-    model = Model(kv_blocks * 16, max_sequences=max_sequences, donor_tokens=donor_tokens)
+    model = Model(kv_blocks * 16, max_sequences=max_sequences, prefix_cache_tokens=prefix_cache_tokens)
     aborts: dict[int, int] = {}
     aborted: set[int] = set()
 
@@ -123,11 +123,11 @@ def check(request: GenerationRequest, model: Model, number: int) -> None:
 
 def free_everything(model: Model) -> None:
     """Donors are within the budget, and all that is still held."""
-    residency = model.scheduler.roster.residency
-    assert residency.donors.num_tokens <= model.engine.donor_tokens
-    while residency.evict_one():
+    kv_cache = model.scheduler.queues.kv_cache
+    assert kv_cache.prefix_cache.num_tokens <= model.engine.prefix_cache_tokens
+    while kv_cache.evict_one():
         pass
-    assert residency.donors.num_tokens == 0
+    assert kv_cache.prefix_cache.num_tokens == 0
     assert model.engine.free_tokens == model.engine.info.kv_tokens
-    assert residency.num_free_slots == model.engine.info.max_sequences
-    assert len(residency.index) == 0
+    assert kv_cache.num_free_slots == model.engine.info.max_sequences
+    assert len(kv_cache.index) == 0

@@ -8,7 +8,7 @@ from myna.core.errors import GenerationFailed
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
 from myna.core.requests import GenerationRequest, Sampling
 from myna.engines import fake
-from myna.scheduling.sequence import Job, Sequence
+from myna.scheduling.sequence import Sequence, SequenceGroup
 
 
 def request(text: str, max_tokens: int = 20, **more: object) -> GenerationRequest:
@@ -50,7 +50,7 @@ def test_a_new_request_joins_and_an_ended_one_leaves_at_once() -> None:
     model.add(request("second", 30))
     sizes = [len(model.step().rows) for _ in range(4)]
     assert sizes == [2, 2, 1, 1]
-    assert len(model.scheduler.roster.running) == 1
+    assert len(model.scheduler.queues.running) == 1
 
 
 def test_a_common_beginning_is_computed_once() -> None:
@@ -162,7 +162,7 @@ def test_the_best_candidates_are_told_when_all_have_ended() -> None:
 
 
 def test_an_abort_frees_its_room_before_the_next_step() -> None:
-    model = Model(donor_tokens=0)
+    model = Model(prefix_cache_tokens=0)
     number = model.add(request("a" * 100, 500, num_choices=3, best_of=3))
     for _ in range(5):
         model.step()
@@ -277,7 +277,7 @@ def test_a_bias_is_made_once_for_all_choices_of_a_request() -> None:
     biased = Sampling(logit_bias=((5, 1.0), (3, 2.0)))
     model.add(request("go on", num_choices=8, best_of=8, sampling=biased))
     model.step()
-    running = list(model.scheduler.roster.running)
+    running = list(model.scheduler.queues.running)
     assert len(running) == 8
     assert len({id(sequence.sampling.bias) for sequence in running}) == 1
     assert running[0].sampling.bias is not None
@@ -295,7 +295,7 @@ def test_ended_requests_leave_nothing_for_the_garbage_collector() -> None:
         model.step()
         model.scheduler.abort(number)
         gc.collect()
-        assert [value for value in gc.garbage if isinstance(value, Job | Sequence)] == []
+        assert [value for value in gc.garbage if isinstance(value, SequenceGroup | Sequence)] == []
     finally:
         gc.set_debug(0)
         gc.garbage.clear()

@@ -76,7 +76,7 @@ def test_what_is_computed_beyond_a_stop_string_is_kept_for_nobody() -> None:
     model = Model()
     answered(model, [request(f"[[say {CHANT * 3}]]", 200, stop=("too, the bird said so and",))], ALWAYS)
     known = len(prompt(f"[[say {CHANT * 3}]]")) + model.heard[0].num_tokens()
-    assert model.scheduler.roster.residency.donors.num_tokens in (known - 1, known)
+    assert model.scheduler.queues.kv_cache.prefix_cache.num_tokens in (known - 1, known)
     model.ask(request(f"[[say {CHANT * 3}]]", 200))
     assert model.heard[1].text() == CHANT * 3
 
@@ -167,7 +167,7 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
 @given(
     wanted=st.lists(requests(), min_size=1, max_size=5),
     kv_blocks=st.integers(14, 60),
-    donor_tokens=st.sampled_from([0, 100, 2000]),
+    prefix_cache_tokens=st.sampled_from([0, 100, 2000]),
     chunk=st.sampled_from([1, 16, 256]),
     slope=st.sampled_from([ALWAYS, 0.05, 0.2]),
 )
@@ -175,12 +175,12 @@ def test_the_same_is_told_with_guesses_and_without(
     grammars: Grammars,
     wanted: list[GenerationRequest],
     kv_blocks: int,
-    donor_tokens: int,
+    prefix_cache_tokens: int,
     chunk: int,
     slope: float,
 ) -> None:
-    plain = Model(kv_blocks * 16, donor_tokens=donor_tokens, grammars=grammars)
-    guessing = Model(kv_blocks * 16, donor_tokens=donor_tokens, grammars=grammars)
+    plain = Model(kv_blocks * 16, prefix_cache_tokens=prefix_cache_tokens, grammars=grammars)
+    guessing = Model(kv_blocks * 16, prefix_cache_tokens=prefix_cache_tokens, grammars=grammars)
     assert answered(guessing, wanted, slope, chunk) == answered(plain, wanted, NEVER, chunk)
     free_everything(guessing)
 

@@ -9,7 +9,7 @@ from myna.core.constraints import JsonSchema
 from myna.core.events import ChoiceDone, Done, Event, TextDelta
 from myna.core.requests import GenerationRequest, Sampling, Thought
 from myna.engines import fake
-from myna.scheduling.service import Service
+from myna.scheduling.in_process import InProcessGenerator
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
 
@@ -18,14 +18,16 @@ THOUGHT = Thought("<think>", "</think>")
 
 
 @pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    service = Service(lambda: load_model(WorkerSpec("fake", "fake")))
+async def service() -> AsyncIterator[InProcessGenerator]:
+    service = InProcessGenerator(lambda: load_model(WorkerSpec("fake", "fake")))
     await service.start()
     yield service
     await service.aclose()
 
 
-async def ask(service: Service, text: str, thought: Thought = THOUGHT, **more: object) -> list[Event]:
+async def ask(
+    service: InProcessGenerator, text: str, thought: Thought = THOUGHT, **more: object
+) -> list[Event]:
     fields: dict[str, object] = {"thought": thought, "sampling": Sampling(temperature=0), **more}
     tokens = tuple(fake.tokenize(text, parse_special=True))
     max_tokens = fields.pop("max_tokens", 400)
@@ -45,7 +47,7 @@ def done(events: list[Event]) -> Done:
     return events[-1]
 
 
-async def test_thought_and_answer_are_told_apart_and_counted(service: Service) -> None:
+async def test_thought_and_answer_are_told_apart_and_counted(service: InProcessGenerator) -> None:
     events = await ask(service, "[[say <think>\nit may rain 🙂\n</think>\n\nTake 你 along]]")
     assert texts(events) == ("it may rain 🙂", "Take 你 along")
     said = len(fake.tokenize("Take 你 along", parse_special=True)) + 1  # and the end
@@ -54,7 +56,7 @@ async def test_thought_and_answer_are_told_apart_and_counted(service: Service) -
     assert told == done(events).completion_tokens
 
 
-async def test_an_answer_without_a_thought_is_an_answer(service: Service) -> None:
+async def test_an_answer_without_a_thought_is_an_answer(service: InProcessGenerator) -> None:
     events = await ask(service, "[[say <thin ice]]", num_logprobs=0)
     assert texts(events) == ("", "<thin ice")
     assert done(events).reasoning_tokens == 0
@@ -62,7 +64,7 @@ async def test_an_answer_without_a_thought_is_an_answer(service: Service) -> Non
     assert b"".join(entry.data for entry in entries) == b"<thin ice"
 
 
-async def test_stop_strings_and_log_probabilities_are_the_answers_alone(service: Service) -> None:
+async def test_stop_strings_and_log_probabilities_are_the_answers_alone(service: InProcessGenerator) -> None:
     events = await ask(
         service, "[[say <think>stop</think>\n\ngo now stop here]]", stop=("stop",), num_logprobs=0
     )
@@ -71,7 +73,7 @@ async def test_stop_strings_and_log_probabilities_are_the_answers_alone(service:
     assert b"".join(entry.data for entry in entries) == b"go now "
 
 
-async def test_a_thought_that_is_cut_short_is_still_a_thought(service: Service) -> None:
+async def test_a_thought_that_is_cut_short_is_still_a_thought(service: InProcessGenerator) -> None:
     events = await ask(service, "[[say <think>one two three</think>four]]", max_tokens=12)
     assert texts(events)[1] == ""
     assert texts(events)[0].startswith("one")
@@ -79,7 +81,7 @@ async def test_a_thought_that_is_cut_short_is_still_a_thought(service: Service) 
     assert done(events).reasoning_tokens == 12
 
 
-async def test_a_grammar_begins_where_the_thought_ends(service: Service) -> None:
+async def test_a_grammar_begins_where_the_thought_ends(service: InProcessGenerator) -> None:
     events = await ask(service, "[[say <think>which? red!</think>green]]", constraint=COLOURS)
     thought, said = texts(events)
     assert thought == "which? red!"
@@ -87,7 +89,9 @@ async def test_a_grammar_begins_where_the_thought_ends(service: Service) -> None
     assert [e.reason for e in events if isinstance(e, ChoiceDone)] == ["stop"]
 
 
-async def test_a_model_that_must_think_does_so_before_its_grammar_and_for_so_long(service: Service) -> None:
+async def test_a_model_that_must_think_does_so_before_its_grammar_and_for_so_long(
+    service: InProcessGenerator,
+) -> None:
     short = Thought("<think>", "</think>", max_tokens=6)
     events = await ask(service, "[[say wind and rain and wind and rain and wind]]", short, constraint=COLOURS)
     thought, said = texts(events)
@@ -96,7 +100,7 @@ async def test_a_model_that_must_think_does_so_before_its_grammar_and_for_so_lon
     assert done(events).reasoning_tokens == 6 + len("<think></think>")
 
 
-async def test_an_optional_thought_is_neither_forced_nor_forbidden(service: Service) -> None:
+async def test_an_optional_thought_is_neither_forced_nor_forbidden(service: InProcessGenerator) -> None:
     optional = Thought("<think>", "</think>", is_optional=True)
     with_one = await ask(service, "[[say <think>hm</think>]]", optional, constraint=COLOURS)
     assert texts(with_one)[0] == "hm"
@@ -105,7 +109,7 @@ async def test_an_optional_thought_is_neither_forced_nor_forbidden(service: Serv
     assert texts(without) == ("", '"red"')
 
 
-async def test_each_choice_thinks_for_itself(service: Service) -> None:
+async def test_each_choice_thinks_for_itself(service: InProcessGenerator) -> None:
     hot = Sampling(temperature=1.5, seed=5)
     short = Thought("<think>", "</think>", is_open=True, max_tokens=5)
     events = await ask(service, "several", short, constraint=COLOURS, num_choices=3, best_of=3, sampling=hot)
@@ -114,7 +118,7 @@ async def test_each_choice_thinks_for_itself(service: Service) -> None:
         assert json.loads(texts(mine)[1]) in ("red", "green", "blue")
 
 
-async def test_of_candidates_that_lose_no_thought_is_reported(service: Service) -> None:
+async def test_of_candidates_that_lose_no_thought_is_reported(service: InProcessGenerator) -> None:
     hot = Sampling(temperature=4.0, seed=3)
     thinking = Thought("<think>", "</think>", is_open=True)
     events = await ask(service, "a riddle", thinking, best_of=4, sampling=hot, max_tokens=30)

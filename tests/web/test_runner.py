@@ -13,7 +13,7 @@ from tests.web.browser import Visitor, chromium_path
 from tests.web.conftest import root_of
 from tests.web.playing import Player
 
-from myna.catalog.python_in_page import PYODIDE
+from myna.catalog.pyodide import PYODIDE
 from myna.settings import load_settings
 
 

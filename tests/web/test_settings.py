@@ -10,7 +10,7 @@ from tests.web.browser import Visitor
 from tests.web.conftest import root_of
 from tests.web.playing import Player
 
-from myna.serving.parameters import CHAT, COMPLETIONS, Parameter, Use
+from myna.wire.parameters import CHAT, COMPLETIONS, Parameter, Use
 
 # What the page decides by itself: who answers, what is said, and names that newer ones replace.
 PAGES_OWN = {"model", "messages", "prompt", "stream_options"}

@@ -18,6 +18,7 @@ from myna.scheduling.admission import Limits
 from myna.scheduling.streams import RequestStream
 from myna.workers.client import State, WorkerClient
 from myna.workers.frames import WorkerSpec
+from myna.workers.watchdog import Patience
 
 
 def prompt(text: str) -> tuple[int, ...]:
@@ -53,6 +54,10 @@ async def worker(path: str = "fake", limits: Limits | None = None) -> AsyncItera
         yield client
     finally:
         await client.aclose()
+
+
+def environment_of(pid: int | None) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def is_alive(pid: int) -> bool:
@@ -193,15 +198,87 @@ async def test_a_request_that_kills_its_worker_ends_and_others_do_not() -> None:
         assert await ask(client, "still here") == answer("still here")
 
 
-async def test_a_worker_that_hangs_is_ended_and_its_request_with_it() -> None:
-    client = WorkerClient(WorkerSpec("fake", "fake"), delay_s=0.01, hang_s=0.5)
+# Short ones, so that what is waited for comes soon; a tick in which the worker computes is a tenth of one.
+IMPATIENT = Patience(tick_s=0.05, silent=8, stuck=8, loading=10, busy=10)
+
+
+@contextlib.asynccontextmanager
+async def impatient_worker() -> AsyncIterator[WorkerClient]:
+    client = WorkerClient(WorkerSpec("fake", "fake"), delay_s=0.01, patience=IMPATIENT)
     await client.start()
     try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def test_a_worker_that_hangs_is_ended_and_its_request_with_it() -> None:
+    async with impatient_worker() as client:
         stream = await client.generate(request("[[hang]]"))
         with pytest.raises(EngineDead):
             [event async for event in stream]
-    finally:
-        await client.aclose()
+
+
+async def test_a_worker_that_hangs_with_nothing_but_a_tokenize_pending_is_ended() -> None:
+    async with impatient_worker() as client:
+        with pytest.raises(EngineDead):
+            await client.tokenize("[[hang]]", parse_special=False)
+        assert await ask(client, "later") == answer("later")
+
+
+async def test_a_stopped_worker_under_load_is_replaced() -> None:
+    async with impatient_worker() as client:
+        begun, first_pid = await begin(client), client.pid
+        assert first_pid is not None
+        unread = await client.generate(request("[[slow 5]] unread"))
+        os.kill(first_pid, signal.SIGSTOP)
+        with pytest.raises(EngineDead):
+            [event async for event in begun]
+        assert text_of([event async for event in unread]) == answer("[[slow 5]] unread")
+        assert client.pid != first_pid
+        assert not is_alive(first_pid)
+
+
+async def test_a_stopped_idle_worker_is_not_ready_and_then_replaced() -> None:
+    async with impatient_worker() as client:
+        first_pid = client.pid
+        assert first_pid is not None
+        os.kill(first_pid, signal.SIGSTOP)
+        while client.is_ready:  # noqa: ASYNC110 - there is nothing to wait for but its watchdog's ticks
+            await asyncio.sleep(IMPATIENT.tick_s)
+        assert (client.state, client.pid) == (State.READY, first_pid)  # suspected, not yet ended
+        while client.pid == first_pid or not client.is_ready:  # noqa: ASYNC110
+            await asyncio.sleep(IMPATIENT.tick_s)
+        assert await ask(client, "later") == answer("later")
+
+
+async def test_a_load_without_progress_fails_with_its_reason() -> None:
+    client = WorkerClient(WorkerSpec("fake", "model-stuck"), patience=IMPATIENT)
+    with pytest.raises(ModelLoadFailed, match=r"loaded model-stuck: its load made no progress"):
+        await client.start()
+    assert client.pid is not None
+    assert not is_alive(client.pid)
+
+
+async def test_an_answer_to_a_question_that_was_given_up_is_ignored() -> None:
+    async with worker() as client:
+        begun = await begin(client)  # keeps the loop busy while the question is given up
+        asked = asyncio.create_task(client.tokenize("a bird", parse_special=False))
+        await asyncio.sleep(0)
+        asked.cancel()
+        assert await client.tokenize("a bird", parse_special=False) == list(prompt("a bird"))
+        await begun.aclose()
+        assert client._tokenizing == {}
+
+
+async def test_no_secret_is_in_the_workers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = ("MYNA_API_KEY", "MYNA_SECRET", "MYNA_DATABASE", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY")
+    for name in secrets:
+        monkeypatch.setenv(name, "hidden")
+    async with worker() as client:
+        environment = environment_of(client.pid)
+    assert b"PATH=" in environment
+    assert not any(name.encode() in environment for name in secrets)
 
 
 async def test_ignores_the_signals_of_ctrl_c_and_service_managers() -> None:

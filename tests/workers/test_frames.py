@@ -10,9 +10,21 @@ from myna.core.errors import ConstraintTooComplex, ContextLengthExceeded, Genera
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
-from myna.scheduling.sequence import Told
+from myna.scheduling.sequence import RequestEvent
 from myna.workers import frames
-from myna.workers.frames import Abort, Failure, FrameSplitter, Load, Ready, Run, Step, Tokenize, Tokenized
+from myna.workers.frames import (
+    Abort,
+    Failure,
+    FrameSplitter,
+    Load,
+    Ping,
+    Pong,
+    Ready,
+    Step,
+    Submit,
+    Tokenize,
+    Tokenized,
+)
 
 REQUEST = GenerationRequest(
     "id",
@@ -36,28 +48,30 @@ REQUEST = GenerationRequest(
     "order",
     [
         Load(frames.WorkerSpec("fake", "path", step_lock="x")),
-        Run(7, REQUEST),
+        Submit(7, REQUEST),
         Abort(7),
         Tokenize(1, "ü", True),
+        Ping(),
     ],
 )
-def test_orders_arrive_as_they_were_sent(order: frames.Order) -> None:
+def test_orders_arrive_as_they_were_sent(order: frames.Command) -> None:
     (payload,) = FrameSplitter().feed(frames.encode(order))
-    assert frames.decode_order(payload) == order
+    assert frames.decode_command(payload) == order
 
 
 @pytest.mark.parametrize(
-    "report",
+    "message",
     [
         Ready(ModelInfo("fake", "fake", 10, 20, 30, 4, "fp", (1,))),
         frames.LoadFailed("why"),
+        Pong(3),
         Tokenized(1, [1, 2]),
         Tokenized(1, [], Failure("InvalidRequest", "no", "stop", "code")),
     ],
 )
-def test_reports_arrive_as_they_were_sent(report: frames.Report) -> None:
-    (payload,) = FrameSplitter().feed(frames.encode(report))
-    assert frames.decode_report(payload) == report
+def test_reports_arrive_as_they_were_sent(message: frames.WorkerMessage) -> None:
+    (payload,) = FrameSplitter().feed(frames.encode(message))
+    assert frames.decode_message(payload) == message
 
 
 def test_a_step_carries_all_kinds_of_events_and_failures() -> None:
@@ -67,13 +81,13 @@ def test_a_step_carries_all_kinds_of_events_and_failures() -> None:
         ChoiceDone(0, "stop", 0, 2),
         Done(2),
     ]
-    told = [Told(number, event) for number, event in enumerate(events)]
-    told.append(Told(9, GenerationFailed("broke")))
-    (payload,) = FrameSplitter().feed(frames.encode_told(told))
-    step = frames.decode_report(payload)
+    told = [RequestEvent(number, event) for number, event in enumerate(events)]
+    told.append(RequestEvent(9, GenerationFailed("broke")))
+    (payload,) = FrameSplitter().feed(frames.encode_events(told))
+    step = frames.decode_message(payload)
     assert isinstance(step, Step)
-    assert step.told[:4] == list(enumerate(events))
-    assert step.told[4] == (9, Failure("GenerationFailed", "broke"))
+    assert step.events[:4] == list(enumerate(events))
+    assert step.events[4] == (9, Failure("GenerationFailed", "broke"))
 
 
 def test_a_failure_becomes_the_error_that_it_was() -> None:
@@ -84,11 +98,14 @@ def test_a_failure_becomes_the_error_that_it_was() -> None:
 
 
 def test_a_failure_keeps_the_part_of_the_request_that_it_names() -> None:
-    told = [Told(1, ConstraintTooComplex("why", param="tools", code="c")), Told(2, Overloaded("busy"))]
-    (payload,) = FrameSplitter().feed(frames.encode_told(told))
-    step = frames.decode_report(payload)
+    told = [
+        RequestEvent(1, ConstraintTooComplex("why", param="tools", code="c")),
+        RequestEvent(2, Overloaded("busy")),
+    ]
+    (payload,) = FrameSplitter().feed(frames.encode_events(told))
+    step = frames.decode_message(payload)
     assert isinstance(step, Step)
-    first, second = (what.error() for _, what in step.told if isinstance(what, Failure))
+    first, second = (what.error() for _, what in step.events if isinstance(what, Failure))
     assert isinstance(first, ConstraintTooComplex)
     assert (first.message, first.param, first.code) == ("why", "tools", "c")
     assert isinstance(second, Overloaded)
@@ -97,10 +114,10 @@ def test_a_failure_keeps_the_part_of_the_request_that_it_names() -> None:
 @given(st.lists(st.integers(0, 1 << 40), max_size=8), st.lists(st.integers(1, 9), min_size=1))
 def test_frames_are_whole_however_the_bytes_arrive(numbers: list[int], sizes: list[int]) -> None:
     data = b"".join(frames.encode(Abort(number)) for number in numbers)
-    splitter, arrived, start = FrameSplitter(), list[frames.Order](), 0
+    splitter, arrived, start = FrameSplitter(), list[frames.Command](), 0
     while start < len(data):
         size = sizes[start % len(sizes)]
-        arrived += map(frames.decode_order, splitter.feed(data[start : start + size]))
+        arrived += map(frames.decode_command, splitter.feed(data[start : start + size]))
         start += size
     assert arrived == [Abort(number) for number in numbers]
 
@@ -112,5 +129,5 @@ def test_a_length_that_no_frame_has_is_refused() -> None:
 
 def test_bytes_that_are_no_frame_are_a_value_error() -> None:
     with pytest.raises(ValueError):
-        frames.decode_report(b"\x93\x01")
+        frames.decode_message(b"\x93\x01")
     assert issubclass(msgspec.ValidationError, ValueError)

@@ -1,6 +1,7 @@
 // Attention of some query rows over one segment after another. Included once by each instruction set's file.
 // T is the element type of keys and values: halves as stored, or floats where a tile is large enough to
 // convert a segment once. Conversion is exact, so both give the same bits.
+#include "attention/attention.h"
 #include "cpu/lanes.h"
 
 namespace myna::MYNA_ISA {

@@ -1,4 +1,4 @@
-// Which kernels and which vector operations this processor runs.
+// Which kernels this processor runs, and which vector operations go with them.
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
@@ -122,13 +122,6 @@ const KernelTable& kernels() {
   static const KernelTable& chosen = choose();
   return chosen;
 }
-
-#if defined(__x86_64__)
-extern const VectorTable kVectors_avx512, kVectors_avx2;
-#elif defined(__aarch64__)
-extern const VectorTable kVectors_neon;
-#endif
-extern const VectorTable kVectors_portable;
 
 const VectorTable& vectors_for(const char* kernel_name) {
 #if defined(__x86_64__)

@@ -3,9 +3,9 @@
 //
 // Contract: an output's bits depend on its row of activations and its row of weights alone, never on how many
 // rows there are, which tile or panel split computes it, or how many threads do; nor on which table is
-// chosen, but for AMX's, whose arithmetic is its own (amx.cpp). Everywhere else, for quantised weights, all
-// integer dot products are exact and each output is one chain of fused multiply-adds over its 32-value blocks
-// in index order.
+// chosen, but for AMX's, whose arithmetic is its own (avx512/matmul_amx.cpp). Everywhere else, for quantised
+// weights, all integer dot products are exact and each output is one chain of fused multiply-adds over its
+// 32-value blocks in index order.
 #pragma once
 
 #include <algorithm>

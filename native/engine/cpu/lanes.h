@@ -5,7 +5,7 @@
 #include <cstring>
 
 #ifndef MYNA_ISA
-#error "define MYNA_ISA before including simd.h"
+#error "define MYNA_ISA before including lanes.h"
 #endif
 
 #if defined(__AVX512F__)

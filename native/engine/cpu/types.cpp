@@ -5,6 +5,7 @@
 #include "cpu/half.h"
 #include "cpu/kernels.h"
 #include "cpu/scales.h"
+#include "gguf/tensor_types.h"
 
 namespace myna {
 namespace {
@@ -80,6 +81,7 @@ void q6_k(const std::uint8_t* b, float* y) {
 
 using BlockFn = void (*)(const std::uint8_t*, float*);
 
+// Null for a type that the kernels can't run.
 BlockFn block_fn(TensorType type) {
   switch (type) {
     case TensorType::F32:
@@ -105,56 +107,18 @@ BlockFn block_fn(TensorType type) {
     case TensorType::Q6_K:
       return q6_k;
   }
-  throw std::invalid_argument("unsupported tensor type");
+  return nullptr;
 }
 
 }  // namespace
 
 BlockGeometry geometry(TensorType type) {
-  switch (type) {
-    case TensorType::F32:
-      return {"F32", 1, 4};
-    case TensorType::F16:
-      return {"F16", 1, 2};
-    case TensorType::BF16:
-      return {"BF16", 1, 2};
-    case TensorType::Q4_0:
-      return {"Q4_0", 32, 18};
-    case TensorType::Q4_1:
-      return {"Q4_1", 32, 20};
-    case TensorType::Q5_0:
-      return {"Q5_0", 32, 22};
-    case TensorType::Q5_1:
-      return {"Q5_1", 32, 24};
-    case TensorType::Q8_0:
-      return {"Q8_0", 32, 34};
-    case TensorType::Q4_K:
-      return {"Q4_K", 256, 144};
-    case TensorType::Q5_K:
-      return {"Q5_K", 256, 176};
-    case TensorType::Q6_K:
-      return {"Q6_K", 256, 210};
-  }
-  throw std::invalid_argument("unsupported tensor type");
+  const gguf::TensorTypeTraits* traits = gguf::traits_of(static_cast<std::uint32_t>(type));
+  if (traits == nullptr) throw std::invalid_argument("unsupported tensor type");
+  return {traits->name, traits->block_values, traits->block_bytes};
 }
 
-bool is_supported(std::uint32_t ggml_type) {
-  switch (static_cast<TensorType>(ggml_type)) {
-    case TensorType::F32:
-    case TensorType::F16:
-    case TensorType::BF16:
-    case TensorType::Q4_0:
-    case TensorType::Q4_1:
-    case TensorType::Q5_0:
-    case TensorType::Q5_1:
-    case TensorType::Q8_0:
-    case TensorType::Q4_K:
-    case TensorType::Q5_K:
-    case TensorType::Q6_K:
-      return true;
-  }
-  return false;
-}
+bool is_supported(std::uint32_t ggml_type) { return block_fn(static_cast<TensorType>(ggml_type)) != nullptr; }
 
 bool is_float(TensorType type) {
   return type == TensorType::F32 || type == TensorType::F16 || type == TensorType::BF16;
@@ -172,6 +136,7 @@ void dequantize_row(TensorType type, const std::uint8_t* src, float* dst, std::i
   const BlockGeometry g = geometry(type);
   const std::int64_t num_blocks = static_cast<std::int64_t>(row_bytes(type, cols)) / g.block_bytes;
   const BlockFn block = block_fn(type);
+  if (block == nullptr) throw std::invalid_argument("unsupported tensor type");
   for (std::int64_t b = 0; b < num_blocks; ++b) block(src + b * g.block_bytes, dst + b * g.block_values);
 }
 

@@ -29,6 +29,13 @@ struct VectorTable {
   void (*finish)(int row, int head_dim, Partial part, float* out);
 };
 
+extern const VectorTable kVectors_portable;
+#if defined(__x86_64__)
+extern const VectorTable kVectors_avx2, kVectors_avx512;
+#elif defined(__aarch64__)
+extern const VectorTable kVectors_neon;
+#endif
+
 // The table that goes with a matrix kernel's instruction set ("amx", "avx512vnni", "avx2vnni", "avx2",
 // "neon", else portable).
 const VectorTable& vectors_for(const char* kernel_name);

@@ -40,7 +40,7 @@ struct Header {
   std::map<std::string, Tensor, std::less<>> tensors;
 };
 
-// Throws CorruptFile.
+// Throws CorruptFile, or UnsupportedModel for a tensor type that is not in `tensor_types.h`.
 Header parse(std::span<const std::byte> file);
 
 // ggml's name of a tensor type, or "type <number>".

@@ -4,6 +4,7 @@
 
 #include "errors.h"
 #include "gguf/gguf.h"
+#include "gguf/tensor_types.h"
 
 namespace myna::gguf {
 namespace {
@@ -32,31 +33,6 @@ constexpr uint64_t kMaxTensorNameBytes = 255;
 constexpr uint64_t kMaxAlignment = 1 << 20;
 constexpr uint64_t kMinMetadataBytes = 8 + 4 + 1;        // an empty key, a type, a one-byte value
 constexpr uint64_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;  // an empty name, one dimension, type, offset
-
-struct TypeLayout {
-  uint32_t type;
-  const char* name;
-  uint32_t block_values, block_bytes;
-};
-
-// Numbers, names and block sizes of ggml's tensor types: enough to check a file's lengths and to name what
-// the kernels refuse.
-constexpr TypeLayout kTypes[] = {
-    {0, "F32", 1, 4},         {1, "F16", 1, 2},         {2, "Q4_0", 32, 18},      {3, "Q4_1", 32, 20},
-    {6, "Q5_0", 32, 22},      {7, "Q5_1", 32, 24},      {8, "Q8_0", 32, 34},      {9, "Q8_1", 32, 36},
-    {10, "Q2_K", 256, 84},    {11, "Q3_K", 256, 110},   {12, "Q4_K", 256, 144},   {13, "Q5_K", 256, 176},
-    {14, "Q6_K", 256, 210},   {15, "Q8_K", 256, 292},   {16, "IQ2_XXS", 256, 66}, {17, "IQ2_XS", 256, 74},
-    {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50},   {20, "IQ4_NL", 32, 18},   {21, "IQ3_S", 256, 110},
-    {22, "IQ2_S", 256, 82},   {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1},         {25, "I16", 1, 2},
-    {26, "I32", 1, 4},        {27, "I64", 1, 8},        {28, "F64", 1, 8},        {29, "IQ1_M", 256, 56},
-    {30, "BF16", 1, 2},       {34, "TQ1_0", 256, 54},   {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17},
-};
-
-const TypeLayout* layout_of(uint32_t type) {
-  for (const TypeLayout& layout : kTypes)
-    if (layout.type == type) return &layout;
-  return nullptr;
-}
 
 uint64_t scalar_bytes(uint32_t type) {
   switch (type) {
@@ -186,10 +162,10 @@ struct TensorInfo {
 };
 
 uint64_t checked_bytes(const TensorInfo& info) {
-  const TypeLayout* layout = layout_of(info.tensor.type);
-  if (layout == nullptr)
-    throw CorruptFile("tensor " + quoted(info.name) + " has the unknown type " +
-                      std::to_string(info.tensor.type));
+  const TensorTypeTraits* layout = traits_of(info.tensor.type);
+  if (layout == nullptr)  // a newer ggml's: the file may be fine
+    throw UnsupportedModel("tensor " + quoted(info.name) + " has the unknown type " +
+                           std::to_string(info.tensor.type));
   if (info.tensor.shape[0] % layout->block_values != 0)
     throw CorruptFile("tensor " + quoted(info.name) + " has rows of " + std::to_string(info.tensor.shape[0]) +
                       " values, not whole blocks of " + layout->name);
@@ -247,12 +223,12 @@ void place_tensors(std::span<const std::byte> file, uint64_t header_end, std::ve
 }  // namespace
 
 std::string type_name(uint32_t type) {
-  const TypeLayout* layout = layout_of(type);
+  const TensorTypeTraits* layout = traits_of(type);
   return layout != nullptr ? layout->name : "type " + std::to_string(type);
 }
 
 uint64_t Tensor::row_bytes() const {
-  const TypeLayout* layout = layout_of(type);
+  const TensorTypeTraits* layout = traits_of(type);
   return shape[0] / layout->block_values * layout->block_bytes;
 }
 

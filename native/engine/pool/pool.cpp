@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 
 namespace myna {
 namespace {
@@ -27,11 +29,23 @@ constexpr std::uint64_t ticket(std::uint32_t epoch, std::uint32_t chunks) {
 
 ThreadPool::ThreadPool(int num_threads) : parts_(static_cast<std::size_t>(std::max(num_threads, 1))) {
   if (num_threads < 1) throw std::invalid_argument("a thread pool needs at least one thread");
-  for (int thread = 1; thread < num_threads; ++thread)
-    workers_.emplace_back([this, thread] { worker(thread); });
+  try {
+    workers_.reserve(parts_.size() - 1);
+    for (int thread = 1; thread < num_threads; ++thread)
+      workers_.emplace_back([this, thread] { worker(thread); });
+  } catch (const std::system_error& error) {
+    const auto which = std::to_string(workers_.size() + 1) + " of " + std::to_string(num_threads);
+    stop();
+    throw std::runtime_error("thread " + which + " can't be started: " + error.code().message());
+  } catch (...) {
+    stop();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stopping_.store(true);
   epoch_.fetch_add(1);
   epoch_.notify_all();

@@ -17,6 +17,7 @@ int usable_threads();
 // sleep. parallel_for is called from one thread at a time and doesn't nest.
 class ThreadPool {
  public:
+  // Throws std::runtime_error where the system can't start that many threads; then none is left running.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -37,6 +38,8 @@ class ThreadPool {
  private:
   using Call = void (*)(void* body, std::int64_t chunk, int thread);
 
+  // Ends and joins the workers that were started.
+  void stop();
   void run(std::int64_t num_chunks, void* body, Call call);
   // Chunks of the thread's own part, then of all others', until none is left.
   void work(std::uint32_t epoch, int thread);

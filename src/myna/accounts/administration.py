@@ -27,10 +27,11 @@ from myna.core.accounts import (
     Project,
 )
 from myna.core.errors import ConfigurationError, InvalidRequest, NotFound, Overloaded, PermissionDenied
+from myna.core.translatable import N_
 
 _MOST_TRIES: Final = 20
 LIMIT_NAMES: Final = tuple(name for name in Limit.__struct_fields__ if name not in ("owner", "model"))
-ANOTHER_SERVERS_KEYS: Final = (
+ANOTHER_SERVERS_KEYS: Final = N_(
     "The keys of this database were made with another secret; set MYNA_SECRET to the one of the server that "
     "made them, or copy its file `secret`."
 )
@@ -85,7 +86,7 @@ class Administration:
     def archive_project(self, actor: Actor, project_id: str) -> Project:
         """Its keys open nothing from now on. Archiving again changes nothing."""
         if project_id == DEFAULT_PROJECT:
-            raise PermissionDenied("The default project can't be archived.", param="project_id")
+            raise PermissionDenied(N_("The default project can't be archived."), param="project_id")
 
         def decide(accounts: Accounts) -> tuple[Project, str, Mapping[str, object]]:
             project = find_project(accounts, project_id)
@@ -125,7 +126,9 @@ class Administration:
 
         def decide(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
             if find_project(accounts, project_id).archived_at is not None:
-                raise InvalidRequest(f"The project {project_id} is archived.", param="project_id")
+                raise InvalidRequest(
+                    N_("The project {project_id} is archived.", project_id=project_id), param="project_id"
+                )
             data = {"name": key.name, "scopes": key.scopes, "models": key.models}
             return key, "api_key.created", {"id": key.id, "data": {**data, "expires_at": key.expires_at}}
 
@@ -206,7 +209,7 @@ class Administration:
                 done = self._store.put(record, event, version=accounts.version)
             if done:
                 return record
-        raise Overloaded("Too many administrators change the accounts at once; try again.")
+        raise Overloaded(N_("Too many administrators change the accounts at once; try again."))
 
     def _checked(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a key that the changes come down to."""
@@ -232,7 +235,11 @@ def find_project(accounts: Accounts, project_id: str) -> Project:
     for project in accounts.projects:
         if project.id == project_id:
             return project
-    raise NotFound(f"No project found with id '{project_id[:64]}'.", param="project_id", code="not_found")
+    raise NotFound(
+        N_("No project found with id '{project_id}'.", project_id=project_id[:64]),
+        param="project_id",
+        code="not_found",
+    )
 
 
 def find_key(accounts: Accounts, key_id: str, project_id: str | None = None) -> ApiKey:
@@ -240,7 +247,9 @@ def find_key(accounts: Accounts, key_id: str, project_id: str | None = None) -> 
     for key in accounts.keys:
         if key.id == key_id and project_id in (None, key.project) and key.revoked_at is None:
             return key
-    raise NotFound(f"No API key found with id '{key_id[:64]}'.", param="key_id", code="not_found")
+    raise NotFound(
+        N_("No API key found with id '{key_id}'.", key_id=key_id[:64]), param="key_id", code="not_found"
+    )
 
 
 def find_limit(accounts: Accounts, owner: str, model: str) -> Limit:

@@ -5,6 +5,7 @@ from typing import Final, get_args
 
 from myna.accounts.principal import KeyScope
 from myna.core.errors import InvalidRequest
+from myna.core.translatable import N_, Translatable
 
 MAX_NAME: Final = 256
 MAX_MODELS: Final = 1000
@@ -18,11 +19,14 @@ def check_name(name: str) -> str:
     """A name without the white space around it."""
     name = name.strip()
     if not name:
-        raise _invalid("name", "A name needs at least one character.")
+        raise _invalid("name", N_("A name needs at least one character."))
     if len(name) > MAX_NAME:
-        raise _invalid("name", f"A name has at most {MAX_NAME} characters, not {len(name)}.")
+        raise _invalid(
+            "name",
+            N_("A name has at most {limit} characters, not {length}.", limit=MAX_NAME, length=len(name)),
+        )
     if not name.isprintable():
-        raise _invalid("name", "A name must not hold line breaks or control characters.")
+        raise _invalid("name", N_("A name must not hold line breaks or control characters."))
     return name
 
 
@@ -30,9 +34,18 @@ def check_scopes(scopes: Sequence[str]) -> tuple[KeyScope, ...]:
     """Each once, in the order of our list."""
     for scope in scopes:
         if scope not in SCOPES:
-            raise _invalid("scopes", f"There is no scope {_shown(scope)}; choose from {', '.join(SCOPES)}.")
+            raise _invalid(
+                "scopes",
+                N_(
+                    "There is no scope {scope}; choose from {known}.",
+                    scope=_shown(scope),
+                    known=", ".join(SCOPES),
+                ),
+            )
     if not scopes:
-        raise _invalid("scopes", f"A key needs at least one scope; choose from {', '.join(SCOPES)}.")
+        raise _invalid(
+            "scopes", N_("A key needs at least one scope; choose from {known}.", known=", ".join(SCOPES))
+        )
     return tuple(scope for scope in SCOPES if scope in scopes)
 
 
@@ -41,37 +54,54 @@ def check_models(models: Sequence[str] | None) -> tuple[str, ...] | None:
     if models is None:
         return None
     if not models:
-        raise _invalid("models", "A list of models needs at least one; leave it out to allow all.")
+        raise _invalid("models", N_("A list of models needs at least one; leave it out to allow all."))
     if len(models) > MAX_MODELS:
-        raise _invalid("models", f"A list of models has at most {MAX_MODELS} names, not {len(models)}.")
+        raise _invalid(
+            "models",
+            N_(
+                "A list of models has at most {limit} names, not {length}.",
+                limit=MAX_MODELS,
+                length=len(models),
+            ),
+        )
     return tuple(dict.fromkeys(check_model(model) for model in models))
 
 
 def check_model(model: str, param: str = "models") -> str:
     if not model or len(model) > MAX_NAME or not model.isprintable():
-        raise _invalid(param, f"{_shown(model)} can't be the name of a model.")
+        raise _invalid(param, N_("{name} can't be the name of a model.", name=_shown(model)))
     return model
 
 
 def check_life(seconds: int) -> int:
     """How long from now a key lives."""
     if seconds < 1:
-        raise _invalid("expires_in_seconds", "A key can't end in the past; give it at least a second.")
+        raise _invalid("expires_in_seconds", N_("A key can't end in the past; give it at least a second."))
     if seconds > MAX_LIFE_S:
-        raise _invalid("expires_in_seconds", "That is more than a hundred years; leave the end out instead.")
+        raise _invalid(
+            "expires_in_seconds", N_("That is more than a hundred years; leave the end out instead.")
+        )
     return seconds
 
 
 def check_overlap(seconds: int) -> int:
     """How long a rotated key's old secret still works."""
     if not 0 <= seconds <= MAX_LIFE_S:
-        raise _invalid("overlap_seconds", "An overlap can't be negative, nor more than a hundred years.")
+        raise _invalid("overlap_seconds", N_("An overlap can't be negative, nor more than a hundred years."))
     return seconds
 
 
 def check_limit(name: str, value: int | None) -> int | None:
     if value is not None and not 1 <= value <= MAX_LIMIT:
-        raise _invalid(name, f"{name} takes a whole number from 1 to {MAX_LIMIT}, not {value}.")
+        raise _invalid(
+            name,
+            N_(
+                "{name} takes a whole number from 1 to {limit}, not {value}.",
+                name=name,
+                limit=MAX_LIMIT,
+                value=value,
+            ),
+        )
     return value
 
 
@@ -80,5 +110,5 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 64 else f"{text[:60]}...")
 
 
-def _invalid(param: str, message: str) -> InvalidRequest:
+def _invalid(param: str, message: Translatable) -> InvalidRequest:
     return InvalidRequest(message, param=param, code="invalid_value")

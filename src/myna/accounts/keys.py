@@ -12,6 +12,7 @@ from myna.accounts.principal import Principal
 from myna.accounts.private_file import ensure, read_lines, write_lines
 from myna.core import base62
 from myna.core.errors import ConfigurationError
+from myna.core.translatable import N_, Translatable
 
 PREFIX: Final = "sk-myna-"
 _RANDOM_LENGTH: Final = 32  # 190 bits
@@ -56,7 +57,7 @@ class KeyRing:
     def __init__(self, keys: Iterable[str]) -> None:
         self._principals = [(_digest(key), Principal(key_id(key))) for key in keys]
         if not self._principals:
-            raise ConfigurationError("There is no API key; set MYNA_API_KEY or run: myna key new")
+            raise ConfigurationError(N_("There is no API key; set MYNA_API_KEY or run: myna key new"))
 
     def find(self, key: str) -> Principal | None:
         """Who the key stands for. Every hash is compared, so that time tells nothing."""
@@ -72,7 +73,7 @@ def read_keys(path: Path) -> tuple[str, ...]:
     """The keys of a key file, one a line; `#` begins a comment. Raises `ConfigurationError`."""
     keys = read_lines(path, "key")
     for number, key in enumerate(keys, start=1):
-        check_key(key, f"Key {number} in {path}")
+        check_key(key, N_("Key {number} in {path}", number=number, path=path))
     return keys
 
 
@@ -87,12 +88,14 @@ def load_or_create_keys(path: Path) -> tuple[str, ...]:
     return read_keys(path)
 
 
-def check_key(key: str, what: str) -> None:
+def check_key(key: str, what: Translatable) -> None:
     """Refuse a key that no client could send or anyone could guess. Raises `ConfigurationError`."""
     if len(key) < MIN_KEY_LENGTH:
-        raise ConfigurationError(f"{what} is shorter than {MIN_KEY_LENGTH} characters.")
+        raise ConfigurationError(
+            N_("{what} is shorter than {length} characters.", what=what, length=MIN_KEY_LENGTH)
+        )
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(f"{what} has characters that an HTTP header can't carry.")
+        raise ConfigurationError(N_("{what} has characters that an HTTP header can't carry.", what=what))
 
 
 def _digest(key: str) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from myna.core.errors import ConfigurationError
+from myna.core.translatable import N_
 
 
 def read_lines(path: Path, what: str) -> tuple[str, ...]:
@@ -17,12 +18,22 @@ def read_lines(path: Path, what: str) -> tuple[str, ...]:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"Can't read the {what} file {path}: {exc}.") from exc
+        raise ConfigurationError(
+            N_("Can't read the {what} file {path}: {reason}.", what=what, path=path, reason=exc)
+        ) from exc
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigurationError(f"Others may read the {what} file {path}. Close it with: chmod 600 {path}")
+        raise ConfigurationError(
+            N_(
+                "Others may read the {what} file {path}. Close it with: chmod 600 {path}",
+                what=what,
+                path=path,
+            )
+        )
     lines = tuple(line for raw in text.splitlines() if (line := raw.split("#", 1)[0].strip()))
     if not lines:
-        raise ConfigurationError(f"The {what} file {path} holds no {what}; delete it and start again.")
+        raise ConfigurationError(
+            N_("The {what} file {path} holds no {what}; delete it and start again.", what=what, path=path)
+        )
     return lines
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from myna.accounts.private_file import ensure, read_lines
 from myna.core.errors import ConfigurationError
+from myna.core.translatable import N_
 
 MIN_SECRET_LENGTH: Final = 32
 
@@ -19,8 +20,10 @@ class Secret:
         """Raises `ConfigurationError` for one that could be guessed."""
         if len(text) < MIN_SECRET_LENGTH:
             raise ConfigurationError(
-                f"The secret is shorter than {MIN_SECRET_LENGTH} characters; "
-                "make one with: openssl rand -hex 32"
+                N_(
+                    "The secret is shorter than {length} characters; make one with: openssl rand -hex 32",
+                    length=MIN_SECRET_LENGTH,
+                )
             )
         self._bytes = text.encode("utf-8", "surrogatepass")
         self.fingerprint = self.digest("which secret this is")

@@ -11,6 +11,7 @@ from myna.core.backend import Backend, BackendOptions, Candidate, ModelSpec
 from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.core.finding import Findings
 from myna.core.ledger import Price
+from myna.core.translatable import N_
 from myna.engines.registry import ENGINES
 
 
@@ -71,7 +72,7 @@ class Backends:
         for backend in self.opened.values():
             if backend.accepts(model):
                 return await backend.prepare(model)
-        raise ModelLoadFailed(f"No backend that is set up here runs models such as {model.id!r}.")
+        raise ModelLoadFailed(N_("No configured backend runs models such as {model!r}.", model=model.id))
 
     def check(self) -> None:
         """Raises `ConfigurationError` where no backend can run anything."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from myna.catalog.listing import CardKind, ModelCard
+from myna.catalog.registry import CardKind, ModelCard
 
 # Text models alone: an alias must not promise a sense that the model behind it lacks.
 DEFAULT_ALIASES: Final[dict[str, CardKind]] = {

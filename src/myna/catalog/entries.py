@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from myna.core.errors import ModelNotFound
+from myna.core.translatable import N_, Translatable
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +200,16 @@ def find_entry(model: str) -> Entry:
     raise ModelNotFound(unknown_model(model, [entry.id for entry in ENTRIES]), param="model")
 
 
-def unknown_model(model: str, known: Sequence[str]) -> str:
-    """One sentence for a name that is none of `known`, with the nearest of them."""
+def unknown_model(model: str, known: Sequence[str]) -> Translatable:
+    """One sentence for a name that is none of the catalog's, with the nearest of them."""
+    return N_(
+        "There is no model {model!r} in the catalog; {hint}", model=model, hint=nearest_model(model, known)
+    )
+
+
+def nearest_model(model: str, known: Sequence[str]) -> Translatable:
+    """The known name that was most likely meant; all of them where none is near."""
     nearest = difflib.get_close_matches(model.lower(), known, n=1, cutoff=0.4)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}."
-    return f"There is no model {model!r} in the catalog; {hint}"
+    if nearest:
+        return N_("did you mean {name}?", name=repr(nearest[0]))
+    return N_("choose one of {names}.", names=", ".join(known))

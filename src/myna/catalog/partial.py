@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from myna.core.errors import DownloadFailed
+from myna.core.translatable import N_, Translatable
 
 _READ_BYTES = 1 << 20
 
@@ -13,7 +14,7 @@ _READ_BYTES = 1 << 20
 class Progress(Protocol):
     """Who is told how a pull goes. Called from the thread that pulls."""
 
-    def says(self, line: str) -> None:
+    def says(self, line: str | Translatable) -> None:
         """Something worth a line: which source is asked, what is wrong with one."""
         ...
 
@@ -25,7 +26,7 @@ class Progress(Protocol):
 class Silent:
     """Progress that nobody watches."""
 
-    def says(self, line: str) -> None: ...
+    def says(self, line: str | Translatable) -> None: ...
 
     def at(self, num_bytes: int, total_bytes: int) -> None: ...
 
@@ -59,7 +60,12 @@ class Partial:
     def append(self, chunk: bytes) -> None:
         """Raises `DownloadFailed` when there is more than the file may have, OSError on a full disk."""
         if self.size + len(chunk) > self.total_bytes:
-            raise DownloadFailed(f"the source sent more than the {self.total_bytes:,} bytes of the file")
+            raise DownloadFailed(
+                N_(
+                    "the source sent more than the {total_bytes:,} bytes of the file",
+                    total_bytes=self.total_bytes,
+                )
+            )
         self._file.write(chunk)
         self._hash.update(chunk)
         self.size += len(chunk)

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from myna.catalog.entries import unknown_model
-from myna.catalog.listing import Listing, Look, ModelCard
+from myna.catalog.manager import ModelManager, PoolLimits
 from myna.catalog.memory import Memory, read_memory
-from myna.catalog.residents import PoolLimits, Residents
-from myna.catalog.slots import Slot
+from myna.catalog.registry import Listing, Look, ModelCard
+from myna.catalog.slot import Slot
 from myna.core.backend import LoadedModel, LocalModel, Prepare
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, WrongEndpoint
 from myna.core.generator import Generator, RunningModel
 from myna.core.relay import Relay
 from myna.core.renderer import Renderer
+from myna.core.translatable import N_
 
 T = TypeVar("T")
 
@@ -51,7 +52,10 @@ class ServedModel:
     def _here(self, part: T | None) -> T:
         if part is None:
             raise WrongEndpoint(
-                f"The model {self.card.id!r} runs on another server, which this endpoint can't ask.",
+                N_(
+                    "The model {model!r} runs on another server, which this endpoint can't reach.",
+                    model=self.card.id,
+                ),
                 param="model",
             )
         return part
@@ -74,7 +78,7 @@ class ModelPool:
         self._forget = forget
         self._listing = Listing({}, {})
         self._slots: dict[str, Slot] = {}
-        self._residents = Residents(prepare, memory, limits or PoolLimits())
+        self._manager = ModelManager(prepare, memory, limits or PoolLimits())
 
     def cards(self) -> Sequence[ModelCard]:
         """Every name, loaded or not."""
@@ -96,21 +100,21 @@ class ModelPool:
 
     def loaded(self) -> tuple[str, ...]:
         """Ids of the models that are loaded now, in the order of their loads."""
-        return tuple(slot.model.id for slot in self._residents.loaded)
+        return tuple(slot.model.id for slot in self._manager.loaded)
 
     def running(self) -> Sequence[tuple[str, RunningModel]]:
         """The same, each as it runs now."""
         return tuple(
-            (slot.model.id, slot.loaded.running) for slot in self._residents.loaded if slot.loaded is not None
+            (slot.model.id, slot.loaded.running) for slot in self._manager.loaded if slot.loaded is not None
         )
 
     @property
     def is_ready(self) -> bool:
         """Whether a request would be answered: a model was loaded once, and of those that are now not
         all are being restarted."""
-        loaded = [slot.loaded for slot in self._residents.loaded if slot.loaded is not None]
+        loaded = [slot.loaded for slot in self._manager.loaded if slot.loaded is not None]
         is_any_ready = not loaded or any(model.running.is_ready for model in loaded)
-        return self._residents.has_loaded and is_any_ready
+        return self._manager.has_loaded and is_any_ready
 
     @asynccontextmanager
     async def hold(self, card: ModelCard) -> AsyncIterator[ServedModel]:
@@ -123,28 +127,40 @@ class ModelPool:
         slot = self._slots.get(card.target)
         if slot is None:
             raise self._not_found(card.id)
-        await self._residents.enter(slot)
+        await self._manager.enter(slot)
         try:
             assert slot.loaded is not None, "a held model stays"
             yield ServedModel(card, slot.loaded)
         finally:
-            self._residents.leave(slot)
+            self._manager.leave(slot)
 
     async def remove(self, model: str) -> None:
         """Unload the model and delete its files. Raises `ModelNotFound`; `PermissionDenied` for an alias
         or a file of the user's own; `ModelInUse` while requests run on it or wait for it."""
         card = self.card(model)
         if card.kind != "model":
-            raise PermissionDenied(f"{model!r} is an alias of {card.target!r}; only models can be deleted.")
+            raise PermissionDenied(
+                N_(
+                    "{model!r} is an alias of {target!r}; only models can be deleted.",
+                    model=model,
+                    target=card.target,
+                )
+            )
         slot = self._slots[model]
         if not isinstance(slot.model, LocalModel):
-            raise PermissionDenied(f"{model!r} is not a file of this server and can't be deleted.")
+            raise PermissionDenied(
+                N_("{model!r} is not a file of this server and can't be deleted.", model=model)
+            )
         if slot.model.source == "file":
-            raise PermissionDenied(f"{model!r} is a file of the server's owner and is not deleted over HTTP.")
+            raise PermissionDenied(
+                N_("{model!r} is a file of the server's owner and is not deleted over HTTP.", model=model)
+            )
         if slot.is_wanted or slot.loading is not None:
-            raise ModelInUse(f"The model {model!r} is in use; try again when its requests have ended.")
+            raise ModelInUse(
+                N_("The model {model!r} is in use; try again when its requests have ended.", model=model)
+            )
         self._show(self._listing.without(model))
-        await self._residents.unload(slot)
+        await self._manager.unload(slot)
         await asyncio.to_thread(self._forget, slot.model)
 
     def change(self, look: Look, limits: PoolLimits) -> None:
@@ -153,11 +169,11 @@ class ModelPool:
         for slot in self._slots.values():
             slot.failure = None
         self._refresh()
-        self._residents.change(limits)
+        self._manager.change(limits)
 
     async def aclose(self) -> None:
         """Unload everything; idempotent."""
-        await self._residents.aclose()
+        await self._manager.aclose()
 
     def _refresh(self) -> None:
         if (listing := self._look()) is not None:
@@ -177,4 +193,4 @@ class ModelPool:
         for name, slot in before.items():
             if self._slots.get(name) is not slot:
                 slot.is_listed = False
-                self._residents.touch(slot)
+                self._manager.touch(slot)

@@ -17,6 +17,7 @@ from myna.catalog.sources.base import open_source, source_name
 from myna.catalog.store import ModelStore, PulledRecord, slug
 from myna.core.backend import LocalModel
 from myna.core.errors import DownloadFailed, MynaError
+from myna.core.translatable import N_, Translatable, joined
 
 ANSWER_S: Final = 5.0
 # A source that is sure to be there need not wait long for those before it in the order.
@@ -74,7 +75,11 @@ def pull_file(wanted: WantedFile, store: ModelStore, progress: Progress) -> None
             shutil.rmtree(workplace, ignore_errors=True)
     except OSError as exc:
         raise DownloadFailed(
-            f"Can't write {target}: {exc.strerror or exc}. What has arrived is kept; pull again to go on."
+            N_(
+                "Can't write {target}: {reason}. What has arrived is kept; pull again to go on.",
+                target=target,
+                reason=exc.strerror or exc,
+            )
         ) from exc
 
 
@@ -85,11 +90,17 @@ def _is_here(target: Path, wanted: WantedFile) -> bool:
 def _pull_locked(wanted: WantedFile, target: Path, workplace: Path, progress: Progress) -> None:
     scratch = workplace / "scratch"
     partial = Partial(workplace / "file", wanted.num_bytes, progress)
-    reasons: list[str] = []
+    reasons: list[str | Translatable] = []
     try:
         _check_room(wanted, partial, workplace)
         if partial.size:
-            progress.says(f"Going on at {partial.size / 1e6:,.0f} of {wanted.num_bytes / 1e6:,.0f} MB.")
+            progress.says(
+                N_(
+                    "Going on at {done:,.0f} of {total:,.0f} MB.",
+                    done=partial.size / 1e6,
+                    total=wanted.num_bytes / 1e6,
+                )
+            )
         for source in rank_sources(wanted.sources, reasons):
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
@@ -98,10 +109,14 @@ def _pull_locked(wanted: WantedFile, target: Path, workplace: Path, progress: Pr
                 return
     finally:
         partial.close()
-    tried = "; ".join(reasons) or "it has no source"
+    tried = joined("; ", reasons or [N_("it has no source")])
     raise DownloadFailed(
-        f"{wanted.name} could not be downloaded. {tried}. What has arrived is kept: mend the cause and "
-        "pull again, or put the file there yourself and set MYNA_MIRROR to its folder."
+        N_(
+            "{name} could not be downloaded. {tried}. What has arrived is kept: fix the cause and "
+            "pull again, or put the file there yourself and set MYNA_MIRROR to its folder.",
+            name=wanted.name,
+            tried=tried,
+        )
     )
 
 
@@ -110,25 +125,37 @@ def _try_source(
     wanted: WantedFile,
     partial: Partial,
     scratch: Path,
-    reasons: list[str],
+    reasons: list[str | Translatable],
     progress: Progress,
 ) -> bool:
     """Whether the file is whole and right now. Bytes that an earlier pull left get one more chance
     when the hash is wrong: they may be what a crash damaged."""
     name = source_name(source)
     for resumed in (partial.size > 0, False):
-        progress.says(f"Fetching {wanted.name} ({wanted.num_bytes / 1e6:,.0f} MB) from {name}.")
+        progress.says(
+            N_(
+                "Fetching {name} ({size:,.0f} MB) from {source}.",
+                name=wanted.name,
+                size=wanted.num_bytes / 1e6,
+                source=name,
+            )
+        )
         try:
             open_source(source).fetch(partial, scratch)
         except DownloadFailed as exc:
-            reasons.append(f"{name}: {exc.message}")
+            reasons.append(joined(": ", (name, exc.text)))
             return False
         if partial.size == wanted.num_bytes and partial.sha256 == wanted.sha256:
             return True
-        reasons.append(
-            f"{name}: the file has {partial.size:,} bytes and sha256 {partial.sha256[:12]}…, "
-            f"not {wanted.num_bytes:,} and {wanted.sha256[:12]}…, so it was thrown away"
+        wrong = N_(
+            "the file has {size:,} bytes and sha256 {sha256}…, not {expected:,} and {expected_sha256}…, "
+            "so it was thrown away",
+            size=partial.size,
+            sha256=partial.sha256[:12],
+            expected=wanted.num_bytes,
+            expected_sha256=wanted.sha256[:12],
         )
+        reasons.append(joined(": ", (name, wrong)))
         partial.keep(0)
         if not resumed:
             break
@@ -140,8 +167,14 @@ def _check_room(wanted: WantedFile, partial: Partial, workplace: Path) -> None:
     free = shutil.disk_usage(workplace).free
     if free < needed:
         raise DownloadFailed(
-            f"The disk of {workplace} has {free / 1e6:,.0f} MB free and {needed / 1e6:,.0f} MB are needed "
-            f"for {wanted.name}; make room, or set MYNA_HOME to a folder on another disk."
+            N_(
+                "The disk of {folder} has {free:,.0f} MB free and {needed:,.0f} MB are needed for "
+                "{name}; make room, or set MYNA_HOME to a folder on another disk.",
+                folder=workplace,
+                free=free / 1e6,
+                needed=needed / 1e6,
+                name=wanted.name,
+            )
         )
 
 
@@ -152,14 +185,14 @@ def _only_one(path: Path, progress: Progress) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.says("Another process is pulling this model; waiting for it.")
+            progress.says(N_("Another process is pulling this model; waiting for it."))
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def rank_sources(
     sources: Sequence[Source],
-    reasons: list[str],
+    reasons: list[str | Translatable],
     *,
     answer_s: float = ANSWER_S,
     grace_s: float = GRACE_S,
@@ -167,10 +200,10 @@ def rank_sources(
     """The sources to try, best first. All are asked at once, so that one that is silent costs a
     newcomer no wait: the first in order that answers wins, and when any has answered those before it
     get `grace_s` more. Silent ones come last; `reasons` gets why others were left out."""
-    answers: queue.Queue[tuple[int, str]] = queue.Queue()
+    answers: queue.Queue[tuple[int, str | Translatable]] = queue.Queue()
     for index, source in enumerate(sources):
         threading.Thread(target=_ask, args=(index, source, answer_s, answers), daemon=True).start()
-    verdicts: dict[int, str] = {}
+    verdicts: dict[int, str | Translatable] = {}
     deadline = time.monotonic() + answer_s
     while len(verdicts) < len(sources):
         good = [index for index, verdict in verdicts.items() if not verdict]
@@ -185,17 +218,19 @@ def rank_sources(
         verdicts[index] = verdict
     for index, verdict in sorted(verdicts.items()):
         if verdict:
-            reasons.append(f"{source_name(sources[index])}: {verdict}")
+            reasons.append(joined(": ", (source_name(sources[index]), verdict)))
     answered = [source for index, source in enumerate(sources) if verdicts.get(index) == ""]
     silent = [source for index, source in enumerate(sources) if index not in verdicts]
     return answered + silent
 
 
-def _ask(index: int, source: Source, answer_s: float, answers: queue.Queue[tuple[int, str]]) -> None:
+def _ask(
+    index: int, source: Source, answer_s: float, answers: queue.Queue[tuple[int, str | Translatable]]
+) -> None:
     try:
         open_source(source).ask(answer_s)
         answers.put((index, ""))
     except MynaError as exc:
-        answers.put((index, exc.message))
+        answers.put((index, exc.text))
     except Exception as exc:
         answers.put((index, f"{type(exc).__name__}: {exc}"))

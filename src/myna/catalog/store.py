@@ -10,6 +10,7 @@ from pathlib import Path
 from myna.catalog.entries import ENTRIES, Entry
 from myna.core.backend import LocalModel
 from myna.core.errors import ModelFileError
+from myna.core.translatable import N_
 
 SHARD = re.compile(r"-00001-of-(\d{5})\.gguf$")
 
@@ -109,16 +110,18 @@ def local_file(path: Path) -> LocalModel:
     Raises `ModelFileError` where there is no file, or one that is not GGUF.
     """
     if path.is_dir():
-        raise ModelFileError(f"{path} is a folder; name a .gguf file in it.")
+        raise ModelFileError(N_("{path} is a folder; name a .gguf file in it.", path=path))
     try:
         with path.open("rb") as file:
             magic = file.read(4)
         status = path.stat()
     except FileNotFoundError:
-        raise ModelFileError(f"There is no file {path}.") from None
+        raise ModelFileError(N_("There is no file {path}.", path=path)) from None
     except OSError as exc:
-        raise ModelFileError(f"Can't read {path}: {exc.strerror}.") from exc
+        raise ModelFileError(N_("Can't read {path}: {reason}.", path=path, reason=exc.strerror)) from exc
     if magic != b"GGUF":
-        raise ModelFileError(f"{path} is not a GGUF file: it begins with {magic!r}, not b'GGUF'.")
+        raise ModelFileError(
+            N_("{path} is not a GGUF file: it begins with {magic!r}, not b'GGUF'.", path=path, magic=magic)
+        )
     name = SHARD.sub("", path.name).removesuffix(".gguf")
     return LocalModel(name, path.absolute(), "user", int(status.st_mtime), status.st_size, "file")

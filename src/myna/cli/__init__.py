@@ -1,9 +1,10 @@
-"""The command line: one file a verb. Errors are one sentence that says what to do next, and exit code 1."""
+"""The command line: one file per verb. An error is one sentence that says what to do, and exit code 1."""
 
 import os
 import sys
 
 from myna.core.errors import MynaError
+from myna.core.translatable import N_, Translatable
 
 
 def main() -> None:
@@ -13,18 +14,18 @@ def main() -> None:
 
         sys.exit(run())
     except MynaError as exc:
-        _tell(exc.message)
+        _tell(exc.text)
         sys.exit(1)
     except BrokenPipeError:
-        # The reader of our output left (`myna models | head`): nothing more to say, at exit neither.
+        # The reader of our output is gone (`myna models | head`): write nothing more, also not at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
-        _tell("Stopped.")
+        _tell(N_("Stopped."))
         sys.exit(130)
 
 
-def _tell(message: str) -> None:
-    from myna.cli.screen import print_error
+def _tell(message: str | Translatable) -> None:
+    from myna.cli.console import print_error
 
     print_error(message)

@@ -1,4 +1,4 @@
-"""`python -m myna.cli`, for a checkout without an install."""
+"""`python -m myna.cli`, for a checkout that is not installed."""
 
 from myna.cli import main
 

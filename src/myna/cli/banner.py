@@ -1,11 +1,11 @@
-"""What a newcomer reads once the server is ready: address, key, a first request to paste."""
+"""What is printed once the server is ready: its address, the key, and a first request to paste."""
 
 import socket
 import sys
 
 from rich.cells import cell_len, set_cell_size
 
-from myna.cli.language import translated
+from myna.cli.language import _
 from myna.settings import Settings
 
 _CHAT = """from openai import OpenAI
@@ -32,8 +32,8 @@ _CURL_COMPLETION = """curl {url}/completions \\
 
 
 class Banner:
-    """Printed to standard output, once; the log goes to standard error. Where the log is JSON, and so
-    most likely kept somewhere, the key is not shown."""
+    """Printed once, to standard output; the log goes to standard error. With a JSON log, which is most
+    likely stored somewhere, the key is not shown."""
 
     def __init__(self, listener: socket.socket, model: str, key: str, settings: Settings) -> None:
         host, port = listener.getsockname()[:2]
@@ -47,28 +47,28 @@ class Banner:
         key = "$(myna key)" if is_hidden else self._key or "none-needed"
         python, curl = (_CHAT, _CURL_CHAT) if has_chat_template else (_COMPLETION, _CURL_COMPLETION)
         words = {"url": self._url, "key": key, "model": self._model}
-        shown_key = translated("see `myna key`") if is_hidden else self._key
+        shown_key = _("see `myna key`") if is_hidden else self._key
         if not self._key:
-            shown_key = translated("none needed")
-        address, secret, page = translated("Base URL"), translated("API key"), translated("Web page")
+            shown_key = _("none needed")
+        address, secret, page = _("Base URL"), _("API key"), _("Web page")
         width = max(cell_len(name) for name in (address, secret, page))
         lines = [
             "",
-            translated(f"Myna serves {self._model}."),
+            _("Myna serves {model}.", model=self._model),
             "",
             f"  {set_cell_size(address, width)}  {self._url}",
             f"  {set_cell_size(secret, width)}  {shown_key}",
             f"  {set_cell_size(page, width)}  {self._url.removesuffix('v1')}",
             "",
-            translated("A first request, in Python (pip install openai):"),
+            _("A first request, in Python (pip install openai):"),
             "",
             _indented(python.format(**words)),
             "",
-            translated("or with curl:"),
+            _("or with curl:"),
             "",
             _indented(curl.format(**words)),
             "",
-            translated("Stop with Ctrl-C."),
+            _("Stop with Ctrl-C."),
             "",
         ]
         print("\n".join(lines), flush=True)
@@ -80,7 +80,7 @@ def _indented(text: str) -> str:
 
 
 def base_url(host: str, port: int, settings: Settings) -> str:
-    """The address that a client on this machine uses, which comes by no proxy."""
+    """The address that a client on this machine uses, without a proxy."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     scheme = "https" if settings.tls_cert else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/v1"

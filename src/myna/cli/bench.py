@@ -1,4 +1,4 @@
-"""`myna bench`: how fast this machine is with a model, and how much of the machine that takes."""
+"""`myna bench`: how fast a model runs on this machine, and which share of the machine's peak that is."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,11 +10,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from myna.cli.offer import find_default
+from myna.cli.console import note
 from myna.cli.pull import fetch
-from myna.cli.screen import note
+from myna.cli.served_models import find_default
 from myna.core.backend import LocalModel
 from myna.core.errors import ConfigurationError, ModelLoadFailed, OperatorError
+from myna.core.installation import install_command
+from myna.core.translatable import N_
 from myna.engines.registry import is_installed, load_engine
 from myna.settings import Settings, load_settings
 
@@ -30,21 +32,24 @@ def bench(
         typer.Argument(help="An id from `myna models` or a GGUF file; default: the default model."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=0, help="Threads; 0 is as many as the process may use.")
+        int | None, typer.Option(min=0, help="Number of threads; 0: as many as the process may use.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each; the median counts.")] = 3,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Number of measurements of each; the median is reported.")
+    ] = 3,
     peer: Annotated[
-        bool, typer.Option("--peer/--no-peer", help="Measure llama.cpp in turn, if it is installed.")
+        bool, typer.Option("--peer/--no-peer", help="Also measure llama.cpp, if it is installed.")
     ] = True,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw a picture there, such as out.png; needs 'myna[plot]'.")
+        Path | None, typer.Option(help="Save a plot to this file, such as out.png; needs the extra `plot`.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Measure prompts of several lengths and several answers at once, on this machine, without a server.
+    """Measure prompt processing and generation of several sizes on this machine, without a server.
 
-    Beside tokens a second stand the bytes of weights read and the operations done, and what share that is
-    of what a short probe says the machine can do. Other programs that run meanwhile make all of it slower.
+    The results are tokens per second, the bytes of weights read and operations done per second, and what
+    share of the machine's peak, as measured by a short probe, that is. Other programs that run at the same
+    time make all of it slower.
 
     **Examples**
 
@@ -71,24 +76,26 @@ def bench(
 
 
 def _drawer(path: Path | None) -> "Callable[[Finding], None]":
-    """What draws the picture, if one is wanted; what would keep it from that is told before measuring."""
+    """The function that saves the plot, if one is wanted. Raises what would prevent that before measuring."""
     if path is None:
         return lambda finding: None
     try:
         from myna.cli.bench_plot import draw
     except ImportError as exc:
         raise ConfigurationError(
-            "The picture is drawn by matplotlib; install it with: pip install 'myna[plot]'"
+            N_("Plots need matplotlib; install it with: {command}", command=install_command("plot"))
         ) from exc
     if not path.parent.is_dir():
-        raise OperatorError(f"There is no folder {path.parent} to put the picture into.")
+        raise OperatorError(N_("There is no folder {folder} to save the plot in.", folder=path.parent))
 
     def drawn(finding: "Finding") -> None:
         try:
             draw(finding, path)
         except (OSError, ValueError) as exc:
-            raise OperatorError(f"The picture can't be written to {path}: {exc}.") from exc
-        note(f"The picture is at {path}.")
+            raise OperatorError(
+                N_("Can't write the plot to {path}: {reason}.", path=path, reason=exc)
+            ) from exc
+        note(N_("The plot is at {path}.", path=path))
 
     return drawn
 
@@ -100,7 +107,7 @@ def _measure(
     from myna.prompts.model_check import check_model
 
     check_model(read_header(local.path))
-    # Without the engine, importing it says what to install.
+    # If the engine is missing, importing it raises an error that says what to install.
     from myna.cli.bench_measure import CONTEXT_TOKENS, measure, num_measurements
     from myna.engines import native
 
@@ -121,9 +128,14 @@ def _measure(
 
 
 def _peer(local: LocalModel, settings: Settings, ours: "NativeEngine") -> "Engine | None":
-    """llama.cpp with the same model, threads and context; None where it isn't there or can't."""
+    """llama.cpp with the same model, threads and context; None if it isn't installed or can't run it."""
     if not is_installed("llamacpp"):
-        note("llama.cpp is not installed to compare with; bring it with: pip install 'myna[llamacpp]'")
+        note(
+            N_(
+                "llama.cpp is not installed, so there is no comparison; install it with: {command}",
+                command=install_command("llamacpp"),
+            )
+        )
         return None
     try:
         return load_engine(
@@ -134,13 +146,13 @@ def _peer(local: LocalModel, settings: Settings, ours: "NativeEngine") -> "Engin
             threads=ours.num_threads,
         )
     except ModelLoadFailed as exc:
-        note(f"llama.cpp is not compared with: {exc.message}")
+        note(N_("No comparison with llama.cpp: {reason}", reason=exc.text))
         return None
 
 
 @contextmanager
 def _progress(total: int) -> "Iterator[Callable[[str, int], None]]":
-    """A bar on a terminal; nothing elsewhere."""
+    """A progress bar on a terminal; nothing elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn("  {task.description:<14}"), BarColumn(bar_width=None), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:

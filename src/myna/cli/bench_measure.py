@@ -1,4 +1,4 @@
-"""How fast engines compute: prompts of several lengths, and several answers at once. Knows no output."""
+"""How fast engines compute: prompts of several lengths, and several answers at once. Prints nothing."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +49,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """All of one model. `limits` are the machine's."""
+    """All results of one model. `limits` are the machine's."""
 
     model: str
     kernels: str
@@ -61,8 +61,8 @@ class Finding:
 def measure(
     model: str, ours: NativeEngine, peer: Engine | None, rounds: int, at: Callable[[str, int], None]
 ) -> Finding:
-    """The median of so many rounds, ours and the peer's in turn. `at` is told what is next, and how many
-    measurements are done."""
+    """The median of so many rounds, ours and the peer's in turn. `at` is called with what is measured next
+    and the number of measurements done."""
     at("machine", 0)
     limits = ours.limits(_PROBE_S)
     engines: list[Engine] = [ours] if peer is None else [ours, peer]
@@ -109,8 +109,8 @@ def _fits(scenario: Scenario, engines: Sequence[Engine]) -> bool:
 
 
 def _one_step(engine: NativeEngine, scenario: Scenario) -> Work:
-    """What one step takes; it also brings the weights into memory."""
-    batch = next(_steps(engine, scenario))  # which computes the prompt of answers
+    """The work of one step; running it also brings the weights into memory."""
+    batch = next(_steps(engine, scenario))  # for answers, this computes their prompt
     before = engine.work
     engine.forward(batch)
     after = engine.work
@@ -119,7 +119,7 @@ def _one_step(engine: NativeEngine, scenario: Scenario) -> Work:
 
 
 def _seconds(engine: Engine, scenario: Scenario) -> float:
-    """Of one step; a prompt is one."""
+    """Seconds per step; a whole prompt is one step."""
     steps = _steps(engine, scenario)
     most = 1 if scenario.kind == "prefill" else _MOST_STEPS
     num_steps, spent = 0, 0.0

@@ -1,4 +1,4 @@
-"""What `myna bench` found, as a picture. The only user of matplotlib, imported when a picture is wanted."""
+"""The results of `myna bench` as a plot. The only user of matplotlib, imported when a plot is wanted."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from myna.cli.bench_measure import Finding, Speed
 
 
 def draw(finding: Finding, path: Path) -> None:
-    """Tokens a second by batch and by prompt, and what of the machine that takes. The path's ending chooses
-    the format. Raises `OSError` and, for an unknown ending, `ValueError`."""
+    """Tokens per second by batch size and prompt length, and the share of the machine's peak. The path's
+    suffix chooses the format. Raises `OSError` and, for an unknown ending, `ValueError`."""
     figure = Figure(figsize=(11, 7), layout="constrained")
     figure.suptitle(f"{finding.model}: {finding.kernels}, {finding.num_threads} threads")
     axes = figure.subplots(2, 2)

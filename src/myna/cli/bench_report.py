@@ -1,4 +1,4 @@
-"""What `myna bench` found, for a terminal and for programs."""
+"""The results of `myna bench`, for a terminal and as JSON."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from myna.cli.bench_measure import Finding, Speed
-from myna.cli.language import translated
+from myna.cli.language import _
 
 _BAR_CELLS = 46
 _PARTS = " ▏▎▍▌▋▊▉"
@@ -44,7 +44,8 @@ def show(finding: Finding, console: Console) -> None:
     if finding.limits.ops_per_s:
         machine += f", {finding.limits.ops_per_s / 1e9:,.0f} GOPS ({finding.limits.operands})"
     title = f"{finding.model} · {finding.kernels} · {finding.num_threads} × CPU"
-    console.print(f"[bold]{title}[/bold]\n{translated('This machine can do')}: {machine}", highlight=False)
+    peak = _("Measured peak of this machine")
+    console.print(f"[bold]{title}[/bold]\n{peak}: {machine}", highlight=False)
     console.print(_table(finding))
     console.print(_plot(finding))
 
@@ -79,7 +80,7 @@ def _share(part: float, whole: float) -> str:
 
 
 def _plot(finding: Finding) -> RenderableType:
-    """Bars of tokens a second, ours above the peer's; each kind on its own scale."""
+    """Bars of tokens per second, ours above the peer's; each kind on its own scale."""
     lines: list[Text] = []
     for kind in ("decode", "prefill"):
         speeds = [speed for speed in finding.speeds if speed.scenario.kind == kind]

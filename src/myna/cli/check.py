@@ -1,4 +1,4 @@
-"""`myna check`: the official client against a live server, a row a behaviour."""
+"""`myna check`: the official client against a running server, one row per behaviour."""
 
 import json
 import os
@@ -13,8 +13,10 @@ from rich.table import Table
 
 from myna.cli.complete import local_base_url
 from myna.cli.key import server_keys
-from myna.cli.language import translated
+from myna.cli.language import _
 from myna.core.errors import ConfigurationError, OperatorError
+from myna.core.installation import install_command
+from myna.core.translatable import N_
 from myna.settings import load_settings
 
 _GROUPS: Final = (
@@ -37,18 +39,24 @@ class Finding:
 
 def check(
     base_url: Annotated[
-        str | None, typer.Option(help="Any OpenAI-compatible server; default: OPENAI_BASE_URL, else yours.")
+        str | None,
+        typer.Option(
+            help="Base URL of any OpenAI-compatible server; default: OPENAI_BASE_URL, else your own server."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Default: the first that it lists.")
+        str | None,
+        typer.Option("--model", "-m", help="Model to use; default: the first that the server lists."),
     ] = None,
-    only: Annotated[str, typer.Option(help="Only behaviours whose name holds this text.")] = "",
+    only: Annotated[str, typer.Option(help="Only checks whose name contains this text.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a table for a document.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the results as a Markdown table.")
+    ] = False,
 ) -> None:
-    """Ask a live server everything that OpenAI's clients rely on, and show what it answers rightly.
+    """Check a running server for everything that OpenAI's clients rely on.
 
-    The key is OPENAI_API_KEY, or that of your own server. The exit code is 1 if anything was found.
+    The key is OPENAI_API_KEY, or that of your own server. The exit code is 1 if any check fails.
 
     **Examples**
 
@@ -74,7 +82,10 @@ def _run(base_url: str | None, model: str | None, only: str) -> Iterator[Finding
         from myna.cli.checks.target import Check, open_target
     except ImportError as exc:
         raise ConfigurationError(
-            "The checks use the official client; install it with: pip install 'myna[check]'"
+            N_(
+                "The checks use the official client; install it with: {command}",
+                command=install_command("check"),
+            )
         ) from exc
     settings = load_settings({})
     key = os.environ.get("OPENAI_API_KEY") or (server_keys(settings)[0] if base_url is None else "none")
@@ -82,7 +93,9 @@ def _run(base_url: str | None, model: str | None, only: str) -> Iterator[Finding
         target = open_target(base_url or local_base_url(settings), key, model)
     except openai.OpenAIError as exc:
         where = base_url or local_base_url(settings)
-        raise OperatorError(f"{where} lists no models ({exc}); start a server with: myna serve") from exc
+        raise OperatorError(
+            N_("{where} lists no models ({reason}); start a server with: myna serve", where=where, reason=exc)
+        ) from exc
     for group in _GROUPS:
         checks: Sequence[Check] = import_module(group).CHECKS
         for one in checks:
@@ -94,7 +107,7 @@ def _fault(run: object, target: object) -> str:
     try:
         run(target)  # type: ignore[operator]
     except Exception as exc:
-        # Whatever a server answers, and whatever the client makes of it, is a finding and no crash.
+        # Whatever a server answers and the client raises for it is a finding, not a crash.
         return (
             f"{type(exc).__name__}: {exc}".removeprefix("Unmet: ").splitlines()[0][:200] or type(exc).__name__
         )
@@ -103,9 +116,7 @@ def _fault(run: object, target: object) -> str:
 
 def _show(findings: Sequence[Finding]) -> None:
     console = Console()
-    table = Table(
-        "", translated("behaviour"), translated("what was seen instead"), title_justify="left", expand=False
-    )
+    table = Table("", _("behaviour"), _("what was seen instead"), title_justify="left", expand=False)
     group = ""
     for finding in findings:
         if finding.group != group:
@@ -116,7 +127,7 @@ def _show(findings: Sequence[Finding]) -> None:
         table.add_row(mark, finding.behaviour, finding.fault.replace("[", "\\["))
     console.print(table)
     num_right = sum(not finding.fault for finding in findings)
-    console.print(translated(f"{num_right} of {len(findings)} behaviours"))
+    console.print(_("{num_right} of {num_checks} behaviours", num_right=num_right, num_checks=len(findings)))
 
 
 def _markdown(findings: Sequence[Finding]) -> str:

@@ -1,5 +1,5 @@
-"""A small client of the API for the command line: listings, whole and streamed answers, from any
-OpenAI-like server."""
+"""A small API client for the command line: model lists, whole and streamed answers, from any
+OpenAI-compatible server."""
 
 import http.client
 import ipaddress
@@ -12,19 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from myna.core.errors import OperatorError
+from myna.core.translatable import N_, Translatable
 
 
 class Refused(OperatorError):
-    """The server's own words, its HTTP status, and OpenAI's code where it has one."""
+    """The server's own message, its HTTP status, and OpenAI's code if there is one."""
 
-    def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
+    def __init__(self, message: str | Translatable, *, status: int = 0, code: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
 
 
 class BrokenOff(OperatorError):
-    """The stream ended before the answer was whole."""
+    """The stream ended before the answer was complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,30 +39,34 @@ class ChatDelta:
 
 
 def is_up(base_url: str) -> bool:
-    """Whether something answers there like an HTTP server."""
+    """Whether an HTTP server answers there."""
     try:
         with _open(base_url, "", "models", timeout_s=1):
             return True
     except Refused:
-        return True  # it wants a key, or knows no such path; the request itself will tell
+        return True  # it requires a key, or lacks the path; the request itself will show
     except OperatorError:
         return False
 
 
 def list_models(base_url: str, key: str) -> list[str]:
-    """The ids of the models that the server lists, in its order; what it was started with is the first."""
+    """The ids of the models that the server lists, in its order; Myna's default model comes first."""
     with _open(base_url, key, "models", timeout_s=10) as response:
         try:
             models = [str(model["id"]) for model in json.load(response)["data"]]
         except (OSError, ValueError, LookupError, TypeError) as exc:
-            raise OperatorError(f"{base_url} is no OpenAI-compatible server: it lists no models.") from exc
+            raise OperatorError(
+                N_("{base_url} is not an OpenAI-compatible server: it lists no models.", base_url=base_url)
+            ) from exc
     return models
 
 
 def first_model(base_url: str, key: str) -> str:
     if models := list_models(base_url, key):
         return models[0]
-    raise OperatorError(f"{base_url} is no OpenAI-compatible server: it lists no models.")
+    raise OperatorError(
+        N_("{base_url} is not an OpenAI-compatible server: it lists no models.", base_url=base_url)
+    )
 
 
 def post(base_url: str, key: str, path: str, body: Mapping[str, object]) -> dict[str, Any]:
@@ -106,18 +111,22 @@ def _events(base_url: str, key: str, path: str, body: Mapping[str, object]) -> I
                 if line.startswith("data:"):
                     yield _event(line.removeprefix("data:"))
         except (OSError, ValueError, http.client.HTTPException) as exc:
-            raise BrokenOff(f"The server at {base_url} ended the answer before it was whole.") from exc
-    raise BrokenOff(f"The server at {base_url} ended the answer before it was whole.")
+            raise BrokenOff(
+                N_("The server at {base_url} ended the answer before it was complete.", base_url=base_url)
+            ) from exc
+    raise BrokenOff(
+        N_("The server at {base_url} ended the answer before it was complete.", base_url=base_url)
+    )
 
 
 def _event(text: str) -> dict[str, Any]:
     event = json.loads(text)
     match event:
         case {"error": {"message": message}} | {"error": str(message)}:
-            raise BrokenOff(f"The server broke off: {message}")
+            raise BrokenOff(N_("The server interrupted the answer: {message}", message=message))
         case dict():
             return event
-    raise ValueError("an event is no object")
+    raise ValueError("an event is not an object")
 
 
 def _open(
@@ -127,7 +136,8 @@ def _open(
     body: Mapping[str, object] | None = None,
     timeout_s: float | None = None,
 ) -> http.client.HTTPResponse:
-    """Send a request: a POST if there is a body. Raises `Refused` for an error, `OperatorError` for none."""
+    """Send a request: a POST if there is a body. Raises `Refused` for an error status, and
+    `OperatorError` if there is no answer."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     headers |= {} if data is None else {"Content-Type": "application/json"}
@@ -143,7 +153,7 @@ def _open(
 
 
 def _opener(base_url: str) -> urllib.request.OpenerDirector:
-    """This machine's own servers are not asked through the proxy of the environment."""
+    """Servers on this machine are reached directly, not through the proxy of the environment."""
     host = urllib.parse.urlsplit(base_url).hostname or ""
     try:
         is_here = ipaddress.ip_address(host).is_loopback
@@ -154,7 +164,9 @@ def _opener(base_url: str) -> urllib.request.OpenerDirector:
 
 def _unreachable(base_url: str, exc: Exception) -> OperatorError:
     reason = getattr(exc, "reason", exc)
-    return OperatorError(f"Can't reach {base_url} ({reason}); start it with: myna serve")
+    return OperatorError(
+        N_("Can't reach {base_url} ({reason}); start it with: myna serve", base_url=base_url, reason=reason)
+    )
 
 
 def _refusal(exc: urllib.error.HTTPError) -> Refused:
@@ -162,10 +174,14 @@ def _refusal(exc: urllib.error.HTTPError) -> Refused:
         error = json.loads(exc.read())["error"]
         return Refused(str(error["message"]), status=exc.code, code=str(error.get("code") or ""))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return Refused(f"The server answered {exc.code} {exc.reason}.", status=exc.code)
+        return Refused(
+            N_("The server answered {code} {reason}.", code=exc.code, reason=exc.reason), status=exc.code
+        )
 
 
 def _web(base_url: str) -> str:
     if not base_url.startswith(("http://", "https://")):
-        raise OperatorError(f"{base_url!r} is no base URL; write it like http://127.0.0.1:8000/v1")
+        raise OperatorError(
+            N_("{base_url!r} is not a base URL; write it like http://127.0.0.1:8000/v1", base_url=base_url)
+        )
     return base_url.rstrip("/")

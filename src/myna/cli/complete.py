@@ -10,35 +10,39 @@ import typer
 
 from myna.cli.banner import base_url
 from myna.cli.client import first_model, is_up, stream_completion
+from myna.cli.console import note
 from myna.cli.key import server_keys
-from myna.cli.screen import note
 from myna.core.errors import InvalidRequest
+from myna.core.translatable import N_
 from myna.settings import Settings, load_settings
 
 
 def complete(
     prompt: Annotated[
-        str | None, typer.Argument(help="The text to continue; read from standard input where absent.")
+        str | None, typer.Argument(help="The text to continue; default: standard input.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Which model; default: the default.")
+        str | None, typer.Option("--model", "-m", help="Model to use; default: the default model.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", "-n", min=1, help="Length of the answer.")] = 128,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", "-n", min=1, help="Maximum length of the answer, in tokens.")
+    ] = 128,
     temperature: Annotated[
-        float, typer.Option("--temperature", "-t", min=0, max=2, help="0 takes the likeliest token.")
+        float, typer.Option("--temperature", "-t", min=0, max=2, help="0 always takes the most likely token.")
     ] = 0.0,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same answer.")] = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="Text that ends the answer; may be repeated.")
     ] = None,
     base_url: Annotated[
-        str | None, typer.Option(help="Another OpenAI-compatible server; its key is OPENAI_API_KEY.")
+        str | None,
+        typer.Option(help="Base URL of another OpenAI-compatible server; its key is OPENAI_API_KEY."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print prompt and answer as JSON.")] = False,
 ) -> None:
-    """Continue a text and print what follows, as it comes.
+    """Continue a text and print the result while it is generated.
 
-    Uses the server that runs with your settings; where none runs, loads the model for this one answer.
+    Uses the server that runs with your settings; if none is running, loads the model for this one answer.
 
     **Examples**
 
@@ -48,10 +52,12 @@ def complete(
     """
     if prompt is None:
         if sys.stdin.isatty():
-            note("Type the text to continue, then Ctrl-D.")
+            note(N_("Type the text to continue, then Ctrl-D."))
         prompt = sys.stdin.read()
     if not prompt:
-        raise InvalidRequest("There is no text to continue; write it after `myna complete`, or pipe it in.")
+        raise InvalidRequest(
+            N_("There is no text to continue; write it after `myna complete`, or pipe it in.")
+        )
     settings = load_settings({"model": model})
     body: dict[str, object] = {"prompt": prompt, "max_tokens": max_tokens, "temperature": temperature}
     body |= {"seed": seed} if seed is not None else {}
@@ -76,7 +82,7 @@ def _answer(
         url, key = local_base_url(settings), server_keys(settings)[0]
     if url is not None:
         return stream_completion(url, key, {"model": model or first_model(url, key), **body})
-    from myna.cli.alone import complete_alone
+    from myna.cli.local_completion import complete_alone
 
     return complete_alone(settings, body)
 

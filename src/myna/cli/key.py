@@ -7,20 +7,21 @@ from typing import Annotated, Literal
 import typer
 
 from myna.accounts.keys import key_id, load_or_create_keys, new_key, write_keys
-from myna.cli.desk import note_act
-from myna.cli.screen import note
+from myna.cli.administration import note_act
+from myna.cli.console import note
+from myna.core.translatable import N_
 from myna.settings import Settings, load_settings
 
 
 def key(
     action: Annotated[
-        Literal["show", "new"], typer.Argument(help="`show` it, or make a `new` one in its place.")
+        Literal["show", "new"], typer.Argument(help="`show` the key, or replace it with a `new` one.")
     ] = "show",
     as_json: Annotated[bool, typer.Option("--json", help="Print key and file as JSON.")] = False,
 ) -> None:
     """Show the server's key, or replace it.
 
-    The first start makes the key; only you can read its file. MYNA_API_KEY, where set, is used instead.
+    The first start creates the key; only you can read its file. If MYNA_API_KEY is set, it is used instead.
 
     **Examples**
 
@@ -31,9 +32,9 @@ def key(
     path = key_path(settings)
     if action == "new":
         write_keys(path, [new_key()])
-        note(f"A new key is in {path}; restart a running server to use it.")
+        note(N_("A new key is in {path}; restart a running server to use it.", path=path))
         if settings.api_key:
-            note("MYNA_API_KEY is set, so servers started with it use that one instead.")
+            note(N_("MYNA_API_KEY is set, so servers started with it use that key instead."))
         keys: tuple[str, ...] = load_or_create_keys(path)
         changes = {"id": key_id(keys[0]), "changes_requested": {"rotated": True, "owner": True}}
         note_act("api_key.updated", changes, key_id(keys[0]))
@@ -50,5 +51,5 @@ def key_path(settings: Settings) -> Path:
 
 
 def server_keys(settings: Settings) -> tuple[str, ...]:
-    """The keys that open the server: the setting's, else those of the file, made on the first start."""
+    """The keys that the server accepts: the setting, else the file's, which the first start creates."""
     return (settings.api_key,) if settings.api_key else load_or_create_keys(key_path(settings))

@@ -1,4 +1,4 @@
-"""`myna keys`: keys for others than the owner, each with its own scopes, models, end and limits."""
+"""`myna keys`: keys for people other than the owner, each with its own scopes, models, expiry and limits."""
 
 import time
 from collections.abc import Sequence
@@ -7,12 +7,22 @@ from typing import Annotated, Final
 import typer
 
 from myna.accounts.administration import Secretive
-from myna.cli.desk import key_of, moment, open_desk, plain, project_of, seconds_of, show_columns, show_json
-from myna.cli.language import translated
-from myna.cli.screen import note, say
+from myna.cli.administration import (
+    key_of,
+    moment,
+    open_administration,
+    plain,
+    project_of,
+    seconds_of,
+    show_columns,
+    show_json,
+)
+from myna.cli.console import note, say
+from myna.cli.language import _, translated
 from myna.core.accounts import DEFAULT_PROJECT, ApiKey
+from myna.core.translatable import N_, Translatable
 
-app = typer.Typer(no_args_is_help=True, help="Make, list, rotate and revoke keys for others.")
+app = typer.Typer(no_args_is_help=True, help="Create, list, rotate and revoke keys for others.")
 _DIGESTS: Final = ("digest", "old_digest")
 
 Key = Annotated[str, typer.Argument(help="The key's id, or its name.")]
@@ -21,18 +31,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, or what for.")],
+    name: Annotated[str, typer.Argument(help="A name that says whose key it is, or what it is for.")],
     project: Annotated[str, typer.Option(help="The project it belongs to.")] = DEFAULT_PROJECT,
     scope: Annotated[
         list[str] | None, typer.Option(help="inference (the default), read or admin; may be repeated.")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="A model it may use; may be repeated; all unless said.")
+        list[str] | None, typer.Option(help="A model that it may use; may be repeated; default: all.")
     ] = None,
-    expires: Annotated[str | None, typer.Option(help="How long it works, such as 30d or 12h.")] = None,
+    expires: Annotated[str | None, typer.Option(help="How long it is valid, such as 30d or 12h.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print it: the only time that it can be seen.
+    """Create a key and print it. It can't be shown again later.
 
     **Examples**
 
@@ -40,7 +50,7 @@ def create(
     - `myna keys create ci --model smollm2-135m-instruct --expires 30d`
     - `myna keys create dashboard --scope read --scope admin`
     """
-    with open_desk() as desk:
+    with open_administration() as desk:
         made = desk.administration.create_key(
             desk.actor,
             project_of(desk.accounts(), project),
@@ -54,39 +64,39 @@ def create(
 
 @app.command("list")
 def list_keys(
-    project: Annotated[str | None, typer.Option(help="Of this project alone.")] = None,
-    with_revoked: Annotated[bool, typer.Option("--all", help="Revoked keys too.")] = False,
+    project: Annotated[str | None, typer.Option(help="Only this project.")] = None,
+    with_revoked: Annotated[bool, typer.Option("--all", help="Include revoked keys.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the keys, without the keys themselves.
+    """List the keys, without their secret values.
 
     **Example**: `myna keys list --json | jq -r '.[].id'`
     """
-    with open_desk() as desk:
+    with open_administration() as desk:
         accounts = desk.accounts()
         wanted = None if project is None else project_of(accounts, project)
     keys = [key for key in accounts.keys if wanted in (None, key.project)]
     keys = [key for key in keys if with_revoked or key.revoked_at is None]
     if as_json:
-        show_json([{**plain(key, *_DIGESTS), "status": _status(key)} for key in keys])
+        show_json([{**plain(key, *_DIGESTS), "status": str(_status(key))} for key in keys])
         return
     if keys:
         show_columns(_columns(keys))
     else:
-        note("There are no keys yet; make one with: myna keys create NAME")
+        note(N_("There are no keys yet; create one with: myna keys create NAME"))
 
 
 @app.command()
 def rotate(
     key: Key,
-    overlap: Annotated[str, typer.Option(help="How long the old one still works, such as 1h.")] = "0",
+    overlap: Annotated[str, typer.Option(help="How long the old value stays valid, such as 1h.")] = "0",
     as_json: AsJson = False,
 ) -> None:
-    """Give a key a new secret and print it; its id, name and limits stay.
+    """Give a key a new secret value and print it; its id, name and limits stay the same.
 
     **Example**: `myna keys rotate ci --overlap 1h`
     """
-    with open_desk() as desk:
+    with open_administration() as desk:
         found = key_of(desk.accounts(), key)
         made = desk.administration.rotate_key(desk.actor, None, found.id, seconds_of(overlap))
     _show_once(made, as_json)
@@ -97,11 +107,11 @@ def revoke(
     keys: Annotated[list[str], typer.Argument(help="Ids or names of keys.")],
     as_json: AsJson = False,
 ) -> None:
-    """End keys for good; running servers refuse them within a second.
+    """Revoke keys permanently; running servers reject them within a second.
 
     **Example**: `myna keys revoke ci`
     """
-    with open_desk() as desk:
+    with open_administration() as desk:
         accounts = desk.accounts()
         doomed = [key_of(accounts, key) for key in keys]
         revoked = [desk.administration.revoke_key(desk.actor, None, key.id) for key in doomed]
@@ -109,38 +119,39 @@ def revoke(
         show_json([plain(key, *_DIGESTS) for key in revoked])
     else:
         for key in revoked:
-            say(f"Revoked {key.id} ({key.name}).")
+            say(N_("Revoked {id} ({name}).", id=key.id, name=key.name))
 
 
 def _show_once(made: Secretive, as_json: bool) -> None:
-    """The key alone on standard output, so that a script can take it from there."""
+    """Only the key goes to standard output, so that a script can read it from there."""
     if as_json:
         show_json({**plain(made.key, *_DIGESTS), "value": made.value})
         return
-    note(f"{made.key.id} ({made.key.name}): keep the key now, it is not shown again.")
+    note(N_("{id} ({name}): save the key now; it is not shown again.", id=made.key.id, name=made.key.name))
     typer.echo(made.value)
 
 
-def _status(key: ApiKey) -> str:
+def _status(key: ApiKey) -> Translatable:
     if key.revoked_at is not None:
-        return "revoked"
-    return "expired" if key.expires_at is not None and key.expires_at <= time.time() else "active"
+        return N_("revoked")
+    has_expired = key.expires_at is not None and key.expires_at <= time.time()
+    return N_("expired") if has_expired else N_("active")
 
 
-def _columns(keys: Sequence[ApiKey]) -> dict[str, Sequence[str]]:
-    """Without those that say the same of every key."""
-    columns: dict[str, Sequence[str]] = {
-        "ID": [key.id for key in keys],
-        "NAME": [key.name for key in keys],
-        "SCOPES": [", ".join(key.scopes) for key in keys],
+def _columns(keys: Sequence[ApiKey]) -> dict[Translatable, Sequence[str]]:
+    """Without columns that have the same value for every key."""
+    columns: dict[Translatable, Sequence[str]] = {
+        N_("ID"): [key.id for key in keys],
+        N_("NAME"): [key.name for key in keys],
+        N_("SCOPES"): [", ".join(key.scopes) for key in keys],
     }
     if any(key.project != DEFAULT_PROJECT for key in keys):
-        columns["PROJECT"] = [key.project for key in keys]
+        columns[N_("PROJECT")] = [key.project for key in keys]
     if any(key.models is not None for key in keys):
-        columns["MODELS"] = [", ".join(key.models or [translated("all")]) for key in keys]
-    columns["LAST USED"] = [moment(key.last_used_at) or translated("never") for key in keys]
-    columns["EXPIRES"] = [moment(key.expires_at) or translated("never") for key in keys]
+        columns[N_("MODELS")] = [", ".join(key.models or [_("all")]) for key in keys]
+    columns[N_("LAST USED")] = [moment(key.last_used_at) or _("never") for key in keys]
+    columns[N_("EXPIRES")] = [moment(key.expires_at) or _("never") for key in keys]
     statuses = [_status(key) for key in keys]
-    if set(statuses) != {"active"}:
-        columns["STATUS"] = [translated(status) for status in statuses]
+    if any(str(status) != "active" for status in statuses):
+        columns[N_("STATUS")] = [translated(status) for status in statuses]
     return columns

@@ -1,14 +1,20 @@
-"""The language of the terminal. All of Myna writes English, since the API must; what a person reads in the
-shell is translated here, at its edge: a message is matched with the templates of a table, and its fields
-are put into the translation. So no layer below knows of languages, and one English text serves both."""
+"""The language of the terminal. All of Myna writes English, since the API must; texts that are marked with
+`N_` carry their template, and it is looked up here, at the edge, in the catalogue of the locale."""
 
+import gettext
 import os
 import re
 from collections.abc import Mapping
 from functools import cache
-from string import Formatter
+from pathlib import Path
 from typing import Final
 
+from myna.core.translatable import N_, Translatable
+
+# The catalogues' folder, language and domain: locale/zh_CN/LC_MESSAGES/myna.mo.
+FOLDER: Final = Path(__file__).with_name("locale")
+CHINESE: Final = "zh_CN"
+DOMAIN: Final = "myna"
 # As gettext has it: the first of these that is set decides.
 _VARIABLES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
 
@@ -19,50 +25,32 @@ def is_chinese(environ: Mapping[str, str] = os.environ) -> bool:
     return re.match(r"zh([_.@-]|$)", name) is not None
 
 
-def translated(message: str) -> str:
-    """The message in the language of the locale; as it is where the table lacks it."""
-    return in_chinese(message) if is_chinese() else message
+def _(template: str, /, **arguments: object) -> str:
+    """A text of the command line's own, in the language of the locale."""
+    return translated(N_(template, **arguments))
 
 
-def in_chinese(message: str) -> str:
-    from myna.cli.chinese import MESSAGES
-
-    if message in MESSAGES:
-        return MESSAGES[message]
-    for template in _templates():
-        if template.anchor in message and (match := template.pattern.fullmatch(message)):
-            fields = [in_chinese(field) for field in match.groups()]
-            return MESSAGES[template.text].format(*fields)
-    return message
+def translated(text: str | Translatable) -> str:
+    """The text in the language of the locale; in English where the catalogue lacks it."""
+    return in_chinese(text) if is_chinese() else str(text)
 
 
-class Template:
-    """A message with fields `{0}`, `{1}`, … in this order, as a pattern that finds them in a text."""
+def in_chinese(text: str | Translatable) -> str:
+    """Plain text, such as the words of a library or a server, is looked up as a whole."""
+    if isinstance(text, str):
+        return _look_up(text)
+    arguments = {
+        name: in_chinese(value) if isinstance(value, Translatable) else value
+        for name, value in text.arguments
+    }
+    template = _look_up(text.template)
+    return template.format(**arguments) if arguments else template
 
-    def __init__(self, text: str) -> None:
-        parts = list(Formatter().parse(text))
-        literals = [literal for literal, *_ in parts]
-        self.text = text
-        self.num_literal = sum(map(len, literals))
-        self.anchor = max(literals, key=len)  # found first, since most messages lack it
-        self.expression = "".join(
-            re.escape(literal) + ("(.*?)" if field is not None else "") for literal, field, *_ in parts
-        )
 
-    @property
-    def pattern(self) -> "re.Pattern[str]":
-        return _compiled(self.expression)
+def _look_up(template: str) -> str:
+    return _catalogue().gettext(template) if template else ""  # "" is the key of a catalogue's header
 
 
 @cache
-def _compiled(expression: str) -> "re.Pattern[str]":
-    return re.compile(expression, re.DOTALL)
-
-
-@cache
-def _templates() -> tuple[Template, ...]:
-    """Those with fields, the most particular first."""
-    from myna.cli.chinese import MESSAGES
-
-    found = [Template(text) for text in MESSAGES if "{0}" in text]
-    return tuple(sorted(found, key=lambda template: -template.num_literal))
+def _catalogue() -> gettext.NullTranslations:
+    return gettext.translation(DOMAIN, FOLDER, [CHINESE])

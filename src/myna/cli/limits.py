@@ -1,4 +1,4 @@
-"""`myna limits`: how much a key, a project or everyone may use, of one model or of all."""
+"""`myna limits`: how much a key, a project or everyone may use, of one model or of all models."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -7,11 +7,20 @@ import typer
 
 from myna.accounts.administration import LIMIT_NAMES
 from myna.accounts.checks import check_model
-from myna.cli.desk import Desk, key_of, open_desk, plain, project_of, show_columns, show_json
-from myna.cli.language import translated
-from myna.cli.screen import note, say
+from myna.cli.administration import (
+    AdministrationSession,
+    key_of,
+    open_administration,
+    plain,
+    project_of,
+    show_columns,
+    show_json,
+)
+from myna.cli.console import note, say
+from myna.cli.language import _
 from myna.core.accounts import ALL_MODELS, EVERYONE, Accounts, Limit
 from myna.core.errors import InvalidRequest, OperatorError
+from myna.core.translatable import N_, Translatable
 
 app = typer.Typer(no_args_is_help=True, help="Set and list limits.")
 NONE = "none"
@@ -22,18 +31,20 @@ Amount = str | None
 
 @app.command("set")
 def set_limit(
-    key: Annotated[str | None, typer.Option(help="Of this key, by id or name.")] = None,
-    project: Annotated[str | None, typer.Option(help="Of all keys of this project together.")] = None,
-    everyone: Annotated[bool, typer.Option("--everyone", help="Of all projects together.")] = False,
-    model: Annotated[str, typer.Option(help="For this model alone; all together unless said.")] = ALL_MODELS,
+    key: Annotated[str | None, typer.Option(help="Limit this key, by id or name.")] = None,
+    project: Annotated[str | None, typer.Option(help="Limit all keys of this project together.")] = None,
+    everyone: Annotated[bool, typer.Option("--everyone", help="Limit all projects together.")] = False,
+    model: Annotated[
+        str, typer.Option(help="Only for this model; default: all models together.")
+    ] = ALL_MODELS,
     requests_per_minute: Annotated[Amount, typer.Option(help="A number, or `none`.")] = None,
     tokens_per_minute: Annotated[Amount, typer.Option(help="A number, or `none`.")] = None,
     tokens_per_day: Annotated[Amount, typer.Option(help="A number, or `none`.")] = None,
     concurrent_requests: Annotated[Amount, typer.Option(help="A number, or `none`.")] = None,
-    budget: Annotated[Amount, typer.Option(help="Dollars in a calendar month, or `none`.")] = None,
+    budget: Annotated[Amount, typer.Option(help="Dollars per calendar month, or `none`.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Limit a key, a project or everyone; what is not named stays as it is.
+    """Limit a key, a project or everyone; limits that are not named stay as they are.
 
     **Examples**
 
@@ -49,8 +60,8 @@ def set_limit(
     if budget is not None:
         changes["budget_cents"] = None if budget == NONE else _cents(budget)
     if not changes:
-        raise OperatorError("Name a limit to set, such as --requests-per-minute 60.")
-    with open_desk() as desk:
+        raise OperatorError(N_("Name a limit to set, such as --requests-per-minute 60."))
+    with open_administration() as desk:
         owner = _owner(desk, key, project, everyone)
         limit = desk.administration.set_limit(
             desk.actor, owner, check_model(model, "model") if model else ALL_MODELS, changes
@@ -58,13 +69,13 @@ def set_limit(
     if as_json:
         show_json(plain(limit))
     else:
-        say(f"{_shown_owner(limit)}: {_shown(limit)}.")
+        say(N_("{owner}: {limits}.", owner=_shown_owner(limit), limits=_shown(limit)))
 
 
 @app.command("list")
 def list_limits(as_json: AsJson = False) -> None:
     """List the limits that are set."""
-    with open_desk() as desk:
+    with open_administration() as desk:
         accounts = desk.accounts()
     if as_json:
         show_json([plain(limit) for limit in accounts.limits])
@@ -72,12 +83,12 @@ def list_limits(as_json: AsJson = False) -> None:
     if accounts.limits:
         show_columns(_columns(accounts))
     else:
-        note("There are no limits yet; set one with: myna limits set --key KEY --requests-per-minute 60")
+        note(N_("There are no limits yet; set one with: myna limits set --key KEY --requests-per-minute 60"))
 
 
-def _owner(desk: Desk, key: str | None, project: str | None, everyone: bool) -> str:
+def _owner(desk: AdministrationSession, key: str | None, project: str | None, everyone: bool) -> str:
     if (key is not None) + (project is not None) + everyone != 1:
-        raise OperatorError("Say whose limit it is: one of --key, --project and --everyone.")
+        raise OperatorError(N_("Say whose limit it is: one of --key, --project or --everyone."))
     accounts = desk.accounts()
     if key is not None:
         return key_of(accounts, key).id
@@ -86,19 +97,23 @@ def _owner(desk: Desk, key: str | None, project: str | None, everyone: bool) -> 
 
 def _whole(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise InvalidRequest(f"{text!r} is no whole number; write one, or `none` to take the limit away.")
+        raise InvalidRequest(
+            N_("{text!r} is not a whole number; write one, or `none` to remove the limit.", text=text)
+        )
     return int(text)
 
 
 def _cents(text: str) -> int:
     dollars, _, cents = text.removeprefix("$").partition(".")
     if len(cents) > 2:
-        raise InvalidRequest(f"{text!r} is no amount of dollars; write it like 20 or 12.50.")
+        raise InvalidRequest(
+            N_("{text!r} is not an amount in dollars; write it like 20 or 12.50.", text=text)
+        )
     return _whole(dollars) * 100 + (_whole(cents.ljust(2, "0")) if cents else 0)
 
 
 def _shown_owner(limit: Limit) -> str:
-    return limit.owner or translated("everyone")
+    return limit.owner or _("everyone")
 
 
 def _amounts(limit: Limit) -> list[Any]:
@@ -110,20 +125,20 @@ def _amounts(limit: Limit) -> list[Any]:
 def _shown(limit: Limit) -> str:
     names = ("requests/min", "tokens/min", "tokens/day", "concurrent", "budget")
     pairs = [f"{amount} {name}" for name, amount in zip(names, _amounts(limit), strict=True) if amount]
-    return ", ".join(pairs) or translated("no limits")
+    return ", ".join(pairs) or _("no limits")
 
 
-def _columns(accounts: Accounts) -> dict[str, Sequence[str]]:
-    """Without the kinds of limit that nobody has."""
+def _columns(accounts: Accounts) -> dict[Translatable, Sequence[str]]:
+    """Without columns that have no value."""
     names = {project.id: project.name for project in accounts.projects}
     names |= {key.id: key.name for key in accounts.keys}
     limits = accounts.limits
-    columns: dict[str, Sequence[str]] = {
-        "OWNER": [_shown_owner(limit) for limit in limits],
-        "NAME": [names.get(limit.owner, "") for limit in limits],
-        "MODEL": [limit.model or translated("all") for limit in limits],
+    columns: dict[Translatable, Sequence[str]] = {
+        N_("OWNER"): [_shown_owner(limit) for limit in limits],
+        N_("NAME"): [names.get(limit.owner, "") for limit in limits],
+        N_("MODEL"): [limit.model or _("all") for limit in limits],
     }
-    titles = ("REQ/MIN", "TOKENS/MIN", "TOKENS/DAY", "CONCURRENT", "BUDGET")
+    titles = (N_("REQ/MIN"), N_("TOKENS/MIN"), N_("TOKENS/DAY"), N_("CONCURRENT"), N_("BUDGET"))
     for title, amounts in zip(titles, zip(*map(_amounts, limits), strict=True), strict=True):
         if any(amount is not None for amount in amounts):
             columns[title] = ["" if amount is None else str(amount) for amount in amounts]

@@ -1,4 +1,4 @@
-"""The log is written by a thread of its own: a standard error that nobody reads must not stop the server."""
+"""A thread writes the log, so that a standard error that nobody reads doesn't block the server."""
 
 import atexit
 import logging
@@ -12,7 +12,8 @@ _LAST_LINES_S: Final = 2.0
 
 
 class ThreadedLog(logging.Handler):
-    """Hands records to `inner` from its thread. While that is stuck, some wait and the rest are counted."""
+    """Passes records to `inner` on a thread. While it is blocked, records wait up to a bound; the rest are
+    counted."""
 
     def __init__(self, inner: logging.Handler, most_waiting: int = _MOST_WAITING) -> None:
         super().__init__()
@@ -30,7 +31,7 @@ class ThreadedLog(logging.Handler):
             self._num_lost += 1
 
     def close(self) -> None:
-        """Write what waits, unless nobody reads it."""
+        """Write the waiting records, unless nobody reads them."""
         atexit.unregister(self.close)
         try:
             self._waiting.put(None, timeout=_LAST_LINES_S)

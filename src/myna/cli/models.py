@@ -1,4 +1,4 @@
-"""`myna models` and `myna rm`: what is here, what could be, and making room."""
+"""`myna models` and `myna rm`: list models, on this machine and in the catalog, and delete them."""
 
 import json
 import sys
@@ -8,14 +8,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from myna.catalog.entries import ENTRIES, unknown_model
+from myna.catalog.entries import ENTRIES, nearest_model
 from myna.catalog.store import ModelStore
-from myna.cli.desk import note_act
-from myna.cli.language import translated
+from myna.cli.administration import note_act
+from myna.cli.console import megabytes, note, say
+from myna.cli.language import _
 from myna.cli.pull import as_plain
-from myna.cli.screen import megabytes, note, say
 from myna.core.backend import LocalModel
 from myna.core.errors import ModelNotFound, OperatorError
+from myna.core.translatable import N_
 from myna.settings import Settings, load_settings
 
 
@@ -35,23 +36,23 @@ def list_models(
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in (translated("MODEL"), translated("SIZE"), translated("HERE"), translated("LICENCE")):
+    for title in (_("MODEL"), _("SIZE"), _("HERE"), _("LICENCE")):
         table.add_column(title, no_wrap=True)
-    table.add_column(translated("GOOD FOR"))
+    table.add_column(_("GOOD FOR"))
     for row in rows:
-        is_default = row["id"] == settings.model
+        mark = _(" (default)") if row["id"] == settings.model else ""
         good_for = ", ".join(map(str, [*row["capabilities"], *row["languages"]]))  # type: ignore[misc]
         table.add_row(
-            f"{row['id']}{translated(' (default)') if is_default else ''}",
+            f"{row['id']}{mark}",
             megabytes(int(str(row["bytes"]))),
-            translated("yes" if row["here"] else "no"),
+            _("yes") if row["here"] else _("no"),
             str(row["licence"]),
             good_for,
         )
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     if not all(row["here"] for row in rows):
         note("")
-        note("Fetch one with: myna pull MODEL")
+        note(N_("Download one with: myna pull MODEL"))
 
 
 def _rows(settings: Settings) -> list[dict[str, object]]:
@@ -77,7 +78,7 @@ def _rows(settings: Settings) -> list[dict[str, object]]:
 
 def remove(
     models: Annotated[list[str], typer.Argument(help="Ids as `myna models` lists them.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
 ) -> None:
     """Delete models from this machine. They can be pulled again.
 
@@ -88,13 +89,13 @@ def remove(
     total = megabytes(sum(model.num_bytes for model in doomed))
     if not yes:
         if not sys.stdin.isatty():
-            raise OperatorError(f"This deletes {total}; say so with --yes.")
+            raise OperatorError(N_("This deletes {size}; confirm with --yes.", size=total))
         names = ", ".join(model.id for model in doomed)
-        typer.confirm(translated(f"Delete {names} ({total})?"), abort=True)
+        typer.confirm(_("Delete {names} ({size})?", names=names, size=total), abort=True)
     for model in doomed:
         store.remove(model)
         note_act("resource.deleted", {"id": model.id, "resource": "model"}, model.id)
-        say(f"Deleted {model.id}.")
+        say(N_("Deleted {model}.", model=model.id))
 
 
 def _find(store: ModelStore, name: str) -> LocalModel:
@@ -102,6 +103,12 @@ def _find(store: ModelStore, name: str) -> LocalModel:
     if found is None:
         here = [model.id for model in store.models()]
         if not here:
-            raise ModelNotFound(f"{name!r} is not on this machine, nor is any other model.")
-        raise ModelNotFound(unknown_model(name, here).replace(" in the catalog", " on this machine"))
+            raise ModelNotFound(N_("{name!r} is not on this machine, nor is any other model.", name=name))
+        raise ModelNotFound(
+            N_(
+                "There is no model {name!r} on this machine; {hint}",
+                name=name,
+                hint=nearest_model(name, here),
+            )
+        )
     return found

@@ -1,27 +1,30 @@
-"""`myna projects`: tenants that share a server and see nothing of each other."""
+"""`myna projects`: tenants that share a server and can't see each other's data."""
 
 from collections import Counter
 from typing import Annotated
 
 import typer
 
-from myna.cli.desk import moment, open_desk, plain, project_of, show_columns, show_json
+from myna.cli.administration import moment, open_administration, plain, project_of, show_columns, show_json
+from myna.cli.console import say
 from myna.cli.language import translated
-from myna.cli.screen import say
+from myna.core.translatable import N_
 
-app = typer.Typer(no_args_is_help=True, help="Make, list, rename and archive projects.")
+app = typer.Typer(no_args_is_help=True, help="Create, list, rename and archive projects.")
 
 Project = Annotated[str, typer.Argument(help="The project's id, or its name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @app.command()
-def create(name: Annotated[str, typer.Argument(help="What it is called.")], as_json: AsJson = False) -> None:
-    """Make a project: its keys see its own stored completions and usage alone.
+def create(
+    name: Annotated[str, typer.Argument(help="The name of the project.")], as_json: AsJson = False
+) -> None:
+    """Create a project. Its keys see only its own stored completions and usage.
 
     **Example**: `myna keys create web --project $(myna projects create Website)`
     """
-    with open_desk() as desk:
+    with open_administration() as desk:
         project = desk.administration.create_project(desk.actor, name)
     if as_json:
         show_json(plain(project))
@@ -31,11 +34,11 @@ def create(name: Annotated[str, typer.Argument(help="What it is called.")], as_j
 
 @app.command("list")
 def list_projects(
-    with_archived: Annotated[bool, typer.Option("--all", help="Archived projects too.")] = False,
+    with_archived: Annotated[bool, typer.Option("--all", help="Include archived projects.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the projects."""
-    with open_desk() as desk:
+    with open_administration() as desk:
         accounts = desk.accounts()
     projects = [project for project in accounts.projects if with_archived or project.archived_at is None]
     if as_json:
@@ -44,26 +47,28 @@ def list_projects(
     keys = Counter(key.project for key in accounts.keys if key.revoked_at is None)
     show_columns(
         {
-            "ID": [project.id for project in projects],
-            "NAME": [project.name for project in projects],
-            "KEYS": [str(keys[project.id]) for project in projects],
-            "MADE": [moment(project.created_at) for project in projects],
-            "STATUS": [translated("archived" if project.archived_at else "active") for project in projects],
+            N_("ID"): [project.id for project in projects],
+            N_("NAME"): [project.name for project in projects],
+            N_("KEYS"): [str(keys[project.id]) for project in projects],
+            N_("CREATED"): [moment(project.created_at) for project in projects],
+            N_("STATUS"): [
+                translated(N_("archived") if project.archived_at else N_("active")) for project in projects
+            ],
         }
     )
 
 
 @app.command()
-def rename(project: Project, name: Annotated[str, typer.Argument(help="What it is called now.")]) -> None:
-    """Give a project another name; its id stays."""
-    with open_desk() as desk:
+def rename(project: Project, name: Annotated[str, typer.Argument(help="The new name.")]) -> None:
+    """Rename a project; its id stays the same."""
+    with open_administration() as desk:
         changed = desk.administration.rename_project(desk.actor, project_of(desk.accounts(), project), name)
-    say(f"{changed.id} is called {changed.name} now.")
+    say(N_("{id} is now called {name}.", id=changed.id, name=changed.name))
 
 
 @app.command()
 def archive(project: Project) -> None:
-    """End a project: its keys open nothing from now on, for good; what it used stays on record."""
-    with open_desk() as desk:
+    """Archive a project permanently: its keys stop working; its usage stays on record."""
+    with open_administration() as desk:
         ended = desk.administration.archive_project(desk.actor, project_of(desk.accounts(), project))
-    say(f"Archived {ended.id} ({ended.name}).")
+    say(N_("Archived {id} ({name}).", id=ended.id, name=ended.name))

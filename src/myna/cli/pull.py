@@ -1,4 +1,4 @@
-"""`myna pull`: bring a model's file to this machine."""
+"""`myna pull`: download a model's file to this machine."""
 
 import json
 import time
@@ -9,11 +9,12 @@ import typer
 
 from myna.catalog.entries import find_entry
 from myna.catalog.pull import pull_entry, pull_hub
-from myna.catalog.python_in_page import PYODIDE, pull_package
+from myna.catalog.pyodide import PYODIDE, pull_package
 from myna.catalog.store import ModelStore
-from myna.cli.screen import megabytes, note, pull_progress, say
+from myna.cli.console import megabytes, note, pull_progress, say
 from myna.core.backend import LocalModel
 from myna.core.errors import MynaError
+from myna.core.translatable import N_
 from myna.settings import Settings, load_settings
 
 
@@ -24,18 +25,18 @@ def pull(
             help="Ids from `myna models`, `hf:org/repo[:quantisation]`, pyodide; default: the default model."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was pulled as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the pulled models as JSON.")] = False,
 ) -> None:
-    """Fetch models, so that a later start needs no network.
+    """Download models, so that a later start needs no network.
 
-    A broken download goes on where it stopped; a file whose hash is wrong is thrown away.
+    An interrupted download continues where it stopped; a file with a wrong hash is discarded.
 
     **Examples**
 
     - `myna pull`: the default model
     - `myna pull qwen2.5-coder-1.5b-instruct smollm2-135m-instruct`
-    - `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any GGUF of Hugging Face
-    - `myna pull pyodide`: Python that runs in the playground's page
+    - `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any GGUF file on Hugging Face
+    - `myna pull pyodide`: Python for the playground page
     """
     settings = load_settings()
     names = models or [settings.model]
@@ -44,11 +45,18 @@ def pull(
         typer.echo(json.dumps([as_plain(model) for model in pulled], ensure_ascii=False))
         return
     for model in pulled:
-        say(f"{model.id} is at {model.path} ({megabytes(model.num_bytes)}).")
+        say(
+            N_(
+                "{model} is at {path} ({size}).",
+                model=model.id,
+                path=model.path,
+                size=megabytes(model.num_bytes),
+            )
+        )
 
 
 def fetch(name: str, settings: Settings) -> LocalModel:
-    """The model of that name, pulled first if it is not here. Raises `ModelNotFound`, `DownloadFailed`."""
+    """The model of that name, downloaded if it is not here. Raises `ModelNotFound` or `DownloadFailed`."""
     store = ModelStore(settings.home / "models")
     spec = name.removeprefix("hf:")
     if found := store.find(spec):
@@ -60,15 +68,22 @@ def fetch(name: str, settings: Settings) -> LocalModel:
         else:
             entry = find_entry(name)
             if entry.terms:
-                progress.says(f"{entry.id} is under the {entry.licence}: {entry.terms}")
+                progress.says(
+                    N_(
+                        "{model} is licensed under the {licence}: {terms}",
+                        model=entry.id,
+                        licence=entry.licence,
+                        terms=entry.terms,
+                    )
+                )
             pull_entry(entry, store, progress, settings.mirror)
             model = _found(store, entry.id)
-    note(f"Fetched {model.id} in {time.monotonic() - started_s:.0f} s.")
+    note(N_("Downloaded {model} in {seconds:.0f} s.", model=model.id, seconds=time.monotonic() - started_s))
     return model
 
 
 def _python(settings: Settings) -> LocalModel:
-    """Pyodide, for the page."""
+    """Pyodide, for the playground page."""
     with pull_progress() as progress:
         folder = pull_package(PYODIDE, settings.home, progress, settings.mirror)
     size = sum(PYODIDE.files.values())
@@ -78,7 +93,13 @@ def _python(settings: Settings) -> LocalModel:
 def _found(store: ModelStore, model: str) -> LocalModel:
     found = store.find(model)
     if found is None:
-        raise MynaError(f"{model} vanished from {store.folder} after it was pulled; pull it again.")
+        raise MynaError(
+            N_(
+                "{model} disappeared from {folder} after it was pulled; pull it again.",
+                model=model,
+                folder=store.folder,
+            )
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""Tells systemd, where it started this server and asked to be told, that it is ready."""
+"""Notifies systemd that the server is ready, if systemd started it with `Type=notify`."""
 
 import contextlib
 import os
@@ -6,8 +6,7 @@ import socket
 
 
 def tell_systemd_ready() -> None:
-    """One datagram to the socket that NOTIFY_SOCKET names, see sd_notify(3). A server whose word does not
-    arrive still serves."""
+    """Sends one datagram to the socket that NOTIFY_SOCKET names, see sd_notify(3). Failure is ignored."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address.startswith(("/", "@")):
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:

@@ -1,5 +1,4 @@
-"""SIGHUP: a changed configuration is taken up while requests run. Decides what may change; `running` makes
-it so."""
+"""SIGHUP: a changed configuration, while requests run. Decides what may change; `running` applies it."""
 
 import asyncio
 import contextlib
@@ -10,13 +9,14 @@ from dataclasses import Field, fields, replace
 from typing import Any, Final
 
 from myna.catalog.store import ModelStore
-from myna.cli.offer import Offer, check_sizes, choose_offer
+from myna.cli.served_models import ServedModels, check_sizes, choose_models
 from myna.core.backend import LocalModel
 from myna.core.errors import ConfigurationError, MynaError
+from myna.core.translatable import N_
 from myna.settings import Settings, key_of
 
 _log: Final = logging.getLogger(__name__)
-# What a running server can change; the others were built into it at its start.
+# The settings that a running server can change; the others are fixed at its start.
 LIVE: Final = frozenset(
     {
         "model",
@@ -37,11 +37,14 @@ LIVE: Final = frozenset(
 
 
 class Reloader:
-    """`read` reads all sources again; `apply` puts settings and offer in the place of those that run.
-    Whatever is wrong with the new ones, the old stay in force, and the log says why."""
+    """`read` reads all sources again; `apply` replaces the settings and the offer of the running server.
+    If anything is wrong with the new ones, the old stay in force, and the log says why."""
 
     def __init__(
-        self, settings: Settings, read: Callable[[], Settings], apply: Callable[[Settings, Offer], None]
+        self,
+        settings: Settings,
+        read: Callable[[], Settings],
+        apply: Callable[[Settings, ServedModels], None],
     ) -> None:
         self._settings = settings
         self._read = read
@@ -51,7 +54,7 @@ class Reloader:
 
     @contextlib.contextmanager
     def on_hangup(self) -> Iterator[None]:
-        """Reload at every SIGHUP, where there is such a signal."""
+        """Reload at every SIGHUP, on platforms that have it."""
         loop = asyncio.get_running_loop()
         try:
             loop.add_signal_handler(signal.SIGHUP, self._begin)
@@ -68,7 +71,7 @@ class Reloader:
             try:
                 read = await asyncio.to_thread(self._read)
                 settings, taken, later = take_up(self._settings, read)
-                offer = await asyncio.to_thread(choose_offer, settings, find_here)
+                offer = await asyncio.to_thread(choose_models, settings, find_here)
                 check_sizes(offer, settings.models_bytes)
                 self._apply(settings, offer)
             except MynaError as exc:
@@ -89,8 +92,7 @@ class Reloader:
 
 
 def take_up(old: Settings, new: Settings) -> tuple[Settings, list[str], list[str]]:
-    """What runs on when `old` runs and `new` was read; the keys that were taken up; those that need a
-    restart."""
+    """The settings to run with, the keys whose changes were applied, and those that need a restart."""
     changed = [setting for setting in fields(Settings) if _value(old, setting) != _value(new, setting)]
     live = [setting for setting in changed if key_of(setting) in LIVE]
     later = [key_of(setting) for setting in changed if key_of(setting) not in LIVE]
@@ -99,11 +101,14 @@ def take_up(old: Settings, new: Settings) -> tuple[Settings, list[str], list[str
 
 
 def find_here(name: str, settings: Settings) -> LocalModel:
-    """The model of that name, without fetching it: requests would wait for that."""
+    """The model of that name, without downloading it, since requests would wait for that."""
     found = ModelStore(settings.home / "models").find(name.removeprefix("hf:"))
     if found is None:
         raise ConfigurationError(
-            f"The default model {name!r} is not on this machine; fetch it with: myna pull {name}"
+            N_(
+                "The default model {name!r} is not on this machine; download it with: myna pull {name}",
+                name=name,
+            )
         )
     return found
 

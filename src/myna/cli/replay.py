@@ -1,4 +1,4 @@
-"""`myna replay`: a stored completion made again, and whether it came out the same."""
+"""`myna replay`: repeats a stored completion and compares the results."""
 
 import json
 from collections.abc import Sequence
@@ -9,23 +9,26 @@ import typer
 
 from myna.cli.client import post
 from myna.cli.complete import local_base_url
+from myna.cli.console import say
 from myna.cli.key import server_keys
-from myna.cli.screen import say
 from myna.core.errors import OperatorError
 from myna.core.stored import StoredCompletion
+from myna.core.translatable import N_, Translatable
 from myna.settings import Settings, load_settings
 from myna.stores.registry import open_stores
 
 
 def replay(
-    completion_id: Annotated[str, typer.Argument(help="The id of a completion sent with `store: true`.")],
-    project: Annotated[str, typer.Option(help="Whose completion it is.")] = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the finding as JSON.")] = False,
+    completion_id: Annotated[
+        str, typer.Argument(help="The id of a completion that was requested with `store: true`.")
+    ],
+    project: Annotated[str, typer.Option(help="The project that the completion belongs to.")] = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Make a stored completion again on the running server and compare the two.
+    """Repeat a stored completion on the running server and compare the two.
 
-    The exit code is 0 if every choice is identical, 1 if one differs. A changed fingerprint says why it
-    may: other weights, another template, or another arithmetic.
+    The exit code is 0 if every choice is identical, 1 if one differs. A changed fingerprint explains a
+    difference: other weights, another template, or other arithmetic.
 
     **Example**
 
@@ -47,15 +50,25 @@ def replay(
     ]
     same_print = item["system_fingerprint"] == answer["system_fingerprint"]
     if as_json:
-        finding = {"identical": not differences, "same_fingerprint": same_print, "differences": differences}
+        finding = {
+            "identical": not differences,
+            "same_fingerprint": same_print,
+            "differences": [str(difference) for difference in differences],
+        }
         typer.echo(json.dumps(finding, ensure_ascii=False))
     else:
         for difference in differences:
             say(difference)
         if not differences:
-            say("identical")
+            say(N_("identical"))
         if not same_print:
-            say(f"fingerprint: {item['system_fingerprint']} then, {answer['system_fingerprint']} now")
+            say(
+                N_(
+                    "fingerprint: {then} then, {now} now",
+                    then=item["system_fingerprint"],
+                    now=answer["system_fingerprint"],
+                )
+            )
     if differences:
         raise typer.Exit(1)
 
@@ -68,45 +81,66 @@ def _find(settings: Settings, project: str, completion_id: str) -> StoredComplet
         store.close()
     if stored is None:
         raise OperatorError(
-            f"No completion {completion_id} is stored in the project {project!r}; "
-            "send requests with store=True to keep them."
+            N_(
+                "No completion {completion_id} is stored in the project {project!r}; send requests "
+                "with store=True to keep them.",
+                completion_id=completion_id,
+                project=project,
+            )
         )
     return stored
 
 
 def _again(body: dict[str, Any]) -> dict[str, Any]:
-    """The request, with log-probabilities where they may be asked for: they tell the tokens."""
+    """The request, with log-probabilities if they are allowed in it: they contain the tokens."""
     return body if body.get("prediction") else {**body, "logprobs": True}
 
 
-def _difference(then: dict[str, Any], now: dict[str, Any]) -> str:
-    """Where a choice went another way; empty if it didn't."""
+def _difference(then: dict[str, Any], now: dict[str, Any]) -> Translatable | None:
+    """Where a choice differs; None if it doesn't."""
     index, old, new = then["index"], then["message"], now["message"]
     before, after = old["content"] or "", new["content"] or ""
     if before != after:
         common = _common(before, after)
         token = _token_at((now["logprobs"] or {}).get("content") or [], common)
-        place = f"at token {token}" if token is not None else f"at character {common}"
-        then_text, now_text = before[common : common + 40], after[common : common + 40]
-        return f"choice {index} differs {place}: {then_text!r} then, {now_text!r} now"
+        place = (
+            N_("at character {character}", character=common)
+            if token is None
+            else N_("at token {token}", token=token)
+        )
+        return _differs(index, place, before[common:], after[common:])
     for number, (made, remade) in enumerate(zip_longest(_calls(old), _calls(new), fillvalue="")):
         if made != remade:
             common = _common(made, remade)
-            then_text, now_text = made[common : common + 40], remade[common : common + 40]
-            place = f"in call {number} at character {common}"
-            return f"choice {index} differs {place}: {then_text!r} then, {now_text!r} now"
+            place = N_("in call {number} at character {character}", number=number, character=common)
+            return _differs(index, place, made[common:], remade[common:])
     if then["finish_reason"] != now["finish_reason"]:
-        return f"choice {index} ended with {then['finish_reason']} then, {now['finish_reason']} now"
-    return ""
+        return N_(
+            "choice {index} ended with {then} then, {now} now",
+            index=index,
+            then=then["finish_reason"],
+            now=now["finish_reason"],
+        )
+    return None
+
+
+def _differs(index: int, place: Translatable, then: str, now: str) -> Translatable:
+    return N_(
+        "choice {index} differs {place}: {then!r} then, {now!r} now",
+        index=index,
+        place=place,
+        then=then[:40],
+        now=now[:40],
+    )
 
 
 def _common(before: str, after: str) -> int:
-    """How many characters both begin with."""
+    """The length of the common prefix."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
 
 
 def _token_at(entries: Sequence[dict[str, Any]], character: int) -> int | None:
-    """The number of the token that holds that character of the text, from its tokens' bytes."""
+    """The index of the token that contains that character of the text, from the tokens' bytes."""
     data = b""
     for number, entry in enumerate(entries):
         data += bytes(entry["bytes"] or ())
@@ -116,7 +150,7 @@ def _token_at(entries: Sequence[dict[str, Any]], character: int) -> int | None:
 
 
 def _calls(message: dict[str, Any]) -> list[str]:
-    """Each call as a text, in the newer words and in the older ones."""
+    """Each call as text, from `tool_calls` and the older `function_call`."""
     made = [call[call["type"]] for call in message.get("tool_calls") or ()]
     if message.get("function_call"):
         made.append(message["function_call"])

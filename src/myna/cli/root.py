@@ -19,10 +19,12 @@ from myna.cli import (
     usage,
 )
 from myna.cli.chat.verb import chat
+from myna.cli.console import print_error
 from myna.cli.doctor.verb import doctor
 from myna.cli.help_language import speak_chinese
 from myna.cli.language import is_chinese
-from myna.cli.screen import print_error
+from myna.cli.usage_errors import explained
+from myna.core.translatable import N_
 
 app = typer.Typer(
     name="myna",
@@ -32,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="""Language models on your own machine, behind OpenAI's API.
 
-    Start with `myna serve`: it fetches a model the first time and prints a first request to paste.
+    Start with `myna serve`: it downloads a model the first time and prints a first request to paste.
     Every setting can also be a MYNA_* variable or a line of myna.toml (see docs/configuration.md).""",
 )
 app.command("serve")(serve.serve)
@@ -54,7 +56,7 @@ app.command("bench")(bench.bench)
 
 @app.callback(invoke_without_command=True)
 def root(
-    version: bool = typer.Option(False, "--version", help="Show the version and leave.", is_eager=True),
+    version: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
 ) -> None:
     if version:
         typer.echo(f"myna {__version__}")
@@ -62,7 +64,7 @@ def root(
 
 
 def run() -> int:
-    """Carry out the command line; the exit code. A mistake in it is one sentence, as all errors are."""
+    """Run the command line and return the exit code. A usage error is one sentence, like all errors."""
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     if is_chinese():
@@ -70,16 +72,15 @@ def run() -> int:
     try:
         return group.main(prog_name="myna", standalone_mode=False) or 0
     except (typer.Abort, EOFError):
-        print_error("Stopped.")
+        print_error(N_("Stopped."))
         return 1
     except typer.TyperException as exc:
         return _mistaken(exc)
 
 
 def _mistaken(exc: typer.TyperException) -> int:
-    """Show what is wrong with the arguments; without any, the help has been shown instead."""
-    if message := getattr(exc, "format_message", lambda: str(exc))():
+    """Show what is wrong with the arguments; nothing where typer has shown the help instead."""
+    if mistake := explained(exc):
         path = getattr(getattr(exc, "ctx", None), "command_path", "myna")
-        sentence = message if message.endswith((".", "?")) else f"{message}."
-        print_error(f"{sentence} See: {path} --help")
+        print_error(N_("{mistake} See: {path} --help", mistake=mistake, path=path))
     return 2

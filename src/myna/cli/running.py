@@ -11,46 +11,49 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from myna.accounts.keys import KeyRing, check_key
-from myna.accounts.ledger import Ledger
-from myna.accounts.usage import NoBooks
 from myna.app import HttpOptions, create_app, serve
 from myna.backends.table import Backends
+from myna.catalog.manager import PoolLimits
 from myna.catalog.pool import ModelPool
-from myna.catalog.python_in_page import PYODIDE
-from myna.catalog.residents import PoolLimits
+from myna.catalog.pyodide import PYODIDE
+from myna.cli.administration import server_secret
 from myna.cli.backends import backend_options, backend_sections, backends_of
 from myna.cli.banner import Banner
-from myna.cli.desk import server_secret
+from myna.cli.console import note
 from myna.cli.key import server_keys
 from myna.cli.log_thread import ThreadedLog
-from myna.cli.offer import Offer, check_sizes, choose_offer
 from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
-from myna.cli.screen import note
+from myna.cli.served_models import ServedModels, check_sizes, choose_models
 from myna.core.errors import ConfigurationError, OperatorError
+from myna.core.installation import install_command
 from myna.core.ledger import Price
-from myna.serving.access import JsonLines
-from myna.serving.bill import Accountant, Watcher
-from myna.serving.completion_writer import CompletionWriter
-from myna.serving.instruments import Instruments
-from myna.serving.limiter import Limiter
-from myna.serving.live_accounts import LiveAccounts
-from myna.serving.origin import hosts_for, is_loopback
-from myna.serving.server import Server, bind
-from myna.serving.services import ORGANIZATION, Services, database_threads
-from myna.serving.spending import LedgerSpending
-from myna.serving.tls import Certificate
+from myna.core.translatable import N_
+from myna.http.access_log import JsonLines
+from myna.http.origin import hosts_for, is_loopback
+from myna.http.server import Server, bind
+from myna.http.tls import Certificate
+from myna.request.limiter import Limiter
+from myna.request.live_accounts import LiveAccounts
+from myna.request.services import ORGANIZATION, Services
+from myna.request.spending import LedgerSpending
 from myna.settings import Settings
+from myna.stores.completion_writer import CompletionWriter
+from myna.stores.database_threads import DatabaseThreads
 from myna.stores.registry import Stores, open_stores
+from myna.usage.ledger import Ledger
+from myna.usage.log import NullUsageLog
+from myna.usage.metrics import Instruments
+from myna.usage.recorder import RequestObserver, UsageSinks
 
 
 def run_server(read: Callable[[], Settings]) -> None:
-    """Returns when the server was told to end. `read` is called again at every SIGHUP. Raises
-    `OperatorError` for what keeps it from starting."""
+    """Returns when a signal has stopped the server. `read` is called again at every SIGHUP. Raises
+    `OperatorError` for what prevents the start."""
     settings = read()
     check_settings(settings)
     with open_listener(settings) as listener:
-        offer = choose_offer(settings)
+        offer = choose_models(settings)
         start_logging(settings)
         check_sizes(offer, settings.models_bytes)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -58,7 +61,7 @@ def run_server(read: Callable[[], Settings]) -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where there is one."""
+    """uvloop's, if it is installed."""
     try:
         import uvloop
     except ImportError:
@@ -67,41 +70,52 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def check_settings(settings: Settings) -> None:
-    """What no single setting shows to be wrong. Raises `ConfigurationError`."""
+    """Check what no single setting shows to be wrong. Raises `ConfigurationError`."""
     if settings.no_auth and not is_loopback(settings.host):
         raise ConfigurationError(
-            f"--no-auth would open {settings.host} to everyone who can reach this machine; "
-            "use it with --host 127.0.0.1, or keep the key."
+            N_(
+                "--no-auth would open {host} to everyone who can reach this machine; use it with "
+                "--host 127.0.0.1, or keep the key.",
+                host=settings.host,
+            )
         )
     if settings.api_key:
-        check_key(settings.api_key, "The API key")
+        check_key(settings.api_key, N_("The API key"))
     backends_of(settings).check()
     if (settings.tls_cert is None) != (settings.tls_key is None):
-        raise ConfigurationError("TLS takes both tls_cert and tls_key; set the other one, too.")
+        raise ConfigurationError(N_("TLS needs both tls_cert and tls_key; set the other one too."))
     read_certificate(settings)
 
 
 def read_certificate(settings: Settings) -> Certificate | None:
-    """What HTTPS is spoken with. Raises `ConfigurationError`."""
+    """The certificate for HTTPS, if one is set. Raises `ConfigurationError`."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return Certificate(settings.tls_cert, settings.tls_key)
 
 
 def open_listener(settings: Settings) -> socket.socket:
-    """The bound socket; a port that is taken shows before anything is fetched or loaded."""
+    """The bound socket, opened first, so that a used port fails before anything is downloaded or loaded."""
     try:
         return bind(settings.host, settings.port)
     except OSError as exc:
         where = f"{settings.host}:{settings.port}"
         if exc.errno == errno.EADDRINUSE:
             raise OperatorError(
-                f"Something listens on {where} already; stop it, or choose another port with "
-                f"--port {settings.port + 1} (0 takes any free one)."
+                N_(
+                    "Something is already listening on {where}; stop it, or choose another port with "
+                    "--port {port} (0: any free one).",
+                    where=where,
+                    port=settings.port + 1,
+                )
             ) from exc
         if exc.errno == errno.EACCES:
-            raise OperatorError(f"You may not listen on {where}; choose a port above 1023.") from exc
-        raise OperatorError(f"Can't listen on {where}: {exc.strerror or exc}.") from exc
+            raise OperatorError(
+                N_("You don't have permission to listen on {where}; choose a port above 1023.", where=where)
+            ) from exc
+        raise OperatorError(
+            N_("Can't listen on {where}: {reason}.", where=where, reason=exc.strerror or exc)
+        ) from exc
 
 
 def start_logging(settings: Settings) -> None:
@@ -115,10 +129,10 @@ def start_logging(settings: Settings) -> None:
 
 
 def set_log_level(level: str) -> None:
-    logging.getLogger("myna").setLevel(level.upper())  # what libraries tell is for debugging
+    logging.getLogger("myna").setLevel(level.upper())  # libraries log at WARNING only
 
 
-def make_pool(settings: Settings, offer: Offer, backends: Backends) -> ModelPool:
+def make_pool(settings: Settings, offer: ServedModels, backends: Backends) -> ModelPool:
     return ModelPool(
         offer.look(backends.announced),
         backends.prepare,
@@ -127,7 +141,7 @@ def make_pool(settings: Settings, offer: Offer, backends: Backends) -> ModelPool
     )
 
 
-def pool_limits(settings: Settings, offer: Offer) -> PoolLimits:
+def pool_limits(settings: Settings, offer: ServedModels) -> PoolLimits:
     return PoolLimits(
         models_bytes=settings.models_bytes,
         memory_bytes=settings.memory_bytes,
@@ -150,7 +164,7 @@ class _Prices:
 
 
 def start_ledger(settings: Settings, stores: Stores, backends: Backends) -> Ledger | None:
-    """The ledger, its thread running. Raises `ConfigurationError`."""
+    """The ledger, with its thread running. Raises `ConfigurationError`."""
     if not settings.usage:
         return None
     prices = {price.model: Price(price.prompt, price.cached, price.completion) for price in settings.prices}
@@ -165,15 +179,19 @@ def start_ledger(settings: Settings, stores: Stores, backends: Backends) -> Ledg
     return ledger
 
 
-def watchers(settings: Settings, instruments: Instruments | None) -> tuple[Watcher, ...]:
-    """Who sees every call of a model. Raises `ConfigurationError`."""
-    found: list[Watcher] = [] if instruments is None else [instruments]
+def observers(settings: Settings, instruments: Instruments | None) -> tuple[RequestObserver, ...]:
+    """The observers of every call of a model. Raises `ConfigurationError`."""
+    found: list[RequestObserver] = [] if instruments is None else [instruments]
     if settings.traces:
         try:
-            from myna.serving.tracing import Tracing
+            from myna.usage.tracing import Tracing
         except ImportError as exc:
             raise ConfigurationError(
-                f"Traces need OpenTelemetry ({exc}). Install it with: pip install 'myna[otel]'"
+                N_(
+                    "Traces need OpenTelemetry ({reason}). Install it with: {command}",
+                    command=install_command("otel"),
+                    reason=exc,
+                )
             ) from exc
         found.append(Tracing.to(settings.traces))
     return tuple(found)
@@ -191,7 +209,7 @@ def http_options(settings: Settings) -> HttpOptions:
 
 
 async def _run(
-    settings: Settings, offer: Offer, listener: socket.socket, read: Callable[[], Settings]
+    settings: Settings, offer: ServedModels, listener: socket.socket, read: Callable[[], Settings]
 ) -> None:
     certificate = read_certificate(settings)
     backends = backends_of(settings)
@@ -201,17 +219,17 @@ async def _run(
     ledger = start_ledger(settings, stores, backends)
     instruments = Instruments() if settings.metrics else None
     accounts = LiveAccounts(stores.accounts(), server_secret(settings))
-    threads, completions = database_threads(), stores.completions()
+    threads, completions = DatabaseThreads(), stores.completions()
     spending = None if ledger is None else LedgerSpending(ledger.store, threads)
     services = Services(
         pool=pool,
         keys=KeyRing(keys) if keys else None,
-        accountant=Accountant(ledger or NoBooks(), watchers(settings, instruments)),
+        usage_sinks=UsageSinks(ledger or NullUsageLog(), observers(settings, instruments)),
         ledger=ledger,
         instruments=instruments,
         listens_here=is_loopback(settings.host),
         max_answer_tokens=settings.max_answer_tokens,
-        text_threads=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="text"),
+        text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,
         completions=completions,
         completion_writer=CompletionWriter(completions, threads),
@@ -223,7 +241,7 @@ async def _run(
     loading: list[asyncio.Task[None]] = []
     servers: list[Server] = []
 
-    def apply(settings: Settings, offer: Offer) -> None:
+    def apply(settings: Settings, offer: ServedModels) -> None:
         if certificate is not None:
             certificate.reload()
         backends.change(backend_options(settings), backend_sections(settings))
@@ -250,9 +268,9 @@ async def _run(
 
 
 async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Callable[[bool], None]) -> None:
-    """Load the default model while the server already answers /health. Without it there is nothing to
-    serve: the server ends, and whoever awaits this hears why."""
-    note(f"Loading {model} …")
+    """Load the default model while the server already answers /health. If that fails there is nothing to
+    serve: the server stops, and the error is raised to the awaiting task."""
+    note(N_("Loading {model} …", model=model))
     try:
         async with pool.hold(pool.card(model)) as served:
             on_ready(served.relay is not None or served.renderer.has_chat_template)

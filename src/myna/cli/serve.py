@@ -1,4 +1,4 @@
-"""`myna serve`: from settings to a running server, and what its first user reads."""
+"""`myna serve`: starts a server from flags and settings."""
 
 from functools import partial
 from typing import Annotated
@@ -15,26 +15,31 @@ def serve(
         typer.Argument(help="An id from `myna models`, a .gguf file, or `hf:org/repo:quantisation`."),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option("--port", "-p", help="Default 8000; 0: any free one.")] = None,
-    context: Annotated[int | None, typer.Option(help="Longest prompt plus answer, in tokens.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the engine.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Room for the KV cache, such as 2G.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", "-p", help="Port to listen on; default 8000; 0: any free port.")
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option(help="Maximum length of prompt plus answer, in tokens.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Number of threads of the engine.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory for the KV cache, such as 2G.")] = None,
     engine: Annotated[
-        str | None, typer.Option(help="What runs the model; default auto.", metavar="|".join(engine_names()))
+        str | None,
+        typer.Option(help="Engine that runs the model; default auto.", metavar="|".join(engine_names())),
     ] = None,
     no_auth: Annotated[
-        bool | None, typer.Option("--no-auth", help="Ask for no key; on loopback alone.")
+        bool | None, typer.Option("--no-auth", help="Don't require a key; on a loopback address only.")
     ] = None,
     drain: Annotated[
-        str | None, typer.Option(help="How long running requests may go on after Ctrl-C; default 30s.")
+        str | None, typer.Option(help="How long running requests may continue after Ctrl-C; default 30s.")
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
 ) -> None:
     """Serve a model to any OpenAI client until Ctrl-C.
 
-    A model of the catalog is fetched first if it is not here. What the flags don't say comes from
-    MYNA_* variables and myna.toml.
+    A model of the catalog is downloaded first if it is not on this machine. Settings without a flag come
+    from MYNA_* variables and myna.toml.
 
     **Examples**
 

@@ -1,4 +1,4 @@
-"""`myna usage`: what was used, by model and by key, from the ledger itself."""
+"""`myna usage`: usage by model and by key, read from the ledger itself."""
 
 import json
 import time
@@ -9,32 +9,41 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from myna.accounts.reports import csv_text, dollars, mean_duration_ms, mean_first_token_ms
-from myna.cli.desk import project_of, show_table
-from myna.cli.language import translated
-from myna.cli.screen import note, say
+from myna.cli.administration import project_of, show_table
+from myna.cli.console import note, say
+from myna.cli.language import _
 from myna.core.errors import ConfigurationError
 from myna.core.ledger import Dimension, LedgerStore, UsageFilter, UsageSum
+from myna.core.translatable import N_, Translatable
 from myna.settings import Settings, load_settings
 from myna.stores.registry import open_stores
+from myna.usage.reports import csv_text, dollars, mean_duration_ms, mean_first_token_ms
 
 _DAY_S: Final = 86_400
-_GROUPS: Final[Sequence[tuple[Dimension, str]]] = (("model", "MODEL"), ("key_id", "KEY"))
-_TITLES: Final = ("REQUESTS", "ERRORS", "PROMPT", "CACHED", "ANSWER", "FIRST TOKEN", "TIME")
+_GROUPS: Final[Sequence[tuple[Dimension, Translatable]]] = (("model", N_("MODEL")), ("key_id", N_("KEY")))
+_TITLES: Final = (
+    N_("REQUESTS"),
+    N_("ERRORS"),
+    N_("PROMPT"),
+    N_("CACHED"),
+    N_("ANSWER"),
+    N_("FIRST TOKEN"),
+    N_("TIME"),
+)
 _CSV_GROUPS: Final[Sequence[Dimension]] = ("project", "key_id", "model")
 
 
 def usage(
-    days: Annotated[int, typer.Option(min=1, max=36500, help="How many days, today included.")] = 1,
-    project: Annotated[str | None, typer.Option(help="Of this project alone.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the sums as JSON.")] = False,
+    days: Annotated[int, typer.Option(min=1, max=36500, help="Number of days, including today.")] = 1,
+    project: Annotated[str | None, typer.Option(help="Only this project.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the totals as JSON.")] = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print a line a day, project, key and model.")
+        bool, typer.Option("--csv", help="Print CSV with a line per day, project, key and model.")
     ] = False,
 ) -> None:
-    """Show what was used today, by model and by key.
+    """Show today's usage, by model and by key.
 
-    Days are those of this machine's clock; in a CSV file, days of UTC.
+    Days follow this machine's clock; in CSV output, they are days of UTC.
 
     **Examples**
 
@@ -45,8 +54,10 @@ def usage(
     settings = load_settings()
     if settings.database_url.startswith("memory:"):
         raise ConfigurationError(
-            "The setting `database` keeps everything in a server's memory; name a file or a PostgreSQL there "
-            "to keep usage."
+            N_(
+                "The setting `database` keeps everything in the server's memory; set it to a file or a "
+                "PostgreSQL database to keep usage."
+            )
         )
     names, projects = _names(settings, project)
     ledger = open_stores(settings.database_url).ledger()
@@ -75,20 +86,20 @@ def _show(
         typer.echo(json.dumps(shown, ensure_ascii=False))
         return
     if total is None:
-        note(f"Nothing was asked since {_moment(wanted.start_s)}.")
+        note(N_("No requests since {since}.", since=_moment(wanted.start_s)))
         return
     has_costs = bool(total.cost_nano)
-    say(f"Since {_moment(wanted.start_s)}:")
+    say(N_("Since {since}:", since=_moment(wanted.start_s)))
     for name, title in _GROUPS:
         rows = [_row(_name(getattr(part, name), names), part, has_costs) for part in groups[name]]
         if name == "model":
-            rows.append(_row(translated("all"), total, has_costs))
+            rows.append(_row(_("all"), total, has_costs))
         typer.echo()
-        show_table((title, *_TITLES, *(("COST",) if has_costs else ())), rows)
+        show_table((title, *_TITLES, *((N_("COST"),) if has_costs else ())), rows)
 
 
 def _name(raw: str, names: dict[str, str]) -> str:
-    """Requests of no known model have no name."""
+    """Requests for an unknown model have no name."""
     return names.get(raw, raw) or "-"
 
 
@@ -104,8 +115,8 @@ def _row(name: str, part: UsageSum, has_costs: bool) -> list[str]:
 def _plain(part: UsageSum) -> dict[str, object]:
     fields = msgspec.structs.asdict(part)
     del fields["start_s"]
-    told = {name: value for name, value in fields.items() if value is not None}
-    return told | {"cost_usd": dollars(part.cost_nano)}
+    known = {name: value for name, value in fields.items() if value is not None}
+    return known | {"cost_usd": dollars(part.cost_nano)}
 
 
 def _names(settings: Settings, project: str | None) -> tuple[dict[str, str], Sequence[str]]:
@@ -120,7 +131,7 @@ def _names(settings: Settings, project: str | None) -> tuple[dict[str, str], Seq
 
 
 def _midnight_s(days: int) -> int:
-    """The beginning of the first of so many days, by this machine's clock."""
+    """The start of the first of the last `days` days, by this machine's clock."""
     now = datetime.now().astimezone()
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return int(today.timestamp()) - (days - 1) * _DAY_S

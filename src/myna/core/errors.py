@@ -1,12 +1,16 @@
-"""Every way in which Myna can fail, as one tree. Raise these; `serving/errors.py` maps each to HTTP."""
+"""Every way in which Myna can fail, as one tree. Raise these; `wire/errors.py` maps each to HTTP."""
+
+from myna.core.translatable import Translatable
 
 
 class MynaError(Exception):
-    """Root of the tree. `message` is a whole sentence that may be shown to the user."""
+    """Root of the tree. `message` is a whole English sentence that may be shown to the user; `text` is the
+    same for those who translate it, where it was raised with `N_`."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: str | Translatable) -> None:
+        super().__init__(str(message))
+        self.message = str(message)
+        self.text = message
 
 
 # --- the client's mistakes: never retried, never a 5xx ---
@@ -15,7 +19,9 @@ class MynaError(Exception):
 class RequestError(MynaError):
     """The request can't be served as it is. `param` and `code` are OpenAI's, where it has them."""
 
-    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str | Translatable, *, param: str | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.param = param
         self.code = code
@@ -64,7 +70,9 @@ class BodyTooLarge(RequestError):
 class RateLimited(RequestError):
     """A limit has no room. `retry_after_s` says when it will; None: never, for this request."""
 
-    def __init__(self, message: str, *, code: str | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str | Translatable, *, code: str | None = None, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message, code=code)
         self.retry_after_s = retry_after_s
 
@@ -108,7 +116,7 @@ class UpstreamRefused(RequestError):
 class Overloaded(MynaError):
     """The queue is full or the server is draining. `retry_after_s` says when to come back."""
 
-    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+    def __init__(self, message: str | Translatable, *, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
 

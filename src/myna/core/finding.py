@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from myna.core.translatable import Translatable
+
 State = Literal["ok", "advice", "wrong"]
 
 
@@ -12,20 +14,20 @@ class Finding:
     """`advice` works, but could be better; `wrong` keeps something from working, or is unsafe."""
 
     state: State
-    text: str
-    remedy: str = ""
+    text: str | Translatable
+    remedy: str | Translatable = ""
 
 
 Findings = Iterator[Finding]
 
 
-def ok(text: str) -> Finding:
+def ok(text: str | Translatable) -> Finding:
     return Finding("ok", text)
 
 
-def advice(text: str, *, remedy: str) -> Finding:
+def advice(text: str | Translatable, *, remedy: str | Translatable) -> Finding:
     return Finding("advice", text, remedy)
 
 
-def wrong(text: str, *, remedy: str) -> Finding:
+def wrong(text: str | Translatable, *, remedy: str | Translatable) -> Finding:
     return Finding("wrong", text, remedy)

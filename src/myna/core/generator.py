@@ -6,8 +6,8 @@ from typing import Protocol
 import msgspec
 
 from myna.core.events import Event
-from myna.core.figures import Figures
 from myna.core.requests import GenerationRequest
+from myna.core.stats import SchedulerStats
 
 
 class EventStream(Protocol):
@@ -52,7 +52,7 @@ class RunningModel(Protocol):
         ...
 
     @property
-    def last_figures(self) -> Figures | None:
+    def last_stats(self) -> SchedulerStats | None:
         """How busy it was a moment ago, if it tells."""
         ...
 
@@ -66,7 +66,8 @@ class Generator(RunningModel, Protocol):
 
     async def generate(self, request: GenerationRequest) -> EventStream:
         """Admit the request, or raise `ContextLengthExceeded`, `InvalidRequest` or `Overloaded`;
-        once this returns, later failures are raised by the stream."""
+        once this returns, later failures are raised by the stream. A constraint that can't be followed is one
+        of these errors too, raised by the stream before its first event if not here."""
         ...
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from myna.core.translatable import N_, Translatable
+
 _BYTE_UNITS: Final = {
     unit + tail: 1024**power
     for power, unit in enumerate(["", "k", "m", "g", "t"])
@@ -11,7 +13,7 @@ _BYTE_UNITS: Final = {
 }
 
 
-def _scaled(units: Mapping[str, int], what: str) -> Callable[[object], float]:
+def _scaled(units: Mapping[str, int], what: Translatable) -> Callable[[object], float]:
     def parse(raw: object) -> float:
         words = str(raw).strip().lower()
         unit = words.lstrip("0123456789.")
@@ -27,5 +29,7 @@ def _scaled(units: Mapping[str, int], what: str) -> Callable[[object], float]:
 
 
 # They raise ValueError with what they take.
-parse_bytes: Final = _scaled(_BYTE_UNITS, 'a size such as "4G" or "512M"')
-parse_seconds: Final = _scaled({"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}, 'a time such as "30s" or "5m"')
+parse_bytes: Final = _scaled(_BYTE_UNITS, N_('a size such as "4G" or "512M"'))
+parse_seconds: Final = _scaled(
+    {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}, N_('a time such as "30s" or "5m"')
+)

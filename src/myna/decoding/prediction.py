@@ -13,7 +13,7 @@ _WEIGHT: Final = 1 / 8  # of the newest comparison in a rate
 _PREDICTION_RATES: Final = (0.0, 0.4, 0.6, 0.75, 0.85, 0.9)
 
 
-class Trail:
+class DraftPosition:
     """A place in a text that an answer may be repeating. `at` is the index of the token that should come
     next, -1 if there is none; `depth` tokens before it were the same."""
 
@@ -39,25 +39,25 @@ class Trail:
         return self.rates[min(self.depth + ahead, _DEEPEST).bit_length()]
 
 
-class Prediction:
+class PredictionProposer:
     """The text that the client expects. After a difference the answer is looked for near where it was."""
 
-    __slots__ = ("_places", "_text", "num_met", "trail")
+    __slots__ = ("_places", "_text", "num_met", "position")
 
     def __init__(self, text: Sequence[int]) -> None:
         self._text = text
         self._places: defaultdict[int, list[int]] | None = None
-        self.trail = Trail(_PREDICTION_RATES)
-        self.trail.at, self.trail.depth = 0, _DEEPEST  # it was given to be trusted
+        self.position = DraftPosition(_PREDICTION_RATES)
+        self.position.at, self.position.depth = 0, _DEEPEST  # it was given to be trusted
         self.num_met = 0
 
     def upcoming(self, most: int) -> Sequence[int]:
-        return self._text[self.trail.at : self.trail.at + most]
+        return self._text[self.position.at : self.position.at + most]
 
     def follow(self, tokens: Sequence[int], index: int, first: int) -> None:
         """`tokens[index]` has come, in an answer that begins at `first`."""
-        trail, token = self.trail, tokens[index]
-        if trail.at < len(self._text) and trail.compare(self._text[trail.at], token):
+        position, token = self.position, tokens[index]
+        if position.at < len(self._text) and position.compare(self._text[position.at], token):
             self.num_met += 1
             return
         self._find(tokens, index, first)
@@ -68,14 +68,14 @@ class Prediction:
             self._places = defaultdict(list)
             for place, token in enumerate(self._text):
                 self._places[token].append(place)
-        trail, places = self.trail, self._places.get(tokens[index], [])
-        middle = bisect_left(places, trail.at)
-        best = (0, 0, trail.at)
+        position, places = self.position, self._places.get(tokens[index], [])
+        middle = bisect_left(places, position.at)
+        best = (0, 0, position.at)
         for place in places[max(0, middle - _TRIED) : middle + _TRIED]:
             depth = self._depth(place, tokens, index, first)
-            ahead = place + 1 - trail.at
+            ahead = place + 1 - position.at
             best = max(best, (depth, -ahead if ahead >= 0 else _BEHIND * ahead, place + 1))
-        trail.depth, _, trail.at = best
+        position.depth, _, position.at = best
 
     def _depth(self, place: int, tokens: Sequence[int], index: int, first: int) -> int:
         most = min(place + 1, index + 1 - first, _DEEPEST)
@@ -87,7 +87,7 @@ class Prediction:
 
 def count_accepted(prediction: Sequence[int], answer: Sequence[int]) -> int:
     """How many tokens of the prediction appear in the answer, however the answer was computed."""
-    followed = Prediction(prediction)
+    followed = PredictionProposer(prediction)
     for index in range(len(answer)):
         followed.follow(answer, index, 0)
     return min(followed.num_met, len(prediction))

@@ -172,7 +172,7 @@ def kept_weights(scores: Floats, temperature: float, top_k: int, top_p: float, m
         mass = np.cumsum(weights[order])
         num_kept = int(np.searchsorted(mass, top_p * weights.sum(), side="left")) + 1
         weights[order[num_kept:]] = 0
-    weights[weights < min_p] = 0
+    weights[weights < min(min_p, 1)] = 0
     return weights
 
 

@@ -51,7 +51,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def donor_tokens(self) -> int:
+    def prefix_cache_tokens(self) -> int:
         """How many tokens of finished sequences may stay in the KV cache for reuse."""
         ...
 

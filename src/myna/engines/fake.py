@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from myna.core.errors import ModelLoadFailed
 from myna.core.generator import ModelInfo
+from myna.core.translatable import N_
 from myna.engines.base import OutOfRoom, Row
 
 BLOCK_TOKENS: Final = 16
@@ -96,7 +97,7 @@ class _Speech:
             if self.line:
                 self._advance(token)
             if token == 93 and self.heard[-2:-1] == [93]:
-                self._obey()
+                self._handle()
 
     def next_tokens(self) -> tuple[int, int]:
         """The likeliest token and the runner-up, which comes where the first is forbidden."""
@@ -119,7 +120,7 @@ class _Speech:
             if size == 0 or tuple(tail[-size:]) == self.line[:size]
         )
 
-    def _obey(self) -> None:
+    def _handle(self) -> None:
         matches = list(_DIRECTIVE.finditer(b"".join(VOCABULARY[token] for token in self.heard[-4096:])))
         if not matches:
             return
@@ -196,7 +197,7 @@ class FakeEngine:
         self._tapes: dict[int, _Tape] = {}
         self._logits = np.zeros((64, len(VOCABULARY)), np.float32)
         self._said: tuple[list[int], list[int], list[int]] = ([], [], [])
-        self.donor_tokens = kv_tokens // 2
+        self.prefix_cache_tokens = kv_tokens // 2
         self.info = ModelInfo(
             engine="fake",
             architecture="fake",
@@ -255,6 +256,8 @@ class FakeEngine:
             self._blocks.drop(tape.blocks, 0)
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        if text == "[[hang]]":
+            _fail("hang")
         return tokenize(text, parse_special=parse_special)
 
     def close(self) -> None:
@@ -310,7 +313,7 @@ def load(
     del threads, room_bytes
     name = PurePath(path).name
     if name.endswith("broken"):
-        raise ModelLoadFailed(f"The fake model {path!r} is broken, as its name says.")
+        raise ModelLoadFailed(N_("The fake model {path!r} is broken, as its name says.", path=path))
     if name.endswith("crash"):
         abort()
     if name.endswith("stuck"):

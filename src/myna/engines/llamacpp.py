@@ -18,6 +18,7 @@ import psutil
 
 from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.core.generator import ModelInfo
+from myna.core.translatable import N_
 from myna.engines.base import OutOfRoom, Row
 from myna.engines.cells import CellLedger
 
@@ -60,7 +61,7 @@ class LlamaCppEngine:
         return not self._is_recurrent
 
     @property
-    def donor_tokens(self) -> int:
+    def prefix_cache_tokens(self) -> int:
         return 0 if self._is_recurrent else min(DONOR_TOKENS, self.info.kv_tokens // 2)
 
     @property
@@ -111,17 +112,20 @@ class LlamaCppEngine:
     def _decode(self, batch: Sequence[Row]) -> "_Logits":
         """One call where the batch fits llama.cpp's, else several, their logits gathered."""
         parts = list(_split(batch, BATCH_TOKENS))
-        arrays = [self._decode_part(part, is_only=len(parts) == 1) for part in parts]
+        try:
+            arrays = [self._decode_part(part, is_only=len(parts) == 1) for part in parts]
+        except BaseException:
+            for row in batch:  # the parts before the failed one, too: nothing may have changed
+                llama_cpp.llama_memory_seq_rm(self._memory, row.sequence, row.start, -1)
+            raise
         return _Logits(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
 
     def _decode_part(self, rows: Sequence[Row], *, is_only: bool) -> npt.NDArray[np.float32]:
         num_outputs = self._batch.fill(rows)
         status = llama_cpp.llama_decode(self._context, self._batch.struct)
+        if status == _NO_ROOM:
+            raise OutOfRoom
         if status:
-            for row in rows:
-                llama_cpp.llama_memory_seq_rm(self._memory, row.sequence, row.start, -1)
-            if status == _NO_ROOM and is_only:
-                raise OutOfRoom
             raise RuntimeError(f"llama.cpp failed to decode a batch (status {status}): {_LISTENER.heard}")
         shape = (num_outputs, self.info.vocab_size)
         if not num_outputs:
@@ -218,7 +222,9 @@ class _Model:
         params.use_extra_bufts = not _has_matrix_tiles()
         self.handle: Any = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
-            raise ModelLoadFailed(f"llama.cpp can't load {path}: {_LISTENER.heard}")
+            raise ModelLoadFailed(
+                N_("llama.cpp can't load {path}: {reason}", path=path, reason=_LISTENER.heard)
+            )
         self._vocab = llama_cpp.llama_model_get_vocab(self.handle)
         self.vocab_size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
         self.trained_tokens: int = llama_cpp.llama_model_n_ctx_train(self.handle)
@@ -259,7 +265,13 @@ class _Model:
         params.no_perf = True
         context = llama_cpp.llama_init_from_model(self.handle, params)
         if not context:
-            raise ModelLoadFailed(f"llama.cpp can't make room for {kv_tokens} tokens: {_LISTENER.heard}")
+            raise ModelLoadFailed(
+                N_(
+                    "llama.cpp can't make room for {kv_tokens} tokens: {reason}",
+                    kv_tokens=kv_tokens,
+                    reason=_LISTENER.heard,
+                )
+            )
         return context
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
@@ -313,7 +325,7 @@ def load(
 ) -> LlamaCppEngine:
     """See `registry.load_engine`."""
     if not Path(path).is_file():
-        raise ModelLoadFailed(f"There is no model file {path}.")
+        raise ModelLoadFailed(N_("There is no model file {path}.", path=path))
     model = _Model(path)
     try:
         context = min(context_tokens or model.trained_tokens, model.trained_tokens)
@@ -321,7 +333,12 @@ def load(
         context = min(context, kv_tokens)
         if context_tokens > context:
             raise ConfigurationError(
-                f"A context of {context_tokens} tokens is more than this model and memory allow ({context})."
+                N_(
+                    "A context of {context_tokens} tokens is more than this model and memory allow "
+                    "({limit}).",
+                    context_tokens=context_tokens,
+                    limit=context,
+                )
             )
         info = ModelInfo(
             engine="llamacpp",
@@ -344,7 +361,11 @@ def _kv_tokens(model: _Model, context: int, memory_bytes: int, room_bytes: int) 
     most = budget // max(1, model.kv_bytes_per_token()) // CELL_STEP * CELL_STEP
     if most < CELL_STEP:
         raise ModelLoadFailed(
-            f"{budget >> 20} MiB hold less than {CELL_STEP} tokens of this model's KV cache."
+            N_(
+                "{size} MiB hold less than {num_tokens} tokens of this model's KV cache.",
+                size=budget >> 20,
+                num_tokens=CELL_STEP,
+            )
         )
     wanted = max(context, DEFAULT_KV_TOKENS) if not memory_bytes else most
     return min(

@@ -10,13 +10,19 @@ import psutil
 
 from myna.core.errors import ConfigurationError, GenerationFailed, ModelLoadFailed
 from myna.core.generator import ModelInfo
+from myna.core.installation import install_command
+from myna.core.translatable import N_
 from myna.engines.base import OutOfRoom, Row
 
 try:
     from myna import _native
 except ImportError as exc:  # a pure install: no compiler, or a processor that no wheel is for
     raise ConfigurationError(
-        f"Myna's own engine is not built here ({exc}); llama.cpp's comes with: pip install 'myna[llamacpp]'"
+        N_(
+            "Myna's own engine is not built here ({reason}); install llama.cpp with: {command}",
+            reason=exc,
+            command=install_command("llamacpp"),
+        )
     ) from exc
 
 # Changes whenever the same weights could give other bits. Instruction sets give the same ones but for AMX,
@@ -24,7 +30,9 @@ except ImportError as exc:  # a pure install: no compiler, or a processor that n
 ARITHMETIC_VERSION: Final = 1
 MAX_SEQUENCES: Final = 1024
 _END_TOKENS: Final = ("eos", "eot", "eom")
-_ELSEWHERE: Final = "llama.cpp may run it: pip install 'myna[llamacpp]' and choose the engine llamacpp."
+_ELSEWHERE: Final = N_(
+    "llama.cpp may run it: {command}, then choose the engine llamacpp.", command=install_command("llamacpp")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ class NativeEngine:
         return True
 
     @property
-    def donor_tokens(self) -> int:
+    def prefix_cache_tokens(self) -> int:
         return self.info.kv_tokens  # an idle block costs nobody time
 
     @property
@@ -113,7 +121,7 @@ class NativeEngine:
         except _native.OutOfRoom as exc:
             raise OutOfRoom(str(exc)) from None
         except ValueError as exc:
-            raise GenerationFailed(f"The engine refused the batch: {exc}.") from exc
+            raise GenerationFailed(N_("The engine refused the batch: {reason}.", reason=exc)) from exc
 
     def fork(self, source: int, target: int, num_tokens: int) -> None:
         self._engine.fork(source, target, num_tokens)
@@ -145,9 +153,16 @@ def load(
             max_sequences=MAX_SEQUENCES,
         )
     except _native.UnsupportedModel as exc:
-        raise ModelLoadFailed(f"Myna's own engine can't run {path}: {exc}. {_ELSEWHERE}") from exc
+        raise ModelLoadFailed(
+            N_(
+                "Myna's own engine can't run {path}: {reason}. {advice}",
+                path=path,
+                reason=exc,
+                advice=_ELSEWHERE,
+            )
+        ) from exc
     except (_native.CorruptFile, ValueError, RuntimeError) as exc:
-        raise ModelLoadFailed(f"{path} can't be loaded: {exc}.") from exc
+        raise ModelLoadFailed(N_("{path} can't be loaded: {reason}.", path=path, reason=exc)) from exc
     except MemoryError as exc:
-        raise ModelLoadFailed(f"There is not enough memory to load {path}.") from exc
+        raise ModelLoadFailed(N_("There is not enough memory to load {path}.", path=path)) from exc
     return NativeEngine(engine)

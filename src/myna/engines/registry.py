@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from myna.core.errors import ConfigurationError
+from myna.core.installation import install_command
+from myna.core.translatable import N_
 
 if TYPE_CHECKING:
     from myna.engines.base import Engine
@@ -61,9 +63,17 @@ def engines_to_try(wanted: str) -> Sequence[str]:
     names = automatic if wanted == "auto" else [wanted]
     installed = [name for name in names if is_installed(name)]
     if not installed:
-        what = "no engine is" if wanted == "auto" else f"the engine {wanted!r} is not"
+        command = install_command("llamacpp")
+        if wanted == "auto":
+            raise ConfigurationError(
+                N_("No engine is installed here; add one with: {command}", command=command)
+            )
         raise ConfigurationError(
-            f"In this installation {what} there; bring one with: pip install 'myna[llamacpp]'"
+            N_(
+                "The engine {name!r} is not installed here; add one with: {command}",
+                name=wanted,
+                command=command,
+            )
         )
     return installed
 
@@ -82,13 +92,18 @@ def load_engine(
         module_name, function = ENGINES[name].load.split(":")
     except KeyError:
         raise ConfigurationError(
-            f"There is no engine {name!r}; choose one of {', '.join(ENGINES)}."
+            N_("There is no engine {name!r}; choose one of {known}.", name=name, known=", ".join(ENGINES))
         ) from None
     try:
         module = import_module(module_name)
     except ImportError as exc:
         raise ConfigurationError(
-            f"The engine {name!r} is not installed ({exc}). Install it with: pip install 'myna[{name}]'"
+            N_(
+                "The engine {name!r} is not installed ({reason}). Install it with: {command}",
+                name=name,
+                reason=exc,
+                command=install_command(name),
+            )
         ) from exc
     engine: Engine = getattr(module, function)(
         path,

@@ -10,6 +10,7 @@ from myna.core.requests import GenerationRequest, Sampling
 from myna.generation.budgets import encode_conversation, encode_prediction, room_for_answer
 from myna.generation.reasoning import reasoning_for
 from myna.generation.service_tier import priority
+from myna.generation.tenant import Tenant, context_length
 from myna.generation.tool_choice import (
     ANY_TOOL,
     AnswerFormat,
@@ -19,7 +20,6 @@ from myna.generation.tool_choice import (
     answer_constraint,
     resolve_tools,
 )
-from myna.serving.requester import Requester, room
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def to_generation(
     asked: ConversationRequest,
     renderer: Renderer,
     info: ModelInfo,
-    requester: Requester,
+    tenant: Tenant,
     *,
     id: str,
     most_tokens: int,
@@ -62,7 +62,7 @@ def to_generation(
     `most_tokens` is how long the server lets an answer be (0: no limit). Raises `InvalidRequest` for what
     this model can't be asked for, `ContextLengthExceeded` for what doesn't fit it.
     """
-    context_tokens = room(info)
+    context_tokens = context_length(info)
     reasoning = reasoning_for(asked.effort, renderer.thinking, param=asked.effort_param)
     tools = resolve_tools(
         asked.tools,
@@ -97,8 +97,8 @@ def to_generation(
         ignore_eos=asked.ignore_eos,
         prediction_tokens=tuple(prediction),
         priority=priority(asked.service_tier),
-        owner=requester.owner,
-        cache_salt=requester.cache_salt,
+        owner=tenant.owner,
+        cache_salt=tenant.cache_salt,
         is_collected=not asked.is_stream,
         thought=reasoning.thought,
     )

@@ -9,7 +9,7 @@ from myna.core.constraints import AnyText, Constraint
 from myna.core.renderer import Thinking
 from myna.core.requests import Thought
 from myna.prompts.thinking import DONT_THINK, THINK
-from myna.serving import faults
+from myna.wire import validation_errors
 
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Tokens of thought, for models whose template has no words of its own for effort; then it has to end.
@@ -42,15 +42,15 @@ def reasoning_for(effort: str | None, thinking: Thinking | None, *, param: str) 
     """
     if thinking is None or not thinking.is_known:
         if effort is not None:
-            raise faults.unsupported().at(param)
+            raise validation_errors.unsupported().at_param(param)
         if thinking is None:
             return NO_REASONING
         # A template that only leaves out old thoughts may be of a model that thinks: then it is read.
         return Reasoning({}, Thought(thinking.begin, thinking.end, is_optional=True))
     if effort == "none":
         if not thinking.can_skip:
-            supported = f" Supported values are: {faults.either(EFFORTS[1:], 'and')}."
-            raise faults.unsupported_value(effort, supported).at(param)
+            supported = f" Supported values are: {validation_errors.either(EFFORTS[1:], 'and')}."
+            raise validation_errors.unsupported_value(effort, supported).at_param(param)
         return Reasoning(DONT_THINK, None)
     if effort is None and not thinking.is_default:
         return NO_REASONING

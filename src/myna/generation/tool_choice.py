@@ -18,7 +18,7 @@ from myna.core.errors import InvalidRequest
 from myna.core.renderer import ToolFormat
 from myna.generation import json_schema
 from myna.prompts.tools import NO_PARAMETERS
-from myna.serving import faults
+from myna.wire import validation_errors
 
 Mode = Literal["none", "auto", "required"]
 
@@ -122,8 +122,8 @@ def _check_choice(declared: Sequence[DeclaredTool], choice: ToolChoice) -> None:
     for key in choice.among or ():
         if key not in keys:
             raise InvalidRequest(
-                f"Invalid value for 'function_call': no function named '{faults.echoed(key[1])}' was "
-                "specified in the 'functions' parameter.",
+                f"Invalid value for 'function_call': no function named '{validation_errors.echoed(key[1])}' "
+                "was specified in the 'functions' parameter.",
                 param="function_call",
             )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest
+from myna.core.translatable import N_
 from myna.prompts.template_probe import TemplateFeatures
 
 Wrap = Callable[[str], str]
@@ -109,12 +110,12 @@ def _json(text: str, what: str) -> Any:
     try:
         return json.loads(text or '{"type": "object", "properties": {}}')
     except (ValueError, RecursionError):
-        raise InvalidRequest(f"The JSON of {what} can't be read.", param="tools") from None
+        raise InvalidRequest(N_("The JSON of {what} can't be read.", what=what), param="tools") from None
 
 
 def _deep(value: object, wrap: Wrap, depth: int = 0) -> object:
     if depth > 200:
-        raise InvalidRequest("A JSON value is nested too deeply.", param="tools")
+        raise InvalidRequest(N_("A JSON value is nested too deeply."), param="tools")
     if isinstance(value, str):
         return wrap(value)
     if isinstance(value, dict):

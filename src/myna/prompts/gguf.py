@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from myna.core.errors import ModelFileError
+from myna.core.translatable import N_
 from myna.prompts.ggml_types import BLOCKS
 
 Numbers = npt.NDArray[np.generic]
@@ -125,7 +126,9 @@ def read_header(path: str | Path) -> Header:
                         raise _fault(name, "it became shorter while it was read") from None
                     wanted = min(wanted * 4, MAX_HEADER_BYTES, size)
     except OSError as exc:
-        raise ModelFileError(f"The model file {name} can't be read: {exc.strerror or exc}.") from exc
+        raise ModelFileError(
+            N_("The model file {name} can't be read: {reason}.", name=name, reason=exc.strerror or exc)
+        ) from exc
 
 
 def shard_paths(path: str | Path, header: Header) -> list[Path]:
@@ -144,7 +147,14 @@ def shard_paths(path: str | Path, header: Header) -> list[Path]:
     shards = [first.with_name(f"{stem}-{i + 1:05d}-of-{count:05d}.gguf") for i in range(count)]
     missing = next((shard for shard in shards if not shard.is_file()), None)
     if missing is not None:
-        raise ModelFileError(f"The model {path} is split into {count} files, and {missing.name} is missing.")
+        raise ModelFileError(
+            N_(
+                "The model {path} is split into {count} files, and {missing} is missing.",
+                path=path,
+                count=count,
+                missing=missing.name,
+            )
+        )
     return shards
 
 
@@ -331,4 +341,4 @@ def _alignment(path: str, metadata: Mapping[str, Value]) -> int:
 
 
 def _fault(path: str, what: str) -> ModelFileError:
-    return ModelFileError(f"The model file {path} can't be used: {what}.")
+    return ModelFileError(N_("The model file {path} can't be used: {what}.", path=path, what=what))

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from myna.core.errors import ModelFileError
+from myna.core.translatable import N_
 from myna.prompts.gguf import Header
 
 MAX_BLOCKS: Final = 512
@@ -78,4 +79,4 @@ def _check_embedding(header: Header, width: int) -> None:
 
 
 def _fault(header: Header, what: str) -> ModelFileError:
-    return ModelFileError(f"The model file {header.path} can't be used: {what}.")
+    return ModelFileError(N_("The model file {path} can't be used: {what}.", path=header.path, what=what))

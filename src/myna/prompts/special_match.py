@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from myna.core.errors import ModelFileError
+from myna.core.translatable import N_
 
 Piece = str | int
 
@@ -19,7 +20,7 @@ class SpecialMatcher:
         try:
             pattern = re.compile(_trie_pattern(self._ids), re.DOTALL) if self._ids else None
         except (RecursionError, OverflowError, re.error):
-            raise ModelFileError("The vocabulary's special tokens are nested too deeply.") from None
+            raise ModelFileError(N_("The vocabulary's special tokens are nested too deeply.")) from None
         self._search = pattern.search if pattern is not None else None
 
     def __contains__(self, text: str) -> bool:

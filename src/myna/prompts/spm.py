@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from myna.core.errors import ModelFileError
+from myna.core.translatable import N_
 
 _SPACE: Final = "▁"
 _CACHED_WORDS: Final = 32_768
@@ -27,7 +28,9 @@ class SpmEncoder:
         try:
             self._bytes = [self._byte_token(byte) for byte in range(256)]
         except KeyError as exc:
-            raise ModelFileError(f"The vocabulary has no token for the byte {exc.args[0]}.") from None
+            raise ModelFileError(
+                N_("The vocabulary has no token for the byte {byte}.", byte=exc.args[0])
+            ) from None
         self._joined = _inner_pairs(decoded)
         self._word = lru_cache(maxsize=_CACHED_WORDS)(self._merge)
 

@@ -1,22 +1,21 @@
 """A model's chat template: checked once at load, then messages to text.
 
-Owns the rendering; what the text becomes in tokens is `prompting`'s.
+Owns the values that a template sees; it runs in `render_pool`, and the tokens are `prompting`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.core.renderer import NO_SWITCHES
+from myna.core.translatable import N_
 from myna.prompts.conversation import Wrap, fit, message_values, tool_values
-from myna.prompts.template_probe import TemplateFeatures, probe
-from myna.prompts.template_sandbox import (
-    RENDER_ERRORS,
-    CompiledTemplate,
-    TemplateOutOfBounds,
-    TemplateRefusal,
-)
+from myna.prompts.render_pool import TemplateFault, shared_pool
+from myna.prompts.template_bounds import TemplateOutOfBounds
+from myna.prompts.template_probe import TemplateFeatures
+from myna.prompts.template_sandbox import CompiledTemplate, TemplateRefusal
 
 # For models whose file has no template.
 CHATML: Final = (
@@ -31,24 +30,37 @@ ROLE_PREFIXED: Final = (
 _PLAIN: Final = TemplateFeatures()
 
 
-class ChatTemplate:
-    """Thread-safe. `source` is the template's text, part of what an answer depends on."""
+Render = Callable[[Mapping[str, object]], str]
 
-    def __init__(self, source: str, features: TemplateFeatures, *, bos: str, eos: str) -> None:
+
+class ChatTemplate:
+    """Thread-safe. `source` is the template's text, part of what an answer depends on. `render_values`
+    renders it: in a process that can be killed, but for templates of our own."""
+
+    def __init__(
+        self,
+        source: str,
+        features: TemplateFeatures,
+        *,
+        bos: str,
+        eos: str,
+        render_values: Render | None = None,
+    ) -> None:
         self.source = source
         self.features = features
         self._bos, self._eos = bos, eos
-        self._compiled = CompiledTemplate(source)
+        self._render = render_values or partial(shared_pool().render, source)
 
     @classmethod
     def load(cls, source: str, *, bos: str, eos: str) -> "ChatTemplate":
-        """Try the template in another process, then keep it. Raises `ModelFileError`."""
-        return cls(source, probe(source, bos=bos, eos=eos), bos=bos, eos=eos)
+        """Try the template, then keep it. Raises `ModelFileError`."""
+        return cls(source, shared_pool().probe(source, bos=bos, eos=eos), bos=bos, eos=eos)
 
     @classmethod
     def plain(cls, *, is_chatml: bool) -> "ChatTemplate":
         """Our own, for a model that brings none."""
-        return cls(CHATML if is_chatml else ROLE_PREFIXED, _PLAIN, bos="", eos="")
+        source = CHATML if is_chatml else ROLE_PREFIXED
+        return cls(source, _PLAIN, bos="", eos="", render_values=CompiledTemplate(source).render)
 
     def render(
         self,
@@ -60,7 +72,8 @@ class ChatTemplate:
         wrap: Wrap = str,
     ) -> str:
         """The prompt as text. `wrap` sees each text of the client's first; `switches` are more variables.
-        Raises `InvalidRequest` where the template refuses the conversation."""
+        Raises `InvalidRequest` where the template refuses the conversation, `Overloaded` where it takes too
+        long for others already."""
         fitted = fit(messages, self.features)
         variables: dict[str, object] = {
             **switches,
@@ -72,15 +85,17 @@ class ChatTemplate:
         if tools:
             variables["tools"] = [tool_values(tool, wrap) for tool in tools]
         try:
-            return self._compiled.render(variables)
+            return self._render(variables)
         except TemplateRefusal as exc:
             raise InvalidRequest(
-                f"The model's chat template refuses these messages: {exc}", param="messages"
+                N_("The model's chat template refuses these messages: {reason}", reason=exc), param="messages"
             ) from exc
         except TemplateOutOfBounds as exc:
-            raise InvalidRequest(f"The model's chat template was stopped: {exc}.", param="messages") from exc
-        except RENDER_ERRORS as exc:
-            kind = type(exc).__name__
             raise InvalidRequest(
-                f"The model's chat template can't render these messages ({kind}).", param="messages"
+                N_("The model's chat template was stopped: {reason}.", reason=exc), param="messages"
+            ) from exc
+        except TemplateFault as exc:
+            raise InvalidRequest(
+                N_("The model's chat template can't render these messages ({kind}).", kind=exc),
+                param="messages",
             ) from exc

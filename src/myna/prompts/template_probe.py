@@ -1,24 +1,14 @@
-"""Tries a chat template in a process of its own, with a deadline, and finds out what it can do.
+"""Finds out what a chat template can do, by rendering small conversations. For `render_process`: it runs
+the template."""
 
-`probe` asks; run as a module, this file is the process that answers: the template's first run is there.
-"""
-
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
-from myna.core.errors import ModelFileError
 from myna.core.renderer import Thinking
 from myna.prompts.template_sandbox import RENDER_ERRORS, CompiledTemplate
 from myna.prompts.thinking import find_thinking
-
-DEADLINE_S: Final = 20.0
-MEMORY_BYTES: Final = 1 << 30
 
 _SYSTEM, _DEVELOPER, _USER, _ASSISTANT = "probe-system", "probe-developer", "probe-user", "probe-assistant"
 _TOOL, _ARGUMENTS = "probe_tool", '{"probe_key": "probe_value"}'
@@ -42,45 +32,8 @@ class TemplateFeatures(msgspec.Struct, frozen=True):
     fault: str = ""
 
 
-class _Question(msgspec.Struct, frozen=True):
-    source: str
-    bos: str
-    eos: str
-
-
-def probe(source: str, *, bos: str, eos: str, deadline_s: float = DEADLINE_S) -> TemplateFeatures:
-    """Compile the template and render small conversations, elsewhere. Raises `ModelFileError` for one that
-    fails on a single user message, does not end in time, or takes too much memory."""
-    package_root = str(Path(__file__).parents[2])
-    environment = {"PYTHONPATH": package_root, "PYTHONIOENCODING": "utf-8"}
-    if "SYSTEMROOT" in os.environ:
-        environment["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and module; the template is its stdin
-            [sys.executable, "-m", __name__],
-            input=msgspec.json.encode(_Question(source, bos, eos)),
-            capture_output=True,
-            env=environment,
-            timeout=deadline_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise _unusable(f"it did not render a greeting within {deadline_s:g} s") from None
-    try:
-        features = msgspec.json.decode(done.stdout, type=TemplateFeatures)
-    except msgspec.DecodeError:
-        raise _unusable("rendering it ended its process (too much memory, or too deep)") from None
-    if features.fault:
-        raise _unusable(features.fault)
-    return features
-
-
-def _unusable(why: str) -> ModelFileError:
-    return ModelFileError(f"The model's chat template can't be used: {why}.")
-
-
 def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
-    """The probing itself; runs the template."""
+    """Compile and run the template. `fault` says why it can't be used."""
     try:
         template = CompiledTemplate(source)
     except RENDER_ERRORS as exc:
@@ -143,19 +96,3 @@ def _call(arguments: object) -> dict[str, object]:
 
 def _one_line(exc: Exception) -> str:
     return " ".join(f"{type(exc).__name__}: {exc}".split())[:200]
-
-
-def _main() -> None:
-    question = msgspec.json.decode(sys.stdin.buffer.read(), type=_Question)
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    except (ImportError, ValueError, OSError):
-        pass  # no such limit on this system: the deadline still holds
-    features = find_features(question.source, bos=question.bos, eos=question.eos)
-    sys.stdout.buffer.write(msgspec.json.encode(features))
-
-
-if __name__ == "__main__":
-    _main()

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import numpy as np
 
 from myna.core.errors import ModelFileError
+from myna.core.translatable import N_
 from myna.prompts.gguf import Header, read_header
 from myna.prompts.special_tokens import (
     ALWAYS_VISIBLE_TEXTS,
@@ -301,7 +302,9 @@ class _Builder:
             raise self._fault("its special tokens are too long or too many")
 
     def _fault(self, what: str) -> ModelFileError:
-        return ModelFileError(f"The model file {self._header.path} can't be used: {what}.")
+        return ModelFileError(
+            N_("The model file {path} can't be used: {what}.", path=self._header.path, what=what)
+        )
 
 
 def byte_alphabet() -> dict[int, str]:

@@ -32,6 +32,7 @@ _OVERDUE_NICENESS: Final = 10  # it must come to its end, too
 _MAX_CACHED: Final = 32
 
 Done = Callable[[Grammar | MynaError], None]
+Answer = tuple[Done, MynaError]
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +63,7 @@ class GrammarCompiler:
         self._deadline_s = deadline_s
         self._num_threads = num_threads
         self._most_overdue = most_overdue
-        self._jobs: OrderedDict[Constraint, _Job] = OrderedDict()
+        self._groups: OrderedDict[Constraint, _Job] = OrderedDict()
         self._compiled: OrderedDict[Constraint, Grammar | InvalidRequest] = OrderedDict()
         self._changed = threading.Condition()
         self._is_closed = False
@@ -89,13 +90,13 @@ class GrammarCompiler:
 
     def _join(self, constraint: Constraint, thought: Thought | None, done: Done) -> MynaError | None:
         """Wait for the constraint's job, or make one. An error if that is known to take too long."""
-        job = self._jobs.get(constraint)
-        if job is not None and job.is_overdue:
+        group = self._groups.get(constraint)
+        if group is not None and group.is_overdue:
             return self._too_slow(constraint)
-        if job is None:
-            job = self._jobs[constraint] = _Job(constraint, time.monotonic() + self._deadline_s)
+        if group is None:
+            group = self._groups[constraint] = _Job(constraint, time.monotonic() + self._deadline_s)
             self._changed.notify()
-        job.waiting.append((thought, done))
+        group.waiting.append((thought, done))
         return None
 
     def _coordinate(self) -> None:
@@ -104,55 +105,64 @@ class GrammarCompiler:
             with self._changed:
                 if self._is_closed:
                     return
-                self._start_jobs()
-                answers = self._expire_jobs(time.monotonic())
+                answers = self._start_jobs()
+                answers += self._expire_jobs(time.monotonic())
                 if not answers:
                     self._changed.wait(self._seconds_to_deadline())
             for done, error in answers:
                 done(error)
 
-    def _start_jobs(self) -> None:
-        running = [job for job in self._jobs.values() if job.thread is not None]
-        num_overdue = sum(job.is_overdue for job in running)
+    def _start_jobs(self) -> list[Answer]:
+        """Start as many as may run; what to answer for one that the machine has no thread for."""
+        running = [group for group in self._groups.values() if group.thread is not None]
+        num_overdue = sum(group.is_overdue for group in running)
         free = self._num_threads - (len(running) - num_overdue)
         free = min(free, self._num_threads + self._most_overdue - len(running))
-        for job in [job for job in self._jobs.values() if job.thread is None][: max(0, free)]:
-            job.thread = threading.Thread(target=self._run, args=(job,), name="myna-grammar", daemon=True)
-            _start_with_stack(job.thread)
+        for group in [group for group in self._groups.values() if group.thread is None][: max(0, free)]:
+            group.thread = threading.Thread(target=self._run, args=(group,), name="myna-grammar", daemon=True)
+            try:
+                _start_with_stack(group.thread)
+            except RuntimeError as exc:
+                del self._groups[group.constraint]
+                error = Overloaded(f"The grammar can't be compiled now: {exc}.")
+                return [(done, error) for _, done in group.waiting]
+        return []
 
-    def _expire_jobs(self, now: float) -> list[tuple[Done, MynaError]]:
-        answers: list[tuple[Done, MynaError]] = []
-        for job in [job for job in self._jobs.values() if not job.is_overdue and job.deadline <= now]:
-            if job.thread is None:
-                del self._jobs[job.constraint]
+    def _expire_jobs(self, now: float) -> list[Answer]:
+        answers: list[Answer] = []
+        for group in [
+            group for group in self._groups.values() if not group.is_overdue and group.deadline <= now
+        ]:
+            if group.thread is None:
+                del self._groups[group.constraint]
                 error: MynaError = Overloaded("The model is busy compiling other grammars; try again soon.")
             else:
-                job.is_overdue = True
-                _lower_priority(job.thread)
-                error = self._too_slow(job.constraint)
-            answers += [(done, error) for _, done in job.waiting]
-            job.waiting = []
+                group.is_overdue = True
+                _lower_priority(group.thread)
+                error = self._too_slow(group.constraint)
+            answers += [(done, error) for _, done in group.waiting]
+            group.waiting = []
         return answers
 
     def _seconds_to_deadline(self) -> float | None:
-        deadlines = [job.deadline for job in self._jobs.values() if not job.is_overdue]
+        deadlines = [group.deadline for group in self._groups.values() if not group.is_overdue]
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _too_slow(self, constraint: Constraint) -> InvalidRequest:
         reason = f"The grammar is too complex: it takes more than {self._deadline_s:g} s to compile."
         return blamed(constraint, ConstraintTooComplex(reason))
 
-    def _run(self, job: _Job) -> None:
+    def _run(self, group: _Job) -> None:
         """A compile's thread."""
-        result = self._compile(job.constraint)
+        result = self._compile(group.constraint)
         with self._changed:
-            del self._jobs[job.constraint]
+            del self._groups[group.constraint]
             if isinstance(result, Grammar | InvalidRequest):
-                self._compiled[job.constraint] = result
+                self._compiled[group.constraint] = result
                 if len(self._compiled) > _MAX_CACHED:
                     self._compiled.popitem(last=False)
             self._changed.notify()
-        for thought, done in job.waiting:
+        for thought, done in group.waiting:
             done(self._begin(result, thought))
 
     def _compile(self, constraint: Constraint) -> Grammar | MynaError:
@@ -170,7 +180,10 @@ class GrammarCompiler:
         if isinstance(result, MynaError):
             return copy(result)
         assert self._grammars is not None
-        return self._grammars.begin(result, thought)
+        try:
+            return self._grammars.begin(result, thought)
+        except MynaError as error:  # the marks of a thought need a tokenizer
+            return error
 
 
 def _compile(grammars: Grammars, constraint: Constraint) -> Grammar:

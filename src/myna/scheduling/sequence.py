@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from myna.core.errors import MynaError
 from myna.core.events import Event
@@ -11,35 +11,21 @@ from myna.core.requests import GenerationRequest
 from myna.decoding.choice_output import ChoiceOutput
 from myna.decoding.output_processor import RequestOutput
 from myna.decoding.sampling import ChoiceSampling, TokenBias
-from myna.scheduling.drafting import Drafter, Grams
+from myna.scheduling.ngram import NgramProposer, Ngrams
+
+if TYPE_CHECKING:
+    from myna.scheduling.kv_cache import CacheEntry
 
 
-class Told(NamedTuple):
+class RequestEvent(NamedTuple):
     """An event of the request with that number, or the error that ended it."""
 
     number: int
     what: Event | MynaError
 
 
-class Resident:
-    """What the engine holds under one sequence id: the first `computed` of `tokens`.
-
-    `tokens` is the owner's own growing list. `blocks` are the hashes under which the prefix index
-    knows it; `salt` parts tenants.
-    """
-
-    __slots__ = ("blocks", "computed", "salt", "slot", "tokens")
-
-    def __init__(self, slot: int, tokens: list[int], computed: int, salt: str, blocks: list[int]) -> None:
-        self.slot = slot
-        self.tokens = tokens
-        self.computed = computed
-        self.salt = salt
-        self.blocks = blocks
-
-
 @dataclass(slots=True, eq=False)
-class Job:
+class SequenceGroup:
     """One request. `number` is the caller's short name for it, `order` its place in time."""
 
     number: int
@@ -49,7 +35,7 @@ class Job:
     candidates: list[Sequence] = field(default_factory=list)
     is_prompt_done: bool = False
     cached_tokens: int = 0
-    grams: Grams | None = None
+    grams: Ngrams | None = None
     bias: TokenBias | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,26 +49,26 @@ class Sequence:
         "blocks",
         "choice",
         "drafter",
+        "entry",
         "grammar",
-        "job",
+        "group",
         "num_prompt",
         "output",
-        "resident",
         "sampling",
         "tokens",
     )
 
-    def __init__(self, job: Job, output: ChoiceOutput) -> None:
-        request = job.request
-        self.job = job
+    def __init__(self, group: SequenceGroup, output: ChoiceOutput) -> None:
+        request = group.request
+        self.group = group
         self.choice = output.index
         self.output = output
         self.grammar = output.grammar
         self.tokens = list(request.prompt_tokens)
         self.num_prompt = len(self.tokens)
-        self.sampling = ChoiceSampling(request.sampling, self.choice, job.output.num_logprobs, job.bias)
-        self.drafter: Drafter | None = None
-        self.resident: Resident | None = None
+        self.sampling = ChoiceSampling(request.sampling, self.choice, group.output.num_logprobs, group.bias)
+        self.drafter: NgramProposer | None = None
+        self.entry: CacheEntry | None = None
         self.blocks: list[int] | None = None
 
     @property
@@ -92,5 +78,5 @@ class Sequence:
     @property
     def is_decoding(self) -> bool:
         """Whether the engine holds all of it but its last token, and that one is of the answer."""
-        resident = self.resident
-        return resident is not None and self.num_prompt <= resident.computed == len(self.tokens) - 1
+        entry = self.entry
+        return entry is not None and self.num_prompt <= entry.computed == len(self.tokens) - 1

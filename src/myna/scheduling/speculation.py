@@ -7,10 +7,9 @@ one reading of the weights. A guess pays while its chance to be right is worth m
 from collections.abc import Collection
 from typing import Final
 
-from myna.decoding.prediction import Trail
-from myna.scheduling.drafting import Drafter, index_grams
-from myna.scheduling.prefixes import BLOCK_TOKENS
-from myna.scheduling.residency import Residency
+from myna.decoding.prediction import DraftPosition
+from myna.scheduling.kv_cache import BLOCK_TOKENS, KVCacheManager
+from myna.scheduling.ngram import NgramProposer, index_ngrams
 from myna.scheduling.sequence import Sequence
 
 _MOST_SEQUENCES: Final = 8  # more than that share the weights without guessing
@@ -49,11 +48,11 @@ class StepCosts:
 class Speculation:
     """Guesses for the sequences that decode. `costs` wants to know how long steps took."""
 
-    __slots__ = ("_ends", "_most_sequences", "_residency", "costs")
+    __slots__ = ("_ends", "_kv_cache", "_most_sequences", "costs")
 
-    def __init__(self, residency: Residency, ends: frozenset[int], *, can_trim: bool) -> None:
+    def __init__(self, kv_cache: KVCacheManager, ends: frozenset[int], *, can_trim: bool) -> None:
         """`ends` are the tokens that end answers; an engine that can't trim can't take a guess back."""
-        self._residency = residency
+        self._kv_cache = kv_cache
         self._most_sequences = _MOST_SEQUENCES if can_trim else 0
         self._ends = ends
         self.costs = StepCosts()
@@ -69,22 +68,24 @@ class Speculation:
                 continue
             drafter = sequence.drafter or _begin(sequence)
             drafter.follow(sequence.tokens)
-            room = sequence.job.request.max_tokens - sequence.num_generated - 1
-            tokens, trail = drafter.guess(sequence.tokens, min(room, _MOST_GUESSED))
+            room = sequence.group.request.max_tokens - sequence.num_generated - 1
+            tokens, position = drafter.guess(sequence.tokens, min(room, _MOST_GUESSED))
             if not tokens:
                 continue
-            size, expected, cost = self._paying(trail, len(tokens), expected, cost)
+            size, expected, cost = self._paying(position, len(tokens), expected, cost)
             if size and (guess := self._possible(sequence, list(tokens[:size]))):
                 guesses[sequence] = guess
         # Each may begin a block and copy one; whoever runs keeps its room.
         needed = sum(map(len, guesses.values())) + (len(running) + 2 * len(guesses)) * BLOCK_TOKENS
-        return guesses if guesses and self._residency.has_room(needed) else {}
+        return guesses if guesses and self._kv_cache.has_room(needed) else {}
 
-    def _paying(self, trail: Trail, most: int, expected: float, cost: float) -> tuple[int, float, float]:
+    def _paying(
+        self, position: DraftPosition, most: int, expected: float, cost: float
+    ) -> tuple[int, float, float]:
         """How many of the tokens pay in a step that expects so many tokens for that cost, and both then."""
         chance, size, slope = 1.0, 0, self.costs.slope
         while size < most:
-            chance *= trail.chance(size)
+            chance *= position.chance(size)
             if chance * cost < _CAUTION * slope * expected:
                 break
             size, expected, cost = size + 1, expected + chance, cost + slope
@@ -92,16 +93,16 @@ class Speculation:
 
     def _possible(self, sequence: Sequence, tokens: list[int]) -> list[int]:
         """Those before the answer's end, and that its grammar allows."""
-        if not sequence.job.request.ignore_eos:
+        if not sequence.group.request.ignore_eos:
             tokens = tokens[: next((i for i, token in enumerate(tokens) if token in self._ends), len(tokens))]
         if tokens and sequence.grammar is not None:
             tokens = tokens[: sequence.grammar.num_allowed(tokens)]
         return tokens
 
 
-def _begin(sequence: Sequence) -> Drafter:
-    job = sequence.job
-    if job.grams is None:
-        job.grams = index_grams(job.request.prompt_tokens)
-    sequence.drafter = Drafter(job.grams, sequence.num_prompt, job.request.prediction_tokens)
+def _begin(sequence: Sequence) -> NgramProposer:
+    group = sequence.group
+    if group.grams is None:
+        group.grams = index_ngrams(group.request.prompt_tokens)
+    sequence.drafter = NgramProposer(group.grams, sequence.num_prompt, group.request.prediction_tokens)
     return sequence.drafter

@@ -11,6 +11,7 @@ from typing import Final
 
 from myna.core.counters import Change
 from myna.core.errors import DatabaseError, DatabaseUnavailable
+from myna.core.translatable import N_
 
 _BUSY_S: Final = 5.0
 _TABLE: Final = (
@@ -38,7 +39,9 @@ class FileCounters:
                 _remove(path)
                 self._connection = _connect(path)
         except (sqlite3.Error, OSError) as exc:
-            raise DatabaseError(f"The file of the limits {path} can't be opened: {exc}") from exc
+            raise DatabaseError(
+                N_("The file of the limits {path} can't be opened: {reason}", path=path, reason=exc)
+            ) from exc
 
     def update(self, names: Sequence[str], change: Change) -> None:
         places = ", ".join("?" * len(names))
@@ -69,7 +72,9 @@ class FileCounters:
                 connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as exc:
-            raise DatabaseUnavailable(f"The file of the limits can't be used: {exc}") from exc
+            raise DatabaseUnavailable(
+                N_("The file of the limits can't be used: {reason}", reason=exc)
+            ) from exc
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -21,10 +21,12 @@ from sqlalchemy.pool import QueuePool
 
 from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.outage import Outage
+from myna.core.translatable import N_, Translatable
 
 # Two servers that start at once on one database migrate one after the other.
 _MIGRATION_LOCK: Final = 0x6D796E61
 _MIGRATION_S: Final = 600.0
+_OPENING_MS: Final = 60_000  # SQLite: several servers that start at once take turns
 _CONNECTIONS: Final = 8
 """At most, for all stores of a process; more than it has threads that use them."""
 
@@ -63,9 +65,9 @@ class Database:
                 yield connection
         except (OperationalError, InterfaceError, PoolTimeout) as exc:
             self._outage.failed(_reason(exc))
-            raise DatabaseUnavailable(f"The database can't be used: {_reason(exc)}") from exc
+            raise DatabaseUnavailable(_unusable(exc)) from exc
         except SQLAlchemyError as exc:
-            raise DatabaseError(f"The database can't be used: {_reason(exc)}") from exc
+            raise DatabaseError(_unusable(exc)) from exc
         self._outage.succeeded()
 
     def close(self) -> None:
@@ -89,7 +91,9 @@ def open_database(url: str, limits: TimeLimits | None = None) -> Database:
         engine = _make_engine(parsed, limits)
         upgrade(engine)
     except (SQLAlchemyError, OSError) as exc:
-        raise DatabaseError(f"The database {shown} can't be opened: {_reason(exc)}") from exc
+        raise DatabaseError(
+            N_("The database {shown} can't be opened: {reason}", shown=shown, reason=_reason(exc))
+        ) from exc
     return Database(engine)
 
 
@@ -104,13 +108,20 @@ def upgrade(engine: Engine) -> None:
             return
         if found is not None and found not in {step.revision for step in script.walk_revisions()}:
             raise DatabaseError(
-                f"The database was written by a newer Myna (its schema is {found}). "
-                "Update Myna, or point it to another database."
+                N_(
+                    "The database was written by a newer Myna (its schema is {found}). Update Myna, or "
+                    "point it to another database.",
+                    found=found,
+                )
             )
         if found is not None or inspect(connection).get_table_names():
             _back_up(engine, found)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _unusable(exc: Exception) -> Translatable:
+    return N_("The database can't be used: {reason}", reason=_reason(exc))
 
 
 def _reason(exc: Exception) -> str:
@@ -182,6 +193,7 @@ def _exclusively(engine: Engine) -> Iterator[Connection]:
                 connection.exec_driver_sql(f"SET LOCAL {name} = {round(_MIGRATION_S * 1000)}")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
         elif engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={_OPENING_MS}")
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's driver would begin at the first change
         yield connection
     engine.dispose()  # and with it the connection that may wait for so long
@@ -196,7 +208,13 @@ def _make_private(path: Path) -> None:
 def _set_pragmas(limits: TimeLimits, connection: Any, record: object) -> None:
     cursor = connection.cursor()
     busy_ms = round(limits.lock_s * 1000)
-    for pragma in (f"busy_timeout={busy_ms}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (
+        f"busy_timeout={_OPENING_MS}",  # for the change to WAL, which only the first opening of a file makes
+        "journal_mode=WAL",
+        f"busy_timeout={busy_ms}",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

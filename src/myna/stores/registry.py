@@ -6,8 +6,10 @@ from typing import Final, Protocol
 from myna.core.accounts import AccountStore
 from myna.core.counters import CounterStore
 from myna.core.errors import ConfigurationError
+from myna.core.installation import install_command
 from myna.core.ledger import LedgerStore
 from myna.core.stored import CompletionStore
+from myna.core.translatable import N_
 
 STORES: Final[dict[str, str]] = {
     "memory": "myna.stores.memory_stores:MemoryStores",
@@ -42,13 +44,19 @@ def open_stores(url: str) -> Stores:
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme not in STORES:
         known = ", ".join(STORES)
-        raise ConfigurationError(f"There is no store for {scheme!r} URLs; choose one of {known}.")
+        raise ConfigurationError(
+            N_("There is no store for {scheme!r} URLs; choose one of {known}.", scheme=scheme, known=known)
+        )
     module_name, name = STORES[scheme].split(":")
     try:
         stores: Stores = getattr(import_module(module_name), name)(url)
     except ImportError as exc:
         raise ConfigurationError(
-            f"The database driver for {scheme!r} is not installed ({exc}). "
-            f"Install it with: pip install 'myna[{scheme}]'"
+            N_(
+                "The database driver for {scheme!r} is not installed ({reason}). Install it with: {command}",
+                scheme=scheme,
+                reason=exc,
+                command=install_command(scheme),
+            )
         ) from exc
     return stores

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from myna.serving.errors import UnknownUrl
-from myna.serving.record import record_of
+from myna.http.record import record_of
 from myna.web.files import WebFile, static_files, web_file
 from myna.web.policy import FILE_POLICY, PAGE_POLICY, frame_policy, headers_with
+from myna.wire.errors import UnknownUrl
 
 _PAGE: Final = "index.html"
 _ASKS_FOR_KEY: Final = b'data-asks-for-key="true"'

@@ -6,14 +6,16 @@ from enum import StrEnum
 from typing import Final
 
 from myna.core.errors import EngineDead, ModelLoadFailed
-from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
+from myna.core.stats import SchedulerStats
+from myna.core.translatable import N_
 from myna.scheduling.admission import Limits
 from myna.scheduling.streams import RequestStream
-from myna.workers.frames import Abort, Busy, Report, Run, Step, Tokenize, Tokenized, WorkerSpec
+from myna.workers.frames import Abort, Stats, Step, Submit, Tokenize, Tokenized, WorkerMessage, WorkerSpec
 from myna.workers.process import WorkerProcess
-from myna.workers.table import Entry, RequestTable
+from myna.workers.table import PendingRequest, RequestTable
+from myna.workers.watchdog import Patience
 
 _log: Final = logging.getLogger(__name__)
 _MOST_FAILED_LOADS: Final = 6
@@ -35,8 +37,8 @@ class WorkerClient:
     """`await start()` before anything else. All methods are for one event loop.
 
     A dead worker is started again, at once and then with a delay that grows from `delay_s`. Requests of
-    which no text was read yet run again; the others raise `EngineDead`. One that has work and gives no
-    sign of life for `hang_s` is ended, and counts as dead.
+    which no text was read yet run again; the others raise `EngineDead`. One that stops working is killed
+    after `patience`, and counts as dead.
     """
 
     def __init__(
@@ -45,18 +47,18 @@ class WorkerClient:
         limits: Limits | None = None,
         *,
         delay_s: float = 0.5,
-        hang_s: float = 120.0,
+        patience: Patience | None = None,
     ) -> None:
         self._spec = spec
         self._delay_s = delay_s
-        self._hang_s = hang_s
+        self._patience = patience or Patience()
         self._table = RequestTable(limits or Limits(), self._abort)
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
         self._last_question = 0
         self._worker: WorkerProcess | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
         self._info: ModelInfo | None = None
-        self.last_figures: Figures | None = None
+        self.last_stats: SchedulerStats | None = None
         self.state = State.LOADING
 
     @property
@@ -66,7 +68,8 @@ class WorkerClient:
 
     @property
     def is_ready(self) -> bool:
-        return self.state is State.READY
+        """Loaded, and answering now: false within seconds of a worker's hanging, before it is killed."""
+        return self.state is State.READY and self._worker is not None and self._worker.is_answering
 
     @property
     def pid(self) -> int | None:
@@ -75,7 +78,7 @@ class WorkerClient:
 
     async def start(self) -> None:
         """Start the worker and load its model. Raises `ModelLoadFailed`; then nothing is left running."""
-        self._worker = WorkerProcess(self._spec, self._hear)
+        self._worker = WorkerProcess(self._spec, self._on_message, self._patience)
         try:
             self._info = await self._worker.start()
         except BaseException:
@@ -83,19 +86,19 @@ class WorkerClient:
             await self._worker.close()
             raise
         self.state = State.READY
-        self._keeper = asyncio.create_task(self._keep())
-        self._keeper.add_done_callback(self._given_up)
+        self._supervisor = asyncio.create_task(self._supervise())
+        self._supervisor.add_done_callback(self._given_up)
 
     async def generate(self, request: GenerationRequest) -> RequestStream:
         if self.state in (State.DEAD, State.CLOSED):
-            raise EngineDead(f"The model's worker process is {self.state}.")
+            raise EngineDead(N_("The model's worker process is {state}.", state=self.state))
         number, entry = self._table.open(request, self.info)
         self._run(number, entry)
         return entry.stream
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         if self._worker is None or self.state is not State.READY:
-            raise EngineDead(f"The model's worker process is {self.state}.")
+            raise EngineDead(N_("The model's worker process is {state}.", state=self.state))
         self._last_question = number = self._last_question + 1
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         self._tokenizing[number] = future
@@ -105,49 +108,49 @@ class WorkerClient:
     async def aclose(self) -> None:
         """Unload: end the worker and every request. Idempotent."""
         self.state = State.CLOSED
-        self._fail_all(EngineDead("The model was unloaded."))
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        self._fail_all(EngineDead(N_("The model was unloaded.")))
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
         if self._worker is not None:
             await self._worker.close()
 
-    def _run(self, number: int, entry: Entry) -> None:
+    def _run(self, number: int, entry: PendingRequest) -> None:
         if self._worker is not None and self.state is State.READY:
             entry.num_runs += 1
-            self._worker.send(Run(number, entry.request))
+            self._worker.send(Submit(number, entry.request))
 
-    def _abort(self, number: int, entry: Entry) -> None:
+    def _abort(self, number: int, entry: PendingRequest) -> None:
         if entry.num_runs and self._worker is not None:
             self._worker.send(Abort(number))
 
-    def _hear(self, report: Report) -> None:
-        if isinstance(report, Step):
-            self._table.hand_out(report)
-        elif isinstance(report, Busy):
-            self.last_figures = report.figures
-        elif isinstance(report, Tokenized):
-            future = self._tokenizing.pop(report.number)
-            if future.done():
-                return
-            if report.failure is not None:
-                future.set_exception(report.failure.error())
+    def _on_message(self, message: WorkerMessage) -> None:
+        if isinstance(message, Step):
+            self._table.dispatch(message)
+        elif isinstance(message, Stats):
+            self.last_stats = message.stats
+        elif isinstance(message, Tokenized):
+            future = self._tokenizing.pop(message.number, None)
+            if future is None or future.done():
+                return  # nobody waits for it any more
+            if message.failure is not None:
+                future.set_exception(message.failure.error())
             else:
-                future.set_result(report.tokens)
+                future.set_result(message.tokens)
 
-    async def _keep(self) -> None:
+    async def _supervise(self) -> None:
         """Restart the worker whenever it dies, until that proves hopeless."""
         loop = asyncio.get_running_loop()
         delay_s = 0.0
         while True:
             assert self._worker is not None
             started = loop.time()
-            await _until_gone(self._worker, self._table, self._hang_s)
+            await self._worker.gone
             self.state = State.RESTARTING
-            self.last_figures = None
+            self.last_stats = None
             _log.error("the worker of %s died: %s", self._spec.path, await self._worker.close())
-            dead = EngineDead("The model's worker process died while it answered; please try again.")
-            self._table.sort_out(dead)
+            dead = EngineDead(N_("The model's worker process died while it answered; please try again."))
+            self._table.requeue_or_fail(dead)
             _fail_all_of(self._tokenizing, dead)
             if loop.time() - started > _STEADY_S:
                 delay_s = 0.0
@@ -166,10 +169,10 @@ class WorkerClient:
         if (fault := keeper.exception()) is not None:
             _log.error("the keeper of %s failed", self._spec.path, exc_info=fault)
         self.state = State.DEAD
-        self._fail_all(EngineDead("The model's worker process died and can't be started again."))
+        self._fail_all(EngineDead(N_("The model's worker process died and can't be started again.")))
 
     async def _restart(self) -> bool:
-        self._worker = WorkerProcess(self._spec, self._hear)
+        self._worker = WorkerProcess(self._spec, self._on_message, self._patience)
         try:
             self._info = await self._worker.start()
         except (ModelLoadFailed, OSError) as error:
@@ -191,17 +194,3 @@ def _fail_all_of(waiting: dict[int, asyncio.Future[list[int]]], error: EngineDea
         if not future.done():
             future.set_exception(error)
     waiting.clear()
-
-
-async def _until_gone(worker: WorkerProcess, table: RequestTable, hang_s: float) -> None:
-    """Returns when the worker has died, by itself or because it hung over its work."""
-    loop = asyncio.get_running_loop()
-    busy_since = loop.time()
-    while not worker.gone.done():
-        await asyncio.wait((worker.gone,), timeout=hang_s / 4)
-        if not table.entries:
-            busy_since = loop.time()
-        elif loop.time() - max(busy_since, worker.last_heard) > hang_s:
-            _log.error("a worker gave no sign of life for %.0f s and is ended", hang_s)
-            worker.kill()
-            await worker.gone

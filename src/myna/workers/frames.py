@@ -9,10 +9,11 @@ import msgspec
 from myna.core import errors
 from myna.core.errors import GenerationFailed, MynaError, RequestError
 from myna.core.events import Event
-from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
-from myna.scheduling.sequence import Told
+from myna.core.stats import SchedulerStats
+from myna.core.translatable import Translatable
+from myna.scheduling.sequence import RequestEvent
 
 MAX_FRAME_BYTES: Final = 1 << 30
 _LENGTH: Final = struct.Struct("<I")
@@ -52,7 +53,7 @@ class Load(msgspec.Struct, frozen=True, array_like=True, tag=0):
     spec: WorkerSpec
 
 
-class Run(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class Submit(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """A request that passed admission; `number` names it from now on."""
 
     number: int
@@ -73,7 +74,11 @@ class Tokenize(msgspec.Struct, frozen=True, array_like=True, tag=3):
     parse_special: bool
 
 
-Order = Load | Run | Abort | Tokenize
+class Ping(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """Answered with `Pong` at once by the process, and by its loop when it next takes a turn."""
+
+
+Command = Load | Submit | Abort | Tokenize | Ping
 
 # --- worker to server ---
 
@@ -85,9 +90,9 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
 
 class LoadFailed(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """It can't be; the last frame."""
+    """It can't be; the last frame. The text is translatable where it was raised so."""
 
-    message: str
+    message: str | Translatable
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True, tag=10):
@@ -115,7 +120,7 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, tag=10):
 class Step(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """Everything one step has to tell, of all requests."""
 
-    told: list[tuple[int, Event | Failure]]
+    events: list[tuple[int, Event | Failure]]
 
 
 class Tokenized(msgspec.Struct, frozen=True, array_like=True, tag=3):
@@ -126,19 +131,25 @@ class Tokenized(msgspec.Struct, frozen=True, array_like=True, tag=3):
     failure: Failure | None = None
 
 
-class Busy(msgspec.Struct, frozen=True, array_like=True, tag=4):
+class Stats(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """How busy the model is."""
 
-    figures: Figures
+    stats: SchedulerStats
 
 
-Report = Ready | LoadFailed | Step | Tokenized | Busy
+class Pong(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """The answer to `Ping`: the process runs. `beats` counts the turns that its loop has taken."""
+
+    beats: int
 
 
-class _Telling(msgspec.Struct, frozen=True, array_like=True, tag=2):
+WorkerMessage = Ready | LoadFailed | Step | Tokenized | Stats | Pong
+
+
+class _StepEvents(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """`Step` as the worker has it, with errors for failures, so that nothing is copied to send it."""
 
-    told: list[Told]
+    events: list[RequestEvent]
 
 
 def _as_failure(value: object) -> Failure:
@@ -147,30 +158,30 @@ def _as_failure(value: object) -> Failure:
 
 
 _encoder: Final = msgspec.msgpack.Encoder(enc_hook=_as_failure)
-_order_decoder: Final = msgspec.msgpack.Decoder(Order)
-_report_decoder: Final = msgspec.msgpack.Decoder(Report)
+_command_decoder: Final = msgspec.msgpack.Decoder(Command)
+_message_decoder: Final = msgspec.msgpack.Decoder(WorkerMessage)
 
 
-def encode(frame: Order | Report) -> bytes:
+def encode(frame: Command | WorkerMessage) -> bytes:
     """The frame with its length before it."""
     payload = _encoder.encode(frame)
     return _LENGTH.pack(len(payload)) + payload
 
 
-def encode_told(told: list[Told]) -> bytes:
+def encode_events(events: list[RequestEvent]) -> bytes:
     """A `Step` of what the scheduler tells."""
-    payload = _encoder.encode(_Telling(told))
+    payload = _encoder.encode(_StepEvents(events))
     return _LENGTH.pack(len(payload)) + payload
 
 
-def decode_order(payload: bytes | memoryview) -> Order:
-    order: Order = _order_decoder.decode(payload)
+def decode_command(payload: bytes | memoryview) -> Command:
+    order: Command = _command_decoder.decode(payload)
     return order
 
 
-def decode_report(payload: bytes | memoryview) -> Report:
-    report: Report = _report_decoder.decode(payload)
-    return report
+def decode_message(payload: bytes | memoryview) -> WorkerMessage:
+    message: WorkerMessage = _message_decoder.decode(payload)
+    return message
 
 
 class FrameSplitter:

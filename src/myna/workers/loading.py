@@ -14,7 +14,7 @@ from myna.prompts.model_check import check_model
 from myna.prompts.thinking import MARKS
 from myna.prompts.tokenizer import Tokenizer, UnknownPreTokenizer
 from myna.prompts.vocabulary import Vocabulary
-from myna.scheduling.loop import Loaded
+from myna.scheduling.core_loop import Loaded
 from myna.workers.frames import WorkerSpec
 
 _FAKE: Final = "fake"  # the one engine whose models have no file, and so no vocabulary in it

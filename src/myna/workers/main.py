@@ -12,16 +12,17 @@ import signal
 import socket
 import struct
 import sys
+import threading
 from pathlib import Path
 from typing import Final
 
 from myna.core.errors import MynaError
-from myna.core.figures import Figures
 from myna.core.generator import ModelInfo
-from myna.scheduling.loop import Loop
-from myna.scheduling.sequence import Told
+from myna.core.stats import SchedulerStats
+from myna.scheduling.core_loop import EngineCore
+from myna.scheduling.sequence import RequestEvent
 from myna.workers import frames
-from myna.workers.frames import Abort, Load, Run
+from myna.workers.frames import Abort, Load, Submit
 from myna.workers.loading import load_model
 from myna.workers.steplock import StepLock
 
@@ -31,13 +32,14 @@ _log: Final = logging.getLogger(__name__)
 
 
 class _Reporter:
-    """Writes what the loop tells to the socket, from the loop's thread.
+    """Writes to the socket: what the loop reports, from the loop's thread, and pongs, from the socket's.
 
     A server that reads slowly makes the write wait, and with it the model: that is the back-pressure.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._is_writing = threading.Lock()
 
     def ready(self, info: ModelInfo) -> None:
         gc.collect()
@@ -45,11 +47,11 @@ class _Reporter:
         gc.disable()  # the loop collects when it is idle
         self._send(frames.encode(frames.Ready(info)))
 
-    def told(self, told: list[Told]) -> None:
-        self._send(frames.encode_told(told))
+    def events(self, events: list[RequestEvent]) -> None:
+        self._send(frames.encode_events(events))
 
-    def figures(self, figures: Figures) -> None:
-        self._send(frames.encode(frames.Busy(figures)))
+    def stats(self, stats: SchedulerStats) -> None:
+        self._send(frames.encode(frames.Stats(stats)))
 
     def tokenized(self, number: int, result: list[int] | MynaError) -> None:
         if isinstance(result, MynaError):
@@ -58,14 +60,18 @@ class _Reporter:
             answer = frames.Tokenized(number, result)
         self._send(frames.encode(answer))
 
+    def pong(self, beats: int) -> None:
+        self._send(frames.encode(frames.Pong(beats)))
+
     def ended(self, error: MynaError | None) -> None:
         if error is not None:
-            self._send(frames.encode(frames.LoadFailed(error.message)))
+            self._send(frames.encode(frames.LoadFailed(error.text)))
         _leave(0 if error is None else 1)
 
     def _send(self, frame: bytes) -> None:
         try:
-            self._connection.sendall(frame)
+            with self._is_writing:
+                self._connection.sendall(frame)
         except OSError:
             _leave(0)  # the server is gone
 
@@ -73,21 +79,25 @@ class _Reporter:
 def serve(connection: socket.socket) -> None:
     """Load what the first frame names, then serve until the socket closes."""
     payload = _receive(connection)
-    order = frames.decode_order(payload) if payload is not None else None
+    order = frames.decode_command(payload) if payload is not None else None
     if not isinstance(order, Load):
         return
     spec = order.spec
     step_lock = StepLock(Path(spec.step_lock)) if spec.step_lock else None
-    loop = Loop(lambda: load_model(spec), _Reporter(connection), step_lock)
+    reporter = _Reporter(connection)
+    loop = EngineCore(lambda: load_model(spec), reporter, step_lock)
     loop.start()
     while (payload := _receive(connection)) is not None:
-        order = frames.decode_order(payload)
-        if isinstance(order, Run):
+        order = frames.decode_command(payload)
+        if isinstance(order, Submit):
             loop.add(order.number, order.request)
         elif isinstance(order, Abort):
             loop.abort(order.number)
         elif isinstance(order, frames.Tokenize):
             loop.tokenize(order.number, order.text, parse_special=order.parse_special)
+        elif isinstance(order, frames.Ping):
+            reporter.pong(loop.beats)
+            loop.ping()
 
 
 def main() -> None:

@@ -10,29 +10,43 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
+import psutil
+
+from myna.core.environment import child_environment
 from myna.core.errors import ModelLoadFailed
 from myna.core.generator import ModelInfo
+from myna.core.translatable import N_
 from myna.workers import frames
-from myna.workers.frames import Load, LoadFailed, Order, Ready, Report, WorkerSpec
+from myna.workers.frames import Command, Load, LoadFailed, Ping, Pong, Ready, WorkerMessage, WorkerSpec
+from myna.workers.watchdog import Patience, Usage, Watchdog
 
 _log: Final = logging.getLogger("myna.worker")
 _SOCKET_BUFFER_BYTES: Final = 1 << 20
 _LAST_WORDS: Final = 5
 _LINE_BYTES: Final = 4096
 _GRACE_S: Final = 2.0
+_KILL_S: Final = 10.0
 
 
 class WorkerProcess:
     """`start` it, then `send` orders; `gone` is done when the process or its socket has ended.
 
-    `on_report` hears every frame but those of loading, in the event loop.
+    `on_report` hears every frame but those of loading and pongs, in the event loop. From its start on the
+    process is watched, and ended where it stops working (`watchdog`).
     """
 
-    def __init__(self, spec: WorkerSpec, on_report: Callable[[Report], None]) -> None:
+    def __init__(
+        self, spec: WorkerSpec, on_report: Callable[[WorkerMessage], None], patience: Patience
+    ) -> None:
         self._spec = spec
         self._on_report = on_report
+        self._patience = patience
+        self._watchdog = Watchdog(patience)
+        self._watching: asyncio.Task[None] | None = None
+        self._verdict = ""
         self._stderr = _Stderr()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -41,7 +55,6 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[Ready | LoadFailed] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
-        self.last_heard = loop.time()
 
     async def start(self) -> ModelInfo:
         """Returns when the model is loaded. Raises `ModelLoadFailed`, with the worker's own reason or
@@ -53,31 +66,40 @@ class WorkerProcess:
             self._socket.setblocking(False)
             await self._spawn(theirs)
         loop = asyncio.get_running_loop()
-        link = _Link(self._hear, self._lost)
+        link = _Link(self._on_message, self._lost)
         _, self._link = await loop.create_connection(lambda: link, sock=self._socket)
         self.send(Load(self._spec))
+        self._watching = asyncio.create_task(self._watch())
         await asyncio.wait((self._loaded, self.gone), return_when=asyncio.FIRST_COMPLETED)
         if self._loaded.done():
             answer = self._loaded.result()
             if isinstance(answer, Ready):
+                self._watchdog.loaded()
                 return answer.info
             await self.close()
             raise ModelLoadFailed(answer.message)
         death = await self.close()
         raise ModelLoadFailed(
-            f"The worker process ended while it loaded {self._spec.path}: {death}.{self._stderr.quoted()}"
+            N_(
+                "The worker process ended while it loaded {path}: {death}.{quoted}",
+                path=self._spec.path,
+                death=death,
+                quoted=self._stderr.quoted(),
+            )
         )
 
-    def send(self, order: Order) -> None:
+    def send(self, order: Command) -> None:
         """Queue a frame; lost if the worker is gone, which `gone` tells."""
         if self._link is not None:
             self._link.write(frames.encode(order))
 
     async def close(self) -> str:
-        """End the process, if it lives, and say how it ended. Idempotent.
+        """End the process, if it lives, and return how it ended. Idempotent.
 
         It has nothing to save, so it is killed; one that went by itself gets the time to be gone.
         """
+        if self._watching is not None:
+            self._watching.cancel()
         if self._link is not None:
             self._link.close()
         elif self._socket is not None:
@@ -87,11 +109,17 @@ class WorkerProcess:
         status = await _wait(self._process, _GRACE_S) if self.gone.done() else None
         if status is None:
             self._process.kill()
-            status = await _wait(self._process, None)
+            status = await _wait(self._process, _KILL_S)
         self._lost()
+        if status is None:  # inside a system call that can't be interrupted; it dies when that returns
+            return "it could not be killed"
         if self._is_heard:
             await asyncio.wait((self._stderr.closed,), timeout=_GRACE_S)
-        return _describe(status or 0)
+        return f"{self._verdict}, so it was killed" if self._verdict else _describe(status)
+
+    @property
+    def is_answering(self) -> bool:
+        return self._watchdog.is_answering
 
     @property
     def pid(self) -> int | None:
@@ -106,6 +134,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,
+                env=child_environment(os.environ),
                 pass_fds=(theirs.fileno(),),
             )
         finally:
@@ -114,18 +143,28 @@ class WorkerProcess:
         await asyncio.get_running_loop().connect_read_pipe(lambda: self._stderr, pipe)
         self._is_heard = True
 
-    def kill(self) -> None:
-        """End a process that does not answer; `gone` follows."""
-        if self._process is not None:
-            self._process.kill()
+    async def _watch(self) -> None:
+        """The one place that decides about a worker that neither works nor dies."""
+        assert self._process is not None
+        look = partial(_usage, self._process.pid)
+        while not self.gone.done():
+            self.send(Ping())
+            await asyncio.sleep(self._patience.tick_s)
+            self._verdict = self._watchdog.tick(look)
+            if self._verdict:
+                self._process.kill()
+                self._lost()
+                return
 
-    def _hear(self, report: Report) -> None:
-        self.last_heard = asyncio.get_running_loop().time()
-        if isinstance(report, Ready | LoadFailed):
+    def _on_message(self, message: WorkerMessage) -> None:
+        self._watchdog.heard()
+        if isinstance(message, Pong):
+            self._watchdog.answered(message.beats)
+        elif isinstance(message, Ready | LoadFailed):
             if not self._loaded.done():
-                self._loaded.set_result(report)
+                self._loaded.set_result(message)
         else:
-            self._on_report(report)
+            self._on_report(message)
 
     def _lost(self) -> None:
         if not self.gone.done():
@@ -135,7 +174,7 @@ class WorkerProcess:
 class _Link(asyncio.Protocol):
     """The server's end of the socket."""
 
-    def __init__(self, on_report: Callable[[Report], None], on_lost: Callable[[], None]) -> None:
+    def __init__(self, on_report: Callable[[WorkerMessage], None], on_lost: Callable[[], None]) -> None:
         self._on_report = on_report
         self._on_lost = on_lost
         self._splitter = frames.FrameSplitter()
@@ -148,7 +187,7 @@ class _Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for payload in self._splitter.feed(data):
-                self._on_report(frames.decode_report(payload))
+                self._on_report(frames.decode_message(payload))
         except ValueError:  # msgspec's errors are such, too
             _log.exception("the worker sent something that is no frame")
             self.close()
@@ -196,6 +235,21 @@ class _Stderr(asyncio.Protocol):
         if text:
             self._lines.append(text)
             _log.info("%s", text)
+
+
+def _usage(pid: int) -> Usage:
+    """What the system tells of the process; nothing of one that is gone."""
+    try:
+        process = psutil.Process(pid)
+        times, status = process.cpu_times(), process.status()
+        read_bytes = 0
+        if hasattr(process, "io_counters"):  # not on macOS
+            counters = process.io_counters()
+            read_bytes = counters.read_bytes + counters.read_chars
+    except (psutil.Error, OSError):
+        return Usage()
+    is_waiting = status in (psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP)
+    return Usage(times.user + times.system, read_bytes, is_waiting, status == psutil.STATUS_STOPPED)
 
 
 async def _wait(process: subprocess.Popen[bytes], timeout_s: float | None) -> int | None:

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from myna.core.errors import ConfigurationError
+from myna.core.translatable import N_
 
 _RUN, _NEXT = 0, 1
 
@@ -26,11 +27,13 @@ class StepLock:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(path, flags, 0o600)
         except OSError as error:
-            raise ConfigurationError(f"The step lock {path} can't be opened: {error.strerror}.") from error
+            raise ConfigurationError(
+                N_("The step lock {path} can't be opened: {reason}.", path=path, reason=error.strerror)
+            ) from error
         status = os.fstat(self._descriptor)
         if status.st_uid != os.getuid() or not stat.S_ISREG(status.st_mode):
             os.close(self._descriptor)
-            raise ConfigurationError(f"The step lock {path} is not a file of this user's own.")
+            raise ConfigurationError(N_("The step lock {path} is not a file of this user's own.", path=path))
 
     def __enter__(self) -> None:
         descriptor = self._descriptor

@@ -14,7 +14,7 @@ from myna.workers.frames import Failure, Step
 _MOST_RUNS: Final = 3  # a request that was running at as many deaths is taken for their cause
 
 
-class Entry:
+class PendingRequest:
     """A request that has not ended. `num_runs` counts how often it was sent to a worker."""
 
     __slots__ = ("is_waiting", "num_runs", "request", "stream")
@@ -31,24 +31,24 @@ class RequestTable:
 
     __slots__ = ("_admission", "_last_number", "_on_abort", "entries")
 
-    def __init__(self, limits: Limits, on_abort: Callable[[int, Entry], None]) -> None:
+    def __init__(self, limits: Limits, on_abort: Callable[[int, PendingRequest], None]) -> None:
         self._admission = Admission(limits)
         self._on_abort = on_abort
         self._last_number = 0
-        self.entries: dict[int, Entry] = {}
+        self.entries: dict[int, PendingRequest] = {}
 
-    def open(self, request: GenerationRequest, info: ModelInfo) -> tuple[int, Entry]:
+    def open(self, request: GenerationRequest, info: ModelInfo) -> tuple[int, PendingRequest]:
         """Admit a request, or raise what `Admission.enter` raises."""
         self._admission.enter(request, info)
         self._last_number = number = self._last_number + 1
         stream = RequestStream(lambda: self._abort(number), is_held=request.is_collected)
-        entry = self.entries[number] = Entry(request, stream)
+        entry = self.entries[number] = PendingRequest(request, stream)
         return number, entry
 
-    def hand_out(self, step: Step) -> None:
+    def dispatch(self, step: Step) -> None:
         """Give each event to its reader."""
         entries = self.entries
-        for number, what in step.told:
+        for number, what in step.events:
             entry = entries.get(number)
             if entry is None:
                 continue  # aborted while this was on its way
@@ -65,7 +65,7 @@ class RequestTable:
             if type(what) is Done:
                 del entries[number]
 
-    def sort_out(self, error: EngineDead) -> None:
+    def requeue_or_fail(self, error: EngineDead) -> None:
         """After a worker's death: who read no text runs again, the others end."""
         for number, entry in list(self.entries.items()):
             if entry.stream.is_text_read or entry.num_runs >= _MOST_RUNS:
@@ -85,7 +85,7 @@ class RequestTable:
         if entry := self._remove(number):
             entry.stream.fail(error)
 
-    def _remove(self, number: int) -> Entry | None:
+    def _remove(self, number: int) -> PendingRequest | None:
         entry = self.entries.pop(number, None)
         if entry is not None and entry.is_waiting:
             self._admission.leave(entry.request)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.api.stand_in import chunks_of, script, serving
-from tests.serving.scripted import words
+from tests.http.scripted import words
 
 from myna.core.conversation import Message, ToolCall
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from tests.api.stand_in import chunks_of, error_of, script, serving
-from tests.serving.scripted import Step, words
+from tests.http.scripted import Step, words
 
 from myna.api.chat.storing import MAX_STORED_REQUEST_BYTES
 from myna.core.errors import DatabaseUnavailable, GenerationFailed
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
 from myna.core.stored import StoredCompletion
-from myna.serving.completion_writer import WriterLimits
+from myna.stores.completion_writer import WriterLimits
 from myna.stores.memory import MemoryCompletions
 
 ASK = [

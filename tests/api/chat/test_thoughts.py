@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tests.api.stand_in import BytePrompting, chunks_of, error_of, script, serving
-from tests.serving.scripted import Step
+from tests.http.scripted import Step
 
 from myna.core.constraints import AnyText
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta

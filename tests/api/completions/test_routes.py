@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.api.stand_in import BOS, BytePrompting, chunks_of, error_of, script, serving
-from tests.serving.scripted import words
+from tests.http.scripted import words
 
 from myna.core.errors import Overloaded
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta

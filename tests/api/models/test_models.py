@@ -4,13 +4,13 @@ import asyncio
 import json
 
 import pytest
-from tests.serving.live import Live, running
-from tests.serving.scripted import ScriptedGenerator, pool_of, services, words
+from tests.http.live import Live, running
+from tests.http.scripted import ScriptedGenerator, pool_of, services, words
 
 from myna.accounts.principal import Principal
 from myna.core.accounts import AuditQuery
 
-FAMILIES = ("myna.api.models.routes", "tests.serving.words_endpoint")
+FAMILIES = ("myna.api.models.routes", "tests.http.words_endpoint")
 
 
 async def test_the_list_has_four_keys_a_model_and_openais_white_space() -> None:

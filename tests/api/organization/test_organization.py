@@ -7,7 +7,7 @@ import pytest
 from httpx import Response
 from openai import AsyncOpenAI, AuthenticationError, NotFoundError, PermissionDeniedError
 from tests.api.stand_in import Model, error_of, serving
-from tests.serving.scripted import KEY
+from tests.http.scripted import KEY
 
 BASE = "/v1/organization"
 

@@ -5,12 +5,12 @@ import json
 import openai
 import orjson
 import pytest
-from tests.serving.live import running
-from tests.serving.scripted import KEY, ScriptedGenerator, pool_of, services
+from tests.http.live import running
+from tests.http.scripted import KEY, ScriptedGenerator, pool_of, services
 
 from myna.api.stored.shapes import item_json
 from myna.core.stored import MAX_PAGE_BYTES, StoredCompletion
-from myna.serving.services import Services
+from myna.request.services import Services
 
 FAMILIES = ("myna.api.models.routes", "myna.api.stored.routes")
 MESSAGES = [

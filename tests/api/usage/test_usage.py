@@ -12,14 +12,14 @@ from urllib.parse import quote
 import openai
 import pytest
 from openai.types.admin.organization import usage_completions_response as wire
-from tests.serving.live import Live, running
-from tests.serving.scripted import KEY, ScriptedGenerator, pool_of, services
+from tests.http.live import Live, running
+from tests.http.scripted import KEY, ScriptedGenerator, pool_of, services
 from tests.stores.rows import usage_row
 
-from myna.accounts.ledger import Ledger
 from myna.accounts.principal import KEY_SCOPES, Principal
 from myna.core.ledger import OUTCOMES
 from myna.stores.ledger_memory import MemoryLedger
+from myna.usage.ledger import Ledger
 
 FAMILIES = ("myna.api.usage.routes",)
 DAY_S = 86_400

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.http.scripted import INFO, ScriptedGenerator
 from tests.prompts.gguf_files import gguf_bytes, tiny, write
-from tests.serving.scripted import INFO, ScriptedGenerator
 
 from myna.backends.worker.backend import WorkerBackend
 from myna.core.backend import BackendOptions, LocalModel, ModelSize

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from myna.backends.worker.file_hashes import WeightHashes
+from myna.backends.worker.file_hashes import FileHashes
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_every_byte_counts_and_every_file(model: Path, tmp_path: Path) -> None:
-    hashes = WeightHashes(tmp_path / "hashes.json")
+    hashes = FileHashes(tmp_path / "hashes.json")
     first = hashes.digest([model])
     data = bytearray(model.read_bytes())
     data[777_777] ^= 1
@@ -36,16 +36,16 @@ def test_a_file_is_read_once_while_it_stays(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "home" / "hashes.json"
-    first = WeightHashes(cache).digest([model])
+    first = FileHashes(cache).digest([model])
     monkeypatch.setattr(hashlib, "file_digest", None)  # another reading would fail
-    assert WeightHashes(cache).digest([model]) == first
+    assert FileHashes(cache).digest([model]) == first
 
 
 @pytest.mark.parametrize("how", ["in place", "replaced"])
 def test_a_file_that_changed_is_read_again_also_at_the_same_size_and_time(
     model: Path, tmp_path: Path, how: str
 ) -> None:
-    hashes = WeightHashes(tmp_path / "hashes.json")
+    hashes = FileHashes(tmp_path / "hashes.json")
     first, status = hashes.digest([model]), model.stat()
     changed = b"x" + model.read_bytes()[1:]
     if how == "replaced":
@@ -63,20 +63,20 @@ def test_a_file_that_changed_is_read_again_also_at_the_same_size_and_time(
 def test_a_broken_cache_is_as_good_as_none(model: Path, tmp_path: Path, content: str) -> None:
     cache = tmp_path / "hashes.json"
     cache.write_text(content.replace("%s", str(model)))
-    assert WeightHashes(cache).digest([model]) == WeightHashes(tmp_path / "none.json").digest([model])
+    assert FileHashes(cache).digest([model]) == FileHashes(tmp_path / "none.json").digest([model])
 
 
 def test_a_home_that_can_not_be_written_costs_no_answer(model: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    hashes = WeightHashes(blocked / "hashes.json")
+    hashes = FileHashes(blocked / "hashes.json")
     assert hashes.digest([model]) == hashes.digest([model])
 
 
 def test_what_is_gone_is_forgotten(model: Path, tmp_path: Path) -> None:
     cache, other = tmp_path / "hashes.json", tmp_path / "b.gguf"
     other.write_bytes(b"b")
-    hashes = WeightHashes(cache)
+    hashes = FileHashes(cache)
     hashes.digest([other])
     other.unlink()
     hashes.digest([model])

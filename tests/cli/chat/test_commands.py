@@ -14,7 +14,7 @@ from myna.cli.chat.parameters import PARAMETERS
 from myna.cli.chat.session import Chat
 from myna.cli.chat.target import Target
 from myna.core.errors import MynaError
-from myna.serving.parameters import CHAT
+from myna.wire.parameters import CHAT
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_all_parameters_are_shown_with_range_and_meaning(
     out = " ".join(capsys.readouterr().out.split())
     for parameter in PARAMETERS:
         assert parameter.name in out
-        assert parameter.range.split()[0] in out
+        assert str(parameter.range).split()[0] in out
     assert "top_p 0.9 0 to 1" in out
 
 
@@ -149,9 +149,9 @@ def test_every_parameter_is_one_of_the_api() -> None:
         ("/model zzz", "/model lists them."),
         ("/retry", "There is no question to ask again"),
         ("/copy", "There is no answer to copy yet"),
-        ("/save", "Say where to"),
-        ("/save x.json", "Nothing was said yet"),
-        ("/load", "Say which"),
+        ("/save", "Name a file: /save"),
+        ("/save x.json", "The conversation is empty, so there is nothing to save."),
+        ("/load", "Name a file: /load"),
         ("/load nothing.json", "There is no file nothing.json."),
         ("/load /", "Can't read /"),
         ("/stats maybe", "/stats takes on or off"),

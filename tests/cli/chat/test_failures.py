@@ -75,7 +75,7 @@ def test_half_an_answer_is_kept_and_marked(
     script.answers.append(events)
     chat, out = ask(script, capsys)
     assert "Half" in out
-    assert "(What came is kept; /retry asks again.)" in out
+    assert "(The partial answer is kept; /retry asks again.)" in out
     assert chat.conversation.turns[-1] == Turn("assistant", "Half", is_stopped=True)
 
 
@@ -96,7 +96,7 @@ def test_an_answer_that_reached_its_length_says_so(
     script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script.answers.append([piece(content="Long"), piece("length"), "[DONE]"])
-    assert "reached its greatest length" in ask(script, capsys)[1]
+    assert "reached its maximum length" in ask(script, capsys)[1]
 
 
 def test_this_machine_s_server_is_not_asked_through_a_proxy(
@@ -110,5 +110,5 @@ def test_this_machine_s_server_is_not_asked_through_a_proxy(
 @pytest.mark.parametrize("models", [3, [3], [{"name": "x"}], None])
 def test_a_page_that_is_no_api_is_told(script: Script, models: object) -> None:
     script.models = models
-    with pytest.raises(OperatorError, match="is no OpenAI-compatible server"):
+    with pytest.raises(OperatorError, match="is not an OpenAI-compatible server"):
         list_models(script.base_url, "")

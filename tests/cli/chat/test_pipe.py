@@ -49,7 +49,7 @@ def test_options_make_the_request(tmp_path: Path, script: Script) -> None:
         tmp_path, *options, "--stats", piped=b"Hi", OPENAI_BASE_URL=script.base_url, OPENAI_API_KEY="sk-1"
     )
     assert (ran.stdout, ran.returncode) == ("Yes\n", 0)
-    assert "a second, the first after" in ran.stderr
+    assert "per second, the first after" in ran.stderr
     assert "--set max_tokens=NUMBER" in ran.stderr
     asked = script.asked[0]
     assert (asked["model"], asked["temperature"], asked["max_tokens"]) == ("bird-2", 0, 1)
@@ -73,11 +73,11 @@ def test_a_kept_conversation_goes_on(tmp_path: Path, script: Script) -> None:
     ("arguments", "piped", "said"),
     [
         ((), b"", "There is no question; write it after `myna chat`, or pipe it in."),
-        ((), b"ab\xff\xfe", "What is piped in is not UTF-8 text (byte 2 is 0xff); convert it first"),
+        ((), b"ab\xff\xfe", "The piped input is not UTF-8 text (byte 2 is 0xff); convert it first"),
         (("--set", "tmp"), b"Hi", "Write --set as NAME=VALUE, not tmp."),
         (("--set", "heat=1"), b"Hi", "There is no parameter heat;"),
         (("--load", "nothing.json"), b"Hi", "There is no file nothing.json."),
-        (("--base-url", "localhost"), b"Hi", "is no base URL"),
+        (("--base-url", "localhost"), b"Hi", "is not a base URL"),
         (("--base-url", "http://127.0.0.1:9/v1"), b"Hi", "Can't reach http://127.0.0.1:9/v1"),
     ],
 )
@@ -92,7 +92,8 @@ def test_a_mistake_is_one_sentence(
 def test_no_server_is_told_with_how_to_start_one(tmp_path: Path) -> None:
     ran = chat(tmp_path, "Hi", MYNA_PORT="9")
     assert ran.stderr == (
-        "myna: No server runs at http://127.0.0.1:9/v1; start one in another terminal with: myna serve\n"
+        "myna: No server is running at http://127.0.0.1:9/v1; "
+        "start one in another terminal with: myna serve\n"
     )
 
 
@@ -100,7 +101,7 @@ def test_a_refused_key_says_where_keys_come_from(tmp_path: Path, script: Script)
     script.refuse(401, "Incorrect API key provided: sk-x. You can find your API key elsewhere.")
     ran = chat(tmp_path, "Hi", OPENAI_BASE_URL=script.base_url)
     assert ran.stderr == (
-        "myna: The server refuses the key (Incorrect API key provided: sk-x); "
+        "myna: The server rejected the key (Incorrect API key provided: sk-x); "
         "set OPENAI_API_KEY to one of its own.\n"
     )
     assert ran.returncode == 1
@@ -110,7 +111,7 @@ def test_an_answer_that_breaks_off_is_an_error_after_what_came(tmp_path: Path, s
     script.answers.append([piece(content="Half")])
     ran = chat(tmp_path, "Hi", OPENAI_BASE_URL=script.base_url)
     assert (ran.stdout, ran.returncode) == ("Half\n", 1)
-    assert "ended the answer before it was whole" in ran.stderr
+    assert "ended the answer before it was complete" in ran.stderr
 
 
 def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path, script: Script) -> None:

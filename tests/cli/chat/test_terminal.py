@@ -32,9 +32,9 @@ def test_a_chat_from_its_first_line_to_its_last(tmp_path: Path, environ: dict[st
         screen.type("[[say **bold** and `code`]]", "Enter")
         screen.wait_for("bold and code\n", prompts=True)
         screen.type("/stats on", "Enter")
-        screen.wait_for("Each answer tells its speed.", prompts=True)
+        screen.wait_for("The speed of each answer is shown.", prompts=True)
         screen.type("/retry", "Enter")
-        shown = screen.wait_for(" a second, the first after ", prompts=True)
+        shown = screen.wait_for(" per second, the first after ", prompts=True)
         assert shown.count("bold and code\n") == 2
         screen.type("C-d")
         screen.wait_for("code=0")
@@ -49,13 +49,13 @@ def test_ctrl_c_stops_the_answer_and_twice_leaves(tmp_path: Path, environ: dict[
         screen.type("[[slow 200]] [[say one two three four five six seven]]", "Enter")
         screen.wait_for("one two", times=2)  # the question and its answer
         screen.type("C-c")
-        shown = screen.wait_for("Stopped; what came is kept.", prompts=True)
+        shown = screen.wait_for("Stopped; the partial answer is kept.", prompts=True)
         assert "^C" not in shown
         screen.type("/save talk.json", "Enter")
-        screen.wait_for("Saved in talk.json.", prompts=True)
+        screen.wait_for("Saved to talk.json.", prompts=True)
         assert '"stopped": true' in (tmp_path / "talk.json").read_text(encoding="utf-8")
         screen.type("half a line", "C-c", "C-c")
-        screen.wait_for("Press Ctrl-C again, or Ctrl-D, to leave.")
+        screen.wait_for("Press Ctrl-C again, or Ctrl-D, to quit.")
         screen.type("C-c")
         screen.wait_for("code=0")
 
@@ -78,7 +78,7 @@ def test_several_lines_a_paste_and_the_history(tmp_path: Path, environ: dict[str
         screen.type("C-c", "/sta", "Tab")
         screen.wait_for("> /stats")
         screen.type(" on", "Enter")
-        screen.wait_for("Each answer tells its speed.", prompts=True)
+        screen.wait_for("The speed of each answer is shown.", prompts=True)
         screen.type("/model f", "Tab")
         screen.wait_for("> /model fake")
         screen.type("Enter")

@@ -1,7 +1,7 @@
 #pragma once
 #include <cmath>
 
-#include "cpu/portable/lanes_half.h"
+#include "cpu/portable/half.h"
 
 namespace myna::MYNA_ISA {
 

@@ -12,7 +12,7 @@ from myna.core.events import Event
 from myna.generation.answer import Answer, AnswerCall, ChoiceAnswer
 from myna.generation.json_parts import LazyArray, json_parts
 from myna.generation.logprobs import per_slice, token_entry
-from myna.serving.ids import call_id
+from myna.wire.ids import call_id
 
 _CHOICES_PER_SLICE: Final = 8
 

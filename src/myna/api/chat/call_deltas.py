@@ -4,7 +4,7 @@ import orjson
 
 from myna.api.chat.response_spec import ResponseSpec
 from myna.prompts.tool_reader import CallArguments, CallBegun
-from myna.serving.ids import call_id
+from myna.wire.ids import call_id
 
 
 class CallDeltas:

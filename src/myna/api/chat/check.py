@@ -9,7 +9,7 @@ from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.generation.budgets import refuse_long_answers
 from myna.generation.sampling import refuse_unknown_tokens
-from myna.serving import faults
+from myna.wire import validation_errors
 
 _SENSES: Final = ("image_url", "input_audio", "file")
 
@@ -79,7 +79,7 @@ def check_abilities(request: ChatRequest, info: ModelInfo, most_tokens: int) -> 
     refuse_unknown_tokens(request.logit_bias, info.vocab_size)
     for i, message in enumerate(request.messages):
         if message.audio is not None:
-            raise faults.unsupported().at(f"messages[{i}].audio")
+            raise validation_errors.unsupported().at_param(f"messages[{i}].audio")
         if isinstance(message.content, list):
             for j, part in enumerate(message.content):
                 if part.type in _SENSES:
@@ -99,9 +99,9 @@ def check_conversation(messages: list[Message]) -> None:
                 "Invalid value for 'content': expected a string, got null.", param=f"messages.[{i}].content"
             )
         if message.role != "assistant" and (extras := extras + _thoughts(message)):
-            raise faults.unknown().at(f"messages[{i}].{extras[0]}")
+            raise validation_errors.unknown().at_param(f"messages[{i}].{extras[0]}")
         if message.role != "tool" and message.tool_call_id is not None:
-            raise faults.unknown().at(f"messages[{i}].tool_call_id")
+            raise validation_errors.unknown().at_param(f"messages[{i}].tool_call_id")
 
 
 def _assistants_keys(message: Message) -> list[str]:
@@ -152,8 +152,8 @@ def _check_answer(i: int, message: Message, waiting: list[str], answered: dict[s
         )
     else:
         raise InvalidRequest(
-            f"Invalid parameter: 'tool_call_id' of '{faults.echoed(call)}' not found in 'tool_calls' of "
-            "previous message.",
+            f"Invalid parameter: 'tool_call_id' of '{validation_errors.echoed(call)}' not found in "
+            "'tool_calls' of previous message.",
             param=f"messages.[{i}].tool_call_id",
         )
 

@@ -13,7 +13,7 @@ from myna.generation.logprobs import per_slice, slices, token_entry
 from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
 from myna.generation.usage import UsageCounter
 from myna.prompts.tool_reader import CallArguments, CallBegun, Said
-from myna.serving.obfuscation import Obfuscator, num_characters
+from myna.wire.obfuscation import Obfuscator, num_characters
 
 _EMPTY_DELTA = b"{}"
 _ROLE_DELTA = b'{"role":"assistant","content":"","refusal":null}'

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
-from myna.serving import faults, fields
-from myna.serving.faults import Fault
-from myna.serving.validation import TAG, Items, TypedModel, WireModel
+from myna.wire import fields, validation_errors
+from myna.wire.validation import TAG, Items, TypedModel, WireModel
+from myna.wire.validation_errors import FieldError
 
 ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
 MAX_PARTS: Final = 2048
@@ -16,7 +16,7 @@ CONTENT_NOUN: Final = "one of a string or array of objects"
 _STRING, _ARRAY, _NULL = f"{TAG}string", f"{TAG}array", f"{TAG}null"
 _PART_TYPES: Final = ("text", "image_url", "input_audio", "file", "refusal")
 
-_BAD_PART: Final = Fault(
+_BAD_PART: Final = FieldError(
     "invalid_value", "Invalid '", "'. Content blocks are expected to be either text or image_url type."
 )
 
@@ -52,11 +52,11 @@ def _as_kind(value: Any) -> Any:
     """Raise for a content that is no string, array or null, since the union itself can't name its input; and
     for one that is too long."""
     if _content_tag(value) is None:
-        raise faults.invalid_type(CONTENT_NOUN, value).inside()
+        raise validation_errors.invalid_type(CONTENT_NOUN, value).in_validator()
     if isinstance(value, str) and len(value) > fields.MAX_TEXT:
-        raise faults.too_long("string", fields.MAX_TEXT, len(value)).inside()
+        raise validation_errors.too_long("string", fields.MAX_TEXT, len(value)).in_validator()
     if isinstance(value, list) and len(value) > MAX_PARTS:
-        raise faults.too_long("array", MAX_PARTS, len(value)).inside()
+        raise validation_errors.too_long("array", MAX_PARTS, len(value)).in_validator()
     return value
 
 
@@ -117,25 +117,25 @@ class Message(WireModel):
             self._check_parts(self.content)
         if self.role == "developer" and self.content is None:
             if "content" in self.model_fields_set:
-                raise faults.invalid_type(CONTENT_NOUN, None).inside("content")
-            raise faults.missing().inside("content")
+                raise validation_errors.invalid_type(CONTENT_NOUN, None).in_validator("content")
+            raise validation_errors.missing().in_validator("content")
         if self.role == "tool" and self.tool_call_id is None:
-            raise faults.missing().inside("tool_call_id")
+            raise validation_errors.missing().in_validator("tool_call_id")
         if self.role == "function" and self.name is None:
-            raise faults.missing().inside("name")
+            raise validation_errors.missing().in_validator("name")
         return self
 
     def _check_parts(self, parts: list[Part]) -> None:
         for part in parts:
             if part.type not in _PART_TYPES or (part.type == "refusal" and self.role != "assistant"):
-                raise _BAD_PART.inside()
+                raise _BAD_PART.in_validator()
             if part.type == "image_url" and self.role != "user":
-                raise Fault(
+                raise FieldError(
                     "invalid_value",
                     "Invalid '",
                     "'. Image URLs are only allowed for messages with role 'user', but this message with "
                     f"role '{self.role}' contains an image URL.",
-                ).inside()
+                ).in_validator()
 
     def text(self) -> str:
         """The content as one text; the parts of an array stand together without a separator."""

@@ -16,18 +16,18 @@ from myna.core.requests import GenerationRequest
 from myna.generation.budgets import longest_answer
 from myna.generation.conversation import to_generation
 from myna.generation.storing import StoredStream
+from myna.generation.tenant import Tenant, tenant_of
 from myna.generation.tool_choice import ResolvedTools
-from myna.serving.call import Call, Endpoint
-from myna.serving.deps import require
-from myna.serving.fingerprint import system_fingerprint
-from myna.serving.ids import completion_id
-from myna.serving.parameters import CHAT
-from myna.serving.relaying import answer_relayed
-from myna.serving.requester import Requester, requester_of
-from myna.serving.streaming import collect
+from myna.http.streaming import collect
+from myna.request.auth import require
+from myna.request.context import Endpoint, RequestContext
+from myna.request.fingerprint import system_fingerprint
+from myna.request.relaying import answer_relayed
+from myna.wire.ids import completion_id
+from myna.wire.parameters import CHAT
 
 
-async def create_chat_completion(call: Call) -> None:
+async def create_chat_completion(call: RequestContext) -> None:
     """Everything that can be refused is, before the first byte."""
     require(call.principal, "model.request")
     body = await call.json_object()
@@ -44,7 +44,7 @@ async def create_chat_completion(call: Call) -> None:
             await call.in_text_thread(check_storable, body)
         most_tokens = call.services.max_answer_tokens
         generation, tools = await call.in_text_thread(
-            _prepare, request, model, requester_of(call.principal), call.id, most_tokens
+            _prepare, request, model, tenant_of(call.principal), call.id, most_tokens
         )
         events = await call.generate(model, [generation], is_open=asked_tokens(request) is None)
         created = int(time.time())
@@ -70,7 +70,7 @@ async def create_chat_completion(call: Call) -> None:
 
 
 def _prepare(
-    request: ChatRequest, model: ServedModel, requester: Requester, id: str, most_tokens: int
+    request: ChatRequest, model: ServedModel, tenant: Tenant, id: str, most_tokens: int
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """What the model is asked, and which tools it may call. A long conversation takes a while: in threads."""
     if not model.renderer.has_chat_template:
@@ -84,9 +84,9 @@ def _prepare(
     check_abilities(request, info, longest)
     check_conversation(request.messages)
     asked = to_conversation(request)
-    return to_generation(asked, model.renderer, info, requester, id=id, most_tokens=longest)
+    return to_generation(asked, model.renderer, info, tenant, id=id, most_tokens=longest)
 
 
 ENDPOINTS: Final = (
-    Endpoint("POST", "/v1/chat/completions", create_chat_completion, bills="chat.completions"),
+    Endpoint("POST", "/v1/chat/completions", create_chat_completion, recorded_as="chat.completions"),
 )

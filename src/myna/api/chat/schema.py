@@ -7,9 +7,8 @@ from pydantic import BeforeValidator, Field, StrictInt, model_validator
 from myna.api.chat.messages import CONTENT_NOUN, Content, FunctionName, Message
 from myna.api.chat.tools import Choice, FunctionCallMode, Functions, Tools
 from myna.generation.reasoning import EFFORTS
-from myna.serving import faults
-from myna.serving.faults import Fault
-from myna.serving.fields import (
+from myna.wire import validation_errors
+from myna.wire.fields import (
     MAX_OPTIONS,
     Biases,
     Count,
@@ -31,7 +30,8 @@ from myna.serving.fields import (
     small_object,
     text,
 )
-from myna.serving.validation import Items, TypedModel, WireModel
+from myna.wire.validation import Items, TypedModel, WireModel
+from myna.wire.validation_errors import FieldError
 
 MAX_MESSAGES = 2048
 MAX_TOP_LOGPROBS = 20
@@ -40,9 +40,9 @@ MAX_TOP_LOGPROBS = 20
 def _top_logprobs(value: Any) -> Any:
     """The upper bound of this one has words of its own."""
     if type(value) is int and value > MAX_TOP_LOGPROBS:
-        raise Fault(
+        raise FieldError(
             None, "Invalid value for '", f"': must be less than or equal to {MAX_TOP_LOGPROBS}."
-        ).inside()
+        ).in_validator()
     return value
 
 
@@ -64,7 +64,7 @@ class ResponseFormat(TypedModel):
     @model_validator(mode="after")
     def _has_its_schema(self) -> Self:
         if self.json_schema is not None and self.json_schema.schema_ is None:
-            raise faults.missing().inside("json_schema.schema")
+            raise validation_errors.missing().in_validator("json_schema.schema")
         return self
 
 
@@ -87,9 +87,9 @@ _RETENTIONS = ("in_memory", "24h")
 
 def _retention(value: Any) -> Any:
     if isinstance(value, str) and value not in _RETENTIONS:
-        raise Fault(None, "Invalid prompt_cache_retention argument", None).inside()
+        raise FieldError(None, "Invalid prompt_cache_retention argument", None).in_validator()
     if value is not None and not isinstance(value, str):
-        raise faults.invalid_type("one of 'in_memory' or '24h'", value).inside()
+        raise validation_errors.invalid_type("one of 'in_memory' or '24h'", value).in_validator()
     return value
 
 
@@ -120,9 +120,9 @@ class ChatRequest(WireModel):
     prompt_cache_options: Annotated[dict[str, Any] | None, small_object(MAX_OPTIONS)] = None
     prompt_cache_key: Label = None
     prompt_cache_retention: Annotated[str | None, BeforeValidator(_retention)] = None
-    service_tier: Annotated[str | None, one_of(*_TIERS, expected=f"one of {faults.either(_TIERS, 'or')}")] = (
-        None
-    )
+    service_tier: Annotated[
+        str | None, one_of(*_TIERS, expected=f"one of {validation_errors.either(_TIERS, 'or')}")
+    ] = None
     reasoning_effort: Annotated[str | None, one_of(*EFFORTS)] = None
     stream: Flag = None
     stream_options: StreamOptions | None = None

@@ -14,8 +14,8 @@ from myna.core.errors import InvalidRequest
 from myna.core.stored import StoredCompletion
 from myna.generation.json_parts import json_parts
 from myna.generation.storing import replay, signed
-from myna.serving.call import Call
-from myna.serving.rendering import rendered
+from myna.http.rendering import rendered
+from myna.request.context import RequestContext
 
 MAX_STORED_REQUEST_BYTES: Final = 4 << 20
 """Some fields are bounded by no context, and a request is stored whole, twice in part."""
@@ -35,7 +35,9 @@ def check_storable(sent: Mapping[str, object]) -> None:
         )
 
 
-async def store(call: Call, request: ChatRequest, sent: dict[str, Any], seed: int, fold: AnswerFold) -> None:
+async def store(
+    call: RequestContext, request: ChatRequest, sent: dict[str, Any], seed: int, fold: AnswerFold
+) -> None:
     """Put the answer into the store of the call's project. `sent` is the request's body, `seed` the one
     that was used. Raises nothing: the answer is whole, and its copy is worth less."""
     writer, project = call.services.completion_writer, call.principal.project

@@ -5,15 +5,15 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator
 
 from myna.api.chat.messages import FunctionName
-from myna.serving import faults, fields
-from myna.serving.fields import Flag, Text
-from myna.serving.validation import Items, TypedModel, WireModel
+from myna.wire import fields, validation_errors
+from myna.wire.fields import Flag, Text
+from myna.wire.validation import Items, TypedModel, WireModel
 
 MAX_TOOLS: Final = 128
 MODES: Final = ("none", "auto", "required")
-_CHOICE_NOUN: Final = f"one of one of {faults.either(MODES, 'or')} or object"
+_CHOICE_NOUN: Final = f"one of one of {validation_errors.either(MODES, 'or')} or object"
 _CALL_MODES: Final = ("none", "auto")
-_CALL_NOUN: Final = f"one of one of {faults.either(_CALL_MODES, 'or')} or object"
+_CALL_NOUN: Final = f"one of one of {validation_errors.either(_CALL_MODES, 'or')} or object"
 
 
 class Function(WireModel):
@@ -101,12 +101,12 @@ def _read_mode(value: Any) -> Any:
     """OpenAI takes a string or an object."""
     if isinstance(value, str):
         if value not in MODES:
-            raise faults.not_one_of(MODES, value).inside()
+            raise validation_errors.not_one_of(MODES, value).in_validator()
         return {"type": value}
     if isinstance(value, dict) and value.get("type") in MODES:
-        raise faults.not_one_of(("function", "allowed_tools"), value["type"]).inside("type")
+        raise validation_errors.not_one_of(("function", "allowed_tools"), value["type"]).in_validator("type")
     if value is not None and not isinstance(value, dict):
-        raise faults.invalid_type(_CHOICE_NOUN, value).inside()
+        raise validation_errors.invalid_type(_CHOICE_NOUN, value).in_validator()
     return value
 
 
@@ -114,14 +114,14 @@ def _read_call(value: Any) -> Any:
     """The older parameter, in the newer one's terms."""
     if isinstance(value, str):
         if value not in _CALL_MODES:
-            raise faults.not_one_of(_CALL_MODES, value).inside()
+            raise validation_errors.not_one_of(_CALL_MODES, value).in_validator()
         return {"mode": value}
     if value is not None and not isinstance(value, dict):
-        raise faults.invalid_type(_CALL_NOUN, value).inside()
+        raise validation_errors.invalid_type(_CALL_NOUN, value).in_validator()
     if isinstance(value, dict) and "mode" in value:
-        raise faults.unknown().inside("mode")
+        raise validation_errors.unknown().in_validator("mode")
     if isinstance(value, dict) and "name" not in value:
-        raise faults.missing().inside("name")
+        raise validation_errors.missing().in_validator("name")
     return value
 
 

@@ -9,8 +9,8 @@ from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
 from myna.generation.budgets import longest_answer, refuse_long_answers, refuse_too_long
 from myna.generation.sampling import refuse_unknown_tokens, to_sampling
-from myna.serving import faults
-from myna.serving.requester import Requester, room
+from myna.generation.tenant import Tenant, context_length
+from myna.wire import validation_errors
 
 DEFAULT_MAX_TOKENS: Final = 16
 MAX_CANDIDATES: Final = 4096
@@ -57,7 +57,7 @@ def check(request: CompletionRequest, info: ModelInfo, most_tokens: int) -> None
         )
     most = MAX_CANDIDATES // max(num_choices, best_of)
     if len(request.prompt) > most:
-        raise faults.too_long("array", most, len(request.prompt)).at("prompt")
+        raise validation_errors.too_long("array", most, len(request.prompt)).at_param("prompt")
     refuse_unknown_tokens(request.logit_bias, info.vocab_size)
     _check_tokens(request, info.vocab_size)
 
@@ -68,11 +68,13 @@ def _check_tokens(request: CompletionRequest, vocab_size: int) -> None:
         if isinstance(prompt, str):
             continue
         if request.suffix:
-            raise faults.invalid_type("a string, as 'suffix' is set", []).at("prompt")
+            raise validation_errors.invalid_type("a string, as 'suffix' is set", []).at_param("prompt")
         highest = max(prompt)
         if highest >= vocab_size:
             place = f"[{prompt.index(highest)}]" if is_single else f"[{i}][{prompt.index(highest)}]"
-            raise faults.outside("integer", "above", vocab_size - 1, highest).at(f"prompt{place}")
+            raise validation_errors.outside("integer", "above", vocab_size - 1, highest).at_param(
+                f"prompt{place}"
+            )
 
 
 def to_response_spec(request: CompletionRequest) -> ResponseSpec:
@@ -91,14 +93,14 @@ def to_generation(
     request: CompletionRequest,
     prompt: EncodedPrompt,
     info: ModelInfo,
-    requester: Requester,
+    tenant: Tenant,
     *,
     id: str,
     defaults: Sampling,
 ) -> GenerationRequest:
     """One prompt's generation. Raises `ContextLengthExceeded` if it doesn't fit the model."""
     spec = to_response_spec(request)
-    refuse_too_long(len(prompt.tokens), spec.max_tokens, room(info))
+    refuse_too_long(len(prompt.tokens), spec.max_tokens, context_length(info))
     return GenerationRequest(
         id=id,
         prompt_tokens=prompt.tokens,
@@ -110,7 +112,7 @@ def to_generation(
         num_logprobs=request.logprobs,
         num_prompt_logprobs=request.logprobs if request.echo else None,
         ignore_eos=bool(request.ignore_eos),
-        owner=requester.owner,
-        cache_salt=requester.cache_salt,
+        owner=tenant.owner,
+        cache_salt=tenant.cache_salt,
         is_collected=not request.stream,
     )

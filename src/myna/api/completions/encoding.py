@@ -7,7 +7,7 @@ from myna.core.errors import InvalidRequest
 from myna.core.renderer import Renderer
 from myna.generation.budgets import refuse_too_long
 from myna.prompts.thinking import DONT_THINK
-from myna.serving import faults
+from myna.wire import validation_errors
 
 
 class Encoder:
@@ -52,7 +52,7 @@ class Encoder:
         self._refuse_too_long(self._renderer.least_tokens(suffix))
         tokens = self._renderer.fim(prefix, suffix)
         if tokens is None:
-            raise faults.unsupported().at("suffix")
+            raise validation_errors.unsupported().at_param("suffix")
         return tuple(tokens)
 
     def _document_start(self) -> list[int]:

@@ -11,18 +11,18 @@ from myna.api.completions.schema import CompletionRequest
 from myna.catalog.pool import ServedModel
 from myna.core.requests import Sampling
 from myna.generation.budgets import refuse_many_logprobs
-from myna.serving.call import Call, Endpoint
-from myna.serving.deps import require
-from myna.serving.ids import completion_id
-from myna.serving.parameters import COMPLETIONS
-from myna.serving.relaying import answer_relayed
-from myna.serving.requester import requester_of, room
-from myna.serving.streaming import collect
+from myna.generation.tenant import context_length, tenant_of
+from myna.http.streaming import collect
+from myna.request.auth import require
+from myna.request.context import Endpoint, RequestContext
+from myna.request.relaying import answer_relayed
+from myna.wire.ids import completion_id
+from myna.wire.parameters import COMPLETIONS
 
 _HEADERS: Final = {"cache-control": "no-cache, must-revalidate"}
 
 
-async def create_completion(call: Call) -> None:
+async def create_completion(call: RequestContext) -> None:
     """Everything that can be refused is, before the first byte."""
     require(call.principal, "model.request")
     body = await call.json_object()
@@ -44,7 +44,7 @@ async def create_completion(call: Call) -> None:
                 request,
                 prompt,
                 model.generator.info,
-                requester_of(call.principal),
+                tenant_of(call.principal),
                 id=f"{call.id}-{i}",
                 defaults=Sampling(),
             )
@@ -60,12 +60,14 @@ async def create_completion(call: Call) -> None:
             await answer.send_body(fold.parts())
 
 
-async def _encode(call: Call, request: CompletionRequest, model: ServedModel) -> list[EncodedPrompt]:
+async def _encode(
+    call: RequestContext, request: CompletionRequest, model: ServedModel
+) -> list[EncodedPrompt]:
     encoder = Encoder(
         request,
         model.renderer,
         wraps=model.card.kind == "instruct",
-        context_tokens=room(model.generator.info),
+        context_tokens=context_length(model.generator.info),
     )
     prompts = await call.in_text_thread(encoder.encode)
     if request.echo and request.logprobs is not None:
@@ -74,4 +76,4 @@ async def _encode(call: Call, request: CompletionRequest, model: ServedModel) ->
     return prompts
 
 
-ENDPOINTS: Final = (Endpoint("POST", "/v1/completions", create_completion, bills="completions"),)
+ENDPOINTS: Final = (Endpoint("POST", "/v1/completions", create_completion, recorded_as="completions"),)

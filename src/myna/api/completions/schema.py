@@ -6,8 +6,8 @@ import msgspec
 from pydantic import StrictInt
 
 from myna.generation.json_parts import LazyArray
-from myna.serving import faults
-from myna.serving.fields import (
+from myna.wire import validation_errors
+from myna.wire.fields import (
     MAX_TEXT,
     Biases,
     Count,
@@ -24,7 +24,7 @@ from myna.serving.fields import (
     integer,
     plain,
 )
-from myna.serving.validation import WireModel
+from myna.wire.validation import WireModel
 
 MAX_PROMPTS: Final = 2048
 _FORMS: Final = "one of a string, array of strings, array of integers, or array of integer arrays"
@@ -39,38 +39,38 @@ def _prompts(value: object) -> tuple[Prompt, ...]:
     if isinstance(value, str):
         return (_text(value, ""),)
     if not isinstance(value, list):
-        raise faults.invalid_type(_FORMS, value).inside()
+        raise validation_errors.invalid_type(_FORMS, value).in_validator()
     if not value:
-        raise faults.empty("array").inside()
+        raise validation_errors.empty("array").in_validator()
     if type(value[0]) is int:
         return (_tokens(value, ""),)
     if len(value) > MAX_PROMPTS:
-        raise faults.too_long("array", MAX_PROMPTS, len(value)).inside()
+        raise validation_errors.too_long("array", MAX_PROMPTS, len(value)).in_validator()
     if isinstance(value[0], list):
         return tuple(_tokens(prompt, f"[{i}]") for i, prompt in enumerate(value))
     for i, prompt in enumerate(value):
         if not isinstance(prompt, str):
             expected = "a string" if i else _FORMS.removeprefix("one of ")
-            raise faults.invalid_type(expected, prompt).inside(f"[{i}]")
+            raise validation_errors.invalid_type(expected, prompt).in_validator(f"[{i}]")
     return tuple(_text(prompt, f"[{i}]") for i, prompt in enumerate(value))
 
 
 def _text(value: str, place: str) -> str:
     if len(value) > MAX_TEXT:
-        raise faults.too_long("string", MAX_TEXT, len(value)).inside(place)
+        raise validation_errors.too_long("string", MAX_TEXT, len(value)).in_validator(place)
     return value
 
 
 def _tokens(value: object, place: str) -> tuple[int, ...]:
     if not isinstance(value, list):
-        raise faults.invalid_type("an array of integers", value).inside(place)
+        raise validation_errors.invalid_type("an array of integers", value).in_validator(place)
     if not value:
-        raise faults.empty("array").inside(place)
+        raise validation_errors.empty("array").in_validator(place)
     for i, token in enumerate(value):
         if type(token) is not int:
-            raise faults.invalid_type("an integer", token).inside(f"{place}[{i}]")
+            raise validation_errors.invalid_type("an integer", token).in_validator(f"{place}[{i}]")
         if token < 0:
-            raise faults.outside("integer", "below", 0, token).inside(f"{place}[{i}]")
+            raise validation_errors.outside("integer", "below", 0, token).in_validator(f"{place}[{i}]")
     return tuple(value)
 
 

@@ -6,17 +6,17 @@ import orjson
 from starlette.responses import Response
 
 from myna.accounts.principal import Scope
-from myna.catalog.listing import ModelCard
+from myna.catalog.registry import ModelCard
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, RequestError
-from myna.serving.call import Call, Endpoint
-from myna.serving.deps import require
-from myna.serving.errors import BACKEND, BACKEND_LINE, Layout, error_response
+from myna.request.auth import require
+from myna.request.context import Endpoint, RequestContext
+from myna.wire.errors import BACKEND, BACKEND_LINE, Layout, error_response
 
 _READ: Final[Scope] = "model.read"
 _REMOVE: Final[Scope] = "api.management.write"
 
 
-async def list_models(call: Call) -> Response:
+async def list_models(call: RequestContext) -> Response:
     """Every model that answers this key, aliases included, in the order of their registration."""
     require(call.principal, _READ)
     may_use = call.principal.may_use
@@ -24,7 +24,7 @@ async def list_models(call: Call) -> Response:
     return _json({"object": "list", "data": [_model(card) for card in cards]})
 
 
-async def retrieve_model(call: Call) -> Response:
+async def retrieve_model(call: RequestContext) -> Response:
     require(call.principal, _READ)
     try:
         return _json(_model(call.find(_model_id(call))))
@@ -32,7 +32,7 @@ async def retrieve_model(call: Call) -> Response:
         return _refuse(call, _unknown(call), BACKEND)
 
 
-async def delete_model(call: Call) -> Response:
+async def delete_model(call: RequestContext) -> Response:
     """Unload the model and remove its file. An alias is no model of its own: 403; one in use: 409."""
     require(call.principal, _REMOVE)
     try:
@@ -44,7 +44,9 @@ async def delete_model(call: Call) -> Response:
         return _refuse(call, exc, BACKEND_LINE)
     details = {"id": card.id, "resource": "model"}
     administration = call.services.accounts.administration
-    await call.in_database_thread(administration.note, call.actor, "resource.deleted", details, card.id)
+    await call.services.database_threads.run(
+        administration.note, call.actor, "resource.deleted", details, card.id
+    )
     return _json({"id": card.id, "object": "model", "deleted": True}, b"\n")
 
 
@@ -55,7 +57,7 @@ ENDPOINTS: Final = (
 )
 
 
-def _model_id(call: Call) -> str:
+def _model_id(call: RequestContext) -> str:
     """The rest of the path: the SDKs send an id's slashes as %2F, others as they are."""
     model_id: str = call.request.path_params["model_id"]
     return model_id
@@ -65,14 +67,14 @@ def _model(card: ModelCard) -> dict[str, object]:
     return {"id": card.id, "object": "model", "created": card.created, "owned_by": card.owned_by}
 
 
-def _unknown(call: Call) -> ModelNotFound:
+def _unknown(call: RequestContext) -> ModelNotFound:
     """These endpoints have their own words: single quotes and a param."""
     return ModelNotFound(
         f"The model '{call.record.model}' does not exist", param="model", code="model_not_found"
     )
 
 
-def _refuse(call: Call, exc: RequestError, layout: Layout) -> Response:
+def _refuse(call: RequestContext, exc: RequestError, layout: Layout) -> Response:
     call.record.outcome = type(exc).__name__
     return error_response(exc, call.id, layout)
 

@@ -6,17 +6,17 @@ from typing import Final
 from starlette.responses import Response
 
 from myna.accounts.administration import Administration, find_key
-from myna.api.organization.desk import accounts_of, act, answer, body_of, page
+from myna.api.organization.handling import accounts_of, act, answer, body_of, page
 from myna.api.organization.keys import key_id
 from myna.api.organization.schema import ADMIN_KEY, NamedKeyBody
 from myna.api.organization.shapes import admin_key_shape, deleted
 from myna.core.accounts import DEFAULT_PROJECT, Accounts, ApiKey
 from myna.core.errors import NotFound
-from myna.serving.call import Call, Endpoint
-from myna.serving.paging import page_order
+from myna.request.context import Endpoint, RequestContext
+from myna.wire.paging import page_order
 
 
-async def list_admin_keys(call: Call) -> Response:
+async def list_admin_keys(call: RequestContext) -> Response:
     accounts = await accounts_of(call)
     keys = [key for key in accounts.keys if _is_admin(key) and key.revoked_at is None]
     if page_order(call.request.query_params, "asc") == "desc":
@@ -24,7 +24,7 @@ async def list_admin_keys(call: Call) -> Response:
     return page(call, [admin_key_shape(key, time.time()) for key in keys], "order")
 
 
-async def create_admin_key(call: Call) -> Response:
+async def create_admin_key(call: RequestContext) -> Response:
     body = await body_of(call, NamedKeyBody, ADMIN_KEY)
     made = await act(
         call,
@@ -37,11 +37,11 @@ async def create_admin_key(call: Call) -> Response:
     return answer({**admin_key_shape(made.key, time.time()), "value": made.value})
 
 
-async def retrieve_admin_key(call: Call) -> Response:
+async def retrieve_admin_key(call: RequestContext) -> Response:
     return answer(admin_key_shape(_find(await accounts_of(call), key_id(call)), time.time()))
 
 
-async def delete_admin_key(call: Call) -> Response:
+async def delete_admin_key(call: RequestContext) -> Response:
     key = _find(await accounts_of(call), key_id(call))
     await act(call, Administration.revoke_key, None, key.id)
     return answer(deleted("organization.admin_api_key", key.id))

@@ -6,7 +6,7 @@ from typing import Final
 from starlette.responses import Response
 
 from myna.accounts.administration import Administration, Secretive, find_key, find_project
-from myna.api.organization.desk import accounts_of, act, answer, body_of, page, query_flag
+from myna.api.organization.handling import accounts_of, act, answer, body_of, page, query_flag
 from myna.api.organization.projects import project_id
 from myna.api.organization.schema import (
     KEY,
@@ -20,25 +20,25 @@ from myna.api.organization.schema import (
 )
 from myna.api.organization.shapes import account_key_shape, account_shape, deleted, is_open, key_shape
 from myna.core.accounts import Accounts, ApiKey
-from myna.serving import faults
-from myna.serving.call import Call, Endpoint
+from myna.request.context import Endpoint, RequestContext
+from myna.wire import validation_errors
 
 _ACCESS: Final = ("active", "inactive", "any")
 
 
-async def list_keys(call: Call) -> Response:
+async def list_keys(call: RequestContext) -> Response:
     accounts = await accounts_of(call)
     query = call.request.query_params
     access = query.get("owner_project_access", "any")
     if access not in _ACCESS:
-        raise faults.not_one_of(_ACCESS, access).at("owner_project_access")
+        raise validation_errors.not_one_of(_ACCESS, access).at_param("owner_project_access")
     keys = _keys(accounts, project_id(call), with_revoked=query_flag(query, "include_revoked"))
     keys = [key for key in keys if access == "any" or (access == "active") == is_open(key, accounts)]
     shapes = [key_shape(key, accounts, time.time()) for key in keys]
     return page(call, shapes, "owner_project_access", "include_revoked")
 
 
-async def create_key(call: Call) -> Response:
+async def create_key(call: RequestContext) -> Response:
     body = await body_of(call, KeyBody, KEY)
     made = await act(
         call,
@@ -52,20 +52,20 @@ async def create_key(call: Call) -> Response:
     return await _shown_once(call, made)
 
 
-async def retrieve_key(call: Call) -> Response:
+async def retrieve_key(call: RequestContext) -> Response:
     accounts = await accounts_of(call)
     key = find_key(accounts, key_id(call), project_id(call))
     return answer(key_shape(key, accounts, time.time()))
 
 
-async def modify_key(call: Call) -> Response:
+async def modify_key(call: RequestContext) -> Response:
     body = await body_of(call, KeyChanges, KEY_CHANGES)
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     key = await act(call, Administration.change_key, project_id(call), key_id(call), changes)
     return answer(key_shape(key, await accounts_of(call), time.time()))
 
 
-async def rotate_key(call: Call) -> Response:
+async def rotate_key(call: RequestContext) -> Response:
     body = RotationBody()
     if await call.request.body():
         body = await body_of(call, RotationBody, ROTATION)
@@ -73,17 +73,17 @@ async def rotate_key(call: Call) -> Response:
     return await _shown_once(call, made)
 
 
-async def revoke_key(call: Call) -> Response:
+async def revoke_key(call: RequestContext) -> Response:
     key = await act(call, Administration.revoke_key, project_id(call), key_id(call))
     return answer(deleted("organization.project.api_key", key.id))
 
 
-async def list_accounts(call: Call) -> Response:
+async def list_accounts(call: RequestContext) -> Response:
     keys = _keys(await accounts_of(call), project_id(call))
     return page(call, [account_shape(key) for key in keys])
 
 
-async def create_account(call: Call) -> Response:
+async def create_account(call: RequestContext) -> Response:
     body = await body_of(call, NamedKeyBody, SERVICE_ACCOUNT)
     made = await act(
         call,
@@ -95,21 +95,21 @@ async def create_account(call: Call) -> Response:
     return answer({**account_shape(made.key), "api_key": account_key_shape(made.key, made.value)})
 
 
-async def retrieve_account(call: Call) -> Response:
+async def retrieve_account(call: RequestContext) -> Response:
     return answer(account_shape(find_key(await accounts_of(call), _key_of_account(call), project_id(call))))
 
 
-async def delete_account(call: Call) -> Response:
+async def delete_account(call: RequestContext) -> Response:
     await act(call, Administration.revoke_key, project_id(call), _key_of_account(call))
     account = str(call.request.path_params["account_id"])
     return answer(deleted("organization.project.service_account", account))
 
 
-def key_id(call: Call) -> str:
+def key_id(call: RequestContext) -> str:
     return str(call.request.path_params["key_id"])
 
 
-def _key_of_account(call: Call) -> str:
+def _key_of_account(call: RequestContext) -> str:
     account = str(call.request.path_params["account_id"])
     return f"key_{account.removeprefix('svc_acct_')}"
 
@@ -120,7 +120,7 @@ def _keys(accounts: Accounts, project: str, *, with_revoked: bool = False) -> li
     return [key for key in keys if with_revoked or key.revoked_at is None]
 
 
-async def _shown_once(call: Call, made: Secretive) -> Response:
+async def _shown_once(call: RequestContext, made: Secretive) -> Response:
     accounts = await accounts_of(call)
     return answer({**key_shape(made.key, accounts, time.time()), "value": made.value})
 

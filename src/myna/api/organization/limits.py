@@ -6,16 +6,16 @@ from starlette.responses import Response
 
 from myna.accounts.administration import Administration, check_owner, find_key, find_limit
 from myna.accounts.checks import check_model
-from myna.api.organization.desk import accounts_of, act, answer, body_of, page
+from myna.api.organization.handling import accounts_of, act, answer, body_of, page
 from myna.api.organization.schema import LIMIT, LIMIT_FIELDS, LimitBody
 from myna.api.organization.shapes import limit_shape
 from myna.core.accounts import ALL_MODELS, EVERYONE, Accounts
 from myna.core.errors import NotFound
-from myna.serving.call import Call, Endpoint
-from myna.serving.paging import MAX_LIMIT
+from myna.request.context import Endpoint, RequestContext
+from myna.wire.paging import MAX_LIMIT
 
 
-async def list_limits(call: Call) -> Response:
+async def list_limits(call: RequestContext) -> Response:
     """All models together, then every model, then the names that are limited beside them."""
     accounts = await accounts_of(call)
     owner = _owner(call, accounts)
@@ -26,19 +26,19 @@ async def list_limits(call: Call) -> Response:
     return page(call, shapes, default=MAX_LIMIT)
 
 
-async def modify_limit(call: Call) -> Response:
+async def modify_limit(call: RequestContext) -> Response:
     body = await body_of(call, LimitBody, LIMIT)
     owner = _owner(call, await accounts_of(call))
     changes = {LIMIT_FIELDS[name]: getattr(body, name) for name in body.model_fields_set}
     return answer(limit_shape(await act(call, Administration.set_limit, owner, _model(call), changes)))
 
 
-async def retrieve_limit(call: Call) -> Response:
+async def retrieve_limit(call: RequestContext) -> Response:
     accounts = await accounts_of(call)
     return answer(limit_shape(find_limit(accounts, _owner(call, accounts), _model(call))))
 
 
-def _owner(call: Call, accounts: Accounts) -> str:
+def _owner(call: RequestContext, accounts: Accounts) -> str:
     """Whose limits the path speaks of."""
     places = call.request.path_params
     if "key_id" in places:
@@ -48,7 +48,7 @@ def _owner(call: Call, accounts: Accounts) -> str:
     return owner
 
 
-def _model(call: Call) -> str:
+def _model(call: RequestContext) -> str:
     limit_id = str(call.request.path_params["limit_id"])
     if not limit_id.startswith("rl-"):
         raise NotFound(

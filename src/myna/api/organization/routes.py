@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from myna.api.organization import acts, admin_keys, keys, limits, projects, spending
+from myna.api.organization import admin_keys, audit_logs, keys, limits, projects, spending
 
 ENDPOINTS: Final = (
     *projects.ENDPOINTS,
@@ -10,5 +10,5 @@ ENDPOINTS: Final = (
     *admin_keys.ENDPOINTS,
     *limits.ENDPOINTS,
     *spending.ENDPOINTS,
-    *acts.ENDPOINTS,
+    *audit_logs.ENDPOINTS,
 )

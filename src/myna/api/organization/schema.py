@@ -7,9 +7,9 @@ from typing import Annotated, Final
 from pydantic import Field, StrictInt, StrictStr
 
 from myna.accounts.checks import MAX_LIFE_S, MAX_LIMIT, MAX_MODELS, MAX_NAME, SCOPES
-from myna.serving.fields import array, integer, never_null, one_of, text
-from myna.serving.parameters import Parameter, Use
-from myna.serving.validation import Items, WireModel
+from myna.wire.fields import array, integer, never_null, one_of, text
+from myna.wire.parameters import Parameter, Use
+from myna.wire.validation import Items, WireModel
 
 Name = Annotated[StrictStr, never_null("a string"), text(longest=MAX_NAME, may_be_empty=False)]
 Scopes = Annotated[

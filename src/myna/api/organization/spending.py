@@ -5,15 +5,15 @@ from typing import Final
 from starlette.responses import Response
 
 from myna.accounts.administration import Administration, find_limit, find_project
-from myna.api.organization.desk import accounts_of, act, answer, body_of
+from myna.api.organization.handling import accounts_of, act, answer, body_of
 from myna.api.organization.projects import project_id
 from myna.api.organization.schema import SPENDING, SpendingBody
 from myna.core.accounts import ALL_MODELS, EVERYONE, Accounts, Limit
 from myna.core.errors import NotFound
-from myna.serving.call import Call, Endpoint
+from myna.request.context import Endpoint, RequestContext
 
 
-async def retrieve_spend_limit(call: Call) -> Response:
+async def retrieve_spend_limit(call: RequestContext) -> Response:
     accounts = await accounts_of(call)
     limit = find_limit(accounts, _owner(call, accounts), ALL_MODELS)
     if limit.budget_cents is None:
@@ -21,20 +21,20 @@ async def retrieve_spend_limit(call: Call) -> Response:
     return await _shown(call, limit)
 
 
-async def set_spend_limit(call: Call) -> Response:
+async def set_spend_limit(call: RequestContext) -> Response:
     body = await body_of(call, SpendingBody, SPENDING)
     owner = _owner(call, await accounts_of(call))
     changes = {"budget_cents": body.threshold_amount}
     return await _shown(call, await act(call, Administration.set_limit, owner, ALL_MODELS, changes))
 
 
-async def delete_spend_limit(call: Call) -> Response:
+async def delete_spend_limit(call: RequestContext) -> Response:
     owner = _owner(call, await accounts_of(call))
     await act(call, Administration.set_limit, owner, ALL_MODELS, {"budget_cents": None})
     return answer({"object": f"{_kind(owner)}.deleted", "deleted": True})
 
 
-def _owner(call: Call, accounts: Accounts) -> str:
+def _owner(call: RequestContext, accounts: Accounts) -> str:
     return (
         find_project(accounts, project_id(call)).id if "project_id" in call.request.path_params else EVERYONE
     )
@@ -44,7 +44,7 @@ def _kind(owner: str) -> str:
     return "project.spend_limit" if owner else "organization.spend_limit"
 
 
-async def _shown(call: Call, limit: Limit) -> Response:
+async def _shown(call: RequestContext, limit: Limit) -> Response:
     is_spent = await call.services.limiter.is_spent(limit, ALL_MODELS)
     return answer(
         {

@@ -11,12 +11,12 @@ from myna.accounts.principal import Scope
 from myna.api.stored.shapes import item_json, messages_of, page_json
 from myna.core.errors import InvalidRequest, NotFound
 from myna.core.stored import StoredCompletion
-from myna.serving.call import Call, Endpoint
-from myna.serving.deps import require
-from myna.serving.fields import Metadata
-from myna.serving.paging import listed, page_limit, page_order
-from myna.serving.parameters import METADATA_UPDATE
-from myna.serving.validation import WireModel
+from myna.request.auth import require
+from myna.request.context import Endpoint, RequestContext
+from myna.wire.fields import Metadata
+from myna.wire.paging import listed, page_limit, page_order
+from myna.wire.parameters import METADATA_UPDATE
+from myna.wire.validation import WireModel
 
 _SCOPE: Final[Scope] = "model.request"
 _METADATA_PREFIX: Final = "metadata["
@@ -28,13 +28,13 @@ class MetadataUpdate(WireModel):
     metadata: Metadata
 
 
-async def list_completions(call: Call) -> Response:
+async def list_completions(call: RequestContext) -> Response:
     """Newest first unless asked otherwise, as the service does it (its document says the opposite)."""
     require(call.principal, _SCOPE)
     query = call.request.query_params
     limit, order = page_limit(query), page_order(query, "desc")
     after = query.get("after")
-    page = await call.in_database_thread(
+    page = await call.services.database_threads.run(
         call.services.completions.page,
         call.principal.project,
         after=after,
@@ -48,12 +48,12 @@ async def list_completions(call: Call) -> Response:
     return _json(await call.in_text_thread(page_json, page))
 
 
-async def retrieve_completion(call: Call) -> Response:
+async def retrieve_completion(call: RequestContext) -> Response:
     require(call.principal, _SCOPE)
     return _json(await call.in_text_thread(item_json, await _find(call)))
 
 
-async def list_messages(call: Call) -> Response:
+async def list_messages(call: RequestContext) -> Response:
     """The messages that were sent, not the answer."""
     require(call.principal, _SCOPE)
     query = call.request.query_params
@@ -69,7 +69,7 @@ async def list_messages(call: Call) -> Response:
     return listed(messages[:limit], has_more=len(messages) > limit)
 
 
-async def update_completion(call: Call) -> Response:
+async def update_completion(call: RequestContext) -> Response:
     """Replace the metadata; nothing else of a stored completion can change."""
     require(call.principal, _SCOPE)
     body = await call.json_object()
@@ -77,16 +77,18 @@ async def update_completion(call: Call) -> Response:
     update = await call.validated(MetadataUpdate, body, METADATA_UPDATE)
     metadata = dict(update.metadata)
     store = call.services.completions
-    if not await call.in_database_thread(store.set_metadata, call.principal.project, completion_id, metadata):
+    if not await call.services.database_threads.run(
+        store.set_metadata, call.principal.project, completion_id, metadata
+    ):
         raise _not_found(completion_id)
     return _json(await call.in_text_thread(item_json, await _find(call)))
 
 
-async def delete_completion(call: Call) -> Response:
+async def delete_completion(call: RequestContext) -> Response:
     require(call.principal, _SCOPE)
     completion_id = _completion_id(call)
     store = call.services.completions
-    if not await call.in_database_thread(store.delete, call.principal.project, completion_id):
+    if not await call.services.database_threads.run(store.delete, call.principal.project, completion_id):
         raise _not_found(completion_id)
     return _json(orjson.dumps({"object": "chat.completion.deleted", "id": completion_id, "deleted": True}))
 
@@ -100,13 +102,15 @@ ENDPOINTS: Final = (
 )
 
 
-def _completion_id(call: Call) -> str:
+def _completion_id(call: RequestContext) -> str:
     return str(call.request.path_params["completion_id"])
 
 
-async def _find(call: Call) -> StoredCompletion:
+async def _find(call: RequestContext) -> StoredCompletion:
     completion_id = _completion_id(call)
-    row = await call.in_database_thread(call.services.completions.get, call.principal.project, completion_id)
+    row = await call.services.database_threads.run(
+        call.services.completions.get, call.principal.project, completion_id
+    )
     if row is None:
         raise _not_found(completion_id)
     return row

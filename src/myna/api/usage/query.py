@@ -9,7 +9,7 @@ from starlette.datastructures import QueryParams
 from myna.accounts.principal import Principal
 from myna.core.errors import InvalidRequest, PermissionDenied
 from myna.core.ledger import UsageFilter
-from myna.serving import faults
+from myna.wire import validation_errors
 
 _LAST_S: Final = 253_402_300_799  # the last second that has a date
 _PAGE: Final = "page_"
@@ -40,7 +40,7 @@ class Query:
         """Each once, in the order asked for."""
         for value in self.texts(name):
             if value not in allowed:
-                raise faults.not_one_of(allowed, value).at(name)
+                raise validation_errors.not_one_of(allowed, value).at_param(name)
         return tuple(dict.fromkeys(self.texts(name)))
 
     def choice(self, name: str, allowed: Sequence[str], default: str) -> str:
@@ -53,11 +53,11 @@ class Query:
         try:
             value = int(raw)
         except ValueError:
-            raise faults.invalid_type("an integer", raw).at(name) from None
+            raise validation_errors.invalid_type("an integer", raw).at_param(name) from None
         if value < low:
-            raise faults.outside("integer", "below", low, value).at(name)
+            raise validation_errors.outside("integer", "below", low, value).at_param(name)
         if value > high:
-            raise faults.outside("integer", "above", high, value).at(name)
+            raise validation_errors.outside("integer", "above", high, value).at_param(name)
         return value
 
     def moment(self, name: str, default: int) -> int:
@@ -68,7 +68,7 @@ class Query:
         if raw is None:
             return None
         if raw.lower() not in ("true", "false"):
-            raise faults.invalid_type("a boolean", raw).at(name)
+            raise validation_errors.invalid_type("a boolean", raw).at_param(name)
         return raw.lower() == "true"
 
 
@@ -90,7 +90,7 @@ class Span:
 def span_of(query: Query, width_s: int, most: int | None, now_s: int) -> Span:
     """The time asked for, in whole buckets. `most` of them make a page; None: all that there are."""
     if query.text("start_time") is None:
-        raise faults.missing().at("start_time")
+        raise validation_errors.missing().at_param("start_time")
     start_s = query.moment("start_time", 0) // width_s * width_s
     end_s = query.moment("end_time", now_s + 1)
     if query.text("end_time") is not None and end_s <= query.moment("start_time", 0):

@@ -7,13 +7,13 @@ from typing import Final, cast
 import orjson
 from starlette.responses import Response
 
-from myna.accounts.reports import csv_text
 from myna.api.usage import show
 from myna.api.usage.query import GROUPS, NAMES, Query, filter_of, span_of
 from myna.core.errors import InvalidRequest, NotFound
 from myna.core.ledger import OUTCOMES, Dimension, LedgerStore, Outcome, UsageFilter, UsageSum
-from myna.serving.call import Call, Endpoint
-from myna.serving.deps import require
+from myna.request.auth import require
+from myna.request.context import Endpoint, RequestContext
+from myna.usage.reports import csv_text
 
 _DAY_S: Final = 86_400
 # Width in seconds, buckets a page by default and at most.
@@ -24,7 +24,7 @@ _TIMES: Final = ("start_time", "end_time")
 _SPAN: Final = (*_TIMES, "bucket_width", "group_by", *NAMES)
 
 
-async def usage(call: Call) -> Response:
+async def usage(call: RequestContext) -> Response:
     """OpenAI's: sums by time."""
     require(call.principal, "api.usage.read")
     query = Query(call.request.query_params, (*_SPAN, "batch", "limit", "page"))
@@ -37,7 +37,7 @@ async def usage(call: Call) -> Response:
     return _json(show.page(span, show.usage_results(sums, group_by)))
 
 
-async def costs(call: Call) -> Response:
+async def costs(call: RequestContext) -> Response:
     """OpenAI's: money by day. A model is a line item."""
     require(call.principal, "api.usage.read")
     known = (*_TIMES, "bucket_width", "group_by", "project_ids", "api_key_ids", "limit", "page")
@@ -50,7 +50,7 @@ async def costs(call: Call) -> Response:
     return _json(show.page(span, show.cost_results(await _sums(call, wanted, _DAY_S, names))))
 
 
-async def export(call: Call) -> Response:
+async def export(call: RequestContext) -> Response:
     """The sums as one CSV file."""
     require(call.principal, "api.usage.read")
     query = Query(call.request.query_params, _SPAN)
@@ -65,19 +65,19 @@ async def export(call: Call) -> Response:
     group_by = query.choices("group_by", tuple(GROUPS))
     wanted = filter_of(query, call.principal, span.start_s, span.end_s)
     sums = await _sums(call, wanted, width_s, group_by)
-    text = await call.in_database_thread(csv_text, sums, _dimensions(group_by))
+    text = await call.services.database_threads.run(csv_text, sums, _dimensions(group_by))
     headers = {"content-disposition": 'attachment; filename="usage.csv"'}
     return Response(text.encode(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-async def requests(call: Call) -> Response:
+async def requests(call: RequestContext) -> Response:
     """Ours: the rows themselves, the last written first."""
     require(call.principal, "api.usage.read")
     query = Query(call.request.query_params, (*_TIMES, *NAMES, "outcomes", "limit", "after"))
     start_s, end_s = query.moment("start_time", 0), query.moment("end_time", 1 << 40)
     outcomes = cast("Sequence[Outcome]", query.choices("outcomes", OUTCOMES))
     after = query.text("after")
-    page = await call.in_database_thread(
+    page = await call.services.database_threads.run(
         _store(call).page,
         filter_of(query, call.principal, start_s, end_s),
         outcomes=outcomes,
@@ -101,14 +101,16 @@ ENDPOINTS: Final = (
 )
 
 
-def _store(call: Call) -> LedgerStore:
+def _store(call: RequestContext) -> LedgerStore:
     if call.services.ledger is None:
         raise NotFound("This server keeps no ledger: it was started with usage = false.", code="not_found")
     return call.services.ledger.store
 
 
-async def _sums(call: Call, wanted: UsageFilter, width_s: int, group_by: Sequence[str]) -> Sequence[UsageSum]:
-    return await call.in_database_thread(_store(call).sums, wanted, width_s, _dimensions(group_by))
+async def _sums(
+    call: RequestContext, wanted: UsageFilter, width_s: int, group_by: Sequence[str]
+) -> Sequence[UsageSum]:
+    return await call.services.database_threads.run(_store(call).sums, wanted, width_s, _dimensions(group_by))
 
 
 def _dimensions(group_by: Sequence[str]) -> Sequence[Dimension]:

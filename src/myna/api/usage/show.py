@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from myna.accounts.reports import dollars, mean_duration_ms, mean_first_token_ms
 from myna.api.usage.query import Span, page_name
 from myna.core.ledger import UsageRow, UsageSum
+from myna.usage.reports import dollars, mean_duration_ms, mean_first_token_ms
 
 
 def page(span: Span, results: Mapping[int, Sequence[Mapping[str, object]]]) -> dict[str, object]:

@@ -14,11 +14,11 @@ from myna.backends.remote.stream import RelayedStream
 from myna.backends.remote.upstream import Upstream
 from myna.core.backend import BackendOptions, Candidate, LoadedModel, ModelSize, ModelSpec
 from myna.core.errors import ConfigurationError, Overloaded, UpstreamFailed, UpstreamRefused, UpstreamTimeout
-from myna.core.figures import Figures
 from myna.core.finding import Findings
 from myna.core.generator import ModelInfo
 from myna.core.ledger import Price
 from myna.core.relay import RelayRequest
+from myna.core.stats import SchedulerStats
 from myna.core.supervision import SupervisedTask
 
 _LIST_AGAIN_S: Final = 60.0
@@ -72,7 +72,7 @@ class RemoteRelay:
         return any(not upstream.cooldown.is_active for upstream in self._balancer.serving(self._model))
 
     @property
-    def last_figures(self) -> Figures | None:
+    def last_stats(self) -> SchedulerStats | None:
         return None
 
     async def open(self, request: RelayRequest) -> RelayedStream:

@@ -9,6 +9,7 @@ from myna.backends.remote.section import UpstreamConfig
 from myna.backends.remote.upstream import Upstream
 from myna.core.errors import ConfigurationError, UpstreamFailed
 from myna.core.finding import Finding, Findings, advice, ok, wrong
+from myna.core.translatable import N_
 
 
 def upstream_findings(configs: Sequence[tuple[str, UpstreamConfig]]) -> Findings:
@@ -23,36 +24,53 @@ async def _look_at_all(configs: Sequence[tuple[str, UpstreamConfig]]) -> list[li
 
 async def _look_at(name: str, config: UpstreamConfig) -> list[Finding]:
     upstream = Upstream(name, config)
+    section = f"upstreams.{name}"
     findings = []
     try:
         num_models = await upstream.list_models()
     except ConfigurationError as exc:
-        return [wrong(f"The upstream {name!r} can't be asked. {exc.message}", remedy=_KEY_REMEDY)]
+        remedy = N_("Set that variable or write that file, for the server too.")
+        return [
+            wrong(
+                N_("The upstream {name!r} can't be asked. {reason}", name=name, reason=exc.text),
+                remedy=remedy,
+            )
+        ]
     except UpstreamFailed as exc:
-        remedy = f"Correct url, key_env or key_file of upstreams.{name} in myna.toml, or start that server."
-        return [wrong(exc.message, remedy=remedy)]
+        remedy = N_("Correct {section} in myna.toml, or start that server.", section=section)
+        return [
+            wrong(N_("The upstream {name!r} failed: {reason}", name=name, reason=exc.message), remedy=remedy)
+        ]
     finally:
         await upstream.aclose()
-    served = f"The upstream {name!r} answers; {len(upstream.models)} of its {num_models} models are offered."
-    findings.append(ok(served))
+    findings.append(
+        ok(
+            N_(
+                "The upstream {name!r} answers; {offered} of its {total} models are offered.",
+                name=name,
+                offered=len(upstream.models),
+                total=num_models,
+            )
+        )
+    )
     if not upstream.models:
         findings.append(
             advice(
-                f"No model of the upstream {name!r} matches its setting models.",
-                remedy=f"Correct models of upstreams.{name} in myna.toml.",
+                N_("No model of the upstream {name!r} matches its setting models.", name=name),
+                remedy=N_("Correct models of {section} in myna.toml.", section=section),
             )
         )
     if (config.key_env or config.key_file) and not _is_private(config.url):
         findings.append(
             advice(
-                f"The key of the upstream {name!r} is sent over a connection that is not encrypted.",
-                remedy=f"Let the url of upstreams.{name} begin with https.",
+                N_(
+                    "The key of the upstream {name!r} is sent over a connection that is not encrypted.",
+                    name=name,
+                ),
+                remedy=N_("Let the url of {section} begin with https.", section=section),
             )
         )
     return findings
-
-
-_KEY_REMEDY = "Set that variable or write that file, for the server too."
 
 
 def _is_private(url: str) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 from myna.core.backend import Section
 from myna.core.errors import ConfigurationError
 from myna.core.ledger import Price
+from myna.core.translatable import N_
 from myna.core.units import parse_seconds
 
 _Dollars = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
@@ -63,20 +64,19 @@ class UpstreamConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def read_key(self) -> str:
         """Blocks. Raises `ConfigurationError`, which never has the key in it."""
-        where, key = "", ""
+        where, key = self.key_env or self.key_file, ""
         if self.key_env:
-            where, key = f"the variable {self.key_env}", os.environ.get(self.key_env, "")
+            key = os.environ.get(self.key_env, "")
         elif self.key_file:
-            where = f"the file {self.key_file}"
             try:
                 key = Path(self.key_file).read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as exc:
-                raise ConfigurationError(f"Its key can't be read from {where}.") from exc
+                raise ConfigurationError(N_("Its key can't be read from {where}.", where=where)) from exc
         key = key.strip()
         if where and not key:
-            raise ConfigurationError(f"It has no key: {where} is empty or not set.")
+            raise ConfigurationError(N_("It has no key: {where} is empty or not set.", where=where))
         if not (key.isascii() and key.isprintable()):
-            raise ConfigurationError(f"The key in {where} has characters that no key has.")
+            raise ConfigurationError(N_("The key in {where} has characters that no key has.", where=where))
         return key
 
 
@@ -93,16 +93,25 @@ def read_section(section: object) -> dict[str, UpstreamConfig]:
 def _read(name: str, values: object, folder: Path) -> UpstreamConfig:
     where = f"upstreams.{name}"
     if not isinstance(values, dict):
-        raise ConfigurationError(f'{where} takes a table, such as {{ url = "https://llm.example.org/v1" }}.')
+        example = '{ url = "https://llm.example.org/v1" }'
+        raise ConfigurationError(
+            N_("{where} takes a table, such as {example}.", where=where, example=example)
+        )
     for field in values:
         if field not in _FIELDS:
             nearest = difflib.get_close_matches(field, _FIELDS, n=1, cutoff=0.5)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(_FIELDS)}."
-            raise ConfigurationError(f"{where} sets {field}, which is no setting of an upstream; {hint}")
+            raise ConfigurationError(
+                N_(
+                    "{where} sets {field}, which is not a setting of an upstream; choose one of {known}.",
+                    where=where,
+                    field=field,
+                    known=", ".join(nearest or _FIELDS),
+                )
+            )
     try:
         config = msgspec.convert(values, UpstreamConfig)
     except msgspec.ValidationError as exc:
-        raise ConfigurationError(f"{where}: {exc}.") from exc
+        raise ConfigurationError(N_("{where}: {reason}.", where=where, reason=exc)) from exc
     if not config.key_file:
         return config
     return msgspec.structs.replace(config, key_file=str(folder / Path(config.key_file).expanduser()))

@@ -1,6 +1,7 @@
 """One upstream: its connections, its models, how busy it is, and whether it is left out for a while."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
@@ -27,6 +28,8 @@ _MAX_LISTING_BYTES: Final = 8 << 20
 _TOO_MANY: Final = 429
 _REFUSES_KEY: Final = frozenset({401, 402, 403, 407})
 _NOT_THE_CLIENTS: Final = frozenset({405, 408, 421, 425, 426})
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Upstream:
@@ -174,7 +177,8 @@ class Upstream:
                 try:
                     self._key = await asyncio.to_thread(self.config.read_key)
                 except ConfigurationError as exc:
-                    raise self._failed(f"can't be asked. {exc.message.removesuffix('.')}") from exc
+                    _log.error("The upstream %r can't be asked. %s", self.name, exc.message)
+                    raise self._failed("can't be asked, because this server has no key for it") from exc
             if self._pool is None:
                 is_tls = self.config.url.startswith("https:")
                 context = await asyncio.to_thread(httpcore2.default_ssl_context) if is_tls else None

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from myna.backends.worker.fake_renderer import fake_prompting
-from myna.backends.worker.file_hashes import WeightHashes
+from myna.backends.worker.fake_renderer import fake_renderer
+from myna.backends.worker.file_hashes import FileHashes
 from myna.backends.worker.findings import engine_findings
 from myna.backends.worker.model_size import model_size
 from myna.backends.worker.process_memory import process_bytes
@@ -18,10 +18,11 @@ from myna.core.finding import Findings
 from myna.core.generator import Generator
 from myna.core.ledger import Price
 from myna.core.renderer import Renderer
+from myna.core.translatable import N_, Translatable, joined
 from myna.engines.registry import ENGINES, engines_to_try
 from myna.prompts.gguf import read_header, shard_paths
 from myna.prompts.model_check import check_model
-from myna.prompts.prompting import Prompting
+from myna.prompts.renderer import GgufRenderer
 from myna.prompts.tokenizer import UnknownPreTokenizer
 from myna.scheduling.admission import Limits
 from myna.workers.client import State, WorkerClient
@@ -59,7 +60,7 @@ class WorkerBackend:
         self._options = options
         self._start_worker = start_worker
         self._limits = Limits(options.max_queue, options.max_queue_tokens)
-        self.hashes: Final = WeightHashes(options.home / "hashes.json")
+        self.hashes: Final = FileHashes(options.home / "hashes.json")
 
     def accepts(self, model: ModelSpec) -> bool:
         return isinstance(model, LocalModel)
@@ -73,9 +74,11 @@ class WorkerBackend:
         try:
             return await asyncio.to_thread(self._look_at, model, engine_text)
         except ModelFileError as exc:
-            raise ModelLoadFailed(exc.message) from exc
+            raise ModelLoadFailed(exc.text) from exc
         except OSError as exc:
-            raise ModelLoadFailed(f"The model file {model.path} can't be read: {exc.strerror}.") from exc
+            raise ModelLoadFailed(
+                N_("The model file {path} can't be read: {reason}.", path=model.path, reason=exc.strerror)
+            ) from exc
 
     def check(self) -> None:
         engines_to_try(self._options.engine)
@@ -107,14 +110,16 @@ class WorkerBackend:
     async def start_first(self, model: LocalModel, engines: list[str], kv_bytes: int) -> WorkerGenerator:
         """On the first of the engines that can run the file. Raises `ModelLoadFailed` with what every
         engine said."""
-        reasons: list[str] = []
+        reasons: list[Translatable] = []
         for engine in engines:
             try:
                 return await self.start_on(engine, model, kv_bytes)
             except ModelLoadFailed as exc:
                 _log.info("engine %s can't run %s: %s", engine, model.id, exc.message)
-                reasons.append(f"{engine}: {exc.message}")
-        raise ModelLoadFailed(f"The model {model.id!r} can't be loaded. {' '.join(reasons)}")
+                reasons.append(joined(": ", (engine, exc.text)))
+        raise ModelLoadFailed(
+            N_("The model {model!r} can't be loaded. {reasons}", model=model.id, reasons=joined(" ", reasons))
+        )
 
     async def start_on(self, engine: str, model: LocalModel, kv_bytes: int) -> WorkerGenerator:
         """On that engine alone."""
@@ -141,14 +146,19 @@ class WorkerBackend:
         engines = list(engines_to_try(self._options.engine))
         tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
         try:
-            renderer = Prompting.from_header(header, engine_text if tokenizing else None)
+            renderer = GgufRenderer.from_header(header, engine_text if tokenizing else None)
         except UnknownPreTokenizer as exc:
             able = ", ".join(
                 engine for engine, row in ENGINES.items() if row.is_automatic and row.has_tokenizer
             )
             raise ModelLoadFailed(
-                f"The model {model.id!r} can't be loaded. {exc.message} "
-                f"An engine with a tokenizer of its own could run it: {able}."
+                N_(
+                    "The model {model!r} can't be loaded. {reason} An engine with a tokenizer of its own "
+                    "could run it: {engines}.",
+                    model=model.id,
+                    reason=exc.text,
+                    engines=able,
+                )
             ) from exc
         if renderer.uses_engine_tokenizer:
             engines = tokenizing
@@ -162,7 +172,7 @@ class _FileCandidate:
     paths: list[Path]
     size: ModelSize
     engines: list[str]
-    renderer: Prompting
+    renderer: GgufRenderer
     engine_text: "_EngineText"
 
     async def load(self, kv_bytes: int) -> LoadedModel:
@@ -192,7 +202,7 @@ class _FakeCandidate:
 
     async def load(self, kv_bytes: int) -> LoadedModel:
         generator = await self.backend.start_on(_FAKE, self.model, kv_bytes)
-        return _loaded(generator, fake_prompting(generator.info.context_tokens))
+        return _loaded(generator, fake_renderer(generator.info.context_tokens))
 
 
 def _loaded(generator: WorkerGenerator, renderer: Renderer, weights: str = "") -> LoadedModel:

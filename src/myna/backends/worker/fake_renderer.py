@@ -4,13 +4,13 @@ import numpy as np
 
 from myna.engines import fake
 from myna.prompts.gguf import Header, Value
-from myna.prompts.prompting import Prompting
+from myna.prompts.renderer import GgufRenderer
 from myna.prompts.template import ChatTemplate
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import TokenKind, Vocabulary, byte_alphabet
 
 
-def fake_prompting(context_tokens: int) -> Prompting:
+def fake_renderer(context_tokens: int) -> GgufRenderer:
     """As if a GGUF file held the fake engine's vocabulary."""
     alphabet = byte_alphabet()
     texts = ["".join(alphabet[byte] for byte in piece).encode() for piece in fake.VOCABULARY]
@@ -32,4 +32,4 @@ def fake_prompting(context_tokens: int) -> Prompting:
     header = Header("fake", 3, metadata, (), 0)
     vocabulary = Vocabulary.of(header)
     tokenizer = Tokenizer(vocabulary, lambda text: fake.tokenize(text, parse_special=False))
-    return Prompting(header, vocabulary, tokenizer, ChatTemplate.plain(is_chatml=False))
+    return GgufRenderer(header, vocabulary, tokenizer, ChatTemplate.plain(is_chatml=False))

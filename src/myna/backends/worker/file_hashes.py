@@ -11,7 +11,7 @@ from typing import Final
 _log: Final = logging.getLogger(__name__)
 
 
-class WeightHashes:
+class FileHashes:
     """A file is known by its path, size, time of change and inode; what is known is kept in `cache`.
     Thread-safe; two servers of one home may at worst both read a file."""
 

@@ -1,4 +1,4 @@
-"""What `myna doctor` says of the engines: which are here, which runs models, what each promises."""
+"""The engines: which are installed, which runs the model and why, and what each guarantees."""
 
 import os
 from contextlib import suppress
@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from myna.core.errors import ConfigurationError
 from myna.core.finding import Finding, Findings, advice, ok, wrong
+from myna.core.translatable import N_
 from myna.engines.registry import ENGINES, engines_to_try, is_installed
 
 
@@ -14,14 +15,20 @@ def engine_findings(wanted: str) -> Findings:
     try:
         order = engines_to_try(wanted)
     except ConfigurationError as exc:
-        yield wrong(exc.message, remedy="Install an engine, then look again.")
+        yield wrong(exc.text, remedy=N_("Install an engine, then run this again."))
         return
     if wanted != "auto":
-        yield ok(f"{order[0]} runs every model, since the setting engine names it.")
+        yield ok(N_("{engine} runs every model, because the setting engine names it.", engine=order[0]))
     elif len(order) > 1:
-        yield ok(f"{order[0]} runs a model where it can, else {' or '.join(order[1:])} does.")
+        yield ok(
+            N_(
+                "{engine} runs every model that it can, {others} runs the rest.",
+                engine=order[0],
+                others=" or ".join(order[1:]),
+            )
+        )
     else:
-        yield ok(f"{order[0]} runs every model, since no other engine is installed.")
+        yield ok(N_("{engine} runs every model, because no other engine is installed.", engine=order[0]))
     for name in ENGINES:
         if is_installed(name):
             yield _promise(name)
@@ -29,8 +36,8 @@ def engine_findings(wanted: str) -> Findings:
         yield from _kernels()
     elif wanted == "auto":
         yield advice(
-            "Myna's own engine is not built here.",
-            remedy="Install a C++ compiler and make, then install Myna again.",
+            N_("Myna's own engine was not built in this installation."),
+            remedy=N_("Install a C++ compiler and make, then install Myna again."),
         )
 
 
@@ -38,10 +45,18 @@ def _promise(name: str) -> Finding:
     label = _with_version(name)
     if ENGINES[name].is_batch_invariant:
         return ok(
-            f"{label} is here: batch-invariant, so a request and seed get the same answer whatever else it "
-            "is doing."
+            N_(
+                "{name} is installed. It is batch-invariant: the same request and seed give the same "
+                "answer, whatever else is running.",
+                name=label,
+            )
         )
-    return ok(f"{label} is here: not batch-invariant, so an answer may change while others run.")
+    return ok(
+        N_(
+            "{name} is installed. It is not batch-invariant: an answer may change while other requests run.",
+            name=label,
+        )
+    )
 
 
 def _with_version(name: str) -> str:
@@ -58,12 +73,19 @@ def _kernels() -> Findings:
     forced = os.environ.get("MYNA_CPU")
     if forced:
         yield advice(
-            f"It computes with {kernel_name()}, as MYNA_CPU asks.", remedy="Unset MYNA_CPU for the fastest."
+            N_("It computes with the {kernels} kernels, as set by MYNA_CPU.", kernels=kernel_name()),
+            remedy=N_("Unset MYNA_CPU to use the fastest."),
         )
     elif kernel_name() == "portable":
         yield advice(
-            "It computes with portable C++, as no faster kernels fit this processor.",
-            remedy="Expect a few tokens a second; choose the smallest model.",
+            N_("It computes with portable C++; there are no faster kernels for this processor."),
+            remedy=N_("Expect a few tokens per second; choose the smallest model."),
         )
     else:
-        yield ok(f"It computes with {kernel_name()} on {usable_threads()} threads.")
+        yield ok(
+            N_(
+                "It computes with the {kernels} kernels on {num_threads} threads.",
+                kernels=kernel_name(),
+                num_threads=usable_threads(),
+            )
+        )

@@ -5,6 +5,7 @@ from pathlib import Path
 from myna.catalog.entries import FolderFile
 from myna.catalog.partial import Partial
 from myna.core.errors import DownloadFailed
+from myna.core.translatable import N_
 
 _READ_BYTES = 1 << 20
 
@@ -28,4 +29,6 @@ class Folder:
         for name in self._source.names:
             if (path := self._source.folder / name).is_file():
                 return path
-        raise DownloadFailed(f"{self._source.folder} has no {' or '.join(self._source.names)}")
+        raise DownloadFailed(
+            N_("{folder} has no {names}", folder=self._source.folder, names=" or ".join(self._source.names))
+        )

@@ -1,6 +1,7 @@
 """Bytes over HTTP for the hubs: asked with a deadline, resumed at any byte, keys kept from other hosts."""
 
 import http.client
+import socket
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -9,6 +10,7 @@ from typing import Any
 
 from myna.catalog.partial import Partial
 from myna.core.errors import DownloadFailed
+from myna.core.translatable import N_, Translatable
 
 _READ_BYTES = 1 << 18
 _STALL_S = 30.0
@@ -30,7 +32,7 @@ def _open(
     url: str, headers: Mapping[str, str], timeout_s: float, method: str = "GET"
 ) -> http.client.HTTPResponse:
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise DownloadFailed(f"{url} is no web address")
+        raise DownloadFailed(N_("{url} is not a web address", url=url))
     request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310
     opener = urllib.request.build_opener(_Redirects)
     response: http.client.HTTPResponse = opener.open(request, timeout=timeout_s)
@@ -42,7 +44,7 @@ def ask(url: str, headers: Mapping[str, str], timeout_s: float) -> None:
     try:
         _open(url, headers, timeout_s, "HEAD").close()
     except urllib.error.HTTPError as exc:
-        raise DownloadFailed(f"it answered {exc.code} {exc.reason}") from exc
+        raise DownloadFailed(N_("it answered {code} {reason}", code=exc.code, reason=exc.reason)) from exc
     except (OSError, http.client.HTTPException) as exc:
         raise DownloadFailed(reason_of(exc)) from exc
 
@@ -54,9 +56,9 @@ def fetch(url: str, headers: Mapping[str, str], partial: Partial) -> None:
         before = partial.size
         try:
             _fetch_once(url, headers, partial)
-            reason = "it ended before the file did"
+            reason: str | Translatable = N_("it ended before the file did")
         except urllib.error.HTTPError as exc:
-            raise DownloadFailed(f"it answered {exc.code} {exc.reason}") from exc
+            raise DownloadFailed(N_("it answered {code} {reason}", code=exc.code, reason=exc.reason)) from exc
         except http.client.HTTPException as exc:
             reason = reason_of(exc)
         except urllib.error.URLError as exc:
@@ -65,7 +67,9 @@ def fetch(url: str, headers: Mapping[str, str], partial: Partial) -> None:
             reason = reason_of(exc)
         num_tries = num_tries + 1 if partial.size == before else 0
         if partial.size < partial.total_bytes and num_tries >= _NUM_TRIES:
-            raise DownloadFailed(f"the download broke off at {partial.size:,} bytes: {reason}")
+            raise DownloadFailed(
+                N_("the download broke off at {size:,} bytes: {reason}", size=partial.size, reason=reason)
+            )
 
 
 def _fetch_once(url: str, headers: Mapping[str, str], partial: Partial) -> None:
@@ -77,11 +81,13 @@ def _fetch_once(url: str, headers: Mapping[str, str], partial: Partial) -> None:
             partial.append(chunk)
 
 
-def reason_of(exc: BaseException) -> str:
+def reason_of(exc: BaseException) -> str | Translatable:
     """Why a connection failed, in words."""
     inner = getattr(exc, "reason", None)
     if isinstance(inner, BaseException):
         return reason_of(inner)
     if isinstance(exc, TimeoutError):
-        return "no answer in time"
+        return N_("no answer in time")
+    if isinstance(exc, socket.gaierror) and exc.errno == socket.EAI_NONAME:
+        return N_("Name or service not known")
     return (exc.strerror if isinstance(exc, OSError) else None) or str(exc) or type(exc).__name__

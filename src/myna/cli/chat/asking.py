@@ -1,4 +1,4 @@
-"""One question to the server: its answer is shown as it comes, kept, and timed. Ctrl-C ends it early."""
+"""One question to the server: its answer is shown as it arrives, stored, and timed. Ctrl-C ends it early."""
 
 import time
 from collections.abc import Generator
@@ -15,7 +15,7 @@ from myna.core.errors import MynaError
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a question. `first_s` and `last_s` count from its sending."""
+    """The outcome of a question. `first_s` and `last_s` are seconds since it was sent."""
 
     turn: Turn
     finish_reason: str = ""
@@ -26,12 +26,12 @@ class Outcome:
 
     @property
     def tokens_per_s(self) -> float:
-        """Of those after the first, so that the wait for it doesn't count."""
+        """Of the tokens after the first, so that the wait for it doesn't count."""
         return (self.num_tokens - 1) / max(self.last_s - self.first_s, 1e-6) if self.num_tokens > 1 else 0.0
 
 
 def ask(target: Target, conversation: Conversation, view: View, *, counts_tokens: bool) -> Outcome:
-    """Send the conversation and keep the answer in it, or as much of it as came."""
+    """Send the conversation and add the answer to it, or as much of it as arrived."""
     body = conversation.body()
     if counts_tokens:
         body["stream_options"] = {"include_usage": True}
@@ -58,7 +58,7 @@ def _take(piece: ChatDelta, outcome: Outcome, now_s: float) -> None:
     if piece.text or piece.reasoning:
         outcome.first_s = outcome.first_s or now_s
         outcome.last_s = now_s
-        outcome.num_tokens += 1  # a server that doesn't count sends about a token a piece
+        outcome.num_tokens += 1  # a server that doesn't count sends about one token per piece
     outcome.turn.text += piece.text
     outcome.turn.reasoning += piece.reasoning
     outcome.finish_reason = piece.finish_reason or outcome.finish_reason
@@ -66,7 +66,7 @@ def _take(piece: ChatDelta, outcome: Outcome, now_s: float) -> None:
 
 
 def _pieces(target: Target, body: dict[str, object], outcome: Outcome) -> Generator[ChatDelta, None, None]:
-    """Until the end, or Ctrl-C: that breaks a wait for the server, but no drawing in its middle."""
+    """Until the end, or Ctrl-C, which interrupts a wait for the server, but never a redraw."""
     with stop_key() as key, closing(stream_chat(target.base_url, target.key, body)) as pieces:
         try:
             while True:

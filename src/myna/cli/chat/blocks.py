@@ -11,7 +11,7 @@ _LIST_ITEM: Final = re.compile(r" *([-*+]|\d{1,9}[.)])( |$)")
 @dataclass(slots=True)
 class BlockSplitter:
     """Text goes in as it comes; whole blocks come out, in order. `tail` is the rest: together they are
-    all of the text but for blank lines between blocks."""
+    the whole text except for blank lines between blocks."""
 
     tail: str = ""
     _scanned: int = 0
@@ -36,7 +36,7 @@ class BlockSplitter:
         return blocks
 
     def finish(self) -> list[str]:
-        """The last block, whatever it lacks."""
+        """The last block, complete or not."""
         last, self.tail, self._scanned, self._end = self.tail.strip("\n"), "", 0, None
         self._fence, self._is_list = "", False
         return [last] if last.strip() else []

@@ -19,7 +19,7 @@ _TIMEOUT_S: Final = 5.0
 
 
 def copy(text: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Put the text there; returns by what. Whether a terminal obeys OSC 52 can't be known."""
+    """Copy the text; returns the name of the program. Whether a terminal supports OSC 52 is unknown."""
     for variable, command in _PROGRAMS:
         if (not variable or environ.get(variable)) and shutil.which(command[0], path=environ.get("PATH")):
             try:

@@ -1,4 +1,4 @@
-"""What was said so far, how it is sent, kept and read again. Knows no terminal and no server."""
+"""The conversation so far: how it is sent, saved and loaded. Independent of terminal and server."""
 
 import json
 from dataclasses import dataclass, field
@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 from myna.cli.chat.parameters import BY_NAME, Value, read_value
 from myna.core.errors import InvalidRequest, MynaError
+from myna.core.translatable import N_
 
 Role = Literal["user", "assistant"]
 
 
 @dataclass(slots=True)
 class Turn:
-    """One message. `is_stopped`: the answer was broken off, by the user or by a failure."""
+    """One message. `is_stopped`: the answer was interrupted by the user or by a failure."""
 
     role: Role
     text: str
@@ -38,7 +39,7 @@ class Conversation:
         return next((turn.text for turn in reversed(self.turns) if turn.role == "assistant"), None)
 
     def ask(self, text: str) -> None:
-        """Add a question. One that was never answered makes room for it."""
+        """Add a question. It replaces one that was never answered."""
         if self.turns and self.turns[-1].role == "user":
             self.turns.pop()
         self.turns.append(Turn("user", text))
@@ -52,7 +53,7 @@ class Conversation:
         return None
 
     def answer(self, turn: Turn) -> None:
-        """Keep what came, if anything did."""
+        """Add the answer, unless it is empty."""
         if turn.text or turn.reasoning:
             self.turns.append(turn)
 
@@ -63,7 +64,7 @@ class Conversation:
         return {"model": self.model, "messages": [*system, *messages], **self.settings}
 
     def as_json(self) -> str:
-        """OpenAI's messages, with the model and the settings beside them."""
+        """OpenAI's messages, with the model and the settings."""
         messages: list[dict[str, object]] = (
             [{"role": "system", "content": self.system}] if self.system else []
         )
@@ -75,7 +76,7 @@ class Conversation:
         return json.dumps(kept, ensure_ascii=False, indent=1) + "\n"
 
     def as_markdown(self) -> str:
-        """For reading: a heading a turn."""
+        """For reading: one heading per turn."""
         parts = [f"# {self.model}"]
         parts += [f"## system\n\n{self.system}"] if self.system else []
         for turn in self.turns:
@@ -97,9 +98,13 @@ def read_conversation(text: str, name: str) -> Conversation:
         for message in raw["messages"]:
             _add(conversation, message)
     except MynaError as exc:
-        raise InvalidRequest(f"{name} holds a conversation that can't be read: {exc.message}") from exc
+        raise InvalidRequest(
+            N_("The conversation in {name} can't be read: {reason}", name=name, reason=exc.text)
+        ) from exc
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise InvalidRequest(f"{name} holds no conversation; load a file that /save wrote.") from None
+        raise InvalidRequest(
+            N_("{name} is not a saved conversation; load a file that /save wrote.", name=name)
+        ) from None
     return conversation
 
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 
 class TailDrawer:
-    """Draws at the cursor. `size` tells columns and rows of the terminal now."""
+    """Draws at the cursor. `size` returns the current columns and rows of the terminal."""
 
     def __init__(self, write: Callable[[str], object], size: Callable[[], tuple[int, int]]) -> None:
         self._write = write
@@ -18,7 +18,7 @@ class TailDrawer:
         self._columns = 0
 
     def draw(self, rows: Sequence[str]) -> None:
-        """Show these rows where the ones before stood."""
+        """Show these rows in place of the previous ones."""
         columns, height = self._size()
         wanted = list(rows[self._num_final :])
         same = 0
@@ -45,6 +45,6 @@ class TailDrawer:
         return move + "\r\n".join(f"{row}\x1b[K" for row in wanted[start:]) + "\x1b[J"
 
     def _height_of(self, rows: Sequence[str]) -> int:
-        """How many rows of the screen they take: more than they are, once the window got narrower."""
+        """The number of screen rows that they occupy: more than there are if the window became narrower."""
         columns = max(self._size()[0], 1)
         return sum(max(-(-cell_len(Text.from_ansi(row).plain) // columns), 1) for row in rows)

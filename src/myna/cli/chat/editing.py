@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from myna.core.errors import OperatorError
+from myna.core.translatable import N_
 
 
 def edited(text: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The text after editing; None where VISUAL and EDITOR name none. Raises `OperatorError`."""
+    """The text after editing; None if neither VISUAL nor EDITOR is set. Raises `OperatorError`."""
     editor = environ.get("VISUAL") or environ.get("EDITOR")
     if not editor:
         return None
@@ -22,4 +23,10 @@ def edited(text: str, environ: Mapping[str, str] = os.environ) -> str | None:
             subprocess.run([*shlex.split(editor), str(path)], check=True)  # noqa: S603
             return path.read_text(encoding="utf-8").rstrip("\n")
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
-            raise OperatorError(f"The editor {editor} failed ({exc}); set EDITOR to one that works.") from exc
+            raise OperatorError(
+                N_(
+                    "The editor {editor} failed ({reason}); set EDITOR to one that works.",
+                    editor=editor,
+                    reason=exc,
+                )
+            ) from exc

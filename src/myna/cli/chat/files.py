@@ -1,57 +1,60 @@
-"""Conversations in files: JSON to go on with, Markdown to read."""
+"""Conversations in files: JSON to continue, Markdown to read."""
 
 from pathlib import Path
 
 from myna.cli.chat.conversation import Conversation, read_conversation
 from myna.core.errors import OperatorError
+from myna.core.translatable import N_
 
 _MAX_BYTES = 64 << 20
 
 
 def save(conversation: Conversation, name: str, own: Path | None) -> Path:
-    """Write the file; the one that this conversation has already (`own`) is written over, no other.
+    """Write the file. Only the conversation's own file (`own`) is overwritten.
 
     Raises `OperatorError`.
     """
     if not name and own is None:
-        raise OperatorError("Say where to: /save FILE.json, or FILE.md for reading.")
+        raise OperatorError(N_("Name a file: /save FILE.json, or FILE.md to read it."))
     if not conversation.turns:
-        raise OperatorError("Nothing was said yet, so there is nothing to save.")
+        raise OperatorError(N_("The conversation is empty, so there is nothing to save."))
     path = Path(name).expanduser() if name else own
     assert path is not None
     if path.suffix not in (".json", ".md"):
-        raise OperatorError(f"A conversation is kept as .json or .md, and {path} ends in neither.")
+        raise OperatorError(N_("Conversations are saved as .json or .md; {path} ends in neither.", path=path))
     text = conversation.as_json() if path.suffix == ".json" else conversation.as_markdown()
     try:
         with path.open("w" if path == own else "x", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
     except FileExistsError:
-        raise OperatorError(f"There is a file {path} already; choose another name.") from None
+        raise OperatorError(N_("{path} already exists; choose another name.", path=path)) from None
     except OSError as exc:
-        raise OperatorError(f"Can't write {path}: {exc.strerror}.") from exc
+        raise OperatorError(N_("Can't write {path}: {reason}.", path=path, reason=exc.strerror)) from exc
     return path
 
 
 def load(name: str) -> tuple[Conversation, Path]:
-    """Raises `OperatorError`, and `InvalidRequest` for a file that holds something else."""
+    """Raises `OperatorError`, and `InvalidRequest` for a file that contains something else."""
     if not name:
-        raise OperatorError("Say which: /load FILE.json")
+        raise OperatorError(N_("Name a file: /load FILE.json"))
     path = Path(name).expanduser()
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise OperatorError(f"{path} is too large for a conversation.")
+            raise OperatorError(N_("{path} is too large to be a conversation.", path=path))
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise OperatorError(f"There is no file {path}.") from None
+        raise OperatorError(N_("There is no file {path}.", path=path)) from None
     except OSError as exc:
-        raise OperatorError(f"Can't read {path}: {exc.strerror}.") from exc
+        raise OperatorError(N_("Can't read {path}: {reason}.", path=path, reason=exc.strerror)) from exc
     except UnicodeDecodeError:
-        raise OperatorError(f"{path} is not UTF-8 text, so it holds no conversation.") from None
+        raise OperatorError(
+            N_("{path} is not UTF-8 text, so it can't be a conversation.", path=path)
+        ) from None
     return read_conversation(text, str(path)), path
 
 
 def candidates(typed: str) -> list[str]:
-    """Folders and conversations that begin so."""
+    """Folders and conversation files that start with what is typed."""
     folder, _, start = typed.rpartition("/")
     place = Path(f"{folder}/" if "/" in typed else ".").expanduser()
     found = []

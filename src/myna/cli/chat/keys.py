@@ -1,4 +1,4 @@
-"""The keyboard while an answer comes: Ctrl-C ends it, other keys wait for the next prompt unseen."""
+"""The keyboard during an answer: Ctrl-C ends it, other keys are not echoed and go to the next prompt."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ _LOCAL: Final = 3
 
 @dataclass(slots=True)
 class StopKey:
-    """Ctrl-C raises in a `breaking` block alone; elsewhere it is remembered, so that no drawing is cut."""
+    """Ctrl-C raises only in a `breaking` block; elsewhere it is remembered, so that redraws finish."""
 
     is_pressed: bool = False
     _breaks: bool = False
@@ -56,7 +56,7 @@ def stop_key() -> Iterator[StopKey]:
 
 @contextmanager
 def _unseen() -> Iterator[None]:
-    """Keys are not echoed and not read as lines: the next prompt gets them as they were struck, and a
+    """Keys are not echoed and not read as lines: the next prompt gets them as they were pressed, and a
     paste as one (bracketed, which the prompt itself asks the terminal for)."""
     if termios is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
         yield

@@ -1,4 +1,4 @@
-"""The two ways to run a chat: at the terminal until one leaves, or for one question."""
+"""The two ways to run a chat: at the terminal until the user quits, or for one question."""
 
 import sys
 from contextlib import suppress
@@ -11,22 +11,29 @@ from myna.cli.chat.prompt import CommandCompleter, make_prompt, open_history
 from myna.cli.chat.session import Chat, speed
 from myna.cli.chat.target import plainly
 from myna.cli.chat.views import MarkdownView, PlainView
+from myna.cli.console import note
 from myna.cli.language import translated
-from myna.cli.screen import note
 from myna.core.errors import MynaError
+from myna.core.translatable import N_
 from myna.settings import load_settings
 
 
 def talk(chat: Chat) -> None:
     """Until /exit, Ctrl-D, or Ctrl-C twice."""
-    chat.note(f"{chat.conversation.model} at {chat.target.base_url}. Type /help for commands; Ctrl-D leaves.")
+    chat.note(
+        N_(
+            "{model} at {base_url}. Type /help for commands; Ctrl-D quits.",
+            model=chat.conversation.model,
+            base_url=chat.target.base_url,
+        )
+    )
     completer = CommandCompleter(
         {command.name: (translated(command.help), partial(command.choices, chat)) for command in COMMANDS}
     )
     prompt = make_prompt(open_history(load_settings({}).home / "chat_history"), completer)
     while not chat.is_done:
         draft, chat.draft = chat.draft, ""
-        with suppress(KeyboardInterrupt):  # Ctrl-C stops what is done, here whatever isn't an answer
+        with suppress(KeyboardInterrupt):  # Ctrl-C here interrupts anything but an answer
             try:
                 _handle(chat, prompt.prompt(default=draft))
             except EOFError:
@@ -44,7 +51,7 @@ def _handle(chat: Chat, text: str) -> None:
 
 
 def answer_once(chat: Chat, question: str) -> None:
-    """One question and its answer: plain text, unless one watches. Raises the `MynaError` that ended it."""
+    """One question and its answer, as plain text unless at a terminal. Raises what ended it."""
     chat.conversation.ask(question)
     is_watched = sys.stdin.isatty() and can_draw()
     view = MarkdownView(chat.console) if is_watched else PlainView(sys.stdout, shows_thoughts=False)
@@ -56,4 +63,4 @@ def answer_once(chat: Chat, question: str) -> None:
     if outcome.turn.is_stopped:
         raise KeyboardInterrupt
     if outcome.finish_reason == "length":
-        note("The answer reached its greatest length; allow more with --set max_tokens=NUMBER.")
+        note(N_("The answer reached its maximum length; allow more with --set max_tokens=NUMBER."))

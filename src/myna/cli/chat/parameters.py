@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from myna.core.errors import InvalidRequest
+from myna.core.translatable import N_, Translatable
 
 Value = float | int | bool | str | list[str] | dict[str, float]
 MAX_STOPS: Final = 4
@@ -21,8 +22,8 @@ class Parameter:
 
     name: str
     read: Callable[[str], Value]
-    range: str
-    meaning: str
+    range: Translatable
+    meaning: Translatable
     is_extension: bool = False
 
 
@@ -60,7 +61,7 @@ def _effort(text: str) -> str:
 
 
 def _stops(text: str) -> list[str]:
-    """One text as it is (with \\n for a line's end), or several as a JSON list."""
+    """One text as it is (with \\n for a line break), or several as a JSON list."""
     value = json.loads(text) if text.startswith("[") else [text.replace("\\n", "\n")]
     if not (0 < len(value) <= MAX_STOPS and all(isinstance(stop, str) and stop for stop in value)):
         raise ValueError(text)
@@ -83,75 +84,90 @@ PARAMETERS: Final = (
     Parameter(
         "temperature",
         _decimal(0, 2),
-        range="0 to 2",
-        meaning="how freely words are drawn; 0 takes the likeliest",
+        range=N_("0 to 2"),
+        meaning=N_("randomness of sampling; 0 always takes the most likely token"),
     ),
     Parameter(
         "top_p",
         _decimal(0, 1),
-        range="0 to 1",
-        meaning="draw only from the likeliest words that together have this chance",
+        range=N_("0 to 1"),
+        meaning=N_("sample only from the most likely tokens that together have this probability"),
     ),
     Parameter(
         "top_k",
         _whole(0),
-        range="0 or more",
-        meaning="draw only from so many likeliest words; 0: from all",
+        range=N_("0 or more"),
+        meaning=N_("sample only from this many of the most likely tokens; 0: from all"),
         is_extension=True,
     ),
     Parameter(
         "min_p",
         _decimal(0, 1),
-        range="0 to 1",
-        meaning="leave out words less likely than this share of the likeliest's chance",
+        range=N_("0 to 1"),
+        meaning=N_("drop tokens less likely than this fraction of the most likely one"),
         is_extension=True,
     ),
     Parameter(
-        "presence_penalty", _decimal(-2, 2), range="-2 to 2", meaning="above 0: avoid words that were said"
+        "presence_penalty",
+        _decimal(-2, 2),
+        range=N_("-2 to 2"),
+        meaning=N_("above 0: avoid tokens that have already occurred"),
     ),
     Parameter(
         "frequency_penalty",
         _decimal(-2, 2),
-        range="-2 to 2",
-        meaning="above 0: avoid words the more often they were said",
+        range=N_("-2 to 2"),
+        meaning=N_("above 0: avoid tokens the more, the more often they have occurred"),
     ),
     Parameter(
         "logit_bias",
         _biases,
-        range='JSON such as {"42": -100}',
-        meaning="make tokens, by number, likelier or less: -100 to 100",
+        range=N_('JSON such as {"42": -100}'),
+        meaning=N_("make tokens, by id, more or less likely: -100 to 100"),
     ),
     Parameter(
-        "seed", _whole(-(1 << 63)), range="a whole number", meaning="the same seed gives the same answer"
+        "seed",
+        _whole(-(1 << 63)),
+        range=N_("a whole number"),
+        meaning=N_("the same seed gives the same answer"),
     ),
-    Parameter("max_tokens", _whole(1), range="1 or more", meaning="the greatest length of an answer"),
     Parameter(
-        "stop", _stops, range="text, or a JSON list of up to 4", meaning="what ends the answer where it comes"
+        "max_tokens", _whole(1), range=N_("1 or more"), meaning=N_("maximum length of an answer in tokens")
+    ),
+    Parameter(
+        "stop",
+        _stops,
+        range=N_("text, or a JSON list of up to 4"),
+        meaning=N_("text that ends the answer where it occurs"),
     ),
     Parameter(
         "ignore_eos",
         _flag,
-        range="on or off",
-        meaning="go on where the model would end its answer",
+        range=N_("on or off"),
+        meaning=N_("continue where the model would end its answer"),
         is_extension=True,
     ),
     Parameter(
         "reasoning_effort",
         _effort,
-        range="none, minimal, low, medium, high or xhigh",
-        meaning="how long a model that can think may think before it answers",
+        range=N_("none, minimal, low, medium, high or xhigh"),
+        meaning=N_("how long a reasoning model may think before it answers"),
     ),
 )
 BY_NAME: Final = {parameter.name: parameter for parameter in PARAMETERS}
 
 
 def find_parameter(name: str) -> Parameter:
-    """Raises `InvalidRequest` that names the nearest right one."""
+    """Raises `InvalidRequest` with the nearest known name."""
     if found := BY_NAME.get(name.lower().replace("-", "_")):
         return found
     nearest = difflib.get_close_matches(name.lower(), BY_NAME, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(BY_NAME)}."
-    raise InvalidRequest(f"There is no parameter {name}; {hint}")
+    hint = (
+        N_("did you mean {name}?", name=nearest[0])
+        if nearest
+        else N_("choose one of {names}.", names=", ".join(BY_NAME))
+    )
+    raise InvalidRequest(N_("There is no parameter {name}; {hint}", name=name, hint=hint))
 
 
 def read_value(parameter: Parameter, text: str) -> Value:
@@ -159,11 +175,18 @@ def read_value(parameter: Parameter, text: str) -> Value:
     try:
         return parameter.read(text.strip())
     except (ValueError, TypeError, RecursionError):
-        raise InvalidRequest(f"{parameter.name} takes {parameter.range}, not {text.strip()}.") from None
+        raise InvalidRequest(
+            N_(
+                "{parameter} takes {range}, not {value}.",
+                parameter=parameter.name,
+                range=parameter.range,
+                value=text.strip(),
+            )
+        ) from None
 
 
 def shown_value(value: Value) -> str:
-    """As it could be typed again."""
+    """In the form in which it is typed."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

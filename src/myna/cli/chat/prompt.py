@@ -1,4 +1,4 @@
-"""The line where one types: history, completion, several lines."""
+"""The input line: history, completion, multiple lines."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +15,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
 
-from myna.cli.language import translated
+from myna.cli.language import _
 
 _STYLE: Final = Style.from_dict({"prompt": "ansicyan bold", "bottom-toolbar": "noreverse"})
 
@@ -46,7 +46,7 @@ class CommandCompleter(Completer):
 
 
 def open_history(path: Path) -> History:
-    """Kept in a file that its owner alone can read; for this run only, where it can't be written."""
+    """Stored in a file that only its owner can read; in memory if that can't be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
@@ -58,8 +58,8 @@ def open_history(path: Path) -> History:
 
 
 def make_prompt(history: History, completer: Completer) -> "PromptSession[str]":
-    """Enter sends; Alt-Enter, or a backslash at a line's end, begins another line; a paste is kept whole.
-    Ctrl-C empties the line, where there is nothing to empty it warns, and then leaves as Ctrl-D does."""
+    """Enter sends; Alt-Enter, or a backslash at a line's end, starts a new line; a paste may have many lines.
+    Ctrl-C clears the line; on an empty line it first warns, then quits as Ctrl-D does."""
     leaving = _Leaving()
     prompt: PromptSession[str] = PromptSession(
         [("class:prompt", "> ")],
@@ -87,7 +87,7 @@ class _Leaving:
         self.warning = ""
 
     def ask(self) -> None:
-        self.warning = translated("Press Ctrl-C again, or Ctrl-D, to leave.")
+        self.warning = _("Press Ctrl-C again, or Ctrl-D, to quit.")
 
 
 def _keys(leaving: _Leaving) -> KeyBindings:

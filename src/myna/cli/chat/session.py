@@ -1,4 +1,4 @@
-"""A chat at the terminal: reads lines, carries out commands, asks questions, until one leaves."""
+"""A chat at the terminal: reads lines, runs commands and asks questions until the user quits."""
 
 import sys
 from pathlib import Path
@@ -11,8 +11,9 @@ from myna.cli.chat.keys import can_draw
 from myna.cli.chat.target import Target, explained
 from myna.cli.chat.views import MarkdownView, PlainView, View
 from myna.cli.client import list_models
-from myna.cli.language import translated
+from myna.cli.language import _, translated
 from myna.core.errors import MynaError
+from myna.core.translatable import N_, Translatable
 
 
 class Chat:
@@ -28,16 +29,16 @@ class Chat:
         self.is_done = False
         self._models: list[str] | None = None
 
-    def note(self, message: str) -> None:
-        """A dim line about the chat, beside what is said in it."""
+    def note(self, message: str | Translatable) -> None:
+        """A dim line about the chat itself."""
         self.console.print(translated(message), style="dim", markup=False)
 
     def complain(self, exc: MynaError) -> None:
-        """What went wrong; the chat goes on."""
-        self.console.print(translated(exc.message), style="red", markup=False)
+        """Show what went wrong; the chat continues."""
+        self.console.print(translated(exc.text), style="red", markup=False)
 
     def models(self) -> list[str]:
-        """The server's models, asked once. Raises `OperatorError`."""
+        """The server's models, requested once. Raises `OperatorError`."""
         if self._models is None:
             self._models = list_models(self.target.base_url, self.target.key)
         return self._models
@@ -48,15 +49,24 @@ class Chat:
         if outcome.error:
             self.complain(explained(outcome.error, self.conversation.model))
         elif outcome.turn.is_stopped:
-            self.note("Stopped; what came is kept." if outcome.turn.text else "Stopped; /retry asks again.")
+            self.note(
+                N_("Stopped; the partial answer is kept.")
+                if outcome.turn.text
+                else N_("Stopped; /retry asks again.")
+            )
         elif outcome.finish_reason == "length":
-            self.note("The answer reached its greatest length; ask to go on, or see /set max_tokens.")
+            self.note(
+                N_(
+                    "The answer reached its maximum length; ask the model to continue, or see /set "
+                    "max_tokens."
+                )
+            )
         if self.shows_stats and outcome.num_tokens:
             self.note(speed(outcome))
         self.console.print()
 
     def show(self, answer: str) -> None:
-        """An earlier answer again."""
+        """Show an earlier answer again."""
         view = self._view()
         view.say(answer)
         view.finish()
@@ -66,8 +76,10 @@ class Chat:
 
 
 def speed(outcome: Outcome) -> str:
-    """How fast an answer came."""
-    return translated(
-        f"{outcome.num_tokens} tokens, {outcome.tokens_per_s:.1f} a second, the first after "
-        f"{outcome.first_s:.2f} s"
+    """The speed of an answer."""
+    return _(
+        "{num_tokens} tokens, {tokens_per_s:.1f} per second, the first after {first_s:.2f} s",
+        num_tokens=outcome.num_tokens,
+        tokens_per_s=outcome.tokens_per_s,
+        first_s=outcome.first_s,
     )

@@ -1,4 +1,4 @@
-"""Which server a chat talks to, and what its refusals mean for who chats."""
+"""The server that a chat talks to, and what its errors mean for the user."""
 
 import os
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from myna.cli.client import BrokenOff, Refused, is_up
 from myna.cli.complete import local_base_url
 from myna.cli.key import server_keys
 from myna.core.errors import MynaError, OperatorError
+from myna.core.translatable import N_
 from myna.settings import Settings
 
 
@@ -19,43 +20,54 @@ class Target:
 
 
 def find_target(settings: Settings, base_url: str | None) -> Target:
-    """The server that is named, by the option or OPENAI_BASE_URL, else that of this machine's settings.
+    """The server named by the option or OPENAI_BASE_URL, else the one of this machine's settings.
 
-    Raises `OperatorError` where none runs.
+    Raises `OperatorError` if none is running.
     """
     if named := base_url or os.environ.get("OPENAI_BASE_URL"):
         return Target(named, os.environ.get("OPENAI_API_KEY", ""))
     local = local_base_url(settings)
     if not is_up(local):
-        raise OperatorError(f"No server runs at {local}; start one in another terminal with: myna serve")
+        raise OperatorError(
+            N_(
+                "No server is running at {base_url}; start one in another terminal with: myna serve",
+                base_url=local,
+            )
+        )
     return Target(local, "" if settings.no_auth else server_keys(settings)[0])
 
 
 def plainly(exc: MynaError) -> MynaError:
-    """The error; a refused key with what to do about it, since what servers say of keys is for others."""
+    """The error; for a rejected key, one that says what to do here."""
     if isinstance(exc, Refused) and exc.status in (401, 403):
         said = exc.message.partition(". ")[0].rstrip(".")
-        return OperatorError(f"The server refuses the key ({said}); set OPENAI_API_KEY to one of its own.")
+        return OperatorError(
+            N_("The server rejected the key ({reason}); set OPENAI_API_KEY to one of its own.", reason=said)
+        )
     return exc
 
 
 def explained(exc: MynaError, model: str) -> MynaError:
-    """What to do in a chat about a failed question."""
+    """An error that says what to do in a chat about a failed question."""
     said = exc.message.strip().rstrip(".;")
     if isinstance(exc, BrokenOff):
-        return OperatorError(f"{exc.message} (What came is kept; /retry asks again.)")
+        return OperatorError(N_("{reason} (The partial answer is kept; /retry asks again.)", reason=exc.text))
     if not isinstance(exc, Refused):
-        return OperatorError(f"{exc.message} (The question is kept; /retry asks again.)")
+        return OperatorError(N_("{reason} (The question is kept; /retry asks again.)", reason=exc.text))
     if exc.status in (401, 403):
         return plainly(exc)
     if exc.code == "context_length_exceeded" or (exc.status == 400 and "context" in said):
         return OperatorError(
-            f"The conversation is too long for {model} ({said}); /save and /reset it, or shorten the "
-            "question with /edit."
+            N_(
+                "The conversation is too long for {model} ({reason}); /save and /reset it, or shorten "
+                "the question with /edit.",
+                model=model,
+                reason=said,
+            )
         )
     if exc.status == 404:
-        return OperatorError(f"{exc.message} (Choose a model with /model.)")
+        return OperatorError(N_("{reason} (Choose a model with /model.)", reason=exc.text))
     if exc.status == 429 or exc.status >= 500:
         why = said.partition("! ")[0].partition(". ")[0]
-        return OperatorError(f"The server can't answer now ({why}); /retry in a moment.")
-    return OperatorError(f"The server refuses the question ({said}); see /set and /system.")
+        return OperatorError(N_("The server can't answer now ({reason}); /retry in a moment.", reason=why))
+    return OperatorError(N_("The server rejected the request ({reason}); see /set and /system.", reason=said))

@@ -11,38 +11,42 @@ from myna.cli.chat.parameters import find_parameter, read_value
 from myna.cli.chat.target import find_target, plainly
 from myna.cli.client import Refused, first_model
 from myna.core.errors import InvalidRequest, OperatorError
+from myna.core.translatable import N_
 from myna.settings import load_settings
 
 
 def chat(
     question: Annotated[
-        str | None, typer.Argument(help="Ask only this, and leave; what is piped in follows it.")
+        str | None, typer.Argument(help="Ask only this question, then exit; piped input is appended to it.")
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="Who answers; default: the first that the server lists."),
+        typer.Option("--model", "-m", help="Model to use; default: the first that the server lists."),
     ] = None,
     system: Annotated[
         str | None, typer.Option("--system", "-s", help="Instructions for the whole conversation.")
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A parameter such as temperature=0.2; may be repeated, /set lists them."),
+        typer.Option("--set", help="A parameter such as temperature=0.2; may be repeated; /set lists them."),
     ] = None,
     file: Annotated[
-        str | None, typer.Option("--load", help="Go on with a conversation that /save kept as .json.")
+        str | None, typer.Option("--load", help="Continue a conversation that /save wrote as .json.")
     ] = None,
     stats: Annotated[
-        bool, typer.Option("--stats", help="Tell tokens a second and the time to the first.")
+        bool, typer.Option("--stats", help="Show tokens per second and the time to the first token.")
     ] = False,
     base_url: Annotated[
-        str | None, typer.Option(help="Any OpenAI-compatible server; default: OPENAI_BASE_URL, else yours.")
+        str | None,
+        typer.Option(
+            help="Base URL of any OpenAI-compatible server; default: OPENAI_BASE_URL, else your own server."
+        ),
     ] = None,
 ) -> None:
     """Chat with a model in the terminal.
 
     Talks to the server that runs with your settings, or to any other that speaks OpenAI's API; its key is
-    OPENAI_API_KEY. With a question, or with one piped in, answers it in plain text and leaves.
+    OPENAI_API_KEY. With a question, or with one piped in, prints the answer as plain text and exits.
 
     **Examples**
 
@@ -51,12 +55,7 @@ def chat(
     - `myna chat --system "You are a poet." --set temperature=1.2`
     - `myna chat --base-url http://127.0.0.1:11434/v1 -m llama3.2`
     """
-    piped = "" if sys.stdin.isatty() else _piped_text()
-    asked = "\n\n".join(part for part in (question, piped) if part and part.strip())
-    if not asked and not sys.stdin.isatty():
-        raise InvalidRequest("There is no question; write it after `myna chat`, or pipe it in.")
-    if not asked and not sys.stdout.isatty():
-        raise InvalidRequest("A chat needs a terminal; ask one question with: myna chat 'QUESTION'")
+    asked = _question(question)
     conversation = load(file)[0] if file else Conversation("")
     _configure(conversation, model, system, settings or [])
     target = find_target(load_settings({}), base_url)
@@ -74,6 +73,17 @@ def chat(
         talk(session)
 
 
+def _question(argument: str | None) -> str:
+    """What is asked once, of the argument and what is piped in; empty for a conversation at the terminal."""
+    piped = "" if sys.stdin.isatty() else _piped_text()
+    asked = "\n\n".join(part for part in (argument, piped) if part and part.strip())
+    if not asked and not sys.stdin.isatty():
+        raise InvalidRequest(N_("There is no question; write it after `myna chat`, or pipe it in."))
+    if not asked and not sys.stdout.isatty():
+        raise InvalidRequest(N_("A chat needs a terminal; ask one question with: myna chat 'QUESTION'"))
+    return asked
+
+
 def _configure(
     conversation: Conversation, model: str | None, system: str | None, settings: list[str]
 ) -> None:
@@ -82,7 +92,7 @@ def _configure(
     for assignment in settings:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise InvalidRequest(f"Write --set as NAME=VALUE, not {assignment}.")
+            raise InvalidRequest(N_("Write --set as NAME=VALUE, not {assignment}.", assignment=assignment))
         parameter = find_parameter(name)
         conversation.settings[parameter.name] = read_value(parameter, text)
 
@@ -93,6 +103,10 @@ def _piped_text() -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise OperatorError(
-            f"What is piped in is not UTF-8 text (byte {exc.start} is {data[exc.start]:#04x}); convert it "
-            "first, for example with: iconv -f GBK -t UTF-8"
+            N_(
+                "The piped input is not UTF-8 text (byte {position} is {byte:#04x}); convert it first, "
+                "for example with: iconv -f GBK -t UTF-8",
+                position=exc.start,
+                byte=data[exc.start],
+            )
         ) from None

@@ -1,4 +1,4 @@
-"""How an answer is shown while it comes: drawn as Markdown, or as plain text where nothing can be drawn."""
+"""How an answer is shown while it arrives: rendered as Markdown, or plain where that isn't possible."""
 
 import sys
 import time
@@ -26,7 +26,7 @@ class View(Protocol):
 
 
 class PlainView:
-    """Text as it comes, for pipes and for terminals that can only print."""
+    """Text as it arrives, for pipes and for terminals that can only print."""
 
     def __init__(self, out: TextIO, *, shows_thoughts: bool) -> None:
         self._out = out
@@ -91,10 +91,10 @@ class MarkdownView:
             self._thoughts = ""
         for block in self._splitter.finish():
             self._print(self._rows(block))
-        self._drawer.draw([])  # nothing came, or blank lines at the end
+        self._drawer.draw([])  # there was nothing, or only blank lines at the end
 
     def _redraw(self, rows: Callable[[], list[str]]) -> None:
-        """At most half of the time goes into drawing; what is left out comes with the next piece."""
+        """At most half of the time is spent drawing; what is skipped is shown with the next piece."""
         started_s = time.monotonic()
         if started_s < self._rest_until_s:
             return

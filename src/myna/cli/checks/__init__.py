@@ -1,1 +1,1 @@
-"""What an OpenAI-compatible server should do, as checks with the official client against a live one."""
+"""What an OpenAI-compatible server should do, as checks with the official client against a running one."""

@@ -1,4 +1,4 @@
-"""The Chat Completions API: messages, streams, log-probabilities, structure, senses, storing."""
+"""The Chat Completions API: messages, streams, log-probabilities, structured output, images, storing."""
 
 import json
 import time
@@ -217,7 +217,7 @@ def _image(target: Target) -> None:
 def _honoured_or_refused(
     target: Target, name: str, value: object, effect: Callable[[Any], object], **options: object
 ) -> None:
-    """A model may well not have it; then the request is a 400 that names it."""
+    """A model may lack it; then the request is a 400 that names it."""
     try:
         answer = _chat(target, **{name: value, **options})
     except openai.BadRequestError as exc:
@@ -249,6 +249,6 @@ CHECKS: Final = (
     Check(_GROUP, "prediction is counted, or refused", _prediction),
     Check(_GROUP, "reasoning_effort is honoured, or refused", _effort),
     Check(_GROUP, "an image is seen, or refused", _image),
-    Check(_GROUP, "service_tier is told", _tier),
+    Check(_GROUP, "service_tier is returned", _tier),
     Check(_GROUP, "store, list, messages, delete", _store),
 )

@@ -1,4 +1,4 @@
-"""Errors, headers, and what is refused."""
+"""Errors, headers, and what is rejected."""
 
 import re
 from typing import Final

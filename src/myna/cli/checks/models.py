@@ -47,7 +47,7 @@ def _echoes_name(target: Target) -> None:
 
 
 CHECKS: Final = (
-    Check(_GROUP, "list: four fields a model, created an integer", _list),
+    Check(_GROUP, "list: four fields per model, created is an integer", _list),
     Check(_GROUP, "retrieve one", _retrieve),
     Check(_GROUP, "retrieve an unknown id with a slash: 404 model_not_found", _unknown),
     Check(_GROUP, "unknown model in a request: 404 model_not_found", _unknown_in_request),

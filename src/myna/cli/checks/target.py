@@ -1,4 +1,4 @@
-"""The server under test, through the official client and through plain HTTP. Knows no server's insides."""
+"""The server under test, through the official client and through plain HTTP."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ TIMEOUT_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`client` never retries, so that a server error is seen the first time."""
+    """`client` never retries, so that a server error is seen at once."""
 
     base_url: str
     key: str
@@ -34,7 +34,7 @@ class Target:
         return envelope(response)
 
     def complete(self, prompt: object = "Once upon a time", **options: object) -> Completion:
-        """A whole answer of the legacy endpoint, greedy and short unless asked otherwise."""
+        """A whole answer of the legacy endpoint, greedy and short by default."""
         create: Any = self.client.completions.create
         body = {"max_tokens": 8, "temperature": 0, **options}
         answer: Completion = create(model=self.model, prompt=prompt, **body)
@@ -57,7 +57,7 @@ class Target:
 
 
 class Unmet(Exception):
-    """A check's expectation that the server doesn't meet; says what was seen instead."""
+    """An expectation that the server doesn't meet; says what was seen instead."""
 
 
 @dataclass(frozen=True, slots=True)

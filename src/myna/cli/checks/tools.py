@@ -1,4 +1,4 @@
-"""Tools: who may be called, in which words, with which arguments; whole and streamed."""
+"""Tools: tool choice, call formats and arguments; whole and streamed."""
 
 import json
 import re
@@ -61,7 +61,7 @@ def _tool_required(target: Target) -> None:
 
 
 def _tool_none(target: Target) -> None:
-    ask = [{"role": "user", "content": "What is the weather in Paris? Call get_weather."}]
+    ask = [{"role": "user", "content": "What is the weather in Paris? RequestContext get_weather."}]
     answer = _chat(target, ask, tools=[_WEATHER], tool_choice="none").choices[0]
     expect(not answer.message.tool_calls, "a tool was called")
 

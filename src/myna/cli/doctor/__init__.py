@@ -1,1 +1,1 @@
-"""`myna doctor`, a file a subject: each looks at one part of the machine or the installation."""
+"""`myna doctor`, one file per subject: each checks one part of the machine or the installation."""

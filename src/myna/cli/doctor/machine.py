@@ -1,4 +1,4 @@
-"""The machine: processor, memory, disk, and what its control group leaves of them."""
+"""The machine: processor, memory, disk, and the limits of its control group."""
 
 import os
 import platform
@@ -10,10 +10,11 @@ import psutil
 
 from myna.catalog.entries import ENTRIES
 from myna.catalog.memory import read_memory
-from myna.catalog.room import WORKER_BYTES
+from myna.catalog.memory_planner import WORKER_BYTES
 from myna.catalog.store import ModelStore
-from myna.cli.screen import megabytes
+from myna.cli.console import megabytes
 from myna.core.finding import Findings, advice, ok, wrong
+from myna.core.translatable import N_
 from myna.settings import Settings
 
 # Those that speed up a model's arithmetic, as Linux names them.
@@ -27,36 +28,66 @@ _LEAST_DISK_BYTES: Final = 256 << 20
 def processor(root: Path = Path("/")) -> Findings:
     name, flags = _read_processor(root)
     useful = [flag for flag in _INSTRUCTIONS if flag in flags]
-    yield ok(f"{name}: {psutil.cpu_count(logical=False) or '?'} cores, {os.cpu_count()} threads.")
+    yield ok(
+        N_(
+            "{name}: {num_cores} cores, {num_threads} threads.",
+            name=name,
+            num_cores=psutil.cpu_count(logical=False) or "?",
+            num_threads=os.cpu_count(),
+        )
+    )
     if flags and not useful:
         yield advice(
-            "It has none of the instruction sets that make a model fast.",
-            remedy="Expect a few tokens a second; choose the smallest model.",
+            N_("It has none of the instruction sets that make models fast."),
+            remedy=N_("Expect a few tokens per second; choose the smallest model."),
         )
     elif useful:
-        yield ok(f"Instruction sets for arithmetic: {', '.join(useful)}.")
+        yield ok(N_("Instruction sets for arithmetic: {names}.", names=", ".join(useful)))
     usable = _usable_threads()
     if (quota := _processor_quota(root)) is not None and quota < usable:
         yield advice(
-            f"The control group allows {quota:.1f} processors and shows {usable} threads.",
-            remedy=f"Set threads = {max(1, int(quota))}, or give the container more processors.",
+            N_(
+                "The control group allows {quota:.1f} processors but shows {num_threads} threads.",
+                quota=quota,
+                num_threads=usable,
+            ),
+            remedy=N_(
+                "Set threads = {num_threads}, or give the container more processors.",
+                num_threads=max(1, int(quota)),
+            ),
         )
     else:
-        yield ok(f"This process may use {usable} of them.")
+        yield ok(N_("This process may use {num_threads} of them.", num_threads=usable))
 
 
 def memory(settings: Settings) -> Findings:
     machine, allowed = psutil.virtual_memory(), read_memory()
     if allowed.total_bytes < machine.total:
-        yield ok(f"The control group allows {megabytes(allowed.total_bytes)} of {megabytes(machine.total)}.")
+        yield ok(
+            N_(
+                "The control group allows {limit} of {total}.",
+                limit=megabytes(allowed.total_bytes),
+                total=megabytes(machine.total),
+            )
+        )
     needed = _default_bytes(settings) + WORKER_BYTES
     if needed > allowed.free_bytes:
         yield wrong(
-            f"{megabytes(allowed.free_bytes)} are free, and the default model needs {megabytes(needed)}.",
-            remedy="Close other programs, or choose a smaller model with MYNA_MODEL.",
+            N_(
+                "{free} are free, and the default model needs {needed}.",
+                free=megabytes(allowed.free_bytes),
+                needed=megabytes(needed),
+            ),
+            remedy=N_("Close other programs, or choose a smaller model with MYNA_MODEL."),
         )
     else:
-        yield ok(f"{megabytes(allowed.free_bytes)} of {megabytes(allowed.total_bytes)} are free.")
+        yield ok(
+            N_(
+                "{free} of {total} are free.",
+                free=megabytes(allowed.free_bytes),
+                total=megabytes(allowed.total_bytes),
+            )
+        )
 
 
 def disk(settings: Settings) -> Findings:
@@ -68,18 +99,26 @@ def disk(settings: Settings) -> Findings:
     if entry is not None and not store.has(entry):
         needed += entry.num_bytes
     if not os.access(place, os.W_OK):
-        yield wrong(f"{place} can't be written.", remedy="Set MYNA_HOME to a folder of your own.")
+        yield wrong(
+            N_("{folder} can't be written to.", folder=place),
+            remedy=N_("Set MYNA_HOME to a folder of your own."),
+        )
     elif free < needed:
         yield wrong(
-            f"The disk of {settings.home} has {megabytes(free)} free, and {megabytes(needed)} are needed.",
-            remedy="Make room, or set MYNA_HOME to a folder on another disk.",
+            N_(
+                "The disk of {home} has {free} free, and {needed} are needed.",
+                home=settings.home,
+                free=megabytes(free),
+                needed=megabytes(needed),
+            ),
+            remedy=N_("Free some space, or set MYNA_HOME to a folder on another disk."),
         )
     else:
-        yield ok(f"The disk of {settings.home} has {megabytes(free)} free.")
+        yield ok(N_("The disk of {home} has {free} free.", home=settings.home, free=megabytes(free)))
 
 
 def _default_bytes(settings: Settings) -> int:
-    """Of the default model's weights; 0 where that can't be known yet."""
+    """Size of the default model's weights; 0 if it is not known yet."""
     if settings.engine == "fake":
         return 0
     own = [model.path for model in settings.models if model.id == settings.model]

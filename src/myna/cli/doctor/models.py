@@ -1,4 +1,4 @@
-"""The models on this machine: whole, and with the bytes that their publishers made."""
+"""The models on this machine: complete, and identical to their publishers' files."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,10 +9,11 @@ from typing import Final
 from myna.catalog.entries import ENTRIES
 from myna.catalog.partial import Progress
 from myna.catalog.store import ModelStore, local_file
-from myna.cli.screen import megabytes
+from myna.cli.console import megabytes
 from myna.core.backend import LocalModel
 from myna.core.errors import ModelFileError
 from myna.core.finding import Findings, advice, ok, wrong
+from myna.core.translatable import N_
 from myna.settings import Settings
 
 _READ_BYTES: Final = 1 << 22
@@ -29,23 +30,43 @@ def models(
         try:
             own = local_file(setting.path)
         except ModelFileError as exc:
-            yield wrong(exc.message, remedy=f"Correct {setting.id} under [models] in myna.toml.")
+            yield wrong(exc.text, remedy=N_("Correct {model} under [models] in myna.toml.", model=setting.id))
         else:
-            yield ok(f"{setting.id} is your own file {own.path} ({megabytes(own.num_bytes)}).")
+            yield ok(
+                N_(
+                    "{model} is your own file {path} ({size}).",
+                    model=setting.id,
+                    path=own.path,
+                    size=megabytes(own.num_bytes),
+                )
+            )
     for entry in ENTRIES:
         path = store.path_of(entry)
         if path.is_file() and not store.has(entry):
             yield wrong(
-                f"{path} has {path.stat().st_size:,} bytes, not the {entry.num_bytes:,} of {entry.id}.",
-                remedy=f"Delete it, then: myna pull {entry.id}",
+                N_(
+                    "{path} has {size:,} bytes, not the {expected:,} of {model}.",
+                    path=path,
+                    size=path.stat().st_size,
+                    expected=entry.num_bytes,
+                    model=entry.id,
+                ),
+                remedy=N_("Delete it, then run: myna pull {model}", model=entry.id),
             )
     for partial in sorted((store.folder / ".partial").glob("*/file")):
         yield advice(
-            f"A download was left at {megabytes(partial.stat().st_size)}: {partial.parent.name}.",
-            remedy="Pull the model again to go on, or delete the folder.",
+            N_(
+                "A download was left unfinished at {size}: {name}.",
+                size=megabytes(partial.stat().st_size),
+                name=partial.parent.name,
+            ),
+            remedy=N_("Pull the model again to continue, or delete the folder."),
         )
     if not found and not settings.models and settings.engine != "fake":
-        yield advice("No model is here yet.", remedy="Fetch the default with: myna pull")
+        yield advice(
+            N_("There is no model on this machine yet."),
+            remedy=N_("Download the default model with: myna pull"),
+        )
 
 
 def _model(
@@ -57,21 +78,32 @@ def _model(
         try:
             local_file(model.path)
         except ModelFileError as exc:
-            yield wrong(exc.message, remedy=f"Fetch it again: myna rm {model.id}; myna pull hf:{model.id}")
+            yield wrong(
+                exc.text,
+                remedy=N_("Download it again: myna rm {model}; myna pull hf:{model}", model=model.id),
+            )
         else:
-            yield ok(f"{model.id} is here ({size}); its hash was checked when it came.")
+            yield ok(
+                N_(
+                    "{model} is on this machine ({size}); its hash was checked when it was downloaded.",
+                    model=model.id,
+                    size=size,
+                )
+            )
     elif is_quick:
-        yield ok(f"{model.id} is here ({size}).")
+        yield ok(N_("{model} is on this machine ({size}).", model=model.id, size=size))
     else:
         with watch() as progress:
-            progress.says(f"Reading {model.id} …")
+            progress.says(N_("Reading {model} …", model=model.id))
             same = _sha256(model.path, progress) == entry.sha256
         if same:
-            yield ok(f"{model.id} is here ({size}), and its hash is right.")
+            yield ok(
+                N_("{model} is on this machine ({size}), and its hash is correct.", model=model.id, size=size)
+            )
         else:
             yield wrong(
-                f"{model.id} has other bytes than its publisher's.",
-                remedy=f"Fetch it again: myna rm {model.id}; myna pull {model.id}",
+                N_("{model} differs from its publisher's file.", model=model.id),
+                remedy=N_("Download it again: myna rm {model}; myna pull {model}", model=model.id),
             )
 
 

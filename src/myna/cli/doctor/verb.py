@@ -1,9 +1,9 @@
-"""`myna doctor`: is this machine fit, is everything in its place, and if not, what to do."""
+"""`myna doctor`: checks the machine and the installation, and says what to fix."""
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from myna.catalog.partial import Progress, Silent
-from myna.cli.language import translated
-from myna.cli.screen import pull_progress
+from myna.cli.console import pull_progress
+from myna.cli.language import _, translated
 from myna.core.errors import ConfigurationError
 from myna.core.finding import Finding, Findings
+from myna.core.translatable import N_, Translatable
 from myna.settings import Settings, load_settings
 
 _MARKS: Final = {"ok": ("✓", "green"), "advice": ("!", "yellow"), "wrong": ("✗", "red")}
@@ -22,20 +23,20 @@ _MARKS: Final = {"ok": ("✓", "green"), "advice": ("!", "yellow"), "wrong": ("�
 
 def doctor(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Don't read the models to check their hashes.")
+        bool, typer.Option("--quick", help="Don't read the models to verify their hashes.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Look at the machine and the installation, and say what to mend.
+    """Check the machine and the installation, and say what to fix.
 
-    Nothing is changed. The exit code is 1 if something is wrong; what could merely be better is marked !.
+    Nothing is changed. The exit code is 1 if something is wrong; what could be better is marked with !.
 
     **Examples**
 
     - `myna doctor`
     - `myna doctor --quick --json | jq '.[] | select(.state == "wrong")'`
     """
-    findings: list[tuple[str, Finding]] = []
+    findings: list[tuple[Translatable, Finding]] = []
     console = Console(highlight=False, quiet=as_json)
     for chapter in _chapters(quick, (lambda: nullcontext(Silent())) if as_json else pull_progress):
         console.print(Text(translated(chapter.title), style="bold"))
@@ -44,53 +45,63 @@ def doctor(
             _show(console, finding)
     num_wrong = sum(finding.state == "wrong" for _, finding in findings)
     if as_json:
-        rows = [{"chapter": title, **asdict(finding)} for title, finding in findings]
+        rows = [
+            {
+                "chapter": str(title),
+                "state": found.state,
+                "text": str(found.text),
+                "remedy": str(found.remedy),
+            }
+            for title, found in findings
+        ]
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
     console.print()
     if num_wrong:
-        console.print(translated(f"Wrong: {num_wrong}. What to do stands beside each."), style="bold red")
+        console.print(
+            _("Problems: {num_wrong}. What to do is shown below each.", num_wrong=num_wrong), style="bold red"
+        )
         raise typer.Exit(1)
-    console.print(translated("Nothing is wrong."))
+    console.print(_("No problems found."))
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """Findings about one subject; they are made while they are read."""
+    """Findings about one subject; each check runs when its finding is read."""
 
-    title: str
+    title: Translatable
     findings: Findings
 
 
 def _chapters(is_quick: bool, watch: Callable[[], AbstractContextManager[Progress]]) -> Iterator[Chapter]:
-    # Here, since other verbs should not wait for what these import.
-    from myna.cli.doctor import machine, surroundings
+    # Imported here, so that other verbs don't wait for it.
+    from myna.cli.doctor import environment, machine
     from myna.cli.doctor.models import models
 
     settings, problem = _settings()
-    yield Chapter(title="Configuration", findings=surroundings.configuration(problem))
-    yield Chapter(title="Processor", findings=machine.processor())
-    yield Chapter(title="Memory", findings=machine.memory(settings))
-    yield Chapter(title="Disk", findings=machine.disk(settings))
-    yield Chapter(title="Engines", findings=_engines(settings))
-    yield Chapter(title="Models", findings=models(settings, is_quick=is_quick, watch=watch))
-    yield Chapter(title="Sources of models", findings=surroundings.sources(settings))
-    yield Chapter(title="Port", findings=surroundings.port(settings))
-    yield Chapter(title="Keys", findings=surroundings.secrets(settings))
-    yield Chapter(title="Database", findings=surroundings.database(settings))
+    yield Chapter(title=N_("Configuration"), findings=environment.configuration(problem))
+    yield Chapter(title=N_("Processor"), findings=machine.processor())
+    yield Chapter(title=N_("Memory"), findings=machine.memory(settings))
+    yield Chapter(title=N_("Disk"), findings=machine.disk(settings))
+    yield Chapter(title=N_("Engines"), findings=_engines(settings))
+    yield Chapter(title=N_("Models"), findings=models(settings, is_quick=is_quick, watch=watch))
+    yield Chapter(title=N_("Model sources"), findings=environment.sources(settings))
+    yield Chapter(title=N_("Port"), findings=environment.port(settings))
+    yield Chapter(title=N_("Keys"), findings=environment.secrets(settings))
+    yield Chapter(title=N_("Database"), findings=environment.database(settings))
 
 
-def _settings() -> tuple[Settings, str]:
-    """Those that the server would have; the defaults and the reason where it would have none."""
+def _settings() -> tuple[Settings, str | Translatable]:
+    """The settings that the server would use; if they are wrong, the defaults and the reason."""
     from myna.cli.running import check_settings
 
     try:
         settings = load_settings({})
     except ConfigurationError as exc:
-        return load_settings({}, environ={"MYNA_CONFIG": "/dev/null"}), exc.message
+        return load_settings({}, environ={"MYNA_CONFIG": "/dev/null"}), exc.text
     try:
         check_settings(settings)
     except ConfigurationError as exc:
-        return settings, exc.message
+        return settings, exc.text
     return settings, ""
 
 

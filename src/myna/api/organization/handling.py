@@ -1,0 +1,88 @@
+"""What every endpoint of the administration API begins and ends with."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+import orjson
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+
+from myna.accounts.administration import Actor, Administration
+from myna.core.accounts import Accounts
+from myna.core.errors import InvalidRequest, NotFound
+from myna.request.auth import require
+from myna.request.context import RequestContext
+from myna.wire.paging import listed, page_limit
+from myna.wire.parameters import Parameter
+from myna.wire.validation import WireModel
+
+_NO_OBJECT_TEXT: Final = "The body of this request must be a JSON object."
+
+P = ParamSpec("P")
+T = TypeVar("T")
+M = TypeVar("M", bound=WireModel)
+
+
+async def accounts_of(call: RequestContext) -> Accounts:
+    """The accounts as they are now, for an administrator alone."""
+    require(call.principal, "api.management.read")
+    return await call.services.database_threads.run(call.services.accounts.store.load)
+
+
+async def body_of(call: RequestContext, schema: type[M], parameters: Mapping[str, Parameter]) -> M:
+    """What an administrator sent."""
+    require(call.principal, "api.management.write")
+    return await call.validated(schema, await call.json_object(_NO_OBJECT_TEXT), parameters)
+
+
+async def act(
+    call: RequestContext,
+    work: Callable[Concatenate[Administration, Actor, P], T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Carry out an administrator's act. This server knows of it before it answers."""
+    require(call.principal, "api.management.write")
+    accounts = call.services.accounts
+    done = await call.services.database_threads.run(
+        work, accounts.administration, call.actor, *args, **kwargs
+    )
+    await accounts.catch_up()
+    return done
+
+
+def answer(shape: Mapping[str, object]) -> Response:
+    return Response(orjson.dumps(shape), media_type="application/json")
+
+
+def page(
+    call: RequestContext, shapes: Sequence[dict[str, object]], *filters: str, default: int = 20
+) -> Response:
+    """The part of a whole list that the query asks for; `filters` are what else it may hold."""
+    query = call.request.query_params
+    check_query(query, "limit", "after", *filters)
+    limit, after = page_limit(query, default), query.get("after")
+    if after is not None:
+        places = [place for place, shape in enumerate(shapes) if shape["id"] == after]
+        if not places:
+            raise NotFound(
+                f"Nothing in this list has the id '{after[:64]}'.", param="after", code="not_found"
+            )
+        shapes = shapes[places[0] + 1 :]
+    return listed(shapes[:limit], has_more=len(shapes) > limit)
+
+
+def check_query(query: QueryParams, *known: str) -> None:
+    """Refuse what would be ignored."""
+    for name in query:
+        if name not in known:
+            raise InvalidRequest(
+                f"Unknown parameter: '{name[:64]}'.", param=name[:64], code="unknown_parameter"
+            )
+
+
+def query_flag(query: QueryParams, name: str) -> bool:
+    value = query.get(name, "false")
+    if value not in ("true", "false"):
+        raise InvalidRequest(f"Invalid value for '{name}': expected true or false.", param=name)
+    return value == "true"

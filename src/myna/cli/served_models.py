@@ -1,0 +1,179 @@
+"""The models that a server offers and their names, from the settings and the files on this machine."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from myna.catalog.aliases import alias_card, default_alias_cards
+from myna.catalog.memory import read_memory
+from myna.catalog.memory_planner import WORKER_BYTES, capacity
+from myna.catalog.registry import Announced, Look, ModelCard, ModelRegistry
+from myna.catalog.store import ModelStore, local_file
+from myna.cli.backends import backends_of
+from myna.cli.console import megabytes
+from myna.cli.pull import fetch
+from myna.core.backend import LocalModel
+from myna.core.errors import ConfigurationError, ModelFileError, ModelTooLarge
+from myna.core.translatable import N_
+from myna.setting_values import AliasSetting, ModelSetting
+from myna.settings import Settings
+
+FAKE: Final = "fake"
+_FAKE_CREATED: Final = 1_764_000_000
+_log: Final = logging.getLogger(__name__)
+
+# Finds a model of the catalog or a hub by its name; `fetch` downloads it if necessary.
+Find = Callable[[str, Settings], LocalModel]
+# Whether a backend offers a model of that id of its own accord, now or later.
+MayAnnounce = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModels:
+    """`default` is the id of the model that is loaded at the start and that the default aliases refer to.
+    `files` are the user's own, and the default if it is a file; without a `store`, pulled models are not
+    offered."""
+
+    default: str
+    files: tuple[LocalModel, ...]
+    aliases: tuple[ModelCard, ...]
+    store: ModelStore | None
+
+    def look(self, announced: Announced = tuple) -> Look:
+        """A function that returns the current list of models, with those that backends announce."""
+        return ModelRegistry(self.files, self.aliases, self.store, announced).look
+
+    def forget(self, model: LocalModel) -> None:
+        """Delete a pulled model's files."""
+        if self.store is not None:
+            self.store.remove(model)
+
+
+def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
+    """The default model, downloaded if necessary; then the user's own files, then all pulled models.
+
+    A file of the user's own that can't be used is logged and stays in the list, so that it works once it is
+    replaced; the default has to be sound.
+
+    Raises what `find` raises, `ModelFileError`, and `ConfigurationError` for names that clash.
+    """
+    store = None if settings.engine == FAKE else ModelStore(settings.home / "models")
+    may_announce = backends_of(settings).may_announce
+    own = {
+        setting.id: _own_file(setting, is_default=setting.id == settings.model) for setting in settings.models
+    }
+    is_elsewhere = settings.model not in own and may_announce(settings.model)
+    default = None if is_elsewhere else find_default(settings, own, find)
+    own_files = tuple(dict.fromkeys([*([] if default is None else [default]), *own.values()]))
+    files: dict[str, LocalModel] = {}
+    for model in [*own_files, *(store.models() if store else ())]:
+        if (other := files.setdefault(model.id, model)).path != model.path:
+            raise ConfigurationError(
+                N_(
+                    "Two models have the id {model!r}: {path} and {other_path}. Rename one under [models].",
+                    model=model.id,
+                    path=other.path,
+                    other_path=model.path,
+                )
+            )
+    default_id = settings.model if default is None else default.id
+    aliases = _alias_cards(settings.aliases, default_id, files, may_announce)
+    return ServedModels(default_id, own_files, (*aliases, *default_alias_cards(default_id)), store)
+
+
+def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) -> LocalModel:
+    """The model that the setting `model` names: an id of the user's own files, a path, or an id to find."""
+    name = settings.model
+    if name in own:
+        return own[name]
+    if settings.engine == FAKE:
+        return LocalModel(FAKE, Path(FAKE), "myna", _FAKE_CREATED, 0, "file")
+    if name.endswith(".gguf") and not name.startswith("hf:"):
+        return local_file(Path(name).expanduser())
+    return find(name, settings)
+
+
+def _own_file(setting: ModelSetting, *, is_default: bool) -> LocalModel:
+    """Raises `ModelFileError` where there is no such file, or the default can't be used."""
+    try:
+        return replace(local_file(setting.path), id=setting.id)
+    except ModelFileError as exc:
+        if is_default or not setting.path.is_file():
+            raise
+        _log.error("The model %r can't be used until its file is replaced: %s", setting.id, exc.message)
+        status = setting.path.stat()
+        return LocalModel(
+            setting.id, setting.path.absolute(), "user", int(status.st_mtime), status.st_size, "file"
+        )
+
+
+def check_sizes(offer: ServedModels, limit_bytes: int) -> None:
+    """Warn about models that can never be loaded here. Raises `ModelTooLarge` if the default is one."""
+    most = capacity(read_memory(), limit_bytes)
+    for file in offer.files:
+        if file.num_bytes + WORKER_BYTES > most:
+            error = ModelTooLarge(
+                N_(
+                    "The model {model!r} needs {size} without its KV cache, and models may use {limit} "
+                    "here. Raise models_memory if the machine has more, or choose a smaller model.",
+                    model=file.id,
+                    size=megabytes(file.num_bytes),
+                    limit=megabytes(most),
+                )
+            )
+            if file.id == offer.default:
+                raise error
+            _log.warning("%s", error.message)
+
+
+def _alias_cards(
+    settings: tuple[AliasSetting, ...],
+    default: str,
+    files: Mapping[str, LocalModel],
+    may_announce: MayAnnounce,
+) -> list[ModelCard]:
+    """An alias may refer to another; it is of kind `instruct` if it or an alias on the way is."""
+    targets = {card.id: card for card in default_alias_cards(default)}
+    for setting in settings:
+        if setting.name in files:
+            raise ConfigurationError(
+                N_("The alias {name!r} has the name of a model; choose another.", name=setting.name)
+            )
+        targets[setting.name] = alias_card(setting.name, setting.target or default, setting.kind)
+    return [_resolve(setting.name, targets, files, may_announce) for setting in settings]
+
+
+def _resolve(
+    name: str, targets: Mapping[str, ModelCard], files: Mapping[str, LocalModel], may_announce: MayAnnounce
+) -> ModelCard:
+    way, kind = [name], targets[name].kind
+    while (target := targets[way[-1]].target) not in files:
+        if target not in targets and may_announce(target):
+            break
+        if target in way:
+            if target == name and len(way) == 1:
+                raise ConfigurationError(
+                    N_("The alias {name!r} refers to itself; name a model for it.", name=name)
+                )
+            raise ConfigurationError(
+                N_(
+                    "The alias {name!r} does not resolve to a model: {chain}. Name a model for one of them.",
+                    name=name,
+                    chain=" → ".join([*way, target]),
+                )
+            )
+        if target not in targets:
+            raise ConfigurationError(
+                N_(
+                    "The alias {name!r} refers to {target!r}, which is not on this machine; pull it, or "
+                    "name one of {known}.",
+                    name=way[-1],
+                    target=target,
+                    known=", ".join(files),
+                )
+            )
+        kind = "instruct" if targets[target].kind == "instruct" else kind
+        way.append(target)
+    return alias_card(name, target, kind)

@@ -1,0 +1,36 @@
+"""Which environment variables a process that handles strangers' files gets: none that holds a secret."""
+
+from collections.abc import Mapping
+from typing import Final
+
+_NAMES: Final = frozenset(
+    [
+        "PATH",
+        "HOME",
+        "USER",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+        "SYSTEMROOT",
+        "LD_LIBRARY_PATH",
+        "LD_PRELOAD",
+        "DYLD_LIBRARY_PATH",
+        "VIRTUAL_ENV",
+        "MYNA_CPU",
+    ]
+)
+# Locale, interpreter and coverage; numeric libraries; sanitizers and the C library's allocator.
+_PREFIXES: Final = (
+    *("LC_", "PYTHON", "COVERAGE_"),
+    *("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "GGML_", "LLAMA_", "CUDA_", "RAYON_", "TOKENIZERS_"),
+    *("ASAN_", "LSAN_", "TSAN_", "UBSAN_", "MALLOC_", "GLIBC_"),
+)
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a worker or a template process needs. What is not listed here stays out, so a
+    variable that is invented tomorrow to carry a key does, too."""
+    return {name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)}

@@ -1,0 +1,83 @@
+"""The log: one line a request (who, which model, tokens, times, outcome), and its two forms. Never a text."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from starlette.types import Scope
+
+from myna.core.errors import DatabaseUnavailable, MynaError, Overloaded
+from myna.http.record import RequestRecord
+from myna.wire.errors import is_clients_fault
+
+_FIELDS: Final = "fields"
+
+log = logging.getLogger("myna.access")
+failures = logging.getLogger("myna.serving")
+
+
+def log_request(scope: Scope, record: RequestRecord) -> None:
+    """Write the request's line. Probes of health and files of the page are for debugging alone."""
+    is_quiet = record.is_quiet or scope["path"] in ("/health", "/ready", "/metrics")
+    level = logging.DEBUG if is_quiet else logging.INFO
+    if log.isEnabledFor(level):
+        fields = request_fields(scope, record)
+        text = " ".join(f"{key}={value}" for key, value in fields.items() if value not in ("", None))
+        log.log(level, "%s", text, extra={_FIELDS: fields})
+
+
+def note_failure(record: RequestRecord, exc: BaseException) -> None:
+    """Remember what ended the request. What isn't the client's fault is logged, a bug with its traceback;
+    an outage of the database is in the log already."""
+    record.fail(exc, is_clients_fault=is_clients_fault(exc))
+    is_known = isinstance(exc, Overloaded | DatabaseUnavailable | asyncio.CancelledError)
+    if not is_clients_fault(exc) and not is_known:
+        is_expected = isinstance(exc, MynaError) and exc.__cause__ is None
+        failures.error("%s failed: %s", record.id, exc, exc_info=None if is_expected else exc)
+
+
+def request_fields(scope: Scope, record: RequestRecord) -> Mapping[str, object]:
+    usage = record.usage
+    return {
+        "id": record.id,
+        "client_id": printable(record.client_request_id),
+        "client": (scope.get("client") or ("",))[0],
+        "method": scope["method"],
+        "path": printable(scope["path"]),
+        "status": record.status,
+        "key": record.key_id,
+        "model": printable(record.model),
+        "user": printable(record.user),
+        "prompt_tokens": usage.prompt_tokens if usage else None,
+        "cached_tokens": usage.cached_tokens if usage else None,
+        "completion_tokens": usage.completion_tokens if usage else None,
+        "first_byte_ms": round(record.first_byte_s * 1000, 1),
+        "total_ms": round(record.elapsed_s() * 1000, 1),
+        "outcome": record.outcome or "completed",
+    }
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """A stranger's text on one line of a log: no control characters, no end in sight."""
+    shown = text if text.isprintable() and " " not in text else text.encode("unicode_escape").decode()
+    return shown.replace(" ", "%20")[:limit]
+
+
+class JsonLines(logging.Formatter):
+    """A line of JSON a record, for machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
+        fields = getattr(record, _FIELDS, None)
+        line |= fields if isinstance(fields, dict) else {"message": record.getMessage()}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()

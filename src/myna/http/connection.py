@@ -1,0 +1,141 @@
+"""The client's end of one answer: whether it is still there, and how its body is written to it."""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from starlette.types import Receive, Send
+
+from myna.http.record import Header, RequestRecord
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+
+
+class WhileConnected:
+    """Cancels its block when the client leaves, and swallows that cancellation alone."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.has_left = False
+        self.is_answered = False
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("not in a task")
+        self._task = task
+        self._watcher = asyncio.create_task(self._watch())
+        return self
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.give_up()
+
+    def give_up(self) -> None:
+        """End the block: nobody reads what it sends."""
+        if not self.is_answered and not self.has_left:
+            self.has_left = True
+            self._task.cancel()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._watcher.cancel()
+        if self.has_left and isinstance(exc, asyncio.CancelledError):
+            return self._task.uncancel() == 0
+        return False
+
+
+class BodyWriter:
+    """Sends a body's bytes, the headers before the first of them, and counts tokens before each write.
+
+    With `keep_alive_s`, a silence of that long is filled with a comment, also before the first byte. A write
+    that takes `stall_s` calls `on_stall`. One timer a body, not one a write: it looks how long the silence
+    was and sleeps the rest.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        record: RequestRecord,
+        headers: list[Header],
+        *,
+        keep_alive_s: float | None,
+        stall_s: float,
+        on_stall: Callable[[], None],
+    ) -> None:
+        self._send = send
+        self._record = record
+        self._headers = headers
+        self._sends_comments = keep_alive_s is not None
+        self._beat_s = stall_s if keep_alive_s is None else keep_alive_s
+        self._stall_s = stall_s
+        self._on_stall = on_stall
+        self._loop = asyncio.get_running_loop()
+        self._last_write = self._loop.time()
+        self._timer = self._loop.call_later(self._beat_s, self._on_timer)
+        self._beat: asyncio.Task[None] | None = None
+        self._is_sending = False
+        self.has_started = False
+        self.has_ended = False
+
+    def add_header(self, header: Header) -> None:
+        """Before the first write."""
+        self._headers.append(header)
+
+    async def write(self, data: bytes) -> None:
+        await self._write(data, more=True)
+
+    async def finish(self, data: bytes) -> None:
+        """The last bytes; nothing follows them."""
+        await self._write(data, more=False)
+        self.has_ended = True
+
+    def close(self) -> None:
+        self._timer.cancel()
+        if self._beat is not None:
+            self._beat.cancel()
+
+    async def _write(self, data: bytes, *, more: bool) -> None:
+        if self._beat is not None:
+            await asyncio.wait((self._beat,))
+        self._last_write = self._loop.time()
+        self._is_sending = True
+        try:
+            if not self.has_started:
+                await self._start()
+            self._record.before_frame()
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        finally:
+            self._is_sending = False
+
+    async def _start(self) -> None:
+        await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        self.has_started = True
+
+    def _on_timer(self) -> None:
+        silence_s = self._loop.time() - self._last_write
+        if self._is_sending or self._beat is not None:
+            if silence_s >= self._stall_s:
+                self._on_stall()
+                return
+            silence_s = 0.0
+        elif not self._sends_comments:
+            silence_s = 0.0
+        elif silence_s >= self._beat_s:
+            self._last_write, silence_s = self._loop.time(), 0.0
+            self._beat = self._loop.create_task(self._send_comment())
+            self._beat.add_done_callback(self._on_beaten)
+        self._timer = self._loop.call_later(self._beat_s - silence_s, self._on_timer)
+
+    def _on_beaten(self, beat: asyncio.Task[None]) -> None:
+        self._beat = None
+        if not beat.cancelled() and beat.exception() is not None:
+            self._on_stall()  # the connection takes nothing more
+
+    async def _send_comment(self) -> None:
+        if not self.has_started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})

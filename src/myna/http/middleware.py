@@ -1,0 +1,187 @@
+"""What happens around every request, as pure ASGI classes in one ordered list. Knows no endpoint.
+
+Only the outermost wraps `send`: the others hand it headers through the record, so that a streamed event
+passes one layer on its way out.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from myna.core.errors import InvalidRequest, Overloaded
+from myna.http.access_log import log_request, note_failure
+from myna.http.record import RequestRecord, header_value, record_of
+from myna.wire.errors import error_response, row_of
+
+_MAX_CLIENT_REQUEST_ID: Final = 512
+_LAST_WORDS_S: Final = 2.0
+_OPENAI_VERSION: Final = (b"openai-version", b"2020-10-01")
+
+log = logging.getLogger("myna.serving")
+
+Middleware = Callable[[ASGIApp], ASGIApp]
+
+
+def wrap(app: ASGIApp, layers: Sequence[Middleware]) -> ASGIApp:
+    """The application inside its layers, the first of them outermost."""
+    for layer in reversed(layers):
+        app = layer(app)
+    return app
+
+
+class RequestScope:
+    """Gives the request its id and record, puts the headers on its answer, writes its line in the log;
+    `on_end` sees the record last."""
+
+    def __init__(self, app: ASGIApp, on_end: Callable[[RequestRecord], None]) -> None:
+        self._app = app
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = RequestRecord()
+        record.attach(scope)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+                record.first_byte_s = record.elapsed_s()
+                message["headers"] = [*message.get("headers", ()), *record.answer_headers()]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            log_request(scope, record)
+            self._on_end(record)
+
+
+class ErrorAnswers:
+    """Turns whatever is raised before the answer has begun into OpenAI's error body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = record_of(scope)
+        try:
+            read_client_request_id(scope, record)
+            await self._app(scope, receive, send)
+        except ClientDisconnect:  # left before its body was whole: there is no one to answer
+            record.outcome = "cancelled"
+        except Exception as exc:
+            note_failure(record, exc)
+            if record.status:
+                raise
+            record.is_gateway = record.is_gateway or row_of(exc).layout.is_gateway
+            await error_response(exc, record.id)(scope, receive, send)
+
+
+def read_client_request_id(scope: Scope, record: RequestRecord) -> None:
+    """A client's own name for its request, for the log; OpenAI refuses what isn't short ASCII."""
+    value = Headers(scope=scope).get("x-client-request-id", "")
+    if len(value) > _MAX_CLIENT_REQUEST_ID or not value.isascii():
+        raise InvalidRequest(
+            f"Invalid 'X-Client-Request-Id' header: expected ASCII text of at most "
+            f"{_MAX_CLIENT_REQUEST_ID} characters."
+        )
+    record.client_request_id = value
+
+
+class BackendHeaders:
+    """The headers of an answer from behind the gateway, under /v1: version, time taken, organization."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
+            record = record_of(scope)
+
+            def headers() -> list[tuple[bytes, bytes]]:
+                if record.is_gateway:
+                    return []
+                processing_ms = max(1, round(record.first_byte_s * 1000))
+                backend = [_OPENAI_VERSION, (b"openai-processing-ms", b"%d" % processing_ms)]
+                if record.organization:
+                    backend.append((b"openai-organization", header_value(record.organization)))
+                return backend
+
+            record.on_answer.append(headers)
+        await self._app(scope, receive, send)
+
+
+class Gate:
+    """Counts the requests that run; turns new ones away when they are too many for this process, whatever
+    the models' own queues say, and once the server is going down."""
+
+    def __init__(self, max_running: int = 1024) -> None:
+        self._max_running = max_running
+        self._running: set[asyncio.Task[object]] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._cut: set[asyncio.Task[object]] = set()
+        self._hurry = asyncio.Event()
+        self.is_draining = False
+
+    def layer(self, app: ASGIApp) -> ASGIApp:
+        async def gated(scope: Scope, receive: Receive, send: Send) -> None:
+            task = asyncio.current_task()
+            if scope["type"] != "http" or task is None or not scope["path"].startswith("/v1/"):
+                await app(scope, receive, send)
+                return
+            if self.is_draining:
+                raise Overloaded("The server is shutting down.", retry_after_s=1.0)
+            if len(self._running) >= self._max_running:
+                raise Overloaded(f"The server has {len(self._running)} requests running.")
+            self._running.add(task)
+            self._empty.clear()
+            try:
+                await app(scope, receive, send)
+            except asyncio.CancelledError:
+                if task not in self._cut:
+                    raise
+                record = record_of(scope)
+                record.outcome = "cut"
+                if not record.status:
+                    raise Overloaded("The server is shutting down.") from None
+            finally:
+                self._running.discard(task)
+                self._cut.discard(task)
+                if not self._running:
+                    self._empty.set()
+
+        return gated
+
+    async def drain(self, within_s: float) -> None:
+        """Let no request in, wait for the running ones, and cut what still runs after that time.
+
+        A cut request ends with an error body, or with an error event where its answer had begun.
+        """
+        self.is_draining = True
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._empty, self._hurry)]
+        await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        if self._running:
+            log.warning("%d requests still ran and were cut", len(self._running))
+            for task in self._running:
+                self._cut.add(task)
+                task.cancel()
+            with contextlib.suppress(TimeoutError):  # a client that doesn't read its last words
+                await asyncio.wait_for(self._empty.wait(), _LAST_WORDS_S)
+
+    def hurry(self) -> None:
+        """Cut what still runs now; for an operator who won't wait."""
+        self._hurry.set()

@@ -1,0 +1,190 @@
+"""The HTTP server itself: uvicorn with bounds on a request's head, our bodies, and a drain at its end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from myna.http.middleware import Gate
+from myna.http.record import RequestRecord
+from myna.http.tls import Certificate
+from myna.wire.errors import HeadersTooLarge, MalformedHttp, error_response
+
+_MAX_HEAD_BYTES: Final = 64 * 1024
+_HEAD_TIMEOUT_S: Final = 30.0
+_DRAIN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+log = logging.getLogger("myna.serving")
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Bounds a request's head in bytes and time, which llhttp does not, and refuses in OpenAI's form."""
+
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        # Checked after parsing, so that a body in the same packet doesn't count.
+        if self._head_timer is not None and self._head_bytes > _MAX_HEAD_BYTES:
+            self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        if self._head_timer is None:
+            self._await_head()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._end_head()
+        num_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if num_bytes > _MAX_HEAD_BYTES:
+            self._refuse_head()
+            raise HeadersTooLarge("stops the parser")
+        super().on_headers_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade that isn't offered is no event: the request is answered as if it hadn't asked."""
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(MalformedHttp(msg))
+
+    def _refuse_head(self) -> None:
+        self._refuse(HeadersTooLarge("The request's headers are larger than this server accepts."))
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self._on_slow_head)
+
+    def _end_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _on_slow_head(self) -> None:
+        self._head_timer = None
+        self.transport.close()
+
+    def _refuse(self, exc: Exception) -> None:
+        self._end_head()
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()  # an error body in the middle of an answer would be part of it
+            return
+        response = error_response(exc, record_id := RequestRecord().id)
+        headers = [*response.raw_headers, (b"x-request-id", record_id.encode("ascii"))]
+        lines = [name + b": " + value + b"\r\n" for name, value in headers]
+        if not self.transport.is_closing():
+            self.transport.write(
+                STATUS_LINE[response.status_code] + b"".join(lines) + b"\r\n" + bytes(response.body)
+            )
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that drains before it stops: the first signal lets no request in and the running ones end,
+    the second cuts them. Ends with a return either way, so that the process exits with 0."""
+
+    def __init__(self, config: uvicorn.Config, gate: Gate, *, drain_s: float, on_start: Callable[[], None]):
+        super().__init__(config)
+        self._gate = gate
+        self.drain_s = drain_s
+        self._on_start = on_start
+        self._draining: asyncio.Task[None] | None = None
+        self._is_told = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._on_start()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        caught = []
+        try:
+            for number in _DRAIN_SIGNALS:
+                loop.add_signal_handler(number, self.stop)
+                caught.append(number)
+        except (RuntimeError, ValueError, NotImplementedError):  # not the main thread: no signals come here
+            pass
+        try:
+            yield
+        finally:
+            for number in caught:
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Begin to drain; called again, cut what runs and stop."""
+        if self._draining is None:
+            self._draining = asyncio.get_running_loop().create_task(self._drain())
+        else:
+            self._gate.hurry()
+
+    async def main_loop(self) -> None:
+        """Uvicorn looks ten times a second whether it should end; this waits to be told, and renews the
+        date header once a second."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_told.wait(), 1.0)
+
+    async def _drain(self) -> None:
+        try:
+            await self._gate.drain(self.drain_s)
+        except Exception:
+            log.exception("the requests that run can't be waited for: the server ends now")
+        self.should_exit = True
+        self._is_told.set()
+
+
+def server_config(
+    app: ASGIApp, certificate: Certificate | None = None, *, timeout_keep_alive_s: int = 75
+) -> uvicorn.Config:
+    """Uvicorn's configuration: fast loop and parser, no log, headers or bodies of its own."""
+    config = uvicorn.Config(
+        app,
+        loop="auto",
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        proxy_headers=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=timeout_keep_alive_s,
+        timeout_graceful_shutdown=5,
+        backlog=2048,
+    )
+    if certificate is not None:
+        config.load()
+        config.ssl = certificate.context
+    return config
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The listening socket, bound before anything is loaded, so that a taken port is an error at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except BaseException:
+        listener.close()
+        raise
+    return listener

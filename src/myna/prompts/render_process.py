@@ -1,0 +1,105 @@
+"""Runs chat templates, which are strangers' programs, where they can be killed: bounded in memory and time.
+
+Started by `render_pool` as `python -m myna.prompts.render_process DESCRIPTOR`; ends when its socket closes.
+"""
+
+import contextlib
+import marshal
+import signal
+import socket
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from myna.prompts.render_frames import Kind, receive, send
+from myna.prompts.template_bounds import TemplateOutOfBounds
+from myna.prompts.template_probe import find_features
+from myna.prompts.template_sandbox import RENDER_ERRORS, CompiledTemplate, TemplateRefusal
+
+MEMORY_BYTES: Final = 512 << 20
+_MAX_TEMPLATES: Final = 16
+_MAX_FILES: Final = 16
+
+
+class _Templates:
+    """Those used last, compiled."""
+
+    def __init__(self) -> None:
+        self._compiled: OrderedDict[str, CompiledTemplate] = OrderedDict()
+
+    def get(self, source: str) -> CompiledTemplate:
+        template = self._compiled.get(source)
+        if template is None:
+            template = self._compiled[source] = CompiledTemplate(source)
+            if len(self._compiled) > _MAX_TEMPLATES:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(source)
+        return template
+
+    def render(self, source: str, variables: Mapping[str, object]) -> tuple[Kind, str]:
+        try:
+            return Kind.TEXT, self.get(source).render(variables)
+        except TemplateRefusal as exc:
+            return Kind.REFUSAL, str(exc)
+        except TemplateOutOfBounds as exc:
+            return Kind.OUT_OF_BOUNDS, str(exc)
+        except RENDER_ERRORS as exc:
+            return Kind.FAULT, type(exc).__name__
+
+
+def serve(connection: socket.socket) -> None:
+    """Answer until the socket closes, or memory was short once: then a fresh process is the better one."""
+    templates = _Templates()
+    while (question := receive(connection)) is not None:
+        verb, cpu_s, *arguments = marshal.loads(question)  # noqa: S302 - the server's own
+        _bound_time(cpu_s)
+        try:
+            if verb == "render":
+                kind, text = templates.render(*arguments)
+            else:
+                source, bos, eos = arguments
+                features = find_features(source, bos=bos, eos=eos)
+                kind, text = Kind.FEATURES, msgspec.json.encode(features).decode()
+            answer = kind.encode() + text.encode("utf-8", "surrogatepass")
+        except MemoryError:
+            send(connection, (Kind.OUT_OF_BOUNDS + "it took too much memory").encode())
+            return
+        _bound_time(0)
+        send(connection, answer)
+
+
+def _bound_time(cpu_s: float) -> None:
+    """The kernel ends the process after that much processor time, whatever it is doing; 0: no bound."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)
+
+
+def _confine() -> None:
+    """No memory beyond the limit, no files, and the first to go when the machine's memory ends."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_FILES, _MAX_FILES))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def main() -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the server drains on Ctrl-C; it needs its templates for that
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _confine()
+    with socket.socket(fileno=int(sys.argv[1])) as connection, contextlib.suppress(OSError):
+        serve(connection)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""The `core.renderer.Renderer` of a GGUF file: text and messages to tokens as its metadata says."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from myna.core.conversation import Message, ToolSpec
+from myna.core.renderer import NO_SWITCHES, Thinking, ToolFormat
+from myna.prompts.conversation import client_texts
+from myna.prompts.gguf import Header, read_header
+from myna.prompts.model_check import check_model
+from myna.prompts.special_token_escaping import Marker
+from myna.prompts.template import ChatTemplate
+from myna.prompts.tokenizer import EngineTokenize, Tokenizer
+from myna.prompts.tool_text import spell_out
+from myna.prompts.tools import BARE, find_format
+from myna.prompts.vocabulary import Vocabulary
+
+_DOCUMENT_STARTS: Final = (b"<|endoftext|>", b"<|end_of_text|>")
+
+
+class GgufRenderer:
+    """`has_chat_template` is False for a model that brings none; `encode_chat` then uses a plain one of
+    ours, and the caller may rather refuse."""
+
+    def __init__(
+        self, header: Header, vocabulary: Vocabulary, tokenizer: Tokenizer, template: ChatTemplate | None
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.architecture = header.architecture
+        self.context_tokens = header.integer(f"{self.architecture}.context_length")
+        self.name = header.string("general.name", Path(header.path).stem)
+        self.has_chat_template = template is not None
+        self._tokenizer = tokenizer
+        self._document_start = _document_start(vocabulary)
+        self._controls = _control_texts(vocabulary)
+        is_chatml = {"<|im_start|>", "<|im_end|>"} <= self._controls
+        self._template = template or ChatTemplate.plain(is_chatml=is_chatml)
+        self.template_id: str = self._template.source
+        self.thinking: Thinking | None = self._template.features.thinking
+        self._marker = Marker(self._controls)
+
+    @classmethod
+    def load(cls, path: str | Path, engine_tokenize: EngineTokenize | None = None) -> "GgufRenderer":
+        """Read, check and try everything that prompts need from the model file (a split model's first).
+
+        `engine_tokenize` (text without special tokens -> ids) serves models whose pre-tokenizer is
+        unknown to ours, else `UnknownPreTokenizer`. Raises `ModelFileError`.
+        """
+        header = read_header(path)
+        check_model(header)
+        return cls.from_header(header, engine_tokenize)
+
+    @classmethod
+    def from_header(cls, header: Header, engine_tokenize: EngineTokenize | None = None) -> "GgufRenderer":
+        """`load` of a file whose header was read and passed `check_model`."""
+        vocabulary = Vocabulary.of(header)
+        tokenizer = Tokenizer(vocabulary, engine_tokenize)
+        source = header.string("tokenizer.chat_template", "")
+        template = None
+        if source.strip():
+            template = ChatTemplate.load(
+                source, bos=_text(vocabulary, vocabulary.bos), eos=_text(vocabulary, vocabulary.eos)
+            )
+        return cls(header, vocabulary, tokenizer, template)
+
+    @property
+    def uses_engine_tokenizer(self) -> bool:
+        return self._tokenizer.is_engines
+
+    @property
+    def tool_format(self) -> ToolFormat:
+        """How this model writes tool calls."""
+        return find_format(self._template.source) if self._template.features.has_tools else BARE
+
+    @property
+    def document_start(self) -> list[int]:
+        """What an absent prompt stands for: the token that the model saw before each document."""
+        return list(self._document_start)
+
+    def least_tokens(self, text: str) -> int:
+        """A lower bound of `encode`'s length, at once: refuses an absurd prompt untokenised."""
+        return self._tokenizer.least_tokens(text)
+
+    def encode(self, text: str, *, parse_special: bool) -> list[int]:
+        """Tokens of a raw prompt, after BOS where the model wants it."""
+        return self._begun(self._tokenizer.encode(text, parse_special=parse_special))
+
+    def encode_batch(self, texts: Sequence[str], *, parse_special: bool) -> list[list[int]]:
+        return [self._begun(ids) for ids in self._tokenizer.encode_batch(texts, parse_special=parse_special)]
+
+    def encode_chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ToolSpec] = (),
+        switches: Mapping[str, object] = NO_SWITCHES,
+        add_generation_prompt: bool = True,
+    ) -> list[int]:
+        """Tokens of the conversation; `switches` are more variables for the template. What looks like a
+        special token in a client's text is text. Raises `InvalidRequest` where the template refuses the
+        conversation."""
+        messages, tools = spell_out(messages, tools, self._template.features, self.tool_format)
+        mark = Marker.unused_mark([*client_texts(messages, tools), self._template.source])
+        marked = False
+
+        def wrap(text: str) -> str:
+            nonlocal marked
+            broken = self._marker.mark(text, mark)
+            marked = marked or len(broken) != len(text)
+            return broken
+
+        text = self._template.render(
+            messages, tools=tools, add_generation_prompt=add_generation_prompt, switches=switches, wrap=wrap
+        )
+        if marked:
+            return self._begun(self._tokenizer.encode_marked(text, mark))
+        return self._begun(self._tokenizer.encode(text, parse_special=True))
+
+    def render_chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ToolSpec] = (),
+        add_generation_prompt: bool = True,
+    ) -> str:
+        """The conversation as the template writes it, for people to look at."""
+        messages, tools = spell_out(messages, tools, self._template.features, self.tool_format)
+        return self._template.render(messages, tools=tools, add_generation_prompt=add_generation_prompt)
+
+    def fim(self, prefix: str, suffix: str) -> list[int] | None:
+        """Tokens that ask for the text between `prefix` and `suffix`; None where the model can't.
+        Special tokens in either are text."""
+        fill = self.vocabulary.fill
+        if fill.prefix is None or fill.suffix is None or fill.middle is None:
+            return None
+        before, after = self._tokenizer.encode_batch([prefix, suffix], parse_special=False)
+        return self._begun([fill.prefix, *before, fill.suffix, *after, fill.middle])
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        pieces = self.vocabulary.pieces
+        return b"".join(pieces[token] for token in tokens).decode("utf-8", "replace")
+
+    def _begun(self, ids: list[int]) -> list[int]:
+        bos = self.vocabulary.bos
+        if not self.vocabulary.adds_bos or bos is None or (ids and ids[0] == bos):
+            return ids
+        return [bos, *ids]
+
+
+def _text(vocabulary: Vocabulary, token: int | None) -> str:
+    return "" if token is None else vocabulary.texts[token].decode("utf-8", "replace")
+
+
+def _document_start(vocabulary: Vocabulary) -> tuple[int, ...]:
+    bos = vocabulary.bos
+    if vocabulary.adds_bos and bos is not None:
+        return (bos,)
+    for text in _DOCUMENT_STARTS:
+        if text in vocabulary.texts and vocabulary.is_control(token := vocabulary.texts.index(text)):
+            return (token,)
+    start = bos if bos is not None else vocabulary.eos
+    return () if start is None else (start,)
+
+
+def _control_texts(vocabulary: Vocabulary) -> frozenset[str]:
+    special = vocabulary.special_ids
+    return frozenset(_text(vocabulary, token) for token in special if vocabulary.is_control(token))

@@ -1,0 +1,121 @@
+"""The checks at the front of a request, in OpenAI's order: who asks, then whether the body is JSON."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from starlette.requests import Request
+
+from myna.accounts.keys import mask_key
+from myna.accounts.principal import LOCAL_USER, Principal, Scope
+from myna.core.errors import AuthenticationFailed, InvalidRequest
+from myna.http.json_bodies import INLINE_BYTES, check_size
+from myna.http.origin import host_name, is_loopback
+from myna.http.record import record_of
+from myna.request.services import Services
+from myna.wire import validation_errors
+from myna.wire.errors import UnparsableBody, UnsupportedContentType
+
+_PROXY_HEADERS: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+NO_KEY_TEXT: Final = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header using "
+    "Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or as the password field (with blank username) if "
+    "you're accessing the API from your browser and are prompted for a username and password. You can "
+    "obtain an API key from https://platform.openai.com/account/api-keys."
+)
+WRONG_KEY_TEXT: Final = (
+    "Incorrect API key provided: {key}. "
+    "You can find your API key at https://platform.openai.com/account/api-keys."
+)
+MISSING_SCOPE_TEXT: Final = (
+    "You have insufficient permissions for this operation. Missing scopes: {scope}. Check that you have "
+    "the correct role in your organization (Reader, Writer, Owner) and project (Member, Owner), and if "
+    "you're using a restricted API key, that it has the necessary scopes."
+)
+UNPARSABLE_TEXT: Final = (
+    "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP "
+    "library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON. If you "
+    "have trouble figuring out how to fix this, please contact us through our help center at "
+    "help.openai.com.)"
+)
+NO_MODEL_TEXT: Final = "you must provide a model parameter"
+
+
+def presented_key(authorization: str) -> str:
+    """The key in an Authorization header: a bearer token, or the password of Basic; empty if none."""
+    scheme, _, rest = authorization.strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if scheme.lower() == "basic":
+        try:
+            decoded = base64.b64decode(rest.strip(), validate=True).decode("utf-8", "replace")
+        except binascii.Error:
+            return ""
+        return decoded.partition(":")[2]
+    return ""
+
+
+async def authenticate(request: Request, services: Services) -> Principal:
+    """Who asks. Raises `AuthenticationFailed` with the key masked."""
+    await services.accounts.refresh()
+    if services.keys is None:
+        return LOCAL_USER
+    key = presented_key(request.headers.get("authorization", ""))
+    if not key:
+        raise AuthenticationFailed(NO_KEY_TEXT)
+    principal = services.keys.find(key) or await services.accounts.find(key)
+    if principal is None:
+        if fault := services.accounts.fault(key):
+            record_of(request.scope).hint(fault)
+        raise AuthenticationFailed(WRONG_KEY_TEXT.format(key=mask_key(key)), code="invalid_api_key")
+    return principal
+
+
+def is_from_here(request: Request) -> bool:
+    """Whether a program on this machine asks for itself, and not as a proxy for others."""
+    headers = request.headers
+    is_passed_on = any(name in headers for name in _PROXY_HEADERS)
+    return not is_passed_on and is_loopback(host_name(headers.get("host", "")))
+
+
+def require(principal: Principal, scope: Scope) -> None:
+    """OpenAI answers a missing scope with 401, not 403."""
+    if not principal.may(scope):
+        raise AuthenticationFailed(MISSING_SCOPE_TEXT.format(scope=scope))
+
+
+def check_content_type(request: Request) -> None:
+    """The body must be declared as JSON: a page of another site can't do that unasked."""
+    declared = request.headers.get("content-type", "")
+    if declared.split(";", 1)[0].strip().lower() != "application/json":
+        raise UnsupportedContentType(
+            f"Unsupported content type: '{declared}'. This API method only accepts 'application/json' "
+            f"requests, but you specified the header 'Content-Type: {declared}'. "
+            "Please try again with a supported content type."
+        )
+
+
+def parse_json_object(data: bytes, no_object_text: str = NO_MODEL_TEXT) -> dict[str, object]:
+    """The object that a body holds. Raises `UnparsableBody`, and `InvalidRequest` if it is another value, or
+    one of too many values."""
+    if len(data) > INLINE_BYTES:
+        check_size(data)
+    try:
+        body = orjson.loads(data)
+    except orjson.JSONDecodeError as exc:
+        raise UnparsableBody(UNPARSABLE_TEXT) from exc
+    if not isinstance(body, dict):
+        raise InvalidRequest(no_object_text)
+    return body
+
+
+def requested_model(body: Mapping[str, object]) -> str:
+    """The model's name, which OpenAI misses before anything else."""
+    name = body.get("model")
+    if name is None or name == "":
+        raise InvalidRequest(NO_MODEL_TEXT)
+    if not isinstance(name, str):
+        raise validation_errors.invalid_type("a string", name).at_param("model")
+    return name

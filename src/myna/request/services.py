@@ -1,0 +1,46 @@
+"""What every endpoint is given, put together once in `app.py`."""
+
+import time
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Final
+
+from myna.accounts.keys import KeyRing
+from myna.catalog.pool import ModelPool
+from myna.core.stored import CompletionStore
+from myna.http.json_bodies import LargeBodies
+from myna.request.limiter import Limiter
+from myna.request.live_accounts import LiveAccounts
+from myna.stores.completion_writer import CompletionWriter
+from myna.stores.database_threads import DatabaseThreads
+from myna.usage.ledger import Ledger
+from myna.usage.metrics import Instruments
+from myna.usage.recorder import UsageSinks
+
+ORGANIZATION: Final = "myna"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`keys` are the owner's, those of others are in `accounts`; None: anyone may ask (loopback alone).
+    Templates and tokenizers run in `text_threads`, calls of stores in `database_threads`; `app.py` ends both.
+    `ledger` None: no usage is kept. `listens_here`: on
+    a loopback address."""
+
+    pool: ModelPool
+    keys: KeyRing | None
+    usage_sinks: UsageSinks
+    text_threads: Executor
+    database_threads: DatabaseThreads
+    completions: CompletionStore
+    completion_writer: CompletionWriter
+    accounts: LiveAccounts
+    limiter: Limiter
+    ledger: Ledger | None = None
+    instruments: Instruments | None = None
+    listens_here: bool = False
+    max_answer_tokens: int = 0
+    organization: str = ORGANIZATION
+    keep_alive_s: float = 10.0
+    large_bodies: LargeBodies = field(default_factory=LargeBodies)
+    started: float = field(default_factory=time.monotonic)

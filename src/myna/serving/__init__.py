@@ -1,1 +1,0 @@
-"""What all endpoints share: errors to HTTP, middleware, generation, metering, streaming."""

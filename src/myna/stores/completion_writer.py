@@ -1,0 +1,157 @@
+"""Writes copies of finished answers to the store. An answer never waits long for its copy, and never fails
+because the copy can't be stored."""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from myna.core.errors import DatabaseUnavailable
+from myna.core.outage import Outage
+from myna.core.stored import CompletionStore, StoredCompletion
+from myna.core.supervision import SupervisedTask
+from myna.stores.database_threads import DatabaseThreads
+
+_LONGEST_RETRY_S: Final = 30.0
+_LAST_WRITES_S: Final = 5.0
+
+log = logging.getLogger("myna.serving")
+
+
+@dataclass(frozen=True, slots=True)
+class WriterLimits:
+    """`wait_s`: how long the end of an answer is held back, so that a client that has seen it finds the copy.
+    `max_*` bound the queue while the store can't be written, and the size of one row; `first_retry_s` doubles
+    with each failure."""
+
+    wait_s: float = 1.5
+    max_rows: int = 1000
+    max_bytes: int = 64 << 20
+    max_row_bytes: int = 16 << 20
+    first_retry_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    row: StoredCompletion
+    size: int
+    attempted: "asyncio.Future[None]"
+    """Done when the row is written or dropped, or when a first attempt to write it has failed."""
+
+
+class CompletionWriter:
+    """Writes one row at a time, in a thread. While the database is unavailable, rows wait in a bounded
+    queue and are retried with growing delays until the server ends; rows that don't fit are dropped.
+    All methods are for one event loop."""
+
+    def __init__(
+        self, store: CompletionStore, threads: DatabaseThreads, limits: WriterLimits | None = None
+    ) -> None:
+        self._store = store
+        self._threads = threads
+        self._limits = limits or WriterLimits()
+        self._waiting: deque[_Waiting] = deque()
+        self._num_bytes = 0
+        self._is_behind = False  # then callers don't wait: others have already waited in vain
+        self._is_closing = asyncio.Event()
+        self._dropping = Outage(
+            log, "copies of answers are dropped: %s", "copies of answers are stored again"
+        )
+        self._worker = SupervisedTask(
+            "the writer of stored completions", self._work, on_failure=lambda exc: self._stop_waiting()
+        )
+        self.num_dropped = 0
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def max_row_bytes(self) -> int:
+        """Larger rows are dropped."""
+        return self._limits.max_row_bytes
+
+    def drop_large(self) -> None:
+        """Note that a row is not even made, since it would be larger."""
+        self._drop(f"one is larger than {self._limits.max_row_bytes} bytes")
+
+    async def put(self, row: StoredCompletion) -> None:
+        """Returns when the row is in the store, or when that takes too long. Raises no error of the store."""
+        size = _size(row)
+        if size > self._limits.max_row_bytes:
+            self.drop_large()
+            return
+        is_full = len(self._waiting) >= self._limits.max_rows
+        if is_full or self._num_bytes + size > self._limits.max_bytes:
+            self._drop("too many wait for the database already")
+            return
+        waiting = _Waiting(row, size, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._num_bytes += size
+        self._worker.start()
+        if not self._is_behind:
+            done, _ = await asyncio.wait([waiting.attempted], timeout=self._limits.wait_s)
+            self._is_behind = self._is_behind or not done
+
+    async def aclose(self) -> None:
+        """Write the rows that still wait, for a few seconds at most, and close the store."""
+        self._is_closing.set()
+        if not await self._worker.wait(_LAST_WRITES_S):
+            await self._worker.aclose()
+        if self._waiting:
+            log.error("%d copies of answers could not be stored before the server ended", len(self._waiting))
+        with contextlib.suppress(DatabaseUnavailable):  # every thread hangs, and the process ends
+            await self._threads.run(self._store.close)
+
+    async def _work(self) -> None:
+        retry_s = self._limits.first_retry_s
+        while self._waiting:
+            first = self._waiting[0]
+            try:
+                await self._threads.run(self._store.put, first.row)
+            except DatabaseUnavailable:  # in the log already
+                self._stop_waiting()
+                if self._is_closing.is_set():
+                    return
+                await self._pause(retry_s)
+                retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
+            except Exception:
+                log.exception("a copy of an answer can't be stored")
+                self._remove_first()
+                self.num_dropped += 1
+            else:
+                self._remove_first()
+                self._is_behind = False
+                self._dropping.succeeded()
+                retry_s = self._limits.first_retry_s
+
+    async def _pause(self, pause_s: float) -> None:
+        try:
+            await asyncio.wait_for(self._is_closing.wait(), pause_s)
+        except TimeoutError:
+            return
+
+    def _remove_first(self) -> None:
+        waiting = self._waiting.popleft()
+        self._num_bytes -= waiting.size
+        if not waiting.attempted.done():
+            waiting.attempted.set_result(None)
+
+    def _stop_waiting(self) -> None:
+        self._is_behind = True
+        for waiting in self._waiting:
+            if not waiting.attempted.done():
+                waiting.attempted.set_result(None)
+
+    def _drop(self, why: str) -> None:
+        self.num_dropped += 1
+        self._dropping.failed(why)
+
+
+def _size(row: StoredCompletion) -> int:
+    labels: Mapping[str, str] = row.metadata
+    num_label_bytes = sum(len(name.encode()) + len(value.encode()) for name, value in labels.items())
+    return len(row.item) + len(row.messages) + len(row.replay) + num_label_bytes

@@ -1,0 +1,228 @@
+"""The ledger at work: a slot of the journal for each request, and a thread that writes rows in batches.
+
+The database is never waited for: while it is away, rows stay in the journal.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from myna.core.errors import ConfigurationError, DatabaseError, Overloaded
+from myna.core.ledger import LedgerStore, UsageRow
+from myna.core.supervision import SupervisedThread
+from myna.core.translatable import N_
+from myna.stores.journal import Journal, JournalFull, Slot, dead_journals
+from myna.usage.log import Prices, UsageEntry
+
+_log: Final = logging.getLogger(__name__)
+_BATCH_S: Final = 1.0
+_MOST_A_BATCH: Final = 1000
+_LONGEST_PAUSE_S: Final = 30.0
+_LOOK_FOR_DEAD_S: Final = 30.0
+_ROLL_UP_S: Final = 3600.0
+_DAY_S: Final = 86_400
+_LAST_WRITE_S: Final = 10.0
+
+
+class _Ended(NamedTuple):
+    slot: Slot
+    row: UsageRow
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerState:
+    """`num_waiting` rows are not in the database yet; `is_writing` is False while it can't be written."""
+
+    num_waiting: int
+    is_writing: bool
+
+
+class Ledger:
+    """`start` it, `open` and `close` requests from one thread, `stop` it. `database` names the store in the
+    journal. Rows older than `keep_days` are rolled up; 0 keeps them all.
+
+    Raises `ConfigurationError` where the journal can't be made.
+    """
+
+    def __init__(
+        self,
+        store: LedgerStore,
+        journal_folder: Path,
+        database: str,
+        *,
+        prices: Prices | None = None,
+        keep_days: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self._folder = journal_folder
+        self._database = database
+        self._prices = prices or {}
+        self._keep_days = keep_days
+        self._clock = clock
+        try:
+            self._journal = Journal(journal_folder, database)
+        except OSError as exc:
+            raise ConfigurationError(
+                N_(
+                    "The journal of usage can't be made in {folder}: {reason}. Make room there, or serve "
+                    "with MYNA_USAGE=false.",
+                    folder=journal_folder,
+                    reason=exc.strerror,
+                )
+            ) from exc
+        self._ended: deque[_Ended] = deque()
+        self._free: deque[Slot] = deque()  # written; given back in the thread that takes them
+        self._condition = threading.Condition()
+        self._is_stopped = False
+        self._is_full = False
+        self._is_writing = True
+        self._look_for_dead = _Every(_LOOK_FOR_DEAD_S, self._adopt_dead)
+        self._roll_up_now_and_then = _Every(_ROLL_UP_S, self._roll_up)
+        self._thread = SupervisedThread("myna-ledger", self._run)
+
+    @property
+    def state(self) -> LedgerState:
+        return LedgerState(len(self._ended), self._is_writing)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def open(self, row: UsageRow) -> Slot:
+        """See `usage.UsageLog`."""
+        if self._free:
+            self._journal.give_back([self._free.popleft() for _ in range(len(self._free))])
+        try:
+            slot = self._journal.take(row)
+        except JournalFull as exc:
+            if not self._is_full:
+                self._is_full = True
+                _log.error("requests are refused, since the journal of usage can't grow: %s", exc)
+            raise Overloaded(N_("The usage of this request can't be written down now.")) from exc
+        self._is_full = False
+        return slot
+
+    def close(self, entry: UsageEntry | None, row: UsageRow) -> None:
+        """See `usage.UsageLog`. A refused request for which the journal has no place is not written down."""
+        row = self._priced(row)
+        if isinstance(entry, Slot):
+            slot = entry
+        else:
+            try:
+                slot = self.open(row)
+            except Overloaded:
+                return
+        slot.close(row)
+        self._ended.append(_Ended(slot, row))
+        if len(self._ended) in (1, _MOST_A_BATCH):
+            with self._condition:
+                self._condition.notify()
+
+    def stop(self) -> None:
+        """Write what is left, for a few seconds at most; the journal keeps the rest for the next start."""
+        with self._condition:
+            self._is_stopped = True
+            self._condition.notify()
+        if self._thread.stop(_LAST_WRITE_S):
+            self._journal.give_back(list(self._free))
+            self._journal.close()
+            self.store.close()
+
+    def _priced(self, row: UsageRow) -> UsageRow:
+        price = self._prices.get(row.model)
+        return row if price is None else msgspec.structs.replace(row, cost_nano=price.cost_nano(row))
+
+    # The thread.
+
+    def _run(self) -> None:
+        """Rows that ended come first: whatever is wrong with the rest must not keep them waiting."""
+        pause_s = _BATCH_S
+        while True:
+            is_last = self._is_stopped
+            try:
+                self._write_ended()
+                self._look_for_dead()
+                if not is_last:
+                    self._roll_up_now_and_then()
+                self._say_it_writes()
+                pause_s = _BATCH_S
+            except DatabaseError as exc:
+                self._say_it_waits(exc)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            if is_last:
+                return
+            self._wait(pause_s)
+
+    def _wait(self, pause_s: float) -> None:
+        """For a row to write, then for more of them to come."""
+        with self._condition:
+            if not self._ended and not self._is_stopped:
+                self._condition.wait(_LOOK_FOR_DEAD_S)
+            if not self._is_stopped and len(self._ended) < _MOST_A_BATCH:
+                self._condition.wait(pause_s)
+
+    def _write_ended(self) -> None:
+        while self._ended:
+            batch = [self._ended[i] for i in range(min(len(self._ended), _MOST_A_BATCH))]
+            self.store.add([ended.row for ended in batch])
+            for ended in batch:
+                self._ended.popleft()
+                self._free.append(ended.slot)
+
+    def _adopt_dead(self) -> None:
+        with dead_journals(self._folder, self._database) as found:
+            for dead in found:
+                rows = [self._priced(row) for row in dead.rows]
+                for start in range(0, len(rows), _MOST_A_BATCH):
+                    self.store.add(rows[start : start + _MOST_A_BATCH])
+                dead.discard()
+                _tell_adopted(dead.path, rows, dead.num_damaged)
+
+    def _roll_up(self) -> None:
+        if self._keep_days:
+            num_rolled = self.store.roll_up(int(self._clock()) - self._keep_days * _DAY_S)
+            if num_rolled:
+                _log.info("%d rows of usage older than %d days became sums", num_rolled, self._keep_days)
+
+    def _say_it_waits(self, exc: DatabaseError) -> None:
+        if self._is_writing:
+            self._is_writing = False
+            _log.error("usage waits in the journal until the database can be written: %s", exc.message)
+
+    def _say_it_writes(self) -> None:
+        if not self._is_writing:
+            self._is_writing = True
+            _log.warning("usage is written again; nothing was lost")
+
+
+class _Every:
+    """Runs its work at the first call and then when `period_s` has gone by; again at once if it failed."""
+
+    def __init__(self, period_s: float, work: Callable[[], None]) -> None:
+        self._period_s = period_s
+        self._work = work
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._work()
+            self._next = now + self._period_s
+
+
+def _tell_adopted(path: Path, rows: Sequence[UsageRow], num_damaged: int) -> None:
+    num_lost = sum(row.outcome == "lost" for row in rows)
+    if rows:
+        _log.warning(
+            "a server died: %d rows of usage were in its journal, %d unfinished", len(rows), num_lost
+        )
+    if num_damaged:
+        aside = path.with_suffix(".damaged").name
+        _log.error("parts of the journal %s make no sense; it is kept as %s", path.name, aside)

@@ -1,0 +1,119 @@
+"""What a server counts of its calls, as Prometheus metrics: vLLM's names where it has one, so that its
+dashboards work.
+
+For the event loop alone. Models are named by their ids, of which there are only as many as models; one that
+does not exist is `none`.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, disable_created_metrics
+
+from myna.core.stats import LATENCY_S
+from myna.usage.recorder import RequestEnded
+
+TOKENS: Final = tuple(base * 10**power for power in range(6) for base in (1, 2, 5))
+_NO_MODEL: Final = "none"
+_MODEL: Final = ("model_name",)
+
+
+class ModelInstruments:
+    """The metrics of one model; it is the `metering.Clocks` of the model's calls."""
+
+    def __init__(self, instruments: "Instruments", model: str) -> None:
+        self._instruments = instruments
+        self._model = model
+        self._prompt_tokens = instruments.prompt_tokens.labels(model)
+        self._cache_queries = instruments.cache_queries.labels(model)
+        self._cache_hits = instruments.cache_hits.labels(model)
+        self._completion_tokens = instruments.completion_tokens.labels(model)
+        self._first_token_s = instruments.first_token_s.labels(model)
+        self._request_s = instruments.request_s.labels(model)
+        self._request_prompt_tokens = instruments.request_prompt_tokens.labels(model)
+        self._request_completion_tokens = instruments.request_completion_tokens.labels(model)
+
+    def prompt_done(self, prompt_tokens: int, cached_tokens: int) -> None:
+        self._prompt_tokens.inc(prompt_tokens)
+        self._cache_queries.inc(prompt_tokens)
+        self._cache_hits.inc(cached_tokens)
+
+    def generated(self, num_tokens: int) -> None:
+        self._completion_tokens.inc(num_tokens)
+
+    def first_token(self, after_s: float) -> None:
+        self._first_token_s.observe(after_s)
+
+    def end(self, call: RequestEnded) -> None:
+        row = call.row
+        self._instruments.requests.labels(self._model, row.endpoint, row.outcome).inc()
+        if row.outcome == "completed":
+            self._finish(call.finish_reason or "stop")
+            self._request_s.observe(row.duration_ms / 1000)
+            self._request_prompt_tokens.observe(row.prompt_tokens)
+            self._request_completion_tokens.observe(row.completion_tokens)
+        elif row.outcome == "cancelled":
+            self._finish("abort")
+        elif row.outcome == "failed":
+            self._finish("error")
+
+    def _finish(self, reason: str) -> None:
+        self._instruments.finished.labels(self._model, reason).inc()
+
+
+class Instruments:
+    """The metrics of the server, in a registry of their own: a `recorder.RequestObserver`."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a time stamp beside each series, which nothing reads
+        self._registry = registry = CollectorRegistry()
+        self._models: dict[str, ModelInstruments] = {}
+
+        def count(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels or _MODEL, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(name, text, _MODEL, registry=registry, buckets=buckets)
+
+        self.prompt_tokens = count("vllm:prompt_tokens", "Prompt tokens.")
+        self.completion_tokens = count("vllm:generation_tokens", "Generated tokens.")
+        self.cache_queries = count("vllm:prefix_cache_queries", "Prompt tokens looked up in the cache.")
+        self.cache_hits = count("vllm:prefix_cache_hits", "Prompt tokens found in the prefix cache.")
+        self.first_token_s = histogram(
+            "vllm:time_to_first_token_seconds", "From arrival to the first token.", LATENCY_S
+        )
+        self.request_s = histogram(
+            "vllm:e2e_request_latency_seconds", "Of completed requests, from arrival to the end.", LATENCY_S
+        )
+        self.request_prompt_tokens = histogram(
+            "vllm:request_prompt_tokens", "Prompt tokens of completed requests.", TOKENS
+        )
+        self.request_completion_tokens = histogram(
+            "vllm:request_generation_tokens", "Generated tokens of completed requests.", TOKENS
+        )
+        self.finished = count(
+            "vllm:request_success", "Requests by the reason of their end.", *_MODEL, "finished_reason"
+        )
+        self.requests = count("myna_requests", "Requests by how they ended.", *_MODEL, "endpoint", "outcome")
+        self._answers = count("myna_http_requests", "HTTP responses by status.", "status")
+
+    def clocks(self, model: str) -> ModelInstruments:
+        """The metrics of that model, created when first asked for."""
+        name = model or _NO_MODEL
+        found = self._models.get(name)
+        if found is None:
+            found = self._models[name] = ModelInstruments(self, name)
+        return found
+
+    def ended(self, call: RequestEnded) -> None:
+        self.clocks(call.row.model).end(call)
+
+    def close(self) -> None:
+        """Nothing is pending."""
+
+    def answered(self, status: int) -> None:
+        self._answers.labels(str(status)).inc()
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, for an encoder of prometheus_client."""
+        return iter(self._registry.collect())

@@ -1,0 +1,1 @@
+"""The wire format that all endpoints share: fields, validation, parameters, errors and paging."""

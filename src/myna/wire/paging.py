@@ -1,0 +1,47 @@
+"""Lists as OpenAI pages them: how many, in which order, and the envelope around a page."""
+
+from collections.abc import Sequence
+from typing import Final, cast
+
+import orjson
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+
+from myna.core.stored import Order
+from myna.wire import validation_errors
+
+MAX_LIMIT: Final = 100
+
+
+def page_limit(query: QueryParams, default: int = 20) -> int:
+    """`limit` of the query."""
+    raw = query.get("limit", str(default))
+    limit = query_integer(raw, "limit")
+    if limit < 1:
+        raise validation_errors.outside("integer", "below", 1, limit).at_param("limit")
+    if limit > MAX_LIMIT:
+        raise validation_errors.outside("integer", "above", MAX_LIMIT, limit).at_param("limit")
+    return limit
+
+
+def query_integer(raw: str, name: str) -> int:
+    """A whole number in a query; a longer one than any sense has is none."""
+    try:
+        return int(raw) if len(raw) < 20 else int("")
+    except ValueError:
+        raise validation_errors.invalid_type("an integer", raw).at_param(name) from None
+
+
+def page_order(query: QueryParams, default: Order) -> Order:
+    """`order` of the query."""
+    order = query.get("order", default)
+    if order not in ("asc", "desc"):
+        raise validation_errors.not_one_of(("asc", "desc"), order).at_param("order")
+    return cast("Order", order)
+
+
+def listed(data: Sequence[dict[str, object]], *, has_more: bool) -> Response:
+    """A page of objects that have an `id`."""
+    first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+    page = {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more}
+    return Response(orjson.dumps(page), media_type="application/json")

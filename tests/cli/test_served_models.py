@@ -1,0 +1,121 @@
+"""Which models are offered under which names, and what is said where the names make no sense."""
+
+from pathlib import Path
+
+import pytest
+from tests.backends.stand_in import FarModel
+
+from myna.backends import table
+from myna.backends.table import BackendRow
+from myna.cli.served_models import ServedModels, choose_models
+from myna.core.errors import ConfigurationError, ModelFileError
+from myna.settings import load_settings
+
+
+def offer(folder: Path, toml: str, *, engine: str = "fake") -> ServedModels:
+    """Of a myna.toml in that folder, which has two model files."""
+    for name in ("x.gguf", "y.gguf"):
+        (folder / name).write_bytes(b"GGUF")
+    (folder / "myna.toml").write_text(toml, encoding="utf-8")
+    return choose_models(
+        load_settings({"engine": engine}, environ={"MYNA_HOME": str(folder)}, directory=folder)
+    )
+
+
+def target(folder: Path, toml: str, name: str) -> tuple[str, str]:
+    listing = offer(folder, toml).look()()
+    assert listing is not None
+    card = listing.cards[name]
+    return card.target, card.kind
+
+
+def test_names_of_openai_s_stand_for_the_default(tmp_path: Path) -> None:
+    assert target(tmp_path, "", "gpt-3.5-turbo") == ("fake", "alias")
+    assert target(tmp_path, "", "gpt-4o-mini") == ("fake", "alias")
+    assert target(tmp_path, "", "gpt-3.5-turbo-instruct") == ("fake", "instruct")
+    listing = offer(tmp_path, "").look()()
+    assert listing is not None
+    assert not any("vision" in name or "audio" in name for name in listing.cards)
+
+
+def test_an_alias_may_stand_for_another_and_takes_its_kind(tmp_path: Path) -> None:
+    toml = (
+        '[models]\nx = "x.gguf"\n[aliases]\na = "b"\nb = "x"\nc = "gpt-3.5-turbo-instruct"\n"gpt-4o" = "x"\n'
+        'd = ""\n'
+    )
+    assert target(tmp_path, toml, "a") == ("x", "alias")
+    assert target(tmp_path, toml, "c") == ("fake", "instruct")
+    assert target(tmp_path, toml, "gpt-4o") == ("x", "alias")
+    assert target(tmp_path, toml, "d") == ("fake", "alias")
+
+
+def test_an_own_model_may_be_the_default(tmp_path: Path) -> None:
+    made = offer(tmp_path, 'model = "x"\n[models]\nx = "x.gguf"\ny = "y.gguf"')
+    assert made.default == "x"
+    assert [file.id for file in made.files] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ('[aliases]\na = "a"', "The alias 'a' refers to itself"),
+        ('[aliases]\na = "b"\nb = "c"\nc = "a"', "'a' does not resolve to a model: a → b → c → a"),
+        ('[aliases]\na = "b"\nb = "b"', "'a' does not resolve to a model: a → b → b"),
+        ('[aliases]\na = "nothing"', "refers to 'nothing', which is not on this machine; pull it"),
+        ('[aliases]\nfake = "fake"', "'fake' has the name of a model"),
+        ('[models]\nfake = "x.gguf"', "Two models have the id 'fake'"),
+        ('[models]\n"" = "x.gguf"', "names of 1 to 256 visible characters"),
+        ('[aliases]\n"a\\nb" = "fake"', "visible characters"),
+        ('[models]\nx = "x.gguf"\nx = "y.gguf"', "is not valid TOML"),
+    ],
+)
+def test_names_that_make_no_sense_are_refused_in_a_sentence(tmp_path: Path, toml: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        offer(tmp_path, toml)
+    assert said in caught.value.message
+
+
+def test_two_models_with_one_id_are_named_with_their_files(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "pulled.gguf").write_bytes(b"GGUF")
+    (tmp_path / "models" / "pulled.json").write_text(
+        '{"id": "twin", "file_names": ["pulled.gguf"], "owned_by": "o", "created": 1, "source": "hf"}',
+        encoding="ascii",
+    )
+    with pytest.raises(ConfigurationError, match=r"Two models have the id 'twin': .*x\.gguf and .*pulled"):
+        offer(tmp_path, 'model = "twin"\n[models]\ntwin = "x.gguf"', engine="native")
+
+
+@pytest.mark.parametrize("content", [b"version https://git-lfs.github.com/spec/v1\n", b""])
+def test_one_file_that_can_t_be_used_keeps_no_server_from_starting(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "pointer.gguf").write_bytes(content)
+    toml = '[models]\nx = "x.gguf"\nbad = "pointer.gguf"\n[aliases]\na = "bad"'
+    made = offer(tmp_path, toml)
+    assert [file.id for file in made.files] == ["fake", "x", "bad"]
+    assert made.aliases[0].target == "bad"
+    assert "'bad' can't be used until its file is replaced" in caplog.text
+    with pytest.raises(ModelFileError, match="is not a GGUF file"):
+        offer(tmp_path, f'model = "bad"\n{toml}')
+
+
+def test_a_backend_s_model_may_be_the_default_and_have_aliases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(table.BACKENDS, "far", BackendRow("tests.backends.stand_in:Elsewhere", ("far",)))
+    made = offer(tmp_path, 'model = "far-1"\n[aliases]\na = "far-2"', engine="auto")
+    assert (made.default, made.files) == ("far-1", ())
+    listing = made.look(lambda: (FarModel("far-1"), FarModel("far-2")))()
+    assert listing is not None
+    assert (listing.cards["gpt-4o"].target, listing.cards["a"].target) == ("far-1", "far-2")
+
+
+def test_one_id_twice_in_the_environment_is_no_last_word(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="each name once"):
+        load_settings(environ={"MYNA_MODELS": "a=x.gguf,a=y.gguf"}, directory=tmp_path)
+
+
+def test_a_model_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"There is no file .*nowhere\.gguf"):
+        offer(tmp_path, '[models]\nz = "nowhere.gguf"')

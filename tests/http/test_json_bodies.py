@@ -1,0 +1,139 @@
+"""Large JSON bodies: their values counted in slices, and their turns off the event loop."""
+
+import asyncio
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.http.live import running
+from tests.http.scripted import ScriptedGenerator, pool_of, services, words
+
+from myna.core.errors import InvalidRequest
+from myna.http.json_bodies import MAX_NODES, MAX_VALUES, LargeBodies, check_size, count_values
+
+_texts = st.text(st.sampled_from('a"\\[]{},:\n'), max_size=8)
+_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.integers() | _texts,
+    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(_texts, inside, max_size=4),
+    max_leaves=20,
+)
+
+
+def _counted(value: Any) -> tuple[int, int]:
+    """By walking the value itself."""
+    if isinstance(value, list | dict):
+        inside = list(value.values()) if isinstance(value, dict) else value
+        counts = [_counted(entry) for entry in inside]
+        nodes = 1 + (len(value) if isinstance(value, dict) else 0) + sum(nodes for nodes, _ in counts)
+        return nodes, max(0, len(inside) - 1) + sum(commas for _, commas in counts)
+    return 0, 0
+
+
+@settings(deadline=None)
+@given(_values, st.integers(1, 9))
+def test_values_are_counted_whatever_strings_hold_and_wherever_slices_end(
+    value: Any, slice_bytes: int
+) -> None:
+    assert count_values(json.dumps(value).encode(), slice_bytes) == _counted(value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"[]," * MAX_NODES + b"1]",
+        b'{"a":1' + b',"a":1' * MAX_NODES + b"}",
+        b"[" * (MAX_NODES + 1),
+        b"[1" + b",1" * (MAX_VALUES + 1) + b"]",
+    ],
+    ids=["arrays", "properties", "deep", "numbers"],
+)
+def test_a_body_of_too_many_values_is_refused_before_it_is_parsed(body: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="too many") as caught:
+        check_size(body)
+    assert caught.value.code == "too_many_values"
+
+
+def test_text_of_any_length_and_kind_is_one_value() -> None:
+    check_size(json.dumps({"content": '[{,:"\\' * 500_000}).encode())
+
+
+async def test_a_key_with_many_bodies_delays_only_itself() -> None:
+    bodies = LargeBodies(ThreadPoolExecutor(2))
+    may_end = threading.Event()
+    first = asyncio.create_task(bodies.run("a", may_end.wait))
+    more = [asyncio.create_task(bodies.run("a", lambda: "a")) for _ in range(8)]
+    assert await bodies.run("b", lambda: "b") == "b"
+    assert not any(task.done() for task in more)
+    may_end.set()
+    assert await first
+    assert await asyncio.gather(*more) == ["a"] * 8
+
+
+async def test_what_reading_raises_reaches_its_request_and_frees_the_turn() -> None:
+    bodies = LargeBodies()
+    with pytest.raises(InvalidRequest):
+        await bodies.run("a", lambda: check_size(b"[" * (MAX_NODES + 1)))
+    assert await bodies.run("a", lambda: "next") == "next"
+
+
+_MEGABYTES = 15 * 2**20
+
+
+def _message(content: str) -> str:
+    return f'{{"role":"user","content":{content}}}'
+
+
+def _many(entry: str) -> str:
+    return f"[{','.join([entry] * (_MEGABYTES // (len(entry) + 1)))}]"
+
+
+_HI = f"[{_message(json.dumps('hi'))}]"
+HOSTILE = {
+    "messages": (f'"messages":{_many(_message(chr(34) * 2))}', "too_many_values"),
+    "fewer messages": (
+        f'"messages":[{_message("1")}{("," + _message("1")) * 30_000}]',
+        "array_above_max_length",
+    ),
+    "parts": (f'"messages":[{_message(_many(json.dumps({"type": "text", "text": ""})))}]', "too_many_values"),
+    "fewer parts": (
+        f'"messages":[{_message("[{}" + ",{}" * 80_000 + "]")}]',
+        "array_above_max_length",
+    ),
+    "wrong parts": (f'"messages":[{_message("[{}" + ",{}" * 2000 + "]")}]', "missing_required_parameter"),
+    "unknown keys": (
+        f'"messages":[{{"role":"user",{",".join(f"{chr(34)}{n}{chr(34)}:1" for n in range(80_000))}}}]',
+        "unknown_parameter",
+    ),
+    "biases": (
+        f'"messages":{_HI},"logit_bias":{{{",".join(f"{chr(34)}{n}{chr(34)}:1" for n in range(80_000))}}}',
+        "object_above_max_properties",
+    ),
+    "tokens": (f'"messages":{_many("1")}', "too_many_values"),
+    "text": (f'"messages":[{_message(chr(34) + "a" * _MEGABYTES + chr(34))}]', "string_above_max_length"),
+    "name": (f'"messages":{_HI},"{"k" * _MEGABYTES}":1', "unknown_parameter"),
+    "integer": (f'"messages":{_HI},"n":{"1" * _MEGABYTES}', None),
+    "nested": (f'"messages":{"[" * 1000}{"]" * 1000}', "invalid_type"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_no_body_holds_up_the_event_loop(kind: str) -> None:
+    """The guard of all tests fails it if one does."""
+    fields, code = HOSTILE[kind]
+    body = f'{{"model":"tiny",{fields}}}'.encode()
+    families = ("myna.api.models.routes", "myna.api.chat.routes")
+    async with running(services(pool_of(ScriptedGenerator([words("a")]))), families=families) as live:
+        replies = await asyncio.gather(
+            *(live.ask("POST", "/v1/chat/completions", body) for _ in range(2)), live.ask("GET", "/health")
+        )
+    *refused, healthy = replies
+    assert healthy.status == 200
+    for reply in refused:
+        assert reply.status == 400
+        error = json.loads(reply.body)["error"]
+        assert error["code"] == code
+        assert len(reply.body) < 8192

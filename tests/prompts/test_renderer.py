@@ -1,0 +1,126 @@
+"""The face that the server sees: beginnings, fill-in-the-middle, models without a template, threads."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.prompts.awkward import awkward_strings
+from tests.prompts.gguf_files import tiny
+
+from myna.core.conversation import Message
+from myna.core.errors import ModelFileError
+from myna.prompts.renderer import GgufRenderer
+
+ModelPath = Callable[[str], Path]
+HELLO = [Message.of("user", "Hello")]
+HEADER_BYTES = 4_000
+
+
+@pytest.fixture(scope="module")
+def coder(model_path: ModelPath) -> GgufRenderer:
+    return GgufRenderer.load(model_path("qwen2.5-coder-0.5b-instruct"))
+
+
+@pytest.fixture(scope="module")
+def gemma(model_path: ModelPath) -> GgufRenderer:
+    return GgufRenderer.load(model_path("gemma-3-270m"))
+
+
+@pytest.fixture(scope="module")
+def small(model_path: ModelPath) -> GgufRenderer:
+    return GgufRenderer.load(model_path("smollm2-135m-instruct"))
+
+
+def token(prompting: GgufRenderer, text: bytes) -> int:
+    return prompting.vocabulary.texts.index(text)
+
+
+def test_it_knows_what_the_file_says(coder: GgufRenderer, gemma: GgufRenderer) -> None:
+    assert (coder.architecture, coder.context_tokens, coder.has_chat_template) == ("qwen2", 32_768, True)
+    assert coder.name == "Qwen2.5 Coder 0.5B Instruct AWQ"
+    assert (gemma.architecture, gemma.has_chat_template) == ("gemma3", False)
+    assert not coder.uses_engine_tokenizer
+
+
+def test_a_document_begins_with_the_models_own_token(
+    coder: GgufRenderer, gemma: GgufRenderer, small: GgufRenderer
+) -> None:
+    assert coder.document_start == [token(coder, b"<|endoftext|>")]
+    assert small.document_start == [token(small, b"<|endoftext|>")]
+    assert gemma.document_start == [token(gemma, b"<bos>")]
+
+
+def test_only_models_that_want_it_begin_with_bos_and_only_once(
+    coder: GgufRenderer, gemma: GgufRenderer
+) -> None:
+    bos = token(gemma, b"<bos>")
+    assert gemma.encode("Hi", parse_special=False)[0] == bos
+    assert gemma.encode("", parse_special=False) == [bos]
+    assert gemma.encode("<bos>Hi", parse_special=True).count(bos) == 1
+    assert gemma.encode_chat(HELLO).count(bos) == 1
+    assert coder.encode("", parse_special=False) == []
+    rows = gemma.encode_batch(["Hi", ""], parse_special=False)
+    assert rows == [gemma.encode("Hi", parse_special=False), [bos]]
+
+
+def test_the_middle_is_asked_for_with_the_models_tokens(coder: GgufRenderer, small: GgufRenderer) -> None:
+    ids = coder.fim("def f(", "<|fim_middle|>):\n    pass")
+    assert ids is not None
+    fill = coder.vocabulary.fill
+    assert (ids[0], ids[-1]) == (fill.prefix, fill.middle)
+    assert ids.count(fill.suffix or -1) == 1
+    assert ids.count(fill.middle or -1) == 1
+    text = b"".join(coder.vocabulary.pieces[i] for i in ids)
+    assert text == b"<|fim_prefix|>def f(<|fim_suffix|><|fim_middle|>):\n    pass<|fim_middle|>"
+    assert coder.fim("", "") == [fill.prefix, fill.suffix, fill.middle]
+    assert small.fim("a", "b") is None
+
+
+def test_a_model_without_a_template_gets_a_plain_one(gemma: GgufRenderer) -> None:
+    assert gemma.render_chat([Message.of("system", "Be brief."), *HELLO]) == (
+        "System: Be brief.\n\nUser: Hello\n\nAssistant:"
+    )
+
+
+def test_chat_is_the_same_from_many_threads(coder: GgufRenderer) -> None:
+    conversations = [[Message.of("user", text)] for text in awkward_strings(40)]
+    expected = [coder.encode_chat(messages) for messages in conversations]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(coder.encode_chat, conversations)) == expected
+
+
+def test_a_file_with_a_faulty_template_is_refused_and_with_a_good_one_chats(tmp_path: Path) -> None:
+    good = "{% for m in messages %}{{ m.role }}={{ m.content }};{% endfor %}"
+    prompting = GgufRenderer.load(tiny(tmp_path, tokenizer__chat_template=good))
+    assert prompting.encode_chat(HELLO) == prompting.encode("user=Hello;", parse_special=True)
+    with pytest.raises(ModelFileError, match="no valid template"):
+        GgufRenderer.load(tiny(tmp_path, tokenizer__chat_template="{% if %}"))
+
+
+def test_a_file_whose_shape_lies_is_refused_before_anything_else(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="block_count is 65536"):
+        GgufRenderer.load(tiny(tmp_path, llama__block_count=65_536))
+
+
+@given(
+    flips=st.lists(st.integers(0, 8 * HEADER_BYTES - 1), max_size=5),
+    splice=st.none() | st.tuples(st.integers(0, HEADER_BYTES), st.binary(min_size=1, max_size=8)),
+)
+def test_a_damaged_file_is_served_or_refused_by_name(
+    tmp_path: Path, flips: list[int], splice: tuple[int, bytes] | None
+) -> None:
+    path = tiny(tmp_path)
+    data = bytearray(path.read_bytes())
+    for bit in flips:
+        data[bit // 8] ^= 1 << bit % 8
+    if splice is not None:
+        data[splice[0] : splice[0] + len(splice[1])] = splice[1]
+    path.write_bytes(bytes(data))
+    try:
+        prompting = GgufRenderer.load(path)
+    except ModelFileError:
+        return
+    assert prompting.encode_chat(HELLO)
