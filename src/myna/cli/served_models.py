@@ -60,11 +60,13 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
     Raises what `find` raises, `ModelFileError`, and `ConfigurationError` for names that clash.
     """
     store = None if settings.engine == FAKE else ModelStore(settings.home / "models")
-    may_announce = backends_of(settings).may_announce
+    backends = backends_of(settings)
+    may_announce = backends.may_announce
     own = {
         setting.id: _own_file(setting, is_default=setting.id == settings.model) for setting in settings.models
     }
-    is_elsewhere = settings.model not in own and may_announce(settings.model)
+    # A pattern that merely matches the default model's name does not take it from this machine.
+    is_elsewhere = settings.model not in own and settings.model in {one.id for one in backends.announced()}
     default = None if is_elsewhere else find_default(settings, own, find)
     own_files = tuple(dict.fromkeys([*([] if default is None else [default]), *own.values()]))
     files: dict[str, LocalModel] = {}
@@ -134,8 +136,9 @@ def _alias_cards(
     files: Mapping[str, LocalModel],
     may_announce: MayAnnounce,
 ) -> list[ModelCard]:
-    """An alias may refer to another; it is of kind `instruct` if it or an alias on the way is."""
-    targets = {card.id: card for card in default_alias_cards(default)}
+    """An alias may refer to another; it is of kind `instruct` if it or an alias on the way is. A backend's
+    model comes before a default alias of that name, as it does for clients."""
+    targets = {card.id: card for card in default_alias_cards(default) if not may_announce(card.id)}
     for setting in settings:
         if setting.name in files:
             raise ConfigurationError(
