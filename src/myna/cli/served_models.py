@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from myna.backends.table import Backends
 from myna.catalog.aliases import alias_card, default_alias_cards
+from myna.catalog.entries import ENTRIES
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES, capacity
 from myna.catalog.registry import Announced, Look, ModelCard, ModelRegistry
@@ -65,8 +67,7 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
     own = {
         setting.id: _own_file(setting, is_default=setting.id == settings.model) for setting in settings.models
     }
-    # A pattern that merely matches the default model's name does not take it from this machine.
-    is_elsewhere = settings.model not in own and settings.model in {one.id for one in backends.announced()}
+    is_elsewhere = settings.model not in own and _is_elsewhere(settings.model, backends, store)
     default = None if is_elsewhere else find_default(settings, own, find)
     own_files = tuple(dict.fromkeys([*([] if default is None else [default]), *own.values()]))
     files: dict[str, LocalModel] = {}
@@ -95,6 +96,18 @@ def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) 
     if name.endswith(".gguf") and not name.startswith("hf:"):
         return local_file(Path(name).expanduser())
     return find(name, settings)
+
+
+def _is_elsewhere(model: str, backends: Backends, store: ModelStore | None) -> bool:
+    """Whether a backend brings the default model. A model that is here or can be fetched is not taken away by
+    a backend that may merely offer one of that name."""
+    if model in {announced.id for announced in backends.announced()}:
+        return True
+    is_file = model.endswith(".gguf") or model.startswith("hf:")
+    is_known = (
+        is_file or model in {entry.id for entry in ENTRIES} or (store is not None and store.find(model))
+    )
+    return not is_known and backends.may_announce(model)
 
 
 def _own_file(setting: ModelSetting, *, is_default: bool) -> LocalModel:
