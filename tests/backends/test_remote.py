@@ -58,7 +58,8 @@ async def test_a_stream_passes_as_it_is_and_the_ledger_has_the_upstream_s_counts
     (row,) = front.ledger.rows
     assert (row.prompt_tokens, row.cached_tokens, row.completion_tokens) == (7, 2, 3)
     assert (row.outcome, row.status, row.model) == ("completed", 200, "far-1")
-    assert asked.headers["x-request-id"] == row.id == reply.headers["x-request-id"]
+    assert asked.headers["x-client-request-id"] == row.id == reply.headers["x-request-id"]
+    assert f"req_{asked.headers['x-request-id']}" == row.id
     assert row.first_token_ms is not None
 
 
@@ -112,7 +113,7 @@ async def test_only_myna_s_own_key_and_headers_go_to_the_upstream(monkeypatch: p
     assert reply.status == 200
     (asked,) = upstream.requests
     assert asked.headers.pop("user-agent").startswith("myna/")
-    assert asked.headers.pop("x-request-id").startswith("req_")
+    assert asked.headers.pop("x-client-request-id") == f"req_{asked.headers.pop('x-request-id')}"
     assert asked.headers == {
         "host": upstream.url.split("/")[2],
         "authorization": f"Bearer {KEY}",

@@ -65,7 +65,7 @@ BEFORE_THE_ANSWER = {
     "500 with HTML": (send(head(500, "text/html"), b"<h1>Oops</h1>"), 502, "status 500"),
     "redirect": (send(head(302, "text/html", "Location: http://127.0.0.1:1/")), 502, "status 302"),
     "401": (send(head(401, "application/json"), b'{"error":{}}'), 502, "refuses Myna's key"),
-    "404 with HTML": (send(head(404, "text/html"), b"<h1>No</h1>"), 502, "is its url right?"),
+    "404 with HTML": (send(head(404, "text/html"), b"<h1>No</h1>"), 502, "as if its url were wrong"),
     "200 with HTML": (send(head(200, "text/html"), b"<h1>Hi</h1>"), 502, "answered with text/html"),
     "a refusal without end": (repeat(head(400, "application/json"), b"x" * 4096), 502, "no JSON"),
     "gzip": (

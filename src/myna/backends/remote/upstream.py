@@ -163,7 +163,9 @@ class Upstream:
         if body:
             headers += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
         if request_id:
-            headers.append((b"X-Request-Id", request_id.encode("ascii")))
+            # OpenAI takes any text in the first; some servers refuse what is not a UUID in the second.
+            headers.append((b"X-Client-Request-Id", request_id.encode("ascii")))
+            headers.append((b"X-Request-Id", request_id.removeprefix("req_").encode("ascii")))
         timeouts = {"connect": min(_CONNECT_S, self.config.timeout_s)}
         request = httpcore2.Request(
             method, url, headers=headers, content=body, extensions={"timeout": timeouts}
@@ -205,7 +207,7 @@ class Upstream:
         except orjson.JSONDecodeError:
             is_object = False
         if not is_object:
-            raise self._failed(f"answered with status {status} and no JSON; is its url right?")
+            raise self._failed(f"answered with status {status} and no JSON, as if its url were wrong")
         return UpstreamRefused(
             f"The upstream {self.name!r} refuses the request (status {status}).",
             status=status,
