@@ -101,7 +101,11 @@ def test_every_answer_has_the_bytes_of_the_one_behind(pair: Pair, name: str, is_
             body["stream_options"] = {"include_usage": include_usage, "include_obfuscation": False}
         direct = raw(pair.behind, UPSTREAM_KEY, path, body)
         relayed = raw(pair.front, KEY, path, body)
-        assert relayed == direct
+        assert relayed[0] == direct[0]
+        if name == "several" and is_stream:  # which choice comes first is a matter of time
+            assert sorted(relayed[1].split(b"\n\n")) == sorted(direct[1].split(b"\n\n"))
+        else:
+            assert relayed[1] == direct[1]
         assert direct[0] == (400 if name in ("refused", "unknown") else 200)
 
 
