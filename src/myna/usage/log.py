@@ -1,32 +1,14 @@
 """What a request cost and how it ended, and who is told. Knows no store and no HTTP."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
-from myna.core.ledger import UsageRow
-
-_NANO_A_MILLION: Final = 1000  # dollars a million tokens to billionths of a dollar a token
+from myna.core.ledger import Price, UsageRow
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """Dollars for a million tokens. Cached prompt tokens cost `cached`, the others `prompt`."""
+class Prices(Protocol):
+    """By model; one without a price costs nothing."""
 
-    prompt: float
-    cached: float
-    completion: float
-
-    def cost_nano(self, row: UsageRow) -> int:
-        fresh = row.prompt_tokens - row.cached_tokens
-        dollars = (
-            fresh * self.prompt + row.cached_tokens * self.cached + row.completion_tokens * self.completion
-        )
-        return round(dollars * _NANO_A_MILLION)
-
-
-Prices = Mapping[str, Price]
-"""By model; one without a price costs nothing."""
+    def get(self, model: str, /) -> Price | None: ...
 
 
 class UsageEntry(Protocol):
