@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import socket
@@ -273,6 +274,8 @@ async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Cal
     note(N_("Loading {model} …", model=model))
     try:
         async with pool.hold(pool.card(model)) as served:
+            gc.collect()
+            gc.freeze()  # else each full collection would look at all that was imported, for some 100 ms
             on_ready(served.relay is not None or served.renderer.has_chat_template)
         tell_systemd_ready()
     except BaseException:
