@@ -29,7 +29,7 @@ from myna.stores.database_threads import DatabaseThreads
 from myna.stores.memory import MemoryCompletions
 from myna.stores.memory_accounts import MemoryAccounts
 from myna.stores.memory_counters import MemoryCounters
-from myna.usage.log import NoTab, UsageEntry
+from myna.usage.log import NullUsageEntry, UsageEntry
 from myna.usage.recorder import UsageSinks
 
 KEY = "sk-test-0123456789abcdef"
@@ -153,7 +153,7 @@ class Ledger:
     is_written: asyncio.Event = field(default_factory=asyncio.Event)
 
     def open(self, row: UsageRow) -> UsageEntry:
-        return NoTab()
+        return NullUsageEntry()
 
     def close(self, entry: UsageEntry | None, row: UsageRow) -> None:
         self.rows.append(row)

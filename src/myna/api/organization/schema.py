@@ -75,9 +75,9 @@ class SpendingBody(WireModel):
 
 
 Parameters = Mapping[str, Parameter]
-_REFUSED: Final = Parameter(Use.REFUSED)
+_REFUSED: Final = Parameter(Use.REJECTED)
 _NO_RESIDENCY: Final = Parameter(
-    Use.REFUSED, refusal="Everything stays on this server: there are no regions to choose from."
+    Use.REJECTED, error_text="Everything stays on this server: there are no regions to choose from."
 )
 
 
@@ -93,7 +93,7 @@ ADMIN_KEY: Final = _of(NamedKeyBody)
 SERVICE_ACCOUNT: Final = _of(
     NamedKeyBody,
     create_service_account_only=Parameter(
-        Use.REFUSED, neutral=(None, False), refusal="An account is a key here; it is never without one."
+        Use.REJECTED, allowed=(None, False), error_text="An account is a key here; it is never without one."
     ),
 )
 ROTATION: Final = _of(RotationBody)
