@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from myna.http.body_limit import BodyLimit
-from myna.http.middleware import BackendHeaders, ErrorAnswers, Gate, Middleware, RequestScope, wrap
+from myna.http.middleware import BackendHeaders, ErrorResponses, Gate, Middleware, RequestScope, wrap
 from myna.http.origin import SourceCheck, Sources
 from myna.http.record import RequestRecord
 from myna.http.root_path import RootPath
@@ -86,7 +86,7 @@ def create_app(
     layers: list[Middleware] = [
         *_for_proxies(options),
         partial(RequestScope, on_end=_counting(services)),
-        ErrorAnswers,
+        ErrorResponses,
         partial(SourceCheck, sources=lambda: Sources(app.options.hosts, app.options.origins)),
         BackendHeaders,
         gate.layer,

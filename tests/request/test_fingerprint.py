@@ -29,7 +29,7 @@ def test_each_part_of_an_answers_making_counts(monkeypatch: pytest.MonkeyPatch) 
         of(kv_tokens=200),
         of(most_tokens=5),
     ]
-    monkeypatch.setattr(fingerprint, "PROMPT_AND_DRAW_VERSION", 2)
+    monkeypatch.setattr(fingerprint, "OUTPUT_VERSION", 2)
     prints.append(of())
     assert len(set(prints)) == len(prints)
 

@@ -49,7 +49,7 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Secretive:
+class NewKey:
     """A key and its plain text, which is nowhere else and is shown once."""
 
     key: ApiKey
@@ -107,7 +107,7 @@ class Administration:
         scopes: Sequence[str] = ("inference",),
         models: Sequence[str] | None = None,
         expires_in_s: int | None = None,
-    ) -> Secretive:
+    ) -> NewKey:
         """The new key with its plain text. Raises `ConfigurationError` if others use another secret."""
         if self._store.claim(self._secret.fingerprint) != self._secret.fingerprint:
             raise ConfigurationError(ANOTHER_SERVERS_KEYS)
@@ -132,7 +132,7 @@ class Administration:
             data = {"name": key.name, "scopes": key.scopes, "models": key.models}
             return key, "api_key.created", {"id": key.id, "data": {**data, "expires_at": key.expires_at}}
 
-        return Secretive(self._make(actor, decide), value)
+        return NewKey(self._make(actor, decide), value)
 
     def change_key(
         self, actor: Actor, project_id: str | None, key_id: str, changes: Mapping[str, Any]
@@ -147,7 +147,7 @@ class Administration:
 
         return self._make(actor, decide)
 
-    def rotate_key(self, actor: Actor, project_id: str | None, key_id: str, overlap_s: int = 0) -> Secretive:
+    def rotate_key(self, actor: Actor, project_id: str | None, key_id: str, overlap_s: int = 0) -> NewKey:
         """A new plain text for the same key; the old one works for `overlap_s` more, an older one no more."""
         checks.check_overlap(overlap_s)
         value, now = new_key(), self._now()
@@ -164,7 +164,7 @@ class Administration:
             changes = {"rotated": True, "overlap_seconds": overlap_s}
             return rotated, "api_key.updated", {"id": key_id, "changes_requested": changes}
 
-        return Secretive(self._make(actor, decide), value)
+        return NewKey(self._make(actor, decide), value)
 
     def revoke_key(self, actor: Actor, project_id: str | None, key_id: str) -> ApiKey:
         """It opens nothing from now on, its old plain text neither; there is no way back."""

@@ -44,14 +44,14 @@ def is_bucket(value: bytes) -> bool:
     return len(value) == _BUCKET.size and all(map(math.isfinite, _BUCKET.unpack(value)))
 
 
-def are_seats(value: bytes) -> bool:
+def is_seats(value: bytes) -> bool:
     """The same for seats."""
     if len(value) % _SEAT.size:
         return False
     return all(math.isfinite(at) for _, _, at in _SEAT.iter_unpack(value))
 
 
-def filled(value: bytes | None, capacity: float, per_s: float, now: float) -> Bucket:
+def refilled(value: bytes | None, capacity: float, per_s: float, now: float) -> Bucket:
     """The bucket as it stands now; a new one is full, and so is a damaged one. A clock that goes back gives
     nothing."""
     if not value or not is_bucket(value):
@@ -83,10 +83,10 @@ class Seats:
         return b"".join(_SEAT.pack(*entry) for entry in self.servers)
 
 
-def seated(value: bytes | None, now: float) -> Seats:
+def live_seats(value: bytes | None, now: float) -> Seats:
     """Those of servers that live; none if the value is damaged. Times that a clock wrote before it was set
     back count as now."""
-    entries = _SEAT.iter_unpack(value) if value and are_seats(value) else ()
+    entries = _SEAT.iter_unpack(value) if value and is_seats(value) else ()
     return Seats(
         tuple(
             (name, count, now if at > now + _JUMP_S else at)
@@ -101,7 +101,7 @@ def is_ahead(value: bytes, now: float) -> bool:
     `seated` make of them must be written, or it would never be later than it is now."""
     if is_bucket(value):
         return bool(_BUCKET.unpack(value)[1] > now + _JUMP_S)
-    return are_seats(value) and any(at > now + _JUMP_S for _, _, at in _SEAT.iter_unpack(value))
+    return is_seats(value) and any(at > now + _JUMP_S for _, _, at in _SEAT.iter_unpack(value))
 
 
 def duration(seconds: float) -> str:

@@ -22,14 +22,14 @@ class Directory:
     def find(self, digest: str, now: float) -> Principal | None:
         """Who the key of that digest stands for, if it opens anything now."""
         key = self._key(digest)
-        if key is None or self._fault(key, digest, now):
+        if key is None or self._reason(key, digest, now):
             return None
         return self._principals[key.id]
 
-    def fault(self, digest: str, now: float) -> str:
+    def rejection_reason(self, digest: str, now: float) -> str:
         """Why a key of ours opens nothing now, for its holder; empty for a key that we don't know."""
         key = self._key(digest)
-        return "" if key is None else self._fault(key, digest, now)
+        return "" if key is None else self._reason(key, digest, now)
 
     def limits(self, principal: Principal, names: Sequence[str]) -> tuple[Limit, ...]:
         """All limits that a request to the model of these names falls under."""
@@ -49,7 +49,7 @@ class Directory:
         known = key.digest if digest in self._keys else key.old_digest or ""
         return key if hmac.compare_digest(known, digest) else None
 
-    def _fault(self, key: ApiKey, digest: str, now: float) -> str:
+    def _reason(self, key: ApiKey, digest: str, now: float) -> str:
         if key.revoked_at is not None:
             return "This key was revoked."
         if key.project in self._archived:

@@ -214,7 +214,7 @@ async def _run(
         usage_sinks=UsageSinks(ledger or NullUsageLog(), observers(settings, instruments)),
         ledger=ledger,
         instruments=instruments,
-        listens_here=is_loopback(settings.host),
+        is_loopback_only=is_loopback(settings.host),
         max_answer_tokens=settings.max_answer_tokens,
         text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,

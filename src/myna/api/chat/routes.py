@@ -27,26 +27,26 @@ from myna.wire.ids import completion_id
 from myna.wire.parameters import CHAT
 
 
-async def create_chat_completion(call: RequestContext) -> None:
+async def create_chat_completion(context: RequestContext) -> None:
     """Everything that can be refused is, before the first byte."""
-    require(call.principal, "model.request")
-    body = await call.json_object()
-    card = call.card(body)
+    require(context.principal, "model.request")
+    body = await context.json_object()
+    card = context.requested_card(body)
     if card.is_relayed:
-        await answer_relayed(call, card, body, "chat/completions")
+        await answer_relayed(context, card, body, "chat/completions")
         return
-    request = await call.validated(ChatRequest, body, CHAT)
-    call.record.user = request.user or request.safety_identifier or ""
+    request = await context.validated(ChatRequest, body, CHAT)
+    context.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
-    async with call.answering(is_stream=bool(request.stream)) as answer:
-        model = await call.open(card)
+    async with context.response_sender(is_stream=bool(request.stream)) as response:
+        model = await context.open_model(card)
         if request.store:
-            await call.in_text_thread(check_storable, body)
-        most_tokens = call.services.max_answer_tokens
-        generation, tools = await call.in_text_thread(
-            _prepare, request, model, tenant_of(call.principal), call.id, most_tokens
+            await context.in_text_thread(check_storable, body)
+        most_tokens = context.services.max_answer_tokens
+        generation, tools = await context.in_text_thread(
+            _prepare, request, model, tenant_of(context.principal), context.id, most_tokens
         )
-        events = await call.generate(model, [generation], is_open=asked_tokens(request) is None)
+        events = await context.generate(model, [generation], is_unbounded=asked_tokens(request) is None)
         created = int(time.time())
         spec = to_response_spec(
             request,
@@ -57,16 +57,16 @@ async def create_chat_completion(call: RequestContext) -> None:
             fingerprint=system_fingerprint(model, most_tokens),
         )
         fold = AnswerFold(spec)
-        keep = partial(store, call, request, body, generation.sampling.seed, fold)
+        keep = partial(store, context, request, body, generation.sampling.seed, fold)
         if request.stream:
             if request.store:
                 events = StoredStream(events, fold.feed, keep)
-            await answer.send_events(events, ChunkRenderer(spec))
+            await response.send_events(events, ChunkRenderer(spec))
         else:
             await collect(events, fold)
             if request.store:
                 await keep()
-            await answer.send_body(fold.parts())
+            await response.send_body(fold.parts())
 
 
 def _prepare(

@@ -14,7 +14,7 @@ from myna.core.errors import InvalidRequest
 from myna.core.stored import StoredCompletion
 from myna.generation.json_parts import json_parts
 from myna.generation.storing import replay, signed
-from myna.http.rendering import rendered
+from myna.http.rendering import render_off_loop
 from myna.request.context import RequestContext
 
 MAX_STORED_REQUEST_BYTES: Final = 4 << 20
@@ -36,24 +36,24 @@ def check_storable(sent: Mapping[str, object]) -> None:
 
 
 async def store(
-    call: RequestContext, request: ChatRequest, sent: dict[str, Any], seed: int, fold: AnswerFold
+    context: RequestContext, request: ChatRequest, sent: dict[str, Any], seed: int, fold: AnswerFold
 ) -> None:
     """Put the answer into the store of the call's project. `sent` is the request's body, `seed` the one
     that was used. Raises nothing: the answer is whole, and its copy is worth less."""
-    writer, project = call.services.completion_writer, call.principal.project
+    writer, project = context.services.completion_writer, context.principal.project
     try:
         item, size = list[bytes](), 0
-        parts = item_parts(fold, request, sent, seed, call.id)
-        async for part in rendered(parts, call.services.text_threads):
+        parts = item_parts(fold, request, sent, seed, context.id)
+        async for part in render_off_loop(parts, context.services.text_threads):
             item.append(part)
             size += len(part)
             if size > writer.max_row_bytes:
                 writer.drop_large()
                 return
-        row = await call.in_text_thread(_row, fold, request, sent, seed, b"".join(item), project)
+        row = await context.in_text_thread(_row, fold, request, sent, seed, b"".join(item), project)
         await writer.put(row)
     except Exception:
-        log.exception("the answer to %s could not be stored", call.id)
+        log.exception("the answer to %s could not be stored", context.id)
 
 
 def item_parts(

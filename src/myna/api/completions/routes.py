@@ -22,46 +22,46 @@ from myna.wire.parameters import COMPLETIONS
 _HEADERS: Final = {"cache-control": "no-cache, must-revalidate"}
 
 
-async def create_completion(call: RequestContext) -> None:
+async def create_completion(context: RequestContext) -> None:
     """Everything that can be refused is, before the first byte."""
-    require(call.principal, "model.request")
-    body = await call.json_object()
-    card = call.card(body)
+    require(context.principal, "model.request")
+    body = await context.json_object()
+    card = context.requested_card(body)
     if card.is_relayed:
-        await answer_relayed(call, card, body, "completions")
+        await answer_relayed(context, card, body, "completions")
         return
-    request = await call.validated(CompletionRequest, body, COMPLETIONS)
-    call.record.user = request.user or ""
+    request = await context.validated(CompletionRequest, body, COMPLETIONS)
+    context.record.user = request.user or ""
     headers = {**_HEADERS, "openai-model": card.id}
     if request.stream:
         headers["content-type"] = "text/event-stream"
-    async with call.answering(is_stream=bool(request.stream), headers=headers) as answer:
-        model = await call.open(card)
-        check(request, model.generator.info, call.services.max_answer_tokens)
-        prompts = await _encode(call, request, model)
+    async with context.response_sender(is_stream=bool(request.stream), headers=headers) as response:
+        model = await context.open_model(card)
+        check(request, model.generator.info, context.services.max_answer_tokens)
+        prompts = await _encode(context, request, model)
         generations = [
             to_generation(
                 request,
                 prompt,
                 model.generator.info,
-                tenant_of(call.principal),
-                id=f"{call.id}-{i}",
+                tenant_of(context.principal),
+                id=f"{context.id}-{i}",
                 defaults=Sampling(),
             )
             for i, prompt in enumerate(prompts)
         ]
-        events = await call.generate(model, generations)
+        events = await context.generate(model, generations)
         created, spec = int(time.time()), to_response_spec(request)
         shape = (completion_id("cmpl-", created), created, card.id, prompts, spec)
         if request.stream:
-            await answer.send_events(events, ChunkRenderer(*shape))
+            await response.send_events(events, ChunkRenderer(*shape))
         else:
             fold = await collect(events, AnswerFold(*shape))
-            await answer.send_body(fold.parts())
+            await response.send_body(fold.parts())
 
 
 async def _encode(
-    call: RequestContext, request: CompletionRequest, model: ServedModel
+    context: RequestContext, request: CompletionRequest, model: ServedModel
 ) -> list[EncodedPrompt]:
     encoder = Encoder(
         request,
@@ -69,7 +69,7 @@ async def _encode(
         wraps=model.card.kind == "instruct",
         context_tokens=context_length(model.generator.info),
     )
-    prompts = await call.in_text_thread(encoder.encode)
+    prompts = await context.in_text_thread(encoder.encode)
     if request.echo and request.logprobs is not None:
         num_tokens = sum(len(prompt.tokens) for prompt in prompts) * (request.n or 1)
         refuse_many_logprobs(num_tokens, request.logprobs, "logprobs")

@@ -14,33 +14,33 @@ from myna.request.context import Endpoint, RequestContext
 from myna.usage.prometheus import exposition
 
 
-async def metrics(call: RequestContext) -> Response:
+async def metrics(context: RequestContext) -> Response:
     """All projects' requests are counted here: for the server's owner, and for programs beside it."""
-    require(call.principal, "api.usage.read")
-    if call.principal.project != DEFAULT_PROJECT and not call.principal.may("api.management.read"):
+    require(context.principal, "api.usage.read")
+    if context.principal.project != DEFAULT_PROJECT and not context.principal.may("api.management.read"):
         raise PermissionDenied(
             "Metrics count every project's requests; a key of the default project may read them."
         )
-    services = call.services
+    services = context.services
     if services.instruments is None:
         raise NotFound(
             "This server counts no metrics: it was started with metrics = false.", code="not_found"
         )
-    accept = call.request.headers.get("accept", "")
+    accept = context.request.headers.get("accept", "")
     body, content_type = exposition(
         services.instruments, services.pool, services.ledger, services.completion_writer, accept
     )
     return Response(body, headers={"content-type": content_type})
 
 
-async def status(call: RequestContext) -> Response:
+async def status(context: RequestContext) -> Response:
     """What is loaded, and its queue."""
-    require(call.principal, "api.usage.read")
-    running, ledger = call.services.pool.running(), call.services.ledger
+    require(context.principal, "api.usage.read")
+    running, ledger = context.services.pool.running(), context.services.ledger
     told = [one.last_stats for _, one in running if one.last_stats is not None]
     body: dict[str, object] = {
         "object": "organization.status",
-        "uptime_s": int(time.monotonic() - call.services.started),
+        "uptime_s": int(time.monotonic() - context.services.started),
         "num_requests": sum(figures.num_running + figures.num_waiting for figures in told),
         "models": [_model(name, one) for name, one in running],
         "ledger": None,
@@ -51,7 +51,7 @@ async def status(call: RequestContext) -> Response:
 
 
 ENDPOINTS: Final = (
-    Endpoint("GET", "/metrics", metrics, names_organization=False, is_open_here=True),
+    Endpoint("GET", "/metrics", metrics, names_organization=False, needs_no_key_locally=True),
     Endpoint("GET", "/v1/organization/status", status),
 )
 

@@ -16,18 +16,18 @@ from myna.request.context import Endpoint, RequestContext
 from myna.wire.paging import page_order
 
 
-async def list_admin_keys(call: RequestContext) -> Response:
-    accounts = await accounts_of(call)
+async def list_admin_keys(context: RequestContext) -> Response:
+    accounts = await accounts_of(context)
     keys = [key for key in accounts.keys if _is_admin(key) and key.revoked_at is None]
-    if page_order(call.request.query_params, "asc") == "desc":
+    if page_order(context.request.query_params, "asc") == "desc":
         keys.reverse()
-    return page(call, [admin_key_shape(key, time.time()) for key in keys], "order")
+    return page(context, [admin_key_shape(key, time.time()) for key in keys], "order")
 
 
-async def create_admin_key(call: RequestContext) -> Response:
-    body = await body_of(call, NamedKeyBody, ADMIN_KEY)
+async def create_admin_key(context: RequestContext) -> Response:
+    body = await body_of(context, NamedKeyBody, ADMIN_KEY)
     made = await act(
-        call,
+        context,
         Administration.create_key,
         DEFAULT_PROJECT,
         body.name,
@@ -37,13 +37,13 @@ async def create_admin_key(call: RequestContext) -> Response:
     return answer({**admin_key_shape(made.key, time.time()), "value": made.value})
 
 
-async def retrieve_admin_key(call: RequestContext) -> Response:
-    return answer(admin_key_shape(_find(await accounts_of(call), key_id(call)), time.time()))
+async def retrieve_admin_key(context: RequestContext) -> Response:
+    return answer(admin_key_shape(_find(await accounts_of(context), key_id(context)), time.time()))
 
 
-async def delete_admin_key(call: RequestContext) -> Response:
-    key = _find(await accounts_of(call), key_id(call))
-    await act(call, Administration.revoke_key, None, key.id)
+async def delete_admin_key(context: RequestContext) -> Response:
+    key = _find(await accounts_of(context), key_id(context))
+    await act(context, Administration.revoke_key, None, key.id)
     return answer(deleted("organization.admin_api_key", key.id))
 
 

@@ -16,11 +16,13 @@ _LISTS: Final = ("event_types", "project_ids", "actor_ids", "resource_ids")
 _TIMES: Final = tuple(f"effective_at[{bound}]" for bound in ("gt", "gte", "lt", "lte"))
 
 
-async def list_acts(call: RequestContext) -> Response:
-    accounts = await accounts_of(call)
-    query = call.request.query_params
+async def list_acts(context: RequestContext) -> Response:
+    accounts = await accounts_of(context)
+    query = context.request.query_params
     check_query(query, "limit", "after", "before", *_LISTS, *(f"{name}[]" for name in _LISTS), *_TIMES)
-    found = await call.services.database_threads.run(call.services.accounts.store.events, _wanted(query))
+    found = await context.services.database_threads.run(
+        context.services.accounts.store.events, _wanted(query)
+    )
     if found is None:
         raise NotFound("No audit log found with the id of 'after' or 'before'.", code="not_found")
     names = {project.id: project.name for project in accounts.projects}

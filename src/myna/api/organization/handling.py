@@ -23,29 +23,29 @@ T = TypeVar("T")
 M = TypeVar("M", bound=WireModel)
 
 
-async def accounts_of(call: RequestContext) -> Accounts:
+async def accounts_of(context: RequestContext) -> Accounts:
     """The accounts as they are now, for an administrator alone."""
-    require(call.principal, "api.management.read")
-    return await call.services.database_threads.run(call.services.accounts.store.load)
+    require(context.principal, "api.management.read")
+    return await context.services.database_threads.run(context.services.accounts.store.load)
 
 
-async def body_of(call: RequestContext, schema: type[M], parameters: Mapping[str, Parameter]) -> M:
+async def body_of(context: RequestContext, schema: type[M], parameters: Mapping[str, Parameter]) -> M:
     """What an administrator sent."""
-    require(call.principal, "api.management.write")
-    return await call.validated(schema, await call.json_object(_NO_OBJECT_TEXT), parameters)
+    require(context.principal, "api.management.write")
+    return await context.validated(schema, await context.json_object(_NO_OBJECT_TEXT), parameters)
 
 
 async def act(
-    call: RequestContext,
+    context: RequestContext,
     work: Callable[Concatenate[Administration, Actor, P], T],
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
     """Carry out an administrator's act. This server knows of it before it answers."""
-    require(call.principal, "api.management.write")
-    accounts = call.services.accounts
-    done = await call.services.database_threads.run(
-        work, accounts.administration, call.actor, *args, **kwargs
+    require(context.principal, "api.management.write")
+    accounts = context.services.accounts
+    done = await context.services.database_threads.run(
+        work, accounts.administration, context.actor, *args, **kwargs
     )
     await accounts.catch_up()
     return done
@@ -56,10 +56,10 @@ def answer(shape: Mapping[str, object]) -> Response:
 
 
 def page(
-    call: RequestContext, shapes: Sequence[dict[str, object]], *filters: str, default: int = 20
+    context: RequestContext, shapes: Sequence[dict[str, object]], *filters: str, default: int = 20
 ) -> Response:
     """The part of a whole list that the query asks for; `filters` are what else it may hold."""
-    query = call.request.query_params
+    query = context.request.query_params
     check_query(query, "limit", "after", *filters)
     limit, after = page_limit(query, default), query.get("after")
     if after is not None:

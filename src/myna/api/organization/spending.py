@@ -13,30 +13,32 @@ from myna.core.errors import NotFound
 from myna.request.context import Endpoint, RequestContext
 
 
-async def retrieve_spend_limit(call: RequestContext) -> Response:
-    accounts = await accounts_of(call)
-    limit = find_limit(accounts, _owner(call, accounts), ALL_MODELS)
+async def retrieve_spend_limit(context: RequestContext) -> Response:
+    accounts = await accounts_of(context)
+    limit = find_limit(accounts, _owner(context, accounts), ALL_MODELS)
     if limit.budget_cents is None:
         raise NotFound("No spend limit is set.", code="not_found")
-    return await _shown(call, limit)
+    return await _shown(context, limit)
 
 
-async def set_spend_limit(call: RequestContext) -> Response:
-    body = await body_of(call, SpendingBody, SPENDING)
-    owner = _owner(call, await accounts_of(call))
+async def set_spend_limit(context: RequestContext) -> Response:
+    body = await body_of(context, SpendingBody, SPENDING)
+    owner = _owner(context, await accounts_of(context))
     changes = {"budget_cents": body.threshold_amount}
-    return await _shown(call, await act(call, Administration.set_limit, owner, ALL_MODELS, changes))
+    return await _shown(context, await act(context, Administration.set_limit, owner, ALL_MODELS, changes))
 
 
-async def delete_spend_limit(call: RequestContext) -> Response:
-    owner = _owner(call, await accounts_of(call))
-    await act(call, Administration.set_limit, owner, ALL_MODELS, {"budget_cents": None})
+async def delete_spend_limit(context: RequestContext) -> Response:
+    owner = _owner(context, await accounts_of(context))
+    await act(context, Administration.set_limit, owner, ALL_MODELS, {"budget_cents": None})
     return answer({"object": f"{_kind(owner)}.deleted", "deleted": True})
 
 
-def _owner(call: RequestContext, accounts: Accounts) -> str:
+def _owner(context: RequestContext, accounts: Accounts) -> str:
     return (
-        find_project(accounts, project_id(call)).id if "project_id" in call.request.path_params else EVERYONE
+        find_project(accounts, project_id(context)).id
+        if "project_id" in context.request.path_params
+        else EVERYONE
     )
 
 
@@ -44,8 +46,8 @@ def _kind(owner: str) -> str:
     return "project.spend_limit" if owner else "organization.spend_limit"
 
 
-async def _shown(call: RequestContext, limit: Limit) -> Response:
-    is_spent = await call.services.limiter.is_spent(limit, ALL_MODELS)
+async def _shown(context: RequestContext, limit: Limit) -> Response:
+    is_spent = await context.services.limiter.is_spent(limit, ALL_MODELS)
     return answer(
         {
             "object": _kind(limit.owner),
