@@ -11,7 +11,7 @@ from myna.generation.tenant import context_length
 OUTPUT_VERSION: Final = 1
 
 
-def system_fingerprint(model: ServedModel, most_tokens: int = 0) -> str:
+def system_fingerprint(model: ServedModel, max_answer_tokens: int = 0) -> str:
     """A hash of the weights, the engine and its arithmetic, the chat template, our own version, and the
     limits on the length of a completion."""
     info = model.generator.info
@@ -21,7 +21,7 @@ def system_fingerprint(model: ServedModel, most_tokens: int = 0) -> str:
         model.renderer.template_id,
         OUTPUT_VERSION,
         context_length(info),
-        most_tokens,
+        max_answer_tokens,
     )
     digest = sha256("\0".join(map(str, parts)).encode()).hexdigest()
     return f"fp_{digest[:10]}"

@@ -38,7 +38,7 @@ def _services(
     instruments = Instruments()
     object.__setattr__(parts, "instruments", instruments)
     object.__setattr__(parts, "usage_sinks", UsageSinks(Ledger(), (instruments,)))
-    object.__setattr__(parts, "listens_here", is_loopback_only)
+    object.__setattr__(parts, "is_loopback_only", is_loopback_only)
     if principal is not None:
         object.__setattr__(parts, "keys", OneKey(principal))
     return parts
@@ -120,7 +120,7 @@ async def test_what_workers_tell_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("listens_here", "headers", "status"),
+    ("is_loopback_only", "headers", "status"),
     [
         (True, ("Host: localhost:8000",), 200),
         (True, ("Host: [::1]:8000",), 200),
@@ -130,7 +130,7 @@ async def test_what_workers_tell_is_shown() -> None:
         (False, ("Host: 127.0.0.1",), 401),
     ],
 )
-async def test_without_a_key_only_beside_a_server_that_listens_here(
+async def test_without_a_key_only_beside_a_server_on_loopback(
     is_loopback_only: bool, headers: tuple[str, ...], status: int
 ) -> None:
     async with running(_services(is_loopback_only=is_loopback_only), families=FAMILIES) as live:

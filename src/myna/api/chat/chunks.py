@@ -1,4 +1,4 @@
-"""The streamed ending: events to chunks. The constant parts of a chunk are rendered once a stream."""
+"""Renders events as chat completion chunks. The constant parts of a chunk are rendered once per stream."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,11 +20,11 @@ _ROLE_DELTA = b'{"role":"assistant","content":"","refusal":null}'
 _NULL = b"null"
 
 
-class ChunkRenderer:
-    """Events in, bytes of the stream out.
+class ChatChunkRenderer:
+    """A `streaming.ChunkRenderer`.
 
-    A choice begins with its role, right before its first text. Of several choices the finals come at
-    the end, in their order.
+    A choice starts with a chunk with its role, right before its first text. With several choices, the final
+    chunks are sent at the end, in order.
     """
 
     def __init__(self, spec: ResponseSpec) -> None:
@@ -59,7 +59,7 @@ class ChunkRenderer:
         self._usage = UsageCounter()
 
     def feed(self, event: Event) -> bytes | Iterator[bytes]:
-        """The chunks that this event makes; one by one where it has many log-probabilities."""
+        """The chunks for this event; an iterator if it has many log-probabilities."""
         if type(event) is TextDelta:
             index = event.choice
             if event.is_thought:
@@ -80,7 +80,7 @@ class ChunkRenderer:
         return b""
 
     def end(self) -> bytes:
-        """The usage, if it was asked for."""
+        """The usage chunk, if requested."""
         if not self._spec.include_usage:
             return b""
         usage = msgspec.json.encode(to_usage(self._usage.total()))
@@ -96,7 +96,7 @@ class ChunkRenderer:
         return chunks if _is_large(parsed) else b"".join(chunks)
 
     def _pieces(self, index: int, parsed: list[ParsedPiece]) -> Iterator[bytes]:
-        """The chunks of texts and calls."""
+        """The chunks of content and calls."""
         for piece, entries in parsed:
             match piece:
                 case Said():
@@ -109,7 +109,7 @@ class ChunkRenderer:
                     yield self._chunk(index, self._calls[index].more(piece), _NULL, _NULL)
 
     def _text(self, index: int, text: str, entries: Sequence[TokenLogprob]) -> Iterator[bytes]:
-        """One chunk, unless there are many log-probabilities: then the others have no text."""
+        """One chunk; with many log-probabilities several, of which only the first has text."""
         if not self._spec.wants_logprobs:
             yield self._chunk(index, b'{"content":%s}' % orjson.dumps(text), _NULL, _NULL)
             return
@@ -119,7 +119,7 @@ class ChunkRenderer:
             text = ""
 
     def _begin_call(self, index: int, call: CallBegun) -> bytes:
-        """A call's header; where nothing was said before the first, it is in the role's chunk."""
+        """The chunk that starts a call; if there was no content before, it also has the role."""
         self._calls[index].num_calls += 1
         header = self._calls[index].header(call)
         delta = b"{%s}" % header
@@ -134,7 +134,8 @@ class ChunkRenderer:
         return chunks if _is_large(parsed) else b"".join(chunks)
 
     def _last_chunks(self, event: ChoiceDone, parsed: list[ParsedPiece]) -> Iterator[bytes]:
-        """What was held back, and the final chunk; of several choices the last to end brings all finals."""
+        """Held-back text, and the final chunk; with several choices, the last one to end sends all final
+        chunks."""
         index = event.choice
         yield from self._pieces(index, parsed)
         if not self._has_begun[index]:
@@ -154,12 +155,12 @@ class ChunkRenderer:
         return self._closed(body, num_characters(body) + 1)
 
     def _closed(self, body: bytes, length: int) -> bytes:
-        """An event of the body, which lacks its last brace; `length` is in characters, brace included."""
+        """The event for a body without its last brace; `length` is in characters, including the brace."""
         if self._obfuscator is None:
             return b"data: %s}\n\n" % body
         return b'data: %s,"obfuscation":"%s"}\n\n' % (body, self._obfuscator.padding(length))
 
 
 def _is_large(parsed: list[ParsedPiece]) -> bool:
-    """Whether to render these takes long."""
+    """Whether rendering these takes long."""
     return any(len(entries) > per_slice(entries) for _, entries in parsed)

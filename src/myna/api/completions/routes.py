@@ -1,16 +1,16 @@
-"""`POST /v1/completions`: one function from the request to the last byte of its answer."""
+"""`POST /v1/completions`: one function from the request to the last byte of the response."""
 
 import time
 from typing import Final
 
-from myna.api.completions.answer import AnswerFold
-from myna.api.completions.chunks import ChunkRenderer
-from myna.api.completions.convert import EncodedPrompt, check, to_generation, to_response_spec
-from myna.api.completions.encoding import Encoder
+from myna.api.completions.answer import CompletionFold
+from myna.api.completions.chunks import CompletionChunkRenderer
+from myna.api.completions.convert import EncodedPrompt, check, to_generation, to_spec
+from myna.api.completions.encoding import PromptEncoder
 from myna.api.completions.schema import CompletionRequest
 from myna.catalog.pool import ServedModel
 from myna.core.requests import Sampling
-from myna.generation.budgets import refuse_many_logprobs
+from myna.generation.budgets import check_logprob_count
 from myna.generation.tenant import context_length, tenant_of
 from myna.http.streaming import collect
 from myna.request.auth import require
@@ -23,7 +23,7 @@ _HEADERS: Final = {"cache-control": "no-cache, must-revalidate"}
 
 
 async def create_completion(context: RequestContext) -> None:
-    """Everything that can be refused is, before the first byte."""
+    """Everything that can be rejected is rejected before the first byte."""
     require(context.principal, "model.request")
     body = await context.json_object()
     card = context.requested_card(body)
@@ -51,19 +51,19 @@ async def create_completion(context: RequestContext) -> None:
             for i, prompt in enumerate(prompts)
         ]
         events = await context.generate(model, generations)
-        created, spec = int(time.time()), to_response_spec(request)
+        created, spec = int(time.time()), to_spec(request)
         shape = (completion_id("cmpl-", created), created, card.id, prompts, spec)
         if request.stream:
-            await response.send_events(events, ChunkRenderer(*shape))
+            await response.send_events(events, CompletionChunkRenderer(*shape))
         else:
-            fold = await collect(events, AnswerFold(*shape))
+            fold = await collect(events, CompletionFold(*shape))
             await response.send_body(fold.parts())
 
 
 async def _encode(
     context: RequestContext, request: CompletionRequest, model: ServedModel
 ) -> list[EncodedPrompt]:
-    encoder = Encoder(
+    encoder = PromptEncoder(
         request,
         model.renderer,
         wraps=model.card.kind == "instruct",
@@ -72,7 +72,7 @@ async def _encode(
     prompts = await context.in_text_thread(encoder.encode)
     if request.echo and request.logprobs is not None:
         num_tokens = sum(len(prompt.tokens) for prompt in prompts) * (request.n or 1)
-        refuse_many_logprobs(num_tokens, request.logprobs, "logprobs")
+        check_logprob_count(num_tokens, request.logprobs, "logprobs")
     return prompts
 
 

@@ -1,4 +1,4 @@
-"""The Models API: which models there are, one of them, and removing one. Knows the pool by its protocol."""
+"""The Models API: list, retrieve and delete models."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ _REMOVE: Final[Scope] = "api.management.write"
 
 
 async def list_models(context: RequestContext) -> Response:
-    """Every model that answers this key, aliases included, in the order of their registration."""
+    """Every model that the key may use, including aliases, in the order of registration."""
     require(context.principal, _READ)
     may_use = context.principal.may_use
     cards = [card for card in context.services.pool.cards() if may_use(card.id, card.target)]
@@ -33,7 +33,7 @@ async def retrieve_model(context: RequestContext) -> Response:
 
 
 async def delete_model(context: RequestContext) -> Response:
-    """Unload the model and remove its file. An alias is no model of its own: 403; one in use: 409."""
+    """Unload the model and delete its file. Status 403 for an alias, 409 for a model in use."""
     require(context.principal, _REMOVE)
     try:
         card = context.find_card(_model_id(context))
@@ -58,7 +58,7 @@ ENDPOINTS: Final = (
 
 
 def _model_id(context: RequestContext) -> str:
-    """The rest of the path: the SDKs send an id's slashes as %2F, others as they are."""
+    """The rest of the path; the SDKs encode slashes in an id as %2F, others don't."""
     model_id: str = context.request.path_params["model_id"]
     return model_id
 
@@ -68,7 +68,7 @@ def _model(card: ModelCard) -> dict[str, object]:
 
 
 def _unknown(context: RequestContext) -> ModelNotFound:
-    """These endpoints have their own words: single quotes and a param."""
+    """These endpoints have another error text: with single quotes and a param."""
     return ModelNotFound(
         f"The model '{context.record.model}' does not exist", param="model", code="model_not_found"
     )

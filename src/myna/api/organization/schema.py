@@ -1,4 +1,4 @@
-"""The bodies of the administration API, and which of OpenAI's parameters are honoured."""
+"""The bodies of the administration API, and which of OpenAI's parameters are supported."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -37,7 +37,7 @@ class KeyBody(WireModel):
 
 
 class KeyChanges(WireModel):
-    """What is left out stays; null takes the models' bounds or the end away."""
+    """Absent fields stay; null allows all models, or removes the expiry."""
 
     name: Name = ""
     scopes: Scopes = Field(default_factory=lambda: ["inference"])
@@ -46,7 +46,7 @@ class KeyChanges(WireModel):
 
 
 class NamedKeyBody(WireModel):
-    """How OpenAI makes the key of a service account, and an administrator's."""
+    """The body with which OpenAI creates service accounts and admin keys."""
 
     name: Name
     expires_in_seconds: Life = None
@@ -57,7 +57,7 @@ class RotationBody(WireModel):
 
 
 class LimitBody(WireModel):
-    """What is left out stays; null takes a limit away."""
+    """Absent fields stay; null removes a limit."""
 
     max_requests_per_1_minute: Amount = None
     max_tokens_per_1_minute: Amount = None
@@ -77,7 +77,7 @@ class SpendingBody(WireModel):
 Parameters = Mapping[str, Parameter]
 _REFUSED: Final = Parameter(Use.REJECTED)
 _NO_RESIDENCY: Final = Parameter(
-    Use.REJECTED, error_text="Everything stays on this server: there are no regions to choose from."
+    Use.REJECTED, error_text="All data stays on this server; regions are not supported."
 )
 
 
@@ -93,7 +93,9 @@ ADMIN_KEY: Final = _of(NamedKeyBody)
 SERVICE_ACCOUNT: Final = _of(
     NamedKeyBody,
     create_service_account_only=Parameter(
-        Use.REJECTED, allowed=(None, False), error_text="An account is a key here; it is never without one."
+        Use.REJECTED,
+        allowed=(None, False),
+        error_text="Here a service account is a key, so it always has one.",
     ),
 )
 ROTATION: Final = _of(RotationBody)
@@ -112,4 +114,4 @@ LIMIT_FIELDS: Final[Mapping[str, str]] = {
     "max_concurrent_requests": "concurrent_requests",
     "budget_cents": "budget_cents",
 }
-"""From the wire's names to those of `core.accounts.Limit`."""
+"""Maps the API's names to those of `core.accounts.Limit`."""

@@ -1,4 +1,4 @@
-"""The stored completions of a project: list, read, label, delete. Only `store: true` puts one there."""
+"""The stored completions of a project: list, retrieve, update metadata, delete."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -23,13 +23,13 @@ _METADATA_PREFIX: Final = "metadata["
 
 
 class MetadataUpdate(WireModel):
-    """The body of an update: the whole new map."""
+    """The body of an update: the new metadata."""
 
     metadata: Metadata
 
 
 async def list_completions(context: RequestContext) -> Response:
-    """Newest first unless asked otherwise, as the service does it (its document says the opposite)."""
+    """Newest first by default, as OpenAI does it (its documentation says the opposite)."""
     require(context.principal, _SCOPE)
     query = context.request.query_params
     limit, order = page_limit(query), page_order(query, "desc")
@@ -54,7 +54,7 @@ async def retrieve_completion(context: RequestContext) -> Response:
 
 
 async def list_messages(context: RequestContext) -> Response:
-    """The messages that were sent, not the answer."""
+    """The messages of the request, not the response."""
     require(context.principal, _SCOPE)
     query = context.request.query_params
     limit, order, after = page_limit(query), page_order(query, "asc"), query.get("after")
@@ -62,15 +62,15 @@ async def list_messages(context: RequestContext) -> Response:
     if order == "desc":
         messages.reverse()
     if after is not None:
-        places = [place for place, message in enumerate(messages) if message["id"] == after]
-        if not places:
+        positions = [position for position, message in enumerate(messages) if message["id"] == after]
+        if not positions:
             raise _not_found(after)
-        messages = messages[places[0] + 1 :]
+        messages = messages[positions[0] + 1 :]
     return listed(messages[:limit], has_more=len(messages) > limit)
 
 
 async def update_completion(context: RequestContext) -> Response:
-    """Replace the metadata; nothing else of a stored completion can change."""
+    """Replace the metadata, the only part of a stored completion that can change."""
     require(context.principal, _SCOPE)
     body = await context.json_object()
     completion_id = _completion_id(context)
@@ -127,11 +127,11 @@ def _json(body: bytes) -> Response:
 
 
 def _metadata_filter(query: QueryParams) -> Mapping[str, str]:
-    """`metadata[key]=value`, any number of them, as the SDKs send a nested map."""
-    wanted = {}
+    """Any number of `metadata[key]=value`, as the SDKs send a nested map."""
+    metadata = {}
     for name, value in query.multi_items():
         if name.startswith(_METADATA_PREFIX) and name.endswith("]"):
-            wanted[name[len(_METADATA_PREFIX) : -1]] = value
+            metadata[name[len(_METADATA_PREFIX) : -1]] = value
         elif name not in ("after", "limit", "order", "model"):
             raise InvalidRequest(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
-    return wanted
+    return metadata
