@@ -47,7 +47,7 @@ async def serving(*scripts: list[Step] | Exception, keep_alive_s: float = 10.0) 
     backend.relay.scripts += scripts
     alias = ModelCard("near", 0, "", "alias", "far-1")
     look = ModelRegistry([], [alias], None, backend.announced).look
-    pool = ModelPool(look, backend.prepare, forget=lambda model: None)
+    pool = ModelPool(look, backend.prepare, delete_files=lambda model: None)
     instruments = Instruments()
     parts = replace(
         services(pool, ledger),

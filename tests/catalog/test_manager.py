@@ -97,11 +97,11 @@ async def test_who_gives_up_waiting_lets_the_others_go_on() -> None:
 async def test_the_line_for_a_load_has_an_end() -> None:
     yard = yard_of()
     pool = pool_of(yard, *SIZES)
-    pool.change(Looking([local("a")]), PoolLimits(max_waiting=2))
+    pool.reconfigure(Looking([local("a")]), PoolLimits(max_waiting=2))
     yard.gate.clear()
     waiting = [Holder(pool, "a") for _ in range(3)]
     await settle()
-    with pytest.raises(Overloaded, match="2 requests wait for a"):
+    with pytest.raises(Overloaded, match="2 requests are waiting for a"):
         await waiting[2].served()
     yard.gate.set()
     for holder in waiting[:2]:
@@ -164,7 +164,7 @@ async def test_a_model_that_fails_to_load_makes_others_leave_once() -> None:
         await use(pool, "c")
     assert yard.up == ["b"]
     yard.broken.clear()
-    pool.change(looking, PoolLimits(500 * MB))  # a reload gives it another chance
+    pool.reconfigure(looking, PoolLimits(500 * MB))  # a reload gives it another chance
     await use(pool, "c")
     assert yard.up == ["c"]
 
@@ -262,7 +262,7 @@ class Requests(RuleBasedStateMachine):
         self.runner.run(self._run(self._change(Looking(files), PoolLimits(ROOM))))
 
     async def _change(self, looking: Looking, limits: PoolLimits) -> None:
-        self.pool.change(looking, limits)
+        self.pool.reconfigure(looking, limits)
 
     @invariant()
     def what_is_held_runs(self) -> None:

@@ -82,8 +82,8 @@ def test_no_tools_and_no_form_mean_no_constraint() -> None:
     ("changes", "param"),
     [
         ({"messages": [Message.of("user", "x" * 5000)]}, "input"),
-        ({"asked_tokens": 4090}, "input"),
-        ({"asked_tokens": 4090, "tools": (NOW,)}, "input"),
+        ({"requested_tokens": 4090}, "input"),
+        ({"requested_tokens": 4090, "tools": (NOW,)}, "input"),
         ({"effort": "low"}, "reasoning.effort"),
         ({"tools": (replace(NOW, schema={"type": "array"}),)}, "tools[0].parameters"),
         ({"answer": AnswerFormat("text.format", "a", {"type": "object"}, is_strict=True)}, "text.format"),

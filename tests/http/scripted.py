@@ -10,7 +10,7 @@ from myna.accounts.keys import KeyRing
 from myna.accounts.secret import Secret
 from myna.backends.worker.fake_renderer import fake_renderer
 from myna.catalog.pool import ModelPool
-from myna.catalog.registry import Look, ModelCard, ModelRegistry
+from myna.catalog.registry import ModelCard, ModelRegistry, PollListing
 from myna.core.backend import Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec, Prepare
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.generator import ModelInfo
@@ -131,7 +131,7 @@ def loading(generator: ScriptedGenerator, renderer: Renderer | None = None) -> P
     return load
 
 
-def looking_at(files: Sequence[LocalModel], aliases: Sequence[ModelCard]) -> Look:
+def looking_at(files: Sequence[LocalModel], aliases: Sequence[ModelCard]) -> PollListing:
     """A listing that never changes."""
     return ModelRegistry(files, aliases, None).look
 
@@ -143,7 +143,7 @@ def pool_of(generator: ScriptedGenerator, *, forgotten: list[str] | None = None)
     return ModelPool(
         looking_at([local("tiny"), local("org/mo del:v1@x")], aliases),
         loading(generator),
-        forget=lambda file: (forgotten if forgotten is not None else []).append(file.id),
+        delete_files=lambda file: (forgotten if forgotten is not None else []).append(file.id),
     )
 
 

@@ -1,5 +1,5 @@
-"""Whether a request may run under its limits, and what is taken and given back. Pure: the counts come in and
-go out as the values of a `core.counters.CounterStore`, and time with them."""
+"""The rules of rate limits: what a request takes and gives back. Pure: reads and returns values of a
+`core.counters.CounterStore`; time is passed in."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ _NAMES: Final[Mapping[Kind, str]] = {
     "day": "tokens per day (TPD)",
     "seats": "concurrent requests",
 }
-_OPEN_ANSWER_TOKENS: Final = 1024
+_UNBOUNDED_ANSWER_TOKENS: Final = 1024
 _SEAT_WAIT_S: Final = 1.0
 _LEARN_MORE: Final = " Visit https://platform.openai.com/account/rate-limits to learn more."
 QUOTA_TEXT: Final = (
@@ -37,23 +37,24 @@ QUOTA_TEXT: Final = (
 
 
 class TokenEstimate(NamedTuple):
-    """What a request may come to: its prompts, and its answers at their longest. `is_unbounded`: it named no
-    longest itself."""
+    """The tokens that a request may use: those of its prompts, and the maximum of its answers.
+    `is_unbounded`: the client set no maximum."""
 
     prompt_tokens: int
     answer_tokens: int
     is_unbounded: bool
 
     def tokens(self, limit: int) -> int:
-        """What is reserved of a limit: the whole of it for an answer without end would let nobody else in."""
+        """The tokens to reserve from a limit; reserving all of it for an unbounded answer would block all
+        others."""
         if not self.is_unbounded:
             return self.prompt_tokens + self.answer_tokens
-        return self.prompt_tokens + min(self.answer_tokens, _OPEN_ANSWER_TOKENS, limit // 4)
+        return self.prompt_tokens + min(self.answer_tokens, _UNBOUNDED_ANSWER_TOKENS, limit // 4)
 
 
 @dataclass(frozen=True, slots=True)
 class LimitCounter:
-    """One number of one limit. `name` is that of its counter."""
+    """The counter of one number of a limit. `name` is its key in the store."""
 
     name: str
     kind: Kind
@@ -85,7 +86,8 @@ def _counters_of_limit(limit: Limit) -> Iterator[LimitCounter]:
 
 
 class Refusal(NamedTuple):
-    """The gauge that has no room. `wait_s` None: it never will, for so large a request."""
+    """A counter that doesn't admit the request. `wait_s` None: it never will, since the request exceeds the
+    limit."""
 
     counter: LimitCounter
     used: int
@@ -94,7 +96,7 @@ class Refusal(NamedTuple):
 
 
 class LimitStatus(NamedTuple):
-    """What is left of the tightest limit of a kind, and how long until all of it is back."""
+    """The state of the tightest limit of a kind; `reset_s` is the time until it is fully refilled."""
 
     limit: int
     remaining: int
@@ -102,10 +104,10 @@ class LimitStatus(NamedTuple):
 
 
 class Attempt:
-    """A change of counters: takes from every gauge, or from none and says which has no room. Without a cost
-    it only looks. Values that are damaged, or that a clock wrote before it was set back, are always replaced.
+    """A change of counters: takes from all counters, or from none and sets `refusal`. Without an estimate it
+    only reads. Damaged values, and values from a clock that was set back, are always replaced.
 
-    Read the outcome afterwards; it is that of the last call.
+    The attributes have the outcome of the last call.
     """
 
     def __init__(
@@ -119,7 +121,7 @@ class Attempt:
         self.tokens: LimitStatus | None = None
         self.has_taken = False
         self.damaged: tuple[str, ...] = ()
-        """Names of counters whose value nobody can have written; they count as new."""
+        """Names of counters with invalid values, which are treated as new."""
 
     def __call__(self, values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
         buckets, seats = _read(self.counters, values, now)
@@ -145,7 +147,7 @@ class Attempt:
 
 
 class Settlement:
-    """A change of counters: gives back what an attempt took beyond what was used, and its seats."""
+    """A change of counters: gives back what an attempt took and the request did not use, and its seats."""
 
     def __init__(self, attempt: Attempt, estimate: TokenEstimate, used_tokens: int, server: bytes) -> None:
         self._attempt = attempt
@@ -167,8 +169,8 @@ class Settlement:
 
 
 class Heartbeat:
-    """A change of counters: this server lives, and so its seats are still taken. `counts` are put in where
-    they were lost; where they are not, they may already be out of date."""
+    """A change of counters: renews this server's seats. `counts` restores seats that were lost; for others it
+    is ignored, since it may be out of date."""
 
     def __init__(self, counts: Mapping[str, int], server: bytes) -> None:
         self._counts = counts
@@ -184,7 +186,7 @@ class Heartbeat:
 
 
 def refused(refusal: Refusal, model: str, organization: str) -> RateLimited:
-    """What OpenAI says, and whose limit it is."""
+    """The error with OpenAI's text, including whose limit it is."""
     counter = refusal.counter
     where = f"for {model} {_scope_of(counter.owner, organization)} on {_NAMES[counter.kind]}"
     kind = TokensLimited if counter.kind in ("tokens", "day") else RequestsLimited
@@ -205,7 +207,7 @@ def quota_exceeded() -> RateLimited:
 
 
 def headers_of(attempt: Attempt) -> list[tuple[bytes, bytes]]:
-    """`x-ratelimit-*`, of the kinds that are limited."""
+    """The `x-ratelimit-*` headers of the kinds that are limited."""
     headers = []
     for kind, status in ((b"requests", attempt.requests), (b"tokens", attempt.tokens)):
         if status is not None:

@@ -134,7 +134,7 @@ def make_pool(settings: Settings, offer: ServedModels, backends: Backends) -> Mo
     return ModelPool(
         offer.look(backends.announced),
         backends.prepare,
-        forget=offer.forget,
+        delete_files=offer.forget,
         limits=pool_limits(settings, offer),
     )
 
@@ -232,7 +232,7 @@ async def _run(
         if certificate is not None:
             certificate.reload()
         backends.change(backend_options(settings), backend_sections(settings))
-        pool.change(offer.look(backends.announced), pool_limits(settings, offer))
+        pool.reconfigure(offer.look(backends.announced), pool_limits(settings, offer))
         app.options = http_options(settings)
         set_log_level(settings.log_level)
         for server in servers:
