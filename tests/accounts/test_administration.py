@@ -88,7 +88,7 @@ def test_a_rotated_key_opens_with_both_until_the_overlap_is_over() -> None:
     assert desk.opens(second.value)
     assert desk.opens(first.value, 59)
     assert not desk.opens(first.value, 60)
-    assert "replaced" in desk.rejection_reason(first.value, 60)
+    assert "rotated" in desk.rejection_reason(first.value, 60)
     third = desk.acts.rotate_key(ANA, None, first.key.id, 60)
     assert not desk.opens(first.value), "a second rotation ends the oldest at once"
     assert desk.opens(second.value)

@@ -48,7 +48,7 @@ class ConversationRequest:
 
 
 def to_generation(
-    conversation: ConversationRequest,
+    request: ConversationRequest,
     renderer: Renderer,
     info: ModelInfo,
     tenant: Tenant,
@@ -63,51 +63,47 @@ def to_generation(
     model doesn't support, `ContextLengthExceeded` for what doesn't fit its context.
     """
     context_tokens = context_length(info)
-    reasoning = reasoning_for(conversation.effort, renderer.thinking, param=conversation.effort_param)
+    reasoning = reasoning_for(request.effort, renderer.thinking, param=request.effort_param)
     tools = resolve_tools(
-        conversation.tools,
-        conversation.tool_choice,
+        request.tools,
+        request.tool_choice,
         renderer.tool_format,
-        is_parallel=conversation.is_parallel,
-        answer=conversation.answer,
+        is_parallel=request.is_parallel,
+        answer=request.answer,
     )
-    constraint = answer_constraint(conversation.answer, tools)
+    constraint = answer_constraint(request.answer, tools)
     prompt = encode_conversation(
-        conversation.messages,
+        request.messages,
         tools.specs if tools else (),
         renderer,
         context_tokens,
-        requested=conversation.requested_tokens,
+        requested=request.requested_tokens,
         switches=reasoning.switches,
-        param=conversation.messages_param,
+        param=request.messages_param,
     )
-    prediction = (
-        encode_prediction(conversation.prediction, renderer, context_tokens)
-        if conversation.prediction
-        else []
-    )
+    prediction = encode_prediction(request.prediction, renderer, context_tokens) if request.prediction else []
     generation = GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt),
         max_tokens=remaining_tokens(
             len(prompt),
-            conversation.requested_tokens,
+            request.requested_tokens,
             context_tokens,
             max_answer_tokens,
-            param=conversation.messages_param,
+            param=request.messages_param,
         ),
-        num_choices=conversation.num_choices,
-        best_of=conversation.num_choices,
-        sampling=conversation.sampling,
-        stop=conversation.stop,
-        num_logprobs=conversation.num_logprobs,
+        num_choices=request.num_choices,
+        best_of=request.num_choices,
+        sampling=request.sampling,
+        stop=request.stop,
+        num_logprobs=request.num_logprobs,
         constraint=reasoning.constraint(constraint),
-        ignore_eos=conversation.ignore_eos,
+        ignore_eos=request.ignore_eos,
         prediction_tokens=tuple(prediction),
-        priority=priority(conversation.service_tier),
+        priority=priority(request.service_tier),
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
-        is_collected=not conversation.is_stream,
+        is_collected=not request.is_stream,
         thought=reasoning.thought,
     )
     return generation, tools
