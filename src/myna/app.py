@@ -19,7 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from myna.http.body_limit import BodyLimit
 from myna.http.middleware import BackendHeaders, ErrorResponses, Gate, Middleware, RequestScope, wrap
-from myna.http.origin import SourceCheck, Sources
+from myna.http.origin import AllowedSources, SourceCheck
 from myna.http.record import RequestRecord
 from myna.http.root_path import RootPath
 from myna.http.server import Server, server_config
@@ -87,7 +87,7 @@ def create_app(
         *_for_proxies(options),
         partial(RequestScope, on_end=_response_counter(services)),
         ErrorResponses,
-        partial(SourceCheck, sources=lambda: Sources(app.options.hosts, app.options.origins)),
+        partial(SourceCheck, sources=lambda: AllowedSources(app.options.hosts, app.options.origins)),
         BackendHeaders,
         gate.layer,
         partial(BodyLimit, max_bytes=lambda: app.options.max_body_bytes),

@@ -15,8 +15,8 @@ def _run(steps: list[tuple[float, int]], capacity: int, per_s: float) -> list[tu
     for pause_s, amount in steps:
         now += pause_s
         bucket = refilled(value, capacity, per_s, now)
-        if bucket.can_give(amount):
-            bucket = bucket.less(amount)
+        if bucket.has(amount):
+            bucket = bucket.minus(amount)
             taken.append((now, amount))
         value = bucket.encode()
     return taken
@@ -49,7 +49,7 @@ def test_it_never_holds_more_than_it_may() -> None:
 
 
 def test_a_clock_that_goes_back_gives_nothing_and_locks_nobody_out() -> None:
-    empty = refilled(None, 60, 1.0, NOW).less(60).encode()
+    empty = refilled(None, 60, 1.0, NOW).minus(60).encode()
     assert refilled(empty, 60, 1.0, NOW - 5).level == 0
     assert refilled(empty, 60, 1.0, NOW + 1).level == 1
     far_back = refilled(empty, 60, 1.0, NOW - 86_400)
@@ -60,10 +60,10 @@ def test_a_clock_that_goes_back_gives_nothing_and_locks_nobody_out() -> None:
 def test_a_lower_limit_takes_what_is_too_much_and_what_is_owed_stays_owed() -> None:
     full = refilled(None, 60, 1.0, NOW).encode()
     assert refilled(full, 10, 1.0, NOW).level == 10
-    owing = refilled(full, 60, 1.0, NOW).less(100)
+    owing = refilled(full, 60, 1.0, NOW).minus(100)
     assert owing.level == -40
     assert owing.wait_s(1, 1.0) == 41
-    assert owing.more(1000, 60).level == 60
+    assert owing.plus(1000, 60).level == 60
 
 
 def test_seats_of_a_server_that_is_silent_are_free_again() -> None:

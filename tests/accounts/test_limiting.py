@@ -14,8 +14,8 @@ from myna.accounts.limiting import (
     Settlement,
     TokenEstimate,
     counters_of,
-    headers_of,
-    refused,
+    rate_limit_error,
+    rate_limit_headers,
 )
 from myna.core.accounts import Limit
 from myna.core.errors import RateLimited, RequestsLimited, TokensLimited
@@ -164,7 +164,7 @@ def _said(limits: Sequence[Limit], *asked: tuple[int, int]) -> RateLimited:
     world = World(*limits)
     for prompt, answer in asked[:-1]:
         world.attempt(prompt, answer)
-    return refused(world.refusal(*asked[-1]), "tiny", "myna")
+    return rate_limit_error(world.refusal(*asked[-1]), "tiny", "myna")
 
 
 def test_a_refusal_says_what_openai_says() -> None:
@@ -194,7 +194,7 @@ def test_a_refusal_says_what_openai_says() -> None:
 
 
 def _headers(attempt: Attempt) -> Mapping[str, str]:
-    return {name.decode(): value.decode() for name, value in headers_of(attempt)}
+    return {name.decode(): value.decode() for name, value in rate_limit_headers(attempt)}
 
 
 def test_headers_are_of_the_tightest_limit_of_each_kind() -> None:

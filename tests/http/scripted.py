@@ -133,7 +133,7 @@ def loading(generator: ScriptedGenerator, renderer: Renderer | None = None) -> P
 
 def looking_at(files: Sequence[LocalModel], aliases: Sequence[ModelCard]) -> PollListing:
     """A listing that never changes."""
-    return ModelRegistry(files, aliases, None).look
+    return ModelRegistry(files, aliases, None).poll
 
 
 def pool_of(generator: ScriptedGenerator, *, forgotten: list[str] | None = None) -> ModelPool:

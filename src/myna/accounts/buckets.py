@@ -24,13 +24,13 @@ class Bucket:
     level: float
     at: float
 
-    def can_give(self, amount: float) -> bool:
+    def has(self, amount: float) -> bool:
         return self.level + _SLACK >= amount
 
-    def less(self, amount: float) -> "Bucket":
+    def minus(self, amount: float) -> "Bucket":
         return Bucket(self.level - amount, self.at)
 
-    def more(self, amount: float, capacity: float) -> "Bucket":
+    def plus(self, amount: float, capacity: float) -> "Bucket":
         return Bucket(min(capacity, self.level + amount), self.at)
 
     def wait_s(self, amount: float, per_s: float) -> float:
@@ -41,12 +41,12 @@ class Bucket:
         return _BUCKET.pack(self.level, self.at)
 
 
-def is_bucket(value: bytes) -> bool:
+def is_encoded_bucket(value: bytes) -> bool:
     """Whether the value is an encoded bucket; a damaged store may contain anything."""
     return len(value) == _BUCKET.size and all(map(math.isfinite, _BUCKET.unpack(value)))
 
 
-def is_seats(value: bytes) -> bool:
+def are_encoded_seats(value: bytes) -> bool:
     """Whether the value is encoded seats."""
     if len(value) % _SEAT.size:
         return False
@@ -55,7 +55,7 @@ def is_seats(value: bytes) -> bool:
 
 def refilled(value: bytes | None, capacity: float, per_s: float, now: float) -> Bucket:
     """The bucket at the time `now`; a new or damaged one is full. A clock that goes back adds nothing."""
-    if not value or not is_bucket(value):
+    if not value or not is_encoded_bucket(value):
         return Bucket(capacity, now)
     level, at = _BUCKET.unpack(value)
     if at > now + _JUMP_S:
@@ -87,7 +87,7 @@ class Seats:
 def live_seats(value: bytes | None, now: float) -> Seats:
     """The seats of live servers; none if the value is damaged. Times in the future, from a clock that was set
     back since, count as now."""
-    entries = _SEAT.iter_unpack(value) if value and is_seats(value) else ()
+    entries = _SEAT.iter_unpack(value) if value and are_encoded_seats(value) else ()
     return Seats(
         tuple(
             (name, count, now if at > now + _JUMP_S else at)
@@ -100,9 +100,9 @@ def live_seats(value: bytes | None, now: float) -> Seats:
 def is_ahead(value: bytes, now: float) -> bool:
     """Whether the value was written by a clock that has been set back since. Then the result of `refilled` or
     `live_seats` must be stored, or time would not advance for it."""
-    if is_bucket(value):
+    if is_encoded_bucket(value):
         return bool(_BUCKET.unpack(value)[1] > now + _JUMP_S)
-    return is_seats(value) and any(at > now + _JUMP_S for _, _, at in _SEAT.iter_unpack(value))
+    return are_encoded_seats(value) and any(at > now + _JUMP_S for _, _, at in _SEAT.iter_unpack(value))
 
 
 def duration(seconds: float) -> str:

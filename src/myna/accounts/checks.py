@@ -54,7 +54,7 @@ def check_models(models: Sequence[str] | None) -> tuple[str, ...] | None:
     if models is None:
         return None
     if not models:
-        raise _invalid("models", N_("A list of models needs at least one; leave it out to allow all."))
+        raise _invalid("models", N_("A list of models needs at least one; omit it to allow all."))
     if len(models) > MAX_MODELS:
         raise _invalid(
             "models",

@@ -9,10 +9,10 @@ from typing import Final, Literal, NamedTuple
 from myna.accounts.buckets import (
     Bucket,
     Seats,
+    are_encoded_seats,
     duration,
     is_ahead,
-    is_bucket,
-    is_seats,
+    is_encoded_bucket,
     live_seats,
     refilled,
 )
@@ -132,7 +132,7 @@ class Attempt:
             self.has_taken = not refusals
             if self.has_taken:
                 buckets = {
-                    counter: bucket.less(counter.amount(estimate)) for counter, bucket in buckets.items()
+                    counter: bucket.minus(counter.amount(estimate)) for counter, bucket in buckets.items()
                 }
                 seats = {counter: taken.changed(self._server, 1, now) for counter, taken in seats.items()}
         self.requests = _tightest(buckets, ("requests",))
@@ -160,7 +160,7 @@ class Settlement:
             return {}
         buckets, seats = _read(self._attempt.counters, values, now)
         settled = {
-            counter: bucket.more(counter.amount(self._estimate) - self._used_tokens, counter.limit)
+            counter: bucket.plus(counter.amount(self._estimate) - self._used_tokens, counter.limit)
             for counter, bucket in buckets.items()
             if counter.kind != "requests"
         }
@@ -185,7 +185,7 @@ class Heartbeat:
         return written
 
 
-def refused(refusal: Refusal, model: str, organization: str) -> RateLimited:
+def rate_limit_error(refusal: Refusal, model: str, organization: str) -> RateLimited:
     """The error with OpenAI's text, including whose limit it is."""
     counter = refusal.counter
     where = f"for {model} {_scope_of(counter.owner, organization)} on {_NAMES[counter.kind]}"
@@ -202,11 +202,11 @@ def refused(refusal: Refusal, model: str, organization: str) -> RateLimited:
     )
 
 
-def quota_exceeded() -> RateLimited:
+def quota_error() -> RateLimited:
     return QuotaExceeded(QUOTA_TEXT, code="insufficient_quota")
 
 
-def headers_of(attempt: Attempt) -> list[tuple[bytes, bytes]]:
+def rate_limit_headers(attempt: Attempt) -> list[tuple[bytes, bytes]]:
     """The `x-ratelimit-*` headers of the kinds that are limited."""
     headers = []
     for kind, status in ((b"requests", attempt.requests), (b"tokens", attempt.tokens)):
@@ -228,7 +228,7 @@ def _scope_of(owner: str, organization: str) -> str:
 def _bucket_refusals(buckets: Mapping[LimitCounter, Bucket], estimate: TokenEstimate) -> Iterator[Refusal]:
     for counter, bucket in buckets.items():
         amount = counter.amount(estimate)
-        if not bucket.can_give(amount):
+        if not bucket.has(amount):
             wait_s = None if amount > counter.limit else bucket.wait_s(amount, counter.per_s)
             yield Refusal(counter, math.ceil(counter.limit - bucket.level - 1e-6), amount, wait_s)
 
@@ -259,7 +259,9 @@ def _read(
 
 def _is_damaged(counter: LimitCounter, values: Mapping[str, bytes]) -> bool:
     value = values.get(counter.name, b"")
-    return value != b"" and not (is_seats(value) if counter.kind == "seats" else is_bucket(value))
+    return value != b"" and not (
+        are_encoded_seats(value) if counter.kind == "seats" else is_encoded_bucket(value)
+    )
 
 
 def _needs_repair(counter: LimitCounter, values: Mapping[str, bytes], now: float) -> bool:

@@ -81,8 +81,8 @@ def plan_memory(
     if need.min_bytes > capacity_bytes:
         raise ModelTooLarge(
             N_(
-                "The model {model!r} needs {size} of memory ({parts}), and models may take {limit} "
-                "here. Lower context or memory, raise models_memory, or serve a smaller model.",
+                "The model {model!r} needs {size} of memory ({parts}), but models may take at most "
+                "{limit} here. Lower context or memory, raise models_memory, or serve a smaller model.",
                 model=need.id,
                 size=_megabytes(need.min_bytes),
                 parts=_parts(need),
@@ -101,8 +101,8 @@ def plan_memory(
     if free < need.min_bytes:
         raise ModelTooLarge(
             N_(
-                "The model {model!r} needs {size} of memory ({parts}), and other programs leave {free} "
-                "of this machine's. Close some of them, lower context or memory, or serve a smaller "
+                "The model {model!r} needs {size} of memory ({parts}), but other programs leave only "
+                "{free} of this machine's. Close some of them, lower context or memory, or serve a smaller "
                 "model.",
                 model=need.id,
                 size=_megabytes(need.min_bytes),

@@ -53,7 +53,7 @@ class ServedModel:
         if part is None:
             raise WrongEndpoint(
                 N_(
-                    "The model {model!r} runs on another server, which this endpoint can't reach.",
+                    "The model {model!r} runs on another server, which this endpoint doesn't support.",
                     model=self.card.id,
                 ),
                 param="model",

@@ -95,7 +95,7 @@ class ModelRegistry:
         self._seen_ns = -1
         self._seen_announced: tuple[ModelSpec, ...] = ()
 
-    def look(self) -> Listing | None:
+    def poll(self) -> Listing | None:
         changed_ns = 0 if self._store is None else self._store.changed_ns()
         announced = self._announced()
         if changed_ns == self._seen_ns and announced == self._seen_announced:

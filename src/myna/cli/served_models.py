@@ -43,7 +43,7 @@ class ServedModels:
 
     def look(self, announced: Announced = tuple) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
-        return ModelRegistry(self.files, self.aliases, self.store, announced).look
+        return ModelRegistry(self.files, self.aliases, self.store, announced).poll
 
     def forget(self, model: LocalModel) -> None:
         """Delete a pulled model's files."""

@@ -54,14 +54,14 @@ class ChoiceAnswer:
         if event.is_thought:
             self._thoughts.append(event.text)
         else:
-            self._take(self.parser.feed(event.text, event.logprobs))
+            self._add(self.parser.feed(event.text, event.logprobs))
 
     def end(self, reason: FinishReason) -> None:
         """Finish the choice."""
-        self._take(self.parser.end())
+        self._add(self.parser.end())
         self.reason = reason
 
-    def _take(self, parsed: list[ParsedPiece]) -> None:
+    def _add(self, parsed: list[ParsedPiece]) -> None:
         for piece, entries in parsed:
             match piece:
                 case Said():

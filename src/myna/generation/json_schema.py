@@ -11,7 +11,7 @@ MAX_LEVELS: Final = 10
 MAX_PROPERTIES: Final = 5000
 MAX_ENUM_VALUES: Final = 1000
 _MAX_STEPS: Final = 64
-_REFUSED: Final = (
+_UNSUPPORTED: Final = (
     "allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "oneOf", "default",
 )  # fmt: skip
 _SHAPES: Final = ("type", "anyOf", "$ref", "enum", "const")
@@ -75,7 +75,7 @@ def _check_root(schema: Schema) -> None:
 
 
 def _check_node(path: Path, node: Schema) -> None:
-    for keyword in _REFUSED:
+    for keyword in _UNSUPPORTED:
         if keyword in node:
             raise SchemaError(path, f"'{keyword}' is not permitted.")
     if "$ref" in node and len(node) > 1:

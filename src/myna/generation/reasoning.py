@@ -50,7 +50,7 @@ def reasoning_for(effort: str | None, thinking: Thinking | None, *, param: str) 
         return Reasoning({}, Thought(thinking.begin, thinking.end, is_optional=True))
     if effort == "none":
         if not thinking.can_skip:
-            supported = f" Supported values are: {validation_errors.either(EFFORTS[1:], 'and')}."
+            supported = f" Supported values are: {validation_errors.quoted_list(EFFORTS[1:], 'and')}."
             raise validation_errors.unsupported_value(effort, supported).at_param(param)
         return Reasoning(DONT_THINK, None)
     if effort is None and not thinking.is_default:

@@ -36,12 +36,12 @@ class BodyLimit:
             if is_whole:
                 return await receive()  # waits for the client to disconnect
             if int(declared) > max_bytes:
-                await self._refuse(receive, max_bytes)
+                await self._reject(receive, max_bytes)
             message = await self._next_part(receive)
             is_whole = not message.get("more_body", False)
             num_bytes += len(message.get("body", b""))
             if num_bytes > max_bytes:
-                await self._refuse(receive, max_bytes)
+                await self._reject(receive, max_bytes)
             return message
 
         await self._app(scope, bounded, send)
@@ -55,7 +55,7 @@ class BodyLimit:
                 f"The rest of the request body did not arrive within {self._pause_s:g} seconds."
             ) from None
 
-    async def _refuse(self, receive: Receive, max_bytes: int) -> None:
+    async def _reject(self, receive: Receive, max_bytes: int) -> None:
         """Keep reading for a moment before responding: a client that is still writing when the connection
         closes would lose the response."""
         try:

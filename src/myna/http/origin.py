@@ -14,7 +14,7 @@ from myna.wire.errors import ForbiddenSource
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class AllowedSources:
     """The operator's allowlists; `*` in either allows everything. Without `hosts`, any host is allowed (a
     public address is protected by the key)."""
 
@@ -32,7 +32,7 @@ class SourceCheck:
     """Checks `Host` and `Origin`, and answers CORS preflights for the allowed origins. An origin passes if it
     is the server itself or on the list. `sources` is called for each request."""
 
-    def __init__(self, app: ASGIApp, *, sources: Callable[[], Sources]) -> None:
+    def __init__(self, app: ASGIApp, *, sources: Callable[[], AllowedSources]) -> None:
         self._app = app
         self._sources = sources
 

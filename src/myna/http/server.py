@@ -44,7 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         # Checked after parsing, so that a body in the same packet doesn't count.
         if self._head_timer is not None and self._head_bytes > _MAX_HEAD_BYTES:
-            self._refuse_head()
+            self._reject_head()
 
     def on_message_begin(self) -> None:
         if self._head_timer is None:
@@ -55,7 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._end_head()
         num_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if num_bytes > _MAX_HEAD_BYTES:
-            self._refuse_head()
+            self._reject_head()
             raise HeadersTooLarge("stops the parser")
         super().on_headers_complete()
 
@@ -63,10 +63,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Don't log an unsupported upgrade: the request is answered as if it hadn't requested one."""
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(MalformedHttp(msg))
+        self._reject(MalformedHttp(msg))
 
-    def _refuse_head(self) -> None:
-        self._refuse(HeadersTooLarge("The request's headers are larger than this server accepts."))
+    def _reject_head(self) -> None:
+        self._reject(HeadersTooLarge("The request's headers are larger than this server accepts."))
 
     def _await_head(self) -> None:
         self._head_bytes = 0
@@ -81,7 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer = None
         self.transport.close()
 
-    def _refuse(self, exc: Exception) -> None:
+    def _reject(self, exc: Exception) -> None:
         self._end_head()
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.close()  # an error body would become part of the response

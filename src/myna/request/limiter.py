@@ -19,9 +19,9 @@ from myna.accounts.limiting import (
     Settlement,
     TokenEstimate,
     counters_of,
-    headers_of,
-    quota_exceeded,
-    refused,
+    quota_error,
+    rate_limit_error,
+    rate_limit_headers,
 )
 from myna.accounts.principal import Principal
 from myna.catalog.registry import ModelCard
@@ -77,7 +77,7 @@ class Limiter:
         self._queue = CounterQueue(counters)
         self._seats: Counter[str] = Counter()
         self._heartbeat_s = heartbeat_s
-        self._heartbeat = SupervisedTask("the heartbeats of the limits", self._send_heartbeats)
+        self._heartbeat = SupervisedTask("sending rate-limit heartbeats", self._send_heartbeats)
         self._damaged: set[str] = set()
 
     async def admit(
@@ -99,9 +99,9 @@ class Limiter:
         undo = Settlement(reservation.attempt, estimate, 0, self._server)
         await self._queue.change(_names(counters), reservation.attempt, undo)
         self._log_damage(reservation.attempt)
-        record.headers += headers_of(reservation.attempt)
+        record.headers += rate_limit_headers(reservation.attempt)
         if reservation.attempt.refusal is not None:
-            raise refused(reservation.attempt.refusal, card.id, self._organization)
+            raise rate_limit_error(reservation.attempt.refusal, card.id, self._organization)
         self._count_seats(counters, 1)
         return reservation
 
@@ -111,7 +111,7 @@ class Limiter:
         if counters:
             attempt = Attempt(counters, None, self._server)
             await self._queue.change(_names(counters), attempt)
-            record.headers += headers_of(attempt)
+            record.headers += rate_limit_headers(attempt)
 
     async def is_spent(self, limit: Limit, model: str) -> bool:
         """Whether a budget is used up; always so without a ledger, since spending is unknown then."""
@@ -144,7 +144,7 @@ class Limiter:
                     if self._spending is not None
                     else "This server records no usage (MYNA_USAGE=false), so budgets can't be checked."
                 )
-                raise quota_exceeded()
+                raise quota_error()
 
     def _count_seats(self, counters: Sequence[LimitCounter], change: int) -> None:
         """Track this server's seats, and send heartbeats while it has any."""

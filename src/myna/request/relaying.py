@@ -11,8 +11,8 @@ from myna.http.streaming import collect
 from myna.request.context import RequestContext
 
 _BYTES_PER_TOKEN: Final = 4  # of a request's body, roughly
-_MOST_TOKENS: Final = 1 << 24
-_MOST_CHOICES: Final = 128
+_MAX_TOKENS: Final = 1 << 24
+_MAX_CHOICES: Final = 128
 
 
 async def answer_relayed(
@@ -62,14 +62,16 @@ def _estimate(context: RequestContext, body: Mapping[str, object]) -> TokenEstim
     """An estimate of the tokens that the request may use, for the key's limits."""
     length = context.request.headers.get("content-length", "")
     prompt_tokens = int(length) // _BYTES_PER_TOKEN if length.isdecimal() else 0
-    asked = _number(body.get("max_completion_tokens"), _MOST_TOKENS)
-    if asked is None:
-        asked = _number(body.get("max_tokens"), _MOST_TOKENS)
-    longest = context.services.max_answer_tokens or _MOST_TOKENS
-    num_choices = _number(body.get("n"), _MOST_CHOICES) or 1
-    return TokenEstimate(prompt_tokens, (longest if asked is None else asked) * num_choices, asked is None)
+    requested = _number(body.get("max_completion_tokens"), _MAX_TOKENS)
+    if requested is None:
+        requested = _number(body.get("max_tokens"), _MAX_TOKENS)
+    server_limit = context.services.max_answer_tokens or _MAX_TOKENS
+    num_choices = _number(body.get("n"), _MAX_CHOICES) or 1
+    return TokenEstimate(
+        prompt_tokens, (server_limit if requested is None else requested) * num_choices, requested is None
+    )
 
 
-def _number(value: object, most: int) -> int | None:
+def _number(value: object, maximum: int) -> int | None:
     """The value as a bounded integer, or None; the upstream validates it."""
-    return min(max(value, 0), most) if isinstance(value, int) and not isinstance(value, bool) else None
+    return min(max(value, 0), maximum) if isinstance(value, int) and not isinstance(value, bool) else None

@@ -17,7 +17,7 @@ SERVER_ERROR_TEXT: Final = (
     "(Please include the request ID {request_id} in your email.)"
 )
 OVERLOADED_TEXT: Final = "Our servers are currently overloaded. Please try again later."
-TOO_LARGE_TEXT: Final = "This server does not have the memory for that model. Please ask for another one."
+TOO_LARGE_TEXT: Final = "This server does not have enough memory for that model. Please request another one."
 
 # --- errors of HTTP itself ---
 

@@ -51,9 +51,9 @@ def decimal(minimum: float, maximum: float) -> BeforeValidator:
 
 def _within(kind: str, value: float, minimum: float | None, maximum: float | None) -> None:
     if minimum is not None and value < minimum:
-        raise validation_errors.outside(kind, "below", minimum, value).in_validator()
+        raise validation_errors.out_of_range(kind, "below", minimum, value).in_validator()
     if maximum is not None and value > maximum:
-        raise validation_errors.outside(kind, "above", maximum, value).in_validator()
+        raise validation_errors.out_of_range(kind, "above", maximum, value).in_validator()
 
 
 def text(
@@ -181,7 +181,7 @@ def _biases(value: object) -> tuple[tuple[int, float], ...]:
             raise validation_errors.invalid_type("a decimal", bias).in_validator(key)
         if not -100 <= bias <= 100:
             side, bound = ("below", -100) if bias < 0 else ("above", 100)
-            raise validation_errors.outside("decimal", side, bound, bias).in_validator(key)
+            raise validation_errors.out_of_range("decimal", side, bound, bias).in_validator(key)
         biases[int(key[:_TOKEN_DIGITS])] = float(bias)
     return tuple(biases.items())
 

@@ -18,9 +18,9 @@ def page_limit(query: QueryParams, default: int = 20) -> int:
     raw = query.get("limit", str(default))
     limit = query_integer(raw, "limit")
     if limit < 1:
-        raise validation_errors.outside("integer", "below", 1, limit).at_param("limit")
+        raise validation_errors.out_of_range("integer", "below", 1, limit).at_param("limit")
     if limit > MAX_LIMIT:
-        raise validation_errors.outside("integer", "above", MAX_LIMIT, limit).at_param("limit")
+        raise validation_errors.out_of_range("integer", "above", MAX_LIMIT, limit).at_param("limit")
     return limit
 
 

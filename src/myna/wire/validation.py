@@ -15,8 +15,8 @@ from myna.wire.validation_errors import FIELD_ERROR, FieldError
 TAG: Final = "~"
 """The first character of tags of tagged unions, which are not part of a parameter's name."""
 
-_LONGEST_NAME: Final = 64
-_CLOSE: Final = 0.75
+_MAX_NAME: Final = 64
+_MIN_SIMILARITY: Final = 0.75
 _NOUNS: Final = {
     "int_type": "an integer",
     "int_from_float": "an integer",
@@ -134,7 +134,7 @@ def path_of(loc: Sequence[str | int]) -> str:
 
 
 def _suggestion(name: str, candidates: set[str]) -> str:
-    if len(name) > _LONGEST_NAME:
+    if len(name) > _MAX_NAME:
         return ""
-    close = difflib.get_close_matches(name, sorted(candidates), cutoff=_CLOSE)
-    return f" Did you mean {validation_errors.either(sorted(close), 'or')}?" if close else ""
+    close = difflib.get_close_matches(name, sorted(candidates), cutoff=_MIN_SIMILARITY)
+    return f" Did you mean {validation_errors.quoted_list(sorted(close), 'or')}?" if close else ""

@@ -48,7 +48,7 @@ def join_path(path: str, step: str) -> str:
     return f"{path}{step}" if not (path and step) or step.startswith("[") else f"{path}.{step}"
 
 
-def got(value: object) -> str:
+def json_type(value: object) -> str:
     """OpenAI's noun for the type of a JSON value."""
     match value:
         case None:
@@ -72,7 +72,7 @@ def echoed(value: str) -> str:
     return value if len(value) <= _ECHO_LIMIT else f"{value[:3]}...{value[-3:]}"
 
 
-def either(values: Sequence[str], last: str) -> str:
+def quoted_list(values: Sequence[str], last: str) -> str:
     """The quoted values as OpenAI lists them: 'a', 'b', and 'c', with `last` as the conjunction."""
     quoted = [f"'{value}'" for value in values]
     if len(quoted) < 3:
@@ -82,7 +82,7 @@ def either(values: Sequence[str], last: str) -> str:
 
 def invalid_type(expected: str, value: object) -> FieldError:
     return FieldError(
-        "invalid_type", "Invalid type for '", f"': expected {expected}, but got {got(value)} instead."
+        "invalid_type", "Invalid type for '", f"': expected {expected}, but got {json_type(value)} instead."
     )
 
 
@@ -110,7 +110,7 @@ def unsupported_value(value: str, supported: str = "") -> FieldError:
 
 
 def not_one_of(values: Sequence[str], value: str) -> FieldError:
-    listed = either(values, "and")
+    listed = quoted_list(values, "and")
     return FieldError(
         "invalid_value", f"Invalid value: '{echoed(value)}'. Supported values are: {listed}.", None
     )
@@ -154,7 +154,7 @@ def too_many_properties(limit: int, count: int) -> FieldError:
     )
 
 
-def outside(kind: str, side: str, bound: float, value: float) -> FieldError:
+def out_of_range(kind: str, side: str, bound: float, value: float) -> FieldError:
     """`kind` is integer or decimal, `side` below or above; numbers are printed as they were sent."""
     end, sign = ("minimum", ">=") if side == "below" else ("maximum", "<=")
     return FieldError(

@@ -72,7 +72,7 @@ def _check_prediction(request: ChatRequest) -> None:
             )
 
 
-def check_abilities(request: ChatRequest, info: ModelInfo, max_answer_tokens: int) -> None:
+def check_model_support(request: ChatRequest, info: ModelInfo, max_answer_tokens: int) -> None:
     """Raise for what this model or server doesn't support."""
     for name in ("max_completion_tokens", "max_tokens"):
         check_answer_tokens(name, getattr(request, name), max_answer_tokens)
@@ -125,11 +125,11 @@ def _check_calls(messages: list[MessageParam]) -> None:
         if message.role == "tool":
             _check_answer(i, message, unanswered, answered)
             continue
-        _refuse_unanswered(i, unanswered)
+        _reject_unanswered(i, unanswered)
         answered = {}
         if message.role == "assistant" and message.tool_calls:
             unanswered = [call.id for call in message.tool_calls]
-    _refuse_unanswered(len(messages), unanswered)
+    _reject_unanswered(len(messages), unanswered)
 
 
 def _check_answer(i: int, message: MessageParam, unanswered: list[str], answered: dict[str, int]) -> None:
@@ -158,7 +158,7 @@ def _check_answer(i: int, message: MessageParam, unanswered: list[str], answered
         )
 
 
-def _refuse_unanswered(i: int, unanswered: list[str]) -> None:
+def _reject_unanswered(i: int, unanswered: list[str]) -> None:
     """`i` is the index of the message found instead of a tool message."""
     if unanswered:
         raise InvalidRequest(

@@ -49,7 +49,7 @@ class ChatChunkRenderer:
         self._text_overheads = [num_characters(head + self._text_tail) + 1 for head in self._text_heads]
         self._obfuscator = Obfuscator() if spec.obfuscate else None
         self._has_begun = [False] * spec.num_choices
-        self._ends: dict[int, bytes] = {}
+        self._final_chunks: dict[int, bytes] = {}
         self._parsers = (
             [ToolCallParser(spec.tool_format, spec.tools) for _ in range(spec.num_choices)]
             if spec.tool_format
@@ -67,13 +67,13 @@ class ChatChunkRenderer:
                 role = b"" if self._has_begun[index] else self._begin(index)
                 return role + self._chunk(index, delta, _NULL, _NULL)
             if self._parsers:
-                return self._rendered(index, self._parsers[index].feed(event.text, event.logprobs))
+                return self._render_parsed(index, self._parsers[index].feed(event.text, event.logprobs))
             if self._spec.wants_logprobs:
-                return self._rendered(index, [ParsedPiece(Said(event.text), event.logprobs)])
+                return self._render_parsed(index, [ParsedPiece(Said(event.text), event.logprobs)])
             role = b"" if self._has_begun[index] else self._begin(index)
             text = orjson.dumps(event.text)
             length = self._text_overheads[index] + num_characters(text)
-            return role + self._closed(self._text_heads[index] + text + self._text_tail, length)
+            return role + self._close_event(self._text_heads[index] + text + self._text_tail, length)
         if type(event) is ChoiceDone:
             return self._end_choice(event)
         self._usage.feed(event)
@@ -84,14 +84,14 @@ class ChatChunkRenderer:
         if not self._spec.include_usage:
             return b""
         usage = msgspec.json.encode(to_usage(self._usage.total()))
-        return self._whole(self._head + b'],"usage":' + usage)
+        return self._event(self._head + b'],"usage":' + usage)
 
     def _begin(self, index: int) -> bytes:
         self._has_begun[index] = True
         logprobs = b'{"content":[],"refusal":null}' if self._spec.wants_logprobs else _NULL
         return self._chunk(index, _ROLE_DELTA, logprobs, _NULL)
 
-    def _rendered(self, index: int, parsed: list[ParsedPiece]) -> bytes | Iterator[bytes]:
+    def _render_parsed(self, index: int, parsed: list[ParsedPiece]) -> bytes | Iterator[bytes]:
         chunks = self._pieces(index, parsed)
         return chunks if _is_large(parsed) else b"".join(chunks)
 
@@ -141,20 +141,20 @@ class ChatChunkRenderer:
         if not self._has_begun[index]:
             yield self._begin(index)
         reason = self._spec.finish_reason(event.reason, has_called=self._calls[index].num_calls > 0)
-        self._ends[index] = self._chunk(index, _EMPTY_DELTA, _NULL, orjson.dumps(reason))
-        if len(self._ends) == self._spec.num_choices:
-            yield from (self._ends[index] for index in sorted(self._ends))
+        self._final_chunks[index] = self._chunk(index, _EMPTY_DELTA, _NULL, orjson.dumps(reason))
+        if len(self._final_chunks) == self._spec.num_choices:
+            yield from (self._final_chunks[index] for index in sorted(self._final_chunks))
 
     def _chunk(self, index: int, delta: bytes, logprobs: bytes, reason: bytes) -> bytes:
-        return self._whole(
+        return self._event(
             b'%s{"index":%d,"delta":%s,"logprobs":%s,"finish_reason":%s}]%s'
             % (self._head, index, delta, logprobs, reason, self._usage_null)
         )
 
-    def _whole(self, body: bytes) -> bytes:
-        return self._closed(body, num_characters(body) + 1)
+    def _event(self, body: bytes) -> bytes:
+        return self._close_event(body, num_characters(body) + 1)
 
-    def _closed(self, body: bytes, length: int) -> bytes:
+    def _close_event(self, body: bytes, length: int) -> bytes:
         """The event for a body without its last brace; `length` is in characters, including the brace."""
         if self._obfuscator is None:
             return b"data: %s}\n\n" % body

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from myna.api.chat.answer import ChatCompletionFold
-from myna.api.chat.check import check_abilities, check_combinations, check_conversation
+from myna.api.chat.check import check_combinations, check_conversation, check_model_support
 from myna.api.chat.chunks import ChatChunkRenderer
 from myna.api.chat.convert import num_logprobs, requested_tokens, to_conversation, to_response_spec
 from myna.api.chat.schema import ChatRequest
@@ -82,7 +82,7 @@ def _prepare(
         )
     info = model.generator.info
     longest = answer_token_limit(max_answer_tokens, request.n or 1, num_logprobs(request))
-    check_abilities(request, info, longest)
+    check_model_support(request, info, longest)
     check_conversation(request.messages)
     conversation = to_conversation(request)
     return to_generation(conversation, model.renderer, info, tenant, id=id, max_answer_tokens=longest)

@@ -121,7 +121,7 @@ class ChatRequest(WireModel):
     prompt_cache_key: Label = None
     prompt_cache_retention: Annotated[str | None, BeforeValidator(_retention)] = None
     service_tier: Annotated[
-        str | None, one_of(*_TIERS, expected=f"one of {validation_errors.either(_TIERS, 'or')}")
+        str | None, one_of(*_TIERS, expected=f"one of {validation_errors.quoted_list(_TIERS, 'or')}")
     ] = None
     reasoning_effort: Annotated[str | None, one_of(*EFFORTS)] = None
     stream: Flag = None

@@ -11,9 +11,9 @@ from myna.wire.validation import Items, TypedModel, WireModel
 
 MAX_TOOLS: Final = 128
 MODES: Final = ("none", "auto", "required")
-_CHOICE_NOUN: Final = f"one of one of {validation_errors.either(MODES, 'or')} or object"
+_CHOICE_NOUN: Final = f"one of one of {validation_errors.quoted_list(MODES, 'or')} or object"
 _CALL_MODES: Final = ("none", "auto")
-_CALL_NOUN: Final = f"one of one of {validation_errors.either(_CALL_MODES, 'or')} or object"
+_CALL_NOUN: Final = f"one of one of {validation_errors.quoted_list(_CALL_MODES, 'or')} or object"
 
 
 class Function(WireModel):

@@ -72,7 +72,7 @@ def _check_tokens(request: CompletionRequest, vocab_size: int) -> None:
         highest = max(prompt)
         if highest >= vocab_size:
             place = f"[{prompt.index(highest)}]" if is_single else f"[{i}][{prompt.index(highest)}]"
-            raise validation_errors.outside("integer", "above", vocab_size - 1, highest).at_param(
+            raise validation_errors.out_of_range("integer", "above", vocab_size - 1, highest).at_param(
                 f"prompt{place}"
             )
 

@@ -29,7 +29,7 @@ class PromptEncoder:
         prompts = self._request.prompt
         texts = [prompt for prompt in prompts if isinstance(prompt, str)]
         for text in texts:
-            self._refuse_too_long(self._renderer.least_tokens(text))
+            self._check_length(self._renderer.least_tokens(text))
         if not prompts:
             return [EncodedPrompt(tuple(self._document_start()), "")]
         if len(texts) == len(prompts) and not self._wraps and not self._request.suffix:
@@ -49,7 +49,7 @@ class PromptEncoder:
         return EncodedPrompt(tuple(self._renderer.encode(prompt, parse_special=True)), prompt)
 
     def _fill_in_middle(self, prefix: str, suffix: str) -> tuple[int, ...]:
-        self._refuse_too_long(self._renderer.least_tokens(suffix))
+        self._check_length(self._renderer.least_tokens(suffix))
         tokens = self._renderer.fim(prefix, suffix)
         if tokens is None:
             raise validation_errors.unsupported().at_param("suffix")
@@ -66,5 +66,5 @@ class PromptEncoder:
     def _shows_prompt(self) -> bool:
         return bool(self._request.echo) or self._request.logprobs is not None
 
-    def _refuse_too_long(self, num_tokens: int) -> None:
+    def _check_length(self, num_tokens: int) -> None:
         check_context_length(num_tokens, self._max_tokens, self._context_tokens)

@@ -70,7 +70,7 @@ def _tokens(value: object, place: str) -> tuple[int, ...]:
         if type(token) is not int:
             raise validation_errors.invalid_type("an integer", token).in_validator(f"{place}[{i}]")
         if token < 0:
-            raise validation_errors.outside("integer", "below", 0, token).in_validator(f"{place}[{i}]")
+            raise validation_errors.out_of_range("integer", "below", 0, token).in_validator(f"{place}[{i}]")
     return tuple(value)
 
 

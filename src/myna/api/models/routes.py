@@ -29,7 +29,7 @@ async def retrieve_model(context: RequestContext) -> Response:
     try:
         return _json(_model(context.find_card(_model_id(context))))
     except ModelNotFound:
-        return _refuse(context, _unknown(context), BACKEND)
+        return _error(context, _not_found(context), BACKEND)
 
 
 async def delete_model(context: RequestContext) -> Response:
@@ -39,9 +39,9 @@ async def delete_model(context: RequestContext) -> Response:
         card = context.find_card(_model_id(context))
         await context.services.pool.remove(card.id)
     except ModelNotFound:
-        return _refuse(context, _unknown(context), BACKEND_LINE)
+        return _error(context, _not_found(context), BACKEND_LINE)
     except (PermissionDenied, ModelInUse) as exc:
-        return _refuse(context, exc, BACKEND_LINE)
+        return _error(context, exc, BACKEND_LINE)
     details = {"id": card.id, "resource": "model"}
     administration = context.services.accounts.administration
     await context.services.database_threads.run(
@@ -67,14 +67,14 @@ def _model(card: ModelCard) -> dict[str, object]:
     return {"id": card.id, "object": "model", "created": card.created, "owned_by": card.owned_by}
 
 
-def _unknown(context: RequestContext) -> ModelNotFound:
+def _not_found(context: RequestContext) -> ModelNotFound:
     """These endpoints have another error text: with single quotes and a param."""
     return ModelNotFound(
         f"The model '{context.record.model}' does not exist", param="model", code="model_not_found"
     )
 
 
-def _refuse(context: RequestContext, exc: RequestError, layout: Layout) -> Response:
+def _error(context: RequestContext, exc: RequestError, layout: Layout) -> Response:
     context.record.outcome = type(exc).__name__
     return error_response(exc, context.id, layout)
 

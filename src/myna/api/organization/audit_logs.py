@@ -21,7 +21,7 @@ async def list_audit_logs(context: RequestContext) -> Response:
     query = context.request.query_params
     check_query(query, "limit", "after", "before", *_LISTS, *(f"{name}[]" for name in _LISTS), *_TIMES)
     found = await context.services.database_threads.run(
-        context.services.accounts.store.events, _wanted(query)
+        context.services.accounts.store.events, _audit_query(query)
     )
     if found is None:
         raise NotFound("No audit log found with the id of 'after' or 'before'.", code="not_found")
@@ -29,7 +29,7 @@ async def list_audit_logs(context: RequestContext) -> Response:
     return listed([audit_log_shape(event, names) for event in found.events], has_more=found.has_more)
 
 
-def _wanted(query: QueryParams) -> AuditQuery:
+def _audit_query(query: QueryParams) -> AuditQuery:
     types, projects, actors, subjects = (_values(query, name) for name in _LISTS)
     return AuditQuery(
         limit=page_limit(query),

@@ -21,7 +21,7 @@ Models = Annotated[
     Items[Annotated[StrictStr, text(longest=MAX_NAME, may_be_empty=False)]] | None,
     array("an array of strings", longest=MAX_MODELS, may_be_null=True),
 ]
-Life = Annotated[StrictInt | None, integer(1, MAX_LIFE_S)]
+Lifetime = Annotated[StrictInt | None, integer(1, MAX_LIFE_S)]
 Amount = Annotated[StrictInt | None, integer(1, MAX_LIMIT)]
 
 
@@ -33,7 +33,7 @@ class KeyBody(WireModel):
     name: Name
     scopes: Scopes = Field(default_factory=lambda: ["inference"])
     models: Models = None
-    expires_in_seconds: Life = None
+    expires_in_seconds: Lifetime = None
 
 
 class KeyChanges(WireModel):
@@ -42,14 +42,14 @@ class KeyChanges(WireModel):
     name: Name = ""
     scopes: Scopes = Field(default_factory=lambda: ["inference"])
     models: Models = None
-    expires_in_seconds: Life = None
+    expires_in_seconds: Lifetime = None
 
 
 class NamedKeyBody(WireModel):
     """The body with which OpenAI creates service accounts and admin keys."""
 
     name: Name
-    expires_in_seconds: Life = None
+    expires_in_seconds: Lifetime = None
 
 
 class RotationBody(WireModel):
@@ -75,7 +75,7 @@ class SpendingBody(WireModel):
 
 
 Parameters = Mapping[str, Parameter]
-_REFUSED: Final = Parameter(Use.REJECTED)
+_REJECTED: Final = Parameter(Use.REJECTED)
 _NO_RESIDENCY: Final = Parameter(
     Use.REJECTED, error_text="All data stays on this server; regions are not supported."
 )
@@ -86,7 +86,7 @@ def _of(schema: type[WireModel], **refused: Parameter) -> Parameters:
     return MappingProxyType({**fields, **refused})
 
 
-PROJECT: Final = _of(ProjectBody, external_key_id=_REFUSED, geography=_NO_RESIDENCY, residency=_NO_RESIDENCY)
+PROJECT: Final = _of(ProjectBody, external_key_id=_REJECTED, geography=_NO_RESIDENCY, residency=_NO_RESIDENCY)
 KEY: Final = _of(KeyBody)
 KEY_CHANGES: Final = _of(KeyChanges)
 ADMIN_KEY: Final = _of(NamedKeyBody)
@@ -101,10 +101,10 @@ SERVICE_ACCOUNT: Final = _of(
 ROTATION: Final = _of(RotationBody)
 LIMIT: Final = _of(
     LimitBody,
-    max_requests_per_1_day=_REFUSED,
-    max_images_per_1_minute=_REFUSED,
-    max_audio_megabytes_per_1_minute=_REFUSED,
-    batch_1_day_max_input_tokens=_REFUSED,
+    max_requests_per_1_day=_REJECTED,
+    max_images_per_1_minute=_REJECTED,
+    max_audio_megabytes_per_1_minute=_REJECTED,
+    batch_1_day_max_input_tokens=_REJECTED,
 )
 SPENDING: Final = _of(SpendingBody)
 LIMIT_FIELDS: Final[Mapping[str, str]] = {

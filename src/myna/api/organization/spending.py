@@ -18,14 +18,16 @@ async def retrieve_spend_limit(context: RequestContext) -> Response:
     limit = find_limit(accounts, _owner(context, accounts), ALL_MODELS)
     if limit.budget_cents is None:
         raise NotFound("No spend limit is set.", code="not_found")
-    return await _shown(context, limit)
+    return await _spend_limit_response(context, limit)
 
 
 async def set_spend_limit(context: RequestContext) -> Response:
     body = await read_body(context, SpendingBody, SPENDING)
     owner = _owner(context, await load_accounts(context))
     changes = {"budget_cents": body.threshold_amount}
-    return await _shown(context, await perform(context, Administration.set_limit, owner, ALL_MODELS, changes))
+    return await _spend_limit_response(
+        context, await perform(context, Administration.set_limit, owner, ALL_MODELS, changes)
+    )
 
 
 async def delete_spend_limit(context: RequestContext) -> Response:
@@ -46,7 +48,7 @@ def _kind(owner: str) -> str:
     return "project.spend_limit" if owner else "organization.spend_limit"
 
 
-async def _shown(context: RequestContext, limit: Limit) -> Response:
+async def _spend_limit_response(context: RequestContext, limit: Limit) -> Response:
     is_spent = await context.services.limiter.is_spent(limit, ALL_MODELS)
     return json_response(
         {

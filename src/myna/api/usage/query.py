@@ -55,9 +55,9 @@ class Query:
         except ValueError:
             raise validation_errors.invalid_type("an integer", raw).at_param(name) from None
         if value < low:
-            raise validation_errors.outside("integer", "below", low, value).at_param(name)
+            raise validation_errors.out_of_range("integer", "below", low, value).at_param(name)
         if value > high:
-            raise validation_errors.outside("integer", "above", high, value).at_param(name)
+            raise validation_errors.out_of_range("integer", "above", high, value).at_param(name)
         return value
 
     def time_s(self, name: str, default: int) -> int:
