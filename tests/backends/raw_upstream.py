@@ -166,8 +166,8 @@ class Front:
 async def fronting(options: BackendOptions, *, is_started: bool = False) -> AsyncIterator[Front]:
     ledger, clock, instruments = Ledger(), [0.0], Instruments()
     backend = RemoteBackend(options, clock=lambda: clock[0])
-    look = ModelRegistry([], [ModelCard("near", 0, "", "alias", "far-1")], None, backend.announced).look
-    pool = ModelPool(look, backend.prepare, forget=lambda model: None)
+    registry = ModelRegistry([], [ModelCard("near", 0, "", "alias", "far-1")], None, backend.announced)
+    pool = ModelPool(registry.poll, backend.prepare, delete_files=lambda model: None)
     parts = replace(
         services(pool, ledger), instruments=instruments, usage_sinks=UsageSinks(ledger, (instruments,))
     )
