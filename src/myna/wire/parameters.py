@@ -86,8 +86,9 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
     {
         "model": _MODEL,
         "messages": _required(
-            "Up to 2,048, with any of the six roles and up to 2,048 text parts each. Images, audio and files "
-            "are rejected. `reasoning_content` (or `reasoning`) of an earlier answer is passed to the template."
+            "Up to 2,048, with any of the six roles and up to 2,048 text parts each. Images, audio and "
+            "files are rejected. `reasoning_content` (or `reasoning`) of an earlier answer is passed to the "
+            "template."
         ),
         "functions": _honoured("Deprecated form of `tools`; the answer uses the deprecated form as well."),
         "tools": _honoured("Up to 128 functions and custom tools with text, Lark or regex input."),
@@ -121,7 +122,8 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
             "For reasoning models (according to their template): `none` turns reasoning off if the template "
             "supports that. Other values are passed to templates that accept them; otherwise they limit the "
             "reasoning: `minimal` to 256 tokens, `low` 1,024, `medium` 4,096, `high` 16,384; `xhigh`, `max`: "
-            "unlimited. Reasoning is returned as `reasoning_content`, next to `content`. A 400 for other models."
+            "unlimited. Reasoning is returned as `reasoning_content`, next to `content`. A 400 for other "
+            "models."
         ),
         "prediction": _honoured("Predicted tokens are verified in parallel; accepted ones are counted."),
         "verbosity": _refused("Anything but `medium`.", "medium"),
