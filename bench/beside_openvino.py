@@ -1,4 +1,4 @@
-"""Myna compared with OpenVINO GenAI in separate processes without HTTP, alternating (A B A B), on the same file.
+"""Myna compared with OpenVINO GenAI in separate processes without HTTP, alternating (A B A B), on one file.
 
     python bench/beside_openvino.py model.gguf --openvino-python /path/to/python --pairs 7 --out report.json
 

@@ -1,4 +1,4 @@
-"""Myna compared with llama-server over HTTP, on the same file, alternating (A B A B), with one load generator.
+"""Myna compared with llama-server over HTTP, on one file, alternating (A B A B), with one load generator.
 
 Both servers run all the time, but only one of them is under load at a time. The result is the median
 of the pairs' ratios and its interquartile range; the machine's absolute speed doesn't matter.

@@ -1,4 +1,4 @@
-"""What a grammar costs: tokens per second of constrained and unconstrained streams, alternating, in one process.
+"""What a grammar costs: tokens per second of streams with and without one, alternating, in one process.
 
 python bench/grammar.py MODEL.gguf [--engine llamacpp] [--streams 8] [--tokens 64]
 """
