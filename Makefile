@@ -26,7 +26,7 @@ serve: $(VENV)/.deps
 	@exec scripts/serve "$(call given,MODEL)" "$(call given,HOST)" "$(call given,PORT)"
 
 test: $(VENV)/.dev
-	@scripts/beside "$(MAKE) -s $(VENV)/.installed $(VENV)/.llamacpp" "$(MAKE) -s models-for-tests"
+	@scripts/in-parallel "$(MAKE) -s $(VENV)/.installed $(VENV)/.llamacpp" "$(MAKE) -s models-for-tests"
 	@scripts/test
 
 test-native: $(VENV)/.dev

@@ -59,14 +59,14 @@ def test_a_full_browser_says_so_and_goes_on(player: Player) -> None:
         }"""
     )
     answer = player.ask("[[say still here]]")
-    expect(player.page.locator(".notice.bad")).to_contain_text("no room to keep this conversation")
+    expect(player.page.locator(".notice.bad")).to_contain_text("no space left for this conversation")
     expect(answer).to_contain_text("still here")
 
 
 def test_a_browser_without_storage_says_so(player: Player) -> None:
     player.page.add_init_script("delete window.indexedDB; delete Window.prototype.indexedDB;")
     player.page.reload()
-    expect(player.page.locator(".notice").first).to_contain_text("keeps nothing here")
+    expect(player.page.locator(".notice").first).to_contain_text("doesn't store data")
     expect(player.ask("[[say fine]]")).to_contain_text("fine")
 
 
@@ -86,7 +86,7 @@ def take(player: Player, text: str) -> None:
 def test_a_file_holds_the_whole_conversation(player: Player) -> None:
     player.field("temperature").fill("0.5")
     player.field("tools").fill('[{"type": "function", "function": {"name": "f"}}]')
-    player.button("Show how likely each token was").click()
+    player.button("Show token probabilities").click()
     player.ask("[[say birds]]")
     first = export(player)
     player.button("Delete “[[say birds]]”").click()
