@@ -134,7 +134,7 @@ def make_pool(settings: Settings, offer: ServedModels, backends: Backends) -> Mo
     return ModelPool(
         offer.look(backends.announced),
         backends.prepare,
-        forget=offer.forget,
+        delete_files=offer.forget,
         limits=pool_limits(settings, offer),
     )
 
@@ -214,7 +214,7 @@ async def _run(
         usage_sinks=UsageSinks(ledger or NullUsageLog(), observers(settings, instruments)),
         ledger=ledger,
         instruments=instruments,
-        listens_here=is_loopback(settings.host),
+        is_loopback_only=is_loopback(settings.host),
         max_answer_tokens=settings.max_answer_tokens,
         text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,
@@ -232,7 +232,7 @@ async def _run(
         if certificate is not None:
             certificate.reload()
         backends.change(backend_options(settings), backend_sections(settings))
-        pool.change(offer.look(backends.announced), pool_limits(settings, offer))
+        pool.reconfigure(offer.look(backends.announced), pool_limits(settings, offer))
         app.options = http_options(settings)
         set_log_level(settings.log_level)
         for server in servers:

@@ -9,7 +9,7 @@ from typing import Final
 from myna.catalog.aliases import alias_card, default_alias_cards
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES, capacity
-from myna.catalog.registry import Announced, Look, ModelCard, ModelRegistry
+from myna.catalog.registry import Announced, ModelCard, ModelRegistry, PollListing
 from myna.catalog.store import ModelStore, local_file
 from myna.cli.backends import backends_of
 from myna.cli.console import megabytes
@@ -41,9 +41,9 @@ class ServedModels:
     aliases: tuple[ModelCard, ...]
     store: ModelStore | None
 
-    def look(self, announced: Announced = tuple) -> Look:
+    def look(self, announced: Announced = tuple) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
-        return ModelRegistry(self.files, self.aliases, self.store, announced).look
+        return ModelRegistry(self.files, self.aliases, self.store, announced).poll
 
     def forget(self, model: LocalModel) -> None:
         """Delete a pulled model's files."""

@@ -1,4 +1,4 @@
-"""Log-probabilities of tokens: each with its true bytes and the likeliest beside it."""
+"""Log-probabilities of tokens, each with its exact bytes and the most likely alternatives."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -7,12 +7,12 @@ import msgspec
 
 from myna.core.events import LOWEST_LOGPROB, TokenLogprob
 
-# Entries and their likeliest tokens together, in one piece of work: about a millisecond.
+# Entries and their top tokens together that are rendered at once, in about a millisecond.
 _SLICE: Final = 512
 
 
 class TopEntry(msgspec.Struct):
-    """One of the likeliest tokens."""
+    """One of the most likely tokens."""
 
     token: str
     logprob: float
@@ -29,7 +29,7 @@ class TokenEntry(msgspec.Struct):
 
 
 def token_entry(entry: TokenLogprob) -> TokenEntry:
-    """The entry as chat completions show it."""
+    """The entry in the format of chat completions."""
     return TokenEntry(
         _shown(entry.data),
         _finite(entry.logprob),
@@ -39,19 +39,19 @@ def token_entry(entry: TokenLogprob) -> TokenEntry:
 
 
 def per_slice(entries: Sequence[TokenLogprob]) -> int:
-    """How many of these entries make a piece of work that holds up nobody."""
+    """How many of these entries to render at once without delaying other requests."""
     return max(1, _SLICE // (1 + max((len(entry.top) for entry in entries[:2]), default=0)))
 
 
 def slices(entries: Sequence[TokenLogprob]) -> Iterator[Sequence[TokenLogprob]]:
-    """The entries in such pieces; one, of none, where there are none."""
+    """The entries in slices of that length; one empty slice if there are none."""
     length = per_slice(entries)
     for start in range(0, len(entries) or 1, length):
         yield entries[start : start + length]
 
 
 def _shown(data: bytes) -> str:
-    """The token's text; bytes that are no whole character are escaped, as `\\xe4`."""
+    """The token's text; bytes that are not a whole character are escaped, as `\\xe4`."""
     return data.decode("utf-8", "backslashreplace")
 
 
