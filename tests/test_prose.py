@@ -34,6 +34,9 @@ def script() -> ModuleType:
         "12 tokens a second",
         "Dollars a million tokens",
         "0 takes the likeliest",
+        "one number a draw",
+        "the model is loaded anew",
+        "values lie side by side",
         "The most is 2.",
         "it ends after so many tokens",
         "An extension of Myna's.",
@@ -50,6 +53,7 @@ def test_a_turn_of_phrase_that_nobody_uses_is_found(script: ModuleType, text: st
         "It is no longer there.",
         "besides that, 12 tokens per second",
         "a recommended amendment",
+        "one number per draw",
         "part of OpenAI's document",
     ],
 )

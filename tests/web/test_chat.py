@@ -92,7 +92,7 @@ def test_a_turn_can_be_deleted_and_brought_back(player: Player) -> None:
 
 
 def test_two_columns_answer_with_settings_of_their_own(player: Player) -> None:
-    player.button("Two side by side").click()
+    player.button("Two columns").click()
     player.page.get_by_label("Model B").select_option("gpt-4o-mini")
     player.page.get_by_role("group", name="Settings for column").get_by_role(
         "button", name="Column B"
@@ -105,7 +105,7 @@ def test_two_columns_answer_with_settings_of_their_own(player: Player) -> None:
     )
     asked = {body["model"]: body.get("temperature") for body in player.sent}
     assert asked == {"fake": None, "gpt-4o-mini": 0}
-    player.button("Two side by side").click()
+    player.button("Two columns").click()
     expect(player.answers()).to_have_count(1)
 
 

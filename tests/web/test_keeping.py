@@ -124,10 +124,10 @@ def conversation(**pane: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"a": 1,\n}', "isn't JSON: see line 2, column 1"),
-        ("", "isn't JSON: see line 1, column 1"),
-        ("[1, 2]", "isn't a conversation that Myna exported"),
-        ("null", "isn't a conversation that Myna exported"),
+        ('{"a": 1,\n}', "isn't valid JSON: see line 2, column 1"),
+        ("", "isn't valid JSON: see line 1, column 1"),
+        ("[1, 2]", "isn't a conversation exported by Myna"),
+        ("null", "isn't a conversation exported by Myna"),
         (json.dumps({**OURS, "version": 9}), "has version 9 of the format"),
         (json.dumps({**OURS, "conversation": {"mode": "poem"}}), "damaged at “mode”"),
         (conversation(turns=[{"role": "king", "answers": []}]), "damaged at “role”"),

@@ -57,7 +57,7 @@ def test_no_barriers(player: Player, theme: str) -> None:
     player.button("Show token probabilities").click()
     answer.locator(".token[data-place]").first.focus()
     assert visitor.barriers() == []
-    player.button("Two side by side").click()
+    player.button("Two columns").click()
     player.setting("tools").get_by_role("button", name="Insert an example").click()
     player.field("temperature").fill("9")
     player.button("Show as code").click()

@@ -8,7 +8,7 @@ export const playground = {
 
   "tool.label": "Conversation",
   "tool.probabilities": "Show token probabilities",
-  "tool.split": "Two side by side",
+  "tool.split": "Two columns",
   "tool.code": "Show as code",
   "tool.export": "Export as a file",
   "tool.import": "Import a file",
