@@ -164,7 +164,7 @@ export const playground = {
   "import.large": "The file is larger than 64 MB; conversation files are smaller.",
   "import.notJson": "The file isn't valid JSON: see line {line}, column {column}.",
   "import.notOurs": "This isn't a conversation exported by Myna; choose a file created with Export.",
-  "import.version": "The file has format version {version}, which this page doesn't support.",
+  "import.version": "The file has version {version} of the format, which this page doesn't support.",
   "import.damaged": "The file is damaged at “{where}”; export the conversation again.",
   "import.unreadable": "The file can't be read; choose another one.",
 };
