@@ -9,13 +9,13 @@ import pytest
 from tests.stores.rows import usage_row
 
 from myna.core.errors import ConfigurationError, DatabaseError, Overloaded
-from myna.core.ledger import UsageFilter, UsageRow
+from myna.core.ledger import Price, UsageFilter, UsageRow
 from myna.stores.journal import Journal
 from myna.stores.ledger_memory import MemoryLedger
 from myna.stores.registry import open_stores
 from myna.usage import ledger as ledgers
 from myna.usage.ledger import Ledger
-from myna.usage.log import NullUsageEntry, Price
+from myna.usage.log import NullUsageEntry
 
 DATABASE = "memory:"
 

@@ -3,13 +3,14 @@
 A backend is a row of `backends.table`. `catalog`, doctor, metrics and settings know backends by this alone.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from myna.core.finding import Findings
 from myna.core.generator import Generator, RunningModel
+from myna.core.ledger import Price
 from myna.core.relay import Relay
 from myna.core.renderer import Renderer
 
@@ -104,6 +105,15 @@ Prepare = Callable[[ModelSpec], Awaitable[Candidate]]
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """A backend's own table of myna.toml, as it was written: the backend reads it. Relative paths in it start
+    from `folder`."""
+
+    values: Mapping[str, object]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class BackendOptions:
     """What backends are given of the settings; 0 is unset. `engine` is `auto` or one of the table's names.
     `section` is the value of the backend's own setting, None if it has none or it is not set."""
@@ -147,6 +157,10 @@ class Backend(Protocol):
 
     def may_announce(self, model: str) -> bool:
         """Whether a model of that id is announced now or may be later, so that aliases can stand for it."""
+        ...
+
+    def price(self, model: str) -> Price | None:
+        """What the backend's own setting says that this model's tokens cost, if anything."""
         ...
 
     async def start(self) -> None:

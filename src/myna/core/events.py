@@ -11,12 +11,12 @@ LOWEST_LOGPROB: Final = -9999.0
 """What OpenAI shows for anything less likely, and instead of minus infinity, which JSON lacks."""
 
 
-class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
+class TokenLogprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A token with its natural-log probability under the raw distribution.
 
     `data` are the token's true bytes from the vocabulary (may be half a character). `logprob` is
     None only for a prompt's first token. `top` holds the k likeliest as (id, logprob, bytes),
-    likeliest first.
+    likeliest first. The garbage collector need not know it: it can't refer to itself.
     """
 
     token: int

@@ -5,6 +5,8 @@ from typing import Final, Literal, Protocol, get_args
 
 import msgspec
 
+_NANO_A_MILLION: Final = 1000  # dollars a million tokens to billionths of a dollar a token
+
 Outcome = Literal["completed", "cancelled", "failed", "refused", "lost"]
 """How a request ended: answered whole; its client left, or the server shut down; an error of ours; an error
 of its sender's, or no room; the server died under it."""
@@ -45,6 +47,21 @@ class UsageRow(msgspec.Struct, frozen=True):
     status: int = 0
     error: str = ""
     cost_nano: int = 0
+
+
+class Price(msgspec.Struct, frozen=True):
+    """Dollars for a million tokens. Cached prompt tokens cost `cached`, the others `prompt`."""
+
+    prompt: float
+    cached: float
+    completion: float
+
+    def cost_nano(self, row: UsageRow) -> int:
+        fresh = row.prompt_tokens - row.cached_tokens
+        dollars = (
+            fresh * self.prompt + row.cached_tokens * self.cached + row.completion_tokens * self.completion
+        )
+        return round(dollars * _NANO_A_MILLION)
 
 
 class UsageFilter(msgspec.Struct, frozen=True):

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from myna.core.conversation import ToolSpec
-from myna.core.events import ChoiceDone, Event, FinishReason, TextDelta, TokenLogprob
+from myna.core.events import ChoiceDone, Event, FinishReason, TextDelta
 from myna.core.renderer import ToolFormat
+from myna.generation.logprobs import PackedLogprobs
 from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
 from myna.generation.usage import UsageCounter
 from myna.prompts.tool_reader import CallArguments, CallBegun, Said
@@ -28,7 +29,7 @@ class ChoiceAnswer:
     """One choice, during and after its generation. `logprobs` are those of the content's tokens."""
 
     parser: ToolCallParser
-    logprobs: list[TokenLogprob] = field(default_factory=list)
+    logprobs: PackedLogprobs = field(default_factory=PackedLogprobs)
     reason: FinishReason = "stop"
     _texts: list[str] = field(default_factory=list)
     _thoughts: list[str] = field(default_factory=list)
@@ -66,7 +67,7 @@ class ChoiceAnswer:
             match piece:
                 case Said():
                     self._texts.append(piece.text)
-                    self.logprobs += entries
+                    self.logprobs.extend(entries)
                 case CallBegun():
                     self._calls.append((piece, []))
                 case CallArguments():

@@ -1,7 +1,7 @@
 """Log-probabilities of tokens, each with its exact bytes and the most likely alternatives."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, overload
 
 import msgspec
 
@@ -26,6 +26,34 @@ class TokenEntry(msgspec.Struct):
     logprob: float
     bytes: list[int] | None
     top_logprobs: list[TopEntry]
+
+
+class PackedLogprobs(Sequence[TokenLogprob]):
+    """A list of entries that keeps each as bytes. An entry with its most likely tokens is some 80 objects;
+    tracing or freeing those of a large answer at once would hold the GIL for tenths of a second."""
+
+    def __init__(self) -> None:
+        self._packed: list[bytes] = []
+
+    def extend(self, entries: Iterable[TokenLogprob]) -> None:
+        """Append the entries."""
+        self._packed += map(_pack, entries)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    @overload
+    def __getitem__(self, index: int) -> TokenLogprob: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[TokenLogprob]: ...
+    def __getitem__(self, index: int | slice) -> TokenLogprob | list[TokenLogprob]:
+        if isinstance(index, slice):
+            return list(map(_unpack, self._packed[index]))
+        return _unpack(self._packed[index])
+
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+_unpack: Final = msgspec.msgpack.Decoder(TokenLogprob).decode
 
 
 def token_entry(entry: TokenLogprob) -> TokenEntry:

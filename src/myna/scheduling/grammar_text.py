@@ -26,7 +26,14 @@ from myna.decoding.grammar import check, regex_grammar
 from myna.prompts.closed_schema import MAX_NESTING, closed, is_too_deep
 from myna.prompts.tool_grammar import ANY_TEXT_GRAMMAR, WHITE_SPACE, call_head, silent_grammar, tool_grammar
 from myna.prompts.tools import FORMATS, NO_PARAMETERS
-from myna.scheduling.enforceable_schema import enforceable, num_properties, patterns, without_comments
+from myna.scheduling.enforceable_schema import (
+    enforceable,
+    max_optional,
+    max_patterns,
+    num_properties,
+    patterns,
+    without_comments,
+)
 
 T = TypeVar("T")
 
@@ -35,6 +42,10 @@ _MAX_CHARS: Final = 1 << 20  # of all schemas, with their comments, since Python
 # Where the time that compiling takes grows with the square: each of these is about a second or two.
 _MAX_LARK_CHARS: Final = 64 << 10
 _MAX_PROPERTIES: Final = 5000
+# Of one object: the time grows with the square of these, to more than 2 s for 5,000. llguidance gives up at
+# such an object anyway, from some 500 that follow each other.
+_MAX_OPTIONAL: Final = 1000
+_MAX_PATTERNS: Final = 64  # of one object: with the cube of these, to more than 5 s for 500
 
 
 def compile_constraint(constraint: Constraint, compile_text: Callable[[str], T]) -> T:
@@ -165,14 +176,25 @@ def _enforceable(constraint: JsonSchema) -> dict[str, Any]:
         raise origin.fault(_NO_SCHEMA)
     if is_too_deep(schema):
         raise origin.fault(f"It is nested more than {MAX_NESTING} levels deep.", ConstraintTooComplex)
-    if num_properties(schema) > _MAX_PROPERTIES:
-        raise origin.fault(f"It has more than {_MAX_PROPERTIES} properties.", ConstraintTooComplex)
+    if reason := _excess(schema):
+        raise origin.fault(reason, ConstraintTooComplex)
     if not constraint.is_strict:
         return dict(enforceable(schema, _pattern_fault))
     for path, pattern in patterns(schema):
         if reason := _pattern_fault(pattern):
             raise origin.fault(f"In context={path!r}, 'pattern' can't be enforced: {reason}")
     return dict(without_comments(schema))
+
+
+def _excess(schema: dict[str, Any]) -> str:
+    """Which of the schema's counts would make its compile take long; empty if none would."""
+    if num_properties(schema) > _MAX_PROPERTIES:
+        return f"It has more than {_MAX_PROPERTIES} properties."
+    if max_optional(schema) > _MAX_OPTIONAL:
+        return f"One of its objects has more than {_MAX_OPTIONAL} properties that aren't required."
+    if max_patterns(schema) > _MAX_PATTERNS:
+        return f"One of its objects has more than {_MAX_PATTERNS} patterns of properties."
+    return ""
 
 
 def _schema_grammar(schema: dict[str, Any], *, is_strict: bool) -> str:

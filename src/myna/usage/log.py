@@ -1,32 +1,14 @@
 """The interface through which usage is recorded, and prices. Knows no store and no HTTP."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
-from myna.core.ledger import UsageRow
-
-_NANODOLLARS_PER_TOKEN: Final = 1000  # in one dollar per million tokens
+from myna.core.ledger import Price, UsageRow
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """Dollars per million tokens. Cached prompt tokens cost `cached`, other prompt tokens `prompt`."""
+class Prices(Protocol):
+    """By model; a model without a price costs nothing."""
 
-    prompt: float
-    cached: float
-    completion: float
-
-    def cost_nano(self, row: UsageRow) -> int:
-        fresh = row.prompt_tokens - row.cached_tokens
-        dollars = (
-            fresh * self.prompt + row.cached_tokens * self.cached + row.completion_tokens * self.completion
-        )
-        return round(dollars * _NANODOLLARS_PER_TOKEN)
-
-
-Prices = Mapping[str, Price]
-"""By model; a model without a price costs nothing."""
+    def get(self, model: str, /) -> Price | None: ...
 
 
 class UsageEntry(Protocol):

@@ -1,0 +1,1 @@
+"""Models of other OpenAI-compatible servers, whose requests are relayed."""
