@@ -1,10 +1,10 @@
-# make serve   install what is needed, fetch the model, start (MODEL=, PORT=, HOST=, any MYNA_*)
-# make test    install what tests need, fetch their models, run them all
-# make test-clients   run examples/clients and LangChain's own tests against a live server; about 600 MB more
-# make docs    build the documentation as a site, in build/site
-# make check   format, lint, types, import contracts; `scripts/check --fix` mends what it can
-# Lock files are whole, so nothing is resolved again (--no-deps).
-# make clean   remove what the build made; the models in ~/.local/share/myna stay
+# make serve   install dependencies, download the model, start (MODEL=, PORT=, HOST=, any MYNA_*)
+# make test    install test dependencies, download the models, run all tests
+# make test-clients   run examples/clients and LangChain's own tests against a live server; installs 600 MB more
+# make docs    build the documentation as a website, in build/site
+# make check   format, lint, types, import contracts, prose; `scripts/check --fix` fixes what it can
+# make clean   remove all build output; keeps the models in ~/.local/share/myna
+# Lock files are complete, so pip doesn't resolve dependencies (--no-deps).
 
 SHELL := /bin/bash
 VENV ?= .venv
@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find src native CMakeLists.txt pyproject.toml README.md LICENSE -type f \
 	! -name '*.pyc' ! -name '*.so')
 TEST_MODELS := smollm2-135m-instruct qwen2.5-coder-0.5b-instruct qwen2.5-coder-1.5b-instruct gemma-3-270m pyodide
-# Variables of these names float about in people's shells: only what is written behind `make` counts.
+# Shells often have variables of these names: only those given on the command line of `make` count.
 given = $(if $(filter command%,$(origin $(1))),$($(1)))
 
 export VENV
@@ -26,7 +26,7 @@ serve: $(VENV)/.deps
 	@exec scripts/serve "$(call given,MODEL)" "$(call given,HOST)" "$(call given,PORT)"
 
 test: $(VENV)/.dev
-	@scripts/beside "$(MAKE) -s $(VENV)/.installed $(VENV)/.llamacpp" "$(MAKE) -s models-for-tests"
+	@scripts/in-parallel "$(MAKE) -s $(VENV)/.installed $(VENV)/.llamacpp" "$(MAKE) -s models-for-tests"
 	@scripts/test
 
 test-native: $(VENV)/.dev
@@ -52,23 +52,23 @@ clean:
 	find src -name '*.so' -delete
 
 $(VENV)/.made:
-	@[ -n "$(PYTHON)" ] || { echo "Myna needs Python 3.11 or newer; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "Making a virtual environment in $(VENV) ..."
+	@[ -n "$(PYTHON)" ] || { echo "Myna requires Python 3.11 or newer. Install it, or set its path: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Creating a virtual environment in $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.deps: requirements.lock | $(VENV)/.made
-	@echo "Installing what Myna builds on ..."
+	@echo "Installing dependencies ..."
 	@$(PIP) --no-deps -r requirements.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.deps
-	@echo "Installing what the tests need ..."
+	@echo "Installing test dependencies ..."
 	@$(PIP) --no-deps -r requirements-dev.lock
 	@touch $@
 
 build/clients/.deps: examples/clients/requirements.txt | $(VENV)/.deps
-	@echo "Installing the clients that the examples use ..."
+	@echo "Installing the clients for the examples ..."
 	@$(BIN)/python -m venv build/clients
 	@build/clients/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

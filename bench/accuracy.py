@@ -1,11 +1,11 @@
-"""How near to float32 our engine's logits are, and llama.cpp's, on the same quantised weights.
+"""How close to float32 the logits of Myna's engine and of llama.cpp are, with the same quantised weights.
 
     PYTHONPATH=src:. python bench/accuracy.py model.gguf [...] --tokens 4000 --out bench/reports/accuracy.json
 
-Teacher-forced over mixed text (this repository's English and Chinese pages and its code) in windows of
-500 tokens. Prints the mean KL(float32 || engine) of both, the 95 % bootstrap interval of the difference
-over tokens, and how often the likeliest token is float32's. Then greedy answers: how many of 64 tokens are
-the same as float32's to the end, and by how much float32 preferred its own token where they first differ.
+Teacher-forced over mixed text (this repository's English and Chinese pages and its code) in windows of 500
+tokens. Prints the mean KL(float32 || engine) of both, the 95 % bootstrap interval of the difference over
+tokens, and how often the most likely token is float32's. Then greedy answers: how many of 64 tokens match
+float32's until the first difference, and by how much float32 preferred its own token there.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-# Before llama.cpp is imported: its threads would spin while others want the cores.
+# Set before llama.cpp is imported: its idle threads would otherwise spin and take cores from others.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
@@ -32,7 +32,7 @@ NUM_ANSWERS, PROMPT_TOKENS, ANSWER_TOKENS = 8, 48, 64
 
 
 def windows(oracle: Oracle, num_tokens: int, begin: list[int]) -> list[list[int]]:
-    """Text of every kind in equal shares, cut into windows."""
+    """Equal shares of each kind of text, split into windows."""
     share = -(-num_tokens // (len(TEXTS) * WINDOW)) * WINDOW
     cut = []
     for name in TEXTS:
@@ -42,7 +42,7 @@ def windows(oracle: Oracle, num_tokens: int, begin: list[int]) -> list[list[int]
 
 
 def answers(engine: Engine, prompts: list[list[int]]) -> list[list[int]]:
-    """Prompts with their greedy answers, each computed alone."""
+    """Prompts and their greedy answers, each computed alone."""
     whole = [list(prompt) for prompt in prompts]
     for tokens in whole:
         start = 0
@@ -55,7 +55,7 @@ def answers(engine: Engine, prompts: list[list[int]]) -> list[list[int]]:
 
 
 def first_differences(reference: FloatReference, whole: list[list[int]]) -> list[float]:
-    """By how much float32 prefers its token where a greedy answer first isn't its own; in logits."""
+    """By how many logits float32 prefers its token where a greedy answer first differs from its own."""
     gaps = []
     for tokens in whole:
         first = len(tokens) - ANSWER_TOKENS
@@ -124,7 +124,7 @@ def main() -> None:
     )
     parser.add_argument("model", nargs="+")
     parser.add_argument("--tokens", type=int, default=4000)
-    parser.add_argument("--out", type=Path, help="write the figures there as JSON")
+    parser.add_argument("--out", type=Path, help="write the results to this file as JSON")
     args = parser.parse_args()
     rows = []
     for path in args.model:

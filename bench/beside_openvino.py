@@ -1,10 +1,10 @@
-"""Myna beside OpenVINO GenAI, each in a process of its own without HTTP, in turn (A B A B), on the same file.
+"""Myna compared with OpenVINO GenAI in separate processes without HTTP, alternating (A B A B), on one file.
 
     python bench/beside_openvino.py model.gguf --openvino-python /path/to/python --pairs 7 --out report.json
 
-Prompts of 128 tokens, answers of 128, greedy, ends of text ignored. The figure is generated tokens over the
-time from the first prompt's start to the last answer's end; prompts differ, so that no cache helps.
-OpenVINO GenAI is installed apart (pip install openvino-genai), since it brings 200 MB.
+Prompts and answers of 128 tokens, greedy, ignoring end of text. The result is the number of generated tokens
+divided by the time from the first prompt to the end of the last answer; prompts differ, so that no cache
+helps. OpenVINO GenAI is installed separately (pip install openvino-genai), since it needs 200 MB.
 """
 
 import argparse
@@ -24,13 +24,13 @@ WORDS = ["time", "year", "people", "way", "day", "man", "life", "child", "world"
 
 
 def prompts(count: int, seed: int) -> list[str]:
-    """Texts of about 128 tokens: words that are a token each."""
+    """Texts of about 128 tokens, made of words with one token each."""
     draw = random.Random(seed)
     return [" ".join(draw.choice(WORDS) for _ in range(PROMPT_TOKENS)) for _ in range(count)]
 
 
 def run_openvino(model: str, threads: int) -> None:
-    """Answers a line `streams seed` with generated tokens and seconds. Knows nothing of Myna."""
+    """For each input line `streams seed`, prints the generated tokens and seconds. Independent of Myna."""
     import openvino_genai as genai
 
     scheduler = genai.SchedulerConfig()
@@ -54,7 +54,7 @@ def run_openvino(model: str, threads: int) -> None:
 
 
 def run_myna(model: str, threads: int) -> None:
-    """The same of our scheduler and engine, in this process."""
+    """The same for our scheduler and engine, in this process."""
     from myna.core.requests import GenerationRequest, Sampling
     from myna.prompts.renderer import GgufRenderer
     from myna.scheduling.in_process import InProcessGenerator
@@ -117,7 +117,7 @@ class Child:
         self._process.wait(timeout=60)
 
     def _line(self, start: str) -> str:
-        """The next line that begins so; libraries print lines of their own."""
+        """The next line with that prefix; libraries print other lines as well."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith(start):

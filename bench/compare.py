@@ -1,7 +1,7 @@
-"""Myna against llama-server over HTTP, on the same file, in turn (A B A B), with one load generator.
+"""Myna compared with llama-server over HTTP, on one file, alternating (A B A B), with one load generator.
 
-Both servers are up for the whole run; only one of them has work at a time. What counts is the
-median of the pairs' ratios and its interquartile range; the machine's absolute speed is not.
+Both servers run all the time, but only one of them is under load at a time. The result is the median
+of the pairs' ratios and its interquartile range; the machine's absolute speed doesn't matter.
 
     python bench/compare.py --gguf model.gguf --model smollm2-135m-instruct \
         --llama-server /path/to/llama-server --pairs 7 single many shared --out bench/reports/smollm2.json
@@ -29,7 +29,7 @@ from pathlib import Path
 
 LOADTEST = Path(__file__).with_name("loadtest.py")
 KEY = "sk-bench-0123456789abcdef"
-# End-of-text ids by family: banned, so that every answer has its full length.
+# End-of-text ids by model family: banned, so that every answer has its full length.
 BANNED = {"smollm2": "0,2", "qwen2.5": "151643,151645", "gemma": "1,106"}
 METRIC = {
     "single": "decode_tokens_per_s",
@@ -43,7 +43,7 @@ METRIC = {
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server: what it is called, where it listens."""
+    """A running server: its name and its address."""
 
     name: str
     port: int
@@ -58,7 +58,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def server(name: str, command: list[str], port: int, health: str) -> Iterator[Server]:
-    """Start the command, wait until `health` answers 200, end exactly that process afterwards."""
+    """Start the command, wait until `health` returns 200, and end exactly that process afterwards."""
     log = Path(tempfile.gettempdir()) / f"bench-{name}-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -68,7 +68,7 @@ def server(name: str, command: list[str], port: int, health: str) -> Iterator[Se
         deadline = time.monotonic() + 300
         while not answers(f"http://127.0.0.1:{port}{health}"):
             if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"{name} did not come up; its log is {log}")
+                sys.exit(f"{name} did not start; see its log {log}")
             time.sleep(0.2)
         yield Server(name, port)
     finally:
@@ -85,7 +85,7 @@ def answers(url: str) -> bool:
 
 
 def measure(target: Server, args: argparse.Namespace, scenario: str) -> dict[str, object]:
-    """One scenario on one server, in a fresh load generator."""
+    """One scenario on one server, in a new load generator process."""
     banned = next((ids for family, ids in BANNED.items() if family in args.model), "")
     command = [sys.executable, str(LOADTEST), scenario, "--base-url", f"http://127.0.0.1:{target.port}/v1"]
     command += ["--model", args.model, "--key", KEY, "--ban", banned, "--concurrency", str(args.streams)]
@@ -100,7 +100,7 @@ def measure(target: Server, args: argparse.Namespace, scenario: str) -> dict[str
 
 
 def summary(scenario: str, pairs: list[tuple[dict[str, object], dict[str, object]]]) -> dict[str, object]:
-    """Median and quartiles of Myna's figure over llama-server's, pair by pair."""
+    """Median and quartiles of the ratio of Myna to llama-server over all pairs."""
     key = METRIC[scenario]
     stats = [(float(str(a[key])), float(str(b[key]))) for a, b in pairs if key in a and key in b]
     line: dict[str, object] = {"scenario": scenario, "metric": key, "pairs": len(stats)}
@@ -131,16 +131,18 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("scenario", nargs="+", choices=list(METRIC))
     parser.add_argument("--gguf", type=Path, required=True)
-    parser.add_argument("--model", required=True, help="Myna's id of the same file")
+    parser.add_argument("--model", required=True, help="id of the same file in Myna")
     parser.add_argument("--myna", default=str(Path(sys.executable).with_name("myna")))
     parser.add_argument("--llama-server", required=True)
     parser.add_argument("--engine", default="auto", help="Myna's engine")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument(
-        "--context", type=int, default=49152, help="llama-server's KV cache, all slots, in tokens"
+        "--context", type=int, default=49152, help="KV cache of llama-server for all slots, in tokens"
     )
-    parser.add_argument("--timeout", type=float, default=600, help="seconds for one scenario on one server")
+    parser.add_argument(
+        "--timeout", type=float, default=600, help="time limit in seconds for one scenario on one server"
+    )
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 

@@ -1,9 +1,10 @@
-"""Is every request in the ledger that got a token? Clients leave at random moments, the server is killed.
+"""Check that the ledger has every request that received a token, despite disconnects and a killed server.
 
-Streams of random length run against a server on the fake engine; some clients leave after a random number of
-tokens. In the middle the server gets SIGKILL and is started again on the same folder. Then each request's row
-is compared with what its client has: there once, with no fewer tokens, and at most one write's tokens more.
-A client that leaves closes its sending side and reads on to the end, so that what it got is known exactly.
+Streams of random length run against a server with the fake engine; some clients disconnect after a random
+number of tokens. Halfway, the server gets SIGKILL and is restarted in the same folder. Then the row of each
+request is compared with what its client received: it must exist once, with no fewer tokens, and at most those
+of one write more. A client disconnects by closing its sending side and reading on to the end, so that what it
+received is known exactly.
 
     python bench/crash_ledger.py --requests 10000 --concurrent 64 --out bench/reports/crash_ledger.json
 """
@@ -28,7 +29,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 KEY = "sk-bench-0123456789abcdef"
-# Events that may share a write; see `serving.streaming`.
+# Events that may share a write; see `http.streaming`.
 MOST_A_WRITE = 64
 END_OF_TEXT = 256
 _STARTS_WITHIN_S = 60.0
@@ -36,7 +37,7 @@ _STARTS_WITHIN_S = 60.0
 
 @dataclass
 class Attempt:
-    """One request as its client saw it. Each token of the fake engine is a word with a space before it."""
+    """One request as its client saw it. Each token of the fake engine is a word preceded by a space."""
 
     id: str = ""
     num_tokens: int = 0
@@ -46,7 +47,7 @@ class Attempt:
 
 @dataclass
 class Server:
-    """`myna serve` on the fake engine, always in the same home and on the same port."""
+    """`myna serve` with the fake engine, always with the same home folder and port."""
 
     home: Path
     port: int
@@ -91,7 +92,7 @@ class Server:
 
 @dataclass
 class Load:
-    """`total` requests, `concurrent` at once; after half of them the server is killed and started again."""
+    """`total` requests, `concurrent` at a time; after half of them the server is killed and restarted."""
 
     server: Server
     total: int
@@ -129,7 +130,7 @@ class Load:
             try:
                 await self._ask(attempt)
             except OSError:
-                if not attempt.id:  # the server is away: nothing was asked
+                if not attempt.id:  # the server is down: no request was sent
                     self.num_refused += 1
                     self.num_done -= 1
                     await self._is_up.wait()
@@ -184,7 +185,7 @@ def rows_of(home: Path) -> list[tuple[str, int, str]]:
 
 
 def compare(attempts: list[Attempt], rows: list[tuple[str, int, str]]) -> dict[str, object]:
-    """What is wrong, in counts that should be 0, and how far the ledger was ahead of its clients."""
+    """Counts of errors, which should be 0, and how many tokens the ledger was ahead of its clients."""
     num_rows = Counter(row_id for row_id, _, _ in rows)
     by_id = {row_id: (tokens, outcome) for row_id, tokens, outcome in rows}
     served = [attempt for attempt in attempts if attempt.num_tokens]
@@ -207,7 +208,7 @@ FAULTS = ("missing", "more_than_once", "fewer_tokens", "more_than_a_write")
 
 
 def crash(home: Path, total: int, concurrent: int, seed: int) -> dict[str, object]:
-    """Run the load, stop the server gently in the end, and compare."""
+    """Run the load, then shut down the server gracefully, and compare."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The engines in this process: decode at several batch sizes and prefill, ours and llama.cpp's in turn.
+"""Decode at several batch sizes and prefill, in this process, with our engine and llama.cpp taking turns.
 
     python bench/engine.py model.gguf [...] [--rounds 3] [--only decode-1,prefill-512] [--no-llamacpp]
 
@@ -86,7 +86,7 @@ class Llama:
 
 @dataclass(frozen=True)
 class Weights:
-    """What a token needs: bytes of matrices and multiply-adds, the output projection apart."""
+    """Costs per token: bytes of matrices and multiply-adds, with the output projection listed separately."""
 
     body_bytes: int
     body_values: int
@@ -107,7 +107,7 @@ def weights_of(path: str) -> Weights:
 
 
 def measure(runner: Runner, scenario: str, rng: np.random.Generator) -> float:
-    """Seconds a step (decode) or a whole prompt (prefill)."""
+    """Seconds per step (decode) or per prompt (prefill)."""
     kind, size_text = scenario.split("-")
     size = int(size_text)
     runner.clear()

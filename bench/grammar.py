@@ -1,4 +1,4 @@
-"""What a grammar costs running streams: tokens a second bound and unbound, in turns, in one process.
+"""What a grammar costs: tokens per second of streams with and without one, alternating, in one process.
 
 python bench/grammar.py MODEL.gguf [--engine llamacpp] [--streams 8] [--tokens 64]
 """
@@ -36,12 +36,12 @@ PERSON = {
     "required": ["name", "age", "tags", "address"],
     "additionalProperties": False,
 }
-# An endless list of them, so that every stream decodes all its tokens.
+# An endless list of these, so that every stream generates all its tokens.
 PEOPLE = {"type": "array", "items": PERSON, "minItems": 10_000}
 
 
 class Streams:
-    """As many equal streams as asked for, decoded in one batch a step."""
+    """The given number of equal streams, decoded in one batch per step."""
 
     def __init__(self, engine: Engine, grammars: Grammars, prompt: list[int], count: int) -> None:
         self._engine = engine

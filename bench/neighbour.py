@@ -1,8 +1,8 @@
-"""What is left of Myna's speed over HTTP when another process keeps one core busy: with and without, in turn.
+"""Myna's speed over HTTP while another process keeps one core busy: with and without it, taking turns.
 
     python bench/neighbour.py --model smollm2-135m-instruct --out bench/reports/neighbour.json single many
 
-The figure is the median of the rounds' ratios, disturbed to undisturbed, with its quartiles.
+The result is the median ratio of disturbed to undisturbed over the rounds, with its quartiles.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from compare import METRIC, free_port, measure, processor, server
 
 @contextlib.contextmanager
 def neighbour() -> Iterator[None]:
-    """A process that keeps one core busy, as a stranger on a shared machine would."""
+    """A process that keeps one core busy, like another user of a shared machine."""
     spin = f"import os\nos.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\nwhile True: pass"
     process = subprocess.Popen([sys.executable, "-c", spin])
     try:
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--myna", default=str(Path(sys.executable).with_name("myna")))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--streams", type=int, default=32)
-    parser.add_argument("--timeout", type=float, default=600, help="seconds for one scenario")
+    parser.add_argument("--timeout", type=float, default=600, help="time limit in seconds for one scenario")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     port, report = free_port(), {"model": args.model, "processor": processor()}

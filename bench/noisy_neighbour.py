@@ -1,12 +1,12 @@
-"""What one hostile request does to 16 ordinary streams: the longest gap between events, alone and beside it.
+"""What one hostile request does to 16 ordinary streams: the longest gap between events, with and without it.
 
     python bench/noisy_neighbour.py --model smollm2-135m-instruct --out bench/reports/noisy_neighbour.json
-    python bench/noisy_neighbour.py --kinds bodies store_locked        # these alone
+    python bench/noisy_neighbour.py --kinds bodies store_locked        # only these
 
-Two servers are measured, one on the fake engine and one on the model. For each kind the streams run alone for
---seconds, then beside the neighbour until it has its answer, or for --longest seconds. The neighbour is a
-process of its own (this file with --be), so that its work isn't counted as the server's. Exits with 1 where a
-gap is above 250 ms.
+Two servers are measured, one with the fake engine and one with the model. For each kind, the streams run
+alone for --seconds, then together with the neighbour until it has its response, or for --longest seconds. The
+neighbour is a separate process (this file with --be), so that its work isn't counted as the server's. The
+exit code is 1 if a gap is above 250 ms.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HOSTILE_TEMPLATE = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The server that a neighbour talks to."""
+    """The server that a neighbour sends requests to."""
 
     port: int
     model: str
@@ -66,7 +66,7 @@ def numbered(count: int) -> str:
 
 
 def large_bodies() -> list[str]:
-    """Invalid in every way that once was dear, each as large as the server takes."""
+    """Invalid in every way that used to be expensive, each as large as the server accepts."""
     schema = json.dumps({"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(300)}})
     tool = f'{{"type":"function","function":{{"name":"f","parameters":{schema}}}}}'
     message = '{"role":"user","content":"a"}'
@@ -87,7 +87,7 @@ def large_bodies() -> list[str]:
 
 
 def nearly_valid() -> list[str]:
-    """As much as passes every bound, but for its last message."""
+    """As large as every bound permits, and invalid only in the last message."""
     parts = many('{"type":"text","text":"a"}', 2000 * 27)
     messages = ",".join([f'{{"role":"user","content":{parts}}}'] * 16)
     return [f'"messages":[{messages},{{}}]', f'"messages":[{messages}]']
@@ -102,12 +102,12 @@ def an_object(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def optional(name: str) -> dict[str, Any]:
-    """Takes 2 s to compile, where it is compiled."""
+    """Takes 2 s to compile, if it is compiled."""
     return an_object(named(4900, name))
 
 
 def slowest(name: str) -> list[dict[str, Any]]:
-    """Each just inside the limits; its time grows with the square of something."""
+    """Each just within the limits, with a compile time that is quadratic in its size."""
     objects = {f"{name}_{number}": an_object(named(990, f"{name}_{number}")) for number in range(5)}
     links = {
         f"d{number}": an_object({f"{name}_{number}": {"$ref": f"#/$defs/d{number + 1}"}})
@@ -125,7 +125,7 @@ def slowest(name: str) -> list[dict[str, Any]]:
 
 
 async def post(target: Target, path: str, body: str, *, pause_s: float = 0.0) -> tuple[int, int]:
-    """One request: its status and how many bytes came. With `pause_s`, nothing is read for so long."""
+    """One request: its status and the number of bytes received. `pause_s`: seconds to wait before reading."""
     data = body.encode()
     limit = 2**16
     reader, writer = await asyncio.open_connection("127.0.0.1", target.port, limit=limit)
@@ -158,7 +158,7 @@ def fields(**values: Any) -> str:
 
 
 async def bodies(target: Target) -> list[int]:
-    """Four large bodies at once, until all kinds were there."""
+    """Four large bodies at a time, until all kinds were sent."""
     found: list[int] = []
     every = large_bodies()
     for start in range(0, len(every), 4):
@@ -180,19 +180,19 @@ async def token_prompts(target: Target) -> list[int]:
 
 
 async def logprobs(target: Target) -> list[int]:
-    """A whole answer of many choices with 20 log-probabilities a token."""
+    """A non-streaming answer with many choices and 20 log-probabilities per token."""
     asked = fields(n=8, max_tokens=1000, logprobs=True, top_logprobs=20, ignore_eos=True)
     return await at_once(target, "chat/completions", [f"{conversation()},{asked}"])
 
 
 async def slow_reader(target: Target) -> list[int]:
-    """Two prompts in one stream that nobody reads."""
+    """Two prompts in one stream that the client doesn't read."""
     asked = fields(prompt=["a bird", "a tree"], max_tokens=4000, ignore_eos=True, stream=True)
     return await at_once(target, "completions", [asked], pause_s=6.0)
 
 
 async def schemas(target: Target) -> list[int]:
-    """Two, four and five at once; names are new each time, so that no compiled grammar is used again."""
+    """Two, four and five at a time; names are new each time, so that no compiled grammar is reused."""
     name = f"p{time.time_ns()}"
     found = []
     for some in (
@@ -207,7 +207,7 @@ async def schemas(target: Target) -> list[int]:
 
 
 async def tools(target: Target) -> list[int]:
-    """128 of 30 properties each."""
+    """128 tools with 30 properties each."""
     name = f"p{time.time_ns()}"
     functions = [
         {"name": f"f{number}", "parameters": an_object(named(30, f"{name}_{number}"))}
@@ -218,7 +218,7 @@ async def tools(target: Target) -> list[int]:
 
 
 async def middling_bodies(target: Target) -> list[int]:
-    """Many at once, each small enough to be nobody's concern."""
+    """Many at a time, each small enough not to matter alone."""
     messages = f'"messages":{many("{}", 60_000)}'
     return await at_once(target, "chat/completions", [messages] * 40)
 
@@ -230,7 +230,7 @@ async def dense_bias(target: Target) -> list[int]:
 
 
 async def store_locked(target: Target) -> list[int]:
-    """Answers that are to be kept while another process has the database locked."""
+    """Answers to store while another process has the database locked."""
     database = sqlite3.connect(target.home / "myna.db", isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     asking = asyncio.create_task(
@@ -249,7 +249,7 @@ async def template(target: Target) -> list[int]:
 
 
 async def users(target: Target) -> list[int]:
-    """Bodies of the administration's endpoints."""
+    """Bodies for the administration endpoints."""
     paths = ("organization/projects", "organization/admin_api_keys", "chat/completions/chatcmpl-none")
     found = []
     for path in paths:
@@ -279,8 +279,8 @@ KINDS: dict[str, Callable[[Target], Any]] = {
 
 @dataclass(slots=True)
 class Gaps:
-    """The longest time between two events of one stream, over all streams, since `reset`; what is still
-    waited for counts too."""
+    """The longest time between two events of one stream, over all streams, since `reset`, including gaps
+    that have not ended yet."""
 
     last: dict[int, float] = field(default_factory=dict)
     since: float = 0.0
@@ -307,9 +307,9 @@ class Gaps:
 
 
 async def stream(number: int, target: Target, gaps: Gaps) -> None:
-    """Ordinary answers, one after another."""
+    """Ordinary requests, one after another."""
     prompt = FAKE_PROMPT if target.model == "fake" else f"Stream {number} tells a long story."
-    # Short answers of a model, since a long context makes each step slower.
+    # Short answers for a real model, since a long context slows down each step.
     max_tokens = 2500 if target.model == "fake" else 256
     body = {"model": target.model, "prompt": prompt, "max_tokens": max_tokens, "ignore_eos": True}
     body["stream"] = True
@@ -324,7 +324,7 @@ async def stream(number: int, target: Target, gaps: Gaps) -> None:
         async for line in reader:
             if line.startswith(b"data: {"):
                 gaps.event(number)
-        gaps.last.pop(number, None)  # the next answer's first event ends no gap
+        gaps.last.pop(number, None)  # the first event of the next answer doesn't end a gap
         writer.close()
 
 
@@ -341,12 +341,12 @@ async def streaming(target: Target) -> AsyncIterator[Gaps]:
 
 
 async def beside(kind: str, target: Target, gaps: Gaps, longest_s: float) -> list[int]:
-    """Run the neighbour; what it was answered, or [] where it had to be ended."""
+    """Run the neighbour; returns the statuses it received, or [] if it had to be ended."""
     command = [sys.executable, __file__, "--be", kind, str(target.port), target.model, str(target.home)]
     process = await asyncio.create_subprocess_exec(*command, stdin=-1, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdin is not None
-    await process.stdout.readline()  # its bodies can be made
+    await process.stdout.readline()  # so that it can prepare its bodies
     gaps.reset()
     process.stdin.write(b"\n")
     try:
@@ -381,7 +381,7 @@ async def measured(target: Target, kinds: list[str], options: argparse.Namespace
                 f"{alone_ms:8.1f} {row['longest_gap_ms']:8.1f} {alone_events:7.0f} {row['events_per_s']:7}"
             )
             print(f"{target.model:24} {kind:20} {stats}  {row['statuses'] or 'ended'}", flush=True)
-            await asyncio.sleep(2)  # what was aborted ends
+            await asyncio.sleep(2)  # until aborted requests have ended
     return found
 
 
@@ -417,7 +417,7 @@ def write_hostile(model: Path, out: Path) -> None:
 
 
 def be(kind: str, port: str, model: str, home: str) -> None:
-    """Be the neighbour: one line when ready, begin at a line, answer with the statuses."""
+    """Act as the neighbour: print a line when ready, start on an input line, print the statuses."""
     print(flush=True)
     sys.stdin.readline()
     print(json.dumps(asyncio.run(KINDS[kind](Target(int(port), model, Path(home))))), flush=True)
@@ -435,7 +435,7 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", choices=["fake", "model"], default=["fake", "model"])
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--seconds", type=float, default=3.0, help="how long the streams run alone")
-    parser.add_argument("--longest", type=float, default=30.0, help="seconds that a neighbour may take")
+    parser.add_argument("--longest", type=float, default=30.0, help="time limit in seconds for a neighbour")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     report: dict[str, Any] = {

@@ -1,8 +1,8 @@
-"""What the HTTP side costs: server-sent events a second through one core, and time added to an answer.
+"""What the HTTP side costs: server-sent events per second on one core, and time added to an answer.
 
-The fake engine speaks as fast as it is asked, so what is left is the server: frames from the worker,
-rendering, HTTP. The server process is pinned to one core, the worker and the load to another; a bare
-uvicorn application that sends the same bytes is measured in turn with it, pair by pair.
+The fake engine generates tokens as fast as they are requested, so the server's own work is measured: frames
+from the worker, rendering, HTTP. The server process is pinned to one core, the worker and the load generator
+to another. A bare uvicorn application that sends the same bytes is measured alternately with it, in pairs.
 
     python bench/overhead.py --pairs 5 --out bench/reports/overhead.json
 """
@@ -36,7 +36,7 @@ CHUNK = (
 
 
 async def bare_app(scope, receive, send):  # type: ignore[no-untyped-def]
-    """The least that can send such a stream: one write an event, and a turn of the loop between."""
+    """The minimum that can send such a stream: one write per event, with a turn of the loop in between."""
     if scope["type"] == "lifespan":
         while (message := await receive())["type"] != "lifespan.shutdown":
             await send({"type": f"{message['type']}.complete"})
@@ -60,13 +60,13 @@ def free_port() -> int:
 
 
 def pin(pid: int, core: int) -> None:
-    """Every thread of the process to that core."""
+    """Pin every thread of the process to that core."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(task.name), {core})
 
 
 def cpu_s(pid: int) -> float:
-    """Processor time of that process alone; unlike a clock it doesn't count its neighbours."""
+    """Processor time of that process; unlike wall time, it is not affected by other processes."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -108,7 +108,7 @@ def stream_request(path: str) -> bytes:
 
 
 def events_per_s(port: int, body: bytes) -> float:
-    """All streams at once, from the first byte to the last; counts whole lines of data."""
+    """All streams concurrently, from the first byte to the last; counts complete data lines."""
     selector = selectors.DefaultSelector()
     for _ in range(STREAMS):
         connection = socket.create_connection(("127.0.0.1", port))
@@ -129,7 +129,7 @@ def events_per_s(port: int, body: bytes) -> float:
 
 
 async def direct_ms(num: int) -> list[float]:
-    """The same answers by calling the generator itself, through a worker of its own."""
+    """The same answers from the generator directly, through a separate worker."""
     from myna.core.requests import GenerationRequest, Sampling
     from myna.workers.client import WorkerClient
     from myna.workers.frames import WorkerSpec
@@ -149,7 +149,7 @@ async def direct_ms(num: int) -> list[float]:
 
 
 async def over_http_ms(port: int, num: int) -> list[float]:
-    """Whole answers one after another on one connection."""
+    """Non-streaming answers, one after another, on one connection."""
     body = {"model": "fake", "prompt": "[[say bird bird bird bird]]", "max_tokens": 8, "temperature": 0}
     data = request("completions", body).replace(b"Connection: close\r\n", b"")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,8 +1,8 @@
-"""What the platform costs: events a second of many streams, with ledger, metrics and limits on and off.
+"""What the platform costs: events per second of many streams, with ledger, metrics and limits on and off.
 
-Two servers on the fake engine run the same load in turn, `loadtest.py many` with 64 streams; the ratio of
-each pair says what the platform takes. Where others use the machine, a clock says little: `by_cpu` counts the
-processor time of server, worker and load instead.
+Two servers with the fake engine run the same load alternately, `loadtest.py many` with 64 streams; the ratio
+of each pair is the cost of the platform. On a shared machine, wall time is unreliable: `by_cpu` uses the
+processor time of server, worker and load generator instead.
 
     python bench/platform_cost.py --pairs 15 --out bench/reports/platform_cost.json
 """
@@ -28,13 +28,13 @@ OFF = {"MYNA_USAGE": "false", "MYNA_METRICS": "false"}
 
 
 def cpu_s(pid: int) -> float:
-    """Processor time of all of the process's threads, in nanoseconds' steps."""
+    """Processor time of all threads of the process, with a resolution of nanoseconds."""
     threads = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def family_s(pid: int) -> float:
-    """The same with its worker's."""
+    """The same, including its worker."""
     children = [
         part
         for task in Path(f"/proc/{pid}/task").iterdir()
@@ -53,7 +53,7 @@ def server(port: int) -> list[str]:
 
 
 def key_with_limits(home: str, python: str) -> str:
-    """A key whose limits are far above the load, so that every request is counted against them."""
+    """A key with limits far above the load, so that every request is counted but none is rejected."""
     command = [python, "-m", "myna.cli"]
     environment = os.environ | {"MYNA_HOME": home}
     made = subprocess.run(
@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--streams", type=int, default=64)
-    parser.add_argument("--limits", action="store_true", help="with a key that has limits of every kind")
+    parser.add_argument("--limits", action="store_true", help="use a key with every kind of limit")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     ports = {"off": free_port(), "on": free_port()}
@@ -118,7 +118,7 @@ def main() -> None:
         "events_per_s": {name: [round(rate) for rate in found] for name, found in rates.items()},
         "ratios": [round(ratio, 3) for ratio in ratios],
         "median_ratio": round(statistics.median(ratios), 3),
-        # What a machine that has nothing left gives: events for all that server, worker and load compute.
+        # Throughput of a saturated machine: events per processor time of server, worker and load generator.
         "median_ratio_by_cpu": round(
             statistics.median(off / on for on, off in zip(everything["on"], everything["off"], strict=True)),
             3,

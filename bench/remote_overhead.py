@@ -1,7 +1,7 @@
-"""What a relayed request costs more than the upstream called directly: first byte and events a second.
+"""What relaying a request adds to calling the upstream directly: time to first byte, and events per second.
 
-Two upstreams, each a process of its own: another Myna with the fake engine, and a bare server that sends its
-events as fast as it can. Rounds alternate between direct and relayed, so that the machine's load meets both.
+Two upstreams, each in a separate process: another Myna with the fake engine, and a bare server that sends its
+events as fast as possible. Rounds alternate between direct and relayed, so that other load affects both.
 
     PYTHONPATH=src:. python bench/remote_overhead.py [--rounds 40] [--events 2000]
 """
@@ -46,7 +46,7 @@ class Measured(NamedTuple):
 
 
 async def raw_server(port: int) -> None:
-    """Answers every POST with that many events as its `n_events` says, each in a chunk of its own."""
+    """Answers every POST with the number of events in its `n_events`, each in a separate chunk."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -94,7 +94,7 @@ def raw_upstream() -> Iterator[str]:
 
 
 class Client:
-    """One kept connection to a server; reads as little as it can, so that it is not what is measured."""
+    """One persistent connection to a server; does as little work as possible, so as not to be measured."""
 
     def __init__(self, target: Target) -> None:
         host, port = target.url.removeprefix("http://").removesuffix("/v1").split(":")

@@ -1,4 +1,4 @@
-"""What a draw costs in CPU time, per instruction set, as a ratio to numpy and to reading the row once.
+"""CPU time of sampling one token, per instruction set, relative to numpy and to reading the row once.
 
 python bench/sampling.py [--vocab 151936] [--rows 8]
 """
@@ -37,7 +37,7 @@ def seconds(call: Callable[[], object], *, rounds: int = 15) -> float:
 
 
 def language_like(rows: int, vocab: int) -> npt.NDArray[np.float32]:
-    """Rows with a few likely tokens and a long tail, as a language model gives them."""
+    """Rows with a few likely tokens and a long tail, like those of a language model."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2.5, (rows, vocab))
     for row in logits:
@@ -55,7 +55,7 @@ def main() -> None:
     read = seconds(lambda: logits.max()) / arguments.rows
     sets = instruction_sets()
     print(f"{arguments.rows} rows of {arguments.vocab:,}; numpy's max reads one in {read * 1e6:.0f} us")
-    print(f"{'microseconds a draw':34}" + "".join(f"{name:>12}" for name in sets) + "   numpy / best")
+    print(f"{'microseconds per draw':34}" + "".join(f"{name:>12}" for name in sets) + "   numpy / best")
     for name, (parameters, num_logprobs, is_masked) in CASES.items():
         choice = ChoiceSampling(parameters, 0, num_logprobs)
         for token in range(0, 50_000, 100):
@@ -68,7 +68,7 @@ def main() -> None:
     targets = np.zeros(arguments.rows, np.int32)
     times = [_time_score(logits, targets, kernel) / arguments.rows for kernel in sets]
     row = "".join(f"{1e6 * value:12.1f}" for value in times)
-    print(f"{'score, 5 likeliest':34}{row}{times[-1] / min(times):13.1f}x")
+    print(f"{'score, 5 most likely':34}{row}{times[-1] / min(times):13.1f}x")
 
 
 def _time_draw(logits: npt.NDArray[np.float32], batch: SamplingBatch, kernel: str) -> float:

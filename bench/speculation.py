@@ -1,11 +1,11 @@
-"""What guessing the next tokens gains where an answer repeats something, and costs where it doesn't.
+"""What speculative decoding gains if an answer repeats something, and costs if it doesn't.
 
     PYTHONPATH=src python bench/speculation.py MODEL.gguf [...] [--rounds 5] [--threads 1]
 
-Asks the scheduler in this process for the same answers with and without guesses, in turn: a file edited
-in one place, with that file as `prediction` and without, a text that repeats itself, and plain text that
-doesn't. Prints tokens a second of processor time (which other programs on the machine change little) and
-the median of the pairs' ratios with its quartiles. The answers must be the same.
+Generates the same answers with and without speculation alternately, with the scheduler in this process: a
+file edited in one place, with and without that file as `prediction`, a text that repeats itself, and plain
+text that doesn't. Prints tokens per second of processor time (which other programs on the machine hardly
+affect) and the median of the pairs' ratios with its quartiles. The answers must be the same.
 """
 
 import argparse
@@ -33,13 +33,13 @@ CODE = '''\
         self.prompt_tokens = 128
 
     def observe(self, num_prompt_tokens: int, num_decodes: int, seconds: float) -> None:
-        """A step computed these tokens in that time. Small prompts tell little and are passed over."""
+        """Record that a step computed these tokens in that time. Small prompts are ignored."""
         if num_prompt_tokens < _FEWEST_TELLING:
             return
         rate = (num_prompt_tokens + num_decodes) / max(seconds, 1e-6)
         fitting = rate * _TARGET_S - num_decodes
         if fitting > self.prompt_tokens > 2 * num_prompt_tokens:
-            return  # the step was far smaller than what is allowed already
+            return  # the step was far below the current budget
         bounded = min(max(fitting, self.prompt_tokens / _CHANGE), self.prompt_tokens * _CHANGE)
         self.prompt_tokens = int(min(max(bounded, _FEWEST), _MOST))'''
 EDIT = (
@@ -79,7 +79,7 @@ class Answer:
 
 
 async def ask(service: InProcessGenerator, prompting: GgufRenderer, case: Case, *, guesses: bool) -> Answer:
-    """One answer; its prompt comes from the prefix cache after the first time."""
+    """One answer; from the second time on, its prompt comes from the prefix cache."""
     speculation._CAUTION = 1.5 if guesses else math.inf  # type: ignore[misc]
     request = GenerationRequest(
         id=case.name,
@@ -106,7 +106,7 @@ async def measure(path: str, args: argparse.Namespace) -> list[dict[str, object]
     for case in (case for case in CASES if args.only in case.name):
         await ask(service, prompting, case, guesses=True)
         pairs = []
-        for turn in range(args.rounds):  # in either order, so that what drifts favours neither
+        for turn in range(args.rounds):  # in alternating order, so that drift favours neither
             first = await ask(service, prompting, case, guesses=turn % 2 == 0)
             second = await ask(service, prompting, case, guesses=turn % 2 == 1)
             pairs.append((first, second) if turn % 2 == 0 else (second, first))
@@ -137,10 +137,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", nargs="+", help="GGUF files")
-    parser.add_argument("--only", default="", help="cases whose name holds this text")
+    parser.add_argument("--only", default="", help="only cases whose name contains this text")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="write the figures there as JSON")
+    parser.add_argument("--out", type=Path, help="write the results to this file as JSON")
     args = parser.parse_args()
     rows = [row for path in args.model for row in asyncio.run(measure(path, args))]
     if args.out:

@@ -1,14 +1,14 @@
-"""Two models at once against the same two one after the other, through HTTP, on one server.
+"""Two models at the same time compared with one after the other, over HTTP, on one server.
 
-Each round lets both models work one after the other and then together, or the other way round; what counts is
+In each round both models work one after the other and then together, or the other way round. The result is
 the median over the rounds of
 
     (seconds of the first alone + seconds of the second alone) / seconds of both together
 
-so a machine that is busy with something else moves both sides of the ratio, and the quartiles widen. 1.0 is
-what the cores allow if they are never idle alone; the step lock is meant to keep it above 0.9. `cpu_ratio` is
-the same of the processor time of the two models' processes: what working together wastes, but not what
-waiting costs. How much each model is asked for is set first, so that alone each takes about `--seconds`.
+so other load on the machine affects both sides of the ratio and widens the quartiles. 1.0 is the best
+possible if one model keeps all cores busy; the step lock should keep it above 0.9. `cpu_ratio` is the same
+for the processor time of the two models' processes: it shows the work wasted by running together, but not the
+cost of waiting. The amount of work per model is calibrated first, so that each takes about `--seconds` alone.
 
     python bench/two_models.py smollm2-135m-instruct qwen2.5-coder-0.5b-instruct --rounds 9 --streams 1 8
 """
@@ -37,7 +37,7 @@ _PROMPT_WORDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """So many streams at once on one model, each so many tokens long."""
+    """A number of concurrent streams on one model, each with the given number of tokens."""
 
     model: str
     num_streams: int
@@ -45,7 +45,7 @@ class Load:
 
 
 def stream(port: int, load: Load, prompt: str) -> int:
-    """One streamed answer of full length; its number of events. Raises RuntimeError for an error."""
+    """One streamed answer of full length; returns its number of events. Raises RuntimeError on an error."""
     banned = next((ids for family, ids in BANNED.items() if family in load.model), "")
     body = {
         "model": load.model,
@@ -70,20 +70,20 @@ def stream(port: int, load: Load, prompt: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server, and how to read its workers' clocks."""
+    """A running server, with the processor times of its workers."""
 
     port: int
     process: psutil.Process
 
     def cpu_s(self) -> float:
-        """Processor time of all models' processes."""
+        """Processor time of the processes of all models."""
         times = [child.cpu_times() for child in self.process.children()]
         return float(sum(each.user + each.system for each in times))
 
 
 def run(server: Server, *loads: Load) -> tuple[float, float]:
-    """Seconds, and seconds of the models' processor time, until all streams of all loads have ended.
-    Prompts are new each time: nothing is cached."""
+    """Wall time and the models' processor time, in seconds, until all streams of all loads have ended.
+    Prompts are new each time, so nothing is cached."""
     work = [
         (load, " ".join(random.choices(WORDS, k=_PROMPT_WORDS)))
         for load in loads
@@ -97,7 +97,7 @@ def run(server: Server, *loads: Load) -> tuple[float, float]:
 
 
 def sized(server: Server, model: str, num_streams: int, seconds: float) -> Load:
-    """As many tokens as the model makes in that time."""
+    """The number of tokens that the model generates in that time."""
     probe = Load(model, num_streams, 48)
     run(server, probe)
     took_s = min(run(server, probe)[0] for _ in range(3))
@@ -148,8 +148,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", nargs=2, help="ids of two models that are on this machine")
-    parser.add_argument("--streams", type=int, nargs="+", default=[1], help="streams of each model at once")
+    parser.add_argument("model", nargs=2, help="ids of two models on this machine")
+    parser.add_argument("--streams", type=int, nargs="+", default=[1], help="concurrent streams per model")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--out", type=Path)
@@ -160,7 +160,7 @@ def main() -> None:
     try:
         while not answers(f"http://127.0.0.1:{port}/ready"):
             if process.poll() is not None:
-                sys.exit("the server did not come up")
+                sys.exit("the server did not start")
             time.sleep(0.2)
         server = Server(port, psutil.Process(process.pid))
         lines = [measure(server, args, num_streams) for num_streams in args.streams]

@@ -1,5 +1,6 @@
 """`scripts/check-prose`: what it finds, in which texts, and that the paths in its list are free of it."""
 
+import json
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -33,6 +34,12 @@ def script() -> ModuleType:
         "12 tokens a second",
         "Dollars a million tokens",
         "0 takes the likeliest",
+        "one number a draw",
+        "the model is loaded anew",
+        "values lie side by side",
+        "The most is 2.",
+        "it ends after so many tokens",
+        "An extension of Myna's.",
     ],
 )
 def test_a_turn_of_phrase_that_nobody_uses_is_found(script: ModuleType, text: str) -> None:
@@ -46,6 +53,8 @@ def test_a_turn_of_phrase_that_nobody_uses_is_found(script: ModuleType, text: st
         "It is no longer there.",
         "besides that, 12 tokens per second",
         "a recommended amendment",
+        "one number per draw",
+        "part of OpenAI's document",
     ],
 )
 def test_plain_english_is_not(script: ModuleType, text: str) -> None:
@@ -54,8 +63,17 @@ def test_plain_english_is_not(script: ModuleType, text: str) -> None:
 
 def test_python_is_read_in_strings_and_comments_alone(script: ModuleType) -> None:
     source = 'told = 1  # is told\nname = f"{told} is no name"\n'
-    found = [(line, text) for line, text in script.prose_of(source) if list(script.faults(text))]
+    found = [(line, text) for line, text in script.python_prose_of(source) if list(script.faults(text))]
     assert [line for line, _ in found] == [1, 2]
+
+
+def test_notebooks_are_read_in_their_markdown_cells_alone(script: ModuleType) -> None:
+    cells = [
+        {"cell_type": "code", "source": ["likeliest = 1"]},
+        {"cell_type": "markdown", "source": ["The *likeliest*\n", "of all"]},
+    ]
+    texts = list(script.prose_of(Path("a.ipynb"), json.dumps({"cells": cells})))
+    assert texts == [(1, "The *likeliest*\nof all")]
 
 
 def test_the_listed_paths_are_free_of_it(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

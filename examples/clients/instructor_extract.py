@@ -1,4 +1,4 @@
-"""instructor: an object out of a sentence."""
+"""instructor: extract an object from a sentence."""
 
 import instructor
 from openai import OpenAI

@@ -1,4 +1,4 @@
-"""langchain-openai: a streamed answer, then a structured one."""
+"""langchain-openai: streaming, then structured output."""
 
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field

@@ -1,4 +1,4 @@
-"""litellm: whole and streamed, chat and text, through its own names for providers."""
+"""litellm: chat and text completion, with and without streaming, through its provider names."""
 
 import os
 

@@ -192,7 +192,7 @@ def load_settings(
 ) -> Settings:
     """Read all sources. `flags` maps keys to values; None there means not given.
 
-    Raises `ConfigurationError` for an unknown name (with the nearest right one) or a wrong value.
+    Raises `ConfigurationError` for an unknown name (with the closest valid name) or a wrong value.
     """
     environ = os.environ if environ is None else environ
     directory = Path.cwd() if directory is None else directory

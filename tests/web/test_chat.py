@@ -53,7 +53,7 @@ def test_an_edited_question_is_asked_again_and_can_be_undone(player: Player) -> 
     first.hover()
     first.get_by_role("button", name="Edit").click()
     first.get_by_label("Text").fill("[[say three]]")
-    player.button("Save and ask again").click()
+    player.button("Save and regenerate").click()
     expect(player.ended()).to_contain_text("three")
     assert len(player.sent[-1]["messages"]) == 1
     player.button("Undo").click()
@@ -75,12 +75,12 @@ def test_answers_to_the_same_question_stand_side_by_side(player: Player) -> None
     answer = player.ask("Tell me of birds.")
     versions = answer.get_by_role("group", name="Answers")
     expect(versions).to_contain_text("1/2")
-    answer.get_by_role("button", name="Answer again").click()
+    answer.get_by_role("button", name="Regenerate").click()
     expect(versions).to_contain_text("3/4")
-    versions.get_by_role("button", name="The answer before").click()
-    versions.get_by_role("button", name="The answer before").click()
+    versions.get_by_role("button", name="Previous answer").click()
+    versions.get_by_role("button", name="Previous answer").click()
     expect(versions).to_contain_text("1/4")
-    expect(versions.get_by_role("button", name="The answer before")).to_be_disabled()
+    expect(versions.get_by_role("button", name="Previous answer")).to_be_disabled()
 
 
 def test_a_turn_can_be_deleted_and_brought_back(player: Player) -> None:
@@ -92,9 +92,11 @@ def test_a_turn_can_be_deleted_and_brought_back(player: Player) -> None:
 
 
 def test_two_columns_answer_with_settings_of_their_own(player: Player) -> None:
-    player.button("Two side by side").click()
+    player.button("Two columns").click()
     player.page.get_by_label("Model B").select_option("gpt-4o-mini")
-    player.page.get_by_role("group", name="Whose settings").get_by_role("button", name="Column B").click()
+    player.page.get_by_role("group", name="Settings for column").get_by_role(
+        "button", name="Column B"
+    ).click()
     player.field("temperature").fill("0")
     player.ask("[[say both]]", num_turns=2)
     expect(player.page.get_by_role("region", name="Column A")).to_contain_text("both")
@@ -103,7 +105,7 @@ def test_two_columns_answer_with_settings_of_their_own(player: Player) -> None:
     )
     asked = {body["model"]: body.get("temperature") for body in player.sent}
     assert asked == {"fake": None, "gpt-4o-mini": 0}
-    player.button("Two side by side").click()
+    player.button("Two columns").click()
     expect(player.answers()).to_have_count(1)
 
 
@@ -177,7 +179,7 @@ def test_the_keyboard_alone_does_it_all(player: Player) -> None:
     assert KEY not in page.content()
     for _ in range(40):
         page.keyboard.press("Shift+Tab")
-        if page.evaluate("document.activeElement.getAttribute('aria-label')") == "Answer again":
+        if page.evaluate("document.activeElement.getAttribute('aria-label')") == "Regenerate":
             break
     page.keyboard.press("Enter")
     expect(player.answers().last.get_by_role("group", name="Answers")).to_contain_text("2/2")

@@ -67,7 +67,7 @@ def test_a_text_is_continued_and_the_continuation_kept(player: Player) -> None:
 
 def test_continued_tokens_show_the_servers_probabilities(player: Player, client: OpenAI) -> None:
     player.choose("Completion")
-    player.button("Show how likely each token was").click()
+    player.button("Show token probabilities").click()
     answer = complete(player, "The capital of France is")
     asked = client.completions.create(
         model=player.sent[-1]["model"],
@@ -91,7 +91,7 @@ def test_continued_tokens_show_the_servers_probabilities(player: Player, client:
 
 
 def test_an_answers_tokens_can_be_walked_with_the_keyboard(player: Player) -> None:
-    player.button("Show how likely each token was").click()
+    player.button("Show token probabilities").click()
     player.field("temperature").fill("0")
     player.field("max_completion_tokens").fill("12")
     answer = player.ask("Say hello.")
@@ -107,7 +107,7 @@ def test_an_answers_tokens_can_be_walked_with_the_keyboard(player: Player) -> No
     expect(tokens.nth(1)).to_have_class(re.compile(r"token p\d"))
     player.page.keyboard.press("Escape")
     expect(answer.locator(".alternatives")).to_have_count(0)
-    player.button("Show how likely each token was").click()
+    player.button("Show token probabilities").click()
     expect(answer.locator(".markdown")).to_be_visible()
     player.ask("Again.", num_turns=2)
     assert "logprobs" not in player.sent[-1]
@@ -116,8 +116,8 @@ def test_an_answers_tokens_can_be_walked_with_the_keyboard(player: Player) -> No
 def test_an_answer_without_probabilities_says_so(player: Player) -> None:
     player.field("max_completion_tokens").fill("3")
     answer = player.ask("Hello.")
-    player.button("Show how likely each token was").click()
-    expect(answer).to_contain_text("came without probabilities")
-    answer.get_by_role("button", name="Answer again").click()
+    player.button("Show token probabilities").click()
+    expect(answer).to_contain_text("has no probabilities")
+    answer.get_by_role("button", name="Regenerate").click()
     player.ended()
     expect(answer.locator(".token[data-place]").first).to_be_visible()

@@ -43,13 +43,13 @@ def row_of(page: Page, name: str) -> Locator:
 
 def make_key(page: Page, name: str) -> str:
     """Make a key of that name on the page of keys; what it shows once."""
-    page.get_by_role("button", name="Make a key").click()
+    page.get_by_role("button", name="Create key").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Name").fill(name)
-    dialog.get_by_role("button", name="Make a key").click()
+    dialog.get_by_role("button", name="Create key").click()
     expect(dialog).to_have_count(0)
     shown = page.locator(".new-key code").inner_text()
-    page.get_by_role("button", name="I have kept it").click()
+    page.get_by_role("button", name="I have saved it").click()
     expect(page.locator(".new-key")).to_have_count(0)
     return shown
 
@@ -98,7 +98,7 @@ def test_a_newcomer_makes_a_key_sees_its_use_limits_it_hits_the_limit_and_reads_
     assert ask(busy, key, 3).status_code == 200
     page.get_by_role("button", name="Limits of Ana's laptop").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Requests a minute").fill("1")
+    dialog.get_by_label("Requests per minute").fill("1")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_have_count(0)
     answers = [ask(busy, key, 3) for _ in range(3)]
@@ -125,11 +125,11 @@ def test_limits_typed_as_soon_as_their_fields_are_there_are_kept(admin: Visitor,
     page.get_by_role("button", name="Limits of Fast fingers").click()
     dialog = page.get_by_role("dialog")
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
-    expect(dialog.get_by_label("Requests a minute")).to_have_value("7")
+    expect(dialog.get_by_label("Requests per minute")).to_have_value("7")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_have_count(0)
     page.get_by_role("button", name="Limits of Fast fingers").click()
-    expect(page.get_by_role("dialog").get_by_label("Requests a minute")).to_have_value("7")
+    expect(page.get_by_role("dialog").get_by_label("Requests per minute")).to_have_value("7")
 
 
 def test_a_key_is_rotated_and_revoked(admin: Visitor, busy: ServerProcess) -> None:
@@ -144,7 +144,7 @@ def test_a_key_is_rotated_and_revoked(admin: Visitor, busy: ServerProcess) -> No
     assert ask(busy, new, 2).status_code == 200
     assert new != old
     page.get_by_role("button", name="Revoke CI").click()
-    expect(page.get_by_role("dialog")).to_contain_text("for good")
+    expect(page.get_by_role("dialog")).to_contain_text("can't be undone")
     page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
     expect(row_of(page, "CI")).to_have_count(0)
     page.get_by_role("link", name="Audit log").click()
@@ -154,11 +154,11 @@ def test_a_key_is_rotated_and_revoked(admin: Visitor, busy: ServerProcess) -> No
 def test_a_mistake_stays_in_the_window_with_its_reason(admin: Visitor) -> None:
     admin.expect_complaint("400")
     page = admin.open("#/dashboard/keys")
-    page.get_by_role("button", name="Make a key").click()
+    page.get_by_role("button", name="Create key").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Name").fill("x")
-    dialog.get_by_label("Ends in so many days").fill("-1")
-    dialog.get_by_role("button", name="Make a key").click()
+    dialog.get_by_label("Expires after (days)").fill("-1")
+    dialog.get_by_role("button", name="Create key").click()
     expect(dialog.get_by_role("alert")).to_contain_text("expires_in_seconds")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
@@ -196,5 +196,5 @@ def test_nothing_keeps_anyone_out(admin: Visitor, part: str) -> None:
         expect(page.locator("main .card").first).to_be_visible()
         assert admin.barriers() == []
     if part == "keys":
-        page.get_by_role("button", name="Make a key").click()
+        page.get_by_role("button", name="Create key").click()
         assert admin.barriers() == []

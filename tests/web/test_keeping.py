@@ -59,14 +59,14 @@ def test_a_full_browser_says_so_and_goes_on(player: Player) -> None:
         }"""
     )
     answer = player.ask("[[say still here]]")
-    expect(player.page.locator(".notice.bad")).to_contain_text("no room to keep this conversation")
+    expect(player.page.locator(".notice.bad")).to_contain_text("no space left for this conversation")
     expect(answer).to_contain_text("still here")
 
 
 def test_a_browser_without_storage_says_so(player: Player) -> None:
     player.page.add_init_script("delete window.indexedDB; delete Window.prototype.indexedDB;")
     player.page.reload()
-    expect(player.page.locator(".notice").first).to_contain_text("keeps nothing here")
+    expect(player.page.locator(".notice").first).to_contain_text("doesn't store data")
     expect(player.ask("[[say fine]]")).to_contain_text("fine")
 
 
@@ -86,7 +86,7 @@ def take(player: Player, text: str) -> None:
 def test_a_file_holds_the_whole_conversation(player: Player) -> None:
     player.field("temperature").fill("0.5")
     player.field("tools").fill('[{"type": "function", "function": {"name": "f"}}]')
-    player.button("Show how likely each token was").click()
+    player.button("Show token probabilities").click()
     player.ask("[[say birds]]")
     first = export(player)
     player.button("Delete “[[say birds]]”").click()
@@ -124,10 +124,10 @@ def conversation(**pane: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"a": 1,\n}', "isn't JSON: see line 2, column 1"),
-        ("", "isn't JSON: see line 1, column 1"),
-        ("[1, 2]", "isn't a conversation that Myna exported"),
-        ("null", "isn't a conversation that Myna exported"),
+        ('{"a": 1,\n}', "isn't valid JSON: see line 2, column 1"),
+        ("", "isn't valid JSON: see line 1, column 1"),
+        ("[1, 2]", "isn't a conversation exported by Myna"),
+        ("null", "isn't a conversation exported by Myna"),
         (json.dumps({**OURS, "version": 9}), "has version 9 of the format"),
         (json.dumps({**OURS, "conversation": {"mode": "poem"}}), "damaged at “mode”"),
         (conversation(turns=[{"role": "king", "answers": []}]), "damaged at “role”"),

@@ -52,12 +52,12 @@ def test_no_barriers(player: Player, theme: str) -> None:
     assert visitor.barriers() == []
     page.route("**/v1/chat/completions", answers)
     answer = player.ask("Everything, please.")
-    answer.get_by_text("What it thought").click()
+    answer.get_by_text("Reasoning").click()
     assert visitor.barriers() == []
-    player.button("Show how likely each token was").click()
+    player.button("Show token probabilities").click()
     answer.locator(".token[data-place]").first.focus()
     assert visitor.barriers() == []
-    player.button("Two side by side").click()
+    player.button("Two columns").click()
     player.setting("tools").get_by_role("button", name="Insert an example").click()
     player.field("temperature").fill("9")
     player.button("Show as code").click()

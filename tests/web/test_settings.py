@@ -150,7 +150,7 @@ def test_a_schema_is_sent_as_the_api_wants_it(player: Player) -> None:
     player.say("Go")
     expect(player.page.locator(".composer").get_by_role("alert")).to_contain_text("JSON schema")
     player.field("json_schema").fill(json.dumps(schema))
-    expect(player.setting("json_schema")).to_contain_text("Good")
+    expect(player.setting("json_schema")).to_contain_text("Valid")
     player.setting("json_schema").get_by_role("button", name="Format").click()
     assert player.field("json_schema").input_value() == json.dumps(schema, indent=2)
     player.page.get_by_label("Message", exact=True).press("Enter")

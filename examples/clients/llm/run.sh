@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# llm (https://llm.datasette.io): the model of a server that speaks OpenAI's API, in its own folder of settings.
+# llm (https://llm.datasette.io) with a model of an OpenAI-compatible server, in a separate settings folder.
 set -euo pipefail
 export LLM_USER_PATH=${LLM_USER_PATH:-$(mktemp -d)}
 cat > "$LLM_USER_PATH/extra-openai-models.yaml" <<YAML

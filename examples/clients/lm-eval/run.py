@@ -1,6 +1,6 @@
-"""lm-eval's local-completions: a small task scored by log-probabilities, prompts as text and as token ids.
+"""lm-eval's local-completions: a small task scored by log-probability, with prompts as text and as token ids.
 
-Usage: run.py PATH_OF_THE_MODELS_GGUF; its tokenizer is read out of that file.
+Usage: run.py MODEL.gguf (the tokenizer is read from that file)
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The tokenizer that a Qwen 2.5 GGUF file holds, as the files that transformers loads. Needs no network."""
+"""Writes the tokenizer of a Qwen 2.5 GGUF file as the files that transformers loads. Needs no network."""
 
 from pathlib import Path
 

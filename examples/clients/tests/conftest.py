@@ -1,4 +1,4 @@
-"""One live server with the default model for all examples, with `MYNA` (a command) and its models' folder."""
+"""One live server with the default model for all examples. `MYNA` is the command that starts it."""
 
 import os
 import re
@@ -16,13 +16,13 @@ MODELS = Path(os.environ.get("MYNA_TEST_MODELS") or Path.home() / ".local/share/
 @pytest.fixture(scope="session")
 def weights() -> Path:
     path = MODELS / f"{MODEL}.gguf"
-    assert path.is_file(), f"{path} is missing; fetch it with: myna pull {MODEL}"
+    assert path.is_file(), f"{path} is missing; download it with: myna pull {MODEL}"
     return path
 
 
 @pytest.fixture(scope="session")
 def server(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The official variables say where it is, to the examples as to any other program."""
+    """Started, and announced to the examples in OpenAI's standard environment variables."""
     home = tmp_path_factory.mktemp("home")
     command = [*shlex.split(os.environ.get("MYNA", "myna")), "serve", str(weights), "--port", "0"]
     own = {name: value for name, value in os.environ.items() if not name.startswith("MYNA_")}

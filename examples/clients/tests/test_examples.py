@@ -1,4 +1,4 @@
-"""Every example prints what it should; what a small model says at temperature 0 is known."""
+"""Every example prints what it should; the answers of a small model at temperature 0 are known."""
 
 import json
 import os
@@ -14,7 +14,7 @@ NODE_TESTS = CLIENTS.parent.parent / "tests" / "node"
 
 
 def run(*command: str, folder: Path = CLIENTS, **environment: str) -> str:
-    """What it prints; it must end well."""
+    """The output of the command, which must succeed."""
     ran = subprocess.run(
         command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=300
     )

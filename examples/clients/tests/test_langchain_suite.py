@@ -26,7 +26,7 @@ class TestChatOpenAI(ChatModelIntegrationTests):
 
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:
-        # At temperature 0 a small model repeats itself inside a string without end; this stops it.
+        # At temperature 0 a small model repeats itself endlessly inside a string; this prevents that.
         return {"frequency_penalty": 0.3}
 
     @property

@@ -1,4 +1,4 @@
-// The Vercel AI SDK: streamed text, a tool in between, and an object of a schema.
+// The Vercel AI SDK: streaming text, with a tool call in between, and structured output.
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { Output, generateText, streamText, tool } from "ai";
 import { z } from "zod";

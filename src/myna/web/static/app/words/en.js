@@ -1,4 +1,4 @@
-// English. Every key stands in zh.js too; a test holds them together.
+// English. Every key is also in zh.js; a test compares them.
 import { dashboard } from "./en/dashboard.js";
 import { parameters } from "./en/parameters.js";
 import { playground } from "./en/playground.js";
@@ -19,21 +19,21 @@ export const en = {
   "notice.close": "Close this message",
 
   "signIn.title": "Sign in",
-  "signIn.how": "This server asks for a key. It stays in this tab and is forgotten with it.",
+  "signIn.how": "This server requires a key. The key is kept only in this tab.",
   "signIn.key": "Key",
   "signIn.show": "Show",
   "signIn.go": "Sign in",
-  "signIn.where": "On the machine that Myna runs on, the command “myna key” prints it.",
+  "signIn.where": "On the machine that runs Myna, the command “myna key” prints it.",
   "signIn.empty": "Enter a key first.",
-  "signIn.strange": "A key has no spaces and only plain letters, digits and signs; copy it again.",
-  "signIn.wrong": "The server doesn't know this key; copy it again, or ask whoever runs the server for one.",
-  "signIn.refused": "The server no longer takes your key; sign in again. It said: {message}",
+  "signIn.strange": "Keys contain no spaces, only plain letters, digits and symbols; copy the key again.",
+  "signIn.wrong": "The server doesn't know this key; copy it again, or ask the administrator of the server for one.",
+  "signIn.refused": "The server no longer accepts your key; sign in again. Its message: {message}",
 
   "away.title": "The server doesn't answer",
   "away.again": "Try again",
 
-  "error.unreachable": "The server can't be reached; see whether it runs, then try again.",
-  "error.status": "The server answered with the status {status}.",
+  "error.unreachable": "The server can't be reached. Check that it is running, then try again.",
+  "error.status": "The server responded with status {status}.",
   "error.comeBack": "Try again in {seconds} s.",
-  "error.comeBackLater": "Try again in a while.",
+  "error.comeBackLater": "Try again later.",
 };
