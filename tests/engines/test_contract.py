@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from myna.engines.base import Engine, OutOfRoom, Row
+from myna.engines.base import Engine, KVCacheFull, Row
 from myna.engines.registry import ENGINES, load_engine
 
 KV_TOKENS = 512
@@ -169,7 +169,7 @@ def test_out_of_room_changes_nothing(engine: Engine) -> None:
     engine.forward([Row(0, tokens[:31], 0, 31)])
     room = engine.free_tokens
     too_many = [Row(1, prompt(200), 0, 200), Row(2, prompt(200), 0, 200), Row(3, prompt(200), 0, 200)]
-    with pytest.raises(OutOfRoom):
+    with pytest.raises(KVCacheFull):
         engine.forward([Row(0, tokens[31:], 31, 0), *too_many])
     assert engine.free_tokens == room
     assert_same(engine, run(engine, 0, tokens[31:], 31), expected)
@@ -180,7 +180,7 @@ def test_the_room_can_be_filled_to_the_last_token(engine: Engine) -> None:
     for sequence in range(engine.info.kv_tokens // size):
         engine.forward([Row(sequence, prompt(size, salt=sequence), 0, size)])
     assert engine.free_tokens == engine.info.kv_tokens % size
-    with pytest.raises(OutOfRoom):
+    with pytest.raises(KVCacheFull):
         engine.forward([Row(200, prompt(size), 0, size)])
     engine.free(1)
     assert engine.forward([Row(200, prompt(size), 0, size - 1)]).array.shape[0] == 1

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from myna.core.errors import ModelLoadFailed
 from myna.engines import fake
-from myna.engines.base import OutOfRoom, Row
+from myna.engines.base import KVCacheFull, Row
 from myna.engines.fake import FakeEngine
 
 
@@ -75,7 +75,7 @@ def test_out_of_room_changes_nothing() -> None:
     engine = FakeEngine(1000, 64, 8)
     engine.forward([Row(0, [65] * 40, 0, 40)])
     before = engine.free_tokens
-    with pytest.raises(OutOfRoom):
+    with pytest.raises(KVCacheFull):
         engine.forward([Row(0, [65], 40, 0), Row(1, [65] * 17, 0, 17)])
     assert engine.free_tokens == before
     assert next_token(engine, 0, [65], 40) == fake.script([65] * 41, 1)[0]

@@ -12,7 +12,7 @@ from tests.engines.oracle import Oracle
 from tests.engines.texts import MIXED
 
 from myna.core.errors import GenerationFailed, ModelLoadFailed
-from myna.engines.base import OutOfRoom, Row
+from myna.engines.base import KVCacheFull, Row
 from myna.engines.native import NativeEngine, load
 
 ModelPath = Callable[[str], Path]
@@ -65,7 +65,7 @@ def test_a_batch_that_does_not_fit_changes_nothing(small: NativeEngine) -> None:
     small.trim(0, 3)
     free = small.free_tokens
     room = Row(1, [9] * 1000, 0, 1000)
-    with pytest.raises(OutOfRoom):
+    with pytest.raises(KVCacheFull):
         small.forward([Row(0, [8], 3, 0), room, *(Row(i, [9] * 1000, 0, 1000) for i in range(2, 12))])
     assert small.free_tokens == free
     assert (small.forward([Row(0, [8], 3, 0)]).array == before).all()

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 
 from myna.engines.base import Engine, Row
-from myna.engines.native import Limits, NativeEngine, Work
+from myna.engines.native import MachineLimits, NativeEngine, Work
 
 CONTEXT_TOKENS: Final = 2048
 _PROMPT_TOKENS: Final = 64  # before the answers that are measured
@@ -54,7 +54,7 @@ class Finding:
     model: str
     kernels: str
     num_threads: int
-    limits: Limits
+    limits: MachineLimits
     speeds: tuple[Speed, ...]
 
 
