@@ -26,7 +26,7 @@ _log: Final = logging.getLogger(__name__)
 
 # Finds a model of the catalog or a hub by its name; `fetch` downloads it if necessary.
 Find = Callable[[str, Settings], LocalModel]
-# Whether a backend offers a model of that id of its own accord, now or later.
+# Whether a backend itself provides a model with that id, now or later.
 MayAnnounce = Callable[[str], bool]
 
 

@@ -1,4 +1,4 @@
-"""Speculative decoding: how many draft tokens a step should verify. Pure.
+"""Speculative decoding: chooses how many draft tokens to verify per step. Pure.
 
 A step of n tokens takes about 1 + slope * (n - 1) times as long as a step of one, since its tokens share one
 pass over the weights. A draft token is worth verifying while its probability of being accepted outweighs the
