@@ -33,6 +33,9 @@ def script() -> ModuleType:
         "12 tokens a second",
         "Dollars a million tokens",
         "0 takes the likeliest",
+        "one number a draw",
+        "the model is loaded anew",
+        "values lie side by side",
     ],
 )
 def test_a_turn_of_phrase_that_nobody_uses_is_found(script: ModuleType, text: str) -> None:
@@ -46,6 +49,7 @@ def test_a_turn_of_phrase_that_nobody_uses_is_found(script: ModuleType, text: st
         "It is no longer there.",
         "besides that, 12 tokens per second",
         "a recommended amendment",
+        "one number per draw",
     ],
 )
 def test_plain_english_is_not(script: ModuleType, text: str) -> None:

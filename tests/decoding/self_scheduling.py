@@ -10,7 +10,7 @@ from myna.decoding.choice_output import Logprobs
 from myna.decoding.output_processor import RequestOutput
 from myna.decoding.sampling import ChoiceSampling, Draw, Sampled, SamplingBatch, sample, score
 from myna.decoding.token_table import TokenTable
-from myna.engines.base import Row
+from myna.engines.base import BatchRow
 from myna.engines.fake import FakeEngine
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
@@ -49,7 +49,7 @@ def generate(
     tokens, num_computed = list(request.prompt_tokens), 0
     while True:
         new = tokens[num_computed:]
-        logits = engine.forward([Row(0, new, num_computed, len(new) - 1)])
+        logits = engine.forward([BatchRow(0, new, num_computed, len(new) - 1)])
         num_computed = len(tokens)
         draw = Draw(0, sampling, num_computed - len(request.prompt_tokens))
         sampled = sample(logits.array, SamplingBatch.of([draw]))
@@ -61,7 +61,7 @@ def generate(
 def prompt_logprobs(request: GenerationRequest) -> list[Logprobs]:
     """Those of all tokens of the prompt but the first."""
     tokens = list(request.prompt_tokens)
-    logits = FakeEngine(4096, 4096, 1).forward([Row(0, tokens, 0, 0)])
+    logits = FakeEngine(4096, 4096, 1).forward([BatchRow(0, tokens, 0, 0)])
     scores = score(logits.array[:-1], np.array(tokens[1:], np.int32), request.num_prompt_logprobs or 0)
     return [_logprobs(scores, index) for index in range(len(tokens) - 1)]
 

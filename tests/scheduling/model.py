@@ -12,7 +12,7 @@ from myna.decoding.grammar import Grammars
 from myna.decoding.sampling import sample, score
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
-from myna.engines.base import Engine, KVCacheFull, Row
+from myna.engines.base import BatchRow, Engine, KVCacheFull
 from myna.engines.fake import FakeEngine
 from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
 from myna.scheduling.grammar_text import grammar_text
@@ -67,7 +67,7 @@ class Driver:
         self._grammars = grammars
         self.scheduler = Scheduler(engine, token_table)
         self.heard: dict[int, Heard] = {}
-        self.rows: list[list[Row]] = []
+        self.rows: list[list[BatchRow]] = []
         self.num_out_of_room = 0
         self._input_batch = InputBatch()
 

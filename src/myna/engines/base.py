@@ -14,7 +14,7 @@ class KVCacheFull(Exception):
     """`forward` found no room for its tokens in the KV cache; nothing was changed."""
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
+class BatchRow(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one sequence to compute: `tokens` are at positions `start`, `start + 1`, ...
 
     `logits_from` is the first index into `tokens` whose logits are needed: `len(tokens)` for none (a chunk of
@@ -63,7 +63,7 @@ class Engine(Protocol):
         """Free KV memory, in tokens; shared tokens count once."""
         ...
 
-    def forward(self, batch: Sequence[Row]) -> Logits:
+    def forward(self, batch: Sequence[BatchRow]) -> Logits:
         """Compute all rows, or raise `KVCacheFull` and change nothing. Releases the GIL."""
         ...
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from myna.core.errors import ModelLoadFailed
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
-from myna.engines.base import KVCacheFull, Row
+from myna.engines.base import BatchRow, KVCacheFull
 
 BLOCK_TOKENS: Final = 16
 SPECIAL: Final = ("<|end|>", "<|start|>", "<|turn|>", "<|pad|>")
@@ -76,10 +76,10 @@ def script(prompt: Sequence[int], num_tokens: int) -> list[int]:
 
 @dataclass(slots=True)
 class _TextState:
-    """What follows a text: a pure function of all its tokens, kept up to date token by token.
+    """The continuation of a text: a pure function of all its tokens, updated token by token.
 
-    `[[say …]]` anywhere in the text sets what will be said; how much of it was said already is the
-    longest beginning of it that the text ends with. Otherwise a hash of the text picks words.
+    `[[say …]]` anywhere in the text sets what will be generated; the longest prefix of it with which the text
+    ends counts as already generated. Otherwise a hash of the text picks words.
     """
 
     history: list[int] = field(default_factory=list)
@@ -215,7 +215,7 @@ class FakeEngine:
     def free_tokens(self) -> int:
         return self._blocks.num_free * BLOCK_TOKENS
 
-    def forward(self, batch: Sequence[Row]) -> _FakeLogits:
+    def forward(self, batch: Sequence[BatchRow]) -> _FakeLogits:
         self._allocate(batch)
         rows, first, second = list[int](), list[int](), list[int]()
         delay_s = 0.0
@@ -265,7 +265,7 @@ class FakeEngine:
     def close(self) -> None:
         self._states.clear()
 
-    def _allocate(self, batch: Sequence[Row]) -> None:
+    def _allocate(self, batch: Sequence[BatchRow]) -> None:
         """Check every row, then allocate for all; nothing changes if memory is short."""
         plan, needed = list[tuple[int, list[int], int, int]](), 0
         for row in batch:

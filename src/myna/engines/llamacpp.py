@@ -18,7 +18,7 @@ import psutil
 from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
-from myna.engines.base import KVCacheFull, Row
+from myna.engines.base import BatchRow, KVCacheFull
 from myna.engines.cells import CellAllocator
 
 # llama.cpp's threads synchronize hundreds of times per token, and OpenMP spins there by default. If another
@@ -67,7 +67,7 @@ class LlamaCppEngine:
     def free_tokens(self) -> int:
         return self._cells.num_free
 
-    def forward(self, batch: Sequence[Row]) -> "_Logits":
+    def forward(self, batch: Sequence[BatchRow]) -> "_Logits":
         for row in batch:
             if row.start != self._cells.length(row.sequence) or not row.tokens:
                 raise ValueError(
@@ -108,7 +108,7 @@ class LlamaCppEngine:
             self._context = None
         self._model.close()
 
-    def _decode(self, batch: Sequence[Row]) -> "_Logits":
+    def _decode(self, batch: Sequence[BatchRow]) -> "_Logits":
         """One call if the batch fits into llama.cpp's, otherwise several, whose logits are concatenated."""
         parts = list(_split(batch, BATCH_TOKENS))
         try:
@@ -119,7 +119,7 @@ class LlamaCppEngine:
             raise
         return _Logits(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
 
-    def _decode_part(self, rows: Sequence[Row], *, is_only: bool) -> npt.NDArray[np.float32]:
+    def _decode_part(self, rows: Sequence[BatchRow], *, is_only: bool) -> npt.NDArray[np.float32]:
         num_outputs = self._batch.fill(rows)
         status = llama_cpp.llama_decode(self._context, self._batch.struct)
         if status == _NO_KV_SLOT:
@@ -168,7 +168,7 @@ class _Batch:
         self.struct.seq_id = _pointer(self._pointers, ctypes.POINTER(llama_cpp.llama_seq_id))
         self.struct.logits = _pointer(self._wanted, ctypes.c_int8)
 
-    def fill(self, rows: Sequence[Row]) -> int:
+    def fill(self, rows: Sequence[BatchRow]) -> int:
         """Write the rows into the arrays; returns how many rows of logits they request."""
         index = outputs = 0
         for row in rows:
@@ -191,10 +191,10 @@ def _pointer(array: npt.NDArray[Any], kind: Any) -> Any:
     return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
 
 
-def _split(batch: Sequence[Row], limit: int) -> Sequence[Sequence[Row]]:
+def _split(batch: Sequence[BatchRow], limit: int) -> Sequence[Sequence[BatchRow]]:
     if sum(len(row.tokens) for row in batch) <= limit:
         return [batch]
-    parts: list[list[Row]] = [[]]
+    parts: list[list[BatchRow]] = [[]]
     room = limit
     for row in batch:
         index = 0
@@ -204,7 +204,7 @@ def _split(batch: Sequence[Row], limit: int) -> Sequence[Sequence[Row]]:
                 room = limit
             tokens = row.tokens[index : index + room]
             wanted_from = min(max(row.logits_from - index, 0), len(tokens))
-            parts[-1].append(Row(row.sequence, tokens, row.start + index, wanted_from))
+            parts[-1].append(BatchRow(row.sequence, tokens, row.start + index, wanted_from))
             index += len(tokens)
             room -= len(tokens)
     return parts

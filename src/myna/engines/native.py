@@ -12,7 +12,7 @@ from myna.core.errors import ConfigurationError, GenerationFailed, ModelLoadFail
 from myna.core.generator import ModelInfo
 from myna.core.installation import install_command
 from myna.core.translatable import N_
-from myna.engines.base import KVCacheFull, Row
+from myna.engines.base import BatchRow, KVCacheFull
 
 try:
     from myna import _native
@@ -111,7 +111,7 @@ class NativeEngine:
         """Measure twice for about that long, with the engine's threads."""
         return MachineLimits(*self._engine.limits(seconds), _native.activations())
 
-    def forward(self, batch: Sequence[Row]) -> NativeLogits:
+    def forward(self, batch: Sequence[BatchRow]) -> NativeLogits:
         rows: list[int] = []
         tokens: list[int] = []
         for row in batch:

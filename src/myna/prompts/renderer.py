@@ -71,7 +71,7 @@ class GgufRenderer:
 
     @property
     def tool_format(self) -> ToolFormat:
-        """How this model writes tool calls."""
+        """This model's tool-call format."""
         return find_format(self._template.source) if self._template.features.has_tools else BARE
 
     @property

@@ -1,4 +1,4 @@
-"""How model families write tool calls."""
+"""The tool-call formats of model families."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -9,7 +9,7 @@ import numpy as np
 from myna.decoding.grammar import Grammar
 from myna.decoding.sampling import Draw, Sampled, SamplingBatch
 from myna.decoding.sampling_batch import Bitmask
-from myna.engines.base import Row
+from myna.engines.base import BatchRow
 from myna.scheduling.kv_cache import CacheEntry
 from myna.scheduling.sequence import Sequence
 
@@ -41,7 +41,7 @@ class Batch:
     """One step: the engine's rows, in order, and which sequence samples from which row of the logits. A
     sequence with draft tokens samples from several consecutive rows."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[BatchRow] = field(default_factory=list)
     sequences: list[Sequence] = field(default_factory=list)
     sampling_sequences: list[Sequence] = field(default_factory=list)
     sampling_rows: list[int] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Batch:
         if draft:
             self._add_draft(sequence, entry, draft)
             return True
-        self.rows.append(Row(entry.slot, tokens[start:], start, 0))
+        self.rows.append(BatchRow(entry.slot, tokens[start:], start, 0))
         self.sequences.append(sequence)
         self.sampling_sequences.append(sequence)
         self.sampling_rows.append(self.num_logits)
@@ -87,7 +87,7 @@ class Batch:
         if is_scored:
             self._add_scores(sequence, start, size)
         logits_from = 0 if is_scored else size - is_last
-        self.rows.append(Row(entry.slot, tokens[start : start + size], start, logits_from))
+        self.rows.append(BatchRow(entry.slot, tokens[start : start + size], start, logits_from))
         self.sequences.append(sequence)
         self.num_logits += size - logits_from
         self.num_prompt_tokens += size
@@ -100,7 +100,7 @@ class Batch:
     def _add_draft(self, sequence: Sequence, entry: CacheEntry, draft: list[int]) -> None:
         size = 1 + len(draft)
         self.drafts.append(Draft(sequence, len(self.sampling_sequences), draft))
-        self.rows.append(Row(entry.slot, [sequence.tokens[-1], *draft], entry.computed, 0))
+        self.rows.append(BatchRow(entry.slot, [sequence.tokens[-1], *draft], entry.computed, 0))
         self.sequences.append(sequence)
         self.sampling_sequences += [sequence] * size
         self.sampling_rows += range(self.num_logits, self.num_logits + size)

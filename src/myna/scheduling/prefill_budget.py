@@ -4,8 +4,8 @@ from typing import Final
 
 # Below the 150 ms that a stream may wait for its next token, since speed varies.
 _TARGET_S: Final = 0.12
-_MIN: Final = 16
-_MAX: Final = 8192
+_MIN_TOKENS: Final = 16
+_MAX_TOKENS: Final = 8192
 _MIN_OBSERVED: Final = 8
 _MAX_CHANGE: Final = 2.0
 
@@ -29,4 +29,4 @@ class PrefillBudget:
         if fitting > self.prompt_tokens > 2 * num_prompt_tokens:
             return  # the step was far smaller than the current budget
         bounded = min(max(fitting, self.prompt_tokens / _MAX_CHANGE), self.prompt_tokens * _MAX_CHANGE)
-        self.prompt_tokens = int(min(max(bounded, _MIN), _MAX))
+        self.prompt_tokens = int(min(max(bounded, _MIN_TOKENS), _MAX_TOKENS))

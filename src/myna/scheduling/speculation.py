@@ -47,12 +47,12 @@ class StepCosts:
 
 
 class Speculation:
-    """Guesses for the sequences that decode. `costs` wants to know how long steps took."""
+    """Proposes draft tokens for decoding sequences. Report the durations of steps to `costs`."""
 
     __slots__ = ("_ends", "_kv_cache", "_max_sequences", "costs")
 
     def __init__(self, kv_cache: KVCacheManager, ends: frozenset[int], *, can_trim: bool) -> None:
-        """`ends` are the tokens that end answers; an engine that can't trim can't take a guess back."""
+        """`ends` are the tokens that end answers. An engine that can't trim can't roll drafts back."""
         self._kv_cache = kv_cache
         self._max_sequences = _MAX_SEQUENCES if can_trim else 0
         self._ends = ends
