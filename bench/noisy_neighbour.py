@@ -17,7 +17,6 @@ import contextlib
 import json
 import os
 import platform
-import random
 import sqlite3
 import subprocess
 import sys
@@ -33,7 +32,7 @@ from overhead import KEY, free_port, started
 LIMIT_MS = 250.0
 STREAMS = 16
 BODY_BYTES = 15 * 2**20
-LOCKED_S = 8.0
+LOCKED_S = 6.0
 FAKE_PROMPT = f"[[slow 20]][[say{' bird' * 3000}]]"
 HOSTILE_TEMPLATE = (
     "{% for m in messages %}{{ m.content }}{% if 'grow' in m.content %}{{ 'a'.ljust(2000000000) }}{% endif %}"
@@ -94,15 +93,35 @@ def nearly_valid() -> list[str]:
     return [f'"messages":[{messages},{{}}]', f'"messages":[{messages}]']
 
 
-def schema(seed: int) -> dict[str, Any]:
-    """Large, and another for each seed, so that no compiled grammar can be used again."""
-    draw = random.Random(seed)
-    properties: dict[str, Any] = {}
-    for number in range(200):
-        name = f"p{number}_{draw.getrandbits(32)}"
-        properties[f"{name}_text"] = {"type": "string", "pattern": f"^(a|b{number}|[0-9]{{1,40}})+$"}
-        properties[f"{name}_one"] = {"enum": [f"{name} {value}" for value in range(20)]}
-    return {"type": "object", "properties": properties, "additionalProperties": {"type": "integer"}}
+def named(count: int, name: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {f"{name}_{number}": value or {"type": "string"} for number in range(count)}
+
+
+def an_object(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, **more}
+
+
+def optional(name: str) -> dict[str, Any]:
+    """Takes 2 s to compile, where it is compiled."""
+    return an_object(named(4900, name))
+
+
+def slowest(name: str) -> list[dict[str, Any]]:
+    """Each just inside the limits; its time grows with the square of something."""
+    objects = {f"{name}_{number}": an_object(named(990, f"{name}_{number}")) for number in range(5)}
+    links = {
+        f"d{number}": an_object({f"{name}_{number}": {"$ref": f"#/$defs/d{number + 1}"}})
+        for number in range(4900)
+    }
+    required = named(4900, name)
+    patterned = named(900, name, {"type": "string", "pattern": f"^(a|{name}|[0-9]{{1,40}})+$"})
+    return [
+        an_object(objects),
+        {"$ref": "#/$defs/d0", "$defs": {**links, "d4900": {"type": "string"}}},
+        an_object(required, required=[*required], additionalProperties={"type": "integer"}),
+        an_object(patterned, required=[*patterned]),
+        {"type": "object", "patternProperties": {f"^{name}{number}[a-z]*$": {} for number in range(64)}},
+    ]
 
 
 async def post(target: Target, path: str, body: str, *, pause_s: float = 0.0) -> tuple[int, int]:
@@ -162,27 +181,46 @@ async def token_prompts(target: Target) -> list[int]:
 
 async def logprobs(target: Target) -> list[int]:
     """A whole answer of many choices with 20 log-probabilities a token."""
-    asked = fields(n=8, max_tokens=4000, logprobs=True, top_logprobs=20, ignore_eos=True)
+    asked = fields(n=8, max_tokens=1000, logprobs=True, top_logprobs=20, ignore_eos=True)
     return await at_once(target, "chat/completions", [f"{conversation()},{asked}"])
 
 
 async def slow_reader(target: Target) -> list[int]:
     """Two prompts in one stream that nobody reads."""
     asked = fields(prompt=["a bird", "a tree"], max_tokens=4000, ignore_eos=True, stream=True)
-    return await at_once(target, "completions", [asked], pause_s=20.0)
+    return await at_once(target, "completions", [asked], pause_s=6.0)
 
 
 async def schemas(target: Target) -> list[int]:
-    """Four at once, each of which must be compiled."""
-    seed = time.time_ns()
-    asked = [
-        fields(
-            response_format={"type": "json_schema", "json_schema": {"name": "s", "schema": schema(seed + n)}},
-            max_tokens=8,
-        )
-        for n in range(4)
+    """Two, four and five at once; names are new each time, so that no compiled grammar is used again."""
+    name = f"p{time.time_ns()}"
+    found = []
+    for some in (
+        [optional(f"{name}a{n}") for n in range(2)],
+        [optional(f"{name}b{n}") for n in range(4)],
+        slowest(name),
+    ):
+        formats = [{"type": "json_schema", "json_schema": {"name": "s", "schema": one}} for one in some]
+        asked = [f"{conversation()},{fields(response_format=form, max_tokens=8)}" for form in formats]
+        found += await at_once(target, "chat/completions", asked)
+    return found
+
+
+async def tools(target: Target) -> list[int]:
+    """128 of 30 properties each."""
+    name = f"p{time.time_ns()}"
+    functions = [
+        {"name": f"f{number}", "parameters": an_object(named(30, f"{name}_{number}"))}
+        for number in range(128)
     ]
-    return await at_once(target, "chat/completions", [f"{conversation()},{more}" for more in asked])
+    asked = fields(tools=[{"type": "function", "function": one} for one in functions], max_tokens=8)
+    return await at_once(target, "chat/completions", [f"{conversation()},{asked}"] * 4)
+
+
+async def middling_bodies(target: Target) -> list[int]:
+    """Many at once, each small enough to be nobody's concern."""
+    messages = f'"messages":{many("{}", 60_000)}'
+    return await at_once(target, "chat/completions", [messages] * 40)
 
 
 async def dense_bias(target: Target) -> list[int]:
@@ -221,6 +259,7 @@ async def users(target: Target) -> list[int]:
 
 KINDS: dict[str, Callable[[Target], Any]] = {
     "bodies": bodies,
+    "middling_bodies": middling_bodies,
     "nearly_valid_bodies": nearly_valid_bodies,
     "large_text": large_text,
     "token_prompts": token_prompts,
@@ -228,6 +267,7 @@ KINDS: dict[str, Callable[[Target], Any]] = {
     "logprobs": logprobs,
     "slow_reader": slow_reader,
     "schemas": schemas,
+    "tools": tools,
     "dense_bias": dense_bias,
     "store_locked": store_locked,
     "template": template,
@@ -394,8 +434,8 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path.home() / ".local/share/myna/models")
     parser.add_argument("--engines", nargs="+", choices=["fake", "model"], default=["fake", "model"])
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long the streams run alone")
-    parser.add_argument("--longest", type=float, default=120.0, help="seconds that a neighbour may take")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long the streams run alone")
+    parser.add_argument("--longest", type=float, default=30.0, help="seconds that a neighbour may take")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     report: dict[str, Any] = {

@@ -11,15 +11,18 @@ from typing import Any, Final
 LIMIT_S: Final = 0.05
 """The most processor time of its own thread that one callback may take; waiting costs nothing."""
 _TESTS: Final = str(Path(__file__).parent)
+_TOOLS: Final = ("playwright", "nbclient", "jupyter_client", "zmq", "tornado")
+"""Packages that only tests use, whose own work in the tests' event loop holds up no user."""
 
 
 @dataclass
 class LoopGuard:
     """Measures callbacks between `install` and `uninstall`; `blocked` says which took too long.
 
-    A step of a task whose coroutine belongs to the tests is not counted: what a test itself computes holds up
-    no user. The garbage collector isn't either: how long it takes depends on what pytest keeps alive. Loops
-    of other kinds than asyncio's own (uvloop) aren't seen; the tests use none in this process.
+    A step of a task whose coroutine belongs to the tests or their tools is not counted: what a test itself
+    computes holds up no user. The garbage collector isn't either: how long it takes depends on what pytest
+    keeps alive. Loops of other kinds than asyncio's own (uvloop) aren't seen; the tests use none in this
+    process.
     """
 
     limit_s: float = LIMIT_S
@@ -38,10 +41,8 @@ class LoopGuard:
                 original(handle)
             finally:
                 spent_s = time.thread_time() - start - collecting.spent_s
-                if spent_s > self.limit_s:
-                    task = _task_of(handle)
-                    if task is None or not _is_a_tests(task):
-                        self.blocked.append(f"{spent_s * 1000:.0f} ms in {task or handle!r}")
+                if spent_s > self.limit_s and not _is_a_tests(handle):
+                    self.blocked.append(f"{spent_s * 1000:.0f} ms in {_task_of(handle) or handle!r}")
 
         asyncio.Handle._run = run  # type: ignore[assignment, method-assign]
         gc.callbacks.append(self._on_collection)
@@ -65,6 +66,14 @@ def _task_of(handle: asyncio.Handle) -> "asyncio.Task[Any] | None":
     return task if isinstance(task, asyncio.Task) else None
 
 
-def _is_a_tests(task: "asyncio.Task[Any]") -> bool:
-    code = getattr(task.get_coro(), "cr_code", None)
-    return code is not None and code.co_filename.startswith(_TESTS)
+def _is_a_tests(handle: asyncio.Handle) -> bool:
+    """Whether it goes on with a coroutine of the tests, or is the work of their tools."""
+    task = _task_of(handle)
+    if task is not None:
+        code = getattr(task.get_coro(), "cr_code", None)
+    else:
+        code = getattr(getattr(handle, "_callback", None), "__code__", None)
+    if code is None:
+        return False
+    file = Path(code.co_filename)
+    return any(tool in file.parts for tool in _TOOLS) or (task is not None and file.is_relative_to(_TESTS))

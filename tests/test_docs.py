@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from myna.wire.errors import ROWS
+from myna.wire.errors import ERROR_ROWS
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,4 +71,4 @@ def test_what_stands_in_one_language_stands_in_the_other(page: str, pattern: str
 
 def test_every_error_is_told_in_chinese() -> None:
     told = json.loads((ROOT / "scripts" / "errors.zh.json").read_text(encoding="utf-8"))
-    assert set(told) == {kind.__name__ for kind in ROWS}
+    assert set(told) == {kind.__name__ for kind in ERROR_ROWS}

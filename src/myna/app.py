@@ -1,4 +1,4 @@
-"""The composition root: puts pool, keys, endpoints and middleware together, and runs the server."""
+"""The composition root: combines services, endpoints and middleware, and runs the server."""
 
 import asyncio
 import contextlib
@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from myna.http.body_limit import BodyLimit
-from myna.http.middleware import BackendHeaders, ErrorAnswers, Gate, Middleware, RequestScope, wrap
-from myna.http.origin import SourceCheck, Sources
+from myna.http.middleware import BackendHeaders, ErrorResponses, Gate, Middleware, RequestScope, wrap
+from myna.http.origin import AllowedSources, SourceCheck
 from myna.http.record import RequestRecord
 from myna.http.root_path import RootPath
 from myna.http.server import Server, server_config
@@ -43,8 +43,8 @@ FAMILIES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """What the HTTP side is told by the settings. `hosts` and `origins` as in `origin.Sources`,
-    `python_files` as in `web.routes.site`."""
+    """Settings of the HTTP side. `hosts` and `origins` as in `origin.Sources`, `python_files` as in
+    `web.routes.site`."""
 
     hosts: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
@@ -57,8 +57,8 @@ class HttpOptions:
 
 @dataclass(slots=True)
 class App:
-    """The ASGI application, the gate by which it is drained, and the options that each request looks up:
-    put others in their place, and the next request goes by them."""
+    """The ASGI application, the gate that drains it, and the options, which each request reads: replacing
+    them takes effect with the next request."""
 
     asgi: ASGIApp
     gate: Gate
@@ -68,7 +68,7 @@ class App:
 def create_app(
     services: Services, options: HttpOptions | None = None, families: Sequence[str] = FAMILIES
 ) -> App:
-    """Everything under one ASGI application. Closes the services when its lifespan ends."""
+    """The whole ASGI application. Closes the services when its lifespan ends."""
     options = options or HttpOptions()
     gate = Gate(options.max_running)
     app = App(_unknown_path, gate, options)
@@ -85,9 +85,9 @@ def create_app(
     )
     layers: list[Middleware] = [
         *_for_proxies(options),
-        partial(RequestScope, on_end=_counting(services)),
-        ErrorAnswers,
-        partial(SourceCheck, sources=lambda: Sources(app.options.hosts, app.options.origins)),
+        partial(RequestScope, on_end=_response_counter(services)),
+        ErrorResponses,
+        partial(SourceCheck, sources=lambda: AllowedSources(app.options.hosts, app.options.origins)),
         BackendHeaders,
         gate.layer,
         partial(BodyLimit, max_bytes=lambda: app.options.max_body_bytes),
@@ -122,15 +122,15 @@ async def serve(
 @contextlib.asynccontextmanager
 async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
     loop, closing = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="closing")
-    # The last in is closed first. One that fails keeps none of the others from being closed.
+    # Closed in reverse order. An error doesn't prevent the others from being closed.
     async with contextlib.AsyncExitStack() as stack:
         for threads in (closing, services.text_threads):
             stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         stack.callback(services.database_threads.close)
         if services.ledger is not None:
             stack.push_async_callback(loop.run_in_executor, closing, services.ledger.stop)
-        for watcher in services.usage_sinks.observers:
-            stack.push_async_callback(loop.run_in_executor, closing, watcher.close)
+        for observer in services.usage_sinks.observers:
+            stack.push_async_callback(loop.run_in_executor, closing, observer.close)
         stack.push_async_callback(services.completion_writer.aclose)
         stack.push_async_callback(services.accounts.aclose)
         stack.push_async_callback(services.limiter.aclose)
@@ -138,8 +138,8 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         yield
 
 
-def _counting(services: Services) -> Callable[[RequestRecord], None]:
-    """What is told of every HTTP answer."""
+def _response_counter(services: Services) -> Callable[[RequestRecord], None]:
+    """A callback that counts every HTTP response."""
     instruments = services.instruments
     if instruments is None:
         return lambda record: None
@@ -148,11 +148,11 @@ def _counting(services: Services) -> Callable[[RequestRecord], None]:
 
 def _probes(services: Services, gate: Gate) -> list[BaseRoute]:
     async def health(request: Request) -> Response:
-        """The process is up and its event loop turns."""
+        """The process is up and its event loop is running."""
         return JSONResponse({"status": "ok"})
 
     async def ready(request: Request) -> Response:
-        """A model is loaded and answers, and new requests are let in."""
+        """A model is loaded and ready, and new requests are accepted."""
         is_ready = services.pool.is_ready and not gate.is_draining
         status = "ready" if is_ready else "draining" if gate.is_draining else "loading"
         return JSONResponse({"status": status}, 200 if is_ready else 503)

@@ -2,12 +2,14 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from myna.core.translatable import N_, Translatable
+from myna.core.backend import Section
+from myna.core.translatable import N_
+from myna.core.units import parse_bytes, parse_seconds
 
 AliasKind = Literal["alias", "instruct"]
 # Takes a raw value (text, or TOML's own type) and the folder that relative paths start from. Raises
@@ -73,37 +75,12 @@ def whole(low: int, high: int) -> Parser:
     return parse
 
 
-def _scaled(units: Mapping[str, int], what: Translatable) -> Callable[[object], float]:
-    def parse(raw: object) -> float:
-        words = str(raw).strip().lower()
-        unit = words.lstrip("0123456789.")
-        try:
-            number = float(words[: len(words) - len(unit)])
-        except ValueError:
-            raise ValueError(what) from None
-        if unit.strip() not in units or isinstance(raw, bool):
-            raise ValueError(what)
-        return number * units[unit.strip()]
-
-    return parse
-
-
-_BYTE_UNITS: Final = {
-    unit + tail: 1024**power
-    for power, unit in enumerate(["", "k", "m", "g", "t"])
-    for tail in ("", "b", "ib")
-    if unit or tail != "ib"
-}
-_bytes_scaled = _scaled(_BYTE_UNITS, N_('a size such as "4G" or "512M"'))
-_seconds_scaled = _scaled({"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}, N_('a time such as "30s" or "5m"'))
-
-
 def num_bytes(raw: object, base: Path) -> int:
-    return int(_bytes_scaled(raw))
+    return int(parse_bytes(raw))
 
 
 def seconds(raw: object, base: Path) -> float:
-    return _seconds_scaled(raw)
+    return parse_seconds(raw)
 
 
 def names(raw: object, base: Path) -> tuple[str, ...]:
@@ -159,6 +136,14 @@ def _table(raw: object) -> dict[str, object]:
     if not all(0 < len(name) <= MAX_NAME and name.isprintable() for name in raw):
         raise ValueError(N_("names of 1 to {length} visible characters", length=MAX_NAME))
     return raw
+
+
+def section(raw: object, base: Path) -> Section | None:
+    """A table that a backend reads for itself."""
+    if isinstance(raw, str):
+        raise ValueError(N_("a table in myna.toml"))
+    values = _table(raw)
+    return Section(values, base) if values else None
 
 
 def models(raw: object, base: Path) -> tuple[ModelSetting, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from myna import setting_values as values
 from myna.backends.table import engine_names
+from myna.core.backend import Section
 from myna.core.errors import ConfigurationError
 from myna.core.translatable import N_, Translatable
 
@@ -48,6 +49,9 @@ class Settings:
         (),
         values.aliases,
         'Additional names for models: `name = "id"`, or `{ model = "id", kind = "instruct" }`.',
+    )
+    upstreams: Section | None = _setting(
+        None, values.section, "OpenAI-compatible servers whose models are offered too; see docs/upstreams.md."
     )
     mirror: Path | None = _setting(
         None, values.optional_path, "Folder to copy catalog models from, tried before any network source."

@@ -32,8 +32,8 @@ class AdministrationSession:
         directory = Directory(self.store.load())
         return directory.find(SECRET.digest(value), self.now + after_s) is not None
 
-    def fault(self, value: str, after_s: float = 0) -> str:
-        return Directory(self.store.load()).fault(SECRET.digest(value), self.now + after_s)
+    def rejection_reason(self, value: str, after_s: float = 0) -> str:
+        return Directory(self.store.load()).rejection_reason(SECRET.digest(value), self.now + after_s)
 
     def written(self) -> list[str]:
         page = self.store.events(AuditQuery(limit=100))
@@ -75,7 +75,7 @@ def test_a_key_ends_when_its_time_is_over() -> None:
     made = desk.acts.create_key(ANA, "default", "x", expires_in_s=60)
     assert desk.opens(made.value, 59)
     assert not desk.opens(made.value, 60)
-    assert desk.fault(made.value, 60) == "This key has expired."
+    assert desk.rejection_reason(made.value, 60) == "This key has expired."
     desk.acts.change_key(ANA, None, made.key.id, {"expires_in_seconds": None})
     assert desk.opens(made.value, 1e9)
 
@@ -88,7 +88,7 @@ def test_a_rotated_key_opens_with_both_until_the_overlap_is_over() -> None:
     assert desk.opens(second.value)
     assert desk.opens(first.value, 59)
     assert not desk.opens(first.value, 60)
-    assert "replaced" in desk.fault(first.value, 60)
+    assert "rotated" in desk.rejection_reason(first.value, 60)
     third = desk.acts.rotate_key(ANA, None, first.key.id, 60)
     assert not desk.opens(first.value), "a second rotation ends the oldest at once"
     assert desk.opens(second.value)
@@ -103,7 +103,7 @@ def test_a_revoked_key_opens_nothing_nor_does_what_it_was_before() -> None:
     desk.acts.revoke_key(ANA, None, first.key.id)
     assert not desk.opens(first.value)
     assert not desk.opens(second.value)
-    assert desk.fault(second.value) == "This key was revoked."
+    assert desk.rejection_reason(second.value) == "This key was revoked."
     for again in (desk.acts.revoke_key, desk.acts.rotate_key):
         with pytest.raises(NotFound):
             again(ANA, None, first.key.id)

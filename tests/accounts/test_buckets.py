@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myna.accounts.buckets import SEAT_S, Seats, duration, filled, seated
+from myna.accounts.buckets import SEAT_S, Seats, duration, live_seats, refilled
 
 NOW = 1_800_000_000.0
 
@@ -14,9 +14,9 @@ def _run(steps: list[tuple[float, int]], capacity: int, per_s: float) -> list[tu
     value, now, taken = None, NOW, []
     for pause_s, amount in steps:
         now += pause_s
-        bucket = filled(value, capacity, per_s, now)
-        if bucket.can_give(amount):
-            bucket = bucket.less(amount)
+        bucket = refilled(value, capacity, per_s, now)
+        if bucket.has(amount):
+            bucket = bucket.minus(amount)
             taken.append((now, amount))
         value = bucket.encode()
     return taken
@@ -49,32 +49,32 @@ def test_it_never_holds_more_than_it_may() -> None:
 
 
 def test_a_clock_that_goes_back_gives_nothing_and_locks_nobody_out() -> None:
-    empty = filled(None, 60, 1.0, NOW).less(60).encode()
-    assert filled(empty, 60, 1.0, NOW - 5).level == 0
-    assert filled(empty, 60, 1.0, NOW + 1).level == 1
-    far_back = filled(empty, 60, 1.0, NOW - 86_400)
+    empty = refilled(None, 60, 1.0, NOW).minus(60).encode()
+    assert refilled(empty, 60, 1.0, NOW - 5).level == 0
+    assert refilled(empty, 60, 1.0, NOW + 1).level == 1
+    far_back = refilled(empty, 60, 1.0, NOW - 86_400)
     assert far_back.level == 0
-    assert filled(far_back.encode(), 60, 1.0, NOW - 86_399).level == 1
+    assert refilled(far_back.encode(), 60, 1.0, NOW - 86_399).level == 1
 
 
 def test_a_lower_limit_takes_what_is_too_much_and_what_is_owed_stays_owed() -> None:
-    full = filled(None, 60, 1.0, NOW).encode()
-    assert filled(full, 10, 1.0, NOW).level == 10
-    owing = filled(full, 60, 1.0, NOW).less(100)
+    full = refilled(None, 60, 1.0, NOW).encode()
+    assert refilled(full, 10, 1.0, NOW).level == 10
+    owing = refilled(full, 60, 1.0, NOW).minus(100)
     assert owing.level == -40
     assert owing.wait_s(1, 1.0) == 41
-    assert owing.more(1000, 60).level == 60
+    assert owing.plus(1000, 60).level == 60
 
 
 def test_seats_of_a_server_that_is_silent_are_free_again() -> None:
     first, second = b"server01", b"server02"
     seats = Seats(()).changed(first, 1, NOW).changed(first, 1, NOW).changed(second, 1, NOW + 30)
     assert seats.num_taken == 3
-    assert seated(seats.encode(), NOW + 59).num_taken == 3
-    assert seated(seats.encode(), NOW + SEAT_S).num_taken == 1
+    assert live_seats(seats.encode(), NOW + 59).num_taken == 3
+    assert live_seats(seats.encode(), NOW + SEAT_S).num_taken == 1
     assert seats.changed(second, -1, NOW).num_taken == 2
     assert seats.changed(b"stranger", -1, NOW).num_taken == 3
-    assert seated(None, NOW).num_taken == 0
+    assert live_seats(None, NOW).num_taken == 0
 
 
 @pytest.mark.parametrize(

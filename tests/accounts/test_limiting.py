@@ -9,13 +9,13 @@ import pytest
 from myna.accounts.buckets import SEAT_S, Seats
 from myna.accounts.limiting import (
     Attempt,
-    Cost,
+    Heartbeat,
     Refusal,
     Settlement,
-    SignOfLife,
-    gauges_of,
-    headers_of,
-    refused,
+    TokenEstimate,
+    counters_of,
+    rate_limit_error,
+    rate_limit_headers,
 )
 from myna.core.accounts import Limit
 from myna.core.errors import RateLimited, RequestsLimited, TokensLimited
@@ -28,14 +28,14 @@ class World:
     """Counters in a dict, and a clock."""
 
     def __init__(self, *limits: Limit) -> None:
-        self.gauges = gauges_of(limits)
+        self.counters = counters_of(limits)
         self.values: dict[str, bytes] = {}
         self.now = NOW
 
     def attempt(
         self, prompt: int = 10, answer: int = 0, *, is_open: bool = False, server: bytes = OURS
     ) -> Attempt:
-        attempt = Attempt(self.gauges, Cost(prompt, answer, is_open), server)
+        attempt = Attempt(self.counters, TokenEstimate(prompt, answer, is_open), server)
         self.values.update(attempt(self.values, self.now))
         return attempt
 
@@ -45,8 +45,8 @@ class World:
         return refusal
 
     def settle(self, attempt: Attempt, used: int, server: bytes = OURS) -> None:
-        assert attempt._cost is not None
-        self.values.update(Settlement(attempt, attempt._cost, used, server)(self.values, self.now))
+        assert attempt._estimate is not None
+        self.values.update(Settlement(attempt, attempt._estimate, used, server)(self.values, self.now))
 
 
 def _is_in(attempt: Attempt) -> bool:
@@ -91,9 +91,9 @@ def test_what_was_used_beyond_the_reserve_is_owed() -> None:
 
 
 def test_an_answer_without_end_reserves_no_more_than_a_thousand_tokens() -> None:
-    assert Cost(10, 50_000, True).tokens(1_000_000) == 1034
-    assert Cost(10, 500, True).tokens(1_000_000) == 510
-    assert Cost(10, 50_000, False).tokens(1_000_000) == 50_010
+    assert TokenEstimate(10, 50_000, True).tokens(1_000_000) == 1034
+    assert TokenEstimate(10, 500, True).tokens(1_000_000) == 510
+    assert TokenEstimate(10, 50_000, False).tokens(1_000_000) == 50_010
 
 
 def test_what_was_never_taken_is_not_given_back() -> None:
@@ -109,7 +109,7 @@ def test_requests_are_spent_even_if_their_tokens_come_back() -> None:
     world = World(Limit("key_1", "", requests_per_minute=1, tokens_per_minute=100))
     world.settle(world.attempt(50), 0)
     refusal = world.refusal()
-    assert refusal.gauge.kind == "requests"
+    assert refusal.counter.kind == "requests"
 
 
 def test_a_day_fills_by_the_day() -> None:
@@ -134,7 +134,7 @@ def test_seats_of_a_killed_server_are_free_after_a_minute_those_of_a_living_one_
     world.attempt(server=OURS)
     world.attempt(server=THEIRS)
     world.now += 40
-    world.values.update(SignOfLife({world.gauges[0].name: 1}, OURS)(world.values, world.now))
+    world.values.update(Heartbeat({world.counters[0].name: 1}, OURS)(world.values, world.now))
     world.now += 40
     assert _is_in(world.attempt(server=OURS))
     assert not _is_in(world.attempt(server=OURS))
@@ -144,7 +144,7 @@ def test_a_sign_of_life_changes_no_count_that_is_there_and_restores_one_that_was
     world = World(Limit("default", "", concurrent_requests=2))
     world.attempt()
     world.attempt()
-    alive = SignOfLife({world.gauges[0].name: 1}, OURS)
+    alive = Heartbeat({world.counters[0].name: 1}, OURS)
     world.values.update(alive(world.values, world.now))
     assert not _is_in(world.attempt())
     world.now += 61
@@ -157,14 +157,14 @@ def test_the_limit_that_keeps_out_longest_is_named() -> None:
     world = World(Limit("key_1", "", requests_per_minute=60), Limit("default", "", requests_per_minute=1))
     world.attempt()
     refusal = world.refusal()
-    assert (refusal.gauge.owner, refusal.wait_s) == ("default", 60)
+    assert (refusal.counter.owner, refusal.wait_s) == ("default", 60)
 
 
 def _said(limits: Sequence[Limit], *asked: tuple[int, int]) -> RateLimited:
     world = World(*limits)
     for prompt, answer in asked[:-1]:
         world.attempt(prompt, answer)
-    return refused(world.refusal(*asked[-1]), "tiny", "myna")
+    return rate_limit_error(world.refusal(*asked[-1]), "tiny", "myna")
 
 
 def test_a_refusal_says_what_openai_says() -> None:
@@ -194,7 +194,7 @@ def test_a_refusal_says_what_openai_says() -> None:
 
 
 def _headers(attempt: Attempt) -> Mapping[str, str]:
-    return {name.decode(): value.decode() for name, value in headers_of(attempt)}
+    return {name.decode(): value.decode() for name, value in rate_limit_headers(attempt)}
 
 
 def test_headers_are_of_the_tightest_limit_of_each_kind() -> None:
@@ -234,10 +234,10 @@ def test_a_look_alone_repairs_what_a_clock_that_was_set_back_wrote() -> None:
     world.now = NOW + 86_400
     world.attempt()
     world.now = NOW
-    look = Attempt(world.gauges, None, OURS)
+    look = Attempt(world.counters, None, OURS)
     written = look(world.values, world.now)
     assert list(written) == ["key_1/requests/"]
-    assert Attempt(world.gauges, None, OURS)({**world.values, **written}, world.now) == {}
+    assert Attempt(world.counters, None, OURS)({**world.values, **written}, world.now) == {}
 
 
 def test_seats_of_a_dead_server_are_free_again_after_the_clock_was_set_back() -> None:
@@ -260,10 +260,10 @@ def test_what_makes_no_sense_counts_as_new_is_named_and_is_replaced(value: bytes
         Limit("", "", tokens_per_day=5),
     )
     world = World(*limits)
-    world.values = dict.fromkeys((gauge.name for gauge in world.gauges), value)
+    world.values = dict.fromkeys((counter.name for counter in world.counters), value)
     refused = world.attempt(100)
-    assert refused.refusal is not None and refused.refusal.gauge.kind == "day"
-    assert set(refused.damaged) == {gauge.name for gauge in world.gauges}
+    assert refused.refusal is not None and refused.refusal.counter.kind == "day"
+    assert set(refused.damaged) == {counter.name for counter in world.counters}
     again = world.attempt(5)
     assert _is_in(again) and again.damaged == ()
     assert _is_in(world.attempt(0))
@@ -271,4 +271,4 @@ def test_what_makes_no_sense_counts_as_new_is_named_and_is_replaced(value: bytes
 
 
 def test_a_sign_of_life_replaces_what_makes_no_sense() -> None:
-    assert SignOfLife({"a": 2}, OURS)({"a": b"junk"}, NOW) == {"a": Seats(((OURS, 2, NOW),)).encode()}
+    assert Heartbeat({"a": 2}, OURS)({"a": b"junk"}, NOW) == {"a": Seats(((OURS, 2, NOW),)).encode()}

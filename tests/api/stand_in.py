@@ -165,7 +165,7 @@ async def serving(
         ModelCard("gpt-3.5-turbo-instruct", 0, "", "instruct", "tiny"),
     ]
     load = loading(generator, prompting)
-    pool = ModelPool(looking_at([local("tiny")], cards), load, forget=lambda file: None)
+    pool = ModelPool(looking_at([local("tiny")], cards), load, delete_files=lambda file: None)
     everything = replace(
         services(pool, ledger, completions=completions, writer_limits=writer_limits),
         max_answer_tokens=max_answer_tokens,

@@ -49,7 +49,7 @@ class SlowModel:
 
 @asynccontextmanager
 async def serving(model: SlowModel, keep_alive_s: float = 10.0) -> AsyncIterator[Live]:
-    pool = ModelPool(looking_at([local("tiny")], []), model.prepare, forget=lambda file: None)
+    pool = ModelPool(looking_at([local("tiny")], []), model.prepare, delete_files=lambda file: None)
     parts = replace(services(pool), keep_alive_s=keep_alive_s)
     async with running(parts, families=FAMILIES) as live:
         yield live

@@ -11,6 +11,7 @@ from myna.core.errors import ConfigurationError
 from myna.core.events import ChoiceDone, Done, PromptDone, WireChunk
 from myna.core.finding import Findings, ok, wrong
 from myna.core.generator import ModelInfo
+from myna.core.ledger import Price
 from myna.core.relay import RelayRequest
 from myna.core.stats import SchedulerStats
 
@@ -78,6 +79,7 @@ class Elsewhere:
         self.relay = ScriptedRelay()
         self.is_installed = True
         self.calls: list[str] = []
+        self.prices: dict[str, Price] = {}
 
     def accepts(self, model: ModelSpec) -> bool:
         return isinstance(model, FarModel)
@@ -97,6 +99,9 @@ class Elsewhere:
 
     def may_announce(self, model: str) -> bool:
         return model.startswith("far")
+
+    def price(self, model: str) -> Price | None:
+        return self.prices.get(model)
 
     async def start(self) -> None:
         self.calls.append("start")

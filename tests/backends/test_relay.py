@@ -46,8 +46,8 @@ async def serving(*scripts: list[Step] | Exception, keep_alive_s: float = 10.0) 
     backend.models = (FarModel("far-1"),)
     backend.relay.scripts += scripts
     alias = ModelCard("near", 0, "", "alias", "far-1")
-    look = ModelRegistry([], [alias], None, backend.announced).look
-    pool = ModelPool(look, backend.prepare, forget=lambda model: None)
+    look = ModelRegistry([], [alias], None, backend.announced).poll
+    pool = ModelPool(look, backend.prepare, delete_files=lambda model: None)
     instruments = Instruments()
     parts = replace(
         services(pool, ledger),
@@ -192,7 +192,7 @@ async def test_models_that_an_upstream_adds_and_drops_show_at_once() -> None:
 async def test_a_local_model_hides_an_announced_one_of_the_same_id() -> None:
     backend = Elsewhere(OPTIONS)
     backend.models = (FarModel("tiny"), FarModel("far-1"))
-    listing = ModelRegistry([replace(local("tiny"), source="file")], [], None, backend.announced).look()
+    listing = ModelRegistry([replace(local("tiny"), source="file")], [], None, backend.announced).poll()
     assert listing is not None
     assert [(card.id, card.owned_by, card.is_relayed) for card in listing.cards.values()] == [
         ("tiny", "myna", False),

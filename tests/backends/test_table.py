@@ -10,6 +10,7 @@ from myna.backends.table import BACKENDS, BackendRow, Backends, engine_names, op
 from myna.backends.worker.backend import WorkerBackend
 from myna.core.backend import Backend, BackendOptions
 from myna.core.errors import ConfigurationError, ModelLoadFailed
+from myna.core.ledger import Price
 from myna.settings import Settings
 
 ELSEWHERE = "tests.backends.stand_in:Elsewhere"
@@ -91,6 +92,14 @@ def test_what_backends_announce_adds_up() -> None:
     assert [model.id for model in backends.announced()] == ["far-1", "far-2", "far-3"]
     assert backends.may_announce("far-9")
     assert not backends.may_announce("near")
+
+
+def test_the_first_backend_with_a_price_for_a_model_sets_it() -> None:
+    first, second = Elsewhere(OPTIONS), Elsewhere(OPTIONS)
+    dear, cheap = Price(2.0, 1.0, 8.0), Price(0.2, 0.1, 0.8)
+    first.prices, second.prices = {"far-1": dear}, {"far-1": cheap, "far-2": cheap}
+    backends = both(first, second)
+    assert [backends.price(f"far-{index}") for index in (1, 2, 3)] == [dear, cheap, None]
 
 
 async def test_all_of_them_begin_change_and_end() -> None:

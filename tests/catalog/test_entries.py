@@ -2,13 +2,13 @@
 
 import pytest
 
-from myna.catalog.entries import ENTRIES, Entry, HubFile, Wheels, find_entry
+from myna.catalog.entries import ENTRIES, CatalogEntry, HubFile, Wheels, find_entry
 from myna.core.errors import ModelNotFound
 from myna.settings import DEFAULT_MODEL
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_an_entry_is_whole(entry: Entry) -> None:
+def test_an_entry_is_whole(entry: CatalogEntry) -> None:
     assert len(bytes.fromhex(entry.sha256)) == 32
     assert entry.licence
     assert entry.owned_by
@@ -21,7 +21,7 @@ def test_an_entry_is_whole(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_the_parts_of_a_split_source_add_up(entry: Entry) -> None:
+def test_the_parts_of_a_split_source_add_up(entry: CatalogEntry) -> None:
     wheels = [source for source in entry.sources if isinstance(source, Wheels)]
     assert wheels
     for source in wheels:

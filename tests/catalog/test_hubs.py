@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from myna.catalog.entries import HubFile
-from myna.catalog.partial import Partial, Silent
+from myna.catalog.partial import PartialFile, SilentProgress
 from myna.catalog.sources import http as web
 from myna.catalog.sources.huggingface import RepositoryFile, choose_files
 from myna.catalog.sources.modelscope import ModelScope
@@ -81,34 +81,34 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture
-def partial(tmp_path: Path) -> Iterator[Partial]:
-    made = Partial(tmp_path / "file", len(WHOLE), Silent())
+def partial(tmp_path: Path) -> Iterator[PartialFile]:
+    made = PartialFile(tmp_path / "file", len(WHOLE), SilentProgress())
     yield made
     made.close()
 
 
-def contents(partial: Partial) -> bytes:
+def contents(partial: PartialFile) -> bytes:
     partial.sync()
     return partial.path.read_bytes()
 
 
-def test_a_download_goes_on_where_the_server_broke_off(hub: Hub, partial: Partial) -> None:
+def test_a_download_goes_on_where_the_server_broke_off(hub: Hub, partial: PartialFile) -> None:
     hub.num_breaks = 5
     web.fetch(f"{hub.url}/file", {}, partial)
     assert contents(partial) == WHOLE
     assert [wanted for _, wanted, _ in hub.seen[1:3]] == ["bytes=1000-", "bytes=2000-"]
 
 
-def test_a_server_without_ranges_starts_anew(hub: Hub, partial: Partial) -> None:
+def test_a_server_without_ranges_starts_anew(hub: Hub, partial: PartialFile) -> None:
     partial.append(WHOLE[:100])
     hub.knows_ranges = False
     web.fetch(f"{hub.url}/file", {}, partial)
     assert contents(partial) == WHOLE
 
 
-def test_a_server_that_only_breaks_off_is_given_up(hub: Hub, partial: Partial) -> None:
+def test_a_server_that_only_breaks_off_is_given_up(hub: Hub, partial: PartialFile) -> None:
     hub.num_breaks, hub.breaks_after = 100, 0
-    with pytest.raises(DownloadFailed, match="broke off at 0 bytes"):
+    with pytest.raises(DownloadFailed, match="was interrupted at 0 bytes"):
         web.fetch(f"{hub.url}/file", {}, partial)
 
 
@@ -120,18 +120,18 @@ def test_a_missing_file_and_a_silent_host_are_told_apart(hub: Hub) -> None:
         web.ask("http://127.0.0.1:9/file", {}, 5)
 
 
-def test_a_token_does_not_follow_to_another_host(hub: Hub, partial: Partial) -> None:
+def test_a_token_does_not_follow_to_another_host(hub: Hub, partial: PartialFile) -> None:
     hub.redirect = f"http://localhost:{hub.server_address[1]}/file"
     web.fetch(f"{hub.url}/away", {"Authorization": "Bearer secret"}, partial)
     assert [(path, token) for path, _, token in hub.seen] == [("/away", "Bearer secret"), ("/file", "")]
 
 
-def test_other_schemes_are_refused(partial: Partial, tmp_path: Path) -> None:
-    with pytest.raises(DownloadFailed, match="is not a web address"):
+def test_other_schemes_are_refused(partial: PartialFile, tmp_path: Path) -> None:
+    with pytest.raises(DownloadFailed, match="invalid URL: file:"):
         web.fetch(f"file://{tmp_path}", {}, partial)
 
 
-def test_modelscope_is_asked_under_its_own_path(hub: Hub, partial: Partial, tmp_path: Path) -> None:
+def test_modelscope_is_asked_under_its_own_path(hub: Hub, partial: PartialFile, tmp_path: Path) -> None:
     ModelScope(HubFile("modelscope", "Org/Bird", "a file", "master"), hub.url).fetch(partial, tmp_path)
     assert contents(partial) == WHOLE
     assert hub.seen[0][0] == "/models/Org/Bird/resolve/master/a%20file"

@@ -97,11 +97,11 @@ async def test_who_gives_up_waiting_lets_the_others_go_on() -> None:
 async def test_the_line_for_a_load_has_an_end() -> None:
     yard = yard_of()
     pool = pool_of(yard, *SIZES)
-    pool.change(Looking([local("a")]), PoolLimits(max_waiting=2))
+    pool.reconfigure(Looking([local("a")]), PoolLimits(max_waiting=2))
     yard.gate.clear()
     waiting = [Holder(pool, "a") for _ in range(3)]
     await settle()
-    with pytest.raises(Overloaded, match="2 requests wait for a"):
+    with pytest.raises(Overloaded, match="2 requests are waiting for a"):
         await waiting[2].served()
     yard.gate.set()
     for holder in waiting[:2]:
@@ -127,7 +127,7 @@ async def test_one_that_never_fits_is_refused_with_numbers_and_nobody_leaves() -
     yard = yard_of()
     pool = pool_of(yard, *SIZES, models_bytes=ROOM)
     await use(pool, "a")
-    with pytest.raises(ModelTooLarge, match=r"needs 2,097 MB .* may take 734 MB here\. .*models_memory"):
+    with pytest.raises(ModelTooLarge, match=r"needs 2,097 MB .* at most 734 MB here\. .*models_memory"):
         await use(pool, "huge")
     assert yard.up == ["a"]
 
@@ -164,7 +164,7 @@ async def test_a_model_that_fails_to_load_makes_others_leave_once() -> None:
         await use(pool, "c")
     assert yard.up == ["b"]
     yard.broken.clear()
-    pool.change(looking, PoolLimits(500 * MB))  # a reload gives it another chance
+    pool.reconfigure(looking, PoolLimits(500 * MB))  # a reload gives it another chance
     await use(pool, "c")
     assert yard.up == ["c"]
 
@@ -262,7 +262,7 @@ class Requests(RuleBasedStateMachine):
         self.runner.run(self._run(self._change(Looking(files), PoolLimits(ROOM))))
 
     async def _change(self, looking: Looking, limits: PoolLimits) -> None:
-        self.pool.change(looking, limits)
+        self.pool.reconfigure(looking, limits)
 
     @invariant()
     def what_is_held_runs(self) -> None:

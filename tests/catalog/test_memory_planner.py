@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from myna.catalog.memory import Memory, read_memory
 from myna.catalog.memory_planner import (
-    FLOOR_TOKENS,
+    MIN_KV_TOKENS,
     WORKER_BYTES,
-    Need,
+    MemoryNeed,
     ResidentModel,
     capacity,
-    need_of,
-    plan_room,
+    memory_need,
+    plan_memory,
     spare_bytes,
 )
 from myna.core.backend import ModelSize
@@ -24,8 +24,8 @@ sizes = st.integers(0, 1 << 34)
 residents = st.lists(
     st.builds(
         ResidentModel,
-        place=st.just(0),
-        promised_bytes=sizes,
+        index=st.just(0),
+        reserved_bytes=sizes,
         held_bytes=sizes,
         is_busy=st.booleans(),
         last_used=st.integers(0, 99),
@@ -33,7 +33,7 @@ residents = st.lists(
     max_size=6,
 ).map(
     lambda drawn: [
-        ResidentModel(place, r.promised_bytes, min(r.held_bytes, r.promised_bytes), r.is_busy, r.last_used)
+        ResidentModel(place, r.reserved_bytes, min(r.held_bytes, r.reserved_bytes), r.is_busy, r.last_used)
         for place, r in enumerate(drawn)
     ]
 )
@@ -43,40 +43,42 @@ residents = st.lists(
 def test_a_plan_fits_and_asks_nobody_to_leave_in_vain(
     fixed: int, kv: int, is_exact: bool, there: list[ResidentModel], total: int, free: int, limit: int
 ) -> None:
-    need, memory = Need("m", fixed, kv, is_exact), Memory(max(total, free), free)
+    need, memory = MemoryNeed("m", fixed, kv, is_exact), Memory(max(total, free), free)
     most = capacity(memory, limit)
     now = min(most, free - spare_bytes(memory) + sum(resident.held_bytes for resident in there))
     try:
-        plan = plan_room(need, there, memory, limit)
+        plan = plan_memory(need, there, memory, limit)
     except ModelTooLarge:
-        assert need.least_bytes > now
+        assert need.min_bytes > now
         return
-    stay = [resident for resident in there if resident.place not in plan.leave]
-    assert fixed + plan.kv_bytes + sum(resident.promised_bytes for resident in stay) <= now
+    stay = [resident for resident in there if resident.index not in plan.evict]
+    assert fixed + plan.kv_bytes + sum(resident.reserved_bytes for resident in stay) <= now
     assert plan.kv_bytes >= kv
     assert not is_exact or plan.kv_bytes == kv
-    for place in plan.leave:
-        others = sum(resident.promised_bytes for resident in stay) + there[place].promised_bytes
-        assert need.least_bytes + others > now
+    for place in plan.evict:
+        others = sum(resident.reserved_bytes for resident in stay) + there[place].reserved_bytes
+        assert need.min_bytes + others > now
 
 
 def test_idle_models_leave_before_busy_ones_whatever_their_age() -> None:
     busy, idle = ResidentModel(0, 100, 100, True, 1), ResidentModel(1, 100, 100, False, 9)
-    assert plan_room(Need("m", 100, 0, True), [busy, idle], Memory(1000, 800), 200).leave == (1,)
+    assert plan_memory(MemoryNeed("m", 100, 0, True), [busy, idle], Memory(1000, 800), 200).evict == (1,)
 
 
 def test_a_large_machine_spares_no_more_than_it_must() -> None:
     assert spare_bytes(Memory(4 << 30, 0)) == 1 << 28
     assert spare_bytes(Memory(512 << 30, 0)) == 1 << 30
-    assert plan_room(Need("m", 1 << 30, 0, True), [], Memory(512 << 30, 3 << 30), 0).leave == ()
+    assert plan_memory(MemoryNeed("m", 1 << 30, 0, True), [], Memory(512 << 30, 3 << 30), 0).evict == ()
 
 
 def test_settings_make_the_need() -> None:
     size = ModelSize(1000, 10, 4096)
-    assert need_of("m", size, context_tokens=0, memory_bytes=0).least_bytes == 1000 + WORKER_BYTES + 40960
-    assert need_of("m", size, context_tokens=100, memory_bytes=0).kv_bytes == 1000
-    assert need_of("m", ModelSize(0, 1, 1 << 20), context_tokens=0, memory_bytes=0).kv_bytes == FLOOR_TOKENS
-    exact = need_of("m", size, context_tokens=100, memory_bytes=77)
+    assert memory_need("m", size, context_tokens=0, memory_bytes=0).min_bytes == 1000 + WORKER_BYTES + 40960
+    assert memory_need("m", size, context_tokens=100, memory_bytes=0).kv_bytes == 1000
+    assert (
+        memory_need("m", ModelSize(0, 1, 1 << 20), context_tokens=0, memory_bytes=0).kv_bytes == MIN_KV_TOKENS
+    )
+    exact = memory_need("m", size, context_tokens=100, memory_bytes=77)
     assert (exact.kv_bytes, exact.is_exact) == (77, True)
 
 

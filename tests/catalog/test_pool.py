@@ -20,7 +20,7 @@ def make_pool(yard: Yard) -> ModelPool:
         *default_alias_cards("bird"),
         alias_card("lost", "x", "alias"),
     ]
-    return ModelPool(Looking(files, aliases), yard, forget=yard.forget)
+    return ModelPool(Looking(files, aliases), yard, delete_files=yard.forget)
 
 
 async def test_models_are_listed_before_their_aliases() -> None:
@@ -145,7 +145,7 @@ async def test_closing_the_pool_closes_what_is_loaded_and_fails_who_waits() -> N
 async def test_a_changed_listing_drops_no_request() -> None:
     yard = Yard()
     looking = Looking([local("bird"), local("own")])
-    pool = ModelPool(looking, yard, forget=yard.forget)
+    pool = ModelPool(looking, yard, delete_files=yard.forget)
     holder = Holder(pool, "own")
     await holder.served()
     looking.next = Listing.of([local("bird"), local("new")], [])
@@ -162,7 +162,7 @@ async def test_a_changed_listing_drops_no_request() -> None:
 async def test_a_card_that_is_not_listed_any_more_is_not_found() -> None:
     looking = Looking([local("bird"), local("own")])
     yard = Yard()
-    pool = ModelPool(looking, yard, forget=yard.forget)
+    pool = ModelPool(looking, yard, delete_files=yard.forget)
     card = pool.card("own")
     looking.next = Listing.of([local("bird")], [])
     pool.cards()
@@ -180,7 +180,7 @@ async def test_a_call_looks_a_model_up_once() -> None:
         return Listing.of([local("bird")], []) if looks == 1 else None
 
     yard = Yard()
-    pool = ModelPool(look, yard, forget=yard.forget)
+    pool = ModelPool(look, yard, delete_files=yard.forget)
     async with pool.hold(pool.card("bird")):
         assert looks == 1
 
@@ -188,7 +188,7 @@ async def test_a_call_looks_a_model_up_once() -> None:
 async def test_another_file_under_an_id_is_loaded_anew() -> None:
     yard = Yard()
     looking = Looking([local("bird")])
-    pool = ModelPool(looking, yard, forget=yard.forget)
+    pool = ModelPool(looking, yard, delete_files=yard.forget)
     old = Holder(pool, "bird")
     await old.served()
     looking.next = Listing.of([local("bird", version=8)], [])
@@ -215,9 +215,9 @@ async def test_an_idle_model_is_unloaded_and_the_default_is_not() -> None:
 async def test_idleness_ends_with_a_request_and_changes_with_the_setting() -> None:
     yard = Yard()
     looking = Looking([local("bird")])
-    pool = ModelPool(looking, yard, forget=yard.forget)
+    pool = ModelPool(looking, yard, delete_files=yard.forget)
     async with pool.hold(pool.card("bird")):
-        pool.change(looking, PoolLimits(idle_s=1e-9))
+        pool.reconfigure(looking, PoolLimits(idle_s=1e-9))
         await settle()
         assert yard.up == ["bird"]
     await yard.running[0].closed.wait()

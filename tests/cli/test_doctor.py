@@ -20,7 +20,7 @@ from myna.backends.worker import findings as engines_chapter
 from myna.backends.worker.findings import engine_findings
 from myna.catalog.entries import ENTRIES
 from myna.catalog.memory import Memory
-from myna.catalog.partial import Silent
+from myna.catalog.partial import SilentProgress
 from myna.catalog.store import ModelStore, PulledRecord
 from myna.cli.doctor import environment, machine
 from myna.cli.doctor import models as models_chapter
@@ -79,7 +79,7 @@ def test_what_is_wrong_has_a_remedy_and_an_exit_code(run: Run, home: Path) -> No
     (home / "key").chmod(0o644)
     ran = run("doctor", "--quick")
     assert ran.code == 1
-    assert f"Others may read the key file {home / 'key'}. Close it with: chmod 600" in ran.out
+    assert f"Others may read the key file {home / 'key'}. Protect it with: chmod 600" in ran.out
     assert ran.out.endswith("Problems: 1. What to do is shown below each.\n")
 
 
@@ -217,7 +217,9 @@ def test_a_processor_named_by_the_user_is_told(settings: Settings, monkeypatch: 
 
 
 def look(settings: Settings, *, is_quick: bool = False) -> list[Finding]:
-    return list(models_chapter.models(settings, is_quick=is_quick, watch=lambda: nullcontext(Silent())))
+    return list(
+        models_chapter.models(settings, is_quick=is_quick, watch=lambda: nullcontext(SilentProgress()))
+    )
 
 
 def test_a_model_s_bytes_are_compared_with_its_publisher_s(

@@ -122,7 +122,7 @@ def test_acts_are_written_down_with_the_machines_user(run: Run, home: Path) -> N
             "There is no scope 'ādmin'; choose from inference, read",
         ),
         (("keys", "create", "x", "--expires", "-5"), "'-5' is not a duration"),
-        (("keys", "create", "x", "--expires", "0"), "can't end in the past"),
+        (("keys", "create", "x", "--expires", "0"), "can't expire in the past"),
         (("keys", "create", "x", "--expires", "999999w"), "more than a hundred years"),
         (
             ("keys", "create", "x", "--project", "nowhere"),
@@ -165,4 +165,4 @@ def test_another_secret_is_noticed_before_a_key_is_made_that_opens_nothing(
 ) -> None:
     run("keys", "create", "x")
     monkeypatch.setenv("MYNA_SECRET", "another secret, which is long enough too")
-    assert "made with another secret; set MYNA_SECRET" in run("keys", "create", "y").err
+    assert "created with another secret; set MYNA_SECRET" in run("keys", "create", "y").err

@@ -49,6 +49,19 @@ def test_an_alias_may_stand_for_another_and_takes_its_kind(tmp_path: Path) -> No
     assert target(tmp_path, toml, "d") == ("fake", "alias")
 
 
+def test_a_pattern_of_an_upstream_does_not_take_the_default_model_away(tmp_path: Path) -> None:
+    url = 'url = "http://127.0.0.1:1/v1"'
+    assert offer(tmp_path, f"[upstreams.a]\n{url}").default == "fake"
+    named = f'model = "far-1"\n[upstreams.a]\n{url}\nmodels = ["far-1"]'
+    assert offer(tmp_path, named).default == "far-1"
+
+
+def test_an_alias_of_an_upstream_s_model_is_not_one_of_the_default_s(tmp_path: Path) -> None:
+    upstream = '[aliases]\na = "gpt-4o"\n[upstreams.a]\nurl = "http://127.0.0.1:1/v1"\nmodels = ["gpt-*"]'
+    (alias,) = [card for card in offer(tmp_path, upstream).aliases if card.id == "a"]
+    assert alias.target == "gpt-4o"
+
+
 def test_an_own_model_may_be_the_default(tmp_path: Path) -> None:
     made = offer(tmp_path, 'model = "x"\n[models]\nx = "x.gguf"\ny = "y.gguf"')
     assert made.default == "x"

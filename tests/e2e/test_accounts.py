@@ -138,7 +138,7 @@ def test_a_spent_budget_is_a_quota_that_no_client_tries_again(server: ServerProc
         assert time.monotonic() < deadline, "the budget is not heard of"
     assert (refusal.type, refusal.code) == ("insufficient_quota", "insufficient_quota")
     assert refusal.response.request.headers["x-stainless-retry-count"] == "0"
-    assert refusal.response.headers["x-myna-hint"] == "The budget of this month is spent: $1.00."
+    assert refusal.response.headers["x-myna-hint"] == "This month's budget is used up: $1.00."
 
 
 def test_no_log_ever_holds_a_key(server: ServerProcess, myna: Myna, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_parameter_without_effect_is_never_accepted(client: OpenAI) -> None:
         ("/chat/completions", CHAT, {"messages": ASK}),
         ("/completions", COMPLETIONS, {"prompt": "x"}),
     ):
-        refused = [name for name, parameter in table.items() if parameter.use is Use.REFUSED]
+        refused = [name for name, parameter in table.items() if parameter.use is Use.REJECTED]
         for name in [*refused, "no_such_parameter"]:
             with pytest.raises(openai.BadRequestError) as caught:
                 client.post(path, body={"model": MODEL, **start, name: {"any": "thing"}}, cast_to=object)

@@ -51,7 +51,9 @@ def is_served(path: str, body: dict[str, Any]) -> dict[str, Any]:
     """The drawn body on our model, short, and without what no text model serves: else all would be 400s."""
     table = COMPLETIONS if path == "/completions" else CHAT
     kept = {
-        name: value for name, value in body.items() if name not in table or table[name].use is not Use.REFUSED
+        name: value
+        for name, value in body.items()
+        if name not in table or table[name].use is not Use.REJECTED
     }
     limits = [name for name in ("max_tokens", "max_completion_tokens") if name in kept]
     return kept | {"model": MODEL} | dict.fromkeys(limits[:1] or ["max_tokens"], 4)

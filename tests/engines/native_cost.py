@@ -50,8 +50,10 @@ def _collected(path: Path, sizes: str) -> int:
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, __file__]
     environ = {"MYNA_CPU": "avx2", "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
     environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's idle threads would be counted
+    # Coverage would be counted too, where it measures the tests' processes.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     run = subprocess.run(
-        [*command, str(path), sizes], env=os.environ | environ, capture_output=True, text=True, check=False
+        [*command, str(path), sizes], env=inherited | environ, capture_output=True, text=True, check=False
     )
     found = _COLLECTED.search(run.stderr)
     assert run.returncode == 0 and found is not None, run.stderr[-2000:]

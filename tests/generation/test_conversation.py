@@ -23,11 +23,11 @@ THEN = DeclaredTool(ToolSpec("then"), "tools[1].parameters", {"type": "object", 
 
 
 def generation(
-    asked: ConversationRequest, prompting: BytePrompting | None = None, most_tokens: int = 0
+    asked: ConversationRequest, prompting: BytePrompting | None = None, max_answer_tokens: int = 0
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     model = prompting or BytePrompting()
     requester = Tenant("key", "project")
-    return to_generation(asked, model, INFO, requester, id="resp_1", most_tokens=most_tokens)
+    return to_generation(asked, model, INFO, requester, id="resp_1", max_answer_tokens=max_answer_tokens)
 
 
 def test_a_plain_conversation_becomes_its_tokens_and_nothing_else() -> None:
@@ -47,7 +47,7 @@ def test_a_plain_conversation_becomes_its_tokens_and_nothing_else() -> None:
 def test_what_was_asked_is_in_the_generation() -> None:
     asked = replace(
         ASKED,
-        asked_tokens=9,
+        requested_tokens=9,
         num_choices=2,
         num_logprobs=3,
         stop=("x",),
@@ -60,7 +60,7 @@ def test_what_was_asked_is_in_the_generation() -> None:
     assert (made.max_tokens, made.num_choices, made.best_of, made.num_logprobs) == (9, 2, 2, 3)
     assert (made.stop, made.priority, made.ignore_eos, made.is_collected) == (("x",), -1, True, False)
     assert made.prediction_tokens == tuple(b"ab")
-    assert generation(ASKED, most_tokens=7)[0].max_tokens == 7
+    assert generation(ASKED, max_answer_tokens=7)[0].max_tokens == 7
 
 
 def test_tools_are_declared_chosen_and_held_to() -> None:
@@ -82,8 +82,8 @@ def test_no_tools_and_no_form_mean_no_constraint() -> None:
     ("changes", "param"),
     [
         ({"messages": [Message.of("user", "x" * 5000)]}, "input"),
-        ({"asked_tokens": 4090}, "input"),
-        ({"asked_tokens": 4090, "tools": (NOW,)}, "input"),
+        ({"requested_tokens": 4090}, "input"),
+        ({"requested_tokens": 4090, "tools": (NOW,)}, "input"),
         ({"effort": "low"}, "reasoning.effort"),
         ({"tools": (replace(NOW, schema={"type": "array"}),)}, "tools[0].parameters"),
         ({"answer": AnswerFormat("text.format", "a", {"type": "object"}, is_strict=True)}, "text.format"),

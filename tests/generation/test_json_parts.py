@@ -58,5 +58,5 @@ def test_a_large_array_is_rendered_a_slice_at_a_time_and_only_when_it_is_asked_f
 
 
 def test_what_has_no_json_is_an_error() -> None:
-    with pytest.raises(TypeError, match="no JSON for object"):
+    with pytest.raises(TypeError, match="can't encode object"):
         list(json_parts([object()], is_indented=False))

@@ -10,7 +10,7 @@ from myna.accounts.keys import KeyRing
 from myna.accounts.secret import Secret
 from myna.backends.worker.fake_renderer import fake_renderer
 from myna.catalog.pool import ModelPool
-from myna.catalog.registry import Look, ModelCard, ModelRegistry
+from myna.catalog.registry import ModelCard, ModelRegistry, PollListing
 from myna.core.backend import Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec, Prepare
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.generator import ModelInfo
@@ -29,7 +29,7 @@ from myna.stores.database_threads import DatabaseThreads
 from myna.stores.memory import MemoryCompletions
 from myna.stores.memory_accounts import MemoryAccounts
 from myna.stores.memory_counters import MemoryCounters
-from myna.usage.log import NoTab, UsageEntry
+from myna.usage.log import NullUsageEntry, UsageEntry
 from myna.usage.recorder import UsageSinks
 
 KEY = "sk-test-0123456789abcdef"
@@ -131,9 +131,9 @@ def loading(generator: ScriptedGenerator, renderer: Renderer | None = None) -> P
     return load
 
 
-def looking_at(files: Sequence[LocalModel], aliases: Sequence[ModelCard]) -> Look:
+def looking_at(files: Sequence[LocalModel], aliases: Sequence[ModelCard]) -> PollListing:
     """A listing that never changes."""
-    return ModelRegistry(files, aliases, None).look
+    return ModelRegistry(files, aliases, None).poll
 
 
 def pool_of(generator: ScriptedGenerator, *, forgotten: list[str] | None = None) -> ModelPool:
@@ -143,7 +143,7 @@ def pool_of(generator: ScriptedGenerator, *, forgotten: list[str] | None = None)
     return ModelPool(
         looking_at([local("tiny"), local("org/mo del:v1@x")], aliases),
         loading(generator),
-        forget=lambda file: (forgotten if forgotten is not None else []).append(file.id),
+        delete_files=lambda file: (forgotten if forgotten is not None else []).append(file.id),
     )
 
 
@@ -153,7 +153,7 @@ class Ledger:
     is_written: asyncio.Event = field(default_factory=asyncio.Event)
 
     def open(self, row: UsageRow) -> UsageEntry:
-        return NoTab()
+        return NullUsageEntry()
 
     def close(self, entry: UsageEntry | None, row: UsageRow) -> None:
         self.rows.append(row)

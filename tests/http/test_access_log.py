@@ -8,7 +8,7 @@ import pytest
 
 from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.ledger import UsageRow
-from myna.http.access_log import JsonLines, note_failure, printable, request_fields
+from myna.http.access_log import JsonLines, printable, record_failure, request_fields
 from myna.http.record import RequestRecord
 
 
@@ -50,8 +50,8 @@ def test_what_the_database_has_logged_is_not_logged_again_by_each_request(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     record = RequestRecord()
-    note_failure(record, DatabaseUnavailable("away"))
+    record_failure(record, DatabaseUnavailable("away"))
     assert record.outcome == "DatabaseUnavailable"
     assert caplog.records == []
-    note_failure(record, DatabaseError("no such column"))
+    record_failure(record, DatabaseError("no such column"))
     assert [line.levelname for line in caplog.records] == ["ERROR"]

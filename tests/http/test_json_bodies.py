@@ -80,6 +80,13 @@ async def test_what_reading_raises_reaches_its_request_and_frees_the_turn() -> N
     assert await bodies.run("a", lambda: "next") == "next"
 
 
+async def test_what_takes_more_than_a_few_milliseconds_leaves_the_event_loop() -> None:
+    """Many such bodies at once would hold it up for all their time together."""
+    loop = threading.current_thread()
+    assert await LargeBodies().run_if_large(20_000, "a", threading.current_thread) is not loop
+    assert await LargeBodies().run_if_large(2000, "a", threading.current_thread) is loop
+
+
 _MEGABYTES = 15 * 2**20
 
 

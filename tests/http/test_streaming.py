@@ -14,7 +14,7 @@ from myna.core.errors import EngineDead, GenerationFailed
 from myna.core.events import Event, TextDelta
 from myna.http.connection import KEEP_ALIVE
 from myna.http.record import RequestRecord
-from myna.http.streaming import DONE, ChunkRenderer, Lookahead, answering, collect
+from myna.http.streaming import DONE, ChunkRenderer, Lookahead, collect, response_sender
 
 # What an endpoint does before it has its events.
 Opening = Callable[[], Awaitable[ScriptedStream]]
@@ -39,10 +39,10 @@ class Wire:
         self.record.attach(self.scope)
         self.sent: list[Message] = []
         self.got = asyncio.Event()
-        self.left = asyncio.Event()
+        self.remaining = asyncio.Event()
 
     async def receive(self) -> Message:
-        await self.left.wait()
+        await self.remaining.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -77,7 +77,7 @@ class Wire:
         send: Send | None = None,
     ) -> None:
         """An endpoint's answer as a stream."""
-        async with answering(
+        async with response_sender(
             self.scope,
             self.receive,
             send or self.send,
@@ -89,7 +89,7 @@ class Wire:
 
     async def whole(self, opening: Opening, *, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         """The same as a whole answer."""
-        async with answering(
+        async with response_sender(
             self.scope, self.receive, self.send, threads=THREADS, keep_alive_s=None, headers=headers
         ) as answer:
             builder = await collect(await opening(), Builder())
@@ -99,7 +99,7 @@ class Wire:
         self, parts: Iterator[bytes], *, stall_s: float = 600.0, send: Send | None = None
     ) -> None:
         """A whole answer of these parts."""
-        async with answering(
+        async with response_sender(
             self.scope,
             self.receive,
             send or self.send,
@@ -191,7 +191,7 @@ async def test_a_client_that_leaves_while_a_model_loads_waits_for_it_no_more() -
         wire = Wire()
         task = asyncio.create_task(ending(wire, loading.stream))
         await asyncio.sleep(0)
-        wire.left.set()
+        wire.remaining.set()
         await task
         assert wire.sent == []
         assert wire.record.outcome == "cancelled"
@@ -265,7 +265,7 @@ async def test_a_client_that_leaves_ends_the_stream_quietly(has_begun: bool) -> 
     wire, never = Wire(), asyncio.Event()
     task = asyncio.create_task(wire.stream([*(words("a")[:2] if has_begun else []), never]))
     await (wire.got.wait() if has_begun else asyncio.sleep(0))
-    wire.left.set()
+    wire.remaining.set()
     stream = await task
     assert not stream.is_finished
     assert wire.record.outcome == "cancelled"
@@ -276,7 +276,7 @@ async def test_a_client_that_leaves_during_a_whole_answer_ends_it() -> None:
     wire, never = Wire(), asyncio.Event()
     task = asyncio.create_task(wire.whole(now(ScriptedStream([never]))))
     await asyncio.sleep(0)
-    wire.left.set()
+    wire.remaining.set()
     await task
     assert wire.sent == []
     assert wire.record.outcome == "cancelled"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from myna.core.events import Event, TextDelta
 from myna.core.requests import GenerationRequest
 from myna.http.streaming import collect
-from myna.request.context import Answer, Endpoint, RequestContext
+from myna.request.context import ASGIResponse, Endpoint, RequestContext
 
 
 class Words:
@@ -27,21 +27,21 @@ class Words:
         return "".join(self._texts).encode()
 
 
-async def say(call: RequestContext) -> None:
-    body = await call.json_object()
-    card = call.card(body)
+async def say(context: RequestContext) -> None:
+    body = await context.json_object()
+    card = context.requested_card(body)
     count = body.get("prompts", 1)
     assert isinstance(count, int)
     is_stream = bool(body.get("stream"))
-    async with call.answering(is_stream=is_stream) as answer:
-        model = await call.open(card)
-        requests = [GenerationRequest(f"{call.id}-{i}", (1, 2, 3), 16) for i in range(count)]
-        stream = await call.generate(model, requests)
+    async with context.response_sender(is_stream=is_stream) as response:
+        model = await context.open_model(card)
+        requests = [GenerationRequest(f"{context.id}-{i}", (1, 2, 3), 16) for i in range(count)]
+        stream = await context.generate(model, requests)
         if is_stream:
-            await answer.send_events(stream, Words())
+            await response.send_events(stream, Words())
         else:
             builder = await collect(stream, Builder())
-            await answer.send_body(builder.parts())
+            await response.send_body(builder.parts())
 
 
 class Builder:
@@ -55,7 +55,7 @@ class Builder:
         yield self._words.body()
 
 
-async def fail(call: RequestContext) -> Answer:
+async def fail(context: RequestContext) -> ASGIResponse:
     raise ZeroDivisionError("a bug of ours")
 
 

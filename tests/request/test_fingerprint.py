@@ -11,12 +11,12 @@ from myna.request import fingerprint
 from myna.request.fingerprint import system_fingerprint
 
 
-def of(weights: str = "w", template: str = "t", most_tokens: int = 0, **info: Any) -> str:
+def of(weights: str = "w", template: str = "t", max_answer_tokens: int = 0, **info: Any) -> str:
     generator = SimpleNamespace(info=msgspec.structs.replace(INFO, **info))
     served: Any = SimpleNamespace(
         weights=weights, generator=generator, renderer=SimpleNamespace(template_id=template)
     )
-    return system_fingerprint(served, most_tokens)
+    return system_fingerprint(served, max_answer_tokens)
 
 
 def test_each_part_of_an_answers_making_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,9 +27,9 @@ def test_each_part_of_an_answers_making_counts(monkeypatch: pytest.MonkeyPatch) 
         of(arithmetic="native-2"),
         of(context_tokens=100),
         of(kv_tokens=200),
-        of(most_tokens=5),
+        of(max_answer_tokens=5),
     ]
-    monkeypatch.setattr(fingerprint, "PROMPT_AND_DRAW_VERSION", 2)
+    monkeypatch.setattr(fingerprint, "OUTPUT_VERSION", 2)
     prints.append(of())
     assert len(set(prints)) == len(prints)
 

@@ -17,7 +17,7 @@ from tests.api.stand_in import Model, error_of, serving
 from tests.http.scripted import words
 
 from myna.accounts.administration import Actor
-from myna.accounts.limiting import Cost
+from myna.accounts.limiting import TokenEstimate
 from myna.accounts.principal import LOCAL_USER
 from myna.accounts.secret import Secret
 from myna.catalog.registry import ModelCard
@@ -26,7 +26,7 @@ from myna.core.counters import Change, CounterStore
 from myna.core.errors import DatabaseError, EngineDead, Overloaded, RateLimited
 from myna.core.events import PromptDone, TextDelta
 from myna.http.record import RequestRecord
-from myna.request.limiter import Counts, Limiter
+from myna.request.limiter import CounterQueue, Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.stores.counters_file import FileCounters
 from myna.stores.memory_accounts import MemoryAccounts
@@ -234,7 +234,7 @@ def _count(name: str) -> Change:
 
 async def test_changes_that_come_together_are_one_step_in_their_order() -> None:
     store = Slow()
-    counts = Counts(store)
+    counts = CounterQueue(store)
     await asyncio.gather(*(counts.change([name], _count(name)) for name in "abcabcab"))
     assert store.num_steps == 1
     seen: dict[str, bytes] = {}
@@ -251,7 +251,7 @@ async def test_changes_that_come_together_are_one_step_in_their_order() -> None:
 async def test_a_store_that_fails_is_an_overload_and_the_next_change_is_tried() -> None:
     store = Slow()
     store.faults = [DatabaseError("no connection")]
-    counts = Counts(store)
+    counts = CounterQueue(store)
     with pytest.raises(Overloaded):
         await counts.change(["a"], _count("a"))
     await counts.change(["a"], _count("a"))
@@ -264,7 +264,7 @@ async def test_whatever_the_store_raises_everyone_is_answered_and_the_next_chang
 ) -> None:
     store = Slow()
     store.faults = [fault] * 3
-    counts = Counts(store, patience_s=FOR_EVER_S)
+    counts = CounterQueue(store, timeout_s=FOR_EVER_S)
     for _ in range(3):
         outcomes = await asyncio.gather(
             *(counts.change(["a"], _count("a")) for _ in range(5)), return_exceptions=True
@@ -278,7 +278,7 @@ async def test_whatever_the_store_raises_everyone_is_answered_and_the_next_chang
 async def test_a_store_that_hangs_makes_nobody_wait_for_ever_and_undoes_what_may_have_been_made() -> None:
     store = Slow()
     store.go.clear()
-    counts = Counts(store, patience_s=0.001)
+    counts = CounterQueue(store, timeout_s=0.001)
     made: list[str] = []
 
     def note(name: str) -> Change:
@@ -298,11 +298,11 @@ async def test_a_store_that_hangs_makes_nobody_wait_for_ever_and_undoes_what_may
     assert made == ["begun", "undone", "undone too", "settled"]
 
 
-class Dying(Counts):
+class Dying(CounterQueue):
     """Its worker dies in its own code as often as it is told."""
 
     def __init__(self, store: Slow, num_deaths: int) -> None:
-        super().__init__(store, patience_s=FOR_EVER_S, first_delay_s=0.0)
+        super().__init__(store, timeout_s=FOR_EVER_S, first_delay_s=0.0)
         self._num_deaths = num_deaths
 
     async def _work(self) -> None:
@@ -318,19 +318,19 @@ async def test_a_worker_that_dies_is_started_again_and_nobody_goes_on_waiting_fo
         *(counts.change(["a"], _count("a")) for _ in range(5)), return_exceptions=True
     )
     assert [type(outcome) for outcome in outcomes] == [Overloaded] * 5
-    assert await counts._worker.wait(60)
+    assert await counts._task.wait(60)
     await counts.change(["a"], _count("a"))
     await counts.aclose()
 
 
 @asynccontextmanager
-async def _limited(store: CounterStore, sign_of_life_s: float) -> AsyncIterator[tuple[Limiter, ModelCard]]:
+async def _limited(store: CounterStore, heartbeat_s: float) -> AsyncIterator[tuple[Limiter, ModelCard]]:
     """One request at a time, counted in that store."""
     accounts = MemoryAccounts()
     live = LiveAccounts(accounts, Secret("a secret of the tests, long enough for it"))
     live.administration.set_limit(Actor("session", "ana"), EVERYONE, ALL_MODELS, {"concurrent_requests": 1})
     await live.catch_up()
-    limiter = Limiter(store, live, None, "myna", sign_of_life_s=sign_of_life_s)
+    limiter = Limiter(store, live, None, "myna", heartbeat_s=heartbeat_s)
     yield limiter, ModelCard("tiny", 0, "", "alias", "tiny")
     await limiter.aclose()
     await live.aclose()
@@ -351,7 +351,7 @@ class RequestEvent(Slow):
 async def test_signs_of_life_go_on_after_whatever_the_store_raised() -> None:
     store = RequestEvent()
     async with _limited(store, 0.001) as (limiter, card):
-        hold = await limiter.admit(LOCAL_USER, card, Cost(1, 1, False), RequestRecord())
+        hold = await limiter.admit(LOCAL_USER, card, TokenEstimate(1, 1, False), RequestRecord())
         assert hold is not None
         store.faults = [struct.error("2 bytes"), DatabaseError("away"), RuntimeError("a bug")]
         for _ in range(6):
@@ -368,7 +368,7 @@ async def test_a_damaged_counter_in_the_file_is_named_once_and_stops_nobody(
 
         async def runs() -> bool:
             try:
-                hold = await limiter.admit(LOCAL_USER, card, Cost(1, 1, False), RequestRecord())
+                hold = await limiter.admit(LOCAL_USER, card, TokenEstimate(1, 1, False), RequestRecord())
             except RateLimited:
                 return False
             assert hold is not None
@@ -382,7 +382,7 @@ async def test_a_damaged_counter_in_the_file_is_named_once_and_stops_nobody(
                 other.commit()
             assert await runs()
             assert await runs()
-    named = [record for record in caplog.records if "damaged value" in record.getMessage()]
+    named = [record for record in caplog.records if "corrupt value" in record.getMessage()]
     assert len(named) == 1
     assert "/seats/" in named[0].getMessage()
 

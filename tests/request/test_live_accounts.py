@@ -78,7 +78,7 @@ async def test_a_key_revoked_elsewhere_opens_nothing_after_less_than_a_second(se
     server.elsewhere.revoke_key(ANA, None, made.key.id)
     server.now += 0.95
     assert not await server.opens(made.value)
-    assert server.live.fault(made.value) == "This key was revoked."
+    assert server.live.rejection_reason(made.value) == "This key was revoked."
 
 
 async def test_between_half_a_second_and_a_whole_one_nobody_waits(server: Server) -> None:
@@ -206,14 +206,14 @@ async def test_a_store_that_hangs_makes_one_request_wait_in_vain_and_no_other(
     now = 1000.0
     store = Hanging()
     live = LiveAccounts(
-        store, SECRET, clock=lambda: 1_800_000_000 + now, steady_clock=lambda: now, patience_s=0.001
+        store, SECRET, clock=lambda: 1_800_000_000 + now, steady_clock=lambda: now, timeout_s=0.001
     )
     made = live.administration.create_key(ANA, "default", "x")
     await live.catch_up()
     store.go.clear()
     now += 2
     await live.refresh()
-    live._patience_s = 3600
+    live._timeout_s = 3600
     for _ in range(5):
         now += 2
         await live.refresh()

@@ -38,7 +38,7 @@ class Watched(MemoryLedger):
 
 
 class Month:
-    def __init__(self, patience_s: float = 3600) -> None:
+    def __init__(self, timeout_s: float = 3600) -> None:
         self.now, self.steady = NOW, 0.0
         self.store = Watched()
         self.spending = LedgerSpending(
@@ -46,7 +46,7 @@ class Month:
             DatabaseThreads(1),
             clock=lambda: self.now,
             steady_clock=lambda: self.steady,
-            patience_s=patience_s,
+            timeout_s=timeout_s,
         )
         self._row = UsageRow("req_0", "default", "key_1", "completions", int(NOW * 1000), model="tiny")
 
@@ -116,7 +116,7 @@ async def test_no_budget_asks_nothing_and_a_ledger_that_is_away_lets_nobody_in(
 
 
 async def test_a_ledger_that_hangs_is_not_waited_for_for_ever() -> None:
-    month = Month(patience_s=0.001)
+    month = Month(timeout_s=0.001)
     month.store.go.clear()
     with pytest.raises(Overloaded):
         await month.is_spent("key_1", 1)

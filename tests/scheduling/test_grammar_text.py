@@ -156,13 +156,20 @@ def test_what_is_no_schema_is_refused_and_recurses_nowhere(text: str) -> None:
 @pytest.mark.parametrize(
     "constraint",
     [
-        schema({"type": "object", "properties": {f"p{i}": {} for i in range(5001)}}),
+        schema(an_object(**{f"p{i}": {} for i in range(5001)})),
+        schema({"items": {"properties": {f"p{i}": {} for i in range(1001)}}}),
+        schema({"patternProperties": {f"^p{i}[a-z]*$": {} for i in range(65)}}),
+        schema({"items": [{"patternProperties": {f"^{i}$": {} for i in range(60)}}] * 84}),
         schema({"const": "x" * (1 << 20)}),
         LarkGrammar('start: "' + "x" * (1 << 16) + '"', ORIGIN),
     ],
-    ids=["properties", "constant", "lark"],
+    ids=["properties", "optional properties", "patterns", "many patterns", "constant", "lark"],
 )
 def test_what_takes_long_to_read_is_refused_before(constraint: Constraint) -> None:
     with pytest.raises(ConstraintTooComplex) as caught:
         grammar_text(constraint)
     assert caught.value.param == "response_format"
+
+
+def test_many_properties_are_fine_if_they_are_required() -> None:
+    grammar_text(schema(an_object(**{f"p{i}": {} for i in range(5000)})))

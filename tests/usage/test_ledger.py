@@ -9,13 +9,13 @@ import pytest
 from tests.stores.rows import usage_row
 
 from myna.core.errors import ConfigurationError, DatabaseError, Overloaded
-from myna.core.ledger import UsageFilter, UsageRow
+from myna.core.ledger import Price, UsageFilter, UsageRow
 from myna.stores.journal import Journal
 from myna.stores.ledger_memory import MemoryLedger
 from myna.stores.registry import open_stores
 from myna.usage import ledger as ledgers
 from myna.usage.ledger import Ledger
-from myna.usage.log import NoTab, Price
+from myna.usage.log import NullUsageEntry
 
 DATABASE = "memory:"
 
@@ -50,7 +50,7 @@ def store() -> FlakyStore:
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledgers, "_BATCH_S", 0.001)
-    monkeypatch.setattr(ledgers, "_LONGEST_PAUSE_S", 0.002)
+    monkeypatch.setattr(ledgers, "_MAX_PAUSE_S", 0.002)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_while_the_database_is_away_rows_wait_and_the_log_says_so_once(
     assert len(_kept(store)) == 5
     said = [record.message for record in caplog.records]
     assert [line for line in said if "until the database can be written" in line] == [
-        "usage waits in the journal until the database can be written: The database can't be used: disk full"
+        "usage stays in the journal until the database can be written: The database can't be used: disk full"
     ]
     assert said[-1] == "usage is written again; nothing was lost"
 
@@ -144,7 +144,7 @@ def test_a_death_between_the_database_and_the_journal_counts_once(store: FlakySt
 def test_two_servers_on_one_home_leave_each_other_alone_and_inherit(
     store: FlakyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledgers, "_LOOK_FOR_DEAD_S", 0.01)
+    monkeypatch.setattr(ledgers, "_RECOVER_EVERY_S", 0.01)
     other = Journal(tmp_path, DATABASE)
     other.take(usage_row(1, completion_tokens=0)).count_completion(3)
     ledger = Ledger(store, tmp_path, DATABASE)
@@ -167,7 +167,7 @@ def test_garbage_in_the_journal_s_folder_stops_nobody(
     ledger.close(None, usage_row(1))
     ledger.stop()
     assert list(_kept(store)) == ["req_1"]
-    assert "parts of the journal 1-aa.journal make no sense; it is kept as 1-aa.damaged" in caplog.text
+    assert "the journal 1-aa.journal is partly corrupt; it is kept as 1-aa.damaged" in caplog.text
 
 
 def test_a_journal_without_room_refuses_with_a_time_to_come_back(
@@ -179,7 +179,7 @@ def test_a_journal_without_room_refuses_with_a_time_to_come_back(
         with pytest.raises(Overloaded):
             ledger.open(usage_row(number))
     ledger.close(None, usage_row(602, outcome="refused"))
-    assert caplog.text.count("the journal of usage can't grow") == 1
+    assert caplog.text.count("the usage journal can't grow") == 1
     for number, slot in enumerate(slots):
         ledger.close(slot, usage_row(number))
     ledger.start()
@@ -243,7 +243,7 @@ def test_a_database_that_is_full_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_tab_of_nobody_counts_nothing() -> None:
-    entry = NoTab()
+    entry = NullUsageEntry()
     entry.count_prompt(1, 1)
     entry.count_completion(1)
     entry.note_first_token(1)

@@ -147,8 +147,8 @@ def test_what_best_of_threw_away_counts_and_thought_is_told_apart() -> None:
     entry = Paper()
     meter = Meter(entry, None, 0.0)
     for event in (PromptDone(5, 0), TextDelta(0, "a", 1), Done(9, reasoning_tokens=4)):
-        meter.take(event)
+        meter.feed(event)
     meter.commit()
     meter.commit()
-    row = meter.onto(UsageRow("r", "p", "k", "e", 0))
+    row = meter.apply_to(UsageRow("r", "p", "k", "e", 0))
     assert (entry.completion, row.completion_tokens, row.reasoning_tokens) == (9, 9, 4)

@@ -32,7 +32,7 @@ def shown(player: Player) -> set[str]:
 
 
 def offered(parameters: dict[str, Parameter]) -> set[str]:
-    return {name for name, parameter in parameters.items() if parameter.use is not Use.REFUSED}
+    return {name for name, parameter in parameters.items() if parameter.use is not Use.REJECTED}
 
 
 def test_every_parameter_of_the_api_is_there_with_its_meaning(player: Player) -> None:

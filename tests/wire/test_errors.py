@@ -8,7 +8,7 @@ import pytest
 from myna.core import errors as core
 from myna.core.errors import MynaError
 from myna.wire import errors
-from myna.wire.errors import ROWS, error_event, error_response, row_of
+from myna.wire.errors import ERROR_ROWS, error_event, error_response, error_row
 
 
 def _leaves(kind: type[MynaError] = MynaError) -> Iterator[type[MynaError]]:
@@ -22,11 +22,11 @@ def test_every_error_has_a_row_of_its_own() -> None:
     """Those of core and of HTTP; a folder's own refinement of one takes that one's row."""
     leaves = [leaf for leaf in _leaves() if leaf.__module__.split(".")[1] in ("core", "serving")]
     assert len(leaves) > 15
-    assert [leaf.__name__ for leaf in leaves if leaf not in ROWS] == []
+    assert [leaf.__name__ for leaf in leaves if leaf not in ERROR_ROWS] == []
 
 
 def test_a_clients_mistake_is_never_a_5xx_and_a_server_error_never_a_4xx() -> None:
-    for kind, row in ROWS.items():
+    for kind, row in ERROR_ROWS.items():
         assert (row.status < 500) == issubclass(kind, core.RequestError), kind
 
 
@@ -94,7 +94,7 @@ def test_a_new_kind_of_error_is_shown_as_its_nearest_ancestor() -> None:
     class Newer(core.InvalidRequest):
         pass
 
-    assert row_of(Newer("x")) is ROWS[core.InvalidRequest]
+    assert error_row(Newer("x")) is ERROR_ROWS[core.InvalidRequest]
 
 
 def test_attributes_of_strangers_exceptions_are_not_shown() -> None:

@@ -52,7 +52,7 @@ class Thing(WireModel):
 
 
 TABLE = {name: Parameter(is_required=name == "items") for name in Thing.model_fields} | {
-    "audio": Parameter(Use.REFUSED, neutral=(None, "off"))
+    "audio": Parameter(Use.REJECTED, allowed=(None, "off"))
 }
 GOOD: dict[str, Any] = {"model": "m", "items": [{"name": "x"}]}
 

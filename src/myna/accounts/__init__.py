@@ -1,1 +1,1 @@
-"""Keys, limits and usage: the rules, without SQL and without HTTP."""
+"""The rules of keys and limits, without SQL and HTTP."""

@@ -1,7 +1,8 @@
-"""What administrators do: every act checks, changes and is written down, as one step. No SQL, no HTTP.
+"""Administrators' changes: each is validated, applied and recorded in the audit log in one transaction. No
+SQL, no HTTP.
 
-An act is decided on the accounts as they are and is made only if they still are so; else it is decided
-again, so that two administrators at once can't undo each other's acts.
+A change is computed from the current accounts and committed only if they are still the same; otherwise it is
+retried, so that concurrent administrators can't overwrite each other's changes.
 """
 
 import json
@@ -29,11 +30,11 @@ from myna.core.accounts import (
 from myna.core.errors import ConfigurationError, InvalidRequest, NotFound, Overloaded, PermissionDenied
 from myna.core.translatable import N_
 
-_MOST_TRIES: Final = 20
+_MAX_ATTEMPTS: Final = 20
 LIMIT_NAMES: Final = tuple(name for name in Limit.__struct_fields__ if name not in ("owner", "model"))
 ANOTHER_SERVERS_KEYS: Final = N_(
-    "The keys of this database were made with another secret; set MYNA_SECRET to the one of the server that "
-    "made them, or copy its file `secret`."
+    "The keys of this database were created with another secret; set MYNA_SECRET to the one of the server "
+    "that created them, or copy its file `secret`."
 )
 
 R = TypeVar("R", Project, ApiKey, Limit)
@@ -41,7 +42,8 @@ R = TypeVar("R", Project, ApiKey, Limit)
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: a key over HTTP, with its client's address, or a user of the machine (`session`)."""
+    """Who makes a change: a key over HTTP, with the client's address, or a user of the machine
+    (`session`)."""
 
     kind: Literal["api_key", "session"]
     id: str
@@ -49,14 +51,14 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Secretive:
-    """A key and its plain text, which is nowhere else and is shown once."""
+class NewKey:
+    """A new key and its plain text, which is not stored and is shown once."""
 
     key: ApiKey
     value: str
 
     def __repr__(self) -> str:
-        return f"Secretive({self.key.id})"
+        return f"NewKey({self.key.id})"
 
 
 class Administration:
@@ -72,29 +74,29 @@ class Administration:
     def create_project(self, actor: Actor, name: str) -> Project:
         project = Project(_new_id("proj_"), checks.check_name(name), self._now())
         details = {"id": project.id, "data": {"name": project.name, "title": project.name}}
-        return self._make(actor, lambda accounts: (project, "project.created", details))
+        return self._commit(actor, lambda accounts: (project, "project.created", details))
 
     def rename_project(self, actor: Actor, project_id: str, name: str) -> Project:
         name = checks.check_name(name)
 
-        def decide(accounts: Accounts) -> tuple[Project, str, Mapping[str, object]]:
+        def change(accounts: Accounts) -> tuple[Project, str, Mapping[str, object]]:
             project = msgspec.structs.replace(find_project(accounts, project_id), name=name)
             return project, "project.updated", {"id": project_id, "changes_requested": {"title": name}}
 
-        return self._make(actor, decide)
+        return self._commit(actor, change)
 
     def archive_project(self, actor: Actor, project_id: str) -> Project:
-        """Its keys open nothing from now on. Archiving again changes nothing."""
+        """Its keys are rejected from now on. Idempotent."""
         if project_id == DEFAULT_PROJECT:
             raise PermissionDenied(N_("The default project can't be archived."), param="project_id")
 
-        def decide(accounts: Accounts) -> tuple[Project, str, Mapping[str, object]]:
+        def change(accounts: Accounts) -> tuple[Project, str, Mapping[str, object]]:
             project = find_project(accounts, project_id)
             archived_at = project.archived_at or self._now()
             project = msgspec.structs.replace(project, archived_at=archived_at)
             return project, "project.archived", {"id": project_id}
 
-        return self._make(actor, decide)
+        return self._commit(actor, change)
 
     # --- keys ---
 
@@ -107,8 +109,9 @@ class Administration:
         scopes: Sequence[str] = ("inference",),
         models: Sequence[str] | None = None,
         expires_in_s: int | None = None,
-    ) -> Secretive:
-        """The new key with its plain text. Raises `ConfigurationError` if others use another secret."""
+    ) -> NewKey:
+        """The new key with its plain text. Raises `ConfigurationError` if other servers use another
+        secret."""
         if self._store.claim(self._secret.fingerprint) != self._secret.fingerprint:
             raise ConfigurationError(ANOTHER_SERVERS_KEYS)
         value = new_key()
@@ -124,7 +127,7 @@ class Administration:
             None if expires_in_s is None else self._now() + checks.check_life(expires_in_s),
         )
 
-        def decide(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
+        def change(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
             if find_project(accounts, project_id).archived_at is not None:
                 raise InvalidRequest(
                     N_("The project {project_id} is archived.", project_id=project_id), param="project_id"
@@ -132,27 +135,28 @@ class Administration:
             data = {"name": key.name, "scopes": key.scopes, "models": key.models}
             return key, "api_key.created", {"id": key.id, "data": {**data, "expires_at": key.expires_at}}
 
-        return Secretive(self._make(actor, decide), value)
+        return NewKey(self._commit(actor, change), value)
 
     def change_key(
         self, actor: Actor, project_id: str | None, key_id: str, changes: Mapping[str, Any]
     ) -> ApiKey:
-        """`changes` may hold name, scopes, models, and expires_in_seconds (None: no end)."""
+        """`changes` may have name, scopes, models, and expires_in_seconds (None: never)."""
         fields = self._checked(changes)
 
-        def decide(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
+        def change(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
             key = find_key(accounts, key_id, project_id)
             requested = {"id": key_id, "changes_requested": dict(changes)}
             return msgspec.structs.replace(key, **fields), "api_key.updated", requested
 
-        return self._make(actor, decide)
+        return self._commit(actor, change)
 
-    def rotate_key(self, actor: Actor, project_id: str | None, key_id: str, overlap_s: int = 0) -> Secretive:
-        """A new plain text for the same key; the old one works for `overlap_s` more, an older one no more."""
+    def rotate_key(self, actor: Actor, project_id: str | None, key_id: str, overlap_s: int = 0) -> NewKey:
+        """Replace the key's plain text; the old one stays valid for `overlap_s`, any older one is
+        rejected."""
         checks.check_overlap(overlap_s)
         value, now = new_key(), self._now()
 
-        def decide(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
+        def change(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
             key = find_key(accounts, key_id, project_id)
             rotated = msgspec.structs.replace(
                 key,
@@ -164,55 +168,58 @@ class Administration:
             changes = {"rotated": True, "overlap_seconds": overlap_s}
             return rotated, "api_key.updated", {"id": key_id, "changes_requested": changes}
 
-        return Secretive(self._make(actor, decide), value)
+        return NewKey(self._commit(actor, change), value)
 
     def revoke_key(self, actor: Actor, project_id: str | None, key_id: str) -> ApiKey:
-        """It opens nothing from now on, its old plain text neither; there is no way back."""
+        """Reject the key from now on, including its old plain text; this can't be undone."""
 
-        def decide(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
+        def change(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
             key = find_key(accounts, key_id, project_id)
             return msgspec.structs.replace(key, revoked_at=self._now()), "api_key.deleted", {"id": key_id}
 
-        return self._make(actor, decide)
+        return self._commit(actor, change)
 
     # --- limits ---
 
     def set_limit(self, actor: Actor, owner: str, model: str, changes: Mapping[str, int | None]) -> Limit:
-        """Change some of an owner's limits for a model; None takes one away. One without any is gone."""
+        """Change some of an owner's limits for a model; None removes one. A record without limits is
+        deleted."""
         for name, value in changes.items():
             checks.check_limit(name, value)
 
-        def decide(accounts: Accounts) -> tuple[Limit, str, Mapping[str, object]]:
+        def change(accounts: Accounts) -> tuple[Limit, str, Mapping[str, object]]:
             check_owner(accounts, owner)
             limit = msgspec.structs.replace(find_limit(accounts, owner, model), **changes)
             requested = {"id": limit_id(model), "owner": owner, "changes_requested": dict(changes)}
             return limit, "rate_limit.updated", requested
 
-        return self._make(actor, decide)
+        return self._commit(actor, change)
 
-    # --- what changes no account ---
+    # --- events of other resources ---
 
     def note(self, actor: Actor, kind: str, details: Mapping[str, object], subject: str) -> None:
-        """Write down an act on something else: a model's files, the owner's key."""
+        """Record a change of another resource in the audit log: a model's files, the owner's key."""
         self._store.note(audit_event(actor, kind, details, "", subject, self._now()))
 
-    # --- the step itself ---
+    # --- transactions ---
 
-    def _make(self, actor: Actor, decide: Callable[[Accounts], tuple[R, str, Mapping[str, object]]]) -> R:
-        for _ in range(_MOST_TRIES):
+    def _commit(self, actor: Actor, change: Callable[[Accounts], tuple[R, str, Mapping[str, object]]]) -> R:
+        for _ in range(_MAX_ATTEMPTS):
             accounts = self._store.load()
-            record, kind, details = decide(accounts)
+            record, kind, details = change(accounts)
             event = _event(actor, kind, details, record, accounts, self._now())
             if isinstance(record, Limit) and all(getattr(record, name) is None for name in LIMIT_NAMES):
-                done = self._store.remove_limit(record.owner, record.model, event, version=accounts.version)
+                is_committed = self._store.remove_limit(
+                    record.owner, record.model, event, version=accounts.version
+                )
             else:
-                done = self._store.put(record, event, version=accounts.version)
-            if done:
+                is_committed = self._store.put(record, event, version=accounts.version)
+            if is_committed:
                 return record
-        raise Overloaded(N_("Too many administrators change the accounts at once; try again."))
+        raise Overloaded(N_("Too many administrators are changing the accounts at once; try again."))
 
     def _checked(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a key that the changes come down to."""
+        """The validated changes as fields of a key."""
         fields: dict[str, Any] = {}
         for name, value in changes.items():
             match name:
@@ -243,7 +250,7 @@ def find_project(accounts: Accounts, project_id: str) -> Project:
 
 
 def find_key(accounts: Accounts, key_id: str, project_id: str | None = None) -> ApiKey:
-    """The key, unless it is revoked or another project's. `project_id` None: any project's."""
+    """The key, unless it is revoked or in another project. `project_id` None: in any project."""
     for key in accounts.keys:
         if key.id == key_id and project_id in (None, key.project) and key.revoked_at is None:
             return key
@@ -253,7 +260,7 @@ def find_key(accounts: Accounts, key_id: str, project_id: str | None = None) -> 
 
 
 def find_limit(accounts: Accounts, owner: str, model: str) -> Limit:
-    """What stands, or a limit that limits nothing."""
+    """The stored limit, or one without any limits."""
     for limit in accounts.limits:
         if (limit.owner, limit.model) == (owner, model):
             return limit
@@ -261,7 +268,7 @@ def find_limit(accounts: Accounts, owner: str, model: str) -> Limit:
 
 
 def check_owner(accounts: Accounts, owner: str) -> None:
-    """Raises `NotFound` unless the owner of a limit is everyone, a project or a key."""
+    """Raises `NotFound` unless the owner is everyone, an existing project or an existing key."""
     if owner.startswith("key_"):
         find_key(accounts, owner)
     elif owner != EVERYONE:
@@ -269,14 +276,14 @@ def check_owner(accounts: Accounts, owner: str) -> None:
 
 
 def limit_id(model: str) -> str:
-    """The id of a limit within its owner's: `rl-` and the model, `rl-all` for all models together."""
+    """The id of a limit, unique per owner: `rl-` and the model, or `rl-all` for all models together."""
     return f"rl-{model or 'all'}"
 
 
 def audit_event(
     actor: Actor, kind: str, details: Mapping[str, object], project: str, subject: str, now: int
 ) -> AuditEvent:
-    """An act to be written down."""
+    """An event for the audit log."""
     data = json.dumps(details, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return AuditEvent(
         _new_id("audit_log-"), kind, now, actor.kind, actor.id, actor.address, project, subject, data

@@ -1,4 +1,6 @@
-"""Token buckets and seats, as values: what is there, what is taken, what comes back. Time is passed in."""
+"""Token buckets and seats as immutable values. Time is passed in.
+
+A seat is one of the concurrent requests that a limit allows; servers hold seats as leases that expire."""
 
 import math
 import struct
@@ -8,53 +10,52 @@ from typing import Final
 _BUCKET: Final = struct.Struct("<dd")
 _SEAT: Final = struct.Struct("<8sId")
 _SLACK: Final = 1e-6
-"""Sums of floating-point times are off by less; one request is a million times more."""
+"""Tolerance for rounding errors; a single request is a million times larger."""
 _JUMP_S: Final = 60.0
-"""A clock that was set back by more is believed; by less, two servers' clocks may differ."""
+"""Clocks of two servers may differ by less; a larger step back means that a clock was set."""
 SEAT_S: Final = 60.0
-"""Seats of a server that doesn't say within this time that it lives are free again."""
+"""Seats of a server without a heartbeat for this long are released."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """`level` of what it may hold is there at the time `at`; it fills steadily. Below zero is owed."""
+    """A token bucket with `level` at the time `at`; it refills steadily. A negative level is debt."""
 
     level: float
     at: float
 
-    def can_give(self, amount: float) -> bool:
+    def has(self, amount: float) -> bool:
         return self.level + _SLACK >= amount
 
-    def less(self, amount: float) -> "Bucket":
+    def minus(self, amount: float) -> "Bucket":
         return Bucket(self.level - amount, self.at)
 
-    def more(self, amount: float, capacity: float) -> "Bucket":
+    def plus(self, amount: float, capacity: float) -> "Bucket":
         return Bucket(min(capacity, self.level + amount), self.at)
 
     def wait_s(self, amount: float, per_s: float) -> float:
-        """How long until it can give that much, if nothing else is taken."""
+        """The time until it can give `amount`, if nothing else is taken."""
         return max(0.0, (amount - self.level) / per_s)
 
     def encode(self) -> bytes:
         return _BUCKET.pack(self.level, self.at)
 
 
-def is_bucket(value: bytes) -> bool:
-    """Whether `encode` can have made it; a damaged store may hold anything."""
+def is_encoded_bucket(value: bytes) -> bool:
+    """Whether the value is an encoded bucket; a damaged store may contain anything."""
     return len(value) == _BUCKET.size and all(map(math.isfinite, _BUCKET.unpack(value)))
 
 
-def are_seats(value: bytes) -> bool:
-    """The same for seats."""
+def are_encoded_seats(value: bytes) -> bool:
+    """Whether the value is encoded seats."""
     if len(value) % _SEAT.size:
         return False
     return all(math.isfinite(at) for _, _, at in _SEAT.iter_unpack(value))
 
 
-def filled(value: bytes | None, capacity: float, per_s: float, now: float) -> Bucket:
-    """The bucket as it stands now; a new one is full, and so is a damaged one. A clock that goes back gives
-    nothing."""
-    if not value or not is_bucket(value):
+def refilled(value: bytes | None, capacity: float, per_s: float, now: float) -> Bucket:
+    """The bucket at the time `now`; a new or damaged one is full. A clock that goes back adds nothing."""
+    if not value or not is_encoded_bucket(value):
         return Bucket(capacity, now)
     level, at = _BUCKET.unpack(value)
     if at > now + _JUMP_S:
@@ -65,7 +66,7 @@ def filled(value: bytes | None, capacity: float, per_s: float, now: float) -> Bu
 
 @dataclass(frozen=True, slots=True)
 class Seats:
-    """How many requests run on each server (eight bytes name one), and when it was last heard of."""
+    """(server id of eight bytes, its running requests, time of its last heartbeat) of each server."""
 
     servers: tuple[tuple[bytes, int, float], ...]
 
@@ -74,7 +75,7 @@ class Seats:
         return sum(count for _, count, _ in self.servers)
 
     def changed(self, server: bytes, change: int, now: float) -> "Seats":
-        """With one taken or given back by a server, which is heard of by it."""
+        """The seats after a server's count has changed by `change`, which also is a heartbeat."""
         count = sum(count for name, count, _ in self.servers if name == server) + change
         others = tuple(entry for entry in self.servers if entry[0] != server)
         return Seats((*others, (server, count, now)) if count > 0 else others)
@@ -83,10 +84,10 @@ class Seats:
         return b"".join(_SEAT.pack(*entry) for entry in self.servers)
 
 
-def seated(value: bytes | None, now: float) -> Seats:
-    """Those of servers that live; none if the value is damaged. Times that a clock wrote before it was set
-    back count as now."""
-    entries = _SEAT.iter_unpack(value) if value and are_seats(value) else ()
+def live_seats(value: bytes | None, now: float) -> Seats:
+    """The seats of live servers; none if the value is damaged. Times in the future, from a clock that was set
+    back since, count as now."""
+    entries = _SEAT.iter_unpack(value) if value and are_encoded_seats(value) else ()
     return Seats(
         tuple(
             (name, count, now if at > now + _JUMP_S else at)
@@ -97,15 +98,15 @@ def seated(value: bytes | None, now: float) -> Seats:
 
 
 def is_ahead(value: bytes, now: float) -> bool:
-    """Whether a bucket or seats were written by a clock that has been set back since: what `filled` and
-    `seated` make of them must be written, or it would never be later than it is now."""
-    if is_bucket(value):
+    """Whether the value was written by a clock that has been set back since. Then the result of `refilled` or
+    `live_seats` must be stored, or time would not advance for it."""
+    if is_encoded_bucket(value):
         return bool(_BUCKET.unpack(value)[1] > now + _JUMP_S)
-    return are_seats(value) and any(at > now + _JUMP_S for _, _, at in _SEAT.iter_unpack(value))
+    return are_encoded_seats(value) and any(at > now + _JUMP_S for _, _, at in _SEAT.iter_unpack(value))
 
 
 def duration(seconds: float) -> str:
-    """A length of time as Go prints it, rounded up to milliseconds: `6ms`, `8.64s`, `1m12s`, `6m0s`."""
+    """A duration as Go prints it, rounded up to milliseconds: `6ms`, `8.64s`, `1m12s`, `6m0s`."""
     ms = math.ceil(seconds * 1000 - 1e-3)
     if ms <= 0:
         return "0s"

@@ -1,4 +1,4 @@
-"""What an administrator may name and set, with a sentence for everything else. Knows no HTTP."""
+"""Validation of administrators' input. Knows no HTTP."""
 
 from collections.abc import Sequence
 from typing import Final, get_args
@@ -11,12 +11,12 @@ MAX_NAME: Final = 256
 MAX_MODELS: Final = 1000
 MAX_LIFE_S: Final = 100 * 366 * 86400
 MAX_LIMIT: Final = 2**53
-"""What JSON's numbers hold exactly everywhere."""
+"""The largest integers that JSON numbers represent exactly."""
 SCOPES: Final[tuple[KeyScope, ...]] = get_args(KeyScope)
 
 
 def check_name(name: str) -> str:
-    """A name without the white space around it."""
+    """The name without surrounding whitespace."""
     name = name.strip()
     if not name:
         raise _invalid("name", N_("A name needs at least one character."))
@@ -26,19 +26,19 @@ def check_name(name: str) -> str:
             N_("A name has at most {limit} characters, not {length}.", limit=MAX_NAME, length=len(name)),
         )
     if not name.isprintable():
-        raise _invalid("name", N_("A name must not hold line breaks or control characters."))
+        raise _invalid("name", N_("A name must not contain line breaks or control characters."))
     return name
 
 
 def check_scopes(scopes: Sequence[str]) -> tuple[KeyScope, ...]:
-    """Each once, in the order of our list."""
+    """The scopes without duplicates, in a fixed order."""
     for scope in scopes:
         if scope not in SCOPES:
             raise _invalid(
                 "scopes",
                 N_(
                     "There is no scope {scope}; choose from {known}.",
-                    scope=_shown(scope),
+                    scope=_quoted(scope),
                     known=", ".join(SCOPES),
                 ),
             )
@@ -50,11 +50,11 @@ def check_scopes(scopes: Sequence[str]) -> tuple[KeyScope, ...]:
 
 
 def check_models(models: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Names that needn't exist yet. None: all models."""
+    """The models' names, which needn't exist yet. None: all models."""
     if models is None:
         return None
     if not models:
-        raise _invalid("models", N_("A list of models needs at least one; leave it out to allow all."))
+        raise _invalid("models", N_("A list of models needs at least one; omit it to allow all."))
     if len(models) > MAX_MODELS:
         raise _invalid(
             "models",
@@ -69,23 +69,23 @@ def check_models(models: Sequence[str] | None) -> tuple[str, ...] | None:
 
 def check_model(model: str, param: str = "models") -> str:
     if not model or len(model) > MAX_NAME or not model.isprintable():
-        raise _invalid(param, N_("{name} can't be the name of a model.", name=_shown(model)))
+        raise _invalid(param, N_("{name} can't be the name of a model.", name=_quoted(model)))
     return model
 
 
 def check_life(seconds: int) -> int:
-    """How long from now a key lives."""
+    """A key's lifetime from now."""
     if seconds < 1:
-        raise _invalid("expires_in_seconds", N_("A key can't end in the past; give it at least a second."))
+        raise _invalid("expires_in_seconds", N_("A key can't expire in the past; set at least one second."))
     if seconds > MAX_LIFE_S:
         raise _invalid(
-            "expires_in_seconds", N_("That is more than a hundred years; leave the end out instead.")
+            "expires_in_seconds", N_("That is more than a hundred years; omit the expiry instead.")
         )
     return seconds
 
 
 def check_overlap(seconds: int) -> int:
-    """How long a rotated key's old secret still works."""
+    """How long a rotated key's old plain text stays valid."""
     if not 0 <= seconds <= MAX_LIFE_S:
         raise _invalid("overlap_seconds", N_("An overlap can't be negative, nor more than a hundred years."))
     return seconds
@@ -105,8 +105,8 @@ def check_limit(name: str, value: int | None) -> int | None:
     return value
 
 
-def _shown(text: str) -> str:
-    """A stranger's text on one line, not long."""
+def _quoted(text: str) -> str:
+    """A client's text, quoted and shortened."""
     return repr(text if len(text) <= 64 else f"{text[:60]}...")
 
 

@@ -1,4 +1,4 @@
-"""The accounts at one moment, arranged for the questions of every request. Pure; time is passed in."""
+"""A snapshot of the accounts, indexed for lookups by requests. Pure; time is passed in."""
 
 import hmac
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from myna.core.accounts import ALL_MODELS, EVERYONE, Accounts, ApiKey, Limit
 
 
 class Directory:
-    """`digest` is always that of `Secret.digest`: it can't be chosen by who asks, so looking it up in a
-    table tells nothing by its time; the comparison with what was found is constant all the same."""
+    """`digest` is always the result of `Secret.digest`, which clients can't choose, so that a dictionary
+    lookup leaks nothing through its timing; the digest found is still compared in constant time."""
 
     def __init__(self, accounts: Accounts) -> None:
         self.version = accounts.version
@@ -20,27 +20,27 @@ class Directory:
         self._limits = {(limit.owner, limit.model): limit for limit in accounts.limits}
 
     def find(self, digest: str, now: float) -> Principal | None:
-        """Who the key of that digest stands for, if it opens anything now."""
+        """The principal of the key with that digest, if it is valid now."""
         key = self._key(digest)
-        if key is None or self._fault(key, digest, now):
+        if key is None or self._reason(key, digest, now):
             return None
         return self._principals[key.id]
 
-    def fault(self, digest: str, now: float) -> str:
-        """Why a key of ours opens nothing now, for its holder; empty for a key that we don't know."""
+    def rejection_reason(self, digest: str, now: float) -> str:
+        """Why a known key is rejected now, for its holder; empty for an unknown key."""
         key = self._key(digest)
-        return "" if key is None else self._fault(key, digest, now)
+        return "" if key is None else self._reason(key, digest, now)
 
     def limits(self, principal: Principal, names: Sequence[str]) -> tuple[Limit, ...]:
-        """All limits that a request to the model of these names falls under."""
+        """All limits of a request to the model with these names."""
         if not self._limits:
             return ()
-        places = [
+        keys = [
             (owner, model)
             for owner in (principal.key_id, principal.project, EVERYONE)
             for model in (*dict.fromkeys(names), ALL_MODELS)
         ]
-        return tuple(self._limits[place] for place in places if place in self._limits)
+        return tuple(self._limits[key] for key in keys if key in self._limits)
 
     def _key(self, digest: str) -> ApiKey | None:
         key = self._keys.get(digest) or self._old.get(digest)
@@ -49,13 +49,13 @@ class Directory:
         known = key.digest if digest in self._keys else key.old_digest or ""
         return key if hmac.compare_digest(known, digest) else None
 
-    def _fault(self, key: ApiKey, digest: str, now: float) -> str:
+    def _reason(self, key: ApiKey, digest: str, now: float) -> str:
         if key.revoked_at is not None:
             return "This key was revoked."
         if key.project in self._archived:
             return "The project of this key is archived."
         if digest == key.old_digest and (key.old_expires_at is None or now >= key.old_expires_at):
-            return "This key was replaced by a new one, and the time for both is over."
+            return "This key was rotated and its grace period has ended."
         if key.expires_at is not None and now >= key.expires_at:
             return "This key has expired."
         return ""
@@ -68,5 +68,5 @@ def _principal(key: ApiKey) -> Principal:
 
 
 def _scopes(name: str) -> frozenset[Scope]:
-    """None for a scope that a newer Myna on the same database knows: less is safer than more."""
+    """The scopes; none for one that only a newer Myna on the same database knows."""
     return next((scopes for known, scopes in KEY_SCOPES.items() if known == name), frozenset())

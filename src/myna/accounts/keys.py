@@ -1,5 +1,5 @@
-"""API keys: their form, the file that keeps them, and who a presented key is. Plain keys never leave here
-but to the file's owner; comparison is of hashes, in constant time."""
+"""API keys: their format, the key file, and the lookup of a presented key. Plain keys are only returned to
+the file's owner; hashes are compared in constant time."""
 
 import hashlib
 import hmac
@@ -21,13 +21,14 @@ MIN_KEY_LENGTH: Final = 8
 
 
 def new_key() -> str:
-    """`sk-myna-`, 32 random characters, 6 of checksum: scanners and typing errors can be told apart."""
+    """`sk-myna-`, 32 random characters, and a checksum of 6: secret scanners and typing errors can be
+    detected."""
     body = base62.random_text(_RANDOM_LENGTH)
     return PREFIX + body + _checksum(body)
 
 
 def is_well_formed(key: str) -> bool:
-    """Whether the key is one of our form with a right checksum, so that a typing error can be named."""
+    """Whether the key has our format and a correct checksum."""
     body = key.removeprefix(PREFIX)
     return (
         body != key
@@ -37,22 +38,22 @@ def is_well_formed(key: str) -> bool:
 
 
 def key_id(key: str) -> str:
-    """A short public name of the key, for logs: a piece of its hash."""
+    """A short public id of the key, for logs: a part of its hash."""
     return f"key_{_digest(key).hex()[:8]}"
 
 
 def mask_key(key: str) -> str:
-    """The key as an error may show it: short ones whole, longer ones without their middle."""
+    """The key as shown in errors: short ones whole, longer ones without their middle."""
     return key if len(key) <= 12 else key[:8] + "*" * (len(key) - 12) + key[-4:]
 
 
 def redact_key(key: str) -> str:
-    """A key of ours as lists show it, so that its owner knows it again and nobody can use it."""
+    """A key of ours as shown in lists: recognizable for its owner, but unusable."""
     return f"{key[: len(PREFIX) + 3]}...{key[-4:]}"
 
 
 class KeyRing:
-    """The keys that open this server, as hashes."""
+    """The owner's keys, as hashes."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._principals = [(_digest(key), Principal(key_id(key))) for key in keys]
@@ -60,7 +61,7 @@ class KeyRing:
             raise ConfigurationError(N_("There is no API key; set MYNA_API_KEY or run: myna key new"))
 
     def find(self, key: str) -> Principal | None:
-        """Who the key stands for. Every hash is compared, so that time tells nothing."""
+        """The principal of the key. Compares every hash, so that timing reveals nothing."""
         digest = _digest(key)
         found = None
         for known, principal in self._principals:
@@ -70,7 +71,7 @@ class KeyRing:
 
 
 def read_keys(path: Path) -> tuple[str, ...]:
-    """The keys of a key file, one a line; `#` begins a comment. Raises `ConfigurationError`."""
+    """The keys of a key file, one per line; `#` starts a comment. Raises `ConfigurationError`."""
     keys = read_lines(path, "key")
     for number, key in enumerate(keys, start=1):
         check_key(key, N_("Key {number} in {path}", number=number, path=path))
@@ -83,13 +84,14 @@ def write_keys(path: Path, keys: Iterable[str]) -> None:
 
 
 def load_or_create_keys(path: Path) -> tuple[str, ...]:
-    """The file's keys; on the first start one is made. Two first starts at once agree on one key."""
+    """The file's keys; if there is no file, creates one with a new key. Concurrent first starts agree on one
+    key."""
     ensure(path, new_key)
     return read_keys(path)
 
 
 def check_key(key: str, what: Translatable) -> None:
-    """Refuse a key that no client could send or anyone could guess. Raises `ConfigurationError`."""
+    """Raise `ConfigurationError` for a key that clients can't send or that is too short to be safe."""
     if len(key) < MIN_KEY_LENGTH:
         raise ConfigurationError(
             N_("{what} is shorter than {length} characters.", what=what, length=MIN_KEY_LENGTH)

@@ -1,5 +1,5 @@
-"""Whether a request may run under its limits, and what is taken and given back. Pure: the counts come in and
-go out as the values of a `core.counters.CounterStore`, and time with them."""
+"""The rules of rate limits: what a request takes and gives back. Pure: reads and returns values of a
+`core.counters.CounterStore`; time is passed in."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,12 +9,12 @@ from typing import Final, Literal, NamedTuple
 from myna.accounts.buckets import (
     Bucket,
     Seats,
-    are_seats,
+    are_encoded_seats,
     duration,
-    filled,
     is_ahead,
-    is_bucket,
-    seated,
+    is_encoded_bucket,
+    live_seats,
+    refilled,
 )
 from myna.core.accounts import Limit
 from myna.core.errors import QuotaExceeded, RateLimited, RequestsLimited, TokensLimited
@@ -27,7 +27,7 @@ _NAMES: Final[Mapping[Kind, str]] = {
     "day": "tokens per day (TPD)",
     "seats": "concurrent requests",
 }
-_OPEN_ANSWER_TOKENS: Final = 1024
+_UNBOUNDED_ANSWER_TOKENS: Final = 1024
 _SEAT_WAIT_S: Final = 1.0
 _LEARN_MORE: Final = " Visit https://platform.openai.com/account/rate-limits to learn more."
 QUOTA_TEXT: Final = (
@@ -36,24 +36,25 @@ QUOTA_TEXT: Final = (
 )
 
 
-class Cost(NamedTuple):
-    """What a request may come to: its prompts, and its answers at their longest. `is_open`: it named no
-    longest itself."""
+class TokenEstimate(NamedTuple):
+    """The tokens that a request may use: those of its prompts, and the maximum of its answers.
+    `is_unbounded`: the client set no maximum."""
 
     prompt_tokens: int
     answer_tokens: int
-    is_open: bool
+    is_unbounded: bool
 
     def tokens(self, limit: int) -> int:
-        """What is reserved of a limit: the whole of it for an answer without end would let nobody else in."""
-        if not self.is_open:
+        """The tokens to reserve from a limit; reserving all of it for an unbounded answer would block all
+        others."""
+        if not self.is_unbounded:
             return self.prompt_tokens + self.answer_tokens
-        return self.prompt_tokens + min(self.answer_tokens, _OPEN_ANSWER_TOKENS, limit // 4)
+        return self.prompt_tokens + min(self.answer_tokens, _UNBOUNDED_ANSWER_TOKENS, limit // 4)
 
 
 @dataclass(frozen=True, slots=True)
-class Gauge:
-    """One number of one limit. `name` is that of its counter."""
+class LimitCounter:
+    """The counter of one number of a limit. `name` is its key in the store."""
 
     name: str
     kind: Kind
@@ -64,15 +65,15 @@ class Gauge:
     def per_s(self) -> float:
         return self.limit / _WINDOWS_S[self.kind]
 
-    def amount(self, cost: Cost) -> int:
-        return cost.tokens(self.limit) if self.kind in ("tokens", "day") else 1
+    def amount(self, estimate: TokenEstimate) -> int:
+        return estimate.tokens(self.limit) if self.kind in ("tokens", "day") else 1
 
 
-def gauges_of(limits: Sequence[Limit]) -> tuple[Gauge, ...]:
-    return tuple(gauge for limit in limits for gauge in _gauges(limit))
+def counters_of(limits: Sequence[Limit]) -> tuple[LimitCounter, ...]:
+    return tuple(counter for limit in limits for counter in _counters_of_limit(limit))
 
 
-def _gauges(limit: Limit) -> Iterator[Gauge]:
+def _counters_of_limit(limit: Limit) -> Iterator[LimitCounter]:
     numbers: tuple[tuple[Kind, int | None], ...] = (
         ("requests", limit.requests_per_minute),
         ("tokens", limit.tokens_per_minute),
@@ -81,20 +82,21 @@ def _gauges(limit: Limit) -> Iterator[Gauge]:
     )
     for kind, number in numbers:
         if number is not None:
-            yield Gauge(f"{limit.owner}/{kind}/{limit.model}", kind, number, limit.owner)
+            yield LimitCounter(f"{limit.owner}/{kind}/{limit.model}", kind, number, limit.owner)
 
 
 class Refusal(NamedTuple):
-    """The gauge that has no room. `wait_s` None: it never will, for so large a request."""
+    """A counter that doesn't admit the request. `wait_s` None: it never will, since the request exceeds the
+    limit."""
 
-    gauge: Gauge
+    counter: LimitCounter
     used: int
     requested: int
     wait_s: float | None
 
 
-class Standing(NamedTuple):
-    """What is left of the tightest limit of a kind, and how long until all of it is back."""
+class LimitStatus(NamedTuple):
+    """The state of the tightest limit of a kind; `reset_s` is the time until it is fully refilled."""
 
     limit: int
     remaining: int
@@ -102,67 +104,73 @@ class Standing(NamedTuple):
 
 
 class Attempt:
-    """A change of counters: takes from every gauge, or from none and says which has no room. Without a cost
-    it only looks. Values that are damaged, or that a clock wrote before it was set back, are always replaced.
+    """A change of counters: takes from all counters, or from none and sets `refusal`. Without an estimate it
+    only reads. Damaged values, and values from a clock that was set back, are always replaced.
 
-    Read the outcome afterwards; it is that of the last call.
+    The attributes have the outcome of the last call.
     """
 
-    def __init__(self, gauges: Sequence[Gauge], cost: Cost | None, server: bytes) -> None:
-        self.gauges = gauges
-        self._cost = cost
+    def __init__(
+        self, counters: Sequence[LimitCounter], estimate: TokenEstimate | None, server: bytes
+    ) -> None:
+        self.counters = counters
+        self._estimate = estimate
         self._server = server
         self.refusal: Refusal | None = None
-        self.requests: Standing | None = None
-        self.tokens: Standing | None = None
+        self.requests: LimitStatus | None = None
+        self.tokens: LimitStatus | None = None
         self.has_taken = False
         self.damaged: tuple[str, ...] = ()
-        """Names of counters whose value nobody can have written; they count as new."""
+        """Names of counters with invalid values, which are treated as new."""
 
     def __call__(self, values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
-        buckets, seats = _read(self.gauges, values, now)
-        cost = self._cost
-        if cost is not None:
-            refusals = [*_short(buckets, cost), *_full(seats)]
-            self.refusal = max(refusals, key=_longest) if refusals else None
+        buckets, seats = _read(self.counters, values, now)
+        estimate = self._estimate
+        if estimate is not None:
+            refusals = [*_bucket_refusals(buckets, estimate), *_seat_refusals(seats)]
+            self.refusal = max(refusals, key=_wait_of) if refusals else None
             self.has_taken = not refusals
             if self.has_taken:
-                buckets = {gauge: bucket.less(gauge.amount(cost)) for gauge, bucket in buckets.items()}
-                seats = {gauge: taken.changed(self._server, 1, now) for gauge, taken in seats.items()}
+                buckets = {
+                    counter: bucket.minus(counter.amount(estimate)) for counter, bucket in buckets.items()
+                }
+                seats = {counter: taken.changed(self._server, 1, now) for counter, taken in seats.items()}
         self.requests = _tightest(buckets, ("requests",))
         self.tokens = _tightest(buckets, ("tokens", "day"))
-        self.damaged = tuple(gauge.name for gauge in self.gauges if _is_damaged(gauge, values))
-        states: dict[Gauge, Bucket | Seats] = {**buckets, **seats}
+        self.damaged = tuple(counter.name for counter in self.counters if _is_damaged(counter, values))
+        states: dict[LimitCounter, Bucket | Seats] = {**buckets, **seats}
         if not self.has_taken:
-            states = {gauge: state for gauge, state in states.items() if _needs_repair(gauge, values, now)}
+            states = {
+                counter: state for counter, state in states.items() if _needs_repair(counter, values, now)
+            }
         return _encoded(states)
 
 
 class Settlement:
-    """A change of counters: gives back what an attempt took beyond what was used, and its seats."""
+    """A change of counters: gives back what an attempt took and the request did not use, and its seats."""
 
-    def __init__(self, attempt: Attempt, cost: Cost, used_tokens: int, server: bytes) -> None:
+    def __init__(self, attempt: Attempt, estimate: TokenEstimate, used_tokens: int, server: bytes) -> None:
         self._attempt = attempt
-        self._cost = cost
+        self._estimate = estimate
         self._used_tokens = used_tokens
         self._server = server
 
     def __call__(self, values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
         if not self._attempt.has_taken:
             return {}
-        buckets, seats = _read(self._attempt.gauges, values, now)
+        buckets, seats = _read(self._attempt.counters, values, now)
         settled = {
-            gauge: bucket.more(gauge.amount(self._cost) - self._used_tokens, gauge.limit)
-            for gauge, bucket in buckets.items()
-            if gauge.kind != "requests"
+            counter: bucket.plus(counter.amount(self._estimate) - self._used_tokens, counter.limit)
+            for counter, bucket in buckets.items()
+            if counter.kind != "requests"
         }
-        left = {gauge: taken.changed(self._server, -1, now) for gauge, taken in seats.items()}
+        left = {counter: taken.changed(self._server, -1, now) for counter, taken in seats.items()}
         return _encoded({**settled, **left})
 
 
-class SignOfLife:
-    """A change of counters: this server lives, and so its seats are still taken. `counts` are put in where
-    they were lost; where they are not, they may already be out of date."""
+class Heartbeat:
+    """A change of counters: renews this server's seats. `counts` restores seats that were lost; for others it
+    is ignored, since it may be out of date."""
 
     def __init__(self, counts: Mapping[str, int], server: bytes) -> None:
         self._counts = counts
@@ -171,103 +179,107 @@ class SignOfLife:
     def __call__(self, values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
         written = {}
         for name, count in self._counts.items():
-            seats = seated(values.get(name), now)
+            seats = live_seats(values.get(name), now)
             is_known = any(server == self._server for server, _, _ in seats.servers)
             written[name] = seats.changed(self._server, 0 if is_known else count, now).encode()
         return written
 
 
-def refused(refusal: Refusal, model: str, organization: str) -> RateLimited:
-    """What OpenAI says, and whose limit it is."""
-    gauge = refusal.gauge
-    where = f"for {model} {_whose(gauge.owner, organization)} on {_NAMES[gauge.kind]}"
-    kind = TokensLimited if gauge.kind in ("tokens", "day") else RequestsLimited
+def rate_limit_error(refusal: Refusal, model: str, organization: str) -> RateLimited:
+    """The error with OpenAI's text, including whose limit it is."""
+    counter = refusal.counter
+    where = f"for {model} {_scope_of(counter.owner, organization)} on {_NAMES[counter.kind]}"
+    kind = TokensLimited if counter.kind in ("tokens", "day") else RequestsLimited
     if refusal.wait_s is None:
         return kind(
-            f"Request too large {where}: Limit {gauge.limit}, Requested {refusal.requested}. "
+            f"Request too large {where}: Limit {counter.limit}, Requested {refusal.requested}. "
             f"The input or output tokens must be reduced in order to run successfully.{_LEARN_MORE}"
         )
     return kind(
-        f"Rate limit reached {where}: Limit {gauge.limit}, Used {refusal.used}, "
+        f"Rate limit reached {where}: Limit {counter.limit}, Used {refusal.used}, "
         f"Requested {refusal.requested}. Please try again in {duration(refusal.wait_s)}.{_LEARN_MORE}",
         retry_after_s=refusal.wait_s,
     )
 
 
-def quota_exceeded() -> RateLimited:
+def quota_error() -> RateLimited:
     return QuotaExceeded(QUOTA_TEXT, code="insufficient_quota")
 
 
-def headers_of(attempt: Attempt) -> list[tuple[bytes, bytes]]:
-    """`x-ratelimit-*`, of the kinds that are limited."""
+def rate_limit_headers(attempt: Attempt) -> list[tuple[bytes, bytes]]:
+    """The `x-ratelimit-*` headers of the kinds that are limited."""
     headers = []
-    for kind, standing in ((b"requests", attempt.requests), (b"tokens", attempt.tokens)):
-        if standing is not None:
+    for kind, status in ((b"requests", attempt.requests), (b"tokens", attempt.tokens)):
+        if status is not None:
             headers += [
-                (b"x-ratelimit-limit-" + kind, b"%d" % standing.limit),
-                (b"x-ratelimit-remaining-" + kind, b"%d" % standing.remaining),
-                (b"x-ratelimit-reset-" + kind, duration(standing.reset_s).encode()),
+                (b"x-ratelimit-limit-" + kind, b"%d" % status.limit),
+                (b"x-ratelimit-remaining-" + kind, b"%d" % status.remaining),
+                (b"x-ratelimit-reset-" + kind, duration(status.reset_s).encode()),
             ]
     return headers
 
 
-def _whose(owner: str, organization: str) -> str:
+def _scope_of(owner: str, organization: str) -> str:
     if owner.startswith("key_"):
         return f"with key {owner}"
     return f"in project {owner}" if owner else f"in organization {organization}"
 
 
-def _short(buckets: Mapping[Gauge, Bucket], cost: Cost) -> Iterator[Refusal]:
-    for gauge, bucket in buckets.items():
-        amount = gauge.amount(cost)
-        if not bucket.can_give(amount):
-            wait_s = None if amount > gauge.limit else bucket.wait_s(amount, gauge.per_s)
-            yield Refusal(gauge, math.ceil(gauge.limit - bucket.level - 1e-6), amount, wait_s)
+def _bucket_refusals(buckets: Mapping[LimitCounter, Bucket], estimate: TokenEstimate) -> Iterator[Refusal]:
+    for counter, bucket in buckets.items():
+        amount = counter.amount(estimate)
+        if not bucket.has(amount):
+            wait_s = None if amount > counter.limit else bucket.wait_s(amount, counter.per_s)
+            yield Refusal(counter, math.ceil(counter.limit - bucket.level - 1e-6), amount, wait_s)
 
 
-def _full(seats: Mapping[Gauge, Seats]) -> Iterator[Refusal]:
-    for gauge, taken in seats.items():
-        if taken.num_taken >= gauge.limit:
-            yield Refusal(gauge, taken.num_taken, 1, _SEAT_WAIT_S)
+def _seat_refusals(seats: Mapping[LimitCounter, Seats]) -> Iterator[Refusal]:
+    for counter, taken in seats.items():
+        if taken.num_taken >= counter.limit:
+            yield Refusal(counter, taken.num_taken, 1, _SEAT_WAIT_S)
 
 
-def _longest(refusal: Refusal) -> float:
+def _wait_of(refusal: Refusal) -> float:
     return float("inf") if refusal.wait_s is None else refusal.wait_s
 
 
 def _read(
-    gauges: Sequence[Gauge], values: Mapping[str, bytes], now: float
-) -> tuple[dict[Gauge, Bucket], dict[Gauge, Seats]]:
+    counters: Sequence[LimitCounter], values: Mapping[str, bytes], now: float
+) -> tuple[dict[LimitCounter, Bucket], dict[LimitCounter, Seats]]:
     buckets = {
-        gauge: filled(values.get(gauge.name), gauge.limit, gauge.per_s, now)
-        for gauge in gauges
-        if gauge.kind != "seats"
+        counter: refilled(values.get(counter.name), counter.limit, counter.per_s, now)
+        for counter in counters
+        if counter.kind != "seats"
     }
-    seats = {gauge: seated(values.get(gauge.name), now) for gauge in gauges if gauge.kind == "seats"}
+    seats = {
+        counter: live_seats(values.get(counter.name), now) for counter in counters if counter.kind == "seats"
+    }
     return buckets, seats
 
 
-def _is_damaged(gauge: Gauge, values: Mapping[str, bytes]) -> bool:
-    value = values.get(gauge.name, b"")
-    return value != b"" and not (are_seats(value) if gauge.kind == "seats" else is_bucket(value))
+def _is_damaged(counter: LimitCounter, values: Mapping[str, bytes]) -> bool:
+    value = values.get(counter.name, b"")
+    return value != b"" and not (
+        are_encoded_seats(value) if counter.kind == "seats" else is_encoded_bucket(value)
+    )
 
 
-def _needs_repair(gauge: Gauge, values: Mapping[str, bytes], now: float) -> bool:
-    return _is_damaged(gauge, values) or is_ahead(values.get(gauge.name, b""), now)
+def _needs_repair(counter: LimitCounter, values: Mapping[str, bytes], now: float) -> bool:
+    return _is_damaged(counter, values) or is_ahead(values.get(counter.name, b""), now)
 
 
-def _encoded(states: Mapping[Gauge, Bucket | Seats]) -> dict[str, bytes]:
-    return {gauge.name: state.encode() for gauge, state in states.items()}
+def _encoded(states: Mapping[LimitCounter, Bucket | Seats]) -> dict[str, bytes]:
+    return {counter.name: state.encode() for counter, state in states.items()}
 
 
-def _tightest(buckets: Mapping[Gauge, Bucket], kinds: Sequence[Kind]) -> Standing | None:
-    standings = [
-        Standing(
-            gauge.limit,
+def _tightest(buckets: Mapping[LimitCounter, Bucket], kinds: Sequence[Kind]) -> LimitStatus | None:
+    statuses = [
+        LimitStatus(
+            counter.limit,
             max(0, int(bucket.level + 1e-6)),
-            bucket.wait_s(gauge.limit, gauge.per_s),
+            bucket.wait_s(counter.limit, counter.per_s),
         )
-        for gauge, bucket in buckets.items()
-        if gauge.kind in kinds
+        for counter, bucket in buckets.items()
+        if counter.kind in kinds
     ]
-    return min(standings, key=lambda standing: standing.remaining, default=None)
+    return min(statuses, key=lambda status: status.remaining, default=None)

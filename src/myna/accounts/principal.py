@@ -1,4 +1,4 @@
-"""Who asks: the identity that a key stands for. Knows no HTTP and no store."""
+"""The identity of a key's holder. Knows no HTTP and no store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from myna.core.accounts import DEFAULT_PROJECT
 Scope = Literal[
     "model.read", "model.request", "api.usage.read", "api.management.read", "api.management.write"
 ]
-"""What an endpoint asks for, by OpenAI's names."""
+"""What endpoints require, with OpenAI's names."""
 KeyScope = Literal["inference", "read", "admin"]
-"""What a key is given: several of them at once."""
+"""What keys are given; a key may have several."""
 
 KEY_SCOPES: Final[Mapping[KeyScope, frozenset[Scope]]] = {
     "inference": frozenset({"model.read", "model.request"}),
@@ -23,9 +23,8 @@ ALL_SCOPES: Final[frozenset[Scope]] = frozenset().union(*KEY_SCOPES.values())
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`key_id` names the key in logs and the ledger; it tells nothing about the key itself.
-    `project` parts tenants: fairness, prefix reuse and stored rows never cross it.
-    `models` are the names that it may ask for; None: all."""
+    """`key_id` identifies the key in logs and the ledger without revealing it. `project` separates tenants:
+    prefix reuse and stored rows never cross it. `models` are the names that the key may use; None: all."""
 
     key_id: str
     project: str = DEFAULT_PROJECT
@@ -36,9 +35,9 @@ class Principal:
         return scope in self.scopes
 
     def may_use(self, *names: str) -> bool:
-        """Whether one of a model's names is among those that the key may ask for."""
+        """Whether the key may use a model with these names."""
         return self.models is None or not self.models.isdisjoint(names)
 
 
 LOCAL_USER: Final = Principal("none")
-"""Who asks when the server runs without keys, on loopback."""
+"""The principal of requests without a key, on loopback."""

@@ -1,4 +1,4 @@
-"""Small files of secrets: made by whoever comes first, readable by their owner alone, replaced whole."""
+"""Small files with secrets: created once, readable only by their owner, replaced atomically."""
 
 import os
 import secrets
@@ -12,8 +12,8 @@ from myna.core.translatable import N_
 
 
 def read_lines(path: Path, what: str) -> tuple[str, ...]:
-    """The lines, without white space and comments (`#`). Raises `ConfigurationError`, which calls the file
-    `what`, if it can't be read or others may."""
+    """The lines, without whitespace and comments (`#`). Raises `ConfigurationError` if the file can't be
+    read, or if others may read it; `what` names the file in the error."""
     try:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8")
@@ -24,7 +24,7 @@ def read_lines(path: Path, what: str) -> tuple[str, ...]:
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigurationError(
             N_(
-                "Others may read the {what} file {path}. Close it with: chmod 600 {path}",
+                "Others may read the {what} file {path}. Protect it with: chmod 600 {path}",
                 what=what,
                 path=path,
             )
@@ -32,15 +32,15 @@ def read_lines(path: Path, what: str) -> tuple[str, ...]:
     lines = tuple(line for raw in text.splitlines() if (line := raw.split("#", 1)[0].strip()))
     if not lines:
         raise ConfigurationError(
-            N_("The {what} file {path} holds no {what}; delete it and start again.", what=what, path=path)
+            N_("The {what} file {path} contains no {what}; delete it and start again.", what=what, path=path)
         )
     return lines
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Replace the file at once and whole, readable by its owner alone from its first byte."""
+    """Replace the file atomically; it is readable only by its owner from the start."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # created with mode 0600
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -54,7 +54,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def ensure(path: Path, make: Callable[[], str]) -> None:
-    """Make the file if there is none. Two that do so at once agree on one content."""
+    """Create the file if it doesn't exist. Concurrent callers agree on one content."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)

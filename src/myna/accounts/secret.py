@@ -1,4 +1,4 @@
-"""The server's secret, by which keys are hashed: whoever has the database alone can't try keys on it."""
+"""The server's secret, with which keys are hashed: the database alone is not enough to test keys against."""
 
 import hashlib
 import hmac
@@ -14,10 +14,10 @@ MIN_SECRET_LENGTH: Final = 32
 
 
 class Secret:
-    """Hashes keys. Two secrets have two fingerprints, which tell nothing about them."""
+    """Hashes keys. `fingerprint` identifies the secret without revealing it."""
 
     def __init__(self, text: str) -> None:
-        """Raises `ConfigurationError` for one that could be guessed."""
+        """Raises `ConfigurationError` if it is too short."""
         if len(text) < MIN_SECRET_LENGTH:
             raise ConfigurationError(
                 N_(
@@ -29,12 +29,12 @@ class Secret:
         self.fingerprint = self.digest("which secret this is")
 
     def digest(self, key: str) -> str:
-        """What the database keeps of a key, in 64 hexadecimal digits."""
+        """The digest of a key that is stored in the database, as 64 hexadecimal digits."""
         return hmac.new(self._bytes, key.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def load_secret(setting: str, path: Path) -> Secret:
-    """The setting's, else that of the file, which the first to ask makes."""
+    """The secret from the setting, or from the file, which is created if it doesn't exist."""
     if setting:
         return Secret(setting)
     ensure(path, lambda: secrets.token_hex(32))

@@ -1,1 +1,1 @@
-"""Endpoints, one folder a family; islands that never import each other."""
+"""Endpoints, one folder per family; families never import each other."""

@@ -10,6 +10,7 @@ from typing import Final
 from myna.core.backend import Backend, BackendOptions, Candidate, ModelSpec
 from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.core.finding import Findings
+from myna.core.ledger import Price
 from myna.core.translatable import N_
 from myna.engines.registry import ENGINES
 
@@ -31,6 +32,7 @@ class BackendRow:
 # If several accept a model, the first runs it.
 BACKENDS: Final[dict[str, BackendRow]] = {
     "worker": BackendRow("myna.backends.worker.backend:WorkerBackend", engines=tuple(ENGINES)),
+    "remote": BackendRow("myna.backends.remote.backend:RemoteBackend", section="upstreams"),
 }
 
 
@@ -95,6 +97,10 @@ class Backends:
     def may_announce(self, model: str) -> bool:
         """Whether any backend announces a model with that id, or may later."""
         return any(backend.may_announce(model) for backend in self.opened.values())
+
+    def price(self, model: str) -> Price | None:
+        """The price of this model's tokens, from the first backend whose settings have one."""
+        return next((price for one in self.opened.values() if (price := one.price(model)) is not None), None)
 
     async def start(self) -> None:
         """See `core.backend.Backend.start`."""

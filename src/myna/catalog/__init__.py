@@ -1,1 +1,1 @@
-"""Which models exist, where their bytes come from, which are loaded."""
+"""The models that exist, their sources, and which of them are loaded."""

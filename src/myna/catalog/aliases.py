@@ -1,10 +1,10 @@
-"""The names of OpenAI's models that people's code already holds, as aliases of the default model."""
+"""The names of OpenAI's models, which existing code uses, as aliases of the default model."""
 
 from typing import Final
 
 from myna.catalog.registry import CardKind, ModelCard
 
-# Text models alone: an alias must not promise a sense that the model behind it lacks.
+# Text models only: an alias must not promise a modality that its target lacks.
 DEFAULT_ALIASES: Final[dict[str, CardKind]] = {
     "gpt-3.5-turbo": "alias",
     "gpt-3.5-turbo-instruct": "instruct",
@@ -21,7 +21,7 @@ DEFAULT_ALIASES: Final[dict[str, CardKind]] = {
 
 
 def default_alias_cards(target: str) -> list[ModelCard]:
-    """Cards of all default aliases onto `target`; the pool fills in when and by whom it was made."""
+    """Cards of all default aliases of `target`; the listing fills in `created` and `owned_by`."""
     return [alias_card(name, target, kind) for name, kind in DEFAULT_ALIASES.items()]
 
 

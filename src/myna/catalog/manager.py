@@ -1,4 +1,4 @@
-"""Loads and unloads models: in what order, for whom, and who must wait. What fits is decided in `room`."""
+"""Loads and unloads models, and queues requests for them. `memory_planner` decides what fits."""
 
 import asyncio
 import logging
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from myna.catalog.memory import Memory
-from myna.catalog.memory_planner import Need, need_of, plan_room
-from myna.catalog.slot import Slot
+from myna.catalog.memory_planner import MemoryNeed, memory_need, plan_memory
+from myna.catalog.slot import ModelSlot
 from myna.core.backend import Candidate, ModelSize, Prepare
 from myna.core.errors import EngineDead, ModelLoadFailed, MynaError, Overloaded
 from myna.core.translatable import N_
@@ -18,9 +18,10 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """`models_bytes` is for all models together, 0 for what the machine has; `memory_bytes` is one
-    model's KV cache, as `context_tokens` one model's, where set. A model but `keep` is unloaded when nobody
-    asked for it for `idle_s` (0: never). `max_waiting` requests may wait for a model to be loaded."""
+    """`models_bytes` limits all models together (0: the machine's memory); `memory_bytes` and
+    `context_tokens`, if set, are the KV cache and context of each model. A model other than `keep` is
+    unloaded after `idle_s` without a request (0: never). Up to `max_waiting` requests may wait for a model to
+    be loaded."""
 
     models_bytes: int = 0
     memory_bytes: int = 0
@@ -31,33 +32,33 @@ class PoolLimits:
 
 
 class ModelManager:
-    """The models that are in memory. One loads at a time, first come first served.
+    """The models in memory. One local model loads at a time, first come, first served.
 
-    A model that nobody holds leaves for one that is wanted, the least recently used first. Where that is
-    not enough, one that is held takes no new holders until its last is gone: they wait in line behind the
-    load that wants its room, so that no stream of requests keeps another model out for ever.
+    Unused models are evicted for a requested one, least recently used first. If that is not enough, a model
+    in use accepts no new holders until its last one is gone: they wait behind the load that needs its memory,
+    so that a steady flow of requests to one model can't starve another.
     """
 
     def __init__(self, prepare: Prepare, memory: Callable[[], Memory], limits: PoolLimits) -> None:
         self._prepare = prepare
         self._memory = memory
         self._limits = limits
-        self._line = asyncio.Lock()
-        self._freed = asyncio.Event()
+        self._load_lock = asyncio.Lock()
+        self._changed = asyncio.Event()
         self._num_uses = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self.loaded: list[Slot] = []
+        self.loaded: list[ModelSlot] = []
         self.has_loaded = False
 
-    async def enter(self, slot: Slot) -> None:
-        """Hold the slot's model: at once if it is there, else after its load. Raises `ModelLoadFailed`, or
-        `Overloaded` where too many wait for it."""
-        if slot.is_open:
+    async def acquire(self, slot: ModelSlot) -> None:
+        """Acquire the slot's model, after loading it if necessary. Raises `ModelLoadFailed`, or `Overloaded`
+        if too many requests wait for it."""
+        if slot.is_available:
             slot.num_holders += 1
         elif slot.num_waiting >= self._limits.max_waiting:
             raise Overloaded(
                 N_(
-                    "{num_waiting} requests wait for {model} to be loaded.",
+                    "{num_waiting} requests are waiting for {model} to be loaded.",
                     num_waiting=slot.num_waiting,
                     model=slot.model.id,
                 )
@@ -68,34 +69,34 @@ class ModelManager:
             try:
                 await slot.wait()
             except asyncio.CancelledError:
-                if not slot.is_wanted and slot.loading is not None and not slot.has_room:
+                if not slot.is_in_use and slot.loading is not None and not slot.is_committed:
                     slot.loading.cancel()
                     slot.loading = None
                 self.touch(slot)
                 raise
         self.touch(slot)
 
-    def leave(self, slot: Slot) -> None:
-        """The end of a hold."""
+    def release(self, slot: ModelSlot) -> None:
+        """Release an acquired model."""
         slot.num_holders -= 1
         self.touch(slot)
 
-    def touch(self, slot: Slot) -> None:
-        """Whenever someone began or ceased to want it."""
+    def touch(self, slot: ModelSlot) -> None:
+        """Call when a request starts or stops using the slot."""
         self._num_uses += 1
         slot.last_used = self._num_uses
-        self._freed.set()
-        self._await_idleness(slot)
+        self._changed.set()
+        self._schedule_idle_unload(slot)
 
-    def change(self, limits: PoolLimits) -> None:
-        """Other limits for what is loaded from now on, and for idleness at once."""
+    def set_limits(self, limits: PoolLimits) -> None:
+        """Apply new limits to later loads, and to idle models immediately."""
         self._limits = limits
-        self._freed.set()
+        self._changed.set()
         for slot in self.loaded:
-            self._await_idleness(slot)
+            self._schedule_idle_unload(slot)
 
-    async def unload(self, slot: Slot) -> None:
-        """At once, whoever holds it; nothing happens where nothing is loaded."""
+    async def unload(self, slot: ModelSlot) -> None:
+        """Unload immediately, even if held; does nothing if nothing is loaded."""
         if slot.idle_timer is not None:
             slot.idle_timer.cancel()
         loaded, slot.loaded = slot.loaded, None
@@ -104,7 +105,7 @@ class ModelManager:
             await loaded.running.aclose()
 
     async def aclose(self) -> None:
-        """End every load and unload everything; idempotent."""
+        """Cancel all loads and unload everything; idempotent."""
         loads = list(self._tasks)
         for load in loads:
             load.cancel()
@@ -115,15 +116,15 @@ class ModelManager:
 
     # --- loading ---
 
-    async def _load(self, slot: Slot) -> None:
+    async def _load(self, slot: ModelSlot) -> None:
         try:
             candidate = await self._prepare(slot.model)
             if (size := candidate.size) is None:
-                await self._load_elsewhere(slot, candidate)
+                await self._load_remote(slot, candidate)
             else:
-                async with self._line:
-                    if not slot.is_open:
-                        await self._load_in_turn(slot, candidate, size)
+                async with self._load_lock:
+                    if not slot.is_available:
+                        await self._load_local(slot, candidate, size)
                     slot.admit()
         except MynaError as error:
             slot.fail(error)
@@ -140,89 +141,92 @@ class ModelManager:
             )
         finally:
             if slot.loading is asyncio.current_task():
-                slot.loading, slot.has_room = None, False
+                slot.loading, slot.is_committed = None, False
             self.touch(slot)
 
-    async def _load_elsewhere(self, slot: Slot, candidate: Candidate) -> None:
-        """A model that takes no memory here waits for no other load, and no other model leaves for it."""
-        if not slot.is_open:
-            await self.unload(slot)  # there is something only if it died
-            slot.put(await candidate.load(0), 0)
+    async def _load_remote(self, slot: ModelSlot, candidate: Candidate) -> None:
+        """Load a model that takes no memory here: without waiting for other loads or evicting models."""
+        if not slot.is_available:
+            await self.unload(slot)  # only if its worker died
+            slot.set_loaded(await candidate.load(0), 0)
             self.loaded.append(slot)
             self.has_loaded = True
-            _log.info("%s is loaded and takes no memory here", slot.model.id)
+            _log.info("loaded %s, which takes no memory here", slot.model.id)
         slot.admit()
 
-    async def _load_in_turn(self, slot: Slot, candidate: Candidate, size: ModelSize) -> None:
-        await self.unload(slot)  # there is something only if it died
+    async def _load_local(self, slot: ModelSlot, candidate: Candidate, size: ModelSize) -> None:
+        await self.unload(slot)  # only if its worker died
         limits = self._limits
-        need = need_of(
+        need = memory_need(
             slot.model.id, size, context_tokens=limits.context_tokens, memory_bytes=limits.memory_bytes
         )
-        kv_bytes = await self._make_room(slot, need)
+        kv_bytes = await self._evict_for(slot, need)
         try:
             loaded = await candidate.load(kv_bytes)
         except ModelLoadFailed as error:
             slot.failure = error
             raise
         cache_bytes = min(kv_bytes, loaded.running.info.kv_tokens * size.kv_token_bytes)
-        slot.put(loaded, need.fixed_bytes + cache_bytes)
+        slot.set_loaded(loaded, need.fixed_bytes + cache_bytes)
         self.loaded.append(slot)
         self.has_loaded = True
-        _log.info("%s is loaded and may take %.0f MB", need.id, slot.promised_bytes / 1e6)
+        _log.info("loaded %s, which may take up to %.0f MB", need.id, slot.reserved_bytes / 1e6)
 
-    async def _make_room(self, slot: Slot, need: Need) -> int:
-        """Unload what must leave, all of it once nobody holds any. Returns the KV cache's room in bytes."""
-        leaving: list[Slot] = []
+    async def _evict_for(self, slot: ModelSlot, need: MemoryNeed) -> int:
+        """Evict what must be evicted, all at once when none of it is held. Returns the bytes for the KV
+        cache."""
+        evicting: list[ModelSlot] = []
         try:
             while True:
                 kv_bytes, chosen = self._plan(slot, need)
                 if chosen and slot.failure is not None:
-                    raise slot.failure  # it had its chance: others don't leave for it twice
-                _stay([other for other in leaving if other not in chosen])
-                leaving = chosen
-                for other in leaving:
-                    other.is_leaving = True
-                if not any(other.num_holders for other in leaving):
+                    raise slot.failure  # others are not evicted twice for a model that failed to load
+                _cancel_eviction([other for other in evicting if other not in chosen])
+                evicting = chosen
+                for other in evicting:
+                    other.is_evicting = True
+                if not any(other.num_holders for other in evicting):
                     break
-                _log.info("%s waits until the requests on %s have ended", need.id, _names(leaving))
-                self._freed.clear()
-                await self._freed.wait()
-            slot.has_room = True
-            for other in leaving:
-                _log.info("%s makes room for %s", other.model.id, need.id)
+                _log.info("%s is waiting for the requests to %s to end", need.id, _names(evicting))
+                self._changed.clear()
+                await self._changed.wait()
+            slot.is_committed = True
+            for other in evicting:
+                _log.info("unloading %s for %s", other.model.id, need.id)
                 await self.unload(other)
             return kv_bytes
         finally:
-            _stay(leaving)
+            _cancel_eviction(evicting)
 
-    def _plan(self, slot: Slot, need: Need) -> tuple[int, list[Slot]]:
-        residents = [other.resident(place) for place, other in enumerate(self.loaded) if other.promised_bytes]
-        plan = plan_room(need, residents, self._memory(), self._limits.models_bytes)
-        return plan.kv_bytes, [self.loaded[place] for place in plan.leave]
+    def _plan(self, slot: ModelSlot, need: MemoryNeed) -> tuple[int, list[ModelSlot]]:
+        loaded_models = [
+            other.resident(index) for index, other in enumerate(self.loaded) if other.reserved_bytes
+        ]
+        plan = plan_memory(need, loaded_models, self._memory(), self._limits.models_bytes)
+        return plan.kv_bytes, [self.loaded[index] for index in plan.evict]
 
     # --- idleness ---
 
-    def _await_idleness(self, slot: Slot) -> None:
-        """Unload it if nobody wants it for a while; at once if it is not offered any more."""
+    def _schedule_idle_unload(self, slot: ModelSlot) -> None:
+        """Unload it after being idle for a while; immediately if it is no longer listed."""
         if slot.idle_timer is not None:
             slot.idle_timer.cancel()
             slot.idle_timer = None
-        if slot.loaded is None or slot.is_wanted:
+        if slot.loaded is None or slot.is_in_use:
             return
         idle_s = self._limits.idle_s if slot.model.id != self._limits.keep else 0.0
         if not slot.is_listed:
-            self._begin(self._unload_idle(slot, "not offered any more"))
+            self._begin(self._unload_idle(slot, "no longer listed"))
         elif idle_s:
             loop = asyncio.get_running_loop()
             slot.idle_timer = loop.call_later(
                 idle_s, lambda: self._begin(self._unload_idle(slot, f"idle for {idle_s:.0f} s"))
             )
 
-    async def _unload_idle(self, slot: Slot, why: str) -> None:
-        async with self._line:
-            if slot.loaded is not None and not slot.is_wanted:
-                _log.info("%s is unloaded: %s", slot.model.id, why)
+    async def _unload_idle(self, slot: ModelSlot, why: str) -> None:
+        async with self._load_lock:
+            if slot.loaded is not None and not slot.is_in_use:
+                _log.info("unloading %s: %s", slot.model.id, why)
                 await self.unload(slot)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -232,13 +236,13 @@ class ModelManager:
         return task
 
 
-def _stay(slots: Sequence[Slot]) -> None:
-    """They need not leave after all, or are gone."""
+def _cancel_eviction(slots: Sequence[ModelSlot]) -> None:
+    """Their eviction is done or no longer needed."""
     for slot in slots:
-        slot.is_leaving = False
+        slot.is_evicting = False
         if slot.loaded is not None:
             slot.admit()
 
 
-def _names(slots: Sequence[Slot]) -> str:
+def _names(slots: Sequence[ModelSlot]) -> str:
     return ", ".join(slot.model.id for slot in slots)

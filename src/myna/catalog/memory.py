@@ -1,4 +1,4 @@
-"""How much memory there is for models: the machine's, or what the process's control group leaves of it."""
+"""The memory available for models: the machine's, limited by the process's control groups."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,19 +7,19 @@ from typing import Final
 import psutil
 
 _NO_LIMIT: Final = 1 << 60  # version 1 writes a huge number where there is no limit
-_MOST_LEVELS: Final = 64
+_MAX_LEVELS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """`total_bytes` is what could ever be used, `free_bytes` what could be now, caches given up."""
+    """`total_bytes` is the maximum, `free_bytes` what is available now, including reclaimable caches."""
 
     total_bytes: int
     free_bytes: int
 
 
 def read_memory(root: Path = Path("/")) -> Memory:
-    """Of the machine, narrowed by every control group around this process (versions 1 and 2)."""
+    """The machine's memory, limited by every control group of this process (versions 1 and 2)."""
     machine = psutil.virtual_memory()
     memory = Memory(machine.total, machine.available)
     for limit, used in _groups(root):
@@ -28,10 +28,10 @@ def read_memory(root: Path = Path("/")) -> Memory:
 
 
 def _groups(root: Path) -> list[tuple[int, int]]:
-    """(limit, bytes in use that can't be given up) of each group that has a limit."""
+    """(limit, non-reclaimable bytes in use) of each group with a limit."""
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return []
     found: list[tuple[int, int]] = []
     for line in lines:
@@ -47,8 +47,8 @@ def _groups(root: Path) -> list[tuple[int, int]]:
 
 
 def _walk(mount: Path, path: str, names: tuple[str, str, str]) -> list[tuple[int, int]]:
-    """The group and all above it; in a container the path may be the host's, and only the mount is there."""
-    parts = [part for part in path.split("/") if part][:_MOST_LEVELS]
+    """The group and its ancestors; in a container the path may be the host's, and only the mount exists."""
+    parts = [part for part in path.split("/") if part][:_MAX_LEVELS]
     folders = [mount.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
     return [read for folder in folders if (read := _read_group(folder, names)) is not None]
 

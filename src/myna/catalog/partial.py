@@ -1,4 +1,4 @@
-"""A file that grows beside its final name until it is whole and its hash agrees. Knows no source."""
+"""A download in progress, renamed once it is complete and its hash matches. Knows no source."""
 
 import hashlib
 import os
@@ -12,29 +12,29 @@ _READ_BYTES = 1 << 20
 
 
 class Progress(Protocol):
-    """Who is told how a pull goes. Called from the thread that pulls."""
+    """Receives the progress of a pull, in the thread that pulls."""
 
-    def says(self, line: str | Translatable) -> None:
-        """Something worth a line: which source is asked, what is wrong with one."""
+    def message(self, line: str | Translatable) -> None:
+        """A line for the user: the source in use, or a problem."""
         ...
 
-    def at(self, num_bytes: int, total_bytes: int) -> None:
-        """So many bytes are here, those on their way included."""
+    def update(self, num_bytes: int, total_bytes: int) -> None:
+        """The bytes downloaded so far, including those not appended yet."""
         ...
 
 
-class Silent:
-    """Progress that nobody watches."""
+class SilentProgress:
+    """Progress that is not displayed."""
 
-    def says(self, line: str | Translatable) -> None: ...
+    def message(self, line: str | Translatable) -> None: ...
 
-    def at(self, num_bytes: int, total_bytes: int) -> None: ...
+    def update(self, num_bytes: int, total_bytes: int) -> None: ...
 
 
-class Partial:
-    """Bytes of one file, appended in order and hashed as they come; one process holds it at a time.
+class PartialFile:
+    """The bytes of one file, appended in order and hashed; used by one process at a time.
 
-    What an earlier pull left is taken up, so a source continues from `size`.
+    It resumes what an earlier pull left, so a source continues from `size`.
     """
 
     def __init__(self, path: Path, total_bytes: int, progress: Progress) -> None:
@@ -46,10 +46,10 @@ class Partial:
         self._file = path.open("a+b")
         self.size = 0
         self._hash = hashlib.sha256()
-        self.keep(min(path.stat().st_size, total_bytes))
+        self.truncate(min(path.stat().st_size, total_bytes))
 
-    def keep(self, num_bytes: int) -> None:
-        """Forget all but the first bytes, such as a part that was not whole."""
+    def truncate(self, num_bytes: int) -> None:
+        """Keep only the first bytes, dropping for example an incomplete part."""
         self._file.truncate(num_bytes)
         self._file.seek(0)
         self._hash, self.size, self._shown_bytes = hashlib.sha256(), 0, 0
@@ -58,7 +58,7 @@ class Partial:
             self.size += len(chunk)
 
     def append(self, chunk: bytes) -> None:
-        """Raises `DownloadFailed` when there is more than the file may have, OSError on a full disk."""
+        """Raises `DownloadFailed` if the file would exceed its size, OSError on a full disk."""
         if self.size + len(chunk) > self.total_bytes:
             raise DownloadFailed(
                 N_(
@@ -69,15 +69,15 @@ class Partial:
         self._file.write(chunk)
         self._hash.update(chunk)
         self.size += len(chunk)
-        self.show(0)
+        self.report(0)
 
-    def show(self, on_the_way_bytes: int) -> None:
-        """Tell how far it is, with what a source has fetched but not yet appended; never backwards."""
-        self._shown_bytes = max(self._shown_bytes, min(self.size + on_the_way_bytes, self.total_bytes))
-        self._progress.at(self._shown_bytes, self.total_bytes)
+    def report(self, pending_bytes: int) -> None:
+        """Report progress, including bytes fetched but not yet appended; never decreases."""
+        self._shown_bytes = max(self._shown_bytes, min(self.size + pending_bytes, self.total_bytes))
+        self._progress.update(self._shown_bytes, self.total_bytes)
 
     def sync(self) -> None:
-        """What is here outlives a power cut."""
+        """Make the bytes so far survive a power failure."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -86,7 +86,7 @@ class Partial:
         return self._hash.hexdigest()
 
     def finish(self, target: Path) -> None:
-        """Give the whole file its final name, in one step that a crash can't halve."""
+        """Rename the complete file to its final name, atomically and durably."""
         self.sync()
         self._file.close()
         self.path.replace(target)

@@ -1,5 +1,5 @@
-"""Which models a server offers, and the way to one of them. Knows no HTTP and no backend; how a model is
-loaded is handed in."""
+"""The models that a server offers, and access to them. Knows no HTTP and no backend; how a model is loaded is
+passed in."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,8 +10,8 @@ from typing import TypeVar
 from myna.catalog.entries import unknown_model
 from myna.catalog.manager import ModelManager, PoolLimits
 from myna.catalog.memory import Memory, read_memory
-from myna.catalog.registry import Listing, Look, ModelCard
-from myna.catalog.slot import Slot
+from myna.catalog.registry import Listing, ModelCard, PollListing
+from myna.catalog.slot import ModelSlot
 from myna.core.backend import LoadedModel, LocalModel, Prepare
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, WrongEndpoint
 from myna.core.generator import Generator, RunningModel
@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A loaded model under the name that was asked for: `card.id` is what an answer echoes.
+    """A loaded model under the requested name, `card.id`, which responses echo.
 
-    Where `relay` is set, requests are sent on as they came; `generator` and `renderer` are for the others,
-    and raise `WrongEndpoint` where an endpoint that can't send its requests on asks for them.
+    If `relay` is set, requests are passed through unchanged; then `generator` and `renderer` raise
+    `WrongEndpoint`, for endpoints that can't relay requests.
     """
 
     card: ModelCard
@@ -39,21 +39,21 @@ class ServedModel:
 
     @property
     def generator(self) -> Generator:
-        return self._here(self.loaded.generator)
+        return self._local(self.loaded.generator)
 
     @property
     def renderer(self) -> Renderer:
-        return self._here(self.loaded.renderer)
+        return self._local(self.loaded.renderer)
 
     @property
     def weights(self) -> str:
         return self.loaded.weights
 
-    def _here(self, part: T | None) -> T:
+    def _local(self, part: T | None) -> T:
         if part is None:
             raise WrongEndpoint(
                 N_(
-                    "The model {model!r} runs on another server, which this endpoint can't reach.",
+                    "The model {model!r} runs on another server, which this endpoint doesn't support.",
                     model=self.card.id,
                 ),
                 param="model",
@@ -62,26 +62,26 @@ class ServedModel:
 
 
 class ModelPool:
-    """`look` tells the listing, as often as it changes; `forget` deletes a removed model's files. All
-    methods are for one event loop."""
+    """`poll_listing` returns a new listing when it has changed; `delete_files` deletes a removed model's
+    files. All methods are for one event loop."""
 
     def __init__(
         self,
-        look: Look,
+        poll_listing: PollListing,
         prepare: Prepare,
         *,
-        forget: Callable[[LocalModel], None],
+        delete_files: Callable[[LocalModel], None],
         limits: PoolLimits | None = None,
         memory: Callable[[], Memory] = read_memory,
     ) -> None:
-        self._look = look
-        self._forget = forget
+        self._poll_listing = poll_listing
+        self._delete_files = delete_files
         self._listing = Listing({}, {})
-        self._slots: dict[str, Slot] = {}
+        self._slots: dict[str, ModelSlot] = {}
         self._manager = ModelManager(prepare, memory, limits or PoolLimits())
 
     def cards(self) -> Sequence[ModelCard]:
-        """Every name, loaded or not."""
+        """All cards, of loaded and unloaded models."""
         self._refresh()
         return tuple(self._listing.cards.values())
 
@@ -103,40 +103,40 @@ class ModelPool:
         return tuple(slot.model.id for slot in self._manager.loaded)
 
     def running(self) -> Sequence[tuple[str, RunningModel]]:
-        """The same, each as it runs now."""
+        """The loaded models by id, in the order of their loads."""
         return tuple(
             (slot.model.id, slot.loaded.running) for slot in self._manager.loaded if slot.loaded is not None
         )
 
     @property
     def is_ready(self) -> bool:
-        """Whether a request would be answered: a model was loaded once, and of those that are now not
-        all are being restarted."""
+        """Whether a request would be answered: a model has been loaded before, and not all loaded models are
+        being restarted."""
         loaded = [slot.loaded for slot in self._manager.loaded if slot.loaded is not None]
         is_any_ready = not loaded or any(model.running.is_ready for model in loaded)
         return self._manager.has_loaded and is_any_ready
 
     @asynccontextmanager
     async def hold(self, card: ModelCard) -> AsyncIterator[ServedModel]:
-        """The model of that card, loaded: at once if it is, else after its load, which all who ask wait for.
-        It is not unloaded while it is held.
+        """The card's model, loaded if necessary; concurrent requests wait for the same load. It is not
+        unloaded while it is held.
 
-        Raises `ModelNotFound` if it is not listed any more, `Overloaded` where too many wait for it already,
-        or `ModelLoadFailed` to everyone who waited; the next to ask tries again.
+        Raises `ModelNotFound` if it is no longer listed, `Overloaded` if too many requests wait for it, and
+        `ModelLoadFailed` in all requests that waited; the next request tries again.
         """
         slot = self._slots.get(card.target)
         if slot is None:
             raise self._not_found(card.id)
-        await self._manager.enter(slot)
+        await self._manager.acquire(slot)
         try:
             assert slot.loaded is not None, "a held model stays"
             yield ServedModel(card, slot.loaded)
         finally:
-            self._manager.leave(slot)
+            self._manager.release(slot)
 
     async def remove(self, model: str) -> None:
         """Unload the model and delete its files. Raises `ModelNotFound`; `PermissionDenied` for an alias
-        or a file of the user's own; `ModelInUse` while requests run on it or wait for it."""
+        or a user's own file; `ModelInUse` while requests use it or wait for it."""
         card = self.card(model)
         if card.kind != "model":
             raise PermissionDenied(
@@ -155,41 +155,42 @@ class ModelPool:
             raise PermissionDenied(
                 N_("{model!r} is a file of the server's owner and is not deleted over HTTP.", model=model)
             )
-        if slot.is_wanted or slot.loading is not None:
+        if slot.is_in_use or slot.loading is not None:
             raise ModelInUse(
                 N_("The model {model!r} is in use; try again when its requests have ended.", model=model)
             )
-        self._show(self._listing.without(model))
+        self._apply(self._listing.without(model))
         await self._manager.unload(slot)
-        await asyncio.to_thread(self._forget, slot.model)
+        await asyncio.to_thread(self._delete_files, slot.model)
 
-    def change(self, look: Look, limits: PoolLimits) -> None:
-        """Another listing and other limits, from now on. Requests that run keep the model they have."""
-        self._look = look
+    def reconfigure(self, poll_listing: PollListing, limits: PoolLimits) -> None:
+        """Use another listing and other limits from now on. Running requests keep their model."""
+        self._poll_listing = poll_listing
         for slot in self._slots.values():
             slot.failure = None
         self._refresh()
-        self._manager.change(limits)
+        self._manager.set_limits(limits)
 
     async def aclose(self) -> None:
         """Unload everything; idempotent."""
         await self._manager.aclose()
 
     def _refresh(self) -> None:
-        if (listing := self._look()) is not None:
-            self._show(listing)
+        if (listing := self._poll_listing()) is not None:
+            self._apply(listing)
 
     def _not_found(self, model: str) -> ModelNotFound:
         message = unknown_model(model, list(self._listing.cards))
         return ModelNotFound(message, param="model", code="model_not_found")
 
-    def _show(self, listing: Listing) -> None:
-        """A model that is not listed any more, or whose file is another, leaves after its last request."""
+    def _apply(self, listing: Listing) -> None:
+        """Apply a listing. A model that is no longer listed, or whose file changed, is unloaded after its
+        last request."""
         before, self._listing = self._slots, listing
         self._slots = {}
         for name, model in listing.models.items():
             slot = before.get(name)
-            self._slots[name] = slot if slot is not None and slot.model == model else Slot(model)
+            self._slots[name] = slot if slot is not None and slot.model == model else ModelSlot(model)
         for name, slot in before.items():
             if self._slots.get(name) is not slot:
                 slot.is_listed = False

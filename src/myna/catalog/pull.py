@@ -1,4 +1,4 @@
-"""Bringing a model's files here: which source first, one puller at a time, kept only if the hash agrees."""
+"""Downloads model files: ranks sources, allows one download of a file at a time, verifies hashes."""
 
 import fcntl
 import queue
@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from myna.catalog.entries import Entry, FolderFile, HubFile, Source
-from myna.catalog.partial import Partial, Progress
+from myna.catalog.entries import CatalogEntry, FolderFile, HubFile, Source
+from myna.catalog.partial import PartialFile, Progress
 from myna.catalog.sources.base import open_source, source_name
 from myna.catalog.store import ModelStore, PulledRecord, slug
 from myna.core.backend import LocalModel
 from myna.core.errors import DownloadFailed, MynaError
 from myna.core.translatable import N_, Translatable, joined
 
-ANSWER_S: Final = 5.0
-# A source that is sure to be there need not wait long for those before it in the order.
+SOURCE_TIMEOUT_S: Final = 5.0
+# How long a source that has answered waits for the sources before it in the order.
 GRACE_S: Final = 1.5
 _SPARE_BYTES: Final = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class WantedFile:
-    """One file to bring: its final name in the models' folder, its content, where it may be."""
+    """A file to download: its final name in the models' folder, its size and hash, its sources."""
 
     name: str
     num_bytes: int
@@ -35,8 +35,10 @@ class WantedFile:
     sources: tuple[Source, ...]
 
 
-def pull_entry(entry: Entry, store: ModelStore, progress: Progress, mirror: Path | None = None) -> Path:
-    """Bring a catalog model. Returns its path, at once if it is here already."""
+def pull_entry(
+    entry: CatalogEntry, store: ModelStore, progress: Progress, mirror: Path | None = None
+) -> Path:
+    """Download a catalog model. Returns its path, immediately if it exists already."""
     here = (FolderFile(mirror, (entry.file_name, f"{entry.id}.gguf")),) if mirror else ()
     target = store.path_of(entry)
     pull_file(WantedFile(target.name, entry.num_bytes, entry.sha256, here + entry.sources), store, progress)
@@ -44,11 +46,11 @@ def pull_entry(entry: Entry, store: ModelStore, progress: Progress, mirror: Path
 
 
 def pull_hub(spec: str, store: ModelStore, progress: Progress) -> LocalModel:
-    """Bring `org/repo`, `org/repo:Q4_K_M` or `org/repo:file.gguf` from Hugging Face, shards included."""
+    """Download `org/repo`, `org/repo:Q4_K_M` or `org/repo:file.gguf` from Hugging Face, including shards."""
     from myna.catalog.sources.huggingface import choose_files, list_gguf_files
 
     repository, _, wanted = spec.partition(":")
-    files = choose_files(list_gguf_files(repository, ANSWER_S), wanted)
+    files = choose_files(list_gguf_files(repository, SOURCE_TIMEOUT_S), wanted)
     names = [f"{slug(repository)}--{slug(Path(file.name).name)}" for file in files]
     for file, name in zip(files, names, strict=True):
         source = HubFile("huggingface", repository, file.name)
@@ -61,42 +63,42 @@ def pull_hub(spec: str, store: ModelStore, progress: Progress) -> LocalModel:
 
 
 def pull_file(wanted: WantedFile, store: ModelStore, progress: Progress) -> None:
-    """Bring one file, or say which source failed why. Raises `DownloadFailed`."""
+    """Download one file. Raises `DownloadFailed`, with the reason for each source that failed."""
     target = store.folder / wanted.name
-    if _is_here(target, wanted):
+    if _is_complete(target, wanted):
         return
-    workplace = store.partial_of(wanted.name)
+    work_folder = store.partial_of(wanted.name)
     try:
-        workplace.mkdir(parents=True, exist_ok=True)
-        with _only_one(workplace.parent / f"{workplace.name}.lock", progress):
-            if _is_here(target, wanted):  # another process pulled it while this one waited
+        work_folder.mkdir(parents=True, exist_ok=True)
+        with _locked(work_folder.parent / f"{work_folder.name}.lock", progress):
+            if _is_complete(target, wanted):  # another process pulled it while this one waited
                 return
-            _pull_locked(wanted, target, workplace, progress)
-            shutil.rmtree(workplace, ignore_errors=True)
+            _pull_locked(wanted, target, work_folder, progress)
+            shutil.rmtree(work_folder, ignore_errors=True)
     except OSError as exc:
         raise DownloadFailed(
             N_(
-                "Can't write {target}: {reason}. What has arrived is kept; pull again to go on.",
+                "Can't write {target}: {reason}. The partial download was kept; pull again to resume.",
                 target=target,
                 reason=exc.strerror or exc,
             )
         ) from exc
 
 
-def _is_here(target: Path, wanted: WantedFile) -> bool:
+def _is_complete(target: Path, wanted: WantedFile) -> bool:
     return target.is_file() and target.stat().st_size == wanted.num_bytes
 
 
-def _pull_locked(wanted: WantedFile, target: Path, workplace: Path, progress: Progress) -> None:
-    scratch = workplace / "scratch"
-    partial = Partial(workplace / "file", wanted.num_bytes, progress)
+def _pull_locked(wanted: WantedFile, target: Path, work_folder: Path, progress: Progress) -> None:
+    scratch = work_folder / "scratch"
+    partial = PartialFile(work_folder / "file", wanted.num_bytes, progress)
     reasons: list[str | Translatable] = []
     try:
-        _check_room(wanted, partial, workplace)
+        _check_disk_space(wanted, partial, work_folder)
         if partial.size:
-            progress.says(
+            progress.message(
                 N_(
-                    "Going on at {done:,.0f} of {total:,.0f} MB.",
+                    "Resuming at {done:,.0f} of {total:,.0f} MB.",
                     done=partial.size / 1e6,
                     total=wanted.num_bytes / 1e6,
                 )
@@ -112,8 +114,8 @@ def _pull_locked(wanted: WantedFile, target: Path, workplace: Path, progress: Pr
     tried = joined("; ", reasons or [N_("it has no source")])
     raise DownloadFailed(
         N_(
-            "{name} could not be downloaded. {tried}. What has arrived is kept: fix the cause and "
-            "pull again, or put the file there yourself and set MYNA_MIRROR to its folder.",
+            "{name} could not be downloaded. {tried}. The partial download was kept: fix the problem and "
+            "pull again, or provide the file yourself and set MYNA_MIRROR to its folder.",
             name=wanted.name,
             tried=tried,
         )
@@ -123,16 +125,16 @@ def _pull_locked(wanted: WantedFile, target: Path, workplace: Path, progress: Pr
 def _try_source(
     source: Source,
     wanted: WantedFile,
-    partial: Partial,
+    partial: PartialFile,
     scratch: Path,
     reasons: list[str | Translatable],
     progress: Progress,
 ) -> bool:
-    """Whether the file is whole and right now. Bytes that an earlier pull left get one more chance
-    when the hash is wrong: they may be what a crash damaged."""
+    """Whether the file is now complete and correct. If the hash of a resumed file is wrong, the download is
+    restarted once: a crash may have damaged the earlier bytes."""
     name = source_name(source)
     for resumed in (partial.size > 0, False):
-        progress.says(
+        progress.message(
             N_(
                 "Fetching {name} ({size:,.0f} MB) from {source}.",
                 name=wanted.name,
@@ -149,28 +151,28 @@ def _try_source(
             return True
         wrong = N_(
             "the file has {size:,} bytes and sha256 {sha256}…, not {expected:,} and {expected_sha256}…, "
-            "so it was thrown away",
+            "so it was discarded",
             size=partial.size,
             sha256=partial.sha256[:12],
             expected=wanted.num_bytes,
             expected_sha256=wanted.sha256[:12],
         )
         reasons.append(joined(": ", (name, wrong)))
-        partial.keep(0)
+        partial.truncate(0)
         if not resumed:
             break
     return False
 
 
-def _check_room(wanted: WantedFile, partial: Partial, workplace: Path) -> None:
+def _check_disk_space(wanted: WantedFile, partial: PartialFile, work_folder: Path) -> None:
     needed = wanted.num_bytes - partial.size + _SPARE_BYTES
-    free = shutil.disk_usage(workplace).free
+    free = shutil.disk_usage(work_folder).free
     if free < needed:
         raise DownloadFailed(
             N_(
-                "The disk of {folder} has {free:,.0f} MB free and {needed:,.0f} MB are needed for "
-                "{name}; make room, or set MYNA_HOME to a folder on another disk.",
-                folder=workplace,
+                "The disk of {folder} has {free:,.0f} MB free, but {needed:,.0f} MB are needed for "
+                "{name}; free some space, or set MYNA_HOME to a folder on another disk.",
+                folder=work_folder,
                 free=free / 1e6,
                 needed=needed / 1e6,
                 name=wanted.name,
@@ -179,13 +181,13 @@ def _check_room(wanted: WantedFile, partial: Partial, workplace: Path) -> None:
 
 
 @contextmanager
-def _only_one(path: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock file; the system lets go of it when a process dies."""
+def _locked(path: Path, progress: Progress) -> Iterator[None]:
+    """Hold the lock file; the system releases it when a process dies."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.says(N_("Another process is pulling this model; waiting for it."))
+            progress.message(N_("Another process is pulling this model; waiting for it."))
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -194,41 +196,41 @@ def rank_sources(
     sources: Sequence[Source],
     reasons: list[str | Translatable],
     *,
-    answer_s: float = ANSWER_S,
+    timeout_s: float = SOURCE_TIMEOUT_S,
     grace_s: float = GRACE_S,
 ) -> list[Source]:
-    """The sources to try, best first. All are asked at once, so that one that is silent costs a
-    newcomer no wait: the first in order that answers wins, and when any has answered those before it
-    get `grace_s` more. Silent ones come last; `reasons` gets why others were left out."""
+    """The sources to try, best first. All are asked concurrently, so that an unresponsive one costs no time:
+    the first in order that answers wins, and once one has answered, those before it get `grace_s` more.
+    Unresponsive sources come last; `reasons` receives why others were excluded."""
     answers: queue.Queue[tuple[int, str | Translatable]] = queue.Queue()
     for index, source in enumerate(sources):
-        threading.Thread(target=_ask, args=(index, source, answer_s, answers), daemon=True).start()
-    verdicts: dict[int, str | Translatable] = {}
-    deadline = time.monotonic() + answer_s
-    while len(verdicts) < len(sources):
-        good = [index for index, verdict in verdicts.items() if not verdict]
-        if good and all(index in verdicts for index in range(min(good))):
+        threading.Thread(target=_ask, args=(index, source, timeout_s, answers), daemon=True).start()
+    errors: dict[int, str | Translatable] = {}
+    deadline = time.monotonic() + timeout_s
+    while len(errors) < len(sources):
+        usable = [index for index, error in errors.items() if not error]
+        if usable and all(index in errors for index in range(min(usable))):
             break
         try:
-            index, verdict = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            index, error = answers.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             break
-        if not verdict:
+        if not error:
             deadline = min(deadline, time.monotonic() + grace_s)
-        verdicts[index] = verdict
-    for index, verdict in sorted(verdicts.items()):
-        if verdict:
-            reasons.append(joined(": ", (source_name(sources[index]), verdict)))
-    answered = [source for index, source in enumerate(sources) if verdicts.get(index) == ""]
-    silent = [source for index, source in enumerate(sources) if index not in verdicts]
+        errors[index] = error
+    for index, error in sorted(errors.items()):
+        if error:
+            reasons.append(joined(": ", (source_name(sources[index]), error)))
+    answered = [source for index, source in enumerate(sources) if errors.get(index) == ""]
+    silent = [source for index, source in enumerate(sources) if index not in errors]
     return answered + silent
 
 
 def _ask(
-    index: int, source: Source, answer_s: float, answers: queue.Queue[tuple[int, str | Translatable]]
+    index: int, source: Source, timeout_s: float, answers: queue.Queue[tuple[int, str | Translatable]]
 ) -> None:
     try:
-        open_source(source).ask(answer_s)
+        open_source(source).ask(timeout_s)
         answers.put((index, ""))
     except MynaError as exc:
         answers.put((index, exc.text))

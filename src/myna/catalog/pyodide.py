@@ -1,5 +1,5 @@
-"""Python for the page's playground: Pyodide's npm package, of which a few files are kept. None is ever run
-by the server; the page runs them in a frame that can do nothing else."""
+"""Python for the playground: a few files of Pyodide's npm package. The server never runs them; the page does,
+in a sandboxed frame."""
 
 import shutil
 import tarfile
@@ -19,7 +19,7 @@ from myna.core.translatable import N_
 
 @dataclass(frozen=True, slots=True)
 class PagePackage:
-    """A package by its content. `files` are those that are kept, with their sizes in bytes."""
+    """A package, identified by its content. `files` are the files to keep, with their sizes in bytes."""
 
     name: str
     version: str
@@ -28,11 +28,11 @@ class PagePackage:
     files: Mapping[str, int]
 
     def folder(self, home: Path) -> Path:
-        """Where the files lie once they are pulled."""
+        """The folder of the files once they are pulled."""
         return home / f"{self.name}-{self.version}"
 
     def paths(self, home: Path) -> Mapping[str, Path]:
-        """Each file's place, whether it is there or not yet."""
+        """Each file's path, whether it exists or not."""
         return {name: self.folder(home) / name for name in self.files}
 
 
@@ -54,7 +54,7 @@ PYODIDE: Final = PagePackage(
 
 
 def pull_package(package: PagePackage, home: Path, progress: Progress, mirror: Path | None = None) -> Path:
-    """Bring the package and keep its files. Returns their folder, at once if it is here already."""
+    """Download the package and extract its files. Returns their folder, immediately if it exists already."""
     folder = package.folder(home)
     if folder.is_dir():
         return folder
@@ -70,30 +70,30 @@ def pull_package(package: PagePackage, home: Path, progress: Progress, mirror: P
 
 
 def _extract(package: PagePackage, archive: Path, folder: Path) -> None:
-    """The listed files and no other, under their own names; the folder appears when all are there."""
-    making = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir()
+    """Extract only the listed files; the folder appears when all are complete."""
+    temporary = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
     try:
-        with tarfile.open(archive) as packed:
+        with tarfile.open(archive) as tar:
             for name, num_bytes in package.files.items():
-                member = packed.getmember(f"package/{name}")
-                file = packed.extractfile(member) if member.isfile() else None
+                member = tar.getmember(f"package/{name}")
+                file = tar.extractfile(member) if member.isfile() else None
                 if file is None or member.size != num_bytes:
                     raise DownloadFailed(
                         N_(
-                            "{name} in {archive} is not what it should be; pull it again.",
+                            "{name} in {archive} is not as expected; pull it again.",
                             name=name,
                             archive=archive.name,
                         )
                     )
-                (making / name).write_bytes(file.read())
+                (temporary / name).write_bytes(file.read())
     except (tarfile.TarError, KeyError, EOFError) as exc:
         raise DownloadFailed(
             N_(
-                "{archive} is not the package it should be ({reason}); pull it again.",
+                "{archive} is not the expected package ({reason}); pull it again.",
                 archive=archive.name,
                 reason=exc,
             )
         ) from exc
-    making.replace(folder)
+    temporary.replace(folder)

@@ -10,15 +10,15 @@ from myna.core.backend import LocalModel, ModelSpec
 
 CardKind = Literal["model", "alias", "instruct"]
 
-# File systems' clocks tick this coarsely: two changes within a tick look like one.
+# The coarsest resolution of file times: two changes within it may look like one.
 _TICK_NS: Final = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """A name that clients may use. `target` is the id of the model that answers (its own id, unless it
-    is an alias). An `instruct` alias wraps raw string prompts in the model's chat template. `is_relayed`:
-    requests go on to another server as they are, so nothing in them is checked here."""
+    """A name that clients may use. `target` is the id of the model behind it (its own id, unless it is an
+    alias). An `instruct` alias wraps raw string prompts in the model's chat template. `is_relayed`: requests
+    are passed to another server unchanged, so they are not validated here."""
 
     id: str
     created: int
@@ -37,7 +37,8 @@ class Listing:
 
     @classmethod
     def of(cls, models: Iterable[ModelSpec], aliases: Iterable[ModelCard]) -> "Listing":
-        """The first of two models with one id stays; an alias hides no model and needs one to stand for."""
+        """Of two models with the same id, the first is listed. Aliases never hide a model; those without a
+        target are dropped."""
         by_id: dict[str, ModelSpec] = {}
         for model in models:
             by_id.setdefault(model.id, model)
@@ -57,27 +58,27 @@ class Listing:
         return cls(by_id, cards)
 
     def without(self, model: str) -> "Listing":
-        """The listing without that model and the aliases that stand for it."""
+        """The listing without that model and its aliases."""
         return Listing(
             {name: spec for name, spec in self.models.items() if name != model},
             {name: card for name, card in self.cards.items() if card.target != model},
         )
 
 
-# The listing of now, or None where it is the one that was given last.
-Look = Callable[[], Listing | None]
+# Returns the current listing, or None if it has not changed since the last call.
+PollListing = Callable[[], Listing | None]
 
 
-# The models that backends announce now, at once.
+# Returns the models that backends currently announce; must not block.
 Announced = Callable[[], tuple[ModelSpec, ...]]
 
 
 class ModelRegistry:
-    """The owner's own `files` first, then whatever the store holds and the backends announce now; `aliases`
-    onto all of them.
+    """The owner's `files` first, then the store's models and those that backends announce; `aliases` of all
+    of them.
 
-    A pulled model shows without a restart: the store's folder is looked at when a name is asked for, and
-    read again when it has changed.
+    A pulled model is listed without a restart: the store's folder is checked whenever a name is requested,
+    and read again if it has changed.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class ModelRegistry:
         self._seen_ns = -1
         self._seen_announced: tuple[ModelSpec, ...] = ()
 
-    def look(self) -> Listing | None:
+    def poll(self) -> Listing | None:
         changed_ns = 0 if self._store is None else self._store.changed_ns()
         announced = self._announced()
         if changed_ns == self._seen_ns and announced == self._seen_announced:

@@ -1,4 +1,5 @@
-"""One model's place in the pool: what it is, what is loaded of it, who holds it and who waits for it."""
+"""One model's slot in the pool: its loaded instance, the number of holders, and the requests waiting for
+it."""
 
 import asyncio
 from collections import deque
@@ -10,48 +11,48 @@ from myna.core.errors import ModelLoadFailed, MynaError
 
 
 @dataclass(slots=True, eq=False)
-class Slot:
-    """`is_leaving`: it will be unloaded when its last holder is gone, so new ones wait for it to return.
-    `failure` is of its last load, if that failed after room was made."""
+class ModelSlot:
+    """`is_evicting`: it will be unloaded when its last holder is gone; new requests wait until it is loaded
+    again. `failure` is the error of its last load, if that failed after evicting others."""
 
     model: ModelSpec
     loaded: LoadedModel | None = None
-    promised_bytes: int = 0
+    reserved_bytes: int = 0
     num_holders: int = 0
     last_used: int = 0
-    is_leaving: bool = False
+    is_evicting: bool = False
     is_listed: bool = True
     failure: ModelLoadFailed | None = None
     loading: asyncio.Task[None] | None = None
-    has_room: bool = False  # the load has begun to take effect, and is finished whoever leaves
+    is_committed: bool = False  # others are being unloaded for it, so the load is finished in any case
     idle_timer: asyncio.TimerHandle | None = None
     _waiters: deque[asyncio.Future[None]] = field(default_factory=deque)
 
     @property
-    def is_open(self) -> bool:
-        """Whether who asks now has it at once."""
-        return self.loaded is not None and not self.is_leaving and not self.loaded.is_dead()
+    def is_available(self) -> bool:
+        """Whether a request can acquire it immediately."""
+        return self.loaded is not None and not self.is_evicting and not self.loaded.is_dead()
 
     @property
     def num_waiting(self) -> int:
         return len(self._waiters)
 
     @property
-    def is_wanted(self) -> bool:
+    def is_in_use(self) -> bool:
         return bool(self.num_holders or self._waiters)
 
-    def put(self, loaded: LoadedModel, promised_bytes: int) -> None:
-        """It is loaded, and may come to take that much memory."""
-        self.loaded, self.promised_bytes, self.failure = loaded, promised_bytes, None
+    def set_loaded(self, loaded: LoadedModel, reserved_bytes: int) -> None:
+        """Set the loaded model and the memory reserved for it."""
+        self.loaded, self.reserved_bytes, self.failure = loaded, reserved_bytes, None
 
-    def resident(self, place: int) -> ResidentModel:
-        """As `room` counts it; the slot must be loaded."""
+    def resident(self, index: int) -> ResidentModel:
+        """The model as `memory_planner` counts it; it must be loaded."""
         assert self.loaded is not None
-        held_bytes = min(self.promised_bytes, self.loaded.held_bytes())
-        return ResidentModel(place, self.promised_bytes, held_bytes, bool(self.num_holders), self.last_used)
+        held_bytes = min(self.reserved_bytes, self.loaded.held_bytes())
+        return ResidentModel(index, self.reserved_bytes, held_bytes, bool(self.num_holders), self.last_used)
 
     async def wait(self) -> None:
-        """Until `admit` makes this a holder, or `fail` raises here."""
+        """Wait until `admit` makes the caller a holder, or `fail` raises here."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -64,7 +65,7 @@ class Slot:
             raise
 
     def admit(self) -> None:
-        """Everyone who waits holds it from now on."""
+        """Make all waiting requests holders."""
         for waiter in self._take_waiters():
             self.num_holders += 1
             waiter.set_result(None)

@@ -1,5 +1,4 @@
-"""The folder of model files on this machine: what is there, under which id, and what else an id may mean.
-Knows no source and loads nothing."""
+"""The folder of model files: which models exist under which ids. Knows no source and loads nothing."""
 
 import json
 import re
@@ -7,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from myna.catalog.entries import ENTRIES, Entry
+from myna.catalog.entries import ENTRIES, CatalogEntry
 from myna.core.backend import LocalModel
 from myna.core.errors import ModelFileError
 from myna.core.translatable import N_
@@ -17,7 +16,7 @@ SHARD = re.compile(r"-00001-of-(\d{5})\.gguf$")
 
 @dataclass(frozen=True, slots=True)
 class PulledRecord:
-    """What is kept beside a model that is not in the catalog, as `<slug>.json`."""
+    """Metadata of a model that is not in the catalog, stored next to it as `<slug>.json`."""
 
     id: str
     file_names: tuple[str, ...]
@@ -27,32 +26,33 @@ class PulledRecord:
 
 
 class ModelStore:
-    """`folder` holds `<id>.gguf` for catalog entries; others have a record that names their files."""
+    """`folder` contains `<id>.gguf` for catalog entries; other models have a record that lists their
+    files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def path_of(self, entry: Entry) -> Path:
+    def path_of(self, entry: CatalogEntry) -> Path:
         return self.folder / f"{entry.id}.gguf"
 
     def partial_of(self, name: str) -> Path:
-        """Where a download of that name grows until it is whole and its hash agrees."""
+        """The folder of a download in progress."""
         return self.folder / ".partial" / slug(name)
 
-    def has(self, entry: Entry) -> bool:
-        """Whole and of the right size; its hash was checked before it got this name."""
+    def has(self, entry: CatalogEntry) -> bool:
+        """Whether the file exists with the right size; its hash was verified before it got this name."""
         path = self.path_of(entry)
         return path.is_file() and path.stat().st_size == entry.num_bytes
 
     def changed_ns(self) -> int:
-        """Another number whenever a file was added, replaced or removed."""
+        """A number that changes whenever a file is added, replaced or removed."""
         try:
             return self.folder.stat().st_mtime_ns
         except FileNotFoundError:
             return 0
 
     def models(self) -> Iterator[LocalModel]:
-        """Every model that could be served now, catalog entries first."""
+        """All models that can be served now, catalog entries first."""
         for entry in ENTRIES:
             if self.has(entry):
                 yield LocalModel(
@@ -79,7 +79,7 @@ class ModelStore:
         temporary.replace(self.folder / f"{slug(record.id)}.json")
 
     def remove(self, model: LocalModel) -> None:
-        """Delete the model's files. Only names that a listing gave arrive here, never a request's text."""
+        """Delete the model's files. File names come from a listing, never from a request."""
         record_path = self.folder / f"{slug(model.id)}.json"
         record = self._read(record_path) if record_path.is_file() else None
         record_path.unlink(missing_ok=True)
@@ -105,12 +105,12 @@ def slug(model: str) -> str:
 
 
 def local_file(path: Path) -> LocalModel:
-    """A GGUF file of the user's own, served under its file name.
+    """A user's own GGUF file, served under its file name.
 
-    Raises `ModelFileError` where there is no file, or one that is not GGUF.
+    Raises `ModelFileError` if the file doesn't exist or is not GGUF.
     """
     if path.is_dir():
-        raise ModelFileError(N_("{path} is a folder; name a .gguf file in it.", path=path))
+        raise ModelFileError(N_("{path} is a folder; specify a .gguf file in it.", path=path))
     try:
         with path.open("rb") as file:
             magic = file.read(4)

@@ -48,10 +48,10 @@ class BarProgress:
         self._bars = bars
         self._task: TaskID | None = None
 
-    def says(self, line: str | Translatable) -> None:
+    def message(self, line: str | Translatable) -> None:
         self._bars.console.print(translated(line), markup=False, highlight=False)
 
-    def at(self, num_bytes: int, total_bytes: int) -> None:
+    def update(self, num_bytes: int, total_bytes: int) -> None:
         if self._task is None:
             self._task = self._bars.add_task("", total=total_bytes, completed=num_bytes)
         self._bars.update(self._task, total=total_bytes, completed=num_bytes)
@@ -63,10 +63,10 @@ class LineProgress:
     def __init__(self) -> None:
         self._next_s = time.monotonic() + _PLAIN_EVERY_S
 
-    def says(self, line: str | Translatable) -> None:
+    def message(self, line: str | Translatable) -> None:
         note(line)
 
-    def at(self, num_bytes: int, total_bytes: int) -> None:
+    def update(self, num_bytes: int, total_bytes: int) -> None:
         now = time.monotonic()
         if now >= self._next_s:
             self._next_s = now + _PLAIN_EVERY_S

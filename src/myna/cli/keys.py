@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from myna.accounts.administration import Secretive
+from myna.accounts.administration import NewKey
 from myna.cli.administration import (
     key_of,
     moment,
@@ -122,7 +122,7 @@ def revoke(
             say(N_("Revoked {id} ({name}).", id=key.id, name=key.name))
 
 
-def _show_once(made: Secretive, as_json: bool) -> None:
+def _show_once(made: NewKey, as_json: bool) -> None:
     """Only the key goes to standard output, so that a script can read it from there."""
     if as_json:
         show_json({**plain(made.key, *_DIGESTS), "value": made.value})

@@ -68,7 +68,7 @@ def fetch(name: str, settings: Settings) -> LocalModel:
         else:
             entry = find_entry(name)
             if entry.terms:
-                progress.says(
+                progress.message(
                     N_(
                         "{model} is licensed under the {licence}: {terms}",
                         model=entry.id,

@@ -22,6 +22,7 @@ LIVE: Final = frozenset(
         "model",
         "models",
         "aliases",
+        "upstreams",
         "models_memory",
         "idle",
         "allowed_hosts",

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from myna.accounts.keys import KeyRing, check_key
 from myna.app import HttpOptions, create_app, serve
@@ -26,6 +28,7 @@ from myna.cli.reloading import Reloader
 from myna.cli.served_models import ServedModels, check_sizes, choose_models
 from myna.core.errors import ConfigurationError, OperatorError
 from myna.core.installation import install_command
+from myna.core.ledger import Price
 from myna.core.translatable import N_
 from myna.http.access_log import JsonLines
 from myna.http.origin import hosts_for, is_loopback
@@ -40,7 +43,7 @@ from myna.stores.completion_writer import CompletionWriter
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.registry import Stores, open_stores
 from myna.usage.ledger import Ledger
-from myna.usage.log import NullUsageLog, Price
+from myna.usage.log import NullUsageLog
 from myna.usage.metrics import Instruments
 from myna.usage.recorder import RequestObserver, UsageSinks
 
@@ -134,7 +137,7 @@ def make_pool(settings: Settings, offer: ServedModels, backends: Backends) -> Mo
     return ModelPool(
         offer.look(backends.announced),
         backends.prepare,
-        forget=offer.forget,
+        delete_files=offer.forget,
         limits=pool_limits(settings, offer),
     )
 
@@ -150,7 +153,18 @@ def pool_limits(settings: Settings, offer: ServedModels) -> PoolLimits:
     )
 
 
-def start_ledger(settings: Settings, stores: Stores) -> Ledger | None:
+@dataclass(frozen=True, slots=True)
+class _Prices:
+    """The owner's own, then those in the backends' settings."""
+
+    own: Mapping[str, Price]
+    backends: Backends
+
+    def get(self, model: str, /) -> Price | None:
+        return self.own.get(model) or self.backends.price(model)
+
+
+def start_ledger(settings: Settings, stores: Stores, backends: Backends) -> Ledger | None:
     """The ledger, with its thread running. Raises `ConfigurationError`."""
     if not settings.usage:
         return None
@@ -159,7 +173,7 @@ def start_ledger(settings: Settings, stores: Stores) -> Ledger | None:
         stores.ledger(),
         settings.home / "journal",
         settings.database_url,
-        prices=prices,
+        prices=_Prices(prices, backends),
         keep_days=settings.usage_days,
     )
     ledger.start()
@@ -203,7 +217,7 @@ async def _run(
     pool = make_pool(settings, offer, backends)
     keys = () if settings.no_auth else server_keys(settings)
     stores = open_stores(settings.database_url)
-    ledger = start_ledger(settings, stores)
+    ledger = start_ledger(settings, stores, backends)
     instruments = Instruments() if settings.metrics else None
     accounts = LiveAccounts(stores.accounts(), server_secret(settings))
     threads, completions = DatabaseThreads(), stores.completions()
@@ -214,7 +228,7 @@ async def _run(
         usage_sinks=UsageSinks(ledger or NullUsageLog(), observers(settings, instruments)),
         ledger=ledger,
         instruments=instruments,
-        listens_here=is_loopback(settings.host),
+        is_loopback_only=is_loopback(settings.host),
         max_answer_tokens=settings.max_answer_tokens,
         text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,
@@ -232,7 +246,7 @@ async def _run(
         if certificate is not None:
             certificate.reload()
         backends.change(backend_options(settings), backend_sections(settings))
-        pool.change(offer.look(backends.announced), pool_limits(settings, offer))
+        pool.reconfigure(offer.look(backends.announced), pool_limits(settings, offer))
         app.options = http_options(settings)
         set_log_level(settings.log_level)
         for server in servers:
@@ -260,6 +274,8 @@ async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Cal
     note(N_("Loading {model} …", model=model))
     try:
         async with pool.hold(pool.card(model)) as served:
+            gc.collect()
+            gc.freeze()  # else each full collection would look at all that was imported, for some 100 ms
             on_ready(served.relay is not None or served.renderer.has_chat_template)
         tell_systemd_ready()
     except BaseException:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from myna.backends.table import Backends
 from myna.catalog.aliases import alias_card, default_alias_cards
+from myna.catalog.entries import ENTRIES
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES, capacity
-from myna.catalog.registry import Announced, Look, ModelCard, ModelRegistry
+from myna.catalog.registry import Announced, ModelCard, ModelRegistry, PollListing
 from myna.catalog.store import ModelStore, local_file
 from myna.cli.backends import backends_of
 from myna.cli.console import megabytes
@@ -41,9 +43,9 @@ class ServedModels:
     aliases: tuple[ModelCard, ...]
     store: ModelStore | None
 
-    def look(self, announced: Announced = tuple) -> Look:
+    def look(self, announced: Announced = tuple) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
-        return ModelRegistry(self.files, self.aliases, self.store, announced).look
+        return ModelRegistry(self.files, self.aliases, self.store, announced).poll
 
     def forget(self, model: LocalModel) -> None:
         """Delete a pulled model's files."""
@@ -60,11 +62,12 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
     Raises what `find` raises, `ModelFileError`, and `ConfigurationError` for names that clash.
     """
     store = None if settings.engine == FAKE else ModelStore(settings.home / "models")
-    may_announce = backends_of(settings).may_announce
+    backends = backends_of(settings)
+    may_announce = backends.may_announce
     own = {
         setting.id: _own_file(setting, is_default=setting.id == settings.model) for setting in settings.models
     }
-    is_elsewhere = settings.model not in own and may_announce(settings.model)
+    is_elsewhere = settings.model not in own and _is_elsewhere(settings.model, backends, store)
     default = None if is_elsewhere else find_default(settings, own, find)
     own_files = tuple(dict.fromkeys([*([] if default is None else [default]), *own.values()]))
     files: dict[str, LocalModel] = {}
@@ -93,6 +96,18 @@ def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) 
     if name.endswith(".gguf") and not name.startswith("hf:"):
         return local_file(Path(name).expanduser())
     return find(name, settings)
+
+
+def _is_elsewhere(model: str, backends: Backends, store: ModelStore | None) -> bool:
+    """Whether a backend brings the default model. A model that is here or can be fetched is not taken away by
+    a backend that may merely offer one of that name."""
+    if model in {announced.id for announced in backends.announced()}:
+        return True
+    is_file = model.endswith(".gguf") or model.startswith("hf:")
+    is_known = (
+        is_file or model in {entry.id for entry in ENTRIES} or (store is not None and store.find(model))
+    )
+    return not is_known and backends.may_announce(model)
 
 
 def _own_file(setting: ModelSetting, *, is_default: bool) -> LocalModel:
@@ -134,8 +149,9 @@ def _alias_cards(
     files: Mapping[str, LocalModel],
     may_announce: MayAnnounce,
 ) -> list[ModelCard]:
-    """An alias may refer to another; it is of kind `instruct` if it or an alias on the way is."""
-    targets = {card.id: card for card in default_alias_cards(default)}
+    """An alias may refer to another; it is of kind `instruct` if it or an alias on the way is. A backend's
+    model comes before a default alias of that name, as it does for clients."""
+    targets = {card.id: card for card in default_alias_cards(default) if not may_announce(card.id)}
     for setting in settings:
         if setting.name in files:
             raise ConfigurationError(

@@ -4,13 +4,14 @@ becomes.
 A backend is a row of `backends.table`. `catalog`, doctor, metrics and settings only know backends through
 this."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from myna.core.finding import Findings
 from myna.core.generator import Generator, RunningModel
+from myna.core.ledger import Price
 from myna.core.relay import Relay
 from myna.core.renderer import Renderer
 
@@ -105,6 +106,15 @@ Prepare = Callable[[ModelSpec], Awaitable[Candidate]]
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """A backend's own table of myna.toml, unparsed: the backend interprets it. Relative paths in it are
+    relative to `folder`."""
+
+    values: Mapping[str, object]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class BackendOptions:
     """The settings that backends get; 0 means unset. `engine` is `auto` or a name of the table. `section` is
     the value of the backend's own setting, or None if it has none or it is not set."""
@@ -149,6 +159,10 @@ class Backend(Protocol):
 
     def may_announce(self, model: str) -> bool:
         """Whether a model with that id is announced now or may be later, so that aliases can refer to it."""
+        ...
+
+    def price(self, model: str) -> Price | None:
+        """The price of this model's tokens in the backend's own setting, if any."""
         ...
 
     async def start(self) -> None:

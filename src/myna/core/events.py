@@ -11,12 +11,12 @@ LOWEST_LOGPROB: Final = -9999.0
 """What OpenAI reports for anything less likely, and for minus infinity, which JSON can't represent."""
 
 
-class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
+class TokenLogprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A token with its natural log-probability under the raw distribution.
 
     `data` are the token's exact bytes from the vocabulary (possibly part of a character). `logprob` is None
     only for a prompt's first token. `top` holds the k most likely tokens as (id, logprob, bytes), most likely
-    first.
+    first. Not tracked by the garbage collector, since it can't be part of a cycle.
     """
 
     token: int

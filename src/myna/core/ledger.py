@@ -5,6 +5,8 @@ from typing import Final, Literal, Protocol, get_args
 
 import msgspec
 
+_NANO_PER_MILLION: Final = 1000  # dollars per million tokens to billionths of a dollar per token
+
 Outcome = Literal["completed", "cancelled", "failed", "refused", "lost"]
 """How a request ended: answered completely; the client disconnected or the server shut down; a server error;
 a client error or no capacity; the server crashed."""
@@ -43,6 +45,21 @@ class UsageRow(msgspec.Struct, frozen=True):
     status: int = 0
     error: str = ""
     cost_nano: int = 0
+
+
+class Price(msgspec.Struct, frozen=True):
+    """Dollars per million tokens. Cached prompt tokens cost `cached`, the others `prompt`."""
+
+    prompt: float
+    cached: float
+    completion: float
+
+    def cost_nano(self, row: UsageRow) -> int:
+        fresh = row.prompt_tokens - row.cached_tokens
+        dollars = (
+            fresh * self.prompt + row.cached_tokens * self.cached + row.completion_tokens * self.completion
+        )
+        return round(dollars * _NANO_PER_MILLION)
 
 
 class UsageFilter(msgspec.Struct, frozen=True):

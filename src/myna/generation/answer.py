@@ -1,19 +1,22 @@
-"""Whole answers: a fold over the events of a generation, which any endpoint renders as its own."""
+"""Whole answers: folds the events of a generation into values that each endpoint renders in its own
+format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from myna.core.conversation import ToolSpec
-from myna.core.events import ChoiceDone, Event, FinishReason, TextDelta, TokenLogprob
+from myna.core.events import ChoiceDone, Event, FinishReason, TextDelta
 from myna.core.renderer import ToolFormat
+from myna.generation.logprobs import PackedLogprobs
 from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
 from myna.generation.usage import UsageCounter
 from myna.prompts.tool_reader import CallArguments, CallStarted, TextPiece
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerCall:
-    """A call of a tool. `text` is the model's own JSON, or a custom tool's input."""
+class ParsedToolCall:
+    """A tool call in an answer. `text` is the arguments' JSON as the model wrote it, or a custom tool's
+    input."""
 
     index: int
     name: str
@@ -23,10 +26,10 @@ class AnswerCall:
 
 @dataclass(slots=True)
 class ChoiceAnswer:
-    """One choice, while it grows and when it is done. `logprobs` are those of the content's tokens."""
+    """One choice, during and after its generation. `logprobs` are those of the content's tokens."""
 
     parser: ToolCallParser
-    logprobs: list[TokenLogprob] = field(default_factory=list)
+    logprobs: PackedLogprobs = field(default_factory=PackedLogprobs)
     reason: FinishReason = "stop"
     _texts: list[str] = field(default_factory=list)
     _thoughts: list[str] = field(default_factory=list)
@@ -41,29 +44,30 @@ class ChoiceAnswer:
         return "".join(self._thoughts)
 
     @property
-    def calls(self) -> list[AnswerCall]:
+    def calls(self) -> list[ParsedToolCall]:
         return [
-            AnswerCall(call.index, call.name, call.is_custom, "".join(texts)) for call, texts in self._calls
+            ParsedToolCall(call.index, call.name, call.is_custom, "".join(texts))
+            for call, texts in self._calls
         ]
 
     def feed(self, event: TextDelta) -> None:
-        """Add the next text."""
+        """Append the next text."""
         if event.is_thought:
             self._thoughts.append(event.text)
         else:
-            self._take(self.parser.feed(event.text, event.logprobs))
+            self._add(self.parser.feed(event.text, event.logprobs))
 
     def end(self, reason: FinishReason) -> None:
-        """Nothing follows."""
-        self._take(self.parser.end())
+        """Finish the choice."""
+        self._add(self.parser.end())
         self.reason = reason
 
-    def _take(self, parsed: list[ParsedPiece]) -> None:
+    def _add(self, parsed: list[ParsedPiece]) -> None:
         for piece, entries in parsed:
             match piece:
                 case TextPiece():
                     self._texts.append(piece.text)
-                    self.logprobs += entries
+                    self.logprobs.extend(entries)
                 case CallStarted():
                     self._calls.append((piece, []))
                 case CallArguments():
@@ -71,14 +75,14 @@ class ChoiceAnswer:
 
 
 class Answer:
-    """Of one prompt. Log-probabilities stay as they came: to render them is what takes long."""
+    """The answer to one prompt. Log-probabilities are kept unrendered, since rendering them takes long."""
 
     def __init__(self, num_choices: int, form: ToolFormat | None, tools: Sequence[ToolSpec]) -> None:
         self.choices = [ChoiceAnswer(ToolCallParser(form, tools)) for _ in range(num_choices)]
         self.usage = UsageCounter()
 
     def feed(self, event: Event) -> None:
-        """Take the next event in."""
+        """Process the next event."""
         match event:
             case TextDelta():
                 self.choices[event.choice].feed(event)

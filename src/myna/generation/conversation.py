@@ -1,4 +1,4 @@
-"""From a conversation, whichever endpoint it came to, to the generation that its model is asked for."""
+"""Converts a conversation of any endpoint to a generation request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from myna.core.conversation import Message
 from myna.core.generator import ModelInfo
 from myna.core.renderer import Renderer
 from myna.core.requests import GenerationRequest, Sampling
-from myna.generation.budgets import encode_conversation, encode_prediction, room_for_answer
+from myna.generation.budgets import encode_conversation, encode_prediction, remaining_tokens
 from myna.generation.reasoning import reasoning_for
 from myna.generation.service_tier import priority
 from myna.generation.tenant import Tenant, context_length
@@ -24,13 +24,13 @@ from myna.generation.tool_choice import (
 
 @dataclass(frozen=True, slots=True)
 class ConversationRequest:
-    """What is asked of a chat model. `asked_tokens` None: as many as there is room for; `effort` and
-    `service_tier` as they were sent; `num_logprobs` as in `GenerationRequest`. `messages_param` and
-    `effort_param` are where the endpoint's request has these two, for errors."""
+    """A request to a chat model. `requested_tokens` None: as many as fit; `effort` and `service_tier` as they
+    were sent; `num_logprobs` as in `GenerationRequest`. `messages_param` and `effort_param` are the
+    endpoint's parameters that have these two, for errors."""
 
     messages: Sequence[Message]
     sampling: Sampling
-    asked_tokens: int | None = None
+    requested_tokens: int | None = None
     num_choices: int = 1
     num_logprobs: int | None = None
     stop: tuple[str, ...] = ()
@@ -48,58 +48,62 @@ class ConversationRequest:
 
 
 def to_generation(
-    asked: ConversationRequest,
+    request: ConversationRequest,
     renderer: Renderer,
     info: ModelInfo,
     tenant: Tenant,
     *,
     id: str,
-    most_tokens: int,
+    max_answer_tokens: int,
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
-    """The generation, and the tools that its answer may call. Reads schemas, renders and tokenizes, which can
-    take a while: call it in a thread.
+    """The generation request, and the tools that its answer may call. Reads schemas, renders and tokenizes,
+    which is slow: call it in a thread.
 
-    `most_tokens` is how long the server lets an answer be (0: no limit). Raises `InvalidRequest` for what
-    this model can't be asked for, `ContextLengthExceeded` for what doesn't fit it.
+    `max_answer_tokens` is the server's limit for an answer (0: none). Raises `InvalidRequest` for what this
+    model doesn't support, `ContextLengthExceeded` for what doesn't fit its context.
     """
     context_tokens = context_length(info)
-    reasoning = reasoning_for(asked.effort, renderer.thinking, param=asked.effort_param)
+    reasoning = reasoning_for(request.effort, renderer.thinking, param=request.effort_param)
     tools = resolve_tools(
-        asked.tools,
-        asked.tool_choice,
+        request.tools,
+        request.tool_choice,
         renderer.tool_format,
-        is_parallel=asked.is_parallel,
-        answer=asked.answer,
+        is_parallel=request.is_parallel,
+        answer=request.answer,
     )
-    constraint = answer_constraint(asked.answer, tools)
+    constraint = answer_constraint(request.answer, tools)
     prompt = encode_conversation(
-        asked.messages,
+        request.messages,
         tools.specs if tools else (),
         renderer,
         context_tokens,
-        asked=asked.asked_tokens,
+        requested=request.requested_tokens,
         switches=reasoning.switches,
-        param=asked.messages_param,
+        param=request.messages_param,
     )
-    prediction = encode_prediction(asked.prediction, renderer, context_tokens) if asked.prediction else []
+    prediction = encode_prediction(request.prediction, renderer, context_tokens) if request.prediction else []
     generation = GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt),
-        max_tokens=room_for_answer(
-            len(prompt), asked.asked_tokens, context_tokens, most_tokens, param=asked.messages_param
+        max_tokens=remaining_tokens(
+            len(prompt),
+            request.requested_tokens,
+            context_tokens,
+            max_answer_tokens,
+            param=request.messages_param,
         ),
-        num_choices=asked.num_choices,
-        best_of=asked.num_choices,
-        sampling=asked.sampling,
-        stop=asked.stop,
-        num_logprobs=asked.num_logprobs,
+        num_choices=request.num_choices,
+        best_of=request.num_choices,
+        sampling=request.sampling,
+        stop=request.stop,
+        num_logprobs=request.num_logprobs,
         constraint=reasoning.constraint(constraint),
-        ignore_eos=asked.ignore_eos,
+        ignore_eos=request.ignore_eos,
         prediction_tokens=tuple(prediction),
-        priority=priority(asked.service_tier),
+        priority=priority(request.service_tier),
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
-        is_collected=not asked.is_stream,
+        is_collected=not request.is_stream,
         thought=reasoning.thought,
     )
     return generation, tools

@@ -1,4 +1,5 @@
-"""JSON of a large answer in parts, each of which is a bounded piece of work, so that none holds up others."""
+"""Renders a large answer's JSON in parts, each a bounded amount of work, so that other requests can run in
+between."""
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -8,17 +9,17 @@ import msgspec
 
 T = TypeVar("T")
 
-# About how many bytes make a part. Rendering that many takes a few milliseconds.
+# The approximate size of a part. Rendering it takes a few milliseconds.
 _PART_BYTES: Final = 65536
 _INDENT: Final = 2
-# Stands for an array that is rendered later. No text of an answer can hold it: nobody can know it.
+# A placeholder for an array that is rendered later. It is random, so no answer can contain it.
 _MARK: Final = secrets.token_hex(16)
 _QUOTED_MARK: Final = f'"{_MARK}"'.encode()
 
 
 class LazyArray:
-    """An array of a document that is rendered `per_slice` items at a time, each by `render`, to a value that
-    may hold further ones. `render` is called in any thread."""
+    """An array that is rendered `per_slice` items at a time. `render` is called in any thread, for each item,
+    and may return a value with further lazy arrays."""
 
     def __init__(self, items: Sequence[T], render: Callable[[T], object], per_slice: int) -> None:
         self.is_short = len(items) <= per_slice
@@ -27,19 +28,19 @@ class LazyArray:
         self._per_slice = per_slice
 
     def then(self, render: Callable[[Any], object]) -> "LazyArray":
-        """The same items, each rendered further."""
+        """The same items, each passed through `render` as well."""
         first = self._render
         return LazyArray(self._items, lambda item: render(first(item)), self._per_slice)
 
     def slices(self) -> Iterator[list[object]]:
-        """The rendered items."""
+        """The rendered items, in slices."""
         for start in range(0, len(self._items), self._per_slice):
             yield [self._render(item) for item in self._items[start : start + self._per_slice]]
 
 
 def json_parts(document: object, *, is_indented: bool) -> Iterator[bytes]:
-    """The document's JSON, compact or laid out as OpenAI lays out whole answers. Joined, the parts are what
-    one call of `msgspec.json.encode` (and `format`) would return for it."""
+    """The document's JSON, compact or indented as OpenAI's whole answers. The joined parts equal the result
+    of `msgspec.json.encode` (and `format`)."""
     size, waiting = 0, list[bytes]()
     for piece in _pieces(document, 0, is_indented=is_indented):
         waiting.append(piece)
@@ -52,19 +53,19 @@ def json_parts(document: object, *, is_indented: bool) -> Iterator[bytes]:
 
 
 def _pieces(value: object, depth: int, *, is_indented: bool) -> Iterator[bytes]:
-    """Of a value inside `depth` arrays or objects."""
+    """The pieces of a value nested in `depth` arrays or objects."""
     arrays: list[LazyArray] = []
 
     def marked(found: object) -> object:
         if not isinstance(found, LazyArray):
-            raise TypeError(f"no JSON for {type(found).__name__}")
+            raise TypeError(f"can't encode {type(found).__name__} as JSON")
         if found.is_short:
             return next(found.slices(), [])
         arrays.append(found)
         return _MARK
 
     text = msgspec.json.encode(value, enc_hook=marked)
-    *befores, last = (_laid_out(text, depth) if is_indented else text).split(_QUOTED_MARK)
+    *befores, last = (_indented(text, depth) if is_indented else text).split(_QUOTED_MARK)
     for before, array in zip(befores, arrays, strict=True):
         yield before
         line = before[before.rfind(b"\n") + 1 :]
@@ -74,7 +75,7 @@ def _pieces(value: object, depth: int, *, is_indented: bool) -> Iterator[bytes]:
 
 
 def _items(array: LazyArray, depth: int, *, is_indented: bool) -> Iterator[bytes]:
-    """Of an array of several slices on a line that is indented `depth` times."""
+    """The pieces of an array of several slices, on a line that is indented `depth` times."""
     end = b"\n%s]" % (b" " * (_INDENT * depth)) if is_indented else b"]"
     separator = b"["
     for values in array.slices():
@@ -88,10 +89,10 @@ def _items(array: LazyArray, depth: int, *, is_indented: bool) -> Iterator[bytes
     yield end
 
 
-def _laid_out(text: bytes, depth: int) -> bytes:
-    """Indented as it is inside `depth` arrays."""
+def _indented(text: bytes, depth: int) -> bytes:
+    """The text indented as inside `depth` arrays."""
     whole = msgspec.json.format(b"[" * depth + text + b"]" * depth, indent=_INDENT)
-    # Each of them begins with a bracket, a line break and its contents' indent, and ends with as much less.
+    # Each adds a bracket, a line break and an indent before its contents, and the reverse after them.
     before = sum(2 + _INDENT * level for level in range(1, depth + 1))
     after = sum(2 + _INDENT * level for level in range(depth))
     return whole[before : len(whole) - after]

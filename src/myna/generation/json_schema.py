@@ -1,4 +1,4 @@
-"""JSON schemas of clients: OpenAI's strict subset with its texts, and the constraint that one becomes."""
+"""Clients' JSON schemas: OpenAI's strict subset with its error texts, and conversion to constraints."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ MAX_LEVELS: Final = 10
 MAX_PROPERTIES: Final = 5000
 MAX_ENUM_VALUES: Final = 1000
 _MAX_STEPS: Final = 64
-_REFUSED: Final = (
+_UNSUPPORTED: Final = (
     "allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "oneOf", "default",
 )  # fmt: skip
 _SHAPES: Final = ("type", "anyOf", "$ref", "enum", "const")
@@ -20,8 +20,8 @@ Schema = Mapping[str, Any]
 Path = tuple[str, ...]
 
 
-class SchemaFault(Exception):
-    """Where a schema leaves the subset (None: as a whole), and how: the tail of OpenAI's message."""
+class SchemaError(Exception):
+    """A violation of the subset at a path (None: the whole schema); `tail` ends OpenAI's message."""
 
     def __init__(self, path: Path | None, tail: str) -> None:
         super().__init__(tail)
@@ -31,11 +31,11 @@ class SchemaFault(Exception):
 def constraint_of(
     schema: Schema | None, *, is_strict: bool, name: str, origin: Origin, needs_object: bool = False
 ) -> JsonSchema:
-    """Answers that follow the schema.
+    """The constraint that an answer follows the schema.
 
-    Strict: OpenAI's subset, enforced to the letter. Else what can't be enforced is left to the model.
-    Raises `InvalidRequest` of that origin for a schema that leaves the subset, or is nested too deep; whether
-    an engine can enforce it shows when that compiles it.
+    Strict schemas must be in OpenAI's subset and are fully enforced; of others, what can't be enforced is
+    left to the model. Raises `InvalidRequest` with that origin for a schema outside the subset or nested too
+    deeply; whether an engine can enforce it is known when it is compiled.
     """
     schema = schema or {}
     try:
@@ -44,60 +44,60 @@ def constraint_of(
         if is_strict:
             check_strict(schema)
         if is_too_deep(schema):
-            raise SchemaFault(None, f"schema is nested more than {MAX_NESTING} levels deep.")
-    except SchemaFault as exc:
+            raise SchemaError(None, f"schema is nested more than {MAX_NESTING} levels deep.")
+    except SchemaError as exc:
         raise origin.error(exc.text) from exc
     return JsonSchema(json.dumps(schema, ensure_ascii=False), is_strict, name, origin)
 
 
 def origin_of(subject: str, param: str, code: str | None = None) -> Origin:
-    """Where a schema came from, for errors in OpenAI's words."""
+    """The origin of a schema, for error messages in OpenAI's words."""
     return Origin(f"Invalid schema for {subject}", param, code)
 
 
 def check_strict(schema: Schema) -> None:
-    """Raise `SchemaFault` where the schema leaves OpenAI's strict subset."""
+    """Raise `SchemaError` if the schema is not in OpenAI's strict subset."""
     _check_root(schema)
     num_properties = 0
     for path, node, levels in _nodes(schema):
         _check_node(path, node)
         if levels > MAX_LEVELS:
-            raise SchemaFault(path, f"{levels} levels of nesting exceeds limit of {MAX_LEVELS}.")
+            raise SchemaError(path, f"{levels} levels of nesting exceeds limit of {MAX_LEVELS}.")
         num_properties += len(_mapping(node, "properties", path))
         if num_properties > MAX_PROPERTIES:
-            raise SchemaFault(path, f"{num_properties} properties exceeds limit of {MAX_PROPERTIES}.")
+            raise SchemaError(path, f"{num_properties} properties exceeds limit of {MAX_PROPERTIES}.")
 
 
 def _check_root(schema: Schema) -> None:
     if schema.get("type") != "object":
         kind = f"'type: \"{schema.get('type')}\"'"
-        raise SchemaFault(None, f"schema must be a JSON Schema of 'type: \"object\"', got {kind}.")
+        raise SchemaError(None, f"schema must be a JSON Schema of 'type: \"object\"', got {kind}.")
 
 
 def _check_node(path: Path, node: Schema) -> None:
-    for keyword in _REFUSED:
+    for keyword in _UNSUPPORTED:
         if keyword in node:
-            raise SchemaFault(path, f"'{keyword}' is not permitted.")
+            raise SchemaError(path, f"'{keyword}' is not permitted.")
     if "$ref" in node and len(node) > 1:
-        raise SchemaFault(
+        raise SchemaError(
             path, f"$ref cannot have keywords {{{_listed(key for key in node if key != '$ref')}}}."
         )
     if not any(key in node for key in _SHAPES):
-        raise SchemaFault(path, "schema must have a 'type' key.")
+        raise SchemaError(path, "schema must have a 'type' key.")
     if len(node.get("enum", ())) > MAX_ENUM_VALUES:
-        raise SchemaFault(path, f"{len(node['enum'])} enum values exceeds limit of {MAX_ENUM_VALUES}.")
+        raise SchemaError(path, f"{len(node['enum'])} enum values exceeds limit of {MAX_ENUM_VALUES}.")
     if node.get("type") == "object" or "properties" in node:
         _check_object(path, node)
 
 
 def _check_object(path: Path, node: Schema) -> None:
     if node.get("additionalProperties") is not False:
-        raise SchemaFault(path, "'additionalProperties' is required to be supplied and to be false.")
+        raise SchemaError(path, "'additionalProperties' is required to be supplied and to be false.")
     names = _mapping(node, "properties", path)
     required = node.get("required", [])
     missing = [name for name in names if not isinstance(required, list) or name not in required]
     if missing:
-        raise SchemaFault(
+        raise SchemaError(
             path,
             "'required' is required to be supplied and to be an array including every key in properties. "
             f"Missing '{missing[0]}'.",
@@ -105,12 +105,12 @@ def _check_object(path: Path, node: Schema) -> None:
 
 
 def _nodes(schema: Schema) -> Iterator[tuple[Path, Schema, int]]:
-    """Every schema inside, outermost first, with its path and how many objects and arrays it is in."""
+    """Every nested schema, outermost first, with its path and its nesting depth in objects and arrays."""
     waiting: list[tuple[Path, Any, int]] = [((), schema, 1)]
     while waiting:
         path, node, levels = waiting.pop()
         if not isinstance(node, dict) or len(path) > _MAX_STEPS:
-            raise SchemaFault(path[:_MAX_STEPS], "Please ensure it is a valid JSON Schema.")
+            raise SchemaError(path[:_MAX_STEPS], "Please ensure it is a valid JSON Schema.")
         yield path, node, levels
         inside: list[tuple[Path, Any, int]] = []
         for keyword, deeper in (("properties", 1), ("$defs", 0), ("definitions", 0)):
@@ -120,7 +120,7 @@ def _nodes(schema: Schema) -> Iterator[tuple[Path, Schema, int]]:
             inside.append(((*path, "items"), node["items"], levels + 1))
         options = node.get("anyOf", [])
         if not isinstance(options, list):
-            raise SchemaFault(path, "Please ensure it is a valid JSON Schema.")
+            raise SchemaError(path, "Please ensure it is a valid JSON Schema.")
         inside += [((*path, "anyOf", str(i)), part, levels) for i, part in enumerate(options)]
         waiting += reversed(inside)
 
@@ -128,7 +128,7 @@ def _nodes(schema: Schema) -> Iterator[tuple[Path, Schema, int]]:
 def _mapping(node: Schema, keyword: str, path: Path) -> Schema:
     value = node.get(keyword, {})
     if not isinstance(value, dict):
-        raise SchemaFault(path, "Please ensure it is a valid JSON Schema.")
+        raise SchemaError(path, "Please ensure it is a valid JSON Schema.")
     return value
 
 

@@ -1,18 +1,18 @@
-"""Log-probabilities of tokens: each with its true bytes and the likeliest beside it."""
+"""Log-probabilities of tokens, each with its exact bytes and the most likely alternatives."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, overload
 
 import msgspec
 
 from myna.core.events import LOWEST_LOGPROB, TokenLogprob
 
-# Entries and their likeliest tokens together, in one piece of work: about a millisecond.
+# Entries and their top tokens together that are rendered at once, in about a millisecond.
 _SLICE: Final = 512
 
 
 class TopEntry(msgspec.Struct):
-    """One of the likeliest tokens."""
+    """One of the most likely tokens."""
 
     token: str
     logprob: float
@@ -28,8 +28,36 @@ class TokenEntry(msgspec.Struct):
     top_logprobs: list[TopEntry]
 
 
+class PackedLogprobs(Sequence[TokenLogprob]):
+    """A list of entries that keeps each as bytes: an entry with its most likely tokens is some 80 objects,
+    and to trace or free those of a large answer at once would hold the GIL for tenths of a second."""
+
+    def __init__(self) -> None:
+        self._packed: list[bytes] = []
+
+    def extend(self, entries: Iterable[TokenLogprob]) -> None:
+        """Append the entries."""
+        self._packed += map(_pack, entries)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    @overload
+    def __getitem__(self, index: int) -> TokenLogprob: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[TokenLogprob]: ...
+    def __getitem__(self, index: int | slice) -> TokenLogprob | list[TokenLogprob]:
+        if isinstance(index, slice):
+            return list(map(_unpack, self._packed[index]))
+        return _unpack(self._packed[index])
+
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+_unpack: Final = msgspec.msgpack.Decoder(TokenLogprob).decode
+
+
 def token_entry(entry: TokenLogprob) -> TokenEntry:
-    """The entry as chat completions show it."""
+    """The entry in the format of chat completions."""
     return TokenEntry(
         _shown(entry.data),
         _finite(entry.logprob),
@@ -39,19 +67,19 @@ def token_entry(entry: TokenLogprob) -> TokenEntry:
 
 
 def per_slice(entries: Sequence[TokenLogprob]) -> int:
-    """How many of these entries make a piece of work that holds up nobody."""
+    """How many of these entries to render at once without delaying other requests."""
     return max(1, _SLICE // (1 + max((len(entry.top) for entry in entries[:2]), default=0)))
 
 
 def slices(entries: Sequence[TokenLogprob]) -> Iterator[Sequence[TokenLogprob]]:
-    """The entries in such pieces; one, of none, where there are none."""
+    """The entries in slices of that length; one empty slice if there are none."""
     length = per_slice(entries)
     for start in range(0, len(entries) or 1, length):
         yield entries[start : start + length]
 
 
 def _shown(data: bytes) -> str:
-    """The token's text; bytes that are no whole character are escaped, as `\\xe4`."""
+    """The token's text; bytes that are not a whole character are escaped, as `\\xe4`."""
     return data.decode("utf-8", "backslashreplace")
 
 

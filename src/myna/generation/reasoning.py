@@ -1,4 +1,4 @@
-"""What a reasoning effort means for a model that thinks: how its prompt is written, how long it may. Pure."""
+"""Maps a reasoning effort to template variables and a token limit for the reasoning. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from myna.prompts.thinking import DONT_THINK, THINK
 from myna.wire import validation_errors
 
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-# Tokens of thought, for models whose template has no words of its own for effort; then it has to end.
+# Limits on reasoning tokens, for models whose template does not support effort; 0: no limit.
 BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
     {"minimal": 256, "low": 1024, "medium": 4096, "high": 16384, "xhigh": 0, "max": 0}
 )
@@ -20,23 +20,24 @@ BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """`switches` are variables for the template; `thought` None: the answer begins with the first token."""
+    """`switches` are variables for the template; `thought` None: the output is answer from the first
+    token."""
 
     switches: Mapping[str, object]
     thought: Thought | None
 
     def constraint(self, answer: Constraint | None) -> Constraint | None:
-        """The constraint of the whole generation, whose answer is under `answer`: a thought that is cut
-        off needs a grammar for what follows."""
-        is_cut = self.thought is not None and self.thought.max_tokens > 0
-        return AnyText() if is_cut and answer is None else answer
+        """The constraint of the whole generation, given the answer's: a limited thought needs a grammar for
+        what follows it."""
+        is_limited = self.thought is not None and self.thought.max_tokens > 0
+        return AnyText() if is_limited and answer is None else answer
 
 
 NO_REASONING: Final = Reasoning({}, None)
 
 
 def reasoning_for(effort: str | None, thinking: Thinking | None, *, param: str) -> Reasoning:
-    """What the effort, which the request has as `param`, asks of a model that thinks in this way.
+    """What the effort means for a model with this kind of thinking. `param` is the request's parameter.
 
     Raises `InvalidRequest` for an effort that the model doesn't support.
     """
@@ -45,11 +46,11 @@ def reasoning_for(effort: str | None, thinking: Thinking | None, *, param: str) 
             raise validation_errors.unsupported().at_param(param)
         if thinking is None:
             return NO_REASONING
-        # A template that only leaves out old thoughts may be of a model that thinks: then it is read.
+        # A template that only drops earlier thoughts may belong to a reasoning model, so thoughts are parsed.
         return Reasoning({}, Thought(thinking.begin, thinking.end, is_optional=True))
     if effort == "none":
         if not thinking.can_skip:
-            supported = f" Supported values are: {validation_errors.either(EFFORTS[1:], 'and')}."
+            supported = f" Supported values are: {validation_errors.quoted_list(EFFORTS[1:], 'and')}."
             raise validation_errors.unsupported_value(effort, supported).at_param(param)
         return Reasoning(DONT_THINK, None)
     if effort is None and not thinking.is_default:

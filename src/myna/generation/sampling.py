@@ -1,4 +1,4 @@
-"""From the sampling fields that both generation endpoints have to the sampler's own."""
+"""Converts the sampling fields that the generation endpoints share to the sampler's parameters."""
 
 import secrets
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _SEED_BITS = 63
 
 
 class SamplingFields(Protocol):
-    """The part of a request that says how tokens are drawn; None is the default."""
+    """The sampling parameters of a request; None is the default."""
 
     @property
     def temperature(self) -> float | None: ...
@@ -32,9 +32,9 @@ class SamplingFields(Protocol):
 
 
 def to_sampling(fields: SamplingFields, defaults: Sampling) -> Sampling:
-    """What the request says, else what the model recommends, else the plain distribution.
+    """The request's parameters, with `defaults` for those that are not set.
 
-    Without a seed the answer is drawn anew each time.
+    Without a seed, a random one is used.
     """
     seed = secrets.randbits(_SEED_BITS) if fields.seed is None else fields.seed
     return Sampling(
@@ -53,8 +53,8 @@ def _first(asked: float | None, otherwise: float) -> float:
     return otherwise if asked is None else asked
 
 
-def refuse_unknown_tokens(biases: Sequence[tuple[int, float]], vocab_size: int) -> None:
-    """Raise for a biased token that the model doesn't have."""
+def check_biased_tokens(biases: Sequence[tuple[int, float]], vocab_size: int) -> None:
+    """Raise for a biased token that is not in the model's vocabulary."""
     for token, _ in biases:
         if token >= vocab_size:
             raise InvalidRequest(

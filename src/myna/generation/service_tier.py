@@ -6,11 +6,11 @@ _SERVED: Final = {"flex": "flex", "priority": "priority", "fast": "priority"}
 _PRIORITIES: Final = {"flex": -1, "default": 0, "priority": 1}
 
 
-def served_tier(asked: str | None) -> str:
-    """The tier that serves the request, which the answer reports."""
-    return _SERVED.get(asked or "", "default")
+def served_tier(requested: str | None) -> str:
+    """The tier that serves the request, which the response reports."""
+    return _SERVED.get(requested or "", "default")
 
 
-def priority(asked: str | None) -> int:
-    """The priority of a generation in that tier; higher is served first."""
-    return _PRIORITIES[served_tier(asked)]
+def priority(requested: str | None) -> int:
+    """The priority of a request in that tier; higher is served first."""
+    return _PRIORITIES[served_tier(requested)]

@@ -1,4 +1,4 @@
-"""Answers that their sender asked to keep: stored before their end is sent."""
+"""Storing of answers, if requested, before their end is sent."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -10,8 +10,8 @@ from myna.core.generator import EventStream
 
 
 class StoredStream:
-    """The stream itself, whose last event comes when `store` has returned, so that a client that has seen the
-    end can ask for the answer. One that broke off is not stored. `store` raises nothing."""
+    """The stream, whose last event is delayed until `store` has returned, so that a client that has seen the
+    end can retrieve the answer. An aborted stream is not stored. `store` must not raise."""
 
     def __init__(
         self, stream: EventStream, feed: Callable[[Event], None], store: Callable[[], Awaitable[None]]
@@ -34,12 +34,14 @@ class StoredStream:
         await self._stream.aclose()
 
 
-def signed(seed: int) -> int:
-    """A seed as OpenAI shows and takes it: 64 bits with a sign."""
+def signed_seed(seed: int) -> int:
+    """A seed as in OpenAI's API: a signed 64-bit integer."""
     return seed - 2**64 if seed >= 2**63 else seed
 
 
-def replay(sent: Mapping[str, Any], seed: int) -> bytes:
-    """The body of a request that gives the same answer again: the one sent, with the seed that was used."""
-    body = {name: value for name, value in sent.items() if name not in ("store", "stream", "stream_options")}
-    return orjson.dumps({**body, "seed": signed(seed)})
+def replay(body: Mapping[str, Any], seed: int) -> bytes:
+    """The body of a request that reproduces the answer: the original one with the seed that was used."""
+    fields = {
+        name: value for name, value in body.items() if name not in ("store", "stream", "stream_options")
+    }
+    return orjson.dumps({**fields, "seed": signed_seed(seed)})

@@ -1,4 +1,4 @@
-"""On whose behalf a request runs, and how long it may be, in the terms that a generation carries."""
+"""The tenant of a request, and its context length, as a generation request needs them."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ from myna.core.generator import ModelInfo
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """`owner` is the key that the queue is fair between; a prefix of a prompt is shared only under an
-    equal `cache_salt`."""
+    """`owner` is the key used for fair queueing; prompt prefixes are shared only between requests with the
+    same `cache_salt`."""
 
     owner: str = ""
     cache_salt: str = ""
 
 
 def tenant_of(principal: Principal) -> Tenant:
-    """Fair between keys; prefixes are shared within a project."""
+    """Queueing is fair between keys; prefixes are shared within a project."""
     return Tenant(principal.key_id, principal.project)
 
 
 def context_length(info: ModelInfo) -> int:
-    """The context length that a request is told: the model's, or less where the KV cache is smaller."""
+    """The context length available to a request: the model's, or less if the KV cache is smaller."""
     return min(info.context_tokens, info.kv_tokens)

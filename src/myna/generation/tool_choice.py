@@ -1,4 +1,4 @@
-"""Which tools an answer may or must call, and the constraint that holds it to that and to its form. Pure."""
+"""Which tools an answer may or must call, and the constraint that enforces this and its format. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,8 +25,8 @@ Mode = Literal["none", "auto", "required"]
 
 @dataclass(frozen=True, slots=True)
 class DeclaredTool:
-    """A tool of a request. `schema` is what a function's arguments follow, as it was sent; `param` is where
-    the request has it, or the grammar of a custom tool's input."""
+    """A tool of a request. `schema` is the JSON schema of a function's arguments, as it was sent; `param` is
+    the request's parameter with the schema, or with the grammar of a custom tool."""
 
     spec: ToolSpec
     param: str
@@ -34,14 +34,14 @@ class DeclaredTool:
 
     @property
     def key(self) -> tuple[bool, str]:
-        """A choice names a tool by these two: whether it is a function, and its name."""
+        """How a choice refers to a tool: whether it is a function, and its name."""
         return self.spec.kind == "function", self.spec.name
 
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """What a request wants called. `among` are keys of tools (None: all of them); `is_single`: it names
-    one tool, which is called once."""
+    """Which tools a request wants called. `among` are keys of tools (None: all); `is_single`: the choice
+    names one tool, which must be called exactly once."""
 
     mode: Mode = "auto"
     among: tuple[tuple[bool, str], ...] | None = None
@@ -53,8 +53,8 @@ ANY_TOOL: Final = ToolChoice()
 
 @dataclass(frozen=True, slots=True)
 class AnswerFormat:
-    """The JSON that an answer must be: any object, or what follows the schema. `name` is the schema's own,
-    `param` where the request has it."""
+    """The JSON that an answer must be: any object, or one that follows the schema. `name` is the schema's
+    name, `param` the request's parameter."""
 
     param: str
     name: str = ""
@@ -64,8 +64,8 @@ class AnswerFormat:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTools:
-    """`declared` are in the prompt, `callable` may be called; an answer is read as calls if any may.
-    `constraints` are what calls of the callable ones must follow."""
+    """`declared` tools are in the prompt, `callable` ones may be called; an answer is parsed for calls if
+    there are any. `constraints` are what calls of the callable tools must follow."""
 
     form: ToolFormat
     mode: Mode
@@ -76,12 +76,12 @@ class ResolvedTools:
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
-        """The declared tools as templates take them."""
+        """The declared tools, as passed to templates."""
         return tuple(tool.spec for tool in self.declared)
 
     @property
     def has_grammar_input(self) -> bool:
-        """A custom tool's grammar says what may follow its call."""
+        """Whether a callable custom tool has a grammar for its input."""
         return any(tool.kind == "grammar" for tool in self.callable)
 
 
@@ -93,9 +93,9 @@ def resolve_tools(
     is_parallel: bool,
     answer: AnswerFormat | None,
 ) -> ResolvedTools | None:
-    """None without tools. Raises `InvalidRequest` for a choice among tools that were not declared, and for
-    parameters that are no usable schema, or not strict where they say so. Reading schemas takes a while: call
-    it in a thread."""
+    """None without tools. Raises `InvalidRequest` for a choice of undeclared tools, and for parameters that
+    are not a usable schema, or not in the strict subset if declared strict. Reading schemas is slow: call it
+    in a thread."""
     if not declared:
         return None
     _check_choice(declared, choice)
@@ -106,7 +106,7 @@ def resolve_tools(
         if choice.mode != "none" and (choice.among is None or tool.key in choice.among)
     ]
     if answer is not None:
-        form = replace(form, is_loose=False)  # an object is the answer that was asked for
+        form = replace(form, is_loose=False)  # an object may be the requested answer, not a call
     return ResolvedTools(
         form=form,
         mode=choice.mode,
@@ -146,8 +146,8 @@ def _callable(tool: DeclaredTool) -> CallableTool:
 
 
 def answer_constraint(answer: AnswerFormat | None, tools: ResolvedTools | None) -> Constraint | None:
-    """What the answer is held to: the form that was asked for, calls, or either. Raises `InvalidRequest`
-    for schemas that can't be used."""
+    """The constraint on the answer: the requested format, tool calls, or either. Raises `InvalidRequest` for
+    unusable schemas."""
     alone = _format_constraint(answer)
     if tools is None:
         return alone

@@ -1,4 +1,4 @@
-"""Token counts of an answer, as a fold over its events."""
+"""Counts an answer's tokens from its events."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from myna.core.events import Done, Event, PromptDone
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Of all prompts and all choices together. `cached_tokens` of the prompts' came from the prefix cache;
-    the last three are parts of the completions'."""
+    """Totals over all prompts and choices. `cached_tokens` of the prompt tokens came from the prefix cache;
+    the last three are parts of the completion tokens."""
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -23,7 +23,7 @@ class TokenUsage:
 
 
 class UsageCounter:
-    """Takes events in any order; those without counts change nothing."""
+    """Accepts events in any order; events without counts are ignored."""
 
     def __init__(self) -> None:
         self._prompt_tokens = self._cached_tokens = 0

@@ -1,4 +1,5 @@
-"""The log: one line a request (who, which model, tokens, times, outcome), and its two forms. Never a text."""
+"""The access log: one line per request (key, model, tokens, times, outcome), as text or JSON. Never logs
+content."""
 
 import asyncio
 import logging
@@ -20,7 +21,7 @@ failures = logging.getLogger("myna.serving")
 
 
 def log_request(scope: Scope, record: RequestRecord) -> None:
-    """Write the request's line. Probes of health and files of the page are for debugging alone."""
+    """Log the request. Health probes and the page's files are logged at debug level."""
     is_quiet = record.is_quiet or scope["path"] in ("/health", "/ready", "/metrics")
     level = logging.DEBUG if is_quiet else logging.INFO
     if log.isEnabledFor(level):
@@ -29,9 +30,9 @@ def log_request(scope: Scope, record: RequestRecord) -> None:
         log.log(level, "%s", text, extra={_FIELDS: fields})
 
 
-def note_failure(record: RequestRecord, exc: BaseException) -> None:
-    """Remember what ended the request. What isn't the client's fault is logged, a bug with its traceback;
-    an outage of the database is in the log already."""
+def record_failure(record: RequestRecord, exc: BaseException) -> None:
+    """Record the error that ended the request. Server errors are logged, bugs with a traceback; an outage of
+    the database is already logged elsewhere."""
     record.fail(exc, is_clients_fault=is_clients_fault(exc))
     is_known = isinstance(exc, Overloaded | DatabaseUnavailable | asyncio.CancelledError)
     if not is_clients_fault(exc) and not is_known:
@@ -61,13 +62,13 @@ def request_fields(scope: Scope, record: RequestRecord) -> Mapping[str, object]:
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """A stranger's text on one line of a log: no control characters, no end in sight."""
+    """A client's text made safe for one line of a log: no control characters, bounded in length."""
     shown = text if text.isprintable() and " " not in text else text.encode("unicode_escape").decode()
     return shown.replace(" ", "%20")[:limit]
 
 
 class JsonLines(logging.Formatter):
-    """A line of JSON a record, for machines."""
+    """One line of JSON per record."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {

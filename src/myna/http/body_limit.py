@@ -1,4 +1,4 @@
-"""Refuses a request body over the limit while it is read, declared or in chunks, and one that stalls."""
+"""Rejects a request body that exceeds the limit, whether declared or chunked, and one that stalls."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,15 +10,16 @@ from myna.core.errors import BodyTooLarge
 from myna.wire.errors import SlowBody
 
 _LINGER_S: Final = 2.0
-_LINGER_TIMES: Final = 4
+_LINGER_FACTOR: Final = 4
 
 
 class BodyLimit:
-    """Bounds what `receive` hands on. The check is at the first read, so that a stranger's body is never
-    looked at and gets the stranger's answer."""
+    """Bounds what `receive` returns. The check happens at the first read, so that an unauthenticated client
+    gets its 401 and its body is never read."""
 
     def __init__(self, app: ASGIApp, max_bytes: Callable[[], int], pause_s: float = 30.0) -> None:
-        """`max_bytes` is asked for each request; `pause_s` is the longest wait for a body's next piece."""
+        """`max_bytes` is called for each request; `pause_s` is the longest wait for the next part of a
+        body."""
         self._app = app
         self._max_bytes = max_bytes
         self._pause_s = pause_s
@@ -33,38 +34,38 @@ class BodyLimit:
         async def bounded() -> Message:
             nonlocal num_bytes, is_whole
             if is_whole:
-                return await receive()  # waits for the client to leave
+                return await receive()  # waits for the client to disconnect
             if int(declared) > max_bytes:
-                await self._refuse(receive, max_bytes)
-            message = await self._next_piece(receive)
+                await self._reject(receive, max_bytes)
+            message = await self._next_part(receive)
             is_whole = not message.get("more_body", False)
             num_bytes += len(message.get("body", b""))
             if num_bytes > max_bytes:
-                await self._refuse(receive, max_bytes)
+                await self._reject(receive, max_bytes)
             return message
 
         await self._app(scope, bounded, send)
 
-    async def _next_piece(self, receive: Receive) -> Message:
+    async def _next_part(self, receive: Receive) -> Message:
         try:
             async with asyncio.timeout(self._pause_s):
                 return await receive()
         except TimeoutError:
             raise SlowBody(
-                f"The rest of the request body did not come within {self._pause_s:g} seconds."
+                f"The rest of the request body did not arrive within {self._pause_s:g} seconds."
             ) from None
 
-    async def _refuse(self, receive: Receive, max_bytes: int) -> None:
-        """Read on for a moment before answering: a client that still writes when the connection closes
-        would lose the answer with it."""
+    async def _reject(self, receive: Receive, max_bytes: int) -> None:
+        """Keep reading for a moment before responding: a client that is still writing when the connection
+        closes would lose the response."""
         try:
             async with asyncio.timeout(_LINGER_S):
-                left = max_bytes * _LINGER_TIMES
-                while left > 0:
+                remaining = max_bytes * _LINGER_FACTOR
+                while remaining > 0:
                     message = await receive()
                     if message["type"] != "http.request" or not message.get("more_body", False):
                         break
-                    left -= len(message.get("body", b""))
+                    remaining -= len(message.get("body", b""))
         except TimeoutError:
             pass
         raise BodyTooLarge(f"The request body is larger than this server accepts ({max_bytes:,} bytes).")

@@ -1,4 +1,4 @@
-"""The client's end of one answer: whether it is still there, and how its body is written to it."""
+"""The connection of one response: watches for a disconnect, and writes the body."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,12 +13,12 @@ KEEP_ALIVE: Final = b": keep-alive\n\n"
 
 
 class WhileConnected:
-    """Cancels its block when the client leaves, and swallows that cancellation alone."""
+    """Cancels its block when the client disconnects, and suppresses only that cancellation."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self.has_left = False
-        self.is_answered = False
+        self.is_disconnected = False
+        self.is_complete = False
 
     async def __aenter__(self) -> Self:
         task = asyncio.current_task()
@@ -31,29 +31,29 @@ class WhileConnected:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.give_up()
+        self.abort()
 
-    def give_up(self) -> None:
-        """End the block: nobody reads what it sends."""
-        if not self.is_answered and not self.has_left:
-            self.has_left = True
+    def abort(self) -> None:
+        """Cancel the block: the client no longer reads the response."""
+        if not self.is_complete and not self.is_disconnected:
+            self.is_disconnected = True
             self._task.cancel()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._watcher.cancel()
-        if self.has_left and isinstance(exc, asyncio.CancelledError):
+        if self.is_disconnected and isinstance(exc, asyncio.CancelledError):
             return self._task.uncancel() == 0
         return False
 
 
 class BodyWriter:
-    """Sends a body's bytes, the headers before the first of them, and counts tokens before each write.
+    """Sends the headers and the body's bytes, and commits token counts before each write.
 
-    With `keep_alive_s`, a silence of that long is filled with a comment, also before the first byte. A write
-    that takes `stall_s` calls `on_stall`. One timer a body, not one a write: it looks how long the silence
-    was and sleeps the rest.
+    With `keep_alive_s`, a comment is sent after that long without a write, also before the first byte. A
+    write that takes `stall_s` calls `on_stall`. There is one timer per body, not per write: it checks how
+    long ago the last write was and reschedules itself for the rest.
     """
 
     def __init__(
@@ -70,37 +70,37 @@ class BodyWriter:
         self._record = record
         self._headers = headers
         self._sends_comments = keep_alive_s is not None
-        self._beat_s = stall_s if keep_alive_s is None else keep_alive_s
+        self._interval_s = stall_s if keep_alive_s is None else keep_alive_s
         self._stall_s = stall_s
         self._on_stall = on_stall
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
-        self._timer = self._loop.call_later(self._beat_s, self._on_timer)
-        self._beat: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(self._interval_s, self._on_timer)
+        self._keep_alive: asyncio.Task[None] | None = None
         self._is_sending = False
         self.has_started = False
         self.has_ended = False
 
     def add_header(self, header: Header) -> None:
-        """Before the first write."""
+        """Must be called before the first write."""
         self._headers.append(header)
 
     async def write(self, data: bytes) -> None:
         await self._write(data, more=True)
 
     async def finish(self, data: bytes) -> None:
-        """The last bytes; nothing follows them."""
+        """Write the last bytes."""
         await self._write(data, more=False)
         self.has_ended = True
 
     def close(self) -> None:
         self._timer.cancel()
-        if self._beat is not None:
-            self._beat.cancel()
+        if self._keep_alive is not None:
+            self._keep_alive.cancel()
 
     async def _write(self, data: bytes, *, more: bool) -> None:
-        if self._beat is not None:
-            await asyncio.wait((self._beat,))
+        if self._keep_alive is not None:
+            await asyncio.wait((self._keep_alive,))
         self._last_write = self._loop.time()
         self._is_sending = True
         try:
@@ -117,23 +117,23 @@ class BodyWriter:
 
     def _on_timer(self) -> None:
         silence_s = self._loop.time() - self._last_write
-        if self._is_sending or self._beat is not None:
+        if self._is_sending or self._keep_alive is not None:
             if silence_s >= self._stall_s:
                 self._on_stall()
                 return
             silence_s = 0.0
         elif not self._sends_comments:
             silence_s = 0.0
-        elif silence_s >= self._beat_s:
+        elif silence_s >= self._interval_s:
             self._last_write, silence_s = self._loop.time(), 0.0
-            self._beat = self._loop.create_task(self._send_comment())
-            self._beat.add_done_callback(self._on_beaten)
-        self._timer = self._loop.call_later(self._beat_s - silence_s, self._on_timer)
+            self._keep_alive = self._loop.create_task(self._send_comment())
+            self._keep_alive.add_done_callback(self._on_keep_alive_sent)
+        self._timer = self._loop.call_later(self._interval_s - silence_s, self._on_timer)
 
-    def _on_beaten(self, beat: asyncio.Task[None]) -> None:
-        self._beat = None
-        if not beat.cancelled() and beat.exception() is not None:
-            self._on_stall()  # the connection takes nothing more
+    def _on_keep_alive_sent(self, task: asyncio.Task[None]) -> None:
+        self._keep_alive = None
+        if not task.cancelled() and task.exception() is not None:
+            self._on_stall()  # the connection accepts no more data
 
     async def _send_comment(self) -> None:
         if not self.has_started:

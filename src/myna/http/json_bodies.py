@@ -1,4 +1,4 @@
-"""JSON request bodies: their size in values, and the thread where the large ones are parsed and checked.
+"""JSON request bodies: counting their values, and the thread that parses and validates large ones.
 
 Knows no endpoint and no schema.
 """
@@ -11,8 +11,9 @@ from weakref import WeakValueDictionary
 
 from myna.core.errors import InvalidRequest
 
-INLINE_BYTES: Final = 64 * 1024
-"""A body of this size takes at most some 20 ms to parse and check, whatever it holds."""
+INLINE_BYTES: Final = 16 * 1024
+"""A body of this size takes at most some 5 ms to parse and check, whatever it holds. A client may send many
+at once, and the event loop would run the work for all of them in one turn."""
 MAX_VALUES: Final = 500_000
 MAX_NODES: Final = 100_000
 _SLICE_BYTES: Final = 64 * 1024
@@ -21,34 +22,34 @@ T = TypeVar("T")
 
 
 class LargeBodies:
-    """Runs work on large bodies off the event loop: one body at a time, and each key's in turn.
+    """Runs work on large bodies off the event loop, one body at a time and fairly between keys.
 
-    One thread, since parsing and checking hold the GIL: more threads would take it from the event loop more
-    often and finish no sooner. Each key has at most one body in the line, so that a key that sends many
-    delays its own requests and not those of others.
+    There is one thread, since parsing and validation hold the GIL: more threads would take it from the event
+    loop more often and finish no sooner. Each key has at most one body in the queue, so that a key that sends
+    many delays only its own requests.
     """
 
     def __init__(self, threads: Executor | None = None) -> None:
-        """`threads` None: a thread of its own, started by the first large body."""
+        """`threads` None: an own thread, started by the first large body."""
         self._threads = threads or ThreadPoolExecutor(1, thread_name_prefix="validation")
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run_if_large(self, num_bytes: int, key_id: str, work: Callable[[], T]) -> T:
-        """The same at once for a small body: it costs less than the way to the thread."""
+        """Like `run`, but inline for a small body, which costs less than switching threads."""
         return work() if num_bytes <= INLINE_BYTES else await self.run(key_id, work)
 
     async def run(self, key_id: str, work: Callable[[], T]) -> T:
-        """The result of `work`, after the work that this key has asked for before."""
+        """The result of `work`, run after earlier work of the same key."""
         turn = self._turns.setdefault(key_id, asyncio.Lock())
         async with turn:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 def check_size(data: bytes) -> None:
-    """Raise `InvalidRequest` for a body of so many values that parsing it would hold the GIL for long.
+    """Raise `InvalidRequest` for a body with so many values that parsing it would hold the GIL for long.
 
-    orjson parses a whole document without releasing the GIL. What that costs is set by the number of values
-    and, more, of those that are objects, arrays or properties.
+    orjson parses a whole document without releasing the GIL. The cost depends on the number of values and,
+    even more, on how many of them are objects, arrays or properties.
     """
     num_nodes, num_values = count_values(data)
     if num_nodes > MAX_NODES:
@@ -58,16 +59,16 @@ def check_size(data: bytes) -> None:
 
 
 def count_values(data: bytes, slice_bytes: int = _SLICE_BYTES) -> tuple[int, int]:
-    """How many objects, arrays and properties a JSON text has, and how many commas between values.
+    """(objects, arrays and properties; commas between values) in a JSON text.
 
-    Works in slices, between which other threads may run. Malformed JSON gets any counts.
+    Works in slices, between which other threads may run. The counts of malformed JSON are arbitrary.
     """
     num_nodes = num_commas = start = 0
     in_string = False
     while start < len(data):
         end = start + slice_bytes
         piece = data[start:end]
-        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:  # an escape sequence goes on in the next slice
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:  # an escape sequence continues in the next slice
             piece += data[end : end + 1]
             end += 1
         start = end

@@ -1,7 +1,7 @@
-"""What happens around every request, as pure ASGI classes in one ordered list. Knows no endpoint.
+"""Middleware as pure ASGI classes in one ordered list. Knows no endpoint.
 
-Only the outermost wraps `send`: the others hand it headers through the record, so that a streamed event
-passes one layer on its way out.
+Only the outermost class wraps `send`; the others pass headers to it through the record, so that a streamed
+event passes through a single layer.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from myna.core.errors import InvalidRequest, Overloaded
-from myna.http.access_log import log_request, note_failure
+from myna.http.access_log import log_request, record_failure
 from myna.http.record import RequestRecord, header_value, record_of
-from myna.wire.errors import error_response, row_of
+from myna.wire.errors import error_response, error_row
 
 _MAX_CLIENT_REQUEST_ID: Final = 512
-_LAST_WORDS_S: Final = 2.0
+_FINAL_ERROR_S: Final = 2.0
 _OPENAI_VERSION: Final = (b"openai-version", b"2020-10-01")
 
 log = logging.getLogger("myna.serving")
@@ -29,15 +29,15 @@ Middleware = Callable[[ASGIApp], ASGIApp]
 
 
 def wrap(app: ASGIApp, layers: Sequence[Middleware]) -> ASGIApp:
-    """The application inside its layers, the first of them outermost."""
+    """The application wrapped in the layers; the first is outermost."""
     for layer in reversed(layers):
         app = layer(app)
     return app
 
 
 class RequestScope:
-    """Gives the request its id and record, puts the headers on its answer, writes its line in the log;
-    `on_end` sees the record last."""
+    """Creates the request's id and record, adds headers to the response, writes the access log; `on_end` is
+    called with the record at the end."""
 
     def __init__(self, app: ASGIApp, on_end: Callable[[RequestRecord], None]) -> None:
         self._app = app
@@ -54,7 +54,7 @@ class RequestScope:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 record.first_byte_s = record.elapsed_s()
-                message["headers"] = [*message.get("headers", ()), *record.answer_headers()]
+                message["headers"] = [*message.get("headers", ()), *record.response_headers()]
             await send(message)
 
         try:
@@ -64,8 +64,8 @@ class RequestScope:
             self._on_end(record)
 
 
-class ErrorAnswers:
-    """Turns whatever is raised before the answer has begun into OpenAI's error body."""
+class ErrorResponses:
+    """Turns any exception raised before the response has started into OpenAI's error body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -78,18 +78,18 @@ class ErrorAnswers:
         try:
             read_client_request_id(scope, record)
             await self._app(scope, receive, send)
-        except ClientDisconnect:  # left before its body was whole: there is no one to answer
+        except ClientDisconnect:  # before its body was complete: nobody receives a response
             record.outcome = "cancelled"
         except Exception as exc:
-            note_failure(record, exc)
+            record_failure(record, exc)
             if record.status:
                 raise
-            record.is_gateway = record.is_gateway or row_of(exc).layout.is_gateway
+            record.is_gateway = record.is_gateway or error_row(exc).layout.is_gateway
             await error_response(exc, record.id)(scope, receive, send)
 
 
 def read_client_request_id(scope: Scope, record: RequestRecord) -> None:
-    """A client's own name for its request, for the log; OpenAI refuses what isn't short ASCII."""
+    """Store the client's own id of its request for the log; like OpenAI, accept only short ASCII."""
     value = Headers(scope=scope).get("x-client-request-id", "")
     if len(value) > _MAX_CLIENT_REQUEST_ID or not value.isascii():
         raise InvalidRequest(
@@ -100,7 +100,8 @@ def read_client_request_id(scope: Scope, record: RequestRecord) -> None:
 
 
 class BackendHeaders:
-    """The headers of an answer from behind the gateway, under /v1: version, time taken, organization."""
+    """Adds the headers of responses from behind the gateway, under /v1: version, processing time,
+    organization."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -118,21 +119,21 @@ class BackendHeaders:
                     backend.append((b"openai-organization", header_value(record.organization)))
                 return backend
 
-            record.on_answer.append(headers)
+            record.late_headers.append(headers)
         await self._app(scope, receive, send)
 
 
 class Gate:
-    """Counts the requests that run; turns new ones away when they are too many for this process, whatever
-    the models' own queues say, and once the server is going down."""
+    """Counts running requests; rejects new ones when there are too many for this process, independently of
+    the models' own queues, and while the server shuts down."""
 
     def __init__(self, max_running: int = 1024) -> None:
         self._max_running = max_running
         self._running: set[asyncio.Task[object]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._cut: set[asyncio.Task[object]] = set()
-        self._hurry = asyncio.Event()
+        self._aborted: set[asyncio.Task[object]] = set()
+        self._abort = asyncio.Event()
         self.is_draining = False
 
     def layer(self, app: ASGIApp) -> ASGIApp:
@@ -150,7 +151,7 @@ class Gate:
             try:
                 await app(scope, receive, send)
             except asyncio.CancelledError:
-                if task not in self._cut:
+                if task not in self._aborted:
                     raise
                 record = record_of(scope)
                 record.outcome = "cut"
@@ -158,30 +159,30 @@ class Gate:
                     raise Overloaded("The server is shutting down.") from None
             finally:
                 self._running.discard(task)
-                self._cut.discard(task)
+                self._aborted.discard(task)
                 if not self._running:
                     self._empty.set()
 
         return gated
 
     async def drain(self, within_s: float) -> None:
-        """Let no request in, wait for the running ones, and cut what still runs after that time.
+        """Reject new requests, wait for the running ones, and abort those that still run after `within_s`.
 
-        A cut request ends with an error body, or with an error event where its answer had begun.
+        An aborted request ends with an error body, or with an error event if its response has started.
         """
         self.is_draining = True
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._empty, self._hurry)]
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._empty, self._abort)]
         await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
         if self._running:
-            log.warning("%d requests still ran and were cut", len(self._running))
+            log.warning("aborted %d requests that were still running", len(self._running))
             for task in self._running:
-                self._cut.add(task)
+                self._aborted.add(task)
                 task.cancel()
-            with contextlib.suppress(TimeoutError):  # a client that doesn't read its last words
-                await asyncio.wait_for(self._empty.wait(), _LAST_WORDS_S)
+            with contextlib.suppress(TimeoutError):  # a client that doesn't read its final error
+                await asyncio.wait_for(self._empty.wait(), _FINAL_ERROR_S)
 
-    def hurry(self) -> None:
-        """Cut what still runs now; for an operator who won't wait."""
-        self._hurry.set()
+    def abort_running(self) -> None:
+        """Abort running requests now; for an operator who won't wait."""
+        self._abort.set()

@@ -1,4 +1,4 @@
-"""Which pages and host names may reach the server: against DNS rebinding and posts from other sites."""
+"""Checks `Host` and `Origin`: against DNS rebinding and requests from other sites' pages."""
 
 import ipaddress
 from collections.abc import Callable, Collection
@@ -14,9 +14,9 @@ from myna.wire.errors import ForbiddenSource
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """The operator's lists; `*` on either lets all pass. No `hosts`: any (a public address, where the key
-    is what protects)."""
+class AllowedSources:
+    """The operator's allowlists; `*` in either allows everything. Without `hosts`, any host is allowed (a
+    public address is protected by the key)."""
 
     hosts: Collection[str]
     origins: Collection[str]
@@ -29,10 +29,10 @@ class Sources:
 
 
 class SourceCheck:
-    """Checks `Host` and `Origin`, and answers CORS for the origins that the operator named. An origin passes
-    when it is the server itself or on the list. `sources` is asked for each request."""
+    """Checks `Host` and `Origin`, and answers CORS preflights for the allowed origins. An origin passes if it
+    is the server itself or on the list. `sources` is called for each request."""
 
-    def __init__(self, app: ASGIApp, *, sources: Callable[[], Sources]) -> None:
+    def __init__(self, app: ASGIApp, *, sources: Callable[[], AllowedSources]) -> None:
         self._app = app
         self._sources = sources
 
@@ -44,8 +44,8 @@ class SourceCheck:
         host = headers.get("host", "")
         if not self._sources().admits_host(host_name(host)):
             raise ForbiddenSource(
-                f"This server doesn't answer to the host {host!r}. "
-                "Allow it with the setting allowed_hosts if that is its name."
+                f"This server does not accept the host {host!r}. "
+                "If that is its name, add it to the setting allowed_hosts."
             )
         origin = headers.get("origin")
         if origin is not None and not await self._admit(scope, receive, send, origin, host, headers):
@@ -55,7 +55,7 @@ class SourceCheck:
     async def _admit(
         self, scope: Scope, receive: Receive, send: Send, origin: str, host: str, headers: Headers
     ) -> bool:
-        """Whether the request goes on; a preflight is answered here."""
+        """Whether the request continues; a preflight is answered here."""
         if self._sources().lists_origin(origin):
             record_of(scope).headers += [
                 (b"access-control-allow-origin", origin.encode("latin-1")),
@@ -70,7 +70,7 @@ class SourceCheck:
             return True
         raise ForbiddenSource(
             f"Pages of {origin!r} may not call this server. "
-            "Allow them with the setting cors_origins if they are yours."
+            "If they are yours, add their origin to the setting cors_origins."
         )
 
 
@@ -104,7 +104,7 @@ def is_loopback(host: str) -> bool:
 
 
 def hosts_for(bound_to: str, allowed: Collection[str]) -> frozenset[str]:
-    """The host names to accept on that address: on loopback its own names alone, elsewhere the list."""
+    """The host names to accept on that address: on loopback its own names, elsewhere the list."""
     if is_loopback(bound_to):
         return frozenset({bound_to, "localhost", "127.0.0.1", "::1", *allowed})
     return frozenset({*allowed, "localhost", "127.0.0.1", "::1", bound_to} if allowed else ())

@@ -1,4 +1,4 @@
-"""What is known of one HTTP request while it runs, for its headers and its one line in the log."""
+"""The record of one HTTP request while it runs, for its response headers and its line in the access log."""
 
 import secrets
 import time
@@ -15,7 +15,7 @@ _SCOPE_KEY = "myna.record"
 
 @dataclass(slots=True)
 class RequestRecord:
-    """Filled in on the way in, read on the way out. Never holds a prompt, an answer or a key."""
+    """Filled in as the request is processed, read at the end. Never contains a prompt, output or key."""
 
     id: str = field(default_factory=lambda: f"req_{secrets.token_hex(16)}")
     arrived_s: float = field(default_factory=time.time)
@@ -33,25 +33,25 @@ class RequestRecord:
     is_gateway: bool = False
     is_quiet: bool = False
     headers: list[Header] = field(default_factory=list)
-    on_answer: list[Callable[[], list[Header]]] = field(default_factory=list)
+    late_headers: list[Callable[[], list[Header]]] = field(default_factory=list)
     before_frame: Callable[[], None] = lambda: None
 
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.started
 
     def fail(self, exc: BaseException, *, is_clients_fault: bool) -> None:
-        """What ended the request; the first fault counts."""
+        """Record the error that ended the request; the first one counts."""
         if not self.outcome:
             self.outcome = type(exc).__name__
             self.is_clients_fault = is_clients_fault
 
     def hint(self, text: str) -> None:
-        """Help that OpenAI's words have no room for: a header of our own."""
+        """Add help that OpenAI's error text has no place for, in a header of our own."""
         self.headers.append((b"x-myna-hint", header_value(text[:500])))
 
-    def answer_headers(self) -> list[Header]:
-        """What the layers add to the answer's own headers, made when it begins."""
-        late = [header for make in self.on_answer for header in make()]
+    def response_headers(self) -> list[Header]:
+        """The headers that the middleware adds, computed when the response starts."""
+        late = [header for make in self.late_headers for header in make()]
         return [(b"x-request-id", self.id.encode("ascii")), *self.headers, *late]
 
     def attach(self, scope: Scope) -> None:
@@ -67,5 +67,5 @@ def record_of(scope: Scope) -> RequestRecord:
 
 
 def header_value(text: str) -> bytes:
-    """Any text as a header can carry it: on one line, in Latin-1."""
+    """The text as a header can carry it: on one line, in Latin-1."""
     return "".join(char if char.isprintable() else "?" for char in text).encode("latin-1", "replace")

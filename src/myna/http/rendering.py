@@ -1,4 +1,4 @@
-"""Parts of a body that are rendered when they are asked for: the first at once, the others in a thread."""
+"""Renders the parts of a body on demand: the first inline, the others in a thread."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -6,11 +6,12 @@ from concurrent.futures import Executor
 from typing import Final
 
 INLINE_PARTS: Final = 4
-"""A part takes a few milliseconds at most, so this many hold up nobody, and need no thread."""
+"""A part takes a few milliseconds at most, so this many need no thread."""
 
 
-async def rendered(parts: Iterator[bytes], threads: Executor) -> AsyncIterator[bytes]:
-    """Each part behind the first is a piece of work of its own, so that others have their turn between."""
+async def render_off_loop(parts: Iterator[bytes], threads: Executor) -> AsyncIterator[bytes]:
+    """Yield the parts. After the first, each is rendered in its own executor call, so that other work can run
+    in between."""
     for _ in range(INLINE_PARTS):
         if (part := next(parts, None)) is None:
             return

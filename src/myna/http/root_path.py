@@ -1,12 +1,12 @@
-"""Where a proxy puts the server under a path of its own, such as https://example.org/llm/."""
+"""Serving under a path of a proxy, such as https://example.org/llm/."""
 
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class RootPath:
-    """Takes `root` (such as `/llm`) off the path. A request without it passes as it is: some proxies take it
-    off themselves."""
+    """Strips `root` (such as `/llm`) from the path. A request without it passes unchanged: some proxies strip
+    it themselves."""
 
     def __init__(self, app: ASGIApp, *, root: str) -> None:
         self._app = app
@@ -17,7 +17,7 @@ class RootPath:
         if scope["type"] == "http":
             path = scope["path"]
             if path == root and scope["method"] in ("GET", "HEAD"):
-                # The page's own links start from a folder.
+                # The page's links are relative to a folder.
                 await RedirectResponse(f"{root}/", 308)(scope, receive, send)
                 return
             if path.startswith(f"{root}/"):

@@ -1,4 +1,4 @@
-"""The HTTP server itself: uvicorn with bounds on a request's head, our bodies, and a drain at its end."""
+"""The HTTP server: uvicorn with bounds on a request's head, our error bodies, and draining at shutdown."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ log = logging.getLogger("myna.serving")
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Bounds a request's head in bytes and time, which llhttp does not, and refuses in OpenAI's form."""
+    """Bounds a request's head in bytes and time, which llhttp does not, with OpenAI's error bodies."""
 
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
@@ -44,7 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         # Checked after parsing, so that a body in the same packet doesn't count.
         if self._head_timer is not None and self._head_bytes > _MAX_HEAD_BYTES:
-            self._refuse_head()
+            self._reject_head()
 
     def on_message_begin(self) -> None:
         if self._head_timer is None:
@@ -55,18 +55,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._end_head()
         num_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if num_bytes > _MAX_HEAD_BYTES:
-            self._refuse_head()
+            self._reject_head()
             raise HeadersTooLarge("stops the parser")
         super().on_headers_complete()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """An upgrade that isn't offered is no event: the request is answered as if it hadn't asked."""
+        """Don't log an unsupported upgrade: the request is answered as if it hadn't requested one."""
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(MalformedHttp(msg))
+        self._reject(MalformedHttp(msg))
 
-    def _refuse_head(self) -> None:
-        self._refuse(HeadersTooLarge("The request's headers are larger than this server accepts."))
+    def _reject_head(self) -> None:
+        self._reject(HeadersTooLarge("The request's headers are larger than this server accepts."))
 
     def _await_head(self) -> None:
         self._head_bytes = 0
@@ -81,10 +81,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer = None
         self.transport.close()
 
-    def _refuse(self, exc: Exception) -> None:
+    def _reject(self, exc: Exception) -> None:
         self._end_head()
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
-            self.transport.close()  # an error body in the middle of an answer would be part of it
+            self.transport.close()  # an error body would become part of the response
             return
         response = error_response(exc, record_id := RequestRecord().id)
         headers = [*response.raw_headers, (b"x-request-id", record_id.encode("ascii"))]
@@ -97,8 +97,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that drains before it stops: the first signal lets no request in and the running ones end,
-    the second cuts them. Ends with a return either way, so that the process exits with 0."""
+    """Uvicorn that drains before it stops: the first signal rejects new requests and waits for the running
+    ones, the second aborts them. `serve` returns in both cases, so that the process exits with 0."""
 
     def __init__(self, config: uvicorn.Config, gate: Gate, *, drain_s: float, on_start: Callable[[], None]):
         super().__init__(config)
@@ -106,7 +106,7 @@ class Server(uvicorn.Server):
         self.drain_s = drain_s
         self._on_start = on_start
         self._draining: asyncio.Task[None] | None = None
-        self._is_told = asyncio.Event()
+        self._exit_event = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -121,7 +121,11 @@ class Server(uvicorn.Server):
             for number in _DRAIN_SIGNALS:
                 loop.add_signal_handler(number, self.stop)
                 caught.append(number)
-        except (RuntimeError, ValueError, NotImplementedError):  # not the main thread: no signals come here
+        except (
+            RuntimeError,
+            ValueError,
+            NotImplementedError,
+        ):  # not the main thread, which receives the signals
             pass
         try:
             yield
@@ -130,32 +134,32 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def stop(self) -> None:
-        """Begin to drain; called again, cut what runs and stop."""
+        """Start draining; a second call aborts running requests."""
         if self._draining is None:
             self._draining = asyncio.get_running_loop().create_task(self._drain())
         else:
-            self._gate.hurry()
+            self._gate.abort_running()
 
     async def main_loop(self) -> None:
-        """Uvicorn looks ten times a second whether it should end; this waits to be told, and renews the
-        date header once a second."""
+        """Uvicorn polls ten times per second whether it should exit; this waits for an event, and renews the
+        date header once per second."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_told.wait(), 1.0)
+                await asyncio.wait_for(self._exit_event.wait(), 1.0)
 
     async def _drain(self) -> None:
         try:
             await self._gate.drain(self.drain_s)
         except Exception:
-            log.exception("the requests that run can't be waited for: the server ends now")
+            log.exception("draining failed: the server exits now")
         self.should_exit = True
-        self._is_told.set()
+        self._exit_event.set()
 
 
 def server_config(
     app: ASGIApp, certificate: Certificate | None = None, *, timeout_keep_alive_s: int = 75
 ) -> uvicorn.Config:
-    """Uvicorn's configuration: fast loop and parser, no log, headers or bodies of its own."""
+    """Uvicorn's configuration: fast loop and parser, without its own log and headers."""
     config = uvicorn.Config(
         app,
         loop="auto",
@@ -178,7 +182,7 @@ def server_config(
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """The listening socket, bound before anything is loaded, so that a taken port is an error at once."""
+    """The listening socket, bound before anything is loaded, so that a port in use is reported at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -1,7 +1,8 @@
-"""The answer to a call of a model: server-sent events as they come, or one whole body.
+"""Sends the response to a model request: server-sent events as they are produced, or one whole body.
 
-One function goes from the request to its answer, inside `answering`: what it opens there may take as long as
-a model takes to load, and its failures become what the client can still be told."""
+An endpoint does its work inside `response_sender`: loading a model may take long there, and an error is
+reported to the client in whichever way is still possible.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
@@ -14,36 +15,36 @@ from typing import Any, Final, Protocol, TypeVar
 from starlette.types import Receive, Scope, Send
 
 from myna.core.events import Event
-from myna.http.access_log import note_failure
+from myna.http.access_log import record_failure
 from myna.http.connection import BodyWriter, WhileConnected
 from myna.http.record import Header, header_value, record_of
-from myna.http.rendering import INLINE_PARTS, rendered
+from myna.http.rendering import INLINE_PARTS, render_off_loop
 from myna.wire.errors import error_event
 
 DONE: Final = b"data: [DONE]\n\n"
 _STREAM_HEADERS: Final = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 _WHOLE_HEADERS: Final = {"content-type": "application/json"}
-# Events that are already here go out together; after this many the other streams have their turn.
+# Events that are ready are sent together; after this many, other streams get their turn.
 _MAX_COALESCED: Final = 64
-# One write of a body whose client may not read it.
+# The size of one write; a client may read slowly.
 _WRITE_BYTES: Final = 65536
 
 
 class ChunkRenderer(Protocol):
-    """Events to server-sent events of one request; pure."""
+    """Renders the events of one request as server-sent events; pure."""
 
     def feed(self, event: Event) -> bytes | Iterator[bytes]:
-        """The whole events ("data: {...}\\n\\n") that this event becomes; may be none. Where that takes
-        long, they come one by one, each rendered when it is asked for, in any thread."""
+        """The server-sent events ("data: {...}\\n\\n") for this event, if any. If rendering takes long, an
+        iterator that renders them one by one, in any thread."""
         ...
 
     def end(self) -> bytes:
-        """What comes after the last event and before `[DONE]` (the usage chunk)."""
+        """What follows the last event before `[DONE]` (the usage chunk)."""
         ...
 
 
 class Fold(Protocol):
-    """Takes the same events in for a whole answer; pure."""
+    """Accumulates the same events for a whole body; pure."""
 
     def feed(self, event: Event) -> None: ...
 
@@ -52,9 +53,9 @@ F = TypeVar("F", bound=Fold)
 
 
 class Lookahead:
-    """Takes events that are already here without waiting, so that they can share one write.
+    """Takes events that are ready without waiting, so that they can share one write.
 
-    `take` runs `__anext__` by hand up to where it would wait; awaiting the object goes on from there.
+    `take` runs `__anext__` up to the point where it would wait; awaiting the object continues from there.
     """
 
     def __init__(self, stream: AsyncIterator[Event]) -> None:
@@ -92,14 +93,14 @@ class Lookahead:
             self._step = self._waiting_on = None
 
     def close(self) -> None:
-        """Drop a step that was begun and not awaited."""
+        """Discard a step that was started and not awaited."""
         if self._step is not None:
             self._step.close()
             self._step = None
 
 
-class Answering:
-    """What `answering` gives: one of the two `send_` methods is called, once."""
+class ResponseSender:
+    """The target of `response_sender`: call one of the two `send_` methods, once."""
 
     def __init__(self, out: BodyWriter, client: WhileConnected, threads: Executor) -> None:
         self._out = out
@@ -107,30 +108,30 @@ class Answering:
         self._threads = threads
 
     async def send_events(self, stream: AsyncIterator[Event], renderer: ChunkRenderer) -> None:
-        """Every event as it comes, then `[DONE]`."""
+        """Send every event as it is produced, then `[DONE]`."""
         await self._out.finish(await self._pump(stream, renderer) + DONE)
-        self._client.is_answered = True
+        self._client.is_complete = True
 
     async def send_body(self, parts: Iterator[bytes]) -> None:
-        """The whole body, of which each part takes a few milliseconds at most to render. One of few parts has
-        a length; a larger one goes out while it is rendered, as fast as the client reads it."""
+        """Send the whole body; each part must take at most a few milliseconds to render. A body of few parts
+        has a content length; a larger one is rendered as fast as the client reads it."""
         first = list(islice(parts, INLINE_PARTS))
         if len(first) < INLINE_PARTS:
             await self._send_at_once(b"".join(first))
         else:
             await self._send_parts(chain(first, parts))
-        self._client.is_answered = True
+        self._client.is_complete = True
 
     async def _pump(self, stream: AsyncIterator[Event], renderer: ChunkRenderer) -> bytes:
-        """Returns what is left to send."""
-        out, feed, lookahead, num_ready, ready = self._out, renderer.feed, Lookahead(stream), 0, b""
+        """Send the events; returns what remains to be sent."""
+        out, feed, lookahead, num_coalesced, ready = self._out, renderer.feed, Lookahead(stream), 0, b""
         try:
             while True:
                 event = lookahead.take()
-                if event is None or num_ready >= _MAX_COALESCED:
+                if event is None or num_coalesced >= _MAX_COALESCED:
                     if ready:
                         await out.write(ready)
-                        ready, num_ready = b"", 0
+                        ready, num_coalesced = b"", 0
                     if event is None:
                         event = await lookahead
                     else:
@@ -139,10 +140,10 @@ class Answering:
                 if isinstance(data, bytes):
                     ready += data
                 else:
-                    async for part in rendered(data, self._threads):
+                    async for part in render_off_loop(data, self._threads):
                         await out.write(ready + part)
                         ready = b""
-                num_ready += 1
+                num_coalesced += 1
         except StopAsyncIteration:
             return ready + renderer.end()
         except (Exception, asyncio.CancelledError):
@@ -161,13 +162,13 @@ class Answering:
         await self._out.finish(body[start:])
 
     async def _send_parts(self, parts: Iterator[bytes]) -> None:
-        async for part in rendered(parts, self._threads):
+        async for part in render_off_loop(parts, self._threads):
             await self._out.write(part)
         await self._out.finish(b"")
 
 
 @asynccontextmanager
-async def answering(
+async def response_sender(
     scope: Scope,
     receive: Receive,
     send: Send,
@@ -176,14 +177,15 @@ async def answering(
     keep_alive_s: float | None,
     headers: Mapping[str, str] = MappingProxyType({}),
     stall_s: float = 600.0,
-) -> AsyncIterator[Answering]:
-    """A block that sends the answer to a request whose body has been read.
+) -> AsyncIterator[ResponseSender]:
+    """A block that sends the response to a request whose body has been read.
 
-    Nothing is sent before the first event, the whole body, or, with `keep_alive_s` (event streams alone), the
-    first keep-alive, so a failure until then leaves the block as it is and gets a real HTTP status; a later
-    one of an event stream becomes an error event. Every stream that began ends with `[DONE]`, and nothing
-    after it. The block is cancelled when the client leaves; one that leaves bytes unread for `stall_s` counts
-    as gone. What was opened in the block is closed at the end of the call (`call.Call`).
+    Nothing is sent before the first event, the whole body, or, with `keep_alive_s` (event streams only), the
+    first keep-alive. An error until then propagates and becomes a proper HTTP status; a later error of an
+    event stream becomes an error event. Every stream that has started ends with `[DONE]`, and nothing follows
+    it. The block is cancelled when the client disconnects; a client that leaves bytes unread for `stall_s` is
+    treated as disconnected. What was opened in the block is closed when the request ends
+    (`context.RequestContext`).
     """
     record = record_of(scope)
     own = _WHOLE_HEADERS if keep_alive_s is None else _STREAM_HEADERS
@@ -194,34 +196,34 @@ async def answering(
             _encode({**own, **headers}),
             keep_alive_s=keep_alive_s,
             stall_s=stall_s,
-            on_stall=client.give_up,
+            on_stall=client.abort,
         )
         try:
-            yield Answering(out, client, threads)
+            yield ResponseSender(out, client, threads)
         except (Exception, asyncio.CancelledError) as exc:
             is_stream = keep_alive_s is not None
-            if client.has_left or out.has_ended or not out.has_started or not is_stream:
+            if client.is_disconnected or out.has_ended or not out.has_started or not is_stream:
                 raise
-            note_failure(record, exc)
+            record_failure(record, exc)
             await out.finish(error_event(exc, record.id) + DONE)
-            client.is_answered = True
+            client.is_complete = True
             if isinstance(exc, asyncio.CancelledError):
                 raise
         finally:
             out.close()
-    if client.has_left:
+    if client.is_disconnected:
         record.outcome = "cancelled"
 
 
 async def collect(stream: AsyncIterator[Event], fold: F) -> F:
-    """The fold over the same events that a stream would have sent."""
-    feed, left = fold.feed, _MAX_COALESCED
+    """Feed all events of a stream to the fold, and return it."""
+    feed, remaining = fold.feed, _MAX_COALESCED
     async for event in stream:
         feed(event)
-        left -= 1
-        if not left:
+        remaining -= 1
+        if not remaining:
             await asyncio.sleep(0)
-            left = _MAX_COALESCED
+            remaining = _MAX_COALESCED
     return fold
 
 

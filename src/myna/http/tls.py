@@ -1,4 +1,4 @@
-"""The server's certificate: checked when it is read, read again without dropping a connection."""
+"""The server's TLS certificate, validated when read and reloadable without dropping connections."""
 
 import ssl
 from pathlib import Path
@@ -8,17 +8,17 @@ from myna.core.translatable import N_
 
 
 class Certificate:
-    """`context` stays the same object when the files are read again: connections that are made from then
-    on get the new certificate."""
+    """`context` stays the same object when the files are reloaded; new connections get the new
+    certificate."""
 
     def __init__(self, cert: Path, key: Path) -> None:
-        """Raises `ConfigurationError` for files that are no certificate chain with its key."""
+        """Raises `ConfigurationError` if the files are not a certificate chain and its key."""
         self._cert = cert
         self._key = key
         self.context = self._read()
 
     def reload(self) -> None:
-        """Raises like the constructor, and then nothing has changed."""
+        """Raises like the constructor; then the old certificate stays in use."""
         self._read()
         self.context.load_cert_chain(self._cert, self._key, _no_password)
 
@@ -47,5 +47,5 @@ class Certificate:
 
 
 def _no_password() -> str:
-    """Asked for an encrypted key; OpenSSL would prompt on the terminal."""
+    """The password of an encrypted key: without this, OpenSSL would prompt on the terminal."""
     return ""

@@ -1,1 +1,1 @@
-"""One request of an endpoint: who sends it, what it may use, and what it opens until it ends."""
+"""One API request: authentication, limits, and the resources it holds until it ends."""

@@ -1,4 +1,4 @@
-"""The checks at the front of a request, in OpenAI's order: who asks, then whether the body is JSON."""
+"""The first checks of a request, in OpenAI's order: authentication, then whether the body is JSON."""
 
 import base64
 import binascii
@@ -44,7 +44,8 @@ NO_MODEL_TEXT: Final = "you must provide a model parameter"
 
 
 def presented_key(authorization: str) -> str:
-    """The key in an Authorization header: a bearer token, or the password of Basic; empty if none."""
+    """The key in an Authorization header: a bearer token, or the password of Basic authentication; empty if
+    there is none."""
     scheme, _, rest = authorization.strip().partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip()
@@ -58,7 +59,7 @@ def presented_key(authorization: str) -> str:
 
 
 async def authenticate(request: Request, services: Services) -> Principal:
-    """Who asks. Raises `AuthenticationFailed` with the key masked."""
+    """The principal of the request's key. Raises `AuthenticationFailed`, with the key masked."""
     await services.accounts.refresh()
     if services.keys is None:
         return LOCAL_USER
@@ -67,27 +68,27 @@ async def authenticate(request: Request, services: Services) -> Principal:
         raise AuthenticationFailed(NO_KEY_TEXT)
     principal = services.keys.find(key) or await services.accounts.find(key)
     if principal is None:
-        if fault := services.accounts.fault(key):
-            record_of(request.scope).hint(fault)
+        if reason := services.accounts.rejection_reason(key):
+            record_of(request.scope).hint(reason)
         raise AuthenticationFailed(WRONG_KEY_TEXT.format(key=mask_key(key)), code="invalid_api_key")
     return principal
 
 
-def is_from_here(request: Request) -> bool:
-    """Whether a program on this machine asks for itself, and not as a proxy for others."""
+def is_local_request(request: Request) -> bool:
+    """Whether the request comes from a program on this machine that is not a proxy for other clients."""
     headers = request.headers
-    is_passed_on = any(name in headers for name in _PROXY_HEADERS)
-    return not is_passed_on and is_loopback(host_name(headers.get("host", "")))
+    is_forwarded = any(name in headers for name in _PROXY_HEADERS)
+    return not is_forwarded and is_loopback(host_name(headers.get("host", "")))
 
 
 def require(principal: Principal, scope: Scope) -> None:
-    """OpenAI answers a missing scope with 401, not 403."""
+    """Raise `AuthenticationFailed` if the scope is missing: OpenAI answers with 401, not 403."""
     if not principal.may(scope):
         raise AuthenticationFailed(MISSING_SCOPE_TEXT.format(scope=scope))
 
 
 def check_content_type(request: Request) -> None:
-    """The body must be declared as JSON: a page of another site can't do that unasked."""
+    """The body must be declared as JSON, which another site's page can't do without a CORS preflight."""
     declared = request.headers.get("content-type", "")
     if declared.split(";", 1)[0].strip().lower() != "application/json":
         raise UnsupportedContentType(
@@ -98,8 +99,8 @@ def check_content_type(request: Request) -> None:
 
 
 def parse_json_object(data: bytes, no_object_text: str = NO_MODEL_TEXT) -> dict[str, object]:
-    """The object that a body holds. Raises `UnparsableBody`, and `InvalidRequest` if it is another value, or
-    one of too many values."""
+    """The JSON object in a body. Raises `UnparsableBody` if it is not JSON, and `InvalidRequest` if it is not
+    an object or has too many values."""
     if len(data) > INLINE_BYTES:
         check_size(data)
     try:
@@ -112,7 +113,7 @@ def parse_json_object(data: bytes, no_object_text: str = NO_MODEL_TEXT) -> dict[
 
 
 def requested_model(body: Mapping[str, object]) -> str:
-    """The model's name, which OpenAI misses before anything else."""
+    """The name of the requested model; OpenAI checks it before any other parameter."""
     name = body.get("model")
     if name is None or name == "":
         raise InvalidRequest(NO_MODEL_TEXT)

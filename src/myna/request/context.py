@@ -1,4 +1,4 @@
-"""One authenticated call of an endpoint: what it may ask for, and what is given back at its end."""
+"""The context of one authenticated request: what it may use, and what is released when it ends."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from myna.accounts.administration import Actor
-from myna.accounts.limiting import Cost
+from myna.accounts.limiting import TokenEstimate
 from myna.accounts.principal import LOCAL_USER, Principal
 from myna.catalog.pool import ServedModel
 from myna.catalog.registry import ModelCard
@@ -21,11 +21,11 @@ from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestEr
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
 from myna.http.record import RequestRecord, record_of
-from myna.http.streaming import Answering, answering
+from myna.http.streaming import ResponseSender, response_sender
 from myna.request import auth, merged_stream
-from myna.request.limiter import Hold
+from myna.request.limiter import Reservation
 from myna.request.services import Services
-from myna.usage.metering import Meter, Metered
+from myna.usage.metering import Meter, MeteredStream
 from myna.usage.recorder import UsageRecorder
 from myna.wire.errors import WrongMethod
 from myna.wire.parameters import Parameter
@@ -38,14 +38,15 @@ T = TypeVar("T")
 M = TypeVar("M", bound=WireModel)
 
 
-class Answer(Protocol):
+class ASGIResponse(Protocol):
     """An ASGI response."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
 class RequestContext:
-    """What an endpoint sees of its request. All that it opens is closed when its answer has ended."""
+    """An endpoint's view of its request. Everything opened through it is closed when the response has
+    ended."""
 
     def __init__(
         self, endpoint: "Endpoint", request: Request, send: Send, principal: Principal, services: Services
@@ -65,18 +66,18 @@ class RequestContext:
 
     @property
     def id(self) -> str:
-        """`req_...`, as the answer's header and the log have it."""
+        """`req_...`, as in the response's header and in the log."""
         return self.record.id
 
     @property
     def actor(self) -> Actor:
-        """Who acts, for the audit log."""
+        """The actor to record in the audit log."""
         client = self.request.client
         return Actor("api_key", self.principal.key_id, client.host[:64] if client else "")
 
     async def json_object(self, no_object_text: str = auth.NO_MODEL_TEXT) -> dict[str, object]:
         """The body as it was sent. Raises `UnsupportedContentType`, `UnparsableBody`, `BodyTooLarge`, and
-        `InvalidRequest` with that text if it is JSON and no object."""
+        `InvalidRequest` with `no_object_text` if it is JSON but not an object."""
         auth.check_content_type(self.request)
         data = await self.request.body()
         self._body_bytes = len(data)
@@ -89,16 +90,16 @@ class RequestContext:
     async def validated(
         self, schema: type[M], body: Mapping[str, object], parameters: Mapping[str, Parameter]
     ) -> M:
-        """The body, typed. Raises `InvalidRequest` for its first fault."""
+        """The validated body. Raises `InvalidRequest` for the first error."""
         return await self.services.large_bodies.run_if_large(
             self._body_bytes, self.principal.key_id, lambda: validate(schema, body, parameters)
         )
 
-    def card(self, body: Mapping[str, object]) -> ModelCard:
-        """The model that the body names; checked before the rest of the body, as OpenAI does."""
+    def requested_card(self, body: Mapping[str, object]) -> ModelCard:
+        """The card of the model that the body names; checked before the rest of the body, as OpenAI does."""
         name = auth.requested_model(body)
         try:
-            return self.find(name)
+            return self.find_card(name)
         except ModelNotFound as exc:
             self.record.hint(exc.message)
             raise ModelNotFound(
@@ -106,14 +107,14 @@ class RequestContext:
                 code="model_not_found",
             ) from exc
 
-    def find(self, name: str) -> ModelCard:
-        """The model of that name, which stands in the log from now on. Raises `ModelNotFound`."""
+    def find_card(self, name: str) -> ModelCard:
+        """The card of the model of that name, which is logged from now on. Raises `ModelNotFound`."""
         self.record.model = name[:_MAX_MODEL_NAME]
-        if len(name) > _MAX_MODEL_NAME:  # nothing is compared with it and little of it is sent back
+        if len(name) > _MAX_MODEL_NAME:  # too long to look up or to send back whole
             raise ModelNotFound(f"A model's name has at most {_MAX_MODEL_NAME} characters.")
         card = self.services.pool.find(name)
         if self.principal.models is not None and not (card and self.principal.may_use(card.id, card.target)):
-            # Nothing tells whether the model exists.
+            # The error must not reveal whether the model exists.
             allowed = ", ".join(sorted(self.principal.models))
             raise ModelNotFound(f"This key may use: {allowed}.", param="model", code="model_not_found")
         card = card or self.services.pool.card(name)
@@ -121,21 +122,20 @@ class RequestContext:
         self._card = card
         return card
 
-    async def open(self, card: ModelCard) -> ServedModel:
-        """The model, after its load if that must come first; held until the call ends. Raises
-        `ModelLoadFailed`."""
+    async def open_model(self, card: ModelCard) -> ServedModel:
+        """The model, loaded if necessary and held until the request ends. Raises `ModelLoadFailed`."""
         try:
             return await self._opened.enter_async_context(self.services.pool.hold(card))
         except ModelTooLarge as exc:
             self.record.hint(exc.message)
             raise
 
-    def answering(
+    def response_sender(
         self, *, is_stream: bool, headers: Mapping[str, str] = MappingProxyType({})
-    ) -> AbstractAsyncContextManager[Answering]:
-        """The block that opens what the answer needs and sends it; see `streaming.answering`."""
+    ) -> AbstractAsyncContextManager[ResponseSender]:
+        """A block that opens what the response needs and sends it; see `streaming.response_sender`."""
         services = self.services
-        return answering(
+        return response_sender(
             self.request.scope,
             self.request.receive,
             self._send,
@@ -145,68 +145,68 @@ class RequestContext:
         )
 
     async def in_text_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run templates and tokenizers where they don't hold up the event loop."""
+        """Run a template or tokenizer off the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.services.text_threads, lambda: work(*args, **kwargs))
 
     async def generate(
-        self, model: ServedModel, requests: Sequence[GenerationRequest], *, is_open: bool = False
+        self, model: ServedModel, requests: Sequence[GenerationRequest], *, is_unbounded: bool = False
     ) -> EventStream:
-        """Admit the requests (one a prompt): their events, metered, closed at the end of the call. `is_open`:
-        the client named no longest answer."""
-        cost = Cost(
+        """Admit the requests, one per prompt. Returns their metered events, closed when the request ends.
+        `is_unbounded`: the client set no limit on completion tokens."""
+        estimate = TokenEstimate(
             sum(len(request.prompt_tokens) for request in requests),
             sum(request.max_tokens * max(request.num_choices, request.best_of) for request in requests),
-            is_open,
+            is_unbounded,
         )
         generator = model.generator
-        return await self.metered(model, cost, lambda: merged_stream.start(generator, requests))
+        return await self.metered(model, estimate, lambda: merged_stream.start(generator, requests))
 
     async def metered(
-        self, model: ServedModel, cost: Cost, start: Callable[[], Awaitable[EventStream]]
+        self, model: ServedModel, estimate: TokenEstimate, start: Callable[[], Awaitable[EventStream]]
     ) -> EventStream:
-        """Admit what may come to that cost, and start it: its events, metered, closed at the end of the call,
-        when what it has really used is settled."""
+        """Reserve the estimate and start. Returns the metered events, closed when the request ends; then the
+        reservation is settled with the tokens actually used."""
         self._is_counted = True
-        hold = await self.services.limiter.admit(self.principal, model.card, cost, self.record)
-        if hold is not None:
-            self._opened.push_async_callback(_settle, self, hold)
+        reservation = await self.services.limiter.admit(self.principal, model.card, estimate, self.record)
+        if reservation is not None:
+            self._opened.push_async_callback(_settle, self, reservation)
         meter = self.meter = self.recorder.open()
-        stream = Metered(await start(), meter)
+        stream = MeteredStream(await start(), meter)
         self._opened.push_async_callback(stream.aclose)
         return stream
 
-    async def tell_limits(self) -> None:
-        """The answer to a mistake says too what is left of the key's limits."""
+    async def add_limit_headers(self) -> None:
+        """Add the key's rate-limit headers to an error response, too."""
         if self._card is not None and not self._is_counted and not self.record.status:
             with contextlib.suppress(Overloaded):
-                await self.services.limiter.tell(self.principal, self._card, self.record)
+                await self.services.limiter.add_headers(self.principal, self._card, self.record)
 
     async def aclose(self) -> None:
-        """Abort what still runs."""
+        """Abort what is still running and release everything."""
         await self._opened.aclose()
 
 
-async def _settle(call: RequestContext, hold: Hold) -> None:
-    """What the call has used is known: its stream is closed."""
-    meter = call.meter
+async def _settle(context: RequestContext, reservation: Reservation) -> None:
+    """Settle a reservation once the stream is closed and its usage is known."""
+    meter = context.meter
     num_tokens = meter.prompt_tokens + meter.completion_tokens if meter else 0
-    await call.services.limiter.settle(hold, num_tokens)
+    await context.services.limiter.settle(reservation, num_tokens)
 
 
 class Handler(Protocol):
-    """An endpoint's code. What it returns is sent; None: it has sent its answer itself."""
+    """An endpoint's function. Its result is sent; None means that it has sent the response itself."""
 
-    async def __call__(self, call: RequestContext) -> Answer | None: ...
+    async def __call__(self, context: RequestContext) -> ASGIResponse | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A method and path under /v1, and who answers there. Keys are checked before the handler runs.
+    """A method and path under /v1 with its handler. Keys are checked before the handler runs.
 
-    `names_organization`: whether the answer says in a header who pays; OpenAI's Models API doesn't.
-    `recorded_as`: the name under which the ledger has each call; empty where no model is asked.
-    `is_open_here`: programs on the server's own machine need no key, if it listens there alone.
+    `names_organization`: whether the response names the organization in a header; OpenAI's Models API
+    doesn't. `recorded_as`: the endpoint's name in the ledger; empty if it uses no model.
+    `needs_no_key_locally`: programs on the same machine need no key if the server listens on loopback only.
     """
 
     method: str
@@ -214,11 +214,12 @@ class Endpoint:
     handler: Handler
     names_organization: bool = True
     recorded_as: str = ""
-    is_open_here: bool = False
+    needs_no_key_locally: bool = False
 
 
 class EndpointApp:
-    """The ASGI side of one path: finds the method, checks the key, runs the handler, sends its answer."""
+    """The ASGI application of one path: finds the method, checks the key, runs the handler, sends its
+    response."""
 
     def __init__(self, endpoints: Mapping[str, Endpoint], services: Services) -> None:
         self._endpoints = endpoints
@@ -234,31 +235,35 @@ class EndpointApp:
                 allowed=tuple(self._endpoints),
             )
         request = Request(scope, receive)
-        is_open = endpoint.is_open_here and self._services.listens_here and auth.is_from_here(request)
+        is_open = (
+            endpoint.needs_no_key_locally
+            and self._services.is_loopback_only
+            and auth.is_local_request(request)
+        )
         principal = LOCAL_USER if is_open else await auth.authenticate(request, self._services)
-        call = RequestContext(endpoint, request, send, principal, self._services)
+        context = RequestContext(endpoint, request, send, principal, self._services)
         if endpoint.names_organization:
-            call.record.organization = self._services.organization
-        fault: BaseException | None = None
+            context.record.organization = self._services.organization
+        error: BaseException | None = None
         try:
-            answer = await endpoint.handler(call)
-            if answer is not None:
-                await answer(scope, receive, send)
+            response = await endpoint.handler(context)
+            if response is not None:
+                await response(scope, receive, send)
         except BaseException as exc:
-            fault = exc
+            error = exc
             if endpoint.recorded_as and isinstance(exc, RequestError):
-                await call.tell_limits()
+                await context.add_limit_headers()
             raise
         finally:
             try:
-                await asyncio.shield(call.aclose())
+                await asyncio.shield(context.aclose())
             finally:
                 if endpoint.recorded_as:
-                    call.recorder.settle(fault, request.headers.get("traceparent", ""))
+                    context.recorder.close(error, request.headers.get("traceparent", ""))
 
 
 def routes(endpoints: Sequence[Endpoint], services: Services) -> list[Route]:
-    """One route a path, in the order given."""
+    """One route per path, in the order given."""
     by_path: dict[str, dict[str, Endpoint]] = {}
     for endpoint in endpoints:
         by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint

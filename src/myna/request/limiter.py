@@ -1,5 +1,5 @@
-"""Limits at work: counted before a request runs and settled after it, off the event loop where a database
-counts. A request without limits costs a look into a table that is empty."""
+"""Enforces limits: reserved before a request runs and settled after it, off the event loop if the counters
+are in a database. A request without limits costs one lookup in an empty table."""
 
 import asyncio
 import contextlib
@@ -14,14 +14,14 @@ from typing import Final
 from myna.accounts.buckets import SEAT_S
 from myna.accounts.limiting import (
     Attempt,
-    Cost,
-    Gauge,
+    Heartbeat,
+    LimitCounter,
     Settlement,
-    SignOfLife,
-    gauges_of,
-    headers_of,
-    quota_exceeded,
-    refused,
+    TokenEstimate,
+    counters_of,
+    quota_error,
+    rate_limit_error,
+    rate_limit_headers,
 )
 from myna.accounts.principal import Principal
 from myna.catalog.registry import ModelCard
@@ -34,32 +34,32 @@ from myna.http.record import RequestRecord
 from myna.request.live_accounts import LiveAccounts
 from myna.request.spending import LedgerSpending
 
-_SIGN_OF_LIFE_S: Final = SEAT_S / 3
-_PATIENCE_S: Final = 5.0
+_HEARTBEAT_S: Final = SEAT_S / 3
+_TIMEOUT_S: Final = 5.0
 _LAST_CHANGES_S: Final = 10.0
 
 log = logging.getLogger("myna.serving")
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """What a request that runs has taken."""
+class Reservation:
+    """What a running request has taken from its limits."""
 
     attempt: Attempt
-    cost: Cost
+    estimate: TokenEstimate
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A change to make, and the future that its caller waits for."""
+class _PendingChange:
+    """A change to apply, and the future that its caller waits for."""
 
     names: Sequence[str]
     change: Change
-    made: "asyncio.Future[None]"
+    done_future: "asyncio.Future[None]"
 
 
 class Limiter:
-    """All methods are for one event loop. `server` names this process where others count with it."""
+    """All methods are for one event loop."""
 
     def __init__(
         self,
@@ -68,70 +68,71 @@ class Limiter:
         spending: LedgerSpending | None,
         organization: str,
         *,
-        sign_of_life_s: float = _SIGN_OF_LIFE_S,
+        heartbeat_s: float = _HEARTBEAT_S,
     ) -> None:
         self._accounts = accounts
         self._spending = spending
         self._organization = organization
         self._server = secrets.token_bytes(8)
-        self._counts = Counts(counters)
+        self._queue = CounterQueue(counters)
         self._seats: Counter[str] = Counter()
-        self._sign_of_life_s = sign_of_life_s
-        self._signs = SupervisedTask("the signs of life of the limits", self._give_signs)
+        self._heartbeat_s = heartbeat_s
+        self._heartbeat = SupervisedTask("sending rate-limit heartbeats", self._send_heartbeats)
         self._damaged: set[str] = set()
 
     async def admit(
-        self, principal: Principal, card: ModelCard, cost: Cost, record: RequestRecord
-    ) -> Hold | None:
-        """Take what the request may use; None if nothing limits it. The answer's headers say what is left.
+        self, principal: Principal, card: ModelCard, estimate: TokenEstimate, record: RequestRecord
+    ) -> Reservation | None:
+        """Reserve what the request may use; None if nothing limits it. The response's headers report what
+        remains.
 
-        Raises `RateLimited`, or `Overloaded` if it can't be counted.
+        Raises `RateLimited`, or `Overloaded` if the counters can't be updated.
         """
         limits = self._accounts.limits(principal, (card.id, card.target))
         if not limits:
             return None
         await self._check_budgets(limits, card, record)
-        gauges = gauges_of(limits)
-        if not gauges:
+        counters = counters_of(limits)
+        if not counters:
             return None
-        hold = Hold(Attempt(gauges, cost, self._server), cost)
-        undo = Settlement(hold.attempt, cost, 0, self._server)
-        await self._counts.change(_names(gauges), hold.attempt, undo)
-        self._report_damage(hold.attempt)
-        record.headers += headers_of(hold.attempt)
-        if hold.attempt.refusal is not None:
-            raise refused(hold.attempt.refusal, card.id, self._organization)
-        self._sit(gauges, 1)
-        return hold
+        reservation = Reservation(Attempt(counters, estimate, self._server), estimate)
+        undo = Settlement(reservation.attempt, estimate, 0, self._server)
+        await self._queue.change(_names(counters), reservation.attempt, undo)
+        self._log_damage(reservation.attempt)
+        record.headers += rate_limit_headers(reservation.attempt)
+        if reservation.attempt.refusal is not None:
+            raise rate_limit_error(reservation.attempt.refusal, card.id, self._organization)
+        self._count_seats(counters, 1)
+        return reservation
 
-    async def tell(self, principal: Principal, card: ModelCard, record: RequestRecord) -> None:
-        """Let the answer of a request that takes nothing say what is left all the same."""
-        gauges = gauges_of(self._accounts.limits(principal, (card.id, card.target)))
-        if gauges:
-            look = Attempt(gauges, None, self._server)
-            await self._counts.change(_names(gauges), look)
-            record.headers += headers_of(look)
+    async def add_headers(self, principal: Principal, card: ModelCard, record: RequestRecord) -> None:
+        """Add the rate-limit headers to a response whose request takes nothing."""
+        counters = counters_of(self._accounts.limits(principal, (card.id, card.target)))
+        if counters:
+            attempt = Attempt(counters, None, self._server)
+            await self._queue.change(_names(counters), attempt)
+            record.headers += rate_limit_headers(attempt)
 
     async def is_spent(self, limit: Limit, model: str) -> bool:
-        """Whether a budget is used up. Without a ledger nobody can tell, and nothing may be spent."""
+        """Whether a budget is used up; always so without a ledger, since spending is unknown then."""
         return self._spending is None or await self._spending.is_spent(limit, model)
 
-    async def settle(self, hold: Hold, used_tokens: int) -> None:
-        """Give back what was taken and not used. Called once, whatever ended the request."""
-        gauges = hold.attempt.gauges
-        self._sit(gauges, -1)
-        settlement = Settlement(hold.attempt, hold.cost, used_tokens, self._server)
-        with contextlib.suppress(Overloaded):  # in the log already; what was taken comes back with time
-            await self._counts.settle(_names(gauges), settlement)
+    async def settle(self, reservation: Reservation, used_tokens: int) -> None:
+        """Release what was reserved and not used. Called exactly once, however the request ended."""
+        counters = reservation.attempt.counters
+        self._count_seats(counters, -1)
+        settlement = Settlement(reservation.attempt, reservation.estimate, used_tokens, self._server)
+        with contextlib.suppress(Overloaded):  # already logged; the buckets refill with time
+            await self._queue.settle(_names(counters), settlement)
 
     async def aclose(self) -> None:
-        await self._signs.aclose()
-        await self._counts.aclose()
+        await self._heartbeat.aclose()
+        await self._queue.aclose()
 
-    def _report_damage(self, attempt: Attempt) -> None:
+    def _log_damage(self, attempt: Attempt) -> None:
         for name in set(attempt.damaged) - self._damaged:
             self._damaged.add(name)
-            log.error("the counter %s held a damaged value and starts again", name)
+            log.error("the counter %s had a corrupt value and was reset", name)
 
     async def _check_budgets(self, limits: Sequence[Limit], card: ModelCard, record: RequestRecord) -> None:
         for limit in limits:
@@ -139,99 +140,103 @@ class Limiter:
                 continue
             if await self.is_spent(limit, card.target):
                 record.hint(
-                    f"The budget of this month is spent: ${limit.budget_cents / 100:.2f}."
+                    f"This month's budget is used up: ${limit.budget_cents / 100:.2f}."
                     if self._spending is not None
-                    else "This server keeps no ledger (MYNA_USAGE=false), so it can't tell what was spent."
+                    else "This server records no usage (MYNA_USAGE=false), so budgets can't be checked."
                 )
-                raise quota_exceeded()
+                raise quota_error()
 
-    def _sit(self, gauges: Sequence[Gauge], change: int) -> None:
-        """Remember the seats of this server, and keep them while there are any."""
-        for gauge in gauges:
-            if gauge.kind == "seats":
-                self._seats[gauge.name] += change
+    def _count_seats(self, counters: Sequence[LimitCounter], change: int) -> None:
+        """Track this server's seats, and send heartbeats while it has any."""
+        for counter in counters:
+            if counter.kind == "seats":
+                self._seats[counter.name] += change
         if +self._seats:
-            self._signs.start()
+            self._heartbeat.start()
 
-    async def _give_signs(self) -> None:
+    async def _send_heartbeats(self) -> None:
         while True:
-            await asyncio.sleep(self._sign_of_life_s)
+            await asyncio.sleep(self._heartbeat_s)
             taken = dict(+self._seats)
             if not taken:
                 return
-            with contextlib.suppress(Overloaded):  # in the log already
-                await self._counts.change(list(taken), SignOfLife(taken, self._server))
+            with contextlib.suppress(Overloaded):  # already logged
+                await self._queue.change(list(taken), Heartbeat(taken, self._server))
 
 
-class Counts:
-    """Changes of counters, one after the other. While the store is busy with some, those that come
-    meanwhile gather, and are then one step of the store. `patience_s`: how long anyone waits for it."""
+class CounterQueue:
+    """Applies changes of counters in order. Changes that arrive while the store is busy are batched into one
+    update. `timeout_s`: how long a caller waits."""
 
     def __init__(
-        self, store: CounterStore, *, patience_s: float = _PATIENCE_S, first_delay_s: float = FIRST_DELAY_S
+        self, store: CounterStore, *, timeout_s: float = _TIMEOUT_S, first_delay_s: float = FIRST_DELAY_S
     ) -> None:
         self._store = store
-        self._patience_s = patience_s
-        self._waiting: list[_Waiting] = []
-        self._batch: list[_Waiting] = []
-        self._outage = Outage(log, "limits can't be counted: %s", "limits are counted again")
-        self._worker = SupervisedTask(
-            "the counting of limits", self._work, on_failure=self._fail, first_delay_s=first_delay_s
+        self._timeout_s = timeout_s
+        self._pending: list[_PendingChange] = []
+        self._batch: list[_PendingChange] = []
+        self._outage = Outage(
+            log, "rate-limit counters can't be updated: %s", "rate-limit counters are updated again"
+        )
+        self._task = SupervisedTask(
+            "updating the rate-limit counters", self._work, on_failure=self._fail, first_delay_s=first_delay_s
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="limits")
 
     async def change(self, names: Sequence[str], change: Change, undo: Change | None = None) -> None:
-        """Returns when it is made. Raises `Overloaded` if it can't be, or not in time; it may still be made
-        then, as when the caller is cancelled, and `undo` follows it."""
+        """Returns when the change is applied. Raises `Overloaded` if it fails or takes too long. It may still
+        be applied then, as when the caller is cancelled; `undo` is submitted to follow it."""
         if self._store.is_instant:
             self._store.update(names, change)
             return
         try:
-            await asyncio.wait_for(self.begin(names, change), self._patience_s)
+            await asyncio.wait_for(self.submit(names, change), self._timeout_s)
         except (asyncio.CancelledError, TimeoutError) as exc:
             if undo is not None:
-                self.begin(names, undo)
+                self.submit(names, undo)
             if isinstance(exc, TimeoutError):
-                raise Overloaded("The counting of limits takes too long.") from None
+                raise Overloaded("Updating the rate-limit counters takes too long.") from None
             raise
 
     async def settle(self, names: Sequence[str], change: Change) -> None:
-        """The same for a change that must not be given up: returns in time, and the change is made later."""
+        """Like `change`, for one that must not be lost: on a timeout it returns, and is applied later."""
         if self._store.is_instant:
             self._store.update(names, change)
             return
-        made = self.begin(names, change)
-        await asyncio.wait([made], timeout=self._patience_s)
+        done_future = self.submit(names, change)
+        await asyncio.wait([done_future], timeout=self._timeout_s)
 
-    def begin(self, names: Sequence[str], change: Change) -> "asyncio.Future[None]":
-        """The same without waiting. Cancelled, a change that has not begun is not made."""
-        made: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        made.add_done_callback(_retrieve)
-        if self._worker.is_delayed:
-            made.set_exception(Overloaded("The counting of limits failed and is being started again."))
-            return made
-        self._waiting.append(_Waiting(names, change, made))
-        self._worker.start()
-        return made
+    def submit(self, names: Sequence[str], change: Change) -> "asyncio.Future[None]":
+        """Submit a change without waiting. Cancelling the future drops a change that has not begun."""
+        done_future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done_future.add_done_callback(_retrieve)
+        if self._task.is_delayed:
+            done_future.set_exception(
+                Overloaded("Updating the rate-limit counters failed and is being restarted.")
+            )
+            return done_future
+        self._pending.append(_PendingChange(names, change, done_future))
+        self._task.start()
+        return done_future
 
     async def aclose(self) -> None:
-        """Make what is still to be made, and close the store."""
-        if not await self._worker.wait(_LAST_CHANGES_S):
-            await self._worker.aclose()
+        """Apply pending changes, then close the store."""
+        if not await self._task.wait(_LAST_CHANGES_S):
+            await self._task.aclose()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
         self._thread.shutdown(wait=False)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            self._batch = [one for one in self._waiting if not one.made.done()]
-            self._waiting.clear()
+        while self._pending:
+            self._batch = [one for one in self._pending if not one.done_future.done()]
+            self._pending.clear()
             if not self._batch:
                 return
             names = [name for one in self._batch for name in one.names]
-            whole = _one_after_the_other([one.change for one in self._batch])
+            combined = _in_order([one.change for one in self._batch])
             try:
-                await loop.run_in_executor(self._thread, self._store.update, names, whole)
+                await loop.run_in_executor(self._thread, self._store.update, names, combined)
             except DatabaseError as exc:
                 self._outage.failed(exc)
                 self._fail_batch(exc)
@@ -241,38 +246,38 @@ class Counts:
             else:
                 self._outage.succeeded()
                 for one in self._batch:
-                    if not one.made.done():  # its caller may have left
-                        one.made.set_result(None)
+                    if not one.done_future.done():  # its caller may be gone
+                        one.done_future.set_result(None)
 
     def _fail_batch(self, exc: Exception) -> None:
         for one in self._batch:
-            if not one.made.done():
-                one.made.set_exception(Overloaded(f"Limits can't be counted: {exc}"))
+            if not one.done_future.done():
+                one.done_future.set_exception(Overloaded(f"The rate-limit counters can't be updated: {exc}"))
 
     def _fail(self, exc: Exception) -> None:
-        """No caller may go on waiting for a worker that has died."""
-        self._batch += self._waiting
-        self._waiting.clear()
+        """Fail all callers: none may wait for a worker that has died."""
+        self._batch += self._pending
+        self._pending.clear()
         self._fail_batch(exc)
 
 
-def _retrieve(made: "asyncio.Future[None]") -> None:
-    """Retrieve the error, or asyncio logs it where its caller has left."""
-    if not made.cancelled():
-        made.exception()
+def _retrieve(done_future: "asyncio.Future[None]") -> None:
+    """Retrieve the error, which asyncio would log if its caller is gone."""
+    if not done_future.cancelled():
+        done_future.exception()
 
 
-def _one_after_the_other(
+def _in_order(
     changes: Sequence[Change],
 ) -> Callable[[Mapping[str, bytes], float], Mapping[str, bytes]]:
-    def whole(values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
+    def combined(values: Mapping[str, bytes], now: float) -> Mapping[str, bytes]:
         written: dict[str, bytes] = {}
         for change in changes:
             written.update(change({**values, **written}, now))
         return written
 
-    return whole
+    return combined
 
 
-def _names(gauges: Sequence[Gauge]) -> list[str]:
-    return [gauge.name for gauge in gauges]
+def _names(counters: Sequence[LimitCounter]) -> list[str]:
+    return [counter.name for counter in counters]

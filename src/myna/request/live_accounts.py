@@ -1,4 +1,4 @@
-"""What the server knows of keys and limits: never more than a second old, at no cost while nobody asks."""
+"""The server's cached keys and limits: at most a second old, and not polled while there are no requests."""
 
 import asyncio
 import logging
@@ -15,21 +15,21 @@ from myna.accounts.secret import Secret
 from myna.core.accounts import Accounts, AccountStore, Limit
 from myna.core.errors import ConfigurationError, DatabaseError
 
-LOOK_AGAIN_S: Final = 0.5
-"""From this age on, a look at the store is begun beside the request."""
-WAIT_S: Final = 0.9
-"""From this age on, the request waits for it."""
-_PATIENCE_S: Final = 5.0
-_PATIENCE_IN_OUTAGE_S: Final = 0.5
-_TOUCH_EVERY_S: Final = 30.0
+REFRESH_AFTER_S: Final = 0.5
+"""From this age on, a request starts a poll of the store in the background."""
+MAX_AGE_S: Final = 0.9
+"""From this age on, a request waits for the poll."""
+_TIMEOUT_S: Final = 5.0
+_TIMEOUT_IN_OUTAGE_S: Final = 0.5
+_WRITE_USES_EVERY_S: Final = 30.0
 
 log = logging.getLogger("myna.serving")
 
 
 class LiveAccounts:
-    """The store is asked for its version alone, in a thread, and read again only when that has changed.
+    """Polls the store's version in a thread, and reloads the accounts when it has changed.
 
-    If it can't be reached, what was known last stands: nobody can have revoked a key there either.
+    If the store can't be reached, the last known accounts stay valid: no key can have been revoked either.
     All methods are for one event loop; `__init__` reads the store and may block.
     """
 
@@ -40,7 +40,7 @@ class LiveAccounts:
         *,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
-        patience_s: float = _PATIENCE_S,
+        timeout_s: float = _TIMEOUT_S,
     ) -> None:
         """Raises `ConfigurationError` if the keys in the store were made with another secret."""
         self.store = store
@@ -48,83 +48,83 @@ class LiveAccounts:
         self._secret = secret
         self._clock = clock
         self._steady_clock = steady_clock
-        self._patience_s = patience_s
-        self._looked_at = self._touched_at = steady_clock()
+        self._timeout_s = timeout_s
+        self._polled_at = self._uses_written_at = steady_clock()
         accounts = store.load()
         if accounts.fingerprint not in ("", secret.fingerprint):
             raise ConfigurationError(ANOTHER_SERVERS_KEYS)
         self._directory = Directory(accounts)
-        self._look: asyncio.Task[None] | None = None
+        self._poll: asyncio.Task[None] | None = None
         self._overdue: asyncio.Task[None] | None = None
         self._uses: dict[str, int] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="accounts")
         self._has_failed = False
 
     async def refresh(self) -> None:
-        """Make sure that what `find` and `limits` say is less than a second old."""
+        """Make sure that the results of `find` and `limits` are less than a second old."""
         now = self._steady_clock()
-        age_s = now - self._looked_at
-        if age_s >= WAIT_S:
-            while self._looked_at < now - LOOK_AGAIN_S:
-                look = self._begin_look()
-                if look is self._overdue:  # someone has waited for it in vain: once is enough
+        age_s = now - self._polled_at
+        if age_s >= MAX_AGE_S:
+            while self._polled_at < now - REFRESH_AFTER_S:
+                poll = self._start_poll()
+                if poll is self._overdue:  # a request has already timed out on it; the others don't wait
                     return
-                await self._end_of(look)
-        elif age_s >= LOOK_AGAIN_S:
-            self._begin_look()
+                await self._wait_for(poll)
+        elif age_s >= REFRESH_AFTER_S:
+            self._start_poll()
 
     async def catch_up(self) -> None:
-        """See every change that was made before this call."""
-        if self._look is not None and not self._look.done():
-            await self._end_of(self._look)  # it may have begun too early
-        await self._end_of(self._begin_look())
+        """Returns once every change made before this call is visible."""
+        if self._poll is not None and not self._poll.done():
+            await self._wait_for(self._poll)  # it may have started too early
+        await self._wait_for(self._start_poll())
 
     async def find(self, key: str) -> Principal | None:
-        """Who the key stands for; `refresh` comes first. One that may just have been made is looked for in
-        the store."""
+        """The principal of a key; call `refresh` first. A well-formed unknown key may be new, so the store is
+        polled once more for it."""
         digest = self._secret.digest(key)
         principal = self._directory.find(digest, self._clock())
-        if principal is None and is_well_formed(key) and not self._directory.fault(digest, self._clock()):
+        if principal is None and is_well_formed(key) and not self.rejection_reason(key):
             await self.catch_up()
             principal = self._directory.find(digest, self._clock())
         if principal is not None:
             self._uses[principal.key_id] = int(self._clock())
         return principal
 
-    def fault(self, key: str) -> str:
-        """Why a key of ours opens nothing, for its holder; empty if it isn't ours."""
-        return self._directory.fault(self._secret.digest(key), self._clock())
+    def rejection_reason(self, key: str) -> str:
+        """Why a key of ours is rejected, for its holder; empty if it isn't ours."""
+        return self._directory.rejection_reason(self._secret.digest(key), self._clock())
 
     def limits(self, principal: Principal, names: Sequence[str]) -> tuple[Limit, ...]:
-        """The limits that a request to the model of these names falls under."""
+        """The limits of a request to the model with these names."""
         return self._directory.limits(principal, names)
 
     async def aclose(self) -> None:
-        """Write down the last uses, and close the store."""
-        if self._look is not None:
-            await asyncio.wait([self._look], timeout=self._patience_s)
+        """Write the last uses of keys, and close the store."""
+        if self._poll is not None:
+            await asyncio.wait([self._poll], timeout=self._timeout_s)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
-    async def _end_of(self, look: "asyncio.Task[None]") -> None:
-        """Returns when it has ended, or takes too long for anyone to wait."""
-        patience_s = min(self._patience_s, _PATIENCE_IN_OUTAGE_S) if self._has_failed else self._patience_s
-        done, _ = await asyncio.wait([look], timeout=patience_s)
+    async def _wait_for(self, poll: "asyncio.Task[None]") -> None:
+        """Returns when the poll has ended or has timed out."""
+        timeout_s = min(self._timeout_s, _TIMEOUT_IN_OUTAGE_S) if self._has_failed else self._timeout_s
+        done, _ = await asyncio.wait([poll], timeout=timeout_s)
         if not done:
-            self._overdue = look
+            self._overdue = poll
             self._fail("the database does not answer")
-            self._looked_at = self._steady_clock()
+            self._polled_at = self._steady_clock()
 
-    def _begin_look(self) -> "asyncio.Task[None]":
-        if self._look is None or self._look.done():
-            self._look = asyncio.create_task(self._look_once())
-        return self._look
+    def _start_poll(self) -> "asyncio.Task[None]":
+        if self._poll is None or self._poll.done():
+            self._poll = asyncio.create_task(self._poll_once())
+        return self._poll
 
-    async def _look_once(self) -> None:
+    async def _poll_once(self) -> None:
         began = self._steady_clock()
         uses: Mapping[str, int] = {}
-        if self._uses and began - self._touched_at >= _TOUCH_EVERY_S:
-            uses, self._uses, self._touched_at = self._uses, {}, began
+        if self._uses and began - self._uses_written_at >= _WRITE_USES_EVERY_S:
+            uses, self._uses, self._uses_written_at = self._uses, {}, began
         loop = asyncio.get_running_loop()
         try:
             accounts = await loop.run_in_executor(self._thread, self._read, self._directory.version, uses)
@@ -135,7 +135,7 @@ class LiveAccounts:
             self._fail(str(exc))
         else:
             self._has_failed = False
-        self._looked_at = began
+        self._polled_at = began
 
     def _read(self, version: int, uses: Mapping[str, int]) -> Accounts | None:
         if uses:
@@ -147,11 +147,11 @@ class LiveAccounts:
             if self._uses:
                 self.store.touch(self._uses)
         except DatabaseError as exc:
-            log.error("the last uses of keys can't be written: %s", exc)
+            log.error("can't write when keys were last used: %s", exc)
         finally:
             self.store.close()
 
     def _fail(self, why: str) -> None:
         if not self._has_failed:
-            log.error("the keys can't be read, those that were known last stay: %s", why)
+            log.error("can't read the keys, so the last known ones stay valid: %s", why)
         self._has_failed = True

@@ -1,4 +1,4 @@
-"""One event stream for the one or several requests of a call. Knows no HTTP and no wire format."""
+"""Merges the events of several generations into one stream. Knows no HTTP and no wire format."""
 
 import asyncio
 from collections import deque
@@ -12,17 +12,18 @@ from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.generator import EventStream, Generator
 from myna.core.requests import GenerationRequest
 
-# Prompts of one call that run at once: a batch of a thousand must not fill the queue of others.
+# Prompts of one request that run at once: a batch of a thousand must not fill the queue.
 _WINDOW: Final = 32
-# Events of all of them together that are read ahead of the client.
-_MOST_WAITING: Final = 64
+# Events of all prompts together that are read ahead of the client.
+_MAX_READ_AHEAD: Final = 64
 
 
 async def start(generator: Generator, requests: Sequence[GenerationRequest]) -> EventStream:
     """Admit the requests and return their events; raises what `Generator.generate` raises.
 
-    Several become one stream: choice `i * num_choices + j` is choice j of request i, `PromptDone.prompt`
-    is i, and one `Done` ends all. Of a large batch the first are admitted now, the others as those end.
+    Several are merged into one stream: choice `i * num_choices + j` is choice j of request i,
+    `PromptDone.prompt` is i, and one `Done` ends the stream. Of a large batch, the first requests are
+    admitted now and the others as those end.
     """
     if len(requests) == 1:
         return await generator.generate(requests[0])
@@ -34,14 +35,14 @@ async def start(generator: Generator, requests: Sequence[GenerationRequest]) -> 
         for stream in streams:
             await stream.aclose()
         raise
-    return Merged(generator, requests, streams)
+    return MergedStream(generator, requests, streams)
 
 
-class Merged:
-    """The events of several requests, as they come.
+class MergedStream:
+    """The events of several requests, in order of arrival.
 
-    No more than `_MOST_WAITING` are taken from their streams ahead of a slow reader: those that follow wait
-    there, where deltas of a choice are merged. The first error ends all.
+    At most `_MAX_READ_AHEAD` are read ahead of a slow client; later ones wait in their own streams, where a
+    choice's deltas are merged. The first error ends the stream.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Merged:
     ) -> None:
         self._generator = generator
         self._waiting = deque(list(enumerate(requests))[len(streams) :])
-        self._events: asyncio.Queue[Event | BaseException] = asyncio.Queue(_MOST_WAITING)
+        self._events: asyncio.Queue[Event | BaseException] = asyncio.Queue(_MAX_READ_AHEAD)
         self._num_running = len(requests)
         self._totals: list[Done] = []
         self._tasks = [
@@ -59,7 +60,7 @@ class Merged:
         self._streams = list(streams)
         self._has_ended = False
 
-    def __aiter__(self) -> "Merged":
+    def __aiter__(self) -> "MergedStream":
         return self
 
     async def __anext__(self) -> Event:
@@ -77,11 +78,11 @@ class Merged:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for stream in self._streams:  # a task that never began closes nothing itself
+        for stream in self._streams:  # a task that never started has closed nothing
             await stream.aclose()
 
     async def _run(self, index: int, request: GenerationRequest, stream: EventStream) -> None:
-        """Forward one request's events, then those of the next that waits."""
+        """Forward one request's events, then those of the next waiting request."""
         try:
             while True:
                 try:

@@ -1,9 +1,9 @@
-"""Answers of models behind other servers: requests go on as they came, answers come back as they are."""
+"""Requests to models on other servers: request and response are passed through unchanged."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from myna.accounts.limiting import Cost
+from myna.accounts.limiting import TokenEstimate
 from myna.catalog.registry import ModelCard
 from myna.core.events import Event, WireChunk
 from myna.core.relay import RelayRequest
@@ -11,27 +11,27 @@ from myna.http.streaming import collect
 from myna.request.context import RequestContext
 
 _BYTES_PER_TOKEN: Final = 4  # of a request's body, roughly
-_MOST_TOKENS: Final = 1 << 24
-_MOST_CHOICES: Final = 128
+_MAX_TOKENS: Final = 1 << 24
+_MAX_CHOICES: Final = 128
 
 
 async def answer_relayed(
-    call: RequestContext, card: ModelCard, body: Mapping[str, object], path: str
+    context: RequestContext, card: ModelCard, body: Mapping[str, object], path: str
 ) -> None:
-    """The whole answer to a call of a model whose card `is_relayed`; `path` is the endpoint's below /v1.
-    Nothing but `model` and `stream` in the body is looked at here."""
+    """Relay a request to a model whose card `is_relayed`; `path` is the endpoint's path below /v1. Only
+    `model`, `stream`, the user and the token limits in the body are read here."""
     user = body.get("user") or body.get("safety_identifier")
-    call.record.user = user if isinstance(user, str) else ""
+    context.record.user = user if isinstance(user, str) else ""
     is_stream = body.get("stream") is True
-    async with call.answering(is_stream=is_stream) as answer:
-        model = await call.open(card)
-        relay, request = model.relay, RelayRequest(path, body, is_stream, call.id)
+    async with context.response_sender(is_stream=is_stream) as response:
+        model = await context.open_model(card)
+        relay, request = model.relay, RelayRequest(path, body, is_stream, context.id)
         assert relay is not None, "the card says so"
-        events = await call.metered(model, _cost(call, body), lambda: relay.open(request))
+        events = await context.metered(model, _estimate(context, body), lambda: relay.open(request))
         if is_stream:
-            await answer.send_events(events, _Chunks())
+            await response.send_events(events, _Chunks())
         else:
-            await answer.send_body((await collect(events, _Body())).parts())
+            await response.send_body((await collect(events, _Body())).parts())
 
 
 class _Chunks:
@@ -58,18 +58,20 @@ class _Body:
         return iter(self._chunks)
 
 
-def _cost(call: RequestContext, body: Mapping[str, object]) -> Cost:
-    """An estimate of what the request may come to, for the key's limits."""
-    length = call.request.headers.get("content-length", "")
+def _estimate(context: RequestContext, body: Mapping[str, object]) -> TokenEstimate:
+    """An estimate of the tokens that the request may use, for the key's limits."""
+    length = context.request.headers.get("content-length", "")
     prompt_tokens = int(length) // _BYTES_PER_TOKEN if length.isdecimal() else 0
-    asked = _number(body.get("max_completion_tokens"), _MOST_TOKENS)
-    if asked is None:
-        asked = _number(body.get("max_tokens"), _MOST_TOKENS)
-    longest = call.services.max_answer_tokens or _MOST_TOKENS
-    num_choices = _number(body.get("n"), _MOST_CHOICES) or 1
-    return Cost(prompt_tokens, (longest if asked is None else asked) * num_choices, asked is None)
+    requested = _number(body.get("max_completion_tokens"), _MAX_TOKENS)
+    if requested is None:
+        requested = _number(body.get("max_tokens"), _MAX_TOKENS)
+    server_limit = context.services.max_answer_tokens or _MAX_TOKENS
+    num_choices = _number(body.get("n"), _MAX_CHOICES) or 1
+    return TokenEstimate(
+        prompt_tokens, (server_limit if requested is None else requested) * num_choices, requested is None
+    )
 
 
-def _number(value: object, most: int) -> int | None:
-    """What the upstream may still refuse."""
-    return min(max(value, 0), most) if isinstance(value, int) and not isinstance(value, bool) else None
+def _number(value: object, maximum: int) -> int | None:
+    """The value as a bounded integer, or None; the upstream validates it."""
+    return min(max(value, 0), maximum) if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,4 +1,4 @@
-"""What every endpoint is given, put together once in `app.py`."""
+"""The services that every endpoint is given."""
 
 import time
 from concurrent.futures import Executor
@@ -22,10 +22,10 @@ ORGANIZATION: Final = "myna"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`keys` are the owner's, those of others are in `accounts`; None: anyone may ask (loopback alone).
-    Templates and tokenizers run in `text_threads`, calls of stores in `database_threads`; `app.py` ends both.
-    `ledger` None: no usage is kept. `listens_here`: on
-    a loopback address."""
+    """`keys` are the owner's, those of other users are in `accounts`; None: no key is needed (on loopback
+    only). Templates and tokenizers run in `text_threads`, calls of stores in `database_threads`; `app.py`
+    closes both. `ledger` None: no usage is recorded. `is_loopback_only`: the server listens on a loopback
+    address."""
 
     pool: ModelPool
     keys: KeyRing | None
@@ -38,7 +38,7 @@ class Services:
     limiter: Limiter
     ledger: Ledger | None = None
     instruments: Instruments | None = None
-    listens_here: bool = False
+    is_loopback_only: bool = False
     max_answer_tokens: int = 0
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0

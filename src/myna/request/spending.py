@@ -1,4 +1,4 @@
-"""Whether budgets are spent, asked of the ledger now and then, off the event loop."""
+"""Whether budgets are used up: sums of the ledger, cached and computed off the event loop."""
 
 import asyncio
 import logging
@@ -14,12 +14,12 @@ from myna.core.ledger import LedgerStore, UsageFilter
 from myna.core.outage import Outage
 from myna.stores.database_threads import DatabaseThreads
 
-_NANO_A_CENT: Final = 10_000_000
-_OLD_S: Final = 2.0
-_MOST_OF_THE_TIME: Final = 20
-"""A sum that takes long is taken rarely: it may use a twentieth of the time."""
-_OLDEST_S: Final = 60.0
-_PATIENCE_S: Final = 5.0
+_NANODOLLARS_PER_CENT: Final = 10_000_000
+_MIN_AGE_S: Final = 2.0
+_AGE_PER_QUERY_TIME: Final = 20
+"""A sum is cached for this many times as long as its query took, so that slow queries stay rare."""
+_MAX_AGE_S: Final = 60.0
+_TIMEOUT_S: Final = 5.0
 
 log = logging.getLogger("myna.serving")
 
@@ -28,12 +28,12 @@ log = logging.getLogger("myna.serving")
 class _Sum:
     month_s: int
     nano: int
-    good_until: float
+    expires_at: float
 
 
 class LedgerSpending:
-    """What owners have spent this month (UTC). Requests that run aren't in it yet, nor those that ended
-    since the ledger was last asked."""
+    """What owners have spent this month (UTC). Excludes running requests and those that ended since the
+    ledger was last queried."""
 
     def __init__(
         self,
@@ -42,61 +42,61 @@ class LedgerSpending:
         *,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
-        patience_s: float = _PATIENCE_S,
+        timeout_s: float = _TIMEOUT_S,
     ) -> None:
         self._store = store
         self._threads = threads
-        self._patience_s = patience_s
-        self._outage = Outage(log, "budgets can't be counted: %s", "budgets are counted again")
+        self._timeout_s = timeout_s
+        self._outage = Outage(log, "budgets can't be checked: %s", "budgets are checked again")
         self._clock = clock
         self._steady_clock = steady_clock
         self._sums: dict[tuple[str, str], _Sum] = {}
-        self._asking: dict[tuple[str, str], asyncio.Task[_Sum]] = {}
+        self._queries: dict[tuple[str, str], asyncio.Task[_Sum]] = {}
 
     async def is_spent(self, limit: Limit, model: str) -> bool:
-        """Whether the limit's budget is used up; `model` is the one that answers. Raises `Overloaded` if the
-        ledger can't say."""
+        """Whether the limit's budget is used up; `model` is the requested model. Raises `Overloaded` if the
+        ledger can't be queried."""
         if limit.budget_cents is None:
             return False
-        place = (limit.owner, model if limit.model else "")
+        key = (limit.owner, model if limit.model else "")
         month_s = month_start(self._clock())
-        known = self._sums.get(place)
-        if known is None or known.month_s != month_s or self._steady_clock() >= known.good_until:
-            known = self._sums[place] = await self._ask(place, month_s)
-        return known.nano >= limit.budget_cents * _NANO_A_CENT
+        known = self._sums.get(key)
+        if known is None or known.month_s != month_s or self._steady_clock() >= known.expires_at:
+            known = self._sums[key] = await self._query(key, month_s)
+        return known.nano >= limit.budget_cents * _NANODOLLARS_PER_CENT
 
-    async def _ask(self, place: tuple[str, str], month_s: int) -> _Sum:
-        """The sum; who asks for the same meanwhile gets the same."""
-        asking = self._asking.get(place)
-        if asking is None:
-            asking = self._asking[place] = asyncio.create_task(self._sum(place, month_s))
-            asking.add_done_callback(lambda _: self._asking.pop(place, None))
+    async def _query(self, key: tuple[str, str], month_s: int) -> _Sum:
+        """The sum; concurrent callers share one query."""
+        query = self._queries.get(key)
+        if query is None:
+            query = self._queries[key] = asyncio.create_task(self._sum(key, month_s))
+            query.add_done_callback(lambda _: self._queries.pop(key, None))
         try:
-            return await asyncio.wait_for(asyncio.shield(asking), self._patience_s)
+            return await asyncio.wait_for(asyncio.shield(query), self._timeout_s)
         except TimeoutError:
-            raise Overloaded("The ledger takes too long to say what was spent.") from None
+            raise Overloaded("Querying the ledger for spending takes too long.") from None
 
-    async def _sum(self, place: tuple[str, str], month_s: int) -> _Sum:
+    async def _sum(self, key: tuple[str, str], month_s: int) -> _Sum:
         began = self._steady_clock()
-        owner, model = place
-        wanted = UsageFilter(
+        owner, model = key
+        usage_filter = UsageFilter(
             start_s=month_s,
             projects=() if not owner or owner.startswith("key_") else (owner,),
             key_ids=(owner,) if owner.startswith("key_") else (),
             models=(model,) if model else (),
         )
         try:
-            sums = await self._threads.run(self._store.sums, wanted, 0)
+            sums = await self._threads.run(self._store.sums, usage_filter, 0)
         except DatabaseError as exc:
             self._outage.failed(exc)
-            raise Overloaded("The ledger can't say what was spent.") from exc
+            raise Overloaded("The ledger can't be queried for spending.") from exc
         self._outage.succeeded()
         ended = self._steady_clock()
-        rest_s = min(_OLDEST_S, max(_OLD_S, _MOST_OF_THE_TIME * (ended - began)))
-        return _Sum(month_s, sum(one.cost_nano for one in sums), ended + rest_s)
+        lifetime_s = min(_MAX_AGE_S, max(_MIN_AGE_S, _AGE_PER_QUERY_TIME * (ended - began)))
+        return _Sum(month_s, sum(one.cost_nano for one in sums), ended + lifetime_s)
 
 
 def month_start(now: float) -> int:
-    """When the month of that time began, in UTC."""
+    """The start of the month of that time, in UTC."""
     moment = datetime.fromtimestamp(now, UTC)
     return int(moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp())

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 from myna.prompts.closed_schema import DATA, MAPS
 
+_PROPERTIES: Final = ("properties", "patternProperties")
+
 Path = tuple[str, ...]
 PatternCheck = Callable[[str], str]
 """Returns why a regular expression can't be enforced; empty if it can."""
@@ -35,9 +37,29 @@ def patterns(schema: Any) -> Iterator[tuple[Path, str]]:
 
 
 def num_properties(schema: Any) -> int:
-    """The total number of properties of all objects in the schema."""
-    found = (node.get("properties") for _, node in _nodes(schema))
-    return sum(len(properties) for properties in found if isinstance(properties, dict))
+    """The total number of properties of all objects in the schema, by name or by pattern."""
+    return sum(len(_mapping(node, key)) for _, node in _nodes(schema) for key in _PROPERTIES)
+
+
+def max_patterns(schema: Any) -> int:
+    """The largest number of `patternProperties` of any object in the schema."""
+    return max((len(_mapping(node, "patternProperties")) for _, node in _nodes(schema)), default=0)
+
+
+def max_optional(schema: Any) -> int:
+    """The largest number of optional properties of any object in the schema."""
+    return max((_num_optional(node) for _, node in _nodes(schema)), default=0)
+
+
+def _num_optional(node: dict[str, Any]) -> int:
+    required = node.get("required")
+    names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+    return len(_mapping(node, "properties").keys() - names)
+
+
+def _mapping(node: dict[str, Any], key: str) -> dict[str, Any]:
+    value = node.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _nodes(schema: Any) -> Iterator[tuple[Path, dict[str, Any]]]:

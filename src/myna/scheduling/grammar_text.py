@@ -27,7 +27,14 @@ from myna.decoding.grammar import check, regex_grammar
 from myna.prompts.closed_schema import MAX_NESTING, closed, is_too_deep
 from myna.prompts.tool_grammar import ANY_TEXT_GRAMMAR, WHITE_SPACE, call_head, no_call_grammar, tool_grammar
 from myna.prompts.tools import FORMATS, NO_PARAMETERS
-from myna.scheduling.enforceable_schema import enforceable, num_properties, patterns, without_comments
+from myna.scheduling.enforceable_schema import (
+    enforceable,
+    max_optional,
+    max_patterns,
+    num_properties,
+    patterns,
+    without_comments,
+)
 
 T = TypeVar("T")
 
@@ -36,6 +43,10 @@ _MAX_CHARS: Final = 1 << 20  # of all schemas including their comments, since Py
 # Compile time grows with the square of these; each limit is about one or two seconds.
 _MAX_LARK_CHARS: Final = 64 << 10
 _MAX_PROPERTIES: Final = 5000
+# Per object: the time grows with the square of these, to more than 2 s for 5,000. llguidance rejects such an
+# object anyway, from about 500 consecutive ones on.
+_MAX_OPTIONAL: Final = 1000
+_MAX_PATTERNS: Final = 64  # per object: the time grows with the cube of these, to more than 5 s for 500
 
 
 def compile_constraint(constraint: Constraint, compile_text: Callable[[str], T]) -> T:
@@ -167,14 +178,25 @@ def _enforceable(constraint: JsonSchema) -> dict[str, Any]:
         raise origin.error(_NO_SCHEMA)
     if is_too_deep(schema):
         raise origin.error(f"It is nested more than {MAX_NESTING} levels deep.", ConstraintTooComplex)
-    if num_properties(schema) > _MAX_PROPERTIES:
-        raise origin.error(f"It has more than {_MAX_PROPERTIES} properties.", ConstraintTooComplex)
+    if reason := _excess(schema):
+        raise origin.error(reason, ConstraintTooComplex)
     if not constraint.is_strict:
         return dict(enforceable(schema, _pattern_fault))
     for path, pattern in patterns(schema):
         if reason := _pattern_fault(pattern):
             raise origin.error(f"In context={path!r}, 'pattern' can't be enforced: {reason}")
     return dict(without_comments(schema))
+
+
+def _excess(schema: dict[str, Any]) -> str:
+    """Why compiling the schema would take too long; empty if it wouldn't."""
+    if num_properties(schema) > _MAX_PROPERTIES:
+        return f"It has more than {_MAX_PROPERTIES} properties."
+    if max_optional(schema) > _MAX_OPTIONAL:
+        return f"One of its objects has more than {_MAX_OPTIONAL} properties that aren't required."
+    if max_patterns(schema) > _MAX_PATTERNS:
+        return f"One of its objects has more than {_MAX_PATTERNS} patternProperties."
+    return ""
 
 
 def _schema_grammar(schema: dict[str, Any], *, is_strict: bool) -> str:

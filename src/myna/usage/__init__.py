@@ -1,1 +1,1 @@
-"""What requests have used: the recorder, metering, the ledger, metrics and tracing."""
+"""Usage of requests: the recorder, metering, the ledger, metrics and tracing."""

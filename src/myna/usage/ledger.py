@@ -1,6 +1,6 @@
-"""The ledger at work: a slot of the journal for each request, and a thread that writes rows in batches.
+"""The ledger: a journal slot for each request, and a thread that writes rows to the database in batches.
 
-The database is never waited for: while it is away, rows stay in the journal.
+Requests never wait for the database: while it is unavailable, rows stay in the journal.
 """
 
 import logging
@@ -23,9 +23,9 @@ from myna.usage.log import Prices, UsageEntry
 
 _log: Final = logging.getLogger(__name__)
 _BATCH_S: Final = 1.0
-_MOST_A_BATCH: Final = 1000
-_LONGEST_PAUSE_S: Final = 30.0
-_LOOK_FOR_DEAD_S: Final = 30.0
+_MAX_BATCH: Final = 1000
+_MAX_PAUSE_S: Final = 30.0
+_RECOVER_EVERY_S: Final = 30.0
 _ROLL_UP_S: Final = 3600.0
 _DAY_S: Final = 86_400
 _LAST_WRITE_S: Final = 10.0
@@ -38,17 +38,17 @@ class _Ended(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """`num_waiting` rows are not in the database yet; `is_writing` is False while it can't be written."""
+    """`num_waiting` rows are not in the database yet; `is_writing` is False while writing to it fails."""
 
     num_waiting: int
     is_writing: bool
 
 
 class Ledger:
-    """`start` it, `open` and `close` requests from one thread, `stop` it. `database` names the store in the
-    journal. Rows older than `keep_days` are rolled up; 0 keeps them all.
+    """Call `start`, then `open` and `close` for requests from one thread, then `stop`. `database` identifies
+    the store in the journal. Rows older than `keep_days` are rolled up; 0 keeps them all.
 
-    Raises `ConfigurationError` where the journal can't be made.
+    Raises `ConfigurationError` if the journal can't be created.
     """
 
     def __init__(
@@ -72,20 +72,20 @@ class Ledger:
         except OSError as exc:
             raise ConfigurationError(
                 N_(
-                    "The journal of usage can't be made in {folder}: {reason}. Make room there, or serve "
+                    "Can't create the usage journal in {folder}: {reason}. Free space there, or serve "
                     "with MYNA_USAGE=false.",
                     folder=journal_folder,
                     reason=exc.strerror,
                 )
             ) from exc
         self._ended: deque[_Ended] = deque()
-        self._free: deque[JournalSlot] = deque()  # written; given back in the thread that takes them
+        self._free: deque[JournalSlot] = deque()  # written; released in the thread that takes them
         self._condition = threading.Condition()
         self._is_stopped = False
         self._is_full = False
         self._is_writing = True
-        self._look_for_dead = _Every(_LOOK_FOR_DEAD_S, self._adopt_dead)
-        self._roll_up_now_and_then = _Every(_ROLL_UP_S, self._roll_up)
+        self._recover_periodically = _Periodic(_RECOVER_EVERY_S, self._recover_dead)
+        self._roll_up_periodically = _Periodic(_ROLL_UP_S, self._roll_up)
         self._thread = SupervisedThread("myna-ledger", self._run)
 
     @property
@@ -104,13 +104,13 @@ class Ledger:
         except JournalFull as exc:
             if not self._is_full:
                 self._is_full = True
-                _log.error("requests are refused, since the journal of usage can't grow: %s", exc)
-            raise Overloaded(N_("The usage of this request can't be written down now.")) from exc
+                _log.error("requests are rejected because the usage journal can't grow: %s", exc)
+            raise Overloaded(N_("The usage of this request can't be recorded now.")) from exc
         self._is_full = False
         return slot
 
     def close(self, entry: UsageEntry | None, row: UsageRow) -> None:
-        """See `usage.UsageLog`. A refused request for which the journal has no place is not written down."""
+        """See `usage.UsageLog`. A rejected request is not recorded if the journal is full."""
         row = self._priced(row)
         if isinstance(entry, JournalSlot):
             slot = entry
@@ -121,12 +121,12 @@ class Ledger:
                 return
         slot.close(row)
         self._ended.append(_Ended(slot, row))
-        if len(self._ended) in (1, _MOST_A_BATCH):
+        if len(self._ended) in (1, _MAX_BATCH):
             with self._condition:
                 self._condition.notify()
 
     def stop(self) -> None:
-        """Write what is left, for a few seconds at most; the journal keeps the rest for the next start."""
+        """Write pending rows, for a few seconds at most; the journal keeps the rest for the next start."""
         with self._condition:
             self._is_stopped = True
             self._condition.notify()
@@ -142,68 +142,69 @@ class Ledger:
     # The thread.
 
     def _run(self) -> None:
-        """Rows that ended come first: whatever is wrong with the rest must not keep them waiting."""
+        """Completed rows come first: a failure in the other work must not delay them."""
         pause_s = _BATCH_S
         while True:
             is_last = self._is_stopped
             try:
                 self._write_ended()
-                self._look_for_dead()
+                self._recover_periodically()
                 if not is_last:
-                    self._roll_up_now_and_then()
-                self._say_it_writes()
+                    self._roll_up_periodically()
+                self._report_recovery()
                 pause_s = _BATCH_S
             except DatabaseError as exc:
-                self._say_it_waits(exc)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                self._report_outage(exc)
+                pause_s = min(2 * pause_s, _MAX_PAUSE_S)
             if is_last:
                 return
             self._wait(pause_s)
 
     def _wait(self, pause_s: float) -> None:
-        """For a row to write, then for more of them to come."""
+        """Wait for a row to write, then for more to batch with it."""
         with self._condition:
             if not self._ended and not self._is_stopped:
-                self._condition.wait(_LOOK_FOR_DEAD_S)
-            if not self._is_stopped and len(self._ended) < _MOST_A_BATCH:
+                self._condition.wait(_RECOVER_EVERY_S)
+            if not self._is_stopped and len(self._ended) < _MAX_BATCH:
                 self._condition.wait(pause_s)
 
     def _write_ended(self) -> None:
         while self._ended:
-            batch = [self._ended[i] for i in range(min(len(self._ended), _MOST_A_BATCH))]
+            batch = [self._ended[i] for i in range(min(len(self._ended), _MAX_BATCH))]
             self.store.add([ended.row for ended in batch])
             for ended in batch:
                 self._ended.popleft()
                 self._free.append(ended.slot)
 
-    def _adopt_dead(self) -> None:
+    def _recover_dead(self) -> None:
         with dead_journals(self._folder, self._database) as found:
             for dead in found:
                 rows = [self._priced(row) for row in dead.rows]
-                for start in range(0, len(rows), _MOST_A_BATCH):
-                    self.store.add(rows[start : start + _MOST_A_BATCH])
+                for start in range(0, len(rows), _MAX_BATCH):
+                    self.store.add(rows[start : start + _MAX_BATCH])
                 dead.discard()
-                _tell_adopted(dead.path, rows, dead.num_damaged)
+                _log_recovered(dead.path, rows, dead.num_damaged)
 
     def _roll_up(self) -> None:
         if self._keep_days:
             num_rolled = self.store.roll_up(int(self._clock()) - self._keep_days * _DAY_S)
             if num_rolled:
-                _log.info("%d rows of usage older than %d days became sums", num_rolled, self._keep_days)
+                _log.info("rolled up %d usage rows older than %d days", num_rolled, self._keep_days)
 
-    def _say_it_waits(self, exc: DatabaseError) -> None:
+    def _report_outage(self, exc: DatabaseError) -> None:
         if self._is_writing:
             self._is_writing = False
-            _log.error("usage waits in the journal until the database can be written: %s", exc.message)
+            _log.error("usage stays in the journal until the database can be written: %s", exc.message)
 
-    def _say_it_writes(self) -> None:
+    def _report_recovery(self) -> None:
         if not self._is_writing:
             self._is_writing = True
             _log.warning("usage is written again; nothing was lost")
 
 
-class _Every:
-    """Runs its work at the first call and then when `period_s` has gone by; again at once if it failed."""
+class _Periodic:
+    """Runs its work at the first call and then once per `period_s`; a failed run is retried at the next
+    call."""
 
     def __init__(self, period_s: float, work: Callable[[], None]) -> None:
         self._period_s = period_s
@@ -217,12 +218,14 @@ class _Every:
             self._next = now + self._period_s
 
 
-def _tell_adopted(path: Path, rows: Sequence[UsageRow], num_damaged: int) -> None:
+def _log_recovered(path: Path, rows: Sequence[UsageRow], num_damaged: int) -> None:
     num_lost = sum(row.outcome == "lost" for row in rows)
     if rows:
         _log.warning(
-            "a server died: %d rows of usage were in its journal, %d unfinished", len(rows), num_lost
+            "recovered %d usage rows from the journal of a server that died, %d of them unfinished",
+            len(rows),
+            num_lost,
         )
     if num_damaged:
         aside = path.with_suffix(".damaged").name
-        _log.error("parts of the journal %s make no sense; it is kept as %s", path.name, aside)
+        _log.error("the journal %s is partly corrupt; it is kept as %s", path.name, aside)

@@ -1,36 +1,18 @@
-"""What a request cost and how it ended, and who is told. Knows no store and no HTTP."""
+"""The interface through which usage is recorded, and prices. Knows no store and no HTTP."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
-from myna.core.ledger import UsageRow
-
-_NANO_A_MILLION: Final = 1000  # dollars a million tokens to billionths of a dollar a token
+from myna.core.ledger import Price, UsageRow
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """Dollars for a million tokens. Cached prompt tokens cost `cached`, the others `prompt`."""
+class Prices(Protocol):
+    """By model; a model without a price costs nothing."""
 
-    prompt: float
-    cached: float
-    completion: float
-
-    def cost_nano(self, row: UsageRow) -> int:
-        fresh = row.prompt_tokens - row.cached_tokens
-        dollars = (
-            fresh * self.prompt + row.cached_tokens * self.cached + row.completion_tokens * self.completion
-        )
-        return round(dollars * _NANO_A_MILLION)
-
-
-Prices = Mapping[str, Price]
-"""By model; one without a price costs nothing."""
+    def get(self, model: str, /) -> Price | None: ...
 
 
 class UsageEntry(Protocol):
-    """A request that runs, as the ledger sees it. Told before what it counts is sent."""
+    """The usage record of a running request. Tokens are counted here before they are sent to the client."""
 
     def count_prompt(self, prompt_tokens: int, cached_tokens: int) -> None: ...
 
@@ -40,20 +22,20 @@ class UsageEntry(Protocol):
 
 
 class UsageLog(Protocol):
-    """Where requests are written down; for the event loop, and never waits."""
+    """Records requests. Its methods are for the event loop and never block."""
 
     def open(self, row: UsageRow) -> UsageEntry:
-        """Before the request may get a token: `row` with what is known of it. Raises `Overloaded` if it can't
-        be written down."""
+        """Called before the request may produce a token; `row` has what is known so far. Raises `Overloaded`
+        if it can't be recorded."""
         ...
 
     def close(self, entry: UsageEntry | None, row: UsageRow) -> None:
-        """How it ended, once; without a tab if it never came to tokens."""
+        """Record how the request ended; called once. `entry` is None if it was never opened."""
         ...
 
 
-class NoTab:
-    """The tab of a request that nobody writes down."""
+class NullUsageEntry:
+    """The entry of a request whose usage is not recorded."""
 
     def count_prompt(self, prompt_tokens: int, cached_tokens: int) -> None: ...
 
@@ -63,9 +45,9 @@ class NoTab:
 
 
 class NullUsageLog:
-    """The books of a server that keeps no ledger; usage stands in the log's line of a request alone."""
+    """For a server without a ledger: usage appears only in the access log."""
 
     def open(self, row: UsageRow) -> UsageEntry:
-        return NoTab()
+        return NullUsageEntry()
 
     def close(self, entry: UsageEntry | None, row: UsageRow) -> None: ...

@@ -1,4 +1,4 @@
-"""Counts the tokens of an event stream, and writes them down before they are sent."""
+"""Counts the tokens of an event stream, and records them before they are sent."""
 
 import time
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from myna.core.ledger import UsageRow
 from myna.usage.log import UsageEntry
 
 
-class Clocks(Protocol):
-    """Told of a model's tokens as they come; see `instruments.ModelInstruments`."""
+class TokenObserver(Protocol):
+    """Observes a model's tokens as they are produced; see `metrics.ModelInstruments`."""
 
     def prompt_done(self, prompt_tokens: int, cached_tokens: int) -> None: ...
 
@@ -23,18 +23,18 @@ class Clocks(Protocol):
 
 
 class Meter:
-    """What one call has used. `started` and times are of `time.perf_counter`.
+    """What one request has used. `started` and times are of `time.perf_counter`.
 
-    Tokens count when they are read from the model; `commit` stands before every write to the client, so that
-    the ledger is never behind what the client has, nor ahead by more than that write.
+    Tokens are counted when they are read from the model. `commit` runs before every write to the client, so
+    that the ledger is never behind what the client has received, nor ahead by more than that write.
     """
 
     __slots__ = (
-        "_clocks",
         "_committed",
         "_count",
         "_entry",
-        "_first",
+        "_first_token_at",
+        "_observer",
         "_started",
         "cached_tokens",
         "completion_tokens",
@@ -44,19 +44,19 @@ class Meter:
         "reasoning_tokens",
     )
 
-    def __init__(self, entry: UsageEntry, clocks: Clocks | None, started: float) -> None:
+    def __init__(self, entry: UsageEntry, observer: TokenObserver | None, started: float) -> None:
         self._entry = entry
         self._count = entry.count_completion
-        self._clocks = clocks
+        self._observer = observer
         self._started = started
-        self._first = 0.0
+        self._first_token_at = 0.0
         self._committed = 0
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = self.reasoning_tokens = 0
         self.first_token_ms: int | None = None
         self.finish_reason = ""
 
-    def take(self, event: Event) -> None:
-        """Count what was read from the model."""
+    def feed(self, event: Event) -> None:
+        """Count an event that was read from the model."""
         if type(event) is TextDelta:
             self.completion_tokens += event.num_tokens
         elif type(event) is ChoiceDone:
@@ -66,33 +66,33 @@ class Meter:
             self.prompt_tokens += event.prompt_tokens
             self.cached_tokens += event.cached_tokens
             self._entry.count_prompt(self.prompt_tokens, self.cached_tokens)
-            if self._clocks is not None:
-                self._clocks.prompt_done(event.prompt_tokens, event.cached_tokens)
-            if self._first == 0.0:
-                self._first = time.perf_counter()  # the step that ends a prompt draws its first token
+            if self._observer is not None:
+                self._observer.prompt_done(event.prompt_tokens, event.cached_tokens)
+            if self._first_token_at == 0.0:
+                self._first_token_at = time.perf_counter()  # that step samples the first token, too
         elif type(event) is WireChunk:
             self.completion_tokens += event.num_tokens
-            if self._first == 0.0 and event.num_tokens:
-                self._first = time.perf_counter()  # the prompt's counts come at the end
+            if self._first_token_at == 0.0 and event.num_tokens:
+                self._first_token_at = time.perf_counter()  # a relayed prompt's counts come at the end
         elif type(event) is Done:
-            # Counts also the candidates that best_of threw away, of which there were no events.
+            # Includes the candidates that best_of discarded, for which there were no events.
             self.completion_tokens = max(self.completion_tokens, event.completion_tokens)
             self.reasoning_tokens = event.reasoning_tokens
 
     def commit(self) -> None:
-        """Write down what was counted since the last time."""
+        """Record what was counted since the last commit."""
         tokens = self.completion_tokens
         num_new = tokens - self._committed
         if num_new:
             self._count(tokens)
             self._committed = tokens
-            if self._clocks is not None:
-                self._clocks.generated(num_new)
+            if self._observer is not None:
+                self._observer.generated(num_new)
             if self.first_token_ms is None:
-                self._note_first()
+                self._record_first_token()
 
-    def onto(self, row: UsageRow) -> UsageRow:
-        """The row with what was written down."""
+    def apply_to(self, row: UsageRow) -> UsageRow:
+        """The row with the recorded counts."""
         return msgspec.structs.replace(
             row,
             prompt_tokens=self.prompt_tokens,
@@ -102,27 +102,27 @@ class Meter:
             first_token_ms=self.first_token_ms,
         )
 
-    def _note_first(self) -> None:
-        after_s = max(0.0, self._first - self._started)
+    def _record_first_token(self) -> None:
+        after_s = max(0.0, self._first_token_at - self._started)
         self.first_token_ms = round(after_s * 1000)
         self._entry.note_first_token(self.first_token_ms)
-        if self._clocks is not None:
-            self._clocks.first_token(after_s)
+        if self._observer is not None:
+            self._observer.first_token(after_s)
 
 
 @dataclass(slots=True)
-class Metered:
-    """The stream itself, counted."""
+class MeteredStream:
+    """An event stream whose events are counted by a meter."""
 
     stream: EventStream
     meter: Meter
 
-    def __aiter__(self) -> "Metered":
+    def __aiter__(self) -> "MeteredStream":
         return self
 
     async def __anext__(self) -> Event:
         event = await self.stream.__anext__()
-        self.meter.take(event)
+        self.meter.feed(event)
         return event
 
     async def aclose(self) -> None:

@@ -1,8 +1,7 @@
-"""What a server counts of its calls, as Prometheus metrics: vLLM's names where it has one, so that its
-dashboards work.
+"""The server's Prometheus metrics, with vLLM's names where it has one, so that its dashboards work.
 
-For the event loop alone. Models are named by their ids, of which there are only as many as models; one that
-does not exist is `none`.
+For the event loop only. Models are labelled with their ids, so that the number of labels is bounded; a model
+that does not exist is `none`.
 """
 
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ _MODEL: Final = ("model_name",)
 
 
 class ModelInstruments:
-    """The metrics of one model; it is the `metering.Clocks` of the model's calls."""
+    """The metrics of one model: the `metering.TokenObserver` of its requests."""
 
     def __init__(self, instruments: "Instruments", model: str) -> None:
         self._instruments = instruments
@@ -44,11 +43,11 @@ class ModelInstruments:
     def first_token(self, after_s: float) -> None:
         self._first_token_s.observe(after_s)
 
-    def end(self, call: RequestEnded) -> None:
-        row = call.row
+    def end(self, request: RequestEnded) -> None:
+        row = request.row
         self._instruments.requests.labels(self._model, row.endpoint, row.outcome).inc()
         if row.outcome == "completed":
-            self._finish(call.finish_reason or "stop")
+            self._finish(request.finish_reason or "stop")
             self._request_s.observe(row.duration_ms / 1000)
             self._request_prompt_tokens.observe(row.prompt_tokens)
             self._request_completion_tokens.observe(row.completion_tokens)
@@ -62,10 +61,10 @@ class ModelInstruments:
 
 
 class Instruments:
-    """The metrics of the server, in a registry of their own: a `recorder.RequestObserver`."""
+    """The server's metrics in their own registry: a `recorder.RequestObserver`."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a time stamp beside each series, which nothing reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a timestamp for each series, which nothing reads
         self._registry = registry = CollectorRegistry()
         self._models: dict[str, ModelInstruments] = {}
 
@@ -92,21 +91,21 @@ class Instruments:
             "vllm:request_generation_tokens", "Generated tokens of completed requests.", TOKENS
         )
         self.finished = count(
-            "vllm:request_success", "Requests by the reason of their end.", *_MODEL, "finished_reason"
+            "vllm:request_success", "Requests by finish reason.", *_MODEL, "finished_reason"
         )
-        self.requests = count("myna_requests", "Requests by how they ended.", *_MODEL, "endpoint", "outcome")
+        self.requests = count("myna_requests", "Requests by outcome.", *_MODEL, "endpoint", "outcome")
         self._answers = count("myna_http_requests", "HTTP responses by status.", "status")
 
-    def clocks(self, model: str) -> ModelInstruments:
-        """The metrics of that model, created when first asked for."""
+    def token_observer(self, model: str) -> ModelInstruments:
+        """The metrics of that model, created on first use."""
         name = model or _NO_MODEL
         found = self._models.get(name)
         if found is None:
             found = self._models[name] = ModelInstruments(self, name)
         return found
 
-    def ended(self, call: RequestEnded) -> None:
-        self.clocks(call.row.model).end(call)
+    def ended(self, request: RequestEnded) -> None:
+        self.token_observer(request.row.model).end(request)
 
     def close(self) -> None:
         """Nothing is pending."""
@@ -115,5 +114,5 @@ class Instruments:
         self._answers.labels(str(status)).inc()
 
     def collect(self) -> Iterator[Metric]:
-        """Every family, for an encoder of prometheus_client."""
+        """All metric families, for an encoder of prometheus_client."""
         return iter(self._registry.collect())

@@ -1,4 +1,4 @@
-"""What a scrape of `/metrics` reads, in the text formats of Prometheus."""
+"""The response to a scrape of `/metrics`, in the text formats of Prometheus."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -25,20 +25,25 @@ _MODEL: Final = ("model_name",)
 _GAUGES: Final[tuple[tuple[str, str, Callable[[SchedulerStats], float]], ...]] = (
     ("vllm:num_requests_running", "Sequences in the batch.", lambda stats: stats.num_running),
     ("vllm:num_requests_waiting", "Sequences in the queue.", lambda stats: stats.num_waiting),
-    ("vllm:kv_cache_usage_perc", "KV cache in use; 1 is all of it.", lambda stats: stats.kv_usage),
+    ("vllm:kv_cache_usage_perc", "KV cache usage; 1 is full.", lambda stats: stats.kv_usage),
 )
 _HISTOGRAM_COUNTS: Final[
     tuple[tuple[str, str, Sequence[float], Callable[[SchedulerStats], HistogramCounts]], ...]
 ] = (
-    ("vllm:inter_token_latency_seconds", "Between two tokens.", LATENCY_S, lambda f: f.between_tokens_s),
-    ("vllm:time_per_output_token_seconds", "Its older name.", LATENCY_S, lambda f: f.between_tokens_s),
-    ("vllm:iteration_tokens_total", "Tokens a step.", STEP_TOKENS, lambda f: f.step_tokens),
-    ("myna_batch_size", "Sequences a step.", BATCH_SIZES, lambda f: f.batch_sizes),
+    ("vllm:inter_token_latency_seconds", "Time between two tokens.", LATENCY_S, lambda f: f.between_tokens_s),
+    (
+        "vllm:time_per_output_token_seconds",
+        "Older name of inter_token_latency_seconds.",
+        LATENCY_S,
+        lambda f: f.between_tokens_s,
+    ),
+    ("vllm:iteration_tokens_total", "Tokens per step.", STEP_TOKENS, lambda f: f.step_tokens),
+    ("myna_batch_size", "Sequences per step.", BATCH_SIZES, lambda f: f.batch_sizes),
 )
 
 
 class ServerCollector:
-    """Everything a scrape reads: the server's own metrics, the workers' last statistics, the ledger."""
+    """Collects the server's own metrics, the workers' last statistics, and the ledger's state."""
 
     def __init__(
         self, instruments: Instruments, pool: ModelPool, ledger: Ledger | None, writer: CompletionWriter
@@ -54,35 +59,41 @@ class ServerCollector:
         yield from self._of_workers()
         yield GaugeMetricFamily(
             "myna_stored_waiting_rows",
-            "Copies of answers that are not in the database yet.",
+            "Stored completions that are not in the database yet.",
             self._writer.num_waiting,
         )
         yield CounterMetricFamily(
-            "myna_stored_dropped_rows", "Copies of answers that could not be kept.", self._writer.num_dropped
+            "myna_stored_dropped_rows",
+            "Stored completions that could not be written.",
+            self._writer.num_dropped,
         )
         if self._ledger is not None:
             state = self._ledger.state
             yield GaugeMetricFamily(
-                "myna_ledger_waiting_rows", "Usage that is not in the database yet.", state.num_waiting
+                "myna_ledger_waiting_rows", "Usage rows that are not in the database yet.", state.num_waiting
             )
             yield GaugeMetricFamily(
-                "myna_ledger_is_writing", "0 while the database can't be written.", int(state.is_writing)
+                "myna_ledger_is_writing", "0 while writing to the database fails.", int(state.is_writing)
             )
 
     def _of_workers(self) -> Iterator[Metric]:
         running = self._pool.running()
-        reported = [(model, one.last_stats) for model, one in running if one.last_stats is not None]
+        reported = [
+            (model, running_model.last_stats)
+            for model, running_model in running
+            if running_model.last_stats is not None
+        ]
         for name, text, read in _GAUGES:
             gauge = GaugeMetricFamily(name, text, labels=_MODEL)
             for model, stats in reported:
                 gauge.add_metric((model,), read(stats))
             yield gauge
-        preempted = CounterMetricFamily("vllm:num_preemptions", "Sequences put aside.", labels=_MODEL)
-        ready = GaugeMetricFamily("myna_model_is_ready", "1: loaded and answering.", labels=_MODEL)
+        preempted = CounterMetricFamily("vllm:num_preemptions", "Preempted sequences.", labels=_MODEL)
+        ready = GaugeMetricFamily("myna_model_is_ready", "1 if the model is loaded and ready.", labels=_MODEL)
         for model, stats in reported:
             preempted.add_metric((model,), stats.num_preempted)
-        for model, one in running:
-            ready.add_metric((model,), int(one.is_ready))
+        for model, running_model in running:
+            ready.add_metric((model,), int(running_model.is_ready))
         yield from (preempted, ready)
         for name, text, bounds, read_counts in _HISTOGRAM_COUNTS:
             histogram = HistogramMetricFamily(name, text, labels=_MODEL)
@@ -99,7 +110,7 @@ def exposition(
     writer: CompletionWriter,
     accept: str,
 ) -> tuple[bytes, str]:
-    """The text, and its content type as the reader's `Accept` header chooses it."""
+    """The text and its content type, chosen by the `Accept` header."""
     encode, content_type = choose_encoder(accept)
     return encode(ServerCollector(instruments, pool, ledger, writer)), content_type
 
@@ -111,6 +122,6 @@ def _add(
     counts: Iterable[int],
     total: float,
 ) -> None:
-    """Prometheus counts a value in every bucket that it fits."""
+    """Add a sample; Prometheus counts a value in every bucket that it fits, so counts are accumulated."""
     names = [*(str(float(bound)) for bound in bounds), "+Inf"]
     family.add_metric(labels, list(zip(names, accumulate(counts), strict=True)), total)

@@ -1,4 +1,4 @@
-"""From one call of a model to its row in the ledger, whatever ends the call."""
+"""Records one model request: from its start to its row in the ledger, however it ends."""
 
 import asyncio
 import time
@@ -14,16 +14,16 @@ from myna.core.errors import Overloaded
 from myna.core.ledger import Outcome, UsageRow
 from myna.http.record import RequestRecord
 from myna.usage.log import UsageEntry, UsageLog
-from myna.usage.metering import Clocks, Meter
+from myna.usage.metering import Meter, TokenObserver
 from myna.wire.errors import is_clients_fault, status_of
 
-_MOST_USER: Final = 128
-_MOST_TIER: Final = 16
+_MAX_USER: Final = 128
+_MAX_TIER: Final = 16
 
 
 class RequestEnded(NamedTuple):
-    """A call that is over. `finish_reason` is the last choice's, empty if none ended; `trace_parent` is the
-    header of that name."""
+    """A request that has ended. `finish_reason` is the last choice's, empty if none finished; `trace_parent`
+    is the `traceparent` header."""
 
     row: UsageRow
     finish_reason: str
@@ -31,29 +31,29 @@ class RequestEnded(NamedTuple):
 
 
 class RequestObserver(Protocol):
-    """Sees every call of a model; must neither block nor raise."""
+    """Observes every model request; must neither block nor raise."""
 
-    def clocks(self, model: str) -> Clocks | None:
-        """Who is told how fast this model's tokens come, if anyone."""
+    def token_observer(self, model: str) -> TokenObserver | None:
+        """The observer of this model's tokens, if there is one."""
         ...
 
-    def ended(self, call: RequestEnded) -> None: ...
+    def ended(self, request: RequestEnded) -> None: ...
 
     def close(self) -> None:
-        """No call follows. May take a while."""
+        """No request follows. May block."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class UsageSinks:
-    """What a bill needs of the server."""
+    """Where a recorder sends usage: the log and the observers."""
 
     usage_log: UsageLog
     observers: tuple[RequestObserver, ...] = ()
 
 
 class UsageRecorder:
-    """One call's. `endpoint` is the ledger's name for what was called; `body` what was sent."""
+    """Records one request. `endpoint` is the endpoint's name in the ledger; `body` is the request's body."""
 
     def __init__(
         self, endpoint: str, record: RequestRecord, principal: Principal, usage_sinks: UsageSinks
@@ -61,37 +61,37 @@ class UsageRecorder:
         self._endpoint = endpoint
         self._record = record
         self._principal = principal
-        self._accountant = usage_sinks
+        self._usage_sinks = usage_sinks
         self._entry: UsageEntry | None = None
         self._meter: Meter | None = None
         self.body: Mapping[str, object] = {}
         self.model = ""
 
     def open(self) -> Meter:
-        """Before the first token. Raises `Overloaded` if it can't be written down."""
-        entry = self._entry = self._accountant.usage_log.open(self._row())
-        clocks = [watcher.clocks(self.model) for watcher in self._accountant.observers]
-        watched = next((one for one in clocks if one is not None), None)
-        meter = self._meter = Meter(entry, watched, self._record.started)
+        """Called before the first token. Raises `Overloaded` if the request can't be recorded."""
+        entry = self._entry = self._usage_sinks.usage_log.open(self._row())
+        candidates = [observer.token_observer(self.model) for observer in self._usage_sinks.observers]
+        token_observer = next((one for one in candidates if one is not None), None)
+        meter = self._meter = Meter(entry, token_observer, self._record.started)
         self._record.before_frame = meter.commit
         return meter
 
-    def settle(self, exc: BaseException | None, trace_parent: str) -> None:
-        """The call is over; `exc` is what it raised."""
+    def close(self, exc: BaseException | None, trace_parent: str) -> None:
+        """Record the end of the request; `exc` is what it raised."""
         row, meter, record = self._row(), self._meter, self._record
-        outcome, status, error = _ending(record, exc)
+        outcome, status, error = _outcome(record, exc)
         if meter is not None:
-            if outcome != "cancelled":  # what was read for a client that left went nowhere
+            if outcome != "cancelled":  # a disconnected client did not receive what was read last
                 meter.commit()
-            row = record.usage = meter.onto(row)
+            row = record.usage = meter.apply_to(row)
         duration_ms = round((time.perf_counter() - record.started) * 1000)
         row = msgspec.structs.replace(
             row, outcome=outcome, status=status, error=error, duration_ms=duration_ms
         )
-        self._accountant.usage_log.close(self._entry, row)
+        self._usage_sinks.usage_log.close(self._entry, row)
         ended = RequestEnded(row, meter.finish_reason if meter else "", trace_parent)
-        for watcher in self._accountant.observers:
-            watcher.ended(ended)
+        for observer in self._usage_sinks.observers:
+            observer.ended(ended)
 
     def _row(self) -> UsageRow:
         record, body = self._record, self.body
@@ -102,14 +102,14 @@ class UsageRecorder:
             endpoint=self._endpoint,
             arrived_ms=round(record.arrived_s * 1000),
             model=self.model,
-            asked_model=_text(record.model, len(record.model)),
+            asked_model=_printable(record.model, len(record.model)),
             is_stream=body.get("stream") is True,
-            service_tier=_text(body.get("service_tier"), _MOST_TIER),
-            user=_text(body.get("safety_identifier") or body.get("user"), _MOST_USER),
+            service_tier=_printable(body.get("service_tier"), _MAX_TIER),
+            user=_printable(body.get("safety_identifier") or body.get("user"), _MAX_USER),
         )
 
 
-def _ending(record: RequestRecord, exc: BaseException | None) -> tuple[Outcome, int, str]:
+def _outcome(record: RequestRecord, exc: BaseException | None) -> tuple[Outcome, int, str]:
     if isinstance(exc, ClientDisconnect | asyncio.CancelledError):
         return "cancelled", record.status, ""
     if exc is not None:
@@ -123,8 +123,8 @@ def _ending(record: RequestRecord, exc: BaseException | None) -> tuple[Outcome, 
     return "refused" if record.is_clients_fault else "failed", record.status, record.outcome
 
 
-def _text(value: object, limit: int) -> str:
-    """A stranger's text as any database keeps it."""
+def _printable(value: object, limit: int) -> str:
+    """A client's text, bounded and printable, so that any database can store it."""
     if not isinstance(value, str):
         return ""
     return "".join(char if char.isprintable() else "?" for char in value[:limit])

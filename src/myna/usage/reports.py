@@ -1,4 +1,4 @@
-"""Sums of the ledger as people read them: money, means, and a CSV file. Pure."""
+"""Presents sums of the ledger: money, means, and a CSV file. Pure."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ _COLUMNS: Final = (
     "completion_tokens",
     "reasoning_tokens",
 )
-# What a spreadsheet would take for a formula.
+# Prefixes that a spreadsheet interprets as a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -37,7 +37,7 @@ def mean_duration_ms(part: UsageSum) -> float | None:
 
 
 def csv_text(sums: Iterable[UsageSum], group_by: Sequence[Dimension]) -> str:
-    """A line a sum, after one of titles. Times are UTC."""
+    """A header row, then one row per sum. Times are UTC."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     means = ("mean_first_token_ms", "mean_duration_ms")
@@ -46,7 +46,7 @@ def csv_text(sums: Iterable[UsageSum], group_by: Sequence[Dimension]) -> str:
         writer.writerow(
             [
                 datetime.fromtimestamp(part.start_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                *(_harmless(str(getattr(part, name))) for name in group_by),
+                *(_escape_formula(str(getattr(part, name))) for name in group_by),
                 *(getattr(part, name) for name in _COLUMNS),
                 f"{dollars(part.cost_nano):.9f}",
                 *(
@@ -58,5 +58,5 @@ def csv_text(sums: Iterable[UsageSum], group_by: Sequence[Dimension]) -> str:
     return out.getvalue()
 
 
-def _harmless(text: str) -> str:
+def _escape_formula(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,7 +1,7 @@
-"""A span for each call of a model, to an OpenTelemetry collector, in the conventions for generative AI.
+"""A span for each model request, exported to an OpenTelemetry collector in its GenAI conventions.
 
-Imported when traces are configured: it needs the extra `otel`. Spans are made when their call is over, of
-what the ledger has of it, and sent by a thread. Never a prompt, an answer or a key.
+Imported when traces are configured: it needs the extra `otel`. A span is created when its request has ended,
+from its ledger row, and sent by a thread. It never contains a prompt, output or key.
 """
 
 from typing import Final
@@ -16,17 +16,17 @@ from opentelemetry.util.types import AttributeValue
 
 from myna import __version__
 from myna.core.ledger import UsageRow
-from myna.usage.metering import Clocks
+from myna.usage.metering import TokenObserver
 from myna.usage.recorder import RequestEnded
 
 _OPERATIONS: Final = {"chat.completions": "chat", "completions": "text_completion"}
 _EXPORT_S: Final = 5
-_NS_A_MS: Final = 1_000_000
+_NS_PER_MS: Final = 1_000_000
 
 
 class Tracing:
-    """A `recorder.RequestObserver`. A client's `traceparent` is the parent of the span and decides if it is
-    kept."""
+    """A `recorder.RequestObserver`. A client's `traceparent` is the parent of the span and decides
+    whether it is sampled."""
 
     def __init__(self, processor: SpanProcessor) -> None:
         ours = Resource({"service.name": "myna", "service.version": __version__})
@@ -39,28 +39,28 @@ class Tracing:
 
     @classmethod
     def to(cls, url: str) -> "Tracing":
-        """To the collector at that URL, by OTLP over HTTP."""
+        """Export to the collector at that URL, by OTLP over HTTP."""
         return cls(BatchSpanProcessor(OTLPSpanExporter(endpoint=url, timeout=_EXPORT_S)))
 
-    def clocks(self, model: str) -> Clocks | None:
+    def token_observer(self, model: str) -> TokenObserver | None:
         return None
 
-    def ended(self, call: RequestEnded) -> None:
-        row = call.row
+    def ended(self, request: RequestEnded) -> None:
+        row = request.row
         operation = _OPERATIONS.get(row.endpoint, row.endpoint)
         span = self._tracer.start_span(
             f"{operation} {row.model}".rstrip(),
-            context=self._propagator.extract({"traceparent": call.trace_parent}),
+            context=self._propagator.extract({"traceparent": request.trace_parent}),
             kind=SpanKind.SERVER,
-            attributes=_attributes(row, operation, call.finish_reason),
-            start_time=row.arrived_ms * _NS_A_MS,
+            attributes=_attributes(row, operation, request.finish_reason),
+            start_time=row.arrived_ms * _NS_PER_MS,
         )
         if row.outcome == "failed":
             span.set_status(Status(StatusCode.ERROR, row.error))
-        span.end(end_time=(row.arrived_ms + row.duration_ms) * _NS_A_MS)
+        span.end(end_time=(row.arrived_ms + row.duration_ms) * _NS_PER_MS)
 
     def close(self) -> None:
-        """Send what is left; a few seconds at most."""
+        """Send pending spans, for a few seconds at most."""
         self._provider.shutdown()
 
 

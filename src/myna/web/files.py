@@ -1,4 +1,4 @@
-"""The page's files, read once: a request finds one by its name and never reaches the disk."""
+"""The page's static files, read once at startup, so that requests never access the disk."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ CONTENT_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class WebFile:
-    """One file as it is sent. `etag` changes with its bytes."""
+    """A file to be served. `etag` changes with its content."""
 
     data: bytes
     content_type: str
@@ -30,12 +30,12 @@ class WebFile:
 
 
 def web_file(name: str, data: bytes) -> WebFile:
-    """The file of that name. Raises KeyError for an ending that the page has no use for."""
+    """The file with that name. Raises KeyError for an unknown extension."""
     return WebFile(data, CONTENT_TYPES[name.rpartition(".")[2]], f'"{hashlib.sha256(data).hexdigest()[:32]}"')
 
 
 def static_files() -> Mapping[str, WebFile]:
-    """Everything under `static`, by its path there with slashes."""
+    """All files below `static`, by their relative path with slashes."""
     return {name: web_file(name, file.read_bytes()) for name, file in _walk(files("myna.web") / "static")}
 
 

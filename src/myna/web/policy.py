@@ -1,4 +1,4 @@
-"""What a browser may do with each of our answers: content policies and the headers beside them."""
+"""Content security policies and other security headers of the page's responses."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ PAGE_POLICY: Final = "; ".join(
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
-        # Markup becomes a part of the page through DOMPurify or not at all.
+        # Markup is only inserted into the page through DOMPurify.
         "require-trusted-types-for 'script'",
         "trusted-types dompurify",
     )
@@ -21,8 +21,8 @@ PAGE_POLICY: Final = "; ".join(
 
 
 def frame_policy(script_hash: str) -> str:
-    """For the frame that Python runs in: one script by its hash, workers made of bytes that it was handed,
-    WebAssembly; no network, no origin, no frame but this server's page around it."""
+    """The policy of the frame in which Python runs: allows one script by its hash, workers from blobs, and
+    WebAssembly; no network, no origin, and only this server's page as its parent."""
     return "; ".join(
         (
             "sandbox allow-scripts",
@@ -49,5 +49,5 @@ _ALWAYS: Final = {
 
 
 def headers_with(policy: str) -> dict[str, str]:
-    """The headers of an answer under that content policy."""
+    """The headers of a response with that content security policy."""
     return {"content-security-policy": policy, **_ALWAYS}

@@ -1,4 +1,4 @@
-"""The page at `/` and the files that it is made of. Knows no model and no key: the page asks the API."""
+"""The page at `/` and its files. Knows no models and no keys: the page uses the API."""
 
 import asyncio
 import base64
@@ -25,31 +25,31 @@ _FRAME_SCRIPT: Final = "runner/frame.js"
 
 
 def site(*, asks_for_key: bool, python: Mapping[str, Path]) -> list[BaseRoute]:
-    """The routes of the page, which is told whether this server lets anyone in. `python` names the files of
-    Pyodide and where they lie once someone has pulled them."""
+    """The routes of the page. `asks_for_key`: whether the page asks for a key. `python` maps the names of
+    Pyodide's files to their paths, which exist once Pyodide is pulled."""
     found = static_files()
     page_file = _page(found, asks_for_key=asks_for_key)
     frame_file, frame_rules = _frame(found)
 
     async def page(request: Request) -> Response:
-        return _answer(request, page_file, PAGE_POLICY)
+        return _file_response(request, page_file, PAGE_POLICY)
 
     async def frame(request: Request) -> Response:
-        return _answer(request, frame_file, frame_rules)
+        return _file_response(request, frame_file, frame_rules)
 
     async def static(request: Request) -> Response:
         file = found.get(request.path_params["name"])
         if file is None:
             raise UnknownUrl(f"The page has no file {request.url.path}.")
-        return _answer(request, file, FILE_POLICY)
+        return _file_response(request, file, FILE_POLICY)
 
     async def python_file(request: Request) -> Response:
         name = request.path_params["name"]
         path = python.get(name)
         if path is None or not path.is_file():
-            raise UnknownUrl("Python for the page is not here; bring it with: myna pull pyodide")
+            raise UnknownUrl("Python for the page is not installed; run: myna pull pyodide")
         data = await asyncio.to_thread(path.read_bytes)
-        return _answer(request, web_file(name, data), FILE_POLICY)
+        return _file_response(request, web_file(name, data), FILE_POLICY)
 
     return [
         Route("/", page),
@@ -66,14 +66,14 @@ def _page(found: Mapping[str, WebFile], *, asks_for_key: bool) -> WebFile:
 
 
 def _frame(found: Mapping[str, WebFile]) -> tuple[WebFile, str]:
-    """The frame's document with its script inside, since it may fetch none, and its policy."""
+    """The frame's document, with its script inline since it must not fetch any, and its policy."""
     script = found[_FRAME_SCRIPT].data
     digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
     return web_file("frame.html", _FRAME % script), frame_policy(f"sha256-{digest}")
 
 
-def _answer(request: Request, file: WebFile, policy: str) -> Response:
-    """The file, or word that the browser's copy is still right."""
+def _file_response(request: Request, file: WebFile, policy: str) -> Response:
+    """The file, or 304 if the browser's copy is current."""
     record_of(request.scope).is_quiet = True
     headers = headers_with(policy) | {"etag": file.etag, "cache-control": "no-cache"}
     if file.etag in request.headers.get("if-none-match", ""):

@@ -1,4 +1,4 @@
-"""The kinds of field that request schemas are made of, each with OpenAI's words for a wrong value."""
+"""The field types of request schemas, each with OpenAI's error texts for invalid values."""
 
 import re
 from collections.abc import Callable
@@ -13,16 +13,16 @@ MAX_STOPS: Final = 4
 MAX_STOP: Final = 4096
 MAX_BIASES: Final = 1024
 MAX_TEXT: Final = 10_485_760
-"""OpenAI's bound on a string that becomes part of the prompt, in characters."""
+"""OpenAI's limit on a string that becomes part of the prompt, in characters."""
 MAX_LABEL: Final = 512
 MAX_OPTIONS: Final = 16
 _INT64: Final = 2**63
 _TOKEN_DIGITS: Final = 18
-"""More than any vocabulary needs, fewer than make `int` slow."""
+"""More than any vocabulary needs, but few enough for `int` to be fast."""
 
 
 def integer(minimum: int | None = None, maximum: int | None = None) -> BeforeValidator:
-    """A whole number within bounds."""
+    """An integer within bounds."""
 
     def check(value: object) -> object:
         if value is None:
@@ -51,9 +51,9 @@ def decimal(minimum: float, maximum: float) -> BeforeValidator:
 
 def _within(kind: str, value: float, minimum: float | None, maximum: float | None) -> None:
     if minimum is not None and value < minimum:
-        raise validation_errors.outside(kind, "below", minimum, value).in_validator()
+        raise validation_errors.out_of_range(kind, "below", minimum, value).in_validator()
     if maximum is not None and value > maximum:
-        raise validation_errors.outside(kind, "above", maximum, value).in_validator()
+        raise validation_errors.out_of_range(kind, "above", maximum, value).in_validator()
 
 
 def text(
@@ -79,7 +79,7 @@ def text(
 
 
 def one_of(*values: str, expected: str = "a string") -> BeforeValidator:
-    """One of some names, listed in OpenAI's order."""
+    """One of the given names, listed in OpenAI's order."""
 
     def check(value: object) -> object:
         if value is None:
@@ -96,7 +96,7 @@ def one_of(*values: str, expected: str = "a string") -> BeforeValidator:
 def array(
     expected: str, *, longest: int, may_be_null: bool = False, may_be_empty: bool = False
 ) -> BeforeValidator:
-    """A list within limits, which are checked before its elements."""
+    """An array within limits, which are checked before its elements."""
 
     def check(value: object) -> object:
         if value is None and may_be_null:
@@ -113,7 +113,7 @@ def array(
 
 
 def small_object(most: int) -> BeforeValidator:
-    """An object of few properties, whatever they hold."""
+    """An object with at most `most` properties of any kind."""
 
     def check(value: object) -> object:
         if isinstance(value, dict) and len(value) > most:
@@ -124,7 +124,7 @@ def small_object(most: int) -> BeforeValidator:
 
 
 def never_null(expected: str) -> BeforeValidator:
-    """Refuses null where the key must hold a value if it is there at all."""
+    """Rejects null for a key that may be absent but not null."""
 
     def check(value: object) -> object:
         if value is None:
@@ -135,7 +135,7 @@ def never_null(expected: str) -> BeforeValidator:
 
 
 def plain(parse: Callable[[Any], Any]) -> PlainValidator:
-    """A field whose whole reading is one function that returns a typed value."""
+    """A field that is parsed by one function, which returns a typed value."""
     return PlainValidator(parse)
 
 
@@ -181,7 +181,7 @@ def _biases(value: object) -> tuple[tuple[int, float], ...]:
             raise validation_errors.invalid_type("a decimal", bias).in_validator(key)
         if not -100 <= bias <= 100:
             side, bound = ("below", -100) if bias < 0 else ("above", 100)
-            raise validation_errors.outside("decimal", side, bound, bias).in_validator(key)
+            raise validation_errors.out_of_range("decimal", side, bound, bias).in_validator(key)
         biases[int(key[:_TOKEN_DIGITS])] = float(bias)
     return tuple(biases.items())
 
@@ -224,7 +224,7 @@ Metadata = Annotated[tuple[tuple[str, str], ...], plain(_metadata)]
 
 
 class StreamOptions(WireModel):
-    """What a stream carries beside its text."""
+    """What a stream contains besides its text."""
 
     include_usage: Flag = None
     include_obfuscation: Flag = None

@@ -10,22 +10,22 @@ _POOL_BYTES: Final = 1024
 
 
 class Obfuscator:
-    """Pads to a multiple of 16 characters; one of these a stream."""
+    """Pads to a multiple of 16 characters; one instance per stream."""
 
     def __init__(self) -> None:
         self._pool = b""
         self._next = 0
 
     def padding(self, num_characters: int) -> bytes:
-        """So many random letters that with them the chunk's length is a multiple of 16."""
-        wanted = -num_characters % _BLOCK
-        if self._next + wanted > len(self._pool):
+        """Random letters that pad the chunk's length to a multiple of 16."""
+        length = -num_characters % _BLOCK
+        if self._next + length > len(self._pool):
             self._pool = secrets.token_bytes(_POOL_BYTES).translate(LETTER_OF_BYTE)
             self._next = 0
-        start, self._next = self._next, self._next + wanted
+        start, self._next = self._next, self._next + length
         return self._pool[start : self._next]
 
 
 def num_characters(json: bytes) -> int:
-    """How many characters UTF-8 text has."""
+    """The number of characters in UTF-8 text."""
     return len(json) if json.isascii() else len(json.decode())

@@ -1,4 +1,4 @@
-"""Lists as OpenAI pages them: how many, in which order, and the envelope around a page."""
+"""Pagination as in OpenAI's lists: limit, order, and the envelope of a page."""
 
 from collections.abc import Sequence
 from typing import Final, cast
@@ -14,18 +14,18 @@ MAX_LIMIT: Final = 100
 
 
 def page_limit(query: QueryParams, default: int = 20) -> int:
-    """`limit` of the query."""
+    """The `limit` of the query."""
     raw = query.get("limit", str(default))
     limit = query_integer(raw, "limit")
     if limit < 1:
-        raise validation_errors.outside("integer", "below", 1, limit).at_param("limit")
+        raise validation_errors.out_of_range("integer", "below", 1, limit).at_param("limit")
     if limit > MAX_LIMIT:
-        raise validation_errors.outside("integer", "above", MAX_LIMIT, limit).at_param("limit")
+        raise validation_errors.out_of_range("integer", "above", MAX_LIMIT, limit).at_param("limit")
     return limit
 
 
 def query_integer(raw: str, name: str) -> int:
-    """A whole number in a query; a longer one than any sense has is none."""
+    """An integer in a query, of at most 19 characters."""
     try:
         return int(raw) if len(raw) < 20 else int("")
     except ValueError:
@@ -33,7 +33,7 @@ def query_integer(raw: str, name: str) -> int:
 
 
 def page_order(query: QueryParams, default: Order) -> Order:
-    """`order` of the query."""
+    """The `order` of the query."""
     order = query.get("order", default)
     if order not in ("asc", "desc"):
         raise validation_errors.not_one_of(("asc", "desc"), order).at_param("order")

@@ -1,4 +1,4 @@
-"""From a JSON body to a typed request, or to the one fault that OpenAI would report first."""
+"""Validates a JSON body: returns a typed request, or raises the error that OpenAI would report first."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from pydantic_core import ErrorDetails
 from myna.core.errors import InvalidRequest
 from myna.wire import validation_errors
 from myna.wire.parameters import Parameter, Use
-from myna.wire.validation_errors import FAULT, FieldError
+from myna.wire.validation_errors import FIELD_ERROR, FieldError
 
 TAG: Final = "~"
-"""First character of the tags of tagged unions; they are no part of a parameter's name."""
+"""The first character of tags of tagged unions, which are not part of a parameter's name."""
 
-_LONGEST_NAME: Final = 64
-_CLOSE: Final = 0.75
+_MAX_NAME: Final = 64
+_MIN_SIMILARITY: Final = 0.75
 _NOUNS: Final = {
     "int_type": "an integer",
     "int_from_float": "an integer",
@@ -32,7 +32,7 @@ _NOUNS: Final = {
 
 
 class _StopAtFirst(FailFast):
-    """pydantic's own can't be hashed, which unions of annotated types need."""
+    """Hashable, unlike pydantic's own class; unions of annotated types need that."""
 
     def __hash__(self) -> int:
         return hash(self.fail_fast)
@@ -40,18 +40,18 @@ class _StopAtFirst(FailFast):
 
 T = TypeVar("T")
 Items: TypeAlias = Annotated[list[T], _StopAtFirst()]
-"""A list whose validation stops at the first wrong element."""
+"""A list whose validation stops at the first invalid element."""
 
 
 class WireModel(BaseModel):
-    """A request object: its fields stand in the order in which OpenAI checks them."""
+    """A request object; its fields are in the order in which OpenAI checks them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @model_validator(mode="before")
     @classmethod
     def _with_one_unknown_key(cls, value: object) -> object:
-        """pydantic makes an error of each unknown key; only the first is reported."""
+        """Keep one unknown key: pydantic creates an error for each, but only the first is reported."""
         known = cls.model_fields
         if not isinstance(value, dict) or len(value) <= len(known):
             return value
@@ -61,10 +61,10 @@ class WireModel(BaseModel):
 
 
 class TypedModel(WireModel):
-    """An object whose `type` may name the one of its keys that holds the rest."""
+    """An object whose `type` may name the key that has the details."""
 
     @model_validator(mode="after")
-    def _has_what_its_type_says(self) -> Self:
+    def _require_key_of_type(self) -> Self:
         kind = getattr(self, "type", "")
         if kind in type(self).model_fields and getattr(self, kind) is None:
             raise validation_errors.missing().in_validator(kind)
@@ -75,66 +75,66 @@ M = TypeVar("M", bound=WireModel)
 
 
 def validate(schema: type[M], body: Mapping[str, object], parameters: Mapping[str, Parameter]) -> M:
-    """The typed request, or `InvalidRequest` for the first fault.
+    """The typed request. Raises `InvalidRequest` for the first error.
 
-    First what is required, then unknown names, then the fields in the schema's order, then what
-    this server refuses by name.
+    Checks required parameters, then unknown names, then the fields in the schema's order, then parameters
+    that this server rejects by name.
     """
     for name, parameter in parameters.items():
         if parameter.is_required and name not in body:
             raise validation_errors.missing().at_param(name)
     for name in body:
         if name not in parameters:
-            raise validation_errors.unknown(
-                hint=_spelling_help(name, parameters.keys() - body.keys())
-            ).at_param(name)
-    read = {name: value for name, value in body.items() if parameters[name].use is not Use.REFUSED}
+            raise validation_errors.unknown(hint=_suggestion(name, parameters.keys() - body.keys())).at_param(
+                name
+            )
+    read = {name: value for name, value in body.items() if parameters[name].use is not Use.REJECTED}
     try:
         request = schema.model_validate(read)
     except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]  # few were made: lists stop at their first
+        first = exc.errors(include_url=False)[0]  # there are few: lists stop at their first error
     else:
-        refuse(body, parameters)
+        reject_unsupported(body, parameters)
         return request
-    raise _translated(first)
+    raise _to_invalid_request(first)
 
 
-def refuse(body: Mapping[str, object], parameters: Mapping[str, Parameter]) -> None:
-    """Raise for the first parameter that this server doesn't have and that asks for something."""
+def reject_unsupported(body: Mapping[str, object], parameters: Mapping[str, Parameter]) -> None:
+    """Raise for the first unsupported parameter whose value is not one of its `allowed` ones."""
     for name, parameter in parameters.items():
-        if parameter.use is Use.REFUSED and name in body and body[name] not in parameter.neutral:
-            if parameter.refusal:
-                raise InvalidRequest(parameter.refusal, param=name)
+        if parameter.use is Use.REJECTED and name in body and body[name] not in parameter.allowed:
+            if parameter.error_text:
+                raise InvalidRequest(parameter.error_text, param=name)
             raise validation_errors.unsupported().at_param(name)
 
 
-def _translated(error: ErrorDetails) -> InvalidRequest:
-    place = place_of(error["loc"])
+def _to_invalid_request(error: ErrorDetails) -> InvalidRequest:
+    path = path_of(error["loc"])
     match error["type"]:
-        case kind if kind == FAULT:
-            fault: FieldError = error["ctx"]["fault"]
-            return fault.at_param(place)
+        case kind if kind == FIELD_ERROR:
+            field_error: FieldError = error["ctx"]["error"]
+            return field_error.at_param(path)
         case "missing":
-            return validation_errors.missing().at_param(place)
+            return validation_errors.missing().at_param(path)
         case "extra_forbidden":
-            return validation_errors.unknown().at_param(place)
+            return validation_errors.unknown().at_param(path)
         case kind:
-            return validation_errors.invalid_type(_NOUNS[kind], error["input"]).at_param(place)
+            return validation_errors.invalid_type(_NOUNS[kind], error["input"]).at_param(path)
 
 
-def place_of(loc: Sequence[str | int]) -> str:
+def path_of(loc: Sequence[str | int]) -> str:
     """`messages[1].content[0].text` for pydantic's ("messages", 1, "content", 0, "text")."""
-    place = ""
+    path = ""
     for step in loc:
         if isinstance(step, int):
-            place += f"[{step}]"
+            path += f"[{step}]"
         elif not step.startswith(TAG):
-            place += f".{step}" if place else step
-    return place
+            path += f".{step}" if path else step
+    return path
 
 
-def _spelling_help(name: str, candidates: set[str]) -> str:
-    if len(name) > _LONGEST_NAME:
+def _suggestion(name: str, candidates: set[str]) -> str:
+    if len(name) > _MAX_NAME:
         return ""
-    close = difflib.get_close_matches(name, sorted(candidates), cutoff=_CLOSE)
-    return f" Did you mean {validation_errors.either(sorted(close), 'or')}?" if close else ""
+    close = difflib.get_close_matches(name, sorted(candidates), cutoff=_MIN_SIMILARITY)
+    return f" Did you mean {validation_errors.quoted_list(sorted(close), 'or')}?" if close else ""

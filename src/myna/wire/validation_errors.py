@@ -1,4 +1,4 @@
-"""What OpenAI says about a wrong value: one template a fault. Knows texts and codes, no endpoint."""
+"""OpenAI's texts and codes for invalid values, one template per error. Knows no endpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,17 +9,17 @@ from pydantic_core import PydanticCustomError
 
 from myna.core.errors import InvalidRequest
 
-FAULT: Final = "openai_fault"
+FIELD_ERROR: Final = "openai_fault"
 _ECHO_LIMIT: Final = 64
-_PLACE_LIMIT: Final = 1024
+_PATH_LIMIT: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """A fault without its place: the text stands around the name of the parameter.
+    """A validation error without its path; the text is `before`, the parameter's path, `after`.
 
-    `after` None: the text doesn't name the place, only the body's `param` does. `field` is a step
-    further down from where the fault is raised; `param` replaces the place in the body's `param`.
+    `after` None: the path is only in the body's `param`, not in the text. `field` is one step below the path
+    where the error is raised; `param` replaces the path in the body's `param`.
     """
 
     code: str | None
@@ -28,27 +28,27 @@ class FieldError:
     field: str = ""
     param: str | None = None
 
-    def at_param(self, place: str) -> InvalidRequest:
-        """The error to raise for the parameter of that name."""
-        where = join_path(place, self.field)
-        if len(where) > _PLACE_LIMIT:  # a client's own key
-            where = f"{where[:_PLACE_LIMIT]}..."
-        message = self.before if self.after is None else f"{self.before}{where}{self.after}"
-        return InvalidRequest(message, param=self.param or where, code=self.code)
+    def at_param(self, path: str) -> InvalidRequest:
+        """The error to raise for the parameter at that path."""
+        full_path = join_path(path, self.field)
+        if len(full_path) > _PATH_LIMIT:  # a client's own key
+            full_path = f"{full_path[:_PATH_LIMIT]}..."
+        message = self.before if self.after is None else f"{self.before}{full_path}{self.after}"
+        return InvalidRequest(message, param=self.param or full_path, code=self.code)
 
     def in_validator(self, step: str = "") -> PydanticCustomError:
-        """The same for a pydantic validator, which doesn't know its place yet: there, or a step
-        further down (`[1]`, or a key)."""
-        fault = replace(self, field=step) if step else self
-        return PydanticCustomError(FAULT, "fault", {"fault": fault})
+        """The error to raise in a pydantic validator, which doesn't know its path yet; `step` is one step
+        below it (`[1]`, or a key)."""
+        error = replace(self, field=step) if step else self
+        return PydanticCustomError(FIELD_ERROR, "field error", {"error": error})
 
 
-def join_path(place: str, step: str) -> str:
-    """The name of what stands one step further down: `stop` and `[1]`, `metadata` and `key`."""
-    return f"{place}{step}" if not (place and step) or step.startswith("[") else f"{place}.{step}"
+def join_path(path: str, step: str) -> str:
+    """The path one step further down: `stop` and `[1]`, or `metadata` and `key`."""
+    return f"{path}{step}" if not (path and step) or step.startswith("[") else f"{path}.{step}"
 
 
-def got(value: object) -> str:
+def json_type(value: object) -> str:
     """OpenAI's noun for the type of a JSON value."""
     match value:
         case None:
@@ -68,12 +68,12 @@ def got(value: object) -> str:
 
 
 def echoed(value: str) -> str:
-    """A client's text as it stands in a message: long ones keep three characters at each end."""
+    """A client's text as quoted in a message; of a long one, three characters at each end."""
     return value if len(value) <= _ECHO_LIMIT else f"{value[:3]}...{value[-3:]}"
 
 
-def either(values: Sequence[str], last: str) -> str:
-    """'a', 'b', and 'c' (or another last word), as OpenAI lists quoted values."""
+def quoted_list(values: Sequence[str], last: str) -> str:
+    """The quoted values as OpenAI lists them: 'a', 'b', and 'c', with `last` as the conjunction."""
     quoted = [f"'{value}'" for value in values]
     if len(quoted) < 3:
         return f" {last} ".join(quoted)
@@ -82,7 +82,7 @@ def either(values: Sequence[str], last: str) -> str:
 
 def invalid_type(expected: str, value: object) -> FieldError:
     return FieldError(
-        "invalid_type", "Invalid type for '", f"': expected {expected}, but got {got(value)} instead."
+        "invalid_type", "Invalid type for '", f"': expected {expected}, but got {json_type(value)} instead."
     )
 
 
@@ -95,7 +95,7 @@ def unknown(hint: str = "") -> FieldError:
 
 
 def unsupported() -> FieldError:
-    """A parameter of OpenAI's that this server or model doesn't have."""
+    """A parameter of OpenAI's API that this server or model doesn't support."""
     return FieldError(
         "unsupported_parameter", "Unsupported parameter: '", "' is not supported with this model."
     )
@@ -110,7 +110,7 @@ def unsupported_value(value: str, supported: str = "") -> FieldError:
 
 
 def not_one_of(values: Sequence[str], value: str) -> FieldError:
-    listed = either(values, "and")
+    listed = quoted_list(values, "and")
     return FieldError(
         "invalid_value", f"Invalid value: '{echoed(value)}'. Supported values are: {listed}.", None
     )
@@ -125,7 +125,7 @@ def pattern(expression: str) -> FieldError:
 
 
 def empty(kind: str) -> FieldError:
-    """`kind`: array or string."""
+    """`kind` is array or string."""
     noun = "an array" if kind == "array" else "a string"
     return FieldError(
         f"empty_{kind}",
@@ -135,7 +135,7 @@ def empty(kind: str) -> FieldError:
 
 
 def too_long(kind: str, limit: int, length: int) -> FieldError:
-    """`kind`: array or string."""
+    """`kind` is array or string."""
     noun = "an array" if kind == "array" else "a string"
     return FieldError(
         f"{kind}_above_max_length",
@@ -154,8 +154,8 @@ def too_many_properties(limit: int, count: int) -> FieldError:
     )
 
 
-def outside(kind: str, side: str, bound: float, value: float) -> FieldError:
-    """`kind` integer or decimal, `side` below or above; numbers are printed as they were sent."""
+def out_of_range(kind: str, side: str, bound: float, value: float) -> FieldError:
+    """`kind` is integer or decimal, `side` below or above; numbers are printed as they were sent."""
     end, sign = ("minimum", ">=") if side == "below" else ("maximum", "<=")
     return FieldError(
         f"{kind}_{side}_{end[:3]}_value",

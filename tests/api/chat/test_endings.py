@@ -8,8 +8,8 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.api.events import chunks, rendered
 
-from myna.api.chat.answer import AnswerFold
-from myna.api.chat.chunks import ChunkRenderer
+from myna.api.chat.answer import ChatCompletionFold
+from myna.api.chat.chunks import ChatChunkRenderer
 from myna.api.chat.response_spec import ResponseSpec
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 
@@ -26,11 +26,11 @@ def plan(**changes: Any) -> ResponseSpec:
 
 
 def streamed(events: list[Event], shape: ResponseSpec) -> list[dict[str, Any]]:
-    return chunks(ChunkRenderer(shape), events)
+    return chunks(ChatChunkRenderer(shape), events)
 
 
 def whole(events: list[Event], shape: ResponseSpec) -> dict[str, Any]:
-    fold = AnswerFold(shape)
+    fold = ChatCompletionFold(shape)
     for event in events:
         fold.feed(event)
     parsed: dict[str, Any] = json.loads(b"".join(fold.parts()))
@@ -96,7 +96,7 @@ def test_the_sdks_types_take_the_answer(name: str) -> None:
 
 
 def test_whole_body_is_laid_out_as_recorded() -> None:
-    fold = AnswerFold(plan())
+    fold = ChatCompletionFold(plan())
     for event in STOPPED:
         fold.feed(event)
     assert b"".join(fold.parts()).decode() == (
@@ -114,7 +114,7 @@ def test_whole_body_is_laid_out_as_recorded() -> None:
 
 
 def test_chunks_are_laid_out_as_recorded() -> None:
-    renderer = ChunkRenderer(plan(model="m", obfuscate=False))
+    renderer = ChatChunkRenderer(plan(model="m", obfuscate=False))
     head = (
         '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"m","service_tier":"default",'
         '"system_fingerprint":"fp_560af6e559","choices":[{"index":0,"delta":'
@@ -138,7 +138,7 @@ def test_every_chunk_is_padded_to_a_multiple_of_sixteen_characters(name: str, in
     shape = plan(
         num_choices=shape.num_choices, wants_logprobs=shape.wants_logprobs, include_usage=include_usage
     )
-    renderer = ChunkRenderer(shape)
+    renderer = ChatChunkRenderer(shape)
     lines = (
         b"".join([*(rendered(renderer, event) for event in events), renderer.end()]).decode().split("\n\n")
     )

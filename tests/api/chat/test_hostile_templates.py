@@ -67,7 +67,7 @@ async def hostile_model(cpu_s: float = 0.3) -> AsyncIterator[Live]:
     template = ChatTemplate(HOSTILE, TemplateFeatures(), bos="", eos="", render_values=render)
     generator = ScriptedGenerator([words("caw") for _ in range(9)])
     load = loading(generator, cast(GgufRenderer, HostilePrompting(template=template)))
-    pool = ModelPool(looking_at([local("tiny")], []), load, forget=lambda file: None)
+    pool = ModelPool(looking_at([local("tiny")], []), load, delete_files=lambda file: None)
     async with running(services(pool), families=("myna.api.chat.routes",)) as live:
         yield live
     renders.close()

@@ -95,8 +95,8 @@ async def test_effort_becomes_the_templates_words_or_a_limit(
     assert prompting.switches == [switches]
     request = model.generator.requests[0]
     assert request.thought == thought
-    is_cut = thought is not None and thought.max_tokens > 0
-    assert request.constraint == (AnyText() if is_cut else None)
+    is_limited = thought is not None and thought.max_tokens > 0
+    assert request.constraint == (AnyText() if is_limited else None)
 
 
 @pytest.mark.parametrize("thinking", [None, UNSURE])

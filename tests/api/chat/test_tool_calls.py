@@ -10,8 +10,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.api.events import chunks
 from tests.api.stand_in import script, serving
 
-from myna.api.chat.answer import AnswerFold
-from myna.api.chat.chunks import ChunkRenderer
+from myna.api.chat.answer import ChatCompletionFold
+from myna.api.chat.chunks import ChatChunkRenderer
 from myna.api.chat.response_spec import ResponseSpec
 from myna.core.conversation import ToolSpec
 from myna.core.events import ChoiceDone, Done, Event, FinishReason, PromptDone, TextDelta, TokenLogprob
@@ -62,7 +62,7 @@ def plan(form: ToolFormat = TAGGED, **changes: Any) -> ResponseSpec:
 
 
 def whole(told: list[Event], shape: ResponseSpec) -> dict[str, Any]:
-    fold = AnswerFold(shape)
+    fold = ChatCompletionFold(shape)
     for event in told:
         fold.feed(event)
     parsed: dict[str, Any] = json.loads(b"".join(fold.parts()))
@@ -73,7 +73,7 @@ def whole(told: list[Event], shape: ResponseSpec) -> dict[str, Any]:
 def joined(told: list[Event], shape: ResponseSpec) -> dict[str, Any]:
     """The message that a client puts together from the chunks, as the SDKs do."""
     message: dict[str, Any] = {"content": None, "tool_calls": [], "logprobs": [], "finish_reason": None}
-    for chunk in chunks(ChunkRenderer(shape), told):
+    for chunk in chunks(ChatChunkRenderer(shape), told):
         ChatCompletionChunk.model_validate(chunk, strict=True)
         [choice] = chunk["choices"]
         delta = choice["delta"]
@@ -144,7 +144,7 @@ def test_log_probabilities_of_words_that_were_held_back_are_not_lost() -> None:
 
 
 def test_the_first_chunk_of_a_call_has_role_and_header() -> None:
-    first, second, *_, last = chunks(ChunkRenderer(plan()), events(CALL))
+    first, second, *_, last = chunks(ChatChunkRenderer(plan()), events(CALL))
     [call] = first["choices"][0]["delta"].pop("tool_calls")
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": None, "refusal": None}
     assert list(call) == ["index", "id", "type", "function"]

@@ -7,30 +7,30 @@ import pytest
 from openai.types import Completion as SdkCompletion
 from tests.api.events import chunks
 
-from myna.api.completions.answer import AnswerFold
-from myna.api.completions.chunks import ChunkRenderer
-from myna.api.completions.convert import EncodedPrompt, ResponseSpec
+from myna.api.completions.answer import CompletionFold
+from myna.api.completions.chunks import CompletionChunkRenderer
+from myna.api.completions.convert import CompletionSpec, EncodedPrompt
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 
 PROMPT = EncodedPrompt((1, 2), "Say hi")
 ID, CREATED, MODEL = "cmpl-DPUYBt15CHtILCiy8Xm2esGqlf4jU", 1774968007, "m"
 
 
-def plan(**changes: Any) -> ResponseSpec:
+def plan(**changes: Any) -> CompletionSpec:
     shape = {"num_choices": 1, "max_tokens": 16, "echo": False, "num_logprobs": None, "include_usage": False}
-    return ResponseSpec(**(shape | changes))
+    return CompletionSpec(**(shape | changes))
 
 
 def streamed(
-    events: list[Event], answer: ResponseSpec, prompts: list[EncodedPrompt] | None = None
+    events: list[Event], answer: CompletionSpec, prompts: list[EncodedPrompt] | None = None
 ) -> list[dict[str, Any]]:
-    return chunks(ChunkRenderer(ID, CREATED, MODEL, prompts or [PROMPT], answer), events)
+    return chunks(CompletionChunkRenderer(ID, CREATED, MODEL, prompts or [PROMPT], answer), events)
 
 
 def whole(
-    events: list[Event], answer: ResponseSpec, prompts: list[EncodedPrompt] | None = None
+    events: list[Event], answer: CompletionSpec, prompts: list[EncodedPrompt] | None = None
 ) -> dict[str, Any]:
-    fold = AnswerFold(ID, CREATED, MODEL, prompts or [PROMPT], answer)
+    fold = CompletionFold(ID, CREATED, MODEL, prompts or [PROMPT], answer)
     for event in events:
         fold.feed(event)
     parsed: dict[str, Any] = json.loads(b"".join(fold.parts()))
@@ -76,7 +76,7 @@ SCORED: list[Event] = [
     ChoiceDone(0, "length", 0, 0),
     Done(0),
 ]
-FIXTURES: dict[str, tuple[list[Event], ResponseSpec]] = {
+FIXTURES: dict[str, tuple[list[Event], CompletionSpec]] = {
     "stopped": (STOPPED, plan()),
     "cut": (CUT, plan(max_tokens=2)),
     "echoed": (CUT, plan(max_tokens=2, echo=True)),
@@ -111,7 +111,7 @@ def test_the_sdks_types_take_the_answer(name: str) -> None:
 
 
 def test_chunk_bytes_are_those_of_the_recording() -> None:
-    renderer = ChunkRenderer(ID, CREATED, "davinci:2023-07-21-v2", [PROMPT], plan())
+    renderer = CompletionChunkRenderer(ID, CREATED, "davinci:2023-07-21-v2", [PROMPT], plan())
     assert renderer.feed(TextDelta(0, ".\n\n", 1)) == (
         b'data: {"id":"cmpl-DPUYBt15CHtILCiy8Xm2esGqlf4jU","object":"text_completion","created":1774968007,'
         b'"choices":[{"text":".\\n\\n","index":0,"logprobs":null,"finish_reason":null}],'
@@ -120,7 +120,7 @@ def test_chunk_bytes_are_those_of_the_recording() -> None:
 
 
 def test_whole_body_is_laid_out_as_recorded() -> None:
-    fold = AnswerFold("cmpl-1", 7, "m", [PROMPT], plan())
+    fold = CompletionFold("cmpl-1", 7, "m", [PROMPT], plan())
     for event in STOPPED:
         fold.feed(event)
     assert b"".join(fold.parts()).decode() == (
@@ -139,7 +139,7 @@ def test_an_answer_cut_by_length_says_so_in_its_last_text() -> None:
 
 
 def test_only_the_chunk_with_the_last_token_waits_for_the_end() -> None:
-    renderer = ChunkRenderer(ID, CREATED, MODEL, [PROMPT], plan(max_tokens=2))
+    renderer = CompletionChunkRenderer(ID, CREATED, MODEL, [PROMPT], plan(max_tokens=2))
     assert [bool(renderer.feed(event)) for event in CUT] == [False, True, False, True, False]
 
 

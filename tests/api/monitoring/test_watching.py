@@ -30,13 +30,15 @@ FIGURES = SchedulerStats(
 )
 
 
-def _services(*scripts: object, principal: Principal | None = None, listens_here: bool = False) -> Services:
+def _services(
+    *scripts: object, principal: Principal | None = None, is_loopback_only: bool = False
+) -> Services:
     generator = ScriptedGenerator(list(scripts), last_stats=FIGURES)  # type: ignore[arg-type]
     parts = services(pool_of(generator))
     instruments = Instruments()
     object.__setattr__(parts, "instruments", instruments)
     object.__setattr__(parts, "usage_sinks", UsageSinks(Ledger(), (instruments,)))
-    object.__setattr__(parts, "listens_here", listens_here)
+    object.__setattr__(parts, "is_loopback_only", is_loopback_only)
     if principal is not None:
         object.__setattr__(parts, "keys", OneKey(principal))
     return parts
@@ -118,7 +120,7 @@ async def test_what_workers_tell_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("listens_here", "headers", "status"),
+    ("is_loopback_only", "headers", "status"),
     [
         (True, ("Host: localhost:8000",), 200),
         (True, ("Host: [::1]:8000",), 200),
@@ -128,10 +130,10 @@ async def test_what_workers_tell_is_shown() -> None:
         (False, ("Host: 127.0.0.1",), 401),
     ],
 )
-async def test_without_a_key_only_beside_a_server_that_listens_here(
-    listens_here: bool, headers: tuple[str, ...], status: int
+async def test_without_a_key_only_beside_a_server_on_loopback(
+    is_loopback_only: bool, headers: tuple[str, ...], status: int
 ) -> None:
-    async with running(_services(listens_here=listens_here), families=FAMILIES) as live:
+    async with running(_services(is_loopback_only=is_loopback_only), families=FAMILIES) as live:
         reply = await live.ask("GET", "/metrics", b"", *headers, key="")
     assert reply.status == status
 

@@ -242,9 +242,9 @@ async def test_a_server_without_a_ledger_says_so(tmp_path: Path) -> None:
         ("usage/completions?start_time=0&limit=0", "limit", ">= 1"),
         ("usage/completions?start_time=0&group_by=colour", "group_by", "Invalid value: 'colour'"),
         ("usage/completions?start_time=0&batch=maybe", "batch", "boolean"),
-        ("usage/completions?start_time=0&page=page_zz", "page", "no cursor"),
-        ("usage/completions?start_time=0&page=page_1", "page", "no cursor"),
-        ("usage/completions?start_time=0&page=1f", "page", "no cursor"),
+        ("usage/completions?start_time=0&page=page_zz", "page", "not a cursor"),
+        ("usage/completions?start_time=0&page=page_1", "page", "not a cursor"),
+        ("usage/completions?start_time=0&page=1f", "page", "not a cursor"),
         ("usage/completions?start_time=0&modles=x", "modles", "Unknown parameter"),
         ("usage/completions?start_time=0&models=%00", "models", "NUL"),
         ("usage/export?start_time=0&bucket_width=1m", "bucket_width", "shorter time"),
@@ -253,7 +253,7 @@ async def test_a_server_without_a_ledger_says_so(tmp_path: Path) -> None:
         ("costs?start_time=0&group_by=model", "group_by", "Invalid value"),
         ("requests?limit=101", "limit", "<= 100"),
         ("requests?outcomes=happy", "outcomes", ", ".join(f"'{name}'" for name in OUTCOMES[:3])),
-        ("requests?after=req_9", "after", "no request"),
+        ("requests?after=req_9", "after", "No request"),
     ],
 )
 async def test_a_fault_is_named(tmp_path: Path, path: str, param: str, said: str) -> None:

@@ -1,4 +1,4 @@
-"""Whole chat completions: from the events to OpenAI's body."""
+"""Whole chat completions: folds events into OpenAI's response body."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from myna.api.chat.response_spec import ResponseSpec
 from myna.api.chat.usage import Usage, to_usage
 from myna.core.events import Event
-from myna.generation.answer import Answer, AnswerCall, ChoiceAnswer
+from myna.generation.answer import Answer, ChoiceAnswer, ParsedToolCall
 from myna.generation.json_parts import LazyArray, json_parts
 from myna.generation.logprobs import per_slice, token_entry
 from myna.wire.ids import call_id
@@ -17,59 +17,59 @@ from myna.wire.ids import call_id
 _CHOICES_PER_SLICE: Final = 8
 
 
-class FunctionCall(msgspec.Struct):
+class ResponseFunctionCall(msgspec.Struct):
     """`arguments` is the model's own JSON, as text."""
 
     name: str
     arguments: str
 
 
-class CustomCall(msgspec.Struct):
-    """The same of a custom tool: text."""
+class ResponseCustomCall(msgspec.Struct):
+    """A call of a custom tool; `input` is text."""
 
     name: str
     input: str
 
 
-class ToolCall(msgspec.Struct):
-    """A call as OpenAI writes it: of a function or of a custom tool."""
+class ResponseToolCall(msgspec.Struct):
+    """A tool call in OpenAI's format: of a function or of a custom tool."""
 
     id: str
     type: str
-    function: FunctionCall | UnsetType = UNSET
-    custom: CustomCall | UnsetType = UNSET
+    function: ResponseFunctionCall | UnsetType = UNSET
+    custom: ResponseCustomCall | UnsetType = UNSET
 
 
-class Message(msgspec.Struct):
-    """The answer. Calls are not there at all without one, nor `reasoning_content` without a thought."""
+class ResponseMessage(msgspec.Struct):
+    """The assistant's message. Calls and `reasoning_content` are omitted if there are none."""
 
     role: str
     content: str | None
     reasoning_content: str | UnsetType
-    tool_calls: list[ToolCall] | UnsetType
-    function_call: FunctionCall | UnsetType
+    tool_calls: list[ResponseToolCall] | UnsetType
+    function_call: ResponseFunctionCall | UnsetType
     refusal: str | None
     annotations: list[str]
 
 
 class ChoiceLogprobs(msgspec.Struct):
-    """Those of a choice."""
+    """The log-probabilities of a choice."""
 
     content: LazyArray
     refusal: None = None
 
 
 class Choice(msgspec.Struct):
-    """One answer; its fields are in OpenAI's order."""
+    """One choice; its fields are in OpenAI's order."""
 
     index: int
-    message: Message
+    message: ResponseMessage
     logprobs: ChoiceLogprobs | None
     finish_reason: str
 
 
-class Completion(msgspec.Struct):
-    """The body."""
+class ChatCompletion(msgspec.Struct):
+    """The response body."""
 
     id: str
     object: str
@@ -81,27 +81,27 @@ class Completion(msgspec.Struct):
     system_fingerprint: str | None
 
 
-class AnswerFold:
-    """Events in, one body out."""
+class ChatCompletionFold:
+    """Folds events into one response body."""
 
     def __init__(self, spec: ResponseSpec) -> None:
         self._spec = spec
         self._answer = Answer(spec.num_choices, spec.tool_format, spec.tools)
 
     def feed(self, event: Event) -> None:
-        """Take the next event in."""
+        """Process the next event."""
         self._answer.feed(event)
 
     def parts(self) -> Iterator[bytes]:
-        """The answer's JSON, laid out as OpenAI does."""
+        """The body's JSON, indented as OpenAI's."""
         yield from json_parts(self.completion(), is_indented=True)
         yield b"\n"
 
-    def completion(self) -> Completion:
-        """The answer, whose choices are rendered when they are asked for."""
+    def completion(self) -> ChatCompletion:
+        """The completion, whose choices are rendered lazily."""
         spec = self._spec
         choices = list(enumerate(self._answer.choices))
-        return Completion(
+        return ChatCompletion(
             spec.id,
             "chat.completion",
             spec.created,
@@ -115,7 +115,7 @@ class AnswerFold:
     def _choice(self, numbered: tuple[int, ChoiceAnswer]) -> Choice:
         index, choice = numbered
         content, calls = choice.text, choice.calls
-        message = Message(
+        message = ResponseMessage(
             role="assistant",
             content=(content or None) if calls else content,
             reasoning_content=choice.thought or UNSET,
@@ -125,7 +125,7 @@ class AnswerFold:
             annotations=[],
         )
         if calls and self._spec.has_functions:
-            message.function_call = FunctionCall(calls[0].name, calls[0].text)
+            message.function_call = ResponseFunctionCall(calls[0].name, calls[0].text)
         elif calls:
             message.tool_calls = [self._call(index, call) for call in calls]
         logprobs = None
@@ -135,8 +135,8 @@ class AnswerFold:
         reason = self._spec.finish_reason(choice.reason, has_called=bool(calls))
         return Choice(index, message, logprobs, reason)
 
-    def _call(self, choice: int, call: AnswerCall) -> ToolCall:
+    def _call(self, choice: int, call: ParsedToolCall) -> ResponseToolCall:
         id = call_id(self._spec.id, choice, call.index)
         if call.is_custom:
-            return ToolCall(id, "custom", custom=CustomCall(call.name, call.text))
-        return ToolCall(id, "function", FunctionCall(call.name, call.text))
+            return ResponseToolCall(id, "custom", custom=ResponseCustomCall(call.name, call.text))
+        return ResponseToolCall(id, "function", ResponseFunctionCall(call.name, call.text))

@@ -1,4 +1,4 @@
-"""How a streamed choice tells its calls: functions, custom tools, and the older words of `functions`."""
+"""Streams the tool calls of a choice: functions, custom tools, and the older `functions` format."""
 
 import orjson
 
@@ -8,7 +8,7 @@ from myna.wire.ids import call_id
 
 
 class CallDeltas:
-    """One choice's calls, as parts of its deltas."""
+    """Renders one choice's calls as parts of its deltas."""
 
     def __init__(self, spec: ResponseSpec, choice: int) -> None:
         self._spec = spec
@@ -17,7 +17,7 @@ class CallDeltas:
         self.num_calls = 0
 
     def header(self, call: CallStarted) -> bytes:
-        """What a call begins with."""
+        """The delta that starts a call."""
         self._is_custom = call.is_custom
         name = orjson.dumps(call.name)
         if self._spec.has_functions:
@@ -30,7 +30,7 @@ class CallDeltas:
         return b'"tool_calls":[{"index":%d,"id":"%s","type":"%s",%s}]' % (call.index, id, kind, body % name)
 
     def more(self, piece: CallArguments) -> bytes:
-        """The delta of the next piece of its arguments, or of its input."""
+        """The delta with the next part of a call's arguments or input."""
         text = orjson.dumps(piece.text)
         if self._spec.has_functions:
             return b'{"function_call":{"arguments":%s}}' % text

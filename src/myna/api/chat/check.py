@@ -1,21 +1,21 @@
-"""What a chat request can get wrong although each of its fields is right. Pure; one fault is raised."""
+"""Checks of a chat request beyond its single fields. Pure; raises the first error."""
 
 from collections.abc import Iterable
 from typing import Final
 
-from myna.api.chat.messages import Message
+from myna.api.chat.messages import MessageParam
 from myna.api.chat.schema import ChatRequest
 from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
-from myna.generation.budgets import refuse_long_answers
-from myna.generation.sampling import refuse_unknown_tokens
+from myna.generation.budgets import check_answer_tokens
+from myna.generation.sampling import check_biased_tokens
 from myna.wire import validation_errors
 
-_SENSES: Final = ("image_url", "input_audio", "file")
+_UNSUPPORTED_PARTS: Final = ("image_url", "input_audio", "file")
 
 
 def check_combinations(request: ChatRequest) -> None:
-    """Raise for parameters that are not allowed together, or not without each other."""
+    """Raise for parameters that exclude or require each other."""
     if request.max_tokens is not None and request.max_completion_tokens is not None:
         raise InvalidRequest(
             "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
@@ -42,7 +42,7 @@ def check_combinations(request: ChatRequest) -> None:
         raise _only_with("stream_options", "stream")
     _check_prediction(request)
     form = request.response_format
-    if form is not None and form.type == "json_object" and not _says_json(request.messages):
+    if form is not None and form.type == "json_object" and not _mentions_json(request.messages):
         raise InvalidRequest(
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type "
             "'json_object'.",
@@ -51,10 +51,10 @@ def check_combinations(request: ChatRequest) -> None:
 
 
 def _check_prediction(request: ChatRequest) -> None:
-    """What OpenAI documents as impossible together with a prediction."""
+    """Raise for parameters that OpenAI documents as unsupported with a prediction."""
     if request.prediction is None:
         return
-    rivals: dict[str, object] = {
+    incompatible: dict[str, object] = {
         "n": (request.n or 1) > 1,
         "logprobs": request.logprobs,
         "tools": request.tools,
@@ -63,7 +63,7 @@ def _check_prediction(request: ChatRequest) -> None:
         "frequency_penalty": (request.frequency_penalty or 0) > 0,
         "max_completion_tokens": request.max_completion_tokens,
     }
-    for name, is_set in rivals.items():
+    for name, is_set in incompatible.items():
         if is_set:
             raise InvalidRequest(
                 f"Setting 'prediction' and '{name}' at the same time is not supported.",
@@ -72,28 +72,28 @@ def _check_prediction(request: ChatRequest) -> None:
             )
 
 
-def check_abilities(request: ChatRequest, info: ModelInfo, most_tokens: int) -> None:
-    """Raise for what this model, or this server, can't do."""
+def check_model_support(request: ChatRequest, info: ModelInfo, max_answer_tokens: int) -> None:
+    """Raise for what this model or server doesn't support."""
     for name in ("max_completion_tokens", "max_tokens"):
-        refuse_long_answers(name, getattr(request, name), most_tokens)
-    refuse_unknown_tokens(request.logit_bias, info.vocab_size)
+        check_answer_tokens(name, getattr(request, name), max_answer_tokens)
+    check_biased_tokens(request.logit_bias, info.vocab_size)
     for i, message in enumerate(request.messages):
         if message.audio is not None:
             raise validation_errors.unsupported().at_param(f"messages[{i}].audio")
         if isinstance(message.content, list):
             for j, part in enumerate(message.content):
-                if part.type in _SENSES:
+                if part.type in _UNSUPPORTED_PARTS:
                     raise InvalidRequest(
                         f"Invalid content type. {part.type} is only supported by certain models.",
                         param=f"messages.[{i}].content.[{j}].type",
                     )
 
 
-def check_conversation(messages: list[Message]) -> None:
-    """Raise for tool messages that answer no call and calls without an answer, then for missing content."""
+def check_conversation(messages: list[MessageParam]) -> None:
+    """Raise for tool messages without a call, calls without a tool message, and missing content."""
     _check_calls(messages)
     for i, message in enumerate(messages):
-        extras = _assistants_keys(message)
+        extras = _assistant_only_keys(message)
         if message.content is None and not (message.role == "assistant" and extras):
             raise InvalidRequest(
                 "Invalid value for 'content': expected a string, got null.", param=f"messages.[{i}].content"
@@ -104,8 +104,8 @@ def check_conversation(messages: list[Message]) -> None:
             raise validation_errors.unknown().at_param(f"messages[{i}].tool_call_id")
 
 
-def _assistants_keys(message: Message) -> list[str]:
-    """What only an assistant's message can hold, and instead of content."""
+def _assistant_only_keys(message: MessageParam) -> list[str]:
+    """The keys that only an assistant's message may have, instead of content."""
     keys = {
         "tool_calls": message.tool_calls,
         "function_call": message.function_call,
@@ -114,29 +114,29 @@ def _assistants_keys(message: Message) -> list[str]:
     return [key for key, value in keys.items() if value is not None]
 
 
-def _thoughts(message: Message) -> list[str]:
+def _thoughts(message: MessageParam) -> list[str]:
     return [key for key in ("reasoning_content", "reasoning") if getattr(message, key) is not None]
 
 
-def _check_calls(messages: list[Message]) -> None:
-    waiting: list[str] = []
+def _check_calls(messages: list[MessageParam]) -> None:
+    unanswered: list[str] = []
     answered: dict[str, int] = {}
     for i, message in enumerate(messages):
         if message.role == "tool":
-            _check_answer(i, message, waiting, answered)
+            _check_answer(i, message, unanswered, answered)
             continue
-        _refuse_unanswered(i, waiting)
+        _reject_unanswered(i, unanswered)
         answered = {}
         if message.role == "assistant" and message.tool_calls:
-            waiting = [call.id for call in message.tool_calls]
-    _refuse_unanswered(len(messages), waiting)
+            unanswered = [call.id for call in message.tool_calls]
+    _reject_unanswered(len(messages), unanswered)
 
 
-def _check_answer(i: int, message: Message, waiting: list[str], answered: dict[str, int]) -> None:
-    """One tool message: moves its call from `waiting` to `answered`."""
+def _check_answer(i: int, message: MessageParam, unanswered: list[str], answered: dict[str, int]) -> None:
+    """Check a tool message; moves its call from `unanswered` to `answered`."""
     call = message.tool_call_id or ""
-    if call in waiting:
-        waiting.remove(call)
+    if call in unanswered:
+        unanswered.remove(call)
         answered[call] = i
     elif call in answered:
         raise InvalidRequest(
@@ -144,7 +144,7 @@ def _check_answer(i: int, message: Message, waiting: list[str], answered: dict[s
             f"in messages[{answered[call]}] and messages[{i}].",
             param=f"messages.[{i}].tool_call_id",
         )
-    elif not waiting and not answered:
+    elif not unanswered and not answered:
         raise InvalidRequest(
             "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with "
             "'tool_calls'.",
@@ -158,13 +158,13 @@ def _check_answer(i: int, message: Message, waiting: list[str], answered: dict[s
         )
 
 
-def _refuse_unanswered(i: int, waiting: list[str]) -> None:
-    """`i` is the index of the message that stands where an answer should."""
-    if waiting:
+def _reject_unanswered(i: int, unanswered: list[str]) -> None:
+    """`i` is the index of the message found instead of a tool message."""
+    if unanswered:
         raise InvalidRequest(
             "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
             f"'tool_call_id'. The following tool_call_ids did not have response messages: "
-            f"{', '.join(waiting)}",
+            f"{', '.join(unanswered)}",
             param=f"messages.[{i - 1}].role",
         )
 
@@ -173,5 +173,5 @@ def _only_with(name: str, other: str) -> InvalidRequest:
     return InvalidRequest(f"The '{name}' parameter is only allowed when '{other}' is enabled.", param=name)
 
 
-def _says_json(messages: Iterable[Message]) -> bool:
+def _mentions_json(messages: Iterable[MessageParam]) -> bool:
     return any("json" in message.text().lower() for message in messages)

@@ -1,4 +1,4 @@
-"""The streamed ending: events to chunks. The constant parts of a chunk are rendered once a stream."""
+"""Renders events as chat completion chunks. The constant parts of a chunk are rendered once per stream."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,11 +20,11 @@ _ROLE_DELTA = b'{"role":"assistant","content":"","refusal":null}'
 _NULL = b"null"
 
 
-class ChunkRenderer:
-    """Events in, bytes of the stream out.
+class ChatChunkRenderer:
+    """A `streaming.ChunkRenderer`.
 
-    A choice begins with its role, right before its first text. Of several choices the finals come at
-    the end, in their order.
+    A choice starts with a chunk with its role, right before its first text. With several choices, the final
+    chunks are sent at the end, in order.
     """
 
     def __init__(self, spec: ResponseSpec) -> None:
@@ -49,7 +49,7 @@ class ChunkRenderer:
         self._text_overheads = [num_characters(head + self._text_tail) + 1 for head in self._text_heads]
         self._obfuscator = Obfuscator() if spec.obfuscate else None
         self._has_begun = [False] * spec.num_choices
-        self._ends: dict[int, bytes] = {}
+        self._final_chunks: dict[int, bytes] = {}
         self._parsers = (
             [ToolCallParser(spec.tool_format, spec.tools) for _ in range(spec.num_choices)]
             if spec.tool_format
@@ -59,7 +59,7 @@ class ChunkRenderer:
         self._usage = UsageCounter()
 
     def feed(self, event: Event) -> bytes | Iterator[bytes]:
-        """The chunks that this event makes; one by one where it has many log-probabilities."""
+        """The chunks for this event; an iterator if it has many log-probabilities."""
         if type(event) is TextDelta:
             index = event.choice
             if event.is_thought:
@@ -67,36 +67,36 @@ class ChunkRenderer:
                 role = b"" if self._has_begun[index] else self._begin(index)
                 return role + self._chunk(index, delta, _NULL, _NULL)
             if self._parsers:
-                return self._rendered(index, self._parsers[index].feed(event.text, event.logprobs))
+                return self._render_parsed(index, self._parsers[index].feed(event.text, event.logprobs))
             if self._spec.wants_logprobs:
-                return self._rendered(index, [ParsedPiece(TextPiece(event.text), event.logprobs)])
+                return self._render_parsed(index, [ParsedPiece(TextPiece(event.text), event.logprobs)])
             role = b"" if self._has_begun[index] else self._begin(index)
             text = orjson.dumps(event.text)
             length = self._text_overheads[index] + num_characters(text)
-            return role + self._closed(self._text_heads[index] + text + self._text_tail, length)
+            return role + self._close_event(self._text_heads[index] + text + self._text_tail, length)
         if type(event) is ChoiceDone:
             return self._end_choice(event)
         self._usage.feed(event)
         return b""
 
     def end(self) -> bytes:
-        """The usage, if it was asked for."""
+        """The usage chunk, if requested."""
         if not self._spec.include_usage:
             return b""
         usage = msgspec.json.encode(to_usage(self._usage.total()))
-        return self._whole(self._head + b'],"usage":' + usage)
+        return self._event(self._head + b'],"usage":' + usage)
 
     def _begin(self, index: int) -> bytes:
         self._has_begun[index] = True
         logprobs = b'{"content":[],"refusal":null}' if self._spec.wants_logprobs else _NULL
         return self._chunk(index, _ROLE_DELTA, logprobs, _NULL)
 
-    def _rendered(self, index: int, parsed: list[ParsedPiece]) -> bytes | Iterator[bytes]:
+    def _render_parsed(self, index: int, parsed: list[ParsedPiece]) -> bytes | Iterator[bytes]:
         chunks = self._pieces(index, parsed)
         return chunks if _is_large(parsed) else b"".join(chunks)
 
     def _pieces(self, index: int, parsed: list[ParsedPiece]) -> Iterator[bytes]:
-        """The chunks of texts and calls."""
+        """The chunks of content and calls."""
         for piece, entries in parsed:
             match piece:
                 case TextPiece():
@@ -109,7 +109,7 @@ class ChunkRenderer:
                     yield self._chunk(index, self._calls[index].more(piece), _NULL, _NULL)
 
     def _text(self, index: int, text: str, entries: Sequence[TokenLogprob]) -> Iterator[bytes]:
-        """One chunk, unless there are many log-probabilities: then the others have no text."""
+        """One chunk; with many log-probabilities several, of which only the first has text."""
         if not self._spec.wants_logprobs:
             yield self._chunk(index, b'{"content":%s}' % orjson.dumps(text), _NULL, _NULL)
             return
@@ -119,7 +119,7 @@ class ChunkRenderer:
             text = ""
 
     def _begin_call(self, index: int, call: CallStarted) -> bytes:
-        """A call's header; where nothing was said before the first, it is in the role's chunk."""
+        """The chunk that starts a call; if there was no content before, it also has the role."""
         self._calls[index].num_calls += 1
         header = self._calls[index].header(call)
         delta = b"{%s}" % header
@@ -134,32 +134,33 @@ class ChunkRenderer:
         return chunks if _is_large(parsed) else b"".join(chunks)
 
     def _last_chunks(self, event: ChoiceDone, parsed: list[ParsedPiece]) -> Iterator[bytes]:
-        """What was held back, and the final chunk; of several choices the last to end brings all finals."""
+        """Held-back text, and the final chunk; with several choices, the last one to end sends all final
+        chunks."""
         index = event.choice
         yield from self._pieces(index, parsed)
         if not self._has_begun[index]:
             yield self._begin(index)
         reason = self._spec.finish_reason(event.reason, has_called=self._calls[index].num_calls > 0)
-        self._ends[index] = self._chunk(index, _EMPTY_DELTA, _NULL, orjson.dumps(reason))
-        if len(self._ends) == self._spec.num_choices:
-            yield from (self._ends[index] for index in sorted(self._ends))
+        self._final_chunks[index] = self._chunk(index, _EMPTY_DELTA, _NULL, orjson.dumps(reason))
+        if len(self._final_chunks) == self._spec.num_choices:
+            yield from (self._final_chunks[index] for index in sorted(self._final_chunks))
 
     def _chunk(self, index: int, delta: bytes, logprobs: bytes, reason: bytes) -> bytes:
-        return self._whole(
+        return self._event(
             b'%s{"index":%d,"delta":%s,"logprobs":%s,"finish_reason":%s}]%s'
             % (self._head, index, delta, logprobs, reason, self._usage_null)
         )
 
-    def _whole(self, body: bytes) -> bytes:
-        return self._closed(body, num_characters(body) + 1)
+    def _event(self, body: bytes) -> bytes:
+        return self._close_event(body, num_characters(body) + 1)
 
-    def _closed(self, body: bytes, length: int) -> bytes:
-        """An event of the body, which lacks its last brace; `length` is in characters, brace included."""
+    def _close_event(self, body: bytes, length: int) -> bytes:
+        """The event for a body without its last brace; `length` is in characters, including the brace."""
         if self._obfuscator is None:
             return b"data: %s}\n\n" % body
         return b'data: %s,"obfuscation":"%s"}\n\n' % (body, self._obfuscator.padding(length))
 
 
 def _is_large(parsed: list[ParsedPiece]) -> bool:
-    """Whether to render these takes long."""
+    """Whether rendering these takes long."""
     return any(len(entries) > per_slice(entries) for _, entries in parsed)

@@ -1,13 +1,12 @@
-"""A chat request in the terms of `core` and `generation`. Pure: no model is asked and nothing is read."""
+"""Converts a chat request to the types of `core` and `generation`. Pure."""
 
 import json
 from collections.abc import Sequence
 
-from myna.api.chat.messages import Message as WireMessage
+from myna.api.chat.messages import MessageParam
 from myna.api.chat.response_spec import ResponseSpec
 from myna.api.chat.schema import ChatRequest
-from myna.api.chat.tools import Function, FunctionSpec, NamedTool, Tool
-from myna.api.chat.tools import ToolChoice as WireToolChoice
+from myna.api.chat.tools import Function, FunctionSpec, NamedTool, Tool, ToolChoiceParam
 from myna.core.conversation import Message, ToolCall, ToolSpec
 from myna.core.requests import Sampling
 from myna.generation.conversation import ConversationRequest
@@ -18,8 +17,8 @@ from myna.prompts.custom_input import as_arguments, grammar_tool, text_tool
 from myna.prompts.tools import NO_PARAMETERS
 
 
-def to_messages(messages: Sequence[WireMessage]) -> list[Message]:
-    """The conversation as templates take it: calls have ids there, those of `functions` too."""
+def to_messages(messages: Sequence[MessageParam]) -> list[Message]:
+    """The conversation as templates need it: all calls have ids, including those of `functions`."""
     conversation, num_functions = list[Message](), 0
     for message in messages:
         num_functions += message.function_call is not None
@@ -37,31 +36,31 @@ def to_messages(messages: Sequence[WireMessage]) -> list[Message]:
     return conversation
 
 
-def _calls(message: WireMessage, num_functions: int) -> tuple[ToolCall, ...]:
+def _calls(message: MessageParam, num_functions: int) -> tuple[ToolCall, ...]:
     if message.function_call is not None:
         call = message.function_call
         return (ToolCall(_function_id(num_functions), call.name, call.arguments),)
     calls = []
-    for made in message.tool_calls or ():
-        if made.function is not None:
-            calls.append(ToolCall(made.id, made.function.name, made.function.arguments))
-        elif made.custom is not None:
-            calls.append(ToolCall(made.id, made.custom.name, as_arguments(made.custom.input)))
+    for tool_call in message.tool_calls or ():
+        if tool_call.function is not None:
+            calls.append(ToolCall(tool_call.id, tool_call.function.name, tool_call.function.arguments))
+        elif tool_call.custom is not None:
+            calls.append(ToolCall(tool_call.id, tool_call.custom.name, as_arguments(tool_call.custom.input)))
     return tuple(calls)
 
 
 def _function_id(number: int) -> str:
-    """An id for a call that has none, of a length that every template takes."""
+    """An id for a call without one, of a length that all templates accept."""
     return f"call{number:05}"
 
 
-def _text(message: WireMessage) -> str:
-    """What was said: the content, or the refusal where there is none."""
+def _text(message: MessageParam) -> str:
+    """The content, or the refusal if there is none."""
     return message.text() or message.refusal or ""
 
 
 def declared_tools(request: ChatRequest) -> tuple[DeclaredTool, ...]:
-    """The tools of a request, or its `functions`, which are the older name of the same."""
+    """The tools of a request, including its `functions`, the older form."""
     functions = [
         DeclaredTool(_function_spec(function), f"functions[{i}].parameters", function.parameters)
         for i, function in enumerate(request.functions or ())
@@ -91,7 +90,7 @@ def _function_spec(function: Function) -> ToolSpec:
 
 
 def tool_choice(request: ChatRequest) -> ToolChoice:
-    """What `tool_choice`, or the older `function_call`, asks for."""
+    """The choice made by `tool_choice` or by the older `function_call`."""
     choice, call = request.tool_choice, request.function_call
     if call is not None:
         if call.name is not None:
@@ -107,7 +106,7 @@ def tool_choice(request: ChatRequest) -> ToolChoice:
     return ToolChoice(_mode(choice.type))
 
 
-def _key(tool: NamedTool | WireToolChoice) -> tuple[bool, str]:
+def _key(tool: NamedTool | ToolChoiceParam) -> tuple[bool, str]:
     named = tool.function if tool.type == "function" else tool.custom
     return tool.type == "function", named.name if named is not None else ""
 
@@ -117,13 +116,13 @@ def _mode(text: str | None) -> Mode:
 
 
 def answer_format(request: ChatRequest) -> AnswerFormat | None:
-    """What `response_format` asks for; None for text."""
-    wanted = request.response_format
-    if wanted is None or wanted.type == "text":
+    """The format requested by `response_format`; None for text."""
+    response_format = request.response_format
+    if response_format is None or response_format.type == "text":
         return None
-    if wanted.json_schema is None:
+    if response_format.json_schema is None:
         return AnswerFormat("response_format")
-    schema = wanted.json_schema
+    schema = response_format.json_schema
     return AnswerFormat("response_format", schema.name, schema.schema_, bool(schema.strict))
 
 
@@ -136,7 +135,7 @@ def to_response_spec(
     model: str,
     fingerprint: str | None,
 ) -> ResponseSpec:
-    """The shape of the answer."""
+    """The format of the response."""
     options = request.stream_options
     can_call = tools is not None and bool(tools.callable)
     return ResponseSpec(
@@ -156,11 +155,11 @@ def to_response_spec(
 
 
 def to_conversation(request: ChatRequest) -> ConversationRequest:
-    """What is asked of the model, in the terms that all endpoints share."""
+    """The request in the form that all endpoints share."""
     return ConversationRequest(
         messages=to_messages(request.messages),
         sampling=to_sampling(request, Sampling()),
-        asked_tokens=asked_tokens(request),
+        requested_tokens=requested_tokens(request),
         num_choices=request.n or 1,
         num_logprobs=num_logprobs(request),
         stop=request.stop,
@@ -177,10 +176,10 @@ def to_conversation(request: ChatRequest) -> ConversationRequest:
 
 
 def num_logprobs(request: ChatRequest) -> int | None:
-    """As `GenerationRequest` has it."""
+    """The number of top log-probabilities, as in `GenerationRequest`."""
     return (request.top_logprobs or 0) if request.logprobs else None
 
 
-def asked_tokens(request: ChatRequest) -> int | None:
-    """How long the answer may be, by either of the two names; None: as the context allows."""
+def requested_tokens(request: ChatRequest) -> int | None:
+    """The token limit, by either of its two names; None: what the context allows."""
     return request.max_completion_tokens if request.max_tokens is None else request.max_tokens

@@ -1,4 +1,4 @@
-"""The messages of a chat request on the wire: roles, content, names, calls. Knows no model."""
+"""The messages of a chat request: roles, content, names, calls. Knows no model."""
 
 from typing import Annotated, Any, Final, Self
 
@@ -36,8 +36,9 @@ def _content_tag(value: Any) -> str | None:
             return None
 
 
-class Part(TypedModel):
-    """One part of a content array. Parts for senses are taken here and refused by the model."""
+class ContentPart(TypedModel):
+    """One part of a content array. Images, audio and files are accepted here and rejected for the model
+    later."""
 
     type: Annotated[str, fields.text(longest=fields.MAX_LABEL)]
     text: Annotated[str | None, fields.text()] = None
@@ -48,9 +49,9 @@ class Part(TypedModel):
     prompt_cache_breakpoint: object = None
 
 
-def _as_kind(value: Any) -> Any:
-    """Raise for a content that is no string, array or null, since the union itself can't name its input; and
-    for one that is too long."""
+def _check_content(value: Any) -> Any:
+    """Raise for content that is not a string, array or null, since the union's own error can't name its
+    input; and for content that is too long."""
     if _content_tag(value) is None:
         raise validation_errors.invalid_type(CONTENT_NOUN, value).in_validator()
     if isinstance(value, str) and len(value) > fields.MAX_TEXT:
@@ -61,58 +62,58 @@ def _as_kind(value: Any) -> Any:
 
 
 Content = Annotated[
-    Annotated[str, Tag(_STRING)] | Annotated[Items[Part], Tag(_ARRAY)] | Annotated[None, Tag(_NULL)],
+    Annotated[str, Tag(_STRING)] | Annotated[Items[ContentPart], Tag(_ARRAY)] | Annotated[None, Tag(_NULL)],
     Discriminator(_content_tag),
-    BeforeValidator(_as_kind),
+    BeforeValidator(_check_content),
 ]
 
 
-class FunctionCall(WireModel):
-    """A call that the assistant made."""
+class FunctionCallParam(WireModel):
+    """A function call made by the assistant."""
 
     name: FunctionName
     arguments: Annotated[str, fields.text()]
 
 
-class CustomCall(WireModel):
-    """The same of a custom tool, whose input is text."""
+class CustomCallParam(WireModel):
+    """A call of a custom tool, whose input is text."""
 
     name: FunctionName
     input: Annotated[str, fields.text()]
 
 
-class ToolCall(TypedModel):
+class ToolCallParam(TypedModel):
     """A call with its id."""
 
     id: Annotated[str, fields.text(longest=MAX_CALL_ID)]
     type: Annotated[str, fields.one_of("function", "custom")]
-    function: FunctionCall | None = None
-    custom: CustomCall | None = None
+    function: FunctionCallParam | None = None
+    custom: CustomCallParam | None = None
 
 
-class Message(WireModel):
-    """One message. Every role may carry every key here; what a role can't have is told later."""
+class MessageParam(WireModel):
+    """One message. Every role may have every key here; `check` rejects keys that don't belong to a role."""
 
     role: Role
     content: Content = None
     name: Annotated[str | None, fields.text(longest=64, pattern=NAME_PATTERN, may_be_empty=False)] = None
     refusal: Annotated[str | None, fields.text()] = None
-    # The SDKs send an answer back as they got it.
+    # The SDKs send a response's message back unchanged.
     annotations: Annotated[
         Items[object] | None,
         fields.array("an array", longest=MAX_PARTS, may_be_null=True, may_be_empty=True),
     ] = None
     audio: object = None
     reasoning_content: fields.Text = None
-    reasoning: fields.Text = None  # the same by the name that some servers give it
+    reasoning: fields.Text = None  # the name that some servers use for it
     tool_calls: Annotated[
-        Items[ToolCall] | None, fields.array("an array of objects", longest=128, may_be_null=True)
+        Items[ToolCallParam] | None, fields.array("an array of objects", longest=128, may_be_null=True)
     ] = None
-    function_call: FunctionCall | None = None
+    function_call: FunctionCallParam | None = None
     tool_call_id: Annotated[str | None, fields.text(longest=MAX_CALL_ID)] = None
 
     @model_validator(mode="after")
-    def _is_whole(self) -> Self:
+    def _check_role(self) -> Self:
         if isinstance(self.content, list):
             self._check_parts(self.content)
         if self.role == "developer" and self.content is None:
@@ -125,7 +126,7 @@ class Message(WireModel):
             raise validation_errors.missing().in_validator("name")
         return self
 
-    def _check_parts(self, parts: list[Part]) -> None:
+    def _check_parts(self, parts: list[ContentPart]) -> None:
         for part in parts:
             if part.type not in _PART_TYPES or (part.type == "refusal" and self.role != "assistant"):
                 raise _BAD_PART.in_validator()
@@ -138,7 +139,7 @@ class Message(WireModel):
                 ).in_validator()
 
     def text(self) -> str:
-        """The content as one text; the parts of an array stand together without a separator."""
+        """The content as one text; the parts of an array are joined without a separator."""
         if isinstance(self.content, list):
             return "".join(part.text or part.refusal or "" for part in self.content)
         return self.content or ""

@@ -1,4 +1,4 @@
-"""What a chat completion looks like, decided before its first token, for streamed and whole answers."""
+"""The format of a chat completion, fixed before its first token, for streamed and whole responses."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from myna.core.renderer import ToolFormat
 
 @dataclass(frozen=True, slots=True)
 class ResponseSpec:
-    """`id`, `created`, `model`, `service_tier` and `fingerprint` are in every chunk. With a `tool_format` the
-    answer is parsed for calls of the `tools`; `has_functions`: the request used the older `functions`, and so
-    does the answer."""
+    """`id`, `created`, `model`, `service_tier` and `fingerprint` are in every chunk. With a `tool_format`,
+    the output is parsed for calls of the `tools`. `has_functions`: request and response use the older
+    `functions`."""
 
     id: str
     created: int
@@ -27,6 +27,6 @@ class ResponseSpec:
     has_functions: bool = False
 
     def finish_reason(self, reason: FinishReason, *, has_called: bool) -> str:
-        """An answer that ended by itself after calls ended because of them."""
+        """The finish reason in OpenAI's terms: a regular stop after calls is reported as a call."""
         called = "function_call" if self.has_functions else "tool_calls"
         return called if has_called and reason == "stop" else reason

@@ -1,19 +1,19 @@
-"""`POST /v1/chat/completions`: one function from the request to the last byte of its answer."""
+"""`POST /v1/chat/completions`: one function from the request to the last byte of the response."""
 
 import time
 from functools import partial
 from typing import Final
 
-from myna.api.chat.answer import AnswerFold
-from myna.api.chat.check import check_abilities, check_combinations, check_conversation
-from myna.api.chat.chunks import ChunkRenderer
-from myna.api.chat.convert import asked_tokens, num_logprobs, to_conversation, to_response_spec
+from myna.api.chat.answer import ChatCompletionFold
+from myna.api.chat.check import check_combinations, check_conversation, check_model_support
+from myna.api.chat.chunks import ChatChunkRenderer
+from myna.api.chat.convert import num_logprobs, requested_tokens, to_conversation, to_response_spec
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.storing import check_storable, store
 from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
 from myna.core.requests import GenerationRequest
-from myna.generation.budgets import longest_answer
+from myna.generation.budgets import answer_token_limit
 from myna.generation.conversation import to_generation
 from myna.generation.storing import StoredStream
 from myna.generation.tenant import Tenant, tenant_of
@@ -27,26 +27,26 @@ from myna.wire.ids import completion_id
 from myna.wire.parameters import CHAT
 
 
-async def create_chat_completion(call: RequestContext) -> None:
-    """Everything that can be refused is, before the first byte."""
-    require(call.principal, "model.request")
-    body = await call.json_object()
-    card = call.card(body)
+async def create_chat_completion(context: RequestContext) -> None:
+    """Everything that can be rejected is rejected before the first byte."""
+    require(context.principal, "model.request")
+    body = await context.json_object()
+    card = context.requested_card(body)
     if card.is_relayed:
-        await answer_relayed(call, card, body, "chat/completions")
+        await answer_relayed(context, card, body, "chat/completions")
         return
-    request = await call.validated(ChatRequest, body, CHAT)
-    call.record.user = request.user or request.safety_identifier or ""
+    request = await context.validated(ChatRequest, body, CHAT)
+    context.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
-    async with call.answering(is_stream=bool(request.stream)) as answer:
-        model = await call.open(card)
+    async with context.response_sender(is_stream=bool(request.stream)) as response:
+        model = await context.open_model(card)
         if request.store:
-            await call.in_text_thread(check_storable, body)
-        most_tokens = call.services.max_answer_tokens
-        generation, tools = await call.in_text_thread(
-            _prepare, request, model, tenant_of(call.principal), call.id, most_tokens
+            await context.in_text_thread(check_storable, body)
+        max_answer_tokens = context.services.max_answer_tokens
+        generation, tools = await context.in_text_thread(
+            _prepare, request, model, tenant_of(context.principal), context.id, max_answer_tokens
         )
-        events = await call.generate(model, [generation], is_open=asked_tokens(request) is None)
+        events = await context.generate(model, [generation], is_unbounded=requested_tokens(request) is None)
         created = int(time.time())
         spec = to_response_spec(
             request,
@@ -54,25 +54,26 @@ async def create_chat_completion(call: RequestContext) -> None:
             id=completion_id("chatcmpl-", created),
             created=created,
             model=card.id,
-            fingerprint=system_fingerprint(model, most_tokens),
+            fingerprint=system_fingerprint(model, max_answer_tokens),
         )
-        fold = AnswerFold(spec)
-        keep = partial(store, call, request, body, generation.sampling.seed, fold)
+        fold = ChatCompletionFold(spec)
+        store_answer = partial(store, context, request, body, generation.sampling.seed, fold)
         if request.stream:
             if request.store:
-                events = StoredStream(events, fold.feed, keep)
-            await answer.send_events(events, ChunkRenderer(spec))
+                events = StoredStream(events, fold.feed, store_answer)
+            await response.send_events(events, ChatChunkRenderer(spec))
         else:
             await collect(events, fold)
             if request.store:
-                await keep()
-            await answer.send_body(fold.parts())
+                await store_answer()
+            await response.send_body(fold.parts())
 
 
 def _prepare(
-    request: ChatRequest, model: ServedModel, tenant: Tenant, id: str, most_tokens: int
+    request: ChatRequest, model: ServedModel, tenant: Tenant, id: str, max_answer_tokens: int
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
-    """What the model is asked, and which tools it may call. A long conversation takes a while: in threads."""
+    """The generation request, and the tools that may be called. Slow for a long conversation: runs in a
+    thread."""
     if not model.renderer.has_chat_template:
         raise WrongEndpoint(
             "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
@@ -80,11 +81,11 @@ def _prepare(
             param="model",
         )
     info = model.generator.info
-    longest = longest_answer(most_tokens, request.n or 1, num_logprobs(request))
-    check_abilities(request, info, longest)
+    longest = answer_token_limit(max_answer_tokens, request.n or 1, num_logprobs(request))
+    check_model_support(request, info, longest)
     check_conversation(request.messages)
-    asked = to_conversation(request)
-    return to_generation(asked, model.renderer, info, tenant, id=id, most_tokens=longest)
+    conversation = to_conversation(request)
+    return to_generation(conversation, model.renderer, info, tenant, id=id, max_answer_tokens=longest)
 
 
 ENDPOINTS: Final = (

@@ -1,11 +1,11 @@
-"""What a chat completion request looks like on the wire. Knows no model and no HTTP."""
+"""The schema of a chat completion request. Knows no model and no HTTP."""
 
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, StrictInt, model_validator
 
-from myna.api.chat.messages import CONTENT_NOUN, Content, FunctionName, Message
-from myna.api.chat.tools import Choice, FunctionCallMode, Functions, Tools
+from myna.api.chat.messages import CONTENT_NOUN, Content, FunctionName, MessageParam
+from myna.api.chat.tools import FunctionCallMode, Functions, ToolChoiceField, Tools
 from myna.generation.reasoning import EFFORTS
 from myna.wire import validation_errors
 from myna.wire.fields import (
@@ -38,7 +38,7 @@ MAX_TOP_LOGPROBS = 20
 
 
 def _top_logprobs(value: Any) -> Any:
-    """The upper bound of this one has words of its own."""
+    """OpenAI has a special error text for this upper bound."""
     if type(value) is int and value > MAX_TOP_LOGPROBS:
         raise FieldError(
             None, "Invalid value for '", f"': must be less than or equal to {MAX_TOP_LOGPROBS}."
@@ -46,8 +46,8 @@ def _top_logprobs(value: Any) -> Any:
     return value
 
 
-class JsonSchema(WireModel):
-    """The schema of a structured answer. `strict` asks for OpenAI's subset."""
+class JsonSchemaFormat(WireModel):
+    """The JSON schema of a structured answer. `strict` requires OpenAI's subset."""
 
     name: FunctionName
     description: Text = None
@@ -56,10 +56,10 @@ class JsonSchema(WireModel):
 
 
 class ResponseFormat(TypedModel):
-    """The form that the answer must have."""
+    """The format that the answer must have."""
 
     type: Annotated[str, one_of("json_object", "json_schema", "text")]
-    json_schema: JsonSchema | None = None
+    json_schema: JsonSchemaFormat | None = None
 
     @model_validator(mode="after")
     def _has_its_schema(self) -> Self:
@@ -69,13 +69,13 @@ class ResponseFormat(TypedModel):
 
 
 class Prediction(WireModel):
-    """Text that the answer will probably be, or be like."""
+    """Text that the answer will probably resemble."""
 
     type: Annotated[str, one_of("content")]
     content: Annotated[Content, never_null(CONTENT_NOUN)]
 
     def text(self) -> str:
-        """The parts of an array stand together without a separator."""
+        """The content as one text; the parts of an array are joined without a separator."""
         if isinstance(self.content, list):
             return "".join(part.text or "" for part in self.content)
         return self.content or ""
@@ -94,13 +94,13 @@ def _retention(value: Any) -> Any:
 
 
 class ChatRequest(WireModel):
-    """The body of `POST /v1/chat/completions`; None is OpenAI's default, as null is."""
+    """The body of `POST /v1/chat/completions`; None means OpenAI's default, as does null."""
 
     model: str
-    messages: Annotated[Items[Message], array("an array of objects", longest=MAX_MESSAGES)]
+    messages: Annotated[Items[MessageParam], array("an array of objects", longest=MAX_MESSAGES)]
     functions: Functions = None
     tools: Tools = None
-    tool_choice: Choice = None
+    tool_choice: ToolChoiceField = None
     function_call: FunctionCallMode = None
     parallel_tool_calls: Flag = None
     max_completion_tokens: Annotated[StrictInt | None, integer(1)] = None
@@ -121,7 +121,7 @@ class ChatRequest(WireModel):
     prompt_cache_key: Label = None
     prompt_cache_retention: Annotated[str | None, BeforeValidator(_retention)] = None
     service_tier: Annotated[
-        str | None, one_of(*_TIERS, expected=f"one of {validation_errors.either(_TIERS, 'or')}")
+        str | None, one_of(*_TIERS, expected=f"one of {validation_errors.quoted_list(_TIERS, 'or')}")
     ] = None
     reasoning_effort: Annotated[str | None, one_of(*EFFORTS)] = None
     stream: Flag = None

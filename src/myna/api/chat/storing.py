@@ -6,29 +6,29 @@ from typing import Any, Final
 
 import orjson
 
-from myna.api.chat.answer import AnswerFold, Choice
-from myna.api.chat.messages import Message
+from myna.api.chat.answer import ChatCompletionFold, Choice
+from myna.api.chat.messages import MessageParam
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.usage import Usage
 from myna.core.errors import InvalidRequest
 from myna.core.stored import StoredCompletion
 from myna.generation.json_parts import json_parts
-from myna.generation.storing import replay, signed
-from myna.http.rendering import rendered
+from myna.generation.storing import replay, signed_seed
+from myna.http.rendering import render_off_loop
 from myna.request.context import RequestContext
 
 MAX_STORED_REQUEST_BYTES: Final = 4 << 20
-"""Some fields are bounded by no context, and a request is stored whole, twice in part."""
+"""Some fields are not limited by the context, and a request is stored whole, parts of it twice."""
 
 log = logging.getLogger("myna.serving")
 
 
 def check_storable(sent: Mapping[str, object]) -> None:
-    """Raises `InvalidRequest` for a body that is too large to be stored. Takes a while if it is large."""
+    """Raises `InvalidRequest` for a body that is too large to be stored. Slow for a large body."""
     num_bytes = len(orjson.dumps(sent))
     if num_bytes > MAX_STORED_REQUEST_BYTES:
         raise InvalidRequest(
-            f"A request with 'store' may have at most {MAX_STORED_REQUEST_BYTES} bytes, and this one has "
+            f"A request with 'store' may have at most {MAX_STORED_REQUEST_BYTES} bytes, but this one has "
             f"{num_bytes}. Shorten it, or send it without 'store'.",
             param="store",
             code="request_too_large_to_store",
@@ -36,30 +36,30 @@ def check_storable(sent: Mapping[str, object]) -> None:
 
 
 async def store(
-    call: RequestContext, request: ChatRequest, sent: dict[str, Any], seed: int, fold: AnswerFold
+    context: RequestContext, request: ChatRequest, sent: dict[str, Any], seed: int, fold: ChatCompletionFold
 ) -> None:
-    """Put the answer into the store of the call's project. `sent` is the request's body, `seed` the one
-    that was used. Raises nothing: the answer is whole, and its copy is worth less."""
-    writer, project = call.services.completion_writer, call.principal.project
+    """Store the answer in the project's stored completions. `sent` is the request's body, `seed` the seed
+    that was used. Never raises: failing to store must not fail the response."""
+    writer, project = context.services.completion_writer, context.principal.project
     try:
         item, size = list[bytes](), 0
-        parts = item_parts(fold, request, sent, seed, call.id)
-        async for part in rendered(parts, call.services.text_threads):
+        parts = item_parts(fold, request, sent, seed, context.id)
+        async for part in render_off_loop(parts, context.services.text_threads):
             item.append(part)
             size += len(part)
             if size > writer.max_row_bytes:
                 writer.drop_large()
                 return
-        row = await call.in_text_thread(_row, fold, request, sent, seed, b"".join(item), project)
+        row = await context.in_text_thread(_row, fold, request, sent, seed, b"".join(item), project)
         await writer.put(row)
     except Exception:
-        log.exception("the answer to %s could not be stored", call.id)
+        log.exception("the answer to %s could not be stored", context.id)
 
 
 def item_parts(
-    fold: AnswerFold, request: ChatRequest, sent: dict[str, Any], seed: int, request_id: str
+    fold: ChatCompletionFold, request: ChatRequest, sent: dict[str, Any], seed: int, request_id: str
 ) -> Iterator[bytes]:
-    """The JSON of the item; its keys are in the service's own order, which is not that of the answer."""
+    """The JSON of the item; OpenAI's stored completions have another order of keys than responses."""
     answer = fold.completion()
     item = {
         "object": "chat.completion",
@@ -69,7 +69,7 @@ def item_parts(
         "request_id": request_id,
         "tool_choice": sent.get("tool_choice"),
         "usage": _usage(answer.usage),
-        "seed": signed(seed),
+        "seed": signed_seed(seed),
         "top_p": _number(request.top_p, 1.0),
         "temperature": _number(request.temperature, 1.0),
         "presence_penalty": _number(request.presence_penalty, 0.0),
@@ -86,7 +86,7 @@ def item_parts(
 
 
 def _row(
-    fold: AnswerFold, request: ChatRequest, sent: dict[str, Any], seed: int, item: bytes, project: str
+    fold: ChatCompletionFold, request: ChatRequest, sent: dict[str, Any], seed: int, item: bytes, project: str
 ) -> StoredCompletion:
     answer = fold.completion()
     return StoredCompletion(
@@ -141,7 +141,7 @@ def _choice(choice: Choice) -> dict[str, Any]:
     }
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: MessageParam) -> dict[str, Any]:
     parts = None
     if isinstance(message.content, list):
         kinds = ("type", "text", "image_url", "input_audio", "file")

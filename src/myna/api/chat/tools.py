@@ -1,4 +1,4 @@
-"""Tools of a chat request: what it declares, which of them the model may or must call."""
+"""The tools of a chat request, and which of them the model may or must call."""
 
 from typing import Annotated, Any, Final
 
@@ -11,9 +11,9 @@ from myna.wire.validation import Items, TypedModel, WireModel
 
 MAX_TOOLS: Final = 128
 MODES: Final = ("none", "auto", "required")
-_CHOICE_NOUN: Final = f"one of one of {validation_errors.either(MODES, 'or')} or object"
+_CHOICE_NOUN: Final = f"one of one of {validation_errors.quoted_list(MODES, 'or')} or object"
 _CALL_MODES: Final = ("none", "auto")
-_CALL_NOUN: Final = f"one of one of {validation_errors.either(_CALL_MODES, 'or')} or object"
+_CALL_NOUN: Final = f"one of one of {validation_errors.quoted_list(_CALL_MODES, 'or')} or object"
 
 
 class Function(WireModel):
@@ -25,20 +25,20 @@ class Function(WireModel):
 
 
 class FunctionSpec(Function):
-    """The same as a tool."""
+    """A function declared in `tools`."""
 
     strict: Flag = None
 
 
 class InputGrammar(WireModel):
-    """What a custom tool's input must follow."""
+    """The grammar that a custom tool's input must follow."""
 
     definition: Annotated[str, fields.text(may_be_empty=False)]
     syntax: Annotated[str, fields.one_of("lark", "regex")]
 
 
 class InputFormat(TypedModel):
-    """Any text, or what a grammar says."""
+    """Any text, or text that follows a grammar."""
 
     type: Annotated[str, fields.one_of("text", "grammar")]
     grammar: InputGrammar | None = None
@@ -60,7 +60,7 @@ class Tool(TypedModel):
     custom: CustomSpec | None = None
 
 
-class Named(WireModel):
+class ToolName(WireModel):
     """A tool by its name."""
 
     name: Annotated[str, fields.text(longest=fields.MAX_LABEL)]
@@ -70,35 +70,35 @@ class NamedTool(TypedModel):
     """One tool of a choice's list."""
 
     type: Annotated[str, fields.one_of("function", "custom")]
-    function: Named | None = None
-    custom: Named | None = None
+    function: ToolName | None = None
+    custom: ToolName | None = None
 
 
 class AllowedTools(WireModel):
-    """A part of the declared tools, one of which may or must be called."""
+    """A subset of the declared tools, from which the model may or must call."""
 
     mode: Annotated[str, fields.one_of("auto", "required")]
     tools: Annotated[Items[NamedTool], fields.array("an array of objects", longest=MAX_TOOLS)]
 
 
-class ToolChoice(TypedModel):
-    """Which tools may be called. A mode written as a string is read as `type`."""
+class ToolChoiceParam(TypedModel):
+    """Which tools may be called. A mode given as a string is parsed as `type`."""
 
     type: Annotated[str, fields.one_of(*MODES, "function", "allowed_tools", "custom")]
-    function: Named | None = None
+    function: ToolName | None = None
     allowed_tools: AllowedTools | None = None
-    custom: Named | None = None
+    custom: ToolName | None = None
 
 
 class FunctionChoice(WireModel):
-    """The older `function_call`: a function's name, or a mode that was written as a string."""
+    """The older `function_call`: a function's name, or a mode given as a string."""
 
     name: Annotated[str | None, fields.never_null("a string"), fields.text(longest=fields.MAX_LABEL)] = None
     mode: str | None = None
 
 
 def _read_mode(value: Any) -> Any:
-    """OpenAI takes a string or an object."""
+    """Accept a string or an object, as OpenAI does."""
     if isinstance(value, str):
         if value not in MODES:
             raise validation_errors.not_one_of(MODES, value).in_validator()
@@ -111,7 +111,7 @@ def _read_mode(value: Any) -> Any:
 
 
 def _read_call(value: Any) -> Any:
-    """The older parameter, in the newer one's terms."""
+    """Parse the older parameter."""
     if isinstance(value, str):
         if value not in _CALL_MODES:
             raise validation_errors.not_one_of(_CALL_MODES, value).in_validator()
@@ -132,5 +132,5 @@ Functions = Annotated[
     Items[Function] | None,
     fields.array("an array of function definitions", longest=MAX_TOOLS, may_be_null=True),
 ]
-Choice = Annotated[ToolChoice | None, BeforeValidator(_read_mode)]
+ToolChoiceField = Annotated[ToolChoiceParam | None, BeforeValidator(_read_mode)]
 FunctionCallMode = Annotated[FunctionChoice | None, BeforeValidator(_read_call)]

@@ -1,4 +1,4 @@
-"""Token counts of a chat completion on the wire, with the details that OpenAI lists."""
+"""The usage object of a chat completion, with OpenAI's details."""
 
 import msgspec
 
@@ -13,7 +13,7 @@ class PromptDetails(msgspec.Struct):
 
 
 class CompletionDetails(msgspec.Struct):
-    """What the completion tokens were."""
+    """Parts of the completion tokens."""
 
     reasoning_tokens: int = 0
     audio_tokens: int = 0
@@ -22,7 +22,7 @@ class CompletionDetails(msgspec.Struct):
 
 
 class Usage(msgspec.Struct):
-    """The prompt is counted once, the completions of all choices are summed."""
+    """The prompt is counted once; the completion tokens of all choices are summed."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -32,7 +32,7 @@ class Usage(msgspec.Struct):
 
 
 def to_usage(counts: TokenUsage) -> Usage:
-    """The counts in OpenAI's shape."""
+    """The counts in OpenAI's format."""
     return Usage(
         counts.prompt_tokens,
         counts.completion_tokens,

@@ -1,10 +1,10 @@
-"""Whole completions: a fold over the same events as the chunks, then OpenAI's body."""
+"""Whole completions: folds the same events as the chunks into OpenAI's response body."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from myna.api.completions.convert import EncodedPrompt, ResponseSpec
+from myna.api.completions.convert import CompletionSpec, EncodedPrompt
 from myna.api.completions.logprobs import lazy_logprobs
 from myna.api.completions.schema import Choice, Completion, Usage
 from myna.core.events import ChoiceDone, Event, PromptDone, TextDelta, TokenLogprob
@@ -15,8 +15,9 @@ _CHOICES_PER_SLICE: Final = 8
 
 
 @dataclass(slots=True)
-class _Growing:
-    """A choice while it grows. Log-probabilities stay as they came: to render them is what takes long."""
+class _PartialChoice:
+    """A choice during its generation. Log-probabilities are kept unrendered, since rendering them takes
+    long."""
 
     prompt: str
     is_echoed: bool = False
@@ -26,19 +27,19 @@ class _Growing:
     reason: str = ""
 
 
-class AnswerFold:
-    """Events of all prompts in, one body out."""
+class CompletionFold:
+    """Folds the events of all prompts into one response body."""
 
     def __init__(
-        self, id: str, created: int, model: str, prompts: list[EncodedPrompt], spec: ResponseSpec
+        self, id: str, created: int, model: str, prompts: list[EncodedPrompt], spec: CompletionSpec
     ) -> None:
         self._id, self._created, self._model = id, created, model
         self._spec = spec
-        self._choices = [_Growing(prompt.text) for prompt in prompts for _ in range(spec.num_choices)]
+        self._choices = [_PartialChoice(prompt.text) for prompt in prompts for _ in range(spec.num_choices)]
         self._usage = UsageCounter()
 
     def feed(self, event: Event) -> None:
-        """Take the next event in."""
+        """Process the next event."""
         if isinstance(event, TextDelta):
             choice = self._choices[event.choice]
             choice.texts.append(event.text)
@@ -57,7 +58,7 @@ class AnswerFold:
             choice.is_echoed, choice.prompt_logprobs = True, event.logprobs
 
     def parts(self) -> Iterator[bytes]:
-        """The answer's JSON, laid out as OpenAI does."""
+        """The body's JSON, indented as OpenAI's."""
         counts = self._usage.total()
         answer = Completion(
             self._id,
@@ -70,7 +71,7 @@ class AnswerFold:
         yield from json_parts(answer, is_indented=True)
         yield b"\n"
 
-    def _choice(self, numbered: tuple[int, _Growing]) -> Choice:
+    def _choice(self, numbered: tuple[int, _PartialChoice]) -> Choice:
         index, choice = numbered
         echoed = choice.prompt if choice.is_echoed else ""
         logprobs = None

@@ -1,11 +1,11 @@
-"""The streamed ending: events to chunks. The constant parts of a chunk are rendered once a stream."""
+"""Renders events as completion chunks. The constant parts of a chunk are rendered once per stream."""
 
 from collections.abc import Iterator, Sequence
 
 import msgspec
 import orjson
 
-from myna.api.completions.convert import EncodedPrompt, ResponseSpec
+from myna.api.completions.convert import CompletionSpec, EncodedPrompt
 from myna.api.completions.logprobs import OffsetCounter, prompt_offsets
 from myna.api.completions.schema import Logprobs
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
@@ -15,15 +15,15 @@ _NO_LOGPROBS = Logprobs([], [], [], [])
 _END = b"\n\n"
 
 
-class ChunkRenderer:
-    """Events of all prompts in, bytes of the stream out.
+class CompletionChunkRenderer:
+    """A `streaming.ChunkRenderer` for the events of all prompts.
 
-    An answer that ends by its length says so in its last chunk of text, so the chunk with the last
-    token is held until the choice is done; all others go out at once.
+    A choice that ends by its length reports that in its last chunk of text, so the chunk with the last token
+    is held until the choice is done; all others are sent at once.
     """
 
     def __init__(
-        self, id: str, created: int, model: str, prompts: list[EncodedPrompt], spec: ResponseSpec
+        self, id: str, created: int, model: str, prompts: list[EncodedPrompt], spec: CompletionSpec
     ) -> None:
         self._spec = spec
         self._prompts = prompts
@@ -50,8 +50,7 @@ class ChunkRenderer:
         self._prompt_tokens = self._completion_tokens = 0
 
     def feed(self, event: Event) -> bytes | Iterator[bytes]:
-        """The chunks that this event makes, none for most of those without text; one by one where it has many
-        log-probabilities."""
+        """The chunks for this event, if any; an iterator if it has many log-probabilities."""
         if type(event) is TextDelta:
             choice = event.choice
             left = self._left[choice] = self._left[choice] - event.num_tokens
@@ -71,7 +70,7 @@ class ChunkRenderer:
         return b""
 
     def end(self) -> bytes:
-        """The usage, if it was asked for."""
+        """The usage chunk, if requested."""
         if not self._spec.include_usage:
             return b""
         total = self._prompt_tokens + self._completion_tokens
@@ -85,16 +84,16 @@ class ChunkRenderer:
     def _text(
         self, choice: int, text: str, entries: Sequence[TokenLogprob], offsets: OffsetCounter
     ) -> Iterator[bytes]:
-        """One chunk, unless there are many log-probabilities: then the others have no text."""
+        """One chunk; with many log-probabilities several, of which only the first has text."""
         if not self._wants_logprobs:
-            yield self._offer(choice, text, None)
+            yield self._send_or_hold(choice, text, None)
             return
         for part in slices(entries):
-            yield self._offer(choice, text, offsets.render(part))
+            yield self._send_or_hold(choice, text, offsets.render(part))
             text = ""
 
-    def _offer(self, choice: int, text: str, logprobs: Logprobs | None) -> bytes:
-        """Send what is held, and the new chunk too unless it may be the last."""
+    def _send_or_hold(self, choice: int, text: str, logprobs: Logprobs | None) -> bytes:
+        """Send the held chunk, and the new one unless it may be the last."""
         sent = self._release(choice, None)
         if self._left[choice] > 0:
             return sent + self._chunk(choice, text, logprobs, None)
@@ -129,5 +128,5 @@ class ChunkRenderer:
 
 
 def _is_large(event: TextDelta | PromptDone) -> bool:
-    """Whether to render its log-probabilities takes long."""
+    """Whether rendering its log-probabilities takes long."""
     return len(event.logprobs) > per_slice(event.logprobs)

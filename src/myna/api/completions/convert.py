@@ -1,4 +1,4 @@
-"""A completion request in core's terms, and what only the two together can get wrong. Pure."""
+"""Converts a completion request to `core`'s types, and checks its combinations of parameters. Pure."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,27 +7,27 @@ from myna.api.completions.schema import CompletionRequest
 from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
-from myna.generation.budgets import longest_answer, refuse_long_answers, refuse_too_long
-from myna.generation.sampling import refuse_unknown_tokens, to_sampling
+from myna.generation.budgets import answer_token_limit, check_answer_tokens, check_context_length
+from myna.generation.sampling import check_biased_tokens, to_sampling
 from myna.generation.tenant import Tenant, context_length
 from myna.wire import validation_errors
 
 DEFAULT_MAX_TOKENS: Final = 16
 MAX_CANDIDATES: Final = 4096
-"""Of all prompts of one request together: each takes room from its first moment to its last."""
+"""For all prompts of one request together: each takes memory until the request ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """A prompt as the model reads it, and its text as the client sees it (echo, offsets)."""
+    """A prompt's tokens for the model, and its text for the client (echo, offsets)."""
 
     tokens: tuple[int, ...]
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class ResponseSpec:
-    """What the answer looks like, decided before any token, for streamed and whole answers."""
+class CompletionSpec:
+    """The format of the response, fixed before its first token, for streamed and whole responses."""
 
     num_choices: int
     max_tokens: int
@@ -36,11 +36,11 @@ class ResponseSpec:
     include_usage: bool
 
 
-def check(request: CompletionRequest, info: ModelInfo, most_tokens: int) -> None:
-    """Raise for parameters that are each right but not together, or not with this model or server."""
+def check(request: CompletionRequest, info: ModelInfo, max_answer_tokens: int) -> None:
+    """Raise for parameters that are valid on their own but not together, or not with this model or server."""
     num_choices, best_of = request.n or 1, request.best_of or 0
-    longest = longest_answer(most_tokens, num_choices * len(request.prompt), request.logprobs)
-    refuse_long_answers("max_tokens", request.max_tokens, longest)
+    longest = answer_token_limit(max_answer_tokens, num_choices * len(request.prompt), request.logprobs)
+    check_answer_tokens("max_tokens", request.max_tokens, longest)
     if best_of and num_choices > best_of:
         raise InvalidRequest(
             "You requested that the server return more choices than it will generate (HINT: you must set "
@@ -58,7 +58,7 @@ def check(request: CompletionRequest, info: ModelInfo, most_tokens: int) -> None
     most = MAX_CANDIDATES // max(num_choices, best_of)
     if len(request.prompt) > most:
         raise validation_errors.too_long("array", most, len(request.prompt)).at_param("prompt")
-    refuse_unknown_tokens(request.logit_bias, info.vocab_size)
+    check_biased_tokens(request.logit_bias, info.vocab_size)
     _check_tokens(request, info.vocab_size)
 
 
@@ -72,15 +72,15 @@ def _check_tokens(request: CompletionRequest, vocab_size: int) -> None:
         highest = max(prompt)
         if highest >= vocab_size:
             place = f"[{prompt.index(highest)}]" if is_single else f"[{i}][{prompt.index(highest)}]"
-            raise validation_errors.outside("integer", "above", vocab_size - 1, highest).at_param(
+            raise validation_errors.out_of_range("integer", "above", vocab_size - 1, highest).at_param(
                 f"prompt{place}"
             )
 
 
-def to_response_spec(request: CompletionRequest) -> ResponseSpec:
-    """The shape of the answer."""
+def to_spec(request: CompletionRequest) -> CompletionSpec:
+    """The format of the response."""
     options = request.stream_options
-    return ResponseSpec(
+    return CompletionSpec(
         num_choices=request.n or 1,
         max_tokens=DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens,
         echo=bool(request.echo),
@@ -98,9 +98,9 @@ def to_generation(
     id: str,
     defaults: Sampling,
 ) -> GenerationRequest:
-    """One prompt's generation. Raises `ContextLengthExceeded` if it doesn't fit the model."""
-    spec = to_response_spec(request)
-    refuse_too_long(len(prompt.tokens), spec.max_tokens, context_length(info))
+    """The generation request of one prompt. Raises `ContextLengthExceeded` if it doesn't fit the model."""
+    spec = to_spec(request)
+    check_context_length(len(prompt.tokens), spec.max_tokens, context_length(info))
     return GenerationRequest(
         id=id,
         prompt_tokens=prompt.tokens,

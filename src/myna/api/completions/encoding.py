@@ -1,35 +1,35 @@
-"""From the prompts of a request to tokens. Takes a while: runs in a thread."""
+"""Encodes the prompts of a request. Slow: runs in a thread."""
 
-from myna.api.completions.convert import EncodedPrompt, to_response_spec
+from myna.api.completions.convert import EncodedPrompt, to_spec
 from myna.api.completions.schema import CompletionRequest, Prompt
 from myna.core.conversation import Message
 from myna.core.errors import InvalidRequest
 from myna.core.renderer import Renderer
-from myna.generation.budgets import refuse_too_long
+from myna.generation.budgets import check_context_length
 from myna.prompts.thinking import DONT_THINK
 from myna.wire import validation_errors
 
 
-class Encoder:
-    """One request's way from prompts to tokens. `wraps`: the model's name promises instructions to be
-    followed, so plain text prompts are put to it as a user's message."""
+class PromptEncoder:
+    """Encodes the prompts of one request. `wraps`: the requested name is that of an instruct model, so plain
+    text prompts are sent as a user's message."""
 
     def __init__(
         self, request: CompletionRequest, renderer: Renderer, *, wraps: bool, context_tokens: int
     ) -> None:
         self._request = request
         self._renderer = renderer
-        self._max_tokens = to_response_spec(request).max_tokens
+        self._max_tokens = to_spec(request).max_tokens
         self._context_tokens = context_tokens
         is_raw = request.suffix or request.echo or request.logprobs is not None
         self._wraps = wraps and not is_raw
 
     def encode(self) -> list[EncodedPrompt]:
-        """Every prompt. Raises `ContextLengthExceeded` for text that is far too long before reading it."""
+        """All prompts. Raises `ContextLengthExceeded` for far too long text before tokenizing it."""
         prompts = self._request.prompt
         texts = [prompt for prompt in prompts if isinstance(prompt, str)]
         for text in texts:
-            self._refuse_too_long(self._renderer.least_tokens(text))
+            self._check_length(self._renderer.least_tokens(text))
         if not prompts:
             return [EncodedPrompt(tuple(self._document_start()), "")]
         if len(texts) == len(prompts) and not self._wraps and not self._request.suffix:
@@ -42,14 +42,14 @@ class Encoder:
         if not isinstance(prompt, str):
             return EncodedPrompt(prompt, self._renderer.decode(prompt) if self._shows_prompt() else "")
         if self._wraps:
-            asked = self._renderer.encode_chat([Message.of("user", prompt)], switches=DONT_THINK)
-            return EncodedPrompt(tuple(asked), prompt)
+            tokens = self._renderer.encode_chat([Message.of("user", prompt)], switches=DONT_THINK)
+            return EncodedPrompt(tuple(tokens), prompt)
         if self._request.suffix:
-            return EncodedPrompt(self._filled(prompt, self._request.suffix), prompt)
+            return EncodedPrompt(self._fill_in_middle(prompt, self._request.suffix), prompt)
         return EncodedPrompt(tuple(self._renderer.encode(prompt, parse_special=True)), prompt)
 
-    def _filled(self, prefix: str, suffix: str) -> tuple[int, ...]:
-        self._refuse_too_long(self._renderer.least_tokens(suffix))
+    def _fill_in_middle(self, prefix: str, suffix: str) -> tuple[int, ...]:
+        self._check_length(self._renderer.least_tokens(suffix))
         tokens = self._renderer.fim(prefix, suffix)
         if tokens is None:
             raise validation_errors.unsupported().at_param("suffix")
@@ -59,12 +59,12 @@ class Encoder:
         tokens = self._renderer.document_start
         if not tokens:
             raise InvalidRequest(
-                "This model has no token that begins a document, so it needs a prompt.", param="prompt"
+                "This model has no beginning-of-sequence token, so it needs a prompt.", param="prompt"
             )
         return tokens
 
     def _shows_prompt(self) -> bool:
         return bool(self._request.echo) or self._request.logprobs is not None
 
-    def _refuse_too_long(self, num_tokens: int) -> None:
-        refuse_too_long(num_tokens, self._max_tokens, self._context_tokens)
+    def _check_length(self, num_tokens: int) -> None:
+        check_context_length(num_tokens, self._max_tokens, self._context_tokens)

@@ -1,4 +1,4 @@
-"""What a completion request and its answer look like on the wire. Knows no model and no HTTP."""
+"""The schemas of a completion request and its response. Knows no model and no HTTP."""
 
 from typing import Annotated, Final
 
@@ -33,7 +33,7 @@ Prompt = str | tuple[int, ...]
 
 
 def _prompts(value: object) -> tuple[Prompt, ...]:
-    """Every form as a tuple of prompts: text or token ids. None is the beginning of a document: ()."""
+    """All forms as a tuple of prompts: text or token ids. None, the start of a document, is ()."""
     if value is None:
         return ()
     if isinstance(value, str):
@@ -70,12 +70,12 @@ def _tokens(value: object, place: str) -> tuple[int, ...]:
         if type(token) is not int:
             raise validation_errors.invalid_type("an integer", token).in_validator(f"{place}[{i}]")
         if token < 0:
-            raise validation_errors.outside("integer", "below", 0, token).in_validator(f"{place}[{i}]")
+            raise validation_errors.out_of_range("integer", "below", 0, token).in_validator(f"{place}[{i}]")
     return tuple(value)
 
 
 class CompletionRequest(WireModel):
-    """The body of `POST /v1/completions`; None is OpenAI's default, as null is."""
+    """The body of `POST /v1/completions`; None means OpenAI's default, as does null."""
 
     model: str
     prompt: Annotated[tuple[Prompt, ...], plain(_prompts)] = ()
@@ -101,7 +101,7 @@ class CompletionRequest(WireModel):
 
 
 class Logprobs(msgspec.Struct):
-    """The legacy shape: parallel lists, a token each."""
+    """The legacy format: parallel lists, with one item per token."""
 
     tokens: list[str]
     token_logprobs: list[float | None]
@@ -110,7 +110,7 @@ class Logprobs(msgspec.Struct):
 
 
 class LazyLogprobs(msgspec.Struct):
-    """The same of a whole answer, rendered when they are sent."""
+    """The log-probabilities of a whole response, rendered when they are sent."""
 
     tokens: LazyArray
     token_logprobs: LazyArray
@@ -119,7 +119,7 @@ class LazyLogprobs(msgspec.Struct):
 
 
 class Choice(msgspec.Struct):
-    """One answer; its fields are in OpenAI's order."""
+    """One choice; its fields are in OpenAI's order."""
 
     text: str
     index: int
@@ -128,7 +128,7 @@ class Choice(msgspec.Struct):
 
 
 class Usage(msgspec.Struct):
-    """Token counts over all prompts and all candidates."""
+    """Token counts of all prompts and all candidates."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -136,7 +136,7 @@ class Usage(msgspec.Struct):
 
 
 class Completion(msgspec.Struct):
-    """The whole answer."""
+    """The response body."""
 
     id: str
     object: str

@@ -1,4 +1,4 @@
-"""The Models API: which models there are, one of them, and removing one. Knows the pool by its protocol."""
+"""The Models API: list, retrieve and delete models."""
 
 from typing import Final
 
@@ -16,36 +16,36 @@ _READ: Final[Scope] = "model.read"
 _REMOVE: Final[Scope] = "api.management.write"
 
 
-async def list_models(call: RequestContext) -> Response:
-    """Every model that answers this key, aliases included, in the order of their registration."""
-    require(call.principal, _READ)
-    may_use = call.principal.may_use
-    cards = [card for card in call.services.pool.cards() if may_use(card.id, card.target)]
+async def list_models(context: RequestContext) -> Response:
+    """Every model that the key may use, including aliases, in the order of registration."""
+    require(context.principal, _READ)
+    may_use = context.principal.may_use
+    cards = [card for card in context.services.pool.cards() if may_use(card.id, card.target)]
     return _json({"object": "list", "data": [_model(card) for card in cards]})
 
 
-async def retrieve_model(call: RequestContext) -> Response:
-    require(call.principal, _READ)
+async def retrieve_model(context: RequestContext) -> Response:
+    require(context.principal, _READ)
     try:
-        return _json(_model(call.find(_model_id(call))))
+        return _json(_model(context.find_card(_model_id(context))))
     except ModelNotFound:
-        return _refuse(call, _unknown(call), BACKEND)
+        return _error(context, _not_found(context), BACKEND)
 
 
-async def delete_model(call: RequestContext) -> Response:
-    """Unload the model and remove its file. An alias is no model of its own: 403; one in use: 409."""
-    require(call.principal, _REMOVE)
+async def delete_model(context: RequestContext) -> Response:
+    """Unload the model and delete its file. Status 403 for an alias, 409 for a model in use."""
+    require(context.principal, _REMOVE)
     try:
-        card = call.find(_model_id(call))
-        await call.services.pool.remove(card.id)
+        card = context.find_card(_model_id(context))
+        await context.services.pool.remove(card.id)
     except ModelNotFound:
-        return _refuse(call, _unknown(call), BACKEND_LINE)
+        return _error(context, _not_found(context), BACKEND_LINE)
     except (PermissionDenied, ModelInUse) as exc:
-        return _refuse(call, exc, BACKEND_LINE)
+        return _error(context, exc, BACKEND_LINE)
     details = {"id": card.id, "resource": "model"}
-    administration = call.services.accounts.administration
-    await call.services.database_threads.run(
-        administration.note, call.actor, "resource.deleted", details, card.id
+    administration = context.services.accounts.administration
+    await context.services.database_threads.run(
+        administration.note, context.actor, "resource.deleted", details, card.id
     )
     return _json({"id": card.id, "object": "model", "deleted": True}, b"\n")
 
@@ -57,9 +57,9 @@ ENDPOINTS: Final = (
 )
 
 
-def _model_id(call: RequestContext) -> str:
-    """The rest of the path: the SDKs send an id's slashes as %2F, others as they are."""
-    model_id: str = call.request.path_params["model_id"]
+def _model_id(context: RequestContext) -> str:
+    """The rest of the path; the SDKs encode slashes in an id as %2F, others don't."""
+    model_id: str = context.request.path_params["model_id"]
     return model_id
 
 
@@ -67,16 +67,16 @@ def _model(card: ModelCard) -> dict[str, object]:
     return {"id": card.id, "object": "model", "created": card.created, "owned_by": card.owned_by}
 
 
-def _unknown(call: RequestContext) -> ModelNotFound:
-    """These endpoints have their own words: single quotes and a param."""
+def _not_found(context: RequestContext) -> ModelNotFound:
+    """These endpoints have another error text: with single quotes and a param."""
     return ModelNotFound(
-        f"The model '{call.record.model}' does not exist", param="model", code="model_not_found"
+        f"The model '{context.record.model}' does not exist", param="model", code="model_not_found"
     )
 
 
-def _refuse(call: RequestContext, exc: RequestError, layout: Layout) -> Response:
-    call.record.outcome = type(exc).__name__
-    return error_response(exc, call.id, layout)
+def _error(context: RequestContext, exc: RequestError, layout: Layout) -> Response:
+    context.record.outcome = type(exc).__name__
+    return error_response(exc, context.id, layout)
 
 
 def _json(value: object, end: bytes = b"") -> Response:

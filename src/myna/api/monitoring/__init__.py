@@ -1,1 +1,1 @@
-"""What runs now: metrics for Prometheus, and a status for people."""
+"""Monitoring: metrics for Prometheus, and a status for people."""

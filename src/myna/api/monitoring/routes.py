@@ -1,4 +1,4 @@
-"""`GET /metrics` and `GET /v1/organization/status`: how busy the server is."""
+"""`GET /metrics` and `GET /v1/organization/status`: the server's load."""
 
 import time
 from typing import Final
@@ -14,35 +14,33 @@ from myna.request.context import Endpoint, RequestContext
 from myna.usage.prometheus import exposition
 
 
-async def metrics(call: RequestContext) -> Response:
-    """All projects' requests are counted here: for the server's owner, and for programs beside it."""
-    require(call.principal, "api.usage.read")
-    if call.principal.project != DEFAULT_PROJECT and not call.principal.may("api.management.read"):
+async def metrics(context: RequestContext) -> Response:
+    """Metrics of all projects' requests; for the server's owner, and for programs on the same machine."""
+    require(context.principal, "api.usage.read")
+    if context.principal.project != DEFAULT_PROJECT and not context.principal.may("api.management.read"):
         raise PermissionDenied(
-            "Metrics count every project's requests; a key of the default project may read them."
+            "Metrics cover every project's requests; only a key of the default project may read them."
         )
-    services = call.services
+    services = context.services
     if services.instruments is None:
-        raise NotFound(
-            "This server counts no metrics: it was started with metrics = false.", code="not_found"
-        )
-    accept = call.request.headers.get("accept", "")
+        raise NotFound("This server has no metrics: it was started with metrics = false.", code="not_found")
+    accept = context.request.headers.get("accept", "")
     body, content_type = exposition(
         services.instruments, services.pool, services.ledger, services.completion_writer, accept
     )
     return Response(body, headers={"content-type": content_type})
 
 
-async def status(call: RequestContext) -> Response:
-    """What is loaded, and its queue."""
-    require(call.principal, "api.usage.read")
-    running, ledger = call.services.pool.running(), call.services.ledger
-    told = [one.last_stats for _, one in running if one.last_stats is not None]
+async def status(context: RequestContext) -> Response:
+    """The loaded models and their queues."""
+    require(context.principal, "api.usage.read")
+    running, ledger = context.services.pool.running(), context.services.ledger
+    reported = [model.last_stats for _, model in running if model.last_stats is not None]
     body: dict[str, object] = {
         "object": "organization.status",
-        "uptime_s": int(time.monotonic() - call.services.started),
-        "num_requests": sum(figures.num_running + figures.num_waiting for figures in told),
-        "models": [_model(name, one) for name, one in running],
+        "uptime_s": int(time.monotonic() - context.services.started),
+        "num_requests": sum(stats.num_running + stats.num_waiting for stats in reported),
+        "models": [_model(name, model) for name, model in running],
         "ledger": None,
     }
     if ledger is not None:
@@ -51,20 +49,20 @@ async def status(call: RequestContext) -> Response:
 
 
 ENDPOINTS: Final = (
-    Endpoint("GET", "/metrics", metrics, names_organization=False, is_open_here=True),
+    Endpoint("GET", "/metrics", metrics, names_organization=False, needs_no_key_locally=True),
     Endpoint("GET", "/v1/organization/status", status),
 )
 
 
-def _model(name: str, one: RunningModel) -> dict[str, object]:
-    info, figures = one.info, one.last_stats
+def _model(name: str, model: RunningModel) -> dict[str, object]:
+    info, stats = model.info, model.last_stats
     return {
         "id": name,
-        "is_ready": one.is_ready,
+        "is_ready": model.is_ready,
         "engine": info.engine,
         "context_tokens": info.context_tokens,
         "kv_tokens": info.kv_tokens,
-        "num_running": figures.num_running if figures else 0,
-        "num_waiting": figures.num_waiting if figures else 0,
-        "kv_usage": round(figures.kv_usage, 4) if figures else 0.0,
+        "num_running": stats.num_running if stats else 0,
+        "num_waiting": stats.num_waiting if stats else 0,
+        "kv_usage": round(stats.kv_usage, 4) if stats else 0.0,
     }

@@ -1,1 +1,1 @@
-"""OpenAI's administration API: projects, keys, limits, and the record of what administrators did."""
+"""OpenAI's administration API: projects, keys, limits, and audit logs."""

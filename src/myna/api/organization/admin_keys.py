@@ -1,4 +1,4 @@
-"""Keys of administrators: those with the scope `admin`, whatever their project."""
+"""Admin keys: those with the scope `admin`, in any project."""
 
 import time
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from starlette.responses import Response
 
 from myna.accounts.administration import Administration, find_key
-from myna.api.organization.handling import accounts_of, act, answer, body_of, page
+from myna.api.organization.handling import json_response, load_accounts, page_response, perform, read_body
 from myna.api.organization.keys import key_id
 from myna.api.organization.schema import ADMIN_KEY, NamedKeyBody
 from myna.api.organization.shapes import admin_key_shape, deleted
@@ -16,35 +16,35 @@ from myna.request.context import Endpoint, RequestContext
 from myna.wire.paging import page_order
 
 
-async def list_admin_keys(call: RequestContext) -> Response:
-    accounts = await accounts_of(call)
+async def list_admin_keys(context: RequestContext) -> Response:
+    accounts = await load_accounts(context)
     keys = [key for key in accounts.keys if _is_admin(key) and key.revoked_at is None]
-    if page_order(call.request.query_params, "asc") == "desc":
+    if page_order(context.request.query_params, "asc") == "desc":
         keys.reverse()
-    return page(call, [admin_key_shape(key, time.time()) for key in keys], "order")
+    return page_response(context, [admin_key_shape(key, time.time()) for key in keys], "order")
 
 
-async def create_admin_key(call: RequestContext) -> Response:
-    body = await body_of(call, NamedKeyBody, ADMIN_KEY)
-    made = await act(
-        call,
+async def create_admin_key(context: RequestContext) -> Response:
+    body = await read_body(context, NamedKeyBody, ADMIN_KEY)
+    new_key = await perform(
+        context,
         Administration.create_key,
         DEFAULT_PROJECT,
         body.name,
         scopes=("admin",),
         expires_in_s=body.expires_in_seconds,
     )
-    return answer({**admin_key_shape(made.key, time.time()), "value": made.value})
+    return json_response({**admin_key_shape(new_key.key, time.time()), "value": new_key.value})
 
 
-async def retrieve_admin_key(call: RequestContext) -> Response:
-    return answer(admin_key_shape(_find(await accounts_of(call), key_id(call)), time.time()))
+async def retrieve_admin_key(context: RequestContext) -> Response:
+    return json_response(admin_key_shape(_find(await load_accounts(context), key_id(context)), time.time()))
 
 
-async def delete_admin_key(call: RequestContext) -> Response:
-    key = _find(await accounts_of(call), key_id(call))
-    await act(call, Administration.revoke_key, None, key.id)
-    return answer(deleted("organization.admin_api_key", key.id))
+async def delete_admin_key(context: RequestContext) -> Response:
+    key = _find(await load_accounts(context), key_id(context))
+    await perform(context, Administration.revoke_key, None, key.id)
+    return json_response(deleted("organization.admin_api_key", key.id))
 
 
 def _is_admin(key: ApiKey) -> bool:
@@ -54,7 +54,7 @@ def _is_admin(key: ApiKey) -> bool:
 def _find(accounts: Accounts, wanted: str) -> ApiKey:
     key = find_key(accounts, wanted)
     if not _is_admin(key):
-        raise NotFound(f"The key '{key.id}' is no administrator's.", param="key_id", code="not_found")
+        raise NotFound(f"The key '{key.id}' is not an admin key.", param="key_id", code="not_found")
     return key
 
 

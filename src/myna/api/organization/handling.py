@@ -1,4 +1,4 @@
-"""What every endpoint of the administration API begins and ends with."""
+"""Shared steps of the administration API's endpoints."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -23,57 +23,57 @@ T = TypeVar("T")
 M = TypeVar("M", bound=WireModel)
 
 
-async def accounts_of(call: RequestContext) -> Accounts:
-    """The accounts as they are now, for an administrator alone."""
-    require(call.principal, "api.management.read")
-    return await call.services.database_threads.run(call.services.accounts.store.load)
+async def load_accounts(context: RequestContext) -> Accounts:
+    """The current accounts; requires an administrator."""
+    require(context.principal, "api.management.read")
+    return await context.services.database_threads.run(context.services.accounts.store.load)
 
 
-async def body_of(call: RequestContext, schema: type[M], parameters: Mapping[str, Parameter]) -> M:
-    """What an administrator sent."""
-    require(call.principal, "api.management.write")
-    return await call.validated(schema, await call.json_object(_NO_OBJECT_TEXT), parameters)
+async def read_body(context: RequestContext, schema: type[M], parameters: Mapping[str, Parameter]) -> M:
+    """The validated body of an administrator's request."""
+    require(context.principal, "api.management.write")
+    return await context.validated(schema, await context.json_object(_NO_OBJECT_TEXT), parameters)
 
 
-async def act(
-    call: RequestContext,
+async def perform(
+    context: RequestContext,
     work: Callable[Concatenate[Administration, Actor, P], T],
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
-    """Carry out an administrator's act. This server knows of it before it answers."""
-    require(call.principal, "api.management.write")
-    accounts = call.services.accounts
-    done = await call.services.database_threads.run(
-        work, accounts.administration, call.actor, *args, **kwargs
+    """Carry out an administrator's change. This server applies it before it responds."""
+    require(context.principal, "api.management.write")
+    accounts = context.services.accounts
+    done = await context.services.database_threads.run(
+        work, accounts.administration, context.actor, *args, **kwargs
     )
     await accounts.catch_up()
     return done
 
 
-def answer(shape: Mapping[str, object]) -> Response:
+def json_response(shape: Mapping[str, object]) -> Response:
     return Response(orjson.dumps(shape), media_type="application/json")
 
 
-def page(
-    call: RequestContext, shapes: Sequence[dict[str, object]], *filters: str, default: int = 20
+def page_response(
+    context: RequestContext, shapes: Sequence[dict[str, object]], *filters: str, default: int = 20
 ) -> Response:
-    """The part of a whole list that the query asks for; `filters` are what else it may hold."""
-    query = call.request.query_params
+    """The page of a list that the query requests; `filters` are the other parameters it may have."""
+    query = context.request.query_params
     check_query(query, "limit", "after", *filters)
     limit, after = page_limit(query, default), query.get("after")
     if after is not None:
-        places = [place for place, shape in enumerate(shapes) if shape["id"] == after]
-        if not places:
+        positions = [position for position, shape in enumerate(shapes) if shape["id"] == after]
+        if not positions:
             raise NotFound(
-                f"Nothing in this list has the id '{after[:64]}'.", param="after", code="not_found"
+                f"No item in this list has the id '{after[:64]}'.", param="after", code="not_found"
             )
-        shapes = shapes[places[0] + 1 :]
+        shapes = shapes[positions[0] + 1 :]
     return listed(shapes[:limit], has_more=len(shapes) > limit)
 
 
 def check_query(query: QueryParams, *known: str) -> None:
-    """Refuse what would be ignored."""
+    """Reject unknown parameters, which would be ignored."""
     for name in query:
         if name not in known:
             raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""Limits of a project, a key or everyone: one object a model, and one for all models together."""
+"""Limits of a project, a key or everyone: one object per model, and one for all models together."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from myna.accounts.administration import Administration, check_owner, find_key, find_limit
 from myna.accounts.checks import check_model
-from myna.api.organization.handling import accounts_of, act, answer, body_of, page
+from myna.api.organization.handling import json_response, load_accounts, page_response, perform, read_body
 from myna.api.organization.schema import LIMIT, LIMIT_FIELDS, LimitBody
 from myna.api.organization.shapes import limit_shape
 from myna.core.accounts import ALL_MODELS, EVERYONE, Accounts
@@ -15,32 +15,34 @@ from myna.request.context import Endpoint, RequestContext
 from myna.wire.paging import MAX_LIMIT
 
 
-async def list_limits(call: RequestContext) -> Response:
-    """All models together, then every model, then the names that are limited beside them."""
-    accounts = await accounts_of(call)
-    owner = _owner(call, accounts)
-    models = [card.id for card in call.services.pool.cards() if card.kind == "model"]
+async def list_limits(context: RequestContext) -> Response:
+    """All models together, then every model, then other names that have limits."""
+    accounts = await load_accounts(context)
+    owner = _owner(context, accounts)
+    models = [card.id for card in context.services.pool.cards() if card.kind == "model"]
     limited = [limit.model for limit in accounts.limits if limit.owner == owner]
     names = dict.fromkeys([ALL_MODELS, *models, *limited])
     shapes = [limit_shape(find_limit(accounts, owner, name)) for name in names]
-    return page(call, shapes, default=MAX_LIMIT)
+    return page_response(context, shapes, default=MAX_LIMIT)
 
 
-async def modify_limit(call: RequestContext) -> Response:
-    body = await body_of(call, LimitBody, LIMIT)
-    owner = _owner(call, await accounts_of(call))
+async def modify_limit(context: RequestContext) -> Response:
+    body = await read_body(context, LimitBody, LIMIT)
+    owner = _owner(context, await load_accounts(context))
     changes = {LIMIT_FIELDS[name]: getattr(body, name) for name in body.model_fields_set}
-    return answer(limit_shape(await act(call, Administration.set_limit, owner, _model(call), changes)))
+    return json_response(
+        limit_shape(await perform(context, Administration.set_limit, owner, _model(context), changes))
+    )
 
 
-async def retrieve_limit(call: RequestContext) -> Response:
-    accounts = await accounts_of(call)
-    return answer(limit_shape(find_limit(accounts, _owner(call, accounts), _model(call))))
+async def retrieve_limit(context: RequestContext) -> Response:
+    accounts = await load_accounts(context)
+    return json_response(limit_shape(find_limit(accounts, _owner(context, accounts), _model(context))))
 
 
-def _owner(call: RequestContext, accounts: Accounts) -> str:
-    """Whose limits the path speaks of."""
-    places = call.request.path_params
+def _owner(context: RequestContext, accounts: Accounts) -> str:
+    """The owner of the limits in the path."""
+    places = context.request.path_params
     if "key_id" in places:
         return find_key(accounts, places["key_id"], places["project_id"]).id
     owner = str(places.get("project_id", EVERYONE))
@@ -48,8 +50,8 @@ def _owner(call: RequestContext, accounts: Accounts) -> str:
     return owner
 
 
-def _model(call: RequestContext) -> str:
-    limit_id = str(call.request.path_params["limit_id"])
+def _model(context: RequestContext) -> str:
+    limit_id = str(context.request.path_params["limit_id"])
     if not limit_id.startswith("rl-"):
         raise NotFound(
             f"No rate limit found with id '{limit_id[:64]}'; ids are rl-all and rl- with a model's name.",

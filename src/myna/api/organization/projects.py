@@ -5,39 +5,50 @@ from typing import Final
 from starlette.responses import Response
 
 from myna.accounts.administration import Administration, find_project
-from myna.api.organization.handling import accounts_of, act, answer, body_of, page, query_flag
+from myna.api.organization.handling import (
+    json_response,
+    load_accounts,
+    page_response,
+    perform,
+    query_flag,
+    read_body,
+)
 from myna.api.organization.schema import PROJECT, ProjectBody
 from myna.api.organization.shapes import project_shape
 from myna.request.context import Endpoint, RequestContext
 
 
-async def list_projects(call: RequestContext) -> Response:
-    accounts = await accounts_of(call)
-    with_archived = query_flag(call.request.query_params, "include_archived")
+async def list_projects(context: RequestContext) -> Response:
+    accounts = await load_accounts(context)
+    with_archived = query_flag(context.request.query_params, "include_archived")
     projects = [p for p in accounts.projects if with_archived or p.archived_at is None]
-    return page(call, [project_shape(project) for project in projects], "include_archived")
+    return page_response(context, [project_shape(project) for project in projects], "include_archived")
 
 
-async def create_project(call: RequestContext) -> Response:
-    body = await body_of(call, ProjectBody, PROJECT)
-    return answer(project_shape(await act(call, Administration.create_project, body.name)))
+async def create_project(context: RequestContext) -> Response:
+    body = await read_body(context, ProjectBody, PROJECT)
+    return json_response(project_shape(await perform(context, Administration.create_project, body.name)))
 
 
-async def retrieve_project(call: RequestContext) -> Response:
-    return answer(project_shape(find_project(await accounts_of(call), project_id(call))))
+async def retrieve_project(context: RequestContext) -> Response:
+    return json_response(project_shape(find_project(await load_accounts(context), project_id(context))))
 
 
-async def modify_project(call: RequestContext) -> Response:
-    body = await body_of(call, ProjectBody, PROJECT)
-    return answer(project_shape(await act(call, Administration.rename_project, project_id(call), body.name)))
+async def modify_project(context: RequestContext) -> Response:
+    body = await read_body(context, ProjectBody, PROJECT)
+    return json_response(
+        project_shape(await perform(context, Administration.rename_project, project_id(context), body.name))
+    )
 
 
-async def archive_project(call: RequestContext) -> Response:
-    return answer(project_shape(await act(call, Administration.archive_project, project_id(call))))
+async def archive_project(context: RequestContext) -> Response:
+    return json_response(
+        project_shape(await perform(context, Administration.archive_project, project_id(context)))
+    )
 
 
-def project_id(call: RequestContext) -> str:
-    return str(call.request.path_params["project_id"])
+def project_id(context: RequestContext) -> str:
+    return str(context.request.path_params["project_id"])
 
 
 _PROJECTS: Final = "/v1/organization/projects"

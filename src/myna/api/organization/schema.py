@@ -1,4 +1,4 @@
-"""The bodies of the administration API, and which of OpenAI's parameters are honoured."""
+"""The bodies of the administration API, and which of OpenAI's parameters are supported."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -21,7 +21,7 @@ Models = Annotated[
     Items[Annotated[StrictStr, text(longest=MAX_NAME, may_be_empty=False)]] | None,
     array("an array of strings", longest=MAX_MODELS, may_be_null=True),
 ]
-Life = Annotated[StrictInt | None, integer(1, MAX_LIFE_S)]
+Lifetime = Annotated[StrictInt | None, integer(1, MAX_LIFE_S)]
 Amount = Annotated[StrictInt | None, integer(1, MAX_LIMIT)]
 
 
@@ -33,23 +33,23 @@ class KeyBody(WireModel):
     name: Name
     scopes: Scopes = Field(default_factory=lambda: ["inference"])
     models: Models = None
-    expires_in_seconds: Life = None
+    expires_in_seconds: Lifetime = None
 
 
 class KeyChanges(WireModel):
-    """What is left out stays; null takes the models' bounds or the end away."""
+    """Absent fields stay; null allows all models, or removes the expiry."""
 
     name: Name = ""
     scopes: Scopes = Field(default_factory=lambda: ["inference"])
     models: Models = None
-    expires_in_seconds: Life = None
+    expires_in_seconds: Lifetime = None
 
 
 class NamedKeyBody(WireModel):
-    """How OpenAI makes the key of a service account, and an administrator's."""
+    """The body with which OpenAI creates service accounts and admin keys."""
 
     name: Name
-    expires_in_seconds: Life = None
+    expires_in_seconds: Lifetime = None
 
 
 class RotationBody(WireModel):
@@ -57,7 +57,7 @@ class RotationBody(WireModel):
 
 
 class LimitBody(WireModel):
-    """What is left out stays; null takes a limit away."""
+    """Absent fields stay; null removes a limit."""
 
     max_requests_per_1_minute: Amount = None
     max_tokens_per_1_minute: Amount = None
@@ -75,9 +75,9 @@ class SpendingBody(WireModel):
 
 
 Parameters = Mapping[str, Parameter]
-_REFUSED: Final = Parameter(Use.REFUSED)
+_REJECTED: Final = Parameter(Use.REJECTED)
 _NO_RESIDENCY: Final = Parameter(
-    Use.REFUSED, refusal="Everything stays on this server: there are no regions to choose from."
+    Use.REJECTED, error_text="All data stays on this server; regions are not supported."
 )
 
 
@@ -86,23 +86,25 @@ def _of(schema: type[WireModel], **refused: Parameter) -> Parameters:
     return MappingProxyType({**fields, **refused})
 
 
-PROJECT: Final = _of(ProjectBody, external_key_id=_REFUSED, geography=_NO_RESIDENCY, residency=_NO_RESIDENCY)
+PROJECT: Final = _of(ProjectBody, external_key_id=_REJECTED, geography=_NO_RESIDENCY, residency=_NO_RESIDENCY)
 KEY: Final = _of(KeyBody)
 KEY_CHANGES: Final = _of(KeyChanges)
 ADMIN_KEY: Final = _of(NamedKeyBody)
 SERVICE_ACCOUNT: Final = _of(
     NamedKeyBody,
     create_service_account_only=Parameter(
-        Use.REFUSED, neutral=(None, False), refusal="An account is a key here; it is never without one."
+        Use.REJECTED,
+        allowed=(None, False),
+        error_text="Here a service account is a key, so it always has one.",
     ),
 )
 ROTATION: Final = _of(RotationBody)
 LIMIT: Final = _of(
     LimitBody,
-    max_requests_per_1_day=_REFUSED,
-    max_images_per_1_minute=_REFUSED,
-    max_audio_megabytes_per_1_minute=_REFUSED,
-    batch_1_day_max_input_tokens=_REFUSED,
+    max_requests_per_1_day=_REJECTED,
+    max_images_per_1_minute=_REJECTED,
+    max_audio_megabytes_per_1_minute=_REJECTED,
+    batch_1_day_max_input_tokens=_REJECTED,
 )
 SPENDING: Final = _of(SpendingBody)
 LIMIT_FIELDS: Final[Mapping[str, str]] = {
@@ -112,4 +114,4 @@ LIMIT_FIELDS: Final[Mapping[str, str]] = {
     "max_concurrent_requests": "concurrent_requests",
     "budget_cents": "budget_cents",
 }
-"""From the wire's names to those of `core.accounts.Limit`."""
+"""Maps the API's names to those of `core.accounts.Limit`."""

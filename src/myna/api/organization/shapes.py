@@ -1,4 +1,4 @@
-"""From records to the objects of the administration API; pure. Each is OpenAI's, with our keys at its end."""
+"""Converts records to the objects of the administration API: OpenAI's, followed by our own keys. Pure."""
 
 from collections.abc import Mapping
 
@@ -22,13 +22,13 @@ def project_shape(project: Project) -> Shape:
     }
 
 
-def is_open(key: ApiKey, accounts: Accounts) -> bool:
-    """Whether the key's project is one that keys open."""
+def is_project_active(key: ApiKey, accounts: Accounts) -> bool:
+    """Whether the key's project is not archived."""
     return all(project.archived_at is None for project in accounts.projects if project.id == key.project)
 
 
 def key_shape(key: ApiKey, accounts: Accounts, now: float) -> Shape:
-    """A key of a project; `value` is added by who has it."""
+    """A key of a project; callers that have its `value` add it."""
     return {
         "object": "organization.project.api_key",
         "id": key.id,
@@ -37,9 +37,9 @@ def key_shape(key: ApiKey, accounts: Accounts, now: float) -> Shape:
         "created_at": key.created_at,
         "last_used_at": key.last_used_at,
         "expires_at": key.expires_at,
-        "owner_project_access": "active" if is_open(key, accounts) else "inactive",
+        "owner_project_access": "active" if is_project_active(key, accounts) else "inactive",
         "owner": {"type": "service_account", "service_account": _owner(key)},
-        **_our_part(key, now),
+        **_extension_fields(key, now),
     }
 
 
@@ -60,7 +60,7 @@ def admin_key_shape(key: ApiKey, now: float) -> Shape:
             "created_at": key.created_at,
             "role": "owner",
         },
-        **_our_part(key, now),
+        **_extension_fields(key, now),
     }
 
 
@@ -72,7 +72,7 @@ def _role(key: ApiKey) -> str:
     return "owner" if "admin" in key.scopes else "member"
 
 
-def _our_part(key: ApiKey, now: float) -> Shape:
+def _extension_fields(key: ApiKey, now: float) -> Shape:
     has_ended = key.expires_at is not None and now >= key.expires_at
     has_two = key.old_expires_at is not None and now < key.old_expires_at
     return {
@@ -86,7 +86,7 @@ def _our_part(key: ApiKey, now: float) -> Shape:
 
 
 def account_id(key: ApiKey) -> str:
-    """The service account that a key is the only one of."""
+    """The id of the service account that the key represents."""
     return f"svc_acct_{key.id.removeprefix('key_')}"
 
 
@@ -101,7 +101,7 @@ def account_shape(key: ApiKey) -> Shape:
 
 
 def account_key_shape(key: ApiKey, value: str) -> Shape:
-    """The key inside the answer that made its account."""
+    """The key in the response that creates its service account."""
     return {
         "object": "organization.project.service_account.api_key",
         "id": key.id,
@@ -126,8 +126,8 @@ def limit_shape(limit: Limit) -> Shape:
     }
 
 
-def act_shape(event: AuditEvent, names: Mapping[str, str]) -> Shape:
-    """An act; `names` are those of the projects, by their ids."""
+def audit_log_shape(event: AuditEvent, names: Mapping[str, str]) -> Shape:
+    """An audit log entry; `names` are the projects' names by id."""
     shape: Shape = {
         "object": "organization.audit_log",
         "id": event.id,

@@ -1,1 +1,1 @@
-"""Stored chat completions: those sent with `store: true`, listed, read, labelled and deleted."""
+"""Stored chat completions (those sent with `store: true`): list, retrieve, update metadata, delete."""

@@ -1,4 +1,4 @@
-"""The stored completions of a project: list, read, label, delete. Only `store: true` puts one there."""
+"""The stored completions of a project: list, retrieve, update metadata, delete."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -23,20 +23,20 @@ _METADATA_PREFIX: Final = "metadata["
 
 
 class MetadataUpdate(WireModel):
-    """The body of an update: the whole new map."""
+    """The body of an update: the new metadata."""
 
     metadata: Metadata
 
 
-async def list_completions(call: RequestContext) -> Response:
-    """Newest first unless asked otherwise, as the service does it (its document says the opposite)."""
-    require(call.principal, _SCOPE)
-    query = call.request.query_params
+async def list_completions(context: RequestContext) -> Response:
+    """Newest first by default, as OpenAI does it (its documentation says the opposite)."""
+    require(context.principal, _SCOPE)
+    query = context.request.query_params
     limit, order = page_limit(query), page_order(query, "desc")
     after = query.get("after")
-    page = await call.services.database_threads.run(
-        call.services.completions.page,
-        call.principal.project,
+    page = await context.services.database_threads.run(
+        context.services.completions.page,
+        context.principal.project,
         after=after,
         limit=limit,
         order=order,
@@ -45,50 +45,52 @@ async def list_completions(call: RequestContext) -> Response:
     )
     if page is None:
         raise _not_found(str(after))
-    return _json(await call.in_text_thread(page_json, page))
+    return _json(await context.in_text_thread(page_json, page))
 
 
-async def retrieve_completion(call: RequestContext) -> Response:
-    require(call.principal, _SCOPE)
-    return _json(await call.in_text_thread(item_json, await _find(call)))
+async def retrieve_completion(context: RequestContext) -> Response:
+    require(context.principal, _SCOPE)
+    return _json(await context.in_text_thread(item_json, await _find(context)))
 
 
-async def list_messages(call: RequestContext) -> Response:
-    """The messages that were sent, not the answer."""
-    require(call.principal, _SCOPE)
-    query = call.request.query_params
+async def list_messages(context: RequestContext) -> Response:
+    """The messages of the request, not the response."""
+    require(context.principal, _SCOPE)
+    query = context.request.query_params
     limit, order, after = page_limit(query), page_order(query, "asc"), query.get("after")
-    messages = await call.in_text_thread(messages_of, await _find(call))
+    messages = await context.in_text_thread(messages_of, await _find(context))
     if order == "desc":
         messages.reverse()
     if after is not None:
-        places = [place for place, message in enumerate(messages) if message["id"] == after]
-        if not places:
+        positions = [position for position, message in enumerate(messages) if message["id"] == after]
+        if not positions:
             raise _not_found(after)
-        messages = messages[places[0] + 1 :]
+        messages = messages[positions[0] + 1 :]
     return listed(messages[:limit], has_more=len(messages) > limit)
 
 
-async def update_completion(call: RequestContext) -> Response:
-    """Replace the metadata; nothing else of a stored completion can change."""
-    require(call.principal, _SCOPE)
-    body = await call.json_object()
-    completion_id = _completion_id(call)
-    update = await call.validated(MetadataUpdate, body, METADATA_UPDATE)
+async def update_completion(context: RequestContext) -> Response:
+    """Replace the metadata, the only part of a stored completion that can change."""
+    require(context.principal, _SCOPE)
+    body = await context.json_object()
+    completion_id = _completion_id(context)
+    update = await context.validated(MetadataUpdate, body, METADATA_UPDATE)
     metadata = dict(update.metadata)
-    store = call.services.completions
-    if not await call.services.database_threads.run(
-        store.set_metadata, call.principal.project, completion_id, metadata
+    store = context.services.completions
+    if not await context.services.database_threads.run(
+        store.set_metadata, context.principal.project, completion_id, metadata
     ):
         raise _not_found(completion_id)
-    return _json(await call.in_text_thread(item_json, await _find(call)))
+    return _json(await context.in_text_thread(item_json, await _find(context)))
 
 
-async def delete_completion(call: RequestContext) -> Response:
-    require(call.principal, _SCOPE)
-    completion_id = _completion_id(call)
-    store = call.services.completions
-    if not await call.services.database_threads.run(store.delete, call.principal.project, completion_id):
+async def delete_completion(context: RequestContext) -> Response:
+    require(context.principal, _SCOPE)
+    completion_id = _completion_id(context)
+    store = context.services.completions
+    if not await context.services.database_threads.run(
+        store.delete, context.principal.project, completion_id
+    ):
         raise _not_found(completion_id)
     return _json(orjson.dumps({"object": "chat.completion.deleted", "id": completion_id, "deleted": True}))
 
@@ -102,14 +104,14 @@ ENDPOINTS: Final = (
 )
 
 
-def _completion_id(call: RequestContext) -> str:
-    return str(call.request.path_params["completion_id"])
+def _completion_id(context: RequestContext) -> str:
+    return str(context.request.path_params["completion_id"])
 
 
-async def _find(call: RequestContext) -> StoredCompletion:
-    completion_id = _completion_id(call)
-    row = await call.services.database_threads.run(
-        call.services.completions.get, call.principal.project, completion_id
+async def _find(context: RequestContext) -> StoredCompletion:
+    completion_id = _completion_id(context)
+    row = await context.services.database_threads.run(
+        context.services.completions.get, context.principal.project, completion_id
     )
     if row is None:
         raise _not_found(completion_id)
@@ -125,11 +127,11 @@ def _json(body: bytes) -> Response:
 
 
 def _metadata_filter(query: QueryParams) -> Mapping[str, str]:
-    """`metadata[key]=value`, any number of them, as the SDKs send a nested map."""
-    wanted = {}
+    """Any number of `metadata[key]=value`, as the SDKs send a nested map."""
+    metadata = {}
     for name, value in query.multi_items():
         if name.startswith(_METADATA_PREFIX) and name.endswith("]"):
-            wanted[name[len(_METADATA_PREFIX) : -1]] = value
+            metadata[name[len(_METADATA_PREFIX) : -1]] = value
         elif name not in ("after", "limit", "order", "model"):
             raise InvalidRequest(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
-    return wanted
+    return metadata

@@ -1,4 +1,4 @@
-"""The parameters of these endpoints: each is honoured or refused by name."""
+"""The query parameters of the usage endpoints: each is supported or rejected by name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from myna.core.errors import InvalidRequest, PermissionDenied
 from myna.core.ledger import UsageFilter
 from myna.wire import validation_errors
 
-_LAST_S: Final = 253_402_300_799  # the last second that has a date
+_MAX_TIME_S: Final = 253_402_300_799  # the last second that has a date
 _PAGE: Final = "page_"
 NAMES: Final = ("project_ids", "user_ids", "api_key_ids", "models")
 
@@ -26,7 +26,7 @@ class Query:
             if name not in known:
                 raise InvalidRequest(f"Unknown parameter: '{raw}'.", param=raw, code="unknown_parameter")
             if "\0" in value:  # PostgreSQL's texts can't hold it
-                raise InvalidRequest(f"'{name}' holds a NUL character.", param=name, code="invalid_value")
+                raise InvalidRequest(f"'{name}' contains a NUL character.", param=name, code="invalid_value")
             self._values.setdefault(name, []).append(value)
 
     def text(self, name: str) -> str | None:
@@ -37,7 +37,7 @@ class Query:
         return tuple(self._values.get(name, ()))
 
     def choices(self, name: str, allowed: Sequence[str]) -> tuple[str, ...]:
-        """Each once, in the order asked for."""
+        """Each value once, in the order requested."""
         for value in self.texts(name):
             if value not in allowed:
                 raise validation_errors.not_one_of(allowed, value).at_param(name)
@@ -46,7 +46,7 @@ class Query:
     def choice(self, name: str, allowed: Sequence[str], default: str) -> str:
         return (self.choices(name, allowed) or (default,))[-1]
 
-    def whole(self, name: str, low: int, high: int, default: int) -> int:
+    def integer(self, name: str, low: int, high: int, default: int) -> int:
         raw = self.text(name)
         if raw is None:
             return default
@@ -55,13 +55,13 @@ class Query:
         except ValueError:
             raise validation_errors.invalid_type("an integer", raw).at_param(name) from None
         if value < low:
-            raise validation_errors.outside("integer", "below", low, value).at_param(name)
+            raise validation_errors.out_of_range("integer", "below", low, value).at_param(name)
         if value > high:
-            raise validation_errors.outside("integer", "above", high, value).at_param(name)
+            raise validation_errors.out_of_range("integer", "above", high, value).at_param(name)
         return value
 
-    def moment(self, name: str, default: int) -> int:
-        return self.whole(name, 0, _LAST_S, default)
+    def time_s(self, name: str, default: int) -> int:
+        return self.integer(name, 0, _MAX_TIME_S, default)
 
     def flag(self, name: str) -> bool | None:
         raw = self.text(name)
@@ -74,8 +74,8 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Buckets of `width_s` from `start_s` on: `count` of them, and where the next page begins, if it does.
-    No row at or after `end_s` counts."""
+    """`count` buckets of `width_s` from `start_s` on, and the start of the next page, if there is one. Rows
+    at or after `end_s` are excluded."""
 
     start_s: int
     end_s: int
@@ -88,19 +88,19 @@ class Span:
 
 
 def span_of(query: Query, width_s: int, most: int | None, now_s: int) -> Span:
-    """The time asked for, in whole buckets. `most` of them make a page; None: all that there are."""
+    """The requested time span in whole buckets. At most `most` of them are on a page; None: no limit."""
     if query.text("start_time") is None:
         raise validation_errors.missing().at_param("start_time")
-    start_s = query.moment("start_time", 0) // width_s * width_s
-    end_s = query.moment("end_time", now_s + 1)
-    if query.text("end_time") is not None and end_s <= query.moment("start_time", 0):
+    start_s = query.time_s("start_time", 0) // width_s * width_s
+    end_s = query.time_s("end_time", now_s + 1)
+    if query.text("end_time") is not None and end_s <= query.time_s("start_time", 0):
         raise InvalidRequest("'end_time' must be after 'start_time'.", param="end_time", code="invalid_value")
     if (page := query.text("page")) is not None:
         start_s = max(start_s, _page_start(page, width_s))
-    whole = max(0, -(-(end_s - start_s) // width_s))
-    count = whole if most is None else min(whole, most)
-    reached_s = start_s + count * width_s
-    return Span(start_s, min(end_s, reached_s), width_s, count, reached_s if count < whole else None)
+    num_buckets = max(0, -(-(end_s - start_s) // width_s))
+    count = num_buckets if most is None else min(num_buckets, most)
+    page_end_s = start_s + count * width_s
+    return Span(start_s, min(end_s, page_end_s), width_s, count, page_end_s if count < num_buckets else None)
 
 
 def page_name(start_s: int) -> str:
@@ -108,7 +108,7 @@ def page_name(start_s: int) -> str:
 
 
 def filter_of(query: Query, principal: Principal, start_s: int, end_s: int) -> UsageFilter:
-    """What of the ledger this key may see of what it asks for."""
+    """The filter for the requested rows that this key may see."""
     return UsageFilter(
         start_s,
         end_s,
@@ -120,12 +120,12 @@ def filter_of(query: Query, principal: Principal, start_s: int, end_s: int) -> U
 
 
 def _projects(query: Query, principal: Principal) -> Sequence[str]:
-    asked = query.texts("project_ids")
+    requested = query.texts("project_ids")
     if principal.may("api.management.read"):
-        return asked
-    if any(project != principal.project for project in asked):
+        return requested
+    if any(project != principal.project for project in requested):
         raise PermissionDenied(
-            f"This key sees the usage of its own project alone, {principal.project}.", param="project_ids"
+            f"This key may only read the usage of its own project, {principal.project}.", param="project_ids"
         )
     return (principal.project,)
 
@@ -135,9 +135,9 @@ def _page_start(page: str, width_s: int) -> int:
         start_s = int(page.removeprefix(_PAGE), 16) if page.startswith(_PAGE) else -1
     except ValueError:
         start_s = -1
-    if not 0 <= start_s <= _LAST_S or start_s % width_s:
+    if not 0 <= start_s <= _MAX_TIME_S or start_s % width_s:
         raise InvalidRequest(
-            "'page' is no cursor of this query: pass on 'next_page' as it came.",
+            "'page' is not a cursor of this query: pass 'next_page' unchanged.",
             param="page",
             code="invalid_value",
         )
@@ -151,4 +151,4 @@ GROUPS: Final[Mapping[str, str]] = {
     "model": "model",
     "service_tier": "service_tier",
 }
-"""OpenAI's names of what is grouped by, to ours."""
+"""Maps OpenAI's names for grouping to ours."""

@@ -1,4 +1,4 @@
-"""`/v1/organization/usage`, `costs` and `requests`: the ledger, for those who may read it."""
+"""`/v1/organization/usage`, `costs` and `requests`: the ledger's contents."""
 
 import time
 from collections.abc import Sequence
@@ -16,76 +16,76 @@ from myna.request.context import Endpoint, RequestContext
 from myna.usage.reports import csv_text
 
 _DAY_S: Final = 86_400
-# Width in seconds, buckets a page by default and at most.
+# Width in seconds, buckets per page by default and at most.
 _WIDTHS: Final = {"1m": (60, 60, 1440), "1h": (3600, 24, 168), "1d": (_DAY_S, 7, 31)}
-_MOST_COST_DAYS: Final = 180
-_MOST_EXPORTED: Final = 100_000  # buckets, that is lines if nothing is grouped
+_MAX_COST_DAYS: Final = 180
+_MAX_EXPORTED: Final = 100_000  # buckets, or rows without grouping
 _TIMES: Final = ("start_time", "end_time")
 _SPAN: Final = (*_TIMES, "bucket_width", "group_by", *NAMES)
 
 
-async def usage(call: RequestContext) -> Response:
-    """OpenAI's: sums by time."""
-    require(call.principal, "api.usage.read")
-    query = Query(call.request.query_params, (*_SPAN, "batch", "limit", "page"))
+async def usage(context: RequestContext) -> Response:
+    """OpenAI's usage: sums per bucket of time."""
+    require(context.principal, "api.usage.read")
+    query = Query(context.request.query_params, (*_SPAN, "batch", "limit", "page"))
     width_s, default, most = _WIDTHS[query.choice("bucket_width", tuple(_WIDTHS), "1d")]
-    span = span_of(query, width_s, query.whole("limit", 1, most, default), _now_s())
+    span = span_of(query, width_s, query.integer("limit", 1, most, default), _now_s())
     group_by = query.choices("group_by", (*GROUPS, "batch"))
-    wanted = filter_of(query, call.principal, span.start_s, span.end_s)
-    is_none = query.flag("batch") is True  # of batch jobs, of which there are none here
-    sums = [] if is_none else await _sums(call, wanted, width_s, group_by)
+    wanted = filter_of(query, context.principal, span.start_s, span.end_s)
+    is_none = query.flag("batch") is True  # usage of batch jobs, which this server doesn't have
+    sums = [] if is_none else await _sums(context, wanted, width_s, group_by)
     return _json(show.page(span, show.usage_results(sums, group_by)))
 
 
-async def costs(call: RequestContext) -> Response:
-    """OpenAI's: money by day. A model is a line item."""
-    require(call.principal, "api.usage.read")
+async def costs(context: RequestContext) -> Response:
+    """OpenAI's costs: money per day. A model is a line item."""
+    require(context.principal, "api.usage.read")
     known = (*_TIMES, "bucket_width", "group_by", "project_ids", "api_key_ids", "limit", "page")
-    query = Query(call.request.query_params, known)
+    query = Query(context.request.query_params, known)
     query.choice("bucket_width", ("1d",), "1d")
-    span = span_of(query, _DAY_S, query.whole("limit", 1, _MOST_COST_DAYS, 7), _now_s())
+    span = span_of(query, _DAY_S, query.integer("limit", 1, _MAX_COST_DAYS, 7), _now_s())
     group_by = query.choices("group_by", ("project_id", "api_key_id", "line_item"))
-    wanted = filter_of(query, call.principal, span.start_s, span.end_s)
+    wanted = filter_of(query, context.principal, span.start_s, span.end_s)
     names = ["model" if name == "line_item" else name for name in group_by]
-    return _json(show.page(span, show.cost_results(await _sums(call, wanted, _DAY_S, names))))
+    return _json(show.page(span, show.cost_results(await _sums(context, wanted, _DAY_S, names))))
 
 
-async def export(call: RequestContext) -> Response:
+async def export(context: RequestContext) -> Response:
     """The sums as one CSV file."""
-    require(call.principal, "api.usage.read")
-    query = Query(call.request.query_params, _SPAN)
+    require(context.principal, "api.usage.read")
+    query = Query(context.request.query_params, _SPAN)
     width_s, _, _ = _WIDTHS[query.choice("bucket_width", tuple(_WIDTHS), "1d")]
     span = span_of(query, width_s, None, _now_s())
-    if span.count > _MOST_EXPORTED:
+    if span.count > _MAX_EXPORTED:
         raise InvalidRequest(
-            f"These are {span.count} buckets, of at most {_MOST_EXPORTED}; ask for a shorter time or a wider "
+            f"These are {span.count} buckets, of at most {_MAX_EXPORTED}; choose a shorter time or a wider "
             "'bucket_width'.",
             param="bucket_width",
         )
     group_by = query.choices("group_by", tuple(GROUPS))
-    wanted = filter_of(query, call.principal, span.start_s, span.end_s)
-    sums = await _sums(call, wanted, width_s, group_by)
-    text = await call.services.database_threads.run(csv_text, sums, _dimensions(group_by))
+    wanted = filter_of(query, context.principal, span.start_s, span.end_s)
+    sums = await _sums(context, wanted, width_s, group_by)
+    text = await context.services.database_threads.run(csv_text, sums, _dimensions(group_by))
     headers = {"content-disposition": 'attachment; filename="usage.csv"'}
     return Response(text.encode(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-async def requests(call: RequestContext) -> Response:
-    """Ours: the rows themselves, the last written first."""
-    require(call.principal, "api.usage.read")
-    query = Query(call.request.query_params, (*_TIMES, *NAMES, "outcomes", "limit", "after"))
-    start_s, end_s = query.moment("start_time", 0), query.moment("end_time", 1 << 40)
+async def requests(context: RequestContext) -> Response:
+    """Our extension: the single requests, newest first."""
+    require(context.principal, "api.usage.read")
+    query = Query(context.request.query_params, (*_TIMES, *NAMES, "outcomes", "limit", "after"))
+    start_s, end_s = query.time_s("start_time", 0), query.time_s("end_time", 1 << 40)
     outcomes = cast("Sequence[Outcome]", query.choices("outcomes", OUTCOMES))
     after = query.text("after")
-    page = await call.services.database_threads.run(
-        _store(call).page,
-        filter_of(query, call.principal, start_s, end_s),
+    page = await context.services.database_threads.run(
+        _store(context).page,
+        filter_of(query, context.principal, start_s, end_s),
         outcomes=outcomes,
         after=after,
-        limit=query.whole("limit", 1, 100, 20),
+        limit=query.integer("limit", 1, 100, 20),
     )
     if page is None:
-        raise NotFound(f"There is no request {after!r} in the ledger.", param="after", code="not_found")
+        raise NotFound(f"No request {after!r} in the ledger.", param="after", code="not_found")
     data = [show.request_item(row) for row in page.rows]
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return _json(
@@ -101,16 +101,18 @@ ENDPOINTS: Final = (
 )
 
 
-def _store(call: RequestContext) -> LedgerStore:
-    if call.services.ledger is None:
-        raise NotFound("This server keeps no ledger: it was started with usage = false.", code="not_found")
-    return call.services.ledger.store
+def _store(context: RequestContext) -> LedgerStore:
+    if context.services.ledger is None:
+        raise NotFound("This server records no usage: it was started with usage = false.", code="not_found")
+    return context.services.ledger.store
 
 
 async def _sums(
-    call: RequestContext, wanted: UsageFilter, width_s: int, group_by: Sequence[str]
+    context: RequestContext, wanted: UsageFilter, width_s: int, group_by: Sequence[str]
 ) -> Sequence[UsageSum]:
-    return await call.services.database_threads.run(_store(call).sums, wanted, width_s, _dimensions(group_by))
+    return await context.services.database_threads.run(
+        _store(context).sums, wanted, width_s, _dimensions(group_by)
+    )
 
 
 def _dimensions(group_by: Sequence[str]) -> Sequence[Dimension]:

@@ -1,4 +1,4 @@
-"""Sums and rows of the ledger as the API shows them. Pure."""
+"""Renders sums and rows of the ledger as API objects. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from myna.usage.reports import dollars, mean_duration_ms, mean_first_token_ms
 
 
 def page(span: Span, results: Mapping[int, Sequence[Mapping[str, object]]]) -> dict[str, object]:
-    """A bucket for every span of time, with what `results` has for its start."""
+    """A page with every bucket of the span and its results."""
     buckets = [
         {
             "object": "bucket",
@@ -27,7 +27,7 @@ def usage_results(
 ) -> Mapping[int, Sequence[Mapping[str, object]]]:
     by_start: dict[int, list[Mapping[str, object]]] = {}
     for part in sums:
-        by_start.setdefault(part.start_s, []).append(_usage_result(part, is_batch_told="batch" in group_by))
+        by_start.setdefault(part.start_s, []).append(_usage_result(part, has_batch="batch" in group_by))
     return by_start
 
 
@@ -71,7 +71,7 @@ def request_item(row: UsageRow) -> dict[str, object]:
     }
 
 
-def _usage_result(part: UsageSum, *, is_batch_told: bool) -> dict[str, object]:
+def _usage_result(part: UsageSum, *, has_batch: bool) -> dict[str, object]:
     return {
         "object": "organization.usage.completions.result",
         "input_tokens": part.prompt_tokens,
@@ -84,7 +84,7 @@ def _usage_result(part: UsageSum, *, is_batch_told: bool) -> dict[str, object]:
         "user_id": part.user or None,
         "api_key_id": part.key_id,
         "model": part.model or None,
-        "batch": False if is_batch_told else None,
+        "batch": False if has_batch else None,
         "service_tier": part.service_tier or None,
         "myna": {
             "reasoning_tokens": part.reasoning_tokens,

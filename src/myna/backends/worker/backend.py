@@ -17,6 +17,7 @@ from myna.core.backend import BackendOptions, Candidate, LoadedModel, LocalModel
 from myna.core.errors import ModelFileError, ModelLoadFailed
 from myna.core.finding import Findings
 from myna.core.generator import Generator
+from myna.core.ledger import Price
 from myna.core.renderer import Renderer
 from myna.core.translatable import N_, Translatable, joined
 from myna.engines.registry import ENGINES, engines_to_try
@@ -91,6 +92,9 @@ class WorkerBackend:
 
     def may_announce(self, model: str) -> bool:
         return False
+
+    def price(self, model: str) -> Price | None:
+        return None
 
     async def start(self) -> None:
         """Nothing to do: workers start when their models are loaded."""

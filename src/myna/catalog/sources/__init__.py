@@ -1,1 +1,1 @@
-"""Where bytes come from: one file a source, and a table of names. Each is imported when it is asked."""
+"""Download sources: one module per source, and a table of names. Each is imported when it is used."""

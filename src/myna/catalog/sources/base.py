@@ -1,11 +1,11 @@
-"""What a source of model files can do, and the table of them."""
+"""The interface of sources of model files, and their table."""
 
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from myna.catalog.entries import FolderFile, HubFile, NpmPackage, Source, Wheels
-from myna.catalog.partial import Partial
+from myna.catalog.partial import PartialFile
 
 SOURCES: Final[dict[str, str]] = {
     "file": "myna.catalog.sources.file:Folder",
@@ -17,14 +17,14 @@ SOURCES: Final[dict[str, str]] = {
 
 
 class Fetcher(Protocol):
-    """One place that has the file. Both calls may block and raise OSError or `DownloadFailed`."""
+    """A source of one file. Both methods may block and raise OSError or `DownloadFailed`."""
 
     def ask(self, timeout_s: float) -> None:
-        """Returns if the source has the file; raises if it does not, or does not answer."""
+        """Returns if the source has the file; raises if it does not or can't be reached."""
         ...
 
-    def fetch(self, partial: Partial, scratch: Path) -> None:
-        """Append what is missing. `scratch` is an empty folder for what must lie somewhere meanwhile."""
+    def fetch(self, partial: PartialFile, scratch: Path) -> None:
+        """Append the missing bytes. `scratch` is an empty folder for temporary files."""
         ...
 
 

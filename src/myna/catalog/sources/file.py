@@ -1,9 +1,9 @@
-"""A folder on this machine or the network's, set as `mirror`, that holds model files."""
+"""A local or network folder with model files, set as `mirror`."""
 
 from pathlib import Path
 
 from myna.catalog.entries import FolderFile
-from myna.catalog.partial import Partial
+from myna.catalog.partial import PartialFile
 from myna.core.errors import DownloadFailed
 from myna.core.translatable import N_
 
@@ -11,7 +11,7 @@ _READ_BYTES = 1 << 20
 
 
 class Folder:
-    """Takes the file under either of its names: the publisher's, or `<id>.gguf`."""
+    """Finds the file under the publisher's name or as `<id>.gguf`."""
 
     def __init__(self, source: FolderFile) -> None:
         self._source = source
@@ -19,7 +19,7 @@ class Folder:
     def ask(self, timeout_s: float) -> None:
         self._path()
 
-    def fetch(self, partial: Partial, scratch: Path) -> None:
+    def fetch(self, partial: PartialFile, scratch: Path) -> None:
         with self._path().open("rb") as file:
             file.seek(partial.size)
             while chunk := file.read(_READ_BYTES):

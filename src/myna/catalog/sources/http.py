@@ -1,4 +1,4 @@
-"""Bytes over HTTP for the hubs: asked with a deadline, resumed at any byte, keys kept from other hosts."""
+"""Downloads over HTTP: with timeouts, resuming at any byte, never sending tokens to other hosts."""
 
 import http.client
 import socket
@@ -8,17 +8,17 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from myna.catalog.partial import Partial
+from myna.catalog.partial import PartialFile
 from myna.core.errors import DownloadFailed
 from myna.core.translatable import N_, Translatable
 
 _READ_BYTES = 1 << 18
 _STALL_S = 30.0
-_NUM_TRIES = 3
+_MAX_ATTEMPTS = 3
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Hubs redirect to their storage; a token must not follow to another host."""
+    """Drops the token on a redirect to another host, such as a hub's storage."""
 
     def redirect_request(self, *args: Any, **named: Any) -> urllib.request.Request | None:
         old: urllib.request.Request = args[0]
@@ -32,7 +32,7 @@ def _open(
     url: str, headers: Mapping[str, str], timeout_s: float, method: str = "GET"
 ) -> http.client.HTTPResponse:
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise DownloadFailed(N_("{url} is not a web address", url=url))
+        raise DownloadFailed(N_("invalid URL: {url}", url=url))
     request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310
     opener = urllib.request.build_opener(_Redirects)
     response: http.client.HTTPResponse = opener.open(request, timeout=timeout_s)
@@ -40,7 +40,7 @@ def _open(
 
 
 def ask(url: str, headers: Mapping[str, str], timeout_s: float) -> None:
-    """Returns if the address has a file. Raises `DownloadFailed` saying why it does not."""
+    """Returns if there is a file at the URL. Raises `DownloadFailed` with the reason otherwise."""
     try:
         _open(url, headers, timeout_s, "HEAD").close()
     except urllib.error.HTTPError as exc:
@@ -49,40 +49,44 @@ def ask(url: str, headers: Mapping[str, str], timeout_s: float) -> None:
         raise DownloadFailed(reason_of(exc)) from exc
 
 
-def fetch(url: str, headers: Mapping[str, str], partial: Partial) -> None:
-    """Append what is missing, going on after a break as long as each try brings something."""
-    num_tries = 0
+def fetch(url: str, headers: Mapping[str, str], partial: PartialFile) -> None:
+    """Append the missing bytes, retrying after interruptions as long as attempts make progress."""
+    num_failed = 0
     while partial.size < partial.total_bytes:
         before = partial.size
         try:
             _fetch_once(url, headers, partial)
-            reason: str | Translatable = N_("it ended before the file did")
+            reason: str | Translatable = N_("the connection closed early")
         except urllib.error.HTTPError as exc:
             raise DownloadFailed(N_("it answered {code} {reason}", code=exc.code, reason=exc.reason)) from exc
         except http.client.HTTPException as exc:
             reason = reason_of(exc)
         except urllib.error.URLError as exc:
             reason = reason_of(exc)
-        except (TimeoutError, ConnectionError) as exc:  # any other OSError is our own disk's
+        except (TimeoutError, ConnectionError) as exc:  # any other OSError comes from the local disk
             reason = reason_of(exc)
-        num_tries = num_tries + 1 if partial.size == before else 0
-        if partial.size < partial.total_bytes and num_tries >= _NUM_TRIES:
+        num_failed = num_failed + 1 if partial.size == before else 0
+        if partial.size < partial.total_bytes and num_failed >= _MAX_ATTEMPTS:
             raise DownloadFailed(
-                N_("the download broke off at {size:,} bytes: {reason}", size=partial.size, reason=reason)
+                N_(
+                    "the download was interrupted at {size:,} bytes: {reason}",
+                    size=partial.size,
+                    reason=reason,
+                )
             )
 
 
-def _fetch_once(url: str, headers: Mapping[str, str], partial: Partial) -> None:
-    wanted = {**headers, "Range": f"bytes={partial.size}-"} if partial.size else headers
-    with _open(url, wanted, _STALL_S) as response:
+def _fetch_once(url: str, headers: Mapping[str, str], partial: PartialFile) -> None:
+    range_headers = {**headers, "Range": f"bytes={partial.size}-"} if partial.size else headers
+    with _open(url, range_headers, _STALL_S) as response:
         if partial.size and response.status != 206:
-            partial.keep(0)  # the server sends from the start, whatever was asked
+            partial.truncate(0)  # the server ignores the range and sends from the start
         while chunk := response.read(_READ_BYTES):
             partial.append(chunk)
 
 
 def reason_of(exc: BaseException) -> str | Translatable:
-    """Why a connection failed, in words."""
+    """The reason why a connection failed."""
     inner = getattr(exc, "reason", None)
     if isinstance(inner, BaseException):
         return reason_of(inner)

@@ -1,4 +1,4 @@
-"""Hugging Face: a catalog entry's file, and any repository's GGUF files by `hf:org/repo:quantisation`."""
+"""Hugging Face: files of catalog entries, and any repository's GGUF files by `hf:org/repo:quantisation`."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
 from myna.catalog.entries import HubFile
-from myna.catalog.partial import Partial
+from myna.catalog.partial import PartialFile
 from myna.catalog.sources import http
 from myna.core.errors import DownloadFailed
 from myna.core.translatable import N_
@@ -20,7 +20,7 @@ _PREFERRED = ("Q4_K_M", "Q4_0", "Q5_K_M", "Q8_0")
 
 @dataclass(frozen=True, slots=True)
 class RepositoryFile:
-    """A file as the hub lists it, with the hash that the hub keeps of large files."""
+    """A file as listed by the hub, with the hash that it has of large files."""
 
     name: str
     num_bytes: int
@@ -28,7 +28,7 @@ class RepositoryFile:
 
 
 class HuggingFace:
-    """Takes HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE from the environment, as the hub's own client does."""
+    """Reads HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE from the environment, as the hub's own client does."""
 
     def __init__(self, source: HubFile) -> None:
         self._url = hf_hub_url(source.repository, source.file_name, revision=source.revision)
@@ -40,18 +40,18 @@ class HuggingFace:
             raise DownloadFailed(N_("HF_HUB_OFFLINE is set"))
         http.ask(self._url, self._headers, timeout_s)
 
-    def fetch(self, partial: Partial, scratch: Path) -> None:
+    def fetch(self, partial: PartialFile, scratch: Path) -> None:
         http.fetch(self._url, self._headers, partial)
 
 
 def list_gguf_files(repository: str, timeout_s: float) -> list[RepositoryFile]:
-    """Every GGUF file of the repository. Raises `DownloadFailed` with what to do."""
+    """All GGUF files of the repository. Raises `DownloadFailed` with a remedy."""
     try:
         model = HfApi().model_info(repository, files_metadata=True, timeout=timeout_s)
     except GatedRepoError as exc:
         raise DownloadFailed(
             N_(
-                "{repository} asks for consent: accept its terms on its page, then set HF_TOKEN.",
+                "{repository} requires consent: accept its terms on its page, then set HF_TOKEN.",
                 repository=repository,
             )
         ) from exc
@@ -59,7 +59,7 @@ def list_gguf_files(repository: str, timeout_s: float) -> list[RepositoryFile]:
         raise DownloadFailed(
             N_("Hugging Face has no repository {repository!r} that you may read.", repository=repository)
         ) from exc
-    except Exception as exc:  # the client's HTTP library is an inner matter of its own
+    except Exception as exc:  # the client doesn't document its HTTP library's errors
         raise DownloadFailed(
             N_("Hugging Face does not answer ({reason}).", reason=http.reason_of(exc))
         ) from exc
@@ -71,9 +71,9 @@ def list_gguf_files(repository: str, timeout_s: float) -> list[RepositoryFile]:
 
 
 def choose_files(files: list[RepositoryFile], wanted: str) -> list[RepositoryFile]:
-    """The files of one quantisation (`Q4_K_M`) or file name, all shards in order. "" takes the usual one.
+    """The files of one quantisation (`Q4_K_M`) or file name, all shards in order. "": the preferred one.
 
-    Raises `DownloadFailed` that lists what there is.
+    Raises `DownloadFailed`, which lists the files in the repository.
     """
     groups: dict[str, list[RepositoryFile]] = {}
     for file in sorted(files, key=lambda file: file.name):
@@ -87,7 +87,7 @@ def choose_files(files: list[RepositoryFile], wanted: str) -> list[RepositoryFil
     there = ", ".join(Path(name).name for name in groups) or "no GGUF file at all"
     raise DownloadFailed(
         N_(
-            "The repository has no one file for {wanted!r}; it has {there}.",
+            "The repository has no unique file for {wanted!r}; it has {there}.",
             wanted=wanted or "Q4_K_M",
             there=there,
         )
@@ -105,7 +105,7 @@ def _whole(shards: list[RepositoryFile]) -> list[RepositoryFile]:
     if split and len(shards) != int(split[2]):
         raise DownloadFailed(
             N_(
-                "Only {found} of {total} shards of {file} are there.",
+                "Only {found} of {total} shards of {file} are available.",
                 found=len(shards),
                 total=int(split[2]),
                 file=shards[0].name,

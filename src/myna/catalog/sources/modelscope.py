@@ -1,11 +1,11 @@
-"""ModelScope, the hub that answers where Hugging Face does not, in mainland China above all."""
+"""ModelScope, a hub that is reachable where Hugging Face is not, such as in mainland China."""
 
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from myna.catalog.entries import HubFile
-from myna.catalog.partial import Partial
+from myna.catalog.partial import PartialFile
 from myna.catalog.sources import http
 
 ENDPOINT: Final = "https://www.modelscope.cn"
@@ -21,5 +21,5 @@ class ModelScope:
     def ask(self, timeout_s: float) -> None:
         http.ask(self._url, {}, timeout_s)
 
-    def fetch(self, partial: Partial, scratch: Path) -> None:
+    def fetch(self, partial: PartialFile, scratch: Path) -> None:
         http.fetch(self._url, {}, partial)

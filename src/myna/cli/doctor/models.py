@@ -94,7 +94,7 @@ def _model(
         yield ok(N_("{model} is on this machine ({size}).", model=model.id, size=size))
     else:
         with watch() as progress:
-            progress.says(N_("Reading {model} …", model=model.id))
+            progress.message(N_("Reading {model} …", model=model.id))
             same = _sha256(model.path, progress) == entry.sha256
         if same:
             yield ok(
@@ -113,5 +113,5 @@ def _sha256(path: Path, progress: Progress) -> str:
         while chunk := file.read(_READ_BYTES):
             digest.update(chunk)
             done += len(chunk)
-            progress.at(done, total)
+            progress.update(done, total)
     return digest.hexdigest()

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from myna.catalog.partial import Progress, Silent
+from myna.catalog.partial import Progress, SilentProgress
 from myna.cli.console import pull_progress
 from myna.cli.language import _, translated
 from myna.core.errors import ConfigurationError
@@ -38,7 +38,7 @@ def doctor(
     """
     findings: list[tuple[Translatable, Finding]] = []
     console = Console(highlight=False, quiet=as_json)
-    for chapter in _chapters(quick, (lambda: nullcontext(Silent())) if as_json else pull_progress):
+    for chapter in _chapters(quick, (lambda: nullcontext(SilentProgress())) if as_json else pull_progress):
         console.print(Text(translated(chapter.title), style="bold"))
         for finding in chapter.findings:
             findings.append((chapter.title, finding))

@@ -1,0 +1,205 @@
+"""Reads responses in OpenAI's format incrementally: what is passed to the client, and its usage. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from myna.core.errors import UpstreamFailed
+from myna.core.events import ChoiceDone, Done, Event, PromptDone, WireChunk
+
+_MAX_EVENT_BYTES: Final = 1 << 20
+_DONE: Final = b"[DONE]"
+_FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
+_NO_USAGE: Final = re.compile(rb',\s*"usage"\s*:\s*null')
+# Quotes inside JSON strings are escaped, so this matches a property, and the first one is the response's.
+_MODEL: Final = re.compile(rb'("model"\s*:\s*)"(?:[^"\\]|\\.)*"')
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+
+class _Text(msgspec.Struct):
+    """A message or a delta; only whether its fields are empty matters."""
+
+    content: object = None
+    reasoning_content: object = None
+    reasoning: object = None
+    refusal: object = None
+    tool_calls: object = None
+    function_call: object = None
+
+    def __bool__(self) -> bool:
+        thoughts = self.reasoning_content or self.reasoning
+        return bool(self.content or self.tool_calls or thoughts or self.refusal or self.function_call)
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    text: str | None = None
+    delta: _Text | None = None
+    message: _Text | None = None
+    finish_reason: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    """The fields that are read. Everything else in the JSON is skipped, but must be well-formed."""
+
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: object = None
+
+
+_decode: Final = msgspec.json.Decoder(_Answer).decode
+
+
+class AnswerReader:
+    """Reads one response. `upstream` names the server in errors. `model` replaces the model's name in the
+    response, unless it is empty. With `hides_usage`, usage that only Myna asked for is not passed to the
+    client."""
+
+    def __init__(self, upstream: str, *, model: str = "", hides_usage: bool = False) -> None:
+        self.upstream = upstream
+        self._model = rb"\g<1>" + msgspec.json.encode(model).replace(b"\\", rb"\\") if model else b""
+        self._hides_usage = hides_usage
+        self._buffer = bytearray()
+        self._num_searched = 0
+        self._usage: _Usage | None = None
+        self._num_tokens: dict[int, int] = {}
+        self._ends: dict[int, str] = {}
+        self.is_done = False
+        self.failure: UpstreamFailed | None = None
+
+    def feed(self, data: bytes) -> WireChunk | None:
+        """The events that are now complete; `[DONE]` ends the stream. Invalid events, invalid JSON and errors
+        reported by the upstream set `failure`, after the events before them."""
+        if self.is_done:
+            return None
+        buffer = self._buffer
+        buffer += data
+        if b"\r" in data:
+            buffer[:] = buffer.replace(b"\r\n", b"\n")
+            self._num_searched = 0
+        end = buffer.rfind(b"\n\n", max(0, self._num_searched - 1))
+        if end < 0:
+            self._num_searched = len(buffer)
+            if len(buffer) > _MAX_EVENT_BYTES:
+                self.failure = self.failed("sent an event that does not end")
+            return None
+        events = bytes(buffer[:end])
+        del buffer[: end + 2]
+        self._num_searched = 0
+        num_before = sum(self._num_tokens.values())
+        kept: list[bytes] = []
+        try:
+            kept.extend(map(self._take, events.split(b"\n\n")))  # including those before one that fails
+        except UpstreamFailed as exc:
+            self.failure = exc
+        chunk = b"".join(kept)
+        return WireChunk(chunk, sum(self._num_tokens.values()) - num_before) if chunk else None
+
+    def finish(self) -> list[Event]:
+        """The final events of a stream. Raises `UpstreamFailed` if it broke off."""
+        if not (self.is_done or self._ends):
+            raise self.failed("ended its stream early")
+        return self._totals()
+
+    def whole(self, body: bytes) -> list[Event]:
+        """All events of a non-streaming response. Blocks for 3 ms per megabyte. Raises `UpstreamFailed`."""
+        if body.lstrip()[:1] != b"{":
+            raise self.failed("sent an answer that is not a JSON object")
+        self._note(self._read(body))
+        if self._model:
+            body = _MODEL.sub(self._model, body, count=1)
+        return [WireChunk(body, 0), *self._totals()]
+
+    def failed(self, how: str) -> UpstreamFailed:
+        return UpstreamFailed(f"The upstream {self.upstream!r} {how}.")
+
+    def _take(self, event: bytes) -> bytes:
+        """The event to pass to the client; may be empty."""
+        payload = self._payload(event)
+        if payload is None or self.is_done:
+            return b"" if self.is_done else event + b"\n\n"
+        if payload == _DONE:
+            self.is_done = True
+            return b""
+        answer = self._read(payload)
+        self._note(answer)
+        if self._hides_usage:
+            if answer.usage is not None and not answer.choices:
+                return b""
+            event = _NO_USAGE.sub(b"", event, count=1)
+        if self._model:
+            event = _MODEL.sub(self._model, event, count=1)
+        return event + b"\n\n"
+
+    def _payload(self, event: bytes) -> bytes | None:
+        """An event's data; None if it has none, such as a comment."""
+        if event.startswith(b"data: {") and b"\n" not in event:
+            return event[6:]
+        lines = [line for line in event.split(b"\n") if line]
+        if not all(line.startswith(_FIELDS) for line in lines):
+            raise self.failed("sent an invalid event stream")
+        data = [line[5:].strip() for line in lines if line.startswith(b"data:")]
+        return b"\n".join(data) if data else None
+
+    def _read(self, text: bytes) -> _Answer:
+        try:
+            answer = _decode(text)
+        except msgspec.ValidationError:  # JSON of another shape, which the client may understand
+            return _Answer()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            raise self.failed("sent invalid JSON") from exc
+        if answer.error:
+            said = answer.error.get("message") if isinstance(answer.error, Mapping) else answer.error
+            raise self.failed(f"reports an error: {str(said)[:500]}")
+        return answer
+
+    def _note(self, answer: _Answer) -> None:
+        if answer.usage is not None:
+            self._usage = answer.usage
+        for choice in answer.choices or ():
+            if choice.text or choice.delta or choice.message:
+                self._num_tokens[choice.index] = self._num_tokens.get(choice.index, 0) + 1
+            if choice.finish_reason:
+                self._ends[choice.index] = choice.finish_reason
+
+    def _totals(self) -> list[Event]:
+        events: list[Event] = []
+        usage, num_tokens = self._usage, sum(self._num_tokens.values())
+        if usage is not None:
+            prompt = usage.prompt_tokens_details or _PromptDetails()
+            events.append(PromptDone(max(0, usage.prompt_tokens), max(0, prompt.cached_tokens or 0)))
+            num_tokens = max(0, usage.completion_tokens)
+        events += _choices_done(self._ends, self._num_tokens)
+        details = (usage and usage.completion_tokens_details) or _CompletionDetails()
+        events.append(
+            Done(
+                num_tokens,
+                details.accepted_prediction_tokens or 0,
+                details.rejected_prediction_tokens or 0,
+                details.reasoning_tokens or 0,
+            )
+        )
+        return events
+
+
+def _choices_done(ends: Mapping[int, str], num_tokens: Mapping[int, int]) -> Iterable[ChoiceDone]:
+    for choice, reason in ends.items():
+        yield ChoiceDone(choice, "length" if reason == "length" else "stop", 0, num_tokens.get(choice, 0))

@@ -1,0 +1,35 @@
+"""Parses numbers with units, as used in settings."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from myna.core.translatable import N_, Translatable
+
+_BYTE_UNITS: Final = {
+    unit + tail: 1024**power
+    for power, unit in enumerate(["", "k", "m", "g", "t"])
+    for tail in ("", "b", "ib")
+    if unit or tail != "ib"
+}
+
+
+def _scaled(units: Mapping[str, int], what: Translatable) -> Callable[[object], float]:
+    def parse(raw: object) -> float:
+        words = str(raw).strip().lower()
+        unit = words.lstrip("0123456789.")
+        try:
+            number = float(words[: len(words) - len(unit)])
+        except ValueError:
+            raise ValueError(what) from None
+        if unit.strip() not in units or isinstance(raw, bool):
+            raise ValueError(what)
+        return number * units[unit.strip()]
+
+    return parse
+
+
+# They raise ValueError with a description of valid values.
+parse_bytes: Final = _scaled(_BYTE_UNITS, N_('a size such as "4G" or "512M"'))
+parse_seconds: Final = _scaled(
+    {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}, N_('a time such as "30s" or "5m"')
+)
