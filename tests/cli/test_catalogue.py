@@ -109,7 +109,7 @@ def _is_wrong(call: ast.Call, path: Path) -> bool:
     text = call.args[0]
     if name in ("N_", "_"):
         return not isinstance(text, ast.Constant) and path.name != "language.py"
-    is_wire = path.parts[0] in WIRE_ONLY
+    is_wire = path.parts[0] in WIRE_ONLY or path.is_relative_to("backends/remote")
     shows = name in (OPERATOR_ERRORS if is_wire else ERRORS)
     shows |= name in SHOWING and path.parts[0] in ("cli", "catalog")
     return shows and (

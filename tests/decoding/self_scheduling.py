@@ -6,7 +6,7 @@ import numpy as np
 
 from myna.core.events import Event
 from myna.core.requests import GenerationRequest
-from myna.decoding.choice_output import Logprobs
+from myna.decoding.choice_output import SampledLogprobs
 from myna.decoding.output_processor import RequestOutput
 from myna.decoding.sampling import ChoiceSampling, Draw, Sampled, SamplingBatch, sample, score
 from myna.decoding.token_table import TokenTable
@@ -42,7 +42,7 @@ def answer(request: GenerationRequest, table: TokenTable = TABLE) -> list[Event]
 
 def generate(
     request: GenerationRequest, choice: int, num_logprobs: int | None
-) -> Iterator[tuple[int, Logprobs | None]]:
+) -> Iterator[tuple[int, SampledLogprobs | None]]:
     """Tokens of one choice without end."""
     engine = FakeEngine(4096, 4096, 1)
     sampling = ChoiceSampling(request.sampling, choice, num_logprobs)
@@ -58,7 +58,7 @@ def generate(
         yield tokens[-1], None if num_logprobs is None else _logprobs(sampled, 0)
 
 
-def prompt_logprobs(request: GenerationRequest) -> list[Logprobs]:
+def prompt_logprobs(request: GenerationRequest) -> list[SampledLogprobs]:
     """Those of all tokens of the prompt but the first."""
     tokens = list(request.prompt_tokens)
     logits = FakeEngine(4096, 4096, 1).forward([BatchRow(0, tokens, 0, 0)])
@@ -66,6 +66,6 @@ def prompt_logprobs(request: GenerationRequest) -> list[Logprobs]:
     return [_logprobs(scores, index) for index in range(len(tokens) - 1)]
 
 
-def _logprobs(sampled: Sampled, index: int) -> Logprobs:
+def _logprobs(sampled: Sampled, index: int) -> SampledLogprobs:
     top_tokens, top_logprobs = sampled.top_tokens[index].tolist(), sampled.top_logprobs[index].tolist()
-    return Logprobs(float(sampled.logprobs[index]), top_tokens, top_logprobs)
+    return SampledLogprobs(float(sampled.logprobs[index]), top_tokens, top_logprobs)

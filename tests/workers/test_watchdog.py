@@ -4,25 +4,25 @@ from collections.abc import Callable
 
 import pytest
 
-from myna.workers.watchdog import Patience, Usage, Watchdog
+from myna.workers.watchdog import Patience, ProcessUsage, Watchdog
 
 PATIENCE = Patience(tick_s=1.0, silent=10, stuck=30, loading=180, busy=6)
 
 
-def idle() -> Usage:
-    return Usage()
+def idle() -> ProcessUsage:
+    return ProcessUsage()
 
 
-def computing() -> Callable[[], Usage]:
+def computing() -> Callable[[], ProcessUsage]:
     """A process that uses a tenth of a core."""
     ticks = iter(range(1_000_000))
-    return lambda: Usage(cpu_s=next(ticks) * 0.1)
+    return lambda: ProcessUsage(cpu_s=next(ticks) * 0.1)
 
 
-def reading() -> Callable[[], Usage]:
+def reading() -> Callable[[], ProcessUsage]:
     """A process that computes nothing and reads from a slow disk."""
     ticks = iter(range(1_000_000))
-    return lambda: Usage(read_bytes=next(ticks) * 100_000)
+    return lambda: ProcessUsage(read_bytes=next(ticks) * 100_000)
 
 
 def working(is_loaded: bool = True) -> Watchdog:
@@ -34,7 +34,7 @@ def working(is_loaded: bool = True) -> Watchdog:
 
 
 def ticks_until_verdict(
-    watchdog: Watchdog, look: Callable[[], Usage], hear: Callable[[], None] = lambda: None
+    watchdog: Watchdog, look: Callable[[], ProcessUsage], hear: Callable[[], None] = lambda: None
 ) -> tuple[int, str]:
     for tick in range(1, 2000):
         hear()
@@ -47,12 +47,14 @@ def ticks_until_verdict(
     ("look", "ticks"),
     [
         (idle, 11),
-        (lambda: Usage(is_stopped=True), 11),
+        (lambda: ProcessUsage(is_stopped=True), 11),
         (computing(), 51),
-        (lambda: Usage(is_waiting=True), 56),
+        (lambda: ProcessUsage(is_waiting=True), 56),
     ],
 )
-def test_silence_ends_it_later_while_it_computes_or_is_starved(look: Callable[[], Usage], ticks: int) -> None:
+def test_silence_ends_it_later_while_it_computes_or_is_starved(
+    look: Callable[[], ProcessUsage], ticks: int
+) -> None:
     assert ticks_until_verdict(working(), look)[0] == ticks
 
 
@@ -90,7 +92,10 @@ def test_a_load_that_stands_still_ends() -> None:
 
 def test_a_process_that_has_not_answered_yet_is_starting() -> None:
     assert ticks_until_verdict(Watchdog(PATIENCE), idle)[0] == 181
-    assert ticks_until_verdict(Watchdog(PATIENCE), lambda: Usage(is_stopped=True)) == (11, "it was stopped")
+    assert ticks_until_verdict(Watchdog(PATIENCE), lambda: ProcessUsage(is_stopped=True)) == (
+        11,
+        "it was stopped",
+    )
 
 
 def test_three_missed_answers_make_it_unready_and_one_answer_ready() -> None:

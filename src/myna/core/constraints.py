@@ -45,7 +45,7 @@ class Regex(msgspec.Struct, frozen=True, array_like=True, tag=2):
     origin: Origin = NOWHERE
 
 
-class Choice(msgspec.Struct, frozen=True, array_like=True, tag=3):
+class TextChoice(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """One of these texts."""
 
     options: tuple[str, ...]
@@ -94,4 +94,4 @@ class NoToolCalls(msgspec.Struct, frozen=True, array_like=True, tag=7):
     format: str
 
 
-Constraint = JsonSchema | JsonObject | Regex | Choice | LarkGrammar | AnyText | ToolCalls | NoToolCalls
+Constraint = JsonSchema | JsonObject | Regex | TextChoice | LarkGrammar | AnyText | ToolCalls | NoToolCalls

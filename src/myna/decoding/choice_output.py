@@ -16,7 +16,7 @@ _NO_DELTAS: Final[tuple[TextDelta, ...]] = ()
 _NO_END_TOKENS: Final[frozenset[int]] = frozenset()
 
 
-class Logprobs(msgspec.Struct, frozen=True, gc=False):
+class SampledLogprobs(msgspec.Struct, frozen=True, gc=False):
     """What an engine computed for one token: its natural log-probability, and the ids and log-probabilities
     of the most likely tokens, most likely first."""
 
@@ -78,7 +78,7 @@ class ChoiceOutput:
         self._num_reported_logprobs = 0
         self._held_logprobs: list[TokenLogprob] = []
 
-    def push(self, token: int, logprobs: Logprobs | None) -> Sequence[TextDelta]:
+    def push(self, token: int, logprobs: SampledLogprobs | None) -> Sequence[TextDelta]:
         """Add the next token; return the text that can be shown now, including text held back before. Sets
         `reason` if the token ends the choice."""
         self.num_tokens += 1

@@ -11,7 +11,7 @@ import msgspec
 from myna.core.errors import GenerationFailed
 from myna.core.events import ChoiceDone, Done, Event, FinishReason, PromptDone, TextDelta, TokenLogprob
 from myna.core.requests import GenerationRequest
-from myna.decoding.choice_output import ChoiceOutput, Logprobs
+from myna.decoding.choice_output import ChoiceOutput, SampledLogprobs
 from myna.decoding.grammar import Grammar
 from myna.decoding.prediction import count_accepted
 from myna.decoding.token_table import TokenTable
@@ -55,7 +55,7 @@ class RequestOutput:
         if request.num_prompt_logprobs is not None:
             first = request.prompt_tokens[0]
             self._prompt_logprobs.append(TokenLogprob(first, None, self._pieces[first]))
-        # How many of the most likely tokens `push` needs with each token; None: no `Logprobs` at all.
+        # How many of the most likely tokens `push` needs with each token; None: no `SampledLogprobs` at all.
         self.num_logprobs = 0 if self._is_ranked and request.num_logprobs is None else request.num_logprobs
         self.choices = [
             ChoiceOutput(index, request, tokens, grammar and grammar.copy()) for index in range(num_choices)
@@ -71,7 +71,7 @@ class RequestOutput:
         """How many of the prompt's tokens have their entry; the first token's needs no computation."""
         return len(self._prompt_logprobs)
 
-    def add_prompt_logprobs(self, logprobs: Iterable[Logprobs]) -> None:
+    def add_prompt_logprobs(self, logprobs: Iterable[SampledLogprobs]) -> None:
         """Add those of the prompt's next tokens, if the request asked for them; before `prompt_done`."""
         request, entries = self._request, self._prompt_logprobs
         for entry in logprobs:
@@ -83,7 +83,7 @@ class RequestOutput:
         logprobs, self._prompt_logprobs = tuple(self._prompt_logprobs), []
         return PromptDone(len(self._request.prompt_tokens), cached_tokens, logprobs)
 
-    def push(self, index: int, token: int, logprobs: Logprobs | None = None) -> Sequence[Event]:
+    def push(self, index: int, token: int, logprobs: SampledLogprobs | None = None) -> Sequence[Event]:
         """The next token of a choice, with its `logprobs` unless `num_logprobs` is None. Tokens after the
         choice's end are ignored, since engines may run ahead."""
         choice = self.choices[index]

@@ -315,7 +315,7 @@ def load(
     del threads, max_kv_bytes
     name = PurePath(path).name
     if name.endswith("broken"):
-        raise ModelLoadFailed(N_("The fake model {path!r} is broken, as its name requests.", path=path))
+        raise ModelLoadFailed(N_("The fake model {path!r} is broken, as its name says.", path=path))
     if name.endswith("crash"):
         abort()
     if name.endswith("stuck"):

@@ -29,8 +29,8 @@ class TokenEntry(msgspec.Struct):
 
 
 class PackedLogprobs(Sequence[TokenLogprob]):
-    """A list of entries that keeps each as bytes: an entry with its most likely tokens is some 80 objects,
-    and to trace or free those of a large answer at once would hold the GIL for tenths of a second."""
+    """A sequence of entries that stores each as bytes. An entry with its top tokens is about 80 objects, and
+    traversing or freeing those of a large answer at once would hold the GIL for tenths of a second."""
 
     def __init__(self) -> None:
         self._packed: list[bytes] = []

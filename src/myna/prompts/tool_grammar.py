@@ -16,7 +16,7 @@ _TEXT: Final = "TEXT: /(.|\\n)*/\n"
 ANY_TEXT_GRAMMAR: Final = json.dumps({"grammars": [{"lark_grammar": f"start: TEXT\n{_TEXT}"}]})
 
 
-class Tool(Protocol):
+class GrammarTool(Protocol):
     """A tool's name and its input: JSON of a schema, any text, or text of a grammar."""
 
     @property
@@ -31,7 +31,7 @@ class Tool(Protocol):
 
 def tool_grammar(
     form: ToolFormat,
-    tools: Sequence[Tool],
+    tools: Sequence[GrammarTool],
     *,
     must_call: bool,
     is_parallel: bool,
@@ -68,7 +68,7 @@ def no_call_grammar(form: ToolFormat) -> str:
 
 def _with_trigger(
     form: ToolFormat,
-    tools: Sequence[Tool],
+    tools: Sequence[GrammarTool],
     must_call: bool,
     is_parallel: bool,
     answer: dict[str, Any] | None,
@@ -94,7 +94,7 @@ def _with_trigger(
     return f"{start}\nsaid: TEXT\nbegun[lazy]: TEXT {trigger}\n{rules}{loose}{_TEXT}"
 
 
-def _calls(form: ToolFormat, tools: Sequence[Tool]) -> str:
+def _calls(form: ToolFormat, tools: Sequence[GrammarTool]) -> str:
     """The rules of a call. Its head has only one spelling, so that a model can't get lost in it."""
     rules = f"any_call: {' | '.join(f'call_{i}' for i in range(len(tools)))}\n"
     for rule, is_last in (("call", False), ("last_call", True)):
@@ -111,18 +111,18 @@ def _calls(form: ToolFormat, tools: Sequence[Tool]) -> str:
     return rules
 
 
-def _head(form: ToolFormat, tool: Tool) -> str:
+def _head(form: ToolFormat, tool: GrammarTool) -> str:
     """The text before a call's arguments, or before an input that follows a grammar."""
     head = f'{{"name": "{tool.name}", "{form.arguments}": '
     return head + RAW_HEAD if tool.kind == "grammar" else head
 
 
-def call_head(form: ToolFormat, tool: Tool) -> str:
+def call_head(form: ToolFormat, tool: GrammarTool) -> str:
     """The beginning, up to its arguments, of an answer that first calls that tool."""
     return form.trigger + form.before + _head(form, tool)
 
 
-def _loose(form: ToolFormat, i: int, tool: Tool) -> str:
+def _loose(form: ToolFormat, i: int, tool: GrammarTool) -> str:
     """The rule of a call without its tags: once the tool's name is written it is a call, and ends the
     answer."""
     white, gap = "[ \\n]*", "[ \\n]{0,40}"  # within a call, white space is limited
@@ -138,7 +138,7 @@ def _any_of(schemas: list[dict[str, Any]]) -> str:
     return "%json " + json.dumps({"anyOf": options, "x-guidance": JSON_OPTIONS}, ensure_ascii=False)
 
 
-def _call_schema(form: ToolFormat, tool: Tool) -> dict[str, Any]:
+def _call_schema(form: ToolFormat, tool: GrammarTool) -> dict[str, Any]:
     parameters = _parameters(tool)
     return {
         "type": "object",
@@ -151,7 +151,7 @@ def _call_schema(form: ToolFormat, tool: Tool) -> dict[str, Any]:
     }
 
 
-def _parameters(tool: Tool) -> dict[str, Any]:
+def _parameters(tool: GrammarTool) -> dict[str, Any]:
     """The schema of a call's arguments; a function without parameters takes none."""
     schema: dict[str, Any] = closed(json.loads(tool.parameters or NO_PARAMETERS))
     if schema.keys() <= {"type", "properties", "title", "description"} and not schema.get("properties", True):

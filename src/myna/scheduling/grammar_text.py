@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from myna.core.constraints import (
     AnyText,
     CallableTool,
-    Choice,
     Constraint,
     JsonObject,
     JsonSchema,
@@ -20,6 +19,7 @@ from myna.core.constraints import (
     NoToolCalls,
     Origin,
     Regex,
+    TextChoice,
     ToolCalls,
 )
 from myna.core.errors import ConstraintTooComplex, InvalidRequest
@@ -71,7 +71,7 @@ def grammar_text(constraint: Constraint) -> str:
             return _schema_grammar({"type": "object"}, is_strict=True)
         case Regex(pattern):
             return regex_grammar(pattern)
-        case Choice(options):
+        case TextChoice(options):
             return _lark(f"start: {' | '.join(map(json.dumps, options))}\n")
         case LarkGrammar(definition):
             return _lark(definition)
@@ -134,7 +134,7 @@ def _lengths(constraint: Constraint) -> tuple[int, int]:
             return len(text), 0
         case LarkGrammar(text):
             return 0, len(text)
-        case Choice(options):
+        case TextChoice(options):
             return sum(map(len, options)), 0
         case ToolCalls(tools=tools, answer=answer):
             schemas = [tool.parameters for tool in tools]

@@ -21,7 +21,7 @@ from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
 from myna.workers import frames
 from myna.workers.frames import Command, Load, LoadFailed, Ping, Pong, Ready, WorkerMessage, WorkerSpec
-from myna.workers.watchdog import Patience, Usage, Watchdog
+from myna.workers.watchdog import Patience, ProcessUsage, Watchdog
 
 _log: Final = logging.getLogger("myna.worker")
 _SOCKET_BUFFER_BYTES: Final = 1 << 20
@@ -238,7 +238,7 @@ class _Stderr(asyncio.Protocol):
             _log.info("%s", text)
 
 
-def _usage(pid: int) -> Usage:
+def _usage(pid: int) -> ProcessUsage:
     """The process's resource usage; empty if it is gone."""
     try:
         process = psutil.Process(pid)
@@ -248,9 +248,9 @@ def _usage(pid: int) -> Usage:
             counters = process.io_counters()
             read_bytes = counters.read_bytes + counters.read_chars
     except (psutil.Error, OSError):
-        return Usage()
+        return ProcessUsage()
     is_waiting = status in (psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP)
-    return Usage(times.user + times.system, read_bytes, is_waiting, status == psutil.STATUS_STOPPED)
+    return ProcessUsage(times.user + times.system, read_bytes, is_waiting, status == psutil.STATUS_STOPPED)
 
 
 async def _wait(process: subprocess.Popen[bytes], timeout_s: float | None) -> int | None:

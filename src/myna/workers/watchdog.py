@@ -24,7 +24,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessUsage:
     """A process's resource usage: processor time and bytes read since its start; whether it is waiting for a
     core or a disk; whether it was stopped (SIGSTOP)."""
 
@@ -43,7 +43,7 @@ class Watchdog:
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
-        self._last: Usage | None = None
+        self._last: ProcessUsage | None = None
         self._num_turns = -1
         self._silent = self._stuck = 0.0
         self._has_answered = False
@@ -70,7 +70,7 @@ class Watchdog:
         self.is_loaded = True
         self._stuck = 0.0
 
-    def tick(self, measure: Callable[[], Usage]) -> str:
+    def tick(self, measure: Callable[[], ProcessUsage]) -> str:
         """Another tick has passed. Returns why the worker must be killed, or "". `measure` is only called if
         something seems wrong."""
         if not self._silent and not self._stuck:
@@ -86,13 +86,13 @@ class Watchdog:
         self._stuck += share
         return self._hang_reason(now)
 
-    def _is_busy(self, last: Usage | None, now: Usage) -> bool:
+    def _is_busy(self, last: ProcessUsage | None, now: ProcessUsage) -> bool:
         if now.is_stopped:
             return False
         has_computed = last is not None and now.cpu_s - last.cpu_s > _BUSY_SHARE * self._patience.tick_s
         return has_computed or now.is_waiting
 
-    def _hang_reason(self, now: Usage) -> str:
+    def _hang_reason(self, now: ProcessUsage) -> str:
         patience = self._patience
         is_starting = not self._has_answered and not now.is_stopped  # still importing modules
         if self._silent > (patience.loading if is_starting else patience.silent):
