@@ -91,7 +91,7 @@ def _refuses_what_never_fits(client: OpenAI) -> None:
     assert caught.value.status_code == 503
     assert caught.value.code == "insufficient_memory"
     hint = caught.value.response.headers["x-myna-hint"]
-    assert "may take 734 MB here" in hint
+    assert "may take at most 734 MB here" in hint
     assert "models_memory" in hint
     assert "GGUF" not in str(caught.value)
 

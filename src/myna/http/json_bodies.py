@@ -12,8 +12,8 @@ from weakref import WeakValueDictionary
 from myna.core.errors import InvalidRequest
 
 INLINE_BYTES: Final = 16 * 1024
-"""A body of this size takes at most some 5 ms to parse and check, whatever it holds. A client may send many
-at once, and the event loop would run the work for all of them in one turn."""
+"""Parsing and validating a body of this size takes at most about 5 ms, whatever it contains. A client may
+send many at once, and the event loop would process all of them in one iteration."""
 MAX_VALUES: Final = 500_000
 MAX_NODES: Final = 100_000
 _SLICE_BYTES: Final = 64 * 1024
