@@ -122,7 +122,7 @@ def test_a_full_disk_refuses_the_next_request_and_not_those_that_run(
 
 
 def test_it_stops_growing_at_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journals, "_MOST_SEGMENTS", 1)
+    monkeypatch.setattr(journals, "_MAX_SEGMENTS", 1)
     journal = Journal(tmp_path, DATABASE)
     for number in range(512):
         journal.take(usage_row(number))
