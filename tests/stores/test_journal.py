@@ -126,7 +126,7 @@ def test_it_stops_growing_at_its_bound(tmp_path: Path, monkeypatch: pytest.Monke
     journal = Journal(tmp_path, DATABASE)
     for number in range(512):
         journal.take(usage_row(number))
-    with pytest.raises(JournalFull, match="512 requests wait for the database"):
+    with pytest.raises(JournalFull, match="512 requests are waiting for the database"):
         journal.take(usage_row(512))
     _die(journal)
 
