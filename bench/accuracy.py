@@ -22,7 +22,7 @@ from tests.engines.divergence import compare, divergences
 from tests.engines.float_reference import FloatReference
 from tests.engines.oracle import Oracle
 
-from myna.engines.base import Engine, Row
+from myna.engines.base import BatchRow, Engine
 from myna.engines.registry import load_engine
 
 ROOT = Path(__file__).parent.parent
@@ -47,7 +47,7 @@ def answers(engine: Engine, prompts: list[list[int]]) -> list[list[int]]:
     for tokens in whole:
         start = 0
         for _ in range(ANSWER_TOKENS):
-            logits = engine.forward([Row(0, tokens[start:], start, len(tokens) - start - 1)]).array
+            logits = engine.forward([BatchRow(0, tokens[start:], start, len(tokens) - start - 1)]).array
             start = len(tokens)
             tokens.append(int(logits[0].argmax()))
         engine.free(0)
@@ -87,7 +87,7 @@ def measure(path: str, num_tokens: int) -> dict[str, object]:
     for number, window in enumerate(cut, 1):
         print(f"{Path(path).stem}: window {number} of {len(cut)}", file=sys.stderr, flush=True)
         exact = reference.logits(window)
-        mine = engine.forward([Row(0, window, 0, 0)]).array
+        mine = engine.forward([BatchRow(0, window, 0, 0)]).array
         other = oracle.logits(window)
         ours.append(divergences(exact, mine))
         theirs.append(divergences(exact, other))

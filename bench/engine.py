@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import gguf
 import numpy as np
 
-from myna.engines.base import Row
+from myna.engines.base import BatchRow
 from myna.engines.native import load
 
 PROMPT, SCENARIOS = (
@@ -42,7 +42,7 @@ class Ours:
         self.vocab_size = self._engine.info.vocab_size
 
     def run(self, rows: list[tuple[int, list[int], int]]) -> None:
-        self._engine.forward([Row(s, tokens, start, len(tokens) - 1) for s, tokens, start in rows])
+        self._engine.forward([BatchRow(s, tokens, start, len(tokens) - 1) for s, tokens, start in rows])
 
     def clear(self) -> None:
         for sequence in range(32):

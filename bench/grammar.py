@@ -14,7 +14,7 @@ from myna.core.constraints import JsonSchema
 from myna.core.requests import Sampling
 from myna.decoding.grammar import Grammars
 from myna.decoding.sampling import ChoiceSampling, Draw, SamplingBatch, sample
-from myna.engines.base import Engine, Row
+from myna.engines.base import BatchRow, Engine
 from myna.engines.registry import load_engine
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
@@ -55,7 +55,7 @@ class Streams:
         choices = [ChoiceSampling(Sampling(seed=stream), 0, None) for stream in range(count)]
         bound = [self._grammars.compile(text) for _ in range(count)] if text else []
         position = len(self._prompt)
-        logits = engine.forward([Row(stream, self._prompt, 0, position - 1) for stream in range(count)])
+        logits = engine.forward([BatchRow(stream, self._prompt, 0, position - 1) for stream in range(count)])
         masks = self._grammars.masks(bound) if bound else None
         start = time.perf_counter()
         for step in range(num_tokens):
@@ -64,7 +64,7 @@ class Streams:
             for grammar, token in zip(bound, tokens, strict=False):
                 assert grammar.advance(token)
             group = self._helper.submit(self._grammars.masks, bound) if bound else None
-            rows = [Row(row, [token], position + step, 0) for row, token in enumerate(tokens)]
+            rows = [BatchRow(row, [token], position + step, 0) for row, token in enumerate(tokens)]
             logits = engine.forward(rows)
             masks = group.result() if group is not None else None
         seconds = time.perf_counter() - start

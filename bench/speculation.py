@@ -78,9 +78,9 @@ class Answer:
     accepted: int
 
 
-async def ask(service: InProcessGenerator, prompting: GgufRenderer, case: Case, *, guesses: bool) -> Answer:
-    """One answer; from the second time on, its prompt comes from the prefix cache."""
-    speculation._CAUTION = 1.5 if guesses else math.inf  # type: ignore[misc]
+async def ask(service: InProcessGenerator, prompting: GgufRenderer, case: Case, *, drafts: bool) -> Answer:
+    """One answer; its prompt comes from the prefix cache after the first time."""
+    speculation._CAUTION = 1.5 if drafts else math.inf  # type: ignore[misc]
     request = GenerationRequest(
         id=case.name,
         prompt_tokens=tuple(prompting.encode_chat([Message.of("user", case.prompt)])),
@@ -104,11 +104,11 @@ async def measure(path: str, args: argparse.Namespace) -> list[dict[str, object]
     await service.start()
     rows: list[dict[str, object]] = []
     for case in (case for case in CASES if args.only in case.name):
-        await ask(service, prompting, case, guesses=True)
+        await ask(service, prompting, case, drafts=True)
         pairs = []
         for turn in range(args.rounds):  # in alternating order, so that drift favours neither
-            first = await ask(service, prompting, case, guesses=turn % 2 == 0)
-            second = await ask(service, prompting, case, guesses=turn % 2 == 1)
+            first = await ask(service, prompting, case, drafts=turn % 2 == 0)
+            second = await ask(service, prompting, case, drafts=turn % 2 == 1)
             pairs.append((first, second) if turn % 2 == 0 else (second, first))
         assert len({answer.text for pair in pairs for answer in pair}) == 1, "the same answer either way"
         ratios = sorted(off.cpu_s / on.cpu_s for on, off in pairs)

@@ -1,5 +1,5 @@
-// Matrix products at the shapes and formats of the catalog's models, beside what short probes of this machine
-// say is possible in the same run: `bench_kernels [threads] [format] [rows]`.
+// Matrix products at the shapes and formats of the catalog's models, compared with short probes of this
+// machine's limits in the same run: `bench_kernels [threads] [format] [rows]`.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -18,7 +18,7 @@
 namespace myna::bench {
 namespace {
 
-// With one thread, its own processor time: neighbours on the machine then disturb little.
+// With one thread, processor time: other processes then have little influence.
 struct Clock {
   using time_point = std::chrono::duration<double>;
   static inline bool is_cpu_time = false;
@@ -31,7 +31,7 @@ struct Clock {
 
 double seconds_since(Clock::time_point from) { return (Clock::now() - from).count(); }
 
-// The best of several runs of fn, in seconds a call.
+// The best of several runs of fn, in seconds per call.
 template <class Fn>
 double best_of(int runs, double least_s, Fn fn) {
   double best = 1e9;
@@ -111,7 +111,7 @@ struct Shape {
   const char* model;
   TensorType type;
   std::int64_t outputs, inputs;
-  int copies;  // so many such matrices are streamed in turn, so that no cache holds them
+  int copies;  // the number of such matrices, streamed in turn so that no cache holds them
 };
 
 constexpr Shape kShapes[] = {
@@ -126,7 +126,7 @@ constexpr Shape kShapes[] = {
 };
 constexpr int kRows[] = {1, 2, 4, 8, 16, 32, 128, 256, 512};
 
-// One block of random weights repeated: what the integers are changes no time.
+// One block of random weights, repeated: the values don't influence the time.
 std::vector<std::uint8_t> some_weights(const Shape& s) {
   test::Random random(1);
   const auto inputs = (s.inputs + geometry(s.type).block_values - 1) / geometry(s.type).block_values *
@@ -176,7 +176,7 @@ void run(ThreadPool& pool, const Shape& s, int only_rows) {
   }
 }
 
-// What a fork and join of nothing costs.
+// The cost of an empty fork and join.
 void run_pool(ThreadPool& pool) {
   const double s = best_of(5, 0.02, [&] { pool.parallel_for(4, [](std::int64_t, int) {}); });
   std::printf("%s, %d threads; fork and join %.2f us\n", kernels().name, pool.num_threads(), s * 1e6);

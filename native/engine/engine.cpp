@@ -11,7 +11,7 @@ Engine::Engine(const std::string& path, const EngineOptions& options)
     : file_(path), pool_(options.threads > 0 ? options.threads : usable_threads()) {
   file_.will_need();
   model_ = load_model(file_, pool_);
-  file_.let_go();  // packed by now; only embeddings are read from here on
+  file_.let_go();  // the weights are packed; only embeddings are still read from the file
   const Dimensions& d = model_->dimensions;
   CacheShape shape{d.num_layers, d.num_kv_heads, d.head_dim, 0, options.max_sequences};
   const int64_t context =
@@ -19,7 +19,7 @@ Engine::Engine(const std::string& path, const EngineOptions& options)
   const int64_t most = (context + kBlockTokens - 1) / kBlockTokens * options.max_sequences;
   shape.num_blocks = std::min(options.memory_bytes / shape.block_bytes(), most);
   if (shape.num_blocks < 1)
-    throw UnsupportedModel("the KV cache's memory doesn't hold a block of " +
+    throw UnsupportedModel("the KV cache's memory can't hold one block of " +
                            std::to_string(shape.block_bytes()) + " bytes");
   cache_ = std::make_unique<PagedCache>(shape);
   context_tokens_ = std::min(context, shape.num_blocks * kBlockTokens);
@@ -32,12 +32,12 @@ int64_t Engine::forward(std::span<const Span> batch) {
   int64_t num_wanted = 0;
   for (const Span& span : batch) {
     if (span.logits_from < 0 || span.logits_from > span.count)
-      throw std::invalid_argument("logits_from is outside of its row's tokens");
+      throw std::invalid_argument("logits_from is outside its row's tokens");
     if (span.start + span.count > context_tokens_)
       throw std::invalid_argument("a row ends beyond the context");
     for (int64_t i = 0; i < span.count; ++i)
       if (span.tokens[i] < 0 || span.tokens[i] >= d.vocabulary)
-        throw std::invalid_argument("there is no token " + std::to_string(span.tokens[i]));
+        throw std::invalid_argument("unknown token " + std::to_string(span.tokens[i]));
     extensions.push_back({span.sequence, span.start, span.count});
     num_wanted += span.count - span.logits_from;
   }

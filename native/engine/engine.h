@@ -1,5 +1,5 @@
 #pragma once
-// A loaded model with its cache and threads: what the bindings expose. One thread calls it at a time.
+// A loaded model with its cache and threads, as exposed by the bindings. Not thread-safe.
 #include <memory>
 #include <string>
 
@@ -24,10 +24,10 @@ class Engine {
   // Throws CorruptFile, UnsupportedModel or std::bad_alloc.
   Engine(const std::string& path, const EngineOptions& options);
 
-  // Runs all of the batch or throws OutOfRoom (room) or std::invalid_argument (the caller's mistake) with no
-  // effect. Returns the number of rows in logits().
+  // Computes the whole batch, or throws OutOfRoom (the KV cache is full) or std::invalid_argument (an invalid
+  // batch) without any effect. Returns the number of rows in logits().
   int64_t forward(std::span<const Span> batch);
-  // Stays alive for its holders when a larger batch replaces it; its contents last until the next forward.
+  // Shared, so that it stays valid when a larger batch replaces it; its contents last until the next forward.
   const std::shared_ptr<Buffer<float>>& logits() const { return logits_; }
 
   PagedCache& cache() { return *cache_; }

@@ -1,4 +1,4 @@
-# Everything of the engine but what depends on the processor: files, models, cache, attention, and the Python module.
+# The parts of the engine that don't depend on the processor: files, models, cache, attention, and the Python module.
 target_sources(myna_engine PRIVATE
   engine.cpp
   graph/attention_step.cpp

@@ -1,5 +1,5 @@
-// The vector loops of sampling, one table of them per instruction set. All tables give the same bits: sums
-// run in sixteen lanes whatever the registers' width, and nothing is contracted.
+// The vector loops of sampling, one table per instruction set. All tables give the same bits: sums use
+// sixteen lanes whatever the width of registers, and nothing is contracted.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 namespace myna::sampling {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
-// Weights under exp(kFloor) are zero, so that no lane ever holds a denormal.
+// Weights below exp(kFloor) are zero, so that no lane ever holds a denormal.
 constexpr float kFloor = -87.0f;
 
 struct Scan {

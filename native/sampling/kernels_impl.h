@@ -24,8 +24,8 @@ inline void store(float* to, Floats value) { std::memcpy(to, &value, sizeof valu
 
 inline Floats splat(float value) { return value - Floats{}; }
 
-// exp(x) for x <= 0, zero under kFloor: x = n ln 2 + r, a polynomial in r (Cephes' expf coefficients),
-// then n is added to the exponent's bits. Within 2 units in the last place.
+// exp(x) for x <= 0, zero below kFloor: x = n ln 2 + r, a polynomial in r (Cephes' expf coefficients),
+// then n is added to the exponent's bits. Accurate to 2 units in the last place.
 inline Floats exp(Floats x) {
   const Floats clamped = x < kFloor ? splat(kFloor) : x;
   const float shift = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
@@ -42,7 +42,7 @@ inline Floats exp(Floats x) {
   return x < kFloor ? Floats{} : power;
 }
 
-// The values past the last whole group of lanes, filled up with kNever.
+// The values after the last full group of lanes, padded with kNever.
 inline void load_tail(const float* values, int64_t n, float* lanes) {
   for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane < n ? values[lane] : kNever;
 }
@@ -57,7 +57,7 @@ inline void scan_lanes(const float* values, Floats* max, Ints* bad) {
 }
 
 Scan scan(const float* values, int64_t n) {
-  // Two groups of accumulators hide the latency of a comparison.
+  // Two groups of accumulators hide the latency of comparisons.
   Floats max[2][kVectors];
   Ints bad[kVectors] = {};
   for (auto& group : max)

@@ -1,4 +1,4 @@
-// myna._sampling: arrays in, arrays filled. Checks every index before any row is read.
+// myna._sampling: reads and fills arrays. Checks every index before any row is read.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -21,7 +21,7 @@ template <typename T>
 using Vector = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using Matrix = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-// Rows may lie apart; the numbers of a row may not.
+// Rows may be strided; the numbers of a row must be contiguous.
 using Logits = nb::ndarray<const float, nb::ndim<2>, nb::device::cpu>;
 
 std::vector<const Kernels*> available() {
@@ -68,21 +68,21 @@ struct Ragged {
     offsets = offset.data(), tokens = token.data(), values = value.data();
     require(offset.size() == num_lists + 1 && token.size() == value.size() && offsets[0] == 0 &&
                 static_cast<size_t>(offsets[num_lists]) == token.size(),
-            "offsets of counts or biases don't fit their entries");
-    for (size_t i = 0; i < num_lists; ++i) require(offsets[i] <= offsets[i + 1], "offsets must not fall");
-    require_tokens(span_of(token), vocab_size, "a count or bias is for no token of the vocabulary");
+            "offsets of counts or biases don't match their entries");
+    for (size_t i = 0; i < num_lists; ++i) require(offsets[i] <= offsets[i + 1], "offsets must not decrease");
+    require_tokens(span_of(token), vocab_size, "a count or bias has a token outside the vocabulary");
   }
 };
 
 int64_t vocab_of(const Logits& logits) {
   require(logits.shape(1) > 0 && (logits.shape(1) == 1 || logits.stride(1) == 1),
-          "logits must have a vocabulary, its numbers side by side");
+          "rows of logits must be non-empty and contiguous");
   return static_cast<int64_t>(logits.shape(1));
 }
 
 const float* row_of(const Logits& logits, int64_t row) { return logits.data() + row * logits.stride(0); }
 
-// Where the answers go: one entry a draw, `top_*` as wide as the most log-probabilities that any wants.
+// The output arrays: one entry per draw; `top_*` are as wide as the largest number of log-probabilities.
 struct Answers {
   Vector<int32_t> tokens;
   Vector<uint8_t> status;
@@ -94,7 +94,7 @@ struct Answers {
     require(tokens.size() == num_draws && status.size() == num_draws && logprobs.size() == num_draws &&
                 top_tokens.shape(0) == num_draws && top_logprobs.shape(0) == num_draws &&
                 top_tokens.shape(1) == top_logprobs.shape(1),
-            "the answer's arrays don't fit the batch");
+            "the output arrays don't match the batch");
   }
 
   Report report(size_t draw, size_t num_top) const {
@@ -112,17 +112,17 @@ void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temper
             Vector<const int32_t> num_logprobs, Vector<const int32_t> count_offsets,
             Vector<const int32_t> count_tokens, Vector<const int32_t> count_values,
             Vector<const int32_t> bias_offsets, Vector<const int32_t> bias_tokens,
-            Vector<const float> bias_values, Vector<const int32_t> bias_row,
-            Vector<const int32_t> mask_row, Matrix<const uint32_t> masks,
-            Vector<int32_t> tokens, Vector<uint8_t> status, Vector<float> logprobs,
-            Matrix<int32_t> top_tokens, Matrix<float> top_logprobs, const std::string& instruction_set) {
+            Vector<const float> bias_values, Vector<const int32_t> bias_row, Vector<const int32_t> mask_row,
+            Matrix<const uint32_t> masks, Vector<int32_t> tokens, Vector<uint8_t> status,
+            Vector<float> logprobs, Matrix<int32_t> top_tokens, Matrix<float> top_logprobs,
+            const std::string& instruction_set) {
   const int64_t vocab_size = vocab_of(logits);
   const size_t num_draws = row.size();
   const Kernels& kernels = kernels_named(instruction_set);
   for (const size_t size :
        {temperature.size(), top_p.size(), top_k.size(), min_p.size(), presence_penalty.size(),
         frequency_penalty.size(), seed.size(), choice.size(), position.size(), num_logprobs.size()})
-    require(size == num_draws, "every parameter, temperature to num_logprobs, must be one number a draw");
+    require(size == num_draws, "every parameter, temperature to num_logprobs, must be one number per draw");
   for (size_t i = 0; i < num_draws; ++i) {
     require(row(i) >= 0 && static_cast<size_t>(row(i)) < logits.shape(0),
             "a draw's row is not a row of the logits");
@@ -143,7 +143,7 @@ void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temper
   if (masks.is_valid()) {
     require(mask_row.is_valid() && mask_row.size() == num_draws, "masks need a mask_row for every draw");
     require(static_cast<int64_t>(masks.shape(1)) * 32 >= vocab_size,
-            "the masks have fewer bits than the vocabulary tokens");
+            "the masks have fewer bits than the vocabulary has tokens");
     for (const int32_t mask : span_of(mask_row))
       require(mask < static_cast<int64_t>(masks.shape(0)), "a draw's mask is not a row of the masks");
   }
@@ -185,8 +185,8 @@ void score(Logits logits, Vector<const int32_t> targets, Vector<int32_t> tokens,
            const std::string& instruction_set) {
   const int64_t vocab_size = vocab_of(logits);
   const Kernels& kernels = kernels_named(instruction_set);
-  require(targets.size() == logits.shape(0), "one target for every row of logits");
-  require_tokens(span_of(targets), vocab_size, "a target is not a token of the vocabulary");
+  require(targets.size() == logits.shape(0), "there must be one target for every row of logits");
+  require_tokens(span_of(targets), vocab_size, "a target is outside the vocabulary");
   const Answers answers{tokens, status, logprobs, top_tokens, top_logprobs};
   answers.check(targets.size());
 
@@ -219,10 +219,9 @@ NB_MODULE(_sampling, module) {
              "count_offsets"_a.noconvert().none(), "count_tokens"_a.noconvert().none(),
              "count_values"_a.noconvert().none(), "bias_offsets"_a.noconvert().none(),
              "bias_tokens"_a.noconvert().none(), "bias_values"_a.noconvert().none(),
-             "bias_row"_a.noconvert().none(),
-             "mask_row"_a.noconvert().none(), "masks"_a.noconvert().none(), "tokens"_a.noconvert(),
-             "status"_a.noconvert(), "logprobs"_a.noconvert(), "top_tokens"_a.noconvert(),
-             "top_logprobs"_a.noconvert(), "instruction_set"_a = "");
+             "bias_row"_a.noconvert().none(), "mask_row"_a.noconvert().none(), "masks"_a.noconvert().none(),
+             "tokens"_a.noconvert(), "status"_a.noconvert(), "logprobs"_a.noconvert(),
+             "top_tokens"_a.noconvert(), "top_logprobs"_a.noconvert(), "instruction_set"_a = "");
   module.def("score", &score, "logits"_a.noconvert(), "targets"_a.noconvert(), "tokens"_a.noconvert(),
              "status"_a.noconvert(), "logprobs"_a.noconvert(), "top_tokens"_a.noconvert(),
              "top_logprobs"_a.noconvert(), "instruction_set"_a = "");

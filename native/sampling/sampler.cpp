@@ -10,13 +10,13 @@
 namespace myna::sampling {
 namespace {
 
-// Values are read in blocks that fit the first-level cache; a block whose maximum says that nothing in it
-// matters is skipped.
+// Values are read in blocks that fit into the first-level cache; a block is skipped if its maximum shows that
+// nothing in it matters.
 constexpr int64_t kBlock = 1024;
-// Candidates for top-k and top-p are looked for this far under the peak, in natural-log units; past the
-// last everything weighs zero.
+// Candidates for top-k and top-p are searched this far below the peak, in natural-log units; beyond the last,
+// all weights are zero.
 constexpr float kDepths[] = {3.0f, 6.0f, 10.0f, 13.0f, 16.0f, 24.0f, 40.0f, -kFloor};
-// Bins of top-p: an eighth of a unit wide, as deep as weights go.
+// Bins for top-p: an eighth of a unit wide, down to the smallest weight.
 constexpr float kBinsPerUnit = 8.0f, kNumBins = 704.0f;
 constexpr float kColdest = 1e-30f;
 
@@ -102,7 +102,7 @@ std::span<const Change> Sampler::changes_in(const Row& row, int64_t block) const
   return {first, last};
 }
 
-// The block's scores: the row itself where nothing alters it, else a copy with changes and mask applied.
+// The block's scores: the row itself if nothing changes it, otherwise a copy with changes and mask applied.
 const float* Sampler::block(const Row& row, int64_t block) {
   const float* values = row.values + block * kBlock;
   const auto changes = changes_in(row, block);
@@ -115,7 +115,7 @@ const float* Sampler::block(const Row& row, int64_t block) {
   return block_.data();
 }
 
-// Fills maxima_. Whether the row is bad is a matter of its own values, masked or not.
+// Fills maxima_. Whether the row is bad depends on all its values, masked or not.
 Scan Sampler::scan(const Row& row) {
   Scan all{kNever, false};
   for (int64_t b = 0; b < num_blocks(); ++b) {
@@ -126,11 +126,11 @@ Scan Sampler::scan(const Row& row) {
     maxima_[b] = part.max;
     all.max = std::max(all.max, part.max);
   }
-  all.is_bad |= all.max == std::numeric_limits<float>::infinity();  // a bias took a score past all floats
+  all.is_bad |= all.max == std::numeric_limits<float>::infinity();  // a bias made a score overflow
   return all;
 }
 
-// Fills sums_; skips blocks in which everything weighs zero.
+// Fills sums_; skips blocks in which all weights are zero.
 double Sampler::sum_blocks(const Row& row, float peak, float scale) {
   double total = 0.0;
   for (int64_t b = 0; b < num_blocks(); ++b) {
@@ -148,7 +148,7 @@ int32_t Sampler::find(const Row& row, float peak) {
   return static_cast<int32_t>(b * kBlock + (std::find(scores, scores + block_size(b), peak) - scores));
 }
 
-// A draw without filters: the block in which the point falls, then the token in it.
+// A draw without filters: finds the block that contains the point, then the token.
 int32_t Sampler::draw_any(const Row& row, float peak, float scale, double u) {
   double point = u * sum_blocks(row, peak, scale);
   int64_t chosen = -1;
@@ -173,7 +173,8 @@ int32_t Sampler::draw_any(const Row& row, float peak, float scale, double u) {
 int32_t Sampler::draw_kept(const Row& row, float peak, float scale, const Parameters& parameters) {
   const bool has_top_k = parameters.top_k > 0 && parameters.top_k < vocab_size_;
   const bool has_top_p = parameters.top_p < 1.0f;
-  const float min_p = std::min(parameters.min_p, 1.0f);  // the likeliest token weighs 1 and always stays
+  const float min_p =
+      std::min(parameters.min_p, 1.0f);  // the most likely token has weight 1 and is always kept
   const size_t least = has_top_k ? static_cast<size_t>(parameters.top_k) : 0;
   const double total = has_top_p && !has_top_k ? sum_blocks(row, peak, scale) : 0.0;
   const float bound = threshold_of_top(least);
@@ -223,7 +224,7 @@ void Sampler::collect(const Row& row, float threshold) {
   }
 }
 
-// Gives the candidates their weights, block by block; returns the sum.
+// Computes the candidates' weights, block by block; returns their sum.
 double Sampler::weigh(float peak, float scale) {
   double mass = 0.0;
   for (size_t begin = 0; begin < candidates_.size(); begin += kBlock) {
@@ -242,9 +243,9 @@ void Sampler::keep_likeliest(size_t count) {
   drop_below(last->rank);
 }
 
-// Keeps the fewest likeliest candidates that weigh at least `mass`. A flat distribution has tens of
-// thousands of candidates, so bins by depth under the peak find the few among which the sum reaches it;
-// those are halved around the place.
+// Keeps the fewest most likely candidates with a total weight of at least `mass`. A flat distribution has
+// tens of thousands of candidates, so bins by depth below the peak find the few among which the sum reaches
+// it; those are then bisected.
 void Sampler::keep_mass(double mass, float peak, float scale) {
   const auto bin_of = [&](const Candidate& candidate) {
     return static_cast<size_t>(std::min((peak - candidate.score()) * scale * kBinsPerUnit, kNumBins - 1.0f));
@@ -257,7 +258,7 @@ void Sampler::keep_mass(double mass, float peak, float scale) {
   ordered_.clear();
   for (const Candidate& candidate : candidates_)
     if (bin_of(candidate) == bin) ordered_.push_back(candidate);
-  if (ordered_.empty()) return;  // rounding: all of them together fall short by a little
+  if (ordered_.empty()) return;  // rounding: the total is slightly smaller than `mass`
 
   auto first = ordered_.begin(), last = ordered_.end();
   while (last - first > 1) {
@@ -276,7 +277,7 @@ void Sampler::keep_mass(double mass, float peak, float scale) {
 }
 
 void Sampler::drop_below(uint64_t rank) {
-  // Without branches: in order of ids, what is kept and what isn't can't be predicted.
+  // Branchless: in order of ids, the processor can't predict which are kept.
   size_t kept = 0;
   for (const Candidate& candidate : candidates_) {
     candidates_[kept] = candidate;
@@ -285,7 +286,7 @@ void Sampler::drop_below(uint64_t rank) {
   candidates_.resize(kept);
 }
 
-// maxima_ holds the raw row's. A score that many blocks reach is reached by as many tokens.
+// maxima_ holds the raw row's maxima. A score reached by n blocks is reached by at least n tokens.
 float Sampler::threshold_of_top(size_t count) {
   if (count == 0 || count > maxima_.size()) return kNever;
   order_ = maxima_;

@@ -11,7 +11,7 @@ namespace myna::sampling {
 
 enum class Status : uint8_t { kOk = 0, kNothingAllowed = 1, kBadLogits = 2 };
 
-// `min_p` above 1 counts as 1: only the likeliest token, and its equals, stay.
+// `min_p` above 1 counts as 1: only the most likely token and its ties are kept.
 struct Parameters {
   float temperature, top_p, min_p;
   int32_t top_k;
@@ -19,7 +19,7 @@ struct Parameters {
   uint32_t choice, position;
 };
 
-// What is added to one token's logit; a token's changes apply in order of `order`.
+// What is added to one token's logit; the changes of a token are applied by `order`.
 struct Change {
   uint32_t token, order;
   float delta;
@@ -37,7 +37,7 @@ struct Report {
   std::span<float> top_logprobs;
 };
 
-// A token's place in the order "likeliest first, ties to the lower id", larger is earlier.
+// A token's rank in the order "most likely first, ties to the lower id"; larger is earlier.
 struct Candidate {
   uint64_t rank;
   float weight;
@@ -45,8 +45,8 @@ struct Candidate {
   float score() const;
 };
 
-// Room to work in, kept between calls: a flat distribution's candidates are megabytes, which cost more to get
-// from the system than to fill.
+// Scratch memory, kept between calls: a flat distribution's candidates are megabytes, which cost more to
+// allocate than to fill.
 struct Buffers {
   std::vector<Change> changes;
   std::vector<float> maxima, sums, block, weights, order;
@@ -54,7 +54,7 @@ struct Buffers {
   std::vector<Candidate> candidates, ordered;
 };
 
-// Works through rows of one vocabulary size; one at a time for its buffers.
+// Samples from rows of one vocabulary size. Not thread-safe.
 class Sampler {
  public:
   Sampler(const Kernels& kernels, int64_t vocab_size, Buffers& buffers);
@@ -62,10 +62,10 @@ class Sampler {
   // The changes of the next row's draw; filled by the caller, sorted by `draw`.
   std::vector<Change>& changes() { return changes_; }
 
-  // `mask` is null or one bit a token. Only a report that is asked for costs anything.
+  // `mask` is null or has one bit per token. A report only costs time if it is requested.
   Outcome draw(const float* row, const uint32_t* mask, const Parameters& parameters, const Report* report);
 
-  // The target's log-probability and the likeliest, under the row itself.
+  // The log-probabilities of the target and the most likely tokens, in the unmodified row.
   Status score(const float* row, int32_t target, const Report& report);
 
  private:

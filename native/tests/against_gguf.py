@@ -1,4 +1,4 @@
-"""The kernels beside the `gguf` package's own dequantisation, in float64: `against_gguf.py PROBE`.
+"""Compares the kernels with the `gguf` package's dequantisation, in float64: `against_gguf.py PROBE`.
 
 Every block is random, so every code of every format is met; the seed is printed, MYNA_TEST_SEED repeats it.
 """
@@ -92,7 +92,7 @@ def check(probe, rng, name, outputs, inputs, rows):
     magnitude = np.abs(seen) @ np.abs(reference.T).astype(np.float64)
     worst = 0.0
     for _, product in (bfloats for bfloats in answer.products if bfloats[0]):
-        # Half an ulp of either factor; of weights besides what their scales and offsets lost as halves.
+        # Half an ulp of either factor; for weights, also what their scales and offsets lost as halves.
         lost = np.abs(x).sum(axis=1)[:, None] * np.abs(reference).max(axis=1)[None, :] * 2.0**-9
         rounded = np.abs(x) @ np.abs(reference.T) * 2.0**-8
         difference = np.abs(product - x.astype(np.float64) @ reference.T.astype(np.float64))
@@ -100,7 +100,7 @@ def check(probe, rng, name, outputs, inputs, rows):
     shared = [product for is_bfloat, product in answer.products if not is_bfloat]
     for product in shared:
         error = np.abs(product - exact) / (magnitude + 1e-30)
-        # A rounding of half an ulp a step, and cancelled minimums or offsets at most some times the sum.
+        # Half an ulp of rounding per step; cancelled minimums or offsets are at most a few times the sum.
         assert error.max() <= (steps + 8) * 2.0**-24 * 4, (name, outputs, inputs, rows, error.max())
         np.testing.assert_array_equal(product, shared[0])
         worst = max(worst, float(error.max()))

@@ -1,4 +1,4 @@
-// Assertions that say where and with which seed they failed.
+// Assertions that report where and with which seed they failed.
 #pragma once
 
 #include <cstdio>

@@ -20,7 +20,7 @@ std::uint64_t mix(std::uint64_t hash, const float* values, std::int64_t count) {
   return hash;
 }
 
-// A prompt in two chunks and a decode, beside another sequence.
+// A prompt in two chunks and a decode, together with another sequence.
 std::uint64_t run(const char* path, int threads) {
   Engine engine(path, EngineOptions{512, 64 << 20, threads, 4});
   const auto vocabulary = engine.model().dimensions.vocabulary;

@@ -15,7 +15,7 @@ namespace myna::test {
 
 using Bytes = std::vector<unsigned char>;
 
-// Copied to memory of exactly this size, so that a sanitizer sees one byte too many.
+// Copied to memory of exactly this size, so that a sanitizer detects reads past the end.
 void parse_once(const unsigned char* data, size_t size) {
   const Bytes copy(data, data + size);
   try {

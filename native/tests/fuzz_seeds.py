@@ -1,4 +1,4 @@
-"""Writes small GGUF files for the fuzzer to begin with: fuzz_seeds.py FOLDER. Needs numpy and gguf."""
+"""Writes small GGUF files as seeds for the fuzzer: fuzz_seeds.py FOLDER. Needs numpy and gguf."""
 
 import sys
 from pathlib import Path

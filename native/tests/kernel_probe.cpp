@@ -1,9 +1,7 @@
-// Kernels for other programs to check: reads one problem from standard input and writes what each step made
-// of it.
-//   in:  int64 type, outputs, inputs, rows; the weights' GGUF bytes; float32 activations
-//   out: float32 weights, dequantised; int8 activations and their float32 scales by row; int64 number of
-//   tables;
-//        of each table int64 1 if its activations are bfloat16, and its float32 product, rows by outputs
+// Runs kernels for other programs to check: reads a problem from standard input and writes each step's
+// results.   in:  int64 type, outputs, inputs, rows; the weights' GGUF bytes; float32 activations   out:
+// float32 weights, dequantised; int8 activations and their float32 scales by row; int64 number of   tables;
+// of each table int64 1 if its activations are bfloat16, and its float32 product, rows by outputs
 #include <cstdio>
 #include <cstdlib>
 

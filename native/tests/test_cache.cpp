@@ -1,4 +1,4 @@
-// The paged cache's accounts, by random forks, trims and extensions against a plain model of who holds what.
+// Random forks, trims and extensions of the paged cache, compared with a simple model of its contents.
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kSequences = 6, kBlocks = 24;
 
-// What each sequence's positions should read: a number written when the position was computed.
+// The expected contents of each sequence's positions: a number written when the position was computed.
 using Contents = std::vector<std::vector<uint16_t>>;
 
 uint16_t* slot(const PagedCache& cache, int sequence, int64_t position) {

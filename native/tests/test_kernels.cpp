@@ -1,5 +1,5 @@
-// Every kernel table against a plain reference in double, against the others of its kind bit by bit, and
-// against itself with other numbers of rows, tiles and panel splits.
+// Every kernel table is compared with a simple reference in double, bit by bit with the others of its kind,
+// and with itself for other numbers of rows, tiles and panel splits.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -78,7 +78,7 @@ double peak_of(const Matrix& weights, std::int64_t output) {
 }
 
 // Within float rounding of the exact sum: one ulp of the sum of magnitudes for each step of the chain.
-// Weights that become bfloat16 are besides off by half an ulp of it, and of the halves that they were before.
+// Weights converted to bfloat16 are also off by half an ulp of it, and of the halves that they were before.
 void check_close(const KernelTable& table, const Case& c, const Problem& p, const std::vector<float>& got) {
   const Activations x = quantised(table, c, p.x.data(), c.rows);
   const bool are_rounded = x.kind() == Activations::Kind::kBfloat;
@@ -106,7 +106,7 @@ void check_close(const KernelTable& table, const Case& c, const Problem& p, cons
   }
 }
 
-// Rows one by one, rows in odd pieces and panels in odd pieces must give the bits of the whole.
+// Single rows, odd groups of rows and odd groups of panels must give the same bits as the whole.
 void check_invariant(const KernelTable& table, const Case& c, const Problem& p,
                      const std::vector<float>& whole, Random& random) {
   std::vector<float> alone(whole.size(), kUntouched), pieces(whole.size(), kUntouched);
@@ -149,7 +149,7 @@ void all_tables_agree() {
       check_case({type, outputs, cols, 1 + random.below(11)}, random);
     }
     check_case({type, 33, unit == 1 ? 70 : unit * 3, 150}, random);
-    for (int i = 0; i < 3; ++i)  // rows that fill some matrix tiles and leave some of the last
+    for (int i = 0; i < 3; ++i)  // numbers of rows that fill some matrix tiles and part of the last
       check_case({type, 16 + random.below(60), unit * (1 + random.below(7)), 12 + random.below(60)}, random);
     check_case({type, 16, unit == 1 ? 64 : unit * 2, 0}, random);
   }

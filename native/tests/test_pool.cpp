@@ -1,4 +1,4 @@
-// The thread pool: every chunk once, whatever the threads; results visible to the caller; runs back to back.
+// The thread pool: every chunk runs once, whatever the number of threads; results are visible to the caller.
 #include <atomic>
 #include <fstream>
 #include <stdexcept>
@@ -37,7 +37,7 @@ void every_chunk_runs_once() {
   }
 }
 
-// A thread that fetches ahead relies on it: of each part it takes the chunks forwards.
+// Prefetching relies on it: a thread takes the chunks of a part in ascending order.
 void parts_are_taken_in_order() {
   for (const int threads : {1, 2, 3}) {
     ThreadPool pool(threads);

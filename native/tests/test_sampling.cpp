@@ -1,5 +1,5 @@
-// Sampling's loops against plain ones in double, every table against the others bit by bit, and draws whose
-// checksum is the same on any processor.
+// Compares the sampling loops with simple ones in double and every table bit by bit with the others; the
+// checksum of draws is the same on any processor.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -16,7 +16,7 @@ namespace {
 using namespace myna::sampling;
 using Random = std::mt19937_64;
 
-// Our own arithmetic, since the library's distributions differ from one to the next.
+// Our own arithmetic, since distributions differ between standard libraries.
 double unit(Random& random) { return static_cast<double>(random() >> 11) * 0x1p-53; }
 
 std::vector<float> random_row(int64_t n, Random& random) {
@@ -58,7 +58,7 @@ void check_kernels(const Kernels& table, int64_t n, Random& random) {
   CHECK(table.scan(bad.data(), n).is_bad, detail);
 }
 
-// All that a table gives for random draws, folded into one number.
+// All results of a table for random draws, folded into one number.
 uint64_t draws_of(const Kernels& table, uint64_t seed) {
   Random random(seed);
   uint64_t checksum = 0;
@@ -88,7 +88,7 @@ uint64_t draws_of(const Kernels& table, uint64_t seed) {
   return checksum;
 }
 
-// Above 1 no token would be left; it means the likeliest alone, as 1 does.
+// Above 1, no token would be left; it means only the most likely one, as 1 does.
 void min_p_above_one_keeps_the_likeliest(const Kernels& table) {
   Buffers buffers;
   const std::vector<float> row = {0.5f, 3.0f, -1.0f, 2.9f};
@@ -108,7 +108,7 @@ void min_p_above_one_keeps_the_likeliest(const Kernels& table) {
 int main() {
   using namespace myna::test;
   using namespace myna::sampling;
-  // Random123's known answer for a counter and a key of zeros, as the fraction that it stands for.
+  // Random123's known answer for a counter and a key of zeros, as a fraction.
   CHECK(uniform(0, 0, 0) == static_cast<double>(uint64_t{0xE169C58D6627E8D5} >> 11) * 0x1p-53);
 
   Random random(seed());
@@ -124,7 +124,7 @@ int main() {
     for (const int64_t n : {1, 2, 15, 16, 17, 31, 32, 33, 63, 1000, 1024}) check_kernels(*table, n, random);
     min_p_above_one_keeps_the_likeliest(*table);
     CHECK(draws_of(*table, fresh) == draws_of(kPortable, fresh), table->name);
-    // The same on x86-64 and arm64; it may change only with what a request and its seed answer.
+    // The same on x86-64 and arm64; it may only change together with the answers to a request and its seed.
     CHECK(draws_of(*table, 20260101) == 2003933737968712771u, table->name);
   }
   std::printf("sampling: %zu tables agree\n", tables.size());

@@ -1,5 +1,5 @@
-// The float operations: every instruction set gives the portable table's bits, and attention is what a plain
-// double-precision softmax says, however the rows and parts are cut.
+// The float operations: every instruction set gives the same bits as the portable table, and attention equals
+// a simple double-precision softmax, however rows and parts are split.
 #include <cmath>
 #include <cstring>
 #include <limits>

@@ -1,4 +1,5 @@
-"""Writes small random models of several families and formats: write_models.py FOLDER. Run from the root."""
+"""Writes small random models of several families and formats: write_models.py FOLDER. Run from the root
+folder."""
 
 import sys
 from pathlib import Path

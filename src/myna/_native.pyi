@@ -20,11 +20,11 @@ class Engine:
     def length(self, sequence: int) -> int: ...
     def token(self, name: str) -> int: ...
     def limits(self, seconds: float) -> tuple[float, float]:
-        """What the machine can do: bytes read and 8-bit operations a second (0: unknown processor)."""
+        """Measured limits: bytes read and operations of products per second (0: unknown processor)."""
     def close(self) -> None: ...
     @property
     def work(self) -> tuple[int, int, int]:
-        """Of all that ran: matrix products, bytes of weights read, multiply-adds."""
+        """The total: matrix products, bytes of weights read, multiply-adds."""
     @property
     def free_tokens(self) -> int: ...
     @property

@@ -151,7 +151,7 @@ async def test_while_all_are_full_requests_wait_and_the_next_is_refused() -> Non
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         await found.choose("m", [])
-    upstream._leave(None)
+    upstream._on_end(None)
     assert await waiting is upstream
     with pytest.raises(Overloaded, match="in time"):
         full = balancer(1.0, max_requests=1, timeout=0.01)

@@ -102,8 +102,8 @@ async def test_a_failure_before_the_answer_is_a_status_that_names_the_upstream(
 
 
 WHOLE_ANSWERS = {
-    "broken JSON": (send(JSON_HEAD, WHOLE[:-3]), 502, "can't be read"),
-    "no object": (send(JSON_HEAD, b"[1]"), 502, "no JSON object"),
+    "broken JSON": (send(JSON_HEAD, WHOLE[:-3]), 502, "invalid JSON"),
+    "no object": (send(JSON_HEAD, b"[1]"), 502, "not a JSON object"),
     "an error as an answer": (send(JSON_HEAD, b'{"error":{"message":"no luck"}}'), 502, "no luck"),
     "half a body": (
         send(head(200, "application/json", "Content-Length: 9999"), WHOLE),
@@ -138,9 +138,9 @@ HALF_STREAMS = {
     "an event byte by byte": (trickle(STREAM_HEAD + EVENT + b"data: "), "sent nothing for"),
     "resets": (send_and_reset(CHUNKED + b"%x\r\n%b\r\n" % (len(EVENT), EVENT)), "broke off"),
     "lies about a chunk": (send(CHUNKED + b"%x\r\n%b" % (len(EVENT) + 9, EVENT)), "'big'"),
-    "ends halfway": (send(STREAM_HEAD, EVENT), "ended its stream halfway"),
-    "garbage": (send(STREAM_HEAD, EVENT, b"<h1>Oops</h1>\n\n"), "no event stream"),
-    "broken JSON": (send(STREAM_HEAD, EVENT + b'data: {"choices":[\n\n' + LAST), "can't be read"),
+    "ends halfway": (send(STREAM_HEAD, EVENT), "ended its stream early"),
+    "garbage": (send(STREAM_HEAD, EVENT, b"<h1>Oops</h1>\n\n"), "invalid event stream"),
+    "broken JSON": (send(STREAM_HEAD, EVENT + b'data: {"choices":[\n\n' + LAST), "invalid JSON"),
     "an endless event": (repeat(STREAM_HEAD + EVENT, b"data: " + b"x" * 65536), "does not end"),
     "an error": (send(STREAM_HEAD, EVENT, b'data: {"error":{"message":"no luck"}}\n\n', DONE), "no luck"),
 }

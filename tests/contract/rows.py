@@ -15,7 +15,7 @@ from myna.core.requests import GenerationRequest, Sampling
 from myna.engines import fake
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
-from myna.scheduling.admission import Limits
+from myna.scheduling.admission import QueueLimits
 from myna.scheduling.in_process import InProcessGenerator
 from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
@@ -112,13 +112,15 @@ def _encode_for_fake(text: str) -> list[int]:
 
 
 async def _start_in_process(setup: Setup, _: FindModel) -> tuple[Generator, Encode]:
-    service = InProcessGenerator(lambda: load_model(_fake_spec(setup)), Limits(setup.max_waiting_requests))
+    service = InProcessGenerator(
+        lambda: load_model(_fake_spec(setup)), QueueLimits(setup.max_waiting_requests)
+    )
     await service.start()
     return service, _encode_for_fake
 
 
 async def _start_fake_worker(setup: Setup, _: FindModel) -> tuple[Generator, Encode]:
-    client = WorkerClient(_fake_spec(setup), Limits(setup.max_waiting_requests))
+    client = WorkerClient(_fake_spec(setup), QueueLimits(setup.max_waiting_requests))
     await client.start()
     return client, _encode_for_fake
 
@@ -127,7 +129,7 @@ async def _start_native_worker(setup: Setup, find_model: FindModel) -> tuple[Gen
     path = str(find_model(_MODEL))
     memory_bytes = setup.kv_tokens * _KV_BYTES_OF_A_TOKEN
     spec = WorkerSpec("native", path, setup.context_tokens, memory_bytes, threads=1)
-    client = WorkerClient(spec, Limits(setup.max_waiting_requests))
+    client = WorkerClient(spec, QueueLimits(setup.max_waiting_requests))
     await client.start()
     tokenizer = Tokenizer(Vocabulary.read(path))
     return client, lambda text: tokenizer.encode(text, parse_special=False)

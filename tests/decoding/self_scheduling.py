@@ -6,11 +6,11 @@ import numpy as np
 
 from myna.core.events import Event
 from myna.core.requests import GenerationRequest
-from myna.decoding.choice_output import Logprobs
+from myna.decoding.choice_output import SampledLogprobs
 from myna.decoding.output_processor import RequestOutput
 from myna.decoding.sampling import ChoiceSampling, Draw, Sampled, SamplingBatch, sample, score
 from myna.decoding.token_table import TokenTable
-from myna.engines.base import Row
+from myna.engines.base import BatchRow
 from myna.engines.fake import FakeEngine
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
@@ -42,14 +42,14 @@ def answer(request: GenerationRequest, table: TokenTable = TABLE) -> list[Event]
 
 def generate(
     request: GenerationRequest, choice: int, num_logprobs: int | None
-) -> Iterator[tuple[int, Logprobs | None]]:
+) -> Iterator[tuple[int, SampledLogprobs | None]]:
     """Tokens of one choice without end."""
     engine = FakeEngine(4096, 4096, 1)
     sampling = ChoiceSampling(request.sampling, choice, num_logprobs)
     tokens, num_computed = list(request.prompt_tokens), 0
     while True:
         new = tokens[num_computed:]
-        logits = engine.forward([Row(0, new, num_computed, len(new) - 1)])
+        logits = engine.forward([BatchRow(0, new, num_computed, len(new) - 1)])
         num_computed = len(tokens)
         draw = Draw(0, sampling, num_computed - len(request.prompt_tokens))
         sampled = sample(logits.array, SamplingBatch.of([draw]))
@@ -58,14 +58,14 @@ def generate(
         yield tokens[-1], None if num_logprobs is None else _logprobs(sampled, 0)
 
 
-def prompt_logprobs(request: GenerationRequest) -> list[Logprobs]:
+def prompt_logprobs(request: GenerationRequest) -> list[SampledLogprobs]:
     """Those of all tokens of the prompt but the first."""
     tokens = list(request.prompt_tokens)
-    logits = FakeEngine(4096, 4096, 1).forward([Row(0, tokens, 0, 0)])
+    logits = FakeEngine(4096, 4096, 1).forward([BatchRow(0, tokens, 0, 0)])
     scores = score(logits.array[:-1], np.array(tokens[1:], np.int32), request.num_prompt_logprobs or 0)
     return [_logprobs(scores, index) for index in range(len(tokens) - 1)]
 
 
-def _logprobs(sampled: Sampled, index: int) -> Logprobs:
+def _logprobs(sampled: Sampled, index: int) -> SampledLogprobs:
     top_tokens, top_logprobs = sampled.top_tokens[index].tolist(), sampled.top_logprobs[index].tolist()
-    return Logprobs(float(sampled.logprobs[index]), top_tokens, top_logprobs)
+    return SampledLogprobs(float(sampled.logprobs[index]), top_tokens, top_logprobs)

@@ -203,5 +203,5 @@ def test_a_model_whose_cuts_are_unknown_follows_grammars_too(vocabulary: Vocabul
 
 
 def test_a_model_without_an_end_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="no token that ends"):
+    with pytest.raises(InvalidRequest, match="no end-of-text token"):
         Grammars([b"a"], [], [], lambda text: [0], 1)

@@ -14,7 +14,7 @@ from tests.decoding.self_scheduling import TABLE, answer
 from myna.core.errors import GenerationFailed
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
 from myna.core.requests import GenerationRequest, Sampling, Thought
-from myna.decoding.choice_output import Logprobs
+from myna.decoding.choice_output import SampledLogprobs
 from myna.decoding.output_processor import RequestOutput
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
@@ -39,7 +39,7 @@ def push_all(output: RequestOutput, tokens: Sequence[int], index: int = 0) -> li
     """Push with log-probabilities if the output asks for them: -1 for the first token, -2 for the next, …"""
     events: list[Event] = []
     for place, token in enumerate(tokens, 1):
-        logprobs = None if output.num_logprobs is None else Logprobs(-float(place))
+        logprobs = None if output.num_logprobs is None else SampledLogprobs(-float(place))
         events += output.push(index, token, logprobs)
     return events
 
@@ -257,7 +257,7 @@ def test_a_token_with_the_end_of_the_thought_and_the_beginning_of_the_answer_is_
 
 def test_log_probabilities_have_as_many_of_the_likeliest_as_were_asked_for() -> None:
     output = output_of(1, num_logprobs=2)
-    (delta, *_) = output.push(0, 65, Logprobs(-0.5, [65, 66, 67], [-0.5, -1.5, -2.5]))
+    (delta, *_) = output.push(0, 65, SampledLogprobs(-0.5, [65, 66, 67], [-0.5, -1.5, -2.5]))
     assert isinstance(delta, TextDelta)
     assert delta.logprobs == (TokenLogprob(65, -0.5, b"A", ((65, -0.5, b"A"), (66, -1.5, b"B"))),)
 
@@ -265,7 +265,7 @@ def test_log_probabilities_have_as_many_of_the_likeliest_as_were_asked_for() -> 
 def test_log_probabilities_of_the_prompt_begin_with_its_second_token() -> None:
     output = output_of(0, num_prompt_logprobs=1)
     first, *rest = tokenize("a prompt")
-    output.add_prompt_logprobs(Logprobs(-1.0, [65, 66], [-0.1, -0.2]) for _ in rest)
+    output.add_prompt_logprobs(SampledLogprobs(-1.0, [65, 66], [-0.1, -0.2]) for _ in rest)
     assert output.num_prompt_logprobs == 1 + len(rest)
     done = output.prompt_done(3)
     assert done.prompt_tokens == 1 + len(rest)
@@ -279,10 +279,10 @@ def test_the_best_candidates_come_when_all_have_ended() -> None:
     output = output_of(2, num_choices=2, best_of=3)
     assert output.num_logprobs == 0
     for index, logprob in enumerate((-2.0, -1.0, -3.0)):
-        assert not output.push(index, 65 + index, Logprobs(logprob))
-    assert not output.push(0, 97, Logprobs(-2.0))
-    assert not output.push(1, 98, Logprobs(-1.0))
-    events = output.push(2, 99, Logprobs(-3.0))
+        assert not output.push(index, 65 + index, SampledLogprobs(logprob))
+    assert not output.push(0, 97, SampledLogprobs(-2.0))
+    assert not output.push(1, 98, SampledLogprobs(-1.0))
+    events = output.push(2, 99, SampledLogprobs(-3.0))
     assert [text_of(events, choice) for choice in (0, 1, 2)] == ["Bb", "Aa", ""]
     assert logprobs_of(events) == []
     assert events[-1] == Done(6)
@@ -299,8 +299,8 @@ def test_thoughts_of_competing_candidates_wait_for_the_ranking_too() -> None:
     output = output_of(5, best_of=2, thought=msgspec.structs.replace(THOUGHT, is_open=True))
     for index, word in enumerate(("loses", "wins.")):
         for token in tokenize(word)[:-1]:
-            assert not output.push(index, token, Logprobs(-2.0 + index))
-    assert not output.push(0, tokenize("loses")[-1], Logprobs(-2.0))
-    events = output.push(1, tokenize("wins.")[-1], Logprobs(-1.0))
+            assert not output.push(index, token, SampledLogprobs(-2.0 + index))
+    assert not output.push(0, tokenize("loses")[-1], SampledLogprobs(-2.0))
+    events = output.push(1, tokenize("wins.")[-1], SampledLogprobs(-1.0))
     assert text_of(events, is_thought=True) == "wins."
     assert events[-1] == Done(10, reasoning_tokens=10)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.requests import Thought
-from myna.decoding.thinking import ThoughtGate, ThoughtText
+from myna.decoding.thinking import ThoughtConstraint, ThoughtText
 
 OPEN = Thought("<think>", "</think>", is_open=True)
 UNOPENED = Thought("<think>", "</think>")
@@ -69,18 +69,18 @@ def test_an_empty_thought_shows_nothing() -> None:
 
 def test_a_gate_forces_the_marks_and_ends_after_its_tokens() -> None:
     pieces = [b"x", b"<think>", b"</", b"think>"]
-    gate = ThoughtGate(pieces, Thought("<think>", "</think>", max_tokens=2), [1], [2, 3])
+    constraint = ThoughtConstraint(pieces, Thought("<think>", "</think>", max_tokens=2), [1], [2, 3])
     ends = []
     for expected in (1, None, None, 2, 3):
-        assert gate.forced == expected
-        ends.append(gate.take(0 if expected is None else expected))
+        assert constraint.forced == expected
+        ends.append(constraint.advance(0 if expected is None else expected))
     assert ends == [False, False, False, False, True]
 
 
 def test_a_gate_that_is_optional_waits_for_the_first_token_alone() -> None:
-    gate = ThoughtGate([b"<think>"], Thought("<think>", "</think>", is_optional=True), [0], [0])
-    assert gate.is_waiting
-    gate.take(0)
-    assert not gate.is_waiting
-    assert gate.forced is None
-    assert gate.copy().is_waiting
+    constraint = ThoughtConstraint([b"<think>"], Thought("<think>", "</think>", is_optional=True), [0], [0])
+    assert constraint.is_waiting
+    constraint.advance(0)
+    assert not constraint.is_waiting
+    assert constraint.forced is None
+    assert constraint.copy().is_waiting

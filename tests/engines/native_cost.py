@@ -24,13 +24,13 @@ _COLLECTED = re.compile(r"Collected : (\d+)")
 
 def work(path: Path) -> dict[str, dict[str, int]]:
     """What each kind of step takes, as the engine counts it."""
-    from myna.engines.base import Row
+    from myna.engines.base import BatchRow
     from myna.engines.native import load
 
     engine, found = load(str(path), context_tokens=256, memory_bytes=64 << 20, threads=1), {}
     for name, sizes in STEPS.items():
         before = engine.work
-        engine.forward([Row(i, [7] * size, 0, size - 1) for i, size in enumerate(sizes)])
+        engine.forward([BatchRow(i, [7] * size, 0, size - 1) for i, size in enumerate(sizes)])
         after = engine.work
         found[name] = {field: getattr(after, field) - getattr(before, field) for field in after._fields}
         for sequence in range(len(sizes)):

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myna.engines.cells import CellLedger
+from myna.engines.cells import CellAllocator
 
 CELLS = 40
 steps = st.lists(
@@ -19,7 +19,7 @@ steps = st.lists(
 
 @given(steps)
 def test_free_cells_are_those_that_no_sequence_holds(actions: list[tuple[str, int, int, int]]) -> None:
-    ledger = CellLedger(CELLS)
+    ledger = CellAllocator(CELLS)
     model: dict[int, list[object]] = {}
     for verb, sequence, other, count in actions:
         held = model.get(sequence, [])

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from myna.engines.base import Engine, OutOfRoom, Row
+from myna.engines.base import BatchRow, Engine, KVCacheFull
 from myna.engines.registry import ENGINES, load_engine
 
 KV_TOKENS = 512
@@ -40,7 +40,7 @@ def prompt(size: int, *, salt: int = 0) -> list[int]:
 
 def run(engine: Engine, sequence: int, tokens: list[int], start: int = 0) -> Rows:
     """Logits after the last of the tokens."""
-    rows: Rows = engine.forward([Row(sequence, tokens, start, len(tokens) - 1)]).array
+    rows: Rows = engine.forward([BatchRow(sequence, tokens, start, len(tokens) - 1)]).array
     return np.array(rows[0])
 
 
@@ -68,7 +68,7 @@ def test_an_empty_engine_has_all_its_room(engine: Engine) -> None:
 
 def test_only_the_wanted_rows_come_back_in_batch_order(engine: Engine) -> None:
     a, b, c = prompt(5), prompt(6, salt=1), prompt(4, salt=2)
-    array = engine.forward([Row(0, a, 0, 3), Row(1, b, 0, 6), Row(2, c, 0, 3)]).array
+    array = engine.forward([BatchRow(0, a, 0, 3), BatchRow(1, b, 0, 6), BatchRow(2, c, 0, 3)]).array
     assert array.shape == (3, engine.info.vocab_size)
     assert array.dtype == np.float32
     rows = array.copy()
@@ -79,21 +79,21 @@ def test_only_the_wanted_rows_come_back_in_batch_order(engine: Engine) -> None:
 
 
 def test_no_wanted_rows_is_an_empty_array(engine: Engine) -> None:
-    assert engine.forward([Row(0, prompt(4), 0, 4)]).array.shape == (0, engine.info.vocab_size)
+    assert engine.forward([BatchRow(0, prompt(4), 0, 4)]).array.shape == (0, engine.info.vocab_size)
 
 
 def test_a_prompt_in_chunks_is_the_same_prompt(engine: Engine) -> None:
     tokens = prompt(60)
     expected = run(engine, 0, tokens)
-    engine.forward([Row(1, tokens[:23], 0, 23)])
-    engine.forward([Row(1, tokens[23:24], 23, 1)])
+    engine.forward([BatchRow(1, tokens[:23], 0, 23)])
+    engine.forward([BatchRow(1, tokens[23:24], 23, 1)])
     assert_same(engine, run(engine, 1, tokens[24:], 24), expected)
 
 
 def test_sequences_of_one_batch_do_not_touch(engine: Engine) -> None:
     prompts = [prompt(20, salt=salt) for salt in range(8)]
     alone = [run(engine, 100 + i, tokens) for i, tokens in enumerate(prompts)]
-    together = engine.forward([Row(i, tokens, 0, 19) for i, tokens in enumerate(prompts)]).array
+    together = engine.forward([BatchRow(i, tokens, 0, 19) for i, tokens in enumerate(prompts)]).array
     for ours, expected in zip(together, alone, strict=True):
         assert_same(engine, ours, expected)
 
@@ -103,7 +103,7 @@ def test_a_fork_shares_its_prefix_and_goes_its_own_way(engine: Engine) -> None:
     expected_own, expected_other = run(engine, 10, tokens), run(engine, 11, tokens[:32] + other)
     for sequence in (10, 11):
         engine.free(sequence)
-    engine.forward([Row(0, tokens[:32], 0, 32)])
+    engine.forward([BatchRow(0, tokens[:32], 0, 32)])
     engine.fork(0, 1, 32)
     assert_same(engine, run(engine, 1, other, 32), expected_other)
     assert_same(engine, run(engine, 0, tokens[32:], 32), expected_own)
@@ -111,7 +111,7 @@ def test_a_fork_shares_its_prefix_and_goes_its_own_way(engine: Engine) -> None:
 
 def test_shared_tokens_take_room_once(engine: Engine) -> None:
     room = engine.free_tokens
-    engine.forward([Row(0, prompt(64), 0, 64)])
+    engine.forward([BatchRow(0, prompt(64), 0, 64)])
     engine.fork(0, 1, 32)
     engine.fork(1, 2, 32)
     assert engine.free_tokens == room - 64
@@ -126,10 +126,10 @@ def test_shared_tokens_take_room_once(engine: Engine) -> None:
 def test_a_fork_outlives_its_source(engine: Engine) -> None:
     tokens = prompt(40)
     expected = run(engine, 9, tokens)
-    engine.forward([Row(0, tokens[:32], 0, 32)])
+    engine.forward([BatchRow(0, tokens[:32], 0, 32)])
     engine.fork(0, 1, 32)
     engine.free(0)
-    engine.forward([Row(0, prompt(40, salt=3), 0, 40)])
+    engine.forward([BatchRow(0, prompt(40, salt=3), 0, 40)])
     assert_same(engine, run(engine, 1, tokens[32:], 32), expected)
 
 
@@ -138,7 +138,7 @@ def test_a_trimmed_tail_is_forgotten_and_its_room_free(engine: Engine) -> None:
     tokens, room = prompt(48), engine.free_tokens
     expected = run(engine, 0, tokens)
     engine.free(0)
-    engine.forward([Row(0, tokens[:32] + prompt(16, salt=4), 0, 48)])
+    engine.forward([BatchRow(0, tokens[:32] + prompt(16, salt=4), 0, 48)])
     engine.trim(0, 32)
     assert engine.free_tokens == room - 32
     assert_same(engine, run(engine, 0, tokens[32:], 32), expected)
@@ -147,7 +147,7 @@ def test_a_trimmed_tail_is_forgotten_and_its_room_free(engine: Engine) -> None:
 def test_trimming_a_fork_leaves_its_source_whole(engine: Engine) -> None:
     tokens = prompt(40)
     expected = run(engine, 9, tokens)
-    engine.forward([Row(0, tokens[:39], 0, 39)])
+    engine.forward([BatchRow(0, tokens[:39], 0, 39)])
     engine.fork(0, 1, 39)
     engine.trim(1, 16)
     assert_same(engine, run(engine, 0, tokens[39:], 39), expected)
@@ -155,7 +155,7 @@ def test_trimming_a_fork_leaves_its_source_whole(engine: Engine) -> None:
 
 def test_freeing_is_idempotent_and_ignores_strangers(engine: Engine) -> None:
     room = engine.free_tokens
-    engine.forward([Row(3, prompt(16), 0, 16)])
+    engine.forward([BatchRow(3, prompt(16), 0, 16)])
     engine.free(3)
     engine.free(3)
     engine.free(77)
@@ -166,11 +166,15 @@ def test_out_of_room_changes_nothing(engine: Engine) -> None:
     tokens = prompt(32)
     expected = run(engine, 9, tokens)
     engine.free(9)
-    engine.forward([Row(0, tokens[:31], 0, 31)])
+    engine.forward([BatchRow(0, tokens[:31], 0, 31)])
     room = engine.free_tokens
-    too_many = [Row(1, prompt(200), 0, 200), Row(2, prompt(200), 0, 200), Row(3, prompt(200), 0, 200)]
-    with pytest.raises(OutOfRoom):
-        engine.forward([Row(0, tokens[31:], 31, 0), *too_many])
+    too_many = [
+        BatchRow(1, prompt(200), 0, 200),
+        BatchRow(2, prompt(200), 0, 200),
+        BatchRow(3, prompt(200), 0, 200),
+    ]
+    with pytest.raises(KVCacheFull):
+        engine.forward([BatchRow(0, tokens[31:], 31, 0), *too_many])
     assert engine.free_tokens == room
     assert_same(engine, run(engine, 0, tokens[31:], 31), expected)
 
@@ -178,9 +182,9 @@ def test_out_of_room_changes_nothing(engine: Engine) -> None:
 def test_the_room_can_be_filled_to_the_last_token(engine: Engine) -> None:
     size = 128
     for sequence in range(engine.info.kv_tokens // size):
-        engine.forward([Row(sequence, prompt(size, salt=sequence), 0, size)])
+        engine.forward([BatchRow(sequence, prompt(size, salt=sequence), 0, size)])
     assert engine.free_tokens == engine.info.kv_tokens % size
-    with pytest.raises(OutOfRoom):
-        engine.forward([Row(200, prompt(size), 0, size)])
+    with pytest.raises(KVCacheFull):
+        engine.forward([BatchRow(200, prompt(size), 0, size)])
     engine.free(1)
-    assert engine.forward([Row(200, prompt(size), 0, size - 1)]).array.shape[0] == 1
+    assert engine.forward([BatchRow(200, prompt(size), 0, size - 1)]).array.shape[0] == 1

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from myna.core.errors import ModelLoadFailed
 from myna.engines import fake
-from myna.engines.base import OutOfRoom, Row
+from myna.engines.base import BatchRow, KVCacheFull
 from myna.engines.fake import FakeEngine
 
 
@@ -16,7 +16,7 @@ def prompt(text: str) -> list[int]:
 
 
 def next_token(engine: FakeEngine, sequence: int, tokens: list[int], start: int) -> int:
-    logits = engine.forward([Row(sequence, tokens, start, len(tokens) - 1)]).array
+    logits = engine.forward([BatchRow(sequence, tokens, start, len(tokens) - 1)]).array
     assert logits.shape == (1, engine.info.vocab_size)
     return int(np.argmax(logits[0]))
 
@@ -43,7 +43,7 @@ def test_logits_don_t_depend_on_chunks_forks_or_trims(tokens: list[int], data: s
     engine = FakeEngine(1000, 2048, 8)
     cut = data.draw(st.integers(1, len(tokens)))
     if cut < len(tokens):
-        engine.forward([Row(0, tokens[:cut], 0, cut)])
+        engine.forward([BatchRow(0, tokens[:cut], 0, cut)])
         whole = next_token(engine, 0, tokens[cut:], cut)
     else:
         whole = next_token(engine, 0, tokens, 0)
@@ -61,11 +61,11 @@ def test_logits_don_t_depend_on_chunks_forks_or_trims(tokens: list[int], data: s
 
 def test_shared_tokens_count_once_until_someone_writes() -> None:
     engine = FakeEngine(1000, 160, 8)
-    engine.forward([Row(0, [65] * 40, 0, 40)])
+    engine.forward([BatchRow(0, [65] * 40, 0, 40)])
     assert engine.free_tokens == 112
     engine.fork(0, 1, 40)
     assert engine.free_tokens == 112
-    engine.forward([Row(1, [66], 40, 0)])  # its own copy of the last block
+    engine.forward([BatchRow(1, [66], 40, 0)])  # its own copy of the last block
     assert engine.free_tokens == 96
     engine.free(0)
     assert engine.free_tokens == 112
@@ -73,10 +73,10 @@ def test_shared_tokens_count_once_until_someone_writes() -> None:
 
 def test_out_of_room_changes_nothing() -> None:
     engine = FakeEngine(1000, 64, 8)
-    engine.forward([Row(0, [65] * 40, 0, 40)])
+    engine.forward([BatchRow(0, [65] * 40, 0, 40)])
     before = engine.free_tokens
-    with pytest.raises(OutOfRoom):
-        engine.forward([Row(0, [65], 40, 0), Row(1, [65] * 17, 0, 17)])
+    with pytest.raises(KVCacheFull):
+        engine.forward([BatchRow(0, [65], 40, 0), BatchRow(1, [65] * 17, 0, 17)])
     assert engine.free_tokens == before
     assert next_token(engine, 0, [65], 40) == fake.script([65] * 41, 1)[0]
 
@@ -84,13 +84,13 @@ def test_out_of_room_changes_nothing() -> None:
 @pytest.mark.parametrize(
     "rows",
     [
-        [Row(0, [1], 1, 0)],
-        [Row(0, [], 0, 0)],
-        [Row(8, [1], 0, 0)],
-        [Row(0, [1], 0, 0), Row(0, [1], 0, 0)],
+        [BatchRow(0, [1], 1, 0)],
+        [BatchRow(0, [], 0, 0)],
+        [BatchRow(8, [1], 0, 0)],
+        [BatchRow(0, [1], 0, 0), BatchRow(0, [1], 0, 0)],
     ],
 )
-def test_a_breach_of_the_seams_rules_is_caught(rows: list[Row]) -> None:
+def test_a_breach_of_the_seams_rules_is_caught(rows: list[BatchRow]) -> None:
     with pytest.raises(AssertionError):
         FakeEngine(1000, 64, 8).forward(rows)
 
@@ -98,7 +98,7 @@ def test_a_breach_of_the_seams_rules_is_caught(rows: list[Row]) -> None:
 def test_the_next_logits_hold_nothing_of_the_last() -> None:
     engine = FakeEngine(1000, 4096, 128)
     for count in (100, 3):
-        rows = [Row(index, [index % 7 + 65], int(count == 3), 0) for index in range(count)]
+        rows = [BatchRow(index, [index % 7 + 65], int(count == 3), 0) for index in range(count)]
         assert all(np.count_nonzero(row) == 2 for row in engine.forward(rows).array)
 
 

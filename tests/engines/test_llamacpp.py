@@ -8,7 +8,7 @@ import pytest
 
 from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.engines import llamacpp
-from myna.engines.base import Row
+from myna.engines.base import BatchRow
 
 MODEL = "smollm2-135m-instruct"
 ModelPath = Callable[[str], Path]
@@ -20,9 +20,9 @@ def test_a_batch_over_the_limit_is_cut_and_gathered(
     path = str(model_path(MODEL))
     tokens = [32 + i % 90 for i in range(100)]
     engine = llamacpp.load(path, context_tokens=256, memory_bytes=32 << 20, threads=1)
-    expected = engine.forward([Row(0, tokens, 0, 40), Row(1, tokens[:5], 0, 5)]).array.copy()
+    expected = engine.forward([BatchRow(0, tokens, 0, 40), BatchRow(1, tokens[:5], 0, 5)]).array.copy()
     monkeypatch.setattr(llamacpp, "BATCH_TOKENS", 32)
-    ours = engine.forward([Row(2, tokens, 0, 40), Row(3, tokens[:5], 0, 5)]).array
+    ours = engine.forward([BatchRow(2, tokens, 0, 40), BatchRow(3, tokens[:5], 0, 5)]).array
     assert ours.shape == expected.shape == (60, engine.info.vocab_size)
     assert np.abs(ours - expected).max() < 0.05 * np.abs(expected).max()
     engine.close()
@@ -36,8 +36,8 @@ def test_closing_twice_is_closing_once(model_path: ModelPath) -> None:
 
 def test_a_row_that_does_not_continue_its_sequence_is_an_error(model_path: ModelPath) -> None:
     engine = llamacpp.load(str(model_path(MODEL)), context_tokens=256, memory_bytes=16 << 20, threads=1)
-    with pytest.raises(ValueError, match="holds 0 tokens"):
-        engine.forward([Row(0, [1], 5, 0)])
+    with pytest.raises(ValueError, match="has 0 tokens"):
+        engine.forward([BatchRow(0, [1], 5, 0)])
     engine.close()
 
 
@@ -46,7 +46,7 @@ def test_a_batch_that_fails_in_its_second_part_changes_nothing(
 ) -> None:
     engine = llamacpp.load(str(model_path(MODEL)), context_tokens=256, memory_bytes=16 << 20, threads=1)
     monkeypatch.setattr(llamacpp, "BATCH_TOKENS", 32)
-    good, bad = Row(0, list(range(1, 31)), 0, 29), Row(1, [*range(1, 10), 10**9], 0, 9)
+    good, bad = BatchRow(0, list(range(1, 31)), 0, 29), BatchRow(1, [*range(1, 10), 10**9], 0, 9)
     expected = engine.forward([good]).array.copy()
     engine.free(0)
     with pytest.raises(RuntimeError, match="failed to decode"):
@@ -65,7 +65,7 @@ def test_its_tokenizer_parses_special_tokens_only_when_asked(model_path: ModelPa
 
 
 def test_load_errors_name_the_file_or_the_reason(model_path: ModelPath, tmp_path: Path) -> None:
-    with pytest.raises(ModelLoadFailed, match="no model file"):
+    with pytest.raises(ModelLoadFailed, match="does not exist"):
         llamacpp.load(str(tmp_path / "none.gguf"), context_tokens=0, memory_bytes=0, threads=1)
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(b"not a model")

@@ -12,7 +12,7 @@ from tests.engines.oracle import Oracle
 from tests.engines.texts import MIXED
 
 from myna.core.errors import GenerationFailed, ModelLoadFailed
-from myna.engines.base import OutOfRoom, Row
+from myna.engines.base import BatchRow, KVCacheFull
 from myna.engines.native import NativeEngine, load
 
 ModelPath = Callable[[str], Path]
@@ -35,7 +35,7 @@ def test_logits_are_as_near_to_float32_as_those_of_llama_cpp(model: str, model_p
     theirs = oracle.logits(tokens)
     oracle.close()
     engine = load(path, context_tokens=1024, memory_bytes=64 << 20, threads=2)
-    ours = engine.forward([Row(0, tokens, 0, 0)]).array.copy()
+    ours = engine.forward([BatchRow(0, tokens, 0, 0)]).array.copy()
     engine.close()
     exact = FloatReference(path).logits(tokens)
 
@@ -54,40 +54,44 @@ def test_greedy_text_of_the_small_model_is_english(model_path: ModelPath) -> Non
     expected = oracle.tokenize(" Paris")
     oracle.close()
     engine = load(path, context_tokens=256, memory_bytes=64 << 20, threads=2)
-    logits = engine.forward([Row(0, tokens, 0, len(tokens) - 1)]).array
+    logits = engine.forward([BatchRow(0, tokens, 0, len(tokens) - 1)]).array
     assert int(logits[0].argmax()) == expected[0]
     engine.close()
 
 
 def test_a_batch_that_does_not_fit_changes_nothing(small: NativeEngine) -> None:
-    small.forward([Row(0, [5, 6, 7], 0, 3)])
-    before = small.forward([Row(0, [8], 3, 0)]).array.copy()
+    small.forward([BatchRow(0, [5, 6, 7], 0, 3)])
+    before = small.forward([BatchRow(0, [8], 3, 0)]).array.copy()
     small.trim(0, 3)
     free = small.free_tokens
-    room = Row(1, [9] * 1000, 0, 1000)
-    with pytest.raises(OutOfRoom):
-        small.forward([Row(0, [8], 3, 0), room, *(Row(i, [9] * 1000, 0, 1000) for i in range(2, 12))])
+    room = BatchRow(1, [9] * 1000, 0, 1000)
+    with pytest.raises(KVCacheFull):
+        small.forward(
+            [BatchRow(0, [8], 3, 0), room, *(BatchRow(i, [9] * 1000, 0, 1000) for i in range(2, 12))]
+        )
     assert small.free_tokens == free
-    assert (small.forward([Row(0, [8], 3, 0)]).array == before).all()
+    assert (small.forward([BatchRow(0, [8], 3, 0)]).array == before).all()
     small.free(0)
 
 
 @pytest.mark.parametrize(
     "batch",
     [
-        [Row(0, [5], 1, 1)],  # starts behind a gap
-        [Row(0, [-1], 0, 1)],
-        [Row(0, [10**6], 0, 1)],
-        [Row(0, [], 0, 0)],
-        [Row(0, [5], 0, 2)],
-        [Row(0, [5], 0, -1)],
-        [Row(-1, [5], 0, 1)],
-        [Row(10**6, [5], 0, 1)],
-        [Row(0, [5], 0, 1), Row(0, [5], 1, 1)],
-        [Row(0, [5] * 1025, 0, 1025)],  # longer than the context
+        [BatchRow(0, [5], 1, 1)],  # starts behind a gap
+        [BatchRow(0, [-1], 0, 1)],
+        [BatchRow(0, [10**6], 0, 1)],
+        [BatchRow(0, [], 0, 0)],
+        [BatchRow(0, [5], 0, 2)],
+        [BatchRow(0, [5], 0, -1)],
+        [BatchRow(-1, [5], 0, 1)],
+        [BatchRow(10**6, [5], 0, 1)],
+        [BatchRow(0, [5], 0, 1), BatchRow(0, [5], 1, 1)],
+        [BatchRow(0, [5] * 1025, 0, 1025)],  # longer than the context
     ],
 )
-def test_an_impossible_batch_is_refused_and_changes_nothing(small: NativeEngine, batch: list[Row]) -> None:
+def test_an_impossible_batch_is_refused_and_changes_nothing(
+    small: NativeEngine, batch: list[BatchRow]
+) -> None:
     free = small.free_tokens
     with pytest.raises(GenerationFailed):
         small.forward(batch)
@@ -96,11 +100,11 @@ def test_an_impossible_batch_is_refused_and_changes_nothing(small: NativeEngine,
 
 def test_shared_tokens_are_counted_once(small: NativeEngine) -> None:
     free = small.free_tokens
-    small.forward([Row(0, [7] * 40, 0, 40)])
+    small.forward([BatchRow(0, [7] * 40, 0, 40)])
     assert small.free_tokens == free - 48
     small.fork(0, 1, 40)
     assert small.free_tokens == free - 48
-    small.forward([Row(1, [8], 40, 1)])  # the shared, half-filled block is copied
+    small.forward([BatchRow(1, [8], 40, 1)])  # the shared, half-filled block is copied
     assert small.free_tokens == free - 64
     small.free(0)
     assert small.free_tokens == free - 48
@@ -122,8 +126,8 @@ def test_a_missing_or_foreign_file_says_what_is_wrong(tmp_path: Path) -> None:
 def test_the_closed_engine_refuses_work(model_path: ModelPath) -> None:
     path = model_path("smollm2-135m-instruct")
     engine = load(str(path), context_tokens=64, memory_bytes=64 << 20, threads=1)
-    kept = engine.forward([Row(0, [1, 2], 0, 0)]).array
+    kept = engine.forward([BatchRow(0, [1, 2], 0, 0)]).array
     engine.close()
     with pytest.raises(GenerationFailed, match="closed"):
-        engine.forward([Row(0, [1], 2, 0)])
+        engine.forward([BatchRow(0, [1], 2, 0)])
     assert np.isfinite(kept).all()

@@ -11,7 +11,7 @@ from tests.engines.tiny_models import VOCABULARY, Kind, Tiny, write_tiny
 
 from myna.core.errors import ModelLoadFailed
 from myna.core.installation import install_command
-from myna.engines.base import Row
+from myna.engines.base import BatchRow
 from myna.engines.native import load
 
 FAMILIES = {
@@ -37,7 +37,7 @@ def test_a_family_computes_what_llama_cpp_does(name: str, tmp_path: Path) -> Non
     path = str(write_tiny(tmp_path / "tiny.gguf", FAMILIES[name]))
     tokens = tokens_for(150)
     engine = load(path, context_tokens=512, memory_bytes=64 << 20, threads=2)
-    ours = engine.forward([Row(0, tokens, 0, 0)]).array.copy()
+    ours = engine.forward([BatchRow(0, tokens, 0, 0)]).array.copy()
     engine.close()
     oracle = Oracle(path, context=512)
     theirs = oracle.logits(tokens)
@@ -53,7 +53,7 @@ def test_part_of_a_head_may_rotate(tmp_path: Path) -> None:
     tiny = Tiny("qwen2", head_dim=32, overrides={"qwen2.rope.dimension_count": 16})  # llama.cpp refuses it
     path = str(write_tiny(tmp_path / "tiny.gguf", tiny))
     engine = load(path, context_tokens=512, memory_bytes=64 << 20, threads=2)
-    ours = engine.forward([Row(0, tokens_for(60), 0, 0)]).array.copy()
+    ours = engine.forward([BatchRow(0, tokens_for(60), 0, 0)]).array.copy()
     engine.close()
     exact = FloatReference(path).logits(tokens_for(60))
     assert np.abs(ours - exact).max() < 0.02 * float(exact.std())
@@ -67,7 +67,7 @@ def test_shards_are_one_model(tmp_path: Path) -> None:
     logits = []
     for path in (whole, *first):
         engine = load(str(path), context_tokens=64, memory_bytes=8 << 20, threads=1)
-        logits.append(engine.forward([Row(0, tokens_for(10), 0, 0)]).array.tobytes())
+        logits.append(engine.forward([BatchRow(0, tokens_for(10), 0, 0)]).array.tobytes())
         engine.close()
     assert logits[0] == logits[1]
 
@@ -78,7 +78,7 @@ def test_a_weight_type_stays_near_float32(kind: str, tmp_path: Path) -> None:
     path = str(write_tiny(tmp_path / "tiny.gguf", Tiny("qwen2", weights=getattr(Kind, kind))))
     tokens = tokens_for(60)
     engine = load(path, context_tokens=512, memory_bytes=64 << 20, threads=2)
-    ours = engine.forward([Row(0, tokens, 0, 0)]).array.copy()
+    ours = engine.forward([BatchRow(0, tokens, 0, 0)]).array.copy()
     engine.close()
     exact = FloatReference(path).logits(tokens)
     assert np.abs(ours - exact).max() < 0.1 * float(exact.std())

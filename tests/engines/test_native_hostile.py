@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.engines.tiny_models import Tiny, write_tiny
 
 from myna.core.errors import ModelLoadFailed
-from myna.engines.base import Row
+from myna.engines.base import BatchRow
 from myna.engines.native import load
 
 HEADER = struct.Struct("<4sIQQ")  # magic, version, tensors, metadata
@@ -41,7 +41,7 @@ def attempt(path: Path, content: bytes) -> str:
         engine = load(str(path), context_tokens=64, memory_bytes=8 << 20, threads=1)
     except ModelLoadFailed as exc:
         return exc.message
-    engine.forward([Row(0, [1, 2, 3], 0, 2)])
+    engine.forward([BatchRow(0, [1, 2, 3], 0, 2)])
     engine.close()
     return ""
 

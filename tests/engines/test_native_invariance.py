@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myna.engines.base import Row
+from myna.engines.base import BatchRow
 from myna.engines.native import NativeEngine, load
 
 Rows = npt.NDArray[np.float32]
@@ -44,7 +44,7 @@ def expected(model_path: Callable[[str], Path]) -> Rows:
     """Logits of every position, computed alone with one thread, in pieces of 100."""
     engine = open_small(model_path("smollm2-135m-instruct"), 1)
     pieces = [
-        engine.forward([Row(0, TOKENS[start : start + 100], start, 0)]).array.copy()
+        engine.forward([BatchRow(0, TOKENS[start : start + 100], start, 0)]).array.copy()
         for start in range(0, LENGTH, 100)
     ]
     engine.close()
@@ -62,7 +62,7 @@ def test_chunking_changes_no_bit(engine: NativeEngine, expected: Rows, cuts: lis
     clear(engine)
     bounds = [0, *cuts, LENGTH]
     for start, end in pairwise(bounds):
-        rows = engine.forward([Row(0, TOKENS[start:end], start, 0)]).array
+        rows = engine.forward([BatchRow(0, TOKENS[start:end], start, 0)]).array
         assert rows.tobytes() == expected[start:end].tobytes()
 
 
@@ -76,14 +76,14 @@ def test_company_changes_no_bit(
     engine: NativeEngine, expected: Rows, length: int, others: list[tuple[int, int]], place: int
 ) -> None:
     clear(engine)
-    engine.forward([Row(0, TOKENS[:length], 0, length)])
+    engine.forward([BatchRow(0, TOKENS[:length], 0, length)])
     batch = []
     for i, (before, count) in enumerate(others, start=1):
         tokens = random_tokens(i, before + count)
         if before:
-            engine.forward([Row(i, tokens[:before], 0, before)])
-        batch.append(Row(i, tokens[before:], before, count))
-    batch.insert(min(place, len(batch)), Row(0, TOKENS[length : length + 1], length, 0))
+            engine.forward([BatchRow(i, tokens[:before], 0, before)])
+        batch.append(BatchRow(i, tokens[before:], before, count))
+    batch.insert(min(place, len(batch)), BatchRow(0, TOKENS[length : length + 1], length, 0))
     assert engine.forward(batch).array.tobytes() == expected[length].tobytes()
 
 
@@ -94,14 +94,14 @@ def test_forks_and_trims_change_no_bit(
 ) -> None:
     clear(engine)
     donor = [*TOKENS[:shared], *random_tokens(2, tail)]
-    engine.forward([Row(0, donor, 0, len(donor))])
+    engine.forward([BatchRow(0, donor, 0, len(donor))])
     engine.fork(0, 1, shared)
-    engine.forward([Row(0, [3, 4], len(donor), 2)])  # both write into what was one block
-    rows = engine.forward([Row(1, TOKENS[shared:], shared, 0)]).array
+    engine.forward([BatchRow(0, [3, 4], len(donor), 2)])  # both write into what was one block
+    rows = engine.forward([BatchRow(1, TOKENS[shared:], shared, 0)]).array
     assert rows.tobytes() == expected[shared:].tobytes()
     engine.free(0)
     engine.trim(1, trimmed)
-    rows = engine.forward([Row(1, TOKENS[trimmed:], trimmed, 0)]).array
+    rows = engine.forward([BatchRow(1, TOKENS[trimmed:], trimmed, 0)]).array
     assert rows.tobytes() == expected[trimmed:].tobytes()
 
 
@@ -109,6 +109,6 @@ def test_a_batch_of_decodes_has_the_bits_of_each_alone(engine: NativeEngine, exp
     clear(engine)
     lengths = [1, 2, 15, 16, 17, 63, 64, 65, 255, 256, 257, 300, 511, 512, 513, 699]
     for i, length in enumerate(lengths):
-        engine.forward([Row(i, TOKENS[:length], 0, length)])
-    batch = [Row(i, TOKENS[length : length + 1], length, 0) for i, length in enumerate(lengths)]
+        engine.forward([BatchRow(i, TOKENS[:length], 0, length)])
+    batch = [BatchRow(i, TOKENS[length : length + 1], length, 0) for i, length in enumerate(lengths)]
     assert engine.forward(batch).array.tobytes() == expected[lengths].tobytes()

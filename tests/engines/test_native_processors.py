@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.engines.tiny_models import VOCABULARY, Kind, Tiny, write_tiny
 
-from myna.engines.base import Row
+from myna.engines.base import BatchRow
 from myna.engines.native import load
 
 SHARED = ("avx512vnni", "avx2vnni", "avx2", "neon", "portable")
@@ -31,7 +31,7 @@ def digest(path: str, cuts: tuple[int, ...]) -> str:
     engine = load(path, context_tokens=512, memory_bytes=64 << 20, threads=2)
     found, start = hashlib.sha256(), 0
     for end in (*cuts, ALL_OF_IT):
-        found.update(engine.forward([Row(0, tokens[start:end], start, 0)]).array.tobytes())
+        found.update(engine.forward([BatchRow(0, tokens[start:end], start, 0)]).array.tobytes())
         start = end
     engine.close()
     return found.hexdigest()

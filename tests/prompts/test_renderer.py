@@ -96,7 +96,7 @@ def test_a_file_with_a_faulty_template_is_refused_and_with_a_good_one_chats(tmp_
     good = "{% for m in messages %}{{ m.role }}={{ m.content }};{% endfor %}"
     prompting = GgufRenderer.load(tiny(tmp_path, tokenizer__chat_template=good))
     assert prompting.encode_chat(HELLO) == prompting.encode("user=Hello;", parse_special=True)
-    with pytest.raises(ModelFileError, match="no valid template"):
+    with pytest.raises(ModelFileError, match="not a valid template"):
         GgufRenderer.load(tiny(tmp_path, tokenizer__chat_template="{% if %}"))
 
 

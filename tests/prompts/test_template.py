@@ -139,18 +139,18 @@ def test_what_is_within_bounds_is_as_in_jinja(source: str, text: str) -> None:
 
 
 FAULTY = {
-    "a syntax error": ("{% for %}", "no valid template"),
-    "a failure on any message": ("{{ messages[7].content }}", "fails on a plain greeting"),
+    "a syntax error": ("{% for %}", "not a valid template"),
+    "a failure on any message": ("{{ messages[7].content }}", "fails on a simple message"),
     "a refusal of any message": ("{{ raise_exception('never') }}", "never"),
-    "a way out of the sandbox": ("{{ ''.__class__.__mro__ }}", "fails on a plain greeting"),
+    "a way out of the sandbox": ("{{ ''.__class__.__mro__ }}", "fails on a simple message"),
     "a call of what it should not have": (
         "{{ cycler.__init__.__globals__.os }}",
-        "fails on a plain greeting",
+        "fails on a simple message",
     ),
-    "a change of its input": ("{{ messages.append(1) }}", "fails on a plain greeting"),
+    "a change of its input": ("{{ messages.append(1) }}", "fails on a simple message"),
     "a big product": ("{{ 'a' * 10**12 }}", "too long"),
-    "a big power": ("{{ 9**99999 }}", "out of bounds"),
-    "a big format": ("{{ '%999999999d' % 1 }}", "out of bounds"),
+    "a big power": ("{{ 9**99999 }}", "out of range"),
+    "a big format": ("{{ '%999999999d' % 1 }}", "out of range"),
     "a big join": ("{{ range(99999) | map('string') | join(range(99999) | join) | length }}", "too long"),
     "a big join by method": ("{{ (range(99999) | join).join(['a'] * 99999) }}", "too long"),
     "a big zfill": ("{{ 'a'.zfill(3000000000) }}", "too long"),
@@ -159,13 +159,13 @@ FAULTY = {
     "a big replacement": ("{{ ('a' * 99999).replace('a', 'b' * 99999) }}", "too long"),
     "a big replacement by filter": ("{{ ('a' * 99999) | replace('a', 'b' * 99999) }}", "too long"),
     "a big indent": ("{{ 'a' | indent(1000000000, true) }}", "too long"),
-    "a big format by filter": ("{{ '%*d' | format(1000000000, 1) }}", "out of bounds"),
-    "a big format by method": ("{{ '{:>2000000000}'.format(1) }}", "out of bounds"),
-    "a big format within a format": ("{{ '{:>{}}'.format(1, 2000000000) }}", "out of bounds"),
-    "a big JSON": ("{{ [1] | tojson(indent=2000000000) }}", "out of bounds"),
+    "a big format by filter": ("{{ '%*d' | format(1000000000, 1) }}", "out of range"),
+    "a big format by method": ("{{ '{:>2000000000}'.format(1) }}", "out of range"),
+    "a big format within a format": ("{{ '{:>{}}'.format(1, 2000000000) }}", "out of range"),
+    "a big JSON": ("{{ [1] | tojson(indent=2000000000) }}", "out of range"),
     "big squares": (
         "{% set n = namespace(x=9) %}{% for i in range(60) %}{% set n.x = n.x * n.x %}{% endfor %}",
-        "out of bounds",
+        "out of range",
     ),
     "a wide line": ("{{ 'a' | center(10**10) }}", "too long"),
     "doubling by ~": (
@@ -176,7 +176,7 @@ FAULTY = {
         "{% set n = namespace(t='aaaaaaaa') %}{% for i in range(60) %}{% set n.t = n.t + n.t %}{% endfor %}",
         "too long",
     ),
-    "output without end": ("{% for i in range(90000) %}{{ 'a' * 90000 }}{% endfor %}", "wrote over"),
+    "output without end": ("{% for i in range(90000) %}{{ 'a' * 90000 }}{% endfor %}", "wrote more than"),
     "a macro that calls itself": ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
 }
 
@@ -209,7 +209,7 @@ def test_a_later_render_has_a_deadline_too(pool: RenderPool) -> None:
     made = ChatTemplate(
         source, TemplateFeatures(), bos="", eos="", render_values=partial(pool.render, source)
     )
-    with pytest.raises(InvalidRequest, match="ran too long"):
+    with pytest.raises(InvalidRequest, match="took too long"):
         made.render([USER])
 
 

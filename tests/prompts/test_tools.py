@@ -11,8 +11,8 @@ from myna.core.conversation import ToolSpec
 from myna.core.renderer import ToolFormat
 from myna.decoding.grammar import check
 from myna.prompts.custom_input import grammar_tool, text_tool
-from myna.prompts.tool_grammar import moved, silent_grammar, tool_grammar
-from myna.prompts.tool_reader import CallArguments, CallBegun, CallReader, Piece, Said
+from myna.prompts.tool_grammar import moved, no_call_grammar, tool_grammar
+from myna.prompts.tool_reader import CallArguments, CallReader, CallStarted, Piece, TextPiece
 from myna.prompts.tools import BARE, LISTED, NAMED_PARAMETERS, TAGGED, find_format
 
 NODE = {
@@ -67,9 +67,9 @@ def summed(pieces: list[Piece]) -> tuple[str, list[tuple[str, str]]]:
     said, calls = "", list[tuple[str, str]]()
     for piece in pieces:
         match piece:
-            case Said(text):
+            case TextPiece(text):
                 said += text
-            case CallBegun(index, name):
+            case CallStarted(index, name):
                 assert index == len(calls)
                 calls.append((name, ""))
             case CallArguments(index, text):
@@ -129,7 +129,7 @@ def test_several_calls_are_possible_unless_they_are_not_wanted(form: ToolFormat)
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 def test_a_model_that_may_call_none_can_only_speak(form: ToolFormat) -> None:
-    grammar = silent_grammar(form)
+    grammar = no_call_grammar(form)
     check(grammar)
     for text in ("", "hello <tool\nworld", "你好"):
         assert allows(grammar, text), text
@@ -175,7 +175,7 @@ def test_what_only_looks_like_a_call_is_text(form: ToolFormat, text: str) -> Non
 def test_arguments_come_as_they_are_written() -> None:
     reader = CallReader(TAGGED, TOOLS)
     assert reader.feed('<tool_call>\n{"name": "add", "arguments": {"a"') == [
-        CallBegun(0, "add"),
+        CallStarted(0, "add"),
         CallArguments(0, '{"a"'),
     ]
     assert reader.feed(": 5") == [CallArguments(0, ": 5")]
@@ -283,5 +283,5 @@ def test_what_looks_like_an_untagged_call_with_a_grammar_is_text() -> None:
     said = '{"name": "sum", "arguments": {"input": "no sum at all"}}'
     reader = CallReader(TAGGED, [SUM])
     pieces = [*reader.feed(said), *reader.end()]
-    assert all(isinstance(piece, Said) for piece in pieces)
-    assert "".join(piece.text for piece in pieces if isinstance(piece, Said)) == said
+    assert all(isinstance(piece, TextPiece) for piece in pieces)
+    assert "".join(piece.text for piece in pieces if isinstance(piece, TextPiece)) == said

@@ -74,13 +74,16 @@ def test_a_token_outside_the_byte_alphabet_keeps_its_text(tmp_path: Path) -> Non
 
 
 REFUSED: dict[str, tuple[dict[str, Entry], str]] = {
-    "an unknown kind of tokenizer": ({"model": "wordpiece9"}, "unsupported kind 'wordpiece9'"),
+    "an unknown kind of tokenizer": (
+        {"model": "wordpiece9"},
+        "tokenizer model 'wordpiece9' is not supported",
+    ),
     "two equal tokens": ({"tokens": ["a", "b", "a"], "token_type": [1, 1, 1]}, "same text"),
-    "too few kinds": ({"token_type": [1, 1]}, "one int32 a token"),
-    "kinds of another type": ({"token_type": ["a"] * 7}, "one int32 a token"),
-    "too few scores": ({"scores": [1.0]}, "one number a token"),
+    "too few kinds": ({"token_type": [1, 1]}, "one int32 per token"),
+    "kinds of another type": ({"token_type": ["a"] * 7}, "one int32 per token"),
+    "too few scores": ({"scores": [1.0]}, "one number per token"),
     "a NaN score": ({"scores": [float("nan")] * 7}, "NaN"),
-    "a crooked byte token": ({"token_type": [3, 3, 6, 1, 1, 1, 6]}, "byte token is written"),
+    "a crooked byte token": ({"token_type": [3, 3, 6, 1, 1, 1, 6]}, "invalid byte token"),
     "tokens that are numbers": ({"tokens": [1, 2, 3]}, "array of strings"),
     "BOS wanted and none there": (
         {"tokens": ["a"], "token_type": [1], "add_bos_token": True, "bos_token_id": 9},

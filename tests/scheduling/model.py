@@ -12,7 +12,7 @@ from myna.decoding.grammar import Grammars
 from myna.decoding.sampling import sample, score
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
-from myna.engines.base import Engine, OutOfRoom, Row
+from myna.engines.base import BatchRow, Engine, KVCacheFull
 from myna.engines.fake import FakeEngine
 from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
 from myna.scheduling.grammar_text import grammar_text
@@ -67,7 +67,7 @@ class Driver:
         self._grammars = grammars
         self.scheduler = Scheduler(engine, token_table)
         self.heard: dict[int, Heard] = {}
-        self.rows: list[list[Row]] = []
+        self.rows: list[list[BatchRow]] = []
         self.num_out_of_room = 0
         self._input_batch = InputBatch()
 
@@ -89,8 +89,8 @@ class Driver:
             assert len(logits) == batch.num_logits
             sampled = NOTHING_SAMPLED
             if batch.sampling_sequences:
-                bound, guesses = batch.bound()
-                masks = self._grammars.masks(bound, guesses) if self._grammars and bound else None
+                constrained, drafts = batch.constrained()
+                masks = self._grammars.masks(constrained, drafts) if self._grammars and constrained else None
                 assert masks is None or masks.any(axis=1).all(), "only what a grammar allows is guessed"
                 sampled = sample(logits, self._input_batch.batch(batch, masks))
             scores = [
@@ -101,12 +101,12 @@ class Driver:
                 )
                 for part in batch.scored
             ]
-        except OutOfRoom as error:
+        except KVCacheFull as error:
             self.num_out_of_room += 1
-            self._input_batch.forget()
+            self._input_batch.reset()
             told = [] if self.scheduler.make_room() else self.scheduler.isolate(batch, error)
         except RuntimeError as error:
-            self._input_batch.forget()
+            self._input_batch.reset()
             told = self.scheduler.isolate(batch, error)
         else:
             self.rows.append(batch.rows)

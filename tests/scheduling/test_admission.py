@@ -5,7 +5,7 @@ import pytest
 from myna.core.errors import ContextLengthExceeded, InvalidRequest, Overloaded
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
-from myna.scheduling.admission import Admission, Limits
+from myna.scheduling.admission import Admission, QueueLimits
 
 INFO = ModelInfo("fake", "fake", 100, 64, 1000, 8, "fp")
 
@@ -15,17 +15,17 @@ def request(num_tokens: int = 4, max_tokens: int = 1) -> GenerationRequest:
 
 
 def test_prompt_and_answer_may_fill_the_context_and_no_more() -> None:
-    admission = Admission(Limits())
-    admission.enter(request(60, 4), INFO)
+    admission = Admission(QueueLimits())
+    admission.admit(request(60, 4), INFO)
     with pytest.raises(ContextLengthExceeded, match=r"context length is 64 tokens.*65 tokens") as caught:
-        admission.enter(request(60, 5), INFO)
+        admission.admit(request(60, 5), INFO)
     assert caught.value.code == "context_length_exceeded"
 
 
 def test_what_never_fits_the_kv_cache_is_the_clients_error() -> None:
     small = ModelInfo("fake", "fake", 100, 64, 32, 8, "fp")
-    with pytest.raises(ContextLengthExceeded, match="KV cache is 32 tokens"):
-        Admission(Limits()).enter(request(30, 3), small)
+    with pytest.raises(ContextLengthExceeded, match="KV cache size on this server is 32 tokens"):
+        Admission(QueueLimits()).admit(request(30, 3), small)
 
 
 @pytest.mark.parametrize(
@@ -41,23 +41,23 @@ def test_what_never_fits_the_kv_cache_is_the_clients_error() -> None:
     ],
 )
 def test_values_that_would_break_an_engine_never_reach_it(bad: GenerationRequest) -> None:
-    admission = Admission(Limits())
+    admission = Admission(QueueLimits())
     with pytest.raises(InvalidRequest):
-        admission.enter(bad, INFO)
+        admission.admit(bad, INFO)
     assert admission.num_requests == admission.num_tokens == 0
 
 
 def test_the_line_is_bounded_by_requests_and_by_tokens() -> None:
-    admission = Admission(Limits(max_waiting_requests=2))
+    admission = Admission(QueueLimits(max_waiting_requests=2))
     first = request()
-    admission.enter(first, INFO)
-    admission.enter(request(), INFO)
+    admission.admit(first, INFO)
+    admission.admit(request(), INFO)
     with pytest.raises(Overloaded):
-        admission.enter(request(), INFO)
-    admission.leave(first)
-    admission.enter(request(), INFO)
+        admission.admit(request(), INFO)
+    admission.release(first)
+    admission.admit(request(), INFO)
 
-    admission = Admission(Limits(max_waiting_tokens=10))
-    admission.enter(request(20), INFO)  # alone, a long prompt may enter
+    admission = Admission(QueueLimits(max_waiting_tokens=10))
+    admission.admit(request(20), INFO)  # alone, a long prompt may enter
     with pytest.raises(Overloaded):
-        admission.enter(request(1), INFO)
+        admission.admit(request(1), INFO)

@@ -15,7 +15,7 @@ from myna.decoding.grammar import Grammar, Grammars
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.fake import FakeEngine
-from myna.scheduling.core_loop import Loaded
+from myna.scheduling.core_loop import LoadedEngine
 from myna.scheduling.grammar_compiler import GrammarCompiler
 from myna.scheduling.in_process import InProcessGenerator
 
@@ -95,7 +95,7 @@ def test_what_is_overdue_is_refused_by_name_and_never_begun_twice() -> None:
         error = done.get()
         assert isinstance(error, ConstraintTooComplex)
         assert (error.param, error.code) == ("response_format", "a code")
-        assert "takes more than 0 s to compile" in error.message
+        assert "compiling it takes more than 0 s" in error.message
     grammars.gate.set()
     wait_for_compiles()
     assert grammars.num_compiled == 1
@@ -106,7 +106,7 @@ def test_what_is_overdue_is_refused_by_name_and_never_begun_twice() -> None:
 
 def test_there_are_never_more_overdue_than_a_few() -> None:
     grammars, done = GatedGrammars(), SimpleQueue[Result]()
-    compiler = GrammarCompiler(grammars, deadline_s=0, num_threads=1, most_overdue=1)
+    compiler = GrammarCompiler(grammars, deadline_s=0, num_threads=1, max_overdue=1)
     errors = []
     for text in "abcd":
         compiler.submit(word(text), None, done.put)
@@ -168,7 +168,7 @@ def text_of(events: list[Event]) -> str:
 async def test_a_stream_with_a_grammar_goes_on_while_others_compile() -> None:
     grammars = GatedGrammars()
     tokens = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
-    service = InProcessGenerator(lambda: Loaded(FakeEngine(4096, 65536, 64), tokens, grammars))
+    service = InProcessGenerator(lambda: LoadedEngine(FakeEngine(4096, 65536, 64), tokens, grammars))
     await service.start()
     known = word("this one was compiled before the others came")
     grammars.gate.set()
@@ -176,7 +176,7 @@ async def test_a_stream_with_a_grammar_goes_on_while_others_compile() -> None:
     grammars.gate.clear()
     waiting = [await service.generate(request(text, word(text))) for text in ("a", "b", "c", "d")]
     tasks = [asyncio.create_task(anext(aiter(stream))) for stream in waiting]
-    events = [event async for event in await service.generate(request("bound", known))]
+    events = [event async for event in await service.generate(request("constrained", known))]
     assert json.loads(text_of(events)) == "this one was compiled before the others came"
     assert not any(task.done() for task in tasks)
     grammars.gate.set()
@@ -190,7 +190,7 @@ async def test_the_vocabulary_is_ready_before_the_model_is(monkeypatch: pytest.M
     """Its tables hold the GIL while they are built, when streams would wait."""
     grammars = GatedGrammars()
     tokens = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
-    service = InProcessGenerator(lambda: Loaded(FakeEngine(4096, 65536, 64), tokens, grammars))
+    service = InProcessGenerator(lambda: LoadedEngine(FakeEngine(4096, 65536, 64), tokens, grammars))
     await service.start()
 
     def refuse(*args: object, **kwargs: object) -> None:

@@ -8,7 +8,6 @@ from llguidance import LLMatcher, LLTokenizer
 
 from myna.core.constraints import (
     CallableTool,
-    Choice,
     Constraint,
     JsonObject,
     JsonSchema,
@@ -16,6 +15,7 @@ from myna.core.constraints import (
     NoToolCalls,
     Origin,
     Regex,
+    TextChoice,
     ToolCalls,
 )
 from myna.core.errors import ConstraintTooComplex, InvalidRequest
@@ -52,8 +52,8 @@ def allows(constraint: Constraint, text: str) -> bool:
         (schema(an_object(a={"type": "integer"})), '{"a": 5}', '{"a": "5"}'),
         (JsonObject(), '{"b": []}', "[]"),
         (Regex("[a-c]+/[0-9]"), "ab/7", "ab/"),
-        (Choice(("yes", 'a "b"', "你好\\")), "你好\\", "no"),
-        (Choice(("yes", 'a "b"', "你好\\")), 'a "b"', "yesyes"),
+        (TextChoice(("yes", 'a "b"', "你好\\")), "你好\\", "no"),
+        (TextChoice(("yes", 'a "b"', "你好\\")), 'a "b"', "yesyes"),
         (LarkGrammar("start: A+\nA: /[ab]/"), "abba", "abc"),
         (NoToolCalls("tagged"), "hello", "a <tool_call>"),
     ],

@@ -49,8 +49,8 @@ async def test_an_answer_is_whole_and_ends_when_nothing_can_follow(service: InPr
 
 async def test_bound_and_unbound_answers_run_side_by_side(service: InProcessGenerator) -> None:
     free = request("[[say this is not bound by anything]]", None)
-    bound = [request(f"question {index}", COLOURS if index % 2 else WORD) for index in range(6)]
-    free_events, *answers = await asyncio.gather(*(ask(service, wanted) for wanted in [free, *bound]))
+    constrained = [request(f"question {index}", COLOURS if index % 2 else WORD) for index in range(6)]
+    free_events, *answers = await asyncio.gather(*(ask(service, wanted) for wanted in [free, *constrained]))
     assert text_of(free_events) == "this is not bound by anything"
     for index, events in enumerate(answers):
         text = text_of(events)

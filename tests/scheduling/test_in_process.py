@@ -17,8 +17,8 @@ from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.requests import GenerationRequest, Sampling
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
-from myna.scheduling.admission import Limits
-from myna.scheduling.core_loop import Loaded
+from myna.scheduling.admission import QueueLimits
+from myna.scheduling.core_loop import LoadedEngine
 from myna.scheduling.in_process import InProcessGenerator
 
 TOKEN_TABLE = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
@@ -32,13 +32,13 @@ def spoken(tokens: list[int]) -> str:
     return b"".join(fake.VOCABULARY[token] for token in tokens).decode()
 
 
-def load(name: str = "fake", memory_bytes: int = 0) -> Loaded:
-    return Loaded(fake.load(name, context_tokens=0, memory_bytes=memory_bytes, threads=0), TOKEN_TABLE)
+def load(name: str = "fake", memory_bytes: int = 0) -> LoadedEngine:
+    return LoadedEngine(fake.load(name, context_tokens=0, memory_bytes=memory_bytes, threads=0), TOKEN_TABLE)
 
 
 @pytest.fixture
 async def service() -> AsyncIterator[InProcessGenerator]:
-    service = InProcessGenerator(load, Limits(max_waiting_requests=3))
+    service = InProcessGenerator(load, QueueLimits(max_waiting_requests=3))
     await service.start()
     yield service
     await service.aclose()

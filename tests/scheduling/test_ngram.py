@@ -9,69 +9,69 @@ from myna.scheduling.ngram import NgramProposer, index_ngrams
 texts = st.lists(st.integers(0, 5), max_size=40)
 
 
-def guessed(prompt: list[int], answer: list[int], prediction: list[int], most: int) -> list[int]:
-    drafter = NgramProposer(index_ngrams(prompt), len(prompt), prediction)
+def proposed(prompt: list[int], answer: list[int], prediction: list[int], limit: int) -> list[int]:
+    proposer = NgramProposer(index_ngrams(prompt), len(prompt), prediction)
     tokens = prompt + answer
-    drafter.follow(tokens)
-    return list(drafter.guess(tokens, most)[0])
+    proposer.observe(tokens)
+    return list(proposer.propose(tokens, limit)[0])
 
 
 def test_three_tokens_that_stood_in_the_prompt_go_on_as_there() -> None:
-    assert guessed([1, 2, 3, 4, 5, 6], [2, 3], [], 4) == []
-    assert guessed([1, 2, 3, 4, 5, 6], [9, 2, 3, 4], [], 2) == [5, 6]
+    assert proposed([1, 2, 3, 4, 5, 6], [2, 3], [], 4) == []
+    assert proposed([1, 2, 3, 4, 5, 6], [9, 2, 3, 4], [], 2) == [5, 6]
 
 
 def test_the_answer_itself_is_remembered_and_its_last_time_counts() -> None:
-    assert guessed([0], [1, 2, 3, 7, 1, 2, 3, 8, 1, 2, 3], [], 2) == [8, 1]
+    assert proposed([0], [1, 2, 3, 7, 1, 2, 3, 8, 1, 2, 3], [], 2) == [8, 1]
 
 
 def test_a_repetition_goes_on_beyond_what_is_there() -> None:
-    assert guessed([0], [1, 2, 3, 4, 1, 2, 3], [], 9) == [4, 1, 2, 3, 4, 1, 2, 3, 4]
+    assert proposed([0], [1, 2, 3, 4, 1, 2, 3], [], 9) == [4, 1, 2, 3, 4, 1, 2, 3, 4]
 
 
 def test_a_prediction_is_believed_from_the_first_token_on() -> None:
-    assert guessed([0], [], [5, 6, 7], 2) == [5, 6]
-    assert guessed([0], [5, 6, 7], [5, 6, 7], 2) == []
+    assert proposed([0], [], [5, 6, 7], 2) == [5, 6]
+    assert proposed([0], [5, 6, 7], [5, 6, 7], 2) == []
 
 
 def test_after_a_difference_the_prediction_goes_on_where_the_answer_does() -> None:
     prediction = [1, 2, 3, 4, 5, 6, 7, 8]
-    assert guessed([0], [1, 2, 9], prediction, 3) == [3, 4, 5]  # something was put in?
-    assert guessed([0], [1, 2, 9, 4], prediction, 3) == [5, 6, 7]  # replaced
-    assert guessed([0], [1, 2, 6], prediction, 3) == [7, 8]  # left out
+    assert proposed([0], [1, 2, 9], prediction, 3) == [3, 4, 5]  # something was put in?
+    assert proposed([0], [1, 2, 9, 4], prediction, 3) == [5, 6, 7]  # replaced
+    assert proposed([0], [1, 2, 6], prediction, 3) == [7, 8]  # left out
 
 
 def test_the_nearest_of_equal_places_is_taken_ahead_rather_than_behind() -> None:
     prediction = [1, 9, 2, 1, 9, 3, 1, 9, 4]
-    assert guessed([0], [1, 9, 2, 8, 9], prediction, 1) == [3]
+    assert proposed([0], [1, 9, 2, 8, 9], prediction, 1) == [3]
 
 
 def test_what_fails_again_and_again_loses_its_chance() -> None:
-    drafter = NgramProposer(index_ngrams([1, 2, 3, 4]), 4, ())
-    tokens, chances = [1, 2, 3, 4], []
+    proposer = NgramProposer(index_ngrams([1, 2, 3, 4]), 4, ())
+    tokens, acceptance_rates = [1, 2, 3, 4], []
     for other in range(10, 30):
         tokens += [1, 2, 3]
-        drafter.follow(tokens)
-        chances.append(drafter.guess(tokens, 1)[1].chance(0))
+        proposer.observe(tokens)
+        acceptance_rates.append(proposer.propose(tokens, 1)[1].acceptance_rate(0))
         tokens += [other]
-    assert chances[-1] < 0.05 < chances[0]
+    assert acceptance_rates[-1] < 0.05 < acceptance_rates[0]
 
 
 @given(
-    prompt=texts, answer=texts, prediction=texts, cuts=st.lists(st.integers(0, 40)), most=st.integers(0, 9)
+    prompt=texts, answer=texts, prediction=texts, cuts=st.lists(st.integers(0, 40)), limit=st.integers(0, 9)
 )
 def test_it_does_not_matter_how_the_tokens_come(
-    prompt: list[int], answer: list[int], prediction: list[int], cuts: list[int], most: int
+    prompt: list[int], answer: list[int], prediction: list[int], cuts: list[int], limit: int
 ) -> None:
     tokens = prompt + answer
-    drafter = NgramProposer(index_ngrams(prompt), len(prompt), prediction)
+    proposer = NgramProposer(index_ngrams(prompt), len(prompt), prediction)
     for cut in sorted(cuts):
-        drafter.follow(tokens[: len(prompt) + cut])
-    drafter.follow(tokens)
-    ours, position = drafter.guess(tokens, most)
-    assert list(ours) == guessed(prompt, answer, prediction, most)
-    assert len(ours) <= most
-    assert all(0 <= position.chance(ahead) <= 1 for ahead in range(20))
+        proposer.observe(tokens[: len(prompt) + cut])
+    proposer.observe(tokens)
+    ours, position = proposer.propose(tokens, limit)
+    assert list(ours) == proposed(prompt, answer, prediction, limit)
+    assert len(ours) <= limit
+    assert all(0 <= position.acceptance_rate(ahead) <= 1 for ahead in range(20))
 
 
 @given(prediction=texts, answer=texts)

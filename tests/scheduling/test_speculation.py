@@ -98,8 +98,8 @@ def test_a_guess_that_does_not_pay_is_not_made() -> None:
 def test_unrepetitive_text_is_soon_left_alone() -> None:
     model = Model()
     model.ask(request("words at random", 600, ignore_eos=True))
-    guessed = sum(len(row.tokens) - 1 for rows in model.rows[1:] for row in rows)
-    assert guessed < 12
+    proposed = sum(len(row.tokens) - 1 for rows in model.rows[1:] for row in rows)
+    assert proposed < 12
 
 
 def test_a_prediction_is_counted_by_the_texts_alone() -> None:

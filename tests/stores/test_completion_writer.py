@@ -150,7 +150,7 @@ async def test_the_end_of_the_server_is_the_last_try_and_says_what_is_lost(
         await writer.put(_row(0))
         await writer.put(_row(1))
     assert store.get("ours", "chatcmpl-0") is None
-    assert "2 copies of answers could not be stored" in caplog.text
+    assert "2 completions could not be stored" in caplog.text
     assert store.is_closed
 
 

@@ -152,7 +152,7 @@ def test_a_file_that_is_no_database_or_a_newer_one_is_refused_in_a_sentence(tmp_
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.commit()
     connection.close()
-    with pytest.raises(DatabaseError, match="newer Myna"):
+    with pytest.raises(DatabaseError, match="newer version of Myna"):
         open_stores(f"sqlite:///{newer}").completions()
 
 

@@ -149,7 +149,7 @@ def test_a_postgresql_that_stops_in_the_middle_is_given_up(postgresql_url: str) 
     """`statement_timeout` can't help there: the server would have to keep it."""
     with _opened(postgresql_url, _limits(answer_s=0.3)) as database, ExitStack() as stack:
         with (
-            pytest.raises(DatabaseUnavailable, match="no answer within"),
+            pytest.raises(DatabaseUnavailable, match="no response within"),
             database.transaction() as connection,
         ):
             stack.enter_context(_stopped(_backend(connection)))

@@ -18,7 +18,7 @@ async def test_results_and_errors_come_back() -> None:
 
 
 async def test_a_call_that_waited_too_long_for_a_thread_is_not_made() -> None:
-    threads = DatabaseThreads(1, longest_queue_s=-1.0)
+    threads = DatabaseThreads(1, max_queue_s=-1.0)
     calls: list[str] = []
     with pytest.raises(DatabaseUnavailable):
         await threads.run(calls.append, "late")

@@ -53,7 +53,7 @@ def test_a_slot_that_is_used_again_remembers_nothing(tmp_path: Path) -> None:
     first.count_prompt(9, 9)
     first.count_completion(99)
     first.close(usage_row(1))
-    journal.give_back([first])
+    journal.release([first])
     assert journal.take(usage_row(2, prompt_tokens=0, completion_tokens=0)) is first
     _die(journal)
     (row,) = _found(tmp_path)
@@ -83,7 +83,7 @@ def test_one_finder_at_a_time_and_none_of_another_database(tmp_path: Path) -> No
 def test_an_empty_journal_leaves_no_file(tmp_path: Path) -> None:
     journal = Journal(tmp_path, DATABASE)
     slot = journal.take(usage_row(1))
-    journal.give_back([slot])
+    journal.release([slot])
     journal.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -113,7 +113,7 @@ def test_a_full_disk_refuses_the_next_request_and_not_those_that_run(
         with pytest.raises(OSError, match="No space left"):
             Journal(tmp_path / "other", DATABASE)
     assert list((tmp_path / "other").iterdir()) == []
-    journal.give_back(slots[:1])
+    journal.release(slots[:1])
     journal.take(usage_row(601))
     _die(journal)
     rows = {row.id: row for row in _found(tmp_path)}
@@ -122,11 +122,11 @@ def test_a_full_disk_refuses_the_next_request_and_not_those_that_run(
 
 
 def test_it_stops_growing_at_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journals, "_MOST_SEGMENTS", 1)
+    monkeypatch.setattr(journals, "_MAX_SEGMENTS", 1)
     journal = Journal(tmp_path, DATABASE)
     for number in range(512):
         journal.take(usage_row(number))
-    with pytest.raises(JournalFull, match="512 requests wait for the database"):
+    with pytest.raises(JournalFull, match="512 requests are waiting for the database"):
         journal.take(usage_row(512))
     _die(journal)
 

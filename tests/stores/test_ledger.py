@@ -151,7 +151,7 @@ def test_what_is_rolled_up_still_counts_by_the_hour_and_no_longer_as_rows(store:
 
 
 def test_memory_is_bounded_and_loses_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_memory, "MOST_ROWS", 10)
+    monkeypatch.setattr(ledger_memory, "MAX_ROWS", 10)
     store = open_stores("memory:").ledger()
     store.add([usage_row(number) for number in range(8)])
     store.add([usage_row(number) for number in range(8, 25)])

@@ -173,7 +173,7 @@ def test_garbage_in_the_journal_s_folder_stops_nobody(
 def test_a_journal_without_room_refuses_with_a_time_to_come_back(
     ledger: Ledger, store: FlakyStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("myna.stores.journal._MOST_SEGMENTS", 1)
+    monkeypatch.setattr("myna.stores.journal._MAX_SEGMENTS", 1)
     slots = [ledger.open(usage_row(number)) for number in range(512)]
     for number in (600, 601):
         with pytest.raises(Overloaded):

@@ -14,7 +14,7 @@ from myna.core.errors import ContextLengthExceeded, EngineDead, GenerationFailed
 from myna.core.events import Done, Event, PromptDone, TextDelta
 from myna.core.requests import GenerationRequest
 from myna.engines import fake
-from myna.scheduling.admission import Limits
+from myna.scheduling.admission import QueueLimits
 from myna.scheduling.streams import RequestStream
 from myna.workers.client import State, WorkerClient
 from myna.workers.frames import WorkerSpec
@@ -47,7 +47,7 @@ async def ask(client: WorkerClient, text: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def worker(path: str = "fake", limits: Limits | None = None) -> AsyncIterator[WorkerClient]:
+async def worker(path: str = "fake", limits: QueueLimits | None = None) -> AsyncIterator[WorkerClient]:
     client = WorkerClient(WorkerSpec("fake", path), limits, delay_s=0.01)
     await client.start()
     try:
@@ -94,7 +94,7 @@ async def test_answers_many_requests_from_its_own_process() -> None:
 
 
 async def test_refuses_before_anything_is_sent() -> None:
-    async with worker(limits=Limits(max_waiting_requests=1)) as client:
+    async with worker(limits=QueueLimits(max_waiting_requests=1)) as client:
         with pytest.raises(ContextLengthExceeded):
             await client.generate(request("long", 100_000))
         first = await client.generate(request("[[slow 5]]"))
@@ -122,7 +122,7 @@ async def test_a_broken_model_is_named_with_the_workers_reason() -> None:
 
 async def test_a_model_that_crashes_its_worker_fails_to_load_without_a_restart() -> None:
     client = WorkerClient(WorkerSpec("fake", "model-crash"))
-    with pytest.raises(ModelLoadFailed, match=r"ended while it loaded model-crash.*SIGABRT"):
+    with pytest.raises(ModelLoadFailed, match=r"ended while loading model-crash.*SIGABRT"):
         await client.start()
     assert client.state is State.CLOSED
 
@@ -254,7 +254,7 @@ async def test_a_stopped_idle_worker_is_not_ready_and_then_replaced() -> None:
 
 async def test_a_load_without_progress_fails_with_its_reason() -> None:
     client = WorkerClient(WorkerSpec("fake", "model-stuck"), patience=IMPATIENT)
-    with pytest.raises(ModelLoadFailed, match=r"loaded model-stuck: its load made no progress"):
+    with pytest.raises(ModelLoadFailed, match=r"loading model-stuck: loading made no progress"):
         await client.start()
     assert client.pid is not None
     assert not is_alive(client.pid)

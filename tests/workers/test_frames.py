@@ -45,7 +45,7 @@ REQUEST = GenerationRequest(
 
 
 @pytest.mark.parametrize(
-    "order",
+    "command",
     [
         Load(frames.WorkerSpec("fake", "path", step_lock="x")),
         Submit(7, REQUEST),
@@ -54,9 +54,9 @@ REQUEST = GenerationRequest(
         Ping(),
     ],
 )
-def test_orders_arrive_as_they_were_sent(order: frames.Command) -> None:
-    (payload,) = FrameSplitter().feed(frames.encode(order))
-    assert frames.decode_command(payload) == order
+def test_orders_arrive_as_they_were_sent(command: frames.Command) -> None:
+    (payload,) = FrameSplitter().feed(frames.encode(command))
+    assert frames.decode_command(payload) == command
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-// Attention of some query rows over one segment after another. Included once by each instruction set's file.
+// Attention of a tile of query rows, segment by segment. Included once by each instruction set's file.
 // T is the element type of keys and values: halves as stored, or floats where a tile is large enough to
 // convert a segment once. Conversion is exact, so both give the same bits.
 #include "attention/attention.h"
@@ -94,7 +94,7 @@ inline void weigh_rows(const float* weights, int head_dim, const T* const* value
   }
 }
 
-// What of a segment a row sees: positions [begin, end) counted from the segment's start.
+// The part of a segment that a row sees: positions [begin, end), relative to the segment's start.
 struct Visible {
   int begin, end;
 };
@@ -111,7 +111,7 @@ inline Visible visible(const QueryRows& rows, int row, int64_t segment) {
                                                   : end)};
 }
 
-// Turns a row's scores into weights relative to the running maximum and scales what was summed before.
+// Turns a row's scores into weights relative to the running maximum, and rescales the previous sums.
 inline void soften(float* scores, Visible seen, int num_blocks, int head_dim, float* sums, float* weights,
                    float* maximum) {
   Lanes score[kSegmentBlocks];
@@ -159,7 +159,7 @@ void fold_tile(const QueryRows& rows, int row, int64_t segment, const T* const* 
     if (seen[r].begin < seen[r].end)
       soften(scores + r * kSegmentTokens, seen[r], num_blocks, head_dim, sums + r * head_dim,
              part.weights + (row + r) * 16, part.maximum + row + r);
-  // Positions that all rows see go through the tile, those before and after it row by row, always ascending.
+  // Positions that all rows see are processed as a tile, those before and after row by row, always ascending.
   for (int r = 0; r < R; ++r) {
     const int stop = begin < end ? begin : seen[r].end;
     weigh_rows<1>(scores + r * kSegmentTokens, head_dim, values, seen[r].begin, stop, sums + r * head_dim);
@@ -230,7 +230,7 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
       const int64_t block = rows.blocks[(position <= last ? position : last) / kBlockTokens];
       keys[b] = rows.head.keys + block * rows.head.block_stride;
       values[b] = rows.head.values + block * rows.head.block_stride;
-      if (!converts) {  // few rows wait for memory: values come while keys are read
+      if (!converts) {  // few rows are memory-bound: prefetch values while keys are read
         if (position <= last)
           fetch(values[b],
                 (last - position + 1 < kBlockTokens ? last - position + 1 : kBlockTokens) * head_dim);

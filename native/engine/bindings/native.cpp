@@ -1,4 +1,4 @@
-// myna._native: the engine for Python. Converts and releases the GIL; decides nothing.
+// myna._native: the engine for Python. Only converts arguments and releases the GIL.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
@@ -33,18 +33,18 @@ class Handle {
     std::vector<Span> batch;
     int64_t used = 0;
     const auto num_tokens = static_cast<int64_t>(tokens.size());
-    if (rows.size() % 4 != 0) throw std::invalid_argument("rows come in fours");
+    if (rows.size() % 4 != 0) throw std::invalid_argument("rows must be groups of four numbers");
     for (size_t i = 0; i < rows.size(); i += 4) {
       const int64_t count = rows[i + 1];
       if (rows[i] < 0 || rows[i] >= engine.cache().shape().max_sequences)
-        throw std::invalid_argument("there is no sequence " + std::to_string(rows[i]));
+        throw std::invalid_argument("unknown sequence " + std::to_string(rows[i]));
       if (count < 1 || count > num_tokens - used) throw std::invalid_argument("a row has no tokens");
       if (rows[i + 2] < 0 || rows[i + 2] > engine.context_tokens())
-        throw std::invalid_argument("a row starts nowhere");
+        throw std::invalid_argument("a row has an invalid start");
       batch.push_back({static_cast<int>(rows[i]), tokens.data() + used, count, rows[i + 2], rows[i + 3]});
       used += count;
     }
-    if (used != num_tokens) throw std::invalid_argument("there are tokens without a row");
+    if (used != num_tokens) throw std::invalid_argument("there are more tokens than rows need");
     int64_t num_rows;
     {
       nb::gil_scoped_release release;
@@ -78,7 +78,7 @@ class Handle {
   }
   void close() { engine_.reset(); }
 
-  // -1 where the file names none.
+  // -1 if the file names none.
   int64_t token(const std::string& name) {
     const auto id = get().file().integer("tokenizer.ggml." + name + "_token_id");
     return id && *id < static_cast<uint64_t>(vocab_size()) ? static_cast<int64_t>(*id) : -1;

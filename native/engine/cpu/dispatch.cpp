@@ -1,4 +1,4 @@
-// Which kernels this processor runs, and which vector operations go with them.
+// Selects the kernels and vector operations for this processor.
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
@@ -39,7 +39,7 @@ Leaf cpuid(unsigned leaf, unsigned sub) {
 
 constexpr bool has(unsigned reg, int bit) { return (reg >> bit & 1) != 0; }
 
-// Register states that the operating system saves: 2 and 1 for AVX, 7 to 5 besides for AVX-512.
+// Register states that the operating system must save: bits 2 and 1 for AVX, also 7 to 5 for AVX-512.
 unsigned saved_states() {
   if (!has(cpuid(1, 0).c, 27)) return 0;
   unsigned low = 0, high = 0;
@@ -47,7 +47,7 @@ unsigned saved_states() {
   return low;
 }
 
-// Linux (5.16 and later) gives a process the registers of matrix tiles when it asks, and may refuse.
+// On Linux (5.16 and later) a process must request the tile registers, which may be refused.
 bool may_use_tiles(unsigned saved) {
 #if defined(__linux__) && defined(SYS_arch_prctl)
   constexpr int kRequestPermission = 0x1023, kTileData = 18;
@@ -76,7 +76,7 @@ std::vector<Candidate> candidates() {
 
 bool has_dot_products() {
 #if defined(__APPLE__)
-  return true;  // every Apple processor of this architecture
+  return true;  // every Apple processor with this architecture
 #else
   return (getauxval(AT_HWCAP) & (1ul << 20)) != 0;  // HWCAP_ASIMDDP
 #endif

@@ -3,7 +3,7 @@
 
 namespace myna::MYNA_ISA {
 
-// Loads up to 16 values, zeros behind them.
+// Loads up to 16 values, padded with zeros.
 inline Lanes load_tail(const float* p, int64_t count) {
   float values[16] = {};
   for (int64_t i = 0; i < count; ++i) values[i] = p[i];
@@ -16,7 +16,7 @@ inline void store_tail(float* p, Lanes v, int64_t count) {
   for (int64_t i = 0; i < count; ++i) p[i] = values[i];
 }
 
-// Four chains of squares, values taken in turn, then one tree.
+// Four interleaved chains of squares, then one tree.
 inline float sum_of_squares(const float* x, int64_t n) {
   Lanes sums[4] = {broadcast(0), broadcast(0), broadcast(0), broadcast(0)};
   int64_t i = 0, chain = 0;

@@ -1,5 +1,5 @@
-// As tiles.h, for weights that are floats (F32, F16, BF16): one chain of fused multiply-adds per output over
-// the inputs in index order.
+// Like tiles.h, for weights that are floats (F32, F16, BF16): one chain of fused multiply-adds per output
+// over the inputs in index order.
 #pragma once
 
 #include "cpu/tiles.h"
@@ -57,7 +57,7 @@ template <class V, TensorType Type>
 void floating(const Matrix& m, const Activations& x, std::int64_t row_begin, std::int64_t row_end,
               std::int64_t panel_begin, std::int64_t panel_end, const Output& o) {
   std::int64_t panel = panel_begin;
-  if (row_end - row_begin == 1) {  // one row: more panels at once, since each is one dependent chain
+  if (row_end - row_begin == 1) {  // one row: more panels at a time, since each is one dependent chain
     constexpr int P = V::kFloatRowPanels;
     for (; panel + P <= panel_end; panel += P) float_tile<V, Type, P, 1>(m, x, row_begin, panel, o);
   }

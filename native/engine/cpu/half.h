@@ -1,4 +1,4 @@
-// 16-bit floats to float32, exactly, without instructions that a processor may lack.
+// Exact conversion of 16-bit floats to float32, without special instructions.
 #pragma once
 
 #include <bit>

@@ -1,11 +1,10 @@
 // The matrix products of the native engine: weights packed from GGUF bytes, activations quantised per row,
-// and the table of kernels chosen for this processor. Knows nothing of models, files or sequences.
+// and the table of kernels chosen for this processor. Knows nothing about models, files or sequences.
 //
-// Contract: an output's bits depend on its row of activations and its row of weights alone, never on how many
-// rows there are, which tile or panel split computes it, or how many threads do; nor on which table is
-// chosen, but for AMX's, whose arithmetic is its own (avx512/matmul_amx.cpp). Everywhere else, for quantised
-// weights, all integer dot products are exact and each output is one chain of fused multiply-adds over its
-// 32-value blocks in index order.
+// Contract: an output's bits only depend on its row of activations and its row of weights, never on the
+// number of rows, tiles, panels or threads; nor on the table chosen, except AMX's, which computes differently
+// (avx512/matmul_amx.cpp). For quantised weights, all others compute exact integer dot products, and each
+// output is one chain of fused multiply-adds over its 32-value blocks in index order.
 #pragma once
 
 #include <algorithm>
@@ -50,10 +49,10 @@ bool is_float(TensorType type);
 BlockGeometry geometry(TensorType type);
 // Bytes of a row of `cols` values; throws std::invalid_argument if `cols` isn't whole blocks.
 std::size_t row_bytes(TensorType type, std::int64_t cols);
-// One row of GGUF bytes to float32, plainly: for embeddings, and the reference of the kernels' tests.
+// One row of GGUF bytes to float32, unoptimised: for embeddings, and as the reference in the kernels' tests.
 void dequantize_row(TensorType type, const std::uint8_t* src, float* dst, std::int64_t cols);
 
-// Memory of packed weights: zeroed, 64-byte aligned, in large slabs that may use huge pages.
+// Memory for packed weights: zeroed, 64-byte aligned, in large slabs that may use huge pages.
 // Not thread-safe. Matrices point into it, so it must outlive them.
 class WeightArena {
  public:
@@ -88,15 +87,15 @@ struct Matrix {
 Matrix pack(WeightArena& arena, TensorType type, std::int64_t rows, std::int64_t cols,
             const std::uint8_t* src, ThreadPool* pool = nullptr);
 
-// Rows of activations, made ready for weights of one kind: for quantised types int8 with a float scale per 32
-// values or bfloat16, as the kernels want; float32 for F32, F16 and BF16. Rows come in tiles of 64 (the last
-// may be narrower), a tile is stored by block, then row: what a kernel reads lies side by side, at no power
-// of two apart.
+// Rows of activations, prepared for weights of one kind: for quantised types int8 with a float scale per 32
+// values or bfloat16, depending on the kernels; float32 for F32, F16 and BF16. Rows are grouped in tiles of
+// 64 (the last may be narrower), and a tile is stored by block, then row, so that kernels read contiguous
+// memory without power-of-two strides.
 class Activations {
  public:
   enum class Kind { kInt8, kBfloat, kFloat };
 
-  // Makes room; keeps no contents. Memory is reused and only grows.
+  // Allocates memory without keeping its contents. Memory is reused and only grows.
   void resize(Kind kind, std::int64_t rows, std::int64_t cols);
 
   Kind kind() const { return kind_; }
@@ -108,7 +107,7 @@ class Activations {
   std::int64_t tile_width(std::int64_t row) const {
     return std::min(kTileRows, rows_ - row / kTileRows * kTileRows);
   }
-  // Where a row's block is, in units of blocks; the next row of its tile is beside it.
+  // The index of a row's block, in blocks; the next row of its tile follows it.
   std::int64_t index(std::int64_t block, std::int64_t row) const {
     return row / kTileRows * kTileRows * num_blocks() + block * tile_width(row) + row % kTileRows;
   }
@@ -121,7 +120,7 @@ class Activations {
   float* floats() { return floats_.get(); }
   const float* floats() const { return floats_.get(); }
 
-  // [index]: the scale, the sum of the integers as a float, and what an accumulator starts from so that
+  // [index]: the scale, the sum of the integers as a float, and the initial value of an accumulator, so that
   // weights stored with an offset (8, 16, 128; 32 for either half of a block) need no correction afterwards.
   enum Field { kScale, kSum, kStart4, kStart5, kStart8, kStart6Low, kStart6High, kNumFields };
   template <class T>
@@ -151,8 +150,8 @@ class Activations {
 
 // The kernels of one instruction set.
 struct KernelTable {
-  const char* name;             // what MYNA_CPU calls it
-  Activations::Kind quantised;  // what activations become for quantised weights
+  const char* name;             // the value for MYNA_CPU
+  Activations::Kind quantised;  // the form of activations for quantised weights
   // Fills rows [row_begin, row_end) of `out` (already sized) from src + row * stride. A row with an infinity
   // or a NaN in a block gives NaN outputs.
   void (*quantize)(const float* src, std::ptrdiff_t stride, std::int64_t row_begin, std::int64_t row_end,
@@ -167,14 +166,14 @@ struct KernelTable {
   }
 };
 
-// The fastest table that this processor runs, or the one that MYNA_CPU names ("int8": the fastest of those
-// that share their bits); throws std::runtime_error if that is unknown or can't run here.
+// The fastest table that this processor supports, or the one that MYNA_CPU names ("int8": the fastest of
+// those that give the same bits); throws std::runtime_error if it is unknown or not supported here.
 const KernelTable& kernels();
-// All tables that can run here, fastest first (amx, avx512vnni, avx2vnni, avx2, neon, portable).
+// All supported tables, fastest first (amx, avx512vnni, avx2vnni, avx2, neon, portable).
 std::vector<const KernelTable*> runnable_kernels();
 const KernelTable& kernels_named(std::string_view name);
 
-// What the graph calls: the work of one step over all threads of a pool.
+// Used by the graph: runs one step on all threads of a pool.
 struct Product {
   const Matrix* weights;
   float* out;

@@ -1,6 +1,6 @@
 #pragma once
-// Sixteen float lanes on every instruction set, so that all of them share one order of sums and give the same
-// bits. Included only by translation units that define MYNA_ISA, the namespace that keeps their code apart.
+// Sixteen float lanes on every instruction set, so that all have the same summation order and give the same
+// bits. Only for translation units that define MYNA_ISA, the namespace that keeps their code separate.
 #include <cstdint>
 #include <cstring>
 
@@ -20,7 +20,7 @@
 
 namespace myna::MYNA_ISA {
 
-// e^x within 2 units in the last place for x in [-87.3, 88.3]; 0 below, the value at 88.3 above. Cody-Waite
+// e^x to 2 units in the last place for x in [-87.3, 88.3]; 0 below, the value at 88.3 above. Cody-Waite
 // reduction by ln 2 and a polynomial of degree 6 (Cephes' coefficients).
 inline Lanes exp(Lanes x) {
   const Lanes low = broadcast(-87.3f);

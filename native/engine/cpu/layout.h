@@ -1,4 +1,4 @@
-// How packed weights lie in memory: one layout for all instruction sets. Private to the kernels.
+// The memory layout of packed weights, the same for all instruction sets. Private to the kernels.
 //
 // A panel holds 16 outputs. Its blocks of 32 inputs are grouped into records (two blocks, or the eight of a
 // K-quant's super-block), whose sizes are whole cache lines. Four consecutive inputs of one output are
@@ -7,7 +7,7 @@
 //   5 bits: as 4 bits, and a line whose bit g of a byte is the fifth bit of group g
 //   6 bits: as 4 bits, and two lines whose 2-bit field g % 4 of a byte is the top of group g, in line g / 4
 //   8 bits: 8 lines, as unsigned with an offset of 128
-// Float types have no records: 16 outputs of one input lie side by side.
+// Float types have no records: 16 outputs of one input are contiguous.
 #pragma once
 
 #include <cstddef>
@@ -18,11 +18,11 @@
 namespace myna::layout {
 
 inline constexpr std::size_t kLine = 64;
-// At the end of a panel of a quantised type: a power of two per output, times which none of its scales (times
-// two to the number of bits) and minimums reaches 2; NaN where one is no finite number.
+// At the end of a panel of a quantised type: a power of two per output; multiplied by it, its scales (times
+// two to the number of bits) and minimums stay below 2. NaN if one of them is not finite.
 inline constexpr std::size_t kUnitBytes = 64;
 
-// Offsets inside a record, all from the number of bits and what scales there are.
+// Offsets within a record, derived from the number of bits and the kinds of scales.
 template <int Bits, bool HasMin, bool IsSuper, bool HasHalves>
 struct Record {
   static constexpr int kBits = Bits;

@@ -1,4 +1,4 @@
-// Who owns packed weights and activations.
+// Memory of packed weights and activations.
 #include <algorithm>
 #include <cstdlib>
 #include <new>
@@ -18,7 +18,7 @@ constexpr std::size_t kSlab = std::size_t{64} << 20;
 std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 }  // namespace
 
-// A mapping aligned to huge pages; the kernel's fresh pages are zero.
+// A mapping aligned to huge pages; new pages from the kernel are zeroed.
 struct WeightArena::Slab {
   std::uint8_t* map = nullptr;
   std::size_t map_bytes = 0;
@@ -52,7 +52,7 @@ std::uint8_t* WeightArena::allocate(std::size_t bytes) {
     slab.next = reinterpret_cast<std::uint8_t*>(round_up(reinterpret_cast<std::size_t>(map), kHugePage));
     slab.left = usable;
 #if defined(MADV_HUGEPAGE)
-    madvise(slab.next, slab.left, MADV_HUGEPAGE);  // advice: a refusal costs speed only
+    madvise(slab.next, slab.left, MADV_HUGEPAGE);  // optional: if it fails, only speed is lost
 #endif
     slabs_.push_back(slab);
   }
@@ -70,7 +70,7 @@ void Activations::resize(Kind kind, std::int64_t rows, std::int64_t cols) {
   kind_ = kind;
   rows_ = rows;
   cols_ = cols;
-  // So many more: kernels may read, and not use, rows behind the last.
+  // Padding: kernels may read, but don't use, rows after the last.
   constexpr std::int64_t kSpareRows = 32;
   const std::int64_t padded = round_up(static_cast<std::size_t>(num_blocks() * rows), 16) + kSpareRows;
   const auto grow = []<class T>(Buffer<T>& buffer, std::size_t& capacity, std::size_t count) {

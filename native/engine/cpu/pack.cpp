@@ -1,4 +1,4 @@
-// From GGUF rows to panels (layout.h): every integer and scale keeps its exact value.
+// Packs GGUF rows into panels (layout.h); integers and scales keep their exact values.
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -20,7 +20,7 @@ inline void put(std::uint8_t* lines, int line, int lane, std::uint32_t four) {
   write(lines + line * kLine + lane * 4, four);
 }
 
-// Bits 0, 4, 8 ... of a word, side by side.
+// Bits 0, 4, 8 ... of a word, made contiguous.
 inline std::uint32_t every_fourth_bit(std::uint32_t x) {
   x &= 0x11111111u;
   x = (x | x >> 3) & 0x03030303u;
@@ -41,7 +41,7 @@ class Peak {
   std::uint32_t bits_ = 0;
 };
 
-// The types of 32 values a block; `R` says which fields the block has.
+// The types with 32 values per block; `R` defines which fields the block has.
 template <class R>
 Peak pack_simple(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
   constexpr int kHeader = R::kHasMin ? 4 : 2;

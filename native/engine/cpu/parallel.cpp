@@ -1,4 +1,4 @@
-// The work of one step cut into chunks for a pool's threads.
+// Splits the work of one step into chunks for a pool's threads.
 #include <algorithm>
 
 #include "cpu/kernels.h"
@@ -7,10 +7,11 @@
 namespace myna {
 namespace {
 
-// A chunk is worth some 10 to 50 microseconds: long beside taking it from the counter, short beside a step.
-constexpr std::int64_t kChunkBytes = 96 << 10;     // weights read, where rows are few
-constexpr std::int64_t kChunkProducts = 16 << 20;  // multiplications, where they are many
-constexpr std::int64_t kTilesAreFaster = 4;        // so many times: tiles of bfloat16
+// A chunk takes some 10 to 50 microseconds: long compared to taking it from the counter, short compared to a
+// step.
+constexpr std::int64_t kChunkBytes = 96 << 10;     // of weights to read, if there are few rows
+constexpr std::int64_t kChunkProducts = 16 << 20;  // of multiplications, if there are many rows
+constexpr std::int64_t kTilesAreFaster = 4;        // by this factor: tiles of bfloat16
 
 std::int64_t chunk_panels(const Matrix& m, std::int64_t rows) {
   const std::int64_t by_bytes =
@@ -19,7 +20,7 @@ std::int64_t chunk_panels(const Matrix& m, std::int64_t rows) {
   const std::int64_t by_products = kChunkProducts * (by_tiles ? kTilesAreFaster : 1) /
                                    std::max<std::int64_t>(kPanelRows * m.cols * rows, 1);
   const std::int64_t panels = std::max<std::int64_t>(std::min(by_bytes, by_products), 1);
-  return (panels + 1) / 2 * 2;  // kernels take two panels at once
+  return (panels + 1) / 2 * 2;  // kernels process two panels at a time
 }
 
 struct Part {
@@ -33,7 +34,7 @@ void quantize(ThreadPool& pool, Activations::Kind kind, const float* src, std::p
               std::int64_t rows, std::int64_t cols, Activations& out) {
   out.resize(kind, rows, cols);
   const auto fn = kernels().quantize;
-  // Whole groups of rows, so that no two threads write one cache line.
+  // Whole groups of rows, so that no two threads write to the same cache line.
   const std::int64_t chunk = 16 * std::max<std::int64_t>(1, (2 << 10) / std::max<std::int64_t>(cols, 1));
   pool.parallel_for((rows + chunk - 1) / chunk, [&](std::int64_t c, int) {
     fn(src, stride, c * chunk, std::min(rows, (c + 1) * chunk), out);

@@ -1,6 +1,6 @@
 // Quantisation of activation rows, in blocks of 32: scale = largest magnitude / 127, integers rounded to
-// nearest even; the same bits on every instruction set. `V::quantize` does the part worth vectors. Included
-// like tiles.h.
+// nearest even; the same bits on every instruction set. `V::quantize` is the vectorised part. Included like
+// tiles.h.
 #pragma once
 
 #include <bit>
@@ -19,7 +19,7 @@ struct BlockScale {
 };
 
 // From the bits of the largest magnitude: as integers, magnitudes compare like floats, and infinities and
-// NaNs are larger than all numbers; they make the scale a NaN and (times 0, converted) no integers.
+// NaNs are larger than all numbers; they make the scale NaN and the integers (times 0, converted) zero.
 inline BlockScale block_scale(std::uint32_t largest) {
   const float peak = std::bit_cast<float>(largest);
   if (largest >= 0x7f800000u) return {std::numeric_limits<float>::quiet_NaN(), 0.0f};
@@ -33,7 +33,7 @@ struct BlockSums {
   std::int32_t half[2];  // of the integers
 };
 
-// Plainly, for instruction sets without better.
+// Unoptimised, for instruction sets without a faster version.
 inline BlockSums quantize_plainly(const float* x, std::int8_t* values) {
   std::uint32_t largest = 0;
   for (int k = 0; k < kBlock; ++k) {
@@ -53,7 +53,7 @@ inline BlockSums quantize_plainly(const float* x, std::int8_t* values) {
   return out;
 }
 
-// Rows done together: what is written for a block of them fills whole cache lines.
+// Rows processed together, so that the output of one of their blocks fills whole cache lines.
 constexpr std::int64_t kGroupRows = 16;
 
 inline void keep_sums(const BlockSums* sums, std::int64_t count, std::int64_t i, Activations& out) {

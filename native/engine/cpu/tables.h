@@ -1,4 +1,4 @@
-// The tables that this build contains; dispatch.cpp decides which of them the processor runs.
+// The kernel tables of this build; dispatch.cpp decides which of them the processor supports.
 #pragma once
 
 #include "cpu/kernels.h"

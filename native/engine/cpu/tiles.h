@@ -1,6 +1,6 @@
-// The loops of every kernel, over an instruction set `V` that says what a vector of 16 outputs is and how its
-// few operations are done. Included by one file an instruction set, each compiled with its own flags; hence
-// the unnamed namespace: no copy of these functions may be shared between those files.
+// The loops of every kernel, generic over an instruction set `V` that defines a vector of 16 outputs and its
+// few operations. Included by one file per instruction set, each compiled with its own flags; hence the
+// unnamed namespace: no copy of these functions may be shared between those files.
 //
 // An output's chain, for each block of 32 inputs (or each half of it, where halves have their own scales):
 //   term  = float(integer dot product) * scale            [fma(activation sum, minimum, term) if there is
@@ -19,12 +19,12 @@ namespace {
 
 using layout::kLine;
 
-// Activation rows that share one unpacking of the weights; their totals (kTileRows x panels x 64 bytes) and
-// one block of them stay in the first-level cache.
+// Activation rows for which weights are unpacked once; their totals (kTileRows x panels x 64 bytes) and one
+// block of them fit into the first-level cache.
 constexpr int kTileRows = 64;
 
 #if defined(MYNA_SANITIZED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define MYNA_UNROLL  // what is unrolled and then instrumented takes minutes to compile
+#define MYNA_UNROLL  // unrolled and instrumented code takes minutes to compile
 #else
 #define MYNA_UNROLL _Pragma("GCC unroll 16")
 #endif
@@ -112,7 +112,7 @@ struct Weights {
     }
   }
 
-  // Gives groups First + I the bits I * Width and up of `high` above their nibbles.
+  // Adds bits I * Width and up of `high` above the nibbles of groups First + I.
   template <int First, int Width, int... I>
   inline __attribute__((always_inline)) void join(typename V::Bytes high, std::integer_sequence<int, I...>) {
     constexpr int kMask = Width == 1 ? 0x10 : 0x30;
@@ -130,7 +130,7 @@ struct Weights {
   }
 };
 
-// Where an accumulator starts: what the weights' offset would add, or zero.
+// The initial value of an accumulator: what the weights' offset would add, or zero.
 template <class V, class R>
 inline __attribute__((always_inline)) typename V::Int start(const BlockView& x, int half, int row) {
   if constexpr (R::kHasMin || (R::kBits == 8 && V::kSignedBytes)) {
@@ -187,7 +187,7 @@ inline __attribute__((always_inline)) void add_block(const Weights<V, R> (&w)[P]
   }
 }
 
-// What a call writes, and where the last panel's padding begins.
+// The output of a call, and where the last panel's padding begins.
 struct Output {
   float* out;
   std::ptrdiff_t stride;
@@ -200,8 +200,8 @@ inline void store(const Output& o, std::int64_t row, std::int64_t panel, typenam
   V::store(o.out + row * o.stride + panel * kPanelRows, value, static_cast<int>(count));
 }
 
-// Fetches a block of weights that will be read `ahead` bytes later to the second-level cache. Weights are
-// read once a step from memory, and hardware prefetchers stop at each 4 KiB page.
+// Prefetches the block of weights `ahead` bytes further on into the second-level cache. Weights are read from
+// memory once per step, and hardware prefetchers stop at each 4 KiB page.
 template <class R>
 inline __attribute__((always_inline)) void prefetch(const std::uint8_t* record, int sub, std::size_t ahead) {
   constexpr std::size_t kBytes = R::kBytes / R::kBlocks;
@@ -209,9 +209,9 @@ inline __attribute__((always_inline)) void prefetch(const std::uint8_t* record, 
   MYNA_UNROLL for (std::size_t i = 0; i < kBytes; i += kLine) __builtin_prefetch(from + i, 0, 2);
 }
 
-// T rows (few), P panels side by side, totals in registers: bound by reading the weights. Two panels are two
-// streams from memory: of what is fetched ahead in a single one, a good half arrived too late where this was
-// measured (Xeon with AVX-512 VNNI).
+// T rows (few), P panels at a time, totals in registers: bound by reading the weights. Two panels are two
+// streams from memory: with a single one, more than half of the prefetches arrived too late (measured on a
+// Xeon with AVX-512 VNNI).
 template <class V, class R, int P, int T>
 void few_rows(const Matrix& m, const Rows<R>& x, std::int64_t row, std::int64_t panel, const Output& o) {
   const std::uint8_t* data = m.data + static_cast<std::size_t>(panel) * m.panel_bytes;

@@ -81,7 +81,7 @@ void q6_k(const std::uint8_t* b, float* y) {
 
 using BlockFn = void (*)(const std::uint8_t*, float*);
 
-// Null for a type that the kernels can't run.
+// Null for a type that the kernels don't support.
 BlockFn block_fn(TensorType type) {
   switch (type) {
     case TensorType::F32:

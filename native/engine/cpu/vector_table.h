@@ -1,6 +1,5 @@
 #pragma once
-// The float operations between the matrix products, one table an instruction set; all tables give the same
-// bits.
+// The float operations between the matrix products, one table per instruction set; all give the same bits.
 #include <cstdint>
 
 #include "attention/attention.h"
@@ -15,13 +14,13 @@ struct VectorTable {
   // gate = activation(gate) * up
   void (*silu_multiply)(float* gate, const float* up, int64_t n);
   void (*gelu_multiply)(float* gate, const float* up, int64_t n);
-  // Rotates pairs (i, i + half), or (2i, 2i + 1), by angles whose cosines and sines are given.
+  // Rotates pairs (i, i + half), or (2i, 2i + 1), by angles with the given cosines and sines.
   void (*rotate_halves)(float* x, const float* cosines, const float* sines, int64_t half);
   void (*rotate_pairs)(float* x, const float* cosines, const float* sines, int64_t half);
-  // One position's key and value to slot `slot` of a block.
+  // Stores one position's key and value in slot `slot` of a block.
   void (*store_kv)(const float* key, const float* value, int head_dim, int slot, uint16_t* block_keys,
                    uint16_t* block_values);
-  // Fresh `part` = the positions [part_begin, part_begin + kPartTokens) that each row sees.
+  // `part` = attention over the positions [part_begin, part_begin + kPartTokens) that each row sees.
   void (*attend)(const QueryRows& rows, int64_t part_begin, Partial part, float* scratch);
   // into = into merged with part, in this order.
   void (*merge)(int num_rows, int head_dim, Partial into, Partial part);
@@ -36,8 +35,8 @@ extern const VectorTable kVectors_avx2, kVectors_avx512;
 extern const VectorTable kVectors_neon;
 #endif
 
-// The table that goes with a matrix kernel's instruction set ("amx", "avx512vnni", "avx2vnni", "avx2",
-// "neon", else portable).
+// The table for a matrix kernel's instruction set ("amx", "avx512vnni", "avx2vnni", "avx2", "neon", otherwise
+// portable).
 const VectorTable& vectors_for(const char* kernel_name);
 
 }  // namespace myna

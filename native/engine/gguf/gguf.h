@@ -1,6 +1,6 @@
 #pragma once
 // GGUF versions 2 and 3, read in place: every count, length, offset, type and alignment is checked before it
-// is used. Knows the container, not what a model is.
+// is used. Knows the container format, not models.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -19,10 +19,10 @@ namespace myna::gguf {
 struct Array {
   uint32_t element_type = 0;
   uint64_t count = 0;
-  std::span<const std::byte> bytes;  // the elements as they stand in the file; strings with their lengths
+  std::span<const std::byte> bytes;  // the elements as stored in the file; strings with their lengths
 };
 
-// Unsigned and signed integers, floats, booleans and strings; widths are gone, signs are kept.
+// Unsigned and signed integers, floats, booleans and strings, without their original widths.
 using Value = std::variant<uint64_t, int64_t, double, bool, std::string_view, Array>;
 
 struct Tensor {

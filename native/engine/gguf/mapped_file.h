@@ -1,5 +1,5 @@
 #pragma once
-// A file as read-only memory. Knows nothing of what the bytes mean.
+// A file mapped as read-only memory. Knows nothing about its contents.
 #include <cstddef>
 #include <span>
 #include <string>
@@ -15,7 +15,7 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   void will_need() const;  // start reading ahead
-  void let_go() const;     // give the memory back; touched again, it is read again
+  void let_go() const;     // release the memory; it is read again when accessed
 
  private:
   const std::byte* data_ = nullptr;

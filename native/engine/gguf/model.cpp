@@ -64,7 +64,7 @@ uint64_t integer_at(const Array& array, uint64_t index) {
     case 11:
       return widen<int64_t>(array.bytes, index);
     default:
-      throw CorruptFile("a metadata array holds no integers");
+      throw CorruptFile("a metadata array does not contain integers");
   }
 }
 

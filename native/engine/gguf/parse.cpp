@@ -1,4 +1,4 @@
-// The header's bytes, walked once. All arithmetic on what the file says is checked here.
+// Parses the header in one pass. All arithmetic on values from the file is checked here.
 #include <bit>
 #include <cstring>
 
@@ -163,7 +163,7 @@ struct TensorInfo {
 
 uint64_t checked_bytes(const TensorInfo& info) {
   const TensorTypeTraits* layout = traits_of(info.tensor.type);
-  if (layout == nullptr)  // a newer ggml's: the file may be fine
+  if (layout == nullptr)  // from a newer ggml: the file may be valid
     throw UnsupportedModel("tensor " + quoted(info.name) + " has the unknown type " +
                            std::to_string(info.tensor.type));
   if (info.tensor.shape[0] % layout->block_values != 0)
@@ -244,9 +244,10 @@ Header parse(std::span<const std::byte> file) {
   const auto num_tensors = cursor.read<uint64_t>("the tensor count");
   const auto num_values = cursor.read<uint64_t>("the metadata count");
   if (num_values > cursor.remaining() / kMinMetadataBytes)
-    throw CorruptFile("the header claims " + std::to_string(num_values) + " metadata values, more than fit");
+    throw CorruptFile("the header declares " + std::to_string(num_values) +
+                      " metadata values, more than fit");
   if (num_tensors > cursor.remaining() / kMinTensorBytes)
-    throw CorruptFile("the header claims " + std::to_string(num_tensors) + " tensors, more than fit");
+    throw CorruptFile("the header declares " + std::to_string(num_tensors) + " tensors, more than fit");
   Header header;
   for (uint64_t i = 0; i < num_values; ++i) {
     const auto key = cursor.read_string("a metadata key", kMaxKeyBytes);

@@ -1,6 +1,5 @@
 #pragma once
-// ggml's tensor types, known at compile time: what a file's lengths are checked with, and which of them the
-// kernels may ask for.
+// ggml's tensor types at compile time: used to check the lengths in files, and to instantiate kernels.
 #include <cstdint>
 
 namespace myna::gguf {
@@ -18,7 +17,7 @@ inline constexpr TensorTypeTraits kTensorTypes[] = {
 #undef TENSOR_TYPE
 };
 
-// Null for a number that the table lacks.
+// Null for an unknown number.
 constexpr const TensorTypeTraits* traits_of(uint32_t type) {
   for (const TensorTypeTraits& traits : kTensorTypes)
     if (traits.type == type) return &traits;

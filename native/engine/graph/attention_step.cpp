@@ -1,4 +1,4 @@
-// The attention of one layer over a slice: heads are rotated and stored, then queries walk the cache.
+// The attention of one layer over a slice: rotates and stores keys and values, then runs the queries.
 #include <algorithm>
 #include <cstring>
 
@@ -6,8 +6,8 @@
 
 namespace myna {
 
-// Decides how the slice's attention is shared out. True if keys must all be stored before anyone attends:
-// some span has several rows, or its sequence is split into parts.
+// Splits the slice's attention into work items. True if all keys must be stored before attention starts: some
+// span has several rows, or its sequence is split into parts.
 bool Graph::plan_items() {
   const int num_heads = model_.dimensions.num_kv_heads;
   const bool few = std::ssize(spans_) * num_heads < 4ll * pool_.num_threads();
@@ -19,7 +19,7 @@ bool Graph::plan_items() {
     if (span.count > 1) is_split = true;
     const int64_t num_parts = (span.start + span.count + kPartTokens - 1) / kPartTokens;
     const bool by_parts = few && span.count <= tile_queries_ && num_parts > 1 && pool_.num_threads() > 1;
-    // The longest tiles first, so that the threads finish together.
+    // The longest tiles come first, so that the threads finish at about the same time.
     for (int64_t end = span.count; end > 0; end -= std::min(end, tile_queries_)) {
       const int64_t count = std::min(end, tile_queries_);
       for (int head = 0; head < num_heads; ++head) {
@@ -69,8 +69,8 @@ void Graph::attend(int layer) {
   merge_parts();
 }
 
-// Biases, norms and rotation of the queries and the key of one key/value head, then key and value to the
-// cache.
+// Applies biases, norms and rotation to the queries and the key of one key/value head, then stores key and
+// value in the cache.
 void Graph::prepare_row(int layer_index, int64_t row, int head) {
   const Dimensions& d = model_.dimensions;
   const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];

@@ -1,5 +1,5 @@
 #pragma once
-// Aligned memory that grows and keeps no contents when it does.
+// Aligned memory that can grow, but loses its contents when it does.
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
@@ -10,7 +10,7 @@ namespace myna {
 template <typename T>
 class Buffer {
  public:
-  // At least `count` elements; what stood there is lost if it grows.
+  // At least `count` elements; the contents are lost if it grows.
   T* reserve(size_t count) {
     if (count > capacity_) {
       const size_t bytes = (count * sizeof(T) + 63) / 64 * 64;

@@ -7,8 +7,9 @@
 namespace myna {
 namespace {
 
-constexpr int64_t kSliceRows = 256;  // rows that run through all layers together, their values in the cache
-constexpr int64_t kSerialCost = 16 << 10;  // values; below it a fork and join costs more than it saves
+constexpr int64_t kSliceRows =
+    256;  // rows that pass through all layers together, so that their values stay in the CPU cache
+constexpr int64_t kSerialCost = 16 << 10;  // in values; below it, fork and join cost more than they save
 
 bool wants(std::span<const Matrix* const> consumers, bool floats) {
   return std::any_of(consumers.begin(), consumers.end(),
@@ -23,7 +24,7 @@ Graph::Graph(const Model& model, const PagedCache& cache, ThreadPool& pool)
   const int64_t group = d.num_heads / d.num_kv_heads;
   tile_queries_ = std::max<int64_t>(1, 6144 / d.head_dim / group);
   tile_rows_ = tile_queries_ * group;
-  // Two partial results and the packed queries of a tile, and what the kernel asks for.
+  // Two partial results, the packed queries of a tile, and the kernel's scratch memory.
   scratch_floats_ = tile_rows_ * (3ll * d.head_dim + 2 * 32) + attention_scratch_floats(d.head_dim);
   scratch_floats_ = (scratch_floats_ + 63) / 64 * 64;
   scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
@@ -152,7 +153,7 @@ void Graph::run_layer(int index) {
   multiply(down);
 }
 
-// After the last layer's attention nobody reads the rows without wanted logits.
+// After the last layer's attention, rows without requested logits are no longer needed.
 void Graph::compact_to_wanted() {
   const Dimensions& d = model_.dimensions;
   for (size_t i = 0; i < wanted_.size(); ++i) {
@@ -166,7 +167,7 @@ void Graph::compact_to_wanted() {
   num_rows_ = static_cast<int64_t>(wanted_.size());
 }
 
-// Adds what the block before computed to the residual, then makes its norm ready for `consumers`.
+// Adds the previous block's output to the residual, then prepares its norm for `consumers`.
 void Graph::normalize(const Vector* pending_norm, const Vector& norm,
                       std::span<const Matrix* const> consumers) {
   const int64_t width = model_.dimensions.embedding;

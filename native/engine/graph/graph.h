@@ -1,7 +1,6 @@
 #pragma once
-// One pass of a batch through a model: the order of the steps and what runs in parallel. Every step is a
-// function of one row (and, in attention, of that row's own sequence), so a row's bits don't depend on its
-// company.
+// One forward pass of a batch: the order of its steps and what runs in parallel. Every step is a function of
+// one row (and, in attention, of that row's sequence), so a row's bits don't depend on the rest of the batch.
 #include <array>
 #include <cstdint>
 #include <span>
@@ -16,17 +15,17 @@
 
 namespace myna {
 
-// Tokens of one sequence; the cache has room for them already. Rows [logits_from, count) want logits.
+// Tokens of one sequence, for which the cache is already extended. Rows [logits_from, count) need logits.
 struct Span {
   int sequence;
   const int32_t* tokens;
   int64_t count, start, logits_from;
 };
 
-// What matrix products took, counted where they are asked for: the same on every machine.
+// The work of matrix products, counted rather than measured: the same on every machine.
 struct Work {
-  int64_t products = 0;      // of a matrix and the rows of a slice
-  int64_t weight_bytes = 0;  // of the packed matrices, each read once a slice
+  int64_t products = 0;      // of one matrix with the rows of one slice
+  int64_t weight_bytes = 0;  // of the packed matrices, each read once per slice
   int64_t multiply_adds = 0;
 };
 
@@ -34,9 +33,9 @@ class Graph {
  public:
   Graph(const Model& model, const PagedCache& cache, ThreadPool& pool);
 
-  // Writes the wanted rows, in batch order, to logits[row * vocabulary].
+  // Writes the requested rows, in batch order, to logits[row * vocabulary].
   void forward(std::span<const Span> batch, float* logits);
-  const Work& work() const { return work_; }  // of all that ran
+  const Work& work() const { return work_; }  // in total
 
  private:
   // Row operations and products, in graph.cpp.
@@ -56,8 +55,8 @@ class Graph {
   struct Item {  // some queries of one span against one key/value head
     int span, head;
     int64_t first, count;  // rows of the span
-    int64_t part;          // the only part to walk, -1 for all
-    int64_t partial = 0;   // where a single part's result goes
+    int64_t part;          // the only part to process, -1 for all
+    int64_t partial = 0;   // offset of a single part's result
   };
   void attend(int layer);
   bool plan_items();
@@ -73,7 +72,7 @@ class Graph {
   const KernelTable& kernels_;
   const VectorTable& vectors_;
 
-  // The slice that runs.
+  // The current slice.
   std::vector<Span> spans_;
   std::vector<int64_t> span_row_;  // first row of each span
   std::vector<int64_t> positions_;
@@ -83,7 +82,7 @@ class Graph {
   std::vector<Item> items_;
   bool is_split_ = false;
 
-  Activations narrow_, floats_;  // for quantised weights and for float ones
+  Activations narrow_, floats_;  // for quantised weights and for float weights
   Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_;
   Buffer<float> partials_, scratch_;
   std::array<Buffer<float>, 2> cosines_, sines_;

@@ -23,7 +23,7 @@ void PagedCache::Unmap::operator()(uint16_t* memory) const { ::munmap(memory, by
 
 PagedCache::PagedCache(const CacheShape& shape) : shape_(shape) {
   if (shape.num_blocks < 1 || shape.num_blocks > std::numeric_limits<int32_t>::max())
-    throw std::invalid_argument("the KV cache needs room for at least 16 tokens");
+    throw std::invalid_argument("the KV cache must hold at least 16 tokens");
   size_t bytes = 0;
   if (__builtin_mul_overflow(static_cast<size_t>(shape.num_blocks), static_cast<size_t>(shape.block_bytes()),
                              &bytes))
@@ -40,7 +40,7 @@ PagedCache::PagedCache(const CacheShape& shape) : shape_(shape) {
 
 const PagedCache::Sequence& PagedCache::at(int sequence) const {
   if (sequence < 0 || sequence >= shape_.max_sequences)
-    throw std::invalid_argument("there is no sequence " + std::to_string(sequence));
+    throw std::invalid_argument("unknown sequence " + std::to_string(sequence));
   return sequences_[static_cast<size_t>(sequence)];
 }
 
@@ -55,7 +55,7 @@ PagedHead PagedCache::head(int layer, int head) const {
   return {keys, keys + shape_.num_heads * head_halves, stride};
 }
 
-// A shared block is copied by each of its writers but the last one left.
+// A shared block is copied by each of its writers except the last.
 PagedCache::Plan PagedCache::plan(std::span<const Extension> extensions) const {
   Plan plan;
   std::map<int32_t, int32_t> given_up;

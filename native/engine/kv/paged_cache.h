@@ -1,6 +1,6 @@
 #pragma once
-// Which block of the cache holds which positions of which sequence. Blocks are counted references: `fork`
-// shares them and a write to a shared block copies it first. Knows sizes, not what the numbers mean.
+// The block tables of the sequences in the cache. Blocks are reference-counted: `fork` shares them, and a
+// shared block is copied before it is written. Knows sizes, not the meaning of the numbers.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,7 +16,7 @@ struct CacheShape {
   int64_t num_blocks;
   int max_sequences;
 
-  // Halves of keys and values of one layer's block.
+  // Number of halves in the keys and values of one layer's block.
   int64_t layer_block_halves() const { return 2ll * num_heads * head_dim * kBlockTokens; }
   int64_t block_bytes() const { return layer_block_halves() * num_layers * 2; }
 };
@@ -30,9 +30,9 @@ class PagedCache {
  public:
   explicit PagedCache(const CacheShape& shape);
 
-  // Gives every extension its room, copies shared blocks that will be written, and lengthens the sequences;
-  // or throws OutOfRoom, or std::invalid_argument for a start that isn't the sequence's length, and changes
-  // nothing.
+  // Allocates blocks for every extension, copies shared blocks that will be written, and extends the
+  // sequences. Throws OutOfRoom, or std::invalid_argument if a start isn't the sequence's length, and then
+  // changes nothing.
   void extend(std::span<const Extension> extensions);
   void fork(int source, int target, int64_t num_tokens);
   void trim(int sequence, int64_t num_tokens);

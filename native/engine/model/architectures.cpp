@@ -22,7 +22,7 @@ constexpr Family kFamilies[] = {
 const Family& find_family(const std::string& name) {
   for (const Family& family : kFamilies)
     if (name == family.name) return family;
-  throw UnsupportedModel("the architecture '" + name.substr(0, 60) + "' is unknown");
+  throw UnsupportedModel("the architecture '" + name.substr(0, 60) + "' is not supported");
 }
 
 int64_t bounded(const gguf::Model& file, const std::string& key, int64_t least, int64_t most) {
@@ -34,7 +34,7 @@ int64_t bounded(const gguf::Model& file, const std::string& key, int64_t least, 
   return static_cast<int64_t>(*value);
 }
 
-// Some files give one number for each layer; all must be the same.
+// Some files have one number per layer; they must all be the same.
 int64_t same_for_all_layers(const gguf::Model& file, const std::string& key, int64_t most) {
   const auto values = file.integers(key, 4096);
   if (!values || values->empty()) throw CorruptFile("the metadata '" + key + "' is missing");
@@ -65,14 +65,15 @@ Dimensions read_dimensions(const gguf::Model& file, const std::string& architect
   d.head_dim = static_cast<int>(head_dim);
   if (or_default(file, prefix + "attention.value_length", head_dim, 1024) != head_dim)
     throw UnsupportedModel("keys and values have different lengths");
-  if (d.num_heads % d.num_kv_heads != 0) throw CorruptFile("query heads can't be shared out to key heads");
+  if (d.num_heads % d.num_kv_heads != 0)
+    throw CorruptFile("the number of query heads is not a multiple of the key/value heads");
   if (head_dim < 16 || head_dim % 16 != 0 || head_dim > 1024)
     throw UnsupportedModel("heads have " + std::to_string(head_dim) + " dimensions, not a multiple of 16");
   d.rope_dim = static_cast<int>(or_default(file, prefix + "rope.dimension_count", head_dim, head_dim));
-  if (d.rope_dim % 2 != 0) throw CorruptFile("an odd number of dimensions rotates");
+  if (d.rope_dim % 2 != 0) throw CorruptFile("the rope has an odd number of dimensions");
   const auto* embedding = file.find("token_embd.weight");
   if (embedding == nullptr) throw UnsupportedModel("the tensor 'token_embd.weight' is missing");
-  if (embedding->shape[1] > (1u << 24)) throw CorruptFile("the vocabulary is impossibly large");
+  if (embedding->shape[1] > (1u << 24)) throw CorruptFile("the vocabulary is too large");
   d.vocabulary = static_cast<int64_t>(embedding->shape[1]);
   const auto tokens = file.array_length("tokenizer.ggml.tokens");
   if (tokens && *tokens != embedding->shape[1])
@@ -149,7 +150,7 @@ double Build::rope_base() const {
 double Build::rope_linear_factor() const {
   const std::string scaling = file.text(key("rope.scaling.type")).value_or("none");
   if (scaling != "none" && scaling != "linear")
-    throw UnsupportedModel("the rope is scaled by '" + scaling.substr(0, 40) + "'");
+    throw UnsupportedModel("the rope scaling '" + scaling.substr(0, 40) + "' is not supported");
   const double factor = file.number(key("rope.scaling.factor")).value_or(0);
   if (factor < 0) throw CorruptFile("the rope's scaling factor is negative");
   return scaling == "none" || factor == 0 ? 1 : factor;
@@ -166,7 +167,7 @@ Rope Build::rope(bool rotates_halves, double base_frequency, double linear_facto
 
 std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool) {
   const auto architecture = file.text("general.architecture");
-  if (!architecture) throw CorruptFile("the file names no architecture");
+  if (!architecture) throw CorruptFile("the file does not name its architecture");
   const Family& family = find_family(*architecture);
   refuse_variants(file, *architecture);
   auto model = std::make_unique<Model>();

@@ -1,5 +1,5 @@
 #pragma once
-// Model families by their name in GGUF. Each has one short file that composes the shared blocks.
+// Model families by GGUF architecture. Each has one short file that composes the shared blocks.
 #include <memory>
 
 #include "gguf/gguf.h"
@@ -9,10 +9,11 @@
 
 namespace myna {
 
-// Throws CorruptFile or UnsupportedModel. The result reads `file` for as long as it lives.
+// Throws CorruptFile or UnsupportedModel. The result refers to `file`, which must outlive it.
 std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool);
 
-// What a family's builder gets: dimensions, norms and the embedding are read; layers are its business.
+// The input of a family's builder: dimensions, norms and the embedding are already read; it builds the
+// layers.
 struct Build {
   const gguf::Model& file;
   Weights& weights;
@@ -26,7 +27,7 @@ struct Build {
   void add_query_key_biases();
   void add_query_key_norms();
   void add_post_norms();
-  // The file's own rope, scaled as it says; refuses scalings that we don't have.
+  // The file's rope with its scaling; rejects unsupported scalings.
   Rope rope(bool rotates_halves, double base_frequency, double linear_factor) const;
   double rope_base() const;
   double rope_linear_factor() const;

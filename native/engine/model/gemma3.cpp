@@ -1,5 +1,5 @@
-// Gemma 3 (text): norms around every block, scaled embeddings, GELU; five layers with a sliding window and a
-// rope of their own to each one that sees everything.
+// Gemma 3 (text): norms around every block, scaled embeddings, GELU; for each global layer, five layers with
+// a sliding window and their own rope.
 #include <cmath>
 
 #include "errors.h"
@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kPattern = 6;  // every sixth layer is global
 constexpr double kLocalBaseFrequency = 10000;
-constexpr int kLayersOf27B = 62;  // the one size whose scores are scaled by embedding / heads
+constexpr int kLayersOf27B = 62;  // the only size whose scores are scaled by embedding / heads
 
 }  // namespace
 
@@ -19,7 +19,7 @@ void build_gemma3(Build& build) {
   const Dimensions& dimensions = model.dimensions;
   if (build.file.number(build.key("final_logit_softcapping")).value_or(0) != 0 ||
       build.file.number(build.key("attn_logit_softcapping")).value_or(0) != 0)
-    throw UnsupportedModel("the file asks for soft-capped logits");
+    throw UnsupportedModel("soft-capped logits are not supported");
   build.add_plain_layers();
   build.add_query_key_norms();
   build.add_post_norms();
@@ -32,7 +32,7 @@ void build_gemma3(Build& build) {
   model.ropes.push_back(build.rope(true, local_base, 1));
   const auto window =
       static_cast<int64_t>(build.file.integer(build.key("attention.sliding_window")).value_or(0));
-  if (window <= 0 || window > (1 << 24)) throw CorruptFile("gemma3 without a sliding window");
+  if (window <= 0 || window > (1 << 24)) throw CorruptFile("the gemma3 model has no valid sliding window");
   for (int i = 0; i < dimensions.num_layers; ++i) {
     if (i % kPattern == kPattern - 1) continue;
     model.layers[static_cast<size_t>(i)].window = window;

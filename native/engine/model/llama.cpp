@@ -1,4 +1,4 @@
-// Llama 2 and 3, SmolLM2 and their kin: pairs rotate side by side; Llama 3's scaling comes as a tensor.
+// Llama 2 and 3, SmolLM2 and similar models: adjacent pairs rotate; Llama 3's rope scaling is a tensor.
 #include "model/architectures.h"
 
 namespace myna {

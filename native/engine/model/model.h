@@ -1,6 +1,6 @@
 #pragma once
-// A model as data: what the graph needs to run a decoder-only transformer. Architectures fill it in, the
-// graph walks it; neither knows files or sequences.
+// A decoder-only transformer as data: architectures fill it in, the graph executes it. Knows neither files
+// nor sequences.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,14 +11,14 @@
 
 namespace myna {
 
-using Vector = std::vector<float>;  // an empty one is a step that the architecture doesn't have
+using Vector = std::vector<float>;  // empty: a step that the architecture doesn't have
 
 enum class Activation { kSilu, kGelu };
 
-// Rotary position embedding: pair i turns by position * frequencies[i].
+// Rotary position embedding: pair i rotates by position * frequencies[i].
 struct Rope {
   std::vector<double> frequencies;  // half the rotated dimensions
-  bool rotates_halves = true;       // pairs (i, i + half); else (2i, 2i + 1)
+  bool rotates_halves = true;       // pairs (i, i + half), otherwise (2i, 2i + 1)
 };
 
 struct Layer {
@@ -26,10 +26,10 @@ struct Layer {
   Matrix query, key, value, output;
   Vector query_bias, key_bias, value_bias;
   Vector query_norm, key_norm;                // over each head
-  Vector post_attention_norm, post_ffn_norm;  // over what is added to the residual
+  Vector post_attention_norm, post_ffn_norm;  // applied to what is added to the residual
   Matrix gate, up, down;
   int rope = 0;        // index into Model::ropes
-  int64_t window = 0;  // positions seen; 0: all
+  int64_t window = 0;  // visible positions; 0: all
 };
 
 struct Dimensions {
@@ -48,12 +48,12 @@ struct Model {
   float query_scale;  // of the scores
   Activation activation = Activation::kSilu;
   std::vector<Rope> ropes;
-  const gguf::Tensor* embedding = nullptr;  // rows are read from the file as they are needed
+  const gguf::Tensor* embedding = nullptr;  // rows are read from the file on demand
   std::vector<Layer> layers;
   Vector output_norm;
   Matrix output;
 
-  WeightArena arena;  // what the matrices point into
+  WeightArena arena;  // owns the memory of the matrices
 };
 
 }  // namespace myna

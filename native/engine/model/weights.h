@@ -1,5 +1,5 @@
 #pragma once
-// Typed access to a file's tensors: checks shape and type, packs, remembers what was used. Knows names and
+// Typed access to a file's tensors: checks shape and type, packs, and tracks which were used. Knows names and
 // shapes, not architectures.
 #include <set>
 #include <string>
@@ -15,14 +15,14 @@ class Weights {
   Weights(const gguf::Model& file, WeightArena& arena, ThreadPool& pool)
       : file_(file), arena_(arena), pool_(pool) {}
 
-  // Each throws UnsupportedModel that names a missing tensor, a wrong shape or an unsupported type.
+  // Each throws UnsupportedModel for a missing tensor, a wrong shape or an unsupported type.
   Matrix matrix(const std::string& name, int64_t rows, int64_t columns);
   Vector vector(const std::string& name, int64_t size);
   Vector optional_vector(const std::string& name, int64_t size);  // empty if the file has none
   const gguf::Tensor* rows(const std::string& name, int64_t rows, int64_t columns);
   bool has(const std::string& name) const { return file_.find(name) != nullptr; }
 
-  // Throws UnsupportedModel for a tensor that nobody asked for: the model computes something that we don't.
+  // Throws UnsupportedModel for an unused tensor: the model has a step that this engine doesn't implement.
   void expect_all_used() const;
 
  private:

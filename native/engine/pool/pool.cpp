@@ -9,8 +9,8 @@
 namespace myna {
 namespace {
 
-// About 20 to 60 microseconds: longer than the gaps inside a step, much shorter than a scheduler's time
-// slice.
+// About 20 to 60 microseconds: longer than the gaps within a step, much shorter than a time slice of the
+// operating system.
 constexpr int kSpins = 1500;
 
 inline void relax() {
@@ -69,7 +69,7 @@ void ThreadPool::run(std::int64_t num_chunks, void* body, Call call) {
     parts_[static_cast<std::size_t>(part)].tickets.store(ticket(epoch, static_cast<std::uint32_t>(size)),
                                                          std::memory_order_release);
   }
-  // Sequentially consistent with a sleeper's count: either it sees the new epoch, or we see it asleep.
+  // Sequentially consistent with the count of sleepers: either they see the new epoch, or we see them asleep.
   epoch_.store(epoch, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) > 0) epoch_.notify_all();
 
@@ -78,7 +78,7 @@ void ThreadPool::run(std::int64_t num_chunks, void* body, Call call) {
     if (unfinished_.load(std::memory_order_acquire) == 0) return;
     relax();
   }
-  // Asleep, this core is free for a worker that a neighbour has pushed off its own.
+  // Sleeping frees this core for a worker that was preempted on its own.
   for (;;) {
     const std::uint32_t left = unfinished_.load(std::memory_order_acquire);
     if (left == 0) return;
@@ -90,7 +90,7 @@ void ThreadPool::work(std::uint32_t epoch, int thread) {
   std::uint32_t done = 0;
   for (int part = thread; part < num_threads(); ++part) done += work_on(part, epoch, thread);
   for (int part = 0; part < thread; ++part) done += work_on(part, epoch, thread);
-  // Once for all of them: the counter's cache line is another thread's most of the time.
+  // Once for all of them: the counter's cache line is usually in another core's cache.
   if (done > 0 && unfinished_.fetch_sub(done, std::memory_order_acq_rel) == done) unfinished_.notify_one();
 }
 
@@ -102,7 +102,7 @@ std::uint32_t ThreadPool::work_on(int part, std::uint32_t epoch, int thread) {
     if (static_cast<std::uint32_t>(seen >> 32) != epoch || left == 0) return done;
     if (!tickets.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel, std::memory_order_acquire))
       continue;
-    // A chunk is ours, so the run can't end, nor these change, before we count it finished.
+    // We hold a chunk, so the run can't end, nor these change, before we count it as finished.
     const std::int64_t chunk = begin_of(part + 1, num_chunks_.load(std::memory_order_relaxed)) - left;
     call_.load(std::memory_order_relaxed)(body_.load(std::memory_order_relaxed), chunk, thread);
     ++done;

@@ -1,4 +1,4 @@
-// The engine's threads: work in small chunks taken from shared counters. Knows nothing of what a chunk does.
+// The engine's thread pool: work in small chunks, taken from shared counters. Knows nothing about the work.
 #pragma once
 
 #include <atomic>
@@ -9,15 +9,15 @@
 
 namespace myna {
 
-// Cores this process may really use: its affinity, bounded by its cgroup's quota; at least 1.
+// The number of cores that this process may use: its affinity, limited by its cgroup's quota; at least 1.
 int usable_threads();
 
-// `num_threads` threads work, the caller being one of them. A thread that is not scheduled (a neighbour took
-// its core) delays nobody unless it holds a chunk. Idle threads spin for some tens of microseconds, then
-// sleep. parallel_for is called from one thread at a time and doesn't nest.
+// `num_threads` threads work, including the caller. A preempted thread delays the others only if it holds a
+// chunk. Idle threads spin for a few dozen microseconds, then sleep. parallel_for must be called from one
+// thread at a time and can't be nested.
 class ThreadPool {
  public:
-  // Throws std::runtime_error where the system can't start that many threads; then none is left running.
+  // Throws std::runtime_error if the system can't start that many threads; none is left running then.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -25,9 +25,9 @@ class ThreadPool {
 
   int num_threads() const { return static_cast<int>(parts_.size()); }
 
-  // fn(chunk, thread) for each chunk in [0, num_chunks), once, in any order; returns when all are done.
-  // A thread takes chunks in their order from a part of its own, so that it may fetch ahead what the next one
-  // reads; then it helps others with theirs. fn must not throw.
+  // Calls fn(chunk, thread) once for each chunk in [0, num_chunks), in any order; returns when all are done.
+  // Each thread first takes the chunks of its own part in order, so that it can prefetch for the next one,
+  // and then helps others. fn must not throw.
   template <class Fn>
   void parallel_for(std::int64_t num_chunks, Fn&& fn) {
     using Body = std::remove_reference_t<Fn>;
@@ -41,21 +41,21 @@ class ThreadPool {
   // Ends and joins the workers that were started.
   void stop();
   void run(std::int64_t num_chunks, void* body, Call call);
-  // Chunks of the thread's own part, then of all others', until none is left.
+  // Runs the chunks of the thread's own part, then of all others, until none is left.
   void work(std::uint32_t epoch, int thread);
-  // Chunks of one part until none is left; how many.
+  // Runs chunks of one part until none is left; returns how many.
   std::uint32_t work_on(int part, std::uint32_t epoch, int thread);
   void worker(int thread);
-  // The first chunk of a part; that of the part behind the last one is their number.
+  // The first chunk of a part; for the part after the last, the number of chunks.
   std::int64_t begin_of(int part, std::int64_t num_chunks) const { return part * num_chunks / num_threads(); }
 
-  // One part for each thread. The epoch (high half) and the chunks not yet taken (low half) are one word, so
-  // that a thread that wakes late can't take a chunk of a later run by mistake.
+  // One part per thread. The epoch (high half) and the remaining chunks (low half) share one word, so that a
+  // thread that wakes up late can't take a chunk of a later run.
   struct alignas(64) Part {
     std::atomic<std::uint64_t> tickets{0};
   };
   std::vector<Part> parts_;
-  // Written by the caller, read by many.
+  // Written by the caller, read by all threads.
   alignas(64) std::atomic<std::uint32_t> epoch_{0};
   std::atomic<bool> stopping_{false};
   std::atomic<std::int64_t> num_chunks_{0};

@@ -1,4 +1,4 @@
-// How many cores a process may use, which in a container is not how many the host has.
+// The number of cores a process may use, which in a container can be less than the host's.
 #include <algorithm>
 #include <fstream>
 #include <sstream>
@@ -24,7 +24,7 @@ int affinity_threads() {
   return CPU_COUNT(&set);
 }
 
-// Cores that one level of the hierarchy grants, or 0 if it sets no limit.
+// The number of cores that one level of the hierarchy allows, or 0 if it sets no limit.
 double quota_of(const std::string& v2_folder) {
   std::ifstream file(v2_folder + "/cpu.max");
   std::string quota;
@@ -40,8 +40,8 @@ double quota_v1(const std::string& folder) {
   return quota / period;
 }
 
-// The smallest limit from our own group up to the root. Inside a container the own path may not be visible;
-// then the mount's root is our group.
+// The smallest limit from the process's own group up to the root. In a container the group's path may not be
+// visible; then the mount's root is the group.
 double walk(const std::string& mount, std::string path, double (*limit_of)(const std::string&)) {
   double least = 0;
   for (;;) {

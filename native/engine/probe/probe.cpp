@@ -23,9 +23,10 @@ constexpr int64_t kPieceBytes = 1 << 20;
 constexpr int64_t kPassPieces = 32;
 constexpr int kSteps = 4096;
 
-std::atomic<int64_t> sink;  // so that no result is unused
+std::atomic<int64_t> sink;  // prevents the compiler from removing the work
 
-// The best of several passes of the pool over so many pieces, numbered on: neighbours only make one slower.
+// The best of several passes of the pool over that many pieces, since other processes only make a pass
+// slower.
 template <class Work>
 double best_pass_s(ThreadPool& pool, double seconds, int64_t pieces, Work work) {
   double best = 1e9;
@@ -47,7 +48,7 @@ int64_t read_piece(const uint64_t* from) {
   return static_cast<int64_t>(sums[0] ^ sums[1] ^ sums[2] ^ sums[3] ^ sums[4] ^ sums[5] ^ sums[6] ^ sums[7]);
 }
 
-// Each does kSteps times some independent dot products and returns how many operations that was.
+// Each runs kSteps rounds of independent dot products and returns the number of operations.
 #if defined(__x86_64__)
 #define MYNA_TIMES_12(X, r) \
   X(r, 4) X(r, 5) X(r, 6) X(r, 7) X(r, 8) X(r, 9) X(r, 10) X(r, 11) X(r, 12) X(r, 13) X(r, 14) X(r, 15)
@@ -75,7 +76,7 @@ int64_t dots_avx2() {
   return int64_t{kSteps} * 12 * 32 * 2;
 }
 
-// Four tiles of sums from two of rows and two of columns, as matrix products use them.
+// Four tiles of sums from two tiles of rows and two of columns, as in matrix products.
 int64_t dots_amx() {
   struct alignas(64) {
     uint8_t palette = 1, unused[15] = {};
@@ -106,7 +107,7 @@ int64_t dots_neon() {
 
 using Dots = int64_t (*)();
 
-// By the name of the kernels that run here.
+// By the name of the selected kernels.
 Dots dots_for(std::string_view kernels) {
 #if defined(__x86_64__)
   if (kernels == "amx") return dots_amx;

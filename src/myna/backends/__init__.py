@@ -1,1 +1,1 @@
-"""What runs models: a table of backends by name, each one file or folder. Knows no HTTP and no catalog."""
+"""Backends, which run models: a table by name, one file or folder each. Know no HTTP and no catalog."""

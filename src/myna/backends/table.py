@@ -1,4 +1,4 @@
-"""Backends by name. Import strings, so that a backend is imported when settings choose it."""
+"""The table of backends by name. A backend is imported only when the settings choose it."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -17,19 +17,19 @@ from myna.engines.registry import ENGINES
 
 @dataclass(frozen=True, slots=True)
 class BackendRow:
-    """What is known of a backend without importing it.
+    """What is known about a backend without importing it.
 
-    `backend` is an import string: called with `BackendOptions`, it makes a `core.backend.Backend`.
-    `engines` are the values of the setting `engine` that choose it, as does `auto`. A backend without
-    engines has a setting of its own, the field `section` of `Settings`, and is chosen where that is set.
-    """
+    `backend` is an import string of a callable that takes `BackendOptions` and returns a
+    `core.backend.Backend`. `engines` are the values of the setting `engine` that choose it, besides `auto`. A
+    backend without engines has its own setting, the field `section` of `Settings`, and is chosen if that is
+    set."""
 
     backend: str
     engines: tuple[str, ...] = ()
     section: str = ""
 
 
-# Of several that accept a model, the first runs it.
+# If several accept a model, the first runs it.
 BACKENDS: Final[dict[str, BackendRow]] = {
     "worker": BackendRow("myna.backends.worker.backend:WorkerBackend", engines=tuple(ENGINES)),
     "remote": BackendRow("myna.backends.remote.backend:RemoteBackend", section="upstreams"),
@@ -37,20 +37,20 @@ BACKENDS: Final[dict[str, BackendRow]] = {
 
 
 def engine_names(rows: Mapping[str, BackendRow] = BACKENDS) -> tuple[str, ...]:
-    """What the setting `engine` may be."""
+    """The valid values of the setting `engine`."""
     return ("auto", *chain.from_iterable(row.engines for row in rows.values()))
 
 
 def section_names(rows: Mapping[str, BackendRow] = BACKENDS) -> tuple[str, ...]:
-    """The settings that are a backend's own."""
+    """The names of the backends' own settings."""
     return tuple(row.section for row in rows.values() if row.section)
 
 
 def open_backends(
     options: BackendOptions, sections: Mapping[str, object], rows: Mapping[str, BackendRow] = BACKENDS
 ) -> "Backends":
-    """Those that the settings choose. `sections` holds the backends' own settings that are set, by name.
-    Raises `ConfigurationError`."""
+    """Create the backends that the settings choose. `sections` holds the backends' own settings, by name, if
+    set. Raises `ConfigurationError`."""
     opened: dict[str, Backend] = {}
     for name, row in rows.items():
         if _is_chosen(row, options.engine, sections):
@@ -61,21 +61,21 @@ def open_backends(
 
 
 class Backends:
-    """The backends of one server, in the table's order. As a whole it is used like one of them."""
+    """The backends of one server, in the table's order. Has the same methods as a single backend."""
 
     def __init__(self, opened: Mapping[str, Backend], rows: Mapping[str, BackendRow]) -> None:
         self.opened = opened
         self._rows = rows
 
     async def prepare(self, model: ModelSpec) -> Candidate:
-        """A `core.backend.Prepare`: by the first backend that accepts the model."""
+        """A `core.backend.Prepare` that uses the first backend that accepts the model."""
         for backend in self.opened.values():
             if backend.accepts(model):
                 return await backend.prepare(model)
-        raise ModelLoadFailed(N_("No configured backend runs models such as {model!r}.", model=model.id))
+        raise ModelLoadFailed(N_("No configured backend can run the model {model!r}.", model=model.id))
 
     def check(self) -> None:
-        """Raises `ConfigurationError` where no backend can run anything."""
+        """Raises `ConfigurationError` if no backend can run models."""
         failures: list[ConfigurationError] = []
         for backend in self.opened.values():
             try:
@@ -86,20 +86,20 @@ class Backends:
             raise failures[0]
 
     def findings(self) -> Findings:
-        """What `myna doctor` says of every backend."""
+        """What `myna doctor` reports about every backend."""
         for backend in self.opened.values():
             yield from backend.findings()
 
     def announced(self) -> tuple[ModelSpec, ...]:
-        """The models that backends offer of their own accord, now."""
+        """The models that the backends themselves provide, as known now."""
         return tuple(chain.from_iterable(backend.announced() for backend in self.opened.values()))
 
     def may_announce(self, model: str) -> bool:
-        """Whether any of them offers a model of that id, or may later."""
+        """Whether any backend announces a model with that id, or may later."""
         return any(backend.may_announce(model) for backend in self.opened.values())
 
     def price(self, model: str) -> Price | None:
-        """What the settings of the first backend that knows it say that this model's tokens cost."""
+        """The price of this model's tokens, from the first backend whose settings have one."""
         return next((price for one in self.opened.values() if (price := one.price(model)) is not None), None)
 
     async def start(self) -> None:
@@ -108,12 +108,12 @@ class Backends:
             await backend.start()
 
     def change(self, options: BackendOptions, sections: Mapping[str, object]) -> None:
-        """Other options, from now on; a backend that was not chosen at the start stays out."""
+        """Change the options; backends that were not chosen at the start stay off."""
         for name, backend in self.opened.items():
             backend.change(_options_of(self._rows[name], options, sections))
 
     async def aclose(self) -> None:
-        """End all of them, even if one can't. Idempotent."""
+        """Close all backends, even if closing one fails. Idempotent."""
         async with AsyncExitStack() as stack:
             for backend in self.opened.values():
                 stack.push_async_callback(backend.aclose)

@@ -8,8 +8,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from myna.engines.base import Engine, Row
-from myna.engines.native import Limits, NativeEngine, Work
+from myna.engines.base import BatchRow, Engine
+from myna.engines.native import MachineLimits, NativeEngine, Work
 
 CONTEXT_TOKENS: Final = 2048
 _PROMPT_TOKENS: Final = 64  # before the answers that are measured
@@ -54,7 +54,7 @@ class Finding:
     model: str
     kernels: str
     num_threads: int
-    limits: Limits
+    limits: MachineLimits
     speeds: tuple[Speed, ...]
 
 
@@ -133,7 +133,7 @@ def _seconds(engine: Engine, scenario: Scenario) -> float:
     return spent / num_steps
 
 
-def _steps(engine: Engine, scenario: Scenario) -> Iterator[list[Row]]:
+def _steps(engine: Engine, scenario: Scenario) -> Iterator[list[BatchRow]]:
     """Batches to compute, one after the other; the answers share their prompt."""
     draw = np.random.default_rng(0)
 
@@ -142,13 +142,13 @@ def _steps(engine: Engine, scenario: Scenario) -> Iterator[list[Row]]:
         return drawn
 
     if scenario.kind == "prefill":
-        yield [Row(0, tokens(scenario.size), 0, scenario.size - 1)]
+        yield [BatchRow(0, tokens(scenario.size), 0, scenario.size - 1)]
         return
-    engine.forward([Row(0, tokens(_PROMPT_TOKENS), 0, _PROMPT_TOKENS)])
+    engine.forward([BatchRow(0, tokens(_PROMPT_TOKENS), 0, _PROMPT_TOKENS)])
     for sequence in range(1, scenario.size):
         engine.fork(0, sequence, _PROMPT_TOKENS)
     for step in range(_MOST_STEPS):
-        yield [Row(sequence, tokens(1), _PROMPT_TOKENS + step, 0) for sequence in range(scenario.size)]
+        yield [BatchRow(sequence, tokens(1), _PROMPT_TOKENS + step, 0) for sequence in range(scenario.size)]
 
 
 def _clear(engine: Engine, scenario: Scenario) -> None:

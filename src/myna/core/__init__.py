@@ -1,1 +1,1 @@
-"""The vocabulary of Myna: requests, events, errors, seams. Imports nothing of ours."""
+"""Shared types of Myna: requests, events, errors, interfaces. Imports no other package of Myna."""

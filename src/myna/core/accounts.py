@@ -1,4 +1,4 @@
-"""Projects, keys, limits and the record of administrative acts, and the seam of the stores that keep them."""
+"""Projects, keys, limits and audit events, and the interface of their stores."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
@@ -6,15 +6,15 @@ from typing import Final, Protocol
 import msgspec
 
 DEFAULT_PROJECT: Final = "default"
-"""The project that is always there: the owner's key belongs to it, and it is never archived."""
+"""The project that always exists: the owner's key belongs to it, and it is never archived."""
 EVERYONE: Final = ""
-"""The owner of a limit that counts the requests of all projects together."""
+"""The owner of a limit on the requests of all projects together."""
 ALL_MODELS: Final = ""
-"""The model of a limit that counts the requests to all models together."""
+"""The model of a limit on the requests to all models together."""
 
 
 class Project(msgspec.Struct, frozen=True):
-    """A tenant. Keys of an archived one open nothing."""
+    """A tenant. Keys of an archived project are rejected."""
 
     id: str
     name: str
@@ -23,12 +23,11 @@ class Project(msgspec.Struct, frozen=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True):
-    """A key without its plain text, of which `redacted` is what may be shown and `digest` a keyed hash.
+    """A key without its plain text: `redacted` may be shown, `digest` is a keyed hash.
 
-    `scopes` are names of `accounts.principal.KeyScope`. `models` are the names it may ask for; None: all.
-    A rotation gives it a new digest; the old one opens the server until `old_expires_at`. Revoked keys
-    stay, so that usage and acts keep their names. `last_used_at` is told a minute late at most.
-    """
+    `scopes` are names of `accounts.principal.KeyScope`. `models` are the names that it may use; None: all.
+    Rotation gives it a new digest; the old one is valid until `old_expires_at`. Revoked keys are kept, so
+    that usage and audit events can show their names. `last_used_at` is at most a minute late."""
 
     id: str
     project: str
@@ -46,10 +45,10 @@ class ApiKey(msgspec.Struct, frozen=True):
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """What the requests of one owner to one model may use together. None: as much as they like.
+    """What the requests of one owner to one model may use in total. None: unlimited.
 
-    `owner` is a project's id, a key's id or `EVERYONE`; `model` a name or `ALL_MODELS`. A budget is in
-    hundredths of the currency that prices are in, and for a calendar month (UTC).
+    `owner` is a project's id, a key's id or `EVERYONE`; `model` a name or `ALL_MODELS`. A budget is
+    per calendar month (UTC), in hundredths of the currency of the prices.
     """
 
     owner: str
@@ -62,10 +61,10 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 class AuditEvent(msgspec.Struct, frozen=True):
-    """One administrative act: who did what to which thing, when, and from where. Never holds a secret.
+    """One entry of the audit log: who changed what, when, and from where. Never contains a secret.
 
-    `actor` is a key's id, or the name of the machine's user who ran the command (`actor_type` says which);
-    `address` the client's address, empty for a command. `details` is JSON of the type's own shape.
+    `actor` is a key's id, or the name of the operating system user who ran the command (see `actor_type`);
+    `address` is the client's address, empty for commands. `details` is JSON that depends on the type.
     """
 
     id: str
@@ -80,9 +79,9 @@ class AuditEvent(msgspec.Struct, frozen=True):
 
 
 class Accounts(msgspec.Struct, frozen=True):
-    """Everything that decides who may do what, at one moment. `version` grows with every change.
+    """All projects, keys and limits at one moment. `version` grows with every change.
 
-    `fingerprint` tells the server's secret by which digests were made; empty before the first key.
+    `fingerprint` identifies the server's secret that the digests were made with; empty before the first key.
     """
 
     version: int
@@ -93,7 +92,7 @@ class Accounts(msgspec.Struct, frozen=True):
 
 
 class AuditQuery(msgspec.Struct, frozen=True):
-    """Which events: newest first, older than the event `after` (or newer than `before`). Empty: all."""
+    """Selects events, newest first: older than the event `after` (or newer than `before`). Empty: all."""
 
     limit: int = 20
     after: str | None = None
@@ -107,7 +106,7 @@ class AuditQuery(msgspec.Struct, frozen=True):
 
 
 class AuditPage(msgspec.Struct, frozen=True):
-    """Some events, newest first, and whether more follow in the direction that was asked for."""
+    """Some events, newest first, and whether more follow in the requested direction."""
 
     events: Sequence[AuditEvent]
     has_more: bool
@@ -117,34 +116,34 @@ class AccountStore(Protocol):
     """All methods are blocking and thread-safe; call them off the event loop."""
 
     def version(self) -> int:
-        """The version that `load` would return now; as cheap as a query can be."""
+        """The version that `load` would return now, with the cheapest possible query."""
         ...
 
     def load(self) -> Accounts: ...
 
     def put(self, record: Project | ApiKey | Limit, event: AuditEvent, *, version: int) -> bool:
-        """Add or replace the record and note the act, both or neither. False, with no effect, if something
-        else has changed since `version`: load again, decide again. A key's last use is left as it is."""
+        """Add or replace the record and add the event, atomically. False, with no effect, if anything has
+        changed since `version`: load and decide again. A key's last use is left unchanged."""
         ...
 
     def remove_limit(self, owner: str, model: str, event: AuditEvent, *, version: int) -> bool:
-        """The same for a limit that is to go."""
+        """The same to remove a limit."""
         ...
 
     def note(self, event: AuditEvent) -> None:
-        """Keep an act that changed nothing of the accounts (a model was deleted)."""
+        """Add an event that didn't change the accounts, such as the deletion of a model."""
         ...
 
     def claim(self, fingerprint: str) -> str:
-        """The fingerprint that stands: this one, unless another came first."""
+        """Set the fingerprint if there is none yet; returns the stored one."""
         ...
 
     def touch(self, uses: Mapping[str, int]) -> None:
-        """Note when keys (by id) were last used. Changes no version."""
+        """Record when keys (by id) were last used. Doesn't change the version."""
         ...
 
     def events(self, query: AuditQuery) -> AuditPage | None:
-        """None if `after` or `before` is no event's id."""
+        """None if `after` or `before` is not the id of an event."""
         ...
 
     def close(self) -> None: ...

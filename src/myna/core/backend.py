@@ -1,7 +1,8 @@
-"""What runs models, seen from above: what a model is before it is loaded, what its load takes, what it gives.
+"""The interface of backends, which run models: what a model is before loading, what it needs, and what it
+becomes.
 
-A backend is a row of `backends.table`. `catalog`, doctor, metrics and settings know backends by this alone.
-"""
+A backend is a row of `backends.table`. `catalog`, doctor, metrics and settings only know backends through
+this."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from myna.core.renderer import Renderer
 
 
 class ModelSpec(Protocol):
-    """A model that could be served. Where it is found (a file, a folder, a URL) is a matter of its type,
-    which the backend that accepts it knows. Compared by value: another value under the same id is another
-    model, which is loaded anew. `created` is in Unix seconds. `is_relayed`: it will be loaded to a relay, so
-    that its requests are for another server to read."""
+    """A model that can be served. Its location (a file, a folder, a URL) depends on its type, which the
+    accepting backend knows. Compared by value: a different value with the same id is another model and is
+    loaded again. `created` is in Unix seconds. `is_relayed`: its requests are passed on to another server,
+    which parses them."""
 
     @property
     def id(self) -> str: ...
@@ -36,8 +37,9 @@ class ModelSpec(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    """A `ModelSpec` of files on this machine. `path` is a file, the first shard of a split one, or a
-    folder; `num_bytes` all files' size. `source` says where it came from: `file` is the user's own."""
+    """A `ModelSpec` of files on this machine. `path` is a file, the first shard of a split model, or a
+    folder; `num_bytes` is the size of all files. `source` is where the files came from; `file` means the
+    user's own."""
 
     id: str
     path: Path
@@ -53,8 +55,8 @@ class LocalModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """What a model will need of this machine's memory besides its process: the weights, and the KV cache
-    by token. `context_tokens` is the longest that it was trained for."""
+    """The memory of this machine that a model will need: the weights, and the KV cache per token.
+    `context_tokens` is the context length that it was trained with."""
 
     weights_bytes: int
     kv_token_bytes: int
@@ -63,11 +65,10 @@ class ModelSize:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """Either a `generator` with the `renderer` of the same model, or a `relay`.
+    """Either a `generator` and the `renderer` of the same model, or a `relay`.
 
     `weights` identifies the bytes of the weights, if known. `held_bytes` returns the memory of this machine
-    that the model holds now, `is_dead` whether it will never answer again and should be loaded anew.
-    """
+    that the model uses now, `is_dead` whether it has failed for good and must be loaded again."""
 
     generator: Generator | None = None
     renderer: Renderer | None = None
@@ -81,33 +82,33 @@ class LoadedModel:
 
     @property
     def running(self) -> RunningModel:
-        """What it is, its health, its load, and how it is unloaded."""
+        """The generator or the relay."""
         running = self.generator or self.relay
         assert running is not None
         return running
 
 
 class Candidate(Protocol):
-    """A model that was looked at and found sound, and that takes no memory yet."""
+    """A model that was checked and can be loaded. It takes no memory yet."""
 
     @property
     def size(self) -> ModelSize | None:
-        """None for a model that takes none of this machine's memory: no other is unloaded for it."""
+        """None for a model that needs no memory of this machine, so that no other is unloaded for it."""
         ...
 
     async def load(self, kv_bytes: int) -> LoadedModel:
-        """With at most that much KV cache. Raises `ModelLoadFailed`."""
+        """Load the model, with a KV cache of at most `kv_bytes`. Raises `ModelLoadFailed`."""
         ...
 
 
-# Looks at a model. Raises `ModelLoadFailed` for what can be seen to fail before any memory is taken.
+# Checks a model. Raises `ModelLoadFailed` for errors that can be found before memory is allocated.
 Prepare = Callable[[ModelSpec], Awaitable[Candidate]]
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A backend's own table of myna.toml, as it was written: the backend reads it. Relative paths in it start
-    from `folder`."""
+    """A backend's own table of myna.toml, unparsed: the backend interprets it. Relative paths in it are
+    relative to `folder`."""
 
     values: Mapping[str, object]
     folder: Path
@@ -115,8 +116,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class BackendOptions:
-    """What backends are given of the settings; 0 is unset. `engine` is `auto` or one of the table's names.
-    `section` is the value of the backend's own setting, None if it has none or it is not set."""
+    """The settings that backends get; 0 means unset. `engine` is `auto` or a name of the table. `section` is
+    the value of the backend's own setting, or None if it has none or it is not set."""
 
     home: Path
     engine: str = "auto"
@@ -129,49 +130,50 @@ class BackendOptions:
 
 
 class Backend(Protocol):
-    """One way of running models. Its constructor does no I/O, needs no event loop, and raises
-    `ConfigurationError` for options that make no sense. The asynchronous methods and `change` are for one
-    event loop; the others may be called from anywhere."""
+    """One way to run models. Its constructor does no I/O, needs no event loop, and raises
+    `ConfigurationError` for invalid options. The asynchronous methods and `change` must be called in one
+    event loop; the others may be called from any thread."""
 
     def accepts(self, model: ModelSpec) -> bool:
-        """Whether it runs models of that kind, at once; whether it can run this one, `prepare` says."""
+        """Whether it runs models of that kind. Returns immediately; `prepare` checks the model itself."""
         ...
 
     async def prepare(self, model: ModelSpec) -> Candidate:
-        """Look at a model that it accepts. Raises `ModelLoadFailed`."""
+        """Check a model that it accepts. Raises `ModelLoadFailed`."""
         ...
 
     def check(self) -> None:
-        """Raises `ConfigurationError`, with what to install, if what the options ask for is not here."""
+        """Raises `ConfigurationError`, saying what to install, if something that the options need is
+        missing."""
         ...
 
     def findings(self) -> Findings:
-        """For `myna doctor`: what is installed, in which version, and how to install what is not. May ask
+        """For `myna doctor`: what is installed, its version, and how to install what is missing. May query
         other machines, for a few seconds."""
         ...
 
     def announced(self) -> tuple[ModelSpec, ...]:
-        """The models that it offers of its own accord, as known now: at once, for every request. Models on
-        this machine's disk are not among them."""
+        """The models that the backend itself provides, as known now, without those on this machine's disk.
+        Called for every request, so it returns immediately."""
         ...
 
     def may_announce(self, model: str) -> bool:
-        """Whether a model of that id is announced now or may be later, so that aliases can stand for it."""
+        """Whether a model with that id is announced now or may be later, so that aliases can refer to it."""
         ...
 
     def price(self, model: str) -> Price | None:
-        """What the backend's own setting says that this model's tokens cost, if anything."""
+        """The price of this model's tokens in the backend's own setting, if any."""
         ...
 
     async def start(self) -> None:
-        """Begin what runs beside the requests, such as keeping `announced` true. Does not wait for it."""
+        """Start background work, such as keeping `announced` up to date. Does not wait for it."""
         ...
 
     def change(self, options: BackendOptions) -> None:
-        """Other options, from now on; without its own setting, it announces and accepts nothing. Models
-        that are loaded keep what they were loaded with."""
+        """Change the options. Without its own setting, the backend announces and accepts nothing. Loaded
+        models keep the options that they were loaded with."""
         ...
 
     async def aclose(self) -> None:
-        """End what `start` began; every model is unloaded by then. Idempotent."""
+        """Stop what `start` started, after all models were unloaded. Idempotent."""
         ...

@@ -1,4 +1,4 @@
-"""What an answer must follow, as the client asked for it. Each engine compiles it to its own form."""
+"""Constraints on an answer, as requested by the client. Each engine compiles them to its own form."""
 
 from typing import Final, Literal
 
@@ -8,15 +8,15 @@ from myna.core.errors import InvalidRequest
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True):
-    """The part of a client's request that a constraint was read from, for errors about it: `param` and `code`
-    as OpenAI has them; `subject` begins the message."""
+    """The part of the request that a constraint comes from, for error messages: OpenAI's `param` and `code`;
+    `subject` begins the message."""
 
     subject: str = ""
     param: str | None = None
     code: str | None = None
 
-    def fault(self, reason: str, kind: type[InvalidRequest] = InvalidRequest) -> InvalidRequest:
-        """The error that says why this part can't be followed."""
+    def error(self, reason: str, kind: type[InvalidRequest] = InvalidRequest) -> InvalidRequest:
+        """An error that says why this part can't be enforced."""
         message = f"{self.subject}: {reason}" if self.subject else reason
         return kind(message, param=self.param, code=self.code)
 
@@ -25,8 +25,8 @@ NOWHERE: Final = Origin()
 
 
 class JsonSchema(msgspec.Struct, frozen=True, array_like=True, tag=0):
-    """JSON that follows `schema`, itself JSON text. Strict: to the letter, or the request is refused.
-    Otherwise what an engine can't enforce is left to the model. `name` is the client's."""
+    """JSON that conforms to `schema`, itself JSON text. Strict: enforced completely, or the request is
+    rejected. Otherwise what an engine can't enforce is left to the model. `name` is the client's."""
 
     schema: str
     is_strict: bool = False
@@ -39,32 +39,32 @@ class JsonObject(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class Regex(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """A text that matches the pattern as a whole."""
+    """Text that fully matches the pattern."""
 
     pattern: str
     origin: Origin = NOWHERE
 
 
-class Choice(msgspec.Struct, frozen=True, array_like=True, tag=3):
+class TextChoice(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """One of these texts."""
 
     options: tuple[str, ...]
 
 
 class LarkGrammar(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """A text of a Lark grammar, whose first rule is `start`."""
+    """Text of a Lark grammar, whose first rule is `start`."""
 
     definition: str
     origin: Origin = NOWHERE
 
 
 class AnyText(msgspec.Struct, frozen=True, array_like=True, tag=5):
-    """Anything: for requests whose thought must be cut at its longest."""
+    """Any text: for requests that only limit the length of the thought."""
 
 
 class CallableTool(msgspec.Struct, frozen=True, array_like=True):
     """A tool that may be called. `parameters` is the JSON schema of its arguments, as text; "" for none.
-    A custom tool takes one text: any, or (`kind` grammar) one that follows `grammar`, in Lark."""
+    A custom tool takes a single text: any, or with `kind` grammar one that follows the Lark `grammar`."""
 
     name: str
     parameters: str = ""
@@ -77,10 +77,9 @@ class CallableTool(msgspec.Struct, frozen=True, array_like=True):
 class ToolCalls(msgspec.Struct, frozen=True, array_like=True, tag=6):
     """Calls of `tools` in the tool-call format of that name (`prompts.tools.FORMATS`).
 
-    `is_required`: the answer is a call; of exactly one tool by its name where `tools` holds that one alone.
-    Otherwise the answer may be text, or text before a call; where `answer` is given, it follows that if no
-    tool is called. `is_parallel`: several calls may follow each other.
-    """
+    `is_required`: the answer must be a call; with a single tool in `tools`, of that tool. Otherwise the
+    answer may be text, or text before a call; if `answer` is given, an answer without a call must conform to
+    it. `is_parallel`: there may be several calls."""
 
     format: str
     tools: tuple[CallableTool, ...]
@@ -90,9 +89,9 @@ class ToolCalls(msgspec.Struct, frozen=True, array_like=True, tag=6):
 
 
 class NoToolCalls(msgspec.Struct, frozen=True, array_like=True, tag=7):
-    """Text that isn't a call in that format: the prompt lists tools, none of which may be called."""
+    """Text without a call in that format: the prompt lists tools, but none may be called."""
 
     format: str
 
 
-Constraint = JsonSchema | JsonObject | Regex | Choice | LarkGrammar | AnyText | ToolCalls | NoToolCalls
+Constraint = JsonSchema | JsonObject | Regex | TextChoice | LarkGrammar | AnyText | ToolCalls | NoToolCalls

@@ -1,4 +1,4 @@
-"""What a conversation is made of before a renderer turns it into tokens: plain, frozen values."""
+"""Conversations, before a renderer turns them into tokens: plain, frozen values."""
 
 from typing import Literal
 
@@ -11,12 +11,12 @@ class TextPart(msgspec.Struct, frozen=True, tag="text"):
     text: str
 
 
-# The kinds of content that a message may have. A new kind is a struct of its own in this union.
+# The kinds of content of a message. A new kind is a new struct in this union.
 Part = TextPart
 
 
 class ToolCall(msgspec.Struct, frozen=True):
-    """A call that the assistant made earlier; `arguments` is the JSON text as the model wrote it."""
+    """An earlier tool call of the assistant; `arguments` is the JSON text as the model wrote it."""
 
     id: str
     name: str
@@ -24,7 +24,7 @@ class ToolCall(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One turn. `content` is empty for a turn of tool calls alone."""
+    """One turn. `content` is empty for a turn that only has tool calls."""
 
     role: str
     content: tuple[Part, ...] = ()
@@ -43,7 +43,7 @@ class Message(msgspec.Struct, frozen=True):
         tool_call_id: str | None = None,
         reasoning: str | None = None,
     ) -> "Message":
-        """A turn whose content is one text, or nothing."""
+        """A turn whose content is a single text or empty."""
         content = () if text is None else (TextPart(text),)
         return cls(role, content, name, tool_calls, tool_call_id, reasoning)
 
@@ -54,9 +54,9 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
-    """A tool the model may call. `parameters` is its JSON schema as text; "" for no parameters.
+    """A tool that the model may call. `parameters` is a JSON schema as text; "" for no parameters.
 
-    A custom tool has one parameter, `input`: any text (`kind` text), or text that follows `grammar`.
+    A custom tool has a single parameter, `input`: any text (`kind` text), or text that follows `grammar`.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which environment variables a process that handles strangers' files gets: none that holds a secret."""
+"""The environment variables that processes handling untrusted files get: none that may hold a secret."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -31,6 +31,6 @@ _PREFIXES: Final = (
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a worker or a template process needs. What is not listed here stays out, so a
-    variable that is invented tomorrow to carry a key does, too."""
+    """The variables that a worker or a template process needs. This is an allowlist, so that variables which
+    hold secrets are excluded even if they are unknown here."""
     return {name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)}

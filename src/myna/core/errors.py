@@ -1,11 +1,11 @@
-"""Every way in which Myna can fail, as one tree. Raise these; `wire/errors.py` maps each to HTTP."""
+"""The tree of all errors that Myna raises. `wire/errors.py` maps each to HTTP."""
 
 from myna.core.translatable import Translatable
 
 
 class MynaError(Exception):
-    """Root of the tree. `message` is a whole English sentence that may be shown to the user; `text` is the
-    same for those who translate it, where it was raised with `N_`."""
+    """Root of the tree. `message` is a complete English sentence that may be shown to the user; `text` is the
+    same message, translatable if it was raised with `N_`."""
 
     def __init__(self, message: str | Translatable) -> None:
         super().__init__(str(message))
@@ -13,11 +13,11 @@ class MynaError(Exception):
         self.text = message
 
 
-# --- the client's mistakes: never retried, never a 5xx ---
+# --- client errors: never retried, never a 5xx ---
 
 
 class RequestError(MynaError):
-    """The request can't be served as it is. `param` and `code` are OpenAI's, where it has them."""
+    """The request can't be served as it is. `param` and `code` follow OpenAI, where it defines them."""
 
     def __init__(
         self, message: str | Translatable, *, param: str | None = None, code: str | None = None
@@ -28,47 +28,47 @@ class RequestError(MynaError):
 
 
 class InvalidRequest(RequestError):
-    """A wrong type, range, combination or unknown parameter."""
+    """A wrong type, an unknown parameter, a value out of range, or an invalid combination."""
 
 
 class ConstraintTooComplex(InvalidRequest):
-    """A constraint that is valid, but takes more time or memory to enforce than any request may have."""
+    """A valid constraint that takes more time or memory than a request may use."""
 
 
 class ContextLengthExceeded(RequestError):
-    """Prompt plus answer don't fit the model's context, or the KV cache alone."""
+    """Prompt and answer together exceed the model's context length or the size of the KV cache."""
 
 
 class ModelNotFound(RequestError):
-    """No such model in the catalog, or none that the key may see."""
+    """The model doesn't exist, or the key may not use it."""
 
 
 class WrongEndpoint(RequestError):
-    """The model exists, but it can't do what this endpoint asks of it."""
+    """The model exists, but doesn't support this endpoint."""
 
 
 class AuthenticationFailed(RequestError):
-    """No key, or a key that is not ours."""
+    """The API key is missing or invalid."""
 
 
 class PermissionDenied(RequestError):
-    """A good key that may not do this."""
+    """The key is valid, but doesn't allow this."""
 
 
 class NotFound(RequestError):
-    """A stored thing that isn't there, or is another project's."""
+    """The object doesn't exist, or belongs to another project."""
 
 
 class ModelInUse(RequestError):
-    """A model can't be deleted while requests run on it."""
+    """The model can't be deleted while it serves requests."""
 
 
 class BodyTooLarge(RequestError):
-    """The body is over the server's limit."""
+    """The body exceeds the server's limit."""
 
 
 class RateLimited(RequestError):
-    """A limit has no room. `retry_after_s` says when it will; None: never, for this request."""
+    """A rate limit is reached. `retry_after_s` is when to retry; None: this request can never succeed."""
 
     def __init__(
         self, message: str | Translatable, *, code: str | None = None, retry_after_s: float | None = None
@@ -78,21 +78,20 @@ class RateLimited(RequestError):
 
 
 class RequestsLimited(RateLimited):
-    """Too many requests, in a minute or at once."""
+    """Too many requests, per minute or concurrently."""
 
 
 class TokensLimited(RateLimited):
-    """Too many tokens, in a minute or in a day."""
+    """Too many tokens, per minute or per day."""
 
 
 class QuotaExceeded(RateLimited):
-    """The budget is spent."""
+    """The budget is used up."""
 
 
 class UpstreamRefused(RequestError):
-    """The server that runs the model refused the request. Its answer goes to the client as it is: `status`
-    (4xx), `body` and its content type. A refusal of Myna's own key is no client's mistake: that is an
-    `UpstreamFailed`."""
+    """The upstream server rejected the request. Its response is passed to the client unchanged: `status`
+    (4xx), `body` and its content type. If it rejects Myna's own key, that is an `UpstreamFailed` instead."""
 
     def __init__(
         self,
@@ -110,11 +109,11 @@ class UpstreamRefused(RequestError):
         self.retry_after_s = retry_after_s
 
 
-# --- the server's state: worth a retry ---
+# --- server errors: may be retried ---
 
 
 class Overloaded(MynaError):
-    """The queue is full or the server is draining. `retry_after_s` says when to come back."""
+    """The queue is full or the server is draining. `retry_after_s` is when to retry."""
 
     def __init__(self, message: str | Translatable, *, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
@@ -122,20 +121,20 @@ class Overloaded(MynaError):
 
 
 class EngineDead(MynaError):
-    """The worker process of the model ended while requests ran; it is being restarted."""
+    """The model's worker process ended while requests were running; it is being restarted."""
 
 
 class UpstreamFailed(MynaError):
-    """The server that runs the model can't be reached, failed, broke off, or sent what can't be read.
-    `message` names it as the configuration does, without its address."""
+    """The upstream server can't be reached, failed, broke off, or sent an invalid response. `message` names
+    it as in the configuration, without its address."""
 
 
 class UpstreamTimeout(UpstreamFailed):
-    """The server that runs the model did not answer in time."""
+    """The upstream server did not respond in time."""
 
 
 class GenerationFailed(MynaError):
-    """One request failed inside the engine; the others go on."""
+    """One request failed in the engine; others are not affected."""
 
 
 class ModelLoadFailed(MynaError):
@@ -143,31 +142,31 @@ class ModelLoadFailed(MynaError):
 
 
 class ModelTooLarge(ModelLoadFailed):
-    """No unloading of others would make room for the model; `message` has the numbers and the remedy."""
+    """The model does not fit even if all others are unloaded; `message` has the numbers and what to do."""
 
 
-# --- the operator's: command line and start ---
+# --- operator errors: command line and startup ---
 
 
 class OperatorError(MynaError):
-    """The command or configuration can't be carried out; the message says what to do next."""
+    """The command failed or the configuration is invalid; the message says what to do."""
 
 
 class ConfigurationError(OperatorError):
-    """A setting is wrong; names the nearest right one."""
+    """A setting is invalid; the message suggests the closest valid one."""
 
 
 class ModelFileError(OperatorError):
-    """A model file is corrupt, truncated, hostile or of an unsupported kind."""
+    """A model file is corrupt, truncated, malicious or of an unsupported kind."""
 
 
 class DownloadFailed(OperatorError):
-    """A source did not answer, broke off, or sent bytes with the wrong hash."""
+    """A source did not respond, broke off, or sent data with the wrong hash."""
 
 
 class DatabaseError(OperatorError):
-    """The database can't be opened, or a newer program wrote it."""
+    """The database can't be opened, or was written by a newer version."""
 
 
 class DatabaseUnavailable(DatabaseError):
-    """The database is away, locked or full, or takes too long; the log has a line when that begins."""
+    """The database can't be reached, is locked or full, or takes too long; logged when it begins."""

@@ -1,4 +1,4 @@
-"""What a generation says while it runs. One stream of these serves streamed and whole answers."""
+"""The events of a generation. The same stream serves streaming and non-streaming responses."""
 
 from typing import Final, Literal
 
@@ -8,15 +8,15 @@ FinishReason = Literal["stop", "length"]
 
 
 LOWEST_LOGPROB: Final = -9999.0
-"""What OpenAI shows for anything less likely, and instead of minus infinity, which JSON lacks."""
+"""What OpenAI reports for anything less likely, and for minus infinity, which JSON can't represent."""
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A token with its natural-log probability under the raw distribution.
+    """A token with its natural log-probability under the raw distribution.
 
-    `data` are the token's true bytes from the vocabulary (may be half a character). `logprob` is
-    None only for a prompt's first token. `top` holds the k likeliest as (id, logprob, bytes),
-    likeliest first. The garbage collector need not know it: it can't refer to itself.
+    `data` are the token's exact bytes from the vocabulary (possibly part of a character). `logprob` is None
+    only for a prompt's first token. `top` holds the k most likely tokens as (id, logprob, bytes), most likely
+    first. Not tracked by the garbage collector, since it can't be part of a cycle.
     """
 
     token: int
@@ -28,9 +28,9 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class PromptDone(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """The prompt is computed: sent once, before any text of the request.
 
-    `cached_tokens` of the `prompt_tokens` came from the prefix cache. `logprobs` is filled when
-    the request asked for `num_prompt_logprobs`: one entry a prompt token, in order. `prompt` tells
-    the prompts apart where the streams of several requests were merged into one.
+    `cached_tokens` of the `prompt_tokens` came from the prefix cache. `logprobs` has one
+    entry per prompt token, in order, if the request asked for `num_prompt_logprobs`. `prompt` is the index of
+    the prompt if the streams of several requests were merged into one.
     """
 
     prompt_tokens: int
@@ -40,10 +40,10 @@ class PromptDone(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
 
 class TextDelta(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """Text of one choice that is safe to show: whole characters, no part of a stop string.
+    """Text of one choice that is safe to send: whole characters, no part of a stop string.
 
-    `num_tokens` is how many tokens were generated since the choice's last event; `text` may be
-    empty only where `logprobs` is not. With `is_thought` it is the model's thought before the answer.
+    `num_tokens` is how many tokens were generated since the choice's last event; `text` may only be empty if
+    `logprobs` is not. With `is_thought` it belongs to the model's thought before the answer.
     """
 
     choice: int
@@ -54,8 +54,8 @@ class TextDelta(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class ChoiceDone(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """A choice ended. `num_tokens` counts tokens since its last event that made no text
-    (an end-of-text token, a stop string). `completion_tokens` is the choice's whole count."""
+    """A choice ended. `num_tokens` counts the tokens since its last event, which produced no text (an
+    end-of-text token, a stop string). `completion_tokens` is the choice's total."""
 
     choice: int
     reason: FinishReason
@@ -64,10 +64,10 @@ class ChoiceDone(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """All choices ended: the last event. `completion_tokens` counts every candidate's tokens,
-    those that `best_of` threw away included, and the rejected ones of a prediction: those that did not
-    appear in the answer, while the accepted ones did. Both depend on the texts alone, not on how the answer
-    was computed. `reasoning_tokens` of them were thought, marks included."""
+    """All choices ended: the last event. `completion_tokens` counts the tokens of all candidates, including
+    those that `best_of` discarded, and the rejected tokens of a prediction: those that don't appear in the
+    answer, while the accepted ones do. Both depend only on the texts, not on how the answer was computed.
+    `reasoning_tokens` of them belong to thoughts, markers included."""
 
     completion_tokens: int
     accepted_prediction_tokens: int = 0
@@ -76,9 +76,9 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class WireChunk(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """Bytes of a relayed answer, for the client as they are: whole server-sent events of a stream without
-    its final `[DONE]`, or the whole body. `num_tokens` is how many tokens they hold at least, where the
-    upstream does not say before its end; see `relay.Relay`."""
+    """Bytes of a relayed response, to be sent to the client unchanged: complete server-sent events of a
+    stream, without the final `[DONE]`, or the whole body. `num_tokens` is a lower bound of their tokens, for
+    upstreams that report no usage until the end; see `relay.Relay`."""
 
     data: bytes
     num_tokens: int

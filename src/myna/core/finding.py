@@ -1,4 +1,4 @@
-"""What a check found, and what to do about it. Texts are translated where they are shown."""
+"""The results of a check and how to fix problems. Texts are translated when they are shown."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ State = Literal["ok", "advice", "wrong"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`advice` works, but could be better; `wrong` keeps something from working, or is unsafe."""
+    """`advice`: works, but could be better. `wrong`: keeps something from working, or is unsafe."""
 
     state: State
     text: str | Translatable

@@ -1,4 +1,5 @@
-"""The upper seam: who turns a GenerationRequest into events, our scheduler or an engine with its own."""
+"""The interface of generators, which turn requests into events: Myna's scheduler, or an engine with its
+own."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -22,12 +23,11 @@ class EventStream(Protocol):
 
 
 class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
-    """What a loaded model is, told by its engine.
+    """Properties of a loaded model, reported by its engine.
 
-    `context_tokens` bounds prompt + answer of one request; `kv_tokens` is the room of all.
-    `arithmetic` names the engine and changes whenever the same weights could give it other numbers.
-    A relay, which may not know them, leaves numbers 0 and texts empty, but for `engine`.
-    """
+    `context_tokens` limits prompt + answer of one request, `kv_tokens` those of all requests together.
+    `arithmetic` names the engine and changes whenever it could compute different numbers from the same
+    weights. A relay may not know them: it leaves numbers 0 and texts empty, except `engine`."""
 
     engine: str
     architecture: str
@@ -40,20 +40,20 @@ class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RunningModel(Protocol):
-    """A loaded model, whatever it can be asked."""
+    """A loaded model: what generators and relays have in common."""
 
     @property
     def info(self) -> ModelInfo: ...
 
     @property
     def is_ready(self) -> bool:
-        """Whether a request would be worked on now; False while its worker is being restarted, or its
-        server can't be reached."""
+        """Whether a request would run now; False while the worker is being restarted, or the upstream server
+        can't be reached."""
         ...
 
     @property
     def last_stats(self) -> SchedulerStats | None:
-        """How busy it was a moment ago, if it tells."""
+        """The latest load statistics, if it reports any."""
         ...
 
     async def aclose(self) -> None:
@@ -62,14 +62,14 @@ class RunningModel(Protocol):
 
 
 class Generator(RunningModel, Protocol):
-    """A loaded model that is asked in tokens."""
+    """A loaded model that takes prompts as tokens."""
 
     async def generate(self, request: GenerationRequest) -> EventStream:
-        """Admit the request, or raise `ContextLengthExceeded`, `InvalidRequest` or `Overloaded`;
-        once this returns, later failures are raised by the stream. A constraint that can't be followed is one
-        of these errors too, raised by the stream before its first event if not here."""
+        """Admit the request, or raise `ContextLengthExceeded`, `InvalidRequest` or `Overloaded`. Later
+        failures are raised by the stream. A constraint that can't be enforced raises one of these errors,
+        too, here or by the stream before its first event."""
         ...
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        """The engine's own tokenizer, for models whose pre-tokenizer ours doesn't know."""
+        """Tokenize with the engine's own tokenizer, for models whose pre-tokenizer Myna doesn't support."""
         ...

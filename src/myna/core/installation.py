@@ -1,4 +1,4 @@
-"""Where this installation came from, and so how an optional dependency is added to it."""
+"""Where this installation came from, and how to add an optional dependency to it."""
 
 import json
 import shlex

@@ -1,31 +1,29 @@
-"""The ledger, one row for every request of a model, whatever ended it; and the seam of its stores."""
+"""The usage ledger: one row per request to a model, however it ended; and the interface of its stores."""
 
 from collections.abc import Sequence
 from typing import Final, Literal, Protocol, get_args
 
 import msgspec
 
-_NANO_A_MILLION: Final = 1000  # dollars a million tokens to billionths of a dollar a token
+_NANO_PER_MILLION: Final = 1000  # dollars per million tokens to billionths of a dollar per token
 
 Outcome = Literal["completed", "cancelled", "failed", "refused", "lost"]
-"""How a request ended: answered whole; its client left, or the server shut down; an error of ours; an error
-of its sender's, or no room; the server died under it."""
+"""How a request ended: answered completely; the client disconnected or the server shut down; a server error;
+a client error or no capacity; the server crashed."""
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
 Dimension = Literal["project", "key_id", "model", "user", "service_tier"]
-"""What sums can be told apart by; the names are fields of `UsageRow` and of `UsageSum`."""
+"""What sums can be grouped by; the names are fields of `UsageRow` and `UsageSum`."""
 
 
 class UsageRow(msgspec.Struct, frozen=True):
-    """One request. `project` owns it: a key that may only read sees no other's.
+    """One request. It belongs to `project`: read-only keys only see their own project's rows.
 
-    `id` is the answer's `x-request-id`. `model` is the one that answers (of an alias, its target; empty if
-    none was found), `asked_model` the name that was asked for. `arrived_ms` is Unix time; the other times
-    count from there by a clock that never goes back, and `first_token_ms` is None if no token came. The
-    counts are never less than what the client got. `error` names the kind of failure; `status` is 0 if no
-    answer had begun. `user` is the request's `safety_identifier`, or else its `user`. `cost_nano` is in
-    billionths of a dollar.
-    """
+    `id` is the response's `x-request-id`. `model` is the one that answered (an alias's target; empty if none
+    was found), `asked_model` the requested name. `arrived_ms` is Unix time; the other times are relative to
+    it, by a monotonic clock, and `first_token_ms` is None if there was no token. Counts are never less than
+    what the client got. `error` names the kind of failure; `status` is 0 if no response had begun. `user` is
+    the request's `safety_identifier`, or else its `user`. `cost_nano` is in billionths of a dollar."""
 
     id: str
     project: str
@@ -50,7 +48,7 @@ class UsageRow(msgspec.Struct, frozen=True):
 
 
 class Price(msgspec.Struct, frozen=True):
-    """Dollars for a million tokens. Cached prompt tokens cost `cached`, the others `prompt`."""
+    """Dollars per million tokens. Cached prompt tokens cost `cached`, the others `prompt`."""
 
     prompt: float
     cached: float
@@ -61,12 +59,12 @@ class Price(msgspec.Struct, frozen=True):
         dollars = (
             fresh * self.prompt + row.cached_tokens * self.cached + row.completion_tokens * self.completion
         )
-        return round(dollars * _NANO_A_MILLION)
+        return round(dollars * _NANO_PER_MILLION)
 
 
 class UsageFilter(msgspec.Struct, frozen=True):
-    """Which rows: those that arrived from `start_s` on and before `end_s`, of any of the projects, any of the
-    keys, … named; a field that names none lets all through."""
+    """Selects rows that arrived from `start_s` on and before `end_s`, of any of the given projects, any of
+    the given keys, …; an empty field selects all."""
 
     start_s: int = 0
     end_s: int = 1 << 40
@@ -77,9 +75,9 @@ class UsageFilter(msgspec.Struct, frozen=True):
 
 
 class UsageSum(msgspec.Struct, frozen=True):
-    """What the requests of one span of time add up to. A dimension that wasn't asked for is None.
+    """Totals of the requests in one time span. A dimension that wasn't grouped by is None.
 
-    `num_failed` counts the outcomes failed and lost, `first_token_ms` adds up over `num_first_tokens`
+    `num_failed` counts the outcomes failed and lost; `first_token_ms` is the total over `num_first_tokens`
     requests, `duration_ms` over the completed ones.
     """
 
@@ -105,26 +103,26 @@ class UsageSum(msgspec.Struct, frozen=True):
 
 
 class UsagePage(msgspec.Struct, frozen=True):
-    """Some requests, the last written first, and whether more follow."""
+    """Some requests, most recently written first, and whether more follow."""
 
     rows: Sequence[UsageRow]
     has_more: bool
 
 
 class LedgerStore(Protocol):
-    """All methods are blocking and thread-safe; call them off the event loop. They raise
-    `DatabaseError` while the database can't be reached or written, and then have changed nothing."""
+    """All methods are blocking and thread-safe; call them off the event loop. If the
+    database can't be reached or written, they raise `DatabaseError` and change nothing."""
 
     def add(self, rows: Sequence[UsageRow]) -> None:
-        """Keep them. An id that is there already stays as it is, so that adding again does no harm."""
+        """Store the rows. Existing ids are left unchanged, so that adding rows again is harmless."""
         ...
 
     def sums(
         self, wanted: UsageFilter, width_s: int, group_by: Sequence[Dimension] = ()
     ) -> Sequence[UsageSum]:
-        """Sums over spans of `width_s` seconds that begin at its multiples, in order of time, then of the
-        dimensions; spans without requests are left out. With `width_s` 0 all of the time is one span, which
-        starts at 0. Rows that were rolled up count in spans of an hour or more."""
+        """Sums over spans of `width_s` seconds that begin at multiples of it, ordered by time, then by the
+        dimensions; spans without requests are left out. With `width_s` 0 there is a single span, which starts
+        at 0. Rolled-up rows only count in spans of an hour or more."""
         ...
 
     def page(
@@ -135,12 +133,12 @@ class LedgerStore(Protocol):
         after: str | None = None,
         limit: int = 20,
     ) -> UsagePage | None:
-        """Rows behind `after` (exclusive), the last written first. None if `after` is no row of the filter's
-        projects."""
+        """Rows after `after` (exclusive), most recently written first. None if the filter's projects have no
+        row `after`."""
         ...
 
     def roll_up(self, before_s: int) -> int:
-        """Replace rows that arrived before that time by sums of their hour; how many."""
+        """Replace rows that arrived before that time by hourly sums; returns how many."""
         ...
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""Logs a fault that lasts once when it begins and once when it ends, not for each call that meets it."""
+"""Logs a lasting failure once when it begins and once when it ends, instead of for each call."""
 
 import logging
 import threading
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 _QUIET_S: Final = 10.0
-"""A fault that returns within this time has not ended: some calls may succeed in between."""
+"""A failure that recurs within this time has not ended: some calls may succeed in between."""
 
 
 class Outage:

@@ -1,4 +1,4 @@
-"""The upper seam for servers that render, schedule and speak the wire themselves: requests are passed on."""
+"""The interface of relays, which pass requests on to servers that render and schedule themselves."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,13 +9,12 @@ from myna.core.generator import EventStream, RunningModel
 
 
 class RelayRequest(msgspec.Struct, frozen=True):
-    """A client's request, to be sent on as it came.
+    """A client's request, to be passed on unchanged.
 
     `path` is below the API's root, such as `chat/completions`. `body` is the JSON object that the client
-    sent, extension fields included; its `model` is the name that the client asked for, in whose place the
-    relay puts the upstream's own. `is_stream`: the client asked for server-sent events. `request_id` is the
-    answer's `x-request-id`, for the upstream's log.
-    """
+    sent, extension fields included; the relay replaces its `model`, the name that the client used, by the
+    upstream's. `is_stream`: the client asked for server-sent events. `request_id` is the response's
+    `x-request-id`, for the upstream's log."""
 
     path: str
     body: Mapping[str, object]
@@ -24,19 +23,19 @@ class RelayRequest(msgspec.Struct, frozen=True):
 
 
 class Relay(RunningModel, Protocol):
-    """A model behind another server. For one event loop."""
+    """A model on another server. To be used in one event loop."""
 
     async def open(self, request: RelayRequest) -> EventStream:
-        """Send the request and wait for the head of the answer. Nothing was sent to the client before this
-        returns, so until then the relay may try again elsewhere.
+        """Send the request and wait for the response's headers. Nothing has been sent to the client until
+        this returns, so the relay may try another server until then.
 
-        The events are `WireChunk`s, in a stream as they come and else one with the whole body; then a
-        `PromptDone` (what the upstream says of the prompt comes last, unlike a generator's), a `ChoiceDone`
-        for each choice whose end was seen, and `Done`. Where the upstream does not count, the relay counts
-        what it saw: never more than the client got.
+        The events are `WireChunk`s, for streams as they arrive, otherwise one with the whole body; then a
+        `PromptDone` (unlike a generator's, it comes late, with the upstream's usage), a `ChoiceDone` for each
+        choice whose end was seen, and `Done`. If the upstream reports no usage, the relay counts what it saw:
+        never more than the client got.
 
-        Raises `UpstreamRefused` with the upstream's own 4xx answer, `UpstreamFailed` (and `UpstreamTimeout`,
-        one kind of it) where it can't be reached, fails, or answers what can't be read, and `Overloaded`
-        where it takes no more now. The stream raises `UpstreamFailed` where it breaks off.
+        Raises `UpstreamRefused` with the upstream's 4xx response, `UpstreamFailed` (or its subclass
+        `UpstreamTimeout`) if the upstream can't be reached, fails, or sends an invalid response, and
+        `Overloaded` if it has no capacity. The stream raises `UpstreamFailed` if it breaks off.
         """
         ...

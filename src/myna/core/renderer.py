@@ -1,4 +1,4 @@
-"""The text side of a model: conversations and texts to tokens, and what is needed to read answers back."""
+"""The interface of renderers: conversations and texts to tokens, and what is needed to parse answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,12 @@ NO_SWITCHES: Final[Mapping[str, object]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ToolFormat:
-    """How a model family writes tool calls. A call is `{"name": …, <arguments>: …}`; around it stands what
-    the family writes.
+    """How a model family writes tool calls. A call is `{"name": …, <arguments>: …}`, surrounded by the
+    family's markers.
 
-    `trigger` begins the calls and can't be the beginning of a plain answer; "" where an answer that is
-    such an object is the call. `between` None: one call an answer. `is_loose`: small models of the
-    family also write the bare object as their whole answer, or in a block of code.
-    """
+    `trigger` begins the calls and can't begin a plain answer; "" if an answer that is such an object is the
+    call. `between` None: one call per answer. `is_loose`: small models of the family also write the bare
+    object as their whole answer, or in a code block."""
 
     name: str
     trigger: str
@@ -32,10 +31,10 @@ class ToolFormat:
 
 
 class Thinking(msgspec.Struct, frozen=True):
-    """How a model thinks before it answers, between the texts `begin` and `end`.
+    """How a model thinks (reasons) before it answers, between the texts `begin` and `end`.
 
-    `can_skip`: it can be asked not to think; `is_default`: it thinks unless asked not to; `is_open`: the
-    prompt ends inside the thought; `has_effort`: the renderer takes a level of effort.
+    `can_skip`: it can be asked not to think; `is_default`: it thinks by default; `is_open`: the prompt ends
+    inside the thought; `has_effort`: the renderer supports levels of effort.
     """
 
     begin: str
@@ -47,50 +46,51 @@ class Thinking(msgspec.Struct, frozen=True):
 
     @property
     def is_known(self) -> bool:
-        """The model surely thinks when it is asked to: its template does more than leave out the thoughts
+        """Whether the model is known to think when asked to: its template does more than remove the thoughts
         of earlier answers."""
         return self.can_skip or self.is_open or self.has_effort
 
 
 class Renderer(Protocol):
-    """The text side of a loaded model. All methods block, some for long: call them in threads. They are
-    thread-safe.
+    """The text side of a loaded model. All methods are thread-safe and blocking, some for long: call them in
+    threads.
 
-    A text may be any `str`. `parse_special` says whether a control token that is written out in it is that
-    token; otherwise it is text like any other. In conversations, clients' texts never hold control tokens.
+    A text may be any `str`. `parse_special` says whether the text of a control token becomes that token or is
+    ordinary text. In conversations, clients' texts never become control tokens.
     """
 
     @property
     def has_chat_template(self) -> bool:
-        """Whether the model was made for conversations. Without, `encode_chat` uses a plain template."""
+        """Whether the model has a chat template. If not, `encode_chat` uses a plain one."""
         ...
 
     @property
     def template_id(self) -> str:
-        """Differs whenever the same conversation could become other tokens."""
+        """Changes whenever the same conversation could become different tokens."""
         ...
 
     @property
     def tool_format(self) -> ToolFormat:
-        """How this model writes tool calls, and so how they are read."""
+        """How this model writes tool calls, and how to parse them."""
         ...
 
     @property
     def thinking(self) -> Thinking | None:
-        """How this model thinks before it answers; None for one that doesn't."""
+        """How this model thinks before it answers; None if it doesn't."""
         ...
 
     @property
     def document_start(self) -> list[int]:
-        """The tokens before each document in training, which an absent prompt stands for; may be empty."""
+        """The tokens that begin each document in training, used for an absent prompt; may be empty."""
         ...
 
     def least_tokens(self, text: str) -> int:
-        """A lower bound of the text's tokens, without reading it: refuses an absurd prompt at once."""
+        """A lower bound of the text's number of tokens, without tokenizing it: to reject huge prompts at
+        once."""
         ...
 
     def encode(self, text: str, *, parse_special: bool) -> list[int]:
-        """Tokens of a raw prompt, after the begin-of-text token where the model wants it."""
+        """The tokens of a raw prompt, after a begin-of-text token if the model uses one."""
         ...
 
     def encode_batch(self, texts: Sequence[str], *, parse_special: bool) -> list[list[int]]:
@@ -104,14 +104,14 @@ class Renderer(Protocol):
         tools: Sequence[ToolSpec] = (),
         switches: Mapping[str, object] = NO_SWITCHES,
     ) -> list[int]:
-        """Tokens of the conversation, up to where the answer begins. `switches` are more variables for the
-        template. Raises `InvalidRequest` for a conversation that the model does not take."""
+        """The tokens of the conversation, up to where the answer begins. `switches` are additional variables
+        for the template. Raises `InvalidRequest` for a conversation that the model does not support."""
         ...
 
     def fim(self, prefix: str, suffix: str) -> list[int] | None:
-        """Tokens that ask for the text between `prefix` and `suffix`; None where the model can't fill in."""
+        """The tokens of a fill-in-the-middle prompt; None if the model does not support it."""
         ...
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of the tokens; bytes that are no whole character become U+FFFD."""
+        """The text of the tokens; incomplete characters become U+FFFD."""
         ...

@@ -1,4 +1,4 @@
-"""What a generation is asked to do, after HTTP and before any engine: plain, frozen values."""
+"""Generation requests, independent of HTTP and of any engine: plain, frozen values."""
 
 import msgspec
 
@@ -6,10 +6,10 @@ from myna.core.constraints import Constraint
 
 
 class Sampling(msgspec.Struct, frozen=True, array_like=True):
-    """How the next token is drawn. Defaults draw from the model's own distribution.
+    """Sampling parameters. The defaults sample from the model's own distribution.
 
     `temperature` 0 is greedy (ties go to the lower token id). `top_k` 0 and `min_p` 0 are off.
-    `seed` with the choice index and the token's position decides every random number.
+    `seed`, the choice index and the token's position determine every random number.
     `logit_bias` holds (token id, bias) pairs, bias in [-100, 100]; penalties are in [-2, 2] and
     count the tokens generated so far, as OpenAI documents them.
     """
@@ -25,8 +25,8 @@ class Sampling(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Thought(msgspec.Struct, frozen=True, array_like=True):
-    """How a model thinks before it answers: between two marks, the first of which may stand in the prompt
-    already (`is_open`). Under a constraint it must think, unless that `is_optional`, and for at most
+    """How a model thinks before it answers: between two markers, the first of which may already be in the
+    prompt (`is_open`). Under a constraint it must think, unless that `is_optional`, and for at most
     `max_tokens` (0: no limit)."""
 
     begin: str
@@ -37,21 +37,19 @@ class Thought(msgspec.Struct, frozen=True, array_like=True):
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
-    """One prompt and the answers wanted for it, in tokens.
+    """One prompt, in tokens, and what to generate for it.
 
-    `max_tokens` is per choice and already bounded by the context (prompt + answer <= context).
-    `num_logprobs` None: none; 0: the sampled token's alone; k: the k likeliest beside it.
-    `num_prompt_logprobs` the same for the prompt's own tokens (legacy `echo` with `logprobs`).
-    `best_of` >= `num_choices` candidates are drawn; the best by mean log-probability are kept and
-    nothing is streamed before all have ended. `ignore_eos` generates past end-of-text tokens.
-    `cache_salt` parts tenants: a prefix is shared only under an equal salt. Higher `priority`
-    is served first. `owner` is the key or project that the queue is fair between.
-    `stop` strings end the choice and are not returned. `is_collected` says that nobody sees a part of
-    the answer before its end: it then comes at once, and survives the death of the model's worker.
-    `constraint` is what the answer must follow; whoever runs the request compiles it, with the `thought`.
-    A `thought` may stand before the answer: it counts into `max_tokens`; neither `stop`, log-probabilities
-    nor the constraint begin before its end.
-    """
+    `max_tokens` is per choice and already limited by the context (prompt + answer <= context). `num_logprobs`
+    None: none; 0: only the sampled token's; k: also the k most likely. `num_prompt_logprobs` is the same for
+    the prompt's tokens (legacy `echo` with `logprobs`). `best_of` >= `num_choices` candidates are generated;
+    those with the best mean log-probability are returned, and nothing is streamed before all have ended.
+    `ignore_eos` generates past end-of-text tokens. `cache_salt` isolates tenants: prefixes are only shared
+    under equal salts. Higher `priority` is served first. `owner` is the key or project among which the queue
+    is fair. `stop` strings end the choice and are not returned. `is_collected` means that no part of the
+    answer is used before its end: it is then delivered at once, and survives the death of the model's worker.
+    `constraint` is enforced on the answer; the generator compiles it, with the `thought`. A `thought` may
+    precede the answer and counts toward `max_tokens`; `stop`, log-probabilities and the constraint only apply
+    after its end."""
 
     id: str
     prompt_tokens: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""How busy a model is: what its worker tells now and then, for whoever watches."""
+"""Load statistics of a model, reported by its worker."""
 
 from typing import Final
 
@@ -13,18 +13,19 @@ BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class HistogramCounts(msgspec.Struct, frozen=True, array_like=True):
-    """A histogram: `counts` of values up to each bound and above the last; `total` is their sum."""
+    """A histogram: `counts` of the values up to each bound and above the last; `total` is the sum of the
+    values."""
 
     counts: tuple[int, ...]
     total: float
 
 
 class SchedulerStats(msgspec.Struct, frozen=True, array_like=True):
-    """A moment of a model's life; the counts are of all of it, since its worker began.
+    """The current state of a model, and counts since its worker started.
 
-    `kv_usage` from 0 to 1 is the room that running sequences take; what is kept for reuse counts as free.
-    `step_tokens` and `batch_sizes` have a value a step, `between_tokens_s` one for every answer that the step
-    went on with; by the bounds above.
+    `kv_usage`, from 0 to 1, is the share of the KV cache that running sequences use; cached prefixes count as
+    free. `step_tokens` and `batch_sizes` have one value per step, `between_tokens_s` one for each sequence
+    decoded in the step; bucketed by the bounds above.
     """
 
     num_running: int

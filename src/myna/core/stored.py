@@ -1,4 +1,4 @@
-"""Chat completions that their sender asked to keep, and the seam of the stores that keep them."""
+"""Stored chat completions (`store: true`), and the interface of their stores."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, Protocol
@@ -8,15 +8,14 @@ import msgspec
 Order = Literal["asc", "desc"]
 
 MAX_PAGE_BYTES: Final = 16 << 20
-"""A page ends before its items are larger together, whatever its limit."""
+"""A page ends before its items exceed this size together, whatever its limit."""
 
 
 class StoredCompletion(msgspec.Struct, frozen=True):
-    """A kept answer. `project` owns it: nobody else may see that it exists.
+    """A stored completion. It belongs to `project`: to others it doesn't exist.
 
-    `item` and `messages` are JSON as the API shows them (`item` without its metadata, which may
-    change); `replay` is the request's body with the seed that was drawn: sent again, it makes the
-    answer again.
+    `item` and `messages` are JSON as the API returns them (`item` without its metadata, which may change);
+    `replay` is the request's body with the seed that was used: sending it again reproduces the answer.
     """
 
     id: str
@@ -30,7 +29,7 @@ class StoredCompletion(msgspec.Struct, frozen=True):
 
 
 class StoredItem(msgspec.Struct, frozen=True):
-    """What a list shows of a kept answer."""
+    """What a list shows of a stored completion."""
 
     id: str
     item: bytes
@@ -38,7 +37,7 @@ class StoredItem(msgspec.Struct, frozen=True):
 
 
 class StoredPage(msgspec.Struct, frozen=True):
-    """Some of a project's completions in the order asked for, and whether more follow."""
+    """Some of a project's completions in the requested order, and whether more follow."""
 
     rows: Sequence[StoredItem]
     has_more: bool
@@ -48,7 +47,7 @@ class CompletionStore(Protocol):
     """All methods are blocking and thread-safe; call them off the event loop."""
 
     def put(self, completion: StoredCompletion) -> None:
-        """Keep it. An id that is there already is replaced."""
+        """Store the completion. An existing one with the same id is replaced."""
         ...
 
     def get(self, project: str, completion_id: str) -> StoredCompletion | None: ...
@@ -64,8 +63,8 @@ class CompletionStore(Protocol):
         metadata: Mapping[str, str] | None = None,
         max_bytes: int = MAX_PAGE_BYTES,
     ) -> StoredPage | None:
-        """Rows behind `after` (exclusive); all of the filters hold. None if `after` is no row of theirs. At
-        least one row, if there is one, and no more than fit into `max_bytes`."""
+        """Rows after `after` (exclusive) that match all filters. None if `after` is not such a row. At least
+        one row, if there is one, and no more than fit into `max_bytes`."""
         ...
 
     def set_metadata(self, project: str, completion_id: str, metadata: Mapping[str, str]) -> bool:
@@ -73,14 +72,14 @@ class CompletionStore(Protocol):
         ...
 
     def delete(self, project: str, completion_id: str) -> bool:
-        """Forget it; False if there is no such completion."""
+        """Delete it; False if there is no such completion."""
         ...
 
     def close(self) -> None: ...
 
 
 def num_fitting(sizes: Sequence[int], max_bytes: int) -> int:
-    """How many items of these sizes a page takes: the first always, then while they fit."""
+    """How many items of these sizes fit on a page; always at least the first."""
     num, total = 0, 0
     for size in sizes:
         total += size

@@ -1,5 +1,5 @@
-"""Long-lived tasks and threads that must not die silently: what fails is logged and started again, after a
-delay that grows while it keeps failing."""
+"""Long-lived tasks and threads that must not die silently: failures are logged and the work is restarted,
+after a delay that grows while it keeps failing."""
 
 import asyncio
 import logging
@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 FIRST_DELAY_S: Final = 0.1
-_LONGEST_DELAY_S: Final = 30.0
+_MAX_DELAY_S: Final = 30.0
 
 _log: Final = logging.getLogger(__name__)
 
 
 class SupervisedTask:
-    """Runs `work` in a task of the event loop until it returns. `on_failure` receives every exception,
-    so that callers that wait for lost work can be failed. For one event loop."""
+    """Runs `work` in a task of the event loop until it returns. `on_failure` receives every exception, so
+    that callers waiting for lost work can be failed. To be used in one event loop."""
 
     def __init__(
         self,
@@ -35,12 +35,13 @@ class SupervisedTask:
         """The work has failed and has not been started again yet."""
 
     def start(self) -> None:
-        """Begin, unless it is running."""
+        """Start the work, unless it is running."""
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name=self._name)
 
     async def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for the work to return; whether it has. Work that never began counts as ended."""
+        """Wait for the work to return; returns whether it has. Work that was never started counts as
+        returned."""
         if self._task is None:
             return True
         await asyncio.wait([self._task], timeout=timeout_s)
@@ -76,8 +77,7 @@ class SupervisedTask:
 
 
 class SupervisedThread:
-    """Runs `work` in a daemon thread until it returns, or until it fails once more after `stop` was
-    called."""
+    """Runs `work` in a daemon thread until it returns, or until it fails after `stop` was called."""
 
     def __init__(self, name: str, work: Callable[[], None], *, first_delay_s: float = FIRST_DELAY_S) -> None:
         self._name = name
@@ -93,7 +93,7 @@ class SupervisedThread:
         return self._thread.is_alive()
 
     def stop(self, timeout_s: float) -> bool:
-        """Stop restarting it and wait for it; returns whether it has ended. The caller makes `work`
+        """Stop restarting the work and wait for it; returns whether it has ended. The caller must make `work`
         return."""
         self._is_stopped.set()
         self._thread.join(timeout_s)
@@ -121,12 +121,12 @@ class _Delays:
         self._next_s = first_s
 
     def after(self, ran_s: float) -> float:
-        if ran_s > _LONGEST_DELAY_S:
+        if ran_s > _MAX_DELAY_S:
             self._next_s = self._first_s
         delay_s = self._next_s
-        self._next_s = min(2 * delay_s, _LONGEST_DELAY_S)
+        self._next_s = min(2 * delay_s, _MAX_DELAY_S)
         return delay_s
 
 
 def _report(name: str, delay_s: float) -> None:
-    _log.exception("%s failed unexpectedly and is started again in %.1f s", name, delay_s)
+    _log.exception("%s failed unexpectedly and will be restarted in %.1f s", name, delay_s)

@@ -1,4 +1,4 @@
-"""Text that can be shown in another language. Marks and carries it; knows no language and no catalogue."""
+"""Text that can be shown in another language. Knows no language and no catalogue."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Numbers with units, as people write them in settings."""
+"""Parses numbers with units, as used in settings."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -28,7 +28,7 @@ def _scaled(units: Mapping[str, int], what: Translatable) -> Callable[[object], 
     return parse
 
 
-# They raise ValueError with what they take.
+# They raise ValueError with a description of valid values.
 parse_bytes: Final = _scaled(_BYTE_UNITS, N_('a size such as "4G" or "512M"'))
 parse_seconds: Final = _scaled(
     {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}, N_('a time such as "30s" or "5m"')

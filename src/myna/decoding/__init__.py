@@ -1,1 +1,1 @@
-"""Per sequence and pure: sampling, detokenizing, stopping, grammar."""
+"""From logits to events, per sequence and pure: sampling, detokenizing, stopping, grammars."""

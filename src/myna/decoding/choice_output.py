@@ -1,4 +1,4 @@
-"""One candidate answer as it grows: its text, its thought, its log-probabilities, and why it ended."""
+"""The output of one choice as it grows: text, reasoning, log-probabilities, and why it ended."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,18 +16,18 @@ _NO_DELTAS: Final[tuple[TextDelta, ...]] = ()
 _NO_END_TOKENS: Final[frozenset[int]] = frozenset()
 
 
-class Logprobs(msgspec.Struct, frozen=True, gc=False):
-    """What an engine computed for one token: its natural-log probability, and the ids and log-probabilities
-    of the likeliest tokens, likeliest first."""
+class SampledLogprobs(msgspec.Struct, frozen=True, gc=False):
+    """What an engine computed for one token: its natural log-probability, and the ids and log-probabilities
+    of the most likely tokens, most likely first."""
 
     logprob: float
     top_tokens: Sequence[int] = ()
     top_logprobs: Sequence[float] = ()
 
     def entry(self, token: int, num_top: int, pieces: Sequence[bytes]) -> TokenLogprob:
-        """The same as events carry it, with at most `num_top` of the likeliest."""
-        likeliest = zip(self.top_tokens[:num_top], self.top_logprobs[:num_top], strict=True)
-        top = tuple([(other, logprob, pieces[other]) for other, logprob in likeliest])
+        """The form that events carry, with at most `num_top` of the most likely tokens."""
+        most_likely = zip(self.top_tokens[:num_top], self.top_logprobs[:num_top], strict=True)
+        top = tuple([(other, logprob, pieces[other]) for other, logprob in most_likely])
         return TokenLogprob(token, self.logprob, pieces[token], top)
 
 
@@ -64,7 +64,7 @@ class ChoiceOutput:
         self.num_tokens = 0
         self.num_reasoning_tokens = 0
         self.sum_logprob = 0.0
-        # The tokens so far, kept only to be compared with a prediction.
+        # The tokens so far; only needed to compare them with a prediction.
         self.answer: list[int] | None = [] if request.prediction_tokens else None
         self._pieces = tokens.pieces
         self._end_tokens = _NO_END_TOKENS if request.ignore_eos else tokens.end_tokens
@@ -72,15 +72,15 @@ class ChoiceOutput:
         self._num_logprobs = request.num_logprobs
         self._text = ChoiceText(shown, request.stop, is_tracking=request.num_logprobs is not None)
         self._thought = None if request.thought is None else ThoughtText(shown, request.thought)
-        # A constrained answer begins with the token after the thought's mark.
+        # A constrained answer begins with the token after the thought's end marker.
         self._shows_thought_rest = request.constraint is None
         self._num_reported = 0
         self._num_reported_logprobs = 0
         self._held_logprobs: list[TokenLogprob] = []
 
-    def push(self, token: int, logprobs: Logprobs | None) -> Sequence[TextDelta]:
-        """Take the next token; return what can be shown of it, and of those held back before it. Sets
-        `reason` where the choice ends by it."""
+    def push(self, token: int, logprobs: SampledLogprobs | None) -> Sequence[TextDelta]:
+        """Add the next token; return the text that can be shown now, including text held back before. Sets
+        `reason` if the token ends the choice."""
         self.num_tokens += 1
         if self.answer is not None:
             self.answer.append(token)
@@ -105,11 +105,11 @@ class ChoiceOutput:
         return deltas
 
     def finish(self, reason: FinishReason) -> list[TextDelta | ChoiceDone]:
-        """Everything that was held back, and the choice's last event."""
+        """All text that was held back, and the choice's last event."""
         self.reason = reason
         events: list[TextDelta | ChoiceDone] = []
         if self._thought is not None:
-            events += self._break_off(self._thought)
+            events += self._finish_thought(self._thought)
         if self._text.is_stopped:
             self.reason = "stop"
         else:
@@ -122,18 +122,18 @@ class ChoiceOutput:
         return events
 
     def _think(self, thought: ThoughtText, token: int) -> list[TextDelta]:
-        """Take a token while a thought may come before the answer."""
+        """Add a token while the thought is not over."""
         deltas = []
         if shown := thought.push(token):
             deltas.append(self._thought_delta(shown))
-        if held := self._held_logprobs:  # with their tokens; those of the thought are not reported
+        if held := self._held_logprobs:  # the thought's log-probabilities are not reported
             del held[: len(held) - len(thought.answer)]
         if thought.is_over and (text := self._end_thought(thought)):
             deltas.append(self._delta(text))
         return deltas
 
-    def _break_off(self, thought: ThoughtText) -> list[TextDelta]:
-        """The choice ends inside its thought, or before it was clear that there is none."""
+    def _finish_thought(self, thought: ThoughtText) -> list[TextDelta]:
+        """The choice ends inside its thought, or before it is known whether it has one."""
         deltas = []
         if shown := thought.finish():
             deltas.append(self._thought_delta(shown))
@@ -142,7 +142,7 @@ class ChoiceOutput:
         return deltas
 
     def _end_thought(self, thought: ThoughtText) -> str:
-        """The answer begins, with those tokens that turned out to be its own."""
+        """The answer begins, with the tokens that turned out to belong to it."""
         self._thought = None
         self.num_reasoning_tokens = thought.num_tokens - len(thought.answer)
         if thought.rest and self._shows_thought_rest:
@@ -154,7 +154,8 @@ class ChoiceOutput:
         return TextDelta(self.index, text, num_new, is_thought=True)
 
     def _delta(self, text: str, *, is_last: bool = False) -> TextDelta:
-        """With the log-probabilities of the tokens whose text is out; of all, with the last text."""
+        """A delta with the log-probabilities of the tokens whose text has been shown; of all tokens, if
+        `is_last`."""
         num_new, self._num_reported = self.num_tokens - self._num_reported, self.num_tokens
         held = self._held_logprobs
         if not held:

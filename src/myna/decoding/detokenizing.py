@@ -1,4 +1,4 @@
-"""Tokens of one choice to text that is safe to show: whole characters, no part of a stop string."""
+"""Turns one choice's tokens into text that is safe to send: whole characters, no part of a stop string."""
 
 from codecs import utf_8_decode
 from collections import deque
@@ -10,10 +10,9 @@ from myna.decoding.stopping import StopMatcher
 class ChoiceText:
     """The text of one choice as it grows.
 
-    The pieces joined are what decoding all bytes at once with errors="replace" would give, up to the
-    stop string; of a character whose last bytes never came nothing is shown. `push` each token that has
-    text to show (no end-of-text token), stop when `is_stopped`, else call `finish` once after the last.
-    """
+    The returned pieces together equal decoding all bytes at once with errors="replace", up to the stop
+    string; an incomplete character at the end is dropped. `push` each token that has text (no end-of-text
+    token), stop when `is_stopped`, otherwise call `finish` once after the last token."""
 
     __slots__ = (
         "_matcher",
@@ -29,11 +28,11 @@ class ChoiceText:
     def __init__(
         self, token_bytes: Sequence[bytes], stops: Sequence[str] = (), *, is_tracking: bool = False
     ) -> None:
-        """`is_tracking` keeps `num_shown`, which the choice's log-probabilities need."""
+        """`is_tracking` maintains `num_shown`, which log-probabilities need."""
         self._token_bytes = token_bytes
         self._matcher = StopMatcher(stops) if any(stops) else None
         self._pending = b""
-        # A stop string is complete: the choice has ended and nothing more will be shown.
+        # A stop string is complete: the choice has ended and no more text will be shown.
         self.is_stopped = False
         self._num_chars = 0
         self._num_chars_shown = 0
@@ -43,15 +42,15 @@ class ChoiceText:
 
     @property
     def num_shown(self) -> int:
-        """How many of the tokens pushed, from the first on, have reached the output, at least in part."""
+        """How many of the pushed tokens have been shown, at least in part."""
         return self._num_shown
 
     def begin_with(self, data: bytes) -> None:
-        """Text that stands before the first token: it is shown with it."""
+        """Text that precedes the first token and is shown with it."""
         self._pending = data
 
     def push(self, token: int) -> str:
-        """Take the next token; return what can be shown now, often its text, sometimes nothing."""
+        """Add the next token; return the text that can be shown now, possibly none."""
         data = self._token_bytes[token]
         if self._pending:
             data = self._pending + data
@@ -64,7 +63,7 @@ class ChoiceText:
         return self._show(text)
 
     def finish(self) -> str:
-        """The choice ended by itself: return all that was held back. Nothing after a stop string."""
+        """The choice has ended: return all text that was held back, or none after a stop string."""
         self._pending = b""
         held = "" if self._matcher is None or self.is_stopped else self._matcher.finish()
         if not self.is_stopped:
@@ -83,13 +82,13 @@ class ChoiceText:
         return shown
 
     def _count_shown(self, num_chars: int) -> None:
-        """Count the tokens whose first character is out; one without characters goes with the text before
-        it."""
+        """Count the tokens whose first character has been shown; a token without characters counts with the
+        text before it."""
         self._num_chars_shown += num_chars
         starts = self._starts
         if starts is None:
             return
-        is_all_out = self._num_chars_shown == self._num_chars and not self._pending
-        while starts and (is_all_out or starts[0] < self._num_chars_shown):
+        is_all_shown = self._num_chars_shown == self._num_chars and not self._pending
+        while starts and (is_all_shown or starts[0] < self._num_chars_shown):
             starts.popleft()
             self._num_shown += 1

@@ -1,6 +1,6 @@
-"""Grammars that answers must follow: compiled, masked, advanced. The only user of llguidance.
+"""Grammars that constrain answers: compiling, masks, advancing. The only user of llguidance.
 
-Grammars are texts here, in llguidance's own JSON form; `scheduling.grammar_text` writes them.
+Grammars are given as text in llguidance's JSON format; `scheduling.grammar_text` produces them.
 """
 
 import re
@@ -14,25 +14,25 @@ from llguidance import LLExecutor, LLMatcher, LLParserLimits, LLTokenizer, Token
 
 from myna.core.errors import ConstraintTooComplex, InvalidRequest, MynaError
 from myna.core.requests import Thought
-from myna.decoding.sampling_batch import Words
-from myna.decoding.thinking import ThoughtGate
+from myna.decoding.sampling_batch import Bitmask
+from myna.decoding.thinking import ThoughtConstraint
 
 MAX_GRAMMAR_BYTES: Final = 512 << 10
-# llguidance recurses along chains of rules and references, 3 to 9 KiB per link of at least 10 to 30 bytes of
-# grammar, and overflowing the stack would end the process: this is more than twice what a grammar can use.
+# llguidance recurses along chains of rules and references, 3 to 9 KiB of stack per link of at least 10 to 30
+# bytes of grammar. A stack overflow would kill the process; this is more than twice what a grammar can use.
 STACK_BYTES: Final = 512 << 20
 _MAX_MESSAGE_CHARS: Final = 400
-# A step's mask takes at most about 15 ms; with more fuel for the lexer, a literal of 100,000 characters does
-# too, at every step.
+# Limits a mask to about 15 ms per step; with more lexer fuel, a literal of 100,000 characters would take
+# longer at every step.
 _LIMITS: Final = LLParserLimits(initial_lexer_fuel=100_000, verbose_errors=False)
 _NUM_TRIED: Final = 16
-# llguidance panics, within a call, where a grammar needs more symbols than its integers can count.
+# llguidance panics if a grammar needs more symbols than its integers can count.
 _TOO_MUCH: Final = re.compile(r"^panic|too (big|large|many|complex)|limit|exceeded|precomputation|fuel")
-_NO_GUESSES: Final[Mapping[int, Sequence[int]]] = MappingProxyType({})
+_NO_DRAFTS: Final[Mapping[int, Sequence[int]]] = MappingProxyType({})
 
 
 def check(grammar: str) -> None:
-    """Raise `InvalidRequest` where no model could follow the grammar; needs no vocabulary. As recursive as
+    """Raise `InvalidRequest` if no model could follow the grammar; needs no vocabulary, but as much stack as
     `Grammars.compile`."""
     _check_size(grammar)
     try:
@@ -49,27 +49,27 @@ def regex_grammar(pattern: str) -> str:
 
 
 class Grammar:
-    """Where one choice stands in its grammar. Used by one thread at a time.
+    """The state of one choice in its grammar. Used by one thread at a time.
 
-    Once a token was refused, or the grammar grew past its limits, it is broken for good and allows
-    nothing. Behind a `gate` it waits for the end of the model's thought.
+    Once a token was rejected, or the grammar exceeded its limits, it stays broken and allows nothing. While
+    `thought` is set, it waits for the end of the model's thought.
     """
 
-    __slots__ = ("gate", "matcher")
+    __slots__ = ("matcher", "thought")
 
-    def __init__(self, matcher: LLMatcher, gate: ThoughtGate | None = None) -> None:
+    def __init__(self, matcher: LLMatcher, thought: ThoughtConstraint | None = None) -> None:
         self.matcher = matcher
-        self.gate = gate
+        self.thought = thought
 
     @property
     def may_stop(self) -> bool:
-        """What was generated so far is a whole answer."""
-        return self.gate is None and self.matcher.is_accepting() and not self.is_broken
+        """The text so far is a complete answer."""
+        return self.thought is None and self.matcher.is_accepting() and not self.is_broken
 
     @property
     def must_stop(self) -> bool:
-        """A whole answer to which nothing can be added: no next token needs to be computed."""
-        return self.gate is None and self.matcher.is_stopped() and not self.is_broken
+        """The answer is complete and nothing can be added: no next token is needed."""
+        return self.thought is None and self.matcher.is_stopped() and not self.is_broken
 
     @property
     def is_broken(self) -> bool:
@@ -81,37 +81,37 @@ class Grammar:
         return _tidy(self.matcher.get_error())
 
     def advance(self, token: int) -> bool:
-        """Take the next token, an end-of-text token included; False if the grammar forbids it."""
-        gate = self.gate
-        if gate is not None:
-            if gate.is_waiting and token != gate.opening:
-                self.gate = None
+        """Accept the next token, which may be an end-of-text token; False if the grammar forbids it."""
+        thought = self.thought
+        if thought is not None:
+            if thought.is_waiting and token != thought.opening:
+                self.thought = None
             else:
-                if gate.take(token):
-                    self.gate = None
+                if thought.advance(token):
+                    self.thought = None
                 return True
         return self.matcher.consume_token(token)
 
     def num_allowed(self, tokens: Sequence[int]) -> int:
-        """How many of the tokens, from the first on, the grammar would take; it stays where it is. Before the
-        thought's end it doesn't tell."""
-        return 0 if self.gate is not None else self.matcher.validate_tokens(list(tokens))
+        """How many of the tokens the grammar would accept in sequence, without advancing; 0 within the
+        thought, where it can't be known."""
+        return 0 if self.thought is not None else self.matcher.validate_tokens(list(tokens))
 
     def rewind(self, num_tokens: int) -> bool:
-        """Forget the last tokens; False if there were fewer."""
+        """Undo the last tokens; False if there were fewer."""
         return self.matcher.rollback(num_tokens)
 
     def copy(self) -> "Grammar":
-        """The same place, going its own way: for the children of `n`."""
-        return Grammar(self.matcher.deep_copy(), self.gate and self.gate.copy())
+        """An independent copy of the state, for another choice of the request."""
+        return Grammar(self.matcher.deep_copy(), self.thought and self.thought.copy())
 
 
 class Grammars:
-    """One model's vocabulary as grammars need it. Thread-safe, but for the grammars it gives out. Building it
-    holds the GIL for up to a second.
+    """Compiles grammars for one model's vocabulary. Thread-safe, except for the grammars it returns. Creating
+    it holds the GIL for up to a second.
 
-    `pieces` are the tokens' bytes, `controls` the tokens that stand for no text, `ends` those that
-    end an answer, `encode` tokenises plain text.
+    `pieces` are the tokens' bytes, `controls` the tokens without text, `ends` those that end an answer;
+    `encode` tokenizes plain text.
     """
 
     def __init__(
@@ -122,9 +122,9 @@ class Grammars:
         encode: Callable[[str], list[int]],
         vocab_size: int,
     ) -> None:
-        """`vocab_size` is the length of a row of logits: files may name fewer tokens."""
+        """`vocab_size` is the length of a row of logits: the model file may list fewer tokens."""
         if not ends:
-            raise InvalidRequest("This model has no token that ends an answer, so it can't follow a grammar.")
+            raise InvalidRequest("This model has no end-of-text token, so it can't follow a grammar.")
         source = _Source(pieces, controls, ends, encode, vocab_size)
         self._tokenizer = LLTokenizer(TokenizerWrapper(source), eos_token=sorted(ends))
         source.greedy = self._tokenizer.greedy_tokenize
@@ -132,17 +132,16 @@ class Grammars:
         self._executor = LLExecutor(num_threads=1)
         self._pieces, self._encode = pieces, encode
         self._marks: dict[str, list[int]] = {}
-        self._any_text = _words(vocab_size, source.special_token_ids)
+        self._any_text = _bitmask(vocab_size, source.special_token_ids)
         white = [token for token, piece in enumerate(source.tokens) if piece[:1].isspace()]
-        self._solid_text = self._any_text & _words(vocab_size, white)
+        self._solid_text = self._any_text & _bitmask(vocab_size, white)
 
     def compile(self, grammar: str) -> Grammar:
-        """The grammar at its beginning: give each answer a copy, by `begin`.
+        """The grammar in its initial state; give each request a copy with `begin`.
 
-        Raises `InvalidRequest` for what isn't a grammar, and `ConstraintTooComplex` for one that is too large
-        or outgrows its limits in its first tokens. Releases the GIL, and takes milliseconds as a rule; a
-        hostile one takes seconds, and a stack of `STACK_BYTES`.
-        """
+        Raises `InvalidRequest` for an invalid grammar, and `ConstraintTooComplex` for one that is too large
+        or exceeds its limits within its first tokens. Releases the GIL. Usually takes milliseconds; a hostile
+        grammar takes seconds and a stack of `STACK_BYTES`."""
         _check_size(grammar)
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=_LIMITS)
         if matcher.is_error():
@@ -152,24 +151,25 @@ class Grammars:
         return compiled
 
     def begin(self, grammar: Grammar, thought: Thought | None = None) -> Grammar:
-        """A compiled grammar for one request. With a `thought` the grammar begins at its end."""
-        place = grammar.copy()
+        """A copy of a compiled grammar for one request. With a `thought`, the grammar applies after its
+        end."""
+        state = grammar.copy()
         if thought is not None:
-            place.gate = ThoughtGate(
+            state.thought = ThoughtConstraint(
                 self._pieces, thought, self._mark(thought.begin), self._mark(thought.end)
             )
-        return place
+        return state
 
     def _mark(self, text: str) -> list[int]:
-        """The tokens of a mark: its own, if the model has one for it."""
+        """The tokens of a marker: a single one if the vocabulary has it."""
         if text not in self._marks:
             data = text.encode()
             self._marks[text] = [self._pieces.index(data)] if data in self._pieces else self._encode(text)
         return self._marks[text]
 
     def try_out(self, grammar: Grammar, text: str = "") -> None:
-        """Write a few tokens of an answer that begins with the text, if one may: many a grammar that compiles
-        outgrows its limits after a token or two. Raises as `compile` does."""
+        """Generate a few tokens of an answer that begins with the text, if the grammar allows it: some
+        grammars compile but exceed their limits after a token or two. Raises as `compile` does."""
         matcher = grammar.matcher.deep_copy()
         if text and not matcher.consume_tokens(self._tokenizer.tokenize_str(text)):
             return
@@ -191,49 +191,49 @@ class Grammars:
                 raise _refusal("nothing satisfies it")
             matcher.consume_token(token)
 
-    def masks(self, grammars: Sequence[Grammar], guesses: Mapping[int, Sequence[int]] = _NO_GUESSES) -> Words:
-        """Which tokens may come next, as `SamplingBatch.masks` wants them: a row a grammar, followed by one
-        for each token that `guesses` says may follow, by the grammar's index; the grammar allows those.
+    def masks(self, grammars: Sequence[Grammar], drafts: Mapping[int, Sequence[int]] = _NO_DRAFTS) -> Bitmask:
+        """The allowed next tokens, as `SamplingBatch.masks` needs them: one row per grammar, followed by one
+        for each of its draft tokens. `drafts` holds those by grammar index; the grammar must allow them.
 
-        Releases the GIL, so another thread can do this while the engine computes the logits. A row of
-        a broken grammar allows nothing.
+        Releases the GIL, so that another thread can do this while the engine computes the logits. The rows of
+        a broken grammar allow nothing.
         """
-        sizes = [1 + len(guesses.get(index, ())) for index in range(len(grammars))]
+        sizes = [1 + len(drafts.get(index, ())) for index in range(len(grammars))]
         rows = list(accumulate(sizes, initial=0))
         masks = np.zeros((rows[-1], self._num_words), np.uint32)
         where = masks.ctypes.data, masks.shape[1] * masks.itemsize, len(masks)
         whole = [
             index
             for index, grammar in enumerate(grammars)
-            if (grammar.gate is None or grammar.gate.is_waiting) and not grammar.matcher.is_error()
+            if (grammar.thought is None or grammar.thought.is_waiting) and not grammar.matcher.is_error()
         ]
-        alone = [(grammars[index].matcher, rows[index]) for index in whole if index not in guesses]
+        alone = [(grammars[index].matcher, rows[index]) for index in whole if index not in drafts]
         if alone:
             self._executor.unsafe_compute_mask_ptr(alone, *where)
-        ahead = [(grammars[i].matcher, rows[i], list(guesses[i])) for i in whole if i in guesses]
+        ahead = [(grammars[i].matcher, rows[i], list(drafts[i])) for i in whole if i in drafts]
         if ahead:
             self._executor.unsafe_compute_mask_ptr_with_draft_token(ahead, *where)
         for index in whole:
             if grammars[index].matcher.is_error():
-                # It grew past its limits just now; llguidance then allows the end.
+                # It has just exceeded its limits; llguidance then allows an end token.
                 masks[rows[index] : rows[index + 1]] = 0
         for row, grammar in zip(rows, grammars, strict=False):
-            if grammar.gate is not None:
-                self._let_through(masks[row], grammar.gate)
+            if grammar.thought is not None:
+                self._apply_thought(masks[row], grammar.thought)
         return masks
 
-    def _let_through(self, words: Words, gate: ThoughtGate) -> None:
-        if gate.is_waiting:
-            words[gate.opening // 32] |= np.uint32(1 << gate.opening % 32)
-        elif gate.forced is None:
-            words[:] = self._any_text
+    def _apply_thought(self, mask: Bitmask, thought: ThoughtConstraint) -> None:
+        if thought.is_waiting:
+            mask[thought.opening // 32] |= np.uint32(1 << thought.opening % 32)
+        elif thought.forced is None:
+            mask[:] = self._any_text
         else:
-            words[:] = 0
-            words[gate.forced // 32] = 1 << gate.forced % 32
+            mask[:] = 0
+            mask[thought.forced // 32] = 1 << thought.forced % 32
 
 
 class _Source:
-    """The vocabulary under the names that llguidance looks for."""
+    """The vocabulary with the attributes that llguidance expects."""
 
     def __init__(
         self,
@@ -251,24 +251,24 @@ class _Source:
         self._encode = encode
 
     def __call__(self, data: bytes) -> list[int]:
-        """Called with text that the grammar forces; one tokenisation is as right as another."""
+        """Called with text that the grammar forces; any tokenization is acceptable."""
         text = data.decode("utf-8", "replace")
         try:
             return self._encode(text)
-        except MynaError:  # a pre-tokenizer that ours doesn't know
+        except MynaError:  # a pre-tokenizer that Myna doesn't support
             return self.greedy(text) if self.greedy is not None else []
 
 
-def _words(vocab_size: int, without: Collection[int]) -> Words:
-    """A row that allows all tokens but some."""
+def _bitmask(vocab_size: int, without: Collection[int]) -> Bitmask:
+    """A row that allows all tokens except those `without`."""
     allowed = np.ones((vocab_size + 31) // 32 * 32, np.uint8)
     allowed[vocab_size:] = 0
     allowed[list(without)] = 0
     return np.packbits(allowed, bitorder="little").view(np.uint32)
 
 
-def _lowest(words: Words) -> int | None:
-    """The lowest token that is allowed."""
+def _lowest(words: Bitmask) -> int | None:
+    """The lowest allowed token."""
     found = words.nonzero()[0]
     if not len(found):
         return None
@@ -279,7 +279,7 @@ def _lowest(words: Words) -> int | None:
 def _check_size(grammar: str) -> None:
     size = len(grammar.encode("utf-8", "surrogatepass"))
     if size > MAX_GRAMMAR_BYTES:
-        raise _refusal(f"its {size} bytes are more than {MAX_GRAMMAR_BYTES}", ConstraintTooComplex)
+        raise _refusal(f"its {size} bytes exceed the limit of {MAX_GRAMMAR_BYTES}", ConstraintTooComplex)
 
 
 def _refusal(reason: str, kind: type[InvalidRequest] = InvalidRequest) -> InvalidRequest:
@@ -290,5 +290,5 @@ def _refusal(reason: str, kind: type[InvalidRequest] = InvalidRequest) -> Invali
 
 
 def _tidy(message: str) -> str:
-    """Without what is for llguidance's developers."""
+    """The message without the parts meant for llguidance's developers."""
     return message.replace("<non-verbose/>", "").partition("<backtrace>")[0].strip()[:_MAX_MESSAGE_CHARS]

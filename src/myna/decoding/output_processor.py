@@ -1,8 +1,7 @@
-"""From token ids to the events of one request: text, log-probabilities, finish reasons, totals.
+"""Turns token ids into the events of one request: text, log-probabilities, finish reasons, totals.
 
-Pure, and free of any scheduler's types: our scheduler calls it in the worker; an engine that schedules for
-itself and yields token ids calls it in the server.
-"""
+Pure and independent of any scheduler's types: Myna's scheduler calls it in the worker; an engine that does
+its own scheduling and yields token ids calls it in the server."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
@@ -12,7 +11,7 @@ import msgspec
 from myna.core.errors import GenerationFailed
 from myna.core.events import ChoiceDone, Done, Event, FinishReason, PromptDone, TextDelta, TokenLogprob
 from myna.core.requests import GenerationRequest
-from myna.decoding.choice_output import ChoiceOutput, Logprobs
+from myna.decoding.choice_output import ChoiceOutput, SampledLogprobs
 from myna.decoding.grammar import Grammar
 from myna.decoding.prediction import count_accepted
 from myna.decoding.token_table import TokenTable
@@ -25,9 +24,9 @@ class RequestOutput:
     """The output of one request, made from its engine's tokens. Not thread-safe.
 
     Call `prompt_done` once, then `push` each token of each of the `choices`, `max(best_of, num_choices)` of
-    them. Both return the events to send next. `push` ends a choice at an end token, at a stop string, at
-    `max_tokens`, or where its grammar allows nothing more; its `reason` is then set, and nothing needs to be
-    generated for it. An engine that ends a choice itself calls `finish`. The last event of all is `Done`.
+    them. Each returns the events to send next. `push` ends a choice at an end token, at a stop string, at
+    `max_tokens`, or where its grammar allows nothing more; its `reason` is then set, and no more tokens
+    are needed for it. An engine that ends a choice by itself calls `finish`. The last event is always `Done`.
     """
 
     __slots__ = (
@@ -44,8 +43,8 @@ class RequestOutput:
     def __init__(
         self, request: GenerationRequest, tokens: TokenTable, grammar: Grammar | None = None
     ) -> None:
-        """Each choice advances a copy of the `grammar`, from which its caller may take masks. An engine that
-        applies the constraint itself passes none."""
+        """Each choice advances its own copy of the `grammar`, from which the caller may compute masks. An
+        engine that applies the constraint itself passes None."""
         num_choices = max(request.best_of, request.num_choices)
         self._request = request
         self._pieces = tokens.pieces
@@ -56,7 +55,7 @@ class RequestOutput:
         if request.num_prompt_logprobs is not None:
             first = request.prompt_tokens[0]
             self._prompt_logprobs.append(TokenLogprob(first, None, self._pieces[first]))
-        # How many of the likeliest `push` needs with each token; None: no `Logprobs` at all.
+        # How many of the most likely tokens `push` needs with each token; None: no `SampledLogprobs` at all.
         self.num_logprobs = 0 if self._is_ranked and request.num_logprobs is None else request.num_logprobs
         self.choices = [
             ChoiceOutput(index, request, tokens, grammar and grammar.copy()) for index in range(num_choices)
@@ -69,24 +68,24 @@ class RequestOutput:
 
     @property
     def num_prompt_logprobs(self) -> int:
-        """For how many of the prompt's tokens the entry is there; the first one needs none computed."""
+        """How many of the prompt's tokens have their entry; the first token's needs no computation."""
         return len(self._prompt_logprobs)
 
-    def add_prompt_logprobs(self, logprobs: Iterable[Logprobs]) -> None:
-        """Those of the next tokens of the prompt, if the request asked for them; before `prompt_done`."""
+    def add_prompt_logprobs(self, logprobs: Iterable[SampledLogprobs]) -> None:
+        """Add those of the prompt's next tokens, if the request asked for them; before `prompt_done`."""
         request, entries = self._request, self._prompt_logprobs
         for entry in logprobs:
             token = request.prompt_tokens[len(entries)]
             entries.append(entry.entry(token, request.num_prompt_logprobs or 0, self._pieces))
 
     def prompt_done(self, cached_tokens: int) -> PromptDone:
-        """The prompt is computed; `cached_tokens` of it came from a prefix cache."""
+        """The prompt is computed; `cached_tokens` of its tokens came from a prefix cache."""
         logprobs, self._prompt_logprobs = tuple(self._prompt_logprobs), []
         return PromptDone(len(self._request.prompt_tokens), cached_tokens, logprobs)
 
-    def push(self, index: int, token: int, logprobs: Logprobs | None = None) -> Sequence[Event]:
-        """The next token of a choice, with its `logprobs` unless `num_logprobs` is None. What comes after the
-        choice's end is ignored: engines may run ahead."""
+    def push(self, index: int, token: int, logprobs: SampledLogprobs | None = None) -> Sequence[Event]:
+        """The next token of a choice, with its `logprobs` unless `num_logprobs` is None. Tokens after the
+        choice's end are ignored, since engines may run ahead."""
         choice = self.choices[index]
         if choice.reason is not None:
             return _NO_EVENTS
@@ -99,8 +98,8 @@ class RequestOutput:
         return deltas
 
     def finish(self, index: int, reason: EngineFinish) -> Sequence[Event]:
-        """The engine ended the choice; ignored if `push` did so before. Raises `GenerationFailed` for
-        "abort": an answer that nobody asked to end is no whole one."""
+        """The engine ended the choice; ignored if `push` already did. Raises `GenerationFailed` for "abort",
+        since the answer is incomplete."""
         choice = self.choices[index]
         if choice.reason is not None:
             return _NO_EVENTS
@@ -133,7 +132,7 @@ class RequestOutput:
         ]
 
     def _done(self) -> Done:
-        """OpenAI counts predicted tokens that don't appear in the answer as completion tokens, too."""
+        """Like OpenAI, counts predicted tokens that don't appear in the answer as completion tokens, too."""
         prediction, choices = self._request.prediction_tokens, self.choices
         accepted = sum(
             count_accepted(prediction, choice.answer) for choice in choices if choice.answer is not None

@@ -1,4 +1,4 @@
-"""From logits to tokens and log-probabilities, one call a step. The only user of `myna._sampling`."""
+"""From logits to tokens and log-probabilities, one call per step. The only user of `myna._sampling`."""
 
 from importlib.util import find_spec
 
@@ -17,7 +17,7 @@ from myna.decoding.sampling_batch import (
     TokenCounts,
 )
 
-# A pure install has no extension; one that is there and doesn't load is an error to be seen.
+# A pure Python install has no extension; one that exists but can't be loaded should raise.
 IS_NATIVE = find_spec("myna._sampling") is not None
 if IS_NATIVE:
     from myna import _sampling
@@ -40,20 +40,21 @@ _NUMPY = "numpy"
 
 
 def instruction_sets() -> tuple[str, ...]:
-    """What `sample` and `score` can run on here, best first; the last is the reference."""
+    """The instruction sets that `sample` and `score` support on this machine, best first; the last is the
+    reference."""
     return (*_sampling.instruction_sets(), _NUMPY) if IS_NATIVE else (_NUMPY,)
 
 
 def sample(logits: Floats, batch: SamplingBatch, *, instruction_set: str = "") -> Sampled:
     """Draw one token for each entry of the batch from `logits` (rows, vocabulary), read in place.
 
-    A draw depends on its row, its parameters and (seed, choice, position) alone: never on other
-    draws, threads or instruction sets. Penalties (`- count * frequency - presence` for generated
-    tokens) and bias are added first, then the mask forbids; temperature 0 takes the likeliest, ties
-    to the lower id. Otherwise weights are the exponentials of score / temperature, and filters act in
-    this order: top-k keeps the k likeliest, top-p the fewest of those that hold that share of what
-    is left, min-p those at least that fraction of the likeliest. Raises ValueError for ids, rows or
-    masks out of range; bad numbers in a row fail that draw alone, by its status.
+    A draw depends only on its row, its parameters and (seed, choice, position), never on other draws,
+    threads or instruction sets. Penalties (`- count * frequency - presence` for generated tokens) and bias
+    are added first, then the mask is applied. Temperature 0 takes the most likely token, ties to the lower
+    id. Otherwise weights are the exponentials of score / temperature, filtered in this order: top-k keeps
+    the k most likely tokens, top-p the fewest of those that hold that share of the remaining probability,
+    min-p those with at least that fraction of the highest probability. Raises ValueError for ids, rows or
+    masks out of range; NaN or infinity in a row only fails that draw, through its status.
     """
     out = Sampled.empty(len(batch), max((0, *batch.num_logprobs.tolist())))
     if not IS_NATIVE or instruction_set == _NUMPY:
@@ -92,8 +93,9 @@ def sample(logits: Floats, batch: SamplingBatch, *, instruction_set: str = "") -
 
 
 def score(logits: Floats, targets: Ints, num_top: int, *, instruction_set: str = "") -> Sampled:
-    """Log-probability of `targets[i]` under row i, and the `num_top` likeliest: prompt log-probabilities,
-    a chunk at a time. `tokens` of the answer are the targets, -1 where the row is bad."""
+    """Log-probability of `targets[i]` in row i, and the `num_top` most likely tokens: prompt
+    log-probabilities, a chunk at a time. `tokens` of the result are the targets, -1 where the row is
+    invalid."""
     if len(targets) != len(logits):
         raise ValueError(f"{len(targets)} targets for {len(logits)} rows of logits")
     out = Sampled.empty(len(targets), num_top)

@@ -1,4 +1,4 @@
-"""What one sampling call is given and what it answers, as structs of arrays. Knows no kernel."""
+"""The input and output of one sampling call, as structs of arrays. Knows no kernel."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -13,24 +13,24 @@ from myna.core.requests import Sampling
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
-Words = npt.NDArray[np.uint32]
+Bitmask = npt.NDArray[np.uint32]
 
 _SEED_BITS = (1 << 64) - 1
-_MOST_TOP_K = (1 << 31) - 1
+_MAX_TOP_K = (1 << 31) - 1
 _NO_INTS: Ints = np.empty(0, np.int32)
 _Number = TypeVar("_Number", np.int32, np.float32)
 
 
 class RowStatus(IntEnum):
-    """How one draw went. Only `OK` has a token; the others concern that draw alone."""
+    """The result of one draw. Only `OK` has a token; other values only concern that draw."""
 
     OK = 0
-    NOTHING_ALLOWED = 1  # the mask (or logits of -inf) leaves no token
+    NOTHING_ALLOWED = 1  # the mask, or logits of -inf, leave no token
     BAD_LOGITS = 2  # NaN or +inf in the row
 
 
 class TokenCounts:
-    """How often each token was generated, kept as arrays that a batch can take as they are."""
+    """How often each token was generated, in arrays that a batch can use directly."""
 
     __slots__ = ("_counts", "_size", "_slots", "_tokens")
 
@@ -67,14 +67,14 @@ class TokenCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenBias:
-    """A request's `logit_bias` as arrays, in order of tokens: made once, shared by all of its choices."""
+    """A request's `logit_bias` as arrays, ordered by token: created once, shared by all its choices."""
 
     tokens: Ints
     values: Floats
 
     @classmethod
     def of(cls, parameters: Sampling) -> "TokenBias | None":
-        """None without any."""
+        """None if the request has no bias."""
         if not parameters.logit_bias:
             return None
         pairs = sorted(parameters.logit_bias, key=lambda pair: pair[0])
@@ -85,14 +85,14 @@ class TokenBias:
 
 
 class ChoiceSampling:
-    """One choice's parameters in the shape that batches want, made once; `accept` each token drawn."""
+    """One choice's sampling parameters in the form that batches need; `accept` each sampled token."""
 
     __slots__ = ("bias", "choice", "counts", "num_logprobs", "parameters", "seed")
 
     def __init__(
         self, parameters: Sampling, choice: int, num_logprobs: int | None, bias: TokenBias | None = None
     ) -> None:
-        """`bias` is `TokenBias.of(parameters)`, for choices to share: a batch holds a shared one once."""
+        """`bias` is `TokenBias.of(parameters)`, which choices share: a batch holds a shared one only once."""
         self.parameters = parameters
         self.choice = choice
         self.num_logprobs = -1 if num_logprobs is None else num_logprobs
@@ -106,7 +106,7 @@ class ChoiceSampling:
             self.counts.add(token)
 
     def after(self, tokens: Sequence[int]) -> "ChoiceSampling":
-        """The same choice as it will be if these are accepted; itself where that changes nothing."""
+        """The state after these tokens; the object itself if they change nothing."""
         if self.counts is None or not tokens:
             return self
         ahead = copy(self)
@@ -118,8 +118,8 @@ class ChoiceSampling:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One token to draw: the row of the logits, the choice it is for, the index of the token in its
-    answer (a random number's last key), and the row of its mask in `masks`, or -1."""
+    """One token to sample: the row of the logits, its choice, the index of the token in its answer (the last
+    key of the random number), and the row of its mask in `masks`, or -1."""
 
     row: int
     choice: ChoiceSampling
@@ -129,14 +129,13 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class SamplingBatch:
-    """Draws as arrays of one length n. Rows may repeat: the children of one prompt share its row.
+    """n draws as arrays of length n. Rows may repeat: the choices of one prompt share its last row.
 
-    Penalties' counts are compressed rows: entries `offsets[i]:offsets[i + 1]` belong to draw i, in any
-    order of tokens; so are biases, of which draws share those that are equal: `bias_row` says which is a
-    draw's, -1 none. An absent part (None) costs nothing. A mask has one bit a token,
-    bit t % 32 of word t // 32, set where the token is allowed (llguidance's form); `mask_row` -1 allows
-    all. `num_logprobs` -1: none; 0: the drawn token's; k: the k likeliest too.
-    """
+    Penalty counts are compressed rows: entries `offsets[i]:offsets[i + 1]` belong to draw i, in any order of
+    tokens. So are biases, which draws may share: `bias_row` is a draw's row, -1 for none. An absent part
+    (None) costs nothing. A mask has one bit per token, bit t % 32 of word t // 32, set if the token is
+    allowed (llguidance's format); `mask_row` -1 allows all. `num_logprobs` -1: none; 0: the sampled token's;
+    k: also the k most likely."""
 
     row: Ints
     temperature: Floats
@@ -157,13 +156,13 @@ class SamplingBatch:
     bias_values: Floats | None = None
     bias_row: Ints | None = None
     mask_row: Ints | None = None
-    masks: Words | None = None
+    masks: Bitmask | None = None
 
     def __len__(self) -> int:
         return len(self.row)
 
     @classmethod
-    def of(cls, draws: Sequence[Draw], masks: Words | None = None) -> "SamplingBatch":
+    def of(cls, draws: Sequence[Draw], masks: Bitmask | None = None) -> "SamplingBatch":
         choices = [draw.choice for draw in draws]
         parameters = [choice.parameters for choice in choices]
         counts = [choice.counts for choice in choices]
@@ -175,7 +174,7 @@ class SamplingBatch:
             row=np.array([draw.row for draw in draws], np.int32),
             temperature=np.array([p.temperature for p in parameters], np.float32),
             top_p=np.array([p.top_p for p in parameters], np.float32),
-            top_k=np.array([min(p.top_k, _MOST_TOP_K) for p in parameters], np.int32),
+            top_k=np.array([min(p.top_k, _MAX_TOP_K) for p in parameters], np.int32),
             min_p=np.array([p.min_p for p in parameters], np.float32),
             presence_penalty=np.array([p.presence_penalty for p in parameters], np.float32),
             frequency_penalty=np.array([p.frequency_penalty for p in parameters], np.float32),
@@ -197,11 +196,11 @@ class SamplingBatch:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One entry a draw. `tokens` is -1 where `status` isn't `RowStatus.OK`.
+    """One entry per draw. `tokens` is -1 where `status` isn't `RowStatus.OK`.
 
     Log-probabilities are natural logarithms under the raw distribution, before temperature,
-    penalties, bias and mask; NaN where not asked for. The likeliest come first, ties by token id;
-    unused places hold token -1 and NaN.
+    penalties, bias and mask; NaN where not requested. The most likely tokens come first, ties by token id;
+    unused entries hold token -1 and NaN.
     """
 
     tokens: Ints
@@ -211,9 +210,10 @@ class Sampled:
     top_logprobs: Floats
 
     @classmethod
-    def empty(cls, num_draws: int, most_logprobs: int) -> "Sampled":
-        """Made at every step, with the caches full of weights: methods in C alone, no numpy in Python."""
-        shape = (num_draws, most_logprobs)
+    def empty(cls, num_draws: int, max_logprobs: int) -> "Sampled":
+        """Runs at every step, with the CPU caches full of weights, so it only uses array methods written in
+        C."""
+        shape = (num_draws, max_logprobs)
         out = cls(
             tokens=np.empty(num_draws, np.int32),
             status=np.zeros(num_draws, np.uint8),
@@ -223,7 +223,7 @@ class Sampled:
         )
         out.tokens.fill(-1)
         out.logprobs.fill(np.nan)
-        if most_logprobs:
+        if max_logprobs:
             out.top_tokens.fill(-1)
             out.top_logprobs.fill(np.nan)
         return out
@@ -234,7 +234,7 @@ def _row_of(bias: TokenBias | None, rows: dict[TokenBias, int]) -> int:
 
 
 def _joined(parts: list[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:
-    """One part, as most batches have it, as it is."""
+    """Concatenated; a single part, the usual case, is returned as it is."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 

@@ -1,9 +1,9 @@
-"""Sampling in plain numpy: what the extension must agree with, and the fallback where it isn't built."""
+"""Sampling in plain numpy: the reference for the extension, and the fallback where it isn't built."""
 
 import numpy as np
 import numpy.typing as npt
 
-from myna.decoding.sampling_batch import Floats, RowStatus, Sampled, SamplingBatch, Words
+from myna.decoding.sampling_batch import Bitmask, Floats, RowStatus, Sampled, SamplingBatch
 
 Doubles = npt.NDArray[np.float64]
 
@@ -26,7 +26,7 @@ def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[in
 
 
 def uniform(seed: int, choice: int, position: int) -> float:
-    """In [0, 1), 53 bits, from the request's seed, the choice and the token's position alone."""
+    """In [0, 1), 53 bits, determined by the request's seed, the choice and the token's position."""
     low, high, _, _ = philox((position, 0, choice, 0), (seed & _WORD, seed >> 32))
     return float(((high << 32 | low) >> 11) * 2.0**-53)
 
@@ -53,7 +53,7 @@ def sample(logits: Floats, batch: SamplingBatch, out: Sampled) -> None:
 
 def score(logits: Floats, targets: npt.NDArray[np.int32], num_top: int, out: Sampled) -> None:
     if len(targets) and not 0 <= targets.min() <= targets.max() < logits.shape[1]:
-        raise ValueError("a target is not a token of the vocabulary")
+        raise ValueError("a target is outside the vocabulary")
     for index, target in enumerate(targets):
         raw = np.asarray(logits[index])
         if np.isnan(raw).any() or (raw == np.inf).any() or not (raw > -np.inf).any():
@@ -70,7 +70,7 @@ def _check(logits: Floats, batch: SamplingBatch) -> None:
         raise ValueError("a draw's row is not a row of the logits")
     for values in (batch.temperature, batch.top_p, batch.min_p):
         if len(values) != num_draws or not np.isfinite(values).all() or (values < 0).any():
-            raise ValueError("temperature, top-p and min-p must be one number at least 0 a draw")
+            raise ValueError("temperature, top-p and min-p must be one number >= 0 per draw")
     num_biases = 0 if batch.bias_offsets is None else len(batch.bias_offsets) - 1
     for num_lists, offsets, tokens, entries in (
         (num_draws, batch.count_offsets, batch.count_tokens, batch.count_values),
@@ -79,20 +79,20 @@ def _check(logits: Floats, batch: SamplingBatch) -> None:
         if offsets is None or tokens is None or entries is None:
             continue
         if len(offsets) != num_lists + 1 or len(tokens) != len(entries) or offsets[-1] != len(tokens):
-            raise ValueError("offsets of counts or biases don't fit their entries")
+            raise ValueError("offsets of counts or biases don't match their entries")
         if len(tokens) and not 0 <= tokens.min() <= tokens.max() < vocab_size:
-            raise ValueError("a count or bias is for no token of the vocabulary")
+            raise ValueError("a count or bias has a token outside the vocabulary")
     if num_biases and (batch.bias_row is None or not (batch.bias_row < num_biases).all()):
         raise ValueError("a draw's bias is not a row of the biases")
     if batch.masks is not None:
         if batch.mask_row is None or not (batch.mask_row < len(batch.masks)).all():
             raise ValueError("a draw's mask is not a row of the masks")
         if batch.masks.shape[1] * 32 < vocab_size:
-            raise ValueError("the masks have fewer bits than the vocabulary tokens")
+            raise ValueError("the masks have fewer bits than the vocabulary has tokens")
 
 
-def allowed(words: Words, vocab_size: int) -> npt.NDArray[np.bool_]:
-    """A packed mask as one flag a token."""
+def allowed(words: Bitmask, vocab_size: int) -> npt.NDArray[np.bool_]:
+    """A packed mask as one flag per token."""
     bits = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), bitorder="little")
     return bits[:vocab_size].astype(np.bool_)
 
@@ -124,8 +124,8 @@ def _add_changes(scores: Floats, batch: SamplingBatch, index: int) -> None:
 
 
 def draw_interval(logits: Floats, batch: SamplingBatch, index: int, token: int) -> tuple[float, float]:
-    """Where the token's share of the draw lies relative to the random point, as fractions of the whole:
-    it is drawn if low <= 0 < high."""
+    """The token's interval of the cumulative distribution relative to the random point: it is sampled if
+    low <= 0 < high."""
     weights = _weights(_scores(np.asarray(logits[batch.row[index]]), batch, index), batch, index)
     cumulative = np.cumsum(weights) / weights.sum()
     point = _point(batch, index)
@@ -159,7 +159,7 @@ def _weights(scores: Floats, batch: SamplingBatch, index: int) -> Doubles:
 
 
 def kept_weights(scores: Floats, temperature: float, top_k: int, top_p: float, min_p: float) -> Doubles:
-    """What each token weighs in the draw (the likeliest weighs 1), 0 where a filter drops it."""
+    """Each token's weight in the draw (1 for the most likely), 0 if a filter drops it."""
     scale = np.float32(1) / max(np.float32(temperature), _COLDEST)
     with np.errstate(over="ignore"):
         exponents = (scores - scores.max()) * scale
@@ -177,7 +177,7 @@ def kept_weights(scores: Floats, temperature: float, top_k: int, top_p: float, m
 
 
 def _by_likelihood(scores: Floats) -> npt.NDArray[np.intp]:
-    """Token ids, likeliest first, ties to the lower id."""
+    """Token ids, most likely first, ties to the lower id."""
     return np.argsort(-scores, kind="stable")
 
 
@@ -186,6 +186,6 @@ def _report(raw: Floats, token: int, num_top: int, out: Sampled, index: int) -> 
     total = np.log(np.exp((raw - peak).astype(np.float64)).sum())
     logprobs = (raw.astype(np.float64) - peak - total).astype(np.float32)
     out.logprobs[index] = logprobs[token]
-    likeliest = _by_likelihood(raw)[: min(num_top, int((raw > -np.inf).sum()))]
-    out.top_tokens[index, : len(likeliest)] = likeliest
-    out.top_logprobs[index, : len(likeliest)] = logprobs[likeliest]
+    most_likely = _by_likelihood(raw)[: min(num_top, int((raw > -np.inf).sum()))]
+    out.top_tokens[index, : len(most_likely)] = most_likely
+    out.top_logprobs[index, : len(most_likely)] = logprobs[most_likely]

@@ -1,11 +1,11 @@
-"""Finds stop strings in text that arrives in pieces. Knows no tokens and no bytes."""
+"""Finds stop strings in streamed text. Knows no tokens and no bytes."""
 
 from collections.abc import Sequence
 
 
 class _Pattern:
-    """How much of one stop string the text's end matches (Knuth, Morris, Pratt). The failure table grows
-    with what was matched, so that a long stop string costs nothing before the text resembles it."""
+    """How much of one stop string the end of the text matches (Knuth–Morris–Pratt). The failure table is
+    built as far as needed, so that a long stop string costs nothing until the text resembles it."""
 
     __slots__ = ("_failure", "matched", "text")
 
@@ -15,7 +15,7 @@ class _Pattern:
         self._failure = [0]
 
     def push(self, char: str) -> bool:
-        """Take the next character; True when the whole string has been matched."""
+        """Add the next character; True when the whole string has been matched."""
         text, failure, matched = self.text, self._failure, self.matched
         while matched and text[matched] != char:
             matched = failure[matched - 1]
@@ -31,10 +31,10 @@ class _Pattern:
 
 
 class StopMatcher:
-    """Holds back exactly the text that may still become a stop string.
+    """Holds back exactly the text that may still become part of a stop string.
 
-    The stop string that is complete first ends the text, whatever pieces the text came in; of several
-    that are complete with one character, the one that began first. Empty stop strings are none.
+    The stop string that is completed first ends the text, however the text is split; of several completed by
+    the same character, the one that began first. Empty stop strings are ignored.
     """
 
     __slots__ = ("_first_chars", "_held", "_patterns", "is_stopped")
@@ -51,7 +51,7 @@ class StopMatcher:
         return len(self._held)
 
     def push(self, text: str) -> str:
-        """Take the next piece; return what can be shown now."""
+        """Add the next piece; return the text that can be shown now."""
         if not self._held and self._first_chars.isdisjoint(text):
             return text
         held = self._held + text
@@ -67,6 +67,6 @@ class StopMatcher:
         return held[:num_shown]
 
     def finish(self) -> str:
-        """The text has ended: what was held back was no stop string."""
+        """The text has ended: return what was held back, since it is not a stop string."""
         held, self._held = self._held, ""
         return held

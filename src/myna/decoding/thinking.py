@@ -1,4 +1,5 @@
-"""A model's thought before its answer: where it ends, what of it can be shown, what may come in it."""
+"""A model's thought (reasoning) before its answer: where it ends, what is shown of it, what it may
+contain."""
 
 from codecs import getincrementaldecoder
 from collections.abc import Sequence
@@ -12,11 +13,11 @@ _WHITE: Final = b" \t\r\n"
 
 
 class ThoughtText:
-    """Reads an answer's tokens up to the first that is no longer of the thought.
+    """Reads tokens up to the first one after the thought.
 
-    White space around the thought, and between it and the answer, is layout: nobody is shown it. `answer`
-    are tokens that belong to the answer, or may: more than one where it turned out to begin without a
-    thought. `num_tokens` counts those and the thought's. Once `is_over`, `push` is not called any more.
+    White space around the thought, and between it and the answer, is never shown. `answer` are tokens that
+    belong, or may belong, to the answer: more than one if it turns out to begin without a thought.
+    `num_tokens` counts those and the thought's. Once `is_over`, don't call `push` any more.
     """
 
     __slots__ = (
@@ -41,7 +42,7 @@ class ThoughtText:
         self._decoder = getincrementaldecoder("utf-8")("replace")
         self.num_tokens = 0
         self.answer: list[int] = []
-        self.rest = b""  # bytes of the answer that share a token with the mark
+        self.rest = b""  # bytes of the answer that share a token with the end marker
 
     @property
     def is_over(self) -> bool:
@@ -49,11 +50,11 @@ class ThoughtText:
 
     @property
     def has_ended(self) -> bool:
-        """Its last mark is there: what comes is the answer, or white space before it."""
+        """The end marker was seen: the answer, or white space before it, follows."""
         return self._phase in ("behind", "over")
 
     def push(self, token: int) -> str:
-        """Take the next token; return what can be shown of the thought."""
+        """Add the next token; return the part of the thought that can be shown now."""
         data = self._pieces[token]
         self.num_tokens += 1
         if self._phase == "before":
@@ -66,7 +67,7 @@ class ThoughtText:
         return self._think(data)
 
     def finish(self) -> str:
-        """The answer ended within the thought: what was held back of it."""
+        """Generation ended within the thought: return what was held back of it."""
         held, self._held = self._held, b""
         return self._decoder.decode(held.rstrip(_WHITE), final=True) if self._phase == "inside" else ""
 
@@ -102,12 +103,12 @@ class ThoughtText:
         return self._decoder.decode(data, final=is_last)
 
 
-class ThoughtGate:
-    """What may come while a thought stands before a grammar: any text, but no end of the answer; its first
-    mark where the prompt lacks it; its last once `thought.max_tokens` were thought.
+class ThoughtConstraint:
+    """Which tokens are allowed while a thought precedes a grammar: any text, but no end of the answer; first
+    the begin marker, if the prompt lacks it; the end marker once the thought has `thought.max_tokens`.
 
-    `opening` and `ending` are the tokens of the two marks. It `is_waiting` while the answer may as well
-    begin without a thought.
+    `opening` and `ending` are the tokens of the two markers. `is_waiting` while the answer may also begin
+    without a thought.
     """
 
     __slots__ = ("_ending", "_num_tokens", "_opening", "_pieces", "_text", "_thought")
@@ -128,23 +129,23 @@ class ThoughtGate:
 
     @property
     def opening(self) -> int:
-        """The first token of the first mark."""
+        """The first token of the begin marker."""
         return self._opening[0]
 
     @property
     def forced(self) -> int | None:
-        """The one token that may come; None where any text may."""
+        """The only token that is allowed; None if any text is."""
         if self._num_tokens < len(self._opening):
             return self._opening[self._num_tokens]
         beyond = self._num_tokens - len(self._opening) - self._thought.max_tokens
         return self._ending[beyond % len(self._ending)] if beyond >= 0 and self._thought.max_tokens else None
 
-    def take(self, token: int) -> bool:
-        """True once the thought has ended with this token."""
+    def advance(self, token: int) -> bool:
+        """Add the next token; True if the thought has ended with it."""
         self._num_tokens += 1
         self._text.push(token)
         return self._text.has_ended
 
-    def copy(self) -> "ThoughtGate":
-        """The same gate before its first token: for the children of `n`."""
-        return ThoughtGate(self._pieces, self._thought, self._opening, self._ending)
+    def copy(self) -> "ThoughtConstraint":
+        """The same constraint in its initial state, for another choice of the request."""
+        return ThoughtConstraint(self._pieces, self._thought, self._opening, self._ending)

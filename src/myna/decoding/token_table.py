@@ -1,4 +1,4 @@
-"""A model's vocabulary as its output is read."""
+"""A model's vocabulary, as needed to read its output."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class TokenTable(msgspec.Struct, frozen=True):
-    """By token id: `pieces` are the true bytes, `shown_pieces` what readers see (nothing of control tokens).
+    """By token id: `pieces` are the exact bytes, `shown_pieces` what clients see (empty for control tokens).
     Both cover every id that the engine may generate. Each of `end_tokens` ends an answer."""
 
     pieces: Sequence[bytes]

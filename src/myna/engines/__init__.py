@@ -1,1 +1,1 @@
-"""One file, one inference library; registry.py is a table of names."""
+"""Engines, one file per inference library; registry.py is the table of names."""

@@ -1,8 +1,7 @@
-"""An engine without weights: says what its prompt tells it to, with a real paged KV ledger.
+"""An engine without weights, but with a real paged KV cache: generates what its prompt asks for.
 
-Product code: `myna serve --engine fake` shows the API without a model, and tests predict its every
-token with `script`. It knows nothing of the scheduler.
-"""
+Product code: `myna serve --engine fake` demonstrates the API without a model, and tests predict all of its
+tokens with `script`. It knows nothing about the scheduler."""
 
 import re
 import time
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from myna.core.errors import ModelLoadFailed
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
-from myna.engines.base import OutOfRoom, Row
+from myna.engines.base import BatchRow, KVCacheFull
 
 BLOCK_TOKENS: Final = 16
 SPECIAL: Final = ("<|end|>", "<|start|>", "<|turn|>", "<|pad|>")
@@ -51,11 +50,11 @@ _PIECES_AND_SPECIAL: Final = re.compile(
 _DIRECTIVE: Final = re.compile(rb"\[\[(say|fail|crash|hang|slow)(?: ([^\]]*))?\]\]")
 _FIRST_WORD: Final = 256 + len(SPECIAL)
 _HASH_MASK: Final = (1 << 61) - 1
-_END_ONE_IN: Final = 24  # without a directive, an answer ends after about as many words
+_END_ONE_IN: Final = 24  # without a directive, an answer ends after about this many words
 
 
 def tokenize(text: str, *, parse_special: bool) -> list[int]:
-    """Words of the small vocabulary where they stand alone, bytes elsewhere."""
+    """Separate words of the small vocabulary become one token, everything else bytes."""
     data, tokens, end = text.encode(), list[int](), 0
     for match in (_PIECES_AND_SPECIAL if parse_special else _PIECES).finditer(data):
         tokens += data[end : match.start()]
@@ -66,85 +65,88 @@ def tokenize(text: str, *, parse_special: bool) -> list[int]:
 
 
 def script(prompt: Sequence[int], num_tokens: int) -> list[int]:
-    """What greedy decoding after `prompt` says: its next `num_tokens` tokens, ends included."""
-    speech, answer = _Speech(), list[int]()
-    speech.hear(prompt)
+    """The next `num_tokens` tokens of greedy decoding after `prompt`, end tokens included."""
+    text, answer = _TextState(), list[int]()
+    text.feed(prompt)
     for _ in range(num_tokens):
-        answer.append(speech.next_tokens()[0])
-        speech.hear(answer[-1:])
+        answer.append(text.next_tokens()[0])
+        text.feed(answer[-1:])
     return answer
 
 
 @dataclass(slots=True)
-class _Speech:
-    """What follows a text: a pure function of all its tokens, kept up to date token by token.
+class _TextState:
+    """The continuation of a text: a pure function of all its tokens, updated token by token.
 
-    `[[say …]]` anywhere in the text sets what will be said; how much of it was said already is the
-    longest beginning of it that the text ends with. Otherwise a hash of the text picks words.
+    `[[say …]]` anywhere in the text sets what will be generated; the longest prefix of it with which the text
+    ends counts as already generated. Otherwise a hash of the text picks words.
     """
 
-    heard: list[int] = field(default_factory=list)
+    history: list[int] = field(default_factory=list)
     digest: int = 1
-    line: tuple[int, ...] = ()
-    said: int = 0
+    scripted: tuple[int, ...] = ()
+    num_said: int = 0
     delay_s: float = 0.0
     fault: str = ""
 
-    def hear(self, tokens: Iterable[int]) -> None:
+    def feed(self, tokens: Iterable[int]) -> None:
         for token in tokens:
-            self.heard.append(token)
+            self.history.append(token)
             self.digest = (self.digest * 1_000_003 + token + 1) & _HASH_MASK
-            if self.line:
+            if self.scripted:
                 self._advance(token)
-            if token == 93 and self.heard[-2:-1] == [93]:
+            if token == 93 and self.history[-2:-1] == [93]:
                 self._handle()
 
     def next_tokens(self) -> tuple[int, int]:
-        """The likeliest token and the runner-up, which comes where the first is forbidden."""
+        """The most likely token and the second, for when a constraint forbids the first."""
         digest = (self.digest ^ (self.digest >> 29)) * 0x9E3779B1 >> 7
         word = _FIRST_WORD + digest % len(_WORDS)
-        if self.line:
-            return (self.line[self.said] if self.said < len(self.line) else END), word
+        if self.scripted:
+            return (self.scripted[self.num_said] if self.num_said < len(self.scripted) else END), word
         if digest % _END_ONE_IN == 0:
             return END, word
         return word, _FIRST_WORD + (digest + 1) % len(_WORDS)
 
     def _advance(self, token: int) -> None:
-        if self.said < len(self.line) and self.line[self.said] == token:
-            self.said += 1
+        if self.num_said < len(self.scripted) and self.scripted[self.num_said] == token:
+            self.num_said += 1
             return
-        tail = self.heard[-len(self.line) :]
-        self.said = next(
+        tail = self.history[-len(self.scripted) :]
+        self.num_said = next(
             size
-            for size in range(min(len(tail), len(self.line) - 1), -1, -1)
-            if size == 0 or tuple(tail[-size:]) == self.line[:size]
+            for size in range(min(len(tail), len(self.scripted) - 1), -1, -1)
+            if size == 0 or tuple(tail[-size:]) == self.scripted[:size]
         )
 
     def _handle(self) -> None:
-        matches = list(_DIRECTIVE.finditer(b"".join(VOCABULARY[token] for token in self.heard[-4096:])))
+        matches = list(_DIRECTIVE.finditer(b"".join(VOCABULARY[token] for token in self.history[-4096:])))
         if not matches:
             return
         verb, argument = matches[-1].groups()
         if verb == b"say" and argument:
-            self.line, self.said = tuple(tokenize(argument.decode(errors="replace"), parse_special=True)), 0
+            self.scripted, self.num_said = (
+                tuple(tokenize(argument.decode(errors="replace"), parse_special=True)),
+                0,
+            )
         elif verb == b"slow":
             self.delay_s = min(float(argument or b"20"), 1000.0) / 1000
         else:
             self.fault = verb.decode()
 
 
-class _Tape:
-    """One sequence: its speech and the KV blocks under it."""
+class _SequenceState:
+    """One sequence: its text and its KV blocks."""
 
-    __slots__ = ("blocks", "speech")
+    __slots__ = ("blocks", "text")
 
-    def __init__(self, speech: _Speech, blocks: list[int]) -> None:
-        self.speech = speech
+    def __init__(self, text: _TextState, blocks: list[int]) -> None:
+        self.text = text
         self.blocks = blocks
 
 
 class _Blocks:
-    """A ledger of KV blocks: shared by fork, copied before one of the sharers writes."""
+    """Reference-counted KV blocks: shared by fork, copied on write."""
 
     def __init__(self, num_blocks: int) -> None:
         self._free = list(range(num_blocks))
@@ -187,16 +189,16 @@ class _FakeLogits:
 
 
 class FakeEngine:
-    """See the module; the rules of `engines.base.Engine` are asserted, so that tests catch a breach."""
+    """See the module. Asserts the rules of `engines.base.Engine`, so that tests catch violations."""
 
     can_trim = True
     is_batch_invariant = True
 
     def __init__(self, context_tokens: int, kv_tokens: int, max_sequences: int) -> None:
         self._blocks = _Blocks(kv_tokens // BLOCK_TOKENS)
-        self._tapes: dict[int, _Tape] = {}
+        self._states: dict[int, _SequenceState] = {}
         self._logits = np.zeros((64, len(VOCABULARY)), np.float32)
-        self._said: tuple[list[int], list[int], list[int]] = ([], [], [])
+        self._written: tuple[list[int], list[int], list[int]] = ([], [], [])
         self.prefix_cache_tokens = kv_tokens // 2
         self.info = ModelInfo(
             engine="fake",
@@ -213,47 +215,47 @@ class FakeEngine:
     def free_tokens(self) -> int:
         return self._blocks.num_free * BLOCK_TOKENS
 
-    def forward(self, batch: Sequence[Row]) -> _FakeLogits:
-        self._take_room(batch)
+    def forward(self, batch: Sequence[BatchRow]) -> _FakeLogits:
+        self._allocate(batch)
         rows, first, second = list[int](), list[int](), list[int]()
         delay_s = 0.0
         for row in batch:
-            speech = self._tapes[row.sequence].speech
-            speech.hear(row.tokens[: row.logits_from])
+            text = self._states[row.sequence].text
+            text.feed(row.tokens[: row.logits_from])
             for token in row.tokens[row.logits_from :]:
-                speech.hear((token,))
-                likeliest, runner_up = speech.next_tokens()
+                text.feed((token,))
+                most_likely, runner_up = text.next_tokens()
                 rows.append(len(rows))
-                first.append(likeliest)
+                first.append(most_likely)
                 second.append(runner_up)
-            if speech.delay_s > delay_s:
-                delay_s = speech.delay_s
-            if speech.fault:
-                _fail(speech.fault)
+            if text.delay_s > delay_s:
+                delay_s = text.delay_s
+            if text.fault:
+                _fail(text.fault)
         if delay_s:
             time.sleep(delay_s)
         return _FakeLogits(self._write(rows, first, second))
 
     def fork(self, source: int, target: int, num_tokens: int) -> None:
-        assert target not in self._tapes
+        assert target not in self._states
         assert 0 <= target < self.info.max_sequences
-        tape = self._tapes[source]
-        assert 0 < num_tokens <= len(tape.speech.heard)
-        speech = _Speech()
-        speech.hear(tape.speech.heard[:num_tokens])
-        self._tapes[target] = _Tape(speech, self._blocks.share(tape.blocks, num_tokens))
+        state = self._states[source]
+        assert 0 < num_tokens <= len(state.text.history)
+        text = _TextState()
+        text.feed(state.text.history[:num_tokens])
+        self._states[target] = _SequenceState(text, self._blocks.share(state.blocks, num_tokens))
 
     def trim(self, sequence: int, num_tokens: int) -> None:
-        tape = self._tapes[sequence]
-        assert 0 < num_tokens <= len(tape.speech.heard)
-        speech = _Speech()
-        speech.hear(tape.speech.heard[:num_tokens])
-        tape.speech = speech
-        self._blocks.drop(tape.blocks, -(-num_tokens // BLOCK_TOKENS))
+        state = self._states[sequence]
+        assert 0 < num_tokens <= len(state.text.history)
+        text = _TextState()
+        text.feed(state.text.history[:num_tokens])
+        state.text = text
+        self._blocks.drop(state.blocks, -(-num_tokens // BLOCK_TOKENS))
 
     def free(self, sequence: int) -> None:
-        if tape := self._tapes.pop(sequence, None):
-            self._blocks.drop(tape.blocks, 0)
+        if state := self._states.pop(sequence, None):
+            self._blocks.drop(state.blocks, 0)
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         if text == "[[hang]]":
@@ -261,37 +263,37 @@ class FakeEngine:
         return tokenize(text, parse_special=parse_special)
 
     def close(self) -> None:
-        self._tapes.clear()
+        self._states.clear()
 
-    def _take_room(self, batch: Sequence[Row]) -> None:
-        """Check every row, then allocate for all: nothing changes if the room is short."""
+    def _allocate(self, batch: Sequence[BatchRow]) -> None:
+        """Check every row, then allocate for all; nothing changes if memory is short."""
         plan, needed = list[tuple[int, list[int], int, int]](), 0
         for row in batch:
-            tape = self._tapes.get(row.sequence)
-            blocks, old = (tape.blocks, len(tape.speech.heard)) if tape else ([], 0)
+            state = self._states.get(row.sequence)
+            blocks, old = (state.blocks, len(state.text.history)) if state else ([], 0)
             assert row.start == old, f"sequence {row.sequence} holds {old} tokens, not {row.start}"
             assert row.tokens
             assert 0 <= row.sequence < self.info.max_sequences
             new = old + len(row.tokens)
             needed += self._blocks.needed(blocks, old, new)
             plan.append((row.sequence, blocks, old, new))
-        assert len({sequence for sequence, *_ in plan}) == len(plan), "a sequence stands in one row only"
+        assert len({sequence for sequence, *_ in plan}) == len(plan), "a sequence may only have one row"
         if needed > self._blocks.num_free:
-            raise OutOfRoom
+            raise KVCacheFull
         for sequence, blocks, old, new in plan:
             if not old:
-                self._tapes[sequence] = _Tape(_Speech(), blocks)
+                self._states[sequence] = _SequenceState(_TextState(), blocks)
             self._blocks.extend(blocks, old, new)
 
     def _write(self, rows: list[int], first: list[int], second: list[int]) -> npt.NDArray[np.float32]:
-        old_rows, old_first, old_second = self._said
+        old_rows, old_first, old_second = self._written
         self._logits[old_rows, old_first] = 0.0
         self._logits[old_rows, old_second] = 0.0
         if len(rows) > len(self._logits):
             self._logits = np.zeros((2 * len(rows), len(VOCABULARY)), np.float32)
         self._logits[rows, second] = 12.0
         self._logits[rows, first] = 24.0
-        self._said = (rows, first, second)
+        self._written = (rows, first, second)
         return self._logits[: len(rows)]
 
 
@@ -304,13 +306,13 @@ def _fail(fault: str) -> None:
 
 
 def load(
-    path: str, *, context_tokens: int, memory_bytes: int, threads: int, room_bytes: int = 0
+    path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_kv_bytes: int = 0
 ) -> FakeEngine:
-    """`path` is any name. One that ends in `broken`, `crash` or `stuck` fails to load in that way.
+    """`path` may be any name. One that ends in `broken`, `crash` or `stuck` fails to load in that way.
 
-    A token of KV counts as 1 KiB of `memory_bytes`; `threads` and `room_bytes` mean nothing here.
+    A token of KV counts as 1 KiB of `memory_bytes`; `threads` and `max_kv_bytes` mean nothing here.
     """
-    del threads, room_bytes
+    del threads, max_kv_bytes
     name = PurePath(path).name
     if name.endswith("broken"):
         raise ModelLoadFailed(N_("The fake model {path!r} is broken, as its name says.", path=path))

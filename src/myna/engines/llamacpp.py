@@ -1,8 +1,7 @@
-"""llama.cpp as an engine: many sequences in one unified KV cache, through its C functions alone.
+"""llama.cpp as an engine: many sequences in one unified KV cache, through its C API only.
 
-Owns the context and an exact account of which cells hold what; knows nothing of requests or files'
-meaning. A hostile file can end this process: it belongs in a worker, after `prompts.model_check`.
-"""
+Owns the context and an exact account of the KV cells in use; knows nothing about requests. A malicious file
+can crash this process: run it in a worker, after `prompts.model_check`."""
 
 import ctypes
 import hashlib
@@ -19,11 +18,11 @@ import psutil
 from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
-from myna.engines.base import OutOfRoom, Row
-from myna.engines.cells import CellLedger
+from myna.engines.base import BatchRow, KVCacheFull
+from myna.engines.cells import CellAllocator
 
-# llama.cpp's threads meet hundreds of times a token, and OpenMP lets them spin there by default: when
-# someone else wants a core (our own server does), that was up to thirty times slower than sleeping.
+# llama.cpp's threads synchronize hundreds of times per token, and OpenMP spins there by default. If another
+# process (such as Myna's server) needs a core, that was up to thirty times slower than sleeping.
 if "GOMP_SPINCOUNT" not in os.environ:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -34,16 +33,16 @@ MICRO_BATCH_TOKENS: Final = 512
 MAX_SEQUENCES: Final = 256
 DEFAULT_KV_TOKENS: Final = 32_768
 CELL_STEP: Final = 256  # llama.cpp rounds the cache up to this
-# Cells of idle sequences lie within the range that every decode step walks. A lone stream of 512 tokens
-# (smollm2-135m, one thread, processor time) keeps 0.99 of its speed beside 2,048 of them, 0.90 beside
-# 4,096 and 0.77 beside 8,192.
-DONOR_TOKENS: Final = 4_096
-_NO_ROOM: Final = 1
+# Every decode step also walks the cells of idle sequences. A single stream of 512 tokens (smollm2-135m, one
+# thread, processor time) keeps 0.99 of its speed with 2,048 of them, 0.90 with 4,096 and 0.77 with 8,192.
+PREFIX_CACHE_TOKENS: Final = 4_096
+_NO_KV_SLOT: Final = 1
 _ERROR_LEVEL: Final = 4
 
 
 class LlamaCppEngine:
-    """See `engines.base.Engine`. Not batch-invariant: its kernels' order of sums depends on the batch."""
+    """See `engines.base.Engine`. Not batch-invariant: the summation order of its kernels depends on the
+    batch."""
 
     is_batch_invariant = False
 
@@ -52,7 +51,7 @@ class LlamaCppEngine:
         self._model = model
         self._context = model.open_context(info.kv_tokens, threads)
         self._memory = llama_cpp.llama_get_memory(self._context)
-        self._cells = CellLedger(info.kv_tokens)
+        self._cells = CellAllocator(info.kv_tokens)
         self._batch = _Batch(BATCH_TOKENS)
         self._is_recurrent = model.is_recurrent
 
@@ -62,21 +61,21 @@ class LlamaCppEngine:
 
     @property
     def prefix_cache_tokens(self) -> int:
-        return 0 if self._is_recurrent else min(DONOR_TOKENS, self.info.kv_tokens // 2)
+        return 0 if self._is_recurrent else min(PREFIX_CACHE_TOKENS, self.info.kv_tokens // 2)
 
     @property
     def free_tokens(self) -> int:
         return self._cells.num_free
 
-    def forward(self, batch: Sequence[Row]) -> "_Logits":
+    def forward(self, batch: Sequence[BatchRow]) -> "_Logits":
         for row in batch:
             if row.start != self._cells.length(row.sequence) or not row.tokens:
                 raise ValueError(
-                    f"sequence {row.sequence} holds {self._cells.length(row.sequence)} tokens, "
+                    f"sequence {row.sequence} has {self._cells.length(row.sequence)} tokens, "
                     f"not {row.start}, or its row is empty"
                 )
         if sum(len(row.tokens) for row in batch) > self._cells.num_free:
-            raise OutOfRoom
+            raise KVCacheFull
         logits = self._decode(batch)
         for row in batch:
             self._cells.extend(row.sequence, len(row.tokens))
@@ -84,7 +83,7 @@ class LlamaCppEngine:
 
     def fork(self, source: int, target: int, num_tokens: int) -> None:
         if self._is_recurrent and num_tokens != self._cells.length(source):
-            raise ValueError("a recurrent model's sequence can only be forked whole")
+            raise ValueError("a recurrent model's sequence can only be forked as a whole")
         self._cells.fork(source, target, num_tokens)
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, num_tokens)
 
@@ -92,7 +91,7 @@ class LlamaCppEngine:
         if num_tokens >= self._cells.length(sequence):
             return
         if not self.can_trim:
-            raise ValueError("a recurrent model's sequence has no tail to forget")
+            raise ValueError("a recurrent model's sequence can't be truncated")
         self._cells.trim(sequence, num_tokens)
         llama_cpp.llama_memory_seq_rm(self._memory, sequence, num_tokens, -1)
 
@@ -109,34 +108,34 @@ class LlamaCppEngine:
             self._context = None
         self._model.close()
 
-    def _decode(self, batch: Sequence[Row]) -> "_Logits":
-        """One call where the batch fits llama.cpp's, else several, their logits gathered."""
+    def _decode(self, batch: Sequence[BatchRow]) -> "_Logits":
+        """One call if the batch fits into llama.cpp's, otherwise several, whose logits are concatenated."""
         parts = list(_split(batch, BATCH_TOKENS))
         try:
             arrays = [self._decode_part(part, is_only=len(parts) == 1) for part in parts]
         except BaseException:
-            for row in batch:  # the parts before the failed one, too: nothing may have changed
+            for row in batch:  # undo the parts before the failed one, too: nothing may change
                 llama_cpp.llama_memory_seq_rm(self._memory, row.sequence, row.start, -1)
             raise
         return _Logits(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
 
-    def _decode_part(self, rows: Sequence[Row], *, is_only: bool) -> npt.NDArray[np.float32]:
+    def _decode_part(self, rows: Sequence[BatchRow], *, is_only: bool) -> npt.NDArray[np.float32]:
         num_outputs = self._batch.fill(rows)
         status = llama_cpp.llama_decode(self._context, self._batch.struct)
-        if status == _NO_ROOM:
-            raise OutOfRoom
+        if status == _NO_KV_SLOT:
+            raise KVCacheFull
         if status:
-            raise RuntimeError(f"llama.cpp failed to decode a batch (status {status}): {_LISTENER.heard}")
+            raise RuntimeError(f"llama.cpp failed to decode a batch (status {status}): {_LOG.last_errors}")
         shape = (num_outputs, self.info.vocab_size)
         if not num_outputs:
             return np.empty(shape, np.float32)
         address = ctypes.cast(llama_cpp.llama_get_logits(self._context), ctypes.c_void_p).value
-        view = np.asarray(_Foreign(address or 0, shape))
+        view = np.asarray(_ForeignArray(address or 0, shape))
         return view if is_only else view.copy()
 
 
 class _Logits:
-    """The rows wanted of one forward, in place in llama.cpp's buffer."""
+    """The requested rows of one forward, in place in llama.cpp's buffer."""
 
     __slots__ = ("array",)
 
@@ -144,15 +143,15 @@ class _Logits:
         self.array = array
 
 
-class _Foreign:
-    """Lets numpy look at llama.cpp's floats where they are."""
+class _ForeignArray:
+    """Lets numpy read llama.cpp's floats in place."""
 
     def __init__(self, address: int, shape: tuple[int, int]) -> None:
         self.__array_interface__ = {"version": 3, "typestr": "<f4", "shape": shape, "data": (address, True)}
 
 
 class _Batch:
-    """llama.cpp's batch struct over numpy arrays of ours, filled anew each step."""
+    """llama.cpp's batch struct over our own numpy arrays, refilled at each step."""
 
     def __init__(self, capacity: int) -> None:
         self._tokens = np.zeros(capacity, np.int32)
@@ -169,22 +168,22 @@ class _Batch:
         self.struct.seq_id = _pointer(self._pointers, ctypes.POINTER(llama_cpp.llama_seq_id))
         self.struct.logits = _pointer(self._wanted, ctypes.c_int8)
 
-    def fill(self, rows: Sequence[Row]) -> int:
-        """Lay the rows out; returns how many logits rows they want."""
-        at = outputs = 0
+    def fill(self, rows: Sequence[BatchRow]) -> int:
+        """Write the rows into the arrays; returns how many rows of logits they request."""
+        index = outputs = 0
         for row in rows:
             size = len(row.tokens)
-            end = at + size
-            self._tokens[at:end] = row.tokens
-            self._positions[at:end] = (
+            end = index + size
+            self._tokens[index:end] = row.tokens
+            self._positions[index:end] = (
                 range(row.start, row.start + size) if size < 9 else np.arange(row.start, row.start + size)
             )
-            self._sequences[at:end] = row.sequence
-            self._wanted[at:end] = 0
-            self._wanted[at + row.logits_from : end] = 1
+            self._sequences[index:end] = row.sequence
+            self._wanted[index:end] = 0
+            self._wanted[index + row.logits_from : end] = 1
             outputs += size - row.logits_from
-            at = end
-        self.struct.n_tokens = at
+            index = end
+        self.struct.n_tokens = index
         return outputs
 
 
@@ -192,30 +191,30 @@ def _pointer(array: npt.NDArray[Any], kind: Any) -> Any:
     return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
 
 
-def _split(batch: Sequence[Row], limit: int) -> Sequence[Sequence[Row]]:
+def _split(batch: Sequence[BatchRow], limit: int) -> Sequence[Sequence[BatchRow]]:
     if sum(len(row.tokens) for row in batch) <= limit:
         return [batch]
-    parts: list[list[Row]] = [[]]
+    parts: list[list[BatchRow]] = [[]]
     room = limit
     for row in batch:
-        at = 0
-        while at < len(row.tokens):
+        index = 0
+        while index < len(row.tokens):
             if room == 0:
                 parts.append([])
                 room = limit
-            tokens = row.tokens[at : at + room]
-            wanted_from = min(max(row.logits_from - at, 0), len(tokens))
-            parts[-1].append(Row(row.sequence, tokens, row.start + at, wanted_from))
-            at += len(tokens)
+            tokens = row.tokens[index : index + room]
+            wanted_from = min(max(row.logits_from - index, 0), len(tokens))
+            parts[-1].append(BatchRow(row.sequence, tokens, row.start + index, wanted_from))
+            index += len(tokens)
             room -= len(tokens)
     return parts
 
 
 class _Model:
-    """A loaded model and what llama.cpp said while it loaded."""
+    """A loaded model."""
 
     def __init__(self, path: str) -> None:
-        _LISTENER.attach()
+        _LOG.attach()
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = 0
@@ -223,7 +222,7 @@ class _Model:
         self.handle: Any = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
             raise ModelLoadFailed(
-                N_("llama.cpp can't load {path}: {reason}", path=path, reason=_LISTENER.heard)
+                N_("llama.cpp can't load {path}: {reason}", path=path, reason=_LOG.last_errors)
             )
         self._vocab = llama_cpp.llama_model_get_vocab(self.handle)
         self.vocab_size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
@@ -238,7 +237,7 @@ class _Model:
         return buffer.value.decode("utf-8", "replace") if size >= 0 else ""
 
     def kv_bytes_per_token(self) -> int:
-        """Keys and values of all blocks in 16-bit floats; what a cell of the cache takes."""
+        """The size of a cell of the cache: keys and values of all blocks in 16-bit floats."""
         architecture = self.text("general.architecture")
         blocks: int = llama_cpp.llama_model_n_layer(self.handle)
         heads = max(1, llama_cpp.llama_model_n_head_kv(self.handle))
@@ -260,16 +259,16 @@ class _Model:
         params.n_seq_max = MAX_SEQUENCES
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True
-        # Whole windows, or a sliding-window model could neither fork nor trim.
+        # Full windows; otherwise sliding-window models could neither fork nor trim.
         params.swa_full = True
         params.no_perf = True
         context = llama_cpp.llama_init_from_model(self.handle, params)
         if not context:
             raise ModelLoadFailed(
                 N_(
-                    "llama.cpp can't make room for {kv_tokens} tokens: {reason}",
+                    "llama.cpp can't allocate a KV cache of {kv_tokens} tokens: {reason}",
                     kv_tokens=kv_tokens,
-                    reason=_LISTENER.heard,
+                    reason=_LOG.last_errors,
                 )
             )
         return context
@@ -291,50 +290,51 @@ class _Model:
 
 
 def _has_matrix_tiles() -> bool:
-    """Built for a processor with AMX, llama.cpp ends its process at the first batch (its tiles' description
-    is refused by `ldtilecfg`); without weights laid out for tiles it takes the kernels for AVX-512."""
+    """Whether llama.cpp was built with AMX. It then crashes at the first batch (`ldtilecfg` rejects its tile
+    configuration), unless weights aren't repacked for tiles: then it uses its AVX-512 kernels."""
     return b"AMX_INT8 = 1" in llama_cpp.llama_print_system_info()
 
 
-class _Listener:
-    """Keeps llama.cpp's last errors and prints nothing. Its log is the process's, and so is this."""
+class _LogCapture:
+    """Captures llama.cpp's last errors instead of printing them. Its log is global to the process, and so is
+    this."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=4)
-        self._callback = llama_cpp.llama_log_callback(self._hear)
+        self._callback = llama_cpp.llama_log_callback(self._on_log)
 
     def attach(self) -> None:
         self._lines.clear()
         llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
 
     @property
-    def heard(self) -> str:
-        return "; ".join(self._lines) or "it gave no reason"
+    def last_errors(self) -> str:
+        return "; ".join(self._lines) or "no reason given"
 
-    def _hear(self, level: int, text: bytes, _: object) -> None:
+    def _on_log(self, level: int, text: bytes, _: object) -> None:
         if level == _ERROR_LEVEL and text.strip():
             self._lines.append(text.decode("utf-8", "replace").strip()[:300])
 
 
-# llama.cpp calls it whenever it likes, so it must live as long as the process.
-_LISTENER: Final = _Listener()
+# llama.cpp may call it at any time, so it must live as long as the process.
+_LOG: Final = _LogCapture()
 
 
 def load(
-    path: str, *, context_tokens: int, memory_bytes: int, threads: int, room_bytes: int = 0
+    path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_kv_bytes: int = 0
 ) -> LlamaCppEngine:
     """See `registry.load_engine`."""
     if not Path(path).is_file():
-        raise ModelLoadFailed(N_("There is no model file {path}.", path=path))
+        raise ModelLoadFailed(N_("The model file {path} does not exist.", path=path))
     model = _Model(path)
     try:
         context = min(context_tokens or model.trained_tokens, model.trained_tokens)
-        kv_tokens = _kv_tokens(model, context, memory_bytes, room_bytes)
+        kv_tokens = _kv_tokens(model, context, memory_bytes, max_kv_bytes)
         context = min(context, kv_tokens)
         if context_tokens > context:
             raise ConfigurationError(
                 N_(
-                    "A context of {context_tokens} tokens is more than this model and memory allow "
+                    "A context of {context_tokens} tokens exceeds what this model and memory allow "
                     "({limit}).",
                     context_tokens=context_tokens,
                     limit=context,
@@ -356,20 +356,20 @@ def load(
         raise
 
 
-def _kv_tokens(model: _Model, context: int, memory_bytes: int, room_bytes: int) -> int:
-    budget = memory_bytes or room_bytes or psutil.virtual_memory().available // 4
-    most = budget // max(1, model.kv_bytes_per_token()) // CELL_STEP * CELL_STEP
-    if most < CELL_STEP:
+def _kv_tokens(model: _Model, context: int, memory_bytes: int, max_kv_bytes: int) -> int:
+    budget = memory_bytes or max_kv_bytes or psutil.virtual_memory().available // 4
+    limit = budget // max(1, model.kv_bytes_per_token()) // CELL_STEP * CELL_STEP
+    if limit < CELL_STEP:
         raise ModelLoadFailed(
             N_(
-                "{size} MiB hold less than {num_tokens} tokens of this model's KV cache.",
+                "{size} MiB can't hold the KV cache of {num_tokens} tokens, the minimum for this model.",
                 size=budget >> 20,
                 num_tokens=CELL_STEP,
             )
         )
-    wanted = max(context, DEFAULT_KV_TOKENS) if not memory_bytes else most
+    wanted = max(context, DEFAULT_KV_TOKENS) if not memory_bytes else limit
     return min(
-        most, -(-wanted // CELL_STEP) * CELL_STEP, MAX_SEQUENCES * -(-context // CELL_STEP) * CELL_STEP
+        limit, -(-wanted // CELL_STEP) * CELL_STEP, MAX_SEQUENCES * -(-context // CELL_STEP) * CELL_STEP
     )
 
 
@@ -378,6 +378,6 @@ def _usable_cores() -> int:
 
 
 def _arithmetic() -> str:
-    """Of the library and the processor features that it uses."""
+    """Identifies the library's version and the processor features that it uses."""
     features = hashlib.sha256(llama_cpp.llama_print_system_info()).hexdigest()[:16]
     return f"llamacpp-{llama_cpp.__version__}-{features}"

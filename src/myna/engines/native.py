@@ -1,4 +1,4 @@
-"""Our own CPU engine, through the extension `myna._native`. Knows nothing of text or requests."""
+"""Myna's own CPU engine, through the extension `myna._native`. Knows nothing about text or requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +12,22 @@ from myna.core.errors import ConfigurationError, GenerationFailed, ModelLoadFail
 from myna.core.generator import ModelInfo
 from myna.core.installation import install_command
 from myna.core.translatable import N_
-from myna.engines.base import OutOfRoom, Row
+from myna.engines.base import BatchRow, KVCacheFull
 
 try:
     from myna import _native
-except ImportError as exc:  # a pure install: no compiler, or a processor that no wheel is for
+except ImportError as exc:  # a pure Python install: no compiler, or no wheel for this processor
     raise ConfigurationError(
         N_(
-            "Myna's own engine is not built here ({reason}); install llama.cpp with: {command}",
+            "Myna's own engine was not built in this installation ({reason}); "
+            "install llama.cpp with: {command}",
             reason=exc,
             command=install_command("llamacpp"),
         )
     ) from exc
 
-# Changes whenever the same weights could give other bits. Instruction sets give the same ones but for AMX,
-# whose activations are named beside it.
+# Must change whenever the same weights could give different bits. All instruction sets give the same bits,
+# except AMX, which is why the type of activations is named, too.
 ARITHMETIC_VERSION: Final = 1
 MAX_SEQUENCES: Final = 1024
 _END_TOKENS: Final = ("eos", "eot", "eom")
@@ -37,22 +38,22 @@ _ELSEWHERE: Final = N_(
 
 @dataclass(frozen=True, slots=True)
 class NativeLogits:
-    """Rows of the last `forward`, read where the engine wrote them."""
+    """Rows of the last `forward`, read in place."""
 
     array: npt.NDArray[np.float32]
 
 
 class Work(NamedTuple):
-    """What matrix products took, counted and not measured: the same on every machine."""
+    """The work of matrix products, counted rather than measured: the same on every machine."""
 
     products: int
     weight_bytes: int
     multiply_adds: int
 
 
-class Limits(NamedTuple):
-    """What the machine can do: bytes read a second, operations of products a second (0 where unknown), and of
-    what numbers."""
+class MachineLimits(NamedTuple):
+    """The machine's measured limits: bytes read per second, operations of matrix products per second (0 if
+    unknown), and the type of their operands."""
 
     bytes_per_s: float
     ops_per_s: float
@@ -82,7 +83,7 @@ class NativeEngine:
 
     @property
     def prefix_cache_tokens(self) -> int:
-        return self.info.kv_tokens  # an idle block costs nobody time
+        return self.info.kv_tokens  # idle blocks cost no time
 
     @property
     def is_batch_invariant(self) -> bool:
@@ -94,7 +95,7 @@ class NativeEngine:
 
     @property
     def kernels(self) -> str:
-        """The instruction set that was chosen."""
+        """The instruction set in use."""
         return _native.kernel_name()
 
     @property
@@ -103,14 +104,14 @@ class NativeEngine:
 
     @property
     def work(self) -> Work:
-        """Of all that ran."""
+        """The total work so far."""
         return Work(*self._engine.work)
 
-    def limits(self, seconds: float) -> Limits:
-        """Measure for about so long, twice, with the engine's threads."""
-        return Limits(*self._engine.limits(seconds), _native.activations())
+    def limits(self, seconds: float) -> MachineLimits:
+        """Measure twice for about that long, with the engine's threads."""
+        return MachineLimits(*self._engine.limits(seconds), _native.activations())
 
-    def forward(self, batch: Sequence[Row]) -> NativeLogits:
+    def forward(self, batch: Sequence[BatchRow]) -> NativeLogits:
         rows: list[int] = []
         tokens: list[int] = []
         for row in batch:
@@ -119,9 +120,9 @@ class NativeEngine:
         try:
             return NativeLogits(self._engine.forward(rows, tokens))
         except _native.OutOfRoom as exc:
-            raise OutOfRoom(str(exc)) from None
+            raise KVCacheFull(str(exc)) from None
         except ValueError as exc:
-            raise GenerationFailed(N_("The engine refused the batch: {reason}.", reason=exc)) from exc
+            raise GenerationFailed(N_("The engine rejected the batch: {reason}.", reason=exc)) from exc
 
     def fork(self, source: int, target: int, num_tokens: int) -> None:
         self._engine.fork(source, target, num_tokens)
@@ -133,17 +134,17 @@ class NativeEngine:
         self._engine.free(sequence)
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        raise NotImplementedError("the native engine has no tokenizer of its own")
+        raise NotImplementedError("the native engine has no tokenizer")
 
     def close(self) -> None:
         self._engine.close()
 
 
 def load(
-    path: str, *, context_tokens: int, memory_bytes: int, threads: int, room_bytes: int = 0
+    path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_kv_bytes: int = 0
 ) -> NativeEngine:
     """Load a GGUF file; the arguments are those of `registry.load_engine`."""
-    memory_bytes = memory_bytes or room_bytes or psutil.virtual_memory().available // 4
+    memory_bytes = memory_bytes or max_kv_bytes or psutil.virtual_memory().available // 4
     try:
         engine = _native.Engine(
             path,

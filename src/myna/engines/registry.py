@@ -1,4 +1,4 @@
-"""Engines by name. Import strings, so that a library is imported when it is chosen."""
+"""The table of engines by name. An engine's library is imported only when it is chosen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EngineRow:
-    """What is known of an engine without importing it.
+    """What is known about an engine without importing it.
 
-    `load` is an import string. `needs` are the modules that have to be there, `distribution` is what a
-    package of another project is installed as. `is_automatic`: `auto` tries
-    it. `has_tokenizer`: `Engine.tokenize` works, so models whose pre-tokenizer Myna doesn't know run on it.
-    `is_batch_invariant` is `Engine.is_batch_invariant`.
-    """
+    `load` is an import string. `needs` are the modules that must be installed; `distribution` is the name of
+    another project's package. `is_automatic`: `auto` tries it. `has_tokenizer`: `Engine.tokenize` works, so
+    it can run models whose pre-tokenizer Myna doesn't support. `is_batch_invariant` is
+    `Engine.is_batch_invariant`."""
 
     load: str
     needs: tuple[str, ...] = ()
@@ -52,13 +51,14 @@ ENGINES: Final[dict[str, EngineRow]] = {
 
 
 def is_installed(name: str) -> bool:
-    """Whether the engine's library is there; whether it runs a given file only loading tells."""
+    """Whether the engine's library is installed. Whether it can run a given file is only known by loading
+    it."""
     return all(find_spec(module) is not None for module in ENGINES[name].needs)
 
 
 def engines_to_try(wanted: str) -> Sequence[str]:
-    """The installed engines that the setting `engine` means, best first. Raises `ConfigurationError` with
-    what to install."""
+    """The installed engines for a value of the setting `engine`, best first. Raises `ConfigurationError`,
+    saying what to install, if there are none."""
     automatic = [name for name, row in ENGINES.items() if row.is_automatic]
     names = automatic if wanted == "auto" else [wanted]
     installed = [name for name in names if is_installed(name)]
@@ -66,11 +66,11 @@ def engines_to_try(wanted: str) -> Sequence[str]:
         command = install_command("llamacpp")
         if wanted == "auto":
             raise ConfigurationError(
-                N_("No engine is installed here; add one with: {command}", command=command)
+                N_("No engine is installed; install one with: {command}", command=command)
             )
         raise ConfigurationError(
             N_(
-                "The engine {name!r} is not installed here; add one with: {command}",
+                "The engine {name!r} is not installed; install it with: {command}",
                 name=wanted,
                 command=command,
             )
@@ -79,20 +79,19 @@ def engines_to_try(wanted: str) -> Sequence[str]:
 
 
 def load_engine(
-    name: str, path: str, *, context_tokens: int, memory_bytes: int, threads: int, room_bytes: int = 0
+    name: str, path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_kv_bytes: int = 0
 ) -> "Engine":
     """Load the model file at `path` with the engine of that name.
 
-    `context_tokens` 0: the model's own, as memory allows. `memory_bytes` is the KV cache's size; 0 lets the
-    engine choose, within `room_bytes` (0: a quarter of what is free). `threads` 0: as many as the process
-    may use. Raises `ModelLoadFailed` for a file that the engine can't run, `ConfigurationError` for an
-    unknown or missing engine.
-    """
+    `context_tokens` 0: the model's own, as far as memory allows. `memory_bytes` is the size of the KV cache;
+    0 lets the engine choose, up to `max_kv_bytes` (0: a quarter of the available memory). `threads` 0: as
+    many as the process may use. Raises `ModelLoadFailed` for a file that the engine can't run, and
+    `ConfigurationError` for an unknown or missing engine."""
     try:
         module_name, function = ENGINES[name].load.split(":")
     except KeyError:
         raise ConfigurationError(
-            N_("There is no engine {name!r}; choose one of {known}.", name=name, known=", ".join(ENGINES))
+            N_("Unknown engine {name!r}; choose one of {known}.", name=name, known=", ".join(ENGINES))
         ) from None
     try:
         module = import_module(module_name)
@@ -110,6 +109,6 @@ def load_engine(
         context_tokens=context_tokens,
         memory_bytes=memory_bytes,
         threads=threads,
-        room_bytes=room_bytes,
+        max_kv_bytes=max_kv_bytes,
     )
     return engine

@@ -10,7 +10,7 @@ from myna.core.renderer import ToolFormat
 from myna.generation.logprobs import PackedLogprobs
 from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
 from myna.generation.usage import UsageCounter
-from myna.prompts.tool_reader import CallArguments, CallBegun, Said
+from myna.prompts.tool_reader import CallArguments, CallStarted, TextPiece
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ChoiceAnswer:
     reason: FinishReason = "stop"
     _texts: list[str] = field(default_factory=list)
     _thoughts: list[str] = field(default_factory=list)
-    _calls: list[tuple[CallBegun, list[str]]] = field(default_factory=list)
+    _calls: list[tuple[CallStarted, list[str]]] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -65,10 +65,10 @@ class ChoiceAnswer:
     def _add(self, parsed: list[ParsedPiece]) -> None:
         for piece, entries in parsed:
             match piece:
-                case Said():
+                case TextPiece():
                     self._texts.append(piece.text)
                     self.logprobs.extend(entries)
-                case CallBegun():
+                case CallStarted():
                     self._calls.append((piece, []))
                 case CallArguments():
                     self._calls[-1][1].append(piece.text)

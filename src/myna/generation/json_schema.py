@@ -46,7 +46,7 @@ def constraint_of(
         if is_too_deep(schema):
             raise SchemaError(None, f"schema is nested more than {MAX_NESTING} levels deep.")
     except SchemaError as exc:
-        raise origin.fault(exc.text) from exc
+        raise origin.error(exc.text) from exc
     return JsonSchema(json.dumps(schema, ensure_ascii=False), is_strict, name, origin)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from myna.core.conversation import ToolSpec
 from myna.core.events import TokenLogprob
 from myna.core.renderer import ToolFormat
-from myna.prompts.tool_reader import CallReader, Piece, Said
+from myna.prompts.tool_reader import CallReader, Piece, TextPiece
 
 
 class ParsedPiece(NamedTuple):
@@ -26,7 +26,7 @@ class ToolCallParser:
     def feed(self, text: str, entries: Sequence[TokenLogprob]) -> list[ParsedPiece]:
         """The pieces completed by the next text."""
         if self._reader is None:
-            return [ParsedPiece(Said(text), entries)]
+            return [ParsedPiece(TextPiece(text), entries)]
         self._held += entries
         return self._with_entries(self._reader.feed(text))
 
@@ -38,6 +38,6 @@ class ToolCallParser:
         """Entries held back with their text go to the next content piece, or are dropped with a call."""
         parsed: list[ParsedPiece] = []
         for piece in pieces:
-            parsed.append(ParsedPiece(piece, self._held if isinstance(piece, Said) else ()))
+            parsed.append(ParsedPiece(piece, self._held if isinstance(piece, TextPiece) else ()))
             self._held = []
         return parsed

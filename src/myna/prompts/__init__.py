@@ -1,1 +1,1 @@
-"""Text in, text out: GGUF header, tokenizer, chat template."""
+"""The text side of models: GGUF header, tokenizer, chat template, tool calls."""

@@ -1,20 +1,21 @@
-"""A JSON schema as a model should read it: where it lists properties, those are all that there are."""
+"""Closes a JSON schema: objects that list properties allow no others."""
 
 from typing import Any, Final
 
-# A schema that is put together of several says about each object in more than one place.
+# With these, an object is described in several places of the schema.
 _COMPOSING: Final = frozenset(
     {"allOf", "anyOf", "oneOf", "not", "if", "$ref", "patternProperties", "unevaluatedProperties"}
 )
 
 
-MAX_NESTING: Final = 120  # levels of JSON; llguidance's own parser takes 127, some of which stand around it
+MAX_NESTING: Final = 120  # levels of JSON; llguidance's parser takes 127, some of which wrap the schema
 DATA: Final = frozenset({"enum", "const", "default", "examples"})
 MAPS: Final = frozenset({"properties", "$defs", "definitions", "patternProperties"})
 
 
 def is_too_deep(schema: Any) -> bool:
-    """More than `MAX_NESTING` levels of arrays and objects: then nothing here may be called with it."""
+    """Whether there are more than `MAX_NESTING` levels of arrays and objects; if so, don't pass it to other
+    functions of this module."""
     level = [schema]
     for _ in range(MAX_NESTING):
         inside: list[Any] = []
@@ -30,15 +31,16 @@ def is_too_deep(schema: Any) -> bool:
 
 
 def closed(schema: Any) -> Any:
-    """The schema without properties that it does not list, unless it speaks of them.
+    """The schema with unlisted properties forbidden, unless it says something about them.
 
-    What follows it follows the original. Small models would else make up properties of their own.
+    What conforms to the result conforms to the original. Otherwise small models invent properties.
     """
     return schema if _composes(schema) else _closed(schema)
 
 
 def _composes(schema: Any) -> bool:
-    """Objects are described in pieces, of which none may forbid what another lists."""
+    """Whether objects are described in several parts, none of which may forbid properties that another
+    lists."""
     if isinstance(schema, list):
         return any(map(_composes, schema))
     if not isinstance(schema, dict):
@@ -48,7 +50,7 @@ def _composes(schema: Any) -> bool:
 
 
 def _inside(schema: dict[str, Any]) -> dict[str, Any]:
-    """The parts that are schemas; those under names of their own as a list."""
+    """The subschemas; named ones, such as properties, as a list."""
     parts = {key: value for key, value in schema.items() if key not in DATA}
     return {
         key: list(value.values()) if key in MAPS and isinstance(value, dict) else value
@@ -73,7 +75,7 @@ def _closed(schema: Any) -> Any:
 
 
 def _lists_all(schema: dict[str, Any]) -> bool:
-    """It has properties, and demands no others."""
+    """Whether the object lists its properties and requires no others."""
     names, required = schema.get("properties"), schema.get("required", [])
     if not isinstance(names, dict) or not isinstance(required, list) or "minProperties" in schema:
         return False

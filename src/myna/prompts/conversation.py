@@ -1,6 +1,6 @@
-"""Fits a conversation to what a model's template can do, as the values that templates read.
+"""Adapts a conversation to what a model's template supports, and converts it to the template's variables.
 
-Owns the shapes that templates expect (HuggingFace's); every text of the client's passes `wrap`.
+Owns the shapes that templates expect (HuggingFace's); every text from the client passes through `wrap`.
 """
 
 import json
@@ -19,9 +19,9 @@ _BETWEEN = "\n\n"
 
 
 def fit(messages: Sequence[Message], features: TemplateFeatures) -> list[Message]:
-    """The conversation in roles that the template has: developer as system, the instructions at the
-    start as one, late ones there too where the template can't place them, all of them before the first
-    user message's text where it has no system role."""
+    """The conversation in the roles that the template supports: developer becomes system; initial
+    instructions are merged into one message, later ones too if the template doesn't support them; without a
+    system role, they are prepended to the first user message."""
     if features.has_developer:
         return list(messages)
     renamed = [_with(m, role="system") if m.role == "developer" else m for m in messages]
@@ -58,7 +58,7 @@ def _with(message: Message, *, role: str | None = None, content: str | None = No
 
 
 def client_texts(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[str]:
-    """Everything that a client wrote and a template may show."""
+    """All texts from the client that a template may output."""
     texts: list[str] = []
     for m in messages:
         texts += [m.text, m.name or "", m.tool_call_id or "", m.reasoning or ""]
@@ -66,7 +66,7 @@ def client_texts(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list
             texts += [call.id, call.name, call.arguments]
     for tool in tools:
         texts += [tool.name, tool.description, tool.parameters]
-    # JSON may spell a character as an escape that only shows once it is parsed.
+    # JSON may hide a character in an escape that only parsing reveals.
     return [*texts, *(_unescaped(text) for text in texts if "\\u" in text)]
 
 
@@ -99,7 +99,7 @@ def _call_values(call: ToolCall, features: TemplateFeatures, wrap: Wrap) -> dict
         try:
             parsed = json.loads(call.arguments or "{}")
         except (ValueError, RecursionError):
-            parsed = None  # not JSON, as models sometimes write: shown as the text it is
+            parsed = None  # invalid JSON, as models sometimes write: passed on as text
         if isinstance(parsed, dict):
             arguments = _deep(parsed, wrap)
     function = {"name": wrap(call.name), "arguments": arguments}
@@ -110,12 +110,12 @@ def _json(text: str, what: str) -> Any:
     try:
         return json.loads(text or '{"type": "object", "properties": {}}')
     except (ValueError, RecursionError):
-        raise InvalidRequest(N_("The JSON of {what} can't be read.", what=what), param="tools") from None
+        raise InvalidRequest(N_("The JSON of {what} can't be parsed.", what=what), param="tools") from None
 
 
 def _deep(value: object, wrap: Wrap, depth: int = 0) -> object:
     if depth > 200:
-        raise InvalidRequest(N_("A JSON value is nested too deeply."), param="tools")
+        raise InvalidRequest(N_("A JSON value is too deeply nested."), param="tools")
     if isinstance(value, str):
         return wrap(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The input of a custom tool: how models are told of it, who write it in JSON, and read back as text."""
+"""Custom tools: described to models as functions with one JSON string, which is read back as plain text."""
 
 import json
 import re
@@ -20,48 +20,49 @@ _HALF_PAIR: Final = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}$")
 
 
 def text_tool(name: str, description: str) -> ToolSpec:
-    """A tool whose input is any text."""
+    """A custom tool that takes any text."""
     return ToolSpec(name, description, PARAMETERS, kind="text")
 
 
 def grammar_tool(name: str, description: str, syntax: str, definition: str) -> ToolSpec:
-    """A tool whose input follows a grammar, which stands in its description, too: the model should know."""
-    told = f"The input follows this {syntax} grammar:\n{definition}"
+    """A custom tool whose input follows a grammar. The description includes it, so that the model knows
+    it."""
+    hint = f"The input follows this {syntax} grammar:\n{definition}"
     lark = definition if syntax == "lark" else f"start: /{_in_slashes(definition)}/\n"
-    both = "\n\n".join(part for part in (description, told) if part)
+    both = "\n\n".join(part for part in (description, hint) if part)
     return ToolSpec(name, both, PARAMETERS, kind="grammar", grammar=lark)
 
 
 def as_arguments(text: str) -> str:
-    """An earlier call's input as models are shown it."""
+    """The input of an earlier call in the form that models see."""
     return json.dumps({"input": text}, ensure_ascii=False)
 
 
 class InputReader:
-    """The text inside `{"input": "…"}`, while it is written."""
+    """Incrementally reads the text inside `{"input": "…"}`."""
 
     def __init__(self) -> None:
-        self._waiting = ""
+        self._pending = ""
         self._is_inside = False
 
     def feed(self, piece: str) -> str:
-        self._waiting += piece
+        self._pending += piece
         if not self._is_inside:
-            head = _HEAD.match(self._waiting)
+            head = _HEAD.match(self._pending)
             if head is None:
                 return ""
-            self._is_inside, self._waiting = True, self._waiting[head.end() :]
-        whole = _WHOLE.match(self._waiting)
+            self._is_inside, self._pending = True, self._pending[head.end() :]
+        whole = _WHOLE.match(self._pending)
         assert whole is not None
         ready = whole[0]
         if half := _HALF_PAIR.search(ready):
             ready = ready[: half.start()]
-        self._waiting = self._waiting[len(ready) :]
+        self._pending = self._pending[len(ready) :]
         text: str = json.loads(f'"{ready}"', strict=False)
         return text
 
 
 def _in_slashes(pattern: str) -> str:
-    """A regular expression as lark writes it."""
+    """A regular expression, escaped for use between slashes in Lark."""
     escaped = re.sub(r"\\.|/", lambda match: "\\/" if match[0] == "/" else match[0], pattern, flags=re.DOTALL)
     return escaped.replace("\n", "\\n")

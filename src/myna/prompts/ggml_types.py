@@ -1,4 +1,5 @@
-"""The tensor types of GGUF files, from the table that the C++ engine is compiled with (`ggml_types.def`)."""
+"""The tensor types of GGUF files, from the table that the C++ engine is compiled with, too
+(`ggml_types.def`)."""
 
 import re
 from pathlib import Path
@@ -14,5 +15,5 @@ def _read_table() -> dict[int, tuple[str, int, int]]:
     return {int(number): (name, int(values), int(size)) for number, name, values, size in rows}
 
 
-# Number -> (name, weights in a block, bytes of a block).
+# Number -> (name, weights per block, bytes per block).
 BLOCKS: Final = _read_table()

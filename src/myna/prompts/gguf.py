@@ -1,8 +1,7 @@
-"""Reads the header of a GGUF file: metadata and tensor table, every count, length and offset checked.
+"""Reads the header of a GGUF file (metadata and tensor table), checking every count, length and offset.
 
-Owns the file format; knows nothing of what the metadata means. Never maps the file: a file that is
-cut while we look at it must be an error, not a bus error.
-"""
+Owns the file format; doesn't interpret the metadata. Never maps the file: if it is truncated while being
+read, that must raise an error instead of SIGBUS."""
 
 import struct
 from collections.abc import Mapping
@@ -51,7 +50,7 @@ _U32 = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """Where one tensor lies. `shape` has the fastest dimension first; `offset` is from the file's start."""
+    """One tensor. `shape` has the fastest dimension first; `offset` is relative to the start of the file."""
 
     name: str
     shape: tuple[int, ...]
@@ -62,7 +61,8 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A checked GGUF header. The getters raise `ModelFileError` where a value has another type."""
+    """A validated GGUF header. The getters raise `ModelFileError` if a value is missing or has another
+    type."""
 
     path: str
     version: int
@@ -78,9 +78,9 @@ class Header:
         return self._typed(key, str, default, "a string")
 
     def integer(self, key: str, default: int | None = None) -> int:
-        value = self._typed(key, int, default, "a whole number")
+        value = self._typed(key, int, default, "an integer")
         if isinstance(value, bool):
-            raise _fault(self.path, f"{key} should be a whole number")
+            raise _error(self.path, f"{key} should be an integer")
         return value
 
     def boolean(self, key: str, default: bool | None = None) -> bool:
@@ -95,16 +95,16 @@ class Header:
     def _typed(self, key: str, kind: type[T], default: T | None, name: str) -> T:
         value = self.metadata.get(key, default)
         if value is None:
-            raise _fault(self.path, f"its header lacks {key}")
+            raise _error(self.path, f"its header lacks {key}")
         if not isinstance(value, kind):
-            raise _fault(self.path, f"{key} should be {name}")
+            raise _error(self.path, f"{key} should be {name}")
         return value
 
 
 def read_header(path: str | Path) -> Header:
     """Read and check the header of the GGUF file at `path` (of split shards: this file's own).
 
-    Raises `ModelFileError`, naming the fault, for a file that can't be read or is no sound GGUF.
+    Raises `ModelFileError` for a file that can't be read or is not a valid GGUF file.
     """
     name = str(path)
     try:
@@ -116,14 +116,14 @@ def read_header(path: str | Path) -> Header:
                 data += _read(file.read, wanted - len(data))
                 try:
                     return _Parser(name, data, size).header()
-                except _Short as short:
+                except _NeedMoreData as where:
                     if len(data) >= size:
-                        raise _fault(name, f"it ends inside {short}: the file is truncated") from None
+                        raise _error(name, f"it ends inside {where}: the file is truncated") from None
                     if len(data) >= MAX_HEADER_BYTES:
                         limit = MAX_HEADER_BYTES >> 20
-                        raise _fault(name, f"its header is over {limit} MiB") from None
+                        raise _error(name, f"its header is larger than {limit} MiB") from None
                     if len(data) < wanted:
-                        raise _fault(name, "it became shorter while it was read") from None
+                        raise _error(name, "it was truncated while being read") from None
                     wanted = min(wanted * 4, MAX_HEADER_BYTES, size)
     except OSError as exc:
         raise ModelFileError(
@@ -132,7 +132,7 @@ def read_header(path: str | Path) -> Header:
 
 
 def shard_paths(path: str | Path, header: Header) -> list[Path]:
-    """The files of a split model, first shard given; `[path]` for a whole one."""
+    """The files of a split model, given its first shard; `[path]` for a model in one file."""
     first = Path(path)
     count = header.integer("split.count", 1)
     if count <= 1:
@@ -140,7 +140,7 @@ def shard_paths(path: str | Path, header: Header) -> list[Path]:
     number = header.integer("split.no", 0)
     ending = f"-{number + 1:05d}-of-{count:05d}.gguf"
     if number != 0 or count > MAX_ENTRIES or not first.name.endswith(ending):
-        raise _fault(
+        raise _error(
             str(path), f"it is shard {number + 1} of {count}; open the one named …-00001-of-{count:05d}.gguf"
         )
     stem = first.name[: -len(ending)]
@@ -158,8 +158,8 @@ def shard_paths(path: str | Path, header: Header) -> list[Path]:
     return shards
 
 
-class _Short(Exception):
-    """The bytes at hand end before the header does; says inside what."""
+class _NeedMoreData(Exception):
+    """The data ends before the header does; the message says inside what."""
 
 
 class _Parser:
@@ -172,16 +172,16 @@ class _Parser:
 
     def header(self) -> Header:
         if self._file_bytes < 4 or self._take(4, "its first bytes") != b"GGUF":
-            raise self._fault("it does not begin with GGUF")
+            raise self._error("it is not a GGUF file")
         version = self._u32("the version")
         if version not in (2, 3):
             if int.from_bytes(version.to_bytes(4, "little"), "big") in (2, 3):
-                raise self._fault("it is big-endian, which is not supported")
-            raise self._fault(f"its version is {version}; 2 and 3 are supported")
+                raise self._error("it is big-endian, which is not supported")
+            raise self._error(f"its GGUF version {version} is not supported; versions 2 and 3 are")
         num_tensors, num_entries = self._u64("the tensor count"), self._u64("the entry count")
         if num_tensors > MAX_ENTRIES or num_entries > MAX_ENTRIES:
-            raise self._fault(
-                f"it claims {num_tensors} tensors and {num_entries} entries, over the limit of {MAX_ENTRIES}"
+            raise self._error(
+                f"it declares {num_tensors} tensors and {num_entries} entries, more than {MAX_ENTRIES}"
             )
         metadata = self._metadata(num_entries)
         tensors = self._tensors(num_tensors, _alignment(self._path, metadata))
@@ -192,7 +192,7 @@ class _Parser:
         for _ in range(count):
             key = self._name(MAX_KEY_BYTES, "a key")
             if key in metadata:
-                raise self._fault(f"its header has {key} twice")
+                raise self._error(f"its header contains {key} twice")
             metadata[key] = self._value(self._u32(key), key)
         return metadata
 
@@ -204,7 +204,7 @@ class _Parser:
         if kind == _ARRAY:
             return self._array(key)
         if kind not in _NUMBERS:
-            raise self._fault(f"{key} has the unknown type {kind}")
+            raise self._error(f"{key} has the unknown type {kind}")
         dtype = np.dtype(_NUMBERS[kind])
         number: int | float = np.frombuffer(self._take(dtype.itemsize, key), dtype)[0].item()
         return number
@@ -213,18 +213,18 @@ class _Parser:
         kind, count = self._u32(key), self._u64(key)
         self._items_total += count
         if count > MAX_ARRAY_ITEMS or self._items_total > MAX_ARRAY_ITEMS_TOTAL:
-            raise self._fault(f"{key} claims {count} items, over the limit of {MAX_ARRAY_ITEMS}")
+            raise self._error(f"{key} declares {count} items, over the limit of {MAX_ARRAY_ITEMS}")
         if kind == _STRING:
             return self._strings(count, key)
         if kind == _BOOL:
             return np.frombuffer(self._take(count, key), np.bool_)
         if kind not in _NUMBERS:
-            raise self._fault(f"{key} is an array of the unsupported type {kind}")
+            raise self._error(f"{key} is an array of the unsupported type {kind}")
         dtype = np.dtype(_NUMBERS[kind])
         return np.frombuffer(self._take(count * dtype.itemsize, key), dtype)
 
     def _strings(self, count: int, key: str) -> list[bytes]:
-        """The hot loop: a vocabulary and its merges are 300,000 strings."""
+        """Performance-critical: a vocabulary and its merges have about 300,000 strings."""
         data, pos, size = self._data, self._pos, len(self._data)
         self._need(count * 8, key)
         unpack = _U64.unpack_from
@@ -233,12 +233,12 @@ class _Parser:
         for _ in range(count):
             start = pos + 8
             if start > size:
-                raise _Short(key)
+                raise _NeedMoreData(key)
             end = start + unpack(data, pos)[0]
             if end > size:
                 if end - start > MAX_STRING_BYTES:
-                    raise self._fault(f"a string of {key} claims {end - start} bytes")
-                raise _Short(key)
+                    raise self._error(f"a string of {key} declares {end - start} bytes")
+                raise _NeedMoreData(key)
             append(data[start:end])
             pos = end
         self._pos = pos
@@ -250,12 +250,14 @@ class _Parser:
         infos, seen = [], set()
         for name, shape, kind, offset, num_bytes in raw:
             if name in seen:
-                raise self._fault(f"it has the tensor {name} twice")
+                raise self._error(f"it contains the tensor {name} twice")
             seen.add(name)
             if offset % alignment:
-                raise self._fault(f"the tensor {name} lies at {offset}, not a multiple of {alignment}")
+                raise self._error(
+                    f"the tensor {name} is at offset {offset}, which is not a multiple of {alignment}"
+                )
             if start + offset + num_bytes > self._file_bytes:
-                raise self._fault(
+                raise self._error(
                     f"the tensor {name} ends at byte {start + offset + num_bytes} of {self._file_bytes}: "
                     "the file is truncated or corrupt"
                 )
@@ -263,39 +265,41 @@ class _Parser:
         ordered = sorted(infos, key=lambda info: info.offset)
         for before, after in pairwise(ordered):
             if before.offset + before.num_bytes > after.offset:
-                raise self._fault(f"the tensors {before.name} and {after.name} overlap")
+                raise self._error(f"the tensors {before.name} and {after.name} overlap")
         return tuple(infos)
 
     def _tensor(self) -> tuple[str, tuple[int, ...], str, int, int]:
         name = self._name(MAX_TENSOR_NAME_BYTES, "a tensor's name")
         num_dimensions = self._u32(name)
         if not 1 <= num_dimensions <= MAX_DIMENSIONS:
-            raise self._fault(f"the tensor {name} has {num_dimensions} dimensions")
+            raise self._error(f"the tensor {name} has {num_dimensions} dimensions")
         shape = tuple(self._u64(name) for _ in range(num_dimensions))
         kind = self._u32(name)
         if kind not in BLOCKS:
-            raise self._fault(f"the tensor {name} has the unknown type {kind}")
+            raise self._error(f"the tensor {name} has the unknown type {kind}")
         type_name, block_items, block_bytes = BLOCKS[kind]
         offset, items = self._u64(name), 1
         for dimension in shape:
             items *= dimension
         if items == 0 or items >> 48 or shape[0] % block_items:
-            raise self._fault(f"the tensor {name} has the impossible shape {list(shape)} for {type_name}")
+            raise self._error(
+                f"the tensor {name} has the shape {list(shape)}, which is invalid for {type_name}"
+            )
         return name, shape, type_name, offset, items // block_items * block_bytes
 
     def _name(self, limit: int, what: str) -> str:
         try:
             name = self._string(limit, what).decode("utf-8")
         except UnicodeDecodeError:
-            raise self._fault(f"{what} is not UTF-8") from None
+            raise self._error(f"{what} is not UTF-8") from None
         if not name or not name.isprintable():
-            raise self._fault(f"{what} is {name!r}")
+            raise self._error(f"{what} is {name!r}")
         return name
 
     def _string(self, limit: int, what: str) -> bytes:
         length = self._u64(what)
         if length > limit:
-            raise self._fault(f"{what} claims {length} bytes, over the limit of {limit}")
+            raise self._error(f"{what} declares {length} bytes, over the limit of {limit}")
         return self._take(length, what)
 
     def _u32(self, what: str) -> int:
@@ -313,18 +317,18 @@ class _Parser:
         return self._data[start : self._pos]
 
     def _need(self, count: int, what: str) -> None:
-        """Fail early where the file itself can't hold `count` more bytes."""
+        """Fail early if the file itself can't hold `count` more bytes."""
         if self._pos + count > len(self._data):
             if self._pos + count > self._file_bytes:
-                raise self._fault(f"it ends inside {what}: the file is truncated or corrupt")
-            raise _Short(what)
+                raise self._error(f"it ends inside {what}: the file is truncated or corrupt")
+            raise _NeedMoreData(what)
 
-    def _fault(self, what: str) -> ModelFileError:
-        return _fault(self._path, what)
+    def _error(self, what: str) -> ModelFileError:
+        return _error(self._path, what)
 
 
 def _read(read: object, count: int) -> bytes:
-    """Up to `count` bytes; short only at the end of the file."""
+    """`count` bytes, or fewer at the end of the file."""
     assert callable(read)
     parts = []
     while count > 0 and (part := read(count)):
@@ -336,9 +340,9 @@ def _read(read: object, count: int) -> bytes:
 def _alignment(path: str, metadata: Mapping[str, Value]) -> int:
     value = metadata.get("general.alignment", 32)
     if not isinstance(value, int) or not 1 <= value <= 1 << 16 or value & (value - 1):
-        raise _fault(path, f"general.alignment is {str(value)[:40]}, not a small power of two")
+        raise _error(path, f"general.alignment is {str(value)[:40]}, which is not a small power of two")
     return value
 
 
-def _fault(path: str, what: str) -> ModelFileError:
+def _error(path: str, what: str) -> ModelFileError:
     return ModelFileError(N_("The model file {path} can't be used: {what}.", path=path, what=what))

@@ -1,6 +1,6 @@
-"""Checks that a model's stated shape agrees with its tensors, since an engine may die of one that doesn't.
+"""Checks that a model's metadata is consistent with its tensors, since an engine may crash otherwise.
 
-Generic over architectures: only what every text model has.
+Independent of the architecture: only checks what every text model has.
 """
 
 import re
@@ -18,10 +18,10 @@ MAX_WIDTH: Final = 1 << 20
 
 
 def check_model(header: Header) -> None:
-    """Raises `ModelFileError` for a header that no engine should be given."""
+    """Raises `ModelFileError` for a header that is not safe to pass to an engine."""
     architecture = header.architecture
     if not re.fullmatch(r"[a-z0-9_.-]{1,64}", architecture):
-        raise _fault(header, f"its architecture is {architecture[:64]!r}")
+        raise _error(header, f"its architecture is {architecture[:64]!r}")
     blocks = _bounded(header, "block_count", MAX_BLOCKS)
     _bounded(header, "context_length", MAX_CONTEXT_TOKENS)
     width = _bounded(header, "embedding_length", MAX_WIDTH)
@@ -34,12 +34,12 @@ def _bounded(header: Header, name: str, limit: int) -> int:
     key = f"{header.architecture}.{name}"
     value = header.integer(key)
     if not 1 <= value <= limit:
-        raise _fault(header, f"{key} is {value}, not within 1 to {limit}")
+        raise _error(header, f"{key} is {value}, which is not within 1 to {limit}")
     return value
 
 
 def _check_heads(header: Header, width: int) -> None:
-    """Head counts are one number, or one a block (0 in blocks without attention)."""
+    """Head counts are one number, or one per block (0 in blocks without attention)."""
     for name in ("attention.head_count", "attention.head_count_kv"):
         key = f"{header.architecture}.{name}"
         value = header.metadata.get(key)
@@ -51,17 +51,17 @@ def _check_heads(header: Header, width: int) -> None:
             or not all(isinstance(n, int) and 0 <= n <= width for n in numbers)
             or not any(numbers)
         ):
-            raise _fault(header, f"{key} is out of bounds")
+            raise _error(header, f"{key} is out of range")
 
 
 def _check_blocks(header: Header, blocks: int) -> None:
-    """A whole model has tensors of exactly its blocks; a shard of a split one has some of them."""
+    """A model in one file has tensors of exactly its blocks; a shard of a split model has some of them."""
     numbers = {int(m[1]) for tensor in header.tensors if (m := re.match(r"blk\.(\d{1,6})\.", tensor.name))}
     is_whole = header.integer("split.count", 1) <= 1
     if numbers and max(numbers) >= blocks:
-        raise _fault(header, f"it has tensors of block {max(numbers)} but states {blocks} blocks")
+        raise _error(header, f"it has tensors of block {max(numbers)}, but declares {blocks} blocks")
     if is_whole and len(numbers) != blocks:
-        raise _fault(header, f"it states {blocks} blocks and has tensors of {len(numbers)}")
+        raise _error(header, f"it declares {blocks} blocks, but has tensors of {len(numbers)}")
 
 
 def _check_embedding(header: Header, width: int) -> None:
@@ -69,14 +69,14 @@ def _check_embedding(header: Header, width: int) -> None:
     embedding = next((tensor for tensor in header.tensors if tensor.name == "token_embd.weight"), None)
     if embedding is None:
         if header.integer("split.count", 1) <= 1:
-            raise _fault(header, "it has no token embedding")
+            raise _error(header, "it has no token embedding")
         return
     if embedding.shape != (width, num_tokens):
-        raise _fault(
+        raise _error(
             header,
-            f"its token embedding is {list(embedding.shape)}, for {num_tokens} tokens of width {width}",
+            f"its token embedding has the shape {list(embedding.shape)}, expected [{width}, {num_tokens}]",
         )
 
 
-def _fault(header: Header, what: str) -> ModelFileError:
+def _error(header: Header, what: str) -> ModelFileError:
     return ModelFileError(N_("The model file {path} can't be used: {what}.", path=header.path, what=what))

@@ -1,7 +1,7 @@
-"""How byte-level BPE models cut text into words before merging: name in the file -> regular expressions.
+"""How byte-level BPE models split text into words before merging: name in the file -> regular expressions.
 
-Each expression of a row cuts what the one before it left whole. Only names whose cuts are tested
-against llama.cpp's stand here.
+Each expression splits what the previous ones left whole. Only lists names whose splits are tested against
+llama.cpp's.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class PreTokenizer:
-    """`keeps_whole_words`: a word that is a token is taken without merging."""
+    """`keeps_whole_words`: a word that is a token is used without merging."""
 
     patterns: tuple[str, ...]
     keeps_whole_words: bool = False

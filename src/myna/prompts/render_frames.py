@@ -1,7 +1,8 @@
-"""What the server and a template process say to each other: each message after its length in four bytes.
+"""The protocol between the server and a template process: messages, each preceded by its length in four
+bytes.
 
-A question is marshalled: plain values between two processes of one interpreter, whose integers and texts may
-be such as msgpack can't carry. An answer comes from where strangers' code runs: a letter and text, no more.
+Requests are marshalled: plain values between processes of the same interpreter, including integers and texts
+that msgpack can't represent. Replies come from a process that runs untrusted code: just a letter and a text.
 """
 
 import socket
@@ -10,23 +11,23 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
-MAX_ANSWER_BYTES: Final = 256 << 20
+MAX_REPLY_BYTES: Final = 256 << 20
 _LENGTH: Final = struct.Struct("<I")
 _PART_BYTES: Final = 1 << 20
 
 
 class Kind(StrEnum):
-    """What an answer's text is."""
+    """The kind of a reply's text."""
 
     TEXT = "T"
-    REFUSAL = "R"  # the template's words
-    OUT_OF_BOUNDS = "B"  # which bound
-    FAULT = "F"  # the name of the exception
+    REFUSAL = "R"  # the template's own message
+    OUT_OF_BOUNDS = "B"  # which limit was exceeded
+    FAULT = "F"  # the exception's name
     FEATURES = "P"  # JSON
 
 
 def send(connection: socket.socket, payload: bytes, on_wait: Callable[[], None] = lambda: None) -> None:
-    """Raises OSError where the other end is gone. `on_wait` as in `receive`."""
+    """Raises OSError if the other end is gone. For `on_wait` see `receive`."""
     data = memoryview(_LENGTH.pack(len(payload)) + payload)
     while data:
         try:
@@ -36,13 +37,13 @@ def send(connection: socket.socket, payload: bytes, on_wait: Callable[[], None] 
 
 
 def receive(connection: socket.socket, on_wait: Callable[[], None] = lambda: None) -> bytes | None:
-    """The next message; None where the other end is gone. `on_wait` is called whenever the connection's
-    timeout passes, and may raise."""
+    """The next message; None if the other end is gone. `on_wait` is called whenever the connection's timeout
+    expires, and may raise."""
     head = _receive(connection, _LENGTH.size, on_wait)
     if head is None:
         return None
     (size,) = _LENGTH.unpack(head)
-    return _receive(connection, size, on_wait) if size <= MAX_ANSWER_BYTES else None
+    return _receive(connection, size, on_wait) if size <= MAX_REPLY_BYTES else None
 
 
 def _receive(connection: socket.socket, size: int, on_wait: Callable[[], None]) -> bytes | None:

@@ -1,8 +1,7 @@
-"""Chat templates rendered in processes of their own, for every request. Owns those processes.
+"""Renders chat templates in separate processes. Owns those processes.
 
-Callers are threads, and wait here without the GIL. A hostile template costs its own model: it is killed
-after a bounded time, and holds up one thread at a time.
-"""
+Callers are threads, and wait here without the GIL. A hostile template only affects its own model: its process
+is killed after a bounded time, and blocks one thread at a time."""
 
 import atexit
 import contextlib
@@ -31,16 +30,16 @@ from myna.prompts.template_bounds import TemplateOutOfBounds
 from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.template_sandbox import TemplateRefusal
 
-TOO_LONG: Final = "it ran too long"
+TOO_LONG: Final = "it took too long"
 HEAVY_S: Final = 0.5  # of processor time; a render over it needs a heavy one's place
-_LOOK_S: Final = 0.1
+_POLL_S: Final = 0.1
 _END_S: Final = 2.0
 _MAX_PROCESSES: Final = 8
 _PACKAGES: Final = str(Path(__file__).parents[2])
 
 
 class TemplateFault(Exception):
-    """The template failed on these variables; says the name of its exception."""
+    """The template failed on these variables; the message is the exception's name."""
 
 
 class _Interrupted(Exception):
@@ -49,8 +48,8 @@ class _Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RenderLimits:
-    """Seconds of processor time for a render and for trying out a new template; `wall_s` is real time, for a
-    process that neither works nor ends."""
+    """Seconds of processor time to render a template and to probe a new one; `wall_s` is wall-clock time, for
+    a process that neither computes nor ends."""
 
     cpu_s: float = 5.0
     probe_s: float = 10.0
@@ -58,12 +57,12 @@ class RenderLimits:
 
 
 class RenderPool:
-    """Thread-safe. Processes are started when they are needed and kept, at most `size` of them."""
+    """Thread-safe. Processes are started on demand and reused, at most `size` of them."""
 
     def __init__(self, limits: RenderLimits | None = None, size: int = 0) -> None:
         self._limits = limits or RenderLimits()
         self._size = size or min(max(2, os.cpu_count() or 1), _MAX_PROCESSES)
-        self._places = threading.Semaphore(self._size)
+        self._slots = threading.Semaphore(self._size)
         self._lock = threading.Lock()
         self._idle: list[_RenderProcess] = []
         self._heavy: set[str] = set()
@@ -71,8 +70,8 @@ class RenderPool:
     def render(self, source: str, variables: Mapping[str, object]) -> str:
         """The text. `variables` are plain values. Raises `TemplateRefusal`, `TemplateOutOfBounds` or
         `TemplateFault`; `Overloaded` where heavy renders of this template leave no room for one more."""
-        question = marshal.dumps(("render", self._limits.cpu_s, source, dict(variables)))
-        kind, text = _again_if_interrupted(lambda: self._render(question, source))
+        request = marshal.dumps(("render", self._limits.cpu_s, source, dict(variables)))
+        kind, text = _again_if_interrupted(lambda: self._render(request, source))
         if kind == Kind.TEXT:
             return text
         if kind == Kind.REFUSAL:
@@ -85,9 +84,9 @@ class RenderPool:
         """Compile the template and render small conversations, in a process of its own, which then waits
         for the model's first request. Raises `ModelFileError` for one that fails on a single user message,
         does not end in time, or takes too much memory."""
-        question = marshal.dumps(("probe", self._limits.probe_s, source, bos, eos))
+        request = marshal.dumps(("probe", self._limits.probe_s, source, bos, eos))
         try:
-            kind, text = _again_if_interrupted(lambda: self._probe(question))
+            kind, text = _again_if_interrupted(lambda: self._probe(request))
         except TemplateOutOfBounds as exc:
             raise _unusable(str(exc)) from None
         if kind != Kind.FEATURES:
@@ -98,7 +97,7 @@ class RenderPool:
         return features
 
     def close(self) -> None:
-        """End the processes that no render uses."""
+        """End the idle processes."""
         with self._lock:
             idle, self._idle = self._idle, []
         for process in idle:
@@ -106,32 +105,32 @@ class RenderPool:
 
     @property
     def pids(self) -> list[int]:
-        """Of the processes that wait for work."""
+        """The ids of the idle processes."""
         with self._lock:
             return [process.pid for process in self._idle]
 
-    def _render(self, question: bytes, source: str) -> tuple[str, str]:
+    def _render(self, request: bytes, source: str) -> tuple[str, str]:
         limits = self._limits
-        with self._places, contextlib.ExitStack() as stack:
+        with self._slots, contextlib.ExitStack() as stack:
             process = self._take()
             watch = _Watch(
                 process,
                 limits.cpu_s,
                 limits.wall_s,
-                lambda: stack.enter_context(self._heavy_place(source)),
+                lambda: stack.enter_context(self._heavy_slot(source)),
             )
-            return self._ask(process, question, watch)
+            return self._call(process, request, watch)
 
-    def _probe(self, question: bytes) -> tuple[str, str]:
+    def _probe(self, request: bytes) -> tuple[str, str]:
         process = _RenderProcess()
         watch = _Watch(process, self._limits.probe_s, self._limits.wall_s)
-        return self._ask(process, question, watch)
+        return self._call(process, request, watch)
 
-    def _ask(self, process: "_RenderProcess", question: bytes, watch: "_Watch") -> tuple[str, str]:
+    def _call(self, process: "_RenderProcess", request: bytes, watch: "_Watch") -> tuple[str, str]:
         is_sound = False
         try:
-            kind, text = process.ask(question, watch)
-            is_sound = kind != Kind.OUT_OF_BOUNDS  # what it took of memory may stay taken
+            kind, text = process.call(request, watch)
+            is_sound = kind != Kind.OUT_OF_BOUNDS  # it may not have freed its memory
         finally:
             with self._lock:
                 is_kept = is_sound and len(self._idle) < self._size
@@ -142,7 +141,7 @@ class RenderPool:
         return kind, text
 
     def _take(self) -> "_RenderProcess":
-        """One that waits for work, else a new one."""
+        """An idle process, or a new one."""
         while True:
             with self._lock:
                 process = self._idle.pop() if self._idle else None
@@ -153,12 +152,12 @@ class RenderPool:
             process.end()
 
     @contextlib.contextmanager
-    def _heavy_place(self, source: str) -> Iterator[None]:
-        """One for each template, and never all processes for heavy ones."""
+    def _heavy_slot(self, source: str) -> Iterator[None]:
+        """Allow one heavy render per template, and never let heavy ones take all processes."""
         with self._lock:
             if source in self._heavy or len(self._heavy) >= self._size - 1:
                 raise Overloaded(
-                    N_("The model's chat template takes too long for this many requests at once.")
+                    N_("The model's chat template is too slow for this many concurrent requests.")
                 )
             self._heavy.add(source)
         try:
@@ -170,7 +169,7 @@ class RenderPool:
 
 @functools.cache
 def shared_pool() -> RenderPool:
-    """The pool of this process, for all its models."""
+    """This process's pool, shared by all models."""
     pool = RenderPool()
     atexit.register(pool.close)
     return pool
@@ -190,7 +189,7 @@ class _RenderProcess:
                 pass_fds=(theirs.fileno(),),
             )
         self._socket = ours
-        ours.settimeout(_LOOK_S)
+        ours.settimeout(_POLL_S)
 
     @property
     def pid(self) -> int:
@@ -209,27 +208,27 @@ class _RenderProcess:
             return False
 
     def cpu_s(self) -> float:
-        """Processor time that it has used so far."""
+        """The processor time that it has used so far."""
         try:
             times = psutil.Process(self.pid).cpu_times()
         except (psutil.Error, OSError):
             return 0.0
         return float(times.user + times.system)
 
-    def ask(self, question: bytes, on_wait: Callable[[], None]) -> tuple[str, str]:
-        """The kind of the answer and its text. Raises `TemplateOutOfBounds` where the process ends over it,
+    def call(self, request: bytes, on_wait: Callable[[], None]) -> tuple[str, str]:
+        """The kind of the reply and its text. Raises `TemplateOutOfBounds` where the process ends over it,
         `_Interrupted` where it is killed, and what `on_wait` raises, which is called now and then."""
-        with contextlib.suppress(OSError):  # it ended; so says the answer
-            send(self._socket, question, on_wait)
-        answer = receive(self._socket, on_wait)
-        if answer is not None:
-            return chr(answer[0]), answer[1:].decode("utf-8", "surrogatepass")
+        with contextlib.suppress(OSError):  # it ended; so says the reply
+            send(self._socket, request, on_wait)
+        reply = receive(self._socket, on_wait)
+        if reply is not None:
+            return chr(reply[0]), reply[1:].decode("utf-8", "surrogatepass")
         status = self._ended()
         if status == -signal.SIGKILL:
             raise _Interrupted
         if status == -signal.SIGPROF:
             raise TemplateOutOfBounds(TOO_LONG)
-        raise TemplateOutOfBounds("it took too much memory, or went too deep")
+        raise TemplateOutOfBounds("it used too much memory or recursed too deeply")
 
     def _ended(self) -> int | None:
         """How the process ended, whose end of the socket is closed; None if it had to be killed."""
@@ -248,7 +247,7 @@ class _RenderProcess:
 
 
 class _Watch:
-    """Called while a question is waited for; bounds its time. `on_heavy` may raise."""
+    """Called while waiting for a reply; enforces time limits. `on_heavy` may raise."""
 
     def __init__(
         self, process: _RenderProcess, cpu_s: float, wall_s: float, on_heavy: Callable[[], None] | None = None

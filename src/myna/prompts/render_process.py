@@ -1,4 +1,4 @@
-"""Runs chat templates, which are strangers' programs, where they can be killed: bounded in memory and time.
+"""Renders chat templates, which are untrusted programs, in a process with bounded memory and time.
 
 Started by `render_pool` as `python -m myna.prompts.render_process DESCRIPTOR`; ends when its socket closes.
 """
@@ -26,7 +26,7 @@ _MAX_FILES: Final = 16
 
 
 class _Templates:
-    """Those used last, compiled."""
+    """The most recently used templates, compiled."""
 
     def __init__(self) -> None:
         self._compiled: OrderedDict[str, CompiledTemplate] = OrderedDict()
@@ -52,34 +52,34 @@ class _Templates:
 
 
 def serve(connection: socket.socket) -> None:
-    """Answer until the socket closes, or memory was short once: then a fresh process is the better one."""
+    """Reply to requests until the socket closes, or memory runs out: then a new process is better."""
     templates = _Templates()
-    while (question := receive(connection)) is not None:
-        verb, cpu_s, *arguments = marshal.loads(question)  # noqa: S302 - the server's own
+    while (request := receive(connection)) is not None:
+        command, cpu_s, *arguments = marshal.loads(request)  # noqa: S302 - written by the server
         _bound_time(cpu_s)
         try:
-            if verb == "render":
+            if command == "render":
                 kind, text = templates.render(*arguments)
             else:
                 source, bos, eos = arguments
                 features = find_features(source, bos=bos, eos=eos)
                 kind, text = Kind.FEATURES, msgspec.json.encode(features).decode()
-            answer = kind.encode() + text.encode("utf-8", "surrogatepass")
+            reply = kind.encode() + text.encode("utf-8", "surrogatepass")
         except MemoryError:
-            send(connection, (Kind.OUT_OF_BOUNDS + "it took too much memory").encode())
+            send(connection, (Kind.OUT_OF_BOUNDS + "it used too much memory").encode())
             return
         _bound_time(0)
-        send(connection, answer)
+        send(connection, reply)
 
 
 def _bound_time(cpu_s: float) -> None:
-    """The kernel ends the process after that much processor time, whatever it is doing; 0: no bound."""
+    """Have the kernel kill the process after that much processor time, whatever it is doing; 0: no limit."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, cpu_s)
 
 
 def _confine() -> None:
-    """No memory beyond the limit, no files, and the first to go when the machine's memory ends."""
+    """Limit memory and files, and be the first that the kernel's OOM killer picks."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -92,9 +92,8 @@ def _confine() -> None:
 
 
 def main() -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # the server drains on Ctrl-C; it needs its templates for that
+    # On Ctrl-C the server drains, and needs its templates for that.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _confine()
     with socket.socket(fileno=int(sys.argv[1])) as connection, contextlib.suppress(OSError):

@@ -1,4 +1,5 @@
-"""The `core.renderer.Renderer` of a GGUF file: text and messages to tokens as its metadata says."""
+"""The `core.renderer.Renderer` of a GGUF file: texts and conversations to tokens, according to its
+metadata."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,8 +21,8 @@ _DOCUMENT_STARTS: Final = (b"<|endoftext|>", b"<|end_of_text|>")
 
 
 class GgufRenderer:
-    """`has_chat_template` is False for a model that brings none; `encode_chat` then uses a plain one of
-    ours, and the caller may rather refuse."""
+    """`has_chat_template` is False for a model without one. `encode_chat` then uses a plain template, but the
+    caller may refuse instead."""
 
     def __init__(
         self, header: Header, vocabulary: Vocabulary, tokenizer: Tokenizer, template: ChatTemplate | None
@@ -42,10 +43,10 @@ class GgufRenderer:
 
     @classmethod
     def load(cls, path: str | Path, engine_tokenize: EngineTokenize | None = None) -> "GgufRenderer":
-        """Read, check and try everything that prompts need from the model file (a split model's first).
+        """Read and check everything that prompts need from the model file (the first shard of a split model).
 
-        `engine_tokenize` (text without special tokens -> ids) serves models whose pre-tokenizer is
-        unknown to ours, else `UnknownPreTokenizer`. Raises `ModelFileError`.
+        `engine_tokenize` (text without special tokens -> ids) is used for models whose pre-tokenizer is
+        unknown; without it they raise `UnknownPreTokenizer`. Raises `ModelFileError`.
         """
         header = read_header(path)
         check_model(header)
@@ -53,7 +54,7 @@ class GgufRenderer:
 
     @classmethod
     def from_header(cls, header: Header, engine_tokenize: EngineTokenize | None = None) -> "GgufRenderer":
-        """`load` of a file whose header was read and passed `check_model`."""
+        """`load` with a header that was already read and passed `check_model`."""
         vocabulary = Vocabulary.of(header)
         tokenizer = Tokenizer(vocabulary, engine_tokenize)
         source = header.string("tokenizer.chat_template", "")
@@ -70,24 +71,26 @@ class GgufRenderer:
 
     @property
     def tool_format(self) -> ToolFormat:
-        """How this model writes tool calls."""
+        """This model's tool-call format."""
         return find_format(self._template.source) if self._template.features.has_tools else BARE
 
     @property
     def document_start(self) -> list[int]:
-        """What an absent prompt stands for: the token that the model saw before each document."""
+        """The tokens used for an absent prompt: what the model saw before each document."""
         return list(self._document_start)
 
     def least_tokens(self, text: str) -> int:
-        """A lower bound of `encode`'s length, at once: refuses an absurd prompt untokenised."""
+        """A lower bound of `encode`'s length, without tokenizing."""
         return self._tokenizer.least_tokens(text)
 
     def encode(self, text: str, *, parse_special: bool) -> list[int]:
-        """Tokens of a raw prompt, after BOS where the model wants it."""
-        return self._begun(self._tokenizer.encode(text, parse_special=parse_special))
+        """The tokens of a raw prompt, after BOS if the model uses it."""
+        return self._with_bos(self._tokenizer.encode(text, parse_special=parse_special))
 
     def encode_batch(self, texts: Sequence[str], *, parse_special: bool) -> list[list[int]]:
-        return [self._begun(ids) for ids in self._tokenizer.encode_batch(texts, parse_special=parse_special)]
+        return [
+            self._with_bos(ids) for ids in self._tokenizer.encode_batch(texts, parse_special=parse_special)
+        ]
 
     def encode_chat(
         self,
@@ -97,8 +100,8 @@ class GgufRenderer:
         switches: Mapping[str, object] = NO_SWITCHES,
         add_generation_prompt: bool = True,
     ) -> list[int]:
-        """Tokens of the conversation; `switches` are more variables for the template. What looks like a
-        special token in a client's text is text. Raises `InvalidRequest` where the template refuses the
+        """The tokens of the conversation; `switches` are additional variables for the template. Text from the
+        client that looks like a special token stays text. Raises `InvalidRequest` if the template rejects the
         conversation."""
         messages, tools = spell_out(messages, tools, self._template.features, self.tool_format)
         mark = Marker.unused_mark([*client_texts(messages, tools), self._template.source])
@@ -114,8 +117,8 @@ class GgufRenderer:
             messages, tools=tools, add_generation_prompt=add_generation_prompt, switches=switches, wrap=wrap
         )
         if marked:
-            return self._begun(self._tokenizer.encode_marked(text, mark))
-        return self._begun(self._tokenizer.encode(text, parse_special=True))
+            return self._with_bos(self._tokenizer.encode_marked(text, mark))
+        return self._with_bos(self._tokenizer.encode(text, parse_special=True))
 
     def render_chat(
         self,
@@ -124,24 +127,24 @@ class GgufRenderer:
         tools: Sequence[ToolSpec] = (),
         add_generation_prompt: bool = True,
     ) -> str:
-        """The conversation as the template writes it, for people to look at."""
+        """The conversation as the template renders it, for people to read."""
         messages, tools = spell_out(messages, tools, self._template.features, self.tool_format)
         return self._template.render(messages, tools=tools, add_generation_prompt=add_generation_prompt)
 
     def fim(self, prefix: str, suffix: str) -> list[int] | None:
-        """Tokens that ask for the text between `prefix` and `suffix`; None where the model can't.
-        Special tokens in either are text."""
+        """The tokens of a fill-in-the-middle prompt; None if the model doesn't support it. Special tokens in
+        `prefix` and `suffix` are treated as text."""
         fill = self.vocabulary.fill
         if fill.prefix is None or fill.suffix is None or fill.middle is None:
             return None
         before, after = self._tokenizer.encode_batch([prefix, suffix], parse_special=False)
-        return self._begun([fill.prefix, *before, fill.suffix, *after, fill.middle])
+        return self._with_bos([fill.prefix, *before, fill.suffix, *after, fill.middle])
 
     def decode(self, tokens: Sequence[int]) -> str:
         pieces = self.vocabulary.pieces
         return b"".join(pieces[token] for token in tokens).decode("utf-8", "replace")
 
-    def _begun(self, ids: list[int]) -> list[int]:
+    def _with_bos(self, ids: list[int]) -> list[int]:
         bos = self.vocabulary.bos
         if not self.vocabulary.adds_bos or bos is None or (ids and ids[0] == bos):
             return ids

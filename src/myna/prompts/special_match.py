@@ -1,4 +1,4 @@
-"""Finds special tokens written out in text and cuts the text there. Knows nothing of merging."""
+"""Finds the texts of special tokens and splits text there. Knows nothing about merging."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -10,8 +10,8 @@ Piece = str | int
 
 
 class SpecialMatcher:
-    """Cuts text at the given tokens, longest token (in bytes) first, wherever in the text it stands;
-    a shorter one gets what is left. This is llama.cpp's order, not the leftmost-first one of others."""
+    """Splits text at the given tokens, longest token (in bytes) first, wherever it occurs; shorter ones get
+    what is left. This is llama.cpp's order, not the leftmost-first order of others."""
 
     def __init__(self, tokens: Iterable[tuple[str, int]]) -> None:
         ordered = sorted(tokens, key=lambda token: -len(token[0].encode()))
@@ -20,11 +20,11 @@ class SpecialMatcher:
         try:
             pattern = re.compile(_trie_pattern(self._ids), re.DOTALL) if self._ids else None
         except (RecursionError, OverflowError, re.error):
-            raise ModelFileError(N_("The vocabulary's special tokens are nested too deeply.")) from None
+            raise ModelFileError(N_("The vocabulary's special tokens share too long prefixes.")) from None
         self._search = pattern.search if pattern is not None else None
 
     def __contains__(self, text: str) -> bool:
-        """Whether any of the tokens is written out in the text."""
+        """Whether the text contains any of the tokens."""
         return self._search is not None and self._search(text) is not None
 
     def cut(self, text: str) -> list[Piece]:
@@ -35,7 +35,7 @@ class SpecialMatcher:
         return pieces
 
     def starts(self, text: str) -> Iterator[int]:
-        """Where in the text a token begins, overlapping ones too."""
+        """The indexes in the text at which a token begins, including overlapping ones."""
         at = 0
         while self._search is not None and (match := self._search(text, at)):
             yield match.start()
@@ -53,7 +53,7 @@ class SpecialMatcher:
         return parts
 
     def _present(self, text: str) -> list[str]:
-        """The tokens that occur anywhere in the text, overlapping ones too, longest first."""
+        """The tokens that occur in the text, including overlapping ones, longest first."""
         found: set[str] = set()
         at = 0
         while self._search is not None and (match := self._search(text, at)):
@@ -65,7 +65,7 @@ class SpecialMatcher:
 
 
 def _trie_pattern(texts: Iterable[str]) -> str:
-    """A regular expression that takes the longest of the texts at a position, without trying each."""
+    """A regular expression that matches the longest of the texts at a position, without trying each."""
     root: dict[str, dict[str, object]] = {}
     for text in texts:
         node = root

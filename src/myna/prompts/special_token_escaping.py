@@ -1,5 +1,5 @@
-"""Keeps what a client wrote from being read as control tokens: its text is marked before the template
-runs, so that the rendered text knows which `<|im_end|>` is the template's own."""
+"""Prevents text from clients from becoming control tokens: it is marked before the template runs, so that the
+rendered text shows which `<|im_end|>` is the template's own."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -13,14 +13,13 @@ _PRIVATE_USE: Final = range(0xE000, 0xF900)
 
 
 class Marker:
-    """Breaks every look-alike in a client's text with a character that no text here holds.
+    """Breaks everything that looks like a control token in a client's text, by inserting an unused character.
 
-    Trimming, splitting and the like in templates go on working, since only look-alikes are touched:
-    texts that contain a control token's text, or that are, begin or end with a part of one.
-    """
+    Trimming, splitting and the like in templates keep working, since other texts are not changed: only those
+    that contain a control token's text, or are, begin or end with a part of one."""
 
     def __init__(self, control_texts: Iterable[str]) -> None:
-        # A control token of one character can't be broken; no vocabulary has one.
+        # A control token of one character can't be broken up; no vocabulary has one.
         self._texts = {text for text in control_texts if len(text) > 1}
         self._matcher = SpecialMatcher((text, 0) for text in self._texts)
         self._firsts, self._lasts = {text[0] for text in self._texts}, {text[-1] for text in self._texts}
@@ -29,17 +28,17 @@ class Marker:
 
     @staticmethod
     def unused_mark(texts: Iterable[str]) -> str:
-        """A private-use character that is in none of the texts."""
+        """A private-use character that none of the texts contains."""
         used: set[str] = set()
         for text in texts:
             used.update(text)
         mark = next((chr(code) for code in _PRIVATE_USE if chr(code) not in used), None)
         if mark is None:
-            raise InvalidRequest(N_("The messages hold every private-use character."), param="messages")
+            raise InvalidRequest(N_("The messages contain every private-use character."), param="messages")
         return mark
 
     def mark(self, text: str, mark: str) -> str:
-        """The text with `mark` inside each look-alike; an equal text where there is none."""
+        """The text with `mark` inserted into each look-alike; unchanged if there is none."""
         cuts = {start + 1 for start in self._matcher.starts(text)}
         size = len(text)
         reach = range(1, min(size, self._longest - 1) + 1)

@@ -1,6 +1,6 @@
-"""The texts by which models name their special tokens, where metadata doesn't say. Names only, no code.
+"""The usual texts of special tokens, for files whose metadata doesn't name them. Names only, no code.
 
-The lists hold what llama.cpp looks for; where it takes any, the first one here is taken.
+The lists match llama.cpp's; where it takes any, the first one here is used.
 """
 
 from typing import Final
@@ -20,12 +20,12 @@ END_OF_GENERATION_TEXTS: Final = _tokens(
     "<|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos> <turn|> <|tool_response> "
     "<｜end▁of▁sentence｜> [e~["
 )
-# Parts of an answer's format (gpt-oss) that must reach whoever parses it.
+# Parts of an answer's format (gpt-oss) that its parser needs to see.
 ALWAYS_VISIBLE_TEXTS: Final = _tokens("<|channel|> <|message|> <|start|> <|constrain|>")
 # In these vocabularies "</s>" is an ordinary token.
 NORMAL_S_MARKERS: Final = _tokens("<|tool_response> <|plamo:eos|>")
 
-# field of FillTokens -> (metadata key, its older names, texts)
+# field of FillTokens -> (metadata key, older names of the key, texts)
 FILL_TEXTS: Final[dict[str, tuple[str, tuple[str, ...], tuple[bytes, ...]]]] = {
     "prefix": (
         "fim_pre",

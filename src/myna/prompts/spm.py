@@ -1,6 +1,6 @@
-"""SentencePiece-style tokenising as llama.cpp does it: neighbours merge by score, the highest first.
+"""SentencePiece-style tokenization as in llama.cpp: neighbours are merged by score, highest first.
 
-Owns the merging of one fragment; special tokens and the space prefix are the caller's.
+Owns the merging of one fragment; the caller handles special tokens and the space prefix.
 """
 
 from functools import lru_cache
@@ -19,7 +19,7 @@ _CACHED_WORD_CHARS: Final = 48
 
 
 class SpmEncoder:
-    """Text to ids. Thread-safe: only the cache changes, and it locks for itself."""
+    """Text to ids. Thread-safe: only the cache is mutable, and it has its own lock."""
 
     def __init__(self, texts: list[bytes], scores: tuple[float, ...]) -> None:
         decoded = [text.decode("utf-8", "replace") for text in texts]
@@ -35,7 +35,7 @@ class SpmEncoder:
         self._word = lru_cache(maxsize=_CACHED_WORDS)(self._merge)
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of one fragment."""
+        """The tokens of one fragment."""
         text = text.replace(" ", _SPACE)
         out: list[int] = []
         start = 0
@@ -46,8 +46,8 @@ class SpmEncoder:
         return out
 
     def _cuts(self, text: str) -> list[int]:
-        """Where no token can reach across: two characters that stand side by side in no token never
-        merge, so that what lies left and right of them are tokenised apart."""
+        """The indexes that no token can span: two characters that are adjacent in no token never merge, so
+        that the text on either side can be tokenized separately."""
         codes = np.frombuffer(text.encode("utf-32-le"), "<u4").astype(np.uint64)
         if len(codes) == 0:
             return []
@@ -72,7 +72,7 @@ class SpmEncoder:
         heapify(queue)
         while queue:
             _, left, right, size = heappop(queue)
-            # One of the two was merged away, or grew, since this pair was seen.
+            # One of the two was merged or grew after this pair was queued.
             if not parts[left] or not parts[right] or len(parts[left]) + len(parts[right]) != size:
                 continue
             parts[left] += parts[right]
@@ -100,9 +100,9 @@ class SpmEncoder:
 
 
 def _inner_pairs(texts: list[str]) -> npt.NDArray[np.uint64]:
-    """Every two characters that stand side by side in some token, sorted."""
+    """All pairs of characters that are adjacent in some token, sorted."""
     separator = "\0"
     joined = separator.join(texts)
     codes = np.frombuffer(joined.encode("utf-32-le"), "<u4").astype(np.uint64)
-    # A pair with the separator in it may be a token's own NUL; keeping both only cuts less.
+    # A pair with the separator may also be a token's own NUL; keeping both only splits less.
     return np.unique(codes[:-1] << np.uint64(32) | codes[1:])

@@ -1,6 +1,6 @@
-"""A model's chat template: checked once at load, then messages to text.
+"""A model's chat template: checked once when the model is loaded, then turns messages into text.
 
-Owns the values that a template sees; it runs in `render_pool`, and the tokens are `prompting`'s.
+Owns the variables that a template sees; `render_pool` runs it, and `renderer` tokenizes the result.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from myna.prompts.template_bounds import TemplateOutOfBounds
 from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.template_sandbox import CompiledTemplate, TemplateRefusal
 
-# For models whose file has no template.
+# For models without a template.
 CHATML: Final = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
     "{% endfor %}"
@@ -34,8 +34,8 @@ Render = Callable[[Mapping[str, object]], str]
 
 
 class ChatTemplate:
-    """Thread-safe. `source` is the template's text, part of what an answer depends on. `render_values`
-    renders it: in a process that can be killed, but for templates of our own."""
+    """Thread-safe. `source` is the template's text. `render_values` renders it: by default in a separate
+    process, which isn't needed for Myna's own templates."""
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class ChatTemplate:
 
     @classmethod
     def load(cls, source: str, *, bos: str, eos: str) -> "ChatTemplate":
-        """Try the template, then keep it. Raises `ModelFileError`."""
+        """Check a model's template. Raises `ModelFileError`."""
         return cls(source, shared_pool().probe(source, bos=bos, eos=eos), bos=bos, eos=eos)
 
     @classmethod
     def plain(cls, *, is_chatml: bool) -> "ChatTemplate":
-        """Our own, for a model that brings none."""
+        """Myna's own template, for a model without one."""
         source = CHATML if is_chatml else ROLE_PREFIXED
         return cls(source, _PLAIN, bos="", eos="", render_values=CompiledTemplate(source).render)
 
@@ -71,9 +71,9 @@ class ChatTemplate:
         switches: Mapping[str, object] = NO_SWITCHES,
         wrap: Wrap = str,
     ) -> str:
-        """The prompt as text. `wrap` sees each text of the client's first; `switches` are more variables.
-        Raises `InvalidRequest` where the template refuses the conversation, `Overloaded` where it takes too
-        long for others already."""
+        """The prompt as text. Each text from the client passes through `wrap`; `switches` are additional
+        variables. Raises `InvalidRequest` if the template rejects the conversation, and `Overloaded` if too
+        many slow renders are running."""
         fitted = fit(messages, self.features)
         variables: dict[str, object] = {
             **switches,
@@ -88,7 +88,8 @@ class ChatTemplate:
             return self._render(variables)
         except TemplateRefusal as exc:
             raise InvalidRequest(
-                N_("The model's chat template refuses these messages: {reason}", reason=exc), param="messages"
+                N_("The model's chat template rejected these messages: {reason}", reason=exc),
+                param="messages",
             ) from exc
         except TemplateOutOfBounds as exc:
             raise InvalidRequest(

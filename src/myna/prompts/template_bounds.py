@@ -1,6 +1,6 @@
-"""How large a template's calls would make a text or a number, checked before they do.
+"""Checks, before a template's calls and operators run, how large a text or a number they would create.
 
-The second line of defence: what is missed here meets the bounds of the template's process.
+Gives better errors than the limits of the template's process, which apply in any case.
 """
 
 import re
@@ -16,24 +16,24 @@ MAX_CHARS: Final = 32 << 20
 MAX_EXPONENT: Final = 64
 MAX_BITS: Final = 4096
 MAX_INDENT: Final = 64
-# A width or precision of four digits, or one that comes from an argument.
+# A width or precision of four digits, or one taken from an argument.
 _WIDE_PERCENT: Final = re.compile(r"%(\([^)]*\))?[-+ #0]*(\d{4}|\*|\d*\.(\d{4}|\*))")
 _WIDE_BRACES: Final = re.compile(r"\{[^{}]*:[^{}]*(\d{4}|\{)")
 
 
 class TemplateOutOfBounds(Exception):
-    """The template ran too long, took too much memory or wrote too much."""
+    """The template took too long, used too much memory or wrote too much."""
 
 
 def check_size(size: int) -> None:
     if size > MAX_CHARS:
-        raise TemplateOutOfBounds("it made a text that is too long")
+        raise TemplateOutOfBounds("it created a text that is too long")
 
 
 def check_operator(operator: str, left: Any, right: Any) -> None:
-    """Of two values between which it stands."""
+    """Check a binary operator and its operands."""
     if operator == "**" and (abs(right) > MAX_EXPONENT or abs(left) > 1 << 32):
-        raise SecurityError("an exponent is out of bounds")
+        raise SecurityError("an exponent is out of range")
     if operator == "*":
         _check_product(left, right)
     elif operator == "+" and isinstance(left, Sequence) and isinstance(right, Sequence):
@@ -43,8 +43,8 @@ def check_operator(operator: str, left: Any, right: Any) -> None:
 
 
 def check_call(function: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments to call it with. Methods of texts are those that can make much of little."""
-    function = getattr(function, "__wrapped__", function)  # the sandbox has a format of its own
+    """The arguments to call it with. Only methods of strings can create large results from small values."""
+    function = getattr(function, "__wrapped__", function)  # the sandbox wraps `format`
     text = getattr(function, "__self__", None)
     if not isinstance(text, str) or not arguments:
         return arguments
@@ -69,12 +69,12 @@ def _check_product(left: object, right: object) -> None:
         if isinstance(sequence, Sequence) and isinstance(factor, int):
             check_size(len(sequence) * factor)
     if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > MAX_BITS:
-        raise SecurityError("a number is out of bounds")
+        raise SecurityError("a number is out of range")
 
 
 def _check_format(wide: re.Pattern[str], text: str) -> None:
     if wide.search(text):
-        raise SecurityError("a format is out of bounds")
+        raise SecurityError("a format width is out of range")
 
 
 def _check_replace(text: str, old: str, new: str) -> None:

@@ -1,5 +1,5 @@
-"""Finds out what a chat template can do, by rendering small conversations. For `render_process`: it runs
-the template."""
+"""Detects what a chat template supports by rendering small conversations. Runs the template, so only
+`render_process` may use it."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -15,11 +15,10 @@ _TOOL, _ARGUMENTS = "probe_tool", '{"probe_key": "probe_value"}'
 
 
 class TemplateFeatures(msgspec.Struct, frozen=True):
-    """What a template was seen to do with small conversations.
+    """What a template supports.
 
-    `arguments`: how it wants a past call's arguments (HuggingFace's templates: an object). `thinking`: None
-    for one that knows no thoughts.
-    """
+    `arguments`: the form in which it expects the arguments of earlier calls (HuggingFace's templates: an
+    object). `thinking`: None if it doesn't support thoughts."""
 
     has_system: bool = True
     has_late_system: bool = True
@@ -33,11 +32,11 @@ class TemplateFeatures(msgspec.Struct, frozen=True):
 
 
 def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
-    """Compile and run the template. `fault` says why it can't be used."""
+    """Compile and run the template. `fault` is why it can't be used."""
     try:
         template = CompiledTemplate(source)
     except RENDER_ERRORS as exc:
-        return TemplateFeatures(fault=f"it is no valid template ({_one_line(exc)})")
+        return TemplateFeatures(fault=f"it is not a valid template ({_one_line(exc)})")
 
     def render(*messages: Mapping[str, object], **more: object) -> str:
         variables = {"messages": messages, "add_generation_prompt": True, "bos_token": bos, "eos_token": eos}
@@ -59,7 +58,7 @@ def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
     try:
         render(_message("user", _USER))
     except RENDER_ERRORS as exc:
-        return TemplateFeatures(fault=f"it fails on a plain greeting ({_one_line(exc)})")
+        return TemplateFeatures(fault=f"it fails on a simple message ({_one_line(exc)})")
     return msgspec.structs.replace(_found(source, shows), thinking=find_thinking(source, greet))
 
 

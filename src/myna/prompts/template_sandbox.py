@@ -1,6 +1,7 @@
-"""Runs a model's chat template, which is a stranger's program: no attributes, no mutation, bounded output.
+"""Runs a model's chat template, which is an untrusted program: no unsafe attributes, no mutation, bounded
+output.
 
-Owns the jinja2 environment, furnished as the templates' authors (transformers) expect it.
+Owns the jinja2 environment, set up as templates expect it (like transformers').
 """
 
 import json
@@ -30,37 +31,37 @@ MAX_SOURCE_CHARS: Final = 1 << 20
 
 
 class TemplateRefusal(Exception):
-    """The template called `raise_exception`: these messages are not what it was made for."""
+    """The template called `raise_exception`: it doesn't support these messages."""
 
 
 class CompiledTemplate:
-    """A template ready to render, from any thread. Raises jinja2's `TemplateError` for bad source.
+    """A compiled template, usable from any thread. Raises jinja2's `TemplateError` for invalid source.
 
-    Time is not bounded here: what is not our own is rendered by `render_process`.
+    Time is not bounded here: untrusted templates must be rendered by `render_process`.
     """
 
     def __init__(self, source: str) -> None:
         if len(source) > MAX_SOURCE_CHARS:
-            raise TemplateOutOfBounds(f"it is over {MAX_SOURCE_CHARS} characters long")
+            raise TemplateOutOfBounds(f"it is longer than {MAX_SOURCE_CHARS} characters")
         environment = _Environment()
         tree = _Concatenations().visit(environment.parse(source))
         self._template = environment.from_string(tree)
 
     def render(self, variables: Mapping[str, object]) -> str:
-        """The text. Raises `TemplateRefusal`, `TemplateOutOfBounds`, or `TemplateError` and the usual
-        built-in errors where the template fails on these variables."""
+        """The text. Raises `TemplateRefusal`, `TemplateOutOfBounds`, or any of `RENDER_ERRORS` if the
+        template fails on these variables."""
         parts: list[str] = []
         room = MAX_CHARS
         for part in self._template.generate(**variables):
             room -= len(part)
             if room < 0:
-                raise TemplateOutOfBounds(f"it wrote over {MAX_CHARS} characters")
+                raise TemplateOutOfBounds(f"it wrote more than {MAX_CHARS} characters")
             parts.append(part)
         return "".join(parts)
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Calls and arithmetic are where a template makes much of little, so both are watched."""
+    """Checks calls and arithmetic, with which a template could create huge values from small ones."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
@@ -86,7 +87,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 class _Concatenations(NodeTransformer):
-    """Makes `~` call the environment, so that sizes are checked there too."""
+    """Makes `~` call the environment, so that its result's size is checked, too."""
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
         self.generic_visit(node)
@@ -94,7 +95,8 @@ class _Concatenations(NodeTransformer):
 
 
 class _GenerationTag(Extension):
-    """`{% generation %}…{% endgeneration %}` marks the assistant's part for training; here it is its body."""
+    """`{% generation %}…{% endgeneration %}` marks the assistant's part for training; here only its body
+    matters."""
 
     tags = {"generation"}  # noqa: RUF012
 
@@ -112,7 +114,7 @@ def _to_json(
     sort_keys: bool = False,
 ) -> str:
     if isinstance(indent, int) and indent > MAX_INDENT:
-        raise SecurityError("an indentation is out of bounds")
+        raise SecurityError("an indentation is out of range")
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )

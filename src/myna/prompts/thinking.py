@@ -1,4 +1,5 @@
-"""How a model's chat template speaks of thoughts before answers: their marks, and how they are asked for."""
+"""Detects how a model's chat template handles thoughts before answers: their markers, and how to request
+them."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -7,15 +8,15 @@ from typing import Final
 from myna.core.renderer import Thinking
 
 # Begin and end of a thought as model families write them.
-MARKS: Final = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<thought>", "</thought>"))
-# What templates look at; one that knows neither ignores both.
+MARKERS: Final = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<thought>", "</thought>"))
+# The variables that templates check; a template ignores those it doesn't know.
 THINK: Final[Mapping[str, object]] = MappingProxyType({"enable_thinking": True, "thinking": True})
 DONT_THINK: Final[Mapping[str, object]] = MappingProxyType({"enable_thinking": False, "thinking": False})
 
 
 def find_thinking(source: str, write: Callable[[Mapping[str, object]], str]) -> Thinking | None:
-    """`write` renders a greeting with more variables; None for a template that knows no thoughts."""
-    marks = next((pair for pair in MARKS if pair[1] in source), None)
+    """`write` renders a simple message with additional variables. None for a template without thoughts."""
+    marks = next((pair for pair in MARKERS if pair[1] in source), None)
     if marks is None:
         return None
     asked, skipped = write(THINK), write(DONT_THINK)

@@ -1,4 +1,4 @@
-"""Text to token ids, equal to llama.cpp's, built from the vocabulary in the model file."""
+"""Text to the same token ids as llama.cpp's, with the vocabulary of the model file."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,18 +16,17 @@ from myna.prompts.vocabulary import Vocabulary, byte_alphabet
 
 
 class UnknownPreTokenizer(ModelFileError):
-    """Ours doesn't know how this model cuts words; the caller falls back to the engine's tokenizer."""
+    """Myna doesn't support this model's pre-tokenizer; the caller falls back to the engine's tokenizer."""
 
 
 EngineTokenize = Callable[[str], list[int]]
 
 
 class Tokenizer:
-    """Thread-safe. Texts are any `str`; lone surrogates, which no client can mean, become U+FFFD.
+    """Thread-safe. Texts may be any `str`; lone surrogates become U+FFFD.
 
-    `engine_tokenize` takes over the merging (no special tokens parsed) for a model whose cuts ours
-    doesn't know; without it such a model raises `UnknownPreTokenizer`.
-    """
+    `engine_tokenize` takes over tokenization (without special tokens) for a model with an unknown
+    pre-tokenizer; without it, such a model raises `UnknownPreTokenizer`."""
 
     def __init__(self, vocabulary: Vocabulary, engine_tokenize: EngineTokenize | None = None) -> None:
         self._vocabulary = vocabulary
@@ -52,24 +51,24 @@ class Tokenizer:
 
     @property
     def is_engines(self) -> bool:
-        """Whether the engine's own tokenizer does the work."""
+        """Whether the engine's own tokenizer is used."""
         return self._engine is not None
 
     def encode(self, text: str, *, parse_special: bool) -> list[int]:
-        """Tokens of the text, without BOS or EOS. With `parse_special`, control tokens written out in
-        the text are those tokens; without, they are text like any other."""
+        """The tokens of the text, without BOS or EOS. With `parse_special`, the texts of control tokens
+        become those tokens; otherwise they are ordinary text."""
         return self.encode_batch([text], parse_special=parse_special)[0]
 
     def encode_batch(self, texts: Sequence[str], *, parse_special: bool) -> list[list[int]]:
-        """`encode` of each text; the merging of all releases the GIL."""
+        """`encode` of each text; merging releases the GIL."""
         matcher = self._all_special if parse_special else self._user_defined
-        return self._encode_rows([matcher.cut(_whole(text)) for text in texts])
+        return self._encode_rows([matcher.cut(_without_surrogates(text)) for text in texts])
 
     def encode_marked(self, text: str, mark: str) -> list[int]:
-        """Tokens of a text in which the control tokens are real but for those that `mark` breaks."""
+        """The tokens of a text in which control tokens are real, except those that contain `mark`."""
         escaped = f"\\u{ord(mark):04x}"  # as a template's `tojson` may have written it
         pieces: list[Piece] = []
-        for piece in self._all_special.cut(_whole(text)):
+        for piece in self._all_special.cut(_without_surrogates(text)):
             if isinstance(piece, int):
                 pieces.append(piece)
             else:
@@ -77,7 +76,7 @@ class Tokenizer:
         return self._encode_rows([pieces])[0]
 
     def least_tokens(self, text: str) -> int:
-        """No tokenisation of the text can be shorter: refuses an absurd prompt without tokenising it."""
+        """A lower bound of the number of tokens, without tokenizing the text."""
         return -(-len(text) // self._longest)
 
     def _encode_rows(self, rows: Sequence[Sequence[Piece]]) -> list[list[int]]:
@@ -113,7 +112,7 @@ class Tokenizer:
         return ids
 
 
-def _whole(text: str) -> str:
+def _without_surrogates(text: str) -> str:
     """The text without lone surrogates."""
     try:
         text.encode()
@@ -125,28 +124,26 @@ def _whole(text: str) -> str:
 def _merge_tokenizer(vocabulary: Vocabulary) -> MergeTokenizer:
     rule = PRE_TOKENIZERS.get(vocabulary.pre_tokenizer)
     if rule is None:
-        raise UnknownPreTokenizer(
-            f"The pre-tokenizer {vocabulary.pre_tokenizer!r} is not one that Myna knows."
-        )
+        raise UnknownPreTokenizer(f"Myna does not support the pre-tokenizer {vocabulary.pre_tokenizer!r}.")
     ids = {text.decode("utf-8", "replace"): token for token, text in enumerate(vocabulary.texts)}
     if len(ids) != len(vocabulary):
         raise UnknownPreTokenizer("The vocabulary's tokens are not UTF-8.")
     for char in byte_alphabet().values():
-        # A byte that the vocabulary lacks vanishes, but still keeps its neighbours from merging.
+        # A byte that is missing from the vocabulary produces no token, but still separates its neighbours.
         ids.setdefault(char, len(ids))
-    # Of two equal merges the first counts.
+    # Only the first of equal merges counts.
     merges = list(dict.fromkeys(vocabulary.merges))
     pairs = []
     for merge in merges:
-        # The first part may itself begin with a space, never be empty.
+        # The first part may begin with a space, but is never empty.
         cut = merge.find(b" ", 1)
         if cut < 0:
             continue  # joins nothing
         pairs.append((merge[:cut].decode("utf-8", "replace"), merge[cut + 1 :].decode("utf-8", "replace")))
     try:
         tokenizer = MergeTokenizer(BPE(ids, pairs, ignore_merges=rule.keeps_whole_words))
-    except Exception as exc:  # the library's own type; a merge of unknown tokens
-        raise UnknownPreTokenizer(f"The vocabulary's merges don't fit its tokens ({exc}).") from exc
+    except Exception as exc:  # the library's own exception type, for a merge of unknown tokens
+        raise UnknownPreTokenizer(f"The vocabulary's merges don't match its tokens ({exc}).") from exc
     steps = [Split(Regex(pattern), "isolated") for pattern in rule.patterns]
     tokenizer.pre_tokenizer = Steps([*steps, ByteLevel(add_prefix_space=False, use_regex=False)])
     return tokenizer

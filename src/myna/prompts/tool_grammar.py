@@ -1,4 +1,4 @@
-"""The grammar of answers that may or must hold tool calls, in the form that llguidance reads."""
+"""Builds llguidance grammars for answers that may or must contain tool calls."""
 
 import json
 import re
@@ -9,15 +9,15 @@ from myna.core.renderer import ToolFormat
 from myna.prompts.closed_schema import closed
 from myna.prompts.tools import FENCE, NO_PARAMETERS, RAW_HEAD
 
-# One space or one indented line between tokens: small models would else write white space for ever.
+# One space or one indented line between tokens: otherwise small models may write white space endlessly.
 WHITE_SPACE: Final = "[ ]?|\\n[ ]{0,40}"
 JSON_OPTIONS: Final = {"whitespace_pattern": WHITE_SPACE, "lenient": True}
 _TEXT: Final = "TEXT: /(.|\\n)*/\n"
 ANY_TEXT_GRAMMAR: Final = json.dumps({"grammars": [{"lark_grammar": f"start: TEXT\n{_TEXT}"}]})
 
 
-class Tool(Protocol):
-    """A tool's name, and what its calls hold: JSON by a schema, any text, or text by a grammar."""
+class GrammarTool(Protocol):
+    """A tool's name and its input: JSON of a schema, any text, or text of a grammar."""
 
     @property
     def name(self) -> str: ...
@@ -31,14 +31,14 @@ class Tool(Protocol):
 
 def tool_grammar(
     form: ToolFormat,
-    tools: Sequence[Tool],
+    tools: Sequence[GrammarTool],
     *,
     must_call: bool,
     is_parallel: bool,
     answer: dict[str, Any] | None = None,
 ) -> str:
-    """Answers that call one of the tools (several times if `is_parallel`), or, unless they must, say
-    something: any text, or JSON by the schema `answer`."""
+    """Answers that call one of the tools (several times if `is_parallel`) or, unless `must_call`, are any
+    text, or JSON of the schema `answer`."""
     if form.trigger:
         lark = _with_trigger(form, tools, must_call, is_parallel, answer)
     elif must_call:
@@ -46,7 +46,7 @@ def tool_grammar(
     elif answer is not None:
         lark = f"start: {_any_of([answer, *(_call_schema(form, tool) for tool in tools)])}\n"
     else:
-        # Plain text doesn't begin as a call does, or a call could be taken for text.
+        # Plain text must not begin like a call, or a call could be mistaken for text.
         lark = f"start: said? | any_call\nsaid: /[^{{\\s]/ TEXT\n{_calls(form, tools)}{_TEXT}"
     inputs = [
         {"name": f"input_{i}", "lark_grammar": tool.grammar}
@@ -56,8 +56,8 @@ def tool_grammar(
     return json.dumps({"grammars": [{"lark_grammar": lark}, *inputs]}, ensure_ascii=False)
 
 
-def silent_grammar(form: ToolFormat) -> str:
-    """Text without a call, for a model that was shown tools and may call none."""
+def no_call_grammar(form: ToolFormat) -> str:
+    """Text without a call, for a model that sees tools but may call none."""
     if form.trigger:
         trigger = re.escape(form.trigger).replace("/", "\\/")
         lark = f"start: TEXT\nTEXT: /(.|\\n)*/ & ~/(.|\\n)*{trigger}(.|\\n)*/\n"
@@ -68,7 +68,7 @@ def silent_grammar(form: ToolFormat) -> str:
 
 def _with_trigger(
     form: ToolFormat,
-    tools: Sequence[Tool],
+    tools: Sequence[GrammarTool],
     must_call: bool,
     is_parallel: bool,
     answer: dict[str, Any] | None,
@@ -80,7 +80,7 @@ def _with_trigger(
     if False in kinds:
         ways.append(f"{before} call {f'({between} call)*' if between else ''} {after}")
     if True in kinds:
-        # Its input ends with the answer, so nothing stands behind it.
+        # Its input ends with the answer, so nothing follows it.
         ways.append(f"{before} {f'(call {between})*' if between and False in kinds else ''} last_call")
     rules = f"rest: {' | '.join(ways)}\n" + _calls(form, tools)
     if must_call:
@@ -94,8 +94,8 @@ def _with_trigger(
     return f"{start}\nsaid: TEXT\nbegun[lazy]: TEXT {trigger}\n{rules}{loose}{_TEXT}"
 
 
-def _calls(form: ToolFormat, tools: Sequence[Tool]) -> str:
-    """The rules of a call: its head is written in one way, so that no model can lose itself in it."""
+def _calls(form: ToolFormat, tools: Sequence[GrammarTool]) -> str:
+    """The rules of a call. Its head has only one spelling, so that a model can't get lost in it."""
     rules = f"any_call: {' | '.join(f'call_{i}' for i in range(len(tools)))}\n"
     for rule, is_last in (("call", False), ("last_call", True)):
         if mine := [f"call_{i}" for i, tool in enumerate(tools) if (tool.kind == "grammar") == is_last]:
@@ -111,20 +111,21 @@ def _calls(form: ToolFormat, tools: Sequence[Tool]) -> str:
     return rules
 
 
-def _head(form: ToolFormat, tool: Tool) -> str:
-    """What stands before a call's arguments, or before the input that follows a grammar."""
+def _head(form: ToolFormat, tool: GrammarTool) -> str:
+    """The text before a call's arguments, or before an input that follows a grammar."""
     head = f'{{"name": "{tool.name}", "{form.arguments}": '
     return head + RAW_HEAD if tool.kind == "grammar" else head
 
 
-def call_head(form: ToolFormat, tool: Tool) -> str:
-    """How an answer begins whose first call is of that tool, up to its arguments."""
+def call_head(form: ToolFormat, tool: GrammarTool) -> str:
+    """The beginning, up to its arguments, of an answer that first calls that tool."""
     return form.trigger + form.before + _head(form, tool)
 
 
-def _loose(form: ToolFormat, i: int, tool: Tool) -> str:
-    """The rule of a call without its tags: from the tool's name on it is one, and ends the answer."""
-    white, gap = "[ \\n]*", "[ \\n]{0,40}"  # once it is a call, white space must end
+def _loose(form: ToolFormat, i: int, tool: GrammarTool) -> str:
+    """The rule of a call without its tags: once the tool's name is written it is a call, and ends the
+    answer."""
+    white, gap = "[ \\n]*", "[ \\n]{0,40}"  # within a call, white space is limited
     head = f'\\{{{white}"name"[ ]?:[ ]?"{re.escape(tool.name)}"[ ]?,{white}"{form.arguments}"[ ]?:'
     rules = f"loose_{i}: open_{i} /{gap}/ args_{i} /{gap}\\}}/\n"
     rules += f"    | fenced_{i} /{gap}/ args_{i} /{gap}\\}}{gap}```/\n"
@@ -137,7 +138,7 @@ def _any_of(schemas: list[dict[str, Any]]) -> str:
     return "%json " + json.dumps({"anyOf": options, "x-guidance": JSON_OPTIONS}, ensure_ascii=False)
 
 
-def _call_schema(form: ToolFormat, tool: Tool) -> dict[str, Any]:
+def _call_schema(form: ToolFormat, tool: GrammarTool) -> dict[str, Any]:
     parameters = _parameters(tool)
     return {
         "type": "object",
@@ -150,8 +151,8 @@ def _call_schema(form: ToolFormat, tool: Tool) -> dict[str, Any]:
     }
 
 
-def _parameters(tool: Tool) -> dict[str, Any]:
-    """What a call's arguments follow; a function without parameters is called without any."""
+def _parameters(tool: GrammarTool) -> dict[str, Any]:
+    """The schema of a call's arguments; a function without parameters takes none."""
     schema: dict[str, Any] = closed(json.loads(tool.parameters or NO_PARAMETERS))
     if schema.keys() <= {"type", "properties", "title", "description"} and not schema.get("properties", True):
         return {**schema, "additionalProperties": False}
@@ -159,7 +160,7 @@ def _parameters(tool: Tool) -> dict[str, Any]:
 
 
 def moved(schema: Any, place: str) -> Any:
-    """The schema with its references to itself as they are once it stands at `place` of another."""
+    """The schema with its internal references adjusted for embedding it at `place` in another."""
     if isinstance(schema, list):
         return [moved(item, place) for item in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,5 @@
-"""Tools for a model whose template knows none: the conversation with tools and calls spelled out in it."""
+"""Tools for models whose template doesn't support them: writes tools and calls into the conversation as
+text."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ _PREAMBLE = (
 def spell_out(
     messages: Sequence[Message], tools: Sequence[ToolSpec], features: TemplateFeatures, form: ToolFormat
 ) -> tuple[Sequence[Message], Sequence[ToolSpec]]:
-    """The conversation and the tools as the template can take them."""
+    """The conversation and tools in a form that the template supports."""
     has_calls = any(message.tool_calls for message in messages)
     has_results = any(message.role == "tool" for message in messages)
     knows_all = (

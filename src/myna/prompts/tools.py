@@ -1,4 +1,4 @@
-"""How model families write tool calls."""
+"""The tool-call formats of model families."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,7 +10,7 @@ NO_PARAMETERS: Final = '{"type":"object","properties":{},"additionalProperties":
 
 
 FENCE: Final = "```json"
-RAW_HEAD: Final = '{"input": "'  # what follows a grammar is no JSON any more, and goes on to the answer's end
+RAW_HEAD: Final = '{"input": "'  # an input that follows a grammar is not JSON and extends to the answer's end
 TAGGED: Final = ToolFormat(
     "tagged", "<tool_call>", "\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>", is_loose=True
 )
@@ -21,7 +21,7 @@ FORMATS: Final[Mapping[str, ToolFormat]] = MappingProxyType(
     {form.name: form for form in (TAGGED, LISTED, NAMED_PARAMETERS, BARE)}
 )
 
-# What the chat template of a family that writes calls so says somewhere; the first found counts.
+# Texts that identify the format in a family's chat template; the first match counts.
 _SIGNS: Final = (
     ("<tool_call>", TAGGED),
     ("[TOOL_CALLS]", LISTED),
@@ -31,5 +31,5 @@ _SIGNS: Final = (
 
 
 def find_format(template_source: str) -> ToolFormat:
-    """The format that a chat template speaks of; plain JSON if it knows none."""
+    """The tool-call format of a chat template; plain JSON if it has none."""
     return next((found for sign, found in _SIGNS if sign in template_source), BARE)

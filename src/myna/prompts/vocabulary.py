@@ -1,6 +1,6 @@
-"""A model's tokens: true bytes, kinds, and the special ones. Server and worker read it from the file alike.
+"""A model's vocabulary: exact bytes, kinds and special tokens. Used by the server and by workers.
 
-Owns what the `tokenizer.ggml.*` entries mean; does not tokenise.
+Owns the meaning of the `tokenizer.ggml.*` entries; does not tokenize.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ MAX_SPECIAL_BYTES: Final = 256
 MAX_SPECIAL_BYTES_TOTAL: Final = 2 << 20
 _SPACE: Final = "▁".encode()
 _BYTE_LEVEL_MODELS: Final = frozenset({"gpt2"})
-# Pre-tokenizer names whose models begin every text with BOS, unless the file says otherwise.
+# Pre-tokenizers whose models begin every text with BOS by default.
 _BOS_BY_PRE_TOKENIZER: Final = frozenset(
     (
         "llama3",
@@ -49,7 +49,7 @@ _BOS_BY_PRE_TOKENIZER: Final = frozenset(
 
 
 class TokenKind(IntEnum):
-    """As numbered in `tokenizer.ggml.token_type`."""
+    """The numbers used in `tokenizer.ggml.token_type`."""
 
     UNDEFINED = 0
     NORMAL = 1
@@ -62,7 +62,7 @@ class TokenKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FillTokens:
-    """Ids for fill-in-the-middle, None where the model lacks one."""
+    """Token ids for fill-in-the-middle, None if the model lacks one."""
 
     prefix: int | None = None
     suffix: int | None = None
@@ -78,11 +78,10 @@ class FillTokens:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Every token of a model.
+    """All tokens of a model.
 
-    `texts` are the tokens as stored, `pieces` the bytes each one stands for (a control token: its
-    name). `kinds` holds a `TokenKind` a token. `eog` ends a generation. `fingerprint` fields of the
-    file are not here.
+    `texts` are the tokens as stored, `pieces` the bytes that they represent (for a control token, its name).
+    `kinds` holds one `TokenKind` per token. `eog` tokens end a generation.
     """
 
     model: Kind
@@ -122,13 +121,14 @@ class Vocabulary:
 
     @property
     def special_ids(self) -> list[int]:
-        """Tokens that are matched in text as a whole: control, user-defined, unknown; in id order."""
+        """Tokens that are matched as a whole in text: control, user-defined and unknown ones, in order of
+        id."""
         special = (TokenKind.CONTROL, TokenKind.USER_DEFINED, TokenKind.UNKNOWN)
         return [token for token, kind in enumerate(self.kinds) if kind in special]
 
 
 class _Builder:
-    """Follows llama.cpp's reading of the same entries, which is what converters test against."""
+    """Interprets the entries as llama.cpp does, since converters test against it."""
 
     def __init__(self, header: Header) -> None:
         self._header = header
@@ -138,12 +138,12 @@ class _Builder:
         elif model == "llama":
             self._model = "spm"
         else:
-            raise self._fault(f"its tokenizer is of the unsupported kind {model!r}")
+            raise self._error(f"its tokenizer model {model!r} is not supported")
         self._pre = header.string("tokenizer.ggml.pre", "default")
         self._texts = self._read_texts()
         self._ids = {text: token for token, text in enumerate(self._texts)}
         if len(self._ids) != len(self._texts):
-            raise self._fault("two of its tokens have the same text")
+            raise self._error("two of its tokens have the same text")
         self._kinds = self._read_kinds()
 
     def build(self) -> Vocabulary:
@@ -164,7 +164,7 @@ class _Builder:
         )
         adds_eos = self._header.boolean("tokenizer.ggml.add_eos_token", False)
         if (adds_bos and bos is None) or (adds_eos and eos is None):
-            raise self._fault("it wants a begin or end token that its vocabulary lacks")
+            raise self._error("it uses a begin or end token that its vocabulary lacks")
         return Vocabulary(
             model=self._model,
             pre_tokenizer=self._pre,
@@ -187,7 +187,7 @@ class _Builder:
     def _read_texts(self) -> list[bytes]:
         texts = self._header.strings("tokenizer.ggml.tokens")
         if not 1 <= len(texts) <= MAX_TOKENS:
-            raise self._fault(f"its vocabulary has {len(texts)} tokens")
+            raise self._error(f"its vocabulary has {len(texts)} tokens")
         if b"" in texts:
             texts = [text or b"[EMPTY_%d]" % token for token, text in enumerate(texts)]
         return texts
@@ -197,7 +197,7 @@ class _Builder:
         if raw is None:
             return bytearray([TokenKind.NORMAL]) * len(self._texts)
         if not isinstance(raw, np.ndarray) or raw.dtype != np.int32 or len(raw) < len(self._texts):
-            raise self._fault("tokenizer.ggml.token_type should hold one int32 a token")
+            raise self._error("tokenizer.ggml.token_type should hold one int32 per token")
         kinds = raw[: len(self._texts)].astype(np.int32)
         kinds[(kinds < 0) | (kinds > max(TokenKind))] = TokenKind.UNDEFINED
         return bytearray(kinds.astype(np.uint8).tobytes())
@@ -207,10 +207,10 @@ class _Builder:
         if raw is None:
             return ()
         if not isinstance(raw, np.ndarray) or raw.dtype.kind not in "fi" or len(raw) < len(self._texts):
-            raise self._fault("tokenizer.ggml.scores should hold one number a token")
+            raise self._error("tokenizer.ggml.scores should hold one number per token")
         scores = raw[: len(self._texts)].astype(np.float32)
         if np.isnan(scores).any():
-            raise self._fault("tokenizer.ggml.scores holds a NaN")
+            raise self._error("tokenizer.ggml.scores contains NaN")
         return tuple(scores.tolist())
 
     def _pieces(self) -> tuple[bytes, ...]:
@@ -237,7 +237,7 @@ class _Builder:
                 return bytes.fromhex(text[3:5].decode("ascii"))
             except ValueError:
                 pass
-        raise self._fault(f"its byte token is written {text[:20]!r}")
+        raise self._error(f"it has the invalid byte token {text[:20]!r}")
 
     def _has(self, name: str) -> bool:
         return f"tokenizer.ggml.{name}_token_id" in self._header.metadata
@@ -252,7 +252,8 @@ class _Builder:
         return token if 0 <= token < size else default
 
     def _by_key_or_text(self, key: str, old_keys: tuple[str, ...], texts: tuple[bytes, ...]) -> int | None:
-        """By metadata, else the first of `texts` in the vocabulary, which thereby is a control token."""
+        """The token named by metadata, or else the first of `texts` in the vocabulary, which becomes a
+        control token."""
         for name in (*old_keys, key):
             token = self._special(name, None)
             if token is not None:
@@ -281,7 +282,7 @@ class _Builder:
         return frozenset(eog)
 
     def _drop_misread_ends(self, eog: set[int]) -> None:
-        """Vocabularies in which a usual end token is an ordinary part of the answer's format."""
+        """Handle vocabularies in which a common end token is an ordinary part of the answer's format."""
         there: Mapping[bytes, int] = {self._texts[token]: token for token in eog}
         calls = b"<|call|>" in there or b"<|calls|>" in there
         if b"<|end|>" in there and calls and (b"<|return|>" in there or b"<|flush|>" in there):
@@ -292,32 +293,32 @@ class _Builder:
             self._kinds[there[b"</s>"]] = TokenKind.NORMAL
 
     def _check_special(self) -> None:
-        """Special tokens are looked for in every text, so they are bounded."""
+        """Limit special tokens, since every text is searched for them."""
         sizes = [
             len(text)
             for text, kind in zip(self._texts, self._kinds, strict=True)
             if kind in (TokenKind.CONTROL, TokenKind.USER_DEFINED, TokenKind.UNKNOWN)
         ]
         if max(sizes, default=0) > MAX_SPECIAL_BYTES or sum(sizes) > MAX_SPECIAL_BYTES_TOTAL:
-            raise self._fault("its special tokens are too long or too many")
+            raise self._error("its special tokens are too long or too many")
 
-    def _fault(self, what: str) -> ModelFileError:
+    def _error(self, what: str) -> ModelFileError:
         return ModelFileError(
             N_("The model file {path} can't be used: {what}.", path=self._header.path, what=what)
         )
 
 
 def byte_alphabet() -> dict[int, str]:
-    """GPT-2's printable stand-in for each byte."""
+    """The printable character that GPT-2's vocabulary uses for each byte."""
     shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in set(shown)]
     return {byte: chr(byte) for byte in shown} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
 
 
 def _byte_level(texts: list[bytes]) -> list[bytes]:
-    """The bytes behind tokens in GPT-2's alphabet; a character outside it stands for its UTF-8."""
+    """The bytes of tokens in GPT-2's alphabet; characters outside it become their UTF-8 bytes."""
     back = {ord(char): chr(byte) for byte, char in byte_alphabet().items()}
-    # One translate over all tokens: a call a token would take most of the loading time.
+    # One translate for all tokens: a call per token would dominate the loading time.
     separator = "\n"
     whole = b"\n".join(texts)
     try:

@@ -1,1 +1,1 @@
-"""Continuous batching: a pure scheduler, the one loop that owns a thread, and its asyncio face."""
+"""Continuous batching: a pure scheduler, the loop that runs it in a thread, and its asyncio interface."""

@@ -1,4 +1,4 @@
-"""Which requests may enter: those that fit the model, while the line is short. Knows no engine."""
+"""Admits requests that fit the model while the queue has room. Knows no engine."""
 
 from typing import Final
 
@@ -8,28 +8,28 @@ from myna.core.errors import ContextLengthExceeded, InvalidRequest, Overloaded
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 
-MAX_BIASES: Final = 1024  # of one request: as many as vLLM takes; every step applies each
+MAX_BIASES: Final = 1024  # per request, vLLM's limit; each is applied at every step
 
 
-class Limits(msgspec.Struct):
-    """How long the line of requests that were told nothing yet may become. Whoever made it may change it:
-    the next request goes by the new numbers."""
+class QueueLimits(msgspec.Struct):
+    """Limits of the queue, which holds requests until their first event. Mutable: changes apply to the next
+    request."""
 
     max_waiting_requests: int = 1024
     max_waiting_tokens: int = 4_000_000
 
 
 class Admission:
-    """`enter` before a request is queued, `leave` when it is first told something or ends."""
+    """Call `admit` before a request is queued, and `release` at its first event or its end."""
 
     __slots__ = ("_limits", "num_requests", "num_tokens")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
         self.num_requests = 0
         self.num_tokens = 0
 
-    def enter(self, request: GenerationRequest, info: ModelInfo) -> None:
+    def admit(self, request: GenerationRequest, info: ModelInfo) -> None:
         """Raises `InvalidRequest`, `ContextLengthExceeded` or `Overloaded`."""
         _check_values(request, info)
         _check_length(request, info)
@@ -38,12 +38,12 @@ class Admission:
             and self.num_tokens + len(request.prompt_tokens) > self._limits.max_waiting_tokens
         ):
             raise Overloaded(
-                f"The model has {self.num_requests} requests waiting, as many as it takes; try again soon."
+                f"The model's queue is full ({self.num_requests} requests waiting). Please try again later."
             )
         self.num_requests += 1
         self.num_tokens += len(request.prompt_tokens)
 
-    def leave(self, request: GenerationRequest) -> None:
+    def release(self, request: GenerationRequest) -> None:
         self.num_requests -= 1
         self.num_tokens -= len(request.prompt_tokens)
 
@@ -67,12 +67,12 @@ def _check_values(request: GenerationRequest, info: ModelInfo) -> None:
 def _check_length(request: GenerationRequest, info: ModelInfo) -> None:
     num_prompt = len(request.prompt_tokens)
     total = num_prompt + request.max_tokens
-    room = min(info.context_tokens, info.kv_tokens)
-    if total <= room:
+    limit = min(info.context_tokens, info.kv_tokens)
+    if total <= limit:
         return
-    why = "context length" if info.context_tokens <= info.kv_tokens else "room in this server's KV cache"
+    what = "context length" if info.context_tokens <= info.kv_tokens else "KV cache size on this server"
     raise ContextLengthExceeded(
-        f"This model's maximum {why} is {room} tokens. However, you requested {total} tokens "
+        f"This model's maximum {what} is {limit} tokens. However, you requested {total} tokens "
         f"({num_prompt} in the prompt, {request.max_tokens} in the completion).",
         param="messages",
         code="context_length_exceeded",

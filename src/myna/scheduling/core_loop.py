@@ -1,4 +1,5 @@
-"""The one thread that drives an engine: orders in, steps, events out. Owns thread, clock and engine."""
+"""The thread that drives an engine: commands in, steps, events out. Owns the thread, the clock and the
+engine."""
 
 import gc
 import logging
@@ -19,9 +20,9 @@ from myna.core.requests import GenerationRequest
 from myna.core.stats import SchedulerStats
 from myna.decoding.grammar import Grammar, Grammars
 from myna.decoding.sampling import Sampled, sample, score
-from myna.decoding.sampling_batch import Words
+from myna.decoding.sampling_batch import Bitmask
 from myna.decoding.token_table import TokenTable
-from myna.engines.base import Engine, Logits, OutOfRoom
+from myna.engines.base import Engine, KVCacheFull, Logits
 from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
 from myna.scheduling.grammar_compiler import GrammarCompiler
 from myna.scheduling.prefill_budget import PrefillBudget
@@ -34,23 +35,23 @@ _STATS_S: Final = 0.25
 
 
 class OutputSink(Protocol):
-    """Who hears the loop. All calls come from its thread and must not block for long."""
+    """Receives the loop's output. All calls come from its thread and must not block for long."""
 
     def ready(self, info: ModelInfo) -> None: ...
     def events(self, events: list[RequestEvent]) -> None: ...
     def tokenized(self, number: int, result: list[int] | MynaError) -> None: ...
     def stats(self, stats: SchedulerStats) -> None:
-        """How busy the model is: a few times a second while it works, and when it falls idle."""
+        """Load statistics: a few times per second while running, and when the loop becomes idle."""
         ...
 
     def ended(self, error: MynaError | None) -> None:
-        """The thread ends: as told to (None), since loading failed (`ModelLoadFailed`), or of a fault."""
+        """The thread has ended: stopped (None), failed to load (`ModelLoadFailed`), or crashed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model ready to run."""
+class LoadedEngine:
+    """An engine with its model loaded, and what its output processing needs."""
 
     engine: Engine
     token_table: TokenTable
@@ -86,93 +87,94 @@ _Command = _Add | _Compiled | _Abort | _Tokenize | _Stop
 
 
 class EngineCore:
-    """Loads a model and serves it in a thread of its own, since an engine wants one thread for all calls.
+    """Loads a model and runs it in a dedicated thread, since an engine needs all calls from one thread.
 
-    Idle, it sleeps on a condition. `step_lock` is held while the engine computes. Requests must have
-    passed `Admission`.
+    When idle, it waits on a condition. `step_lock` is held while the engine computes. Requests must have
+    been admitted (`Admission`).
     """
 
     def __init__(
         self,
-        load: Callable[[], Loaded],
-        listener: OutputSink,
+        load: Callable[[], LoadedEngine],
+        sink: OutputSink,
         step_lock: AbstractContextManager[object] | None = None,
     ) -> None:
         self._load = load
-        self._listener = listener
+        self._sink = sink
         self._step_lock = step_lock or nullcontext()
         self._commands: deque[_Command] = deque()
         self._condition = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="myna-loop", daemon=True)
-        self.beats = 0  # how many turns the loop has taken; one that stands still hangs
+        self.num_turns = 0  # iterations of the loop; if it stops rising, the loop hangs
 
     def start(self) -> None:
         self._thread.start()
 
     def add(self, number: int, request: GenerationRequest) -> None:
-        """Queue a request; `number` names it in what the listener is told."""
+        """Queue a request; `number` identifies it in the sink's events."""
         self._send(_Add(number, request))
 
     def abort(self, number: int) -> None:
-        """Free the request's sequences before the next step. Nothing more is told of it."""
+        """Free the request's sequences before the next step. It has no further events."""
         self._send(_Abort(number))
 
     def tokenize(self, number: int, text: str, *, parse_special: bool) -> None:
-        """Have the engine's own tokenizer answer, between two steps."""
+        """Tokenize with the engine's own tokenizer, between two steps."""
         self._send(_Tokenize(number, text, parse_special))
 
     def ping(self) -> None:
-        """Have the loop count a beat, even if it is idle."""
+        """Wake the loop so that it counts a turn even when idle."""
         with self._condition:
             self._condition.notify()
 
     def stop(self) -> None:
-        """End after the running step; whatever runs is dropped."""
+        """End after the current step; unfinished requests are dropped."""
         self._send(_Stop())
 
     def join(self) -> None:
         self._thread.join()
 
-    def _send(self, order: _Command) -> None:
+    def _send(self, command: _Command) -> None:
         with self._condition:
-            self._commands.append(order)
+            self._commands.append(command)
             self._condition.notify()
 
     def _run(self) -> None:
         try:
             loaded = self._load()
         except MynaError as error:
-            self._listener.ended(ModelLoadFailed(error.message))
+            self._sink.ended(ModelLoadFailed(error.message))
             return
         except Exception as error:
-            _log.exception("loading failed")
-            self._listener.ended(ModelLoadFailed(f"The model can't be loaded: {error}"))
+            _log.exception("loading the model failed")
+            self._sink.ended(ModelLoadFailed(f"The model can't be loaded: {error}"))
             return
         failure: MynaError | None = None
         try:
-            self._listener.ready(loaded.engine.info)
+            self._sink.ready(loaded.engine.info)
             _StepLoop(self, loaded).run()
         except Exception as error:
             _log.exception("the scheduling loop failed")
             failure = GenerationFailed(f"The scheduling loop failed: {error}")
         finally:
             loaded.engine.close()
-            self._listener.ended(failure)
+            self._sink.ended(failure)
 
 
 class _StepLoop:
-    """The loop itself, inside its thread."""
+    """The loop itself, in its thread."""
 
-    def __init__(self, loop: EngineCore, loaded: Loaded) -> None:
-        self._loop = loop
-        self._commands = loop._commands
-        self._condition = loop._condition
-        self._send = loop._send
-        self._listener = loop._listener
-        self._step_lock = loop._step_lock
+    def __init__(self, core: EngineCore, loaded: LoadedEngine) -> None:
+        self._core = core
+        self._commands = core._commands
+        self._condition = core._condition
+        self._send = core._send
+        self._sink = core._sink
+        self._step_lock = core._step_lock
         self._engine = loaded.engine
         self._grammars = loaded.grammars
-        self._masks = ThreadPoolExecutor(1, thread_name_prefix="myna-masks")  # a step waits for nothing else
+        # Nothing else runs here: every step waits for its masks.
+        self._masks = ThreadPoolExecutor(1, thread_name_prefix="myna-masks")
         self._compiler = GrammarCompiler(loaded.grammars)
         self._compiling: set[int] = set()
         self._scheduler = Scheduler(loaded.engine, loaded.token_table)
@@ -190,7 +192,7 @@ class _StepLoop:
     def _run(self) -> None:
         scheduler, last_stats = self._scheduler, 0.0
         while True:
-            self._beat()
+            self._count_turn()
             if scheduler.is_idle and not self._commands:
                 self._report_stats()
                 self._wait()
@@ -201,7 +203,7 @@ class _StepLoop:
             if scheduler.is_idle:
                 continue
             if events := self._step():
-                self._listener.events(events)
+                self._sink.events(events)
             now = time.monotonic()
             if now - last_stats > _STATS_S:
                 self._report_stats()
@@ -209,34 +211,34 @@ class _StepLoop:
 
     def _report_stats(self) -> None:
         num_arriving = len(self._commands) + len(self._compiling)
-        self._listener.stats(self._counter.stats(self._scheduler.queues, self._engine, num_arriving))
+        self._sink.stats(self._counter.stats(self._scheduler.queues, self._engine, num_arriving))
 
     def _wait(self) -> None:
         if not gc.isenabled():
-            gc.collect()  # a worker collects in pauses, when nobody waits for a token
+            gc.collect()  # workers collect garbage when idle, when no request is waiting for a token
         with self._condition:
-            self._condition.wait_for(self._beat)
+            self._condition.wait_for(self._count_turn)
 
-    def _beat(self) -> bool:
-        """Show that the loop turns. Returns whether there are orders."""
-        self._loop.beats += 1
+    def _count_turn(self) -> bool:
+        """Count an iteration. Returns whether there are commands."""
+        self._core.num_turns += 1
         return bool(self._commands)
 
-    def _handle(self, order: _Command) -> None:
-        if isinstance(order, _Add):
-            self._add(order.number, order.request)
-        elif isinstance(order, _Compiled):
-            self._take_compiled(order)
-        elif isinstance(order, _Abort):
-            self._compiling.discard(order.number)
-            self._scheduler.abort(order.number)
-        elif isinstance(order, _Tokenize):
-            self._listener.tokenized(order.number, self._tokenize(order))
+    def _handle(self, command: _Command) -> None:
+        if isinstance(command, _Add):
+            self._add(command.number, command.request)
+        elif isinstance(command, _Compiled):
+            self._take_compiled(command)
+        elif isinstance(command, _Abort):
+            self._compiling.discard(command.number)
+            self._scheduler.abort(command.number)
+        elif isinstance(command, _Tokenize):
+            self._sink.tokenized(command.number, self._tokenize(command))
         else:
             self._is_stopped = True
 
     def _add(self, number: int, request: GenerationRequest) -> None:
-        """A constraint is compiled first, elsewhere: streams that run don't wait for it."""
+        """A constraint is compiled first, in another thread, so that running streams don't wait for it."""
         if request.constraint is None:
             self._scheduler.add(number, request)
             return
@@ -247,18 +249,18 @@ class _StepLoop:
             lambda grammar: self._send(_Compiled(number, request, grammar)),
         )
 
-    def _take_compiled(self, order: _Compiled) -> None:
-        if order.number not in self._compiling:
+    def _take_compiled(self, command: _Compiled) -> None:
+        if command.number not in self._compiling:
             return  # aborted meanwhile
-        self._compiling.remove(order.number)
-        if isinstance(order.grammar, MynaError):
-            self._listener.events([RequestEvent(order.number, order.grammar)])
+        self._compiling.remove(command.number)
+        if isinstance(command.grammar, MynaError):
+            self._sink.events([RequestEvent(command.number, command.grammar)])
         else:
-            self._scheduler.add(order.number, order.request, order.grammar)
+            self._scheduler.add(command.number, command.request, command.grammar)
 
-    def _tokenize(self, order: _Tokenize) -> list[int] | MynaError:
+    def _tokenize(self, command: _Tokenize) -> list[int] | MynaError:
         try:
-            return self._engine.tokenize(order.text, parse_special=order.parse_special)
+            return self._engine.tokenize(command.text, parse_special=command.parse_special)
         except NotImplementedError:
             return InvalidRequest("This engine has no tokenizer of its own.")
         except Exception as error:
@@ -276,13 +278,13 @@ class _StepLoop:
                     seconds = time.perf_counter() - started
             finally:
                 wait(masks)
-            sampled, scores = self._draw(batch, logits, masks)
-        except OutOfRoom as error:
-            self._input_batch.forget()
+            sampled, scores = self._sample(batch, logits, masks)
+        except KVCacheFull as error:
+            self._input_batch.reset()
             return [] if self._scheduler.make_room() else self._scheduler.isolate(batch, error)
         except Exception as error:
             _log.exception("a step of %d sequences failed", len(batch.rows))
-            self._input_batch.forget()
+            self._input_batch.reset()
             return self._scheduler.isolate(batch, error)
         if batch.num_prompt_tokens:
             self._prefill_budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds)
@@ -292,15 +294,15 @@ class _StepLoop:
         self._counter.count(batch, time.perf_counter())
         return events
 
-    def _begin_masks(self, batch: Batch) -> list[Future[Words]]:
-        """Masks of those who draw under a grammar, computed while the engine computes."""
+    def _begin_masks(self, batch: Batch) -> list[Future[Bitmask]]:
+        """Compute the masks of constrained sequences while the engine computes."""
         if self._grammars is None:
             return []
-        grammars, guesses = batch.bound()
-        return [self._masks.submit(self._grammars.masks, grammars, guesses)] if grammars else []
+        grammars, drafts = batch.constrained()
+        return [self._masks.submit(self._grammars.masks, grammars, drafts)] if grammars else []
 
-    def _draw(
-        self, batch: Batch, logits: Logits, masks: list[Future[Words]]
+    def _sample(
+        self, batch: Batch, logits: Logits, masks: list[Future[Bitmask]]
     ) -> tuple[Sampled, list[Sampled]]:
         sampled = NOTHING_SAMPLED
         if batch.sampling_sequences:

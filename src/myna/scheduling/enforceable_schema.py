@@ -1,4 +1,4 @@
-"""What grammars can enforce of a JSON schema: not every regular expression. Pure."""
+"""Removes from a JSON schema what grammars can't enforce, such as some regular expressions. Pure."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -9,26 +9,26 @@ _PROPERTIES: Final = ("properties", "patternProperties")
 
 Path = tuple[str, ...]
 PatternCheck = Callable[[str], str]
-"""Why a regular expression can't be enforced; empty if it can."""
+"""Returns why a regular expression can't be enforced; empty if it can."""
 
-# Texts for readers, of which the tool definitions of some programs hold megabytes.
+# Documentation, of which some clients' tool definitions hold megabytes.
 _FOR_READERS: Final = frozenset({"description", "examples", "$comment"})
 
 
 def without_comments(schema: Any) -> Any:
-    """The schema without what says nothing to a grammar."""
+    """The schema without keywords that mean nothing to a grammar."""
     return _rebuilt(schema, None)
 
 
 def enforceable(schema: Any, check: PatternCheck) -> Any:
-    """The same, without the regular expressions that can't be enforced either: what they describe may be any
-    string. A key of `patternProperties` can't be left out alone, so that the keyword goes, and with it a ban
-    on other properties."""
+    """The same, also without regular expressions that can't be enforced: any string is then allowed in their
+    place. A single key of `patternProperties` can't be removed, so the whole keyword is, and with it
+    `additionalProperties`."""
     return _rebuilt(schema, check)
 
 
 def patterns(schema: Any) -> Iterator[tuple[Path, str]]:
-    """Every regular expression with the path of the schema that it is in."""
+    """Every regular expression with the path of its schema."""
     for path, node in _nodes(schema):
         if isinstance(pattern := node.get("pattern"), str):
             yield path, pattern
@@ -37,17 +37,17 @@ def patterns(schema: Any) -> Iterator[tuple[Path, str]]:
 
 
 def num_properties(schema: Any) -> int:
-    """How many properties all objects of the schema have together, by name or by pattern."""
+    """The total number of properties of all objects in the schema, by name or by pattern."""
     return sum(len(_mapping(node, key)) for _, node in _nodes(schema) for key in _PROPERTIES)
 
 
 def max_patterns(schema: Any) -> int:
-    """How many `patternProperties` the object of the schema with the most of them has."""
+    """The largest number of `patternProperties` of any object in the schema."""
     return max((len(_mapping(node, "patternProperties")) for _, node in _nodes(schema)), default=0)
 
 
 def max_optional(schema: Any) -> int:
-    """How many properties that aren't required the object of the schema with the most of them has."""
+    """The largest number of optional properties of any object in the schema."""
     return max((_num_optional(node) for _, node in _nodes(schema)), default=0)
 
 
@@ -63,7 +63,7 @@ def _mapping(node: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _nodes(schema: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The schema and every one inside, with its path."""
+    """The schema and every nested one, with its path."""
     waiting: list[tuple[Path, Any]] = [((), schema)]
     while waiting:
         path, node = waiting.pop()

@@ -1,7 +1,7 @@
-"""Compiles constraints beside the loop: each within a deadline, equal ones once. Owns the threads for it.
+"""Compiles constraints in threads of its own: each within a deadline, equal ones only once.
 
-llguidance can't be interrupted: a compile that is overdue is answered with an error and goes on in its
-thread, at a lower priority. There are never more than a few of those, and limits of size bound each.
+llguidance can't be interrupted: when a compilation is overdue, its requests fail and it continues in its
+thread at a lower priority. At most a few of those run at a time, and size limits bound each.
 """
 
 import contextlib
@@ -20,35 +20,36 @@ from myna.core.constraints import Constraint
 from myna.core.errors import ConstraintTooComplex, GenerationFailed, InvalidRequest, MynaError, Overloaded
 from myna.core.requests import Thought
 from myna.decoding.grammar import STACK_BYTES, Grammar, Grammars
-from myna.scheduling.grammar_text import beginnings, blamed, compile_constraint
+from myna.scheduling.grammar_text import compile_constraint, prefixes, with_origin
 
 _log: Final = logging.getLogger(__name__)
 _DEADLINE_S: Final = (
-    5.0  # shorter than a stream's first keep-alive, so that a refusal has its own HTTP status
+    5.0  # shorter than the time to a stream's first keep-alive, so that an error still sets the HTTP status
 )
 _NUM_THREADS: Final = 2
-_MOST_OVERDUE: Final = 2
-_OVERDUE_NICENESS: Final = 10  # it must come to its end, too
+_MAX_OVERDUE: Final = 2
+_OVERDUE_NICENESS: Final = 10  # it still has to finish
 _MAX_CACHED: Final = 32
 
-Done = Callable[[Grammar | MynaError], None]
-Answer = tuple[Done, MynaError]
+OnCompiled = Callable[[Grammar | MynaError], None]
+Reply = tuple[OnCompiled, MynaError]
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """One constraint that is being compiled, or waits for that."""
+    """A constraint that is being compiled or waits to be."""
 
     constraint: Constraint
     deadline: float
-    waiting: list[tuple[Thought | None, Done]] = field(default_factory=list)
+    waiting: list[tuple[Thought | None, OnCompiled]] = field(default_factory=list)
     thread: threading.Thread | None = None
     is_overdue: bool = False
 
 
 class GrammarCompiler:
-    """`submit` from any thread. Every compile has a thread of its own, with a stack that hostile grammars
-    can't exceed; at most `num_threads` of them run within their deadline, and `most_overdue` beyond it."""
+    """`submit` may be called from any thread. Every compilation has a thread of its own, with a stack that
+    hostile grammars can't overflow; at most `num_threads` run within their deadline, and `max_overdue` beyond
+    it."""
 
     def __init__(
         self,
@@ -56,23 +57,23 @@ class GrammarCompiler:
         *,
         deadline_s: float = _DEADLINE_S,
         num_threads: int = _NUM_THREADS,
-        most_overdue: int = _MOST_OVERDUE,
+        max_overdue: int = _MAX_OVERDUE,
     ) -> None:
-        """`grammars` None: a model that can't follow any."""
+        """`grammars` is None for a model that can't follow grammars."""
         self._grammars = grammars
         self._deadline_s = deadline_s
         self._num_threads = num_threads
-        self._most_overdue = most_overdue
-        self._groups: OrderedDict[Constraint, _Job] = OrderedDict()
+        self._max_overdue = max_overdue
+        self._jobs: OrderedDict[Constraint, _Job] = OrderedDict()
         self._compiled: OrderedDict[Constraint, Grammar | InvalidRequest] = OrderedDict()
         self._changed = threading.Condition()
         self._is_closed = False
         self._coordinator = threading.Thread(target=self._coordinate, name="myna-grammars", daemon=True)
         self._coordinator.start()
 
-    def submit(self, constraint: Constraint, thought: Thought | None, done: Done) -> None:
-        """Call `done` once with the grammar at its beginning or the error: at once where it is known, else
-        from another thread."""
+    def submit(self, constraint: Constraint, thought: Thought | None, done: OnCompiled) -> None:
+        """Call `done` once with the grammar in its initial state or an error: immediately if the result is
+        cached, otherwise from another thread."""
         with self._changed:
             known: Grammar | MynaError | None = self._compiled.get(constraint)
             if known is None:
@@ -83,96 +84,96 @@ class GrammarCompiler:
             done(self._begin(known, thought))
 
     def close(self) -> None:
-        """Start nothing more. What runs ends by itself."""
+        """Start no more compilations. Running ones end by themselves."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
 
-    def _join(self, constraint: Constraint, thought: Thought | None, done: Done) -> MynaError | None:
-        """Wait for the constraint's job, or make one. An error if that is known to take too long."""
-        group = self._groups.get(constraint)
-        if group is not None and group.is_overdue:
+    def _join(self, constraint: Constraint, thought: Thought | None, done: OnCompiled) -> MynaError | None:
+        """Wait for the constraint's job, or create one. Returns an error if it is already overdue."""
+        job = self._jobs.get(constraint)
+        if job is not None and job.is_overdue:
             return self._too_slow(constraint)
-        if group is None:
-            group = self._groups[constraint] = _Job(constraint, time.monotonic() + self._deadline_s)
+        if job is None:
+            job = self._jobs[constraint] = _Job(constraint, time.monotonic() + self._deadline_s)
             self._changed.notify()
-        group.waiting.append((thought, done))
+        job.waiting.append((thought, done))
         return None
 
     def _coordinate(self) -> None:
-        """The coordinator's thread: starts what may start and answers for what is overdue."""
+        """The coordinator's thread: starts jobs and fails overdue ones."""
         while True:
             with self._changed:
                 if self._is_closed:
                     return
-                answers = self._start_jobs()
-                answers += self._expire_jobs(time.monotonic())
-                if not answers:
+                replies = self._start_jobs()
+                replies += self._expire_jobs(time.monotonic())
+                if not replies:
                     self._changed.wait(self._seconds_to_deadline())
-            for done, error in answers:
+            for done, error in replies:
                 done(error)
 
-    def _start_jobs(self) -> list[Answer]:
-        """Start as many as may run; what to answer for one that the machine has no thread for."""
-        running = [group for group in self._groups.values() if group.thread is not None]
-        num_overdue = sum(group.is_overdue for group in running)
+    def _start_jobs(self) -> list[Reply]:
+        """Start as many jobs as may run. Returns the replies for one whose thread could not be started."""
+        running = [job for job in self._jobs.values() if job.thread is not None]
+        num_overdue = sum(job.is_overdue for job in running)
         free = self._num_threads - (len(running) - num_overdue)
-        free = min(free, self._num_threads + self._most_overdue - len(running))
-        for group in [group for group in self._groups.values() if group.thread is None][: max(0, free)]:
-            group.thread = threading.Thread(target=self._run, args=(group,), name="myna-grammar", daemon=True)
+        free = min(free, self._num_threads + self._max_overdue - len(running))
+        for job in [job for job in self._jobs.values() if job.thread is None][: max(0, free)]:
+            job.thread = threading.Thread(target=self._run, args=(job,), name="myna-grammar", daemon=True)
             try:
-                _start_with_stack(group.thread)
+                _start_with_stack(job.thread)
             except RuntimeError as exc:
-                del self._groups[group.constraint]
-                error = Overloaded(f"The grammar can't be compiled now: {exc}.")
-                return [(done, error) for _, done in group.waiting]
+                del self._jobs[job.constraint]
+                error = Overloaded(f"The grammar can't be compiled at the moment: {exc}.")
+                return [(done, error) for _, done in job.waiting]
         return []
 
-    def _expire_jobs(self, now: float) -> list[Answer]:
-        answers: list[Answer] = []
-        for group in [
-            group for group in self._groups.values() if not group.is_overdue and group.deadline <= now
-        ]:
-            if group.thread is None:
-                del self._groups[group.constraint]
-                error: MynaError = Overloaded("The model is busy compiling other grammars; try again soon.")
+    def _expire_jobs(self, now: float) -> list[Reply]:
+        replies: list[Reply] = []
+        for job in [job for job in self._jobs.values() if not job.is_overdue and job.deadline <= now]:
+            if job.thread is None:
+                del self._jobs[job.constraint]
+                error: MynaError = Overloaded(
+                    "The server is busy compiling other grammars. Please try again later."
+                )
             else:
-                group.is_overdue = True
-                _lower_priority(group.thread)
-                error = self._too_slow(group.constraint)
-            answers += [(done, error) for _, done in group.waiting]
-            group.waiting = []
-        return answers
+                job.is_overdue = True
+                _lower_priority(job.thread)
+                error = self._too_slow(job.constraint)
+            replies += [(done, error) for _, done in job.waiting]
+            job.waiting = []
+        return replies
 
     def _seconds_to_deadline(self) -> float | None:
-        deadlines = [group.deadline for group in self._groups.values() if not group.is_overdue]
+        deadlines = [job.deadline for job in self._jobs.values() if not job.is_overdue]
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _too_slow(self, constraint: Constraint) -> InvalidRequest:
-        reason = f"The grammar is too complex: it takes more than {self._deadline_s:g} s to compile."
-        return blamed(constraint, ConstraintTooComplex(reason))
+        reason = f"The grammar is too complex: compiling it takes more than {self._deadline_s:g} s."
+        return with_origin(constraint, ConstraintTooComplex(reason))
 
-    def _run(self, group: _Job) -> None:
-        """A compile's thread."""
-        result = self._compile(group.constraint)
+    def _run(self, job: _Job) -> None:
+        """The thread of a compilation."""
+        result = self._compile(job.constraint)
         with self._changed:
-            del self._groups[group.constraint]
+            del self._jobs[job.constraint]
             if isinstance(result, Grammar | InvalidRequest):
-                self._compiled[group.constraint] = result
+                self._compiled[job.constraint] = result
                 if len(self._compiled) > _MAX_CACHED:
                     self._compiled.popitem(last=False)
             self._changed.notify()
-        for thought, done in group.waiting:
+        for thought, done in job.waiting:
             done(self._begin(result, thought))
 
     def _compile(self, constraint: Constraint) -> Grammar | MynaError:
         try:
             if self._grammars is None:
-                raise InvalidRequest("This model can't follow grammars: no token ends its answers.")
+                raise InvalidRequest("This model can't follow grammars: it has no end-of-text token.")
             return _compile(self._grammars, constraint)
         except MynaError as error:
             return error
-        except BaseException as error:  # a panic in llguidance is no Exception
+        except BaseException as error:  # a panic in llguidance is a BaseException
             _log.exception("a grammar could not be compiled")
             return GenerationFailed(f"The grammar can't be compiled: {error}")
 
@@ -182,22 +183,22 @@ class GrammarCompiler:
         assert self._grammars is not None
         try:
             return self._grammars.begin(result, thought)
-        except MynaError as error:  # the marks of a thought need a tokenizer
+        except MynaError as error:  # the markers of a thought need a tokenizer
             return error
 
 
 def _compile(grammars: Grammars, constraint: Constraint) -> Grammar:
     grammar = compile_constraint(constraint, grammars.compile)
-    for text, part in beginnings(constraint):
+    for text, part in prefixes(constraint):
         try:
             grammars.try_out(grammar, text)
         except InvalidRequest as error:
-            raise blamed(part, error) from error
+            raise with_origin(part, error) from error
     return grammar
 
 
 def _start_with_stack(thread: threading.Thread) -> None:
-    """The stack is address space; what isn't used takes no memory."""
+    """The stack only reserves address space; unused parts take no memory."""
     usual = threading.stack_size(STACK_BYTES)
     try:
         thread.start()

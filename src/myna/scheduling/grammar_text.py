@@ -1,4 +1,5 @@
-"""A request's constraint in the form that llguidance compiles, and errors about its parts. Pure."""
+"""Translates a request's constraint into llguidance's grammar format, and attributes errors to its parts.
+Pure."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,7 +12,6 @@ from msgspec.structs import replace
 from myna.core.constraints import (
     AnyText,
     CallableTool,
-    Choice,
     Constraint,
     JsonObject,
     JsonSchema,
@@ -19,12 +19,13 @@ from myna.core.constraints import (
     NoToolCalls,
     Origin,
     Regex,
+    TextChoice,
     ToolCalls,
 )
 from myna.core.errors import ConstraintTooComplex, InvalidRequest
 from myna.decoding.grammar import check, regex_grammar
 from myna.prompts.closed_schema import MAX_NESTING, closed, is_too_deep
-from myna.prompts.tool_grammar import ANY_TEXT_GRAMMAR, WHITE_SPACE, call_head, silent_grammar, tool_grammar
+from myna.prompts.tool_grammar import ANY_TEXT_GRAMMAR, WHITE_SPACE, call_head, no_call_grammar, tool_grammar
 from myna.prompts.tools import FORMATS, NO_PARAMETERS
 from myna.scheduling.enforceable_schema import (
     enforceable,
@@ -38,31 +39,31 @@ from myna.scheduling.enforceable_schema import (
 T = TypeVar("T")
 
 _NO_SCHEMA: Final = "Please ensure it is a valid JSON Schema."
-_MAX_CHARS: Final = 1 << 20  # of all schemas, with their comments, since Python reads them
-# Where the time that compiling takes grows with the square: each of these is about a second or two.
+_MAX_CHARS: Final = 1 << 20  # of all schemas including their comments, since Python parses them
+# Compile time grows with the square of these; each limit is about one or two seconds.
 _MAX_LARK_CHARS: Final = 64 << 10
 _MAX_PROPERTIES: Final = 5000
-# Of one object: the time grows with the square of these, to more than 2 s for 5,000. llguidance gives up at
-# such an object anyway, from some 500 that follow each other.
+# Per object: the time grows with the square of these, to more than 2 s for 5,000. llguidance rejects such an
+# object anyway, from about 500 consecutive ones on.
 _MAX_OPTIONAL: Final = 1000
-_MAX_PATTERNS: Final = 64  # of one object: with the cube of these, to more than 5 s for 500
+_MAX_PATTERNS: Final = 64  # per object: the time grows with the cube of these, to more than 5 s for 500
 
 
 def compile_constraint(constraint: Constraint, compile_text: Callable[[str], T]) -> T:
-    """What `compile_text` makes of the constraint's grammar. Raises `InvalidRequest` about the part of the
-    request that the fault is in."""
+    """The result of `compile_text` for the constraint's grammar. Raises `InvalidRequest` for the part of the
+    request that caused the error."""
     text = grammar_text(constraint)
     try:
         return compile_text(text)
     except InvalidRequest as error:
-        raise blamed(constraint, error) from error
+        raise with_origin(constraint, error) from error
 
 
 def grammar_text(constraint: Constraint) -> str:
-    """Raises `InvalidRequest` for a part that can't be read, naming where it came from."""
+    """Raises `InvalidRequest` for a part that can't be parsed, naming its origin in the request."""
     for length, most in zip(_lengths(constraint), (_MAX_CHARS, _MAX_LARK_CHARS), strict=True):
         if length > most:
-            raise blamed(constraint, ConstraintTooComplex(f"It is longer than {most} characters."))
+            raise with_origin(constraint, ConstraintTooComplex(f"It is longer than {most} characters."))
     match constraint:
         case JsonSchema():
             return _schema_grammar(_enforceable(constraint), is_strict=constraint.is_strict)
@@ -70,69 +71,70 @@ def grammar_text(constraint: Constraint) -> str:
             return _schema_grammar({"type": "object"}, is_strict=True)
         case Regex(pattern):
             return regex_grammar(pattern)
-        case Choice(options):
+        case TextChoice(options):
             return _lark(f"start: {' | '.join(map(json.dumps, options))}\n")
         case LarkGrammar(definition):
             return _lark(definition)
         case AnyText():
             return ANY_TEXT_GRAMMAR
         case NoToolCalls(name):
-            return silent_grammar(FORMATS[name])
+            return no_call_grammar(FORMATS[name])
         case ToolCalls():
             return _calls_grammar(constraint)
 
 
-def beginnings(constraint: Constraint) -> Iterator[tuple[str, Constraint]]:
-    """Texts with which an answer may begin, and the part of the constraint that says what follows."""
+def prefixes(constraint: Constraint) -> Iterator[tuple[str, Constraint]]:
+    """Texts with which an answer may begin, each with the part of the constraint that governs what
+    follows."""
     if isinstance(constraint, ToolCalls):
         form = FORMATS[constraint.format]
         yield from ((call_head(form, tool), _alone(tool)) for tool in constraint.tools)
 
 
-def blamed(constraint: Constraint, error: InvalidRequest) -> InvalidRequest:
-    """The error of compiling the constraint, as one about the part of the request that it comes from."""
+def with_origin(constraint: Constraint, error: InvalidRequest) -> InvalidRequest:
+    """A compile error of the constraint as an error about the part of the request it comes from."""
     match constraint:
         case JsonSchema(origin=origin) if not isinstance(error, ConstraintTooComplex):
-            return origin.fault(f"{error.message} {_NO_SCHEMA}")
+            return origin.error(f"{error.message} {_NO_SCHEMA}")
         case JsonSchema(origin=origin) | Regex(origin=origin) | LarkGrammar(origin=origin):
-            return origin.fault(error.message, type(error))
+            return origin.error(error.message, type(error))
         case ToolCalls():
-            return _blamed_part(constraint, error)
+            return _with_part_origin(constraint, error)
         case _:
             return error
 
 
-def _blamed_part(constraint: ToolCalls, error: InvalidRequest) -> InvalidRequest:
-    """Each is looked at alone; what only their sum is too much for is blamed on all tools."""
+def _with_part_origin(constraint: ToolCalls, error: InvalidRequest) -> InvalidRequest:
+    """Check each part alone; if only their combination fails, attribute the error to all tools."""
     parts = [_alone(tool) for tool in constraint.tools]
     if isinstance(constraint.answer, JsonSchema):
         parts.append(constraint.answer)
     if len(parts) == 1:
-        return blamed(parts[0], error)
+        return with_origin(parts[0], error)
     for part in () if isinstance(error, ConstraintTooComplex) else parts:
         text = grammar_text(part)
         try:
             check(text)
         except InvalidRequest as exc:
-            return blamed(part, exc)
-    return Origin("The tools can't be put into one grammar", "tools").fault(error.message, type(error))
+            return with_origin(part, exc)
+    return Origin("The tools can't be put into one grammar", "tools").error(error.message, type(error))
 
 
 def _alone(tool: CallableTool) -> JsonSchema | LarkGrammar:
-    """A tool's input by itself."""
+    """The constraint on a tool's input alone."""
     if tool.kind == "grammar":
         return LarkGrammar(tool.grammar, tool.origin)
     return JsonSchema(tool.parameters or NO_PARAMETERS, tool.is_strict, tool.name, tool.origin)
 
 
 def _lengths(constraint: Constraint) -> tuple[int, int]:
-    """The characters of schemas and other texts, and those of Lark grammars."""
+    """The total length, in characters, of schemas and other texts, and of Lark grammars."""
     match constraint:
         case JsonSchema(text) | Regex(text):
             return len(text), 0
         case LarkGrammar(text):
             return 0, len(text)
-        case Choice(options):
+        case TextChoice(options):
             return sum(map(len, options)), 0
         case ToolCalls(tools=tools, answer=answer):
             schemas = [tool.parameters for tool in tools]
@@ -145,7 +147,7 @@ def _lengths(constraint: Constraint) -> tuple[int, int]:
 def _calls_grammar(constraint: ToolCalls) -> str:
     form, answer = FORMATS[constraint.format], None
     if constraint.answer is not None:
-        form = replace_form(form, is_loose=False)  # an object is the answer that was asked for
+        form = replace_form(form, is_loose=False)  # a JSON object is then the requested answer, not a call
         schema = constraint.answer
         answer = {"type": "object"} if isinstance(schema, JsonObject) else _enforceable(schema)
     return tool_grammar(
@@ -165,35 +167,35 @@ def _enforceable_tool(tool: CallableTool) -> CallableTool:
 
 
 def _enforceable(constraint: JsonSchema) -> dict[str, Any]:
-    """The schema as it goes into the grammar. Raises `InvalidRequest` for what is none, and for a strict one
-    that can't be enforced whole."""
+    """The schema as the grammar uses it. Raises `InvalidRequest` if it isn't a schema, or if it is strict and
+    can't be enforced completely."""
     origin = constraint.origin
     try:
         schema = json.loads(constraint.schema)
     except (ValueError, RecursionError) as exc:
-        raise origin.fault(_NO_SCHEMA) from exc
+        raise origin.error(_NO_SCHEMA) from exc
     if not isinstance(schema, dict):
-        raise origin.fault(_NO_SCHEMA)
+        raise origin.error(_NO_SCHEMA)
     if is_too_deep(schema):
-        raise origin.fault(f"It is nested more than {MAX_NESTING} levels deep.", ConstraintTooComplex)
+        raise origin.error(f"It is nested more than {MAX_NESTING} levels deep.", ConstraintTooComplex)
     if reason := _excess(schema):
-        raise origin.fault(reason, ConstraintTooComplex)
+        raise origin.error(reason, ConstraintTooComplex)
     if not constraint.is_strict:
         return dict(enforceable(schema, _pattern_fault))
     for path, pattern in patterns(schema):
         if reason := _pattern_fault(pattern):
-            raise origin.fault(f"In context={path!r}, 'pattern' can't be enforced: {reason}")
+            raise origin.error(f"In context={path!r}, 'pattern' can't be enforced: {reason}")
     return dict(without_comments(schema))
 
 
 def _excess(schema: dict[str, Any]) -> str:
-    """Which of the schema's counts would make its compile take long; empty if none would."""
+    """Why compiling the schema would take too long; empty if it wouldn't."""
     if num_properties(schema) > _MAX_PROPERTIES:
         return f"It has more than {_MAX_PROPERTIES} properties."
     if max_optional(schema) > _MAX_OPTIONAL:
         return f"One of its objects has more than {_MAX_OPTIONAL} properties that aren't required."
     if max_patterns(schema) > _MAX_PATTERNS:
-        return f"One of its objects has more than {_MAX_PATTERNS} patterns of properties."
+        return f"One of its objects has more than {_MAX_PATTERNS} patternProperties."
     return ""
 
 
@@ -205,7 +207,7 @@ def _schema_grammar(schema: dict[str, Any], *, is_strict: bool) -> str:
 
 @lru_cache(maxsize=128)
 def _pattern_fault(pattern: str) -> str:
-    """Why the regular expression can't be enforced; empty if it can."""
+    """Why the regular expression can't be enforced; empty if it can be."""
     try:
         check(json.dumps({"grammars": [{"json_schema": {"type": "string", "pattern": pattern}}]}))
     except InvalidRequest as exc:

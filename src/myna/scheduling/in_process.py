@@ -1,6 +1,6 @@
-"""A model in this process as a `core.Generator`: the loop's thread on one side, asyncio on the other.
+"""A `core.Generator` that runs a model in this process: bridges the engine core's thread and asyncio.
 
-For tests and embedding; a server runs models in worker processes instead.
+For tests and embedding; the server runs models in worker processes instead.
 """
 
 import asyncio
@@ -12,18 +12,18 @@ from myna.core.events import Done
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 from myna.core.stats import SchedulerStats
-from myna.scheduling.admission import Admission, Limits
-from myna.scheduling.core_loop import EngineCore, Loaded
+from myna.scheduling.admission import Admission, QueueLimits
+from myna.scheduling.core_loop import EngineCore, LoadedEngine
 from myna.scheduling.sequence import RequestEvent
 from myna.scheduling.streams import RequestStream
 
 
 class InProcessGenerator:
-    """`start` it in the event loop that will use it."""
+    """Call `start` in the event loop that will use it."""
 
-    def __init__(self, load: Callable[[], Loaded], limits: Limits | None = None) -> None:
-        self._loop = EngineCore(load, self)
-        self._admission = Admission(limits or Limits())
+    def __init__(self, load: Callable[[], LoadedEngine], limits: QueueLimits | None = None) -> None:
+        self._core = EngineCore(load, self)
+        self._admission = Admission(limits or QueueLimits())
         self._streams: dict[int, RequestStream] = {}
         self._waiting: dict[int, GenerationRequest] = {}
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
@@ -46,19 +46,19 @@ class InProcessGenerator:
         self._asyncio = asyncio.get_running_loop()
         self._ready: asyncio.Future[ModelInfo] = self._asyncio.create_future()
         self._ended: asyncio.Future[None] = self._asyncio.create_future()
-        self._loop.start()
+        self._core.start()
         self._info = await self._ready
 
     async def generate(self, request: GenerationRequest) -> RequestStream:
         if not self.is_ready:
             raise EngineDead("The model is not running.")
-        self._admission.enter(request, self.info)
+        self._admission.admit(request, self.info)
         number = next(self._numbers)
         stream = self._streams[number] = RequestStream(
             lambda: self._abort(number), is_held=request.is_collected
         )
         self._waiting[number] = request
-        self._loop.add(number, request)
+        self._core.add(number, request)
         return stream
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
@@ -67,22 +67,22 @@ class InProcessGenerator:
         number = next(self._numbers)
         future: asyncio.Future[list[int]] = self._asyncio.create_future()
         self._tokenizing[number] = future
-        self._loop.tokenize(number, text, parse_special=parse_special)
+        self._core.tokenize(number, text, parse_special=parse_special)
         return await future
 
     async def aclose(self) -> None:
         if not self._is_closed:
             self._is_closed = True
-            self._loop.stop()
+            self._core.stop()
         await self._ended
 
-    # The loop's thread calls these.
+    # Called from the engine core's thread.
 
     def ready(self, info: ModelInfo) -> None:
         self._asyncio.call_soon_threadsafe(self._ready.set_result, info)
 
     def events(self, events: list[RequestEvent]) -> None:
-        self._asyncio.call_soon_threadsafe(self._hand_out, events)
+        self._asyncio.call_soon_threadsafe(self._dispatch, events)
 
     def stats(self, stats: SchedulerStats) -> None:
         self.last_stats = stats
@@ -93,28 +93,28 @@ class InProcessGenerator:
     def ended(self, error: MynaError | None) -> None:
         self._asyncio.call_soon_threadsafe(self._end, error)
 
-    # And these run in the event loop.
+    # Called in the event loop.
 
-    def _hand_out(self, events: list[RequestEvent]) -> None:
-        for number, what in events:
+    def _dispatch(self, events: list[RequestEvent]) -> None:
+        for number, event in events:
             stream = self._streams.get(number)
             if stream is None:
                 continue
             if number in self._waiting:
-                self._admission.leave(self._waiting.pop(number))
-            if isinstance(what, MynaError):
-                stream.fail(what)
+                self._admission.release(self._waiting.pop(number))
+            if isinstance(event, MynaError):
+                stream.fail(event)
                 del self._streams[number]
                 continue
-            stream.push(what)
-            if type(what) is Done:
+            stream.push(event)
+            if type(event) is Done:
                 del self._streams[number]
 
     def _abort(self, number: int) -> None:
         self._streams.pop(number, None)
         if number in self._waiting:
-            self._admission.leave(self._waiting.pop(number))
-        self._loop.abort(number)
+            self._admission.release(self._waiting.pop(number))
+        self._core.abort(number)
 
     def _end(self, error: MynaError | None) -> None:
         dead = EngineDead(error.message if error else "The model was closed.")

@@ -1,4 +1,5 @@
-"""The KV cache of the engine: its slots, prefixes shared between sequences, finished ones kept for reuse."""
+"""Manages the engine's KV cache: slots, prefixes shared between sequences, and finished prefixes kept for
+reuse."""
 
 from typing import Final, NamedTuple, Protocol
 
@@ -7,10 +8,10 @@ from myna.scheduling.sequence import Sequence
 
 
 class CacheEntry:
-    """What the engine holds under one sequence id: the first `computed` of `tokens`.
+    """What the engine holds in one slot (sequence id): the KV of the first `computed` of `tokens`.
 
-    `tokens` is the owner's own growing list. `blocks` are the hashes under which the prefix index
-    knows it; `salt` parts tenants.
+    `tokens` is the sequence's own growing list. `blocks` are the block hashes under which the prefix index
+    lists the entry; tenants with different `salt`s share nothing.
     """
 
     __slots__ = ("blocks", "computed", "salt", "slot", "tokens")
@@ -24,16 +25,16 @@ class CacheEntry:
 
 
 BLOCK_TOKENS: Final = 16
-_HOLDERS_TRIED: Final = 8
-_WORTH_WAITING_TOKENS: Final = 2 * BLOCK_TOKENS
+_MAX_ENTRIES_TRIED: Final = 8
+_MIN_SHARED_TO_WAIT: Final = 2 * BLOCK_TOKENS
 Tokens = list[int] | tuple[int, ...]
 
 
 def block_hashes(tokens: Tokens, salt: str, known: Tokens = ()) -> list[int]:
-    """One hash a whole block, each over everything before it; equal salts alone give equal hashes.
+    """One hash per full block, each covering everything before it; hashes only match for equal salts.
 
-    `known` are the first ones, if computed before. Python's hash is no cryptographic one: whoever finds
-    a block also compares its tokens.
+    `known` are the leading hashes, if already computed. Python's hash is not cryptographic, so a lookup
+    must also compare the tokens.
     """
     hashes = list(known)
     last = hashes[-1] if hashes else hash(salt)
@@ -44,7 +45,7 @@ def block_hashes(tokens: Tokens, salt: str, known: Tokens = ()) -> list[int]:
 
 
 class Match(NamedTuple):
-    """`ready` of the `common` tokens are computed; the rest the resident is about to compute."""
+    """`ready` of the `common` tokens are computed; the entry's sequence is about to compute the rest."""
 
     entry: CacheEntry
     common: int
@@ -52,46 +53,47 @@ class Match(NamedTuple):
 
 
 class PrefixIndex:
-    """Residents by their blocks. All blocks of a known prefix are known, so a lookup stops at a miss."""
+    """Cache entries by block hash. All blocks of an indexed prefix are indexed, so a lookup stops at a
+    miss."""
 
-    __slots__ = ("_holders",)
+    __slots__ = ("_entries",)
 
     def __init__(self) -> None:
-        self._holders: dict[int, list[CacheEntry]] = {}
+        self._entries: dict[int, list[CacheEntry]] = {}
 
     def __len__(self) -> int:
-        return len(self._holders)
+        return len(self._entries)
 
     def put(self, entry: CacheEntry) -> None:
         for block in entry.blocks:
-            self._holders.setdefault(block, []).append(entry)
+            self._entries.setdefault(block, []).append(entry)
 
     def drop(self, entry: CacheEntry) -> None:
         for block in entry.blocks:
-            holders = self._holders[block]
-            holders.remove(entry)
-            if not holders:
-                del self._holders[block]
+            entries = self._entries[block]
+            entries.remove(entry)
+            if not entries:
+                del self._entries[block]
 
     def find(self, tokens: list[int], blocks: list[int], salt: str) -> Match | None:
-        """The resident with the most computed tokens in common, or with the most to come."""
+        """The entry that shares the most computed tokens; among equals, the one that will share the most."""
         depth = 0
         for block in blocks:
-            if block not in self._holders:
+            if block not in self._entries:
                 break
             depth += 1
         if not depth:
             return None
         matches = [
             Match(entry, common, min(common, entry.computed))
-            for entry in self._holders[blocks[depth - 1]][-_HOLDERS_TRIED:]
+            for entry in self._entries[blocks[depth - 1]][-_MAX_ENTRIES_TRIED:]
             if entry.salt == salt and (common := _common(entry.tokens, tokens, depth * BLOCK_TOKENS))
         ]
         return max(matches, key=lambda match: (match.ready, match.common), default=None)
 
 
 def _common(ours: list[int], theirs: list[int], at_least: int) -> int:
-    """Length of the common beginning; 0 if the hashes lied about `at_least` tokens of it."""
+    """Length of the common prefix; 0 if it is shorter than `at_least`, after a hash collision."""
     if ours[:at_least] != theirs[:at_least]:
         return 0
     end = min(len(ours), len(theirs))
@@ -102,37 +104,38 @@ def _common(ours: list[int], theirs: list[int], at_least: int) -> int:
 
 
 class PrefixCache:
-    """Least recently used first. Tokens that two of them share count twice, on the safe side."""
+    """Entries of finished sequences, least recently used first. Tokens shared by two entries count twice, to
+    be on the safe side."""
 
-    __slots__ = ("_by_use", "num_tokens")
+    __slots__ = ("_lru", "num_tokens")
 
     def __init__(self) -> None:
-        self._by_use: dict[CacheEntry, None] = {}
+        self._lru: dict[CacheEntry, None] = {}
         self.num_tokens = 0
 
     def __contains__(self, entry: object) -> bool:
-        return entry in self._by_use
+        return entry in self._lru
 
     def add(self, entry: CacheEntry) -> None:
-        self._by_use[entry] = None
+        self._lru[entry] = None
         self.num_tokens += entry.computed
 
     def remove(self, entry: CacheEntry) -> None:
-        del self._by_use[entry]
+        del self._lru[entry]
         self.num_tokens -= entry.computed
 
     def touch(self, entry: CacheEntry) -> None:
-        """It was just used, if it is one."""
-        if entry in self._by_use:
-            del self._by_use[entry]
-            self._by_use[entry] = None
+        """Mark the entry as most recently used, if it is cached."""
+        if entry in self._lru:
+            del self._lru[entry]
+            self._lru[entry] = None
 
-    def oldest(self, but: CacheEntry | None) -> CacheEntry | None:
-        return next((donor for donor in self._by_use if donor is not but), None)
+    def oldest(self, exclude: CacheEntry | None) -> CacheEntry | None:
+        return next((entry for entry in self._lru if entry is not exclude), None)
 
 
-class KeyValues(Protocol):
-    """The part of `engines.base.Engine` that moves KV about."""
+class KVStorage(Protocol):
+    """The part of `engines.base.Engine` that manages KV memory."""
 
     @property
     def info(self) -> ModelInfo: ...
@@ -148,12 +151,13 @@ class KeyValues(Protocol):
 
 
 class KVCacheManager:
-    """Gives sequences their place in the engine. Donors are finished sequences, least recently used
-    first, within the engine's `prefix_cache_tokens`; they yield whenever ids or room run short."""
+    """Allocates engine slots to sequences. The prefix cache keeps finished sequences, up to the engine's
+    `prefix_cache_tokens`; they are evicted, least recently used first, whenever slots or KV memory run
+    out."""
 
     __slots__ = ("_free_slots", "_kv", "index", "prefix_cache")
 
-    def __init__(self, kv: KeyValues) -> None:
+    def __init__(self, kv: KVStorage) -> None:
         self._kv = kv
         self.index = PrefixIndex()
         self._free_slots = list(range(kv.info.max_sequences - 1, -1, -1))
@@ -163,33 +167,34 @@ class KVCacheManager:
     def num_free_slots(self) -> int:
         return len(self._free_slots)
 
-    def rollback(self, sequence: Sequence, num_wrong: int) -> None:
-        """Forget the last tokens, which were guessed and wrong."""
+    def rollback(self, sequence: Sequence, num_rejected: int) -> None:
+        """Drop the KV of the last tokens, which were rejected drafts."""
         entry = sequence.entry
         assert entry is not None
-        entry.computed -= num_wrong
-        if num_wrong:
+        entry.computed -= num_rejected
+        if num_rejected:
             self._kv.trim(entry.slot, entry.computed)
 
     def has_room(self, num_tokens: int) -> bool:
-        """Whether that many more tokens fit, without donors if need be."""
+        """Whether that many more tokens fit, evicting cached prefixes if needed."""
         while self._kv.free_tokens < num_tokens:
             if not self.evict_one():
                 return False
         return True
 
     def should_wait(self, sequence: Sequence) -> bool:
-        """Whether another sequence is about to compute a beginning that this one can then share."""
+        """Whether another sequence is about to compute a prefix that this one can then share."""
         match = self._find(sequence)
         return (
             match is not None
             and match.entry not in self.prefix_cache
-            and match.common - match.ready >= _WORTH_WAITING_TOKENS
+            and match.common - match.ready >= _MIN_SHARED_TO_WAIT
         )
 
-    def begin(self, sequence: Sequence, committed_tokens: int, num_running: int) -> bool:
-        """Place a sequence, sharing the longest computed beginning. `committed_tokens` are promised to
-        the `num_running` others, which also grow; alone, a sequence always finds its place."""
+    def allocate(self, sequence: Sequence, committed_tokens: int, num_running: int) -> bool:
+        """Allocate a slot, sharing the longest computed prefix; False while there is no room.
+        `committed_tokens` are reserved for the `num_running` others, which also grow; a sequence alone always
+        fits."""
         match = self._find(sequence)
         if match is not None and match.ready == 0:
             match = None
@@ -200,7 +205,7 @@ class KVCacheManager:
             needed += committed_tokens + num_running * BLOCK_TOKENS
         takes_over = source in self.prefix_cache and source is not None and reused == source.computed
         while not (takes_over or self._free_slots) or self._kv.free_tokens < needed:
-            if self._evict(but=source):
+            if self._evict(exclude=source):
                 continue
             if num_running or not (takes_over or self._free_slots):
                 return False
@@ -219,7 +224,7 @@ class KVCacheManager:
         return True
 
     def fork(self, source: Sequence, target: Sequence) -> bool:
-        """`target` shares the whole prompt of `source`; False if no sequence id is free."""
+        """Let `target` share the whole prompt of `source`; False if no slot is free."""
         assert source.entry is not None
         if not self._free_slots and not self.evict_one():
             return False
@@ -230,9 +235,10 @@ class KVCacheManager:
         return True
 
     def release(self, sequence: Sequence) -> None:
-        """The sequence left; what it computed becomes a donor as far as the engine's budget goes."""
+        """The sequence has finished: move what it computed to the prefix cache, as far as the budget
+        allows."""
         entry = self._take(sequence)
-        # An answer may have ended among guessed tokens: what is computed beyond its end is no one's.
+        # An answer may have ended within its draft tokens: what was computed beyond its end is useless.
         keep = min(entry.computed, len(entry.tokens), self._kv.prefix_cache_tokens)
         if keep < entry.computed and not self._kv.can_trim:
             keep = 0
@@ -250,17 +256,17 @@ class KVCacheManager:
         while self.prefix_cache.num_tokens > self._kv.prefix_cache_tokens:
             self.evict_one()
 
-    def forget(self, sequence: Sequence) -> None:
-        """The sequence gives up its place; nothing of it is kept."""
+    def free(self, sequence: Sequence) -> None:
+        """Free the sequence's slot without caching anything."""
         self._free(self._take(sequence))
 
     def evict_one(self) -> bool:
-        """Free the donor that was not used for the longest time."""
-        return self._evict(but=None)
+        """Evict the least recently used cached prefix; False if there is none."""
+        return self._evict(exclude=None)
 
     def _find(self, sequence: Sequence) -> Match | None:
-        """What can be shared: at least one token stays to compute, and with prompt log-probabilities all,
-        since the first is wanted. A state that can't be trimmed is shared whole or not at all."""
+        """What can be shared. At least one token must remain to be computed, or all of them if prompt
+        log-probabilities are requested. A state that can't be trimmed is shared as a whole or not at all."""
         request = sequence.group.request
         if request.num_prompt_logprobs is not None and not sequence.group.is_prompt_done:
             sequence.blocks = []
@@ -269,8 +275,8 @@ class KVCacheManager:
         match = self.index.find(sequence.tokens, sequence.blocks, request.cache_salt)
         if match is None:
             return None
-        most = len(sequence.tokens) - 1
-        match = Match(match.entry, min(match.common, most), min(match.ready, most))
+        limit = len(sequence.tokens) - 1
+        match = Match(match.entry, min(match.common, limit), min(match.ready, limit))
         if not self._kv.can_trim and match.ready != match.entry.computed:
             return None
         return match
@@ -289,8 +295,8 @@ class KVCacheManager:
         self.index.drop(entry)
         return entry
 
-    def _evict(self, but: CacheEntry | None) -> bool:
-        victim = self.prefix_cache.oldest(but)
+    def _evict(self, exclude: CacheEntry | None) -> bool:
+        victim = self.prefix_cache.oldest(exclude)
         if victim is None:
             return False
         self.prefix_cache.remove(victim)

@@ -1,15 +1,16 @@
-"""Which sequences run, are preempted or wait; who is next: by priority, then owners in turn."""
+"""The running, preempted and waiting sequences. Order: by priority, then round-robin over owners."""
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 
 from myna.scheduling.batch import Batch
-from myna.scheduling.kv_cache import KeyValues, KVCacheManager
+from myna.scheduling.kv_cache import KVCacheManager, KVStorage
 from myna.scheduling.sequence import Sequence, SequenceGroup
 
 
 class FairQueue:
-    """Waiting sequences. An owner with a thousand requests delays another's one by one turn at most."""
+    """Waiting sequences. An owner with a thousand requests delays another owner's request by one turn at
+    most."""
 
     __slots__ = ("_levels", "_size")
 
@@ -22,8 +23,8 @@ class FairQueue:
 
     def __iter__(self) -> Iterator[Sequence]:
         for level in self._levels.values():
-            for line in level.values():
-                yield from line
+            for queue in level.values():
+                yield from queue
 
     def push(self, sequence: Sequence) -> None:
         request = sequence.group.request
@@ -35,12 +36,12 @@ class FairQueue:
         self._size += 1
 
     def pop(self) -> Sequence | None:
-        """The next sequence; its owner's turn is over."""
+        """The next sequence; its owner moves to the end of the line."""
         for priority, owners in self._levels.items():
-            owner, line = next(iter(owners.items()))
-            sequence = line.popleft()
+            owner, queue = next(iter(owners.items()))
+            sequence = queue.popleft()
             self._size -= 1
-            if line:
+            if queue:
                 owners.move_to_end(owner)
             else:
                 del owners[owner]
@@ -50,22 +51,22 @@ class FairQueue:
         return None
 
     def push_back(self, sequence: Sequence) -> None:
-        """Undo a `pop`: the sequence is its owner's next, and its owner is next."""
+        """Undo a `pop`: the sequence becomes its owner's first, and its owner the next in turn."""
         self.push(sequence)
         owners = self._levels[sequence.group.request.priority]
-        line = owners[sequence.group.request.owner]
-        line.rotate(1)
+        queue = owners[sequence.group.request.owner]
+        queue.rotate(1)
         owners.move_to_end(sequence.group.request.owner, last=False)
 
     def remove(self, sequence: Sequence) -> bool:
         request = sequence.group.request
         owners = self._levels.get(request.priority)
-        line = owners.get(request.owner) if owners else None
-        if not owners or line is None or sequence not in line:
+        queue = owners.get(request.owner) if owners else None
+        if not owners or queue is None or sequence not in queue:
             return False
-        line.remove(sequence)
+        queue.remove(sequence)
         self._size -= 1
-        if not line:
+        if not queue:
             del owners[request.owner]
             if not owners:
                 del self._levels[request.priority]
@@ -73,45 +74,45 @@ class FairQueue:
 
 
 class RequestQueues:
-    """`running` sequences have a place in the engine. `resumed` ones lost it to others (or found none
-    free) and are served before the queue."""
+    """`running` sequences have a slot in the engine. `preempted` ones lost theirs (or, as forks, found none
+    free) and are served before the `waiting` ones."""
 
-    __slots__ = ("kv_cache", "num_preempted", "queue", "resumed", "running")
+    __slots__ = ("kv_cache", "num_preempted", "preempted", "running", "waiting")
 
-    def __init__(self, kv: KeyValues) -> None:
+    def __init__(self, kv: KVStorage) -> None:
         self.kv_cache = KVCacheManager(kv)
-        self.queue = FairQueue()
-        self.resumed: list[Sequence] = []
+        self.waiting = FairQueue()
+        self.preempted: list[Sequence] = []
         self.running: dict[Sequence, None] = {}
         self.num_preempted = 0
 
     def reserve_decodes(self) -> None:
-        """Make room for one more token of everyone who runs, fewer of them if need be."""
+        """Reserve room for one more token of each running sequence, preempting some if needed."""
         while not self.kv_cache.has_room(len(self.running)) and self.preempt_one():
             pass
 
-    def admit(self, batch: Batch, most_tokens: int) -> None:
-        """Begin waiting sequences while there is room for them and for their tokens in the step."""
-        while self.resumed and batch.num_prompt_tokens < most_tokens:
-            if not self.begin(self.resumed[0]):
+    def admit(self, batch: Batch, max_tokens: int) -> None:
+        """Start preempted and waiting sequences while the KV cache and the step's token budget have room."""
+        while self.preempted and batch.num_prompt_tokens < max_tokens:
+            if not self.start(self.preempted[0]):
                 return
-            batch.add_prompt(self.resumed.pop(0), most_tokens)
+            batch.add_prompt(self.preempted.pop(0), max_tokens)
         deferred: list[Sequence] = []
-        while batch.num_prompt_tokens < most_tokens and (sequence := self.queue.pop()):
+        while batch.num_prompt_tokens < max_tokens and (sequence := self.waiting.pop()):
             if self.kv_cache.should_wait(sequence):
                 deferred.append(sequence)
-            elif self.begin(sequence):
-                batch.add_prompt(sequence, most_tokens)
+            elif self.start(sequence):
+                batch.add_prompt(sequence, max_tokens)
             else:
                 deferred.append(sequence)
                 break
         for sequence in reversed(deferred):
-            self.queue.push_back(sequence)
+            self.waiting.push_back(sequence)
 
-    def begin(self, sequence: Sequence) -> bool:
-        """Give a sequence its place, sharing what can be shared; False while there is no room."""
+    def start(self, sequence: Sequence) -> bool:
+        """Allocate a slot and run the sequence; False while there is no room."""
         committed = sum(len(other.tokens) - other.entry.computed for other in self.running if other.entry)
-        if not self.kv_cache.begin(sequence, committed, len(self.running)):
+        if not self.kv_cache.allocate(sequence, committed, len(self.running)):
             return False
         group = sequence.group
         if not group.is_prompt_done and sequence.entry:
@@ -120,21 +121,21 @@ class RequestQueues:
         return True
 
     def start_alone(self, sequence: Sequence) -> None:
-        """Give an aside sequence its place, whoever must leave for it."""
-        while not self.begin(sequence):
+        """Run a preempted sequence, preempting as many others as needed."""
+        while not self.start(sequence):
             if not self.preempt_one(keep=0):
                 raise AssertionError("an admitted request fits alone")
-        self.resumed.remove(sequence)
+        self.preempted.remove(sequence)
 
     def fork(self, sequence: Sequence) -> None:
-        """A candidate joins its first one after the prompt; without a free sequence id it waits."""
+        """Run another candidate on the first one's prompt; without a free slot it waits as preempted."""
         if self.kv_cache.fork(sequence.group.candidates[0], sequence):
             self.running[sequence] = None
         else:
-            self.resumed.append(sequence)
+            self.preempted.append(sequence)
 
     def preempt_one(self, keep: int = 1) -> bool:
-        """Put the youngest of the least urgent aside; what it had is computed again later."""
+        """Preempt the newest sequence of the lowest priority; its KV is recomputed later."""
         if len(self.running) <= keep:
             return False
         self.num_preempted += 1
@@ -148,21 +149,23 @@ class RequestQueues:
 
     def preempt(self, sequence: Sequence) -> None:
         del self.running[sequence]
-        self.kv_cache.forget(sequence)
-        self.resumed.append(sequence)
-        self.resumed.sort(key=lambda other: (-other.group.request.priority, other.group.order, other.choice))
+        self.kv_cache.free(sequence)
+        self.preempted.append(sequence)
+        self.preempted.sort(
+            key=lambda other: (-other.group.request.priority, other.group.order, other.choice)
+        )
 
-    def leave(self, sequence: Sequence) -> None:
-        """The sequence ended, wherever it is; what it computed may still serve others."""
+    def finish(self, sequence: Sequence) -> None:
+        """The sequence has ended, running or not; what it computed may be reused."""
         if sequence in self.running:
             del self.running[sequence]
             self.kv_cache.release(sequence)
-        elif sequence in self.resumed:
-            self.resumed.remove(sequence)
+        elif sequence in self.preempted:
+            self.preempted.remove(sequence)
 
     def remove(self, group: SequenceGroup) -> None:
-        """The request is over before its end."""
+        """Remove an unfinished request."""
         for sequence in group.candidates:
-            self.leave(sequence)
+            self.finish(sequence)
         if not group.is_prompt_done:
-            self.queue.remove(group.candidates[0])
+            self.waiting.remove(group.candidates[0])

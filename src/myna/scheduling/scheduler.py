@@ -1,4 +1,4 @@
-"""Which tokens are computed next, and what the answers mean. Pure: no thread, clock, log or I/O."""
+"""Decides what each step computes and processes its results. Pure: no thread, clock, log or I/O."""
 
 from myna.core.errors import ConstraintTooComplex, GenerationFailed, MynaError
 from myna.core.requests import GenerationRequest
@@ -7,7 +7,7 @@ from myna.decoding.output_processor import RequestOutput
 from myna.decoding.sampling import RowStatus, Sampled
 from myna.decoding.token_table import TokenTable
 from myna.scheduling.batch import Batch
-from myna.scheduling.kv_cache import KeyValues
+from myna.scheduling.kv_cache import KVStorage
 from myna.scheduling.logprobs import read_logprobs
 from myna.scheduling.queues import RequestQueues
 from myna.scheduling.sequence import RequestEvent, Sequence, SequenceGroup
@@ -15,15 +15,14 @@ from myna.scheduling.speculation import Speculation
 
 
 class Scheduler:
-    """Continuous batching over one engine's KV room.
+    """Continuous batching over one engine's KV cache.
 
     `add` and `abort` at any time between steps; then `schedule`, the engine's `forward`, sampling, and
-    `update`. `queues` is for whoever counts who runs, waits and holds room, `speculation.costs` for whoever
-    knows how long steps take.
-    A step that could not run is answered with `make_room` or `isolate` instead.
+    `update`. If a step fails, call `make_room` or `isolate` instead of `update`. `queues` is public for
+    statistics, `speculation.costs` for the observed step times.
     """
 
-    def __init__(self, kv: KeyValues, token_table: TokenTable) -> None:
+    def __init__(self, kv: KVStorage, token_table: TokenTable) -> None:
         self._token_table = token_table
         self.queues = RequestQueues(kv)
         self.speculation = Speculation(self.queues.kv_cache, token_table.end_tokens, can_trim=kv.can_trim)
@@ -36,37 +35,37 @@ class Scheduler:
         return not self._groups
 
     def add(self, number: int, request: GenerationRequest, grammar: Grammar | None = None) -> None:
-        """Take an admitted request (see `admission`), its constraint compiled; `number` names it in what
-        `update` tells."""
+        """Add an admitted request (see `admission`) with its compiled constraint; `number` identifies it in
+        the events of `update`."""
         group = SequenceGroup(
             number, self._num_added, request, RequestOutput(request, self._token_table, grammar)
         )
         group.candidates = [Sequence(group, output) for output in group.output.choices]
         self._num_added += 1
         self._groups[number] = group
-        self.queues.queue.push(group.candidates[0])
+        self.queues.waiting.push(group.candidates[0])
 
     def abort(self, number: int) -> None:
-        """Forget the request now; what it computed may still serve others. Unknown numbers are ignored."""
+        """Drop the request now; what it computed may be reused. Unknown numbers are ignored."""
         if group := self._groups.get(number):
             self._drop(group)
 
     def schedule(self, prompt_tokens: int) -> Batch:
-        """The next step: every running answer's next token, and up to `prompt_tokens` of prompts."""
+        """The next step: one decode of every running sequence, and up to `prompt_tokens` of prompts."""
         batch, queues = Batch(), self.queues
         if self._suspects:
             self._add_alone(batch, self._suspects[0], prompt_tokens)
             return batch
         queues.reserve_decodes()
-        add_decode, guess_of = batch.add_decode, self.speculation.guess(queues.running).get
-        for sequence in [other for other in queues.running if not add_decode(other, guess_of(other))]:
+        add_decode, draft_of = batch.add_decode, self.speculation.propose(queues.running).get
+        for sequence in [other for other in queues.running if not add_decode(other, draft_of(other))]:
             batch.add_prompt(sequence, prompt_tokens)
-        if batch.num_prompt_tokens < prompt_tokens and (queues.resumed or queues.queue):
+        if batch.num_prompt_tokens < prompt_tokens and (queues.preempted or queues.waiting):
             queues.admit(batch, prompt_tokens)
         return batch
 
     def update(self, batch: Batch, sampled: Sampled, scores: list[Sampled]) -> list[RequestEvent]:
-        """Take what the step drew, a token a draw; what to tell clients, in order."""
+        """Process the step's sampled tokens, one per draw. Returns the events for clients, in order."""
         out: list[RequestEvent] = []
         for row, sequence in zip(batch.rows, batch.sequences, strict=True):
             assert sequence.entry is not None
@@ -83,18 +82,18 @@ class Scheduler:
             self.queues.fork(sequence)
         if batch.num_prompt_tokens:
             self._emit_prompts(batch, out)
-        void = self._rollback(batch, sampled) if batch.guesses else frozenset[int]()
+        void = self._rollback(batch, sampled) if batch.drafts else frozenset[int]()
         self._take_tokens(batch, sampled, void, out)
         return out
 
     def make_room(self) -> bool:
-        """The engine was out of room: give up an idle donor or the youngest sequence. False: nothing to
-        give up but the one that runs."""
+        """The engine ran out of KV memory: evict a cached prefix or preempt a sequence. False if only one
+        sequence is left, so that nothing can be freed."""
         return self.queues.kv_cache.evict_one() or self.queues.preempt_one()
 
     def isolate(self, batch: Batch, error: Exception) -> list[RequestEvent]:
-        """The step raised `error`. One sequence alone is to blame; several run again one by one, since
-        what the engine holds of them can't be trusted."""
+        """The step raised `error`. If it had a single sequence, that one fails. Otherwise all are preempted,
+        since their KV can't be trusted, and run again one at a time."""
         for sequence in batch.sequences:
             self.queues.preempt(sequence)
         if len(batch.sequences) > 1:
@@ -126,33 +125,33 @@ class Scheduler:
                     self._end(candidate)
 
     def _rollback(self, batch: Batch, sampled: Sampled) -> frozenset[int]:
-        """Keep of the guessed tokens those that were drawn; the draws that took others for granted are
-        void."""
+        """Verify the draft tokens: keep those that were sampled, roll back the others. Returns the draws that
+        assumed a rejected token."""
         void: set[int] = set()
-        for guess in batch.guesses:
-            end = guess.first_draw + len(guess.tokens)
-            drawn = sampled.tokens[guess.first_draw : end].tolist()
-            num_right = next((i for i in range(len(drawn)) if drawn[i] != guess.tokens[i]), len(drawn))
-            self.queues.kv_cache.rollback(guess.sequence, len(drawn) - num_right)
-            void.update(range(guess.first_draw + num_right + 1, end + 1))
+        for draft in batch.drafts:
+            end = draft.first_draw + len(draft.tokens)
+            drawn = sampled.tokens[draft.first_draw : end].tolist()
+            num_accepted = next((i for i in range(len(drawn)) if drawn[i] != draft.tokens[i]), len(drawn))
+            self.queues.kv_cache.rollback(draft.sequence, len(drawn) - num_accepted)
+            void.update(range(draft.first_draw + num_accepted + 1, end + 1))
         return frozenset(void)
 
     def _take_tokens(
         self, batch: Batch, sampled: Sampled, void: frozenset[int], out: list[RequestEvent]
     ) -> None:
-        groups, tell = self._groups, out.append
+        groups, emit = self._groups, out.append
         for index, (token, sequence) in enumerate(
             zip(sampled.tokens.tolist(), batch.sampling_sequences, strict=True)
         ):
             group, choice = sequence.group, sequence.output
             number = group.number
             if number not in groups:
-                continue  # another candidate of the request failed in this very step, or all have ended
+                continue  # another candidate of the request failed in this step, or all have ended
             if index in void or choice.reason is not None:
                 continue
             if token < 0:
                 self._drop(group)
-                tell(RequestEvent(number, _no_token(sequence, RowStatus(int(sampled.status[index])))))
+                emit(RequestEvent(number, _no_token(sequence, RowStatus(int(sampled.status[index])))))
                 continue
             sampling = sequence.sampling
             num_top = sampling.num_logprobs
@@ -160,16 +159,16 @@ class Scheduler:
             sequence.tokens.append(token)
             sampling.accept(token)
             for event in group.output.push(sequence.choice, token, logprobs):
-                tell(RequestEvent(number, event))
+                emit(RequestEvent(number, event))
             if choice.reason is not None:
                 self._end(sequence)
 
     def _end(self, sequence: Sequence) -> None:
-        self.queues.leave(sequence)
+        self.queues.finish(sequence)
         group = sequence.group
         if group.output.is_finished:
             del self._groups[group.number]
-            group.candidates = []  # no cycle, so that nothing waits for the garbage collector
+            group.candidates = []  # breaks the reference cycle, so that memory is freed at once
 
     def _drop(self, group: SequenceGroup) -> None:
         del self._groups[group.number]
@@ -189,5 +188,5 @@ def _no_token(sequence: Sequence, status: RowStatus) -> MynaError:
             f"The grammar became too complex after {sequence.num_generated} tokens: {grammar.error}"
         )
     if status is RowStatus.NOTHING_ALLOWED:
-        return GenerationFailed("The constraint leaves no token that could come next.")
-    return GenerationFailed("The model's arithmetic broke down: its logits are not numbers.")
+        return GenerationFailed("The constraint allows no next token.")
+    return GenerationFailed("The model produced invalid (NaN or infinite) logits.")

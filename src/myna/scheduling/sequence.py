@@ -1,4 +1,4 @@
-"""A request inside the scheduler: its candidates, and what of each the engine holds. Decides nothing."""
+"""The scheduler's state per request and per sequence. Makes no decisions."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 
 class RequestEvent(NamedTuple):
-    """An event of the request with that number, or the error that ended it."""
+    """An event of request `number`, or the error that ended it."""
 
     number: int
-    what: Event | MynaError
+    event: Event | MynaError
 
 
 @dataclass(slots=True, eq=False)
 class SequenceGroup:
-    """One request. `number` is the caller's short name for it, `order` its place in time."""
+    """One request and its sequences (`candidates`), one for each choice. `number` is the caller's id for it,
+    `order` its arrival order."""
 
     number: int
     order: int
@@ -35,7 +36,7 @@ class SequenceGroup:
     candidates: list[Sequence] = field(default_factory=list)
     is_prompt_done: bool = False
     cached_tokens: int = 0
-    grams: Ngrams | None = None
+    ngrams: Ngrams | None = None
     bias: TokenBias | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,17 +44,17 @@ class SequenceGroup:
 
 
 class Sequence:
-    """One candidate of a request: its tokens, prompt first, and the `output` that is made of them."""
+    """One candidate of a request: its tokens (prompt first) and the `output` built from them."""
 
     __slots__ = (
         "blocks",
         "choice",
-        "drafter",
         "entry",
         "grammar",
         "group",
         "num_prompt",
         "output",
+        "proposer",
         "sampling",
         "tokens",
     )
@@ -67,7 +68,7 @@ class Sequence:
         self.tokens = list(request.prompt_tokens)
         self.num_prompt = len(self.tokens)
         self.sampling = ChoiceSampling(request.sampling, self.choice, group.output.num_logprobs, group.bias)
-        self.drafter: NgramProposer | None = None
+        self.proposer: NgramProposer | None = None
         self.entry: CacheEntry | None = None
         self.blocks: list[int] | None = None
 
@@ -77,6 +78,6 @@ class Sequence:
 
     @property
     def is_decoding(self) -> bool:
-        """Whether the engine holds all of it but its last token, and that one is of the answer."""
+        """Whether only the last token, a generated one, still has to be computed."""
         entry = self.entry
         return entry is not None and self.num_prompt <= entry.computed == len(self.tokens) - 1

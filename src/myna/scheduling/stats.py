@@ -1,11 +1,11 @@
-"""Counts a model's steps. Pure; the loop decides when to tell."""
+"""Statistics of a model's steps. Pure; the loop decides when to report them."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
 
 from myna.core.stats import BATCH_SIZES, LATENCY_S, STEP_TOKENS, HistogramCounts, SchedulerStats
 from myna.scheduling.batch import Batch
-from myna.scheduling.kv_cache import KeyValues
+from myna.scheduling.kv_cache import KVStorage
 from myna.scheduling.queues import RequestQueues
 
 
@@ -26,7 +26,7 @@ class _Counter:
 
 
 class StepCounter:
-    """One worker's steps."""
+    """Counts one worker's steps."""
 
     def __init__(self) -> None:
         self._tokens = _Counter(STEP_TOKENS)
@@ -35,21 +35,22 @@ class StepCounter:
         self._last_s = 0.0
 
     def count(self, batch: Batch, now_s: float) -> None:
-        """A step that has just ended. Answers that went on in it had their last token in the one before."""
+        """Count a step that has just ended. Decoding sequences got their previous token in the step
+        before."""
         if batch.num_decodes:
             self._gaps.count(now_s - self._last_s, batch.num_decodes)
         self._last_s = now_s
         self._tokens.count(batch.num_prompt_tokens + batch.num_decodes)
         self._sizes.count(len(batch.rows))
 
-    def stats(self, queues: RequestQueues, kv: KeyValues, num_arriving: int) -> SchedulerStats:
-        """Now. `num_arriving` requests are on their way to the roster."""
-        # Engines take room by the block, so that what is kept may fill more than its tokens.
-        kept = queues.kv_cache.prefix_cache.num_tokens
-        used = kv.info.kv_tokens - kv.free_tokens - kept if queues.running else 0
+    def stats(self, queues: RequestQueues, kv: KVStorage, num_arriving: int) -> SchedulerStats:
+        """The current statistics. `num_arriving` requests have not reached the queues yet."""
+        # Engines allocate whole blocks, so cached prefixes may occupy more than their tokens.
+        cached = queues.kv_cache.prefix_cache.num_tokens
+        used = kv.info.kv_tokens - kv.free_tokens - cached if queues.running else 0
         return SchedulerStats(
             num_running=len(queues.running),
-            num_waiting=len(queues.queue) + len(queues.resumed) + num_arriving,
+            num_waiting=len(queues.waiting) + len(queues.preempted) + num_arriving,
             kv_usage=min(1.0, max(0.0, used / max(1, kv.info.kv_tokens))),
             num_preempted=queues.num_preempted,
             step_tokens=self._tokens.counts(),

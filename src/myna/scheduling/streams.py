@@ -1,4 +1,4 @@
-"""Events of one request on their way to whoever awaits them, in the event loop's thread."""
+"""The event stream of one request, in the event loop's thread."""
 
 import asyncio
 from collections import deque
@@ -14,12 +14,12 @@ _MERGE_AT: Final = 256
 
 
 class RequestStream:
-    """The `EventStream` of our own scheduler.
+    """The `EventStream` of Myna's own scheduler.
 
-    A slow reader costs no one else anything: from 256 events on, deltas of a choice are merged, so that
-    what is kept stays near the answer's own size. `on_close` is called once, if the reader leaves
-    before the end. With `is_held`, nothing after `PromptDone` can be read before the end has come.
-    """
+    A slow reader doesn't affect others: from 256 pending events on, the deltas of a choice are merged, so
+    that the buffer stays near the size of the answer itself. `on_close` is called once, if the reader closes
+    the stream before its end. With `is_held`, nothing after `PromptDone` can be read before the stream has
+    ended."""
 
     __slots__ = (
         "_error",
@@ -42,7 +42,7 @@ class RequestStream:
         self._on_close = on_close
         self._is_held = is_held
         self.is_prompt_read = False
-        self.is_text_read = False  # the answer can't start anew unnoticed
+        self.is_text_read = False  # from here on, a restart would be visible to the client
 
     def __aiter__(self) -> Self:
         return self
@@ -67,7 +67,7 @@ class RequestStream:
         return event
 
     async def aclose(self) -> None:
-        """Idempotent; aborts an unfinished generation, also one that was never read."""
+        """Idempotent; aborts an unfinished generation, even one that was never read."""
         self._events.clear()
         self._error = None
         if not self._is_ended:
@@ -89,14 +89,14 @@ class RequestStream:
             self._wake()
 
     def fail(self, error: MynaError) -> None:
-        """End the stream by an error, after the events already pushed."""
+        """End the stream with an error, after the events already pushed."""
         if not self._is_ended:
             self._is_ended = True
             self._error = error
             self._wake()
 
     def rewind(self) -> None:
-        """Drop what nobody has read: the request runs again from its beginning."""
+        """Drop all unread events: the request runs again from its beginning."""
         self._events.clear()
 
     def _is_readable(self) -> bool:
@@ -109,7 +109,7 @@ class RequestStream:
 
 
 def _merged(events: deque[Event]) -> list[Event]:
-    """The same events with each choice's deltas in one; a choice's order is kept."""
+    """The same events with each choice's consecutive deltas joined; each choice keeps its order."""
     merged: list[Event] = []
     runs: dict[int, list[TextDelta]] = {}
     for event in events:

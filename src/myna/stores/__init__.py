@@ -1,1 +1,1 @@
-"""One file, one store; the only place that knows SQL."""
+"""Stores, one file each; the only package that knows SQL."""

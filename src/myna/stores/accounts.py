@@ -1,4 +1,4 @@
-"""Projects, keys, limits and acts in SQLite or PostgreSQL, through SQLAlchemy Core."""
+"""Projects, keys, limits and audit events in SQLite or PostgreSQL, with SQLAlchemy Core."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class SqlAccounts:
             return int(connection.scalar(select(ACCOUNT_STATE.c.version)) or 0)
 
     def load(self) -> Accounts:
-        # The state is read first: if the rest is newer than it, the next look finds a new version.
+        # The version is read first: if the rest is newer, the next check finds a new version.
         with self._database.transaction() as connection:
             state = connection.execute(select(ACCOUNT_STATE)).one()
             return Accounts(
@@ -75,9 +75,7 @@ class SqlAccounts:
 
     def touch(self, uses: Mapping[str, int]) -> None:
         with self._database.transaction() as connection:
-            for key_id, at in sorted(
-                uses.items()
-            ):  # in one order, so that two servers don't block each other
+            for key_id, at in sorted(uses.items()):  # in a fixed order, so that two servers can't deadlock
                 older = API_KEYS.c.last_used_at.is_(None) | (API_KEYS.c.last_used_at < at)
                 used = update(API_KEYS).where(API_KEYS.c.id == key_id, older)
                 connection.execute(used.values(last_used_at=at))
@@ -103,7 +101,8 @@ class SqlAccounts:
 
 
 def _advance(connection: Connection, version: int) -> bool:
-    """Take the next version, unless another change did; locks out others to the end of the transaction."""
+    """Increment the version, unless another change already has; blocks other changes until the transaction
+    ends."""
     state = update(ACCOUNT_STATE).where(ACCOUNT_STATE.c.version == version)
     return connection.execute(state.values(version=version + 1)).rowcount > 0
 

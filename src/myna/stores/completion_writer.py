@@ -1,5 +1,5 @@
-"""Writes copies of finished answers to the store. An answer never waits long for its copy, and never fails
-because the copy can't be stored."""
+"""Writes stored completions in the background. An answer never waits long for its copy to be stored, and
+never fails because it can't be."""
 
 import asyncio
 import contextlib
@@ -15,17 +15,17 @@ from myna.core.stored import CompletionStore, StoredCompletion
 from myna.core.supervision import SupervisedTask
 from myna.stores.database_threads import DatabaseThreads
 
-_LONGEST_RETRY_S: Final = 30.0
-_LAST_WRITES_S: Final = 5.0
+_MAX_RETRY_S: Final = 30.0
+_CLOSE_TIMEOUT_S: Final = 5.0
 
 log = logging.getLogger("myna.serving")
 
 
 @dataclass(frozen=True, slots=True)
 class WriterLimits:
-    """`wait_s`: how long the end of an answer is held back, so that a client that has seen it finds the copy.
-    `max_*` bound the queue while the store can't be written, and the size of one row; `first_retry_s` doubles
-    with each failure."""
+    """`wait_s`: how long the end of an answer may be held back, so that a client that has seen it can
+    retrieve the copy. `max_*` limit the queue while the store is unavailable, and the size of one row.
+    `first_retry_s` doubles with each failure."""
 
     wait_s: float = 1.5
     max_rows: int = 1000
@@ -35,17 +35,17 @@ class WriterLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _PendingRow:
     row: StoredCompletion
     size: int
     attempted: "asyncio.Future[None]"
-    """Done when the row is written or dropped, or when a first attempt to write it has failed."""
+    """Done when the row was written or dropped, or the first attempt to write it has failed."""
 
 
 class CompletionWriter:
-    """Writes one row at a time, in a thread. While the database is unavailable, rows wait in a bounded
-    queue and are retried with growing delays until the server ends; rows that don't fit are dropped.
-    All methods are for one event loop."""
+    """Writes one row at a time, in a thread. While the database is unavailable, rows wait in a bounded queue
+    and are retried with growing delays until the server ends; rows that don't fit are dropped. All methods
+    must be called in one event loop."""
 
     def __init__(
         self, store: CompletionStore, threads: DatabaseThreads, limits: WriterLimits | None = None
@@ -53,12 +53,12 @@ class CompletionWriter:
         self._store = store
         self._threads = threads
         self._limits = limits or WriterLimits()
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_PendingRow] = deque()
         self._num_bytes = 0
-        self._is_behind = False  # then callers don't wait: others have already waited in vain
+        self._is_behind = False  # if so, callers don't wait: earlier ones have timed out
         self._is_closing = asyncio.Event()
         self._dropping = Outage(
-            log, "copies of answers are dropped: %s", "copies of answers are stored again"
+            log, "stored completions are being dropped: %s", "completions are being stored again"
         )
         self._worker = SupervisedTask(
             "the writer of stored completions", self._work, on_failure=lambda exc: self._stop_waiting()
@@ -75,20 +75,21 @@ class CompletionWriter:
         return self._limits.max_row_bytes
 
     def drop_large(self) -> None:
-        """Note that a row is not even made, since it would be larger."""
+        """Count a row that was not created because it would exceed `max_row_bytes`."""
         self._drop(f"one is larger than {self._limits.max_row_bytes} bytes")
 
     async def put(self, row: StoredCompletion) -> None:
-        """Returns when the row is in the store, or when that takes too long. Raises no error of the store."""
+        """Store the row; returns when it is stored or that takes too long. Doesn't raise the store's
+        errors."""
         size = _size(row)
         if size > self._limits.max_row_bytes:
             self.drop_large()
             return
         is_full = len(self._waiting) >= self._limits.max_rows
         if is_full or self._num_bytes + size > self._limits.max_bytes:
-            self._drop("too many wait for the database already")
+            self._drop("too many are waiting for the database")
             return
-        waiting = _Waiting(row, size, asyncio.get_running_loop().create_future())
+        waiting = _PendingRow(row, size, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._num_bytes += size
         self._worker.start()
@@ -97,13 +98,13 @@ class CompletionWriter:
             self._is_behind = self._is_behind or not done
 
     async def aclose(self) -> None:
-        """Write the rows that still wait, for a few seconds at most, and close the store."""
+        """Write the remaining rows, for at most a few seconds, and close the store."""
         self._is_closing.set()
-        if not await self._worker.wait(_LAST_WRITES_S):
+        if not await self._worker.wait(_CLOSE_TIMEOUT_S):
             await self._worker.aclose()
         if self._waiting:
-            log.error("%d copies of answers could not be stored before the server ended", len(self._waiting))
-        with contextlib.suppress(DatabaseUnavailable):  # every thread hangs, and the process ends
+            log.error("%d completions could not be stored before the server ended", len(self._waiting))
+        with contextlib.suppress(DatabaseUnavailable):  # all threads hang, but the process ends anyway
             await self._threads.run(self._store.close)
 
     async def _work(self) -> None:
@@ -112,14 +113,14 @@ class CompletionWriter:
             first = self._waiting[0]
             try:
                 await self._threads.run(self._store.put, first.row)
-            except DatabaseUnavailable:  # in the log already
+            except DatabaseUnavailable:  # already logged
                 self._stop_waiting()
                 if self._is_closing.is_set():
                     return
                 await self._pause(retry_s)
-                retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
+                retry_s = min(2 * retry_s, _MAX_RETRY_S)
             except Exception:
-                log.exception("a copy of an answer can't be stored")
+                log.exception("a completion can't be stored")
                 self._remove_first()
                 self.num_dropped += 1
             else:

@@ -1,4 +1,4 @@
-"""What limits have counted, in a PostgreSQL that several servers share."""
+"""Rate-limit counters in a PostgreSQL database that several servers share."""
 
 import threading
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from myna.core.counters import Change
 from myna.stores.database import Database
 from myna.stores.tables import COUNTERS
 
-# Built once: every request comes by twice.
+# Built once, since every request uses them twice.
 _READ: Final = (
     select(COUNTERS)
     .where(COUNTERS.c.name.in_(bindparam("names", expanding=True)))
@@ -24,8 +24,8 @@ _NOW: Final = select(func.extract("epoch", func.clock_timestamp()))
 
 
 class SqlCounters:
-    """One update at a time in this process; locked rows keep those of other processes apart, and the
-    database's clock is everyone's."""
+    """One update at a time in this process; row locks serialize those of other processes. All servers use the
+    database's clock."""
 
     is_instant = False
 
@@ -34,10 +34,12 @@ class SqlCounters:
         self._lock = threading.Lock()
 
     def update(self, names: Sequence[str], change: Change) -> None:
-        ordered = sorted(set(names))  # every server locks in one order
+        ordered = sorted(set(names))  # all servers lock in the same order
         with self._lock, self._database.transaction() as connection:
             found = _locked(connection, ordered)
-            if len(found) < len(ordered):  # there must be a row to lock; another server may be adding it
+            if len(found) < len(
+                ordered
+            ):  # a row must exist to be locked; another server may add it concurrently
                 connection.execute(_ADD, [{"name": name, "value": b""} for name in ordered])
                 found = _locked(connection, ordered)
             now = float(connection.scalar(_NOW) or 0.0)

@@ -1,5 +1,5 @@
-"""What limits have counted, in a SQLite file that may be thrown away: it is never synced, and nothing that
-must be synced waits for it. Every request comes by twice, so this is SQLite without a layer between."""
+"""Rate-limit counters in a SQLite file of their own, which is never synced and may be deleted. Every request
+uses it twice, so this calls SQLite directly."""
 
 import contextlib
 import sqlite3
@@ -21,12 +21,12 @@ _WRITE: Final = "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE
 
 
 class FileCounters:
-    """One update at a time; a lock of the file keeps those of other processes apart."""
+    """One update at a time; a file lock serializes those of other processes."""
 
     is_instant = False
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        """Raises `DatabaseError`. A damaged file is begun anew."""
+        """Raises `DatabaseError`. A damaged file is replaced."""
         self._clock = clock
         self._lock = threading.Lock()
         try:
@@ -40,14 +40,14 @@ class FileCounters:
                 self._connection = _connect(path)
         except (sqlite3.Error, OSError) as exc:
             raise DatabaseError(
-                N_("The file of the limits {path} can't be opened: {reason}", path=path, reason=exc)
+                N_("The rate-limit counters {path} can't be opened: {reason}", path=path, reason=exc)
             ) from exc
 
     def update(self, names: Sequence[str], change: Change) -> None:
         places = ", ".join("?" * len(names))
         with self._lock, self._transaction() as connection:
             query = f"SELECT name, value FROM counters WHERE name IN ({places})"  # noqa: S608
-            # A damaged file may hold other types; they make no more sense as bytes, but are refused as such.
+            # A damaged file may hold other types; as bytes they are rejected as invalid later.
             found = {
                 name: value if isinstance(value, bytes) else str(value).encode()
                 for name, value in connection.execute(query, names)
@@ -61,7 +61,7 @@ class FileCounters:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """The lock is taken before anything is read."""
+        """Takes the lock before anything is read."""
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -73,7 +73,7 @@ class FileCounters:
                 raise
         except sqlite3.Error as exc:
             raise DatabaseUnavailable(
-                N_("The file of the limits can't be used: {reason}", reason=exc)
+                N_("The rate-limit counters can't be used: {reason}", reason=exc)
             ) from exc
 
 
@@ -91,5 +91,5 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _remove(path: Path) -> None:
-    for doomed in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
-        doomed.unlink(missing_ok=True)
+    for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        file.unlink(missing_ok=True)

@@ -1,5 +1,5 @@
-"""The one way to a database: opens and migrates it, limits every wait for it, and gives all stores one
-pool of connections and one translation of errors."""
+"""The only access to a database: opens and migrates it, limits every wait, and gives all stores one
+connection pool and one translation of errors."""
 
 import contextlib
 import logging
@@ -23,21 +23,21 @@ from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.outage import Outage
 from myna.core.translatable import N_, Translatable
 
-# Two servers that start at once on one database migrate one after the other.
+# Servers that start at the same time on one database migrate one after the other.
 _MIGRATION_LOCK: Final = 0x6D796E61
 _MIGRATION_S: Final = 600.0
-_OPENING_MS: Final = 60_000  # SQLite: several servers that start at once take turns
+_OPENING_MS: Final = 60_000  # SQLite: servers that start at the same time take turns
 _CONNECTIONS: Final = 8
-"""At most, for all stores of a process; more than it has threads that use them."""
+"""The maximum for all stores of a process; more than it has threads that use them."""
 
 _log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Seconds. `lock_s` is for locks of rows, in SQLite for that of the file. PostgreSQL cancels a
-    statement after `statement_s`; a server that stays silent is given up after `answer_s`. `pool_s` is
-    for a free connection. libpq rounds a `connect_s` below 2 up to 2."""
+    """In seconds. `lock_s` is for row locks, in SQLite for the file lock. PostgreSQL cancels a statement
+    after `statement_s`; a connection whose server doesn't respond is closed after `answer_s`. `pool_s` is the
+    wait for a free connection. libpq rounds a `connect_s` below 2 up to 2."""
 
     connect_s: int = 5
     lock_s: float = 5.0
@@ -47,7 +47,7 @@ class TimeLimits:
 
 
 class Database:
-    """Connections to one database, shared by the stores on it. Thread-safe, and blocking."""
+    """Connections to one database, shared by its stores. Thread-safe and blocking."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -55,11 +55,10 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Everything in the block or nothing of it.
+        """Run the block as one transaction.
 
-        Raises `DatabaseError` for what the database says, and `DatabaseUnavailable` (which is in the log
-        already) if it is away, has no room or takes too long.
-        """
+        Raises `DatabaseError` for errors of the database, and `DatabaseUnavailable` (already logged) if it
+        can't be reached, is full or takes too long."""
         try:
             with self.engine.begin() as connection:
                 yield connection
@@ -71,14 +70,15 @@ class Database:
         self._outage.succeeded()
 
     def close(self) -> None:
-        """Close the connections that nobody uses. A store that is used later opens new ones."""
+        """Close idle connections. Stores that are still used open new ones."""
         self.engine.dispose()
 
 
 def open_database(url: str, limits: TimeLimits | None = None) -> Database:
-    """Connect and migrate. A SQLite file is made 0600, and copied beside itself before it changes.
+    """Connect and migrate. A SQLite file gets mode 0600, and is backed up next to itself before it is
+    migrated.
 
-    Raises `DatabaseError`, whose message never holds the URL's password.
+    Raises `DatabaseError`, whose message never contains the URL's password.
     """
     limits = limits or TimeLimits()
     parsed = make_url(url)
@@ -98,7 +98,7 @@ def open_database(url: str, limits: TimeLimits | None = None) -> Database:
 
 
 def upgrade(engine: Engine) -> None:
-    """Apply the steps that the database lacks. Raises `DatabaseError` if it is newer than this program."""
+    """Apply the missing migrations. Raises `DatabaseError` if the database is newer than this program."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     script = ScriptDirectory.from_config(config)
@@ -109,8 +109,8 @@ def upgrade(engine: Engine) -> None:
         if found is not None and found not in {step.revision for step in script.walk_revisions()}:
             raise DatabaseError(
                 N_(
-                    "The database was written by a newer Myna (its schema is {found}). Update Myna, or "
-                    "point it to another database.",
+                    "The database was written by a newer version of Myna (schema {found}). Update Myna, or "
+                    "use another database.",
                     found=found,
                 )
             )
@@ -139,19 +139,19 @@ def _make_engine(url: URL, limits: TimeLimits) -> Engine:
         max_overflow=0,
         pool_timeout=limits.pool_s,
         pool_pre_ping=not is_sqlite,
-        # The URL's own values take precedence.
+        # Values in the URL take precedence.
         connect_args={name: value for name, value in arguments.items() if name not in url.query},
     )
     if is_sqlite:
         event.listen(engine, "connect", partial(_set_pragmas, limits))
     if is_psycopg:
-        event.listen(engine, "do_connect", _patient_connect(limits))
+        event.listen(engine, "do_connect", _connect_with_timeout(limits))
         event.listen(engine, "connect", partial(_set_timeouts, limits))
     return engine
 
 
 def _psycopg_arguments(limits: TimeLimits) -> dict[str, int]:
-    """libpq's: a host that is gone is noticed while connecting, while idle and while data are on the way."""
+    """libpq's options to detect an unreachable host while connecting, while idle and while sending."""
     return {
         "connect_timeout": limits.connect_s,
         "keepalives": 1,
@@ -162,11 +162,11 @@ def _psycopg_arguments(limits: TimeLimits) -> dict[str, int]:
     }
 
 
-def _patient_connect(limits: TimeLimits) -> Callable[..., Any]:
-    from myna.stores.postgresql import PatientConnection
+def _connect_with_timeout(limits: TimeLimits) -> Callable[..., Any]:
+    from myna.stores.postgresql import TimeoutConnection
 
-    def connect(dialect: object, record: object, args: Any, arguments: Any) -> PatientConnection:
-        connection = PatientConnection.connect(*args, **arguments)
+    def connect(dialect: object, record: object, args: Any, arguments: Any) -> TimeoutConnection:
+        connection = TimeoutConnection.connect(*args, **arguments)
         connection.answer_s = limits.answer_s
         return connection
 
@@ -174,7 +174,7 @@ def _patient_connect(limits: TimeLimits) -> Callable[..., Any]:
 
 
 def _set_timeouts(limits: TimeLimits, connection: Any, record: object) -> None:
-    """By SET, since a pooler between us and the server may refuse them as options of the connection."""
+    """With SET, since a connection pooler may reject them as connection options."""
     with connection.cursor() as cursor:
         cursor.execute(f"SET statement_timeout = {round(limits.statement_s * 1000)}")
         cursor.execute(f"SET lock_timeout = {round(limits.lock_s * 1000)}")
@@ -185,7 +185,7 @@ def _set_timeouts(limits: TimeLimits, connection: Any, record: object) -> None:
 def _exclusively(engine: Engine) -> Iterator[Connection]:
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            # A large table may take a while, and so may another server's steps.
+            # Migrating a large table may take a while, and so may another server's migration.
             if engine.dialect.driver == "psycopg":
                 driver: Any = connection.connection.driver_connection
                 driver.answer_s = _MIGRATION_S
@@ -194,13 +194,15 @@ def _exclusively(engine: Engine) -> Iterator[Connection]:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
         elif engine.dialect.name == "sqlite":
             connection.exec_driver_sql(f"PRAGMA busy_timeout={_OPENING_MS}")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's driver would begin at the first change
+            connection.exec_driver_sql(
+                "BEGIN IMMEDIATE"
+            )  # otherwise Python's driver begins the transaction at the first change
         yield connection
-    engine.dispose()  # and with it the connection that may wait for so long
+    engine.dispose()  # also closes the connection with the long timeouts
 
 
 def _make_private(path: Path) -> None:
-    """What people said to a model is nobody else's: the file is its owner's alone, from its first byte."""
+    """Conversations are private: only the owner may read the file, from its creation on."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600, exist_ok=True)
 
@@ -209,7 +211,7 @@ def _set_pragmas(limits: TimeLimits, connection: Any, record: object) -> None:
     cursor = connection.cursor()
     busy_ms = round(limits.lock_s * 1000)
     for pragma in (
-        f"busy_timeout={_OPENING_MS}",  # for the change to WAL, which only the first opening of a file makes
+        f"busy_timeout={_OPENING_MS}",  # for the switch to WAL, at the first opening of a file
         "journal_mode=WAL",
         f"busy_timeout={busy_ms}",
         "synchronous=FULL",

@@ -1,4 +1,4 @@
-"""Threads for blocking calls of stores, apart from those that requests need to be answered."""
+"""Threads for blocking store calls, separate from those that other work needs."""
 
 import asyncio
 import time
@@ -11,22 +11,22 @@ from myna.core.translatable import N_
 
 _NUM_THREADS: Final = 4
 """`stores.database` has a connection for each."""
-_LONGEST_QUEUE_S: Final = 10.0
+_MAX_QUEUE_S: Final = 10.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class DatabaseThreads:
-    """A database that is slow or away holds up only the calls that run here. For one event loop."""
+    """A slow or unavailable database only delays the calls that run here. To be used in one event loop."""
 
-    def __init__(self, num_threads: int = _NUM_THREADS, *, longest_queue_s: float = _LONGEST_QUEUE_S) -> None:
+    def __init__(self, num_threads: int = _NUM_THREADS, *, max_queue_s: float = _MAX_QUEUE_S) -> None:
         self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="database")
-        self._longest_queue_s = longest_queue_s
+        self._max_queue_s = max_queue_s
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a store. If no thread is free for too long, raises `DatabaseUnavailable` instead."""
-        deadline = time.monotonic() + self._longest_queue_s
+        """Call a store. Raises `DatabaseUnavailable` if no thread becomes free in time."""
+        deadline = time.monotonic() + self._max_queue_s
 
         def in_time() -> T:
             if time.monotonic() > deadline:
@@ -36,5 +36,5 @@ class DatabaseThreads:
         return await asyncio.get_running_loop().run_in_executor(self._threads, in_time)
 
     def close(self) -> None:
-        """Start no further calls; those that run end by themselves."""
+        """Start no more calls; running ones finish by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)

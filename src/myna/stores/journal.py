@@ -1,8 +1,7 @@
-"""The journal: what requests in flight have used, in a memory-mapped file that outlives its process.
+"""The journal: the usage of requests in flight, in a memory-mapped file that survives a crash of its process.
 
-One file a server, in slots that are used again. A count is one aligned word with its own checksum, so that no
-moment at which the process dies leaves half of it. Knows nothing of what the rows are for.
-"""
+One file per server, with reusable slots. A count is one aligned word with its own checksum, so that a crash
+at any moment never leaves half of it. Knows nothing about what the rows are used for."""
 
 import contextlib
 import errno
@@ -26,23 +25,23 @@ _MAGIC: Final = b"MYNAJNL1"
 _PAGE: Final = mmap.ALLOCATIONGRANULARITY
 _HEADER: Final = struct.Struct("<8s16sI")
 _SLOT_BYTES: Final = 2048
-_SLOTS_A_SEGMENT: Final = 512
-_SEGMENT_BYTES: Final = _SLOT_BYTES * _SLOTS_A_SEGMENT
-_MOST_SEGMENTS: Final = 64
+_SLOTS_PER_SEGMENT: Final = 512
+_SEGMENT_BYTES: Final = _SLOT_BYTES * _SLOTS_PER_SEGMENT
+_MAX_SEGMENTS: Final = 64
 _STATE, _PROMPT, _CACHED, _COMPLETION, _FIRST_TOKEN = range(5)  # the words of a slot
 _NUM_WORDS: Final = 5
-_OPENING, _CLOSING = 64, 1536  # where a slot's records begin, each with its length and checksum
+_OPENING, _CLOSING = 64, 1536  # the offsets of a slot's records, each preceded by its length and checksum
 _RECORD: Final = struct.Struct("<II")
 _LIVE: Final = 0x6C697665
-_LONGEST_TEXT: Final = 64
+_MAX_TEXT_CHARS: Final = 64
 
 
 class JournalFull(Exception):
-    """No slot is free and the file can't grow; says why."""
+    """No slot is free and the file can't grow; the message says why."""
 
 
 class _Closing(msgspec.Struct, frozen=True, array_like=True):
-    """What only a request's end tells."""
+    """The fields that are only known when a request ends."""
 
     duration_ms: int
     first_token_ms: int | None
@@ -59,8 +58,8 @@ _closing_decoder: Final = msgspec.msgpack.Decoder(_Closing)
 _row_decoder: Final = msgspec.msgpack.Decoder(UsageRow)
 
 
-class Slot:
-    """One request's place. For one thread at a time."""
+class JournalSlot:
+    """The journal entry of one request. For one thread at a time."""
 
     __slots__ = ("_base", "_bytes", "_completion", "_tag", "_words")
 
@@ -72,7 +71,7 @@ class Slot:
         self._tag = 0
 
     def open(self, row: UsageRow) -> None:
-        """Take the slot for a request whose counts are still 0."""
+        """Use the slot for a request whose counts are still 0."""
         payload = _fitting(row, _CLOSING - _OPENING - _RECORD.size)
         self._tag = zlib.crc32(payload)
         self._words[self._base + 1 : self._base + _NUM_WORDS] = _NO_COUNTS
@@ -85,14 +84,14 @@ class Slot:
         self._words[self._base + _CACHED] = _word(cached_tokens, self._tag)
 
     def count_completion(self, tokens: int) -> None:
-        """Before the tokens are sent."""
+        """Record the count before the tokens are sent."""
         self._words[self._completion] = tokens << 32 | tokens ^ self._tag
 
     def note_first_token(self, after_ms: int) -> None:
         self._words[self._base + _FIRST_TOKEN] = _word(after_ms + 1, self._tag)
 
     def close(self, row: UsageRow) -> None:
-        """The request ended; the slot stays taken until the row is kept elsewhere."""
+        """The request has ended; the slot stays in use until the row is stored in the database."""
         closing = _Closing(*(getattr(row, name) for name in _Closing.__struct_fields__))
         self._write(_CLOSING, msgspec.msgpack.encode(closing))
 
@@ -100,15 +99,15 @@ class Slot:
         self._words[self._base] = 0
 
     def read(self) -> UsageRow | None:
-        """The row of a request that ended, or what is known of one that didn't (`lost`); None if the slot is
-        free. Raises ValueError for a slot that makes no sense."""
+        """The row of a request that has ended, or what is known of one that hasn't (`lost`); None if the slot
+        is free. Raises ValueError for an invalid slot."""
         state = self._words[self._base]
         if state == 0:
             return None
         payload = self._read(_OPENING)
         self._tag = zlib.crc32(payload)
         if state != _word(_LIVE, self._tag):
-            raise ValueError("a slot that is neither free nor taken")
+            raise ValueError("a slot is neither free nor in use")
         row = _row_decoder.decode(payload)
         with contextlib.suppress(ValueError):
             closing = _closing_decoder.decode(self._read(_CLOSING))
@@ -138,12 +137,12 @@ class Slot:
         room = (_CLOSING if offset == _OPENING else _SLOT_BYTES) - offset - _RECORD.size
         payload = self._bytes[start + _RECORD.size : start + _RECORD.size + min(size, room)]
         if not payload or len(payload) != size or zlib.crc32(payload) != checksum:
-            raise ValueError("a record with a wrong checksum")
+            raise ValueError("a record has a wrong checksum")
         return payload
 
 
 def _word(count: int, tag: int) -> int:
-    """The count, and in its lower half what tells that both halves are of one write and this request."""
+    """The count, with a lower half that verifies that both halves come from one write for this request."""
     return count << 32 | count ^ tag
 
 
@@ -156,25 +155,25 @@ def _fitting(row: UsageRow, room: int) -> bytes:
         return payload
     texts = {name: value for name, value in msgspec.structs.asdict(row).items() if isinstance(value, str)}
     return msgspec.msgpack.encode(
-        msgspec.structs.replace(row, **{name: value[:_LONGEST_TEXT] for name, value in texts.items()})
+        msgspec.structs.replace(row, **{name: value[:_MAX_TEXT_CHARS] for name, value in texts.items()})
     )
 
 
 class _File:
-    """A journal's file, locked for as long as it is open: the lock goes when the process does."""
+    """A journal's file, locked while it is open; the lock is released when the process dies."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
         self.descriptor = descriptor
         self.path = path
         self.segments: list[tuple[mmap.mmap, memoryview]] = []
 
-    def map_segment(self, num_bytes: int = _SEGMENT_BYTES) -> list[Slot]:
-        """The next segment's slots; it must be in the file."""
+    def map_segment(self, num_bytes: int = _SEGMENT_BYTES) -> list[JournalSlot]:
+        """The slots of the next segment, which must exist in the file."""
         offset = _PAGE + len(self.segments) * _SEGMENT_BYTES
         segment = mmap.mmap(self.descriptor, num_bytes, offset=offset)
         words = memoryview(segment).cast("Q")
         self.segments.append((segment, words))
-        return [Slot(segment, words, number) for number in range(num_bytes // _SLOT_BYTES)]
+        return [JournalSlot(segment, words, number) for number in range(num_bytes // _SLOT_BYTES)]
 
     def close(self) -> None:
         for segment, words in self.segments:
@@ -186,15 +185,15 @@ class _File:
 
 
 class Journal:
-    """A server's own journal, in `folder`. `database` says whose rows these are: only a server on the same
-    one takes them over. Raises OSError where the file can't be made."""
+    """A server's own journal, in `folder`. `database` identifies the rows' database: only servers on the same
+    one recover them. Raises OSError if the file can't be created."""
 
     def __init__(self, folder: Path, database: str) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
-        draft = path.with_suffix(".new")  # nobody may find it before it is locked
+        draft = path.with_suffix(".new")  # other servers must not find it before it is locked
         self._file = _File(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), path)
-        self._free: list[Slot] = []
+        self._free: list[JournalSlot] = []
         self.num_taken = 0
         try:
             fcntl.flock(self._file.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -206,7 +205,7 @@ class Journal:
             self._file.close()
             raise
 
-    def take(self, row: UsageRow) -> Slot:
+    def take(self, row: UsageRow) -> JournalSlot:
         """A slot for the request. Raises `JournalFull`."""
         if not self._free:
             try:
@@ -218,31 +217,33 @@ class Journal:
         self.num_taken += 1
         return slot
 
-    def give_back(self, slots: Sequence[Slot]) -> None:
+    def release(self, slots: Sequence[JournalSlot]) -> None:
         for slot in slots:
             slot.free()
         self._free += slots
         self.num_taken -= len(slots)
 
     def close(self) -> None:
-        """Leave the file to the next server if any row in it is not kept elsewhere."""
+        """Delete the file, or leave it to the next server if it contains rows that are not stored yet."""
         if self.num_taken == 0:
             self._file.path.unlink(missing_ok=True)
         self._free.clear()
         self._file.close()
 
     def _grow(self) -> None:
-        """Another segment, with room on the disk for all of it: a page that finds none when it is written
-        first would end the process."""
+        """Add a segment and allocate its disk space: if the disk were full at the first write to a page, the
+        process would die of SIGBUS."""
         number = len(self._file.segments)
-        if number == _MOST_SEGMENTS:
-            raise OSError(errno.ENOBUFS, f"{number * _SLOTS_A_SEGMENT} requests wait for the database")
+        if number == _MAX_SEGMENTS:
+            raise OSError(
+                errno.ENOBUFS, f"{number * _SLOTS_PER_SEGMENT} requests are waiting for the database"
+            )
         _write_whole(self._file.descriptor, bytes(_SEGMENT_BYTES), _PAGE + number * _SEGMENT_BYTES)
         self._free += reversed(self._file.map_segment())
 
 
 class DeadJournal:
-    """What a server left that ended without its last words, locked against other finders."""
+    """The journal of a server that crashed, locked against recovery by others."""
 
     def __init__(self, file: _File, rows: Sequence[UsageRow], num_damaged: int) -> None:
         self._file = file
@@ -251,7 +252,7 @@ class DeadJournal:
         self.num_damaged = num_damaged
 
     def discard(self) -> None:
-        """Its rows are kept elsewhere now. What was damaged is put aside under another name."""
+        """Its rows have been stored: delete the file, or rename it if parts are damaged."""
         if self.num_damaged:
             self.path.rename(self.path.with_suffix(".damaged"))
         else:
@@ -260,7 +261,7 @@ class DeadJournal:
 
 @contextlib.contextmanager
 def dead_journals(folder: Path, database: str) -> Iterator[Sequence[DeadJournal]]:
-    """The journals in the folder whose servers are gone; those of other databases are left alone."""
+    """The journals in the folder whose servers have ended; those of other databases are ignored."""
     files = [file for path in sorted(folder.glob(f"*{_SUFFIX}")) if (file := _lock(path)) is not None]
     try:
         yield [dead for file in files if (dead := _read_dead(file, database)) is not None]
@@ -270,7 +271,7 @@ def dead_journals(folder: Path, database: str) -> Iterator[Sequence[DeadJournal]
 
 
 def _lock(path: Path) -> _File | None:
-    """None if its server lives, or somebody else has it."""
+    """None if its server is alive, or another process is recovering it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -300,7 +301,7 @@ def _read_dead(file: _File, database: str) -> DeadJournal | None:
         for slot in file.map_segment(size):
             try:
                 row = slot.read()
-            except ValueError:  # msgspec's errors are such, too
+            except ValueError:  # msgspec's errors are subclasses
                 num_damaged += 1
             else:
                 rows += [row] if row is not None else []

@@ -1,4 +1,4 @@
-"""The ledger in memory, gone when the process ends: for tests, and for those who want no file."""
+"""The ledger in memory, lost when the process ends: for tests, and for servers without a database."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -10,12 +10,12 @@ import msgspec
 from myna.core.ledger import Dimension, Outcome, UsageFilter, UsagePage, UsageRow, UsageSum
 from myna.stores.usage_sums import DIMENSIONS, HOUR_S, added_up, as_sum, by_hour
 
-MOST_ROWS: Final = 100_000
+MAX_ROWS: Final = 100_000
 
 
 class MemoryLedger:
-    """Rows in a dict, in the order in which they were written; sums of the rolled-up ones by hour. Memory is
-    bounded: what is more than 100,000 rows is rolled up, the first written first."""
+    """Rows in a dict, in the order in which they were written, and hourly sums of rolled-up ones. Memory is
+    bounded: beyond 100,000 rows, the oldest are rolled up."""
 
     def __init__(self) -> None:
         self._rows: dict[str, UsageRow] = {}
@@ -26,7 +26,7 @@ class MemoryLedger:
         with self._lock:
             for row in rows:
                 self._rows.setdefault(row.id, row)
-            self._fold(list(islice(self._rows.values(), max(0, len(self._rows) - MOST_ROWS))))
+            self._fold(list(islice(self._rows.values(), max(0, len(self._rows) - MAX_ROWS))))
 
     def sums(
         self, wanted: UsageFilter, width_s: int, group_by: Sequence[Dimension] = ()
@@ -76,7 +76,7 @@ class MemoryLedger:
         return len(old)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""
 
 
 def _matcher(wanted: UsageFilter) -> Callable[[UsageSum], bool]:

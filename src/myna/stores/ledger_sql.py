@@ -1,4 +1,4 @@
-"""The ledger in SQLite or PostgreSQL, through SQLAlchemy Core."""
+"""The ledger in SQLite or PostgreSQL, with SQLAlchemy Core."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -25,7 +25,7 @@ from myna.stores.database import Database
 from myna.stores.tables import USAGE, USAGE_HOURS
 from myna.stores.usage_sums import COUNTS, DIMENSIONS, HOUR_S, added_up, as_sum, by_hour, in_order
 
-_MOST_ROLLED: Final = 2000  # rows a transaction, so that writers never wait for long
+_MAX_ROLLED: Final = 2000  # rows per transaction, so that writers never wait long
 _FIELDS: Final = UsageRow.__struct_fields__
 
 
@@ -93,24 +93,24 @@ class SqlLedger:
         self._database.close()
 
     def _roll_some(self, before_s: int) -> int:
-        """What a transaction deletes it alone has seen, so that two servers never count a row twice."""
-        old = select(USAGE.c.serial).where(USAGE.c.arrived_ms < before_s * 1000).limit(_MOST_ROLLED)
-        doomed = delete(USAGE).where(USAGE.c.serial.in_(old.scalar_subquery())).returning(*USAGE.c)
+        """Only the transaction that deletes a row gets it, so that two servers never count it twice."""
+        old = select(USAGE.c.serial).where(USAGE.c.arrived_ms < before_s * 1000).limit(_MAX_ROLLED)
+        deletion = delete(USAGE).where(USAGE.c.serial.in_(old.scalar_subquery())).returning(*USAGE.c)
         with self._database.transaction() as connection:
-            rows = connection.execute(doomed).all()
+            rows = connection.execute(deletion).all()
             if rows:
                 _add_hours(connection, added_up(by_hour(as_sum(_as_row(row))) for row in rows))
         return len(rows)
 
 
 def _insert(connection: Connection, table: Table) -> Any:
-    """An insert that knows what a conflict is; each database has its own class for it."""
+    """An insert that supports ON CONFLICT; SQLAlchemy has a class for each database."""
     is_postgresql = connection.engine.dialect.name == "postgresql"
     return postgresql.insert(table) if is_postgresql else sqlite.insert(table)
 
 
 def _parts_of_rows(wanted: UsageFilter) -> Select[Any]:
-    """Rows as sums of one, in the columns of the hourly table."""
+    """Each row as a sum of one row, with the columns of the hourly table."""
     c = USAGE.c
 
     def one_if(condition: ColumnElement[bool]) -> ColumnElement[Any]:
@@ -175,7 +175,7 @@ def _as_row(found: Row[Any]) -> UsageRow:
 
 
 def _as_sum(found: Row[Any]) -> UsageSum:
-    """PostgreSQL adds integers up to a decimal."""
+    """In PostgreSQL, sums of integers are decimals."""
     values: dict[str, Any] = {
         name: value if name in DIMENSIONS else int(value) for name, value in found._mapping.items()
     }

@@ -1,4 +1,4 @@
-"""Stored completions that are forgotten when the process ends."""
+"""Stored completions in memory, lost when the process ends."""
 
 import threading
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from myna.core.stored import (
 
 
 class MemoryCompletions:
-    """Completions in a dict, in the order of their arrival."""
+    """Completions in a dict, in order of arrival."""
 
     def __init__(self) -> None:
         self._rows: dict[str, StoredCompletion] = {}
@@ -70,10 +70,10 @@ class MemoryCompletions:
 
     def delete(self, project: str, completion_id: str) -> bool:
         with self._lock:
-            is_there = self.get(project, completion_id) is not None
-            if is_there:
+            exists = self.get(project, completion_id) is not None
+            if exists:
                 del self._rows[completion_id]
-            return is_there
+            return exists
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""

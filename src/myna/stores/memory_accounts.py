@@ -1,4 +1,4 @@
-"""Projects, keys, limits and acts that are forgotten when the process ends."""
+"""Projects, keys, limits and audit events in memory, lost when the process ends."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ from myna.core.accounts import (
 
 
 class MemoryAccounts:
-    """Records in dicts by their keys, acts in a list."""
+    """Records in dicts by their keys, audit events in a list."""
 
     def __init__(self) -> None:
         default = Project(DEFAULT_PROJECT, "Default project", int(time.time()))
@@ -105,7 +105,7 @@ class MemoryAccounts:
         return AuditPage(found[::-1][: query.limit], has_more=len(found) > query.limit)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""
 
 
 def _fits(event: AuditEvent, query: AuditQuery) -> bool:

@@ -1,4 +1,4 @@
-"""What limits have counted, in this process alone."""
+"""Rate-limit counters of this process only."""
 
 import threading
 import time
@@ -23,4 +23,4 @@ class MemoryCounters:
             self._values.update(change(found, self._clock()))
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""

@@ -1,4 +1,4 @@
-"""Stores that forget everything when the process ends: for tests, and for those who want no file."""
+"""Stores in memory, lost when the process ends: for tests, and for servers without a database."""
 
 from myna.core.accounts import AccountStore
 from myna.core.counters import CounterStore
@@ -11,10 +11,10 @@ from myna.stores.memory_counters import MemoryCounters
 
 
 class MemoryStores:
-    """See `registry.Stores`; each call makes an empty store."""
+    """See `registry.Stores`; each call creates an empty store."""
 
     def __init__(self, url: str) -> None:
-        """The URL says nothing more than its scheme."""
+        """Only the URL's scheme matters."""
 
     def completions(self) -> CompletionStore:
         return MemoryCompletions()

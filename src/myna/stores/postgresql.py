@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL that gives up on a server that no longer answers."""
+"""A PostgreSQL connection that times out if the server no longer responds."""
 
 import time
 from collections.abc import Generator
@@ -10,15 +10,15 @@ from psycopg.abc import PQGen
 RV = TypeVar("RV")
 
 
-class PatientConnection(psycopg.Connection[Any]):
+class TimeoutConnection(psycopg.Connection[Any]):
     """Every wait for the server ends after `answer_s` seconds: the connection is closed and
-    `OperationalError` raised. The server's own `statement_timeout` can't do that if its process is
-    stopped or its host is gone."""
+    `OperationalError` is raised. The server's `statement_timeout` is not enough, since its process may be
+    stopped or its host unreachable."""
 
     answer_s: float = 20.0
 
     def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
-        """Called by psycopg for all that it sends and receives on an open connection."""
+        """Called by psycopg for everything that it sends and receives on an open connection."""
         return super().wait(self._in_time(gen), *args, **kwargs)
 
     def _in_time(self, gen: PQGen[RV]) -> Generator[Any, Any, RV]:
@@ -26,10 +26,10 @@ class PatientConnection(psycopg.Connection[Any]):
         try:
             wanted = next(gen)
             while True:
-                ready = yield wanted  # psycopg comes back ten times a second, ready or not
+                ready = yield wanted  # psycopg resumes ten times per second, ready or not
                 if not ready and time.monotonic() >= deadline:
                     self.pgconn.finish()
-                    raise psycopg.OperationalError(f"no answer within {self.answer_s:g} s")
+                    raise psycopg.OperationalError(f"no response within {self.answer_s:g} s")
                 wanted = gen.send(ready)
         except StopIteration as done:
             result: RV = done.value

@@ -1,4 +1,4 @@
-"""Stores by the scheme of their URL. Import strings, so that a database is imported when it is chosen."""
+"""The table of stores by URL scheme. A database driver is imported only when it is chosen."""
 
 from importlib import import_module
 from typing import Final, Protocol
@@ -19,33 +19,35 @@ STORES: Final[dict[str, str]] = {
 
 
 class Stores(Protocol):
-    """The stores behind one URL. Each is closed by its user; the connections that they share are closed with
-    them."""
+    """The stores of one URL. Each is closed by its user, and their shared connections with them."""
 
     def completions(self) -> CompletionStore: ...
 
     def ledger(self) -> LedgerStore: ...
 
     def accounts(self) -> AccountStore:
-        """Projects, keys, limits and acts."""
+        """Projects, keys, limits and audit events."""
         ...
 
     def counters(self) -> CounterStore:
-        """What limits have counted."""
+        """Rate-limit counters."""
         ...
 
 
 def open_stores(url: str) -> Stores:
-    """The stores behind a URL: `memory:`, `sqlite:///path/to/file.db`, `postgresql://user@host/name`.
+    """The stores of a URL: `memory:`, `sqlite:///path/to/file.db`, `postgresql://user@host/name`.
 
-    Raises `DatabaseError`, and `ConfigurationError` for a scheme that we don't know or whose driver isn't
-    installed.
-    """
+    Raises `DatabaseError`, and `ConfigurationError` for a scheme that is unknown or whose driver isn't
+    installed."""
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme not in STORES:
         known = ", ".join(STORES)
         raise ConfigurationError(
-            N_("There is no store for {scheme!r} URLs; choose one of {known}.", scheme=scheme, known=known)
+            N_(
+                "Unsupported database URL scheme {scheme!r}; choose one of {known}.",
+                scheme=scheme,
+                known=known,
+            )
         )
     module_name, name = STORES[scheme].split(":")
     try:

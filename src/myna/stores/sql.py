@@ -1,4 +1,4 @@
-"""Stored completions in SQLite or PostgreSQL, through SQLAlchemy Core."""
+"""Stored completions in SQLite or PostgreSQL, with SQLAlchemy Core."""
 
 from collections.abc import Mapping, Sequence
 
@@ -75,7 +75,7 @@ class SqlCompletions:
 
     def set_metadata(self, project: str, completion_id: str, metadata: Mapping[str, str]) -> bool:
         with self._database.transaction() as connection:
-            # The row is locked where the database can, so that two updates don't mix their maps.
+            # Lock the row if the database supports it, so that concurrent updates don't mix their metadata.
             query = select(COMPLETIONS.c.id).where(*_is(project, completion_id)).with_for_update()
             if connection.scalar(query) is None:
                 return False
@@ -114,7 +114,7 @@ def _write_metadata(connection: Connection, completion_id: str, metadata: Mappin
 
 
 def _metadata(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, str]]:
-    """That of each completion."""
+    """The metadata of each completion."""
     found: dict[str, dict[str, str]] = {completion_id: {} for completion_id in ids}
     pairs = COMPLETION_METADATA.c
     for pair in connection.execute(select(COMPLETION_METADATA).where(pairs.completion_id.in_(ids))):

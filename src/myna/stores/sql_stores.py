@@ -1,4 +1,4 @@
-"""The stores on one SQLite file or one PostgreSQL: a single `Database` for all of them."""
+"""The stores of one SQLite file or PostgreSQL database, which share a single `Database`."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class SqlStores:
         return SqlAccounts(self._database)
 
     def counters(self) -> CounterStore:
-        """In SQLite, in a file beside the database's."""
+        """For SQLite, in a file next to the database."""
         engine = self._database.engine
         if engine.dialect.name == "sqlite":
             return FileCounters(Path(f"{engine.url.database}-limits"))

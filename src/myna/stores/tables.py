@@ -1,4 +1,4 @@
-"""The tables as SQLAlchemy Core sees them today; `migrations/` is how a database gets there."""
+"""The current tables, for SQLAlchemy Core; `migrations/` brings databases up to date."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 METADATA: Final = MetaData()
 
-# SQLite counts up by itself only in a column that is exactly INTEGER.
+# SQLite only autoincrements columns whose type is exactly INTEGER.
 _Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 COMPLETIONS: Final = Table(
@@ -72,7 +72,7 @@ USAGE: Final = Table(
     Index("usage_by_project", "project", "serial"),
 )
 
-# Rows that were rolled up: their sums by hour and every dimension.
+# Rolled-up rows: hourly sums for each combination of dimensions.
 USAGE_HOURS: Final = Table(
     "usage_hours",
     METADATA,
@@ -97,7 +97,8 @@ USAGE_HOURS: Final = Table(
     Column("duration_ms", BigInteger, nullable=False),
 )
 
-# One row: the number of the last change, and which secret made the keys' digests.
+# One row: the version of the accounts, and the fingerprint of the secret that the keys' digests were made
+# with.
 ACCOUNT_STATE: Final = Table(
     "account_state",
     METADATA,
@@ -161,8 +162,9 @@ AUDIT_EVENTS: Final = Table(
     Column("details", LargeBinary, nullable=False),
 )
 
-# What limits have counted. Losing it with the machine costs nothing but a minute's exactness, so
-# PostgreSQL keeps it unlogged, and SQLite in a file that is never synced (`stores/counters_file.py`).
+# Rate-limit counters. Losing them in a crash of the machine only makes limits inexact for a minute, so
+# PostgreSQL keeps them in an unlogged table, and SQLite in a file that is never synced
+# (`stores/counters_file.py`).
 COUNTERS: Final = Table(
     "counters",
     MetaData(),

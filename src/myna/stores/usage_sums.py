@@ -1,4 +1,4 @@
-"""How rows of the ledger add up. Pure; every store rolls up by it."""
+"""Adds up ledger rows. Pure; used by every store."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -13,7 +13,7 @@ COUNTS: Final = tuple(name for name in UsageSum.__struct_fields__ if name not in
 
 
 def as_sum(row: UsageRow) -> UsageSum:
-    """One row as a sum of one, at its own second."""
+    """One row as a sum of one row, at its own second."""
     return UsageSum(
         start_s=row.arrived_ms // 1000,
         num_requests=1,
@@ -55,5 +55,6 @@ def added_up(parts: Iterable[UsageSum]) -> list[UsageSum]:
 
 
 def in_order(sums: Iterable[UsageSum]) -> list[UsageSum]:
-    """By time, then by dimension; a database's own order of texts depends on its locale."""
+    """Sorted by time, then by dimension. Not left to the database, whose order of texts depends on its
+    locale."""
     return sorted(sums, key=lambda part: (part.start_s, *(getattr(part, name) or "" for name in DIMENSIONS)))

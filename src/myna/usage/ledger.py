@@ -18,7 +18,7 @@ from myna.core.errors import ConfigurationError, DatabaseError, Overloaded
 from myna.core.ledger import LedgerStore, UsageRow
 from myna.core.supervision import SupervisedThread
 from myna.core.translatable import N_
-from myna.stores.journal import Journal, JournalFull, Slot, dead_journals
+from myna.stores.journal import Journal, JournalFull, JournalSlot, dead_journals
 from myna.usage.log import Prices, UsageEntry
 
 _log: Final = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _LAST_WRITE_S: Final = 10.0
 
 
 class _Ended(NamedTuple):
-    slot: Slot
+    slot: JournalSlot
     row: UsageRow
 
 
@@ -79,7 +79,7 @@ class Ledger:
                 )
             ) from exc
         self._ended: deque[_Ended] = deque()
-        self._free: deque[Slot] = deque()  # written; released in the thread that takes them
+        self._free: deque[JournalSlot] = deque()  # written; released in the thread that takes them
         self._condition = threading.Condition()
         self._is_stopped = False
         self._is_full = False
@@ -95,10 +95,10 @@ class Ledger:
     def start(self) -> None:
         self._thread.start()
 
-    def open(self, row: UsageRow) -> Slot:
+    def open(self, row: UsageRow) -> JournalSlot:
         """See `usage.UsageLog`."""
         if self._free:
-            self._journal.give_back([self._free.popleft() for _ in range(len(self._free))])
+            self._journal.release([self._free.popleft() for _ in range(len(self._free))])
         try:
             slot = self._journal.take(row)
         except JournalFull as exc:
@@ -112,7 +112,7 @@ class Ledger:
     def close(self, entry: UsageEntry | None, row: UsageRow) -> None:
         """See `usage.UsageLog`. A rejected request is not recorded if the journal is full."""
         row = self._priced(row)
-        if isinstance(entry, Slot):
+        if isinstance(entry, JournalSlot):
             slot = entry
         else:
             try:
@@ -131,7 +131,7 @@ class Ledger:
             self._is_stopped = True
             self._condition.notify()
         if self._thread.stop(_LAST_WRITE_S):
-            self._journal.give_back(list(self._free))
+            self._journal.release(list(self._free))
             self._journal.close()
             self.store.close()
 

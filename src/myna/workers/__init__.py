@@ -1,1 +1,1 @@
-"""A model's own process: client in the server, main in the worker, the frames between them."""
+"""Worker processes, one per model: the client in the server, main in the worker, the frames between them."""

@@ -1,4 +1,4 @@
-"""The server's side of a worker: a `core.Generator` that survives its worker's death. Knows no HTTP."""
+"""The server's side of a worker: a `core.Generator` that restarts its process when it dies. Knows no HTTP."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 from myna.core.stats import SchedulerStats
 from myna.core.translatable import N_
-from myna.scheduling.admission import Limits
+from myna.scheduling.admission import QueueLimits
 from myna.scheduling.streams import RequestStream
 from myna.workers.frames import Abort, Stats, Step, Submit, Tokenize, Tokenized, WorkerMessage, WorkerSpec
 from myna.workers.process import WorkerProcess
@@ -18,13 +18,13 @@ from myna.workers.table import PendingRequest, RequestTable
 from myna.workers.watchdog import Patience
 
 _log: Final = logging.getLogger(__name__)
-_MOST_FAILED_LOADS: Final = 6
-_LONGEST_DELAY_S: Final = 30.0
+_MAX_FAILED_LOADS: Final = 6
+_MAX_DELAY_S: Final = 30.0
 _STEADY_S: Final = 60.0
 
 
 class State(StrEnum):
-    """What a worker is doing. Only `DEAD` and `CLOSED` refuse requests; the others serve or hold them."""
+    """A worker's state. Only `DEAD` and `CLOSED` refuse requests; in the other states they run or wait."""
 
     LOADING = "loading"
     READY = "ready"
@@ -34,17 +34,17 @@ class State(StrEnum):
 
 
 class WorkerClient:
-    """`await start()` before anything else. All methods are for one event loop.
+    """`await start()` before anything else. All methods must be called in one event loop.
 
-    A dead worker is started again, at once and then with a delay that grows from `delay_s`. Requests of
-    which no text was read yet run again; the others raise `EngineDead`. One that stops working is killed
-    after `patience`, and counts as dead.
+    A dead worker is restarted, first at once and then with a delay that grows from `delay_s`. Requests whose
+    text nobody has read yet run again; the others raise `EngineDead`. A worker that stops working is killed
+    after `patience` and treated as dead.
     """
 
     def __init__(
         self,
         spec: WorkerSpec,
-        limits: Limits | None = None,
+        limits: QueueLimits | None = None,
         *,
         delay_s: float = 0.5,
         patience: Patience | None = None,
@@ -52,9 +52,9 @@ class WorkerClient:
         self._spec = spec
         self._delay_s = delay_s
         self._patience = patience or Patience()
-        self._table = RequestTable(limits or Limits(), self._abort)
+        self._table = RequestTable(limits or QueueLimits(), self._abort)
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
-        self._last_question = 0
+        self._last_tokenize = 0
         self._worker: WorkerProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._info: ModelInfo | None = None
@@ -68,16 +68,16 @@ class WorkerClient:
 
     @property
     def is_ready(self) -> bool:
-        """Loaded, and answering now: false within seconds of a worker's hanging, before it is killed."""
+        """Loaded and responding: false within seconds when the worker hangs, before it is killed."""
         return self.state is State.READY and self._worker is not None and self._worker.is_answering
 
     @property
     def pid(self) -> int | None:
-        """The worker's process id, while there is one."""
+        """The worker's process id, or None if it has no process."""
         return None if self._worker is None else self._worker.pid
 
     async def start(self) -> None:
-        """Start the worker and load its model. Raises `ModelLoadFailed`; then nothing is left running."""
+        """Start the worker and load its model. Raises `ModelLoadFailed`, leaving no process behind."""
         self._worker = WorkerProcess(self._spec, self._on_message, self._patience)
         try:
             self._info = await self._worker.start()
@@ -87,7 +87,7 @@ class WorkerClient:
             raise
         self.state = State.READY
         self._supervisor = asyncio.create_task(self._supervise())
-        self._supervisor.add_done_callback(self._given_up)
+        self._supervisor.add_done_callback(self._on_supervisor_done)
 
     async def generate(self, request: GenerationRequest) -> RequestStream:
         if self.state in (State.DEAD, State.CLOSED):
@@ -99,14 +99,14 @@ class WorkerClient:
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         if self._worker is None or self.state is not State.READY:
             raise EngineDead(N_("The model's worker process is {state}.", state=self.state))
-        self._last_question = number = self._last_question + 1
+        self._last_tokenize = number = self._last_tokenize + 1
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         self._tokenizing[number] = future
         self._worker.send(Tokenize(number, text, parse_special))
         return await future
 
     async def aclose(self) -> None:
-        """Unload: end the worker and every request. Idempotent."""
+        """Unload the model: end the worker and all requests. Idempotent."""
         self.state = State.CLOSED
         self._fail_all(EngineDead(N_("The model was unloaded.")))
         if self._supervisor is not None:
@@ -132,14 +132,14 @@ class WorkerClient:
         elif isinstance(message, Tokenized):
             future = self._tokenizing.pop(message.number, None)
             if future is None or future.done():
-                return  # nobody waits for it any more
+                return  # its caller was cancelled
             if message.failure is not None:
                 future.set_exception(message.failure.error())
             else:
                 future.set_result(message.tokens)
 
     async def _supervise(self) -> None:
-        """Restart the worker whenever it dies, until that proves hopeless."""
+        """Restart the worker whenever it dies, until too many attempts have failed."""
         loop = asyncio.get_running_loop()
         delay_s = 0.0
         while True:
@@ -149,27 +149,29 @@ class WorkerClient:
             self.state = State.RESTARTING
             self.last_stats = None
             _log.error("the worker of %s died: %s", self._spec.path, await self._worker.close())
-            dead = EngineDead(N_("The model's worker process died while it answered; please try again."))
+            dead = EngineDead(
+                N_("The model's worker process died while generating the answer. Please try again.")
+            )
             self._table.requeue_or_fail(dead)
             _fail_all_of(self._tokenizing, dead)
             if loop.time() - started > _STEADY_S:
                 delay_s = 0.0
-            for _ in range(_MOST_FAILED_LOADS):
+            for _ in range(_MAX_FAILED_LOADS):
                 await asyncio.sleep(delay_s)
-                delay_s = min(max(2 * delay_s, self._delay_s), _LONGEST_DELAY_S)
+                delay_s = min(max(2 * delay_s, self._delay_s), _MAX_DELAY_S)
                 if await self._restart():
                     break
             else:
                 return
 
-    def _given_up(self, keeper: asyncio.Task[None]) -> None:
-        """Whatever ended the keeper, nobody may wait for a worker that nobody starts again."""
-        if keeper.cancelled():
+    def _on_supervisor_done(self, supervisor: asyncio.Task[None]) -> None:
+        """Fail all requests: whatever ended the supervisor, the worker is not restarted any more."""
+        if supervisor.cancelled():
             return
-        if (fault := keeper.exception()) is not None:
-            _log.error("the keeper of %s failed", self._spec.path, exc_info=fault)
+        if (error := supervisor.exception()) is not None:
+            _log.error("supervising the worker of %s failed", self._spec.path, exc_info=error)
         self.state = State.DEAD
-        self._fail_all(EngineDead(N_("The model's worker process died and can't be started again.")))
+        self._fail_all(EngineDead(N_("The model's worker process died and can't be restarted.")))
 
     async def _restart(self) -> bool:
         self._worker = WorkerProcess(self._spec, self._on_message, self._patience)

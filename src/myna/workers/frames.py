@@ -1,4 +1,4 @@
-"""What server and worker say to each other: msgpack frames, each after its length in four bytes."""
+"""The protocol between server and worker: msgpack frames, each preceded by its length in four bytes."""
 
 import struct
 from collections.abc import Iterator
@@ -30,9 +30,9 @@ _MAY_PASS: Final[dict[str, type[MynaError]]] = {
 
 
 class WorkerSpec(msgspec.Struct, frozen=True):
-    """Which model a worker runs, and how. Numbers as for `engines.registry.load_engine`.
+    """Which model a worker runs, and how. For the numbers see `engines.registry.load_engine`.
 
-    `step_lock` is the file by which workers of one machine take turns at computing; "" for none.
+    `step_lock` is the lock file through which a machine's workers take turns at computing; "" for none.
     """
 
     engine: str
@@ -41,33 +41,33 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     memory_bytes: int = 0
     threads: int = 0
     step_lock: str = ""
-    room_bytes: int = 0
+    max_kv_bytes: int = 0
 
 
 # --- server to worker ---
 
 
 class Load(msgspec.Struct, frozen=True, array_like=True, tag=0):
-    """The first frame."""
+    """Load the model; the first frame."""
 
     spec: WorkerSpec
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """A request that passed admission; `number` names it from now on."""
+    """An admitted request; `number` identifies it from now on."""
 
     number: int
     request: GenerationRequest
 
 
 class Abort(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """Nobody reads that request any more."""
+    """The request's result is no longer needed."""
 
     number: int
 
 
 class Tokenize(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """A question for the engine's own tokenizer."""
+    """Tokenize with the engine's own tokenizer."""
 
     number: int
     text: str
@@ -75,7 +75,7 @@ class Tokenize(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class Ping(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """Answered with `Pong` at once by the process, and by its loop when it next takes a turn."""
+    """Answered with `Pong` at once; also wakes the engine core's loop."""
 
 
 Command = Load | Submit | Abort | Tokenize | Ping
@@ -90,13 +90,13 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
 
 class LoadFailed(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """It can't be; the last frame. The text is translatable where it was raised so."""
+    """The model can't be loaded; the last frame. The message is translatable if it was raised so."""
 
     message: str | Translatable
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True, tag=10):
-    """The error that ended one request, in the place of an event."""
+    """The error that ended one request, in place of an event."""
 
     kind: str
     message: str
@@ -110,7 +110,7 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, tag=10):
         return cls(type(error).__name__, error.message)
 
     def error(self) -> MynaError:
-        """An error of the same kind; a kind that no worker raises is a `GenerationFailed`."""
+        """An error of the same kind; unknown kinds become `GenerationFailed`."""
         kind: type[MynaError] = _MAY_PASS.get(self.kind, GenerationFailed)
         if issubclass(kind, RequestError):
             return kind(self.message, param=self.param, code=self.code)
@@ -118,13 +118,13 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, tag=10):
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """Everything one step has to tell, of all requests."""
+    """All events of one step."""
 
     events: list[tuple[int, Event | Failure]]
 
 
 class Tokenized(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """The answer to `Tokenize`."""
+    """The reply to `Tokenize`."""
 
     number: int
     tokens: list[int]
@@ -132,22 +132,22 @@ class Tokenized(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class Stats(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """How busy the model is."""
+    """Load statistics."""
 
     stats: SchedulerStats
 
 
 class Pong(msgspec.Struct, frozen=True, array_like=True, tag=5):
-    """The answer to `Ping`: the process runs. `beats` counts the turns that its loop has taken."""
+    """The reply to `Ping`: the process is running. `num_turns` counts the iterations of its loop."""
 
-    beats: int
+    num_turns: int
 
 
 WorkerMessage = Ready | LoadFailed | Step | Tokenized | Stats | Pong
 
 
 class _StepEvents(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """`Step` as the worker has it, with errors for failures, so that nothing is copied to send it."""
+    """`Step` as the worker encodes it: with the errors themselves, so that no event is copied."""
 
     events: list[RequestEvent]
 
@@ -163,20 +163,20 @@ _message_decoder: Final = msgspec.msgpack.Decoder(WorkerMessage)
 
 
 def encode(frame: Command | WorkerMessage) -> bytes:
-    """The frame with its length before it."""
+    """The frame, preceded by its length."""
     payload = _encoder.encode(frame)
     return _LENGTH.pack(len(payload)) + payload
 
 
 def encode_events(events: list[RequestEvent]) -> bytes:
-    """A `Step` of what the scheduler tells."""
+    """A `Step` of the scheduler's events."""
     payload = _encoder.encode(_StepEvents(events))
     return _LENGTH.pack(len(payload)) + payload
 
 
 def decode_command(payload: bytes | memoryview) -> Command:
-    order: Command = _command_decoder.decode(payload)
-    return order
+    command: Command = _command_decoder.decode(payload)
+    return command
 
 
 def decode_message(payload: bytes | memoryview) -> WorkerMessage:
@@ -185,7 +185,7 @@ def decode_message(payload: bytes | memoryview) -> WorkerMessage:
 
 
 class FrameSplitter:
-    """Bytes as they arrive, in; the payloads of whole frames, out."""
+    """Splits a byte stream into the payloads of complete frames."""
 
     __slots__ = ("_buffer",)
 
@@ -193,7 +193,7 @@ class FrameSplitter:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Raises ValueError for a length that no frame has."""
+        """Raises ValueError for an invalid length."""
         buffer = self._buffer
         buffer += data
         start, end = 0, len(buffer)

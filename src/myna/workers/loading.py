@@ -1,4 +1,4 @@
-"""From a worker's spec to a model that runs: engine, token bytes, grammars."""
+"""Loads the model of a worker's spec: engine, token bytes, grammars."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,21 +11,21 @@ from myna.engines.base import Engine
 from myna.engines.registry import load_engine
 from myna.prompts.gguf import read_header
 from myna.prompts.model_check import check_model
-from myna.prompts.thinking import MARKS
+from myna.prompts.thinking import MARKERS
 from myna.prompts.tokenizer import Tokenizer, UnknownPreTokenizer
 from myna.prompts.vocabulary import Vocabulary
-from myna.scheduling.core_loop import Loaded
+from myna.scheduling.core_loop import LoadedEngine
 from myna.workers.frames import WorkerSpec
 
-_FAKE: Final = "fake"  # the one engine whose models have no file, and so no vocabulary in it
+_FAKE: Final = "fake"  # the only engine whose models have no file, and so no vocabulary
 
 
-def load_model(spec: WorkerSpec) -> Loaded:
+def load_model(spec: WorkerSpec) -> LoadedEngine:
     """Raises `ModelLoadFailed`, `ModelFileError` or `ConfigurationError`."""
     if spec.engine == _FAKE:
         return _fake_model(_load_engine(spec))
     header = read_header(spec.path)
-    check_model(header)  # before the engine sees it: llama.cpp ends its process over a header that lies
+    check_model(header)  # before the engine reads it: llama.cpp aborts the process on an inconsistent header
     return _file_model(spec, Vocabulary.of(header))
 
 
@@ -35,13 +35,13 @@ def _load_engine(spec: WorkerSpec) -> Engine:
         spec.path,
         context_tokens=spec.context_tokens,
         memory_bytes=spec.memory_bytes,
-        room_bytes=spec.room_bytes,
+        max_kv_bytes=spec.max_kv_bytes,
         threads=spec.threads,
     )
 
 
-def _file_model(spec: WorkerSpec, vocabulary: Vocabulary) -> Loaded:
-    marks = {mark.encode() for pair in MARKS for mark in pair}  # of thoughts; the answer is read by them
+def _file_model(spec: WorkerSpec, vocabulary: Vocabulary) -> LoadedEngine:
+    marks = {mark.encode() for pair in MARKERS for mark in pair}  # of thoughts; needed to parse the output
     controls = [
         token
         for token in range(len(vocabulary))
@@ -52,17 +52,19 @@ def _file_model(spec: WorkerSpec, vocabulary: Vocabulary) -> Loaded:
         return _grammars(vocabulary.pieces, controls, ends, _encoder(vocabulary), size)
 
     with ThreadPoolExecutor(1) as helper:
-        # Beside the engine's load, whose numbers are almost always these: it takes up to a second.
-        usual = vocabulary.eog, len(vocabulary)
-        early = helper.submit(grammars, *usual)
+        # Takes up to a second, so it runs while the engine loads; the engine's values almost always match
+        # these.
+        expected = vocabulary.eog, len(vocabulary)
+        early = helper.submit(grammars, *expected)
         engine = _load_engine(spec)
     ends, size = vocabulary.eog | frozenset(engine.info.eos_tokens), engine.info.vocab_size
-    ready = early.result() if (ends, size) == usual else grammars(ends, size)
+    ready = early.result() if (ends, size) == expected else grammars(ends, size)
     return _loaded(engine, vocabulary.pieces, controls, ends, ready)
 
 
 def _encoder(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
-    """Raises, when it is called, `UnknownPreTokenizer` for a model that only its engine can tokenise for."""
+    """The returned function raises `UnknownPreTokenizer` for a model that only its engine can tokenize
+    for."""
     try:
         tokenizer = Tokenizer(vocabulary)
     except UnknownPreTokenizer as error:
@@ -75,7 +77,7 @@ def _encoder(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
     return lambda text: tokenizer.encode(text, parse_special=False)
 
 
-def _fake_model(engine: Engine) -> Loaded:
+def _fake_model(engine: Engine) -> LoadedEngine:
     def encode(text: str) -> list[int]:
         return fake.tokenize(text, parse_special=False)
 
@@ -91,7 +93,7 @@ def _grammars(
     encode: Callable[[str], list[int]],
     size: int,
 ) -> Grammars | None:
-    """None for a model whose answers no token ends."""
+    """None for a model without end-of-text tokens."""
     if not ends:
         return None
     return Grammars(_padded(pieces, size), [token for token in controls if token < size], ends, encode, size)
@@ -103,17 +105,17 @@ def _loaded(
     controls: Sequence[int],
     ends: frozenset[int],
     grammars: Grammars | None,
-) -> Loaded:
-    """Control tokens stand for nothing that a reader should see."""
+) -> LoadedEngine:
+    """Control tokens have no text to show."""
     size = engine.info.vocab_size
     data = _padded(pieces, size)
     shown = list(data)
     for token in controls:
         if token < size:
             shown[token] = b""
-    return Loaded(engine, TokenTable(data, shown, ends), grammars)
+    return LoadedEngine(engine, TokenTable(data, shown, ends), grammars)
 
 
 def _padded(pieces: Sequence[bytes], size: int) -> list[bytes]:
-    """As many as a row of logits has numbers."""
+    """Extended or cut to the length of a row of logits."""
     return [*pieces[:size], *[b""] * (size - len(pieces))]

@@ -1,4 +1,4 @@
-"""A model's own process: orders from its socket to the scheduling loop, events back. Knows no HTTP.
+"""The worker process: passes commands from its socket to the engine core, and events back. Knows no HTTP.
 
 Started by `workers.process` as `python -m myna.workers.main DESCRIPTOR`.
 """
@@ -32,9 +32,9 @@ _log: Final = logging.getLogger(__name__)
 
 
 class _Reporter:
-    """Writes to the socket: what the loop reports, from the loop's thread, and pongs, from the socket's.
+    """Writes to the socket: the engine core's output, from its thread, and pongs, from the socket's thread.
 
-    A server that reads slowly makes the write wait, and with it the model: that is the back-pressure.
+    If the server reads slowly, writes block, and with them the model: this is the back-pressure.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -44,7 +44,7 @@ class _Reporter:
     def ready(self, info: ModelInfo) -> None:
         gc.collect()
         gc.freeze()
-        gc.disable()  # the loop collects when it is idle
+        gc.disable()  # the loop collects garbage when idle
         self._send(frames.encode(frames.Ready(info)))
 
     def events(self, events: list[RequestEvent]) -> None:
@@ -60,49 +60,49 @@ class _Reporter:
             answer = frames.Tokenized(number, result)
         self._send(frames.encode(answer))
 
-    def pong(self, beats: int) -> None:
-        self._send(frames.encode(frames.Pong(beats)))
+    def pong(self, num_turns: int) -> None:
+        self._send(frames.encode(frames.Pong(num_turns)))
 
     def ended(self, error: MynaError | None) -> None:
         if error is not None:
             self._send(frames.encode(frames.LoadFailed(error.text)))
-        _leave(0 if error is None else 1)
+        _exit(0 if error is None else 1)
 
     def _send(self, frame: bytes) -> None:
         try:
             with self._is_writing:
                 self._connection.sendall(frame)
         except OSError:
-            _leave(0)  # the server is gone
+            _exit(0)  # the server is gone
 
 
 def serve(connection: socket.socket) -> None:
-    """Load what the first frame names, then serve until the socket closes."""
+    """Load the model of the first frame, then serve until the socket closes."""
     payload = _receive(connection)
-    order = frames.decode_command(payload) if payload is not None else None
-    if not isinstance(order, Load):
+    command = frames.decode_command(payload) if payload is not None else None
+    if not isinstance(command, Load):
         return
-    spec = order.spec
+    spec = command.spec
     step_lock = StepLock(Path(spec.step_lock)) if spec.step_lock else None
     reporter = _Reporter(connection)
-    loop = EngineCore(lambda: load_model(spec), reporter, step_lock)
-    loop.start()
+    core = EngineCore(lambda: load_model(spec), reporter, step_lock)
+    core.start()
     while (payload := _receive(connection)) is not None:
-        order = frames.decode_command(payload)
-        if isinstance(order, Submit):
-            loop.add(order.number, order.request)
-        elif isinstance(order, Abort):
-            loop.abort(order.number)
-        elif isinstance(order, frames.Tokenize):
-            loop.tokenize(order.number, order.text, parse_special=order.parse_special)
-        elif isinstance(order, frames.Ping):
-            reporter.pong(loop.beats)
-            loop.ping()
+        command = frames.decode_command(payload)
+        if isinstance(command, Submit):
+            core.add(command.number, command.request)
+        elif isinstance(command, Abort):
+            core.abort(command.number)
+        elif isinstance(command, frames.Tokenize):
+            core.tokenize(command.number, command.text, parse_special=command.parse_special)
+        elif isinstance(command, frames.Ping):
+            reporter.pong(core.num_turns)
+            core.ping()
 
 
 def main() -> None:
-    """The process. It ends without ceremony when its socket closes, whatever it is doing."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server drains on Ctrl-C; it needs its models for that
+    """The process's entry point. It exits at once when its socket closes, whatever it is doing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the server drains, and needs its models for that
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _die_with_parent()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
@@ -111,12 +111,12 @@ def main() -> None:
         serve(connection)
     except Exception:
         _log.exception("the worker failed")
-        _leave(1)
-    _leave(0)
+        _exit(1)
+    _exit(0)
 
 
 def _receive(connection: socket.socket) -> bytes | None:
-    """The next frame's payload; None when the server has closed its end."""
+    """The next frame's payload; None if the server has closed the socket."""
     with contextlib.suppress(ConnectionError):
         head = connection.recv(_LENGTH.size, socket.MSG_WAITALL)
         if len(head) < _LENGTH.size:
@@ -133,14 +133,15 @@ def _receive(connection: socket.socket) -> bytes | None:
 
 
 def _die_with_parent() -> None:
-    """Also while loading holds everything up; and be what the kernel kills first when memory ends."""
+    """Die with the server even while loading blocks everything, and be the first that the kernel's OOM killer
+    picks."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("500")
 
 
-def _leave(status: int) -> None:
+def _exit(status: int) -> None:
     sys.stderr.flush()
     os._exit(status)
 

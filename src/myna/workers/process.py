@@ -1,4 +1,4 @@
-"""One life of a worker process: started, spoken to, its last words kept, reaped. Knows no requests."""
+"""One worker process: starting, sending frames, capturing stderr, reaping. Knows no requests."""
 
 import asyncio
 import contextlib
@@ -21,44 +21,44 @@ from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
 from myna.workers import frames
 from myna.workers.frames import Command, Load, LoadFailed, Ping, Pong, Ready, WorkerMessage, WorkerSpec
-from myna.workers.watchdog import Patience, Usage, Watchdog
+from myna.workers.watchdog import Patience, ProcessUsage, Watchdog
 
 _log: Final = logging.getLogger("myna.worker")
 _SOCKET_BUFFER_BYTES: Final = 1 << 20
-_LAST_WORDS: Final = 5
+_LAST_LINES: Final = 5
 _LINE_BYTES: Final = 4096
 _GRACE_S: Final = 2.0
 _KILL_S: Final = 10.0
 
 
 class WorkerProcess:
-    """`start` it, then `send` orders; `gone` is done when the process or its socket has ended.
+    """`start` it, then `send` commands; `gone` is done when the process or its socket has ended.
 
-    `on_report` hears every frame but those of loading and pongs, in the event loop. From its start on the
-    process is watched, and ended where it stops working (`watchdog`).
+    `on_message` receives every frame except those about loading and pongs, in the event loop. From its start
+    on, the process is watched and killed if it stops working (`watchdog`).
     """
 
     def __init__(
-        self, spec: WorkerSpec, on_report: Callable[[WorkerMessage], None], patience: Patience
+        self, spec: WorkerSpec, on_message: Callable[[WorkerMessage], None], patience: Patience
     ) -> None:
         self._spec = spec
-        self._on_report = on_report
+        self._forward = on_message
         self._patience = patience
         self._watchdog = Watchdog(patience)
         self._watching: asyncio.Task[None] | None = None
-        self._verdict = ""
+        self._hang_reason = ""
         self._stderr = _Stderr()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._link: _Link | None = None
-        self._is_heard = False
+        self._is_stderr_connected = False
         loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[Ready | LoadFailed] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
 
     async def start(self) -> ModelInfo:
-        """Returns when the model is loaded. Raises `ModelLoadFailed`, with the worker's own reason or
-        how it died."""
+        """Start the process and wait until its model is loaded. Raises `ModelLoadFailed`, with the worker's
+        own reason or how it died."""
         self._socket, theirs = socket.socketpair()
         with theirs:
             for end in (self._socket, theirs):
@@ -74,29 +74,29 @@ class WorkerProcess:
         if self._loaded.done():
             answer = self._loaded.result()
             if isinstance(answer, Ready):
-                self._watchdog.loaded()
+                self._watchdog.on_loaded()
                 return answer.info
             await self.close()
             raise ModelLoadFailed(answer.message)
         death = await self.close()
         raise ModelLoadFailed(
             N_(
-                "The worker process ended while it loaded {path}: {death}.{quoted}",
+                "The worker process ended while loading {path}: {death}.{quoted}",
                 path=self._spec.path,
                 death=death,
                 quoted=self._stderr.quoted(),
             )
         )
 
-    def send(self, order: Command) -> None:
-        """Queue a frame; lost if the worker is gone, which `gone` tells."""
+    def send(self, command: Command) -> None:
+        """Queue a frame; it is lost if the worker is `gone`."""
         if self._link is not None:
-            self._link.write(frames.encode(order))
+            self._link.write(frames.encode(command))
 
     async def close(self) -> str:
-        """End the process, if it lives, and return how it ended. Idempotent.
+        """End the process, if it is alive, and return how it ended. Idempotent.
 
-        It has nothing to save, so it is killed; one that went by itself gets the time to be gone.
+        It has nothing to save, so it is killed; one that ends by itself gets a moment to exit.
         """
         if self._watching is not None:
             self._watching.cancel()
@@ -111,11 +111,11 @@ class WorkerProcess:
             self._process.kill()
             status = await _wait(self._process, _KILL_S)
         self._lost()
-        if status is None:  # inside a system call that can't be interrupted; it dies when that returns
+        if status is None:  # in an uninterruptible system call; it dies when that returns
             return "it could not be killed"
-        if self._is_heard:
+        if self._is_stderr_connected:
             await asyncio.wait((self._stderr.closed,), timeout=_GRACE_S)
-        return f"{self._verdict}, so it was killed" if self._verdict else _describe(status)
+        return f"{self._hang_reason}, so it was killed" if self._hang_reason else _describe(status)
 
     @property
     def is_answering(self) -> bool:
@@ -126,7 +126,8 @@ class WorkerProcess:
         return None if self._process is None else self._process.pid
 
     async def _spawn(self, theirs: socket.socket) -> None:
-        """Spawned from this very thread: the kernel's death signal goes by the parent's thread."""
+        """Called from the event loop's thread: the kernel's parent-death signal is bound to the spawning
+        thread."""
         read_end, write_end = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - milliseconds, and our own command
@@ -141,30 +142,30 @@ class WorkerProcess:
             os.close(write_end)
         pipe = os.fdopen(read_end, "rb", 0)
         await asyncio.get_running_loop().connect_read_pipe(lambda: self._stderr, pipe)
-        self._is_heard = True
+        self._is_stderr_connected = True
 
     async def _watch(self) -> None:
-        """The one place that decides about a worker that neither works nor dies."""
+        """Kill the worker if it hangs."""
         assert self._process is not None
-        look = partial(_usage, self._process.pid)
+        measure = partial(_usage, self._process.pid)
         while not self.gone.done():
             self.send(Ping())
             await asyncio.sleep(self._patience.tick_s)
-            self._verdict = self._watchdog.tick(look)
-            if self._verdict:
+            self._hang_reason = self._watchdog.tick(measure)
+            if self._hang_reason:
                 self._process.kill()
                 self._lost()
                 return
 
     def _on_message(self, message: WorkerMessage) -> None:
-        self._watchdog.heard()
+        self._watchdog.on_message()
         if isinstance(message, Pong):
-            self._watchdog.answered(message.beats)
+            self._watchdog.on_pong(message.num_turns)
         elif isinstance(message, Ready | LoadFailed):
             if not self._loaded.done():
                 self._loaded.set_result(message)
         else:
-            self._on_report(message)
+            self._forward(message)
 
     def _lost(self) -> None:
         if not self.gone.done():
@@ -174,22 +175,22 @@ class WorkerProcess:
 class _Link(asyncio.Protocol):
     """The server's end of the socket."""
 
-    def __init__(self, on_report: Callable[[WorkerMessage], None], on_lost: Callable[[], None]) -> None:
-        self._on_report = on_report
+    def __init__(self, on_message: Callable[[WorkerMessage], None], on_lost: Callable[[], None]) -> None:
+        self._on_message = on_message
         self._on_lost = on_lost
         self._splitter = frames.FrameSplitter()
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's classes.
+        # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         try:
             for payload in self._splitter.feed(data):
-                self._on_report(frames.decode_message(payload))
-        except ValueError:  # msgspec's errors are such, too
-            _log.exception("the worker sent something that is no frame")
+                self._on_message(frames.decode_message(payload))
+        except ValueError:  # msgspec's errors are subclasses
+            _log.exception("the worker sent an invalid frame")
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -205,10 +206,10 @@ class _Link(asyncio.Protocol):
 
 
 class _Stderr(asyncio.Protocol):
-    """What the worker and its libraries print: to the log, and the last lines kept for a death's reason."""
+    """Logs what the worker and its libraries print, and keeps the last lines to explain a death."""
 
     def __init__(self) -> None:
-        self._lines: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._rest = b""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -227,8 +228,8 @@ class _Stderr(asyncio.Protocol):
             self.closed.set_result(None)
 
     def quoted(self) -> str:
-        """The last lines, as the end of a sentence about a death."""
-        return f" It said last: {' / '.join(self._lines)}" if self._lines else ""
+        """The last lines, to append to a message about a death."""
+        return f" Last output: {' / '.join(self._lines)}" if self._lines else ""
 
     def _take(self, line: bytes) -> None:
         text = line[:_LINE_BYTES].decode(errors="replace").strip()
@@ -237,8 +238,8 @@ class _Stderr(asyncio.Protocol):
             _log.info("%s", text)
 
 
-def _usage(pid: int) -> Usage:
-    """What the system tells of the process; nothing of one that is gone."""
+def _usage(pid: int) -> ProcessUsage:
+    """The process's resource usage; empty if it is gone."""
     try:
         process = psutil.Process(pid)
         times, status = process.cpu_times(), process.status()
@@ -247,9 +248,9 @@ def _usage(pid: int) -> Usage:
             counters = process.io_counters()
             read_bytes = counters.read_bytes + counters.read_chars
     except (psutil.Error, OSError):
-        return Usage()
+        return ProcessUsage()
     is_waiting = status in (psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP)
-    return Usage(times.user + times.system, read_bytes, is_waiting, status == psutil.STATUS_STOPPED)
+    return ProcessUsage(times.user + times.system, read_bytes, is_waiting, status == psutil.STATUS_STOPPED)
 
 
 async def _wait(process: subprocess.Popen[bytes], timeout_s: float | None) -> int | None:
@@ -260,7 +261,7 @@ async def _wait(process: subprocess.Popen[bytes], timeout_s: float | None) -> in
 
 def _describe(status: int) -> str:
     if status >= 0:
-        return f"it ended with status {status}"
+        return f"it exited with status {status}"
     with contextlib.suppress(ValueError):
-        return f"it was ended by {signal.Signals(-status).name}"
-    return f"it was ended by signal {-status}"
+        return f"it was killed by {signal.Signals(-status).name}"
+    return f"it was killed by signal {-status}"

@@ -1,4 +1,5 @@
-"""One worker's kernels at a time on a machine: two models that share the cores take turns, step by step."""
+"""Lets only one worker of a machine compute at a time: models that share the cores take turns, step by
+step."""
 
 import fcntl
 import os
@@ -12,16 +13,16 @@ _RUN, _NEXT = 0, 1
 
 
 class StepLock:
-    """A context manager around a step. The system releases it when its process dies.
+    """A context manager around a step. The operating system releases it when the process dies.
 
-    Two record locks on one file make it fair: who waits for its turn holds the place of the next, so
-    that whoever just ran can't run again before. Alone, a step pays four system calls.
+    Two record locks on one file make it fair: the worker next in turn holds the second lock while it waits,
+    so that the one that has just run can't overtake it. Without contention, a step costs four system calls.
     """
 
     __slots__ = ("_descriptor",)
 
     def __init__(self, path: Path) -> None:
-        """Raises `ConfigurationError` where the file can't be made or isn't this user's own."""
+        """Raises `ConfigurationError` if the file can't be created or isn't a regular file of this user."""
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,7 +34,9 @@ class StepLock:
         status = os.fstat(self._descriptor)
         if status.st_uid != os.getuid() or not stat.S_ISREG(status.st_mode):
             os.close(self._descriptor)
-            raise ConfigurationError(N_("The step lock {path} is not a file of this user's own.", path=path))
+            raise ConfigurationError(
+                N_("The step lock {path} is not a regular file owned by this user.", path=path)
+            )
 
     def __enter__(self) -> None:
         descriptor = self._descriptor

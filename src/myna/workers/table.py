@@ -1,4 +1,4 @@
-"""The requests that one worker has not answered whole: their streams, their number, their reruns."""
+"""The unfinished requests of one worker: their streams, their admission, their reruns."""
 
 from collections.abc import Callable
 from typing import Final
@@ -7,68 +7,68 @@ from myna.core.errors import EngineDead
 from myna.core.events import Done, PromptDone
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
-from myna.scheduling.admission import Admission, Limits
+from myna.scheduling.admission import Admission, QueueLimits
 from myna.scheduling.streams import RequestStream
 from myna.workers.frames import Failure, Step
 
-_MOST_RUNS: Final = 3  # a request that was running at as many deaths is taken for their cause
+_MAX_RUNS: Final = 3  # a request that was running at this many deaths is considered their cause
 
 
 class PendingRequest:
-    """A request that has not ended. `num_runs` counts how often it was sent to a worker."""
+    """An unfinished request. `num_runs` counts how often it was sent to a worker."""
 
     __slots__ = ("is_waiting", "num_runs", "request", "stream")
 
     def __init__(self, request: GenerationRequest, stream: RequestStream) -> None:
         self.request = request
         self.stream = stream
-        self.is_waiting = True  # it was told nothing yet
+        self.is_waiting = True  # no event has arrived yet
         self.num_runs = 0
 
 
 class RequestTable:
-    """Entries by number. `entries` is in order of arrival."""
+    """Requests by number. `entries` is in order of arrival."""
 
     __slots__ = ("_admission", "_last_number", "_on_abort", "entries")
 
-    def __init__(self, limits: Limits, on_abort: Callable[[int, PendingRequest], None]) -> None:
+    def __init__(self, limits: QueueLimits, on_abort: Callable[[int, PendingRequest], None]) -> None:
         self._admission = Admission(limits)
         self._on_abort = on_abort
         self._last_number = 0
         self.entries: dict[int, PendingRequest] = {}
 
     def open(self, request: GenerationRequest, info: ModelInfo) -> tuple[int, PendingRequest]:
-        """Admit a request, or raise what `Admission.enter` raises."""
-        self._admission.enter(request, info)
+        """Admit a request. Raises as `Admission.admit` does."""
+        self._admission.admit(request, info)
         self._last_number = number = self._last_number + 1
         stream = RequestStream(lambda: self._abort(number), is_held=request.is_collected)
         entry = self.entries[number] = PendingRequest(request, stream)
         return number, entry
 
     def dispatch(self, step: Step) -> None:
-        """Give each event to its reader."""
+        """Pass each event to its request's stream."""
         entries = self.entries
-        for number, what in step.events:
+        for number, event in step.events:
             entry = entries.get(number)
             if entry is None:
-                continue  # aborted while this was on its way
+                continue  # aborted while the event was on its way
             if entry.is_waiting:
                 entry.is_waiting = False
-                self._admission.leave(entry.request)
-            if isinstance(what, Failure):
+                self._admission.release(entry.request)
+            if isinstance(event, Failure):
                 del entries[number]
-                entry.stream.fail(what.error())
+                entry.stream.fail(event.error())
                 continue
-            if type(what) is PromptDone and entry.stream.is_prompt_read:
-                continue  # it runs again, and its reader knows
-            entry.stream.push(what)
-            if type(what) is Done:
+            if type(event) is PromptDone and entry.stream.is_prompt_read:
+                continue  # a rerun: its reader already has this event
+            entry.stream.push(event)
+            if type(event) is Done:
                 del entries[number]
 
     def requeue_or_fail(self, error: EngineDead) -> None:
-        """After a worker's death: who read no text runs again, the others end."""
+        """After a worker's death: requests whose text was not read run again, the others fail."""
         for number, entry in list(self.entries.items()):
-            if entry.stream.is_text_read or entry.num_runs >= _MOST_RUNS:
+            if entry.stream.is_text_read or entry.num_runs >= _MAX_RUNS:
                 self._end(number, error)
             else:
                 entry.stream.rewind()
@@ -88,5 +88,5 @@ class RequestTable:
     def _remove(self, number: int) -> PendingRequest | None:
         entry = self.entries.pop(number, None)
         if entry is not None and entry.is_waiting:
-            self._admission.leave(entry.request)
+            self._admission.release(entry.request)
         return entry

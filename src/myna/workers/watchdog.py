@@ -1,21 +1,20 @@
-"""Decides when a worker process no longer works. Pure: no clock, no process, no I/O."""
+"""Decides when a worker process hangs. Pure: no clock, no process, no I/O."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 _BUSY_SHARE: Final = 0.02  # of a core; answering pings takes a tenth of that at most
-_READ_BYTES: Final = 4096  # per tick; what pings themselves read is some tens of bytes
+_READ_BYTES: Final = 4096  # per tick; pings themselves read a few dozen bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a worker may show no sign, in ticks of `tick_s` seconds of the server's own running time.
+    """How long a worker may make no progress, in ticks of `tick_s` seconds of the server's running time.
 
-    `silent`: nothing answers. `stuck`: the process answers, its loop takes no step. `loading`: the model is
-    being loaded and no byte of it is read. A tick in which the process computes, or waits for a core or a
-    disk, counts as one `busy`-th.
-    """
+    `silent`: it sends nothing. `stuck`: the process responds, but its loop doesn't turn. `loading`: the model
+    is loading, but nothing is read. A tick in which the process computes, or waits for a core or a disk, only
+    counts 1 / `busy`."""
 
     tick_s: float = 1.0
     silent: int = 10
@@ -25,9 +24,9 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """What the system says about a process: processor time and bytes read since it began; whether it is
-    waiting for a core or a disk; whether it was stopped (SIGSTOP)."""
+class ProcessUsage:
+    """A process's resource usage: processor time and bytes read since its start; whether it is waiting for a
+    core or a disk; whether it was stopped (SIGSTOP)."""
 
     cpu_s: float = 0.0
     read_bytes: int = 0
@@ -36,70 +35,70 @@ class Usage:
 
 
 class Watchdog:
-    """Told what is heard from the worker; asked once per tick whether to end it.
+    """Notified of every message from the worker; `tick` decides once per tick whether to kill it.
 
-    Ticks are counted instead of seconds, so that neither a server that was itself held up nor a computer
-    that slept takes a worker for dead.
+    It counts ticks instead of seconds, so that a worker isn't killed because the server was blocked or the
+    computer was suspended.
     """
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
-        self._last: Usage | None = None
-        self._beats = -1
+        self._last: ProcessUsage | None = None
+        self._num_turns = -1
         self._silent = self._stuck = 0.0
         self._has_answered = False
         self.is_loaded = False
 
     @property
     def is_answering(self) -> bool:
-        """Whether a request sent now has a chance: at most a third of the patience is used up."""
+        """Whether a request sent now is likely to be answered: at most a third of the patience is used up."""
         patience = self._patience
         return 3 * self._silent < patience.silent and 3 * self._stuck < patience.stuck
 
-    def heard(self) -> None:
-        """Any frame came."""
+    def on_message(self) -> None:
+        """Any frame arrived."""
         self._silent = 0.0
 
-    def answered(self, beats: int) -> None:
-        """A ping was answered; `beats` counts the turns of the worker's loop."""
+    def on_pong(self, num_turns: int) -> None:
+        """A ping was answered; `num_turns` counts the iterations of the worker's loop."""
         self._has_answered = True
         self._silent = 0.0
-        if beats != self._beats:
-            self._beats, self._stuck = beats, 0.0
+        if num_turns != self._num_turns:
+            self._num_turns, self._stuck = num_turns, 0.0
 
-    def loaded(self) -> None:
+    def on_loaded(self) -> None:
         self.is_loaded = True
         self._stuck = 0.0
 
-    def tick(self, look: Callable[[], Usage]) -> str:
-        """Another tick has passed. Returns why the worker has to be ended, or "". `look` is called only
-        where something is amiss."""
+    def tick(self, measure: Callable[[], ProcessUsage]) -> str:
+        """Another tick has passed. Returns why the worker must be killed, or "". `measure` is only called if
+        something seems wrong."""
         if not self._silent and not self._stuck:
             self._silent = self._stuck = 1.0
             self._last = None
             return ""
-        now, last = look(), self._last
+        now, last = measure(), self._last
         self._last = now
         if last is not None and not self.is_loaded and now.read_bytes - last.read_bytes > _READ_BYTES:
             self._stuck = 0.0
         share = 1 / self._patience.busy if self._is_busy(last, now) else 1.0
         self._silent += share
         self._stuck += share
-        return self._verdict(now)
+        return self._hang_reason(now)
 
-    def _is_busy(self, last: Usage | None, now: Usage) -> bool:
+    def _is_busy(self, last: ProcessUsage | None, now: ProcessUsage) -> bool:
         if now.is_stopped:
             return False
         has_computed = last is not None and now.cpu_s - last.cpu_s > _BUSY_SHARE * self._patience.tick_s
         return has_computed or now.is_waiting
 
-    def _verdict(self, now: Usage) -> str:
+    def _hang_reason(self, now: ProcessUsage) -> str:
         patience = self._patience
-        is_starting = not self._has_answered and not now.is_stopped  # imports answer nothing yet
+        is_starting = not self._has_answered and not now.is_stopped  # still importing modules
         if self._silent > (patience.loading if is_starting else patience.silent):
             return "it was stopped" if now.is_stopped else "it stopped answering"
         if self.is_loaded and self._stuck > patience.stuck:
-            return "it hung at work"
+            return "it hung while running"
         if not self.is_loaded and self._stuck > patience.loading:
-            return "its load made no progress"
+            return "loading made no progress"
         return ""

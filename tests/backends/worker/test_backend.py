@@ -14,7 +14,7 @@ from myna.backends.worker.backend import WorkerBackend
 from myna.core.backend import BackendOptions, LocalModel, ModelSize
 from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.engines import registry
-from myna.scheduling.admission import Limits
+from myna.scheduling.admission import QueueLimits
 from myna.workers.client import State
 from myna.workers.frames import WorkerSpec
 
@@ -36,9 +36,9 @@ class Workers:
 
     unfit: set[str] = field(default_factory=set)
     specs: list[WorkerSpec] = field(default_factory=list)
-    limits: list[Limits] = field(default_factory=list)
+    limits: list[QueueLimits] = field(default_factory=list)
 
-    async def __call__(self, spec: WorkerSpec, limits: Limits) -> Worker:
+    async def __call__(self, spec: WorkerSpec, limits: QueueLimits) -> Worker:
         self.specs.append(spec)
         self.limits.append(limits)
         if spec.engine in self.unfit:
@@ -104,9 +104,9 @@ async def test_a_worker_is_told_what_the_settings_say(tmp_path: Path) -> None:
     )
     loaded = await (await made.prepare(model(path))).load(123)
     assert workers.specs == [WorkerSpec("native", str(path), 9, 8, 7, str(tmp_path / "step.lock"), 123)]
-    assert workers.limits == [Limits(6, 5)]
+    assert workers.limits == [QueueLimits(6, 5)]
     made.change(BackendOptions(tmp_path, "native", max_queue=60, max_queue_tokens=50))
-    assert workers.limits == [Limits(60, 50)]  # of the worker that runs
+    assert workers.limits == [QueueLimits(60, 50)]  # of the worker that runs
     assert loaded.held_bytes() == 0
     assert not loaded.is_dead()
     assert isinstance(loaded.generator, Worker)
@@ -128,7 +128,7 @@ async def test_engines_are_tried_in_order_and_all_reasons_told(tmp_path: Path) -
 
 async def test_a_pre_tokenizer_that_nobody_here_knows_is_refused_at_load_by_name(tmp_path: Path) -> None:
     path = tiny(tmp_path, tokenizer__ggml__pre="tekken")
-    with pytest.raises(ModelLoadFailed, match=r"'bird' .*pre-tokenizer 'tekken' .*: llamacpp\."):
+    with pytest.raises(ModelLoadFailed, match=r"'bird' .*pre-tokenizer 'tekken'.*: llamacpp\."):
         await backend(tmp_path, "native").prepare(model(path))
 
 
@@ -147,7 +147,7 @@ async def test_a_later_file_of_a_split_model_names_the_first(tmp_path: Path) -> 
 
 async def test_a_file_that_is_no_model_or_gone_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "pointer.gguf", b"version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(ModelLoadFailed, match=r"pointer\.gguf can't be used: it does not begin with GGUF"):
+    with pytest.raises(ModelLoadFailed, match=r"pointer\.gguf can't be used: it is not a GGUF file"):
         await backend(tmp_path).prepare(model(path))
     with pytest.raises(ModelLoadFailed, match=r"gone\.gguf can't be read"):
         await backend(tmp_path).prepare(model(tmp_path / "gone.gguf"))

@@ -17,7 +17,7 @@ struct Avx2 {
   static constexpr int kTokens = 4;
   static constexpr int kFloatTokens = 4;
   static constexpr int kFloatRowPanels = 4;
-  // Without VNNI pairs of products are added in 16 bits, which unsigned bytes would overflow.
+  // Without VNNI, pairs of products are added in 16 bits, which unsigned bytes would overflow.
   static constexpr bool kSignedBytes = !HasVnni;
 
   struct Bytes {
@@ -127,7 +127,7 @@ struct Avx2 {
     four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x4e));
     four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0xb1));
     const BlockScale scale = block_scale(static_cast<std::uint32_t>(_mm_cvtsi128_si32(four)));
-    // A NaN converts to the lowest integer, which packing would saturate: such blocks are zero.
+    // NaN converts to the lowest integer, which packing would saturate: such blocks become zero.
     if (scale.inverse == 0.0f) {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(values), _mm256_setzero_si256());
       return {scale.scale, {0, 0}};

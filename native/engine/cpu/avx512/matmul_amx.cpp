@@ -1,7 +1,7 @@
 // Kernels for processors with matrix tiles (AMX) and half-precision arithmetic (AVX-512 FP16): weights of
-// quantised types become bfloat16 as they are read, and tiles multiply them by bfloat16 activations with
-// float32 sums over all inputs. No scale is left to apply afterwards, which for 8-bit tiles costs more than
-// the products.
+// quantised types are converted to bfloat16 as they are read, and tiles multiply them by bfloat16 activations
+// with float32 sums over all inputs. No scales have to be applied afterwards, which with 8-bit tiles costs
+// more than the products.
 //
 // A weight is computed as half(integer * scale + minimum), with an output's scales and minimums times a power
 // of two of its own (its unit), so that all stay within a half's range; then rounded to 8 bits of fraction. A
@@ -30,7 +30,7 @@ struct alignas(64) TileConfig {
 };
 constexpr TileConfig kTileConfig;
 
-// Tile registers for the calling thread. Released ones cost nothing at a switch of threads.
+// Configures tile registers for the calling thread. Once released, they don't slow down context switches.
 class TileSession {
  public:
   TileSession() { _tile_loadconfig(&kTileConfig); }
@@ -40,7 +40,7 @@ class TileSession {
 };
 
 constexpr float kActivationUnit = 0x1p90f, kSumUnit = 0x1p22f;  // 2^112 / 2^90
-constexpr std::int64_t kTurnBlocks = 8;                         // blocks unpacked at once
+constexpr std::int64_t kTurnBlocks = 8;                         // blocks unpacked at a time
 constexpr std::int64_t kUnitRows = 32;                          // rows of two tiles
 constexpr std::size_t kMaxUnits = 8;                            // that share one unpacking
 constexpr std::int64_t kMaxPairs = 3;                           // of panels that share a turn's activations
@@ -75,7 +75,7 @@ struct Panels {
   }
 
   int count;
-  std::size_t ahead;  // from what is read to what is fetched
+  std::size_t ahead;  // distance from the block being read to the one being prefetched
   const std::uint8_t* data[2];
   __m256h exponent[2];
 };
@@ -86,7 +86,7 @@ struct Amx : Avx512Vnni {
                       std::int64_t panel_begin, std::int64_t panel_end, const Output& o);
 };
 
-// Moves a field from bit From of each 16-bit lane to bit To; what else is there, is another's.
+// Moves a field from bit From of each 16-bit lane to bit To; the other bits are undefined.
 template <int From, int To>
 inline __attribute__((always_inline)) __m512i shifted(__m512i x) {
   if constexpr (From > To) return _mm512_srli_epi16(x, From - To);
@@ -94,8 +94,8 @@ inline __attribute__((always_inline)) __m512i shifted(__m512i x) {
   return x;
 }
 
-// The same on another port. While tiles are in use, vectors are multiplied at half the rate (measured: 2.0
-// times as long, of it 1.2 the clock), on the port that shifts.
+// The same on another port. While tiles are in use, vector multiplications run at half the rate (measured:
+// 2.0 times as long, of which 1.2 is the clock), on the port that also shifts.
 template <int From, int To>
 inline __attribute__((always_inline)) __m512i rotated(__m512i x) {
   if constexpr (From == To) return x;
@@ -145,7 +145,7 @@ inline __attribute__((always_inline)) void unpack_vectors(const std::uint8_t* lo
                                                           const __m512i (&minimum)[2], std::uint8_t* out,
                                                           const std::uint8_t* later,
                                                           std::integer_sequence<int, I...>) {
-  // Fetched one by one: many at once would fill the buffers that loads need, too.
+  // Prefetched one at a time: many at once would fill the buffers that loads need.
   constexpr int kLines = static_cast<int>((R::kBytes / R::kBlocks + kLine - 1) / kLine);
   constexpr int kEvery = static_cast<int>(sizeof...(I)) / kLines;
   __m512i lows[R::kBits == 8 ? 8 : 4], highs[2] = {};
@@ -168,8 +168,8 @@ inline __attribute__((always_inline)) void unpack_vectors(const std::uint8_t* lo
   (keep(std::integral_constant<int, I>{}), ...);
 }
 
-// A block of a panel as a tile of bfloat16. `exponent` is that of the outputs' units; what lies `ahead` bytes
-// behind the block is fetched to the second-level cache meanwhile.
+// A block of a panel as a tile of bfloat16. `exponent` is that of the outputs' units; the block `ahead` bytes
+// further on is prefetched into the second-level cache meanwhile.
 template <class R>
 inline __attribute__((always_inline)) void unpack(const std::uint8_t* record, int sub, __m256h exponent,
                                                   std::size_t ahead, std::uint8_t* out) {
@@ -196,7 +196,7 @@ inline __attribute__((always_inline)) void unpack(const std::uint8_t* record, in
   }
   __m512i scale[2], minimums[2];
   MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) {
-    // Without a minimum, integers are less half their range.
+    // Without a minimum, integers have half their range subtracted.
     if constexpr (!R::kHasMin) minimum = _mm256_mul_ph(scales[h], _mm256_set1_ph(-0x1p-15f));
     minimums[h] = twice(minimum);
     scale[h] = twice(scales[h]);
@@ -207,7 +207,7 @@ inline __attribute__((always_inline)) void unpack(const std::uint8_t* record, in
                     std::make_integer_sequence<int, 16>{});
 }
 
-// A block of both panels, or of the one there is.
+// A block of both panels, or of the only one.
 template <class R>
 inline __attribute__((always_inline)) void unpack_pair(const Panels& w, std::int64_t block,
                                                        std::uint8_t (&out)[2][kTileBytes]) {
@@ -232,7 +232,7 @@ inline void store_sums(UnitSums& sums) {
   _tile_stored(3, sums[1][1], 64);
 }
 
-// Adds a block to the sums of a unit; its second tile of rows is left out unless HasTwo.
+// Adds a block to the sums of a unit; its second tile of rows is skipped unless HasTwo.
 template <bool HasTwo>
 inline __attribute__((always_inline)) void multiply(const std::uint16_t* rows,
                                                     const std::uint8_t (&weights)[2][kTileBytes]) {
@@ -247,8 +247,8 @@ inline __attribute__((always_inline)) void multiply(const std::uint16_t* rows,
   _tile_dpbf16ps(3, 5, 7);
 }
 
-// As above with both tiles of rows, for the first block of a turn: the sums of the unit before are stored one
-// by one and this unit's loaded (or begun at zero), so that neither waits for all products.
+// As above with both tiles of rows, for the first block of a turn: the previous unit's sums are stored one by
+// one and this unit's are loaded (or zeroed), so that neither waits for all products.
 template <bool IsFirst>
 inline __attribute__((always_inline)) void multiply_next(const std::uint16_t* rows,
                                                          const std::uint8_t (&weights)[2][kTileBytes],
@@ -384,7 +384,7 @@ void quantize_rows(const float* src, std::ptrdiff_t stride, std::int64_t row_beg
   const __m512i order =
       _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
   const __m512 unit = _mm512_set1_ps(kActivationUnit), zero = _mm512_setzero_ps();
-  // Times zero, an infinity is a NaN.
+  // Infinity times zero is NaN.
   const auto scaled = [&](const float* p) {
     const __m512 v = _mm512_loadu_ps(p);
     return _mm512_fmadd_ps(v, zero, _mm512_mul_ps(v, unit));

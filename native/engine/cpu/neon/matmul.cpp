@@ -122,7 +122,7 @@ struct Neon {
     const BlockScale scale = block_scale(vmaxvq_u32(largest));
     BlockSums out{scale.scale, {0, 0}};
     for (int half = 0; half < 2; ++half) {
-      // Conversion makes a NaN zero.
+      // Conversion turns NaN into zero.
       const auto four = [&](int i) {
         return vqmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + 16 * half + 4 * i), scale.inverse)));
       };

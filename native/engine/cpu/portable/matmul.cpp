@@ -1,4 +1,4 @@
-// Kernels in plain C++, for any processor; also what the others are compared with.
+// Kernels in plain C++ for any processor, and the reference for the others.
 #include <cmath>
 
 #include "cpu/float_tiles.h"

@@ -3,7 +3,7 @@
 import orjson
 
 from myna.api.chat.response_spec import ResponseSpec
-from myna.prompts.tool_reader import CallArguments, CallBegun
+from myna.prompts.tool_reader import CallArguments, CallStarted
 from myna.wire.ids import call_id
 
 
@@ -16,7 +16,7 @@ class CallDeltas:
         self._is_custom = False
         self.num_calls = 0
 
-    def header(self, call: CallBegun) -> bytes:
+    def header(self, call: CallStarted) -> bytes:
         """The delta that starts a call."""
         self._is_custom = call.is_custom
         name = orjson.dumps(call.name)

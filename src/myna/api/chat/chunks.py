@@ -12,7 +12,7 @@ from myna.core.events import ChoiceDone, Event, TextDelta, TokenLogprob
 from myna.generation.logprobs import per_slice, slices, token_entry
 from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
 from myna.generation.usage import UsageCounter
-from myna.prompts.tool_reader import CallArguments, CallBegun, Said
+from myna.prompts.tool_reader import CallArguments, CallStarted, TextPiece
 from myna.wire.obfuscation import Obfuscator, num_characters
 
 _EMPTY_DELTA = b"{}"
@@ -69,7 +69,7 @@ class ChatChunkRenderer:
             if self._parsers:
                 return self._render_parsed(index, self._parsers[index].feed(event.text, event.logprobs))
             if self._spec.wants_logprobs:
-                return self._render_parsed(index, [ParsedPiece(Said(event.text), event.logprobs)])
+                return self._render_parsed(index, [ParsedPiece(TextPiece(event.text), event.logprobs)])
             role = b"" if self._has_begun[index] else self._begin(index)
             text = orjson.dumps(event.text)
             length = self._text_overheads[index] + num_characters(text)
@@ -99,11 +99,11 @@ class ChatChunkRenderer:
         """The chunks of content and calls."""
         for piece, entries in parsed:
             match piece:
-                case Said():
+                case TextPiece():
                     if not self._has_begun[index]:
                         yield self._begin(index)
                     yield from self._text(index, piece.text, entries)
-                case CallBegun():
+                case CallStarted():
                     yield self._begin_call(index, piece)
                 case CallArguments():
                     yield self._chunk(index, self._calls[index].more(piece), _NULL, _NULL)
@@ -118,7 +118,7 @@ class ChatChunkRenderer:
             yield self._chunk(index, b'{"content":%s}' % orjson.dumps(text), logprobs, _NULL)
             text = ""
 
-    def _begin_call(self, index: int, call: CallBegun) -> bytes:
+    def _begin_call(self, index: int, call: CallStarted) -> bytes:
         """The chunk that starts a call; if there was no content before, it also has the role."""
         self._calls[index].num_calls += 1
         header = self._calls[index].header(call)

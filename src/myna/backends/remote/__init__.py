@@ -1,1 +1,1 @@
-"""Models of other OpenAI-compatible servers, whose requests are relayed."""
+"""The backend for models of other OpenAI-compatible servers, to which requests are relayed."""

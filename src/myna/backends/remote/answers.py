@@ -1,4 +1,4 @@
-"""Answers in OpenAI's format, as their bytes come in: what goes to the client, and what it counts. Pure."""
+"""Reads responses in OpenAI's format incrementally: what is passed to the client, and its usage. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ _MAX_EVENT_BYTES: Final = 1 << 20
 _DONE: Final = b"[DONE]"
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _NO_USAGE: Final = re.compile(rb',\s*"usage"\s*:\s*null')
-# In a JSON text, quotes inside a string are escaped: this is a property, and the first one is the answer's.
+# Quotes inside JSON strings are escaped, so this matches a property, and the first one is the response's.
 _MODEL: Final = re.compile(rb'("model"\s*:\s*)"(?:[^"\\]|\\.)*"')
 
 
@@ -35,7 +35,7 @@ class _Usage(msgspec.Struct):
 
 
 class _Text(msgspec.Struct):
-    """A message or a part of one; what is in its fields does not matter, but whether something is."""
+    """A message or a delta; only whether its fields are empty matters."""
 
     content: object = None
     reasoning_content: object = None
@@ -58,7 +58,7 @@ class _Choice(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    """What is looked at. Everything else in the JSON is skipped, but has to be well-formed."""
+    """The fields that are read. Everything else in the JSON is skipped, but must be well-formed."""
 
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
@@ -69,9 +69,9 @@ _decode: Final = msgspec.json.Decoder(_Answer).decode
 
 
 class AnswerReader:
-    """One answer. `upstream` names the server in errors. `model` takes the place of the model's name in the
-    answer, unless it is empty. With `hides_usage`, what an upstream was asked to say of its usage on Myna's
-    own account does not go to the client."""
+    """Reads one response. `upstream` names the server in errors. `model` replaces the model's name in the
+    response, unless it is empty. With `hides_usage`, usage that only Myna asked for is not passed to the
+    client."""
 
     def __init__(self, upstream: str, *, model: str = "", hides_usage: bool = False) -> None:
         self.upstream = upstream
@@ -86,8 +86,8 @@ class AnswerReader:
         self.failure: UpstreamFailed | None = None
 
     def feed(self, data: bytes) -> WireChunk | None:
-        """The whole events that are there now; `[DONE]` ends the stream. What is no event, JSON that can't be
-        read, and an error that the upstream reports become `failure`, after the events before them."""
+        """The events that are now complete; `[DONE]` ends the stream. Invalid events, invalid JSON and errors
+        reported by the upstream set `failure`, after the events before them."""
         if self.is_done:
             return None
         buffer = self._buffer
@@ -107,22 +107,22 @@ class AnswerReader:
         num_before = sum(self._num_tokens.values())
         kept: list[bytes] = []
         try:
-            kept.extend(map(self._take, events.split(b"\n\n")))  # those before the one that fails, too
+            kept.extend(map(self._take, events.split(b"\n\n")))  # including those before one that fails
         except UpstreamFailed as exc:
             self.failure = exc
         chunk = b"".join(kept)
         return WireChunk(chunk, sum(self._num_tokens.values()) - num_before) if chunk else None
 
     def finish(self) -> list[Event]:
-        """What comes after a stream's last byte. Raises `UpstreamFailed` for one that broke off."""
+        """The final events of a stream. Raises `UpstreamFailed` if it broke off."""
         if not (self.is_done or self._ends):
-            raise self.failed("ended its stream halfway")
+            raise self.failed("ended its stream early")
         return self._totals()
 
     def whole(self, body: bytes) -> list[Event]:
-        """All events of an answer that is no stream. Blocks for 3 ms a megabyte. Raises `UpstreamFailed`."""
+        """All events of a non-streaming response. Blocks for 3 ms per megabyte. Raises `UpstreamFailed`."""
         if body.lstrip()[:1] != b"{":
-            raise self.failed("sent what is no JSON object")
+            raise self.failed("sent an answer that is not a JSON object")
         self._note(self._read(body))
         if self._model:
             body = _MODEL.sub(self._model, body, count=1)
@@ -132,7 +132,7 @@ class AnswerReader:
         return UpstreamFailed(f"The upstream {self.upstream!r} {how}.")
 
     def _take(self, event: bytes) -> bytes:
-        """The event as the client gets it, which may be nothing."""
+        """The event to pass to the client; may be empty."""
         payload = self._payload(event)
         if payload is None or self.is_done:
             return b"" if self.is_done else event + b"\n\n"
@@ -150,22 +150,22 @@ class AnswerReader:
         return event + b"\n\n"
 
     def _payload(self, event: bytes) -> bytes | None:
-        """An event's data; None for one without, such as a comment."""
+        """An event's data; None if it has none, such as a comment."""
         if event.startswith(b"data: {") and b"\n" not in event:
             return event[6:]
         lines = [line for line in event.split(b"\n") if line]
         if not all(line.startswith(_FIELDS) for line in lines):
-            raise self.failed("sent what is no event stream")
+            raise self.failed("sent an invalid event stream")
         data = [line[5:].strip() for line in lines if line.startswith(b"data:")]
         return b"\n".join(data) if data else None
 
     def _read(self, text: bytes) -> _Answer:
         try:
             answer = _decode(text)
-        except msgspec.ValidationError:  # JSON of another shape, which may mean something to the client
+        except msgspec.ValidationError:  # JSON of another shape, which the client may understand
             return _Answer()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            raise self.failed("sent JSON that can't be read") from exc
+            raise self.failed("sent invalid JSON") from exc
         if answer.error:
             said = answer.error.get("message") if isinstance(answer.error, Mapping) else answer.error
             raise self.failed(f"reports an error: {str(said)[:500]}")

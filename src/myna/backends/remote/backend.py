@@ -1,4 +1,4 @@
-"""Relays requests to other OpenAI-compatible servers: which of them serves a model, and which is asked."""
+"""Relays requests to other OpenAI-compatible servers, and tracks which of them serve a model."""
 
 import asyncio
 import logging
@@ -23,14 +23,14 @@ from myna.core.supervision import SupervisedTask
 
 _LIST_AGAIN_S: Final = 60.0
 _TRY_AGAIN_S: Final = 5.0
-_ASK_ANOTHER: Final = frozenset({404, 429})  # refusals that another upstream may not share
+_ASK_ANOTHER: Final = frozenset({404, 429})  # errors that another upstream may not have
 
 _log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteModel:
-    """A `core.backend.ModelSpec`, found by its id among the upstreams' models."""
+    """A `core.backend.ModelSpec`, identified by its id among the upstreams' models."""
 
     id: str
     owned_by: str
@@ -43,7 +43,7 @@ class RemoteModel:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """Takes no memory here; nothing is sent before its first request."""
+    """Needs no memory here; nothing is sent before the first request."""
 
     balancer: Balancer
     model: str
@@ -57,7 +57,7 @@ class _Candidate:
 
 
 class RemoteRelay:
-    """A `core.relay.Relay`: one model, on whichever upstreams serve it at the moment."""
+    """A `core.relay.Relay`: one model, on all upstreams that currently serve it."""
 
     def __init__(self, balancer: Balancer, model: str) -> None:
         self._balancer = balancer
@@ -76,8 +76,9 @@ class RemoteRelay:
         return None
 
     async def open(self, request: RelayRequest) -> RelayedStream:
-        """At the least busy upstream; at the next where one fails before it answers. After one that took too
-        long, no other is asked: its client has waited for as long as the settings allow."""
+        """Open the request on the least busy upstream, or on the next one if it fails before it responds.
+        After a timeout no other upstream is tried, since the client has waited as long as the settings
+        allow."""
         tried: list[Upstream] = []
         failure: Exception = UpstreamFailed(f"No upstream serves the model {self._model!r} now.")
         while (upstream := await self._balancer.choose(self._model, tried)) is not None:
@@ -96,11 +97,11 @@ class RemoteRelay:
         raise failure
 
     async def aclose(self) -> None:
-        """Its upstreams are the backend's to close."""
+        """Nothing to do: the backend closes its upstreams."""
 
 
 class RemoteBackend:
-    """A `core.backend.Backend`. `clock` is for how long failed upstreams are left out."""
+    """A `core.backend.Backend`. `clock` measures how long failed upstreams are skipped."""
 
     def __init__(self, options: BackendOptions, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -118,7 +119,7 @@ class RemoteBackend:
         return _Candidate(self.balancer, model.id)
 
     def check(self) -> None:
-        """Whether the upstreams can be reached shows while it runs."""
+        """Nothing to check: whether upstreams can be reached is only known while running."""
 
     def findings(self) -> Findings:
         return upstream_findings([(one.name, one.config) for one in self.balancer.upstreams])

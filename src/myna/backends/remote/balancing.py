@@ -1,4 +1,4 @@
-"""Which of several upstreams is asked next."""
+"""Chooses among several upstreams."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from myna.core.errors import Overloaded
 
 
 class Balancer:
-    """Its `upstreams` and how many requests may wait for one (`max_queue`) may change at any time."""
+    """`upstreams` and `max_queue`, the number of requests that may wait for one, may change at any time."""
 
     def __init__(self) -> None:
         self.upstreams: tuple[Upstream, ...] = ()
@@ -15,13 +15,13 @@ class Balancer:
         self._waiting: list[asyncio.Future[None]] = []
 
     def serving(self, model: str) -> list[Upstream]:
-        """The upstreams that serve the model, whether they answer now or not."""
+        """The upstreams that serve the model, even if they are failing."""
         return [upstream for upstream in self.upstreams if model in upstream.models]
 
     async def choose(self, model: str, tried: list[Upstream]) -> Upstream | None:
-        """The least busy of the upstreams that were not tried, by weight; those that failed a moment ago only
-        where there is no other. Waits while all are full. None where there is none left; raises `Overloaded`
-        where too many wait already."""
+        """The least busy of the untried upstreams, by weight; those in cooldown only if there is no other.
+        Waits while all are full. None if none is left; raises `Overloaded` if too many requests are
+        waiting."""
         while able := [upstream for upstream in self.serving(model) if upstream not in tried]:
             ready = [one for one in able if not one.cooldown.is_active]
             candidates = ready or [min(able, key=lambda one: one.cooldown.until)]
@@ -29,12 +29,12 @@ class Balancer:
             if free:
                 return min(free, key=lambda one: (one.num_running + 1) / one.config.weight)
             if len(self._waiting) >= self.max_queue:
-                raise Overloaded(f"{len(self._waiting)} requests wait for upstreams of {model}.")
+                raise Overloaded(f"{len(self._waiting)} requests are waiting for upstreams of {model}.")
             await self._wait(min(one.config.timeout_s for one in candidates))
         return None
 
     async def _wait(self, timeout_s: float) -> None:
-        """For a request to leave any upstream. Raises `Overloaded`."""
+        """Wait until a request on any upstream has ended. Raises `Overloaded`."""
         freed = asyncio.get_running_loop().create_future()
         self._waiting.append(freed)
         try:
@@ -47,7 +47,7 @@ class Balancer:
                 self._waiting.remove(freed)
 
     def wake(self) -> None:
-        """All who wait look again, in their order: the one that came first may want another upstream."""
+        """Let all waiting requests try again, in order: the first one may need another upstream."""
         waiting, self._waiting = self._waiting, []
         for freed in waiting:
             if not freed.done():

@@ -1,4 +1,4 @@
-"""What `myna doctor` says of the upstreams."""
+"""What `myna doctor` reports about the upstreams."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,16 +13,17 @@ from myna.core.translatable import N_
 
 
 def upstream_findings(configs: Sequence[tuple[str, UpstreamConfig]]) -> Findings:
-    """Asks all of them, at once, for a few seconds. Not for threads with an event loop."""
-    for findings in asyncio.run(_look_at_all(configs)) if configs else ():
+    """Query all upstreams concurrently, for a few seconds. Must not be called in a thread with an event
+    loop."""
+    for findings in asyncio.run(_check_all(configs)) if configs else ():
         yield from findings
 
 
-async def _look_at_all(configs: Sequence[tuple[str, UpstreamConfig]]) -> list[list[Finding]]:
-    return await asyncio.gather(*(_look_at(name, config) for name, config in configs))
+async def _check_all(configs: Sequence[tuple[str, UpstreamConfig]]) -> list[list[Finding]]:
+    return await asyncio.gather(*(_check(name, config) for name, config in configs))
 
 
-async def _look_at(name: str, config: UpstreamConfig) -> list[Finding]:
+async def _check(name: str, config: UpstreamConfig) -> list[Finding]:
     upstream = Upstream(name, config)
     section = f"upstreams.{name}"
     findings = []
@@ -74,7 +75,7 @@ async def _look_at(name: str, config: UpstreamConfig) -> list[Finding]:
 
 
 def _is_private(url: str) -> bool:
-    """Encrypted, or within this machine."""
+    """Whether the connection is encrypted or stays on this machine."""
     parts = urlsplit(url)
     if parts.scheme == "https" or parts.hostname == "localhost":
         return True

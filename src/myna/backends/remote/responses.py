@@ -21,7 +21,7 @@ class _Listing(msgspec.Struct):
 
 
 async def read_body(response: httpcore2.Response, limit: int) -> bytes:
-    """The body, or as much of it."""
+    """The body, up to `limit` bytes."""
     body = bytearray()
     async for data in response.aiter_stream():
         body += data
@@ -44,7 +44,7 @@ def header(response: httpcore2.Response, name: bytes) -> bytes:
 
 
 def retry_after_s(response: httpcore2.Response) -> float | None:
-    """When to come back, in any of the forms that servers use."""
+    """When to retry, in any of the forms that servers use."""
     text = header(response, b"retry-after").decode("ascii", "replace")
     try:
         wait_ms = float(header(response, b"retry-after-ms") or b"nan")

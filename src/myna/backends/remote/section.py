@@ -1,4 +1,4 @@
-"""The table `[upstreams]` of myna.toml: which servers there are, and what is known of each."""
+"""Reads the table `[upstreams]` of myna.toml."""
 
 import difflib
 import os
@@ -18,7 +18,7 @@ _Dollars = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 
 
 class PriceEntry(msgspec.Struct, frozen=True):
-    """Dollars for a million tokens; cached prompt tokens cost as others do unless it says otherwise."""
+    """Dollars per million tokens; by default cached prompt tokens cost as much as others."""
 
     prompt: _Dollars
     completion: _Dollars
@@ -26,10 +26,9 @@ class PriceEntry(msgspec.Struct, frozen=True):
 
 
 class UpstreamConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One server. `url` is the API's root (`…/v1`). Its key is in a variable of the environment or in a file,
-    or it needs none. `models` are ids, or patterns with `*`. `timeout` bounds the wait for the beginning of
-    an answer, for each next event of a stream, and for a whole answer.
-    """
+    """One server. `url` is the API's root (`…/v1`). The key, if needed, is in an environment variable or a
+    file. `models` are ids, or patterns with `*`. `timeout` limits the wait for the start of a response, for
+    each further event of a stream, and for a whole response."""
 
     url: str
     key_env: str = ""
@@ -63,7 +62,7 @@ class UpstreamConfig(msgspec.Struct, frozen=True, kw_only=True):
         return Price(price.prompt, price.prompt if price.cached is None else price.cached, price.completion)
 
     def read_key(self) -> str:
-        """Blocks. Raises `ConfigurationError`, which never has the key in it."""
+        """Read the key; blocking. Raises `ConfigurationError`, whose message never contains the key."""
         where, key = self.key_env or self.key_file, ""
         if self.key_env:
             key = os.environ.get(self.key_env, "")
@@ -84,7 +83,8 @@ _FIELDS: Final = UpstreamConfig.__struct_fields__
 
 
 def read_section(section: object) -> dict[str, UpstreamConfig]:
-    """By name, in the order of the file; empty where the setting is not set. Raises `ConfigurationError`."""
+    """The upstreams by name, in the order of the file; empty if the setting is absent. Raises
+    `ConfigurationError`."""
     if not isinstance(section, Section):
         return {}
     return {name: _read(name, values, section.folder) for name, values in section.values.items()}

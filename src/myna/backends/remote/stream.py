@@ -1,4 +1,5 @@
-"""The events of one relayed answer: a task reads the upstream, a bounded way ahead of the client."""
+"""The events of one relayed response: a task reads from the upstream, with a bounded buffer for the
+client."""
 
 import asyncio
 from collections import deque
@@ -11,7 +12,7 @@ from myna.backends.remote.answers import AnswerReader
 from myna.core.errors import UpstreamFailed, UpstreamTimeout
 from myna.core.events import Event, WireChunk
 
-# What httpcore raises for an upstream that can't be reached, breaks off, or speaks no HTTP.
+# What httpcore raises if an upstream can't be reached, breaks off, or doesn't speak HTTP.
 BROKEN: Final = (
     httpcore2.NetworkError,
     httpcore2.ProtocolError,
@@ -21,11 +22,11 @@ BROKEN: Final = (
 _MAX_AHEAD_BYTES: Final = 1 << 20
 _MAX_BODY_BYTES: Final = 32 << 20
 _INLINE_BYTES: Final = 1 << 20
-_LAST_BYTES_S: Final = 1.0  # for the end of a body after `[DONE]`, so that its connection can be used again
+_LAST_BYTES_S: Final = 1.0  # for the end of a body after `[DONE]`, so that the connection can be reused
 
 
 class RelayedStream:
-    """A `core.generator.EventStream`. `on_close` gets the upstream's failure, if it failed, once."""
+    """A `core.generator.EventStream`. `on_close` is called once, with the upstream's failure, if any."""
 
     def __init__(
         self,
@@ -78,12 +79,12 @@ class RelayedStream:
             await asyncio.wait([self._task], timeout=_LAST_BYTES_S)
         self._task.cancel()
         await asyncio.wait([self._task])
-        await self._response.aclose()  # a task that is cancelled before its first step does nothing
+        await self._response.aclose()  # a task that is cancelled before it starts doesn't close it
         self._changed.set()
         self._on_close(self._failure)
 
     async def _wait(self) -> None:
-        """Until there is an event, or none will come."""
+        """Wait until there is an event, or no more will come."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 while not (self._ready or self._has_ended or self._task.done() or self._is_closed):

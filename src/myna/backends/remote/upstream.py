@@ -1,4 +1,4 @@
-"""One upstream: its connections, its models, how busy it is, and whether it is left out for a while."""
+"""One upstream: its connections, models, load and cooldown."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Upstream:
-    """For one event loop. `on_free` is called when a request has left. Times are `clock`'s."""
+    """To be used in one event loop. `on_free` is called when a request has ended. Times are `clock`'s."""
 
     def __init__(
         self,
@@ -52,25 +52,25 @@ class Upstream:
         self.num_running = 0
         self.cooldown: Final = Cooldown(clock)
         self.models: dict[str, int] = {name: 0 for name in config.models if "*" not in name}
-        """What it serves, and when each was made, in Unix seconds."""
+        """The models it serves, with their creation times in Unix seconds."""
 
     def may_serve(self, model: str) -> bool:
-        """Whether the settings give it this model, if it has it."""
+        """Whether the settings allow it to serve this model."""
         return any(_matches(model, pattern) for pattern in self.config.models)
 
     async def ask(self, request: RelayRequest, model: str) -> RelayedStream:
-        """Send the request as one for `model`; counts as running until the stream is closed or this raises
-        what `core.relay.Relay.open` does."""
+        """Send the request for `model`; it counts as running until the stream is closed. Raises as
+        `core.relay.Relay.open` does."""
         self.num_running += 1
         try:
             stream = await self._ask(request, model)
         except BaseException as exc:
-            self._leave(exc)
+            self._on_end(exc)
             raise
         return stream
 
     async def list_models(self) -> int:
-        """Bring `models` up to date, with a key that is read anew; returns how many models it offers. Raises
+        """Update `models`, after reading the key again; returns how many models it offers. Raises
         `UpstreamFailed`, or `ConfigurationError` for its key."""
         key = await asyncio.to_thread(self.config.read_key)
         self._key = key
@@ -133,11 +133,12 @@ class Upstream:
             AnswerReader(self.name, model=echo, hides_usage=hides_usage),
             is_stream=request.is_stream,
             timeout_s=timeout_s,
-            on_close=self._leave,
+            on_close=self._on_end,
         )
 
     def _counted(self, request: RelayRequest) -> tuple[Mapping[str, object], bool]:
-        """What asks for the usage of a stream, and whether its client did not ask and must not see it."""
+        """The options that request a stream's usage, and whether to hide it, since the client did not ask for
+        it."""
         options = request.body.get("stream_options")
         if not (request.is_stream and request.path.endswith("completions") and self._takes_stream_options):
             return {}, False
@@ -163,7 +164,7 @@ class Upstream:
         if body:
             headers += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
         if request_id:
-            # OpenAI takes any text in the first; some servers refuse what is not a UUID in the second.
+            # OpenAI accepts any text in the first; some servers only accept a UUID in the second.
             headers.append((b"X-Client-Request-Id", request_id.encode("ascii")))
             headers.append((b"X-Request-Id", request_id.removeprefix("req_").encode("ascii")))
         timeouts = {"connect": min(_CONNECT_S, self.config.timeout_s)}
@@ -173,7 +174,7 @@ class Upstream:
         return await pool.handle_async_request(request)
 
     async def _open(self) -> None:
-        """Read the key and the certificates that are trusted."""
+        """Read the key and the trusted certificates."""
         async with self._opening:
             if self._key is None:
                 try:
@@ -192,7 +193,7 @@ class Upstream:
                 )
 
     async def _refusal(self, response: httpcore2.Response) -> UpstreamRefused:
-        """The upstream's refusal of this request. Raises what says that it was not the client's mistake."""
+        """The upstream's rejection of the request. Raises another error if it is not the client's mistake."""
         status = response.status
         if status in _REFUSES_KEY:
             raise self._failed(f"refuses Myna's key (status {status})")
@@ -222,8 +223,8 @@ class Upstream:
         if kind != (b"text/event-stream" if is_stream else b"application/json"):
             raise self._failed(f"answered with {kind.decode('ascii', 'replace')[:100] or 'no content type'}")
 
-    def _leave(self, failure: BaseException | None) -> None:
-        """A request has ended. A failure of the upstream's leaves it out for a time that grows."""
+    def _on_end(self, failure: BaseException | None) -> None:
+        """A request has ended. If the upstream failed, it is skipped for a growing time."""
         self.num_running -= 1
         if isinstance(failure, Overloaded) or (
             isinstance(failure, UpstreamRefused) and failure.status == _TOO_MANY

@@ -1,2 +1,2 @@
-"""The backend of Myna's own workers: GGUF files, each model in a process of its own, on the engines of
+"""The backend of Myna's own workers: GGUF files, each model in its own process, on the engines of
 `engines.registry`."""

@@ -1,4 +1,5 @@
-"""Loads GGUF files: the text side here, the engine in a worker process, whichever engine can run the file."""
+"""Loads GGUF files: the renderer in this process, and in a worker process the first engine that can run
+it."""
 
 import asyncio
 import logging
@@ -24,16 +25,16 @@ from myna.prompts.gguf import read_header, shard_paths
 from myna.prompts.model_check import check_model
 from myna.prompts.renderer import GgufRenderer
 from myna.prompts.tokenizer import UnknownPreTokenizer
-from myna.scheduling.admission import Limits
+from myna.scheduling.admission import QueueLimits
 from myna.workers.client import State, WorkerClient
 from myna.workers.frames import WorkerSpec
 
 _log: Final = logging.getLogger(__name__)
-_FAKE: Final = "fake"  # the one engine whose models need no file
+_FAKE: Final = "fake"  # the only engine whose models need no file
 
 
 class WorkerGenerator(Generator, Protocol):
-    """A generator with a process of its own."""
+    """A generator with its own process."""
 
     state: State
 
@@ -41,12 +42,12 @@ class WorkerGenerator(Generator, Protocol):
     def pid(self) -> int | None: ...
 
 
-# Starts a worker process whose queue has these limits; returns when its model is loaded. Raises
+# Starts a worker process with these queue limits and waits until its model is loaded. Raises
 # `ModelLoadFailed`.
-StartWorker = Callable[[WorkerSpec, Limits], Awaitable[WorkerGenerator]]
+StartWorker = Callable[[WorkerSpec, QueueLimits], Awaitable[WorkerGenerator]]
 
 
-async def start_worker(spec: WorkerSpec, limits: Limits) -> WorkerClient:
+async def start_worker(spec: WorkerSpec, limits: QueueLimits) -> WorkerClient:
     """A `StartWorker` for real processes."""
     client = WorkerClient(spec, limits)
     await client.start()
@@ -59,20 +60,20 @@ class WorkerBackend:
     def __init__(self, options: BackendOptions, start_worker: StartWorker = start_worker) -> None:
         self._options = options
         self._start_worker = start_worker
-        self._limits = Limits(options.max_queue, options.max_queue_tokens)
+        self._limits = QueueLimits(options.max_queue, options.max_queue_tokens)
         self.hashes: Final = FileHashes(options.home / "hashes.json")
 
     def accepts(self, model: ModelSpec) -> bool:
         return isinstance(model, LocalModel)
 
     async def prepare(self, model: ModelSpec) -> Candidate:
-        """Read and try all that needs no engine. Raises `ModelLoadFailed`."""
+        """Read and check everything that needs no engine. Raises `ModelLoadFailed`."""
         assert isinstance(model, LocalModel), "accepts() comes first"
         if self._options.engine == _FAKE:
             return _FakeCandidate(self, model)
         engine_text = _EngineText(asyncio.get_running_loop())
         try:
-            return await asyncio.to_thread(self._look_at, model, engine_text)
+            return await asyncio.to_thread(self._inspect, model, engine_text)
         except ModelFileError as exc:
             raise ModelLoadFailed(exc.text) from exc
         except OSError as exc:
@@ -96,20 +97,20 @@ class WorkerBackend:
         return None
 
     async def start(self) -> None:
-        """Workers start when their models are asked for."""
+        """Nothing to do: workers start when their models are loaded."""
 
     def change(self, options: BackendOptions) -> None:
-        """The queues of workers that run have the new limits, too."""
+        """The new queue limits also apply to running workers."""
         self._options = options
         self._limits.max_waiting_requests = options.max_queue
         self._limits.max_waiting_tokens = options.max_queue_tokens
 
     async def aclose(self) -> None:
-        """A worker ends with its model."""
+        """Nothing to do: workers end when their models are unloaded."""
 
     async def start_first(self, model: LocalModel, engines: list[str], kv_bytes: int) -> WorkerGenerator:
-        """On the first of the engines that can run the file. Raises `ModelLoadFailed` with what every
-        engine said."""
+        """Start a worker on the first of the engines that can run the file. Raises `ModelLoadFailed` with the
+        error of every engine."""
         reasons: list[Translatable] = []
         for engine in engines:
             try:
@@ -122,7 +123,7 @@ class WorkerBackend:
         )
 
     async def start_on(self, engine: str, model: LocalModel, kv_bytes: int) -> WorkerGenerator:
-        """On that engine alone."""
+        """Start a worker on that engine."""
         options = self._options
         spec = WorkerSpec(
             engine,
@@ -135,10 +136,10 @@ class WorkerBackend:
         )
         return await self._start_worker(spec, self._limits)
 
-    def _look_at(self, model: LocalModel, engine_text: "_EngineText") -> "_FileCandidate":
-        """Reads the file's header, once for all that the server needs of it. The worker, which is another
-        process, reads its own: it may trust only the file that it opens, and a parsed vocabulary takes as
-        long to send as to read."""
+    def _inspect(self, model: LocalModel, engine_text: "_EngineText") -> "_FileCandidate":
+        """Read the file's header once for everything that the server needs. The worker process reads it
+        again: it must check the file that it opens, and sending a parsed vocabulary takes as long as reading
+        it."""
         header = read_header(model.path)
         paths = shard_paths(model.path, header)
         check_model(header)
@@ -153,7 +154,7 @@ class WorkerBackend:
             )
             raise ModelLoadFailed(
                 N_(
-                    "The model {model!r} can't be loaded. {reason} An engine with a tokenizer of its own "
+                    "The model {model!r} can't be loaded. {reason} An engine with its own tokenizer "
                     "could run it: {engines}.",
                     model=model.id,
                     reason=exc.text,
@@ -176,7 +177,7 @@ class _FileCandidate:
     engine_text: "_EngineText"
 
     async def load(self, kv_bytes: int) -> LoadedModel:
-        weights = asyncio.create_task(asyncio.to_thread(self._weights))  # while the engine reads them itself
+        weights = asyncio.create_task(asyncio.to_thread(self._weights))  # while the engine reads them, too
         generator = await self.backend.start_first(self.model, self.engines, kv_bytes)
         self.engine_text.generator = generator
         return _loaded(generator, self.renderer, await weights)
@@ -185,13 +186,13 @@ class _FileCandidate:
         try:
             return self.backend.hashes.digest(self.paths)
         except OSError as exc:
-            _log.warning("the files of %s can't be read for their hash: %s", self.model.id, exc.strerror)
+            _log.warning("can't hash the files of %s: %s", self.model.id, exc.strerror)
             return ""
 
 
 @dataclass(frozen=True, slots=True)
 class _FakeCandidate:
-    """The fake engine reads no file; what lies there counts as if it did."""
+    """The fake engine reads no file, but the file's size counts as its weights."""
 
     backend: WorkerBackend
     model: LocalModel
@@ -217,7 +218,8 @@ def _loaded(generator: WorkerGenerator, renderer: Renderer, weights: str = "") -
 
 @dataclass(slots=True)
 class _EngineText:
-    """The engine's own tokenizer, for text threads; for models whose pre-tokenizer ours doesn't know."""
+    """Calls the engine's own tokenizer from text threads, for models whose pre-tokenizer Myna doesn't
+    support."""
 
     loop: asyncio.AbstractEventLoop
     generator: Generator | None = None

@@ -1,4 +1,4 @@
-"""The text side of the fake engine, which has no model file to read it from."""
+"""The renderer of the fake engine, which has no model file to read it from."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from myna.prompts.vocabulary import TokenKind, Vocabulary, byte_alphabet
 
 
 def fake_renderer(context_tokens: int) -> GgufRenderer:
-    """As if a GGUF file held the fake engine's vocabulary."""
+    """A renderer as if from a GGUF file with the fake engine's vocabulary."""
     alphabet = byte_alphabet()
     texts = ["".join(alphabet[byte] for byte in piece).encode() for piece in fake.VOCABULARY]
     kinds = np.full(len(texts), int(TokenKind.NORMAL), np.int32)

@@ -1,4 +1,4 @@
-"""Which bytes a model's files hold: their sha256, read once and remembered for as long as the files stay."""
+"""SHA-256 hashes of a model's files, computed once and cached for as long as the files are unchanged."""
 
 import hashlib
 import json
@@ -12,27 +12,27 @@ _log: Final = logging.getLogger(__name__)
 
 
 class FileHashes:
-    """A file is known by its path, size, time of change and inode; what is known is kept in `cache`.
-    Thread-safe; two servers of one home may at worst both read a file."""
+    """Files are identified by path, size, modification time and inode; hashes are stored in the file `cache`.
+    Thread-safe; at worst, two servers with the same home both hash a file."""
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._lock = threading.Lock()
 
     def digest(self, paths: Sequence[Path]) -> str:
-        """Of all the files of a model, in order. Reading a gigabyte takes about a second, the first time.
+        """The hash of all files of a model, in order. The first time, this takes about a second per gigabyte.
         Raises `OSError`."""
         return hashlib.sha256("".join(self._digest(path) for path in paths).encode()).hexdigest()
 
     def _digest(self, path: Path) -> str:
-        name, mark = str(path.absolute()), _mark(path)
+        name, mark = str(path.absolute()), _file_state(path)
         with self._lock:
             known = self._read().get(name)
         if isinstance(known, dict) and known.get("mark") == mark and isinstance(known.get("sha256"), str):
             return str(known["sha256"])
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if _mark(path) == mark:  # else it was written to meanwhile
+        if _file_state(path) == mark:  # else the file was modified meanwhile
             self._remember(name, {"mark": mark, "sha256": digest})
         return digest
 
@@ -52,9 +52,9 @@ class FileHashes:
                 temporary.write_text(json.dumps({**known, name: entry}, indent=1), encoding="utf-8")
                 temporary.replace(self._cache)
             except OSError as exc:
-                _log.info("the hash of %s is not remembered: %s", name, exc.strerror)
+                _log.info("the hash of %s can't be cached: %s", name, exc.strerror)
 
 
-def _mark(path: Path) -> list[int]:
+def _file_state(path: Path) -> list[int]:
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ino]

@@ -1,4 +1,4 @@
-"""The engines: which are installed, which runs the model and why, and what each guarantees."""
+"""Findings about engines: which are installed, which one runs models and why, and what each guarantees."""
 
 import os
 from contextlib import suppress
@@ -60,7 +60,7 @@ def _promise(name: str) -> Finding:
 
 
 def _with_version(name: str) -> str:
-    """The engine and, where it is another project's package, which version of it."""
+    """The engine's name and, if it is another project's package, its version."""
     with suppress(PackageNotFoundError):
         if distribution := ENGINES[name].distribution:
             return f"{name} {version(distribution)}"

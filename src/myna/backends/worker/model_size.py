@@ -1,4 +1,4 @@
-"""What a GGUF file says of the memory that its model will take."""
+"""Estimates a model's memory from its GGUF header."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +9,12 @@ import numpy as np
 from myna.core.backend import ModelSize
 from myna.prompts.gguf import Header
 
-_HALF_BYTES: Final = 2  # keys and values are kept as 16-bit floats
+_HALF_BYTES: Final = 2  # keys and values are stored as 16-bit floats
 
 
 def model_size(header: Header, paths: Sequence[Path]) -> ModelSize:
-    """Of a model with those files. Weights count with their files' size: packed they are as large, within a
-    few per cent. Raises `OSError`."""
+    """The size of a model with those files. Weights count with the size of their files: packed for the
+    engine, they are as large within a few per cent. Raises `OSError`."""
     name = header.architecture
     num_heads = max(1, _largest(header, f"{name}.attention.head_count", 1))
     width = header.integer(f"{name}.embedding_length") // num_heads
@@ -30,6 +30,6 @@ def model_size(header: Header, paths: Sequence[Path]) -> ModelSize:
 
 
 def _largest(header: Header, key: str, default: int) -> int:
-    """Head counts are one number, or one a block."""
+    """Head counts are one number, or one per block."""
     value = header.metadata.get(key, default)
     return int(np.max(value)) if isinstance(value, np.ndarray) else header.integer(key, default)

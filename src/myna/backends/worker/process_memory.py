@@ -1,10 +1,10 @@
-"""How much memory a worker process holds."""
+"""Memory use of a worker process."""
 
 import psutil
 
 
 def process_bytes(pid: int | None) -> int:
-    """What a process holds of its own: pages of files, which can be given up, don't count."""
+    """The private memory of a process: file-backed pages, which can be reclaimed, don't count."""
     if pid is None:
         return 0
     try:

@@ -1,1 +1,1 @@
-"""Alembic's scripts: how a database of any earlier version becomes today's."""
+"""Alembic migrations from every earlier version of the database."""

@@ -1,4 +1,4 @@
-"""Projects, keys, limits, and the record of administrative acts."""
+"""Projects, keys, limits and audit events."""
 
 import time
 

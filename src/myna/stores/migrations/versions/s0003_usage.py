@@ -1,4 +1,4 @@
-"""The ledger: a row for every request of a model, and the hourly sums of old ones."""
+"""The ledger: one row per request to a model, and hourly sums of old ones."""
 
 import sqlalchemy as sa
 from alembic import op
