@@ -10,8 +10,7 @@ from myna.decoding.grammar import Grammar
 from myna.decoding.sampling import Draw, Sampled, SamplingBatch
 from myna.decoding.sampling_batch import Bitmask
 from myna.engines.base import BatchRow
-from myna.scheduling.kv_cache import CacheEntry
-from myna.scheduling.sequence import Sequence
+from myna.scheduling.sequence import CacheEntry, Sequence
 
 _MAX_SCORED: Final = 128  # prompt log-probabilities hold all logits of their rows: 78 MB for 152,000 tokens
 

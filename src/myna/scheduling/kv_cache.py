@@ -4,25 +4,7 @@ reuse."""
 from typing import Final, NamedTuple, Protocol
 
 from myna.core.generator import ModelInfo
-from myna.scheduling.sequence import Sequence
-
-
-class CacheEntry:
-    """What the engine holds in one slot (sequence id): the KV of the first `computed` of `tokens`.
-
-    `tokens` is the sequence's own growing list. `blocks` are the block hashes under which the prefix index
-    lists the entry; tenants with different `salt`s share nothing.
-    """
-
-    __slots__ = ("blocks", "computed", "salt", "slot", "tokens")
-
-    def __init__(self, slot: int, tokens: list[int], computed: int, salt: str, blocks: list[int]) -> None:
-        self.slot = slot
-        self.tokens = tokens
-        self.computed = computed
-        self.salt = salt
-        self.blocks = blocks
-
+from myna.scheduling.sequence import CacheEntry, Sequence
 
 BLOCK_TOKENS: Final = 16
 _MAX_ENTRIES_TRIED: Final = 8

@@ -1,9 +1,9 @@
-"""The scheduler's state per request and per sequence. Makes no decisions."""
+"""The scheduler's state per request, per sequence and per slot of the KV cache. Makes no decisions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from myna.core.errors import MynaError
 from myna.core.events import Event
@@ -13,15 +13,29 @@ from myna.decoding.output_processor import RequestOutput
 from myna.decoding.sampling import ChoiceSampling, TokenBias
 from myna.scheduling.ngram import NgramProposer, Ngrams
 
-if TYPE_CHECKING:
-    from myna.scheduling.kv_cache import CacheEntry
-
 
 class RequestEvent(NamedTuple):
     """An event of request `number`, or the error that ended it."""
 
     number: int
     event: Event | MynaError
+
+
+class CacheEntry:
+    """What the engine holds in one slot (sequence id): the KV of the first `computed` of `tokens`.
+
+    `tokens` is the sequence's own growing list. `blocks` are the block hashes under which the prefix index
+    lists the entry; tenants with different `salt`s share nothing.
+    """
+
+    __slots__ = ("blocks", "computed", "salt", "slot", "tokens")
+
+    def __init__(self, slot: int, tokens: list[int], computed: int, salt: str, blocks: list[int]) -> None:
+        self.slot = slot
+        self.tokens = tokens
+        self.computed = computed
+        self.salt = salt
+        self.blocks = blocks
 
 
 @dataclass(slots=True, eq=False)
