@@ -82,10 +82,10 @@ def test_what_is_set_is_sent_and_what_is_reset_is_not(player: Player) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("temperature", "2.5", "The most is 2."),
-        ("top_p", "-0.1", "The least is 0."),
+        ("temperature", "2.5", "The maximum is 2."),
+        ("top_p", "-0.1", "The minimum is 0."),
         ("n", "1.5", "Enter a whole number."),
-        ("max_completion_tokens", "0", "The least is 1."),
+        ("max_completion_tokens", "0", "The minimum is 1."),
         ("stop", "a\nb\nc\nd\ne", "At most 4 lines."),
         ("safety_identifier", "x" * 65, "At most 64 characters."),
     ],
@@ -114,9 +114,9 @@ FUNCTION = '[{"type": "function", "function": {"name": "f", "parameters": %s}}]'
         (
             "tools",
             '["a\nb"]',
-            "Line 1, column 2: this text isn't closed, or has a sign that must be escaped.",
+            "Line 1, column 2: this string isn't closed, or contains a character that must be escaped.",
         ),
-        ("tools", "[] x", "Line 1, column 4: there is more after the value."),
+        ("tools", "[] x", "Line 1, column 4: there is more text after the value."),
         ("tools", '{"a": 1, "a": 2}', "Line 1, column 10: this name occurs twice."),
         ("tools", "{}", "tools: must be an array."),
         ("tools", '[{"type": "tool"}]', 'tools[0].type: must be "function".'),
@@ -126,16 +126,16 @@ FUNCTION = '[{"type": "function", "function": {"name": "f", "parameters": %s}}]'
             "must be 1 to 64 letters, digits, _ or -.",
         ),
         ("tools", FUNCTION % '{"type": "text"}', "tools[0].function.parameters.type: must be one of string"),
-        ("tools", FUNCTION % '{"required": ["x"]}', "names “x”, which isn't among the properties."),
+        ("tools", FUNCTION % '{"required": ["x"]}', "lists “x”, which isn't among the properties."),
         ("json_schema", "3", "schema: must be an object."),
         (
             "json_schema",
             '{"properties": {"a": {"type": "list"}}}',
             "schema.properties.a.type: must be one of",
         ),
-        ("logit_bias", '{"word": 1}', "word: must be a token's number."),
+        ("logit_bias", '{"word": 1}', "word: must be a token id."),
         ("logit_bias", '{"1": 101}', "1: must be a number from -100 to 100."),
-        ("metadata", '{"a": 1}', "a: must be a text of at most 512 characters."),
+        ("metadata", '{"a": 1}', "a: must be a string of at most 512 characters."),
     ],
 )
 def test_an_editor_says_where_and_why(editors: Player, name: str, text: str, said: str) -> None:
