@@ -102,7 +102,7 @@ def test_a_template_is_not_blamed_for_a_process_that_was_killed_at_work(pool: Re
         while pool.pids:
             pass
         os.kill(pid, signal.SIGKILL)
-        with pytest.raises(TemplateOutOfBounds, match="ran too long"):
+        with pytest.raises(TemplateOutOfBounds, match="took too long"):
             render.result()
 
 
