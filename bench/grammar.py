@@ -63,10 +63,10 @@ class Streams:
             tokens = sample(logits.array, SamplingBatch.of(draws, masks)).tokens.tolist()
             for grammar, token in zip(bound, tokens, strict=False):
                 assert grammar.advance(token)
-            group = self._helper.submit(self._grammars.masks, bound) if bound else None
+            future = self._helper.submit(self._grammars.masks, bound) if bound else None
             rows = [BatchRow(row, [token], position + step, 0) for row, token in enumerate(tokens)]
             logits = engine.forward(rows)
-            masks = group.result() if group is not None else None
+            masks = future.result() if future is not None else None
         seconds = time.perf_counter() - start
         for stream in range(count):
             engine.free(stream)
