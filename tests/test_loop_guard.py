@@ -21,7 +21,7 @@ def guard() -> Iterator[LoopGuard]:
 
 def _compute() -> None:
     start = time.thread_time()
-    while time.thread_time() < start + 0.02:
+    while time.thread_time() < start + 0.05:
         pass
 
 

@@ -203,7 +203,8 @@ class _FakeCandidate:
 
     async def load(self, kv_bytes: int) -> LoadedModel:
         generator = await self.backend.start_on(_FAKE, self.model, kv_bytes)
-        return _loaded(generator, fake_renderer(generator.info.context_tokens))
+        renderer = await asyncio.to_thread(fake_renderer, generator.info.context_tokens)
+        return _loaded(generator, renderer)
 
 
 def _loaded(generator: WorkerGenerator, renderer: Renderer, weights: str = "") -> LoadedModel:
