@@ -38,8 +38,8 @@ CHUNK = (
 async def bare_app(scope, receive, send):  # type: ignore[no-untyped-def]
     """The minimum that can send such a stream: one write per event, with a turn of the loop in between."""
     if scope["type"] == "lifespan":
-        while (message := await receive())["type"] != "lifespan.shutdown":
-            await send({"type": f"{message['type']}.complete"})
+        while (report := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": f"{report['type']}.complete"})
         await send({"type": "lifespan.shutdown.complete"})
         return
     while (await receive()).get("more_body"):
@@ -197,21 +197,21 @@ def main() -> None:
     ):
         for process in (server, plain):
             pin(process.pid, SERVER_CORE)
-        message: dict[str, object] = {
+        report: dict[str, object] = {
             path: throughput(options.pairs, ports, path) for path in ("completions", "chat/completions")
         }
         before_s = cpu_s(server.pid)
         http = asyncio.run(over_http_ms(ports["myna"], options.answers))
         server_cpu_ms = (cpu_s(server.pid) - before_s) / options.answers * 1000
         direct = asyncio.run(direct_ms(options.answers))
-    message["whole_answer_ms"] = {
+    report["whole_answer_ms"] = {
         "over_http": round(statistics.median(http), 3),
         "direct": round(statistics.median(direct), 3),
         "added": round(statistics.median(http) - statistics.median(direct), 3),
         "server_cpu": round(server_cpu_ms, 3),
     }
-    message["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    text = json.dumps(message, indent=2)
+    report["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    text = json.dumps(report, indent=2)
     print(text)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

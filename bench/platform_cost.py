@@ -112,7 +112,7 @@ def main() -> None:
                     cpu[name].append(cpu_s(processes[name].pid) - before_s)
                     everything[name].append(family_s(processes[name].pid) + load_s() - before_all_s)
     ratios = [on / off for on, off in zip(rates["on"], rates["off"], strict=True)]
-    message = {
+    report = {
         "streams": options.streams,
         "limits": options.limits,
         "events_per_s": {name: [round(rate) for rate in found] for name, found in rates.items()},
@@ -126,7 +126,7 @@ def main() -> None:
         "server_cpu_ratio": round(statistics.median(cpu["on"]) / statistics.median(cpu["off"]), 3),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
     }
-    text = json.dumps(message, indent=2)
+    text = json.dumps(report, indent=2)
     print(text)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
