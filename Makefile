@@ -77,6 +77,7 @@ $(VENV)/.installed: $(SOURCES) $(VENV)/.deps
 	@PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-deps --no-build-isolation .
 	@touch $@
 
-$(VENV)/.llamacpp: scripts/llamacpp | $(VENV)/.deps
+$(VENV)/.llamacpp: scripts/llamacpp scripts/llama-cpp-models | $(VENV)/.deps
 	@PATH="$(abspath $(BIN)):$$PATH" scripts/llamacpp
+	@scripts/llama-cpp-models >/dev/null
 	@touch $@

@@ -1,5 +1,6 @@
 """What tests of every folder need: the test models, a real PostgreSQL, a server as a newcomer starts it."""
 
+import functools
 import os
 import re
 import subprocess
@@ -44,6 +45,16 @@ def event_loops_stay_free(request: pytest.FixtureRequest) -> Iterator[None]:
         guard.uninstall()
     if guard.blocked and request.node.get_closest_marker("allows_slow_callbacks") is None:
         pytest.fail("The event loop was held up: " + "; ".join(guard.blocked), pytrace=False)
+
+
+@functools.cache
+def llama_cpp_models() -> Path:
+    """The folder of what llama.cpp publishes in `models/`: `templates/*.jinja`, `ggml-vocab-*.gguf` with
+    their `.inp` and `.out`. Fetched once by `scripts/llama-cpp-models`, which `make test` runs."""
+    script = Path(__file__).parent.parent / "scripts" / "llama-cpp-models"
+    environment = os.environ | {"VENV": str(Path(sys.executable).parents[1])}
+    done = subprocess.run([script], env=environment, capture_output=True, text=True, check=True)
+    return Path(done.stdout.strip())
 
 
 @pytest.fixture(scope="session")
