@@ -1,6 +1,6 @@
 """Converts a conversation of any endpoint to a generation request."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from myna.core.conversation import Message
@@ -8,6 +8,7 @@ from myna.core.generator import ModelInfo
 from myna.core.renderer import Renderer
 from myna.core.requests import GenerationRequest, Sampling
 from myna.generation.budgets import encode_conversation, encode_prediction, remaining_tokens
+from myna.generation.hints import unenforced_hint
 from myna.generation.reasoning import reasoning_for
 from myna.generation.service_tier import priority
 from myna.generation.tenant import Tenant, context_length
@@ -55,11 +56,13 @@ def to_generation(
     *,
     id: str,
     max_answer_tokens: int,
+    hint: Callable[[str], object],
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """The generation request, and the tools that its answer may call. Reads schemas, renders and tokenizes,
     which is slow: call it in a thread.
 
-    `max_answer_tokens` is the server's limit for an answer (0: none). Raises `InvalidRequest` for what this
+    `max_answer_tokens` is the server's limit for an answer (0: none); `hint` is called with what the client
+    should know and no error says. Raises `InvalidRequest` for what this
     model doesn't support, `ContextLengthExceeded` for what doesn't fit its context.
     """
     context_tokens = context_length(info)
@@ -72,6 +75,8 @@ def to_generation(
         answer=request.answer,
     )
     constraint = answer_constraint(request.answer, tools)
+    if text := unenforced_hint(constraint):
+        hint(text)
     prompt = encode_conversation(
         request.messages,
         tools.specs if tools else (),
