@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from myna.core.constraints import Constraint
 from myna.core.conversation import Message
 from myna.core.generator import ModelInfo
-from myna.core.renderer import Renderer
+from myna.core.renderer import Renderer, ToolFormat
 from myna.core.requests import GenerationRequest, Sampling
 from myna.generation.budgets import encode_conversation, encode_prediction, remaining_tokens
 from myna.generation.hints import unenforced_hint
@@ -67,16 +68,7 @@ def to_generation(
     """
     context_tokens = context_length(info)
     reasoning = reasoning_for(request.effort, renderer.thinking, param=request.effort_param)
-    tools = resolve_tools(
-        request.tools,
-        request.tool_choice,
-        renderer.tool_format,
-        is_parallel=request.is_parallel,
-        answer=request.answer,
-    )
-    constraint = answer_constraint(request.answer, tools)
-    if text := unenforced_hint(constraint):
-        hint(text)
+    tools, constraint = _constrained(request, renderer.tool_format, hint)
     prompt = encode_conversation(
         request.messages,
         tools.specs if tools else (),
@@ -112,3 +104,20 @@ def to_generation(
         thought=reasoning.thought,
     )
     return generation, tools
+
+
+def _constrained(
+    request: ConversationRequest, form: ToolFormat, hint: Callable[[str], object]
+) -> tuple[ResolvedTools | None, Constraint | None]:
+    """The request's tools, and the constraint on its answer."""
+    tools = resolve_tools(
+        request.tools,
+        request.tool_choice,
+        form,
+        is_parallel=request.is_parallel,
+        answer=request.answer,
+    )
+    constraint = answer_constraint(request.answer, tools)
+    if text := unenforced_hint(constraint):
+        hint(text)
+    return tools, constraint
