@@ -55,9 +55,10 @@ class Scheduler:
         if group := self._groups.get(number):
             self._drop(group)
 
-    def schedule(self, prompt_tokens: int) -> Batch:
-        """The next step: one decode of every running sequence, and up to `prompt_tokens` of prompts."""
-        batch, queues = Batch(), self.queues
+    def schedule(self, prompt_tokens: int, context_slope: float = 0.0) -> Batch:
+        """The next step: one decode of every running sequence, and up to `prompt_tokens` of prompts; less
+        after a long context, where a token costs more: see `PrefillBudget.context_slope`."""
+        batch, queues = Batch(context_slope=context_slope), self.queues
         if self._suspects:
             self._add_alone(batch, self._suspects[0], prompt_tokens)
             return batch
@@ -66,7 +67,7 @@ class Scheduler:
         ready = list(_without_most_forks(queues.running))
         for sequence in [other for other in ready if not add_decode(other, draft_of(other))]:
             batch.add_prompt(sequence, prompt_tokens)
-        if batch.num_prompt_tokens < prompt_tokens and (queues.preempted or queues.waiting):
+        if batch.prompt_work < prompt_tokens and (queues.preempted or queues.waiting):
             queues.admit(batch, prompt_tokens)
         return batch
 
@@ -184,8 +185,8 @@ class Scheduler:
 
 
 def _without_most_forks(running: Iterable[Sequence]) -> Iterator[Sequence]:
-    """The sequences, without most of those that still share their whole KV with others of their request. The engine
-    copies a block for each in its first decode, and later they need a new block in the same step."""
+    """The sequences, without most of those that still share their whole KV with others of their request. In
+    its first decode, the engine copies a block for each, and later they all need new blocks in one step."""
     num_forks = 0
     for sequence in running:
         num_forks += sequence.is_fork
