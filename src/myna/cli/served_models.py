@@ -93,9 +93,17 @@ def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) 
         return own[name]
     if settings.engine == FAKE:
         return LocalModel(FAKE, Path(FAKE), "myna", _FAKE_CREATED, 0, "file")
-    if name.endswith(".gguf") and not name.startswith("hf:"):
+    if _is_path(name):
         return local_file(Path(name).expanduser())
     return find(name, settings)
+
+
+def _is_path(model: str) -> bool:
+    """Whether the name is a file's path, not an id: also if the file isn't GGUF, so that the error is about
+    the file."""
+    if model.startswith("hf:"):
+        return False
+    return model.endswith(".gguf") or model.startswith(("/", "./", "../", "~")) or Path(model).is_file()
 
 
 def _is_elsewhere(model: str, backends: Backends, store: ModelStore | None) -> bool:
@@ -103,7 +111,7 @@ def _is_elsewhere(model: str, backends: Backends, store: ModelStore | None) -> b
     a backend that may merely offer one of that name."""
     if model in {announced.id for announced in backends.announced()}:
         return True
-    is_file = model.endswith(".gguf") or model.startswith("hf:")
+    is_file = _is_path(model) or model.startswith("hf:")
     is_known = (
         is_file or model in {entry.id for entry in ENTRIES} or (store is not None and store.find(model))
     )
