@@ -6,6 +6,7 @@ from typing import Protocol
 
 from myna.core.errors import InvalidRequest
 from myna.core.requests import Sampling
+from myna.wire import validation_errors
 
 _SEED_BITS = 63
 
@@ -21,6 +22,8 @@ class SamplingFields(Protocol):
     def top_k(self) -> int | None: ...
     @property
     def min_p(self) -> float | None: ...
+    @property
+    def repetition_penalty(self) -> float | None: ...
     @property
     def presence_penalty(self) -> float | None: ...
     @property
@@ -40,8 +43,9 @@ def to_sampling(fields: SamplingFields, defaults: Sampling) -> Sampling:
     return Sampling(
         temperature=_first(fields.temperature, defaults.temperature),
         top_p=_first(fields.top_p, defaults.top_p),
-        top_k=int(_first(fields.top_k, defaults.top_k)),
+        top_k=max(0, int(_first(fields.top_k, defaults.top_k))),
         min_p=_first(fields.min_p, defaults.min_p),
+        repetition_penalty=_first(fields.repetition_penalty, defaults.repetition_penalty),
         presence_penalty=_first(fields.presence_penalty, defaults.presence_penalty),
         frequency_penalty=_first(fields.frequency_penalty, defaults.frequency_penalty),
         logit_bias=fields.logit_bias or defaults.logit_bias,
@@ -60,4 +64,13 @@ def check_biased_tokens(biases: Sequence[tuple[int, float]], vocab_size: int) ->
             raise InvalidRequest(
                 f"Invalid key in 'logit_bias': {token}. Maximum value is {vocab_size - 1}.",
                 param="logit_bias",
+            )
+
+
+def check_stop_tokens(tokens: Sequence[int], vocab_size: int) -> None:
+    """Raise for a token of `stop_token_ids` that is not in the model's vocabulary."""
+    for i, token in enumerate(tokens):
+        if token >= vocab_size:
+            raise validation_errors.out_of_range("integer", "above", vocab_size - 1, token).at_param(
+                f"stop_token_ids[{i}]"
             )

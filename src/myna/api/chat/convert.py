@@ -163,6 +163,8 @@ def to_conversation(request: ChatRequest) -> ConversationRequest:
         num_choices=request.n or 1,
         num_logprobs=num_logprobs(request),
         stop=request.stop,
+        stop_token_ids=request.stop_token_ids,
+        min_tokens=request.min_tokens or 0,
         tools=declared_tools(request),
         tool_choice=tool_choice(request),
         is_parallel=request.parallel_tool_calls is not False and not request.functions,
