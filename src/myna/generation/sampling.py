@@ -6,6 +6,7 @@ from typing import Protocol
 
 from myna.core.errors import InvalidRequest
 from myna.core.requests import Sampling
+from myna.core.sampling_defaults import OPENAI, RANGES
 from myna.wire import validation_errors
 
 _SEED_BITS = 63
@@ -35,10 +36,13 @@ class SamplingFields(Protocol):
 
 
 def to_sampling(fields: SamplingFields, defaults: Sampling) -> Sampling:
-    """The request's parameters, with `defaults` for those that are not set.
+    """The request's parameters, with the model's `defaults` for those that are not set.
 
-    Without a seed, a random one is used.
+    A request with a `temperature` gets OpenAI's defaults instead: the model's are for its own temperature,
+    and 0 must mean the most likely token. Without a seed, a random one is used.
     """
+    if fields.temperature is not None:
+        defaults = Sampling()
     seed = secrets.randbits(_SEED_BITS) if fields.seed is None else fields.seed
     return Sampling(
         temperature=_first(fields.temperature, defaults.temperature),
@@ -51,6 +55,13 @@ def to_sampling(fields: SamplingFields, defaults: Sampling) -> Sampling:
         logit_bias=fields.logit_bias or defaults.logit_bias,
         seed=seed % 2**64,
     )
+
+
+def as_fields(sampling: Sampling) -> dict[str, float]:
+    """The fields of a request that is sampled in the same way, whatever the model's defaults are; the seed
+    and the bias are left out."""
+    used, neutral = {name: getattr(sampling, name) for name in RANGES}, OPENAI.values()
+    return {name: value for name, value in used.items() if name == "temperature" or value != neutral[name]}
 
 
 def _first(asked: float | None, otherwise: float) -> float:
