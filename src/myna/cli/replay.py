@@ -92,8 +92,10 @@ def _find(settings: Settings, project: str, completion_id: str) -> StoredComplet
 
 
 def _again(body: dict[str, Any]) -> dict[str, Any]:
-    """The request, with log-probabilities if they are allowed in it: they contain the tokens."""
-    return body if body.get("prediction") else {**body, "logprobs": True}
+    """The request, with log-probabilities if they are allowed in it: they contain the tokens. Without a
+    temperature it was stored before models had sampling defaults, when OpenAI's applied to it."""
+    asked = {"temperature": 1.0, **body}
+    return asked if body.get("prediction") else {**asked, "logprobs": True}
 
 
 def _difference(then: dict[str, Any], now: dict[str, Any]) -> Translatable | None:
