@@ -272,7 +272,10 @@ async def test_an_answer_to_a_question_that_was_given_up_is_ignored() -> None:
 
 
 async def test_no_secret_is_in_the_workers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = ("MYNA_API_KEY", "MYNA_SECRET", "MYNA_DATABASE", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY")
+    secrets = (
+        *("MYNA_API_KEY", "MYNA_SECRET", "MYNA_DATABASE", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"),
+        *("LLAMA_API_KEY", "LLAMA_ARG_SSL_KEY_FILE", "PYTHON_PASSWORD"),  # with the prefixes of harmless ones
+    )
     for name in secrets:
         monkeypatch.setenv(name, "hidden")
     async with worker() as client:

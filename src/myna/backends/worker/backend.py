@@ -5,15 +5,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol
 
 from myna.backends.worker.fake_renderer import fake_renderer
 from myna.backends.worker.file_hashes import FileHashes
-from myna.backends.worker.findings import engine_findings
+from myna.backends.worker.findings import confinement_findings, engine_findings
 from myna.backends.worker.model_size import model_size
 from myna.backends.worker.process_memory import process_bytes
 from myna.core.backend import BackendOptions, Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec
+from myna.core.confinement import missing
 from myna.core.errors import ModelFileError, ModelLoadFailed
 from myna.core.finding import Findings
 from myna.core.generator import Generator
@@ -87,7 +89,7 @@ class WorkerBackend:
         engines_to_try(self._options.engine)
 
     def findings(self) -> Findings:
-        return engine_findings(self._options.engine)
+        return chain(engine_findings(self._options.engine), confinement_findings())
 
     def announced(self) -> tuple[ModelSpec, ...]:
         return ()
@@ -99,7 +101,9 @@ class WorkerBackend:
         return None
 
     async def start(self) -> None:
-        """Nothing to do: workers start when their models are loaded."""
+        """Workers start when their models are loaded."""
+        if names := missing():
+            _log.info("worker processes are not confined by %s on this system", " or ".join(names))
 
     def change(self, options: BackendOptions) -> None:
         """The new queue limits also apply to running workers."""
