@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -114,9 +113,7 @@ def _data_bytes() -> int:
 def _own_paths() -> Iterator[Path]:
     """What any Python process needs to import modules and load their libraries."""
     yield from (Path(entry) for entry in sys.path if entry)
-    yield Path(__file__).parents[1]
-    for name in ("stdlib", "platstdlib", "purelib", "platlib"):
-        yield Path(sysconfig.get_path(name))
+    yield Path(__file__).parents[1]  # in an editable installation, an import hook finds it
     for prefix in (sys.prefix, sys.base_prefix):
         yield Path(prefix, "lib")
     for entry in os.environ.get("LD_LIBRARY_PATH", "").split(":"):

@@ -182,18 +182,24 @@ def is_available() -> bool:
 def install() -> None:
     """Filter the calls of this thread, and of the threads that it starts, for good. Needs no_new_privs.
     Raises `OSError`."""
-    architecture, number, column = _MACHINES[platform.machine()]
-    program = b"".join(_program(architecture, column, os.getpid()))
-    instructions = ctypes.create_string_buffer(program, len(program))
+    _, number, _ = _MACHINES[platform.machine()]
+    code = program(platform.machine(), os.getpid())
+    instructions = ctypes.create_string_buffer(code, len(code))
     # struct sock_fprog: the number of instructions and their address
-    header = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
+    header = struct.pack("HP", len(code) // 8, ctypes.addressof(instructions))
     result = _libc().syscall(_long(number), _long(_SET_MODE_FILTER), _long(_FLAG_SPEC_ALLOW), header)
     if result != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        reason = ctypes.get_errno()
+        raise OSError(reason, os.strerror(reason))
 
 
-def _program(architecture: int, column: int, pid: int) -> Iterator[bytes]:
+def program(machine: str, pid: int) -> bytes:
+    """The filter's instructions, for the process with that id."""
+    architecture, _, column = _MACHINES[machine]
+    return b"".join(_instructions(architecture, column, pid))
+
+
+def _instructions(architecture: int, column: int, pid: int) -> Iterator[bytes]:
     """Each rule ends the program if it applies; otherwise, the call's number is still loaded."""
     absent, forbidden = _ERROR | errno.ENOSYS, _ERROR | errno.EPERM
     yield _code(_LOAD, _ARCHITECTURE)

@@ -5,13 +5,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol
 
 from myna.backends.worker.fake_renderer import fake_renderer
 from myna.backends.worker.file_hashes import FileHashes
-from myna.backends.worker.findings import confinement_findings, engine_findings
+from myna.backends.worker.findings import engine_findings
 from myna.backends.worker.model_size import model_size
 from myna.backends.worker.process_memory import process_bytes
 from myna.core.backend import BackendOptions, Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec
@@ -89,7 +88,7 @@ class WorkerBackend:
         engines_to_try(self._options.engine)
 
     def findings(self) -> Findings:
-        return chain(engine_findings(self._options.engine), confinement_findings())
+        return engine_findings(self._options.engine)
 
     def announced(self) -> tuple[ModelSpec, ...]:
         return ()

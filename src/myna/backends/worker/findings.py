@@ -1,11 +1,9 @@
-"""Findings about engines: which are installed, which one runs models and why, what each guarantees, and how
-their processes are confined."""
+"""Findings about engines: which are installed, which one runs models and why, and what each guarantees."""
 
 import os
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
-from myna.core.confinement import missing
 from myna.core.errors import ConfigurationError
 from myna.core.finding import Finding, Findings, advice, ok, wrong
 from myna.core.translatable import N_
@@ -40,24 +38,6 @@ def engine_findings(wanted: str) -> Findings:
         yield advice(
             N_("Myna's own engine was not built in this installation."),
             remedy=N_("Install a C++ compiler and make, then install Myna again."),
-        )
-
-
-def confinement_findings() -> Findings:
-    if names := missing():
-        yield advice(
-            N_(
-                "The processes that read model files and run templates are not confined by {names}, which "
-                "this system doesn't have.",
-                names=" or ".join(names),
-            ),
-            remedy=N_(
-                "Only pull models that you trust, or run Myna as a user of its own, on Linux 5.13 or newer."
-            ),
-        )
-    else:
-        yield ok(
-            N_("The processes that read model files and run templates are confined by Landlock and seccomp.")
         )
 
 
