@@ -22,7 +22,7 @@ from myna.http.middleware import BackendHeaders, ErrorResponses, Gate, Middlewar
 from myna.http.origin import AllowedSources, SourceCheck
 from myna.http.record import RequestRecord
 from myna.http.root_path import RootPath
-from myna.http.server import Server, server_config
+from myna.http.server import KEEP_ALIVE_S, Server, server_config
 from myna.http.tls import Certificate
 from myna.request.context import Endpoint, routes
 from myna.request.services import Services
@@ -87,13 +87,17 @@ def create_app(
         *_for_proxies(options),
         partial(RequestScope, on_end=_response_counter(services)),
         ErrorResponses,
-        partial(SourceCheck, sources=lambda: AllowedSources(app.options.hosts, app.options.origins)),
+        partial(SourceCheck, sources=partial(_allowed_sources, app, asks_for_key=services.keys is not None)),
         BackendHeaders,
         gate.layer,
         partial(BodyLimit, max_bytes=lambda: app.options.max_body_bytes),
     ]
     app.asgi = wrap(router, layers)
     return app
+
+
+def _allowed_sources(app: App, *, asks_for_key: bool) -> AllowedSources:
+    return AllowedSources(app.options.hosts, app.options.origins, asks_for_key)
 
 
 def _for_proxies(options: HttpOptions) -> list[Middleware]:
@@ -112,9 +116,11 @@ async def serve(
     drain_s: float,
     on_start: Callable[["Server"], None],
     certificate: Certificate | None = None,
+    keep_alive_s: float = KEEP_ALIVE_S,
 ) -> None:
-    """Serve on a bound socket until SIGINT, SIGTERM or `Server.stop`; returns when the drain is over."""
-    config = server_config(app.asgi, certificate)
+    """Serve on a bound socket until SIGINT, SIGTERM or `Server.stop`; returns when the drain is over. An idle
+    connection is closed after `keep_alive_s`."""
+    config = server_config(app.asgi, certificate, keep_alive_s=keep_alive_s)
     server = Server(config, app.gate, drain_s=drain_s, on_start=lambda: on_start(server))
     await server.serve([listener])
 

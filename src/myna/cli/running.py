@@ -200,7 +200,7 @@ def observers(settings: Settings, instruments: Instruments | None) -> tuple[Requ
 
 def http_options(settings: Settings) -> HttpOptions:
     return HttpOptions(
-        hosts=hosts_for(settings.host, settings.allowed_hosts),
+        hosts=hosts_for(settings.host, settings.allowed_hosts, asks_for_key=not settings.no_auth),
         origins=frozenset(settings.cors_origins),
         max_body_bytes=settings.max_body_bytes,
         root_path=settings.root_path,
@@ -259,7 +259,14 @@ async def _run(
     try:
         await backends.start()
         with Reloader(settings, read, apply).on_hangup():
-            await serve(app, listener, drain_s=settings.drain_s, on_start=on_start, certificate=certificate)
+            await serve(
+                app,
+                listener,
+                drain_s=settings.drain_s,
+                on_start=on_start,
+                certificate=certificate,
+                keep_alive_s=settings.keep_alive_s,
+            )
     finally:
         await backends.aclose()
     for task in loading:
