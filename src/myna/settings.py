@@ -146,7 +146,7 @@ class Settings:
     max_answer_tokens: int = _setting(
         16384,
         values.whole(0, 1 << 24),
-        "Maximum tokens of an answer, reasoning included; more is a 400. 0: as the context allows.",
+        "Maximum tokens of an answer, reasoning included; it ends there. 0: as the context allows.",
         key="max_answer",
     )
     strict_max_tokens: bool = _setting(

@@ -152,6 +152,8 @@ async def serving(
     *scripts: Sequence[Step] | Exception,
     prompting: BytePrompting | None = None,
     max_answer_tokens: int = 0,
+    strict_max_tokens: bool = False,
+    ignores_unknown: bool = False,
     completions: CompletionStore | None = None,
     writer_limits: WriterLimits | None = None,
 ) -> AsyncIterator[Model]:
@@ -169,6 +171,8 @@ async def serving(
     everything = replace(
         services(pool, ledger, completions=completions, writer_limits=writer_limits),
         max_answer_tokens=max_answer_tokens,
+        strict_max_tokens=strict_max_tokens,
+        ignores_unknown=ignores_unknown,
     )
     app = create_app(everything)
     headers = {"authorization": f"Bearer {KEY}"}

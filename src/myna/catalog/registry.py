@@ -28,15 +28,27 @@ class ModelCard:
     is_relayed: bool = False
 
 
+# The card of an alias that isn't listed, by its name; None for a name that is none.
+AliasFor = Callable[[str], ModelCard | None]
+
+
+def no_alias(name: str) -> None:
+    """For lists without unlisted aliases."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`models` by id, and the card of every name, models before aliases."""
+    """`models` by id, and the card of every listed name, models before aliases. `alias_for` are further
+    names that requests may use."""
 
     models: Mapping[str, ModelSpec]
     cards: Mapping[str, ModelCard]
+    alias_for: AliasFor = no_alias
 
     @classmethod
-    def of(cls, models: Iterable[ModelSpec], aliases: Iterable[ModelCard]) -> "Listing":
+    def of(
+        cls, models: Iterable[ModelSpec], aliases: Iterable[ModelCard], alias_for: AliasFor = no_alias
+    ) -> "Listing":
         """Of two models with the same id, the first is listed. Aliases never hide a model; those without a
         target are dropped."""
         by_id: dict[str, ModelSpec] = {}
@@ -49,20 +61,29 @@ class Listing:
         for alias in aliases:
             target = by_id.get(alias.target)
             if target is not None and alias.id not in cards:
-                cards[alias.id] = replace(
-                    alias,
-                    created=target.created,
-                    owned_by=target.owned_by,
-                    is_relayed=target.is_relayed,
-                )
-        return cls(by_id, cards)
+                cards[alias.id] = _like(target, alias)
+        return cls(by_id, cards, alias_for)
+
+    def find(self, name: str) -> ModelCard | None:
+        """The card of a name, listed or not."""
+        if (card := self.cards.get(name)) is not None:
+            return card
+        alias = self.alias_for(name)
+        target = None if alias is None else self.models.get(alias.target)
+        return None if alias is None or target is None else _like(target, alias)
 
     def without(self, model: str) -> "Listing":
         """The listing without that model and its aliases."""
         return Listing(
             {name: spec for name, spec in self.models.items() if name != model},
             {name: card for name, card in self.cards.items() if card.target != model},
+            self.alias_for,
         )
+
+
+def _like(target: ModelSpec, alias: ModelCard) -> ModelCard:
+    """The alias's card with what it takes from the model."""
+    return replace(alias, created=target.created, owned_by=target.owned_by, is_relayed=target.is_relayed)
 
 
 # Returns the current listing, or None if it has not changed since the last call.
@@ -87,8 +108,10 @@ class ModelRegistry:
         aliases: Sequence[ModelCard],
         store: ModelStore | None,
         announced: Announced = tuple,
+        alias_for: AliasFor = no_alias,
     ) -> None:
         self._files = files
+        self._alias_for = alias_for
         self._aliases = aliases
         self._store = store
         self._announced = announced
@@ -104,7 +127,7 @@ class ModelRegistry:
         self._seen_ns = changed_ns if is_settled else -1
         self._seen_announced = announced
         if self._store is None:
-            return Listing.of([*self._files, *announced], self._aliases)
+            return Listing.of([*self._files, *announced], self._aliases, self._alias_for)
         pulled = list(self._store.models())
         here = [file for file in self._files if file.source == "file" or file in pulled]
-        return Listing.of([*here, *pulled, *announced], self._aliases)
+        return Listing.of([*here, *pulled, *announced], self._aliases, self._alias_for)

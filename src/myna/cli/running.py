@@ -230,6 +230,8 @@ async def _run(
         instruments=instruments,
         is_loopback_only=is_loopback(settings.host),
         max_answer_tokens=settings.max_answer_tokens,
+        strict_max_tokens=settings.strict_max_tokens,
+        ignores_unknown=settings.unknown_parameters == "ignore",
         text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,
         completions=completions,

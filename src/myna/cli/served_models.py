@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Final
 
 from myna.backends.table import Backends
-from myna.catalog.aliases import alias_card, default_alias_cards
+from myna.catalog.aliases import alias_card, default_alias_cards, unlisted_aliases
 from myna.catalog.entries import ENTRIES
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES, capacity
-from myna.catalog.registry import Announced, ModelCard, ModelRegistry, PollListing
+from myna.catalog.registry import (
+    AliasFor,
+    Announced,
+    ModelCard,
+    ModelRegistry,
+    PollListing,
+    no_alias,
+)
 from myna.catalog.store import ModelStore, local_file
 from myna.cli.backends import backends_of
 from myna.cli.console import megabytes
@@ -42,10 +49,11 @@ class ServedModels:
     files: tuple[LocalModel, ...]
     aliases: tuple[ModelCard, ...]
     store: ModelStore | None
+    alias_for: AliasFor = no_alias
 
     def look(self, announced: Announced = tuple) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
-        return ModelRegistry(self.files, self.aliases, self.store, announced).poll
+        return ModelRegistry(self.files, self.aliases, self.store, announced, self.alias_for).poll
 
     def forget(self, model: LocalModel) -> None:
         """Delete a pulled model's files."""
@@ -83,7 +91,15 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
             )
     default_id = settings.model if default is None else default.id
     aliases = _alias_cards(settings.aliases, default_id, files, may_announce)
-    return ServedModels(default_id, own_files, (*aliases, *default_alias_cards(default_id)), store)
+    # A name that another server may offer is not taken from it while that server can't be reached.
+    unlisted = unlisted_aliases(default_id)
+    return ServedModels(
+        default_id,
+        own_files,
+        (*aliases, *default_alias_cards(default_id)),
+        store,
+        lambda name: None if may_announce(name) else unlisted(name),
+    )
 
 
 def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) -> LocalModel:

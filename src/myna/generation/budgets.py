@@ -1,6 +1,7 @@
 """Token budgets of prompts and answers: what doesn't fit is rejected, far too long text unread. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from myna.core.conversation import Message, ToolSpec
@@ -9,6 +10,36 @@ from myna.core.renderer import Renderer
 
 MAX_LOGPROBS: Final = 2**22
 """Per request: each takes about 100 bytes of memory until it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLimits:
+    """The token limit of each answer to a request; 0: none. A request for more is an error if `is_strict`;
+    otherwise the answer ends at the limit, and also where the context ends."""
+
+    max_tokens: int = 0
+    is_strict: bool = False
+
+    def check(self, name: str, requested: int | None) -> None:
+        """Raise if strict and the parameter of that name requests too many tokens."""
+        if self.is_strict and requested is not None and 0 < self.max_tokens < requested:
+            raise InvalidRequest(
+                f"{name} is too large: {requested}. This model supports at most {self.max_tokens} completion "
+                f"tokens, whereas you provided {requested}.",
+                param=name,
+                code="invalid_value",
+            )
+
+    def within(self, num_answers: int, num_logprobs: int | None) -> "AnswerLimits":
+        """These limits, or less if `MAX_LOGPROBS` is reached earlier. `num_logprobs` as in
+        `GenerationRequest`."""
+        if num_logprobs is None:
+            return self
+        most = max(1, MAX_LOGPROBS // (max(1, num_answers) * (1 + num_logprobs)))
+        return replace(self, max_tokens=min(self.max_tokens or most, most))
+
+
+NO_LIMITS: Final = AnswerLimits()
 
 
 def encode_conversation(
@@ -45,15 +76,6 @@ def encode_prediction(text: str, renderer: Renderer, context_tokens: int) -> lis
     return renderer.encode(text, parse_special=False)[:context_tokens]
 
 
-def answer_token_limit(max_answer_tokens: int, num_answers: int, num_logprobs: int | None) -> int:
-    """The token limit of each answer: the server's limit (0: none), or less if `MAX_LOGPROBS` is reached
-    earlier. `num_logprobs` as in `GenerationRequest`."""
-    if num_logprobs is None:
-        return max_answer_tokens
-    most = max(1, MAX_LOGPROBS // (max(1, num_answers) * (1 + num_logprobs)))
-    return min(max_answer_tokens or most, most)
-
-
 def check_logprob_count(num_tokens: int, num_logprobs: int, param: str) -> None:
     """Raise if echoed prompts have too many log-probabilities; `num_tokens` counts each echo."""
     total = num_tokens * (1 + num_logprobs)
@@ -66,22 +88,17 @@ def check_logprob_count(num_tokens: int, num_logprobs: int, param: str) -> None:
         )
 
 
-def check_answer_tokens(name: str, requested: int | None, max_answer_tokens: int) -> None:
-    """Raise if more tokens were requested than the server allows for an answer (0: no limit)."""
-    if requested is not None and 0 < max_answer_tokens < requested:
-        raise InvalidRequest(
-            f"{name} is too large: {requested}. This model supports at most {max_answer_tokens} completion "
-            f"tokens, whereas you provided {requested}.",
-            param=name,
-            code="invalid_value",
-        )
-
-
 def remaining_tokens(
-    prompt_tokens: int, requested: int | None, context_tokens: int, max_answer_tokens: int = 0, *, param: str
+    prompt_tokens: int,
+    requested: int | None,
+    context_tokens: int,
+    limits: AnswerLimits = NO_LIMITS,
+    *,
+    param: str,
 ) -> int:
-    """The token limit of an answer to a conversation: what was requested, else the rest of the context or the
-    server's limit. Raises `ContextLengthExceeded`."""
+    """The token limit of an answer to a conversation: what was requested, at most the rest of the context and
+    the server's limit. Raises `ContextLengthExceeded` for a prompt that leaves no room, and if strict for a
+    request that doesn't fit."""
     limit = f"This model's maximum context length is {context_tokens} tokens. However, "
     if prompt_tokens >= context_tokens:
         raise _too_long(
@@ -89,19 +106,24 @@ def remaining_tokens(
             "Please reduce the length of the messages.",
             param,
         )
-    if requested is None:
-        return min(context_tokens - prompt_tokens, max_answer_tokens or context_tokens)
-    if prompt_tokens + requested > context_tokens:
+    if limits.is_strict and requested is not None and prompt_tokens + requested > context_tokens:
         raise _too_long(
             f"{limit}you requested {prompt_tokens + requested} tokens ({prompt_tokens} in the messages, "
             f"{requested} in the completion). Please reduce the length of the messages or completion.",
             param,
         )
-    return requested
+    room = min(context_tokens - prompt_tokens, limits.max_tokens or context_tokens)
+    return room if requested is None else min(room, requested)
 
 
-def check_context_length(prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
-    """Raise if a raw prompt and its completion together don't fit the context."""
+def completion_tokens(
+    prompt_tokens: int, max_tokens: int, context_tokens: int, limits: AnswerLimits = NO_LIMITS
+) -> int:
+    """The token limit of the completion of a raw prompt: `max_tokens`, or what the context and the server's
+    limit leave. Raises as `remaining_tokens` does."""
+    room = context_tokens - prompt_tokens
+    if room > 0 and not limits.is_strict:
+        max_tokens = min(max_tokens, limits.max_tokens or max_tokens, room)
     total = prompt_tokens + max_tokens
     if total > context_tokens:
         raise ContextLengthExceeded(
@@ -109,6 +131,7 @@ def check_context_length(prompt_tokens: int, max_tokens: int, context_tokens: in
             f"{total} tokens ({prompt_tokens} in your prompt; {max_tokens} for the completion). "
             "Please reduce your prompt; or completion length."
         )
+    return max_tokens
 
 
 def _raise_too_long_with_tools(

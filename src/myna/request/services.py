@@ -8,6 +8,7 @@ from typing import Final
 from myna.accounts.keys import KeyRing
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
+from myna.generation.budgets import AnswerLimits
 from myna.http.json_bodies import LargeBodies
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
@@ -25,7 +26,8 @@ class Services:
     """`keys` are the owner's, those of other users are in `accounts`; None: no key is needed (on loopback
     only). Templates and tokenizers run in `text_threads`, calls of stores in `database_threads`; `app.py`
     closes both. `ledger` None: no usage is recorded. `is_loopback_only`: the server listens on a loopback
-    address."""
+    address. `ignores_unknown`: parameters that aren't supported are dropped, unless a key has its own
+    setting."""
 
     pool: ModelPool
     keys: KeyRing | None
@@ -40,7 +42,14 @@ class Services:
     instruments: Instruments | None = None
     is_loopback_only: bool = False
     max_answer_tokens: int = 0
+    strict_max_tokens: bool = False
+    ignores_unknown: bool = False
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def answer_limits(self) -> AnswerLimits:
+        """The limits on each answer."""
+        return AnswerLimits(self.max_answer_tokens, self.strict_max_tokens)

@@ -5,7 +5,7 @@ from myna.api.completions.schema import CompletionRequest, Prompt
 from myna.core.conversation import Message
 from myna.core.errors import InvalidRequest
 from myna.core.renderer import Renderer
-from myna.generation.budgets import check_context_length
+from myna.generation.budgets import AnswerLimits, completion_tokens
 from myna.prompts.thinking import DONT_THINK
 from myna.wire import validation_errors
 
@@ -15,12 +15,19 @@ class PromptEncoder:
     text prompts are sent as a user's message."""
 
     def __init__(
-        self, request: CompletionRequest, renderer: Renderer, *, wraps: bool, context_tokens: int
+        self,
+        request: CompletionRequest,
+        renderer: Renderer,
+        *,
+        wraps: bool,
+        context_tokens: int,
+        limits: AnswerLimits,
     ) -> None:
         self._request = request
         self._renderer = renderer
         self._max_tokens = to_spec(request).max_tokens
         self._context_tokens = context_tokens
+        self._limits = limits
         is_raw = request.suffix or request.echo or request.logprobs is not None
         self._wraps = wraps and not is_raw
 
@@ -67,4 +74,4 @@ class PromptEncoder:
         return bool(self._request.echo) or self._request.logprobs is not None
 
     def _check_length(self, num_tokens: int) -> None:
-        check_context_length(num_tokens, self._max_tokens, self._context_tokens)
+        completion_tokens(num_tokens, self._max_tokens, self._context_tokens, self._limits)
