@@ -44,7 +44,7 @@ FAMILIES: Final = (
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
     """Settings of the HTTP side. `hosts` and `origins` as in `origin.Sources`, `python_files` as in
-    `web.routes.site`."""
+    `web.routes.site`; `keep_alive_s` is how long an idle connection stays open."""
 
     hosts: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
@@ -52,6 +52,7 @@ class HttpOptions:
     max_running: int = 1024
     root_path: str = ""
     trusted_proxies: tuple[str, ...] = ()
+    keep_alive_s: float = KEEP_ALIVE_S
     python_files: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -116,11 +117,9 @@ async def serve(
     drain_s: float,
     on_start: Callable[["Server"], None],
     certificate: Certificate | None = None,
-    keep_alive_s: float = KEEP_ALIVE_S,
 ) -> None:
-    """Serve on a bound socket until SIGINT, SIGTERM or `Server.stop`; returns when the drain is over. An idle
-    connection is closed after `keep_alive_s`."""
-    config = server_config(app.asgi, certificate, keep_alive_s=keep_alive_s)
+    """Serve on a bound socket until SIGINT, SIGTERM or `Server.stop`; returns when the drain is over."""
+    config = server_config(app.asgi, certificate, keep_alive_s=app.options.keep_alive_s)
     server = Server(config, app.gate, drain_s=drain_s, on_start=lambda: on_start(server))
     await server.serve([listener])
 

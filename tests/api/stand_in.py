@@ -32,6 +32,7 @@ from myna.core.errors import InvalidRequest
 from myna.core.events import Event
 from myna.core.renderer import Thinking, ToolFormat
 from myna.core.stored import CompletionStore
+from myna.generation.budgets import AnswerLimits
 from myna.prompts.tools import TAGGED
 from myna.request.services import Services
 from myna.stores.completion_writer import WriterLimits
@@ -170,8 +171,7 @@ async def serving(
     pool = ModelPool(looking_at([local("tiny")], cards), load, delete_files=lambda file: None)
     everything = replace(
         services(pool, ledger, completions=completions, writer_limits=writer_limits),
-        max_answer_tokens=max_answer_tokens,
-        strict_max_tokens=strict_max_tokens,
+        answer_limits=AnswerLimits(max_answer_tokens, strict_max_tokens),
         ignores_unknown=ignores_unknown,
     )
     app = create_app(everything)

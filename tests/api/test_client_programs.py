@@ -15,7 +15,7 @@ from myna.core.renderer import Thinking
 
 HI: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
 TOOL = {"type": "function", "function": {"name": "read", "strict": False, "parameters": {"type": "object"}}}
-CALL = {"id": "call_1", "type": "function", "function": {"name": "read", "arguments": "{}"}}
+CALL: dict[str, Any] = {"id": "call_1", "type": "function", "function": {"name": "read", "arguments": "{}"}}
 # What Continue sends for a Qwen coder: nine strings of its template, three of its own.
 CONTINUE_STOPS = [
     *("<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>"),

@@ -30,6 +30,7 @@ from myna.core.errors import ConfigurationError, OperatorError
 from myna.core.installation import install_command
 from myna.core.ledger import Price
 from myna.core.translatable import N_
+from myna.generation.budgets import AnswerLimits
 from myna.http.access_log import JsonLines
 from myna.http.origin import hosts_for, is_loopback
 from myna.http.server import Server, bind
@@ -205,6 +206,7 @@ def http_options(settings: Settings) -> HttpOptions:
         max_body_bytes=settings.max_body_bytes,
         root_path=settings.root_path,
         trusted_proxies=settings.trusted_proxies,
+        keep_alive_s=settings.keep_alive_s,
         python_files=PYODIDE.paths(settings.home),
     )
 
@@ -229,8 +231,7 @@ async def _run(
         ledger=ledger,
         instruments=instruments,
         is_loopback_only=is_loopback(settings.host),
-        max_answer_tokens=settings.max_answer_tokens,
-        strict_max_tokens=settings.strict_max_tokens,
+        answer_limits=AnswerLimits(settings.max_answer_tokens, settings.strict_max_tokens),
         ignores_unknown=settings.unknown_parameters == "ignore",
         text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,
@@ -261,14 +262,7 @@ async def _run(
     try:
         await backends.start()
         with Reloader(settings, read, apply).on_hangup():
-            await serve(
-                app,
-                listener,
-                drain_s=settings.drain_s,
-                on_start=on_start,
-                certificate=certificate,
-                keep_alive_s=settings.keep_alive_s,
-            )
+            await serve(app, listener, drain_s=settings.drain_s, on_start=on_start, certificate=certificate)
     finally:
         await backends.aclose()
     for task in loading:

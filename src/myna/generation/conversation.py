@@ -86,17 +86,13 @@ def to_generation(
         switches={**request.template_variables, **reasoning.switches},
         param=request.messages_param,
     )
+    param = request.messages_param
+    max_tokens = remaining_tokens(len(prompt), request.requested_tokens, context_tokens, limits, param=param)
     prediction = encode_prediction(request.prediction, renderer, context_tokens) if request.prediction else []
     generation = GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt),
-        max_tokens=remaining_tokens(
-            len(prompt),
-            request.requested_tokens,
-            context_tokens,
-            limits,
-            param=request.messages_param,
-        ),
+        max_tokens=max_tokens,
         num_choices=request.num_choices,
         best_of=request.num_choices,
         sampling=request.sampling,

@@ -163,8 +163,8 @@ def is_loopback(host: str) -> bool:
 def hosts_for(bound_to: str, allowed: Collection[str], *, asks_for_key: bool = True) -> frozenset[str]:
     """The host names to accept on that address: on loopback its own names, elsewhere the list.
 
-    Containers' name for their host isn't reserved in the way that localhost is: whoever runs the network's
-    name server could make a browser take it for a site. So it is only accepted where requests need a key.
+    Containers' name for their host isn't reserved in the way that localhost is: the network's name server
+    could make a browser take it for a site. So it is only accepted where requests need a key.
     """
     own = {bound_to, "localhost", "127.0.0.1", "::1", _LOCAL_NAMES} | (
         {DOCKER_HOST} if asks_for_key else set()

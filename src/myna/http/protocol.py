@@ -9,7 +9,7 @@ import httptools
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from myna.http.record import RequestRecord
+from myna.http.record import Header, RequestRecord
 from myna.wire.errors import HeadersTooLarge, MalformedHttp, error_response
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
@@ -19,35 +19,23 @@ _PROBE_S: Final = 1.0
 _AUTHORITY_END: Final = re.compile(rb"[/?#]")
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """Bounds a request's head in bytes and time, which llhttp does not, with OpenAI's error bodies."""
+class HttpProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol, which also answers requests that ask for an upgrade, HTTP/1.0 clients, and clients
+    that closed only their own side."""
 
-    _head_bytes = 0
-    _head_timer: asyncio.TimerHandle | None = None
     _probe_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._await_head()
-
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_head()
         if self._probe_timer is not None:
             self._probe_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._head_timer is not None:
-            self._head_bytes += len(data)
         self._unset_keepalive_if_required()
         try:
             self._parse(data)
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
-            return
-        # Checked after parsing, so that a body in the same packet doesn't count.
-        if self._head_timer is not None and self._head_bytes > _MAX_HEAD_BYTES:
-            self._reject_head()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Keep the connection open for the response if the client only closed its own side.
@@ -62,43 +50,23 @@ class BoundedProtocol(HttpToolsProtocol):
         is_waiting = not self.pipeline and not cycle.response_started
         if is_waiting and cycle.scope["http_version"] != "1.1":
             return None  # it wouldn't know that status
-        self._end_head()
         cycle.keep_alive = False
         if is_waiting:
             self.transport.write(_PROBE)
             self._probe_timer = self.loop.call_later(_PROBE_S, self._probe_again, cycle)
         return True
 
-    def on_message_begin(self) -> None:
-        if self._head_timer is None:
-            self._await_head()
-        super().on_message_begin()
-
     def on_headers_complete(self) -> None:
-        self._end_head()
-        if self._asks_for_upgrade():
-            return
-        num_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if num_bytes > _MAX_HEAD_BYTES:
-            self._reject_head()
-            raise HeadersTooLarge("stops the parser")
-        if not self._is_for_its_host():
-            self._reject(error := MalformedHttp("The request's URL and its Host header name two hosts."))
-            raise error
-        super().on_headers_complete()
+        if not self._asks_for_upgrade():
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         if not self._asks_for_upgrade():
             super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        self._reject(MalformedHttp(msg))
-
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         is_old = cycle.scope["http_version"] == "1.0"
         super()._start_asgi_task(cycle, _UnchunkedResponse(app, cycle) if is_old else app)  # type: ignore[arg-type]
-
-    # --- upgrades ---
 
     def _asks_for_upgrade(self) -> bool:
         """Whether the parser treats what follows the head as another protocol; CONNECT can't be anything
@@ -129,16 +97,55 @@ class BoundedProtocol(HttpToolsProtocol):
         lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
-    # --- heads ---
+    def _probe_again(self, cycle: RequestResponseCycle) -> None:
+        if not cycle.response_started and not self.transport.is_closing():
+            self.transport.write(_PROBE)
 
-    def _is_for_its_host(self) -> bool:
-        """Whether a URL with a host, as proxies are sent, has that of the Host header, which is checked
-        later."""
-        _, is_absolute, rest = self.url.partition(b"://")
-        if self.url.startswith(b"/") or not is_absolute:
-            return True
-        authority = _AUTHORITY_END.split(rest, maxsplit=1)[0].lower()
-        return [value.strip().lower() for name, value in self.headers if name == b"host"] == [authority]
+
+class BoundedProtocol(HttpProtocol):
+    """Bounds a request's head in bytes and time, which llhttp does not, with OpenAI's error bodies."""
+
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        # Checked after parsing, so that a body in the same packet doesn't count.
+        if self._head_timer is not None and self._head_bytes > _MAX_HEAD_BYTES:
+            self._reject_head()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        self._end_head()  # no other request follows
+        return super().eof_received()
+
+    def on_message_begin(self) -> None:
+        if self._head_timer is None:
+            self._await_head()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._end_head()
+        num_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if num_bytes > _MAX_HEAD_BYTES:
+            self._reject_head()
+            raise HeadersTooLarge("stops the parser")
+        if not _is_for_its_host(self.url, self.headers):
+            self._reject(error := MalformedHttp("The request's URL and its Host header name two hosts."))
+            raise error
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._reject(MalformedHttp(msg))
 
     def _reject_head(self) -> None:
         self._reject(HeadersTooLarge("The request's headers are larger than this server accepts."))
@@ -156,10 +163,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer = None
         self.transport.close()
 
-    def _probe_again(self, cycle: RequestResponseCycle) -> None:
-        if not cycle.response_started and not self.transport.is_closing():
-            self.transport.write(_PROBE)
-
     def _reject(self, exc: Exception) -> None:
         self._end_head()
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
@@ -173,6 +176,15 @@ class BoundedProtocol(HttpToolsProtocol):
                 STATUS_LINE[response.status_code] + b"".join(lines) + b"\r\n" + bytes(response.body)
             )
             self.transport.close()
+
+
+def _is_for_its_host(url: bytes, headers: list[Header]) -> bool:
+    """Whether a URL with a host, as proxies are sent, has that of the Host header, which is checked later."""
+    _, is_absolute, rest = url.partition(b"://")
+    if url.startswith(b"/") or not is_absolute:
+        return True
+    authority = _AUTHORITY_END.split(rest, maxsplit=1)[0].lower()
+    return [value.strip().lower() for name, value in headers if name == b"host"] == [authority]
 
 
 class _UnchunkedResponse:

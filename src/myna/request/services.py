@@ -8,7 +8,7 @@ from typing import Final
 from myna.accounts.keys import KeyRing
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
-from myna.generation.budgets import AnswerLimits
+from myna.generation.budgets import NO_LIMITS, AnswerLimits
 from myna.http.json_bodies import LargeBodies
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
@@ -41,15 +41,9 @@ class Services:
     ledger: Ledger | None = None
     instruments: Instruments | None = None
     is_loopback_only: bool = False
-    max_answer_tokens: int = 0
-    strict_max_tokens: bool = False
+    answer_limits: AnswerLimits = NO_LIMITS
     ignores_unknown: bool = False
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     started: float = field(default_factory=time.monotonic)
-
-    @property
-    def answer_limits(self) -> AnswerLimits:
-        """The limits on each answer."""
-        return AnswerLimits(self.max_answer_tokens, self.strict_max_tokens)

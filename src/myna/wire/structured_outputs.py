@@ -1,4 +1,4 @@
-"""The fields with which other servers take the format of an answer, beside OpenAI's `response_format`."""
+"""The fields with which other servers take the format of an answer, besides OpenAI's `response_format`."""
 
 from typing import Annotated, Any, Final
 
