@@ -31,6 +31,7 @@ CHATS: dict[str, dict[str, Any]] = {
         "tools": [TOOL] * 24,
     },
     "pi": {**HI, "max_completion_tokens": 16384, "store": False, "tools": [TOOL]},
+    "code for GPT-5": {**HI, "verbosity": "low", "max_completion_tokens": 128000},
     "Graphiti": {**HI, "max_tokens": 16384},
     "RAGFlow with qwen3": {**HI, "enable_thinking": False},
     "Home Assistant": {**HI, "chat_template_kwargs": {"enable_thinking": False}},
@@ -319,7 +320,7 @@ STRANGE: dict[str, Any] = {
         {"role": "user", "content": "hi", "provider_data": 2},
     ],
     "mirostat": 2,
-    "verbosity": "low",
+    "modalities": ["text", "audio"],
     "num_predict": 5,
     "tools": [{**TOOL, "cache_control": {}}],
 }
@@ -335,7 +336,7 @@ async def test_what_is_left_is_dropped_and_named_if_the_server_is_set_to(
         text = await model.ask("completions", prompt="a", zzz=1, stream=is_stream)
     assert (reply.status_code, text.status_code) == (200, 200)
     named = reply.headers["x-myna-ignored"].split(",")
-    assert sorted(named) == ["cache_control", "mirostat", "num_predict", "provider_data", "verbosity"]
+    assert sorted(named) == ["cache_control", "mirostat", "modalities", "num_predict", "provider_data"]
     assert text.headers["x-myna-ignored"] == "zzz"
     lines = [record.message for record in caplog.records if record.name == "myna.access"]
     assert f"ignored={reply.headers['x-myna-ignored']}" in lines[0]

@@ -198,7 +198,7 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "prediction": _supported(
             "Predicted tokens are verified in batches; accepted and rejected ones are counted."
         ),
-        "verbosity": _rejected("Anything but `medium`.", "medium"),
+        "verbosity": _hint("`low`, `medium` or `high`, as newer models of OpenAI's accept it."),
         "modalities": _rejected('Anything but `["text"]`.', ["text"]),
         "audio": _rejected("No model generates audio."),
         "web_search_options": _rejected(

@@ -147,6 +147,7 @@ class ChatRequest(WireModel):
         str | None, one_of(*_TIERS, expected=f"one of {validation_errors.quoted_list(_TIERS, 'or')}")
     ] = None
     reasoning_effort: Annotated[str | None, one_of(*EFFORTS)] = None
+    verbosity: Annotated[str | None, one_of("low", "medium", "high")] = None
     stream: Flag = None
     stream_options: StreamOptions | None = None
     store: Flag = None
