@@ -7,6 +7,7 @@ from typing import Final, NoReturn
 from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import ContextLengthExceeded, InvalidRequest
 from myna.core.renderer import Renderer
+from myna.prompts.template_variables import texts_of
 
 MAX_LOGPROBS: Final = 2**22
 """Per request: each takes about 100 bytes of memory until it is sent."""
@@ -54,13 +55,14 @@ def encode_conversation(
 ) -> list[int]:
     """The tokens of the conversation with its tools. Slow: call it in a thread.
 
-    Far too long conversations are rejected before they are rendered; for one that doesn't fit together with
+    Far too long conversations and variables are rejected before they are rendered; for one that doesn't fit together with
     `requested` completion tokens, the error says how many tokens the tools take. `param` is the request's
     parameter that has the conversation.
     """
     fewest = sum(renderer.least_tokens(message.text) for message in conversation)
     fewest += sum(renderer.least_tokens(tool.parameters) for tool in tools)
-    remaining_tokens(fewest, None, context_tokens, param=param)
+    variables = sum(renderer.least_tokens(text) for text in texts_of(switches))
+    remaining_tokens(max(fewest, variables), None, context_tokens, param=param)
     tokens = renderer.encode_chat(conversation, tools=tools, switches=switches)
     if tools and len(tokens) + (requested or 1) > context_tokens:
         without = len(renderer.encode_chat(conversation, switches=switches))
