@@ -55,9 +55,9 @@ def encode_conversation(
 ) -> list[int]:
     """The tokens of the conversation with its tools. Slow: call it in a thread.
 
-    Far too long conversations and variables are rejected before they are rendered; for one that doesn't fit together with
-    `requested` completion tokens, the error says how many tokens the tools take. `param` is the request's
-    parameter that has the conversation.
+    Far too long conversations and variables are rejected before they are rendered; for one that doesn't fit
+    together with `requested` completion tokens, the error says how many tokens the tools take. `param` is the
+    request's parameter that has the conversation.
     """
     fewest = sum(renderer.least_tokens(message.text) for message in conversation)
     fewest += sum(renderer.least_tokens(tool.parameters) for tool in tools)
