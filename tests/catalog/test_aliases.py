@@ -29,7 +29,6 @@ OTHERS = [
         "GPT-5",
         "o",
         "o10",
-        "gpt-5-2025",
         "gpt-5-20250807-x",
         "",
     ),
@@ -38,7 +37,7 @@ OTHERS = [
 
 def make_pool() -> ModelPool:
     files, yard = [local("bird"), local("gpt-5-nano")], Yard()
-    registry = ModelRegistry(files, default_alias_cards("bird"), None, tuple, unlisted_aliases("bird"))
+    registry = ModelRegistry(files, default_alias_cards("bird"), None, alias_for=unlisted_aliases("bird"))
     return ModelPool(registry.poll, yard, delete_files=yard.forget)
 
 

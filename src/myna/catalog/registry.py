@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from myna.catalog.entries import published_defaults
 from myna.catalog.store import ModelStore
 from myna.core.backend import LocalModel, ModelSpec
+from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 
 CardKind = Literal["model", "alias", "instruct"]
 
@@ -18,7 +20,8 @@ _TICK_NS: Final = 50_000_000
 class ModelCard:
     """A name that clients may use. `target` is the id of the model behind it (its own id, unless it is an
     alias). An `instruct` alias wraps raw string prompts in the model's chat template. `is_relayed`: requests
-    are passed to another server unchanged, so they are not validated here."""
+    are passed to another server unchanged, so they are not validated here. `sampling` are the model's
+    defaults from the settings and the catalog, which take precedence over those in its file."""
 
     id: str
     created: int
@@ -26,6 +29,11 @@ class ModelCard:
     kind: CardKind
     target: str
     is_relayed: bool = False
+    sampling: SamplingDefaults = NO_DEFAULTS
+
+
+# The sampling defaults of a model, without those in its file.
+FindDefaults = Callable[[ModelSpec], SamplingDefaults]
 
 
 # The card of an alias that isn't listed, by its name; None for a name that is none.
@@ -47,7 +55,11 @@ class Listing:
 
     @classmethod
     def of(
-        cls, models: Iterable[ModelSpec], aliases: Iterable[ModelCard], alias_for: AliasFor = no_alias
+        cls,
+        models: Iterable[ModelSpec],
+        aliases: Iterable[ModelCard],
+        defaults_of: FindDefaults = published_defaults,
+        alias_for: AliasFor = no_alias,
     ) -> "Listing":
         """Of two models with the same id, the first is listed. Aliases never hide a model; those without a
         target are dropped."""
@@ -55,13 +67,21 @@ class Listing:
         for model in models:
             by_id.setdefault(model.id, model)
         cards = {
-            model.id: ModelCard(model.id, model.created, model.owned_by, "model", model.id, model.is_relayed)
+            model.id: ModelCard(
+                model.id,
+                model.created,
+                model.owned_by,
+                "model",
+                model.id,
+                model.is_relayed,
+                defaults_of(model),
+            )
             for model in by_id.values()
         }
         for alias in aliases:
             target = by_id.get(alias.target)
             if target is not None and alias.id not in cards:
-                cards[alias.id] = _like(target, alias)
+                cards[alias.id] = _like(cards[target.id], alias)
         return cls(by_id, cards, alias_for)
 
     def find(self, name: str) -> ModelCard | None:
@@ -69,7 +89,7 @@ class Listing:
         if (card := self.cards.get(name)) is not None:
             return card
         alias = self.alias_for(name)
-        target = None if alias is None else self.models.get(alias.target)
+        target = None if alias is None else self.cards.get(alias.target)
         return None if alias is None or target is None else _like(target, alias)
 
     def without(self, model: str) -> "Listing":
@@ -81,9 +101,15 @@ class Listing:
         )
 
 
-def _like(target: ModelSpec, alias: ModelCard) -> ModelCard:
-    """The alias's card with what it takes from the model."""
-    return replace(alias, created=target.created, owned_by=target.owned_by, is_relayed=target.is_relayed)
+def _like(target: ModelCard, alias: ModelCard) -> ModelCard:
+    """The alias's card with what it takes from its target's."""
+    return replace(
+        alias,
+        created=target.created,
+        owned_by=target.owned_by,
+        is_relayed=target.is_relayed,
+        sampling=target.sampling,
+    )
 
 
 # Returns the current listing, or None if it has not changed since the last call.
@@ -108,6 +134,7 @@ class ModelRegistry:
         aliases: Sequence[ModelCard],
         store: ModelStore | None,
         announced: Announced = tuple,
+        defaults_of: FindDefaults = published_defaults,
         alias_for: AliasFor = no_alias,
     ) -> None:
         self._files = files
@@ -115,6 +142,7 @@ class ModelRegistry:
         self._aliases = aliases
         self._store = store
         self._announced = announced
+        self._defaults_of = defaults_of
         self._seen_ns = -1
         self._seen_announced: tuple[ModelSpec, ...] = ()
 
@@ -127,7 +155,10 @@ class ModelRegistry:
         self._seen_ns = changed_ns if is_settled else -1
         self._seen_announced = announced
         if self._store is None:
-            return Listing.of([*self._files, *announced], self._aliases, self._alias_for)
+            return self._listing([*self._files, *announced])
         pulled = list(self._store.models())
         here = [file for file in self._files if file.source == "file" or file in pulled]
-        return Listing.of([*here, *pulled, *announced], self._aliases, self._alias_for)
+        return self._listing([*here, *pulled, *announced])
+
+    def _listing(self, models: Iterable[ModelSpec]) -> Listing:
+        return Listing.of(models, self._aliases, self._defaults_of, self._alias_for)

@@ -90,6 +90,16 @@ def check_logprob_count(num_tokens: int, num_logprobs: int, param: str) -> None:
         )
 
 
+def check_min_tokens(min_tokens: int, max_tokens: int) -> None:
+    """Raise if an answer must have more tokens than it may have."""
+    if min_tokens > max_tokens:
+        raise InvalidRequest(
+            f"min_tokens is too large: {min_tokens}. The completion has at most {max_tokens} tokens.",
+            param="min_tokens",
+            code="invalid_value",
+        )
+
+
 def remaining_tokens(
     prompt_tokens: int,
     requested: int | None,

@@ -17,9 +17,12 @@ from myna.wire.fields import (
     Fraction,
     Label,
     Metadata,
+    MinTokens,
     Penalty,
+    RepetitionPenalty,
     Seed,
     Stops,
+    StopTokens,
     StreamOptions,
     Temperature,
     Text,
@@ -156,6 +159,9 @@ class ChatRequest(WireModel):
     prediction: Prediction | None = None
     top_k: TopK = None
     min_p: Fraction = None
+    repetition_penalty: RepetitionPenalty = None
+    min_tokens: MinTokens = None
+    stop_token_ids: StopTokens = ()
     ignore_eos: Flag = None
     chat_template_kwargs: TemplateVariables = None
     enable_thinking: Flag = None

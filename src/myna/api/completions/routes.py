@@ -10,7 +10,6 @@ from myna.api.completions.encoding import PromptEncoder
 from myna.api.completions.schema import CompletionRequest
 from myna.catalog.pool import ServedModel
 from myna.core.constraints import Constraint
-from myna.core.requests import Sampling
 from myna.generation.budgets import AnswerLimits, check_logprob_count
 from myna.generation.structured_outputs import structured_answer
 from myna.generation.tenant import context_length, tenant_of
@@ -51,7 +50,7 @@ async def create_completion(context: RequestContext) -> None:
                 model.generator.info,
                 tenant_of(context.principal),
                 id=f"{context.id}-{i}",
-                defaults=Sampling(),
+                defaults=model.sampling,
                 limits=limits,
                 constraint=constraint,
             )
