@@ -1,5 +1,6 @@
 """From any endpoint to a generation: plain values in, errors that name the endpoint's own parameters."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,11 +25,14 @@ THEN = DeclaredTool(ToolSpec("then"), "tools[1].parameters", {"type": "object", 
 
 
 def generation(
-    asked: ConversationRequest, prompting: BytePrompting | None = None, limits: AnswerLimits = NO_LIMITS
+    asked: ConversationRequest,
+    prompting: BytePrompting | None = None,
+    limits: AnswerLimits = NO_LIMITS,
+    hint: Callable[[str], object] = bool,
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     model = prompting or BytePrompting()
     requester = Tenant("key", "project")
-    return to_generation(asked, model, INFO, requester, id="resp_1", limits=limits)
+    return to_generation(asked, model, INFO, requester, id="resp_1", limits=limits, hint=hint)
 
 
 def test_a_plain_conversation_becomes_its_tokens_and_nothing_else() -> None:

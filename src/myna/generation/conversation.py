@@ -1,11 +1,12 @@
 """Converts a conversation of any endpoint to a generation request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from myna.core.constraints import Constraint
 from myna.core.conversation import Message
 from myna.core.generator import ModelInfo
-from myna.core.renderer import Renderer, Thinking
+from myna.core.renderer import Renderer, Thinking, ToolFormat
 from myna.core.requests import GenerationRequest, Sampling
 from myna.generation.budgets import (
     AnswerLimits,
@@ -14,6 +15,7 @@ from myna.generation.budgets import (
     encode_prediction,
     remaining_tokens,
 )
+from myna.generation.hints import unenforced_hint
 from myna.generation.reasoning import reasoning_for
 from myna.generation.service_tier import priority
 from myna.generation.tenant import Tenant, context_length
@@ -66,25 +68,19 @@ def to_generation(
     *,
     id: str,
     limits: AnswerLimits,
+    hint: Callable[[str], object],
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """The generation request, and the tools that its answer may call. Reads schemas, renders and tokenizes,
     which is slow: call it in a thread.
 
-    Raises `InvalidRequest` for what this model doesn't support, `ContextLengthExceeded` for what doesn't fit
-    its context.
+    `hint` is called with what the client should know and no error says. Raises `InvalidRequest` for what this
+    model doesn't support, `ContextLengthExceeded` for what doesn't fit its context.
     """
     context_tokens = context_length(info)
     reasoning = reasoning_for(
         _effort(request, renderer.thinking), renderer.thinking, param=request.effort_param
     )
-    tools = resolve_tools(
-        request.tools,
-        request.tool_choice,
-        renderer.tool_format,
-        is_parallel=request.is_parallel,
-        answer=request.answer,
-    )
-    constraint = answer_constraint(request.answer, tools)
+    tools, constraint = _constrained(request, renderer.tool_format, hint)
     prompt = encode_conversation(
         request.messages,
         tools.specs if tools else (),
@@ -126,6 +122,23 @@ def _effort(request: ConversationRequest, thinking: Thinking | None) -> str | No
     if not request.thinks:
         return "none" if thinking.can_skip else None
     return None if thinking.is_default else "max"
+
+
+def _constrained(
+    request: ConversationRequest, form: ToolFormat, hint: Callable[[str], object]
+) -> tuple[ResolvedTools | None, Constraint | None]:
+    """The request's tools, and the constraint on its answer."""
+    tools = resolve_tools(
+        request.tools,
+        request.tool_choice,
+        form,
+        is_parallel=request.is_parallel,
+        answer=request.answer,
+    )
+    constraint = answer_constraint(request.answer, tools)
+    if text := unenforced_hint(constraint):
+        hint(text)
+    return tools, constraint
 
 
 def _max_tokens(

@@ -1,6 +1,7 @@
 """`POST /v1/chat/completions`: one function from the request to the last byte of the response."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -44,7 +45,13 @@ async def create_chat_completion(context: RequestContext) -> None:
             await context.in_text_thread(check_storable, body)
         limits = context.services.answer_limits
         generation, tools = await context.in_text_thread(
-            _prepare, request, model, tenant_of(context.principal), context.id, limits
+            _prepare,
+            request,
+            model,
+            tenant_of(context.principal),
+            context.id,
+            limits,
+            context.record.hint,
         )
         events = await context.generate(model, [generation], is_unbounded=requested_tokens(request) is None)
         created = int(time.time())
@@ -70,7 +77,12 @@ async def create_chat_completion(context: RequestContext) -> None:
 
 
 def _prepare(
-    request: ChatRequest, model: ServedModel, tenant: Tenant, id: str, limits: AnswerLimits
+    request: ChatRequest,
+    model: ServedModel,
+    tenant: Tenant,
+    id: str,
+    limits: AnswerLimits,
+    hint: Callable[[str], object],
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """The generation request, and the tools that may be called. Slow for a long conversation: runs in a
     thread."""
@@ -85,7 +97,7 @@ def _prepare(
     check_model_support(request, info, limits)
     check_conversation(request.messages)
     conversation = to_conversation(request, model.sampling)
-    return to_generation(conversation, model.renderer, info, tenant, id=id, limits=limits)
+    return to_generation(conversation, model.renderer, info, tenant, id=id, limits=limits, hint=hint)
 
 
 ENDPOINTS: Final = (

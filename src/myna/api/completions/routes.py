@@ -11,6 +11,7 @@ from myna.api.completions.schema import CompletionRequest
 from myna.catalog.pool import ServedModel
 from myna.core.constraints import Constraint
 from myna.generation.budgets import AnswerLimits, check_logprob_count
+from myna.generation.hints import unenforced_hint
 from myna.generation.structured_outputs import structured_answer
 from myna.generation.tenant import context_length, tenant_of
 from myna.generation.tool_choice import answer_constraint
@@ -68,8 +69,12 @@ async def create_completion(context: RequestContext) -> None:
 
 async def _constraint(context: RequestContext, request: CompletionRequest) -> Constraint | None:
     """The constraint on the completion, if a format is requested; reading a schema is slow."""
-    answer = structured_answer(request)
-    return None if answer is None else await context.in_text_thread(answer_constraint, answer, None)
+    if (answer := structured_answer(request)) is None:
+        return None
+    constraint = await context.in_text_thread(answer_constraint, answer, None)
+    if text := await context.in_text_thread(unenforced_hint, constraint):
+        context.record.hint(text)
+    return constraint
 
 
 async def _encode(
