@@ -12,10 +12,11 @@ from tests.prompts.gguf_files import Entry, gguf_bytes, write
 from tests.prompts.oracle import Oracle, open_oracle
 
 from myna.core.errors import ModelFileError
+from myna.prompts.bpe import UnsupportedTokenizer
 from myna.prompts.gguf import Header, read_header
 from myna.prompts.pretokenizers import PRE_TOKENIZERS
 from myna.prompts.special_match import SpecialMatcher
-from myna.prompts.tokenizer import Tokenizer, UnknownPreTokenizer
+from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 
 MODELS = ("smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "gemma-3-270m")
@@ -75,7 +76,7 @@ def test_each_pre_tokenizer_cuts_as_llamacpp_does(small: Header, tmp_path: Path,
 def test_an_unknown_pre_tokenizer_is_the_engines_business(small: Header, tmp_path: Path) -> None:
     path = with_pre_tokenizer(small, "of-tomorrow", tmp_path)
     vocabulary = Vocabulary.read(path)
-    with pytest.raises(UnknownPreTokenizer, match="of-tomorrow"):
+    with pytest.raises(UnsupportedTokenizer, match="of-tomorrow"):
         Tokenizer(vocabulary)
     asked: list[str] = []
 

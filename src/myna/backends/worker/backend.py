@@ -21,10 +21,10 @@ from myna.core.ledger import Price
 from myna.core.renderer import Renderer
 from myna.core.translatable import N_, Translatable, joined
 from myna.engines.registry import ENGINES, engines_to_try
+from myna.prompts.bpe import UnsupportedTokenizer
 from myna.prompts.gguf import read_header, shard_paths
 from myna.prompts.model_check import check_model
 from myna.prompts.renderer import GgufRenderer
-from myna.prompts.tokenizer import UnknownPreTokenizer
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import State, WorkerClient
 from myna.workers.frames import WorkerSpec
@@ -148,7 +148,7 @@ class WorkerBackend:
         tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
         try:
             renderer = GgufRenderer.from_header(header, engine_text if tokenizing else None)
-        except UnknownPreTokenizer as exc:
+        except UnsupportedTokenizer as exc:
             able = ", ".join(
                 engine for engine, row in ENGINES.items() if row.is_automatic and row.has_tokenizer
             )
