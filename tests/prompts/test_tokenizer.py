@@ -14,7 +14,6 @@ from tests.prompts.oracle import Oracle, open_oracle
 from myna.core.errors import ModelFileError
 from myna.prompts.bpe import UnsupportedTokenizer
 from myna.prompts.gguf import Header, read_header
-from myna.prompts.pretokenizers import PRE_TOKENIZERS
 from myna.prompts.special_match import SpecialMatcher
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
@@ -62,15 +61,6 @@ def with_pre_tokenizer(header: Header, name: str, folder: Path) -> Path:
     }
     metadata["tokenizer.ggml.pre"] = name
     return write(folder / f"{name}.gguf", gguf_bytes(metadata))
-
-
-@pytest.mark.parametrize("name", sorted(PRE_TOKENIZERS))
-def test_each_pre_tokenizer_cuts_as_llamacpp_does(small: Header, tmp_path: Path, name: str) -> None:
-    path = with_pre_tokenizer(small, name, tmp_path)
-    with open_oracle(path) as oracle:
-        made = (Tokenizer(Vocabulary.read(path)), oracle)
-        texts = awkward_strings(100)
-        assert [d for text in texts if (d := difference(made, text, parse_special=True))] == []
 
 
 def test_an_unknown_pre_tokenizer_is_the_engines_business(small: Header, tmp_path: Path) -> None:
