@@ -15,6 +15,7 @@ from tokenizers.pre_tokenizers import PreTokenizer as Step
 from tokenizers.pre_tokenizers import Sequence as Steps
 
 from myna.core.errors import ModelFileError
+from myna.core.translatable import N_
 from myna.prompts.pretokenizers import PRE_TOKENIZERS, PreTokenizer
 from myna.prompts.token_pieces import SPACE_MARK, byte_alphabet
 from myna.prompts.vocabulary import Vocabulary
@@ -34,7 +35,7 @@ class BpeEncoder:
         rule = PRE_TOKENIZERS.get(vocabulary.pre_tokenizer)
         if rule is None:
             raise UnsupportedTokenizer(
-                f"Myna does not support the pre-tokenizer {vocabulary.pre_tokenizer!r}."
+                N_("Myna does not know the pre-tokenizer {name!r}.", name=vocabulary.pre_tokenizer)
             )
         ids = {text.decode("utf-8", "replace"): token for token, text in enumerate(vocabulary.texts)}
         self._size = len(vocabulary)

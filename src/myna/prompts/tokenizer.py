@@ -1,7 +1,8 @@
 """Text to the same token ids as llama.cpp's, with the vocabulary of the model file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from myna.core.translatable import N_
 from myna.prompts.bpe import BpeEncoder, UnsupportedTokenizer
 from myna.prompts.special_match import Piece, SpecialMatcher
 from myna.prompts.spm import SpmEncoder
@@ -74,10 +75,18 @@ class Tokenizer:
             rows = [_with_space_prefixes(row) for row in rows]
         texts = [piece for row in rows for piece in row if isinstance(piece, str)]
         encoded = iter(self._encode_texts(texts))
-        return [
-            [token for piece in row for token in ([piece] if isinstance(piece, int) else next(encoded))]
-            for row in rows
-        ]
+        return [_joined(row, encoded) for row in rows]
+
+
+def _joined(row: Sequence[Piece], encoded: Iterator[list[int]]) -> list[int]:
+    """The row's tokens, those of its texts taken from `encoded`."""
+    tokens: list[int] = []
+    for piece in row:
+        if isinstance(piece, int):
+            tokens.append(piece)
+        else:
+            tokens += next(encoded)
+    return tokens
 
 
 def _encoder(vocabulary: Vocabulary) -> TextsToTokens:
@@ -91,7 +100,7 @@ def _encoder(vocabulary: Vocabulary) -> TextsToTokens:
             return WordPieceEncoder(vocabulary).encode
         case "unigram":
             return UnigramEncoder(vocabulary).encode
-    raise UnsupportedTokenizer(f"Myna does not support the tokenizer model {vocabulary.model!r}.")
+    raise UnsupportedTokenizer(N_("Myna does not know the tokenizer model {name!r}.", name=vocabulary.model))
 
 
 def _with_space_prefixes(row: Sequence[Piece]) -> list[Piece]:
