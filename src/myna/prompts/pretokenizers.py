@@ -6,7 +6,6 @@ in the text, since clients choose the text: it may look ahead without limit only
 for the same characters.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -132,87 +131,72 @@ _CUT_THREES = (
 )
 
 
-def _rows() -> Iterator[tuple[str, PreTokenizer]]:
-    """Names, separated by spaces, and what they mean."""
-    gpt2 = PreTokenizer((_GPT2,))
-    yield (
+_by_gpt2 = PreTokenizer((_GPT2,))
+_by_llama3 = PreTokenizer((_LLAMA3,))
+_DEEPSEEK = (r"\p{N}{1,3}", f"[{_IDEOGRAPHS}{_KANA}]+")
+_by_lines = PreTokenizer((_LINES,), is_byte_level=False, marks_spaces=True)
+
+# Names, separated by spaces, and what they mean.
+_ROWS: Final = {
+    (
         "gpt-2 phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum modern-bert jina-v1-en "
-        "jina-v2-code roberta-bpe mpt olmo jais trillion granite-docling exaone4",
-        gpt2,
-    )
-    yield (
-        "starcoder refact command-r smollm codeshell exaone minerva-7b mellum2",
-        PreTokenizer((r"\p{N}", _GPT2)),
-    )
-    yield "default", PreTokenizer((r"[\p{P}$+<=>^~|]+", _GPT2, r"\p{N}+", "[0-9]{3}"))
-    yield "falcon", PreTokenizer((r"[\p{P}$+<=>^~|`]+", _GPT2, "[0-9]{3}"))
-    llama3 = PreTokenizer((_LLAMA3,))
-    yield "dbrx smaug-bpe chatglm-bpe", llama3
-    yield "glm4 glm5", replace(llama3, keeps_whole_words=True)
-    yield (
-        "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
-        replace(llama3, keeps_whole_words=True, adds_bos=True),
-    )
-    yield "jais-2", PreTokenizer((_JAIS2,))
-    yield (
-        "qwen2 deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2",
-        PreTokenizer((_QWEN2,)),
-    )
-    yield "qwen35", PreTokenizer((_QWEN35,))
-    yield "ufakzeka", PreTokenizer((_UFAKZEKA,))
-    yield "laguna", PreTokenizer((_LINES, _QWEN2))
-    yield "minicpm5", PreTokenizer((r"\p{N}{1,3}", _MINICPM), keeps_whole_words=True)
-    yield "tekken", PreTokenizer((_TEKKEN,), keeps_whole_words=True, adds_bos=True)
-    yield "gpt-4o llama4 kanana2 talkie minimax-m2", PreTokenizer((_GPT4O,))
-    yield "granite-embed-multi-97m", PreTokenizer((_GRANITE,), keeps_whole_words=True)
-    yield "tiny_aya cohere2moe", PreTokenizer((_THREES, _AYA))
-    yield "kimi-k2", PreTokenizer((_KIMI,))
-    deepseek = (r"\p{N}{1,3}", f"[{_IDEOGRAPHS}{_KANA}]+")
-    yield "deepseek-v3 hunyuan-dense joyai-llm hy_v4", PreTokenizer((*deepseek, _DEEPSEEK3))
-    yield "spark2_5", PreTokenizer((*deepseek, _SPARK, r"\p{N}"))
-    yield (
-        "deepseek-llm",
-        PreTokenizer(
-            (
-                "[\r\n]",
-                rf"\s?[{_CASED}]+",
-                "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3001\u3002]+",
-                r"(?<!\s)\s+\z",
-                _EAST_ASIAN,
-                r"\p{N}+",
-            )
+        "jina-v2-code roberta-bpe mpt olmo jais trillion granite-docling exaone4"
+    ): _by_gpt2,
+    "starcoder refact command-r smollm codeshell exaone minerva-7b mellum2": PreTokenizer((r"\p{N}", _GPT2)),
+    "default": PreTokenizer((r"[\p{P}$+<=>^~|]+", _GPT2, r"\p{N}+", "[0-9]{3}")),
+    "falcon": PreTokenizer((r"[\p{P}$+<=>^~|`]+", _GPT2, "[0-9]{3}")),
+    "dbrx smaug-bpe chatglm-bpe": _by_llama3,
+    "glm4 glm5": replace(_by_llama3, keeps_whole_words=True),
+    "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano": replace(
+        _by_llama3, keeps_whole_words=True, adds_bos=True
+    ),
+    "jais-2": PreTokenizer((_JAIS2,)),
+    "qwen2 deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2": PreTokenizer(
+        (_QWEN2,)
+    ),
+    "qwen35": PreTokenizer((_QWEN35,)),
+    "ufakzeka": PreTokenizer((_UFAKZEKA,)),
+    "laguna": PreTokenizer((_LINES, _QWEN2)),
+    "minicpm5": PreTokenizer((r"\p{N}{1,3}", _MINICPM), keeps_whole_words=True),
+    "tekken": PreTokenizer((_TEKKEN,), keeps_whole_words=True, adds_bos=True),
+    "gpt-4o llama4 kanana2 talkie minimax-m2": PreTokenizer((_GPT4O,)),
+    "granite-embed-multi-97m": PreTokenizer((_GRANITE,), keeps_whole_words=True),
+    "tiny_aya cohere2moe": PreTokenizer((_THREES, _AYA)),
+    "kimi-k2": PreTokenizer((_KIMI,)),
+    "deepseek-v3 hunyuan-dense joyai-llm hy_v4": PreTokenizer((*_DEEPSEEK, _DEEPSEEK3)),
+    "spark2_5": PreTokenizer((*_DEEPSEEK, _SPARK, r"\p{N}")),
+    "deepseek-llm": PreTokenizer(
+        (
+            "[\r\n]",
+            rf"\s?[{_CASED}]+",
+            "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3001\u3002]+",
+            r"(?<!\s)\s+\z",
+            _EAST_ASIAN,
+            r"\p{N}+",
+        )
+    ),
+    "deepseek-coder": PreTokenizer(("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _EAST_ASIAN, r"\p{N}")),
+    "youtu": PreTokenizer((_ASIAN_WORDS, _YOUTU), keeps_whole_words=True),
+    "poro-chat bloom gpt3-finnish": PreTokenizer((_BLOOM,)),
+    "viking": PreTokenizer((_BLOOM, r"\p{N}")),
+    "chameleon": PreTokenizer(
+        (
+            "<sentinel:[0-9]+>",
+            "IMGIMG[A-I]{1,4}Z",
+            r"[\t\n]|    |  ",
+            r"\p{N}",
+            r"[\p{P}!-/:-@\[-`{-~]",
+            _GPT2,
         ),
-    )
-    yield (
-        "deepseek-coder",
-        PreTokenizer(("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _EAST_ASIAN, r"\p{N}")),
-    )
-    yield "youtu", PreTokenizer((_ASIAN_WORDS, _YOUTU), keeps_whole_words=True)
-    yield "poro-chat bloom gpt3-finnish", PreTokenizer((_BLOOM,))
-    yield "viking", PreTokenizer((_BLOOM, r"\p{N}"))
-    yield (
-        "chameleon",
-        PreTokenizer(
-            (
-                "<sentinel:[0-9]+>",
-                "IMGIMG[A-I]{1,4}Z",
-                r"[\t\n]|    |  ",
-                r"\p{N}",
-                r"[\p{P}!-/:-@\[-`{-~]",
-                _GPT2,
-            ),
-            adds_bos=True,
-        ),
-    )
-    yield "superbpe", PreTokenizer((r"\p{N}+", _CUT_THREES))
-    yield "bailingmoe bailingmoe2 llada-moe", PreTokenizer((_BAILING,))
-    yield "seed-coder", PreTokenizer((_SEED,))
-    yield "afmoe", PreTokenizer((_THREES, _AFMOE_WORDS, _DEEPSEEK3))
-    yield "exaone-moe", PreTokenizer((_EXAONE_MOE,))
-    lines = PreTokenizer((_LINES,), is_byte_level=False, marks_spaces=True)
-    yield "sarvam-moe", lines
-    yield "gemma4 granite-embed-multi-311m", replace(lines, adds_bos=True, keeps_line_breaks=True)
-    yield "whitespace", PreTokenizer((r"\S+",), is_byte_level=False)
-
-
-PRE_TOKENIZERS: Final = {name: rule for names, rule in _rows() for name in names.split()}
+        adds_bos=True,
+    ),
+    "superbpe": PreTokenizer((r"\p{N}+", _CUT_THREES)),
+    "bailingmoe bailingmoe2 llada-moe": PreTokenizer((_BAILING,)),
+    "seed-coder": PreTokenizer((_SEED,)),
+    "afmoe": PreTokenizer((_THREES, _AFMOE_WORDS, _DEEPSEEK3)),
+    "exaone-moe": PreTokenizer((_EXAONE_MOE,)),
+    "sarvam-moe": _by_lines,
+    "gemma4 granite-embed-multi-311m": replace(_by_lines, adds_bos=True, keeps_line_breaks=True),
+    "whitespace": PreTokenizer((r"\S+",), is_byte_level=False),
+}
+PRE_TOKENIZERS: Final = {name: rule for names, rule in _ROWS.items() for name in names.split()}

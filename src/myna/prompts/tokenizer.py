@@ -26,7 +26,7 @@ class Tokenizer:
         texts = {
             token: vocabulary.texts[token].decode("utf-8", "replace") for token in vocabulary.special_ids
         }
-        strips = vocabulary.strips_before, vocabulary.strips_after
+        strips = vocabulary.stripping.before, vocabulary.stripping.after
         self._all_special = SpecialMatcher(((text, token) for token, text in texts.items()), *strips)
         self._user_defined = SpecialMatcher(
             ((text, token) for token, text in texts.items() if not vocabulary.is_control(token)), *strips
@@ -66,7 +66,7 @@ class Tokenizer:
         """A lower bound of the number of tokens, without tokenizing the text."""
         if self._vocabulary.model in ("wordpiece", "unigram"):
             return 0  # a token for any number of unknown words, and none for white space
-        if self._vocabulary.strips_after:
+        if self._vocabulary.stripping.after:
             text = "".join(text.split())
         return -(-len(text) // self._longest)
 

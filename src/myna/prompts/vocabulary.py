@@ -3,7 +3,7 @@
 Owns the meaning of the `tokenizer.ggml.*` entries; does not tokenize.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ import numpy as np
 from myna.core.errors import ModelFileError
 from myna.core.translatable import N_
 from myna.prompts.gguf import Header, read_header
+from myna.prompts.normalization import Normalization, Stripping, find_stripping
 from myna.prompts.pretokenizers import PRE_TOKENIZERS
 from myna.prompts.special_tokens import (
     ALWAYS_VISIBLE_TEXTS,
@@ -21,7 +22,6 @@ from myna.prompts.special_tokens import (
     END_OF_TURN_TEXTS,
     FILL_TEXTS,
     NORMAL_S_MARKERS,
-    NOT_STRIPPING_TEXTS,
 )
 from myna.prompts.token_pieces import Kind, TokenKind, token_pieces
 
@@ -65,24 +65,11 @@ class FillTokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Normalization:
-    """What happens to a text before unigram and WordPiece tokenization. `charsmap` is SentencePiece's
-    compiled table of replacements."""
-
-    charsmap: bytes = b""
-    merges_spaces: bool = False
-    lowercases: bool = True
-    strips_accents: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Vocabulary:
     """All tokens of a model.
 
     `texts` are the tokens as stored, `pieces` the bytes that they represent (for a control token, its name).
-    `kinds` holds one `TokenKind` per token. `eog` tokens end a generation. Special tokens in `strips_before`
-    and `strips_after` swallow the white space there.
-    """
+    `kinds` holds one `TokenKind` per token. `eog` tokens end a generation."""
 
     model: Kind
     pre_tokenizer: str
@@ -100,8 +87,7 @@ class Vocabulary:
     adds_bos: bool
     adds_eos: bool
     adds_space_prefix: bool
-    strips_before: frozenset[int]
-    strips_after: frozenset[int]
+    stripping: Stripping
     normalization: Normalization
 
     @classmethod
@@ -157,17 +143,15 @@ class _Builder:
             bos = None
         eot = self._by_key_or_text("eot", (), END_OF_TURN_TEXTS)
         eom = self._by_key_or_text("eom", (), END_OF_MESSAGE_TEXTS)
-        fill = FillTokens(
-            **{name: self._by_key_or_text(key, old, texts) for name, (key, old, texts) in FILL_TEXTS.items()}
-        )
+        fill = self._fill()
         eog = self._end_of_generation(eos, eot, eom, fill)
-        self._check_special()
+        special = [token for token, kind in enumerate(self._kinds) if kind in _SPECIAL]
+        self._check_special(special)
         adds_bos, adds_eos = self._adds()
         if (adds_bos and bos is None) or (adds_eos and eos is None):
             raise self._error("it uses a begin or end token that its vocabulary lacks")
         is_spm = self._model == "spm"
         adds_space = self._header.boolean("tokenizer.ggml.add_space_prefix", is_spm)
-        strips_before, strips_after = self._strips()
         return Vocabulary(
             model=self._model,
             pre_tokenizer=self._pre,
@@ -175,7 +159,11 @@ class _Builder:
             pieces=self._pieces(),
             kinds=bytes(self._kinds),
             scores=self._scores(),
-            merges=self._merges(),
+            # Kimi K2's files may come without any.
+            merges=self._header.strings(
+                "tokenizer.ggml.merges",
+                None if self._model == "bpe" and self._pre != "kimi-k2" else [],
+            ),
             bos=bos,
             eos=eos,
             eot=eot,
@@ -185,9 +173,13 @@ class _Builder:
             adds_bos=adds_bos,
             adds_eos=adds_eos,
             adds_space_prefix=adds_space and self._model in ("spm", "unigram"),
-            strips_before=strips_before,
-            strips_after=strips_after,
-            normalization=self._normalization(),
+            stripping=find_stripping(self._header, self._pre, self._ids, special),
+            normalization=Normalization.of(self._header),
+        )
+
+    def _fill(self) -> FillTokens:
+        return FillTokens(
+            **{name: self._by_key_or_text(key, old, texts) for name, (key, old, texts) in FILL_TEXTS.items()}
         )
 
     def _adds(self) -> tuple[bool, bool]:
@@ -198,40 +190,6 @@ class _Builder:
         adds_eos = self._header.boolean("tokenizer.ggml.add_eos_token", self._model == "unigram")
         # Files of Gemma 4 say that it doesn't, and are wrong.
         return adds_bos or (self._rule is not None and self._rule.keeps_line_breaks), adds_eos
-
-    def _merges(self) -> list[bytes]:
-        # Kimi K2's files may come without any.
-        needs_merges = self._model == "bpe" and self._pre != "kimi-k2"
-        return self._header.strings("tokenizer.ggml.merges", None if needs_merges else [])
-
-    def _normalization(self) -> Normalization:
-        charsmap = self._header.numbers("tokenizer.ggml.precompiled_charsmap", np.empty(0, np.uint8))
-        if charsmap.dtype.itemsize != 1:
-            raise self._error("tokenizer.ggml.precompiled_charsmap should hold bytes")
-        lowercases = self._header.boolean("tokenizer.ggml.normalizer.lowercase", True)
-        return Normalization(
-            charsmap=charsmap.tobytes(),
-            merges_spaces=self._header.boolean("tokenizer.ggml.remove_extra_whitespaces", False),
-            lowercases=lowercases,
-            strips_accents=self._header.boolean("tokenizer.ggml.normalizer.strip_accents", lowercases),
-        )
-
-    def _strips(self) -> tuple[frozenset[int], frozenset[int]]:
-        """The special tokens that swallow the white space before and after them. Files don't say; it is known
-        of these models."""
-        architecture = self._header.string("general.architecture", "")
-        name = self._header.string("general.name", "").lower()
-        mask = None
-        if any(part in self._pre for part in ("jina-v2-de", "jina-v2-es", "jina-v2-code")) or any(
-            part in architecture for part in ("nomic-bert-moe", "jina-bert-v3")
-        ):
-            mask = self._ids.get(b"<mask>")
-        elif "phi-3" in name or "phi3" in name:
-            special = {token for token, kind in enumerate(self._kinds) if kind in _SPECIAL}
-            return frozenset(), frozenset(special - {self._ids.get(text) for text in NOT_STRIPPING_TEXTS})
-        elif "modern-bert" in name:
-            mask = self._ids.get(b"[MASK]")
-        return frozenset() if mask is None else frozenset((mask,)), frozenset()
 
     def _read_texts(self) -> list[bytes]:
         texts = self._header.strings("tokenizer.ggml.tokens")
@@ -322,9 +280,9 @@ class _Builder:
             eog.discard(there[b"</s>"])
             self._kinds[there[b"</s>"]] = TokenKind.NORMAL
 
-    def _check_special(self) -> None:
+    def _check_special(self, special: Sequence[int]) -> None:
         """Limit special tokens, since every text is searched for them."""
-        sizes = [len(text) for text, kind in zip(self._texts, self._kinds, strict=True) if kind in _SPECIAL]
+        sizes = [len(self._texts[token]) for token in special]
         if max(sizes, default=0) > MAX_SPECIAL_BYTES or sum(sizes) > MAX_SPECIAL_BYTES_TOTAL:
             raise self._error("its special tokens are too long or too many")
 
