@@ -57,11 +57,12 @@ class Scheduler:
             self._add_alone(batch, self._suspects[0], prompt_tokens)
             return batch
         queues.reserve_decodes()
+        queues.rebalance()
         add_decode, draft_of = batch.add_decode, self.speculation.propose(queues.running).get
-        for sequence in [other for other in queues.running if not add_decode(other, draft_of(other))]:
-            batch.add_prompt(sequence, prompt_tokens)
-        if batch.num_prompt_tokens < prompt_tokens and (queues.preempted or queues.waiting):
-            queues.admit(batch, prompt_tokens)
+        unfinished = [other for other in queues.running if not add_decode(other, draft_of(other))]
+        queues.waiting.charge_decodes()
+        if unfinished or queues.waiting:
+            queues.add_prompts(batch, unfinished, prompt_tokens)
         return batch
 
     def update(self, batch: Batch, sampled: Sampled, scores: list[Sampled]) -> list[RequestEvent]:
