@@ -24,9 +24,9 @@ from myna.generation.tool_choice import (
 
 @dataclass(frozen=True, slots=True)
 class ConversationRequest:
-    """A request to a chat model. `requested_tokens` None: as many as fit; `effort` and `service_tier` as they
-    were sent; `num_logprobs` as in `GenerationRequest`. `messages_param` and `effort_param` are the
-    endpoint's parameters that have these two, for errors."""
+    """A request to a chat model. `requested_tokens` None: as many as fit; `effort` as it was sent;
+    `service_tier` the one that serves it; `num_logprobs` as in `GenerationRequest`. `messages_param` and
+    `effort_param` are the endpoint's parameters that have these two, for errors."""
 
     messages: Sequence[Message]
     sampling: Sampling
@@ -39,7 +39,7 @@ class ConversationRequest:
     is_parallel: bool = True
     answer: AnswerFormat | None = None
     effort: str | None = None
-    service_tier: str | None = None
+    service_tier: str = "default"
     prediction: str | None = None
     ignore_eos: bool = False
     is_stream: bool = False

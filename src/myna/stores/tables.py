@@ -144,6 +144,7 @@ LIMITS: Final = Table(
     Column("tokens_per_minute", BigInteger),
     Column("tokens_per_day", BigInteger),
     Column("concurrent_requests", BigInteger),
+    Column("priority_requests_per_minute", BigInteger),
     Column("budget_cents", BigInteger),
 )
 

@@ -11,7 +11,6 @@ from myna.core.conversation import Message, ToolCall, ToolSpec
 from myna.core.requests import Sampling
 from myna.generation.conversation import ConversationRequest
 from myna.generation.sampling import to_sampling
-from myna.generation.service_tier import served_tier
 from myna.generation.tool_choice import ANY_TOOL, AnswerFormat, DeclaredTool, Mode, ResolvedTools, ToolChoice
 from myna.prompts.custom_input import as_arguments, grammar_tool, text_tool
 from myna.prompts.tools import NO_PARAMETERS
@@ -133,6 +132,7 @@ def to_response_spec(
     id: str,
     created: int,
     model: str,
+    service_tier: str,
     fingerprint: str | None,
 ) -> ResponseSpec:
     """The format of the response."""
@@ -142,7 +142,7 @@ def to_response_spec(
         id=id,
         created=created,
         model=model,
-        service_tier=served_tier(request.service_tier),
+        service_tier=service_tier,
         fingerprint=fingerprint,
         num_choices=request.n or 1,
         wants_logprobs=bool(request.logprobs),
@@ -154,8 +154,8 @@ def to_response_spec(
     )
 
 
-def to_conversation(request: ChatRequest) -> ConversationRequest:
-    """The request in the form that all endpoints share."""
+def to_conversation(request: ChatRequest, service_tier: str = "default") -> ConversationRequest:
+    """The request in the form that all endpoints share; `service_tier` is the one that serves it."""
     return ConversationRequest(
         messages=to_messages(request.messages),
         sampling=to_sampling(request, Sampling()),
@@ -168,7 +168,7 @@ def to_conversation(request: ChatRequest) -> ConversationRequest:
         is_parallel=request.parallel_tool_calls is not False and not request.functions,
         answer=answer_format(request),
         effort=request.reasoning_effort,
-        service_tier=request.service_tier,
+        service_tier=service_tier,
         prediction=request.prediction.text() if request.prediction else None,
         ignore_eos=bool(request.ignore_eos),
         is_stream=bool(request.stream),

@@ -23,6 +23,7 @@ from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
 from myna.request.fingerprint import system_fingerprint
 from myna.request.relaying import answer_relayed
+from myna.request.service_tiers import served_tier
 from myna.wire.ids import completion_id
 from myna.wire.parameters import CHAT
 
@@ -43,8 +44,9 @@ async def create_chat_completion(context: RequestContext) -> None:
         if request.store:
             await context.in_text_thread(check_storable, body)
         max_answer_tokens = context.services.max_answer_tokens
+        tier = await served_tier(context, request.service_tier, card)
         generation, tools = await context.in_text_thread(
-            _prepare, request, model, tenant_of(context.principal), context.id, max_answer_tokens
+            _prepare, request, tier, model, tenant_of(context.principal), context.id, max_answer_tokens
         )
         events = await context.generate(model, [generation], is_unbounded=requested_tokens(request) is None)
         created = int(time.time())
@@ -54,6 +56,7 @@ async def create_chat_completion(context: RequestContext) -> None:
             id=completion_id("chatcmpl-", created),
             created=created,
             model=card.id,
+            service_tier=tier,
             fingerprint=system_fingerprint(model, max_answer_tokens),
         )
         fold = ChatCompletionFold(spec)
@@ -70,7 +73,7 @@ async def create_chat_completion(context: RequestContext) -> None:
 
 
 def _prepare(
-    request: ChatRequest, model: ServedModel, tenant: Tenant, id: str, max_answer_tokens: int
+    request: ChatRequest, tier: str, model: ServedModel, tenant: Tenant, id: str, max_answer_tokens: int
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """The generation request, and the tools that may be called. Slow for a long conversation: runs in a
     thread."""
@@ -84,7 +87,7 @@ def _prepare(
     longest = answer_token_limit(max_answer_tokens, request.n or 1, num_logprobs(request))
     check_model_support(request, info, longest)
     check_conversation(request.messages)
-    conversation = to_conversation(request)
+    conversation = to_conversation(request, tier)
     return to_generation(conversation, model.renderer, info, tenant, id=id, max_answer_tokens=longest)
 
 
