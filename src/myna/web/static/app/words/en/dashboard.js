@@ -113,7 +113,7 @@ export const dashboard = {
   "limit.max_tokens_per_1_minute": "Tokens per minute",
   "limit.max_tokens_per_1_day": "Tokens per day",
   "limit.max_concurrent_requests": "Concurrent requests",
-  "limit.max_priority_requests_per_1_minute": "Priority requests per minute",
+  "limit.max_priority_requests_per_1_minute": "Requests at the priority tier, per minute",
   "limit.budget_cents": "Monthly budget (USD)",
 
   "projects.create": "New project",
