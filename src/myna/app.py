@@ -132,6 +132,9 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         for observer in services.usage_sinks.observers:
             stack.push_async_callback(loop.run_in_executor, closing, observer.close)
         stack.push_async_callback(services.completion_writer.aclose)
+        if services.retention is not None:
+            services.retention.start()
+            stack.push_async_callback(services.retention.aclose)
         stack.push_async_callback(services.accounts.aclose)
         stack.push_async_callback(services.limiter.aclose)
         stack.push_async_callback(services.pool.aclose)

@@ -39,7 +39,9 @@ from myna.request.live_accounts import LiveAccounts
 from myna.request.services import ORGANIZATION, Services
 from myna.request.spending import LedgerSpending
 from myna.settings import Settings
-from myna.stores.completion_writer import CompletionWriter
+from myna.stores.completion_quota import quota_of
+from myna.stores.completion_retention import CompletionRetention
+from myna.stores.completion_writer import CompletionWriter, WriterLimits
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.registry import Stores, open_stores
 from myna.usage.ledger import Ledger
@@ -233,7 +235,10 @@ async def _run(
         text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,
         completions=completions,
-        completion_writer=CompletionWriter(completions, threads),
+        completion_writer=CompletionWriter(
+            completions, threads, WriterLimits(quota=quota_of(settings.max_stored_bytes))
+        ),
+        retention=CompletionRetention(completions, threads, settings.stored_days),
         accounts=accounts,
         limiter=Limiter(stores.counters(), accounts, spending, ORGANIZATION),
     )

@@ -11,6 +11,7 @@ from myna.core.stored import CompletionStore
 from myna.http.json_bodies import LargeBodies
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
+from myna.stores.completion_retention import CompletionRetention
 from myna.stores.completion_writer import CompletionWriter
 from myna.stores.database_threads import DatabaseThreads
 from myna.usage.ledger import Ledger
@@ -42,5 +43,6 @@ class Services:
     max_answer_tokens: int = 0
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
+    retention: CompletionRetention | None = None
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     started: float = field(default_factory=time.monotonic)

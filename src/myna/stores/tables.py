@@ -34,6 +34,7 @@ COMPLETIONS: Final = Table(
     Column("messages", LargeBinary, nullable=False),
     Column("replay", LargeBinary, nullable=False),
     Index("completions_by_project", "project", "serial"),
+    Index("completions_by_age", "created"),
 )
 
 COMPLETION_METADATA: Final = Table(

@@ -125,8 +125,8 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
             "`priority`; the response has the tier used."
         ),
         "store": _supported(
-            "Store the completion for the stored-completions API and `myna replay`; the request may have at "
-            "most 4 MiB."
+            "Store the completion for the stored-completions API and `myna replay`, for `stored_days` and up "
+            "to `max_stored` per project; the request may have at most 4 MiB."
         ),
         "metadata": _supported("Up to 16 pairs, stored with the completion; lists can be filtered by them."),
         "response_format": _supported("`text`, `json_object`, `json_schema`; enforced by a grammar."),

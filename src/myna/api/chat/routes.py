@@ -9,7 +9,7 @@ from myna.api.chat.check import check_combinations, check_conversation, check_mo
 from myna.api.chat.chunks import ChatChunkRenderer
 from myna.api.chat.convert import num_logprobs, requested_tokens, to_conversation, to_response_spec
 from myna.api.chat.schema import ChatRequest
-from myna.api.chat.storing import check_storable, store
+from myna.api.chat.storing import may_store, store
 from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
 from myna.core.requests import GenerationRequest
@@ -41,8 +41,7 @@ async def create_chat_completion(context: RequestContext) -> None:
     check_combinations(request)
     async with context.response_sender(is_stream=bool(request.stream)) as response:
         model = await context.open_model(card)
-        if request.store:
-            await context.in_text_thread(check_storable, body)
+        is_stored = bool(request.store) and await may_store(context, body)
         max_answer_tokens = context.services.max_answer_tokens
         tier = await served_tier(context, request.service_tier, card)
         generation, tools = await context.in_text_thread(
@@ -62,12 +61,12 @@ async def create_chat_completion(context: RequestContext) -> None:
         fold = ChatCompletionFold(spec)
         store_answer = partial(store, context, request, body, generation.sampling.seed, fold)
         if request.stream:
-            if request.store:
+            if is_stored:
                 events = StoredStream(events, fold.feed, store_answer)
             await response.send_events(events, ChatChunkRenderer(spec))
         else:
             await collect(events, fold)
-            if request.store:
+            if is_stored:
                 await store_answer()
             await response.send_body(fold.parts())
 
