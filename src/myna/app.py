@@ -22,7 +22,7 @@ from myna.http.middleware import BackendHeaders, ErrorResponses, Gate, Middlewar
 from myna.http.origin import AllowedSources, SourceCheck
 from myna.http.record import RequestRecord
 from myna.http.root_path import RootPath
-from myna.http.server import Server, server_config
+from myna.http.server import DEFAULT_CONNECTIONS, Server, server_config
 from myna.http.tls import Certificate
 from myna.request.context import Endpoint, routes
 from myna.request.services import Services
@@ -112,9 +112,10 @@ async def serve(
     drain_s: float,
     on_start: Callable[["Server"], None],
     certificate: Certificate | None = None,
+    most_connections: int = DEFAULT_CONNECTIONS,
 ) -> None:
     """Serve on a bound socket until SIGINT, SIGTERM or `Server.stop`; returns when the drain is over."""
-    config = server_config(app.asgi, certificate)
+    config = server_config(app.asgi, certificate, most_connections=most_connections)
     server = Server(config, app.gate, drain_s=drain_s, on_start=lambda: on_start(server))
     await server.serve([listener])
 

@@ -31,6 +31,7 @@ from myna.core.installation import install_command
 from myna.core.ledger import Price
 from myna.core.translatable import N_
 from myna.http.access_log import JsonLines
+from myna.http.connection_limit import max_connections, raise_descriptor_limit
 from myna.http.origin import hosts_for, is_loopback
 from myna.http.server import Server, bind
 from myna.http.tls import Certificate
@@ -264,7 +265,14 @@ async def _run(
     try:
         await backends.start()
         with Reloader(settings, read, apply).on_hangup():
-            await serve(app, listener, drain_s=settings.drain_s, on_start=on_start, certificate=certificate)
+            await serve(
+                app,
+                listener,
+                drain_s=settings.drain_s,
+                on_start=on_start,
+                certificate=certificate,
+                most_connections=max_connections(raise_descriptor_limit()),
+            )
     finally:
         await backends.aclose()
     for task in loading:

@@ -6,12 +6,15 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from myna.core.errors import Overloaded
+from myna.http.connection_limit import ConnectionLimit
 from myna.http.middleware import Gate
 from myna.http.record import RequestRecord
 from myna.http.tls import Certificate
@@ -19,24 +22,41 @@ from myna.wire.errors import HeadersTooLarge, MalformedHttp, error_response
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _HEAD_TIMEOUT_S: Final = 30.0
+_FLUSH_TIMEOUT_S: Final = 60.0
 _DRAIN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+DEFAULT_CONNECTIONS: Final = 768  # three quarters of the usual limit of file descriptors
 
 log = logging.getLogger("myna.serving")
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Bounds a request's head in bytes and time, which llhttp does not, with OpenAI's error bodies."""
+    """Bounds a request's head in bytes and time, which llhttp does not, with OpenAI's error bodies. Bounds the
+    number of connections, and how long a client may leave the end of a response unread."""
 
-    _head_bytes = 0
-    _head_timer: asyncio.TimerHandle | None = None
+    def __init__(self, *, limit: ConnectionLimit, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._limit = limit
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_head()
+        if not self._limit.open(self):
+            self._reject(Overloaded("The server has too many connections."))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        self._limit.close(self)
         super().connection_lost(exc)
+
+    def drop(self) -> None:
+        """Close the connection, which has no request, at once."""
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._head_timer is not None:
@@ -59,6 +79,13 @@ class BoundedProtocol(HttpToolsProtocol):
             raise HeadersTooLarge("stops the parser")
         super().on_headers_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.pipeline:
+            self._limit.idle(self)
+        if self._flush_timer is None:
+            self._watch_flush(0)
+
     def _unsupported_upgrade_warning(self) -> None:
         """Don't log an unsupported upgrade: the request is answered as if it hadn't requested one."""
 
@@ -68,11 +95,22 @@ class BoundedProtocol(HttpToolsProtocol):
     def _reject_head(self) -> None:
         self._reject(HeadersTooLarge("The request's headers are larger than this server accepts."))
 
+    def _watch_flush(self, unread: int) -> None:
+        """Drop the connection if the client has read nothing of what it had not read at the last look."""
+        self._flush_timer = None
+        left = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        if left and left == unread:
+            self.transport.abort()
+        elif left:
+            self._flush_timer = self.loop.call_later(_FLUSH_TIMEOUT_S, self._watch_flush, left)
+
     def _await_head(self) -> None:
+        self._limit.idle(self)
         self._head_bytes = 0
         self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self._on_slow_head)
 
     def _end_head(self) -> None:
+        self._limit.busy(self)
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -157,13 +195,18 @@ class Server(uvicorn.Server):
 
 
 def server_config(
-    app: ASGIApp, certificate: Certificate | None = None, *, timeout_keep_alive_s: int = 75
+    app: ASGIApp,
+    certificate: Certificate | None = None,
+    *,
+    timeout_keep_alive_s: int = 75,
+    most_connections: int = DEFAULT_CONNECTIONS,
 ) -> uvicorn.Config:
     """Uvicorn's configuration: fast loop and parser, without its own log and headers."""
+    protocol: Any = partial(BoundedProtocol, limit=ConnectionLimit(most_connections))
     config = uvicorn.Config(
         app,
         loop="auto",
-        http=BoundedProtocol,
+        http=protocol,
         ws="none",
         lifespan="on",
         access_log=False,
