@@ -31,7 +31,7 @@ log = logging.getLogger("myna.serving")
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Bounds a request's head in bytes and time, which llhttp does not, with OpenAI's error bodies. Bounds the
+    """Bounds a request's head in bytes and time, which llhttp does not, with OpenAI's error bodies; also the
     number of connections, and how long a client may leave the end of a response unread."""
 
     def __init__(self, *, limit: ConnectionLimit, **arguments: Any) -> None:

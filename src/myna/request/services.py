@@ -9,6 +9,7 @@ from myna.accounts.keys import KeyRing
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
 from myna.http.json_bodies import LargeBodies
+from myna.http.unread import UnreadAnswers
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.stores.completion_retention import CompletionRetention
@@ -45,4 +46,5 @@ class Services:
     keep_alive_s: float = 10.0
     retention: CompletionRetention | None = None
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
+    unread_answers: UnreadAnswers = field(default_factory=UnreadAnswers)
     started: float = field(default_factory=time.monotonic)
