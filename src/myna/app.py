@@ -158,7 +158,8 @@ def _probes(services: Services, gate: Gate) -> list[BaseRoute]:
     async def ready(request: Request) -> Response:
         """A model is loaded and ready, and new requests are accepted."""
         is_ready = services.pool.is_ready and not gate.is_draining
-        status = "ready" if is_ready else "draining" if gate.is_draining else "loading"
+        waiting = "unresponsive" if services.pool.running() else "loading"
+        status = "ready" if is_ready else "draining" if gate.is_draining else waiting
         return JSONResponse({"status": status}, 200 if is_ready else 503)
 
     return [Route("/health", health), Route("/ready", ready)]

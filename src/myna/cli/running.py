@@ -98,6 +98,12 @@ def read_certificate(settings: Settings) -> Certificate | None:
     return Certificate(settings.tls_cert, settings.tls_key)
 
 
+def is_for_this_machine(settings: Settings) -> bool:
+    """Whether only programs on this machine reach the server: no setting says that a proxy serves others."""
+    has_proxy = bool(settings.trusted_proxies or settings.root_path or settings.allowed_hosts)
+    return is_loopback(settings.host) and not has_proxy
+
+
 def open_listener(settings: Settings) -> socket.socket:
     """The bound socket, opened first, so that a used port fails before anything is downloaded or loaded."""
     try:
@@ -231,7 +237,7 @@ async def _run(
         usage_sinks=UsageSinks(ledger or NullUsageLog(), observers(settings, instruments)),
         ledger=ledger,
         instruments=instruments,
-        is_loopback_only=is_loopback(settings.host),
+        is_loopback_only=is_for_this_machine(settings),
         max_answer_tokens=settings.max_answer_tokens,
         text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,

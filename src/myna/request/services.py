@@ -27,7 +27,7 @@ class Services:
     """`keys` are the owner's, those of other users are in `accounts`; None: no key is needed (on loopback
     only). Templates and tokenizers run in `text_threads`, calls of stores in `database_threads`; `app.py`
     closes both. `ledger` None: no usage is recorded. `is_loopback_only`: the server listens on a loopback
-    address."""
+    address, and serves nobody through a proxy."""
 
     pool: ModelPool
     keys: KeyRing | None
