@@ -8,7 +8,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class BootTime(NamedTuple):
-    """`seconds` since the start that `boot_id` identifies; it is empty where that can't be told."""
+    """`seconds` since the start that `boot_id` identifies; it is empty where that is unknown."""
 
     boot_id: str
     seconds: float

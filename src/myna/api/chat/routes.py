@@ -59,7 +59,7 @@ async def create_chat_completion(context: RequestContext) -> None:
             fingerprint=system_fingerprint(model, max_answer_tokens),
         )
         fold = ChatCompletionFold(spec)
-        store_answer = partial(store, context, request, body, generation.sampling.seed, fold)
+        store_answer = partial(store, context, request, body, generation.sampling, fold)
         if request.stream:
             if is_stored:
                 events = StoredStream(events, fold.feed, store_answer)
@@ -86,7 +86,7 @@ def _prepare(
     longest = answer_token_limit(max_answer_tokens, request.n or 1, num_logprobs(request))
     check_model_support(request, info, longest)
     check_conversation(request.messages)
-    conversation = to_conversation(request, tier)
+    conversation = to_conversation(request, model.sampling, tier)
     return to_generation(conversation, model.renderer, info, tenant, id=id, max_answer_tokens=longest)
 
 
