@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from myna.core.errors import Overloaded
 from myna.http.connection_limit import ConnectionLimit
+from myna.http.flush_watch import FlushWatch
 from myna.http.middleware import Gate
 from myna.http.record import RequestRecord
 from myna.http.tls import Certificate
@@ -22,7 +23,6 @@ from myna.wire.errors import HeadersTooLarge, MalformedHttp, error_response
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _HEAD_TIMEOUT_S: Final = 30.0
-_FLUSH_TIMEOUT_S: Final = 60.0
 _DRAIN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 DEFAULT_CONNECTIONS: Final = 768  # three quarters of the usual limit of file descriptors
@@ -39,7 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._limit = limit
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
-        self._flush_timer: asyncio.TimerHandle | None = None
+        self._flush = FlushWatch(self.loop)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -49,8 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
+        self._flush.stop()
         self._limit.close(self)
         super().connection_lost(exc)
 
@@ -83,8 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if not self.pipeline:
             self._limit.idle(self)
-        if self._flush_timer is None:
-            self._watch_flush(0)
+        self._flush.start(self.transport)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Don't log an unsupported upgrade: the request is answered as if it hadn't requested one."""
@@ -94,15 +92,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _reject_head(self) -> None:
         self._reject(HeadersTooLarge("The request's headers are larger than this server accepts."))
-
-    def _watch_flush(self, unread: int) -> None:
-        """Drop the connection if the client has read nothing of what it had not read at the last look."""
-        self._flush_timer = None
-        left = 0 if self.transport is None else self.transport.get_write_buffer_size()
-        if left and left == unread:
-            self.transport.abort()
-        elif left:
-            self._flush_timer = self.loop.call_later(_FLUSH_TIMEOUT_S, self._watch_flush, left)
 
     def _await_head(self) -> None:
         self._limit.idle(self)
