@@ -64,6 +64,25 @@ def test_slots_are_shared_between_owners_and_nobody_notices() -> None:
         assert [heard.text(choice) for choice in range(8)] == [asked.text(choice) for choice in range(8)]
 
 
+def test_one_owners_many_sequences_decode_in_turns_while_another_owner_runs() -> None:
+    model = Model(max_sequences=128)
+    many = [model.add(request(f"many {i}", 60, num_choices=8)) for i in range(10)]
+    for _ in range(5):
+        model.step()
+    assert model.step().num_decodes == 80
+    few = model.add(request("few", 40, owner="b"))
+    model.step()
+    sizes = [model.step().num_decodes for _ in range(30)]
+    assert max(sizes) == 33, "32 of the many and one of the few"
+    assert model.heard[few].num_tokens() > 30
+    counts = [model.heard[number].num_tokens(choice) for number in many for choice in range(8)]
+    assert max(counts) - min(counts) <= 3
+    model.run()
+    for number in many:
+        answers = {model.heard[number].text(choice) for choice in range(8)}
+        assert answers == {Model().ask(request(f"many {number}", 60)).text()}
+
+
 def test_an_owner_with_its_share_preempts_nobody() -> None:
     model = Model(max_sequences=4)
     for owner in "abcd":

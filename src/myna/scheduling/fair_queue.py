@@ -55,6 +55,11 @@ class FairQueue:
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def num_shares(self) -> int:
+        """The number of owners with running or waiting sequences."""
+        return len(self._shares)
+
     def shares(self) -> Iterator[Share]:
         """The shares of owners with running or waiting sequences."""
         yield from self._shares.values()

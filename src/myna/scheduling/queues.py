@@ -2,13 +2,16 @@
 
 import heapq
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from myna.scheduling.batch import Batch
 from myna.scheduling.fair_queue import FairQueue, Share, rank
 from myna.scheduling.kv_cache import KVCacheManager, KVStorage
 from myna.scheduling.preemption import Preemption
 from myna.scheduling.sequence import Sequence, SequenceGroup
+
+_SHARED_DECODES: Final = 64
+_MIN_DECODES: Final = 4
 
 
 class _Turn(NamedTuple):
@@ -57,6 +60,29 @@ class RequestQueues:
                     self.preempt(victim)
                 self.start(sequence)
                 return
+
+    def skip_decodes(self) -> set[Sequence]:
+        """The sequences that don't decode in this step. If there are several owners, each decodes a limited
+        number at a time, in turns: otherwise one owner's many sequences would slow down every step of the
+        others."""
+        num_shares = self.waiting.num_shares
+        if num_shares < 2:
+            return set()
+        most = max(_MIN_DECODES, _SHARED_DECODES // num_shares)
+        by_share: dict[Share, list[Sequence]] = {}
+        for sequence in self.running:
+            if sequence.is_decoding:
+                by_share.setdefault(self.waiting.share_of(sequence), []).append(sequence)
+        skipped = set[Sequence]()
+        for share, sequences in by_share.items():
+            if len(sequences) > most:
+                skipped.update(sequences[most:])
+                for sequence in sequences[:most]:  # to the end: the others are next
+                    del self.running[sequence]
+                    self.running[sequence] = None
+                for sequence in sequences[most:]:
+                    share.charge(sequence, -1)  # `charge_decodes` counts all
+        return skipped
 
     def add_prompts(self, batch: Batch, unfinished: Iterable[Sequence], max_tokens: int) -> None:
         """Continue the prompts of running sequences that are `unfinished`, and start waiting ones, while the

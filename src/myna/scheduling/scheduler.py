@@ -51,7 +51,8 @@ class Scheduler:
             self._drop(group)
 
     def schedule(self, prompt_tokens: int) -> Batch:
-        """The next step: one decode of every running sequence, and up to `prompt_tokens` of prompts."""
+        """The next step: one decode of every running sequence, as long as nobody else has to wait for it, and
+        up to `prompt_tokens` of prompts."""
         batch, queues = Batch(), self.queues
         if self._suspects:
             self._add_alone(batch, self._suspects[0], prompt_tokens)
@@ -59,7 +60,12 @@ class Scheduler:
         queues.reserve_decodes()
         queues.rebalance()
         add_decode, draft_of = batch.add_decode, self.speculation.propose(queues.running).get
-        unfinished = [other for other in queues.running if not add_decode(other, draft_of(other))]
+        skipped = queues.skip_decodes()
+        unfinished = [
+            other
+            for other in queues.running
+            if other not in skipped and not add_decode(other, draft_of(other))
+        ]
         queues.waiting.charge_decodes()
         if unfinished or queues.waiting:
             queues.add_prompts(batch, unfinished, prompt_tokens)
