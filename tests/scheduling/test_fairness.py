@@ -76,7 +76,7 @@ def test_one_owners_many_sequences_decode_in_turns_while_another_owner_runs() ->
     assert max(sizes) == 33, "32 of the many and one of the few"
     assert model.heard[few].num_tokens() > 30
     counts = [model.heard[number].num_tokens(choice) for number in many for choice in range(8)]
-    assert max(counts) - min(counts) <= 3
+    assert min(counts) > max(counts) / 2, "all of them have their turns"
     model.run()
     for number in many:
         answers = {model.heard[number].text(choice) for choice in range(8)}

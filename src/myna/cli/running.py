@@ -220,8 +220,9 @@ def http_options(settings: Settings) -> HttpOptions:
     )
 
 
-def make_services(settings: Settings, pool: ModelPool, keys: Sequence[str], backends: Backends) -> Services:
-    """What endpoints are given; the database is opened. Raises `OperatorError`."""
+def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys: tuple[str, ...]) -> Services:
+    """What the endpoints use; `keys` are the owner's, none if no key is needed. Starts the ledger's thread.
+    Raises `ConfigurationError`."""
     stores = open_stores(settings.database_url)
     ledger = start_ledger(settings, stores, backends)
     instruments = Instruments() if settings.metrics else None
@@ -257,7 +258,7 @@ async def _run(
     pool = make_pool(settings, offer, backends)
     is_new_key = has_no_key_yet(settings)
     keys = () if settings.no_auth else server_keys(settings)
-    services = make_services(settings, pool, keys, backends)
+    services = make_services(settings, pool, backends, keys)
     app = create_app(services, http_options(settings))
     url = base_url(*_address(listener), settings)
     banner = Banner(url, offer.default, keys[0] if keys else "", is_new_key=is_new_key)

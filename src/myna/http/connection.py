@@ -11,6 +11,8 @@ from myna.http.record import Header, RequestRecord
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 _MIN_BYTES_PER_S: Final = 16 << 10
+# U+2028, U+2029 and U+0085, which many clients take for line ends and so for the end of an event's data.
+_UNICODE_LINE_ENDS: Final = {text.encode(): b"\\u%04x" % ord(text) for text in ("\u2028", "\u2029", "\u0085")}
 
 
 class WhileConnected:
@@ -52,10 +54,11 @@ class WhileConnected:
 class BodyWriter:
     """Sends the headers and the body's bytes, and commits token counts before each write.
 
-    With `keep_alive_s`, a comment is sent after that long without a write, also before the first byte. A
-    write that takes `stall_s` calls `on_stall`. So does a whole body, which has no keep-alives, if its client
-    reads less than 16 KiB/s on average, after `stall_s`. There is one timer per body, not per write: it
-    checks how long ago the last write was and reschedules itself for the rest.
+    With `keep_alive_s`, the body is a stream of events with JSON, and a comment is sent after that long
+    without a write, also before the first byte. A write that takes `stall_s` calls `on_stall`. So does a
+    whole body, which has no keep-alives, if its client reads less than 16 KiB/s on average, after `stall_s`.
+    There is one timer per body, not per write: it checks how long ago the last write was and reschedules
+    itself for the rest.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class BodyWriter:
         self._send = send
         self._record = record
         self._headers = headers
-        self._sends_comments = keep_alive_s is not None
+        self._is_event_stream = keep_alive_s is not None
         self._interval_s = stall_s / 4 if keep_alive_s is None else keep_alive_s
         self._stall_s = stall_s
         self._on_stall = on_stall
@@ -105,6 +108,8 @@ class BodyWriter:
     async def _write(self, data: bytes, *, more: bool) -> None:
         if self._keep_alive is not None:
             await asyncio.wait((self._keep_alive,))
+        if self._is_event_stream and not data.isascii():
+            data = _without_unicode_line_ends(data)
         self._last_write = self._loop.time()
         self._is_sending = True
         try:
@@ -129,11 +134,11 @@ class BodyWriter:
     def _on_timer(self) -> None:
         silence_s = self._loop.time() - self._last_write
         if self._is_sending or self._keep_alive is not None:
-            if silence_s >= self._stall_s or (not self._sends_comments and self._is_too_slow()):
+            if silence_s >= self._stall_s or (not self._is_event_stream and self._is_too_slow()):
                 self._on_stall()
                 return
             silence_s = 0.0
-        elif not self._sends_comments:
+        elif not self._is_event_stream:
             silence_s = 0.0
         elif silence_s >= self._interval_s:
             self._last_write, silence_s = self._loop.time(), 0.0
@@ -150,3 +155,10 @@ class BodyWriter:
         if not self.has_started:
             await self._start()
         await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+
+
+def _without_unicode_line_ends(data: bytes) -> bytes:
+    """Events with those characters escaped. They can only be within strings."""
+    for character, escape in _UNICODE_LINE_ENDS.items():
+        data = data.replace(character, escape)
+    return data

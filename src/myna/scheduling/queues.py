@@ -96,7 +96,7 @@ class RequestQueues:
             if (todo := [*prompts.get(share, ()), *share.waiting])
         ]
         heapq.heapify(turns)
-        while turns and batch.num_prompt_tokens < max_tokens:
+        while turns and batch.prompt_work < max_tokens:
             turn = turns[0]
             candidate = next(turn.todo, None)
             if candidate is None:

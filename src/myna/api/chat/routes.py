@@ -1,6 +1,7 @@
 """`POST /v1/chat/completions`: one function from the request to the last byte of the response."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -45,7 +46,14 @@ async def create_chat_completion(context: RequestContext) -> None:
         max_answer_tokens = context.services.max_answer_tokens
         tier = await served_tier(context, request.service_tier, card)
         generation, tools = await context.in_text_thread(
-            _prepare, request, tier, model, tenant_of(context.principal), context.id, max_answer_tokens
+            _prepare,
+            request,
+            tier,
+            model,
+            tenant_of(context.principal),
+            context.id,
+            max_answer_tokens,
+            context.record.hint,
         )
         events = await context.generate(model, [generation], is_unbounded=requested_tokens(request) is None)
         created = int(time.time())
@@ -72,7 +80,13 @@ async def create_chat_completion(context: RequestContext) -> None:
 
 
 def _prepare(
-    request: ChatRequest, tier: str, model: ServedModel, tenant: Tenant, id: str, max_answer_tokens: int
+    request: ChatRequest,
+    tier: str,
+    model: ServedModel,
+    tenant: Tenant,
+    id: str,
+    max_answer_tokens: int,
+    hint: Callable[[str], object],
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """The generation request, and the tools that may be called. Slow for a long conversation: runs in a
     thread."""
@@ -87,7 +101,9 @@ def _prepare(
     check_model_support(request, info, longest)
     check_conversation(request.messages)
     conversation = to_conversation(request, model.sampling, tier)
-    return to_generation(conversation, model.renderer, info, tenant, id=id, max_answer_tokens=longest)
+    return to_generation(
+        conversation, model.renderer, info, tenant, id=id, max_answer_tokens=longest, hint=hint
+    )
 
 
 ENDPOINTS: Final = (
