@@ -32,10 +32,10 @@ from myna.generation.tool_choice import (
 
 @dataclass(frozen=True, slots=True)
 class ConversationRequest:
-    """A request to a chat model. `requested_tokens` None: as many as fit; `effort` and `service_tier` as they
-    were sent; `thinks` switches reasoning on or off unless there is an `effort`; `template_variables` are the
-    client's own; `num_logprobs` as in `GenerationRequest`. `messages_param` and `effort_param` are the
-    endpoint's parameters that have these two, for errors."""
+    """A request to a chat model. `requested_tokens` None: as many as fit; `effort` as it was sent; `thinks`
+    switches reasoning on or off unless there is an `effort`; `template_variables` are the client's own;
+    `service_tier` the one that serves it; `num_logprobs` as in `GenerationRequest`. `messages_param` and
+    `effort_param` are the endpoint's parameters that have these two, for errors."""
 
     messages: Sequence[Message]
     sampling: Sampling
@@ -52,7 +52,7 @@ class ConversationRequest:
     effort: str | None = None
     thinks: bool | None = None
     template_variables: Mapping[str, object] = field(default_factory=dict)
-    service_tier: str | None = None
+    service_tier: str = "default"
     prediction: str | None = None
     ignore_eos: bool = False
     is_stream: bool = False

@@ -191,11 +191,12 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "prompt_cache_key": _hint("Likewise."),
         "prompt_cache_retention": _hint("`in_memory` or `24h`; likewise."),
         "service_tier": _supported(
-            "`flex` has a lower priority, `priority` and `fast` a higher one; the response has the tier used."
+            "`flex` has a lower priority, `priority` and `fast` a higher one if the key has the scope "
+            "`priority`; the response has the tier used."
         ),
         "store": _supported(
-            "Store the completion for the stored-completions API and `myna replay`; the request may have at "
-            "most 4 MiB."
+            "Store the completion for the stored-completions API and `myna replay`, for `stored_days` and up "
+            "to `max_stored` per project; the request may have at most 4 MiB."
         ),
         "metadata": _supported("Up to 16 pairs, stored with the completion; lists can be filtered by them."),
         "response_format": _supported(

@@ -12,7 +12,6 @@ from myna.core.errors import InvalidRequest
 from myna.core.requests import Sampling
 from myna.generation.conversation import ConversationRequest
 from myna.generation.sampling import to_sampling
-from myna.generation.service_tier import served_tier
 from myna.generation.structured_outputs import structured_answer
 from myna.generation.tool_choice import (
     ANY_TOOL,
@@ -150,6 +149,7 @@ def to_response_spec(
     id: str,
     created: int,
     model: str,
+    service_tier: str,
     fingerprint: str | None,
 ) -> ResponseSpec:
     """The format of the response."""
@@ -159,7 +159,7 @@ def to_response_spec(
         id=id,
         created=created,
         model=model,
-        service_tier=served_tier(request.service_tier),
+        service_tier=service_tier,
         fingerprint=fingerprint,
         num_choices=request.n or 1,
         wants_logprobs=bool(request.logprobs),
@@ -171,8 +171,11 @@ def to_response_spec(
     )
 
 
-def to_conversation(request: ChatRequest, defaults: Sampling) -> ConversationRequest:
-    """The request in the form that all endpoints share. `defaults` are the model's."""
+def to_conversation(
+    request: ChatRequest, defaults: Sampling, service_tier: str = "default"
+) -> ConversationRequest:
+    """The request in the form that all endpoints share. `defaults` are the model's; `service_tier` is the one
+    that serves the request."""
     return ConversationRequest(
         messages=to_messages(request.messages),
         sampling=to_sampling(request, defaults),
@@ -189,7 +192,7 @@ def to_conversation(request: ChatRequest, defaults: Sampling) -> ConversationReq
         effort=request.reasoning_effort,
         thinks=thinks(request),
         template_variables=request.chat_template_kwargs or {},
-        service_tier=request.service_tier,
+        service_tier=service_tier,
         prediction=request.prediction.text() if request.prediction else None,
         ignore_eos=bool(request.ignore_eos),
         is_stream=bool(request.stream),
