@@ -1,5 +1,7 @@
 """Generation requests, independent of HTTP and of any engine: plain, frozen values."""
 
+from typing import Final
+
 import msgspec
 
 from myna.core.constraints import Constraint
@@ -36,6 +38,17 @@ class Thought(msgspec.Struct, frozen=True, array_like=True):
     max_tokens: int = 0
 
 
+class CallMarks(msgspec.Struct, frozen=True, array_like=True):
+    """Where tool calls may begin in an answer: at one of the texts `anywhere`, or at its first character that
+    isn't white space if that begins the text `at_start` ("": nothing)."""
+
+    anywhere: tuple[str, ...] = ()
+    at_start: str = ""
+
+
+NO_CALLS: Final = CallMarks()
+
+
 class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
     """One prompt, in tokens, and what to generate for it.
 
@@ -68,3 +81,4 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
     cache_salt: str = ""
     is_collected: bool = False
     thought: Thought | None = None
+    calls: CallMarks = NO_CALLS
