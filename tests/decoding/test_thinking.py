@@ -14,14 +14,19 @@ UNOPENED = Thought("<think>", "</think>")
 
 def read(parts: list[bytes], thought: Thought) -> tuple[str, bytes, bool]:
     """What is shown of the thought, what is left for the answer, and whether the thought ended."""
-    text = ThoughtText(parts, thought)
-    shown, rest = "", b""
-    for index in range(len(parts)):
-        shown += text.push(index)
+    text = ThoughtText(thought)
+    shown = ""
+    for index, part in enumerate(parts):
+        shown += text.push(part)
         if text.is_over:
-            rest = text.rest + b"".join([*(parts[i] for i in text.answer), *parts[index + 1 :]])
-            return shown, rest, True
-    return shown + text.finish(), b"".join(parts[i] for i in text.answer), text.has_ended
+            return shown, answer(text) + b"".join(parts[index + 1 :]), True
+    has_ended = text.has_ended
+    shown += text.finish()
+    return shown, answer(text), has_ended
+
+
+def answer(text: ThoughtText) -> bytes:
+    return b"".join(data for data in text.fates.take() if data is not None)
 
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:

@@ -29,13 +29,22 @@ class Sampling(msgspec.Struct, frozen=True, array_like=True):
 class Thought(msgspec.Struct, frozen=True, array_like=True):
     """How a model thinks before it answers: between two markers, the first of which may already be in the
     prompt (`is_open`). Under a constraint it must think, unless that `is_optional`, and for at most
-    `max_tokens` (0: no limit)."""
+    `max_tokens` (0: no limit). `answer` and `close` surround the answer, in formats that mark it, too.
+    `is_harmony`: the answer consists of messages in channels, and the markers are those of the analysis."""
 
     begin: str
     end: str
     is_open: bool = False
     is_optional: bool = False
     max_tokens: int = 0
+    answer: str = ""
+    close: str = ""
+    is_harmony: bool = False
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """All marks that may occur in the model's text."""
+        return tuple(filter(None, (self.begin, self.end, self.answer, self.close)))
 
 
 class CallMarks(msgspec.Struct, frozen=True, array_like=True):

@@ -45,13 +45,12 @@ class ChoiceText:
         """How many of the pushed tokens have been shown, at least in part."""
         return self._num_shown
 
-    def begin_with(self, data: bytes) -> None:
-        """Text that precedes the first token and is shown with it."""
-        self._pending = data
-
     def push(self, token: int) -> str:
         """Add the next token; return the text that can be shown now, possibly none."""
-        data = self._token_bytes[token]
+        return self.push_bytes(self._token_bytes[token])
+
+    def push_bytes(self, data: bytes) -> str:
+        """`push` of a token of which only these bytes are shown."""
         if self._pending:
             data = self._pending + data
         text, num_used = utf_8_decode(data, "replace", False)

@@ -227,6 +227,8 @@ class Grammars:
             mask[thought.opening // 32] |= np.uint32(1 << thought.opening % 32)
         elif thought.forced is None:
             mask[:] = self._any_text
+            for token in thought.ending:  # it may be a control token
+                mask[token // 32] |= np.uint32(1 << token % 32)
         else:
             mask[:] = 0
             mask[thought.forced // 32] = 1 << thought.forced % 32
