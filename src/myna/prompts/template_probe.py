@@ -1,7 +1,7 @@
 """Detects what a chat template supports by rendering small conversations. Runs the template, so only
 `render_process` may use it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -49,9 +49,11 @@ def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
             return False
         return all(needle in text for needle in needles)
 
-    def greet(variables: Mapping[str, object]) -> str:
+    def attempt(
+        messages: Sequence[Mapping[str, object]], switches: Mapping[str, object], is_prompt: bool
+    ) -> str:
         try:
-            return render(_message("user", _USER), **variables)
+            return render(*messages, **{**switches, "add_generation_prompt": is_prompt})
         except RENDER_ERRORS:
             return ""
 
@@ -59,7 +61,7 @@ def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
         render(_message("user", _USER))
     except RENDER_ERRORS as exc:
         return TemplateFeatures(fault=f"it fails on a simple message ({_one_line(exc)})")
-    return msgspec.structs.replace(_found(source, shows), thinking=find_thinking(source, greet))
+    return msgspec.structs.replace(_found(source, shows), thinking=find_thinking(source, attempt))
 
 
 def _found(source: str, shows: Callable[..., bool]) -> TemplateFeatures:
