@@ -94,4 +94,20 @@ class NoToolCalls(msgspec.Struct, frozen=True, array_like=True, tag=7):
     format: str
 
 
-Constraint = JsonSchema | JsonObject | Regex | TextChoice | LarkGrammar | AnyText | ToolCalls | NoToolCalls
+class FinalChannel(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """An answer in harmony's channels: any analysis, followed by a final message that `answer` constrains."""
+
+    answer: JsonSchema | JsonObject | Regex | TextChoice | LarkGrammar | AnyText
+
+
+Constraint = (
+    JsonSchema
+    | JsonObject
+    | Regex
+    | TextChoice
+    | LarkGrammar
+    | AnyText
+    | ToolCalls
+    | NoToolCalls
+    | FinalChannel
+)

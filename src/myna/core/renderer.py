@@ -35,10 +35,9 @@ class Thinking(msgspec.Struct, frozen=True):
     """How a model thinks (reasons) before it answers, between the texts `begin` and `end`.
 
     `can_skip`: it can be asked not to think; `is_default`: it thinks by default; `is_open`: the prompt ends
-    inside the thought; `has_effort`: the renderer supports levels of effort. `answer` and `close` surround
-    the answer, if not empty; `is_harmony`: it consists of messages in channels.
+    inside the thought. `answer` and `close` surround the answer, if not empty; `is_harmony`: it consists of
+    messages in channels.
 
-    `field` is the name under which the template reads the thought of an earlier turn ("": it doesn't).
     `think` and `skip` are variables of this template that ask for a thought or for none, besides the usual
     ones, `efforts` those for each level that it knows. `budget` is its variable for a number of tokens.
     """
@@ -48,11 +47,9 @@ class Thinking(msgspec.Struct, frozen=True):
     can_skip: bool
     is_default: bool
     is_open: bool
-    has_effort: bool
     answer: str = ""
     close: str = ""
     is_harmony: bool = False
-    field: str = "reasoning_content"
     think: Switches = {}
     skip: Switches = {}
     efforts: Mapping[str, Switches] = {}
@@ -62,7 +59,7 @@ class Thinking(msgspec.Struct, frozen=True):
     def is_known(self) -> bool:
         """Whether the model is known to think when asked to: its template does more than remove the thoughts
         of earlier answers."""
-        return self.can_skip or self.is_open or self.has_effort or self.is_harmony
+        return self.can_skip or self.is_open or bool(self.efforts) or self.is_harmony
 
 
 class Renderer(Protocol):

@@ -152,9 +152,9 @@ class Grammars:
 
     def begin(self, grammar: Grammar, thought: Thought | None = None) -> Grammar:
         """A copy of a compiled grammar for one request. With a `thought`, the grammar applies after its
-        end."""
+        end; a grammar for harmony has its own rules for thoughts."""
         state = grammar.copy()
-        if thought is not None:
+        if thought is not None and not thought.is_harmony:
             state.thought = ThoughtConstraint(
                 self._pieces, thought, self._mark(thought.begin), self._mark(thought.end)
             )

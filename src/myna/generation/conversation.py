@@ -25,8 +25,8 @@ from myna.generation.tool_choice import (
 @dataclass(frozen=True, slots=True)
 class ConversationRequest:
     """A request to a chat model. `requested_tokens` None: as many as fit; `effort` and `service_tier` as they
-    were sent; `num_logprobs` as in `GenerationRequest`. `messages_param` and `effort_param` are the
-    endpoint's parameters that have these two, for errors."""
+    were sent; `num_logprobs` as in `GenerationRequest`. `messages_param` is the endpoint's
+    parameter with the messages, for errors."""
 
     messages: Sequence[Message]
     sampling: Sampling
@@ -44,7 +44,6 @@ class ConversationRequest:
     ignore_eos: bool = False
     is_stream: bool = False
     messages_param: str = "messages"
-    effort_param: str = "reasoning_effort"
 
 
 def to_generation(
@@ -63,7 +62,7 @@ def to_generation(
     model doesn't support, `ContextLengthExceeded` for what doesn't fit its context.
     """
     context_tokens = context_length(info)
-    reasoning = reasoning_for(request.effort, renderer.thinking, param=request.effort_param)
+    reasoning = reasoning_for(request.effort, renderer.thinking)
     tools = resolve_tools(
         request.tools,
         request.tool_choice,

@@ -10,10 +10,10 @@ from typing import Final
 
 from myna.core import harmony
 from myna.core.renderer import Switches, Thinking
-from myna.prompts.thought_marks import PARTS, Render, ThoughtMarks, find_marks, is_closed, is_opened, question
+from myna.prompts.thought_marks import Render, ThoughtMarks, find_marks, is_closed, is_opened, question
 
 # Marks as model families write them, for templates that only remove earlier thoughts.
-_KNOWN_MARKS: Final = (
+KNOWN_MARKS: Final = (
     ThoughtMarks("<think>", "</think>"),
     ThoughtMarks("[THINK]", "[/THINK]"),
     ThoughtMarks("<thought>", "</thought>"),
@@ -42,18 +42,8 @@ def find_thinking(source: str, render: Render) -> Thinking | None:
     returns "" where that fails. None for a template without thoughts."""
     marks = find_marks(render, THINK, DONT_THINK)
     if marks is None:
-        marks = next((known for known in _KNOWN_MARKS if known.end in source), None)
+        marks = next((known for known in KNOWN_MARKS if known.end in source), None)
     return None if marks is None else _Probe(render, marks).thinking()
-
-
-def thought_values(text: str, thinking: Thinking | None, content: object) -> dict[str, object]:
-    """The variables of an earlier turn with that thought and content."""
-    field = "reasoning_content" if thinking is None else thinking.field
-    if not field:
-        return {}
-    if field == PARTS:
-        return {PARTS: [{"type": "thinking", "thinking": text}, {"type": "text", "text": content}]}
-    return {field: text}
 
 
 class _Probe:
@@ -77,11 +67,9 @@ class _Probe:
             can_skip=skip is not None,
             is_default=skip is None or default == asked,
             is_open=is_opened(asked, marks.begin),
-            has_effort=bool(efforts),
             answer=marks.answer,
             close=marks.close,
             is_harmony=marks.begin == harmony.ANALYSIS,
-            field=marks.field,
             think=think,
             skip=skip or {},
             efforts=efforts,

@@ -20,21 +20,19 @@ _RESULT: Final[Message] = {
     "role": "tool", "content": "probe-result", "tool_call_id": "call00001", "name": "probe_tool"
 }  # fmt: skip
 # The names under which templates look for the thought of a message.
-FIELDS: Final = ("reasoning_content", "reasoning", "thinking", "thought")
-PARTS: Final = "content"  # they look for a part of the content
+_FIELDS: Final = ("reasoning_content", "reasoning", "thinking", "thought")
 _TAG: Final = re.compile(r"<[^<>\s][^<>\n]{0,60}>|\[[^\[\]\n]{1,40}\]")
 
 
 @dataclass(frozen=True, slots=True)
 class ThoughtMarks:
     """The marks, without the white space around them. `answer` and `close` surround an answer; "" if nothing
-    does. `field` is where the template looks for the thought of an earlier turn; "" if nowhere."""
+    does."""
 
     begin: str
     end: str
     answer: str = ""
     close: str = ""
-    field: str = ""
 
 
 def find_marks(render: Render, think: Switches, skip: Switches) -> ThoughtMarks | None:
@@ -42,7 +40,7 @@ def find_marks(render: Render, think: Switches, skip: Switches) -> ThoughtMarks 
     returns "" where that fails. `think` and `skip` ask for a thought, and for none. None if the template
     shows no thought."""
     prompt = _after_question(render([_USER], think, True))
-    for field, turn in _turns():
+    for turn in _turns():
         text = _after_question(render(turn, think, False))
         before, found, after = text.partition(_THOUGHT)
         if not found or _ANSWER in before:
@@ -55,7 +53,7 @@ def find_marks(render: Render, think: Switches, skip: Switches) -> ThoughtMarks 
         between = after.partition(_ANSWER)[0].strip()
         if answer and between.endswith(answer) and len(between) > len(answer):
             end = between.removesuffix(answer).strip()
-        return ThoughtMarks(begin, end, answer, close, field)
+        return ThoughtMarks(begin, end, answer, close)
     return None
 
 
@@ -74,17 +72,17 @@ def question() -> Message:
     return _USER
 
 
-def _turns() -> Iterator[tuple[str, list[Message]]]:
-    """Conversations whose last turns have a thought, and the field that has it."""
-    for field in FIELDS:
-        yield field, [_USER, {"role": "assistant", "content": _ANSWER, field: _THOUGHT}]
-    for field in FIELDS:
+def _turns() -> Iterator[list[Message]]:
+    """Conversations with a thought, wherever templates keep one."""
+    for field in _FIELDS:
+        yield [_USER, {"role": "assistant", "content": _ANSWER, field: _THOUGHT}]
+    for field in _FIELDS:
         call = {"role": "assistant", "content": "", field: _THOUGHT, "tool_calls": [_CALL]}
-        yield field, [_USER, call, _RESULT]
+        yield [_USER, call, _RESULT]
     part = {"type": "thinking", "thinking": _THOUGHT}
-    yield PARTS, [_USER, {"role": "assistant", "content": [part, {"type": "text", "text": _ANSWER}]}]
+    yield [_USER, {"role": "assistant", "content": [part, {"type": "text", "text": _ANSWER}]}]
     blocks = [{"type": "thoughts", "text": _THOUGHT}, {"type": "response", "text": _ANSWER}]
-    yield "", [_USER, {"role": "assistant", "content": {"blocks": blocks}}]
+    yield [_USER, {"role": "assistant", "content": {"blocks": blocks}}]
 
 
 def _after_question(text: str) -> str:

@@ -13,6 +13,7 @@ from myna.core.constraints import (
     AnyText,
     CallableTool,
     Constraint,
+    FinalChannel,
     JsonObject,
     JsonSchema,
     LarkGrammar,
@@ -25,6 +26,7 @@ from myna.core.constraints import (
 from myna.core.errors import ConstraintTooComplex, InvalidRequest
 from myna.decoding.grammar import check, regex_grammar
 from myna.prompts.closed_schema import MAX_NESTING, closed, is_too_deep
+from myna.prompts.harmony_grammar import final_channel
 from myna.prompts.tool_grammar import ANY_TEXT_GRAMMAR, WHITE_SPACE, call_head, no_call_grammar, tool_grammar
 from myna.prompts.tools import FORMATS, NO_PARAMETERS
 from myna.scheduling.enforceable_schema import (
@@ -81,6 +83,8 @@ def grammar_text(constraint: Constraint) -> str:
             return no_call_grammar(FORMATS[name])
         case ToolCalls():
             return _calls_grammar(constraint)
+        case FinalChannel(answer):
+            return final_channel(grammar_text(answer))
 
 
 def prefixes(constraint: Constraint) -> Iterator[tuple[str, Constraint]]:
@@ -100,6 +104,8 @@ def with_origin(constraint: Constraint, error: InvalidRequest) -> InvalidRequest
             return origin.error(error.message, type(error))
         case ToolCalls():
             return _with_part_origin(constraint, error)
+        case FinalChannel(answer):
+            return with_origin(answer, error)
         case _:
             return error
 
@@ -140,6 +146,8 @@ def _lengths(constraint: Constraint) -> tuple[int, int]:
             schemas = [tool.parameters for tool in tools]
             schemas += [answer.schema] if isinstance(answer, JsonSchema) else []
             return sum(map(len, schemas)), sum(len(tool.grammar) for tool in tools)
+        case FinalChannel(answer):
+            return _lengths(answer)
         case _:
             return 0, 0
 

@@ -11,7 +11,7 @@ from myna.engines.base import Engine
 from myna.engines.registry import load_engine
 from myna.prompts.gguf import read_header
 from myna.prompts.model_check import check_model
-from myna.prompts.thinking import MARKERS
+from myna.prompts.thinking import KNOWN_MARKS
 from myna.prompts.tokenizer import Tokenizer, UnknownPreTokenizer
 from myna.prompts.vocabulary import Vocabulary
 from myna.scheduling.core_loop import LoadedEngine
@@ -41,7 +41,8 @@ def _load_engine(spec: WorkerSpec) -> Engine:
 
 
 def _file_model(spec: WorkerSpec, vocabulary: Vocabulary) -> LoadedEngine:
-    marks = {mark.encode() for pair in MARKERS for mark in pair}  # of thoughts; needed to parse the output
+    # Shown in raw completions, too.
+    marks = {mark.encode() for known in KNOWN_MARKS for mark in (known.begin, known.end)}
     controls = [
         token
         for token in range(len(vocabulary))
