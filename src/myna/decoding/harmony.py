@@ -64,12 +64,9 @@ class HarmonyText:
 
     def finish(self) -> str:
         """A mark or a header that was cut short is not shown."""
-        held, shown = self.fates.held, ""
-        num_cut = max(overlap(held, mark) for mark in _MARKS)
+        shown = ""
         if self._in_body:
-            shown = self._add(len(held) - num_cut) + self._end_body()
-        elif not _MARK.search(held):
-            self.fates.decide(len(held) - num_cut, "answer")
+            shown = self._add(self._num_ready()) + self._end_body()
         self.fates.decide(len(self.fates.held), "markup")
         return shown
 
@@ -111,8 +108,7 @@ class HarmonyText:
         held = self.fates.held
         found = _MARK.search(held)
         if found is None:
-            num_cut = max(overlap(held, mark) for mark in _MARKS)
-            return self._add(len(held) - num_cut), False
+            return self._add(self._num_ready()), False
         shown, mark = self._add(found.start()), found[0]
         fate: Fate = "thought" if self._fate == "thought" else "markup"
         self.fates.decide(len(self.fates.held) - len(held) + found.start(), fate)  # white space
@@ -123,6 +119,11 @@ class HarmonyText:
         if mark not in (b"<|start|>", b"<|channel|>"):
             self.fates.decide(len(mark), fate)
         return shown, True
+
+    def _num_ready(self) -> int:
+        """The bytes that can't become a mark."""
+        held = self.fates.held
+        return len(held) - max(overlap(held, mark) for mark in _MARKS)
 
     def _add(self, num_bytes: int) -> str:
         """Decide the message's next bytes, except white space at the end of a thought."""

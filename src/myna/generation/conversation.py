@@ -8,7 +8,7 @@ from myna.core.generator import ModelInfo
 from myna.core.renderer import Renderer
 from myna.core.requests import GenerationRequest, Sampling
 from myna.generation.budgets import encode_conversation, encode_prediction, remaining_tokens
-from myna.generation.reasoning import reasoning_for
+from myna.generation.reasoning import PROMPT_END_TOKENS, as_prompted, reasoning_for
 from myna.generation.service_tier import priority
 from myna.generation.tenant import Tenant, context_length
 from myna.generation.tool_choice import (
@@ -80,6 +80,7 @@ def to_generation(
         switches=reasoning.switches,
         param=request.messages_param,
     )
+    thought = as_prompted(reasoning.thought, renderer.decode(prompt[-PROMPT_END_TOKENS:]))
     prediction = encode_prediction(request.prediction, renderer, context_tokens) if request.prediction else []
     generation = GenerationRequest(
         id=id,
@@ -103,6 +104,6 @@ def to_generation(
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
         is_collected=not request.is_stream,
-        thought=reasoning.thought,
+        thought=thought,
     )
     return generation, tools

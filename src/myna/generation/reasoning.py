@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from msgspec.structs import replace
+
 from myna.core.constraints import AnyText, Constraint, FinalChannel, NoToolCalls, ToolCalls
 from myna.core.renderer import NO_SWITCHES, Switches, Thinking
 from myna.core.requests import Thought
@@ -15,6 +17,7 @@ EFFORTS: Final = ("none", *LEVELS)
 BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
     {"minimal": 256, "low": 1024, "medium": 4096, "high": 16384, "xhigh": 0, "max": 0}
 )
+PROMPT_END_TOKENS: Final = 32  # no mark has more
 _LEAST_TOKENS: Final = 1  # of a thought that the model's prompt begins in any case
 
 
@@ -74,6 +77,18 @@ def without_thought(thinking: Thinking | None) -> Reasoning:
     if not thinking.is_open:  # nothing makes it think
         return Reasoning(DONT_THINK, _thought(thinking, is_optional=True))
     return Reasoning(THINK, _thought(thinking, is_open=True, max_tokens=_LEAST_TOKENS))
+
+
+def as_prompted(thought: Thought | None, prompt_end: str) -> Thought | None:
+    """The thought after a prompt with that end: messages, too, may have switches, and templates write no
+    beginning of a thought after some of them."""
+    if thought is None or thought.is_harmony:
+        return thought
+    end = prompt_end.rstrip().removesuffix(thought.answer).rstrip()
+    before = end.removesuffix(thought.end).rstrip()
+    if before != end and (thought.is_open or before.endswith(thought.begin)):
+        return replace(thought, is_open=False, is_optional=True, max_tokens=0)
+    return replace(thought, is_open=thought.is_open or end.endswith(thought.begin))
 
 
 def _thought(
