@@ -15,9 +15,7 @@ from myna.generation.conversation import ConversationRequest, to_generation
 from myna.generation.tenant import Tenant
 from myna.generation.tool_choice import AnswerFormat, DeclaredTool, ResolvedTools, ToolChoice
 
-ASKED = ConversationRequest(
-    [Message.of("user", "hi")], Sampling(seed=1), messages_param="input"
-)
+ASKED = ConversationRequest([Message.of("user", "hi")], Sampling(seed=1), messages_param="input")
 NOW = DeclaredTool(ToolSpec("now", "the time"), "tools[0].parameters", {"type": "object", "properties": {}})
 THEN = DeclaredTool(ToolSpec("then"), "tools[1].parameters", {"type": "object", "properties": {}})
 

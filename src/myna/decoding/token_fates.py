@@ -1,7 +1,7 @@
 """Which bytes of a choice's tokens are its answer, decided token by token, in order."""
 
-from collections import deque
 from codecs import getincrementaldecoder
+from collections import deque
 from typing import Final, Literal
 
 Fate = Literal["answer", "thought", "markup"]

@@ -34,8 +34,9 @@ class Reasoning:
         what follows it, and an answer in a channel one that also writes the channels."""
         thought = self.thought
         if thought is not None and thought.is_harmony:
-            has_channels = answer is None or isinstance(answer, ToolCalls | NoToolCalls)
-            return answer if has_channels else FinalChannel(answer)
+            if answer is None or isinstance(answer, ToolCalls | NoToolCalls | FinalChannel):
+                return answer
+            return FinalChannel(answer)
         is_limited = thought is not None and thought.max_tokens > 0
         return AnyText() if is_limited and answer is None else answer
 

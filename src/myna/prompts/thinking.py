@@ -93,7 +93,7 @@ class _Probe:
 
     def _think(self) -> dict[str, object]:
         """The variable that asks for a thought where there is none by default."""
-        found = (
+        found: Iterator[dict[str, object]] = (
             {name: level}
             for name in _EFFORTS
             for level in ("high", "medium", "max")
@@ -101,7 +101,7 @@ class _Probe:
         )
         return next(found, {})
 
-    def _efforts(self, think: Mapping[str, object]) -> Iterator[tuple[str, dict[str, object]]]:
+    def _efforts(self, think: Mapping[str, object]) -> Iterator[tuple[str, Switches]]:
         """The levels of effort that the template knows, with the variables that ask for each."""
         for name in _EFFORTS:
             texts = {level: self._write({**THINK, **think, name: level}) for level in LEVELS}

@@ -127,6 +127,6 @@ def _around_answer(render: Render, skip: Switches, before: str, begin: str, end:
     if not found or not head.startswith(start):
         return "", ""
     answer = head[len(start) :].rpartition(end)[2].strip()
-    if not _TAG.match(answer) and not answer.endswith(">") or begin in answer:
+    if (not _TAG.match(answer) and not answer.endswith(">")) or begin in answer:
         return "", ""
     return answer, _leading(tail)

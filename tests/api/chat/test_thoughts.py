@@ -21,7 +21,9 @@ WORDED = Thinking("<think>", "</think>", can_skip=False, is_default=True, is_ope
 OTHER_WORDS = Thinking(
     "<think>", "</think>", True, False, True, skip={"effort": "off"}, think={"effort": "on"}, budget="budget"
 )
-CHANNELS = Thinking("<a>", "</a>", False, True, False, is_harmony=True, efforts=LEVELS, answer="<f>", close="<e>")
+CHANNELS = Thinking(
+    "<a>", "</a>", False, True, False, is_harmony=True, efforts=LEVELS, answer="<f>", close="<e>"
+)
 HARMONY = Thought("<a>", "</a>", is_harmony=True, answer="<f>", close="<e>")
 UNSURE = Thinking("<think>", "</think>", can_skip=False, is_default=True, is_open=False)
 
