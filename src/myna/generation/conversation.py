@@ -80,7 +80,6 @@ def to_generation(
         switches=reasoning.switches,
         param=request.messages_param,
     )
-    thought = as_prompted(reasoning.thought, renderer.decode(prompt[-PROMPT_END_TOKENS:]))
     prediction = encode_prediction(request.prediction, renderer, context_tokens) if request.prediction else []
     generation = GenerationRequest(
         id=id,
@@ -104,6 +103,6 @@ def to_generation(
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
         is_collected=not request.is_stream,
-        thought=thought,
+        thought=as_prompted(reasoning.thought, renderer.decode(prompt[-PROMPT_END_TOKENS:])),
     )
     return generation, tools
