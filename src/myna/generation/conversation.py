@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from myna.core.conversation import Message
 from myna.core.generator import ModelInfo
 from myna.core.renderer import Renderer
-from myna.core.requests import GenerationRequest, Sampling
+from myna.core.requests import NO_CALLS, GenerationRequest, Sampling
 from myna.generation.budgets import encode_conversation, encode_prediction, remaining_tokens
 from myna.generation.reasoning import reasoning_for
 from myna.generation.service_tier import priority
@@ -67,7 +67,7 @@ def to_generation(
     tools = resolve_tools(
         request.tools,
         request.tool_choice,
-        renderer.tool_format,
+        renderer.call_format,
         is_parallel=request.is_parallel,
         answer=request.answer,
     )
@@ -105,5 +105,6 @@ def to_generation(
         cache_salt=tenant.cache_salt,
         is_collected=not request.is_stream,
         thought=reasoning.thought,
+        calls=tools.marks if tools else NO_CALLS,
     )
     return generation, tools
