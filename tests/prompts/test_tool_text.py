@@ -5,10 +5,9 @@ import json
 import pytest
 
 from myna.core.conversation import Message, ToolCall, ToolSpec
-from myna.core.renderer import ToolFormat
+from myna.prompts.call_formats.table import BARE, FORMATS
 from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.tool_text import spell_out
-from myna.prompts.tools import BARE, NAMED_PARAMETERS
 
 ALL = TemplateFeatures(has_tools=True, has_tool_calls=True, has_tool_messages=True)
 TOOLS = [ToolSpec("add", "Adds", '{"type": "object"}'), ToolSpec("now")]
@@ -42,14 +41,14 @@ def test_a_template_without_tools_gets_them_as_the_first_instruction() -> None:
     ]
 
 
-@pytest.mark.parametrize("form", [BARE, NAMED_PARAMETERS])
-def test_past_calls_and_results_become_what_was_said(form: ToolFormat) -> None:
-    spelled, _ = spell_out(CONVERSATION, (), TemplateFeatures(), form)
+@pytest.mark.parametrize(("form", "arguments"), [("bare", "arguments"), ("parameters", "parameters")])
+def test_past_calls_and_results_become_what_was_said(form: str, arguments: str) -> None:
+    spelled, _ = spell_out(CONVERSATION, (), TemplateFeatures(), FORMATS[form])
     said, *calls = spelled[2].text.splitlines()
     assert (said, spelled[2].tool_calls) == ("Let me see.", ())
     assert [json.loads(call) for call in calls] == [
-        {"name": "add", form.arguments: {"a": 1}},
-        {"name": "now", form.arguments: {}},
+        {"name": "add", arguments: {"a": 1}},
+        {"name": "now", arguments: {}},
     ]
     assert [(message.role, message.text) for message in spelled[3:]] == [
         ("user", "The function's result: 2"),

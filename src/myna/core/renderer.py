@@ -1,7 +1,6 @@
 """The interface of renderers: conversations and texts to tokens, and what is needed to parse answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -11,24 +10,6 @@ from myna.core.conversation import Message, ToolSpec
 
 Switches = Mapping[str, object]  # additional variables for a chat template
 NO_SWITCHES: Final[Switches] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class ToolFormat:
-    """How a model family writes tool calls. A call is `{"name": …, <arguments>: …}`, surrounded by the
-    family's markers.
-
-    `trigger` begins the calls and can't begin a plain answer; "" if an answer that is such an object is the
-    call. `between` None: one call per answer. `is_loose`: small models of the family also write the bare
-    object as their whole answer, or in a code block."""
-
-    name: str
-    trigger: str
-    before: str = ""
-    between: str | None = None
-    after: str = ""
-    arguments: str = "arguments"
-    is_loose: bool = False
 
 
 class Thinking(msgspec.Struct, frozen=True):
@@ -81,8 +62,8 @@ class Renderer(Protocol):
         ...
 
     @property
-    def tool_format(self) -> ToolFormat:
-        """How this model writes tool calls, and how to parse them."""
+    def call_format(self) -> str:
+        """How this model writes tool calls: a name in `prompts.call_formats.table.FORMATS`."""
         ...
 
     @property

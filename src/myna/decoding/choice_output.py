@@ -83,7 +83,9 @@ class ChoiceOutput:
         self._end_tokens = _NO_END_TOKENS if request.ignore_eos else tokens.end_tokens
         self._max_tokens = request.max_tokens
         self._num_logprobs = request.num_logprobs
-        self._text = ChoiceText(shown, request.stop, is_tracking=request.num_logprobs is not None)
+        self._text = ChoiceText(
+            shown, request.stop, request.calls, is_tracking=request.num_logprobs is not None
+        )
         self._shown_pieces = shown
         self._thought = _thought_reader(request)
         self._thought_marks = "\0".join(request.thought.marks if request.thought else ()).encode()
@@ -129,8 +131,10 @@ class ChoiceOutput:
             self.reason = "stop"
         else:
             text = self._text.finish()
+            if self._text.is_stopped:
+                self.reason = "stop"
             if text or self._held_logprobs:
-                events.append(self._delta(text, is_last=True))
+                events.append(self._delta(text, is_last=not self._text.is_stopped))
         events.append(
             ChoiceDone(self.index, self.reason, self.num_tokens - self._num_reported, self.num_tokens)
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from myna.core.conversation import Message
 from myna.core.generator import ModelInfo
 from myna.core.renderer import Renderer
-from myna.core.requests import GenerationRequest, Sampling
+from myna.core.requests import NO_CALLS, GenerationRequest, Sampling
 from myna.generation.budgets import encode_conversation, encode_prediction, remaining_tokens
 from myna.generation.reasoning import PROMPT_END_TOKENS, as_prompted, reasoning_for
 from myna.generation.service_tier import priority
@@ -66,7 +66,7 @@ def to_generation(
     tools = resolve_tools(
         request.tools,
         request.tool_choice,
-        renderer.tool_format,
+        renderer.call_format,
         is_parallel=request.is_parallel,
         answer=request.answer,
     )
@@ -104,5 +104,6 @@ def to_generation(
         cache_salt=tenant.cache_salt,
         is_collected=not request.is_stream,
         thought=as_prompted(reasoning.thought, renderer.decode(prompt[-PROMPT_END_TOKENS:])),
+        calls=tools.marks if tools else NO_CALLS,
     )
     return generation, tools

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Final
 
 from myna.core.conversation import Message, ToolSpec
-from myna.core.renderer import NO_SWITCHES, Thinking, ToolFormat
+from myna.core.renderer import NO_SWITCHES, Thinking
+from myna.prompts.call_formats.table import BARE, FORMATS, find_by_tokens
 from myna.prompts.conversation import client_texts
 from myna.prompts.gguf import Header, read_header
 from myna.prompts.model_check import check_model
 from myna.prompts.special_token_escaping import Marker
 from myna.prompts.template import ChatTemplate
+from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.tokenizer import EngineTokenize, Tokenizer
 from myna.prompts.tool_text import spell_out
-from myna.prompts.tools import BARE, find_format
 from myna.prompts.vocabulary import Vocabulary
 
 _DOCUMENT_STARTS: Final = (b"<|endoftext|>", b"<|end_of_text|>")
@@ -39,6 +40,7 @@ class GgufRenderer:
         self._template = template or ChatTemplate.plain(is_chatml=is_chatml)
         self.template_id: str = self._template.source
         self.thinking: Thinking | None = self._template.features.thinking
+        self.call_format = _call_format(self._template.features, vocabulary)
         self._marker = Marker(self._controls)
 
     @classmethod
@@ -70,11 +72,6 @@ class GgufRenderer:
         return self._tokenizer.is_engines
 
     @property
-    def tool_format(self) -> ToolFormat:
-        """This model's tool-call format."""
-        return find_format(self._template.source) if self._template.features.has_tools else BARE
-
-    @property
     def document_start(self) -> list[int]:
         """The tokens used for an absent prompt: what the model saw before each document."""
         return list(self._document_start)
@@ -103,7 +100,7 @@ class GgufRenderer:
         """The tokens of the conversation; `switches` are additional variables for the template. Text from the
         client that looks like a special token stays text. Raises `InvalidRequest` if the template rejects the
         conversation."""
-        messages, tools = spell_out(messages, tools, self._template.features, self.tool_format)
+        messages, tools = spell_out(messages, tools, self._template.features, FORMATS[self.call_format])
         mark = Marker.unused_mark([*client_texts(messages, tools), self._template.source])
         marked = False
 
@@ -128,7 +125,7 @@ class GgufRenderer:
         add_generation_prompt: bool = True,
     ) -> str:
         """The conversation as the template renders it, for people to read."""
-        messages, tools = spell_out(messages, tools, self._template.features, self.tool_format)
+        messages, tools = spell_out(messages, tools, self._template.features, FORMATS[self.call_format])
         return self._template.render(messages, tools=tools, add_generation_prompt=add_generation_prompt)
 
     def fim(self, prefix: str, suffix: str) -> list[int] | None:
@@ -153,6 +150,14 @@ class GgufRenderer:
 
 def _text(vocabulary: Vocabulary, token: int | None) -> str:
     return "" if token is None else vocabulary.texts[token].decode("utf-8", "replace")
+
+
+def _call_format(features: TemplateFeatures, vocabulary: Vocabulary) -> str:
+    """The format in which the template writes calls. If it only lists tools: the one for which the model has
+    tokens."""
+    if features.call_format:
+        return features.call_format
+    return (find_by_tokens(vocabulary.texts) if features.has_tools else None) or BARE.name
 
 
 def _document_start(vocabulary: Vocabulary) -> tuple[int, ...]:

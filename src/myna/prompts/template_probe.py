@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from myna.core.renderer import Thinking
+from myna.prompts.call_probe import find_call_format
 from myna.prompts.template_sandbox import RENDER_ERRORS, CompiledTemplate
 from myna.prompts.thinking import find_thinking
 
@@ -18,7 +19,8 @@ class TemplateFeatures(msgspec.Struct, frozen=True):
     """What a template supports.
 
     `arguments`: the form in which it expects the arguments of earlier calls (HuggingFace's templates: an
-    object). `thinking`: None if it doesn't support thoughts."""
+    object). `thinking`: None if it doesn't support thoughts. `call_format`: that of `call_formats.table` in
+    which it writes calls; "" if it writes none, or in an unknown one."""
 
     has_system: bool = True
     has_late_system: bool = True
@@ -29,6 +31,7 @@ class TemplateFeatures(msgspec.Struct, frozen=True):
     arguments: Literal["object", "text"] = "object"
     thinking: Thinking | None = None
     fault: str = ""
+    call_format: str = ""
 
 
 def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
@@ -61,7 +64,11 @@ def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
         render(_message("user", _USER))
     except RENDER_ERRORS as exc:
         return TemplateFeatures(fault=f"it fails on a simple message ({_one_line(exc)})")
-    return msgspec.structs.replace(_found(source, shows), thinking=find_thinking(source, attempt))
+    return msgspec.structs.replace(
+        _found(source, shows),
+        thinking=find_thinking(source, attempt),
+        call_format=find_call_format(render),
+    )
 
 
 def _found(source: str, shows: Callable[..., bool]) -> TemplateFeatures:

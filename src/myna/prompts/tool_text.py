@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 
 from myna.core.conversation import Message, ToolSpec
-from myna.core.renderer import ToolFormat
+from myna.prompts.call_formats.base import CallFormat
 from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.tools import NO_PARAMETERS
 
@@ -17,7 +17,7 @@ _PREAMBLE = (
 
 
 def spell_out(
-    messages: Sequence[Message], tools: Sequence[ToolSpec], features: TemplateFeatures, form: ToolFormat
+    messages: Sequence[Message], tools: Sequence[ToolSpec], features: TemplateFeatures, form: CallFormat
 ) -> tuple[Sequence[Message], Sequence[ToolSpec]]:
     """The conversation and tools in a form that the template supports."""
     has_calls = any(message.tool_calls for message in messages)
@@ -42,13 +42,10 @@ def _line(tool: ToolSpec) -> str:
     return json.dumps(spec, ensure_ascii=False)
 
 
-def _spelled(message: Message, features: TemplateFeatures, form: ToolFormat) -> Message:
+def _spelled(message: Message, features: TemplateFeatures, form: CallFormat) -> Message:
     if message.tool_calls and not features.has_tool_calls:
-        calls = [
-            f'{{"name": {json.dumps(call.name)}, "{form.arguments}": {call.arguments or "{}"}}}'
-            for call in message.tool_calls
-        ]
-        return Message.of("assistant", "\n".join([*([message.text] if message.text else []), *calls]))
+        parts = [*([message.text] if message.text else []), form.write(message.tool_calls)]
+        return Message.of("assistant", "\n".join(parts))
     if message.role == "tool" and not features.has_tool_messages:
         return Message.of("user", f"The function's result: {message.text}")
     return message

@@ -46,6 +46,45 @@ class GrammarTool(Protocol):
     def grammar(self) -> str: ...
 
 
+class ArgumentsReader(Protocol):
+    """Reads one call's arguments incrementally."""
+
+    def feed(self, text: str) -> tuple[str, str | None]:
+        """Add the next text; return the next part of the arguments' JSON and, once they have ended, the text
+        that follows them."""
+        ...
+
+
+class ArgumentStyle(Protocol):
+    """A syntax of arguments, whatever the markers around them."""
+
+    @property
+    def openings(self) -> Sequence[str]:
+        """One of these texts always begins the arguments: otherwise what precedes them is no call. Empty:
+        any."""
+        ...
+
+    @property
+    def literals(self) -> Sequence[str]:
+        """Its fixed texts."""
+        ...
+
+    @property
+    def raw_head(self) -> str:
+        """What precedes a custom tool's input that follows a grammar and extends to the answer's end."""
+        ...
+
+    def write(self, arguments: str) -> str:
+        """The arguments, given as JSON text, in this style, including what ends them."""
+        ...
+
+    def rules(self, name: str, tool: GrammarTool) -> str:
+        """Lark rules of the tool's arguments, the first of which has that name; others begin with it."""
+        ...
+
+    def reader(self, tool: ToolSpec) -> ArgumentsReader: ...
+
+
 class CallReader(Protocol):
     """Parses the answer of one choice incrementally; the pieces are the same however the text is split. A
     call of an unknown tool, or one that isn't well-formed, is plain text."""
@@ -54,13 +93,14 @@ class CallReader(Protocol):
         """Add the next text of the answer."""
         ...
 
-    def end(self) -> list[Piece]:
-        """The answer has ended: return what was held back. A call that was cut off in its head is dropped."""
+    def end(self, *, is_cut: bool = False) -> list[Piece]:
+        """The answer has ended: return the text that was held back. If the answer `is_cut` off, that may be
+        the beginning of a call, which is dropped."""
         ...
 
     @property
-    def is_cut(self) -> bool:
-        """Whether the text so far ends within a call."""
+    def is_in_call(self) -> bool:
+        """Whether the text so far ends within a call's arguments."""
         ...
 
 
