@@ -104,7 +104,8 @@ def test_a_tool_without_parameters_is_called_without_arguments(name: str, parame
 def test_arguments_of_an_open_schema_are_free(name: str) -> None:
     form = FORMATS[name]
     anything = ToolSpec("any", "", '{"type": "object"}')
-    extended = ToolSpec("more", "", '{"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": true}')  # fmt: skip
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": True}
+    extended = ToolSpec("more", "", json.dumps(schema))
     grammar = form.grammar([anything, extended], must_call=True, is_parallel=False)
     for call in (("any", "{}"), ("any", '{"x": "y", "n": 5}'), ("more", '{"a": 1, "b": "c"}')):
         assert allows(grammar, written(form, call)), call

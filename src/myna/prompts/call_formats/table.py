@@ -7,6 +7,7 @@ from typing import Final
 
 from myna.prompts.call_formats.bare import BareFormat
 from myna.prompts.call_formats.base import CallFormat
+from myna.prompts.call_formats.gemma_style import GemmaStyle
 from myna.prompts.call_formats.json_style import JsonStyle
 from myna.prompts.call_formats.marked import MarkedFormat
 from myna.prompts.call_formats.python_style import PythonStyle
@@ -213,6 +214,16 @@ _ROWS: Final[tuple[CallFormat, ...]] = (
         "\n    }",
         ",\n    ",
         "\n]```",
+    ),
+    MarkedFormat(
+        "gemma-4",
+        "<|tool_call>",
+        "<|tool_call>call:",
+        "{name}",
+        "<tool_call|>",
+        "<|tool_call>call:",
+        "",
+        GemmaStyle(),
     ),
     BareFormat("parameters", "parameters"),
     BareFormat("bare", "arguments"),
