@@ -39,7 +39,8 @@ def test_a_required_call_is_of_a_declared_tool_with_arguments_that_follow_its_sc
         ("send", '{"to": "a"}'),
         ("send", '{"to": "a", "text": "b", "unit": "K"}'),
         ("send", '{"to": "a", "text": "b", "urgent": "yes"}'),
-        ("send", '{"to": "a", "text": "b", "tags": [1]}'),
+        ("send", '{"to": "a", "text": "b", "tags": "x"}'),
+        ("send", '{"to": "a", "text": "b", "size": "big"}'),
     ):
         assert not allows(grammar, written(form, wrong)), wrong
     assert not allows(grammar, "hello")

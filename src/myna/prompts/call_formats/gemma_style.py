@@ -2,22 +2,18 @@
 
 import json
 import re
-from typing import Any, Final
+from typing import Final
 
 from myna.core.conversation import ToolSpec
 from myna.core.overlap import overlap
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.base import GrammarTool
-from myna.prompts.call_formats.json_style import json_rule, parameters_of
-from myna.prompts.call_formats.layout import quoted
-from myna.prompts.call_formats.sequence import sequence_rules
-from myna.prompts.call_formats.xml_style import listed_properties
+from myna.prompts.call_formats.json_style import parameters_of
+from myna.prompts.call_formats.schema_rules import SchemaRules, ValueSyntax
 
 QUOTE: Final = '<|"|>'
 _WORD: Final = re.compile(r"[^\s,:{}\[\]<\"]+")
 _STRUCTURE: Final = {"{": "{", "[": "[", "}": "}", "]": "]", ",": ", ", ":": ": "}
-_JSON_TYPES: Final = ("integer", "number", "boolean", "null")
-_COMPOSED: Final = ("allOf", "not", "if", "patternProperties")
 
 
 class GemmaStyle:
@@ -32,8 +28,8 @@ class GemmaStyle:
 
     def rules(self, name: str, tool: GrammarTool) -> str:
         schema = parameters_of(tool)
-        rules = _Rules(name, schema)
-        rules.object(name, schema)
+        rules = SchemaRules(name, schema, _SYNTAX)
+        rules.add_object(name, schema, "}")
         return rules.text
 
     def reader(self, tool: ToolSpec) -> "GemmaReader":
@@ -92,108 +88,11 @@ class GemmaReader:
             return 1
         if (word := _WORD.match(text)) is None:
             return 1  # white space
-        if word.end() == len(text):
+        if not (rest := text[word.end() :].lstrip()):
             return None
-        is_key = text[word.end() :].lstrip().startswith(":")
+        is_key = rest.startswith(":")
         out.append(values.encoded(word[0]) if is_key else values.to_json(word[0], values.ANY))
         return word.end()
-
-
-class _Rules:
-    """Builds the Lark rules of a schema's values; all names begin with `name`."""
-
-    def __init__(self, name: str, root: dict[str, Any]) -> None:
-        self._name = name
-        self._root = root
-        self._num_rules = 0
-        self._of_reference: dict[str, str] = {}
-        self.text = ""
-
-    def object(self, rule: str, node: dict[str, Any]) -> None:
-        """Add the rule of an object."""
-        properties, required, is_open = listed_properties(node)
-        body = f"{rule}_in"
-        self._add(f'{rule}: "{{" {body}')
-        items = []
-        for key in sorted(properties, key=str.lower):
-            item = self._new()
-            self._add(f"{item}: {quoted(key + ':')} {self.value(properties[key])}")
-            items.append((item, key in required))
-        more = None
-        if is_open:
-            more = self._new()
-            self._add(f'{more}: /[A-Za-z_][A-Za-z0-9_]{{0,63}}/ ":" {self._any()}')
-        self._add(sequence_rules(body, items, ",", "}", more).rstrip())
-
-    def value(self, node: Any) -> str:
-        """The rule of a value."""
-        if not isinstance(node, dict) or any(key in node for key in _COMPOSED):
-            return self._any()
-        if isinstance(reference := node.get("$ref"), str):
-            return self._referred(reference)
-        if "const" in node or isinstance(node.get("enum"), list):
-            options = [node["const"]] if "const" in node else node["enum"]
-            return self._rule(" | ".join(quoted(_written(option)) for option in options))
-        for key in ("anyOf", "oneOf"):
-            if isinstance(options := node.get(key), list):
-                return self._rule(" | ".join(map(self.value, options)))
-        types = values.types_of(node, self._root)
-        if types == values.ANY:
-            return self._any()
-        kinds = sorted(types - {"integer"} if "number" in types else types)
-        return self._rule(" | ".join(self._typed(kind, node) for kind in kinds))
-
-    def _typed(self, kind: str, node: dict[str, Any]) -> str:
-        if kind in _JSON_TYPES:
-            return self._rule(json_rule({**node, "type": kind}))
-        if kind == "string":
-            return self._string()
-        if kind == "array":
-            item = self.value(node.get("items", {}))
-            return self._rule(f'"[" ({item} ("," {item})*)? "]"')
-        rule = self._new()
-        self.object(rule, node)
-        return rule
-
-    def _referred(self, reference: str) -> str:
-        if reference not in self._of_reference:
-            rule = self._of_reference[reference] = self._new()
-            self._add(f"{rule}: {self.value(values.resolved(reference, self._root))}")
-        return self._of_reference[reference]
-
-    def _string(self) -> str:
-        mark = re.escape(QUOTE)
-        return self._shared(
-            "string", f"{quoted(QUOTE)} {self._name}_rest\n{self._name}_rest[lazy]: /(.|\\n)*{mark}/"
-        )
-
-    def _any(self) -> str:
-        scalar = self._shared("scalar", json_rule({"type": ["number", "boolean", "null"]}))
-        rule, string, key = f"{self._name}_any", self._string(), "/[A-Za-z_][A-Za-z0-9_]{0,63}/"
-        pair = f'{key} ":" {rule}'
-        return self._shared(
-            "any",
-            f'{scalar} | {string} | "[" ({rule} ("," {rule})*)? "]" | "{{" ({pair} ("," {pair})*)? "}}"',
-        )
-
-    def _shared(self, suffix: str, body: str) -> str:
-        rule = f"{self._name}_{suffix}"
-        if f"{rule}: " not in self.text:
-            self._add(f"{rule}: {body}")
-        return rule
-
-    def _rule(self, body: str) -> str:
-        rule = self._new()
-        self._add(f"{rule}: {body}")
-        return rule
-
-    def _add(self, rule: str) -> None:
-        """Add a rule; its text may have added others before."""
-        self.text += rule + "\n"
-
-    def _new(self) -> str:
-        self._num_rules += 1
-        return f"{self._name}_{self._num_rules}"
 
 
 def _written(value: object) -> str:
@@ -207,3 +106,18 @@ def _written(value: object) -> str:
             return QUOTE + value + QUOTE
         case _:
             return json.dumps(value)
+
+
+_SYNTAX: Final = ValueSyntax(
+    write=_written,
+    object=("{", "}"),
+    array=("[", "]"),
+    string=(QUOTE, QUOTE),
+    after_scalar="",
+    separator=",",
+    before_key="",
+    after_key=":",
+    after_value="",
+    item=("", ""),
+    is_sorted=True,
+)

@@ -10,6 +10,7 @@ from myna.prompts.call_formats.base import CallFormat
 from myna.prompts.call_formats.gemma_style import GemmaStyle
 from myna.prompts.call_formats.json_style import JsonStyle
 from myna.prompts.call_formats.marked import MarkedFormat
+from myna.prompts.call_formats.minimax_style import MARK, MiniMaxStyle
 from myna.prompts.call_formats.python_style import PythonStyle
 from myna.prompts.call_formats.xml_style import XmlStyle
 
@@ -224,6 +225,16 @@ _ROWS: Final[tuple[CallFormat, ...]] = (
         "<|tool_call>call:",
         "",
         GemmaStyle(),
+    ),
+    MarkedFormat(
+        "minimax-m3",
+        MARK + "<tool_call>",
+        f'{MARK}<tool_call>\n{MARK}<invoke name="',
+        '{name}">',
+        "",
+        f'\n{MARK}<invoke name="',
+        f"\n{MARK}</tool_call>",
+        MiniMaxStyle(),
     ),
     BareFormat("parameters", "parameters"),
     BareFormat("bare", "arguments"),
