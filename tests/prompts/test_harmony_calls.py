@@ -4,7 +4,7 @@ import pytest
 
 from myna.core.constraints import CallableTool
 from myna.core.conversation import ToolCall, ToolSpec
-from myna.core.harmony import ANALYSIS, CALL_END, CALL_HEAD, COMMENTARY, END, FINAL, MESSAGE, START
+from myna.core.harmony import ANALYSIS, CALL_HEAD, COMMENTARY, END, FINAL, MESSAGE, START
 from myna.decoding.grammar import Grammars
 from myna.decoding.harmony import HarmonyText
 from myna.prompts.call_formats.base import CallArguments, CallStarted, Piece, TextPiece
@@ -154,7 +154,5 @@ def test_streamed_calls_equal_the_whole() -> None:
 
 
 def test_earlier_calls_are_written_as_the_template_writes_them() -> None:
-    assert FORMAT.write([ToolCall("c1", "now", "{}")]) == (
-        f" to=functions.now{COMMENTARY} json{MESSAGE}{{}}{CALL_END}"
-    )
+    assert FORMAT.write([ToolCall("c1", "now", "{}")]) == (f" to=functions.now{COMMENTARY} json{MESSAGE}{{}}")
     assert FORMAT.marks.anywhere == (CALL_HEAD,)

@@ -68,8 +68,8 @@ class ChoiceText:
         return self._show(text)
 
     def finish(self) -> str:
-        """The choice has ended: return all text that was held back, up to a stop string in it, or none after a
-        stop string."""
+        """The choice has ended: return all text that was held back, up to a stop string in it; none if one
+        was found before."""
         self._pending = b""
         if self.is_stopped:
             return ""

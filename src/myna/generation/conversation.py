@@ -81,7 +81,7 @@ def to_generation(
         param=request.messages_param,
     )
     prediction = encode_prediction(request.prediction, renderer, context_tokens) if request.prediction else []
-    generation = GenerationRequest(
+    return GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt),
         max_tokens=remaining_tokens(
@@ -105,5 +105,4 @@ def to_generation(
         is_collected=not request.is_stream,
         thought=as_prompted(reasoning.thought, renderer.decode(prompt[-PROMPT_END_TOKENS:])),
         calls=tools.marks if tools else NO_CALLS,
-    )
-    return generation, tools
+    ), tools

@@ -18,9 +18,13 @@ _PROPERTIES: Final = {
     "place": {"type": "object", "description": "probe"},
 }
 _PARAMETERS: Final = {"type": "object", "properties": _PROPERTIES, "required": ["text"]}
-_ARGUMENTS: Final[tuple[dict[str, Any], ...]] = (
-    {"text": "Köln 北京", "count": 3, "place": {"deep": ["x", 1.5]}},
-    {"text": "Rom", "count": 4, "place": {"deep": ["y", 2]}},
+# Of one call and of two. The latter need no escapes, which templates write differently.
+_ARGUMENTS: Final[tuple[tuple[dict[str, Any], ...], ...]] = (
+    ({"text": "Köln 北京", "count": 3, "place": {"deep": ["x", 1.5]}},),
+    (
+        {"text": "Rome", "count": 4, "place": {"deep": ["y", 2]}},
+        {"text": "Oslo", "count": 5, "place": {"deep": []}},
+    ),
 )
 _IDS: Final = ("call00001", "call00002")
 
@@ -52,7 +56,7 @@ def _written(render: Render) -> Iterator[Sequence[str]]:
     for more in ({"tools": tools}, {}):
         for content in ("", None):
             for as_text in (False, True):
-                turns = [_turn(render, _ARGUMENTS[:num], content, as_text, more) for num in (1, 2)]
+                turns = [_turn(render, arguments, content, as_text, more) for arguments in _ARGUMENTS]
                 if turns[0]:
                     yield turns
 
@@ -92,14 +96,14 @@ def _turn(
 def _fit(form: CallFormat, turns: Sequence[str]) -> tuple[int, int]:
     """How well a format fits: how many of the texts it reads, and how much of them it would write just so."""
     num_read = num_same = 0
-    for turn, count in zip(turns, (1, 2), strict=True):
+    for turn, arguments in zip(turns, _ARGUMENTS, strict=True):
         calls = [
             ToolCall(id, _TOOL, json.dumps(one, ensure_ascii=False))
-            for id, one in zip(_IDS, _ARGUMENTS[:count], strict=False)
+            for id, one in zip(_IDS, arguments, strict=False)
         ]
         written = form.write(calls)
         num_same += len(written) if written in turn else 0
-        num_read += _reads(form, turn, _ARGUMENTS[:count])
+        num_read += _reads(form, turn, arguments)
     return num_read, num_same
 
 

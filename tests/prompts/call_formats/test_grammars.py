@@ -19,6 +19,7 @@ ANSWER = {
 }
 HERMES = FORMATS["hermes"]
 SINGLE = {"bare", "parameters", "gigachat", "gigachat-3.1"}
+PLAIN = [name for name in FORMATS if name != "harmony"]  # whose text has no header
 SEVERAL = [name for name in FORMATS if name not in SINGLE]
 
 
@@ -39,13 +40,14 @@ def test_a_required_call_is_of_a_declared_tool_with_arguments_that_follow_its_sc
         ("send", '{"to": "a"}'),
         ("send", '{"to": "a", "text": "b", "unit": "K"}'),
         ("send", '{"to": "a", "text": "b", "urgent": "yes"}'),
-        ("send", '{"to": "a", "text": "b", "tags": [1]}'),
+        ("send", '{"to": "a", "text": "b", "tags": "x"}'),
+        ("send", '{"to": "a", "text": "b", "size": "big"}'),
     ):
         assert not allows(grammar, written(form, wrong)), wrong
     assert not allows(grammar, "hello")
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PLAIN)
 def test_an_answer_that_may_call_may_also_be_text(name: str) -> None:
     form = FORMATS[name]
     grammar = form.grammar(TOOLS, must_call=False, is_parallel=True)
@@ -57,7 +59,7 @@ def test_an_answer_that_may_call_may_also_be_text(name: str) -> None:
     assert allows(grammar, "Sure.\n" + written(form, ONE))
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PLAIN)
 def test_a_schema_for_the_answer_leaves_calls_possible(name: str) -> None:
     form = FORMATS[name]
     grammar = form.grammar(TOOLS, must_call=False, is_parallel=True, answer=ANSWER)
@@ -76,7 +78,7 @@ def test_several_calls_are_possible_unless_they_are_not_wanted(name: str) -> Non
     assert not allows(form.grammar(TOOLS, must_call=True, is_parallel=False), text)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PLAIN)
 def test_a_model_that_may_call_none_can_only_write_text(name: str) -> None:
     grammar = FORMATS[name].no_call_grammar()
     check(grammar)
@@ -104,7 +106,8 @@ def test_a_tool_without_parameters_is_called_without_arguments(name: str, parame
 def test_arguments_of_an_open_schema_are_free(name: str) -> None:
     form = FORMATS[name]
     anything = ToolSpec("any", "", '{"type": "object"}')
-    extended = ToolSpec("more", "", '{"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": true}')  # fmt: skip
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": True}
+    extended = ToolSpec("more", "", json.dumps(schema))
     grammar = form.grammar([anything, extended], must_call=True, is_parallel=False)
     for call in (("any", "{}"), ("any", '{"x": "y", "n": 5}'), ("more", '{"a": 1, "b": "c"}')):
         assert allows(grammar, written(form, call)), call

@@ -68,7 +68,7 @@ def test_a_call_that_is_cut_anywhere_leaks_no_markup_into_the_text(name: str) ->
     calls = [LONG, TWO] if name in SEVERAL else [LONG]
     text = said_before + written(form, *calls)
     for end in range(len(said_before), len(text) + 1):
-        said, found = summed(read(form.reader(TOOLS), *text[:end], is_cut=True))
+        said, found = summed(read(form.reader(TOOLS), text[:end], is_cut=True))
         assert said == said_before, text[:end]
         whole = [(name, json.loads(arguments)) for name, arguments in calls]
         for (found_name, arguments), (expected_name, expected) in zip(found, whole, strict=False):
@@ -92,7 +92,7 @@ def test_pieces_of_a_cut_call_are_the_beginning_of_the_whole_ones(name: str) -> 
     text = written(form, LONG)
     [(_, whole)] = summed(read(form.reader(TOOLS), text))[1]
     for end in range(len(text) + 1):
-        _, found = summed(read(form.reader(TOOLS), *text[:end], is_cut=True))
+        _, found = summed(read(form.reader(TOOLS), text[:end], is_cut=True))
         assert all(whole.startswith(arguments) for _, arguments in found)
 
 
@@ -159,6 +159,7 @@ def test_other_white_space_between_marks_is_accepted(name: str) -> None:
     form = FORMATS[name]
     calls = [ONE, NONE] if name in SEVERAL else [ONE]
     begin, text = form.marks.anywhere[0], written(form, *calls)
+    begin = begin if text.startswith(begin) else ""
     rest = text.removeprefix(begin)
     for changed in (begin + rest.replace("\n", ""), begin + rest.replace("\n", "\n\n"), f"\n\n{text}\n"):
         said, found = summed(read(form.reader(TOOLS), *changed))
@@ -191,7 +192,8 @@ def test_a_string_between_tags_comes_as_it_is_written() -> None:
     [("5", "5"), ("null", None), ("[1]", "[1]"), ("True", "True"), ("x", "x")],
 )
 def test_the_schema_decides_what_an_unquoted_value_is(written_value: str, value: object) -> None:
-    text = f"<tool_call>\n<function=send>\n<parameter=until>\n{written_value}\n</parameter>\n</function>\n</tool_call>"
+    parameter = f"<parameter=until>\n{written_value}\n</parameter>\n"
+    text = f"<tool_call>\n<function=send>\n{parameter}</function>\n</tool_call>"
     [(_, arguments)] = summed(read(FORMATS["qwen3-coder"].reader(TOOLS), *text))[1]
     assert json.loads(arguments) == {"until": value}
 

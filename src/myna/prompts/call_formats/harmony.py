@@ -1,7 +1,7 @@
 """gpt-oss's calls: messages to a function, in any channel.
 
-`decoding.harmony` passes each on with the same header, which is read like a pair of marks; in grammars a model
-may choose among the headers that it knows.
+`decoding.harmony` passes each on with the same header, which is read like a pair of marks; in grammars a
+model may choose among the headers that it knows.
 """
 
 import json
@@ -35,12 +35,17 @@ class HarmonyFormat(MarkedFormat):
     def __init__(self) -> None:
         super().__init__("harmony", CALL_HEAD, CALL_HEAD, f"{{name}}{MESSAGE}", CALL_END, "", "")
 
+    @property
+    def literals(self) -> Sequence[str]:
+        """Vocabularies keep them visible."""
+        return ()
+
     def write(self, calls: Sequence[ToolCall]) -> str:
-        """As the template writes them, after the role; it ends the answer after one."""
-        return f"{CALL_END}{START}".join(
+        """With the recipient in the role, as the template writes one."""
+        return f"{END}{START}".join(
             f"{_ROLE_HEAD}{call.name}{COMMENTARY} json{MESSAGE}{self.style.write(call.arguments)}"
             for call in calls
-        ) + (CALL_END if calls else "")
+        )
 
     def grammar(
         self,
@@ -62,23 +67,17 @@ class HarmonyFormat(MarkedFormat):
                 lark += f"{rule}: {' | '.join(mine)}\n"
         lark += "".join(self._call(i, tool) for i, tool in enumerate(tools))
         if not must_call:
-            lark += (
-                _FINAL_TEXT
-                if answer is None
-                else f"final: {json.dumps(FINAL)} json\njson: {any_of([answer])}\n"
-            )
+            as_json = f"final: {json.dumps(FINAL)} json\njson: "
+            lark += _FINAL_TEXT if answer is None else f"{as_json}{any_of([answer])}\n"
         return with_inputs(lark, tools)
 
     def reader(self, tools: Iterable[ToolSpec], *, is_answer_json: bool = False) -> MarkedReader:
         """It also reads a call as templates write it."""
-        end = Layout(CALL_END)
-        head, role = (
-            Layout(f"{CALL_HEAD}{{name}}{MESSAGE}"),
-            f"{_ROLE_HEAD}{{name}}{COMMENTARY} json{MESSAGE}",
-        )
+        head, end = f"{CALL_HEAD}{{name}}{MESSAGE}", Layout(CALL_END)
+        in_role = f"{_ROLE_HEAD}{{name}}{COMMENTARY} json{MESSAGE}"
         ways = [
-            Way(CALL_HEAD, head, Layout(f"{CALL_END}{CALL_HEAD}{{name}}{MESSAGE}"), end, end),
-            Way(_ROLE_HEAD, Layout(role), None, end, end),
+            Way(CALL_HEAD, Layout(head), Layout(CALL_END + head), end, end),
+            Way(_ROLE_HEAD, Layout(in_role), Layout(END + START + in_role), end, end),
         ]
         return MarkedReader(ways, self.style, tools)
 

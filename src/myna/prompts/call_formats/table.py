@@ -7,9 +7,11 @@ from typing import Final
 
 from myna.prompts.call_formats.bare import BareFormat
 from myna.prompts.call_formats.base import CallFormat
+from myna.prompts.call_formats.gemma_style import GemmaStyle
 from myna.prompts.call_formats.harmony import HarmonyFormat
 from myna.prompts.call_formats.json_style import JsonStyle
 from myna.prompts.call_formats.marked import MarkedFormat
+from myna.prompts.call_formats.minimax_style import MARK, MiniMaxStyle
 from myna.prompts.call_formats.python_style import PythonStyle
 from myna.prompts.call_formats.xml_style import XmlStyle
 
@@ -214,6 +216,26 @@ _ROWS: Final[tuple[CallFormat, ...]] = (
         "\n    }",
         ",\n    ",
         "\n]```",
+    ),
+    MarkedFormat(
+        "gemma-4",
+        "<|tool_call>",
+        "<|tool_call>call:",
+        "{name}",
+        "<tool_call|>",
+        "<|tool_call>call:",
+        "",
+        GemmaStyle(),
+    ),
+    MarkedFormat(
+        "minimax-m3",
+        MARK + "<tool_call>",
+        f'{MARK}<tool_call>\n{MARK}<invoke name="',
+        '{name}">',
+        "",
+        f'\n{MARK}<invoke name="',
+        f"\n{MARK}</tool_call>",
+        MiniMaxStyle(),
     ),
     HarmonyFormat(),
     BareFormat("parameters", "parameters"),
