@@ -170,6 +170,16 @@ async def test_plain_prompts_in_a_template_are_answered_without_a_thought() -> N
     assert prompting.switches == [DONT_THINK]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_plain_prompts_answer_leaves_out_what_the_model_must_think(stream: bool) -> None:
+    async with serving(thoughtful(), prompting=thinking_model(CHANNELS)) as model:
+        body = {"model": "gpt-3.5-turbo-instruct", "prompt": "Say hi", "stream": stream}
+        response = await model.client.post("/v1/completions", json=body)
+    assert model.generator.requests[0].thought == HARMONY
+    chunks = chunks_of(response) if stream else [response.json()]
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == "It is 4."
+
+
 async def test_json_of_a_model_with_channels_is_its_final_message() -> None:
     async with serving(prompting=thinking_model(CHANNELS)) as model:
         await model.ask("chat/completions", messages=ASK, response_format={"type": "json_object"})

@@ -8,6 +8,7 @@ from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
 from myna.generation.budgets import answer_token_limit, check_answer_tokens, check_context_length
+from myna.generation.reasoning import NO_REASONING, Reasoning
 from myna.generation.sampling import check_biased_tokens, to_sampling
 from myna.generation.tenant import Tenant, context_length
 from myna.wire import validation_errors
@@ -19,10 +20,12 @@ MAX_CANDIDATES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """A prompt's tokens for the model, and its text for the client (echo, offsets)."""
+    """A prompt's tokens for the model, and its text for the client (echo, offsets). After a prompt in a chat
+    template, there may be `reasoning`, which is not returned."""
 
     tokens: tuple[int, ...]
     text: str
+    reasoning: Reasoning = NO_REASONING
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +118,6 @@ def to_generation(
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
         is_collected=not request.stream,
+        constraint=prompt.reasoning.constraint(None),
+        thought=prompt.reasoning.thought,
     )

@@ -42,9 +42,10 @@ class PromptEncoder:
         if not isinstance(prompt, str):
             return EncodedPrompt(prompt, self._renderer.decode(prompt) if self._shows_prompt() else "")
         if self._wraps:
-            switches = without_thought(self._renderer.thinking).switches
-            tokens = self._renderer.encode_chat([Message.of("user", prompt)], switches=switches)
-            return EncodedPrompt(tuple(tokens), prompt)
+            reasoning = without_thought(self._renderer.thinking)
+            messages = [Message.of("user", prompt)]
+            tokens = self._renderer.encode_chat(messages, switches=reasoning.switches)
+            return EncodedPrompt(tuple(tokens), prompt, reasoning)
         if self._request.suffix:
             return EncodedPrompt(self._fill_in_middle(prompt, self._request.suffix), prompt)
         return EncodedPrompt(tuple(self._renderer.encode(prompt, parse_special=True)), prompt)
