@@ -15,7 +15,6 @@ from myna.decoding.thinking import ThoughtReader, ThoughtText
 from myna.decoding.token_table import TokenTable
 
 _NO_DELTAS: Final[tuple[TextDelta, ...]] = ()
-_NO_END_TOKENS: Final[frozenset[int]] = frozenset()
 
 
 class SampledLogprobs(msgspec.Struct, frozen=True, gc=False):
@@ -49,6 +48,7 @@ class ChoiceOutput:
         "_end_tokens",
         "_held_logprobs",
         "_max_tokens",
+        "_min_tokens",
         "_num_logprobs",
         "_num_reported",
         "_num_reported_logprobs",
@@ -68,7 +68,12 @@ class ChoiceOutput:
     )
 
     def __init__(
-        self, index: int, request: GenerationRequest, tokens: TokenTable, grammar: Grammar | None
+        self,
+        index: int,
+        request: GenerationRequest,
+        tokens: TokenTable,
+        end_tokens: frozenset[int],
+        grammar: Grammar | None,
     ) -> None:
         shown = tokens.shown_pieces
         self.index = index
@@ -80,7 +85,8 @@ class ChoiceOutput:
         # The tokens so far; only needed to compare them with a prediction.
         self.answer: list[int] | None = [] if request.prediction_tokens else None
         self._pieces = tokens.pieces
-        self._end_tokens = _NO_END_TOKENS if request.ignore_eos else tokens.end_tokens
+        self._end_tokens = end_tokens
+        self._min_tokens = request.min_tokens
         self._max_tokens = request.max_tokens
         self._num_logprobs = request.num_logprobs
         self._text = ChoiceText(
@@ -112,7 +118,7 @@ class ChoiceOutput:
         deltas: Sequence[TextDelta] = _NO_DELTAS
         if self._thought is not None:
             deltas = self._think(self._thought, token)
-        elif text := self._text.push(token):
+        elif text := self._text.push(token, may_stop=self.num_tokens > self._min_tokens):
             deltas = (self._delta(text),)
         grammar = self.grammar
         if self._text.is_stopped or (grammar is not None and grammar.advance(token) and grammar.must_stop):
@@ -166,14 +172,14 @@ class ChoiceOutput:
 
     def _take_answer(self, thought: ThoughtReader) -> str:
         """The text of the tokens that turned out to belong to the answer."""
-        text = ""
+        text, may_stop = "", self.num_tokens > self._min_tokens
         for data in thought.fates.take():
             entry = self._undecided_logprobs.popleft() if self._undecided_logprobs else None
             if data is None:
                 continue  # the thought's log-probabilities are not reported
             if entry is not None:
                 self._held_logprobs.append(entry)
-            text += self._text.push_bytes(data)
+            text += self._text.push_bytes(data, may_stop=may_stop)
         self.num_reasoning_tokens = thought.fates.num_thought_tokens
         return text
 

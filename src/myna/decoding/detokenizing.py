@@ -51,11 +51,12 @@ class ChoiceText:
         """How many of the pushed tokens have been shown, at least in part."""
         return self._num_shown
 
-    def push(self, token: int) -> str:
-        """Add the next token; return the text that can be shown now, possibly none."""
-        return self.push_bytes(self._token_bytes[token])
+    def push(self, token: int, *, may_stop: bool = True) -> str:
+        """Add the next token; return the text that can be shown now, possibly none. Stop strings are looked
+        for from the first token on with which the text `may_stop`."""
+        return self.push_bytes(self._token_bytes[token], may_stop=may_stop)
 
-    def push_bytes(self, data: bytes) -> str:
+    def push_bytes(self, data: bytes, *, may_stop: bool = True) -> str:
         """`push` of a token of which only these bytes are shown."""
         if self._pending:
             data = self._pending + data
@@ -65,7 +66,7 @@ class ChoiceText:
             return text
         if self._starts is not None and not self.is_stopped:
             self._starts.append(self._num_chars)
-        return self._show(text)
+        return self._show(text, may_stop)
 
     def finish(self) -> str:
         """The choice has ended: return all text that was held back, up to a stop string in it; none if one
@@ -80,11 +81,11 @@ class ChoiceText:
         self._count_shown(len(held))
         return held
 
-    def _show(self, text: str) -> str:
+    def _show(self, text: str, may_stop: bool) -> str:
         if self.is_stopped:
             return ""
         shown = text
-        if self._matcher is not None:
+        if self._matcher is not None and may_stop:
             shown = self._matcher.push(text)
             self.is_stopped = self._matcher.is_stopped
         self._num_chars += len(text)
