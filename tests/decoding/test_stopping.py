@@ -115,6 +115,12 @@ def test_the_beginning_of_a_call_is_not_taken_for_a_stop_string() -> None:
     assert not matcher.is_stopped
 
 
+def test_a_call_is_noticed_where_stop_strings_are_not_yet_looked_for() -> None:
+    matcher = StopMatcher(["x"], CallMarks(("<tool_call>",)))
+    assert matcher.push("x<tool_call>", may_stop=False) == "x<tool_call>"
+    assert matcher.push("x") == "x"
+
+
 def test_what_only_began_like_a_call_may_be_a_stop_string() -> None:
     matcher = StopMatcher(["<tool"], CallMarks(("<tool_call>",)))
     assert matcher.push("Yes <tool") == "Yes "
