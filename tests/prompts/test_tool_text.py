@@ -41,6 +41,13 @@ def test_a_template_without_tools_gets_them_as_the_first_instruction() -> None:
     ]
 
 
+def test_the_instruction_shows_a_call_in_the_form_that_is_read() -> None:
+    for form in (BARE, FORMATS["deepseek-r1"]):
+        (first, *_), _ = spell_out(CONVERSATION[:2], TOOLS, TemplateFeatures(), form)
+        example = ToolCall("call00001", "its_name", '{"an_argument": "its value"}')
+        assert form.write([example]) in first.text
+
+
 @pytest.mark.parametrize(("form", "arguments"), [("bare", "arguments"), ("parameters", "parameters")])
 def test_past_calls_and_results_become_what_was_said(form: str, arguments: str) -> None:
     spelled, _ = spell_out(CONVERSATION, (), TemplateFeatures(), FORMATS[form])

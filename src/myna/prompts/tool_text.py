@@ -4,16 +4,17 @@ text."""
 import json
 from collections.abc import Sequence
 
-from myna.core.conversation import Message, ToolSpec
+from myna.core.conversation import Message, ToolCall, ToolSpec
 from myna.prompts.call_formats.base import CallFormat
 from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.tools import NO_PARAMETERS
 
 _PREAMBLE = (
     "You can call these functions, one JSON object a line:\n{tools}\n"
-    'To call one, answer with nothing but {{"name": <its name>, "arguments": <its arguments>}}. '
+    "To call one, answer with nothing but {call}. "
     "Where no function helps, answer in words."
 )
+_EXAMPLE = ToolCall("call00001", "its_name", '{"an_argument": "its value"}')
 
 
 def spell_out(
@@ -32,7 +33,10 @@ def spell_out(
     spelled = [_spelled(message, features, form) for message in messages]
     if tools and not features.has_tools:
         listed = "\n".join(_line(tool) for tool in tools)
-        return [Message.of("system", _PREAMBLE.format(tools=listed)), *spelled], ()
+        return [
+            Message.of("system", _PREAMBLE.format(tools=listed, call=form.write([_EXAMPLE]))),
+            *spelled,
+        ], ()
     return spelled, tools
 
 
