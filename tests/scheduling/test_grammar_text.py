@@ -118,14 +118,14 @@ def test_overlapping_patterns_of_names_leave_the_names_open_unless_the_schema_is
     ],
 )
 def test_a_strict_tool_names_what_cant_be_enforced(value: dict[str, Any], keyword: str) -> None:
-    calls = ToolCalls("tagged", (tool(0, an_object(a=value)), tool(1, an_object(a=value), is_strict=True)))
+    calls = ToolCalls("hermes", (tool(0, an_object(a=value)), tool(1, an_object(a=value), is_strict=True)))
     with pytest.raises(InvalidRequest) as caught:
         compile_constraint(calls, check)
     assert caught.value.param == "tools[1].function.parameters"
     assert caught.value.message.startswith(
         f"Invalid schema for function 'f1': In context=('properties', 'a'), '{keyword}' can't be enforced: "
     )
-    compile_constraint(ToolCalls("tagged", calls.tools[:1]), check)
+    compile_constraint(ToolCalls("hermes", calls.tools[:1]), check)
 
 
 def tool(i: int, value: Any, *, is_strict: bool = False) -> CallableTool:
