@@ -21,7 +21,8 @@ from myna.prompts.conversation import short_id
 BOS, EOS = "<s>", "</s>"
 THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking")
 WORD = re.compile(r"word\d\d")
-_REPR = re.compile(r"\{'(word\d\d'|type': 'text')")
+# A dict as Python writes it; some templates declare tools, whose words begin with 9, like that.
+_REPR = re.compile(r"\{'(word[0-8]\d'|type': 'text')")
 
 
 class OwnTemplate:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +53,7 @@ def in_process(source: str) -> ChatTemplate:
     return ChatTemplate(source, features, bos=BOS, eos=EOS, render_values=_renders(source))
 
 
+@cache
 def outcomes(path: Path) -> dict[str, Result]:
     """By conversation."""
     source = path.read_text(encoding="utf-8")

@@ -1,11 +1,12 @@
-"""Every word of a conversation shows in the prompt exactly once and in order, or the request is refused by name.
-Where a template can render the conversation itself, the prompt is its own rendering."""
+"""Every word of a conversation shows in the prompt exactly once and in order, or the request is refused by
+name. Where a template can render the conversation itself, the prompt is its own rendering."""
 
 from pathlib import Path
 
 import pytest
 from tests.prompts.conversations import CONVERSATIONS
 from tests.prompts.template_gate import outcomes, template_paths
+from tests.prompts.templates_page import pages
 
 # Templates that insist on a question first, and what they refuse.
 BEGINS_WITH_USER = {
@@ -31,3 +32,8 @@ def test_no_template_loses_a_word_of_any_conversation(path: Path) -> None:
         assert error is not None
         assert "must alternate" in error.message
         assert error.param == "messages"
+
+
+def test_the_tables_of_the_page_are_current() -> None:
+    for path, text in pages().items():
+        assert path.read_text(encoding="utf-8") == text, "write it again with: scripts/templates"

@@ -129,7 +129,7 @@ def _call_values(call: ToolCall, forms: TemplateForms, wrap: Wrap) -> dict[str, 
 
 
 def parsed_arguments(call: ToolCall) -> dict[str, Any] | None:
-    """None if they are no JSON object, as models sometimes write: those are passed on as text."""
+    """None if they aren't a JSON object, as models sometimes write: those are passed on as text."""
     try:
         parsed = json.loads(call.arguments or "{}")
     except (ValueError, RecursionError):
