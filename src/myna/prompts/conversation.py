@@ -1,8 +1,9 @@
 """Converts a conversation to the variables of a chat template.
 
-Owns the shapes that templates expect (HuggingFace's); every text from the client passes through `wrap`.
+Owns the shapes that templates expect (HuggingFace's).
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -11,8 +12,9 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
-from myna.core.conversation import Message, ToolCall, ToolSpec
+from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.core.translatable import N_
 
@@ -58,14 +60,54 @@ def client_texts(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list
     return [*texts, *(_unescaped(text) for text in texts if "\\u" in text)]
 
 
+def wrapped(
+    messages: Sequence[Message], tools: Sequence[ToolSpec], wrap: Wrap
+) -> tuple[list[Message], list[ToolSpec]]:
+    """The conversation with each text passed through `wrap`, also what JSON hides in escapes."""
+    return [_wrapped_message(message, wrap) for message in messages], [
+        replace(
+            tool,
+            name=wrap(tool.name),
+            description=wrap(tool.description),
+            parameters=_wrapped_json(tool.parameters, wrap),
+        )
+        for tool in tools
+    ]
+
+
+def _wrapped_message(message: Message, wrap: Wrap) -> Message:
+    return replace(
+        message,
+        content=tuple(TextPart(wrap(part.text)) for part in message.content),
+        name=_wrapped_text(message.name, wrap),
+        tool_calls=tuple(
+            ToolCall(wrap(call.id), wrap(call.name), _wrapped_json(call.arguments, wrap))
+            for call in message.tool_calls
+        ),
+        tool_call_id=_wrapped_text(message.tool_call_id, wrap),
+        reasoning=_wrapped_text(message.reasoning, wrap),
+    )
+
+
+def _wrapped_text(text: str | None, wrap: Wrap) -> str | None:
+    return None if text is None else wrap(text)
+
+
+def _wrapped_json(text: str, wrap: Wrap) -> str:
+    if "\\u" in text:
+        with contextlib.suppress(ValueError, RecursionError):  # passed on as text
+            text = json.dumps(map_json(json.loads(text), wrap, wrap), ensure_ascii=False)
+    return wrap(text)
+
+
 def chat_variables(
-    messages: Sequence[Message], tools: Sequence[ToolSpec], forms: TemplateForms, wrap: Wrap = str
+    messages: Sequence[Message], tools: Sequence[ToolSpec], forms: TemplateForms
 ) -> dict[str, object]:
     """A template's variables for the conversation."""
     called = {call.id: call.name for message in messages for call in message.tool_calls}
-    declared = [_tool_values(tool, wrap) for tool in tools]
+    declared = [_tool_values(tool) for tool in tools]
     variables: dict[str, object] = {
-        "messages": [_message_values(message, forms, wrap, called) for message in messages]
+        "messages": [_message_values(message, forms, called) for message in messages]
     }
     if declared or forms.no_tools == "none":
         variables["tools"] = declared or None
@@ -79,53 +121,52 @@ def chat_variables(
 def check_tools(tools: Sequence[ToolSpec]) -> None:
     """Raises `InvalidRequest` for parameters that are not JSON."""
     for tool in tools:
-        _tool_values(tool, str)
+        _tool_values(tool)
 
 
-def _message_values(
-    message: Message, forms: TemplateForms, wrap: Wrap, called: dict[str, str]
-) -> dict[str, object]:
-    values: dict[str, object] = {"role": message.role, "content": _content(message, forms, wrap)}
+def _message_values(message: Message, forms: TemplateForms, called: dict[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {"role": message.role, "content": _content(message, forms)}
     name = message.name
     if name is None and message.role == "tool" and forms.names_results:
         name = called.get(message.tool_call_id or "")
     if name is not None:
-        values["name"] = wrap(name)
+        values["name"] = name
     if message.tool_call_id is not None:
-        values["tool_call_id"] = wrap(_id(message.tool_call_id, forms))
+        values["tool_call_id"] = _id(message.tool_call_id, forms)
     if message.reasoning is not None:
-        values[forms.thought] = wrap(message.reasoning)
+        values[forms.thought] = message.reasoning
     if message.tool_calls:
-        values["tool_calls"] = [_call_values(call, forms, wrap) for call in message.tool_calls]
+        values["tool_calls"] = [_call_values(call, forms) for call in message.tool_calls]
     return values
 
 
-def _content(message: Message, forms: TemplateForms, wrap: Wrap) -> object:
+def _content(message: Message, forms: TemplateForms) -> object:
     if not message.text and message.tool_calls and forms.no_content == "null":
         return None
     if forms.content == "parts":
-        return [{"type": "text", "text": wrap(part.text)} for part in message.content]
-    return wrap(message.text)
+        return [{"type": "text", "text": part.text} for part in message.content]
+    return message.text
 
 
-def _tool_values(tool: ToolSpec, wrap: Wrap) -> dict[str, object]:
+def _tool_values(tool: ToolSpec) -> dict[str, object]:
     parameters = _json(tool.parameters, f"the parameters of the function {tool.name!r}")
-    function = {
-        "name": wrap(tool.name),
-        "description": wrap(tool.description),
-        "parameters": map_json(parameters, wrap, wrap),
-    }
+    function = {"name": tool.name, "description": tool.description, "parameters": _plain(parameters)}
     return {"type": "function", "function": function}
 
 
-def _call_values(call: ToolCall, forms: TemplateForms, wrap: Wrap) -> dict[str, object]:
-    arguments: object = wrap(call.arguments)
+def _call_values(call: ToolCall, forms: TemplateForms) -> dict[str, object]:
+    arguments: object = call.arguments
     if forms.arguments == "object":
         parsed = parsed_arguments(call)
         if parsed is not None:
-            arguments = map_json(parsed, wrap, wrap)
-    function = {"name": wrap(call.name), "arguments": arguments}
-    return {"id": wrap(_id(call.id, forms)), "type": "function", "function": function}
+            arguments = _plain(parsed)
+    function = {"name": call.name, "arguments": arguments}
+    return {"id": _id(call.id, forms), "type": "function", "function": function}
+
+
+def _plain(value: object) -> object:
+    """Raises `InvalidRequest` if it is too deeply nested."""
+    return map_json(value, str, str)
 
 
 def parsed_arguments(call: ToolCall) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from myna.core.errors import InvalidRequest, ModelFileError
 from myna.core.renderer import NO_SWITCHES, ToolFormat
 from myna.core.translatable import N_, Translatable, joined
 from myna.prompts.adaptation import Adaptation, adapt, adaptations, without_developer
-from myna.prompts.conversation import Wrap, chat_variables, check_tools
+from myna.prompts.conversation import Wrap, chat_variables, check_tools, wrapped
 from myna.prompts.render_pool import TemplateFault, shared_pool
 from myna.prompts.shadow import Shadow, Shown, cast, compare
 from myna.prompts.template_bounds import TemplateOutOfBounds
@@ -100,7 +100,7 @@ class ChatTemplate:
             messages = without_developer(messages)
         fixed = {**switches, **self._fixed, "add_generation_prompt": add_generation_prompt}
         way = self._known_adaptation(cast(messages, tools), form, fixed)
-        return self._checked(*adapt(messages, tools, way, form), fixed, wrap)
+        return self._checked(*adapt(*wrapped(messages, tools, wrap), way, form), fixed)
 
     def _known_adaptation(self, shadow: Shadow, form: ToolFormat, fixed: Mapping[str, object]) -> Adaptation:
         """Remembers those of recent shadows: of short conversations there are few."""
@@ -160,10 +160,9 @@ class ChatTemplate:
         messages: Sequence[Message],
         tools: Sequence[ToolSpec],
         fixed: Mapping[str, object],
-        wrap: Wrap = str,
     ) -> str:
         try:
-            return self._render({**fixed, **chat_variables(messages, tools, self.features.forms, wrap)})
+            return self._render({**fixed, **chat_variables(messages, tools, self.features.forms)})
         except TemplateRefusal as exc:
             raise InvalidRequest(
                 N_("The model's chat template rejected these messages: {reason}", reason=exc),
