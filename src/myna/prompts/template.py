@@ -36,7 +36,7 @@ ROLE_PREFIXED: Final = (
 )
 _PLAIN: Final = TemplateFeatures()
 _MAX_REMEMBERED: Final = 1024
-_MAX_TRIES: Final = 32  # renders; published templates need up to 13
+_MAX_TRIES: Final = 16  # renders; published templates need up to 13
 
 Render = Callable[[Mapping[str, object]], str]
 
