@@ -13,7 +13,7 @@ import numpy as np
 from myna.core.constraints import JsonSchema
 from myna.core.requests import Sampling
 from myna.decoding.grammar import Grammars
-from myna.decoding.sampling import ChoiceSampling, Draw, SamplingBatch, sample
+from myna.decoding.sampling import ChoiceSampling, Draw, RequestSampling, SamplingBatch, sample
 from myna.engines.base import BatchRow, Engine
 from myna.engines.registry import load_engine
 from myna.prompts.tokenizer import Tokenizer
@@ -52,7 +52,7 @@ class Streams:
 
     def tokens_per_second(self, num_tokens: int, text: str | None) -> float:
         engine, count = self._engine, self._count
-        choices = [ChoiceSampling(Sampling(seed=stream), 0, None) for stream in range(count)]
+        choices = [ChoiceSampling(RequestSampling(Sampling(seed=stream)), 0, None) for stream in range(count)]
         bound = [self._grammars.compile(text) for _ in range(count)] if text else []
         position = len(self._prompt)
         logits = engine.forward([BatchRow(stream, self._prompt, 0, position - 1) for stream in range(count)])

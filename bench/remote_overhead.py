@@ -1,7 +1,9 @@
 """What relaying a request adds to calling the upstream directly: time to first byte, and events per second.
 
-Two upstreams, each in a separate process: another Myna with the fake engine, and a bare server that sends its
-events as fast as possible. Rounds alternate between direct and relayed, so that other load affects both.
+Two upstreams, each in a separate process: another Myna with the fake engine, and a bare server. Both send as
+fast as possible, on processor cores that the relay shares, so those ratios show the relay's ceiling; the bare
+server also sends 32 streams at the pace of a model. Rounds alternate between direct and relayed, so that
+other load affects both.
 
     PYTHONPATH=src:. python bench/remote_overhead.py [--rounds 40] [--events 2000]
 """
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +26,7 @@ from typing import NamedTuple
 from tests.e2e.server import KEY, serving
 
 RAW_MODEL = "raw"
+PACED_STREAMS, PACED_EVENTS, PACE_S = 32, 100, 0.02
 EVENT = json.dumps(
     {
         "id": "chatcmpl-0123456789",
@@ -66,9 +70,12 @@ async def raw_server(port: int) -> None:
             )
             event = b"data: " + EVENT + b"\n\n"
             chunk = b"%x\r\n%b\r\n" % (len(event), event)
+            pace_s = float(body.get("metadata", {}).get("pace_s", 0))
             for index in range(int(body.get("max_tokens", 1))):
                 writer.write(chunk)
-                if index % 16 == 0:
+                if pace_s:
+                    await asyncio.sleep(pace_s)
+                elif index % 16 == 0:
                     await writer.drain()
             writer.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
             await writer.drain()
@@ -102,7 +109,7 @@ class Client:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._model = target.model
 
-    def ask(self, num_events: int) -> Measured:
+    def ask(self, num_events: int, pace_s: float = 0) -> Measured:
         message = f"[[say {'word ' * num_events}]]"
         body = json.dumps(
             {
@@ -110,6 +117,7 @@ class Client:
                 "messages": [{"role": "user", "content": message if self._model != RAW_MODEL else "x"}],
                 "max_tokens": num_events,
                 "stream": True,
+                "metadata": {"pace_s": str(pace_s)},
                 "stream_options": {"include_usage": True, "include_obfuscation": False},
             }
         ).encode()
@@ -119,14 +127,20 @@ class Client:
         )
         started = time.perf_counter()
         self._socket.sendall(head.encode() + body)
-        received = bytearray(self._socket.recv(1 << 16))
+        received = self._receive()
         while b"data: {" not in received:
-            received += self._socket.recv(1 << 16)
+            received += self._receive()
         first = time.perf_counter()
         while not received.endswith(b"0\r\n\r\n"):
-            received += self._socket.recv(1 << 18)
+            received += self._receive()
         took_s = time.perf_counter() - started
         return Measured((first - started) * 1e3, received.count(b"data: {") / took_s)
+
+    def _receive(self) -> bytearray:
+        data = self._socket.recv(1 << 18)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        return bytearray(data)
 
 
 def compare(name: str, direct: Target, relayed: Target, rounds: int, num_events: int) -> None:
@@ -148,6 +162,26 @@ def compare(name: str, direct: Target, relayed: Target, rounds: int, num_events:
     print(
         f"{name:12} first byte {first[0]:6.2f} -> {first[1]:6.2f} ms (+{added:.2f})   "
         f"events/s {rate[0]:9,.0f} -> {rate[1]:9,.0f} (x{ratio:.3f})",
+        flush=True,
+    )
+
+
+def compare_paced(direct: Target, relayed: Target, rounds: int) -> None:
+    """32 streams at once, with 50 events a second each."""
+    ratios, rates = [], []
+    with ThreadPoolExecutor(PACED_STREAMS) as threads:
+        sides = [[Client(target) for _ in range(PACED_STREAMS)] for target in (direct, relayed)]
+        for _ in range(rounds):
+            rate = []
+            for clients in sides:
+                started = time.perf_counter()
+                list(threads.map(lambda client: client.ask(PACED_EVENTS, PACE_S), clients))
+                rate.append(PACED_STREAMS * PACED_EVENTS / (time.perf_counter() - started))
+            ratios.append(rate[1] / rate[0])
+            rates.append(rate)
+    before, after = (statistics.median(side) for side in zip(*rates, strict=True))
+    print(
+        f"32 paced     events/s {before:9,.0f} -> {after:9,.0f} (x{statistics.median(ratios):.3f})",
         flush=True,
     )
 
@@ -175,6 +209,7 @@ def main() -> None:
             ("bare server", raw_url, RAW_MODEL),
         ):
             compare(name, Target(url, model), Target(front.base_url, model), options.rounds, options.events)
+        compare_paced(Target(raw_url, RAW_MODEL), Target(front.base_url, RAW_MODEL), options.rounds // 8 + 1)
 
 
 if __name__ == "__main__":

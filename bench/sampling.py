@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from myna.core.requests import Sampling
-from myna.decoding.sampling import ChoiceSampling, Draw, SamplingBatch, instruction_sets, sample, score
+from myna.decoding.sampling import (
+    ChoiceSampling,
+    Draw,
+    RequestSampling,
+    SamplingBatch,
+    instruction_sets,
+    sample,
+    score,
+)
 
 CASES: dict[str, tuple[Sampling, int | None, bool]] = {
     "greedy": (Sampling(temperature=0), None, False),
@@ -57,7 +65,7 @@ def main() -> None:
     print(f"{arguments.rows} rows of {arguments.vocab:,}; numpy's max reads one in {read * 1e6:.0f} us")
     print(f"{'microseconds per draw':34}" + "".join(f"{name:>12}" for name in sets) + "   numpy / best")
     for name, (parameters, num_logprobs, is_masked) in CASES.items():
-        choice = ChoiceSampling(parameters, 0, num_logprobs)
+        choice = ChoiceSampling(RequestSampling(parameters), 0, num_logprobs)
         for token in range(0, 50_000, 100):
             choice.accept(token)
         draws = [Draw(row, choice, 0, 0 if is_masked else -1) for row in range(arguments.rows)]

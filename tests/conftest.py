@@ -98,13 +98,14 @@ def default_server(
     command = [sys.executable, "-m", "myna.cli", "serve"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        said = {}
+        base_url = ""
         for line in server.stdout:
-            if match := re.match(r"  (Base URL|API key) +(\S+)", line):
-                said[match[1]] = match[2]
+            if match := re.match(r"  Base URL +(\S+)", line):
+                base_url = match[1]
             if line.startswith("Stop with"):
                 break
-        yield {**os.environ, "OPENAI_BASE_URL": said["Base URL"], "OPENAI_API_KEY": said["API key"]}
+        key = (home / "key").read_text().strip()
+        yield {**os.environ, "OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": key}
         server.terminate()
         server.stdout.read()
         assert server.wait(60) == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from myna.core.errors import ConfigurationError
+from myna.core.sampling_defaults import OPENAI, SamplingDefaults
 from myna.setting_values import AliasSetting, ModelSetting, PriceSetting
 from myna.settings import Settings, key_of, load_settings
 
@@ -66,6 +67,9 @@ def test_myna_config_names_another_file(tmp_path: Path) -> None:
         ('engine = "warp"', {}, "one of auto, native"),
         ("[aliases]\nx = 3", {}, "a model's id"),
         ("[prices]\nx = 3", {}, "dollars per million tokens"),
+        ("[defaults]\nx = { temperature = 3 }", {}, "temperature = 0.7"),
+        ("[defaults]\nx = { temprature = 1 }", {}, "temperature = 0.7"),
+        ('defaults = "vllm"', {}, '"model", "openai"'),
         ("[prices]\nx = { prompt = -1, completion = 1 }", {}, "from 0 to 1000000"),
         ("", {"MYNA_PRICES": "x=1"}, "dollars per million tokens"),
         ("port = ", {}, "is not valid TOML"),
@@ -115,6 +119,17 @@ def test_a_models_template_is_set_beside_its_file_or_alone(tmp_path: Path) -> No
     )
     with pytest.raises(ConfigurationError, match="chat_template = "):
         load(tmp_path, '[models]\nmine = { template = "x.jinja" }')
+
+
+def test_sampling_defaults_are_a_word_or_a_table_by_model(tmp_path: Path) -> None:
+    assert load(tmp_path).defaults.of("a") == SamplingDefaults()
+    assert load(tmp_path, 'defaults = "openai"').defaults.of("a") == OPENAI
+    assert load(tmp_path, "", {"MYNA_DEFAULTS": "openai"}).defaults.of("a") == OPENAI
+    found = load(tmp_path, '[defaults]\na = { temperature = 0.5, top_k = 3 }\nb = "openai"').defaults
+    assert found.of("a") == SamplingDefaults(temperature=0.5, top_k=3)
+    assert found.of("b") == OPENAI
+    assert found.of("c") == SamplingDefaults()
+    assert load(tmp_path, "", {"MYNA_DEFAULTS": "a=openai"}).defaults.of("a") == OPENAI
 
 
 def test_prices_are_dollars_a_million_tokens(tmp_path: Path) -> None:

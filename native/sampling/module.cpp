@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -68,9 +69,15 @@ struct Ragged {
     offsets = offset.data(), tokens = token.data(), values = value.data();
     require(offset.size() == num_lists + 1 && token.size() == value.size() && offsets[0] == 0 &&
                 static_cast<size_t>(offsets[num_lists]) == token.size(),
-            "offsets of counts or biases don't match their entries");
+            "offsets of counts, prompts or biases don't match their entries");
     for (size_t i = 0; i < num_lists; ++i) require(offsets[i] <= offsets[i + 1], "offsets must not decrease");
-    require_tokens(span_of(token), vocab_size, "a count or bias has a token outside the vocabulary");
+    require_tokens(span_of(token), vocab_size, "a count, prompt or bias has a token outside the vocabulary");
+  }
+
+  // Of a negative list: none.
+  std::span<const int32_t> tokens_of(int64_t list) const {
+    if (list < 0) return {};
+    return {tokens + offsets[list], static_cast<size_t>(offsets[list + 1] - offsets[list])};
   }
 };
 
@@ -107,10 +114,12 @@ struct Answers {
 
 void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temperature,
             Vector<const float> top_p, Vector<const int32_t> top_k, Vector<const float> min_p,
-            Vector<const float> presence_penalty, Vector<const float> frequency_penalty,
-            Vector<const uint64_t> seed, Vector<const uint32_t> choice, Vector<const uint32_t> position,
-            Vector<const int32_t> num_logprobs, Vector<const int32_t> count_offsets,
-            Vector<const int32_t> count_tokens, Vector<const int32_t> count_values,
+            Vector<const float> repetition_penalty, Vector<const float> presence_penalty,
+            Vector<const float> frequency_penalty, Vector<const uint64_t> seed, Vector<const uint32_t> choice,
+            Vector<const uint32_t> position, Vector<const int32_t> num_logprobs,
+            Vector<const int32_t> count_offsets, Vector<const int32_t> count_tokens,
+            Vector<const int32_t> count_values, Vector<const int32_t> prompt_offsets,
+            Vector<const int32_t> prompt_tokens, Vector<const int32_t> prompt_row,
             Vector<const int32_t> bias_offsets, Vector<const int32_t> bias_tokens,
             Vector<const float> bias_values, Vector<const int32_t> bias_row, Vector<const int32_t> mask_row,
             Matrix<const uint32_t> masks, Vector<int32_t> tokens, Vector<uint8_t> status,
@@ -119,9 +128,9 @@ void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temper
   const int64_t vocab_size = vocab_of(logits);
   const size_t num_draws = row.size();
   const Kernels& kernels = kernels_named(instruction_set);
-  for (const size_t size :
-       {temperature.size(), top_p.size(), top_k.size(), min_p.size(), presence_penalty.size(),
-        frequency_penalty.size(), seed.size(), choice.size(), position.size(), num_logprobs.size()})
+  for (const size_t size : {temperature.size(), top_p.size(), top_k.size(), min_p.size(),
+                            repetition_penalty.size(), presence_penalty.size(), frequency_penalty.size(),
+                            seed.size(), choice.size(), position.size(), num_logprobs.size()})
     require(size == num_draws, "every parameter, temperature to num_logprobs, must be one number per draw");
   for (size_t i = 0; i < num_draws; ++i) {
     require(row(i) >= 0 && static_cast<size_t>(row(i)) < logits.shape(0),
@@ -130,15 +139,27 @@ void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temper
       require(std::isfinite(number) && number >= 0, "temperature, top-p and min-p must be at least 0");
     require(std::isfinite(presence_penalty(i)) && std::isfinite(frequency_penalty(i)),
             "penalties must be finite");
+    require(std::isfinite(repetition_penalty(i)) && repetition_penalty(i) > 0,
+            "a repetition penalty must be above 0");
   }
   const Ragged<int32_t> counts(count_offsets, count_tokens, count_values, num_draws, vocab_size);
-  const size_t num_biases = bias_offsets.is_valid() ? std::max<size_t>(bias_offsets.size(), 1) - 1 : 0;
+  const auto num_lists = [](const Vector<const int32_t>& offsets) {
+    return offsets.is_valid() ? std::max<size_t>(offsets.size(), 1) - 1 : 0;
+  };
+  const auto check_rows = [&](const Vector<const int32_t>& rows, size_t count) {
+    require(rows.is_valid() && rows.size() == num_draws, "prompts and biases need a row for every draw");
+    for (const int32_t list : span_of(rows))
+      require(list < static_cast<int64_t>(count), "a draw's prompt or bias is not one of the lists");
+  };
+  const size_t num_prompts = num_lists(prompt_offsets), num_biases = num_lists(bias_offsets);
+  // The tokens of prompts have no values.
+  const Ragged<int32_t> prompts(prompt_offsets, prompt_tokens, prompt_tokens, num_prompts, vocab_size);
   const Ragged<float> biases(bias_offsets, bias_tokens, bias_values, num_biases, vocab_size);
+  if (prompts.offsets != nullptr) check_rows(prompt_row, num_prompts);
   if (biases.offsets != nullptr) {
-    require(bias_row.is_valid() && bias_row.size() == num_draws, "biases need a bias_row for every draw");
-    for (const int32_t bias : span_of(bias_row))
-      require(bias < static_cast<int64_t>(num_biases), "a draw's bias is not a row of the biases");
-    for (const float bias : span_of(bias_values)) require(std::isfinite(bias), "a bias must be finite");
+    check_rows(bias_row, num_biases);
+    for (const float bias : span_of(bias_values))
+      require(bias < std::numeric_limits<float>::infinity(), "a bias must be below infinity");
   }
   if (masks.is_valid()) {
     require(mask_row.is_valid() && mask_row.size() == num_draws, "masks need a mask_row for every draw");
@@ -156,17 +177,25 @@ void sample(Logits logits, Vector<const int32_t> row, Vector<const float> temper
   for (size_t i = 0; i < num_draws; ++i) {
     auto& changes = sampler.changes();
     changes.clear();
+    if (repetition_penalty(i) != 1.0f) {
+      const auto penalise = [&](const auto& lists, int64_t list) {
+        for (const int32_t token : lists.tokens_of(list))
+          changes.push_back({static_cast<uint32_t>(token), Change::kRepetition, repetition_penalty(i)});
+      };
+      if (prompts.offsets != nullptr) penalise(prompts, prompt_row(i));
+      if (counts.offsets != nullptr) penalise(counts, static_cast<int64_t>(i));
+    }
+    const auto add = [&](int32_t token, float value) {  // in this order, after the repetition penalty
+      changes.push_back({static_cast<uint32_t>(token), static_cast<uint32_t>(changes.size()) + 1, value});
+    };
     if (counts.offsets != nullptr)
       for (int32_t at = counts.offsets[i]; at < counts.offsets[i + 1]; ++at)
-        if (counts.values[at] > 0) {
-          const float count = static_cast<float>(counts.values[at]);
-          changes.push_back({static_cast<uint32_t>(counts.tokens[at]), static_cast<uint32_t>(changes.size()),
-                             -(count * frequency_penalty(i) + presence_penalty(i))});
-        }
+        if (counts.values[at] > 0)
+          add(counts.tokens[at],
+              -(static_cast<float>(counts.values[at]) * frequency_penalty(i) + presence_penalty(i)));
     if (biases.offsets != nullptr && bias_row(i) >= 0)
       for (int32_t at = biases.offsets[bias_row(i)]; at < biases.offsets[bias_row(i) + 1]; ++at)
-        changes.push_back({static_cast<uint32_t>(biases.tokens[at]), static_cast<uint32_t>(changes.size()),
-                           biases.values[at]});
+        add(biases.tokens[at], biases.values[at]);
     const bool is_masked = masks.is_valid() && mask_row(i) >= 0;
     const uint32_t* mask =
         is_masked ? masks.data() + static_cast<size_t>(mask_row(i)) * masks.shape(1) : nullptr;
@@ -214,10 +243,12 @@ NB_MODULE(_sampling, module) {
   });
   module.def("sample", &sample, "logits"_a.noconvert(), "row"_a.noconvert(), "temperature"_a.noconvert(),
              "top_p"_a.noconvert(), "top_k"_a.noconvert(), "min_p"_a.noconvert(),
-             "presence_penalty"_a.noconvert(), "frequency_penalty"_a.noconvert(), "seed"_a.noconvert(),
-             "choice"_a.noconvert(), "position"_a.noconvert(), "num_logprobs"_a.noconvert(),
-             "count_offsets"_a.noconvert().none(), "count_tokens"_a.noconvert().none(),
-             "count_values"_a.noconvert().none(), "bias_offsets"_a.noconvert().none(),
+             "repetition_penalty"_a.noconvert(), "presence_penalty"_a.noconvert(),
+             "frequency_penalty"_a.noconvert(), "seed"_a.noconvert(), "choice"_a.noconvert(),
+             "position"_a.noconvert(), "num_logprobs"_a.noconvert(), "count_offsets"_a.noconvert().none(),
+             "count_tokens"_a.noconvert().none(), "count_values"_a.noconvert().none(),
+             "prompt_offsets"_a.noconvert().none(), "prompt_tokens"_a.noconvert().none(),
+             "prompt_row"_a.noconvert().none(), "bias_offsets"_a.noconvert().none(),
              "bias_tokens"_a.noconvert().none(), "bias_values"_a.noconvert().none(),
              "bias_row"_a.noconvert().none(), "mask_row"_a.noconvert().none(), "masks"_a.noconvert().none(),
              "tokens"_a.noconvert(), "status"_a.noconvert(), "logprobs"_a.noconvert(),

@@ -102,6 +102,20 @@ std::span<const Change> Sampler::changes_in(const Row& row, int64_t block) const
   return {first, last};
 }
 
+// Applies sorted changes to block_, whose first token is `first`.
+void Sampler::apply(std::span<const Change> changes, int64_t first) {
+  int64_t penalised = -1;
+  for (const Change& change : changes) {
+    float& score = block_[static_cast<size_t>(change.token - first)];
+    if (change.order != Change::kRepetition) {
+      score += change.value;
+    } else if (change.token != penalised) {
+      score = score > 0.0f ? score / change.value : score * change.value;
+      penalised = change.token;
+    }
+  }
+}
+
 // The block's scores: the row itself if nothing changes it, otherwise a copy with changes and mask applied.
 const float* Sampler::block(const Row& row, int64_t block) {
   const float* values = row.values + block * kBlock;
@@ -109,7 +123,7 @@ const float* Sampler::block(const Row& row, int64_t block) {
   if (row.mask == nullptr && changes.empty()) return values;
   const int64_t size = block_size(block);
   std::copy_n(values, size, block_.data());
-  for (const Change& change : changes) block_[change.token - block * kBlock] += change.delta;
+  apply(changes, block * kBlock);
   if (row.mask != nullptr)
     kernels_.copy_allowed(block_.data(), size, row.mask + block * (kBlock / 32), block_.data());
   return block_.data();

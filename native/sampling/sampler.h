@@ -19,10 +19,13 @@ struct Parameters {
   uint32_t choice, position;
 };
 
-// What is added to one token's logit; the changes of a token are applied by `order`.
+// A change of one token's logit: `value` is added to it. Those of a token are applied by `order`, first the
+// repetition penalty, which has `kRepetition` and divides a positive logit and multiplies a negative one;
+// only the first of several counts.
 struct Change {
+  static constexpr uint32_t kRepetition = 0;
   uint32_t token, order;
-  float delta;
+  float value;
 };
 
 struct Outcome {
@@ -79,6 +82,7 @@ class Sampler {
   int64_t num_blocks() const { return static_cast<int64_t>(maxima_.size()); }
   int64_t block_size(int64_t block) const;
   std::span<const Change> changes_in(const Row& row, int64_t block) const;
+  void apply(std::span<const Change> changes, int64_t first);
   const float* block(const Row& row, int64_t block);
   Scan scan(const Row& row);
   double sum_blocks(const Row& row, float peak, float scale);

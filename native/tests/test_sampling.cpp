@@ -102,6 +102,25 @@ void min_p_above_one_keeps_the_likeliest(const Kernels& table) {
   }
 }
 
+// A token in the prompt and in the output is penalised once, before other changes.
+void repetition_is_penalised_once(const Kernels& table) {
+  Buffers buffers;
+  const std::vector<float> row = {3.0f, 2.0f, -1.0f, -1.5f};
+  const auto greedy = [&](std::vector<Change> changes) {
+    Sampler sampler(table, 4, buffers);
+    sampler.changes() = std::move(changes);
+    return sampler.draw(row.data(), nullptr, {0.0f, 1.0f, 0.0f, 0, 7, 0, 0}, nullptr).token;
+  };
+  const Change seen{0, Change::kRepetition, 1.25f};
+  CHECK(greedy({seen}) == 0, table.name);                       // 2.4 against 2
+  CHECK(greedy({{0, 3, -0.3f}, seen, seen}) == 0, table.name);  // 2.1: 1.62 if penalised twice
+  CHECK(greedy({{0, 3, -0.5f}, seen, seen}) == 1, table.name);  // 1.9: 2 if penalised after the addition
+  const Change below{2, Change::kRepetition, 2.0f};
+  const Change off0{0, 1, -INFINITY}, off1{1, 1, -INFINITY};
+  CHECK(greedy({off0, off1}) == 2, table.name);
+  CHECK(greedy({off0, off1, below}) == 3, table.name);  // -2 against -1.5
+}
+
 }  // namespace
 }  // namespace myna::test
 
@@ -123,6 +142,7 @@ int main() {
   for (const Kernels* table : tables) {
     for (const int64_t n : {1, 2, 15, 16, 17, 31, 32, 33, 63, 1000, 1024}) check_kernels(*table, n, random);
     min_p_above_one_keeps_the_likeliest(*table);
+    repetition_is_penalised_once(*table);
     CHECK(draws_of(*table, fresh) == draws_of(kPortable, fresh), table->name);
     // The same on x86-64 and arm64; it may only change together with the answers to a request and its seed.
     CHECK(draws_of(*table, 20260101) == 2003933737968712771u, table->name);

@@ -77,7 +77,11 @@ def create_app(
         [
             *_probes(services, gate),
             *routes(endpoints, services),
-            *site(asks_for_key=services.keys is not None, python=options.python_files),
+            *site(
+                asks_for_key=services.keys is not None,
+                python=options.python_files,
+                redeem=services.sign_in_codes.redeem if services.sign_in_codes else lambda code: None,
+            ),
         ],
         redirect_slashes=False,
         default=_unknown_path,
@@ -167,6 +171,6 @@ async def _unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
     if path.startswith("/v1/"):
         raise UnknownPath(f"Invalid URL ({method} {path})")
     raise UnknownUrl(
-        f"Unknown request URL: {method} {path}. Please check the URL for typos, or see the docs at "
-        "https://platform.openai.com/docs/api-reference/."
+        f"Unknown request URL: {method} {path}. Please check the URL for typos; the paths of the API "
+        "begin with /v1/."
     )

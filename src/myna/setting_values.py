@@ -1,5 +1,6 @@
 """The kinds of values that settings have, and how each is parsed from text or TOML."""
 
+import contextlib
 import ipaddress
 import re
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from myna.core.backend import Section
+from myna.core.sampling_defaults import NO_DEFAULTS, OPENAI, SamplingDefaults, read_defaults
 from myna.core.translatable import N_
 from myna.core.units import parse_bytes, parse_seconds
 
@@ -36,6 +38,20 @@ class PriceSetting:
     prompt: float
     cached: float
     completion: float
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultsSetting:
+    """Sampling defaults that take precedence over those of files and the catalog."""
+
+    all: SamplingDefaults = NO_DEFAULTS
+    models: tuple[tuple[str, SamplingDefaults], ...] = ()
+
+    def of(self, model: str) -> SamplingDefaults:
+        return dict(self.models).get(model, self.all)
+
+
+PUBLISHED: Final = DefaultsSetting()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +189,24 @@ def _alias(name: str, value: object) -> AliasSetting:
         if kind in ("alias", "instruct"):
             return AliasSetting(name, text(value.get("model", ""), Path()), kind)
     raise ValueError(N_('a model\'s id, or { model = "...", kind = "instruct" }'))
+
+
+def defaults(raw: object, base: Path) -> DefaultsSetting:
+    """A word for all models, or a table with a word or a table of values by model."""
+    if isinstance(raw, str) and "=" not in raw:
+        return DefaultsSetting(_model_defaults(raw))
+    return DefaultsSetting(
+        models=tuple((name, _model_defaults(value)) for name, value in _table(raw).items())
+    )
+
+
+def _model_defaults(value: object) -> SamplingDefaults:
+    if value in ("model", "openai"):
+        return OPENAI if value == "openai" else NO_DEFAULTS
+    if isinstance(value, dict):
+        with contextlib.suppress(ValueError):
+            return read_defaults(value)
+    raise ValueError(N_('"model", "openai", or by model one of these or { temperature = 0.7, top_p = 0.8 }'))
 
 
 def prices(raw: object, base: Path) -> tuple[PriceSetting, ...]:

@@ -50,6 +50,12 @@ class Settings:
         values.aliases,
         'Additional names for models: `name = "id"`, or `{ model = "id", kind = "instruct" }`.',
     )
+    defaults: values.DefaultsSetting = _setting(
+        values.PUBLISHED,
+        values.defaults,
+        "Sampling parameters of requests that don't set them: `model`: the publisher's; `openai`: OpenAI's; "
+        "or a table of these or of values by model.",
+    )
     upstreams: Section | None = _setting(
         None, values.section, "OpenAI-compatible servers whose models are offered too; see docs/upstreams.md."
     )

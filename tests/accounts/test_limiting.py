@@ -173,7 +173,7 @@ def test_a_refusal_says_what_openai_says() -> None:
     assert str(said) == (
         "Rate limit reached for tiny in organization myna on tokens per min (TPM): Limit 30000, Used 29937, "
         "Requested 385. Please try again in 644ms. "
-        "Visit https://platform.openai.com/account/rate-limits to learn more."
+        "The owner of this server sets the limits; `myna limits` shows them."
     )
     assert said.retry_after_s == pytest.approx(0.644)
     said = _said([Limit("key_1", "", requests_per_minute=3)], *[(1, 0)] * 4)

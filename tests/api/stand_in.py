@@ -31,6 +31,7 @@ from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.core.events import Event
 from myna.core.renderer import Thinking, ToolFormat
+from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.stored import CompletionStore
 from myna.prompts.tools import TAGGED
 from myna.request.services import Services
@@ -154,6 +155,7 @@ async def serving(
     max_answer_tokens: int = 0,
     completions: CompletionStore | None = None,
     writer_limits: WriterLimits | None = None,
+    sampling: SamplingDefaults = NO_DEFAULTS,
 ) -> AsyncIterator[Model]:
     """The real application over a scripted model; without a script every request says "Hi"."""
     prompting = prompting or BytePrompting()
@@ -165,7 +167,7 @@ async def serving(
         ModelCard("gpt-3.5-turbo-instruct", 0, "", "instruct", "tiny"),
     ]
     load = loading(generator, prompting)
-    pool = ModelPool(looking_at([local("tiny")], cards), load, delete_files=lambda file: None)
+    pool = ModelPool(looking_at([local("tiny")], cards, sampling), load, delete_files=lambda file: None)
     everything = replace(
         services(pool, ledger, completions=completions, writer_limits=writer_limits),
         max_answer_tokens=max_answer_tokens,

@@ -1,9 +1,14 @@
 """The catalog's own data: sizes add up, hashes are hashes, names are found."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from myna.catalog.entries import ENTRIES, CatalogEntry, HubFile, Wheels, find_entry
+from myna.catalog.entries import ENTRIES, CatalogEntry, HubFile, Wheels, find_entry, published_defaults
+from myna.core.backend import LocalModel
 from myna.core.errors import ModelNotFound
+from myna.core.sampling_defaults import SamplingDefaults
 from myna.settings import DEFAULT_MODEL
 
 
@@ -18,6 +23,16 @@ def test_an_entry_is_whole(entry: CatalogEntry) -> None:
         "huggingface",
         "modelscope",
     }
+
+
+def test_a_copy_of_a_catalog_file_has_its_publishers_sampling() -> None:
+    entry = find_entry("qwen2.5-coder-0.5b-instruct")
+    pulled = LocalModel(entry.id, Path(f"/models/{entry.id}.gguf"), "Qwen", 1, entry.num_bytes, "catalog")
+    assert published_defaults(pulled) == SamplingDefaults(temperature=0.7, top_p=0.8, top_k=20)
+    own = replace(pulled, id="mine", path=Path("/models", entry.file_name), source="file")
+    assert published_defaults(own) == published_defaults(pulled)
+    assert published_defaults(replace(own, num_bytes=7)) == SamplingDefaults()
+    assert published_defaults(replace(own, path=Path("/models/other.gguf"))) == SamplingDefaults()
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)

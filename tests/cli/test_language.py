@@ -71,7 +71,11 @@ def test_errors_and_results_follow_the_locale(run: Run, monkeypatch: pytest.Monk
         (("complete", "x", "-t", "9"), "less than or equal to 2", "应不大于 2"),
         (("key", "show", "--json=1"), "'--json' does not take a value", "选项 '--json' 不带值"),
         (("serve", "--port"), "'--port' requires an argument", "选项 '--port' 需要一个值"),
-        (("key", "lose"), "'lose' is not one of 'show', 'new'. See:", "'lose' 不在 'show', 'new' 之中"),
+        (
+            ("key", "lose"),
+            "'lose' is not one of 'show', 'new', 'link'. See:",
+            "'lose' 不在 'show', 'new', 'link' 之中",
+        ),
     ],
 )
 def test_a_mistake_in_the_arguments_is_one_sentence(

@@ -61,7 +61,7 @@ def test_the_same_answer_is_identical(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = _answering(monkeypatch, _choice("你好 world", "你", "好", " world"))
     result = CliRunner().invoke(app, ["replay", "chatcmpl-1"])
     assert (result.exit_code, result.stdout) == (0, "identical\n")
-    assert sent == [{"model": "tiny", "seed": 5, "logprobs": True}]
+    assert sent == [{"model": "tiny", "temperature": 1, "seed": 5, "logprobs": True}]
 
 
 def test_another_answer_names_its_first_other_token_and_the_fingerprint(
@@ -103,8 +103,13 @@ def test_calls_are_compared_letter_by_letter(
 
 
 def test_a_prediction_is_sent_again_without_log_probabilities() -> None:
-    body = {"model": "tiny", "prediction": {"type": "content", "content": "a"}}
+    body = {"model": "tiny", "temperature": 0.5, "prediction": {"type": "content", "content": "a"}}
     assert replay._again(body) == body
+
+
+def test_what_was_stored_before_there_were_defaults_had_openais() -> None:
+    assert replay._again({"model": "tiny"})["temperature"] == 1
+    assert replay._again({"model": "tiny", "temperature": 0})["temperature"] == 0
 
 
 def test_an_unknown_id_is_a_sentence() -> None:

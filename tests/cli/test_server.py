@@ -1,6 +1,8 @@
 """`myna serve` as a process: what it prints, whom it lets in, how it ends. The fake engine answers."""
 
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -55,7 +57,8 @@ def test_a_signal_ends_it_cleanly(home: Path, number: signal.Signals) -> None:
 
 def test_the_printed_key_opens_it_and_no_other(home: Path, run: Run) -> None:
     with serving(home) as (server, said):
-        assert fetch(f"{said['Base URL']}/models", said["API key"])["object"] == "list"
+        key = run("key").out.strip()
+        assert fetch(f"{said['Base URL']}/models", key)["object"] == "list"
         assert said["Web page"] == said["Base URL"].removesuffix("v1")
         with pytest.raises(urllib.error.HTTPError) as refused:
             fetch(f"{said['Base URL']}/models", "sk-stranger")
@@ -65,7 +68,7 @@ def test_the_printed_key_opens_it_and_no_other(home: Path, run: Run) -> None:
         assert "Incorrect API key" in ran.err or "API key" in ran.err
         server.terminate()
         _, log = server.communicate(timeout=60)
-        assert said["API key"] not in log
+        assert key not in log + "".join(said.values())
         assert "status=401" in log
 
 
@@ -74,19 +77,73 @@ def test_a_running_server_completes_for_the_shell(
 ) -> None:
     with serving(home, "--no-auth") as (_, said):
         assert said["API key"] == "none needed"
-        monkeypatch.setenv("MYNA_PORT", said["Base URL"].split(":")[2].removesuffix("/v1"))
-        assert run("complete", "[[say caw caw]]").out == "caw caw\n"
+        assert run("complete", "[[say caw caw]]").out == "caw caw\n"  # found on whatever port it has
+        assert list((home / "servers").iterdir())
+    monkeypatch.setenv("MYNA_ENGINE", "fake")
+    assert run("complete", "[[say caw caw]]").out == "caw caw\n"
+    assert not list((home / "servers").iterdir())  # the killed server's record
 
 
-def test_a_log_that_is_kept_does_not_get_the_key(home: Path) -> None:
-    with serving(home, "--log-format", "json") as (_, said):
-        assert said["API key"] == "see `myna key`"
+def test_output_that_is_kept_gets_neither_key_nor_code(home: Path) -> None:
+    with serving(home) as (_, said):
+        assert re.fullmatch(r"see: \S*myna key", said["API key"])
+        assert "#" not in said["Web page"]
 
 
-def test_a_log_that_nobody_reads_stops_nothing(home: Path) -> None:
+def test_a_terminal_sees_the_key_once_and_a_sign_in_link(home: Path, run: Run) -> None:
+    key, link = _terminal_start(home)
+    assert key == run("key").out.strip()
+    again, other = _terminal_start(home)
+    assert key not in again
+    assert link != other
+
+
+def test_a_link_can_be_made_later(home: Path, run: Run) -> None:
+    with serving(home) as (_, said):
+        link = run("key", "link").out.strip()
+        assert link.startswith(said["Web page"] + "#code=")
+        assert redeem(link) == run("key").out.strip()
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            redeem(link)
+        assert refused.value.code == 403
+        refused.value.close()
+    assert "No server is running" in run("key", "link").err
+
+
+def redeem(link: str) -> str:
+    page, _, code = link.partition("#code=")
+    request = urllib.request.Request(
+        f"{page}sign-in", json.dumps({"code": code}).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        assert response.headers["cache-control"] == "no-store"
+        return str(json.load(response)["key"])
+
+
+def _terminal_start(home: Path) -> tuple[str, str]:
+    """What stands behind `API key` and `Web page` in a terminal."""
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "myna.cli", "serve", "--engine", "fake", "--port", "0"]
+    with subprocess.Popen(command, stdout=follower, stderr=subprocess.DEVNULL) as server:
+        os.close(follower)
+        shown = b""
+        while b"Stop with" not in shown:
+            shown += os.read(leader, 4096)
+        server.kill()
+    os.close(leader)
+    text = shown.decode()
+    key = re.search(r"API key +(\S+)", text)
+    page = re.search(r"Web page +(\S+)", text)
+    assert key
+    assert page
+    return key[1], page[1]
+
+
+def test_a_log_that_nobody_reads_stops_nothing(home: Path, run: Run) -> None:
     with serving(home) as (server, said):  # its standard error is a pipe, which holds about 500 lines
+        key = run("key").out.strip()
         for _ in range(1500):
-            assert fetch(f"{said['Base URL']}/models", said["API key"])["object"] == "list"
+            assert fetch(f"{said['Base URL']}/models", key)["object"] == "list"
         server.send_signal(signal.SIGTERM)
         _, log = server.communicate(timeout=60)
         assert server.returncode == 0

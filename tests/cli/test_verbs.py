@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Run
+from tests.prompts.gguf_files import tiny
 
 from myna.catalog.store import ModelStore, PulledRecord
 
@@ -35,6 +36,21 @@ def test_the_catalog_is_listed_for_people_and_for_scripts(run: Run) -> None:
     assert "qwen2.5-coder-0.5b-instruct (default)" in run("models").out
     rows = json.loads(run("models", "--json").out)
     assert {row["id"]: row["here"] for row in rows}["smollm2-135m-instruct"] is False
+
+
+def test_the_sampling_defaults_of_models_are_listed(run: Run, home: Path, tmp_path: Path) -> None:
+    folder = home / "models"
+    put_model(home)
+    tiny(folder, general__sampling__temp=0.5).rename(folder / "bird.gguf")
+    (tmp_path / "myna").mkdir()
+    (tmp_path / "myna" / "myna.toml").write_text(
+        '[defaults]\n"org/bird:Q4_0" = { top_k = 3 }\n"smollm2-135m-instruct" = "openai"', encoding="utf-8"
+    )
+    found = {row["id"]: row["sampling"] for row in json.loads(run("models", "--json").out)}
+    assert found["qwen2.5-coder-0.5b-instruct"] == {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
+    assert found["smollm2-135m-instruct"] == {}
+    assert found["org/bird:Q4_0"] == {"temperature": 0.5, "top_k": 3}
+    assert "temperature 0.7, top_p 0.8, top_k 20" in run("models").out
 
 
 def test_a_pulled_model_is_listed_and_removed(run: Run, home: Path) -> None:

@@ -45,6 +45,31 @@ async def test_an_end_token_ends_the_answer_unless_it_is_ignored(subject: Subjec
     assert (answer.end().reason, answer.done.completion_tokens) == ("length", 16)
 
 
+async def test_a_stop_token_ends_the_answer_and_is_not_shown(subject: Subject) -> None:
+    subject.require(Capability.LOGIT_BIAS)
+    wanted = subject.encode(" is")[-1]
+    always = Sampling(temperature=0, logit_bias=((wanted, 100.0),))
+    answer = await subject.ask("What", sampling=always, stop_token_ids=(wanted,))
+    assert (answer.text(), answer.end().reason, answer.done.completion_tokens) == ("", "stop", 1)
+
+
+async def test_an_answer_has_its_minimum_of_tokens(subject: Subject) -> None:
+    subject.require(Capability.LOGIT_BIAS)
+    end = subject.generator.info.eos_tokens[0]
+    at_once = Sampling(temperature=0, logit_bias=((end, 100.0),))
+    answer = await subject.ask("This ends", sampling=at_once, min_tokens=5)
+    assert (answer.end().reason, answer.done.completion_tokens) == ("stop", 6)
+
+
+async def test_a_repetition_penalty_avoids_what_the_prompt_and_the_answer_contain(subject: Subject) -> None:
+    strict = Sampling(temperature=0, repetition_penalty=10.0)
+    text = "one two three one two three one two"
+    answer = await long_answer(subject, text, 8, sampling=strict, num_logprobs=0)
+    tokens = [entry.token for entry in answer.logprobs()]
+    assert len(set(tokens)) == len(tokens)
+    assert set(tokens).isdisjoint(subject.encode(text))
+
+
 async def test_a_stop_string_ends_the_choice_and_is_not_shown(subject: Subject) -> None:
     text = (await long_answer(subject, "A story of a bird:", 30)).text()
     for start, size in ((len(text) // 2, 1), (len(text) // 3, 5), (3, 9)):

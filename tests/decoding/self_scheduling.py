@@ -8,7 +8,15 @@ from myna.core.events import Event
 from myna.core.requests import GenerationRequest
 from myna.decoding.choice_output import SampledLogprobs
 from myna.decoding.output_processor import RequestOutput
-from myna.decoding.sampling import ChoiceSampling, Draw, Sampled, SamplingBatch, sample, score
+from myna.decoding.sampling import (
+    ChoiceSampling,
+    Draw,
+    RequestSampling,
+    Sampled,
+    SamplingBatch,
+    sample,
+    score,
+)
 from myna.decoding.token_table import TokenTable
 from myna.engines.base import BatchRow
 from myna.engines.fake import FakeEngine
@@ -25,7 +33,8 @@ def answer(request: GenerationRequest, table: TokenTable = TABLE) -> list[Event]
         output.add_prompt_logprobs(prompt_logprobs(request))
     events: list[Event] = [output.prompt_done(0)]
     running = {
-        choice.index: generate(request, choice.index, output.num_logprobs) for choice in output.choices
+        choice.index: generate(request, choice.index, output.num_logprobs, output.end_tokens)
+        for choice in output.choices
     }
     if request.max_tokens == 0:
         for index in running:
@@ -41,11 +50,14 @@ def answer(request: GenerationRequest, table: TokenTable = TABLE) -> list[Event]
 
 
 def generate(
-    request: GenerationRequest, choice: int, num_logprobs: int | None
+    request: GenerationRequest, choice: int, num_logprobs: int | None, end_tokens: frozenset[int]
 ) -> Iterator[tuple[int, SampledLogprobs | None]]:
     """Tokens of one choice without end."""
     engine = FakeEngine(4096, 4096, 1)
-    sampling = ChoiceSampling(request.sampling, choice, num_logprobs)
+    shared = RequestSampling(
+        request.sampling, request.prompt_tokens, end_tokens=end_tokens, min_tokens=request.min_tokens
+    )
+    sampling = ChoiceSampling(shared, choice, num_logprobs)
     tokens, num_computed = list(request.prompt_tokens), 0
     while True:
         new = tokens[num_computed:]

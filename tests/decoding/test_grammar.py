@@ -12,7 +12,7 @@ from llguidance import LLMatcher
 from myna.core.errors import InvalidRequest
 from myna.core.requests import Sampling
 from myna.decoding.grammar import Grammar, Grammars, check, regex_grammar
-from myna.decoding.sampling import ChoiceSampling, Draw, RowStatus, SamplingBatch, sample
+from myna.decoding.sampling import ChoiceSampling, Draw, RequestSampling, RowStatus, SamplingBatch, sample
 from myna.decoding.sampling_reference import allowed
 from myna.prompts.tokenizer import Tokenizer, UnknownPreTokenizer
 from myna.prompts.vocabulary import Vocabulary
@@ -64,7 +64,7 @@ def write(grammars: Grammars, grammar: Grammar, vocabulary: Vocabulary, seed: in
     """An answer drawn from noise under the grammar's masks."""
     rng = np.random.default_rng(seed)
     answer = b""
-    choice = ChoiceSampling(Sampling(seed=seed), 0, None)
+    choice = ChoiceSampling(RequestSampling(Sampling(seed=seed)), 0, None)
     for position in range(300):
         if grammar.must_stop:
             return answer

@@ -184,6 +184,23 @@ def test_an_end_token_ends_the_choice_and_makes_no_text() -> None:
     assert output.is_finished
 
 
+@pytest.mark.parametrize("ignore_eos", [False, True])
+def test_a_stop_token_of_the_request_ends_the_choice_like_an_end_token(ignore_eos: bool) -> None:
+    (mark,) = tokenize("!")
+    output = output_of(stop_token_ids=(mark,), ignore_eos=ignore_eos)
+    events = push_all(output, tokenize("well!"))
+    assert text_of(events) == "well"
+    assert events[-1] == Done(5)
+    assert output.end_tokens == ({mark} if ignore_eos else {mark, fake.END})
+
+
+def test_a_stop_string_counts_from_the_minimum_on() -> None:
+    early = output_of(stop=("ab",), min_tokens=3)
+    assert text_of(push_all(early, tokenize("ab ab ab"))) == "ab ", "the second one"
+    late = output_of(stop=("ab",), min_tokens=2)
+    assert text_of(push_all(late, tokenize("xab ab"))) == "xab ", "begun before the minimum"
+
+
 def test_tokens_after_the_end_are_ignored() -> None:
     output = output_of(num_choices=2, stop=("STOP",))
     push_all(output, tokenize("well STOP"))

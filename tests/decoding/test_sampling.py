@@ -11,10 +11,10 @@ from myna.core.requests import Sampling
 from myna.decoding.sampling import (
     ChoiceSampling,
     Draw,
+    RequestSampling,
     RowStatus,
     Sampled,
     SamplingBatch,
-    TokenBias,
     TokenCounts,
     instruction_sets,
     sample,
@@ -30,12 +30,13 @@ def one(
     logits: Sequence[float] | Floats,
     parameters: Sampling,
     *,
+    prompt: Sequence[int] = (),
     generated: Sequence[int] = (),
     num_logprobs: int | None = None,
     allowed: Sequence[int] | None = None,
     position: int = 0,
 ) -> Sampled:
-    choice = ChoiceSampling(parameters, 0, num_logprobs)
+    choice = ChoiceSampling(RequestSampling(parameters, prompt), 0, num_logprobs)
     for token in generated:
         choice.accept(token)
     row = np.asarray(logits, np.float32)[None]
@@ -85,6 +86,31 @@ def test_penalties_are_those_of_openai(kernel: str) -> None:
     assert one(kernel, logits, frequency, generated=[0, 0, 0, 1, 1]).tokens[0] == 2
 
 
+def test_repetition_is_penalised_as_in_transformers(kernel: str) -> None:
+    """The arithmetic of its RepetitionPenaltyLogitsProcessor: logits above 0 are divided, others multiplied,
+    once for each token of prompt and output."""
+    halved = Sampling(temperature=0, repetition_penalty=2.0)
+    assert one(kernel, [3.0, 2.0, 1.0], halved).tokens[0] == 0
+    assert one(kernel, [3.0, 2.0, 1.0], halved, prompt=[0, 0]).tokens[0] == 1, "1.5 against 2"
+    assert one(kernel, [3.0, 2.0, 1.0], halved, generated=[0, 0]).tokens[0] == 1
+    assert one(kernel, [3.0, 1.0, -9.0], halved, prompt=[0], generated=[0]).tokens[0] == 0, "1.5, not 0.75"
+    assert one(kernel, [-1.0, -1.5], halved, prompt=[0]).tokens[0] == 1, "-2 against -1.5"
+    liked = Sampling(temperature=0, repetition_penalty=0.5)
+    assert one(kernel, [3.0, 2.0], liked, prompt=[1]).tokens[0] == 1, "3 against 4"
+    both = Sampling(temperature=0, repetition_penalty=2.0, presence_penalty=1.0)
+    assert one(kernel, [6.0, 2.5], both, generated=[0]).tokens[0] == 1, "6 / 2 - 1, not (6 - 1) / 2 = 2.5"
+
+
+def test_an_answer_does_not_end_before_its_minimum(kernel: str) -> None:
+    request = RequestSampling(
+        Sampling(temperature=0, logit_bias=((1, 100.0), (2, 50.0))), end_tokens=[1, 3], min_tokens=2
+    )
+    choice = ChoiceSampling(request, 0, None)
+    logits = np.array([[0, 9, 8, 200]], np.float32)
+    batch = SamplingBatch.of([Draw(0, choice, position) for position in range(3)])
+    assert sample(logits, batch, instruction_set=kernel).tokens.tolist() == [2, 2, 3]
+
+
 def test_a_mask_forbids_whatever_the_logits_say(kernel: str) -> None:
     assert one(kernel, [9, 5, 2, 5], GREEDY, allowed=[2, 3]).tokens[0] == 3
     hot = Sampling(temperature=2.0)
@@ -96,7 +122,7 @@ def test_a_row_without_a_token_left_fails_alone(kernel: str) -> None:
     logits = np.zeros((3, 40), np.float32)
     logits[1, 7] = np.nan
     logits[2, 8] = np.inf
-    choice = ChoiceSampling(Sampling(), 0, None)
+    choice = ChoiceSampling(RequestSampling(Sampling()), 0, None)
     masks = packed([[]], 40)
     draws = [Draw(0, choice, 0, 0), Draw(0, choice, 0), Draw(1, choice, 0), Draw(2, choice, 0)]
     drawn = sample(logits, SamplingBatch.of(draws, masks), instruction_set=kernel)
@@ -111,11 +137,13 @@ def test_a_row_without_a_token_left_fails_alone(kernel: str) -> None:
 
 def test_choices_that_share_a_bias_cost_a_batch_no_more_than_one(kernel: str) -> None:
     parameters = Sampling(temperature=0, logit_bias=tuple((token, -1.0) for token in range(1024, 0, -1)))
-    bias = TokenBias.of(parameters)
+    request = RequestSampling(parameters)
+    bias = request.bias_at(0)
     assert bias is not None
-    choices = [ChoiceSampling(parameters, choice, None, bias) for choice in range(128)]
-    other = ChoiceSampling(Sampling(temperature=0, logit_bias=((0, 9.0), (1, 9.5))), 0, None)
-    free = ChoiceSampling(Sampling(temperature=0), 0, None)
+    choices = [ChoiceSampling(request, choice, None) for choice in range(128)]
+    biased = Sampling(temperature=0, logit_bias=((0, 9.0), (1, 9.5)))
+    other = ChoiceSampling(RequestSampling(biased), 0, None)
+    free = ChoiceSampling(RequestSampling(Sampling(temperature=0)), 0, None)
     shared = SamplingBatch.of([Draw(0, choice, 0) for choice in choices])
     assert shared.bias_tokens is bias.tokens, "not even copied"
     mixed = SamplingBatch.of([Draw(0, choice, 0) for choice in (*choices, other, free)])
@@ -173,7 +201,7 @@ def test_filters_keep_what_their_order_says(kernel: str, parameters: Sampling, p
 
 def test_draws_follow_the_distribution(kernel: str) -> None:
     weights = np.array([0.5, 0.3, 0.15, 0.05])
-    choice = ChoiceSampling(Sampling(seed=7), 0, None)
+    choice = ChoiceSampling(RequestSampling(Sampling(seed=7)), 0, None)
     draws = [Draw(0, choice, position) for position in range(20_000)]
     drawn = sample(np.log(weights).astype(np.float32)[None], SamplingBatch.of(draws), instruction_set=kernel)
     shares = np.bincount(drawn.tokens, minlength=4) / len(draws)
@@ -182,7 +210,8 @@ def test_draws_follow_the_distribution(kernel: str) -> None:
 
 def test_a_draw_depends_on_seed_choice_and_position_alone(kernel: str) -> None:
     logits = np.random.default_rng(1).normal(size=(4, 3000)).astype(np.float32)
-    choices = [ChoiceSampling(Sampling(seed=seed), index, None) for seed in (1, -1) for index in range(2)]
+    requests = [RequestSampling(Sampling(seed=seed)) for seed in (1, -1)]
+    choices = [ChoiceSampling(request, index, None) for request in requests for index in range(2)]
     draws = [Draw(row, choice, position) for row in range(4) for choice in choices for position in (0, 1)]
     together = sample(logits, SamplingBatch.of(draws), instruction_set=kernel).tokens
     backwards = sample(logits, SamplingBatch.of(draws[::-1]), instruction_set=kernel).tokens[::-1]
@@ -251,7 +280,7 @@ def test_score_gives_each_target_its_logprob(kernel: str) -> None:
 def test_what_would_read_out_of_bounds_is_refused(
     kernel: str, wrong: dict[str, npt.NDArray[np.generic]]
 ) -> None:
-    good = SamplingBatch.of([Draw(0, ChoiceSampling(Sampling(), 0, None), 0)])
+    good = SamplingBatch.of([Draw(0, ChoiceSampling(RequestSampling(Sampling()), 0, None), 0)])
     fields = {name: getattr(good, name) for name in SamplingBatch.__slots__} | wrong
     with pytest.raises(ValueError, match=r"row|mask|bias|offsets|count|temperature"):
         sample(np.zeros((1, 4), np.float32), SamplingBatch(**fields), instruction_set=kernel)

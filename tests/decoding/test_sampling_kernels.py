@@ -12,6 +12,7 @@ from myna.decoding.sampling import (
     IS_NATIVE,
     ChoiceSampling,
     Draw,
+    RequestSampling,
     Sampled,
     SamplingBatch,
     instruction_sets,
@@ -31,6 +32,7 @@ parameters = st.builds(
     top_p=st.sampled_from([0.0, 0.1, 0.5, 0.9, 0.999, 1.0]),
     top_k=st.sampled_from([0, 1, 3, 40, 1500]),
     min_p=st.sampled_from([0.0, 0.02, 0.5, 1.0, 1.5]),
+    repetition_penalty=st.sampled_from([1.0, 1.1, 0.5, 10.0]),
     presence_penalty=st.sampled_from([0.0, 1.5, -2.0]),
     frequency_penalty=st.sampled_from([0.0, 0.5]),
     seed=st.integers(-(2**63), 2**63 - 1),
@@ -60,7 +62,10 @@ def batches(draw: st.DrawFn) -> tuple[Floats, SamplingBatch]:
         bias = tuple((int(token), float(rng.choice([-100, -3, 2, 100]))) for token in biased)
         wanted = msgspec.structs.replace(wanted, logit_bias=bias)
         num_logprobs = draw(st.sampled_from([None, 0, 1, 5, 20]))
-        choice = ChoiceSampling(wanted, draw(st.integers(0, 127)), num_logprobs)
+        prompt = rng.integers(0, vocab, draw(st.integers(0, 30))).tolist()
+        banned = rng.integers(0, vocab, draw(st.integers(0, 2))).tolist()
+        request = RequestSampling(wanted, prompt, end_tokens=banned, min_tokens=2)
+        choice = ChoiceSampling(request, draw(st.integers(0, 127)), num_logprobs)
         for token in rng.integers(0, vocab, draw(st.integers(0, 30))):
             choice.accept(int(token))
         mask_row = draw(st.integers(-1, 1)) if is_masked else -1
@@ -108,7 +113,7 @@ def test_neighbours_change_no_bit(case: tuple[Floats, SamplingBatch]) -> None:
 def test_rows_may_lie_apart() -> None:
     wide = np.random.default_rng(3).normal(size=(4, 3000)).astype(np.float32)
     part = wide[::2, :2000]
-    draws = [Draw(row, ChoiceSampling(Sampling(seed=5), 0, 3), 0) for row in range(2)]
+    draws = [Draw(row, ChoiceSampling(RequestSampling(Sampling(seed=5)), 0, 3), 0) for row in range(2)]
     apart, copied = (sample(rows, SamplingBatch.of(draws)) for rows in (part, np.ascontiguousarray(part)))
     assert apart.tokens.tolist() == copied.tokens.tolist()
     assert apart.top_logprobs.tobytes() == copied.top_logprobs.tobytes()
@@ -160,7 +165,7 @@ def assert_close(got: Sampled, wanted: Sampled, rows: npt.NDArray[np.bool_]) -> 
 
 def only(batch: SamplingBatch, index: int) -> SamplingBatch:
     """The batch with one of its draws."""
-    shared = ("masks", "bias_offsets", "bias_tokens", "bias_values")
+    shared = ("masks", "prompt_offsets", "prompt_tokens", "bias_offsets", "bias_tokens", "bias_values")
     fields: dict[str, npt.NDArray[np.generic] | None] = {}
     for name in SamplingBatch.__slots__:
         values = getattr(batch, name)

@@ -17,6 +17,7 @@ from myna.core.generator import ModelInfo
 from myna.core.ledger import UsageRow
 from myna.core.renderer import Renderer
 from myna.core.requests import GenerationRequest
+from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.stats import SchedulerStats
 from myna.core.stored import CompletionStore
 from myna.decoding.grammar import check
@@ -131,9 +132,11 @@ def loading(generator: ScriptedGenerator, renderer: Renderer | None = None) -> P
     return load
 
 
-def looking_at(files: Sequence[LocalModel], aliases: Sequence[ModelCard]) -> PollListing:
-    """A listing that never changes."""
-    return ModelRegistry(files, aliases, None).poll
+def looking_at(
+    files: Sequence[LocalModel], aliases: Sequence[ModelCard], sampling: SamplingDefaults = NO_DEFAULTS
+) -> PollListing:
+    """A listing that never changes; all models have these sampling defaults."""
+    return ModelRegistry(files, aliases, None, defaults_of=lambda model: sampling).poll
 
 
 def pool_of(generator: ScriptedGenerator, *, forgotten: list[str] | None = None) -> ModelPool:

@@ -64,7 +64,7 @@ async def test_a_wrong_key_is_shown_masked_and_a_key_is_a_password_too() -> None
         password = await live.ask("GET", "/v1/models", b"", basic, key="")
     assert _error(wrong.body)["message"] == (
         "Incorrect API key provided: sk-wrong****key9. "
-        "You can find your API key at https://platform.openai.com/account/api-keys."
+        "You can find your API key with `myna key` on the machine that runs this server."
     )
     assert _error(wrong.body)["code"] == "invalid_api_key"
     assert "openai-version" not in wrong.headers

@@ -7,14 +7,26 @@ import msgspec
 import pytest
 from tests.http.scripted import INFO
 
+from myna.core.requests import Sampling
 from myna.request import fingerprint
 from myna.request.fingerprint import system_fingerprint
 
+DEFAULT = Sampling()
 
-def of(weights: str = "w", template: str = "t", max_answer_tokens: int = 0, **info: Any) -> str:
+
+def of(
+    weights: str = "w",
+    template: str = "t",
+    max_answer_tokens: int = 0,
+    sampling: Sampling = DEFAULT,
+    **info: Any,
+) -> str:
     generator = SimpleNamespace(info=msgspec.structs.replace(INFO, **info))
     served: Any = SimpleNamespace(
-        weights=weights, generator=generator, renderer=SimpleNamespace(template_id=template)
+        weights=weights,
+        generator=generator,
+        renderer=SimpleNamespace(template_id=template),
+        sampling=sampling,
     )
     return system_fingerprint(served, max_answer_tokens)
 
@@ -28,6 +40,7 @@ def test_each_part_of_an_answers_making_counts(monkeypatch: pytest.MonkeyPatch) 
         of(context_tokens=100),
         of(kv_tokens=200),
         of(max_answer_tokens=5),
+        of(sampling=Sampling(top_k=20)),
     ]
     monkeypatch.setattr(fingerprint, "OUTPUT_VERSION", 2)
     prints.append(of())

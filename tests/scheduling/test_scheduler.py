@@ -279,8 +279,8 @@ def test_a_bias_is_made_once_for_all_choices_of_a_request() -> None:
     model.step()
     running = list(model.scheduler.queues.running)
     assert len(running) == 8
-    assert len({id(sequence.sampling.bias) for sequence in running}) == 1
-    assert running[0].sampling.bias is not None
+    assert len({id(sequence.sampling.request.bias_at(0)) for sequence in running}) == 1
+    assert running[0].sampling.request.bias_at(0) is not None
 
 
 def test_ended_requests_leave_nothing_for_the_garbage_collector() -> None:

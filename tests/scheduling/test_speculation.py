@@ -145,18 +145,22 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
     sampling = Sampling(
         temperature=draw(st.sampled_from([0.0, 1.0, 4.0])),
         top_p=draw(st.sampled_from([1.0, 0.9])),
+        repetition_penalty=draw(st.sampled_from([1.0, 1.0, 1.3])),
         presence_penalty=draw(st.sampled_from([0.0, 0.0, 1.5])),
         frequency_penalty=draw(st.sampled_from([0.0, 0.0, 2.0])),
         seed=draw(st.integers(0, 99)),
     )
+    max_tokens = draw(st.integers(1, 50))
     return GenerationRequest(
         id="r",
         prompt_tokens=prompt(text),
-        max_tokens=draw(st.integers(1, 50)),
+        max_tokens=max_tokens,
         num_choices=num_choices,
         best_of=num_choices + draw(st.integers(0, 1)),
         sampling=sampling,
         stop=draw(st.sampled_from([(), ("STOP",), ("so and", "!,")])),
+        stop_token_ids=draw(st.sampled_from([(), (), prompt("!"), prompt("s,")])),
+        min_tokens=draw(st.sampled_from([0, 0, 1, max_tokens // 2, max_tokens])),
         num_logprobs=draw(st.sampled_from([None, 0, 2])),
         constraint=constraint,
         ignore_eos=constraint is None and draw(st.booleans()),

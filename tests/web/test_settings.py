@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
-from tests.e2e.server import ServerProcess
+from tests.e2e.server import ServerProcess, serving
 from tests.web.browser import Visitor
 from tests.web.conftest import root_of
 from tests.web.playing import Player
@@ -77,6 +78,25 @@ def test_what_is_set_is_sent_and_what_is_reset_is_not(player: Player) -> None:
     player.button("Reset all").click()
     player.ask("[[say it]]", num_turns=2)
     assert set(player.sent[-1]) == {"model", "messages", "stream", "stream_options"}
+
+
+def test_what_is_not_set_shows_the_models_own_default(browser: Browser, tmp_path: Path) -> None:
+    config = tmp_path / "myna.toml"
+    config.write_text("[defaults]\nfake = { top_k = 20, top_p = 0.8 }", encoding="utf-8")
+    with serving(tmp_path, "--engine", "fake", MYNA_CONFIG=str(config)) as server:
+        visitor = Visitor(browser.new_page(locale="en-GB"), root_of(server))
+        visitor.watch()
+        player = Player(visitor)
+        expect(player.field("top_k")).to_have_attribute("placeholder", "20")
+        expect(player.setting("top_p")).to_contain_text("Default: 0.8.")
+        expect(player.setting("top_p").locator("input[type=range]")).to_have_value("0.8")
+        expect(player.field("min_p")).to_have_attribute("placeholder", "0")
+        player.field("temperature").fill("1")
+        expect(player.field("top_k")).to_have_attribute("placeholder", "0")
+        player.ask("[[say it]]")
+        assert player.sent[-1].keys() == {"model", "messages", "temperature", "stream", "stream_options"}
+        visitor.page.close()
+    assert visitor.unexpected() == []
 
 
 @pytest.mark.parametrize(

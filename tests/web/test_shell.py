@@ -7,6 +7,8 @@ from tests.e2e.server import KEY, ServerProcess, serving
 from tests.web.browser import Visitor
 from tests.web.conftest import root_of
 
+from myna.cli.banner import sign_in_link
+
 
 def test_a_wrong_key_stays_at_the_sign_in_and_says_so(visitor: Visitor) -> None:
     page = visitor.open(key="")
@@ -39,6 +41,20 @@ def test_the_key_lives_in_the_tab_and_never_in_an_address(visitor: Visitor) -> N
     expect(page.get_by_label("Key", exact=True)).to_be_visible()
     assert page.evaluate("sessionStorage.length") == 0
     page.reload()
+    expect(page.get_by_label("Key", exact=True)).to_be_visible()
+
+
+def test_a_link_signs_in_once_and_its_code_leaves_the_address(visitor: Visitor) -> None:
+    link = sign_in_link(f"{visitor.root}v1", KEY)
+    page = visitor.page
+    page.goto(link)
+    expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
+    assert "code=" not in page.url
+    page.get_by_role("button", name="Sign out").click()
+    visitor.expect_complaint("403")
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.get_by_role("alert")).to_contain_text("was used before")
     expect(page.get_by_label("Key", exact=True)).to_be_visible()
 
 

@@ -29,10 +29,10 @@ _NAMES: Final[Mapping[Kind, str]] = {
 }
 _UNBOUNDED_ANSWER_TOKENS: Final = 1024
 _SEAT_WAIT_S: Final = 1.0
-_LEARN_MORE: Final = " Visit https://platform.openai.com/account/rate-limits to learn more."
+_LEARN_MORE: Final = " The owner of this server sets the limits; `myna limits` shows them."
 QUOTA_TEXT: Final = (
-    "You exceeded your current quota, please check your plan and billing details. For more information on "
-    "this error, read the docs: https://platform.openai.com/docs/guides/error-codes/api-errors."
+    "You exceeded your current quota, please check your plan and billing details. The owner of this "
+    "server can raise it with `myna limits`."
 )
 
 

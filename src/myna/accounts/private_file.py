@@ -38,9 +38,19 @@ def read_lines(path: Path, what: str) -> tuple[str, ...]:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Replace the file atomically; it is readable only by its owner from the start."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # created with mode 0600
+    """Replace the file atomically; it is readable only by its owner from the start. Raises
+    `ConfigurationError` if the folder can't be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # created with mode 0600
+    except OSError as exc:
+        raise ConfigurationError(
+            N_(
+                "Can't write to {folder} ({reason}); set MYNA_HOME to a folder that you may write to.",
+                folder=path.parent,
+                reason=exc.strerror or exc,
+            )
+        ) from exc
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -57,7 +67,6 @@ def ensure(path: Path, make: Callable[[], str]) -> None:
     """Create the file if it doesn't exist. Concurrent callers agree on one content."""
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     write_lines(draft, [make()])
     try:

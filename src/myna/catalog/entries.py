@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from myna.core.backend import LocalModel, ModelSpec
 from myna.core.errors import ModelNotFound
+from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.translatable import N_, Translatable
 
 
@@ -59,7 +61,7 @@ Source = HubFile | Wheels | FolderFile | NpmPackage
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
     """A model, identified by its content. `created` is when its weights were published, in Unix seconds.
-    `terms` is set if the licence requires more than a notice."""
+    `terms` is set if the licence requires more than a notice. `sampling` is what its publisher recommends."""
 
     id: str
     file_name: str
@@ -72,6 +74,7 @@ class CatalogEntry:
     languages: tuple[str, ...]
     sources: tuple[Source, ...]
     terms: str = ""
+    sampling: SamplingDefaults = NO_DEFAULTS
 
 
 def _split(package: str, version: str, member: str, part_bytes: int, num_bytes: int, start: int) -> Wheels:
@@ -90,6 +93,9 @@ def _split(package: str, version: str, member: str, part_bytes: int, num_bytes: 
     return Wheels(tuple(parts))
 
 
+# From the generation_config.json of the models. Its repetition penalty is left out: it differs by size.
+_QWEN_SAMPLING: Final = SamplingDefaults(temperature=0.7, top_p=0.8, top_k=20)
+
 ENTRIES: Final = (
     CatalogEntry(
         id="qwen2.5-coder-0.5b-instruct",
@@ -98,6 +104,7 @@ ENTRIES: Final = (
         sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
         licence="Apache-2.0",
         owned_by="Qwen",
+        sampling=_QWEN_SAMPLING,
         created=1731369600,
         capabilities=("chat", "completion", "fill-in-the-middle", "tools"),
         languages=("English", "Chinese", "code"),
@@ -123,6 +130,7 @@ ENTRIES: Final = (
         sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
         licence="Apache-2.0",
         owned_by="Qwen",
+        sampling=_QWEN_SAMPLING,
         created=1726704000,
         capabilities=("chat", "completion", "fill-in-the-middle", "tools"),
         languages=("English", "Chinese", "code"),
@@ -148,6 +156,7 @@ ENTRIES: Final = (
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         licence="Apache-2.0",
         owned_by="HuggingFaceTB",
+        sampling=SamplingDefaults(temperature=0.2, top_p=0.9),  # from its model card
         created=1730419200,
         capabilities=("chat", "completion"),
         languages=("English",),
@@ -174,6 +183,7 @@ ENTRIES: Final = (
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         licence="Gemma Terms of Use",
         owned_by="google",
+        sampling=SamplingDefaults(top_p=0.95, top_k=64),  # from its generation_config.json
         created=1755129600,
         capabilities=("completion",),
         languages=("English", "140 more, some well"),
@@ -191,6 +201,18 @@ ENTRIES: Final = (
         terms="https://ai.google.dev/gemma/terms",
     ),
 )
+
+
+def published_defaults(model: ModelSpec) -> SamplingDefaults:
+    """What the publisher recommends for a model of the catalog, also for a copy of its file."""
+    if not isinstance(model, LocalModel):
+        return NO_DEFAULTS
+    names = (model.id.lower(), model.path.name.lower())
+    for entry in ENTRIES:
+        is_named = entry.id in names or entry.file_name.lower() in names
+        if is_named and model.num_bytes == entry.num_bytes:
+            return entry.sampling
+    return NO_DEFAULTS
 
 
 def find_entry(model: str) -> CatalogEntry:

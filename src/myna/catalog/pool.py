@@ -17,6 +17,8 @@ from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, WrongE
 from myna.core.generator import Generator, RunningModel
 from myna.core.relay import Relay
 from myna.core.renderer import Renderer
+from myna.core.requests import Sampling
+from myna.core.sampling_defaults import SamplingDefaults
 from myna.core.translatable import N_
 
 T = TypeVar("T")
@@ -44,6 +46,11 @@ class ServedModel:
     @property
     def renderer(self) -> Renderer:
         return self._local(self.loaded.renderer)
+
+    @property
+    def sampling(self) -> Sampling:
+        """The sampling parameters of requests that set none."""
+        return self.card.sampling.over(self.loaded.sampling).sampling()
 
     @property
     def weights(self) -> str:
@@ -97,6 +104,12 @@ class ModelPool:
         """The card of that exact id, if there is one."""
         self._refresh()
         return self._listing.cards.get(model)
+
+    def sampling_defaults(self, card: ModelCard) -> SamplingDefaults:
+        """The model's sampling defaults; those in its file are known while it is loaded."""
+        slot = self._slots.get(card.target)
+        loaded = slot.loaded if slot is not None else None
+        return card.sampling if loaded is None else card.sampling.over(loaded.sampling)
 
     def loaded(self) -> tuple[str, ...]:
         """Ids of the models that are loaded now, in the order of their loads."""

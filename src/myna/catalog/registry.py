@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from myna.catalog.entries import published_defaults
 from myna.catalog.store import ModelStore
 from myna.core.backend import LocalModel, ModelSpec
+from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 
 CardKind = Literal["model", "alias", "instruct"]
 
@@ -18,7 +20,8 @@ _TICK_NS: Final = 50_000_000
 class ModelCard:
     """A name that clients may use. `target` is the id of the model behind it (its own id, unless it is an
     alias). An `instruct` alias wraps raw string prompts in the model's chat template. `is_relayed`: requests
-    are passed to another server unchanged, so they are not validated here."""
+    are passed to another server unchanged, so they are not validated here. `sampling` are the model's
+    defaults from the settings and the catalog, which take precedence over those in its file."""
 
     id: str
     created: int
@@ -26,6 +29,11 @@ class ModelCard:
     kind: CardKind
     target: str
     is_relayed: bool = False
+    sampling: SamplingDefaults = NO_DEFAULTS
+
+
+# The sampling defaults of a model, without those in its file.
+FindDefaults = Callable[[ModelSpec], SamplingDefaults]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +44,27 @@ class Listing:
     cards: Mapping[str, ModelCard]
 
     @classmethod
-    def of(cls, models: Iterable[ModelSpec], aliases: Iterable[ModelCard]) -> "Listing":
+    def of(
+        cls,
+        models: Iterable[ModelSpec],
+        aliases: Iterable[ModelCard],
+        defaults_of: FindDefaults = published_defaults,
+    ) -> "Listing":
         """Of two models with the same id, the first is listed. Aliases never hide a model; those without a
         target are dropped."""
         by_id: dict[str, ModelSpec] = {}
         for model in models:
             by_id.setdefault(model.id, model)
         cards = {
-            model.id: ModelCard(model.id, model.created, model.owned_by, "model", model.id, model.is_relayed)
+            model.id: ModelCard(
+                model.id,
+                model.created,
+                model.owned_by,
+                "model",
+                model.id,
+                model.is_relayed,
+                defaults_of(model),
+            )
             for model in by_id.values()
         }
         for alias in aliases:
@@ -54,6 +75,7 @@ class Listing:
                     created=target.created,
                     owned_by=target.owned_by,
                     is_relayed=target.is_relayed,
+                    sampling=cards[target.id].sampling,
                 )
         return cls(by_id, cards)
 
@@ -87,11 +109,13 @@ class ModelRegistry:
         aliases: Sequence[ModelCard],
         store: ModelStore | None,
         announced: Announced = tuple,
+        defaults_of: FindDefaults = published_defaults,
     ) -> None:
         self._files = files
         self._aliases = aliases
         self._store = store
         self._announced = announced
+        self._defaults_of = defaults_of
         self._seen_ns = -1
         self._seen_announced: tuple[ModelSpec, ...] = ()
 
@@ -104,7 +128,10 @@ class ModelRegistry:
         self._seen_ns = changed_ns if is_settled else -1
         self._seen_announced = announced
         if self._store is None:
-            return Listing.of([*self._files, *announced], self._aliases)
+            return self._listing([*self._files, *announced])
         pulled = list(self._store.models())
         here = [file for file in self._files if file.source == "file" or file in pulled]
-        return Listing.of([*here, *pulled, *announced], self._aliases)
+        return self._listing([*here, *pulled, *announced])
+
+    def _listing(self, models: Iterable[ModelSpec]) -> Listing:
+        return Listing.of(models, self._aliases, self._defaults_of)

@@ -121,7 +121,7 @@ def local_file(path: Path) -> LocalModel:
         raise ModelFileError(N_("Can't read {path}: {reason}.", path=path, reason=exc.strerror)) from exc
     if magic != b"GGUF":
         raise ModelFileError(
-            N_("{path} is not a GGUF file: it begins with {magic!r}, not b'GGUF'.", path=path, magic=magic)
+            N_("{path} is not a GGUF file, which models must be; see: myna models", path=path)
         )
     name = SHARD.sub("", path.name).removesuffix(".gguf")
     return LocalModel(name, path.absolute(), "user", int(status.st_mtime), status.st_size, "file")

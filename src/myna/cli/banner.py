@@ -1,16 +1,20 @@
 """What is printed once the server is ready: its address, the key, and a first request to paste."""
 
-import socket
+import shutil
 import sys
+import time
+from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
 
+from myna.accounts.sign_in_codes import new_sign_in_code
 from myna.cli.language import _
 from myna.settings import Settings
 
+_ENVIRONMENT = "export OPENAI_BASE_URL={url} OPENAI_API_KEY={key}"
 _CHAT = """from openai import OpenAI
 
-client = OpenAI(base_url="{url}", api_key="{key}")
+client = OpenAI()
 answer = client.chat.completions.create(
     model="{model}",
     messages=[{{"role": "user", "content": "Say hello in French, Spanish and Japanese."}}],
@@ -19,60 +23,90 @@ answer = client.chat.completions.create(
 print(answer.choices[0].message.content)"""
 _COMPLETION = """from openai import OpenAI
 
-client = OpenAI(base_url="{url}", api_key="{key}")
+client = OpenAI()
 answer = client.completions.create(model="{model}", prompt="The capital of France is", max_tokens=16)
 print(answer.choices[0].text)"""
-_CURL_CHAT = """curl {url}/chat/completions \\
-  -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
+_CURL_CHAT = """curl $OPENAI_BASE_URL/chat/completions \\
+  -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" \\
   -d '{{"model": "{model}", "temperature": 0,
        "messages": [{{"role": "user", "content": "Say hello in French, Spanish and Japanese."}}]}}'"""
-_CURL_COMPLETION = """curl {url}/completions \\
-  -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
+_CURL_COMPLETION = """curl $OPENAI_BASE_URL/completions \\
+  -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" \\
   -d '{{"model": "{model}", "prompt": "The capital of France is"}}'"""
 
 
 class Banner:
-    """Printed once, to standard output; the log goes to standard error. With a JSON log, which is most
-    likely stored somewhere, the key is not shown."""
+    """Printed once, to standard output; the log goes to standard error. `key` is the server's, empty if none
+    is needed. The key itself is only shown to a terminal, when it has just been made, since a service's
+    output is stored; so is the link with which the browser signs in."""
 
-    def __init__(self, listener: socket.socket, model: str, key: str, settings: Settings) -> None:
-        host, port = listener.getsockname()[:2]
-        self._url = base_url(host, port, settings)
+    def __init__(self, url: str, model: str, key: str, *, is_new_key: bool) -> None:
+        self.url = url
         self._model = model
         self._key = key
-        self._settings = settings
+        self._is_new_key = is_new_key
 
     def show(self, has_chat_template: bool) -> None:
-        is_hidden = self._settings.log_format == "json"
-        key = "$(myna key)" if is_hidden else self._key or "none-needed"
+        program = command_name()
         python, curl = (_CHAT, _CURL_CHAT) if has_chat_template else (_COMPLETION, _CURL_COMPLETION)
-        words = {"url": self._url, "key": key, "model": self._model}
-        shown_key = _("see `myna key`") if is_hidden else self._key
-        if not self._key:
-            shown_key = _("none needed")
+        key = f"$({program} key)" if self._key else "none-needed"
         address, secret, page = _("Base URL"), _("API key"), _("Web page")
         width = max(cell_len(name) for name in (address, secret, page))
         lines = [
             "",
             _("Myna serves {model}.", model=self._model),
             "",
-            f"  {set_cell_size(address, width)}  {self._url}",
-            f"  {set_cell_size(secret, width)}  {shown_key}",
-            f"  {set_cell_size(page, width)}  {self._url.removesuffix('v1')}",
+            f"  {set_cell_size(address, width)}  {self.url}",
+            f"  {set_cell_size(secret, width)}  {self._shown_key(program)}",
+            f"  {set_cell_size(page, width)}  {self._page()}",
             "",
-            _("A first request, in Python (pip install openai):"),
+            _("A first request. In another terminal:"),
             "",
-            _indented(python.format(**words)),
+            f"  {_ENVIRONMENT.format(url=self.url, key=key)}",
+            "",
+            _("then in Python (pip install openai):"),
+            "",
+            _indented(python.format(model=self._model)),
             "",
             _("or with curl:"),
             "",
-            _indented(curl.format(**words)),
+            _indented(curl.format(model=self._model)),
+            "",
+            _("or chat in the terminal: {command}", command=f"{program} chat"),
             "",
             _("Stop with Ctrl-C."),
             "",
         ]
         print("\n".join(lines), flush=True)
-        sys.stdout.flush()
+
+    def _shown_key(self, program: str) -> str:
+        if not self._key:
+            return _("none needed")
+        if self._is_new_key and sys.stdout.isatty():
+            return _("{key}  (shown only now; later: {command})", key=self._key, command=f"{program} key")
+        return _("see: {command}", command=f"{program} key")
+
+    def _page(self) -> str:
+        page = self.url.removesuffix("v1")
+        if not (self._key and sys.stdout.isatty()):
+            return page
+        link = sign_in_link(self.url, self._key)
+        return _("{link}  (signs you in, once)", link=link)
+
+
+def sign_in_link(url: str, key: str) -> str:
+    """The page's address with a code that signs in once. A browser doesn't send what follows the #."""
+    return f"{url.removesuffix('v1')}#code={new_sign_in_code(key, time.time())}"
+
+
+def command_name() -> str:
+    """How the user can run this program: `myna` if that is on the path, else its place in the environment."""
+    if shutil.which("myna"):
+        return "myna"
+    script = Path(sys.executable).with_name("myna")
+    if not script.exists():
+        return f"{sys.executable} -m myna.cli"
+    return str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)
 
 
 def _indented(text: str) -> str:

@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from myna.cli.complete import local_base_url
 from myna.cli.key import server_keys
 from myna.cli.language import _
+from myna.cli.local_servers import find_server, local_base_url
 from myna.core.errors import ConfigurationError, OperatorError
 from myna.core.installation import install_command
 from myna.core.translatable import N_
@@ -89,10 +89,10 @@ def _run(base_url: str | None, model: str | None, only: str) -> Iterator[Finding
         ) from exc
     settings = load_settings({})
     key = os.environ.get("OPENAI_API_KEY") or (server_keys(settings)[0] if base_url is None else "none")
+    where = base_url or find_server(settings) or local_base_url(settings)
     try:
-        target = open_target(base_url or local_base_url(settings), key, model)
+        target = open_target(where, key, model)
     except openai.OpenAIError as exc:
-        where = base_url or local_base_url(settings)
         raise OperatorError(
             N_("{where} lists no models ({reason}); start a server with: myna serve", where=where, reason=exc)
         ) from exc

@@ -165,7 +165,12 @@ def _opener(base_url: str) -> urllib.request.OpenerDirector:
 def _unreachable(base_url: str, exc: Exception) -> OperatorError:
     reason = getattr(exc, "reason", exc)
     return OperatorError(
-        N_("Can't reach {base_url} ({reason}); start it with: myna serve", base_url=base_url, reason=reason)
+        N_(
+            "Can't reach {base_url} ({reason}). Check the address and whether its server is running; "
+            "Myna's own starts with: myna serve",
+            base_url=base_url,
+            reason=reason,
+        )
     )
 
 

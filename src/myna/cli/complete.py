@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from myna.cli.banner import base_url
-from myna.cli.client import first_model, is_up, stream_completion
+from myna.cli.client import first_model, stream_completion
 from myna.cli.console import note
 from myna.cli.key import server_keys
+from myna.cli.local_servers import find_server
+from myna.cli.terminal_text import printable
 from myna.core.errors import InvalidRequest
 from myna.core.translatable import N_
 from myna.settings import Settings, load_settings
@@ -66,7 +67,7 @@ def complete(
     for text in _answer(settings, model, base_url, body):
         texts.append(text)
         if not as_json:
-            typer.echo(text, nl=False)
+            typer.echo(printable(text) if sys.stdout.isatty() else text, nl=False)
             sys.stdout.flush()
     if as_json:
         typer.echo(json.dumps({"prompt": prompt, "text": "".join(texts)}, ensure_ascii=False))
@@ -78,14 +79,10 @@ def _answer(
     settings: Settings, model: str | None, base_url: str | None, body: dict[str, object]
 ) -> Iterator[str]:
     url, key = base_url, os.environ.get("OPENAI_API_KEY", "")
-    if url is None and is_up(local_base_url(settings)):
-        url, key = local_base_url(settings), server_keys(settings)[0]
+    if url is None and (url := find_server(settings)):
+        key = server_keys(settings)[0]
     if url is not None:
         return stream_completion(url, key, {"model": model or first_model(url, key), **body})
     from myna.cli.local_completion import complete_alone
 
     return complete_alone(settings, body)
-
-
-def local_base_url(settings: Settings) -> str:
-    return base_url(settings.host, settings.port, settings)

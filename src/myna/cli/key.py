@@ -9,13 +9,17 @@ import typer
 from myna.accounts.keys import key_id, load_or_create_keys, new_key, write_keys
 from myna.cli.administration import note_act
 from myna.cli.console import note
+from myna.core.errors import OperatorError
 from myna.core.translatable import N_
 from myna.settings import Settings, load_settings
 
 
 def key(
     action: Annotated[
-        Literal["show", "new"], typer.Argument(help="`show` the key, or replace it with a `new` one.")
+        Literal["show", "new", "link"],
+        typer.Argument(
+            help="`show` the key, replace it with a `new` one, or print a `link` that signs a browser in."
+        ),
     ] = "show",
     as_json: Annotated[bool, typer.Option("--json", help="Print key and file as JSON.")] = False,
 ) -> None:
@@ -27,9 +31,13 @@ def key(
 
     - `export OPENAI_API_KEY=$(myna key)`
     - `myna key new`: the old key stops working at the next start
+    - `myna key link`: the web page's address with a code that is valid once, for an hour
     """
     settings = load_settings()
     path = key_path(settings)
+    if action == "link":
+        typer.echo(_link(settings))
+        return
     if action == "new":
         write_keys(path, [new_key()])
         note(N_("A new key is in {path}; restart a running server to use it.", path=path))
@@ -46,8 +54,23 @@ def key(
         typer.echo(keys[0])
 
 
+def _link(settings: Settings) -> str:
+    from myna.cli.banner import sign_in_link
+    from myna.cli.local_servers import find_server
+
+    url = find_server(settings)
+    if url is None:
+        raise OperatorError(N_("No server is running; start it with: myna serve"))
+    return sign_in_link(url, server_keys(settings)[0])
+
+
 def key_path(settings: Settings) -> Path:
     return settings.home / "key"
+
+
+def has_no_key_yet(settings: Settings) -> bool:
+    """Whether a first key is about to be created."""
+    return not (settings.no_auth or settings.api_key or key_path(settings).exists())
 
 
 def server_keys(settings: Settings) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """`myna models` and `myna rm`: list models, on this machine and in the catalog, and delete them."""
 
+import contextlib
 import json
 import sys
 from typing import Annotated
@@ -8,14 +9,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from myna.catalog.entries import ENTRIES, nearest_model
+from myna.catalog.entries import ENTRIES, nearest_model, published_defaults
 from myna.catalog.store import ModelStore
 from myna.cli.administration import note_act
 from myna.cli.console import megabytes, note, say
 from myna.cli.language import _
 from myna.cli.pull import as_plain
 from myna.core.backend import LocalModel
-from myna.core.errors import ModelNotFound, OperatorError
+from myna.core.errors import ModelFileError, ModelNotFound, OperatorError
+from myna.core.sampling_defaults import SamplingDefaults
 from myna.core.translatable import N_
 from myna.settings import Settings, load_settings
 
@@ -39,6 +41,7 @@ def list_models(
     for title in (_("MODEL"), _("SIZE"), _("HERE"), _("LICENCE")):
         table.add_column(title, no_wrap=True)
     table.add_column(_("GOOD FOR"))
+    table.add_column(_("SAMPLING"))
     for row in rows:
         mark = _(" (default)") if row["id"] == settings.model else ""
         good_for = ", ".join(map(str, [*row["capabilities"], *row["languages"]]))  # type: ignore[misc]
@@ -48,6 +51,7 @@ def list_models(
             _("yes") if row["here"] else _("no"),
             str(row["licence"]),
             good_for,
+            ", ".join(f"{name} {value:g}" for name, value in row["sampling"].items()),  # type: ignore[attr-defined]
         )
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     if not all(row["here"] for row in rows):
@@ -68,12 +72,33 @@ def _rows(settings: Settings) -> list[dict[str, object]]:
             "licence": entry.licence,
             "capabilities": entry.capabilities,
             "languages": entry.languages,
+            "sampling": _sampling(settings, entry.id, entry.sampling, here.get(entry.id)),
         }
         for entry in ENTRIES
     ]
     known = {entry.id for entry in ENTRIES}
     unknown: dict[str, object] = {"here": True, "licence": "?", "capabilities": (), "languages": ()}
-    return rows + [as_plain(model) | unknown for model in here.values() if model.id not in known]
+    return rows + [
+        as_plain(model)
+        | unknown
+        | {"sampling": _sampling(settings, model.id, published_defaults(model), model)}
+        for model in here.values()
+        if model.id not in known
+    ]
+
+
+def _sampling(
+    settings: Settings, model: str, published: SamplingDefaults, file: LocalModel | None
+) -> dict[str, float]:
+    """The sampling defaults that differ from OpenAI's."""
+    from myna.prompts.gguf import read_header
+    from myna.prompts.sampling_metadata import file_defaults
+
+    defaults = settings.defaults.of(model).over(published)
+    if file is not None:
+        with contextlib.suppress(ModelFileError, OSError):
+            defaults = defaults.over(file_defaults(read_header(file.path)))
+    return defaults.changes()
 
 
 def remove(

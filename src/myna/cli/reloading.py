@@ -22,6 +22,7 @@ LIVE: Final = frozenset(
         "model",
         "models",
         "aliases",
+        "defaults",
         "upstreams",
         "models_memory",
         "idle",

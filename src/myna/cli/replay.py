@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from myna.cli.client import post
-from myna.cli.complete import local_base_url
 from myna.cli.console import say
 from myna.cli.key import server_keys
+from myna.cli.local_servers import find_server, local_base_url
 from myna.core.errors import OperatorError
 from myna.core.stored import StoredCompletion
 from myna.core.translatable import N_, Translatable
@@ -38,7 +38,7 @@ def replay(
     stored = _find(settings, project, completion_id)
     item = json.loads(stored.item)
     answer = post(
-        local_base_url(settings),
+        find_server(settings) or local_base_url(settings),
         server_keys(settings)[0],
         "chat/completions",
         _again(json.loads(stored.replay)),
@@ -92,8 +92,10 @@ def _find(settings: Settings, project: str, completion_id: str) -> StoredComplet
 
 
 def _again(body: dict[str, Any]) -> dict[str, Any]:
-    """The request, with log-probabilities if they are allowed in it: they contain the tokens."""
-    return body if body.get("prediction") else {**body, "logprobs": True}
+    """The request, with log-probabilities if they are allowed in it: they contain the tokens. Without a
+    temperature it was stored before models had sampling defaults, when OpenAI's applied to it."""
+    asked = {"temperature": 1.0, **body}
+    return asked if body.get("prediction") else {**asked, "logprobs": True}
 
 
 def _difference(then: dict[str, Any], now: dict[str, Any]) -> Translatable | None:

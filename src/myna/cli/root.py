@@ -1,5 +1,7 @@
 """The verbs and their order in `myna --help`."""
 
+from typing import Final
+
 import typer
 from typer.core import TyperGroup
 
@@ -19,16 +21,17 @@ from myna.cli import (
     usage,
 )
 from myna.cli.chat.verb import chat
-from myna.cli.console import print_error
+from myna.cli.console import print_error, say
 from myna.cli.doctor.verb import doctor
 from myna.cli.help_language import speak_chinese
-from myna.cli.language import is_chinese
+from myna.cli.language import is_chinese, translated
+from myna.cli.local_servers import find_server
 from myna.cli.usage_errors import explained
 from myna.core.translatable import N_
+from myna.settings import load_settings
 
 app = typer.Typer(
     name="myna",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -54,13 +57,39 @@ app.command("replay")(replay.replay)
 app.command("bench")(bench.bench)
 
 
+# What a newcomer does first, and what it does.
+_FIRST_STEPS: Final = (
+    ("myna chat", N_("chat in the terminal; the first time, this downloads a model")),
+    ("myna serve", N_("serve OpenAI's API and a web page on this machine")),
+    ("myna models", N_("list the models that are here, and those that can be pulled")),
+    ("myna doctor", N_("check the machine and the installation")),
+)
+
+
 @app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
 ) -> None:
     if version:
         typer.echo(f"myna {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        _show_first_steps()
+
+
+def _show_first_steps() -> None:
+    url = find_server(load_settings())
+    if url is None:
+        say(N_("Myna runs language models on this machine, behind OpenAI's API. Start with one of these:"))
+    else:
+        say(N_("Your server is running at {base_url}. Next:", base_url=url))
+    say("")
+    for command, meaning in _FIRST_STEPS:
+        if url is None or command != "myna serve":
+            typer.echo(f"  {command:12}  {translated(meaning)}")
+    say("")
+    say(N_("All commands: {command}", command="myna --help"))
 
 
 def run() -> int:

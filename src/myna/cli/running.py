@@ -7,11 +7,12 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from myna.accounts.keys import KeyRing, check_key
+from myna.accounts.sign_in_codes import SignInCodes
 from myna.app import HttpOptions, create_app, serve
 from myna.backends.table import Backends
 from myna.catalog.manager import PoolLimits
@@ -19,9 +20,10 @@ from myna.catalog.pool import ModelPool
 from myna.catalog.pyodide import PYODIDE
 from myna.cli.administration import server_secret
 from myna.cli.backends import backend_options, backend_sections, backends_of
-from myna.cli.banner import Banner
+from myna.cli.banner import Banner, base_url
 from myna.cli.console import note
-from myna.cli.key import server_keys
+from myna.cli.key import has_no_key_yet, server_keys
+from myna.cli.local_servers import recorded
 from myna.cli.log_thread import ThreadedLog
 from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
@@ -215,16 +217,18 @@ async def _run(
     certificate = read_certificate(settings)
     backends = backends_of(settings)
     pool = make_pool(settings, offer, backends)
+    is_new_key = has_no_key_yet(settings)
     keys = () if settings.no_auth else server_keys(settings)
     stores = open_stores(settings.database_url)
     ledger = start_ledger(settings, stores, backends)
     instruments = Instruments() if settings.metrics else None
     accounts = LiveAccounts(stores.accounts(), server_secret(settings))
     threads, completions = DatabaseThreads(), stores.completions()
-    spending = None if ledger is None else LedgerSpending(ledger.store, threads)
+    spending = LedgerSpending(ledger.store, threads) if ledger else None
     services = Services(
         pool=pool,
         keys=KeyRing(keys) if keys else None,
+        sign_in_codes=SignInCodes(keys[0]) if keys else None,
         usage_sinks=UsageSinks(ledger or NullUsageLog(), observers(settings, instruments)),
         ledger=ledger,
         instruments=instruments,
@@ -238,7 +242,8 @@ async def _run(
         limiter=Limiter(stores.counters(), accounts, spending, ORGANIZATION),
     )
     app = create_app(services, http_options(settings))
-    banner = Banner(listener, offer.default, keys[0] if keys else "", settings)
+    url = base_url(*_address(listener), settings)
+    banner = Banner(url, offer.default, keys[0] if keys else "", is_new_key=is_new_key)
     loading: list[asyncio.Task[None]] = []
     servers: list[Server] = []
 
@@ -254,18 +259,32 @@ async def _run(
 
     def on_start(server: Server) -> None:
         servers.append(server)
-        loading.append(asyncio.create_task(_load_first(pool, offer.default, server, banner.show)))
+        loading.append(asyncio.create_task(_load_first(pool, offer.default, server, on_ready)))
+
+    def on_ready(has_chat_template: bool) -> None:
+        banner.show(has_chat_template)
+        record.enter_context(recorded(settings.home, url))
 
     try:
         await backends.start()
-        with Reloader(settings, read, apply).on_hangup():
+        with Reloader(settings, read, apply).on_hangup(), contextlib.ExitStack() as record:
             await serve(app, listener, drain_s=settings.drain_s, on_start=on_start, certificate=certificate)
     finally:
         await backends.aclose()
-    for task in loading:
+    await _cancel(loading)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel the tasks; raises the error of one that had failed."""
+    for task in tasks:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _address(listener: socket.socket) -> tuple[str, int]:
+    host, port, *_ = listener.getsockname()
+    return str(host), int(port)
 
 
 async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Callable[[bool], None]) -> None:

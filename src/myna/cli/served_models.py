@@ -8,7 +8,7 @@ from typing import Final
 
 from myna.backends.table import Backends
 from myna.catalog.aliases import alias_card, default_alias_cards
-from myna.catalog.entries import ENTRIES
+from myna.catalog.entries import ENTRIES, published_defaults
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES, capacity
 from myna.catalog.registry import Announced, ModelCard, ModelRegistry, PollListing
@@ -16,10 +16,11 @@ from myna.catalog.store import ModelStore, local_file
 from myna.cli.backends import backends_of
 from myna.cli.console import megabytes
 from myna.cli.pull import fetch
-from myna.core.backend import LocalModel
+from myna.core.backend import LocalModel, ModelSpec
 from myna.core.errors import ConfigurationError, ModelFileError, ModelTooLarge
+from myna.core.sampling_defaults import SamplingDefaults
 from myna.core.translatable import N_
-from myna.setting_values import AliasSetting
+from myna.setting_values import PUBLISHED, AliasSetting, DefaultsSetting
 from myna.settings import Settings
 
 FAKE: Final = "fake"
@@ -36,16 +37,20 @@ MayAnnounce = Callable[[str], bool]
 class ServedModels:
     """`default` is the id of the model that is loaded at the start and that the default aliases refer to.
     `files` are the user's own, and the default if it is a file; without a `store`, pulled models are not
-    offered."""
+    offered. `sampling` are the defaults in the settings."""
 
     default: str
     files: tuple[LocalModel, ...]
     aliases: tuple[ModelCard, ...]
     store: ModelStore | None
+    sampling: DefaultsSetting = PUBLISHED
 
     def look(self, announced: Announced = tuple) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
-        return ModelRegistry(self.files, self.aliases, self.store, announced).poll
+        return ModelRegistry(self.files, self.aliases, self.store, announced, self._defaults_of).poll
+
+    def _defaults_of(self, model: ModelSpec) -> SamplingDefaults:
+        return self.sampling.of(model.id).over(published_defaults(model))
 
     def forget(self, model: LocalModel) -> None:
         """Delete a pulled model's files."""
@@ -85,7 +90,9 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
             )
     default_id = settings.model if default is None else default.id
     aliases = _alias_cards(settings.aliases, default_id, files, may_announce)
-    return ServedModels(default_id, own_files, (*aliases, *default_alias_cards(default_id)), store)
+    return ServedModels(
+        default_id, own_files, (*aliases, *default_alias_cards(default_id)), store, settings.defaults
+    )
 
 
 def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) -> LocalModel:
@@ -95,9 +102,17 @@ def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) 
         return own[name]
     if settings.engine == FAKE:
         return LocalModel(FAKE, Path(FAKE), "myna", _FAKE_CREATED, 0, "file")
-    if name.endswith(".gguf") and not name.startswith("hf:"):
+    if _is_path(name):
         return local_file(Path(name).expanduser())
     return find(name, settings)
+
+
+def _is_path(model: str) -> bool:
+    """Whether the name is a file's path, not an id: also if the file isn't GGUF, so that the error is about
+    the file."""
+    if model.startswith("hf:"):
+        return False
+    return model.endswith(".gguf") or model.startswith(("/", "./", "../", "~")) or Path(model).is_file()
 
 
 def _is_elsewhere(model: str, backends: Backends, store: ModelStore | None) -> bool:
@@ -105,7 +120,7 @@ def _is_elsewhere(model: str, backends: Backends, store: ModelStore | None) -> b
     a backend that may merely offer one of that name."""
     if model in {announced.id for announced in backends.announced()}:
         return True
-    is_file = model.endswith(".gguf") or model.startswith("hf:")
+    is_file = _is_path(model) or model.startswith("hf:")
     is_known = (
         is_file or model in {entry.id for entry in ENTRIES} or (store is not None and store.find(model))
     )

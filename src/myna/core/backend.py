@@ -14,6 +14,7 @@ from myna.core.generator import Generator, RunningModel
 from myna.core.ledger import Price
 from myna.core.relay import Relay
 from myna.core.renderer import Renderer
+from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 
 
 class ModelSpec(Protocol):
@@ -67,13 +68,15 @@ class ModelSize:
 class LoadedModel:
     """Either a `generator` and the `renderer` of the same model, or a `relay`.
 
-    `weights` identifies the bytes of the weights, if known. `held_bytes` returns the memory of this machine
+    `weights` identifies the bytes of the weights, if known. `sampling` are the defaults in the model's own
+    files. `held_bytes` returns the memory of this machine
     that the model uses now, `is_dead` whether it has failed for good and must be loaded again."""
 
     generator: Generator | None = None
     renderer: Renderer | None = None
     relay: Relay | None = None
     weights: str = ""
+    sampling: SamplingDefaults = NO_DEFAULTS
     held_bytes: Callable[[], int] = int
     is_dead: Callable[[], bool] = bool
 

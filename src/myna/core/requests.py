@@ -10,14 +10,17 @@ class Sampling(msgspec.Struct, frozen=True, array_like=True):
 
     `temperature` 0 is greedy (ties go to the lower token id). `top_k` 0 and `min_p` 0 are off.
     `seed`, the choice index and the token's position determine every random number.
-    `logit_bias` holds (token id, bias) pairs, bias in [-100, 100]; penalties are in [-2, 2] and
-    count the tokens generated so far, as OpenAI documents them.
+    `logit_bias` holds (token id, bias) pairs, bias in [-100, 100]. `presence_penalty` and
+    `frequency_penalty` are in [-2, 2] and count the tokens generated so far, as OpenAI documents them.
+    `repetition_penalty` divides positive logits of tokens that the prompt or the answer already contains
+    and multiplies negative ones, as in Transformers and vLLM; 1 is off.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
+    repetition_penalty: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: tuple[tuple[int, float], ...] = ()
@@ -43,13 +46,14 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
     None: none; 0: only the sampled token's; k: also the k most likely. `num_prompt_logprobs` is the same for
     the prompt's tokens (legacy `echo` with `logprobs`). `best_of` >= `num_choices` candidates are generated;
     those with the best mean log-probability are returned, and nothing is streamed before all have ended.
-    `ignore_eos` generates past end-of-text tokens. `cache_salt` isolates tenants: prefixes are only shared
-    under equal salts. Higher `priority` is served first. `owner` is the key or project among which the queue
-    is fair. `stop` strings end the choice and are not returned. `is_collected` means that no part of the
-    answer is used before its end: it is then delivered at once, and survives the death of the model's worker.
-    `constraint` is enforced on the answer; the generator compiles it, with the `thought`. A `thought` may
-    precede the answer and counts toward `max_tokens`; `stop`, log-probabilities and the constraint only apply
-    after its end."""
+    `stop` strings end the choice and are not returned. `stop_token_ids` end it like end-of-text tokens;
+    `ignore_eos` generates past the latter. Before `min_tokens`, none of these tokens is generated and no stop
+    string is looked for. `cache_salt` isolates tenants: prefixes are only shared under equal salts. Higher
+    `priority` is served first. `owner` is the key or project among which the queue is fair. `is_collected`
+    means that no part of the answer is used before its end: it is then delivered at once, and survives the
+    death of the model's worker. `constraint` is enforced on the answer; the generator compiles it, with the
+    `thought`. A `thought` may precede the answer and counts toward `max_tokens`; `stop`, log-probabilities
+    and the constraint only apply after its end."""
 
     id: str
     prompt_tokens: tuple[int, ...]
@@ -58,6 +62,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
     best_of: int = 1
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    min_tokens: int = 0
     num_logprobs: int | None = None
     num_prompt_logprobs: int | None = None
     constraint: Constraint | None = None

@@ -13,7 +13,6 @@ from myna.decoding.thinking import ThoughtText
 from myna.decoding.token_table import TokenTable
 
 _NO_DELTAS: Final[tuple[TextDelta, ...]] = ()
-_NO_END_TOKENS: Final[frozenset[int]] = frozenset()
 
 
 class SampledLogprobs(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +37,7 @@ class ChoiceOutput:
         "_end_tokens",
         "_held_logprobs",
         "_max_tokens",
+        "_min_tokens",
         "_num_logprobs",
         "_num_reported",
         "_num_reported_logprobs",
@@ -55,7 +55,12 @@ class ChoiceOutput:
     )
 
     def __init__(
-        self, index: int, request: GenerationRequest, tokens: TokenTable, grammar: Grammar | None
+        self,
+        index: int,
+        request: GenerationRequest,
+        tokens: TokenTable,
+        end_tokens: frozenset[int],
+        grammar: Grammar | None,
     ) -> None:
         shown = tokens.shown_pieces
         self.index = index
@@ -67,7 +72,8 @@ class ChoiceOutput:
         # The tokens so far; only needed to compare them with a prediction.
         self.answer: list[int] | None = [] if request.prediction_tokens else None
         self._pieces = tokens.pieces
-        self._end_tokens = _NO_END_TOKENS if request.ignore_eos else tokens.end_tokens
+        self._end_tokens = end_tokens
+        self._min_tokens = request.min_tokens
         self._max_tokens = request.max_tokens
         self._num_logprobs = request.num_logprobs
         self._text = ChoiceText(shown, request.stop, is_tracking=request.num_logprobs is not None)
@@ -95,7 +101,7 @@ class ChoiceOutput:
         deltas: Sequence[TextDelta] = _NO_DELTAS
         if self._thought is not None:
             deltas = self._think(self._thought, token)
-        elif text := self._text.push(token):
+        elif text := self._text.push(token, may_stop=self.num_tokens > self._min_tokens):
             deltas = (self._delta(text),)
         grammar = self.grammar
         if self._text.is_stopped or (grammar is not None and grammar.advance(token) and grammar.must_stop):
@@ -147,7 +153,8 @@ class ChoiceOutput:
         self.num_reasoning_tokens = thought.num_tokens - len(thought.answer)
         if thought.rest and self._shows_thought_rest:
             self._text.begin_with(thought.rest)
-        return "".join([self._text.push(token) for token in thought.answer])
+        may_stop = self.num_tokens > self._min_tokens
+        return "".join([self._text.push(token, may_stop=may_stop) for token in thought.answer])
 
     def _thought_delta(self, text: str) -> TextDelta:
         num_new, self._num_reported = self.num_tokens - self._num_reported, self.num_tokens

@@ -49,8 +49,9 @@ class ChoiceText:
         """Text that precedes the first token and is shown with it."""
         self._pending = data
 
-    def push(self, token: int) -> str:
-        """Add the next token; return the text that can be shown now, possibly none."""
+    def push(self, token: int, *, may_stop: bool = True) -> str:
+        """Add the next token; return the text that can be shown now, possibly none. Stop strings are looked
+        for from the first token on with which the text `may_stop`."""
         data = self._token_bytes[token]
         if self._pending:
             data = self._pending + data
@@ -60,7 +61,7 @@ class ChoiceText:
             return text
         if self._starts is not None and not self.is_stopped:
             self._starts.append(self._num_chars)
-        return self._show(text)
+        return self._show(text, may_stop)
 
     def finish(self) -> str:
         """The choice has ended: return all text that was held back, or none after a stop string."""
@@ -70,11 +71,11 @@ class ChoiceText:
             self._count_shown(len(held))
         return held
 
-    def _show(self, text: str) -> str:
+    def _show(self, text: str, may_stop: bool) -> str:
         if self.is_stopped:
             return ""
         shown = text
-        if self._matcher is not None:
+        if self._matcher is not None and may_stop:
             shown = self._matcher.push(text)
             self.is_stopped = self._matcher.is_stopped
         self._num_chars += len(text)

@@ -37,6 +37,7 @@ class RequestOutput:
         "_prompt_logprobs",
         "_request",
         "choices",
+        "end_tokens",
         "num_logprobs",
     )
 
@@ -51,6 +52,8 @@ class RequestOutput:
         self._is_ranked = request.best_of > request.num_choices
         self._kept: list[list[TextDelta | ChoiceDone]] = [[] for _ in range(num_choices)]
         self._num_finished = 0
+        # The tokens that end a choice.
+        self.end_tokens = _end_tokens(request, tokens)
         self._prompt_logprobs: list[TokenLogprob] = []
         if request.num_prompt_logprobs is not None:
             first = request.prompt_tokens[0]
@@ -58,7 +61,8 @@ class RequestOutput:
         # How many of the most likely tokens `push` needs with each token; None: no `SampledLogprobs` at all.
         self.num_logprobs = 0 if self._is_ranked and request.num_logprobs is None else request.num_logprobs
         self.choices = [
-            ChoiceOutput(index, request, tokens, grammar and grammar.copy()) for index in range(num_choices)
+            ChoiceOutput(index, request, tokens, self.end_tokens, grammar and grammar.copy())
+            for index in range(num_choices)
         ]
 
     @property
@@ -144,3 +148,9 @@ class RequestOutput:
             rejected,
             sum(choice.num_reasoning_tokens for choice in choices),
         )
+
+
+def _end_tokens(request: GenerationRequest, tokens: TokenTable) -> frozenset[int]:
+    if not request.ignore_eos and not request.stop_token_ids:
+        return tokens.end_tokens
+    return frozenset(request.stop_token_ids) | (frozenset() if request.ignore_eos else tokens.end_tokens)

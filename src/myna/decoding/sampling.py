@@ -10,10 +10,10 @@ from myna.decoding.sampling_batch import (
     Draw,
     Floats,
     Ints,
+    RequestSampling,
     RowStatus,
     Sampled,
     SamplingBatch,
-    TokenBias,
     TokenCounts,
 )
 
@@ -26,10 +26,10 @@ __all__ = [
     "IS_NATIVE",
     "ChoiceSampling",
     "Draw",
+    "RequestSampling",
     "RowStatus",
     "Sampled",
     "SamplingBatch",
-    "TokenBias",
     "TokenCounts",
     "instruction_sets",
     "sample",
@@ -49,12 +49,14 @@ def sample(logits: Floats, batch: SamplingBatch, *, instruction_set: str = "") -
     """Draw one token for each entry of the batch from `logits` (rows, vocabulary), read in place.
 
     A draw depends only on its row, its parameters and (seed, choice, position), never on other draws,
-    threads or instruction sets. Penalties (`- count * frequency - presence` for generated tokens) and bias
-    are added first, then the mask is applied. Temperature 0 takes the most likely token, ties to the lower
-    id. Otherwise weights are the exponentials of score / temperature, filtered in this order: top-k keeps
-    the k most likely tokens, top-p the fewest of those that hold that share of the remaining probability,
-    min-p those with at least that fraction of the highest probability. Raises ValueError for ids, rows or
-    masks out of range; NaN or infinity in a row only fails that draw, through its status.
+    threads or instruction sets. The repetition penalty comes first: of tokens in the prompt or the output,
+    logits above 0 are divided by it and others multiplied. Then penalties (`- count * frequency - presence`
+    for generated tokens) and bias are added, and the mask is applied. Temperature 0 takes the most likely
+    token, ties to the lower id. Otherwise weights are the exponentials of score / temperature, filtered in
+    this order: top-k keeps the k most likely tokens, top-p the fewest of those that hold that share of the
+    remaining probability, min-p those with at least that fraction of the highest probability. Raises
+    ValueError for ids, rows or masks out of range; NaN or infinity in a row only fails that draw, through its
+    status.
     """
     out = Sampled.empty(len(batch), max((0, *batch.num_logprobs.tolist())))
     if not IS_NATIVE or instruction_set == _NUMPY:
@@ -67,6 +69,7 @@ def sample(logits: Floats, batch: SamplingBatch, *, instruction_set: str = "") -
         batch.top_p,
         batch.top_k,
         batch.min_p,
+        batch.repetition_penalty,
         batch.presence_penalty,
         batch.frequency_penalty,
         batch.seed,
@@ -76,6 +79,9 @@ def sample(logits: Floats, batch: SamplingBatch, *, instruction_set: str = "") -
         batch.count_offsets,
         batch.count_tokens,
         batch.count_values,
+        batch.prompt_offsets,
+        batch.prompt_tokens,
+        batch.prompt_row,
         batch.bias_offsets,
         batch.bias_tokens,
         batch.bias_values,

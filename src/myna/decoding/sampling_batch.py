@@ -1,6 +1,6 @@
 """The input and output of one sampling call, as structs of arrays. Knows no kernel."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from enum import IntEnum
@@ -19,6 +19,7 @@ _SEED_BITS = (1 << 64) - 1
 _MAX_TOP_K = (1 << 31) - 1
 _NO_INTS: Ints = np.empty(0, np.int32)
 _Number = TypeVar("_Number", np.int32, np.float32)
+_Shared = TypeVar("_Shared", bound=Hashable)
 
 
 class RowStatus(IntEnum):
@@ -67,39 +68,83 @@ class TokenCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenBias:
-    """A request's `logit_bias` as arrays, ordered by token: created once, shared by all its choices."""
+    """Tokens and what is added to their logits, as arrays ordered by token."""
 
     tokens: Ints
     values: Floats
 
     @classmethod
-    def of(cls, parameters: Sampling) -> "TokenBias | None":
-        """None if the request has no bias."""
-        if not parameters.logit_bias:
+    def of(cls, biases: Collection[tuple[int, float]], banned: Collection[int] = ()) -> "TokenBias | None":
+        """None if nothing is added. `banned` tokens are never sampled."""
+        values = dict(biases) | dict.fromkeys(banned, -np.inf)
+        if not values:
             return None
-        pairs = sorted(parameters.logit_bias, key=lambda pair: pair[0])
-        return cls(
-            np.array([token for token, _ in pairs], np.int32),
-            np.array([value for _, value in pairs], np.float32),
-        )
+        tokens = sorted(values)
+        return cls(np.array(tokens, np.int32), np.array([values[token] for token in tokens], np.float32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptTokens:
+    """The tokens that a prompt contains, each once, in order."""
+
+    tokens: Ints
+
+    @classmethod
+    def of(cls, prompt: Sequence[int]) -> "PromptTokens":
+        return cls(np.unique(np.asarray(prompt, np.int32)))
+
+
+class RequestSampling:
+    """What a request's choices share: a batch contains it only once, however many they are."""
+
+    __slots__ = ("_bias", "_early_bias", "_min_tokens", "parameters", "prompt")
+
+    def __init__(
+        self,
+        parameters: Sampling,
+        prompt_tokens: Sequence[int] = (),
+        *,
+        end_tokens: Collection[int] = (),
+        min_tokens: int = 0,
+    ) -> None:
+        """Before `min_tokens`, none of the `end_tokens` is sampled."""
+        self.parameters = parameters
+        self.prompt = PromptTokens.of(prompt_tokens) if parameters.repetition_penalty != 1 else None
+        self._min_tokens = min_tokens if end_tokens else 0
+        self._bias = TokenBias.of(parameters.logit_bias)
+        self._early_bias = TokenBias.of(parameters.logit_bias, end_tokens) if min_tokens else self._bias
+
+    def bias_at(self, position: int) -> TokenBias | None:
+        """The bias of the token at that index of the answer."""
+        return self._early_bias if self.is_early(position) else self._bias
+
+    def is_early(self, position: int) -> bool:
+        """Whether the answer may not end with the token at that index."""
+        return position < self._min_tokens
 
 
 class ChoiceSampling:
     """One choice's sampling parameters in the form that batches need; `accept` each sampled token."""
 
-    __slots__ = ("bias", "choice", "counts", "num_logprobs", "parameters", "seed")
+    __slots__ = ("choice", "counts", "num_logprobs", "parameters", "request", "seed")
 
-    def __init__(
-        self, parameters: Sampling, choice: int, num_logprobs: int | None, bias: TokenBias | None = None
-    ) -> None:
-        """`bias` is `TokenBias.of(parameters)`, which choices share: a batch holds a shared one only once."""
+    def __init__(self, request: RequestSampling, choice: int, num_logprobs: int | None) -> None:
+        parameters = request.parameters
+        self.request = request
         self.parameters = parameters
         self.choice = choice
         self.num_logprobs = -1 if num_logprobs is None else num_logprobs
         self.seed = parameters.seed & _SEED_BITS
-        self.bias = bias or TokenBias.of(parameters)
-        is_penalised = parameters.presence_penalty != 0 or parameters.frequency_penalty != 0
+        is_penalised = (
+            parameters.repetition_penalty != 1
+            or parameters.presence_penalty != 0
+            or parameters.frequency_penalty != 0
+        )
         self.counts = TokenCounts() if is_penalised else None
+
+    def is_steady(self, position: int) -> bool:
+        """Whether all tokens from that index on have the same parameters."""
+        return self.counts is None and not self.request.is_early(position)
 
     def accept(self, token: int) -> None:
         if self.counts is not None:
@@ -132,16 +177,18 @@ class SamplingBatch:
     """n draws as arrays of length n. Rows may repeat: the choices of one prompt share its last row.
 
     Penalty counts are compressed rows: entries `offsets[i]:offsets[i + 1]` belong to draw i, in any order of
-    tokens. So are biases, which draws may share: `bias_row` is a draw's row, -1 for none. An absent part
-    (None) costs nothing. A mask has one bit per token, bit t % 32 of word t // 32, set if the token is
-    allowed (llguidance's format); `mask_row` -1 allows all. `num_logprobs` -1: none; 0: the sampled token's;
-    k: also the k most likely."""
+    tokens. So are biases and the tokens of prompts, which draws may share: `bias_row` and `prompt_row` are a
+    draw's rows, -1 for none. A repetition penalty applies to the tokens that are counted or in the prompt. An
+    absent part (None) costs nothing. A mask has one bit per token, bit t % 32 of word t // 32, set if the
+    token is allowed (llguidance's format); `mask_row` -1 allows all. `num_logprobs` -1: none; 0: the sampled
+    token's; k: also the k most likely."""
 
     row: Ints
     temperature: Floats
     top_p: Floats
     top_k: Ints
     min_p: Floats
+    repetition_penalty: Floats
     presence_penalty: Floats
     frequency_penalty: Floats
     seed: npt.NDArray[np.uint64]
@@ -151,6 +198,9 @@ class SamplingBatch:
     count_offsets: Ints | None = None
     count_tokens: Ints | None = None
     count_values: Ints | None = None
+    prompt_offsets: Ints | None = None
+    prompt_tokens: Ints | None = None
+    prompt_row: Ints | None = None
     bias_offsets: Ints | None = None
     bias_tokens: Ints | None = None
     bias_values: Floats | None = None
@@ -167,7 +217,10 @@ class SamplingBatch:
         parameters = [choice.parameters for choice in choices]
         counts = [choice.counts for choice in choices]
         has_counts = any(count is not None and len(count.tokens) for count in counts)
-        rows = {bias: row for row, bias in enumerate({c.bias: 0 for c in choices if c.bias is not None})}
+        prompts = [choice.request.prompt for choice in choices]
+        prompt_rows = _numbered(prompts)
+        biases = [draw.choice.request.bias_at(draw.position) for draw in draws]
+        bias_rows = _numbered(biases)
         count_tokens = [_NO_INTS if count is None else count.tokens for count in counts] if has_counts else []
         count_values = [_NO_INTS if count is None else count.counts for count in counts] if has_counts else []
         return cls(
@@ -176,6 +229,7 @@ class SamplingBatch:
             top_p=np.array([p.top_p for p in parameters], np.float32),
             top_k=np.array([min(p.top_k, _MAX_TOP_K) for p in parameters], np.int32),
             min_p=np.array([p.min_p for p in parameters], np.float32),
+            repetition_penalty=np.array([p.repetition_penalty for p in parameters], np.float32),
             presence_penalty=np.array([p.presence_penalty for p in parameters], np.float32),
             frequency_penalty=np.array([p.frequency_penalty for p in parameters], np.float32),
             seed=np.array([choice.seed for choice in choices], np.uint64),
@@ -185,10 +239,13 @@ class SamplingBatch:
             count_offsets=_offsets(count_tokens) if has_counts else None,
             count_tokens=np.concatenate(count_tokens) if has_counts else None,
             count_values=np.concatenate(count_values) if has_counts else None,
-            bias_offsets=_offsets([bias.tokens for bias in rows]) if rows else None,
-            bias_tokens=_joined([bias.tokens for bias in rows]) if rows else None,
-            bias_values=_joined([bias.values for bias in rows]) if rows else None,
-            bias_row=np.array([_row_of(choice.bias, rows) for choice in choices], np.int32) if rows else None,
+            prompt_offsets=_offsets([prompt.tokens for prompt in prompt_rows]) if prompt_rows else None,
+            prompt_tokens=_joined([prompt.tokens for prompt in prompt_rows]) if prompt_rows else None,
+            prompt_row=_rows_of(prompts, prompt_rows),
+            bias_offsets=_offsets([bias.tokens for bias in bias_rows]) if bias_rows else None,
+            bias_tokens=_joined([bias.tokens for bias in bias_rows]) if bias_rows else None,
+            bias_values=_joined([bias.values for bias in bias_rows]) if bias_rows else None,
+            bias_row=_rows_of(biases, bias_rows),
             mask_row=None if masks is None else np.array([draw.mask_row for draw in draws], np.int32),
             masks=masks,
         )
@@ -229,8 +286,14 @@ class Sampled:
         return out
 
 
-def _row_of(bias: TokenBias | None, rows: dict[TokenBias, int]) -> int:
-    return -1 if bias is None else rows[bias]
+def _numbered(shared: Iterable[_Shared | None]) -> dict[_Shared, int]:
+    """Each different part once, with its row."""
+    return {part: row for row, part in enumerate(dict.fromkeys(p for p in shared if p is not None))}
+
+
+def _rows_of(shared: Iterable[_Shared | None], rows: dict[_Shared, int]) -> Ints | None:
+    """Each draw's row, -1 for none; None if no draw has one."""
+    return np.array([-1 if part is None else rows[part] for part in shared], np.int32) if rows else None
 
 
 def _joined(parts: list[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:

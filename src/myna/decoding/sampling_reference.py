@@ -71,19 +71,25 @@ def _check(logits: Floats, batch: SamplingBatch) -> None:
     for values in (batch.temperature, batch.top_p, batch.min_p):
         if len(values) != num_draws or not np.isfinite(values).all() or (values < 0).any():
             raise ValueError("temperature, top-p and min-p must be one number >= 0 per draw")
+    repetition = batch.repetition_penalty
+    if len(repetition) != num_draws or not np.isfinite(repetition).all() or (repetition <= 0).any():
+        raise ValueError("a repetition penalty must be one number above 0 per draw")
+    num_prompts = 0 if batch.prompt_offsets is None else len(batch.prompt_offsets) - 1
     num_biases = 0 if batch.bias_offsets is None else len(batch.bias_offsets) - 1
     for num_lists, offsets, tokens, entries in (
         (num_draws, batch.count_offsets, batch.count_tokens, batch.count_values),
+        (num_prompts, batch.prompt_offsets, batch.prompt_tokens, batch.prompt_tokens),
         (num_biases, batch.bias_offsets, batch.bias_tokens, batch.bias_values),
     ):
         if offsets is None or tokens is None or entries is None:
             continue
         if len(offsets) != num_lists + 1 or len(tokens) != len(entries) or offsets[-1] != len(tokens):
-            raise ValueError("offsets of counts or biases don't match their entries")
+            raise ValueError("offsets of counts, prompts or biases don't match their entries")
         if len(tokens) and not 0 <= tokens.min() <= tokens.max() < vocab_size:
-            raise ValueError("a count or bias has a token outside the vocabulary")
-    if num_biases and (batch.bias_row is None or not (batch.bias_row < num_biases).all()):
-        raise ValueError("a draw's bias is not a row of the biases")
+            raise ValueError("a count, prompt or bias has a token outside the vocabulary")
+    for count, rows in ((num_prompts, batch.prompt_row), (num_biases, batch.bias_row)):
+        if count and (rows is None or not (rows < count).all()):
+            raise ValueError("a draw's prompt or bias is not one of the lists")
     if batch.masks is not None:
         if batch.mask_row is None or not (batch.mask_row < len(batch.masks)).all():
             raise ValueError("a draw's mask is not a row of the masks")
@@ -101,10 +107,27 @@ def _scores(raw: Floats, batch: SamplingBatch, index: int) -> Floats:
     """Logits with penalties, then bias, then the mask: float32, in that order."""
     scores = np.array(raw, np.float32)
     with np.errstate(over="ignore"):
+        _penalise_repetition(scores, batch, index)
         _add_changes(scores, batch, index)
     if batch.masks is not None and batch.mask_row is not None and batch.mask_row[index] >= 0:
         scores[~allowed(batch.masks[batch.mask_row[index]], len(scores))] = -np.inf
     return scores
+
+
+def _penalise_repetition(scores: Floats, batch: SamplingBatch, index: int) -> None:
+    penalty = batch.repetition_penalty[index]
+    if penalty == 1:
+        return
+    seen = np.zeros(len(scores), np.bool_)
+    if batch.count_offsets is not None:
+        assert batch.count_tokens is not None
+        seen[batch.count_tokens[batch.count_offsets[index] : batch.count_offsets[index + 1]]] = True
+    if batch.prompt_offsets is not None:
+        assert batch.prompt_tokens is not None and batch.prompt_row is not None
+        row = batch.prompt_row[index]
+        if row >= 0:
+            seen[batch.prompt_tokens[batch.prompt_offsets[row] : batch.prompt_offsets[row + 1]]] = True
+    scores[seen] = np.where(scores[seen] > 0, scores[seen] / penalty, scores[seen] * penalty)
 
 
 def _add_changes(scores: Floats, batch: SamplingBatch, index: int) -> None:

@@ -77,6 +77,16 @@ def check_answer_tokens(name: str, requested: int | None, max_answer_tokens: int
         )
 
 
+def check_min_tokens(min_tokens: int, max_tokens: int) -> None:
+    """Raise if an answer must have more tokens than it may have."""
+    if min_tokens > max_tokens:
+        raise InvalidRequest(
+            f"min_tokens is too large: {min_tokens}. The completion has at most {max_tokens} tokens.",
+            param="min_tokens",
+            code="invalid_value",
+        )
+
+
 def remaining_tokens(
     prompt_tokens: int, requested: int | None, context_tokens: int, max_answer_tokens: int = 0, *, param: str
 ) -> int:

@@ -7,7 +7,7 @@ from myna.core.conversation import Message
 from myna.core.generator import ModelInfo
 from myna.core.renderer import Renderer
 from myna.core.requests import GenerationRequest, Sampling
-from myna.generation.budgets import encode_conversation, encode_prediction, remaining_tokens
+from myna.generation.budgets import check_min_tokens, encode_conversation, encode_prediction, remaining_tokens
 from myna.generation.reasoning import reasoning_for
 from myna.generation.service_tier import priority
 from myna.generation.tenant import Tenant, context_length
@@ -34,6 +34,8 @@ class ConversationRequest:
     num_choices: int = 1
     num_logprobs: int | None = None
     stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    min_tokens: int = 0
     tools: tuple[DeclaredTool, ...] = ()
     tool_choice: ToolChoice = ANY_TOOL
     is_parallel: bool = True
@@ -85,17 +87,13 @@ def to_generation(
     generation = GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt),
-        max_tokens=remaining_tokens(
-            len(prompt),
-            request.requested_tokens,
-            context_tokens,
-            max_answer_tokens,
-            param=request.messages_param,
-        ),
+        max_tokens=_max_tokens(request, len(prompt), context_tokens, max_answer_tokens),
         num_choices=request.num_choices,
         best_of=request.num_choices,
         sampling=request.sampling,
         stop=request.stop,
+        stop_token_ids=request.stop_token_ids,
+        min_tokens=request.min_tokens,
         num_logprobs=request.num_logprobs,
         constraint=reasoning.constraint(constraint),
         ignore_eos=request.ignore_eos,
@@ -107,3 +105,17 @@ def to_generation(
         thought=reasoning.thought,
     )
     return generation, tools
+
+
+def _max_tokens(
+    request: ConversationRequest, prompt_tokens: int, context_tokens: int, max_answer_tokens: int
+) -> int:
+    max_tokens = remaining_tokens(
+        prompt_tokens,
+        request.requested_tokens,
+        context_tokens,
+        max_answer_tokens,
+        param=request.messages_param,
+    )
+    check_min_tokens(request.min_tokens, max_tokens)
+    return max_tokens

@@ -7,6 +7,8 @@ import orjson
 
 from myna.core.events import Done, Event
 from myna.core.generator import EventStream
+from myna.core.requests import Sampling
+from myna.generation.sampling import as_fields
 
 
 class StoredStream:
@@ -39,9 +41,10 @@ def signed_seed(seed: int) -> int:
     return seed - 2**64 if seed >= 2**63 else seed
 
 
-def replay(body: Mapping[str, Any], seed: int) -> bytes:
-    """The body of a request that reproduces the answer: the original one with the seed that was used."""
+def replay(body: Mapping[str, Any], sampling: Sampling) -> bytes:
+    """The body of a request that reproduces the answer: the original one with the seed and the model's
+    defaults that were used."""
     fields = {
         name: value for name, value in body.items() if name not in ("store", "stream", "stream_options")
     }
-    return orjson.dumps({**fields, "seed": signed_seed(seed)})
+    return orjson.dumps({**fields, **as_fields(sampling), "seed": signed_seed(sampling.seed)})

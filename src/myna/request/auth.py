@@ -22,12 +22,12 @@ _PROXY_HEADERS: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-hos
 NO_KEY_TEXT: Final = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header using "
     "Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or as the password field (with blank username) if "
-    "you're accessing the API from your browser and are prompted for a username and password. You can "
-    "obtain an API key from https://platform.openai.com/account/api-keys."
+    "you're accessing the API from your browser and are prompted for a username and password. On the "
+    "machine that runs this server, `myna key` prints your API key."
 )
 WRONG_KEY_TEXT: Final = (
     "Incorrect API key provided: {key}. "
-    "You can find your API key at https://platform.openai.com/account/api-keys."
+    "You can find your API key with `myna key` on the machine that runs this server."
 )
 MISSING_SCOPE_TEXT: Final = (
     "You have insufficient permissions for this operation. Missing scopes: {scope}. Check that you have "
@@ -37,8 +37,8 @@ MISSING_SCOPE_TEXT: Final = (
 UNPARSABLE_TEXT: Final = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP "
     "library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON. If you "
-    "have trouble figuring out how to fix this, please contact us through our help center at "
-    "help.openai.com.)"
+    "have trouble figuring out how to fix this, check the bytes that your program sends with a JSON "
+    "parser.)"
 )
 NO_MODEL_TEXT: Final = "you must provide a model parameter"
 

@@ -12,8 +12,8 @@ OUTPUT_VERSION: Final = 1
 
 
 def system_fingerprint(model: ServedModel, max_answer_tokens: int = 0) -> str:
-    """A hash of the weights, the engine and its arithmetic, the chat template, our own version, and the
-    limits on the length of a completion."""
+    """A hash of the weights, the engine and its arithmetic, the chat template, our own version, the limits on
+    the length of a completion, and the model's sampling defaults."""
     info = model.generator.info
     parts = (
         model.weights,
@@ -22,6 +22,7 @@ def system_fingerprint(model: ServedModel, max_answer_tokens: int = 0) -> str:
         OUTPUT_VERSION,
         context_length(info),
         max_answer_tokens,
+        model.sampling,
     )
     digest = sha256("\0".join(map(str, parts)).encode()).hexdigest()
     return f"fp_{digest[:10]}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from myna.accounts.keys import KeyRing
+from myna.accounts.sign_in_codes import SignInCodes
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
 from myna.http.json_bodies import LargeBodies
@@ -24,8 +25,8 @@ ORGANIZATION: Final = "myna"
 class Services:
     """`keys` are the owner's, those of other users are in `accounts`; None: no key is needed (on loopback
     only). Templates and tokenizers run in `text_threads`, calls of stores in `database_threads`; `app.py`
-    closes both. `ledger` None: no usage is recorded. `is_loopback_only`: the server listens on a loopback
-    address."""
+    closes both. `sign_in_codes` None: no page signs in by a link. `ledger` None: no usage is
+    recorded. `is_loopback_only`: the server listens on a loopback address."""
 
     pool: ModelPool
     keys: KeyRing | None
@@ -36,6 +37,7 @@ class Services:
     completion_writer: CompletionWriter
     accounts: LiveAccounts
     limiter: Limiter
+    sign_in_codes: SignInCodes | None = None
     ledger: Ledger | None = None
     instruments: Instruments | None = None
     is_loopback_only: bool = False

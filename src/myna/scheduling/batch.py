@@ -185,7 +185,7 @@ class InputBatch:
         is_steady = (
             masks is None
             and not assumed
-            and all(sequence.sampling.counts is None for sequence in sampling_sequences)
+            and all(sequence.sampling.is_steady(sequence.num_generated) for sequence in sampling_sequences)
         )
         self._batch = batch if is_steady else None
         self._sampling_sequences, self._rows, self._next = sampling_sequences, rows, first + 1

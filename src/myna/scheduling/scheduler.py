@@ -25,7 +25,7 @@ class Scheduler:
     def __init__(self, kv: KVStorage, token_table: TokenTable) -> None:
         self._token_table = token_table
         self.queues = RequestQueues(kv)
-        self.speculation = Speculation(self.queues.kv_cache, token_table.end_tokens, can_trim=kv.can_trim)
+        self.speculation = Speculation(self.queues.kv_cache, can_trim=kv.can_trim)
         self._suspects: list[Sequence] = []
         self._groups: dict[int, SequenceGroup] = {}
         self._num_added = 0

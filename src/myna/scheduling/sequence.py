@@ -10,7 +10,7 @@ from myna.core.events import Event
 from myna.core.requests import GenerationRequest
 from myna.decoding.choice_output import ChoiceOutput
 from myna.decoding.output_processor import RequestOutput
-from myna.decoding.sampling import ChoiceSampling, TokenBias
+from myna.decoding.sampling import ChoiceSampling, RequestSampling
 from myna.scheduling.ngram import NgramProposer, Ngrams
 
 
@@ -51,10 +51,16 @@ class SequenceGroup:
     is_prompt_done: bool = False
     cached_tokens: int = 0
     ngrams: Ngrams | None = None
-    bias: TokenBias | None = field(init=False)
+    sampling: RequestSampling = field(init=False)
 
     def __post_init__(self) -> None:
-        self.bias = TokenBias.of(self.request.sampling)
+        request = self.request
+        self.sampling = RequestSampling(
+            request.sampling,
+            request.prompt_tokens,
+            end_tokens=self.output.end_tokens,
+            min_tokens=request.min_tokens,
+        )
 
 
 class Sequence:
@@ -81,7 +87,7 @@ class Sequence:
         self.grammar = output.grammar
         self.tokens = list(request.prompt_tokens)
         self.num_prompt = len(self.tokens)
-        self.sampling = ChoiceSampling(request.sampling, self.choice, group.output.num_logprobs, group.bias)
+        self.sampling = ChoiceSampling(group.sampling, self.choice, group.output.num_logprobs)
         self.proposer: NgramProposer | None = None
         self.entry: CacheEntry | None = None
         self.blocks: list[int] | None = None

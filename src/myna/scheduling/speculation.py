@@ -49,13 +49,12 @@ class StepCosts:
 class Speculation:
     """Proposes draft tokens for decoding sequences. Report the durations of steps to `costs`."""
 
-    __slots__ = ("_ends", "_kv_cache", "_max_sequences", "costs")
+    __slots__ = ("_kv_cache", "_max_sequences", "costs")
 
-    def __init__(self, kv_cache: KVCacheManager, ends: frozenset[int], *, can_trim: bool) -> None:
-        """`ends` are the tokens that end answers. An engine that can't trim can't roll drafts back."""
+    def __init__(self, kv_cache: KVCacheManager, *, can_trim: bool) -> None:
+        """An engine that can't trim can't roll drafts back."""
         self._kv_cache = kv_cache
         self._max_sequences = _MAX_SEQUENCES if can_trim else 0
-        self._ends = ends
         self.costs = StepCosts()
 
     def propose(self, running: Collection[Sequence]) -> dict[Sequence, list[int]]:
@@ -95,8 +94,8 @@ class Speculation:
 
     def _allowed(self, sequence: Sequence, tokens: list[int]) -> list[int]:
         """The draft tokens before an end token that the grammar allows."""
-        if not sequence.group.request.ignore_eos:
-            tokens = tokens[: next((i for i, token in enumerate(tokens) if token in self._ends), len(tokens))]
+        ends = sequence.group.output.end_tokens
+        tokens = tokens[: next((i for i, token in enumerate(tokens) if token in ends), len(tokens))]
         if tokens and sequence.grammar is not None:
             tokens = tokens[: sequence.grammar.num_allowed(tokens)]
         return tokens

@@ -1,9 +1,11 @@
-"""The page at `/` and its files. Knows no models and no keys: the page uses the API."""
+"""The page at `/`, its files, and the exchange of a sign-in link's code for the key. Knows no models: the
+page uses the API."""
 
 import asyncio
 import base64
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,19 +16,23 @@ from starlette.routing import BaseRoute, Route
 from myna.http.record import record_of
 from myna.web.files import WebFile, static_files, web_file
 from myna.web.policy import FILE_POLICY, PAGE_POLICY, frame_policy, headers_with
-from myna.wire.errors import UnknownUrl
+from myna.wire.errors import SIGN_IN_TEXT, InvalidSignInCode, UnknownUrl
 
 _PAGE: Final = "index.html"
 _ASKS_FOR_KEY: Final = b'data-asks-for-key="true"'
 _FRAME: Final = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Python</title><script>%s</script></html>
 """
+_UNCACHED: Final = {"cache-control": "no-store"}
 _FRAME_SCRIPT: Final = "runner/frame.js"
 
 
-def site(*, asks_for_key: bool, python: Mapping[str, Path]) -> list[BaseRoute]:
+def site(
+    *, asks_for_key: bool, python: Mapping[str, Path], redeem: Callable[[str], str | None] = lambda code: None
+) -> list[BaseRoute]:
     """The routes of the page. `asks_for_key`: whether the page asks for a key. `python` maps the names of
-    Pyodide's files to their paths, which exist once Pyodide is pulled."""
+    Pyodide's files to their paths, which exist once Pyodide is pulled. `redeem` exchanges a sign-in code for
+    the key."""
     found = static_files()
     page_file = _page(found, asks_for_key=asks_for_key)
     frame_file, frame_rules = _frame(found)
@@ -51,8 +57,19 @@ def site(*, asks_for_key: bool, python: Mapping[str, Path]) -> list[BaseRoute]:
         data = await asyncio.to_thread(path.read_bytes)
         return _file_response(request, web_file(name, data), FILE_POLICY)
 
+    async def sign_in(request: Request) -> Response:
+        try:
+            code = json.loads(await request.body())["code"]
+        except (ValueError, LookupError, TypeError):
+            code = None
+        key = redeem(code) if isinstance(code, str) else None
+        if key is None:
+            raise InvalidSignInCode(SIGN_IN_TEXT)
+        return Response(json.dumps({"key": key}), media_type="application/json", headers=_UNCACHED)
+
     return [
         Route("/", page),
+        Route("/sign-in", sign_in, methods=["POST"]),
         Route("/static/runner/frame.html", frame),
         Route("/static/pyodide/{name}", python_file),
         Route("/static/{name:path}", static),

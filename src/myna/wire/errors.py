@@ -12,12 +12,15 @@ from myna.core import errors as core
 from myna.core.errors import MynaError, RequestError
 
 SERVER_ERROR_TEXT: Final = (
-    "The server had an error processing your request. Sorry about that! You can retry your request, or "
-    "contact us through our help center at help.openai.com if you keep seeing this error. "
-    "(Please include the request ID {request_id} in your email.)"
+    "The server had an error processing your request. Sorry about that! You can retry your request. If you "
+    "keep seeing this error, look for the request ID {request_id} in the log of this server."
 )
 OVERLOADED_TEXT: Final = "Our servers are currently overloaded. Please try again later."
 TOO_LARGE_TEXT: Final = "This server does not have enough memory for that model. Please request another one."
+SIGN_IN_TEXT: Final = (
+    "This sign-in link has expired or was used before. `myna key link` prints a new one; or sign in with the "
+    "key that `myna key` prints."
+)
 
 # --- errors of HTTP itself ---
 
@@ -60,6 +63,10 @@ class MalformedHttp(RequestError):
 
 class ForbiddenSource(RequestError):
     """A Host or Origin that this server doesn't accept: another site's page, or DNS rebinding."""
+
+
+class InvalidSignInCode(RequestError):
+    """A sign-in link that was used before, or has expired."""
 
 
 # --- the table ---
@@ -147,6 +154,7 @@ ERROR_ROWS: Final[Mapping[type[MynaError], ErrorRow]] = {
     SlowBody: ErrorRow(408, retry=False, closes=True),
     HeadersTooLarge: ErrorRow(431, layout=GATEWAY, closes=True),
     MalformedHttp: ErrorRow(400, layout=GATEWAY, closes=True),
+    InvalidSignInCode: ErrorRow(403, code="invalid_sign_in_code", layout=GATEWAY),
     ForbiddenSource: ErrorRow(403, "request_forbidden", layout=GATEWAY),
 }
 

@@ -12,6 +12,7 @@ from myna.wire.validation import WireModel
 MAX_STOPS: Final = 4
 MAX_STOP: Final = 4096
 MAX_BIASES: Final = 1024
+MAX_STOP_TOKENS: Final = 128
 MAX_TEXT: Final = 10_485_760
 """OpenAI's limit on a string that becomes part of the prompt, in characters."""
 MAX_LABEL: Final = 512
@@ -186,6 +187,21 @@ def _biases(value: object) -> tuple[tuple[int, float], ...]:
     return tuple(biases.items())
 
 
+def _token_ids(value: object) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise validation_errors.invalid_type("an array of integers", value).in_validator()
+    if len(value) > MAX_STOP_TOKENS:
+        raise validation_errors.too_long("array", MAX_STOP_TOKENS, len(value)).in_validator()
+    for i, token in enumerate(value):
+        if type(token) is not int:
+            raise validation_errors.invalid_type("an integer", token).in_validator(f"[{i}]")
+        if token < 0:
+            raise validation_errors.out_of_range("integer", "below", 0, token).in_validator(f"[{i}]")
+    return tuple(value)
+
+
 def _metadata(value: object) -> tuple[tuple[str, str], ...]:
     if value is None:
         return ()
@@ -217,7 +233,10 @@ Temperature = Annotated[StrictFloat | None, decimal(0, 2)]
 Fraction = Annotated[StrictFloat | None, decimal(0, 1)]
 Penalty = Annotated[StrictFloat | None, decimal(-2, 2)]
 Count = Annotated[StrictInt | None, integer(1, 128)]
-TopK = Annotated[StrictInt | None, integer(0)]
+TopK = Annotated[StrictInt | None, integer(-1)]
+RepetitionPenalty = Annotated[StrictFloat | None, decimal(0.01, 10)]
+MinTokens = Annotated[StrictInt | None, integer(0)]
+StopTokens = Annotated[tuple[int, ...], plain(_token_ids)]
 Stops = Annotated[tuple[str, ...], plain(_stops)]
 Biases = Annotated[tuple[tuple[int, float], ...], plain(_biases)]
 Metadata = Annotated[tuple[tuple[str, str], ...], plain(_metadata)]

@@ -52,7 +52,10 @@ def _rejected(about: str, *allowed: object, error_text: str = "") -> Parameter:
 _MODEL: Final = _required("A model's id or one of its aliases; the response echoes it.")
 _SHARED: Final = {
     "stop": _supported("Up to 4 strings; the first one generated ends the output and is not returned."),
-    "temperature": _supported("0 to 2; 0 picks the most likely token, on a tie the lower id."),
+    "temperature": _supported(
+        "0 to 2; 0 picks the most likely token, on a tie the lower id. If it is set, none of the model's "
+        "[defaults](configuration.md#sampling-defaults) apply."
+    ),
     "top_p": _supported("0 to 1: sample only from the most likely tokens with this total probability."),
     "presence_penalty": _supported("-2 to 2, applied once to each token that already occurs in the output."),
     "frequency_penalty": _supported(
@@ -63,8 +66,17 @@ _SHARED: Final = {
     "seed": _supported("The same seed and request give the same output, independent of the server's load."),
     "stream": _supported("Server-sent events, ended by `[DONE]`."),
     "stream_options": _supported("`include_usage`, `include_obfuscation` (chat)."),
-    "top_k": _extension("Sample only from the k most likely tokens; 0: all."),
+    "top_k": _extension("Sample only from the k most likely tokens; 0 or -1: all."),
     "min_p": _extension("Drop tokens whose probability is below `min_p` × that of the most likely token."),
+    "repetition_penalty": _extension(
+        "0.01 to 10, as in Transformers and vLLM: divides positive logits of tokens that the prompt or the "
+        "output already contains, and multiplies negative ones; 1: off."
+    ),
+    "min_tokens": _extension(
+        "No end-of-text token, stop token or stop string ends the output before it has this many tokens; a "
+        "grammar may."
+    ),
+    "stop_token_ids": _extension("Up to 128 token ids that end the output like an end-of-text token."),
     "ignore_eos": _extension("Continue past the model's end-of-text token, up to the token limit."),
 }
 

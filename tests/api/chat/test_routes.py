@@ -61,6 +61,9 @@ async def test_parameters_reach_the_generation() -> None:
             top_p=0.5,
             top_k=3,
             min_p=0.25,
+            repetition_penalty=1.25,
+            min_tokens=6,
+            stop_token_ids=[8, 9],
             presence_penalty=0.5,
             frequency_penalty=1.5,
             logit_bias={"7": 3},
@@ -82,7 +85,9 @@ async def test_parameters_reach_the_generation() -> None:
     sampling = request.sampling
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.0, 0.5, 3, 0.25)
     assert (sampling.presence_penalty, sampling.frequency_penalty, sampling.seed) == (0.5, 1.5, 5)
+    assert sampling.repetition_penalty == 1.25
     assert sampling.logit_bias == ((7, 3.0),)
+    assert (request.min_tokens, request.stop_token_ids) == (6, (8, 9))
     assert (request.stop, request.num_logprobs, request.ignore_eos) == (("END",), 20, True)
     assert request.priority == 1
     assert (request.owner, request.cache_salt) != ("", "")

@@ -45,6 +45,9 @@ async def test_parameters_reach_the_generation() -> None:
             top_p=0.25,
             top_k=7,
             min_p=0.125,
+            repetition_penalty=0.5,
+            min_tokens=5,
+            stop_token_ids=[1],
             presence_penalty=1,
             frequency_penalty=-1,
             logit_bias={"5": -100, "6": 1.5},
@@ -61,12 +64,47 @@ async def test_parameters_reach_the_generation() -> None:
     sampling = request.sampling
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.5, 0.25, 7, 0.125)
     assert (sampling.presence_penalty, sampling.frequency_penalty) == (1.0, -1.0)
+    assert sampling.repetition_penalty == 0.5
+    assert (request.min_tokens, request.stop_token_ids) == (5, (1,))
     assert sampling.logit_bias == ((5, -100.0), (6, 1.5))
     assert sampling.seed == 2**64 - 1
     assert request.stop == ("x", "你")
     assert (request.num_logprobs, request.num_prompt_logprobs) == (2, 2)
     assert request.ignore_eos
     assert (request.owner, request.cache_salt) != ("", "")
+
+
+@pytest.mark.parametrize("value", [-1, 0])
+async def test_top_k_can_be_off(value: int) -> None:
+    async with serving() as model:
+        await model.ask("completions", prompt="a", top_k=value)
+        [request] = model.generator.requests
+    assert request.sampling.top_k == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"min_tokens": 17}, "min_tokens"),
+        ({"min_tokens": -1}, "min_tokens"),
+        ({"stop_token_ids": [1, 1 << 40]}, "stop_token_ids[1]"),
+        ({"stop_token_ids": ["a"]}, "stop_token_ids[0]"),
+        ({"stop_token_ids": [-1]}, "stop_token_ids[0]"),
+        ({"stop_token_ids": 3}, "stop_token_ids"),
+        ({"stop_token_ids": [1] * 129}, "stop_token_ids"),
+        ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"top_k": -2}, "top_k"),
+    ],
+)
+async def test_fields_of_other_servers_are_checked(fields: dict[str, Any], param: str) -> None:
+    async with serving() as model:
+        for endpoint, more in (
+            ("completions", {"prompt": "a"}),
+            ("chat/completions", {"messages": [{"role": "user", "content": "a"}], "max_tokens": 16}),
+        ):
+            response = await model.ask(endpoint, **more, **fields)
+            assert response.status_code == 400
+            assert response.json()["error"]["param"] == param
 
 
 async def test_defaults_are_openais_and_seeds_differ() -> None:

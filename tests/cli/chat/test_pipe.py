@@ -89,12 +89,18 @@ def test_a_mistake_is_one_sentence(
     assert (ran.stdout, ran.stderr.count("\n"), ran.returncode) == ("", 1, 1)
 
 
-def test_no_server_is_told_with_how_to_start_one(tmp_path: Path) -> None:
-    ran = chat(tmp_path, "Hi", MYNA_PORT="9")
-    assert ran.stderr == (
-        "myna: No server is running at http://127.0.0.1:9/v1; "
-        "start one in another terminal with: myna serve\n"
-    )
+def test_without_a_server_one_is_started_for_the_chat(tmp_path: Path) -> None:
+    ran = chat(tmp_path, "[[say caw caw]]", MYNA_PORT="9", MYNA_ENGINE="fake")
+    assert (ran.stdout, ran.returncode) == ("caw caw\n", 0)
+    assert ran.stderr.startswith("No server is running; starting one for this chat …\n")
+    assert not list((tmp_path / "servers").iterdir())
+
+
+def test_a_server_that_can_t_start_says_why(tmp_path: Path) -> None:
+    ran = chat(tmp_path, "Hi", MYNA_PORT="9", MYNA_MODEL="/no/such/file.gguf")
+    assert "/no/such/file.gguf" in ran.stderr
+    assert "none could be started" in ran.stderr.splitlines()[-1]
+    assert (ran.stdout, ran.returncode) == ("", 1)
 
 
 def test_a_refused_key_says_where_keys_come_from(tmp_path: Path, script: Script) -> None:

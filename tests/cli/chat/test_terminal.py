@@ -151,7 +151,7 @@ def test_one_question_is_answered_in_place(tmp_path: Path, environ: dict[str, st
         assert "Big\ncode=0" in screen.screen()
 
 
-def test_no_server_is_told_with_how_to_start_one(tmp_path: Path) -> None:
-    with terminal(tmp_path, "chat", {"MYNA_PORT": "9"}) as screen:
-        screen.wait_for("start one in another terminal with: myna serve")
-        screen.wait_for("code=1")
+def test_a_server_is_started_where_none_runs(tmp_path: Path) -> None:
+    with terminal(tmp_path, "chat", {"MYNA_PORT": "9", "MYNA_ENGINE": "fake"}) as screen:
+        screen.wait_for("starting one for this chat")
+        screen.wait_for("/help")

@@ -11,8 +11,9 @@ from tests.cli.chat.screen import Screen
 
 from myna.cli.chat.blocks import BlockSplitter
 from myna.cli.chat.drawing import TailDrawer
-from myna.cli.chat.markdown import ChatMarkdown, clean, rows_of
+from myna.cli.chat.markdown import ChatMarkdown, rows_of
 from myna.cli.chat.views import MarkdownView, PlainView
+from myna.cli.terminal_text import printable
 
 PIECES = [
     "# 快速排序 Quick sort\n\n",
@@ -137,7 +138,7 @@ def test_a_window_made_narrower_is_drawn_over_as_it_wraps() -> None:
 
 
 def test_a_model_s_control_characters_never_reach_the_terminal() -> None:
-    assert clean("a\x1b]0;title\x07b\x9bc\r\nd\te\x08") == "a]0;titlebc\nd\te"
+    assert printable("a\x1b]0;title\x07b\x9bc\r\nd\te\x08") == "a]0;titlebc\nd\te"
 
 
 def test_plain_text_is_as_it_came_and_ends_its_line() -> None:

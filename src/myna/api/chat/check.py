@@ -8,7 +8,7 @@ from myna.api.chat.schema import ChatRequest
 from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.generation.budgets import check_answer_tokens
-from myna.generation.sampling import check_biased_tokens
+from myna.generation.sampling import check_biased_tokens, check_stop_tokens
 from myna.wire import validation_errors
 
 _UNSUPPORTED_PARTS: Final = ("image_url", "input_audio", "file")
@@ -77,6 +77,7 @@ def check_model_support(request: ChatRequest, info: ModelInfo, max_answer_tokens
     for name in ("max_completion_tokens", "max_tokens"):
         check_answer_tokens(name, getattr(request, name), max_answer_tokens)
     check_biased_tokens(request.logit_bias, info.vocab_size)
+    check_stop_tokens(request.stop_token_ids, info.vocab_size)
     for i, message in enumerate(request.messages):
         if message.audio is not None:
             raise validation_errors.unsupported().at_param(f"messages[{i}].audio")

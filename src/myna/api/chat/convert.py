@@ -154,15 +154,17 @@ def to_response_spec(
     )
 
 
-def to_conversation(request: ChatRequest) -> ConversationRequest:
-    """The request in the form that all endpoints share."""
+def to_conversation(request: ChatRequest, defaults: Sampling) -> ConversationRequest:
+    """The request in the form that all endpoints share. `defaults` are the model's."""
     return ConversationRequest(
         messages=to_messages(request.messages),
-        sampling=to_sampling(request, Sampling()),
+        sampling=to_sampling(request, defaults),
         requested_tokens=requested_tokens(request),
         num_choices=request.n or 1,
         num_logprobs=num_logprobs(request),
         stop=request.stop,
+        stop_token_ids=request.stop_token_ids,
+        min_tokens=request.min_tokens or 0,
         tools=declared_tools(request),
         tool_choice=tool_choice(request),
         is_parallel=request.parallel_tool_calls is not False and not request.functions,

@@ -57,7 +57,7 @@ async def create_chat_completion(context: RequestContext) -> None:
             fingerprint=system_fingerprint(model, max_answer_tokens),
         )
         fold = ChatCompletionFold(spec)
-        store_answer = partial(store, context, request, body, generation.sampling.seed, fold)
+        store_answer = partial(store, context, request, body, generation.sampling, fold)
         if request.stream:
             if request.store:
                 events = StoredStream(events, fold.feed, store_answer)
@@ -84,7 +84,7 @@ def _prepare(
     longest = answer_token_limit(max_answer_tokens, request.n or 1, num_logprobs(request))
     check_model_support(request, info, longest)
     check_conversation(request.messages)
-    conversation = to_conversation(request)
+    conversation = to_conversation(request, model.sampling)
     return to_generation(conversation, model.renderer, info, tenant, id=id, max_answer_tokens=longest)
 
 

@@ -16,9 +16,12 @@ from myna.wire.fields import (
     Fraction,
     Label,
     Metadata,
+    MinTokens,
     Penalty,
+    RepetitionPenalty,
     Seed,
     Stops,
+    StopTokens,
     StreamOptions,
     Temperature,
     Text,
@@ -132,4 +135,7 @@ class ChatRequest(WireModel):
     prediction: Prediction | None = None
     top_k: TopK = None
     min_p: Fraction = None
+    repetition_penalty: RepetitionPenalty = None
+    min_tokens: MinTokens = None
+    stop_token_ids: StopTokens = ()
     ignore_eos: Flag = None

@@ -11,6 +11,7 @@ from myna.api.chat.messages import MessageParam
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.usage import Usage
 from myna.core.errors import InvalidRequest
+from myna.core.requests import Sampling
 from myna.core.stored import StoredCompletion
 from myna.generation.json_parts import json_parts
 from myna.generation.storing import replay, signed_seed
@@ -36,28 +37,32 @@ def check_storable(sent: Mapping[str, object]) -> None:
 
 
 async def store(
-    context: RequestContext, request: ChatRequest, sent: dict[str, Any], seed: int, fold: ChatCompletionFold
+    context: RequestContext,
+    request: ChatRequest,
+    sent: dict[str, Any],
+    sampling: Sampling,
+    fold: ChatCompletionFold,
 ) -> None:
-    """Store the answer in the project's stored completions. `sent` is the request's body, `seed` the seed
-    that was used. Never raises: failing to store must not fail the response."""
+    """Store the answer in the project's stored completions. `sent` is the request's body, `sampling` what was
+    used. Never raises: failing to store must not fail the response."""
     writer, project = context.services.completion_writer, context.principal.project
     try:
         item, size = list[bytes](), 0
-        parts = item_parts(fold, request, sent, seed, context.id)
+        parts = item_parts(fold, request, sent, sampling, context.id)
         async for part in render_off_loop(parts, context.services.text_threads):
             item.append(part)
             size += len(part)
             if size > writer.max_row_bytes:
                 writer.drop_large()
                 return
-        row = await context.in_text_thread(_row, fold, request, sent, seed, b"".join(item), project)
+        row = await context.in_text_thread(_row, fold, request, sent, sampling, b"".join(item), project)
         await writer.put(row)
     except Exception:
         log.exception("the answer to %s could not be stored", context.id)
 
 
 def item_parts(
-    fold: ChatCompletionFold, request: ChatRequest, sent: dict[str, Any], seed: int, request_id: str
+    fold: ChatCompletionFold, request: ChatRequest, sent: dict[str, Any], sampling: Sampling, request_id: str
 ) -> Iterator[bytes]:
     """The JSON of the item; OpenAI's stored completions have another order of keys than responses."""
     answer = fold.completion()
@@ -69,11 +74,11 @@ def item_parts(
         "request_id": request_id,
         "tool_choice": sent.get("tool_choice"),
         "usage": _usage(answer.usage),
-        "seed": signed_seed(seed),
-        "top_p": _number(request.top_p, 1.0),
-        "temperature": _number(request.temperature, 1.0),
-        "presence_penalty": _number(request.presence_penalty, 0.0),
-        "frequency_penalty": _number(request.frequency_penalty, 0.0),
+        "seed": signed_seed(sampling.seed),
+        "top_p": sampling.top_p,
+        "temperature": sampling.temperature,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
         "system_fingerprint": answer.system_fingerprint,
         "input_user": request.user,
         "service_tier": answer.service_tier,
@@ -86,7 +91,12 @@ def item_parts(
 
 
 def _row(
-    fold: ChatCompletionFold, request: ChatRequest, sent: dict[str, Any], seed: int, item: bytes, project: str
+    fold: ChatCompletionFold,
+    request: ChatRequest,
+    sent: dict[str, Any],
+    sampling: Sampling,
+    item: bytes,
+    project: str,
 ) -> StoredCompletion:
     answer = fold.completion()
     return StoredCompletion(
@@ -96,7 +106,7 @@ def _row(
         model=answer.model,
         item=item,
         messages=orjson.dumps([_message(message) for message in request.messages]),
-        replay=replay(sent, seed),
+        replay=replay(sent, sampling),
         metadata=dict(request.metadata),
     )
 
@@ -107,10 +117,6 @@ def _usage(usage: Usage) -> dict[str, int]:
         "completion_tokens": usage.completion_tokens,
         "prompt_tokens": usage.prompt_tokens,
     }
-
-
-def _number(value: float | None, default: float) -> float:
-    return default if value is None else float(value)
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:

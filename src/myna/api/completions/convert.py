@@ -7,8 +7,13 @@ from myna.api.completions.schema import CompletionRequest
 from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
-from myna.generation.budgets import answer_token_limit, check_answer_tokens, check_context_length
-from myna.generation.sampling import check_biased_tokens, to_sampling
+from myna.generation.budgets import (
+    answer_token_limit,
+    check_answer_tokens,
+    check_context_length,
+    check_min_tokens,
+)
+from myna.generation.sampling import check_biased_tokens, check_stop_tokens, to_sampling
 from myna.generation.tenant import Tenant, context_length
 from myna.wire import validation_errors
 
@@ -59,6 +64,7 @@ def check(request: CompletionRequest, info: ModelInfo, max_answer_tokens: int) -
     if len(request.prompt) > most:
         raise validation_errors.too_long("array", most, len(request.prompt)).at_param("prompt")
     check_biased_tokens(request.logit_bias, info.vocab_size)
+    check_stop_tokens(request.stop_token_ids, info.vocab_size)
     _check_tokens(request, info.vocab_size)
 
 
@@ -101,6 +107,7 @@ def to_generation(
     """The generation request of one prompt. Raises `ContextLengthExceeded` if it doesn't fit the model."""
     spec = to_spec(request)
     check_context_length(len(prompt.tokens), spec.max_tokens, context_length(info))
+    check_min_tokens(request.min_tokens or 0, spec.max_tokens)
     return GenerationRequest(
         id=id,
         prompt_tokens=prompt.tokens,
@@ -109,6 +116,8 @@ def to_generation(
         best_of=max(request.best_of or 0, spec.num_choices),
         sampling=to_sampling(request, defaults),
         stop=request.stop,
+        stop_token_ids=request.stop_token_ids,
+        min_tokens=request.min_tokens or 0,
         num_logprobs=request.logprobs,
         num_prompt_logprobs=request.logprobs if request.echo else None,
         ignore_eos=bool(request.ignore_eos),

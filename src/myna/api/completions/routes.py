@@ -9,7 +9,6 @@ from myna.api.completions.convert import EncodedPrompt, check, to_generation, to
 from myna.api.completions.encoding import PromptEncoder
 from myna.api.completions.schema import CompletionRequest
 from myna.catalog.pool import ServedModel
-from myna.core.requests import Sampling
 from myna.generation.budgets import check_logprob_count
 from myna.generation.tenant import context_length, tenant_of
 from myna.http.streaming import collect
@@ -46,7 +45,7 @@ async def create_completion(context: RequestContext) -> None:
                 model.generator.info,
                 tenant_of(context.principal),
                 id=f"{context.id}-{i}",
-                defaults=Sampling(),
+                defaults=model.sampling,
             )
             for i, prompt in enumerate(prompts)
         ]

@@ -14,9 +14,12 @@ from myna.wire.fields import (
     Flag,
     Fraction,
     Label,
+    MinTokens,
     Penalty,
+    RepetitionPenalty,
     Seed,
     Stops,
+    StopTokens,
     StreamOptions,
     Temperature,
     Text,
@@ -97,6 +100,9 @@ class CompletionRequest(WireModel):
     stream_options: StreamOptions | None = None
     top_k: TopK = None
     min_p: Fraction = None
+    repetition_penalty: RepetitionPenalty = None
+    min_tokens: MinTokens = None
+    stop_token_ids: StopTokens = ()
     ignore_eos: Flag = None
 
 

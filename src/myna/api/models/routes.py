@@ -8,6 +8,7 @@ from starlette.responses import Response
 from myna.accounts.principal import Scope
 from myna.catalog.registry import ModelCard
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, RequestError
+from myna.core.sampling_defaults import SamplingDefaults
 from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
 from myna.wire.errors import BACKEND, BACKEND_LINE, Layout, error_response
@@ -27,7 +28,8 @@ async def list_models(context: RequestContext) -> Response:
 async def retrieve_model(context: RequestContext) -> Response:
     require(context.principal, _READ)
     try:
-        return _json(_model(context.find_card(_model_id(context))))
+        card = context.find_card(_model_id(context))
+        return _json(_model(card) | _extension(context.services.pool.sampling_defaults(card)))
     except ModelNotFound:
         return _error(context, _not_found(context), BACKEND)
 
@@ -65,6 +67,12 @@ def _model_id(context: RequestContext) -> str:
 
 def _model(card: ModelCard) -> dict[str, object]:
     return {"id": card.id, "object": "model", "created": card.created, "owned_by": card.owned_by}
+
+
+def _extension(defaults: SamplingDefaults) -> dict[str, object]:
+    """Nothing for a model with OpenAI's defaults."""
+    changes = defaults.changes()
+    return {"sampling_defaults": changes} if changes else {}
 
 
 def _not_found(context: RequestContext) -> ModelNotFound:

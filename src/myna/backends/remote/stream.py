@@ -59,6 +59,7 @@ class RelayedStream:
             await self._wait()
         if not self._ready:
             if self._failure is not None and not self._is_closed:
+                await asyncio.sleep(0)  # so that the events before it are sent first
                 raise self._failure
             raise StopAsyncIteration
         event = self._ready.popleft()

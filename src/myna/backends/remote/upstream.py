@@ -14,6 +14,7 @@ import orjson
 from myna import __version__
 from myna.backends.remote.answers import AnswerReader
 from myna.backends.remote.cooldown import Cooldown
+from myna.backends.remote.network import AsyncioBackend
 from myna.backends.remote.responses import header, read_body, read_listing, retry_after_s
 from myna.backends.remote.section import UpstreamConfig
 from myna.backends.remote.stream import BROKEN, RelayedStream
@@ -190,6 +191,7 @@ class Upstream:
                     max_connections=None,
                     max_keepalive_connections=self.config.max_requests,
                     keepalive_expiry=_KEEP_ALIVE_S,
+                    network_backend=AsyncioBackend(),
                 )
 
     async def _refusal(self, response: httpcore2.Response) -> UpstreamRefused:

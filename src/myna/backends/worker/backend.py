@@ -19,11 +19,13 @@ from myna.core.finding import Findings
 from myna.core.generator import Generator
 from myna.core.ledger import Price
 from myna.core.renderer import Renderer
+from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.translatable import N_, Translatable, joined
 from myna.engines.registry import ENGINES, engines_to_try
 from myna.prompts.gguf import read_header, shard_paths
 from myna.prompts.model_check import check_model
 from myna.prompts.renderer import GgufRenderer
+from myna.prompts.sampling_metadata import file_defaults
 from myna.prompts.tokenizer import UnknownPreTokenizer
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import State, WorkerClient
@@ -178,7 +180,7 @@ class WorkerBackend:
             ) from exc
         if renderer.uses_engine_tokenizer:
             engines = tokenizing
-        return _FileCandidate(self, model, paths, size, engines, renderer, engine_text)
+        return _FileCandidate(self, model, paths, size, engines, renderer, engine_text, file_defaults(header))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +192,13 @@ class _FileCandidate:
     engines: list[str]
     renderer: GgufRenderer
     engine_text: "_EngineText"
+    sampling: SamplingDefaults
 
     async def load(self, kv_bytes: int) -> LoadedModel:
         weights = asyncio.create_task(asyncio.to_thread(self._weights))  # while the engine reads them, too
         generator = await self.backend.start_first(self.model, self.engines, kv_bytes)
         self.engine_text.generator = generator
-        return _loaded(generator, self.renderer, await weights)
+        return _loaded(generator, self.renderer, await weights, self.sampling)
 
     def _weights(self) -> str:
         try:
@@ -222,11 +225,17 @@ class _FakeCandidate:
         return _loaded(generator, renderer)
 
 
-def _loaded(generator: WorkerGenerator, renderer: Renderer, weights: str = "") -> LoadedModel:
+def _loaded(
+    generator: WorkerGenerator,
+    renderer: Renderer,
+    weights: str = "",
+    sampling: SamplingDefaults = NO_DEFAULTS,
+) -> LoadedModel:
     return LoadedModel(
         generator,
         renderer,
         weights=weights,
+        sampling=sampling,
         held_bytes=lambda: process_bytes(generator.pid),
         is_dead=lambda: generator.state is State.DEAD,
     )

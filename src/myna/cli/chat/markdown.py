@@ -11,9 +11,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 _THEME: Final = "ansi_dark"  # the terminal's own sixteen colours, so that any background goes with it
-# What would move the cursor, change colours or ring: a model's text may not. Tabs and line ends stay.
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
-_CONTROLS: Final = re.compile(r"\r(?=\n)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class _Code(CodeBlock):
@@ -62,11 +60,6 @@ _PARSER: Final = (
     .enable(["strikethrough", "table"])
     .disable(["reference", "escape", "html_block", "html_inline"])
 )
-
-
-def clean(text: str) -> str:
-    """Without control characters."""
-    return _CONTROLS.sub("", text)
 
 
 def rows_of(console: Console, shown: ChatMarkdown | Text, width: int) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Final
 from myna.core.errors import InvalidRequest
 from myna.core.translatable import N_, Translatable
 
-Value = float | int | bool | str | list[str] | dict[str, float]
+Value = float | int | bool | str | list[str] | list[int] | dict[str, float]
 MAX_STOPS: Final = 4
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
 
@@ -68,6 +68,13 @@ def _stops(text: str) -> list[str]:
     return list(value)
 
 
+def _tokens(text: str) -> list[int]:
+    value = json.loads(text)
+    if not isinstance(value, list) or not all(type(token) is int and token >= 0 for token in value):
+        raise ValueError(text)
+    return value
+
+
 def _biases(text: str) -> dict[str, float]:
     value = json.loads(text)
     if not isinstance(value, dict):
@@ -108,6 +115,13 @@ PARAMETERS: Final = (
         is_extension=True,
     ),
     Parameter(
+        "repetition_penalty",
+        _decimal(0.01, 10),
+        range=N_("0.01 to 10"),
+        meaning=N_("above 1: avoid tokens that the prompt or the answer already contains"),
+        is_extension=True,
+    ),
+    Parameter(
         "presence_penalty",
         _decimal(-2, 2),
         range=N_("-2 to 2"),
@@ -139,6 +153,20 @@ PARAMETERS: Final = (
         _stops,
         range=N_("text, or a JSON list of up to 4"),
         meaning=N_("text that ends the answer where it occurs"),
+    ),
+    Parameter(
+        "min_tokens",
+        _whole(0),
+        range=N_("0 or more"),
+        meaning=N_("minimum length of an answer in tokens"),
+        is_extension=True,
+    ),
+    Parameter(
+        "stop_token_ids",
+        _tokens,
+        range=N_("JSON such as [42, 7]"),
+        meaning=N_("tokens, by id, that end the answer"),
+        is_extension=True,
     ),
     Parameter(
         "ignore_eos",
@@ -191,6 +219,8 @@ def shown_value(value: Value) -> str:
         return value
     if isinstance(value, bool):
         return "on" if value else "off"
-    if isinstance(value, list) and len(value) == 1 and not value[0].startswith("["):
-        return value[0].replace("\n", "\\n")
+    if isinstance(value, list) and len(value) == 1:
+        only = value[0]
+        if isinstance(only, str) and not only.startswith("["):
+            return only.replace("\n", "\\n")
     return json.dumps(value, ensure_ascii=False)

@@ -1,11 +1,14 @@
 """The server that a chat talks to, and what its errors mean for the user."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from myna.cli.client import BrokenOff, Refused, is_up
-from myna.cli.complete import local_base_url
+from myna.cli.client import BrokenOff, Refused
+from myna.cli.console import note
 from myna.cli.key import server_keys
+from myna.cli.local_servers import find_server, running_servers, started_server
 from myna.core.errors import MynaError, OperatorError
 from myna.core.translatable import N_
 from myna.settings import Settings
@@ -19,22 +22,29 @@ class Target:
     key: str
 
 
-def find_target(settings: Settings, base_url: str | None) -> Target:
-    """The server named by the option or OPENAI_BASE_URL, else the one of this machine's settings.
-
-    Raises `OperatorError` if none is running.
-    """
+@contextlib.contextmanager
+def open_target(settings: Settings, base_url: str | None, model: str | None) -> Iterator[Target]:
+    """The server named by the option or OPENAI_BASE_URL, else this user's running one, on any port, else one
+    that is started for the block."""
     if named := base_url or os.environ.get("OPENAI_BASE_URL"):
-        return Target(named, os.environ.get("OPENAI_API_KEY", ""))
-    local = local_base_url(settings)
-    if not is_up(local):
-        raise OperatorError(
-            N_(
-                "No server is running at {base_url}; start one in another terminal with: myna serve",
-                base_url=local,
-            )
-        )
-    return Target(local, "" if settings.no_auth else server_keys(settings)[0])
+        yield Target(named, _key_for(settings, named))
+    elif found := find_server(settings):
+        yield Target(found, _own_key(settings))
+    else:
+        note(N_("No server is running; starting one for this chat …"))
+        with started_server(settings, model) as url:
+            yield Target(url, _own_key(settings))
+
+
+def _key_for(settings: Settings, base_url: str) -> str:
+    """OPENAI_API_KEY, else this user's own key for this user's own servers."""
+    key = os.environ.get("OPENAI_API_KEY", "")
+    is_own = base_url.rstrip("/") in {server.base_url for server in running_servers(settings.home)}
+    return key or (_own_key(settings) if is_own else "")
+
+
+def _own_key(settings: Settings) -> str:
+    return "" if settings.no_auth else server_keys(settings)[0]
 
 
 def plainly(exc: MynaError) -> MynaError:

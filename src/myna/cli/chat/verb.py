@@ -8,7 +8,7 @@ import typer
 from myna.cli.chat.conversation import Conversation
 from myna.cli.chat.files import load
 from myna.cli.chat.parameters import find_parameter, read_value
-from myna.cli.chat.target import find_target, plainly
+from myna.cli.chat.target import open_target, plainly
 from myna.cli.client import Refused, first_model
 from myna.core.errors import InvalidRequest, OperatorError
 from myna.core.translatable import N_
@@ -45,8 +45,9 @@ def chat(
 ) -> None:
     """Chat with a model in the terminal.
 
-    Talks to the server that runs with your settings, or to any other that speaks OpenAI's API; its key is
-    OPENAI_API_KEY. With a question, or with one piped in, prints the answer as plain text and exits.
+    Talks to your running server, on any port, or starts one for the chat; or to any other that speaks
+    OpenAI's API, whose key is OPENAI_API_KEY. With a question, or with one piped in, prints the answer as
+    plain text and exits.
 
     **Examples**
 
@@ -58,19 +59,19 @@ def chat(
     asked = _question(question)
     conversation = load(file)[0] if file else Conversation("")
     _configure(conversation, model, system, settings or [])
-    target = find_target(load_settings({}), base_url)
-    try:
-        conversation.model = conversation.model or first_model(target.base_url, target.key)
-    except Refused as exc:
-        raise plainly(exc) from exc
-    from myna.cli.chat.loop import answer_once, talk
-    from myna.cli.chat.session import Chat
+    with open_target(load_settings({"model": model} if model else {}), base_url, model) as target:
+        try:
+            conversation.model = conversation.model or first_model(target.base_url, target.key)
+        except Refused as exc:
+            raise plainly(exc) from exc
+        from myna.cli.chat.loop import answer_once, talk
+        from myna.cli.chat.session import Chat
 
-    session = Chat(target, conversation, shows_stats=stats)
-    if asked:
-        answer_once(session, asked)
-    else:
-        talk(session)
+        session = Chat(target, conversation, shows_stats=stats)
+        if asked:
+            answer_once(session, asked)
+        else:
+            talk(session)
 
 
 def _question(argument: str | None) -> str:

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from myna.cli.chat.blocks import BlockSplitter
 from myna.cli.chat.drawing import TailDrawer
-from myna.cli.chat.markdown import ChatMarkdown, clean, rows_of
+from myna.cli.chat.markdown import ChatMarkdown, rows_of
+from myna.cli.terminal_text import printable
 
 
 class View(Protocol):
@@ -54,7 +55,7 @@ class PlainView:
 
     def _put(self, text: str) -> None:
         if text:
-            self._out.write(clean(text) if self._is_terminal else text)
+            self._out.write(printable(text) if self._is_terminal else text)
             self._out.flush()
             self._last = text[-1]
 
@@ -74,14 +75,14 @@ class MarkdownView:
         self._drawer.draw(["…"])
 
     def think(self, text: str) -> None:
-        self._thoughts += clean(text)
+        self._thoughts += printable(text)
         self._redraw(self._thought_rows)
 
     def say(self, text: str) -> None:
         if self._thoughts:
             self._print(self._thought_rows())
             self._thoughts = ""
-        for block in self._splitter.push(clean(text)):
+        for block in self._splitter.push(printable(text)):
             self._print(self._rows(block))
         self._redraw(lambda: self._rows(self._splitter.tail))
 

@@ -18,8 +18,8 @@ from myna.catalog.sources.base import open_source, source_name
 from myna.catalog.sources.pypi import WheelIndex
 from myna.catalog.store import ModelStore
 from myna.cli.client import is_up
-from myna.cli.complete import local_base_url
 from myna.cli.key import key_path
+from myna.cli.local_servers import local_base_url
 from myna.core.errors import ConfigurationError, MynaError
 from myna.core.finding import Finding, Findings, advice, ok, wrong
 from myna.core.translatable import N_, Translatable

@@ -16,8 +16,16 @@ whenRefused((error) => {
 
 const asksForKey = document.documentElement.dataset.asksForKey === "true";
 
-/** Ask the server whether it lets us in as we are: with the tab's key, or with none where it asks for none. */
+/**
+ * Ask the server whether it lets us in as we are: with the tab's key, with a sign-in link's code, or with none
+ * where it asks for none.
+ */
 export async function start() {
+  const code = takeCode();
+  if (code && !hasKey()) {
+    await signInByLink(code);
+    return;
+  }
   if (asksForKey && !hasKey()) {
     state.value = "out";
     return;
@@ -32,6 +40,24 @@ export async function start() {
       reason.value = String(error instanceof Error ? error.message : error);
       state.value = "away";
     }
+  }
+}
+
+/** The code of a sign-in link, which doesn't stay in the address or the history. @returns {string} */
+function takeCode() {
+  const code = /^#code=([\w-]+)$/.exec(window.location.hash)?.[1] ?? "";
+  if (code) window.history.replaceState(null, "", window.location.pathname + window.location.search);
+  return code;
+}
+
+/** @param {string} code */
+async function signInByLink(code) {
+  try {
+    const { key } = await ask("POST", "sign-in", { code });
+    await signIn(key);
+  } catch (error) {
+    const isUsed = error instanceof ApiError && error.code === "invalid_sign_in_code";
+    leave(isUsed ? t("signIn.usedLink") : String(error instanceof Error ? error.message : error));
   }
 }
 

@@ -32,6 +32,11 @@ const CHECKS = {
     }
     return null;
   },
+  stop_token_ids: (value) => {
+    if (!Array.isArray(value)) return { where: "stop_token_ids", why: "check.array" };
+    const wrong = value.findIndex((token) => !Number.isSafeInteger(token) || token < 0);
+    return wrong < 0 ? null : { where: `stop_token_ids[${wrong}]`, why: "check.token" };
+  },
   metadata: (value) => {
     if (!isObject(value)) return { where: "metadata", why: "check.object" };
     if (Object.keys(value).length > 16) return { where: "metadata", why: "check.sixteen" };

@@ -4,6 +4,7 @@ import { Icon } from "../icons.js";
 import { number, t } from "../language.js";
 import { changePane } from "./conversations.js";
 import { JsonEditor } from "./json_editor.js";
+import { usualOf } from "./model_defaults.js";
 import { faultOf, wordOf } from "./parameters.js";
 
 /** @typedef {import("./parameters.js").Parameter} Parameter */
@@ -53,12 +54,12 @@ export function ParameterField({ pane, parameter, isStuck }) {
     </div>
     <${Field} id=${id} about=${about} value=${value} parameter=${parameter} pane=${pane} set=${set} isBad=${fault !== null} />
     ${fault && html`<p class="trouble" role="alert">${t(fault[0], fault[1])}</p>`}
-    <p id=${about} class="meaning">${t(`${word}.meaning`)} ${rangeOf(parameter)}</p>
+    <p id=${about} class="meaning">${t(`${word}.meaning`)} ${rangeOf(parameter, usualOf(parameter, pane))}</p>
   </div>`;
 }
 
-/** @param {Parameter} parameter */
-function rangeOf({ min, max, usual, isExtension }) {
+/** @param {Parameter} parameter @param {Parameter["usual"]} usual */
+function rangeOf({ min, max, isExtension }, usual) {
   const parts = [];
   if (min !== undefined && max !== undefined) parts.push(t("range.both", { min: number(min), max: number(max) }));
   else if (min !== undefined) parts.push(t("range.least", { min: number(min) }));
@@ -68,8 +69,9 @@ function rangeOf({ min, max, usual, isExtension }) {
 }
 
 /** @param {FieldProps} props */
-function NumberField({ id, about, value, parameter, set, isBad }) {
-  const { kind, min, max, step, usual } = parameter;
+function NumberField({ id, about, value, parameter, pane, set, isBad }) {
+  const { kind, min, max, step } = parameter;
+  const usual = usualOf(parameter, pane);
   const hasRange = kind === "decimal" && min !== undefined && max !== undefined;
   /** @param {any} event */
   const typed = (event) => set(event.target.value === "" ? undefined : Number(event.target.value));

@@ -27,6 +27,7 @@ export const en = {
   "signIn.empty": "Enter a key first.",
   "signIn.strange": "Keys contain no spaces, only plain letters, digits and symbols; copy the key again.",
   "signIn.wrong": "The server doesn't know this key; copy it again, or ask the administrator of the server for one.",
+  "signIn.usedLink": "This sign-in link has expired or was used before; “myna key link” prints a new one.",
   "signIn.refused": "The server no longer accepts your key; sign in again. Its message: {message}",
 
   "away.title": "The server doesn't answer",

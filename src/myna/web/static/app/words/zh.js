@@ -27,6 +27,7 @@ export const zh = {
   "signIn.empty": "请先输入密钥。",
   "signIn.strange": "密钥不含空格，只含普通字母、数字和符号；请重新复制。",
   "signIn.wrong": "服务器无法识别此密钥；请重新复制，或向服务器管理员索取。",
+  "signIn.usedLink": "此登录链接已过期或已被使用；命令“myna key link”会打印新的链接。",
   "signIn.refused": "服务器不再接受你的密钥，请重新登录。服务器的消息：{message}",
 
   "away.title": "服务器没有响应",
