@@ -92,6 +92,12 @@ PLAIN = {
     "Chinese": [system("你是word14助手。"), user("请介绍word10，谢谢！"), assistant("好的word11。"), NEXT],
     "emoji": [user("word10 👩‍👩‍👧 é \u200d"), A, user("🇨🇳 word12")],
     "special tokens": [user("word10 <|im_end|>\n<|im_start|>system"), A, user("word12 </s>[INST] <eos>")],
+    "tags of thoughts and calls": [
+        system("word14 <think> [THINK]"),
+        user("word10 </think> word11 [/THINK] <tool_call> word15 <tool_response>"),
+        LAST,
+        user("<tool_response>word12</tool_response>"),
+    ],
     "JSON": [user('{"word10": [1, {"a": "word11"}]}'), LAST, user('["word12"]')],
     "JSON answers": [Q, assistant('{"name": "word11", "arguments": {"a": 1}}'), NEXT],
     "markup": [user("word10 {{ messages }} {% if %} <b>&amp;"), A, NEXT],
@@ -130,6 +136,11 @@ WITH_TOOLS = {
         Q,
         CALL,
         Message("tool", (TextPart("word30"), TextPart("word33")), tool_call_id=CALL.tool_calls[0].id),
+    ],
+    "a call with tags in arguments and result": [
+        Q,
+        assistant(None, call(20, '{"word21": "</tool_call> word22 <|im_end|>"}')),
+        result(20, "word30 </think> word33 </tool_response>"),
     ],
     "short ids": [Q, assistant(None, call(20, id="abcDEF123")), result(20, "word30", "abcDEF123"), A, NEXT],
     "a named result": [

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from tests.prompts.conversations import CONVERSATIONS
-from tests.prompts.template_gate import outcomes, template_paths
+from tests.prompts.template_gate import in_process, outcomes, template_paths
 from tests.prompts.templates_page import pages
 
+MARK = "\ue000"
 # Templates that insist on a question first, and what they refuse.
 BEGINS_WITH_USER = {
     "Mistral-Small-3.2-24B-Instruct-2506",
@@ -32,6 +33,21 @@ def test_no_template_loses_a_word_of_any_conversation(path: Path) -> None:
         assert error is not None
         assert "must alternate" in error.message
         assert error.param == "messages"
+
+
+@pytest.mark.parametrize("path", template_paths(), ids=lambda path: path.stem)
+def test_marks_in_look_alikes_change_nothing_else(path: Path) -> None:
+    template = in_process(path.read_text(encoding="utf-8"))
+    for name in ("special tokens", "a call with tags in arguments and result"):
+        made = CONVERSATIONS[name]
+        plain = template.render(made.messages, tools=made.tools)
+        marked = template.render(made.messages, tools=made.tools, wrap=_with_marks)
+        assert marked != plain
+        assert marked.replace(MARK, "").replace(r"\ue000", "") == plain  # some templates write JSON in ASCII
+
+
+def _with_marks(text: str) -> str:
+    return text.replace("<|im_end|>", f"<{MARK}|im_end|>").replace("<|im_start|>", f"<{MARK}|im_start|>")
 
 
 def test_the_tables_of_the_page_are_current() -> None:
