@@ -254,6 +254,15 @@ def test_a_thought_is_reported_apart_and_has_no_log_probabilities() -> None:
     assert num_tokens_of(events) == events[-1].completion_tokens
 
 
+def test_marks_that_are_control_tokens_are_read_and_never_shown() -> None:
+    pieces = [b"<think>", b"hm", b"</think>", b"<answer>", b"yes", b"</answer>", b"<other>"]
+    shown = [b"", b"hm", b"", b"", b"yes", b"", b""]
+    thought = Thought("<think>", "</think>", answer="<answer>", close="</answer>")
+    output = output_of(len(pieces), TokenTable(pieces * 40, shown * 40, frozenset()), thought=thought)
+    events = push_all(output, range(len(pieces)))
+    assert (text_of(events, is_thought=True), text_of(events)) == ("hm", "yes")
+
+
 def test_a_stop_string_that_looked_like_a_thought_is_still_a_stop() -> None:
     events = push_all(output_of(3, thought=THOUGHT, stop=("<th",)), tokenize("<th"))
     assert events == [ChoiceDone(0, "stop", 3, 3), Done(3)]

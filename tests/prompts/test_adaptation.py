@@ -8,9 +8,8 @@ import pytest
 from tests.prompts.conversations import CONVERSATIONS, SAID, A, Q, call, result
 
 from myna.core.conversation import Message, ToolCall, ToolSpec
-from myna.core.renderer import ToolFormat
 from myna.prompts.adaptation import Adaptation, adapt, adaptations
-from myna.prompts.tools import BARE, NAMED_PARAMETERS
+from myna.prompts.call_formats.table import BARE, FORMATS
 
 TOOLS = [ToolSpec("add", "Adds", '{"type": "object"}'), ToolSpec("now")]
 CALLS = (ToolCall("call_1", "add", '{"a": 1}'), ToolCall("call_2", "now", ""))
@@ -94,20 +93,20 @@ def test_results_of_no_call_remain_after_the_others() -> None:
     assert [text for _, text in rewritten(turns, Adaptation(calls=2))] == ["", "2", "", "whose"]
 
 
-@pytest.mark.parametrize("form", [BARE, NAMED_PARAMETERS])
-def test_spelled_calls_are_what_the_model_would_write(form: ToolFormat) -> None:
-    spelled, _ = adapt(LOOP, (), Adaptation(spelling=3), form)
+@pytest.mark.parametrize(("form", "arguments"), [("bare", "arguments"), ("parameters", "parameters")])
+def test_spelled_calls_are_what_the_model_would_write(form: str, arguments: str) -> None:
+    spelled, _ = adapt(LOOP, (), Adaptation(spelling=3), FORMATS[form])
     announced, *calls = spelled[2].text.splitlines()
     assert (announced, spelled[2].tool_calls) == ("Let me see.", ())
     assert [json.loads(line) for line in calls] == [
-        {"name": "add", form.arguments: {"a": 1}},
-        {"name": "now", form.arguments: {}},
+        {"name": "add", arguments: {"a": 1}},
+        {"name": "now", arguments: {}},
     ]
     assert [(message.role, message.text) for message in spelled[3:]] == [
         ("user", "The function's result: noon"),
         ("user", "The function's result: 2"),
     ]
-    assert [m.role for m in adapt(LOOP, (), Adaptation(spelling=2), form)[0][3:]] == ["tool", "tool"]
+    assert [m.role for m in adapt(LOOP, (), Adaptation(spelling=2), BARE)[0][3:]] == ["tool", "tool"]
 
 
 def test_spelled_tools_are_the_first_instruction() -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from myna.core.conversation import Message
 from myna.core.generator import ModelInfo
 from myna.core.renderer import Renderer
-from myna.core.requests import GenerationRequest, Sampling
+from myna.core.requests import NO_CALLS, GenerationRequest, Sampling
 from myna.generation.budgets import check_min_tokens, encode_conversation, encode_prediction, remaining_tokens
-from myna.generation.reasoning import reasoning_for
+from myna.generation.reasoning import PROMPT_END_TOKENS, as_prompted, reasoning_for
 from myna.generation.service_tier import priority
 from myna.generation.tenant import Tenant, context_length
 from myna.generation.tool_choice import (
@@ -25,8 +25,8 @@ from myna.generation.tool_choice import (
 @dataclass(frozen=True, slots=True)
 class ConversationRequest:
     """A request to a chat model. `requested_tokens` None: as many as fit; `effort` and `service_tier` as they
-    were sent; `num_logprobs` as in `GenerationRequest`. `messages_param` and `effort_param` are the
-    endpoint's parameters that have these two, for errors."""
+    were sent; `num_logprobs` as in `GenerationRequest`. `messages_param` is the endpoint's parameter with the
+    messages, for errors."""
 
     messages: Sequence[Message]
     sampling: Sampling
@@ -46,7 +46,6 @@ class ConversationRequest:
     ignore_eos: bool = False
     is_stream: bool = False
     messages_param: str = "messages"
-    effort_param: str = "reasoning_effort"
 
 
 def to_generation(
@@ -65,11 +64,11 @@ def to_generation(
     model doesn't support, `ContextLengthExceeded` for what doesn't fit its context.
     """
     context_tokens = context_length(info)
-    reasoning = reasoning_for(request.effort, renderer.thinking, param=request.effort_param)
+    reasoning = reasoning_for(request.effort, renderer.thinking)
     tools = resolve_tools(
         request.tools,
         request.tool_choice,
-        renderer.tool_format,
+        renderer.call_format,
         is_parallel=request.is_parallel,
         answer=request.answer,
     )
@@ -84,7 +83,7 @@ def to_generation(
         param=request.messages_param,
     )
     prediction = encode_prediction(request.prediction, renderer, context_tokens) if request.prediction else []
-    generation = GenerationRequest(
+    return GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt),
         max_tokens=_max_tokens(request, len(prompt), context_tokens, max_answer_tokens),
@@ -102,9 +101,9 @@ def to_generation(
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
         is_collected=not request.is_stream,
-        thought=reasoning.thought,
-    )
-    return generation, tools
+        thought=as_prompted(reasoning.thought, renderer.decode(prompt[-PROMPT_END_TOKENS:])),
+        calls=tools.marks if tools else NO_CALLS,
+    ), tools
 
 
 def _max_tokens(

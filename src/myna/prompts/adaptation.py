@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from myna.core.conversation import Message, TextPart, ToolSpec
-from myna.core.renderer import ToolFormat
+from myna.prompts.call_formats.base import CallFormat
 from myna.prompts.conversation import INSTRUCTIONS
 from myna.prompts.tool_text import spelled_call, spelled_result, spelled_tools
 
@@ -89,7 +89,7 @@ def _by_cost(unchanged: frozenset[str], changed: frozenset[str]) -> Sequence[Ada
 
 
 def adapt(
-    messages: Sequence[Message], tools: Sequence[ToolSpec], way: Adaptation, form: ToolFormat
+    messages: Sequence[Message], tools: Sequence[ToolSpec], way: Adaptation, form: CallFormat
 ) -> tuple[tuple[Message, ...], tuple[ToolSpec, ...]]:
     """The conversation and tools, rewritten. `form` is how calls are spelled."""
     adapted = list(messages)

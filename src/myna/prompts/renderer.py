@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from myna.core.conversation import Message, ToolSpec
-from myna.core.renderer import NO_SWITCHES, Thinking, ToolFormat
+from myna.core.renderer import NO_SWITCHES, Thinking
+from myna.prompts.call_formats.table import BARE, FORMATS, find_by_tokens
 from myna.prompts.conversation import client_texts
 from myna.prompts.gguf import Header, read_header
 from myna.prompts.model_check import check_model
 from myna.prompts.special_token_escaping import Marker
 from myna.prompts.template import ChatTemplate
+from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.tokenizer import EngineTokenize, Tokenizer
-from myna.prompts.tools import BARE, find_format
 from myna.prompts.vocabulary import Vocabulary
 
 _log: Final = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class GgufRenderer:
         self._tool_template = tool_template or self._template  # for conversations with tools
         self.template_id: str = self._template.source + (tool_template.source if tool_template else "")
         self.thinking: Thinking | None = self._template.features.thinking
+        self.call_format = _call_format(self._tool_template.features, vocabulary)
         self._marker = Marker(self._controls)
 
     @classmethod
@@ -100,12 +102,6 @@ class GgufRenderer:
         return self._tokenizer.is_engines
 
     @property
-    def tool_format(self) -> ToolFormat:
-        """This model's tool-call format."""
-        template = self._tool_template
-        return find_format(template.source) if template.features.has_tools else BARE
-
-    @property
     def document_start(self) -> list[int]:
         """The tokens used for an absent prompt: what the model saw before each document."""
         return list(self._document_start)
@@ -147,7 +143,7 @@ class GgufRenderer:
         text = template.render(
             messages,
             tools=tools,
-            form=self.tool_format,
+            form=FORMATS[self.call_format],
             add_generation_prompt=add_generation_prompt,
             switches=switches,
             wrap=wrap,
@@ -166,7 +162,10 @@ class GgufRenderer:
         """The conversation as the template renders it, for people to read."""
         template = self._tool_template if tools else self._template
         return template.render(
-            messages, tools=tools, form=self.tool_format, add_generation_prompt=add_generation_prompt
+            messages,
+            tools=tools,
+            form=FORMATS[self.call_format],
+            add_generation_prompt=add_generation_prompt,
         )
 
     def fim(self, prefix: str, suffix: str) -> list[int] | None:
@@ -198,6 +197,14 @@ def _own_text(header: Header, vocabulary: Vocabulary, name: str, token: int | No
     is_own = f"tokenizer.ggml.{name}_token_id" in header.metadata
     is_special = token is not None and (is_own or vocabulary.is_control(token))
     return _text(vocabulary, token) if is_special else ""
+
+
+def _call_format(features: TemplateFeatures, vocabulary: Vocabulary) -> str:
+    """The format in which the template writes calls. If it only lists tools: the one for which the model has
+    tokens."""
+    if features.call_format:
+        return features.call_format
+    return (find_by_tokens(vocabulary.texts) if features.has_tools else None) or BARE.name
 
 
 def _document_start(vocabulary: Vocabulary) -> tuple[int, ...]:

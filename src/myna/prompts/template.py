@@ -13,16 +13,17 @@ from typing import Final
 
 from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import InvalidRequest, ModelFileError
-from myna.core.renderer import NO_SWITCHES, ToolFormat
+from myna.core.renderer import NO_SWITCHES
 from myna.core.translatable import N_, Translatable, joined
 from myna.prompts.adaptation import Adaptation, adapt, adaptations, without_developer
+from myna.prompts.call_formats.base import CallFormat
+from myna.prompts.call_formats.table import BARE
 from myna.prompts.conversation import Wrap, chat_variables, check_tools, wrapped
 from myna.prompts.render_pool import TemplateFault, shared_pool
 from myna.prompts.shadow import Shadow, Shown, cast, compare
 from myna.prompts.template_bounds import TemplateOutOfBounds
 from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.template_sandbox import CompiledTemplate, TemplateRefusal
-from myna.prompts.tools import BARE
 
 # For models without a template.
 CHATML: Final = (
@@ -84,7 +85,7 @@ class ChatTemplate:
         messages: Sequence[Message],
         *,
         tools: Sequence[ToolSpec] = (),
-        form: ToolFormat = BARE,
+        form: CallFormat = BARE,
         add_generation_prompt: bool = True,
         switches: Mapping[str, object] = NO_SWITCHES,
         wrap: Wrap = str,
@@ -102,9 +103,9 @@ class ChatTemplate:
         way = self._known_adaptation(cast(messages, tools), form, fixed)
         return self._checked(*adapt(*wrapped(messages, tools, wrap), way, form), fixed)
 
-    def _known_adaptation(self, shadow: Shadow, form: ToolFormat, fixed: Mapping[str, object]) -> Adaptation:
+    def _known_adaptation(self, shadow: Shadow, form: CallFormat, fixed: Mapping[str, object]) -> Adaptation:
         """Remembers those of recent shadows: of short conversations there are few."""
-        text = repr((shadow.messages, shadow.tools, form, fixed))
+        text = repr((shadow.messages, shadow.tools, form.name, fixed))
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         with self._lock:
             way = self._adaptations.pop(key, None)
@@ -116,7 +117,7 @@ class ChatTemplate:
                 del self._adaptations[next(iter(self._adaptations))]
         return way
 
-    def _adaptation(self, shadow: Shadow, form: ToolFormat, fixed: Mapping[str, object]) -> Adaptation:
+    def _adaptation(self, shadow: Shadow, form: CallFormat, fixed: Mapping[str, object]) -> Adaptation:
         """The first in which the template shows all words in order; else the first in another order. Raises
         `InvalidRequest` if there is none."""
         features = self.features

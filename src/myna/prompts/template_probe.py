@@ -1,12 +1,13 @@
 """Detects what a chat template supports by rendering small conversations. Runs the template, so only
 `render_process` may use it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from myna.core.renderer import Thinking
-from myna.prompts.conversation import TemplateForms
+from myna.prompts.call_probe import find_call_format
+from myna.prompts.conversation import TemplateForms, chat_variables
 from myna.prompts.template_forms import find_basic_forms, find_call_forms, find_thought_key, shows_tools
 from myna.prompts.template_sandbox import RENDER_ERRORS, CompiledTemplate
 from myna.prompts.thinking import find_thinking
@@ -15,13 +16,16 @@ from myna.prompts.thinking import find_thinking
 class TemplateFeatures(msgspec.Struct, frozen=True):
     """What a template supports, and the form in which it takes values.
 
-    `has_calls`: it shows the calls of earlier turns; `thinking`: None if it doesn't support thoughts."""
+    `has_calls`: it shows the calls of earlier turns. `thinking`: None if it doesn't support thoughts.
+    `call_format`: that of `call_formats.table` in which it writes calls; "" if it writes none, or in an
+    unknown one."""
 
     has_developer: bool = False
     has_tools: bool = False
     has_calls: bool = False
     forms: TemplateForms = TemplateForms()
     thinking: Thinking | None = None
+    call_format: str = ""
     fault: str = ""
 
 
@@ -31,14 +35,13 @@ def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
         template = CompiledTemplate(source)
     except RENDER_ERRORS as exc:
         return TemplateFeatures(fault=f"it is not a valid template ({_one_line(exc)})")
+    fixed = {"add_generation_prompt": True, "bos_token": bos, "eos_token": eos}
     fault = "it doesn't show the text of a simple message"
 
     def write(variables: Mapping[str, object]) -> str | None:
         nonlocal fault
         try:
-            return template.render(
-                {"add_generation_prompt": True, "bos_token": bos, "eos_token": eos, **variables}
-            )
+            return template.render({**fixed, **variables})
         except RENDER_ERRORS as exc:
             fault = f"it fails on a simple message ({_one_line(exc)})"
             return None
@@ -47,9 +50,17 @@ def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
     if basic is None:
         return TemplateFeatures(fault=fault)
 
-    def greet(variables: Mapping[str, object]) -> str:
-        content: object = "hello" if basic.content == "text" else [{"type": "text", "text": "hello"}]
-        return write({"messages": [{"role": "user", "content": content}], **variables}) or ""
+    def render(*messages: Mapping[str, object], **more: object) -> str:
+        given = map(_with_parts, messages) if basic.content == "parts" else messages
+        return template.render({**fixed, **chat_variables((), (), basic), **more, "messages": list(given)})
+
+    def attempt(
+        messages: Sequence[Mapping[str, object]], switches: Mapping[str, object], is_prompt: bool
+    ) -> str:
+        try:
+            return render(*messages, **{**switches, "add_generation_prompt": is_prompt})
+        except RENDER_ERRORS:
+            return ""
 
     has_tools = shows_tools(write, basic)
     calls = find_call_forms(write, basic, has_tools=has_tools)
@@ -58,8 +69,17 @@ def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
         has_tools=has_tools,
         has_calls=calls is not None,
         forms=find_thought_key(write, calls or basic),
-        thinking=find_thinking(source, greet),
+        thinking=find_thinking(source, attempt),
+        call_format=find_call_format(render),
     )
+
+
+def _with_parts(message: Mapping[str, object]) -> dict[str, object]:
+    content = message["content"]
+    return {
+        **message,
+        "content": [{"type": "text", "text": content}] if isinstance(content, str) else content,
+    }
 
 
 def _one_line(exc: Exception) -> str:

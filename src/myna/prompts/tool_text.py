@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from myna.core.conversation import Message, TextPart, ToolSpec
-from myna.core.renderer import ToolFormat
+from myna.prompts.call_formats.base import CallFormat
 from myna.prompts.tools import NO_PARAMETERS
 
 _PREAMBLE = (
@@ -27,13 +27,9 @@ def _line(tool: ToolSpec) -> str:
     return json.dumps(spec, ensure_ascii=False)
 
 
-def spelled_call(message: Message, form: ToolFormat) -> Message:
+def spelled_call(message: Message, form: CallFormat) -> Message:
     """The assistant's turn with its calls as text, in the format in which they are parsed."""
-    calls = [
-        f'{{"name": {json.dumps(call.name)}, "{form.arguments}": {call.arguments or "{}"}}}'
-        for call in message.tool_calls
-    ]
-    text = "\n".join([*([message.text] if message.text else []), *calls])
+    text = "\n".join([*([message.text] if message.text else []), form.write(message.tool_calls)])
     return msgspec.structs.replace(message, content=(TextPart(text),), tool_calls=())
 
 

@@ -142,10 +142,11 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "metadata": _supported("Up to 16 pairs, stored with the completion; lists can be filtered by them."),
         "response_format": _supported("`text`, `json_object`, `json_schema`; enforced by a grammar."),
         "reasoning_effort": _supported(
-            "For reasoning models (recognized by their template): `none` disables reasoning if the template "
-            "can; other values are passed to templates that support them, else they limit the reasoning: "
-            "`minimal` 256 tokens, `low` 1,024, `medium` 4,096, `high` 16,384, `xhigh` and `max` unlimited. "
-            "The reasoning is returned as `reasoning_content`. A 400 for other models."
+            "For models that reason (recognized by their template): `none` disables reasoning if the "
+            "template can, else makes it as short as possible; other values reach a template that has levels "
+            "of effort as the nearest of them, else they limit the reasoning: `minimal` 256 tokens, `low` "
+            "1,024, `medium` 4,096, `high` 16,384, `xhigh` and `max` unlimited. The reasoning is returned as "
+            "`reasoning_content`. Other models ignore it."
         ),
         "prediction": _supported(
             "Predicted tokens are verified in batches; accepted and rejected ones are counted."

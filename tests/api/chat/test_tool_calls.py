@@ -15,9 +15,8 @@ from myna.api.chat.chunks import ChatChunkRenderer
 from myna.api.chat.response_spec import ResponseSpec
 from myna.core.conversation import ToolSpec
 from myna.core.events import ChoiceDone, Done, Event, FinishReason, PromptDone, TextDelta, TokenLogprob
-from myna.core.renderer import ToolFormat
 from myna.core.requests import GenerationRequest
-from myna.prompts.tools import BARE, TAGGED
+from myna.generation.tool_choice import ANY_TOOL, DeclaredTool, resolve_tools
 from myna.scheduling.grammar_text import grammar_text
 
 USER = {"role": "user", "content": "a"}
@@ -48,15 +47,16 @@ def events(text: str, size: int = 3, reason: FinishReason = "stop") -> list[Even
     return [PromptDone(9, 0), *deltas, ChoiceDone(0, reason, 1, len(parts)), Done(len(parts))]
 
 
-def plan(form: ToolFormat = TAGGED, **changes: Any) -> ResponseSpec:
+def plan(form: str = "hermes", **changes: Any) -> ResponseSpec:
+    declared = [DeclaredTool(ToolSpec(name), "tools") for name in ("weather", "now")]
+    tools = resolve_tools(declared, ANY_TOOL, form, is_parallel=True, answer=None)
     return ResponseSpec(
         "chatcmpl-1",
         7,
         "m",
         "default",
         "fp_1",
-        tool_format=form,
-        tools=(ToolSpec("weather"), ToolSpec("now")),
+        tools=tools,
         **changes,
     )
 
@@ -91,14 +91,14 @@ def joined(told: list[Event], shape: ResponseSpec) -> dict[str, Any]:
     return message
 
 
-FIXTURES: dict[str, tuple[str, ToolFormat, FinishReason]] = {
-    "one call": (CALL, TAGGED, "stop"),
-    "two calls": (CALL + SECOND, TAGGED, "stop"),
-    "words and a call": ("Let me look.\n" + CALL, TAGGED, "stop"),
-    "a call alone": (BARE_CALL, BARE, "stop"),
-    "a call cut off": (CALL[:50], TAGGED, "length"),
-    "words that look like a call": ("a <tool_call is", TAGGED, "stop"),
-    "words": ("你好", BARE, "stop"),
+FIXTURES: dict[str, tuple[str, str, FinishReason]] = {
+    "one call": (CALL, "hermes", "stop"),
+    "two calls": (CALL + SECOND, "hermes", "stop"),
+    "words and a call": ("Let me look.\n" + CALL, "hermes", "stop"),
+    "a call alone": (BARE_CALL, "bare", "stop"),
+    "a call cut off": (CALL[:50], "hermes", "length"),
+    "words that look like a call": ("a <tool_call is", "hermes", "stop"),
+    "words": ("你好", "bare", "stop"),
 }
 
 

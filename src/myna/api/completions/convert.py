@@ -13,6 +13,7 @@ from myna.generation.budgets import (
     check_context_length,
     check_min_tokens,
 )
+from myna.generation.reasoning import NO_REASONING, Reasoning
 from myna.generation.sampling import check_biased_tokens, check_stop_tokens, to_sampling
 from myna.generation.tenant import Tenant, context_length
 from myna.wire import validation_errors
@@ -24,10 +25,12 @@ MAX_CANDIDATES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """A prompt's tokens for the model, and its text for the client (echo, offsets)."""
+    """A prompt's tokens for the model, and its text for the client (echo, offsets). After a prompt in a chat
+    template, there may be `reasoning`, which is not returned."""
 
     tokens: tuple[int, ...]
     text: str
+    reasoning: Reasoning = NO_REASONING
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +127,6 @@ def to_generation(
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
         is_collected=not request.stream,
+        constraint=prompt.reasoning.constraint(None),
+        thought=prompt.reasoning.thought,
     )
