@@ -120,6 +120,13 @@ def test_spelled_tools_are_the_first_instruction() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["bare", "deepseek-r1"])
+def test_the_instruction_shows_a_call_in_the_form_that_is_read(name: str) -> None:
+    (first, *_), _ = adapt(LOOP, TOOLS, Adaptation(tools=1), FORMATS[name])
+    example = ToolCall("call00001", "its_name", '{"an_argument": "its value"}')
+    assert FORMATS[name].write([example]) in first.text
+
+
 def test_thoughts_may_be_left_out() -> None:
     turns = [Q, Message.of("assistant", "a", tool_calls=(call(20),), reasoning="t")]
     assert [m.reasoning for m in adapt(turns, (), Adaptation(thoughts=1), BARE)[0]] == [None, None]

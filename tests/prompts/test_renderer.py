@@ -12,7 +12,9 @@ from tests.prompts.gguf_files import tiny
 
 from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import InvalidRequest, ModelFileError
+from myna.prompts.gguf import read_header
 from myna.prompts.renderer import GgufRenderer
+from myna.prompts.vocabulary import byte_alphabet
 
 ModelPath = Callable[[str], Path]
 HELLO = [Message.of("user", "Hello")]
@@ -144,3 +146,18 @@ def test_a_damaged_file_is_served_or_refused_by_name(
     except ModelFileError:
         return
     assert prompting.encode_chat(HELLO)
+
+
+def test_a_model_whose_template_only_lists_tools_calls_in_the_format_that_it_has_tokens_for(
+    tmp_path: Path,
+) -> None:
+    lists = "{{ tools | tojson if tools }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    for mark, expected in (("<|tool_call_start|>", "lfm2"), ("<|another|>", "bare")):
+        tokens = [*byte_alphabet().values(), "<|endoftext|>", mark]
+        path = tiny(
+            tmp_path,
+            tokenizer__chat_template=lists,
+            tokenizer__ggml__tokens=tokens,
+            tokenizer__ggml__token_type=[1] * 256 + [3, 3],
+        )
+        assert GgufRenderer.from_header(read_header(path)).call_format == expected

@@ -137,10 +137,11 @@ class ChoiceOutput:
             self.reason = "stop"
         else:
             text = self._text.finish()
-            if self._text.is_stopped:
+            is_stopped = self._text.is_stopped
+            if is_stopped:
                 self.reason = "stop"
-            if text or self._held_logprobs:
-                events.append(self._delta(text, is_last=not self._text.is_stopped))
+            if text or (self._held_logprobs and not is_stopped):
+                events.append(self._delta(text, is_last=not is_stopped))
         events.append(
             ChoiceDone(self.index, self.reason, self.num_tokens - self._num_reported, self.num_tokens)
         )

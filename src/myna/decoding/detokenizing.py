@@ -85,8 +85,8 @@ class ChoiceText:
         if self.is_stopped:
             return ""
         shown = text
-        if self._matcher is not None and may_stop:
-            shown = self._matcher.push(text)
+        if self._matcher is not None:
+            shown = self._matcher.push(text, may_stop=may_stop)
             self.is_stopped = self._matcher.is_stopped
         self._num_chars += len(text)
         self._count_shown(len(shown))

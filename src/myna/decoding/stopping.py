@@ -67,16 +67,17 @@ class StopMatcher:
         """Characters held back."""
         return len(self._held) + len(self._unseen)
 
-    def push(self, text: str) -> str:
-        """Add the next piece; return the text that can be shown now."""
+    def push(self, text: str, *, may_stop: bool = True) -> str:
+        """Add the next piece; return the text that can be shown now. Unless it `may_stop`, the piece is no
+        part of a stop string."""
         if self._in_call:
             return text
         if self._calls == NO_CALLS:
-            return self._match(text)
+            return self._match(text) if may_stop else text
         text = self._unseen + text
         at, self._in_call = self._find_call(text)
         self._unseen = text[at:]
-        shown = self._match(text[:at])
+        shown = self._match(text[:at]) if may_stop else text[:at]
         self._has_begun = self._has_begun or bool(text[:at].strip())
         return shown + self.finish() if self._in_call and not self.is_stopped else shown
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from msgspec.structs import replace
-
 from myna.core.constraints import (
     CallableTool,
     Constraint,
@@ -89,7 +87,7 @@ class ResolvedTools:
     def marks(self) -> CallMarks:
         """Where calls may begin in the answer."""
         marks = self.form.marks if self.callable else NO_CALLS
-        return replace(marks, at_start="") if self.is_answer_json and marks.anywhere else marks
+        return CallMarks(marks.anywhere[:1]) if self.is_answer_json and marks.anywhere else marks
 
     def reader(self) -> CallReader:
         """A new parser of one answer."""

@@ -106,7 +106,7 @@ def adapt(
     if way.spelling & 1:
         adapted = [spelled_result(m) if m.role == "tool" else m for m in adapted]
     if way.tools and tools:
-        adapted = [Message.of("system", spelled_tools(tools)), *adapted]
+        adapted = [Message.of("system", spelled_tools(tools, form)), *adapted]
         tools = ()
     adapted = _INSTRUCTION_STEPS[way.instructions](adapted)
     if way.neighbours:

@@ -57,7 +57,7 @@ def _written(render: Render) -> Iterator[Sequence[str]]:
         for content in ("", None):
             for as_text in (False, True):
                 turns = [_turn(render, arguments, content, as_text, more) for arguments in _ARGUMENTS]
-                if turns[0]:
+                if _TOOL in turns[0]:
                     yield turns
 
 

@@ -5,20 +5,22 @@ from collections.abc import Sequence
 
 import msgspec
 
-from myna.core.conversation import Message, TextPart, ToolSpec
+from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.prompts.call_formats.base import CallFormat
 from myna.prompts.tools import NO_PARAMETERS
 
 _PREAMBLE = (
     "You can call these functions, one JSON object a line:\n{tools}\n"
-    'To call one, answer with nothing but {{"name": <its name>, "arguments": <its arguments>}}. '
+    "To call one, answer with nothing but {call}. "
     "Where no function helps, answer in words."
 )
+_EXAMPLE = ToolCall("call00001", "its_name", '{"an_argument": "its value"}')
 
 
-def spelled_tools(tools: Sequence[ToolSpec]) -> str:
-    """The instruction that declares the tools."""
-    return _PREAMBLE.format(tools="\n".join(_line(tool) for tool in tools))
+def spelled_tools(tools: Sequence[ToolSpec], form: CallFormat) -> str:
+    """The instruction that declares the tools, and how to call them."""
+    listed = "\n".join(_line(tool) for tool in tools)
+    return _PREAMBLE.format(tools=listed, call=form.write([_EXAMPLE]))
 
 
 def _line(tool: ToolSpec) -> str:

@@ -13,10 +13,11 @@ from tests.api.stand_in import script, serving
 from myna.api.chat.answer import ChatCompletionFold
 from myna.api.chat.chunks import ChatChunkRenderer
 from myna.api.chat.response_spec import ResponseSpec
-from myna.core.conversation import ToolSpec
+from myna.core.conversation import ToolCall, ToolSpec
 from myna.core.events import ChoiceDone, Done, Event, FinishReason, PromptDone, TextDelta, TokenLogprob
-from myna.core.requests import GenerationRequest
+from myna.core.requests import NO_CALLS, CallMarks, GenerationRequest
 from myna.generation.tool_choice import ANY_TOOL, DeclaredTool, resolve_tools
+from myna.prompts.call_formats.table import FORMATS
 from myna.scheduling.grammar_text import grammar_text
 
 USER = {"role": "user", "content": "a"}
@@ -116,6 +117,39 @@ def test_streamed_and_whole_answers_are_the_same(name: str, size: int, wants_log
     assert message["logprobs"] == (choice["logprobs"]["content"] if wants_logprobs else [])
 
 
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_form_of_a_call_is_streamed_as_it_is_answered_whole(form: str, size: int) -> None:
+    arguments = '{"city": "北京 \\"x\\"\\n"}'
+    text = FORMATS[form].write([ToolCall("call00001", "weather", arguments)])
+    choice = whole(events(text, size), plan(form))["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (None, "tool_calls")
+    [call] = [call["function"] for call in choice["message"]["tool_calls"]]
+    assert (call["name"], json.loads(call["arguments"])) == ("weather", json.loads(arguments))
+    message = joined(events(text, size), plan(form))
+    assert (message["content"], message["tool_calls"], message["finish_reason"]) == (
+        None,
+        [call],
+        "tool_calls",
+    )
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_call_that_is_cut_is_neither_text_nor_finished(form: str) -> None:
+    text = FORMATS[form].write([ToolCall("call00001", "weather", '{"city": "Paris"}')])
+    for end in range(1, len(text)):
+        for reason in ("length", "stop"):
+            told = events(text[:end], 1000, reason)
+            choice, message = whole(told, plan(form))["choices"][0], joined(told, plan(form))
+            calls = choice["message"].get("tool_calls", [])
+            assert choice["finish_reason"] == message["finish_reason"]
+            if reason == "length":
+                assert not choice["message"]["content"] and not message["content"]
+                assert choice["finish_reason"] == "length"
+            elif choice["finish_reason"] == "tool_calls":
+                assert [json.loads(call["function"]["arguments"]) for call in calls] == [{"city": "Paris"}]
+
+
 def test_a_call_is_not_content() -> None:
     choice = whole(events(CALL + SECOND), plan())["choices"][0]
     message = choice["message"]
@@ -210,6 +244,16 @@ async def test_a_schema_for_the_answer_and_tools_leave_both_possible() -> None:
     assert allows(request, '{"city": "x"}')
     assert allows(request, SECOND.lstrip())
     assert not allows(request, "hello")
+
+
+async def test_stop_strings_are_not_looked_for_in_calls() -> None:
+    request, _ = await asked(tools=[NOW], stop="x")
+    assert request.calls.anywhere[0] == "<tool_call>"
+    schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+    request, _ = await asked(tools=[NOW], stop="x", response_format=schema)
+    assert request.calls == CallMarks(("<tool_call>",))
+    request, _ = await asked(tools=[NOW], stop="x", tool_choice="none")
+    assert request.calls == NO_CALLS
 
 
 async def test_the_official_client_puts_streamed_calls_together() -> None:

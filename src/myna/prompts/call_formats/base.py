@@ -114,7 +114,7 @@ class CallFormat(Protocol):
 
     @property
     def marks(self) -> CallMarks:
-        """Where in an answer a call may begin."""
+        """Where in an answer a call may begin; the first of the texts is the family's own mark."""
         ...
 
     @property

@@ -1,13 +1,17 @@
 """Values of arguments that are written without JSON's quotes: what a schema makes of their text."""
 
-import ast
 import json
+import re
 from typing import Any, Final
 
 ANY: Final = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
 STRING: Final = frozenset({"string"})
 _MAX_REFERENCES: Final = 8
-_MAX_LITERAL_CHARS: Final = 64 << 10
+# A string or a word of Python.
+_PYTHON: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[A-Za-z_]\w*", re.DOTALL)
+_CONSTANTS: Final = {"True": "true", "False": "false", "None": "null"}
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r"}
 
 
 def property_types(parameters: str, key: str) -> frozenset[str]:
@@ -86,17 +90,20 @@ def to_json(text: str, types: frozenset[str]) -> str:
 def parsed(text: str) -> tuple[str | None, object]:
     """The JSON of a text that is JSON or a literal of Python, as some templates write them, and its value;
     None for any other text."""
-    try:
-        return text, json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        pass
-    if len(text) > _MAX_LITERAL_CHARS:
-        return None, None
-    try:
-        value = ast.literal_eval(text)
-        return json.dumps(value, ensure_ascii=False, allow_nan=False), value
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return None, None
+    for candidate in (text, _PYTHON.sub(_token_to_json, text)):
+        try:
+            return candidate, json.loads(candidate, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            continue
+    return None, None
+
+
+def _token_to_json(token: re.Match[str]) -> str:
+    """A string or a constant of Python as JSON; any other word unchanged."""
+    found = token[0]
+    if found[0] not in "'\"":
+        return _CONSTANTS.get(found, found)
+    return encoded(_ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[1]), found[1:-1]))
 
 
 def encoded(value: object) -> str:
