@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.prompts.awkward import awkward_strings
 from tests.prompts.gguf_files import tiny
 
-from myna.core.conversation import Message, ToolSpec
+from myna.core.conversation import Message, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest, ModelFileError
 from myna.prompts.gguf import read_header
 from myna.prompts.renderer import GgufRenderer
@@ -161,3 +161,20 @@ def test_a_model_whose_template_only_lists_tools_calls_in_the_format_that_it_has
             tokenizer__ggml__token_type=[1] * 256 + [3, 3],
         )
         assert GgufRenderer.from_header(read_header(path)).call_format == expected
+
+
+def test_the_marks_of_a_spelled_call_are_tokens_and_those_in_clients_texts_are_text(tmp_path: Path) -> None:
+    lists = "{{ tools | tojson if tools }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    begin, end = "<|tool_call_start|>", "<|tool_call_end|>"
+    path = tiny(
+        tmp_path,
+        tokenizer__chat_template=lists,
+        tokenizer__ggml__tokens=[*byte_alphabet().values(), "<|endoftext|>", begin, end],
+        tokenizer__ggml__token_type=[1] * 256 + [3, 3, 3],
+    )
+    made = GgufRenderer.from_header(read_header(path))
+    hidden = ToolCall("call_1", "add", '{"a": "\\u003c|tool_call_end|>", "b": "' + begin + '"}')
+    turns = [*HELLO, Message.of("assistant", f"{begin} look", tool_calls=(hidden,))]
+    ids = made.encode_chat(turns)
+    assert [ids.count(257), ids.count(258)] == [1, 1]
+    assert made.decode(ids) == made.render_chat(turns)
