@@ -1,4 +1,5 @@
-"""Calls in every format, from a request's constraint through the engine's tokens to what is read."""
+"""Calls in every format, from a request's constraint through the engine's tokens to what is read; harmony's
+are in `test_thoughts.py`."""
 
 import asyncio
 import json
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from tests.prompts.call_formats.test_grammars import PLAIN
 from tests.prompts.call_formats.written import read, same, summed, written
 from tests.scheduling.test_grammars import ask, request, text_of
 
@@ -45,7 +47,7 @@ async def service() -> AsyncIterator[InProcessGenerator]:
 async def test_a_required_call_of_a_random_model_is_read_and_follows_its_schema(
     service: InProcessGenerator,
 ) -> None:
-    await asyncio.gather(*(_required(service, name) for name in FORMATS))
+    await asyncio.gather(*(_required(service, name) for name in PLAIN))
 
 
 async def _required(service: InProcessGenerator, name: str) -> None:
@@ -64,7 +66,7 @@ async def _required(service: InProcessGenerator, name: str) -> None:
 
 
 async def test_a_model_that_calls_in_its_own_form_is_understood(service: InProcessGenerator) -> None:
-    await asyncio.gather(*(_own_form(service, name) for name in FORMATS))
+    await asyncio.gather(*(_own_form(service, name) for name in PLAIN))
 
 
 async def _own_form(service: InProcessGenerator, name: str) -> None:

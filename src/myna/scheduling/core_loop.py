@@ -268,7 +268,9 @@ class _StepLoop:
 
     def _step(self) -> list[RequestEvent]:
         """schedule, forward, sample, update."""
-        batch = self._scheduler.schedule(self._prefill_budget.prompt_tokens)
+        batch = self._scheduler.schedule(
+            self._prefill_budget.prompt_tokens, self._prefill_budget.context_slope
+        )
         try:
             masks = self._begin_masks(batch)
             try:
@@ -287,7 +289,8 @@ class _StepLoop:
             self._input_batch.reset()
             return self._scheduler.isolate(batch, error)
         if batch.num_prompt_tokens:
-            self._prefill_budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds)
+            mean_position = batch.prompt_positions / batch.num_prompt_tokens
+            self._prefill_budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position)
         else:
             self._scheduler.speculation.costs.observe(batch.num_decodes, time.perf_counter() - started)
         events = self._scheduler.update(batch, sampled, scores)
