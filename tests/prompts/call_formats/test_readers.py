@@ -259,3 +259,12 @@ def test_what_looks_like_an_untagged_call_with_a_grammar_is_text() -> None:
     pieces = read(HERMES.reader([SUM]), said)
     assert all(isinstance(piece, TextPiece) for piece in pieces)
     assert summed(pieces) == (said, [])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_deeply_nested_values_are_read_or_are_text(name: str) -> None:
+    form = FORMATS[name]
+    for value in ("[" * 5000 + "]" * 5000, "(" * 5000, "{'a':" * 5000):
+        text = written(form, ("any", '{"x": "Paris"}')).replace("Paris", value)
+        said, found = summed(read(form.reader([ToolSpec("any")]), text))
+        assert found or said

@@ -54,64 +54,70 @@ class PythonReader:
         self._parameters = parameters
         self._pending = ""
         self._num_read = 0
+        self._key: str | None = None  # of the value that is being read
+        self._scanner = _ValueScanner()
 
     def feed(self, text: str) -> tuple[str, str | None]:
         self._pending += text
         out = ""
         while True:
-            if end := _END.match(self._pending):
-                return out + ("}" if self._num_read else "{}"), self._pending[end.end() :]
+            if self._key is not None:
+                end = self._scanner.find_end(self._pending)
+                if end is None:
+                    return out, None
+                out += self._json(self._key, self._pending[:end].strip())
+                self._pending, self._key = self._pending[end:], None
+            if over := _END.match(self._pending):
+                return out + ("}" if self._num_read else "{}"), self._pending[over.end() :]
             key = _KEY.match(self._pending)
             if key is None:
                 if _KEY_BEGINNING.fullmatch(self._pending):
                     return out, None
                 return out + ("}" if self._num_read else "{}"), self._pending  # not well-formed
-            end_of_value = find_value_end(self._pending, key.end())
-            if end_of_value is None:
-                return out, None
-            value = self._pending[key.end() : end_of_value].strip()
             out += ("{" if self._num_read == 0 else ", ") + values.encoded(key[1]) + ": "
-            out += self._json(key[1], value)
             self._num_read += 1
-            self._pending = self._pending[end_of_value:]
+            self._pending, self._key, self._scanner = self._pending[key.end() :], key[1], _ValueScanner()
 
     def _json(self, key: str, text: str) -> str:
         found, _ = values.parsed(text)
         if found is not None:
             return found
-        types = values.property_types(self._parameters, key)
         if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
             return values.encoded(text[1:-1])  # a quote in it isn't escaped
-        return values.to_json(text, types)
+        return values.to_json(text, values.property_types(self._parameters, key))
 
 
-def find_value_end(text: str, start: int) -> int | None:
-    """Where a value ends: at the comma or closing bracket that follows it; None if it isn't in the text."""
-    depth = 0
-    quote = ""
-    at = start
-    while at < len(text):
-        char = text[at]
-        if quote:
-            if char == "\\":
-                at += 1
-            elif char == quote and _ends_string(text, at):
-                quote = ""
-        elif char in "'\"":
-            quote = char
-        elif char in "([{":
-            depth += 1
-        elif char in ")]}":
-            if depth == 0:
-                return at
-            depth -= 1
-        elif char == "," and depth == 0:
-            return at
-        at += 1
-    return None
+class _ValueScanner:
+    """Finds where a value ends: at the comma or closing bracket that follows it."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._depth = 0
+        self._quote = ""
+
+    def find_end(self, text: str) -> int | None:
+        """The end, or None if more text is needed; to be called with the same text and what follows it."""
+        while self._at < len(text):
+            char = text[self._at]
+            if self._quote:
+                if self._at + 1 == len(text):
+                    return None  # what follows decides
+                if char == "\\":
+                    self._at += 1
+                elif char == self._quote and not _is_apostrophe(text, self._at):
+                    self._quote = ""
+            elif char in "'\"":
+                self._quote = char
+            elif char in "([{":
+                self._depth += 1
+            elif char in ",)]}" and self._depth == 0:
+                return self._at
+            elif char in ")]}":
+                self._depth -= 1
+            self._at += 1
+        return None
 
 
-def _ends_string(text: str, at: int) -> bool:
-    """Whether the quote at that index ends a string: an unescaped apostrophe in a word doesn't."""
-    following = text[at + 1 : at + 2]
-    return not (following.isalnum() and text[at - 1].isalnum())
+def _is_apostrophe(text: str, at: int) -> bool:
+    """Whether the quote is within a word: it is not escaped then, and ends no string."""
+    return text[at - 1].isalnum() and text[at + 1].isalnum()
