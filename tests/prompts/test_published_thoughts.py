@@ -4,7 +4,10 @@ from typing import Final
 
 from tests.conftest import llama_cpp_models
 
+from myna.core.conversation import Message, ToolCall, ToolSpec
+from myna.core.harmony import ANALYSIS, END, FINAL, START
 from myna.core.renderer import Thinking
+from myna.prompts.template import ChatTemplate
 from myna.prompts.template_probe import find_features
 
 # template: marks of the thought and of the answer, what is known of it, levels and variables of its own.
@@ -130,3 +133,28 @@ def test_the_thoughts_of_all_published_templates_are_found() -> None:
         if thinking is not None:
             found[path.stem] = described(thinking)
     assert found == THOUGHTS
+
+
+def test_gpt_oss_sees_a_thought_until_its_question_is_answered() -> None:
+    source = (llama_cpp_models() / "templates" / "openai-gpt-oss-120b.jinja").read_text()
+    template = ChatTemplate.load(source, bos="", eos="")
+    call = ToolCall("call_1", "weather", '{"city": "Bern"}')
+    messages = [
+        Message.of("user", "Warm?"),
+        Message.of("assistant", None, tool_calls=(call,), reasoning="I look."),
+        Message.of("tool", "18C", tool_call_id="call_1"),
+    ]
+    looking = template.render(messages, tools=[ToolSpec("weather")], switches={"reasoning_effort": "high"})
+    assert f"{START}{ANALYSIS}I look.{END}{START} to=functions.weather" in looking
+    assert "Reasoning: high" in looking
+    answered = [
+        *messages,
+        Message.of("assistant", "Yes.", reasoning="So it is."),
+        Message.of("user", "Sure?"),
+    ]
+    later = template.render(answered, tools=[ToolSpec("weather")])
+    assert f"{START} to=functions.weather" in later
+    assert f"{START}{FINAL}Yes.{END}" in later
+    assert "Reasoning: medium" in later
+    assert "I look." not in later
+    assert "So it is." not in later

@@ -23,8 +23,8 @@ FOUND: Final = {
     "GigaChat3-10B-A1.8B": "gigachat",
     "GigaChat3.1-10B-A1.8B": "gigachat-3.1",
     "HuggingFaceTB-SmolLM3-3B": "",
-    "Kimi-K2-Instruct": "",  # it uses `list.append`, which no sandbox allows
-    "Kimi-K2-Thinking": "",
+    "Kimi-K2-Instruct": "kimi-k2",
+    "Kimi-K2-Thinking": "kimi-k2",
     "Kimi-K3": "kimi-k3",
     "LFM2-8B-A1B": "",
     "LFM2.5-8B-A1B": "lfm2",
