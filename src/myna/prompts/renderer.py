@@ -15,6 +15,7 @@ from myna.prompts.model_check import check_model
 from myna.prompts.special_token_escaping import Marker
 from myna.prompts.template import ChatTemplate
 from myna.prompts.template_probe import TemplateFeatures
+from myna.prompts.template_variables import texts_of
 from myna.prompts.tokenizer import EngineTokenize, Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 
@@ -63,7 +64,7 @@ class GgufRenderer:
         """Read and check everything that prompts need from the model file (the first shard of a split model).
 
         `engine_tokenize` (text without special tokens -> ids) is used for models whose pre-tokenizer is
-        unknown; without it they raise `UnknownPreTokenizer`. `chat_template` replaces the file's own. Raises
+        unknown; without it they raise `UnsupportedTokenizer`. `chat_template` replaces the file's own. Raises
         `ModelFileError`.
         """
         header = read_header(path)
@@ -131,7 +132,8 @@ class GgufRenderer:
         client that looks like a special token stays text. Raises `InvalidRequest` if the template rejects the
         conversation."""
         template = self._tool_template if tools else self._template
-        mark = Marker.unused_mark([*client_texts(messages, tools), template.source])
+        texts = [*client_texts(messages, tools), *texts_of(switches), template.source]
+        mark = Marker.unused_mark(texts)
         marked = False
 
         def wrap(text: str) -> str:

@@ -24,6 +24,7 @@ from myna.prompts.shadow import Shadow, Shown, cast, compare
 from myna.prompts.template_bounds import TemplateOutOfBounds
 from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.template_sandbox import CompiledTemplate, TemplateRefusal
+from myna.prompts.template_variables import with_wrapped_texts
 
 # For models without a template.
 CHATML: Final = (
@@ -99,7 +100,11 @@ class ChatTemplate:
         check_tools(tools)
         if not self.features.has_developer:
             messages = without_developer(messages)
-        fixed = {**switches, **self._fixed, "add_generation_prompt": add_generation_prompt}
+        fixed = {
+            **with_wrapped_texts(switches, wrap),
+            **self._fixed,
+            "add_generation_prompt": add_generation_prompt,
+        }
         way = self._known_adaptation(cast(messages, tools), form, fixed)
         return self._checked(*adapt(*wrapped(messages, tools, wrap), way, form), fixed)
 
