@@ -66,7 +66,8 @@ def _neutral(value: object) -> Parameter:
 _MODEL: Final = _required("A model's id or one of its aliases; the response echoes it.")
 _SHARED: Final = {
     "stop": _supported(
-        "Up to 16 strings (4 at OpenAI); the first one generated ends the output and is not returned."
+        "Up to 16 strings (4 at OpenAI); the first one generated ends the output and is not returned. Tool "
+        "calls are not searched for them."
     ),
     "temperature": _supported(
         "0 to 2; 0 picks the most likely token, on a tie the lower id. If it is set, none of the model's "

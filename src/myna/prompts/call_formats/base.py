@@ -60,8 +60,8 @@ class ArgumentStyle(Protocol):
 
     @property
     def openings(self) -> Sequence[str]:
-        """One of these texts always begins the arguments: otherwise what precedes them is no call. Empty:
-        any."""
+        """One of these texts always begins the arguments: otherwise what precedes them is not a call's
+        head. Empty: any."""
         ...
 
     @property
@@ -114,7 +114,7 @@ class CallFormat(Protocol):
 
     @property
     def marks(self) -> CallMarks:
-        """Where in an answer a call may begin; the first of the texts is the family's own mark."""
+        """Where a call may begin in an answer; the first of the texts is the family's own mark."""
         ...
 
     @property
@@ -143,7 +143,7 @@ class CallFormat(Protocol):
         ...
 
     def call_head(self, tool: GrammarTool) -> str:
-        """The beginning, up to its arguments, of an answer that first calls that tool."""
+        """The beginning of an answer whose first call is of that tool, up to its arguments."""
         ...
 
     def reader(self, tools: Iterable[ToolSpec], *, is_answer_json: bool = False) -> CallReader:

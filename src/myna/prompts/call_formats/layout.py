@@ -8,7 +8,7 @@ from typing import Final, Literal
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _ID: Final = re.compile(r"[A-Za-z0-9_.:-]+")
 _PLACE: Final = re.compile(r"\{(name|id|index|number)\}|«(.*?)»", re.DOTALL)
-_MAX_CHARS: Final = 4096  # a longer text between two markers, such as endless white space, is no call
+_MAX_CHARS: Final = 4096  # a longer text between two markers, such as endless white space, isn't a call
 _ID_RULE: Final = "/[A-Za-z0-9_-]{1,40}/"
 _NUMBER_RULE: Final = "/[0-9]{1,4}/"
 

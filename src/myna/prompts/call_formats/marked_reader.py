@@ -1,6 +1,6 @@
 """Splits an answer into plain text and the calls between a family's markers, incrementally."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -35,15 +35,49 @@ class Way:
     has_grammars: bool = True
 
 
+class _Heads:
+    """Recognizes the heads of calls of the tools, up to their arguments."""
+
+    def __init__(self, style: ArgumentStyle, tools: Mapping[str, ToolSpec]) -> None:
+        self._openings = style.openings
+        self._raw_head = Layout(style.raw_head)
+        self._raw_gap = style.raw_head[len(style.raw_head.rstrip()) :]
+        self._tools = tools
+
+    def match(self, way: Way, layout: Layout, text: str, at: int) -> Match | None:
+        """A call's head at that index, if it is of a tool there is, and its arguments begin as they must."""
+        found = layout.match(text, at)
+        if found is None or found.is_partial:
+            return found
+        tool = self._tools.get(found.name)
+        if tool is None or (tool.kind == "grammar" and not way.has_grammars):
+            return None
+        if tool.kind == "grammar":
+            return self._raw(text, found)
+        rest = text[found.end :].lstrip()
+        if any(rest.startswith(opening) for opening in self._openings) or not self._openings:
+            return Match(len(text) - len(rest), found.name)
+        return Match(is_partial=True) if any(text.startswith(rest) for text in self._openings) else None
+
+    def _raw(self, text: str, head: Match) -> Match | None:
+        """The head of a call whose input follows a grammar, up to the input's first character."""
+        found = self._raw_head.match(text, head.end)
+        if found is None or found.is_partial:
+            return found
+        has_gap = text.startswith(self._raw_gap, found.end)
+        if not has_gap and len(text) == found.end:
+            return Match(is_partial=True)
+        return Match(found.end + (len(self._raw_gap) if has_gap else 0), head.name)
+
+
 class MarkedReader:
     """A `CallReader`. Of several ways that fit, the first counts."""
 
     def __init__(self, ways: Sequence[Way], style: ArgumentStyle, tools: Iterable[ToolSpec]) -> None:
         self._ways = ways
         self._style = style
-        self._raw_head = Layout(style.raw_head)
-        self._raw_gap = style.raw_head[len(style.raw_head.rstrip()) :]
         self._tools = {tool.name: tool for tool in tools}
+        self._heads = _Heads(style, self._tools)
         self._way = ways[0]
         self._state: _State = "text"
         self._pending = ""
@@ -125,7 +159,7 @@ class MarkedReader:
             return _NOTHING
         partial = None
         for way in ways:
-            found = self._head(way.first, at, way)
+            found = self._heads.match(way, way.first, self._pending, at)
             if found is None:
                 continue
             if not found.is_partial:
@@ -133,32 +167,6 @@ class MarkedReader:
                 return found
             partial = found
         return partial
-
-    def _head(self, layout: Layout, at: int, way: Way) -> Match | None:
-        """A call's head at that index, if it is of a tool there is, and its arguments begin as they must."""
-        found = layout.match(self._pending, at)
-        if found is None or found.is_partial:
-            return found
-        tool = self._tools.get(found.name)
-        if tool is None or (tool.kind == "grammar" and not way.has_grammars):
-            return None
-        if tool.kind == "grammar":
-            return self._raw_begin(found)
-        rest = self._pending[found.end :].lstrip()
-        openings = self._style.openings
-        if any(rest.startswith(opening) for opening in openings) or not openings:
-            return Match(len(self._pending) - len(rest), found.name)
-        return Match(is_partial=True) if any(opening.startswith(rest) for opening in openings) else None
-
-    def _raw_begin(self, head: Match) -> Match | None:
-        """The head of a call whose input follows a grammar, up to the input's first character."""
-        found = self._raw_head.match(self._pending, head.end)
-        if found is None or found.is_partial:
-            return found
-        has_gap = self._pending.startswith(self._raw_gap, found.end)
-        if not has_gap and len(self._pending) == found.end:
-            return Match(is_partial=True)
-        return Match(found.end + (len(self._raw_gap) if has_gap else 0), head.name)
 
     def _emit_text(self, text: str, pieces: list[Piece]) -> None:
         if text:
@@ -206,7 +214,7 @@ class MarkedReader:
     def _next_head(self) -> Match | None:
         """The head of a call that directly follows the last one."""
         following = self._way.next
-        return None if following is None else self._head(following, 0, self._way)
+        return None if following is None else self._heads.match(self._way, following, self._pending, 0)
 
     def _skip_end(self) -> bool:
         """Skip what ends the calls, or the call; False if that needs more text."""

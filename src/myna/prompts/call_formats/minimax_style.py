@@ -133,7 +133,7 @@ def _elements(value: object) -> str:
             return json.dumps(value)
 
 
-# Every value ends where its closing tag begins, so that grammars tell that from an opening one.
+# Every value ends where its closing tag begins, so that grammars can distinguish that from an opening one.
 _END: Final = MARK + "</"
 _SYNTAX: Final = ValueSyntax(
     write=lambda value: _elements(value) + _END,
