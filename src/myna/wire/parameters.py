@@ -66,7 +66,8 @@ def _neutral(value: object) -> Parameter:
 _MODEL: Final = _required("A model's id or one of its aliases; the response echoes it.")
 _SHARED: Final = {
     "stop": _supported(
-        "Up to 16 strings (4 at OpenAI); the first one generated ends the output and is not returned."
+        "Up to 16 strings (4 at OpenAI); the first one generated ends the output and is not returned. Tool "
+        "calls are not searched for them."
     ),
     "temperature": _supported(
         "0 to 2; 0 picks the most likely token, on a tie the lower id. If it is set, none of the model's "
@@ -203,10 +204,11 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
             "`text`, `json_object` (as an extension with a `schema`), `json_schema`; enforced by a grammar."
         ),
         "reasoning_effort": _supported(
-            "For reasoning models (recognized by their template): `none` disables reasoning if the template "
-            "can; other values are passed to templates that support them, else they limit the reasoning: "
-            "`minimal` 256 tokens, `low` 1,024, `medium` 4,096, `high` 16,384, `xhigh` and `max` unlimited. "
-            "The reasoning is returned as `reasoning_content`. A 400 for other models."
+            "For models that reason (recognized by their template): `none` disables reasoning if the "
+            "template can, else makes it as short as possible; other values reach a template that has levels "
+            "of effort as the nearest of them, else they limit the reasoning: `minimal` 256 tokens, `low` "
+            "1,024, `medium` 4,096, `high` 16,384, `xhigh` and `max` unlimited. The reasoning is returned as "
+            "`reasoning_content`. Other models ignore it."
         ),
         "prediction": _supported(
             "Predicted tokens are verified in batches; accepted and rejected ones are counted."

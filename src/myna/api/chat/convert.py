@@ -154,7 +154,6 @@ def to_response_spec(
 ) -> ResponseSpec:
     """The format of the response."""
     options = request.stream_options
-    can_call = tools is not None and bool(tools.callable)
     return ResponseSpec(
         id=id,
         created=created,
@@ -165,8 +164,7 @@ def to_response_spec(
         wants_logprobs=bool(request.logprobs),
         include_usage=bool(options and options.include_usage),
         obfuscate=not (options and options.include_obfuscation is False),
-        tool_format=tools.form if tools is not None and can_call else None,
-        tools=tools.callable if tools is not None else (),
+        tools=tools if tools is not None and tools.callable else None,
         has_functions=bool(request.functions),
     )
 
