@@ -1,5 +1,6 @@
 """From any endpoint to a generation: plain values in, errors that name the endpoint's own parameters."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,11 +24,16 @@ THEN = DeclaredTool(ToolSpec("then"), "tools[1].parameters", {"type": "object", 
 
 
 def generation(
-    asked: ConversationRequest, prompting: BytePrompting | None = None, max_answer_tokens: int = 0
+    asked: ConversationRequest,
+    prompting: BytePrompting | None = None,
+    max_answer_tokens: int = 0,
+    hint: Callable[[str], object] = bool,
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     model = prompting or BytePrompting()
     requester = Tenant("key", "project")
-    return to_generation(asked, model, INFO, requester, id="resp_1", max_answer_tokens=max_answer_tokens)
+    return to_generation(
+        asked, model, INFO, requester, id="resp_1", max_answer_tokens=max_answer_tokens, hint=hint
+    )
 
 
 def test_a_plain_conversation_becomes_its_tokens_and_nothing_else() -> None:

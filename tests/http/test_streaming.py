@@ -118,6 +118,20 @@ async def test_events_that_are_here_go_out_together_and_done_is_last() -> None:
     assert wire.is_complete
 
 
+async def test_no_event_has_characters_that_clients_take_for_line_ends() -> None:
+    wire = Wire()
+    await wire.stream(words("a\u2028b", "\u2029\u0085é😀"))
+    body = b"".join(wire.pieces).decode()
+    assert body.splitlines() == body.split("\n")[:-1]
+    assert body.startswith("data: 0:a\\u2028b\n\ndata: 0:\\u2029\\u0085é😀\n\ndata: ")
+
+
+async def test_a_whole_body_keeps_its_characters() -> None:
+    wire = Wire()
+    await wire.whole(now(ScriptedStream(words("a\u2028b"))))
+    assert "\u2028".encode() in b"".join(wire.pieces)
+
+
 async def test_an_event_is_not_held_for_the_next() -> None:
     wire, more = Wire(), asyncio.Event()
     steps = words("a", "b")

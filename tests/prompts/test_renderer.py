@@ -14,7 +14,7 @@ from myna.core.conversation import Message
 from myna.core.errors import ModelFileError
 from myna.prompts.gguf import read_header
 from myna.prompts.renderer import GgufRenderer
-from myna.prompts.vocabulary import byte_alphabet
+from myna.prompts.token_pieces import byte_alphabet
 
 ModelPath = Callable[[str], Path]
 HELLO = [Message.of("user", "Hello")]

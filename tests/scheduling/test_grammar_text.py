@@ -63,10 +63,11 @@ def test_each_kind_becomes_its_grammar(constraint: Constraint, right: str, wrong
     assert not allows(constraint, wrong)
 
 
-# Each of these was a 400 for the whole request: look-around, word boundaries, back references, escapes and
-# anchors that the grammar's regular expressions don't have.
+# Look-around, word boundaries, back-references and anchors that grammars don't have; then a name and an
+# alternative that only the grammar's compiler refuses.
 @pytest.mark.parametrize(
-    "pattern", [EMAIL, r"\bword\b", r"\Bx", r"(a)\1", "(?=a)b", "(?<=a)b", "a$b", r"\cJ", "[^]", "("]
+    "pattern",
+    [EMAIL, r"\bword\b", r"\Bx", r"(a)\1", "(?=a)b", "(?<=a)b", "a$b", "(", r"\p{Nothing}", "^$|^$"],
 )
 def test_a_pattern_that_cant_be_enforced_is_left_to_the_model_unless_the_schema_is_strict(
     pattern: str,
@@ -97,6 +98,34 @@ def test_words_that_only_look_like_keywords_are_kept() -> None:
 def test_patterns_of_names_that_cant_be_enforced_leave_the_names_open() -> None:
     value = {"type": "object", "patternProperties": {"(?=a)": {}}, "additionalProperties": False}
     assert allows(schema(value), '{"any": 1}')
+
+
+def test_overlapping_patterns_of_names_leave_the_names_open_unless_the_schema_is_strict() -> None:
+    value = {"patternProperties": {"^a": {"type": "integer"}, "b$": {}}, "additionalProperties": False}
+    loose = schema(an_object(x={"type": "object", **value}, y={"const": 1}))
+    assert allows(loose, '{"x": {"ab": "any"}, "y": 1}')
+    assert not allows(loose, '{"x": {}, "y": 2}')
+    with pytest.raises(InvalidRequest, match=r"'patternProperties' can't be enforced: .*not disjoint"):
+        compile_constraint(schema(an_object(x=value), is_strict=True), check)
+
+
+@pytest.mark.parametrize(
+    ("value", "keyword"),
+    [
+        ({"type": "array", "items": {}, "uniqueItems": True}, "uniqueItems"),
+        ({"type": "string", "format": "regex"}, "format"),
+        ({"type": "string", "pattern": r"\b"}, "pattern"),
+    ],
+)
+def test_a_strict_tool_names_what_cant_be_enforced(value: dict[str, Any], keyword: str) -> None:
+    calls = ToolCalls("hermes", (tool(0, an_object(a=value)), tool(1, an_object(a=value), is_strict=True)))
+    with pytest.raises(InvalidRequest) as caught:
+        compile_constraint(calls, check)
+    assert caught.value.param == "tools[1].function.parameters"
+    assert caught.value.message.startswith(
+        f"Invalid schema for function 'f1': In context=('properties', 'a'), '{keyword}' can't be enforced: "
+    )
+    compile_constraint(ToolCalls("hermes", calls.tools[:1]), check)
 
 
 def tool(i: int, value: Any, *, is_strict: bool = False) -> CallableTool:

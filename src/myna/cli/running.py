@@ -211,21 +211,16 @@ def http_options(settings: Settings) -> HttpOptions:
     )
 
 
-async def _run(
-    settings: Settings, offer: ServedModels, listener: socket.socket, read: Callable[[], Settings]
-) -> None:
-    certificate = read_certificate(settings)
-    backends = backends_of(settings)
-    pool = make_pool(settings, offer, backends)
-    is_new_key = has_no_key_yet(settings)
-    keys = () if settings.no_auth else server_keys(settings)
+def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys: tuple[str, ...]) -> Services:
+    """What the endpoints use; `keys` are the owner's, none if no key is needed. Starts the ledger's thread.
+    Raises `ConfigurationError`."""
     stores = open_stores(settings.database_url)
     ledger = start_ledger(settings, stores, backends)
     instruments = Instruments() if settings.metrics else None
     accounts = LiveAccounts(stores.accounts(), server_secret(settings))
     threads, completions = DatabaseThreads(), stores.completions()
     spending = LedgerSpending(ledger.store, threads) if ledger else None
-    services = Services(
+    return Services(
         pool=pool,
         keys=KeyRing(keys) if keys else None,
         sign_in_codes=SignInCodes(keys[0]) if keys else None,
@@ -241,6 +236,17 @@ async def _run(
         accounts=accounts,
         limiter=Limiter(stores.counters(), accounts, spending, ORGANIZATION),
     )
+
+
+async def _run(
+    settings: Settings, offer: ServedModels, listener: socket.socket, read: Callable[[], Settings]
+) -> None:
+    certificate = read_certificate(settings)
+    backends = backends_of(settings)
+    pool = make_pool(settings, offer, backends)
+    is_new_key = has_no_key_yet(settings)
+    keys = () if settings.no_auth else server_keys(settings)
+    services = make_services(settings, pool, backends, keys)
     app = create_app(services, http_options(settings))
     url = base_url(*_address(listener), settings)
     banner = Banner(url, offer.default, keys[0] if keys else "", is_new_key=is_new_key)

@@ -1,4 +1,4 @@
-"""Token budgets of prompts and answers: what doesn't fit is rejected, far too long text unread. Pure."""
+"""Token budgets of prompts and answers: what doesn't fit is rejected, huge texts unread. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
@@ -7,6 +7,9 @@ from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import ContextLengthExceeded, InvalidRequest
 from myna.core.renderer import Renderer
 
+MAX_COUNTED_CHARS: Final = 1 << 18
+"""Longer texts that can't fit the context are rejected without tokenizing them, so an error has a lower bound
+instead of their number of tokens. Tokenizing a text of this length usually takes half a second."""
 MAX_LOGPROBS: Final = 2**22
 """Per request: each takes about 100 bytes of memory until it is sent."""
 
@@ -23,13 +26,13 @@ def encode_conversation(
 ) -> list[int]:
     """The tokens of the conversation with its tools. Slow: call it in a thread.
 
-    Far too long conversations are rejected before they are rendered; for one that doesn't fit together with
+    Huge conversations are rejected before they are rendered; for one that doesn't fit together with
     `requested` completion tokens, the error says how many tokens the tools take. `param` is the request's
     parameter that has the conversation.
     """
-    fewest = sum(renderer.least_tokens(message.text) for message in conversation)
-    fewest += sum(renderer.least_tokens(tool.parameters) for tool in tools)
-    remaining_tokens(fewest, None, context_tokens, param=param)
+    texts = [*(message.text for message in conversation), *(tool.parameters for tool in tools)]
+    if sum(map(len, texts)) > MAX_COUNTED_CHARS:
+        _check_fewest(sum(map(renderer.least_tokens, texts)), context_tokens, param)
     tokens = renderer.encode_chat(conversation, tools=tools, switches=switches)
     if tools and len(tokens) + (requested or 1) > context_tokens:
         without = len(renderer.encode_chat(conversation, switches=switches))
@@ -110,14 +113,28 @@ def remaining_tokens(
     return requested
 
 
-def check_context_length(prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
-    """Raise if a raw prompt and its completion together don't fit the context."""
+def _check_fewest(fewest_tokens: int, context_tokens: int, param: str) -> None:
+    """Raise if a conversation of at least that many tokens can't fit the context."""
+    if fewest_tokens >= context_tokens:
+        raise _too_long(
+            f"This model's maximum context length is {context_tokens} tokens. However, your messages "
+            f"resulted in at least {fewest_tokens} tokens. Please reduce the length of the messages.",
+            param,
+        )
+
+
+def check_context_length(
+    prompt_tokens: int, max_tokens: int, context_tokens: int, *, is_lower_bound: bool = False
+) -> None:
+    """Raise if a raw prompt and its completion together don't fit the context. `is_lower_bound`: the prompt
+    has at least that many tokens."""
     total = prompt_tokens + max_tokens
     if total > context_tokens:
+        bound = "at least " if is_lower_bound else ""
         raise ContextLengthExceeded(
             f"This model's maximum context length is {context_tokens} tokens, however you requested "
-            f"{total} tokens ({prompt_tokens} in your prompt; {max_tokens} for the completion). "
-            "Please reduce your prompt; or completion length."
+            f"{bound}{total} tokens ({bound}{prompt_tokens} in your prompt; {max_tokens} for the "
+            "completion). Please reduce your prompt; or completion length."
         )
 
 

@@ -1,13 +1,15 @@
 """Converts a conversation of any endpoint to a generation request."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from myna.core.constraints import Constraint
 from myna.core.conversation import Message
 from myna.core.generator import ModelInfo
 from myna.core.renderer import Renderer
 from myna.core.requests import NO_CALLS, GenerationRequest, Sampling
 from myna.generation.budgets import check_min_tokens, encode_conversation, encode_prediction, remaining_tokens
+from myna.generation.hints import unenforced_hint
 from myna.generation.reasoning import reasoning_for
 from myna.generation.service_tier import priority
 from myna.generation.tenant import Tenant, context_length
@@ -57,23 +59,18 @@ def to_generation(
     *,
     id: str,
     max_answer_tokens: int,
+    hint: Callable[[str], object],
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """The generation request, and the tools that its answer may call. Reads schemas, renders and tokenizes,
     which is slow: call it in a thread.
 
-    `max_answer_tokens` is the server's limit for an answer (0: none). Raises `InvalidRequest` for what this
+    `max_answer_tokens` is the server's limit for an answer (0: none); `hint` is called with what the client
+    should know and no error says. Raises `InvalidRequest` for what this
     model doesn't support, `ContextLengthExceeded` for what doesn't fit its context.
     """
     context_tokens = context_length(info)
     reasoning = reasoning_for(request.effort, renderer.thinking, param=request.effort_param)
-    tools = resolve_tools(
-        request.tools,
-        request.tool_choice,
-        renderer.call_format,
-        is_parallel=request.is_parallel,
-        answer=request.answer,
-    )
-    constraint = answer_constraint(request.answer, tools)
+    tools, constraint = _constrained(request, renderer.call_format, hint)
     prompt = encode_conversation(
         request.messages,
         tools.specs if tools else (),
@@ -106,6 +103,23 @@ def to_generation(
         calls=tools.marks if tools else NO_CALLS,
     )
     return generation, tools
+
+
+def _constrained(
+    request: ConversationRequest, call_format: str, hint: Callable[[str], object]
+) -> tuple[ResolvedTools | None, Constraint | None]:
+    """The request's tools, and the constraint on its answer."""
+    tools = resolve_tools(
+        request.tools,
+        request.tool_choice,
+        call_format,
+        is_parallel=request.is_parallel,
+        answer=request.answer,
+    )
+    constraint = answer_constraint(request.answer, tools)
+    if text := unenforced_hint(constraint):
+        hint(text)
+    return tools, constraint
 
 
 def _max_tokens(

@@ -10,6 +10,8 @@ from starlette.types import Receive, Send
 from myna.http.record import Header, RequestRecord
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
+# U+2028, U+2029 and U+0085, which many clients take for line ends and so for the end of an event's data.
+_UNICODE_LINE_ENDS: Final = {text.encode(): b"\\u%04x" % ord(text) for text in ("\u2028", "\u2029", "\u0085")}
 
 
 class WhileConnected:
@@ -51,9 +53,10 @@ class WhileConnected:
 class BodyWriter:
     """Sends the headers and the body's bytes, and commits token counts before each write.
 
-    With `keep_alive_s`, a comment is sent after that long without a write, also before the first byte. A
-    write that takes `stall_s` calls `on_stall`. There is one timer per body, not per write: it checks how
-    long ago the last write was and reschedules itself for the rest.
+    With `keep_alive_s`, the body is a stream of events with JSON, and a comment is sent after that long
+    without a write, also before the first byte. A write that takes `stall_s` calls `on_stall`. There is one
+    timer per body, not per write: it checks how long ago the last write was and reschedules itself for the
+    rest.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class BodyWriter:
         self._send = send
         self._record = record
         self._headers = headers
-        self._sends_comments = keep_alive_s is not None
+        self._is_event_stream = keep_alive_s is not None
         self._interval_s = stall_s if keep_alive_s is None else keep_alive_s
         self._stall_s = stall_s
         self._on_stall = on_stall
@@ -101,6 +104,8 @@ class BodyWriter:
     async def _write(self, data: bytes, *, more: bool) -> None:
         if self._keep_alive is not None:
             await asyncio.wait((self._keep_alive,))
+        if self._is_event_stream and not data.isascii():
+            data = _without_unicode_line_ends(data)
         self._last_write = self._loop.time()
         self._is_sending = True
         try:
@@ -122,7 +127,7 @@ class BodyWriter:
                 self._on_stall()
                 return
             silence_s = 0.0
-        elif not self._sends_comments:
+        elif not self._is_event_stream:
             silence_s = 0.0
         elif silence_s >= self._interval_s:
             self._last_write, silence_s = self._loop.time(), 0.0
@@ -139,3 +144,10 @@ class BodyWriter:
         if not self.has_started:
             await self._start()
         await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+
+
+def _without_unicode_line_ends(data: bytes) -> bytes:
+    """Events with those characters escaped. They can only be within strings."""
+    for character, escape in _UNICODE_LINE_ENDS.items():
+        data = data.replace(character, escape)
+    return data

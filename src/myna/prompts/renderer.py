@@ -48,7 +48,7 @@ class GgufRenderer:
         """Read and check everything that prompts need from the model file (the first shard of a split model).
 
         `engine_tokenize` (text without special tokens -> ids) is used for models whose pre-tokenizer is
-        unknown; without it they raise `UnknownPreTokenizer`. Raises `ModelFileError`.
+        unknown; without it they raise `UnsupportedTokenizer`. Raises `ModelFileError`.
         """
         header = read_header(path)
         check_model(header)

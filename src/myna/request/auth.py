@@ -11,7 +11,7 @@ from starlette.requests import Request
 from myna.accounts.keys import mask_key
 from myna.accounts.principal import LOCAL_USER, Principal, Scope
 from myna.core.errors import AuthenticationFailed, InvalidRequest
-from myna.http.json_bodies import INLINE_BYTES, check_size
+from myna.http.json_bodies import INLINE_BYTES, check_size, parse
 from myna.http.origin import host_name, is_loopback
 from myna.http.record import record_of
 from myna.request.services import Services
@@ -104,7 +104,7 @@ def parse_json_object(data: bytes, no_object_text: str = NO_MODEL_TEXT) -> dict[
     if len(data) > INLINE_BYTES:
         check_size(data)
     try:
-        body = orjson.loads(data)
+        body = parse(data)
     except orjson.JSONDecodeError as exc:
         raise UnparsableBody(UNPARSABLE_TEXT) from exc
     if not isinstance(body, dict):

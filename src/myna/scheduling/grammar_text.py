@@ -27,20 +27,18 @@ from myna.prompts.call_formats.json_style import WHITE_SPACE
 from myna.prompts.call_formats.marked import TEXT_RULE
 from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.closed_schema import MAX_NESTING, closed, is_too_deep
-from myna.prompts.tools import NO_PARAMETERS
-from myna.scheduling.enforceable_schema import (
+from myna.prompts.enforceable_schema import (
+    MAX_SCHEMA_CHARS,
     enforceable,
     max_optional,
     max_patterns,
     num_properties,
-    patterns,
-    without_comments,
 )
+from myna.prompts.tools import NO_PARAMETERS
 
 T = TypeVar("T")
 
 _NO_SCHEMA: Final = "Please ensure it is a valid JSON Schema."
-_MAX_CHARS: Final = 1 << 20  # of all schemas including their comments, since Python parses them
 # Compile time grows with the square of these; each limit is about one or two seconds.
 _MAX_LARK_CHARS: Final = 64 << 10
 _MAX_PROPERTIES: Final = 5000
@@ -62,7 +60,7 @@ def compile_constraint(constraint: Constraint, compile_text: Callable[[str], T])
 
 def grammar_text(constraint: Constraint) -> str:
     """Raises `InvalidRequest` for a part that can't be parsed, naming its origin in the request."""
-    for length, most in zip(_lengths(constraint), (_MAX_CHARS, _MAX_LARK_CHARS), strict=True):
+    for length, most in zip(_lengths(constraint), (MAX_SCHEMA_CHARS, _MAX_LARK_CHARS), strict=True):
         if length > most:
             raise with_origin(constraint, ConstraintTooComplex(f"It is longer than {most} characters."))
     match constraint:
@@ -179,12 +177,11 @@ def _enforceable(constraint: JsonSchema) -> dict[str, Any]:
         raise origin.error(f"It is nested more than {MAX_NESTING} levels deep.", ConstraintTooComplex)
     if reason := _excess(schema):
         raise origin.error(reason, ConstraintTooComplex)
-    if not constraint.is_strict:
-        return dict(enforceable(schema, _pattern_fault))
-    for path, pattern in patterns(schema):
-        if reason := _pattern_fault(pattern):
-            raise origin.error(f"In context={path!r}, 'pattern' can't be enforced: {reason}")
-    return dict(without_comments(schema))
+    result, unenforced = enforceable(schema, _why_not)
+    if constraint.is_strict and unenforced:
+        first = unenforced[0]
+        raise origin.error(f"In context={first.path!r}, '{first.keyword}' can't be enforced: {first.reason}.")
+    return dict(result)
 
 
 def _excess(schema: dict[str, Any]) -> str:
@@ -204,11 +201,15 @@ def _schema_grammar(schema: dict[str, Any], *, is_strict: bool) -> str:
     return json.dumps({"grammars": [{"json_schema": whole}]}, ensure_ascii=False)
 
 
+def _why_not(schema: dict[str, Any]) -> str:
+    """Why the schema can't be enforced; empty if it can be."""
+    return _fault(json.dumps(schema))
+
+
 @lru_cache(maxsize=128)
-def _pattern_fault(pattern: str) -> str:
-    """Why the regular expression can't be enforced; empty if it can be."""
+def _fault(schema: str) -> str:
     try:
-        check(json.dumps({"grammars": [{"json_schema": {"type": "string", "pattern": pattern}}]}))
+        check(f'{{"grammars": [{{"json_schema": {schema}}}]}}')
     except InvalidRequest as exc:
         return exc.message
     return ""

@@ -93,12 +93,12 @@ class RequestQueues:
 
     def admit(self, batch: Batch, max_tokens: int) -> None:
         """Start preempted and waiting sequences while the KV cache and the step's token budget have room."""
-        while self.preempted and batch.num_prompt_tokens < max_tokens:
+        while self.preempted and batch.prompt_work < max_tokens:
             if not self.start(self.preempted[0]):
                 return
             batch.add_prompt(self.preempted.pop(0), max_tokens)
         deferred: list[Sequence] = []
-        while batch.num_prompt_tokens < max_tokens and (sequence := self.waiting.pop()):
+        while batch.prompt_work < max_tokens and (sequence := self.waiting.pop()):
             if self.kv_cache.should_wait(sequence):
                 deferred.append(sequence)
             elif self.start(sequence):

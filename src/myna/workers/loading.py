@@ -9,11 +9,12 @@ from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.base import Engine
 from myna.engines.registry import load_engine
+from myna.prompts.bpe import UnsupportedTokenizer
 from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.gguf import read_header
 from myna.prompts.model_check import check_model
 from myna.prompts.thinking import MARKERS
-from myna.prompts.tokenizer import Tokenizer, UnknownPreTokenizer
+from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 from myna.scheduling.core_loop import LoadedEngine
 from myna.workers.frames import WorkerSpec
@@ -71,15 +72,15 @@ def _is_mark(text: bytes) -> bool:
 
 
 def _encoder(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
-    """The returned function raises `UnknownPreTokenizer` for a model that only its engine can tokenize
+    """The returned function raises `UnsupportedTokenizer` for a model that only its engine can tokenize
     for."""
     try:
         tokenizer = Tokenizer(vocabulary)
-    except UnknownPreTokenizer as error:
+    except UnsupportedTokenizer as error:
         reason = error.message
 
         def refuse(text: str) -> list[int]:
-            raise UnknownPreTokenizer(reason)
+            raise UnsupportedTokenizer(reason)
 
         return refuse
     return lambda text: tokenizer.encode(text, parse_special=False)

@@ -104,7 +104,12 @@ async def test_faults_are_told_in_openais_order() -> None:
         (
             40000,
             None,
-            "your messages resulted in 5000 tokens. Please reduce the length of the messages.",
+            "your messages resulted in 40017 tokens. Please reduce the length of the messages.",
+        ),
+        (
+            2_000_000,
+            None,
+            "your messages resulted in at least 250000 tokens. Please reduce the length of the messages.",
         ),
     ],
 )

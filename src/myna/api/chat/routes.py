@@ -1,6 +1,7 @@
 """`POST /v1/chat/completions`: one function from the request to the last byte of the response."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -44,7 +45,13 @@ async def create_chat_completion(context: RequestContext) -> None:
             await context.in_text_thread(check_storable, body)
         max_answer_tokens = context.services.max_answer_tokens
         generation, tools = await context.in_text_thread(
-            _prepare, request, model, tenant_of(context.principal), context.id, max_answer_tokens
+            _prepare,
+            request,
+            model,
+            tenant_of(context.principal),
+            context.id,
+            max_answer_tokens,
+            context.record.hint,
         )
         events = await context.generate(model, [generation], is_unbounded=requested_tokens(request) is None)
         created = int(time.time())
@@ -70,7 +77,12 @@ async def create_chat_completion(context: RequestContext) -> None:
 
 
 def _prepare(
-    request: ChatRequest, model: ServedModel, tenant: Tenant, id: str, max_answer_tokens: int
+    request: ChatRequest,
+    model: ServedModel,
+    tenant: Tenant,
+    id: str,
+    max_answer_tokens: int,
+    hint: Callable[[str], object],
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """The generation request, and the tools that may be called. Slow for a long conversation: runs in a
     thread."""
@@ -85,7 +97,9 @@ def _prepare(
     check_model_support(request, info, longest)
     check_conversation(request.messages)
     conversation = to_conversation(request, model.sampling)
-    return to_generation(conversation, model.renderer, info, tenant, id=id, max_answer_tokens=longest)
+    return to_generation(
+        conversation, model.renderer, info, tenant, id=id, max_answer_tokens=longest, hint=hint
+    )
 
 
 ENDPOINTS: Final = (
