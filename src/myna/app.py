@@ -22,7 +22,7 @@ from myna.http.middleware import BackendHeaders, ErrorResponses, Gate, Middlewar
 from myna.http.origin import AllowedSources, SourceCheck
 from myna.http.record import RequestRecord
 from myna.http.root_path import RootPath
-from myna.http.server import Server, server_config
+from myna.http.server import KEEP_ALIVE_S, Server, server_config
 from myna.http.tls import Certificate
 from myna.request.context import Endpoint, routes
 from myna.request.services import Services
@@ -44,7 +44,7 @@ FAMILIES: Final = (
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
     """Settings of the HTTP side. `hosts` and `origins` as in `origin.Sources`, `python_files` as in
-    `web.routes.site`."""
+    `web.routes.site`; `keep_alive_s` is how long an idle connection stays open."""
 
     hosts: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
@@ -52,6 +52,7 @@ class HttpOptions:
     max_running: int = 1024
     root_path: str = ""
     trusted_proxies: tuple[str, ...] = ()
+    keep_alive_s: float = KEEP_ALIVE_S
     python_files: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -91,13 +92,17 @@ def create_app(
         *_for_proxies(options),
         partial(RequestScope, on_end=_response_counter(services)),
         ErrorResponses,
-        partial(SourceCheck, sources=lambda: AllowedSources(app.options.hosts, app.options.origins)),
+        partial(SourceCheck, sources=partial(_allowed_sources, app, asks_for_key=services.keys is not None)),
         BackendHeaders,
         gate.layer,
         partial(BodyLimit, max_bytes=lambda: app.options.max_body_bytes),
     ]
     app.asgi = wrap(router, layers)
     return app
+
+
+def _allowed_sources(app: App, *, asks_for_key: bool) -> AllowedSources:
+    return AllowedSources(app.options.hosts, app.options.origins, asks_for_key)
 
 
 def _for_proxies(options: HttpOptions) -> list[Middleware]:
@@ -118,7 +123,7 @@ async def serve(
     certificate: Certificate | None = None,
 ) -> None:
     """Serve on a bound socket until SIGINT, SIGTERM or `Server.stop`; returns when the drain is over."""
-    config = server_config(app.asgi, certificate)
+    config = server_config(app.asgi, certificate, keep_alive_s=app.options.keep_alive_s)
     server = Server(config, app.gate, drain_s=drain_s, on_start=lambda: on_start(server))
     await server.serve([listener])
 

@@ -33,6 +33,7 @@ from myna.core.events import Event
 from myna.core.renderer import Thinking
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.stored import CompletionStore
+from myna.generation.budgets import AnswerLimits
 from myna.request.services import Services
 from myna.stores.completion_writer import WriterLimits
 
@@ -152,6 +153,8 @@ async def serving(
     *scripts: Sequence[Step] | Exception,
     prompting: BytePrompting | None = None,
     max_answer_tokens: int = 0,
+    strict_max_tokens: bool = False,
+    ignores_unknown: bool = False,
     completions: CompletionStore | None = None,
     writer_limits: WriterLimits | None = None,
     sampling: SamplingDefaults = NO_DEFAULTS,
@@ -169,7 +172,8 @@ async def serving(
     pool = ModelPool(looking_at([local("tiny")], cards, sampling), load, delete_files=lambda file: None)
     everything = replace(
         services(pool, ledger, completions=completions, writer_limits=writer_limits),
-        max_answer_tokens=max_answer_tokens,
+        answer_limits=AnswerLimits(max_answer_tokens, strict_max_tokens),
+        ignores_unknown=ignores_unknown,
     )
     app = create_app(everything)
     headers = {"authorization": f"Bearer {KEY}"}

@@ -44,13 +44,22 @@ def test_a_key_has_what_the_options_say(run: Run) -> None:
         "big",
         "--expires",
         "30d",
+        "--unknown-parameters",
+        "ignore",
     )
     made = _json(run, "keys", "create", "ci", *options)
     assert made["scopes"] == ["inference", "read"]
     assert made["models"] == ["tiny", "big"]
+    assert made["unknown_parameters"] == "ignore"
     assert made["expires_at"] - made["created_at"] == 30 * 86_400
     assert is_well_formed(made["value"])
     assert not {"digest", "old_digest"} & set(made)
+
+
+def test_a_key_treats_unknown_parameters_in_one_of_two_ways(run: Run) -> None:
+    ran = run("keys", "create", "ci", "--unknown-parameters", "drop")
+    assert ran.code != 0
+    assert "choose from reject, ignore" in ran.err
 
 
 def test_rotating_and_revoking_go_by_id_or_by_name(run: Run) -> None:

@@ -109,6 +109,7 @@ class Administration:
         scopes: Sequence[str] = ("inference",),
         models: Sequence[str] | None = None,
         expires_in_s: int | None = None,
+        unknown_parameters: str | None = None,
     ) -> NewKey:
         """The new key with its plain text. Raises `ConfigurationError` if other servers use another
         secret."""
@@ -125,6 +126,7 @@ class Administration:
             checks.check_scopes(scopes),
             checks.check_models(models),
             None if expires_in_s is None else self._now() + checks.check_life(expires_in_s),
+            unknown_parameters=checks.check_unknown_parameters(unknown_parameters),
         )
 
         def change(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
@@ -133,6 +135,8 @@ class Administration:
                     N_("The project {project_id} is archived.", project_id=project_id), param="project_id"
                 )
             data = {"name": key.name, "scopes": key.scopes, "models": key.models}
+            if key.unknown_parameters is not None:
+                data["unknown_parameters"] = key.unknown_parameters
             return key, "api_key.created", {"id": key.id, "data": {**data, "expires_at": key.expires_at}}
 
         return NewKey(self._commit(actor, change), value)
@@ -140,7 +144,8 @@ class Administration:
     def change_key(
         self, actor: Actor, project_id: str | None, key_id: str, changes: Mapping[str, Any]
     ) -> ApiKey:
-        """`changes` may have name, scopes, models, and expires_in_seconds (None: never)."""
+        """`changes` may have name, scopes, models, unknown_parameters, and expires_in_seconds (None:
+        never)."""
         fields = self._checked(changes)
 
         def change(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
@@ -229,6 +234,8 @@ class Administration:
                     fields["scopes"] = checks.check_scopes(value)
                 case "models":
                     fields["models"] = checks.check_models(value)
+                case "unknown_parameters":
+                    fields["unknown_parameters"] = checks.check_unknown_parameters(value)
                 case "expires_in_seconds":
                     end = None if value is None else self._now() + checks.check_life(value)
                     fields["expires_at"] = end

@@ -24,12 +24,14 @@ ALL_SCOPES: Final[frozenset[Scope]] = frozenset().union(*KEY_SCOPES.values())
 @dataclass(frozen=True, slots=True)
 class Principal:
     """`key_id` identifies the key in logs and the ledger without revealing it. `project` separates tenants:
-    prefix reuse and stored rows never cross it. `models` are the names that the key may use; None: all."""
+    prefix reuse and stored rows never cross it. `models` are the names that the key may use; None: all.
+    `ignores_unknown`: whether parameters that aren't supported are dropped; None: as the server is set."""
 
     key_id: str
     project: str = DEFAULT_PROJECT
     scopes: frozenset[Scope] = ALL_SCOPES
     models: frozenset[str] | None = None
+    ignores_unknown: bool | None = None
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes

@@ -40,6 +40,12 @@ def create(
         list[str] | None, typer.Option(help="A model that it may use; may be repeated; default: all.")
     ] = None,
     expires: Annotated[str | None, typer.Option(help="How long it is valid, such as 30d or 12h.")] = None,
+    unknown_parameters: Annotated[
+        str | None,
+        typer.Option(
+            help="reject or ignore parameters that aren't supported; default: as the server is set."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a key and print it. It can't be shown again later.
@@ -58,6 +64,7 @@ def create(
             scopes=scope or ("inference",),
             models=model or None,
             expires_in_s=None if expires is None else seconds_of(expires),
+            unknown_parameters=unknown_parameters,
         )
     _show_once(made, as_json)
 

@@ -32,6 +32,7 @@ from myna.core.errors import ConfigurationError, OperatorError
 from myna.core.installation import install_command
 from myna.core.ledger import Price
 from myna.core.translatable import N_
+from myna.generation.budgets import AnswerLimits
 from myna.http.access_log import JsonLines
 from myna.http.origin import hosts_for, is_loopback
 from myna.http.server import Server, bind
@@ -202,11 +203,12 @@ def observers(settings: Settings, instruments: Instruments | None) -> tuple[Requ
 
 def http_options(settings: Settings) -> HttpOptions:
     return HttpOptions(
-        hosts=hosts_for(settings.host, settings.allowed_hosts),
+        hosts=hosts_for(settings.host, settings.allowed_hosts, asks_for_key=not settings.no_auth),
         origins=frozenset(settings.cors_origins),
         max_body_bytes=settings.max_body_bytes,
         root_path=settings.root_path,
         trusted_proxies=settings.trusted_proxies,
+        keep_alive_s=settings.keep_alive_s,
         python_files=PYODIDE.paths(settings.home),
     )
 
@@ -228,7 +230,8 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
         ledger=ledger,
         instruments=instruments,
         is_loopback_only=is_loopback(settings.host),
-        max_answer_tokens=settings.max_answer_tokens,
+        answer_limits=AnswerLimits(settings.max_answer_tokens, settings.strict_max_tokens),
+        ignores_unknown=settings.unknown_parameters == "ignore",
         text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,
         completions=completions,

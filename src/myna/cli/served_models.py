@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Final
 
 from myna.backends.table import Backends
-from myna.catalog.aliases import alias_card, default_alias_cards
+from myna.catalog.aliases import alias_card, default_alias_cards, unlisted_aliases
 from myna.catalog.entries import ENTRIES, published_defaults
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES, capacity
-from myna.catalog.registry import Announced, ModelCard, ModelRegistry, PollListing
+from myna.catalog.registry import (
+    AliasFor,
+    Announced,
+    ModelCard,
+    ModelRegistry,
+    PollListing,
+    no_alias,
+)
 from myna.catalog.store import ModelStore, local_file
 from myna.cli.backends import backends_of
 from myna.cli.console import megabytes
@@ -44,10 +51,13 @@ class ServedModels:
     aliases: tuple[ModelCard, ...]
     store: ModelStore | None
     sampling: DefaultsSetting = PUBLISHED
+    alias_for: AliasFor = no_alias
 
     def look(self, announced: Announced = tuple) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
-        return ModelRegistry(self.files, self.aliases, self.store, announced, self._defaults_of).poll
+        return ModelRegistry(
+            self.files, self.aliases, self.store, announced, self._defaults_of, self.alias_for
+        ).poll
 
     def _defaults_of(self, model: ModelSpec) -> SamplingDefaults:
         return self.sampling.of(model.id).over(published_defaults(model))
@@ -88,8 +98,15 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
             )
     default_id = settings.model if default is None else default.id
     aliases = _alias_cards(settings.aliases, default_id, files, may_announce)
+    # A name that another server may offer is not taken from it while that server can't be reached.
+    unlisted = unlisted_aliases(default_id)
     return ServedModels(
-        default_id, own_files, (*aliases, *default_alias_cards(default_id)), store, settings.defaults
+        default_id,
+        own_files,
+        (*aliases, *default_alias_cards(default_id)),
+        store,
+        settings.defaults,
+        lambda name: None if may_announce(name) else unlisted(name),
     )
 
 

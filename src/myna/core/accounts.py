@@ -27,7 +27,8 @@ class ApiKey(msgspec.Struct, frozen=True):
 
     `scopes` are names of `accounts.principal.KeyScope`. `models` are the names that it may use; None: all.
     Rotation gives it a new digest; the old one is valid until `old_expires_at`. Revoked keys are kept, so
-    that usage and audit events can show their names. `last_used_at` is at most a minute late."""
+    that usage and audit events can show their names. `last_used_at` is at most a minute late.
+    `unknown_parameters` is "reject" or "ignore", for requests that have some; None: as the server is set."""
 
     id: str
     project: str
@@ -42,6 +43,7 @@ class ApiKey(msgspec.Struct, frozen=True):
     old_expires_at: int | None = None
     revoked_at: int | None = None
     last_used_at: int | None = None
+    unknown_parameters: str | None = None
 
 
 class Limit(msgspec.Struct, frozen=True):

@@ -9,8 +9,11 @@ from myna.core.constraints import (
     Constraint,
     JsonObject,
     JsonSchema,
+    LarkGrammar,
     NoToolCalls,
     Origin,
+    Regex,
+    TextChoice,
     ToolCalls,
 )
 from myna.core.conversation import ToolSpec
@@ -64,6 +67,10 @@ class AnswerFormat:
     is_strict: bool = False
 
 
+Answer = AnswerFormat | Regex | TextChoice | LarkGrammar
+"""What a request may ask its answer to be."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResolvedTools:
     """`declared` tools are in the prompt, `callable` ones may be called; an answer is parsed for calls if
@@ -105,7 +112,7 @@ def resolve_tools(
     call_format: str,
     *,
     is_parallel: bool,
-    answer: AnswerFormat | None,
+    answer: Answer | None,
 ) -> ResolvedTools | None:
     """None without tools. Raises `InvalidRequest` for a choice of undeclared tools, and for parameters that
     are not a usable schema, or not in the strict subset if declared strict. Reading schemas is slow: call it
@@ -158,9 +165,18 @@ def _callable(tool: DeclaredTool) -> CallableTool:
     return CallableTool(spec.name, parameters, spec.strict, origin=origin)
 
 
-def answer_constraint(answer: AnswerFormat | None, tools: ResolvedTools | None) -> Constraint | None:
+def answer_constraint(answer: Answer | None, tools: ResolvedTools | None) -> Constraint | None:
     """The constraint on the answer: the requested format, tool calls, or either. Raises `InvalidRequest` for
-    unusable schemas."""
+    unusable schemas, and for tools together with a format that isn't JSON."""
+    if isinstance(answer, Regex | TextChoice | LarkGrammar):
+        if tools is not None and tools.callable:
+            raise InvalidRequest(
+                "An answer can't be tool calls and have a format other than JSON at the same time. Remove "
+                "one, or set 'tool_choice' to 'none'.",
+                param="tools",
+                code="invalid_parameter_combination",
+            )
+        return answer
     alone = _format_constraint(answer)
     if tools is None:
         return alone

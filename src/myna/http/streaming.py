@@ -22,7 +22,11 @@ from myna.http.rendering import INLINE_PARTS, render_off_loop
 from myna.wire.errors import error_event
 
 DONE: Final = b"data: [DONE]\n\n"
-_STREAM_HEADERS: Final = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+_STREAM_HEADERS: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",  # nginx would hold the events back
+}
 _WHOLE_HEADERS: Final = {"content-type": "application/json"}
 # Events that are ready are sent together; after this many, other streams get their turn.
 _MAX_COALESCED: Final = 64

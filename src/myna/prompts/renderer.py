@@ -14,6 +14,7 @@ from myna.prompts.model_check import check_model
 from myna.prompts.special_token_escaping import Marker
 from myna.prompts.template import ChatTemplate
 from myna.prompts.template_probe import TemplateFeatures
+from myna.prompts.template_variables import texts_of
 from myna.prompts.tokenizer import EngineTokenize, Tokenizer
 from myna.prompts.tool_text import spell_out
 from myna.prompts.vocabulary import Vocabulary
@@ -101,7 +102,8 @@ class GgufRenderer:
         client that looks like a special token stays text. Raises `InvalidRequest` if the template rejects the
         conversation."""
         messages, tools = spell_out(messages, tools, self._template.features, FORMATS[self.call_format])
-        mark = Marker.unused_mark([*client_texts(messages, tools), self._template.source])
+        texts = [*client_texts(messages, tools), *texts_of(switches), self._template.source]
+        mark = Marker.unused_mark(texts)
         marked = False
 
         def wrap(text: str) -> str:

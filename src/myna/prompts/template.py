@@ -16,6 +16,7 @@ from myna.prompts.render_pool import TemplateFault, shared_pool
 from myna.prompts.template_bounds import TemplateOutOfBounds
 from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.template_sandbox import CompiledTemplate, TemplateRefusal
+from myna.prompts.template_variables import with_wrapped_texts
 
 # For models without a template.
 CHATML: Final = (
@@ -76,7 +77,7 @@ class ChatTemplate:
         many slow renders are running."""
         fitted = fit(messages, self.features)
         variables: dict[str, object] = {
-            **switches,
+            **with_wrapped_texts(switches, wrap),
             "messages": [message_values(message, self.features, wrap) for message in fitted],
             "add_generation_prompt": add_generation_prompt,
             "bos_token": self._bos,

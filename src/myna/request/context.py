@@ -88,12 +88,24 @@ class RequestContext:
         return body
 
     async def validated(
-        self, schema: type[M], body: Mapping[str, object], parameters: Mapping[str, Parameter]
+        self,
+        schema: type[M],
+        body: Mapping[str, object],
+        parameters: Mapping[str, Parameter],
+        *,
+        may_ignore: bool = False,
     ) -> M:
-        """The validated body. Raises `InvalidRequest` for the first error."""
-        return await self.services.large_bodies.run_if_large(
-            self._body_bytes, self.principal.key_id, lambda: validate(schema, body, parameters)
+        """The validated body. Raises `InvalidRequest` for the first error. `may_ignore`: what isn't supported
+        is dropped if the key or the server is set to that."""
+        own = self.principal.ignores_unknown
+        is_lenient = may_ignore and (self.services.ignores_unknown if own is None else own)
+        ignored: list[str] | None = [] if is_lenient else None
+        request = await self.services.large_bodies.run_if_large(
+            self._body_bytes, self.principal.key_id, lambda: validate(schema, body, parameters, ignored)
         )
+        if ignored:
+            self.record.ignore(ignored)
+        return request
 
     def requested_card(self, body: Mapping[str, object]) -> ModelCard:
         """The card of the model that the body names; checked before the rest of the body, as OpenAI does."""

@@ -65,7 +65,7 @@ def _estimate(context: RequestContext, body: Mapping[str, object]) -> TokenEstim
     requested = _number(body.get("max_completion_tokens"), _MAX_TOKENS)
     if requested is None:
         requested = _number(body.get("max_tokens"), _MAX_TOKENS)
-    server_limit = context.services.max_answer_tokens or _MAX_TOKENS
+    server_limit = context.services.answer_limits.max_tokens or _MAX_TOKENS
     num_choices = _number(body.get("n"), _MAX_CHOICES) or 1
     return TokenEstimate(
         prompt_tokens, (server_limit if requested is None else requested) * num_choices, requested is None

@@ -9,6 +9,7 @@ from myna.accounts.keys import KeyRing
 from myna.accounts.sign_in_codes import SignInCodes
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
+from myna.generation.budgets import NO_LIMITS, AnswerLimits
 from myna.http.json_bodies import LargeBodies
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
@@ -26,7 +27,8 @@ class Services:
     """`keys` are the owner's, those of other users are in `accounts`; None: no key is needed (on loopback
     only). Templates and tokenizers run in `text_threads`, calls of stores in `database_threads`; `app.py`
     closes both. `sign_in_codes` None: no page signs in by a link. `ledger` None: no usage is
-    recorded. `is_loopback_only`: the server listens on a loopback address."""
+    recorded. `is_loopback_only`: the server listens on a loopback address. `ignores_unknown`: parameters that
+    aren't supported are dropped, unless a key has its own setting."""
 
     pool: ModelPool
     keys: KeyRing | None
@@ -41,7 +43,8 @@ class Services:
     ledger: Ledger | None = None
     instruments: Instruments | None = None
     is_loopback_only: bool = False
-    max_answer_tokens: int = 0
+    answer_limits: AnswerLimits = NO_LIMITS
+    ignores_unknown: bool = False
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
     large_bodies: LargeBodies = field(default_factory=LargeBodies)

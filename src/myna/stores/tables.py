@@ -133,6 +133,7 @@ API_KEYS: Final = Table(
     Column("old_expires_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
+    Column("unknown_parameters", String(16)),
 )
 
 LIMITS: Final = Table(

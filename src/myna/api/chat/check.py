@@ -7,7 +7,7 @@ from myna.api.chat.messages import MessageParam
 from myna.api.chat.schema import ChatRequest
 from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
-from myna.generation.budgets import check_answer_tokens
+from myna.generation.budgets import AnswerLimits
 from myna.generation.sampling import check_biased_tokens, check_stop_tokens
 from myna.wire import validation_errors
 
@@ -42,7 +42,8 @@ def check_combinations(request: ChatRequest) -> None:
         raise _only_with("stream_options", "stream")
     _check_prediction(request)
     form = request.response_format
-    if form is not None and form.type == "json_object" and not _mentions_json(request.messages):
+    is_any_object = form is not None and form.type == "json_object" and form.schema_ is None
+    if is_any_object and not _mentions_json(request.messages):
         raise InvalidRequest(
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type "
             "'json_object'.",
@@ -72,10 +73,10 @@ def _check_prediction(request: ChatRequest) -> None:
             )
 
 
-def check_model_support(request: ChatRequest, info: ModelInfo, max_answer_tokens: int) -> None:
+def check_model_support(request: ChatRequest, info: ModelInfo, limits: AnswerLimits) -> None:
     """Raise for what this model or server doesn't support."""
     for name in ("max_completion_tokens", "max_tokens"):
-        check_answer_tokens(name, getattr(request, name), max_answer_tokens)
+        limits.check(name, getattr(request, name))
     check_biased_tokens(request.logit_bias, info.vocab_size)
     check_stop_tokens(request.stop_token_ids, info.vocab_size)
     for i, message in enumerate(request.messages):

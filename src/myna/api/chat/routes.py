@@ -14,7 +14,7 @@ from myna.api.chat.storing import check_storable, store
 from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
 from myna.core.requests import GenerationRequest
-from myna.generation.budgets import answer_token_limit
+from myna.generation.budgets import AnswerLimits
 from myna.generation.conversation import to_generation
 from myna.generation.storing import StoredStream
 from myna.generation.tenant import Tenant, tenant_of
@@ -36,21 +36,21 @@ async def create_chat_completion(context: RequestContext) -> None:
     if card.is_relayed:
         await answer_relayed(context, card, body, "chat/completions")
         return
-    request = await context.validated(ChatRequest, body, CHAT)
+    request = await context.validated(ChatRequest, body, CHAT, may_ignore=True)
     context.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
     async with context.response_sender(is_stream=bool(request.stream)) as response:
         model = await context.open_model(card)
         if request.store:
             await context.in_text_thread(check_storable, body)
-        max_answer_tokens = context.services.max_answer_tokens
+        limits = context.services.answer_limits
         generation, tools = await context.in_text_thread(
             _prepare,
             request,
             model,
             tenant_of(context.principal),
             context.id,
-            max_answer_tokens,
+            limits,
             context.record.hint,
         )
         events = await context.generate(model, [generation], is_unbounded=requested_tokens(request) is None)
@@ -61,7 +61,7 @@ async def create_chat_completion(context: RequestContext) -> None:
             id=completion_id("chatcmpl-", created),
             created=created,
             model=card.id,
-            fingerprint=system_fingerprint(model, max_answer_tokens),
+            fingerprint=system_fingerprint(model, limits.max_tokens),
         )
         fold = ChatCompletionFold(spec)
         store_answer = partial(store, context, request, body, generation.sampling, fold)
@@ -81,7 +81,7 @@ def _prepare(
     model: ServedModel,
     tenant: Tenant,
     id: str,
-    max_answer_tokens: int,
+    limits: AnswerLimits,
     hint: Callable[[str], object],
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """The generation request, and the tools that may be called. Slow for a long conversation: runs in a
@@ -93,13 +93,11 @@ def _prepare(
             param="model",
         )
     info = model.generator.info
-    longest = answer_token_limit(max_answer_tokens, request.n or 1, num_logprobs(request))
-    check_model_support(request, info, longest)
+    limits = limits.within(request.n or 1, num_logprobs(request))
+    check_model_support(request, info, limits)
     check_conversation(request.messages)
     conversation = to_conversation(request, model.sampling)
-    return to_generation(
-        conversation, model.renderer, info, tenant, id=id, max_answer_tokens=longest, hint=hint
-    )
+    return to_generation(conversation, model.renderer, info, tenant, id=id, limits=limits, hint=hint)
 
 
 ENDPOINTS: Final = (

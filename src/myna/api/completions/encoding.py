@@ -7,7 +7,7 @@ from myna.api.completions.schema import CompletionRequest, Prompt
 from myna.core.conversation import Message
 from myna.core.errors import InvalidRequest
 from myna.core.renderer import Renderer
-from myna.generation.budgets import MAX_COUNTED_CHARS, check_context_length
+from myna.generation.budgets import MAX_COUNTED_CHARS, AnswerLimits, completion_tokens
 from myna.prompts.thinking import DONT_THINK
 from myna.wire import validation_errors
 
@@ -17,12 +17,19 @@ class PromptEncoder:
     text prompts are sent as a user's message."""
 
     def __init__(
-        self, request: CompletionRequest, renderer: Renderer, *, wraps: bool, context_tokens: int
+        self,
+        request: CompletionRequest,
+        renderer: Renderer,
+        *,
+        wraps: bool,
+        context_tokens: int,
+        limits: AnswerLimits,
     ) -> None:
         self._request = request
         self._renderer = renderer
         self._max_tokens = to_spec(request).max_tokens
         self._context_tokens = context_tokens
+        self._limits = limits
         is_raw = request.suffix or request.echo or request.logprobs is not None
         self._wraps = wraps and not is_raw
 
@@ -70,4 +77,6 @@ class PromptEncoder:
         if sum(map(len, texts)) > MAX_COUNTED_CHARS:
             for text in texts:
                 fewest = self._renderer.least_tokens(text)
-                check_context_length(fewest, self._max_tokens, self._context_tokens, is_lower_bound=True)
+                completion_tokens(
+                    fewest, self._max_tokens, self._context_tokens, self._limits, is_lower_bound=True
+                )
