@@ -122,13 +122,13 @@ def _effort(request: ConversationRequest, thinking: Thinking | None) -> str | No
 
 
 def _constrained(
-    request: ConversationRequest, form: str, hint: Callable[[str], object]
+    request: ConversationRequest, call_format: str, hint: Callable[[str], object]
 ) -> tuple[ResolvedTools | None, Constraint | None]:
     """The request's tools, and the constraint on its answer."""
     tools = resolve_tools(
         request.tools,
         request.tool_choice,
-        form,
+        call_format,
         is_parallel=request.is_parallel,
         answer=request.answer,
     )
