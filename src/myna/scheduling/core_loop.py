@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from myna.core.errors import GenerationFailed, InvalidRequest, ModelLoadFailed, MynaError
+from myna.core.errors import GenerationFailed, ModelLoadFailed, MynaError
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 from myna.core.stats import SchedulerStats
@@ -261,8 +261,6 @@ class _StepLoop:
     def _tokenize(self, command: _Tokenize) -> list[int] | MynaError:
         try:
             return self._engine.tokenize(command.text, parse_special=command.parse_special)
-        except NotImplementedError:
-            return InvalidRequest("This engine has no tokenizer of its own.")
         except Exception as error:
             return GenerationFailed(f"The engine can't tokenize this text: {error}")
 

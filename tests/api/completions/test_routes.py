@@ -235,7 +235,7 @@ async def test_the_tokens_of_a_huge_prompt_are_not_counted_and_the_error_says_so
 
 
 async def test_prompt_and_answer_must_fit_the_context() -> None:
-    async with serving() as model:
+    async with serving(strict_max_tokens=True) as model:
         response = await model.ask("completions", prompt="a" * 4090, max_tokens=16)
         fits = await model.ask("completions", prompt="a" * 4080, max_tokens=16)
     assert fits.status_code == 200

@@ -7,8 +7,8 @@ from myna.api.completions.schema import CompletionRequest, Prompt
 from myna.core.conversation import Message
 from myna.core.errors import InvalidRequest
 from myna.core.renderer import Renderer
-from myna.generation.budgets import MAX_COUNTED_CHARS, check_context_length
-from myna.prompts.thinking import DONT_THINK
+from myna.generation.budgets import MAX_COUNTED_CHARS, AnswerLimits, completion_tokens
+from myna.generation.reasoning import without_thought
 from myna.wire import validation_errors
 
 
@@ -17,12 +17,19 @@ class PromptEncoder:
     text prompts are sent as a user's message."""
 
     def __init__(
-        self, request: CompletionRequest, renderer: Renderer, *, wraps: bool, context_tokens: int
+        self,
+        request: CompletionRequest,
+        renderer: Renderer,
+        *,
+        wraps: bool,
+        context_tokens: int,
+        limits: AnswerLimits,
     ) -> None:
         self._request = request
         self._renderer = renderer
         self._max_tokens = to_spec(request).max_tokens
         self._context_tokens = context_tokens
+        self._limits = limits
         is_raw = request.suffix or request.echo or request.logprobs is not None
         self._wraps = wraps and not is_raw
 
@@ -43,8 +50,10 @@ class PromptEncoder:
         if not isinstance(prompt, str):
             return EncodedPrompt(prompt, self._renderer.decode(prompt) if self._shows_prompt() else "")
         if self._wraps:
-            tokens = self._renderer.encode_chat([Message.of("user", prompt)], switches=DONT_THINK)
-            return EncodedPrompt(tuple(tokens), prompt)
+            reasoning = without_thought(self._renderer.thinking)
+            messages = [Message.of("user", prompt)]
+            tokens = self._renderer.encode_chat(messages, switches=reasoning.switches)
+            return EncodedPrompt(tuple(tokens), prompt, reasoning)
         if self._request.suffix:
             return EncodedPrompt(self._fill_in_middle(prompt, self._request.suffix), prompt)
         return EncodedPrompt(tuple(self._renderer.encode(prompt, parse_special=True)), prompt)
@@ -70,4 +79,6 @@ class PromptEncoder:
         if sum(map(len, texts)) > MAX_COUNTED_CHARS:
             for text in texts:
                 fewest = self._renderer.least_tokens(text)
-                check_context_length(fewest, self._max_tokens, self._context_tokens, is_lower_bound=True)
+                completion_tokens(
+                    fewest, self._max_tokens, self._context_tokens, self._limits, is_lower_bound=True
+                )
