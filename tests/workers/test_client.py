@@ -284,6 +284,12 @@ async def test_no_secret_is_in_the_workers_environment(monkeypatch: pytest.Monke
     assert not any(name.encode() in environment for name in secrets)
 
 
+async def test_a_step_lock_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    client = WorkerClient(WorkerSpec("fake", "fake", step_lock=str(tmp_path)))
+    with pytest.raises(ModelLoadFailed, match=r"The step lock .* can't be opened: Is a directory"):
+        await client.start()
+
+
 async def test_ignores_the_signals_of_ctrl_c_and_service_managers() -> None:
     async with worker() as client:
         assert client.pid is not None
