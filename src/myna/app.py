@@ -22,7 +22,7 @@ from myna.http.middleware import BackendHeaders, ErrorResponses, Gate, Middlewar
 from myna.http.origin import AllowedSources, SourceCheck
 from myna.http.record import RequestRecord
 from myna.http.root_path import RootPath
-from myna.http.server import KEEP_ALIVE_S, Server, server_config
+from myna.http.server import DEFAULT_CONNECTIONS, KEEP_ALIVE_S, Server, server_config
 from myna.http.tls import Certificate
 from myna.request.context import Endpoint, routes
 from myna.request.services import Services
@@ -121,9 +121,12 @@ async def serve(
     drain_s: float,
     on_start: Callable[["Server"], None],
     certificate: Certificate | None = None,
+    most_connections: int = DEFAULT_CONNECTIONS,
 ) -> None:
     """Serve on a bound socket until SIGINT, SIGTERM or `Server.stop`; returns when the drain is over."""
-    config = server_config(app.asgi, certificate, keep_alive_s=app.options.keep_alive_s)
+    config = server_config(
+        app.asgi, certificate, keep_alive_s=app.options.keep_alive_s, most_connections=most_connections
+    )
     server = Server(config, app.gate, drain_s=drain_s, on_start=lambda: on_start(server))
     await server.serve([listener])
 
@@ -141,6 +144,9 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         for observer in services.usage_sinks.observers:
             stack.push_async_callback(loop.run_in_executor, closing, observer.close)
         stack.push_async_callback(services.completion_writer.aclose)
+        if services.retention is not None:
+            services.retention.start()
+            stack.push_async_callback(services.retention.aclose)
         stack.push_async_callback(services.accounts.aclose)
         stack.push_async_callback(services.limiter.aclose)
         stack.push_async_callback(services.pool.aclose)
@@ -163,7 +169,8 @@ def _probes(services: Services, gate: Gate) -> list[BaseRoute]:
     async def ready(request: Request) -> Response:
         """A model is loaded and ready, and new requests are accepted."""
         is_ready = services.pool.is_ready and not gate.is_draining
-        status = "ready" if is_ready else "draining" if gate.is_draining else "loading"
+        waiting = "unresponsive" if services.pool.running() else "loading"
+        status = "ready" if is_ready else "draining" if gate.is_draining else waiting
         return JSONResponse({"status": status}, 200 if is_ready else 503)
 
     return [Route("/health", health), Route("/ready", ready)]

@@ -67,6 +67,15 @@ class Settings:
         values.text,
         "URL of the database for keys, limits and completions; empty: a file in `home`.",
     )
+    stored_days: int = _setting(
+        30, values.whole(0, 36500), "Days after which stored completions are deleted; 0: never."
+    )
+    max_stored_bytes: int = _setting(
+        1 << 30,
+        values.num_bytes,
+        'Maximum size of a project\'s stored completions, such as "1G"; more are not stored. 0: unlimited.',
+        key="max_stored",
+    )
     usage: bool = _setting(True, values.flag, "Record every request in the ledger; see docs/usage.md.")
     usage_days: int = _setting(
         90, values.whole(0, 36500), "Days after which ledger rows are aggregated by hour; 0: never."

@@ -30,11 +30,10 @@ from myna.catalog.registry import ModelCard
 from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.core.events import Event
-from myna.core.renderer import Thinking, ToolFormat
+from myna.core.renderer import Thinking
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.stored import CompletionStore
 from myna.generation.budgets import AnswerLimits
-from myna.prompts.tools import TAGGED
 from myna.request.services import Services
 from myna.stores.completion_writer import WriterLimits
 
@@ -48,7 +47,7 @@ class BytePrompting:
     has_chat_template: bool = True
     can_fill: bool = True
     template_id: str = "plain"
-    tool_format: ToolFormat = TAGGED
+    call_format: str = "hermes"
     document_start: list[int] = field(default_factory=lambda: [BOS])
     conversations: list[Sequence[Message]] = field(default_factory=list)
     tools: list[Sequence[ToolSpec]] = field(default_factory=list)

@@ -187,7 +187,7 @@ async def test_far_too_long_variables_are_refused_unrendered() -> None:
 
 
 def _switch(can_skip: bool, is_default: bool) -> BytePrompting:
-    return BytePrompting(thinking=Thinking("<think>", "</think>", can_skip, is_default, False, False))
+    return BytePrompting(thinking=Thinking("<think>", "</think>", can_skip, is_default, False))
 
 
 @pytest.mark.parametrize(

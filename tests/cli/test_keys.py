@@ -74,6 +74,16 @@ def test_rotating_and_revoking_go_by_id_or_by_name(run: Run) -> None:
     assert run("keys", "revoke", "ci").err == "myna: There is no key 'ci'; see: myna keys list\n"
 
 
+def test_a_key_that_stores_has_a_project_of_its_own_unless_one_is_named(run: Run) -> None:
+    projects = {name: _json(run, "keys", "create", name)["project"] for name in ("ana", "ben")}
+    assert len({*projects.values(), "default"}) == 3
+    assert "ana" in run("projects", "list").out
+    assert _json(run, "keys", "create", "shared", "--project", "default")["project"] == "default"
+    assert _json(run, "keys", "create", "prometheus", "--scope", "read")["project"] == "default"
+    assert run("keys", "create", "bad", "--expires", "0s").code == 1
+    assert "bad" not in run("projects", "list").out
+
+
 def test_projects_part_keys(run: Run) -> None:
     project = run("projects", "create", "Website").out.strip()
     assert _json(run, "keys", "create", "web", "--project", "Website")["project"] == project
@@ -115,6 +125,7 @@ def test_acts_are_written_down_with_the_machines_user(run: Run, home: Path) -> N
         ("api_key.updated", "session", ""),
         ("api_key.deleted", "session", ""),
         ("api_key.created", "session", ""),
+        ("project.created", "session", ""),
     ]
     assert page.events[0].actor
     assert owners not in repr(page.events)

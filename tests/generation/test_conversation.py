@@ -17,9 +17,7 @@ from myna.generation.conversation import ConversationRequest, to_generation
 from myna.generation.tenant import Tenant
 from myna.generation.tool_choice import AnswerFormat, DeclaredTool, ResolvedTools, ToolChoice
 
-ASKED = ConversationRequest(
-    [Message.of("user", "hi")], Sampling(seed=1), messages_param="input", effort_param="reasoning.effort"
-)
+ASKED = ConversationRequest([Message.of("user", "hi")], Sampling(seed=1), messages_param="input")
 NOW = DeclaredTool(ToolSpec("now", "the time"), "tools[0].parameters", {"type": "object", "properties": {}})
 THEN = DeclaredTool(ToolSpec("then"), "tools[1].parameters", {"type": "object", "properties": {}})
 
@@ -89,7 +87,6 @@ def test_no_tools_and_no_form_mean_no_constraint() -> None:
         ({"messages": [Message.of("user", "x" * 5000)]}, "input"),
         ({"requested_tokens": 4090}, "input"),
         ({"requested_tokens": 4090, "tools": (NOW,)}, "input"),
-        ({"effort": "low"}, "reasoning.effort"),
         ({"tools": (replace(NOW, schema={"type": "array"}),)}, "tools[0].parameters"),
         ({"answer": AnswerFormat("text.format", "a", {"type": "object"}, is_strict=True)}, "text.format"),
     ],
@@ -101,7 +98,7 @@ def test_an_error_names_the_endpoints_own_parameter(changes: dict[str, Any], par
 
 
 def test_effort_is_how_long_a_model_thinks() -> None:
-    prompting = BytePrompting(thinking=Thinking("<think>", "</think>", True, True, False, False))
+    prompting = BytePrompting(thinking=Thinking("<think>", "</think>", True, True, False))
     made, _ = generation(replace(ASKED, effort="low"), prompting)
     assert made.thought is not None
     assert made.thought.max_tokens == 1024

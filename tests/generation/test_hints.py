@@ -26,9 +26,9 @@ def test_it_names_the_keyword_its_place_and_the_reason() -> None:
 
 
 def test_it_names_the_tools_that_may_be_called_and_the_answer() -> None:
-    calls = ToolCalls("tagged", (tool(0, {}), tool(1, LOOSE), tool(2, LOOSE, is_strict=True)))
+    calls = ToolCalls("hermes", (tool(0, {}), tool(1, LOOSE), tool(2, LOOSE, is_strict=True)))
     assert unenforced_hint(calls) == f"Not enforced: 'pattern' at tools[1].properties.a ({REASON})"
-    beside = ToolCalls("tagged", (CallableTool("g"),), answer=schema({"not": {}}))
+    beside = ToolCalls("hermes", (CallableTool("g"),), answer=schema({"not": {}}))
     assert unenforced_hint(beside) == "Not enforced: 'not' at response_format (grammars can't express it)"
 
 

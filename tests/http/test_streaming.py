@@ -442,6 +442,21 @@ async def test_a_client_that_reads_no_whole_answer_counts_as_gone_too() -> None:
     assert len(wire.pieces) == 1
 
 
+async def test_a_client_that_reads_a_whole_answer_far_too_slowly_counts_as_gone() -> None:
+    """Each part is read before the stall limit, but the rest would be held for hours."""
+    wire = Wire()
+
+    async def slow(message: Message) -> None:
+        await wire.send(message)
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(0.02)
+
+    parts = (b"x" for _ in range(10_000))
+    await wire.parts(parts, stall_s=0.1, send=slow)
+    assert wire.record.outcome == "cancelled"
+    assert 1 < len(wire.pieces) < 10_000
+
+
 async def test_a_connection_that_breaks_at_a_keep_alive_ends_the_stream() -> None:
     wire, stream = Wire(), ScriptedStream([asyncio.Event()])
 

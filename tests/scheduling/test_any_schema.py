@@ -119,7 +119,7 @@ def test_any_schema_is_followed_or_rejected(
     try:
         constraint = constraint_of(schema, is_strict=is_strict, name="x", origin=origin)
         tool = CallableTool("x", constraint.schema, is_strict, origin=origin)
-        wanted = ToolCalls("tagged", (tool,), is_required=True) if is_tool else constraint
+        wanted = ToolCalls("hermes", (tool,), is_required=True) if is_tool else constraint
         hint = unenforced_hint(wanted)
         grammar = compile_constraint(wanted, grammars.compile)
     except InvalidRequest as error:

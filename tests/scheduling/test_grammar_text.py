@@ -55,7 +55,7 @@ def allows(constraint: Constraint, text: str) -> bool:
         (TextChoice(("yes", 'a "b"', "你好\\")), "你好\\", "no"),
         (TextChoice(("yes", 'a "b"', "你好\\")), 'a "b"', "yesyes"),
         (LarkGrammar("start: A+\nA: /[ab]/"), "abba", "abc"),
-        (NoToolCalls("tagged"), "hello", "a <tool_call>"),
+        (NoToolCalls("hermes"), "hello", "a <tool_call>"),
     ],
 )
 def test_each_kind_becomes_its_grammar(constraint: Constraint, right: str, wrong: str) -> None:
@@ -118,14 +118,14 @@ def test_overlapping_patterns_of_names_leave_the_names_open_unless_the_schema_is
     ],
 )
 def test_a_strict_tool_names_what_cant_be_enforced(value: dict[str, Any], keyword: str) -> None:
-    calls = ToolCalls("tagged", (tool(0, an_object(a=value)), tool(1, an_object(a=value), is_strict=True)))
+    calls = ToolCalls("hermes", (tool(0, an_object(a=value)), tool(1, an_object(a=value), is_strict=True)))
     with pytest.raises(InvalidRequest) as caught:
         compile_constraint(calls, check)
     assert caught.value.param == "tools[1].function.parameters"
     assert caught.value.message.startswith(
         f"Invalid schema for function 'f1': In context=('properties', 'a'), '{keyword}' can't be enforced: "
     )
-    compile_constraint(ToolCalls("tagged", calls.tools[:1]), check)
+    compile_constraint(ToolCalls("hermes", calls.tools[:1]), check)
 
 
 def tool(i: int, value: Any, *, is_strict: bool = False) -> CallableTool:
@@ -145,7 +145,7 @@ def test_one_tools_pattern_doesnt_cost_the_others() -> None:
     "bad", [an_object(a={"type": "nonsense"}), an_object(a={"$ref": "#/nowhere"})], ids=["type", "reference"]
 )
 def test_the_tool_that_cant_be_used_is_named(bad: dict[str, Any]) -> None:
-    calls = ToolCalls("tagged", (tool(0, an_object()), tool(1, bad), tool(2, an_object())))
+    calls = ToolCalls("hermes", (tool(0, an_object()), tool(1, bad), tool(2, an_object())))
     with pytest.raises(InvalidRequest) as caught:
         compile_constraint(calls, check)
     assert (caught.value.param, caught.value.code) == (
@@ -157,7 +157,7 @@ def test_the_tool_that_cant_be_used_is_named(bad: dict[str, Any]) -> None:
 
 
 def test_the_answers_schema_is_named_beside_tools() -> None:
-    calls = ToolCalls("tagged", (tool(0, an_object()),), answer=schema({"type": "nonsense"}))
+    calls = ToolCalls("hermes", (tool(0, an_object()),), answer=schema({"type": "nonsense"}))
     with pytest.raises(InvalidRequest) as caught:
         compile_constraint(calls, check)
     assert caught.value.param == "response_format"
@@ -165,7 +165,7 @@ def test_the_answers_schema_is_named_beside_tools() -> None:
 
 def test_tools_that_are_too_much_together_are_named_together() -> None:
     many = an_object(**{"p" * 50 + str(i): {"type": "string"} for i in range(90)})
-    calls = ToolCalls("tagged", tuple(tool(i, many) for i in range(64)))
+    calls = ToolCalls("hermes", tuple(tool(i, many) for i in range(64)))
     with pytest.raises(ConstraintTooComplex) as caught:
         compile_constraint(calls, check)
     assert caught.value.param == "tools"

@@ -103,7 +103,7 @@ class Administration:
     def create_key(
         self,
         actor: Actor,
-        project_id: str,
+        project_id: str | None,
         name: str,
         *,
         scopes: Sequence[str] = ("inference",),
@@ -111,14 +111,17 @@ class Administration:
         expires_in_s: int | None = None,
         unknown_parameters: str | None = None,
     ) -> NewKey:
-        """The new key with its plain text. Raises `ConfigurationError` if other servers use another
-        secret."""
+        """The new key with its plain text. Raises `ConfigurationError` if other servers use another secret.
+
+        `project_id` None: a project of its own, with the same name, so that no other key reads or deletes
+        what it stores. A key that can't store anything belongs to the default project, whose usage and
+        metrics a key with the scope `read` sees."""
         if self._store.claim(self._secret.fingerprint) != self._secret.fingerprint:
             raise ConfigurationError(ANOTHER_SERVERS_KEYS)
         value = new_key()
         key = ApiKey(
             _new_id("key_"),
-            project_id,
+            project_id or DEFAULT_PROJECT,
             checks.check_name(name),
             self._now(),
             self._secret.digest(value),
@@ -128,11 +131,13 @@ class Administration:
             None if expires_in_s is None else self._now() + checks.check_life(expires_in_s),
             unknown_parameters=checks.check_unknown_parameters(unknown_parameters),
         )
+        if project_id is None and "inference" in key.scopes:
+            key = msgspec.structs.replace(key, project=self.create_project(actor, name).id)
 
         def change(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
-            if find_project(accounts, project_id).archived_at is not None:
+            if find_project(accounts, key.project).archived_at is not None:
                 raise InvalidRequest(
-                    N_("The project {project_id} is archived.", project_id=project_id), param="project_id"
+                    N_("The project {project_id} is archived.", project_id=key.project), param="project_id"
                 )
             data = {"name": key.name, "scopes": key.scopes, "models": key.models}
             if key.unknown_parameters is not None:

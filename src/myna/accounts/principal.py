@@ -7,16 +7,22 @@ from typing import Final, Literal
 from myna.core.accounts import DEFAULT_PROJECT
 
 Scope = Literal[
-    "model.read", "model.request", "api.usage.read", "api.management.read", "api.management.write"
+    "model.read",
+    "model.request",
+    "model.request.priority",
+    "api.usage.read",
+    "api.management.read",
+    "api.management.write",
 ]
-"""What endpoints require, with OpenAI's names."""
-KeyScope = Literal["inference", "read", "admin"]
+"""What endpoints require, with OpenAI's names, except for `model.request.priority`: the tier of that name."""
+KeyScope = Literal["inference", "read", "admin", "priority"]
 """What keys are given; a key may have several."""
 
 KEY_SCOPES: Final[Mapping[KeyScope, frozenset[Scope]]] = {
     "inference": frozenset({"model.read", "model.request"}),
     "read": frozenset({"model.read", "api.usage.read"}),
     "admin": frozenset({"model.read", "api.usage.read", "api.management.read", "api.management.write"}),
+    "priority": frozenset({"model.request.priority"}),
 }
 ALL_SCOPES: Final[frozenset[Scope]] = frozenset().union(*KEY_SCOPES.values())
 

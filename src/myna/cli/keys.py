@@ -32,9 +32,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="A name that says whose key it is, or what it is for.")],
-    project: Annotated[str, typer.Option(help="The project it belongs to.")] = DEFAULT_PROJECT,
+    project: Annotated[
+        str | None,
+        typer.Option(help="The project that it shares with other keys; default: one of its own."),
+    ] = None,
     scope: Annotated[
-        list[str] | None, typer.Option(help="inference (the default), read or admin; may be repeated.")
+        list[str] | None,
+        typer.Option(help="inference (the default), read, admin or priority; may be repeated."),
     ] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="A model that it may use; may be repeated; default: all.")
@@ -50,6 +54,8 @@ def create(
 ) -> None:
     """Create a key and print it. It can't be shown again later.
 
+    Keys of one project share stored completions, cached prompts and limits.
+
     **Examples**
 
     - `myna keys create "Ana's laptop"`
@@ -59,7 +65,7 @@ def create(
     with open_administration() as desk:
         made = desk.administration.create_key(
             desk.actor,
-            project_of(desk.accounts(), project),
+            None if project is None else project_of(desk.accounts(), project),
             name,
             scopes=scope or ("inference",),
             models=model or None,

@@ -27,7 +27,7 @@ from myna.core.backend import LocalModel, ModelSpec
 from myna.core.errors import ConfigurationError, ModelFileError, ModelTooLarge
 from myna.core.sampling_defaults import SamplingDefaults
 from myna.core.translatable import N_
-from myna.setting_values import PUBLISHED, AliasSetting, DefaultsSetting, ModelSetting
+from myna.setting_values import PUBLISHED, AliasSetting, DefaultsSetting
 from myna.settings import Settings
 
 FAKE: Final = "fake"
@@ -80,7 +80,9 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
     backends = backends_of(settings)
     may_announce = backends.may_announce
     own = {
-        setting.id: _own_file(setting, is_default=setting.id == settings.model) for setting in settings.models
+        setting.id: _own_file(setting.id, setting.path, is_default=setting.id == settings.model)
+        for setting in settings.models
+        if setting.path is not None
     }
     is_elsewhere = settings.model not in own and _is_elsewhere(settings.model, backends, store)
     default = None if is_elsewhere else find_default(settings, own, find)
@@ -142,18 +144,16 @@ def _is_elsewhere(model: str, backends: Backends, store: ModelStore | None) -> b
     return not is_known and backends.may_announce(model)
 
 
-def _own_file(setting: ModelSetting, *, is_default: bool) -> LocalModel:
+def _own_file(id: str, path: Path, *, is_default: bool) -> LocalModel:
     """Raises `ModelFileError` where there is no such file, or the default can't be used."""
     try:
-        return replace(local_file(setting.path), id=setting.id)
+        return replace(local_file(path), id=id)
     except ModelFileError as exc:
-        if is_default or not setting.path.is_file():
+        if is_default or not path.is_file():
             raise
-        _log.error("The model %r can't be used until its file is replaced: %s", setting.id, exc.message)
-        status = setting.path.stat()
-        return LocalModel(
-            setting.id, setting.path.absolute(), "user", int(status.st_mtime), status.st_size, "file"
-        )
+        _log.error("The model %r can't be used until its file is replaced: %s", id, exc.message)
+        status = path.stat()
+        return LocalModel(id, path.absolute(), "user", int(status.st_mtime), status.st_size, "file")
 
 
 def check_sizes(offer: ServedModels, limit_bytes: int) -> None:

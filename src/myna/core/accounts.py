@@ -50,7 +50,8 @@ class Limit(msgspec.Struct, frozen=True):
     """What the requests of one owner to one model may use in total. None: unlimited.
 
     `owner` is a project's id, a key's id or `EVERYONE`; `model` a name or `ALL_MODELS`. A budget is
-    per calendar month (UTC), in hundredths of the currency of the prices.
+    per calendar month (UTC), in hundredths of the currency of the prices. Requests beyond
+    `priority_requests_per_minute` are served at the default tier.
     """
 
     owner: str
@@ -59,6 +60,7 @@ class Limit(msgspec.Struct, frozen=True):
     tokens_per_minute: int | None = None
     tokens_per_day: int | None = None
     concurrent_requests: int | None = None
+    priority_requests_per_minute: int | None = None
     budget_cents: int | None = None
 
 

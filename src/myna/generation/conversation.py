@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from myna.core.constraints import Constraint
 from myna.core.conversation import Message
 from myna.core.generator import ModelInfo
-from myna.core.renderer import Renderer, Thinking, ToolFormat
-from myna.core.requests import GenerationRequest, Sampling
+from myna.core.renderer import Renderer, Thinking
+from myna.core.requests import NO_CALLS, GenerationRequest, Sampling
 from myna.generation.budgets import (
     AnswerLimits,
     check_min_tokens,
@@ -16,7 +16,7 @@ from myna.generation.budgets import (
     remaining_tokens,
 )
 from myna.generation.hints import unenforced_hint
-from myna.generation.reasoning import reasoning_for
+from myna.generation.reasoning import PROMPT_END_TOKENS, as_prompted, reasoning_for
 from myna.generation.service_tier import priority
 from myna.generation.tenant import Tenant, context_length
 from myna.generation.tool_choice import (
@@ -32,10 +32,10 @@ from myna.generation.tool_choice import (
 
 @dataclass(frozen=True, slots=True)
 class ConversationRequest:
-    """A request to a chat model. `requested_tokens` None: as many as fit; `effort` and `service_tier` as they
-    were sent; `thinks` switches reasoning on or off unless there is an `effort`; `template_variables` are the
-    client's own; `num_logprobs` as in `GenerationRequest`. `messages_param` and `effort_param` are the
-    endpoint's parameters that have these two, for errors."""
+    """A request to a chat model. `requested_tokens` None: as many as fit; `effort` as it was sent; `thinks`
+    switches reasoning on or off unless there is an `effort`; `template_variables` are the client's own;
+    `service_tier` the one that serves it; `num_logprobs` as in `GenerationRequest`. `messages_param` is the
+    endpoint's parameter with the messages, for errors."""
 
     messages: Sequence[Message]
     sampling: Sampling
@@ -52,12 +52,11 @@ class ConversationRequest:
     effort: str | None = None
     thinks: bool | None = None
     template_variables: Mapping[str, object] = field(default_factory=dict)
-    service_tier: str | None = None
+    service_tier: str = "default"
     prediction: str | None = None
     ignore_eos: bool = False
     is_stream: bool = False
     messages_param: str = "messages"
-    effort_param: str = "reasoning_effort"
 
 
 def to_generation(
@@ -77,10 +76,8 @@ def to_generation(
     model doesn't support, `ContextLengthExceeded` for what doesn't fit its context.
     """
     context_tokens = context_length(info)
-    reasoning = reasoning_for(
-        _effort(request, renderer.thinking), renderer.thinking, param=request.effort_param
-    )
-    tools, constraint = _constrained(request, renderer.tool_format, hint)
+    reasoning = reasoning_for(_effort(request, renderer.thinking), renderer.thinking)
+    tools, constraint = _constrained(request, renderer.call_format, hint)
     prompt = encode_conversation(
         request.messages,
         tools.specs if tools else (),
@@ -91,7 +88,7 @@ def to_generation(
         param=request.messages_param,
     )
     prediction = encode_prediction(request.prediction, renderer, context_tokens) if request.prediction else []
-    generation = GenerationRequest(
+    return GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt),
         max_tokens=_max_tokens(request, len(prompt), context_tokens, limits),
@@ -109,9 +106,9 @@ def to_generation(
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
         is_collected=not request.is_stream,
-        thought=reasoning.thought,
-    )
-    return generation, tools
+        thought=as_prompted(reasoning.thought, renderer.decode(prompt[-PROMPT_END_TOKENS:])),
+        calls=tools.marks if tools else NO_CALLS,
+    ), tools
 
 
 def _effort(request: ConversationRequest, thinking: Thinking | None) -> str | None:
@@ -125,13 +122,13 @@ def _effort(request: ConversationRequest, thinking: Thinking | None) -> str | No
 
 
 def _constrained(
-    request: ConversationRequest, form: ToolFormat, hint: Callable[[str], object]
+    request: ConversationRequest, call_format: str, hint: Callable[[str], object]
 ) -> tuple[ResolvedTools | None, Constraint | None]:
     """The request's tools, and the constraint on its answer."""
     tools = resolve_tools(
         request.tools,
         request.tool_choice,
-        form,
+        call_format,
         is_parallel=request.is_parallel,
         answer=request.answer,
     )

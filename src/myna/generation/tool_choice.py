@@ -1,7 +1,7 @@
 """Which tools an answer may or must call, and the constraint that enforces this and its format. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from myna.core.constraints import (
@@ -18,8 +18,10 @@ from myna.core.constraints import (
 )
 from myna.core.conversation import ToolSpec
 from myna.core.errors import InvalidRequest
-from myna.core.renderer import ToolFormat
+from myna.core.requests import NO_CALLS, CallMarks
 from myna.generation import json_schema
+from myna.prompts.call_formats.base import CallFormat, CallReader
+from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.tools import NO_PARAMETERS
 from myna.wire import validation_errors
 
@@ -72,19 +74,31 @@ Answer = AnswerFormat | Regex | TextChoice | LarkGrammar
 @dataclass(frozen=True, slots=True)
 class ResolvedTools:
     """`declared` tools are in the prompt, `callable` ones may be called; an answer is parsed for calls if
-    there are any. `constraints` are what calls of the callable tools must follow."""
+    there are any. `constraints` are what calls of the callable tools must follow. `is_answer_json`: an answer
+    without a call is JSON that was asked for."""
 
-    form: ToolFormat
+    form: CallFormat
     mode: Mode
     declared: tuple[DeclaredTool, ...]
     callable: tuple[ToolSpec, ...]
     is_parallel: bool
     constraints: tuple[CallableTool, ...]
+    is_answer_json: bool = False
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """The declared tools, as passed to templates."""
         return tuple(tool.spec for tool in self.declared)
+
+    @property
+    def marks(self) -> CallMarks:
+        """Where calls may begin in the answer."""
+        marks = self.form.marks if self.callable else NO_CALLS
+        return CallMarks(marks.anywhere[:1]) if self.is_answer_json and marks.anywhere else marks
+
+    def reader(self) -> CallReader:
+        """A new parser of one answer."""
+        return self.form.reader(self.callable, is_answer_json=self.is_answer_json)
 
     @property
     def has_grammar_input(self) -> bool:
@@ -95,7 +109,7 @@ class ResolvedTools:
 def resolve_tools(
     declared: Sequence[DeclaredTool],
     choice: ToolChoice,
-    form: ToolFormat,
+    call_format: str,
     *,
     is_parallel: bool,
     answer: Answer | None,
@@ -112,15 +126,14 @@ def resolve_tools(
         for tool, constraint in zip(declared, constraints, strict=True)
         if choice.mode != "none" and (choice.among is None or tool.key in choice.among)
     ]
-    if answer is not None:
-        form = replace(form, is_loose=False)  # an object may be the requested answer, not a call
     return ResolvedTools(
-        form=form,
+        form=FORMATS[call_format],
         mode=choice.mode,
         declared=tuple(declared),
         callable=tuple(spec for spec, _ in usable),
         is_parallel=is_parallel and not choice.is_single,
         constraints=tuple(constraint for _, constraint in usable),
+        is_answer_json=answer is not None,
     )
 
 
@@ -169,7 +182,12 @@ def answer_constraint(answer: Answer | None, tools: ResolvedTools | None) -> Con
         return alone
     if not tools.callable:
         return alone or NoToolCalls(tools.form.name)
-    if answer is not None and not tools.form.trigger and tools.has_grammar_input and tools.mode != "required":
+    if (
+        answer is not None
+        and not tools.form.marks.anywhere
+        and tools.has_grammar_input
+        and tools.mode != "required"
+    ):
         raise InvalidRequest(
             f"Setting '{answer.param}' and a custom tool with a grammar at the same time is not supported "
             "with this model.",

@@ -3,12 +3,15 @@ it lacks of HTTP: requests that ask for an upgrade, HTTP/1.0, and clients that c
 
 import asyncio
 import re
-from typing import Final
+from typing import Any, Final
 
 import httptools
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from myna.core.errors import Overloaded
+from myna.http.connection_limit import ConnectionLimit
+from myna.http.flush_watch import FlushWatch
 from myna.http.record import Header, RequestRecord
 from myna.wire.errors import HeadersTooLarge, MalformedHttp, error_response
 
@@ -103,18 +106,31 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 class BoundedProtocol(HttpProtocol):
-    """Bounds a request's head in bytes and time, which llhttp does not, with OpenAI's error bodies."""
+    """Bounds a request's head in bytes and time, which llhttp does not, with OpenAI's error bodies; also the
+    number of connections, and how long a client may leave the end of a response unread."""
 
-    _head_bytes = 0
-    _head_timer: asyncio.TimerHandle | None = None
+    def __init__(self, *, limit: ConnectionLimit, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._limit = limit
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._flush = FlushWatch(self.loop)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_head()
+        if not self._limit.open(self):
+            self._reject(Overloaded("The server has too many connections."))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
+        self._flush.stop()
+        self._limit.close(self)
         super().connection_lost(exc)
+
+    def drop(self) -> None:
+        """Close the connection, which has no request, at once."""
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._head_timer is not None:
@@ -144,6 +160,12 @@ class BoundedProtocol(HttpProtocol):
             raise error
         super().on_headers_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.pipeline:
+            self._limit.idle(self)
+        self._flush.start(self.transport)
+
     def send_400_response(self, msg: str) -> None:
         self._reject(MalformedHttp(msg))
 
@@ -151,10 +173,12 @@ class BoundedProtocol(HttpProtocol):
         self._reject(HeadersTooLarge("The request's headers are larger than this server accepts."))
 
     def _await_head(self) -> None:
+        self._limit.idle(self)
         self._head_bytes = 0
         self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self._on_slow_head)
 
     def _end_head(self) -> None:
+        self._limit.busy(self)
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

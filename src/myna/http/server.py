@@ -6,11 +6,13 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from myna.http.connection_limit import ConnectionLimit
 from myna.http.middleware import Gate
 from myna.http.protocol import BoundedProtocol
 from myna.http.tls import Certificate
@@ -19,6 +21,8 @@ KEEP_ALIVE_S: Final = 620.0
 """Longer than clients' and proxies' connection pools keep an idle connection, so that it is the client that
 closes it: a request sent on a connection that the server is just closing fails."""
 _DRAIN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+DEFAULT_CONNECTIONS: Final = 768  # three quarters of the usual limit of file descriptors
 
 log = logging.getLogger("myna.serving")
 
@@ -84,13 +88,18 @@ class Server(uvicorn.Server):
 
 
 def server_config(
-    app: ASGIApp, certificate: Certificate | None = None, *, keep_alive_s: float = KEEP_ALIVE_S
+    app: ASGIApp,
+    certificate: Certificate | None = None,
+    *,
+    keep_alive_s: float = KEEP_ALIVE_S,
+    most_connections: int = DEFAULT_CONNECTIONS,
 ) -> uvicorn.Config:
     """Uvicorn's configuration: fast loop and parser, without its own log and headers."""
+    protocol: Any = partial(BoundedProtocol, limit=ConnectionLimit(most_connections))
     config = uvicorn.Config(
         app,
         loop="auto",
-        http=BoundedProtocol,
+        http=protocol,
         ws="none",
         lifespan="on",
         access_log=False,

@@ -76,9 +76,10 @@ async def authenticate(request: Request, services: Services) -> Principal:
 
 def is_local_request(request: Request) -> bool:
     """Whether the request comes from a program on this machine that is not a proxy for other clients, nor a
-    browser that shows another page."""
+    browser that shows another page. A proxy that adds no header and replaces Host often speaks HTTP/1.0,
+    which hardly any other program does."""
     headers = request.headers
-    is_forwarded = any(name in headers for name in _PROXY_HEADERS)
+    is_forwarded = request.scope["http_version"] == "1.0" or any(name in headers for name in _PROXY_HEADERS)
     return not is_forwarded and "origin" not in headers and is_loopback(host_name(headers.get("host", "")))
 
 

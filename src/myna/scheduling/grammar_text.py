@@ -3,7 +3,6 @@ Pure."""
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace as replace_form
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -13,6 +12,7 @@ from myna.core.constraints import (
     AnyText,
     CallableTool,
     Constraint,
+    FinalChannel,
     JsonObject,
     JsonSchema,
     LarkGrammar,
@@ -24,6 +24,9 @@ from myna.core.constraints import (
 )
 from myna.core.errors import ConstraintTooComplex, InvalidRequest
 from myna.decoding.grammar import check, regex_grammar
+from myna.prompts.call_formats.json_style import WHITE_SPACE
+from myna.prompts.call_formats.marked import TEXT_RULE
+from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.closed_schema import MAX_NESTING, closed, is_too_deep
 from myna.prompts.enforceable_schema import (
     MAX_SCHEMA_CHARS,
@@ -32,8 +35,8 @@ from myna.prompts.enforceable_schema import (
     max_patterns,
     num_properties,
 )
-from myna.prompts.tool_grammar import ANY_TEXT_GRAMMAR, WHITE_SPACE, call_head, no_call_grammar, tool_grammar
-from myna.prompts.tools import FORMATS, NO_PARAMETERS
+from myna.prompts.harmony_grammar import final_channel
+from myna.prompts.tools import NO_PARAMETERS
 
 T = TypeVar("T")
 
@@ -74,11 +77,13 @@ def grammar_text(constraint: Constraint) -> str:
         case LarkGrammar(definition):
             return _lark(definition)
         case AnyText():
-            return ANY_TEXT_GRAMMAR
+            return _lark(f"start: TEXT\n{TEXT_RULE}")
         case NoToolCalls(name):
-            return no_call_grammar(FORMATS[name])
+            return FORMATS[name].no_call_grammar()
         case ToolCalls():
             return _calls_grammar(constraint)
+        case FinalChannel(answer):
+            return final_channel(grammar_text(answer))
 
 
 def prefixes(constraint: Constraint) -> Iterator[tuple[str, Constraint]]:
@@ -86,7 +91,7 @@ def prefixes(constraint: Constraint) -> Iterator[tuple[str, Constraint]]:
     follows."""
     if isinstance(constraint, ToolCalls):
         form = FORMATS[constraint.format]
-        yield from ((call_head(form, tool), _alone(tool)) for tool in constraint.tools)
+        yield from ((form.call_head(tool), _alone(tool)) for tool in constraint.tools)
 
 
 def with_origin(constraint: Constraint, error: InvalidRequest) -> InvalidRequest:
@@ -98,6 +103,8 @@ def with_origin(constraint: Constraint, error: InvalidRequest) -> InvalidRequest
             return origin.error(error.message, type(error))
         case ToolCalls():
             return _with_part_origin(constraint, error)
+        case FinalChannel(answer):
+            return with_origin(answer, error)
         case _:
             return error
 
@@ -138,18 +145,18 @@ def _lengths(constraint: Constraint) -> tuple[int, int]:
             schemas = [tool.parameters for tool in tools]
             schemas += [answer.schema] if isinstance(answer, JsonSchema) else []
             return sum(map(len, schemas)), sum(len(tool.grammar) for tool in tools)
+        case FinalChannel(answer):
+            return _lengths(answer)
         case _:
             return 0, 0
 
 
 def _calls_grammar(constraint: ToolCalls) -> str:
-    form, answer = FORMATS[constraint.format], None
+    answer = None
     if constraint.answer is not None:
-        form = replace_form(form, is_loose=False)  # a JSON object is then the requested answer, not a call
         schema = constraint.answer
         answer = {"type": "object"} if isinstance(schema, JsonObject) else _enforceable(schema)
-    return tool_grammar(
-        form,
+    return FORMATS[constraint.format].grammar(
         [_enforceable_tool(tool) for tool in constraint.tools],
         must_call=constraint.is_required,
         is_parallel=constraint.is_parallel,

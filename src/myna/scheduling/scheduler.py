@@ -56,19 +56,22 @@ class Scheduler:
             self._drop(group)
 
     def schedule(self, prompt_tokens: int, context_slope: float = 0.0) -> Batch:
-        """The next step: one decode of every running sequence, and up to `prompt_tokens` of prompts; less
-        after a long context, where a token costs more: see `PrefillBudget.context_slope`."""
+        """The next step: one decode of every running sequence, as long as nobody else has to wait for it, and
+        up to `prompt_tokens` of prompts; less after a long context, where a token costs more: see
+        `PrefillBudget.context_slope`."""
         batch, queues = Batch(context_slope=context_slope), self.queues
         if self._suspects:
             self._add_alone(batch, self._suspects[0], prompt_tokens)
             return batch
         queues.reserve_decodes()
+        queues.rebalance()
         add_decode, draft_of = batch.add_decode, self.speculation.propose(queues.running).get
-        ready = list(_without_most_forks(queues.running))
-        for sequence in [other for other in ready if not add_decode(other, draft_of(other))]:
-            batch.add_prompt(sequence, prompt_tokens)
-        if batch.prompt_work < prompt_tokens and (queues.preempted or queues.waiting):
-            queues.admit(batch, prompt_tokens)
+        skipped = queues.skip_decodes()
+        ready = list(_without_most_forks(other for other in queues.running if other not in skipped))
+        unfinished = [other for other in ready if not add_decode(other, draft_of(other))]
+        queues.waiting.charge_decodes()
+        if unfinished or queues.waiting:
+            queues.add_prompts(batch, unfinished, prompt_tokens)
         return batch
 
     def update(self, batch: Batch, sampled: Sampled, scores: list[Sampled]) -> list[RequestEvent]:

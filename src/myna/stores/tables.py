@@ -34,6 +34,7 @@ COMPLETIONS: Final = Table(
     Column("messages", LargeBinary, nullable=False),
     Column("replay", LargeBinary, nullable=False),
     Index("completions_by_project", "project", "serial"),
+    Index("completions_by_age", "created"),
 )
 
 COMPLETION_METADATA: Final = Table(
@@ -145,6 +146,7 @@ LIMITS: Final = Table(
     Column("tokens_per_minute", BigInteger),
     Column("tokens_per_day", BigInteger),
     Column("concurrent_requests", BigInteger),
+    Column("priority_requests_per_minute", BigInteger),
     Column("budget_cents", BigInteger),
 )
 

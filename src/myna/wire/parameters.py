@@ -66,7 +66,8 @@ def _neutral(value: object) -> Parameter:
 _MODEL: Final = _required("A model's id or one of its aliases; the response echoes it.")
 _SHARED: Final = {
     "stop": _supported(
-        "Up to 16 strings (4 at OpenAI); the first one generated ends the output and is not returned."
+        "Up to 16 strings (4 at OpenAI); the first one generated ends the output and is not returned. Tool "
+        "calls are not searched for them."
     ),
     "temperature": _supported(
         "0 to 2; 0 picks the most likely token, on a tie the lower id. If it is set, none of the model's "
@@ -191,21 +192,23 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "prompt_cache_key": _hint("Likewise."),
         "prompt_cache_retention": _hint("`in_memory` or `24h`; likewise."),
         "service_tier": _supported(
-            "`flex` has a lower priority, `priority` and `fast` a higher one; the response has the tier used."
+            "`flex` has a lower priority, `priority` and `fast` a higher one if the key has the scope "
+            "`priority`; the response has the tier used."
         ),
         "store": _supported(
-            "Store the completion for the stored-completions API and `myna replay`; the request may have at "
-            "most 4 MiB."
+            "Store the completion for the stored-completions API and `myna replay`, for `stored_days` and up "
+            "to `max_stored` per project; the request may have at most 4 MiB."
         ),
         "metadata": _supported("Up to 16 pairs, stored with the completion; lists can be filtered by them."),
         "response_format": _supported(
             "`text`, `json_object` (as an extension with a `schema`), `json_schema`; enforced by a grammar."
         ),
         "reasoning_effort": _supported(
-            "For reasoning models (recognized by their template): `none` disables reasoning if the template "
-            "can; other values are passed to templates that support them, else they limit the reasoning: "
-            "`minimal` 256 tokens, `low` 1,024, `medium` 4,096, `high` 16,384, `xhigh` and `max` unlimited. "
-            "The reasoning is returned as `reasoning_content`. A 400 for other models."
+            "For models that reason (recognized by their template): `none` disables reasoning if the "
+            "template can, else makes it as short as possible; other values reach a template that has levels "
+            "of effort as the nearest of them, else they limit the reasoning: `minimal` 256 tokens, `low` "
+            "1,024, `medium` 4,096, `high` 16,384, `xhigh` and `max` unlimited. The reasoning is returned as "
+            "`reasoning_content`. Other models ignore it."
         ),
         "prediction": _supported(
             "Predicted tokens are verified in batches; accepted and rejected ones are counted."

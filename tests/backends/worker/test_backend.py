@@ -12,7 +12,8 @@ from tests.prompts.gguf_files import gguf_bytes, tiny, write
 
 from myna.backends.worker.backend import WorkerBackend
 from myna.core.backend import BackendOptions, LocalModel, ModelSize
-from myna.core.errors import ConfigurationError, ModelLoadFailed
+from myna.core.conversation import Message
+from myna.core.errors import ConfigurationError, InvalidRequest, ModelLoadFailed
 from myna.core.translatable import N_
 from myna.engines import registry
 from myna.scheduling.admission import QueueLimits
@@ -89,6 +90,28 @@ async def test_the_header_is_read_once_for_all_that_the_server_needs(
     assert loaded.renderer.encode("a", parse_special=False)
     assert loaded.weights
     assert opened.count(str(path)) == 2  # the hash of all its bytes
+
+
+async def test_the_settings_may_replace_a_models_template(tmp_path: Path) -> None:
+    path, other = tiny(tmp_path, tokenizer__chat_template="{% if %}"), tmp_path / "other.jinja"
+    other.write_text("{% for m in messages %}<{{ m.content }}>{% endfor %}", encoding="utf-8")
+    made = backend(tmp_path, "native", chat_templates={"bird": other})
+    loaded = await (await made.prepare(model(path))).load(0)
+    assert loaded.renderer is not None
+    ids = loaded.renderer.encode_chat([Message.of("user", "a")])
+    assert ids == loaded.renderer.encode("<a>", parse_special=False)
+    other.unlink()
+    with pytest.raises(ModelLoadFailed, match=r"other\.jinja of 'bird' can't be read"):
+        await made.prepare(model(path))
+
+
+async def test_a_model_with_an_unusable_template_completes(tmp_path: Path) -> None:
+    path = tiny(tmp_path, tokenizer__chat_template="{% if %}")
+    loaded = await (await backend(tmp_path, "native").prepare(model(path))).load(0)
+    assert loaded.renderer is not None
+    assert loaded.renderer.encode("a", parse_special=False)
+    with pytest.raises(InvalidRequest, match="set chat_template"):
+        loaded.renderer.encode_chat([Message.of("user", "a")])
 
 
 async def test_a_worker_is_told_what_the_settings_say(tmp_path: Path) -> None:

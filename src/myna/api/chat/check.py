@@ -95,12 +95,12 @@ def check_conversation(messages: list[MessageParam]) -> None:
     """Raise for tool messages without a call, calls without a tool message, and missing content."""
     _check_calls(messages)
     for i, message in enumerate(messages):
-        extras = _assistant_only_keys(message)
-        if message.content is None and not (message.role == "assistant" and extras):
+        extras, thoughts = _assistant_only_keys(message), _thoughts(message)
+        if message.content is None and not (message.role == "assistant" and (extras or thoughts)):
             raise InvalidRequest(
                 "Invalid value for 'content': expected a string, got null.", param=f"messages.[{i}].content"
             )
-        if message.role != "assistant" and (extras := extras + _thoughts(message)):
+        if message.role != "assistant" and (extras := extras + thoughts):
             raise validation_errors.unknown().at_param(f"messages[{i}].{extras[0]}")
         if message.role != "tool" and message.tool_call_id is not None:
             raise validation_errors.unknown().at_param(f"messages[{i}].tool_call_id")

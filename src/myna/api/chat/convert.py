@@ -12,7 +12,6 @@ from myna.core.errors import InvalidRequest
 from myna.core.requests import Sampling
 from myna.generation.conversation import ConversationRequest
 from myna.generation.sampling import to_sampling
-from myna.generation.service_tier import served_tier
 from myna.generation.structured_outputs import structured_answer
 from myna.generation.tool_choice import (
     ANY_TOOL,
@@ -150,29 +149,31 @@ def to_response_spec(
     id: str,
     created: int,
     model: str,
+    service_tier: str,
     fingerprint: str | None,
 ) -> ResponseSpec:
     """The format of the response."""
     options = request.stream_options
-    can_call = tools is not None and bool(tools.callable)
     return ResponseSpec(
         id=id,
         created=created,
         model=model,
-        service_tier=served_tier(request.service_tier),
+        service_tier=service_tier,
         fingerprint=fingerprint,
         num_choices=request.n or 1,
         wants_logprobs=bool(request.logprobs),
         include_usage=bool(options and options.include_usage),
         obfuscate=not (options and options.include_obfuscation is False),
-        tool_format=tools.form if tools is not None and can_call else None,
-        tools=tools.callable if tools is not None else (),
+        tools=tools if tools is not None and tools.callable else None,
         has_functions=bool(request.functions),
     )
 
 
-def to_conversation(request: ChatRequest, defaults: Sampling) -> ConversationRequest:
-    """The request in the form that all endpoints share. `defaults` are the model's."""
+def to_conversation(
+    request: ChatRequest, defaults: Sampling, service_tier: str = "default"
+) -> ConversationRequest:
+    """The request in the form that all endpoints share. `defaults` are the model's; `service_tier` is the one
+    that serves the request."""
     return ConversationRequest(
         messages=to_messages(request.messages),
         sampling=to_sampling(request, defaults),
@@ -189,7 +190,7 @@ def to_conversation(request: ChatRequest, defaults: Sampling) -> ConversationReq
         effort=request.reasoning_effort,
         thinks=thinks(request),
         template_variables=request.chat_template_kwargs or {},
-        service_tier=request.service_tier,
+        service_tier=service_tier,
         prediction=request.prediction.text() if request.prediction else None,
         ignore_eos=bool(request.ignore_eos),
         is_stream=bool(request.stream),

@@ -10,7 +10,7 @@ from myna.api.chat.check import check_combinations, check_conversation, check_mo
 from myna.api.chat.chunks import ChatChunkRenderer
 from myna.api.chat.convert import num_logprobs, requested_tokens, to_conversation, to_response_spec
 from myna.api.chat.schema import ChatRequest
-from myna.api.chat.storing import check_storable, store
+from myna.api.chat.storing import may_store, store
 from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
 from myna.core.requests import GenerationRequest
@@ -24,6 +24,7 @@ from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
 from myna.request.fingerprint import system_fingerprint
 from myna.request.relaying import answer_relayed
+from myna.request.service_tiers import served_tier
 from myna.wire.ids import completion_id
 from myna.wire.parameters import CHAT
 
@@ -41,12 +42,13 @@ async def create_chat_completion(context: RequestContext) -> None:
     check_combinations(request)
     async with context.response_sender(is_stream=bool(request.stream)) as response:
         model = await context.open_model(card)
-        if request.store:
-            await context.in_text_thread(check_storable, body)
+        is_stored = bool(request.store) and await may_store(context, body)
         limits = context.services.answer_limits
+        tier = await served_tier(context, request.service_tier, card)
         generation, tools = await context.in_text_thread(
             _prepare,
             request,
+            tier,
             model,
             tenant_of(context.principal),
             context.id,
@@ -61,23 +63,25 @@ async def create_chat_completion(context: RequestContext) -> None:
             id=completion_id("chatcmpl-", created),
             created=created,
             model=card.id,
+            service_tier=tier,
             fingerprint=system_fingerprint(model, limits.max_tokens),
         )
         fold = ChatCompletionFold(spec)
         store_answer = partial(store, context, request, body, generation.sampling, fold)
         if request.stream:
-            if request.store:
+            if is_stored:
                 events = StoredStream(events, fold.feed, store_answer)
             await response.send_events(events, ChatChunkRenderer(spec))
         else:
             await collect(events, fold)
-            if request.store:
+            if is_stored:
                 await store_answer()
             await response.send_body(fold.parts())
 
 
 def _prepare(
     request: ChatRequest,
+    tier: str,
     model: ServedModel,
     tenant: Tenant,
     id: str,
@@ -96,7 +100,7 @@ def _prepare(
     limits = limits.within(request.n or 1, num_logprobs(request))
     check_model_support(request, info, limits)
     check_conversation(request.messages)
-    conversation = to_conversation(request, model.sampling)
+    conversation = to_conversation(request, model.sampling, tier)
     return to_generation(conversation, model.renderer, info, tenant, id=id, limits=limits, hint=hint)
 
 

@@ -9,6 +9,7 @@ from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
 from myna.generation.budgets import NO_LIMITS, AnswerLimits, check_min_tokens, completion_tokens
+from myna.generation.reasoning import NO_REASONING, Reasoning
 from myna.generation.sampling import check_biased_tokens, check_stop_tokens, to_sampling
 from myna.generation.tenant import Tenant, context_length
 from myna.wire import validation_errors
@@ -20,10 +21,12 @@ MAX_CANDIDATES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """A prompt's tokens for the model, and its text for the client (echo, offsets)."""
+    """A prompt's tokens for the model, and its text for the client (echo, offsets). After a prompt in a chat
+    template, there may be `reasoning`, which is not returned."""
 
     tokens: tuple[int, ...]
     text: str
+    reasoning: Reasoning = NO_REASONING
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +125,10 @@ def to_generation(
         min_tokens=request.min_tokens or 0,
         num_logprobs=request.logprobs,
         num_prompt_logprobs=request.logprobs if request.echo else None,
-        constraint=constraint,
+        constraint=prompt.reasoning.constraint(constraint),
         ignore_eos=bool(request.ignore_eos),
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
         is_collected=not request.stream,
+        thought=prompt.reasoning.thought,
     )

@@ -8,7 +8,7 @@ from myna.core.conversation import Message
 from myna.core.errors import InvalidRequest
 from myna.core.renderer import Renderer
 from myna.generation.budgets import MAX_COUNTED_CHARS, AnswerLimits, completion_tokens
-from myna.prompts.thinking import DONT_THINK
+from myna.generation.reasoning import without_thought
 from myna.wire import validation_errors
 
 
@@ -50,8 +50,10 @@ class PromptEncoder:
         if not isinstance(prompt, str):
             return EncodedPrompt(prompt, self._renderer.decode(prompt) if self._shows_prompt() else "")
         if self._wraps:
-            tokens = self._renderer.encode_chat([Message.of("user", prompt)], switches=DONT_THINK)
-            return EncodedPrompt(tuple(tokens), prompt)
+            reasoning = without_thought(self._renderer.thinking)
+            messages = [Message.of("user", prompt)]
+            tokens = self._renderer.encode_chat(messages, switches=reasoning.switches)
+            return EncodedPrompt(tuple(tokens), prompt, reasoning)
         if self._request.suffix:
             return EncodedPrompt(self._fill_in_middle(prompt, self._request.suffix), prompt)
         return EncodedPrompt(tuple(self._renderer.encode(prompt, parse_special=True)), prompt)

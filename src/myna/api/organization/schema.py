@@ -74,6 +74,7 @@ class LimitBody(WireModel):
     max_tokens_per_1_minute: Amount = None
     max_tokens_per_1_day: Amount = None
     max_concurrent_requests: Amount = None
+    max_priority_requests_per_1_minute: Amount = None
     budget_cents: Amount = None
 
 
@@ -123,6 +124,7 @@ LIMIT_FIELDS: Final[Mapping[str, str]] = {
     "max_tokens_per_1_minute": "tokens_per_minute",
     "max_tokens_per_1_day": "tokens_per_day",
     "max_concurrent_requests": "concurrent_requests",
+    "max_priority_requests_per_1_minute": "priority_requests_per_minute",
     "budget_cents": "budget_cents",
 }
 """Maps the API's names to those of `core.accounts.Limit`."""

@@ -143,6 +143,18 @@ class WorkerBackend:
         )
         return await self._start_worker(spec, self._limits)
 
+    def _chat_template(self, model: LocalModel) -> str | None:
+        """The template that the settings give the model."""
+        path = self._options.chat_templates.get(model.id)
+        if path is None:
+            return None
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ModelLoadFailed(
+                N_("The chat template {path} of {model!r} can't be read.", path=path, model=model.id)
+            ) from exc
+
     def _inspect(self, model: LocalModel, engine_text: "_EngineText") -> "_FileCandidate":
         """Read the file's header once for everything that the server needs. The worker process reads it
         again: it must check the file that it opens, and sending a parsed vocabulary takes as long as reading
@@ -153,8 +165,11 @@ class WorkerBackend:
         size = model_size(header, paths)
         engines = list(engines_to_try(self._options.engine))
         tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
+        chat_template = self._chat_template(model)
         try:
-            renderer = GgufRenderer.from_header(header, engine_text if tokenizing else None)
+            renderer = GgufRenderer.from_header(
+                header, engine_text if tokenizing else None, chat_template=chat_template
+            )
         except UnsupportedTokenizer as exc:
             raise ModelFileError(
                 N_(
