@@ -200,6 +200,8 @@ def _mark_type(type: str) -> str:
 
 def _string_options(node: Any) -> list[str] | None:
     """The only strings that the schema allows; None for any."""
+    if not isinstance(node, dict):
+        return None  # a schema may be true
     options = [node["const"]] if "const" in node else node.get("enum")
     if not isinstance(options, list):
         return None
