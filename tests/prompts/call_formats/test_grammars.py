@@ -208,3 +208,18 @@ def test_properties_may_have_any_name_and_any_schema(name: str) -> None:
         assert allows(form.grammar([tool], must_call=True, is_parallel=False), text)
         said, found = summed(read(form.reader([tool]), *text))
         assert said == "" and same(found, [("f", arguments)])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_required_properties_are_enforced_beside_other_conditions(name: str) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"type": "string"}, "c": {"type": "string"}},
+        "required": ["a"],
+        "anyOf": [{"required": ["b"]}, {"required": ["c"]}],
+    }
+    form, tool = FORMATS[name], ToolSpec("f", "", json.dumps(schema))
+    grammar = form.grammar([tool], must_call=True, is_parallel=False)
+    assert allows(grammar, written(form, ("f", '{"a": 1, "b": "x"}')))
+    for wrong in ("{}", '{"b": "x"}', '{"a": "x", "b": "x"}'):
+        assert not allows(grammar, written(form, ("f", wrong))), wrong
