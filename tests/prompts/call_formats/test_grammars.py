@@ -3,7 +3,20 @@
 import json
 
 import pytest
-from tests.prompts.call_formats.written import CALLS, FEW, LONG, NONE, ONE, TOOLS, TWO, allows, written
+from tests.prompts.call_formats.written import (
+    CALLS,
+    FEW,
+    LONG,
+    NONE,
+    ONE,
+    TOOLS,
+    TWO,
+    allows,
+    read,
+    same,
+    summed,
+    written,
+)
 
 from myna.core.conversation import ToolSpec
 from myna.decoding.grammar import check
@@ -181,3 +194,32 @@ def test_a_property_may_refer_to_another_place_of_its_schema() -> None:
         grammar = form.grammar([tool], must_call=True, is_parallel=False)
         assert allows(grammar, written(form, ("f", '{"a": 1, "b": 2}'))), form.name
         assert not allows(grammar, written(form, ("f", '{"a": 1, "b": "x"}'))), form.name
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_properties_may_have_any_name_and_any_schema(name: str) -> None:
+    names = {"a b": {"type": "string"}, "it's": {"type": "boolean"}, "城市": {"type": "string"}, "x": True}
+    schema = {"type": "object", "properties": {**names, 'p"q/r': {}}, "required": list(names)}
+    arguments = json.dumps({"a b": "c d", "it's": True, "城市": "北京", "x": 3}, ensure_ascii=False)
+    form = FORMATS[name]
+    for more in ({}, {"additionalProperties": True}):
+        tool = ToolSpec("f", "", json.dumps({**schema, **more}, ensure_ascii=False))
+        text = written(form, ("f", arguments))
+        assert allows(form.grammar([tool], must_call=True, is_parallel=False), text)
+        said, found = summed(read(form.reader([tool]), *text))
+        assert said == "" and same(found, [("f", arguments)])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_required_properties_are_enforced_beside_other_conditions(name: str) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"type": "string"}, "c": {"type": "string"}},
+        "required": ["a"],
+        "anyOf": [{"required": ["b"]}, {"required": ["c"]}],
+    }
+    form, tool = FORMATS[name], ToolSpec("f", "", json.dumps(schema))
+    grammar = form.grammar([tool], must_call=True, is_parallel=False)
+    assert allows(grammar, written(form, ("f", '{"a": 1, "b": "x"}')))
+    for wrong in ("{}", '{"b": "x"}', '{"a": "x", "b": "x"}'):
+        assert not allows(grammar, written(form, ("f", wrong))), wrong

@@ -12,7 +12,8 @@ from myna.prompts.call_formats.json_style import parameters_of
 from myna.prompts.call_formats.schema_rules import SchemaRules, ValueSyntax
 
 QUOTE: Final = '<|"|>'
-_WORD: Final = re.compile(r"[^\s,:{}\[\]<\"]+")
+# A key or a value without quotes; there may be spaces within it.
+_WORD: Final = re.compile(r"[^\s,:{}\[\]<\"](?:[^,:{}\[\]<\n]{0,255}[^\s,:{}\[\]<])?")
 _STRUCTURE: Final = {"{": "{", "[": "[", "}": "}", "]": "]", ",": ", ", ":": ": "}
 
 

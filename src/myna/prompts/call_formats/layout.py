@@ -97,6 +97,11 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if text else ""
 
 
+def escaped(text: str) -> str:
+    """The text within a regular expression of Lark."""
+    return re.escape(text).replace("/", "\\/").replace("\\\n", "\\n")
+
+
 def _match_part(place: _Place, part: str, text: str, at: int) -> Match | None:
     if place == "text":
         return _match_text(part, text, at)

@@ -10,7 +10,7 @@ from myna.core.conversation import ToolCall, ToolSpec
 from myna.core.requests import CallMarks
 from myna.prompts.call_formats.base import ArgumentStyle, GrammarTool
 from myna.prompts.call_formats.json_style import JsonStyle, any_of
-from myna.prompts.call_formats.layout import Layout, quoted
+from myna.prompts.call_formats.layout import Layout, escaped, quoted
 from myna.prompts.call_formats.marked_reader import MarkedReader, Way
 
 FENCE: Final = "```json"
@@ -129,11 +129,6 @@ def with_inputs(lark: str, tools: Sequence[GrammarTool]) -> str:
         if tool.kind == "grammar"
     ]
     return json.dumps({"grammars": [{"lark_grammar": lark}, *inputs]}, ensure_ascii=False)
-
-
-def escaped(text: str) -> str:
-    """The text within a regular expression of Lark."""
-    return re.escape(text).replace("/", "\\/").replace("\\\n", "\\n")
 
 
 def _loose_way(trigger: str, end: str) -> Way:

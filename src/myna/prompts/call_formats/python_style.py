@@ -7,11 +7,14 @@ from myna.core.conversation import ToolSpec
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.base import GrammarTool
 from myna.prompts.call_formats.json_style import json_rule, parameters_of
+from myna.prompts.call_formats.layout import escaped, quoted
 from myna.prompts.call_formats.sequence import sequence_rules
 from myna.prompts.call_formats.xml_style import listed_properties, schema_alone
 
-_KEY: Final = re.compile(r"[\s,]*([^\s=,()'\"\[\]{}]+)\s*=")
-_KEY_BEGINNING: Final = re.compile(r"[\s,]*[^\s=,()'\"\[\]{}]*\s*")
+# A key; a schema may name one that isn't an identifier of Python.
+_NAME: Final = r"[^\s=,()'\"\[\]{}][^=,()\n]{0,255}?"
+_KEY: Final = re.compile(rf"[\s,]*({_NAME})\s*=")
+_KEY_BEGINNING: Final = re.compile(rf"[\s,]*({_NAME})?\s*")
 _END: Final = re.compile(r"[\s,]*\)")
 
 
@@ -32,13 +35,13 @@ class PythonStyle:
         rules = ""
         items = []
         for i, key in enumerate(properties):
-            rules += f'{name}_{i}: "{key}=" {name}_{i}_json\n'
+            rules += f"{name}_{i}: {quoted(f'{key}=')} {name}_{i}_json\n"
             rules += f"{name}_{i}_json: {json_rule(schema_alone(key, schema))}\n"
             items.append((f"{name}_{i}", key in required))
         if is_open:
             other = "/[A-Za-z_][A-Za-z0-9_]{0,63}=/"
             if properties:
-                other += f" & ~/({'|'.join(re.escape(key) for key in properties)})=/"
+                other += f" & ~/({'|'.join(map(escaped, properties))})=/"
             key = f"{name.upper()}_KEY"
             rules += f"{name}_more: {key} {name}_any\n{key}: {other}\n{name}_any: {json_rule({})}\n"
         return sequence_rules(name, items, ", ", ")", f"{name}_more" if is_open else None) + rules

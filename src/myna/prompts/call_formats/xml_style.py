@@ -13,7 +13,6 @@ from myna.prompts.call_formats.layout import Layout, quoted
 from myna.prompts.call_formats.values import STRING
 
 _SCALARS: Final = ("string", "number", "boolean", "null", "array", "object")
-_IN_SEVERAL_PLACES: Final = frozenset({"$ref", "anyOf", "oneOf", "allOf", "patternProperties"})
 
 
 @dataclass(frozen=True)
@@ -200,6 +199,8 @@ def _mark_type(type: str) -> str:
 
 def _string_options(node: Any) -> list[str] | None:
     """The only strings that the schema allows; None for any."""
+    if not isinstance(node, dict):
+        return None  # a schema may be true
     options = [node["const"]] if "const" in node else node.get("enum")
     if not isinstance(options, list):
         return None
@@ -207,12 +208,13 @@ def _string_options(node: Any) -> list[str] | None:
 
 
 def listed_properties(schema: dict[str, Any]) -> tuple[dict[str, Any], list[str], bool]:
-    """The properties of an object's schema, which of them are required, and whether it may have others. A
-    schema that describes its properties in several places counts as one that lists none."""
+    """The properties of an object's schema, which of them are required, and whether it may have others.
+    What the schema says about them in other places, such as `anyOf`, is left out: it could only forbid
+    more."""
     properties, required = schema.get("properties", {}), schema.get("required", [])
-    if not isinstance(properties, dict) or not _IN_SEVERAL_PLACES.isdisjoint(schema):
+    if not isinstance(properties, dict):
         return {}, [], True
-    is_open = schema.get("additionalProperties", True) is not False
+    is_open = "patternProperties" in schema or schema.get("additionalProperties", True) is not False
     return properties, required if isinstance(required, list) else [], is_open
 
 
