@@ -4,10 +4,13 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from tests.e2e.server import KEY, ServerProcess, serving
 from tests.web.browser import Visitor
 from tests.web.conftest import root_of
+
+AUTH = {"authorization": f"Bearer {KEY}"}
+LIMITS = "**/rate_limits*"
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +133,53 @@ def test_limits_typed_as_soon_as_their_fields_are_there_are_kept(admin: Visitor,
     expect(dialog).to_have_count(0)
     page.get_by_role("button", name="Limits of Fast fingers").click()
     expect(page.get_by_role("dialog").get_by_label("Requests per minute")).to_have_value("7")
+
+
+def limit_key(page: Page, busy: ServerProcess, name: str, limits: dict[str, int]) -> str:
+    """A new key with those limits; the path of its limits."""
+    make_key(page, name)
+    keys = httpx.get(f"{busy.base_url}/organization/projects/default/api_keys", headers=AUTH, timeout=60)
+    key_id = next(key["id"] for key in keys.json()["data"] if key["name"] == name)
+    path = f"{busy.base_url}/organization/projects/default/api_keys/{key_id}/rate_limits/rl-all"
+    httpx.post(path, json=limits, headers=AUTH, timeout=60).raise_for_status()
+    return path
+
+
+def test_limits_that_are_not_loaded_are_never_saved(admin: Visitor, busy: ServerProcess) -> None:
+    admin.expect_complaint("503")
+    page = admin.open("#/dashboard/keys")
+    path = limit_key(page, busy, "Careful", {"max_requests_per_1_minute": 60, "budget_cents": 250})
+    held: list[Route] = []
+    page.route(LIMITS, lambda route: held.append(route))
+    page.get_by_role("button", name="Limits of Careful").click()
+    dialog = page.get_by_role("dialog")
+    save = dialog.get_by_role("button", name="Save")
+    expect(dialog.get_by_text("Loading the limits")).to_be_visible()
+    expect(save).to_be_disabled()
+    error = {"error": {"message": "Busy.", "type": "x", "param": None, "code": None}}
+    held[0].fulfill(status=503, json=error)
+    expect(dialog.get_by_role("alert").first).to_contain_text("Busy.")
+    expect(save).to_be_disabled()
+    page.unroute(LIMITS)
+    dialog.get_by_role("button", name="Try again").click()
+    expect(dialog.get_by_label("Requests per minute")).to_have_value("60")
+    dialog.get_by_label("Monthly budget").fill("2.75")
+    save.click()
+    expect(dialog).to_have_count(0)
+    found = httpx.get(path, headers=AUTH, timeout=60).json()
+    assert (found["max_requests_per_1_minute"], found["budget_cents"]) == (60, 275)
+
+
+def test_a_dashboard_opened_while_the_server_is_away_recovers(admin: Visitor) -> None:
+    admin.expect_complaint("ERR_")
+    page = admin.open()
+    page.route("**/v1/organization/**", lambda route: route.abort())
+    page.get_by_role("link", name="Dashboard").click()
+    alert = page.get_by_role("alert").filter(has_text="can't be reached").first
+    expect(alert.get_by_role("button", name="Try again")).to_be_visible()
+    page.unroute_all()
+    expect(row_of(page, "fake")).to_be_visible()
+    expect(page.get_by_role("link", name="Keys and limits")).to_be_visible()
 
 
 def test_a_key_is_rotated_and_revoked(admin: Visitor, busy: ServerProcess) -> None:

@@ -5,11 +5,12 @@ import { useResource } from "./resource.js";
 import { Trouble } from "./trouble.js";
 
 export function Acts() {
-  const { data, error } = useResource("v1/organization/audit_logs?limit=100");
+  const resource = useResource("v1/organization/audit_logs?limit=100");
+  const { data } = resource;
   const rows = data?.data ?? [];
   return html`<section class="card" aria-labelledby="acts">
     <h2 id="acts">${t("dashboard.acts")}</h2>
-    <${Trouble} error=${error} />
+    <${Trouble} of=${resource} />
     ${data && !rows.length && html`<p class="quiet">${t("acts.none")}</p>`}
     ${rows.length > 0 &&
     html`<div class="scrolls" tabindex="0" role="group" aria-labelledby="acts">

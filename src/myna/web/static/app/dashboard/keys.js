@@ -36,7 +36,7 @@ export function Keys({ projects, onChange }) {
       <button type="button" onClick=${() => (open.value = { kind: "limits", path: "v1/organization", name: t("limits.everyone") })}>${t("limits.everyone")}</button>
       <button type="button" class="primary" disabled=${!project} onClick=${() => (open.value = { kind: "create" })}>${t("keys.create")}</button>
     </div>
-    <${Trouble} error=${projects.error ?? keys.error} />
+    <${Trouble} of=${projects.error ? projects : keys} />
     ${made.value && html`<${NewKey} value=${made.value} onClose=${() => (made.value = "")} />`}
     ${keys.data && (keys.data.data.length ? html`<${Rows} keys=${keys.data.data} open=${open} />` : html`<p class="quiet">${t("keys.none")}</p>`)}
     ${open.value?.kind === "create" && html`<${CreateKey} project=${project.id} onMade=${changed} onClose=${close} />`}

@@ -18,8 +18,8 @@ export function Overview({ nameOfKey, projects, status }) {
   // A path that changes with its buckets alone, so that looking on is one resource asked again.
   const bucket = startOf(shown, Date.now() / 1000) + shown.lengthS - 1;
   const path = usagePath(shown, bucket, /** @type {any} */ (by.value), project.value);
-  const { data, error } = useResource(path, EVERY_MS);
-  const buckets = data?.data ?? [];
+  const resource = useResource(path, EVERY_MS);
+  const buckets = resource.data?.data ?? [];
   const sum = sumOf(buckets.flatMap((/** @type {any} */ found) => found.results));
   function nameOf(/** @type {string | null} */ name) {
     if (name === OTHERS) return t("usage.others");
@@ -36,7 +36,7 @@ export function Overview({ nameOfKey, projects, status }) {
         <${Choice} label=${t("usage.by")} chosen=${by} names=${["model", "api_key_id"]} word="by" />
         ${projects.length > 1 && html`<${ProjectChoice} projects=${projects} chosen=${project} />`}
       </div>
-      <${Trouble} error=${error} />
+      <${Trouble} of=${resource} />
       <${Sums} sum=${sum} />
       <div class="charts">
         ${Object.entries(MEASURES).map(

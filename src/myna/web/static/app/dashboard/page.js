@@ -7,6 +7,7 @@ import { useKeyNames } from "./names.js";
 import { Overview } from "./overview.js";
 import { Requests } from "./requests.js";
 import { useResource } from "./resource.js";
+import { Trouble } from "./trouble.js";
 
 const PARTS = ["overview", "requests", "keys", "acts"];
 const EVERY_MS = 5000;
@@ -38,6 +39,7 @@ export function Page() {
     </div>
     ${chosen === "overview" && html`<${Overview} nameOfKey=${nameOfKey} projects=${listed} status=${status} />`}
     ${chosen === "requests" && html`<${Requests} nameOfKey=${nameOfKey} />`}
+    ${PARTS.indexOf(chosen) > 1 && !isAdmin && html`<section class="card" aria-label=${t(`dashboard.${chosen}`)}><${Trouble} of=${projects} /></section>`}
     ${chosen === "keys" && isAdmin && html`<${Keys} projects=${projects} onChange=${() => (numChanges.value += 1)} />`}
     ${chosen === "acts" && isAdmin && html`<${Acts} />`}
   </main>`;

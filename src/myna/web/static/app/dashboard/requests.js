@@ -15,7 +15,8 @@ export function Requests({ nameOfKey }) {
   const [filter, size] = [useSignal("all"), useSignal(20)];
   const query = new URLSearchParams({ limit: String(size.value) });
   for (const outcome of FILTERS[filter.value] ?? []) query.append("outcomes", outcome);
-  const { data, error } = useResource(`v1/organization/requests?${query}`, EVERY_MS);
+  const resource = useResource(`v1/organization/requests?${query}`, EVERY_MS);
+  const { data } = resource;
   const rows = data?.data ?? [];
   return html`<section class="card" aria-labelledby="requests">
     <div class="bar">
@@ -29,7 +30,7 @@ export function Requests({ nameOfKey }) {
         )}
       </div>
     </div>
-    <${Trouble} error=${error} />
+    <${Trouble} of=${resource} />
     ${data && !rows.length && html`<p class="quiet">${t("requests.none")}</p>`}
     ${rows.length > 0 && html`<${Rows} rows=${rows} nameOfKey=${nameOfKey} />`}
     ${data?.has_more &&

@@ -105,6 +105,7 @@ export const dashboard = {
   "limits.all": "all models",
   "limits.empty": "Leave a field empty for no limit.",
   "limits.everyone": "Limits for everyone",
+  "limits.loading": "Loading the limits …",
   "limits.save": "Save",
   "limit.max_requests_per_1_minute": "Requests per minute",
   "limit.max_tokens_per_1_minute": "Tokens per minute",

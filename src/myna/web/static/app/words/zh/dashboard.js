@@ -105,6 +105,7 @@ export const dashboard = {
   "limits.all": "所有模型",
   "limits.empty": "字段留空表示不限。",
   "limits.everyone": "所有人的限额",
+  "limits.loading": "正在读取限额…",
   "limits.save": "保存",
   "limit.max_requests_per_1_minute": "每分钟请求数",
   "limit.max_tokens_per_1_minute": "每分钟 token 数",
