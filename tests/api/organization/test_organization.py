@@ -85,6 +85,20 @@ async def test_a_key_is_shown_once_and_lives_as_the_client_knows_it(model: Model
     assert [key["status"] for key in reply.json()["data"]] == ["revoked"]
 
 
+async def test_every_key_may_read_what_it_is(model: Model) -> None:
+    made = await _new_key(model, models=["fake"], scopes=["inference", "read"])
+    reply = await model.client.get(f"{BASE}/own_key", headers=_with(made["value"]))
+    assert reply.json() == {
+        "object": "organization.own_key",
+        "id": made["id"],
+        "project_id": "default",
+        "scopes": ["inference", "read"],
+        "models": ["fake"],
+    }
+    assert (await model.client.get(f"{BASE}/own_key")).json()["scopes"] == ["inference", "read", "admin"]
+    assert (await model.client.get(f"{BASE}/own_key", headers=_with("sk-wrong"))).status_code == 401
+
+
 async def test_a_service_account_is_a_key_as_openai_makes_one(model: Model) -> None:
     admin = _admin(model)
     made = await admin.projects.service_accounts.create("default", name="ci")

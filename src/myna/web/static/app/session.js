@@ -9,9 +9,15 @@ import { t } from "./language.js";
 export const state = signal(/** @type {"starting" | "out" | "in" | "away"} */ ("starting"));
 export const reason = signal("");
 export const models = signal(/** @type {Model[]} */ ([]));
+/** The public id of the key that is signed in; empty where the server asks for none. */
+export const keyId = signal("");
+/** Whether the server has ended the key in the middle of its use, and nobody has signed out since. */
+export const wasInterrupted = signal(false);
 
 whenRefused((error) => {
-  if (state.value === "in") leave(t("signIn.refused", { message: error.message }));
+  if (state.value !== "in") return;
+  wasInterrupted.value = true;
+  endSession(t("signIn.refused", { message: error.message }));
 });
 
 const asksForKey = document.documentElement.dataset.asksForKey === "true";
@@ -35,7 +41,7 @@ export async function start() {
     await enter();
   } catch (error) {
     if (error instanceof ApiError && error.isWrongKey) {
-      leave(t("signIn.refused", { message: error.message }));
+      endSession(t("signIn.refused", { message: error.message }));
     } else {
       reason.value = String(error instanceof Error ? error.message : error);
       state.value = "away";
@@ -57,7 +63,7 @@ async function signInByLink(code) {
     await signIn(key);
   } catch (error) {
     const isUsed = error instanceof ApiError && error.code === "invalid_sign_in_code";
-    leave(isUsed ? t("signIn.usedLink") : String(error instanceof Error ? error.message : error));
+    endSession(isUsed ? t("signIn.usedLink") : String(error instanceof Error ? error.message : error));
   }
 }
 
@@ -74,26 +80,38 @@ export async function signIn(key) {
     await enter();
   } catch (error) {
     const isWrong = error instanceof ApiError && error.isWrongKey;
-    leave(isWrong ? t("signIn.wrong") : String(error instanceof Error ? error.message : error));
+    endSession(isWrong ? t("signIn.wrong") : String(error instanceof Error ? error.message : error));
   }
 }
 
+/** Sign out: whoever signs in next is someone else. */
+export function leave() {
+  wasInterrupted.value = false;
+  endSession();
+}
+
 /** Forget the key. @param {string} [why] */
-export function leave(why = "") {
+function endSession(why = "") {
   setKey("");
   models.value = [];
   reason.value = why;
   state.value = "out";
 }
 
-/** The list of models anew; a key that may not list them may still use them by name. */
+/** Who the key is, and the list of models anew; a key that may not list them may still use them by name. */
 export async function enter() {
+  const [own, listed] = await Promise.all([ask("GET", "v1/organization/own_key"), listModels()]);
+  keyId.value = hasKey() ? own.id : "";
+  models.value = listed;
+  state.value = "in";
+}
+
+/** @returns {Promise<Model[]>} */
+async function listModels() {
   try {
-    const listed = await ask("GET", "v1/models");
-    models.value = listed.data;
+    return (await ask("GET", "v1/models")).data;
   } catch (error) {
     if (!(error instanceof ApiError) || error.isWrongKey || ![401, 403].includes(error.status)) throw error;
-    models.value = [];
+    return [];
   }
-  state.value = "in";
 }

@@ -53,7 +53,7 @@ function conversationOf(from) {
   const panes = listOf(from.panes, "panes");
   if (panes.length < 1 || panes.length > 2) throw damaged("panes");
   const made = newConversation(mode, "");
-  return { ...made, title: textOf(from.title, "title").slice(0, 200), panes: panes.map(paneOf) };
+  return { ...made, title: textOf(from.title, "title").slice(0, 200), draft: textOf(from.draft ?? "", "draft"), panes: panes.map(paneOf) };
 }
 
 /** @param {any} from @returns {import("./values.js").Pane} */
