@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 from playwright.sync_api import Route, expect
 from tests.e2e.server import KEY, ServerProcess

@@ -1,4 +1,4 @@
-"""The key of the request itself, which every key may read: a program learns whose it is and what it may do."""
+"""The key of the request itself, which every key may read: who it is and what it may do."""
 
 from typing import Final
 
