@@ -220,7 +220,7 @@ def test_hostile_names_of_models_stay_text(player: Player) -> None:
         "data": [{"id": name, "object": "model", "created": 0, "owned_by": "<b>x</b>"}],
     }
     player.page.on("dialog", lambda dialog: player.visitor.complaints.append(dialog.message))
-    player.page.route("**/v1/models", lambda route: route.fulfill(json=listed))
+    player.page.route("**/v1/models?*", lambda route: route.fulfill(json=listed))
     player.page.route("**/v1/models/*", lambda route: route.fulfill(json=listed["data"][0]))
     player.page.reload()
     expect(player.page.get_by_label("Model", exact=True)).to_have_value(name)

@@ -68,6 +68,17 @@ class ServedModel:
         return part
 
 
+@dataclass(frozen=True, slots=True)
+class ModelDetails:
+    """What is known of a model now. `num_bytes` is the size of its files, None for one that has none here;
+    `context_tokens` is None while it is not loaded."""
+
+    is_loaded: bool
+    sampling: SamplingDefaults
+    num_bytes: int | None = None
+    context_tokens: int | None = None
+
+
 class ModelPool:
     """`poll_listing` returns a new listing when it has changed; `delete_files` deletes a removed model's
     files. All methods are for one event loop."""
@@ -107,9 +118,16 @@ class ModelPool:
 
     def sampling_defaults(self, card: ModelCard) -> SamplingDefaults:
         """The model's sampling defaults; those in its file are known while it is loaded."""
-        slot = self._slots.get(card.target)
-        loaded = slot.loaded if slot is not None else None
-        return card.sampling if loaded is None else card.sampling.over(loaded.sampling)
+        return self.details(card).sampling
+
+    def details(self, card: ModelCard) -> ModelDetails:
+        spec, slot = self._listing.models.get(card.target), self._slots.get(card.target)
+        num_bytes = spec.num_bytes if isinstance(spec, LocalModel) else None
+        if slot is None or slot.loaded is None:
+            return ModelDetails(False, card.sampling, num_bytes)
+        loaded = slot.loaded
+        context_tokens = loaded.running.info.context_tokens or None
+        return ModelDetails(True, card.sampling.over(loaded.sampling), num_bytes, context_tokens)
 
     def loaded(self) -> tuple[str, ...]:
         """Ids of the models that are loaded now, in the order of their loads."""

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from tests.http.live import Live, running
-from tests.http.scripted import ScriptedGenerator, pool_of, services, words
+from tests.http.scripted import INFO, ScriptedGenerator, pool_of, services, words
 
 from myna.accounts.principal import Principal
 from myna.core.accounts import AuditQuery
@@ -43,8 +43,24 @@ async def test_a_model_is_found_by_its_id_with_or_without_escapes(path: str, mod
     async with running(services(pool_of(ScriptedGenerator([])))) as live:
         reply = await live.ask("GET", f"/v1/models/{path}")
     assert reply.status == 200
-    assert list(json.loads(reply.body)) == ["id", "object", "created", "owned_by"]
+    assert list(json.loads(reply.body))[:4] == ["id", "object", "created", "owned_by"]
     assert json.loads(reply.body)["id"] == model
+
+
+async def test_details_are_what_is_known_of_a_model() -> None:
+    async with running(services(pool_of(ScriptedGenerator([words("a")])))) as live:
+        before = await live.ask("GET", "/v1/models/tiny")
+        await _say(live)
+        after = await live.ask("GET", "/v1/models/tiny")
+        listed = await live.ask("GET", "/v1/models?details=true")
+    assert json.loads(before.body)["is_loaded"] is False
+    assert "context_tokens" not in json.loads(before.body)
+    assert json.loads(after.body)["is_loaded"] is True
+    assert json.loads(after.body)["context_tokens"] == INFO.context_tokens
+    models = {model["id"]: model for model in json.loads(listed.body)["data"]}
+    assert models["tiny"] == json.loads(after.body)
+    assert models["gpt-4o-mini"]["alias_of"] == "tiny"
+    assert "alias_of" not in models["tiny"]
 
 
 @pytest.mark.parametrize("model", ["fake_id", "..%2F..%2Fetc%2Fpasswd", "tiny%00", "%E4%BD%A0"])

@@ -3,7 +3,11 @@ import { ApiError, ask, hasKey, setKey, whenRefused } from "./api.js";
 import { signal } from "./html.js";
 import { t } from "./language.js";
 
-/** @typedef {{id: string, owned_by: string, created: number}} Model */
+/**
+ * A model, or an alias of one; the rest is what is known of it now.
+ * @typedef {{id: string, owned_by: string, created: number, is_loaded?: boolean, alias_of?: string,
+ *   size_bytes?: number, context_tokens?: number, sampling_defaults?: Record<string, number>}} Model
+ */
 
 /** `starting` until the server has said whether it wants a key; `away` when it doesn't answer. */
 export const state = signal(/** @type {"starting" | "out" | "in" | "away"} */ ("starting"));
@@ -109,9 +113,22 @@ export async function enter() {
 /** @returns {Promise<Model[]>} */
 async function listModels() {
   try {
-    return (await ask("GET", "v1/models")).data;
+    return (await ask("GET", "v1/models?details=true")).data;
   } catch (error) {
     if (!(error instanceof ApiError) || error.isWrongKey || ![401, 403].includes(error.status)) throw error;
     return [];
   }
 }
+
+/** The list of models anew, while it is there: a model may have been loaded or added since. */
+export async function refreshModels() {
+  try {
+    const listed = await listModels();
+    if (state.value === "in") models.value = listed;
+  } catch {
+    // The list as it was does, too.
+  }
+}
+
+/** @param {string} id @returns {Model | undefined} */
+export const findModel = (id) => models.value.find((model) => model.id === id);

@@ -24,7 +24,7 @@ export function Page() {
   const parts = isAdmin ? PARTS : PARTS.slice(0, 2);
   const listed = projects.data?.data ?? [];
   const numChanges = useSignal(0);
-  const nameOfKey = useKeyNames(listed, numChanges.value);
+  const names = useKeyNames(listed, numChanges.value);
   return html`<main id="main" class="dashboard">
     <div class="bar">
       <h1 class="grow">${t("page.dashboard")}</h1>
@@ -37,10 +37,10 @@ export function Page() {
         )}
       </nav>
     </div>
-    ${chosen === "overview" && html`<${Overview} nameOfKey=${nameOfKey} projects=${listed} status=${status} />`}
-    ${chosen === "requests" && html`<${Requests} nameOfKey=${nameOfKey} />`}
+    ${chosen === "overview" && html`<${Overview} nameOfKey=${names.nameOf} projects=${listed} status=${status} />`}
+    ${chosen === "requests" && html`<${Requests} names=${names} />`}
     ${PARTS.indexOf(chosen) > 1 && !isAdmin && html`<section class="card" aria-label=${t(`dashboard.${chosen}`)}><${Trouble} of=${projects} /></section>`}
     ${chosen === "keys" && isAdmin && html`<${Keys} projects=${projects} onChange=${() => (numChanges.value += 1)} />`}
-    ${chosen === "acts" && isAdmin && html`<${Acts} />`}
+    ${chosen === "acts" && isAdmin && html`<${Acts} names=${names} projects=${listed} />`}
   </main>`;
 }

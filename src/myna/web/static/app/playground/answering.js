@@ -2,7 +2,7 @@
 import { ApiError, send } from "../api.js";
 import { effect, signal } from "../html.js";
 import { t } from "../language.js";
-import { state, wasInterrupted } from "../session.js";
+import { findModel, refreshModels, state, wasInterrupted } from "../session.js";
 import { change, changePane, changeTurn, current } from "./conversations.js";
 import { BrokenOff, eventsOf } from "./events.js";
 import { foldEvent, foldWhole } from "./folding.js";
@@ -92,6 +92,7 @@ export async function run(paneId, turnId) {
   const { [paneId]: _, ...others } = running.value;
   running.value = others;
   change((conversation) => conversation, id);
+  if (findModel(pane.model)?.is_loaded === false) refreshModels();
 }
 
 /**

@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef } from "../html.js";
 import { t } from "../language.js";
 import { isRunning } from "./answering.js";
 import { AnswerTurn } from "./answer_turn.js";
-import { changePane } from "./conversations.js";
+import { change, changePane } from "./conversations.js";
 import { ModelPicker } from "./model_picker.js";
 import { areShown, Legend } from "./probabilities.js";
 import { SaidTurn } from "./said_turn.js";
@@ -67,9 +67,19 @@ function System({ pane }) {
   </details>`;
 }
 
+const EXAMPLES = ["welcome.example1", "welcome.example2", "welcome.example3", "welcome.example4"];
+
 function Welcome() {
+  /** @param {string} text */
+  function take(text) {
+    change((old) => ({ ...old, draft: text }));
+    /** @type {HTMLElement | null} */ (document.querySelector(".composer textarea"))?.focus();
+  }
   return html`<div class="welcome">
     <img class="mark" src="static/mark.svg" alt="" width="72" height="72" />
     <p>${t("welcome.chat")}</p>
+    <ul class="examples" aria-label=${t("welcome.examples")}>
+      ${EXAMPLES.map((word) => html`<li key=${word}><button type="button" onClick=${() => take(t(word))}>${t(word)}</button></li>`)}
+    </ul>
   </div>`;
 }

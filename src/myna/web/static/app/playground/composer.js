@@ -4,6 +4,8 @@ import { Icon } from "../icons.js";
 import { t } from "../language.js";
 import { ask, isAnyRunning, obstacle, stop } from "./answering.js";
 import { change, current } from "./conversations.js";
+import { ContextMeters } from "./context_meter.js";
+import { useGrowing } from "./growing_field.js";
 import { wordOfName } from "./parameter_words.js";
 
 export function Composer() {
@@ -11,6 +13,7 @@ export function Composer() {
   const hasAsked = useSignal(false);
   const field = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   useEffect(() => field.current?.focus(), []);
+  useGrowing(field, draft);
   const isBusy = isAnyRunning();
 
   function send() {
@@ -34,10 +37,12 @@ export function Composer() {
   >
     ${obstacle.value && html`<p class="trouble" role="alert">${t("composer.obstacle", { name: t(wordOfName(obstacle.value.name)) })}</p>`}
     <p class="unseen" role="status">${isBusy ? t("answer.waiting") : hasAsked.value ? t("answer.ended") : ""}</p>
+    <${ContextMeters} />
     <div class="composer-box">
       <textarea
         ref=${field}
-        rows=${Math.min(10, Math.max(1, draft.split("\n").length))}
+        rows="1"
+        dir="auto"
         aria-label=${t("composer.label")}
         placeholder=${t("composer.hint")}
         value=${draft}

@@ -80,7 +80,8 @@ function turnOf(from) {
   const answers = listOf(from.answers, "answers").map(answerOf);
   if ((role === "assistant") !== answers.length > 0) throw damaged("answers");
   const chosen = Number.isInteger(from.chosen) && answers[from.chosen] ? from.chosen : 0;
-  return { id: newId(), role, text: textOf(from.text, "text"), toolCallId: textOf(from.toolCallId, "toolCallId"), answers, chosen };
+  const turn = { id: newId(), role, text: textOf(from.text, "text"), toolCallId: textOf(from.toolCallId, "toolCallId"), answers, chosen };
+  return from.isLeftOut === true ? { ...turn, isLeftOut: true } : turn;
 }
 
 /** @param {any} from @returns {Answer} */

@@ -18,9 +18,10 @@
  *   measures: Measures}} Answer
  */
 /**
- * `text` of what a person or a tool said; `answers` of an assistant's turn, of which `chosen` counts.
+ * `text` of what a person or a tool said; `answers` of an assistant's turn, of which `chosen` counts. A turn that
+ * `isLeftOut` is shown but no longer sent.
  * @typedef {{id: string, role: "user" | "assistant" | "tool", text: string, toolCallId: string,
- *   answers: Answer[], chosen: number}} Turn
+ *   answers: Answer[], chosen: number, isLeftOut?: boolean}} Turn
  */
 /** A parameter that isn't in `values` is left to the server. @typedef {Record<string, any>} Values */
 /**

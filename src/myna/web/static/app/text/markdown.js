@@ -35,6 +35,7 @@ function block(token, canRun) {
     case "heading":
       return html`<div
         class=${`heading h${token.depth}`}
+        dir="auto"
         role=${token.level && "heading"}
         aria-level=${token.level}
       >
@@ -49,7 +50,7 @@ function block(token, canRun) {
     case "table":
       return table(token);
     case "paragraph":
-      return html`<p>${inlines(token.tokens)}</p>`;
+      return html`<p dir="auto">${inlines(token.tokens)}</p>`;
     case "text":
       return token.tokens ? inlines(token.tokens) : decodeEntities(token.text);
     case "checkbox":
@@ -62,7 +63,7 @@ function block(token, canRun) {
 /** @param {any} token @param {boolean} canRun */
 function list(token, canRun) {
   const items = token.items.map(
-    (/** @type {any} */ item) => html`<li>
+    (/** @type {any} */ item) => html`<li dir="auto">
       ${item.task &&
       html`<input type="checkbox" disabled checked=${item.checked} aria-label=${item.checked ? "✓" : "☐"} />`}
       ${blocks(item.tokens, canRun)}
@@ -75,7 +76,7 @@ function list(token, canRun) {
 function table(token) {
   /** @param {any} cell @param {string} tag @param {number} place */
   const cellOf = (cell, tag, place) =>
-    html`<${tag} class=${`to-${token.align[place] ?? "start"}`}>${inlines(cell.tokens)}</${tag}>`;
+    html`<${tag} dir="auto" class=${`to-${token.align[place] ?? "start"}`}>${inlines(cell.tokens)}</${tag}>`;
   return html`<div class="scrolls" tabindex="0" role="group">
     <table>
       <thead><tr>${token.header.map((/** @type {any} */ cell, /** @type {number} */ i) => cellOf(cell, "th", i))}</tr></thead>
