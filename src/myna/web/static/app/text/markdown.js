@@ -4,12 +4,13 @@ import { html, useMemo } from "../html.js";
 import { Lexer } from "../../vendor/marked.js";
 import { CodeBlock } from "./code_block.js";
 import { decodeEntities } from "./entities.js";
+import { Formula, mathExtensions } from "./math.js";
 
 /** A component, a text, a list of them, or nothing. @typedef {any} Child */
 
 /** @param {{text: string, canRun?: boolean}} props */
 export function Markdown({ text, canRun = false }) {
-  const tokens = useMemo(() => levelled(Lexer.lex(text, { gfm: true, breaks: true })), [text]);
+  const tokens = useMemo(() => levelled(Lexer.lex(text, { gfm: true, breaks: true, extensions: mathExtensions })), [text]);
   return html`<div class="markdown">${blocks(tokens, canRun)}</div>`;
 }
 
@@ -111,6 +112,8 @@ function inline(token) {
       return link(token.href, [token.text || token.href]);
     case "text":
       return token.tokens ? inlines(token.tokens) : decodeEntities(token.text);
+    case "math":
+      return html`<${Formula} tex=${token.tex} raw=${token.raw.trim()} isDisplayed=${token.isDisplayed} />`;
     case "escape":
       return token.text;
     default:
