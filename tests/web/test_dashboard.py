@@ -92,6 +92,36 @@ def test_requests_are_listed_with_their_ends_and_errors_alone_if_wanted(admin: V
     expect(page.get_by_text("completed", exact=True)).to_have_count(0)
 
 
+def test_requests_open_and_are_filtered_by_key_and_model(admin: Visitor, busy: ServerProcess) -> None:
+    page = admin.open("#/dashboard/keys")
+    ask(busy, make_key(page, "Filtered"), 3)
+    page.get_by_role("link", name="Requests").click()
+    page.get_by_label("Key", exact=True).select_option("Filtered")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("Filtered")
+    rows.first.get_by_role("button", name="Details").click()
+    expect(page.locator(".facts")).to_contain_text("req_")
+    expect(page.locator(".facts")).to_contain_text("completions")
+    assert admin.barriers() == []
+    page.get_by_label("Model", exact=True).select_option("fake")
+    expect(page.locator(".facts")).to_be_visible()
+    page.get_by_role("button", name="Cancelled").click()
+    expect(page.get_by_text("No matching requests.")).to_be_visible()
+
+
+def test_the_audit_log_says_whose_limit_changed_from_what_to_what(
+    admin: Visitor, busy: ServerProcess
+) -> None:
+    page = admin.open("#/dashboard/keys")
+    path = limit_key(page, busy, "Watched", {"budget_cents": 250})
+    httpx.post(path, json={"budget_cents": 1000}, headers=AUTH, timeout=60).raise_for_status()
+    page.get_by_role("link", name="Audit log").click()
+    row = page.get_by_role("row").filter(has_text="Watched").filter(has_text="rate_limit.updated")
+    expect(row.first).to_contain_text("Monthly budget: $2.50 → $10.00")
+    expect(row.last).to_contain_text("Monthly budget: none → $2.50")
+
+
 def test_a_newcomer_makes_a_key_sees_its_use_limits_it_hits_the_limit_and_reads_why(
     admin: Visitor, busy: ServerProcess
 ) -> None:

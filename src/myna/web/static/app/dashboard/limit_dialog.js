@@ -58,7 +58,7 @@ export function Limits({ owner, onClose }) {
 /** Budgets are set in dollars and kept in cents. @param {number | null} value @param {string} name */
 function shown(value, name) {
   if (value === null) return "";
-  return String(name === "budget_cents" ? value / 100 : value);
+  return name === "budget_cents" ? (value / 100).toFixed(2) : String(value);
 }
 
 /** @param {string} text @param {string} name @returns {number | null} */

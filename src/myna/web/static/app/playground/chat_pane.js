@@ -17,9 +17,15 @@ const NEAR_END_PX = 80;
 export function ChatPane({ pane, place, isSplit }) {
   const scroller = useRef(/** @type {HTMLElement | null} */ (null));
   const isFollowing = useRef(true);
+  const content = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
-    if (isFollowing.current) scroller.current?.scrollTo({ top: scroller.current.scrollHeight });
-  }, [pane.turns]);
+    const follow = () => {
+      if (isFollowing.current) scroller.current?.scrollTo({ top: scroller.current.scrollHeight });
+    };
+    const watcher = new ResizeObserver(follow);
+    for (const element of [scroller.current, content.current]) if (element) watcher.observe(element);
+    return () => watcher.disconnect();
+  }, []);
 
   function watch() {
     const box = scroller.current;
@@ -34,10 +40,12 @@ export function ChatPane({ pane, place, isSplit }) {
       <${ModelPicker} pane=${pane} label=${isSplit ? `${t("model.label")} ${letterOf(place)}` : t("model.label")} />
     </div>
     <div class="turns" ref=${scroller} onScroll=${watch} tabindex="0" role="log" aria-live="off" aria-label=${t("pane.turns", { name })}>
-      <${System} pane=${pane} />
-      ${pane.turns.length === 0 && html`<${Welcome} />`}
-      ${areShown.value && html`<${Legend} />`}
-      ${pane.turns.map((turn, at) => html`<${KeptTurn} key=${turn.id} pane=${pane} turn=${turn} isLast=${at === pane.turns.length - 1} isBusy=${isBusy} />`)}
+      <div ref=${content}>
+        <${System} pane=${pane} />
+        ${pane.turns.length === 0 && html`<${Welcome} />`}
+        ${areShown.value && html`<${Legend} />`}
+        ${pane.turns.map((turn, at) => html`<${KeptTurn} key=${turn.id} pane=${pane} turn=${turn} isLast=${at === pane.turns.length - 1} isBusy=${isBusy} />`)}
+      </div>
     </div>
   </section>`;
 }
