@@ -70,8 +70,8 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelDetails:
-    """What is known of a model now. `num_bytes` is the size of its files, None for one that has none here;
-    `context_tokens` is None while it is not loaded."""
+    """What is known of a model now. `sampling` are its defaults; those in its file are known while it is loaded,
+    and so is `context_tokens`. `num_bytes` is the size of its files, None for one that has none here."""
 
     is_loaded: bool
     sampling: SamplingDefaults
@@ -115,10 +115,6 @@ class ModelPool:
         """The card of that exact id, if there is one."""
         self._refresh()
         return self._listing.cards.get(model)
-
-    def sampling_defaults(self, card: ModelCard) -> SamplingDefaults:
-        """The model's sampling defaults; those in its file are known while it is loaded."""
-        return self.details(card).sampling
 
     def details(self, card: ModelCard) -> ModelDetails:
         spec, slot = self._listing.models.get(card.target), self._slots.get(card.target)
