@@ -70,8 +70,9 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelDetails:
-    """What is known of a model now. `sampling` are its defaults; those in its file are known while it is loaded,
-    and so is `context_tokens`. `num_bytes` is the size of its files, None for one that has none here."""
+    """What is known of a model now. `sampling` are its defaults; those in its file are known while it is
+    loaded, and so is `context_tokens`. `num_bytes` is the size of its files, None for one that has none here.
+    """
 
     is_loaded: bool
     sampling: SamplingDefaults
