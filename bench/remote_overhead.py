@@ -167,7 +167,7 @@ def compare(name: str, direct: Target, relayed: Target, rounds: int, num_events:
 
 
 def compare_paced(direct: Target, relayed: Target, rounds: int) -> None:
-    """32 streams at once, with 50 events a second each."""
+    """32 streams at once, each with 50 events per second."""
     ratios, rates = [], []
     with ThreadPoolExecutor(PACED_STREAMS) as threads:
         sides = [[Client(target) for _ in range(PACED_STREAMS)] for target in (direct, relayed)]

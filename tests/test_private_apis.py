@@ -29,25 +29,40 @@ def test_its_version_has_an_upper_bound(library: str) -> None:
         "connection_made",
         "connection_lost",
         "data_received",
+        "eof_received",
         "on_message_begin",
         "on_headers_complete",
+        "on_message_complete",
         "send_400_response",
-        "_unsupported_upgrade_warning",
+        "_start_asgi_task",
+        "_unset_keepalive_if_required",
     ],
 )
 def test_uvicorns_protocol_has_the_methods_that_ours_overrides(method: str) -> None:
     assert callable(getattr(HttpToolsProtocol, method))
 
 
-@pytest.mark.parametrize("attribute", ["loop", "transport", "url", "headers", "cycle"])
+@pytest.mark.parametrize(
+    "attribute", ["loop", "transport", "scheme", "url", "headers", "parser", "cycle", "pipeline"]
+)
 def test_uvicorns_protocol_sets_the_attributes_that_ours_reads(attribute: str) -> None:
     assert f"self.{attribute}" in inspect.getsource(HttpToolsProtocol)
 
 
-def test_uvicorns_cycle_says_whether_its_response_began_and_ended() -> None:
-    source = inspect.getsource(RequestResponseCycle)
-    assert "self.response_started" in source
-    assert "self.response_complete" in source
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        "scope",
+        "more_body",
+        "keep_alive",
+        "response_started",
+        "response_complete",
+        "chunked_encoding",
+        "expected_content_length",
+    ],
+)
+def test_uvicorns_cycle_has_the_attributes_that_ours_reads_or_sets(attribute: str) -> None:
+    assert f"self.{attribute}" in inspect.getsource(RequestResponseCycle)
 
 
 def test_uvicorn_keeps_status_lines_by_number() -> None:

@@ -108,6 +108,19 @@ def test_own_models_and_aliases_are_tables(tmp_path: Path) -> None:
     assert settings.aliases == (AliasSetting("a", "mine", "alias"), AliasSetting("b", "mine", "instruct"))
 
 
+def test_a_models_template_is_set_beside_its_file_or_alone(tmp_path: Path) -> None:
+    toml = (
+        '[models]\nmine = { path = "x.gguf", chat_template = "x.jinja" }\n'
+        'pulled = { chat_template = "y.jinja" }'
+    )
+    assert load(tmp_path, toml).models == (
+        ModelSetting("mine", tmp_path / "x.gguf", tmp_path / "x.jinja"),
+        ModelSetting("pulled", None, tmp_path / "y.jinja"),
+    )
+    with pytest.raises(ConfigurationError, match="chat_template = "):
+        load(tmp_path, '[models]\nmine = { template = "x.jinja" }')
+
+
 def test_sampling_defaults_are_a_word_or_a_table_by_model(tmp_path: Path) -> None:
     assert load(tmp_path).defaults.of("a") == SamplingDefaults()
     assert load(tmp_path, 'defaults = "openai"').defaults.of("a") == OPENAI

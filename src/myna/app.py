@@ -22,7 +22,7 @@ from myna.http.middleware import BackendHeaders, ErrorResponses, Gate, Middlewar
 from myna.http.origin import AllowedSources, SourceCheck
 from myna.http.record import RequestRecord
 from myna.http.root_path import RootPath
-from myna.http.server import Server, server_config
+from myna.http.server import DEFAULT_CONNECTIONS, KEEP_ALIVE_S, Server, server_config
 from myna.http.tls import Certificate
 from myna.request.context import Endpoint, routes
 from myna.request.services import Services
@@ -44,7 +44,7 @@ FAMILIES: Final = (
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
     """Settings of the HTTP side. `hosts` and `origins` as in `origin.Sources`, `python_files` as in
-    `web.routes.site`."""
+    `web.routes.site`; `keep_alive_s` is how long an idle connection stays open."""
 
     hosts: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
@@ -52,6 +52,7 @@ class HttpOptions:
     max_running: int = 1024
     root_path: str = ""
     trusted_proxies: tuple[str, ...] = ()
+    keep_alive_s: float = KEEP_ALIVE_S
     python_files: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -91,13 +92,17 @@ def create_app(
         *_for_proxies(options),
         partial(RequestScope, on_end=_response_counter(services)),
         ErrorResponses,
-        partial(SourceCheck, sources=lambda: AllowedSources(app.options.hosts, app.options.origins)),
+        partial(SourceCheck, sources=partial(_allowed_sources, app, asks_for_key=services.keys is not None)),
         BackendHeaders,
         gate.layer,
         partial(BodyLimit, max_bytes=lambda: app.options.max_body_bytes),
     ]
     app.asgi = wrap(router, layers)
     return app
+
+
+def _allowed_sources(app: App, *, asks_for_key: bool) -> AllowedSources:
+    return AllowedSources(app.options.hosts, app.options.origins, asks_for_key)
 
 
 def _for_proxies(options: HttpOptions) -> list[Middleware]:
@@ -116,9 +121,12 @@ async def serve(
     drain_s: float,
     on_start: Callable[["Server"], None],
     certificate: Certificate | None = None,
+    most_connections: int = DEFAULT_CONNECTIONS,
 ) -> None:
     """Serve on a bound socket until SIGINT, SIGTERM or `Server.stop`; returns when the drain is over."""
-    config = server_config(app.asgi, certificate)
+    config = server_config(
+        app.asgi, certificate, keep_alive_s=app.options.keep_alive_s, most_connections=most_connections
+    )
     server = Server(config, app.gate, drain_s=drain_s, on_start=lambda: on_start(server))
     await server.serve([listener])
 
@@ -136,6 +144,9 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         for observer in services.usage_sinks.observers:
             stack.push_async_callback(loop.run_in_executor, closing, observer.close)
         stack.push_async_callback(services.completion_writer.aclose)
+        if services.retention is not None:
+            services.retention.start()
+            stack.push_async_callback(services.retention.aclose)
         stack.push_async_callback(services.accounts.aclose)
         stack.push_async_callback(services.limiter.aclose)
         stack.push_async_callback(services.pool.aclose)
@@ -158,7 +169,8 @@ def _probes(services: Services, gate: Gate) -> list[BaseRoute]:
     async def ready(request: Request) -> Response:
         """A model is loaded and ready, and new requests are accepted."""
         is_ready = services.pool.is_ready and not gate.is_draining
-        status = "ready" if is_ready else "draining" if gate.is_draining else "loading"
+        waiting = "unresponsive" if services.pool.running() else "loading"
+        status = "ready" if is_ready else "draining" if gate.is_draining else waiting
         return JSONResponse({"status": status}, 200 if is_ready else 503)
 
     return [Route("/health", health), Route("/ready", ready)]

@@ -56,10 +56,12 @@ PUBLISHED: Final = DefaultsSetting()
 
 @dataclass(frozen=True, slots=True)
 class ModelSetting:
-    """A model file of the user's own, served under `id`."""
+    """A model file of the user's own, served under `id`; or, without `path`, a setting of another model.
+    `chat_template` is a file that replaces the model's own template."""
 
     id: str
-    path: Path
+    path: Path | None
+    chat_template: Path | None = None
 
 
 def text(raw: object, base: Path) -> str:
@@ -163,7 +165,16 @@ def section(raw: object, base: Path) -> Section | None:
 
 
 def models(raw: object, base: Path) -> tuple[ModelSetting, ...]:
-    return tuple(ModelSetting(name, path(value, base)) for name, value in _table(raw).items())
+    return tuple(_model(name, value, base) for name, value in _table(raw).items())
+
+
+def _model(name: str, value: object, base: Path) -> ModelSetting:
+    if isinstance(value, str):
+        return ModelSetting(name, path(value, base))
+    if isinstance(value, dict) and value and set(value) <= {"path", "chat_template"}:
+        files = (path(value[key], base) if key in value else None for key in ("path", "chat_template"))
+        return ModelSetting(name, *files)
+    raise ValueError(N_('a GGUF file, or { path = "...", chat_template = "..." }'))
 
 
 def aliases(raw: object, base: Path) -> tuple[AliasSetting, ...]:

@@ -67,6 +67,15 @@ class Settings:
         values.text,
         "URL of the database for keys, limits and completions; empty: a file in `home`.",
     )
+    stored_days: int = _setting(
+        30, values.whole(0, 36500), "Days after which stored completions are deleted; 0: never."
+    )
+    max_stored_bytes: int = _setting(
+        1 << 30,
+        values.num_bytes,
+        'Maximum size of a project\'s stored completions, such as "1G"; more are not stored. 0: unlimited.',
+        key="max_stored",
+    )
     usage: bool = _setting(True, values.flag, "Record every request in the ledger; see docs/usage.md.")
     usage_days: int = _setting(
         90, values.whole(0, 36500), "Days after which ledger rows are aggregated by hour; 0: never."
@@ -152,13 +161,29 @@ class Settings:
     max_answer_tokens: int = _setting(
         16384,
         values.whole(0, 1 << 24),
-        "Maximum tokens of an answer, reasoning included; more is a 400. 0: as the context allows.",
+        "Maximum tokens of an answer, reasoning included; it ends there. 0: as the context allows.",
         key="max_answer",
+    )
+    strict_max_tokens: bool = _setting(
+        False,
+        values.flag,
+        "Reject a token limit that doesn't fit, instead of ending the answer at what fits.",
+    )
+    unknown_parameters: str = _setting(
+        "reject",
+        values.one_of("reject", "ignore"),
+        "What to do with parameters that this server doesn't support: a 400, or a header that names them.",
     )
     max_queue_tokens: int = _setting(
         4_000_000,
         values.whole(1, 1 << 40),
         "Maximum number of prompt tokens of all waiting requests together.",
+    )
+    keep_alive_s: float = _setting(
+        620.0,
+        values.seconds,
+        "How long an idle connection stays open; longer than connection pools of clients and proxies.",
+        key="keep_alive",
     )
     drain_s: float = _setting(
         30.0, values.seconds, "How long running requests may continue after Ctrl-C or SIGTERM.", key="drain"

@@ -67,7 +67,21 @@ def test_a_key_may_what_its_scopes_say() -> None:
     assert principal.models == frozenset("ab")
     assert principal.may_use("alias", "a")
     assert not principal.may_use("c")
-    assert ALL_SCOPES - principal.scopes == {"api.management.read", "api.management.write"}
+    missing = {"api.management.read", "api.management.write", "model.request.priority"}
+    assert ALL_SCOPES - principal.scopes == missing
+
+
+def test_the_priority_tier_needs_a_scope_of_its_own() -> None:
+    desk = AdministrationSession()
+    for scopes, may in (
+        (["inference"], False),
+        (["inference", "priority"], True),
+        (["read", "admin"], False),
+    ):
+        made = desk.acts.create_key(ANA, "default", "x", scopes=scopes)
+        principal = Directory(desk.store.load()).find(SECRET.digest(made.value), NOW)
+        assert principal is not None
+        assert principal.may("model.request.priority") == may
 
 
 def test_a_key_ends_when_its_time_is_over() -> None:

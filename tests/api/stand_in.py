@@ -30,10 +30,10 @@ from myna.catalog.registry import ModelCard
 from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.core.events import Event
-from myna.core.renderer import Thinking, ToolFormat
+from myna.core.renderer import Thinking
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.stored import CompletionStore
-from myna.prompts.tools import TAGGED
+from myna.generation.budgets import AnswerLimits
 from myna.request.services import Services
 from myna.stores.completion_writer import WriterLimits
 
@@ -47,7 +47,7 @@ class BytePrompting:
     has_chat_template: bool = True
     can_fill: bool = True
     template_id: str = "plain"
-    tool_format: ToolFormat = TAGGED
+    call_format: str = "hermes"
     document_start: list[int] = field(default_factory=lambda: [BOS])
     conversations: list[Sequence[Message]] = field(default_factory=list)
     tools: list[Sequence[ToolSpec]] = field(default_factory=list)
@@ -153,6 +153,8 @@ async def serving(
     *scripts: Sequence[Step] | Exception,
     prompting: BytePrompting | None = None,
     max_answer_tokens: int = 0,
+    strict_max_tokens: bool = False,
+    ignores_unknown: bool = False,
     completions: CompletionStore | None = None,
     writer_limits: WriterLimits | None = None,
     sampling: SamplingDefaults = NO_DEFAULTS,
@@ -170,7 +172,8 @@ async def serving(
     pool = ModelPool(looking_at([local("tiny")], cards, sampling), load, delete_files=lambda file: None)
     everything = replace(
         services(pool, ledger, completions=completions, writer_limits=writer_limits),
-        max_answer_tokens=max_answer_tokens,
+        answer_limits=AnswerLimits(max_answer_tokens, strict_max_tokens),
+        ignores_unknown=ignores_unknown,
     )
     app = create_app(everything)
     headers = {"authorization": f"Bearer {KEY}"}

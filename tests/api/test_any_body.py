@@ -132,3 +132,17 @@ def test_any_tools_and_schemas_get_an_answer_or_the_clients_error(body: dict[str
 @given(_body(list(COMPLETIONS), prompt=_prompt))
 def test_any_completion_request_gets_an_answer_or_the_clients_error(body: dict[str, Any]) -> None:
     asyncio.run(_ask("completions", body))
+
+
+async def test_half_of_a_surrogate_pair_is_answered_as_the_replacement_character() -> None:
+    body = (
+        r'{"model": "tiny", "messages": [{"role": "user", "name": "n", "content": "cut \ud83d"}], '
+        r'"tools": [{"type": "function", "function": {"name": "f", "description": "\udc00"}}]}'
+    )
+    async with serving() as model:
+        response = await model.client.post(
+            "/v1/chat/completions", content=body, headers={"content-type": "application/json"}
+        )
+        assert response.status_code == 200
+        assert model.prompting.conversations[0][0].text == "cut \ufffd"
+        assert model.prompting.tools[0][0].description == "\ufffd"

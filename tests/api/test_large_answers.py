@@ -1,13 +1,15 @@
 """Answers with very many log-probabilities hold up nobody, whole, streamed and stored."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from starlette.types import Message
 from tests.api.loop_watch import watched_loop
 from tests.api.stand_in import Model, parsed_chunks, serving
-from tests.http.scripted import Step
+from tests.http.scripted import KEY, Step
 
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta, TokenLogprob
 from myna.stores.completion_writer import WriterLimits
@@ -101,3 +103,38 @@ async def test_an_answer_that_is_too_large_for_the_store_is_sent_all_the_same() 
     assert len(json.loads(answer)["choices"]) == NUM_CHOICES
     assert rows is not None
     assert rows.rows == []
+
+
+async def test_an_answer_that_nobody_reads_counts_as_held() -> None:
+    async with serving(large()) as model:
+        is_stuck, go_on = asyncio.Event(), asyncio.Event()
+        body = json.dumps({"model": "tiny", **CHAT}).encode()
+        waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            if not waiting:
+                await asyncio.Event().wait()
+            return waiting.pop()
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                is_stuck.set()
+                await go_on.wait()
+
+        headers = {"host": "localhost", "authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/chat/completions",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+        asking = asyncio.ensure_future(model.asgi(scope, receive, send))
+        await is_stuck.wait()
+        status = (await model.client.get("/v1/organization/status")).json()
+        assert status["num_requests"] == 1
+        assert status["unread_answers"]["num_answers"] == 1
+        assert status["unread_answers"]["num_bytes"] > NUM_TOKENS * NUM_CHOICES * 2000
+        go_on.set()
+        await asking
+        assert len(model.services.unread_answers) == 0

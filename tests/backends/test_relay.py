@@ -17,6 +17,7 @@ from myna.core.errors import Overloaded, UpstreamFailed, UpstreamRefused, Upstre
 from myna.core.events import Done, PromptDone, WireChunk
 from myna.http.connection import KEEP_ALIVE
 from myna.http.streaming import DONE
+from myna.request.services import Services
 from myna.usage.metrics import Instruments
 from myna.usage.recorder import UsageSinks
 
@@ -37,6 +38,7 @@ class Served:
     live: Live
     backend: Elsewhere
     ledger: Ledger
+    services: Services
 
 
 @asynccontextmanager
@@ -56,7 +58,7 @@ async def serving(*scripts: list[Step] | Exception, keep_alive_s: float = 10.0) 
         usage_sinks=UsageSinks(ledger, (instruments,)),
     )
     async with running(parts, families=FAMILIES) as live:
-        yield Served(live, backend, ledger)
+        yield Served(live, backend, ledger, parts)
 
 
 @pytest.mark.parametrize("path", ["chat/completions", "completions"])

@@ -44,13 +44,22 @@ def test_a_key_has_what_the_options_say(run: Run) -> None:
         "big",
         "--expires",
         "30d",
+        "--unknown-parameters",
+        "ignore",
     )
     made = _json(run, "keys", "create", "ci", *options)
     assert made["scopes"] == ["inference", "read"]
     assert made["models"] == ["tiny", "big"]
+    assert made["unknown_parameters"] == "ignore"
     assert made["expires_at"] - made["created_at"] == 30 * 86_400
     assert is_well_formed(made["value"])
     assert not {"digest", "old_digest"} & set(made)
+
+
+def test_a_key_treats_unknown_parameters_in_one_of_two_ways(run: Run) -> None:
+    ran = run("keys", "create", "ci", "--unknown-parameters", "drop")
+    assert ran.code != 0
+    assert "choose from reject, ignore" in ran.err
 
 
 def test_rotating_and_revoking_go_by_id_or_by_name(run: Run) -> None:
@@ -63,6 +72,16 @@ def test_rotating_and_revoking_go_by_id_or_by_name(run: Run) -> None:
     assert _json(run, "keys", "list") == []
     assert [key["status"] for key in _json(run, "keys", "list", "--all")] == ["revoked"]
     assert run("keys", "revoke", "ci").err == "myna: There is no key 'ci'; see: myna keys list\n"
+
+
+def test_a_key_that_stores_has_a_project_of_its_own_unless_one_is_named(run: Run) -> None:
+    projects = {name: _json(run, "keys", "create", name)["project"] for name in ("ana", "ben")}
+    assert len({*projects.values(), "default"}) == 3
+    assert "ana" in run("projects", "list").out
+    assert _json(run, "keys", "create", "shared", "--project", "default")["project"] == "default"
+    assert _json(run, "keys", "create", "prometheus", "--scope", "read")["project"] == "default"
+    assert run("keys", "create", "bad", "--expires", "0s").code == 1
+    assert "bad" not in run("projects", "list").out
 
 
 def test_projects_part_keys(run: Run) -> None:
@@ -106,6 +125,7 @@ def test_acts_are_written_down_with_the_machines_user(run: Run, home: Path) -> N
         ("api_key.updated", "session", ""),
         ("api_key.deleted", "session", ""),
         ("api_key.created", "session", ""),
+        ("project.created", "session", ""),
     ]
     assert page.events[0].actor
     assert owners not in repr(page.events)

@@ -14,7 +14,8 @@ from myna.core.requests import Sampling
 from myna.decoding.grammar import Grammar, Grammars, check, regex_grammar
 from myna.decoding.sampling import ChoiceSampling, Draw, RequestSampling, RowStatus, SamplingBatch, sample
 from myna.decoding.sampling_reference import allowed
-from myna.prompts.tokenizer import Tokenizer, UnknownPreTokenizer
+from myna.prompts.bpe import UnsupportedTokenizer
+from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 
 SCHEMA: dict[str, object] = {
@@ -195,7 +196,7 @@ def test_control_tokens_are_no_text(grammars: Grammars, vocabulary: Vocabulary) 
 
 def test_a_model_whose_cuts_are_unknown_follows_grammars_too(vocabulary: Vocabulary) -> None:
     def unknown(text: str) -> list[int]:
-        raise UnknownPreTokenizer(f"no idea how to cut {text!r}")
+        raise UnsupportedTokenizer(f"no idea how to cut {text!r}")
 
     grammars = Grammars(vocabulary.pieces, [], vocabulary.eog, unknown, len(vocabulary) + 40)
     answer = write(grammars, grammars.compile(schema(SCHEMA)), vocabulary, 1)

@@ -13,7 +13,7 @@ from tests.decoding.self_scheduling import TABLE, answer
 
 from myna.core.errors import GenerationFailed
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
-from myna.core.requests import GenerationRequest, Sampling, Thought
+from myna.core.requests import CallMarks, GenerationRequest, Sampling, Thought
 from myna.decoding.choice_output import SampledLogprobs
 from myna.decoding.output_processor import RequestOutput
 from myna.decoding.token_table import TokenTable
@@ -221,6 +221,23 @@ def test_an_engine_that_ends_a_choice_itself_gets_all_that_was_held_back() -> No
     assert events[-2:] == [ChoiceDone(0, "length", 0, 7), Done(7)]
 
 
+def test_a_stop_string_ends_text_but_no_call() -> None:
+    calls = CallMarks(("<tool_call>",))
+    events = push_all(output_of(stop=("Paris",), calls=calls), tokenize("In Paris <tool_call>"))
+    assert text_of(events) == "In "
+    call = '<tool_call>{"name": "f", "arguments": {"city": "Paris"}}'
+    events = push_all(output_of(stop=("Paris", "\n", "}"), calls=calls), [*tokenize(call), fake.END])
+    assert text_of(events) == call
+
+
+def test_a_stop_string_in_what_was_held_back_ends_the_choice() -> None:
+    output = output_of(9, stop=("<tool",), calls=CallMarks(("<tool_call>",)), num_logprobs=0)
+    events = push_all(output, tokenize("Yes <tool"))
+    assert text_of(events) == "Yes "
+    assert b"".join(entry.data for entry in logprobs_of(events)) == b"Yes "
+    assert ChoiceDone(0, "stop", 5, 9) in events
+
+
 def test_what_the_engine_aborts_is_a_failure() -> None:
     output = output_of()
     push_all(output, tokenize("well"))
@@ -252,6 +269,15 @@ def test_a_thought_is_reported_apart_and_has_no_log_probabilities() -> None:
     assert isinstance(events[-1], Done)
     assert events[-1].reasoning_tokens == len(tokenize("<think>maybe</think>\n"))
     assert num_tokens_of(events) == events[-1].completion_tokens
+
+
+def test_marks_that_are_control_tokens_are_read_and_never_shown() -> None:
+    pieces = [b"<think>", b"hm", b"</think>", b"<answer>", b"yes", b"</answer>", b"<other>"]
+    shown = [b"", b"hm", b"", b"", b"yes", b"", b""]
+    thought = Thought("<think>", "</think>", answer="<answer>", close="</answer>")
+    output = output_of(len(pieces), TokenTable(pieces * 40, shown * 40, frozenset()), thought=thought)
+    events = push_all(output, range(len(pieces)))
+    assert (text_of(events, is_thought=True), text_of(events)) == ("hm", "yes")
 
 
 def test_a_stop_string_that_looked_like_a_thought_is_still_a_stop() -> None:

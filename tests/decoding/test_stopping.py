@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from myna.core.requests import CallMarks
 from myna.decoding.stopping import StopMatcher
 
 # Few letters, so that stop strings and near misses are frequent.
@@ -71,3 +72,57 @@ def test_examples(pieces: list[str], stops: list[str], shown: str) -> None:
 def test_a_long_stop_string_that_nearly_matches_is_found() -> None:
     stop = "ab" * 3000 + "c"
     assert run(list("ab" * 4000 + "c" + "rest"), [stop]) == ("ab" * 1000, True)
+
+
+CALLS = CallMarks(("ab<", "ba"), "{")
+
+
+def until_calls(text: str) -> str:
+    """The part of the text that stop strings may be found in."""
+    begin = text.lstrip()
+    if begin.startswith("{"):
+        return text[: len(text) - len(begin)]
+    found = [text.find(mark) for mark in CALLS.anywhere if mark in text]
+    return text[: min(found)] if found else text
+
+
+@given(st.lists(st.text(alphabet="ab<{ \n", max_size=6), max_size=12), st.lists(words, max_size=4))
+def test_stop_strings_are_looked_for_up_to_a_call(pieces: list[str], stops: list[str]) -> None:
+    text = "".join(pieces)
+    seen = until_calls(text)
+    matcher = StopMatcher(stops, CALLS)
+    shown = ""
+    for piece in pieces:
+        shown += matcher.push(piece)
+        if matcher.is_stopped:
+            break
+    else:
+        shown += matcher.finish()
+    is_stopped = any(stop in seen for stop in stops if stop)
+    assert matcher.is_stopped == is_stopped
+    assert shown == (expected(seen, stops) if is_stopped else text)
+
+
+def test_the_beginning_of_a_call_is_not_taken_for_a_stop_string() -> None:
+    matcher = StopMatcher(["<tool", "\n"], CallMarks(("<tool_call>",)))
+    assert [matcher.push(piece) for piece in ("Yes", " <to", "ol_", "call>", "\n<tool")] == [
+        "Yes",
+        " ",
+        "",
+        "<tool_call>",
+        "\n<tool",
+    ]
+    assert not matcher.is_stopped
+
+
+def test_a_call_is_noticed_where_stop_strings_are_not_yet_looked_for() -> None:
+    matcher = StopMatcher(["x"], CallMarks(("<tool_call>",)))
+    assert matcher.push("x<tool_call>", may_stop=False) == "x<tool_call>"
+    assert matcher.push("x") == "x"
+
+
+def test_what_only_began_like_a_call_may_be_a_stop_string() -> None:
+    matcher = StopMatcher(["<tool"], CallMarks(("<tool_call>",)))
+    assert matcher.push("Yes <tool") == "Yes "
+    assert matcher.finish() == ""
+    assert matcher.is_stopped

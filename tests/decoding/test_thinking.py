@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,14 +15,19 @@ UNOPENED = Thought("<think>", "</think>")
 
 def read(parts: list[bytes], thought: Thought) -> tuple[str, bytes, bool]:
     """What is shown of the thought, what is left for the answer, and whether the thought ended."""
-    text = ThoughtText(parts, thought)
-    shown, rest = "", b""
-    for index in range(len(parts)):
-        shown += text.push(index)
+    text = ThoughtText(thought)
+    shown = ""
+    for index, part in enumerate(parts):
+        shown += text.push(part)
         if text.is_over:
-            rest = text.rest + b"".join([*(parts[i] for i in text.answer), *parts[index + 1 :]])
-            return shown, rest, True
-    return shown + text.finish(), b"".join(parts[i] for i in text.answer), text.has_ended
+            return shown, answer(text) + b"".join(parts[index + 1 :]), True
+    has_ended = text.has_ended
+    shown += text.finish()
+    return shown, answer(text), has_ended
+
+
+def answer(text: ThoughtText) -> bytes:
+    return b"".join(data for data in text.fates.take() if data is not None)
 
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -42,6 +48,38 @@ def test_any_split_shows_the_thought_and_leaves_the_answer(
     assert shown == expected.strip(" \n")
     assert has_ended
     assert rest.decode().lstrip(" \n") == answer.lstrip(" \n")
+
+
+MARKED = Thought("<think>", "</think>", answer="<answer>", close="</answer>")
+MARKED_SCRIPTS = {
+    "<think>a</think><answer>b</answer>": ("a", "b"),
+    "<think> a\n</think>\n<answer>\nb\n</answer>\n": ("a", "\nb\n"),
+    "<answer>b</answer>": ("", "b"),
+    "b": ("", "b"),
+    "<think>a</think>b": ("a", "b"),
+    "<think>a</think><think>你</think>b": ("a\n你", "b"),
+    "<think>a</think><answer>b</answer><think>c</think><answer>d</answer>": ("a\nc", "bd"),
+    "<think>a</think><answer>b</answer><tool>{}</tool>": ("a", "b<tool>{}</tool>"),
+    "<think>a</think><tool>{}</tool>": ("a", "<tool>{}</tool>"),
+}
+
+
+@pytest.mark.parametrize("script", MARKED_SCRIPTS)
+def test_marks_around_the_answer_are_never_shown(script: str) -> None:
+    data = script.encode()
+    for cut in range(len(data)):
+        shown, rest, _ = read(split(data, [cut]), MARKED)
+        assert (shown, rest.decode()) == MARKED_SCRIPTS[script]
+    shown, rest, _ = read([data[i : i + 1] for i in range(len(data))], MARKED)
+    assert (shown, rest.decode()) == MARKED_SCRIPTS[script]
+
+
+def test_an_end_amid_the_marks_shows_none_of_them() -> None:
+    data = b"<think>a</think><answer>b</answer>"
+    for end in range(len(b"<think>a"), len(data)):
+        shown, rest, _ = read([data[:end]], MARKED)
+        assert "a</think>".startswith(shown)
+        assert rest in (b"", b"b")
 
 
 def test_a_thought_that_the_prompt_opened_begins_at_once() -> None:

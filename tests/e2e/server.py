@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -71,8 +72,14 @@ def variables(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def serving(home: Path, *flags: str, **environment: str) -> Iterator[ServerProcess]:
-    """A server on a free port with a home of its own; killed at the end if it still lives."""
+def serving(home: Path, *flags: str, descriptors: str = "", **environment: str) -> Iterator[ServerProcess]:
+    """A server on a free port with a home of its own; killed at the end if it still lives. `descriptors`: the
+    maximum of its file descriptors."""
+
+    def limit() -> None:
+        if descriptors:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(descriptors), int(descriptors)))
+
     process = subprocess.Popen(
         [sys.executable, "-m", "myna.cli", "serve", "--port", "0", *flags],
         env=variables(home) | environment,
@@ -80,6 +87,7 @@ def serving(home: Path, *flags: str, **environment: str) -> Iterator[ServerProce
         stderr=subprocess.PIPE,
         text=True,
         cwd=home,
+        preexec_fn=limit,
     )
     watchdog = Timer(_LONGEST_S, process.kill)  # a server that hangs must not hang the tests
     watchdog.start()

@@ -81,8 +81,13 @@ def test_both_names_of_the_limit_hold_and_the_context_is_a_ceiling(client: OpenA
         model=MODEL, prompt="bird " * 460, max_tokens=40, extra_body={"ignore_eos": True}
     )
     assert endless.usage is not None
+    cut = client.completions.create(
+        model=MODEL, prompt="bird " * 460, max_tokens=32000, extra_body={"ignore_eos": True}
+    )
+    assert cut.usage is not None
+    assert (cut.usage.total_tokens, cut.choices[0].finish_reason) == (512, "length")
     with pytest.raises(openai.BadRequestError):
-        client.completions.create(model=MODEL, prompt="bird " * 460, max_tokens=100)
+        client.completions.create(model=MODEL, prompt="bird " * 520, max_tokens=1)
     unlimited = client.chat.completions.create(
         model=MODEL,
         messages=[{"role": "user", "content": "bird " * 440}],

@@ -207,3 +207,33 @@ def test_a_function_call_by_name_has_arguments_of_its_schema(client: OpenAI) -> 
     Draft202012Validator(schema).validate(json.loads(choice.message.function_call.arguments))
     calls = [chunk.choices[0].delta.function_call for chunk in create(**body, stream=True)]
     assert "".join(call.arguments for call in calls if call) == choice.message.function_call.arguments
+
+
+def test_the_formats_of_other_servers_hold_in_chats_and_in_raw_completions(client: OpenAI) -> None:
+    for seed in range(4):
+        chat = client.chat.completions.create(
+            model=MODEL,
+            messages=[{"role": "user", "content": "Is the sky green?"}],
+            seed=seed,
+            extra_body={"structured_outputs": {"choice": ["yes", "no", "天"]}},
+        )
+        assert chat.choices[0].message.content in ("yes", "no", "天")
+        text = client.completions.create(
+            model=MODEL,
+            prompt="A colour: #",
+            max_tokens=32,
+            seed=seed,
+            extra_body={"guided_regex": "[0-9a-f]{6}"},
+        )
+        assert re.fullmatch("[0-9a-f]{6}", text.choices[0].text)
+        assert text.choices[0].finish_reason == "stop"
+        chunks = client.completions.create(
+            model=MODEL,
+            prompt="{",
+            max_tokens=200,
+            seed=seed,
+            stream=True,
+            extra_body={"guided_json": SCHEMAS["enum"]},
+        )
+        answer = json.loads("".join(chunk.choices[0].text for chunk in chunks))
+        assert answer["b"] == "only this"

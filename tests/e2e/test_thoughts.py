@@ -11,7 +11,7 @@ from tests.e2e.server import KEY, serving
 from tests.engines.tiny_models import VOCABULARY, Tiny, write_tiny
 from tests.prompts.templates import HYBRID
 
-from myna.prompts.vocabulary import byte_alphabet
+from myna.prompts.token_pieces import byte_alphabet
 
 ASK: Any = [{"role": "user", "content": "Which colour?"}]
 SCHEMA = {

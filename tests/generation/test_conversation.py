@@ -1,5 +1,6 @@
 """From any endpoint to a generation: plain values in, errors that name the endpoint's own parameters."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,23 +12,25 @@ from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import ContextLengthExceeded, InvalidRequest
 from myna.core.renderer import Thinking
 from myna.core.requests import GenerationRequest, Sampling
+from myna.generation.budgets import NO_LIMITS, AnswerLimits
 from myna.generation.conversation import ConversationRequest, to_generation
 from myna.generation.tenant import Tenant
 from myna.generation.tool_choice import AnswerFormat, DeclaredTool, ResolvedTools, ToolChoice
 
-ASKED = ConversationRequest(
-    [Message.of("user", "hi")], Sampling(seed=1), messages_param="input", effort_param="reasoning.effort"
-)
+ASKED = ConversationRequest([Message.of("user", "hi")], Sampling(seed=1), messages_param="input")
 NOW = DeclaredTool(ToolSpec("now", "the time"), "tools[0].parameters", {"type": "object", "properties": {}})
 THEN = DeclaredTool(ToolSpec("then"), "tools[1].parameters", {"type": "object", "properties": {}})
 
 
 def generation(
-    asked: ConversationRequest, prompting: BytePrompting | None = None, max_answer_tokens: int = 0
+    asked: ConversationRequest,
+    prompting: BytePrompting | None = None,
+    limits: AnswerLimits = NO_LIMITS,
+    hint: Callable[[str], object] = bool,
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     model = prompting or BytePrompting()
     requester = Tenant("key", "project")
-    return to_generation(asked, model, INFO, requester, id="resp_1", max_answer_tokens=max_answer_tokens)
+    return to_generation(asked, model, INFO, requester, id="resp_1", limits=limits, hint=hint)
 
 
 def test_a_plain_conversation_becomes_its_tokens_and_nothing_else() -> None:
@@ -60,7 +63,7 @@ def test_what_was_asked_is_in_the_generation() -> None:
     assert (made.max_tokens, made.num_choices, made.best_of, made.num_logprobs) == (9, 2, 2, 3)
     assert (made.stop, made.priority, made.ignore_eos, made.is_collected) == (("x",), -1, True, False)
     assert made.prediction_tokens == tuple(b"ab")
-    assert generation(ASKED, max_answer_tokens=7)[0].max_tokens == 7
+    assert generation(ASKED, limits=AnswerLimits(7))[0].max_tokens == 7
 
 
 def test_tools_are_declared_chosen_and_held_to() -> None:
@@ -84,19 +87,18 @@ def test_no_tools_and_no_form_mean_no_constraint() -> None:
         ({"messages": [Message.of("user", "x" * 5000)]}, "input"),
         ({"requested_tokens": 4090}, "input"),
         ({"requested_tokens": 4090, "tools": (NOW,)}, "input"),
-        ({"effort": "low"}, "reasoning.effort"),
         ({"tools": (replace(NOW, schema={"type": "array"}),)}, "tools[0].parameters"),
         ({"answer": AnswerFormat("text.format", "a", {"type": "object"}, is_strict=True)}, "text.format"),
     ],
 )
 def test_an_error_names_the_endpoints_own_parameter(changes: dict[str, Any], param: str) -> None:
     with pytest.raises((InvalidRequest, ContextLengthExceeded)) as refused:
-        generation(replace(ASKED, **changes))
+        generation(replace(ASKED, **changes), limits=AnswerLimits(is_strict=True))
     assert refused.value.param == param
 
 
 def test_effort_is_how_long_a_model_thinks() -> None:
-    prompting = BytePrompting(thinking=Thinking("<think>", "</think>", True, True, False, False))
+    prompting = BytePrompting(thinking=Thinking("<think>", "</think>", True, True, False))
     made, _ = generation(replace(ASKED, effort="low"), prompting)
     assert made.thought is not None
     assert made.thought.max_tokens == 1024

@@ -26,7 +26,7 @@ def test_entries_come_out_as_they_went_in() -> None:
 
 def test_a_large_answer_is_few_objects() -> None:
     """To trace or free some 80 objects for each token of a large answer would hold up everybody."""
-    answer = Answer(1, None, ())
+    answer = Answer(1, lambda: None)
     data, decode = msgspec.msgpack.encode(DELTA), msgspec.msgpack.Decoder(TextDelta).decode
     gc.collect()
     num_blocks, num_tracked = sys.getallocatedblocks(), len(gc.get_objects())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tests.http.scripted import KEY
 
 from myna.app import HttpOptions, create_app
-from myna.http.server import Server, bind, server_config
+from myna.http.server import DEFAULT_CONNECTIONS, Server, bind, server_config
 from myna.http.tls import Certificate
 from myna.request.services import Services
 
@@ -97,11 +97,12 @@ async def running(
     *,
     drain_s: float = 30.0,
     certificate: Certificate | None = None,
+    most_connections: int = DEFAULT_CONNECTIONS,
 ) -> AsyncIterator[Live]:
     app = create_app(services, options, families)
     listener = bind("127.0.0.1", 0)
     started = asyncio.Event()
-    config = server_config(app.asgi, certificate)
+    config = server_config(app.asgi, certificate, most_connections=most_connections)
     server = Server(config, app.gate, drain_s=drain_s, on_start=started.set)
     serving = asyncio.create_task(server.serve([listener]))
     await started.wait()

@@ -72,7 +72,7 @@ async def test_readiness_is_a_loaded_model() -> None:
         down = await live.ask("GET", "/ready")
     assert (before.status, before.body) == (503, b'{"status":"loading"}')
     assert (after.status, after.body) == (200, b'{"status":"ready"}')
-    assert down.status == 503
+    assert (down.status, down.body) == (503, b'{"status":"unresponsive"}')
 
 
 async def test_a_second_signal_cuts_what_runs() -> None:

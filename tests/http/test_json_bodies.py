@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from tests.http.live import running
 from tests.http.scripted import ScriptedGenerator, pool_of, services, words
 
 from myna.core.errors import InvalidRequest
-from myna.http.json_bodies import MAX_NODES, MAX_VALUES, LargeBodies, check_size, count_values
+from myna.http.json_bodies import MAX_NODES, MAX_VALUES, LargeBodies, check_size, count_values, parse
 
 _texts = st.text(st.sampled_from('a"\\[]{},:\n'), max_size=8)
 _values: st.SearchStrategy[Any] = st.recursive(
@@ -55,6 +56,33 @@ def test_a_body_of_too_many_values_is_refused_before_it_is_parsed(body: bytes) -
     with pytest.raises(InvalidRequest, match="too many") as caught:
         check_size(body)
     assert caught.value.code == "too_many_values"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r'"cut \ud83d"', "cut \ufffd"),
+        (r'"\uDE00 \uD83D\uD83D\uDE00"', "\ufffd \ufffd😀"),
+        (r'{"\udbff": ["\\ud83d", "\\\ud83d", "\\"]}', {"\ufffd": [r"\ud83d", "\\\ufffd", "\\"]}),
+        (r'"\ud83dA\ud83d\u0041"', "\ufffdA\ufffdA"),
+    ],
+)
+def test_half_of_a_surrogate_pair_becomes_the_replacement_character(text: str, value: Any) -> None:
+    assert parse(text.encode()) == value
+
+
+@pytest.mark.parametrize(
+    "text", [r'"\ud83d" x', r'"\ud83g"', r'{"\ud83d": NaN}', '"\\ud83d\0"', "", r"\ud83d"]
+)
+def test_other_mistakes_remain_mistakes(text: str) -> None:
+    with pytest.raises(orjson.JSONDecodeError):
+        parse(text.encode())
+
+
+@given(st.text(st.sampled_from('a\\"\ud83d\ude00😀/u')), st.booleans())
+def test_parsing_replaces_what_utf8_cant_hold_and_nothing_else(text: str, is_ascii: bool) -> None:
+    data = json.dumps(text, ensure_ascii=is_ascii).encode("utf-8", "backslashreplace")
+    assert parse(data) == text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def test_text_of_any_length_and_kind_is_one_value() -> None:

@@ -7,7 +7,7 @@ from tests.http.live import running
 from tests.http.scripted import ScriptedGenerator, pool_of, services, words
 
 from myna.app import HttpOptions
-from myna.http.origin import host_name, hosts_for
+from myna.http.origin import AllowedSources, host_name, hosts_for
 
 LOOPBACK = HttpOptions(hosts=hosts_for("127.0.0.1", ()))
 
@@ -76,3 +76,127 @@ async def test_a_listed_origin_gets_cors_headers_and_its_preflight() -> None:
     assert reply.headers["access-control-allow-origin"] == "https://app.example"
     assert refused.status == 401
     assert refused.headers["access-control-allow-origin"] == "https://app.example"
+
+
+APPS = [
+    "app://obsidian.md",
+    "tauri://localhost",
+    "capacitor://localhost",
+    "chrome-extension://fcoeoabgfenejglbffodgkkbkcdhcgfn",
+    "moz-extension://0a1b2c3d-0000-0000-0000-000000000000",
+    "http://localhost:3000",
+    "https://localhost",
+    "http://127.0.0.1:1",
+    "http://[::1]:5173",
+    "http://app.localhost:80",
+    "file://",
+    "null",
+]
+PREFLIGHT = (
+    "Access-Control-Request-Method: POST",
+    "Access-Control-Request-Headers: authorization,x-stainless-os",
+)
+
+
+@pytest.mark.parametrize("origin", APPS)
+async def test_apps_and_extensions_get_in_with_a_key(origin: str) -> None:
+    async with running(services(pool_of(ScriptedGenerator([words("a")]))), LOOPBACK) as live:
+        preflight = await live.ask("OPTIONS", "/v1/words", b"", f"Origin: {origin}", *PREFLIGHT, key="")
+        reply = await live.ask("POST", "/v1/words", b'{"model": "tiny"}', f"Origin: {origin}")
+        wrong = await live.ask("POST", "/v1/words", b'{"model": "tiny"}', f"Origin: {origin}", key="sk-wrong")
+    assert (preflight.status, reply.status, wrong.status) == (204, 200, 401)
+    assert preflight.headers["access-control-allow-headers"] == "authorization,x-stainless-os"
+    for answer in (preflight, reply, wrong):
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "header"),
+    [
+        ("/v1/models", "X: y"),
+        ("/v1/models", "Cookie: session=1"),
+        ("/v1/models", "Authorization: Basic OnNrLXRlc3QtMDEyMzQ1Njc4OWFiY2RlZg=="),
+        ("/metrics", "Authorization: Bearer x"),
+        ("/health", "Authorization: Bearer x"),
+        ("/", "Authorization: Bearer x"),
+    ],
+)
+async def test_a_page_that_has_no_key_stays_out(path: str, header: str) -> None:
+    """A browser may add cookies and a password by itself; a token only a program that knows it."""
+    families = ("myna.api.models.routes", "myna.api.monitoring.routes")
+    async with running(services(pool_of(ScriptedGenerator([]))), LOOPBACK, families) as live:
+        for origin in ("null", "http://localhost:3000"):
+            assert (await live.ask("GET", path, b"", f"Origin: {origin}", header, key="")).status == 403
+
+
+@pytest.mark.parametrize("origin", APPS)
+async def test_a_server_without_keys_is_open_to_no_page(origin: str) -> None:
+    async with running(services(pool_of(ScriptedGenerator([])), key=None), LOOPBACK) as live:
+        reply = await live.ask("GET", "/v1/models", b"", f"Origin: {origin}")
+        preflight = await live.ask("OPTIONS", "/v1/words", b"", f"Origin: {origin}", *PREFLIGHT)
+    assert (reply.status, preflight.status) == (403, 403)
+    assert "access-control-allow-origin" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "http://localhost.evil.example",
+        "http://192.168.1.2",
+        "https://app",
+        "[",
+        "http://[",
+    ],
+)
+async def test_a_sites_page_stays_out_with_a_key_too(origin: str) -> None:
+    async with running(services(pool_of(ScriptedGenerator([]))), LOOPBACK) as live:
+        reply = await live.ask("GET", "/v1/models", b"", f"Origin: {origin}")
+    assert reply.status == 403
+    assert "access-control-allow-origin" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "[::1]evil.com",
+        "127.0.0.1:8271@evil.com",
+        "localhost:evil",
+        "a b",
+        "[::1",
+        "::1",
+        "localhost/x",
+        "a:1:2",
+    ],
+)
+async def test_a_malformed_host_is_refused_everywhere(host: str) -> None:
+    for options in (LOOPBACK, HttpOptions()):
+        async with running(services(pool_of(ScriptedGenerator([]))), options) as live:
+            reply = await live.ask("GET", "/v1/models", b"", f"Host: {host}")
+        assert reply.status == 400
+        assert "Host header" in json.loads(reply.body)["error"]["message"]
+
+
+@pytest.mark.parametrize("field", ["Host: localhost", "Authorization: Bearer x", "Origin: null"])
+async def test_a_field_that_must_be_single_is_refused_twice(field: str) -> None:
+    async with running(services(pool_of(ScriptedGenerator([]))), LOOPBACK) as live:
+        reply = await live.ask("GET", "/v1/models", b"", field, field)
+    assert reply.status == 400
+    assert f"more than one {field.partition(':')[0]} header" in json.loads(reply.body)["error"]["message"]
+
+
+async def test_local_names_and_dockers_are_hosts_by_default() -> None:
+    async with running(services(pool_of(ScriptedGenerator([]))), LOOPBACK) as live:
+        names = ("myna.localhost", "a.b.localhost:8000", "host.docker.internal:8000")
+        replies = [await live.ask("GET", "/v1/models", b"", f"Host: {name}") for name in names]
+        other = await live.ask("GET", "/v1/models", b"", "Host: evillocalhost")
+    assert [reply.status for reply in replies] == [200, 200, 200]
+    assert other.status == 403
+    assert "host.docker.internal" not in hosts_for("127.0.0.1", (), asks_for_key=False)
+
+
+def test_an_allowed_host_may_be_all_names_of_a_domain() -> None:
+    sources = AllowedSources(hosts_for("127.0.0.1", ["*.box.example"]), ())
+    assert sources.admits_host("my.box.example")
+    assert not sources.admits_host("box.example")

@@ -118,6 +118,20 @@ async def test_events_that_are_here_go_out_together_and_done_is_last() -> None:
     assert wire.is_complete
 
 
+async def test_no_event_has_characters_that_clients_take_for_line_ends() -> None:
+    wire = Wire()
+    await wire.stream(words("a\u2028b", "\u2029\u0085é😀"))
+    body = b"".join(wire.pieces).decode()
+    assert body.splitlines() == body.split("\n")[:-1]
+    assert body.startswith("data: 0:a\\u2028b\n\ndata: 0:\\u2029\\u0085é😀\n\ndata: ")
+
+
+async def test_a_whole_body_keeps_its_characters() -> None:
+    wire = Wire()
+    await wire.whole(now(ScriptedStream(words("a\u2028b"))))
+    assert "\u2028".encode() in b"".join(wire.pieces)
+
+
 async def test_an_event_is_not_held_for_the_next() -> None:
     wire, more = Wire(), asyncio.Event()
     steps = words("a", "b")
@@ -426,6 +440,21 @@ async def test_a_client_that_reads_no_whole_answer_counts_as_gone_too() -> None:
     await wire.parts(iter([b"x" * 100_000]), stall_s=0.001, send=stuck)
     assert wire.record.outcome == "cancelled"
     assert len(wire.pieces) == 1
+
+
+async def test_a_client_that_reads_a_whole_answer_far_too_slowly_counts_as_gone() -> None:
+    """Each part is read before the stall limit, but the rest would be held for hours."""
+    wire = Wire()
+
+    async def slow(message: Message) -> None:
+        await wire.send(message)
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(0.02)
+
+    parts = (b"x" for _ in range(10_000))
+    await wire.parts(parts, stall_s=0.1, send=slow)
+    assert wire.record.outcome == "cancelled"
+    assert 1 < len(wire.pieces) < 10_000
 
 
 async def test_a_connection_that_breaks_at_a_keep_alive_ends_the_stream() -> None:

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from myna.prompts.vocabulary import byte_alphabet
+from myna.prompts.token_pieces import byte_alphabet
 
 Entry = bool | int | float | str | Sequence[str] | Sequence[bytes] | Sequence[int] | Sequence[float]
 Tensor = tuple[str, tuple[int, ...], int, int]  # name, shape, type, offset

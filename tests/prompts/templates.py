@@ -23,6 +23,39 @@ ARGUMENTS_AS_TEXT = (
     "{% for c in m.tool_calls or [] %}{{ c.function.name + '(' + c.function.arguments + ')' }}{% endfor %}\n"
     "{% endfor %}{% if tools %}{{ tools | tojson }}{% endif %}"
 )
+ARGUMENTS_AS_EITHER = (
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}{% for c in m.tool_calls or [] %}"
+    "call:{{ c.function.name }}{{ '{' }}{% if c.function.arguments is mapping %}"
+    "{% for k, v in c.function.arguments.items() %}{{ k }}:{{ v }}{% endfor %}"
+    "{% else %}{{ c.function.arguments }}{% endif %}{{ '}' }}{% endfor %}\n{% endfor %}{{ tools }}"
+)
+TYPED_PARTS = (
+    "{% for m in messages %}{{ m.role }}: "
+    "{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}{% endif %}{% endfor %}\n{% endfor %}"
+)
+SHORT_IDS = (
+    "{% for m in messages %}{% for c in m.tool_calls or [] %}{% if c.id | length != 9 %}"
+    "{{ raise_exception('ids have length 9') }}{% endif %}"
+    "{{ c.function.name ~ (c.function.arguments | tojson) }}#{{ c.id }} {% endfor %}"
+    "{% if m.role == 'tool' %}{{ m.content }}#{{ m.tool_call_id }} "
+    "{% elif m.content is not none %}{{ 'EMPTY' + m.content[0] + m.content[1:] }}{% endif %}{% endfor %}"
+)
+NAMED_RESULTS = (
+    "{% for m in messages %}{% if m.role == 'tool' %}{{ '[' + m.name + ']' }}{% endif %}{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}{{ c.function | tojson }}{% endfor %}{% endfor %}"
+)
+THINKING = "{% for m in messages %}[{{ m.thinking }}]{{ m.content }}{% endfor %}"
+UNGUARDED = (
+    "{% for t in tools %}{{ t | tojson }}{% endfor %}{% for m in messages %}{{ m.content }}{% endfor %}"
+)
+LAST_SYSTEM_WINS = (
+    "{% set n = namespace(s='') %}"
+    "{% for m in messages if m.role == 'system' %}{% set n.s = m.content %}{% endfor %}{{ '{' ~ n.s ~ '}' }}"
+    "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+)
+KNOWN_ROLES = (
+    "{% for m in messages if m.role in ('user', 'assistant') %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+)
 ALTERNATING = (
     "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('roles must alternate') }}{% endif %}[INST]{{ m.content }}[/INST]{% endfor %}"

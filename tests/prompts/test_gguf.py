@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.prompts.gguf_files import entry, gguf_bytes, string, write
+from tests.prompts.gguf_files import Entry, entry, gguf_bytes, string, tiny, write
 
 from myna.core.errors import ModelFileError
 from myna.prompts.ggml_types import BLOCKS
@@ -228,6 +228,48 @@ def test_a_shape_that_its_tensors_deny_is_refused(tmp_path: Path, name: str) -> 
     data = gguf_bytes({**base, **changes}, tensors, data=bytes(512))  # type: ignore[dict-item]
     with pytest.raises(ModelFileError, match=fault):
         check_model(read(tmp_path, data))
+
+
+OTHERS: dict[str, tuple[dict[str, Entry], str]] = {
+    "a later shard": (
+        {"split.no": 1, "split.count": 3},
+        "it is a later part of a split model; open …-00001-of-00003.gguf",
+    ),
+    "a LoRA": (
+        {"general.architecture": "llama", "general.type": "adapter"},
+        "it is a LoRA adapter; merge it",
+    ),
+    "an imatrix": ({"general.type": "imatrix"}, "it is an importance matrix"),
+    "an mmproj": (
+        {"general.architecture": "clip", "general.type": "mmproj"},
+        r"\(mmproj\); serve the model's",
+    ),
+    "an old mmproj": ({"general.architecture": "clip"}, r"\(mmproj\)"),
+    "T5": ({"general.architecture": "t5"}, "encoder-decoder model"),
+    "a reranker": ({"general.architecture": "qwen3", "qwen3.pooling_type": 4}, "it is a reranker"),
+    "Qwen3-Embedding": (
+        {"general.architecture": "qwen3", "qwen3.pooling_type": 3},
+        "it is an embedding model",
+    ),
+    "BERT": ({"general.architecture": "bert"}, "it is an embedding model"),
+    "nomic": ({"general.architecture": "nomic-bert-moe"}, "it is an embedding model"),
+    "a diffusion model": (
+        {"general.architecture": "dream", "dream.attention.causal": False},
+        "can't write one token after another",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_file_that_generates_no_text_is_refused_by_what_it_is(tmp_path: Path, name: str) -> None:
+    metadata, sentence = OTHERS[name]
+    with pytest.raises(ModelFileError, match=sentence):
+        check_model(read(tmp_path, gguf_bytes(metadata)))
+
+
+def test_a_generator_may_say_that_it_pools_nothing(tmp_path: Path) -> None:
+    check_model(read_header(tiny(tmp_path, llama__pooling_type=0, general__type="model")))
+    check_model(read_header(tiny(tmp_path, llama__attention__causal=True)))
 
 
 def test_shards_are_found_from_the_first_and_a_missing_one_is_named(tmp_path: Path) -> None:

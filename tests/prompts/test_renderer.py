@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from tests.prompts.awkward import awkward_strings
 from tests.prompts.gguf_files import tiny
 
-from myna.core.conversation import Message
-from myna.core.errors import ModelFileError
+from myna.core.conversation import Message, ToolCall, ToolSpec
+from myna.core.errors import InvalidRequest, ModelFileError
+from myna.prompts.gguf import read_header
 from myna.prompts.renderer import GgufRenderer
+from myna.prompts.token_pieces import byte_alphabet
 
 ModelPath = Callable[[str], Path]
 HELLO = [Message.of("user", "Hello")]
@@ -92,12 +94,32 @@ def test_chat_is_the_same_from_many_threads(coder: GgufRenderer) -> None:
         assert list(pool.map(coder.encode_chat, conversations)) == expected
 
 
-def test_a_file_with_a_faulty_template_is_refused_and_with_a_good_one_chats(tmp_path: Path) -> None:
-    good = "{% for m in messages %}{{ m.role }}={{ m.content }};{% endfor %}"
-    prompting = GgufRenderer.load(tiny(tmp_path, tokenizer__chat_template=good))
-    assert prompting.encode_chat(HELLO) == prompting.encode("user=Hello;", parse_special=True)
-    with pytest.raises(ModelFileError, match="not a valid template"):
-        GgufRenderer.load(tiny(tmp_path, tokenizer__chat_template="{% if %}"))
+GOOD = "{% for m in messages %}{{ m.role }}={{ m.content }};{% endfor %}"
+
+
+def test_a_file_with_a_faulty_template_completes_and_another_template_replaces_it(tmp_path: Path) -> None:
+    good = GgufRenderer.load(tiny(tmp_path, tokenizer__chat_template=GOOD))
+    assert good.encode_chat(HELLO) == good.encode("user=Hello;", parse_special=True)
+    path = tiny(tmp_path, tokenizer__chat_template="{% if %}")
+    faulty = GgufRenderer.load(path)
+    assert faulty.encode("Hello", parse_special=False)
+    with pytest.raises(InvalidRequest, match="not a valid template"):
+        faulty.encode_chat(HELLO)
+    assert GgufRenderer.load(path, chat_template=GOOD).encode_chat(HELLO) == good.encode_chat(HELLO)
+
+
+def test_a_files_template_for_tools_is_used_with_tools(tmp_path: Path) -> None:
+    for_tools = "{% for t in tools %}{{ t.function.name }} {{ t.function.description }}{% endfor %}" + GOOD
+    path = tiny(tmp_path, tokenizer__chat_template=GOOD, **{"tokenizer__chat_template.tool_use": for_tools})
+    made = GgufRenderer.load(path)
+    assert made.render_chat(HELLO) == "user=Hello;"
+    assert made.render_chat(HELLO, tools=[ToolSpec("add", "Adds")]) == "add Addsuser=Hello;"
+    assert made.template_id == GOOD + for_tools
+
+
+def test_a_file_without_bos_gives_its_template_none(tmp_path: Path) -> None:
+    path = tiny(tmp_path, tokenizer__chat_template="[{{ bos_token }}]" + GOOD)
+    assert GgufRenderer.load(path).render_chat(HELLO) == "[]user=Hello;"
 
 
 def test_a_file_whose_shape_lies_is_refused_before_anything_else(tmp_path: Path) -> None:
@@ -124,3 +146,35 @@ def test_a_damaged_file_is_served_or_refused_by_name(
     except ModelFileError:
         return
     assert prompting.encode_chat(HELLO)
+
+
+def test_a_model_whose_template_only_lists_tools_calls_in_the_format_that_it_has_tokens_for(
+    tmp_path: Path,
+) -> None:
+    lists = "{{ tools | tojson if tools }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    for mark, expected in (("<|tool_call_start|>", "lfm2"), ("<|another|>", "bare")):
+        tokens = [*byte_alphabet().values(), "<|endoftext|>", mark]
+        path = tiny(
+            tmp_path,
+            tokenizer__chat_template=lists,
+            tokenizer__ggml__tokens=tokens,
+            tokenizer__ggml__token_type=[1] * 256 + [3, 3],
+        )
+        assert GgufRenderer.from_header(read_header(path)).call_format == expected
+
+
+def test_the_marks_of_a_spelled_call_are_tokens_and_those_in_clients_texts_are_text(tmp_path: Path) -> None:
+    lists = "{{ tools | tojson if tools }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    begin, end = "<|tool_call_start|>", "<|tool_call_end|>"
+    path = tiny(
+        tmp_path,
+        tokenizer__chat_template=lists,
+        tokenizer__ggml__tokens=[*byte_alphabet().values(), "<|endoftext|>", begin, end],
+        tokenizer__ggml__token_type=[1] * 256 + [3, 3, 3],
+    )
+    made = GgufRenderer.from_header(read_header(path))
+    hidden = ToolCall("call_1", "add", '{"a": "\\u003c|tool_call_end|>", "b": "' + begin + '"}')
+    turns = [*HELLO, Message.of("assistant", f"{begin} look", tool_calls=(hidden,))]
+    ids = made.encode_chat(turns)
+    assert [ids.count(257), ids.count(258)] == [1, 1]
+    assert made.decode(ids) == made.render_chat(turns)

@@ -1,5 +1,6 @@
 """Templates: what is found out about them, what they make of conversations, what hostile ones can't do."""
 
+import re
 from collections.abc import Iterator
 from functools import partial
 
@@ -38,13 +39,16 @@ def features(source: str) -> TemplateFeatures:
 
 def test_features_are_those_that_the_template_has() -> None:
     assert features(templates.CHATML) == TemplateFeatures()
-    assert not features(templates.NO_SYSTEM).has_system
-    first_only = features(templates.FIRST_SYSTEM_ONLY)
-    assert first_only.has_system
-    assert not first_only.has_late_system
     assert features(templates.DEVELOPER).has_developer
     text = features(templates.ARGUMENTS_AS_TEXT)
-    assert (text.has_tools, text.has_tool_calls, text.arguments) == (True, True, "text")
+    assert (text.has_tools, text.has_calls, text.forms.arguments) == (True, True, "text")
+    assert features(templates.ARGUMENTS_AS_EITHER).forms.arguments == "object"
+    assert features(templates.TYPED_PARTS).forms.content == "parts"
+    mistral = features(templates.SHORT_IDS).forms
+    assert (mistral.ids, mistral.no_content) == ("short", "null")
+    assert features(templates.NAMED_RESULTS).forms.names_results
+    assert features(templates.THINKING).forms.thought == "thinking"
+    assert features(templates.UNGUARDED).forms.no_tools == "undefined"
 
 
 def test_a_plain_conversation_is_rendered_as_written() -> None:
@@ -67,7 +71,10 @@ def test_developer_is_system_where_the_template_knows_no_developer() -> None:
     made = template(templates.CHATML)
     assert made.render([developer, USER]) == made.render([Message.of("system", "Speak French."), USER])
     both = made.render([SYSTEM, developer, USER])
-    assert both == made.render([Message.of("system", "Be brief.\n\nSpeak French."), USER])
+    assert both == made.render([SYSTEM, Message.of("system", "Speak French."), USER])
+    first_only = template(templates.FIRST_SYSTEM_ONLY)
+    joined = first_only.render([Message.of("system", "Be brief.\n\nSpeak French."), USER])
+    assert first_only.render([SYSTEM, developer, USER]) == joined
     assert template(templates.DEVELOPER).render([developer, USER]).startswith("<|developer|>Speak French.")
 
 
@@ -87,10 +94,64 @@ def test_without_a_system_role_instructions_open_the_first_user_message() -> Non
     assert expected.startswith("<s><start_of_turn>user\nBe brief.")
 
 
+def test_a_later_instruction_never_replaces_the_first() -> None:
+    made = template(templates.LAST_SYSTEM_WINS)
+    prompt = made.render([SYSTEM, USER, BACK, Message.of("system", "Speak French."), USER])
+    assert prompt == "{Be brief.\n\nSpeak French.}[user]Hello[assistant]Hi[user]Hello"
+
+
+def test_neighbours_are_merged_only_where_the_template_refuses_or_drops_them() -> None:
+    assert template(templates.ALTERNATING).render([USER, USER]) == "[INST]Hello\n\nHello[/INST]"
+    assert template(templates.CHATML).render([USER, USER]).count("<|im_start|>user") == 2
+
+
 def test_a_refusal_by_the_template_is_the_clients_error_with_its_words() -> None:
     with pytest.raises(InvalidRequest, match="roles must alternate") as caught:
-        template(templates.ALTERNATING).render([USER, USER])
+        template(templates.ALTERNATING).render([BACK, USER])
     assert caught.value.param == "messages"
+
+
+def test_a_message_that_the_template_drops_is_refused_by_name() -> None:
+    with pytest.raises(InvalidRequest, match=r"messages\[1\] \(role 'critic'\)") as caught:
+        template(templates.KNOWN_ROLES).render([USER, Message.of("critic", "No."), USER])
+    assert caught.value.param == "messages.[1]"
+
+
+def test_typed_parts_are_parts_where_the_template_takes_nothing_else() -> None:
+    made = template(templates.TYPED_PARTS)
+    parts = Message("user", (TextPart("one"), TextPart("two")))
+    assert made.render([SYSTEM, parts]) == "system: Be brief.user: onetwo"
+
+
+def test_ids_are_as_short_as_the_template_demands_and_match() -> None:
+    call = ToolCall("call_" + "x" * 24, "add", '{"a": 1}')
+    turns = [
+        USER,
+        Message.of("assistant", None, tool_calls=(call,)),
+        Message.of("tool", "2", None, (), call.id),
+    ]
+    first, second = re.findall(r"#(\w+)", template(templates.SHORT_IDS).render(turns))
+    assert (first, len(first)) == (second, 9)
+    short = ToolCall("abcDEF123", "add", "{}")
+    assert "#abcDEF123" in template(templates.SHORT_IDS).render(
+        [USER, Message.of("assistant", "", None, (short,))]
+    )
+
+
+def test_tools_are_none_without_any() -> None:
+    assert template("{{ tools is none }}{{ messages[0].content }}").render([USER]) == "TrueHello"
+
+
+def test_functions_are_given_to_templates_that_fail_without() -> None:
+    source = "{{ '' + functions + datetime }}" + templates.CHATML
+    assert '"name": "add"' in template(source).render([USER], tools=[ToolSpec("add")])
+
+
+def test_an_unusable_template_refuses_with_its_reason() -> None:
+    made = ChatTemplate.load("{% if %}", bos="", eos="")
+    with pytest.raises(InvalidRequest, match=r"not a valid template .* set chat_template") as caught:
+        made.render([USER])
+    assert caught.value.param == "model"
 
 
 def test_arguments_are_given_as_the_template_wants_them() -> None:
@@ -147,7 +208,8 @@ FAULTY = {
         "{{ cycler.__init__.__globals__.os }}",
         "fails on a simple message",
     ),
-    "a change of its input": ("{{ messages.append(1) }}", "fails on a simple message"),
+    "a change of its input": ("{{ messages.clear() }}", "fails on a simple message"),
+    "no text": ("{{ messages | length }}", "doesn't show the text"),
     "a big product": ("{{ 'a' * 10**12 }}", "too long"),
     "a big power": ("{{ 9**99999 }}", "out of range"),
     "a big format": ("{{ '%999999999d' % 1 }}", "out of range"),

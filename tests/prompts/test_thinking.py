@@ -13,7 +13,7 @@ def test_a_template_without_thoughts_has_none() -> None:
 
 
 def test_a_hybrid_model_thinks_unless_it_is_told_not_to() -> None:
-    assert features(templates.HYBRID).thinking == Thinking("<think>", "</think>", True, True, False, False)
+    assert features(templates.HYBRID).thinking == Thinking("<think>", "</think>", True, True, False)
     made = template(templates.HYBRID)
     assert made.render([USER], switches=DONT_THINK).endswith("<think>\n\n</think>\n\n")
     assert made.render([USER], switches=THINK) == made.render([USER])
@@ -21,7 +21,7 @@ def test_a_hybrid_model_thinks_unless_it_is_told_not_to() -> None:
 
 def test_some_think_only_when_asked() -> None:
     found = features(templates.ON_REQUEST).thinking
-    assert found == Thinking("<think>", "</think>", True, False, True, False)
+    assert found == Thinking("<think>", "</think>", True, False, True)
 
 
 def test_some_prompts_end_inside_the_thought() -> None:
@@ -39,7 +39,8 @@ def test_a_template_that_only_drops_old_thoughts_proves_nothing() -> None:
 def test_effort_in_the_templates_own_words_is_seen() -> None:
     found = features(templates.EFFORT).thinking
     assert found is not None
-    assert found.has_effort
+    assert list(found.efforts) == ["low", "medium", "high"]
+    assert found.efforts["low"] == {"reasoning_effort": "low"}
     assert (found.begin, found.end) == ("[THINK]", "[/THINK]")
 
 

@@ -9,7 +9,8 @@ from tests.prompts.gguf_files import Entry, gguf_bytes, write
 from tests.prompts.oracle import open_oracle
 
 from myna.core.errors import ModelFileError
-from myna.prompts.vocabulary import TokenKind, Vocabulary, byte_alphabet
+from myna.prompts.token_pieces import TokenKind, byte_alphabet
+from myna.prompts.vocabulary import Vocabulary
 
 MODELS = ("smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "gemma-3-270m")
 

@@ -61,3 +61,31 @@ def test_the_line_is_bounded_by_requests_and_by_tokens() -> None:
     admission.admit(request(20), INFO)  # alone, a long prompt may enter
     with pytest.raises(Overloaded):
         admission.admit(request(1), INFO)
+
+
+def test_an_owner_with_few_requests_gets_in_when_others_fill_the_queue() -> None:
+    admission = Admission(QueueLimits(max_waiting_requests=16))
+    others, mine = (GenerationRequest("r", (1,), 1, owner=owner) for owner in ("others", "mine"))
+    for _ in range(16):
+        admission.admit(others, INFO)
+    with pytest.raises(Overloaded):
+        admission.admit(others, INFO)
+    for _ in range(2):
+        admission.admit(mine, INFO)
+    with pytest.raises(Overloaded):
+        admission.admit(mine, INFO)
+    for number in range(14):
+        admission.admit(GenerationRequest("r", (1,), 1, owner=f"another {number}"), INFO)
+    with pytest.raises(Overloaded):
+        admission.admit(GenerationRequest("r", (1,), 1, owner="one too many"), INFO)
+
+
+def test_a_long_prompt_of_a_new_owner_must_fit_what_is_left_for_it() -> None:
+    admission = Admission(QueueLimits(max_waiting_tokens=160))
+    for owner, size, is_admitted in (("a", 50, True), ("b", 60, True), ("a", 60, False), ("c", 20, True)):
+        request = GenerationRequest("r", (1,) * size, 1, owner=owner)
+        if is_admitted:
+            admission.admit(request, INFO)
+        else:
+            with pytest.raises(Overloaded):
+                admission.admit(request, INFO)

@@ -55,7 +55,7 @@ def allows(constraint: Constraint, text: str) -> bool:
         (TextChoice(("yes", 'a "b"', "你好\\")), "你好\\", "no"),
         (TextChoice(("yes", 'a "b"', "你好\\")), 'a "b"', "yesyes"),
         (LarkGrammar("start: A+\nA: /[ab]/"), "abba", "abc"),
-        (NoToolCalls("tagged"), "hello", "a <tool_call>"),
+        (NoToolCalls("hermes"), "hello", "a <tool_call>"),
     ],
 )
 def test_each_kind_becomes_its_grammar(constraint: Constraint, right: str, wrong: str) -> None:
@@ -63,10 +63,11 @@ def test_each_kind_becomes_its_grammar(constraint: Constraint, right: str, wrong
     assert not allows(constraint, wrong)
 
 
-# Each of these was a 400 for the whole request: look-around, word boundaries, back references, escapes and
-# anchors that the grammar's regular expressions don't have.
+# Look-around, word boundaries, back-references and anchors that grammars don't have; then a name and an
+# alternative that only the grammar's compiler refuses.
 @pytest.mark.parametrize(
-    "pattern", [EMAIL, r"\bword\b", r"\Bx", r"(a)\1", "(?=a)b", "(?<=a)b", "a$b", r"\cJ", "[^]", "("]
+    "pattern",
+    [EMAIL, r"\bword\b", r"\Bx", r"(a)\1", "(?=a)b", "(?<=a)b", "a$b", "(", r"\p{Nothing}", "^$|^$"],
 )
 def test_a_pattern_that_cant_be_enforced_is_left_to_the_model_unless_the_schema_is_strict(
     pattern: str,
@@ -99,6 +100,34 @@ def test_patterns_of_names_that_cant_be_enforced_leave_the_names_open() -> None:
     assert allows(schema(value), '{"any": 1}')
 
 
+def test_overlapping_patterns_of_names_leave_the_names_open_unless_the_schema_is_strict() -> None:
+    value = {"patternProperties": {"^a": {"type": "integer"}, "b$": {}}, "additionalProperties": False}
+    loose = schema(an_object(x={"type": "object", **value}, y={"const": 1}))
+    assert allows(loose, '{"x": {"ab": "any"}, "y": 1}')
+    assert not allows(loose, '{"x": {}, "y": 2}')
+    with pytest.raises(InvalidRequest, match=r"'patternProperties' can't be enforced: .*not disjoint"):
+        compile_constraint(schema(an_object(x=value), is_strict=True), check)
+
+
+@pytest.mark.parametrize(
+    ("value", "keyword"),
+    [
+        ({"type": "array", "items": {}, "uniqueItems": True}, "uniqueItems"),
+        ({"type": "string", "format": "regex"}, "format"),
+        ({"type": "string", "pattern": r"\b"}, "pattern"),
+    ],
+)
+def test_a_strict_tool_names_what_cant_be_enforced(value: dict[str, Any], keyword: str) -> None:
+    calls = ToolCalls("hermes", (tool(0, an_object(a=value)), tool(1, an_object(a=value), is_strict=True)))
+    with pytest.raises(InvalidRequest) as caught:
+        compile_constraint(calls, check)
+    assert caught.value.param == "tools[1].function.parameters"
+    assert caught.value.message.startswith(
+        f"Invalid schema for function 'f1': In context=('properties', 'a'), '{keyword}' can't be enforced: "
+    )
+    compile_constraint(ToolCalls("hermes", calls.tools[:1]), check)
+
+
 def tool(i: int, value: Any, *, is_strict: bool = False) -> CallableTool:
     place = f"tools[{i}].function.parameters"
     origin = Origin(f"Invalid schema for function 'f{i}'", place, "invalid_function_parameters")
@@ -116,7 +145,7 @@ def test_one_tools_pattern_doesnt_cost_the_others() -> None:
     "bad", [an_object(a={"type": "nonsense"}), an_object(a={"$ref": "#/nowhere"})], ids=["type", "reference"]
 )
 def test_the_tool_that_cant_be_used_is_named(bad: dict[str, Any]) -> None:
-    calls = ToolCalls("tagged", (tool(0, an_object()), tool(1, bad), tool(2, an_object())))
+    calls = ToolCalls("hermes", (tool(0, an_object()), tool(1, bad), tool(2, an_object())))
     with pytest.raises(InvalidRequest) as caught:
         compile_constraint(calls, check)
     assert (caught.value.param, caught.value.code) == (
@@ -128,7 +157,7 @@ def test_the_tool_that_cant_be_used_is_named(bad: dict[str, Any]) -> None:
 
 
 def test_the_answers_schema_is_named_beside_tools() -> None:
-    calls = ToolCalls("tagged", (tool(0, an_object()),), answer=schema({"type": "nonsense"}))
+    calls = ToolCalls("hermes", (tool(0, an_object()),), answer=schema({"type": "nonsense"}))
     with pytest.raises(InvalidRequest) as caught:
         compile_constraint(calls, check)
     assert caught.value.param == "response_format"
@@ -136,7 +165,7 @@ def test_the_answers_schema_is_named_beside_tools() -> None:
 
 def test_tools_that_are_too_much_together_are_named_together() -> None:
     many = an_object(**{"p" * 50 + str(i): {"type": "string"} for i in range(90)})
-    calls = ToolCalls("tagged", tuple(tool(i, many) for i in range(64)))
+    calls = ToolCalls("hermes", tuple(tool(i, many) for i in range(64)))
     with pytest.raises(ConstraintTooComplex) as caught:
         compile_constraint(calls, check)
     assert caught.value.param == "tools"

@@ -1,8 +1,11 @@
 """Prompt chunks follow the speed that steps had."""
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from myna.scheduling.batch import Batch
 from myna.scheduling.prefill_budget import PrefillBudget
 
 
@@ -42,3 +45,50 @@ def test_never_stalls_and_never_explodes() -> None:
     assert budget.prompt_tokens == 16
     rollback(budget, 1e12, 0)
     assert budget.prompt_tokens == 8192
+
+
+def chunk(budget: PrefillBudget, start: int) -> int:
+    """The number of tokens from that position on that a step computes."""
+    return Batch(context_slope=budget.context_slope).fitting(start, budget.prompt_tokens)
+
+
+def prefill(budget: PrefillBudget, first: int, last: int, slope: float, noise: Random | None = None) -> float:
+    """Compute a prompt beside 16 decodes, at 4,000 tokens/s without a context: the longest step."""
+    longest = 0.0
+    while first < last:
+        size = min(chunk(budget, first), last - first)
+        mean = first + size / 2
+        seconds = (size * (1 + slope * mean) + 16) / 4000
+        longest = max(longest, seconds)
+        measured = seconds * noise.lognormvariate(0, 0.2) if noise else seconds
+        budget.observe(size, 16, measured, mean)
+        first += size
+    return longest
+
+
+@given(st.floats(1e-4, 3e-3))
+def test_a_long_context_makes_no_step_longer(slope: float) -> None:
+    budget = PrefillBudget()
+    for _ in range(5):
+        prefill(budget, 0, 8000, slope)
+    assert prefill(budget, 0, 8000, slope) < 0.15
+    for _ in range(10):
+        prefill(budget, 0, 200, slope)
+    assert prefill(budget, 6000, 8000, slope) < 0.15, "the rest of a prompt of which much is cached"
+
+
+@given(st.floats(1e-3, 3e-3), st.integers(0, 100))
+def test_the_slope_is_found_on_a_busy_machine_too(slope: float, seed: int) -> None:
+    budget, noise = PrefillBudget(), Random(seed)
+    for _ in range(10):
+        prefill(budget, 0, 8000, slope, noise)
+    assert slope / 6 < budget.context_slope < slope * 6
+
+
+def test_a_chunk_after_a_very_long_context_still_proceeds() -> None:
+    batch = Batch(context_slope=1e-2)
+    assert batch.fitting(1_000_000, 16) == 16
+    batch.num_prompt_tokens = 10
+    assert batch.fitting(1_000_000, 16) == 1
+    batch.num_prompt_tokens = 16
+    assert batch.fitting(1_000_000, 16) == 0

@@ -135,6 +135,22 @@ def test_several_choices_compute_their_prompt_once() -> None:
     assert heard.events[-1] == Done(40)
 
 
+def test_many_choices_begin_to_decode_a_few_per_step() -> None:
+    model = Model(max_sequences=64)
+    heard = model.ask(request("q" * 100, 10, num_choices=40, best_of=40))
+    assert [len(rows) for rows in model.rows[1:4]] == [16, 32, 40]
+    assert max(sum(row.start == 100 for row in rows) for rows in model.rows) == 16
+    assert [heard.text(choice) for choice in range(40)] == [script("q" * 100, 10)] * 40
+
+
+def test_many_prompts_decode_at_once() -> None:
+    model = Model(max_sequences=64)
+    for i in range(40):
+        model.add(request(f"{i:02}"))
+    model.step()
+    assert len(model.step().rows) == 40
+
+
 def test_more_choices_than_the_engine_has_sequences_still_all_answer() -> None:
     model = Model(max_sequences=3)
     heard = model.ask(request("q" * 40, 10, num_choices=8, best_of=8))
@@ -211,7 +227,7 @@ def test_owners_take_turns_and_urgent_requests_go_first() -> None:
     while not model.scheduler.is_idle:
         model.step()
         order += [names[n] for n, heard in model.heard.items() if heard.is_ended and names[n] not in order]
-    assert order == ["urgent", "a1", "b1", "c1", "a2", "a3"]
+    assert order == ["urgent", "b1", "c1", "a1", "a2", "a3"]
 
 
 def test_a_request_that_breaks_the_engine_ends_alone() -> None:

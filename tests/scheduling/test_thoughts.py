@@ -5,16 +5,21 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from myna.core.constraints import JsonSchema
+from myna.core.constraints import CallableTool, FinalChannel, JsonSchema, ToolCalls
+from myna.core.conversation import ToolSpec
 from myna.core.events import ChoiceDone, Done, Event, TextDelta
+from myna.core.harmony import ANALYSIS, COMMENTARY, END, FINAL, MESSAGE, START
 from myna.core.requests import GenerationRequest, Sampling, Thought
 from myna.engines import fake
+from myna.prompts.call_formats.base import CallArguments, CallStarted
+from myna.prompts.call_formats.table import FORMATS
 from myna.scheduling.in_process import InProcessGenerator
 from myna.workers.frames import WorkerSpec
 from myna.workers.loading import load_model
 
 COLOURS = JsonSchema('{"enum": ["red", "green", "blue"]}')
 THOUGHT = Thought("<think>", "</think>")
+CHANNELS = Thought(ANALYSIS, END + START, is_harmony=True)
 
 
 @pytest.fixture
@@ -107,6 +112,22 @@ async def test_an_optional_thought_is_neither_forced_nor_forbidden(service: InPr
     assert json.loads(texts(with_one)[1]) in ("red", "green", "blue")
     without = await ask(service, '[[say "red"]]', optional, constraint=COLOURS)
     assert texts(without) == ("", '"red"')
+
+
+async def test_json_in_channels_is_the_final_message(service: InProcessGenerator) -> None:
+    events = await ask(service, f'[[say {FINAL}"red"]]', CHANNELS, constraint=FinalChannel(COLOURS))
+    assert texts(events) == ("", '"red"')
+
+
+async def test_calls_in_channels_follow_the_tools_schema(service: InProcessGenerator) -> None:
+    tool = CallableTool("pick", '{"type": "object", "properties": {"c": {"enum": ["x"]}}, "required": ["c"]}')
+    form = FORMATS["harmony"]
+    said = f'{COMMENTARY} to=functions.pick <|constrain|>json{MESSAGE}{{"c": "x"}}'
+    constraint = ToolCalls(form.name, (tool,), is_required=True)
+    events = await ask(service, f"[[say {said}]]", CHANNELS, constraint=constraint, calls=form.marks)
+    reader = form.reader([ToolSpec("pick")])
+    pieces = [*reader.feed(texts(events)[1]), *reader.end()]
+    assert pieces == [CallStarted(0, "pick"), CallArguments(0, '{"c": "x"}')]
 
 
 async def test_each_choice_thinks_for_itself(service: InProcessGenerator) -> None:

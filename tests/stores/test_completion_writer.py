@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from myna.core.errors import DatabaseError, DatabaseUnavailable
-from myna.core.stored import CompletionStore, StoredCompletion
+from myna.core.stored import CompletionStore, StoredCompletion, StoredUsage
+from myna.stores.completion_quota import ProjectQuota
 from myna.stores.completion_writer import CompletionWriter, WriterLimits
 from myna.stores.database import TimeLimits
 from myna.stores.database_threads import DatabaseThreads
@@ -164,3 +165,29 @@ async def test_who_leaves_takes_nothing_away() -> None:
         await asyncio.wait([waiting])
         store.go.set()
     assert store.get("ours", "chatcmpl-0") == _row(0)
+
+
+async def test_a_project_stores_no_more_than_its_quota_and_others_are_not_affected() -> None:
+    store = Flaky()
+    async with _writing(store, WriterLimits(quota=ProjectQuota(max_bytes=25))) as writer:
+        for number in range(3):
+            await writer.put(_row(number))
+        assert await writer.has_room("theirs")
+        await writer.put(msgspec.structs.replace(_row(9), project="theirs"))
+    assert (store.usage("ours").num_rows, store.usage("theirs").num_rows) == (2, 1)
+    assert writer.num_dropped == 1
+
+
+async def test_a_quota_that_can_not_be_counted_costs_no_copy() -> None:
+    store = Uncountable()
+    async with _writing(store, WriterLimits(quota=ProjectQuota(max_rows=1))) as writer:
+        for number in range(3):
+            await writer.put(_row(number))
+    assert len(store.page("ours", limit=100).rows) == 3  # type: ignore[union-attr]
+
+
+class Uncountable(MemoryCompletions):
+    """A store whose usage can't be read."""
+
+    def usage(self, project: str) -> StoredUsage:
+        raise DatabaseError("it can't be counted")

@@ -5,12 +5,19 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.errors import ConfigurationError, DatabaseError
-from myna.core.stored import CompletionStore, StoredCompletion
+from myna.core.stored import (
+    MAX_DELETED_BYTES,
+    MAX_DELETED_ROWS,
+    CompletionStore,
+    StoredCompletion,
+    StoredUsage,
+)
 from myna.stores.registry import open_stores
 
 
@@ -87,6 +94,34 @@ def test_a_page_ends_before_it_is_too_large_and_has_one_row_at_least(store: Comp
         assert [row.id[-1] for row in page.rows] == expected
         assert page.has_more == (len(expected) < 5)
     assert _ids(store, after="chatcmpl-3", max_bytes=1) == ["2"]
+
+
+def test_usage_counts_what_a_project_has_stored(store: CompletionStore) -> None:
+    assert store.usage("ours") == StoredUsage(0, 0)
+    for number in range(3):
+        store.put(_row(number))
+    store.put(_row(3, project="theirs"))
+    size = len(_row(0).item) + len(_row(0).messages) + len(_row(0).replay)
+    assert store.usage("ours") == StoredUsage(3, 3 * size)
+    assert store.delete("ours", "chatcmpl-0")
+    assert store.usage("ours") == StoredUsage(2, 2 * size)
+
+
+def test_old_rows_are_deleted_in_pieces_and_others_stay(store: CompletionStore) -> None:
+    for number in range(MAX_DELETED_ROWS + 5):
+        store.put(msgspec.structs.replace(_row(number, city="x"), created=1000 + number))
+    assert store.delete_older(1000) == 0
+    limit = 1000 + MAX_DELETED_ROWS + 3
+    assert [store.delete_older(limit) for _ in range(3)] == [MAX_DELETED_ROWS, 3, 0]
+    assert _ids(store, order="asc") == [str(MAX_DELETED_ROWS + 3), str(MAX_DELETED_ROWS + 4)]
+
+
+def test_large_old_rows_are_deleted_one_at_a_time(tmp_path: Path) -> None:
+    store = open_stores(f"sqlite:///{tmp_path}/myna.db").completions()
+    for number in range(3):
+        store.put(msgspec.structs.replace(_row(number), item=bytes(MAX_DELETED_BYTES // 2 + 1)))
+    assert [store.delete_older(2_000_000_000) for _ in range(4)] == [1, 1, 1, 0]
+    store.close()
 
 
 def test_filters_hold_together(store: CompletionStore) -> None:

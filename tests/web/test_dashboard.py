@@ -166,12 +166,13 @@ def test_limits_typed_as_soon_as_their_fields_are_there_are_kept(admin: Visitor,
 
 
 def limit_key(page: Page, busy: ServerProcess, name: str, limits: dict[str, int]) -> str:
-    """A new key with those limits; the path of its limits."""
-    make_key(page, name)
-    keys = httpx.get(f"{busy.base_url}/organization/projects/default/api_keys", headers=AUTH, timeout=60)
-    key_id = next(key["id"] for key in keys.json()["data"] if key["name"] == name)
-    path = f"{busy.base_url}/organization/projects/default/api_keys/{key_id}/rate_limits/rl-all"
+    """A new key with those limits in the page's list; the path of its limits."""
+    base = f"{busy.base_url}/organization/projects/default/api_keys"
+    made = httpx.post(base, json={"name": name}, headers=AUTH, timeout=60).json()
+    path = f"{base}/{made['id']}/rate_limits/rl-all"
     httpx.post(path, json=limits, headers=AUTH, timeout=60).raise_for_status()
+    page.reload()
+    expect(row_of(page, name)).to_be_visible()
     return path
 
 

@@ -44,7 +44,7 @@ LONG_ARRAYS: list[tuple[dict[str, Any], str, int]] = [
         "tool_choice.allowed_tools.tools",
         128,
     ),
-    ({"stop": ["a"] * 5}, "stop", 4),
+    ({"stop": ["a"] * 17}, "stop", 16),
     ({"prediction": {"type": "content", "content": [TEXT] * 2049}}, "prediction.content", 2048),
 ]
 

@@ -36,7 +36,7 @@ REQUEST = GenerationRequest(
     stop=("停", "\n"),
     num_logprobs=5,
     constraint=ToolCalls(
-        "tagged", (CallableTool("f", "{}", origin=Origin("f", "tools[0]")),), answer=JsonSchema("{}", True)
+        "hermes", (CallableTool("f", "{}", origin=Origin("f", "tools[0]")),), answer=JsonSchema("{}", True)
     ),
     prediction_tokens=(9,),
     priority=-1,

@@ -105,3 +105,20 @@ def test_three_missed_answers_make_it_unready_and_one_answer_ready() -> None:
     assert not watchdog.is_answering
     watchdog.on_pong(2)
     assert watchdog.is_answering
+
+
+@pytest.mark.parametrize("usage", [computing, lambda: lambda: ProcessUsage(is_waiting=True)])
+def test_a_loop_that_does_not_turn_is_noticed_within_seconds_whatever_the_process_does(
+    usage: Callable[[], Callable[[], ProcessUsage]],
+) -> None:
+    """It answers pings, so it is killed much later."""
+    watchdog, measure = working(), usage()
+    for _ in range(PATIENCE.unnoticed):
+        watchdog.on_pong(1)
+        assert not watchdog.tick(measure)
+    assert watchdog.is_answering
+    watchdog.on_pong(1)
+    assert not watchdog.tick(measure)
+    assert not watchdog.is_answering
+    watchdog.on_pong(2)
+    assert watchdog.is_answering

@@ -103,21 +103,25 @@ class Administration:
     def create_key(
         self,
         actor: Actor,
-        project_id: str,
+        project_id: str | None,
         name: str,
         *,
         scopes: Sequence[str] = ("inference",),
         models: Sequence[str] | None = None,
         expires_in_s: int | None = None,
+        unknown_parameters: str | None = None,
     ) -> NewKey:
-        """The new key with its plain text. Raises `ConfigurationError` if other servers use another
-        secret."""
+        """The new key with its plain text. Raises `ConfigurationError` if other servers use another secret.
+
+        `project_id` None: a project of its own, with the same name, so that no other key reads or deletes
+        what it stores. A key that can't store anything belongs to the default project, whose usage and
+        metrics a key with the scope `read` sees."""
         if self._store.claim(self._secret.fingerprint) != self._secret.fingerprint:
             raise ConfigurationError(ANOTHER_SERVERS_KEYS)
         value = new_key()
         key = ApiKey(
             _new_id("key_"),
-            project_id,
+            project_id or DEFAULT_PROJECT,
             checks.check_name(name),
             self._now(),
             self._secret.digest(value),
@@ -125,14 +129,19 @@ class Administration:
             checks.check_scopes(scopes),
             checks.check_models(models),
             None if expires_in_s is None else self._now() + checks.check_life(expires_in_s),
+            unknown_parameters=checks.check_unknown_parameters(unknown_parameters),
         )
+        if project_id is None and "inference" in key.scopes:
+            key = msgspec.structs.replace(key, project=self.create_project(actor, name).id)
 
         def change(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
-            if find_project(accounts, project_id).archived_at is not None:
+            if find_project(accounts, key.project).archived_at is not None:
                 raise InvalidRequest(
-                    N_("The project {project_id} is archived.", project_id=project_id), param="project_id"
+                    N_("The project {project_id} is archived.", project_id=key.project), param="project_id"
                 )
             data = {"name": key.name, "scopes": key.scopes, "models": key.models}
+            if key.unknown_parameters is not None:
+                data["unknown_parameters"] = key.unknown_parameters
             return key, "api_key.created", {"id": key.id, "data": {**data, "expires_at": key.expires_at}}
 
         return NewKey(self._commit(actor, change), value)
@@ -140,7 +149,8 @@ class Administration:
     def change_key(
         self, actor: Actor, project_id: str | None, key_id: str, changes: Mapping[str, Any]
     ) -> ApiKey:
-        """`changes` may have name, scopes, models, and expires_in_seconds (None: never)."""
+        """`changes` may have name, scopes, models, unknown_parameters, and expires_in_seconds (None:
+        never)."""
         fields = self._checked(changes)
 
         def change(accounts: Accounts) -> tuple[ApiKey, str, Mapping[str, object]]:
@@ -234,6 +244,8 @@ class Administration:
                     fields["scopes"] = checks.check_scopes(value)
                 case "models":
                     fields["models"] = checks.check_models(value)
+                case "unknown_parameters":
+                    fields["unknown_parameters"] = checks.check_unknown_parameters(value)
                 case "expires_in_seconds":
                     end = None if value is None else self._now() + checks.check_life(value)
                     fields["expires_at"] = end

@@ -12,6 +12,7 @@ MAX_MODELS: Final = 1000
 MAX_LIFE_S: Final = 100 * 366 * 86400
 MAX_LIMIT: Final = 2**53
 """The largest integers that JSON numbers represent exactly."""
+UNKNOWN_PARAMETERS: Final = ("reject", "ignore")
 SCOPES: Final[tuple[KeyScope, ...]] = get_args(KeyScope)
 
 
@@ -71,6 +72,20 @@ def check_model(model: str, param: str = "models") -> str:
     if not model or len(model) > MAX_NAME or not model.isprintable():
         raise _invalid(param, N_("{name} can't be the name of a model.", name=_quoted(model)))
     return model
+
+
+def check_unknown_parameters(choice: str | None) -> str | None:
+    """What to do with unknown parameters. None: as the server is set."""
+    if choice is not None and choice not in UNKNOWN_PARAMETERS:
+        raise _invalid(
+            "unknown_parameters",
+            N_(
+                "Unknown parameters can't be {choice}; choose from {known}.",
+                choice=_quoted(choice),
+                known=", ".join(UNKNOWN_PARAMETERS),
+            ),
+        )
+    return choice
 
 
 def check_life(seconds: int) -> int:

@@ -64,7 +64,8 @@ class Directory:
 def _principal(key: ApiKey) -> Principal:
     scopes: frozenset[Scope] = frozenset().union(*(_scopes(name) for name in key.scopes))
     models = None if key.models is None else frozenset(key.models)
-    return Principal(key.id, key.project, scopes, models)
+    own = key.unknown_parameters
+    return Principal(key.id, key.project, scopes, models, None if own is None else own == "ignore")
 
 
 def _scopes(name: str) -> frozenset[Scope]:

@@ -19,13 +19,20 @@ from myna.accounts.buckets import (
 from myna.core.accounts import Limit
 from myna.core.errors import QuotaExceeded, RateLimited, RequestsLimited, TokensLimited
 
-Kind = Literal["requests", "tokens", "day", "seats"]
-_WINDOWS_S: Final[Mapping[Kind, float]] = {"requests": 60.0, "tokens": 60.0, "day": 86_400.0, "seats": 0.0}
+Kind = Literal["requests", "tokens", "day", "seats", "priority"]
+_WINDOWS_S: Final[Mapping[Kind, float]] = {
+    "requests": 60.0,
+    "tokens": 60.0,
+    "day": 86_400.0,
+    "seats": 0.0,
+    "priority": 60.0,
+}
 _NAMES: Final[Mapping[Kind, str]] = {
     "requests": "requests per min (RPM)",
     "tokens": "tokens per min (TPM)",
     "day": "tokens per day (TPD)",
     "seats": "concurrent requests",
+    "priority": "priority requests per min",
 }
 _UNBOUNDED_ANSWER_TOKENS: Final = 1024
 _SEAT_WAIT_S: Final = 1.0
@@ -71,6 +78,15 @@ class LimitCounter:
 
 def counters_of(limits: Sequence[Limit]) -> tuple[LimitCounter, ...]:
     return tuple(counter for limit in limits for counter in _counters_of_limit(limit))
+
+
+def priority_counters_of(limits: Sequence[Limit]) -> tuple[LimitCounter, ...]:
+    """The counters that decide whether a request is still served at the priority tier."""
+    return tuple(
+        LimitCounter(f"{limit.owner}/priority/{limit.model}", "priority", number, limit.owner)
+        for limit in limits
+        if (number := limit.priority_requests_per_minute) is not None
+    )
 
 
 def _counters_of_limit(limit: Limit) -> Iterator[LimitCounter]:

@@ -1,8 +1,10 @@
 """The names of OpenAI's models, which existing code uses, as aliases of the default model."""
 
+import re
+from functools import partial
 from typing import Final
 
-from myna.catalog.registry import CardKind, ModelCard
+from myna.catalog.registry import AliasFor, CardKind, ModelCard
 
 # Text models only: an alias must not promise a modality that its target lacks.
 DEFAULT_ALIASES: Final[dict[str, CardKind]] = {
@@ -18,11 +20,31 @@ DEFAULT_ALIASES: Final[dict[str, CardKind]] = {
     "davinci-002": "alias",
     "babbage-002": "alias",
 }
+# The present and dated names of the same kind, such as gpt-5-mini, gpt-4o-2024-08-06 or o4-mini. Names of
+# models for other modalities (gpt-4o-audio-preview) and of open models (gpt-oss-20b) don't match.
+_TEXT_MODEL: Final = re.compile(
+    r"(?:chat)?(?:gpt-[1-9][0-9]?(?:\.[0-9])?o?|o[1-9])"
+    r"(?:-(?:16k|32k|chat|codex|instruct|latest|max|mini|nano|preview|pro|turbo))*"
+    r"(?:-[0-9]{4}(?:-[0-9]{2}-[0-9]{2})?(?:-preview)?)?",
+    re.ASCII,
+)
 
 
 def default_alias_cards(target: str) -> list[ModelCard]:
-    """Cards of all default aliases of `target`; the listing fills in `created` and `owned_by`."""
+    """Cards of the default aliases of `target` that are listed; the listing fills in `created` and
+    `owned_by`."""
     return [alias_card(name, target, kind) for name, kind in DEFAULT_ALIASES.items()]
+
+
+def unlisted_aliases(target: str) -> AliasFor:
+    """A function that returns the card of any other name of OpenAI's text models."""
+    return partial(_unlisted_alias, target)
+
+
+def _unlisted_alias(target: str, name: str) -> ModelCard | None:
+    if not _TEXT_MODEL.fullmatch(name):
+        return None
+    return alias_card(name, target, "instruct" if "-instruct" in name else "alias")
 
 
 def alias_card(name: str, target: str, kind: CardKind) -> ModelCard:

@@ -100,22 +100,21 @@ class ModelPool:
         self._manager = ModelManager(prepare, memory, limits or PoolLimits())
 
     def cards(self) -> Sequence[ModelCard]:
-        """All cards, of loaded and unloaded models."""
+        """All listed cards, of loaded and unloaded models."""
         self._refresh()
         return tuple(self._listing.cards.values())
 
     def card(self, model: str) -> ModelCard:
-        """The card of that exact id. Raises `ModelNotFound`."""
-        self._refresh()
-        card = self._listing.cards.get(model)
+        """The card of that name. Raises `ModelNotFound`."""
+        card = self.find(model)
         if card is None:
             raise self._not_found(model)
         return card
 
     def find(self, model: str) -> ModelCard | None:
-        """The card of that exact id, if there is one."""
+        """The card of that name, if there is one."""
         self._refresh()
-        return self._listing.cards.get(model)
+        return self._listing.find(model)
 
     def details(self, card: ModelCard) -> ModelDetails:
         spec, slot = self._listing.models.get(card.target), self._slots.get(card.target)

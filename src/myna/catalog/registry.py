@@ -36,12 +36,22 @@ class ModelCard:
 FindDefaults = Callable[[ModelSpec], SamplingDefaults]
 
 
+# The card of an alias that isn't listed, by its name; None for a name that is none.
+AliasFor = Callable[[str], ModelCard | None]
+
+
+def no_alias(name: str) -> None:
+    """For lists without unlisted aliases."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`models` by id, and the card of every name, models before aliases."""
+    """`models` by id, and the card of every listed name, models before aliases. `alias_for` are further
+    names that requests may use."""
 
     models: Mapping[str, ModelSpec]
     cards: Mapping[str, ModelCard]
+    alias_for: AliasFor = no_alias
 
     @classmethod
     def of(
@@ -49,6 +59,7 @@ class Listing:
         models: Iterable[ModelSpec],
         aliases: Iterable[ModelCard],
         defaults_of: FindDefaults = published_defaults,
+        alias_for: AliasFor = no_alias,
     ) -> "Listing":
         """Of two models with the same id, the first is listed. Aliases never hide a model; those without a
         target are dropped."""
@@ -70,21 +81,35 @@ class Listing:
         for alias in aliases:
             target = by_id.get(alias.target)
             if target is not None and alias.id not in cards:
-                cards[alias.id] = replace(
-                    alias,
-                    created=target.created,
-                    owned_by=target.owned_by,
-                    is_relayed=target.is_relayed,
-                    sampling=cards[target.id].sampling,
-                )
-        return cls(by_id, cards)
+                cards[alias.id] = _like(cards[target.id], alias)
+        return cls(by_id, cards, alias_for)
+
+    def find(self, name: str) -> ModelCard | None:
+        """The card of a name, listed or not."""
+        if (card := self.cards.get(name)) is not None:
+            return card
+        alias = self.alias_for(name)
+        target = None if alias is None else self.cards.get(alias.target)
+        return None if alias is None or target is None else _like(target, alias)
 
     def without(self, model: str) -> "Listing":
         """The listing without that model and its aliases."""
         return Listing(
             {name: spec for name, spec in self.models.items() if name != model},
             {name: card for name, card in self.cards.items() if card.target != model},
+            self.alias_for,
         )
+
+
+def _like(target: ModelCard, alias: ModelCard) -> ModelCard:
+    """The alias's card with what it takes from its target's."""
+    return replace(
+        alias,
+        created=target.created,
+        owned_by=target.owned_by,
+        is_relayed=target.is_relayed,
+        sampling=target.sampling,
+    )
 
 
 # Returns the current listing, or None if it has not changed since the last call.
@@ -110,8 +135,10 @@ class ModelRegistry:
         store: ModelStore | None,
         announced: Announced = tuple,
         defaults_of: FindDefaults = published_defaults,
+        alias_for: AliasFor = no_alias,
     ) -> None:
         self._files = files
+        self._alias_for = alias_for
         self._aliases = aliases
         self._store = store
         self._announced = announced
@@ -134,4 +161,4 @@ class ModelRegistry:
         return self._listing([*here, *pulled, *announced])
 
     def _listing(self, models: Iterable[ModelSpec]) -> Listing:
-        return Listing.of(models, self._aliases, self._defaults_of)
+        return Listing.of(models, self._aliases, self._defaults_of, self._alias_for)

@@ -32,17 +32,29 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="A name that says whose key it is, or what it is for.")],
-    project: Annotated[str, typer.Option(help="The project it belongs to.")] = DEFAULT_PROJECT,
+    project: Annotated[
+        str | None,
+        typer.Option(help="The project that it shares with other keys; default: one of its own."),
+    ] = None,
     scope: Annotated[
-        list[str] | None, typer.Option(help="inference (the default), read or admin; may be repeated.")
+        list[str] | None,
+        typer.Option(help="inference (the default), read, admin or priority; may be repeated."),
     ] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="A model that it may use; may be repeated; default: all.")
     ] = None,
     expires: Annotated[str | None, typer.Option(help="How long it is valid, such as 30d or 12h.")] = None,
+    unknown_parameters: Annotated[
+        str | None,
+        typer.Option(
+            help="reject or ignore parameters that aren't supported; default: as the server is set."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a key and print it. It can't be shown again later.
+
+    Keys of one project share stored completions, cached prompts and limits.
 
     **Examples**
 
@@ -53,11 +65,12 @@ def create(
     with open_administration() as desk:
         made = desk.administration.create_key(
             desk.actor,
-            project_of(desk.accounts(), project),
+            None if project is None else project_of(desk.accounts(), project),
             name,
             scopes=scope or ("inference",),
             models=model or None,
             expires_in_s=None if expires is None else seconds_of(expires),
+            unknown_parameters=unknown_parameters,
         )
     _show_once(made, as_json)
 

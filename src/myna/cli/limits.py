@@ -41,6 +41,9 @@ def set_limit(
     tokens_per_minute: Annotated[Amount, typer.Option(help="A number, or `none`.")] = None,
     tokens_per_day: Annotated[Amount, typer.Option(help="A number, or `none`.")] = None,
     concurrent_requests: Annotated[Amount, typer.Option(help="A number, or `none`.")] = None,
+    priority_requests_per_minute: Annotated[
+        Amount, typer.Option(help="A number, or `none`; more are served at the default tier.")
+    ] = None,
     budget: Annotated[Amount, typer.Option(help="Dollars per calendar month, or `none`.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -53,7 +56,13 @@ def set_limit(
     - `myna limits set --key ci --tokens-per-day none`
     """
     changes: dict[str, int | None] = {}
-    amounts = (requests_per_minute, tokens_per_minute, tokens_per_day, concurrent_requests)
+    amounts = (
+        requests_per_minute,
+        tokens_per_minute,
+        tokens_per_day,
+        concurrent_requests,
+        priority_requests_per_minute,
+    )
     for name, text in zip(LIMIT_NAMES, amounts, strict=False):
         if text is not None:
             changes[name] = None if text == NONE else _whole(text)
@@ -123,7 +132,7 @@ def _amounts(limit: Limit) -> list[Any]:
 
 
 def _shown(limit: Limit) -> str:
-    names = ("requests/min", "tokens/min", "tokens/day", "concurrent", "budget")
+    names = ("requests/min", "tokens/min", "tokens/day", "concurrent", "priority/min", "budget")
     pairs = [f"{amount} {name}" for name, amount in zip(names, _amounts(limit), strict=True) if amount]
     return ", ".join(pairs) or _("no limits")
 
@@ -138,7 +147,14 @@ def _columns(accounts: Accounts) -> dict[Translatable, Sequence[str]]:
         N_("NAME"): [names.get(limit.owner, "") for limit in limits],
         N_("MODEL"): [limit.model or _("all") for limit in limits],
     }
-    titles = (N_("REQ/MIN"), N_("TOKENS/MIN"), N_("TOKENS/DAY"), N_("CONCURRENT"), N_("BUDGET"))
+    titles = (
+        N_("REQ/MIN"),
+        N_("TOKENS/MIN"),
+        N_("TOKENS/DAY"),
+        N_("CONCURRENT"),
+        N_("PRIORITY/MIN"),
+        N_("BUDGET"),
+    )
     for title, amounts in zip(titles, zip(*map(_amounts, limits), strict=True), strict=True):
         if any(amount is not None for amount in amounts):
             columns[title] = ["" if amount is None else str(amount) for amount in amounts]

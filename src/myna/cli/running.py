@@ -32,7 +32,9 @@ from myna.core.errors import ConfigurationError, OperatorError
 from myna.core.installation import install_command
 from myna.core.ledger import Price
 from myna.core.translatable import N_
+from myna.generation.budgets import AnswerLimits
 from myna.http.access_log import JsonLines
+from myna.http.connection_limit import max_connections, raise_descriptor_limit
 from myna.http.origin import hosts_for, is_loopback
 from myna.http.server import Server, bind
 from myna.http.tls import Certificate
@@ -41,7 +43,9 @@ from myna.request.live_accounts import LiveAccounts
 from myna.request.services import ORGANIZATION, Services
 from myna.request.spending import LedgerSpending
 from myna.settings import Settings
-from myna.stores.completion_writer import CompletionWriter
+from myna.stores.completion_quota import quota_of
+from myna.stores.completion_retention import CompletionRetention
+from myna.stores.completion_writer import CompletionWriter, WriterLimits
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.registry import Stores, open_stores
 from myna.usage.ledger import Ledger
@@ -95,6 +99,12 @@ def read_certificate(settings: Settings) -> Certificate | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return Certificate(settings.tls_cert, settings.tls_key)
+
+
+def is_for_this_machine(settings: Settings) -> bool:
+    """Whether only programs on this machine reach the server: no setting says that a proxy serves others."""
+    has_proxy = bool(settings.trusted_proxies or settings.root_path or settings.allowed_hosts)
+    return is_loopback(settings.host) and not has_proxy
 
 
 def open_listener(settings: Settings) -> socket.socket:
@@ -202,11 +212,12 @@ def observers(settings: Settings, instruments: Instruments | None) -> tuple[Requ
 
 def http_options(settings: Settings) -> HttpOptions:
     return HttpOptions(
-        hosts=hosts_for(settings.host, settings.allowed_hosts),
+        hosts=hosts_for(settings.host, settings.allowed_hosts, asks_for_key=not settings.no_auth),
         origins=frozenset(settings.cors_origins),
         max_body_bytes=settings.max_body_bytes,
         root_path=settings.root_path,
         trusted_proxies=settings.trusted_proxies,
+        keep_alive_s=settings.keep_alive_s,
         python_files=PYODIDE.paths(settings.home),
     )
 
@@ -227,12 +238,16 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
         usage_sinks=UsageSinks(ledger or NullUsageLog(), observers(settings, instruments)),
         ledger=ledger,
         instruments=instruments,
-        is_loopback_only=is_loopback(settings.host),
-        max_answer_tokens=settings.max_answer_tokens,
+        is_loopback_only=is_for_this_machine(settings),
+        answer_limits=AnswerLimits(settings.max_answer_tokens, settings.strict_max_tokens),
+        ignores_unknown=settings.unknown_parameters == "ignore",
         text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,
         completions=completions,
-        completion_writer=CompletionWriter(completions, threads),
+        completion_writer=CompletionWriter(
+            completions, threads, WriterLimits(quota=quota_of(settings.max_stored_bytes))
+        ),
+        retention=CompletionRetention(completions, threads, settings.stored_days),
         accounts=accounts,
         limiter=Limiter(stores.counters(), accounts, spending, ORGANIZATION),
     )
@@ -274,7 +289,14 @@ async def _run(
     try:
         await backends.start()
         with Reloader(settings, read, apply).on_hangup(), contextlib.ExitStack() as record:
-            await serve(app, listener, drain_s=settings.drain_s, on_start=on_start, certificate=certificate)
+            await serve(
+                app,
+                listener,
+                drain_s=settings.drain_s,
+                on_start=on_start,
+                certificate=certificate,
+                most_connections=max_connections(raise_descriptor_limit()),
+            )
     finally:
         await backends.aclose()
     await _cancel(loading)

@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Final
 
 from myna.backends.table import Backends
-from myna.catalog.aliases import alias_card, default_alias_cards
+from myna.catalog.aliases import alias_card, default_alias_cards, unlisted_aliases
 from myna.catalog.entries import ENTRIES, published_defaults
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES, capacity
-from myna.catalog.registry import Announced, ModelCard, ModelRegistry, PollListing
+from myna.catalog.registry import (
+    AliasFor,
+    Announced,
+    ModelCard,
+    ModelRegistry,
+    PollListing,
+    no_alias,
+)
 from myna.catalog.store import ModelStore, local_file
 from myna.cli.backends import backends_of
 from myna.cli.console import megabytes
@@ -20,7 +27,7 @@ from myna.core.backend import LocalModel, ModelSpec
 from myna.core.errors import ConfigurationError, ModelFileError, ModelTooLarge
 from myna.core.sampling_defaults import SamplingDefaults
 from myna.core.translatable import N_
-from myna.setting_values import PUBLISHED, AliasSetting, DefaultsSetting, ModelSetting
+from myna.setting_values import PUBLISHED, AliasSetting, DefaultsSetting
 from myna.settings import Settings
 
 FAKE: Final = "fake"
@@ -44,10 +51,13 @@ class ServedModels:
     aliases: tuple[ModelCard, ...]
     store: ModelStore | None
     sampling: DefaultsSetting = PUBLISHED
+    alias_for: AliasFor = no_alias
 
     def look(self, announced: Announced = tuple) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
-        return ModelRegistry(self.files, self.aliases, self.store, announced, self._defaults_of).poll
+        return ModelRegistry(
+            self.files, self.aliases, self.store, announced, self._defaults_of, self.alias_for
+        ).poll
 
     def _defaults_of(self, model: ModelSpec) -> SamplingDefaults:
         return self.sampling.of(model.id).over(published_defaults(model))
@@ -70,7 +80,9 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
     backends = backends_of(settings)
     may_announce = backends.may_announce
     own = {
-        setting.id: _own_file(setting, is_default=setting.id == settings.model) for setting in settings.models
+        setting.id: _own_file(setting.id, setting.path, is_default=setting.id == settings.model)
+        for setting in settings.models
+        if setting.path is not None
     }
     is_elsewhere = settings.model not in own and _is_elsewhere(settings.model, backends, store)
     default = None if is_elsewhere else find_default(settings, own, find)
@@ -88,8 +100,15 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
             )
     default_id = settings.model if default is None else default.id
     aliases = _alias_cards(settings.aliases, default_id, files, may_announce)
+    # A name that another server may offer is not taken from it while that server can't be reached.
+    unlisted = unlisted_aliases(default_id)
     return ServedModels(
-        default_id, own_files, (*aliases, *default_alias_cards(default_id)), store, settings.defaults
+        default_id,
+        own_files,
+        (*aliases, *default_alias_cards(default_id)),
+        store,
+        settings.defaults,
+        lambda name: None if may_announce(name) else unlisted(name),
     )
 
 
@@ -125,18 +144,16 @@ def _is_elsewhere(model: str, backends: Backends, store: ModelStore | None) -> b
     return not is_known and backends.may_announce(model)
 
 
-def _own_file(setting: ModelSetting, *, is_default: bool) -> LocalModel:
+def _own_file(id: str, path: Path, *, is_default: bool) -> LocalModel:
     """Raises `ModelFileError` where there is no such file, or the default can't be used."""
     try:
-        return replace(local_file(setting.path), id=setting.id)
+        return replace(local_file(path), id=id)
     except ModelFileError as exc:
-        if is_default or not setting.path.is_file():
+        if is_default or not path.is_file():
             raise
-        _log.error("The model %r can't be used until its file is replaced: %s", setting.id, exc.message)
-        status = setting.path.stat()
-        return LocalModel(
-            setting.id, setting.path.absolute(), "user", int(status.st_mtime), status.st_size, "file"
-        )
+        _log.error("The model %r can't be used until its file is replaced: %s", id, exc.message)
+        status = path.stat()
+        return LocalModel(id, path.absolute(), "user", int(status.st_mtime), status.st_size, "file")
 
 
 def check_sizes(offer: ServedModels, limit_bytes: int) -> None:

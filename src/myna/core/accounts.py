@@ -27,7 +27,8 @@ class ApiKey(msgspec.Struct, frozen=True):
 
     `scopes` are names of `accounts.principal.KeyScope`. `models` are the names that it may use; None: all.
     Rotation gives it a new digest; the old one is valid until `old_expires_at`. Revoked keys are kept, so
-    that usage and audit events can show their names. `last_used_at` is at most a minute late."""
+    that usage and audit events can show their names. `last_used_at` is at most a minute late.
+    `unknown_parameters` is "reject" or "ignore", for requests that have some; None: as the server is set."""
 
     id: str
     project: str
@@ -42,13 +43,15 @@ class ApiKey(msgspec.Struct, frozen=True):
     old_expires_at: int | None = None
     revoked_at: int | None = None
     last_used_at: int | None = None
+    unknown_parameters: str | None = None
 
 
 class Limit(msgspec.Struct, frozen=True):
     """What the requests of one owner to one model may use in total. None: unlimited.
 
     `owner` is a project's id, a key's id or `EVERYONE`; `model` a name or `ALL_MODELS`. A budget is
-    per calendar month (UTC), in hundredths of the currency of the prices.
+    per calendar month (UTC), in hundredths of the currency of the prices. Requests beyond
+    `priority_requests_per_minute` are served at the default tier.
     """
 
     owner: str
@@ -57,6 +60,7 @@ class Limit(msgspec.Struct, frozen=True):
     tokens_per_minute: int | None = None
     tokens_per_day: int | None = None
     concurrent_requests: int | None = None
+    priority_requests_per_minute: int | None = None
     budget_cents: int | None = None
 
 

@@ -5,7 +5,7 @@ A backend is a row of `backends.table`. `catalog`, doctor, metrics and settings 
 this."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -119,8 +119,9 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class BackendOptions:
-    """The settings that backends get; 0 means unset. `engine` is `auto` or a name of the table. `section` is
-    the value of the backend's own setting, or None if it has none or it is not set."""
+    """The settings that backends get; 0 means unset. `engine` is `auto` or a name of the table.
+    `chat_templates` are files by model that replace the models' own templates. `section` is the value of the
+    backend's own setting, or None if it has none or it is not set."""
 
     home: Path
     engine: str = "auto"
@@ -129,6 +130,7 @@ class BackendOptions:
     threads: int = 0
     max_queue: int = 256
     max_queue_tokens: int = 4_000_000
+    chat_templates: Mapping[str, Path] = field(default_factory=dict)
     section: object = None
 
 

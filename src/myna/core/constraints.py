@@ -75,7 +75,7 @@ class CallableTool(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ToolCalls(msgspec.Struct, frozen=True, array_like=True, tag=6):
-    """Calls of `tools` in the tool-call format of that name (`prompts.tools.FORMATS`).
+    """Calls of `tools` in the call format of that name (`prompts.call_formats.table.FORMATS`).
 
     `is_required`: the answer must be a call; with a single tool in `tools`, of that tool. Otherwise the
     answer may be text, or text before a call; if `answer` is given, an answer without a call must conform to
@@ -94,4 +94,20 @@ class NoToolCalls(msgspec.Struct, frozen=True, array_like=True, tag=7):
     format: str
 
 
-Constraint = JsonSchema | JsonObject | Regex | TextChoice | LarkGrammar | AnyText | ToolCalls | NoToolCalls
+class FinalChannel(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """An answer in harmony's channels: any analysis, followed by a final message that `answer` constrains."""
+
+    answer: JsonSchema | JsonObject | Regex | TextChoice | LarkGrammar | AnyText
+
+
+Constraint = (
+    JsonSchema
+    | JsonObject
+    | Regex
+    | TextChoice
+    | LarkGrammar
+    | AnyText
+    | ToolCalls
+    | NoToolCalls
+    | FinalChannel
+)

@@ -1,7 +1,6 @@
 """The interface of renderers: conversations and texts to tokens, and what is needed to parse answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -9,32 +8,19 @@ import msgspec
 
 from myna.core.conversation import Message, ToolSpec
 
-NO_SWITCHES: Final[Mapping[str, object]] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class ToolFormat:
-    """How a model family writes tool calls. A call is `{"name": …, <arguments>: …}`, surrounded by the
-    family's markers.
-
-    `trigger` begins the calls and can't begin a plain answer; "" if an answer that is such an object is the
-    call. `between` None: one call per answer. `is_loose`: small models of the family also write the bare
-    object as their whole answer, or in a code block."""
-
-    name: str
-    trigger: str
-    before: str = ""
-    between: str | None = None
-    after: str = ""
-    arguments: str = "arguments"
-    is_loose: bool = False
+Switches = Mapping[str, object]  # additional variables for a chat template
+NO_SWITCHES: Final[Switches] = MappingProxyType({})
 
 
 class Thinking(msgspec.Struct, frozen=True):
     """How a model thinks (reasons) before it answers, between the texts `begin` and `end`.
 
     `can_skip`: it can be asked not to think; `is_default`: it thinks by default; `is_open`: the prompt ends
-    inside the thought; `has_effort`: the renderer supports levels of effort.
+    inside the thought. `answer` and `close` surround the answer, if not empty; `is_harmony`: it consists of
+    messages in channels.
+
+    `think` and `skip` are variables of this template that ask for a thought or for none, besides the usual
+    ones, `efforts` those for each level that it knows. `budget` is its variable for a number of tokens.
     """
 
     begin: str
@@ -42,13 +28,19 @@ class Thinking(msgspec.Struct, frozen=True):
     can_skip: bool
     is_default: bool
     is_open: bool
-    has_effort: bool
+    answer: str = ""
+    close: str = ""
+    is_harmony: bool = False
+    think: Switches = {}
+    skip: Switches = {}
+    efforts: Mapping[str, Switches] = {}
+    budget: str = ""
 
     @property
     def is_known(self) -> bool:
         """Whether the model is known to think when asked to: its template does more than remove the thoughts
         of earlier answers."""
-        return self.can_skip or self.is_open or self.has_effort
+        return self.can_skip or self.is_open or bool(self.efforts) or self.is_harmony
 
 
 class Renderer(Protocol):
@@ -70,8 +62,8 @@ class Renderer(Protocol):
         ...
 
     @property
-    def tool_format(self) -> ToolFormat:
-        """How this model writes tool calls, and how to parse them."""
+    def call_format(self) -> str:
+        """How this model writes tool calls: a name in `prompts.call_formats.table.FORMATS`."""
         ...
 
     @property

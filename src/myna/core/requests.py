@@ -1,5 +1,7 @@
 """Generation requests, independent of HTTP and of any engine: plain, frozen values."""
 
+from typing import Final
+
 import msgspec
 
 from myna.core.constraints import Constraint
@@ -30,13 +32,33 @@ class Sampling(msgspec.Struct, frozen=True, array_like=True):
 class Thought(msgspec.Struct, frozen=True, array_like=True):
     """How a model thinks before it answers: between two markers, the first of which may already be in the
     prompt (`is_open`). Under a constraint it must think, unless that `is_optional`, and for at most
-    `max_tokens` (0: no limit)."""
+    `max_tokens` (0: no limit). `answer` and `close` surround the answer, in formats that mark it, too.
+    `is_harmony`: the answer consists of messages in channels, and the markers are those of the analysis."""
 
     begin: str
     end: str
     is_open: bool = False
     is_optional: bool = False
     max_tokens: int = 0
+    answer: str = ""
+    close: str = ""
+    is_harmony: bool = False
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """All marks that may occur in the model's text."""
+        return tuple(filter(None, (self.begin, self.end, self.answer, self.close)))
+
+
+class CallMarks(msgspec.Struct, frozen=True, array_like=True):
+    """Where tool calls may begin in an answer: at one of the texts `anywhere`, or at its first character that
+    isn't white space if that begins the text `at_start` ("": nothing)."""
+
+    anywhere: tuple[str, ...] = ()
+    at_start: str = ""
+
+
+NO_CALLS: Final = CallMarks()
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
@@ -74,3 +96,4 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
     cache_salt: str = ""
     is_collected: bool = False
     thought: Thought | None = None
+    calls: CallMarks = NO_CALLS

@@ -9,6 +9,10 @@ Order = Literal["asc", "desc"]
 
 MAX_PAGE_BYTES: Final = 16 << 20
 """A page ends before its items exceed this size together, whatever its limit."""
+MAX_DELETED_ROWS: Final = 100
+MAX_DELETED_BYTES: Final = 16 << 20
+"""Old completions are deleted in pieces of at most this many and this size, so that nobody waits for a
+lock."""
 
 
 class StoredCompletion(msgspec.Struct, frozen=True):
@@ -43,6 +47,13 @@ class StoredPage(msgspec.Struct, frozen=True):
     has_more: bool
 
 
+class StoredUsage(msgspec.Struct, frozen=True):
+    """How much a project has stored."""
+
+    num_rows: int = 0
+    num_bytes: int = 0
+
+
 class CompletionStore(Protocol):
     """All methods are blocking and thread-safe; call them off the event loop."""
 
@@ -73,6 +84,13 @@ class CompletionStore(Protocol):
 
     def delete(self, project: str, completion_id: str) -> bool:
         """Delete it; False if there is no such completion."""
+        ...
+
+    def usage(self, project: str) -> StoredUsage: ...
+
+    def delete_older(self, created_before: int) -> int:
+        """Delete the oldest completions of all projects that were created before that time, a limited number.
+        Returns how many were deleted; 0: no more are left."""
         ...
 
     def close(self) -> None: ...

@@ -18,6 +18,19 @@ class Translatable(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return self.template.format(**dict(self.arguments)) if self.arguments else self.template
 
+    def replaced(self, old: str, new: str) -> "Translatable":
+        """The same text with `old` replaced in its arguments."""
+        arguments = tuple((name, _replaced(value, old, new)) for name, value in self.arguments)
+        return Translatable(self.template, arguments)
+
+
+def _replaced(
+    value: "str | int | float | Translatable", old: str, new: str
+) -> "str | int | float | Translatable":
+    if isinstance(value, Translatable):
+        return value.replaced(old, new)
+    return value.replace(old, new) if isinstance(value, str) else value
+
 
 def N_(template: str, /, **arguments: object) -> Translatable:
     """Mark a text for extraction, as gettext's `N_` does. Arguments that are neither text nor numbers, such

@@ -1,15 +1,17 @@
 """The output of one choice as it grows: text, reasoning, log-probabilities, and why it ended."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from myna.core.events import ChoiceDone, FinishReason, TextDelta, TokenLogprob
-from myna.core.requests import GenerationRequest
+from myna.core.requests import NO_CALLS, GenerationRequest
 from myna.decoding.detokenizing import ChoiceText
 from myna.decoding.grammar import Grammar
-from myna.decoding.thinking import ThoughtText
+from myna.decoding.harmony import HarmonyText
+from myna.decoding.thinking import ThoughtReader, ThoughtText
 from myna.decoding.token_table import TokenTable
 
 _NO_DELTAS: Final[tuple[TextDelta, ...]] = ()
@@ -30,6 +32,15 @@ class SampledLogprobs(msgspec.Struct, frozen=True, gc=False):
         return TokenLogprob(token, self.logprob, pieces[token], top)
 
 
+def _thought_reader(request: GenerationRequest) -> ThoughtReader | None:
+    if request.thought is None:
+        return None
+    if request.thought.is_harmony:
+        return HarmonyText(has_calls=request.calls != NO_CALLS)
+    # A constrained answer begins with the token after the thought's end marker.
+    return ThoughtText(request.thought, is_constrained=request.constraint is not None)
+
+
 class ChoiceOutput:
     """Used through `RequestOutput`. `reason` is None until the choice has ended."""
 
@@ -42,9 +53,11 @@ class ChoiceOutput:
         "_num_reported",
         "_num_reported_logprobs",
         "_pieces",
-        "_shows_thought_rest",
+        "_shown_pieces",
         "_text",
         "_thought",
+        "_thought_marks",
+        "_undecided_logprobs",
         "answer",
         "grammar",
         "index",
@@ -76,13 +89,16 @@ class ChoiceOutput:
         self._min_tokens = request.min_tokens
         self._max_tokens = request.max_tokens
         self._num_logprobs = request.num_logprobs
-        self._text = ChoiceText(shown, request.stop, is_tracking=request.num_logprobs is not None)
-        self._thought = None if request.thought is None else ThoughtText(shown, request.thought)
-        # A constrained answer begins with the token after the thought's end marker.
-        self._shows_thought_rest = request.constraint is None
+        self._text = ChoiceText(
+            shown, request.stop, request.calls, is_tracking=request.num_logprobs is not None
+        )
+        self._shown_pieces = shown
+        self._thought = _thought_reader(request)
+        self._thought_marks = "\0".join(request.thought.marks if request.thought else ()).encode()
         self._num_reported = 0
         self._num_reported_logprobs = 0
-        self._held_logprobs: list[TokenLogprob] = []
+        self._held_logprobs: list[TokenLogprob] = []  # of the answer's tokens that have not been shown
+        self._undecided_logprobs = deque[TokenLogprob]()  # of those that may belong to a thought
 
     def push(self, token: int, logprobs: SampledLogprobs | None) -> Sequence[TextDelta]:
         """Add the next token; return the text that can be shown now, including text held back before. Sets
@@ -94,7 +110,8 @@ class ChoiceOutput:
         if logprobs is not None:
             self.sum_logprob += logprobs.logprob
             if self._num_logprobs is not None and not is_end:
-                self._held_logprobs.append(logprobs.entry(token, self._num_logprobs, self._pieces))
+                held = self._held_logprobs if self._thought is None else self._undecided_logprobs
+                held.append(logprobs.entry(token, self._num_logprobs, self._pieces))
         if is_end:
             self.reason = "stop"
             return _NO_DELTAS
@@ -120,41 +137,52 @@ class ChoiceOutput:
             self.reason = "stop"
         else:
             text = self._text.finish()
-            if text or self._held_logprobs:
-                events.append(self._delta(text, is_last=True))
+            is_stopped = self._text.is_stopped
+            if is_stopped:
+                self.reason = "stop"
+            if text or (self._held_logprobs and not is_stopped):
+                events.append(self._delta(text, is_last=not is_stopped))
         events.append(
             ChoiceDone(self.index, self.reason, self.num_tokens - self._num_reported, self.num_tokens)
         )
         return events
 
-    def _think(self, thought: ThoughtText, token: int) -> list[TextDelta]:
-        """Add a token while the thought is not over."""
+    def _think(self, thought: ThoughtReader, token: int) -> list[TextDelta]:
+        """Add a token while it may belong to a thought."""
         deltas = []
-        if shown := thought.push(token):
+        data = self._shown_pieces[token]
+        if not data and self._pieces[token] in self._thought_marks:
+            data = self._pieces[token]  # a control token that is, or is part of, a mark
+        if shown := thought.push(data):
             deltas.append(self._thought_delta(shown))
-        if held := self._held_logprobs:  # the thought's log-probabilities are not reported
-            del held[: len(held) - len(thought.answer)]
-        if thought.is_over and (text := self._end_thought(thought)):
+        if text := self._take_answer(thought):
             deltas.append(self._delta(text))
+        if thought.is_over:
+            self._thought = None
         return deltas
 
-    def _finish_thought(self, thought: ThoughtText) -> list[TextDelta]:
+    def _finish_thought(self, thought: ThoughtReader) -> list[TextDelta]:
         """The choice ends inside its thought, or before it is known whether it has one."""
         deltas = []
         if shown := thought.finish():
             deltas.append(self._thought_delta(shown))
-        if text := self._end_thought(thought):
+        if text := self._take_answer(thought):
             deltas.append(self._delta(text))
+        self._thought = None
         return deltas
 
-    def _end_thought(self, thought: ThoughtText) -> str:
-        """The answer begins, with the tokens that turned out to belong to it."""
-        self._thought = None
-        self.num_reasoning_tokens = thought.num_tokens - len(thought.answer)
-        if thought.rest and self._shows_thought_rest:
-            self._text.begin_with(thought.rest)
-        may_stop = self.num_tokens > self._min_tokens
-        return "".join([self._text.push(token, may_stop=may_stop) for token in thought.answer])
+    def _take_answer(self, thought: ThoughtReader) -> str:
+        """The text of the tokens that turned out to belong to the answer."""
+        text, may_stop = "", self.num_tokens > self._min_tokens
+        for data in thought.fates.take():
+            entry = self._undecided_logprobs.popleft() if self._undecided_logprobs else None
+            if data is None:
+                continue  # the thought's log-probabilities are not reported
+            if entry is not None:
+                self._held_logprobs.append(entry)
+            text += self._text.push_bytes(data, may_stop=may_stop)
+        self.num_reasoning_tokens = thought.fates.num_thought_tokens
+        return text
 
     def _thought_delta(self, text: str) -> TextDelta:
         num_new, self._num_reported = self.num_tokens - self._num_reported, self.num_tokens

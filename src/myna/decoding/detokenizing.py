@@ -4,6 +4,7 @@ from codecs import utf_8_decode
 from collections import deque
 from collections.abc import Sequence
 
+from myna.core.requests import NO_CALLS, CallMarks
 from myna.decoding.stopping import StopMatcher
 
 
@@ -26,11 +27,16 @@ class ChoiceText:
     )
 
     def __init__(
-        self, token_bytes: Sequence[bytes], stops: Sequence[str] = (), *, is_tracking: bool = False
+        self,
+        token_bytes: Sequence[bytes],
+        stops: Sequence[str] = (),
+        calls: CallMarks = NO_CALLS,
+        *,
+        is_tracking: bool = False,
     ) -> None:
         """`is_tracking` maintains `num_shown`, which log-probabilities need."""
         self._token_bytes = token_bytes
-        self._matcher = StopMatcher(stops) if any(stops) else None
+        self._matcher = StopMatcher(stops, calls) if any(stops) else None
         self._pending = b""
         # A stop string is complete: the choice has ended and no more text will be shown.
         self.is_stopped = False
@@ -45,14 +51,13 @@ class ChoiceText:
         """How many of the pushed tokens have been shown, at least in part."""
         return self._num_shown
 
-    def begin_with(self, data: bytes) -> None:
-        """Text that precedes the first token and is shown with it."""
-        self._pending = data
-
     def push(self, token: int, *, may_stop: bool = True) -> str:
         """Add the next token; return the text that can be shown now, possibly none. Stop strings are looked
         for from the first token on with which the text `may_stop`."""
-        data = self._token_bytes[token]
+        return self.push_bytes(self._token_bytes[token], may_stop=may_stop)
+
+    def push_bytes(self, data: bytes, *, may_stop: bool = True) -> str:
+        """`push` of a token of which only these bytes are shown."""
         if self._pending:
             data = self._pending + data
         text, num_used = utf_8_decode(data, "replace", False)
@@ -64,19 +69,24 @@ class ChoiceText:
         return self._show(text, may_stop)
 
     def finish(self) -> str:
-        """The choice has ended: return all text that was held back, or none after a stop string."""
+        """The choice has ended: return all text that was held back, up to a stop string in it; none if one
+        was found before."""
         self._pending = b""
-        held = "" if self._matcher is None or self.is_stopped else self._matcher.finish()
-        if not self.is_stopped:
-            self._count_shown(len(held))
+        if self.is_stopped:
+            return ""
+        held = ""
+        if self._matcher is not None:
+            held = self._matcher.finish()
+            self.is_stopped = self._matcher.is_stopped
+        self._count_shown(len(held))
         return held
 
     def _show(self, text: str, may_stop: bool) -> str:
         if self.is_stopped:
             return ""
         shown = text
-        if self._matcher is not None and may_stop:
-            shown = self._matcher.push(text)
+        if self._matcher is not None:
+            shown = self._matcher.push(text, may_stop=may_stop)
             self.is_stopped = self._matcher.is_stopped
         self._num_chars += len(text)
         self._count_shown(len(shown))

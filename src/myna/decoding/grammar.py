@@ -152,9 +152,9 @@ class Grammars:
 
     def begin(self, grammar: Grammar, thought: Thought | None = None) -> Grammar:
         """A copy of a compiled grammar for one request. With a `thought`, the grammar applies after its
-        end."""
+        end; a grammar for harmony has its own rules for thoughts."""
         state = grammar.copy()
-        if thought is not None:
+        if thought is not None and not thought.is_harmony:
             state.thought = ThoughtConstraint(
                 self._pieces, thought, self._mark(thought.begin), self._mark(thought.end)
             )
@@ -227,6 +227,8 @@ class Grammars:
             mask[thought.opening // 32] |= np.uint32(1 << thought.opening % 32)
         elif thought.forced is None:
             mask[:] = self._any_text
+            for token in thought.ending:  # it may be a control token
+                mask[token // 32] |= np.uint32(1 << token % 32)
         else:
             mask[:] = 0
             mask[thought.forced // 32] = 1 << thought.forced % 32

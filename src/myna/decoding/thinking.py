@@ -1,48 +1,53 @@
 """A model's thought (reasoning) before its answer: where it ends, what is shown of it, what it may
 contain."""
 
-from codecs import getincrementaldecoder
-from collections.abc import Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
 
 from myna.core.overlap import overlap
 from myna.core.requests import Thought
+from myna.decoding.token_fates import WHITE, ThoughtDecoder, TokenFates
 
-_Phase = Literal["before", "inside", "behind", "over"]
-_WHITE: Final = b" \t\r\n"
+_Phase = Literal["before", "inside", "behind", "answer", "over"]
+
+
+class ThoughtReader(Protocol):
+    """Tells a choice's thoughts from its answer. `fates` has what each token contributes to the answer."""
+
+    fates: TokenFates
+
+    @property
+    def is_over(self) -> bool:
+        """All that follows is the answer: don't call `push` any more."""
+        ...
+
+    def push(self, data: bytes) -> str:
+        """Add the next token's bytes; return the part of a thought that can be shown now."""
+        ...
+
+    def finish(self) -> str:
+        """The choice has ended: return what was held back of a thought, and decide all tokens."""
+        ...
 
 
 class ThoughtText:
-    """Reads tokens up to the first one after the thought.
+    """Reads thoughts between two marks, up to the answer.
 
-    White space around the thought, and between it and the answer, is never shown. `answer` are tokens that
-    belong, or may belong, to the answer: more than one if it turns out to begin without a thought.
-    `num_tokens` counts those and the thought's. Once `is_over`, don't call `push` any more.
+    White space around a thought, and between it and the answer, is never shown; neither are the marks that
+    surround the answer in some formats (`thought.answer`, `thought.close`), after which there may be another
+    thought. `is_constrained`: the answer begins with a token of its own, so that the rest of the end mark's
+    token isn't shown.
     """
 
-    __slots__ = (
-        "_begin",
-        "_decoder",
-        "_end",
-        "_has_shown",
-        "_held",
-        "_phase",
-        "_pieces",
-        "answer",
-        "num_tokens",
-        "rest",
-    )
+    __slots__ = ("_begin", "_close", "_decoder", "_end", "_is_constrained", "_opening", "_phase", "fates")
 
-    def __init__(self, pieces: Sequence[bytes], thought: Thought) -> None:
-        self._pieces = pieces
+    def __init__(self, thought: Thought, *, is_constrained: bool = False) -> None:
         self._begin, self._end = thought.begin.encode(), thought.end.encode()
+        self._opening, self._close = thought.answer.encode(), thought.close.encode()
+        self._is_constrained = is_constrained
         self._phase: _Phase = "inside" if thought.is_open else "before"
-        self._held = b""
-        self._has_shown = False
-        self._decoder = getincrementaldecoder("utf-8")("replace")
-        self.num_tokens = 0
-        self.answer: list[int] = []
-        self.rest = b""  # bytes of the answer that share a token with the end marker
+        self._decoder = ThoughtDecoder()
+        self.fates = TokenFates()
 
     @property
     def is_over(self) -> bool:
@@ -50,57 +55,96 @@ class ThoughtText:
 
     @property
     def has_ended(self) -> bool:
-        """The end marker was seen: the answer, or white space before it, follows."""
-        return self._phase in ("behind", "over")
+        """The end mark was seen: the answer, or white space before it, follows."""
+        return self._phase not in ("before", "inside")
 
-    def push(self, token: int) -> str:
-        """Add the next token; return the part of the thought that can be shown now."""
-        data = self._pieces[token]
-        self.num_tokens += 1
-        if self._phase == "before":
-            return self._open(token, data)
-        if self._phase == "behind":
-            if data.strip(_WHITE):
-                self._phase = "over"
-                self.answer.append(token)
-            return ""
-        return self._think(data)
+    def push(self, data: bytes) -> str:
+        self.fates.add(data)
+        return self._read()
 
     def finish(self) -> str:
-        """Generation ended within the thought: return what was held back of it."""
-        held, self._held = self._held, b""
-        return self._decoder.decode(held.rstrip(_WHITE), final=True) if self._phase == "inside" else ""
+        held, shown = self.fates.held, ""
+        if self._phase == "inside":
+            shown = self._decoder.show(held.rstrip(WHITE), is_last=True)
+            self.fates.decide(len(held), "thought")
+        elif self._phase == "before":  # perhaps a part of the begin mark, perhaps not
+            self.fates.decide(len(held), "answer")
+        else:  # a part of a mark around the answer
+            self.fates.decide(len(held), "thought")
+        self._phase = "over"
+        return shown
 
-    def _open(self, token: int, data: bytes) -> str:
-        self._held += data
-        self.answer.append(token)
-        text = self._held.lstrip(_WHITE)
-        if text.startswith(self._begin):
-            self._phase, self._held = "inside", b""
-            self.answer.clear()
-            return self._think(text[len(self._begin) :])
-        if not self._begin.startswith(text):
-            self._phase = "over"
-        return ""
+    def _read(self) -> str:
+        steps: dict[str, Callable[[], tuple[str, bool]]] = {
+            "before": self._open,
+            "inside": self._think,
+            "behind": self._begin_answer,
+            "answer": self._answer,
+        }
+        shown, goes_on = "", True
+        while goes_on and self._phase != "over":
+            text, goes_on = steps[self._phase]()
+            shown += text
+        return shown
 
-    def _think(self, data: bytes) -> str:
-        text = self._held + data
-        at = text.find(self._end)
+    def _open(self) -> tuple[str, bool]:
+        """White space before an answer without a thought belongs to the answer."""
+        text = self.fates.held.lstrip(WHITE)
+        num_white = len(self.fates.held) - len(text)
+        for mark, phase in ((self._begin, "inside"), (self._opening, "answer")):
+            if mark and text.startswith(mark):
+                self.fates.decide(num_white + len(mark), "thought")
+                self._phase = "inside" if phase == "inside" else "answer"
+                return "", True
+            if mark.startswith(text):
+                return "", False
+        self._phase = "answer"
+        return "", True
+
+    def _think(self) -> tuple[str, bool]:
+        held = self.fates.held
+        at = held.find(self._end)
         if at >= 0:
-            self._phase, self._held = "behind", b""
-            self.rest = text[at + len(self._end) :].lstrip(_WHITE)
-            if self.rest:
-                self._phase = "over"
-            return self._shown(text[:at].rstrip(_WHITE), is_last=True)
-        shown = text[: len(text) - overlap(text, self._end)].rstrip(_WHITE)
-        self._held = text[len(shown) :]
-        return self._shown(shown)
+            shown = self._decoder.show(held[:at].rstrip(WHITE), is_last=True)
+            self.fates.decide(at + len(self._end), "thought")
+            if self._is_constrained:
+                self.fates.drop_rest_of_token()
+            self._phase = "behind"
+            return shown, True
+        ready = held[: len(held) - overlap(held, self._end)].rstrip(WHITE)
+        return self._decoder.show(self.fates.decide(len(ready), "thought")), False
 
-    def _shown(self, data: bytes, *, is_last: bool = False) -> str:
-        if not self._has_shown:
-            data = data.lstrip(_WHITE)
-            self._has_shown = bool(data)
-        return self._decoder.decode(data, final=is_last)
+    def _begin_answer(self) -> tuple[str, bool]:
+        """After a thought: white space, another thought, or the answer."""
+        held = self.fates.held
+        text = held.lstrip(WHITE)
+        self.fates.decide(len(held) - len(text), "markup" if text else "thought")
+        if not text:
+            return "", False
+        for mark, phase in ((self._begin, "inside"), (self._opening, "answer")):
+            if mark and text.startswith(mark):
+                self.fates.decide(len(mark), "thought")
+                self._phase = "inside" if phase == "inside" else "answer"
+                return "", True
+            if mark.startswith(text):
+                return "", False
+        self._phase = "answer"
+        return "", True
+
+    def _answer(self) -> tuple[str, bool]:
+        held = self.fates.held
+        if not self._close:
+            self.fates.decide(len(held), "answer")
+            self._phase = "over"
+            return "", False
+        at = held.find(self._close)
+        if at >= 0:
+            self.fates.decide(at, "answer")
+            self.fates.decide(len(self._close), "thought")
+            self._phase = "behind"
+            return "", True
+        self.fates.decide(len(held) - overlap(held, self._close), "answer")
+        return "", False
 
 
 class ThoughtConstraint:
@@ -121,7 +165,7 @@ class ThoughtConstraint:
         self._opening = () if thought.is_open else tuple(opening)
         self._ending = tuple(ending)
         self._num_tokens = 0
-        self._text = ThoughtText(pieces, thought)
+        self._text = ThoughtText(thought)
 
     @property
     def is_waiting(self) -> bool:
@@ -131,6 +175,11 @@ class ThoughtConstraint:
     def opening(self) -> int:
         """The first token of the begin marker."""
         return self._opening[0]
+
+    @property
+    def ending(self) -> Sequence[int]:
+        """The tokens of the end marker."""
+        return self._ending
 
     @property
     def forced(self) -> int | None:
@@ -143,7 +192,7 @@ class ThoughtConstraint:
     def advance(self, token: int) -> bool:
         """Add the next token; True if the thought has ended with it."""
         self._num_tokens += 1
-        self._text.push(token)
+        self._text.push(self._pieces[token])
         return self._text.has_ended
 
     def copy(self) -> "ThoughtConstraint":

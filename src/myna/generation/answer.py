@@ -1,16 +1,14 @@
 """Whole answers: folds the events of a generation into values that each endpoint renders in its own
 format."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from myna.core.conversation import ToolSpec
 from myna.core.events import ChoiceDone, Event, FinishReason, TextDelta
-from myna.core.renderer import ToolFormat
 from myna.generation.logprobs import PackedLogprobs
 from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
 from myna.generation.usage import UsageCounter
-from myna.prompts.tool_reader import CallArguments, CallStarted, TextPiece
+from myna.prompts.call_formats.base import CallArguments, CallReader, CallStarted, TextPiece
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,11 @@ class ChoiceAnswer:
         return "".join(self._texts)
 
     @property
+    def has_called(self) -> bool:
+        """Whether all its calls are complete, and there is one."""
+        return bool(self._calls) and not self.parser.is_in_call
+
+    @property
     def thought(self) -> str:
         return "".join(self._thoughts)
 
@@ -59,7 +62,7 @@ class ChoiceAnswer:
 
     def end(self, reason: FinishReason) -> None:
         """Finish the choice."""
-        self._add(self.parser.end())
+        self._add(self.parser.end(reason))
         self.reason = reason
 
     def _add(self, parsed: list[ParsedPiece]) -> None:
@@ -77,8 +80,8 @@ class ChoiceAnswer:
 class Answer:
     """The answer to one prompt. Log-probabilities are kept unrendered, since rendering them takes long."""
 
-    def __init__(self, num_choices: int, form: ToolFormat | None, tools: Sequence[ToolSpec]) -> None:
-        self.choices = [ChoiceAnswer(ToolCallParser(form, tools)) for _ in range(num_choices)]
+    def __init__(self, num_choices: int, new_reader: Callable[[], CallReader | None]) -> None:
+        self.choices = [ChoiceAnswer(ToolCallParser(new_reader())) for _ in range(num_choices)]
         self.usage = UsageCounter()
 
     def feed(self, event: Event) -> None:

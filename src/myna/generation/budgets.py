@@ -1,14 +1,49 @@
-"""Token budgets of prompts and answers: what doesn't fit is rejected, far too long text unread. Pure."""
+"""Token budgets of prompts and answers: what doesn't fit is rejected, huge texts unread. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from myna.core.conversation import Message, ToolSpec
 from myna.core.errors import ContextLengthExceeded, InvalidRequest
 from myna.core.renderer import Renderer
+from myna.prompts.template_variables import texts_of
 
+MAX_COUNTED_CHARS: Final = 1 << 18
+"""Longer texts that can't fit the context are rejected without tokenizing them, so an error has a lower bound
+instead of their number of tokens. Tokenizing a text of this length usually takes half a second."""
 MAX_LOGPROBS: Final = 2**22
 """Per request: each takes about 100 bytes of memory until it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLimits:
+    """The token limit of each answer to a request; 0: none. A request for more is an error if `is_strict`;
+    otherwise the answer ends at the limit, and also where the context ends."""
+
+    max_tokens: int = 0
+    is_strict: bool = False
+
+    def check(self, name: str, requested: int | None) -> None:
+        """Raise if strict and the parameter of that name requests too many tokens."""
+        if self.is_strict and requested is not None and 0 < self.max_tokens < requested:
+            raise InvalidRequest(
+                f"{name} is too large: {requested}. This model supports at most {self.max_tokens} completion "
+                f"tokens, whereas you provided {requested}.",
+                param=name,
+                code="invalid_value",
+            )
+
+    def within(self, num_answers: int, num_logprobs: int | None) -> "AnswerLimits":
+        """These limits, or less if `MAX_LOGPROBS` is reached earlier. `num_logprobs` as in
+        `GenerationRequest`."""
+        if num_logprobs is None:
+            return self
+        most = max(1, MAX_LOGPROBS // (max(1, num_answers) * (1 + num_logprobs)))
+        return replace(self, max_tokens=min(self.max_tokens or most, most))
+
+
+NO_LIMITS: Final = AnswerLimits()
 
 
 def encode_conversation(
@@ -23,13 +58,14 @@ def encode_conversation(
 ) -> list[int]:
     """The tokens of the conversation with its tools. Slow: call it in a thread.
 
-    Far too long conversations are rejected before they are rendered; for one that doesn't fit together with
-    `requested` completion tokens, the error says how many tokens the tools take. `param` is the request's
-    parameter that has the conversation.
+    Huge conversations and variables are rejected before they are rendered; for one that doesn't fit together
+    with `requested` completion tokens, the error says how many tokens the tools take. `param` is the
+    request's parameter that has the conversation.
     """
-    fewest = sum(renderer.least_tokens(message.text) for message in conversation)
-    fewest += sum(renderer.least_tokens(tool.parameters) for tool in tools)
-    remaining_tokens(fewest, None, context_tokens, param=param)
+    texts = [*(message.text for message in conversation), *(tool.parameters for tool in tools)]
+    for together in (texts, list(texts_of(switches))):
+        if sum(map(len, together)) > MAX_COUNTED_CHARS:
+            _check_fewest(sum(map(renderer.least_tokens, together)), context_tokens, param)
     tokens = renderer.encode_chat(conversation, tools=tools, switches=switches)
     if tools and len(tokens) + (requested or 1) > context_tokens:
         without = len(renderer.encode_chat(conversation, switches=switches))
@@ -45,15 +81,6 @@ def encode_prediction(text: str, renderer: Renderer, context_tokens: int) -> lis
     return renderer.encode(text, parse_special=False)[:context_tokens]
 
 
-def answer_token_limit(max_answer_tokens: int, num_answers: int, num_logprobs: int | None) -> int:
-    """The token limit of each answer: the server's limit (0: none), or less if `MAX_LOGPROBS` is reached
-    earlier. `num_logprobs` as in `GenerationRequest`."""
-    if num_logprobs is None:
-        return max_answer_tokens
-    most = max(1, MAX_LOGPROBS // (max(1, num_answers) * (1 + num_logprobs)))
-    return min(max_answer_tokens or most, most)
-
-
 def check_logprob_count(num_tokens: int, num_logprobs: int, param: str) -> None:
     """Raise if echoed prompts have too many log-probabilities; `num_tokens` counts each echo."""
     total = num_tokens * (1 + num_logprobs)
@@ -62,17 +89,6 @@ def check_logprob_count(num_tokens: int, num_logprobs: int, param: str) -> None:
             f"The echoed prompts have {total} log-probabilities, but an answer has at most {MAX_LOGPROBS}. "
             f"Send fewer prompts at once, or reduce '{param}' or 'n'.",
             param=param,
-            code="invalid_value",
-        )
-
-
-def check_answer_tokens(name: str, requested: int | None, max_answer_tokens: int) -> None:
-    """Raise if more tokens were requested than the server allows for an answer (0: no limit)."""
-    if requested is not None and 0 < max_answer_tokens < requested:
-        raise InvalidRequest(
-            f"{name} is too large: {requested}. This model supports at most {max_answer_tokens} completion "
-            f"tokens, whereas you provided {requested}.",
-            param=name,
             code="invalid_value",
         )
 
@@ -88,10 +104,16 @@ def check_min_tokens(min_tokens: int, max_tokens: int) -> None:
 
 
 def remaining_tokens(
-    prompt_tokens: int, requested: int | None, context_tokens: int, max_answer_tokens: int = 0, *, param: str
+    prompt_tokens: int,
+    requested: int | None,
+    context_tokens: int,
+    limits: AnswerLimits = NO_LIMITS,
+    *,
+    param: str,
 ) -> int:
-    """The token limit of an answer to a conversation: what was requested, else the rest of the context or the
-    server's limit. Raises `ContextLengthExceeded`."""
+    """The token limit of an answer to a conversation: what was requested, at most the rest of the context and
+    the server's limit. Raises `ContextLengthExceeded` for a prompt that leaves no room, and if strict for a
+    request that doesn't fit."""
     limit = f"This model's maximum context length is {context_tokens} tokens. However, "
     if prompt_tokens >= context_tokens:
         raise _too_long(
@@ -99,26 +121,49 @@ def remaining_tokens(
             "Please reduce the length of the messages.",
             param,
         )
-    if requested is None:
-        return min(context_tokens - prompt_tokens, max_answer_tokens or context_tokens)
-    if prompt_tokens + requested > context_tokens:
+    if limits.is_strict and requested is not None and prompt_tokens + requested > context_tokens:
         raise _too_long(
             f"{limit}you requested {prompt_tokens + requested} tokens ({prompt_tokens} in the messages, "
             f"{requested} in the completion). Please reduce the length of the messages or completion.",
             param,
         )
-    return requested
+    room = min(context_tokens - prompt_tokens, limits.max_tokens or context_tokens)
+    return room if requested is None else min(room, requested)
 
 
-def check_context_length(prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
-    """Raise if a raw prompt and its completion together don't fit the context."""
+def _check_fewest(fewest_tokens: int, context_tokens: int, param: str) -> None:
+    """Raise if a conversation of at least that many tokens can't fit the context."""
+    if fewest_tokens >= context_tokens:
+        raise _too_long(
+            f"This model's maximum context length is {context_tokens} tokens. However, your messages "
+            f"resulted in at least {fewest_tokens} tokens. Please reduce the length of the messages.",
+            param,
+        )
+
+
+def completion_tokens(
+    prompt_tokens: int,
+    max_tokens: int,
+    context_tokens: int,
+    limits: AnswerLimits = NO_LIMITS,
+    *,
+    is_lower_bound: bool = False,
+) -> int:
+    """The token limit of the completion of a raw prompt: `max_tokens`, or what the context and the server's
+    limit leave. Raises as `remaining_tokens` does. `is_lower_bound`: the prompt has at least that many
+    tokens."""
+    room = context_tokens - prompt_tokens
+    if room > 0 and not limits.is_strict:
+        max_tokens = min(max_tokens, limits.max_tokens or max_tokens, room)
     total = prompt_tokens + max_tokens
     if total > context_tokens:
+        bound = "at least " if is_lower_bound else ""
         raise ContextLengthExceeded(
             f"This model's maximum context length is {context_tokens} tokens, however you requested "
-            f"{total} tokens ({prompt_tokens} in your prompt; {max_tokens} for the completion). "
-            "Please reduce your prompt; or completion length."
+            f"{bound}{total} tokens ({bound}{prompt_tokens} in your prompt; {max_tokens} for the "
+            "completion). Please reduce your prompt; or completion length."
         )
+    return max_tokens
 
 
 def _raise_too_long_with_tools(

@@ -1,19 +1,27 @@
 """Converts a conversation of any endpoint to a generation request."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from myna.core.constraints import Constraint
 from myna.core.conversation import Message
 from myna.core.generator import ModelInfo
-from myna.core.renderer import Renderer
-from myna.core.requests import GenerationRequest, Sampling
-from myna.generation.budgets import check_min_tokens, encode_conversation, encode_prediction, remaining_tokens
-from myna.generation.reasoning import reasoning_for
+from myna.core.renderer import Renderer, Thinking
+from myna.core.requests import NO_CALLS, GenerationRequest, Sampling
+from myna.generation.budgets import (
+    AnswerLimits,
+    check_min_tokens,
+    encode_conversation,
+    encode_prediction,
+    remaining_tokens,
+)
+from myna.generation.hints import unenforced_hint
+from myna.generation.reasoning import PROMPT_END_TOKENS, as_prompted, reasoning_for
 from myna.generation.service_tier import priority
 from myna.generation.tenant import Tenant, context_length
 from myna.generation.tool_choice import (
     ANY_TOOL,
-    AnswerFormat,
+    Answer,
     DeclaredTool,
     ResolvedTools,
     ToolChoice,
@@ -24,9 +32,10 @@ from myna.generation.tool_choice import (
 
 @dataclass(frozen=True, slots=True)
 class ConversationRequest:
-    """A request to a chat model. `requested_tokens` None: as many as fit; `effort` and `service_tier` as they
-    were sent; `num_logprobs` as in `GenerationRequest`. `messages_param` and `effort_param` are the
-    endpoint's parameters that have these two, for errors."""
+    """A request to a chat model. `requested_tokens` None: as many as fit; `effort` as it was sent; `thinks`
+    switches reasoning on or off unless there is an `effort`; `template_variables` are the client's own;
+    `service_tier` the one that serves it; `num_logprobs` as in `GenerationRequest`. `messages_param` is the
+    endpoint's parameter with the messages, for errors."""
 
     messages: Sequence[Message]
     sampling: Sampling
@@ -39,14 +48,15 @@ class ConversationRequest:
     tools: tuple[DeclaredTool, ...] = ()
     tool_choice: ToolChoice = ANY_TOOL
     is_parallel: bool = True
-    answer: AnswerFormat | None = None
+    answer: Answer | None = None
     effort: str | None = None
-    service_tier: str | None = None
+    thinks: bool | None = None
+    template_variables: Mapping[str, object] = field(default_factory=dict)
+    service_tier: str = "default"
     prediction: str | None = None
     ignore_eos: bool = False
     is_stream: bool = False
     messages_param: str = "messages"
-    effort_param: str = "reasoning_effort"
 
 
 def to_generation(
@@ -56,38 +66,32 @@ def to_generation(
     tenant: Tenant,
     *,
     id: str,
-    max_answer_tokens: int,
+    limits: AnswerLimits,
+    hint: Callable[[str], object],
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """The generation request, and the tools that its answer may call. Reads schemas, renders and tokenizes,
     which is slow: call it in a thread.
 
-    `max_answer_tokens` is the server's limit for an answer (0: none). Raises `InvalidRequest` for what this
+    `hint` is called with what the client should know and no error says. Raises `InvalidRequest` for what this
     model doesn't support, `ContextLengthExceeded` for what doesn't fit its context.
     """
     context_tokens = context_length(info)
-    reasoning = reasoning_for(request.effort, renderer.thinking, param=request.effort_param)
-    tools = resolve_tools(
-        request.tools,
-        request.tool_choice,
-        renderer.tool_format,
-        is_parallel=request.is_parallel,
-        answer=request.answer,
-    )
-    constraint = answer_constraint(request.answer, tools)
+    reasoning = reasoning_for(_effort(request, renderer.thinking), renderer.thinking)
+    tools, constraint = _constrained(request, renderer.call_format, hint)
     prompt = encode_conversation(
         request.messages,
         tools.specs if tools else (),
         renderer,
         context_tokens,
-        requested=request.requested_tokens,
-        switches=reasoning.switches,
+        requested=request.requested_tokens if limits.is_strict else None,
+        switches={**request.template_variables, **reasoning.switches},
         param=request.messages_param,
     )
     prediction = encode_prediction(request.prediction, renderer, context_tokens) if request.prediction else []
-    generation = GenerationRequest(
+    return GenerationRequest(
         id=id,
         prompt_tokens=tuple(prompt),
-        max_tokens=_max_tokens(request, len(prompt), context_tokens, max_answer_tokens),
+        max_tokens=_max_tokens(request, len(prompt), context_tokens, limits),
         num_choices=request.num_choices,
         best_of=request.num_choices,
         sampling=request.sampling,
@@ -102,20 +106,43 @@ def to_generation(
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
         is_collected=not request.is_stream,
-        thought=reasoning.thought,
+        thought=as_prompted(reasoning.thought, renderer.decode(prompt[-PROMPT_END_TOKENS:])),
+        calls=tools.marks if tools else NO_CALLS,
+    ), tools
+
+
+def _effort(request: ConversationRequest, thinking: Thinking | None) -> str | None:
+    """The requested effort; without one, what `thinks` means for a model that can switch reasoning."""
+    is_known = thinking is not None and thinking.is_known
+    if request.effort is not None or request.thinks is None or thinking is None or not is_known:
+        return request.effort
+    if not request.thinks:
+        return "none" if thinking.can_skip else None
+    return None if thinking.is_default else "max"
+
+
+def _constrained(
+    request: ConversationRequest, call_format: str, hint: Callable[[str], object]
+) -> tuple[ResolvedTools | None, Constraint | None]:
+    """The request's tools, and the constraint on its answer."""
+    tools = resolve_tools(
+        request.tools,
+        request.tool_choice,
+        call_format,
+        is_parallel=request.is_parallel,
+        answer=request.answer,
     )
-    return generation, tools
+    constraint = answer_constraint(request.answer, tools)
+    if text := unenforced_hint(constraint):
+        hint(text)
+    return tools, constraint
 
 
 def _max_tokens(
-    request: ConversationRequest, prompt_tokens: int, context_tokens: int, max_answer_tokens: int
+    request: ConversationRequest, prompt_tokens: int, context_tokens: int, limits: AnswerLimits
 ) -> int:
     max_tokens = remaining_tokens(
-        prompt_tokens,
-        request.requested_tokens,
-        context_tokens,
-        max_answer_tokens,
-        param=request.messages_param,
+        prompt_tokens, request.requested_tokens, context_tokens, limits, param=request.messages_param
     )
     check_min_tokens(request.min_tokens, max_tokens)
     return max_tokens

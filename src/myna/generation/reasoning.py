@@ -1,21 +1,24 @@
 """Maps a reasoning effort to template variables and a token limit for the reasoning. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from myna.core.constraints import AnyText, Constraint
-from myna.core.renderer import Thinking
-from myna.core.requests import Thought
-from myna.prompts.thinking import DONT_THINK, THINK
-from myna.wire import validation_errors
+from msgspec.structs import replace
 
-EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+from myna.core.constraints import AnyText, Constraint, FinalChannel, NoToolCalls, ToolCalls
+from myna.core.renderer import NO_SWITCHES, Switches, Thinking
+from myna.core.requests import Thought
+from myna.prompts.thinking import DONT_THINK, LEVELS, THINK
+
+EFFORTS: Final = ("none", *LEVELS)
 # Limits on reasoning tokens, for models whose template does not support effort; 0: no limit.
 BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
     {"minimal": 256, "low": 1024, "medium": 4096, "high": 16384, "xhigh": 0, "max": 0}
 )
+PROMPT_END_TOKENS: Final = 32  # no mark has more
+_LEAST_TOKENS: Final = 1  # of a thought that the model's prompt begins in any case
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,40 +26,88 @@ class Reasoning:
     """`switches` are variables for the template; `thought` None: the output is answer from the first
     token."""
 
-    switches: Mapping[str, object]
+    switches: Switches
     thought: Thought | None
 
     def constraint(self, answer: Constraint | None) -> Constraint | None:
         """The constraint of the whole generation, given the answer's: a limited thought needs a grammar for
-        what follows it."""
-        is_limited = self.thought is not None and self.thought.max_tokens > 0
+        what follows it, and an answer in a channel one that also writes the channels."""
+        thought = self.thought
+        if thought is not None and thought.is_harmony:
+            if answer is None or isinstance(answer, ToolCalls | NoToolCalls | FinalChannel):
+                return answer
+            return FinalChannel(answer)
+        is_limited = thought is not None and thought.max_tokens > 0
         return AnyText() if is_limited and answer is None else answer
 
 
-NO_REASONING: Final = Reasoning({}, None)
+NO_REASONING: Final = Reasoning(NO_SWITCHES, None)
 
 
-def reasoning_for(effort: str | None, thinking: Thinking | None, *, param: str) -> Reasoning:
-    """What the effort means for a model with this kind of thinking. `param` is the request's parameter.
-
-    Raises `InvalidRequest` for an effort that the model doesn't support.
-    """
-    if thinking is None or not thinking.is_known:
-        if effort is not None:
-            raise validation_errors.unsupported().at_param(param)
-        if thinking is None:
-            return NO_REASONING
-        # A template that only drops earlier thoughts may belong to a reasoning model, so thoughts are parsed.
-        return Reasoning({}, Thought(thinking.begin, thinking.end, is_optional=True))
-    if effort == "none":
-        if not thinking.can_skip:
-            supported = f" Supported values are: {validation_errors.quoted_list(EFFORTS[1:], 'and')}."
-            raise validation_errors.unsupported_value(effort, supported).at_param(param)
-        return Reasoning(DONT_THINK, None)
-    if effort is None and not thinking.is_default:
+def reasoning_for(effort: str | None, thinking: Thinking | None) -> Reasoning:
+    """What the effort means for a model with this kind of thinking. A model that doesn't think, or that isn't
+    known to, ignores it."""
+    if thinking is None:
         return NO_REASONING
-    budget = 0 if effort is None or thinking.has_effort else BUDGETS[effort]
-    thought = Thought(thinking.begin, thinking.end, is_open=thinking.is_open, max_tokens=budget)
+    if not thinking.is_known or (effort is None and not thinking.is_default):
+        # The template may only drop earlier thoughts; its model may still think.
+        return Reasoning(NO_SWITCHES, _thought(thinking, is_optional=True))
     if effort is None:
-        return Reasoning({}, thought)
-    return Reasoning({**THINK, "reasoning_effort": effort} if thinking.has_effort else THINK, thought)
+        return Reasoning(NO_SWITCHES, _thought(thinking, is_open=thinking.is_open))
+    if effort == "none":
+        return without_thought(thinking)
+    switches = {**THINK, **thinking.think}
+    if thinking.efforts:
+        switches |= thinking.efforts[_nearest(effort, thinking.efforts)]
+        return Reasoning(switches, _thought(thinking, is_open=thinking.is_open))
+    budget = BUDGETS[effort]
+    if budget and thinking.budget:
+        switches[thinking.budget] = budget
+    return Reasoning(switches, _thought(thinking, is_open=thinking.is_open, max_tokens=budget))
+
+
+def without_thought(thinking: Thinking | None) -> Reasoning:
+    """How to have the model answer at once, or after as little thought as it can."""
+    if thinking is None:
+        return Reasoning(DONT_THINK, None)
+    if thinking.can_skip:
+        return Reasoning({**DONT_THINK, **thinking.skip}, None)
+    if thinking.efforts:
+        least = thinking.efforts[_nearest(LEVELS[0], thinking.efforts)]
+        return Reasoning({**THINK, **least}, _thought(thinking, is_open=thinking.is_open))
+    if not thinking.is_open:  # nothing makes it think
+        return Reasoning(DONT_THINK, _thought(thinking, is_optional=True))
+    return Reasoning(THINK, _thought(thinking, is_open=True, max_tokens=_LEAST_TOKENS))
+
+
+def as_prompted(thought: Thought | None, prompt_end: str) -> Thought | None:
+    """The thought after a prompt with that end: messages, too, may have switches, and templates write no
+    beginning of a thought after some of them."""
+    if thought is None or thought.is_harmony:
+        return thought
+    end = prompt_end.rstrip().removesuffix(thought.answer).rstrip()
+    before = end.removesuffix(thought.end).rstrip()
+    if before != end and (thought.is_open or before.endswith(thought.begin)):
+        return replace(thought, is_open=False, is_optional=True, max_tokens=0)
+    return replace(thought, is_open=thought.is_open or end.endswith(thought.begin))
+
+
+def _thought(
+    thinking: Thinking, *, is_open: bool = False, is_optional: bool = False, max_tokens: int = 0
+) -> Thought:
+    return Thought(
+        thinking.begin,
+        thinking.end,
+        is_open=is_open,
+        is_optional=is_optional,
+        max_tokens=max_tokens,
+        answer=thinking.answer,
+        close=thinking.close,
+        is_harmony=thinking.is_harmony,
+    )
+
+
+def _nearest(effort: str, levels: Collection[str]) -> str:
+    """The level that is closest to the effort; of two, the higher one."""
+    wanted = LEVELS.index(effort)
+    return min(levels, key=lambda level: (abs(LEVELS.index(level) - wanted), -LEVELS.index(level)))

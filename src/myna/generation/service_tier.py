@@ -1,4 +1,4 @@
-"""Service tiers: which one serves a request, and with which priority."""
+"""Service tiers: what requests ask for, and with which priority they are served."""
 
 from typing import Final
 
@@ -6,11 +6,11 @@ _SERVED: Final = {"flex": "flex", "priority": "priority", "fast": "priority"}
 _PRIORITIES: Final = {"flex": -1, "default": 0, "priority": 1}
 
 
-def served_tier(requested: str | None) -> str:
-    """The tier that serves the request, which the response reports."""
+def requested_tier(requested: str | None) -> str:
+    """The tier that the request asks for."""
     return _SERVED.get(requested or "", "default")
 
 
-def priority(requested: str | None) -> int:
+def priority(tier: str) -> int:
     """The priority of a request in that tier; higher is served first."""
-    return _PRIORITIES[served_tier(requested)]
+    return _PRIORITIES[tier]

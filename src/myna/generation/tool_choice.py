@@ -1,7 +1,7 @@
 """Which tools an answer may or must call, and the constraint that enforces this and its format. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from myna.core.constraints import (
@@ -9,14 +9,19 @@ from myna.core.constraints import (
     Constraint,
     JsonObject,
     JsonSchema,
+    LarkGrammar,
     NoToolCalls,
     Origin,
+    Regex,
+    TextChoice,
     ToolCalls,
 )
 from myna.core.conversation import ToolSpec
 from myna.core.errors import InvalidRequest
-from myna.core.renderer import ToolFormat
+from myna.core.requests import NO_CALLS, CallMarks
 from myna.generation import json_schema
+from myna.prompts.call_formats.base import CallFormat, CallReader
+from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.tools import NO_PARAMETERS
 from myna.wire import validation_errors
 
@@ -62,22 +67,38 @@ class AnswerFormat:
     is_strict: bool = False
 
 
+Answer = AnswerFormat | Regex | TextChoice | LarkGrammar
+"""What a request may ask its answer to be."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResolvedTools:
     """`declared` tools are in the prompt, `callable` ones may be called; an answer is parsed for calls if
-    there are any. `constraints` are what calls of the callable tools must follow."""
+    there are any. `constraints` are what calls of the callable tools must follow. `is_answer_json`: an answer
+    without a call is JSON that was asked for."""
 
-    form: ToolFormat
+    form: CallFormat
     mode: Mode
     declared: tuple[DeclaredTool, ...]
     callable: tuple[ToolSpec, ...]
     is_parallel: bool
     constraints: tuple[CallableTool, ...]
+    is_answer_json: bool = False
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """The declared tools, as passed to templates."""
         return tuple(tool.spec for tool in self.declared)
+
+    @property
+    def marks(self) -> CallMarks:
+        """Where calls may begin in the answer."""
+        marks = self.form.marks if self.callable else NO_CALLS
+        return CallMarks(marks.anywhere[:1]) if self.is_answer_json and marks.anywhere else marks
+
+    def reader(self) -> CallReader:
+        """A new parser of one answer."""
+        return self.form.reader(self.callable, is_answer_json=self.is_answer_json)
 
     @property
     def has_grammar_input(self) -> bool:
@@ -88,10 +109,10 @@ class ResolvedTools:
 def resolve_tools(
     declared: Sequence[DeclaredTool],
     choice: ToolChoice,
-    form: ToolFormat,
+    call_format: str,
     *,
     is_parallel: bool,
-    answer: AnswerFormat | None,
+    answer: Answer | None,
 ) -> ResolvedTools | None:
     """None without tools. Raises `InvalidRequest` for a choice of undeclared tools, and for parameters that
     are not a usable schema, or not in the strict subset if declared strict. Reading schemas is slow: call it
@@ -105,15 +126,14 @@ def resolve_tools(
         for tool, constraint in zip(declared, constraints, strict=True)
         if choice.mode != "none" and (choice.among is None or tool.key in choice.among)
     ]
-    if answer is not None:
-        form = replace(form, is_loose=False)  # an object may be the requested answer, not a call
     return ResolvedTools(
-        form=form,
+        form=FORMATS[call_format],
         mode=choice.mode,
         declared=tuple(declared),
         callable=tuple(spec for spec, _ in usable),
         is_parallel=is_parallel and not choice.is_single,
         constraints=tuple(constraint for _, constraint in usable),
+        is_answer_json=answer is not None,
     )
 
 
@@ -145,15 +165,29 @@ def _callable(tool: DeclaredTool) -> CallableTool:
     return CallableTool(spec.name, parameters, spec.strict, origin=origin)
 
 
-def answer_constraint(answer: AnswerFormat | None, tools: ResolvedTools | None) -> Constraint | None:
+def answer_constraint(answer: Answer | None, tools: ResolvedTools | None) -> Constraint | None:
     """The constraint on the answer: the requested format, tool calls, or either. Raises `InvalidRequest` for
-    unusable schemas."""
+    unusable schemas, and for tools together with a format that isn't JSON."""
+    if isinstance(answer, Regex | TextChoice | LarkGrammar):
+        if tools is not None and tools.callable:
+            raise InvalidRequest(
+                "An answer can't be tool calls and have a format other than JSON at the same time. Remove "
+                "one, or set 'tool_choice' to 'none'.",
+                param="tools",
+                code="invalid_parameter_combination",
+            )
+        return answer
     alone = _format_constraint(answer)
     if tools is None:
         return alone
     if not tools.callable:
         return alone or NoToolCalls(tools.form.name)
-    if answer is not None and not tools.form.trigger and tools.has_grammar_input and tools.mode != "required":
+    if (
+        answer is not None
+        and not tools.form.marks.anywhere
+        and tools.has_grammar_input
+        and tools.mode != "required"
+    ):
         raise InvalidRequest(
             f"Setting '{answer.param}' and a custom tool with a grammar at the same time is not supported "
             "with this model.",

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from myna.core.conversation import ToolSpec
-from myna.core.events import TokenLogprob
-from myna.core.renderer import ToolFormat
-from myna.prompts.tool_reader import CallReader, Piece, TextPiece
+from myna.core.events import FinishReason, TokenLogprob
+from myna.prompts.call_formats.base import CallReader, Piece, TextPiece
 
 
 class ParsedPiece(NamedTuple):
@@ -17,10 +15,10 @@ class ParsedPiece(NamedTuple):
 
 
 class ToolCallParser:
-    """Parses one choice. Without a format, all text is content."""
+    """Parses one choice. Without a reader, all text is content."""
 
-    def __init__(self, form: ToolFormat | None, tools: Sequence[ToolSpec]) -> None:
-        self._reader = CallReader(form, tools) if form is not None else None
+    def __init__(self, reader: CallReader | None) -> None:
+        self._reader = reader
         self._held: list[TokenLogprob] = []
 
     def feed(self, text: str, entries: Sequence[TokenLogprob]) -> list[ParsedPiece]:
@@ -30,9 +28,16 @@ class ToolCallParser:
         self._held += entries
         return self._with_entries(self._reader.feed(text))
 
-    def end(self) -> list[ParsedPiece]:
+    def end(self, reason: FinishReason) -> list[ParsedPiece]:
         """The pieces of text that was held back."""
-        return [] if self._reader is None else self._with_entries(self._reader.end())
+        if self._reader is None:
+            return []
+        return self._with_entries(self._reader.end(is_cut=reason == "length"))
+
+    @property
+    def is_in_call(self) -> bool:
+        """Whether the answer so far ends within a call."""
+        return self._reader is not None and self._reader.is_in_call
 
     def _with_entries(self, pieces: list[Piece]) -> list[ParsedPiece]:
         """Entries held back with their text go to the next content piece, or are dropped with a call."""

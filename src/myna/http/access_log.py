@@ -52,6 +52,7 @@ def request_fields(scope: Scope, record: RequestRecord) -> Mapping[str, object]:
         "key": record.key_id,
         "model": printable(record.model),
         "user": printable(record.user),
+        "ignored": printable(record.ignored),
         "prompt_tokens": usage.prompt_tokens if usage else None,
         "cached_tokens": usage.cached_tokens if usage else None,
         "completion_tokens": usage.completion_tokens if usage else None,

@@ -10,6 +10,9 @@ from starlette.types import Receive, Send
 from myna.http.record import Header, RequestRecord
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
+_MIN_BYTES_PER_S: Final = 16 << 10
+# U+2028, U+2029 and U+0085, which many clients take for line ends and so for the end of an event's data.
+_UNICODE_LINE_ENDS: Final = {text.encode(): b"\\u%04x" % ord(text) for text in ("\u2028", "\u2029", "\u0085")}
 
 
 class WhileConnected:
@@ -51,9 +54,11 @@ class WhileConnected:
 class BodyWriter:
     """Sends the headers and the body's bytes, and commits token counts before each write.
 
-    With `keep_alive_s`, a comment is sent after that long without a write, also before the first byte. A
-    write that takes `stall_s` calls `on_stall`. There is one timer per body, not per write: it checks how
-    long ago the last write was and reschedules itself for the rest.
+    With `keep_alive_s`, the body is a stream of events with JSON, and a comment is sent after that long
+    without a write, also before the first byte. A write that takes `stall_s` calls `on_stall`. So does a
+    whole body, which has no keep-alives, if its client reads less than 16 KiB/s on average, after `stall_s`.
+    There is one timer per body, not per write: it checks how long ago the last write was and reschedules
+    itself for the rest.
     """
 
     def __init__(
@@ -69,8 +74,8 @@ class BodyWriter:
         self._send = send
         self._record = record
         self._headers = headers
-        self._sends_comments = keep_alive_s is not None
-        self._interval_s = stall_s if keep_alive_s is None else keep_alive_s
+        self._is_event_stream = keep_alive_s is not None
+        self._interval_s = stall_s / 4 if keep_alive_s is None else keep_alive_s
         self._stall_s = stall_s
         self._on_stall = on_stall
         self._loop = asyncio.get_running_loop()
@@ -78,6 +83,8 @@ class BodyWriter:
         self._timer = self._loop.call_later(self._interval_s, self._on_timer)
         self._keep_alive: asyncio.Task[None] | None = None
         self._is_sending = False
+        self._num_sent = 0
+        self._started_at = 0.0
         self.has_started = False
         self.has_ended = False
 
@@ -101,6 +108,8 @@ class BodyWriter:
     async def _write(self, data: bytes, *, more: bool) -> None:
         if self._keep_alive is not None:
             await asyncio.wait((self._keep_alive,))
+        if self._is_event_stream and not data.isascii():
+            data = _without_unicode_line_ends(data)
         self._last_write = self._loop.time()
         self._is_sending = True
         try:
@@ -108,21 +117,28 @@ class BodyWriter:
                 await self._start()
             self._record.before_frame()
             await self._send({"type": "http.response.body", "body": data, "more_body": more})
+            self._num_sent += len(data)
         finally:
             self._is_sending = False
 
     async def _start(self) -> None:
         await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
         self.has_started = True
+        self._started_at = self._loop.time()
+
+    def _is_too_slow(self) -> bool:
+        """Whether the client of a whole body reads so slowly that it could hold it for hours."""
+        allowed_s = self._stall_s + self._num_sent / _MIN_BYTES_PER_S
+        return self.has_started and self._loop.time() - self._started_at > allowed_s
 
     def _on_timer(self) -> None:
         silence_s = self._loop.time() - self._last_write
         if self._is_sending or self._keep_alive is not None:
-            if silence_s >= self._stall_s:
+            if silence_s >= self._stall_s or (not self._is_event_stream and self._is_too_slow()):
                 self._on_stall()
                 return
             silence_s = 0.0
-        elif not self._sends_comments:
+        elif not self._is_event_stream:
             silence_s = 0.0
         elif silence_s >= self._interval_s:
             self._last_write, silence_s = self._loop.time(), 0.0
@@ -139,3 +155,10 @@ class BodyWriter:
         if not self.has_started:
             await self._start()
         await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+
+
+def _without_unicode_line_ends(data: bytes) -> bytes:
+    """Events with those characters escaped. They can only be within strings."""
+    for character, escape in _UNICODE_LINE_ENDS.items():
+        data = data.replace(character, escape)
+    return data

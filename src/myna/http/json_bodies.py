@@ -1,13 +1,16 @@
-"""JSON request bodies: counting their values, and the thread that parses and validates large ones.
+"""JSON request bodies: parsing, counting their values, and the thread that processes large ones.
 
 Knows no endpoint and no schema.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
+
+import orjson
 
 from myna.core.errors import InvalidRequest
 
@@ -17,6 +20,10 @@ send many at once, and the event loop would process all of them in one iteration
 MAX_VALUES: Final = 500_000
 MAX_NODES: Final = 100_000
 _SLICE_BYTES: Final = 64 * 1024
+# An escaped pair of surrogates, or half of one; where backslashes aren't escaped.
+_SURROGATES: Final = re.compile(
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[c-fC-F][0-9a-fA-F]{2})"
+)
 
 T = TypeVar("T")
 
@@ -43,6 +50,20 @@ class LargeBodies:
         turn = self._turns.setdefault(key_id, asyncio.Lock())
         async with turn:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def parse(data: bytes) -> object:
+    """The value of a JSON text. Half of a surrogate pair, which programs send that cut a string by its UTF-16
+    length, becomes U+FFFD, as at OpenAI. Raises `orjson.JSONDecodeError`."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if b"\0" in data or not _SURROGATES.search(data):
+            raise
+    # Escaped backslashes become what no JSON text contains, so that every other one begins an escape.
+    text = data.replace(rb"\\", b"\0\0")
+    text = _SURROGATES.sub(lambda found: found[0] if found[1] else rb"\ufffd", text)
+    return orjson.loads(text.replace(b"\0\0", rb"\\"))
 
 
 def check_size(data: bytes) -> None:

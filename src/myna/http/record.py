@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from starlette.types import Scope
@@ -11,6 +11,8 @@ from myna.core.ledger import UsageRow
 
 Header = tuple[bytes, bytes]
 _SCOPE_KEY = "myna.record"
+_MAX_IGNORED = 32
+_MAX_IGNORED_NAME = 64
 
 
 @dataclass(slots=True)
@@ -25,6 +27,7 @@ class RequestRecord:
     model: str = ""
     user: str = ""
     organization: str = ""
+    ignored: str = ""
     outcome: str = ""
     is_clients_fault: bool = False
     usage: UsageRow | None = None
@@ -48,6 +51,13 @@ class RequestRecord:
     def hint(self, text: str) -> None:
         """Add help that OpenAI's error text has no place for, in a header of our own."""
         self.headers.append((b"x-myna-hint", header_value(text[:500])))
+
+    def ignore(self, names: Iterable[str]) -> None:
+        """Name the parameters of the request that have no effect, in a header and in the log."""
+        shown = list(dict.fromkeys(name[:_MAX_IGNORED_NAME] for name in names))
+        more = ["…"] if len(shown) > _MAX_IGNORED else []
+        self.ignored = ",".join([*shown[:_MAX_IGNORED], *more])
+        self.headers.append((b"x-myna-ignored", header_value(self.ignored.replace("…", "..."))))
 
     def response_headers(self) -> list[Header]:
         """The headers that the middleware adds, computed when the response starts."""

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn with bounds on a request's head, our error bodies, and draining at shutdown."""
+"""The HTTP server: uvicorn with Myna's protocol, and draining at shutdown."""
 
 import asyncio
 import contextlib
@@ -6,94 +6,25 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from myna.http.connection_limit import ConnectionLimit
 from myna.http.middleware import Gate
-from myna.http.record import RequestRecord
+from myna.http.protocol import BoundedProtocol
 from myna.http.tls import Certificate
-from myna.wire.errors import HeadersTooLarge, MalformedHttp, error_response
 
-_MAX_HEAD_BYTES: Final = 64 * 1024
-_HEAD_TIMEOUT_S: Final = 30.0
+KEEP_ALIVE_S: Final = 620.0
+"""Longer than clients' and proxies' connection pools keep an idle connection, so that it is the client that
+closes it: a request sent on a connection that the server is just closing fails."""
 _DRAIN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
+DEFAULT_CONNECTIONS: Final = 768  # three quarters of the usual limit of file descriptors
+
 log = logging.getLogger("myna.serving")
-
-
-class BoundedProtocol(HttpToolsProtocol):
-    """Bounds a request's head in bytes and time, which llhttp does not, with OpenAI's error bodies."""
-
-    _head_bytes = 0
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._await_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end_head()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        if self._head_timer is not None:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        # Checked after parsing, so that a body in the same packet doesn't count.
-        if self._head_timer is not None and self._head_bytes > _MAX_HEAD_BYTES:
-            self._reject_head()
-
-    def on_message_begin(self) -> None:
-        if self._head_timer is None:
-            self._await_head()
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._end_head()
-        num_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if num_bytes > _MAX_HEAD_BYTES:
-            self._reject_head()
-            raise HeadersTooLarge("stops the parser")
-        super().on_headers_complete()
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Don't log an unsupported upgrade: the request is answered as if it hadn't requested one."""
-
-    def send_400_response(self, msg: str) -> None:
-        self._reject(MalformedHttp(msg))
-
-    def _reject_head(self) -> None:
-        self._reject(HeadersTooLarge("The request's headers are larger than this server accepts."))
-
-    def _await_head(self) -> None:
-        self._head_bytes = 0
-        self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self._on_slow_head)
-
-    def _end_head(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _on_slow_head(self) -> None:
-        self._head_timer = None
-        self.transport.close()
-
-    def _reject(self, exc: Exception) -> None:
-        self._end_head()
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
-            self.transport.close()  # an error body would become part of the response
-            return
-        response = error_response(exc, record_id := RequestRecord().id)
-        headers = [*response.raw_headers, (b"x-request-id", record_id.encode("ascii"))]
-        lines = [name + b": " + value + b"\r\n" for name, value in headers]
-        if not self.transport.is_closing():
-            self.transport.write(
-                STATUS_LINE[response.status_code] + b"".join(lines) + b"\r\n" + bytes(response.body)
-            )
-            self.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -157,13 +88,18 @@ class Server(uvicorn.Server):
 
 
 def server_config(
-    app: ASGIApp, certificate: Certificate | None = None, *, timeout_keep_alive_s: int = 75
+    app: ASGIApp,
+    certificate: Certificate | None = None,
+    *,
+    keep_alive_s: float = KEEP_ALIVE_S,
+    most_connections: int = DEFAULT_CONNECTIONS,
 ) -> uvicorn.Config:
     """Uvicorn's configuration: fast loop and parser, without its own log and headers."""
+    protocol: Any = partial(BoundedProtocol, limit=ConnectionLimit(most_connections))
     config = uvicorn.Config(
         app,
         loop="auto",
-        http=BoundedProtocol,
+        http=protocol,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -171,7 +107,7 @@ def server_config(
         log_config=None,
         log_level="warning",
         server_header=False,
-        timeout_keep_alive=timeout_keep_alive_s,
+        timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]
         timeout_graceful_shutdown=5,
         backlog=2048,
     )

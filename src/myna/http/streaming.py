@@ -5,9 +5,9 @@ reported to the client in whichever way is still possible.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
@@ -22,12 +22,18 @@ from myna.http.rendering import INLINE_PARTS, render_off_loop
 from myna.wire.errors import error_event
 
 DONE: Final = b"data: [DONE]\n\n"
-_STREAM_HEADERS: Final = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+_STREAM_HEADERS: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",  # nginx would hold the events back
+}
 _WHOLE_HEADERS: Final = {"content-type": "application/json"}
 # Events that are ready are sent together; after this many, other streams get their turn.
 _MAX_COALESCED: Final = 64
 # The size of one write; a client may read slowly.
 _WRITE_BYTES: Final = 65536
+_STREAM_STALL_S: Final = 600.0
+_WHOLE_STALL_S: Final = 60.0
 
 
 class ChunkRenderer(Protocol):
@@ -50,6 +56,9 @@ class Fold(Protocol):
 
 
 F = TypeVar("F", bound=Fold)
+Hold = Callable[[Callable[[], None]], AbstractContextManager[Callable[[], None]]]
+"""Counts a body in a block. Takes a function that disconnects the client; yields one to call when a part was
+read."""
 
 
 class Lookahead:
@@ -102,10 +111,11 @@ class Lookahead:
 class ResponseSender:
     """The target of `response_sender`: call one of the two `send_` methods, once."""
 
-    def __init__(self, out: BodyWriter, client: WhileConnected, threads: Executor) -> None:
+    def __init__(self, out: BodyWriter, client: WhileConnected, threads: Executor, hold: Hold) -> None:
         self._out = out
         self._client = client
         self._threads = threads
+        self._hold = hold
 
     async def send_events(self, stream: AsyncIterator[Event], renderer: ChunkRenderer) -> None:
         """Send every event as it is produced, then `[DONE]`."""
@@ -162,9 +172,11 @@ class ResponseSender:
         await self._out.finish(body[start:])
 
     async def _send_parts(self, parts: Iterator[bytes]) -> None:
-        async for part in render_off_loop(parts, self._threads):
-            await self._out.write(part)
-        await self._out.finish(b"")
+        with self._hold(self._client.abort) as has_read:
+            async for part in render_off_loop(parts, self._threads):
+                await self._out.write(part)
+                has_read()
+            await self._out.finish(b"")
 
 
 @asynccontextmanager
@@ -176,18 +188,22 @@ async def response_sender(
     threads: Executor,
     keep_alive_s: float | None,
     headers: Mapping[str, str] = MappingProxyType({}),
-    stall_s: float = 600.0,
+    stall_s: float | None = None,
+    hold: Hold | None = None,
 ) -> AsyncIterator[ResponseSender]:
     """A block that sends the response to a request whose body has been read.
 
     Nothing is sent before the first event, the whole body, or, with `keep_alive_s` (event streams only), the
     first keep-alive. An error until then propagates and becomes a proper HTTP status; a later error of an
     event stream becomes an error event. Every stream that has started ends with `[DONE]`, and nothing follows
-    it. The block is cancelled when the client disconnects; a client that leaves bytes unread for `stall_s` is
-    treated as disconnected. What was opened in the block is closed when the request ends
+    it. The block is cancelled when the client disconnects. A client that leaves bytes unread for `stall_s` is
+    treated as disconnected, and so is one that reads a whole body too slowly: the server holds all of it.
+    `hold` counts a large body until it is sent. What was opened in the block is closed when the request ends
     (`context.RequestContext`).
     """
     record = record_of(scope)
+    if stall_s is None:
+        stall_s = _WHOLE_STALL_S if keep_alive_s is None else _STREAM_STALL_S
     own = _WHOLE_HEADERS if keep_alive_s is None else _STREAM_HEADERS
     async with WhileConnected(receive) as client:
         out = BodyWriter(
@@ -199,7 +215,7 @@ async def response_sender(
             on_stall=client.abort,
         )
         try:
-            yield ResponseSender(out, client, threads)
+            yield ResponseSender(out, client, threads, hold or (lambda abort: nullcontext(_nothing)))
         except (Exception, asyncio.CancelledError) as exc:
             is_stream = keep_alive_s is not None
             if client.is_disconnected or out.has_ended or not out.has_started or not is_stream:
@@ -213,6 +229,10 @@ async def response_sender(
             out.close()
     if client.is_disconnected:
         record.outcome = "cancelled"
+
+
+def _nothing() -> None:
+    """What is called for a body that nobody counts."""
 
 
 async def collect(stream: AsyncIterator[Event], fold: F) -> F:

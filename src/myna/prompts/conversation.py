@@ -1,60 +1,50 @@
-"""Adapts a conversation to what a model's template supports, and converts it to the template's variables.
+"""Converts a conversation to the variables of a chat template.
 
-Owns the shapes that templates expect (HuggingFace's); every text from the client passes through `wrap`.
+Owns the shapes that templates expect (HuggingFace's).
 """
 
+import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.core.translatable import N_
-from myna.prompts.template_probe import TemplateFeatures
 
 Wrap = Callable[[str], str]
-_INSTRUCTIONS = ("system", "developer")
-_BETWEEN = "\n\n"
+Content = Literal["text", "parts"]
+NoTools = Literal["none", "undefined"]
+
+INSTRUCTIONS: Final = ("system", "developer")
+SHORT_ID_LENGTH: Final = 9  # Mistral's
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_MAX_DEPTH: Final = 200
 
 
-def fit(messages: Sequence[Message], features: TemplateFeatures) -> list[Message]:
-    """The conversation in the roles that the template supports: developer becomes system; initial
-    instructions are merged into one message, later ones too if the template doesn't support them; without a
-    system role, they are prepended to the first user message."""
-    if features.has_developer:
-        return list(messages)
-    renamed = [_with(m, role="system") if m.role == "developer" else m for m in messages]
-    lead = next((i for i, m in enumerate(renamed) if m.role != "system"), len(renamed))
-    early, rest = renamed[:lead], renamed[lead:]
-    if not (features.has_system and features.has_late_system):
-        early += [m for m in rest if m.role == "system"]
-        rest = [m for m in rest if m.role != "system"]
-    instructions = _BETWEEN.join(m.text for m in early if m.text)
-    if not early:
-        return rest
-    if features.has_system:
-        return [_with(early[0], content=instructions), *rest]
-    return _fold(instructions, rest)
+class TemplateForms(msgspec.Struct, frozen=True):
+    """The form in which a template takes each value, where families differ.
 
+    `content`: a text, or a list of typed parts. `no_content`: of a turn that only has calls. `arguments`: of
+    earlier calls (HuggingFace's templates: an object). `ids`: as clients have them, or nine letters and
+    digits. `no_tools`: the variable `tools` without any (transformers: none). `thought`: the key of an
+    earlier turn's thought. `names_results`: a result carries the name of the called function.
+    `has_functions`: the tools are also passed as `functions`, a JSON text, together with `datetime`."""
 
-def _fold(instructions: str, rest: list[Message]) -> list[Message]:
-    for i, message in enumerate(rest):
-        if message.role == "user":
-            text = _BETWEEN.join(part for part in (instructions, message.text) if part)
-            return [*rest[:i], _with(message, content=text), *rest[i + 1 :]]
-    return [Message.of("user", instructions), *rest]
-
-
-def _with(message: Message, *, role: str | None = None, content: str | None = None) -> Message:
-    return Message(
-        role=role or message.role,
-        content=message.content if content is None else (TextPart(content),),
-        name=message.name,
-        tool_calls=message.tool_calls,
-        tool_call_id=message.tool_call_id,
-        reasoning=message.reasoning,
-    )
+    content: Content = "text"
+    no_content: Literal["text", "null"] = "text"
+    arguments: Literal["object", "text"] = "object"
+    ids: Literal["any", "short"] = "any"
+    no_tools: NoTools = "none"
+    thought: Literal["reasoning_content", "reasoning", "thinking"] = "reasoning_content"
+    names_results: bool = False
+    has_functions: bool = False
 
 
 def client_texts(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[str]:
@@ -70,40 +60,134 @@ def client_texts(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list
     return [*texts, *(_unescaped(text) for text in texts if "\\u" in text)]
 
 
-def message_values(message: Message, features: TemplateFeatures, wrap: Wrap) -> dict[str, object]:
-    values: dict[str, object] = {"role": message.role, "content": wrap(message.text)}
-    if message.name is not None:
-        values["name"] = wrap(message.name)
+def wrapped(
+    messages: Sequence[Message], tools: Sequence[ToolSpec], wrap: Wrap
+) -> tuple[list[Message], list[ToolSpec]]:
+    """The conversation with each text passed through `wrap`, also what JSON hides in escapes."""
+    return [_wrapped_message(message, wrap) for message in messages], [
+        replace(
+            tool,
+            name=wrap(tool.name),
+            description=wrap(tool.description),
+            parameters=_wrapped_json(tool.parameters, wrap),
+        )
+        for tool in tools
+    ]
+
+
+def _wrapped_message(message: Message, wrap: Wrap) -> Message:
+    return replace(
+        message,
+        content=tuple(TextPart(wrap(part.text)) for part in message.content),
+        name=_wrapped_text(message.name, wrap),
+        tool_calls=tuple(
+            ToolCall(wrap(call.id), wrap(call.name), _wrapped_json(call.arguments, wrap))
+            for call in message.tool_calls
+        ),
+        tool_call_id=_wrapped_text(message.tool_call_id, wrap),
+        reasoning=_wrapped_text(message.reasoning, wrap),
+    )
+
+
+def _wrapped_text(text: str | None, wrap: Wrap) -> str | None:
+    return None if text is None else wrap(text)
+
+
+def _wrapped_json(text: str, wrap: Wrap) -> str:
+    if "\\u" in text:
+        with contextlib.suppress(ValueError, RecursionError):  # passed on as text
+            text = json.dumps(map_json(json.loads(text), wrap, wrap), ensure_ascii=False)
+    return wrap(text)
+
+
+def chat_variables(
+    messages: Sequence[Message], tools: Sequence[ToolSpec], forms: TemplateForms
+) -> dict[str, object]:
+    """A template's variables for the conversation."""
+    called = {call.id: call.name for message in messages for call in message.tool_calls}
+    declared = [_tool_values(tool) for tool in tools]
+    variables: dict[str, object] = {
+        "messages": [_message_values(message, forms, called) for message in messages]
+    }
+    if declared or forms.no_tools == "none":
+        variables["tools"] = declared or None
+    if forms.has_functions:
+        functions = [tool["function"] for tool in declared]
+        variables["functions"] = json.dumps(functions, ensure_ascii=False, indent=4)
+        variables["datetime"] = datetime.now().astimezone().strftime("%Y-%m-%d")
+    return variables
+
+
+def check_tools(tools: Sequence[ToolSpec]) -> None:
+    """Raises `InvalidRequest` for parameters that are not JSON."""
+    for tool in tools:
+        _tool_values(tool)
+
+
+def _message_values(message: Message, forms: TemplateForms, called: dict[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {"role": message.role, "content": _content(message, forms)}
+    name = message.name
+    if name is None and message.role == "tool" and forms.names_results:
+        name = called.get(message.tool_call_id or "")
+    if name is not None:
+        values["name"] = name
     if message.tool_call_id is not None:
-        values["tool_call_id"] = wrap(message.tool_call_id)
+        values["tool_call_id"] = _id(message.tool_call_id, forms)
     if message.reasoning is not None:
-        values["reasoning_content"] = wrap(message.reasoning)
+        values[forms.thought] = message.reasoning
     if message.tool_calls:
-        values["tool_calls"] = [_call_values(call, features, wrap) for call in message.tool_calls]
+        values["tool_calls"] = [_call_values(call, forms) for call in message.tool_calls]
     return values
 
 
-def tool_values(tool: ToolSpec, wrap: Wrap) -> dict[str, object]:
+def _content(message: Message, forms: TemplateForms) -> object:
+    if not message.text and message.tool_calls and forms.no_content == "null":
+        return None
+    if forms.content == "parts":
+        return [{"type": "text", "text": part.text} for part in message.content]
+    return message.text
+
+
+def _tool_values(tool: ToolSpec) -> dict[str, object]:
     parameters = _json(tool.parameters, f"the parameters of the function {tool.name!r}")
-    function = {
-        "name": wrap(tool.name),
-        "description": wrap(tool.description),
-        "parameters": _deep(parameters, wrap),
-    }
+    function = {"name": tool.name, "description": tool.description, "parameters": _plain(parameters)}
     return {"type": "function", "function": function}
 
 
-def _call_values(call: ToolCall, features: TemplateFeatures, wrap: Wrap) -> dict[str, object]:
-    arguments: object = wrap(call.arguments)
-    if features.arguments == "object":
-        try:
-            parsed = json.loads(call.arguments or "{}")
-        except (ValueError, RecursionError):
-            parsed = None  # invalid JSON, as models sometimes write: passed on as text
-        if isinstance(parsed, dict):
-            arguments = _deep(parsed, wrap)
-    function = {"name": wrap(call.name), "arguments": arguments}
-    return {"id": wrap(call.id), "type": "function", "function": function}
+def _call_values(call: ToolCall, forms: TemplateForms) -> dict[str, object]:
+    arguments: object = call.arguments
+    if forms.arguments == "object":
+        parsed = parsed_arguments(call)
+        if parsed is not None:
+            arguments = _plain(parsed)
+    function = {"name": call.name, "arguments": arguments}
+    return {"id": _id(call.id, forms), "type": "function", "function": function}
+
+
+def _plain(value: object) -> object:
+    """Raises `InvalidRequest` if it is too deeply nested."""
+    return map_json(value, str, str)
+
+
+def parsed_arguments(call: ToolCall) -> dict[str, Any] | None:
+    """None if they aren't a JSON object, as models sometimes write: those are passed on as text."""
+    try:
+        parsed = json.loads(call.arguments or "{}")
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _id(id: str, forms: TemplateForms) -> str:
+    return short_id(id) if forms.ids == "short" else id
+
+
+def short_id(id: str) -> str:
+    """The id as Mistral's templates take it: nine letters and digits, the same for a call and its result."""
+    if len(id) == SHORT_ID_LENGTH and id.isascii() and id.isalnum():
+        return id
+    number = int.from_bytes(hashlib.sha256(id.encode("utf-8", "surrogatepass")).digest())
+    return "".join(_DIGITS[number // 62**i % 62] for i in range(SHORT_ID_LENGTH))
 
 
 def _json(text: str, what: str) -> Any:
@@ -113,15 +197,16 @@ def _json(text: str, what: str) -> Any:
         raise InvalidRequest(N_("The JSON of {what} can't be parsed.", what=what), param="tools") from None
 
 
-def _deep(value: object, wrap: Wrap, depth: int = 0) -> object:
-    if depth > 200:
+def map_json(value: object, text: Wrap, key: Wrap, depth: int = 0) -> object:
+    """The value with each text and each key replaced. Raises `InvalidRequest` if it is too deeply nested."""
+    if depth > _MAX_DEPTH:
         raise InvalidRequest(N_("A JSON value is too deeply nested."), param="tools")
     if isinstance(value, str):
-        return wrap(value)
+        return text(value)
     if isinstance(value, dict):
-        return {wrap(str(key)): _deep(item, wrap, depth + 1) for key, item in value.items()}
+        return {key(str(name)): map_json(item, text, key, depth + 1) for name, item in value.items()}
     if isinstance(value, list):
-        return [_deep(item, wrap, depth + 1) for item in value]
+        return [map_json(item, text, key, depth + 1) for item in value]
     return value
 
 

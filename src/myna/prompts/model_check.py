@@ -1,4 +1,5 @@
-"""Checks that a model's metadata is consistent with its tensors, since an engine may crash otherwise.
+"""Checks that a file is a model that generates text, and that its metadata is consistent with its tensors,
+since an engine may crash otherwise.
 
 Independent of the architecture: only checks what every text model has.
 """
@@ -9,16 +10,21 @@ from typing import Final
 import numpy as np
 
 from myna.core.errors import ModelFileError
-from myna.core.translatable import N_
+from myna.core.translatable import N_, Translatable
 from myna.prompts.gguf import Header
 
 MAX_BLOCKS: Final = 512
 MAX_CONTEXT_TOKENS: Final = 1 << 28
 MAX_WIDTH: Final = 1 << 20
+_ENCODERS: Final = re.compile(r"(.*-)?bert(-.*)?|eurobert|t5encoder|gemma-embedding")
+_NO_POOLING: Final = (0, -1)
+_RERANKING: Final = 4  # the pooling of models that answer with a single score
 
 
 def check_model(header: Header) -> None:
-    """Raises `ModelFileError` for a header that is not safe to pass to an engine."""
+    """Raises `ModelFileError` for a header that is not of a model that generates text, or not safe to pass to
+    an engine."""
+    _check_purpose(header)
     architecture = header.architecture
     if not re.fullmatch(r"[a-z0-9_.-]{1,64}", architecture):
         raise _error(header, f"its architecture is {architecture[:64]!r}")
@@ -28,6 +34,43 @@ def check_model(header: Header) -> None:
     _check_heads(header, width)
     _check_blocks(header, blocks)
     _check_embedding(header, width)
+
+
+def _check_purpose(header: Header) -> None:
+    """Say what the file is, and what to do, if it isn't a model that generates text."""
+    shard = header.integer("split.no", 0)
+    kind = header.string("general.type", "model")
+    architecture = header.string("general.architecture", "")
+    if shard:
+        first = f"…-00001-of-{header.integer('split.count', 1):05d}.gguf"
+        raise _error(header, N_("it is a later part of a split model; open {first}", first=first))
+    if kind == "adapter":
+        raise _error(header, N_("it is a LoRA adapter; merge it into its model, and serve the result"))
+    if kind == "imatrix":
+        raise _error(
+            header,
+            N_("it is an importance matrix, which is for quantizing; serve the model that it belongs to"),
+        )
+    if kind == "mmproj" or architecture == "clip":
+        raise _error(
+            header,
+            N_("it is the image or audio part of a model (mmproj); serve the model's own file, without it"),
+        )
+    if architecture == "t5":
+        raise _error(header, N_("it is an encoder-decoder model; choose a model that only decodes"))
+    pooling = header.integer(f"{architecture}.pooling_type", 0)
+    if pooling == _RERANKING:
+        raise _error(header, N_("it is a reranker, which rates texts; choose a model that generates text"))
+    if pooling not in _NO_POOLING or _ENCODERS.fullmatch(architecture):
+        raise _error(
+            header,
+            N_("it is an embedding model, which turns text into vectors; choose a model that generates text"),
+        )
+    if not header.boolean(f"{architecture}.attention.causal", True):
+        raise _error(
+            header,
+            N_("it reads texts as a whole and can't write one token after another; choose a causal model"),
+        )
 
 
 def _bounded(header: Header, name: str, limit: int) -> int:
@@ -78,5 +121,5 @@ def _check_embedding(header: Header, width: int) -> None:
         )
 
 
-def _error(header: Header, what: str) -> ModelFileError:
+def _error(header: Header, what: str | Translatable) -> ModelFileError:
     return ModelFileError(N_("The model file {path} can't be used: {what}.", path=header.path, what=what))

@@ -25,7 +25,7 @@ _MAX_TEMPLATES: Final = 16
 _MAX_FILES: Final = 16
 
 
-class _Templates:
+class Templates:
     """The most recently used templates, compiled."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class _Templates:
 
 def serve(connection: socket.socket) -> None:
     """Reply to requests until the socket closes, or memory runs out: then a new process is better."""
-    templates = _Templates()
+    templates = Templates()
     while (request := receive(connection)) is not None:
         command, cpu_s, *arguments = marshal.loads(request)  # noqa: S302 - written by the server
         _bound_time(cpu_s)

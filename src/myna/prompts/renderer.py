@@ -1,22 +1,27 @@
 """The `core.renderer.Renderer` of a GGUF file: texts and conversations to tokens, according to its
 metadata."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from myna.core.conversation import Message, ToolSpec
-from myna.core.renderer import NO_SWITCHES, Thinking, ToolFormat
+from myna.core.renderer import NO_SWITCHES, Thinking
+from myna.prompts.call_formats.table import BARE, FORMATS, find_by_tokens
 from myna.prompts.conversation import client_texts
 from myna.prompts.gguf import Header, read_header
 from myna.prompts.model_check import check_model
 from myna.prompts.special_token_escaping import Marker
 from myna.prompts.template import ChatTemplate
+from myna.prompts.template_probe import TemplateFeatures
+from myna.prompts.template_variables import texts_of
 from myna.prompts.tokenizer import EngineTokenize, Tokenizer
-from myna.prompts.tool_text import spell_out
-from myna.prompts.tools import BARE, find_format
 from myna.prompts.vocabulary import Vocabulary
 
+_log: Final = logging.getLogger(__name__)
+_TEMPLATE: Final = "tokenizer.chat_template"
+_TOOL_TEMPLATE: Final = "tokenizer.chat_template.tool_use"
 _DOCUMENT_STARTS: Final = (b"<|endoftext|>", b"<|end_of_text|>")
 
 
@@ -25,7 +30,12 @@ class GgufRenderer:
     caller may refuse instead."""
 
     def __init__(
-        self, header: Header, vocabulary: Vocabulary, tokenizer: Tokenizer, template: ChatTemplate | None
+        self,
+        header: Header,
+        vocabulary: Vocabulary,
+        tokenizer: Tokenizer,
+        template: ChatTemplate | None,
+        tool_template: ChatTemplate | None = None,
     ) -> None:
         self.vocabulary = vocabulary
         self.architecture = header.architecture
@@ -37,42 +47,60 @@ class GgufRenderer:
         self._controls = _control_texts(vocabulary)
         is_chatml = {"<|im_start|>", "<|im_end|>"} <= self._controls
         self._template = template or ChatTemplate.plain(is_chatml=is_chatml)
-        self.template_id: str = self._template.source
+        self._tool_template = tool_template or self._template  # for conversations with tools
+        self.template_id: str = self._template.source + (tool_template.source if tool_template else "")
         self.thinking: Thinking | None = self._template.features.thinking
+        self.call_format = _call_format(self._tool_template.features, vocabulary)
         self._marker = Marker(self._controls)
 
     @classmethod
-    def load(cls, path: str | Path, engine_tokenize: EngineTokenize | None = None) -> "GgufRenderer":
+    def load(
+        cls,
+        path: str | Path,
+        engine_tokenize: EngineTokenize | None = None,
+        *,
+        chat_template: str | None = None,
+    ) -> "GgufRenderer":
         """Read and check everything that prompts need from the model file (the first shard of a split model).
 
         `engine_tokenize` (text without special tokens -> ids) is used for models whose pre-tokenizer is
-        unknown; without it they raise `UnknownPreTokenizer`. Raises `ModelFileError`.
+        unknown; without it they raise `UnsupportedTokenizer`. `chat_template` replaces the file's own. Raises
+        `ModelFileError`.
         """
         header = read_header(path)
         check_model(header)
-        return cls.from_header(header, engine_tokenize)
+        return cls.from_header(header, engine_tokenize, chat_template=chat_template)
 
     @classmethod
-    def from_header(cls, header: Header, engine_tokenize: EngineTokenize | None = None) -> "GgufRenderer":
+    def from_header(
+        cls,
+        header: Header,
+        engine_tokenize: EngineTokenize | None = None,
+        *,
+        chat_template: str | None = None,
+    ) -> "GgufRenderer":
         """`load` with a header that was already read and passed `check_model`."""
         vocabulary = Vocabulary.of(header)
         tokenizer = Tokenizer(vocabulary, engine_tokenize)
-        source = header.string("tokenizer.chat_template", "")
-        template = None
-        if source.strip():
-            template = ChatTemplate.load(
-                source, bos=_text(vocabulary, vocabulary.bos), eos=_text(vocabulary, vocabulary.eos)
-            )
-        return cls(header, vocabulary, tokenizer, template)
+
+        def template(source: str) -> ChatTemplate | None:
+            if not source.strip():
+                return None
+            bos = _own_text(header, vocabulary, "bos", vocabulary.bos)
+            eos = _own_text(header, vocabulary, "eos", vocabulary.eos)
+            made = ChatTemplate.load(source, bos=bos, eos=eos)
+            if made.fault is not None:
+                _log.warning("%s: %s", header.path, made.fault)
+            return made
+
+        if chat_template is not None:
+            return cls(header, vocabulary, tokenizer, template(chat_template))
+        own, for_tools = (header.string(key, "") for key in (_TEMPLATE, _TOOL_TEMPLATE))
+        return cls(header, vocabulary, tokenizer, template(own), template(for_tools))
 
     @property
     def uses_engine_tokenizer(self) -> bool:
         return self._tokenizer.is_engines
-
-    @property
-    def tool_format(self) -> ToolFormat:
-        """This model's tool-call format."""
-        return find_format(self._template.source) if self._template.features.has_tools else BARE
 
     @property
     def document_start(self) -> list[int]:
@@ -103,8 +131,9 @@ class GgufRenderer:
         """The tokens of the conversation; `switches` are additional variables for the template. Text from the
         client that looks like a special token stays text. Raises `InvalidRequest` if the template rejects the
         conversation."""
-        messages, tools = spell_out(messages, tools, self._template.features, self.tool_format)
-        mark = Marker.unused_mark([*client_texts(messages, tools), self._template.source])
+        template = self._tool_template if tools else self._template
+        texts = [*client_texts(messages, tools), *texts_of(switches), template.source]
+        mark = Marker.unused_mark(texts)
         marked = False
 
         def wrap(text: str) -> str:
@@ -113,8 +142,13 @@ class GgufRenderer:
             marked = marked or len(broken) != len(text)
             return broken
 
-        text = self._template.render(
-            messages, tools=tools, add_generation_prompt=add_generation_prompt, switches=switches, wrap=wrap
+        text = template.render(
+            messages,
+            tools=tools,
+            form=FORMATS[self.call_format],
+            add_generation_prompt=add_generation_prompt,
+            switches=switches,
+            wrap=wrap,
         )
         if marked:
             return self._with_bos(self._tokenizer.encode_marked(text, mark))
@@ -128,8 +162,13 @@ class GgufRenderer:
         add_generation_prompt: bool = True,
     ) -> str:
         """The conversation as the template renders it, for people to read."""
-        messages, tools = spell_out(messages, tools, self._template.features, self.tool_format)
-        return self._template.render(messages, tools=tools, add_generation_prompt=add_generation_prompt)
+        template = self._tool_template if tools else self._template
+        return template.render(
+            messages,
+            tools=tools,
+            form=FORMATS[self.call_format],
+            add_generation_prompt=add_generation_prompt,
+        )
 
     def fim(self, prefix: str, suffix: str) -> list[int] | None:
         """The tokens of a fill-in-the-middle prompt; None if the model doesn't support it. Special tokens in
@@ -153,6 +192,21 @@ class GgufRenderer:
 
 def _text(vocabulary: Vocabulary, token: int | None) -> str:
     return "" if token is None else vocabulary.texts[token].decode("utf-8", "replace")
+
+
+def _own_text(header: Header, vocabulary: Vocabulary, name: str, token: int | None) -> str:
+    """The text of a token for templates; "" for one that only llama.cpp's defaults make special."""
+    is_own = f"tokenizer.ggml.{name}_token_id" in header.metadata
+    is_special = token is not None and (is_own or vocabulary.is_control(token))
+    return _text(vocabulary, token) if is_special else ""
+
+
+def _call_format(features: TemplateFeatures, vocabulary: Vocabulary) -> str:
+    """The format in which the template writes calls. If it only lists tools: the one for which the model has
+    tokens."""
+    if features.call_format:
+        return features.call_format
+    return (find_by_tokens(vocabulary.texts) if features.has_tools else None) or BARE.name
 
 
 def _document_start(vocabulary: Vocabulary) -> tuple[int, ...]:

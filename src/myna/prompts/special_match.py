@@ -2,18 +2,28 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from myna.core.errors import ModelFileError
 from myna.core.translatable import N_
 
 Piece = str | int
 
+_WHITE_SPACE: Final = " \t\n\v\f\r"
+
 
 class SpecialMatcher:
     """Splits text at the given tokens, longest token (in bytes) first, wherever it occurs; shorter ones get
-    what is left. This is llama.cpp's order, not the leftmost-first order of others."""
+    what is left. This is llama.cpp's order, not the leftmost-first order of others. White space before a
+    token of `strips_before`, or after one of `strips_after`, is left out."""
 
-    def __init__(self, tokens: Iterable[tuple[str, int]]) -> None:
+    def __init__(
+        self,
+        tokens: Iterable[tuple[str, int]],
+        strips_before: frozenset[int] = frozenset(),
+        strips_after: frozenset[int] = frozenset(),
+    ) -> None:
+        self._strips_before, self._strips_after = strips_before, strips_after
         ordered = sorted(tokens, key=lambda token: -len(token[0].encode()))
         self._ids = {text: token for text, token in ordered if text}
         self._rank = {text: rank for rank, text in enumerate(self._ids)}
@@ -44,10 +54,16 @@ class SpecialMatcher:
     def _cut_at(self, piece: Piece, token: str) -> list[Piece]:
         if isinstance(piece, int) or token not in piece:
             return [piece]
+        number = self._ids[token]
+        texts = piece.split(token)
         parts: list[Piece] = []
-        for i, text in enumerate(piece.split(token)):
+        for i, text in enumerate(texts):
             if i:
-                parts.append(self._ids[token])
+                parts.append(number)
+                if number in self._strips_after:
+                    text = text.lstrip(_WHITE_SPACE)
+            if i < len(texts) - 1 and number in self._strips_before:
+                text = text.rstrip(_WHITE_SPACE)
             if text:
                 parts.append(text)
         return parts

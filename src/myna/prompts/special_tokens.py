@@ -24,6 +24,8 @@ END_OF_GENERATION_TEXTS: Final = _tokens(
 ALWAYS_VISIBLE_TEXTS: Final = _tokens("<|channel|> <|message|> <|start|> <|constrain|>")
 # In these vocabularies "</s>" is an ordinary token.
 NORMAL_S_MARKERS: Final = _tokens("<|tool_response> <|plamo:eos|>")
+# Special tokens of Phi-3 that don't swallow the white space after them.
+NOT_STRIPPING_TEXTS: Final = _tokens("<unk> <s> <|endoftext|>")
 
 # field of FillTokens -> (metadata key, older names of the key, texts)
 FILL_TEXTS: Final[dict[str, tuple[str, tuple[str, ...], tuple[bytes, ...]]]] = {

@@ -3,6 +3,7 @@
 Owns the merging of one fragment; the caller handles special tokens and the space prefix.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from typing import Final
@@ -34,8 +35,11 @@ class SpmEncoder:
         self._joined = _inner_pairs(decoded)
         self._word = lru_cache(maxsize=_CACHED_WORDS)(self._merge)
 
-    def encode(self, text: str) -> list[int]:
-        """The tokens of one fragment."""
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each fragment."""
+        return [self._encode(text) for text in texts]
+
+    def _encode(self, text: str) -> list[int]:
         text = text.replace(" ", _SPACE)
         out: list[int] = []
         start = 0

@@ -1,21 +1,30 @@
 """A model's chat template: checked once when the model is loaded, then turns messages into text.
 
-Owns the variables that a template sees; `render_pool` runs it, and `renderer` tokenizes the result.
+A template that can't take a conversation as it is gets a rewritten one: the first of `adaptations` in which
+it shows all words, found with the conversation's shadow. `render_pool` runs the template, and `renderer`
+tokenizes the result.
 """
 
+import hashlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from myna.core.conversation import Message, ToolSpec
-from myna.core.errors import InvalidRequest
+from myna.core.errors import InvalidRequest, ModelFileError
 from myna.core.renderer import NO_SWITCHES
-from myna.core.translatable import N_
-from myna.prompts.conversation import Wrap, fit, message_values, tool_values
+from myna.core.translatable import N_, Translatable, joined
+from myna.prompts.adaptation import Adaptation, adapt, adaptations, without_developer
+from myna.prompts.call_formats.base import CallFormat
+from myna.prompts.call_formats.table import BARE
+from myna.prompts.conversation import Wrap, chat_variables, check_tools, wrapped
 from myna.prompts.render_pool import TemplateFault, shared_pool
+from myna.prompts.shadow import Shadow, Shown, cast, compare
 from myna.prompts.template_bounds import TemplateOutOfBounds
 from myna.prompts.template_probe import TemplateFeatures
 from myna.prompts.template_sandbox import CompiledTemplate, TemplateRefusal
+from myna.prompts.template_variables import with_wrapped_texts
 
 # For models without a template.
 CHATML: Final = (
@@ -28,14 +37,16 @@ ROLE_PREFIXED: Final = (
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 _PLAIN: Final = TemplateFeatures()
-
+_MAX_REMEMBERED: Final = 1024
+_MAX_TRIES: Final = 16  # renders; published templates need up to 13
 
 Render = Callable[[Mapping[str, object]], str]
 
 
 class ChatTemplate:
     """Thread-safe. `source` is the template's text. `render_values` renders it: by default in a separate
-    process, which isn't needed for Myna's own templates."""
+    process, which isn't needed for Myna's own templates. `fault` is why the template can't be used: each
+    `render` raises `InvalidRequest`."""
 
     def __init__(
         self,
@@ -45,16 +56,24 @@ class ChatTemplate:
         bos: str,
         eos: str,
         render_values: Render | None = None,
+        fault: Translatable | None = None,
     ) -> None:
         self.source = source
         self.features = features
-        self._bos, self._eos = bos, eos
+        self.fault = fault
+        self._fixed = {"bos_token": bos, "eos_token": eos}
+        self._lock = threading.Lock()
+        self._adaptations: dict[bytes, Adaptation] = {}  # the least recently used first
         self._render = render_values or partial(shared_pool().render, source)
 
     @classmethod
     def load(cls, source: str, *, bos: str, eos: str) -> "ChatTemplate":
-        """Check a model's template. Raises `ModelFileError`."""
-        return cls(source, shared_pool().probe(source, bos=bos, eos=eos), bos=bos, eos=eos)
+        """Check a model's template. One that can't be used has a `fault`."""
+        try:
+            return cls(source, shared_pool().probe(source, bos=bos, eos=eos), bos=bos, eos=eos)
+        except ModelFileError as exc:
+            remedy = N_("To chat with this model, set chat_template for it under [models] in myna.toml.")
+            return cls(source, _PLAIN, bos=bos, eos=eos, fault=joined(" ", (exc.text, remedy)))
 
     @classmethod
     def plain(cls, *, is_chatml: bool) -> "ChatTemplate":
@@ -67,25 +86,89 @@ class ChatTemplate:
         messages: Sequence[Message],
         *,
         tools: Sequence[ToolSpec] = (),
+        form: CallFormat = BARE,
         add_generation_prompt: bool = True,
         switches: Mapping[str, object] = NO_SWITCHES,
         wrap: Wrap = str,
     ) -> str:
         """The prompt as text. Each text from the client passes through `wrap`; `switches` are additional
-        variables. Raises `InvalidRequest` if the template rejects the conversation, and `Overloaded` if too
-        many slow renders are running."""
-        fitted = fit(messages, self.features)
-        variables: dict[str, object] = {
-            **switches,
-            "messages": [message_values(message, self.features, wrap) for message in fitted],
+        variables; `form` is how calls are spelled that the template can't show. Raises `InvalidRequest` if
+        the template can't show the whole conversation, and `Overloaded` if too many slow renders are
+        running."""
+        if self.fault is not None:
+            raise InvalidRequest(self.fault, param="model")
+        check_tools(tools)
+        if not self.features.has_developer:
+            messages = without_developer(messages)
+        fixed = {
+            **with_wrapped_texts(switches, wrap),
+            **self._fixed,
             "add_generation_prompt": add_generation_prompt,
-            "bos_token": self._bos,
-            "eos_token": self._eos,
         }
-        if tools:
-            variables["tools"] = [tool_values(tool, wrap) for tool in tools]
+        way = self._known_adaptation(cast(messages, tools), form, fixed)
+        return self._checked(*adapt(*wrapped(messages, tools, wrap), way, form), fixed)
+
+    def _known_adaptation(self, shadow: Shadow, form: CallFormat, fixed: Mapping[str, object]) -> Adaptation:
+        """Remembers those of recent shadows: of short conversations there are few."""
+        text = repr((shadow.messages, shadow.tools, form.name, fixed))
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        with self._lock:
+            way = self._adaptations.pop(key, None)
+        if way is None:
+            way = self._adaptation(shadow, form, fixed)
+        with self._lock:
+            self._adaptations[key] = way
+            if len(self._adaptations) > _MAX_REMEMBERED:
+                del self._adaptations[next(iter(self._adaptations))]
+        return way
+
+    def _adaptation(self, shadow: Shadow, form: CallFormat, fixed: Mapping[str, object]) -> Adaptation:
+        """The first in which the template shows all words in order; else the first in another order. Raises
+        `InvalidRequest` if there is none."""
+        features = self.features
+        ways = adaptations(
+            shadow.messages, shadow.tools, has_tools=features.has_tools, has_calls=features.has_calls
+        )
+        tried = set[object]()
+        failures = list[InvalidRequest | Shown]()
+        unordered: Adaptation | None = None
+        for way in ways:
+            adapted = adapt(shadow.messages, shadow.tools, way, form)
+            if adapted in tried:
+                continue
+            tried.add(adapted)
+            shown = self._shown(*adapted, shadow, fixed)
+            if isinstance(shown, Shown) and shown.is_complete:
+                if shown.is_ordered:
+                    return way
+                unordered = unordered or way
+            failures.append(shown)
+            if len(tried) == _MAX_TRIES:
+                break
+        if unordered is None:
+            raise _refusal(failures, shadow)
+        return unordered
+
+    def _shown(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        shadow: Shadow,
+        fixed: Mapping[str, object],
+    ) -> Shown | InvalidRequest:
         try:
-            return self._render(variables)
+            return compare(self._checked(messages, tools, fixed), messages, shadow)
+        except InvalidRequest as exc:
+            return exc
+
+    def _checked(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        fixed: Mapping[str, object],
+    ) -> str:
+        try:
+            return self._render({**fixed, **chat_variables(messages, tools, self.features.forms)})
         except TemplateRefusal as exc:
             raise InvalidRequest(
                 N_("The model's chat template rejected these messages: {reason}", reason=exc),
@@ -100,3 +183,21 @@ class ChatTemplate:
                 N_("The model's chat template can't render these messages ({kind}).", kind=exc),
                 param="messages",
             ) from exc
+
+
+def _refusal(failures: Sequence[InvalidRequest | Shown], shadow: Shadow) -> InvalidRequest:
+    """The template's own error, or the message that it can't show."""
+    first = failures[0]
+    if isinstance(first, InvalidRequest):
+        return first
+    place = next((shadow.places[n] for n in (*first.lost, *first.repeated) if n in shadow.places), None)
+    if place is None:
+        return InvalidRequest(N_("The model's chat template can't show this conversation."), param="messages")
+    return InvalidRequest(
+        N_(
+            "The model's chat template can't show messages[{place}] (role {role!r}) in this conversation.",
+            place=place,
+            role=shadow.messages[place].role,
+        ),
+        param=f"messages.[{place}]",
+    )

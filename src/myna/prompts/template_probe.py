@@ -1,33 +1,31 @@
 """Detects what a chat template supports by rendering small conversations. Runs the template, so only
 `render_process` may use it."""
 
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from myna.core.renderer import Thinking
+from myna.prompts.call_probe import find_call_format
+from myna.prompts.conversation import TemplateForms, chat_variables
+from myna.prompts.template_forms import find_basic_forms, find_call_forms, find_thought_key, shows_tools
 from myna.prompts.template_sandbox import RENDER_ERRORS, CompiledTemplate
 from myna.prompts.thinking import find_thinking
 
-_SYSTEM, _DEVELOPER, _USER, _ASSISTANT = "probe-system", "probe-developer", "probe-user", "probe-assistant"
-_TOOL, _ARGUMENTS = "probe_tool", '{"probe_key": "probe_value"}'
-
 
 class TemplateFeatures(msgspec.Struct, frozen=True):
-    """What a template supports.
+    """What a template supports, and the form in which it takes values.
 
-    `arguments`: the form in which it expects the arguments of earlier calls (HuggingFace's templates: an
-    object). `thinking`: None if it doesn't support thoughts."""
+    `has_calls`: it shows the calls of earlier turns. `thinking`: None if it doesn't support thoughts.
+    `call_format`: that of `call_formats.table` in which it writes calls; "" if it writes none, or in an
+    unknown one."""
 
-    has_system: bool = True
-    has_late_system: bool = True
     has_developer: bool = False
     has_tools: bool = False
-    has_tool_calls: bool = False
-    has_tool_messages: bool = False
-    arguments: Literal["object", "text"] = "object"
+    has_calls: bool = False
+    forms: TemplateForms = TemplateForms()
     thinking: Thinking | None = None
+    call_format: str = ""
     fault: str = ""
 
 
@@ -37,60 +35,51 @@ def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
         template = CompiledTemplate(source)
     except RENDER_ERRORS as exc:
         return TemplateFeatures(fault=f"it is not a valid template ({_one_line(exc)})")
+    fixed = {"add_generation_prompt": True, "bos_token": bos, "eos_token": eos}
+    fault = "it doesn't show the text of a simple message"
+
+    def write(variables: Mapping[str, object]) -> str | None:
+        nonlocal fault
+        try:
+            return template.render({**fixed, **variables})
+        except RENDER_ERRORS as exc:
+            fault = f"it fails on a simple message ({_one_line(exc)})"
+            return None
+
+    basic = find_basic_forms(write)
+    if basic is None:
+        return TemplateFeatures(fault=fault)
 
     def render(*messages: Mapping[str, object], **more: object) -> str:
-        variables = {"messages": messages, "add_generation_prompt": True, "bos_token": bos, "eos_token": eos}
-        return template.render(variables | more)
+        given = map(_with_parts, messages) if basic.content == "parts" else messages
+        return template.render({**fixed, **chat_variables((), (), basic), **more, "messages": list(given)})
 
-    def shows(needles: tuple[str, ...], *messages: Mapping[str, object], **more: object) -> bool:
+    def attempt(
+        messages: Sequence[Mapping[str, object]], switches: Mapping[str, object], is_prompt: bool
+    ) -> str:
         try:
-            text = render(*messages, **more)
-        except RENDER_ERRORS:
-            return False
-        return all(needle in text for needle in needles)
-
-    def greet(variables: Mapping[str, object]) -> str:
-        try:
-            return render(_message("user", _USER), **variables)
+            return render(*messages, **{**switches, "add_generation_prompt": is_prompt})
         except RENDER_ERRORS:
             return ""
 
-    try:
-        render(_message("user", _USER))
-    except RENDER_ERRORS as exc:
-        return TemplateFeatures(fault=f"it fails on a simple message ({_one_line(exc)})")
-    return msgspec.structs.replace(_found(source, shows), thinking=find_thinking(source, greet))
-
-
-def _found(source: str, shows: Callable[..., bool]) -> TemplateFeatures:
-    user, assistant = _message("user", _USER), _message("assistant", _ASSISTANT)
-    system, developer = _message("system", _SYSTEM), _message("developer", _DEVELOPER)
-    spec = {"name": _TOOL, "description": "", "parameters": {"type": "object", "properties": {}}}
-    tools = [{"type": "function", "function": spec}]
-    as_text, as_object = _call(_ARGUMENTS), _call({"probe_key": "probe_value"})
-    answer = _message("tool", "probe-result") | {"tool_call_id": "call00001", "name": _TOOL}
-    object_shown = shows((_TOOL, _ARGUMENTS), user, as_object, answer, user, tools=tools)
-    text_shown = shows((_TOOL, _ARGUMENTS), user, as_text, answer, user, tools=tools)
+    has_tools = shows_tools(write, basic)
+    calls = find_call_forms(write, basic, has_tools=has_tools)
     return TemplateFeatures(
-        has_system=shows((_SYSTEM, _USER), system, user),
-        has_late_system=shows((_SYSTEM,), user, assistant, system, user),
-        has_developer="developer" in source and shows((_DEVELOPER, _USER), developer, user),
-        has_tools=shows((_TOOL,), user, tools=tools),
-        has_tool_calls=object_shown or text_shown,
-        has_tool_messages="tool" in source
-        and shows(("probe-result",), user, as_object if object_shown else as_text, answer),
-        arguments="text" if text_shown and not object_shown else "object",
+        has_developer="developer" in source,
+        has_tools=has_tools,
+        has_calls=calls is not None,
+        forms=find_thought_key(write, calls or basic),
+        thinking=find_thinking(source, attempt),
+        call_format=find_call_format(render),
     )
 
 
-def _message(role: str, content: str) -> dict[str, object]:
-    return {"role": role, "content": content}
-
-
-def _call(arguments: object) -> dict[str, object]:
-    function = {"name": _TOOL, "arguments": arguments}
-    call = {"id": "call00001", "type": "function", "function": function}
-    return _message("assistant", "") | {"tool_calls": [call]}
+def _with_parts(message: Mapping[str, object]) -> dict[str, object]:
+    content = message["content"]
+    return {
+        **message,
+        "content": [{"type": "text", "text": content}] if isinstance(content, str) else content,
+    }
 
 
 def _one_line(exc: Exception) -> str:

@@ -5,7 +5,7 @@ Owns the jinja2 environment, set up as templates expect it (like transformers').
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -72,6 +72,11 @@ class _Environment(ImmutableSandboxedEnvironment):
         self.globals["raise_exception"] = _refuse
         self.globals["strftime_now"] = _strftime_now
 
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Lists may change: some families' templates need it, and no variable is used after a render."""
+        is_lists = attr in ("append", "pop") and isinstance(obj, list)
+        return is_lists or super().is_safe_attribute(obj, attr, value)
+
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         return super().call(context, obj, *check_call(obj, args), **kwargs)
 
@@ -116,8 +121,20 @@ def _to_json(
     if isinstance(indent, int) and indent > MAX_INDENT:
         raise SecurityError("an indentation is out of range")
     return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+        default=_iterated,
     )
+
+
+def _iterated(value: object) -> list[object]:
+    """The results of filters such as `map`, which llama.cpp's templates write as JSON."""
+    if isinstance(value, Iterator):
+        return list(value)
+    raise TypeError(f"a {type(value).__name__} is not JSON")
 
 
 def _refuse(message: object) -> None:

@@ -1,32 +1,24 @@
 """Text to the same token ids as llama.cpp's, with the vocabulary of the model file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from tokenizers import Regex
-from tokenizers import Tokenizer as MergeTokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel, Split
-from tokenizers.pre_tokenizers import Sequence as Steps
-
-from myna.core.errors import ModelFileError
-from myna.prompts.pretokenizers import PRE_TOKENIZERS
+from myna.core.translatable import N_
+from myna.prompts.bpe import BpeEncoder, UnsupportedTokenizer
 from myna.prompts.special_match import Piece, SpecialMatcher
 from myna.prompts.spm import SpmEncoder
-from myna.prompts.vocabulary import Vocabulary, byte_alphabet
-
-
-class UnknownPreTokenizer(ModelFileError):
-    """Myna doesn't support this model's pre-tokenizer; the caller falls back to the engine's tokenizer."""
-
+from myna.prompts.unigram import UnigramEncoder
+from myna.prompts.vocabulary import Vocabulary
+from myna.prompts.wordpiece import WordPieceEncoder
 
 EngineTokenize = Callable[[str], list[int]]
+TextsToTokens = Callable[[Sequence[str]], list[list[int]]]
 
 
 class Tokenizer:
     """Thread-safe. Texts may be any `str`; lone surrogates become U+FFFD.
 
-    `engine_tokenize` takes over tokenization (without special tokens) for a model with an unknown
-    pre-tokenizer; without it, such a model raises `UnknownPreTokenizer`."""
+    `engine_tokenize` takes over tokenization (without special tokens) for a model that Myna can't tokenize
+    for; without it, such a model raises `UnsupportedTokenizer`."""
 
     def __init__(self, vocabulary: Vocabulary, engine_tokenize: EngineTokenize | None = None) -> None:
         self._vocabulary = vocabulary
@@ -34,25 +26,20 @@ class Tokenizer:
         texts = {
             token: vocabulary.texts[token].decode("utf-8", "replace") for token in vocabulary.special_ids
         }
-        self._all_special = SpecialMatcher((text, token) for token, text in texts.items())
+        strips = vocabulary.stripping.before, vocabulary.stripping.after
+        self._all_special = SpecialMatcher(((text, token) for token, text in texts.items()), *strips)
         self._user_defined = SpecialMatcher(
-            (text, token) for token, text in texts.items() if not vocabulary.is_control(token)
+            ((text, token) for token, text in texts.items() if not vocabulary.is_control(token)), *strips
         )
-        self._spm = SpmEncoder(vocabulary.texts, vocabulary.scores) if vocabulary.model == "spm" else None
-        self._engine: EngineTokenize | None = None
-        self._bpe: MergeTokenizer | None = None
+        self.is_engines = False
+        """Whether the engine's own tokenizer is used."""
         try:
-            self._bpe = _merge_tokenizer(vocabulary) if vocabulary.model == "bpe" else None
-        except UnknownPreTokenizer:
+            self._encode_texts = _encoder(vocabulary)
+        except UnsupportedTokenizer:
             if engine_tokenize is None:
                 raise
-            self._engine = engine_tokenize
-        self._lacks_bytes = self._bpe is not None and self._bpe.get_vocab_size() > len(vocabulary)
-
-    @property
-    def is_engines(self) -> bool:
-        """Whether the engine's own tokenizer is used."""
-        return self._engine is not None
+            self.is_engines = True
+            self._encode_texts = lambda texts: [engine_tokenize(text) for text in texts]
 
     def encode(self, text: str, *, parse_special: bool) -> list[int]:
         """The tokens of the text, without BOS or EOS. With `parse_special`, the texts of control tokens
@@ -77,39 +64,51 @@ class Tokenizer:
 
     def least_tokens(self, text: str) -> int:
         """A lower bound of the number of tokens, without tokenizing the text."""
+        if self._vocabulary.model in ("wordpiece", "unigram"):
+            return 0  # a token for any number of unknown words, and none for white space
+        if self._vocabulary.stripping.after:
+            text = "".join(text.split())
         return -(-len(text) // self._longest)
 
     def _encode_rows(self, rows: Sequence[Sequence[Piece]]) -> list[list[int]]:
-        if self._spm is not None:
-            return [self._encode_spm(self._spm, row) for row in rows]
-        words = [piece for row in rows for piece in row if isinstance(piece, str)]
-        encoded = iter(self._merge(words))
-        return [
-            [token for piece in row for token in ([piece] if isinstance(piece, int) else next(encoded))]
-            for row in rows
-        ]
+        if self._vocabulary.model == "spm" and self._vocabulary.adds_space_prefix:
+            rows = [_with_space_prefixes(row) for row in rows]
+        texts = [piece for row in rows for piece in row if isinstance(piece, str)]
+        encoded = iter(self._encode_texts(texts))
+        return [_joined(row, encoded) for row in rows]
 
-    def _merge(self, words: list[str]) -> list[list[int]]:
-        if self._engine is not None:
-            return [self._engine(word) for word in words]
-        assert self._bpe is not None
-        rows = [encoded.ids for encoded in self._bpe.encode_batch_fast(words, add_special_tokens=False)]
-        if self._lacks_bytes:
-            rows = [[token for token in row if token < len(self._vocabulary)] for row in rows]
-        return rows
 
-    def _encode_spm(self, spm: SpmEncoder, pieces: Sequence[Piece]) -> list[int]:
-        ids: list[int] = []
-        after_special = True
-        for piece in pieces:
-            if isinstance(piece, int):
-                ids.append(piece)
-                after_special = True
-                continue
-            prefix = " " if after_special and self._vocabulary.adds_space_prefix else ""
-            ids += spm.encode(prefix + piece)
-            after_special = False
-        return ids
+def _joined(row: Sequence[Piece], encoded: Iterator[list[int]]) -> list[int]:
+    """The row's tokens, those of its texts taken from `encoded`."""
+    tokens: list[int] = []
+    for piece in row:
+        if isinstance(piece, int):
+            tokens.append(piece)
+        else:
+            tokens += next(encoded)
+    return tokens
+
+
+def _encoder(vocabulary: Vocabulary) -> TextsToTokens:
+    """Encodes texts without special tokens. Raises `UnsupportedTokenizer`."""
+    match vocabulary.model:
+        case "bpe":
+            return BpeEncoder(vocabulary).encode
+        case "spm":
+            return SpmEncoder(vocabulary.texts, vocabulary.scores).encode
+        case "wordpiece":
+            return WordPieceEncoder(vocabulary).encode
+        case "unigram":
+            return UnigramEncoder(vocabulary).encode
+    raise UnsupportedTokenizer(N_("Myna does not know the tokenizer model {name!r}.", name=vocabulary.model))
+
+
+def _with_space_prefixes(row: Sequence[Piece]) -> list[Piece]:
+    """A text at the start or after a special token begins with a space."""
+    return [
+        f" {piece}" if isinstance(piece, str) and (i == 0 or isinstance(row[i - 1], int)) else piece
+        for i, piece in enumerate(row)
+    ]
 
 
 def _without_surrogates(text: str) -> str:
@@ -119,31 +118,3 @@ def _without_surrogates(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def _merge_tokenizer(vocabulary: Vocabulary) -> MergeTokenizer:
-    rule = PRE_TOKENIZERS.get(vocabulary.pre_tokenizer)
-    if rule is None:
-        raise UnknownPreTokenizer(f"Myna does not support the pre-tokenizer {vocabulary.pre_tokenizer!r}.")
-    ids = {text.decode("utf-8", "replace"): token for token, text in enumerate(vocabulary.texts)}
-    if len(ids) != len(vocabulary):
-        raise UnknownPreTokenizer("The vocabulary's tokens are not UTF-8.")
-    for char in byte_alphabet().values():
-        # A byte that is missing from the vocabulary produces no token, but still separates its neighbours.
-        ids.setdefault(char, len(ids))
-    # Only the first of equal merges counts.
-    merges = list(dict.fromkeys(vocabulary.merges))
-    pairs = []
-    for merge in merges:
-        # The first part may begin with a space, but is never empty.
-        cut = merge.find(b" ", 1)
-        if cut < 0:
-            continue  # joins nothing
-        pairs.append((merge[:cut].decode("utf-8", "replace"), merge[cut + 1 :].decode("utf-8", "replace")))
-    try:
-        tokenizer = MergeTokenizer(BPE(ids, pairs, ignore_merges=rule.keeps_whole_words))
-    except Exception as exc:  # the library's own exception type, for a merge of unknown tokens
-        raise UnknownPreTokenizer(f"The vocabulary's merges don't match its tokens ({exc}).") from exc
-    steps = [Split(Regex(pattern), "isolated") for pattern in rule.patterns]
-    tokenizer.pre_tokenizer = Steps([*steps, ByteLevel(add_prefix_space=False, use_regex=False)])
-    return tokenizer

@@ -3,17 +3,18 @@
 Owns the meaning of the `tokenizer.ggml.*` entries; does not tokenize.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from myna.core.errors import ModelFileError
 from myna.core.translatable import N_
 from myna.prompts.gguf import Header, read_header
+from myna.prompts.normalization import Normalization, Stripping, find_stripping
+from myna.prompts.pretokenizers import PRE_TOKENIZERS
 from myna.prompts.special_tokens import (
     ALWAYS_VISIBLE_TEXTS,
     END_OF_GENERATION_TEXTS,
@@ -22,42 +23,29 @@ from myna.prompts.special_tokens import (
     FILL_TEXTS,
     NORMAL_S_MARKERS,
 )
-
-Kind = Literal["bpe", "spm"]
+from myna.prompts.token_pieces import Kind, TokenKind, token_pieces
 
 MAX_TOKENS: Final = 1 << 20
 MAX_SPECIAL_BYTES: Final = 256
 MAX_SPECIAL_BYTES_TOTAL: Final = 2 << 20
-_SPACE: Final = "▁".encode()
-_BYTE_LEVEL_MODELS: Final = frozenset({"gpt2"})
-# Pre-tokenizers whose models begin every text with BOS by default.
-_BOS_BY_PRE_TOKENIZER: Final = frozenset(
-    (
-        "llama3",
-        "llama-v3",
-        "llama-bpe",
-        "falcon3",
-        "falcon-h1",
-        "pixtral",
-        "midm-2.0",
-        "lfm2",
-        "jina-v5-nano",
-        "tekken",
-        "chameleon",
-    )
-)
-
-
-class TokenKind(IntEnum):
-    """The numbers used in `tokenizer.ggml.token_type`."""
-
-    UNDEFINED = 0
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
-    UNUSED = 5
-    BYTE = 6
+_SPECIAL: Final = frozenset((TokenKind.CONTROL, TokenKind.USER_DEFINED, TokenKind.UNKNOWN))
+_MODELS: Final[dict[str, Kind]] = {
+    "gpt2": "bpe",
+    "gemma4": "bpe",
+    "llama": "spm",
+    "bert": "wordpiece",
+    "t5": "unigram",
+    "rwkv": "rwkv",
+    "plamo2": "plamo2",
+}
+# Models whose BOS, EOS and unknown token have these ids, unless the file names others.
+_SPECIAL_IDS: Final[dict[str, tuple[int | None, int | None, int | None]]] = {
+    "gpt2": (11, 11, None),
+    "llama": (1, 2, 0),
+    "bert": (101, None, 100),
+    "t5": (None, 1, 2),
+    "plamo2": (1, 2, 0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +69,7 @@ class Vocabulary:
     """All tokens of a model.
 
     `texts` are the tokens as stored, `pieces` the bytes that they represent (for a control token, its name).
-    `kinds` holds one `TokenKind` per token. `eog` tokens end a generation.
-    """
+    `kinds` holds one `TokenKind` per token. `eog` tokens end a generation."""
 
     model: Kind
     pre_tokenizer: str
@@ -100,6 +87,8 @@ class Vocabulary:
     adds_bos: bool
     adds_eos: bool
     adds_space_prefix: bool
+    stripping: Stripping
+    normalization: Normalization
 
     @classmethod
     def read(cls, path: str | Path) -> "Vocabulary":
@@ -123,8 +112,7 @@ class Vocabulary:
     def special_ids(self) -> list[int]:
         """Tokens that are matched as a whole in text: control, user-defined and unknown ones, in order of
         id."""
-        special = (TokenKind.CONTROL, TokenKind.USER_DEFINED, TokenKind.UNKNOWN)
-        return [token for token, kind in enumerate(self.kinds) if kind in special]
+        return [token for token, kind in enumerate(self.kinds) if kind in _SPECIAL]
 
 
 class _Builder:
@@ -132,14 +120,15 @@ class _Builder:
 
     def __init__(self, header: Header) -> None:
         self._header = header
-        model = header.string("tokenizer.ggml.model")
-        if model in _BYTE_LEVEL_MODELS:
-            self._model: Kind = "bpe"
-        elif model == "llama":
-            self._model = "spm"
-        else:
-            raise self._error(f"its tokenizer model {model!r} is not supported")
-        self._pre = header.string("tokenizer.ggml.pre", "default")
+        self._name = header.string("tokenizer.ggml.model")
+        if self._name not in _MODELS:
+            raise self._error(
+                f"its tokenizer model {self._name!r} is not supported; choose another model, or a newer Myna"
+            )
+        self._model = _MODELS[self._name]
+        pre = "gemma4" if self._name == "gemma4" else header.string("tokenizer.ggml.pre", "")
+        self._pre = pre or "default"
+        self._rule = PRE_TOKENIZERS.get(self._pre) if self._model == "bpe" else None
         self._texts = self._read_texts()
         self._ids = {text: token for token, text in enumerate(self._texts)}
         if len(self._ids) != len(self._texts):
@@ -147,24 +136,22 @@ class _Builder:
         self._kinds = self._read_kinds()
 
     def build(self) -> Vocabulary:
-        is_spm = self._model == "spm"
-        eos = self._special("eos", 2 if is_spm else 11)
-        bos = self._special("bos", 1 if is_spm else 11)
+        bos_id, eos_id, unknown_id = _SPECIAL_IDS.get(self._name, (None, None, None))
+        eos = self._special("eos", eos_id)
+        bos = self._special("bos", bos_id)
         if self._pre in ("chatglm-bpe", "glm4", "glm5") and not self._has("bos"):
             bos = None
         eot = self._by_key_or_text("eot", (), END_OF_TURN_TEXTS)
         eom = self._by_key_or_text("eom", (), END_OF_MESSAGE_TEXTS)
-        fill = FillTokens(
-            **{name: self._by_key_or_text(key, old, texts) for name, (key, old, texts) in FILL_TEXTS.items()}
-        )
+        fill = self._fill()
         eog = self._end_of_generation(eos, eot, eom, fill)
-        self._check_special()
-        adds_bos = self._header.boolean(
-            "tokenizer.ggml.add_bos_token", is_spm or self._pre in _BOS_BY_PRE_TOKENIZER
-        )
-        adds_eos = self._header.boolean("tokenizer.ggml.add_eos_token", False)
+        special = [token for token, kind in enumerate(self._kinds) if kind in _SPECIAL]
+        self._check_special(special)
+        adds_bos, adds_eos = self._adds()
         if (adds_bos and bos is None) or (adds_eos and eos is None):
             raise self._error("it uses a begin or end token that its vocabulary lacks")
+        is_spm = self._model == "spm"
+        adds_space = self._header.boolean("tokenizer.ggml.add_space_prefix", is_spm)
         return Vocabulary(
             model=self._model,
             pre_tokenizer=self._pre,
@@ -172,17 +159,37 @@ class _Builder:
             pieces=self._pieces(),
             kinds=bytes(self._kinds),
             scores=self._scores(),
-            merges=self._header.strings("tokenizer.ggml.merges", None if not is_spm else []),
+            # Kimi K2's files may come without any.
+            merges=self._header.strings(
+                "tokenizer.ggml.merges",
+                None if self._model == "bpe" and self._pre != "kimi-k2" else [],
+            ),
             bos=bos,
             eos=eos,
             eot=eot,
-            unknown=self._special("unknown", 0 if is_spm else None),
+            unknown=self._special("unknown", unknown_id),
             eog=eog,
             fill=fill,
             adds_bos=adds_bos,
             adds_eos=adds_eos,
-            adds_space_prefix=self._header.boolean("tokenizer.ggml.add_space_prefix", is_spm) and is_spm,
+            adds_space_prefix=adds_space and self._model in ("spm", "unigram"),
+            stripping=find_stripping(self._header, self._pre, self._ids, special),
+            normalization=Normalization.of(self._header),
         )
+
+    def _fill(self) -> FillTokens:
+        return FillTokens(
+            **{name: self._by_key_or_text(key, old, texts) for name, (key, old, texts) in FILL_TEXTS.items()}
+        )
+
+    def _adds(self) -> tuple[bool, bool]:
+        """Whether texts begin with BOS and end with EOS."""
+        by_rule = self._rule is not None and self._rule.adds_bos
+        bos = self._model in ("spm", "wordpiece") or by_rule
+        adds_bos = self._header.boolean("tokenizer.ggml.add_bos_token", bos)
+        adds_eos = self._header.boolean("tokenizer.ggml.add_eos_token", self._model == "unigram")
+        # Files of Gemma 4 say that it doesn't, and are wrong.
+        return adds_bos or (self._rule is not None and self._rule.keeps_line_breaks), adds_eos
 
     def _read_texts(self) -> list[bytes]:
         texts = self._header.strings("tokenizer.ggml.tokens")
@@ -214,30 +221,11 @@ class _Builder:
         return tuple(scores.tolist())
 
     def _pieces(self) -> tuple[bytes, ...]:
-        pieces = list(self._texts)
-        kinds = self._kinds
-        if self._model == "spm":
-            for token, text in enumerate(pieces):
-                if kinds[token] == TokenKind.NORMAL and _SPACE in text:
-                    pieces[token] = text.replace(_SPACE, b" ")
-        else:
-            normal = [token for token, kind in enumerate(kinds) if kind == TokenKind.NORMAL]
-            for token, piece in zip(normal, _byte_level([pieces[t] for t in normal]), strict=True):
-                pieces[token] = piece
-        for token, kind in enumerate(kinds):
-            if kind == TokenKind.BYTE:
-                pieces[token] = self._byte(pieces[token])
-            elif kind in (TokenKind.UNUSED, TokenKind.UNDEFINED):
-                pieces[token] = b""
-        return tuple(pieces)
-
-    def _byte(self, text: bytes) -> bytes:
-        if len(text) == 6 and text.startswith(b"<0x") and text.endswith(b">"):
-            try:
-                return bytes.fromhex(text[3:5].decode("ascii"))
-            except ValueError:
-                pass
-        raise self._error(f"it has the invalid byte token {text[:20]!r}")
+        is_byte_level = self._model == "bpe" and (self._rule is None or not self._rule.marks_spaces)
+        try:
+            return token_pieces(self._model, self._texts, self._kinds, is_byte_level=is_byte_level)
+        except ValueError as exc:
+            raise self._error(f"it has the invalid byte token {exc}") from None
 
     def _has(self, name: str) -> bool:
         return f"tokenizer.ggml.{name}_token_id" in self._header.metadata
@@ -292,13 +280,9 @@ class _Builder:
             eog.discard(there[b"</s>"])
             self._kinds[there[b"</s>"]] = TokenKind.NORMAL
 
-    def _check_special(self) -> None:
+    def _check_special(self, special: Sequence[int]) -> None:
         """Limit special tokens, since every text is searched for them."""
-        sizes = [
-            len(text)
-            for text, kind in zip(self._texts, self._kinds, strict=True)
-            if kind in (TokenKind.CONTROL, TokenKind.USER_DEFINED, TokenKind.UNKNOWN)
-        ]
+        sizes = [len(self._texts[token]) for token in special]
         if max(sizes, default=0) > MAX_SPECIAL_BYTES or sum(sizes) > MAX_SPECIAL_BYTES_TOTAL:
             raise self._error("its special tokens are too long or too many")
 
@@ -306,41 +290,3 @@ class _Builder:
         return ModelFileError(
             N_("The model file {path} can't be used: {what}.", path=self._header.path, what=what)
         )
-
-
-def byte_alphabet() -> dict[int, str]:
-    """The printable character that GPT-2's vocabulary uses for each byte."""
-    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in set(shown)]
-    return {byte: chr(byte) for byte in shown} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
-
-
-def _byte_level(texts: list[bytes]) -> list[bytes]:
-    """The bytes of tokens in GPT-2's alphabet; characters outside it become their UTF-8 bytes."""
-    back = {ord(char): chr(byte) for byte, char in byte_alphabet().items()}
-    # One translate for all tokens: a call per token would dominate the loading time.
-    separator = "\n"
-    whole = b"\n".join(texts)
-    try:
-        joined = whole.decode("utf-8")
-        if whole.count(b"\n") == len(texts) - 1 and all(
-            ord(c) in back or c == separator for c in set(joined)
-        ):
-            shifted = {code: chr(ord(char) + 256) for code, char in back.items()}
-            wide = joined.translate(shifted).encode("utf-16-le")
-            units = np.frombuffer(wide, "<u2")
-            ends = np.flatnonzero(units == ord(separator)).tolist()
-            flat = (units & 255).astype(np.uint8).tobytes()
-            starts = [0, *(end + 1 for end in ends)]
-            return [flat[a:b] for a, b in zip(starts, [*ends, len(flat)], strict=True)]
-    except UnicodeDecodeError:
-        pass
-    return [_byte_level_one(text, back) for text in texts]
-
-
-def _byte_level_one(text: bytes, back: Mapping[int, str]) -> bytes:
-    out = bytearray()
-    for char in text.decode("utf-8", "replace"):
-        byte = back.get(ord(char))
-        out += char.encode() if byte is None else bytes([ord(byte)])
-    return bytes(out)

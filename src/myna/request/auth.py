@@ -11,12 +11,12 @@ from starlette.requests import Request
 from myna.accounts.keys import mask_key
 from myna.accounts.principal import LOCAL_USER, Principal, Scope
 from myna.core.errors import AuthenticationFailed, InvalidRequest
-from myna.http.json_bodies import INLINE_BYTES, check_size
+from myna.http.json_bodies import INLINE_BYTES, check_size, parse
 from myna.http.origin import host_name, is_loopback
 from myna.http.record import record_of
 from myna.request.services import Services
 from myna.wire import validation_errors
-from myna.wire.errors import UnparsableBody, UnsupportedContentType
+from myna.wire.errors import UnparsableBody, UnsupportedContentEncoding, UnsupportedContentType
 
 _PROXY_HEADERS: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 NO_KEY_TEXT: Final = (
@@ -75,10 +75,12 @@ async def authenticate(request: Request, services: Services) -> Principal:
 
 
 def is_local_request(request: Request) -> bool:
-    """Whether the request comes from a program on this machine that is not a proxy for other clients."""
+    """Whether the request comes from a program on this machine that is not a proxy for other clients, nor a
+    browser that shows another page. A proxy that adds no header and replaces Host often speaks HTTP/1.0,
+    which hardly any other program does."""
     headers = request.headers
-    is_forwarded = any(name in headers for name in _PROXY_HEADERS)
-    return not is_forwarded and is_loopback(host_name(headers.get("host", "")))
+    is_forwarded = request.scope["http_version"] == "1.0" or any(name in headers for name in _PROXY_HEADERS)
+    return not is_forwarded and "origin" not in headers and is_loopback(host_name(headers.get("host", "")))
 
 
 def require(principal: Principal, scope: Scope) -> None:
@@ -88,7 +90,14 @@ def require(principal: Principal, scope: Scope) -> None:
 
 
 def check_content_type(request: Request) -> None:
-    """The body must be declared as JSON, which another site's page can't do without a CORS preflight."""
+    """The body must be declared as JSON, which another site's page can't do without a CORS preflight, and not
+    be compressed."""
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise UnsupportedContentEncoding(
+            f"Unsupported content encoding: '{encoding}'. This API only accepts request bodies that are not "
+            "compressed."
+        )
     declared = request.headers.get("content-type", "")
     if declared.split(";", 1)[0].strip().lower() != "application/json":
         raise UnsupportedContentType(
@@ -104,7 +113,7 @@ def parse_json_object(data: bytes, no_object_text: str = NO_MODEL_TEXT) -> dict[
     if len(data) > INLINE_BYTES:
         check_size(data)
     try:
-        body = orjson.loads(data)
+        body = parse(data)
     except orjson.JSONDecodeError as exc:
         raise UnparsableBody(UNPARSABLE_TEXT) from exc
     if not isinstance(body, dict):

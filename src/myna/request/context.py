@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, ParamSpec, Protocol, TypeVar
@@ -32,6 +32,8 @@ from myna.wire.parameters import Parameter
 from myna.wire.validation import WireModel, validate
 
 _MAX_MODEL_NAME: Final = 256
+_TEXT_BYTES: Final = 8
+_LOGPROB_BYTES: Final = 100
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,6 +64,7 @@ class RequestContext:
         self.meter: Meter | None = None
         self._card: ModelCard | None = None
         self._is_counted = False
+        self._bytes_per_token = _TEXT_BYTES
         self._body_bytes = 0
 
     @property
@@ -88,12 +91,24 @@ class RequestContext:
         return body
 
     async def validated(
-        self, schema: type[M], body: Mapping[str, object], parameters: Mapping[str, Parameter]
+        self,
+        schema: type[M],
+        body: Mapping[str, object],
+        parameters: Mapping[str, Parameter],
+        *,
+        may_ignore: bool = False,
     ) -> M:
-        """The validated body. Raises `InvalidRequest` for the first error."""
-        return await self.services.large_bodies.run_if_large(
-            self._body_bytes, self.principal.key_id, lambda: validate(schema, body, parameters)
+        """The validated body. Raises `InvalidRequest` for the first error. `may_ignore`: what isn't supported
+        is dropped if the key or the server is set to that."""
+        own = self.principal.ignores_unknown
+        is_lenient = may_ignore and (self.services.ignores_unknown if own is None else own)
+        ignored: list[str] | None = [] if is_lenient else None
+        request = await self.services.large_bodies.run_if_large(
+            self._body_bytes, self.principal.key_id, lambda: validate(schema, body, parameters, ignored)
         )
+        if ignored:
+            self.record.ignore(ignored)
+        return request
 
     def requested_card(self, body: Mapping[str, object]) -> ModelCard:
         """The card of the model that the body names; checked before the rest of the body, as OpenAI does."""
@@ -142,7 +157,14 @@ class RequestContext:
             threads=services.text_threads,
             headers=headers,
             keep_alive_s=services.keep_alive_s if is_stream else None,
+            hold=self._hold_answer,
         )
+
+    def _hold_answer(self, drop: Callable[[], None]) -> AbstractContextManager[Callable[[], None]]:
+        """Count the answer, about as large as its tokens, until its client has read it."""
+        num_tokens = self.meter.completion_tokens if self.meter else 0
+        size = num_tokens * self._bytes_per_token
+        return self.services.unread_answers.hold(self.principal.key_id, size, drop)
 
     async def in_text_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a template or tokenizer off the event loop."""
@@ -160,6 +182,8 @@ class RequestContext:
             is_unbounded,
         )
         generator = model.generator
+        num_logprobs = max(-1 if one.num_logprobs is None else one.num_logprobs for one in requests)
+        self._bytes_per_token = _TEXT_BYTES + (1 + num_logprobs) * _LOGPROB_BYTES
         return await self.metered(model, estimate, lambda: merged_stream.start(generator, requests))
 
     async def metered(

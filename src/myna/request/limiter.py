@@ -19,6 +19,7 @@ from myna.accounts.limiting import (
     Settlement,
     TokenEstimate,
     counters_of,
+    priority_counters_of,
     quota_error,
     rate_limit_error,
     rate_limit_headers,
@@ -104,6 +105,18 @@ class Limiter:
             raise rate_limit_error(reservation.attempt.refusal, card.id, self._organization)
         self._count_seats(counters, 1)
         return reservation
+
+    async def may_use_priority(self, principal: Principal, card: ModelCard) -> bool:
+        """Take one request from the limits of the priority tier; False if they are used up or unknown."""
+        counters = priority_counters_of(self._accounts.limits(principal, (card.id, card.target)))
+        if not counters:
+            return True
+        attempt = Attempt(counters, TokenEstimate(0, 0, is_unbounded=False), self._server)
+        try:
+            await self._queue.change(_names(counters), attempt)
+        except Overloaded:  # already logged
+            return False
+        return attempt.has_taken
 
     async def add_headers(self, principal: Principal, card: ModelCard, record: RequestRecord) -> None:
         """Add the rate-limit headers to a response whose request takes nothing."""

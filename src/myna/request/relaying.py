@@ -7,8 +7,10 @@ from myna.accounts.limiting import TokenEstimate
 from myna.catalog.registry import ModelCard
 from myna.core.events import Event, WireChunk
 from myna.core.relay import RelayRequest
+from myna.generation.service_tier import requested_tier
 from myna.http.streaming import collect
 from myna.request.context import RequestContext
+from myna.request.service_tiers import served_tier
 
 _BYTES_PER_TOKEN: Final = 4  # of a request's body, roughly
 _MAX_TOKENS: Final = 1 << 24
@@ -19,7 +21,8 @@ async def answer_relayed(
     context: RequestContext, card: ModelCard, body: Mapping[str, object], path: str
 ) -> None:
     """Relay a request to a model whose card `is_relayed`; `path` is the endpoint's path below /v1. Only
-    `model`, `stream`, the user and the token limits in the body are read here."""
+    `model`, `stream`, the tier, the user and the token limits in the body are read here."""
+    body = await _with_permitted_tier(context, card, body)
     user = body.get("user") or body.get("safety_identifier")
     context.record.user = user if isinstance(user, str) else ""
     is_stream = body.get("stream") is True
@@ -32,6 +35,18 @@ async def answer_relayed(
             await response.send_events(events, _Chunks())
         else:
             await response.send_body((await collect(events, _Body())).parts())
+
+
+async def _with_permitted_tier(
+    context: RequestContext, card: ModelCard, body: Mapping[str, object]
+) -> Mapping[str, object]:
+    """The body, without a tier that the key may not use: another service may charge for it."""
+    requested = body.get("service_tier")
+    if not isinstance(requested, str) or requested_tier(requested) == await served_tier(
+        context, requested, card
+    ):
+        return body
+    return {**body, "service_tier": "default"}
 
 
 class _Chunks:
@@ -65,7 +80,7 @@ def _estimate(context: RequestContext, body: Mapping[str, object]) -> TokenEstim
     requested = _number(body.get("max_completion_tokens"), _MAX_TOKENS)
     if requested is None:
         requested = _number(body.get("max_tokens"), _MAX_TOKENS)
-    server_limit = context.services.max_answer_tokens or _MAX_TOKENS
+    server_limit = context.services.answer_limits.max_tokens or _MAX_TOKENS
     num_choices = _number(body.get("n"), _MAX_CHOICES) or 1
     return TokenEstimate(
         prompt_tokens, (server_limit if requested is None else requested) * num_choices, requested is None

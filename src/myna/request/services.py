@@ -9,9 +9,12 @@ from myna.accounts.keys import KeyRing
 from myna.accounts.sign_in_codes import SignInCodes
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
+from myna.generation.budgets import NO_LIMITS, AnswerLimits
 from myna.http.json_bodies import LargeBodies
+from myna.http.unread import UnreadAnswers
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
+from myna.stores.completion_retention import CompletionRetention
 from myna.stores.completion_writer import CompletionWriter
 from myna.stores.database_threads import DatabaseThreads
 from myna.usage.ledger import Ledger
@@ -26,7 +29,8 @@ class Services:
     """`keys` are the owner's, those of other users are in `accounts`; None: no key is needed (on loopback
     only). Templates and tokenizers run in `text_threads`, calls of stores in `database_threads`; `app.py`
     closes both. `sign_in_codes` None: no page signs in by a link. `ledger` None: no usage is
-    recorded. `is_loopback_only`: the server listens on a loopback address."""
+    recorded. `is_loopback_only`: the server listens on a loopback address, and serves nobody through a proxy.
+    `ignores_unknown`: parameters that aren't supported are dropped, unless a key has its own setting."""
 
     pool: ModelPool
     keys: KeyRing | None
@@ -41,8 +45,11 @@ class Services:
     ledger: Ledger | None = None
     instruments: Instruments | None = None
     is_loopback_only: bool = False
-    max_answer_tokens: int = 0
+    answer_limits: AnswerLimits = NO_LIMITS
+    ignores_unknown: bool = False
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
+    retention: CompletionRetention | None = None
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
+    unread_answers: UnreadAnswers = field(default_factory=UnreadAnswers)
     started: float = field(default_factory=time.monotonic)

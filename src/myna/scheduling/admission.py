@@ -1,5 +1,6 @@
 """Admits requests that fit the model while the queue has room. Knows no engine."""
 
+from collections import Counter
 from typing import Final
 
 import msgspec
@@ -9,6 +10,8 @@ from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 
 MAX_BIASES: Final = 1024  # per request, vLLM's limit; each is applied at every step
+_FEW: Final = 8
+_EXTRA: Final = 2
 
 
 class QueueLimits(msgspec.Struct):
@@ -22,10 +25,12 @@ class QueueLimits(msgspec.Struct):
 class Admission:
     """Call `admit` before a request is queued, and `release` at its first event or its end."""
 
-    __slots__ = ("_limits", "num_requests", "num_tokens")
+    __slots__ = ("_limits", "_requests", "_tokens", "num_requests", "num_tokens")
 
     def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
+        self._requests: Counter[str] = Counter()
+        self._tokens: Counter[str] = Counter()
         self.num_requests = 0
         self.num_tokens = 0
 
@@ -33,19 +38,36 @@ class Admission:
         """Raises `InvalidRequest`, `ContextLengthExceeded` or `Overloaded`."""
         _check_values(request, info)
         _check_length(request, info)
-        if self.num_requests >= self._limits.max_waiting_requests or (
-            self.num_requests
-            and self.num_tokens + len(request.prompt_tokens) > self._limits.max_waiting_tokens
-        ):
+        if not self._has_room(request):
             raise Overloaded(
                 f"The model's queue is full ({self.num_requests} requests waiting). Please try again later."
             )
-        self.num_requests += 1
-        self.num_tokens += len(request.prompt_tokens)
+        self._count(request, 1)
 
     def release(self, request: GenerationRequest) -> None:
-        self.num_requests -= 1
-        self.num_tokens -= len(request.prompt_tokens)
+        self._count(request, -1)
+
+    def _has_room(self, request: GenerationRequest) -> bool:
+        """An owner who has few requests waiting is admitted to a queue that others have filled, up to twice
+        the limits."""
+        limits, owner, size = self._limits, request.owner, len(request.prompt_tokens)
+        has_few = (
+            self._requests[owner] < limits.max_waiting_requests // _FEW
+            and self._tokens[owner] + size <= limits.max_waiting_tokens // _FEW
+        )
+        factor = _EXTRA if has_few and self._requests[owner] < self.num_requests else 1
+        if self.num_requests >= factor * limits.max_waiting_requests:
+            return False
+        return not self.num_requests or self.num_tokens + size <= factor * limits.max_waiting_tokens
+
+    def _count(self, request: GenerationRequest, sign: int) -> None:
+        owner, num_tokens = request.owner, sign * len(request.prompt_tokens)
+        self.num_requests += sign
+        self.num_tokens += num_tokens
+        self._requests[owner] += sign
+        self._tokens[owner] += num_tokens
+        if not self._requests[owner]:
+            del self._requests[owner], self._tokens[owner]
 
 
 def _check_values(request: GenerationRequest, info: ModelInfo) -> None:

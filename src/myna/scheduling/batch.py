@@ -1,5 +1,6 @@
 """The batch of one step: rows for the engine and inputs for the sampler."""
 
+import math
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
@@ -12,6 +13,7 @@ from myna.decoding.sampling_batch import Bitmask
 from myna.engines.base import BatchRow
 from myna.scheduling.sequence import CacheEntry, Sequence
 
+_MIN_CHUNK: Final = 16
 _MAX_SCORED: Final = 128  # prompt log-probabilities hold all logits of their rows: 78 MB for 152,000 tokens
 
 
@@ -50,6 +52,13 @@ class Batch:
     num_logits: int = 0
     num_decodes: int = 0
     num_prompt_tokens: int = 0
+    prompt_positions: float = 0.0  # the sum over the prompt tokens
+    context_slope: float = 0.0
+
+    @property
+    def prompt_work(self) -> float:
+        """The cost of the prompt tokens, in tokens without a context."""
+        return self.num_prompt_tokens + self.context_slope * self.prompt_positions
 
     def add_decode(self, sequence: Sequence, draft: list[int] | None = None) -> bool:
         """Add the sequence's last token and its draft tokens; False if more than the last token is
@@ -71,12 +80,12 @@ class Batch:
         return True
 
     def add_prompt(self, sequence: Sequence, max_tokens: int) -> None:
-        """Add the next uncomputed chunk of the sequence, keeping the step's prompt tokens within
-        `max_tokens`. The request's other candidates also sample from the prompt's last row."""
+        """Add the next uncomputed chunk of the sequence, as much as is `fitting`. The request's other
+        candidates also sample from the prompt's last row."""
         entry, tokens = sequence.entry, sequence.tokens
         assert entry is not None
         group, start = sequence.group, entry.computed
-        size = min(len(tokens) - start, max_tokens - self.num_prompt_tokens)
+        size = min(len(tokens) - start, self.fitting(start, max_tokens))
         is_scored = group.request.num_prompt_logprobs is not None and not group.is_prompt_done
         if is_scored:
             size = min(size, _MAX_SCORED)
@@ -90,11 +99,23 @@ class Batch:
         self.sequences.append(sequence)
         self.num_logits += size - logits_from
         self.num_prompt_tokens += size
+        self.prompt_positions += size * (start + size / 2)
         if is_last and group.request.max_tokens > 0:
             siblings = [] if group.is_prompt_done else group.candidates[1:]
             self.forks += siblings
             self.sampling_sequences += [sequence, *siblings]
             self.sampling_rows += [self.num_logits - 1] * (1 + len(siblings))
+
+    def fitting(self, start: int, max_tokens: int) -> int:
+        """How many prompt tokens from `start` on keep the step's `prompt_work` within `max_tokens`. While
+        there is room, at least one, and for the step's first prompt `_MIN_CHUNK`: it must proceed."""
+        left, slope = max_tokens - self.prompt_work, self.context_slope
+        if left <= 0 or not slope:
+            return int(left)
+        # The largest solution of slope / 2 * size ** 2 + first * size = left.
+        first = 1 + slope * start
+        size = int((math.sqrt(first * first + 2 * slope * left) - first) / slope)
+        return max(size, 1 if self.num_prompt_tokens else min(max_tokens, _MIN_CHUNK))
 
     def _add_draft(self, sequence: Sequence, entry: CacheEntry, draft: list[int]) -> None:
         size = 1 + len(draft)

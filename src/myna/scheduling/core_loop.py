@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from myna.core.errors import GenerationFailed, InvalidRequest, ModelLoadFailed, MynaError
+from myna.core.errors import GenerationFailed, ModelLoadFailed, MynaError
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 from myna.core.stats import SchedulerStats
@@ -261,14 +261,14 @@ class _StepLoop:
     def _tokenize(self, command: _Tokenize) -> list[int] | MynaError:
         try:
             return self._engine.tokenize(command.text, parse_special=command.parse_special)
-        except NotImplementedError:
-            return InvalidRequest("This engine has no tokenizer of its own.")
         except Exception as error:
             return GenerationFailed(f"The engine can't tokenize this text: {error}")
 
     def _step(self) -> list[RequestEvent]:
         """schedule, forward, sample, update."""
-        batch = self._scheduler.schedule(self._prefill_budget.prompt_tokens)
+        batch = self._scheduler.schedule(
+            self._prefill_budget.prompt_tokens, self._prefill_budget.context_slope
+        )
         try:
             masks = self._begin_masks(batch)
             try:
@@ -287,7 +287,8 @@ class _StepLoop:
             self._input_batch.reset()
             return self._scheduler.isolate(batch, error)
         if batch.num_prompt_tokens:
-            self._prefill_budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds)
+            mean_position = batch.prompt_positions / batch.num_prompt_tokens
+            self._prefill_budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position)
         else:
             self._scheduler.speculation.costs.observe(batch.num_decodes, time.perf_counter() - started)
         events = self._scheduler.update(batch, sampled, scores)

@@ -3,7 +3,6 @@ Pure."""
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace as replace_form
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -13,6 +12,7 @@ from myna.core.constraints import (
     AnyText,
     CallableTool,
     Constraint,
+    FinalChannel,
     JsonObject,
     JsonSchema,
     LarkGrammar,
@@ -24,22 +24,23 @@ from myna.core.constraints import (
 )
 from myna.core.errors import ConstraintTooComplex, InvalidRequest
 from myna.decoding.grammar import check, regex_grammar
+from myna.prompts.call_formats.json_style import WHITE_SPACE
+from myna.prompts.call_formats.marked import TEXT_RULE
+from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.closed_schema import MAX_NESTING, closed, is_too_deep
-from myna.prompts.tool_grammar import ANY_TEXT_GRAMMAR, WHITE_SPACE, call_head, no_call_grammar, tool_grammar
-from myna.prompts.tools import FORMATS, NO_PARAMETERS
-from myna.scheduling.enforceable_schema import (
+from myna.prompts.enforceable_schema import (
+    MAX_SCHEMA_CHARS,
     enforceable,
     max_optional,
     max_patterns,
     num_properties,
-    patterns,
-    without_comments,
 )
+from myna.prompts.harmony_grammar import final_channel
+from myna.prompts.tools import NO_PARAMETERS
 
 T = TypeVar("T")
 
 _NO_SCHEMA: Final = "Please ensure it is a valid JSON Schema."
-_MAX_CHARS: Final = 1 << 20  # of all schemas including their comments, since Python parses them
 # Compile time grows with the square of these; each limit is about one or two seconds.
 _MAX_LARK_CHARS: Final = 64 << 10
 _MAX_PROPERTIES: Final = 5000
@@ -61,7 +62,7 @@ def compile_constraint(constraint: Constraint, compile_text: Callable[[str], T])
 
 def grammar_text(constraint: Constraint) -> str:
     """Raises `InvalidRequest` for a part that can't be parsed, naming its origin in the request."""
-    for length, most in zip(_lengths(constraint), (_MAX_CHARS, _MAX_LARK_CHARS), strict=True):
+    for length, most in zip(_lengths(constraint), (MAX_SCHEMA_CHARS, _MAX_LARK_CHARS), strict=True):
         if length > most:
             raise with_origin(constraint, ConstraintTooComplex(f"It is longer than {most} characters."))
     match constraint:
@@ -76,11 +77,13 @@ def grammar_text(constraint: Constraint) -> str:
         case LarkGrammar(definition):
             return _lark(definition)
         case AnyText():
-            return ANY_TEXT_GRAMMAR
+            return _lark(f"start: TEXT\n{TEXT_RULE}")
         case NoToolCalls(name):
-            return no_call_grammar(FORMATS[name])
+            return FORMATS[name].no_call_grammar()
         case ToolCalls():
             return _calls_grammar(constraint)
+        case FinalChannel(answer):
+            return final_channel(grammar_text(answer))
 
 
 def prefixes(constraint: Constraint) -> Iterator[tuple[str, Constraint]]:
@@ -88,7 +91,7 @@ def prefixes(constraint: Constraint) -> Iterator[tuple[str, Constraint]]:
     follows."""
     if isinstance(constraint, ToolCalls):
         form = FORMATS[constraint.format]
-        yield from ((call_head(form, tool), _alone(tool)) for tool in constraint.tools)
+        yield from ((form.call_head(tool), _alone(tool)) for tool in constraint.tools)
 
 
 def with_origin(constraint: Constraint, error: InvalidRequest) -> InvalidRequest:
@@ -100,6 +103,8 @@ def with_origin(constraint: Constraint, error: InvalidRequest) -> InvalidRequest
             return origin.error(error.message, type(error))
         case ToolCalls():
             return _with_part_origin(constraint, error)
+        case FinalChannel(answer):
+            return with_origin(answer, error)
         case _:
             return error
 
@@ -140,18 +145,18 @@ def _lengths(constraint: Constraint) -> tuple[int, int]:
             schemas = [tool.parameters for tool in tools]
             schemas += [answer.schema] if isinstance(answer, JsonSchema) else []
             return sum(map(len, schemas)), sum(len(tool.grammar) for tool in tools)
+        case FinalChannel(answer):
+            return _lengths(answer)
         case _:
             return 0, 0
 
 
 def _calls_grammar(constraint: ToolCalls) -> str:
-    form, answer = FORMATS[constraint.format], None
+    answer = None
     if constraint.answer is not None:
-        form = replace_form(form, is_loose=False)  # a JSON object is then the requested answer, not a call
         schema = constraint.answer
         answer = {"type": "object"} if isinstance(schema, JsonObject) else _enforceable(schema)
-    return tool_grammar(
-        form,
+    return FORMATS[constraint.format].grammar(
         [_enforceable_tool(tool) for tool in constraint.tools],
         must_call=constraint.is_required,
         is_parallel=constraint.is_parallel,
@@ -180,12 +185,11 @@ def _enforceable(constraint: JsonSchema) -> dict[str, Any]:
         raise origin.error(f"It is nested more than {MAX_NESTING} levels deep.", ConstraintTooComplex)
     if reason := _excess(schema):
         raise origin.error(reason, ConstraintTooComplex)
-    if not constraint.is_strict:
-        return dict(enforceable(schema, _pattern_fault))
-    for path, pattern in patterns(schema):
-        if reason := _pattern_fault(pattern):
-            raise origin.error(f"In context={path!r}, 'pattern' can't be enforced: {reason}")
-    return dict(without_comments(schema))
+    result, unenforced = enforceable(schema, _why_not)
+    if constraint.is_strict and unenforced:
+        first = unenforced[0]
+        raise origin.error(f"In context={first.path!r}, '{first.keyword}' can't be enforced: {first.reason}.")
+    return dict(result)
 
 
 def _excess(schema: dict[str, Any]) -> str:
@@ -205,11 +209,15 @@ def _schema_grammar(schema: dict[str, Any], *, is_strict: bool) -> str:
     return json.dumps({"grammars": [{"json_schema": whole}]}, ensure_ascii=False)
 
 
+def _why_not(schema: dict[str, Any]) -> str:
+    """Why the schema can't be enforced; empty if it can be."""
+    return _fault(json.dumps(schema))
+
+
 @lru_cache(maxsize=128)
-def _pattern_fault(pattern: str) -> str:
-    """Why the regular expression can't be enforced; empty if it can be."""
+def _fault(schema: str) -> str:
     try:
-        check(json.dumps({"grammars": [{"json_schema": {"type": "string", "pattern": pattern}}]}))
+        check(f'{{"grammars": [{{"json_schema": {schema}}}]}}')
     except InvalidRequest as exc:
         return exc.message
     return ""

@@ -8,25 +8,57 @@ _MIN_TOKENS: Final = 16
 _MAX_TOKENS: Final = 8192
 _MIN_OBSERVED: Final = 8
 _MAX_CHANGE: Final = 2.0
+_FIRST_SLOPE: Final = 1e-3  # of small models on CPUs; larger ones have less
+_SLOPES: Final = (1e-5, 1e-2)
+_SLOPE_STEP: Final = 1.2
+# Of two positions, for their difference in time to be more than noise.
+_MIN_DISTANCE: Final = 512
+_MIN_RATIO: Final = 1.5
 
 
 class PrefillBudget:
-    """`prompt_tokens` is the size of the next step's prompt chunk. It changes by a factor of at most 2 per
-    step, so that one slow step (the cores were busy) has little effect."""
+    """`prompt_tokens` is the size of the next step's prompt chunk at the start of a context. It changes by a
+    factor of at most 2 per step, so that one slow step (the cores were busy) has little effect.
 
-    __slots__ = ("prompt_tokens",)
+    A token that follows p others costs `1 + context_slope * p` times as much as the first one, since it
+    attends to them. As in `speculation.StepCosts`, each pair of steps moves the slope by one fixed factor, so
+    that it converges to the median.
+    """
+
+    __slots__ = ("_last", "context_slope", "prompt_tokens")
 
     def __init__(self) -> None:
         self.prompt_tokens = 128
+        self.context_slope = _FIRST_SLOPE
+        self._last = (0.0, 0, 0, 0.0)
 
-    def observe(self, num_prompt_tokens: int, num_decodes: int, seconds: float) -> None:
-        """A step computed these tokens in `seconds`. Small prompts are ignored: they say little about
-        speed."""
+    def observe(
+        self, num_prompt_tokens: int, num_decodes: int, seconds: float, mean_position: float = 0.0
+    ) -> None:
+        """A step computed these tokens in `seconds`; `mean_position` is that of the prompt tokens. Small
+        prompts are ignored: they say little about speed."""
         if num_prompt_tokens < _MIN_OBSERVED:
             return
-        rate = (num_prompt_tokens + num_decodes) / max(seconds, 1e-6)
+        self._observe_slope((mean_position, num_prompt_tokens, num_decodes, seconds))
+        work = num_prompt_tokens * (1 + self.context_slope * mean_position)
+        rate = (work + num_decodes) / max(seconds, 1e-6)
         fitting = rate * _TARGET_S - num_decodes
-        if fitting > self.prompt_tokens > 2 * num_prompt_tokens:
+        if fitting > self.prompt_tokens > 2 * work:
             return  # the step was far smaller than the current budget
         bounded = min(max(fitting, self.prompt_tokens / _MAX_CHANGE), self.prompt_tokens * _MAX_CHANGE)
         self.prompt_tokens = int(min(max(bounded, _MIN_TOKENS), _MAX_TOKENS))
+
+    def _observe_slope(self, step: tuple[float, int, int, float]) -> None:
+        near, far = sorted((self._last, step))
+        if self._last[1] and far[0] < near[0] * _MIN_RATIO + _MIN_DISTANCE:
+            return
+        self._last = step
+        if not near[1]:
+            return
+        is_steeper = far[3] * self._work(near) > near[3] * self._work(far)
+        slope = self.context_slope * _SLOPE_STEP if is_steeper else self.context_slope / _SLOPE_STEP
+        self.context_slope = min(max(slope, _SLOPES[0]), _SLOPES[1])
+
+    def _work(self, step: tuple[float, int, int, float]) -> float:
+        position, num_prompt_tokens, num_decodes, _ = step
+        return num_prompt_tokens * (1 + self.context_slope * position) + num_decodes

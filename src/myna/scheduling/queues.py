@@ -1,122 +1,121 @@
-"""The running, preempted and waiting sequences. Order: by priority, then round-robin over owners."""
+"""The running and the waiting sequences: who starts, and who gives up its place. Order: see `fair_queue`."""
 
-from collections import OrderedDict, deque
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from myna.scheduling.batch import Batch
+from myna.scheduling.fair_queue import FairQueue, Share, rank
 from myna.scheduling.kv_cache import KVCacheManager, KVStorage
+from myna.scheduling.preemption import Preemption
 from myna.scheduling.sequence import Sequence, SequenceGroup
 
+_SHARED_DECODES: Final = 64
+_MIN_DECODES: Final = 4
 
-class FairQueue:
-    """Waiting sequences. An owner with a thousand requests delays another owner's request by one turn at
-    most."""
 
-    __slots__ = ("_levels", "_size")
+class _Turn(NamedTuple):
+    """A share's place in the order of a step, and its sequences that need prompt tokens."""
 
-    def __init__(self) -> None:
-        self._levels: dict[int, OrderedDict[str, deque[Sequence]]] = {}
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[Sequence]:
-        for level in self._levels.values():
-            for queue in level.values():
-                yield from queue
-
-    def push(self, sequence: Sequence) -> None:
-        request = sequence.group.request
-        owners = self._levels.get(request.priority)
-        if owners is None:
-            self._levels[request.priority] = owners = OrderedDict()
-            self._levels = dict(sorted(self._levels.items(), reverse=True))
-        owners.setdefault(request.owner, deque()).append(sequence)
-        self._size += 1
-
-    def pop(self) -> Sequence | None:
-        """The next sequence; its owner moves to the end of the line."""
-        for priority, owners in self._levels.items():
-            owner, queue = next(iter(owners.items()))
-            sequence = queue.popleft()
-            self._size -= 1
-            if queue:
-                owners.move_to_end(owner)
-            else:
-                del owners[owner]
-                if not owners:
-                    del self._levels[priority]
-            return sequence
-        return None
-
-    def push_back(self, sequence: Sequence) -> None:
-        """Undo a `pop`: the sequence becomes its owner's first, and its owner the next in turn."""
-        self.push(sequence)
-        owners = self._levels[sequence.group.request.priority]
-        queue = owners[sequence.group.request.owner]
-        queue.rotate(1)
-        owners.move_to_end(sequence.group.request.owner, last=False)
-
-    def remove(self, sequence: Sequence) -> bool:
-        request = sequence.group.request
-        owners = self._levels.get(request.priority)
-        queue = owners.get(request.owner) if owners else None
-        if not owners or queue is None or sequence not in queue:
-            return False
-        queue.remove(sequence)
-        self._size -= 1
-        if not queue:
-            del owners[request.owner]
-            if not owners:
-                del self._levels[request.priority]
-        return True
+    served: float
+    rank: tuple[int, int, int]
+    share: Share
+    todo: Iterator[Sequence]
 
 
 class RequestQueues:
-    """`running` sequences have a slot in the engine. `preempted` ones lost theirs (or, as forks, found none
-    free) and are served before the `waiting` ones."""
+    """`running` sequences have a slot in the engine; `waiting` ones have none yet, or lost theirs
+    (preempted), or found none free (forks)."""
 
-    __slots__ = ("kv_cache", "num_preempted", "preempted", "running", "waiting")
+    __slots__ = ("_is_full", "_preemption", "kv_cache", "num_preempted", "running", "waiting")
 
     def __init__(self, kv: KVStorage) -> None:
         self.kv_cache = KVCacheManager(kv)
         self.waiting = FairQueue()
-        self.preempted: list[Sequence] = []
+        self._preemption = Preemption(kv, self.waiting)
         self.running: dict[Sequence, None] = {}
         self.num_preempted = 0
+        self._is_full = False
 
     def reserve_decodes(self) -> None:
         """Reserve room for one more token of each running sequence, preempting some if needed."""
         while not self.kv_cache.has_room(len(self.running)) and self.preempt_one():
             pass
 
-    def admit(self, batch: Batch, max_tokens: int) -> None:
-        """Start preempted and waiting sequences while the KV cache and the step's token budget have room."""
-        while self.preempted and batch.num_prompt_tokens < max_tokens:
-            if not self.start(self.preempted[0]):
-                return
-            batch.add_prompt(self.preempted.pop(0), max_tokens)
-        deferred: list[Sequence] = []
-        while batch.num_prompt_tokens < max_tokens and (sequence := self.waiting.pop()):
+    def rebalance(self) -> None:
+        """If the last step had no room for a waiting sequence whose owner has less than another owner:
+        preempt the latter's youngest sequences and start the former's first one. At most one per step, before
+        the step's batch is built."""
+        if not self._is_full:
+            return
+        self._is_full = False
+        for share in self.waiting.in_turn():
+            sequence = share.waiting[0]
             if self.kv_cache.should_wait(sequence):
-                deferred.append(sequence)
-            elif self.start(sequence):
-                batch.add_prompt(sequence, max_tokens)
-            else:
-                deferred.append(sequence)
-                break
-        for sequence in reversed(deferred):
-            self.waiting.push_back(sequence)
+                continue
+            victims = self._preemption.victims(sequence, self.running, self.kv_cache)
+            if victims is not None:
+                for victim in victims:
+                    self.num_preempted += 1
+                    self.preempt(victim)
+                self.start(sequence)
+                return
+
+    def skip_decodes(self) -> set[Sequence]:
+        """The sequences that don't decode in this step. If there are several owners, each decodes a limited
+        number at a time, in turns: otherwise one owner's many sequences would slow down every step of the
+        others."""
+        num_shares = self.waiting.num_shares
+        if num_shares < 2:
+            return set()
+        most = max(_MIN_DECODES, _SHARED_DECODES // num_shares)
+        by_share: dict[Share, list[Sequence]] = {}
+        for sequence in self.running:
+            if sequence.is_decoding:
+                by_share.setdefault(self.waiting.share_of(sequence), []).append(sequence)
+        skipped = set[Sequence]()
+        for share, sequences in by_share.items():
+            if len(sequences) > most:
+                skipped.update(sequences[most:])
+                for sequence in sequences[:most]:  # to the end: the others are next
+                    del self.running[sequence]
+                    self.running[sequence] = None
+                for sequence in sequences[most:]:
+                    share.charge(sequence, -1)  # `charge_decodes` counts all
+        return skipped
+
+    def add_prompts(self, batch: Batch, unfinished: Iterable[Sequence], max_tokens: int) -> None:
+        """Continue the prompts of running sequences that are `unfinished`, and start waiting ones, while the
+        KV cache and the step's token budget have room; the least served owners first."""
+        prompts: dict[Share, list[Sequence]] = {}
+        for sequence in unfinished:
+            prompts.setdefault(self.waiting.share_of(sequence), []).append(sequence)
+        turns = [
+            _Turn(share.served, rank(todo[0]), share, iter(todo))
+            for share in self.waiting.shares()
+            if (todo := [*prompts.get(share, ()), *share.waiting])
+        ]
+        heapq.heapify(turns)
+        while turns and batch.prompt_work < max_tokens:
+            turn = turns[0]
+            candidate = next(turn.todo, None)
+            if candidate is None:
+                heapq.heappop(turns)
+            elif candidate.entry is not None or self._may_start(candidate):
+                before = batch.num_prompt_tokens
+                batch.add_prompt(candidate, max_tokens)
+                turn.share.charge(candidate, batch.num_prompt_tokens - before)
+                heapq.heapreplace(turns, turn._replace(served=turn.share.served))
 
     def start(self, sequence: Sequence) -> bool:
-        """Allocate a slot and run the sequence; False while there is no room."""
+        """Allocate a slot and run the waiting sequence; False while there is no room."""
         committed = sum(len(other.tokens) - other.entry.computed for other in self.running if other.entry)
         if not self.kv_cache.allocate(sequence, committed, len(self.running)):
             return False
         group = sequence.group
         if not group.is_prompt_done and sequence.entry:
             group.cached_tokens = sequence.entry.computed
+        self.waiting.pop(sequence)
         self.running[sequence] = None
         return True
 
@@ -125,47 +124,47 @@ class RequestQueues:
         while not self.start(sequence):
             if not self.preempt_one(keep=0):
                 raise AssertionError("an admitted request fits alone")
-        self.preempted.remove(sequence)
 
     def fork(self, sequence: Sequence) -> None:
-        """Run another candidate on the first one's prompt; without a free slot it waits as preempted."""
+        """Run another candidate on the first one's prompt; without a free slot it waits."""
         if self.kv_cache.fork(sequence.group.candidates[0], sequence):
+            self.waiting.fork(sequence)
             self.running[sequence] = None
         else:
-            self.preempted.append(sequence)
+            self.waiting.push(sequence)
 
     def preempt_one(self, keep: int = 1) -> bool:
-        """Preempt the newest sequence of the lowest priority; its KV is recomputed later."""
+        """Preempt the youngest sequence of the owner who holds most; its KV is recomputed later."""
         if len(self.running) <= keep:
             return False
         self.num_preempted += 1
-        self.preempt(
-            min(
-                self.running,
-                key=lambda other: (other.group.request.priority, -other.group.order, -other.choice),
-            )
-        )
+        self.preempt(self._preemption.youngest_of_largest(self.running))
         return True
 
     def preempt(self, sequence: Sequence) -> None:
         del self.running[sequence]
         self.kv_cache.free(sequence)
-        self.preempted.append(sequence)
-        self.preempted.sort(
-            key=lambda other: (-other.group.request.priority, other.group.order, other.choice)
-        )
+        self.waiting.push(sequence)  # before `stop`, which forgets shares that have nothing left
+        self.waiting.stop(sequence)
 
     def finish(self, sequence: Sequence) -> None:
         """The sequence has ended, running or not; what it computed may be reused."""
         if sequence in self.running:
             del self.running[sequence]
             self.kv_cache.release(sequence)
-        elif sequence in self.preempted:
-            self.preempted.remove(sequence)
+            self.waiting.stop(sequence)
+        else:
+            self.waiting.remove(sequence)
 
     def remove(self, group: SequenceGroup) -> None:
         """Remove an unfinished request."""
         for sequence in group.candidates:
             self.finish(sequence)
-        if not group.is_prompt_done:
-            self.waiting.remove(group.candidates[0])
+
+    def _may_start(self, sequence: Sequence) -> bool:
+        """Start the sequence unless it waits for another's prefix. If there is no room, nobody else starts in
+        this step, so that small requests don't pass large ones for ever."""
+        if self._is_full or self.kv_cache.should_wait(sequence):
+            return False
+        self._is_full = not self.start(sequence)
+        return not self._is_full

@@ -1,5 +1,8 @@
 """Decides what each step computes and processes its results. Pure: no thread, clock, log or I/O."""
 
+from collections.abc import Iterable, Iterator
+from typing import Final
+
 from myna.core.errors import ConstraintTooComplex, GenerationFailed, MynaError
 from myna.core.requests import GenerationRequest
 from myna.decoding.grammar import Grammar
@@ -12,6 +15,8 @@ from myna.scheduling.logprobs import read_logprobs
 from myna.scheduling.queues import RequestQueues
 from myna.scheduling.sequence import RequestEvent, Sequence, SequenceGroup
 from myna.scheduling.speculation import Speculation
+
+_MAX_FORKS: Final = 16  # per step; 128 took as long as two steps of 128 sequences
 
 
 class Scheduler:
@@ -50,18 +55,23 @@ class Scheduler:
         if group := self._groups.get(number):
             self._drop(group)
 
-    def schedule(self, prompt_tokens: int) -> Batch:
-        """The next step: one decode of every running sequence, and up to `prompt_tokens` of prompts."""
-        batch, queues = Batch(), self.queues
+    def schedule(self, prompt_tokens: int, context_slope: float = 0.0) -> Batch:
+        """The next step: one decode of every running sequence, as long as nobody else has to wait for it, and
+        up to `prompt_tokens` of prompts; less after a long context, where a token costs more: see
+        `PrefillBudget.context_slope`."""
+        batch, queues = Batch(context_slope=context_slope), self.queues
         if self._suspects:
             self._add_alone(batch, self._suspects[0], prompt_tokens)
             return batch
         queues.reserve_decodes()
+        queues.rebalance()
         add_decode, draft_of = batch.add_decode, self.speculation.propose(queues.running).get
-        for sequence in [other for other in queues.running if not add_decode(other, draft_of(other))]:
-            batch.add_prompt(sequence, prompt_tokens)
-        if batch.num_prompt_tokens < prompt_tokens and (queues.preempted or queues.waiting):
-            queues.admit(batch, prompt_tokens)
+        skipped = queues.skip_decodes()
+        ready = list(_without_most_forks(other for other in queues.running if other not in skipped))
+        unfinished = [other for other in ready if not add_decode(other, draft_of(other))]
+        queues.waiting.charge_decodes()
+        if unfinished or queues.waiting:
+            queues.add_prompts(batch, unfinished, prompt_tokens)
         return batch
 
     def update(self, batch: Batch, sampled: Sampled, scores: list[Sampled]) -> list[RequestEvent]:
@@ -175,6 +185,16 @@ class Scheduler:
         self.queues.remove(group)
         self._suspects = [suspect for suspect in self._suspects if suspect.group is not group]
         group.candidates = []
+
+
+def _without_most_forks(running: Iterable[Sequence]) -> Iterator[Sequence]:
+    """The sequences, without most of those that still share their whole KV with others of their request. In
+    its first decode, the engine copies a block for each, and later they all need new blocks in one step."""
+    num_forks = 0
+    for sequence in running:
+        num_forks += sequence.is_fork
+        if num_forks <= _MAX_FORKS or not sequence.is_fork:
+            yield sequence
 
 
 def _is_computed(sequence: Sequence) -> bool:

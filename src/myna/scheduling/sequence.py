@@ -97,6 +97,12 @@ class Sequence:
         return len(self.tokens) - self.num_prompt
 
     @property
+    def is_fork(self) -> bool:
+        """Whether only its prompt is computed, which it shares with the other candidates."""
+        entry = self.entry
+        return entry is not None and entry.computed == self.num_prompt and len(self.group.candidates) > 1
+
+    @property
     def is_decoding(self) -> bool:
         """Whether only the last token, a generated one, still has to be computed."""
         entry = self.entry

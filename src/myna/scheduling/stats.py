@@ -50,7 +50,7 @@ class StepCounter:
         used = kv.info.kv_tokens - kv.free_tokens - cached if queues.running else 0
         return SchedulerStats(
             num_running=len(queues.running),
-            num_waiting=len(queues.waiting) + len(queues.preempted) + num_arriving,
+            num_waiting=len(queues.waiting) + num_arriving,
             kv_usage=min(1.0, max(0.0, used / max(1, kv.info.kv_tokens))),
             num_preempted=queues.num_preempted,
             step_tokens=self._tokens.counts(),

@@ -13,6 +13,7 @@ from myna.core.errors import DatabaseUnavailable
 from myna.core.outage import Outage
 from myna.core.stored import CompletionStore, StoredCompletion
 from myna.core.supervision import SupervisedTask
+from myna.stores.completion_quota import UNLIMITED, CompletionQuota, ProjectQuota
 from myna.stores.database_threads import DatabaseThreads
 
 _MAX_RETRY_S: Final = 30.0
@@ -25,13 +26,14 @@ log = logging.getLogger("myna.serving")
 class WriterLimits:
     """`wait_s`: how long the end of an answer may be held back, so that a client that has seen it can
     retrieve the copy. `max_*` limit the queue while the store is unavailable, and the size of one row.
-    `first_retry_s` doubles with each failure."""
+    `first_retry_s` doubles with each failure. `quota` limits what each project may store."""
 
     wait_s: float = 1.5
     max_rows: int = 1000
     max_bytes: int = 64 << 20
     max_row_bytes: int = 16 << 20
     first_retry_s: float = 0.5
+    quota: ProjectQuota = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class CompletionWriter:
         self._store = store
         self._threads = threads
         self._limits = limits or WriterLimits()
+        self._quota = CompletionQuota(store, threads, self._limits.quota)
         self._waiting: deque[_PendingRow] = deque()
         self._num_bytes = 0
         self._is_behind = False  # if so, callers don't wait: earlier ones have timed out
@@ -74,6 +77,10 @@ class CompletionWriter:
         """Larger rows are dropped."""
         return self._limits.max_row_bytes
 
+    async def has_room(self, project: str) -> bool:
+        """Whether the project may store more; if not, its rows are dropped."""
+        return await self._quota.has_room(project)
+
     def drop_large(self) -> None:
         """Count a row that was not created because it would exceed `max_row_bytes`."""
         self._drop(f"one is larger than {self._limits.max_row_bytes} bytes")
@@ -85,10 +92,14 @@ class CompletionWriter:
         if size > self._limits.max_row_bytes:
             self.drop_large()
             return
+        if not await self._quota.has_room(row.project, size):
+            self._drop(f"the project {row.project} has used up its quota")
+            return
         is_full = len(self._waiting) >= self._limits.max_rows
         if is_full or self._num_bytes + size > self._limits.max_bytes:
             self._drop("too many are waiting for the database")
             return
+        self._quota.add(row.project, size)
         waiting = _PendingRow(row, size, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._num_bytes += size

@@ -1,7 +1,11 @@
 """Rate-limit counters in a SQLite file of their own, which is never synced and may be deleted. Every request
-uses it twice, so this calls SQLite directly."""
+uses it twice, so this calls SQLite directly.
+
+The counters have a clock of their own, so that setting the machine's clock neither refills nor blocks them:
+it advances with the time since the machine was started, and the file keeps the difference."""
 
 import contextlib
+import math
 import sqlite3
 import threading
 import time
@@ -9,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from myna.core.boot_clock import BootTime, boot_time
 from myna.core.counters import Change
 from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.translatable import N_
@@ -17,6 +22,7 @@ _BUSY_S: Final = 5.0
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 )
+_CLOCK: Final = "clock"
 _WRITE: Final = "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
@@ -25,9 +31,15 @@ class FileCounters:
 
     is_instant = False
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        boot_clock: Callable[[], BootTime] = boot_time,
+    ) -> None:
         """Raises `DatabaseError`. A damaged file is replaced."""
         self._clock = clock
+        self._boot_clock = boot_clock
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -42,6 +54,7 @@ class FileCounters:
             raise DatabaseError(
                 N_("The rate-limit counters {path} can't be opened: {reason}", path=path, reason=exc)
             ) from exc
+        self._offset = self._synchronized()
 
     def update(self, names: Sequence[str], change: Change) -> None:
         places = ", ".join("?" * len(names))
@@ -52,12 +65,26 @@ class FileCounters:
                 name: value if isinstance(value, bytes) else str(value).encode()
                 for name, value in connection.execute(query, names)
             }
-            written = change(found, self._clock())
+            now = self._boot_clock().seconds + self._offset
+            written = change(found, now)
             if written:
                 connection.executemany(_WRITE, written.items())
 
     def close(self) -> None:
         self._connection.close()
+
+    def _synchronized(self) -> float:
+        """What to add to the time since the machine's start. It stays the same until the next start, when the
+        wall clock counts again."""
+        boot_id, seconds = self._boot_clock()
+        with self._lock, self._transaction() as connection:
+            row = connection.execute("SELECT value FROM counters WHERE name = ?", (_CLOCK,)).fetchone()
+            known = None if row is None else _offset_of(row[0], boot_id)
+            if known is not None:
+                return known
+            offset = self._clock() - seconds
+            connection.execute(_WRITE, (_CLOCK, f"{boot_id} {offset!r}".encode()))
+            return offset
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -75,6 +102,18 @@ class FileCounters:
             raise DatabaseUnavailable(
                 N_("The rate-limit counters can't be used: {reason}", reason=exc)
             ) from exc
+
+
+def _offset_of(value: object, boot_id: str) -> float | None:
+    """The stored offset, if it belongs to this start of the machine; None also for a damaged value."""
+    stored_id, _, offset = value.partition(b" ") if isinstance(value, bytes) else (b"", b"", b"")
+    if not boot_id or stored_id != boot_id.encode():
+        return None
+    try:
+        number = float(offset)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 import msgspec
 
 from myna.core.stored import (
+    MAX_DELETED_ROWS,
     MAX_PAGE_BYTES,
     Order,
     StoredCompletion,
     StoredItem,
     StoredPage,
+    StoredUsage,
     num_fitting,
 )
 
@@ -74,6 +76,19 @@ class MemoryCompletions:
             if exists:
                 del self._rows[completion_id]
             return exists
+
+    def usage(self, project: str) -> StoredUsage:
+        with self._lock:
+            rows = [row for row in self._rows.values() if row.project == project]
+        num_bytes = sum(len(row.item) + len(row.messages) + len(row.replay) for row in rows)
+        return StoredUsage(len(rows), num_bytes)
+
+    def delete_older(self, created_before: int) -> int:
+        with self._lock:
+            old = [row.id for row in self._rows.values() if row.created < created_before][:MAX_DELETED_ROWS]
+            for completion_id in old:
+                del self._rows[completion_id]
+            return len(old)
 
     def close(self) -> None:
         """Nothing to close."""

@@ -12,7 +12,7 @@ class MemoryCounters:
 
     is_instant = True
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._values: dict[str, bytes] = {}
         self._clock = clock
         self._lock = threading.Lock()

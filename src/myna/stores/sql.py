@@ -1,19 +1,27 @@
 """Stored completions in SQLite or PostgreSQL, with SQLAlchemy Core."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from myna.core.stored import (
+    MAX_DELETED_BYTES,
+    MAX_DELETED_ROWS,
     MAX_PAGE_BYTES,
     Order,
     StoredCompletion,
     StoredItem,
     StoredPage,
+    StoredUsage,
     num_fitting,
 )
 from myna.stores.database import Database
 from myna.stores.tables import COMPLETION_METADATA, COMPLETIONS
+
+_SIZE: Final = (
+    func.length(COMPLETIONS.c.item) + func.length(COMPLETIONS.c.messages) + func.length(COMPLETIONS.c.replay)
+)
 
 
 class SqlCompletions:
@@ -88,6 +96,23 @@ class SqlCompletions:
     def delete(self, project: str, completion_id: str) -> bool:
         with self._database.transaction() as connection:
             return connection.execute(delete(COMPLETIONS).where(*_is(project, completion_id))).rowcount > 0
+
+    def usage(self, project: str) -> StoredUsage:
+        query = select(func.count(), func.sum(_SIZE)).where(COMPLETIONS.c.project == project)
+        with self._database.transaction() as connection:
+            num_rows, num_bytes = connection.execute(query).one()
+        return StoredUsage(num_rows, int(num_bytes or 0))
+
+    def delete_older(self, created_before: int) -> int:
+        serial, created = COMPLETIONS.c.serial, COMPLETIONS.c.created
+        query = select(serial, _SIZE.label("size")).where(created < created_before)
+        with self._database.transaction() as connection:
+            found = connection.execute(query.order_by(created).limit(MAX_DELETED_ROWS)).all()
+            num = num_fitting([row.size for row in found], MAX_DELETED_BYTES)
+            if num:
+                old = [row.serial for row in found[:num]]
+                connection.execute(delete(COMPLETIONS).where(serial.in_(old)))
+            return num
 
     def close(self) -> None:
         self._database.close()

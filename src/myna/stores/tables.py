@@ -34,6 +34,7 @@ COMPLETIONS: Final = Table(
     Column("messages", LargeBinary, nullable=False),
     Column("replay", LargeBinary, nullable=False),
     Index("completions_by_project", "project", "serial"),
+    Index("completions_by_age", "created"),
 )
 
 COMPLETION_METADATA: Final = Table(
@@ -133,6 +134,7 @@ API_KEYS: Final = Table(
     Column("old_expires_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
+    Column("unknown_parameters", String(16)),
 )
 
 LIMITS: Final = Table(
@@ -144,6 +146,7 @@ LIMITS: Final = Table(
     Column("tokens_per_minute", BigInteger),
     Column("tokens_per_day", BigInteger),
     Column("concurrent_requests", BigInteger),
+    Column("priority_requests_per_minute", BigInteger),
     Column("budget_cents", BigInteger),
 )
 

@@ -53,7 +53,8 @@ class UsageSinks:
 
 
 class UsageRecorder:
-    """Records one request. `endpoint` is the endpoint's name in the ledger; `body` is the request's body."""
+    """Records one request. `endpoint` is the endpoint's name in the ledger; `body` is the request's body.
+    `service_tier` is set if another tier than the requested one serves it."""
 
     def __init__(
         self, endpoint: str, record: RequestRecord, principal: Principal, usage_sinks: UsageSinks
@@ -66,6 +67,7 @@ class UsageRecorder:
         self._meter: Meter | None = None
         self.body: Mapping[str, object] = {}
         self.model = ""
+        self.service_tier = ""
 
     def open(self) -> Meter:
         """Called before the first token. Raises `Overloaded` if the request can't be recorded."""
@@ -104,7 +106,7 @@ class UsageRecorder:
             model=self.model,
             asked_model=_printable(record.model, len(record.model)),
             is_stream=body.get("stream") is True,
-            service_tier=_printable(body.get("service_tier"), _MAX_TIER),
+            service_tier=self.service_tier or _printable(body.get("service_tier"), _MAX_TIER),
             user=_printable(body.get("safety_identifier") or body.get("user"), _MAX_USER),
         )
 

@@ -45,6 +45,10 @@ class UnsupportedContentType(RequestError):
     """A body that isn't declared as JSON."""
 
 
+class UnsupportedContentEncoding(RequestError):
+    """A compressed body."""
+
+
 class UnparsableBody(RequestError):
     """A body that isn't JSON."""
 
@@ -150,6 +154,7 @@ ERROR_ROWS: Final[Mapping[type[MynaError], ErrorRow]] = {
     UnknownUrl: ErrorRow(404, code="unknown_url", layout=GATEWAY, keys=("type", "code", "message", "param")),
     WrongMethod: ErrorRow(405, code="method_not_supported", layout=GATEWAY),
     UnsupportedContentType: ErrorRow(400, code="unsupported_content_type", layout=GATEWAY),
+    UnsupportedContentEncoding: ErrorRow(415, code="unsupported_content_encoding", layout=GATEWAY),
     UnparsableBody: ErrorRow(400, layout=GATEWAY),
     SlowBody: ErrorRow(408, retry=False, closes=True),
     HeadersTooLarge: ErrorRow(431, layout=GATEWAY, closes=True),
@@ -223,6 +228,8 @@ def _headers(exc: BaseException, row: ErrorRow, layout: Layout) -> dict[str, str
         headers["x-should-retry"] = "true" if is_soon else "false"
     if isinstance(exc, WrongMethod):
         headers["allow"] = ", ".join(exc.allowed)
+    if isinstance(exc, UnsupportedContentEncoding):
+        headers["accept-encoding"] = "identity"
     if row.closes:
         headers["connection"] = "close"
     return headers

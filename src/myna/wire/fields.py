@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, PlainValidator, StrictBool, StrictFloat, S
 from myna.wire import validation_errors
 from myna.wire.validation import WireModel
 
-MAX_STOPS: Final = 4
+MAX_STOPS: Final = 16
+"""OpenAI allows 4; editors send up to 12."""
 MAX_STOP: Final = 4096
 MAX_BIASES: Final = 1024
 MAX_STOP_TOKENS: Final = 128

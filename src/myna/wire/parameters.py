@@ -1,5 +1,6 @@
 """Every parameter of OpenAI's requests and of our extensions: supported, a hint, or rejected by name."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -14,6 +15,8 @@ class Use(Enum):
     HINT = "hint"
     """Recorded, or used to serve better; it can't change the output, as at OpenAI."""
     REJECTED = "rejected"
+    NO_EFFECT = "no effect"
+    """Accepted with any value, which asks for nothing here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,23 @@ def _rejected(about: str, *allowed: object, error_text: str = "") -> Parameter:
     return Parameter(Use.REJECTED, allowed=(None, *allowed), error_text=error_text, about=about)
 
 
+def _accepted() -> Parameter:
+    return Parameter(Use.NO_EFFECT, is_extension=True, about="Accepted with any value.")
+
+
+def _neutral(value: object) -> Parameter:
+    shown = json.dumps(value)
+    return Parameter(
+        Use.REJECTED, is_extension=True, allowed=(None, value), about=f"Accepted if it is `{shown}`."
+    )
+
+
 _MODEL: Final = _required("A model's id or one of its aliases; the response echoes it.")
 _SHARED: Final = {
-    "stop": _supported("Up to 4 strings; the first one generated ends the output and is not returned."),
+    "stop": _supported(
+        "Up to 16 strings (4 at OpenAI); the first one generated ends the output and is not returned. Tool "
+        "calls are not searched for them."
+    ),
     "temperature": _supported(
         "0 to 2; 0 picks the most likely token, on a tie the lower id. If it is set, none of the model's "
         "[defaults](configuration.md#sampling-defaults) apply."
@@ -78,7 +95,42 @@ _SHARED: Final = {
     ),
     "stop_token_ids": _extension("Up to 128 token ids that end the output like an end-of-text token."),
     "ignore_eos": _extension("Continue past the model's end-of-text token, up to the token limit."),
+    "structured_outputs": _extension(
+        "The format of the output: an object with `json` (a schema), `json_object`, `regex`, `choice` "
+        "(texts) or `grammar` (Lark)."
+    ),
+    "guided_json": _extension("As `structured_outputs` with `json`."),
+    "guided_regex": _extension("As `structured_outputs` with `regex`."),
+    "guided_choice": _extension("As `structured_outputs` with `choice`."),
+    "guided_grammar": _extension("As `structured_outputs` with `grammar`."),
 }
+OTHER_SERVERS: Final[Mapping[str, Parameter]] = MappingProxyType(
+    {
+        # How a server manages its memory and threads.
+        **dict.fromkeys(
+            ("num_ctx", "num_batch", "num_gpu", "num_thread", "use_mmap", "use_mlock", "keep_alive"),
+            _accepted(),
+        ),
+        **dict.fromkeys(("cache_prompt", "id_slot", "guided_decoding_backend"), _accepted()),
+        # Details of samplers that the parameters below switch off.
+        **dict.fromkeys(("repeat_last_n", "mirostat_tau", "mirostat_eta", "dynatemp_exponent"), _accepted()),
+        **dict.fromkeys(("dry_base", "dry_allowed_length", "dry_penalty_last_n"), _accepted()),
+        **dict.fromkeys(("dry_sequence_breakers", "xtc_threshold"), _accepted()),
+        **dict.fromkeys(("repeat_penalty", "length_penalty", "tfs_z", "typical_p"), _neutral(1)),
+        **dict.fromkeys(("mirostat", "dynatemp_range", "dry_multiplier", "xtc_probability"), _neutral(0)),
+        **dict.fromkeys(("top_a", "smoothing_factor", "n_probs", "priority"), _neutral(0)),
+        **dict.fromkeys(("use_beam_search", "penalize_nl", "include_stop_str_in_output"), _neutral(False)),
+        **dict.fromkeys(("return_tokens_as_token_ids", "return_token_ids", "return_tokens"), _neutral(False)),
+        **dict.fromkeys(("timings_per_token", "return_progress", "no_stop_trim"), _neutral(False)),
+        **dict.fromkeys(("skip_special_tokens", "spaces_between_special_tokens"), _neutral(True)),
+        "bad_words": _neutral([]),
+        **dict.fromkeys(
+            ("prompt_logprobs", "allowed_token_ids", "logits_processors", "truncate_prompt_tokens"),
+            _neutral(None),
+        ),
+    }
+)
+"""Fields of other servers that Myna doesn't implement, with the value that asks for nothing."""
 
 COMPLETIONS: Final[Mapping[str, Parameter]] = MappingProxyType(
     {
@@ -95,12 +147,17 @@ COMPLETIONS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "echo": _supported(
             "Return the prompt before the completion, including its log-probabilities with `logprobs`."
         ),
-        "max_tokens": _supported("Default 16, at most `max_answer`; 0 only processes the prompt."),
+        "max_tokens": _supported(
+            "Default 16; ends at `max_answer` and at the end of the context at the latest; 0 only processes "
+            "the prompt."
+        ),
         "n": _supported("1 to 128 choices per prompt."),
         "logprobs": _supported(
             "The 0 to 5 most likely tokens at each position, in the legacy format; at most 4,194,304 in all."
         ),
         **_SHARED,
+        **OTHER_SERVERS,
+        "add_special_tokens": _neutral(True),
     }
 )
 
@@ -109,7 +166,8 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "model": _MODEL,
         "messages": _required(
             "Up to 2,048, of all six roles, with text parts. Images, audio and files are rejected by name. "
-            "`reasoning_content` (or `reasoning`) of an earlier answer is passed to templates that use it."
+            "`reasoning_content` (or `reasoning`) of an earlier answer is passed to templates that use it. "
+            "Keys of responses that the SDKs send back (`parsed`, `id` …) are accepted and not used."
         ),
         "functions": _supported("The older form of `tools`; the response uses the older form, too."),
         "tools": _supported("Up to 128 functions, and custom tools with text, lark or regex input."),
@@ -119,7 +177,8 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "function_call": _supported("The older form of `tool_choice`: `none`, `auto`, or a name."),
         "parallel_tool_calls": _supported("`false`: at most one call per answer."),
         "max_completion_tokens": _supported(
-            "At most `max_answer`, which is the default; includes reasoning tokens."
+            "Default: `max_answer`. Includes reasoning tokens. An answer ends at `max_answer` and at the end "
+            "of the context at the latest; more is a 400 with the setting `strict_max_tokens`."
         ),
         "max_tokens": _supported("The older name of `max_completion_tokens`; setting both is a 400."),
         "n": _supported("1 to 128 choices; the prompt is counted once."),
@@ -133,30 +192,50 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
         "prompt_cache_key": _hint("Likewise."),
         "prompt_cache_retention": _hint("`in_memory` or `24h`; likewise."),
         "service_tier": _supported(
-            "`flex` has a lower priority, `priority` and `fast` a higher one; the response has the tier used."
+            "`flex` has a lower priority, `priority` and `fast` a higher one if the key has the scope "
+            "`priority`; the response has the tier used."
         ),
         "store": _supported(
-            "Store the completion for the stored-completions API and `myna replay`; the request may have at "
-            "most 4 MiB."
+            "Store the completion for the stored-completions API and `myna replay`, for `stored_days` and up "
+            "to `max_stored` per project; the request may have at most 4 MiB."
         ),
         "metadata": _supported("Up to 16 pairs, stored with the completion; lists can be filtered by them."),
-        "response_format": _supported("`text`, `json_object`, `json_schema`; enforced by a grammar."),
+        "response_format": _supported(
+            "`text`, `json_object` (as an extension with a `schema`), `json_schema`; enforced by a grammar."
+        ),
         "reasoning_effort": _supported(
-            "For reasoning models (recognized by their template): `none` disables reasoning if the template "
-            "can; other values are passed to templates that support them, else they limit the reasoning: "
-            "`minimal` 256 tokens, `low` 1,024, `medium` 4,096, `high` 16,384, `xhigh` and `max` unlimited. "
-            "The reasoning is returned as `reasoning_content`. A 400 for other models."
+            "For models that reason (recognized by their template): `none` disables reasoning if the "
+            "template can, else makes it as short as possible; other values reach a template that has levels "
+            "of effort as the nearest of them, else they limit the reasoning: `minimal` 256 tokens, `low` "
+            "1,024, `medium` 4,096, `high` 16,384, `xhigh` and `max` unlimited. The reasoning is returned as "
+            "`reasoning_content`. Other models ignore it."
         ),
         "prediction": _supported(
             "Predicted tokens are verified in batches; accepted and rejected ones are counted."
         ),
-        "verbosity": _rejected("Anything but `medium`.", "medium"),
+        "verbosity": _hint("`low`, `medium` or `high`, as newer models of OpenAI's accept it."),
         "modalities": _rejected('Anything but `["text"]`.', ["text"]),
         "audio": _rejected("No model generates audio."),
         "web_search_options": _rejected(
             "No model searches the web.", error_text="Web search options not supported with this model."
         ),
         "moderation": _rejected("No moderation is available."),
+        "chat_template_kwargs": _extension(
+            "Up to 64 variables for the model's chat template, such as `enable_thinking`; those that Myna "
+            "sets itself are a 400."
+        ),
+        "enable_thinking": _extension(
+            "Switches reasoning on or off if the template can and there is no `reasoning_effort`; no effect "
+            "on other models."
+        ),
+        **OTHER_SERVERS,
+        "best_of": _neutral(1),
+        **dict.fromkeys(("echo", "add_special_tokens", "continue_final_message"), _neutral(False)),
+        **dict.fromkeys(
+            ("add_generation_prompt", "include_reasoning", "separate_reasoning", "stream_reasoning"),
+            _neutral(True),
+        ),
+        "reasoning_format": _neutral("auto"),
     }
 )
 

@@ -2,9 +2,10 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Final, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, ValidationError, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails
 
 from myna.core.errors import InvalidRequest
@@ -50,14 +51,24 @@ class WireModel(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_one_unknown_key(cls, value: object) -> object:
-        """Keep one unknown key: pydantic creates an error for each, but only the first is reported."""
-        known = cls.model_fields
-        if not isinstance(value, dict) or len(value) <= len(known):
+    def _without_unknown_keys(cls, value: object, info: ValidationInfo) -> object:
+        """Move unknown keys to the list `info.context`, if there is one. Otherwise keep one: pydantic creates
+        an error for each, but only the first is reported."""
+        ignored: list[str] | None = info.context
+        if not isinstance(value, dict) or (ignored is None and len(value) <= len(cls.model_fields)):
             return value
-        names = {field.alias or name for name, field in known.items()}
-        unknown = next(key for key in value if key not in names)
-        return {key: entry for key, entry in value.items() if key in names or key == unknown}
+        names = _names(cls)
+        unknown = [key for key in value if key not in names]
+        if ignored is not None:
+            ignored += unknown
+        dropped = set(unknown[1:] if ignored is None else unknown)
+        return {key: entry for key, entry in value.items() if key not in dropped} if dropped else value
+
+
+@cache
+def _names(schema: type[WireModel]) -> frozenset[str]:
+    """The keys of an object."""
+    return frozenset(field.alias or name for name, field in schema.model_fields.items())
 
 
 class TypedModel(WireModel):
@@ -74,27 +85,36 @@ class TypedModel(WireModel):
 M = TypeVar("M", bound=WireModel)
 
 
-def validate(schema: type[M], body: Mapping[str, object], parameters: Mapping[str, Parameter]) -> M:
+def validate(
+    schema: type[M],
+    body: Mapping[str, object],
+    parameters: Mapping[str, Parameter],
+    ignored: list[str] | None = None,
+) -> M:
     """The typed request. Raises `InvalidRequest` for the first error.
 
     Checks required parameters, then unknown names, then the fields in the schema's order, then parameters
-    that this server rejects by name.
+    that this server rejects by name. With a list `ignored`, unknown names at any depth and parameters that
+    would be rejected are added to it instead.
     """
     for name, parameter in parameters.items():
         if parameter.is_required and name not in body:
             raise validation_errors.missing().at_param(name)
     for name in body:
-        if name not in parameters:
+        if name not in parameters and ignored is None:
             raise validation_errors.unknown(hint=_suggestion(name, parameters.keys() - body.keys())).at_param(
                 name
             )
-    read = {name: value for name, value in body.items() if parameters[name].use is not Use.REJECTED}
+    read = {name: value for name, value in body.items() if _is_read(parameters.get(name))}
     try:
-        request = schema.model_validate(read)
+        request = schema.model_validate(read, context=ignored)
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]  # there are few: lists stop at their first error
     else:
-        reject_unsupported(body, parameters)
+        if ignored is None:
+            reject_unsupported(body, parameters)
+        else:
+            ignored += [name for name in body if _is_unsupported(parameters.get(name), body[name])]
         return request
     raise _to_invalid_request(first)
 
@@ -102,10 +122,19 @@ def validate(schema: type[M], body: Mapping[str, object], parameters: Mapping[st
 def reject_unsupported(body: Mapping[str, object], parameters: Mapping[str, Parameter]) -> None:
     """Raise for the first unsupported parameter whose value is not one of its `allowed` ones."""
     for name, parameter in parameters.items():
-        if parameter.use is Use.REJECTED and name in body and body[name] not in parameter.allowed:
+        if name in body and _is_unsupported(parameter, body[name]):
             if parameter.error_text:
                 raise InvalidRequest(parameter.error_text, param=name)
             raise validation_errors.unsupported().at_param(name)
+
+
+def _is_read(parameter: Parameter | None) -> bool:
+    """Whether the schema has the parameter; None, for an unknown one, is left to it."""
+    return parameter is None or parameter.use in (Use.SUPPORTED, Use.HINT)
+
+
+def _is_unsupported(parameter: Parameter | None, value: object) -> bool:
+    return parameter is not None and parameter.use is Use.REJECTED and value not in parameter.allowed
 
 
 def _to_invalid_request(error: ErrorDetails) -> InvalidRequest:

@@ -9,14 +9,18 @@ from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.base import Engine
 from myna.engines.registry import load_engine
+from myna.prompts.bpe import UnsupportedTokenizer
+from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.gguf import read_header
 from myna.prompts.model_check import check_model
-from myna.prompts.thinking import MARKERS
-from myna.prompts.tokenizer import Tokenizer, UnknownPreTokenizer
+from myna.prompts.thinking import KNOWN_MARKS
+from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 from myna.scheduling.core_loop import LoadedEngine
 from myna.workers.frames import WorkerSpec
 
+_THOUGHT_MARKS: Final = {mark.encode() for known in KNOWN_MARKS for mark in (known.begin, known.end)}
+_CALL_LITERALS: Final = frozenset(text.encode() for form in FORMATS.values() for text in form.literals)
 _FAKE: Final = "fake"  # the only engine whose models have no file, and so no vocabulary
 
 
@@ -41,11 +45,10 @@ def _load_engine(spec: WorkerSpec) -> Engine:
 
 
 def _file_model(spec: WorkerSpec, vocabulary: Vocabulary) -> LoadedEngine:
-    marks = {mark.encode() for pair in MARKERS for mark in pair}  # of thoughts; needed to parse the output
     controls = [
         token
         for token in range(len(vocabulary))
-        if vocabulary.is_control(token) and vocabulary.texts[token] not in marks
+        if vocabulary.is_control(token) and not _is_mark(vocabulary.texts[token])
     ]
 
     def grammars(ends: frozenset[int], size: int) -> Grammars | None:
@@ -62,16 +65,22 @@ def _file_model(spec: WorkerSpec, vocabulary: Vocabulary) -> LoadedEngine:
     return _loaded(engine, vocabulary.pieces, controls, ends, ready)
 
 
+def _is_mark(text: bytes) -> bool:
+    """Whether a control token's text is shown, since the output can't be parsed without it: a mark of
+    thoughts, or a part of a call format's marks."""
+    return text in _THOUGHT_MARKS or (len(text) > 2 and any(text in literal for literal in _CALL_LITERALS))
+
+
 def _encoder(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
-    """The returned function raises `UnknownPreTokenizer` for a model that only its engine can tokenize
+    """The returned function raises `UnsupportedTokenizer` for a model that only its engine can tokenize
     for."""
     try:
         tokenizer = Tokenizer(vocabulary)
-    except UnknownPreTokenizer as error:
+    except UnsupportedTokenizer as error:
         reason = error.message
 
         def refuse(text: str) -> list[int]:
-            raise UnknownPreTokenizer(reason)
+            raise UnsupportedTokenizer(reason)
 
         return refuse
     return lambda text: tokenizer.encode(text, parse_special=False)

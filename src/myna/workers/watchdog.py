@@ -14,13 +14,15 @@ class Patience:
 
     `silent`: it sends nothing. `stuck`: the process responds, but its loop doesn't turn. `loading`: the model
     is loading, but nothing is read. A tick in which the process computes, or waits for a core or a disk, only
-    counts 1 / `busy`."""
+    counts 1 / `busy`. `unnoticed`: a loaded worker whose loop doesn't turn for this long counts as not ready,
+    whatever the process does."""
 
     tick_s: float = 1.0
     silent: int = 10
     stuck: int = 30
     loading: int = 180
     busy: int = 6
+    unnoticed: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,17 @@ class Watchdog:
         self._last: ProcessUsage | None = None
         self._num_turns = -1
         self._silent = self._stuck = 0.0
+        self._num_ticks = 0  # since the loop's last turn
         self._has_answered = False
         self.is_loaded = False
 
     @property
     def is_answering(self) -> bool:
-        """Whether a request sent now is likely to be answered: at most a third of the patience is used up."""
+        """Whether a request sent now is likely to be answered: at most a third of the patience is used up,
+        and the loop has turned lately."""
         patience = self._patience
+        if self.is_loaded and self._num_ticks > patience.unnoticed:
+            return False
         return 3 * self._silent < patience.silent and 3 * self._stuck < patience.stuck
 
     def on_message(self) -> None:
@@ -64,15 +70,16 @@ class Watchdog:
         self._has_answered = True
         self._silent = 0.0
         if num_turns != self._num_turns:
-            self._num_turns, self._stuck = num_turns, 0.0
+            self._num_turns, self._stuck, self._num_ticks = num_turns, 0.0, 0
 
     def on_loaded(self) -> None:
         self.is_loaded = True
-        self._stuck = 0.0
+        self._stuck, self._num_ticks = 0.0, 0
 
     def tick(self, measure: Callable[[], ProcessUsage]) -> str:
         """Another tick has passed. Returns why the worker must be killed, or "". `measure` is only called if
         something seems wrong."""
+        self._num_ticks += 1
         if not self._silent and not self._stuck:
             self._silent = self._stuck = 1.0
             self._last = None

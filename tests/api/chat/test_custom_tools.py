@@ -7,9 +7,9 @@ import pytest
 from tests.api.chat.test_tool_calls import events
 from tests.api.stand_in import BytePrompting, chunks_of, error_of, serving
 
+from myna.core.constraints import CallableTool
 from myna.core.conversation import ToolCall
-from myna.core.renderer import ToolFormat
-from myna.prompts.tools import BARE, LISTED, TAGGED
+from myna.prompts.call_formats.table import FORMATS
 from myna.scheduling.grammar_text import grammar_text
 
 USER = {"role": "user", "content": "a"}
@@ -33,19 +33,19 @@ DIGITS: dict[str, Any] = {
 }
 NOW: dict[str, Any] = {"type": "function", "function": {"name": "now"}}
 TEXT = 'say "hi"\nand 你好 🙂 \\o/'
-NOTE_CALL = json.dumps({"name": "note", "arguments": {"input": TEXT}})
 SUM_CALL = '{"name": "sum", "arguments": {"input": "12+3'
-FORMATS: list[ToolFormat] = [TAGGED, LISTED, BARE]
 
 
-def written(form: ToolFormat, call: str, *, is_last: bool) -> str:
-    return form.trigger + form.before + call + ("" if is_last else form.after)
+def written(form: str, name: str, text: str) -> str:
+    if name == "sum":
+        return FORMATS[form].call_head(CallableTool(name, kind="grammar")) + text
+    return FORMATS[form].write([ToolCall("call00001", name, json.dumps({"input": text}))])
 
 
-async def ask(said: str, form: ToolFormat, size: int, **options: Any) -> tuple[Any, list[Any]]:
+async def ask(said: str, form: str, size: int, **options: Any) -> tuple[Any, list[Any]]:
     """The whole message, and the deltas of the same answer streamed."""
     told = events(said, size)
-    async with serving(told, told, prompting=BytePrompting(tool_format=form)) as model:
+    async with serving(told, told, prompting=BytePrompting(call_format=form)) as model:
         body: dict[str, Any] = {"messages": [USER], **options}
         whole = (await model.ask("chat/completions", **body)).json()
         chunks = chunks_of(await model.ask("chat/completions", stream=True, **body))
@@ -55,14 +55,12 @@ async def ask(said: str, form: ToolFormat, size: int, **options: Any) -> tuple[A
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
-@pytest.mark.parametrize(
-    ("call", "name", "text", "is_last"), [(NOTE_CALL, "note", TEXT, False), (SUM_CALL, "sum", "12+3", True)]
-)
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(("name", "text"), [("note", TEXT), ("sum", "12+3")])
 async def test_the_input_is_the_text_itself_whole_and_streamed(
-    call: str, name: str, text: str, is_last: bool, form: ToolFormat, size: int
+    name: str, text: str, form: str, size: int
 ) -> None:
-    message, deltas = await ask(written(form, call, is_last=is_last), form, size, tools=[NOTE, SUM, NOW])
+    message, deltas = await ask(written(form, name, text), form, size, tools=[NOTE, SUM, NOW])
     (made,) = message["tool_calls"]
     assert list(made) == ["id", "type", "custom"]
     assert (made["type"], made["custom"]) == ("custom", {"name": name, "input": text})
@@ -77,7 +75,7 @@ async def test_the_input_is_the_text_itself_whole_and_streamed(
 async def test_a_function_and_a_custom_tool_are_called_together() -> None:
     first = '<tool_call>\n{"name": "now", "arguments": {}}'
     said = first + "\n</tool_call>\n<tool_call>\n" + SUM_CALL
-    message, _ = await ask(said, TAGGED, 5, tools=[SUM, NOW])
+    message, _ = await ask(said, "hermes", 5, tools=[SUM, NOW])
     assert [call["type"] for call in message["tool_calls"]] == ["function", "custom"]
 
 
@@ -120,8 +118,8 @@ async def test_a_grammar_that_is_none_is_refused_with_its_place() -> None:
 
 async def test_a_form_and_an_input_by_grammar_exclude_each_other_where_calls_have_no_mark() -> None:
     body = {"messages": [{**USER, "content": "json"}], "tools": [SUM]}
-    for form, status in ((BARE, 400), (TAGGED, 200)):
-        async with serving(prompting=BytePrompting(tool_format=form)) as model:
+    for form, status in (("bare", 400), ("hermes", 200), ("qwen3-coder", 200)):
+        async with serving(prompting=BytePrompting(call_format=form)) as model:
             response = await model.ask("chat/completions", **body, response_format={"type": "json_object"})
         assert response.status_code == status
 

@@ -104,12 +104,17 @@ async def test_faults_are_told_in_openais_order() -> None:
         (
             40000,
             None,
-            "your messages resulted in 5000 tokens. Please reduce the length of the messages.",
+            "your messages resulted in 40017 tokens. Please reduce the length of the messages.",
+        ),
+        (
+            2_000_000,
+            None,
+            "your messages resulted in at least 250000 tokens. Please reduce the length of the messages.",
         ),
     ],
 )
 async def test_prompt_and_answer_must_fit_the_context(length: int, asked: int | None, text: str) -> None:
-    async with serving() as model:
+    async with serving(strict_max_tokens=True) as model:
         messages = [{"role": "user", "content": "a" * length}]
         response = await model.ask("chat/completions", messages=messages, max_tokens=asked, stream=True)
     assert response.status_code == 400
@@ -141,7 +146,7 @@ async def test_prompt_and_answer_must_fit_the_context(length: int, asked: int | 
 )
 async def test_tools_have_their_part_of_what_is_too_long(length: int, asked: int | None, text: str) -> None:
     tools = [{"type": "function", "function": {"name": "f"}}]
-    async with serving() as model:
+    async with serving(strict_max_tokens=True) as model:
         messages = [{"role": "user", "content": "a" * length}]
         response = await model.ask("chat/completions", messages=messages, max_tokens=asked, tools=tools)
     error = error_of(response)

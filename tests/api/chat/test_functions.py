@@ -9,7 +9,6 @@ from tests.api.chat.test_tool_calls import events
 from tests.api.stand_in import BytePrompting, Model, chunks_of, serving
 
 from myna.core.conversation import ToolCall
-from myna.prompts.tools import BARE
 from myna.scheduling.grammar_text import grammar_text
 
 USER = {"role": "user", "content": "a"}
@@ -32,7 +31,7 @@ async def asked(
 
 
 async def test_a_call_is_told_as_a_function_call() -> None:
-    async with serving(events(CALL), prompting=BytePrompting(tool_format=BARE)) as model:
+    async with serving(events(CALL), prompting=BytePrompting(call_format="bare")) as model:
         answer = await asked(model)
     choice = answer["choices"][0]
     assert list(choice["message"]) == ["role", "content", "function_call", "refusal", "annotations"]
@@ -43,7 +42,7 @@ async def test_a_call_is_told_as_a_function_call() -> None:
 
 
 async def test_a_streamed_call_adds_up_to_the_whole_one() -> None:
-    async with serving(events(CALL), prompting=BytePrompting(tool_format=BARE)) as model:
+    async with serving(events(CALL), prompting=BytePrompting(call_format="bare")) as model:
         chunks = await asked(model, stream=True)
     for chunk in chunks:
         ChatCompletionChunk.model_validate(chunk, strict=True)
@@ -60,7 +59,7 @@ async def test_a_streamed_call_adds_up_to_the_whole_one() -> None:
 
 
 async def test_words_are_words() -> None:
-    async with serving(events("no call"), prompting=BytePrompting(tool_format=BARE)) as model:
+    async with serving(events("no call"), prompting=BytePrompting(call_format="bare")) as model:
         choice = (await asked(model))["choices"][0]
     assert (choice["message"]["content"], choice["finish_reason"]) == ("no call", "stop")
     assert "function_call" not in choice["message"]
@@ -110,7 +109,7 @@ async def test_earlier_calls_and_results_reach_the_template_as_tools_do() -> Non
 
 
 async def test_the_official_client_reads_and_keeps_function_calls() -> None:
-    async with serving(events(CALL), events(CALL), prompting=BytePrompting(tool_format=BARE)) as model:
+    async with serving(events(CALL), events(CALL), prompting=BytePrompting(call_format="bare")) as model:
         create: Any = model.openai().chat.completions.create
         answer = await create(model="tiny", messages=[USER], functions=FUNCTIONS, store=True)
         stored = await model.openai().chat.completions.retrieve(answer.id)

@@ -13,6 +13,7 @@ from myna.api.chat.storing import MAX_STORED_REQUEST_BYTES
 from myna.core.errors import DatabaseUnavailable, GenerationFailed
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
 from myna.core.stored import StoredCompletion
+from myna.stores.completion_quota import ProjectQuota
 from myna.stores.completion_writer import WriterLimits
 from myna.stores.memory import MemoryCompletions
 
@@ -209,3 +210,17 @@ async def test_a_request_that_is_too_large_to_be_stored_is_refused_and_served_wi
         assert str(MAX_STORED_REQUEST_BYTES) in error["message"]
         assert model.generator.requests == []
         assert (await model.ask("chat/completions", **body)).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_used_up_quota_costs_the_copy_and_not_the_answer(stream: bool) -> None:
+    limits = WriterLimits(quota=ProjectQuota(max_rows=1))
+    async with serving(words("Hi"), words("Hi"), writer_limits=limits) as model:
+        replies = [
+            await model.ask("chat/completions", messages=ASK, store=True, stream=stream) for _ in range(2)
+        ]
+        kept = (await model.client.get("/v1/chat/completions")).json()["data"]
+    assert [reply.status_code for reply in replies] == [200, 200]
+    assert len(kept) == 1
+    assert "x-myna-hint" not in replies[0].headers
+    assert "max_stored" in replies[1].headers["x-myna-hint"]

@@ -6,18 +6,26 @@ import pytest
 from tests.api.stand_in import BytePrompting, chunks_of, error_of, script, serving
 from tests.http.scripted import Step
 
-from myna.core.constraints import AnyText
+from myna.core.constraints import AnyText, FinalChannel, JsonObject
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
 from myna.core.renderer import Thinking
 from myna.core.requests import Thought
 from myna.prompts.thinking import DONT_THINK, THINK
 
 ASK = [{"role": "user", "content": "2+2, as JSON?"}]
-HYBRID = Thinking("<think>", "</think>", can_skip=True, is_default=True, is_open=False, has_effort=False)
-ALWAYS = Thinking("<think>", "</think>", can_skip=False, is_default=True, is_open=True, has_effort=False)
-ON_REQUEST = Thinking("<think>", "</think>", can_skip=True, is_default=False, is_open=True, has_effort=False)
-WORDED = Thinking("<think>", "</think>", can_skip=False, is_default=True, is_open=False, has_effort=True)
-UNSURE = Thinking("<think>", "</think>", can_skip=False, is_default=True, is_open=False, has_effort=False)
+HYBRID = Thinking("<think>", "</think>", can_skip=True, is_default=True, is_open=False)
+ALWAYS = Thinking("<think>", "</think>", can_skip=False, is_default=True, is_open=True)
+ON_REQUEST = Thinking("<think>", "</think>", can_skip=True, is_default=False, is_open=True)
+LEVELS = {level: {"reasoning_effort": level} for level in ("low", "medium", "high")}
+WORDED = Thinking("<think>", "</think>", can_skip=False, is_default=True, is_open=False, efforts=LEVELS)
+OTHER_WORDS = Thinking(
+    "<think>", "</think>", True, False, True, skip={"effort": "off"}, think={"effort": "on"}, budget="budget"
+)
+CHANNELS = Thinking(
+    "<a>", "</a>", False, True, False, is_harmony=True, efforts=LEVELS, answer="<f>", close="<e>"
+)
+HARMONY = Thought("<a>", "</a>", is_harmony=True, answer="<f>", close="<e>")
+UNSURE = Thinking("<think>", "</think>", can_skip=False, is_default=True, is_open=False)
 
 
 def thoughtful() -> list[Step]:
@@ -78,11 +86,29 @@ async def test_the_official_clients_stream_helper_takes_thoughts() -> None:
         (HYBRID, "max", THINK, Thought("<think>", "</think>")),
         (ALWAYS, None, {}, Thought("<think>", "</think>", is_open=True)),
         (ALWAYS, "minimal", THINK, Thought("<think>", "</think>", is_open=True, max_tokens=256)),
-        (ON_REQUEST, None, {}, None),
+        (ALWAYS, "none", THINK, Thought("<think>", "</think>", is_open=True, max_tokens=1)),
+        (ON_REQUEST, None, {}, Thought("<think>", "</think>", is_optional=True)),
         (ON_REQUEST, "xhigh", THINK, Thought("<think>", "</think>", is_open=True)),
         (WORDED, "high", {**THINK, "reasoning_effort": "high"}, Thought("<think>", "</think>")),
+        (WORDED, "minimal", {**THINK, "reasoning_effort": "low"}, Thought("<think>", "</think>")),
+        (WORDED, "max", {**THINK, "reasoning_effort": "high"}, Thought("<think>", "</think>")),
+        (WORDED, "none", {**THINK, "reasoning_effort": "low"}, Thought("<think>", "</think>")),
+        (OTHER_WORDS, "none", {**DONT_THINK, "effort": "off"}, None),
+        (
+            OTHER_WORDS,
+            "low",
+            {**THINK, "effort": "on", "budget": 1024},
+            Thought("<think>", "</think>", is_open=True, max_tokens=1024),
+        ),
+        (CHANNELS, None, {}, HARMONY),
+        (CHANNELS, "none", {**THINK, "reasoning_effort": "low"}, HARMONY),
+        (CHANNELS, "high", {**THINK, "reasoning_effort": "high"}, HARMONY),
         (UNSURE, None, {}, Thought("<think>", "</think>", is_optional=True)),
+        (UNSURE, "low", {}, Thought("<think>", "</think>", is_optional=True)),
+        (UNSURE, "none", {}, Thought("<think>", "</think>", is_optional=True)),
         (None, None, {}, None),
+        (None, "low", {}, None),
+        (None, "none", {}, None),
     ],
 )
 async def test_effort_becomes_the_templates_words_or_a_limit(
@@ -97,31 +123,6 @@ async def test_effort_becomes_the_templates_words_or_a_limit(
     assert request.thought == thought
     is_limited = thought is not None and thought.max_tokens > 0
     assert request.constraint == (AnyText() if is_limited else None)
-
-
-@pytest.mark.parametrize("thinking", [None, UNSURE])
-@pytest.mark.parametrize("effort", ["none", "low"])
-async def test_a_model_that_does_not_think_refuses_effort_as_openai_does(
-    thinking: Thinking | None, effort: str
-) -> None:
-    async with serving(prompting=thinking_model(thinking)) as model:
-        response = await model.ask("chat/completions", messages=ASK, reasoning_effort=effort)
-    assert response.status_code == 400
-    assert error_of(response) == {
-        "message": "Unsupported parameter: 'reasoning_effort' is not supported with this model.",
-        "type": "invalid_request_error",
-        "param": "reasoning_effort",
-        "code": "unsupported_parameter",
-    }
-
-
-async def test_a_model_that_always_thinks_refuses_not_to() -> None:
-    async with serving(prompting=thinking_model(ALWAYS)) as model:
-        response = await model.ask("chat/completions", messages=ASK, reasoning_effort="none")
-    assert error_of(response)["message"] == (
-        "Unsupported value: 'reasoning_effort' does not support 'none' with this model. Supported values "
-        "are: 'minimal', 'low', 'medium', 'high', 'xhigh', and 'max'."
-    )
 
 
 async def test_an_effort_that_there_is_not_is_told_which_there_are() -> None:
@@ -153,7 +154,11 @@ async def test_an_earlier_thought_goes_back_to_the_template(key: str) -> None:
     async with serving(prompting=prompting) as model:
         assert (await model.ask("chat/completions", messages=messages)).status_code == 200
         wrong = await model.ask("chat/completions", messages=[{**ASK[0], key: "x"}])
+        turn = {"role": "assistant", "content": None, key: "two and two"}
+        empty = await model.ask("chat/completions", messages=[*ASK, turn, *ASK])
     assert prompting.conversations[0][1].reasoning == "two and two"
+    assert empty.status_code == 200
+    assert prompting.conversations[1][1].reasoning == "two and two"
     assert error_of(wrong)["message"] == f"Unknown parameter: 'messages[0].{key}'."
 
 
@@ -163,3 +168,19 @@ async def test_plain_prompts_in_a_template_are_answered_without_a_thought() -> N
         body = {"model": "gpt-3.5-turbo-instruct", "prompt": "Say hi"}
         assert (await model.client.post("/v1/completions", json=body)).status_code == 200
     assert prompting.switches == [DONT_THINK]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_plain_prompts_answer_leaves_out_what_the_model_must_think(stream: bool) -> None:
+    async with serving(thoughtful(), prompting=thinking_model(CHANNELS)) as model:
+        body = {"model": "gpt-3.5-turbo-instruct", "prompt": "Say hi", "stream": stream}
+        response = await model.client.post("/v1/completions", json=body)
+    assert model.generator.requests[0].thought == HARMONY
+    chunks = chunks_of(response) if stream else [response.json()]
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == "It is 4."
+
+
+async def test_json_of_a_model_with_channels_is_its_final_message() -> None:
+    async with serving(prompting=thinking_model(CHANNELS)) as model:
+        await model.ask("chat/completions", messages=ASK, response_format={"type": "json_object"})
+    assert model.generator.requests[0].constraint == FinalChannel(JsonObject())

@@ -13,11 +13,11 @@ from tests.api.stand_in import script, serving
 from myna.api.chat.answer import ChatCompletionFold
 from myna.api.chat.chunks import ChatChunkRenderer
 from myna.api.chat.response_spec import ResponseSpec
-from myna.core.conversation import ToolSpec
+from myna.core.conversation import ToolCall, ToolSpec
 from myna.core.events import ChoiceDone, Done, Event, FinishReason, PromptDone, TextDelta, TokenLogprob
-from myna.core.renderer import ToolFormat
-from myna.core.requests import GenerationRequest
-from myna.prompts.tools import BARE, TAGGED
+from myna.core.requests import NO_CALLS, CallMarks, GenerationRequest
+from myna.generation.tool_choice import ANY_TOOL, DeclaredTool, resolve_tools
+from myna.prompts.call_formats.table import FORMATS
 from myna.scheduling.grammar_text import grammar_text
 
 USER = {"role": "user", "content": "a"}
@@ -48,15 +48,16 @@ def events(text: str, size: int = 3, reason: FinishReason = "stop") -> list[Even
     return [PromptDone(9, 0), *deltas, ChoiceDone(0, reason, 1, len(parts)), Done(len(parts))]
 
 
-def plan(form: ToolFormat = TAGGED, **changes: Any) -> ResponseSpec:
+def plan(form: str = "hermes", **changes: Any) -> ResponseSpec:
+    declared = [DeclaredTool(ToolSpec(name), "tools") for name in ("weather", "now")]
+    tools = resolve_tools(declared, ANY_TOOL, form, is_parallel=True, answer=None)
     return ResponseSpec(
         "chatcmpl-1",
         7,
         "m",
         "default",
         "fp_1",
-        tool_format=form,
-        tools=(ToolSpec("weather"), ToolSpec("now")),
+        tools=tools,
         **changes,
     )
 
@@ -91,14 +92,14 @@ def joined(told: list[Event], shape: ResponseSpec) -> dict[str, Any]:
     return message
 
 
-FIXTURES: dict[str, tuple[str, ToolFormat, FinishReason]] = {
-    "one call": (CALL, TAGGED, "stop"),
-    "two calls": (CALL + SECOND, TAGGED, "stop"),
-    "words and a call": ("Let me look.\n" + CALL, TAGGED, "stop"),
-    "a call alone": (BARE_CALL, BARE, "stop"),
-    "a call cut off": (CALL[:50], TAGGED, "length"),
-    "words that look like a call": ("a <tool_call is", TAGGED, "stop"),
-    "words": ("你好", BARE, "stop"),
+FIXTURES: dict[str, tuple[str, str, FinishReason]] = {
+    "one call": (CALL, "hermes", "stop"),
+    "two calls": (CALL + SECOND, "hermes", "stop"),
+    "words and a call": ("Let me look.\n" + CALL, "hermes", "stop"),
+    "a call alone": (BARE_CALL, "bare", "stop"),
+    "a call cut off": (CALL[:50], "hermes", "length"),
+    "words that look like a call": ("a <tool_call is", "hermes", "stop"),
+    "words": ("你好", "bare", "stop"),
 }
 
 
@@ -114,6 +115,39 @@ def test_streamed_and_whole_answers_are_the_same(name: str, size: int, wants_log
     assert message["tool_calls"] == [call["function"] for call in choice["message"].get("tool_calls", [])]
     assert message["finish_reason"] == choice["finish_reason"]
     assert message["logprobs"] == (choice["logprobs"]["content"] if wants_logprobs else [])
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_form_of_a_call_is_streamed_as_it_is_answered_whole(form: str, size: int) -> None:
+    arguments = '{"city": "北京 \\"x\\"\\n"}'
+    text = FORMATS[form].write([ToolCall("call00001", "weather", arguments)])
+    choice = whole(events(text, size), plan(form))["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (None, "tool_calls")
+    [call] = [call["function"] for call in choice["message"]["tool_calls"]]
+    assert (call["name"], json.loads(call["arguments"])) == ("weather", json.loads(arguments))
+    message = joined(events(text, size), plan(form))
+    assert (message["content"], message["tool_calls"], message["finish_reason"]) == (
+        None,
+        [call],
+        "tool_calls",
+    )
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_call_that_is_cut_is_neither_text_nor_finished(form: str) -> None:
+    text = FORMATS[form].write([ToolCall("call00001", "weather", '{"city": "Paris"}')])
+    for end in range(1, len(text)):
+        for reason in ("length", "stop"):
+            told = events(text[:end], 1000, reason)
+            choice, message = whole(told, plan(form))["choices"][0], joined(told, plan(form))
+            calls = choice["message"].get("tool_calls", [])
+            assert choice["finish_reason"] == message["finish_reason"]
+            if reason == "length":
+                assert not choice["message"]["content"] and not message["content"]
+                assert choice["finish_reason"] == "length"
+            elif choice["finish_reason"] == "tool_calls":
+                assert [json.loads(call["function"]["arguments"]) for call in calls] == [{"city": "Paris"}]
 
 
 def test_a_call_is_not_content() -> None:
@@ -210,6 +244,16 @@ async def test_a_schema_for_the_answer_and_tools_leave_both_possible() -> None:
     assert allows(request, '{"city": "x"}')
     assert allows(request, SECOND.lstrip())
     assert not allows(request, "hello")
+
+
+async def test_stop_strings_are_not_looked_for_in_calls() -> None:
+    request, _ = await asked(tools=[NOW], stop="x")
+    assert request.calls.anywhere[0] == "<tool_call>"
+    schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+    request, _ = await asked(tools=[NOW], stop="x", response_format=schema)
+    assert request.calls == CallMarks(("<tool_call>",))
+    request, _ = await asked(tools=[NOW], stop="x", tool_choice="none")
+    assert request.calls == NO_CALLS
 
 
 async def test_the_official_client_puts_streamed_calls_together() -> None:

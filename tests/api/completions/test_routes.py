@@ -226,8 +226,16 @@ async def test_a_wrong_request_is_refused_in_openais_words(
     }
 
 
-async def test_prompt_and_answer_must_fit_the_context() -> None:
+async def test_the_tokens_of_a_huge_prompt_are_not_counted_and_the_error_says_so() -> None:
     async with serving() as model:
+        counted = await model.ask("completions", prompt="a" * 250_000)
+        bounded = await model.ask("completions", prompt="a" * 2_000_000)
+    assert "you requested 250016 tokens (250000 in your prompt; 16 for" in error_of(counted)["message"]
+    assert "you requested at least 250016 tokens (at least 250000 in your" in error_of(bounded)["message"]
+
+
+async def test_prompt_and_answer_must_fit_the_context() -> None:
+    async with serving(strict_max_tokens=True) as model:
         response = await model.ask("completions", prompt="a" * 4090, max_tokens=16)
         fits = await model.ask("completions", prompt="a" * 4080, max_tokens=16)
     assert fits.status_code == 200

@@ -30,6 +30,13 @@ async def test_the_list_has_four_keys_a_model_and_openais_white_space() -> None:
     assert "openai-organization" not in reply.headers
 
 
+async def test_a_slash_behind_the_list_is_the_list() -> None:
+    async with running(services(pool_of(ScriptedGenerator([])))) as live:
+        reply = await live.ask("GET", "/v1/models/")
+        plain = await live.ask("GET", "/v1/models")
+    assert (reply.status, reply.body) == (200, plain.body)
+
+
 @pytest.mark.parametrize(
     ("path", "model"),
     [

@@ -138,6 +138,12 @@ async def test_without_a_key_only_beside_a_server_on_loopback(
     assert reply.status == status
 
 
+async def test_a_proxy_that_hides_behind_the_servers_own_address_needs_a_key() -> None:
+    async with running(_services(is_loopback_only=True), families=FAMILIES) as live:
+        connection = await live.send(b"GET /metrics HTTP/1.0\r\nHost: 127.0.0.1:8000\r\n\r\n")
+        assert (await connection.reply()).status == 401
+
+
 @pytest.mark.parametrize(
     ("project", "scope", "status"),
     [("default", "read", 200), ("ours", "read", 403), ("ours", "admin", 200), ("default", "inference", 401)],

@@ -95,8 +95,32 @@ async def test_every_key_may_read_what_it_is(model: Model) -> None:
         "scopes": ["inference", "read"],
         "models": ["fake"],
     }
-    assert (await model.client.get(f"{BASE}/own_key")).json()["scopes"] == ["inference", "read", "admin"]
+    assert (await model.client.get(f"{BASE}/own_key")).json()["scopes"] == [
+        "inference",
+        "read",
+        "admin",
+        "priority",
+    ]
     assert (await model.client.get(f"{BASE}/own_key", headers=_with("sk-wrong"))).status_code == 401
+
+
+async def test_a_key_decides_for_itself_what_happens_to_unknown_parameters(model: Model) -> None:
+    body = {"model": "tiny", "prompt": "a", "zzz": 1}
+    made = await _new_key(model, unknown_parameters="ignore")
+    key = f"{BASE}/projects/default/api_keys/{made['id']}"
+    assert made["unknown_parameters"] == "ignore"
+    dropped = await model.client.post("/v1/completions", json=body, headers=_with(made["value"]))
+    assert (dropped.status_code, dropped.headers["x-myna-ignored"]) == (200, "zzz")
+    assert (await model.client.post("/v1/completions", json=body)).status_code == 400  # another key
+    for choice, status in (("reject", 400), ("ignore", 200), (None, 400)):
+        changed = await model.client.post(key, json={"unknown_parameters": choice})
+        assert changed.json()["unknown_parameters"] == choice
+        reply = await model.client.post("/v1/completions", json=body, headers=_with(made["value"]))
+        assert reply.status_code == status
+    wrong = await model.client.post(key, json={"unknown_parameters": "drop"})
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "unknown_parameters")
+    unknown = await model.client.post(key, json={"zzz": 1}, headers=_with(made["value"]))
+    assert unknown.status_code == 401
 
 
 async def test_a_service_account_is_a_key_as_openai_makes_one(model: Model) -> None:

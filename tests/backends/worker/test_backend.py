@@ -12,7 +12,9 @@ from tests.prompts.gguf_files import gguf_bytes, tiny, write
 
 from myna.backends.worker.backend import WorkerBackend
 from myna.core.backend import BackendOptions, LocalModel, ModelSize
-from myna.core.errors import ConfigurationError, ModelLoadFailed
+from myna.core.conversation import Message
+from myna.core.errors import ConfigurationError, InvalidRequest, ModelLoadFailed
+from myna.core.translatable import N_
 from myna.engines import registry
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import State
@@ -90,6 +92,28 @@ async def test_the_header_is_read_once_for_all_that_the_server_needs(
     assert opened.count(str(path)) == 2  # the hash of all its bytes
 
 
+async def test_the_settings_may_replace_a_models_template(tmp_path: Path) -> None:
+    path, other = tiny(tmp_path, tokenizer__chat_template="{% if %}"), tmp_path / "other.jinja"
+    other.write_text("{% for m in messages %}<{{ m.content }}>{% endfor %}", encoding="utf-8")
+    made = backend(tmp_path, "native", chat_templates={"bird": other})
+    loaded = await (await made.prepare(model(path))).load(0)
+    assert loaded.renderer is not None
+    ids = loaded.renderer.encode_chat([Message.of("user", "a")])
+    assert ids == loaded.renderer.encode("<a>", parse_special=False)
+    other.unlink()
+    with pytest.raises(ModelLoadFailed, match=r"other\.jinja of 'bird' can't be read"):
+        await made.prepare(model(path))
+
+
+async def test_a_model_with_an_unusable_template_completes(tmp_path: Path) -> None:
+    path = tiny(tmp_path, tokenizer__chat_template="{% if %}")
+    loaded = await (await backend(tmp_path, "native").prepare(model(path))).load(0)
+    assert loaded.renderer is not None
+    assert loaded.renderer.encode("a", parse_special=False)
+    with pytest.raises(InvalidRequest, match="set chat_template"):
+        loaded.renderer.encode_chat([Message.of("user", "a")])
+
+
 async def test_a_worker_is_told_what_the_settings_say(tmp_path: Path) -> None:
     workers, path = Workers(), tiny(tmp_path)
     made = backend(
@@ -127,13 +151,44 @@ async def test_engines_are_tried_in_order_and_all_reasons_told(tmp_path: Path) -
 
 
 async def test_a_pre_tokenizer_that_nobody_here_knows_is_refused_at_load_by_name(tmp_path: Path) -> None:
-    path = tiny(tmp_path, tokenizer__ggml__pre="tekken")
-    with pytest.raises(ModelLoadFailed, match=r"'bird' .*pre-tokenizer 'tekken'.*: llamacpp\."):
+    path = tiny(tmp_path, tokenizer__ggml__pre="of-tomorrow")
+    with pytest.raises(
+        ModelLoadFailed, match=r"'bird' .*pre-tokenizer 'of-tomorrow'.*, then choose the engine llamacpp\."
+    ):
         await backend(tmp_path, "native").prepare(model(path))
 
 
+@pytest.mark.parametrize("kind", ["rwkv", "plamo2"])
+async def test_a_kind_of_tokenizer_that_only_its_engine_has_runs_there_or_is_refused(
+    tmp_path: Path, kind: str
+) -> None:
+    workers, path = Workers(), tiny(tmp_path, tokenizer__ggml__model=kind)
+    with pytest.raises(
+        ModelLoadFailed, match=rf"tokenizer model '{kind}'.*, then choose the engine llamacpp"
+    ):
+        await backend(tmp_path, "native").prepare(model(path))
+    await (await backend(tmp_path, workers=workers).prepare(model(path))).load(0)
+    assert [spec.engine for spec in workers.specs] == ["llamacpp"]
+
+
+@pytest.mark.parametrize("kind", ["none", "hybriddna", "of-tomorrow"])
+async def test_a_kind_of_tokenizer_that_nobody_has_is_refused_by_name(tmp_path: Path, kind: str) -> None:
+    path = tiny(tmp_path, tokenizer__ggml__model=kind)
+    with pytest.raises(
+        ModelLoadFailed, match=rf"model file 'bird' can't be used: its tokenizer model '{kind}'"
+    ):
+        await backend(tmp_path).prepare(model(path))
+
+
+@pytest.mark.parametrize("name", ["tekken", "deepseek-coder", "gpt-4o", "llama4", "kimi-k2", "default", ""])
+async def test_known_pre_tokenizers_need_no_other_engine(tmp_path: Path, name: str) -> None:
+    workers, path = Workers(), tiny(tmp_path, tokenizer__ggml__pre=name)
+    await (await backend(tmp_path, workers=workers).prepare(model(path))).load(0)
+    assert [spec.engine for spec in workers.specs] == ["native"]
+
+
 async def test_a_pre_tokenizer_of_another_s_runs_on_engines_that_tokenize(tmp_path: Path) -> None:
-    workers, path = Workers(), tiny(tmp_path, tokenizer__ggml__pre="tekken")
+    workers, path = Workers(), tiny(tmp_path, tokenizer__ggml__pre="of-tomorrow")
     candidate = await backend(tmp_path, workers=workers).prepare(model(path))
     await candidate.load(0)
     assert [spec.engine for spec in workers.specs] == ["llamacpp"]
@@ -147,10 +202,32 @@ async def test_a_later_file_of_a_split_model_names_the_first(tmp_path: Path) -> 
 
 async def test_a_file_that_is_no_model_or_gone_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "pointer.gguf", b"version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(ModelLoadFailed, match=r"pointer\.gguf can't be used: it is not a GGUF file"):
+    with pytest.raises(ModelLoadFailed, match=r"'bird' can't be used: it is not a GGUF file"):
         await backend(tmp_path).prepare(model(path))
-    with pytest.raises(ModelLoadFailed, match=r"gone\.gguf can't be read"):
+    with pytest.raises(ModelLoadFailed, match=r"'bird' can't be read"):
         await backend(tmp_path).prepare(model(tmp_path / "gone.gguf"))
+
+
+async def test_a_client_reads_the_model_s_id_and_the_log_has_its_path(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = tiny(tmp_path, split__count=2, split__no=0).rename(tmp_path / "m-00001-of-00002.gguf")
+    with pytest.raises(ModelLoadFailed, match=r"'bird' is split into 2 files, and m-00002-of-") as missing:
+        await backend(tmp_path).prepare(model(first))
+    broken = write(tmp_path / "broken.gguf", b"GGUF")
+    with pytest.raises(ModelLoadFailed, match="'bird' can't be used") as caught:
+        await backend(tmp_path).prepare(model(broken))
+
+    async def fails(spec: WorkerSpec, limits: QueueLimits) -> Worker:
+        raise ModelLoadFailed(N_("{path} can't be loaded: {reason}.", path=spec.path, reason=f"{spec.path}!"))
+
+    candidate = await WorkerBackend(BackendOptions(tmp_path, "auto"), fails).prepare(model(tiny(tmp_path)))
+    with pytest.raises(ModelLoadFailed, match="native: 'bird' can't be loaded: 'bird'!") as failed:
+        await candidate.load(0)
+    for error in (missing, caught, failed):
+        assert str(tmp_path) not in error.value.message
+    for name in (first, broken, tmp_path / "tiny.gguf"):
+        assert str(name) in caplog.text
 
 
 async def test_the_fake_engine_reads_no_file(tmp_path: Path) -> None:

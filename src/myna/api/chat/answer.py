@@ -86,7 +86,7 @@ class ChatCompletionFold:
 
     def __init__(self, spec: ResponseSpec) -> None:
         self._spec = spec
-        self._answer = Answer(spec.num_choices, spec.tool_format, spec.tools)
+        self._answer = Answer(spec.num_choices, spec.new_reader)
 
     def feed(self, event: Event) -> None:
         """Process the next event."""
@@ -132,7 +132,7 @@ class ChatCompletionFold:
         if self._spec.wants_logprobs:
             entries = LazyArray(choice.logprobs, token_entry, per_slice(choice.logprobs))
             logprobs = ChoiceLogprobs(entries)
-        reason = self._spec.finish_reason(choice.reason, has_called=bool(calls))
+        reason = self._spec.finish_reason(choice.reason, has_called=choice.has_called)
         return Choice(index, message, logprobs, reason)
 
     def _call(self, choice: int, call: ParsedToolCall) -> ResponseToolCall:

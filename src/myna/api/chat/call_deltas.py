@@ -3,7 +3,7 @@
 import orjson
 
 from myna.api.chat.response_spec import ResponseSpec
-from myna.prompts.tool_reader import CallArguments, CallStarted
+from myna.prompts.call_formats.base import CallArguments, CallStarted
 from myna.wire.ids import call_id
 
 

@@ -7,7 +7,7 @@ from myna.api.chat.messages import MessageParam
 from myna.api.chat.schema import ChatRequest
 from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
-from myna.generation.budgets import check_answer_tokens
+from myna.generation.budgets import AnswerLimits
 from myna.generation.sampling import check_biased_tokens, check_stop_tokens
 from myna.wire import validation_errors
 
@@ -42,7 +42,8 @@ def check_combinations(request: ChatRequest) -> None:
         raise _only_with("stream_options", "stream")
     _check_prediction(request)
     form = request.response_format
-    if form is not None and form.type == "json_object" and not _mentions_json(request.messages):
+    is_any_object = form is not None and form.type == "json_object" and form.schema_ is None
+    if is_any_object and not _mentions_json(request.messages):
         raise InvalidRequest(
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type "
             "'json_object'.",
@@ -72,10 +73,10 @@ def _check_prediction(request: ChatRequest) -> None:
             )
 
 
-def check_model_support(request: ChatRequest, info: ModelInfo, max_answer_tokens: int) -> None:
+def check_model_support(request: ChatRequest, info: ModelInfo, limits: AnswerLimits) -> None:
     """Raise for what this model or server doesn't support."""
     for name in ("max_completion_tokens", "max_tokens"):
-        check_answer_tokens(name, getattr(request, name), max_answer_tokens)
+        limits.check(name, getattr(request, name))
     check_biased_tokens(request.logit_bias, info.vocab_size)
     check_stop_tokens(request.stop_token_ids, info.vocab_size)
     for i, message in enumerate(request.messages):
@@ -94,12 +95,12 @@ def check_conversation(messages: list[MessageParam]) -> None:
     """Raise for tool messages without a call, calls without a tool message, and missing content."""
     _check_calls(messages)
     for i, message in enumerate(messages):
-        extras = _assistant_only_keys(message)
-        if message.content is None and not (message.role == "assistant" and extras):
+        extras, thoughts = _assistant_only_keys(message), _thoughts(message)
+        if message.content is None and not (message.role == "assistant" and (extras or thoughts)):
             raise InvalidRequest(
                 "Invalid value for 'content': expected a string, got null.", param=f"messages.[{i}].content"
             )
-        if message.role != "assistant" and (extras := extras + _thoughts(message)):
+        if message.role != "assistant" and (extras := extras + thoughts):
             raise validation_errors.unknown().at_param(f"messages[{i}].{extras[0]}")
         if message.role != "tool" and message.tool_call_id is not None:
             raise validation_errors.unknown().at_param(f"messages[{i}].tool_call_id")

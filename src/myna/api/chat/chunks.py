@@ -12,7 +12,7 @@ from myna.core.events import ChoiceDone, Event, TextDelta, TokenLogprob
 from myna.generation.logprobs import per_slice, slices, token_entry
 from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
 from myna.generation.usage import UsageCounter
-from myna.prompts.tool_reader import CallArguments, CallStarted, TextPiece
+from myna.prompts.call_formats.base import CallArguments, CallStarted, TextPiece
 from myna.wire.obfuscation import Obfuscator, num_characters
 
 _EMPTY_DELTA = b"{}"
@@ -51,9 +51,7 @@ class ChatChunkRenderer:
         self._has_begun = [False] * spec.num_choices
         self._final_chunks: dict[int, bytes] = {}
         self._parsers = (
-            [ToolCallParser(spec.tool_format, spec.tools) for _ in range(spec.num_choices)]
-            if spec.tool_format
-            else []
+            [ToolCallParser(spec.new_reader()) for _ in range(spec.num_choices)] if spec.tools else []
         )
         self._calls = [CallDeltas(spec, index) for index in range(spec.num_choices)]
         self._usage = UsageCounter()
@@ -129,7 +127,7 @@ class ChatChunkRenderer:
         return self._chunk(index, delta, _NULL, _NULL)
 
     def _end_choice(self, event: ChoiceDone) -> bytes | Iterator[bytes]:
-        parsed = self._parsers[event.choice].end() if self._parsers else []
+        parsed = self._parsers[event.choice].end(event.reason) if self._parsers else []
         chunks = self._last_chunks(event, parsed)
         return chunks if _is_large(parsed) else b"".join(chunks)
 
@@ -140,7 +138,9 @@ class ChatChunkRenderer:
         yield from self._pieces(index, parsed)
         if not self._has_begun[index]:
             yield self._begin(index)
-        reason = self._spec.finish_reason(event.reason, has_called=self._calls[index].num_calls > 0)
+        is_cut = bool(self._parsers) and self._parsers[index].is_in_call
+        has_called = self._calls[index].num_calls > 0 and not is_cut
+        reason = self._spec.finish_reason(event.reason, has_called=has_called)
         self._final_chunks[index] = self._chunk(index, _EMPTY_DELTA, _NULL, orjson.dumps(reason))
         if len(self._final_chunks) == self._spec.num_choices:
             yield from (self._final_chunks[index] for index in sorted(self._final_chunks))

@@ -8,11 +8,20 @@ from myna.api.chat.response_spec import ResponseSpec
 from myna.api.chat.schema import ChatRequest
 from myna.api.chat.tools import Function, FunctionSpec, NamedTool, Tool, ToolChoiceParam
 from myna.core.conversation import Message, ToolCall, ToolSpec
+from myna.core.errors import InvalidRequest
 from myna.core.requests import Sampling
 from myna.generation.conversation import ConversationRequest
 from myna.generation.sampling import to_sampling
-from myna.generation.service_tier import served_tier
-from myna.generation.tool_choice import ANY_TOOL, AnswerFormat, DeclaredTool, Mode, ResolvedTools, ToolChoice
+from myna.generation.structured_outputs import structured_answer
+from myna.generation.tool_choice import (
+    ANY_TOOL,
+    Answer,
+    AnswerFormat,
+    DeclaredTool,
+    Mode,
+    ResolvedTools,
+    ToolChoice,
+)
 from myna.prompts.custom_input import as_arguments, grammar_tool, text_tool
 from myna.prompts.tools import NO_PARAMETERS
 
@@ -115,13 +124,20 @@ def _mode(text: str | None) -> Mode:
     return "none" if text == "none" else "required" if text == "required" else "auto"
 
 
-def answer_format(request: ChatRequest) -> AnswerFormat | None:
-    """The format requested by `response_format`; None for text."""
-    response_format = request.response_format
+def answer_format(request: ChatRequest) -> Answer | None:
+    """The format requested by `response_format` or by an extension; None for text. Raises `InvalidRequest` if
+    both request one."""
+    structured, response_format = structured_answer(request), request.response_format
     if response_format is None or response_format.type == "text":
-        return None
+        return structured
+    if structured is not None:
+        raise InvalidRequest(
+            "Setting 'response_format' and another format of the answer at the same time is not supported.",
+            param="response_format",
+            code="invalid_parameter_combination",
+        )
     if response_format.json_schema is None:
-        return AnswerFormat("response_format")
+        return AnswerFormat("response_format", "json_object", response_format.schema_)
     schema = response_format.json_schema
     return AnswerFormat("response_format", schema.name, schema.schema_, bool(schema.strict))
 
@@ -133,29 +149,31 @@ def to_response_spec(
     id: str,
     created: int,
     model: str,
+    service_tier: str,
     fingerprint: str | None,
 ) -> ResponseSpec:
     """The format of the response."""
     options = request.stream_options
-    can_call = tools is not None and bool(tools.callable)
     return ResponseSpec(
         id=id,
         created=created,
         model=model,
-        service_tier=served_tier(request.service_tier),
+        service_tier=service_tier,
         fingerprint=fingerprint,
         num_choices=request.n or 1,
         wants_logprobs=bool(request.logprobs),
         include_usage=bool(options and options.include_usage),
         obfuscate=not (options and options.include_obfuscation is False),
-        tool_format=tools.form if tools is not None and can_call else None,
-        tools=tools.callable if tools is not None else (),
+        tools=tools if tools is not None and tools.callable else None,
         has_functions=bool(request.functions),
     )
 
 
-def to_conversation(request: ChatRequest, defaults: Sampling) -> ConversationRequest:
-    """The request in the form that all endpoints share. `defaults` are the model's."""
+def to_conversation(
+    request: ChatRequest, defaults: Sampling, service_tier: str = "default"
+) -> ConversationRequest:
+    """The request in the form that all endpoints share. `defaults` are the model's; `service_tier` is the one
+    that serves the request."""
     return ConversationRequest(
         messages=to_messages(request.messages),
         sampling=to_sampling(request, defaults),
@@ -170,11 +188,20 @@ def to_conversation(request: ChatRequest, defaults: Sampling) -> ConversationReq
         is_parallel=request.parallel_tool_calls is not False and not request.functions,
         answer=answer_format(request),
         effort=request.reasoning_effort,
-        service_tier=request.service_tier,
+        thinks=thinks(request),
+        template_variables=request.chat_template_kwargs or {},
+        service_tier=service_tier,
         prediction=request.prediction.text() if request.prediction else None,
         ignore_eos=bool(request.ignore_eos),
         is_stream=bool(request.stream),
     )
+
+
+def thinks(request: ChatRequest) -> bool | None:
+    """Whether the request switches reasoning on or off, itself or in a variable that templates use."""
+    variables = request.chat_template_kwargs or {}
+    values = (request.enable_thinking, variables.get("enable_thinking"), variables.get("thinking"))
+    return next((value for value in values if isinstance(value, bool)), None)
 
 
 def num_logprobs(request: ChatRequest) -> int | None:

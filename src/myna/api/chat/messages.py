@@ -12,6 +12,7 @@ ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
 MAX_PARTS: Final = 2048
 MAX_CALL_ID: Final = 40
 NAME_PATTERN: Final = "^[a-zA-Z0-9_-]+$"
+PERSON_PATTERN: Final = r"^[^\s<|\\/>]+$"
 CONTENT_NOUN: Final = "one of a string or array of objects"
 _STRING, _ARRAY, _NULL = f"{TAG}string", f"{TAG}array", f"{TAG}null"
 _PART_TYPES: Final = ("text", "image_url", "input_audio", "file", "refusal")
@@ -73,6 +74,7 @@ class FunctionCallParam(WireModel):
 
     name: FunctionName
     arguments: Annotated[str, fields.text()]
+    parsed_arguments: object = None  # of the SDKs, which send a parsed response back unchanged
 
 
 class CustomCallParam(WireModel):
@@ -89,6 +91,7 @@ class ToolCallParam(TypedModel):
     type: Annotated[str, fields.one_of("function", "custom")]
     function: FunctionCallParam | None = None
     custom: CustomCallParam | None = None
+    index: object = None  # of a streamed call
 
 
 class MessageParam(WireModel):
@@ -96,9 +99,11 @@ class MessageParam(WireModel):
 
     role: Role
     content: Content = None
-    name: Annotated[str | None, fields.text(longest=64, pattern=NAME_PATTERN, may_be_empty=False)] = None
+    name: Annotated[str | None, fields.text(longest=64, pattern=PERSON_PATTERN, may_be_empty=False)] = None
     refusal: Annotated[str | None, fields.text()] = None
-    # The SDKs send a response's message back unchanged.
+    # The SDKs send a response's message back unchanged; these four are not used.
+    id: object = None
+    parsed: object = None
     annotations: Annotated[
         Items[object] | None,
         fields.array("an array", longest=MAX_PARTS, may_be_null=True, may_be_empty=True),

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from myna.core.conversation import ToolSpec
 from myna.core.events import FinishReason
-from myna.core.renderer import ToolFormat
+from myna.generation.tool_choice import ResolvedTools
+from myna.prompts.call_formats.base import CallReader
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseSpec:
-    """`id`, `created`, `model`, `service_tier` and `fingerprint` are in every chunk. With a `tool_format`,
-    the output is parsed for calls of the `tools`. `has_functions`: request and response use the older
+    """`id`, `created`, `model`, `service_tier` and `fingerprint` are in every chunk. The output is
+    parsed for calls if there are `tools`. `has_functions`: request and response use the older
     `functions`."""
 
     id: str
@@ -22,9 +22,12 @@ class ResponseSpec:
     wants_logprobs: bool = False
     include_usage: bool = False
     obfuscate: bool = True
-    tool_format: ToolFormat | None = None
-    tools: tuple[ToolSpec, ...] = ()
+    tools: ResolvedTools | None = None
     has_functions: bool = False
+
+    def new_reader(self) -> CallReader | None:
+        """A parser of one choice's calls; None if there can be none."""
+        return None if self.tools is None else self.tools.reader()
 
     def finish_reason(self, reason: FinishReason, *, has_called: bool) -> str:
         """The finish reason in OpenAI's terms: a regular stop after calls is reported as a call."""

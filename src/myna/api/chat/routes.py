@@ -1,6 +1,7 @@
 """`POST /v1/chat/completions`: one function from the request to the last byte of the response."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -9,11 +10,11 @@ from myna.api.chat.check import check_combinations, check_conversation, check_mo
 from myna.api.chat.chunks import ChatChunkRenderer
 from myna.api.chat.convert import num_logprobs, requested_tokens, to_conversation, to_response_spec
 from myna.api.chat.schema import ChatRequest
-from myna.api.chat.storing import check_storable, store
+from myna.api.chat.storing import may_store, store
 from myna.catalog.pool import ServedModel
 from myna.core.errors import WrongEndpoint
 from myna.core.requests import GenerationRequest
-from myna.generation.budgets import answer_token_limit
+from myna.generation.budgets import AnswerLimits
 from myna.generation.conversation import to_generation
 from myna.generation.storing import StoredStream
 from myna.generation.tenant import Tenant, tenant_of
@@ -23,6 +24,7 @@ from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
 from myna.request.fingerprint import system_fingerprint
 from myna.request.relaying import answer_relayed
+from myna.request.service_tiers import served_tier
 from myna.wire.ids import completion_id
 from myna.wire.parameters import CHAT
 
@@ -35,16 +37,23 @@ async def create_chat_completion(context: RequestContext) -> None:
     if card.is_relayed:
         await answer_relayed(context, card, body, "chat/completions")
         return
-    request = await context.validated(ChatRequest, body, CHAT)
+    request = await context.validated(ChatRequest, body, CHAT, may_ignore=True)
     context.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
     async with context.response_sender(is_stream=bool(request.stream)) as response:
         model = await context.open_model(card)
-        if request.store:
-            await context.in_text_thread(check_storable, body)
-        max_answer_tokens = context.services.max_answer_tokens
+        is_stored = bool(request.store) and await may_store(context, body)
+        limits = context.services.answer_limits
+        tier = await served_tier(context, request.service_tier, card)
         generation, tools = await context.in_text_thread(
-            _prepare, request, model, tenant_of(context.principal), context.id, max_answer_tokens
+            _prepare,
+            request,
+            tier,
+            model,
+            tenant_of(context.principal),
+            context.id,
+            limits,
+            context.record.hint,
         )
         events = await context.generate(model, [generation], is_unbounded=requested_tokens(request) is None)
         created = int(time.time())
@@ -54,23 +63,30 @@ async def create_chat_completion(context: RequestContext) -> None:
             id=completion_id("chatcmpl-", created),
             created=created,
             model=card.id,
-            fingerprint=system_fingerprint(model, max_answer_tokens),
+            service_tier=tier,
+            fingerprint=system_fingerprint(model, limits.max_tokens),
         )
         fold = ChatCompletionFold(spec)
         store_answer = partial(store, context, request, body, generation.sampling, fold)
         if request.stream:
-            if request.store:
+            if is_stored:
                 events = StoredStream(events, fold.feed, store_answer)
             await response.send_events(events, ChatChunkRenderer(spec))
         else:
             await collect(events, fold)
-            if request.store:
+            if is_stored:
                 await store_answer()
             await response.send_body(fold.parts())
 
 
 def _prepare(
-    request: ChatRequest, model: ServedModel, tenant: Tenant, id: str, max_answer_tokens: int
+    request: ChatRequest,
+    tier: str,
+    model: ServedModel,
+    tenant: Tenant,
+    id: str,
+    limits: AnswerLimits,
+    hint: Callable[[str], object],
 ) -> tuple[GenerationRequest, ResolvedTools | None]:
     """The generation request, and the tools that may be called. Slow for a long conversation: runs in a
     thread."""
@@ -81,11 +97,11 @@ def _prepare(
             param="model",
         )
     info = model.generator.info
-    longest = answer_token_limit(max_answer_tokens, request.n or 1, num_logprobs(request))
-    check_model_support(request, info, longest)
+    limits = limits.within(request.n or 1, num_logprobs(request))
+    check_model_support(request, info, limits)
     check_conversation(request.messages)
-    conversation = to_conversation(request, model.sampling)
-    return to_generation(conversation, model.renderer, info, tenant, id=id, max_answer_tokens=longest)
+    conversation = to_conversation(request, model.sampling, tier)
+    return to_generation(conversation, model.renderer, info, tenant, id=id, limits=limits, hint=hint)
 
 
 ENDPOINTS: Final = (

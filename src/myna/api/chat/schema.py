@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, StrictInt, model_validator
 from myna.api.chat.messages import CONTENT_NOUN, Content, FunctionName, MessageParam
 from myna.api.chat.tools import FunctionCallMode, Functions, ToolChoiceField, Tools
 from myna.generation.reasoning import EFFORTS
+from myna.prompts.template_variables import MAX_DEPTH, RESERVED, is_deep
 from myna.wire import validation_errors
 from myna.wire.fields import (
     MAX_OPTIONS,
@@ -33,11 +34,13 @@ from myna.wire.fields import (
     small_object,
     text,
 )
+from myna.wire.structured_outputs import GuidedChoice, GuidedJson, GuidedText, StructuredOutputs
 from myna.wire.validation import Items, TypedModel, WireModel
 from myna.wire.validation_errors import FieldError
 
 MAX_MESSAGES = 2048
 MAX_TOP_LOGPROBS = 20
+MAX_TEMPLATE_VARIABLES = 64
 
 
 def _top_logprobs(value: Any) -> Any:
@@ -63,9 +66,12 @@ class ResponseFormat(TypedModel):
 
     type: Annotated[str, one_of("json_object", "json_schema", "text")]
     json_schema: JsonSchemaFormat | None = None
+    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None  # an extension, of json_object
 
     @model_validator(mode="after")
     def _has_its_schema(self) -> Self:
+        if self.type != "json_object" and "schema_" in self.model_fields_set:
+            raise validation_errors.unknown().in_validator("schema")
         if self.json_schema is not None and self.json_schema.schema_ is None:
             raise validation_errors.missing().in_validator("json_schema.schema")
         return self
@@ -83,6 +89,23 @@ class Prediction(WireModel):
             return "".join(part.text or "" for part in self.content)
         return self.content or ""
 
+
+def _template_variables(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    for name in value:
+        if name in RESERVED:
+            raise validation_errors.unsupported().in_validator(name)
+    if is_deep(value):
+        raise FieldError(
+            "invalid_value", "Invalid '", f"': its values are nested more than {MAX_DEPTH} levels deep."
+        ).in_validator()
+    return value
+
+
+TemplateVariables = Annotated[
+    dict[str, Any] | None, small_object(MAX_TEMPLATE_VARIABLES), BeforeValidator(_template_variables)
+]
 
 _TIERS = ("auto", "default", "fast", "flex", "priority")
 _RETENTIONS = ("in_memory", "24h")
@@ -127,6 +150,7 @@ class ChatRequest(WireModel):
         str | None, one_of(*_TIERS, expected=f"one of {validation_errors.quoted_list(_TIERS, 'or')}")
     ] = None
     reasoning_effort: Annotated[str | None, one_of(*EFFORTS)] = None
+    verbosity: Annotated[str | None, one_of("low", "medium", "high")] = None
     stream: Flag = None
     stream_options: StreamOptions | None = None
     store: Flag = None
@@ -139,3 +163,10 @@ class ChatRequest(WireModel):
     min_tokens: MinTokens = None
     stop_token_ids: StopTokens = ()
     ignore_eos: Flag = None
+    chat_template_kwargs: TemplateVariables = None
+    enable_thinking: Flag = None
+    structured_outputs: StructuredOutputs | None = None
+    guided_json: GuidedJson = None
+    guided_regex: GuidedText = None
+    guided_choice: GuidedChoice = None
+    guided_grammar: GuidedText = None

@@ -36,6 +36,19 @@ def check_storable(sent: Mapping[str, object]) -> None:
         )
 
 
+async def may_store(context: RequestContext, sent: Mapping[str, object]) -> bool:
+    """Whether the answer will be stored; a hint in the response says why not. Raises `InvalidRequest` for a
+    body that is too large to be stored."""
+    await context.in_text_thread(check_storable, sent)
+    if await context.services.completion_writer.has_room(context.principal.project):
+        return True
+    context.record.hint(
+        "This answer is not stored: the project's stored completions have reached the server's limit "
+        "(max_stored). Delete some, or send requests without 'store'."
+    )
+    return False
+
+
 async def store(
     context: RequestContext,
     request: ChatRequest,

@@ -41,6 +41,8 @@ class CompletionFold:
     def feed(self, event: Event) -> None:
         """Process the next event."""
         if isinstance(event, TextDelta):
+            if event.is_thought:
+                return
             choice = self._choices[event.choice]
             choice.texts.append(event.text)
             if event.logprobs:

@@ -54,6 +54,8 @@ class CompletionChunkRenderer:
         if type(event) is TextDelta:
             choice = event.choice
             left = self._left[choice] = self._left[choice] - event.num_tokens
+            if event.is_thought:
+                return b""
             if left > 0 and not self._wants_logprobs:
                 return self._text_head + orjson.dumps(event.text) + self._text_tails[choice]
             chunks = self._text(choice, event.text, event.logprobs, self._offsets[choice])

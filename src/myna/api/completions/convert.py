@@ -4,15 +4,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from myna.api.completions.schema import CompletionRequest
+from myna.core.constraints import Constraint
 from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, Sampling
-from myna.generation.budgets import (
-    answer_token_limit,
-    check_answer_tokens,
-    check_context_length,
-    check_min_tokens,
-)
+from myna.generation.budgets import NO_LIMITS, AnswerLimits, check_min_tokens, completion_tokens
+from myna.generation.reasoning import NO_REASONING, Reasoning
 from myna.generation.sampling import check_biased_tokens, check_stop_tokens, to_sampling
 from myna.generation.tenant import Tenant, context_length
 from myna.wire import validation_errors
@@ -24,10 +21,12 @@ MAX_CANDIDATES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """A prompt's tokens for the model, and its text for the client (echo, offsets)."""
+    """A prompt's tokens for the model, and its text for the client (echo, offsets). After a prompt in a chat
+    template, there may be `reasoning`, which is not returned."""
 
     tokens: tuple[int, ...]
     text: str
+    reasoning: Reasoning = NO_REASONING
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +40,10 @@ class CompletionSpec:
     include_usage: bool
 
 
-def check(request: CompletionRequest, info: ModelInfo, max_answer_tokens: int) -> None:
+def check(request: CompletionRequest, info: ModelInfo, limits: AnswerLimits) -> None:
     """Raise for parameters that are valid on their own but not together, or not with this model or server."""
     num_choices, best_of = request.n or 1, request.best_of or 0
-    longest = answer_token_limit(max_answer_tokens, num_choices * len(request.prompt), request.logprobs)
-    check_answer_tokens("max_tokens", request.max_tokens, longest)
+    limits.check("max_tokens", request.max_tokens)
     if best_of and num_choices > best_of:
         raise InvalidRequest(
             "You requested that the server return more choices than it will generate (HINT: you must set "
@@ -83,6 +81,11 @@ def _check_tokens(request: CompletionRequest, vocab_size: int) -> None:
             )
 
 
+def limits_of(request: CompletionRequest, limits: AnswerLimits) -> AnswerLimits:
+    """The server's limits, or less for many log-probabilities."""
+    return limits.within((request.n or 1) * len(request.prompt), request.logprobs)
+
+
 def to_spec(request: CompletionRequest) -> CompletionSpec:
     """The format of the response."""
     options = request.stream_options
@@ -103,15 +106,17 @@ def to_generation(
     *,
     id: str,
     defaults: Sampling,
+    limits: AnswerLimits = NO_LIMITS,
+    constraint: Constraint | None = None,
 ) -> GenerationRequest:
     """The generation request of one prompt. Raises `ContextLengthExceeded` if it doesn't fit the model."""
     spec = to_spec(request)
-    check_context_length(len(prompt.tokens), spec.max_tokens, context_length(info))
-    check_min_tokens(request.min_tokens or 0, spec.max_tokens)
+    max_tokens = completion_tokens(len(prompt.tokens), spec.max_tokens, context_length(info), limits)
+    check_min_tokens(request.min_tokens or 0, max_tokens)
     return GenerationRequest(
         id=id,
         prompt_tokens=prompt.tokens,
-        max_tokens=spec.max_tokens,
+        max_tokens=max_tokens,
         num_choices=spec.num_choices,
         best_of=max(request.best_of or 0, spec.num_choices),
         sampling=to_sampling(request, defaults),
@@ -120,8 +125,10 @@ def to_generation(
         min_tokens=request.min_tokens or 0,
         num_logprobs=request.logprobs,
         num_prompt_logprobs=request.logprobs if request.echo else None,
+        constraint=prompt.reasoning.constraint(constraint),
         ignore_eos=bool(request.ignore_eos),
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
         is_collected=not request.stream,
+        thought=prompt.reasoning.thought,
     )

@@ -5,12 +5,16 @@ from typing import Final
 
 from myna.api.completions.answer import CompletionFold
 from myna.api.completions.chunks import CompletionChunkRenderer
-from myna.api.completions.convert import EncodedPrompt, check, to_generation, to_spec
+from myna.api.completions.convert import EncodedPrompt, check, limits_of, to_generation, to_spec
 from myna.api.completions.encoding import PromptEncoder
 from myna.api.completions.schema import CompletionRequest
 from myna.catalog.pool import ServedModel
-from myna.generation.budgets import check_logprob_count
+from myna.core.constraints import Constraint
+from myna.generation.budgets import AnswerLimits, check_logprob_count
+from myna.generation.hints import unenforced_hint
+from myna.generation.structured_outputs import structured_answer
 from myna.generation.tenant import context_length, tenant_of
+from myna.generation.tool_choice import answer_constraint
 from myna.http.streaming import collect
 from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
@@ -29,15 +33,17 @@ async def create_completion(context: RequestContext) -> None:
     if card.is_relayed:
         await answer_relayed(context, card, body, "completions")
         return
-    request = await context.validated(CompletionRequest, body, COMPLETIONS)
+    request = await context.validated(CompletionRequest, body, COMPLETIONS, may_ignore=True)
     context.record.user = request.user or ""
     headers = {**_HEADERS, "openai-model": card.id}
     if request.stream:
         headers["content-type"] = "text/event-stream"
     async with context.response_sender(is_stream=bool(request.stream), headers=headers) as response:
         model = await context.open_model(card)
-        check(request, model.generator.info, context.services.max_answer_tokens)
-        prompts = await _encode(context, request, model)
+        limits = limits_of(request, context.services.answer_limits)
+        check(request, model.generator.info, limits)
+        prompts = await _encode(context, request, model, limits)
+        constraint = await _constraint(context, request)
         generations = [
             to_generation(
                 request,
@@ -46,6 +52,8 @@ async def create_completion(context: RequestContext) -> None:
                 tenant_of(context.principal),
                 id=f"{context.id}-{i}",
                 defaults=model.sampling,
+                limits=limits,
+                constraint=constraint,
             )
             for i, prompt in enumerate(prompts)
         ]
@@ -59,14 +67,25 @@ async def create_completion(context: RequestContext) -> None:
             await response.send_body(fold.parts())
 
 
+async def _constraint(context: RequestContext, request: CompletionRequest) -> Constraint | None:
+    """The constraint on the completion, if a format is requested; reading a schema is slow."""
+    if (answer := structured_answer(request)) is None:
+        return None
+    constraint = await context.in_text_thread(answer_constraint, answer, None)
+    if text := await context.in_text_thread(unenforced_hint, constraint):
+        context.record.hint(text)
+    return constraint
+
+
 async def _encode(
-    context: RequestContext, request: CompletionRequest, model: ServedModel
+    context: RequestContext, request: CompletionRequest, model: ServedModel, limits: AnswerLimits
 ) -> list[EncodedPrompt]:
     encoder = PromptEncoder(
         request,
         model.renderer,
         wraps=model.card.kind == "instruct",
         context_tokens=context_length(model.generator.info),
+        limits=limits,
     )
     prompts = await context.in_text_thread(encoder.encode)
     if request.echo and request.logprobs is not None:

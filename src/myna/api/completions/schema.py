@@ -27,6 +27,7 @@ from myna.wire.fields import (
     integer,
     plain,
 )
+from myna.wire.structured_outputs import GuidedChoice, GuidedJson, GuidedText, StructuredOutputs
 from myna.wire.validation import WireModel
 
 MAX_PROMPTS: Final = 2048
@@ -104,6 +105,11 @@ class CompletionRequest(WireModel):
     min_tokens: MinTokens = None
     stop_token_ids: StopTokens = ()
     ignore_eos: Flag = None
+    structured_outputs: StructuredOutputs | None = None
+    guided_json: GuidedJson = None
+    guided_regex: GuidedText = None
+    guided_choice: GuidedChoice = None
+    guided_grammar: GuidedText = None
 
 
 class Logprobs(msgspec.Struct):

@@ -57,6 +57,7 @@ async def delete_model(context: RequestContext) -> Response:
 
 ENDPOINTS: Final = (
     Endpoint("GET", "/v1/models", list_models, names_organization=False),
+    Endpoint("GET", "/v1/models/", list_models, names_organization=False),
     Endpoint("GET", "/v1/models/{model_id:path}", retrieve_model, names_organization=False),
     Endpoint("DELETE", "/v1/models/{model_id:path}", delete_model),
 )

@@ -32,14 +32,16 @@ async def metrics(context: RequestContext) -> Response:
 
 
 async def status(context: RequestContext) -> Response:
-    """The loaded models and their queues."""
+    """The loaded models and their queues, and finished answers that their clients have not read yet."""
     require(context.principal, "api.usage.read")
     running, ledger = context.services.pool.running(), context.services.ledger
     reported = [model.last_stats for _, model in running if model.last_stats is not None]
+    unread = context.services.unread_answers
     body: dict[str, object] = {
         "object": "organization.status",
         "uptime_s": int(time.monotonic() - context.services.started),
-        "num_requests": sum(stats.num_running + stats.num_waiting for stats in reported),
+        "num_requests": sum(stats.num_running + stats.num_waiting for stats in reported) + len(unread),
+        "unread_answers": {"num_answers": len(unread), "num_bytes": unread.num_bytes},
         "models": [_model(name, model) for name, model in running],
         "ledger": None,
     }

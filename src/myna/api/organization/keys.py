@@ -63,6 +63,7 @@ async def create_key(context: RequestContext) -> Response:
         scopes=body.scopes,
         models=body.models,
         expires_in_s=body.expires_in_seconds,
+        unknown_parameters=body.unknown_parameters,
     )
     return await _with_value(context, new_key)
 

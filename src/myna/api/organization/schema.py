@@ -6,7 +6,14 @@ from typing import Annotated, Final
 
 from pydantic import Field, StrictInt, StrictStr
 
-from myna.accounts.checks import MAX_LIFE_S, MAX_LIMIT, MAX_MODELS, MAX_NAME, SCOPES
+from myna.accounts.checks import (
+    MAX_LIFE_S,
+    MAX_LIMIT,
+    MAX_MODELS,
+    MAX_NAME,
+    SCOPES,
+    UNKNOWN_PARAMETERS,
+)
 from myna.wire.fields import array, integer, never_null, one_of, text
 from myna.wire.parameters import Parameter, Use
 from myna.wire.validation import Items, WireModel
@@ -21,6 +28,7 @@ Models = Annotated[
     Items[Annotated[StrictStr, text(longest=MAX_NAME, may_be_empty=False)]] | None,
     array("an array of strings", longest=MAX_MODELS, may_be_null=True),
 ]
+UnknownParameters = Annotated[StrictStr | None, one_of(*UNKNOWN_PARAMETERS)]
 Lifetime = Annotated[StrictInt | None, integer(1, MAX_LIFE_S)]
 Amount = Annotated[StrictInt | None, integer(1, MAX_LIMIT)]
 
@@ -34,15 +42,18 @@ class KeyBody(WireModel):
     scopes: Scopes = Field(default_factory=lambda: ["inference"])
     models: Models = None
     expires_in_seconds: Lifetime = None
+    unknown_parameters: UnknownParameters = None
 
 
 class KeyChanges(WireModel):
-    """Absent fields stay; null allows all models, or removes the expiry."""
+    """Absent fields stay; null allows all models, removes the expiry, or makes unknown parameters what the
+    server is set to."""
 
     name: Name = ""
     scopes: Scopes = Field(default_factory=lambda: ["inference"])
     models: Models = None
     expires_in_seconds: Lifetime = None
+    unknown_parameters: UnknownParameters = None
 
 
 class NamedKeyBody(WireModel):
@@ -63,6 +74,7 @@ class LimitBody(WireModel):
     max_tokens_per_1_minute: Amount = None
     max_tokens_per_1_day: Amount = None
     max_concurrent_requests: Amount = None
+    max_priority_requests_per_1_minute: Amount = None
     budget_cents: Amount = None
 
 
@@ -112,6 +124,7 @@ LIMIT_FIELDS: Final[Mapping[str, str]] = {
     "max_tokens_per_1_minute": "tokens_per_minute",
     "max_tokens_per_1_day": "tokens_per_day",
     "max_concurrent_requests": "concurrent_requests",
+    "max_priority_requests_per_1_minute": "priority_requests_per_minute",
     "budget_cents": "budget_cents",
 }
 """Maps the API's names to those of `core.accounts.Limit`."""

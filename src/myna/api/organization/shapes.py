@@ -79,6 +79,7 @@ def _extension_fields(key: ApiKey, now: float) -> Shape:
         "project_id": key.project,
         "scopes": list(key.scopes),
         "models": None if key.models is None else list(key.models),
+        "unknown_parameters": key.unknown_parameters,
         "previous_expires_at": key.old_expires_at if has_two else None,
         "revoked_at": key.revoked_at,
         "status": "revoked" if key.revoked_at is not None else "expired" if has_ended else "active",

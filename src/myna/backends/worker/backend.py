@@ -17,16 +17,17 @@ from myna.core.backend import BackendOptions, Candidate, LoadedModel, LocalModel
 from myna.core.errors import ModelFileError, ModelLoadFailed
 from myna.core.finding import Findings
 from myna.core.generator import Generator
+from myna.core.installation import install_command
 from myna.core.ledger import Price
 from myna.core.renderer import Renderer
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.translatable import N_, Translatable, joined
 from myna.engines.registry import ENGINES, engines_to_try
+from myna.prompts.bpe import UnsupportedTokenizer
 from myna.prompts.gguf import read_header, shard_paths
 from myna.prompts.model_check import check_model
 from myna.prompts.renderer import GgufRenderer
 from myna.prompts.sampling_metadata import file_defaults
-from myna.prompts.tokenizer import UnknownPreTokenizer
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import State, WorkerClient
 from myna.workers.frames import WorkerSpec
@@ -77,11 +78,12 @@ class WorkerBackend:
         try:
             return await asyncio.to_thread(self._inspect, model, engine_text)
         except ModelFileError as exc:
-            raise ModelLoadFailed(exc.text) from exc
+            raise _load_failed(model, exc.text) from exc
         except OSError as exc:
-            raise ModelLoadFailed(
-                N_("The model file {path} can't be read: {reason}.", path=model.path, reason=exc.strerror)
-            ) from exc
+            reason = N_(
+                "The model file {path} can't be read: {reason}.", path=model.path, reason=exc.strerror
+            )
+            raise _load_failed(model, reason) from exc
 
     def check(self) -> None:
         engines_to_try(self._options.engine)
@@ -120,8 +122,11 @@ class WorkerBackend:
             except ModelLoadFailed as exc:
                 _log.info("engine %s can't run %s: %s", engine, model.id, exc.message)
                 reasons.append(joined(": ", (engine, exc.text)))
-        raise ModelLoadFailed(
-            N_("The model {model!r} can't be loaded. {reasons}", model=model.id, reasons=joined(" ", reasons))
+        raise _load_failed(
+            model,
+            N_(
+                "The model {model!r} can't be loaded. {reasons}", model=model.id, reasons=joined(" ", reasons)
+            ),
         )
 
     async def start_on(self, engine: str, model: LocalModel, kv_bytes: int) -> WorkerGenerator:
@@ -138,6 +143,18 @@ class WorkerBackend:
         )
         return await self._start_worker(spec, self._limits)
 
+    def _chat_template(self, model: LocalModel) -> str | None:
+        """The template that the settings give the model."""
+        path = self._options.chat_templates.get(model.id)
+        if path is None:
+            return None
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ModelLoadFailed(
+                N_("The chat template {path} of {model!r} can't be read.", path=path, model=model.id)
+            ) from exc
+
     def _inspect(self, model: LocalModel, engine_text: "_EngineText") -> "_FileCandidate":
         """Read the file's header once for everything that the server needs. The worker process reads it
         again: it must check the file that it opens, and sending a parsed vocabulary takes as long as reading
@@ -148,19 +165,19 @@ class WorkerBackend:
         size = model_size(header, paths)
         engines = list(engines_to_try(self._options.engine))
         tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
+        chat_template = self._chat_template(model)
         try:
-            renderer = GgufRenderer.from_header(header, engine_text if tokenizing else None)
-        except UnknownPreTokenizer as exc:
-            able = ", ".join(
-                engine for engine, row in ENGINES.items() if row.is_automatic and row.has_tokenizer
+            renderer = GgufRenderer.from_header(
+                header, engine_text if tokenizing else None, chat_template=chat_template
             )
-            raise ModelLoadFailed(
+        except UnsupportedTokenizer as exc:
+            raise ModelFileError(
                 N_(
-                    "The model {model!r} can't be loaded. {reason} An engine with its own tokenizer "
-                    "could run it: {engines}.",
+                    "The model {model!r} can't be loaded. {reason} llama.cpp may know it: {command}, then "
+                    "choose the engine llamacpp.",
                     model=model.id,
                     reason=exc.text,
-                    engines=able,
+                    command=install_command("llamacpp"),
                 )
             ) from exc
         if renderer.uses_engine_tokenizer:
@@ -208,6 +225,14 @@ class _FakeCandidate:
         generator = await self.backend.start_on(_FAKE, self.model, kv_bytes)
         renderer = await asyncio.to_thread(fake_renderer, generator.info.context_tokens)
         return _loaded(generator, renderer)
+
+
+def _load_failed(model: LocalModel, reason: str | Translatable) -> ModelLoadFailed:
+    """The error for clients, who know the model by its id; where its file is, only the log says."""
+    _log.error("can't load %s: %s", model.id, reason)
+    for old, new in ((str(model.path), repr(model.id)), (f"{model.path.parent}/", "")):
+        reason = reason.replace(old, new) if isinstance(reason, str) else reason.replaced(old, new)
+    return ModelLoadFailed(reason)
 
 
 def _loaded(

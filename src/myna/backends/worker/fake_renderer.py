@@ -6,8 +6,9 @@ from myna.engines import fake
 from myna.prompts.gguf import Header, Value
 from myna.prompts.renderer import GgufRenderer
 from myna.prompts.template import ChatTemplate
+from myna.prompts.token_pieces import TokenKind, byte_alphabet
 from myna.prompts.tokenizer import Tokenizer
-from myna.prompts.vocabulary import TokenKind, Vocabulary, byte_alphabet
+from myna.prompts.vocabulary import Vocabulary
 
 
 def fake_renderer(context_tokens: int) -> GgufRenderer:

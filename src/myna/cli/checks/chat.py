@@ -172,12 +172,9 @@ def _seed(target: Target) -> None:
 
 
 def _effort(target: Target) -> None:
+    """A model that doesn't reason may take it as a hint."""
     _honoured_or_refused(
-        target,
-        "reasoning_effort",
-        "low",
-        lambda answer: answer.usage.completion_tokens_details.reasoning_tokens,
-        max_tokens=100,
+        target, "reasoning_effort", "low", lambda answer: answer.usage.completion_tokens, max_tokens=100
     )
 
 
@@ -247,7 +244,7 @@ CHECKS: Final = (
     Check(_GROUP, "response_format json_schema, strict, at any temperature", _json_schema),
     Check(_GROUP, "an unsupported strict schema is refused", _bad_schema),
     Check(_GROUP, "prediction is counted, or refused", _prediction),
-    Check(_GROUP, "reasoning_effort is honoured, or refused", _effort),
+    Check(_GROUP, "reasoning_effort is taken, or refused", _effort),
     Check(_GROUP, "an image is seen, or refused", _image),
     Check(_GROUP, "service_tier is returned", _tier),
     Check(_GROUP, "store, list, messages, delete", _store),

@@ -121,7 +121,7 @@ def _default_bytes(settings: Settings) -> int:
     """Size of the default model's weights; 0 if it is not known yet."""
     if settings.engine == "fake":
         return 0
-    own = [model.path for model in settings.models if model.id == settings.model]
+    own = [model.path for model in settings.models if model.id == settings.model and model.path]
     path = own[0] if own else Path(settings.model).expanduser()
     if path.is_file():
         return path.stat().st_size

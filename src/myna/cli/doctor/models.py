@@ -27,6 +27,8 @@ def models(
     for model in found:
         yield from _model(model, is_quick, watch)
     for setting in settings.models:
+        if setting.path is None:
+            continue
         try:
             own = local_file(setting.path)
         except ModelFileError as exc:

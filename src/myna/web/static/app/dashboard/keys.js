@@ -37,6 +37,11 @@ export function Keys({ projects, onChange }) {
     keys.reload();
     onChange();
   }
+  function created(/** @type {string} */ value, /** @type {string} */ projectId) {
+    if (projectId !== project.id) projects.reload();
+    chosen.value = projectId;
+    changed(value);
+  }
   return html`<section class="card" aria-labelledby="keys">
     <div class="bar">
       <h2 id="keys" class="grow">${t("dashboard.keys")}</h2>
@@ -51,7 +56,7 @@ export function Keys({ projects, onChange }) {
     <${Trouble} of=${projects.error ? projects : keys} />
     ${made.value && html`<${NewKey} value=${made.value} onClose=${() => (made.value = "")} />`}
     ${keys.data && (keys.data.data.length ? html`<${Rows} keys=${keys.data.data} open=${open} />` : html`<p class="quiet">${t("keys.none")}</p>`)}
-    ${open.value?.kind === "create" && html`<${CreateKey} project=${project.id} onMade=${changed} onClose=${close} />`}
+    ${open.value?.kind === "create" && html`<${CreateKey} project=${project} onMade=${created} onClose=${close} />`}
     ${open.value?.kind === "rotate" && html`<${RotateKey} of=${open.value.key} onMade=${changed} onClose=${close} />`}
     ${open.value?.kind === "revoke" && html`<${RevokeKey} of=${open.value.key} onDone=${() => changed()} onClose=${close} />`}
     ${open.value?.kind === "limits" && html`<${Limits} owner=${open.value} onClose=${close} />`}

@@ -7,7 +7,14 @@ import { Field, FormDialog } from "./dialog.js";
 import { useResource } from "./resource.js";
 import { Trouble } from "./trouble.js";
 
-const FIELDS = ["max_requests_per_1_minute", "max_tokens_per_1_minute", "max_tokens_per_1_day", "max_concurrent_requests", "budget_cents"];
+const FIELDS = [
+  "max_requests_per_1_minute",
+  "max_tokens_per_1_minute",
+  "max_tokens_per_1_day",
+  "max_concurrent_requests",
+  "max_priority_requests_per_1_minute",
+  "budget_cents",
+];
 
 /**
  * @param {{owner: {path: string, name: string}, onClose: () => void}} props

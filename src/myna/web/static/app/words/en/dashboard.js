@@ -102,6 +102,8 @@ export const dashboard = {
   "keys.create": "Create key",
   "keys.days": "Expires after (days)",
   "keys.daysHint": "Leave empty if it should not expire.",
+  "keys.ownProject": "one of its own",
+  "keys.projectHint": "Keys of one project share stored completions, cached prompts and limits.",
   "keys.once": "This is the new key. Copy it now: it won't be shown again.",
   "keys.copy": "Copy the key",
   "keys.kept": "I have saved it",
@@ -117,6 +119,7 @@ export const dashboard = {
   "keys.revokeTitle": "Revoke “{name}”?",
   "keys.revokeHint": "It stops working everywhere within a second. This can't be undone.",
   "scope.inference": "completions and chat",
+  "scope.priority": "priority tier",
   "scope.read": "read usage",
   "scope.admin": "administration",
 
@@ -131,6 +134,7 @@ export const dashboard = {
   "limit.max_tokens_per_1_minute": "Tokens per minute",
   "limit.max_tokens_per_1_day": "Tokens per day",
   "limit.max_concurrent_requests": "Concurrent requests",
+  "limit.max_priority_requests_per_1_minute": "Requests at the priority tier, per minute",
   "limit.budget_cents": "Monthly budget (USD)",
 
   "projects.create": "New project",
@@ -149,6 +153,8 @@ export const dashboard = {
   "changed.tokens_per_minute": "Tokens per minute",
   "changed.tokens_per_day": "Tokens per day",
   "changed.concurrent_requests": "Concurrent requests",
+  "changed.priority_requests_per_minute": "Requests at the priority tier, per minute",
+  "changed.unknown_parameters": "Unknown parameters",
   "changed.budget_cents": "Monthly budget",
   "changed.name": "Name",
   "changed.title": "Name",

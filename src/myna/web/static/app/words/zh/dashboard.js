@@ -102,6 +102,8 @@ export const dashboard = {
   "keys.create": "创建密钥",
   "keys.days": "有效期（天）",
   "keys.daysHint": "留空则永不到期。",
+  "keys.ownProject": "新建专属项目",
+  "keys.projectHint": "同一项目的密钥共享保存的补全、缓存的提示词和限额。",
   "keys.once": "这是新密钥，请立即复制：之后不会再显示。",
   "keys.copy": "复制密钥",
   "keys.kept": "我已保存",
@@ -117,6 +119,7 @@ export const dashboard = {
   "keys.revokeTitle": "吊销“{name}”？",
   "keys.revokeHint": "一秒之内在所有地方失效，且无法恢复。",
   "scope.inference": "补全和对话",
+  "scope.priority": "优先服务等级",
   "scope.read": "查看用量",
   "scope.admin": "管理",
 
@@ -131,6 +134,7 @@ export const dashboard = {
   "limit.max_tokens_per_1_minute": "每分钟 token 数",
   "limit.max_tokens_per_1_day": "每天 token 数",
   "limit.max_concurrent_requests": "并发请求数",
+  "limit.max_priority_requests_per_1_minute": "每分钟优先请求数",
   "limit.budget_cents": "每月预算（美元）",
 
   "projects.create": "新建项目",
@@ -149,6 +153,8 @@ export const dashboard = {
   "changed.tokens_per_minute": "每分钟 token 数",
   "changed.tokens_per_day": "每天 token 数",
   "changed.concurrent_requests": "并发请求数",
+  "changed.priority_requests_per_minute": "每分钟优先请求数",
+  "changed.unknown_parameters": "未知参数",
   "changed.budget_cents": "每月预算",
   "changed.name": "名称",
   "changed.title": "名称",

@@ -1,0 +1,1 @@
+"""How model families write tool calls: one table, each with a grammar and a streaming reader."""

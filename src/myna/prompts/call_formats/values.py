@@ -1,0 +1,124 @@
+"""Values of arguments that are written without JSON's quotes: what a schema makes of their text."""
+
+import json
+import re
+from typing import Any, Final
+
+ANY: Final = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
+STRING: Final = frozenset({"string"})
+_MAX_REFERENCES: Final = 8
+# A string or a word of Python.
+_PYTHON: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[A-Za-z_]\w*", re.DOTALL)
+_CONSTANTS: Final = {"True": "true", "False": "false", "None": "null"}
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r"}
+
+
+def property_types(parameters: str, key: str) -> frozenset[str]:
+    """The JSON types that the schema, given as text, allows for a property."""
+    try:
+        schema = json.loads(parameters or "{}")
+    except (ValueError, RecursionError):
+        return ANY
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(properties, dict) or key not in properties:
+        return ANY
+    return types_of(properties[key], schema)
+
+
+def types_of(node: Any, root: dict[str, Any], depth: int = _MAX_REFERENCES) -> frozenset[str]:
+    """The JSON types that a part of the schema `root` allows."""
+    if not isinstance(node, dict) or depth == 0:
+        return ANY
+    allowed = ANY
+    if isinstance(reference := node.get("$ref"), str):
+        allowed &= types_of(resolved(reference, root), root, depth - 1)
+    named = node.get("type")
+    if isinstance(named, str | list):
+        allowed &= frozenset([named] if isinstance(named, str) else map(str, named))
+    values = [node["const"]] if "const" in node else node.get("enum")
+    if isinstance(values, list):
+        allowed &= frozenset(map(type_of, values))
+    for key in ("anyOf", "oneOf"):
+        if isinstance(options := node.get(key), list):
+            allowed &= frozenset().union(*(types_of(option, root, depth - 1) for option in options))
+    for part in node["allOf"] if isinstance(node.get("allOf"), list) else ():
+        allowed &= types_of(part, root, depth - 1)
+    return allowed | {"integer"} if "number" in allowed else allowed
+
+
+def resolved(reference: str, root: dict[str, Any]) -> Any:
+    """The part of the schema that an internal reference names; None if there is none."""
+    node: Any = root if reference.startswith("#") else None
+    for step in reference[2:].split("/") if len(reference) > 1 else ():
+        step = step.replace("~1", "/").replace("~0", "~")
+        node = node.get(step) if isinstance(node, dict) else None
+    return node
+
+
+def type_of(value: object) -> str:
+    """The JSON type of a value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"
+
+
+def to_json(text: str, types: frozenset[str]) -> str:
+    """The JSON of a value that isn't quoted: of another type than string if it reads as such and that is
+    allowed, otherwise of a string."""
+    if types == STRING:
+        return encoded(text)
+    bare = text.strip()
+    found, value = parsed(bare)
+    if found is None or ("string" in types and type_of(value) not in types):
+        return encoded(text)
+    return found
+
+
+def parsed(text: str) -> tuple[str | None, object]:
+    """The JSON of a text that is JSON or a literal of Python, as some templates write them, and its value;
+    None for any other text."""
+    for candidate in (text, _PYTHON.sub(_token_to_json, text)):
+        try:
+            return candidate, json.loads(candidate, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            continue
+    return None, None
+
+
+def _token_to_json(token: re.Match[str]) -> str:
+    """A string or a constant of Python as JSON; any other word unchanged."""
+    found = token[0]
+    if found[0] not in "'\"":
+        return _CONSTANTS.get(found, found)
+    return encoded(_ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[1]), found[1:-1]))
+
+
+def encoded(value: object) -> str:
+    """The value's JSON."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def object_of(arguments: str) -> dict[str, Any]:
+    """The object that arguments, given as JSON text, are; empty if they aren't one."""
+    try:
+        value = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _refuse(text: str) -> None:
+    raise ValueError(text)

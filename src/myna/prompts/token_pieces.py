@@ -1,0 +1,102 @@
+"""The bytes that each token of a vocabulary represents, by the vocabulary's kind."""
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Final, Literal
+
+import numpy as np
+
+Kind = Literal["bpe", "spm", "wordpiece", "unigram", "rwkv", "plamo2"]
+
+SPACE_MARK: Final = "▁".encode()
+_ESCAPES: Final = {b"t": b"\t", b"n": b"\n", b"r": b"\r"}
+_ESCAPED: Final = re.compile(rb"\\(?:x([0-9a-f]{2})|(.))", re.DOTALL)
+
+
+class TokenKind(IntEnum):
+    """The numbers used in `tokenizer.ggml.token_type`."""
+
+    UNDEFINED = 0
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+    BYTE = 6
+
+
+def token_pieces(
+    model: Kind, texts: Sequence[bytes], kinds: Sequence[int], *, is_byte_level: bool
+) -> tuple[bytes, ...]:
+    """Raises `ValueError` with the text of an invalid byte token."""
+    if model == "rwkv":
+        return tuple(_unescaped(text) for text in texts)
+    pieces = list(texts)
+    normal = [token for token, kind in enumerate(kinds) if kind == TokenKind.NORMAL]
+    if is_byte_level:
+        for token, piece in zip(normal, _byte_level([texts[token] for token in normal]), strict=True):
+            pieces[token] = piece
+    elif model != "plamo2":
+        for token in normal:
+            if SPACE_MARK in texts[token]:
+                pieces[token] = texts[token].replace(SPACE_MARK, b" ")
+    for token, kind in enumerate(kinds):
+        if kind == TokenKind.BYTE:
+            pieces[token] = _byte(texts[token])
+        elif kind in (TokenKind.UNUSED, TokenKind.UNDEFINED) and model != "plamo2":
+            pieces[token] = b""
+    return tuple(pieces)
+
+
+def byte_alphabet() -> dict[int, str]:
+    """The printable character that GPT-2's vocabulary uses for each byte."""
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in set(shown)]
+    return {byte: chr(byte) for byte in shown} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
+
+
+def _byte(text: bytes) -> bytes:
+    if re.fullmatch(rb"<0x[0-9a-fA-F]{2}>", text):
+        return bytes.fromhex(text[3:5].decode("ascii"))
+    raise ValueError(f"{text[:20]!r}")
+
+
+def _unescaped(text: bytes) -> bytes:
+    """The bytes of a token that is written as a string literal."""
+
+    def unescape(match: re.Match[bytes]) -> bytes:
+        return bytes.fromhex(match[1].decode("ascii")) if match[1] else _ESCAPES.get(match[2], match[2])
+
+    return _ESCAPED.sub(unescape, text)
+
+
+def _byte_level(texts: list[bytes]) -> list[bytes]:
+    """The bytes of tokens in GPT-2's alphabet; characters outside it become their UTF-8 bytes."""
+    back = {ord(char): chr(byte) for byte, char in byte_alphabet().items()}
+    # One translate for all tokens: a call per token would dominate the loading time.
+    separator = "\n"
+    whole = b"\n".join(texts)
+    try:
+        joined = whole.decode("utf-8")
+        if whole.count(b"\n") == len(texts) - 1 and all(
+            ord(c) in back or c == separator for c in set(joined)
+        ):
+            shifted = {code: chr(ord(char) + 256) for code, char in back.items()}
+            wide = joined.translate(shifted).encode("utf-16-le")
+            units = np.frombuffer(wide, "<u2")
+            ends = np.flatnonzero(units == ord(separator)).tolist()
+            flat = (units & 255).astype(np.uint8).tobytes()
+            starts = [0, *(end + 1 for end in ends)]
+            return [flat[a:b] for a, b in zip(starts, [*ends, len(flat)], strict=True)]
+    except UnicodeDecodeError:
+        pass
+    return [_byte_level_one(text, back) for text in texts]
+
+
+def _byte_level_one(text: bytes, back: Mapping[int, str]) -> bytes:
+    out = bytearray()
+    for char in text.decode("utf-8", "replace"):
+        byte = back.get(ord(char))
+        out += char.encode() if byte is None else bytes([ord(byte)])
+    return bytes(out)

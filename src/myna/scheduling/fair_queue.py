@@ -1,0 +1,131 @@
+"""Weighted fair queueing: which owner's waiting sequence is served next. Pure."""
+
+from bisect import insort
+from collections.abc import Iterator
+from typing import Final
+
+from myna.scheduling.sequence import Sequence
+
+_WEIGHT_PER_PRIORITY: Final = 4.0
+
+
+class Share:
+    """What one owner uses, and its waiting sequences in order.
+
+    `served` is the cost of what was computed for it: its tokens, which count a quarter for each priority
+    above 0, and four times for each below.
+    """
+
+    __slots__ = ("_cost_per_step", "num_running", "owner", "served", "waiting")
+
+    def __init__(self, owner: str, served: float) -> None:
+        self.owner = owner
+        self.served = served
+        self.num_running = 0
+        self.waiting: list[Sequence] = []
+        self._cost_per_step = 0.0
+
+    def charge(self, sequence: Sequence, num_tokens: int) -> None:
+        self.served += num_tokens * cost(sequence)
+
+    def charge_decodes(self) -> None:
+        """Charge one token of each running sequence."""
+        self.served += self._cost_per_step
+
+    def run(self, sequence: Sequence, change: int = 1) -> None:
+        """The sequence starts to run, or no longer runs (-1)."""
+        self.num_running += change
+        self._cost_per_step += change * cost(sequence)  # exact: costs are powers of two
+
+
+class FairQueue:
+    """Waiting sequences, those that were preempted included, by owner.
+
+    The owner that was served least is next (a virtual token counter). A new one starts at the level of the
+    least served: it has no credit for the time before, and no debt. So whatever others send, it gets its turn
+    after at most one turn of each of them. One owner's sequences are served by priority, then by age.
+    """
+
+    __slots__ = ("_shares", "_size")
+
+    def __init__(self) -> None:
+        self._shares: dict[str, Share] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def num_shares(self) -> int:
+        """The number of owners with running or waiting sequences."""
+        return len(self._shares)
+
+    def shares(self) -> Iterator[Share]:
+        """The shares of owners with running or waiting sequences."""
+        yield from self._shares.values()
+
+    def share_of(self, sequence: Sequence) -> Share:
+        """The share of a sequence that is running or waiting, or about to."""
+        owner = sequence.group.request.owner
+        share = self._shares.get(owner)
+        if share is None:
+            level = min((other.served for other in self._shares.values()), default=0.0)
+            share = self._shares[owner] = Share(owner, level)
+        return share
+
+    def in_turn(self) -> list[Share]:
+        """The shares with waiting sequences, the next one first."""
+        waiting = [share for share in self._shares.values() if share.waiting]
+        return sorted(waiting, key=lambda share: (share.served, rank(share.waiting[0])))
+
+    def push(self, sequence: Sequence) -> None:
+        """A preempted sequence is ahead of those that arrived later."""
+        insort(self.share_of(sequence).waiting, sequence, key=rank)
+        self._size += 1
+
+    def pop(self, sequence: Sequence) -> None:
+        """The sequence, which must be waiting, starts to run."""
+        share = self.share_of(sequence)
+        share.waiting.remove(sequence)
+        share.run(sequence)
+        self._size -= 1
+
+    def fork(self, sequence: Sequence) -> None:
+        """The sequence runs without having waited."""
+        self.share_of(sequence).run(sequence)
+
+    def stop(self, sequence: Sequence) -> None:
+        """The sequence, which must be running, no longer does."""
+        share = self.share_of(sequence)
+        share.run(sequence, -1)
+        self._forget_if_idle(share)
+
+    def remove(self, sequence: Sequence) -> bool:
+        """Whether the sequence was waiting."""
+        share = self._shares.get(sequence.group.request.owner)
+        if share is None or sequence not in share.waiting:
+            return False
+        share.waiting.remove(sequence)
+        self._size -= 1
+        self._forget_if_idle(share)
+        return True
+
+    def charge_decodes(self) -> None:
+        """Charge one token of each running sequence."""
+        for share in self._shares.values():
+            share.charge_decodes()
+
+    def _forget_if_idle(self, share: Share) -> None:
+        if not share.num_running and not share.waiting:
+            del self._shares[share.owner]
+
+
+def cost(sequence: Sequence) -> float:
+    """What a token of this sequence's priority costs its owner."""
+    return float(_WEIGHT_PER_PRIORITY**-sequence.group.request.priority)
+
+
+def rank(sequence: Sequence) -> tuple[int, int, int]:
+    """Sorts sequences by priority and age: the first is served first, the last is preempted first."""
+    group = sequence.group
+    return -group.request.priority, group.order, sequence.choice

@@ -1,0 +1,48 @@
+"""The tables of docs/templates.md, from the outcomes of the gate."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.prompts.conversations import CONVERSATIONS
+from tests.prompts.template_gate import Result, outcomes, template_paths
+
+_DOCS = Path(__file__).parents[2] / "docs"
+_HEADS = {
+    "templates.md": ("Template", "Chat", "Instructions", "Tools and calls", "Parallel calls"),
+    "templates.zh.md": ("模板", "对话", "指令", "工具与调用", "并行调用"),
+}
+_REFUSED = {"templates.md": "{} refused", "templates.zh.md": "拒绝 {}"}
+
+
+def pages() -> dict[Path, str]:
+    """Both pages with current tables, which are the last thing on each."""
+    made = {}
+    for name, heads in _HEADS.items():
+        path = _DOCS / name
+        text, _, _ = path.read_text(encoding="utf-8").partition(f"| {heads[0]} |")
+        lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+        lines += [f"| {p.stem} | {_cells(outcomes(p), _REFUSED[name])} |" for p in template_paths()]
+        made[path] = text + "\n".join(lines) + "\n"
+    return made
+
+
+def _cells(results: Mapping[str, Result], refused: str) -> str:
+    groups = dict[str, list[str]]((group, []) for group in ("chat", "instructions", "tools", "parallel"))
+    for name, result in results.items():
+        groups[_group(name)].append(result.outcome)
+    cells = []
+    for outcomes_ in groups.values():
+        cell = f"{outcomes_.count('own')}/{len(outcomes_)}"
+        if number := outcomes_.count("refused"):
+            cell += ", " + refused.format(number)
+        cells.append(cell)
+    return " | ".join(cells)
+
+
+def _group(name: str) -> str:
+    messages = CONVERSATIONS[name].messages
+    if any(len(message.tool_calls) > 1 for message in messages):
+        return "parallel"
+    if CONVERSATIONS[name].tools or any(message.role == "tool" for message in messages):
+        return "tools"
+    return "instructions" if any(m.role in ("system", "developer") for m in messages) else "chat"
