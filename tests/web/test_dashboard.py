@@ -122,6 +122,24 @@ def test_the_audit_log_says_whose_limit_changed_from_what_to_what(
     expect(row.last).to_contain_text("Monthly budget: none → $2.50")
 
 
+def test_models_are_loaded_unloaded_and_deleted(admin: Visitor) -> None:
+    admin.expect_complaint("403")
+    page = admin.open("#/dashboard/models")
+    row = row_of(page, "fake")
+    expect(row).to_contain_text("gpt-4o-mini")
+    row.get_by_role("button", name="Unload fake").click()
+    expect(row).to_contain_text("not loaded")
+    row.get_by_role("button", name="Load fake").click()
+    expect(row.get_by_role("button", name="Unload fake")).to_be_visible()
+    expect(row).to_contain_text("8,192")
+    row.get_by_role("button", name="Delete fake").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("fake")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
 def test_a_newcomer_makes_a_key_sees_its_use_limits_it_hits_the_limit_and_reads_why(
     admin: Visitor, busy: ServerProcess
 ) -> None:
@@ -269,7 +287,7 @@ def test_a_key_that_may_not_administer_sees_no_keys(admin: Visitor, busy: Server
     expect(page.get_by_role("link", name="Keys and limits")).to_have_count(0)
 
 
-@pytest.mark.parametrize("part", ["overview", "requests", "keys", "acts"])
+@pytest.mark.parametrize("part", ["overview", "requests", "models", "keys", "acts"])
 def test_nothing_keeps_anyone_out(admin: Visitor, part: str) -> None:
     page = admin.open(f"#/dashboard/{part}")
     for theme in ("light", "dark"):

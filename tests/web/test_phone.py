@@ -37,7 +37,7 @@ def small_or_outside(page: Page, places: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("part", ["overview", "requests", "keys", "acts"])
+@pytest.mark.parametrize("part", ["overview", "requests", "models", "keys", "acts"])
 def test_the_dashboard_is_used_by_thumb(phone: Visitor, part: str, server: ServerProcess) -> None:
     headers = {"authorization": f"Bearer {KEY}"}
     base = f"{server.base_url}/organization/projects/default/api_keys"
@@ -46,7 +46,7 @@ def test_the_dashboard_is_used_by_thumb(phone: Visitor, part: str, server: Serve
     httpx.post(f"{server.base_url}/completions", json=body, headers=headers, timeout=60)
     page = phone.open(f"#/dashboard/{part}")
     expect(page.locator("main .card").first).to_be_visible()
-    if part in ("requests", "keys"):
+    if part in ("requests", "models", "keys"):
         expect(page.locator("tbody tr").first).to_be_visible()
     assert small_or_outside(page, "main button, main select, main a") == []
     assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH

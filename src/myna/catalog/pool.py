@@ -125,10 +125,6 @@ class ModelPool:
         context_tokens = loaded.running.info.context_tokens or None
         return ModelDetails(True, card.sampling.over(loaded.sampling), num_bytes, context_tokens)
 
-    def loaded(self) -> tuple[str, ...]:
-        """Ids of the models that are loaded now, in the order of their loads."""
-        return tuple(slot.model.id for slot in self._manager.loaded)
-
     def running(self) -> Sequence[tuple[str, RunningModel]]:
         """The loaded models by id, in the order of their loads."""
         return tuple(
@@ -182,13 +178,19 @@ class ModelPool:
             raise PermissionDenied(
                 N_("{model!r} is a file of the server's owner and is not deleted over HTTP.", model=model)
             )
-        if slot.is_in_use or slot.loading is not None:
-            raise ModelInUse(
-                N_("The model {model!r} is in use; try again when its requests have ended.", model=model)
-            )
+        _check_unused(slot)
         self._apply(self._listing.without(model))
         await self._manager.unload(slot)
         await asyncio.to_thread(self._delete_files, slot.model)
+
+    async def unload(self, card: ModelCard) -> None:
+        """Unload the card's model, if it is loaded. Raises `ModelNotFound`, and `ModelInUse` while requests
+        use it or wait for it."""
+        slot = self._slots.get(card.target)
+        if slot is None:
+            raise self._not_found(card.id)
+        _check_unused(slot)
+        await self._manager.unload(slot)
 
     def reconfigure(self, poll_listing: PollListing, limits: PoolLimits) -> None:
         """Use another listing and other limits from now on. Running requests keep their model."""
@@ -222,3 +224,10 @@ class ModelPool:
             if self._slots.get(name) is not slot:
                 slot.is_listed = False
                 self._manager.touch(slot)
+
+
+def _check_unused(slot: ModelSlot) -> None:
+    if slot.is_in_use or slot.loading is not None:
+        raise ModelInUse(
+            N_("The model {model!r} is in use; try again when its requests have ended.", model=slot.model.id)
+        )

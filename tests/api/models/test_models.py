@@ -117,6 +117,35 @@ async def test_an_alias_is_not_deleted_and_neither_is_a_model_in_use() -> None:
     assert busy.headers["x-should-retry"] == "false"
 
 
+async def test_a_model_is_loaded_and_unloaded_but_not_while_it_is_in_use() -> None:
+    more, steps = asyncio.Event(), words("a")
+    generator = ScriptedGenerator([[more, *steps]])
+    base = "/v1/organization/models"
+    async with running(services(pool_of(generator))) as live:
+        loaded = await live.ask("POST", f"{base}/gpt-4o-mini/load")
+        seen = await live.ask("GET", "/v1/models/tiny")
+        running_call = asyncio.create_task(_say(live))
+        await generator.is_asked.wait()
+        busy = await live.ask("POST", f"{base}/tiny/unload")
+        more.set()
+        await running_call
+        unloaded = await live.ask("POST", f"{base}/tiny/unload")
+        again = await live.ask("POST", f"{base}/tiny/unload")
+        slashes = await live.ask("POST", f"{base}/org%2Fmo%20del:v1@x/load")
+        unknown = await live.ask("POST", f"{base}/nowhere/load")
+    assert [reply.status for reply in (loaded, busy, unloaded, again, slashes, unknown)] == [
+        200,
+        409,
+        200,
+        200,
+        200,
+        404,
+    ]
+    assert json.loads(loaded.body)["is_loaded"] is True
+    assert json.loads(seen.body)["is_loaded"] is True
+    assert json.loads(unloaded.body)["is_loaded"] is False
+
+
 async def test_deleting_needs_the_admin_scope() -> None:
     class Readers:
         def find(self, key: str) -> Principal:
@@ -126,8 +155,9 @@ async def test_deleting_needs_the_admin_scope() -> None:
     object.__setattr__(parts, "keys", Readers())
     async with running(parts) as live:
         reply = await live.ask("DELETE", "/v1/models/tiny")
+        load = await live.ask("POST", "/v1/organization/models/tiny/load")
         readable = await live.ask("GET", "/v1/models/tiny")
-    assert reply.status == 401
+    assert (reply.status, load.status) == (401, 401)
     assert "Missing scopes: api.management.write." in json.loads(reply.body)["error"]["message"]
     assert readable.status == 200
 

@@ -1,12 +1,13 @@
-"""The Models API: list, retrieve and delete models."""
+"""The Models API: list, retrieve and delete models; our extensions: load and unload them."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import orjson
 from starlette.responses import Response
 
 from myna.accounts.principal import Scope
-from myna.catalog.pool import ModelDetails
+from myna.catalog.pool import ModelDetails, ModelPool
 from myna.catalog.registry import ModelCard
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, RequestError
 from myna.request.auth import require
@@ -55,11 +56,45 @@ async def delete_model(context: RequestContext) -> Response:
     return _json({"id": card.id, "object": "model", "deleted": True}, b"\n")
 
 
+async def load_model(context: RequestContext) -> Response:
+    """Load the model now instead of with its first request; the response comes when it is loaded."""
+    return await _changed(context, _load)
+
+
+async def unload_model(context: RequestContext) -> Response:
+    """Free the model's memory; the next request loads it again. Status 409 for a model in use."""
+    return await _changed(context, ModelPool.unload)
+
+
+async def _load(pool: ModelPool, card: ModelCard) -> None:
+    async with pool.hold(card):
+        pass
+
+
+async def _changed(
+    context: RequestContext, change: Callable[[ModelPool, ModelCard], Awaitable[None]]
+) -> Response:
+    """The model after the change."""
+    require(context.principal, _REMOVE)
+    pool = context.services.pool
+    try:
+        card = context.find_card(_model_id(context))
+        await change(pool, card)
+        return _json(_model(card) | _extension(card, pool.details(card)))
+    except ModelNotFound:
+        return _error(context, _not_found(context), BACKEND)
+    except ModelInUse as exc:
+        return _error(context, exc, BACKEND)
+
+
+_LOADING: Final = "/v1/organization/models/{model_id:path}"
 ENDPOINTS: Final = (
     Endpoint("GET", "/v1/models", list_models, names_organization=False),
     Endpoint("GET", "/v1/models/", list_models, names_organization=False),
     Endpoint("GET", "/v1/models/{model_id:path}", retrieve_model, names_organization=False),
     Endpoint("DELETE", "/v1/models/{model_id:path}", delete_model),
+    Endpoint("POST", f"{_LOADING}/load", load_model),
+    Endpoint("POST", f"{_LOADING}/unload", unload_model),
 )
 
 

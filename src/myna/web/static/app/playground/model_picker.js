@@ -3,6 +3,7 @@
 import { html } from "../html.js";
 import { number, t } from "../language.js";
 import { models, refreshModels } from "../session.js";
+import { sizeOf } from "../sizes.js";
 import { preferences } from "../storage.js";
 import { changePane } from "./conversations.js";
 
@@ -41,10 +42,4 @@ function wordsOf({ id, size_bytes: bytes, context_tokens: context, is_loaded: is
     isLoaded && t("model.loaded"),
   ];
   return [id, ...known.filter(Boolean)].join(" · ");
-}
-
-/** @param {number} bytes */
-function sizeOf(bytes) {
-  const [value, unit] = bytes >= 1e9 ? [bytes / 1e9, "gigabyte"] : [bytes / 1e6, "megabyte"];
-  return number(value, { style: "unit", unit, maximumFractionDigits: value < 10 ? 1 : 0 });
 }
