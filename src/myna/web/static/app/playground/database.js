@@ -121,9 +121,13 @@ export async function save(id, owner, merge) {
 
 /** Save it as it is while the page is being left: nothing that is awaited would still happen. @param {Conversation} conversation @param {string} owner */
 export function saveAtOnce(conversation, owner) {
-  const transaction = opened?.transaction(STORE, "readwrite");
-  transaction?.objectStore(STORE).put(owner ? { ...conversation, owner } : conversation);
-  transaction?.commit();
+  try {
+    const transaction = opened?.transaction(STORE, "readwrite");
+    transaction?.objectStore(STORE).put(owner ? { ...conversation, owner } : conversation);
+    transaction?.commit();
+  } catch {
+    return; // Nobody could be told.
+  }
   tabs.postMessage({ id: conversation.id, owner });
 }
 

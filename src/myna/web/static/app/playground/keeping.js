@@ -3,6 +3,7 @@
 import { signal } from "../html.js";
 import { t } from "../language.js";
 import { say } from "../notices.js";
+import { tab } from "../storage.js";
 import * as database from "./database.js";
 import { merged } from "./merging.js";
 import { isEmpty } from "./values.js";
@@ -10,6 +11,7 @@ import { isEmpty } from "./values.js";
 /** @typedef {import("./values.js").Conversation} Conversation */
 
 const SAVE_AFTER_MS = 400;
+const LEFT = "left";
 
 export const list = signal(/** @type {Conversation[]} */ ([]));
 export const openId = signal("");
@@ -38,6 +40,7 @@ export async function readKept(keyId) {
     say(t("store.unreadable"), { kind: "bad" });
   }
   for (const conversation of list.value) bases.set(conversation.id, conversation);
+  takeLeft();
   if (!(await database.isKept())) say(t("store.notKept"));
 }
 
@@ -106,12 +109,23 @@ database.whenChanged(async ({ id, owner: whose }) => {
   else replace(id, () => (base ? merged(base, mine, theirs) : theirs));
 });
 
+// A database may not finish what begins while the page is being left, so the tab remembers it, too.
 window.addEventListener("pagehide", () => {
-  for (const conversation of list.value) {
-    const { id } = conversation;
-    if (isEmpty(conversation) || !(saving.has(id) || hasRunning(conversation))) continue;
-    clearTimeout(saving.get(id));
-    saving.delete(id);
-    database.saveAtOnce(settled(conversation), owner);
-  }
+  const left = list.value
+    .filter((conversation) => !isEmpty(conversation) && (saving.has(conversation.id) || hasRunning(conversation)))
+    .map(settled);
+  if (left.length) tab.set(LEFT, JSON.stringify({ owner, left }));
+  for (const conversation of left) database.saveAtOnce(conversation, owner);
 });
+
+/** Go on with what the tab remembered when its page was left. */
+function takeLeft() {
+  const { owner: whose = "", left = [] } = JSON.parse(tab.get(LEFT) ?? "{}");
+  tab.set(LEFT, null);
+  if (whose !== owner) return;
+  for (const conversation of /** @type {Conversation[]} */ (left)) {
+    if (find(conversation.id)) replace(conversation.id, () => conversation);
+    else list.value = [conversation, ...list.value];
+    saveSoon(conversation.id);
+  }
+}
