@@ -117,9 +117,18 @@ def test_a_full_disk_is_told_before_the_download(
         pull_file(wanted_from(mirror), store, SilentProgress())
 
 
+def test_a_small_file_needs_little_more_room_than_its_own(
+    mirror: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(mirror)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=3 * len(WHOLE)))
+    pull_file(wanted_from(mirror), store, SilentProgress())
+    assert names_in(store.folder) == {"bird.gguf"}
+
+
 def test_a_folder_that_may_not_be_written_is_told(mirror: Path, tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file where the folder should be")
-    with pytest.raises(DownloadFailed, match="Can't write"):
+    with pytest.raises(DownloadFailed, match=r"Can't write to .*; set MYNA_HOME to a folder"):
         pull_file(wanted_from(mirror), ModelStore(tmp_path / "models"), SilentProgress())
 
 

@@ -200,3 +200,21 @@ def test_an_allowed_host_may_be_all_names_of_a_domain() -> None:
     sources = AllowedSources(hosts_for("127.0.0.1", ["*.box.example"]), ())
     assert sources.admits_host("my.box.example")
     assert not sources.admits_host("box.example")
+
+
+async def test_only_http_1_0_may_lack_a_host() -> None:
+    async with running(services(pool_of(ScriptedGenerator([]))), HttpOptions()) as live:
+        modern = await live.send(b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n")
+        old = await live.send(b"GET /health HTTP/1.0\r\n\r\n")
+        replies = await modern.reply(), await old.reply()
+    assert [reply.status for reply in replies] == [400, 200]
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b"[" * 400, b'{"code": "' + b"A" * 1000 + b'"}', b"\xff", b"{}"]
+)
+async def test_a_sign_in_body_of_any_kind_is_an_invalid_code(body: bytes) -> None:
+    async with running(services(pool_of(ScriptedGenerator([]))), LOOPBACK) as live:
+        reply = await live.ask("POST", "/sign-in", body, key="")
+    assert reply.status == 403
+    assert json.loads(reply.body)["error"]["code"] == "invalid_sign_in_code"

@@ -1,5 +1,6 @@
 """What the playground says when an answer fails, and that nothing which came is lost."""
 
+import re
 import signal
 
 import pytest
@@ -107,3 +108,19 @@ def test_what_can_not_be_sent_is_not_sent(player: Player, server: ServerProcess)
     player.page.get_by_label("Message", exact=True).press("Enter")
     player.ended()
     assert player.sent[-1]["temperature"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"), [("context_length_exceeded", "超出模型的上下文"), (None, "服务器无法处理该请求")]
+)
+def test_an_error_of_the_api_is_explained_in_chinese(player: Player, code: str | None, meaning: str) -> None:
+    player.visitor.expect_complaint("400")
+    error = {"error": {"message": "Something 'n' is wrong.", "type": "x", "param": "n", "code": code}}
+    player.page.route("**/v1/chat/completions", lambda route: route.fulfill(status=400, json=error))
+    answer = player.ask("Hello?")
+    expect(answer.get_by_role("alert")).to_have_text(re.compile("^Something 'n' is wrong."))
+    player.page.get_by_role("button", name="中文").click()
+    player.page.get_by_role("button", name="重试").click()
+    alert = player.answers().last.get_by_role("alert")
+    expect(alert).to_contain_text(meaning)
+    expect(alert).to_contain_text("Something 'n' is wrong.")

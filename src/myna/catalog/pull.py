@@ -22,6 +22,7 @@ from myna.core.translatable import N_, Translatable, joined
 SOURCE_TIMEOUT_S: Final = 5.0
 # How long a source that has answered waits for the sources before it in the order.
 GRACE_S: Final = 1.5
+# For temporary files: a source may hold two copies of what it has not appended yet.
 _SPARE_BYTES: Final = 256 << 20
 
 
@@ -70,6 +71,15 @@ def pull_file(wanted: WantedFile, store: ModelStore, progress: Progress) -> None
     work_folder = store.partial_of(wanted.name)
     try:
         work_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise DownloadFailed(
+            N_(
+                "Can't write to {folder} ({reason}); set MYNA_HOME to a folder that you may write to.",
+                folder=store.folder,
+                reason=exc.strerror or exc,
+            )
+        ) from exc
+    try:
         with _locked(work_folder.parent / f"{work_folder.name}.lock", progress):
             if _is_complete(target, wanted):  # another process pulled it while this one waited
                 return
@@ -165,7 +175,8 @@ def _try_source(
 
 
 def _check_disk_space(wanted: WantedFile, partial: PartialFile, work_folder: Path) -> None:
-    needed = wanted.num_bytes - partial.size + _SPARE_BYTES
+    missing = wanted.num_bytes - partial.size
+    needed = missing + min(2 * missing, _SPARE_BYTES)
     free = shutil.disk_usage(work_folder).free
     if free < needed:
         raise DownloadFailed(

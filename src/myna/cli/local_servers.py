@@ -2,6 +2,7 @@
 other verbs find it on any port."""
 
 import contextlib
+import fcntl
 import json
 import os
 import subprocess
@@ -10,9 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import psutil
+from typing import IO, Final
 
 from myna.cli.banner import base_url
 from myna.cli.client import is_up
@@ -25,54 +24,62 @@ _POLL_S: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """`started` is the process's start in Unix seconds: a later process may have its id."""
-
     pid: int
-    started: float
     base_url: str
-
-    @property
-    def is_alive(self) -> bool:
-        try:
-            return bool(abs(psutil.Process(self.pid).create_time() - self.started) < 1)
-        except (psutil.Error, OSError, ValueError):
-            return False
 
 
 @contextlib.contextmanager
 def recorded(home: Path, base_url: str) -> Iterator[None]:
-    """While the block runs, other processes find this server. A home that can't be written doesn't matter."""
+    """While the block runs, other processes find this server. A home that can't be written doesn't matter.
+
+    The record is locked until the process ends, however it does: process ids are used again, and the start
+    time of a process changes when the clock is set.
+    """
     path = home / "servers" / f"{os.getpid()}.json"
-    server = {"started": psutil.Process().create_time(), "base_url": base_url}
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.write_text(json.dumps(server))
-    try:
-        yield
-    finally:
+    draft = path.with_suffix(".new")
+    with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            file = stack.enter_context(draft.open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(json.dumps({"base_url": base_url}))
+            file.flush()
+            draft.replace(path)  # already locked when others see it
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def running_servers(home: Path) -> list[RunningServer]:
     """The newest first. Records of processes that were killed are removed."""
-    found = []
+    found: list[tuple[float, RunningServer]] = []
     for path in (home / "servers").glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            values = json.loads(path.read_text())
-            server = RunningServer(int(path.stem), float(values["started"]), str(values["base_url"]))
-            if server.is_alive:
-                found.append(server)
-                continue
-        with contextlib.suppress(OSError):
-            path.unlink()
-    return sorted(found, key=lambda server: server.started, reverse=True)
+        with contextlib.suppress(OSError), path.open() as file:
+            if _is_locked(file):
+                server = RunningServer(int(path.stem), str(json.load(file)["base_url"]))
+                found.append((path.stat().st_mtime, server))
+            else:
+                path.unlink()
+    return [server for _, server in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+
+def _is_locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def find_server(settings: Settings) -> str | None:
-    """The base URL of this user's running server: the one at the settings' address, else the newest."""
-    addresses = [local_base_url(settings), *(server.base_url for server in running_servers(settings.home))]
-    return next((address for address in dict.fromkeys(addresses) if is_up(address)), None)
+    """The base URL of this user's running server: the one at the settings' address, else the newest. Another
+    program that answers at the settings' address is not this user's: it must not get the key."""
+    addresses = [server.base_url for server in running_servers(settings.home)]
+    preferred = local_base_url(settings)
+    addresses.sort(key=lambda address: address != preferred)
+    return next((address for address in addresses if is_up(address)), None)
 
 
 @contextlib.contextmanager

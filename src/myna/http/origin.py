@@ -67,6 +67,8 @@ class SourceCheck:
             return
         headers = Headers(scope=scope)
         host = _checked_host(headers)
+        if "host" not in headers and scope["http_version"] != "1.0":
+            raise MalformedHttp("The request has no Host header.")
         if not self._sources().admits_host(host_name(host)):
             raise ForbiddenSource(
                 f"This server does not accept the host {host!r}. "

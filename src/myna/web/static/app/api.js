@@ -1,5 +1,5 @@
 // The one way to the server: requests with the key, and what can go wrong with them as one kind of error.
-import { t } from "./language.js";
+import { explained, t } from "./language.js";
 import { tab } from "./storage.js";
 
 let key = tab.get("key") ?? "";
@@ -86,9 +86,17 @@ async function errorOf(response) {
   } catch {
     // Not from the API: a proxy's page, or an answer that broke off.
   }
-  const retryAfterS = Number(response.headers.get("retry-after")) || 0;
-  const about = { status: response.status, code: said.code, param: said.param, retryAfterS };
-  return new ApiError(sentence(response.status, said.message ?? "", retryAfterS), about);
+  return errorFrom(said, response.status, Number(response.headers.get("retry-after")) || 0);
+}
+
+/**
+ * The error of the API's error object. One in a stream has no status, but means what a 500 does without a code.
+ * @param {{message?: string, code?: string | null, param?: string | null}} said
+ * @param {number} [status] @param {number} [retryAfterS]
+ */
+export function errorFrom({ message, code, param }, status = 0, retryAfterS = 0) {
+  const shown = message ? explained(message, code, status || 500) : "";
+  return new ApiError(sentence(status, shown, retryAfterS), { status, code, param, retryAfterS });
 }
 
 /** @param {number} status @param {string} message @param {number} retryAfterS */

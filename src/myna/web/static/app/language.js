@@ -3,6 +3,7 @@ import { effect, signal } from "./html.js";
 import { preferences } from "./storage.js";
 import { en } from "./words/en.js";
 import { zh } from "./words/zh.js";
+import { errors } from "./words/zh/errors.js";
 
 /** @type {Record<string, Record<string, string>>} */
 const WORDS = { en, zh };
@@ -34,6 +35,15 @@ export function setLanguage(value) {
 export function t(key, values = {}) {
   const text = WORDS[language.value]?.[key] ?? en[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+}
+
+/**
+ * What the API said about a failure, which is English: in Chinese behind what its code or status means.
+ * @param {string} message @param {string | null | undefined} code @param {number} status
+ */
+export function explained(message, code, status) {
+  const meaning = language.value === "zh" && (errors[code ?? ""] ?? errors[status]);
+  return meaning ? `${meaning}（${message}）。` : message;
 }
 
 /** A number as the reader writes it. @param {number} value @param {Intl.NumberFormatOptions} [options] */

@@ -1,5 +1,5 @@
 // Asking the model: sends a pane's request, folds what comes into its turn, and ends in one of four ways.
-import { ApiError, send } from "../api.js";
+import { ApiError, errorFrom, send } from "../api.js";
 import { effect, signal } from "../html.js";
 import { t } from "../language.js";
 import { findModel, refreshModels, state, wasInterrupted } from "../session.js";
@@ -107,7 +107,7 @@ async function receive(mode, body, signal, show) {
     const response = await send("POST", PATHS[mode], body, signal);
     if (!body.stream) return ended(foldWhole(await response.json(), performance.now() - start, mode), "done");
     for await (const event of eventsOf(response)) {
-      if (event.error) throw new ApiError(event.error.message, { code: event.error.code });
+      if (event.error) throw errorFrom(event.error);
       answers = foldEvent(answers, event, performance.now() - start);
       show(answers);
     }
