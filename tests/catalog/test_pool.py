@@ -40,14 +40,14 @@ async def test_an_alias_hides_no_model_and_needs_a_target() -> None:
 async def test_a_model_loads_once_when_first_asked_for() -> None:
     yard = Yard()
     pool = make_pool(yard)
-    assert pool.loaded() == ()
+    assert tuple(name for name, _ in pool.running()) == ()
     assert not pool.is_ready
     holders = [Holder(pool, name) for name in ("bird", "gpt-4o-mini", "bird")]
     served = await asyncio.gather(*(holder.served() for holder in holders))
     assert yard.num_loads == 1
     assert [model.card.id for model in served] == ["bird", "gpt-4o-mini", "bird"]
     assert served[0].renderer is PROMPTING
-    assert pool.loaded() == ("bird",)
+    assert tuple(name for name, _ in pool.running()) == ("bird",)
     assert pool.is_ready
 
 
@@ -138,7 +138,7 @@ async def test_closing_the_pool_closes_what_is_loaded_and_fails_who_waits() -> N
     await pool.aclose()
     await pool.aclose()
     assert yard.up == []
-    assert pool.loaded() == ()
+    assert tuple(name for name, _ in pool.running()) == ()
     assert "shutting down" in str((await asyncio.gather(waiting.task, return_exceptions=True))[0])
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 from playwright.sync_api import Route, expect
 from tests.e2e.server import KEY, ServerProcess
@@ -214,12 +215,13 @@ def _says(route: Route, text: str, model: str = "<b>model</b>") -> None:
 
 def test_hostile_names_of_models_stay_text(player: Player) -> None:
     name = "<img src=x onerror=alert(1)>"
-    listed = {
+    listed: dict[str, Any] = {
         "object": "list",
         "data": [{"id": name, "object": "model", "created": 0, "owned_by": "<b>x</b>"}],
     }
     player.page.on("dialog", lambda dialog: player.visitor.complaints.append(dialog.message))
-    player.page.route("**/v1/models", lambda route: route.fulfill(json=listed))
+    player.page.route("**/v1/models?*", lambda route: route.fulfill(json=listed))
+    player.page.route("**/v1/models/*", lambda route: route.fulfill(json=listed["data"][0]))
     player.page.reload()
     expect(player.page.get_by_label("Model", exact=True)).to_have_value(name)
     player.page.route("**/v1/chat/completions", lambda route: _says(route, "hello", name))

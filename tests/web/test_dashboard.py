@@ -4,10 +4,13 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from tests.e2e.server import KEY, ServerProcess, serving
 from tests.web.browser import Visitor
 from tests.web.conftest import root_of
+
+AUTH = {"authorization": f"Bearer {KEY}"}
+LIMITS = "**/rate_limits*"
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,54 @@ def test_requests_are_listed_with_their_ends_and_errors_alone_if_wanted(admin: V
     expect(page.get_by_text("completed", exact=True)).to_have_count(0)
 
 
+def test_requests_open_and_are_filtered_by_key_and_model(admin: Visitor, busy: ServerProcess) -> None:
+    page = admin.open("#/dashboard/keys")
+    ask(busy, make_key(page, "Filtered"), 3)
+    page.get_by_role("link", name="Requests").click()
+    page.get_by_label("Key", exact=True).select_option("Filtered")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("Filtered")
+    rows.first.get_by_role("button", name="Details").click()
+    expect(page.locator(".facts")).to_contain_text("req_")
+    expect(page.locator(".facts")).to_contain_text("completions")
+    assert admin.barriers() == []
+    page.get_by_label("Model", exact=True).select_option("fake")
+    expect(page.locator(".facts")).to_be_visible()
+    page.get_by_role("button", name="Cancelled").click()
+    expect(page.get_by_text("No matching requests.")).to_be_visible()
+
+
+def test_the_audit_log_says_whose_limit_changed_from_what_to_what(
+    admin: Visitor, busy: ServerProcess
+) -> None:
+    page = admin.open("#/dashboard/keys")
+    path = limit_key(page, busy, "Watched", {"budget_cents": 250})
+    httpx.post(path, json={"budget_cents": 1000}, headers=AUTH, timeout=60).raise_for_status()
+    page.get_by_role("link", name="Audit log").click()
+    row = page.get_by_role("row").filter(has_text="Watched").filter(has_text="rate_limit.updated")
+    expect(row.first).to_contain_text("Monthly budget: $2.50 → $10.00")
+    expect(row.last).to_contain_text("Monthly budget: none → $2.50")
+
+
+def test_models_are_loaded_unloaded_and_deleted(admin: Visitor) -> None:
+    admin.expect_complaint("403")
+    page = admin.open("#/dashboard/models")
+    row = row_of(page, "fake")
+    expect(row).to_contain_text("gpt-4o-mini")
+    row.get_by_role("button", name="Unload fake").click()
+    expect(row).to_contain_text("not loaded")
+    row.get_by_role("button", name="Load fake").click()
+    expect(row.get_by_role("button", name="Unload fake")).to_be_visible()
+    expect(row).to_contain_text("8,192")
+    row.get_by_role("button", name="Delete fake").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("fake")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
 def test_a_newcomer_makes_a_key_sees_its_use_limits_it_hits_the_limit_and_reads_why(
     admin: Visitor, busy: ServerProcess
 ) -> None:
@@ -130,6 +181,54 @@ def test_limits_typed_as_soon_as_their_fields_are_there_are_kept(admin: Visitor,
     expect(dialog).to_have_count(0)
     page.get_by_role("button", name="Limits of Fast fingers").click()
     expect(page.get_by_role("dialog").get_by_label("Requests per minute")).to_have_value("7")
+
+
+def limit_key(page: Page, busy: ServerProcess, name: str, limits: dict[str, int]) -> str:
+    """A new key with those limits in the page's list; the path of its limits."""
+    base = f"{busy.base_url}/organization/projects/default/api_keys"
+    made = httpx.post(base, json={"name": name}, headers=AUTH, timeout=60).json()
+    path = f"{base}/{made['id']}/rate_limits/rl-all"
+    httpx.post(path, json=limits, headers=AUTH, timeout=60).raise_for_status()
+    page.reload()
+    expect(row_of(page, name)).to_be_visible()
+    return path
+
+
+def test_limits_that_are_not_loaded_are_never_saved(admin: Visitor, busy: ServerProcess) -> None:
+    admin.expect_complaint("503")
+    page = admin.open("#/dashboard/keys")
+    path = limit_key(page, busy, "Careful", {"max_requests_per_1_minute": 60, "budget_cents": 250})
+    held: list[Route] = []
+    page.route(LIMITS, lambda route: held.append(route))
+    page.get_by_role("button", name="Limits of Careful").click()
+    dialog = page.get_by_role("dialog")
+    save = dialog.get_by_role("button", name="Save")
+    expect(dialog.get_by_text("Loading the limits")).to_be_visible()
+    expect(save).to_be_disabled()
+    error = {"error": {"message": "Busy.", "type": "x", "param": None, "code": None}}
+    held[0].fulfill(status=503, json=error)
+    expect(dialog.get_by_role("alert").first).to_contain_text("Busy.")
+    expect(save).to_be_disabled()
+    page.unroute(LIMITS)
+    dialog.get_by_role("button", name="Try again").click()
+    expect(dialog.get_by_label("Requests per minute")).to_have_value("60")
+    dialog.get_by_label("Monthly budget").fill("2.75")
+    save.click()
+    expect(dialog).to_have_count(0)
+    found = httpx.get(path, headers=AUTH, timeout=60).json()
+    assert (found["max_requests_per_1_minute"], found["budget_cents"]) == (60, 275)
+
+
+def test_a_dashboard_opened_while_the_server_is_away_recovers(admin: Visitor) -> None:
+    admin.expect_complaint("ERR_")
+    page = admin.open()
+    page.route("**/v1/organization/**", lambda route: route.abort())
+    page.get_by_role("link", name="Dashboard").click()
+    alert = page.get_by_role("alert").filter(has_text="can't be reached").first
+    expect(alert.get_by_role("button", name="Try again")).to_be_visible()
+    page.unroute_all()
+    expect(row_of(page, "fake")).to_be_visible()
+    expect(page.get_by_role("link", name="Keys and limits")).to_be_visible()
 
 
 def test_a_key_is_rotated_and_revoked(admin: Visitor, busy: ServerProcess) -> None:
@@ -188,7 +287,7 @@ def test_a_key_that_may_not_administer_sees_no_keys(admin: Visitor, busy: Server
     expect(page.get_by_role("link", name="Keys and limits")).to_have_count(0)
 
 
-@pytest.mark.parametrize("part", ["overview", "requests", "keys", "acts"])
+@pytest.mark.parametrize("part", ["overview", "requests", "models", "keys", "acts"])
 def test_nothing_keeps_anyone_out(admin: Visitor, part: str) -> None:
     page = admin.open(f"#/dashboard/{part}")
     for theme in ("light", "dark"):

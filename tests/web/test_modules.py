@@ -39,5 +39,14 @@ def test_the_libraries_are_those_that_the_notices_name() -> None:
     page = (ROOT / "THIRD_PARTY.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| ([@\w./-]+) \| ([\d.]+) \|", page, re.MULTILINE))
     assert brought == named
+    fonts = re.search(r"FONTS = \((.*?)\)", script, re.DOTALL)
+    assert fonts
     files = set(re.findall(r'"([\w-]+\.(?:js|css))": "', script)) | {"LICENSES.txt"}
+    files |= {f"KaTeX_{font}.woff2" for font in re.findall(r'"([\w-]+)"', fonts[1])}
     assert {path.name for path in (STATIC / "vendor").iterdir()} == files
+
+
+def test_style_sheets_name_only_files_that_are_there() -> None:
+    for path in STATIC.rglob("*.css"):
+        for name in re.findall(r"url\(([^)]*)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / name.strip("\"'")).is_file(), (path, name)

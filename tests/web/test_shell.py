@@ -108,6 +108,23 @@ def test_sign_in_and_pages_are_accessible(visitor: Visitor, theme: str) -> None:
     assert visitor.barriers() == []
 
 
+def test_every_module_is_fetched_at_once_and_never_again(visitor: Visitor) -> None:
+    """The document names every module that the pages load, in a folder whose files the browser may keep."""
+    page = visitor.open()
+    page.get_by_role("link", name="Dashboard").click()
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
+    named = set(
+        page.evaluate("[...document.querySelectorAll('link[rel=modulepreload]')].map((link) => link.href)")
+    )
+    loaded = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
+    modules = {address for address in loaded if address.endswith(".js")}
+    assert modules == named
+    assert len(named) > 80
+    for address in sorted(named)[:3]:
+        assert "immutable" in httpx.get(address).headers["cache-control"]
+    assert "immutable" not in httpx.get(visitor.root + "static/app/main.js").headers["cache-control"]
+
+
 def test_answers_carry_the_headers_that_confine_them(server: ServerProcess) -> None:
     with httpx.Client(base_url=root_of(server)) as client:
         page = client.get("/")

@@ -89,7 +89,7 @@ def test_a_key_that_ends_leads_back_to_the_sign_in(player: Player) -> None:
 def test_no_server_at_all_is_said_and_tried_again(visitor: Visitor) -> None:
     visitor.expect_complaint("ERR_")
     page: Page = visitor.open()
-    page.route("**/v1/models", lambda route: route.abort())
+    page.route("**/v1/models?*", lambda route: route.abort())
     page.reload()
     expect(page.get_by_role("heading", name="The server doesn't answer")).to_be_visible()
     page.unroute_all()

@@ -199,9 +199,14 @@ class Administration:
 
         def change(accounts: Accounts) -> tuple[Limit, str, Mapping[str, object]]:
             check_owner(accounts, owner)
-            limit = msgspec.structs.replace(find_limit(accounts, owner, model), **changes)
-            requested = {"id": limit_id(model), "owner": owner, "changes_requested": dict(changes)}
-            return limit, "rate_limit.updated", requested
+            before = find_limit(accounts, owner, model)
+            details = {
+                "id": limit_id(model),
+                "owner": owner,
+                "changes_requested": dict(changes),
+                "previous": {name: getattr(before, name) for name in changes},
+            }
+            return msgspec.structs.replace(before, **changes), "rate_limit.updated", details
 
         return self._commit(actor, change)
 

@@ -68,6 +68,18 @@ class ServedModel:
         return part
 
 
+@dataclass(frozen=True, slots=True)
+class ModelDetails:
+    """What is known of a model now. `sampling` are its defaults; those in its file are known while it is
+    loaded, and so is `context_tokens`. `num_bytes` is the size of its files, None for one that has none here.
+    """
+
+    is_loaded: bool
+    sampling: SamplingDefaults
+    num_bytes: int | None = None
+    context_tokens: int | None = None
+
+
 class ModelPool:
     """`poll_listing` returns a new listing when it has changed; `delete_files` deletes a removed model's
     files. All methods are for one event loop."""
@@ -104,15 +116,14 @@ class ModelPool:
         self._refresh()
         return self._listing.find(model)
 
-    def sampling_defaults(self, card: ModelCard) -> SamplingDefaults:
-        """The model's sampling defaults; those in its file are known while it is loaded."""
-        slot = self._slots.get(card.target)
-        loaded = slot.loaded if slot is not None else None
-        return card.sampling if loaded is None else card.sampling.over(loaded.sampling)
-
-    def loaded(self) -> tuple[str, ...]:
-        """Ids of the models that are loaded now, in the order of their loads."""
-        return tuple(slot.model.id for slot in self._manager.loaded)
+    def details(self, card: ModelCard) -> ModelDetails:
+        spec, slot = self._listing.models.get(card.target), self._slots.get(card.target)
+        num_bytes = spec.num_bytes if isinstance(spec, LocalModel) else None
+        if slot is None or slot.loaded is None:
+            return ModelDetails(False, card.sampling, num_bytes)
+        loaded = slot.loaded
+        context_tokens = loaded.running.info.context_tokens or None
+        return ModelDetails(True, card.sampling.over(loaded.sampling), num_bytes, context_tokens)
 
     def running(self) -> Sequence[tuple[str, RunningModel]]:
         """The loaded models by id, in the order of their loads."""
@@ -167,13 +178,19 @@ class ModelPool:
             raise PermissionDenied(
                 N_("{model!r} is a file of the server's owner and is not deleted over HTTP.", model=model)
             )
-        if slot.is_in_use or slot.loading is not None:
-            raise ModelInUse(
-                N_("The model {model!r} is in use; try again when its requests have ended.", model=model)
-            )
+        _check_unused(slot)
         self._apply(self._listing.without(model))
         await self._manager.unload(slot)
         await asyncio.to_thread(self._delete_files, slot.model)
+
+    async def unload(self, card: ModelCard) -> None:
+        """Unload the card's model, if it is loaded. Raises `ModelNotFound`, and `ModelInUse` while requests
+        use it or wait for it."""
+        slot = self._slots.get(card.target)
+        if slot is None:
+            raise self._not_found(card.id)
+        _check_unused(slot)
+        await self._manager.unload(slot)
 
     def reconfigure(self, poll_listing: PollListing, limits: PoolLimits) -> None:
         """Use another listing and other limits from now on. Running requests keep their model."""
@@ -207,3 +224,10 @@ class ModelPool:
             if self._slots.get(name) is not slot:
                 slot.is_listed = False
                 self._manager.touch(slot)
+
+
+def _check_unused(slot: ModelSlot) -> None:
+    if slot.is_in_use or slot.loading is not None:
+        raise ModelInUse(
+            N_("The model {model!r} is in use; try again when its requests have ended.", model=slot.model.id)
+        )

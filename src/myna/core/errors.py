@@ -60,7 +60,7 @@ class NotFound(RequestError):
 
 
 class ModelInUse(RequestError):
-    """The model can't be deleted while it serves requests."""
+    """The model can't be unloaded or deleted while it serves requests."""
 
 
 class BodyTooLarge(RequestError):

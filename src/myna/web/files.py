@@ -13,6 +13,7 @@ CONTENT_TYPES: Final = {
     "js": "text/javascript; charset=utf-8",
     "mjs": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
+    "woff2": "font/woff2",
     "txt": "text/plain; charset=utf-8",
     "json": "application/json",
     "wasm": "application/wasm",

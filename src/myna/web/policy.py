@@ -8,6 +8,7 @@ PAGE_POLICY: Final = "; ".join(
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self'",
+        "font-src 'self'",
         "connect-src 'self'",
         "frame-src 'self'",
         "base-uri 'none'",

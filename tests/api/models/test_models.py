@@ -5,7 +5,7 @@ import json
 
 import pytest
 from tests.http.live import Live, running
-from tests.http.scripted import ScriptedGenerator, pool_of, services, words
+from tests.http.scripted import INFO, ScriptedGenerator, pool_of, services, words
 
 from myna.accounts.principal import Principal
 from myna.core.accounts import AuditQuery
@@ -50,8 +50,24 @@ async def test_a_model_is_found_by_its_id_with_or_without_escapes(path: str, mod
     async with running(services(pool_of(ScriptedGenerator([])))) as live:
         reply = await live.ask("GET", f"/v1/models/{path}")
     assert reply.status == 200
-    assert list(json.loads(reply.body)) == ["id", "object", "created", "owned_by"]
+    assert list(json.loads(reply.body))[:4] == ["id", "object", "created", "owned_by"]
     assert json.loads(reply.body)["id"] == model
+
+
+async def test_details_are_what_is_known_of_a_model() -> None:
+    async with running(services(pool_of(ScriptedGenerator([words("a")])))) as live:
+        before = await live.ask("GET", "/v1/models/tiny")
+        await _say(live)
+        after = await live.ask("GET", "/v1/models/tiny")
+        listed = await live.ask("GET", "/v1/models?details=true")
+    assert json.loads(before.body)["is_loaded"] is False
+    assert "context_tokens" not in json.loads(before.body)
+    assert json.loads(after.body)["is_loaded"] is True
+    assert json.loads(after.body)["context_tokens"] == INFO.context_tokens
+    models = {model["id"]: model for model in json.loads(listed.body)["data"]}
+    assert models["tiny"] == json.loads(after.body)
+    assert models["gpt-4o-mini"]["alias_of"] == "tiny"
+    assert "alias_of" not in models["tiny"]
 
 
 @pytest.mark.parametrize("model", ["fake_id", "..%2F..%2Fetc%2Fpasswd", "tiny%00", "%E4%BD%A0"])
@@ -101,6 +117,35 @@ async def test_an_alias_is_not_deleted_and_neither_is_a_model_in_use() -> None:
     assert busy.headers["x-should-retry"] == "false"
 
 
+async def test_a_model_is_loaded_and_unloaded_but_not_while_it_is_in_use() -> None:
+    more, steps = asyncio.Event(), words("a")
+    generator = ScriptedGenerator([[more, *steps]])
+    base = "/v1/organization/models"
+    async with running(services(pool_of(generator))) as live:
+        loaded = await live.ask("POST", f"{base}/gpt-4o-mini/load")
+        seen = await live.ask("GET", "/v1/models/tiny")
+        running_call = asyncio.create_task(_say(live))
+        await generator.is_asked.wait()
+        busy = await live.ask("POST", f"{base}/tiny/unload")
+        more.set()
+        await running_call
+        unloaded = await live.ask("POST", f"{base}/tiny/unload")
+        again = await live.ask("POST", f"{base}/tiny/unload")
+        slashes = await live.ask("POST", f"{base}/org%2Fmo%20del:v1@x/load")
+        unknown = await live.ask("POST", f"{base}/nowhere/load")
+    assert [reply.status for reply in (loaded, busy, unloaded, again, slashes, unknown)] == [
+        200,
+        409,
+        200,
+        200,
+        200,
+        404,
+    ]
+    assert json.loads(loaded.body)["is_loaded"] is True
+    assert json.loads(seen.body)["is_loaded"] is True
+    assert json.loads(unloaded.body)["is_loaded"] is False
+
+
 async def test_deleting_needs_the_admin_scope() -> None:
     class Readers:
         def find(self, key: str) -> Principal:
@@ -110,8 +155,9 @@ async def test_deleting_needs_the_admin_scope() -> None:
     object.__setattr__(parts, "keys", Readers())
     async with running(parts) as live:
         reply = await live.ask("DELETE", "/v1/models/tiny")
+        load = await live.ask("POST", "/v1/organization/models/tiny/load")
         readable = await live.ask("GET", "/v1/models/tiny")
-    assert reply.status == 401
+    assert (reply.status, load.status) == (401, 401)
     assert "Missing scopes: api.management.write." in json.loads(reply.body)["error"]["message"]
     assert readable.status == 200
 

@@ -85,6 +85,25 @@ async def test_a_key_is_shown_once_and_lives_as_the_client_knows_it(model: Model
     assert [key["status"] for key in reply.json()["data"]] == ["revoked"]
 
 
+async def test_every_key_may_read_what_it_is(model: Model) -> None:
+    made = await _new_key(model, models=["fake"], scopes=["inference", "read"])
+    reply = await model.client.get(f"{BASE}/own_key", headers=_with(made["value"]))
+    assert reply.json() == {
+        "object": "organization.own_key",
+        "id": made["id"],
+        "project_id": "default",
+        "scopes": ["inference", "read"],
+        "models": ["fake"],
+    }
+    assert (await model.client.get(f"{BASE}/own_key")).json()["scopes"] == [
+        "inference",
+        "read",
+        "admin",
+        "priority",
+    ]
+    assert (await model.client.get(f"{BASE}/own_key", headers=_with("sk-wrong"))).status_code == 401
+
+
 async def test_a_key_decides_for_itself_what_happens_to_unknown_parameters(model: Model) -> None:
     body = {"model": "tiny", "prompt": "a", "zzz": 1}
     made = await _new_key(model, unknown_parameters="ignore")

@@ -1,14 +1,15 @@
-"""The Models API: list, retrieve and delete models."""
+"""The Models API: list, retrieve and delete models; our extensions: load and unload them."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import orjson
 from starlette.responses import Response
 
 from myna.accounts.principal import Scope
+from myna.catalog.pool import ModelDetails, ModelPool
 from myna.catalog.registry import ModelCard
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, RequestError
-from myna.core.sampling_defaults import SamplingDefaults
 from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
 from myna.wire.errors import BACKEND, BACKEND_LINE, Layout, error_response
@@ -18,18 +19,21 @@ _REMOVE: Final[Scope] = "api.management.write"
 
 
 async def list_models(context: RequestContext) -> Response:
-    """Every model that the key may use, including aliases, in the order of registration."""
+    """Every model that the key may use, including aliases, in the order of registration. With `details=true`,
+    an extension, each with what `retrieve_model` adds."""
     require(context.principal, _READ)
-    may_use = context.principal.may_use
-    cards = [card for card in context.services.pool.cards() if may_use(card.id, card.target)]
-    return _json({"object": "list", "data": [_model(card) for card in cards]})
+    may_use, pool = context.principal.may_use, context.services.pool
+    cards = [card for card in pool.cards() if may_use(card.id, card.target)]
+    has_details = context.request.query_params.get("details") == "true"
+    models = [_model(card) | (_extension(card, pool.details(card)) if has_details else {}) for card in cards]
+    return _json({"object": "list", "data": models})
 
 
 async def retrieve_model(context: RequestContext) -> Response:
     require(context.principal, _READ)
     try:
         card = context.find_card(_model_id(context))
-        return _json(_model(card) | _extension(context.services.pool.sampling_defaults(card)))
+        return _json(_model(card) | _extension(card, context.services.pool.details(card)))
     except ModelNotFound:
         return _error(context, _not_found(context), BACKEND)
 
@@ -52,11 +56,45 @@ async def delete_model(context: RequestContext) -> Response:
     return _json({"id": card.id, "object": "model", "deleted": True}, b"\n")
 
 
+async def load_model(context: RequestContext) -> Response:
+    """Load the model now instead of with its first request; the response comes when it is loaded."""
+    return await _changed(context, _load)
+
+
+async def unload_model(context: RequestContext) -> Response:
+    """Free the model's memory; the next request loads it again. Status 409 for a model in use."""
+    return await _changed(context, ModelPool.unload)
+
+
+async def _load(pool: ModelPool, card: ModelCard) -> None:
+    async with pool.hold(card):
+        pass
+
+
+async def _changed(
+    context: RequestContext, change: Callable[[ModelPool, ModelCard], Awaitable[None]]
+) -> Response:
+    """The model after the change."""
+    require(context.principal, _REMOVE)
+    pool = context.services.pool
+    try:
+        card = context.find_card(_model_id(context))
+        await change(pool, card)
+        return _json(_model(card) | _extension(card, pool.details(card)))
+    except ModelNotFound:
+        return _error(context, _not_found(context), BACKEND)
+    except ModelInUse as exc:
+        return _error(context, exc, BACKEND)
+
+
+_LOADING: Final = "/v1/organization/models/{model_id:path}"
 ENDPOINTS: Final = (
     Endpoint("GET", "/v1/models", list_models, names_organization=False),
     Endpoint("GET", "/v1/models/", list_models, names_organization=False),
     Endpoint("GET", "/v1/models/{model_id:path}", retrieve_model, names_organization=False),
     Endpoint("DELETE", "/v1/models/{model_id:path}", delete_model),
+    Endpoint("POST", f"{_LOADING}/load", load_model),
+    Endpoint("POST", f"{_LOADING}/unload", unload_model),
 )
 
 
@@ -70,10 +108,17 @@ def _model(card: ModelCard) -> dict[str, object]:
     return {"id": card.id, "object": "model", "created": card.created, "owned_by": card.owned_by}
 
 
-def _extension(defaults: SamplingDefaults) -> dict[str, object]:
-    """Nothing for a model with OpenAI's defaults."""
-    changes = defaults.changes()
-    return {"sampling_defaults": changes} if changes else {}
+def _extension(card: ModelCard, details: ModelDetails) -> dict[str, object]:
+    """What is known of the model beyond OpenAI's fields; defaults only where they differ from OpenAI's."""
+    known = {
+        "alias_of": None if card.target == card.id else card.target,
+        "size_bytes": details.num_bytes,
+        "context_tokens": details.context_tokens,
+        "sampling_defaults": details.sampling.changes() or None,
+    }
+    return {"is_loaded": details.is_loaded} | {
+        name: value for name, value in known.items() if value is not None
+    }
 
 
 def _not_found(context: RequestContext) -> ModelNotFound:

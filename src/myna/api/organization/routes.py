@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from myna.api.organization import admin_keys, audit_logs, keys, limits, projects, spending
+from myna.api.organization import admin_keys, audit_logs, keys, limits, own_key, projects, spending
 
 ENDPOINTS: Final = (
     *projects.ENDPOINTS,
@@ -11,4 +11,5 @@ ENDPOINTS: Final = (
     *limits.ENDPOINTS,
     *spending.ENDPOINTS,
     *audit_logs.ENDPOINTS,
+    *own_key.ENDPOINTS,
 )

@@ -24,6 +24,7 @@ const PATHS = {
   upload: "M12 16V5M7 9.5 12 4.5l5 5M5 19.5h14",
   download: "M12 4.5V16m-5-5 5 5 5-5M5 19.5h14",
   palette: "M4 6h7v5H4zm9 0h7v5h-7zM4 13h5v5H4zm7 0h9v5h-9z",
+  more: "M11.5 5.5a.5.5 0 1 0 1 0a.5.5 0 1 0-1 0m0 6.5a.5.5 0 1 0 1 0a.5.5 0 1 0-1 0m0 6.5a.5.5 0 1 0 1 0a.5.5 0 1 0-1 0",
   close: "M6 6l12 12M18 6 6 18",
   reset: "M4 12a8 8 0 1 0 2.3-5.6M4 3v4h4",
 };

@@ -3,15 +3,25 @@ import { ApiError, ask, hasKey, setKey, whenRefused } from "./api.js";
 import { signal } from "./html.js";
 import { t } from "./language.js";
 
-/** @typedef {{id: string, owned_by: string, created: number}} Model */
+/**
+ * A model, or an alias of one; the rest is what is known of it now.
+ * @typedef {{id: string, owned_by: string, created: number, is_loaded?: boolean, alias_of?: string,
+ *   size_bytes?: number, context_tokens?: number, sampling_defaults?: Record<string, number>}} Model
+ */
 
 /** `starting` until the server has said whether it wants a key; `away` when it doesn't answer. */
 export const state = signal(/** @type {"starting" | "out" | "in" | "away"} */ ("starting"));
 export const reason = signal("");
 export const models = signal(/** @type {Model[]} */ ([]));
+/** The public id of the key that is signed in; empty where the server asks for none. */
+export const keyId = signal("");
+/** Whether the server has ended the key in the middle of its use, and nobody has signed out since. */
+export const wasInterrupted = signal(false);
 
 whenRefused((error) => {
-  if (state.value === "in") leave(t("signIn.refused", { message: error.message }));
+  if (state.value !== "in") return;
+  wasInterrupted.value = true;
+  endSession(t("signIn.refused", { message: error.message }));
 });
 
 const asksForKey = document.documentElement.dataset.asksForKey === "true";
@@ -35,7 +45,7 @@ export async function start() {
     await enter();
   } catch (error) {
     if (error instanceof ApiError && error.isWrongKey) {
-      leave(t("signIn.refused", { message: error.message }));
+      endSession(t("signIn.refused", { message: error.message }));
     } else {
       reason.value = String(error instanceof Error ? error.message : error);
       state.value = "away";
@@ -57,7 +67,7 @@ async function signInByLink(code) {
     await signIn(key);
   } catch (error) {
     const isUsed = error instanceof ApiError && error.code === "invalid_sign_in_code";
-    leave(isUsed ? t("signIn.usedLink") : String(error instanceof Error ? error.message : error));
+    endSession(isUsed ? t("signIn.usedLink") : String(error instanceof Error ? error.message : error));
   }
 }
 
@@ -74,26 +84,51 @@ export async function signIn(key) {
     await enter();
   } catch (error) {
     const isWrong = error instanceof ApiError && error.isWrongKey;
-    leave(isWrong ? t("signIn.wrong") : String(error instanceof Error ? error.message : error));
+    endSession(isWrong ? t("signIn.wrong") : String(error instanceof Error ? error.message : error));
   }
 }
 
+/** Sign out: whoever signs in next is someone else. */
+export function leave() {
+  wasInterrupted.value = false;
+  endSession();
+}
+
 /** Forget the key. @param {string} [why] */
-export function leave(why = "") {
+function endSession(why = "") {
   setKey("");
   models.value = [];
   reason.value = why;
   state.value = "out";
 }
 
-/** The list of models anew; a key that may not list them may still use them by name. */
+/** Who the key is, and the list of models anew; a key that may not list them may still use them by name. */
 export async function enter() {
-  try {
-    const listed = await ask("GET", "v1/models");
-    models.value = listed.data;
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.isWrongKey || ![401, 403].includes(error.status)) throw error;
-    models.value = [];
-  }
+  const [own, listed] = await Promise.all([ask("GET", "v1/organization/own_key"), listModels()]);
+  keyId.value = hasKey() ? own.id : "";
+  models.value = listed;
   state.value = "in";
 }
+
+/** @returns {Promise<Model[]>} */
+async function listModels() {
+  try {
+    return (await ask("GET", "v1/models?details=true")).data;
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.isWrongKey || ![401, 403].includes(error.status)) throw error;
+    return [];
+  }
+}
+
+/** The list of models anew, while it is there: a model may have been loaded or added since. */
+export async function refreshModels() {
+  try {
+    const listed = await listModels();
+    if (state.value === "in") models.value = listed;
+  } catch {
+    // The list as it was does, too.
+  }
+}
+
+/** @param {string} id @returns {Model | undefined} */
+export const findModel = (id) => models.value.find((model) => model.id === id);

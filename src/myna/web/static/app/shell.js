@@ -23,7 +23,7 @@ export function Shell() {
     </header>
     ${isIn && html`<${CurrentPage} key=${page.value} name=${page.value} />`}
     ${state.value === "out" && html`<${SignIn} />`}
-    ${state.value === "away" && html`<${Away} />`}
+    ${state.value === "away" && html`<${Away} why=${reason.value} onRetry=${start} />`}
     ${state.value === "starting" && html`<main id="main" class="sign-in" aria-busy="true" />`}
     <${Notices} />
   `;
@@ -73,13 +73,13 @@ function Preferences({ isIn }) {
   </div>`;
 }
 
-/** The server doesn't answer. */
-function Away() {
+/** The server doesn't answer. @param {{why: string, onRetry: () => void}} props */
+function Away({ why, onRetry }) {
   return html`<main id="main" class="sign-in">
     <div class="card" role="alert">
       <h1>${t("away.title")}</h1>
-      <p>${reason.value}</p>
-      <button type="button" class="primary" onClick=${start}>${t("away.again")}</button>
+      <p>${why}</p>
+      <button type="button" class="primary" onClick=${onRetry}>${t("away.again")}</button>
     </div>
   </main>`;
 }
@@ -94,7 +94,7 @@ function CurrentPage({ name }) {
       () => (hasFailed.value = true),
     );
   }, [name]);
-  if (hasFailed.value) return html`<main id="main" class="sign-in"><p role="alert">${t("error.unreachable")}</p></main>`;
+  if (hasFailed.value) return html`<${Away} why=${t("error.unreachable")} onRetry=${() => window.location.reload()} />`;
   if (!loaded.value) return html`<main id="main" aria-busy="true" />`;
   return html`<${loaded.value} />`;
 }

@@ -4,11 +4,11 @@ import { Icon } from "../icons.js";
 import { t } from "../language.js";
 
 /**
- * @param {{title: string, action: string, kind?: string, onSubmit: () => Promise<void>, onClose: () => void,
+ * @param {{title: string, action: string, kind?: string, isReady?: boolean, onSubmit: () => Promise<void>, onClose: () => void,
  *   children: any}} props
- * `onSubmit` raises what is then shown; when it returns, the window closes unless `onClose` has taken it away.
+ * The form can't be sent before it `isReady`. `onSubmit` raises what is then shown; when it returns, the window closes unless `onClose` has taken it away.
  */
-export function FormDialog({ title, action, kind = "primary", onSubmit, onClose, children }) {
+export function FormDialog({ title, action, kind = "primary", isReady = true, onSubmit, onClose, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const [isBusy, trouble, name] = [useSignal(false), useSignal(""), useId()];
   useEffect(() => dialog.current?.showModal(), []);
@@ -16,6 +16,7 @@ export function FormDialog({ title, action, kind = "primary", onSubmit, onClose,
   /** @param {Event} event */
   async function submit(event) {
     event.preventDefault();
+    if (!isReady || isBusy.value) return;
     isBusy.value = true;
     trouble.value = "";
     try {
@@ -40,7 +41,7 @@ export function FormDialog({ title, action, kind = "primary", onSubmit, onClose,
       <div class="bar">
         <span class="grow" />
         <button type="button" onClick=${() => dialog.current?.close()}>${t("dashboard.cancel")}</button>
-        <button type="submit" class=${kind} disabled=${isBusy.value}>${action}</button>
+        <button type="submit" class=${kind} disabled=${isBusy.value || !isReady}>${action}</button>
       </div>
     </form>
   </dialog>`;
@@ -48,9 +49,9 @@ export function FormDialog({ title, action, kind = "primary", onSubmit, onClose,
 
 /**
  * A label, its field, and what the field is for.
- * @param {{label: string, hint?: string, value: {value: string}, type?: string, placeholder?: string, isRequired?: boolean}} props
+ * @param {{label: string, hint?: string, value: {value: string}, type?: string, placeholder?: string, min?: string, step?: string, isRequired?: boolean}} props
  */
-export function Field({ label, hint = "", value, type = "text", placeholder = "", isRequired = false }) {
+export function Field({ label, hint = "", value, type = "text", placeholder = "", min, step, isRequired = false }) {
   const id = useId();
   return html`<div class="field">
     <label for=${id}>${label}</label>
@@ -59,6 +60,8 @@ export function Field({ label, hint = "", value, type = "text", placeholder = ""
       type=${type}
       value=${value.value}
       placeholder=${placeholder}
+      min=${min}
+      step=${step}
       required=${isRequired}
       autocomplete="off"
       aria-describedby=${hint ? `${id}-hint` : undefined}

@@ -8,7 +8,19 @@ import { CreateKey, NewKey, pathOf, RevokeKey, RotateKey } from "./key_dialogs.j
 import { Limits } from "./limit_dialog.js";
 import { useResource } from "./resource.js";
 import { day } from "./shown.js";
+import { Table } from "./table.js";
 import { Trouble } from "./trouble.js";
+
+/** @type {import("./table.js").Column[]} */
+const COLUMNS = [
+  { word: "keys.name", kind: "name" },
+  { word: "keys.key" },
+  { word: "keys.scopes" },
+  { word: "keys.models" },
+  { word: "keys.used" },
+  { word: "keys.ends" },
+  { word: "keys.actions", kind: "actions" },
+];
 
 /** @param {{projects: import("./resource.js").Resource, onChange: () => void}} props */
 export function Keys({ projects, onChange }) {
@@ -41,7 +53,7 @@ export function Keys({ projects, onChange }) {
       <button type="button" onClick=${() => (open.value = { kind: "limits", path: "v1/organization", name: t("limits.everyone") })}>${t("limits.everyone")}</button>
       <button type="button" class="primary" disabled=${!project} onClick=${() => (open.value = { kind: "create" })}>${t("keys.create")}</button>
     </div>
-    <${Trouble} error=${projects.error ?? keys.error} />
+    <${Trouble} of=${projects.error ? projects : keys} />
     ${made.value && html`<${NewKey} value=${made.value} onClose=${() => (made.value = "")} />`}
     ${keys.data && (keys.data.data.length ? html`<${Rows} keys=${keys.data.data} open=${open} />` : html`<p class="quiet">${t("keys.none")}</p>`)}
     ${open.value?.kind === "create" && html`<${CreateKey} project=${project} onMade=${created} onClose=${close} />`}
@@ -61,40 +73,26 @@ export function Keys({ projects, onChange }) {
 
 /** @param {{keys: any[], open: {value: any}}} props */
 function Rows({ keys, open }) {
-  return html`<div class="scrolls" tabindex="0" role="group" aria-labelledby="keys">
-    <table>
-      <thead>
-        <tr>
-          ${["name", "key", "scopes", "models", "used", "ends"].map((name) => html`<th key=${name} scope="col">${t(`keys.${name}`)}</th>`)}
-          <th scope="col"><span class="unseen">${t("keys.actions")}</span></th>
-        </tr>
-      </thead>
-      <tbody>
-        ${keys.map(
-          (key) => html`<tr key=${key.id}>
-            <th scope="row" title=${key.id}>${key.name}</th>
-            <td><code>${key.redacted_value}</code></td>
-            <td>${key.scopes.map((/** @type {string} */ scope) => t(`scope.${scope}`)).join(", ")}</td>
-            <td>${key.models ? key.models.join(", ") : t("limits.all")}</td>
-            <td>${key.last_used_at ? moment(key.last_used_at * 1000) : t("keys.never")}</td>
-            <td>${day(key.expires_at)}</td>
-            <td class="actions">
-              ${[
-                ["limits", { kind: "limits", path: pathOf(key), name: key.name }],
-                ["rotate", { kind: "rotate", key }],
-                ["revoke", { kind: "revoke", key }],
-              ].map(
-                ([word, what]) =>
-                  html`<button key=${word} type="button" aria-label=${t(`keys.${word}Of`, { name: key.name })} onClick=${() => (open.value = what)}>
-                    ${t(`keys.${word}`)}
-                  </button>`,
-              )}
-            </td>
-          </tr>`,
-        )}
-      </tbody>
-    </table>
-  </div>`;
+  /** @param {any} key */
+  const cellsOf = (key) => [
+    html`<span title=${key.id}>${key.name}</span>`,
+    html`<code>${key.redacted_value}</code>`,
+    key.scopes.map((/** @type {string} */ scope) => t(`scope.${scope}`)).join(", "),
+    key.models ? key.models.join(", ") : t("limits.all"),
+    key.last_used_at ? moment(key.last_used_at * 1000) : t("keys.never"),
+    day(key.expires_at),
+    [
+      ["limits", { kind: "limits", path: pathOf(key), name: key.name }],
+      ["rotate", { kind: "rotate", key }],
+      ["revoke", { kind: "revoke", key }],
+    ].map(
+      ([word, what]) =>
+        html`<button key=${word} type="button" aria-label=${t(`keys.${word}Of`, { name: key.name })} onClick=${() => (open.value = what)}>
+          ${t(`keys.${word}`)}
+        </button>`,
+    ),
+  ];
+  return html`<${Table} label=${t("dashboard.keys")} columns=${COLUMNS} rows=${keys.map((key) => ({ key: key.id, cells: cellsOf(key) }))} />`;
 }
 
 /** @param {{onMade: (project: any) => void, onClose: () => void}} props */

@@ -1,6 +1,7 @@
-// What one key, a project or everyone may use: of all models together, or of one.
+// What one key, a project or everyone may use: of all models together, or of one. What is typed is kept as changes
+// of the loaded values, and only changes are sent.
 import { ask } from "../api.js";
-import { html, useLayoutEffect, useSignal } from "../html.js";
+import { html, useSignal } from "../html.js";
 import { t } from "../language.js";
 import { Field, FormDialog } from "./dialog.js";
 import { useResource } from "./resource.js";
@@ -20,42 +21,51 @@ const FIELDS = [
  * `owner.path` is where the owner's own resource is.
  */
 export function Limits({ owner, onClose }) {
-  const { data, error } = useResource(`${owner.path}/rate_limits`);
+  const resource = useResource(`${owner.path}/rate_limits`);
   const id = useSignal("rl-all");
-  const values = FIELDS.map(() => useSignal(""));
-  const limits = data?.data ?? [];
+  // By limit and field, the text that was typed.
+  const edits = useSignal(/** @type {Record<string, Record<string, string>>} */ ({}));
+  const limits = resource.data?.data ?? [];
   const limit = limits.find((/** @type {any} */ found) => found.id === id.value);
-  // Before anyone can type: after the next paint it would take back what was typed until then.
-  useLayoutEffect(() => {
-    FIELDS.forEach((name, at) => {
-      const field = values[at];
-      if (field) field.value = shown(limit?.[name] ?? null, name);
-    });
-  }, [limit]);
 
   async function save() {
-    const body = Object.fromEntries(FIELDS.map((name, at) => [name, sent(values[at]?.value ?? "", name)]));
-    await ask("POST", `${owner.path}/rate_limits/${encodeURIComponent(id.value)}`, body);
+    for (const [changed, texts] of Object.entries(edits.value)) {
+      const body = Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, sent(text, name)]));
+      await ask("POST", `${owner.path}/rate_limits/${encodeURIComponent(changed)}`, body);
+    }
   }
+  /** The field's text, as `Field` reads and writes it. @param {string} name */
+  const valueOf = (name) => ({
+    get value() {
+      return edits.value[id.value]?.[name] ?? shown(limit[name], name);
+    },
+    set value(text) {
+      edits.value = { ...edits.value, [id.value]: { ...edits.value[id.value], [name]: text } };
+    },
+  });
 
-  return html`<${FormDialog} title=${t("limits.title", { name: owner.name })} action=${t("limits.save")} onSubmit=${save} onClose=${onClose}>
-    <${Trouble} error=${error} />
-    <div class="field">
-      <label for="limit-model">${t("limits.model")}</label>
-      <select id="limit-model" value=${id.value} onChange=${(/** @type {any} */ event) => (id.value = event.target.value)}>
-        ${limits.map((/** @type {any} */ found) => html`<option key=${found.id} value=${found.id}>${found.id === "rl-all" ? t("limits.all") : found.model}</option>`)}
-      </select>
-    </div>
-    <p class="quiet">${t("limits.empty")}</p>
-    ${limit &&
-    FIELDS.map((name, at) => html`<${Field} key=${name} label=${t(`limit.${name}`)} value=${values[at]} type="number" />`)}
+  return html`<${FormDialog} title=${t("limits.title", { name: owner.name })} action=${t("limits.save")} isReady=${Boolean(limit)} onSubmit=${save} onClose=${onClose}>
+    <${Trouble} of=${resource} />
+    ${limit
+      ? html`<div class="field">
+            <label for="limit-model">${t("limits.model")}</label>
+            <select id="limit-model" value=${id.value} onChange=${(/** @type {any} */ event) => (id.value = event.target.value)}>
+              ${limits.map((/** @type {any} */ found) => html`<option key=${found.id} value=${found.id}>${found.id === "rl-all" ? t("limits.all") : found.model}</option>`)}
+            </select>
+          </div>
+          <p class="quiet">${t("limits.empty")}</p>
+          ${FIELDS.map(
+            (name) =>
+              html`<${Field} key=${`${id.value} ${name}`} label=${t(`limit.${name}`)} value=${valueOf(name)} type="number" min="0" step=${name === "budget_cents" ? "0.01" : "1"} />`,
+          )}`
+      : !resource.error && html`<p class="quiet" role="status">${t("limits.loading")}</p>`}
   <//>`;
 }
 
 /** Budgets are set in dollars and kept in cents. @param {number | null} value @param {string} name */
 function shown(value, name) {
   if (value === null) return "";
-  return String(name === "budget_cents" ? value / 100 : value);
+  return name === "budget_cents" ? (value / 100).toFixed(2) : String(value);
 }
 
 /** @param {string} text @param {string} name @returns {number | null} */

@@ -2,9 +2,12 @@
 import { ask } from "../api.js";
 import { useEffect, useSignal } from "../html.js";
 
+/** `nameOf`: a key's name, or its id where the reader may not see it. `all`: pairs of id and name.
+ * @typedef {{nameOf: (id: string) => string, all: string[][]}} KeyNames */
+
 /**
- * A key's name, or its id where the reader may not see it. Asked for anew when the projects are, or `turn` changes.
- * @param {any[]} projects @param {number} turn @returns {(id: string) => string}
+ * Asked for anew when the projects are, or `turn` changes.
+ * @param {any[]} projects @param {number} turn @returns {KeyNames}
  */
 export function useKeyNames(projects, turn) {
   const names = useSignal(/** @type {Map<string, string>} */ (new Map()));
@@ -17,5 +20,5 @@ export function useKeyNames(projects, turn) {
       () => {}, // ids do, too
     );
   }, [ids, turn]);
-  return (id) => names.value.get(id) ?? id;
+  return { nameOf: (id) => names.value.get(id) ?? id, all: [...names.value] };
 }

@@ -5,13 +5,13 @@ import { Trouble } from "./trouble.js";
 
 /** @param {{status: import("./resource.js").Resource}} props */
 export function Now({ status }) {
-  const { data, error } = status;
+  const { data } = status;
   return html`<section class="card" aria-labelledby="now">
     <div class="bar">
       <h2 id="now" class="grow">${t("now.title")}</h2>
       ${data && html`<span class="quiet">${t("now.up", { time: uptime(data.uptime_s) })}</span>`}
     </div>
-    <${Trouble} error=${error} />
+    <${Trouble} of=${status} />
     ${data && (data.models.length ? html`<${Models} models=${data.models} />` : html`<p class="quiet">${t("now.none")}</p>`)}
     ${data?.ledger && !data.ledger.is_writing && html`<p class="trouble" role="alert">${t("now.ledger", { rows: data.ledger.num_waiting_rows })}</p>`}
   </section>`;

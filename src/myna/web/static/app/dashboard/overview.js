@@ -7,9 +7,11 @@ import { RANGES, startOf, usagePath } from "./ranges.js";
 import { useResource } from "./resource.js";
 import { count, money, time } from "./shown.js";
 import { groupsOf, latencyOf, linesOf, MEASURES, OTHERS, sumOf } from "./sums.js";
+import { Table } from "./table.js";
 import { Trouble } from "./trouble.js";
 
 const EVERY_MS = 10_000;
+const FIGURES = ["requests", "input", "output", "errors", "first", "total", "cost"];
 
 /** @param {{nameOfKey: (id: string) => string, projects: any[], status: any}} props */
 export function Overview({ nameOfKey, projects, status }) {
@@ -18,8 +20,8 @@ export function Overview({ nameOfKey, projects, status }) {
   // A path that changes with its buckets alone, so that looking on is one resource asked again.
   const bucket = startOf(shown, Date.now() / 1000) + shown.lengthS - 1;
   const path = usagePath(shown, bucket, /** @type {any} */ (by.value), project.value);
-  const { data, error } = useResource(path, EVERY_MS);
-  const buckets = data?.data ?? [];
+  const resource = useResource(path, EVERY_MS);
+  const buckets = resource.data?.data ?? [];
   const sum = sumOf(buckets.flatMap((/** @type {any} */ found) => found.results));
   function nameOf(/** @type {string | null} */ name) {
     if (name === OTHERS) return t("usage.others");
@@ -36,7 +38,7 @@ export function Overview({ nameOfKey, projects, status }) {
         <${Choice} label=${t("usage.by")} chosen=${by} names=${["model", "api_key_id"]} word="by" />
         ${projects.length > 1 && html`<${ProjectChoice} projects=${projects} chosen=${project} />`}
       </div>
-      <${Trouble} error=${error} />
+      <${Trouble} of=${resource} />
       <${Sums} sum=${sum} />
       <div class="charts">
         ${Object.entries(MEASURES).map(
@@ -100,29 +102,21 @@ function Sums({ sum }) {
 /** @param {{groups: [string, import("./sums.js").Sum][], nameOf: (name: string) => string, word: string}} props */
 function Groups({ groups, nameOf, word }) {
   if (!groups.length) return null;
-  const columns = ["requests", "input", "output", "errors", "first", "total", "cost"];
-  return html`<div class="scrolls" tabindex="0" role="group" aria-label=${t("usage.table")}>
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">${t(`by.${word}`)}</th>
-          ${columns.map((name) => html`<th key=${name} scope="col" class="figure">${t(`usage.${name}`)}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${groups.map(
-          ([name, sum]) => html`<tr key=${name}>
-            <th scope="row">${nameOf(name)}</th>
-            <td class="figure">${count(sum.requests)}</td>
-            <td class="figure">${count(sum.input)}</td>
-            <td class="figure">${count(sum.output)}</td>
-            <td class="figure">${count(sum.failed + sum.refused)}</td>
-            <td class="figure">${time(sum.firstMs)}</td>
-            <td class="figure">${time(sum.totalMs)}</td>
-            <td class="figure">${money(sum.cost)}</td>
-          </tr>`,
-        )}
-      </tbody>
-    </table>
-  </div>`;
+  /** @type {import("./table.js").Column[]} */
+  const columns = [
+    { word: `by.${word}`, kind: "name" },
+    ...FIGURES.map((name) => ({ word: `usage.${name}`, kind: /** @type {const} */ ("figure") })),
+  ];
+  /** @param {string} name @param {import("./sums.js").Sum} sum */
+  const cellsOf = (name, sum) => [
+    nameOf(name),
+    count(sum.requests),
+    count(sum.input),
+    count(sum.output),
+    count(sum.failed + sum.refused),
+    time(sum.firstMs),
+    time(sum.totalMs),
+    money(sum.cost),
+  ];
+  return html`<${Table} label=${t("usage.table")} columns=${columns} rows=${groups.map(([name, sum]) => ({ key: name, cells: cellsOf(name, sum) }))} />`;
 }

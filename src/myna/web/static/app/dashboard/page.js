@@ -3,12 +3,14 @@ import { html, signal, useSignal } from "../html.js";
 import { t } from "../language.js";
 import { Acts } from "./acts.js";
 import { Keys } from "./keys.js";
+import { Models } from "./models.js";
 import { useKeyNames } from "./names.js";
 import { Overview } from "./overview.js";
 import { Requests } from "./requests.js";
 import { useResource } from "./resource.js";
+import { Trouble } from "./trouble.js";
 
-const PARTS = ["overview", "requests", "keys", "acts"];
+const PARTS = ["overview", "requests", "models", "keys", "acts"];
 const EVERY_MS = 5000;
 
 const named = () => window.location.hash.split("/")[2] ?? "";
@@ -23,7 +25,7 @@ export function Page() {
   const parts = isAdmin ? PARTS : PARTS.slice(0, 2);
   const listed = projects.data?.data ?? [];
   const numChanges = useSignal(0);
-  const nameOfKey = useKeyNames(listed, numChanges.value);
+  const names = useKeyNames(listed, numChanges.value);
   return html`<main id="main" class="dashboard">
     <div class="bar">
       <h1 class="grow">${t("page.dashboard")}</h1>
@@ -36,9 +38,11 @@ export function Page() {
         )}
       </nav>
     </div>
-    ${chosen === "overview" && html`<${Overview} nameOfKey=${nameOfKey} projects=${listed} status=${status} />`}
-    ${chosen === "requests" && html`<${Requests} nameOfKey=${nameOfKey} />`}
+    ${chosen === "overview" && html`<${Overview} nameOfKey=${names.nameOf} projects=${listed} status=${status} />`}
+    ${chosen === "requests" && html`<${Requests} names=${names} />`}
+    ${PARTS.indexOf(chosen) > 1 && !isAdmin && html`<section class="card" aria-label=${t(`dashboard.${chosen}`)}><${Trouble} of=${projects} /></section>`}
+    ${chosen === "models" && isAdmin && html`<${Models} />`}
     ${chosen === "keys" && isAdmin && html`<${Keys} projects=${projects} onChange=${() => (numChanges.value += 1)} />`}
-    ${chosen === "acts" && isAdmin && html`<${Acts} />`}
+    ${chosen === "acts" && isAdmin && html`<${Acts} names=${names} projects=${listed} />`}
   </main>`;
 }

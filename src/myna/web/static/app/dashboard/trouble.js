@@ -1,7 +1,10 @@
-// Why a part of the dashboard is empty or old.
+// Why a part of the dashboard is empty or old, and a button that asks the server again.
 import { html } from "../html.js";
+import { t } from "../language.js";
 
-/** @param {{error: Error | null}} props */
-export function Trouble({ error }) {
-  return html`<p class="trouble" role="alert">${error?.message ?? ""}</p>`;
+/** @param {{of: import("./resource.js").Resource}} props */
+export function Trouble({ of: { error, reload } }) {
+  return html`<div class="trouble row" role="alert">
+    ${error && html`<p class="grow">${error.message}</p><button type="button" onClick=${reload}>${t("away.again")}</button>`}
+  </div>`;
 }

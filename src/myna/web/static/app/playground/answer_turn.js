@@ -35,7 +35,7 @@ export function AnswerTurn({ paneId, turn, isLast, isBusy }) {
     isEdited.value = false;
   }
 
-  return html`<article class="turn assistant" aria-label=${t("turn.assistant", { model: answer.model })} aria-busy=${answer.state === "running"}>
+  return html`<article class=${turn.isLeftOut ? "turn assistant left-out" : "turn assistant"} aria-label=${t("turn.assistant", { model: answer.model })} aria-busy=${answer.state === "running"}>
     <h2 class="who quiet">${answer.model}</h2>
     ${isEdited.value
       ? html`<${TurnEditor} text=${answer.text} onSave=${save} onAskAgain=${null} onCancel=${() => (isEdited.value = false)} />`

@@ -2,6 +2,7 @@
 import { html } from "../html.js";
 import { t } from "../language.js";
 import { Markdown } from "../text/markdown.js";
+import { canLeaveOut, leaveOutOldest } from "./context_meter.js";
 import { begin, current } from "./conversations.js";
 import { areShown } from "./probabilities.js";
 import { TokenText } from "./token_text.js";
@@ -41,14 +42,25 @@ export function Ending({ paneId, answer, onRetry }) {
     const isEmpty = answer.state === "done" && answer.text === "" && answer.toolCalls.length === 0 && !answer.refusal;
     return isEmpty ? html`<p class="quiet">${t("answer.empty")}</p>` : null;
   }
+  function shorter() {
+    leaveOutOldest(paneId);
+    onRetry();
+  }
   return html`<div class="failure" role="alert">
     <p>${answer.failure.message}</p>
     <div class="row">
       <button type="button" onClick=${onRetry}>${t("answer.retry")}</button>
+      ${isTooLong(answer) && canLeaveOut(paneOf(paneId)) && html`<button type="button" onClick=${shorter}>${t("context.dropAndRetry")}</button>`}
       ${isNoChatModel(answer) && html`<button type="button" onClick=${() => toCompletion(paneId)}>${t("answer.toCompletion")}</button>`}
     </div>
   </div>`;
 }
+
+/** @param {string} paneId */
+const paneOf = (paneId) => current.value.panes.find((pane) => pane.id === paneId);
+
+/** Whether the conversation doesn't fit into the model's context. @param {Answer} answer */
+const isTooLong = (answer) => current.value.mode === "chat" && answer.failure?.code === "context_length_exceeded";
 
 /** The server's word for a model without a chat template. @param {Answer} answer */
 const isNoChatModel = (answer) =>
@@ -56,7 +68,7 @@ const isNoChatModel = (answer) =>
 
 /** The last question as a text to go on with. @param {string} paneId */
 function toCompletion(paneId) {
-  const pane = current.value.panes.find((other) => other.id === paneId);
+  const pane = paneOf(paneId);
   const asked = pane?.turns.findLast((turn) => turn.role === "user");
   begin("completion", { model: pane?.model ?? "", prompt: asked?.text ?? "" });
 }

@@ -1,7 +1,8 @@
 // Asking the model: sends a pane's request, folds what comes into its turn, and ends in one of four ways.
 import { ApiError, errorFrom, send } from "../api.js";
-import { signal } from "../html.js";
+import { effect, signal } from "../html.js";
 import { t } from "../language.js";
+import { findModel, refreshModels, state, wasInterrupted } from "../session.js";
 import { change, changePane, changeTurn, current } from "./conversations.js";
 import { BrokenOff, eventsOf } from "./events.js";
 import { foldEvent, foldWhole } from "./folding.js";
@@ -25,6 +26,12 @@ export const isAnyRunning = () => current.value.panes.some((pane) => isRunning(p
 export function stop(panes) {
   for (const pane of panes) running.value[pane.id]?.abort();
 }
+
+// Who signs out stops what still runs.
+effect(() => {
+  if (state.value !== "out" || wasInterrupted.value) return;
+  for (const abort of Object.values(running.peek())) abort.abort();
+});
 
 /** Say something to every pane and let each answer. @param {string} text */
 export function ask(text) {
@@ -85,6 +92,7 @@ export async function run(paneId, turnId) {
   const { [paneId]: _, ...others } = running.value;
   running.value = others;
   change((conversation) => conversation, id);
+  if (findModel(pane.model)?.is_loaded === false) refreshModels();
 }
 
 /**

@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef } from "../html.js";
 import { t } from "../language.js";
 import { isRunning } from "./answering.js";
 import { AnswerTurn } from "./answer_turn.js";
-import { changePane } from "./conversations.js";
+import { change, changePane } from "./conversations.js";
 import { ModelPicker } from "./model_picker.js";
 import { areShown, Legend } from "./probabilities.js";
 import { SaidTurn } from "./said_turn.js";
@@ -17,9 +17,15 @@ const NEAR_END_PX = 80;
 export function ChatPane({ pane, place, isSplit }) {
   const scroller = useRef(/** @type {HTMLElement | null} */ (null));
   const isFollowing = useRef(true);
+  const content = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
-    if (isFollowing.current) scroller.current?.scrollTo({ top: scroller.current.scrollHeight });
-  }, [pane.turns]);
+    const follow = () => {
+      if (isFollowing.current) scroller.current?.scrollTo({ top: scroller.current.scrollHeight });
+    };
+    const watcher = new ResizeObserver(follow);
+    for (const element of [scroller.current, content.current]) if (element) watcher.observe(element);
+    return () => watcher.disconnect();
+  }, []);
 
   function watch() {
     const box = scroller.current;
@@ -34,10 +40,12 @@ export function ChatPane({ pane, place, isSplit }) {
       <${ModelPicker} pane=${pane} label=${isSplit ? `${t("model.label")} ${letterOf(place)}` : t("model.label")} />
     </div>
     <div class="turns" ref=${scroller} onScroll=${watch} tabindex="0" role="log" aria-live="off" aria-label=${t("pane.turns", { name })}>
-      <${System} pane=${pane} />
-      ${pane.turns.length === 0 && html`<${Welcome} />`}
-      ${areShown.value && html`<${Legend} />`}
-      ${pane.turns.map((turn, at) => html`<${KeptTurn} key=${turn.id} pane=${pane} turn=${turn} isLast=${at === pane.turns.length - 1} isBusy=${isBusy} />`)}
+      <div ref=${content}>
+        <${System} pane=${pane} />
+        ${pane.turns.length === 0 && html`<${Welcome} />`}
+        ${areShown.value && html`<${Legend} />`}
+        ${pane.turns.map((turn, at) => html`<${KeptTurn} key=${turn.id} pane=${pane} turn=${turn} isLast=${at === pane.turns.length - 1} isBusy=${isBusy} />`)}
+      </div>
     </div>
   </section>`;
 }
@@ -67,9 +75,19 @@ function System({ pane }) {
   </details>`;
 }
 
+const EXAMPLES = ["welcome.example1", "welcome.example2", "welcome.example3", "welcome.example4"];
+
 function Welcome() {
+  /** @param {string} text */
+  function take(text) {
+    change((old) => ({ ...old, draft: text }));
+    /** @type {HTMLElement | null} */ (document.querySelector(".composer textarea"))?.focus();
+  }
   return html`<div class="welcome">
     <img class="mark" src="static/mark.svg" alt="" width="72" height="72" />
     <p>${t("welcome.chat")}</p>
+    <ul class="examples" aria-label=${t("welcome.examples")}>
+      ${EXAMPLES.map((word) => html`<li key=${word}><button type="button" onClick=${() => take(t(word))}>${t(word)}</button></li>`)}
+    </ul>
   </div>`;
 }

@@ -45,6 +45,7 @@ function Prompt({ pane, place, isSplit }) {
       id=${`prompt-${place}`}
       class="prompt"
       rows="9"
+      dir="auto"
       placeholder=${t("prompt.hint")}
       value=${pane.prompt}
       onInput=${(/** @type {any} */ event) => changePane(pane.id, (old) => ({ ...old, prompt: event.target.value }))}
@@ -81,7 +82,7 @@ function Continuation({ pane }) {
     ${areShown.value && html`<${Legend} />`}
     ${shown.state === "running" && shown.text === ""
       ? html`<${AnswerView} paneId=${pane.id} answer=${shown} isLast=${true} onRetry=${() => run(pane.id, turn.id)} />`
-      : html`${isPlain ? html`<div class="continued">${shown.text}</div>` : html`<${TokenText} tokens=${shown.tokens} />`}
+      : html`${isPlain ? html`<div class="continued" dir="auto">${shown.text}</div>` : html`<${TokenText} tokens=${shown.tokens} />`}
           ${areShown.value && isPlain && shown.state !== "running" && shown.text !== "" && html`<p class="quiet">${t("tokens.none")}</p>`}
           <${Ending} paneId=${pane.id} answer=${shown} onRetry=${() => run(pane.id, turn.id)} />`}
     ${shown.state !== "running" &&

@@ -1,23 +1,19 @@
-// The conversations and which of them is open. What changes is saved a moment later.
-import { computed, signal } from "../html.js";
+// The conversations and which of them is open. The address names the open one, so that it can be reloaded.
+import { computed } from "../html.js";
 import { t } from "../language.js";
 import { say } from "../notices.js";
-import { models } from "../session.js";
+import { page } from "../pages.js";
+import { keyId, models, wasInterrupted } from "../session.js";
 import { preferences } from "../storage.js";
-import * as database from "./database.js";
+import { forget, list, openId, readKept, replace, saveSoon } from "./keeping.js";
 import { isEmpty, newConversation, newPane, titleOf, withPane, withTurn } from "./values.js";
+
+export { list } from "./keeping.js";
 
 /** @typedef {import("./values.js").Conversation} Conversation */
 /** @typedef {import("./values.js").Mode} Mode */
 /** @typedef {import("./values.js").Pane} Pane */
 /** @typedef {import("./values.js").Turn} Turn */
-
-const SAVE_AFTER_MS = 400;
-
-export const list = signal(/** @type {Conversation[]} */ ([]));
-const openId = signal("");
-/** @type {Map<string, ReturnType<typeof setTimeout>>} */
-const saving = new Map();
 
 /** Stands in until `load` has opened one; nothing is said to it. */
 const nobody = newConversation("chat", "");
@@ -26,6 +22,9 @@ export const current = computed(
   () => list.value.find((conversation) => conversation.id === openId.value) ?? nobody,
 );
 
+/** The key whose conversations are here. @type {string | null} */
+let loadedFor = null;
+
 /** The model to begin with: the last that was chosen, if it is still there. */
 function firstModel() {
   const last = preferences.get("model");
@@ -33,33 +32,46 @@ function firstModel() {
   return last && known.includes(last) ? last : (known[0] ?? "");
 }
 
-/** Read what was kept, and open a fresh conversation. */
+/**
+ * Read what was kept for this key, and open the conversation in the address, or a fresh one. After the server has
+ * ended a key, the open conversation goes on with the key that signs in next in this tab.
+ */
 export async function load() {
-  if (openId.value) {
+  const key = keyId.value;
+  const isInterrupted = wasInterrupted.value;
+  wasInterrupted.value = false;
+  if (loadedFor === key) {
+    if (!openNamed()) show(openId.value);
     if (isEmpty(current.value)) fillModels();
     return;
   }
-  try {
-    list.value = (await database.readAll()).map(settled);
-  } catch {
-    say(t("store.unreadable"), { kind: "bad" });
-  }
-  if (!(await database.isKept())) say(t("store.notKept"));
-  begin(preferences.get("mode") === "completion" ? "completion" : "chat");
+  const carried = loadedFor !== null && isInterrupted && !isEmpty(current.value) ? current.value : null;
+  loadedFor = key;
+  openId.value = "";
+  await readKept(key);
+  if (carried) restore(carried);
+  else if (!openNamed()) begin(preferences.get("mode") === "completion" ? "completion" : "chat");
 }
 
-/** An answer that ran when the page was left doesn't run any more. @param {Conversation} conversation */
-function settled(conversation) {
-  const panes = conversation.panes.map((pane) => ({
-    ...pane,
-    turns: pane.turns.map((turn) => ({
-      ...turn,
-      answers: turn.answers.map((answer) =>
-        answer.state === "running" ? { ...answer, state: /** @type {const} */ ("stopped") } : answer,
-      ),
-    })),
-  }));
-  return { ...conversation, panes };
+/** @returns {boolean} Whether the address names a conversation that is here. */
+function openNamed() {
+  const id = /^#\/playground\/(\w+)$/.exec(window.location.hash)?.[1] ?? "";
+  if (!list.value.some((conversation) => conversation.id === id)) return false;
+  open(id);
+  return true;
+}
+
+window.addEventListener("hashchange", () => {
+  if (page.value === "playground" && openId.value && !openNamed()) show(openId.value);
+});
+
+/** Open it and put it in the address. @param {string} id @param {boolean} [isNewEntry] whether Back leads to the one before */
+function show(id, isNewEntry = false) {
+  openId.value = id;
+  const address = `#/playground/${id}`;
+  if (page.value !== "playground" || window.location.hash === address) return;
+  if (isNewEntry) window.location.hash = address;
+  else window.history.replaceState(null, "", address);
 }
 
 function fillModels() {
@@ -77,22 +89,22 @@ export function begin(mode, given) {
   const fresh = newConversation(mode, model);
   if (given) fresh.panes = [{ ...newPane(model), ...given }];
   const others = list.value.filter((other) => other !== before || !isEmpty(other));
-  if (before && isEmpty(before)) database.remove(before.id).catch(() => {});
+  if (before && isEmpty(before)) forget(before.id).catch(() => {});
   list.value = [fresh, ...others];
-  openId.value = fresh.id;
+  show(fresh.id, before && !isEmpty(before));
   if (given) saveSoon(fresh.id);
 }
 
 /** @param {string} id */
 export function open(id) {
   const before = current.value;
-  openId.value = id;
+  show(id, before !== nobody && !isEmpty(before));
   if (before.id !== id && isEmpty(before)) list.value = list.value.filter((other) => other.id !== before.id);
 }
 
 /** @param {(conversation: Conversation) => Conversation} change @param {string} [id] */
 export function change(change, id = openId.value) {
-  list.value = list.value.map((conversation) => (conversation.id === id ? change(conversation) : conversation));
+  replace(id, change);
   saveSoon(id);
 }
 
@@ -106,9 +118,9 @@ export const changeTurn = (paneId, turnId, changed, id) =>
 /** Put a conversation as it was in place of what it has become. @param {Conversation} conversation */
 export function restore(conversation) {
   const isThere = list.value.some((other) => other.id === conversation.id);
-  if (isThere) change(() => conversation, conversation.id);
+  if (isThere) replace(conversation.id, () => conversation);
   else list.value = [conversation, ...list.value];
-  openId.value = conversation.id;
+  show(conversation.id, true);
   saveSoon(conversation.id);
 }
 
@@ -118,39 +130,13 @@ export const rename = (id, title) => change((old) => ({ ...old, title: title.tri
 /** @param {Conversation} conversation */
 export async function remove(conversation) {
   const wasOpen = conversation.id === openId.value;
-  clearTimeout(saving.get(conversation.id));
-  saving.delete(conversation.id);
   list.value = list.value.filter((other) => other.id !== conversation.id);
   if (wasOpen) begin(conversation.mode);
   say(t("store.deleted", { title: titleOf(conversation) }), {
     action: { label: t("store.undo"), run: () => restore(conversation) },
   });
-  await database.remove(conversation.id).catch(() => say(t("store.unreadable"), { kind: "bad" }));
+  await forget(conversation.id).catch(() => say(t("store.unreadable"), { kind: "bad" }));
 }
-
-/** At most once in a while, and not only at the end: a page may be left in the middle. @param {string} id */
-function saveSoon(id) {
-  if (!saving.has(id)) saving.set(id, setTimeout(() => saveNow(id), SAVE_AFTER_MS));
-}
-
-/** @param {string} id */
-async function saveNow(id) {
-  saving.delete(id);
-  const conversation = list.value.find((other) => other.id === id);
-  if (!conversation || isEmpty(conversation)) return;
-  try {
-    await database.save(conversation);
-  } catch (error) {
-    say(t(error instanceof database.NoRoom ? "store.full" : "store.unreadable"), { kind: "bad" });
-  }
-}
-
-window.addEventListener("pagehide", () => {
-  for (const [id, timer] of saving) {
-    clearTimeout(timer);
-    saveNow(id);
-  }
-});
 
 /** Whether nothing was said in the open conversation yet. */
 export const isEmptyNow = () => isEmpty(current.value);

@@ -1,18 +1,25 @@
-// Conversations in the browser's own database. Where there is none, they live as long as the page.
+// Conversations in the browser's own database, each of one key. Where there is no database, they live as long as
+// the page. The tabs of a browser tell each other what they have saved.
 
 /** @typedef {import("./values.js").Conversation} Conversation */
+/** A conversation as it lies in the database; one without an owner is given to the next key that signs in.
+ * @typedef {Conversation & {owner?: string}} Kept */
+/** `owner` is the key's public id, empty where there are no keys. @typedef {{id: string, owner: string}} Change */
 
 const NAME = "myna";
 const STORE = "conversations";
 
-/** @type {Map<string, Conversation>} */
+/** @type {Map<string, Kept>} */
 const memory = new Map();
+const tabs = new BroadcastChannel("myna.conversations");
 
 /** The browser has no room left. */
 export class NoRoom extends Error {}
 
 /** @type {Promise<IDBDatabase | null> | undefined} */
 let opening;
+/** @type {IDBDatabase | null} */
+let opened = null;
 
 /** @returns {Promise<IDBDatabase | null>} */
 function database() {
@@ -20,7 +27,7 @@ function database() {
     try {
       const request = indexedDB.open(NAME, 1);
       request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "id" });
-      request.onsuccess = () => resolve(request.result);
+      request.onsuccess = () => resolve((opened = request.result));
       request.onerror = () => resolve(null);
       request.onblocked = () => resolve(null);
     } catch {
@@ -32,22 +39,32 @@ function database() {
 
 /**
  * @template T
- * @param {IDBTransactionMode} mode @param {(store: IDBObjectStore) => IDBRequest<T>} work
+ * @param {IDBTransactionMode} mode
+ * @param {(store: IDBObjectStore) => IDBRequest<T>} first
+ * @param {(store: IDBObjectStore, found: T) => void} [second] what follows from the result, in the same transaction
  * @returns {Promise<{result: T} | null>} null without a database
  */
-async function within(mode, work) {
+async function within(mode, first, second = () => {}) {
   const open = await database();
   if (!open) return null;
   return new Promise((resolve, reject) => {
     const transaction = open.transaction(STORE, mode);
-    const fail = () => reject(reasonOf(transaction.error));
-    transaction.onabort = fail;
-    transaction.onerror = fail;
+    const store = transaction.objectStore(STORE);
+    const fail = (/** @type {any} */ error) => reject(reasonOf(error ?? transaction.error));
+    transaction.onabort = () => fail(null);
+    transaction.onerror = () => fail(null);
     try {
-      const request = work(transaction.objectStore(STORE));
+      const request = first(store);
+      request.onsuccess = () => {
+        try {
+          second(store, request.result);
+        } catch (error) {
+          fail(error);
+        }
+      };
       transaction.oncomplete = () => resolve({ result: request.result });
     } catch (error) {
-      reject(reasonOf(error));
+      fail(error);
     }
   });
 }
@@ -55,24 +72,72 @@ async function within(mode, work) {
 /** @param {any} error */
 const reasonOf = (error) => (error?.name === "QuotaExceededError" ? new NoRoom() : error);
 
+/** @param {Kept} kept @returns {Conversation} */
+function conversationOf({ owner: _, ...kept }) {
+  return { ...kept, draft: kept.draft ?? "" };
+}
+
 /** Whether what is saved outlives the page. */
 export const isKept = async () => (await database()) !== null;
 
-/** All conversations, the latest first. @returns {Promise<Conversation[]>} */
-export async function readAll() {
-  const found = await within("readonly", (store) => store.getAll());
+/** All conversations of the owner, the latest first; a key takes over those that have no owner. @param {string} owner @returns {Promise<Conversation[]>} */
+export async function readAll(owner) {
+  const found = await within(
+    "readwrite",
+    (store) => /** @type {IDBRequest<Kept[]>} */ (store.getAll()),
+    (store, all) => owner && all.filter((kept) => !kept.owner).forEach((kept) => store.put({ ...kept, owner })),
+  );
   const all = found ? found.result : [...memory.values()];
-  return all.sort((a, b) => b.updated - a.updated);
+  const own = all.filter((kept) => !kept.owner || kept.owner === owner);
+  return own.map(conversationOf).sort((a, b) => b.updated - a.updated);
 }
 
-/** Raises `NoRoom`. @param {Conversation} conversation */
-export async function save(conversation) {
-  const saved = await within("readwrite", (store) => store.put(conversation));
-  if (!saved) memory.set(conversation.id, conversation);
+/** @param {string} id @param {string} owner @returns {Promise<Conversation | null>} */
+export async function read(id, owner) {
+  const found = await within("readonly", (store) => /** @type {IDBRequest<Kept | undefined>} */ (store.get(id)));
+  const kept = found ? found.result : memory.get(id);
+  return kept && (kept.owner ?? "") === owner ? conversationOf(kept) : null;
 }
 
-/** @param {string} id */
-export async function remove(id) {
+/**
+ * Save what `merge` makes of the conversation as it is kept, and return that. Raises `NoRoom`.
+ * @param {string} id @param {string} owner @param {(kept: Conversation | null) => Conversation} merge
+ */
+export async function save(id, owner, merge) {
+  let saved = /** @type {Conversation | null} */ (null);
+  const done = await within(
+    "readwrite",
+    (store) => /** @type {IDBRequest<Kept | undefined>} */ (store.get(id)),
+    (store, kept) => {
+      saved = merge(kept ? conversationOf(kept) : null);
+      store.put(owner ? { ...saved, owner } : saved);
+    },
+  );
+  if (done) tabs.postMessage({ id, owner });
+  saved ??= merge(null);
+  if (!done) memory.set(id, owner ? { ...saved, owner } : saved);
+  return saved;
+}
+
+/** Save it as it is while the page is being left: nothing that is awaited would still happen. @param {Conversation} conversation @param {string} owner */
+export function saveAtOnce(conversation, owner) {
+  try {
+    const transaction = opened?.transaction(STORE, "readwrite");
+    transaction?.objectStore(STORE).put(owner ? { ...conversation, owner } : conversation);
+    transaction?.commit();
+  } catch {
+    return; // Nobody could be told.
+  }
+  tabs.postMessage({ id: conversation.id, owner });
+}
+
+/** @param {string} id @param {string} owner */
+export async function remove(id, owner) {
   memory.delete(id);
-  await within("readwrite", (store) => store.delete(id));
+  if (await within("readwrite", (store) => store.delete(id))) tabs.postMessage({ id, owner });
+}
+
+/** Hear what other tabs have saved or removed. @param {(change: Change) => void} listener */
+export function whenChanged(listener) {
+  tabs.addEventListener("message", (event) => listener(event.data));
 }

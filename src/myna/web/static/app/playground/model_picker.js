@@ -1,9 +1,13 @@
-// Which model a pane asks. A key that may not list models types the name instead.
+// Which model a pane asks: the server's models with what is known of them, and their aliases apart. A key that may
+// not list models types the name instead.
 import { html } from "../html.js";
-import { t } from "../language.js";
-import { models } from "../session.js";
+import { number, t } from "../language.js";
+import { models, refreshModels } from "../session.js";
+import { sizeOf } from "../sizes.js";
 import { preferences } from "../storage.js";
 import { changePane } from "./conversations.js";
+
+/** @typedef {import("../session.js").Model} Model */
 
 /** @param {{pane: import("./values.js").Pane, label: string}} props */
 export function ModelPicker({ pane, label }) {
@@ -12,13 +16,30 @@ export function ModelPicker({ pane, label }) {
     changePane(pane.id, (old) => ({ ...old, model: event.target.value }));
     preferences.set("model", event.target.value);
   }
-  const names = models.value.map((model) => model.id);
-  if (names.length === 0) {
+  const listed = models.value;
+  if (listed.length === 0) {
     return html`<input class="model" aria-label=${label} placeholder=${t("model.type")} value=${pane.model} onInput=${pick} />`;
   }
-  const isKnown = names.includes(pane.model);
-  return html`<select class="model" aria-label=${label} value=${pane.model} onChange=${pick}>
+  const isKnown = listed.some(({ id }) => id === pane.model);
+  const aliases = listed.filter((model) => model.alias_of);
+  return html`<select class="model" aria-label=${label} value=${pane.model} onChange=${pick} onFocus=${refreshModels}>
     ${!isKnown && html`<option value=${pane.model}>${pane.model ? t("model.gone", { model: pane.model }) : t("model.none")}</option>`}
-    ${names.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+    <optgroup label=${t("model.models")}>
+      ${listed.filter((model) => !model.alias_of).map((model) => html`<option key=${model.id} value=${model.id}>${wordsOf(model)}</option>`)}
+    </optgroup>
+    ${aliases.length > 0 &&
+    html`<optgroup label=${t("model.aliases")}>
+      ${aliases.map(({ id, alias_of }) => html`<option key=${id} value=${id}>${`${id} → ${alias_of}`}</option>`)}
+    </optgroup>`}
   </select>`;
+}
+
+/** Its name, size, context, and whether it is loaded. @param {Model} model */
+function wordsOf({ id, size_bytes: bytes, context_tokens: context, is_loaded: isLoaded }) {
+  const known = [
+    bytes && sizeOf(bytes),
+    context && t("model.context", { tokens: number(context) }),
+    isLoaded && t("model.loaded"),
+  ];
+  return [id, ...known.filter(Boolean)].join(" · ");
 }

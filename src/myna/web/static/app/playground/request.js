@@ -94,7 +94,7 @@ function structured({ json_schema: schema, ...sent }) {
 export function messagesOf(system, turns) {
   /** @type {Record<string, any>[]} */
   const messages = system ? [{ role: "system", content: system }] : [];
-  for (const turn of turns) {
+  for (const turn of turns.filter(({ isLeftOut }) => !isLeftOut)) {
     if (turn.role === "user") messages.push({ role: "user", content: turn.text });
     else if (turn.role === "tool") messages.push({ role: "tool", tool_call_id: turn.toolCallId, content: turn.text });
     else {

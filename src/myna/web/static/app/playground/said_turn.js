@@ -1,13 +1,15 @@
 // What a person or a tool said; it can be mended, and the model asked again from there.
 import { html, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
-import { t } from "../language.js";
+import { number, t } from "../language.js";
 import { say } from "../notices.js";
 import { CopyButton } from "../text/copy_button.js";
 import { answer } from "./answering.js";
 import { changePane, changeTurn, current, restore } from "./conversations.js";
 import { TurnEditor } from "./turn_editor.js";
 import { cutAfter } from "./values.js";
+
+const [MOST_CHARACTERS, MOST_LINES] = [1200, 12];
 
 /** @param {{paneId: string, turn: import("./values.js").Turn, isLast: boolean, isBusy: boolean}} props */
 export function SaidTurn({ paneId, turn, isLast, isBusy }) {
@@ -33,9 +35,10 @@ export function SaidTurn({ paneId, turn, isLast, isBusy }) {
       <${TurnEditor} text=${turn.text} onSave=${save} onAskAgain=${isBusy ? null : askAgain} onCancel=${() => (isEdited.value = false)} />
     </article>`;
   }
-  return html`<article class=${`turn ${turn.role}`} aria-label=${who}>
+  return html`<article class=${`turn ${turn.role} ${turn.isLeftOut ? "left-out" : ""}`} aria-label=${who}>
     ${turn.role === "tool" && html`<p class="quiet">${who}</p>`}
-    <div class="said">${turn.text}</div>
+    <${Said} text=${turn.text} />
+    ${turn.isLeftOut && html`<p class="quiet">${t("context.leftOut")}</p>`}
     <div class="turn-tools">
       <button type="button" class="icon" aria-label=${t("turn.edit")} title=${t("turn.edit")} onClick=${() => (isEdited.value = true)}><${Icon} name="edit" /></button>
       <${CopyButton} text=${turn.text} />
@@ -45,6 +48,21 @@ export function SaidTurn({ paneId, turn, isLast, isBusy }) {
     </div>
   </article>`;
 }
+
+/** A text; a long one is folded. @param {{text: string}} props */
+function Said({ text }) {
+  const isWhole = useSignal(false);
+  const isLong = text.length > MOST_CHARACTERS || text.split("\n", MOST_LINES + 1).length > MOST_LINES;
+  const isFolded = isLong && !isWhole.value;
+  return html`<div class=${isFolded ? "said folded" : "said"} dir="auto">${isFolded ? beginningOf(text) : text}</div>
+    ${isLong &&
+    html`<button type="button" class="link" aria-expanded=${isWhole.value} onClick=${() => (isWhole.value = !isWhole.value)}>
+      ${isWhole.value ? t("turn.fold") : t("turn.whole", { count: number(text.length) })}
+    </button>`}`;
+}
+
+/** @param {string} text */
+const beginningOf = (text) => text.slice(0, MOST_CHARACTERS).split("\n", MOST_LINES).join("\n");
 
 /** @param {string} paneId @param {string} turnId */
 export function removeTurn(paneId, turnId) {

@@ -1,10 +1,9 @@
 // Every parameter of the request with its meaning. Of two panes, one at a time.
-import { html, signal, useEffect } from "../html.js";
+import { html, signal } from "../html.js";
 import { t } from "../language.js";
 import { obstacle } from "./answering.js";
 import { letterOf } from "./chat_pane.js";
 import { changePane, current } from "./conversations.js";
-import { findDefaults } from "./model_defaults.js";
 import { ParameterField } from "./parameter_field.js";
 import { GROUPS, parametersOf } from "./parameters.js";
 
@@ -14,8 +13,6 @@ export function SettingsPanel() {
   const { mode, panes } = current.value;
   const place = Math.min(chosen.value, panes.length - 1);
   const pane = panes[place];
-  const model = pane?.model ?? "";
-  useEffect(() => void findDefaults(model), [model]);
   if (!pane) return null;
   const stuck = obstacle.value?.paneId === pane.id ? obstacle.value.name : "";
   return html`<div class="settings">

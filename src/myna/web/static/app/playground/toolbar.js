@@ -1,5 +1,6 @@
-// What acts on the whole conversation: its mode, one or two columns, probabilities, code, files.
-import { html, signal, useRef } from "../html.js";
+// What acts on the whole conversation: its mode, one or two columns, probabilities, code, files. Where the window is
+// narrow, all but the mode and the drawers are in a menu, with their words.
+import { html, signal, useEffect, useRef, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
 import { t } from "../language.js";
 import { say } from "../notices.js";
@@ -19,20 +20,43 @@ export function Toolbar({ isListOpen, isPanelOpen }) {
     <${Tool} icon="list" label=${t("list.title")} isOn=${isListOpen.value} run=${() => (isListOpen.value = !isListOpen.value)} />
     <${ModeChoice} />
     <span class="grow" />
-    <${Tool} icon="palette" label=${t("tool.probabilities")} isOn=${areShown.value} run=${showProbabilities} />
-    <${Tool} icon="columns" label=${t("tool.split")} isOn=${isSplit} run=${split} />
-    <${Tool} icon="code" label=${t("tool.code")} run=${() => (isCodeOpen.value = true)} />
-    <${Tool} icon="download" label=${t("tool.export")} isOff=${isEmptyNow()} run=${() => exportFile(current.value)} />
-    <${Import} />
+    <${More}>
+      <${Tool} icon="palette" label=${t("tool.probabilities")} isOn=${areShown.value} run=${showProbabilities} />
+      <${Tool} icon="columns" label=${t("tool.split")} isOn=${isSplit} run=${split} />
+      <${Tool} icon="code" label=${t("tool.code")} run=${() => (isCodeOpen.value = true)} />
+      <${Tool} icon="download" label=${t("tool.export")} isOff=${isEmptyNow()} run=${() => exportFile(current.value)} />
+      <${Import} />
+    <//>
     <${Tool} icon="sliders" label=${t("panel.title")} isOn=${isPanelOpen.value} run=${() => (isPanelOpen.value = !isPanelOpen.value)} />
     ${isCodeOpen.value && html`<${CodeDialog} onClose=${() => (isCodeOpen.value = false)} />`}
+  </div>`;
+}
+
+/** Tools in a row, or behind a button where there is no room. @param {{children?: any}} props */
+function More({ children }) {
+  const isOpen = useSignal(false);
+  const box = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    if (!isOpen.value) return undefined;
+    const leaving = new AbortController();
+    const close = (/** @type {Event} */ event) => {
+      if (!(event.target instanceof Node) || !box.current?.contains(event.target)) isOpen.value = false;
+    };
+    document.addEventListener("pointerdown", close, { signal: leaving.signal });
+    return () => leaving.abort();
+  }, [isOpen.value]);
+  return html`<div class="more-tools" ref=${box} onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && (isOpen.value = false)}>
+    <button type="button" class="icon more" aria-label=${t("tool.more")} title=${t("tool.more")} aria-expanded=${isOpen.value} onClick=${() => (isOpen.value = !isOpen.value)}>
+      <${Icon} name="more" />
+    </button>
+    <div class=${isOpen.value ? "tools open" : "tools"} onClick=${() => (isOpen.value = false)}>${children}</div>
   </div>`;
 }
 
 /** @param {{icon: string, label: string, isOn?: boolean, isOff?: boolean, run: () => void}} props */
 function Tool({ icon, label, isOn, isOff = false, run }) {
   return html`<button type="button" class="icon" aria-label=${label} title=${label} aria-pressed=${isOn} disabled=${isOff} onClick=${run}>
-    <${Icon} name=${icon} />
+    <${Icon} name=${icon} /><span class="word" aria-hidden="true">${label}</span>
   </button>`;
 }
 

@@ -53,7 +53,7 @@ function conversationOf(from) {
   const panes = listOf(from.panes, "panes");
   if (panes.length < 1 || panes.length > 2) throw damaged("panes");
   const made = newConversation(mode, "");
-  return { ...made, title: textOf(from.title, "title").slice(0, 200), panes: panes.map(paneOf) };
+  return { ...made, title: textOf(from.title, "title").slice(0, 200), draft: textOf(from.draft ?? "", "draft"), panes: panes.map(paneOf) };
 }
 
 /** @param {any} from @returns {import("./values.js").Pane} */
@@ -80,7 +80,8 @@ function turnOf(from) {
   const answers = listOf(from.answers, "answers").map(answerOf);
   if ((role === "assistant") !== answers.length > 0) throw damaged("answers");
   const chosen = Number.isInteger(from.chosen) && answers[from.chosen] ? from.chosen : 0;
-  return { id: newId(), role, text: textOf(from.text, "text"), toolCallId: textOf(from.toolCallId, "toolCallId"), answers, chosen };
+  const turn = { id: newId(), role, text: textOf(from.text, "text"), toolCallId: textOf(from.toolCallId, "toolCallId"), answers, chosen };
+  return from.isLeftOut === true ? { ...turn, isLeftOut: true } : turn;
 }
 
 /** @param {any} from @returns {Answer} */

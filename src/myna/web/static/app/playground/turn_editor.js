@@ -1,12 +1,14 @@
 // The text of a turn in a field, with what can be done with it.
 import { html, useEffect, useRef, useSignal } from "../html.js";
 import { t } from "../language.js";
+import { useGrowing } from "./growing_field.js";
 
 /** @param {{text: string, onSave: (text: string) => void, onAskAgain: ((text: string) => void) | null, onCancel: () => void}} props */
 export function TurnEditor({ text, onSave, onAskAgain, onCancel }) {
   const draft = useSignal(text);
   const field = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   useEffect(() => field.current?.focus(), []);
+  useGrowing(field, draft.value);
   /** @param {KeyboardEvent} event */
   function press(event) {
     if (event.key === "Escape") onCancel();
@@ -15,7 +17,8 @@ export function TurnEditor({ text, onSave, onAskAgain, onCancel }) {
   return html`<div class="turn-editor">
     <textarea
       ref=${field}
-      rows=${Math.min(16, draft.value.split("\n").length + 1)}
+      rows="2"
+      dir="auto"
       aria-label=${t("turn.text")}
       value=${draft.value}
       onInput=${(/** @type {any} */ event) => (draft.value = event.target.value)}

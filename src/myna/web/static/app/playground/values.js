@@ -18,9 +18,10 @@
  *   measures: Measures}} Answer
  */
 /**
- * `text` of what a person or a tool said; `answers` of an assistant's turn, of which `chosen` counts.
+ * `text` of what a person or a tool said; `answers` of an assistant's turn, of which `chosen` counts. A turn that
+ * `isLeftOut` is shown but no longer sent.
  * @typedef {{id: string, role: "user" | "assistant" | "tool", text: string, toolCallId: string,
- *   answers: Answer[], chosen: number}} Turn
+ *   answers: Answer[], chosen: number, isLeftOut?: boolean}} Turn
  */
 /** A parameter that isn't in `values` is left to the server. @typedef {Record<string, any>} Values */
 /**
@@ -29,7 +30,8 @@
  * @typedef {{id: string, model: string, system: string, prompt: string, values: Values, turns: Turn[]}} Pane
  */
 /**
- * @typedef {{id: string, title: string, mode: Mode, created: number, updated: number, panes: Pane[]}} Conversation
+ * `draft` is a message that is being written.
+ * @typedef {{id: string, title: string, mode: Mode, created: number, updated: number, draft: string, panes: Pane[]}} Conversation
  */
 
 /** A name that no other thing has. crypto.randomUUID needs HTTPS; this works on any address. */
@@ -46,7 +48,7 @@ export function newPane(model) {
 /** @param {Mode} mode @param {string} model @returns {Conversation} */
 export function newConversation(mode, model) {
   const now = Date.now();
-  return { id: newId(), title: "", mode, created: now, updated: now, panes: [newPane(model)] };
+  return { id: newId(), title: "", mode, created: now, updated: now, draft: "", panes: [newPane(model)] };
 }
 
 /** @param {string} model @returns {Answer} */
@@ -81,7 +83,7 @@ export const chosenAnswer = (turn) => turn.answers[turn.chosen];
 
 /** Whether nothing was said or written in it yet. @param {Conversation} conversation */
 export const isEmpty = (conversation) =>
-  conversation.panes.every((pane) => pane.turns.length === 0 && pane.prompt === "");
+  conversation.draft === "" && conversation.panes.every((pane) => pane.turns.length === 0 && pane.prompt === "");
 
 /** @param {Conversation} conversation @param {string} paneId @param {(pane: Pane) => Pane} change */
 export function withPane(conversation, paneId, change) {
@@ -104,7 +106,7 @@ export function cutAfter(pane, turnId, inclusive = false) {
 export function titleOf(conversation) {
   if (conversation.title) return conversation.title;
   const first = conversation.panes[0];
-  const said = first?.turns.find((turn) => turn.role === "user")?.text || first?.prompt || "";
+  const said = first?.turns.find((turn) => turn.role === "user")?.text || first?.prompt || conversation.draft;
   const line = said.trim().split("\n")[0] ?? "";
   return line.length > 60 ? `${line.slice(0, 59)}…` : line;
 }

@@ -4,12 +4,13 @@ import { html, useMemo } from "../html.js";
 import { Lexer } from "../../vendor/marked.js";
 import { CodeBlock } from "./code_block.js";
 import { decodeEntities } from "./entities.js";
+import { Formula, mathExtensions } from "./math.js";
 
 /** A component, a text, a list of them, or nothing. @typedef {any} Child */
 
 /** @param {{text: string, canRun?: boolean}} props */
 export function Markdown({ text, canRun = false }) {
-  const tokens = useMemo(() => levelled(Lexer.lex(text, { gfm: true, breaks: true })), [text]);
+  const tokens = useMemo(() => levelled(Lexer.lex(text, { gfm: true, breaks: true, extensions: mathExtensions })), [text]);
   return html`<div class="markdown">${blocks(tokens, canRun)}</div>`;
 }
 
@@ -35,6 +36,7 @@ function block(token, canRun) {
     case "heading":
       return html`<div
         class=${`heading h${token.depth}`}
+        dir="auto"
         role=${token.level && "heading"}
         aria-level=${token.level}
       >
@@ -49,7 +51,7 @@ function block(token, canRun) {
     case "table":
       return table(token);
     case "paragraph":
-      return html`<p>${inlines(token.tokens)}</p>`;
+      return html`<p dir="auto">${inlines(token.tokens)}</p>`;
     case "text":
       return token.tokens ? inlines(token.tokens) : decodeEntities(token.text);
     case "checkbox":
@@ -62,7 +64,7 @@ function block(token, canRun) {
 /** @param {any} token @param {boolean} canRun */
 function list(token, canRun) {
   const items = token.items.map(
-    (/** @type {any} */ item) => html`<li>
+    (/** @type {any} */ item) => html`<li dir="auto">
       ${item.task &&
       html`<input type="checkbox" disabled checked=${item.checked} aria-label=${item.checked ? "✓" : "☐"} />`}
       ${blocks(item.tokens, canRun)}
@@ -75,7 +77,7 @@ function list(token, canRun) {
 function table(token) {
   /** @param {any} cell @param {string} tag @param {number} place */
   const cellOf = (cell, tag, place) =>
-    html`<${tag} class=${`to-${token.align[place] ?? "start"}`}>${inlines(cell.tokens)}</${tag}>`;
+    html`<${tag} dir="auto" class=${`to-${token.align[place] ?? "start"}`}>${inlines(cell.tokens)}</${tag}>`;
   return html`<div class="scrolls" tabindex="0" role="group">
     <table>
       <thead><tr>${token.header.map((/** @type {any} */ cell, /** @type {number} */ i) => cellOf(cell, "th", i))}</tr></thead>
@@ -110,6 +112,8 @@ function inline(token) {
       return link(token.href, [token.text || token.href]);
     case "text":
       return token.tokens ? inlines(token.tokens) : decodeEntities(token.text);
+    case "math":
+      return html`<${Formula} tex=${token.tex} raw=${token.raw.trim()} isDisplayed=${token.isDisplayed} />`;
     case "escape":
       return token.text;
     default:

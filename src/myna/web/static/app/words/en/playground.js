@@ -7,6 +7,7 @@ export const playground = {
   "mode.completion": "Completion",
 
   "tool.label": "Conversation",
+  "tool.more": "More tools",
   "tool.probabilities": "Show token probabilities",
   "tool.split": "Two columns",
   "tool.code": "Show as code",
@@ -33,9 +34,27 @@ export const playground = {
   "model.gone": "{model} (not on this server)",
   "model.none": "No model",
 
+  "model.models": "Models",
+  "model.aliases": "Aliases",
+  "model.context": "context {tokens}",
+  "model.loaded": "loaded",
+
   "system.label": "System prompt",
   "system.hint": "How the model should behave, such as: Answer in one sentence.",
   "welcome.chat": "Ask something below. The settings change how the model answers.",
+
+  "welcome.examples": "Examples",
+  "welcome.example1": "Explain recursion to a ten-year-old.",
+  "welcome.example2": "Write a Python function that finds the longest word in a text.",
+  "welcome.example3": "Translate into Chinese: Where is the nearest train station?",
+  "welcome.example4": "Suggest three names for a small bookshop, each with a reason.",
+
+  "context.label": "Context in use",
+  "context.used": "{used} of {context} tokens of context",
+  "context.drop": "Leave out the oldest messages",
+  "context.dropAndRetry": "Leave out the oldest messages and try again",
+  "context.dropped": "The oldest messages are still shown but no longer sent.",
+  "context.leftOut": "no longer sent",
 
   "composer.label": "Message",
   "composer.hint": "Write a message …",
@@ -55,6 +74,8 @@ export const playground = {
   "turn.edit": "Edit",
   "turn.delete": "Delete",
   "turn.again": "Regenerate",
+  "turn.whole": "Show all {count} characters",
+  "turn.fold": "Show less",
   "turn.text": "Text",
   "turn.save": "Save",
   "turn.saveAsk": "Save and regenerate",

@@ -7,6 +7,7 @@ export const playground = {
   "mode.completion": "补全",
 
   "tool.label": "会话",
+  "tool.more": "更多工具",
   "tool.probabilities": "显示 token 概率",
   "tool.split": "两栏并排",
   "tool.code": "显示为代码",
@@ -33,9 +34,27 @@ export const playground = {
   "model.gone": "{model}（不在此服务器上）",
   "model.none": "没有模型",
 
+  "model.models": "模型",
+  "model.aliases": "别名",
+  "model.context": "上下文 {tokens}",
+  "model.loaded": "已加载",
+
   "system.label": "系统提示词",
   "system.hint": "模型应如何表现，例如：用一句话回答。",
   "welcome.chat": "在下方提问。设置可以改变模型的回答方式。",
+
+  "welcome.examples": "示例",
+  "welcome.example1": "给十岁的孩子讲讲什么是递归。",
+  "welcome.example2": "写一个 Python 函数，找出一段文字中最长的单词。",
+  "welcome.example3": "翻译成英文：最近的火车站在哪里？",
+  "welcome.example4": "为一家小书店起三个名字，并说明理由。",
+
+  "context.label": "已用上下文",
+  "context.used": "已用上下文 {used} / {context} 个 token",
+  "context.drop": "不再发送最早的消息",
+  "context.dropAndRetry": "去掉最早的消息并重试",
+  "context.dropped": "最早的消息仍然显示，但不再发送。",
+  "context.leftOut": "不再发送",
 
   "composer.label": "消息",
   "composer.hint": "写一条消息……",
@@ -55,6 +74,8 @@ export const playground = {
   "turn.edit": "编辑",
   "turn.delete": "删除",
   "turn.again": "重新生成",
+  "turn.whole": "显示全部 {count} 个字符",
+  "turn.fold": "收起",
   "turn.text": "文本",
   "turn.save": "保存",
   "turn.saveAsk": "保存并重新生成",
