@@ -31,6 +31,7 @@ CHATS: dict[str, dict[str, Any]] = {
         "tools": [TOOL] * 24,
     },
     "pi": {**HI, "max_completion_tokens": 16384, "store": False, "tools": [TOOL]},
+    "Copilot CLI": {**HI, "reasoning_effort": "medium", "temperature": 1, "tools": [TOOL] * 16},
     "code for GPT-5": {**HI, "verbosity": "low", "max_completion_tokens": 128000},
     "Graphiti": {**HI, "max_tokens": 16384},
     "RAGFlow with qwen3": {**HI, "enable_thinking": False},
