@@ -79,6 +79,13 @@ CHATS: dict[str, dict[str, Any]] = {
             *HI["messages"],
         ]
     },
+    "an answer of LiteLLM": {
+        "messages": [
+            *HI["messages"],
+            {"role": "assistant", "content": "x", "provider_specific_fields": {"refusal": None}},
+            *HI["messages"],
+        ]
+    },
     "a parsed call of an SDK": {
         "messages": [
             *HI["messages"],
