@@ -51,7 +51,13 @@ def _as_received(message: Json) -> list[Json]:
 
 
 def _dump(message: Json) -> list[Json]:
-    nothing = {"refusal": None, "annotations": [], "audio": None, "function_call": None, "tool_calls": None}
+    nothing: Json = {
+        "refusal": None,
+        "annotations": [],
+        "audio": None,
+        "function_call": None,
+        "tool_calls": None,
+    }
     return [nothing | message]
 
 

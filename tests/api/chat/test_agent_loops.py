@@ -60,8 +60,9 @@ class Writer:
     renderer: GgufRenderer
 
     def says(self, calls: list[Call], text: str = "") -> str:
+        """After a thought, if the model thinks by default."""
         thinking, form = self.renderer.thinking, FORMATS[self.renderer.call_format]
-        before, after = ("", "")
+        before = after = ""
         if thinking is not None and thinking.is_known and thinking.is_default:
             begin = "" if thinking.is_open else thinking.begin
             before = f"{begin}{THOUGHT}{thinking.end}"
@@ -70,7 +71,7 @@ class Writer:
                 ToolCall(f"call0000{i}", name, json.dumps(values, ensure_ascii=False))
                 for i, (name, values) in enumerate(calls)
             ]
-            return before + form.write(made) + after
+            return before + form.write(made)
         if thinking is not None:
             before, after = before + thinking.answer, thinking.close
         return before + text + after
