@@ -322,3 +322,30 @@ def test_a_database_is_read_and_never_changed(settings: Settings) -> None:
     assert (damaged.state, "is damaged" in str(damaged.text)) == ("wrong", True)
     other = replace(settings, database="postgresql://bird@127.0.0.1/x")
     assert states(environment.database(other))[0][1].startswith("The database is postgresql;")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "found"),
+    [
+        (
+            (),
+            (
+                "ok",
+                "The processes that read model files and run templates are confined by Landlock and seccomp.",
+            ),
+        ),
+        (
+            ("Landlock", "seccomp"),
+            (
+                "advice",
+                "The processes that read model files and run templates are not confined by Landlock or "
+                "seccomp, which this system doesn't have.",
+            ),
+        ),
+    ],
+)
+def test_says_what_does_not_confine_workers(
+    monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...], found: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(machine, "missing", lambda: lacking)
+    assert states(machine.confinement()) == [found]

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from tests.prompts.rendering_server import ENDLESS
 
+from myna.core.confinement import missing
 from myna.core.errors import Overloaded
 from myna.prompts.render_pool import RenderLimits, RenderPool, TemplateFault
 from myna.prompts.template_bounds import TemplateOutOfBounds
@@ -140,6 +141,14 @@ def test_no_secret_is_in_its_environment(pool: RenderPool, monkeypatch: pytest.M
     monkeypatch.setenv("MYNA_API_KEY", "hidden")
     pool.render("", {})
     assert b"MYNA_API_KEY" not in Path(f"/proc/{pool.pids[0]}/environ").read_bytes()
+
+
+@pytest.mark.skipif(bool(missing()), reason="this system can't confine processes")
+def test_it_is_confined(pool: RenderPool) -> None:
+    pool.render("", {})
+    (state,) = (path.read_text() for path in Path(f"/proc/{pool.pids[0]}/task").glob("*/status"))
+    assert "NoNewPrivs:\t1" in state
+    assert "Seccomp:\t2" in state
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="process files are Linux's")

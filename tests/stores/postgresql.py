@@ -5,10 +5,11 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
@@ -19,10 +20,12 @@ _STARTS_WITHIN_S = 60
 class Cluster:
     """A running server, and as many empty databases on it as are asked for."""
 
-    def __init__(self, folder: Path, user: str) -> None:
+    def __init__(self, folder: Path, user: str, restart: Callable[[], None]) -> None:
         self._folder = folder
         self._user = user
         self._numbers = count(1)
+        self.restart: Final = restart
+        """End it at once, as a crash would, and start it again."""
 
     def new_database(self) -> str:
         """The URL of a database that nobody has used."""
@@ -55,9 +58,15 @@ def running_cluster() -> Iterator[Cluster]:
             "-t",
             str(_STARTS_WITHIN_S),
         ]
-        _as(user, *control, "-l", folder / "log", "-o", f"{settings} -c fsync=off", "start")
+        start = (*control, "-l", folder / "log", "-o", f"{settings} -c fsync=off", "start")
+
+        def restart() -> None:
+            _as(user, *control, "-m", "immediate", "stop")
+            _as(user, *start)
+
+        _as(user, *start)
         try:
-            yield Cluster(folder, user)
+            yield Cluster(folder, user, restart)
         finally:
             _as(user, *control, "-m", "immediate", "stop")
     finally:

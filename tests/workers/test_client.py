@@ -272,13 +272,22 @@ async def test_an_answer_to_a_question_that_was_given_up_is_ignored() -> None:
 
 
 async def test_no_secret_is_in_the_workers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = ("MYNA_API_KEY", "MYNA_SECRET", "MYNA_DATABASE", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY")
+    secrets = (
+        *("MYNA_API_KEY", "MYNA_SECRET", "MYNA_DATABASE", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"),
+        *("LLAMA_API_KEY", "LLAMA_ARG_SSL_KEY_FILE", "PYTHON_PASSWORD"),  # with the prefixes of harmless ones
+    )
     for name in secrets:
         monkeypatch.setenv(name, "hidden")
     async with worker() as client:
         environment = environment_of(client.pid)
     assert b"PATH=" in environment
     assert not any(name.encode() in environment for name in secrets)
+
+
+async def test_a_step_lock_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    client = WorkerClient(WorkerSpec("fake", "fake", step_lock=str(tmp_path)))
+    with pytest.raises(ModelLoadFailed, match=r"The step lock .* can't be opened: Is a directory"):
+        await client.start()
 
 
 async def test_ignores_the_signals_of_ctrl_c_and_service_managers() -> None:

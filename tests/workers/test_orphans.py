@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from myna.core.confinement import Confinement
 from myna.workers.frames import Load, WorkerSpec, encode
+from myna.workers.main import Launch
 
 SERVER = Path(__file__).with_name("orphan_server.py")
 
@@ -37,7 +40,8 @@ def test_killing_the_server_ends_its_worker(arguments: list[str]) -> None:
 @pytest.mark.parametrize("path", ["fake", "model-stuck"])
 def test_a_worker_ends_when_its_socket_closes(path: str) -> None:
     ours, theirs = socket.socketpair()
-    command = [sys.executable, "-m", "myna.workers.main", str(theirs.fileno())]
+    launch = msgspec.json.encode(Launch(Confinement(), theirs.fileno())).decode()
+    command = [sys.executable, "-m", "myna.workers.main", launch]
     with subprocess.Popen(command, pass_fds=(theirs.fileno(),)) as worker:
         theirs.close()
         with ours:

@@ -15,7 +15,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from myna.workers.steplock import StepLock
-lock = StepLock(Path(sys.argv[1]))
+lock = StepLock.open(Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):
     with lock:
         print("in", flush=True)
@@ -75,7 +75,7 @@ def test_death_releases_the_lock(tmp_path: Path) -> None:
     with holder(path) as first:
         assert line(first) == "in"
         first.send_signal(signal.SIGKILL)
-    with StepLock(path):
+    with StepLock.open(path):
         pass
 
 
@@ -94,13 +94,13 @@ def test_a_link_or_anothers_file_is_refused(tmp_path: Path) -> None:
     target.touch()
     (tmp_path / "link").symlink_to(target)
     with pytest.raises(ConfigurationError, match="can't be opened"):
-        StepLock(tmp_path / "link")
+        StepLock.open(tmp_path / "link")
     with pytest.raises(ConfigurationError):
-        StepLock(tmp_path)
+        StepLock.open(tmp_path)
 
 
 def test_closing_lets_another_in(tmp_path: Path) -> None:
-    lock = StepLock(tmp_path / "made" / "step.lock")
+    lock = StepLock.open(tmp_path / "made" / "step.lock")
     with lock:
         pass
     lock.close()

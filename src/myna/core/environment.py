@@ -1,5 +1,6 @@
 """The environment variables that processes handling untrusted files get: none that may hold a secret."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -28,9 +29,15 @@ _PREFIXES: Final = (
     *("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "GGML_", "LLAMA_", "CUDA_", "RAYON_", "TOKENIZERS_"),
     *("ASAN_", "LSAN_", "TSAN_", "UBSAN_", "MALLOC_", "GLIBC_"),
 )
+# Some of these prefixes also begin secrets: LLAMA_API_KEY is the key of llama.cpp's server.
+_SECRET: Final = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)(?:_|$)")
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that a worker or a template process needs. This is an allowlist, so that variables which
     hold secrets are excluded even if they are unknown here."""
-    return {name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)}
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in _NAMES or (name.startswith(_PREFIXES) and not _SECRET.search(name))
+    }

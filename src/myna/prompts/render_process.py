@@ -10,11 +10,11 @@ import socket
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from myna.core.confinement import Confinement, confine
 from myna.prompts.render_frames import Kind, receive, send
 from myna.prompts.template_bounds import TemplateOutOfBounds
 from myna.prompts.template_probe import find_features
@@ -22,7 +22,7 @@ from myna.prompts.template_sandbox import RENDER_ERRORS, CompiledTemplate, Templ
 
 MEMORY_BYTES: Final = 512 << 20
 _MAX_TEMPLATES: Final = 16
-_MAX_FILES: Final = 16
+_LIMITS: Final = Confinement(address_space_bytes=MEMORY_BYTES, max_files=16, oom_score_adj=1000)
 
 
 class Templates:
@@ -78,24 +78,11 @@ def _bound_time(cpu_s: float) -> None:
         signal.setitimer(signal.ITIMER_PROF, cpu_s)
 
 
-def _confine() -> None:
-    """Limit memory and files, and be the first that the kernel's OOM killer picks."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_FILES, _MAX_FILES))
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-
-
 def main() -> None:
     # On Ctrl-C the server drains, and needs its templates for that.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _confine()
+    confine(_LIMITS)
     with socket.socket(fileno=int(sys.argv[1])) as connection, contextlib.suppress(OSError):
         serve(connection)
 

@@ -1,149 +1,47 @@
-"""The worker process: passes commands from its socket to the engine core, and events back. Knows no HTTP.
+"""The entry point of the worker process: confines it, then imports and starts the rest.
 
-Started by `workers.process` as `python -m myna.workers.main DESCRIPTOR`.
+Started by `workers.process` as `python -m myna.workers.main LAUNCH`. Imports nothing that starts threads:
+those that run before the confinement would not be confined.
 """
 
-import contextlib
 import ctypes
-import gc
 import logging
-import os
 import signal
-import socket
-import struct
 import sys
-import threading
-from pathlib import Path
 from typing import Final
 
-from myna.core.errors import MynaError
-from myna.core.generator import ModelInfo
-from myna.core.stats import SchedulerStats
-from myna.scheduling.core_loop import EngineCore
-from myna.scheduling.sequence import RequestEvent
-from myna.workers import frames
-from myna.workers.frames import Abort, Load, Submit
-from myna.workers.loading import load_model
-from myna.workers.steplock import StepLock
+import msgspec
 
-_LENGTH: Final = struct.Struct("<I")
+from myna.core.confinement import Confinement, confine
+
 _PR_SET_PDEATHSIG: Final = 1
-_log: Final = logging.getLogger(__name__)
 
 
-class _Reporter:
-    """Writes to the socket: the engine core's output, from its thread, and pongs, from the socket's thread.
+class Launch(msgspec.Struct, frozen=True):
+    """The only command-line argument, as JSON: what the process may do, and the inherited descriptors of the
+    socket and of the step lock, if any."""
 
-    If the server reads slowly, writes block, and with them the model: this is the back-pressure.
-    """
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._is_writing = threading.Lock()
-
-    def ready(self, info: ModelInfo) -> None:
-        gc.collect()
-        gc.freeze()
-        gc.disable()  # the loop collects garbage when idle
-        self._send(frames.encode(frames.Ready(info)))
-
-    def events(self, events: list[RequestEvent]) -> None:
-        self._send(frames.encode_events(events))
-
-    def stats(self, stats: SchedulerStats) -> None:
-        self._send(frames.encode(frames.Stats(stats)))
-
-    def tokenized(self, number: int, result: list[int] | MynaError) -> None:
-        if isinstance(result, MynaError):
-            answer = frames.Tokenized(number, [], frames.Failure.of(result))
-        else:
-            answer = frames.Tokenized(number, result)
-        self._send(frames.encode(answer))
-
-    def pong(self, num_turns: int) -> None:
-        self._send(frames.encode(frames.Pong(num_turns)))
-
-    def ended(self, error: MynaError | None) -> None:
-        if error is not None:
-            self._send(frames.encode(frames.LoadFailed(error.text)))
-        _exit(0 if error is None else 1)
-
-    def _send(self, frame: bytes) -> None:
-        try:
-            with self._is_writing:
-                self._connection.sendall(frame)
-        except OSError:
-            _exit(0)  # the server is gone
-
-
-def serve(connection: socket.socket) -> None:
-    """Load the model of the first frame, then serve until the socket closes."""
-    payload = _receive(connection)
-    command = frames.decode_command(payload) if payload is not None else None
-    if not isinstance(command, Load):
-        return
-    spec = command.spec
-    step_lock = StepLock(Path(spec.step_lock)) if spec.step_lock else None
-    reporter = _Reporter(connection)
-    core = EngineCore(lambda: load_model(spec), reporter, step_lock)
-    core.start()
-    while (payload := _receive(connection)) is not None:
-        command = frames.decode_command(payload)
-        if isinstance(command, Submit):
-            core.add(command.number, command.request)
-        elif isinstance(command, Abort):
-            core.abort(command.number)
-        elif isinstance(command, frames.Tokenize):
-            core.tokenize(command.number, command.text, parse_special=command.parse_special)
-        elif isinstance(command, frames.Ping):
-            reporter.pong(core.num_turns)
-            core.ping()
+    confinement: Confinement
+    socket: int
+    step_lock: int | None = None
 
 
 def main() -> None:
-    """The process's entry point. It exits at once when its socket closes, whatever it is doing."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the server drains, and needs its models for that
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _die_with_parent()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    try:
-        serve(connection)
-    except Exception:
-        _log.exception("the worker failed")
-        _exit(1)
-    _exit(0)
+    launch = msgspec.json.decode(sys.argv[1], type=Launch)
+    confine(launch.confinement)
+    from myna.workers.serving import run
 
-
-def _receive(connection: socket.socket) -> bytes | None:
-    """The next frame's payload; None if the server has closed the socket."""
-    with contextlib.suppress(ConnectionError):
-        head = connection.recv(_LENGTH.size, socket.MSG_WAITALL)
-        if len(head) < _LENGTH.size:
-            return None
-        (size,) = _LENGTH.unpack(head)
-        payload = bytearray()
-        while len(payload) < size:
-            part = connection.recv(min(size - len(payload), 1 << 20))
-            if not part:
-                return None
-            payload += part
-        return bytes(payload)
-    return None
+    run(launch.socket, launch.step_lock)
 
 
 def _die_with_parent() -> None:
-    """Die with the server even while loading blocks everything, and be the first that the kernel's OOM killer
-    picks."""
+    """Die with the server even while loading blocks everything."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("500")
-
-
-def _exit(status: int) -> None:
-    sys.stderr.flush()
-    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,21 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Final, cast
 
+import msgspec
 import psutil
 
 from myna.core.environment import child_environment
-from myna.core.errors import ModelLoadFailed
+from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
 from myna.workers import frames
+from myna.workers.allowance import allowance
 from myna.workers.frames import Command, Load, LoadFailed, Ping, Pong, Ready, WorkerMessage, WorkerSpec
+from myna.workers.main import Launch
+from myna.workers.steplock import StepLock
 from myna.workers.watchdog import Patience, ProcessUsage, Watchdog
 
 _log: Final = logging.getLogger("myna.worker")
@@ -64,7 +69,8 @@ class WorkerProcess:
             for end in (self._socket, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
             self._socket.setblocking(False)
-            await self._spawn(theirs)
+            with self._open_step_lock() as step_lock:
+                await self._spawn(theirs, step_lock)
         loop = asyncio.get_running_loop()
         link = _Link(self._on_message, self._lost)
         _, self._link = await loop.create_connection(lambda: link, sock=self._socket)
@@ -125,18 +131,29 @@ class WorkerProcess:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
-    async def _spawn(self, theirs: socket.socket) -> None:
+    def _open_step_lock(self) -> contextlib.AbstractContextManager[StepLock | None]:
+        if not self._spec.step_lock:
+            return contextlib.nullcontext()
+        try:
+            return contextlib.closing(StepLock.open(Path(self._spec.step_lock)))
+        except ConfigurationError as exc:
+            raise ModelLoadFailed(exc.text) from exc
+
+    async def _spawn(self, theirs: socket.socket, step_lock: StepLock | None) -> None:
         """Called from the event loop's thread: the kernel's parent-death signal is bound to the spawning
         thread."""
+        inherited = (theirs, step_lock) if step_lock is not None else (theirs,)
+        descriptors = [one.fileno() for one in inherited]
+        launch = Launch(allowance(self._spec), *descriptors)
         read_end, write_end = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - milliseconds, and our own command
-                [sys.executable, "-P", "-m", "myna.workers.main", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "myna.workers.main", msgspec.json.encode(launch).decode()],
                 stdin=subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,
                 env=child_environment(os.environ),
-                pass_fds=(theirs.fileno(),),
+                pass_fds=descriptors,
             )
         finally:
             os.close(write_end)

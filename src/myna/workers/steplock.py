@@ -5,6 +5,7 @@ import fcntl
 import os
 import stat
 from pathlib import Path
+from typing import Self
 
 from myna.core.errors import ConfigurationError
 from myna.core.translatable import N_
@@ -21,22 +22,29 @@ class StepLock:
 
     __slots__ = ("_descriptor",)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, descriptor: int) -> None:
+        """The descriptor of an open lock file, which it owns from now on. The server opens it, because a
+        worker can't."""
+        self._descriptor = descriptor
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
         """Raises `ConfigurationError` if the file can't be created or isn't a regular file of this user."""
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._descriptor = os.open(path, flags, 0o600)
+            descriptor = os.open(path, flags, 0o600)
         except OSError as error:
             raise ConfigurationError(
                 N_("The step lock {path} can't be opened: {reason}.", path=path, reason=error.strerror)
             ) from error
-        status = os.fstat(self._descriptor)
+        status = os.fstat(descriptor)
         if status.st_uid != os.getuid() or not stat.S_ISREG(status.st_mode):
-            os.close(self._descriptor)
+            os.close(descriptor)
             raise ConfigurationError(
                 N_("The step lock {path} is not a regular file owned by this user.", path=path)
             )
+        return cls(descriptor)
 
     def __enter__(self) -> None:
         descriptor = self._descriptor
@@ -46,6 +54,9 @@ class StepLock:
 
     def __exit__(self, *exc: object) -> None:
         fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _RUN)
+
+    def fileno(self) -> int:
+        return self._descriptor
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -29,7 +29,7 @@ def chat(
         input=piped,
         capture_output=True,
         env=inherited | {"MYNA_HOME": str(tmp_path)} | environ,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     return subprocess.CompletedProcess(ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode())

@@ -14,6 +14,7 @@ from myna.backends.worker.findings import engine_findings
 from myna.backends.worker.model_size import model_size
 from myna.backends.worker.process_memory import process_bytes
 from myna.core.backend import BackendOptions, Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec
+from myna.core.confinement import missing
 from myna.core.errors import ModelFileError, ModelLoadFailed
 from myna.core.finding import Findings
 from myna.core.generator import Generator
@@ -101,7 +102,9 @@ class WorkerBackend:
         return None
 
     async def start(self) -> None:
-        """Nothing to do: workers start when their models are loaded."""
+        """Workers start when their models are loaded."""
+        if names := missing():
+            _log.info("worker processes are not confined by %s on this system", " or ".join(names))
 
     def change(self, options: BackendOptions) -> None:
         """The new queue limits also apply to running workers."""

@@ -1,4 +1,4 @@
-"""The machine: processor, memory, disk, and the limits of its control group."""
+"""The machine: processor, memory, disk, the limits of its control group, and what confines processes."""
 
 import os
 import platform
@@ -13,6 +13,7 @@ from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES
 from myna.catalog.store import ModelStore
 from myna.cli.console import megabytes
+from myna.core.confinement import missing
 from myna.core.finding import Findings, advice, ok, wrong
 from myna.core.translatable import N_
 from myna.settings import Settings
@@ -115,6 +116,24 @@ def disk(settings: Settings) -> Findings:
         )
     else:
         yield ok(N_("The disk of {home} has {free} free.", home=settings.home, free=megabytes(free)))
+
+
+def confinement() -> Findings:
+    if names := missing():
+        yield advice(
+            N_(
+                "The processes that read model files and run templates are not confined by {names}, which "
+                "this system doesn't have.",
+                names=" or ".join(names),
+            ),
+            remedy=N_(
+                "Only pull models that you trust, or run Myna as a user of its own, on Linux 5.13 or newer."
+            ),
+        )
+    else:
+        yield ok(
+            N_("The processes that read model files and run templates are confined by Landlock and seccomp.")
+        )
 
 
 def _default_bytes(settings: Settings) -> int:

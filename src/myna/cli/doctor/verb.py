@@ -82,6 +82,7 @@ def _chapters(is_quick: bool, watch: Callable[[], AbstractContextManager[Progres
     yield Chapter(title=N_("Processor"), findings=machine.processor())
     yield Chapter(title=N_("Memory"), findings=machine.memory(settings))
     yield Chapter(title=N_("Disk"), findings=machine.disk(settings))
+    yield Chapter(title=N_("Confinement"), findings=machine.confinement())
     yield Chapter(title=N_("Engines"), findings=_engines(settings))
     yield Chapter(title=N_("Models"), findings=models(settings, is_quick=is_quick, watch=watch))
     yield Chapter(title=N_("Model sources"), findings=environment.sources(settings))
