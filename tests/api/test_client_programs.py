@@ -31,6 +31,7 @@ CHATS: dict[str, dict[str, Any]] = {
         "tools": [TOOL] * 24,
     },
     "pi": {**HI, "max_completion_tokens": 16384, "store": False, "tools": [TOOL]},
+    "Copilot CLI": {**HI, "reasoning_effort": "medium", "temperature": 1, "tools": [TOOL] * 16},
     "code for GPT-5": {**HI, "verbosity": "low", "max_completion_tokens": 128000},
     "Graphiti": {**HI, "max_tokens": 16384},
     "RAGFlow with qwen3": {**HI, "enable_thinking": False},
@@ -75,6 +76,13 @@ CHATS: dict[str, dict[str, Any]] = {
                 "tool_calls": None,
                 "parsed": {"a": [1]},
             },
+            *HI["messages"],
+        ]
+    },
+    "an answer of LiteLLM": {
+        "messages": [
+            *HI["messages"],
+            {"role": "assistant", "content": "x", "provider_specific_fields": {"refusal": None}},
             *HI["messages"],
         ]
     },

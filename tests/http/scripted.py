@@ -13,7 +13,7 @@ from myna.catalog.pool import ModelPool
 from myna.catalog.registry import ModelCard, ModelRegistry, PollListing
 from myna.core.backend import Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec, Prepare
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
-from myna.core.generator import ModelInfo
+from myna.core.generator import Generator, ModelInfo
 from myna.core.ledger import UsageRow
 from myna.core.renderer import Renderer
 from myna.core.requests import GenerationRequest
@@ -123,7 +123,7 @@ class Weightless:
         return self.loaded
 
 
-def loading(generator: ScriptedGenerator, renderer: Renderer | None = None) -> Prepare:
+def loading(generator: Generator, renderer: Renderer | None = None) -> Prepare:
     """A loader whose every model is that generator."""
 
     async def load(model: ModelSpec) -> Candidate:

@@ -54,10 +54,15 @@ def in_process(source: str) -> ChatTemplate:
 
 
 @cache
+def published(path: Path) -> ChatTemplate:
+    return in_process(path.read_text(encoding="utf-8"))
+
+
+@cache
 def outcomes(path: Path) -> dict[str, Result]:
     """By conversation."""
-    source = path.read_text(encoding="utf-8")
-    template, own = in_process(source), OwnTemplate(source)
+    template = published(path)
+    own = OwnTemplate(template.source)
     return {name: _result(path.stem, template, own, made) for name, made in CONVERSATIONS.items()}
 
 

@@ -4,12 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.prompts.conversations import CONVERSATIONS
-from tests.prompts.template_gate import Result, outcomes, template_paths
+from tests.prompts.template_gate import Result, outcomes, published, template_paths
+
+from myna.prompts.template_probe import TemplateFeatures
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _HEADS = {
-    "templates.md": ("Template", "Chat", "Instructions", "Tools and calls", "Parallel calls"),
-    "templates.zh.md": ("模板", "对话", "指令", "工具与调用", "并行调用"),
+    "templates.md": (
+        *("Template", "Chat", "Instructions", "Tools and calls", "Parallel calls"),
+        *("Calls read", "Thoughts read"),
+    ),
+    "templates.zh.md": ("模板", "对话", "指令", "工具与调用", "并行调用", "能读取的调用", "能读取的思考"),
 }
 _REFUSED = {"templates.md": "{} refused", "templates.zh.md": "拒绝 {}"}
 
@@ -21,7 +26,9 @@ def pages() -> dict[Path, str]:
         path = _DOCS / name
         text, _, _ = path.read_text(encoding="utf-8").partition(f"| {heads[0]} |")
         lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-        lines += [f"| {p.stem} | {_cells(outcomes(p), _REFUSED[name])} |" for p in template_paths()]
+        for template in template_paths():
+            history = _cells(outcomes(template), _REFUSED[name])
+            lines.append(f"| {template.stem} | {history} | {_reads(published(template).features)} |")
         made[path] = text + "\n".join(lines) + "\n"
     return made
 
@@ -37,6 +44,14 @@ def _cells(results: Mapping[str, Result], refused: str) -> str:
             cell += ", " + refused.format(number)
         cells.append(cell)
     return " | ".join(cells)
+
+
+def _reads(features: TemplateFeatures) -> str:
+    """The name of the format of calls, and the marks around thoughts."""
+    thinking = features.thinking
+    marks = [thinking.begin, thinking.end] if thinking else []
+    thoughts = " … ".join(f"`{mark}`".replace("|", "\\|") for mark in marks)
+    return f"{features.call_format or '—'} | {thoughts or '—'}"
 
 
 def _group(name: str) -> str:

@@ -38,7 +38,8 @@ def _thought_reader(request: GenerationRequest) -> ThoughtReader | None:
     if request.thought.is_harmony:
         return HarmonyText(has_calls=request.calls != NO_CALLS)
     # A constrained answer begins with the token after the thought's end marker.
-    return ThoughtText(request.thought, is_constrained=request.constraint is not None)
+    is_constrained = request.constraint is not None
+    return ThoughtText(request.thought, is_constrained=is_constrained, calls=request.calls)
 
 
 class ChoiceOutput:

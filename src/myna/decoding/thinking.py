@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from myna.core.overlap import overlap
-from myna.core.requests import Thought
+from myna.core.requests import NO_CALLS, CallMarks, Thought
 from myna.decoding.token_fates import WHITE, ThoughtDecoder, TokenFates
 
 _Phase = Literal["before", "inside", "behind", "answer", "over"]
@@ -36,12 +36,26 @@ class ThoughtText:
     White space around a thought, and between it and the answer, is never shown; neither are the marks that
     surround the answer in some formats (`thought.answer`, `thought.close`), after which there may be another
     thought. `is_constrained`: the answer begins with a token of its own, so that the rest of the end mark's
-    token isn't shown.
+    token isn't shown. `calls`: where calls may begin; white space that belongs to such a mark is kept.
     """
 
-    __slots__ = ("_begin", "_close", "_decoder", "_end", "_is_constrained", "_opening", "_phase", "fates")
+    __slots__ = (
+        "_begin",
+        "_calls",
+        "_close",
+        "_decoder",
+        "_end",
+        "_is_constrained",
+        "_opening",
+        "_phase",
+        "fates",
+    )
 
-    def __init__(self, thought: Thought, *, is_constrained: bool = False) -> None:
+    def __init__(
+        self, thought: Thought, *, is_constrained: bool = False, calls: CallMarks = NO_CALLS
+    ) -> None:
+        marks = [mark.encode() for mark in calls.anywhere]
+        self._calls = [mark for mark in marks if mark != mark.lstrip(WHITE)]
         self._begin, self._end = thought.begin.encode(), thought.end.encode()
         self._opening, self._close = thought.answer.encode(), thought.close.encode()
         self._is_constrained = is_constrained
@@ -118,16 +132,21 @@ class ThoughtText:
         """After a thought: white space, another thought, or the answer."""
         held = self.fates.held
         text = held.lstrip(WHITE)
-        self.fates.decide(len(held) - len(text), "markup" if text else "thought")
+        is_open = any(mark.startswith(held) for mark in self._calls)
+        is_call = any(held.startswith(mark) for mark in self._calls)
+        if not (is_open or is_call):
+            self.fates.decide(len(held) - len(text), "markup" if text else "thought")
         if not text:
             return "", False
         for mark, phase in ((self._begin, "inside"), (self._opening, "answer")):
             if mark and text.startswith(mark):
-                self.fates.decide(len(mark), "thought")
+                self.fates.decide(len(self.fates.held) - len(text) + len(mark), "thought")
                 self._phase = "inside" if phase == "inside" else "answer"
                 return "", True
             if mark.startswith(text):
                 return "", False
+        if is_open and not is_call:
+            return "", False
         self._phase = "answer"
         return "", True
 

@@ -35,7 +35,8 @@ class TemplateForms(msgspec.Struct, frozen=True):
     earlier calls (HuggingFace's templates: an object). `ids`: as clients have them, or nine letters and
     digits. `no_tools`: the variable `tools` without any (transformers: none). `thought`: the key of an
     earlier turn's thought. `names_results`: a result carries the name of the called function.
-    `has_functions`: the tools are also passed as `functions`, a JSON text, together with `datetime`."""
+    `has_functions`: the tools are also passed as `functions`, a JSON text, together with `datetime`.
+    `describes_parameters`: each parameter of a tool has a description, if only an empty one."""
 
     content: Content = "text"
     no_content: Literal["text", "null"] = "text"
@@ -45,6 +46,7 @@ class TemplateForms(msgspec.Struct, frozen=True):
     thought: Literal["reasoning_content", "reasoning", "thinking"] = "reasoning_content"
     names_results: bool = False
     has_functions: bool = False
+    describes_parameters: bool = False
 
 
 def client_texts(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[str]:
@@ -105,7 +107,7 @@ def chat_variables(
 ) -> dict[str, object]:
     """A template's variables for the conversation."""
     called = {call.id: call.name for message in messages for call in message.tool_calls}
-    declared = [_tool_values(tool) for tool in tools]
+    declared = [_tool_values(tool, forms) for tool in tools]
     variables: dict[str, object] = {
         "messages": [_message_values(message, forms, called) for message in messages]
     }
@@ -121,7 +123,7 @@ def chat_variables(
 def check_tools(tools: Sequence[ToolSpec]) -> None:
     """Raises `InvalidRequest` for parameters that are not JSON."""
     for tool in tools:
-        _tool_values(tool)
+        _tool_values(tool, TemplateForms())
 
 
 def _message_values(message: Message, forms: TemplateForms, called: dict[str, str]) -> dict[str, object]:
@@ -148,10 +150,22 @@ def _content(message: Message, forms: TemplateForms) -> object:
     return message.text
 
 
-def _tool_values(tool: ToolSpec) -> dict[str, object]:
-    parameters = _json(tool.parameters, f"the parameters of the function {tool.name!r}")
-    function = {"name": tool.name, "description": tool.description, "parameters": _plain(parameters)}
+def _tool_values(tool: ToolSpec, forms: TemplateForms) -> dict[str, object]:
+    parameters = _plain(_json(tool.parameters, f"the parameters of the function {tool.name!r}"))
+    if forms.describes_parameters:
+        parameters = _described(parameters)
+    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
     return {"type": "function", "function": function}
+
+
+def _described(schema: object) -> object:
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
+        return schema
+    properties = {
+        name: {"description": "", **value} if isinstance(value, dict) else value
+        for name, value in schema["properties"].items()
+    }
+    return {**schema, "properties": properties}
 
 
 def _call_values(call: ToolCall, forms: TemplateForms) -> dict[str, object]:

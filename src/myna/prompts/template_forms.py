@@ -23,6 +23,7 @@ _PARAMETERS: Final = (
     '{"type": "object", "properties": {"k": {"type": "string", "description": "e"}}, "required": ["k"]}'
 )
 _TOOLS: Final = (ToolSpec("f", "d", _PARAMETERS),)
+_UNDESCRIBED: Final = (ToolSpec("f", "d", '{"type": "object", "properties": {"k": {"type": "string"}}}'),)
 # Which thoughts a template keeps depends on what follows.
 _THOUGHTS: Final = (
     (_USER, msgspec.structs.replace(_CALL, reasoning="t"), _RESULT),
@@ -65,6 +66,14 @@ def find_thought_key(write: Write, forms: TemplateForms) -> TemplateForms:
 def shows_tools(write: Write, forms: TemplateForms) -> bool:
     """Whether the template declares tools."""
     return _shows(write, cast([_USER], _TOOLS), forms)
+
+
+def find_tool_forms(write: Write, forms: TemplateForms) -> TemplateForms:
+    """The forms with that of declared tools: a few templates fail on a parameter without a description."""
+    described = msgspec.structs.replace(forms, describes_parameters=True)
+    shadow = cast([_USER], _UNDESCRIBED)
+    fails = _rendered(write, shadow, forms) is None
+    return described if fails and _rendered(write, shadow, described) is not None else forms
 
 
 def _call_forms(basic: TemplateForms) -> Iterator[TemplateForms]:

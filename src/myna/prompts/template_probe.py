@@ -8,7 +8,13 @@ import msgspec
 from myna.core.renderer import Thinking
 from myna.prompts.call_probe import find_call_format
 from myna.prompts.conversation import TemplateForms, chat_variables
-from myna.prompts.template_forms import find_basic_forms, find_call_forms, find_thought_key, shows_tools
+from myna.prompts.template_forms import (
+    find_basic_forms,
+    find_call_forms,
+    find_thought_key,
+    find_tool_forms,
+    shows_tools,
+)
 from myna.prompts.template_sandbox import RENDER_ERRORS, CompiledTemplate
 from myna.prompts.thinking import find_thinking
 
@@ -64,11 +70,12 @@ def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
 
     has_tools = shows_tools(write, basic)
     calls = find_call_forms(write, basic, has_tools=has_tools)
+    forms = find_tool_forms(write, find_thought_key(write, calls or basic))
     return TemplateFeatures(
         has_developer="developer" in source,
         has_tools=has_tools,
         has_calls=calls is not None,
-        forms=find_thought_key(write, calls or basic),
+        forms=forms,
         thinking=find_thinking(source, attempt),
         call_format=find_call_format(render),
     )

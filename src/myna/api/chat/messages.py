@@ -101,9 +101,10 @@ class MessageParam(WireModel):
     content: Content = None
     name: Annotated[str | None, fields.text(longest=64, pattern=PERSON_PATTERN, may_be_empty=False)] = None
     refusal: Annotated[str | None, fields.text()] = None
-    # The SDKs send a response's message back unchanged; these four are not used.
+    # The SDKs and LiteLLM send a response's message back unchanged; these five are not used.
     id: object = None
     parsed: object = None
+    provider_specific_fields: object = None
     annotations: Annotated[
         Items[object] | None,
         fields.array("an array", longest=MAX_PARTS, may_be_null=True, may_be_empty=True),

@@ -11,8 +11,8 @@ from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 
 
-def fake_renderer(context_tokens: int) -> GgufRenderer:
-    """A renderer as if from a GGUF file with the fake engine's vocabulary."""
+def fake_renderer(context_tokens: int, template: ChatTemplate | None = None) -> GgufRenderer:
+    """A renderer as if from a GGUF file with the fake engine's vocabulary; without a template a plain one."""
     alphabet = byte_alphabet()
     texts = ["".join(alphabet[byte] for byte in piece).encode() for piece in fake.VOCABULARY]
     kinds = np.full(len(texts), int(TokenKind.NORMAL), np.int32)
@@ -33,4 +33,4 @@ def fake_renderer(context_tokens: int) -> GgufRenderer:
     header = Header("fake", 3, metadata, (), 0)
     vocabulary = Vocabulary.of(header)
     tokenizer = Tokenizer(vocabulary, lambda text: fake.tokenize(text, parse_special=False))
-    return GgufRenderer(header, vocabulary, tokenizer, ChatTemplate.plain(is_chatml=False))
+    return GgufRenderer(header, vocabulary, tokenizer, template or ChatTemplate.plain(is_chatml=False))
