@@ -19,6 +19,12 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason="this system can't confi
 ALLOWED = {"read its model"}
 
 
+@pytest.fixture(autouse=True)
+def is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker whose coverage is measured is not confined."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 async def test_a_hijacked_worker_is_refused_everything_but_its_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,10 +18,10 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class Launch(msgspec.Struct, frozen=True):
-    """The only command-line argument, as JSON: what the process may do, and the inherited descriptors of the
-    socket and of the step lock, if any."""
+    """The only command-line argument, as JSON: what the process may do (None: anything), and the inherited
+    descriptors of the socket and of the step lock, if any."""
 
-    confinement: Confinement
+    confinement: Confinement | None
     socket: int
     step_lock: int | None = None
 
@@ -32,7 +32,8 @@ def main() -> None:
     _die_with_parent()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     launch = msgspec.json.decode(sys.argv[1], type=Launch)
-    confine(launch.confinement)
+    if launch.confinement is not None:
+        confine(launch.confinement)
     from myna.workers.serving import run
 
     run(launch.socket, launch.step_lock)

@@ -144,7 +144,9 @@ class WorkerProcess:
         thread."""
         inherited = (theirs, step_lock) if step_lock is not None else (theirs,)
         descriptors = [one.fileno() for one in inherited]
-        launch = Launch(allowance(self._spec), *descriptors)
+        # At its end, a worker whose test coverage is measured writes that to a file.
+        is_measured = "COVERAGE_PROCESS_CONFIG" in os.environ
+        launch = Launch(None if is_measured else allowance(self._spec), *descriptors)
         read_end, write_end = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - milliseconds, and our own command
