@@ -19,7 +19,6 @@ class Tiny:
     """What to write; `overrides` replace metadata (None leaves a key out)."""
 
     architecture: str = "llama"
-    num_tokens: int = VOCABULARY
     layers: int = 2
     head_dim: int = 16
     weights: Any = Kind.F32
@@ -27,6 +26,10 @@ class Tiny:
     rope_factors: bool = False
     seed: int = 0
     overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.overrides.get("tokenizer.ggml.tokens", ())) or VOCABULARY
 
 
 def byte_level(marks: Mapping[str, TokenKind], *, bos: str, eos: str) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""Random weights under every published chat template, from the model file to the client: what Myna's own engine
-is forced to write is a call in the template's form, and is read back as one."""
+"""Random weights under every published chat template, from the model file to the client: what Myna's own
+engine is forced to write is a call in the template's form, and is read back as one."""
 
 import asyncio
 import json
@@ -87,8 +87,7 @@ def write_model(folder: Path, template: Path) -> Path:
     source = template.read_text(encoding="utf-8")
     vocabulary = byte_level(marks_of(template.stem, source), bos=BOS, eos=EOS)
     overrides = {**vocabulary, "tokenizer.chat_template": source, "llama.context_length": CONTEXT}
-    num_tokens = len(vocabulary["tokenizer.ggml.tokens"])
-    return write_tiny(folder / "tiny.gguf", Tiny(layers=1, num_tokens=num_tokens, overrides=overrides))
+    return write_tiny(folder / "tiny.gguf", Tiny(layers=1, overrides=overrides))
 
 
 @asynccontextmanager
