@@ -4,19 +4,21 @@ engine is forced to write is a call in the template's form, and is read back as 
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from httpx import AsyncClient
+from msgspec import structs
 from tests.api.chat.agent import ask, client_of
 from tests.api.chat.histories import Json
 from tests.engines.tiny_models import Tiny, byte_level, write_tiny
 from tests.prompts.call_formats.test_call_probe import FOUND
 from tests.prompts.template_gate import template_paths
 
+from myna.core.constraints import CallableTool
 from myna.core.conversation import Message, ToolCall, ToolSpec
 from myna.core.events import TextDelta
 from myna.core.harmony import CALL_HEAD, MESSAGE
@@ -68,10 +70,12 @@ class Model(InProcessGenerator):
         self.requests.append(request)
         return await super().generate(request)
 
-    async def text_of(self, request: GenerationRequest) -> str:
-        """The answer that the request had, before anybody looks for calls in it."""
-        events = [event async for event in await super().generate(request)]
-        return "".join(e.text for e in events if isinstance(e, TextDelta) and not e.is_thought)
+    async def answer_to(self, request: GenerationRequest) -> tuple[str, list[int]]:
+        """The answer that the request had, before anybody looks for calls in it, and its tokens."""
+        stream = await super().generate(structs.replace(request, num_logprobs=0))
+        deltas = [event async for event in stream if isinstance(event, TextDelta) and not event.is_thought]
+        text = "".join(delta.text for delta in deltas)
+        return text, [entry.token for delta in deltas for entry in delta.logprobs]
 
 
 def marks_of(name: str, source: str) -> dict[str, TokenKind]:
@@ -105,10 +109,14 @@ async def test_random_weights_speak_the_templates_language(path: Path, tmp_path:
     file = await asyncio.to_thread(write_model, tmp_path, path)
     renderer = await asyncio.to_thread(GgufRenderer.load, file)
     assert renderer.call_format == (FOUND | {"openai-gpt-oss-120b": "harmony"})[path.stem] or BARE.name
+    head = FORMATS[renderer.call_format].call_head(CallableTool("paint"))
+    first = _special(renderer.encode(head, parse_special=True), renderer)[:1]
     async with running(file) as model, client_of(model, renderer) as client:
         forced = await _same(client, _forced(renderer))
         arguments = _checked(forced)
-        text = await model.text_of(model.requests[-1])
+        text, tokens = await model.answer_to(model.requests[-1])
+        # What is forced is not spelled out. Harmony's reader gives no log-probabilities of marks.
+        assert _special(tokens, renderer)[: len(first)] == first or renderer.call_format == "harmony"
         await asyncio.to_thread(_check_form, text, arguments, renderer, is_own=path.stem not in OTHERWISE)
         # Whatever they say by themselves, it is the same in both ways.
         await _same(client, {"max_tokens": 40, "seed": 6})
@@ -146,6 +154,12 @@ def _essence(message: Json, reason: str) -> tuple[Json, str]:
     calls = [(call["type"], call["function"]) for call in message.get("tool_calls") or ()]
     content, thought = message["content"] or None, message.get("reasoning_content") or None
     return {"content": content, "thought": thought, "calls": calls}, reason
+
+
+def _special(tokens: Sequence[int], renderer: GgufRenderer) -> list[int]:
+    """Those that aren't spelled out."""
+    special = frozenset(renderer.vocabulary.special_ids)
+    return [token for token in tokens if token in special]
 
 
 def _checked(answer: tuple[Json, str]) -> str:
