@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from tests.loop_guard import LoopGuard
 from tests.stores.postgresql import Cluster, running_cluster
 
+from myna.app import FAMILIES
 from myna.settings import DEFAULT_MODEL, load_settings
 
 # No deadline: how long an example takes says more about the machine than about the code.
@@ -24,6 +26,9 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("myna"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "myna"))
+
+for family in FAMILIES:  # so that no test's event loop is the first to import them
+    import_module(family)
 
 os.environ["LC_ALL"] = "C.UTF-8"  # English, whatever language the developer's machine speaks
 

@@ -40,6 +40,11 @@ def script() -> ModuleType:
         "The most is 2.",
         "it ends after so many tokens",
         "An extension of Myna's.",
+        "the server wants a key",
+        "when it no longer takes the key",
+        "whether it lets us in",
+        "A text a line",
+        "from 0 for the unlikeliest",
     ],
 )
 def test_a_turn_of_phrase_that_nobody_uses_is_found(script: ModuleType, text: str) -> None:
@@ -55,6 +60,8 @@ def test_a_turn_of_phrase_that_nobody_uses_is_found(script: ModuleType, text: st
         "a recommended amendment",
         "one number per draw",
         "part of OpenAI's document",
+        "the server requires a key and accepts this one",
+        "one text per line",
     ],
 )
 def test_plain_english_is_not(script: ModuleType, text: str) -> None:
@@ -74,6 +81,26 @@ def test_notebooks_are_read_in_their_markdown_cells_alone(script: ModuleType) ->
     ]
     texts = list(script.prose_of(Path("a.ipynb"), json.dumps({"cells": cells})))
     assert texts == [(1, "The *likeliest*\nof all")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.js", "// Who hears that it is told.\nrun();\n"),
+        ("a.css", "/* What stands for it. */\n.a {\n}\n"),
+        ("a.html", "<!-- loaded anew -->\n"),
+    ],
+)
+def test_the_pages_files_are_read(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    page = tmp_path / "src" / "myna" / "web" / "static"
+    for folder in (page, page / "vendor"):
+        folder.mkdir(parents=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    found = list(script.faults_of(tmp_path / "src"))
+    assert [fault.split(":")[:2] for fault in found] == [[f"src/myna/web/static/{name}", "1"]]
 
 
 def test_the_listed_paths_are_free_of_it(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,3 +32,8 @@ def test_an_invalid_code_is_refused(code: str) -> None:
 
 def test_a_code_from_a_far_future_is_refused() -> None:
     assert SignInCodes(KEY, lambda: 1000.0).redeem(new_sign_in_code(KEY, 9999.0)) is None
+
+
+def test_a_code_from_before_a_restart_is_refused() -> None:
+    code = new_sign_in_code(KEY, 1000.0)
+    assert SignInCodes(KEY, lambda: 1001.0).redeem(code) is None

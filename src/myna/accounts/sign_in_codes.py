@@ -23,11 +23,13 @@ def new_sign_in_code(key: str, now_s: float) -> str:
 
 
 class SignInCodes:
-    """Exchanges each code made with `key` for it, once. `clock` gives Unix seconds. Used in one thread."""
+    """Exchanges each code made with `key` for it, once. Codes from before it was created are invalid, since
+    it doesn't know which were used. `clock` gives Unix seconds. Used in one thread."""
 
     def __init__(self, key: str, clock: Callable[[], float] = time.time) -> None:
         self._key = key
         self._clock = clock
+        self._created = int(clock())
         self._used: dict[bytes, int] = {}
 
     def redeem(self, code: str) -> str | None:
@@ -41,7 +43,8 @@ class SignInCodes:
         now = self._clock()
         self._used = {used: until for used, until in self._used.items() if until > now}
         is_valid = hmac.compare_digest(mac, _mac(self._key, stamp))
-        if not is_valid or not now < expiry <= now + VALID_S or stamp in self._used:
+        is_current = self._created <= expiry - VALID_S <= now < expiry
+        if not (is_valid and is_current) or stamp in self._used:
             return None
         self._used[stamp] = expiry
         return self._key

@@ -19,7 +19,7 @@ def _wrong_key(target: Target) -> None:
         expect(exc.code == "invalid_api_key", f"code is {exc.code!r}")
         expect("sk-wrong-key-000000000000" not in str(exc), "the key is shown in full")
         return
-    raise Unmet("a wrong key was let in")
+    raise Unmet("a wrong key was accepted")
 
 
 def _json(target: Target) -> None:

@@ -1,4 +1,4 @@
-// The one way to the server: requests with the key, and what can go wrong with them as one kind of error.
+// All requests to the server: sends them with the key and reports every failure as one kind of error.
 import { explained, t } from "./language.js";
 import { tab } from "./storage.js";
 
@@ -6,7 +6,7 @@ let key = tab.get("key") ?? "";
 /** @type {(error: ApiError) => void} */
 let onRefused = () => {};
 
-/** Remember the key for this tab; an empty one forgets it. @param {string} value */
+/** Store the key for this tab; an empty string removes it. @param {string} value */
 export function setKey(value) {
   key = value;
   tab.set("key", value || null);
@@ -14,15 +14,15 @@ export function setKey(value) {
 
 export const hasKey = () => key !== "";
 
-/** Who hears that the server no longer takes the key. @param {(error: ApiError) => void} listener */
+/** Set the callback for when the server rejects the key. @param {(error: ApiError) => void} listener */
 export function whenRefused(listener) {
   onRefused = listener;
 }
 
-/** Where a path of the API is, whatever folder of its host this page is served from. @param {string} path */
+/** The URL of an API path, whichever folder of the host this page is served from. @param {string} path */
 export const urlOf = (path) => new URL(path, document.baseURI).href;
 
-/** A request that failed. `message` is a sentence for the reader; `status` 0 when no answer came. */
+/** A failed request. `message` is a sentence for the user; `status` is 0 if there was no response. */
 export class ApiError extends Error {
   /**
    * @param {string} message
@@ -36,14 +36,14 @@ export class ApiError extends Error {
     this.retryAfterS = retryAfterS;
   }
 
-  /** The server doesn't know the key, as against a key that may not do this one thing. */
+  /** Whether the server doesn't know the key, as opposed to a key without this permission. */
   get isWrongKey() {
     return this.status === 401 && (this.code === "invalid_api_key" || !/scope/i.test(this.message));
   }
 }
 
 /**
- * Send a request. Raises `ApiError` unless the answer is a success.
+ * Send a request. Throws `ApiError` unless the response is a success.
  * @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal]
  * @returns {Promise<Response>}
  */
@@ -71,7 +71,7 @@ export async function send(method, path, body, signal) {
   throw failure;
 }
 
-/** The JSON of a successful answer. @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal] */
+/** The JSON of a successful response. @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal] */
 export async function ask(method, path, body, signal) {
   const response = await send(method, path, body, signal);
   return response.json();
@@ -84,14 +84,14 @@ async function errorOf(response) {
   try {
     said = (await response.json()).error ?? {};
   } catch {
-    // Not from the API: a proxy's page, or an answer that broke off.
+    // Not from the API: a proxy's page, or a truncated response.
   }
   return errorFrom(said, response.status, Number(response.headers.get("retry-after")) || 0);
 }
 
 /**
- * The error of the API's error object. One in a stream has no status, but means what a 500 does without a code.
- * @param {{message?: string, code?: string | null, param?: string | null}} said
+ * Convert the API's error object. In a stream it has no status; without a code, it is explained as a 500.
+ * @param {{message?: string, code?: string | null, param?: string | null}} error
  * @param {number} [status] @param {number} [retryAfterS]
  */
 export function errorFrom({ message, code, param }, status = 0, retryAfterS = 0) {

@@ -1,4 +1,4 @@
-// The template tag that components are written with, and the few things of Preact that they use.
+// The template tag that components are written with, and the parts of Preact that they use.
 import htm from "../vendor/htm.js";
 import { h } from "../vendor/preact.js";
 

@@ -1,4 +1,4 @@
-// The page's small drawings: lines of one width in the colour of the text beside them.
+// The page's icons: lines of one width in the colour of the surrounding text.
 import { html } from "./html.js";
 
 /** @type {Record<string, string>} */

@@ -1,4 +1,4 @@
-// The language of the page: which, and the words in it. Every text that a person reads comes from here.
+// The language of the page and its words. All text shown to users comes from here.
 import { effect, signal } from "./html.js";
 import { preferences } from "./storage.js";
 import { en } from "./words/en.js";
@@ -21,7 +21,7 @@ effect(() => {
   document.documentElement.lang = language.value === "zh" ? "zh-CN" : "en";
 });
 
-/** Change the language, for this visit and the next. @param {string} value */
+/** Set the language and remember it. @param {string} value */
 export function setLanguage(value) {
   language.value = value;
   preferences.set("language", value);
@@ -38,7 +38,7 @@ export function t(key, values = {}) {
 }
 
 /**
- * What the API said about a failure, which is English: in Chinese behind what its code or status means.
+ * The API's error message, which is in English; in Chinese, after the meaning of its code or status.
  * @param {string} message @param {string | null | undefined} code @param {number} status
  */
 export function explained(message, code, status) {
@@ -46,12 +46,12 @@ export function explained(message, code, status) {
   return meaning ? `${meaning}（${message}）。` : message;
 }
 
-/** A number as the reader writes it. @param {number} value @param {Intl.NumberFormatOptions} [options] */
+/** A number in the user's format. @param {number} value @param {Intl.NumberFormatOptions} [options] */
 export function number(value, options) {
   return new Intl.NumberFormat(language.value === "zh" ? "zh-CN" : "en", options).format(value);
 }
 
-/** A moment as the reader writes it. @param {number} ms */
+/** A date and time in the user's format. @param {number} ms */
 export function moment(ms) {
   const locale = language.value === "zh" ? "zh-CN" : "en";
   return new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }).format(ms);

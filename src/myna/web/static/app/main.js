@@ -1,4 +1,4 @@
-// Where the page begins.
+// The page's entry point.
 import { html, render } from "./html.js";
 import { start } from "./session.js";
 import { Shell } from "./shell.js";

@@ -1,4 +1,4 @@
-// Short messages at the page's edge: read aloud, gone after a while, with a way back where there is one.
+// Short messages at the page's edge: read by screen readers, shown for a while, with an optional action.
 import { html, signal } from "./html.js";
 import { t } from "./language.js";
 
@@ -14,7 +14,7 @@ function drop(id) {
 }
 
 /**
- * Say something in passing.
+ * Show a notice.
  * @param {string} text @param {{kind?: "plain" | "bad", action?: {label: string, run: () => void}}} [how]
  */
 export function say(text, { kind = "plain", action } = {}) {

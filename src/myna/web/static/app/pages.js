@@ -1,4 +1,4 @@
-// The pages, by the name in the address after `#/`. A page is loaded when it is first opened.
+// The pages, by the name in the URL after `#/`. A page is loaded when it is first opened.
 import { signal } from "./html.js";
 
 /** @type {Record<string, () => Promise<{Page: any}>>} */

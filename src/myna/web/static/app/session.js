@@ -1,21 +1,21 @@
-// Who is signed in: whether the server takes the key, and the models that it may use.
+// The session: whether the server accepts the key, and the models that the key may use.
 import { ApiError, ask, hasKey, setKey, whenRefused } from "./api.js";
 import { signal } from "./html.js";
 import { t } from "./language.js";
 
 /**
- * A model, or an alias of one; the rest is what is known of it now.
+ * A model or an alias of one; the optional fields are set if known.
  * @typedef {{id: string, owned_by: string, created: number, is_loaded?: boolean, alias_of?: string,
  *   size_bytes?: number, context_tokens?: number, sampling_defaults?: Record<string, number>}} Model
  */
 
-/** `starting` until the server has said whether it wants a key; `away` when it doesn't answer. */
+/** `starting` until it is known whether the server requires a key; `away` if it doesn't respond. */
 export const state = signal(/** @type {"starting" | "out" | "in" | "away"} */ ("starting"));
 export const reason = signal("");
 export const models = signal(/** @type {Model[]} */ ([]));
-/** The public id of the key that is signed in; empty where the server asks for none. */
+/** The public id of the signed-in key; empty if the server doesn't require one. */
 export const keyId = signal("");
-/** Whether the server has ended the key in the middle of its use, and nobody has signed out since. */
+/** Whether the server rejected the key during the session, and the user hasn't signed out since. */
 export const wasInterrupted = signal(false);
 
 whenRefused((error) => {
@@ -27,8 +27,8 @@ whenRefused((error) => {
 const asksForKey = document.documentElement.dataset.asksForKey === "true";
 
 /**
- * Ask the server whether it lets us in as we are: with the tab's key, with a sign-in link's code, or with none
- * where it asks for none.
+ * Try to sign in without asking the user: with the tab's key, with the code of a sign-in link, or without a key
+ * if the server doesn't require one.
  */
 export async function start() {
   const code = takeCode();
@@ -53,7 +53,7 @@ export async function start() {
   }
 }
 
-/** The code of a sign-in link, which doesn't stay in the address or the history. @returns {string} */
+/** The code of a sign-in link, removed from the URL and the history. @returns {string} */
 function takeCode() {
   const code = /^#code=([\w-]+)$/.exec(window.location.hash)?.[1] ?? "";
   if (code) window.history.replaceState(null, "", window.location.pathname + window.location.search);
@@ -71,7 +71,7 @@ async function signInByLink(code) {
   }
 }
 
-/** Try a key; stays signed out, with the reason, if the server doesn't take it. @param {string} key */
+/** Try a key. If the server rejects it, stay signed out and set `reason`. @param {string} key */
 export async function signIn(key) {
   reason.value = "";
   const shown = key.trim();
@@ -88,13 +88,13 @@ export async function signIn(key) {
   }
 }
 
-/** Sign out: whoever signs in next is someone else. */
+/** Sign out: the next sign-in counts as a different user. */
 export function leave() {
   wasInterrupted.value = false;
   endSession();
 }
 
-/** Forget the key. @param {string} [why] */
+/** Remove the key. @param {string} [why] */
 function endSession(why = "") {
   setKey("");
   models.value = [];
@@ -102,7 +102,7 @@ function endSession(why = "") {
   state.value = "out";
 }
 
-/** Who the key is, and the list of models anew; a key that may not list them may still use them by name. */
+/** Load the key's id and the list of models; a key that may not list them can still use them by name. */
 export async function enter() {
   const [own, listed] = await Promise.all([ask("GET", "v1/organization/own_key"), listModels()]);
   keyId.value = hasKey() ? own.id : "";
@@ -120,13 +120,13 @@ async function listModels() {
   }
 }
 
-/** The list of models anew, while it is there: a model may have been loaded or added since. */
+/** Reload the list of models if signed in: a model may have been loaded or added since. */
 export async function refreshModels() {
   try {
     const listed = await listModels();
     if (state.value === "in") models.value = listed;
   } catch {
-    // The list as it was does, too.
+    // Keep the old list.
   }
 }
 

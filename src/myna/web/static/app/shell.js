@@ -1,4 +1,4 @@
-// What stands around every page: its name, the way to the others, language, theme, signing out.
+// The frame around every page: its name, navigation, language, theme, signing out.
 import { hasKey } from "./api.js";
 import { html, useEffect, useSignal } from "./html.js";
 import { Icon } from "./icons.js";
@@ -29,7 +29,7 @@ export function Shell() {
   `;
 }
 
-/** To the main part without changing the address, which names the page. @param {Event} event */
+/** Go to the main part without changing the URL, which names the page. @param {Event} event */
 function skip(event) {
   event.preventDefault();
   const main = document.querySelector("main");
@@ -73,7 +73,7 @@ function Preferences({ isIn }) {
   </div>`;
 }
 
-/** The server doesn't answer. @param {{why: string, onRetry: () => void}} props */
+/** The server doesn't respond. @param {{why: string, onRetry: () => void}} props */
 function Away({ why, onRetry }) {
   return html`<main id="main" class="sign-in">
     <div class="card" role="alert">

@@ -1,4 +1,4 @@
-// The first page where the server wants a key. The field has no name, so that no form can put it in an address.
+// The sign-in page, if the server requires a key. The field has no name, so that no form can put it in a URL.
 import { html, useId, useSignal } from "./html.js";
 import { t } from "./language.js";
 import { reason, signIn } from "./session.js";

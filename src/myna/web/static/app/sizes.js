@@ -1,4 +1,4 @@
-// Sizes of files as people read them.
+// File sizes formatted for people.
 import { number } from "./language.js";
 
 /** @param {number} bytes */

@@ -1,4 +1,4 @@
-// Small things that the browser remembers. A browser that forbids it (private windows, policies) forgets them.
+// Small values in the browser's storage. If it is unavailable (private windows, policies), they are not stored.
 
 /** @param {Storage | undefined} place @param {string} key @returns {string | null} */
 function read(place, key) {
@@ -15,7 +15,7 @@ function write(place, key, value) {
     if (value === null) place?.removeItem(key);
     else place?.setItem(key, value);
   } catch {
-    // Remembered until the page is left, in the variable that the caller holds.
+    // The caller's variable still holds it until the page is closed.
   }
 }
 

@@ -1,4 +1,4 @@
-// Light or dark: as the system says, until the reader says otherwise.
+// Light or dark: follows the system until the user chooses.
 import { computed, effect, signal } from "./html.js";
 import { preferences } from "./storage.js";
 
@@ -19,7 +19,7 @@ effect(() => {
   document.documentElement.dataset.theme = theme.value;
 });
 
-/** The other theme, from now on. */
+/** Switch to the other theme. */
 export function switchTheme() {
   chosen.value = theme.value === "dark" ? "light" : "dark";
   preferences.set("theme", chosen.value);

@@ -1,5 +1,5 @@
-// Inside the sandboxed frame: starts the worker from bytes that the page hands over, and passes its words on.
-// It holds no secret and has no right but to compute; the policy that it is served with says so.
+// Runs in the sandboxed frame: starts the worker from bytes that the page sends, and forwards its messages.
+// It holds no secrets and can only compute, as enforced by the policy that it is served with.
 window.addEventListener("message", function start({ source, data, ports: [port] }) {
   if (source !== window.parent || !port) return;
   window.removeEventListener("message", start);

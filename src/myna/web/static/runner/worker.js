@@ -1,11 +1,11 @@
-// Python itself, in a worker of the sandboxed frame. Its files come by message, and so does the code.
+// Runs Python in a worker of the sandboxed frame. It receives Python's files and the code as messages.
 const BASE = "https://python.invalid/";
 const MOST_CHARS = 200_000;
 const FLUSH_CHARS = 4_000;
 const FLUSH_MS = 50;
 
-// A module from bytes can't be a worker where the origin is opaque, so this is a script; Pyodide takes it for
-// the module that it wants because nothing can be imported the old way.
+// A module made from bytes can't be a worker in an opaque origin, so this is a script; Pyodide treats it as
+// a module worker because importScripts fails.
 self.importScripts = () => {
   throw new TypeError("There is no network here.");
 };
@@ -14,7 +14,7 @@ const TYPES = { wasm: "application/wasm", json: "application/json", zip: "applic
 
 let python;
 
-/** What a stream prints, in pieces that are neither tiny nor endless. */
+/** Sends a stream's output in pieces, up to a limit. */
 class Printer {
   constructor(kind, budget) {
     this.kind = kind;
@@ -40,7 +40,7 @@ class Printer {
   }
 }
 
-/** Python looks for its files by address; here they are. */
+/** Serve Python's files from memory to its fetches. */
 function serve(files) {
   self.fetch = async (address) => {
     const name = String(address).split("/").at(-1);
@@ -67,7 +67,7 @@ async function start(files) {
   });
 }
 
-/** The traceback from the code on: what lies above it is how the code was started. */
+/** The traceback without the frames above the code, which only show how it was started. */
 function ownPart(message) {
   const lines = message.split("\n");
   const first = lines.findIndex((line) => line.includes('File "<code>"'));

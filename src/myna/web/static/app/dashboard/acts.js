@@ -1,4 +1,4 @@
-// The audit log: who changed what, from what to what, when, and from where.
+// The audit log: who changed what, the old and new values, when, and from where.
 import { html } from "../html.js";
 import { moment, t } from "../language.js";
 import { useResource } from "./resource.js";
@@ -34,7 +34,7 @@ export function Acts({ names, projects }) {
   </section>`;
 }
 
-/** What the act was done to: the owner of a limit, or a name where there is one. @param {any} act @param {(id: string) => string} nameOf */
+/** The object of the action: the owner of a limit, or a name if there is one. @param {any} act @param {(id: string) => string} nameOf */
 function subjectOf(act, nameOf) {
   const detail = act[act.type] ?? {};
   if (act.type !== "rate_limit.updated") return detail.data?.name ?? nameOf(detail.id ?? "");

@@ -1,4 +1,4 @@
-// Lines over time: uPlot draws them, the legend beside them says what the pointer is at.
+// Line charts over time, drawn by uPlot; the legend shows the values at the pointer.
 import uPlot from "../../vendor/uplot.js";
 import { html, useLayoutEffect, useRef, useSignal } from "../html.js";
 import { moment, number, t } from "../language.js";
@@ -12,7 +12,7 @@ const colour = (element, name) => getComputedStyle(element).getPropertyValue(nam
 /**
  * @param {{title: string, times: number[], lines: import("./sums.js").Line[], nameOf: (name: string | null) => string,
  *   show: (value: number | null) => string}} props
- * `times` are Unix seconds, one for each value of every line.
+ * `times` are Unix seconds, one for each value of a line.
  */
 export function Chart({ title, times, lines, nameOf, show }) {
   const place = useRef(/** @type {HTMLDivElement | null} */ (null));
@@ -82,7 +82,7 @@ function options(element, lines, at) {
 /** A line needs two values; fewer are shown as points. @param {(number | null)[]} values */
 const isSparse = (values) => values.filter((value) => value !== null).length < 3;
 
-/** How the marks are written: hours within some days, else dates. @param {number[]} marks Unix seconds */
+/** The format of tick labels: times within some days, else dates. @param {number[]} marks Unix seconds */
 function clock(marks) {
   const isLong = (marks.at(-1) ?? 0) - (marks[0] ?? 0) > 3 * 86_400;
   const format = new Intl.DateTimeFormat(

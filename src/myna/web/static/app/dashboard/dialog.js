@@ -1,4 +1,4 @@
-// A window over the page with one form: Escape and the cross close it, its trouble is read aloud.
+// A modal dialog with one form. Escape and a button close it; screen readers announce its errors.
 import { html, useEffect, useId, useRef, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
 import { t } from "../language.js";
@@ -6,7 +6,8 @@ import { t } from "../language.js";
 /**
  * @param {{title: string, action: string, kind?: string, isReady?: boolean, onSubmit: () => Promise<void>, onClose: () => void,
  *   children: any}} props
- * The form can't be sent before it `isReady`. `onSubmit` raises what is then shown; when it returns, the window closes unless `onClose` has taken it away.
+ * The form can be submitted only if `isReady`. Errors thrown by `onSubmit` are shown; when it returns, the dialog
+ * closes unless `onClose` has removed it.
  */
 export function FormDialog({ title, action, kind = "primary", isReady = true, onSubmit, onClose, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
@@ -48,7 +49,7 @@ export function FormDialog({ title, action, kind = "primary", isReady = true, on
 }
 
 /**
- * A label, its field, and what the field is for.
+ * A label, its field, and a hint.
  * @param {{label: string, hint?: string, value: {value: string}, type?: string, placeholder?: string, min?: string, step?: string, isRequired?: boolean}} props
  */
 export function Field({ label, hint = "", value, type = "text", placeholder = "", min, step, isRequired = false }) {

@@ -1,4 +1,4 @@
-// The windows in which keys are made, rotated and revoked, and the one place where a new key is shown.
+// The dialogs that create, rotate and revoke keys, and the only place where a new key is shown.
 import { ask } from "../api.js";
 import { html, useSignal } from "../html.js";
 import { t } from "../language.js";
@@ -45,7 +45,7 @@ export function CreateKey({ project, onMade, onClose }) {
   <//>`;
 }
 
-/** A new project, unless the key can't store anything. @param {string} name @param {string[]} scopes @returns {Promise<string>} */
+/** Create a project, unless the key can't store anything. @param {string} name @param {string[]} scopes @returns {Promise<string>} */
 async function ownProject(name, scopes) {
   if (!scopes.includes("inference")) return DEFAULT_PROJECT;
   return (await ask("POST", "v1/organization/projects", { name })).id;
@@ -68,7 +68,7 @@ function Ticks({ label, names, chosen, wordOf }) {
   </fieldset>`;
 }
 
-/** A key's own text, shown this once. @param {{value: string, onClose: () => void}} props */
+/** The key itself, shown only once. @param {{value: string, onClose: () => void}} props */
 export function NewKey({ value, onClose }) {
   return html`<div class="new-key" role="status">
     <p>${t("keys.once")}</p>

@@ -1,4 +1,4 @@
-// Who may use the server: projects, their keys, and what each may use.
+// Access to the server: projects, their keys, and their limits.
 import { ask } from "../api.js";
 import { html, useSignal } from "../html.js";
 import { moment, t } from "../language.js";

@@ -1,5 +1,5 @@
-// What one key, a project or everyone may use: of all models together, or of one. What is typed is kept as changes
-// of the loaded values, and only changes are sent.
+// The limits of a key, a project or the whole server, for all models together or for one. Input is kept as changes
+// to the loaded values, and only changes are sent.
 import { ask } from "../api.js";
 import { html, useSignal } from "../html.js";
 import { t } from "../language.js";
@@ -18,12 +18,12 @@ const FIELDS = [
 
 /**
  * @param {{owner: {path: string, name: string}, onClose: () => void}} props
- * `owner.path` is where the owner's own resource is.
+ * `owner.path` is the path of the owner's resource.
  */
 export function Limits({ owner, onClose }) {
   const resource = useResource(`${owner.path}/rate_limits`);
   const id = useSignal("rl-all");
-  // By limit and field, the text that was typed.
+  // The text entered, by limit and field.
   const edits = useSignal(/** @type {Record<string, Record<string, string>>} */ ({}));
   const limits = resource.data?.data ?? [];
   const limit = limits.find((/** @type {any} */ found) => found.id === id.value);
@@ -34,7 +34,7 @@ export function Limits({ owner, onClose }) {
       await ask("POST", `${owner.path}/rate_limits/${encodeURIComponent(changed)}`, body);
     }
   }
-  /** The field's text, as `Field` reads and writes it. @param {string} name */
+  /** The field's text as a `value` for `Field`. @param {string} name */
   const valueOf = (name) => ({
     get value() {
       return edits.value[id.value]?.[name] ?? shown(limit[name], name);
@@ -62,7 +62,7 @@ export function Limits({ owner, onClose }) {
   <//>`;
 }
 
-/** Budgets are set in dollars and kept in cents. @param {number | null} value @param {string} name */
+/** Budgets are entered in dollars and stored in cents. @param {number | null} value @param {string} name */
 function shown(value, name) {
   if (value === null) return "";
   return name === "budget_cents" ? (value / 100).toFixed(2) : String(value);

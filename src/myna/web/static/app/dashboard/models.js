@@ -1,4 +1,4 @@
-// The server's models: what they need, which are loaded, and, for an administrator, loading, unloading and deleting.
+// The server's models: their sizes, which are loaded, and buttons to load, unload and delete them.
 import { ask } from "../api.js";
 import { html, useSignal } from "../html.js";
 import { number, t } from "../language.js";

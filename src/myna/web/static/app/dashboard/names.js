@@ -1,12 +1,12 @@
-// The names that keys were given, by their ids, over all projects.
+// The names of keys by id, across all projects.
 import { ask } from "../api.js";
 import { useEffect, useSignal } from "../html.js";
 
-/** `nameOf`: a key's name, or its id where the reader may not see it. `all`: pairs of id and name.
+/** `nameOf`: a key's name, or its id if the user may not see the name. `all`: pairs of id and name.
  * @typedef {{nameOf: (id: string) => string, all: string[][]}} KeyNames */
 
 /**
- * Asked for anew when the projects are, or `turn` changes.
+ * Reloaded when the projects are, or when `turn` changes.
  * @param {any[]} projects @param {number} turn @returns {KeyNames}
  */
 export function useKeyNames(projects, turn) {
@@ -17,7 +17,7 @@ export function useKeyNames(projects, turn) {
       projects.map((project) => ask("GET", `v1/organization/projects/${encodeURIComponent(project.id)}/api_keys?limit=100&include_revoked=true`)),
     ).then(
       (pages) => (names.value = new Map(pages.flatMap((page) => page.data).map((key) => [key.id, key.name]))),
-      () => {}, // ids do, too
+      () => {}, // ids are enough
     );
   }, [ids, turn]);
   return { nameOf: (id) => names.value.get(id) ?? id, all: [...names.value] };

@@ -1,4 +1,4 @@
-// What is loaded, and how busy it is.
+// The loaded models and their load.
 import { html } from "../html.js";
 import { number, t } from "../language.js";
 import { Trouble } from "./trouble.js";

@@ -1,4 +1,4 @@
-// What was used: sums, lines over time, and who used it.
+// Usage: totals, charts over time, a table by model or key.
 import { html, useSignal } from "../html.js";
 import { number, t } from "../language.js";
 import { Chart } from "./chart.js";
@@ -17,7 +17,7 @@ const FIGURES = ["requests", "input", "output", "errors", "first", "total", "cos
 export function Overview({ nameOfKey, projects, status }) {
   const [range, by, project] = [useSignal("day"), useSignal("model"), useSignal("")];
   const shown = RANGES[range.value] ?? RANGES.day;
-  // A path that changes with its buckets alone, so that looking on is one resource asked again.
+  // This path changes only when its buckets do, so that updates poll the same resource.
   const bucket = startOf(shown, Date.now() / 1000) + shown.lengthS - 1;
   const path = usagePath(shown, bucket, /** @type {any} */ (by.value), project.value);
   const resource = useResource(path, EVERY_MS);

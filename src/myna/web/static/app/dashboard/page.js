@@ -1,4 +1,4 @@
-// The dashboard: what is used, what happens now, and, for an administrator, who may use what.
+// The dashboard: usage, current load and requests; for administrators, models, keys and the audit log.
 import { html, signal, useSignal } from "../html.js";
 import { t } from "../language.js";
 import { Acts } from "./acts.js";

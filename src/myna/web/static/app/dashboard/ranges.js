@@ -1,4 +1,4 @@
-// The times that a reader can look back over, and how finely each is shown.
+// The periods that can be shown, and the bucket width of each.
 
 /** @typedef {{lengthS: number, width: "1m" | "1h" | "1d", widthS: number}} Range */
 
@@ -13,7 +13,7 @@ export const RANGES = {
 };
 
 /**
- * The first second of a range that ends now: a whole number of buckets, the running one counted.
+ * The first second of a range that ends now: a whole number of buckets, including the current one.
  * @param {Range} range @param {number} nowS
  */
 export function startOf(range, nowS) {
@@ -21,8 +21,8 @@ export function startOf(range, nowS) {
 }
 
 /**
- * Where the usage of a range is asked for.
- * @param {Range} range @param {number} nowS @param {"model" | "api_key_id"} by @param {string} project "" is all
+ * The path for the usage in a range.
+ * @param {Range} range @param {number} nowS @param {"model" | "api_key_id"} by @param {string} project "" for all
  */
 export function usagePath(range, nowS, by, project) {
   const query = new URLSearchParams({

@@ -1,4 +1,4 @@
-// Recent requests, the last first: how each ended, what it took, and, opened, everything that is recorded of it.
+// Recent requests, newest first: how each ended, its tokens and times, and, when expanded, all that is recorded.
 import { html, useSignal } from "../html.js";
 import { moment, number, t } from "../language.js";
 import { models } from "../session.js";

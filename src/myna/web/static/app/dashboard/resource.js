@@ -1,5 +1,5 @@
-// What a part of the page shows of the API: asked for when it appears, again at intervals while it is looked at, and
-// again by itself after the server could not answer.
+// API data for a part of the page: loaded when the part appears, reloaded at intervals while it is visible, and
+// retried automatically if the server could not answer.
 import { ApiError, ask } from "../api.js";
 import { useEffect, useSignal } from "../html.js";
 
@@ -8,8 +8,8 @@ import { useEffect, useSignal } from "../html.js";
 const RETRY_MS = 5000;
 
 /**
- * The answer at `path`. Old data stays until new arrives, and when asking again fails.
- * @param {string} path an empty one asks for nothing @param {number} [everyMs] 0: once
+ * The response from `path`. Old data stays until new data arrives, and when a reload fails.
+ * @param {string} path "": nothing is loaded @param {number} [everyMs] 0: once
  * @returns {Resource}
  */
 export function useResource(path, everyMs = 0) {
@@ -45,5 +45,5 @@ export function useResource(path, everyMs = 0) {
   return { ...found.value, reload: () => (turn.value += 1) };
 }
 
-/** Whether asking again later may work: no answer, or the server's own failure. @param {unknown} error */
+/** Whether a retry may work: no response, or a server error. @param {unknown} error */
 const isPassing = (error) => error instanceof ApiError && (error.status === 0 || error.status >= 500);

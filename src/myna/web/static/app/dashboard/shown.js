@@ -1,4 +1,4 @@
-// Figures as people read them: milliseconds, money, counts.
+// Figures formatted for people: milliseconds, money, counts.
 import { number, t } from "../language.js";
 
 /** @param {number | null} ms */

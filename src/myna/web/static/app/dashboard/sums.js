@@ -1,9 +1,9 @@
-// Buckets of usage as the page needs them: lines over time, sums by group, and one sum of all.
+// Usage buckets in the forms that the page needs: lines over time, sums by group, and a total.
 
 /** @typedef {{start_time: number, results: any[]}} Bucket */
 /**
- * A group's values, bucket by bucket (null where there is none), and what they come to. The name is null where
- * requests named no model, and `OTHERS` for the groups that have no line of their own.
+ * A group's values, bucket by bucket (null for none), and their total. The name is null for
+ * requests without a model, and `OTHERS` for the groups without a line of their own.
  * @typedef {{name: string | null, values: (number | null)[], total: number | null}} Line
  */
 /**
@@ -44,7 +44,7 @@ function lineOf(buckets, measure, name, isOf) {
 }
 
 /**
- * Milliseconds to the first token of the groups with most requests: means, so that there is no line of others.
+ * Milliseconds to the first token of the busiest groups: means, so the others have no line.
  * @param {Bucket[]} buckets @param {string} by @returns {Line[]}
  */
 export function latencyOf(buckets, by) {
@@ -56,7 +56,7 @@ export function latencyOf(buckets, by) {
   }));
 }
 
-/** What each group comes to, the largest first. @param {Bucket[]} buckets @param {string} by @param {(result: any) => number} measure */
+/** The total of each group, largest first. @param {Bucket[]} buckets @param {string} by @param {(result: any) => number} measure */
 function sumsBy(buckets, by, measure) {
   /** @type {Map<string, number>} */
   const sums = new Map();
@@ -66,7 +66,7 @@ function sumsBy(buckets, by, measure) {
   return new Map([...sums].sort((a, b) => b[1] - a[1]));
 }
 
-/** The rows of the table of groups, the one with most tokens first. @param {Bucket[]} buckets @param {string} by @returns {[string, Sum][]} */
+/** The rows of the table of groups, most tokens first. @param {Bucket[]} buckets @param {string} by @returns {[string, Sum][]} */
 export function groupsOf(buckets, by) {
   const names = [...sumsBy(buckets, by, tokensOf).keys()];
   const results = buckets.flatMap((bucket) => bucket.results);
@@ -88,7 +88,7 @@ export function sumOf(results) {
   return { ...sum, firstMs: mean(results, "mean_first_token_ms"), totalMs: mean(results, "mean_duration_ms") };
 }
 
-/** The mean of means, each weighed by its requests. @param {any[]} results @param {string} field */
+/** The mean of means, weighted by requests. @param {any[]} results @param {string} field */
 function mean(results, field) {
   let [total, weight] = [0, 0];
   for (const result of results) {

@@ -1,8 +1,8 @@
-// A table that turns into cards where the window is narrow. The roles keep it a table for screen readers then, too.
+// A table that becomes cards in a narrow window. The roles keep it a table for screen readers even then.
 import { html } from "../html.js";
 import { t } from "../language.js";
 
-/** A column: the key of its words, and whether its cells are figures, names of their rows, or buttons.
+/** A column: the key of its heading, and whether its cells are figures, row names or buttons.
  * @typedef {{word: string, kind?: "figure" | "name" | "actions"}} Column */
 /** `more` is shown below the row. @typedef {{key: string, cells: any[], more?: any}} Row */
 

@@ -1,4 +1,4 @@
-// Why a part of the dashboard is empty or old, and a button that asks the server again.
+// Why a part of the dashboard is empty or out of date, and a button to try again.
 import { html } from "../html.js";
 import { t } from "../language.js";
 

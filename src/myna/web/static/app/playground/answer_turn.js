@@ -1,4 +1,4 @@
-// A turn of the model: one of its answers, the way to the others, and what can be done with it.
+// A turn of the model: one of its answers, buttons for the others, and its actions.
 import { html, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
 import { t } from "../language.js";
@@ -26,7 +26,7 @@ export function AnswerTurn({ paneId, turn, isLast, isBusy }) {
     run(paneId, turn.id);
     if (!isLast) say(t("turn.cut"), { action: { label: t("store.undo"), run: () => restore(before) } });
   }
-  /** What a person made of it has no tokens of the model any more. @param {string} text */
+  /** An edited text no longer has the model's tokens. @param {string} text */
   function save(text) {
     changeTurn(paneId, turn.id, (old) => ({
       ...old,
@@ -52,7 +52,7 @@ export function AnswerTurn({ paneId, turn, isLast, isBusy }) {
   </article>`;
 }
 
-/** One of several answers: to the one before, to the next. @param {{paneId: string, turn: Turn}} props */
+/** Buttons for the previous and next of several answers. @param {{paneId: string, turn: Turn}} props */
 export function Versions({ paneId, turn }) {
   const count = turn.answers.length;
   if (count < 2) return null;

@@ -1,4 +1,4 @@
-// What an answer says: as text, or token by token; the tools that it calls; how it failed.
+// The content of an answer: as text, or token by token; its tool calls; its failure.
 import { html } from "../html.js";
 import { t } from "../language.js";
 import { Markdown } from "../text/markdown.js";
@@ -35,7 +35,7 @@ export function Words({ answer }) {
     ${answer.state !== "running" && answer.text !== "" && html`<p class="quiet">${t("tokens.none")}</p>`}`;
 }
 
-/** How it ended, where that needs a word. @param {{paneId: string, answer: Answer, onRetry: () => void}} props */
+/** How it ended, if that needs a message. @param {{paneId: string, answer: Answer, onRetry: () => void}} props */
 export function Ending({ paneId, answer, onRetry }) {
   if (answer.state === "stopped") return html`<p class="quiet">${t("answer.stopped")}</p>`;
   if (answer.state !== "failed" || !answer.failure) {
@@ -59,14 +59,14 @@ export function Ending({ paneId, answer, onRetry }) {
 /** @param {string} paneId */
 const paneOf = (paneId) => current.value.panes.find((pane) => pane.id === paneId);
 
-/** Whether the conversation doesn't fit into the model's context. @param {Answer} answer */
+/** Whether the conversation exceeds the model's context. @param {Answer} answer */
 const isTooLong = (answer) => current.value.mode === "chat" && answer.failure?.code === "context_length_exceeded";
 
-/** The server's word for a model without a chat template. @param {Answer} answer */
+/** Whether the error is a missing chat template. @param {Answer} answer */
 const isNoChatModel = (answer) =>
   current.value.mode === "chat" && answer.failure?.status === 404 && answer.failure.code !== "model_not_found";
 
-/** The last question as a text to go on with. @param {string} paneId */
+/** Use the last question as a text to complete. @param {string} paneId */
 function toCompletion(paneId) {
   const pane = paneOf(paneId);
   const asked = pane?.turns.findLast((turn) => turn.role === "user");

@@ -1,4 +1,4 @@
-// Asking the model: sends a pane's request, folds what comes into its turn, and ends in one of four ways.
+// Requests to the model: sends a pane's request, folds the response into its turn, ends in one of four ways.
 import { ApiError, errorFrom, send } from "../api.js";
 import { effect, signal } from "../html.js";
 import { t } from "../language.js";
@@ -13,27 +13,27 @@ import { answerTurn, newAnswer, saidTurn } from "./values.js";
 /** @typedef {import("./values.js").Pane} Pane */
 /** @typedef {import("./values.js").Turn} Turn */
 
-/** By pane, what stops its running answer. */
+/** What stops the running answer, by pane id. */
 const running = signal(/** @type {Record<string, AbortController>} */ ({}));
-/** The parameter that kept a request from being sent, and the pane it belongs to. */
+/** The parameter that prevented a request from being sent, and its pane. */
 export const obstacle = signal(/** @type {{paneId: string, name: string} | null} */ (null));
 
 /** @param {string} paneId */
 export const isRunning = (paneId) => paneId in running.value;
 export const isAnyRunning = () => current.value.panes.some((pane) => isRunning(pane.id));
 
-/** Stop the answers of these panes; what has come stays. @param {Pane[]} panes */
+/** Stop the answers of these panes; received text is kept. @param {Pane[]} panes */
 export function stop(panes) {
   for (const pane of panes) running.value[pane.id]?.abort();
 }
 
-// Who signs out stops what still runs.
+// Signing out stops running answers.
 effect(() => {
   if (state.value !== "out" || wasInterrupted.value) return;
   for (const abort of Object.values(running.peek())) abort.abort();
 });
 
-/** Say something to every pane and let each answer. @param {string} text */
+/** Send a message to every pane. @param {string} text */
 export function ask(text) {
   const { id, panes } = current.value;
   if (panes.some((pane) => isRunning(pane.id) || !canSend(pane))) return false;
@@ -45,7 +45,7 @@ export function ask(text) {
   return true;
 }
 
-/** Hand the results of its tool calls to the model. @param {Pane} pane @param {Record<string, string>} results */
+/** Send the model the results of its tool calls. @param {Pane} pane @param {Record<string, string>} results */
 export function giveResults(pane, results) {
   if (isRunning(pane.id) || !canSend(pane)) return;
   const turns = Object.entries(results).map(([id, text]) => saidTurn("tool", text, id));
@@ -53,7 +53,7 @@ export function giveResults(pane, results) {
   answer(pane.id);
 }
 
-/** Whether the pane's settings make a request; if not, the panel shows which one is wrong. @param {Pane} pane */
+/** Whether the pane's settings are valid; if not, the panel shows which one is wrong. @param {Pane} pane */
 export function canSend(pane) {
   try {
     bodyOf(current.value.mode, pane);
@@ -66,14 +66,14 @@ export function canSend(pane) {
   }
 }
 
-/** A new answer at the end of the pane. @param {string} paneId */
+/** Generate an answer at the end of the pane. @param {string} paneId */
 export function answer(paneId) {
   const turn = answerTurn([]);
   changePane(paneId, (pane) => ({ ...pane, turns: [...pane.turns, turn] }));
   return run(paneId, turn.id);
 }
 
-/** Another answer in the last turn, beside those that it has. @param {string} paneId @param {string} turnId */
+/** Add another answer to the last turn. @param {string} paneId @param {string} turnId */
 export async function run(paneId, turnId) {
   const { id, mode, panes } = current.value;
   const pane = panes.find((other) => other.id === paneId);
@@ -96,7 +96,7 @@ export async function run(paneId, turnId) {
 }
 
 /**
- * The answers at their end, whatever ended them.
+ * The final answers, however they ended.
  * @param {import("./values.js").Mode} mode @param {Record<string, any>} body @param {AbortSignal} signal
  * @param {(answers: Answer[]) => void} show @returns {Promise<Answer[]>}
  */
@@ -128,7 +128,7 @@ function failureOf(error) {
   return { message: isCut ? t("answer.brokeOff") : t("answer.strange", { message: String(error) }), status: 0, code: null };
 }
 
-/** Draw at most once a frame: a fast model sends faster than anyone reads. @param {(answers: Answer[]) => void} draw */
+/** Draw at most once per frame: a fast model sends faster than anyone reads. @param {(answers: Answer[]) => void} draw */
 function painter(draw) {
   let frame = 0;
   /** @type {Answer[]} */

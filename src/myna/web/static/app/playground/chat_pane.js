@@ -1,4 +1,4 @@
-// One model's side of a chat: its instructions, and the turns.
+// One model's side of a chat: its system prompt and the turns.
 import { html, useEffect, useMemo, useRef } from "../html.js";
 import { t } from "../language.js";
 import { isRunning } from "./answering.js";
@@ -53,7 +53,7 @@ export function ChatPane({ pane, place, isSplit }) {
 /** @param {number} place */
 export const letterOf = (place) => "AB"[place] ?? "";
 
-/** A turn, drawn again only when it has changed. @param {{pane: Pane, turn: Turn, isLast: boolean, isBusy: boolean}} props */
+/** A turn, re-rendered only when it has changed. @param {{pane: Pane, turn: Turn, isLast: boolean, isBusy: boolean}} props */
 function KeptTurn({ pane, turn, isLast, isBusy }) {
   return useMemo(() => {
     const View = turn.role === "assistant" ? AnswerTurn : SaidTurn;

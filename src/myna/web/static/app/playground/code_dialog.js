@@ -1,4 +1,4 @@
-// The open conversation as code that sends the very request that the page would send.
+// The open conversation as code that sends exactly the request that the page would send.
 import { html, useEffect, useRef, useSignal } from "../html.js";
 import { urlOf } from "../api.js";
 import { Icon } from "../icons.js";
@@ -20,7 +20,7 @@ const KINDS = {
   curl: { label: "curl", language: "bash", write: curlCode },
 };
 
-/** The conversation up to the last thing said to the model. @param {import("./values.js").Pane} pane */
+/** The conversation up to the last message to the model. @param {import("./values.js").Pane} pane */
 function askedTurns({ turns }) {
   const last = turns.findLastIndex((turn) => turn.role !== "assistant");
   return turns.slice(0, last + 1);

@@ -1,4 +1,4 @@
-// One model's side of a completion: a text, and how the model would go on with it.
+// One model's side of a completion: a text and the model's continuations.
 import { html } from "../html.js";
 import { Icon } from "../icons.js";
 import { t } from "../language.js";
@@ -60,7 +60,7 @@ function Prompt({ pane, place, isSplit }) {
     </div>`;
 }
 
-/** Go on from the text as it stands now. @param {Pane} pane */
+/** Continue the current text. @param {Pane} pane */
 function complete(pane) {
   changePane(pane.id, (old) => ({ ...old, turns: [] }));
   answer(pane.id);

@@ -1,4 +1,4 @@
-// Where the next question is written and sent to every pane; the same place stops the answers.
+// The field for the next question, which is sent to every pane; its button also stops the answers.
 import { html, useEffect, useRef, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
 import { t } from "../language.js";

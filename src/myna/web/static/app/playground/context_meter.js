@@ -1,4 +1,4 @@
-// How much of the model's context the conversation fills, and how to go on when it is full: without the oldest
+// How much of the model's context the conversation uses, and how to continue when it is full: without the oldest
 // turns, which stay in the conversation but aren't sent.
 import { html } from "../html.js";
 import { number, t } from "../language.js";
@@ -12,10 +12,10 @@ import { chosenAnswer } from "./values.js";
 /** @typedef {import("./values.js").Turn} Turn */
 
 const NEARLY_FULL = 0.9;
-/** The part of the sent text that is left out at a time. */
+/** The fraction of the sent text that is left out at a time. */
 const SHARE = 0.34;
 
-/** A line for each pane whose model's context is known. */
+/** A meter for each pane with a known context size. */
 export function ContextMeters() {
   const { panes } = current.value;
   return panes.map((pane, place) => html`<${ContextMeter} key=${pane.id} pane=${pane} letter=${panes.length > 1 ? letterOf(place) : ""} />`);
@@ -36,7 +36,7 @@ function ContextMeter({ pane, letter }) {
   </div>`;
 }
 
-/** What the last finished answer says of itself and everything before it. @param {Pane} pane */
+/** The tokens of the last finished answer and everything before it. @param {Pane} pane */
 function usedTokens(pane) {
   const last = pane.turns.at(-1);
   const answers = pane.turns.map(chosenAnswer).filter((answer) => answer && answer.measures.promptTokens > 0);
@@ -45,7 +45,7 @@ function usedTokens(pane) {
   return answer.measures.promptTokens + answer.measures.completionTokens;
 }
 
-/** The turns that are sent, from each question to the one after. @param {Turn[]} turns @returns {Turn[][]} */
+/** The turns that are sent, grouped from each question to the next. @param {Turn[]} turns @returns {Turn[][]} */
 function exchangesOf(turns) {
   /** @type {Turn[][]} */
   const exchanges = [];
@@ -62,10 +62,10 @@ const lengthOf = (turn) => turn.text.length + (chosenAnswer(turn)?.text.length ?
 /** @param {Turn[]} turns */
 const sumOf = (turns) => turns.reduce((sum, turn) => sum + lengthOf(turn), 0);
 
-/** Whether anything but the last question and what answers it is sent. @param {Pane | undefined} pane */
+/** Whether anything except the last question and its answer is sent. @param {Pane | undefined} pane */
 export const canLeaveOut = (pane) => exchangesOf(pane?.turns ?? []).length > 1;
 
-/** Leave the oldest questions and answers out of what is sent: about a third of it, the last question never. @param {string} paneId */
+/** Stop sending the oldest questions and answers: about a third of the text, never the last question. @param {string} paneId */
 export function leaveOutOldest(paneId) {
   const before = current.value;
   changePane(paneId, (pane) => {

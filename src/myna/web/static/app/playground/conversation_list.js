@@ -1,4 +1,4 @@
-// The conversations that the browser keeps: open one, name it, delete it.
+// The conversations stored in the browser: open, rename and delete them.
 import { html, useEffect, useRef, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
 import { moment, t } from "../language.js";

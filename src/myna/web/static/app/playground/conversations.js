@@ -1,4 +1,4 @@
-// The conversations and which of them is open. The address names the open one, so that it can be reloaded.
+// The conversations and which one is open. The URL contains its id, so that the page can be reloaded.
 import { computed } from "../html.js";
 import { t } from "../language.js";
 import { say } from "../notices.js";
@@ -15,17 +15,17 @@ export { list } from "./keeping.js";
 /** @typedef {import("./values.js").Pane} Pane */
 /** @typedef {import("./values.js").Turn} Turn */
 
-/** Stands in until `load` has opened one; nothing is said to it. */
+/** A placeholder until `load` has opened one; it stays empty. */
 const nobody = newConversation("chat", "");
 
 export const current = computed(
   () => list.value.find((conversation) => conversation.id === openId.value) ?? nobody,
 );
 
-/** The key whose conversations are here. @type {string | null} */
+/** The key whose conversations are loaded. @type {string | null} */
 let loadedFor = null;
 
-/** The model to begin with: the last that was chosen, if it is still there. */
+/** The initial model: the last one chosen, if it still exists. */
 function firstModel() {
   const last = preferences.get("model");
   const known = models.value.map((model) => model.id);
@@ -33,8 +33,8 @@ function firstModel() {
 }
 
 /**
- * Read what was kept for this key, and open the conversation in the address, or a fresh one. After the server has
- * ended a key, the open conversation goes on with the key that signs in next in this tab.
+ * Load this key's conversations, and open the one in the URL, or a new one. After the server has revoked a
+ * key, the open conversation continues with the key that signs in next in this tab.
  */
 export async function load() {
   const key = keyId.value;
@@ -53,7 +53,7 @@ export async function load() {
   else if (!openNamed()) begin(preferences.get("mode") === "completion" ? "completion" : "chat");
 }
 
-/** @returns {boolean} Whether the address names a conversation that is here. */
+/** @returns {boolean} Whether the URL names a loaded conversation. */
 function openNamed() {
   const id = /^#\/playground\/(\w+)$/.exec(window.location.hash)?.[1] ?? "";
   if (!list.value.some((conversation) => conversation.id === id)) return false;
@@ -65,7 +65,7 @@ window.addEventListener("hashchange", () => {
   if (page.value === "playground" && openId.value && !openNamed()) show(openId.value);
 });
 
-/** Open it and put it in the address. @param {string} id @param {boolean} [isNewEntry] whether Back leads to the one before */
+/** Open it and put it in the URL. @param {string} id @param {boolean} [isNewEntry] whether Back returns to the previous one */
 function show(id, isNewEntry = false) {
   openId.value = id;
   const address = `#/playground/${id}`;
@@ -81,7 +81,7 @@ function fillModels() {
   }
 }
 
-/** A new conversation; an empty one that is open is used. @param {Mode} mode @param {Partial<Pane>} [given] */
+/** Start a conversation; if the open one is empty, it is used. @param {Mode} mode @param {Partial<Pane>} [given] */
 export function begin(mode, given) {
   preferences.set("mode", mode);
   const before = list.value.find((conversation) => conversation.id === openId.value);
@@ -115,7 +115,7 @@ export const changePane = (paneId, changed, id) => change((old) => withPane(old,
 export const changeTurn = (paneId, turnId, changed, id) =>
   changePane(paneId, (pane) => withTurn(pane, turnId, changed), id);
 
-/** Put a conversation as it was in place of what it has become. @param {Conversation} conversation */
+/** Restore an earlier state of a conversation. @param {Conversation} conversation */
 export function restore(conversation) {
   const isThere = list.value.some((other) => other.id === conversation.id);
   if (isThere) replace(conversation.id, () => conversation);
@@ -138,5 +138,5 @@ export async function remove(conversation) {
   await forget(conversation.id).catch(() => say(t("store.unreadable"), { kind: "bad" }));
 }
 
-/** Whether nothing was said in the open conversation yet. */
+/** Whether the open conversation has no messages yet. */
 export const isEmptyNow = () => isEmpty(current.value);

@@ -1,10 +1,10 @@
-// Conversations in the browser's own database, each of one key. Where there is no database, they live as long as
-// the page. The tabs of a browser tell each other what they have saved.
+// Conversations in the browser's database, each owned by one key. Without a database, they last only as long as
+// the page. The tabs of a browser notify each other of what they have saved.
 
 /** @typedef {import("./values.js").Conversation} Conversation */
-/** A conversation as it lies in the database; one without an owner is given to the next key that signs in.
+/** A conversation as stored in the database; one without an owner is given to the next key that signs in.
  * @typedef {Conversation & {owner?: string}} Kept */
-/** `owner` is the key's public id, empty where there are no keys. @typedef {{id: string, owner: string}} Change */
+/** `owner` is the key's public id, empty if keys aren't required. @typedef {{id: string, owner: string}} Change */
 
 const NAME = "myna";
 const STORE = "conversations";
@@ -13,7 +13,7 @@ const STORE = "conversations";
 const memory = new Map();
 const tabs = new BroadcastChannel("myna.conversations");
 
-/** The browser has no room left. */
+/** The browser has no space left. */
 export class NoRoom extends Error {}
 
 /** @type {Promise<IDBDatabase | null> | undefined} */
@@ -41,7 +41,7 @@ function database() {
  * @template T
  * @param {IDBTransactionMode} mode
  * @param {(store: IDBObjectStore) => IDBRequest<T>} first
- * @param {(store: IDBObjectStore, found: T) => void} [second] what follows from the result, in the same transaction
+ * @param {(store: IDBObjectStore, found: T) => void} [second] uses the result, in the same transaction
  * @returns {Promise<{result: T} | null>} null without a database
  */
 async function within(mode, first, second = () => {}) {
@@ -77,10 +77,10 @@ function conversationOf({ owner: _, ...kept }) {
   return { ...kept, draft: kept.draft ?? "" };
 }
 
-/** Whether what is saved outlives the page. */
+/** Whether saved data outlives the page. */
 export const isKept = async () => (await database()) !== null;
 
-/** All conversations of the owner, the latest first; a key takes over those that have no owner. @param {string} owner @returns {Promise<Conversation[]>} */
+/** All conversations of the owner, newest first; a key takes over those without an owner. @param {string} owner @returns {Promise<Conversation[]>} */
 export async function readAll(owner) {
   const found = await within(
     "readwrite",
@@ -100,7 +100,7 @@ export async function read(id, owner) {
 }
 
 /**
- * Save what `merge` makes of the conversation as it is kept, and return that. Raises `NoRoom`.
+ * Pass the stored conversation to `merge`, then save and return the result. Throws `NoRoom`.
  * @param {string} id @param {string} owner @param {(kept: Conversation | null) => Conversation} merge
  */
 export async function save(id, owner, merge) {
@@ -119,14 +119,14 @@ export async function save(id, owner, merge) {
   return saved;
 }
 
-/** Save it as it is while the page is being left: nothing that is awaited would still happen. @param {Conversation} conversation @param {string} owner */
+/** Save it unmerged while the page is closing: nothing awaited would be completed. @param {Conversation} conversation @param {string} owner */
 export function saveAtOnce(conversation, owner) {
   try {
     const transaction = opened?.transaction(STORE, "readwrite");
     transaction?.objectStore(STORE).put(owner ? { ...conversation, owner } : conversation);
     transaction?.commit();
   } catch {
-    return; // Nobody could be told.
+    return; // There is no way to report it.
   }
   tabs.postMessage({ id: conversation.id, owner });
 }
@@ -137,7 +137,7 @@ export async function remove(id, owner) {
   if (await within("readwrite", (store) => store.delete(id))) tabs.postMessage({ id, owner });
 }
 
-/** Hear what other tabs have saved or removed. @param {(change: Change) => void} listener */
+/** Listen for what other tabs save or remove. @param {(change: Change) => void} listener */
 export function whenChanged(listener) {
   tabs.addEventListener("message", (event) => listener(event.data));
 }

@@ -1,4 +1,4 @@
-// A column at the page's side; where the window is narrow it lies over the page and closes with Escape.
+// A side column; in a narrow window it covers the page and closes with Escape.
 import { html, useEffect, useRef } from "../html.js";
 import { Icon } from "../icons.js";
 import { t } from "../language.js";

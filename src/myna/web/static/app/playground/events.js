@@ -1,10 +1,10 @@
-// Server-sent events out of a response's bytes: `data` of each, until `[DONE]`.
+// Parses a response as server-sent events: yields the `data` of each, until `[DONE]`.
 
-/** The stream ended before the server said that it was over. */
+/** The stream ended without `[DONE]`. */
 export class BrokenOff extends Error {}
 
 /**
- * The JSON of each event. Raises `BrokenOff` if the connection ends too early.
+ * The JSON of each event. Throws `BrokenOff` if the connection ends too early.
  * @param {Response} response @returns {AsyncGenerator<any, void, void>}
  */
 export async function* eventsOf(response) {

@@ -1,11 +1,11 @@
-// From what the server sends to answers: each event of a stream, or the whole body, folded into them.
+// Builds answers from responses: folds in each event of a stream, or a complete body.
 import { newAnswer } from "./values.js";
 
 /** @typedef {import("./values.js").Answer} Answer */
 /** @typedef {import("./values.js").Token} Token */
 /** @typedef {import("./values.js").Mode} Mode */
 
-/** Whether the choice brings something that a reader waits for. @param {any} choice */
+/** Whether the choice contains any visible output. @param {any} choice */
 const brings = (choice) => Boolean(choice.text || choice.delta?.content || choice.delta?.reasoning_content || choice.delta?.tool_calls);
 
 /**
@@ -23,7 +23,7 @@ export function foldEvent(answers, event, nowMs) {
   return folded;
 }
 
-/** The answers of a body that came whole. @param {any} body @param {number} nowMs @param {Mode} mode @returns {Answer[]} */
+/** The answers in a complete body. @param {any} body @param {number} nowMs @param {Mode} mode @returns {Answer[]} */
 export function foldWhole(body, nowMs, mode) {
   return body.choices.map((/** @type {any} */ choice) => {
     const { message } = choice;
@@ -62,7 +62,7 @@ function foldCalls(calls, deltas) {
   return folded;
 }
 
-/** Both shapes of log-probabilities: chat's list of tokens, and the legacy's parallel lists. @param {any} logprobs @returns {Token[]} */
+/** Both formats of log-probabilities: chat's list of tokens, and the parallel lists of completions. @param {any} logprobs @returns {Token[]} */
 function tokensOf(logprobs) {
   if (Array.isArray(logprobs.content)) return logprobs.content.map(chatToken);
   if (!Array.isArray(logprobs.tokens)) return [];
@@ -87,7 +87,7 @@ function timed(answer, nowMs) {
   return { ...answer, measures: { ...answer.measures, firstMs: firstMs ?? nowMs, lastMs: nowMs } };
 }
 
-/** The server counts all choices of a request together; it is shown with the one that is read. @param {Answer} answer @param {any} usage @returns {Answer} */
+/** The server counts all choices of a request together; the counts are shown with each answer. @param {Answer} answer @param {any} usage @returns {Answer} */
 function counted(answer, usage) {
   const counts = {
     promptTokens: usage.prompt_tokens,
@@ -97,7 +97,7 @@ function counted(answer, usage) {
   return { ...answer, measures: { ...answer.measures, ...counts } };
 }
 
-/** Tokens a second after the first, or null where there are too few to tell. @param {Answer} answer @param {number} numAnswers */
+/** Tokens per second after the first, or null if there are too few. @param {Answer} answer @param {number} numAnswers */
 export function speedOf(answer, numAnswers) {
   const { firstMs, lastMs, completionTokens } = answer.measures;
   if (firstMs === null || lastMs === null || lastMs <= firstMs || completionTokens < 2) return null;

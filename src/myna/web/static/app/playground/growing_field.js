@@ -1,4 +1,4 @@
-// A field as high as its text, up to the height that its style allows.
+// A field that grows with its text, up to its style's maximum height.
 import { useLayoutEffect } from "../html.js";
 
 /** @param {{current: HTMLTextAreaElement | null}} field @param {string} text */

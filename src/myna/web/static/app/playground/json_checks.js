@@ -1,4 +1,4 @@
-// What each JSON editor's value must look like, said before the server has to. A complaint names its place.
+// Validates the value of each JSON editor before it is sent. A complaint names the location of the error.
 
 /** @typedef {{where: string, why: string, values?: Record<string, string | number>}} Complaint */
 
@@ -46,7 +46,7 @@ const CHECKS = {
   prompt_cache_options: (value) => (isObject(value) ? null : { where: "prompt_cache_options", why: "check.object" }),
 };
 
-/** What is wrong with the value of that editor; null if nothing that shows before the server has seen it.
+/** What is wrong with the editor's value; null if no error can be found without the server.
  * @param {string} name @param {any} value @returns {Complaint | null} */
 export const complaintOf = (name, value) => CHECKS[name]?.(value) ?? null;
 

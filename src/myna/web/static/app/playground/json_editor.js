@@ -1,11 +1,11 @@
-// JSON to be written by hand: checked as it is typed, with the line, the column and the reason of a fault.
+// An editor for JSON that checks it during input and shows the line, column and reason of an error.
 import { html, useMemo } from "../html.js";
 import { t } from "../language.js";
 import { JSON_EXAMPLES } from "./json_examples.js";
 import { complaintOf } from "./json_checks.js";
 import { JsonFault, parseJson } from "./json_text.js";
 
-/** The reason why the text can't be sent, or an empty one. @param {string} name @param {string} text */
+/** Why the text can't be sent, or "". @param {string} name @param {string} text */
 export function troubleOf(name, text) {
   if (text.trim() === "") return "";
   try {
@@ -22,7 +22,7 @@ export function JsonEditor({ id, about, name, text, set }) {
   const trouble = useMemo(() => troubleOf(name, text), [name, text]);
   const isFilled = text.trim() !== "";
 
-  /** A new line begins where the one before it did. @param {any} event */
+  /** A new line is indented like the one before it. @param {any} event */
   function press(event) {
     if (event.key !== "Enter" || event.isComposing) return;
     const { selectionStart: at, value } = event.target;

@@ -1,4 +1,4 @@
-// A first text for each JSON editor, so that nobody has to begin with nothing.
+// An example for each JSON editor as a starting point.
 
 /** @type {Record<string, any>} */
 export const JSON_EXAMPLES = {

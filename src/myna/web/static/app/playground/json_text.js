@@ -1,6 +1,6 @@
-// JSON as people type it: read strictly, and what is wrong said with its line and column, alike in all browsers.
+// A strict JSON parser whose errors have a line and column and are the same in all browsers.
 
-/** Where and why a text is no JSON. `why` is a key of words. */
+/** Where and why a text isn't JSON. `why` is a key in words/. */
 export class JsonFault extends Error {
   /** @param {string} text @param {number} place @param {string} why */
   constructor(text, place, why) {
@@ -13,7 +13,7 @@ export class JsonFault extends Error {
   }
 }
 
-/** The value that the text stands for. Raises `JsonFault`. @param {string} text @returns {any} */
+/** The parsed value. Throws `JsonFault`. @param {string} text @returns {any} */
 export function parseJson(text) {
   try {
     const value = JSON.parse(text);
@@ -38,7 +38,7 @@ const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"/y;
 const WORD = /true|false|null/y;
 
-/** Walks the text to the first thing that is not JSON. */
+/** Scans the text up to the first JSON error. */
 class Reader {
   /** @param {string} text */
   constructor(text) {
@@ -47,7 +47,7 @@ class Reader {
     this.twice = -1;
   }
 
-  /** The fault of a text that JSON.parse refused. @returns {JsonFault} */
+  /** The error in a text that JSON.parse rejected. @returns {JsonFault} */
   fault() {
     try {
       this.value();

@@ -1,5 +1,5 @@
-// The conversations of the signed-in key as this tab has them, in step with the browser's database: what changes is
-// saved a moment later, and what other tabs have saved is taken over.
+// This tab's copy of the signed-in key's conversations, synchronized with the browser's database: changes are
+// saved after a short delay, and changes saved by other tabs are merged.
 import { signal } from "../html.js";
 import { t } from "../language.js";
 import { say } from "../notices.js";
@@ -18,7 +18,7 @@ export const openId = signal("");
 let owner = "";
 /** @type {Map<string, ReturnType<typeof setTimeout>>} */
 const saving = new Map();
-/** Each conversation as the database had it when this tab last read or wrote it. @type {Map<string, Conversation>} */
+/** Each conversation as this tab last read it from the database or wrote it. @type {Map<string, Conversation>} */
 const bases = new Map();
 
 /** @param {string} id */
@@ -29,7 +29,7 @@ export function replace(id, change) {
   list.value = list.value.map((conversation) => (conversation.id === id ? change(conversation) : conversation));
 }
 
-/** Take the conversations of that key in place of those that are here. @param {string} keyId */
+/** Replace the list with the conversations of that key. @param {string} keyId */
 export async function readKept(keyId) {
   owner = keyId;
   bases.clear();
@@ -44,7 +44,7 @@ export async function readKept(keyId) {
   if (!(await database.isKept())) say(t("store.notKept"));
 }
 
-/** An answer that ran when its tab was left doesn't run any more. @param {Conversation} conversation */
+/** Mark answers that ran when their tab was closed as stopped. @param {Conversation} conversation */
 function settled(conversation) {
   if (!hasRunning(conversation)) return conversation;
   const panes = conversation.panes.map((pane) => ({
@@ -63,7 +63,7 @@ function settled(conversation) {
 const hasRunning = ({ panes }) =>
   panes.some(({ turns }) => turns.some(({ answers }) => answers.some(({ state }) => state === "running")));
 
-/** At most once in a while, and not only at the end: a page may be left in the middle. @param {string} id */
+/** Save at intervals, not only at the end: the page may be closed before that. @param {string} id */
 export function saveSoon(id) {
   if (!saving.has(id)) saving.set(id, setTimeout(() => saveNow(id), SAVE_AFTER_MS));
 }
@@ -100,7 +100,7 @@ database.whenChanged(async ({ id, owner: whose }) => {
   const [mine, base] = [find(id), bases.get(id)];
   if (!theirs) {
     bases.delete(id);
-    // The one that is read stays: going on with it saves it again.
+    // The open one stays: continuing it saves it again.
     if (mine === base && id !== openId.value) list.value = list.value.filter((other) => other.id !== id);
     return;
   }
@@ -109,7 +109,7 @@ database.whenChanged(async ({ id, owner: whose }) => {
   else replace(id, () => (base ? merged(base, mine, theirs) : theirs));
 });
 
-// A database may not finish what begins while the page is being left, so the tab remembers it, too.
+// The database may not complete a write while the page closes, so the tab's storage keeps a copy.
 window.addEventListener("pagehide", () => {
   const left = list.value
     .filter((conversation) => !isEmpty(conversation) && (saving.has(conversation.id) || hasRunning(conversation)))
@@ -118,7 +118,7 @@ window.addEventListener("pagehide", () => {
   for (const conversation of left) database.saveAtOnce(conversation, owner);
 });
 
-/** Go on with what the tab remembered when its page was left. */
+/** Restore what the tab stored when its page was closed. */
 function takeLeft() {
   const { owner: whose = "", left = [] } = JSON.parse(tab.get(LEFT) ?? "{}");
   tab.set(LEFT, null);

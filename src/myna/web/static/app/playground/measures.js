@@ -1,4 +1,4 @@
-// How fast an answer came and how large it was.
+// How fast and how long an answer was.
 import { html } from "../html.js";
 import { number, t } from "../language.js";
 import { speedOf } from "./folding.js";

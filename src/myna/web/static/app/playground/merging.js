@@ -1,12 +1,12 @@
-// Two tabs on one conversation: what each has changed since both were the same, put together.
+// A three-way merge of one conversation that was changed in two tabs.
 
 /** @typedef {import("./values.js").Conversation} Conversation */
 /** @typedef {import("./values.js").Pane} Pane */
 /** @typedef {import("./values.js").Turn} Turn */
 
 /**
- * `mine` with what `theirs` has changed. Values are compared by identity: whatever in `mine` is the very object of
- * `base` is unchanged here. Where both sides changed the same thing, this side's counts.
+ * `mine` with the changes in `theirs`. Values are compared by identity: what is the same object in `mine` and
+ * `base` is unchanged here. If both sides changed the same value, `mine` wins.
  * @param {Conversation} base @param {Conversation} mine @param {Conversation} theirs @returns {Conversation}
  */
 export function merged(base, mine, theirs) {
@@ -36,8 +36,8 @@ function mergedPane(base, mine, theirs) {
 }
 
 /**
- * Their list without what was removed here, with what was changed or added here. What was added here comes after
- * what preceded it here, and after what they added there.
+ * Their list with the removals, changes and additions made here. An item added here comes after
+ * its predecessor here, and after what they added there.
  * @template {{id: string}} T
  * @param {T[]} base @param {T[]} mine @param {T[]} theirs @param {(base: T, mine: T, theirs: T) => T} mergeItem
  * @returns {T[]}

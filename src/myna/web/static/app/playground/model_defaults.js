@@ -1,7 +1,7 @@
-// What applies where a request sets nothing: the model's sampling defaults, or OpenAI's.
+// The values that a request gets by default: the model's sampling defaults, or OpenAI's.
 import { findModel } from "../session.js";
 
-/** The value of a parameter that isn't set. With a temperature of its own, a request gets none of the model's.
+/** The value of a parameter that isn't set. If a request sets a temperature, none of the model's defaults apply.
  * @param {import("./parameters.js").Parameter} parameter @param {import("./values.js").Pane} pane */
 export function usualOf(parameter, pane) {
   const isOwn = pane.values.temperature === undefined;

@@ -1,5 +1,5 @@
-// Which model a pane asks: the server's models with what is known of them, and their aliases apart. A key that may
-// not list models types the name instead.
+// Chooses a pane's model: the server's models with their details, and their aliases separately. A key that may
+// not list models gets a text field instead.
 import { html } from "../html.js";
 import { number, t } from "../language.js";
 import { models, refreshModels } from "../session.js";

@@ -1,4 +1,4 @@
-// The playground: conversations on the left, what is said in the middle, the settings on the right.
+// The playground: conversations on the left, the messages in the middle, the settings on the right.
 import { html, signal, useEffect, useSignal } from "../html.js";
 import { t } from "../language.js";
 import { isAnyRunning } from "./answering.js";

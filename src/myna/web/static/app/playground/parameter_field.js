@@ -1,4 +1,4 @@
-// One parameter: its name, its meaning, a field for its value, the way back to the server's own.
+// One parameter: its name, its meaning, a field for its value, and a button to reset it.
 import { html, useEffect, useId, useLayoutEffect, useRef, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
 import { number, t } from "../language.js";
@@ -128,7 +128,7 @@ function ChoiceField({ id, about, value, parameter, pane, set }) {
   </select>`;
 }
 
-/** The functions that the tools' editor names. @param {Pane} pane @returns {string[]} */
+/** The names of the functions in the tools editor. @param {Pane} pane @returns {string[]} */
 function toolNames(pane) {
   try {
     return JSON.parse(pane.values.tools).map((/** @type {any} */ tool) => String(tool.function.name));
@@ -150,10 +150,10 @@ function TextField({ id, about, value, set, isBad }) {
   />`;
 }
 
-/** A text a line; \n and \t stand for what can't be typed in one. @param {FieldProps} props */
+/** One text per line; \n and \t are a line break and a tab. @param {FieldProps} props */
 function LinesField({ id, about, value, set, isBad }) {
   const draft = useSignal(shown(value ?? []));
-  // Before the next key: later it would compare the value of this one with the draft of that.
+  // Before the next keystroke: later, this would compare the old value with the new draft.
   useLayoutEffect(() => {
     if (read(draft.value).join("\n") !== (value ?? []).join("\n")) draft.value = shown(value ?? []);
   }, [value]);

@@ -1,4 +1,4 @@
-// The key of a parameter's words, found by its name alone.
+// The key of a parameter's words, by its name.
 import { PARAMETERS, wordOf } from "./parameters.js";
 
 /** @param {string} name */

@@ -1,10 +1,10 @@
-// Every parameter of a request, once: what kind of value it takes, its bounds, which endpoint knows it.
-// Its name and meaning for the reader stand in words/ under `param.NAME` and `param.NAME.meaning`.
+// Every parameter of a request: the kind of its value, its bounds, and the endpoints that accept it.
+// The name and meaning shown to users are in words/ under `param.NAME` and `param.NAME.meaning`.
 
 /** @typedef {import("./values.js").Mode} Mode */
 /**
- * `usual` is the server's value where the request has none; `word` the key of its words where two endpoints
- * use one name for different things; `isExtension` marks what OpenAI's clients don't know.
+ * `usual` is the server's default; `word` is the key of its words if two endpoints
+ * use one name for different things; `isExtension` marks what OpenAI's clients don't support.
  * @typedef {{name: string, kind: "decimal" | "integer" | "flag" | "text" | "lines" | "choice" | "json",
  *   modes: Mode[], group: string, min?: number, max?: number, step?: number, usual?: number | boolean | string,
  *   choices?: string[], word?: string, longest?: number, isExtension?: boolean}} Parameter
@@ -109,7 +109,7 @@ export const parametersOf = (mode) => PARAMETERS.filter((parameter) => parameter
 /** The key of the parameter's words. @param {Parameter} parameter */
 export const wordOf = (parameter) => `param.${parameter.word ?? parameter.name}`;
 
-/** What is wrong with the value, as a key of words and what goes into it; null if nothing.
+/** What is wrong with the value, as a key in words/ and its placeholders; null if it is valid.
  * @param {Parameter} parameter @param {any} value @returns {[string, Record<string, string | number>] | null} */
 export function faultOf(parameter, value) {
   const { kind, min, max } = parameter;

@@ -1,4 +1,4 @@
-// Whether answers show each token's probability, and so ask the server for it.
+// Whether answers show each token's probability, and requests ask for it.
 import { html, signal } from "../html.js";
 import { t } from "../language.js";
 import { change, current } from "./conversations.js";
@@ -7,7 +7,7 @@ const ASKED = { chat: { logprobs: true, top_logprobs: 5 }, completion: { logprob
 
 export const areShown = signal(false);
 
-/** Show or hide them; from now on the open conversation's requests ask for them, or no longer. */
+/** Show or hide them, and set whether the open conversation's requests ask for them. */
 export function showProbabilities() {
   areShown.value = !areShown.value;
   const asked = ASKED[current.value.mode];
@@ -20,10 +20,10 @@ export function showProbabilities() {
   }));
 }
 
-/** From 0 for the unlikeliest to 9 for what was nearly certain. @param {number} logprob */
+/** From 0 for the least likely to 9 for nearly certain. @param {number} logprob */
 export const levelOf = (logprob) => Math.max(0, Math.min(9, Math.floor(Math.exp(logprob) * 10)));
 
-/** What the colours mean. */
+/** The legend of the colours. */
 export function Legend() {
   const levels = Array.from({ length: 10 }, (_, level) => html`<span class=${`token p${level}`} key=${level} />`);
   return html`<p class="legend quiet"><span>${t("tokens.unlikely")}</span>${levels}<span>${t("tokens.sure")}</span></p>`;

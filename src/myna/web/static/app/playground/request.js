@@ -1,4 +1,4 @@
-// From a pane to the body of its request, and to nothing else: what is sent is what the code that we show sends.
+// Builds the body of a pane's request, both for sending it and for showing it as code.
 import { complaintOf } from "./json_checks.js";
 import { JsonFault, parseJson } from "./json_text.js";
 import { faultOf, parametersOf } from "./parameters.js";
@@ -11,7 +11,7 @@ import { chosenAnswer } from "./values.js";
 /** @type {Record<Mode, string>} */
 export const PATHS = { chat: "v1/chat/completions", completion: "v1/completions" };
 
-/** A parameter whose value can't be sent; `name` says which. */
+/** The value of the parameter `name` can't be sent. */
 export class BadParameter extends Error {
   /** @param {string} name */
   constructor(name) {
@@ -20,7 +20,7 @@ export class BadParameter extends Error {
   }
 }
 
-/** The body for these turns. Raises `BadParameter`. @param {Mode} mode @param {Pane} pane @param {Turn[]} [turns] */
+/** The body for these turns. Throws `BadParameter`. @param {Mode} mode @param {Pane} pane @param {Turn[]} [turns] */
 export function bodyOf(mode, pane, turns = pane.turns) {
   /** @type {Record<string, any>} */
   const body = { model: pane.model };
@@ -36,7 +36,7 @@ export function bodyOf(mode, pane, turns = pane.turns) {
   return body;
 }
 
-/** Whether the server can only answer at once: the best of several is known at the end. @param {Pane} pane */
+/** Whether the response can't be streamed: the best of several is known only at the end. @param {Pane} pane */
 const isWhole = (pane) => (pane.values.best_of ?? 1) > (pane.values.n ?? 1);
 
 /** @param {Mode} mode @param {Pane} pane */
@@ -67,7 +67,7 @@ function jsonValue(name, text) {
   }
 }
 
-/** What the editors hold, in the request's own forms. @param {Record<string, any>} sent */
+/** The editors' values in the form that the request needs. @param {Record<string, any>} sent */
 function structured({ json_schema: schema, ...sent }) {
   if (sent.response_format === "json_schema") {
     if (schema === undefined) throw new BadParameter("json_schema");
@@ -90,7 +90,7 @@ function structured({ json_schema: schema, ...sent }) {
   return sent;
 }
 
-/** The conversation as the API wants it. @param {string} system @param {Turn[]} turns */
+/** The conversation as the API's messages. @param {string} system @param {Turn[]} turns */
 export function messagesOf(system, turns) {
   /** @type {Record<string, any>[]} */
   const messages = system ? [{ role: "system", content: system }] : [];

@@ -1,4 +1,4 @@
-// What a person or a tool said; it can be mended, and the model asked again from there.
+// A turn of the user or a tool; it can be edited, and the answer regenerated from there.
 import { html, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
 import { number, t } from "../language.js";
@@ -49,7 +49,7 @@ export function SaidTurn({ paneId, turn, isLast, isBusy }) {
   </article>`;
 }
 
-/** A text; a long one is folded. @param {{text: string}} props */
+/** A text; a long one is collapsed. @param {{text: string}} props */
 function Said({ text }) {
   const isWhole = useSignal(false);
   const isLong = text.length > MOST_CHARACTERS || text.split("\n", MOST_LINES + 1).length > MOST_LINES;

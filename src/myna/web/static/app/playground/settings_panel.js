@@ -1,4 +1,4 @@
-// Every parameter of the request with its meaning. Of two panes, one at a time.
+// Every parameter of the request with its meaning. With two panes, one at a time.
 import { html, signal } from "../html.js";
 import { t } from "../language.js";
 import { obstacle } from "./answering.js";

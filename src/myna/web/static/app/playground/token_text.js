@@ -1,4 +1,4 @@
-// An answer token by token: each in the colour of its probability, its alternatives beside it when it is
+// An answer token by token: each in the colour of its probability, with its alternatives when it is
 // pointed at or reached with the arrow keys.
 import { html, useLayoutEffect, useMemo, useRef, useSignal } from "../html.js";
 import { number, t } from "../language.js";
@@ -52,7 +52,7 @@ function drawToken({ text, logprob }, place) {
   >`;
 }
 
-/** The alternatives of one token, just below it. @param {{token: Token, place: number, box: any}} props */
+/** The alternatives to one token, directly below it. @param {{token: Token, place: number, box: any}} props */
 function Alternatives({ token, place, box }) {
   const card = useRef(/** @type {HTMLElement | null} */ (null));
   useLayoutEffect(() => {
@@ -85,5 +85,5 @@ function percent(logprob) {
   return number(share, { style: "percent", maximumFractionDigits: share > 0.1 ? 0 : share > 0.001 ? 1 : 3 });
 }
 
-/** A token with what can't be seen in it. @param {string} text */
+/** A token with its whitespace made visible. @param {string} text */
 const visible = (text) => text.replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "∅";

@@ -1,4 +1,4 @@
-// The tools that an answer calls, and fields for what they would have said.
+// The tool calls of an answer, and fields for their results.
 import { html, useSignal } from "../html.js";
 import { t } from "../language.js";
 import { Coloured } from "../text/coloured.js";
@@ -37,6 +37,6 @@ function pretty(text) {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
   } catch {
-    return text; // still on its way
+    return text; // still incomplete
   }
 }

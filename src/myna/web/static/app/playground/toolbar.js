@@ -1,5 +1,5 @@
-// What acts on the whole conversation: its mode, one or two columns, probabilities, code, files. Where the window is
-// narrow, all but the mode and the drawers are in a menu, with their words.
+// Controls for the whole conversation: its mode, one or two columns, probabilities, code, files. If the window is
+// narrow, all except the mode and the drawers are in a menu, with text labels.
 import { html, signal, useEffect, useRef, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
 import { t } from "../language.js";
@@ -32,7 +32,7 @@ export function Toolbar({ isListOpen, isPanelOpen }) {
   </div>`;
 }
 
-/** Tools in a row, or behind a button where there is no room. @param {{children?: any}} props */
+/** Tools in a row, or in a menu if there is no room. @param {{children?: any}} props */
 function More({ children }) {
   const isOpen = useSignal(false);
   const box = useRef(/** @type {HTMLElement | null} */ (null));
@@ -73,7 +73,7 @@ function ModeChoice() {
   return html`<div class="segments" role="group" aria-label=${t("mode.label")}>${choice("chat")}${choice("completion")}</div>`;
 }
 
-/** A second column with the same settings and words; or only the first again. */
+/** Add a second column with the same settings and messages, or remove it. */
 function split() {
   const before = current.value;
   if (isAnyRunning()) stop(before.panes);

@@ -1,4 +1,4 @@
-// Conversations as files: written whole, and read with distrust.
+// Exports conversations as files; doesn't trust imported ones.
 import { t } from "../language.js";
 import { JsonFault, parseJson } from "./json_text.js";
 import { PARAMETERS } from "./parameters.js";
@@ -11,10 +11,10 @@ const FORMAT = "myna-conversation";
 const VERSION = 1;
 const MAX_BYTES = 64 << 20;
 
-/** A file that can't be taken; the message is for the reader. */
+/** A file that can't be imported; the message is for the user. */
 export class BadFile extends Error {}
 
-/** Hand the conversation to the visitor as a file. @param {Conversation} conversation */
+/** Let the user download the conversation as a file. @param {Conversation} conversation */
 export function exportFile(conversation) {
   const text = JSON.stringify({ format: FORMAT, version: VERSION, conversation }, null, 2);
   const link = document.createElement("a");
@@ -27,7 +27,7 @@ export function exportFile(conversation) {
 /** @param {string} title */
 const fileName = (title) => title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, 50);
 
-/** The conversation in the file, under a new id. Raises `BadFile`. @param {File} file @returns {Promise<Conversation>} */
+/** The conversation in the file, under a new id. Throws `BadFile`. @param {File} file @returns {Promise<Conversation>} */
 export async function importFile(file) {
   if (file.size > MAX_BYTES) throw new BadFile(t("import.large"));
   return readConversation(await file.text());

@@ -1,4 +1,4 @@
-// The text of a turn in a field, with what can be done with it.
+// An editor for the text of a turn, with its actions.
 import { html, useEffect, useRef, useSignal } from "../html.js";
 import { t } from "../language.js";
 import { useGrowing } from "./growing_field.js";

@@ -1,5 +1,5 @@
-// The shapes that the playground keeps: a conversation, its panes, turns and answers. All are values: a change
-// makes a new one.
+// The playground's data types: a conversation, its panes, turns and answers. All are immutable: a change
+// makes a new value.
 
 /** @typedef {"chat" | "completion"} Mode */
 /** @typedef {{text: string, logprob: number}} Alternative */
@@ -7,34 +7,34 @@
 /** @typedef {{id: string, name: string, arguments: string}} ToolCall */
 /** @typedef {{message: string, status: number, code: string | null}} Failure */
 /**
- * Times in ms on the visitor's clock; tokens as the server counted them.
+ * Times in ms on the browser's clock; tokens as counted by the server.
  * @typedef {{firstMs: number | null, lastMs: number | null, promptTokens: number, completionTokens: number,
  *   cachedTokens: number}} Measures
  */
 /**
- * One answer of a model, whole or on its way. `finish` is the server's reason for its end.
+ * One answer of a model, complete or in progress. `finish` is the server's finish reason.
  * @typedef {{id: string, model: string, state: "running" | "done" | "stopped" | "failed", thought: string, text: string,
  *   refusal: string, toolCalls: ToolCall[], tokens: Token[], finish: string, failure: Failure | null,
  *   measures: Measures}} Answer
  */
 /**
- * `text` of what a person or a tool said; `answers` of an assistant's turn, of which `chosen` counts. A turn that
+ * `text` is for turns of the user or a tool, `answers` for the assistant's; `chosen` is the current one. A turn that
  * `isLeftOut` is shown but no longer sent.
  * @typedef {{id: string, role: "user" | "assistant" | "tool", text: string, toolCallId: string,
  *   answers: Answer[], chosen: number, isLeftOut?: boolean}} Turn
  */
-/** A parameter that isn't in `values` is left to the server. @typedef {Record<string, any>} Values */
+/** A parameter that isn't in `values` isn't sent. @typedef {Record<string, any>} Values */
 /**
- * One model with its settings and what was said to it. In completion mode `prompt` is the text and the only
+ * One model with its settings and messages. In completion mode, `prompt` is the text and the only
  * turn holds its continuations.
  * @typedef {{id: string, model: string, system: string, prompt: string, values: Values, turns: Turn[]}} Pane
  */
 /**
- * `draft` is a message that is being written.
+ * `draft` is the message being written.
  * @typedef {{id: string, title: string, mode: Mode, created: number, updated: number, draft: string, panes: Pane[]}} Conversation
  */
 
-/** A name that no other thing has. crypto.randomUUID needs HTTPS; this works on any address. */
+/** A unique id. crypto.randomUUID requires HTTPS; this works on any origin. */
 export function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -78,10 +78,10 @@ export function answerTurn(answers) {
   return { id: newId(), role: "assistant", text: "", toolCallId: "", answers, chosen: 0 };
 }
 
-/** The answer of the turn that counts. @param {Turn} turn @returns {Answer | undefined} */
+/** The turn's current answer. @param {Turn} turn @returns {Answer | undefined} */
 export const chosenAnswer = (turn) => turn.answers[turn.chosen];
 
-/** Whether nothing was said or written in it yet. @param {Conversation} conversation */
+/** Whether it has no messages, prompt or draft yet. @param {Conversation} conversation */
 export const isEmpty = (conversation) =>
   conversation.draft === "" && conversation.panes.every((pane) => pane.turns.length === 0 && pane.prompt === "");
 
@@ -96,13 +96,13 @@ export function withTurn(pane, turnId, change) {
   return { ...pane, turns: pane.turns.map((turn) => (turn.id === turnId ? change(turn) : turn)) };
 }
 
-/** The pane with nothing after that turn, or from it on if `inclusive`. @param {Pane} pane @param {string} turnId @param {boolean} [inclusive] @returns {Pane} */
+/** The pane without the turns after that one; if `inclusive`, without it, too. @param {Pane} pane @param {string} turnId @param {boolean} [inclusive] @returns {Pane} */
 export function cutAfter(pane, turnId, inclusive = false) {
   const place = pane.turns.findIndex((turn) => turn.id === turnId);
   return place < 0 ? pane : { ...pane, turns: pane.turns.slice(0, place + (inclusive ? 0 : 1)) };
 }
 
-/** A short name made of what was said first. @param {Conversation} conversation */
+/** A short title from the first message. @param {Conversation} conversation */
 export function titleOf(conversation) {
   if (conversation.title) return conversation.title;
   const first = conversation.panes[0];

@@ -1,4 +1,4 @@
-// One run of a block of Python: what it prints, what it is worth, how it ended.
+// One run of a block of Python: its output, its value, and how it ended.
 import { html, useEffect, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
 import { t } from "../language.js";

@@ -1,5 +1,5 @@
-// Python in a frame that may do nothing but compute: it has no network, no storage and no way to this page but
-// one port. Its bytes are fetched here and handed to it. Stopping takes the whole frame away.
+// Python in a frame that can only compute: it has no network, no storage and no access to this page except
+// one port. Its files are fetched here and passed to it. Stopping removes the whole frame.
 import { urlOf } from "../api.js";
 
 export const LIMIT_S = 30;
@@ -16,7 +16,7 @@ let opened = null;
 /** @type {((ending: "stopped" | "late") => void) | null} */
 let endRun = null;
 
-/** End what runs, at once. @param {"stopped" | "late"} [ending] */
+/** Stop the current run. @param {"stopped" | "late"} [ending] */
 export function stopPython(ending = "stopped") {
   const sandbox = opened;
   opened = null;
@@ -31,7 +31,7 @@ export function stopPython(ending = "stopped") {
 }
 
 /**
- * Run the code; one at a time, so what ran before ends. `show` gets what it prints.
+ * Run the code, stopping an earlier run. `show` receives the output.
  * @param {string} code @param {(piece: Piece) => void} show
  * @returns {Promise<"done" | "stopped" | "late">}
  */
@@ -60,7 +60,7 @@ async function runIn(code, show, mine) {
     if (opened === opening) opened = null;
     throw error;
   }
-  if (endRun !== mine) return "done"; // stopped meanwhile; nobody waits for this any more
+  if (endRun !== mine) return "done"; // stopped in the meantime; nothing waits for this result
   const limit = setTimeout(() => endRun === mine && stopPython("late"), LIMIT_S * 1000);
   show({ kind: "state", text: "running" });
   return new Promise((resolve) => {
@@ -96,7 +96,7 @@ async function open() {
     if (event.source !== frame.contentWindow || event.data !== "hello") return;
     window.removeEventListener("message", greet);
     const named = Object.fromEntries(FILES.map((name, place) => [name, files[place]]));
-    // The frame's origin is opaque, so that no other target can be named; nothing secret is in the message.
+    // The frame's origin is opaque, so "*" is the only possible target; the message contains no secrets.
     frame.contentWindow?.postMessage({ worker, files: named }, "*", [theirs, worker, ...Object.values(named)]);
   }
   window.addEventListener("message", greet);

@@ -1,4 +1,4 @@
-// A block of code: its language, its colours, copied with one click, and run where it is Python.
+// A code block with its language, syntax highlighting, a copy button, and a run button for Python.
 import { html, useComputed, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
 import { t } from "../language.js";

@@ -1,11 +1,11 @@
-// Source code in colours. The highlighter's markup becomes a part of the page through DOMPurify alone.
+// Source code with syntax highlighting. The highlighter's markup enters the page only through DOMPurify.
 import hljs from "../../vendor/highlight.js";
 import DOMPurify from "../../vendor/purify.js";
 import { html, useMemo } from "../html.js";
 
 const LONGEST = 50_000;
 
-/** @param {string} code @param {string} language @returns {ReturnType<typeof DOMPurify.sanitize> | null} null where it stays plain */
+/** @param {string} code @param {string} language @returns {ReturnType<typeof DOMPurify.sanitize> | null} null for plain text */
 function markup(code, language) {
   if (code.length > LONGEST || !hljs.getLanguage(language)) return null;
   const made = hljs.highlight(code, { language, ignoreIllegals: true }).value;

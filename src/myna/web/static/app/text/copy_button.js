@@ -1,4 +1,4 @@
-// Copies a text with one click, and says that it did.
+// A button that copies a text and confirms it.
 import { html, useSignal } from "../html.js";
 import { Icon } from "../icons.js";
 import { t } from "../language.js";
@@ -6,7 +6,7 @@ import { say } from "../notices.js";
 
 const SHOWN_MS = 1500;
 
-/** The clipboard needs HTTPS or this machine; elsewhere a selection and the old command do it. @param {string} text */
+/** The clipboard API requires HTTPS or localhost; elsewhere, a selection and execCommand are used. @param {string} text */
 async function copy(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   const field = document.createElement("textarea");

@@ -1,4 +1,4 @@
-// Character references of HTML that people and models write in Markdown.
+// HTML character references that people and models write in Markdown.
 
 /** @type {Record<string, string>} */
 const NAMED = {

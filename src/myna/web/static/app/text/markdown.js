@@ -1,5 +1,5 @@
-// Markdown as a tree of components. No markup of the text is ever parsed as the page's own: HTML in it shows
-// as the characters that it is, a link goes nowhere but to the web or a mailbox, an image is a link.
+// Markdown as a tree of components. Markup in the text is never parsed as part of the page: HTML is shown
+// as literal text, links can only lead to the web or a mail address, and images become links.
 import { html, useMemo } from "../html.js";
 import { Lexer } from "../../vendor/marked.js";
 import { CodeBlock } from "./code_block.js";
@@ -14,7 +14,7 @@ export function Markdown({ text, canRun = false }) {
   return html`<div class="markdown">${blocks(tokens, canRun)}</div>`;
 }
 
-/** Headings on consecutive levels below the answer's own, whichever ones the text uses. @param {any[]} tokens */
+/** Renumber headings to consecutive levels below the answer's own. @param {any[]} tokens */
 function levelled(tokens) {
   const headings = tokens.filter((token) => token.type === "heading");
   const depths = [...new Set(headings.map((token) => token.depth))].sort();
@@ -55,7 +55,7 @@ function block(token, canRun) {
     case "text":
       return token.tokens ? inlines(token.tokens) : decodeEntities(token.text);
     case "checkbox":
-      return null; // drawn by its item
+      return null; // rendered by its item
     default:
       return inline(token);
   }
@@ -117,7 +117,7 @@ function inline(token) {
     case "escape":
       return token.text;
     default:
-      return token.raw; // raw HTML, and what a newer Markdown may know
+      return token.raw; // raw HTML, and token types that are not known here
   }
 }
 

@@ -1,15 +1,15 @@
-// Formulas in Markdown: where they begin and end, and KaTeX, which is loaded when the first one is shown. Until then,
-// and where KaTeX can't read one, its source is shown.
+// Formulas in Markdown: their delimiters, and KaTeX, which is loaded when the first one is shown. Until then,
+// and if KaTeX can't parse a formula, its source is shown.
 import { html, useLayoutEffect, useRef } from "../html.js";
 
 const MAX_LENGTH = 10_000;
-/** Settings of KaTeX: no links or images, and no markup but its own elements. */
+/** Settings of KaTeX: no links or images, and no HTML except KaTeX's own elements. */
 const OPTIONS = { output: "html", throwOnError: true, strict: false, trust: false, maxSize: 20, maxExpand: 1000 };
 
-/** Whole lines of their own. */
+/** On separate lines. */
 const BLOCK = /^(?:\$\$([\s\S]+?)\$\$|\\\[([\s\S]+?)\\\])[ \t]*(?:\n+|$)/;
 const DISPLAYED = /^(?:\$\$([^$]+?)\$\$|\\\[([\s\S]+?)\\\])/;
-/** Between dollars only where no money is meant: no space inside of them, no code, and no
+/** Within a line. To exclude amounts of money: no space just inside the dollars, no code, and no
  * digit after the last. */
 const INLINE = /^(?:\$(?!\s)((?:\\[\s\S]|[^$\\\n`]|\n(?!\n))*?[^\s\\$`]|[^\s\\$`])\$(?!\d)|\\\(([\s\S]+?)\\\))/;
 
@@ -17,7 +17,7 @@ const INLINE = /^(?:\$(?!\s)((?:\\[\s\S]|[^$\\\n`]|\n(?!\n))*?[^\s\\$`]|[^\s\\$`
 const tokenOf = (found, isDisplayed) =>
   found ? { type: "math", raw: found[0], tex: (found[1] ?? found[2] ?? "").trim(), isDisplayed } : undefined;
 
-/** Where in a line a formula may begin next. @param {string} text */
+/** Where the next formula in a line may begin. @param {string} text */
 function nextInline(text) {
   const place = text.search(/\$|\\[([]/);
   return place < 0 ? undefined : place;
@@ -29,7 +29,7 @@ function nextBlock(text) {
   return place < 0 ? undefined : place + 1;
 }
 
-/** What Markdown's lexer has to know about formulas. */
+/** The extensions of the Markdown lexer for formulas. */
 export const mathExtensions = {
   block: [(/** @type {string} */ text) => tokenOf(BLOCK.exec(text), true)],
   inline: [(/** @type {string} */ text) => tokenOf(DISPLAYED.exec(text), true) ?? tokenOf(INLINE.exec(text), false)],

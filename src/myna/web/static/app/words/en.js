@@ -11,7 +11,7 @@ export const en = {
 
   "page.playground": "Playground",
   "page.dashboard": "Dashboard",
-  "shell.skip": "Skip to the content",
+  "shell.skip": "Skip to content",
   "shell.pages": "Pages",
   "shell.light": "Use the light theme",
   "shell.dark": "Use the dark theme",

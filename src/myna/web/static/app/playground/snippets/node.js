@@ -1,4 +1,4 @@
-// The request as JavaScript for Node, with the official client.
+// The request as JavaScript for Node.js, with the official client.
 
 /** @param {any} value @param {string} indent @returns {string} */
 function literal(value, indent) {
@@ -13,7 +13,7 @@ function literal(value, indent) {
   return `${open.trim()}\n${parts.map((part) => `${inner}${part},\n`).join("")}${indent}${close.trim()}`;
 }
 
-/** A bare `__proto__` would set the object's prototype; in brackets it is a name like others. @param {string} name */
+/** A plain `__proto__` key would set the object's prototype; in brackets it is an ordinary key. @param {string} name */
 function key(name) {
   if (name === "__proto__") return '["__proto__"]';
   return /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name);

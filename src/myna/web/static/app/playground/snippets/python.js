@@ -1,4 +1,4 @@
-// The request as Python, for the official client.
+// The request as Python, with the official client.
 import { PARAMETERS } from "../parameters.js";
 
 /** @param {any} value @param {string} indent @returns {string} */

@@ -70,7 +70,7 @@ export const playground = {
 
   "turn.user": "You",
   "turn.tool": "Tool result",
-  "turn.assistant": "Answer of {model}",
+  "turn.assistant": "Answer from {model}",
   "turn.edit": "Edit",
   "turn.delete": "Delete",
   "turn.again": "Regenerate",
@@ -165,14 +165,14 @@ export const playground = {
   "copy.failed": "The browser didn't allow copying; select the text and copy it yourself.",
 
   "run.starting": "Starting Python …",
-  "run.running": "Running, for {limit} s at most …",
-  "run.done": "Output of Python",
+  "run.running": "Running (at most {limit} s) …",
+  "run.done": "Python output",
   "run.stopped": "Stopped.",
   "run.late": "Stopped after {limit} s, the time limit.",
   "run.stop": "Stop",
   "run.close": "Close the output",
   "run.output": "Output",
-  "run.silent": "The program ran without output.",
+  "run.silent": "The program produced no output.",
   "run.missing": "Python for this page isn't on the server yet; its administrator can install it with: myna pull pyodide",
   "run.failed": "Python could not be started; reload the page and try again. ({why})",
 

@@ -1,4 +1,4 @@
-// What the errors of the API mean, by their code, else by the HTTP status.
+// The meanings of the API's errors, by code, otherwise by HTTP status.
 /** @type {Record<string, string>} */
 export const errors = {
   array_above_max_length: "数组过长",
