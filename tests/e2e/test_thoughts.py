@@ -8,10 +8,10 @@ import openai
 import pytest
 from openai import OpenAI
 from tests.e2e.server import KEY, serving
-from tests.engines.tiny_models import VOCABULARY, Tiny, write_tiny
+from tests.engines.tiny_models import Tiny, byte_level, write_tiny
 from tests.prompts.templates import HYBRID
 
-from myna.prompts.token_pieces import byte_alphabet
+from myna.prompts.token_pieces import TokenKind
 
 ASK: Any = [{"role": "user", "content": "Which colour?"}]
 SCHEMA = {
@@ -22,35 +22,24 @@ SCHEMA = {
 }
 TOOL: Any = {"type": "function", "function": {"name": "paint", "strict": True, "parameters": SCHEMA}}
 FORM: Any = {"type": "json_schema", "json_schema": {"name": "c", "strict": True, "schema": SCHEMA}}
-CONTROL, USER_DEFINED = 3, 4
+MARKS = {
+    "<|im_start|>": TokenKind.CONTROL,
+    "<|im_end|>": TokenKind.CONTROL,
+    "<think>": TokenKind.USER_DEFINED,
+    "</think>": TokenKind.USER_DEFINED,
+}
 
 
-def vocabulary() -> dict[str, Any]:
-    """A token a byte, as far as UTF-8 has them, and the marks of turns and thoughts."""
-    marks = {
-        "<|im_start|>": CONTROL,
-        "<|im_end|>": CONTROL,
-        "<think>": USER_DEFINED,
-        "</think>": USER_DEFINED,
-    }
-    texts = [byte_alphabet()[byte] for byte in range(VOCABULARY - len(marks) - 1)] + ["he", *marks]
-    kinds = [1] * (len(texts) - len(marks)) + list(marks.values())
-    return {
-        "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": "gpt-2",
-        "tokenizer.ggml.tokens": texts,
-        "tokenizer.ggml.token_type": kinds,
-        "tokenizer.ggml.merges": ["h e"],
-        "tokenizer.ggml.eos_token_id": texts.index("<|im_end|>"),
-        "tokenizer.chat_template": HYBRID,
-        "general.name": "thinker",
-    }
+def model() -> Tiny:
+    vocabulary = byte_level(MARKS, bos="<|im_start|>", eos="<|im_end|>")
+    own = {"tokenizer.chat_template": HYBRID, "general.name": "thinker"}
+    return Tiny(overrides=vocabulary | own)
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
     home = tmp_path_factory.mktemp("home")
-    path = write_tiny(home / "thinker.gguf", Tiny(overrides=vocabulary()))
+    path = write_tiny(home / "thinker.gguf", model())
     with (
         serving(home, str(path), "--engine", "native") as server,
         OpenAI(base_url=server.base_url, api_key=KEY, max_retries=0) as client,

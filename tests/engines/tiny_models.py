@@ -1,11 +1,14 @@
 """Small random models as GGUF files, for architectures and types that the catalog's models don't have."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+
+from myna.prompts.token_pieces import TokenKind, byte_alphabet
 
 VOCABULARY, EMBEDDING, FEED_FORWARD, HEADS, KV_HEADS = 256, 64, 96, 4, 2
 Kind = gguf.GGMLQuantizationType
@@ -24,14 +27,32 @@ class Tiny:
     seed: int = 0
     overrides: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def num_tokens(self) -> int:
+        return len(self.overrides.get("tokenizer.ggml.tokens", ())) or VOCABULARY
+
+
+def byte_level(marks: Mapping[str, TokenKind], *, bos: str, eos: str) -> dict[str, Any]:
+    """The metadata of a vocabulary with a token per byte, the one of a merge, and one per mark."""
+    tokens = [*byte_alphabet().values(), "he", *marks]
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [TokenKind.NORMAL] * 257 + list(marks.values()),
+        "tokenizer.ggml.merges": ["h e"],
+        "tokenizer.ggml.bos_token_id": tokens.index(bos),
+        "tokenizer.ggml.eos_token_id": tokens.index(eos),
+    }
+
 
 def _shapes(tiny: Tiny) -> dict[str, tuple[int, ...]]:
     """Matrices and vectors by name, rows first."""
     query, kv = HEADS * tiny.head_dim, KV_HEADS * tiny.head_dim
-    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (VOCABULARY, EMBEDDING)}
+    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (tiny.num_tokens, EMBEDDING)}
     shapes["output_norm.weight"] = (EMBEDDING,)
     if not tiny.tied:
-        shapes["output.weight"] = (VOCABULARY, EMBEDDING)
+        shapes["output.weight"] = (tiny.num_tokens, EMBEDDING)
     if tiny.rope_factors:
         shapes["rope_freqs.weight"] = (tiny.head_dim // 2,)
     for i in range(tiny.layers):
@@ -69,7 +90,7 @@ def _metadata(tiny: Tiny) -> dict[str, Any]:
         "attention.layer_norm_rms_epsilon": 1e-5,
         "rope.freq_base": 10000.0,
         "rope.dimension_count": tiny.head_dim,
-        "vocab_size": VOCABULARY,
+        "vocab_size": tiny.num_tokens,
     }
     if tiny.architecture == "gemma3":
         values |= {"attention.sliding_window": 24, "rope.freq_base": 1000000.0}

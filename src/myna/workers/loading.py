@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 from myna.decoding.grammar import Grammars
@@ -14,6 +15,7 @@ from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.gguf import read_header
 from myna.prompts.model_check import check_model
 from myna.prompts.thinking import KNOWN_MARKS
+from myna.prompts.token_pieces import TokenKind
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 from myna.scheduling.core_loop import LoadedEngine
@@ -45,14 +47,12 @@ def _load_engine(spec: WorkerSpec) -> Engine:
 
 
 def _file_model(spec: WorkerSpec, vocabulary: Vocabulary) -> LoadedEngine:
-    controls = [
-        token
-        for token in range(len(vocabulary))
-        if vocabulary.is_control(token) and not _is_mark(vocabulary.texts[token])
-    ]
+    special = [token for token in range(len(vocabulary)) if vocabulary.is_control(token)]
+    marks = [token for token in special if _is_mark(vocabulary.texts[token])]
+    controls = sorted(set(special).difference(marks))
 
     def grammars(ends: frozenset[int], size: int) -> Grammars | None:
-        return _grammars(vocabulary.pieces, controls, ends, _encoder(vocabulary), size)
+        return _grammars(vocabulary.pieces, controls, ends, _encoder(vocabulary, marks), size)
 
     with ThreadPoolExecutor(1) as helper:
         # Takes up to a second, so it runs while the engine loads; the engine's values almost always match
@@ -71,11 +71,15 @@ def _is_mark(text: bytes) -> bool:
     return text in _THOUGHT_MARKS or (len(text) > 2 and any(text in literal for literal in _CALL_LITERALS))
 
 
-def _encoder(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
-    """The returned function raises `UnsupportedTokenizer` for a model that only its engine can tokenize
-    for."""
+def _encoder(vocabulary: Vocabulary, marks: Sequence[int]) -> Callable[[str], list[int]]:
+    """Tokenizes the text that a grammar forces. Marks become tokens there, as in what the model was trained
+    on: it must not be made to spell them out. The returned function raises `UnsupportedTokenizer` for a model
+    that only its engine can tokenize for."""
+    kinds = bytearray(vocabulary.kinds)
+    for mark in set(marks) - vocabulary.eog:
+        kinds[mark] = TokenKind.USER_DEFINED
     try:
-        tokenizer = Tokenizer(vocabulary)
+        tokenizer = Tokenizer(replace(vocabulary, kinds=bytes(kinds)))
     except UnsupportedTokenizer as error:
         reason = error.message
 
