@@ -79,7 +79,7 @@ def test_an_error_shows_its_own_lines_alone(runner: Player) -> None:
 
 
 def test_runs_share_no_names_and_silence_is_said(runner: Player) -> None:
-    expect(run(runner, "secret = 1")).to_contain_text("without output")
+    expect(run(runner, "secret = 1")).to_contain_text("produced no output")
     expect(run(runner, "secret")).to_contain_text("NameError")
 
 
