@@ -3,10 +3,8 @@ are in `test_thoughts.py`."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
 from msgspec import structs
 from tests.prompts.call_formats.test_grammars import PLAIN
 from tests.prompts.call_formats.written import read, same, summed, written
@@ -18,8 +16,6 @@ from myna.core.events import ChoiceDone
 from myna.core.requests import Sampling
 from myna.prompts.call_formats.table import FORMATS
 from myna.scheduling.in_process import InProcessGenerator
-from myna.workers.frames import WorkerSpec
-from myna.workers.loading import load_model
 
 LAMP: dict[str, Any] = {
     "type": "object",
@@ -34,14 +30,6 @@ LAMP: dict[str, Any] = {
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS = [ToolSpec("lamp", "", json.dumps(LAMP), strict=True), ToolSpec("weather", "", json.dumps(CITY))]
 CALLABLE = tuple(CallableTool(tool.name, tool.parameters, tool.strict) for tool in TOOLS)
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[InProcessGenerator]:
-    service = InProcessGenerator(lambda: load_model(WorkerSpec("fake", "fake")))
-    await service.start()
-    yield service
-    await service.aclose()
 
 
 async def test_a_required_call_of_a_random_model_is_read_and_follows_its_schema(

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,19 +11,9 @@ from myna.core.events import ChoiceDone, Event, TextDelta
 from myna.core.requests import GenerationRequest, Sampling
 from myna.engines import fake
 from myna.scheduling.in_process import InProcessGenerator
-from myna.workers.frames import WorkerSpec
-from myna.workers.loading import load_model
 
 COLOURS = JsonSchema('{"enum": ["red", "green", "blue"]}')
 WORD = Regex("[a-z]{3,6}!")
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[InProcessGenerator]:
-    service = InProcessGenerator(lambda: load_model(WorkerSpec("fake", "fake")))
-    await service.start()
-    yield service
-    await service.aclose()
 
 
 def request(text: str, constraint: Constraint | None, **more: object) -> GenerationRequest:

@@ -1,7 +1,6 @@
 """Constraints that are meant to hurt: each is refused before anything is computed, and says why."""
 
 import json
-from collections.abc import AsyncIterator
 from functools import reduce
 from typing import Any
 
@@ -13,19 +12,9 @@ from myna.core.events import ChoiceDone, Event, PromptDone
 from myna.core.requests import GenerationRequest, Sampling
 from myna.engines import fake
 from myna.scheduling.in_process import InProcessGenerator
-from myna.workers.frames import WorkerSpec
-from myna.workers.loading import load_model
 
 ORIGIN = Origin("Invalid schema for response_format 'x'", "response_format")
 TOO_LONG = "^((a{1000}){1000}){1000}$"
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[InProcessGenerator]:
-    service = InProcessGenerator(lambda: load_model(WorkerSpec("fake", "fake")))
-    await service.start()
-    yield service
-    await service.aclose()
 
 
 def schema(value: Any) -> JsonSchema:

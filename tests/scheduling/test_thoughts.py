@@ -1,9 +1,6 @@
 """Thoughts from request to events: apart from the answer, counted, before grammars and stop strings."""
 
 import json
-from collections.abc import AsyncIterator
-
-import pytest
 
 from myna.core.constraints import CallableTool, FinalChannel, JsonSchema, ToolCalls
 from myna.core.conversation import ToolSpec
@@ -14,20 +11,10 @@ from myna.engines import fake
 from myna.prompts.call_formats.base import CallArguments, CallStarted
 from myna.prompts.call_formats.table import FORMATS
 from myna.scheduling.in_process import InProcessGenerator
-from myna.workers.frames import WorkerSpec
-from myna.workers.loading import load_model
 
 COLOURS = JsonSchema('{"enum": ["red", "green", "blue"]}')
 THOUGHT = Thought("<think>", "</think>")
 CHANNELS = Thought(ANALYSIS, END + START, is_harmony=True)
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[InProcessGenerator]:
-    service = InProcessGenerator(lambda: load_model(WorkerSpec("fake", "fake")))
-    await service.start()
-    yield service
-    await service.aclose()
 
 
 async def ask(

@@ -113,8 +113,7 @@ def to_generation(
 
 def _effort(request: ConversationRequest, thinking: Thinking | None) -> str | None:
     """The requested effort; without one, what `thinks` means for a model that can switch reasoning."""
-    is_known = thinking is not None and thinking.is_known
-    if request.effort is not None or request.thinks is None or thinking is None or not is_known:
+    if request.effort is not None or request.thinks is None or thinking is None or not thinking.is_known:
         return request.effort
     if not request.thinks:
         return "none" if thinking.can_skip else None

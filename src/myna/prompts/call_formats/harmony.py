@@ -13,7 +13,7 @@ from myna.core.harmony import CALL_END, CALL_HEAD, COMMENTARY, END, FINAL, FUNCT
 from myna.prompts.call_formats.base import GrammarTool
 from myna.prompts.call_formats.json_style import any_of
 from myna.prompts.call_formats.layout import Layout
-from myna.prompts.call_formats.marked import MarkedFormat, with_inputs
+from myna.prompts.call_formats.marked import MarkedFormat, any_call_rules, with_inputs
 from myna.prompts.call_formats.marked_reader import MarkedReader, Way
 from myna.prompts.harmony_grammar import ANALYSIS_RULES
 
@@ -61,10 +61,7 @@ class HarmonyFormat(MarkedFormat):
         ways = [f"call {again}"] if False in kinds else []
         if True in kinds:  # its input ends with the answer, so nothing follows it
             ways.append("last_call")
-        lark += f"calls: {' | '.join(ways)}\n"
-        for rule, is_last in (("call", False), ("last_call", True)):
-            if mine := [f"call_{i}" for i, tool in enumerate(tools) if (tool.kind == "grammar") == is_last]:
-                lark += f"{rule}: {' | '.join(mine)}\n"
+        lark += f"calls: {' | '.join(ways)}\n{any_call_rules(tools)}"
         lark += "".join(self._call(i, tool) for i, tool in enumerate(tools))
         if not must_call:
             as_json = f"final: {json.dumps(FINAL)} json\njson: "

@@ -67,9 +67,9 @@ class MarkedFormat:
         is_parallel: bool,
         answer: dict[str, Any] | None = None,
     ) -> str:
-        between = quoted(self.between) if is_parallel and self.between is not None else ""
-        if is_parallel and self.between == "":
-            between = '""'
+        between = (
+            json.dumps(self.between, ensure_ascii=False) if is_parallel and self.between is not None else ""
+        )
         begin = quoted(self.begin.removeprefix(self.trigger))
         kinds = {tool.kind == "grammar" for tool in tools}
         ways = []
@@ -107,10 +107,7 @@ class MarkedFormat:
 
     def _calls(self, tools: Sequence[GrammarTool]) -> str:
         """The rules of a call. Its head has only one spelling, so that a model can't get lost in it."""
-        rules = ""
-        for rule, is_last in (("call", False), ("last_call", True)):
-            if mine := [f"call_{i}" for i, tool in enumerate(tools) if (tool.kind == "grammar") == is_last]:
-                rules += f"{rule}: {' | '.join(mine)}\n"
+        rules = any_call_rules(tools)
         for i, tool in enumerate(tools):
             head = Layout(self.head).rule(tool.name)
             if tool.kind == "grammar":
@@ -119,6 +116,16 @@ class MarkedFormat:
             rules += f"call_{i}: {head} args_{i} {Layout(self.tail).rule(tool.name)}\n"
             rules += self.style.rules(f"args_{i}", tool)
         return rules
+
+
+def any_call_rules(tools: Sequence[GrammarTool]) -> str:
+    """The rules `call` and `last_call`, a call of any tool: the input of one with a grammar ends with the
+    answer, so nothing follows it. A rule without tools is left out."""
+    rules = ""
+    for rule, is_last in (("call", False), ("last_call", True)):
+        if mine := [f"call_{i}" for i, tool in enumerate(tools) if (tool.kind == "grammar") == is_last]:
+            rules += f"{rule}: {' | '.join(mine)}\n"
+    return rules
 
 
 def with_inputs(lark: str, tools: Sequence[GrammarTool]) -> str:
