@@ -38,6 +38,25 @@ void rms_norm(const float* x, const float* weight, float epsilon, float* out, in
   for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
 }
 
+// Four interleaved chains, then one tree, as above.
+inline float sum_of(const float* x, int64_t n) {
+  Lanes sums[4] = {broadcast(0), broadcast(0), broadcast(0), broadcast(0)};
+  int64_t i = 0, chain = 0;
+  for (; i + 64 <= n; i += 64)
+    for (int j = 0; j < 4; ++j) sums[j] = add(load(x + i + 16 * j), sums[j]);
+  for (; i < n; i += 16, ++chain)
+    sums[chain] = add(n - i >= 16 ? load(x + i) : load_tail(x + i, n - i), sums[chain]);
+  return reduce_sum(add(add(sums[0], sums[1]), add(sums[2], sums[3])));
+}
+
+void layer_norm(const float* x, const float* weight, float epsilon, float* out, int64_t n) {
+  const float mean = sum_of(x, n) / static_cast<float>(n);
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] - mean;
+  const float variance = sum_of_squares(out, n) / static_cast<float>(n);
+  const float scale = 1.0f / __builtin_sqrtf(variance + epsilon);
+  for (int64_t i = 0; i < n; ++i) out[i] = out[i] * scale * weight[i];
+}
+
 void add_to(float* x, const float* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] += y[i];
 }
@@ -64,6 +83,27 @@ void gelu_multiply(float* gate, const float* up, int64_t n) {
     const Lanes inner = mul(x, fma(mul(x, x), broadcast(0.044715f), broadcast(1.0f)));
     return times_sigmoid(x, mul(inner, broadcast(1.59576912160573f)));
   });
+}
+
+// max(x, 0) - |x| / 2 * erfc(|x| / sqrt 2): exact GELU, since erf is odd. The polynomial's error in erfc
+// is 1.5e-7 (Abramowitz and Stegun 7.1.26).
+inline Lanes exact_gelu(Lanes x) {
+  const Lanes zero = broadcast(0), magnitude = max(x, sub(zero, x));
+  const Lanes t = div(broadcast(1.0f), fma(magnitude, broadcast(0.23164189f), broadcast(1.0f)));
+  Lanes p = broadcast(1.061405429f);
+  p = fma(p, t, broadcast(-1.453152027f));
+  p = fma(p, t, broadcast(1.421413741f));
+  p = fma(p, t, broadcast(-0.284496736f));
+  p = fma(p, t, broadcast(0.254829592f));
+  const Lanes density = exp(mul(mul(x, x), broadcast(-0.5f)));
+  const Lanes tail = mul(mul(magnitude, broadcast(0.5f)), mul(mul(p, t), density));
+  return sub(max(x, zero), tail);
+}
+
+void gelu(float* x, int64_t n) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(x + i, exact_gelu(load(x + i)));
+  if (i < n) store_tail(x + i, exact_gelu(load_tail(x + i, n - i)), n - i);
 }
 
 void rotate_halves(float* x, const float* cosines, const float* sines, int64_t half) {

@@ -1,0 +1,15 @@
+#pragma once
+// An encoder from a file: the rows of load.cpp's table say how, each architecture's part is one function.
+#include <memory>
+
+#include "encoder/encoder.h"
+#include "gguf/gguf.h"
+#include "model/weights.h"
+#include "pool/pool.h"
+
+namespace myna {
+
+// Throws CorruptFile or UnsupportedModel. The result refers to `file`, which must outlive it.
+std::unique_ptr<Encoder> load_encoder(const gguf::Model& file, ThreadPool& pool);
+
+}  // namespace myna
