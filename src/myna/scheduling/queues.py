@@ -19,7 +19,7 @@ class _Turn(NamedTuple):
 
     served: float
     rank: tuple[int, int, int]
-    share: Share
+    share: Share[Sequence]
     todo: Iterator[Sequence]
 
 
@@ -27,15 +27,26 @@ class RequestQueues:
     """`running` sequences have a slot in the engine; `waiting` ones have none yet, or lost theirs
     (preempted), or found none free (forks)."""
 
-    __slots__ = ("_is_full", "_preemption", "kv_cache", "num_preempted", "running", "waiting")
+    __slots__ = ("_is_full", "_kv", "_preemption", "kv_cache", "num_preempted", "running", "waiting")
 
     def __init__(self, kv: KVStorage) -> None:
+        self._kv = kv
         self.kv_cache = KVCacheManager(kv)
-        self.waiting = FairQueue()
+        self.waiting = FairQueue[Sequence]()
         self._preemption = Preemption(kv, self.waiting)
         self.running: dict[Sequence, None] = {}
         self.num_preempted = 0
         self._is_full = False
+
+    @property
+    def kv_usage(self) -> float:
+        """The share of the KV cache that running sequences use, from 0 to 1."""
+        if not self.running:
+            return 0.0
+        # Engines allocate whole blocks, so cached prefixes may occupy more than their tokens.
+        size = self._kv.info.kv_tokens
+        used = size - self._kv.free_tokens - self.kv_cache.prefix_cache.num_tokens
+        return min(1.0, max(0.0, used / max(1, size)))
 
     def reserve_decodes(self) -> None:
         """Reserve room for one more token of each running sequence, preempting some if needed."""
@@ -69,7 +80,7 @@ class RequestQueues:
         if num_shares < 2:
             return set()
         most = max(_MIN_DECODES, _SHARED_DECODES // num_shares)
-        by_share: dict[Share, list[Sequence]] = {}
+        by_share: dict[Share[Sequence], list[Sequence]] = {}
         for sequence in self.running:
             if sequence.is_decoding:
                 by_share.setdefault(self.waiting.share_of(sequence), []).append(sequence)
@@ -87,7 +98,7 @@ class RequestQueues:
     def add_prompts(self, batch: Batch, unfinished: Iterable[Sequence], max_tokens: int) -> None:
         """Continue the prompts of running sequences that are `unfinished`, and start waiting ones, while the
         KV cache and the step's token budget have room; the least served owners first."""
-        prompts: dict[Share, list[Sequence]] = {}
+        prompts: dict[Share[Sequence], list[Sequence]] = {}
         for sequence in unfinished:
             prompts.setdefault(self.waiting.share_of(sequence), []).append(sequence)
         turns = [

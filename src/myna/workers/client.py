@@ -1,4 +1,5 @@
-"""The server's side of a worker: a `core.Generator` that restarts its process when it dies. Knows no HTTP."""
+"""The server's side of a worker: a `core.Generator` or, by its model, a `core.Embedder` that restarts its
+process when it dies. Knows no HTTP."""
 
 import asyncio
 import logging
@@ -7,7 +8,7 @@ from typing import Final
 
 from myna.core.errors import EngineDead, ModelLoadFailed
 from myna.core.generator import ModelInfo
-from myna.core.requests import GenerationRequest
+from myna.core.requests import EmbeddingRequest, GenerationRequest, ModelRequest
 from myna.core.stats import SchedulerStats
 from myna.core.translatable import N_
 from myna.scheduling.admission import QueueLimits
@@ -90,6 +91,12 @@ class WorkerClient:
         self._supervisor.add_done_callback(self._on_supervisor_done)
 
     async def generate(self, request: GenerationRequest) -> RequestStream:
+        return self._open(request)
+
+    async def embed(self, request: EmbeddingRequest) -> RequestStream:
+        return self._open(request)
+
+    def _open(self, request: ModelRequest) -> RequestStream:
         if self.state in (State.DEAD, State.CLOSED):
             raise EngineDead(N_("The model's worker process is {state}.", state=self.state))
         number, entry = self._table.open(request, self.info)
