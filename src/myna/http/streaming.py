@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
@@ -22,6 +23,20 @@ from myna.http.rendering import INLINE_PARTS, render_off_loop
 from myna.wire.errors import error_event
 
 DONE: Final = b"data: [DONE]\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnding:
+    """How event streams end: with `done` after their last event, or with what `failed` returns for an error
+    and the request's id. The defaults are those of chat completions."""
+
+    done: bytes = DONE
+    failed: Callable[[BaseException, str], bytes] = lambda exc, request_id: (
+        error_event(exc, request_id) + DONE
+    )
+
+
+CHAT_ENDING: Final = StreamEnding()
 _STREAM_HEADERS: Final = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
@@ -45,7 +60,7 @@ class ChunkRenderer(Protocol):
         ...
 
     def end(self) -> bytes:
-        """What follows the last event before `[DONE]` (the usage chunk)."""
+        """What follows the last event before the stream's ending (the usage chunk)."""
         ...
 
 
@@ -111,15 +126,18 @@ class Lookahead:
 class ResponseSender:
     """The target of `response_sender`: call one of the two `send_` methods, once."""
 
-    def __init__(self, out: BodyWriter, client: WhileConnected, threads: Executor, hold: Hold) -> None:
+    def __init__(
+        self, out: BodyWriter, client: WhileConnected, threads: Executor, hold: Hold, done: bytes
+    ) -> None:
         self._out = out
+        self._done = done
         self._client = client
         self._threads = threads
         self._hold = hold
 
     async def send_events(self, stream: AsyncIterator[Event], renderer: ChunkRenderer) -> None:
-        """Send every event as it is produced, then `[DONE]`."""
-        await self._out.finish(await self._pump(stream, renderer) + DONE)
+        """Send every event as it is produced, then the stream's ending."""
+        await self._out.finish(await self._pump(stream, renderer) + self._done)
         self._client.is_complete = True
 
     async def send_body(self, parts: Iterator[bytes]) -> None:
@@ -190,16 +208,17 @@ async def response_sender(
     headers: Mapping[str, str] = MappingProxyType({}),
     stall_s: float | None = None,
     hold: Hold | None = None,
+    ending: StreamEnding = CHAT_ENDING,
 ) -> AsyncIterator[ResponseSender]:
     """A block that sends the response to a request whose body has been read.
 
     Nothing is sent before the first event, the whole body, or, with `keep_alive_s` (event streams only), the
     first keep-alive. An error until then propagates and becomes a proper HTTP status; a later error of an
-    event stream becomes an error event. Every stream that has started ends with `[DONE]`, and nothing follows
-    it. The block is cancelled when the client disconnects. A client that leaves bytes unread for `stall_s` is
-    treated as disconnected, and so is one that reads a whole body too slowly: the server holds all of it.
-    `hold` counts a large body until it is sent. What was opened in the block is closed when the request ends
-    (`context.RequestContext`).
+    event stream becomes an error event. Every stream that has started ends with its `ending`, and nothing
+    follows it. The block is cancelled when the client disconnects. A client that leaves bytes unread for
+    `stall_s` is treated as disconnected, and so is one that reads a whole body too slowly: the server holds
+    all of it. `hold` counts a large body until it is sent. What was opened in the block is closed when the
+    request ends (`context.RequestContext`).
     """
     record = record_of(scope)
     if stall_s is None:
@@ -215,13 +234,13 @@ async def response_sender(
             on_stall=client.abort,
         )
         try:
-            yield ResponseSender(out, client, threads, hold or (lambda abort: nullcontext(_nothing)))
+            yield ResponseSender(out, client, threads, hold or _uncounted, ending.done)
         except (Exception, asyncio.CancelledError) as exc:
             is_stream = keep_alive_s is not None
             if client.is_disconnected or out.has_ended or not out.has_started or not is_stream:
                 raise
             record_failure(record, exc)
-            await out.finish(error_event(exc, record.id) + DONE)
+            await out.finish(ending.failed(exc, record.id))
             client.is_complete = True
             if isinstance(exc, asyncio.CancelledError):
                 raise
@@ -231,8 +250,9 @@ async def response_sender(
         record.outcome = "cancelled"
 
 
-def _nothing() -> None:
-    """What is called for a body that nobody counts."""
+def _uncounted(abort: Callable[[], None]) -> AbstractContextManager[Callable[[], None]]:
+    """The `Hold` of a body that nobody counts."""
+    return nullcontext(lambda: None)
 
 
 async def collect(stream: AsyncIterator[Event], fold: F) -> F:
