@@ -20,8 +20,9 @@ from myna.catalog.registry import ModelCard
 from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
+from myna.http.event_format import OPENAI_EVENTS, EventFormat
 from myna.http.record import RequestRecord, record_of
-from myna.http.streaming import CHAT_ENDING, ResponseSender, StreamEnding, response_sender
+from myna.http.streaming import ResponseSender, response_sender
 from myna.request import auth, merged_stream
 from myna.request.limiter import Reservation
 from myna.request.services import Services
@@ -150,7 +151,7 @@ class RequestContext:
         *,
         is_stream: bool,
         headers: Mapping[str, str] = MappingProxyType({}),
-        ending: StreamEnding = CHAT_ENDING,
+        events: EventFormat = OPENAI_EVENTS,
     ) -> AbstractAsyncContextManager[ResponseSender]:
         """A block that opens what the response needs and sends it; see `streaming.response_sender`."""
         services = self.services
@@ -162,7 +163,7 @@ class RequestContext:
             headers=headers,
             keep_alive_s=services.keep_alive_s if is_stream else None,
             hold=self._hold_answer,
-            ending=ending,
+            events=events,
         )
 
     def _hold_answer(self, drop: Callable[[], None]) -> AbstractContextManager[Callable[[], None]]:
