@@ -76,7 +76,7 @@ class ServedModel:
 
     def _embedding(self, part: T | None) -> T:
         if part is None and self.loaded.generator is not None:
-            raise PermissionDenied("You are not allowed to generate embeddings from this model")
+            raise PermissionDenied(N_("You are not allowed to generate embeddings from this model"))
         return self._local(part)
 
     def _local(self, part: T | None) -> T:

@@ -21,6 +21,7 @@ from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
 from myna.scheduling.grammar_compiler import GrammarCompiler
 from myna.scheduling.loop import Compiled, Loop, Mailbox, OutputSink
 from myna.scheduling.prefill_budget import PrefillBudget
+from myna.scheduling.queues import RequestQueues
 from myna.scheduling.scheduler import Scheduler
 from myna.scheduling.sequence import RequestEvent
 from myna.scheduling.stats import StepCounter
@@ -74,7 +75,7 @@ class GenerationLoop(Loop):
         return self._counter.stats(
             len(queues.running),
             len(queues.waiting) + num_arriving,
-            kv_usage=queues.kv_usage,
+            kv_usage=_kv_usage(queues, self._engine),
             num_preempted=queues.num_preempted,
         )
 
@@ -156,3 +157,13 @@ class GenerationLoop(Loop):
             num_top = part.sequence.group.request.num_prompt_logprobs or 0
             scores.append(score(rows, np.array(part.targets, np.int32), num_top))
         return sampled, scores
+
+
+def _kv_usage(queues: RequestQueues, engine: Engine) -> float:
+    """The share of the KV cache that running sequences use."""
+    if not queues.running:
+        return 0.0
+    # Engines allocate whole blocks, so cached prefixes may occupy more than their tokens.
+    size = engine.info.kv_tokens
+    used = size - engine.free_tokens - queues.kv_cache.prefix_cache.num_tokens
+    return min(1.0, max(0.0, used / max(1, size)))

@@ -1,5 +1,5 @@
-"""A `core.Generator` or `core.Embedder` that runs a model in this process: bridges the engine core's thread and
-asyncio.
+"""A `core.Generator` or `core.Embedder` that runs a model in this process: bridges the engine core's thread
+and asyncio.
 
 For tests and embedding; the server runs models in worker processes instead.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from myna.core.errors import EngineDead, MynaError
 from myna.core.events import Done
 from myna.core.generator import ModelInfo
-from myna.core.requests import EmbeddingRequest, GenerationRequest, ModelRequest
+from myna.core.requests import ModelRequest
 from myna.core.stats import SchedulerStats
 from myna.scheduling.admission import Admission, QueueLimits
 from myna.scheduling.core_loop import AnyEngine, EngineCore
@@ -50,13 +50,7 @@ class InProcessGenerator:
         self._core.start()
         self._info = await self._ready
 
-    async def generate(self, request: GenerationRequest) -> RequestStream:
-        return self._open(request)
-
-    async def embed(self, request: EmbeddingRequest) -> RequestStream:
-        return self._open(request)
-
-    def _open(self, request: ModelRequest) -> RequestStream:
+    async def generate(self, request: ModelRequest) -> RequestStream:
         if not self.is_ready:
             raise EngineDead("The model is not running.")
         self._admission.admit(request, self.info)
@@ -67,6 +61,8 @@ class InProcessGenerator:
         self._waiting[number] = request
         self._core.add(number, request)
         return stream
+
+    embed = generate  # the request says which
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         if not self.is_ready:

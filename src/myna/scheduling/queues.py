@@ -27,26 +27,15 @@ class RequestQueues:
     """`running` sequences have a slot in the engine; `waiting` ones have none yet, or lost theirs
     (preempted), or found none free (forks)."""
 
-    __slots__ = ("_is_full", "_kv", "_preemption", "kv_cache", "num_preempted", "running", "waiting")
+    __slots__ = ("_is_full", "_preemption", "kv_cache", "num_preempted", "running", "waiting")
 
     def __init__(self, kv: KVStorage) -> None:
-        self._kv = kv
         self.kv_cache = KVCacheManager(kv)
         self.waiting = FairQueue[Sequence]()
         self._preemption = Preemption(kv, self.waiting)
         self.running: dict[Sequence, None] = {}
         self.num_preempted = 0
         self._is_full = False
-
-    @property
-    def kv_usage(self) -> float:
-        """The share of the KV cache that running sequences use, from 0 to 1."""
-        if not self.running:
-            return 0.0
-        # Engines allocate whole blocks, so cached prefixes may occupy more than their tokens.
-        size = self._kv.info.kv_tokens
-        used = size - self._kv.free_tokens - self.kv_cache.prefix_cache.num_tokens
-        return min(1.0, max(0.0, used / max(1, size)))
 
     def reserve_decodes(self) -> None:
         """Reserve room for one more token of each running sequence, preempting some if needed."""

@@ -150,18 +150,6 @@ class WorkerBackend:
         )
         return await self._start_worker(spec, self._limits)
 
-    def _chat_template(self, model: LocalModel) -> str | None:
-        """The template that the settings give the model."""
-        path = self._options.chat_templates.get(model.id)
-        if path is None:
-            return None
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
-            raise ModelLoadFailed(
-                N_("The chat template {path} of {model!r} can't be read.", path=path, model=model.id)
-            ) from exc
-
     def _inspect(self, model: LocalModel, engine_text: "_EngineText") -> "_FileCandidate":
         """Read the file's header once for everything that the server needs. The worker process reads it
         again: it must check the file that it opens, and sending a parsed vocabulary takes as long as reading
@@ -173,7 +161,8 @@ class WorkerBackend:
         engines = _engines(engines_to_try(self._options.engine), header)
         tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
         try:
-            text = self._text(model, header, engine_text if tokenizing else None)
+            template = self._options.chat_templates.get(model.id)
+            text = _text(header, engine_text if tokenizing else None, template, model)
         except UnsupportedTokenizer as exc:
             raise ModelFileError(
                 N_(
@@ -188,12 +177,22 @@ class WorkerBackend:
             engines = tokenizing
         return _FileCandidate(self, model, paths, size, engines, text, engine_text, file_defaults(header))
 
-    def _text(
-        self, model: LocalModel, header: Header, engine_text: "_EngineText | None"
-    ) -> GgufRenderer | GgufTextEncoder:
-        if find_pooling(header):
-            return GgufTextEncoder(header, engine_text)
-        return GgufRenderer.from_header(header, engine_text, chat_template=self._chat_template(model))
+
+def _text(
+    header: Header, engine_text: "_EngineText | None", template: Path | None, model: LocalModel
+) -> GgufRenderer | GgufTextEncoder:
+    """`template` replaces the file's own chat template."""
+    if find_pooling(header):
+        return GgufTextEncoder(header, engine_text)
+    if template is None:
+        return GgufRenderer.from_header(header, engine_text)
+    try:
+        source = template.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ModelLoadFailed(
+            N_("The chat template {path} of {model!r} can't be read.", path=template, model=model.id)
+        ) from exc
+    return GgufRenderer.from_header(header, engine_text, chat_template=source)
 
 
 def _engines(names: Sequence[str], header: Header) -> list[str]:
