@@ -77,6 +77,10 @@ class EventBatch(msgspec.Struct, frozen=True):
     first: int
     events: Sequence[bytes]
 
+    @property
+    def last(self) -> int:
+        return self.first + len(self.events) - 1
+
 
 class ResponseStore(Protocol):
     """All methods are blocking and thread-safe; call them off the event loop."""
@@ -121,8 +125,12 @@ class BackgroundStore(Protocol):
     thread-safe; call them off the event loop."""
 
     def finish(self, response: StoredResponse) -> bool:
-        """Replace a response that is still active; False if it isn't, since it was cancelled, deleted, or
-        given up by another server."""
+        """Replace the status, body and output of a response that is still active; False if it isn't, since it
+        was cancelled, deleted, or given up by another server."""
+        ...
+
+    def progress(self, response_id: str, body: bytes) -> bool:
+        """A queued response is generated now. False if it is no longer active."""
         ...
 
     def heartbeat(self, runner: str, lease_s: float) -> frozenset[str]:
