@@ -55,12 +55,14 @@ class TextDelta(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 class ChoiceDone(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """A choice ended. `num_tokens` counts the tokens since its last event, which produced no text (an
-    end-of-text token, a stop string). `completion_tokens` is the choice's total."""
+    end-of-text token, a stop string). `completion_tokens` is the choice's total, `stop` the stop string that
+    ended it, if one did."""
 
     choice: int
     reason: FinishReason
     num_tokens: int
     completion_tokens: int
+    stop: str = ""
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):
