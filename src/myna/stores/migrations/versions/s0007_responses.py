@@ -10,10 +10,26 @@ depends_on = None
 
 
 def upgrade() -> None:
-    serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    _create_responses()
+    _create_conversations()
+    _create_runners()
+
+
+def _serial() -> sa.Column[int]:
+    kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    return sa.Column("serial", kind, primary_key=True, autoincrement=True)
+
+
+def _create_partial_index(name: str, table: str, columns: list[str]) -> None:
+    """Of the rows where the first column is not null."""
+    where = sa.text(f"{columns[0]} IS NOT NULL")
+    op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
+
+
+def _create_responses() -> None:
     op.create_table(
         "responses",
-        sa.Column("serial", serial, primary_key=True, autoincrement=True),
+        _serial(),
         sa.Column("id", sa.String(64), nullable=False, unique=True),
         sa.Column("project", sa.String(64), nullable=False),
         sa.Column("created", sa.BigInteger, nullable=False),
@@ -29,18 +45,12 @@ def upgrade() -> None:
     )
     op.create_index("responses_by_project", "responses", ["project", "serial"])
     op.create_index("responses_by_age", "responses", ["created"])
-    for name, column in (
-        ("previous", "previous_id"),
-        ("conversation", "conversation_id"),
-        ("runner", "runner"),
-    ):
-        where = sa.text(f"{column} IS NOT NULL")
-        op.create_index(
-            f"responses_by_{name}", "responses", [column], sqlite_where=where, postgresql_where=where
-        )
+    _create_partial_index("responses_by_previous", "responses", ["previous_id"])
+    _create_partial_index("responses_by_conversation", "responses", ["conversation_id"])
+    _create_partial_index("responses_by_runner", "responses", ["runner"])
     op.create_table(
         "response_items",
-        sa.Column("serial", serial, primary_key=True, autoincrement=True),
+        _serial(),
         sa.Column("id", sa.String(64), nullable=False),
         sa.Column("project", sa.String(64), nullable=False),
         sa.Column("response_id", sa.String(64)),
@@ -49,15 +59,11 @@ def upgrade() -> None:
         sa.Column("item", sa.LargeBinary, nullable=False),
     )
     op.create_index("response_items_by_id", "response_items", ["project", "id"])
-    for name in ("response", "conversation"):
-        where = sa.text(f"{name}_id IS NOT NULL")
-        op.create_index(
-            f"response_items_by_{name}",
-            "response_items",
-            [f"{name}_id", "serial"],
-            sqlite_where=where,
-            postgresql_where=where,
-        )
+    _create_partial_index("response_items_by_response", "response_items", ["response_id", "serial"])
+    _create_partial_index("response_items_by_conversation", "response_items", ["conversation_id", "serial"])
+
+
+def _create_runners() -> None:
     op.create_table(
         "response_events",
         sa.Column("response_id", sa.String(64), primary_key=True),
@@ -69,9 +75,12 @@ def upgrade() -> None:
         sa.Column("id", sa.String(64), primary_key=True),
         sa.Column("alive_until", sa.Float(53), nullable=False),
     )
+
+
+def _create_conversations() -> None:
     op.create_table(
         "conversations",
-        sa.Column("serial", serial, primary_key=True, autoincrement=True),
+        _serial(),
         sa.Column("id", sa.String(64), nullable=False, unique=True),
         sa.Column("project", sa.String(64), nullable=False),
         sa.Column("created", sa.BigInteger, nullable=False),
