@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from myna.api.responses.open_items import OpenItem
 from myna.api.responses.output import Change, Output
 from myna.api.responses.shapes import Response, ResponseError, to_usage
 from myna.core.errors import ContextLengthExceeded, InvalidRequest, RateLimited
@@ -38,7 +39,7 @@ class ResponseFold:
                 status="incomplete" if is_incomplete else "completed",
                 completed_at=None if is_incomplete else int(time.time()),
                 incomplete_details={"reason": "max_output_tokens"} if is_incomplete else None,
-                output=LazyArray(self.output.items, self.output.rendered, _ITEMS_PER_SLICE),
+                output=LazyArray(self.output.items, OpenItem.rendered, _ITEMS_PER_SLICE),
                 service_tier=self._tier,
                 usage=to_usage(self.output.usage.total()),
             )

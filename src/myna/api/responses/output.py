@@ -2,29 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
-from msgspec import UNSET
-
-from myna.api.responses.shapes import (
-    OutputCustomCall,
-    OutputFunctionCall,
-    OutputItem,
-    OutputMessage,
-    OutputReasoning,
-    TextPart,
-    ThoughtPart,
-)
+from myna.api.responses.open_items import Kind, OpenItem, Status
 from myna.core.events import ChoiceDone, Event, TextDelta, TokenLogprob
-from myna.generation.json_parts import LazyArray
-from myna.generation.logprobs import PackedLogprobs, per_slice, token_entry
 from myna.generation.tool_parsing import ParsedPiece, ToolCallParser
 from myna.generation.usage import UsageCounter
 from myna.prompts.call_formats.base import CallArguments, CallReader, CallStarted, TextPiece
 from myna.wire.ids import ItemIds, new_call_id
 from myna.wire.response_items import PREFIXES
-
-Kind = Literal["message", "reasoning", "function_call", "custom_tool_call"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +25,6 @@ class OutputSpec:
     wants_logprobs: bool = False
     is_summary: bool = False
     seal: Callable[[str], str] | None = None
-
-
-@dataclass(slots=True)
-class OpenItem:
-    """An item that is being generated, or has been."""
-
-    kind: Kind
-    index: int
-    id: str
-    call_id: str = ""
-    name: str = ""
-    namespace: str | None = None
-    status: str = "in_progress"
-    texts: list[str] = field(default_factory=list)
-    logprobs: PackedLogprobs = field(default_factory=PackedLogprobs)
-    sealed: str | None = None
-
-    @property
-    def text(self) -> str:
-        return "".join(self.texts)
 
 
 class Added(NamedTuple):
@@ -100,17 +66,12 @@ class Output:
     @property
     def current(self) -> OpenItem | None:
         """The item that is being generated."""
-        return self.items[-1] if self.items and self.items[-1].status == "in_progress" else None
+        return self.items[-1] if self.items and self.items[-1].is_open else None
 
     @property
     def is_plain(self) -> bool:
         """Whether any text becomes text of the current message as it is."""
         return self._spec.reader is None and not self._spec.wants_logprobs
-
-    @property
-    def is_summary(self) -> bool:
-        """Whether thoughts are shown as their summary."""
-        return self._spec.is_summary
 
     def feed(self, event: Event) -> list[Change]:
         """Process the next event."""
@@ -124,46 +85,6 @@ class Output:
             case _:
                 self.usage.feed(event)
                 return NO_CHANGES
-
-    def rendered(self, item: OpenItem) -> OutputItem:
-        """The item as clients see it."""
-        match item.kind:
-            case "message":
-                entries = LazyArray(item.logprobs, token_entry, per_slice(item.logprobs))
-                content = [TextPart("output_text", [], entries, item.text)]
-                if item.status == "in_progress":
-                    content = []
-                return OutputMessage(item.id, item.kind, item.status, content, "assistant")
-            case "reasoning":
-                return self._rendered_thought(item)
-            case "function_call":
-                return OutputFunctionCall(
-                    item.id,
-                    item.kind,
-                    item.status,
-                    item.text,
-                    item.call_id,
-                    item.name,
-                    item.namespace or UNSET,
-                )
-            case "custom_tool_call":
-                return OutputCustomCall(
-                    item.id,
-                    item.kind,
-                    item.status,
-                    item.call_id,
-                    item.text,
-                    item.name,
-                    item.namespace or UNSET,
-                )
-
-    def _rendered_thought(self, item: OpenItem) -> OutputReasoning:
-        content, summary = list[ThoughtPart](), list[ThoughtPart]()
-        if item.status != "in_progress" and self._spec.is_summary:
-            summary.append(ThoughtPart("summary_text", item.text))
-        elif item.status != "in_progress":
-            content.append(ThoughtPart("reasoning_text", item.text))
-        return OutputReasoning(item.id, item.kind, content, item.sealed or UNSET, summary)
 
     def _parsed(self, parsed: Sequence[ParsedPiece]) -> list[Change]:
         changes: list[Change] = []
@@ -195,7 +116,8 @@ class Output:
         if current is not None and current.kind == kind:
             return self._grow(current, text, entries)
         changes = self._close()
-        item = self._begin(OpenItem(kind, len(self.items), self._spec.ids.new(PREFIXES[kind])))
+        id, is_summary = self._spec.ids.new(PREFIXES[kind]), self._spec.is_summary
+        item = self._begin(OpenItem(kind, len(self.items), id, is_summary=is_summary))
         return [*changes, Added(item), *self._grow(item, text, entries)]
 
     def _grow(self, item: OpenItem, text: str, entries: Sequence[TokenLogprob] = ()) -> list[Change]:
@@ -217,7 +139,7 @@ class Output:
         self.items.append(item)
         return item
 
-    def _close(self, status: str = "completed") -> list[Change]:
+    def _close(self, status: Status = "completed") -> list[Change]:
         """End the current item, if there is one."""
         item = self.current
         if item is None:

@@ -8,7 +8,8 @@ import msgspec
 import orjson
 
 from myna.api.responses.answer import ResponseFold, failed
-from myna.api.responses.output import Added, Change, Closed, Grown, OpenItem
+from myna.api.responses.open_items import OpenItem
+from myna.api.responses.output import Added, Change, Closed, Grown
 from myna.api.responses.shapes import OutputMessage, OutputReasoning, Response
 from myna.core.events import Done, Event, TextDelta
 from myna.generation.json_parts import json_parts
@@ -65,7 +66,8 @@ class ResponseRenderer:
 
     def failure(self, exc: BaseException, request_id: str) -> bytes:
         """The error, which the SDKs raise, and the failed response, which Codex looks for."""
-        error: Any = error_body(exc, request_id)["error"]
+        body: Any = error_body(exc, request_id)["error"]
+        error = {key: body[key] for key in ("type", "code", "message", "param")}
         response = self.fold.response if self.fold is not None else self._response
         end = failed(response, exc, error["message"])
         parts = [
@@ -84,7 +86,7 @@ class ResponseRenderer:
                 case Grown():
                     yield from self._grown(change)
                 case Closed():
-                    yield from self._closed(fold, change.item)
+                    yield from self._closed(change.item)
         if type(event) is Done:
             end = fold.finished()
             yield from self._event(f"response.{end.status}", response=end)
@@ -96,16 +98,14 @@ class ResponseRenderer:
             yield from self._event("response.in_progress", response=response)
 
     def _added(self, fold: ResponseFold, item: OpenItem) -> Iterator[bytes]:
-        yield from self._event(
-            "response.output_item.added", item=fold.output.rendered(item), output_index=item.index
-        )
+        yield from self._event("response.output_item.added", item=item.begun(), output_index=item.index)
         if item.kind == "message":
             yield from self._part("response.content_part.added", item, part=_EMPTY_TEXT)
             self._plain = item if fold.output.is_plain else None
             self._frame = _frame("output_text", item, b'"content_index":0,')
         elif item.kind in _CALLS:
             self._frame = _frame(_CALLS[item.kind], item)
-        elif fold.output.is_summary:
+        elif item.is_summary:
             part = {"type": "summary_text", "text": ""}
             yield from self._summary("response.reasoning_summary_part.added", item, part=part)
             self._frame = _frame("reasoning_summary_text", item, end=b',"summary_index":0')
@@ -133,10 +133,10 @@ class ResponseRenderer:
             frame.head, orjson.dumps(text), frame.item, logprobs, frame.index, number, frame.end,
         )  # fmt: skip
 
-    def _closed(self, fold: ResponseFold, item: OpenItem) -> Iterator[bytes]:
+    def _closed(self, item: OpenItem) -> Iterator[bytes]:
         """What ends an item: its text, its part if it has parts, and the item itself."""
         self._plain = None
-        shown = fold.output.rendered(item)
+        shown = item.rendered()
         match shown:
             case OutputMessage():
                 part = shown.content[0]
@@ -144,7 +144,7 @@ class ResponseRenderer:
                     "response.output_text.done", item, logprobs=part.logprobs, text=part.text
                 )
                 yield from self._part("response.content_part.done", item, part=part)
-            case OutputReasoning() if fold.output.is_summary:
+            case OutputReasoning() if item.is_summary:
                 yield from self._summary("response.reasoning_summary_text.done", item, text=item.text)
                 yield from self._summary("response.reasoning_summary_part.done", item, part=shown.summary[0])
             case OutputReasoning():
