@@ -20,6 +20,7 @@ from myna.catalog.registry import ModelCard
 from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
+from myna.http.event_format import OPENAI_EVENTS, EventFormat
 from myna.http.record import RequestRecord, record_of
 from myna.http.streaming import ResponseSender, response_sender
 from myna.request import auth, merged_stream
@@ -27,7 +28,7 @@ from myna.request.limiter import Reservation
 from myna.request.services import Services
 from myna.usage.metering import Meter, MeteredStream
 from myna.usage.recorder import UsageRecorder
-from myna.wire.errors import WrongMethod
+from myna.wire.errors import Layout, WrongMethod
 from myna.wire.parameters import Parameter
 from myna.wire.validation import WireModel, validate
 
@@ -38,6 +39,18 @@ _LOGPROB_BYTES: Final = 100
 P = ParamSpec("P")
 T = TypeVar("T")
 M = TypeVar("M", bound=WireModel)
+
+
+class Validator(Protocol):
+    """Validates a body, as `wire.validation.validate` does."""
+
+    def __call__(
+        self,
+        schema: type[M],
+        body: Mapping[str, object],
+        parameters: Mapping[str, Parameter],
+        ignored: list[str] | None = None,
+    ) -> M: ...
 
 
 class ASGIResponse(Protocol):
@@ -97,6 +110,7 @@ class RequestContext:
         parameters: Mapping[str, Parameter],
         *,
         may_ignore: bool = False,
+        validator: Validator = validate,
     ) -> M:
         """The validated body. Raises `InvalidRequest` for the first error. `may_ignore`: what isn't supported
         is dropped if the key or the server is set to that."""
@@ -104,7 +118,7 @@ class RequestContext:
         is_lenient = may_ignore and (self.services.ignores_unknown if own is None else own)
         ignored: list[str] | None = [] if is_lenient else None
         request = await self.services.large_bodies.run_if_large(
-            self._body_bytes, self.principal.key_id, lambda: validate(schema, body, parameters, ignored)
+            self._body_bytes, self.principal.key_id, lambda: validator(schema, body, parameters, ignored)
         )
         if ignored:
             self.record.ignore(ignored)
@@ -146,7 +160,11 @@ class RequestContext:
             raise
 
     def response_sender(
-        self, *, is_stream: bool, headers: Mapping[str, str] = MappingProxyType({})
+        self,
+        *,
+        is_stream: bool,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        events: EventFormat = OPENAI_EVENTS,
     ) -> AbstractAsyncContextManager[ResponseSender]:
         """A block that opens what the response needs and sends it; see `streaming.response_sender`."""
         services = self.services
@@ -158,6 +176,7 @@ class RequestContext:
             headers=headers,
             keep_alive_s=services.keep_alive_s if is_stream else None,
             hold=self._hold_answer,
+            events=events,
         )
 
     def _hold_answer(self, drop: Callable[[], None]) -> AbstractContextManager[Callable[[], None]]:
@@ -231,6 +250,8 @@ class Endpoint:
     `names_organization`: whether the response names the organization in a header; OpenAI's Models API
     doesn't. `recorded_as`: the endpoint's name in the ledger; empty if it uses no model.
     `needs_no_key_locally`: programs on the same machine need no key if the server listens on loopback only.
+    `error_layout`: of all its errors, also of those that the gateway reports elsewhere; None: each error's
+    own. `no_key_text`: the error for a request without a key.
     """
 
     method: str
@@ -239,6 +260,8 @@ class Endpoint:
     names_organization: bool = True
     recorded_as: str = ""
     needs_no_key_locally: bool = False
+    error_layout: Layout | None = None
+    no_key_text: str = auth.NO_KEY_TEXT
 
 
 class EndpointApp:
@@ -259,12 +282,15 @@ class EndpointApp:
                 allowed=tuple(self._endpoints),
             )
         request = Request(scope, receive)
+        record_of(scope).error_layout = endpoint.error_layout
         is_open = (
             endpoint.needs_no_key_locally
             and self._services.is_loopback_only
             and auth.is_local_request(request)
         )
-        principal = LOCAL_USER if is_open else await auth.authenticate(request, self._services)
+        principal = (
+            LOCAL_USER if is_open else await auth.authenticate(request, self._services, endpoint.no_key_text)
+        )
         context = RequestContext(endpoint, request, send, principal, self._services)
         if endpoint.names_organization:
             context.record.organization = self._services.organization
