@@ -1,6 +1,7 @@
 """Myna's own CPU engine, through the extension `myna._native`. Knows nothing about text or requests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -60,6 +61,11 @@ class MachineLimits(NamedTuple):
     operands: str
 
 
+def arithmetic() -> str:
+    """See `ModelInfo.arithmetic`."""
+    return f"native-{ARITHMETIC_VERSION}-{_native.activations()}"
+
+
 class NativeEngine:
     """One model in this process. All calls come from one thread."""
 
@@ -73,7 +79,7 @@ class NativeEngine:
             context_tokens=engine.context_tokens,
             kv_tokens=engine.kv_tokens,
             max_sequences=MAX_SEQUENCES,
-            arithmetic=f"native-{ARITHMETIC_VERSION}-{_native.activations()}",
+            arithmetic=arithmetic(),
             eos_tokens=tuple(dict.fromkeys(token for token in ends if token >= 0)),
         )
 
@@ -145,7 +151,7 @@ def load(
 ) -> NativeEngine:
     """Load a GGUF file; the arguments are those of `registry.load_engine`."""
     memory_bytes = memory_bytes or max_kv_bytes or psutil.virtual_memory().available // 4
-    try:
+    with load_errors(path):
         engine = _native.Engine(
             path,
             context_tokens=context_tokens,
@@ -153,6 +159,14 @@ def load(
             threads=threads,
             max_sequences=MAX_SEQUENCES,
         )
+    return NativeEngine(engine)
+
+
+@contextmanager
+def load_errors(path: str) -> Iterator[None]:
+    """The extension's errors as `ModelLoadFailed`."""
+    try:
+        yield
     except _native.UnsupportedModel as exc:
         raise ModelLoadFailed(
             N_(
@@ -166,4 +180,3 @@ def load(
         raise ModelLoadFailed(N_("{path} can't be loaded: {reason}.", path=path, reason=exc)) from exc
     except MemoryError as exc:
         raise ModelLoadFailed(N_("There is not enough memory to load {path}.", path=path)) from exc
-    return NativeEngine(engine)
