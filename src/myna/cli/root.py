@@ -10,6 +10,7 @@ from myna.cli import (
     bench,
     check,
     complete,
+    import_model,
     key,
     keys,
     limits,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("pull")(pull.pull)
+app.command("import")(import_model.import_model)
 app.command("models")(models.list_models)
 app.command("rm")(models.remove)
 app.command("chat")(chat)

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from myna import _native
 from myna.core.errors import GenerationFailed
 from myna.core.generator import EmbeddingInfo, ModelInfo
 from myna.core.translatable import N_
-from myna import _native
 from myna.engines.native import Work, arithmetic, load_errors
 
 # Of a model that reads longer texts, unless the setting says otherwise. OpenAI's models take as much.
@@ -62,5 +62,7 @@ def load(
     """See `registry.load_embedding_engine`. There is no KV cache, so nothing else to size."""
     del memory_bytes, max_kv_bytes
     with load_errors(path):
-        embedder = _native.Embedder(path, context_tokens=context_tokens or DEFAULT_CONTEXT_TOKENS, threads=threads)
+        embedder = _native.Embedder(
+            path, context_tokens=context_tokens or DEFAULT_CONTEXT_TOKENS, threads=threads
+        )
     return NativeEmbeddingEngine(embedder)

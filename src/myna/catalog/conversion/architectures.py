@@ -1,4 +1,4 @@
-"""The architectures that can be imported, as rows: how their settings and tensors are called in a GGUF file."""
+"""The architectures that can be imported, as rows: what their settings and tensors are called in GGUF."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from myna.catalog.conversion.folder import Json, ModelFolder
+from myna.catalog.conversion.folder import Json, ModelFolder, Module
 from myna.catalog.conversion.gguf_writer import Value
 from myna.catalog.conversion.vocabularies import byte_level, sentencepiece, wordpiece
 
 MAX_LAYERS: Final = 512
+_MOST: Final = 1e30
+_GEMMA_PATTERN: Final = 6
 
 
 class Config:
@@ -24,7 +26,7 @@ class Config:
     def name(self) -> str:
         """The class that loads the model, which the rows below are found by."""
         names = self._values.get("architectures")
-        return str(names[0]) if isinstance(names, list) and names else str(self._values.get("model_type"))
+        return str(names[0]) if isinstance(names, list) and names else ""
 
     def get(self, key: str) -> Any:
         return self._values.get(key)
@@ -36,13 +38,16 @@ class Config:
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
-        value = self._values.get(key, default)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
+        return self.checked(key, self._values.get(key, default))
+
+    def checked(self, key: str, value: object) -> float:
+        """The number, which is at `key`."""
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _MOST:
             raise self._folder.error(f"{key} in config.json should be a number")
         return float(value)
 
     def expect(self, key: str, *values: object) -> None:
-        """Refuse a variant that the engines don't compute. The first of the values is meant if there is none."""
+        """Refuse a variant that the engines don't compute. A missing value means the first of these."""
         value = self._values.get(key, values[0])
         if value not in values:
             raise self._folder.error(f"{key} in config.json is {str(value)[:60]!r}, which is not supported")
@@ -50,8 +55,8 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """`tensors` are GGUF's names by Hugging Face's, without ".weight" and ".bias"; `{}` is the layer. Files may
-    begin each name with one of `prefixes`. `exact` ones stay float32. `unused` ones, by regular expression,
+    """`tensors` are GGUF's names by Hugging Face's, without ".weight" and ".bias"; `{}` is the layer. Names
+    may begin with one of `prefixes`. `exact` ones stay float32. `unused` ones, by regular expression,
     aren't part of a text's vector."""
 
     gguf: str
@@ -124,7 +129,7 @@ def _rope_base(config: Config, layers: str, key: str, default: float) -> float:
     table = config.get("rope_parameters")
     table = table.get(layers, table) if isinstance(table, dict) else {}
     base = table.get("rope_theta") if isinstance(table, dict) else None
-    return float(base) if isinstance(base, int | float) and base > 0 else config.number(key, default)
+    return config.number(key, default) if base is None else config.checked("rope_theta", base)
 
 
 def _gemma(config: Config) -> dict[str, Value]:
@@ -132,13 +137,12 @@ def _gemma(config: Config) -> dict[str, Value]:
     config.expect("use_bidirectional_attention", True)
     config.expect("attn_logit_softcapping", None)
     config.expect("query_pre_attn_scalar", config.get("head_dim"))
-    kinds = config.get("layer_types") or []
-    pattern = kinds.index("full_attention") + 1 if "full_attention" in kinds else 6
-    config.expect(
-        "layer_types",
-        *([] if kinds else [None]),
-        ["full_attention" if i % pattern == pattern - 1 else "sliding_attention" for i in range(len(kinds))],
-    )
+    kinds = config.get("layer_types")
+    is_listed = isinstance(kinds, list) and "full_attention" in kinds
+    pattern = kinds.index("full_attention") + 1 if is_listed else _GEMMA_PATTERN
+    num_layers = config.integer("num_hidden_layers", MAX_LAYERS)
+    regular = ["full_attention" if (i + 1) % pattern == 0 else "sliding_attention" for i in range(num_layers)]
+    config.expect("layer_types", *([] if is_listed else [None]), regular)
     return _decoder(config) | {
         "rope.freq_base": _rope_base(config, "full_attention", "rope_theta", 1e6),
         "rope.freq_base_swa": _rope_base(config, "sliding_attention", "rope_local_base_freq", 1e4),
@@ -223,26 +227,32 @@ def find_architecture(folder: ModelFolder, config: Config) -> Architecture:
     return found
 
 
-def output_steps(folder: ModelFolder) -> tuple[int, list[Json]]:
+def output_steps(folder: ModelFolder) -> tuple[int, list[Module]]:
     """GGUF's number of the pooling, and the dense layers after it."""
     modules = folder.modules()
-    pooling = next((module for module in modules if module["type"] == "Pooling"), None)
+    pooling = next((module for module in modules if module.type == "Pooling"), None)
     if pooling is None:
-        raise folder.error("no Pooling in its modules.json says how a text becomes one vector, so it is no embedding model")
-    dense = [module for module in modules if module["type"] == "Dense"]
+        raise folder.error(
+            "no Pooling in its modules.json says how a text becomes one vector, so it is no embedding model"
+        )
+    dense = [module for module in modules if module.type == "Dense"]
     for module in modules:
-        if module["type"] not in ("Transformer", "Pooling", "Dense", "Normalize"):
-            raise folder.error(f"its modules.json has a step {module['type'][:60]!r}, which is not supported")
-    return _pooling(folder, pooling["config"]), dense
+        if module.type not in ("Transformer", "Pooling", "Dense", "Normalize"):
+            raise folder.error(f"its modules.json has a step {module.type[:60]!r}, which is not supported")
+    return _pooling(folder, pooling.config), dense
 
 
 def _pooling(folder: ModelFolder, config: Json) -> int:
     modes = {"mean": 1, "cls": 2, "lasttoken": 3}
-    flags = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token", "lasttoken": "pooling_mode_lasttoken"}
+    flags = {
+        "mean": "pooling_mode_mean_tokens",
+        "cls": "pooling_mode_cls_token",
+        "lasttoken": "pooling_mode_lasttoken",
+    }
     wanted = {name for name, flag in flags.items() if config.get(flag)}
     others = {key for key, value in config.items() if key.startswith("pooling_mode_") and value is True}
-    if config.get("pooling_mode") in modes:
-        wanted.add(config["pooling_mode"])
+    if (mode := str(config.get("pooling_mode"))) in modes:
+        wanted.add(mode)
     if len(wanted) != 1 or others - set(flags.values()):
         raise folder.error("its Pooling is not one of mean, first token (cls) and last token")
     return modes[wanted.pop()]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from myna.catalog.conversion.architectures import Architecture, Config, find_architecture, output_steps
-from myna.catalog.conversion.folder import Json, ModelFolder
+from myna.catalog.conversion.folder import ModelFolder, Module
 from myna.catalog.conversion.gguf_writer import NewTensor, Value, file_bytes, write_gguf
 from myna.catalog.conversion.safetensors import StoredTensor
 from myna.catalog.conversion.weight_types import ENCODERS, FILE_TYPES, type_of
@@ -64,7 +64,9 @@ def convert(path: Path, name: str, weight_type: str) -> Conversion:
         metadata[f"{architecture.gguf}.{stem}_feat_out"] = tensor.shape[0]
         tensors.append(_new_tensor(f"{stem}.weight", tensor, architecture, weight_type))
     if len(dense) not in (0, len(_DENSE)):
-        raise folder.error(f"it has {len(dense)} dense layers after pooling; 0 and {len(_DENSE)} are supported")
+        raise folder.error(
+            f"it has {len(dense)} dense layers after pooling; 0 and {len(_DENSE)} are supported"
+        )
     metadata |= architecture.tokenizer(folder, stored["token_embd.weight"].shape[0])
     return Conversion(metadata, tensors)
 
@@ -77,7 +79,10 @@ def import_folder(
     model = slug(name or path.resolve().name.lower())
     if store.find(model) is not None:
         raise ModelFileError(
-            N_("There is a model {model} already; choose another --name, or remove it: myna rm {model}", model=model)
+            N_(
+                "There is a model {model} already; choose another --name, or remove it: myna rm {model}",
+                model=model,
+            )
         )
     conversion = convert(path, model, weight_type)
     total = conversion.num_bytes
@@ -140,11 +145,15 @@ def _renamed(
     return found
 
 
-def _dense(folder: ModelFolder, module: Json) -> StoredTensor:
-    activation = str(module["config"].get("activation_function", "")).rsplit(".", 1)[-1]
-    tensors = folder.tensors(module["folder"])
-    if activation != "Identity" or set(tensors) != {"linear.weight"} or len(tensors["linear.weight"].shape) != 2:
-        raise folder.error(f"its {module['folder']} has a bias or an activation, which are not supported")
+def _dense(folder: ModelFolder, module: Module) -> StoredTensor:
+    activation = str(module.config.get("activation_function", "")).rsplit(".", 1)[-1]
+    tensors = folder.tensors(module.folder) if module.folder else {}
+    if (
+        activation != "Identity"
+        or set(tensors) != {"linear.weight"}
+        or len(tensors["linear.weight"].shape) != 2
+    ):
+        raise folder.error(f"its {module.folder} has a bias or an activation, which are not supported")
     return tensors["linear.weight"]
 
 
@@ -153,7 +162,11 @@ def _new_tensor(name: str, tensor: StoredTensor, architecture: Architecture, wei
     shift = 1.0 if architecture.adds_one_to_norms and name.endswith("norm.weight") else 0.0
     if not tensor.shape or math.prod(tensor.shape) == 0:
         raise ModelFileError(
-            N_("{path} can't be imported: {what}.", path=tensor.path, what=f"the tensor {tensor.name} is empty")
+            N_(
+                "{path} can't be imported: {what}.",
+                path=tensor.path,
+                what=f"the tensor {tensor.name} is empty",
+            )
         )
     return NewTensor(name, tensor.shape, kind.upper(), _pieces(tensor, kind, shift))
 

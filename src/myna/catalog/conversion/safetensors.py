@@ -1,7 +1,7 @@
 """Reads safetensors files: a JSON header, then the tensors' bytes.
 
-Files come from strangers, so every size and offset is checked before it is used, and weights are read in pieces
-of bounded size. Not mapped: a file that is truncated meanwhile must raise an error instead of SIGBUS."""
+Files come from strangers, so every size and offset is checked before it is used, and weights are read in
+pieces of bounded size. Not mapped: a file that is truncated meanwhile must raise an error, not SIGBUS."""
 
 import math
 import os
@@ -68,7 +68,9 @@ class StoredTensor:
         rows_per_piece = max(1, PIECE_VALUES // max(1, row_values))
         row_bytes = row_values * _TYPE_BYTES[self.dtype]
         if self.dtype not in READABLE:
-            raise _error(self.path, f"the tensor {self.name} is of type {self.dtype}, not {', '.join(READABLE)}")
+            raise _error(
+                self.path, f"the tensor {self.name} is of type {self.dtype}, not {', '.join(READABLE)}"
+            )
         with _opened(self.path) as file:
             file.seek(self.start + first * row_bytes)
             for row in range(first, self.shape[0], rows_per_piece):
@@ -91,9 +93,7 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
         header = file.read(length)
     entries = _entries(path, header)
     start = _LENGTH_BYTES + length
-    tensors = {
-        name: _checked(path, name, entry, start, size) for name, entry in entries.items()
-    }
+    tensors = {name: _checked(path, name, entry, start, size) for name, entry in entries.items()}
     _refuse_overlaps(path, entries)
     return tensors
 
@@ -105,7 +105,7 @@ def _entries(path: Path, header: bytes) -> Mapping[str, _Entry]:
         if len(raw) > MAX_TENSORS:
             raise _error(path, f"it has more than {MAX_TENSORS} tensors")
         return {name: msgspec.json.decode(entry, type=_Entry) for name, entry in raw.items()}
-    except (msgspec.MsgspecError, RecursionError) as exc:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
         raise _error(path, f"its header is damaged ({exc})") from None
 
 

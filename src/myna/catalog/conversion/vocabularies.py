@@ -1,11 +1,12 @@
 """A `tokenizer.json` as the `tokenizer.ggml.*` entries of a GGUF file."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Final
 
+import msgspec
 import numpy as np
 
-from myna.catalog.conversion.folder import Json, ModelFolder
+from myna.catalog.conversion.folder import ModelFolder
 from myna.catalog.conversion.gguf_writer import Value
 from myna.prompts.token_pieces import SPACE_MARK, TokenKind
 
@@ -14,29 +15,63 @@ _SPACE: Final = SPACE_MARK.decode()
 _CONTINUED: Final = "##"
 
 
+class _Added(msgspec.Struct):
+    id: int
+    content: str
+    special: bool = False
+
+
+class _Model(msgspec.Struct):
+    vocab: msgspec.Raw
+    type: str | None = None
+    merges: list[str | tuple[str, str]] = []
+    unk_token: str | None = None
+    byte_fallback: bool | None = None
+
+
+class _Normalizer(msgspec.Struct):
+    type: str
+    lowercase: bool | None = None
+    strip_accents: bool | None = None
+
+
+class _File(msgspec.Struct):
+    model: _Model
+    added_tokens: list[_Added] = []
+    normalizer: _Normalizer | None = None
+
+
 class TokenizerFile:
     """The parts of a `tokenizer.json` that all kinds of vocabulary need. Raises `ModelFileError`."""
 
-    def __init__(self, folder: ModelFolder, num_tokens: int) -> None:
+    def __init__(self, folder: ModelFolder, kind: str, num_tokens: int) -> None:
         self.folder = folder
-        self.file = folder.json("tokenizer.json")
-        self.model = self._object(self.file, "model")
-        added = self.file.get("added_tokens", [])
-        ids: dict[str, int] = self._ids(self._object(self.model, "vocab"), num_tokens)
+        file = folder.decoded("tokenizer.json", _File)
+        if file is None:
+            raise folder.error("it has no tokenizer.json")
+        if file.model.type not in (None, kind):
+            raise folder.error(f"its tokenizer is a {file.model.type[:40]} one, not {kind}")
+        self.model, self.normalizer = file.model, file.normalizer
+        self.ids: dict[str, int] = folder.decode("tokenizer.json", file.model.vocab, dict[str, int])
+        if num_tokens > MAX_TOKENS or not all(0 <= number < num_tokens for number in self.ids.values()):
+            raise folder.error(f"tokenizer.json has tokens beyond the {num_tokens} that have weights")
         self.kinds = np.full(num_tokens, TokenKind.UNUSED, np.int32)
-        self.kinds[list(ids.values())] = TokenKind.NORMAL
-        for token in added if isinstance(added, list) else []:
-            text, number = token.get("content"), token.get("id")
-            if isinstance(text, str) and isinstance(number, int) and 0 <= number < num_tokens:
-                ids[text] = number
-                self.kinds[number] = TokenKind.CONTROL if token.get("special") else TokenKind.USER_DEFINED
-        self.ids = ids
+        self.kinds[list(self.ids.values())] = TokenKind.NORMAL
+        for token in file.added_tokens:
+            if 0 <= token.id < num_tokens:
+                self.ids[token.content] = token.id
+                self.kinds[token.id] = TokenKind.CONTROL if token.special else TokenKind.USER_DEFINED
         self.texts = [f"[PAD{number}]" for number in range(num_tokens)]
-        for text, number in ids.items():
+        for text, number in self.ids.items():
             self.texts[number] = text
 
+    def set_unknown(self) -> None:
+        """Mark the token of what has no other."""
+        if (number := self.ids.get(self.model.unk_token or "")) is not None:
+            self.kinds[number] = TokenKind.UNKNOWN
+
     def special(self, names: Mapping[str, str]) -> dict[str, Value]:
-        """The ids of special tokens: `names` are GGUF's names by those of `tokenizer_config.json`."""
+        """The ids of special tokens: GGUF's names to those of `tokenizer_config.json`."""
         config = self.folder.json("tokenizer_config.json") or self.folder.json("special_tokens_map.json")
         found: dict[str, Value] = {}
         for ours, theirs in names.items():
@@ -46,45 +81,23 @@ class TokenizerFile:
                 found[f"tokenizer.ggml.{ours}_token_id"] = self.ids[text]
         return found
 
-    def merges(self) -> Iterable[tuple[str, str]]:
+    def merges(self) -> Iterator[tuple[str, str]]:
         """The pairs of a byte-pair vocabulary, in either of their two notations."""
-        merges = self.model.get("merges")
-        for pair in merges if isinstance(merges, list) else ():
-            parts = pair.split(" ") if isinstance(pair, str) else pair
-            if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(p, str) for p in parts):
-                raise self.folder.error("tokenizer.json has a damaged merge")
-            yield parts[0], parts[1]
-
-    def expect(self, kind: str) -> None:
-        if self.model.get("type", kind) != kind:
-            raise self.folder.error(f"its tokenizer is a {self.model.get('type')} one, not {kind}")
-
-    def _ids(self, vocabulary: Json, num_tokens: int) -> dict[str, int]:
-        if num_tokens > MAX_TOKENS or len(vocabulary) > MAX_TOKENS:
-            raise self.folder.error(f"its vocabulary has more than {MAX_TOKENS} tokens")
-        ids = {text: number for text, number in vocabulary.items() if isinstance(number, int)}
-        if len(ids) != len(vocabulary) or not all(0 <= number < num_tokens for number in ids.values()):
-            raise self.folder.error(f"tokenizer.json has tokens beyond the {num_tokens} that have weights")
-        return ids
-
-    def _object(self, value: Json, key: str) -> Any:
-        found = value.get(key)
-        if not isinstance(found, dict):
-            raise self.folder.error(f"tokenizer.json is missing, or has no {key!r}")
-        return found
+        for pair in self.model.merges:
+            parts = tuple(pair.split(" ", 1)) if isinstance(pair, str) else pair
+            if len(parts) != 2:
+                raise self.folder.error("tokenizer.json has a merge that isn't of two tokens")
+            yield parts
 
 
 def wordpiece(folder: ModelFolder, num_tokens: int) -> dict[str, Value]:
-    """BERT's: parts of a word that aren't its first begin with `##`; GGUF marks those that are, with a space."""
-    tokenizer = TokenizerFile(folder, num_tokens)
-    tokenizer.expect("WordPiece")
+    """BERT's: a word's parts begin with `##` unless they are its first, which GGUF marks with a space."""
+    tokenizer = TokenizerFile(folder, "WordPiece", num_tokens)
     texts, kinds = tokenizer.texts, tokenizer.kinds
     for number in np.flatnonzero(kinds == TokenKind.NORMAL):
         text = texts[number]
         texts[number] = text[len(_CONTINUED) :] if text.startswith(_CONTINUED) else _SPACE + text
-    unknown = tokenizer.ids.get(str(tokenizer.model.get("unk_token", "[UNK]")))
-    if unknown is not None:
-        kinds[unknown] = TokenKind.UNKNOWN
+    tokenizer.set_unknown()
     special = {
         "bos": "cls_token",
         "eos": "sep_token",
@@ -107,23 +120,23 @@ def wordpiece(folder: ModelFolder, num_tokens: int) -> dict[str, Value]:
 
 
 def _normalization(tokenizer: TokenizerFile) -> dict[str, Value]:
-    rules = tokenizer.file.get("normalizer")
-    if not isinstance(rules, dict) or rules.get("type") != "BertNormalizer":
+    rules = tokenizer.normalizer
+    if rules is None or rules.type != "BertNormalizer":
         raise tokenizer.folder.error("its tokenizer doesn't normalize text as BERT does")
-    lowercases = bool(rules.get("lowercase", True))
-    accents = rules.get("strip_accents")
+    lowercases = rules.lowercase is not False
     return {
         "tokenizer.ggml.normalizer.lowercase": lowercases,
-        "tokenizer.ggml.normalizer.strip_accents": lowercases if accents is None else bool(accents),
+        "tokenizer.ggml.normalizer.strip_accents": lowercases
+        if rules.strip_accents is None
+        else rules.strip_accents,
     }
 
 
 def sentencepiece(folder: ModelFolder, num_tokens: int) -> dict[str, Value]:
     """SentencePiece's byte pairs with single bytes for what has no token, as Gemma has: the earlier a pair is
     merged, the higher the score of what it becomes."""
-    tokenizer = TokenizerFile(folder, num_tokens)
-    tokenizer.expect("BPE")
-    if not tokenizer.model.get("byte_fallback"):
+    tokenizer = TokenizerFile(folder, "BPE", num_tokens)
+    if not tokenizer.model.byte_fallback:
         raise folder.error("its tokenizer has no byte tokens to fall back on")
     scores = np.full(num_tokens, -float(MAX_TOKENS * 4), np.float32)
     rank = 0
@@ -136,9 +149,7 @@ def sentencepiece(folder: ModelFolder, num_tokens: int) -> dict[str, Value]:
     for byte in range(256):
         if (number := tokenizer.ids.get(f"<0x{byte:02X}>")) is not None:
             kinds[number] = TokenKind.BYTE
-    unknown = tokenizer.ids.get(str(tokenizer.model.get("unk_token", "<unk>")))
-    if unknown is not None:
-        kinds[unknown] = TokenKind.UNKNOWN
+    tokenizer.set_unknown()
     special = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
     return {
         "tokenizer.ggml.model": "llama",
@@ -156,8 +167,7 @@ def sentencepiece(folder: ModelFolder, num_tokens: int) -> dict[str, Value]:
 def byte_level(pre_tokenizer: str, folder: ModelFolder, num_tokens: int) -> dict[str, Value]:
     """GPT-2's byte pairs. The name of the rule that cuts texts into words is the architecture's, since files
     only hold the rule itself."""
-    tokenizer = TokenizerFile(folder, num_tokens)
-    tokenizer.expect("BPE")
+    tokenizer = TokenizerFile(folder, "BPE", num_tokens)
     special = {"bos": "bos_token", "eos": "eos_token", "padding": "pad_token"}
     return {
         "tokenizer.ggml.model": "gpt2",

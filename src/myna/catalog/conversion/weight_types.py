@@ -39,14 +39,19 @@ def _q8_0(values: Floats) -> bytes:
 
 
 # By the name that `--type` takes.
-ENCODERS: Final[dict[str, Callable[[Floats], bytes]]] = {"f32": _f32, "f16": _f16, "bf16": _bf16, "q8_0": _q8_0}
+ENCODERS: Final[dict[str, Callable[[Floats], bytes]]] = {
+    "f32": _f32,
+    "f16": _f16,
+    "bf16": _bf16,
+    "q8_0": _q8_0,
+}
 # `general.file_type`, llama.cpp's number of the type that most tensors have.
 FILE_TYPES: Final = {"f32": 0, "f16": 1, "q8_0": 7, "bf16": 32}
 
 
 def type_of(wanted: str, shape: tuple[int, ...], *, is_exact: bool) -> str:
-    """The type of one tensor: vectors and tables that are added stay float32, and so do rows that aren't whole
-    blocks."""
+    """The type of one tensor. Vectors and tables that are added stay float32, and so do rows that aren't
+    whole blocks."""
     if is_exact or len(shape) < 2 or (wanted == "q8_0" and shape[-1] % _BLOCK):
         return "f32"
     return wanted
