@@ -52,6 +52,12 @@ class ResponseFold:
 
 def failed(response: Response, exc: BaseException, message: str) -> Response:
     """The response after an error, which clients see as `message`."""
+    error = ResponseError(**response_error(exc, message))
+    return replace(response, status="failed", error=error, output=[])
+
+
+def response_error(exc: BaseException, message: str) -> dict[str, str]:
+    """The error of a failed response, with one of this API's codes."""
     match exc:
         case RateLimited():
             code = "rate_limit_exceeded"
@@ -61,4 +67,4 @@ def failed(response: Response, exc: BaseException, message: str) -> Response:
             code = "invalid_prompt"
         case _:
             code = "server_error"
-    return replace(response, status="failed", error=ResponseError(code, message), output=[])
+    return {"code": code, "message": message}

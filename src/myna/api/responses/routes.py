@@ -12,6 +12,7 @@ from myna.api.responses.context import context_items
 from myna.api.responses.model import requested_card
 from myna.api.responses.output import Output
 from myna.api.responses.prepare import Asker, prepare
+from myna.api.responses.relayed import RelayedChunks, RelayedEvents
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import new_response
 from myna.api.responses.stream import ResponseEvents, ResponseRenderer
@@ -37,7 +38,9 @@ async def create_response(context: RequestContext) -> None:
     body = await context.json_object(NO_OBJECT_TEXT)
     card = requested_card(context, body)
     if card.is_relayed:
-        await answer_relayed(context, card, body, "responses")
+        chunks = RelayedChunks()
+        events = RelayedEvents(card.id, chunks)
+        await answer_relayed(context, card, body, "responses", framing=events, renderer=chunks)
         return
     check_moved(body)
     request = await context.validated(ResponsesRequest, body, RESPONSES, may_ignore=True)
