@@ -40,7 +40,7 @@ async def answer_relayed(
         assert relay is not None, "the card says so"
         events = await context.metered(model, _estimate(context, body), lambda: relay.open(request))
         if is_stream:
-            await response.send_events(events, renderer or Chunks())
+            await response.send_events(events, renderer or _Chunks())
         else:
             await response.send_body((await collect(events, _Body())).parts())
 
@@ -57,7 +57,7 @@ async def _with_permitted_tier(
     return {**body, "service_tier": "default"}
 
 
-class Chunks:
+class _Chunks:
     """A `streaming.ChunkRenderer`: the upstream's own server-sent events."""
 
     def feed(self, event: Event) -> bytes:
