@@ -34,6 +34,7 @@ FAMILIES: Final = (
     "myna.api.models.routes",
     "myna.api.completions.routes",
     "myna.api.chat.routes",
+    "myna.api.responses.routes",
     "myna.api.stored.routes",
     "myna.api.usage.routes",
     "myna.api.monitoring.routes",
@@ -143,7 +144,7 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
             stack.push_async_callback(loop.run_in_executor, closing, services.ledger.stop)
         for observer in services.usage_sinks.observers:
             stack.push_async_callback(loop.run_in_executor, closing, observer.close)
-        stack.push_async_callback(services.completion_writer.aclose)
+        stack.push_async_callback(services.store_writer.aclose)
         if services.retention is not None:
             services.retention.start()
             stack.push_async_callback(services.retention.aclose)

@@ -14,8 +14,7 @@ from tests.http.scripted import ScriptedGenerator, local, looking_at, services, 
 from myna.catalog.pool import ModelPool
 from myna.core.backend import Candidate, LoadedModel, ModelSize, ModelSpec
 from myna.core.errors import ModelLoadFailed
-from myna.http.connection import KEEP_ALIVE
-from myna.http.streaming import DONE
+from myna.http.event_format import DONE, KEEP_ALIVE
 
 FAMILIES = ("myna.api.chat.routes", "myna.api.completions.routes")
 BODIES: dict[str, dict[str, object]] = {

@@ -15,8 +15,7 @@ from myna.catalog.pool import ModelPool
 from myna.catalog.registry import ModelCard, ModelRegistry
 from myna.core.errors import Overloaded, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from myna.core.events import Done, PromptDone, WireChunk
-from myna.http.connection import KEEP_ALIVE
-from myna.http.streaming import DONE
+from myna.http.event_format import DONE, KEEP_ALIVE
 from myna.request.services import Services
 from myna.usage.metrics import Instruments
 from myna.usage.recorder import UsageSinks

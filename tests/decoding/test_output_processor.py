@@ -21,7 +21,7 @@ from myna.engines import fake
 from myna.scheduling.grammar_text import compile_constraint
 from myna.scheduling.in_process import InProcessGenerator
 from myna.workers.frames import WorkerSpec
-from myna.workers.loading import load_model
+from myna.workers.loading import load_fake, load_model
 
 THOUGHT = Thought("<think>", "</think>")
 
@@ -235,7 +235,18 @@ def test_a_stop_string_in_what_was_held_back_ends_the_choice() -> None:
     events = push_all(output, tokenize("Yes <tool"))
     assert text_of(events) == "Yes "
     assert b"".join(entry.data for entry in logprobs_of(events)) == b"Yes "
-    assert ChoiceDone(0, "stop", 5, 9) in events
+    assert ChoiceDone(0, "stop", 5, 9, "<tool") in events
+
+
+def test_the_stop_string_that_ended_the_choice_is_reported() -> None:
+    events = push_all(output_of(stop=("b", "abc", "xabc")), tokenize("wxabcd"))
+    assert (text_of(events), events[-2]) == ("wxa", ChoiceDone(0, "stop", 0, 4, "b"))
+    events = push_all(output_of(stop=("c", "abc")), tokenize("wabcd"))
+    assert isinstance(events[-2], ChoiceDone)
+    assert (text_of(events), events[-2].stop) == ("w", "abc")
+    events = push_all(output_of(stop=("b",)), [*tokenize("a"), fake.END])
+    assert isinstance(events[-2], ChoiceDone)
+    assert (events[-2].reason, events[-2].stop) == ("stop", "")
 
 
 def test_what_the_engine_aborts_is_a_failure() -> None:
@@ -246,7 +257,7 @@ def test_what_the_engine_aborts_is_a_failure() -> None:
 
 
 def test_a_grammar_that_allows_nothing_more_ends_the_choice() -> None:
-    grammars = load_model(WorkerSpec("fake", "fake")).grammars
+    grammars = load_fake(WorkerSpec("fake", "fake")).grammars
     assert grammars is not None
     request = GenerationRequest("", (1,), 99, constraint=json_schema({"enum": ["red", "green"]}))
     assert request.constraint is not None
@@ -282,7 +293,7 @@ def test_marks_that_are_control_tokens_are_read_and_never_shown() -> None:
 
 def test_a_stop_string_that_looked_like_a_thought_is_still_a_stop() -> None:
     events = push_all(output_of(3, thought=THOUGHT, stop=("<th",)), tokenize("<th"))
-    assert events == [ChoiceDone(0, "stop", 3, 3), Done(3)]
+    assert events == [ChoiceDone(0, "stop", 3, 3, "<th"), Done(3)]
 
 
 def test_a_token_with_the_end_of_the_thought_and_the_beginning_of_the_answer_is_shown() -> None:

@@ -12,9 +12,9 @@ from tests.http.words_endpoint import Builder, Words
 
 from myna.core.errors import EngineDead, GenerationFailed
 from myna.core.events import Event, TextDelta
-from myna.http.connection import KEEP_ALIVE
+from myna.http.event_format import DONE, KEEP_ALIVE
 from myna.http.record import RequestRecord
-from myna.http.streaming import DONE, ChunkRenderer, Lookahead, collect, response_sender
+from myna.http.streaming import ChunkRenderer, Lookahead, collect, response_sender
 
 # What an endpoint does before it has its events.
 Opening = Callable[[], Awaitable[ScriptedStream]]

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from myna.accounts.keys import KeyRing, check_key
+from myna.accounts.sealing import Sealer
 from myna.accounts.sign_in_codes import SignInCodes
 from myna.app import HttpOptions, create_app, serve
 from myna.backends.table import Backends
@@ -43,11 +44,11 @@ from myna.request.live_accounts import LiveAccounts
 from myna.request.services import ORGANIZATION, Services
 from myna.request.spending import LedgerSpending
 from myna.settings import Settings
-from myna.stores.completion_quota import quota_of
-from myna.stores.completion_retention import CompletionRetention
-from myna.stores.completion_writer import CompletionWriter, WriterLimits
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.registry import Stores, open_stores
+from myna.stores.retention import Retention
+from myna.stores.store_quota import quota_of
+from myna.stores.store_writer import StoreWriter, WriterLimits
 from myna.usage.ledger import Ledger
 from myna.usage.log import NullUsageLog
 from myna.usage.metrics import Instruments
@@ -228,8 +229,9 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
     stores = open_stores(settings.database_url)
     ledger = start_ledger(settings, stores, backends)
     instruments = Instruments() if settings.metrics else None
-    accounts = LiveAccounts(stores.accounts(), server_secret(settings))
-    threads, completions = DatabaseThreads(), stores.completions()
+    secret = server_secret(settings)
+    accounts = LiveAccounts(stores.accounts(), secret)
+    threads, completions, responses = DatabaseThreads(), stores.completions(), stores.responses()
     spending = LedgerSpending(ledger.store, threads) if ledger else None
     return Services(
         pool=pool,
@@ -244,11 +246,15 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
         text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,
         completions=completions,
-        completion_writer=CompletionWriter(
-            completions, threads, WriterLimits(quota=quota_of(settings.max_stored_bytes))
+        responses=responses,
+        conversations=stores.conversations(),
+        background=stores.background(),
+        store_writer=StoreWriter(
+            [completions, responses], threads, WriterLimits(quota=quota_of(settings.max_stored_bytes))
         ),
-        retention=CompletionRetention(completions, threads, settings.stored_days),
+        retention=Retention([completions, responses], threads, settings.stored_days),
         accounts=accounts,
+        sealer=Sealer(secret),
         limiter=Limiter(stores.counters(), accounts, spending, ORGANIZATION),
     )
 

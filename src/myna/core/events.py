@@ -1,4 +1,4 @@
-"""The events of a generation. The same stream serves streaming and non-streaming responses."""
+"""The events of a request to a model. The same stream serves streaming and non-streaming responses."""
 
 from typing import Final, Literal
 
@@ -55,12 +55,14 @@ class TextDelta(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 class ChoiceDone(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """A choice ended. `num_tokens` counts the tokens since its last event, which produced no text (an
-    end-of-text token, a stop string). `completion_tokens` is the choice's total."""
+    end-of-text token, a stop string). `completion_tokens` is the choice's total, `stop` the stop string that
+    ended it, if one did."""
 
     choice: int
     reason: FinishReason
     num_tokens: int
     completion_tokens: int
+    stop: str = ""
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):
@@ -84,4 +86,13 @@ class WireChunk(msgspec.Struct, frozen=True, array_like=True, tag=4):
     num_tokens: int
 
 
-Event = PromptDone | TextDelta | ChoiceDone | Done | WireChunk
+class Embedded(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """The vectors of some inputs of an `EmbeddingRequest`, in order from the input `first` on: little-endian
+    float32, one after another, each of unit length. Its other events are a `PromptDone` before the first of
+    these, with the tokens of all inputs, and `Done`."""
+
+    first: int
+    vectors: bytes
+
+
+Event = PromptDone | TextDelta | ChoiceDone | Done | WireChunk | Embedded

@@ -144,7 +144,13 @@ class ChoiceOutput:
             if text or (self._held_logprobs and not is_stopped):
                 events.append(self._delta(text, is_last=not is_stopped))
         events.append(
-            ChoiceDone(self.index, self.reason, self.num_tokens - self._num_reported, self.num_tokens)
+            ChoiceDone(
+                self.index,
+                self.reason,
+                self.num_tokens - self._num_reported,
+                self.num_tokens,
+                self._text.stop,
+            )
         )
         return events
 

@@ -47,6 +47,11 @@ class ChoiceText:
         self._starts: deque[int] | None = deque() if is_tracking else None
 
     @property
+    def stop(self) -> str:
+        """The stop string that ended the text; empty if none did."""
+        return "" if self._matcher is None else self._matcher.stop
+
+    @property
     def num_shown(self) -> int:
         """How many of the pushed tokens have been shown, at least in part."""
         return self._num_shown

@@ -50,6 +50,7 @@ class StopMatcher:
         "_patterns",
         "_unseen",
         "is_stopped",
+        "stop",
     )
 
     def __init__(self, stops: Sequence[str], calls: CallMarks = NO_CALLS) -> None:
@@ -61,6 +62,7 @@ class StopMatcher:
         self._has_begun = False
         self._in_call = False
         self.is_stopped = False
+        self.stop = ""  # the stop string that ended the text
 
     @property
     def num_held(self) -> int:
@@ -102,8 +104,9 @@ class StopMatcher:
             complete = [pattern for pattern in self._patterns if pattern.push(char)]
             if complete:
                 self.is_stopped = True
+                self.stop = max((pattern.text for pattern in complete), key=len)
                 self._held = ""
-                return held[: index - max(len(pattern.text) for pattern in complete)]
+                return held[: index - len(self.stop)]
         num_shown = len(held) - max(pattern.matched for pattern in self._patterns)
         self._held = held[num_shown:]
         return held[:num_shown]

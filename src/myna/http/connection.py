@@ -9,7 +9,6 @@ from starlette.types import Receive, Send
 
 from myna.http.record import Header, RequestRecord
 
-KEEP_ALIVE: Final = b": keep-alive\n\n"
 _MIN_BYTES_PER_S: Final = 16 << 10
 # U+2028, U+2029 and U+0085, which many clients take for line ends and so for the end of an event's data.
 _UNICODE_LINE_ENDS: Final = {text.encode(): b"\\u%04x" % ord(text) for text in ("\u2028", "\u2029", "\u0085")}
@@ -54,9 +53,10 @@ class WhileConnected:
 class BodyWriter:
     """Sends the headers and the body's bytes, and commits token counts before each write.
 
-    With `keep_alive_s`, the body is a stream of events with JSON, and a comment is sent after that long
-    without a write, also before the first byte. A write that takes `stall_s` calls `on_stall`. So does a
-    whole body, which has no keep-alives, if its client reads less than 16 KiB/s on average, after `stall_s`.
+    With `keep_alive_s`, the body is a stream of events with JSON, and what `keep_alive` returns is sent after
+    that long without a write, also before the first byte. A write that takes `stall_s` calls `on_stall`. So
+    does a whole body, which has no keep-alives, if its client reads less than 16 KiB/s on average, after
+    `stall_s`.
     There is one timer per body, not per write: it checks how long ago the last write was and reschedules
     itself for the rest.
     """
@@ -70,6 +70,7 @@ class BodyWriter:
         keep_alive_s: float | None,
         stall_s: float,
         on_stall: Callable[[], None],
+        keep_alive: Callable[[], bytes],
     ) -> None:
         self._send = send
         self._record = record
@@ -78,6 +79,7 @@ class BodyWriter:
         self._interval_s = stall_s / 4 if keep_alive_s is None else keep_alive_s
         self._stall_s = stall_s
         self._on_stall = on_stall
+        self._sign_of_life = keep_alive
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
         self._timer = self._loop.call_later(self._interval_s, self._on_timer)
@@ -142,7 +144,8 @@ class BodyWriter:
             silence_s = 0.0
         elif silence_s >= self._interval_s:
             self._last_write, silence_s = self._loop.time(), 0.0
-            self._keep_alive = self._loop.create_task(self._send_comment())
+            # Called now: a write that waits for the task may come after other events.
+            self._keep_alive = self._loop.create_task(self._send_keep_alive(self._sign_of_life()))
             self._keep_alive.add_done_callback(self._on_keep_alive_sent)
         self._timer = self._loop.call_later(self._interval_s - silence_s, self._on_timer)
 
@@ -151,10 +154,10 @@ class BodyWriter:
         if not task.cancelled() and task.exception() is not None:
             self._on_stall()  # the connection accepts no more data
 
-    async def _send_comment(self) -> None:
+    async def _send_keep_alive(self, data: bytes) -> None:
         if not self.has_started:
             await self._start()
-        await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
 
 def _without_unicode_line_ends(data: bytes) -> bytes:

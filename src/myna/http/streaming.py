@@ -17,11 +17,10 @@ from starlette.types import Receive, Scope, Send
 from myna.core.events import Event
 from myna.http.access_log import record_failure
 from myna.http.connection import BodyWriter, WhileConnected
+from myna.http.event_format import OPENAI_EVENTS, EventFormat
 from myna.http.record import Header, header_value, record_of
 from myna.http.rendering import INLINE_PARTS, render_off_loop
-from myna.wire.errors import error_event
 
-DONE: Final = b"data: [DONE]\n\n"
 _STREAM_HEADERS: Final = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
@@ -45,14 +44,14 @@ class ChunkRenderer(Protocol):
         ...
 
     def end(self) -> bytes:
-        """What follows the last event before `[DONE]` (the usage chunk)."""
+        """What follows the last event, before the stream's end (the usage chunk)."""
         ...
 
 
 class Fold(Protocol):
     """Accumulates the same events for a whole body; pure."""
 
-    def feed(self, event: Event) -> None: ...
+    def feed(self, event: Event) -> object: ...
 
 
 F = TypeVar("F", bound=Fold)
@@ -111,15 +110,18 @@ class Lookahead:
 class ResponseSender:
     """The target of `response_sender`: call one of the two `send_` methods, once."""
 
-    def __init__(self, out: BodyWriter, client: WhileConnected, threads: Executor, hold: Hold) -> None:
+    def __init__(
+        self, out: BodyWriter, client: WhileConnected, threads: Executor, hold: Hold, events: EventFormat
+    ) -> None:
         self._out = out
+        self._events = events
         self._client = client
         self._threads = threads
         self._hold = hold
 
     async def send_events(self, stream: AsyncIterator[Event], renderer: ChunkRenderer) -> None:
-        """Send every event as it is produced, then `[DONE]`."""
-        await self._out.finish(await self._pump(stream, renderer) + DONE)
+        """Send every event as it is produced, then the stream's end."""
+        await self._out.finish(await self._pump(stream, renderer) + self._events.end)
         self._client.is_complete = True
 
     async def send_body(self, parts: Iterator[bytes]) -> None:
@@ -190,14 +192,16 @@ async def response_sender(
     headers: Mapping[str, str] = MappingProxyType({}),
     stall_s: float | None = None,
     hold: Hold | None = None,
+    events: EventFormat = OPENAI_EVENTS,
 ) -> AsyncIterator[ResponseSender]:
     """A block that sends the response to a request whose body has been read.
 
     Nothing is sent before the first event, the whole body, or, with `keep_alive_s` (event streams only), the
     first keep-alive. An error until then propagates and becomes a proper HTTP status; a later error of an
-    event stream becomes an error event. Every stream that has started ends with `[DONE]`, and nothing follows
-    it. The block is cancelled when the client disconnects. A client that leaves bytes unread for `stall_s` is
-    treated as disconnected, and so is one that reads a whole body too slowly: the server holds all of it.
+    event stream becomes an error event. `events` is the stream's framing: every stream that has started ends
+    as it says, and nothing follows. The block is cancelled when the client disconnects. A client that leaves
+    bytes unread for `stall_s` is treated as disconnected, and so is one that reads a whole body too slowly:
+    the server holds all of it.
     `hold` counts a large body until it is sent. What was opened in the block is closed when the request ends
     (`context.RequestContext`).
     """
@@ -213,15 +217,16 @@ async def response_sender(
             keep_alive_s=keep_alive_s,
             stall_s=stall_s,
             on_stall=client.abort,
+            keep_alive=events.keep_alive,
         )
         try:
-            yield ResponseSender(out, client, threads, hold or (lambda abort: nullcontext(_nothing)))
+            yield ResponseSender(out, client, threads, hold or (lambda abort: nullcontext(_nothing)), events)
         except (Exception, asyncio.CancelledError) as exc:
             is_stream = keep_alive_s is not None
             if client.is_disconnected or out.has_ended or not out.has_started or not is_stream:
                 raise
             record_failure(record, exc)
-            await out.finish(error_event(exc, record.id) + DONE)
+            await out.finish(events.error(exc, record.id) + events.end)
             client.is_complete = True
             if isinstance(exc, asyncio.CancelledError):
                 raise

@@ -20,6 +20,7 @@ from myna.catalog.registry import ModelCard
 from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
 from myna.core.requests import GenerationRequest
+from myna.http.event_format import OPENAI_EVENTS, EventFormat
 from myna.http.record import RequestRecord, record_of
 from myna.http.streaming import ResponseSender, response_sender
 from myna.request import auth, merged_stream
@@ -27,7 +28,7 @@ from myna.request.limiter import Reservation
 from myna.request.services import Services
 from myna.usage.metering import Meter, MeteredStream
 from myna.usage.recorder import UsageRecorder
-from myna.wire.errors import WrongMethod
+from myna.wire.errors import Layout, WrongMethod
 from myna.wire.parameters import Parameter
 from myna.wire.validation import WireModel, validate
 
@@ -146,7 +147,11 @@ class RequestContext:
             raise
 
     def response_sender(
-        self, *, is_stream: bool, headers: Mapping[str, str] = MappingProxyType({})
+        self,
+        *,
+        is_stream: bool,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        events: EventFormat = OPENAI_EVENTS,
     ) -> AbstractAsyncContextManager[ResponseSender]:
         """A block that opens what the response needs and sends it; see `streaming.response_sender`."""
         services = self.services
@@ -158,6 +163,7 @@ class RequestContext:
             headers=headers,
             keep_alive_s=services.keep_alive_s if is_stream else None,
             hold=self._hold_answer,
+            events=events,
         )
 
     def _hold_answer(self, drop: Callable[[], None]) -> AbstractContextManager[Callable[[], None]]:
@@ -231,6 +237,8 @@ class Endpoint:
     `names_organization`: whether the response names the organization in a header; OpenAI's Models API
     doesn't. `recorded_as`: the endpoint's name in the ledger; empty if it uses no model.
     `needs_no_key_locally`: programs on the same machine need no key if the server listens on loopback only.
+    `error_layout`: of all its errors, also of those that the gateway reports elsewhere; None: each error's
+    own. `no_key_text`: the error for a request without a key.
     """
 
     method: str
@@ -239,6 +247,8 @@ class Endpoint:
     names_organization: bool = True
     recorded_as: str = ""
     needs_no_key_locally: bool = False
+    error_layout: Layout | None = None
+    no_key_text: str = auth.NO_KEY_TEXT
 
 
 class EndpointApp:
@@ -259,12 +269,15 @@ class EndpointApp:
                 allowed=tuple(self._endpoints),
             )
         request = Request(scope, receive)
+        record_of(scope).error_layout = endpoint.error_layout
         is_open = (
             endpoint.needs_no_key_locally
             and self._services.is_loopback_only
             and auth.is_local_request(request)
         )
-        principal = LOCAL_USER if is_open else await auth.authenticate(request, self._services)
+        principal = (
+            LOCAL_USER if is_open else await auth.authenticate(request, self._services, endpoint.no_key_text)
+        )
         context = RequestContext(endpoint, request, send, principal, self._services)
         if endpoint.names_organization:
             context.record.organization = self._services.organization

@@ -1,22 +1,26 @@
 """The services that every endpoint is given."""
 
+import secrets
 import time
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Final
 
 from myna.accounts.keys import KeyRing
+from myna.accounts.sealing import Sealer
+from myna.accounts.secret import Secret
 from myna.accounts.sign_in_codes import SignInCodes
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
+from myna.core.stored_responses import BackgroundStore, ConversationStore, ResponseStore
 from myna.generation.budgets import NO_LIMITS, AnswerLimits
 from myna.http.json_bodies import LargeBodies
 from myna.http.unread import UnreadAnswers
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
-from myna.stores.completion_retention import CompletionRetention
-from myna.stores.completion_writer import CompletionWriter
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.retention import Retention
+from myna.stores.store_writer import StoreWriter
 from myna.usage.ledger import Ledger
 from myna.usage.metrics import Instruments
 from myna.usage.recorder import UsageSinks
@@ -30,7 +34,8 @@ class Services:
     only). Templates and tokenizers run in `text_threads`, calls of stores in `database_threads`; `app.py`
     closes both. `sign_in_codes` None: no page signs in by a link. `ledger` None: no usage is
     recorded. `is_loopback_only`: the server listens on a loopback address, and serves nobody through a proxy.
-    `ignores_unknown`: parameters that aren't supported are dropped, unless a key has its own setting."""
+    `sealer` makes opaque tokens. `ignores_unknown`: parameters that aren't supported are dropped, unless a
+    key has its own setting."""
 
     pool: ModelPool
     keys: KeyRing | None
@@ -38,7 +43,10 @@ class Services:
     text_threads: Executor
     database_threads: DatabaseThreads
     completions: CompletionStore
-    completion_writer: CompletionWriter
+    responses: ResponseStore
+    conversations: ConversationStore
+    background: BackgroundStore
+    store_writer: StoreWriter
     accounts: LiveAccounts
     limiter: Limiter
     sign_in_codes: SignInCodes | None = None
@@ -49,7 +57,8 @@ class Services:
     ignores_unknown: bool = False
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
-    retention: CompletionRetention | None = None
+    retention: Retention | None = None
+    sealer: Sealer = field(default_factory=lambda: Sealer(Secret(secrets.token_hex(32))))
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     unread_answers: UnreadAnswers = field(default_factory=UnreadAnswers)
     started: float = field(default_factory=time.monotonic)

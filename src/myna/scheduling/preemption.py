@@ -13,7 +13,7 @@ class Preemption:
 
     __slots__ = ("_kv", "_queue")
 
-    def __init__(self, kv: KVStorage, queue: FairQueue) -> None:
+    def __init__(self, kv: KVStorage, queue: FairQueue[Sequence]) -> None:
         self._kv = kv
         self._queue = queue
 
@@ -32,7 +32,7 @@ class Preemption:
         share_after = held.pop(share, 0.0) + self._part(sequence)
         if share_after > max(held.values(), default=0.0):
             return None
-        by_share: dict[Share, list[Sequence]] = {}
+        by_share: dict[Share[Sequence], list[Sequence]] = {}
         for other in sorted(running, key=rank):
             if (owner := self._queue.share_of(other)) is not share:
                 by_share.setdefault(owner, []).append(other)
@@ -53,8 +53,8 @@ class Preemption:
         info = self._kv.info
         return max(1 / info.max_sequences, len(sequence.tokens) / info.kv_tokens) * cost(sequence)
 
-    def _held(self, running: Collection[Sequence]) -> dict[Share, float]:
-        held: dict[Share, float] = {}
+    def _held(self, running: Collection[Sequence]) -> dict[Share[Sequence], float]:
+        held: dict[Share[Sequence], float] = {}
         for sequence in running:
             share = self._queue.share_of(sequence)
             held[share] = held.get(share, 0.0) + self._part(sequence)

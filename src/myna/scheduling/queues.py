@@ -19,7 +19,7 @@ class _Turn(NamedTuple):
 
     served: float
     rank: tuple[int, int, int]
-    share: Share
+    share: Share[Sequence]
     todo: Iterator[Sequence]
 
 
@@ -31,7 +31,7 @@ class RequestQueues:
 
     def __init__(self, kv: KVStorage) -> None:
         self.kv_cache = KVCacheManager(kv)
-        self.waiting = FairQueue()
+        self.waiting = FairQueue[Sequence]()
         self._preemption = Preemption(kv, self.waiting)
         self.running: dict[Sequence, None] = {}
         self.num_preempted = 0
@@ -69,7 +69,7 @@ class RequestQueues:
         if num_shares < 2:
             return set()
         most = max(_MIN_DECODES, _SHARED_DECODES // num_shares)
-        by_share: dict[Share, list[Sequence]] = {}
+        by_share: dict[Share[Sequence], list[Sequence]] = {}
         for sequence in self.running:
             if sequence.is_decoding:
                 by_share.setdefault(self.waiting.share_of(sequence), []).append(sequence)
@@ -87,7 +87,7 @@ class RequestQueues:
     def add_prompts(self, batch: Batch, unfinished: Iterable[Sequence], max_tokens: int) -> None:
         """Continue the prompts of running sequences that are `unfinished`, and start waiting ones, while the
         KV cache and the step's token budget have room; the least served owners first."""
-        prompts: dict[Share, list[Sequence]] = {}
+        prompts: dict[Share[Sequence], list[Sequence]] = {}
         for sequence in unfinished:
             prompts.setdefault(self.waiting.share_of(sequence), []).append(sequence)
         turns = [

@@ -4,20 +4,38 @@ from myna.core.accounts import AccountStore
 from myna.core.counters import CounterStore
 from myna.core.ledger import LedgerStore
 from myna.core.stored import CompletionStore
+from myna.core.stored_responses import BackgroundStore, ConversationStore, ResponseStore
 from myna.stores.ledger_memory import MemoryLedger
 from myna.stores.memory import MemoryCompletions
 from myna.stores.memory_accounts import MemoryAccounts
 from myna.stores.memory_counters import MemoryCounters
+from myna.stores.responses_memory import (
+    MemoryBackground,
+    MemoryConversational,
+    MemoryConversations,
+    MemoryResponses,
+)
 
 
 class MemoryStores:
-    """See `registry.Stores`; each call creates an empty store."""
+    """See `registry.Stores`; each call creates an empty store, but responses and conversations share their
+    items."""
 
     def __init__(self, url: str) -> None:
         """Only the URL's scheme matters."""
+        self._conversational = MemoryConversational()
 
     def completions(self) -> CompletionStore:
         return MemoryCompletions()
+
+    def responses(self) -> ResponseStore:
+        return MemoryResponses(self._conversational)
+
+    def conversations(self) -> ConversationStore:
+        return MemoryConversations(self._conversational)
+
+    def background(self) -> BackgroundStore:
+        return MemoryBackground(self._conversational)
 
     def ledger(self) -> LedgerStore:
         return MemoryLedger()
