@@ -115,7 +115,7 @@ def _places(*folders: Path | str | None) -> list[Path]:
 
 
 def _unique(models: Sequence[FoundModel]) -> list[FoundModel]:
-    """Each file once; the first of a name keeps it, others are told apart by their program."""
+    """Each file once; the first of a name keeps it, others get that of their program, too."""
     by_id: dict[str, FoundModel] = {}
     for model in models:
         name = model.id if model.id not in by_id else f"{model.program}/{model.id}"

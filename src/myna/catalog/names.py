@@ -53,7 +53,7 @@ class PlainName:
 
 
 def parse_name(text: str) -> HubName | PlainName:
-    """What a name stands for. `owner/repository` is one on Hugging Face.
+    """The model that a name refers to. `owner/repository` is one on Hugging Face.
 
     Raises `ModelNotFound` for an address that is not of a hub, or not of a model."""
     text = text.strip()

@@ -3,11 +3,15 @@
 import os
 from functools import partial
 
-from myna.catalog.advice import Machine
+from myna.catalog.advice import Machine, recommended
+from myna.catalog.catalog_file import open_catalog
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import capacity
+from myna.cli.banner import command_name
+from myna.cli.console import megabytes, note
+from myna.core.translatable import N_
 from myna.engines.registry import may_run
-from myna.settings import Settings
+from myna.settings import DEFAULT_MODEL, Settings
 
 
 def this_machine(settings: Settings) -> Machine:
@@ -20,6 +24,25 @@ def this_machine(settings: Settings) -> Machine:
         best_bandwidth(settings.home / "bandwidth.json", num_threads, memory.total_bytes),
         partial(may_run, settings.engine),
     )
+
+
+def note_better_model(settings: Settings) -> None:
+    """Name the model to take, if the one that Myna chooses by itself is smaller than what runs here."""
+    if settings.model != DEFAULT_MODEL or settings.engine == "fake":
+        return
+    catalog = open_catalog(settings.home)
+    offer = recommended(catalog, this_machine(settings), "chat")
+    if offer is not None and offer.entry.num_bytes > 2 * catalog.find(DEFAULT_MODEL).num_bytes:
+        note(
+            N_(
+                "This machine can run {model}, which is better ({size}, about {speed:.0f} tokens per "
+                "second): {command}",
+                model=offer.entry.id,
+                size=megabytes(offer.entry.num_bytes),
+                speed=offer.tokens_per_s,
+                command=f"{command_name()} serve {offer.entry.id}",
+            )
+        )
 
 
 def usable_threads() -> int:
