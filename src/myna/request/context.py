@@ -41,6 +41,18 @@ T = TypeVar("T")
 M = TypeVar("M", bound=WireModel)
 
 
+class Validator(Protocol):
+    """Validates a body, as `wire.validation.validate` does."""
+
+    def __call__(
+        self,
+        schema: type[M],
+        body: Mapping[str, object],
+        parameters: Mapping[str, Parameter],
+        ignored: list[str] | None = None,
+    ) -> M: ...
+
+
 class ASGIResponse(Protocol):
     """An ASGI response."""
 
@@ -98,6 +110,7 @@ class RequestContext:
         parameters: Mapping[str, Parameter],
         *,
         may_ignore: bool = False,
+        validator: Validator = validate,
     ) -> M:
         """The validated body. Raises `InvalidRequest` for the first error. `may_ignore`: what isn't supported
         is dropped if the key or the server is set to that."""
@@ -105,7 +118,7 @@ class RequestContext:
         is_lenient = may_ignore and (self.services.ignores_unknown if own is None else own)
         ignored: list[str] | None = [] if is_lenient else None
         request = await self.services.large_bodies.run_if_large(
-            self._body_bytes, self.principal.key_id, lambda: validate(schema, body, parameters, ignored)
+            self._body_bytes, self.principal.key_id, lambda: validator(schema, body, parameters, ignored)
         )
         if ignored:
             self.record.ignore(ignored)
