@@ -35,10 +35,14 @@ FAMILIES: Final = (
     "myna.api.completions.routes",
     "myna.api.chat.routes",
     "myna.api.stored.routes",
+    "myna.api.files.routes",
     "myna.api.usage.routes",
     "myna.api.monitoring.routes",
     "myna.api.organization.routes",
 )
+_UPLOADS: Final = "/v1/files"
+_FORM_BYTES: Final = 64 << 10  # of an upload's form, besides its file
+_NO_LIMIT: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +99,17 @@ def create_app(
         partial(SourceCheck, sources=partial(_allowed_sources, app, asks_for_key=services.keys is not None)),
         BackendHeaders,
         gate.layer,
-        partial(BodyLimit, max_bytes=lambda: app.options.max_body_bytes),
+        partial(BodyLimit, max_bytes=partial(_max_body_bytes, app, services)),
     ]
     app.asgi = wrap(router, layers)
     return app
+
+
+def _max_body_bytes(app: App, services: Services, scope: Scope) -> int:
+    """Uploads are streamed to disk; every other body is held in memory."""
+    if scope["method"] == "POST" and scope["path"] == _UPLOADS:
+        return (services.files.limits.max_file_bytes or _NO_LIMIT) + _FORM_BYTES
+    return app.options.max_body_bytes
 
 
 def _allowed_sources(app: App, *, asks_for_key: bool) -> AllowedSources:
@@ -144,6 +155,8 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         for observer in services.usage_sinks.observers:
             stack.push_async_callback(loop.run_in_executor, closing, observer.close)
         stack.push_async_callback(services.completion_writer.aclose)
+        services.files.start()
+        stack.push_async_callback(services.files.aclose)
         if services.retention is not None:
             services.retention.start()
             stack.push_async_callback(services.retention.aclose)

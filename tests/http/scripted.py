@@ -1,6 +1,7 @@
 """Stand-ins for a model and a pool: events as the test says, every call of `aclose` and `release` seen."""
 
 import asyncio
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from myna.request.services import Services
 from myna.scheduling.grammar_text import compile_constraint
 from myna.stores.completion_writer import CompletionWriter, WriterLimits
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.files import Files
+from myna.stores.files_memory import MemoryFiles
 from myna.stores.memory import MemoryCompletions
 from myna.stores.memory_accounts import MemoryAccounts
 from myna.stores.memory_counters import MemoryCounters
@@ -178,4 +181,5 @@ def services(
     completions = completions or MemoryCompletions()
     text, database = ThreadPoolExecutor(1), DatabaseThreads(1)
     writer = CompletionWriter(completions, database, writer_limits)
-    return Services(pool, keys, usage_sinks, text, database, completions, writer, accounts, limiter)
+    files = Files(MemoryFiles(), Path(tempfile.gettempdir(), "myna-test-files"), database)
+    return Services(pool, keys, usage_sinks, text, database, completions, writer, accounts, limiter, files)

@@ -47,6 +47,7 @@ from myna.stores.completion_quota import quota_of
 from myna.stores.completion_retention import CompletionRetention
 from myna.stores.completion_writer import CompletionWriter, WriterLimits
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.files import FileLimits, Files
 from myna.stores.registry import Stores, open_stores
 from myna.usage.ledger import Ledger
 from myna.usage.log import NullUsageLog
@@ -250,6 +251,12 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
         retention=CompletionRetention(completions, threads, settings.stored_days),
         accounts=accounts,
         limiter=Limiter(stores.counters(), accounts, spending, ORGANIZATION),
+        files=Files(
+            stores.files(),
+            settings.files_folder,
+            threads,
+            FileLimits(settings.max_file_bytes, settings.max_files_bytes),
+        ),
     )
 
 

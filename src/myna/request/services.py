@@ -17,6 +17,7 @@ from myna.request.live_accounts import LiveAccounts
 from myna.stores.completion_retention import CompletionRetention
 from myna.stores.completion_writer import CompletionWriter
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.files import Files
 from myna.usage.ledger import Ledger
 from myna.usage.metrics import Instruments
 from myna.usage.recorder import UsageSinks
@@ -41,6 +42,7 @@ class Services:
     completion_writer: CompletionWriter
     accounts: LiveAccounts
     limiter: Limiter
+    files: Files
     sign_in_codes: SignInCodes | None = None
     ledger: Ledger | None = None
     instruments: Instruments | None = None

@@ -1,9 +1,12 @@
 """Stores in memory, lost when the process ends: for tests, and for servers without a database."""
 
 from myna.core.accounts import AccountStore
+from myna.core.batches import BatchStore
 from myna.core.counters import CounterStore
+from myna.core.files import FileStore
 from myna.core.ledger import LedgerStore
 from myna.core.stored import CompletionStore
+from myna.stores.files_memory import MemoryBatches, MemoryFiles
 from myna.stores.ledger_memory import MemoryLedger
 from myna.stores.memory import MemoryCompletions
 from myna.stores.memory_accounts import MemoryAccounts
@@ -11,10 +14,11 @@ from myna.stores.memory_counters import MemoryCounters
 
 
 class MemoryStores:
-    """See `registry.Stores`; each call creates an empty store."""
+    """See `registry.Stores`; each call creates an empty store, except for files and batches."""
 
     def __init__(self, url: str) -> None:
         """Only the URL's scheme matters."""
+        self._files = MemoryFiles()
 
     def completions(self) -> CompletionStore:
         return MemoryCompletions()
@@ -27,3 +31,9 @@ class MemoryStores:
 
     def counters(self) -> CounterStore:
         return MemoryCounters()
+
+    def files(self) -> FileStore:
+        return self._files
+
+    def batches(self) -> BatchStore:
+        return MemoryBatches(self._files)

@@ -3,13 +3,17 @@
 from pathlib import Path
 
 from myna.core.accounts import AccountStore
+from myna.core.batches import BatchStore
 from myna.core.counters import CounterStore
+from myna.core.files import FileStore
 from myna.core.ledger import LedgerStore
 from myna.core.stored import CompletionStore
 from myna.stores.accounts import SqlAccounts
+from myna.stores.batches_sql import SqlBatches
 from myna.stores.counters import SqlCounters
 from myna.stores.counters_file import FileCounters
 from myna.stores.database import TimeLimits, open_database
+from myna.stores.files_sql import SqlFiles
 from myna.stores.ledger_sql import SqlLedger
 from myna.stores.sql import SqlCompletions
 
@@ -35,3 +39,9 @@ class SqlStores:
         if engine.dialect.name == "sqlite":
             return FileCounters(Path(f"{engine.url.database}-limits"))
         return SqlCounters(self._database)
+
+    def files(self) -> FileStore:
+        return SqlFiles(self._database)
+
+    def batches(self) -> BatchStore:
+        return SqlBatches(self._database)
