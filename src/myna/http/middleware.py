@@ -84,8 +84,9 @@ class ErrorResponses:
             record_failure(record, exc)
             if record.status:
                 raise
-            record.is_gateway = record.is_gateway or error_row(exc).layout.is_gateway
-            await error_response(exc, record.id)(scope, receive, send)
+            layout = record.error_layout or error_row(exc).layout
+            record.is_gateway = record.is_gateway or layout.is_gateway
+            await error_response(exc, record.id, layout)(scope, receive, send)
 
 
 def read_client_request_id(scope: Scope, record: RequestRecord) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from starlette.types import Scope
 
 from myna.core.ledger import UsageRow
+from myna.wire.errors import Layout
 
 Header = tuple[bytes, bytes]
 _SCOPE_KEY = "myna.record"
@@ -34,6 +35,7 @@ class RequestRecord:
     status: int = 0
     first_byte_s: float = 0.0
     is_gateway: bool = False
+    error_layout: Layout | None = None
     is_quiet: bool = False
     headers: list[Header] = field(default_factory=list)
     late_headers: list[Callable[[], list[Header]]] = field(default_factory=list)

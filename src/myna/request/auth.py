@@ -58,14 +58,15 @@ def presented_key(authorization: str) -> str:
     return ""
 
 
-async def authenticate(request: Request, services: Services) -> Principal:
-    """The principal of the request's key. Raises `AuthenticationFailed`, with the key masked."""
+async def authenticate(request: Request, services: Services, no_key_text: str = NO_KEY_TEXT) -> Principal:
+    """The principal of the request's key. Raises `AuthenticationFailed`, with the key masked, or with
+    `no_key_text` if there is none."""
     await services.accounts.refresh()
     if services.keys is None:
         return LOCAL_USER
     key = presented_key(request.headers.get("authorization", ""))
     if not key:
-        raise AuthenticationFailed(NO_KEY_TEXT)
+        raise AuthenticationFailed(no_key_text)
     principal = services.keys.find(key) or await services.accounts.find(key)
     if principal is None:
         if reason := services.accounts.rejection_reason(key):

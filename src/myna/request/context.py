@@ -28,7 +28,7 @@ from myna.request.limiter import Reservation
 from myna.request.services import Services
 from myna.usage.metering import Meter, MeteredStream
 from myna.usage.recorder import UsageRecorder
-from myna.wire.errors import WrongMethod
+from myna.wire.errors import Layout, WrongMethod
 from myna.wire.parameters import Parameter
 from myna.wire.validation import WireModel, validate
 
@@ -237,6 +237,8 @@ class Endpoint:
     `names_organization`: whether the response names the organization in a header; OpenAI's Models API
     doesn't. `recorded_as`: the endpoint's name in the ledger; empty if it uses no model.
     `needs_no_key_locally`: programs on the same machine need no key if the server listens on loopback only.
+    `error_layout`: of all its errors, also of those that the gateway reports elsewhere; None: each error's
+    own. `no_key_text`: the error for a request without a key.
     """
 
     method: str
@@ -245,6 +247,8 @@ class Endpoint:
     names_organization: bool = True
     recorded_as: str = ""
     needs_no_key_locally: bool = False
+    error_layout: Layout | None = None
+    no_key_text: str = auth.NO_KEY_TEXT
 
 
 class EndpointApp:
@@ -265,12 +269,15 @@ class EndpointApp:
                 allowed=tuple(self._endpoints),
             )
         request = Request(scope, receive)
+        record_of(scope).error_layout = endpoint.error_layout
         is_open = (
             endpoint.needs_no_key_locally
             and self._services.is_loopback_only
             and auth.is_local_request(request)
         )
-        principal = LOCAL_USER if is_open else await auth.authenticate(request, self._services)
+        principal = (
+            LOCAL_USER if is_open else await auth.authenticate(request, self._services, endpoint.no_key_text)
+        )
         context = RequestContext(endpoint, request, send, principal, self._services)
         if endpoint.names_organization:
             context.record.organization = self._services.organization

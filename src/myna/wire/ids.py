@@ -1,11 +1,16 @@
-"""Ids in OpenAI's format: a prefix, the creation time in base 62, and random characters."""
+"""Ids in OpenAI's formats: a prefix, the creation time, and random characters."""
 
 import hashlib
+import re
+import secrets
+import time
+from dataclasses import dataclass
 from typing import Final
 
 from myna.core import base62
 
 _EPOCH: Final = 1_576_800_000
+_RESPONSE_ID: Final = re.compile(r"resp_([0-9a-f]{16})[0-9a-f]{34}")
 
 
 def completion_id(prefix: str, created: int) -> str:
@@ -19,3 +24,28 @@ def call_id(completion: str, choice: int, number: int) -> str:
     representation of the completion."""
     digest = hashlib.sha256(f"{completion}/{choice}/{number}".encode()).digest()
     return f"call_{base62.encode(int.from_bytes(digest), 24)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemIds:
+    """New ids for a response and its items: a prefix and 50 hexadecimal digits, the first 16 of which are
+    the `root` that all responses of a chain share, followed by 00, eight of the creation time and 24 random
+    ones."""
+
+    root: str
+
+    @classmethod
+    def continuing(cls, response_id: str | None) -> "ItemIds":
+        """Those of a response that continues this one, if any."""
+        match = _RESPONSE_ID.fullmatch(response_id or "")
+        return cls(match[1] if match else secrets.token_hex(8))
+
+    def new(self, prefix: str, created: int | None = None) -> str:
+        """An id of something created then; None: now."""
+        at = int(time.time()) if created is None else created
+        return f"{prefix}{self.root}00{at & 0xFFFFFFFF:08x}{secrets.token_hex(12)}"
+
+
+def new_call_id() -> str:
+    """A new id of a tool call, that its output refers to."""
+    return f"call_{base62.random_text(24)}"

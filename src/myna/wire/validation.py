@@ -116,7 +116,7 @@ def validate(
         else:
             ignored += [name for name in body if _is_unsupported(parameters.get(name), body[name])]
         return request
-    raise _to_invalid_request(first)
+    raise to_invalid_request(first)
 
 
 def reject_unsupported(body: Mapping[str, object], parameters: Mapping[str, Parameter]) -> None:
@@ -137,7 +137,8 @@ def _is_unsupported(parameter: Parameter | None, value: object) -> bool:
     return parameter is not None and parameter.use is Use.REJECTED and value not in parameter.allowed
 
 
-def _to_invalid_request(error: ErrorDetails) -> InvalidRequest:
+def to_invalid_request(error: ErrorDetails) -> InvalidRequest:
+    """The error to raise for pydantic's."""
     path = path_of(error["loc"])
     match error["type"]:
         case kind if kind == FIELD_ERROR:
