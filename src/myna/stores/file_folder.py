@@ -1,6 +1,6 @@
 """The folder with the contents of files. Knows no rows.
 
-A content is written under its final name, and whoever writes it holds a lock on it until its row exists: a
+A content is written under its final name, and its writer holds a lock on it until its row exists: a
 content without a row and without a lock is what a process that was killed has left behind.
 """
 
@@ -133,7 +133,7 @@ class FileFolder:
         alone while it is new."""
         try:
             fd = os.open(self._path / name, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:  # it was deleted, or it is no content
+        except OSError:  # deleted, or something else, such as a folder
             yield False
             return
         try:

@@ -17,6 +17,7 @@ from myna.core.errors import DatabaseUnavailable, FileNotFound, FileTooLarge, In
 from myna.core.files import FilePage, FileStore, StoredFile
 from myna.core.stored import Order
 from myna.core.supervision import SupervisedTask
+from myna.core.translatable import N_
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.file_folder import FileFolder, OpenContent
 
@@ -183,7 +184,10 @@ class Upload:
         uploading = self._files.count(self._project, counted)
         if limits.max_file_bytes and self.num_bytes > limits.max_file_bytes:
             self._error = FileTooLarge(
-                f"The file is larger than this server accepts ({limits.max_file_bytes:,} bytes).",
+                N_(
+                    "The file is larger than this server accepts ({limit:,} bytes).",
+                    limit=limits.max_file_bytes,
+                ),
                 param="file",
                 code="file_too_large",
             )
@@ -192,8 +196,10 @@ class Upload:
 
     def _over_quota(self) -> InvalidFile:
         return InvalidFile(
-            f"The files of this project may have {self._files.limits.max_project_bytes:,} bytes on this "
-            "server. Delete some first.",
+            N_(
+                "The files of this project may have {limit:,} bytes on this server. Delete some first.",
+                limit=self._files.limits.max_project_bytes,
+            ),
             param="file",
             code="storage_quota_exceeded",
         )
@@ -212,14 +218,12 @@ class Upload:
 
 
 def no_such_file(file_id: str) -> FileNotFound:
-    return FileNotFound(f"No such File object: {file_id[:64]}", param="id")
+    return FileNotFound(N_("No such File object: {id}", id=file_id[:64]), param="id")
 
 
 def _failed(exc: OSError) -> StorageFailed:
     log.error("a file can't be written: %s", exc)
     is_full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
-    return StorageFailed(
-        "The disk of this server is full, so the file can't be stored."
-        if is_full
-        else "The file can't be stored: the disk of this server failed."
-    )
+    if is_full:
+        return StorageFailed(N_("The disk of this server is full, so the file can't be stored."))
+    return StorageFailed(N_("The file can't be stored: the disk of this server failed."))
