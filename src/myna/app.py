@@ -25,6 +25,7 @@ from myna.http.root_path import RootPath
 from myna.http.server import DEFAULT_CONNECTIONS, KEEP_ALIVE_S, Server, server_config
 from myna.http.tls import Certificate
 from myna.request.context import Endpoint, routes
+from myna.request.in_process import answer_in_process, find_model
 from myna.request.services import Services
 from myna.web.routes import site
 from myna.wire.errors import UnknownPath, UnknownUrl
@@ -36,6 +37,7 @@ FAMILIES: Final = (
     "myna.api.chat.routes",
     "myna.api.stored.routes",
     "myna.api.files.routes",
+    "myna.api.batches.routes",
     "myna.api.usage.routes",
     "myna.api.monitoring.routes",
     "myna.api.organization.routes",
@@ -63,9 +65,11 @@ class HttpOptions:
 @dataclass(slots=True)
 class App:
     """The ASGI application, the gate that drains it, and the options, which each request reads: replacing
-    them takes effect with the next request."""
+    them takes effect with the next request. `for_batches` has the same endpoints, for requests that come from
+    this process."""
 
     asgi: ASGIApp
+    for_batches: ASGIApp
     gate: Gate
     options: HttpOptions
 
@@ -76,7 +80,7 @@ def create_app(
     """The whole ASGI application. Closes the services when its lifespan ends."""
     options = options or HttpOptions()
     gate = Gate(options.max_running)
-    app = App(_unknown_path, gate, options)
+    app = App(_unknown_path, _unknown_path, gate, options)
     endpoints: list[Endpoint] = [endpoint for name in families for endpoint in import_module(name).ENDPOINTS]
     router = Router(
         [
@@ -90,11 +94,13 @@ def create_app(
         ],
         redirect_slashes=False,
         default=_unknown_path,
-        lifespan=partial(_lifespan, services),
+        lifespan=partial(_lifespan, services, app),
     )
+    counted = partial(RequestScope, on_end=_response_counter(services))
+    app.for_batches = wrap(router, [counted, ErrorResponses, gate.layer])
     layers: list[Middleware] = [
         *_for_proxies(options),
-        partial(RequestScope, on_end=_response_counter(services)),
+        counted,
         ErrorResponses,
         partial(SourceCheck, sources=partial(_allowed_sources, app, asks_for_key=services.keys is not None)),
         BackendHeaders,
@@ -143,7 +149,7 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
+async def _lifespan(services: Services, app: App, router: object) -> AsyncIterator[None]:
     loop, closing = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="closing")
     # Closed in reverse order. An error doesn't prevent the others from being closed.
     async with contextlib.AsyncExitStack() as stack:
@@ -157,12 +163,14 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         stack.push_async_callback(services.completion_writer.aclose)
         services.files.start()
         stack.push_async_callback(services.files.aclose)
+        services.batches.start(partial(answer_in_process, app.for_batches), partial(find_model, services))
         if services.retention is not None:
             services.retention.start()
             stack.push_async_callback(services.retention.aclose)
         stack.push_async_callback(services.accounts.aclose)
         stack.push_async_callback(services.limiter.aclose)
         stack.push_async_callback(services.pool.aclose)
+        stack.push_async_callback(services.batches.aclose)
         yield
 
 

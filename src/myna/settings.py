@@ -91,6 +91,12 @@ class Settings:
         "Maximum size of a project's files; uploads beyond it are rejected. 0: unlimited.",
         key="max_files",
     )
+    batch_requests: int = _setting(
+        32, values.whole(1, 1024), "Number of requests of batches that run at once, behind all others."
+    )
+    batch_price: float = _setting(
+        0.5, values.fraction, "What requests of batches cost, as a part of the model's price: 0 to 1."
+    )
     usage: bool = _setting(True, values.flag, "Record every request in the ledger; see docs/usage.md.")
     usage_days: int = _setting(
         90, values.whole(0, 36500), "Days after which ledger rows are aggregated by hour; 0: never."

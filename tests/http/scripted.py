@@ -10,6 +10,7 @@ from pathlib import Path
 from myna.accounts.keys import KeyRing
 from myna.accounts.secret import Secret
 from myna.backends.worker.fake_renderer import fake_renderer
+from myna.batches.service import Batches
 from myna.catalog.pool import ModelPool
 from myna.catalog.registry import ModelCard, ModelRegistry, PollListing
 from myna.core.backend import Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec, Prepare
@@ -29,7 +30,7 @@ from myna.scheduling.grammar_text import compile_constraint
 from myna.stores.completion_writer import CompletionWriter, WriterLimits
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.files import Files
-from myna.stores.files_memory import MemoryFiles
+from myna.stores.files_memory import MemoryBatches, MemoryFiles
 from myna.stores.memory import MemoryCompletions
 from myna.stores.memory_accounts import MemoryAccounts
 from myna.stores.memory_counters import MemoryCounters
@@ -181,5 +182,9 @@ def services(
     completions = completions or MemoryCompletions()
     text, database = ThreadPoolExecutor(1), DatabaseThreads(1)
     writer = CompletionWriter(completions, database, writer_limits)
-    files = Files(MemoryFiles(), Path(tempfile.gettempdir(), "myna-test-files"), database)
-    return Services(pool, keys, usage_sinks, text, database, completions, writer, accounts, limiter, files)
+    rows = MemoryFiles()
+    files = Files(rows, Path(tempfile.gettempdir(), "myna-test-files"), database)
+    batches = Batches(MemoryBatches(rows), files, database)
+    return Services(
+        pool, keys, usage_sinks, text, database, completions, writer, accounts, limiter, files, batches
+    )

@@ -15,7 +15,7 @@ from myna.stores.database_threads import DatabaseThreads
 from myna.stores.files import Files
 
 LEASE_S: Final = 15.0
-_BEAT_S: Final = 2.0
+BEAT_S: Final = 2.0
 _RETRY_S: Final = 5.0
 
 Stop = Literal["expired", "cancelled", "lost"]
@@ -38,7 +38,7 @@ class BatchServices:
     find_model: FindModel
     slots: asyncio.Semaphore
     concurrency: int
-    beat_s: float = _BEAT_S
+    beat_s: float
 
 
 class Lease:

@@ -1,5 +1,4 @@
-"""The lines of a batch's input: reads them in pieces of bounded size, and finds what is wrong with them. Pure,
-apart from the file."""
+"""The lines of a batch's input: reads them in pieces of bounded size, and finds what is wrong with them."""
 
 import hashlib
 from collections.abc import Iterator

@@ -19,8 +19,7 @@ class Pace:
             await self._changed.wait_for(lambda: self._num_running < self._limit)
             self._num_running += 1
         try:
-            while (wait_s := self._resume_at - asyncio.get_running_loop().time()) > 0:
-                await asyncio.sleep(wait_s)
+            await self._pause()
         except BaseException:
             await self._leave()
             raise
@@ -40,6 +39,13 @@ class Pace:
     def answered(self) -> None:
         """An attempt has succeeded: one more may run."""
         self._limit = min(self._most, self._limit + 1)
+
+    async def _pause(self) -> None:
+        while True:
+            wait_s = self._resume_at - asyncio.get_running_loop().time()
+            if wait_s <= 0:
+                return
+            await asyncio.sleep(wait_s)
 
     async def _leave(self) -> None:
         self._num_running -= 1

@@ -7,9 +7,10 @@ contents those are, and they become files in the transaction that ends the batch
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -19,10 +20,8 @@ from myna.batches.output import Output, Result
 from myna.batches.pace import Pace
 from myna.batches.writer import RETRY_S, OutputWriter
 from myna.core.batches import Batch
-from myna.core.errors import InvalidRequest
 from myna.core.files import StoredFile
 from myna.stores.files import Files
-from myna.wire.errors import error_body
 
 _ELSEWHERE_S: Final = 60.0
 _READ_BYTES: Final = 256 << 10
@@ -133,12 +132,13 @@ class BatchRun:
             for number, data in lines:
                 check.check(number, data)
 
-        async for lines in _read(self._files, self._lease.batch.id):
-            await self._files.on_disk(check_all, lines)
-            if self._lease.stop.done():
-                return None
-            if check.is_decided:
-                break
+        async with aclosing(_read(self._files, self._lease.batch.id)) as pieces:
+            async for lines in pieces:
+                await self._files.on_disk(check_all, lines)
+                if self._lease.stop.done():
+                    return None
+                if check.is_decided:
+                    break
         check.finish()
         return check
 
@@ -156,9 +156,7 @@ class BatchRun:
                 log.error("the results of %s can't be written: %s", batch.id, exc)
                 await asyncio.sleep(RETRY_S)
         try:
-            await self._lease.change(
-                output_work=output.results.path.name, error_work=output.errors.path.name
-            )
+            await self._lease.change(output_work=output.results.path.name, error_work=output.errors.path.name)
         except BaseException:  # if the row has them after all, they are in use, else orphans
             await files.on_disk(output.close)
             raise
@@ -169,8 +167,9 @@ class BatchRun:
     async def _answer_all(self, output: Output, writer: OutputWriter) -> Ending:
         """Answer all lines that have no answer. Returns how the batch ends."""
         answering = asyncio.create_task(self._answer_lines(output, writer))
+        either: tuple[asyncio.Future[Any], ...] = (answering, self._lease.stop)
         try:
-            await asyncio.wait([answering, self._lease.stop], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             answering.cancel()
             await asyncio.wait([answering])
@@ -188,13 +187,13 @@ class BatchRun:
 
     async def _answer_lines(self, output: Output, writer: OutputWriter) -> None:
         window = asyncio.Semaphore(self._services.concurrency)
-        async with asyncio.TaskGroup() as tasks:
-            async for request in self._unanswered(output):
+        async with asyncio.TaskGroup() as tasks, aclosing(self._unanswered(output)) as requests:
+            async for request in requests:
                 await window.acquire()
                 task = tasks.create_task(self._answer(request, writer))
                 task.add_done_callback(lambda _: window.release())
 
-    async def _unanswered(self, output: Output) -> AsyncIterator[_Request]:
+    async def _unanswered(self, output: Output) -> AsyncGenerator[_Request, None]:
         """The requests of the lines without an answer, read as they are needed."""
         endpoint, done = self._lease.batch.endpoint, output.tally.done
 
@@ -206,9 +205,10 @@ class BatchRun:
                 if line.digest not in done
             ]
 
-        async for lines in _read(self._files, self._lease.batch.id):
-            for request in await self._files.on_disk(requests, lines):
-                yield request
+        async with aclosing(_read(self._files, self._lease.batch.id)) as pieces:
+            async for lines in pieces:
+                for request in await self._files.on_disk(requests, lines):
+                    yield request
 
     async def _answer(self, request: _Request, writer: OutputWriter) -> None:
         if request.refusal:
@@ -256,7 +256,7 @@ class BatchRun:
         return StoredFile(file_id, batch.project, "batch_output", filename, num_bytes, now, expires_at)
 
 
-async def _read(files: Files, name: str) -> AsyncIterator[list[tuple[int, bytes | None]]]:
+async def _read(files: Files, name: str) -> AsyncGenerator[list[tuple[int, bytes | None]], None]:
     """The numbered lines of an input, some at a time."""
     reader = await files.on_disk(InputReader, files.folder.path_of(name))
     try:
@@ -271,5 +271,6 @@ def _refusal(body: Mapping[str, object]) -> bytes:
     for name in ("stream", "background"):
         if body.get(name):
             text = f"Invalid value: '{name}' must be false in the requests of a batch."
-            return orjson.dumps(error_body(InvalidRequest(text, param=name, code="invalid_value"), ""))
+            error = {"message": text, "type": "invalid_request_error", "param": name, "code": "invalid_value"}
+            return orjson.dumps({"error": error})
     return b""

@@ -5,7 +5,7 @@ import logging
 from typing import Final
 
 from myna.batches.dispatch import Dispatch, FindModel
-from myna.batches.lease import LEASE_S, BatchServices
+from myna.batches.lease import BEAT_S, LEASE_S, BatchServices
 from myna.batches.run import BatchRun
 from myna.core.batches import Batch, BatchPage, BatchStore
 from myna.core.errors import DatabaseError
@@ -20,15 +20,23 @@ log = logging.getLogger("myna.serving")
 
 
 class Batches:
-    """All methods must be called in one event loop. `concurrency`: how many lines run at once."""
+    """All methods must be called in one event loop. `concurrency`: how many lines run at once; `beat_s`: how
+    often their progress is written."""
 
     def __init__(
-        self, store: BatchStore, files: Files, threads: DatabaseThreads, concurrency: int = 32
+        self,
+        store: BatchStore,
+        files: Files,
+        threads: DatabaseThreads,
+        concurrency: int = 32,
+        *,
+        beat_s: float = BEAT_S,
     ) -> None:
         self._store = store
         self._files = files
         self._threads = threads
         self._concurrency = concurrency
+        self._beat_s = beat_s
         self._running: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._services: BatchServices | None = None
@@ -36,9 +44,15 @@ class Batches:
 
     def start(self, dispatch: Dispatch, find_model: FindModel) -> None:
         """Run batches from now on: those of this server, and those whose server has died."""
-        slots = asyncio.Semaphore(self._concurrency)
         self._services = BatchServices(
-            self._store, self._files, self._threads, dispatch, find_model, slots, self._concurrency
+            store=self._store,
+            files=self._files,
+            threads=self._threads,
+            dispatch=dispatch,
+            find_model=find_model,
+            slots=asyncio.Semaphore(self._concurrency),
+            concurrency=self._concurrency,
+            beat_s=self._beat_s,
         )
         self._task.start()
 
@@ -54,11 +68,7 @@ class Batches:
         """Create the batch; its input stays, also if the file is deleted. Raises `FileNotFoundError` if the
         input is not in this server's folder."""
         await self._files.on_disk(self._files.folder.link, batch.input_file_id, batch.id)
-        try:
-            await self._threads.run(self._store.add, batch)
-        except BaseException:
-            await self._files.on_disk(self._files.folder.delete, batch.id)
-            raise
+        await self._threads.run(self._store.add, batch)  # a link without a row is an orphan
         self._changed.set()
 
     async def get(self, project: str, batch_id: str) -> Batch | None:

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final, ParamSpec
+from functools import partial
+from typing import Final
 
 from myna.batches.output import Output, Result
 from myna.core.outage import Outage
@@ -15,8 +16,6 @@ _SYNC_S: Final = 1.0
 RETRY_S: Final = 5.0
 
 log = logging.getLogger("myna.serving")
-
-P = ParamSpec("P")
 
 
 class OutputWriter:
@@ -43,8 +42,7 @@ class OutputWriter:
     async def flush(self) -> None:
         """Returns when all results survive a crash of the machine."""
         await self._task.wait()
-        while not await self._try(self._output.sync):
-            await asyncio.sleep(self._retry_s)
+        await self._persist(self._output.sync)
 
     async def aclose(self) -> None:
         """Write what the disk takes now."""
@@ -56,17 +54,23 @@ class OutputWriter:
         while self._waiting:
             group, self._waiting = self._waiting, []
             pending = [result for result, _ in group]
-            while not await self._try(self._output.append, pending):
-                await asyncio.sleep(self._retry_s)
+            await self._persist(partial(self._output.append, pending))
             for _, written in group:
                 if not written.done():  # its caller may be gone
                     written.set_result(None)
             if time.monotonic() - self._synced_at >= _SYNC_S and await self._try(self._output.sync):
                 self._synced_at = time.monotonic()
 
-    async def _try(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+    async def _persist(self, work: Callable[[], None]) -> None:
+        """Try until it succeeds."""
+        while True:
+            if await self._try(work):
+                return
+            await asyncio.sleep(self._retry_s)
+
+    async def _try(self, work: Callable[[], None]) -> bool:
         try:
-            await self._files.on_disk(work, *args, **kwargs)
+            await self._files.on_disk(work)
         except OSError as exc:
             self._outage.failed(exc)
             return False

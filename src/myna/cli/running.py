@@ -15,6 +15,7 @@ from myna.accounts.keys import KeyRing, check_key
 from myna.accounts.sign_in_codes import SignInCodes
 from myna.app import HttpOptions, create_app, serve
 from myna.backends.table import Backends
+from myna.batches.service import Batches
 from myna.catalog.manager import PoolLimits
 from myna.catalog.pool import ModelPool
 from myna.catalog.pyodide import PYODIDE
@@ -187,6 +188,7 @@ def start_ledger(settings: Settings, stores: Stores, backends: Backends) -> Ledg
         settings.home / "journal",
         settings.database_url,
         prices=_Prices(prices, backends),
+        batch_price=settings.batch_price,
         keep_days=settings.usage_days,
     )
     ledger.start()
@@ -231,6 +233,8 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
     instruments = Instruments() if settings.metrics else None
     accounts = LiveAccounts(stores.accounts(), server_secret(settings))
     threads, completions = DatabaseThreads(), stores.completions()
+    limits = FileLimits(settings.max_file_bytes, settings.max_files_bytes)
+    files = Files(stores.files(), settings.files_folder, threads, limits)
     spending = LedgerSpending(ledger.store, threads) if ledger else None
     return Services(
         pool=pool,
@@ -251,12 +255,8 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
         retention=CompletionRetention(completions, threads, settings.stored_days),
         accounts=accounts,
         limiter=Limiter(stores.counters(), accounts, spending, ORGANIZATION),
-        files=Files(
-            stores.files(),
-            settings.files_folder,
-            threads,
-            FileLimits(settings.max_file_bytes, settings.max_files_bytes),
-        ),
+        files=files,
+        batches=Batches(stores.batches(), files, threads, settings.batch_requests),
     )
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from myna.accounts.keys import KeyRing
+from myna.accounts.principal import LOCAL_USER, Principal
 from myna.accounts.sign_in_codes import SignInCodes
+from myna.batches.service import Batches
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
 from myna.generation.budgets import NO_LIMITS, AnswerLimits
@@ -43,6 +45,7 @@ class Services:
     accounts: LiveAccounts
     limiter: Limiter
     files: Files
+    batches: Batches
     sign_in_codes: SignInCodes | None = None
     ledger: Ledger | None = None
     instruments: Instruments | None = None
@@ -55,3 +58,9 @@ class Services:
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     unread_answers: UnreadAnswers = field(default_factory=UnreadAnswers)
     started: float = field(default_factory=time.monotonic)
+
+    def principal(self, key_id: str) -> Principal | None:
+        """The principal of the key with that id, if it is valid."""
+        if self.keys is None:
+            return LOCAL_USER if key_id == LOCAL_USER.key_id else None
+        return self.keys.principal(key_id) or self.accounts.principal(key_id)
