@@ -76,6 +76,8 @@ class Lease:
 
     async def release(self, until: float, **progress: int) -> None:
         """Let another server, or this one after a restart, continue from that time on."""
+        if not self.stop.done():  # no beat follows
+            self.stop.set_result("lost")
         with contextlib.suppress(LeaseLost, DatabaseError):
             await self.change(lease_until=until, **progress)
 
