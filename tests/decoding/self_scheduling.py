@@ -21,9 +21,9 @@ from myna.decoding.token_table import TokenTable
 from myna.engines.base import BatchRow
 from myna.engines.fake import FakeEngine
 from myna.workers.frames import WorkerSpec
-from myna.workers.loading import load_model
+from myna.workers.loading import load_fake
 
-TABLE = load_model(WorkerSpec("fake", "fake")).token_table
+TABLE = load_fake(WorkerSpec("fake", "fake")).token_table
 
 
 def answer(request: GenerationRequest, table: TokenTable = TABLE) -> list[Event]:

@@ -21,7 +21,7 @@ from myna.engines import fake
 from myna.scheduling.grammar_text import compile_constraint
 from myna.scheduling.in_process import InProcessGenerator
 from myna.workers.frames import WorkerSpec
-from myna.workers.loading import load_model
+from myna.workers.loading import load_fake, load_model
 
 THOUGHT = Thought("<think>", "</think>")
 
@@ -257,7 +257,7 @@ def test_what_the_engine_aborts_is_a_failure() -> None:
 
 
 def test_a_grammar_that_allows_nothing_more_ends_the_choice() -> None:
-    grammars = load_model(WorkerSpec("fake", "fake")).grammars
+    grammars = load_fake(WorkerSpec("fake", "fake")).grammars
     assert grammars is not None
     request = GenerationRequest("", (1,), 99, constraint=json_schema({"enum": ["red", "green"]}))
     assert request.constraint is not None

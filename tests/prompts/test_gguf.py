@@ -247,12 +247,14 @@ OTHERS: dict[str, tuple[dict[str, Entry], str]] = {
     "an old mmproj": ({"general.architecture": "clip"}, r"\(mmproj\)"),
     "T5": ({"general.architecture": "t5"}, "encoder-decoder model"),
     "a reranker": ({"general.architecture": "qwen3", "qwen3.pooling_type": 4}, "it is a reranker"),
-    "Qwen3-Embedding": (
-        {"general.architecture": "qwen3", "qwen3.pooling_type": 3},
-        "it is an embedding model",
+    "a BERT that pools nothing": (
+        {"general.architecture": "bert", "bert.pooling_type": 0},
+        "a vector of each token, not of a text",
     ),
-    "BERT": ({"general.architecture": "bert"}, "it is an embedding model"),
-    "nomic": ({"general.architecture": "nomic-bert-moe"}, "it is an embedding model"),
+    "an unknown pooling": (
+        {"general.architecture": "qwen3", "qwen3.pooling_type": 9},
+        "its pooling type 9 is not known",
+    ),
     "a diffusion model": (
         {"general.architecture": "dream", "dream.attention.causal": False},
         "can't write one token after another",

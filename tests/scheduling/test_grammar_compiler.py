@@ -15,7 +15,7 @@ from myna.decoding.grammar import Grammar, Grammars
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.fake import FakeEngine
-from myna.scheduling.core_loop import LoadedEngine
+from myna.scheduling.generation_loop import LoadedEngine
 from myna.scheduling.grammar_compiler import GrammarCompiler
 from myna.scheduling.in_process import InProcessGenerator
 

@@ -18,7 +18,7 @@ from myna.core.requests import GenerationRequest, Sampling
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.scheduling.admission import QueueLimits
-from myna.scheduling.core_loop import LoadedEngine
+from myna.scheduling.generation_loop import LoadedEngine
 from myna.scheduling.in_process import InProcessGenerator
 
 TOKEN_TABLE = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))

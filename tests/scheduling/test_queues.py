@@ -16,14 +16,14 @@ def waiting(name: str, owner: str, priority: int = 0, order: int = 0) -> Sequenc
     return Sequence(SequenceGroup(0, order, request, output), output.choices[0])
 
 
-def filled(*arrivals: tuple[str, str, int]) -> FairQueue:
-    queue = FairQueue()
+def filled(*arrivals: tuple[str, str, int]) -> FairQueue[Sequence]:
+    queue = FairQueue[Sequence]()
     for order, (name, owner, priority) in enumerate(arrivals):
         queue.push(waiting(name, owner, priority, order))
     return queue
 
 
-def serve(queue: FairQueue, num_tokens: int = 8) -> str:
+def serve(queue: FairQueue[Sequence], num_tokens: int = 8) -> str:
     """Start the next sequence, which keeps its place; its share pays for the tokens."""
     share = queue.in_turn()[0]
     sequence = share.waiting[0]
@@ -32,7 +32,7 @@ def serve(queue: FairQueue, num_tokens: int = 8) -> str:
     return sequence.group.request.id
 
 
-def names(queue: FairQueue) -> list[str]:
+def names(queue: FairQueue[Sequence]) -> list[str]:
     return [serve(queue) for _ in range(len(queue))]
 
 
@@ -78,7 +78,7 @@ def test_a_preempted_sequence_is_its_owners_first_again() -> None:
 
 
 def test_a_removed_sequence_is_not_served_and_not_counted() -> None:
-    queue = FairQueue()
+    queue = FairQueue[Sequence]()
     gone, stays = waiting("gone", "a"), waiting("stays", "a", order=1)
     queue.push(gone)
     queue.push(stays)
@@ -90,7 +90,7 @@ def test_a_removed_sequence_is_not_served_and_not_counted() -> None:
 
 
 def test_owners_without_sequences_are_forgotten() -> None:
-    queue = FairQueue()
+    queue = FairQueue[Sequence]()
     sequence = waiting("only", "a")
     queue.push(sequence)
     serve(queue)

@@ -18,7 +18,7 @@ from myna.engines import fake
 from myna.engines.fake import FakeEngine
 from myna.scheduling.speculation import StepCosts
 from myna.workers.frames import WorkerSpec
-from myna.workers.loading import load_model
+from myna.workers.loading import load_fake
 
 ALWAYS, NEVER = 0.0, 1e9  # the slope of a step's time: guesses cost nothing, or far too much
 CHANT = "the bird said so and the wind said so too, "
@@ -30,7 +30,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
 
 @pytest.fixture(scope="module")
 def grammars() -> Grammars:
-    loaded = load_model(WorkerSpec("fake", "fake")).grammars
+    loaded = load_fake(WorkerSpec("fake", "fake")).grammars
     assert loaded is not None
     return loaded
 

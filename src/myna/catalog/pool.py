@@ -13,6 +13,7 @@ from myna.catalog.memory import Memory, read_memory
 from myna.catalog.registry import Listing, ModelCard, PollListing
 from myna.catalog.slot import ModelSlot
 from myna.core.backend import LoadedModel, LocalModel, Prepare
+from myna.core.embedder import Embedder, TextEncoder
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, WrongEndpoint
 from myna.core.generator import Generator, RunningModel
 from myna.core.relay import Relay
@@ -28,8 +29,9 @@ T = TypeVar("T")
 class ServedModel:
     """A loaded model under the requested name, `card.id`, which responses echo.
 
-    If `relay` is set, requests are passed through unchanged; then `generator` and `renderer` raise
-    `WrongEndpoint`, for endpoints that can't relay requests.
+    If `relay` is set, requests are passed through unchanged; then the other parts raise `WrongEndpoint`, for
+    endpoints that can't relay requests. `generator` and `renderer` raise it for an embedding model, too;
+    `embedder` and `texts` raise `PermissionDenied` for a model that generates, as OpenAI does.
     """
 
     card: ModelCard
@@ -41,11 +43,19 @@ class ServedModel:
 
     @property
     def generator(self) -> Generator:
-        return self._local(self.loaded.generator)
+        return self._generating(self.loaded.generator)
 
     @property
     def renderer(self) -> Renderer:
-        return self._local(self.loaded.renderer)
+        return self._generating(self.loaded.renderer)
+
+    @property
+    def embedder(self) -> Embedder:
+        return self._embedding(self.loaded.embedder)
+
+    @property
+    def texts(self) -> TextEncoder:
+        return self._embedding(self.loaded.texts)
 
     @property
     def sampling(self) -> Sampling:
@@ -55,6 +65,19 @@ class ServedModel:
     @property
     def weights(self) -> str:
         return self.loaded.weights
+
+    def _generating(self, part: T | None) -> T:
+        if part is None and self.loaded.embedder is not None:
+            raise WrongEndpoint(
+                N_("The model {model!r} turns texts into vectors; it doesn't generate.", model=self.card.id),
+                param="model",
+            )
+        return self._local(part)
+
+    def _embedding(self, part: T | None) -> T:
+        if part is None and self.loaded.generator is not None:
+            raise PermissionDenied(N_("You are not allowed to generate embeddings from this model"))
+        return self._local(part)
 
     def _local(self, part: T | None) -> T:
         if part is None:

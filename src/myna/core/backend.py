@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from myna.core.embedder import Embedder, TextEncoder
 from myna.core.finding import Findings
 from myna.core.generator import Generator, RunningModel
 from myna.core.ledger import Price
@@ -66,7 +67,7 @@ class ModelSize:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """Either a `generator` and the `renderer` of the same model, or a `relay`.
+    """A `generator` and the `renderer` of the same model, or an `embedder` and its `texts`, or a `relay`.
 
     `weights` identifies the bytes of the weights, if known. `sampling` are the defaults in the model's own
     files. `held_bytes` returns the memory of this machine
@@ -75,18 +76,22 @@ class LoadedModel:
     generator: Generator | None = None
     renderer: Renderer | None = None
     relay: Relay | None = None
+    embedder: Embedder | None = None
+    texts: TextEncoder | None = None
     weights: str = ""
     sampling: SamplingDefaults = NO_DEFAULTS
     held_bytes: Callable[[], int] = int
     is_dead: Callable[[], bool] = bool
 
     def __post_init__(self) -> None:
-        assert (self.generator is None) == (self.renderer is None) != (self.relay is None)
+        assert (self.generator is None) == (self.renderer is None)
+        assert (self.embedder is None) == (self.texts is None)
+        assert [self.generator, self.embedder, self.relay].count(None) == 2
 
     @property
     def running(self) -> RunningModel:
-        """The generator or the relay."""
-        running = self.generator or self.relay
+        """The generator, the embedder or the relay."""
+        running = self.generator or self.embedder or self.relay
         assert running is not None
         return running
 

@@ -1,4 +1,4 @@
-"""The events of a generation. The same stream serves streaming and non-streaming responses."""
+"""The events of a request to a model. The same stream serves streaming and non-streaming responses."""
 
 from typing import Final, Literal
 
@@ -86,4 +86,13 @@ class WireChunk(msgspec.Struct, frozen=True, array_like=True, tag=4):
     num_tokens: int
 
 
-Event = PromptDone | TextDelta | ChoiceDone | Done | WireChunk
+class Embedded(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """The vectors of some inputs of an `EmbeddingRequest`, in order from the input `first` on: little-endian
+    float32, one after another, each of unit length. Its other events are a `PromptDone` before the first of
+    these, with the tokens of all inputs, and `Done`."""
+
+    first: int
+    vectors: bytes
+
+
+Event = PromptDone | TextDelta | ChoiceDone | Done | WireChunk | Embedded

@@ -2,7 +2,7 @@
 own."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -22,12 +22,26 @@ class EventStream(Protocol):
     async def aclose(self) -> None: ...
 
 
+# How the hidden states of a text's tokens become its vector: their mean, or the first's, or the last's.
+Pooling = Literal["mean", "cls", "last"]
+
+
+class EmbeddingInfo(msgspec.Struct, frozen=True, array_like=True):
+    """Properties of a model that turns texts into vectors of `width` numbers."""
+
+    width: int
+    pooling: Pooling
+
+
 class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
     """Properties of a loaded model, reported by its engine.
 
     `context_tokens` limits prompt + answer of one request, `kv_tokens` those of all requests together.
     `arithmetic` names the engine and changes whenever it could compute different numbers from the same
-    weights. A relay may not know them: it leaves numbers 0 and texts empty, except `engine`."""
+    weights. A relay may not know them: it leaves numbers 0 and texts empty, except `engine`.
+
+    With `embedding`, the model turns texts into vectors and doesn't generate. `context_tokens` then limits
+    each text, and `kv_tokens` and `max_sequences` the texts that are computed together."""
 
     engine: str
     architecture: str
@@ -37,6 +51,7 @@ class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
     max_sequences: int
     arithmetic: str
     eos_tokens: tuple[int, ...] = ()
+    embedding: EmbeddingInfo | None = None
 
 
 class RunningModel(Protocol):

@@ -1,4 +1,4 @@
-"""Generation requests, independent of HTTP and of any engine: plain, frozen values."""
+"""Requests to models, independent of HTTP and of any engine: plain, frozen values."""
 
 from typing import Final
 
@@ -63,7 +63,7 @@ BACKGROUND: Final = -2
 """The priority of requests that only use what all others leave."""
 
 
-class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
+class GenerationRequest(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """One prompt, in tokens, and what to generate for it.
 
     `max_tokens` is per choice and already limited by the context (prompt + answer <= context). `num_logprobs`
@@ -99,3 +99,30 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True):
     is_collected: bool = False
     thought: Thought | None = None
     calls: CallMarks = NO_CALLS
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        return len(self.prompt_tokens)
+
+
+class EmbeddingRequest(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Texts, in tokens, each of which becomes a vector.
+
+    `priority` and `owner` are those of a `GenerationRequest`. The vectors are always delivered together, so
+    that the request survives the death of the model's worker."""
+
+    id: str
+    inputs: tuple[tuple[int, ...], ...]
+    priority: int = 0
+    owner: str = ""
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        return sum(map(len, self.inputs))
+
+    @property
+    def is_collected(self) -> bool:
+        return True
+
+
+ModelRequest = GenerationRequest | EmbeddingRequest

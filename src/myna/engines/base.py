@@ -1,4 +1,4 @@
-"""The interface of engines, which the scheduler drives. All calls come from one thread."""
+"""The interfaces of engines, which a scheduler drives. All calls come from one thread."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -77,6 +77,32 @@ class Engine(Protocol):
 
     def free(self, sequence: int) -> None:
         """Delete the sequence; unknown ids are ignored."""
+        ...
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        """Tokenize with the engine's own tokenizer; raises NotImplementedError if it has none."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class EmbeddingEngine(Protocol):
+    """Weights and computation of a model that turns texts into vectors; `info.embedding` is set. It keeps
+    nothing between two calls."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def is_batch_invariant(self) -> bool:
+        """Whether a text's vector is bitwise the same, whatever else is in the batch."""
+        ...
+
+    def embed(self, texts: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """A vector of unit length for each text, in order: shape (texts, `info.embedding.width`),
+        C-contiguous. There are at most `info.max_sequences` texts, of 1 to `info.context_tokens` tokens each,
+        special tokens included, and at most `info.kv_tokens` together. Texts are not padded: they neither see
+        each other nor anything that isn't theirs. Releases the GIL."""
         ...
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:

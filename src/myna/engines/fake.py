@@ -74,6 +74,16 @@ def script(prompt: Sequence[int], num_tokens: int) -> list[int]:
     return answer
 
 
+def obey(text: Sequence[int]) -> None:
+    """Follow the directives in a text that aren't about its continuation: wait, fail, crash or hang."""
+    state = _TextState()
+    state.feed(text)
+    if state.delay_s:
+        time.sleep(state.delay_s)
+    if state.fault:
+        _fail(state.fault)
+
+
 @dataclass(slots=True)
 class _TextState:
     """The continuation of a text: a pure function of all its tokens, updated token by token.
@@ -305,14 +315,8 @@ def _fail(fault: str) -> None:
     raise RuntimeError("the prompt asked the fake engine to fail")
 
 
-def load(
-    path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_kv_bytes: int = 0
-) -> FakeEngine:
-    """`path` may be any name. One that ends in `broken`, `crash` or `stuck` fails to load in that way.
-
-    A token of KV counts as 1 KiB of `memory_bytes`; `threads` and `max_kv_bytes` mean nothing here.
-    """
-    del threads, max_kv_bytes
+def check_name(path: str) -> None:
+    """A model whose name ends in `broken`, `crash` or `stuck` fails to load in that way."""
     name = PurePath(path).name
     if name.endswith("broken"):
         raise ModelLoadFailed(N_("The fake model {path!r} is broken, as its name says.", path=path))
@@ -320,6 +324,17 @@ def load(
         abort()
     if name.endswith("stuck"):
         time.sleep(3600)
+
+
+def load(
+    path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_kv_bytes: int = 0
+) -> FakeEngine:
+    """`path` may be any name; see `check_name`.
+
+    A token of KV counts as 1 KiB of `memory_bytes`; `threads` and `max_kv_bytes` mean nothing here.
+    """
+    del threads, max_kv_bytes
+    check_name(path)
     context = context_tokens or 8192
     kv_tokens = max(memory_bytes // 1024, 2 * BLOCK_TOKENS) if memory_bytes else 32 * context
     return FakeEngine(context, kv_tokens, max_sequences=256)

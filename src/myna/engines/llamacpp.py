@@ -46,13 +46,13 @@ class LlamaCppEngine:
 
     is_batch_invariant = False
 
-    def __init__(self, model: "_Model", info: ModelInfo, *, threads: int) -> None:
+    def __init__(self, model: "Model", info: ModelInfo, *, threads: int) -> None:
         self.info = info
         self._model = model
         self._context = model.open_context(info.kv_tokens, threads)
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._cells = CellAllocator(info.kv_tokens)
-        self._batch = _Batch(BATCH_TOKENS)
+        self._batch = Batch(BATCH_TOKENS)
         self._is_recurrent = model.is_recurrent
 
     @property
@@ -125,12 +125,12 @@ class LlamaCppEngine:
         if status == _NO_KV_SLOT:
             raise KVCacheFull
         if status:
-            raise RuntimeError(f"llama.cpp failed to decode a batch (status {status}): {_LOG.last_errors}")
+            raise RuntimeError(f"llama.cpp failed to decode a batch (status {status}): {LOG.last_errors}")
         shape = (num_outputs, self.info.vocab_size)
         if not num_outputs:
             return np.empty(shape, np.float32)
         address = ctypes.cast(llama_cpp.llama_get_logits(self._context), ctypes.c_void_p).value
-        view = np.asarray(_ForeignArray(address or 0, shape))
+        view = np.asarray(ForeignArray(address or 0, shape))
         return view if is_only else view.copy()
 
 
@@ -143,14 +143,14 @@ class _Logits:
         self.array = array
 
 
-class _ForeignArray:
+class ForeignArray:
     """Lets numpy read llama.cpp's floats in place."""
 
-    def __init__(self, address: int, shape: tuple[int, int]) -> None:
+    def __init__(self, address: int, shape: tuple[int, ...]) -> None:
         self.__array_interface__ = {"version": 3, "typestr": "<f4", "shape": shape, "data": (address, True)}
 
 
-class _Batch:
+class Batch:
     """llama.cpp's batch struct over our own numpy arrays, refilled at each step."""
 
     def __init__(self, capacity: int) -> None:
@@ -210,11 +210,11 @@ def _split(batch: Sequence[BatchRow], limit: int) -> Sequence[Sequence[BatchRow]
     return parts
 
 
-class _Model:
+class Model:
     """A loaded model."""
 
     def __init__(self, path: str) -> None:
-        _LOG.attach()
+        LOG.attach()
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = 0
@@ -222,7 +222,7 @@ class _Model:
         self.handle: Any = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
             raise ModelLoadFailed(
-                N_("llama.cpp can't load {path}: {reason}", path=path, reason=_LOG.last_errors)
+                N_("llama.cpp can't load {path}: {reason}", path=path, reason=LOG.last_errors)
             )
         self._vocab = llama_cpp.llama_model_get_vocab(self.handle)
         self.vocab_size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
@@ -268,7 +268,7 @@ class _Model:
                 N_(
                     "llama.cpp can't allocate a KV cache of {kv_tokens} tokens: {reason}",
                     kv_tokens=kv_tokens,
-                    reason=_LOG.last_errors,
+                    reason=LOG.last_errors,
                 )
             )
         return context
@@ -317,7 +317,7 @@ class _LogCapture:
 
 
 # llama.cpp may call it at any time, so it must live as long as the process.
-_LOG: Final = _LogCapture()
+LOG: Final = _LogCapture()
 
 
 def load(
@@ -326,7 +326,7 @@ def load(
     """See `registry.load_engine`."""
     if not Path(path).is_file():
         raise ModelLoadFailed(N_("The model file {path} does not exist.", path=path))
-    model = _Model(path)
+    model = Model(path)
     try:
         context = min(context_tokens or model.trained_tokens, model.trained_tokens)
         kv_tokens = _kv_tokens(model, context, memory_bytes, max_kv_bytes)
@@ -347,16 +347,16 @@ def load(
             context_tokens=context,
             kv_tokens=kv_tokens,
             max_sequences=MAX_SEQUENCES,
-            arithmetic=_arithmetic(),
+            arithmetic=arithmetic_of_library(),
             eos_tokens=model.eos_tokens(),
         )
-        return LlamaCppEngine(model, info, threads=threads or _usable_cores())
+        return LlamaCppEngine(model, info, threads=threads or usable_cores())
     except BaseException:
         model.close()
         raise
 
 
-def _kv_tokens(model: _Model, context: int, memory_bytes: int, max_kv_bytes: int) -> int:
+def _kv_tokens(model: Model, context: int, memory_bytes: int, max_kv_bytes: int) -> int:
     budget = memory_bytes or max_kv_bytes or psutil.virtual_memory().available // 4
     limit = budget // max(1, model.kv_bytes_per_token()) // CELL_STEP * CELL_STEP
     if limit < CELL_STEP:
@@ -373,11 +373,11 @@ def _kv_tokens(model: _Model, context: int, memory_bytes: int, max_kv_bytes: int
     )
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _arithmetic() -> str:
+def arithmetic_of_library() -> str:
     """Identifies the library's version and the processor features that it uses."""
     features = hashlib.sha256(llama_cpp.llama_print_system_info()).hexdigest()[:16]
     return f"llamacpp-{llama_cpp.__version__}-{features}"

@@ -4,21 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from myna.core.errors import ConfigurationError
+from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.core.installation import install_command
 from myna.core.translatable import N_
 
 if TYPE_CHECKING:
-    from myna.engines.base import Engine
+    from myna.engines.base import EmbeddingEngine, Engine
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRow:
     """What is known about an engine without importing it.
 
-    `load` is an import string. `needs` are the modules that must be installed; `distribution` is the name of
+    `load` is an import string, and so is `load_embedding`, for models that turn texts into vectors; empty if
+    it can't run them. `needs` are the modules that must be installed; `distribution` is the name of
     another project's package. `is_automatic`: `auto` tries it. `has_tokenizer`: `Engine.tokenize` works, so
     it can run models whose pre-tokenizer Myna doesn't support. `is_batch_invariant` is
     `Engine.is_batch_invariant`."""
@@ -29,6 +30,7 @@ class EngineRow:
     is_automatic: bool = False
     has_tokenizer: bool = False
     is_batch_invariant: bool = False
+    load_embedding: str = ""
 
 
 # In the order in which `auto` tries them.
@@ -45,8 +47,14 @@ ENGINES: Final[dict[str, EngineRow]] = {
         "llama-cpp-python",
         is_automatic=True,
         has_tokenizer=True,
+        load_embedding="myna.engines.llamacpp_embedding:load",
     ),
-    "fake": EngineRow("myna.engines.fake:load", has_tokenizer=True, is_batch_invariant=True),
+    "fake": EngineRow(
+        "myna.engines.fake:load",
+        has_tokenizer=True,
+        is_batch_invariant=True,
+        load_embedding="myna.engines.fake_embedding:load",
+    ),
 }
 
 
@@ -81,30 +89,13 @@ def engines_to_try(wanted: str) -> Sequence[str]:
 def load_engine(
     name: str, path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_kv_bytes: int = 0
 ) -> "Engine":
-    """Load the model file at `path` with the engine of that name.
+    """Load the model file at `path`, which generates text, with the engine of that name.
 
     `context_tokens` 0: the model's own, as far as memory allows. `memory_bytes` is the size of the KV cache;
     0 lets the engine choose, up to `max_kv_bytes` (0: a quarter of the available memory). `threads` 0: as
     many as the process may use. Raises `ModelLoadFailed` for a file that the engine can't run, and
     `ConfigurationError` for an unknown or missing engine."""
-    try:
-        module_name, function = ENGINES[name].load.split(":")
-    except KeyError:
-        raise ConfigurationError(
-            N_("Unknown engine {name!r}; choose one of {known}.", name=name, known=", ".join(ENGINES))
-        ) from None
-    try:
-        module = import_module(module_name)
-    except ImportError as exc:
-        raise ConfigurationError(
-            N_(
-                "The engine {name!r} is not installed ({reason}). Install it with: {command}",
-                name=name,
-                reason=exc,
-                command=install_command(name),
-            )
-        ) from exc
-    engine: Engine = getattr(module, function)(
+    engine: Engine = _function(name, _row(name).load)(
         path,
         context_tokens=context_tokens,
         memory_bytes=memory_bytes,
@@ -112,3 +103,46 @@ def load_engine(
         max_kv_bytes=max_kv_bytes,
     )
     return engine
+
+
+def load_embedding_engine(
+    name: str, path: str, *, context_tokens: int, memory_bytes: int, threads: int, max_kv_bytes: int = 0
+) -> "EmbeddingEngine":
+    """`load_engine` for a model that turns texts into vectors. `memory_bytes` and `max_kv_bytes` are for the
+    texts of one step. Raises the same errors."""
+    row = _row(name)
+    if not row.load_embedding:
+        raise ModelLoadFailed(N_("The engine {name} runs no embedding models.", name=name))
+    engine: EmbeddingEngine = _function(name, row.load_embedding)(
+        path,
+        context_tokens=context_tokens,
+        memory_bytes=memory_bytes,
+        threads=threads,
+        max_kv_bytes=max_kv_bytes,
+    )
+    return engine
+
+
+def _row(name: str) -> EngineRow:
+    try:
+        return ENGINES[name]
+    except KeyError:
+        raise ConfigurationError(
+            N_("Unknown engine {name!r}; choose one of {known}.", name=name, known=", ".join(ENGINES))
+        ) from None
+
+
+def _function(engine: str, import_string: str) -> Any:
+    module_name, function = import_string.split(":")
+    try:
+        module = import_module(module_name)
+    except ImportError as exc:
+        raise ConfigurationError(
+            N_(
+                "The engine {name!r} is not installed ({reason}). Install it with: {command}",
+                name=engine,
+                reason=exc,
+                command=install_command(engine),
+            )
+        ) from exc
+    return getattr(module, function)

@@ -1,5 +1,5 @@
-"""Checks that a file is a model that generates text, and that its metadata is consistent with its tensors,
-since an engine may crash otherwise.
+"""Checks that a file is a model that generates text or vectors, and that its metadata is consistent with its
+tensors, since an engine may crash otherwise.
 
 Independent of the architecture: only checks what every text model has.
 """
@@ -12,18 +12,16 @@ import numpy as np
 from myna.core.errors import ModelFileError
 from myna.core.translatable import N_, Translatable
 from myna.prompts.gguf import Header
+from myna.prompts.pooling import NONE, RERANKING, find_pooling, is_encoder, pooling_number
 
 MAX_BLOCKS: Final = 512
 MAX_CONTEXT_TOKENS: Final = 1 << 28
 MAX_WIDTH: Final = 1 << 20
-_ENCODERS: Final = re.compile(r"(.*-)?bert(-.*)?|eurobert|t5encoder|gemma-embedding")
-_NO_POOLING: Final = (0, -1)
-_RERANKING: Final = 4  # the pooling of models that answer with a single score
 
 
 def check_model(header: Header) -> None:
-    """Raises `ModelFileError` for a header that is not of a model that generates text, or not safe to pass to
-    an engine."""
+    """Raises `ModelFileError` for a header that is not of a model that Myna serves, or not safe to pass to an
+    engine."""
     _check_purpose(header)
     architecture = header.architecture
     if not re.fullmatch(r"[a-z0-9_.-]{1,64}", architecture):
@@ -37,7 +35,7 @@ def check_model(header: Header) -> None:
 
 
 def _check_purpose(header: Header) -> None:
-    """Say what the file is, and what to do, if it isn't a model that generates text."""
+    """Say what the file is, and what to do, if it isn't a model that Myna serves."""
     shard = header.integer("split.no", 0)
     kind = header.string("general.type", "model")
     architecture = header.string("general.architecture", "")
@@ -58,13 +56,23 @@ def _check_purpose(header: Header) -> None:
         )
     if architecture == "t5":
         raise _error(header, N_("it is an encoder-decoder model; choose a model that only decodes"))
-    pooling = header.integer(f"{architecture}.pooling_type", 0)
-    if pooling == _RERANKING:
-        raise _error(header, N_("it is a reranker, which rates texts; choose a model that generates text"))
-    if pooling not in _NO_POOLING or _ENCODERS.fullmatch(architecture):
+    pooling = pooling_number(header)
+    if pooling == RERANKING:
         raise _error(
             header,
-            N_("it is an embedding model, which turns text into vectors; choose a model that generates text"),
+            N_("it is a reranker, which rates texts; choose a model that generates text or embeddings"),
+        )
+    if find_pooling(header):
+        return
+    if pooling != NONE:
+        raise _error(header, N_("its pooling type {number} is not known", number=pooling))
+    if is_encoder(architecture):
+        raise _error(
+            header,
+            N_(
+                "it makes a vector of each token, not of a text (its pooling type is 0); choose an "
+                "embedding model"
+            ),
         )
     if not header.boolean(f"{architecture}.attention.causal", True):
         raise _error(

@@ -7,7 +7,7 @@ import msgspec
 
 from myna.core.errors import ContextLengthExceeded, InvalidRequest, Overloaded
 from myna.core.generator import ModelInfo
-from myna.core.requests import GenerationRequest
+from myna.core.requests import EmbeddingRequest, GenerationRequest, ModelRequest
 
 MAX_BIASES: Final = 1024  # per request, vLLM's limit; each is applied at every step
 _FEW: Final = 8
@@ -34,23 +34,26 @@ class Admission:
         self.num_requests = 0
         self.num_tokens = 0
 
-    def admit(self, request: GenerationRequest, info: ModelInfo) -> None:
+    def admit(self, request: ModelRequest, info: ModelInfo) -> None:
         """Raises `InvalidRequest`, `ContextLengthExceeded` or `Overloaded`."""
-        _check_values(request, info)
-        _check_length(request, info)
+        if isinstance(request, EmbeddingRequest):
+            _check_inputs(request, info)
+        else:
+            _check_values(request, info)
+            _check_length(request, info)
         if not self._has_room(request):
             raise Overloaded(
                 f"The model's queue is full ({self.num_requests} requests waiting). Please try again later."
             )
         self._count(request, 1)
 
-    def release(self, request: GenerationRequest) -> None:
+    def release(self, request: ModelRequest) -> None:
         self._count(request, -1)
 
-    def _has_room(self, request: GenerationRequest) -> bool:
+    def _has_room(self, request: ModelRequest) -> bool:
         """An owner who has few requests waiting is admitted to a queue that others have filled, up to twice
         the limits."""
-        limits, owner, size = self._limits, request.owner, len(request.prompt_tokens)
+        limits, owner, size = self._limits, request.owner, request.num_prompt_tokens
         has_few = (
             self._requests[owner] < limits.max_waiting_requests // _FEW
             and self._tokens[owner] + size <= limits.max_waiting_tokens // _FEW
@@ -60,14 +63,28 @@ class Admission:
             return False
         return not self.num_requests or self.num_tokens + size <= factor * limits.max_waiting_tokens
 
-    def _count(self, request: GenerationRequest, sign: int) -> None:
-        owner, num_tokens = request.owner, sign * len(request.prompt_tokens)
+    def _count(self, request: ModelRequest, sign: int) -> None:
+        owner, num_tokens = request.owner, sign * request.num_prompt_tokens
         self.num_requests += sign
         self.num_tokens += num_tokens
         self._requests[owner] += sign
         self._tokens[owner] += num_tokens
         if not self._requests[owner]:
             del self._requests[owner], self._tokens[owner]
+
+
+def _check_inputs(request: EmbeddingRequest, info: ModelInfo) -> None:
+    if not request.inputs or not all(request.inputs):
+        raise InvalidRequest("The input is empty: each text needs at least one token.", param="input")
+    if any(not 0 <= min(text) <= max(text) < info.vocab_size for text in request.inputs):
+        raise InvalidRequest(f"The input has token ids outside 0 to {info.vocab_size - 1}.", param="input")
+    longest = max(map(len, request.inputs))
+    if longest > info.context_tokens:
+        raise ContextLengthExceeded(
+            f"This model's maximum context length is {info.context_tokens} tokens, however you requested "
+            f"{longest} tokens ({longest} in your prompt; 0 for the completion). Please reduce your prompt; "
+            "or completion length."
+        )
 
 
 def _check_values(request: GenerationRequest, info: ModelInfo) -> None:

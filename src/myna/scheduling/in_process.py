@@ -1,4 +1,5 @@
-"""A `core.Generator` that runs a model in this process: bridges the engine core's thread and asyncio.
+"""A `core.Generator` or `core.Embedder` that runs a model in this process: bridges the engine core's thread
+and asyncio.
 
 For tests and embedding; the server runs models in worker processes instead.
 """
@@ -10,10 +11,10 @@ from collections.abc import Callable
 from myna.core.errors import EngineDead, MynaError
 from myna.core.events import Done
 from myna.core.generator import ModelInfo
-from myna.core.requests import GenerationRequest
+from myna.core.requests import ModelRequest
 from myna.core.stats import SchedulerStats
 from myna.scheduling.admission import Admission, QueueLimits
-from myna.scheduling.core_loop import EngineCore, LoadedEngine
+from myna.scheduling.core_loop import AnyEngine, EngineCore
 from myna.scheduling.sequence import RequestEvent
 from myna.scheduling.streams import RequestStream
 
@@ -21,11 +22,11 @@ from myna.scheduling.streams import RequestStream
 class InProcessGenerator:
     """Call `start` in the event loop that will use it."""
 
-    def __init__(self, load: Callable[[], LoadedEngine], limits: QueueLimits | None = None) -> None:
+    def __init__(self, load: Callable[[], AnyEngine], limits: QueueLimits | None = None) -> None:
         self._core = EngineCore(load, self)
         self._admission = Admission(limits or QueueLimits())
         self._streams: dict[int, RequestStream] = {}
-        self._waiting: dict[int, GenerationRequest] = {}
+        self._waiting: dict[int, ModelRequest] = {}
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
         self._info: ModelInfo | None = None
         self._numbers = itertools.count(1)
@@ -49,7 +50,7 @@ class InProcessGenerator:
         self._core.start()
         self._info = await self._ready
 
-    async def generate(self, request: GenerationRequest) -> RequestStream:
+    async def generate(self, request: ModelRequest) -> RequestStream:
         if not self.is_ready:
             raise EngineDead("The model is not running.")
         self._admission.admit(request, self.info)
@@ -60,6 +61,8 @@ class InProcessGenerator:
         self._waiting[number] = request
         self._core.add(number, request)
         return stream
+
+    embed = generate  # the request says which
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         if not self.is_ready:

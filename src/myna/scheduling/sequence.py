@@ -93,6 +93,18 @@ class Sequence:
         self.blocks: list[int] | None = None
 
     @property
+    def owner(self) -> str:
+        return self.group.request.owner
+
+    @property
+    def priority(self) -> int:
+        return self.group.request.priority
+
+    @property
+    def order(self) -> int:
+        return self.group.order
+
+    @property
     def num_generated(self) -> int:
         return len(self.tokens) - self.num_prompt
 

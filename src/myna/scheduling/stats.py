@@ -4,9 +4,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from myna.core.stats import BATCH_SIZES, LATENCY_S, STEP_TOKENS, HistogramCounts, SchedulerStats
-from myna.scheduling.batch import Batch
-from myna.scheduling.kv_cache import KVStorage
-from myna.scheduling.queues import RequestQueues
 
 
 class _Counter:
@@ -34,25 +31,27 @@ class StepCounter:
         self._gaps = _Counter(LATENCY_S)
         self._last_s = 0.0
 
-    def count(self, batch: Batch, now_s: float) -> None:
-        """Count a step that has just ended. Decoding sequences got their previous token in the step
-        before."""
-        if batch.num_decodes:
-            self._gaps.count(now_s - self._last_s, batch.num_decodes)
-        self._last_s = now_s
-        self._tokens.count(batch.num_prompt_tokens + batch.num_decodes)
-        self._sizes.count(len(batch.rows))
+    def count(self, num_tokens: int, num_rows: int) -> None:
+        """Count a step of that many tokens, of so many sequences or texts."""
+        self._tokens.count(num_tokens)
+        self._sizes.count(num_rows)
 
-    def stats(self, queues: RequestQueues, kv: KVStorage, num_arriving: int) -> SchedulerStats:
-        """The current statistics. `num_arriving` requests have not reached the queues yet."""
-        # Engines allocate whole blocks, so cached prefixes may occupy more than their tokens.
-        cached = queues.kv_cache.prefix_cache.num_tokens
-        used = kv.info.kv_tokens - kv.free_tokens - cached if queues.running else 0
+    def count_decodes(self, num_decodes: int, now_s: float) -> None:
+        """Count the decodes of a step that has just ended. Their sequences got their previous token in the
+        step before."""
+        if num_decodes:
+            self._gaps.count(now_s - self._last_s, num_decodes)
+        self._last_s = now_s
+
+    def stats(
+        self, num_running: int, num_waiting: int, *, kv_usage: float = 0.0, num_preempted: int = 0
+    ) -> SchedulerStats:
+        """The current statistics."""
         return SchedulerStats(
-            num_running=len(queues.running),
-            num_waiting=len(queues.waiting) + num_arriving,
-            kv_usage=min(1.0, max(0.0, used / max(1, kv.info.kv_tokens))),
-            num_preempted=queues.num_preempted,
+            num_running=num_running,
+            num_waiting=num_waiting,
+            kv_usage=kv_usage,
+            num_preempted=num_preempted,
             step_tokens=self._tokens.counts(),
             batch_sizes=self._sizes.counts(),
             between_tokens_s=self._gaps.counts(),

@@ -1,4 +1,5 @@
-"""The server's side of a worker: a `core.Generator` that restarts its process when it dies. Knows no HTTP."""
+"""The server's side of a worker: a `core.Generator` or, by its model, a `core.Embedder` that restarts its
+process when it dies. Knows no HTTP."""
 
 import asyncio
 import logging
@@ -7,7 +8,7 @@ from typing import Final
 
 from myna.core.errors import EngineDead, ModelLoadFailed
 from myna.core.generator import ModelInfo
-from myna.core.requests import GenerationRequest
+from myna.core.requests import ModelRequest
 from myna.core.stats import SchedulerStats
 from myna.core.translatable import N_
 from myna.scheduling.admission import QueueLimits
@@ -89,12 +90,14 @@ class WorkerClient:
         self._supervisor = asyncio.create_task(self._supervise())
         self._supervisor.add_done_callback(self._on_supervisor_done)
 
-    async def generate(self, request: GenerationRequest) -> RequestStream:
+    async def generate(self, request: ModelRequest) -> RequestStream:
         if self.state in (State.DEAD, State.CLOSED):
             raise EngineDead(N_("The model's worker process is {state}.", state=self.state))
         number, entry = self._table.open(request, self.info)
         self._run(number, entry)
         return entry.stream
+
+    embed = generate  # the request says which
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         if self._worker is None or self.state is not State.READY:

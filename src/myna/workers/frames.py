@@ -10,7 +10,7 @@ from myna.core import errors
 from myna.core.errors import GenerationFailed, MynaError, RequestError
 from myna.core.events import Event
 from myna.core.generator import ModelInfo
-from myna.core.requests import GenerationRequest
+from myna.core.requests import ModelRequest
 from myna.core.stats import SchedulerStats
 from myna.core.translatable import Translatable
 from myna.scheduling.sequence import RequestEvent
@@ -57,7 +57,7 @@ class Submit(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """An admitted request; `number` identifies it from now on."""
 
     number: int
-    request: GenerationRequest
+    request: ModelRequest
 
 
 class Abort(msgspec.Struct, frozen=True, array_like=True, tag=2):

@@ -1,24 +1,27 @@
-"""Loads the model of a worker's spec: engine, token bytes, grammars."""
+"""Loads the model of a worker's spec: the engine, and for one that generates token bytes and grammars."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypedDict
 
 from myna.decoding.grammar import Grammars
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
-from myna.engines.base import Engine
-from myna.engines.registry import load_engine
+from myna.engines.base import EmbeddingEngine, Engine
+from myna.engines.fake_embedding import embeds
+from myna.engines.registry import load_embedding_engine, load_engine
 from myna.prompts.bpe import UnsupportedTokenizer
 from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.gguf import read_header
 from myna.prompts.model_check import check_model
+from myna.prompts.pooling import find_pooling
 from myna.prompts.thinking import KNOWN_MARKS
 from myna.prompts.token_pieces import TokenKind
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
-from myna.scheduling.core_loop import LoadedEngine
+from myna.scheduling.core_loop import AnyEngine
+from myna.scheduling.generation_loop import LoadedEngine
 from myna.workers.frames import WorkerSpec
 
 _THOUGHT_MARKS: Final = {mark.encode() for known in KNOWN_MARKS for mark in (known.begin, known.end)}
@@ -26,24 +29,40 @@ _CALL_LITERALS: Final = frozenset(text.encode() for form in FORMATS.values() for
 _FAKE: Final = "fake"  # the only engine whose models have no file, and so no vocabulary
 
 
-def load_model(spec: WorkerSpec) -> LoadedEngine:
-    """Raises `ModelLoadFailed`, `ModelFileError` or `ConfigurationError`."""
+class _Sizes(TypedDict):
+    context_tokens: int
+    memory_bytes: int
+    max_kv_bytes: int
+    threads: int
+
+
+def load_model(spec: WorkerSpec) -> AnyEngine:
+    """The model of that spec; its file decides of which kind it is. Raises `ModelLoadFailed`,
+    `ModelFileError` or `ConfigurationError`."""
     if spec.engine == _FAKE:
-        return _fake_model(_load_engine(spec))
+        return _load_embedding_engine(spec) if embeds(spec.path) else load_fake(spec)
     header = read_header(spec.path)
     check_model(header)  # before the engine reads it: llama.cpp aborts the process on an inconsistent header
+    if find_pooling(header):
+        return _load_embedding_engine(spec)
     return _file_model(spec, Vocabulary.of(header))
 
 
 def _load_engine(spec: WorkerSpec) -> Engine:
-    return load_engine(
-        spec.engine,
-        spec.path,
-        context_tokens=spec.context_tokens,
-        memory_bytes=spec.memory_bytes,
-        max_kv_bytes=spec.max_kv_bytes,
-        threads=spec.threads,
-    )
+    return load_engine(spec.engine, spec.path, **_sizes(spec))
+
+
+def _load_embedding_engine(spec: WorkerSpec) -> EmbeddingEngine:
+    return load_embedding_engine(spec.engine, spec.path, **_sizes(spec))
+
+
+def _sizes(spec: WorkerSpec) -> _Sizes:
+    return {
+        "context_tokens": spec.context_tokens,
+        "memory_bytes": spec.memory_bytes,
+        "max_kv_bytes": spec.max_kv_bytes,
+        "threads": spec.threads,
+    }
 
 
 def _file_model(spec: WorkerSpec, vocabulary: Vocabulary) -> LoadedEngine:
@@ -90,7 +109,10 @@ def _encoder(vocabulary: Vocabulary, marks: Sequence[int]) -> Callable[[str], li
     return lambda text: tokenizer.encode(text, parse_special=False)
 
 
-def _fake_model(engine: Engine) -> LoadedEngine:
+def load_fake(spec: WorkerSpec) -> LoadedEngine:
+    """The fake engine's model that generates."""
+    engine = _load_engine(spec)
+
     def encode(text: str) -> list[int]:
         return fake.tokenize(text, parse_special=False)
 

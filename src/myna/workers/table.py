@@ -6,7 +6,7 @@ from typing import Final
 from myna.core.errors import EngineDead
 from myna.core.events import Done, PromptDone
 from myna.core.generator import ModelInfo
-from myna.core.requests import GenerationRequest
+from myna.core.requests import ModelRequest
 from myna.scheduling.admission import Admission, QueueLimits
 from myna.scheduling.streams import RequestStream
 from myna.workers.frames import Failure, Step
@@ -19,7 +19,7 @@ class PendingRequest:
 
     __slots__ = ("is_waiting", "num_runs", "request", "stream")
 
-    def __init__(self, request: GenerationRequest, stream: RequestStream) -> None:
+    def __init__(self, request: ModelRequest, stream: RequestStream) -> None:
         self.request = request
         self.stream = stream
         self.is_waiting = True  # no event has arrived yet
@@ -37,7 +37,7 @@ class RequestTable:
         self._last_number = 0
         self.entries: dict[int, PendingRequest] = {}
 
-    def open(self, request: GenerationRequest, info: ModelInfo) -> tuple[int, PendingRequest]:
+    def open(self, request: ModelRequest, info: ModelInfo) -> tuple[int, PendingRequest]:
         """Admit a request. Raises as `Admission.admit` does."""
         self._admission.admit(request, info)
         self._last_number = number = self._last_number + 1

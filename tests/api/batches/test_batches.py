@@ -186,13 +186,8 @@ async def test_refused_lines_are_in_the_error_file(tmp_path: Path) -> None:
 
 
 async def test_what_passes_is_tried_again_and_what_fails_is_not(tmp_path: Path) -> None:
-    scripts = [
-        EngineDead("dead"),
-        Overloaded("full", retry_after_s=0.01),
-        words("Hi"),
-        GenerationFailed("no"),
-    ]
-    async with serving(tmp_path, *scripts, concurrency=1) as server:
+    full, failed = Overloaded("full", retry_after_s=0.01), GenerationFailed("no")
+    async with serving(tmp_path, EngineDead("x"), full, words("Hi"), failed, concurrency=1) as server:
         batch = await server.run(line("a") + line("b"))
         good, bad = await server.lines(batch.output_file_id), await server.lines(batch.error_file_id)
     assert set(good) == {"a"} and set(bad) == {"b"}

@@ -22,7 +22,7 @@ from myna.core.constraints import CallableTool
 from myna.core.conversation import Message, ToolCall, ToolSpec
 from myna.core.events import TextDelta
 from myna.core.harmony import CALL_HEAD, MESSAGE
-from myna.core.requests import GenerationRequest
+from myna.core.requests import GenerationRequest, ModelRequest
 from myna.prompts.call_formats.table import BARE, FORMATS
 from myna.prompts.renderer import GgufRenderer
 from myna.prompts.token_pieces import TokenKind
@@ -66,7 +66,8 @@ class Model(InProcessGenerator):
         super().__init__(lambda: load_model(WorkerSpec("native", str(path), CONTEXT, threads=1)))
         self.requests: list[GenerationRequest] = []
 
-    async def generate(self, request: GenerationRequest) -> RequestStream:
+    async def generate(self, request: ModelRequest) -> RequestStream:
+        assert isinstance(request, GenerationRequest)
         self.requests.append(request)
         return await super().generate(request)
 

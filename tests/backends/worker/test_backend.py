@@ -14,6 +14,8 @@ from myna.backends.worker.backend import WorkerBackend
 from myna.core.backend import BackendOptions, LocalModel, ModelSize
 from myna.core.conversation import Message
 from myna.core.errors import ConfigurationError, InvalidRequest, ModelLoadFailed
+from myna.core.generator import EventStream
+from myna.core.requests import EmbeddingRequest
 from myna.core.translatable import N_
 from myna.engines import registry
 from myna.scheduling.admission import QueueLimits
@@ -23,13 +25,16 @@ from myna.workers.frames import WorkerSpec
 
 @dataclass
 class Worker(ScriptedGenerator):
-    """A `WorkerGenerator` without a process."""
+    """A `WorkerModel` without a process."""
 
     state: State = State.READY
     pid: int | None = None
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         return [len(text)]
+
+    async def embed(self, request: EmbeddingRequest) -> EventStream:
+        raise NotImplementedError
 
 
 @dataclass

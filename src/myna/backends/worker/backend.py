@@ -1,34 +1,38 @@
-"""Loads GGUF files: the renderer in this process, and in a worker process the first engine that can run
+"""Loads GGUF files: the text side in this process, and in a worker process the first engine that can run
 it."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
-from myna.backends.worker.fake_renderer import fake_renderer
+from myna.backends.worker.fake_renderer import FakeTextEncoder, fake_renderer
 from myna.backends.worker.file_hashes import FileHashes
 from myna.backends.worker.findings import engine_findings
 from myna.backends.worker.model_size import model_size
 from myna.backends.worker.process_memory import process_bytes
 from myna.core.backend import BackendOptions, Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec
 from myna.core.confinement import missing
+from myna.core.embedder import Embedder
 from myna.core.errors import ModelFileError, ModelLoadFailed
 from myna.core.finding import Findings
 from myna.core.generator import Generator
 from myna.core.installation import install_command
 from myna.core.ledger import Price
-from myna.core.renderer import Renderer
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.translatable import N_, Translatable, joined
+from myna.engines.fake_embedding import embeds
 from myna.engines.registry import ENGINES, engines_to_try
 from myna.prompts.bpe import UnsupportedTokenizer
-from myna.prompts.gguf import read_header, shard_paths
+from myna.prompts.gguf import Header, read_header, shard_paths
 from myna.prompts.model_check import check_model
+from myna.prompts.pooling import find_pooling
 from myna.prompts.renderer import GgufRenderer
 from myna.prompts.sampling_metadata import file_defaults
+from myna.prompts.text_encoder import GgufTextEncoder
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import State, WorkerClient
 from myna.workers.frames import WorkerSpec
@@ -37,8 +41,8 @@ _log: Final = logging.getLogger(__name__)
 _FAKE: Final = "fake"  # the only engine whose models need no file
 
 
-class WorkerGenerator(Generator, Protocol):
-    """A generator with its own process."""
+class WorkerModel(Generator, Embedder, Protocol):
+    """A model with its own process: a generator or an embedder, as its `info` says."""
 
     state: State
 
@@ -48,7 +52,7 @@ class WorkerGenerator(Generator, Protocol):
 
 # Starts a worker process with these queue limits and waits until its model is loaded. Raises
 # `ModelLoadFailed`.
-StartWorker = Callable[[WorkerSpec, QueueLimits], Awaitable[WorkerGenerator]]
+StartWorker = Callable[[WorkerSpec, QueueLimits], Awaitable[WorkerModel]]
 
 
 async def start_worker(spec: WorkerSpec, limits: QueueLimits) -> WorkerClient:
@@ -115,7 +119,7 @@ class WorkerBackend:
     async def aclose(self) -> None:
         """Nothing to do: workers end when their models are unloaded."""
 
-    async def start_first(self, model: LocalModel, engines: list[str], kv_bytes: int) -> WorkerGenerator:
+    async def start_first(self, model: LocalModel, engines: list[str], kv_bytes: int) -> WorkerModel:
         """Start a worker on the first of the engines that can run the file. Raises `ModelLoadFailed` with the
         error of every engine."""
         reasons: list[Translatable] = []
@@ -132,7 +136,7 @@ class WorkerBackend:
             ),
         )
 
-    async def start_on(self, engine: str, model: LocalModel, kv_bytes: int) -> WorkerGenerator:
+    async def start_on(self, engine: str, model: LocalModel, kv_bytes: int) -> WorkerModel:
         """Start a worker on that engine."""
         options = self._options
         spec = WorkerSpec(
@@ -146,18 +150,6 @@ class WorkerBackend:
         )
         return await self._start_worker(spec, self._limits)
 
-    def _chat_template(self, model: LocalModel) -> str | None:
-        """The template that the settings give the model."""
-        path = self._options.chat_templates.get(model.id)
-        if path is None:
-            return None
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
-            raise ModelLoadFailed(
-                N_("The chat template {path} of {model!r} can't be read.", path=path, model=model.id)
-            ) from exc
-
     def _inspect(self, model: LocalModel, engine_text: "_EngineText") -> "_FileCandidate":
         """Read the file's header once for everything that the server needs. The worker process reads it
         again: it must check the file that it opens, and sending a parsed vocabulary takes as long as reading
@@ -166,13 +158,11 @@ class WorkerBackend:
         paths = shard_paths(model.path, header)
         check_model(header)
         size = model_size(header, paths)
-        engines = list(engines_to_try(self._options.engine))
+        engines = _engines(engines_to_try(self._options.engine), header)
         tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
-        chat_template = self._chat_template(model)
         try:
-            renderer = GgufRenderer.from_header(
-                header, engine_text if tokenizing else None, chat_template=chat_template
-            )
+            template = self._options.chat_templates.get(model.id)
+            text = _text(header, engine_text if tokenizing else None, template, model)
         except UnsupportedTokenizer as exc:
             raise ModelFileError(
                 N_(
@@ -183,9 +173,43 @@ class WorkerBackend:
                     command=install_command("llamacpp"),
                 )
             ) from exc
-        if renderer.uses_engine_tokenizer:
+        if text.uses_engine_tokenizer:
             engines = tokenizing
-        return _FileCandidate(self, model, paths, size, engines, renderer, engine_text, file_defaults(header))
+        return _FileCandidate(self, model, paths, size, engines, text, engine_text, file_defaults(header))
+
+
+def _text(
+    header: Header, engine_text: "_EngineText | None", template: Path | None, model: LocalModel
+) -> GgufRenderer | GgufTextEncoder:
+    """`template` replaces the file's own chat template."""
+    if find_pooling(header):
+        return GgufTextEncoder(header, engine_text)
+    if template is None:
+        return GgufRenderer.from_header(header, engine_text)
+    try:
+        source = template.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ModelLoadFailed(
+            N_("The chat template {path} of {model!r} can't be read.", path=template, model=model.id)
+        ) from exc
+    return GgufRenderer.from_header(header, engine_text, chat_template=source)
+
+
+def _engines(names: Sequence[str], header: Header) -> list[str]:
+    """Those of the engines that run models of this kind. Raises `ModelFileError` if there are none."""
+    if not find_pooling(header):
+        return list(names)
+    embedding = [name for name in names if ENGINES[name].load_embedding]
+    if not embedding:
+        raise ModelFileError(
+            N_(
+                "It is an embedding model, which the engine {engine} doesn't run. llama.cpp does: {command}, "
+                "then choose the engine llamacpp.",
+                engine=" or ".join(names),
+                command=install_command("llamacpp"),
+            )
+        )
+    return embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +219,15 @@ class _FileCandidate:
     paths: list[Path]
     size: ModelSize
     engines: list[str]
-    renderer: GgufRenderer
+    text: GgufRenderer | GgufTextEncoder
     engine_text: "_EngineText"
     sampling: SamplingDefaults
 
     async def load(self, kv_bytes: int) -> LoadedModel:
         weights = asyncio.create_task(asyncio.to_thread(self._weights))  # while the engine reads them, too
-        generator = await self.backend.start_first(self.model, self.engines, kv_bytes)
-        self.engine_text.generator = generator
-        return _loaded(generator, self.renderer, await weights, self.sampling)
+        worker = await self.backend.start_first(self.model, self.engines, kv_bytes)
+        self.engine_text.worker = worker
+        return _loaded(worker, self.text, await weights, self.sampling)
 
     def _weights(self) -> str:
         try:
@@ -225,9 +249,10 @@ class _FakeCandidate:
         return ModelSize(self.model.num_bytes, 0, 0)
 
     async def load(self, kv_bytes: int) -> LoadedModel:
-        generator = await self.backend.start_on(_FAKE, self.model, kv_bytes)
-        renderer = await asyncio.to_thread(fake_renderer, generator.info.context_tokens)
-        return _loaded(generator, renderer)
+        worker = await self.backend.start_on(_FAKE, self.model, kv_bytes)
+        if embeds(str(self.model.path)):
+            return _loaded(worker, FakeTextEncoder())
+        return _loaded(worker, await asyncio.to_thread(fake_renderer, worker.info.context_tokens))
 
 
 def _load_failed(model: LocalModel, reason: str | Translatable) -> ModelLoadFailed:
@@ -239,19 +264,21 @@ def _load_failed(model: LocalModel, reason: str | Translatable) -> ModelLoadFail
 
 
 def _loaded(
-    generator: WorkerGenerator,
-    renderer: Renderer,
+    worker: WorkerModel,
+    text: GgufRenderer | GgufTextEncoder | FakeTextEncoder,
     weights: str = "",
     sampling: SamplingDefaults = NO_DEFAULTS,
 ) -> LoadedModel:
-    return LoadedModel(
-        generator,
-        renderer,
+    loaded = partial(
+        LoadedModel,
         weights=weights,
         sampling=sampling,
-        held_bytes=lambda: process_bytes(generator.pid),
-        is_dead=lambda: generator.state is State.DEAD,
+        held_bytes=lambda: process_bytes(worker.pid),
+        is_dead=lambda: worker.state is State.DEAD,
     )
+    if isinstance(text, GgufRenderer):
+        return loaded(generator=worker, renderer=text)
+    return loaded(embedder=worker, texts=text)
 
 
 @dataclass(slots=True)
@@ -260,9 +287,9 @@ class _EngineText:
     support."""
 
     loop: asyncio.AbstractEventLoop
-    generator: Generator | None = None
+    worker: WorkerModel | None = None
 
     def __call__(self, text: str) -> list[int]:
-        assert self.generator is not None, "the model is still loading"
-        tokens = self.generator.tokenize(text, parse_special=False)
+        assert self.worker is not None, "the model is still loading"
+        tokens = self.worker.tokenize(text, parse_special=False)
         return asyncio.run_coroutine_threadsafe(tokens, self.loop).result()

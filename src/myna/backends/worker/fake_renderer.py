@@ -1,8 +1,10 @@
-"""The renderer of the fake engine, which has no model file to read it from."""
+"""The text side of the fake engine, which has no model file to read it from."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from myna.engines import fake
+from myna.engines import fake, fake_embedding
 from myna.prompts.gguf import Header, Value
 from myna.prompts.renderer import GgufRenderer
 from myna.prompts.template import ChatTemplate
@@ -34,3 +36,16 @@ def fake_renderer(context_tokens: int, template: ChatTemplate | None = None) -> 
     vocabulary = Vocabulary.of(header)
     tokenizer = Tokenizer(vocabulary, lambda text: fake.tokenize(text, parse_special=False))
     return GgufRenderer(header, vocabulary, tokenizer, template or ChatTemplate.plain(is_chatml=False))
+
+
+class FakeTextEncoder:
+    """A `core.embedder.TextEncoder` of the fake embedding model, whose texts end with a special token and
+    whose vectors may be cut to any width."""
+
+    widths = range(1, fake_embedding.WIDTH + 1)
+
+    def least_tokens(self, text: str) -> int:
+        return 0
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[*fake.tokenize(text, parse_special=False), fake.END] for text in texts]

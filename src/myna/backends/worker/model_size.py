@@ -8,20 +8,21 @@ import numpy as np
 
 from myna.core.backend import ModelSize
 from myna.prompts.gguf import Header
+from myna.prompts.pooling import is_encoder
 
 _HALF_BYTES: Final = 2  # keys and values are stored as 16-bit floats
 
 
 def model_size(header: Header, paths: Sequence[Path]) -> ModelSize:
     """The size of a model with those files. Weights count with the size of their files: packed for the
-    engine, they are as large within a few per cent. Raises `OSError`."""
+    engine, they are as large within a few per cent. Encoders keep no keys and values. Raises `OSError`."""
     name = header.architecture
     num_heads = max(1, _largest(header, f"{name}.attention.head_count", 1))
     width = header.integer(f"{name}.embedding_length") // num_heads
     key_width = header.integer(f"{name}.attention.key_length", width)
     value_width = header.integer(f"{name}.attention.value_length", width)
     kv_heads = _largest(header, f"{name}.attention.head_count_kv", num_heads)
-    blocks = header.integer(f"{name}.block_count")
+    blocks = 0 if is_encoder(name) else header.integer(f"{name}.block_count")
     return ModelSize(
         sum(path.stat().st_size for path in paths),
         _HALF_BYTES * blocks * kv_heads * (key_width + value_width),

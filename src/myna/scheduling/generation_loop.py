@@ -1,0 +1,169 @@
+"""The loop of a model that generates: schedule, forward, sample, update."""
+
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from myna.core.errors import MynaError
+from myna.core.requests import GenerationRequest, ModelRequest
+from myna.core.stats import SchedulerStats
+from myna.decoding.grammar import Grammars
+from myna.decoding.sampling import Sampled, sample, score
+from myna.decoding.sampling_batch import Bitmask
+from myna.decoding.token_table import TokenTable
+from myna.engines.base import Engine, KVCacheFull, Logits
+from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
+from myna.scheduling.grammar_compiler import GrammarCompiler
+from myna.scheduling.loop import Compiled, Loop, Mailbox, OutputSink
+from myna.scheduling.prefill_budget import PrefillBudget
+from myna.scheduling.queues import RequestQueues
+from myna.scheduling.scheduler import Scheduler
+from myna.scheduling.sequence import RequestEvent
+from myna.scheduling.stats import StepCounter
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedEngine:
+    """An engine with its model loaded, and what its output processing needs."""
+
+    engine: Engine
+    token_table: TokenTable
+    grammars: Grammars | None = None
+
+
+class GenerationLoop(Loop):
+    """See `Loop`. Masks and grammars are computed in threads of their own."""
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        sink: OutputSink,
+        step_lock: AbstractContextManager[object],
+        loaded: LoadedEngine,
+    ) -> None:
+        super().__init__(mailbox, sink, step_lock, loaded.engine)
+        self._engine = loaded.engine
+        self._grammars = loaded.grammars
+        # Nothing else runs here: every step waits for its masks.
+        self._masks = ThreadPoolExecutor(1, thread_name_prefix="myna-masks")
+        self._compiler = GrammarCompiler(loaded.grammars)
+        self._compiling: set[int] = set()
+        self._scheduler = Scheduler(loaded.engine, loaded.token_table)
+        self._input_batch = InputBatch()
+        self._prefill_budget = PrefillBudget()
+        self._counter = StepCounter()
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            self._compiler.close()
+
+    def _is_idle(self) -> bool:
+        return self._scheduler.is_idle
+
+    def _stats(self) -> SchedulerStats:
+        queues = self._scheduler.queues
+        num_arriving = len(self._mailbox.commands) + len(self._compiling)
+        return self._counter.stats(
+            len(queues.running),
+            len(queues.waiting) + num_arriving,
+            kv_usage=_kv_usage(queues, self._engine),
+            num_preempted=queues.num_preempted,
+        )
+
+    def _add(self, number: int, request: ModelRequest) -> None:
+        """A constraint is compiled first, in another thread, so that running streams don't wait for it."""
+        assert isinstance(request, GenerationRequest), "the server knows that this model generates"
+        if request.constraint is None:
+            self._scheduler.add(number, request)
+            return
+        self._compiling.add(number)
+        self._compiler.submit(
+            request.constraint,
+            request.thought,
+            lambda grammar: self._mailbox.send(Compiled(number, request, grammar)),
+        )
+
+    def _abort(self, number: int) -> None:
+        self._compiling.discard(number)
+        self._scheduler.abort(number)
+
+    def _take_compiled(self, command: Compiled) -> None:
+        if command.number not in self._compiling:
+            return  # aborted meanwhile
+        self._compiling.remove(command.number)
+        if isinstance(command.grammar, MynaError):
+            self._sink.events([RequestEvent(command.number, command.grammar)])
+        else:
+            self._scheduler.add(command.number, command.request, command.grammar)
+
+    def _step(self) -> list[RequestEvent]:
+        """schedule, forward, sample, update."""
+        batch = self._scheduler.schedule(
+            self._prefill_budget.prompt_tokens, self._prefill_budget.context_slope
+        )
+        try:
+            masks = self._begin_masks(batch)
+            try:
+                with self._step_lock:
+                    started = time.perf_counter()
+                    logits = self._engine.forward(batch.rows)
+                    seconds = time.perf_counter() - started
+            finally:
+                wait(masks)
+            sampled, scores = self._sample(batch, logits, masks)
+        except KVCacheFull as error:
+            self._input_batch.reset()
+            return [] if self._scheduler.make_room() else self._scheduler.isolate(batch, error)
+        except Exception as error:
+            _log.exception("a step of %d sequences failed", len(batch.rows))
+            self._input_batch.reset()
+            return self._scheduler.isolate(batch, error)
+        if batch.num_prompt_tokens:
+            mean_position = batch.prompt_positions / batch.num_prompt_tokens
+            self._prefill_budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position)
+        else:
+            self._scheduler.speculation.costs.observe(batch.num_decodes, time.perf_counter() - started)
+        events = self._scheduler.update(batch, sampled, scores)
+        self._counter.count(batch.num_prompt_tokens + batch.num_decodes, len(batch.rows))
+        self._counter.count_decodes(batch.num_decodes, time.perf_counter())
+        return events
+
+    def _begin_masks(self, batch: Batch) -> list[Future[Bitmask]]:
+        """Compute the masks of constrained sequences while the engine computes."""
+        if self._grammars is None:
+            return []
+        grammars, drafts = batch.constrained()
+        return [self._masks.submit(self._grammars.masks, grammars, drafts)] if grammars else []
+
+    def _sample(
+        self, batch: Batch, logits: Logits, masks: list[Future[Bitmask]]
+    ) -> tuple[Sampled, list[Sampled]]:
+        sampled = NOTHING_SAMPLED
+        if batch.sampling_sequences:
+            allowed = masks[0].result() if masks else None
+            sampled = sample(logits.array, self._input_batch.batch(batch, allowed))
+        scores: list[Sampled] = []
+        for part in batch.scored:
+            rows = logits.array[part.first_row : part.first_row + len(part.targets)]
+            num_top = part.sequence.group.request.num_prompt_logprobs or 0
+            scores.append(score(rows, np.array(part.targets, np.int32), num_top))
+        return sampled, scores
+
+
+def _kv_usage(queues: RequestQueues, engine: Engine) -> float:
+    """The share of the KV cache that running sequences use."""
+    if not queues.running:
+        return 0.0
+    # Engines allocate whole blocks, so cached prefixes may occupy more than their tokens.
+    size = engine.info.kv_tokens
+    used = size - engine.free_tokens - queues.kv_cache.prefix_cache.num_tokens
+    return min(1.0, max(0.0, used / max(1, size)))
