@@ -73,9 +73,9 @@ class RequestQueues:
                 return
 
     def background_tokens(self, batch: Batch, max_tokens: int) -> int:
-        """How many prompt tokens a step may have that is to compute what is in the background, too; 0: only
-        the others are computed. They alone are, as long as there are some, except for few tokens now and
-        then: nothing waits for ever."""
+        """The limit of a step's prompt tokens if it computes what is in the background, too; 0: it doesn't.
+        As long as there is something else, it rarely does, and then only a few tokens, so that nothing waits
+        for ever."""
         if not batch.rows:
             return max_tokens
         self._num_held_back += 1

@@ -25,7 +25,7 @@ _NO_OBJECT_TEXT: Final = "The body of this request must be a JSON object."
 
 
 async def create_batch(context: RequestContext) -> Response:
-    """The batch, which is only validated later: also a file that is no batch is accepted, as at OpenAI."""
+    """The batch, which is validated later: as at OpenAI, any file is accepted now."""
     require(context.principal, _SCOPE)
     body = await context.json_object(_NO_OBJECT_TEXT)
     request = await context.validated(BatchRequest, body, BATCH)
