@@ -35,6 +35,7 @@ FAMILIES: Final = (
     "myna.api.models.routes",
     "myna.api.completions.routes",
     "myna.api.chat.routes",
+    "myna.api.messages.routes",
     "myna.api.responses.routes",
     "myna.api.stored.routes",
     "myna.api.files.routes",
@@ -161,7 +162,7 @@ async def _lifespan(services: Services, app: App, router: object) -> AsyncIterat
             stack.push_async_callback(loop.run_in_executor, closing, services.ledger.stop)
         for observer in services.usage_sinks.observers:
             stack.push_async_callback(loop.run_in_executor, closing, observer.close)
-        stack.push_async_callback(services.completion_writer.aclose)
+        stack.push_async_callback(services.store_writer.aclose)
         services.files.start()
         stack.push_async_callback(services.files.aclose)
         services.batches.start(partial(answer_in_process, app.for_batches), partial(find_model, services))

@@ -68,12 +68,12 @@ class Settings:
         "URL of the database for keys, limits and completions; empty: a file in `home`.",
     )
     stored_days: int = _setting(
-        30, values.whole(0, 36500), "Days after which stored completions are deleted; 0: never."
+        30, values.whole(0, 36500), "Days after which stored answers are deleted; 0: never."
     )
     max_stored_bytes: int = _setting(
         1 << 30,
         values.num_bytes,
-        'Maximum size of a project\'s stored completions, such as "1G"; more are not stored. 0: unlimited.',
+        'Maximum size of a project\'s stored answers, such as "1G"; more are not stored. 0: unlimited.',
         key="max_stored",
     )
     files: Path | None = _setting(
@@ -218,7 +218,7 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        """The database of keys, limits, usage and stored completions."""
+        """The database of keys, limits, usage and stored answers."""
         return self.database or f"sqlite:///{self.home / 'myna.db'}"
 
     @property

@@ -1,5 +1,7 @@
 """The tree of all errors that Myna raises. `wire/errors.py` maps each to HTTP."""
 
+from typing import NamedTuple
+
 from myna.core.translatable import Translatable
 
 
@@ -35,8 +37,28 @@ class ConstraintTooComplex(InvalidRequest):
     """A valid constraint that takes more time or memory than a request may use."""
 
 
+class Overrun(NamedTuple):
+    """A prompt of that many tokens (or more), and the requested answer (0: any), in that context."""
+
+    prompt_tokens: int
+    requested_tokens: int
+    context_tokens: int
+
+
 class ContextLengthExceeded(RequestError):
-    """Prompt and answer together exceed the model's context length or the size of the KV cache."""
+    """Prompt and answer together exceed the model's context length or the size of the KV cache. `overrun` has
+    the numbers, where they are known."""
+
+    def __init__(
+        self,
+        message: str | Translatable,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        overrun: Overrun | None = None,
+    ) -> None:
+        super().__init__(message, param=param, code=code)
+        self.overrun = overrun
 
 
 class ModelNotFound(RequestError):
@@ -49,6 +71,10 @@ class WrongEndpoint(RequestError):
 
 class AuthenticationFailed(RequestError):
     """The API key is missing or invalid."""
+
+
+class MissingScope(AuthenticationFailed):
+    """The API key is valid, but lacks a scope; at OpenAI, this is a 401."""
 
 
 class PermissionDenied(RequestError):

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from myna.accounts.keys import mask_key
 from myna.accounts.principal import LOCAL_USER, Principal, Scope
-from myna.core.errors import AuthenticationFailed, InvalidRequest
+from myna.core.errors import AuthenticationFailed, InvalidRequest, MissingScope
 from myna.http.json_bodies import INLINE_BYTES, check_size, parse
 from myna.http.origin import host_name, is_loopback
 from myna.http.record import record_of
@@ -61,6 +61,13 @@ def presented_key(authorization: str) -> str:
     return ""
 
 
+def presented_keys(headers: Mapping[str, str]) -> list[str]:
+    """The keys of a request: in `Authorization`, as OpenAI's clients send them, and in `x-api-key`, as
+    Anthropic's do."""
+    found = (presented_key(headers.get("authorization", "")), headers.get("x-api-key", "").strip())
+    return [key for key in found if key]
+
+
 async def authenticate(request: Request, services: Services, no_key_text: str = NO_KEY_TEXT) -> Principal:
     """The principal of the request's key. Raises `AuthenticationFailed`, with the key masked, or with
     `no_key_text` if there is none."""
@@ -69,15 +76,16 @@ async def authenticate(request: Request, services: Services, no_key_text: str = 
         return _principal_of_batch(services, key_id)
     if services.keys is None:
         return LOCAL_USER
-    key = presented_key(request.headers.get("authorization", ""))
-    if not key:
+    # Claude Code may send two: a token, and an API key of Anthropic's that it found.
+    keys = presented_keys(request.headers)
+    for key in keys:
+        if (principal := services.keys.find(key) or await services.accounts.find(key)) is not None:
+            return principal
+    if not keys:
         raise AuthenticationFailed(no_key_text)
-    principal = services.keys.find(key) or await services.accounts.find(key)
-    if principal is None:
-        if reason := services.accounts.rejection_reason(key):
-            record_of(request.scope).hint(reason)
-        raise AuthenticationFailed(WRONG_KEY_TEXT.format(key=mask_key(key)), code="invalid_api_key")
-    return principal
+    if reason := services.accounts.rejection_reason(keys[0]):
+        record_of(request.scope).hint(reason)
+    raise AuthenticationFailed(WRONG_KEY_TEXT.format(key=mask_key(keys[0])), code="invalid_api_key")
 
 
 def _principal_of_batch(services: Services, key_id: str) -> Principal:
@@ -97,9 +105,9 @@ def is_local_request(request: Request) -> bool:
 
 
 def require(principal: Principal, scope: Scope) -> None:
-    """Raise `AuthenticationFailed` if the scope is missing: OpenAI answers with 401, not 403."""
+    """Raise `MissingScope` if the key doesn't have the scope."""
     if not principal.may(scope):
-        raise AuthenticationFailed(MISSING_SCOPE_TEXT.format(scope=scope))
+        raise MissingScope(MISSING_SCOPE_TEXT.format(scope=scope))
 
 
 def check_content_type(request: Request) -> None:

@@ -42,6 +42,18 @@ T = TypeVar("T")
 M = TypeVar("M", bound=WireModel)
 
 
+class Validator(Protocol):
+    """Validates a body, as `wire.validation.validate` does."""
+
+    def __call__(
+        self,
+        schema: type[M],
+        body: Mapping[str, object],
+        parameters: Mapping[str, Parameter],
+        ignored: list[str] | None = None,
+    ) -> M: ...
+
+
 class ASGIResponse(Protocol):
     """An ASGI response."""
 
@@ -99,6 +111,7 @@ class RequestContext:
         parameters: Mapping[str, Parameter],
         *,
         may_ignore: bool = False,
+        validator: Validator = validate,
     ) -> M:
         """The validated body. Raises `InvalidRequest` for the first error. `may_ignore`: what isn't supported
         is dropped if the key or the server is set to that."""
@@ -106,7 +119,7 @@ class RequestContext:
         is_lenient = may_ignore and (self.services.ignores_unknown if own is None else own)
         ignored: list[str] | None = [] if is_lenient else None
         request = await self.services.large_bodies.run_if_large(
-            self._body_bytes, self.principal.key_id, lambda: validate(schema, body, parameters, ignored)
+            self._body_bytes, self.principal.key_id, lambda: validator(schema, body, parameters, ignored)
         )
         if ignored:
             self.record.ignore(ignored)

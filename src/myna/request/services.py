@@ -14,15 +14,16 @@ from myna.accounts.sign_in_codes import SignInCodes
 from myna.batches.service import Batches
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
+from myna.core.stored_responses import BackgroundStore, ConversationStore, ResponseStore
 from myna.generation.budgets import NO_LIMITS, AnswerLimits
 from myna.http.json_bodies import LargeBodies
 from myna.http.unread import UnreadAnswers
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
-from myna.stores.completion_retention import CompletionRetention
-from myna.stores.completion_writer import CompletionWriter
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.files import Files
+from myna.stores.retention import Retention
+from myna.stores.store_writer import StoreWriter
 from myna.usage.ledger import Ledger
 from myna.usage.metrics import Instruments
 from myna.usage.recorder import UsageSinks
@@ -45,7 +46,10 @@ class Services:
     text_threads: Executor
     database_threads: DatabaseThreads
     completions: CompletionStore
-    completion_writer: CompletionWriter
+    responses: ResponseStore
+    conversations: ConversationStore
+    background: BackgroundStore
+    store_writer: StoreWriter
     accounts: LiveAccounts
     limiter: Limiter
     files: Files
@@ -58,7 +62,7 @@ class Services:
     ignores_unknown: bool = False
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
-    retention: CompletionRetention | None = None
+    retention: Retention | None = None
     sealer: Sealer = field(default_factory=lambda: Sealer(Secret(secrets.token_hex(32))))
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     unread_answers: UnreadAnswers = field(default_factory=UnreadAnswers)

@@ -11,6 +11,7 @@ from myna.core.files import FileStore
 from myna.core.installation import install_command
 from myna.core.ledger import LedgerStore
 from myna.core.stored import CompletionStore
+from myna.core.stored_responses import BackgroundStore, ConversationStore, ResponseStore
 from myna.core.translatable import N_
 
 STORES: Final[dict[str, str]] = {
@@ -24,6 +25,12 @@ class Stores(Protocol):
     """The stores of one URL. Each is closed by its user, and their shared connections with them."""
 
     def completions(self) -> CompletionStore: ...
+
+    def responses(self) -> ResponseStore: ...
+
+    def conversations(self) -> ConversationStore: ...
+
+    def background(self) -> BackgroundStore: ...
 
     def ledger(self) -> LedgerStore: ...
 

@@ -16,12 +16,20 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 METADATA: Final = MetaData()
 
 # SQLite only autoincrements columns whose type is exactly INTEGER.
 _Serial = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _partial_index(name: str, column: str, *others: str) -> Index:
+    """Of the rows where the column is not null."""
+    where = text(f"{column} IS NOT NULL")
+    return Index(name, column, *others, sqlite_where=where, postgresql_where=where)
+
 
 COMPLETIONS: Final = Table(
     "completions",
@@ -44,6 +52,87 @@ COMPLETION_METADATA: Final = Table(
     Column("completion_id", ForeignKey("completions.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("value", String(512), nullable=False),
+)
+
+# `conversation_serial` is the serial of the conversation's last item before the response, `runner` the server
+# that generates an active background response. A deleted response that others continue keeps its row and its
+# items; so does a deleted conversation, whose items can still be referred to.
+RESPONSES: Final = Table(
+    "responses",
+    METADATA,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("project", String(64), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("previous_id", String(64)),
+    Column("conversation_id", String(64)),
+    Column("conversation_serial", BigInteger, nullable=False),
+    Column("runner", String(64)),
+    Column("ended", BigInteger),
+    Column("is_deleted", Boolean, nullable=False),
+    Index("responses_by_project", "project", "serial"),
+    Index("responses_by_age", "created"),
+    *(
+        _partial_index(f"responses_by_{name}", column)
+        for name, column in (
+            ("previous", "previous_id"),
+            ("conversation", "conversation_id"),
+            ("runner", "runner"),
+        )
+    ),
+)
+
+# An item belongs to a response, a conversation or both.
+RESPONSE_ITEMS: Final = Table(
+    "response_items",
+    METADATA,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("response_id", String(64)),
+    Column("conversation_id", String(64)),
+    Column("is_output", Boolean, nullable=False),
+    Column("item", LargeBinary, nullable=False),
+    Index("response_items_by_id", "project", "id"),
+    _partial_index("response_items_by_response", "response_id", "serial"),
+    _partial_index("response_items_by_conversation", "conversation_id", "serial"),
+)
+
+# Those of background responses, in batches: one event a line.
+RESPONSE_EVENTS: Final = Table(
+    "response_events",
+    METADATA,
+    Column("response_id", String(64), primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("events", LargeBinary, nullable=False),
+)
+
+# Servers that generate background responses or have locked a conversation; `alive_until` is in Unix time.
+RUNNERS: Final = Table(
+    "runners",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("alive_until", Float(53), nullable=False),
+)
+
+# `locked_by` is the request that uses the conversation, on the server `runner`. `metadata` is a JSON object.
+CONVERSATIONS: Final = Table(
+    "conversations",
+    METADATA,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("project", String(64), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("metadata", LargeBinary, nullable=False),
+    Column("locked_by", String(64)),
+    Column("runner", String(64)),
+    Column("is_deleted", Boolean, nullable=False),
+    Index("conversations_by_project", "project", "serial"),
+    Index("conversations_by_age", "updated"),
 )
 
 USAGE: Final = Table(

@@ -124,6 +124,7 @@ ERROR_ROWS: Final[Mapping[type[MynaError], ErrorRow]] = {
     core.ModelNotFound: ErrorRow(404, code="model_not_found", layout=GATEWAY),
     core.WrongEndpoint: ErrorRow(404),
     core.AuthenticationFailed: ErrorRow(401, layout=GATEWAY),
+    core.MissingScope: ErrorRow(401, layout=GATEWAY),
     core.PermissionDenied: ErrorRow(403),
     core.BodyTooLarge: ErrorRow(413, closes=True),
     core.NotFound: ErrorRow(404),
@@ -201,7 +202,7 @@ def error_response(exc: BaseException, request_id: str, layout: Layout | None = 
         return Response(
             exc.body,
             exc.status,
-            headers=_headers(exc, ERROR_ROWS[core.UpstreamRefused], BACKEND),
+            headers=error_headers(exc, ERROR_ROWS[core.UpstreamRefused], BACKEND),
             media_type=exc.content_type,
         )
     row = error_row(exc)
@@ -209,7 +210,7 @@ def error_response(exc: BaseException, request_id: str, layout: Layout | None = 
     body = json.dumps(error_body(exc, request_id), indent=layout.indent, ensure_ascii=False) + layout.end
     # A lone surrogate in a client's text can't be encoded as UTF-8; it is sent escaped.
     data = body.encode("utf-8", "backslashreplace")
-    response = Response(data, row.status, headers=_headers(exc, row, layout))
+    response = Response(data, row.status, headers=error_headers(exc, row, layout))
     response.raw_headers.append((b"content-type", layout.content_type.encode("ascii")))
     return response
 
@@ -220,7 +221,8 @@ def error_event(exc: BaseException, request_id: str) -> bytes:
     return b"data: " + body.encode("utf-8", "backslashreplace") + b"\n\n"
 
 
-def _headers(exc: BaseException, row: ErrorRow, layout: Layout) -> dict[str, str]:
+def error_headers(exc: BaseException, row: ErrorRow, layout: Layout) -> dict[str, str]:
+    """The headers of an error response, besides its content type."""
     headers: dict[str, str] = {}
     if layout.is_gateway:
         headers["vary"] = "Origin"
