@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from myna.core.errors import InvalidRequest, NotFound
 from myna.core.stored_responses import ACTIVE, History, ResponseItem
@@ -11,51 +10,41 @@ from myna.wire.response_items import Item, ItemReference, read_stored
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """`before` are the items that the request continues, `own` its input. `is_complete`: no old items were
-    left out."""
+class RequestItems:
+    """What is stored already, oldest first, and what the request adds."""
 
-    before: Sequence[Item]
+    history: Sequence[Item]
     own: Sequence[Item]
-    is_complete: bool = True
 
     @property
-    def items(self) -> list[Item]:
-        """All items, oldest first."""
-        return [*self.before, *self.own]
+    def all(self) -> list[Item]:
+        return [*self.history, *self.own]
 
 
-class Asked(Protocol):
-    """What of a request says which items it is about."""
-
-    @property
-    def input(self) -> Sequence[Item | ItemReference]: ...
-    @property
-    def previous_response_id(self) -> str | None: ...
-    @property
-    def conversation_id(self) -> str | None: ...
-
-
-async def load_context(context: RequestContext, asked: Asked) -> Context:
-    """The items from the stores, in one query for what came before, and one if there are references. Raises
-    OpenAI's errors for what isn't stored."""
+async def request_items(
+    context: RequestContext,
+    items: Sequence[Item | ItemReference],
+    *,
+    previous_response_id: str | None,
+    conversation_id: str | None,
+) -> RequestItems:
+    """The request's items and those before them: one query for what came before, and one if there are
+    references. Raises OpenAI's errors for what isn't stored."""
     services, project = context.services, context.principal.project
     history, found = None, dict[str, ResponseItem]()
-    if asked.conversation_id is not None:
-        id = asked.conversation_id
+    if (id := conversation_id) is not None:
         history = await services.database_threads.run(services.conversations.history, project, id)
         if history is None:
             raise NotFound(f"Conversation with id '{id}' not found.")
-    elif asked.previous_response_id is not None:
-        id = asked.previous_response_id
+    elif (id := previous_response_id) is not None:
         history = _continuable(
             id, await services.database_threads.run(services.responses.history, project, id)
         )
-    if ids := [item.id for item in asked.input if isinstance(item, ItemReference)]:
+    if ids := [item.id for item in items if isinstance(item, ItemReference)]:
         found.update(await services.database_threads.run(services.responses.items, project, ids))
     if history is None and not ids:
-        return Context((), [item for item in asked.input if not isinstance(item, ItemReference)])
-    return await context.in_text_thread(_read, asked.input, history, found)
+        return RequestItems([], [item for item in items if not isinstance(item, ItemReference)])
+    return await context.in_text_thread(_read, items, history, found)
 
 
 def _continuable(id: str, history: History | None) -> History:
@@ -75,7 +64,7 @@ def _continuable(id: str, history: History | None) -> History:
 
 def _read(
     items: Sequence[Item | ItemReference], history: History | None, found: Mapping[str, ResponseItem]
-) -> Context:
+) -> RequestItems:
     own = list[Item]()
     for item in items:
         if not isinstance(item, ItemReference):
@@ -85,5 +74,5 @@ def _read(
         else:
             raise NotFound(f"Item with id '{item.id}' not found.")
     if history is None:
-        return Context((), own)
-    return Context([read_stored(item.json) for item in history.items], own, history.is_complete)
+        return RequestItems([], own)
+    return RequestItems([read_stored(item.json) for item in history.items], own)

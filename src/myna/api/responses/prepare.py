@@ -7,7 +7,6 @@ from typing import Final
 
 from myna.accounts.sealing import Sealer
 from myna.api.responses.check import check_json_word, check_pairs
-from myna.api.responses.context import Context
 from myna.api.responses.convert import ShownTool, answer_format, sampling, shown_tools, tool_choice
 from myna.api.responses.messages import ReadBlob, to_messages
 from myna.api.responses.output import OutputSpec
@@ -66,9 +65,9 @@ class Prepared:
 
 
 def prepare(
-    request: ResponsesRequest, context: Context, model: ServedModel, tier: str, asker: Asker
+    request: ResponsesRequest, items: Sequence[Item], model: ServedModel, tier: str, asker: Asker
 ) -> Prepared:
-    """The generation request for this context. Slow for a long one: call it in a thread.
+    """The generation request for a context of these items. Slow for a long one: call it in a thread.
 
     Raises `InvalidRequest` for what the model doesn't support, and `ContextLengthExceeded` for what doesn't
     fit it, unless the request wants it truncated.
@@ -77,7 +76,7 @@ def prepare(
         raise InvalidRequest(
             f"The requested model '{model.card.id}' cannot be used with the Responses API.", param="model"
         )
-    items, read_blob = context.items, partial(read_token, asker.sealer)
+    read_blob = partial(read_token, asker.sealer)
     check_blobs(items, read_blob)
     check_json_word(request, items)
     check_pairs(items)
@@ -92,11 +91,7 @@ def prepare(
         has_room = prepared.generation.max_tokens >= least or not is_truncated
         return prepared if has_room else None
 
-    prepared: Prepared | None = None
-    if is_truncated:
-        prepared = fitting(items, attempt)
-    elif context.is_complete:
-        prepared = attempt(items)
+    prepared = fitting(items, attempt) if is_truncated else attempt(items)
     if prepared is None:
         raise ContextLengthExceeded(TOO_LONG_TEXT, param="input", code="context_length_exceeded")
     return prepared

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from myna.api.responses.answer import ResponseFold
 from myna.api.responses.check import check_combinations, check_moved
-from myna.api.responses.context import load_context
+from myna.api.responses.context import request_items
 from myna.api.responses.model import requested_card
 from myna.api.responses.output import Output
 from myna.api.responses.prepare import Asker, prepare
@@ -66,11 +66,16 @@ async def _answer(
     async with context.response_sender(
         is_stream=bool(request.stream), events=ResponseEvents(renderer)
     ) as sender:
-        loaded = await load_context(context, request)
+        items = await request_items(
+            context,
+            request.input,
+            previous_response_id=request.previous_response_id,
+            conversation_id=request.conversation_id,
+        )
         model = await context.open_model(card)
         is_stored = await may_store(context, request)
         tier = await served_tier(context, request.service_tier, card)
-        prepared = await context.in_text_thread(prepare, request, loaded, model, tier, asker_of(context))
+        prepared = await context.in_text_thread(prepare, request, items.all, model, tier, asker_of(context))
         events = await context.generate(
             model, [prepared.generation], is_unbounded=request.max_output_tokens is None
         )
@@ -85,7 +90,7 @@ async def _answer(
         )
         output = Output(prepared.output_spec(request, ids, context.services.sealer))
         fold = renderer.fold = ResponseFold(response, output, tier)
-        store_response = partial(store, context, request, loaded.own, ids, fold)
+        store_response = partial(store, context, request, items.own, ids, fold)
         if request.stream:
             if is_stored:
                 events = StoredStream(events, fold.note_total, store_response)
