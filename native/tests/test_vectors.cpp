@@ -109,6 +109,7 @@ struct Stored {
             window,
             blocks.data(),
             {memory.data(), memory.data() + stride / 2, stride},
+            0,
             is_causal ? 0 : length};
   }
 };

@@ -31,7 +31,8 @@ struct QueryRows {
   int64_t window;
   const int32_t* blocks;  // the sequence's block table
   PagedHead head;
-  int64_t length = 0;  // 0: no row sees later positions
+  float score_cap = 0;  // scores become cap * tanh(score / cap); 0: unlimited
+  int64_t length = 0;   // 0: no row sees later positions
 };
 
 // The result of one part, or of several merged ones: out = sums / reduce(weights). `maximum` is -inf if a row

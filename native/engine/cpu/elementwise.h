@@ -65,6 +65,14 @@ void scale_by(float* x, float factor, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] *= factor;
 }
 
+void soft_cap(float* x, float cap, int64_t n) {
+  const Lanes limit = broadcast(cap);
+  const auto capped = [&](Lanes v) { return mul(limit, tanh(div(v, limit))); };
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(x + i, capped(load(x + i)));
+  if (i < n) store_tail(x + i, capped(load_tail(x + i, n - i)), n - i);
+}
+
 template <typename Function>
 inline void gate_rows(float* gate, const float* up, int64_t n, Function activation) {
   int64_t i = 0;

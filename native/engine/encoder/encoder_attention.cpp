@@ -99,6 +99,7 @@ void EncoderGraph::run_item(const EncoderLayer& layer, const Item& item, int thr
                        layer.window,
                        blocks_.data() + text_block_[text],
                        head(item.head),
+                       0,
                        model_.is_causal ? 0 : length};
   float* kernel_scratch = queries + tile_rows_ * d.head_dim;
   const Partial merged = scratch_partial(thread, 0), next = scratch_partial(thread, 1);

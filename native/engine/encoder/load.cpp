@@ -6,11 +6,13 @@
 
 #include "encoder/metadata.h"
 #include "errors.h"
+#include "model/metadata.h"
 
 namespace myna {
 namespace {
 
-struct Build {
+// What an architecture's parts are built from and into.
+struct EncoderBuild {
   const gguf::Model& file;
   Weights& weights;
   Encoder& model;
@@ -39,7 +41,7 @@ struct Build {
   void add_dense();
 };
 
-void Build::add_projections(int index) {
+void EncoderBuild::add_projections(int index) {
   const Dimensions& d = model.dimensions;
   const int64_t query = d.query_width(), kv = d.kv_width(), all = query + 2 * kv;
   EncoderLayer& to = layer(index);
@@ -62,7 +64,7 @@ void Build::add_projections(int index) {
   to.output = linear(layer_tensor(index, "attn_output"), d.embedding, query);
 }
 
-void Build::add_feed_forward(int index, bool is_gated) {
+void EncoderBuild::add_feed_forward(int index, bool is_gated) {
   const Dimensions& d = model.dimensions;
   EncoderLayer& to = layer(index);
   if (is_gated) to.gate = linear(layer_tensor(index, "ffn_gate"), d.feed_forward, d.embedding);
@@ -70,13 +72,13 @@ void Build::add_feed_forward(int index, bool is_gated) {
   to.down = linear(layer_tensor(index, "ffn_down"), d.embedding, d.feed_forward);
 }
 
-void Build::add_head_norms(int index) {
+void EncoderBuild::add_head_norms(int index) {
   const int64_t width = model.dimensions.head_dim;
   layer(index).query_norm = weights.vector(layer_tensor(index, "attn_q_norm.weight"), width);
   layer(index).key_norm = weights.vector(layer_tensor(index, "attn_k_norm.weight"), width);
 }
 
-void Build::add_rope(double base_frequency, double factor) {
+void EncoderBuild::add_rope(double base_frequency, double factor) {
   if (!(base_frequency > 0)) throw CorruptFile("the rope's base frequency is not positive");
   Rope rope;
   const int dimensions = model.dimensions.rope_dim;
@@ -85,7 +87,7 @@ void Build::add_rope(double base_frequency, double factor) {
   model.ropes.push_back(std::move(rope));
 }
 
-void Build::add_scaled_rope(double default_base) {
+void EncoderBuild::add_scaled_rope(double default_base) {
   const std::string scaling = file.text(key("rope.scaling.type")).value_or("none");
   if (scaling != "none" && scaling != "linear")
     throw UnsupportedModel("the rope scaling '" + scaling.substr(0, 40) + "' is not supported");
@@ -95,7 +97,7 @@ void Build::add_scaled_rope(double default_base) {
 }
 
 // All texts are of the first of two segments, which only pairs of texts use.
-void Build::add_bert_embedding(bool has_positions) {
+void EncoderBuild::add_bert_embedding(bool has_positions) {
   const Dimensions& d = model.dimensions;
   if (has_positions) model.positions = weights.rows("position_embd.weight", d.context, d.embedding);
   if (weights.has("token_types.weight")) {
@@ -108,13 +110,13 @@ void Build::add_bert_embedding(bool has_positions) {
   model.embedding_norm = norm("token_embd_norm");
 }
 
-void Build::add_sum_norms(int index) {
+void EncoderBuild::add_sum_norms(int index) {
   layer(index).attention.sum = norm(layer_tensor(index, "attn_output_norm"));
   layer(index).feed_forward.sum = norm(layer_tensor(index, "layer_output_norm"));
 }
 
 // Two layers after pooling, of which converters leave out both or none.
-void Build::add_dense() {
+void EncoderBuild::add_dense() {
   const int64_t width = model.dimensions.embedding;
   if (!weights.has("dense_2.weight") && !file.has(key("dense_2_feat_out"))) return;
   const int64_t inner = bounded(file, key("dense_2_feat_out"), 1, 1 << 17);
@@ -127,7 +129,7 @@ void Build::add_dense() {
 }
 
 // BERT: learned positions, norms of the sums, biases, GELU.
-void build_bert(Build& build) {
+void build_bert(EncoderBuild& build) {
   build.add_bert_embedding(true);
   for (int i = 0; i < build.model.dimensions.num_layers; ++i) {
     build.add_projections(i);
@@ -137,7 +139,7 @@ void build_bert(Build& build) {
 }
 
 // Nomic's BERT: rotated positions and SiLU gates.
-void build_nomic_bert(Build& build) {
+void build_nomic_bert(EncoderBuild& build) {
   build.add_bert_embedding(false);
   build.add_scaled_rope(1000);
   for (int i = 0; i < build.model.dimensions.num_layers; ++i) {
@@ -147,7 +149,7 @@ void build_nomic_bert(Build& build) {
   }
 }
 
-void add_decoder_layer(Build& build, int index) {
+void add_decoder_layer(EncoderBuild& build, int index) {
   build.add_projections(index);
   build.add_feed_forward(index, true);
   build.add_head_norms(index);
@@ -155,14 +157,14 @@ void add_decoder_layer(Build& build, int index) {
   build.layer(index).feed_forward.input = build.norm(build.layer_tensor(index, "ffn_norm"));
 }
 
-void build_qwen3(Build& build) {
+void build_qwen3(EncoderBuild& build) {
   for (int i = 0; i < build.model.dimensions.num_layers; ++i) add_decoder_layer(build, i);
   build.add_scaled_rope(10000);
   build.model.output_norm = build.norm("output_norm");
 }
 
 // Gemma 3's layers in both directions: all but every sixth see half the window's width to each side.
-void build_gemma_embedding(Build& build) {
+void build_gemma_embedding(EncoderBuild& build) {
   constexpr uint64_t kPattern = 6;
   constexpr double kLocalBaseFrequency = 10000;
   Encoder& model = build.model;
@@ -187,12 +189,12 @@ void build_gemma_embedding(Build& build) {
   build.add_dense();
 }
 
-struct Family {
+struct Row {
   EncoderFamily metadata;
-  void (*build)(Build&);
+  void (*build)(EncoderBuild&);
 };
 
-constexpr Family kFamilies[] = {
+constexpr Row kRows[] = {
     {{.name = "bert", .has_layer_norms = true}, build_bert},
     {{.name = "nomic-bert", .has_layer_norms = true, .has_rope = true}, build_nomic_bert},
     {{.name = "gemma-embedding", .has_rope = true, .has_windows = true, .has_dense = true},
@@ -200,8 +202,8 @@ constexpr Family kFamilies[] = {
     {{.name = "qwen3", .has_rope = true, .is_causal = true}, build_qwen3},
 };
 
-const Family& find_family(const std::string& name) {
-  for (const Family& family : kFamilies)
+const Row& find_row(const std::string& name) {
+  for (const Row& family : kRows)
     if (name == family.metadata.name) return family;
   throw UnsupportedModel("the architecture '" + name.substr(0, 60) + "' is not supported for embeddings");
 }
@@ -211,14 +213,14 @@ const Family& find_family(const std::string& name) {
 std::unique_ptr<Encoder> load_encoder(const gguf::Model& file, ThreadPool& pool) {
   const auto architecture = file.text("general.architecture");
   if (!architecture) throw CorruptFile("the file does not name its architecture");
-  const Family& family = find_family(*architecture);
+  const Row& family = find_row(*architecture);
   auto model = std::make_unique<Encoder>();
   read_metadata(file, family.metadata, *model);
   const Dimensions& d = model->dimensions;
   Weights weights(file, model->arena, pool);
   model->embedding = weights.rows("token_embd.weight", d.vocabulary, d.embedding);
   model->layers.resize(static_cast<size_t>(d.num_layers));
-  Build build{file, weights, *model};
+  EncoderBuild build{file, weights, *model};
   family.build(build);
   // A head for predicting words, which files made of generating models keep.
   if (weights.has("output.weight")) weights.rows("output.weight", d.vocabulary, d.embedding);

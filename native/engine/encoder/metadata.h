@@ -19,9 +19,6 @@ struct EncoderFamily {
   bool is_causal = false;  // unless the file says otherwise
 };
 
-// The integer at `key`; throws CorruptFile if it is missing or out of bounds.
-int64_t bounded(const gguf::Model& file, const std::string& key, int64_t least, int64_t most);
-
 // Whether each layer has a window. The metadata is a number n, for all but every n-th layer, or one truth
 // value per layer.
 std::vector<bool> windowed_layers(const gguf::Model& file, const std::string& key, uint64_t otherwise,

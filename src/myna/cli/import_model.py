@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from myna.catalog.conversion.convert import import_folder
 from myna.catalog.store import ModelStore
 from myna.cli.console import megabytes, note, pull_progress, say
 from myna.cli.pull import as_plain
@@ -40,11 +39,13 @@ def import_model(
     - `myna import ~/all-MiniLM-L6-v2`, then `myna serve all-minilm-l6-v2`
     - `myna import ./snapshots/1110a243 --name minilm --type f32`: exactly the published weights
     """
+    from myna.catalog.conversion.convert import import_folder
+
     settings = load_settings()
     store = ModelStore(settings.home / "models")
     started_s = time.monotonic()
     with pull_progress() as progress:
-        model = import_folder(folder.expanduser(), store, progress, name=name, weight_type=weights)
+        model = import_folder(folder.expanduser(), store, progress, _check, name=name, weight_type=weights)
     note(N_("Imported {model} in {seconds:.0f} s.", model=model.id, seconds=time.monotonic() - started_s))
     if as_json:
         typer.echo(json.dumps(as_plain(model), ensure_ascii=False))
@@ -52,3 +53,14 @@ def import_model(
     say(
         N_("{model} is at {path} ({size}).", model=model.id, path=model.path, size=megabytes(model.num_bytes))
     )
+
+
+def _check(path: Path) -> None:
+    """What the server checks of a file when it loads it. Raises `ModelFileError`."""
+    from myna.prompts.gguf import read_header
+    from myna.prompts.model_check import check_model
+    from myna.prompts.text_encoder import GgufTextEncoder
+
+    header = read_header(path)
+    check_model(header)
+    GgufTextEncoder(header)

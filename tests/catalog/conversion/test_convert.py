@@ -28,7 +28,9 @@ def store(tmp_path: Path) -> ModelStore:
 
 
 def imported(folder: Path, store: ModelStore, *, name: str = "tiny", weight_type: str = "f32") -> Path:
-    return import_folder(folder, store, SilentProgress(), name=name, weight_type=weight_type).path
+    return import_folder(
+        folder, store, SilentProgress(), read_header, name=name, weight_type=weight_type
+    ).path
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -58,7 +60,7 @@ def test_every_type_has_a_row_above() -> None:
 
 
 def test_the_store_finds_the_model_and_its_settings(store: ModelStore, tmp_path: Path) -> None:
-    import_folder(write_bert_folder(tmp_path / "All-MiniLM"), store, SilentProgress())
+    import_folder(write_bert_folder(tmp_path / "All-MiniLM"), store, SilentProgress(), read_header)
     model = store.find("all-minilm")
     assert model is not None
     assert (model.source, model.path.name) == ("import", "all-minilm.gguf")
@@ -75,6 +77,16 @@ def test_a_name_that_is_taken_is_not_overwritten(store: ModelStore, tmp_path: Pa
     with pytest.raises(ModelFileError, match="There is a model tiny already"):
         imported(folder, store, weight_type="q8_0")
     assert (store.folder / "tiny.gguf").stat().st_mtime_ns == before
+
+
+def test_a_file_that_cannot_be_served_does_not_appear(store: ModelStore, tmp_path: Path) -> None:
+    def refuse(path: Path) -> None:
+        raise ModelFileError(f"{path.stat().st_size} bytes are not right")
+
+    with pytest.raises(ModelFileError, match="bytes are not right"):
+        import_folder(write_bert_folder(tmp_path / "bert"), store, SilentProgress(), refuse)
+    assert store.find("bert") is None
+    assert [path.name for path in store.folder.iterdir()] == [".partial"]
 
 
 def test_shards_are_one_model(store: ModelStore, tmp_path: Path) -> None:
@@ -144,7 +156,7 @@ PAIR = np.zeros((2, 2), np.float32)
         (_remove("config.json"), "has no config.json"),
         (_remove("model.safetensors"), "has no model.safetensors; other formats, such as pytorch_model.bin"),
         (_remove("tokenizer.json"), "it has no tokenizer.json"),
-        (_remove("modules.json"), "no embedding model"),
+        (_remove("modules.json"), "not an embedding model"),
         (_write("config.json", "{"), "config.json is not JSON"),
         (_write("config.json", "[]"), "config.json is not as expected: Expected `object`, got `array`"),
         (_write("config.json", '{"a": ' * 100_000), "config.json is not JSON"),
@@ -155,7 +167,7 @@ PAIR = np.zeros((2, 2), np.float32)
         (_edit("config.json", num_hidden_layers=10**9), "num_hidden_layers in config.json should be"),
         (_edit("config.json", num_attention_heads="4"), "num_attention_heads in config.json should be"),
         (_edit("config.json", layer_norm_eps=-1), "layer_norm_eps in config.json should be"),
-        (_module("Normalize"), "no embedding model"),
+        (_module("Normalize"), "not an embedding model"),
         (
             _write("modules.json", '[{"type": "a.Pooling", "path": "../1_Pooling"}]'),
             r"names the file '\.\./1_Pool",

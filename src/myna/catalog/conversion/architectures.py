@@ -125,7 +125,7 @@ def _decoder(config: Config) -> dict[str, Value]:
 
 
 def _rope_base(config: Config, layers: str, key: str, default: float) -> float:
-    """Older files hold the number itself, newer ones a table, which may tell kinds of layers apart."""
+    """Older files hold the number itself, newer ones a table, perhaps one for each kind of layer."""
     table = config.get("rope_parameters")
     table = table.get(layers, table) if isinstance(table, dict) else {}
     base = table.get("rope_theta") if isinstance(table, dict) else None
@@ -233,7 +233,7 @@ def output_steps(folder: ModelFolder) -> tuple[int, list[Module]]:
     pooling = next((module for module in modules if module.type == "Pooling"), None)
     if pooling is None:
         raise folder.error(
-            "no Pooling in its modules.json says how a text becomes one vector, so it is no embedding model"
+            "it is not an embedding model: no Pooling in its modules.json says how a text becomes one vector"
         )
     dense = [module for module in modules if module.type == "Dense"]
     for module in modules:

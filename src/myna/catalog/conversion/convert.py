@@ -18,8 +18,6 @@ from myna.catalog.store import ModelStore, PulledRecord, slug
 from myna.core.backend import LocalModel
 from myna.core.errors import ModelFileError
 from myna.core.translatable import N_
-from myna.prompts.gguf import read_header
-from myna.prompts.vocabulary import Vocabulary
 
 TYPES: Final = tuple(ENCODERS)
 _QUANTIZATION_VERSION: Final = 2  # of ggml's blocks
@@ -72,10 +70,16 @@ def convert(path: Path, name: str, weight_type: str) -> Conversion:
 
 
 def import_folder(
-    path: Path, store: ModelStore, progress: Progress, *, name: str = "", weight_type: str = "q8_0"
+    path: Path,
+    store: ModelStore,
+    progress: Progress,
+    check: Callable[[Path], object],
+    *,
+    name: str = "",
+    weight_type: str = "q8_0",
 ) -> LocalModel:
     """Convert the model in that folder to a file of the store, which appears under its name once it is
-    complete. Raises `ModelFileError`."""
+    complete and `check` accepts it. Raises `ModelFileError`."""
     model = slug(name or path.resolve().name.lower())
     if store.find(model) is not None:
         raise ModelFileError(
@@ -109,7 +113,7 @@ def import_folder(
             conversion.tensors,
             lambda num_bytes: progress.update(num_bytes, total),
         )
-        Vocabulary.of(read_header(written))  # so that no file appears that can't be served
+        check(written)
         written.replace(target)
     except OSError as exc:
         raise ModelFileError(
