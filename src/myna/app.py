@@ -36,6 +36,8 @@ FAMILIES: Final = (
     "myna.api.chat.routes",
     "myna.api.messages.routes",
     "myna.api.responses.routes",
+    "myna.api.responses.stored_routes",
+    "myna.api.responses.conversation_routes",
     "myna.api.stored.routes",
     "myna.api.usage.routes",
     "myna.api.monitoring.routes",
@@ -74,6 +76,7 @@ def create_app(
     """The whole ASGI application. Closes the services when its lifespan ends."""
     options = options or HttpOptions()
     gate = Gate(options.max_running)
+    services.background_runs.join = gate.join
     app = App(_unknown_path, gate, options)
     endpoints: list[Endpoint] = [endpoint for name in families for endpoint in import_module(name).ENDPOINTS]
     router = Router(
@@ -146,6 +149,7 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         for observer in services.usage_sinks.observers:
             stack.push_async_callback(loop.run_in_executor, closing, observer.close)
         stack.push_async_callback(services.store_writer.aclose)
+        stack.push_async_callback(services.background_runs.aclose)
         if services.retention is not None:
             services.retention.start()
             stack.push_async_callback(services.retention.aclose)

@@ -21,6 +21,7 @@ from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.stats import SchedulerStats
 from myna.core.stored import CompletionStore
 from myna.decoding.grammar import check
+from myna.request.background import BackgroundRuns
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.request.services import Services
@@ -179,7 +180,7 @@ def services(
     usage_sinks = UsageSinks(ledger or Ledger())
     stores = stores or MemoryStores("memory:")
     completions, responses = completions or stores.completions(), stores.responses()
-    database = DatabaseThreads(1)
+    database, background = DatabaseThreads(1), stores.background()
     return Services(
         pool=pool,
         keys=keys,
@@ -189,7 +190,8 @@ def services(
         completions=completions,
         responses=responses,
         conversations=stores.conversations(),
-        background=stores.background(),
+        background=background,
+        background_runs=BackgroundRuns(background, database),
         store_writer=StoreWriter([completions, responses], database, writer_limits),
         accounts=accounts,
         limiter=limiter,

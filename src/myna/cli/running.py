@@ -39,6 +39,7 @@ from myna.http.connection_limit import max_connections, raise_descriptor_limit
 from myna.http.origin import hosts_for, is_loopback
 from myna.http.server import Server, bind
 from myna.http.tls import Certificate
+from myna.request.background import BackgroundRuns
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.request.services import ORGANIZATION, Services
@@ -232,6 +233,7 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
     secret = server_secret(settings)
     accounts = LiveAccounts(stores.accounts(), secret)
     threads, completions, responses = DatabaseThreads(), stores.completions(), stores.responses()
+    background = stores.background()
     spending = LedgerSpending(ledger.store, threads) if ledger else None
     return Services(
         pool=pool,
@@ -248,7 +250,8 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
         completions=completions,
         responses=responses,
         conversations=stores.conversations(),
-        background=stores.background(),
+        background=background,
+        background_runs=BackgroundRuns(background, threads),
         store_writer=StoreWriter(
             [completions, responses], threads, WriterLimits(quota=quota_of(settings.max_stored_bytes))
         ),

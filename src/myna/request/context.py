@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, ParamSpec, Protocol, TypeVar
 
@@ -74,6 +75,7 @@ class RequestContext:
         self.record.key_id = principal.key_id
         self.recorder = UsageRecorder(endpoint.recorded_as, self.record, principal, services.usage_sinks)
         self._opened = AsyncExitStack()
+        self._is_recorded = bool(endpoint.recorded_as)
         self.meter: Meter | None = None
         self._card: ModelCard | None = None
         self._is_counted = False
@@ -225,9 +227,32 @@ class RequestContext:
             with contextlib.suppress(Overloaded):
                 await self.services.limiter.add_headers(self.principal, self._card, self.record)
 
-    async def aclose(self) -> None:
-        """Abort what is still running and release everything."""
-        await self._opened.aclose()
+    async def enter(self, block: AbstractAsyncContextManager[object]) -> None:
+        """Enter a block that lasts until the request ends."""
+        await self._opened.enter_async_context(block)
+
+    def on_close(self, release: Callable[[], Awaitable[None]]) -> None:
+        """Call it when the request ends."""
+        self._opened.push_async_callback(release)
+
+    def detached(self) -> "RequestContext":
+        """The context of work that outlives this request, and is recorded in its place. Nothing may have been
+        opened yet. To be ended with `end`."""
+        other = copy.copy(self)
+        other.record = replace(self.record, status=200)
+        other.recorder = self.recorder.detached(other.record)
+        other._opened = AsyncExitStack()
+        self._is_recorded = False
+        return other
+
+    async def end(self, error: BaseException | None) -> None:
+        """Abort what is still running, release everything, and record the request. `error` is what ended
+        it."""
+        try:
+            await asyncio.shield(self._opened.aclose())
+        finally:
+            if self._is_recorded:
+                self.recorder.close(error, self.request.headers.get("traceparent", ""))
 
 
 async def _settle(context: RequestContext, reservation: Reservation) -> None:
@@ -305,11 +330,7 @@ class EndpointApp:
                 await context.add_limit_headers()
             raise
         finally:
-            try:
-                await asyncio.shield(context.aclose())
-            finally:
-                if endpoint.recorded_as:
-                    context.recorder.close(error, request.headers.get("traceparent", ""))
+            await context.end(error)
 
 
 def routes(endpoints: Sequence[Endpoint], services: Services) -> list[Route]:
