@@ -22,6 +22,7 @@ from myna.core.requests import GenerationRequest
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.stats import SchedulerStats
 from myna.core.stored import CompletionStore
+from myna.core.stored_responses import ResponseStore
 from myna.decoding.grammar import check
 from myna.request.background import BackgroundRuns
 from myna.request.limiter import Limiter
@@ -174,6 +175,7 @@ def services(
     *,
     key: str | None = KEY,
     completions: CompletionStore | None = None,
+    responses: ResponseStore | None = None,
     stores: Stores | None = None,
     writer_limits: WriterLimits | None = None,
 ) -> Services:
@@ -182,7 +184,7 @@ def services(
     limiter = Limiter(MemoryCounters(), accounts, None, "myna")
     usage_sinks = UsageSinks(ledger or Ledger())
     stores = stores or MemoryStores("memory:")
-    completions, responses = completions or stores.completions(), stores.responses()
+    completions, responses = completions or stores.completions(), responses or stores.responses()
     database, background = DatabaseThreads(1), stores.background()
     files = Files(stores.files(), Path(tempfile.gettempdir(), "myna-test-files"), database)
     return Services(

@@ -105,6 +105,7 @@ class Run:
         """It was cancelled or deleted by its owner, and the store knows that."""
         self.is_ending = False
         """All is generated; the end is being stored."""
+        self.flushing = asyncio.Lock()
         self.task: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
@@ -162,6 +163,14 @@ class BackgroundRuns:
         self.join(run.task)
         self._runs[run.id] = run
 
+    async def flush(self, run: Run) -> None:
+        """Store the events so far, if they are kept."""
+        async with run.flushing:
+            batch = run.log.unstored()
+            if batch is not None:
+                with contextlib.suppress(DatabaseUnavailable):  # readers get the final response
+                    await self._threads.run(self._store.add_events, run.id, batch)
+
     async def aclose(self) -> None:
         """Cancel what is still running."""
         tasks = [run.task for run in self._runs.values() if run.task is not None]
@@ -174,8 +183,7 @@ class BackgroundRuns:
     async def _run(self, run: Run, work: Awaitable[None]) -> None:
         storing = asyncio.create_task(self._store_events(run)) if run.keeps_events else None
         try:
-            async with self.alive():
-                await work
+            await work
         except Exception:
             log.exception("the background response %s failed unexpectedly", run.id)
         finally:
@@ -191,10 +199,7 @@ class BackgroundRuns:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(run.log.ended.wait(), _FLUSH_S)
             is_last = run.log.ended.is_set()
-            batch = run.log.unstored()
-            if batch is not None:
-                with contextlib.suppress(DatabaseUnavailable):  # late readers get the final response
-                    await self._threads.run(self._store.add_events, run.id, batch)
+            await self.flush(run)
 
     async def _beat(self) -> None:
         while self._num_holders:

@@ -148,6 +148,7 @@ class _Job:
             if type(event) is Done:
                 storing.feed(event)
                 self.run.is_ending = True
+                await services.background_runs.flush(self.run)
                 if not await self._finish(await context.in_text_thread(storing.row)):
                     return
             await self._render(event)
@@ -184,7 +185,11 @@ class _Job:
             model=self.context.recorder.model,
         )
         services = self.context.services
-        await services.store_writer.put(row.project, 0, partial(services.background.finish, row))
+        finish = partial(services.background.finish, row)
+        try:
+            await services.database_threads.run(finish)
+        except DatabaseUnavailable:
+            await services.store_writer.put(row.project, 0, finish)
         self.run.log.append(_split(self.renderer.failure(exc, self.context.id)))
         if not self.is_started.done():
             self.is_started.set_result(None)

@@ -48,7 +48,7 @@ async def follow(context: RequestContext, response_id: str, after: int) -> Async
     """The events with numbers greater than `after`. Of a response that is generated, they come from this
     server's memory; otherwise from the store, where they are written with a delay and kept for a time, and
     at last from the response itself."""
-    number = after
+    number, has_ended = after, False
     while True:
         run = context.services.background_runs.get(response_id)
         if run is not None and run.log.first <= number + 1:
@@ -66,9 +66,11 @@ async def follow(context: RequestContext, response_id: str, after: int) -> Async
         row = await find_response(context, response_id)
         if row is None or row.status == "cancelled":
             return
-        if row.status not in ACTIVE:
+        if has_ended:
             break
-        await asyncio.sleep(_POLL_S)
+        has_ended = row.status not in ACTIVE  # its last events may have been stored meanwhile
+        if not has_ended:
+            await asyncio.sleep(_POLL_S)
     events = await context.in_text_thread(lambda: replayed(shown_response(row)))
     last = max(number + 1, len(events) - 1)
     yield _chunk([*events[number + 1 : -1], numbered(events[-1], last)])
