@@ -6,6 +6,7 @@ import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final, ParamSpec, Protocol, TypeVar
 
@@ -75,7 +76,8 @@ class RequestContext:
         self.record: RequestRecord = record_of(request.scope)
         self.record.key_id = principal.key_id
         self.recorder = UsageRecorder(endpoint.recorded_as, self.record, principal, services.usage_sinks)
-        self._opened = AsyncExitStack()
+        self.opened = AsyncExitStack()
+        """What is released when the request ends."""
         self._is_recorded = bool(endpoint.recorded_as)
         self.meter: Meter | None = None
         self._card: ModelCard | None = None
@@ -157,7 +159,7 @@ class RequestContext:
     async def open_model(self, card: ModelCard) -> ServedModel:
         """The model, loaded if necessary and held until the request ends. Raises `ModelLoadFailed`."""
         try:
-            return await self._opened.enter_async_context(self.services.pool.hold(card))
+            return await self.opened.enter_async_context(self.services.pool.hold(card))
         except ModelTooLarge as exc:
             self.record.hint(exc.message)
             raise
@@ -178,15 +180,9 @@ class RequestContext:
             threads=services.text_threads,
             headers=headers,
             keep_alive_s=services.keep_alive_s if is_stream else None,
-            hold=self._hold_answer,
+            hold=partial(_hold_answer, self),
             events=events,
         )
-
-    def _hold_answer(self, drop: Callable[[], None]) -> AbstractContextManager[Callable[[], None]]:
-        """Count the answer, about as large as its tokens, until its client has read it."""
-        num_tokens = self.meter.completion_tokens if self.meter else 0
-        size = num_tokens * self._bytes_per_token
-        return self.services.unread_answers.hold(self.principal.key_id, size, drop)
 
     async def in_text_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a template or tokenizer off the event loop."""
@@ -218,10 +214,10 @@ class RequestContext:
         self._is_counted = True
         reservation = await self.services.limiter.admit(self.principal, model.card, estimate, self.record)
         if reservation is not None:
-            self._opened.push_async_callback(_settle, self, reservation)
+            self.opened.push_async_callback(_settle, self, reservation)
         meter = self.meter = self.recorder.open()
         stream = MeteredStream(await start(), meter)
-        self._opened.push_async_callback(stream.aclose)
+        self.opened.push_async_callback(stream.aclose)
         return stream
 
     async def add_limit_headers(self) -> None:
@@ -230,21 +226,13 @@ class RequestContext:
             with contextlib.suppress(Overloaded):
                 await self.services.limiter.add_headers(self.principal, self._card, self.record)
 
-    async def enter(self, block: AbstractAsyncContextManager[object]) -> None:
-        """Enter a block that lasts until the request ends."""
-        await self._opened.enter_async_context(block)
-
-    def on_close(self, release: Callable[[], Awaitable[None]]) -> None:
-        """Call it when the request ends."""
-        self._opened.push_async_callback(release)
-
     def detached(self) -> "RequestContext":
         """The context of work that outlives this request, and is recorded in its place. Nothing may have been
         opened yet. To be ended with `end`."""
         other = copy.copy(self)
         other.record = replace(self.record, status=200)
         other.recorder = self.recorder.detached(other.record)
-        other._opened = AsyncExitStack()
+        other.opened = AsyncExitStack()
         self._is_recorded = False
         return other
 
@@ -252,10 +240,19 @@ class RequestContext:
         """Abort what is still running, release everything, and record the request. `error` is what ended
         it."""
         try:
-            await asyncio.shield(self._opened.aclose())
+            await asyncio.shield(self.opened.aclose())
         finally:
             if self._is_recorded:
                 self.recorder.close(error, self.request.headers.get("traceparent", ""))
+
+
+def _hold_answer(
+    context: RequestContext, drop: Callable[[], None]
+) -> AbstractContextManager[Callable[[], None]]:
+    """Count the answer, about as large as its tokens, until its client has read it."""
+    num_tokens = context.meter.completion_tokens if context.meter else 0
+    size = num_tokens * context._bytes_per_token
+    return context.services.unread_answers.hold(context.principal.key_id, size, drop)
 
 
 async def _settle(context: RequestContext, reservation: Reservation) -> None:

@@ -19,7 +19,14 @@ from myna.api.responses.shapes import Response, new_response
 from myna.api.responses.storing import FULL_TEXT, Storing, has_room, input_items, stored_response
 from myna.api.responses.stream import ResponseRenderer
 from myna.catalog.registry import ModelCard
-from myna.core.errors import DatabaseUnavailable, InvalidRequest, MynaError, Overloaded, QuotaExceeded
+from myna.core.errors import (
+    DatabaseUnavailable,
+    GenerationFailed,
+    InvalidRequest,
+    MynaError,
+    Overloaded,
+    QuotaExceeded,
+)
 from myna.core.events import Done, Event
 from myna.core.stored_responses import StoredResponse
 from myna.generation.json_parts import json_parts
@@ -47,7 +54,7 @@ async def answer_in_background(
     response = new_response(request, body, id=ids.new("resp_", created), created=created, model=card.id)
     work = context.detached()
     try:
-        await work.enter(runs.alive())
+        await work.opened.enter_async_context(runs.alive())
         items = await own_items(work, request, response)
         await _put(work, response, items, ids)
     except BaseException as exc:
@@ -75,7 +82,6 @@ async def _put(context: RequestContext, response: Response, items: RequestItems,
     row = stored_response(
         replace(response, status="queued"),
         project=context.principal.project,
-        model=context.recorder.model,
         input=await context.in_text_thread(input_items, items.own, ids),
         runner=services.background_runs.server,
     )
@@ -141,15 +147,19 @@ class _Job:
         self.is_started.set_result(None)
         self.renderer.fold, self.response = fold, fold.response
         with contextlib.suppress(DatabaseUnavailable):
-            body = stored_response(self.response, project="", model="").body
+            body = stored_response(self.response, project="").body
             await services.database_threads.run(services.background.progress, self.run.id, body)
         storing, num_ready = Storing(context, fold, (), self.ids), 0
         async for event in events:
             if type(event) is Done:
-                storing.feed(event)
+                fold.note_total(event)
                 self.run.is_ending = True
                 await services.background_runs.flush(self.run)
-                if not await self._finish(await context.in_text_thread(storing.row)):
+                row = await context.in_text_thread(storing.row)
+                if row is None:
+                    services.store_writer.drop_large()
+                    raise GenerationFailed("The response is too large to be stored.")
+                if not await self._finish(row):
                     return
             await self._render(event)
             context.record.before_frame()
@@ -182,7 +192,6 @@ class _Job:
         row = stored_response(
             failed(self.response, exc, message),
             project=self.context.principal.project,
-            model=self.context.recorder.model,
         )
         services = self.context.services
         finish = partial(services.background.finish, row)

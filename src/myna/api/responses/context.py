@@ -36,20 +36,6 @@ class RequestItems:
         return [*self.history, *self.own]
 
 
-async def context_items(
-    context: RequestContext,
-    items: Sequence[Item | ItemReference],
-    *,
-    previous_response_id: str | None,
-    conversation_id: str | None,
-) -> list[Item]:
-    """All items, oldest first. Raises OpenAI's errors for what isn't stored."""
-    found = await request_items(
-        context, items, previous_response_id=previous_response_id, conversation_id=conversation_id
-    )
-    return found.all
-
-
 async def request_items(
     context: RequestContext,
     items: Sequence[Item | ItemReference],
@@ -71,21 +57,20 @@ async def request_items(
 
 def ids_for(request: ResponsesRequest) -> ItemIds:
     """New ids for the response to a request."""
-    if request.conversation is not None:
-        return ItemIds.within(request.conversation.id)
+    if request.conversation_id is not None:
+        return ItemIds.within(request.conversation_id)
     return ItemIds.continuing(request.previous_response_id)
 
 
 async def own_items(context: RequestContext, request: ResponsesRequest, response: Response) -> RequestItems:
     """The items of a request that is answered with this response; its conversation is locked until then."""
-    conversation_id = request.conversation.id if request.conversation else None
-    if conversation_id is not None:
-        await lock_conversation(context, conversation_id, response.id)
+    if request.conversation_id is not None:
+        await lock_conversation(context, request.conversation_id, response.id)
     return await request_items(
         context,
         request.input,
         previous_response_id=request.previous_response_id,
-        conversation_id=conversation_id,
+        conversation_id=request.conversation_id,
     )
 
 
@@ -118,7 +103,7 @@ async def lock_conversation(context: RequestContext, conversation_id: str, respo
     services, project = context.services, context.principal.project
     runs, run = services.background_runs, services.database_threads.run
     store = services.conversations
-    await context.enter(runs.alive())
+    await context.opened.enter_async_context(runs.alive())
     if not await run(store.lock, project, conversation_id, response_id, runs.server):
         if await run(store.get, project, conversation_id) is None:
             raise conversation_not_found(conversation_id)
@@ -127,7 +112,7 @@ async def lock_conversation(context: RequestContext, conversation_id: str, respo
     async def unlock() -> None:
         await run(store.unlock, conversation_id, response_id)
 
-    context.on_close(unlock)
+    context.opened.push_async_callback(unlock)
 
 
 def item_not_found(item_id: str, why: str = "") -> NotFound:

@@ -1,4 +1,4 @@
-"""Background responses whose server died: they have failed, which whoever reads one records."""
+"""Background responses whose server died: they have failed, which is recorded when one is read."""
 
 from collections.abc import Mapping
 from typing import Any, Final

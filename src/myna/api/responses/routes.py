@@ -4,11 +4,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from myna.api.responses.background import answer_in_background
 from myna.api.responses.check import check_combinations, check_moved
 from myna.api.responses.context import ids_for, own_items
 from myna.api.responses.generating import generate
 from myna.api.responses.model import requested_card
+from myna.api.responses.relayed import RelayedChunks, RelayedEvents
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import new_response
 from myna.api.responses.storing import Storing, has_room
@@ -32,7 +35,9 @@ async def create_response(context: RequestContext) -> None:
     body = await context.json_object(NO_OBJECT_TEXT)
     card = requested_card(context, body)
     if card.is_relayed:
-        await answer_relayed(context, card, body, "responses")
+        chunks = RelayedChunks()
+        events = RelayedEvents(card.id, chunks)
+        await answer_relayed(context, card, body, "responses", framing=events, renderer=chunks)
         return
     check_moved(body)
     request = await context.validated(ResponsesRequest, body, RESPONSES, may_ignore=True)
@@ -58,12 +63,13 @@ async def _answer(
     ) as sender:
         items = await own_items(context, request, response)
         is_kept = request.is_stored and await has_room(context)
+        response = replace(response, store=is_kept)
         events, fold = await generate(context, card, request, items.all, response, ids)
         renderer.fold = fold
         storing = Storing(context, fold, items.own, ids, is_kept=is_kept)
         if request.stream:
             if is_kept or request.conversation is not None:
-                events = StoredStream(events, storing.feed, storing.store)
+                events = StoredStream(events, fold.note_total, storing.store)
             await sender.send_events(events, renderer)
         else:
             await collect(events, fold)

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from myna.api.responses.answer import ResponseFold
 from myna.api.responses.shapes import Response
-from myna.core.events import Done, Event
 from myna.core.stored_responses import ResponseItem, ResponseStatus, StoredResponse
 from myna.generation.json_parts import json_parts
 from myna.request.context import RequestContext
@@ -47,18 +46,15 @@ class Storing:
     ids: ItemIds
     is_kept: bool = True
 
-    def feed(self, event: Event) -> None:
-        """The fold needs the last event before the response is stored."""
-        if type(event) is Done:
-            self.fold.feed(event)
-
     async def store(self) -> None:
         """Never raises: failing to store must not fail the response."""
         context = self.context
         writer, services = context.services.store_writer, context.services
         try:
             row = await context.in_text_thread(self.row)
-            if self.is_kept:
+            if row is None:
+                writer.drop_large()
+            elif self.is_kept:
                 await writer.put(row.project, row.num_bytes, partial(services.responses.put, row))
             elif row.conversation_id is not None:
                 add = partial(
@@ -74,17 +70,19 @@ class Storing:
         except Exception:
             log.exception("the response to %s could not be stored", context.id)
 
-    def row(self) -> StoredResponse:
-        """The response when it has ended. Slow if it is large."""
-        response = self.fold.finished()
-        output = [
-            ResponseItem(item.id, b"".join(json_parts(item.rendered(), is_indented=False)))
-            for item in self.fold.output.items
-        ]
+    def row(self) -> StoredResponse | None:
+        """The response when it has ended; None if it is too large to be stored. Slow for a large one."""
+        response, room = self.fold.finished(), self.context.services.store_writer.max_row_bytes
+        output = list[ResponseItem]()
+        for item in self.fold.output.items:
+            json = _json(item.rendered(), room)
+            room -= len(json)
+            if room < 0:
+                return None
+            output.append(ResponseItem(item.id, json))
         return stored_response(
             response,
             project=self.context.principal.project,
-            model=self.context.recorder.model,
             input=input_items(self.own, self.ids),
             output=output,
         )
@@ -103,7 +101,6 @@ def stored_response(
     response: Response,
     *,
     project: str,
-    model: str,
     input: Sequence[ResponseItem] = (),
     output: Sequence[ResponseItem] = (),
     runner: str = "",
@@ -115,7 +112,7 @@ def stored_response(
         id=response.id,
         project=project,
         created=response.created_at,
-        model=model,
+        model=response.model,
         status=status,
         body=msgspec.json.encode(replace(response, output=[])),
         input=input,
@@ -124,3 +121,14 @@ def stored_response(
         conversation_id=None if isinstance(conversation, msgspec.UnsetType) else conversation["id"],
         runner=runner,
     )
+
+
+def _json(value: object, max_bytes: int) -> bytes:
+    """The value's JSON, and not much more of it than that if it is longer."""
+    parts, size = list[bytes](), 0
+    for part in json_parts(value, is_indented=False):
+        parts.append(part)
+        size += len(part)
+        if size > max_bytes:
+            break
+    return b"".join(parts)
