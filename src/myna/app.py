@@ -34,6 +34,7 @@ FAMILIES: Final = (
     "myna.api.models.routes",
     "myna.api.completions.routes",
     "myna.api.chat.routes",
+    "myna.api.embeddings.routes",
     "myna.api.stored.routes",
     "myna.api.usage.routes",
     "myna.api.monitoring.routes",

@@ -147,7 +147,7 @@ def set_log_level(level: str) -> None:
 
 def make_pool(settings: Settings, offer: ServedModels, backends: Backends) -> ModelPool:
     return ModelPool(
-        offer.look(backends.announced),
+        offer.look(backends.announced, backends.embeds),
         backends.prepare,
         delete_files=offer.forget,
         limits=pool_limits(settings, offer),
@@ -272,7 +272,7 @@ async def _run(
         if certificate is not None:
             certificate.reload()
         backends.change(backend_options(settings), backend_sections(settings))
-        pool.reconfigure(offer.look(backends.announced), pool_limits(settings, offer))
+        pool.reconfigure(offer.look(backends.announced, backends.embeds), pool_limits(settings, offer))
         app.options = http_options(settings)
         set_log_level(settings.log_level)
         for server in servers:

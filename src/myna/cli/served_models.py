@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Final
 
 from myna.backends.table import Backends
-from myna.catalog.aliases import alias_card, default_alias_cards, unlisted_aliases
+from myna.catalog.aliases import EMBEDDING_ALIASES, alias_card, default_alias_cards, unlisted_aliases
 from myna.catalog.entries import ENTRIES, published_defaults
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES, capacity
 from myna.catalog.registry import (
     AliasFor,
     Announced,
+    Embeds,
     ModelCard,
     ModelRegistry,
     PollListing,
     no_alias,
+    unknown_kind,
 )
 from myna.catalog.store import ModelStore, local_file
 from myna.cli.backends import backends_of
@@ -33,6 +35,13 @@ from myna.settings import Settings
 FAKE: Final = "fake"
 _FAKE_CREATED: Final = 1_764_000_000
 _log: Final = logging.getLogger(__name__)
+
+
+def _fake(name: str) -> LocalModel:
+    return LocalModel(name, Path(name), "myna", _FAKE_CREATED, 0, "file")
+
+
+FAKE_EMBEDDING: Final = _fake("fake-embedding")
 
 # Finds a model of the catalog or a hub by its name; `fetch` downloads it if necessary.
 Find = Callable[[str, Settings], LocalModel]
@@ -53,10 +62,17 @@ class ServedModels:
     sampling: DefaultsSetting = PUBLISHED
     alias_for: AliasFor = no_alias
 
-    def look(self, announced: Announced = tuple) -> PollListing:
+    def look(self, announced: Announced = tuple, embeds: Embeds = unknown_kind) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
         return ModelRegistry(
-            self.files, self.aliases, self.store, announced, self._defaults_of, self.alias_for
+            self.files,
+            self.aliases,
+            self.store,
+            announced,
+            self._defaults_of,
+            self.alias_for,
+            embeds,
+            EMBEDDING_ALIASES,
         ).poll
 
     def _defaults_of(self, model: ModelSpec) -> SamplingDefaults:
@@ -86,7 +102,8 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
     }
     is_elsewhere = settings.model not in own and _is_elsewhere(settings.model, backends, store)
     default = None if is_elsewhere else find_default(settings, own, find)
-    own_files = tuple(dict.fromkeys([*([] if default is None else [default]), *own.values()]))
+    fakes = [FAKE_EMBEDDING] if settings.engine == FAKE and FAKE_EMBEDDING.id not in own else []
+    own_files = tuple(dict.fromkeys([*([] if default is None else [default]), *own.values(), *fakes]))
     files: dict[str, LocalModel] = {}
     for model in [*own_files, *(store.models() if store else ())]:
         if (other := files.setdefault(model.id, model)).path != model.path:
@@ -100,12 +117,17 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
             )
     default_id = settings.model if default is None else default.id
     aliases = _alias_cards(settings.aliases, default_id, files, may_announce)
+    prompts = (
+        alias_card(f"{one.model}:{one.name}", one.model, "alias", one.prefix) for one in settings.prompts
+    )
+    if default is not None and backends.embeds(default):  # it can't answer for OpenAI's chat models
+        return ServedModels(default_id, own_files, (*aliases, *prompts), store, settings.defaults)
     # A name that another server may offer is not taken from it while that server can't be reached.
     unlisted = unlisted_aliases(default_id)
     return ServedModels(
         default_id,
         own_files,
-        (*aliases, *default_alias_cards(default_id)),
+        (*aliases, *prompts, *default_alias_cards(default_id)),
         store,
         settings.defaults,
         lambda name: None if may_announce(name) else unlisted(name),
@@ -118,7 +140,7 @@ def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) 
     if name in own:
         return own[name]
     if settings.engine == FAKE:
-        return LocalModel(FAKE, Path(FAKE), "myna", _FAKE_CREATED, 0, "file")
+        return _fake(FAKE)
     if _is_path(name):
         return local_file(Path(name).expanduser())
     return find(name, settings)

@@ -130,6 +130,9 @@ class RemoteBackend:
     def may_announce(self, model: str) -> bool:
         return any(upstream.may_serve(model) for upstream in self.balancer.upstreams)
 
+    def embeds(self, model: ModelSpec) -> bool:
+        return False  # upstreams don't say
+
     def price(self, model: str) -> Price | None:
         prices = (one.config.token_price for one in self.balancer.upstreams if one.may_serve(model))
         return next((price for price in prices if price is not None), None)

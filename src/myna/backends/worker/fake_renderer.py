@@ -48,4 +48,7 @@ class FakeTextEncoder:
         return 0
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [[*fake.tokenize(text, parse_special=False), fake.END] for text in texts]
+        return [self.with_special(fake.tokenize(text, parse_special=False)) for text in texts]
+
+    def with_special(self, tokens: Sequence[int]) -> list[int]:
+        return list(tokens) if tokens[-1:] == [fake.END] else [*tokens, fake.END]
