@@ -4,7 +4,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
-from myna.wire.parameters import CHAT, COMPLETIONS
+from myna.wire.parameters import CHAT, COMPLETIONS, RESPONSES
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,5 +20,5 @@ def test_the_page_is_current() -> None:
 
 
 def test_each_parameter_says_what_it_does() -> None:
-    for table in (CHAT, COMPLETIONS):
+    for table in (CHAT, RESPONSES, COMPLETIONS):
         assert [name for name, parameter in table.items() if not parameter.about] == []

@@ -8,11 +8,16 @@ import pytest
 
 from myna.api.chat.schema import ChatRequest
 from myna.api.completions.schema import CompletionRequest
-from myna.wire.parameters import CHAT, COMPLETIONS, Parameter, Use
+from myna.api.responses.schema import ResponsesRequest
+from myna.wire.parameters import CHAT, COMPLETIONS, RESPONSES, Parameter, Use
 from myna.wire.validation import WireModel
 
 OPENAI = json.loads((Path(__file__).parent.parent / "data" / "openai_parameters.json").read_text("utf-8"))
-ENDPOINTS = [("completions", COMPLETIONS, CompletionRequest), ("chat", CHAT, ChatRequest)]
+ENDPOINTS = [
+    ("completions", COMPLETIONS, CompletionRequest),
+    ("chat", CHAT, ChatRequest),
+    ("responses", RESPONSES, ResponsesRequest),
+]
 
 
 @pytest.mark.parametrize(("endpoint", "table", "schema"), ENDPOINTS, ids=[row[0] for row in ENDPOINTS])
@@ -42,6 +47,5 @@ def test_what_is_honoured_is_used_where_requests_are_converted(
     ]
     code = "".join(path.read_text("utf-8") for path in sources)
     honoured = {name for name, parameter in table.items() if parameter.use is Use.SUPPORTED} - {"model"}
-    assert {
-        name for name in honoured if f"request.{name}" not in code and f"fields.{name}" not in code
-    } == set()
+    reads = ("request", "fields", "self")
+    assert {name for name in honoured if not any(f"{value}.{name}" in code for value in reads)} == set()

@@ -32,6 +32,10 @@ class Secret:
         """The digest of a key that is stored in the database, as 64 hexadecimal digits."""
         return hmac.new(self._bytes, key.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
+    def mac(self, data: bytes) -> bytes:
+        """A code that only a server with this secret can compute; digests of keys are never one."""
+        return hmac.new(self._bytes, b"\0" + data, hashlib.sha256).digest()
+
 
 def load_secret(setting: str, path: Path) -> Secret:
     """The secret from the setting, or from the file, which is created if it doesn't exist."""

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from myna.accounts.keys import KeyRing, check_key
+from myna.accounts.sealing import Sealer
 from myna.accounts.sign_in_codes import SignInCodes
 from myna.app import HttpOptions, create_app, serve
 from myna.backends.table import Backends
@@ -228,7 +229,8 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
     stores = open_stores(settings.database_url)
     ledger = start_ledger(settings, stores, backends)
     instruments = Instruments() if settings.metrics else None
-    accounts = LiveAccounts(stores.accounts(), server_secret(settings))
+    secret = server_secret(settings)
+    accounts = LiveAccounts(stores.accounts(), secret)
     threads, completions = DatabaseThreads(), stores.completions()
     spending = LedgerSpending(ledger.store, threads) if ledger else None
     return Services(
@@ -249,6 +251,7 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
         ),
         retention=CompletionRetention(completions, threads, settings.stored_days),
         accounts=accounts,
+        sealer=Sealer(secret),
         limiter=Limiter(stores.counters(), accounts, spending, ORGANIZATION),
     )
 

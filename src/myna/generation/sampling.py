@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from myna.core.errors import InvalidRequest
@@ -33,6 +34,21 @@ class SamplingFields(Protocol):
     def logit_bias(self) -> tuple[tuple[int, float], ...]: ...
     @property
     def seed(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """`SamplingFields` of an endpoint that doesn't have all of them."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    seed: int | None = None
 
 
 def to_sampling(fields: SamplingFields, defaults: Sampling) -> Sampling:

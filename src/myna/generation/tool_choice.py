@@ -59,12 +59,13 @@ ANY_TOOL: Final = ToolChoice()
 @dataclass(frozen=True, slots=True)
 class AnswerFormat:
     """The JSON that an answer must be: any object, or one that follows the schema. `name` is the schema's
-    name, `param` the request's parameter."""
+    name, `param` the request's parameter, `code` that of errors in the schema."""
 
     param: str
     name: str = ""
     schema: Mapping[str, Any] | None = None
     is_strict: bool = False
+    code: str | None = None
 
 
 Answer = AnswerFormat | Regex | TextChoice | LarkGrammar
@@ -212,5 +213,5 @@ def _format_constraint(answer: AnswerFormat | None) -> JsonSchema | JsonObject |
         answer.schema,
         is_strict=answer.is_strict,
         name=answer.name,
-        origin=json_schema.origin_of(f"response_format '{answer.name}'", answer.param),
+        origin=json_schema.origin_of(f"response_format '{answer.name}'", answer.param, answer.code),
     )

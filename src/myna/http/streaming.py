@@ -51,7 +51,7 @@ class ChunkRenderer(Protocol):
 class Fold(Protocol):
     """Accumulates the same events for a whole body; pure."""
 
-    def feed(self, event: Event) -> None: ...
+    def feed(self, event: Event) -> object: ...
 
 
 F = TypeVar("F", bound=Fold)

@@ -1,11 +1,14 @@
 """The services that every endpoint is given."""
 
+import secrets
 import time
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Final
 
 from myna.accounts.keys import KeyRing
+from myna.accounts.sealing import Sealer
+from myna.accounts.secret import Secret
 from myna.accounts.sign_in_codes import SignInCodes
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
@@ -30,7 +33,8 @@ class Services:
     only). Templates and tokenizers run in `text_threads`, calls of stores in `database_threads`; `app.py`
     closes both. `sign_in_codes` None: no page signs in by a link. `ledger` None: no usage is
     recorded. `is_loopback_only`: the server listens on a loopback address, and serves nobody through a proxy.
-    `ignores_unknown`: parameters that aren't supported are dropped, unless a key has its own setting."""
+    `sealer` makes opaque tokens. `ignores_unknown`: parameters that aren't supported are dropped, unless a
+    key has its own setting."""
 
     pool: ModelPool
     keys: KeyRing | None
@@ -50,6 +54,7 @@ class Services:
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
     retention: CompletionRetention | None = None
+    sealer: Sealer = field(default_factory=lambda: Sealer(Secret(secrets.token_hex(32))))
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     unread_answers: UnreadAnswers = field(default_factory=UnreadAnswers)
     started: float = field(default_factory=time.monotonic)

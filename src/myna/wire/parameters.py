@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
@@ -261,6 +261,97 @@ EMBEDDINGS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "priority": _neutral(0),
     }
 )
+RESPONSES: Final[Mapping[str, Parameter]] = MappingProxyType(
+    {
+        "model": _MODEL,
+        "input": _required(
+            "A text, or up to 4,096 items: messages with text parts, calls of functions and custom tools, "
+            "their outputs, reasoning, compactions, and references to stored items. Images, audio, files and "
+            "items of hosted tools are rejected by name."
+        ),
+        "instructions": _supported("A system message before everything else; not kept for later responses."),
+        "previous_response_id": _supported("The stored response that this one continues."),
+        "conversation": _supported("The conversation that this response belongs to: an id, or an object."),
+        "prompt": _supported("There are no prompt templates: a 404, as for an unknown one at OpenAI."),
+        "include": _supported(
+            "`message.output_text.logprobs` and `reasoning.encrypted_content`; OpenAI's other names are "
+            "accepted and have no effect."
+        ),
+        "tools": _supported(
+            "Up to 512 functions, custom tools with text, lark or regex input, and namespaces of both. "
+            "`web_search` with `external_web_access: false` is accepted and never called; other hosted tools "
+            "are rejected by name."
+        ),
+        "tool_choice": _supported(
+            "`none`, `auto`, `required`, a function, a custom tool, `allowed_tools`; enforced by a grammar."
+        ),
+        "parallel_tool_calls": _supported("`false`: at most one call per response."),
+        "max_tool_calls": _hint("Limits calls of hosted tools, of which there are none."),
+        "max_output_tokens": _supported(
+            "At least 16; default: `max_answer`. Includes reasoning tokens. A response that ends there is "
+            "`incomplete`."
+        ),
+        "temperature": _SHARED["temperature"],
+        "top_p": _SHARED["top_p"],
+        "presence_penalty": _SHARED["presence_penalty"],
+        "frequency_penalty": _SHARED["frequency_penalty"],
+        "top_logprobs": _supported("The 0 to 20 most likely tokens at each position of the text."),
+        "text": _supported(
+            "`format`: `text`, `json_object` or `json_schema`, enforced by a grammar. `verbosity` has no "
+            "effect."
+        ),
+        "reasoning": _supported(
+            "`effort` as `reasoning_effort` of chat completions. Reasoning is returned as the item's "
+            "`content`, or as its summary if a `summary` is requested. `context` and `mode` are accepted."
+        ),
+        "stream": _supported("Server-sent events, each with its name and `sequence_number`."),
+        "stream_options": _supported(
+            "`include_obfuscation`: `true` pads deltas to a multiple of 16 characters, as OpenAI does by "
+            "default."
+        ),
+        "store": _supported("Default `true`: keep the response, so that later requests can continue it."),
+        "background": _supported("Generate the response after the request has ended."),
+        "truncation": _supported(
+            "`auto` drops the oldest items of an input that doesn't fit; `disabled`, the default, is a 400."
+        ),
+        "metadata": _supported("Up to 16 pairs, returned with the response."),
+        "service_tier": CHAT["service_tier"],
+        "user": _hint("Recorded in the log."),
+        "safety_identifier": CHAT["safety_identifier"],
+        "prompt_cache_options": CHAT["prompt_cache_options"],
+        "prompt_cache_key": CHAT["prompt_cache_key"],
+        "prompt_cache_retention": CHAT["prompt_cache_retention"],
+        "context_management": _rejected("Send the input to `/v1/responses/compact` instead.", []),
+        "moderation": CHAT["moderation"],
+        "client_metadata": _accepted(),
+    }
+)
+"""The parameters of `POST /v1/responses`."""
+
+INPUT_TOKENS: Final[Mapping[str, Parameter]] = MappingProxyType(
+    {
+        **{
+            name: replace(RESPONSES[name], is_required=name == "model")
+            for name in (
+                "model", "input", "instructions", "previous_response_id", "conversation", "tools",
+                "tool_choice", "parallel_tool_calls", "text", "reasoning", "truncation",
+            )
+        },
+        "personality": _hint("A style that some models of OpenAI's have."),
+    }
+)  # fmt: skip
+"""The parameters of `POST /v1/responses/input_tokens`."""
+
+COMPACT: Final[Mapping[str, Parameter]] = MappingProxyType(
+    {
+        name: replace(RESPONSES[name], is_required=name == "model")
+        for name in (
+            "model", "input", "instructions", "previous_response_id", "prompt_cache_key",
+            "prompt_cache_retention", "prompt_cache_options", "service_tier",
+        )
+    }
+)  # fmt: skip
+"""The parameters of `POST /v1/responses/compact`."""
 
 METADATA_UPDATE: Final[Mapping[str, Parameter]] = MappingProxyType(
     {"metadata": _required("The pairs that replace the existing ones.")}

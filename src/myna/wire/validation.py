@@ -1,6 +1,5 @@
 """Validates a JSON body: returns a typed request, or raises the error that OpenAI would report first."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated, Final, Self, TypeAlias, TypeVar
@@ -17,7 +16,7 @@ TAG: Final = "~"
 """The first character of tags of tagged unions, which are not part of a parameter's name."""
 
 _MAX_NAME: Final = 64
-_MIN_SIMILARITY: Final = 0.75
+_MAX_EDITS: Final = 2
 _NOUNS: Final = {
     "int_type": "an integer",
     "int_from_float": "an integer",
@@ -164,7 +163,24 @@ def path_of(loc: Sequence[str | int]) -> str:
 
 
 def _suggestion(name: str, candidates: set[str]) -> str:
+    """OpenAI's spelling help: the names at most two edits away, the nearest first."""
     if len(name) > _MAX_NAME:
         return ""
-    close = difflib.get_close_matches(name, sorted(candidates), cutoff=_MIN_SIMILARITY)
-    return f" Did you mean {validation_errors.quoted_list(sorted(close), 'or')}?" if close else ""
+    near = sorted(
+        (distance, other) for other in candidates if (distance := _edits(name, other)) <= _MAX_EDITS
+    )
+    close = [other for _, other in near]
+    return f" Did you mean {validation_errors.quoted_list(close, 'or')}?" if close else ""
+
+
+def _edits(a: str, b: str) -> int:
+    """How many characters to insert, remove or replace (the Levenshtein distance); a larger number than
+    `_MAX_EDITS` may be too small."""
+    if abs(len(a) - len(b)) > _MAX_EDITS:
+        return _MAX_EDITS + 1
+    row = list(range(len(b) + 1))
+    for i, left in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, right in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (left != right))
+    return row[-1]

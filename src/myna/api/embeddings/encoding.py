@@ -48,7 +48,7 @@ class InputEncoder:
     def _tokens(self, tokens: tuple[int, ...], index: int) -> list[int]:
         if self.prefix:
             raise InvalidRequest(
-                "Invalid 'input': this model puts a prompt before each text, so it takes texts, not token ids.",
+                "Invalid 'input': this model puts a prompt before each text, so it takes texts, not tokens.",
                 param="input",
             )
         highest = max(tokens)

@@ -35,7 +35,7 @@ async def create_embeddings(context: RequestContext) -> None:
         assert embedder.info.embedding is not None
         width = embedder.info.embedding.width
         context.answer_bytes = len(inputs) * width * 4
-        estimate = TokenEstimate(job.num_prompt_tokens, 0)
+        estimate = TokenEstimate(job.num_prompt_tokens, 0, is_unbounded=False)
         events = await context.metered(model, estimate, lambda: embedder.embed(job))
         fold = EmbeddingFold(
             card.id,
