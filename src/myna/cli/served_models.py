@@ -102,8 +102,9 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
     }
     is_elsewhere = settings.model not in own and _is_elsewhere(settings.model, backends, store)
     default = None if is_elsewhere else find_default(settings, own, find)
-    fakes = [FAKE_EMBEDDING] if settings.engine == FAKE and FAKE_EMBEDDING.id not in own else []
-    own_files = tuple(dict.fromkeys([*([] if default is None else [default]), *own.values(), *fakes]))
+    first = [] if default is None else [default]
+    fakes = [FAKE_EMBEDDING] if first == [_fake(FAKE)] else []
+    own_files = tuple(dict.fromkeys([*first, *fakes, *own.values()]))
     files: dict[str, LocalModel] = {}
     for model in [*own_files, *(store.models() if store else ())]:
         if (other := files.setdefault(model.id, model)).path != model.path:
