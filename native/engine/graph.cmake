@@ -8,10 +8,9 @@ target_sources(myna_engine PRIVATE
   gguf/parse.cpp
   kv/paged_cache.cpp
   model/architectures.cpp
-  model/gemma3.cpp
-  model/llama.cpp
-  model/qwen2.cpp
-  model/qwen3.cpp
+  model/families.cpp
+  model/metadata.cpp
+  model/positions.cpp
   model/weights.cpp
   probe/probe.cpp)
 

@@ -74,13 +74,34 @@ class Settings:
         "URL of the database for keys, limits and completions; empty: a file in `home`.",
     )
     stored_days: int = _setting(
-        30, values.whole(0, 36500), "Days after which stored completions are deleted; 0: never."
+        30, values.whole(0, 36500), "Days after which stored answers are deleted; 0: never."
     )
     max_stored_bytes: int = _setting(
         1 << 30,
         values.num_bytes,
-        'Maximum size of a project\'s stored completions, such as "1G"; more are not stored. 0: unlimited.',
+        'Maximum size of a project\'s stored answers, such as "1G"; more are not stored. 0: unlimited.',
         key="max_stored",
+    )
+    files: Path | None = _setting(
+        None,
+        values.optional_path,
+        "Folder for uploaded files and the results of batches; servers on one database must share it. "
+        "Default: `files` in `home`.",
+    )
+    max_file_bytes: int = _setting(
+        200 << 20, values.num_bytes, "Maximum size of an uploaded file. 0: unlimited.", key="max_file"
+    )
+    max_files_bytes: int = _setting(
+        10 << 30,
+        values.num_bytes,
+        "Maximum size of a project's files; uploads beyond it are rejected. 0: unlimited.",
+        key="max_files",
+    )
+    batch_requests: int = _setting(
+        32, values.whole(1, 1024), "Number of requests of batches that run at once, behind all others."
+    )
+    batch_price: float = _setting(
+        0.5, values.fraction, "What requests of batches cost, as a part of the model's price: 0 to 1."
     )
     usage: bool = _setting(True, values.flag, "Record every request in the ledger; see docs/usage.md.")
     usage_days: int = _setting(
@@ -203,8 +224,13 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        """The database of keys, limits, usage and stored completions."""
+        """The database of keys, limits, usage and stored answers."""
         return self.database or f"sqlite:///{self.home / 'myna.db'}"
+
+    @property
+    def files_folder(self) -> Path:
+        """The folder of uploaded files and results."""
+        return self.files or self.home / "files"
 
 
 def key_of(setting: "Field[Any]") -> str:

@@ -35,7 +35,8 @@ from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.stored import CompletionStore
 from myna.generation.budgets import AnswerLimits
 from myna.request.services import Services
-from myna.stores.completion_writer import WriterLimits
+from myna.stores.registry import Stores
+from myna.stores.store_writer import WriterLimits
 
 BOS = 2
 
@@ -69,6 +70,7 @@ class BytePrompting:
         *,
         tools: Sequence[ToolSpec] = (),
         switches: Mapping[str, object] = MappingProxyType({}),
+        prefill: str = "",
     ) -> list[int]:
         self.switches.append(switches)
         self.conversations.append(messages)
@@ -77,6 +79,7 @@ class BytePrompting:
             "".join(f"<{message.role}>{message.text}" for message in messages)
             + "<assistant>"
             + "<a tool, forty characters in the prompt>" * len(tools)
+            + prefill
         )
         if "refuse me" in text:
             raise InvalidRequest("The model's chat template does not take these messages.", param="messages")
@@ -156,6 +159,7 @@ async def serving(
     strict_max_tokens: bool = False,
     ignores_unknown: bool = False,
     completions: CompletionStore | None = None,
+    stores: Stores | None = None,
     writer_limits: WriterLimits | None = None,
     sampling: SamplingDefaults = NO_DEFAULTS,
 ) -> AsyncIterator[Model]:
@@ -171,7 +175,7 @@ async def serving(
     load = loading(generator, prompting)
     pool = ModelPool(looking_at([local("tiny")], cards, sampling), load, delete_files=lambda file: None)
     everything = replace(
-        services(pool, ledger, completions=completions, writer_limits=writer_limits),
+        services(pool, ledger, completions=completions, stores=stores, writer_limits=writer_limits),
         answer_limits=AnswerLimits(max_answer_tokens, strict_max_tokens),
         ignores_unknown=ignores_unknown,
     )

@@ -12,7 +12,7 @@ from tests.api.stand_in import Model, parsed_chunks, serving
 from tests.http.scripted import KEY, Step
 
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta, TokenLogprob
-from myna.stores.completion_writer import WriterLimits
+from myna.stores.store_writer import WriterLimits
 
 NUM_CHOICES, NUM_TOKENS = 4, 768
 LEGACY_CHOICES = 16  # they are rendered faster
@@ -98,7 +98,7 @@ async def test_a_large_echoed_prompt_does_not_hold_the_loop(stream: bool) -> Non
 async def test_an_answer_that_is_too_large_for_the_store_is_sent_all_the_same() -> None:
     async with serving(large(), writer_limits=WriterLimits(max_row_bytes=1 << 20)) as model:
         answer = await ask(model, "chat/completions", **CHAT, store=True)
-        assert model.services.completion_writer.num_dropped == 1
+        assert model.services.store_writer.num_dropped == 1
         rows = model.completions.page("default")
     assert len(json.loads(answer)["choices"]) == NUM_CHOICES
     assert rows is not None

@@ -1,6 +1,7 @@
 """Stand-ins for a model and a pool: events as the test says, every call of `aclose` and `release` seen."""
 
 import asyncio
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from myna.accounts.keys import KeyRing
 from myna.accounts.secret import Secret
 from myna.backends.worker.fake_renderer import fake_renderer
+from myna.batches.service import Batches
 from myna.catalog.pool import ModelPool
 from myna.catalog.registry import ModelCard, ModelRegistry, PollListing
 from myna.core.backend import Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec, Prepare
@@ -25,11 +27,13 @@ from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.request.services import Services
 from myna.scheduling.grammar_text import compile_constraint
-from myna.stores.completion_writer import CompletionWriter, WriterLimits
 from myna.stores.database_threads import DatabaseThreads
-from myna.stores.memory import MemoryCompletions
+from myna.stores.files import Files
 from myna.stores.memory_accounts import MemoryAccounts
 from myna.stores.memory_counters import MemoryCounters
+from myna.stores.memory_stores import MemoryStores
+from myna.stores.registry import Stores
+from myna.stores.store_writer import StoreWriter, WriterLimits
 from myna.usage.log import NullUsageEntry, UsageEntry
 from myna.usage.recorder import UsageSinks
 
@@ -169,13 +173,30 @@ def services(
     *,
     key: str | None = KEY,
     completions: CompletionStore | None = None,
+    stores: Stores | None = None,
     writer_limits: WriterLimits | None = None,
 ) -> Services:
     keys = None if key is None else KeyRing([key])
     accounts = LiveAccounts(MemoryAccounts(), Secret("a secret of the tests, long enough for it"))
     limiter = Limiter(MemoryCounters(), accounts, None, "myna")
     usage_sinks = UsageSinks(ledger or Ledger())
-    completions = completions or MemoryCompletions()
-    text, database = ThreadPoolExecutor(1), DatabaseThreads(1)
-    writer = CompletionWriter(completions, database, writer_limits)
-    return Services(pool, keys, usage_sinks, text, database, completions, writer, accounts, limiter)
+    stores = stores or MemoryStores("memory:")
+    completions, responses = completions or stores.completions(), stores.responses()
+    database = DatabaseThreads(1)
+    files = Files(stores.files(), Path(tempfile.gettempdir(), "myna-test-files"), database)
+    return Services(
+        pool=pool,
+        keys=keys,
+        usage_sinks=usage_sinks,
+        text_threads=ThreadPoolExecutor(1),
+        database_threads=database,
+        completions=completions,
+        responses=responses,
+        conversations=stores.conversations(),
+        background=stores.background(),
+        store_writer=StoreWriter([completions, responses], database, writer_limits),
+        accounts=accounts,
+        limiter=limiter,
+        files=files,
+        batches=Batches(stores.batches(), files, database),
+    )

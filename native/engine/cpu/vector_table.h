@@ -9,8 +9,12 @@ namespace myna {
 struct VectorTable {
   // out = x / rms(x) * weight over n values.
   void (*rms_norm)(const float* x, const float* weight, float epsilon, float* out, int64_t n);
+  // out = (x - mean) / deviation * weight; `out` isn't `x`.
+  void (*layer_norm)(const float* x, const float* weight, float epsilon, float* out, int64_t n);
   void (*add)(float* x, const float* y, int64_t n);
   void (*scale)(float* x, float factor, int64_t n);
+  // x = cap * tanh(x / cap)
+  void (*soft_cap)(float* x, float cap, int64_t n);
   // gate = activation(gate) * up
   void (*silu_multiply)(float* gate, const float* up, int64_t n);
   void (*gelu_multiply)(float* gate, const float* up, int64_t n);

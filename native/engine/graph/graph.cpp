@@ -67,9 +67,12 @@ void Graph::run_slice(std::span<const Span> slice, float*& logits) {
   for (int i = 0; i < model_.dimensions.num_layers; ++i) run_layer(i);
   if (num_rows_ == 0) return;
   const Matrix* consumers[] = {&model_.output};
-  normalize(&model_.layers.back().post_ffn_norm, model_.output_norm, consumers);
+  const Layer& last = model_.layers.back();
+  const Pending pending{&last.down_bias, &last.post_ffn_norm};
+  normalize(&pending, model_.output_norm, consumers);
   const Product products[] = {{&model_.output, logits, model_.dimensions.vocabulary}};
   multiply(products);
+  finish_logits(logits);
   logits += num_rows_ * model_.dimensions.vocabulary;
 }
 
@@ -118,8 +121,9 @@ void Graph::embed(std::span<const Span> slice) {
       for (size_t r = 0; r < model_.ropes.size(); ++r)
         for (int64_t i = 0; i < half; ++i) {
           const double angle = position * model_.ropes[r].frequencies[static_cast<size_t>(i)];
-          cosines_[r].get()[row * half + i] = static_cast<float>(std::cos(angle));
-          sines_[r].get()[row * half + i] = static_cast<float>(std::sin(angle));
+          const double magnitude = model_.ropes[r].magnitude;
+          cosines_[r].get()[row * half + i] = static_cast<float>(std::cos(angle) * magnitude);
+          sines_[r].get()[row * half + i] = static_cast<float>(std::sin(angle) * magnitude);
         }
     }
   });
@@ -128,13 +132,15 @@ void Graph::embed(std::span<const Span> slice) {
 void Graph::run_layer(int index) {
   const Dimensions& d = model_.dimensions;
   const Layer& layer = model_.layers[static_cast<size_t>(index)];
-  const Vector* pending = index == 0 ? nullptr : &model_.layers[static_cast<size_t>(index) - 1].post_ffn_norm;
+  const Layer* before = index == 0 ? nullptr : &model_.layers[static_cast<size_t>(index) - 1];
+  const Pending added = before == nullptr ? Pending{} : Pending{&before->down_bias, &before->post_ffn_norm};
   const Matrix* projections[] = {&layer.query, &layer.key, &layer.value};
-  normalize(pending, layer.attention_norm, projections);
+  normalize(before == nullptr ? nullptr : &added, layer.attention_norm, projections);
   const Product heads[] = {{&layer.query, query_.get(), d.query_width()},
                            {&layer.key, key_.get(), d.kv_width()},
                            {&layer.value, value_.get(), d.kv_width()}};
   multiply(heads);
+  normalize_heads(layer);
   attend(index);
   if (index == d.num_layers - 1) compact_to_wanted();
   if (num_rows_ == 0) return;
@@ -144,7 +150,11 @@ void Graph::run_layer(int index) {
   const Product output[] = {{&layer.output, delta_.get(), d.embedding}};
   multiply(output);
   const Matrix* gated[] = {&layer.gate, &layer.up};
-  normalize(&layer.post_attention_norm, layer.ffn_norm, gated);
+  const Pending attended{&layer.output_bias, &layer.post_attention_norm};
+  if (model_.is_parallel)
+    add_parallel(attended, gated);
+  else
+    normalize(&attended, layer.ffn_norm, gated);
   const Product gate_and_up[] = {{&layer.gate, gate_.get(), d.feed_forward},
                                  {&layer.up, up_.get(), d.feed_forward}};
   multiply(gate_and_up);
@@ -156,37 +166,81 @@ void Graph::run_layer(int index) {
 // After the last layer's attention, rows without requested logits are no longer needed.
 void Graph::compact_to_wanted() {
   const Dimensions& d = model_.dimensions;
+  const auto compact = [&](float* rows, int64_t width, int64_t from, int64_t to) {
+    std::memcpy(rows + to * width, rows + from * width, static_cast<size_t>(width) * sizeof(float));
+  };
   for (size_t i = 0; i < wanted_.size(); ++i) {
     const int64_t from = wanted_[i], to = static_cast<int64_t>(i);
     if (from == to) continue;
-    std::memcpy(residual_.get() + to * d.embedding, residual_.get() + from * d.embedding,
-                static_cast<size_t>(d.embedding) * sizeof(float));
-    std::memcpy(attended_.get() + to * d.query_width(), attended_.get() + from * d.query_width(),
-                static_cast<size_t>(d.query_width()) * sizeof(float));
+    compact(residual_.get(), d.embedding, from, to);
+    compact(attended_.get(), d.query_width(), from, to);
+    if (model_.is_parallel) compact(normed_.get(), d.embedding, from, to);
   }
   num_rows_ = static_cast<int64_t>(wanted_.size());
 }
 
+void Graph::add_pending(float* delta, int64_t row, const Pending& pending) {
+  const int64_t width = model_.dimensions.embedding;
+  if (!pending.bias->empty()) vectors_.add(delta, pending.bias->data(), width);
+  if (!pending.norm->empty())
+    vectors_.rms_norm(delta, pending.norm->data(), model_.norm_epsilon, delta, width);
+  if (model_.residual_scale != 1.0f) vectors_.scale(delta, model_.residual_scale, width);
+  vectors_.add(residual_.get() + row * width, delta, width);
+}
+
 // Adds the previous block's output to the residual, then prepares its norm for `consumers`.
-void Graph::normalize(const Vector* pending_norm, const Vector& norm,
-                      std::span<const Matrix* const> consumers) {
+void Graph::normalize(const Pending* pending, const Vector& norm, std::span<const Matrix* const> consumers) {
   const int64_t width = model_.dimensions.embedding;
   const float epsilon = model_.norm_epsilon;
   const bool narrow = wants(consumers, false), floats = wants(consumers, true);
   if (narrow) narrow_.resize(kernels_.quantised, num_rows_, width);
   if (floats) floats_.resize(Activations::Kind::kFloat, num_rows_, width);
+  const auto normalized = model_.norm == NormKind::kRms ? vectors_.rms_norm : vectors_.layer_norm;
+  const float* source = norm.empty() ? residual_.get() : normed_.get();
   for_rows(num_rows_, width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      float* residual = residual_.get() + row * width;
-      if (pending_norm != nullptr) {
-        float* delta = delta_.get() + row * width;
-        if (!pending_norm->empty()) vectors_.rms_norm(delta, pending_norm->data(), epsilon, delta, width);
-        vectors_.add(residual, delta, width);
-      }
-      vectors_.rms_norm(residual, norm.data(), epsilon, normed_.get() + row * width, width);
+      if (pending != nullptr) add_pending(delta_.get() + row * width, row, *pending);
+      if (norm.empty()) continue;
+      normalized(residual_.get() + row * width, norm.data(), epsilon, normed_.get() + row * width, width);
     }
-    if (narrow) kernels_.quantize(normed_.get(), width, begin, end, narrow_);
-    if (floats) kernels_.quantize(normed_.get(), width, begin, end, floats_);
+    if (narrow) kernels_.quantize(source, width, begin, end, narrow_);
+    if (floats) kernels_.quantize(source, width, begin, end, floats_);
+  });
+}
+
+// As above where the consumers read the norm that the layer's attention had.
+void Graph::add_parallel(const Pending& pending, std::span<const Matrix* const> consumers) {
+  const int64_t width = model_.dimensions.embedding;
+  for_rows(num_rows_, width, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) add_pending(delta_.get() + row * width, row, pending);
+  });
+  quantize(normed_.get(), width, consumers);
+}
+
+// Norms over all heads together, which come before a layer's attention takes the heads apart.
+void Graph::normalize_heads(const Layer& layer) {
+  const int64_t query = model_.dimensions.query_width(), kv = model_.dimensions.kv_width();
+  if (!is_whole(layer.query_norm)) return;
+  const auto normalized = [&](float* x, const Vector& bias, const Vector& norm, int64_t width) {
+    if (!bias.empty()) vectors_.add(x, bias.data(), width);
+    vectors_.rms_norm(x, norm.data(), model_.norm_epsilon, x, width);
+  };
+  for_rows(num_rows_, query + kv, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      normalized(query_.get() + row * query, layer.query_bias, layer.query_norm, query);
+      normalized(key_.get() + row * kv, layer.key_bias, layer.key_norm, kv);
+    }
+  });
+}
+
+void Graph::finish_logits(float* logits) {
+  const int64_t width = model_.dimensions.vocabulary;
+  if (model_.logit_scale == 1.0f && model_.logit_cap == 0.0f) return;
+  for_rows(num_rows_, width, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      if (model_.logit_scale != 1.0f) vectors_.scale(logits + row * width, model_.logit_scale, width);
+      if (model_.logit_cap > 0) vectors_.soft_cap(logits + row * width, model_.logit_cap, width);
+    }
   });
 }
 
@@ -207,8 +261,12 @@ void Graph::activate(const Layer& layer) {
       model_.activation == Activation::kSilu ? vectors_.silu_multiply : vectors_.gelu_multiply;
   ready.resize(kernels_.kind_for(layer.down.type), num_rows_, width);
   for_rows(num_rows_, 2 * width, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row)
-      activation(gate_.get() + row * width, up_.get() + row * width, width);
+    for (int64_t row = begin; row < end; ++row) {
+      float *gate = gate_.get() + row * width, *up = up_.get() + row * width;
+      if (!layer.gate_bias.empty()) vectors_.add(gate, layer.gate_bias.data(), width);
+      if (!layer.up_bias.empty()) vectors_.add(up, layer.up_bias.data(), width);
+      activation(gate, up, width);
+    }
     kernels_.quantize(gate_.get(), width, begin, end, ready);
   });
 }

@@ -38,13 +38,23 @@ class Graph {
   const Work& work() const { return work_; }  // in total
 
  private:
+  // What a block's output goes through before it is added to the residual.
+  struct Pending {
+    const Vector *bias, *norm;
+  };
+
   // Row operations and products, in graph.cpp.
   void run_slice(std::span<const Span> slice, float*& logits);
   void place_rows(std::span<const Span> slice);
   void embed(std::span<const Span> slice);
   void run_layer(int index);
   void compact_to_wanted();
-  void normalize(const Vector* pending_norm, const Vector& norm, std::span<const Matrix* const> consumers);
+  void add_pending(float* delta, int64_t row, const Pending& pending);
+  void normalize(const Pending* pending, const Vector& norm, std::span<const Matrix* const> consumers);
+  void add_parallel(const Pending& pending, std::span<const Matrix* const> consumers);
+  void normalize_heads(const Layer& layer);
+  bool is_whole(const Vector& head_norm) const { return std::ssize(head_norm) > model_.dimensions.head_dim; }
+  void finish_logits(float* logits);
   void quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers);
   void activate(const Layer& layer);
   void multiply(std::span<const Product> products);

@@ -20,9 +20,15 @@ const gguf::Tensor& Weights::use(const std::string& name, int64_t rows, int64_t 
 }
 
 Matrix Weights::matrix(const std::string& name, int64_t rows, int64_t columns) {
-  const gguf::Tensor& tensor = use(name, rows, columns);
+  return part(name, 0, rows, rows, columns);
+}
+
+Matrix Weights::part(const std::string& name, int64_t first, int64_t rows, int64_t of_rows, int64_t columns) {
+  const gguf::Tensor& tensor = use(name, of_rows, columns);
   return pack(arena_, static_cast<TensorType>(tensor.type), rows, columns,
-              reinterpret_cast<const uint8_t*>(tensor.data.data()), &pool_);
+              reinterpret_cast<const uint8_t*>(tensor.data.data()) +
+                  static_cast<uint64_t>(first) * tensor.row_bytes(),
+              &pool_);
 }
 
 Vector Weights::vector(const std::string& name, int64_t size) {

@@ -17,6 +17,8 @@ class Weights {
 
   // Each throws UnsupportedModel for a missing tensor, a wrong shape or an unsupported type.
   Matrix matrix(const std::string& name, int64_t rows, int64_t columns);
+  // Rows [first, first + rows) of a tensor that joins several matrices; all of it must be used.
+  Matrix part(const std::string& name, int64_t first, int64_t rows, int64_t of_rows, int64_t columns);
   Vector vector(const std::string& name, int64_t size);
   Vector optional_vector(const std::string& name, int64_t size);  // empty if the file has none
   const gguf::Tensor* rows(const std::string& name, int64_t rows, int64_t columns);

@@ -16,6 +16,7 @@ from myna.accounts.sealing import Sealer
 from myna.accounts.sign_in_codes import SignInCodes
 from myna.app import HttpOptions, create_app, serve
 from myna.backends.table import Backends
+from myna.batches.service import Batches
 from myna.catalog.manager import PoolLimits
 from myna.catalog.pool import ModelPool, ServedModel
 from myna.catalog.pyodide import PYODIDE
@@ -44,11 +45,12 @@ from myna.request.live_accounts import LiveAccounts
 from myna.request.services import ORGANIZATION, Services
 from myna.request.spending import LedgerSpending
 from myna.settings import Settings
-from myna.stores.completion_quota import quota_of
-from myna.stores.completion_retention import CompletionRetention
-from myna.stores.completion_writer import CompletionWriter, WriterLimits
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.files import FileLimits, Files
 from myna.stores.registry import Stores, open_stores
+from myna.stores.retention import Retention
+from myna.stores.store_quota import quota_of
+from myna.stores.store_writer import StoreWriter, WriterLimits
 from myna.usage.ledger import Ledger
 from myna.usage.log import NullUsageLog
 from myna.usage.metrics import Instruments
@@ -187,6 +189,7 @@ def start_ledger(settings: Settings, stores: Stores, backends: Backends) -> Ledg
         settings.home / "journal",
         settings.database_url,
         prices=_Prices(prices, backends),
+        batch_price=settings.batch_price,
         keep_days=settings.usage_days,
     )
     ledger.start()
@@ -231,7 +234,9 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
     instruments = Instruments() if settings.metrics else None
     secret = server_secret(settings)
     accounts = LiveAccounts(stores.accounts(), secret)
-    threads, completions = DatabaseThreads(), stores.completions()
+    threads, completions, responses = DatabaseThreads(), stores.completions(), stores.responses()
+    limits = FileLimits(settings.max_file_bytes, settings.max_files_bytes)
+    files = Files(stores.files(), settings.files_folder, threads, limits)
     spending = LedgerSpending(ledger.store, threads) if ledger else None
     return Services(
         pool=pool,
@@ -246,13 +251,18 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
         text_threads=ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="text"),
         database_threads=threads,
         completions=completions,
-        completion_writer=CompletionWriter(
-            completions, threads, WriterLimits(quota=quota_of(settings.max_stored_bytes))
+        responses=responses,
+        conversations=stores.conversations(),
+        background=stores.background(),
+        store_writer=StoreWriter(
+            [completions, responses], threads, WriterLimits(quota=quota_of(settings.max_stored_bytes))
         ),
-        retention=CompletionRetention(completions, threads, settings.stored_days),
+        retention=Retention([completions, responses], threads, settings.stored_days),
         accounts=accounts,
         sealer=Sealer(secret),
         limiter=Limiter(stores.counters(), accounts, spending, ORGANIZATION),
+        files=files,
+        batches=Batches(stores.batches(), files, threads, settings.batch_requests),
     )
 
 

@@ -11,7 +11,7 @@ MAX_PAGE_BYTES: Final = 16 << 20
 """A page ends before its items exceed this size together, whatever its limit."""
 MAX_DELETED_ROWS: Final = 100
 MAX_DELETED_BYTES: Final = 16 << 20
-"""Old completions are deleted in pieces of at most this many and this size, so that nobody waits for a
+"""Old rows are deleted in pieces of at most this many and this size, so that nobody waits for a
 lock."""
 
 
@@ -30,6 +30,11 @@ class StoredCompletion(msgspec.Struct, frozen=True):
     messages: bytes
     replay: bytes
     metadata: Mapping[str, str]
+
+    @property
+    def num_bytes(self) -> int:
+        labels = sum(len(name.encode()) + len(value.encode()) for name, value in self.metadata.items())
+        return len(self.item) + len(self.messages) + len(self.replay) + labels
 
 
 class StoredItem(msgspec.Struct, frozen=True):
@@ -54,7 +59,21 @@ class StoredUsage(msgspec.Struct, frozen=True):
     num_bytes: int = 0
 
 
-class CompletionStore(Protocol):
+class LimitedStore(Protocol):
+    """What projects may fill up to a quota, and what is deleted when it is old. All methods are blocking and
+    thread-safe; call them off the event loop."""
+
+    def usage(self, project: str) -> StoredUsage: ...
+
+    def delete_older(self, created_before: int) -> int:
+        """Delete the oldest rows of all projects that were created before that time, a limited number.
+        Returns how many were deleted; 0: no more are left."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class CompletionStore(LimitedStore, Protocol):
     """All methods are blocking and thread-safe; call them off the event loop."""
 
     def put(self, completion: StoredCompletion) -> None:
@@ -85,15 +104,6 @@ class CompletionStore(Protocol):
     def delete(self, project: str, completion_id: str) -> bool:
         """Delete it; False if there is no such completion."""
         ...
-
-    def usage(self, project: str) -> StoredUsage: ...
-
-    def delete_older(self, created_before: int) -> int:
-        """Delete the oldest completions of all projects that were created before that time, a limited number.
-        Returns how many were deleted; 0: no more are left."""
-        ...
-
-    def close(self) -> None: ...
 
 
 def num_fitting(sizes: Sequence[int], max_bytes: int) -> int:

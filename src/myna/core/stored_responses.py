@@ -5,7 +5,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from myna.core.stored import MAX_PAGE_BYTES, Order, StoredUsage
+from myna.core.stored import MAX_PAGE_BYTES, LimitedStore, Order
 
 ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 
@@ -45,6 +45,10 @@ class StoredResponse(msgspec.Struct, frozen=True):
     conversation_id: str | None = None
     runner: str = ""
 
+    @property
+    def num_bytes(self) -> int:
+        return len(self.body) + sum(len(item.json) for item in (*self.input, *self.output))
+
 
 class History(msgspec.Struct, frozen=True):
     """The items that a request continues, oldest first. `status` is that of the response they end with.
@@ -77,9 +81,15 @@ class EventBatch(msgspec.Struct, frozen=True):
     first: int
     events: Sequence[bytes]
 
+    @property
+    def last(self) -> int:
+        return self.first + len(self.events) - 1
 
-class ResponseStore(Protocol):
-    """All methods are blocking and thread-safe; call them off the event loop."""
+
+class ResponseStore(LimitedStore, Protocol):
+    """Its usage counts responses, conversations and items together. It deletes old responses that no response
+    continues, and conversations that haven't changed lately. All methods are blocking and thread-safe; call
+    them off the event loop."""
 
     def put(self, response: StoredResponse) -> None:
         """Store the response with its items."""
@@ -103,26 +113,18 @@ class ResponseStore(Protocol):
         """The project's stored items with these ids; of several with the same id the newest."""
         ...
 
-    def usage(self, project: str) -> StoredUsage:
-        """Responses, conversations and items together."""
-        ...
-
-    def delete_older(self, created_before: int) -> int:
-        """Delete what is older than that time, a limited number: responses that no response continues, and
-        conversations that have not changed since then. Returns how many were deleted; 0: no more are
-        left."""
-        ...
-
-    def close(self) -> None: ...
-
 
 class BackgroundStore(Protocol):
     """Background responses while a server, the runner, generates them. All methods are blocking and
     thread-safe; call them off the event loop."""
 
     def finish(self, response: StoredResponse) -> bool:
-        """Replace a response that is still active; False if it isn't, since it was cancelled, deleted, or
-        given up by another server."""
+        """Replace the status, body and output of a response that is still active; False if it isn't, since it
+        was cancelled, deleted, or given up by another server."""
+        ...
+
+    def progress(self, response_id: str, body: bytes) -> bool:
+        """A queued response is generated now. False if it is no longer active."""
         ...
 
     def heartbeat(self, runner: str, lease_s: float) -> frozenset[str]:

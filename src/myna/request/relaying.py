@@ -8,6 +8,7 @@ from myna.catalog.registry import ModelCard
 from myna.core.events import Event, WireChunk
 from myna.core.relay import RelayRequest
 from myna.generation.service_tier import requested_tier
+from myna.http.event_format import OPENAI_EVENTS, EventFormat
 from myna.http.streaming import collect
 from myna.request.context import RequestContext
 from myna.request.service_tiers import served_tier
@@ -18,7 +19,11 @@ _MAX_CHOICES: Final = 128
 
 
 async def answer_relayed(
-    context: RequestContext, card: ModelCard, body: Mapping[str, object], path: str
+    context: RequestContext,
+    card: ModelCard,
+    body: Mapping[str, object],
+    path: str,
+    framing: EventFormat = OPENAI_EVENTS,
 ) -> None:
     """Relay a request to a model whose card `is_relayed`; `path` is the endpoint's path below /v1. Only
     `model`, `stream`, the tier, the user and the token limits in the body are read here."""
@@ -26,7 +31,7 @@ async def answer_relayed(
     user = body.get("user") or body.get("safety_identifier")
     context.record.user = user if isinstance(user, str) else ""
     is_stream = body.get("stream") is True
-    async with context.response_sender(is_stream=is_stream) as response:
+    async with context.response_sender(is_stream=is_stream, events=framing) as response:
         model = await context.open_model(card)
         relay, request = model.relay, RelayRequest(path, body, is_stream, context.id)
         assert relay is not None, "the card says so"

@@ -7,19 +7,23 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from myna.accounts.keys import KeyRing
+from myna.accounts.principal import LOCAL_USER, Principal
 from myna.accounts.sealing import Sealer
 from myna.accounts.secret import Secret
 from myna.accounts.sign_in_codes import SignInCodes
+from myna.batches.service import Batches
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
+from myna.core.stored_responses import BackgroundStore, ConversationStore, ResponseStore
 from myna.generation.budgets import NO_LIMITS, AnswerLimits
 from myna.http.json_bodies import LargeBodies
 from myna.http.unread import UnreadAnswers
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
-from myna.stores.completion_retention import CompletionRetention
-from myna.stores.completion_writer import CompletionWriter
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.files import Files
+from myna.stores.retention import Retention
+from myna.stores.store_writer import StoreWriter
 from myna.usage.ledger import Ledger
 from myna.usage.metrics import Instruments
 from myna.usage.recorder import UsageSinks
@@ -42,9 +46,14 @@ class Services:
     text_threads: Executor
     database_threads: DatabaseThreads
     completions: CompletionStore
-    completion_writer: CompletionWriter
+    responses: ResponseStore
+    conversations: ConversationStore
+    background: BackgroundStore
+    store_writer: StoreWriter
     accounts: LiveAccounts
     limiter: Limiter
+    files: Files
+    batches: Batches
     sign_in_codes: SignInCodes | None = None
     ledger: Ledger | None = None
     instruments: Instruments | None = None
@@ -53,8 +62,14 @@ class Services:
     ignores_unknown: bool = False
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
-    retention: CompletionRetention | None = None
+    retention: Retention | None = None
     sealer: Sealer = field(default_factory=lambda: Sealer(Secret(secrets.token_hex(32))))
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     unread_answers: UnreadAnswers = field(default_factory=UnreadAnswers)
     started: float = field(default_factory=time.monotonic)
+
+    def principal(self, key_id: str) -> Principal | None:
+        """The principal of the key with that id, if it is valid."""
+        if self.keys is None:
+            return LOCAL_USER if key_id == LOCAL_USER.key_id else None
+        return self.keys.principal(key_id) or self.accounts.principal(key_id)

@@ -4,11 +4,14 @@ from importlib import import_module
 from typing import Final, Protocol
 
 from myna.core.accounts import AccountStore
+from myna.core.batches import BatchStore
 from myna.core.counters import CounterStore
 from myna.core.errors import ConfigurationError
+from myna.core.files import FileStore
 from myna.core.installation import install_command
 from myna.core.ledger import LedgerStore
 from myna.core.stored import CompletionStore
+from myna.core.stored_responses import BackgroundStore, ConversationStore, ResponseStore
 from myna.core.translatable import N_
 
 STORES: Final[dict[str, str]] = {
@@ -23,6 +26,12 @@ class Stores(Protocol):
 
     def completions(self) -> CompletionStore: ...
 
+    def responses(self) -> ResponseStore: ...
+
+    def conversations(self) -> ConversationStore: ...
+
+    def background(self) -> BackgroundStore: ...
+
     def ledger(self) -> LedgerStore: ...
 
     def accounts(self) -> AccountStore:
@@ -32,6 +41,10 @@ class Stores(Protocol):
     def counters(self) -> CounterStore:
         """Rate-limit counters."""
         ...
+
+    def files(self) -> FileStore: ...
+
+    def batches(self) -> BatchStore: ...
 
 
 def open_stores(url: str) -> Stores:

@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -15,12 +16,20 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 METADATA: Final = MetaData()
 
 # SQLite only autoincrements columns whose type is exactly INTEGER.
 _Serial = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _partial_index(name: str, column: str, *others: str) -> Index:
+    """Of the rows where the column is not null."""
+    where = text(f"{column} IS NOT NULL")
+    return Index(name, column, *others, sqlite_where=where, postgresql_where=where)
+
 
 COMPLETIONS: Final = Table(
     "completions",
@@ -43,6 +52,87 @@ COMPLETION_METADATA: Final = Table(
     Column("completion_id", ForeignKey("completions.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("value", String(512), nullable=False),
+)
+
+# `conversation_serial` is the serial of the conversation's last item before the response, `runner` the server
+# that generates an active background response. A deleted response that others continue keeps its row and its
+# items; so does a deleted conversation, whose items can still be referred to.
+RESPONSES: Final = Table(
+    "responses",
+    METADATA,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("project", String(64), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("previous_id", String(64)),
+    Column("conversation_id", String(64)),
+    Column("conversation_serial", BigInteger, nullable=False),
+    Column("runner", String(64)),
+    Column("ended", BigInteger),
+    Column("is_deleted", Boolean, nullable=False),
+    Index("responses_by_project", "project", "serial"),
+    Index("responses_by_age", "created"),
+    *(
+        _partial_index(f"responses_by_{name}", column)
+        for name, column in (
+            ("previous", "previous_id"),
+            ("conversation", "conversation_id"),
+            ("runner", "runner"),
+        )
+    ),
+)
+
+# An item belongs to a response, a conversation or both.
+RESPONSE_ITEMS: Final = Table(
+    "response_items",
+    METADATA,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("response_id", String(64)),
+    Column("conversation_id", String(64)),
+    Column("is_output", Boolean, nullable=False),
+    Column("item", LargeBinary, nullable=False),
+    Index("response_items_by_id", "project", "id"),
+    _partial_index("response_items_by_response", "response_id", "serial"),
+    _partial_index("response_items_by_conversation", "conversation_id", "serial"),
+)
+
+# Those of background responses, in batches: one event a line.
+RESPONSE_EVENTS: Final = Table(
+    "response_events",
+    METADATA,
+    Column("response_id", String(64), primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("events", LargeBinary, nullable=False),
+)
+
+# Servers that generate background responses or have locked a conversation; `alive_until` is in Unix time.
+RUNNERS: Final = Table(
+    "runners",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("alive_until", Float(53), nullable=False),
+)
+
+# `locked_by` is the request that uses the conversation, on the server `runner`. `metadata` is a JSON object.
+CONVERSATIONS: Final = Table(
+    "conversations",
+    METADATA,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("project", String(64), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("metadata", LargeBinary, nullable=False),
+    Column("locked_by", String(64)),
+    Column("runner", String(64)),
+    Column("is_deleted", Boolean, nullable=False),
+    Index("conversations_by_project", "project", "serial"),
+    Index("conversations_by_age", "updated"),
 )
 
 USAGE: Final = Table(
@@ -106,6 +196,65 @@ ACCOUNT_STATE: Final = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
     Column("fingerprint", String(64), nullable=False),
+)
+
+# The contents are in a folder (`stores/file_folder.py`).
+FILES: Final = Table(
+    "files",
+    METADATA,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("project", String(64), nullable=False),
+    Column("purpose", String(16), nullable=False),
+    Column("filename", String(256), nullable=False),
+    Column("num_bytes", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Index("files_by_project", "project", "serial"),
+    Index("files_by_expiry", "expires_at"),
+)
+
+# One row: the name of the folder of this database's contents.
+FILE_FOLDER: Final = Table("file_folder", METADATA, Column("name", String(32), primary_key=True))
+
+BATCHES: Final = Table(
+    "batches",
+    METADATA,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("project", String(64), nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Column("endpoint", String(64), nullable=False),
+    Column("input_file_id", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("output_expires_s", BigInteger, nullable=False),
+    Column("metadata", LargeBinary, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("errors", LargeBinary, nullable=False),
+    Column("output_file_id", String(64), nullable=False),
+    Column("error_file_id", String(64), nullable=False),
+    Column("in_progress_at", BigInteger),
+    Column("finalizing_at", BigInteger),
+    Column("completed_at", BigInteger),
+    Column("failed_at", BigInteger),
+    Column("expired_at", BigInteger),
+    Column("cancelling_at", BigInteger),
+    Column("cancelled_at", BigInteger),
+    Column("num_lines", BigInteger, nullable=False),
+    Column("num_completed", BigInteger, nullable=False),
+    Column("num_failed", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("output_work", String(64), nullable=False),
+    Column("error_work", String(64), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("lease_until", Float(53), nullable=False),
+    Index("batches_by_project", "project", "serial"),
+    Index("batches_by_status", "status"),
 )
 
 PROJECTS: Final = Table(

@@ -16,7 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from myna import __version__
 from myna.catalog.pool import ModelPool
 from myna.core.stats import BATCH_SIZES, LATENCY_S, STEP_TOKENS, HistogramCounts, SchedulerStats
-from myna.stores.completion_writer import CompletionWriter
+from myna.stores.store_writer import StoreWriter
 from myna.usage.ledger import Ledger
 from myna.usage.metrics import Instruments
 
@@ -46,7 +46,7 @@ class ServerCollector:
     """Collects the server's own metrics, the workers' last statistics, and the ledger's state."""
 
     def __init__(
-        self, instruments: Instruments, pool: ModelPool, ledger: Ledger | None, writer: CompletionWriter
+        self, instruments: Instruments, pool: ModelPool, ledger: Ledger | None, writer: StoreWriter
     ) -> None:
         self._instruments = instruments
         self._pool = pool
@@ -59,12 +59,12 @@ class ServerCollector:
         yield from self._of_workers()
         yield GaugeMetricFamily(
             "myna_stored_waiting_rows",
-            "Stored completions that are not in the database yet.",
+            "Answers to be stored that are not in the database yet.",
             self._writer.num_waiting,
         )
         yield CounterMetricFamily(
             "myna_stored_dropped_rows",
-            "Stored completions that could not be written.",
+            "Answers that could not be stored.",
             self._writer.num_dropped,
         )
         if self._ledger is not None:
@@ -107,7 +107,7 @@ def exposition(
     instruments: Instruments,
     pool: ModelPool,
     ledger: Ledger | None,
-    writer: CompletionWriter,
+    writer: StoreWriter,
     accept: str,
 ) -> tuple[bytes, str]:
     """The text and its content type, chosen by the `Accept` header."""

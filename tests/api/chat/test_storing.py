@@ -13,9 +13,9 @@ from myna.api.chat.storing import MAX_STORED_REQUEST_BYTES
 from myna.core.errors import DatabaseUnavailable, GenerationFailed
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta
 from myna.core.stored import StoredCompletion
-from myna.stores.completion_quota import ProjectQuota
-from myna.stores.completion_writer import WriterLimits
 from myna.stores.memory import MemoryCompletions
+from myna.stores.store_quota import ProjectQuota
+from myna.stores.store_writer import WriterLimits
 
 ASK = [
     {"role": "system", "content": "be kind"},
@@ -186,14 +186,14 @@ async def test_a_database_that_hangs_keeps_no_request_waiting_for_a_thread() -> 
             *(model.ask("chat/completions", messages=ASK, store=number < 4) for number in range(5))
         )
         assert [answer.status_code for answer in answers] == [200] * 5
-        assert model.services.completion_writer.num_waiting == 4
+        assert model.services.store_writer.num_waiting == 4
         listing = asyncio.create_task(model.client.get("/v1/chat/completions"))  # waits for the database
         assert (await model.ask("chat/completions", messages=ASK)).status_code == 200
         assert (await model.ask("completions", prompt="a")).status_code == 200
         assert not listing.done()
         store.go.set()
         await listing
-        await model.services.completion_writer.aclose()
+        await model.services.store_writer.aclose()
         assert len((await model.client.get("/v1/chat/completions")).json()["data"]) == 4
 
 

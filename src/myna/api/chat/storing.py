@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -40,10 +41,10 @@ async def may_store(context: RequestContext, sent: Mapping[str, object]) -> bool
     """Whether the answer will be stored; a hint in the response says why not. Raises `InvalidRequest` for a
     body that is too large to be stored."""
     await context.in_text_thread(check_storable, sent)
-    if await context.services.completion_writer.has_room(context.principal.project):
+    if await context.services.store_writer.has_room(context.principal.project):
         return True
     context.record.hint(
-        "This answer is not stored: the project's stored completions have reached the server's limit "
+        "This answer is not stored: what the project has stored has reached the server's limit "
         "(max_stored). Delete some, or send requests without 'store'."
     )
     return False
@@ -58,7 +59,7 @@ async def store(
 ) -> None:
     """Store the answer in the project's stored completions. `sent` is the request's body, `sampling` what was
     used. Never raises: failing to store must not fail the response."""
-    writer, project = context.services.completion_writer, context.principal.project
+    writer, project = context.services.store_writer, context.principal.project
     try:
         item, size = list[bytes](), 0
         parts = item_parts(fold, request, sent, sampling, context.id)
@@ -69,7 +70,7 @@ async def store(
                 writer.drop_large()
                 return
         row = await context.in_text_thread(_row, fold, request, sent, sampling, b"".join(item), project)
-        await writer.put(row)
+        await writer.put(project, row.num_bytes, partial(context.services.completions.put, row))
     except Exception:
         log.exception("the answer to %s could not be stored", context.id)
 

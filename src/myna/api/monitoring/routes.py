@@ -26,7 +26,7 @@ async def metrics(context: RequestContext) -> Response:
         raise NotFound("This server has no metrics: it was started with metrics = false.", code="not_found")
     accept = context.request.headers.get("accept", "")
     body, content_type = exposition(
-        services.instruments, services.pool, services.ledger, services.completion_writer, accept
+        services.instruments, services.pool, services.ledger, services.store_writer, accept
     )
     return Response(body, headers={"content-type": content_type})
 

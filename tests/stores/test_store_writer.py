@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -12,18 +13,22 @@ import pytest
 
 from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.stored import CompletionStore, StoredCompletion, StoredUsage
-from myna.stores.completion_quota import ProjectQuota
-from myna.stores.completion_writer import CompletionWriter, WriterLimits
 from myna.stores.database import TimeLimits
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.memory import MemoryCompletions
 from myna.stores.sql_stores import SqlStores
+from myna.stores.store_quota import ProjectQuota
+from myna.stores.store_writer import StoreWriter, WriterLimits
 
 _FOR_EVER_S = 3600.0
 
 
 def _row(number: int, size: int = 10) -> StoredCompletion:
     return StoredCompletion(f"chatcmpl-{number}", "ours", 1, "tiny", b"x" * size, b"", b"", {})
+
+
+async def _put(writer: StoreWriter, store: CompletionStore, row: StoredCompletion) -> None:
+    await writer.put(row.project, row.num_bytes, partial(store.put, row))
 
 
 class Flaky(MemoryCompletions):
@@ -49,9 +54,9 @@ class Flaky(MemoryCompletions):
 
 
 @asynccontextmanager
-async def _writing(store: CompletionStore, limits: WriterLimits) -> AsyncIterator[CompletionWriter]:
+async def _writing(store: CompletionStore, limits: WriterLimits) -> AsyncIterator[StoreWriter]:
     threads = DatabaseThreads(1)
-    writer = CompletionWriter(store, threads, limits)
+    writer = StoreWriter([store], threads, limits)
     yield writer
     await writer.aclose()
     threads.close()
@@ -61,7 +66,7 @@ async def test_who_waited_finds_the_row() -> None:
     store = Flaky()
     async with _writing(store, WriterLimits(wait_s=_FOR_EVER_S)) as writer:
         for number in range(3):
-            await writer.put(_row(number))
+            await _put(writer, store, _row(number))
             assert store.get("ours", f"chatcmpl-{number}") == _row(number)
         assert (writer.num_waiting, writer.num_dropped) == (0, 0)
     assert store.is_closed
@@ -71,10 +76,10 @@ async def test_a_store_that_is_slow_makes_one_wait_in_vain_and_nobody_else() -> 
     store = Flaky()
     store.go.clear()
     async with _writing(store, WriterLimits(wait_s=0.001)) as writer:
-        await writer.put(_row(0))
+        await _put(writer, store, _row(0))
         writer._limits = WriterLimits(wait_s=_FOR_EVER_S)
         for number in range(1, 4):
-            await writer.put(_row(number))
+            await _put(writer, store, _row(number))
         assert writer.num_waiting == 4
         store.go.set()
     page = store.page("ours", order="asc")
@@ -91,7 +96,7 @@ async def test_a_file_that_is_locked_gets_its_rows_when_it_is_free(
         with closing(sqlite3.connect(tmp_path / "myna.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             for number in range(5):
-                await writer.put(_row(number))
+                await _put(writer, store, _row(number))
             assert writer.num_waiting == 5
             other.execute("ROLLBACK")
     page = store.page("ours")
@@ -108,12 +113,12 @@ async def test_what_finds_no_room_is_dropped_counted_and_logged_once(
     store.go.clear()
     limits = WriterLimits(wait_s=0.001, max_rows=3, max_bytes=100, max_row_bytes=60)
     async with _writing(store, limits) as writer:
-        await writer.put(_row(0, size=61))  # too large by itself
-        await writer.put(_row(1, size=50))
-        await writer.put(_row(2, size=51))  # no bytes left
-        await writer.put(_row(3, size=25))
-        await writer.put(_row(4, size=25))
-        await writer.put(_row(5, size=0))  # no place left
+        await _put(writer, store, _row(0, size=61))  # too large by itself
+        await _put(writer, store, _row(1, size=50))
+        await _put(writer, store, _row(2, size=51))  # no bytes left
+        await _put(writer, store, _row(3, size=25))
+        await _put(writer, store, _row(4, size=25))
+        await _put(writer, store, _row(5, size=0))  # no place left
         assert (writer.num_waiting, writer.num_dropped) == (3, 3)
         store.go.set()
     page = store.page("ours", order="asc")
@@ -125,8 +130,8 @@ async def test_what_finds_no_room_is_dropped_counted_and_logged_once(
 async def test_room_is_counted_with_the_labels() -> None:
     store = Flaky()
     async with _writing(store, WriterLimits(max_row_bytes=20)) as writer:
-        await writer.put(msgspec.structs.replace(_row(0, size=10), metadata={"city": "北京"}))
-        await writer.put(msgspec.structs.replace(_row(1, size=11), metadata={"city": "北京"}))
+        await _put(writer, store, msgspec.structs.replace(_row(0, size=10), metadata={"city": "北京"}))
+        await _put(writer, store, msgspec.structs.replace(_row(1, size=11), metadata={"city": "北京"}))
     assert store.get("ours", "chatcmpl-0") is not None
     assert store.get("ours", "chatcmpl-1") is None
 
@@ -136,8 +141,8 @@ async def test_a_row_that_can_never_be_stored_does_not_keep_the_others(fault: Ex
     store = Flaky()
     store.faults = [fault]
     async with _writing(store, WriterLimits(wait_s=_FOR_EVER_S)) as writer:
-        await writer.put(_row(0))
-        await writer.put(_row(1))
+        await _put(writer, store, _row(0))
+        await _put(writer, store, _row(1))
         assert store.get("ours", "chatcmpl-1") == _row(1)
         assert (writer.num_waiting, writer.num_dropped) == (0, 1)
 
@@ -148,10 +153,10 @@ async def test_the_end_of_the_server_is_the_last_try_and_says_what_is_lost(
     store = Flaky()
     store.faults = [DatabaseUnavailable("away") for _ in range(2)]
     async with _writing(store, WriterLimits(_FOR_EVER_S, first_retry_s=_FOR_EVER_S)) as writer:
-        await writer.put(_row(0))
-        await writer.put(_row(1))
+        await _put(writer, store, _row(0))
+        await _put(writer, store, _row(1))
     assert store.get("ours", "chatcmpl-0") is None
-    assert "2 completions could not be stored" in caplog.text
+    assert "2 answers could not be stored" in caplog.text
     assert store.is_closed
 
 
@@ -159,7 +164,7 @@ async def test_who_leaves_takes_nothing_away() -> None:
     store = Flaky()
     store.go.clear()
     async with _writing(store, WriterLimits(wait_s=_FOR_EVER_S)) as writer:
-        waiting = asyncio.create_task(writer.put(_row(0)))
+        waiting = asyncio.create_task(_put(writer, store, _row(0)))
         await asyncio.to_thread(store.is_tried.wait, 60)
         waiting.cancel()
         await asyncio.wait([waiting])
@@ -171,9 +176,9 @@ async def test_a_project_stores_no_more_than_its_quota_and_others_are_not_affect
     store = Flaky()
     async with _writing(store, WriterLimits(quota=ProjectQuota(max_bytes=25))) as writer:
         for number in range(3):
-            await writer.put(_row(number))
+            await _put(writer, store, _row(number))
         assert await writer.has_room("theirs")
-        await writer.put(msgspec.structs.replace(_row(9), project="theirs"))
+        await _put(writer, store, msgspec.structs.replace(_row(9), project="theirs"))
     assert (store.usage("ours").num_rows, store.usage("theirs").num_rows) == (2, 1)
     assert writer.num_dropped == 1
 
@@ -182,7 +187,7 @@ async def test_a_quota_that_can_not_be_counted_costs_no_copy() -> None:
     store = Uncountable()
     async with _writing(store, WriterLimits(quota=ProjectQuota(max_rows=1))) as writer:
         for number in range(3):
-            await writer.put(_row(number))
+            await _put(writer, store, _row(number))
     assert len(store.page("ours", limit=100).rows) == 3  # type: ignore[union-attr]
 
 

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from myna.core.errors import DatabaseError, DatabaseUnavailable
-from myna.core.stored import CompletionStore, StoredUsage
+from myna.core.stored import LimitedStore, StoredUsage
 from myna.stores.database_threads import DatabaseThreads
 
 _COUNT_AGAIN_S: Final = 60.0
@@ -40,19 +40,19 @@ def quota_of(max_bytes: int) -> ProjectQuota:
     return ProjectQuota(max_bytes, max_bytes // _BYTES_PER_ROW)
 
 
-class CompletionQuota:
+class StoreQuota:
     """Unknown usage counts as none: a database that doesn't answer must not cost a copy. All methods must be
     called in one event loop."""
 
     def __init__(
         self,
-        store: CompletionStore,
+        stores: Sequence[LimitedStore],
         threads: DatabaseThreads,
         quota: ProjectQuota,
         *,
         steady_clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
+        self._stores = stores
         self._threads = threads
         self._quota = quota
         self._clock = steady_clock
@@ -87,10 +87,14 @@ class CompletionQuota:
 
     async def _count_once(self, project: str) -> None:
         try:
-            usage = await self._threads.run(self._store.usage, project)
+            usage = await self._threads.run(self._usage, project)
         except DatabaseUnavailable:  # already logged
             return
         except DatabaseError as exc:
             log.error("can't count what the project %s has stored: %s", project, exc)
             return
         self._known[project] = usage, self._clock()
+
+    def _usage(self, project: str) -> StoredUsage:
+        found = [store.usage(project) for store in self._stores]
+        return StoredUsage(sum(one.num_rows for one in found), sum(one.num_bytes for one in found))

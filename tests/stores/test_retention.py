@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from myna.core.stored import MAX_DELETED_ROWS, StoredCompletion
-from myna.stores.completion_retention import CompletionRetention
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.memory import MemoryCompletions
+from myna.stores.retention import Retention
 
 DAY_S = 86_400
 NOW = 100 * DAY_S
@@ -30,13 +30,11 @@ def filled(*ages_days: float) -> MemoryCompletions:
 
 
 @asynccontextmanager
-async def retention(
-    store: MemoryCompletions, keep_days: int = 30
-) -> AsyncIterator[tuple[CompletionRetention, Clocks]]:
+async def retention(store: MemoryCompletions, keep_days: int = 30) -> AsyncIterator[tuple[Retention, Clocks]]:
     threads, clocks = DatabaseThreads(1), Clocks()
     yield (
-        CompletionRetention(
-            store,
+        Retention(
+            [store],
             threads,
             keep_days,
             clock=lambda: clocks.wall,

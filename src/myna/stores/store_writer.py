@@ -1,20 +1,20 @@
-"""Writes stored completions in the background. An answer never waits long for its copy to be stored, and
-never fails because it can't be."""
+"""Stores answers in the background. An answer never waits long for its copy to be stored, and never fails
+because it can't be."""
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from myna.core.errors import DatabaseUnavailable
 from myna.core.outage import Outage
-from myna.core.stored import CompletionStore, StoredCompletion
+from myna.core.stored import LimitedStore
 from myna.core.supervision import SupervisedTask
-from myna.stores.completion_quota import UNLIMITED, CompletionQuota, ProjectQuota
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.store_quota import UNLIMITED, ProjectQuota, StoreQuota
 
 _MAX_RETRY_S: Final = 30.0
 _CLOSE_TIMEOUT_S: Final = 5.0
@@ -38,33 +38,31 @@ class WriterLimits:
 
 @dataclass(frozen=True, slots=True)
 class _PendingRow:
-    row: StoredCompletion
+    write: Callable[[], None]
     size: int
     attempted: "asyncio.Future[None]"
     """Done when the row was written or dropped, or the first attempt to write it has failed."""
 
 
-class CompletionWriter:
+class StoreWriter:
     """Writes one row at a time, in a thread. While the database is unavailable, rows wait in a bounded queue
     and are retried with growing delays until the server ends; rows that don't fit are dropped. All methods
     must be called in one event loop."""
 
     def __init__(
-        self, store: CompletionStore, threads: DatabaseThreads, limits: WriterLimits | None = None
+        self, stores: Sequence[LimitedStore], threads: DatabaseThreads, limits: WriterLimits | None = None
     ) -> None:
-        self._store = store
+        self._stores = stores
         self._threads = threads
         self._limits = limits or WriterLimits()
-        self._quota = CompletionQuota(store, threads, self._limits.quota)
+        self._quota = StoreQuota(stores, threads, self._limits.quota)
         self._waiting: deque[_PendingRow] = deque()
         self._num_bytes = 0
         self._is_behind = False  # if so, callers don't wait: earlier ones have timed out
         self._is_closing = asyncio.Event()
-        self._dropping = Outage(
-            log, "stored completions are being dropped: %s", "completions are being stored again"
-        )
+        self._dropping = Outage(log, "answers are not being stored: %s", "answers are being stored again")
         self._worker = SupervisedTask(
-            "the writer of stored completions", self._work, on_failure=lambda exc: self._stop_waiting()
+            "the writer of stored answers", self._work, on_failure=lambda exc: self._stop_waiting()
         )
         self.num_dropped = 0
 
@@ -85,22 +83,21 @@ class CompletionWriter:
         """Count a row that was not created because it would exceed `max_row_bytes`."""
         self._drop(f"one is larger than {self._limits.max_row_bytes} bytes")
 
-    async def put(self, row: StoredCompletion) -> None:
-        """Store the row; returns when it is stored or that takes too long. Doesn't raise the store's
-        errors."""
-        size = _size(row)
+    async def put(self, project: str, size: int, write: Callable[[], None]) -> None:
+        """Call `write`, which stores a row of that many bytes; returns when it is stored or that takes too
+        long. Doesn't raise the store's errors."""
         if size > self._limits.max_row_bytes:
             self.drop_large()
             return
-        if not await self._quota.has_room(row.project, size):
-            self._drop(f"the project {row.project} has used up its quota")
+        if not await self._quota.has_room(project, size):
+            self._drop(f"the project {project} has used up its quota")
             return
         is_full = len(self._waiting) >= self._limits.max_rows
         if is_full or self._num_bytes + size > self._limits.max_bytes:
             self._drop("too many are waiting for the database")
             return
-        self._quota.add(row.project, size)
-        waiting = _PendingRow(row, size, asyncio.get_running_loop().create_future())
+        self._quota.add(project, size)
+        waiting = _PendingRow(write, size, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._num_bytes += size
         self._worker.start()
@@ -109,21 +106,22 @@ class CompletionWriter:
             self._is_behind = self._is_behind or not done
 
     async def aclose(self) -> None:
-        """Write the remaining rows, for at most a few seconds, and close the store."""
+        """Write the remaining rows, for at most a few seconds, and close the stores."""
         self._is_closing.set()
         if not await self._worker.wait(_CLOSE_TIMEOUT_S):
             await self._worker.aclose()
         if self._waiting:
-            log.error("%d completions could not be stored before the server ended", len(self._waiting))
+            log.error("%d answers could not be stored before the server ended", len(self._waiting))
         with contextlib.suppress(DatabaseUnavailable):  # all threads hang, but the process ends anyway
-            await self._threads.run(self._store.close)
+            for store in self._stores:
+                await self._threads.run(store.close)
 
     async def _work(self) -> None:
         retry_s = self._limits.first_retry_s
         while self._waiting:
             first = self._waiting[0]
             try:
-                await self._threads.run(self._store.put, first.row)
+                await self._threads.run(first.write)
             except DatabaseUnavailable:  # already logged
                 self._stop_waiting()
                 if self._is_closing.is_set():
@@ -131,7 +129,7 @@ class CompletionWriter:
                 await self._pause(retry_s)
                 retry_s = min(2 * retry_s, _MAX_RETRY_S)
             except Exception:
-                log.exception("a completion can't be stored")
+                log.exception("an answer can't be stored")
                 self._remove_first()
                 self.num_dropped += 1
             else:
@@ -161,9 +159,3 @@ class CompletionWriter:
     def _drop(self, why: str) -> None:
         self.num_dropped += 1
         self._dropping.failed(why)
-
-
-def _size(row: StoredCompletion) -> int:
-    labels: Mapping[str, str] = row.metadata
-    num_label_bytes = sum(len(name.encode()) + len(value.encode()) for name, value in labels.items())
-    return len(row.item) + len(row.messages) + len(row.replay) + num_label_bytes

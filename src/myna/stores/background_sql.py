@@ -1,0 +1,107 @@
+"""Background responses and their runners in SQLite or PostgreSQL, with SQLAlchemy Core."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, delete, func, insert, literal, select, update
+
+from myna.core.stored_responses import EventBatch, StoredResponse
+from myna.stores.database import Database
+from myna.stores.response_items import IS_ACTIVE, write_items
+from myna.stores.responses_sql import stored_response
+from myna.stores.tables import RESPONSE_EVENTS, RESPONSE_ITEMS, RESPONSES, RUNNERS
+
+_MAX_ORPHANS: Final = 100
+_FORGOTTEN_S: Final = 86_400
+
+
+class SqlBackground:
+    """Each method is one transaction. Whether a runner is alive is decided by the database's clock."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def finish(self, response: StoredResponse) -> bool:
+        now, columns = int(self._clock()), RESPONSES.c
+        ended = update(RESPONSES).where(columns.id == response.id, ~columns.is_deleted, IS_ACTIVE)
+        values = {"status": response.status, "body": response.body, "runner": None, "ended": now}
+        with self._database.transaction() as connection:
+            if not connection.execute(ended.values(values)).rowcount:
+                return False
+            connection.execute(delete(RESPONSE_ITEMS).where(RESPONSE_ITEMS.c.response_id == response.id))
+            write_items(connection, response, now)
+            return True
+
+    def progress(self, response_id: str, body: bytes) -> bool:
+        active = update(RESPONSES).where(RESPONSES.c.id == response_id, ~RESPONSES.c.is_deleted, IS_ACTIVE)
+        with self._database.transaction() as connection:
+            return connection.execute(active.values(status="in_progress", body=body)).rowcount > 0
+
+    def heartbeat(self, runner: str, lease_s: float) -> frozenset[str]:
+        own = update(RUNNERS).where(RUNNERS.c.id == runner)
+        active = select(RESPONSES.c.id).where(
+            RESPONSES.c.runner == runner, ~RESPONSES.c.is_deleted, IS_ACTIVE
+        )
+        with self._database.transaction() as connection:
+            until = _clock(connection) + lease_s
+            if not connection.execute(own.values(alive_until=until)).rowcount:
+                connection.execute(insert(RUNNERS).values(id=runner, alive_until=until))
+            return frozenset(connection.scalars(active))
+
+    def is_alive(self, runner: str) -> bool:
+        with self._database.transaction() as connection:
+            living = living_runners(connection).where(RUNNERS.c.id == runner)
+            return connection.scalar(living) is not None
+
+    def orphans(self) -> Sequence[StoredResponse]:
+        columns = RESPONSES.c
+        with self._database.transaction() as connection:
+            dead = columns.runner.not_in(living_runners(connection))
+            found = connection.execute(select(RESPONSES).where(IS_ACTIVE, dead).limit(_MAX_ORPHANS)).all()
+        return [stored_response(row) for row in found]
+
+    def add_events(self, response_id: str, batch: EventBatch) -> None:
+        values = {
+            "response_id": response_id,
+            "first": batch.first,
+            "events": b"\n".join(batch.events),
+        }
+        with self._database.transaction() as connection:
+            connection.execute(insert(RESPONSE_EVENTS), values)
+
+    def events(self, response_id: str, after: int) -> Sequence[EventBatch]:
+        columns = RESPONSE_EVENTS.c
+        of_it = columns.response_id == response_id
+        start = select(func.max(columns.first)).where(of_it, columns.first <= after + 1).scalar_subquery()
+        query = select(columns.first, columns.events).where(of_it, columns.first >= func.coalesce(start, 0))
+        with self._database.transaction() as connection:
+            found = connection.execute(query.order_by(columns.first)).all()
+        batches = [EventBatch(row.first, row.events.split(b"\n")) for row in found]
+        return [batch for batch in batches if batch.last > after]
+
+    def delete_events(self, ended_before: int) -> None:
+        running = select(RESPONSES.c.id).where(
+            RESPONSES.c.id == RESPONSE_EVENTS.c.response_id,
+            RESPONSES.c.ended.is_(None) | (RESPONSES.c.ended >= ended_before),
+        )
+        with self._database.transaction() as connection:
+            connection.execute(delete(RESPONSE_EVENTS).where(~running.exists()))
+            forgotten = RUNNERS.c.alive_until < _clock(connection) - _FORGOTTEN_S
+            connection.execute(delete(RUNNERS).where(forgotten))
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def living_runners(connection: Connection) -> Select[Any]:
+    """The ids of servers that have been alive lately."""
+    return select(RUNNERS.c.id).where(RUNNERS.c.alive_until > _clock(connection))
+
+
+def _clock(connection: Connection) -> Any:
+    """The same for all servers on the database."""
+    if connection.dialect.name == "sqlite":
+        return literal(time.time())
+    return func.extract("epoch", func.clock_timestamp())

@@ -1,0 +1,138 @@
+"""The rows of responses' and conversations' items: what the three stores of the Responses API share."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
+
+from myna.core.stored_responses import ACTIVE, MAX_HISTORY_BYTES, History, ResponseItem, StoredResponse
+from myna.stores.tables import CONVERSATIONS, RESPONSE_EVENTS, RESPONSE_ITEMS, RESPONSES
+
+IS_ACTIVE: Final = RESPONSES.c.status.in_(sorted(ACTIVE))
+ITEM_BYTES: Final = func.length(RESPONSE_ITEMS.c.item)
+_JOINS_CONVERSATION: Final = ("completed", "incomplete")
+
+
+def is_conversation(project: str, conversation_id: str) -> ColumnElement[bool]:
+    columns = CONVERSATIONS.c
+    return (columns.project == project) & (columns.id == conversation_id) & ~columns.is_deleted
+
+
+def is_response(project: str, response_id: str) -> ColumnElement[bool]:
+    columns = RESPONSES.c
+    return (columns.project == project) & (columns.id == response_id) & ~columns.is_deleted
+
+
+def items_of(rows: Sequence[Any]) -> list[ResponseItem]:
+    return [ResponseItem(row.id, row.item) for row in rows]
+
+
+def last_serial(connection: Connection, conversation_id: str | None) -> int:
+    """The serial of the conversation's last item; 0 without one."""
+    last = select(func.max(RESPONSE_ITEMS.c.serial)).where(
+        RESPONSE_ITEMS.c.conversation_id == conversation_id
+    )
+    return 0 if conversation_id is None else connection.scalar(last) or 0
+
+
+def write_items(connection: Connection, response: StoredResponse, now: int) -> None:
+    """Insert the items of a response, which become part of its conversation when it has ended well."""
+    conversation_id = response.conversation_id if response.status in _JOINS_CONVERSATION else None
+    given = [(item, False) for item in response.input] + [(item, True) for item in response.output]
+    new = set[str]()
+    if conversation_id is not None:
+        new = new_ids(connection, response.project, conversation_id, [item.id for item, _ in given], now)
+    rows = []
+    for item, is_output in given:
+        row = _values(response.project, item, response_id=response.id, is_output=is_output)
+        if item.id in new:
+            row["conversation_id"] = conversation_id
+            new.remove(item.id)
+        rows.append(row)
+    if rows:
+        connection.execute(insert(RESPONSE_ITEMS), rows)
+
+
+def append_items(
+    connection: Connection, project: str, conversation_id: str, items: Sequence[ResponseItem], now: int
+) -> bool:
+    """Insert items of a conversation that belong to no response; False if there is no such conversation."""
+    new = new_ids(connection, project, conversation_id, [item.id for item in items], now)
+    chosen = {item.id: item for item in items if item.id in new}
+    rows = [_values(project, item, conversation_id=conversation_id) for item in chosen.values()]
+    if rows:
+        connection.execute(insert(RESPONSE_ITEMS), rows)
+    return bool(rows) or _exists(connection, project, conversation_id)
+
+
+def new_ids(
+    connection: Connection, project: str, conversation_id: str, ids: Sequence[str], now: int
+) -> set[str]:
+    """Those of the ids that the conversation doesn't contain yet; none if there is no such conversation.
+    Others that add to it wait for this transaction."""
+    changed = update(CONVERSATIONS).where(is_conversation(project, conversation_id)).values(updated=now)
+    if not connection.execute(changed).rowcount:
+        return set()
+    known = select(RESPONSE_ITEMS.c.id).where(
+        RESPONSE_ITEMS.c.project == project,
+        RESPONSE_ITEMS.c.id.in_(ids),
+        RESPONSE_ITEMS.c.conversation_id == conversation_id,
+    )
+    return set(ids) - set(connection.scalars(known))
+
+
+def remove_responses(connection: Connection, ids: Sequence[str]) -> None:
+    """Delete responses with their items, except those that are part of a conversation."""
+    items = RESPONSE_ITEMS.c
+    of_them = items.response_id.in_(ids)
+    connection.execute(
+        update(RESPONSE_ITEMS).where(of_them, items.conversation_id.is_not(None)).values(response_id=None)
+    )
+    connection.execute(delete(RESPONSE_ITEMS).where(of_them))
+    connection.execute(delete(RESPONSE_EVENTS).where(RESPONSE_EVENTS.c.response_id.in_(ids)))
+    connection.execute(delete(RESPONSES).where(RESPONSES.c.id.in_(ids)))
+
+
+def history_of(connection: Connection, context: Select[Any]) -> History | None:
+    """The history in the rows of `context`, which are sorted by `generation`, `part` and `serial`; one
+    without an item only states that its response or conversation exists. None without rows, or if a response
+    of the chain is missing."""
+    rows = context.subquery()
+    order = (rows.c.generation, rows.c.part, rows.c.serial)
+    size = func.coalesce(func.length(rows.c.item), 0)
+    newer_bytes = func.sum(size).over(order_by=[column.desc() for column in order]).label("newer_bytes")
+    summed = select(rows, newer_bytes, func.sum(size).over().label("all_bytes")).subquery()
+    columns = summed.c
+    chosen = select(summed).where(columns.newer_bytes <= MAX_HISTORY_BYTES)
+    found = connection.execute(chosen.order_by(columns.generation, columns.part, columns.serial)).all()
+    if not found:
+        return None
+    is_complete = found[0].all_bytes <= MAX_HISTORY_BYTES
+    if is_complete and found[0].previous_id is not None:
+        return None
+    return History(items_of([row for row in found if row.item is not None]), found[-1].status, is_complete)
+
+
+def _values(
+    project: str,
+    item: ResponseItem,
+    *,
+    response_id: str | None = None,
+    conversation_id: str | None = None,
+    is_output: bool = False,
+) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "project": project,
+        "response_id": response_id,
+        "conversation_id": conversation_id,
+        "is_output": is_output,
+        "item": item.json,
+    }
+
+
+def _exists(connection: Connection, project: str, conversation_id: str) -> bool:
+    return (
+        connection.scalar(select(CONVERSATIONS.c.id).where(is_conversation(project, conversation_id)))
+        is not None
+    )
