@@ -22,6 +22,7 @@ FAMILIES = (
     "myna.api.completions.routes",
     "myna.api.embeddings.routes",
     "myna.api.models.routes",
+    "myna.api.responses.routes",
     "myna.api.monitoring.routes",
 )
 CHAT = "/v1/chat/completions"

@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, Literal
 
-from myna.catalog.entries import published_defaults
+from myna.catalog.catalog_file import published_defaults
 from myna.catalog.store import ModelStore
 from myna.core.backend import LocalModel, ModelSpec
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 
+NO_PROBLEMS: Final[Mapping[str, str]] = MappingProxyType({})
 CardKind = Literal["model", "alias", "instruct"]
 
 # The coarsest resolution of file times: two changes within it may look like one.
@@ -21,9 +23,9 @@ class ModelCard:
     """A name that clients may use. `target` is the id of the model behind it (its own id, unless it is an
     alias). An `instruct` alias wraps raw string prompts in the model's chat template. `is_relayed`: requests
     are passed to another server unchanged, so they are not validated here. `sampling` are the model's
-    defaults from the settings and the catalog, which take precedence over those in its file. `embeds`: it
-    turns texts into vectors, and is known to without being loaded; an alias may put a `prefix` before each
-    text."""
+    defaults from the settings and the catalog, which take precedence over those in its file. `problem` is why
+    its file could not be used when the settings were read. `embeds`: it turns texts into vectors, and is
+    known to without being loaded; an alias may put a `prefix` before each text."""
 
     id: str
     created: int
@@ -32,6 +34,7 @@ class ModelCard:
     target: str
     is_relayed: bool = False
     sampling: SamplingDefaults = NO_DEFAULTS
+    problem: str = ""
     embeds: bool = False
     prefix: str = ""
 
@@ -73,6 +76,7 @@ class Listing:
         aliases: Iterable[ModelCard],
         defaults_of: FindDefaults = published_defaults,
         alias_for: AliasFor = no_alias,
+        problems: Mapping[str, str] = NO_PROBLEMS,
         embeds: Embeds = unknown_kind,
         embedding_aliases: Collection[str] = (),
     ) -> "Listing":
@@ -90,6 +94,7 @@ class Listing:
                 model.id,
                 model.is_relayed,
                 defaults_of(model),
+                problems.get(model.id, ""),
                 embeds(model),
             )
             for model in by_id.values()
@@ -130,6 +135,7 @@ def _like(target: ModelCard, alias: ModelCard) -> ModelCard:
         owned_by=target.owned_by,
         is_relayed=target.is_relayed,
         sampling=target.sampling,
+        problem=target.problem,
         embeds=target.embeds,
     )
 
@@ -158,11 +164,13 @@ class ModelRegistry:
         announced: Announced = tuple,
         defaults_of: FindDefaults = published_defaults,
         alias_for: AliasFor = no_alias,
+        problems: Mapping[str, str] = NO_PROBLEMS,
         embeds: Embeds = unknown_kind,
         embedding_aliases: Collection[str] = (),
     ) -> None:
         self._files = files
         self._alias_for = alias_for
+        self._problems = problems
         self._embeds = embeds
         self._embedding_aliases = embedding_aliases
         self._aliases = aliases
@@ -188,5 +196,11 @@ class ModelRegistry:
 
     def _listing(self, models: Iterable[ModelSpec]) -> Listing:
         return Listing.of(
-            models, self._aliases, self._defaults_of, self._alias_for, self._embeds, self._embedding_aliases
+            models,
+            self._aliases,
+            self._defaults_of,
+            self._alias_for,
+            self._problems,
+            self._embeds,
+            self._embedding_aliases,
         )

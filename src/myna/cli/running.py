@@ -27,6 +27,7 @@ from myna.cli.console import note
 from myna.cli.key import has_no_key_yet, server_keys
 from myna.cli.local_servers import recorded
 from myna.cli.log_thread import ThreadedLog
+from myna.cli.machine import note_better_model
 from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
 from myna.cli.served_models import ServedModels, check_sizes, choose_models
@@ -66,6 +67,7 @@ def run_server(read: Callable[[], Settings]) -> None:
         offer = choose_models(settings)
         start_logging(settings)
         check_sizes(offer, settings.models_bytes)
+        note_better_model(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(settings, offer, listener, read))
 
