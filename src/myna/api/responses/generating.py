@@ -6,13 +6,13 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from myna.api.responses.answer import ResponseFold
+from myna.api.responses.asker import asker_of
 from myna.api.responses.output import Output
-from myna.api.responses.prepare import Asker, prepare
+from myna.api.responses.prepare import prepare
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import Response
 from myna.catalog.registry import ModelCard
 from myna.core.generator import EventStream
-from myna.generation.tenant import tenant_of
 from myna.request.context import RequestContext
 from myna.request.service_tiers import served_tier
 from myna.wire.ids import ItemIds
@@ -51,15 +51,3 @@ async def generate(
     )
     output = Output(prepared.output_spec(request, ids, context.services.sealer))
     return Generation(events, ResponseFold(response, output, tier))
-
-
-def asker_of(context: RequestContext) -> Asker:
-    """Whose request it is, and what limits its answer."""
-    services = context.services
-    return Asker(
-        tenant_of(context.principal),
-        context.id,
-        services.answer_limits,
-        context.record.hint,
-        services.sealer,
-    )

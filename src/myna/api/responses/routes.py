@@ -8,9 +8,11 @@ from msgspec.structs import replace
 
 from myna.api.responses.background import answer_in_background
 from myna.api.responses.check import check_combinations, check_moved
+from myna.api.responses.compacting import compact_response
 from myna.api.responses.context import ids_for, own_items
+from myna.api.responses.counting import count_input_tokens
 from myna.api.responses.generating import generate
-from myna.api.responses.model import requested_card
+from myna.api.responses.model import NO_OBJECT_TEXT, requested_card
 from myna.api.responses.relayed import RelayedChunks, RelayedEvents
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import new_response
@@ -26,7 +28,6 @@ from myna.wire.errors import BACKEND
 from myna.wire.parameters import RESPONSES
 
 NO_KEY_TEXT: Final = "Missing bearer or basic authentication in header"
-NO_OBJECT_TEXT: Final = "Missing required parameter: 'model'."
 
 
 async def create_response(context: RequestContext) -> None:
@@ -83,6 +84,21 @@ ENDPOINTS: Final = (
         "POST",
         "/v1/responses",
         create_response,
+        recorded_as="responses",
+        error_layout=BACKEND,
+        no_key_text=NO_KEY_TEXT,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/responses/input_tokens",
+        count_input_tokens,
+        error_layout=BACKEND,
+        no_key_text=NO_KEY_TEXT,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/responses/compact",
+        compact_response,
         recorded_as="responses",
         error_layout=BACKEND,
         no_key_text=NO_KEY_TEXT,
