@@ -101,6 +101,16 @@ def seconds(raw: object, base: Path) -> float:
     return parse_seconds(raw)
 
 
+def fraction(raw: object, base: Path) -> float:
+    try:
+        value = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else -1.0
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError(N_("a number from 0 to 1"))
+    return value
+
+
 def names(raw: object, base: Path) -> tuple[str, ...]:
     items = [part.strip() for part in raw.split(",")] if isinstance(raw, str) else raw
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):

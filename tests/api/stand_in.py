@@ -70,6 +70,7 @@ class BytePrompting:
         *,
         tools: Sequence[ToolSpec] = (),
         switches: Mapping[str, object] = MappingProxyType({}),
+        prefill: str = "",
     ) -> list[int]:
         self.switches.append(switches)
         self.conversations.append(messages)
@@ -78,6 +79,7 @@ class BytePrompting:
             "".join(f"<{message.role}>{message.text}" for message in messages)
             + "<assistant>"
             + "<a tool, forty characters in the prompt>" * len(tools)
+            + prefill
         )
         if "refuse me" in text:
             raise InvalidRequest("The model's chat template does not take these messages.", param="messages")

@@ -21,6 +21,7 @@ FAMILIES = (
     "myna.api.chat.routes",
     "myna.api.completions.routes",
     "myna.api.models.routes",
+    "myna.api.responses.routes",
     "myna.api.monitoring.routes",
 )
 CHAT = "/v1/chat/completions"

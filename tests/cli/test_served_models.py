@@ -129,6 +129,13 @@ def test_one_id_twice_in_the_environment_is_no_last_word(tmp_path: Path) -> None
         load_settings(environ={"MYNA_MODELS": "a=x.gguf,a=y.gguf"}, directory=tmp_path)
 
 
-def test_a_model_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_model_file_that_is_not_there_is_listed_with_its_reason(tmp_path: Path) -> None:
+    made = offer(tmp_path, '[models]\nz = "nowhere.gguf"\nd = "."\nx = "x.gguf"')
+    listing = made.look()()
+    assert listing is not None
+    assert listing.cards["x"].problem == ""
+    assert listing.cards["z"].problem == "There is no file 'z'."
+    assert "is a folder; specify a .gguf file in it" in listing.cards["d"].problem
+    assert str(tmp_path) not in listing.cards["z"].problem + listing.cards["d"].problem
     with pytest.raises(ModelFileError, match=r"There is no file .*nowhere\.gguf"):
-        offer(tmp_path, '[models]\nz = "nowhere.gguf"')
+        offer(tmp_path, 'model = "z"\n[models]\nz = "nowhere.gguf"')

@@ -1,6 +1,7 @@
 """Stand-ins for a model and a pool: events as the test says, every call of `aclose` and `release` seen."""
 
 import asyncio
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from myna.accounts.keys import KeyRing
 from myna.accounts.secret import Secret
 from myna.backends.worker.fake_renderer import fake_renderer
+from myna.batches.service import Batches
 from myna.catalog.pool import ModelPool
 from myna.catalog.registry import ModelCard, ModelRegistry, PollListing
 from myna.core.backend import Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec, Prepare
@@ -26,6 +28,7 @@ from myna.request.live_accounts import LiveAccounts
 from myna.request.services import Services
 from myna.scheduling.grammar_text import compile_constraint
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.files import Files
 from myna.stores.memory_accounts import MemoryAccounts
 from myna.stores.memory_counters import MemoryCounters
 from myna.stores.memory_stores import MemoryStores
@@ -180,6 +183,7 @@ def services(
     stores = stores or MemoryStores("memory:")
     completions, responses = completions or stores.completions(), stores.responses()
     database = DatabaseThreads(1)
+    files = Files(stores.files(), Path(tempfile.gettempdir(), "myna-test-files"), database)
     return Services(
         pool=pool,
         keys=keys,
@@ -193,4 +197,6 @@ def services(
         store_writer=StoreWriter([completions, responses], database, writer_limits),
         accounts=accounts,
         limiter=limiter,
+        files=files,
+        batches=Batches(stores.batches(), files, database),
     )

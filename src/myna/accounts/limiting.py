@@ -4,6 +4,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
 from myna.accounts.buckets import (
@@ -231,6 +232,21 @@ def rate_limit_headers(attempt: Attempt) -> list[tuple[bytes, bytes]]:
                 (b"x-ratelimit-limit-" + kind, b"%d" % status.limit),
                 (b"x-ratelimit-remaining-" + kind, b"%d" % status.remaining),
                 (b"x-ratelimit-reset-" + kind, duration(status.reset_s).encode()),
+            ]
+    return headers
+
+
+def anthropic_rate_limit_headers(attempt: Attempt, now: datetime) -> list[tuple[bytes, bytes]]:
+    """The same in Anthropic's names, with the times at which the limits are full again."""
+    headers = []
+    for kind, status in ((b"requests", attempt.requests), (b"tokens", attempt.tokens)):
+        if status is not None:
+            name = b"anthropic-ratelimit-" + kind
+            resets = (now + timedelta(seconds=status.reset_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
+            headers += [
+                (name + b"-limit", b"%d" % status.limit),
+                (name + b"-remaining", b"%d" % status.remaining),
+                (name + b"-reset", resets.encode()),
             ]
     return headers
 

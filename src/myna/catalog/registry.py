@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, Literal
 
-from myna.catalog.entries import published_defaults
+from myna.catalog.catalog_file import published_defaults
 from myna.catalog.store import ModelStore
 from myna.core.backend import LocalModel, ModelSpec
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 
+NO_PROBLEMS: Final[Mapping[str, str]] = MappingProxyType({})
 CardKind = Literal["model", "alias", "instruct"]
 
 # The coarsest resolution of file times: two changes within it may look like one.
@@ -21,7 +23,8 @@ class ModelCard:
     """A name that clients may use. `target` is the id of the model behind it (its own id, unless it is an
     alias). An `instruct` alias wraps raw string prompts in the model's chat template. `is_relayed`: requests
     are passed to another server unchanged, so they are not validated here. `sampling` are the model's
-    defaults from the settings and the catalog, which take precedence over those in its file."""
+    defaults from the settings and the catalog, which take precedence over those in its file. `problem` is why
+    its file could not be used when the settings were read."""
 
     id: str
     created: int
@@ -30,6 +33,7 @@ class ModelCard:
     target: str
     is_relayed: bool = False
     sampling: SamplingDefaults = NO_DEFAULTS
+    problem: str = ""
 
 
 # The sampling defaults of a model, without those in its file.
@@ -60,6 +64,7 @@ class Listing:
         aliases: Iterable[ModelCard],
         defaults_of: FindDefaults = published_defaults,
         alias_for: AliasFor = no_alias,
+        problems: Mapping[str, str] = NO_PROBLEMS,
     ) -> "Listing":
         """Of two models with the same id, the first is listed. Aliases never hide a model; those without a
         target are dropped."""
@@ -75,6 +80,7 @@ class Listing:
                 model.id,
                 model.is_relayed,
                 defaults_of(model),
+                problems.get(model.id, ""),
             )
             for model in by_id.values()
         }
@@ -109,6 +115,7 @@ def _like(target: ModelCard, alias: ModelCard) -> ModelCard:
         owned_by=target.owned_by,
         is_relayed=target.is_relayed,
         sampling=target.sampling,
+        problem=target.problem,
     )
 
 
@@ -136,9 +143,11 @@ class ModelRegistry:
         announced: Announced = tuple,
         defaults_of: FindDefaults = published_defaults,
         alias_for: AliasFor = no_alias,
+        problems: Mapping[str, str] = NO_PROBLEMS,
     ) -> None:
         self._files = files
         self._alias_for = alias_for
+        self._problems = problems
         self._aliases = aliases
         self._store = store
         self._announced = announced
@@ -161,4 +170,4 @@ class ModelRegistry:
         return self._listing([*here, *pulled, *announced])
 
     def _listing(self, models: Iterable[ModelSpec]) -> Listing:
-        return Listing.of(models, self._aliases, self._defaults_of, self._alias_for)
+        return Listing.of(models, self._aliases, self._defaults_of, self._alias_for, self._problems)

@@ -16,6 +16,7 @@ from myna.accounts.sealing import Sealer
 from myna.accounts.sign_in_codes import SignInCodes
 from myna.app import HttpOptions, create_app, serve
 from myna.backends.table import Backends
+from myna.batches.service import Batches
 from myna.catalog.manager import PoolLimits
 from myna.catalog.pool import ModelPool
 from myna.catalog.pyodide import PYODIDE
@@ -26,6 +27,7 @@ from myna.cli.console import note
 from myna.cli.key import has_no_key_yet, server_keys
 from myna.cli.local_servers import recorded
 from myna.cli.log_thread import ThreadedLog
+from myna.cli.machine import note_better_model
 from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
 from myna.cli.served_models import ServedModels, check_sizes, choose_models
@@ -45,6 +47,7 @@ from myna.request.services import ORGANIZATION, Services
 from myna.request.spending import LedgerSpending
 from myna.settings import Settings
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.files import FileLimits, Files
 from myna.stores.registry import Stores, open_stores
 from myna.stores.retention import Retention
 from myna.stores.store_quota import quota_of
@@ -64,6 +67,7 @@ def run_server(read: Callable[[], Settings]) -> None:
         offer = choose_models(settings)
         start_logging(settings)
         check_sizes(offer, settings.models_bytes)
+        note_better_model(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(settings, offer, listener, read))
 
@@ -187,6 +191,7 @@ def start_ledger(settings: Settings, stores: Stores, backends: Backends) -> Ledg
         settings.home / "journal",
         settings.database_url,
         prices=_Prices(prices, backends),
+        batch_price=settings.batch_price,
         keep_days=settings.usage_days,
     )
     ledger.start()
@@ -232,6 +237,8 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
     secret = server_secret(settings)
     accounts = LiveAccounts(stores.accounts(), secret)
     threads, completions, responses = DatabaseThreads(), stores.completions(), stores.responses()
+    limits = FileLimits(settings.max_file_bytes, settings.max_files_bytes)
+    files = Files(stores.files(), settings.files_folder, threads, limits)
     spending = LedgerSpending(ledger.store, threads) if ledger else None
     return Services(
         pool=pool,
@@ -256,6 +263,8 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
         accounts=accounts,
         sealer=Sealer(secret),
         limiter=Limiter(stores.counters(), accounts, spending, ORGANIZATION),
+        files=files,
+        batches=Batches(stores.batches(), files, threads, settings.batch_requests),
     )
 
 

@@ -1,5 +1,7 @@
 """The tree of all errors that Myna raises. `wire/errors.py` maps each to HTTP."""
 
+from typing import NamedTuple
+
 from myna.core.translatable import Translatable
 
 
@@ -35,8 +37,28 @@ class ConstraintTooComplex(InvalidRequest):
     """A valid constraint that takes more time or memory than a request may use."""
 
 
+class Overrun(NamedTuple):
+    """A prompt of that many tokens (or more), and the requested answer (0: any), in that context."""
+
+    prompt_tokens: int
+    requested_tokens: int
+    context_tokens: int
+
+
 class ContextLengthExceeded(RequestError):
-    """Prompt and answer together exceed the model's context length or the size of the KV cache."""
+    """Prompt and answer together exceed the model's context length or the size of the KV cache. `overrun` has
+    the numbers, where they are known."""
+
+    def __init__(
+        self,
+        message: str | Translatable,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        overrun: Overrun | None = None,
+    ) -> None:
+        super().__init__(message, param=param, code=code)
+        self.overrun = overrun
 
 
 class ModelNotFound(RequestError):
@@ -51,6 +73,10 @@ class AuthenticationFailed(RequestError):
     """The API key is missing or invalid."""
 
 
+class MissingScope(AuthenticationFailed):
+    """The API key is valid, but lacks a scope; at OpenAI, this is a 401."""
+
+
 class PermissionDenied(RequestError):
     """The key is valid, but doesn't allow this."""
 
@@ -59,12 +85,28 @@ class NotFound(RequestError):
     """The object doesn't exist, or belongs to another project."""
 
 
+class FileNotFound(NotFound):
+    """The file doesn't exist, or belongs to another project."""
+
+
+class InvalidFile(InvalidRequest):
+    """An upload that is not a file as it is required, or one too much."""
+
+
+class BatchEnded(RequestError):
+    """The batch has ended, so that it can't be cancelled."""
+
+
 class ModelInUse(RequestError):
     """The model can't be unloaded or deleted while it serves requests."""
 
 
 class BodyTooLarge(RequestError):
     """The body exceeds the server's limit."""
+
+
+class FileTooLarge(BodyTooLarge):
+    """The file exceeds the server's limit."""
 
 
 class RateLimited(RequestError):
@@ -118,6 +160,10 @@ class Overloaded(MynaError):
     def __init__(self, message: str | Translatable, *, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class StorageFailed(MynaError):
+    """A file can't be written or read: the disk is full, or fails. `message` is for the client."""
 
 
 class EngineDead(MynaError):

@@ -95,9 +95,11 @@ class Renderer(Protocol):
         *,
         tools: Sequence[ToolSpec] = (),
         switches: Mapping[str, object] = NO_SWITCHES,
+        prefill: str = "",
     ) -> list[int]:
-        """The tokens of the conversation, up to where the answer begins. `switches` are additional variables
-        for the template. Raises `InvalidRequest` for a conversation that the model does not support."""
+        """The tokens of the conversation, up to where the answer begins, and of `prefill`, the beginning of
+        the answer. `switches` are additional variables for the template. Raises `InvalidRequest` for a
+        conversation that the model does not support."""
         ...
 
     def fim(self, prefix: str, suffix: str) -> list[int] | None:

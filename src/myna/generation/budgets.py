@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from myna.core.conversation import Message, ToolSpec
-from myna.core.errors import ContextLengthExceeded, InvalidRequest
+from myna.core.errors import ContextLengthExceeded, InvalidRequest, Overrun
 from myna.core.renderer import Renderer
 from myna.prompts.template_variables import texts_of
 
@@ -55,20 +55,22 @@ def encode_conversation(
     requested: int | None,
     switches: Mapping[str, object],
     param: str,
+    prefill: str = "",
 ) -> list[int]:
-    """The tokens of the conversation with its tools. Slow: call it in a thread.
+    """The tokens of the conversation with its tools and the beginning of its answer. Slow: call it in a
+    thread.
 
     Huge conversations and variables are rejected before they are rendered; for one that doesn't fit together
     with `requested` completion tokens, the error says how many tokens the tools take. `param` is the
     request's parameter that has the conversation.
     """
-    texts = [*(message.text for message in conversation), *(tool.parameters for tool in tools)]
+    texts = [*(message.text for message in conversation), *(tool.parameters for tool in tools), prefill]
     for together in (texts, list(texts_of(switches))):
         if sum(map(len, together)) > MAX_COUNTED_CHARS:
             _check_fewest(sum(map(renderer.least_tokens, together)), context_tokens, param)
-    tokens = renderer.encode_chat(conversation, tools=tools, switches=switches)
+    tokens = renderer.encode_chat(conversation, tools=tools, switches=switches, prefill=prefill)
     if tools and len(tokens) + (requested or 1) > context_tokens:
-        without = len(renderer.encode_chat(conversation, switches=switches))
+        without = len(renderer.encode_chat(conversation, switches=switches, prefill=prefill))
         _raise_too_long_with_tools(len(tokens), without, requested, context_tokens, param)
     return tokens
 
@@ -120,12 +122,14 @@ def remaining_tokens(
             f"{limit}your messages resulted in {prompt_tokens} tokens. "
             "Please reduce the length of the messages.",
             param,
+            Overrun(prompt_tokens, 0, context_tokens),
         )
     if limits.is_strict and requested is not None and prompt_tokens + requested > context_tokens:
         raise _too_long(
             f"{limit}you requested {prompt_tokens + requested} tokens ({prompt_tokens} in the messages, "
             f"{requested} in the completion). Please reduce the length of the messages or completion.",
             param,
+            Overrun(prompt_tokens, requested, context_tokens),
         )
     room = min(context_tokens - prompt_tokens, limits.max_tokens or context_tokens)
     return room if requested is None else min(room, requested)
@@ -138,6 +142,7 @@ def _check_fewest(fewest_tokens: int, context_tokens: int, param: str) -> None:
             f"This model's maximum context length is {context_tokens} tokens. However, your messages "
             f"resulted in at least {fewest_tokens} tokens. Please reduce the length of the messages.",
             param,
+            Overrun(fewest_tokens, 0, context_tokens),
         )
 
 
@@ -177,14 +182,16 @@ def _raise_too_long_with_tools(
             f"{limit}your messages resulted in {prompt_tokens} tokens ({message_tokens} in the messages, "
             f"{tool_tokens} in the functions). Please reduce the length of the messages or functions.",
             param,
+            Overrun(prompt_tokens, 0, context_tokens),
         )
     raise _too_long(
         f"{limit}you requested {prompt_tokens + requested} tokens ({message_tokens} in the messages, "
         f"{tool_tokens} in the functions, and {requested} in the completion). "
         "Please reduce the length of the messages, functions, or completion.",
         param,
+        Overrun(prompt_tokens, requested, context_tokens),
     )
 
 
-def _too_long(message: str, param: str) -> ContextLengthExceeded:
-    return ContextLengthExceeded(message, param=param, code="context_length_exceeded")
+def _too_long(message: str, param: str, overrun: Overrun) -> ContextLengthExceeded:
+    return ContextLengthExceeded(message, param=param, code="context_length_exceeded", overrun=overrun)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from myna.core.constraints import Constraint
 from myna.core.conversation import Message
+from myna.core.errors import InvalidRequest
 from myna.core.generator import ModelInfo
 from myna.core.renderer import Renderer, Thinking
 from myna.core.requests import NO_CALLS, GenerationRequest, Sampling
@@ -16,7 +17,7 @@ from myna.generation.budgets import (
     remaining_tokens,
 )
 from myna.generation.hints import unenforced_hint
-from myna.generation.reasoning import PROMPT_END_TOKENS, as_prompted, reasoning_for
+from myna.generation.reasoning import PROMPT_END_TOKENS, Reasoning, as_prompted, reasoning_for, within
 from myna.generation.service_tier import priority
 from myna.generation.tenant import Tenant, context_length
 from myna.generation.tool_choice import (
@@ -33,9 +34,10 @@ from myna.generation.tool_choice import (
 @dataclass(frozen=True, slots=True)
 class ConversationRequest:
     """A request to a chat model. `requested_tokens` None: as many as fit; `effort` as it was sent; `thinks`
-    switches reasoning on or off unless there is an `effort`; `template_variables` are the client's own;
-    `service_tier` the one that serves it; `num_logprobs` as in `GenerationRequest`. `messages_param` is the
-    endpoint's parameter with the messages, for errors."""
+    switches reasoning on or off unless there is an `effort`; `max_thought_tokens` limits it (0: as the effort
+    does); `prefill` is the beginning of the answer, which it continues; `template_variables` are the client's
+    own; `service_tier` the one that serves it; `num_logprobs` as in `GenerationRequest`. `messages_param` is
+    the endpoint's parameter with the messages, for errors."""
 
     messages: Sequence[Message]
     sampling: Sampling
@@ -51,6 +53,8 @@ class ConversationRequest:
     answer: Answer | None = None
     effort: str | None = None
     thinks: bool | None = None
+    max_thought_tokens: int = 0
+    prefill: str = ""
     template_variables: Mapping[str, object] = field(default_factory=dict)
     service_tier: str = "default"
     prediction: str | None = None
@@ -76,17 +80,10 @@ def to_generation(
     model doesn't support, `ContextLengthExceeded` for what doesn't fit its context.
     """
     context_tokens = context_length(info)
-    reasoning = reasoning_for(_effort(request, renderer.thinking), renderer.thinking)
+    reasoning = _reasoning(request, renderer.thinking)
     tools, constraint = _constrained(request, renderer.call_format, hint)
-    prompt = encode_conversation(
-        request.messages,
-        tools.specs if tools else (),
-        renderer,
-        context_tokens,
-        requested=request.requested_tokens if limits.is_strict else None,
-        switches={**request.template_variables, **reasoning.switches},
-        param=request.messages_param,
-    )
+    requested = request.requested_tokens if limits.is_strict else None
+    prompt = _prompt(request, tools, reasoning, renderer, context_tokens, requested)
     prediction = encode_prediction(request.prediction, renderer, context_tokens) if request.prediction else []
     return GenerationRequest(
         id=id,
@@ -111,6 +108,48 @@ def to_generation(
     ), tools
 
 
+def count_prompt(request: ConversationRequest, renderer: Renderer, info: ModelInfo) -> int:
+    """The number of tokens of the prompt that `to_generation` makes. Likewise slow, and raises as it does."""
+    reasoning = _reasoning(request, renderer.thinking)
+    tools = _tools(request, renderer.call_format)
+    return len(_prompt(request, tools, reasoning, renderer, context_length(info), None))
+
+
+def _prompt(
+    request: ConversationRequest,
+    tools: ResolvedTools | None,
+    reasoning: Reasoning,
+    renderer: Renderer,
+    context_tokens: int,
+    requested: int | None,
+) -> list[int]:
+    return encode_conversation(
+        request.messages,
+        tools.specs if tools else (),
+        renderer,
+        context_tokens,
+        requested=requested,
+        switches={**request.template_variables, **reasoning.switches},
+        param=request.messages_param,
+        prefill=request.prefill,
+    )
+
+
+def _reasoning(request: ConversationRequest, thinking: Thinking | None) -> Reasoning:
+    """How the model reasons. Raises `InvalidRequest` for a prefilled answer of one that must reason first."""
+    if not request.prefill:
+        reasoning = reasoning_for(_effort(request, thinking), thinking)
+        return within(reasoning, request.max_thought_tokens, thinking)
+    reasoning = reasoning_for("none", thinking)
+    if reasoning.thought is not None and not reasoning.thought.is_optional:
+        raise InvalidRequest(
+            "This model reasons before each answer and can't continue an answer that has begun. End the "
+            "messages with one of the user's.",
+            param=request.messages_param,
+        )
+    return Reasoning(reasoning.switches, None)
+
+
 def _effort(request: ConversationRequest, thinking: Thinking | None) -> str | None:
     """The requested effort; without one, what `thinks` means for a model that can switch reasoning."""
     if request.effort is not None or request.thinks is None or thinking is None or not thinking.is_known:
@@ -124,17 +163,21 @@ def _constrained(
     request: ConversationRequest, call_format: str, hint: Callable[[str], object]
 ) -> tuple[ResolvedTools | None, Constraint | None]:
     """The request's tools, and the constraint on its answer."""
-    tools = resolve_tools(
+    tools = _tools(request, call_format)
+    constraint = answer_constraint(request.answer, tools)
+    if text := unenforced_hint(constraint):
+        hint(text)
+    return tools, constraint
+
+
+def _tools(request: ConversationRequest, call_format: str) -> ResolvedTools | None:
+    return resolve_tools(
         request.tools,
         request.tool_choice,
         call_format,
         is_parallel=request.is_parallel,
         answer=request.answer,
     )
-    constraint = answer_constraint(request.answer, tools)
-    if text := unenforced_hint(constraint):
-        hint(text)
-    return tools, constraint
 
 
 def _max_tokens(

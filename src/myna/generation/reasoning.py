@@ -66,6 +66,18 @@ def reasoning_for(effort: str | None, thinking: Thinking | None) -> Reasoning:
     return Reasoning(switches, _thought(thinking, is_open=thinking.is_open, max_tokens=budget))
 
 
+def within(reasoning: Reasoning, max_tokens: int, thinking: Thinking | None) -> Reasoning:
+    """The reasoning with at most that many tokens; 0: no further limit."""
+    thought = reasoning.thought
+    if not max_tokens or thinking is None or thought is None or thought.is_optional:
+        return reasoning
+    limit = min(max_tokens, thought.max_tokens or max_tokens)
+    budget = {thinking.budget: limit} if thinking.budget else {}
+    if thought.is_harmony:  # its grammar has no limit
+        return reasoning
+    return Reasoning({**reasoning.switches, **budget}, replace(thought, max_tokens=limit))
+
+
 def without_thought(thinking: Thinking | None) -> Reasoning:
     """How to have the model answer at once, or after as little thought as it can."""
     if thinking is None:

@@ -12,11 +12,13 @@ from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from myna.core.errors import InvalidRequest, Overloaded
 from myna.http.access_log import log_request, record_failure
 from myna.http.record import RequestRecord, header_value, record_of
+from myna.wire import anthropic
 from myna.wire.errors import error_response, error_row
 
 _MAX_CLIENT_REQUEST_ID: Final = 512
@@ -47,7 +49,7 @@ class RequestScope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = RequestRecord()
+        record = RequestRecord(speaks_anthropic=anthropic.speaks_anthropic(scope))
         record.attach(scope)
 
         async def send_with_headers(message: Message) -> None:
@@ -65,7 +67,7 @@ class RequestScope:
 
 
 class ErrorResponses:
-    """Turns any exception raised before the response has started into OpenAI's error body."""
+    """Turns any exception raised before the response has started into an error body of the client's API."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -84,9 +86,15 @@ class ErrorResponses:
             record_failure(record, exc)
             if record.status:
                 raise
-            layout = record.error_layout or error_row(exc).layout
-            record.is_gateway = record.is_gateway or layout.is_gateway
-            await error_response(exc, record.id, layout)(scope, receive, send)
+            await _failed(exc, record)(scope, receive, send)
+
+
+def _failed(exc: Exception, record: RequestRecord) -> Response:
+    if record.speaks_anthropic:
+        return anthropic.error_response(exc, record.id)
+    layout = record.error_layout or error_row(exc).layout
+    record.is_gateway = record.is_gateway or layout.is_gateway
+    return error_response(exc, record.id, layout)
 
 
 def read_client_request_id(scope: Scope, record: RequestRecord) -> None:
@@ -112,7 +120,7 @@ class BackendHeaders:
             record = record_of(scope)
 
             def headers() -> list[tuple[bytes, bytes]]:
-                if record.is_gateway:
+                if record.is_gateway or record.speaks_anthropic:
                     return []
                 processing_ms = max(1, round(record.first_byte_s * 1000))
                 backend = [_OPENAI_VERSION, (b"openai-processing-ms", b"%d" % processing_ms)]

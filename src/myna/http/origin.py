@@ -15,7 +15,7 @@ from myna.http.record import record_of
 from myna.wire.errors import ForbiddenSource, MalformedHttp
 
 # Fields that must not be repeated: which one counts would depend on who reads them.
-_SINGLE_FIELDS: Final = ("host", "origin", "authorization", "content-type", "content-encoding")
+_SINGLE_FIELDS: Final = ("host", "origin", "authorization", "x-api-key", "content-type", "content-encoding")
 _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:@/?#\\\s]*))(?::[0-9]*)?")
 # No site has an address in this domain: it is always the same machine (RFC 6761).
 _LOCAL_NAMES: Final = "*.localhost"
@@ -95,7 +95,7 @@ class SourceCheck:
             )
         record_of(scope).headers += [
             (b"access-control-allow-origin", origin.encode("latin-1")),
-            (b"access-control-expose-headers", b"X-Request-ID, X-Myna-Hint, X-Myna-Ignored"),
+            (b"access-control-expose-headers", b"X-Request-ID, Request-ID, X-Myna-Hint, X-Myna-Ignored"),
             (b"vary", b"Origin"),
         ]
         if is_preflight:

@@ -37,6 +37,7 @@ class RequestRecord:
     is_gateway: bool = False
     error_layout: Layout | None = None
     is_quiet: bool = False
+    speaks_anthropic: bool = False
     headers: list[Header] = field(default_factory=list)
     late_headers: list[Callable[[], list[Header]]] = field(default_factory=list)
     before_frame: Callable[[], None] = lambda: None
@@ -64,7 +65,8 @@ class RequestRecord:
     def response_headers(self) -> list[Header]:
         """The headers that the middleware adds, computed when the response starts."""
         late = [header for make in self.late_headers for header in make()]
-        return [(b"x-request-id", self.id.encode("ascii")), *self.headers, *late]
+        name = b"request-id" if self.speaks_anthropic else b"x-request-id"
+        return [(name, self.id.encode("ascii")), *self.headers, *late]
 
     def attach(self, scope: Scope) -> None:
         scope[_SCOPE_KEY] = self

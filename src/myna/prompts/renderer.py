@@ -126,13 +126,14 @@ class GgufRenderer:
         *,
         tools: Sequence[ToolSpec] = (),
         switches: Mapping[str, object] = NO_SWITCHES,
+        prefill: str = "",
         add_generation_prompt: bool = True,
     ) -> list[int]:
-        """The tokens of the conversation; `switches` are additional variables for the template. Text from the
-        client that looks like a special token stays text. Raises `InvalidRequest` if the template rejects the
-        conversation."""
+        """The tokens of the conversation and of `prefill`, the beginning of the answer; `switches` are
+        additional variables for the template. Text from the client that looks like a special token stays
+        text. Raises `InvalidRequest` if the template rejects the conversation."""
         template = self._tool_template if tools else self._template
-        texts = [*client_texts(messages, tools), *texts_of(switches), template.source]
+        texts = [*client_texts(messages, tools), *texts_of(switches), prefill, template.source]
         mark = Marker.unused_mark(texts)
         marked = False
 
@@ -149,7 +150,7 @@ class GgufRenderer:
             add_generation_prompt=add_generation_prompt,
             switches=switches,
             wrap=wrap,
-        )
+        ) + wrap(prefill)
         if marked:
             return self._with_bos(self._tokenizer.encode_marked(text, mark))
         return self._with_bos(self._tokenizer.encode(text, parse_special=True))

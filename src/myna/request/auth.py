@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -10,10 +11,11 @@ from starlette.requests import Request
 
 from myna.accounts.keys import mask_key
 from myna.accounts.principal import LOCAL_USER, Principal, Scope
-from myna.core.errors import AuthenticationFailed, InvalidRequest
+from myna.core.errors import AuthenticationFailed, InvalidRequest, MissingScope
 from myna.http.json_bodies import INLINE_BYTES, check_size, parse
 from myna.http.origin import host_name, is_loopback
 from myna.http.record import record_of
+from myna.request.in_process import KEY_ID
 from myna.request.services import Services
 from myna.wire import validation_errors
 from myna.wire.errors import UnparsableBody, UnsupportedContentEncoding, UnsupportedContentType
@@ -29,6 +31,7 @@ WRONG_KEY_TEXT: Final = (
     "Incorrect API key provided: {key}. "
     "You can find your API key with `myna key` on the machine that runs this server."
 )
+BATCH_KEY_TEXT: Final = "The API key that created this batch was revoked or has expired."
 MISSING_SCOPE_TEXT: Final = (
     "You have insufficient permissions for this operation. Missing scopes: {scope}. Check that you have "
     "the correct role in your organization (Reader, Writer, Owner) and project (Member, Owner), and if "
@@ -58,21 +61,38 @@ def presented_key(authorization: str) -> str:
     return ""
 
 
+def presented_keys(headers: Mapping[str, str]) -> list[str]:
+    """The keys of a request: in `Authorization`, as OpenAI's clients send them, and in `x-api-key`, as
+    Anthropic's do."""
+    found = (presented_key(headers.get("authorization", "")), headers.get("x-api-key", "").strip())
+    return [key for key in found if key]
+
+
 async def authenticate(request: Request, services: Services, no_key_text: str = NO_KEY_TEXT) -> Principal:
     """The principal of the request's key. Raises `AuthenticationFailed`, with the key masked, or with
     `no_key_text` if there is none."""
     await services.accounts.refresh()
+    if (key_id := request.scope.get(KEY_ID)) is not None:
+        return _principal_of_batch(services, key_id)
     if services.keys is None:
         return LOCAL_USER
-    key = presented_key(request.headers.get("authorization", ""))
-    if not key:
+    # Claude Code may send two: a token, and an API key of Anthropic's that it found.
+    keys = presented_keys(request.headers)
+    for key in keys:
+        if (principal := services.keys.find(key) or await services.accounts.find(key)) is not None:
+            return principal
+    if not keys:
         raise AuthenticationFailed(no_key_text)
-    principal = services.keys.find(key) or await services.accounts.find(key)
+    if reason := services.accounts.rejection_reason(keys[0]):
+        record_of(request.scope).hint(reason)
+    raise AuthenticationFailed(WRONG_KEY_TEXT.format(key=mask_key(keys[0])), code="invalid_api_key")
+
+
+def _principal_of_batch(services: Services, key_id: str) -> Principal:
+    principal = services.principal(key_id)
     if principal is None:
-        if reason := services.accounts.rejection_reason(key):
-            record_of(request.scope).hint(reason)
-        raise AuthenticationFailed(WRONG_KEY_TEXT.format(key=mask_key(key)), code="invalid_api_key")
-    return principal
+        raise AuthenticationFailed(BATCH_KEY_TEXT, code="invalid_api_key")
+    return replace(principal, is_background=True)
 
 
 def is_local_request(request: Request) -> bool:
@@ -85,9 +105,9 @@ def is_local_request(request: Request) -> bool:
 
 
 def require(principal: Principal, scope: Scope) -> None:
-    """Raise `AuthenticationFailed` if the scope is missing: OpenAI answers with 401, not 403."""
+    """Raise `MissingScope` if the key doesn't have the scope."""
     if not principal.may(scope):
-        raise AuthenticationFailed(MISSING_SCOPE_TEXT.format(scope=scope))
+        raise MissingScope(MISSING_SCOPE_TEXT.format(scope=scope))
 
 
 def check_content_type(request: Request) -> None:

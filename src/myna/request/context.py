@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, ParamSpec, Protocol, TypeVar
 
+import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -19,7 +20,7 @@ from myna.catalog.pool import ServedModel
 from myna.catalog.registry import ModelCard
 from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
 from myna.core.generator import EventStream
-from myna.core.requests import GenerationRequest
+from myna.core.requests import BACKGROUND, GenerationRequest
 from myna.http.event_format import OPENAI_EVENTS, EventFormat
 from myna.http.record import RequestRecord, record_of
 from myna.http.streaming import ResponseSender, response_sender
@@ -39,6 +40,18 @@ _LOGPROB_BYTES: Final = 100
 P = ParamSpec("P")
 T = TypeVar("T")
 M = TypeVar("M", bound=WireModel)
+
+
+class Validator(Protocol):
+    """Validates a body, as `wire.validation.validate` does."""
+
+    def __call__(
+        self,
+        schema: type[M],
+        body: Mapping[str, object],
+        parameters: Mapping[str, Parameter],
+        ignored: list[str] | None = None,
+    ) -> M: ...
 
 
 class ASGIResponse(Protocol):
@@ -98,6 +111,7 @@ class RequestContext:
         parameters: Mapping[str, Parameter],
         *,
         may_ignore: bool = False,
+        validator: Validator = validate,
     ) -> M:
         """The validated body. Raises `InvalidRequest` for the first error. `may_ignore`: what isn't supported
         is dropped if the key or the server is set to that."""
@@ -105,7 +119,7 @@ class RequestContext:
         is_lenient = may_ignore and (self.services.ignores_unknown if own is None else own)
         ignored: list[str] | None = [] if is_lenient else None
         request = await self.services.large_bodies.run_if_large(
-            self._body_bytes, self.principal.key_id, lambda: validate(schema, body, parameters, ignored)
+            self._body_bytes, self.principal.key_id, lambda: validator(schema, body, parameters, ignored)
         )
         if ignored:
             self.record.ignore(ignored)
@@ -182,6 +196,8 @@ class RequestContext:
     ) -> EventStream:
         """Admit the requests, one per prompt. Returns their metered events, closed when the request ends.
         `is_unbounded`: the client set no limit on completion tokens."""
+        if self.principal.is_background:
+            requests = [msgspec.structs.replace(request, priority=BACKGROUND) for request in requests]
         estimate = TokenEstimate(
             sum(len(request.prompt_tokens) for request in requests),
             sum(request.max_tokens * max(request.num_choices, request.best_of) for request in requests),

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from myna.accounts.buckets import SEAT_S
@@ -18,6 +19,7 @@ from myna.accounts.limiting import (
     LimitCounter,
     Settlement,
     TokenEstimate,
+    anthropic_rate_limit_headers,
     counters_of,
     priority_counters_of,
     quota_error,
@@ -100,7 +102,7 @@ class Limiter:
         undo = Settlement(reservation.attempt, estimate, 0, self._server)
         await self._queue.change(_names(counters), reservation.attempt, undo)
         self._log_damage(reservation.attempt)
-        record.headers += rate_limit_headers(reservation.attempt)
+        _add_headers(record, reservation.attempt)
         if reservation.attempt.refusal is not None:
             raise rate_limit_error(reservation.attempt.refusal, card.id, self._organization)
         self._count_seats(counters, 1)
@@ -124,7 +126,7 @@ class Limiter:
         if counters:
             attempt = Attempt(counters, None, self._server)
             await self._queue.change(_names(counters), attempt)
-            record.headers += rate_limit_headers(attempt)
+            _add_headers(record, attempt)
 
     async def is_spent(self, limit: Limit, model: str) -> bool:
         """Whether a budget is used up; always so without a ledger, since spending is unknown then."""
@@ -175,6 +177,14 @@ class Limiter:
                 return
             with contextlib.suppress(Overloaded):  # already logged
                 await self._queue.change(list(taken), Heartbeat(taken, self._server))
+
+
+def _add_headers(record: RequestRecord, attempt: Attempt) -> None:
+    """Report the limits in the names of the API that the client speaks."""
+    if record.speaks_anthropic:
+        record.headers += anthropic_rate_limit_headers(attempt, datetime.now(UTC))
+    else:
+        record.headers += rate_limit_headers(attempt)
 
 
 class CounterQueue:

@@ -8,31 +8,39 @@ from myna.catalog.registry import ModelCard
 from myna.core.events import Event, WireChunk
 from myna.core.relay import RelayRequest
 from myna.generation.service_tier import requested_tier
-from myna.http.streaming import collect
+from myna.http.event_format import OPENAI_EVENTS, EventFormat
+from myna.http.streaming import ChunkRenderer, collect
 from myna.request.context import RequestContext
 from myna.request.service_tiers import served_tier
 
 _BYTES_PER_TOKEN: Final = 4  # of a request's body, roughly
 _MAX_TOKENS: Final = 1 << 24
 _MAX_CHOICES: Final = 128
+_LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
 async def answer_relayed(
-    context: RequestContext, card: ModelCard, body: Mapping[str, object], path: str
+    context: RequestContext,
+    card: ModelCard,
+    body: Mapping[str, object],
+    path: str,
+    framing: EventFormat = OPENAI_EVENTS,
+    renderer: ChunkRenderer | None = None,
 ) -> None:
     """Relay a request to a model whose card `is_relayed`; `path` is the endpoint's path below /v1. Only
-    `model`, `stream`, the tier, the user and the token limits in the body are read here."""
+    `model`, `stream`, the tier, the user and the token limits in the body are read here. A `renderer` sees
+    the chunks of a stream; None: they are passed on."""
     body = await _with_permitted_tier(context, card, body)
     user = body.get("user") or body.get("safety_identifier")
     context.record.user = user if isinstance(user, str) else ""
     is_stream = body.get("stream") is True
-    async with context.response_sender(is_stream=is_stream) as response:
+    async with context.response_sender(is_stream=is_stream, events=framing) as response:
         model = await context.open_model(card)
         relay, request = model.relay, RelayRequest(path, body, is_stream, context.id)
         assert relay is not None, "the card says so"
         events = await context.metered(model, _estimate(context, body), lambda: relay.open(request))
         if is_stream:
-            await response.send_events(events, _Chunks())
+            await response.send_events(events, renderer or _Chunks())
         else:
             await response.send_body((await collect(events, _Body())).parts())
 
@@ -77,9 +85,9 @@ def _estimate(context: RequestContext, body: Mapping[str, object]) -> TokenEstim
     """An estimate of the tokens that the request may use, for the key's limits."""
     length = context.request.headers.get("content-length", "")
     prompt_tokens = int(length) // _BYTES_PER_TOKEN if length.isdecimal() else 0
-    requested = _number(body.get("max_completion_tokens"), _MAX_TOKENS)
-    if requested is None:
-        requested = _number(body.get("max_tokens"), _MAX_TOKENS)
+    requested = next(
+        (found for name in _LIMITS if (found := _number(body.get(name), _MAX_TOKENS)) is not None), None
+    )
     server_limit = context.services.answer_limits.max_tokens or _MAX_TOKENS
     num_choices = _number(body.get("n"), _MAX_CHOICES) or 1
     return TokenEstimate(

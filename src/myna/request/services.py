@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from myna.accounts.keys import KeyRing
+from myna.accounts.principal import LOCAL_USER, Principal
 from myna.accounts.sealing import Sealer
 from myna.accounts.secret import Secret
 from myna.accounts.sign_in_codes import SignInCodes
+from myna.batches.service import Batches
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
 from myna.core.stored_responses import BackgroundStore, ConversationStore, ResponseStore
@@ -19,6 +21,7 @@ from myna.http.unread import UnreadAnswers
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.files import Files
 from myna.stores.retention import Retention
 from myna.stores.store_writer import StoreWriter
 from myna.usage.ledger import Ledger
@@ -49,6 +52,8 @@ class Services:
     store_writer: StoreWriter
     accounts: LiveAccounts
     limiter: Limiter
+    files: Files
+    batches: Batches
     sign_in_codes: SignInCodes | None = None
     ledger: Ledger | None = None
     instruments: Instruments | None = None
@@ -62,3 +67,9 @@ class Services:
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     unread_answers: UnreadAnswers = field(default_factory=UnreadAnswers)
     started: float = field(default_factory=time.monotonic)
+
+    def principal(self, key_id: str) -> Principal | None:
+        """The principal of the key with that id, if it is valid."""
+        if self.keys is None:
+            return LOCAL_USER if key_id == LOCAL_USER.key_id else None
+        return self.keys.principal(key_id) or self.accounts.principal(key_id)

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from myna.accounts.principal import Principal
 from myna.core.errors import Overloaded
-from myna.core.ledger import Outcome, UsageRow
+from myna.core.ledger import BATCH_TIER, Outcome, UsageRow
 from myna.http.record import RequestRecord
 from myna.usage.log import UsageEntry, UsageLog
 from myna.usage.metering import Meter, TokenObserver
@@ -106,9 +106,16 @@ class UsageRecorder:
             model=self.model,
             asked_model=_printable(record.model, len(record.model)),
             is_stream=body.get("stream") is True,
-            service_tier=self.service_tier or _printable(body.get("service_tier"), _MAX_TIER),
+            service_tier=self._tier(),
             user=_printable(body.get("safety_identifier") or body.get("user"), _MAX_USER),
         )
+
+    def _tier(self) -> str:
+        """The tier in the ledger; that of batches can't be requested."""
+        if self._principal.is_background:
+            return BATCH_TIER
+        requested = _printable(self.body.get("service_tier"), _MAX_TIER)
+        return self.service_tier or (requested if requested != BATCH_TIER else "")
 
 
 def _outcome(record: RequestRecord, exc: BaseException | None) -> tuple[Outcome, int, str]:

@@ -99,7 +99,7 @@ _MAX_RETRY_S: Final = 60.0
 class ErrorRow:
     """How one class of errors is reported. `message` replaces the error's own where clients must not see
     that. `retry` is sent to the SDKs as a hint whether to retry where their default is wrong; `closes` ends
-    the connection."""
+    the connection; `has_detail`: the body has the message a second time, as that of the Files API has."""
 
     status: int
     type: str = "invalid_request_error"
@@ -108,6 +108,7 @@ class ErrorRow:
     message: str | None = None
     retry: bool | None = None
     closes: bool = False
+    has_detail: bool = False
     keys: tuple[str, ...] = ("message", "type", "param", "code")
 
 
@@ -123,10 +124,16 @@ ERROR_ROWS: Final[Mapping[type[MynaError], ErrorRow]] = {
     core.ModelNotFound: ErrorRow(404, code="model_not_found", layout=GATEWAY),
     core.WrongEndpoint: ErrorRow(404),
     core.AuthenticationFailed: ErrorRow(401, layout=GATEWAY),
+    core.MissingScope: ErrorRow(401, layout=GATEWAY),
     core.PermissionDenied: ErrorRow(403),
     core.BodyTooLarge: ErrorRow(413, closes=True),
     core.NotFound: ErrorRow(404),
     core.ModelInUse: ErrorRow(409, retry=False),
+    core.FileNotFound: ErrorRow(404, has_detail=True),
+    core.InvalidFile: ErrorRow(400, has_detail=True),
+    core.FileTooLarge: ErrorRow(413, has_detail=True),
+    core.BatchEnded: ErrorRow(409, retry=False),
+    core.StorageFailed: ErrorRow(507, "server_error", "insufficient_storage", has_detail=True, retry=False),
     # Its own body and status are sent; the row is for a stream that has started.
     core.UpstreamRefused: ErrorRow(400),
     core.RateLimited: ErrorRow(429, "requests", "rate_limit_exceeded", layout=LIMITED),
@@ -185,7 +192,8 @@ def error_body(exc: BaseException, request_id: str) -> dict[str, object]:
     # Other exceptions may have attributes with these names and another meaning.
     code, param = (exc.code, exc.param) if isinstance(exc, RequestError) else (None, None)
     values = {"message": message, "type": row.type, "param": param, "code": code or row.code}
-    return {"error": {key: values[key] for key in row.keys}}
+    body: dict[str, object] = {"error": {key: values[key] for key in row.keys}}
+    return body | {"detail": {"message": message, "code": values["code"]}} if row.has_detail else body
 
 
 def error_response(exc: BaseException, request_id: str, layout: Layout | None = None) -> Response:
@@ -194,7 +202,7 @@ def error_response(exc: BaseException, request_id: str, layout: Layout | None = 
         return Response(
             exc.body,
             exc.status,
-            headers=_headers(exc, ERROR_ROWS[core.UpstreamRefused], BACKEND),
+            headers=error_headers(exc, ERROR_ROWS[core.UpstreamRefused], BACKEND),
             media_type=exc.content_type,
         )
     row = error_row(exc)
@@ -202,7 +210,7 @@ def error_response(exc: BaseException, request_id: str, layout: Layout | None = 
     body = json.dumps(error_body(exc, request_id), indent=layout.indent, ensure_ascii=False) + layout.end
     # A lone surrogate in a client's text can't be encoded as UTF-8; it is sent escaped.
     data = body.encode("utf-8", "backslashreplace")
-    response = Response(data, row.status, headers=_headers(exc, row, layout))
+    response = Response(data, row.status, headers=error_headers(exc, row, layout))
     response.raw_headers.append((b"content-type", layout.content_type.encode("ascii")))
     return response
 
@@ -213,7 +221,8 @@ def error_event(exc: BaseException, request_id: str) -> bytes:
     return b"data: " + body.encode("utf-8", "backslashreplace") + b"\n\n"
 
 
-def _headers(exc: BaseException, row: ErrorRow, layout: Layout) -> dict[str, str]:
+def error_headers(exc: BaseException, row: ErrorRow, layout: Layout) -> dict[str, str]:
+    """The headers of an error response, besides its content type."""
     headers: dict[str, str] = {}
     if layout.is_gateway:
         headers["vary"] = "Origin"

@@ -1,4 +1,4 @@
-"""Ids in OpenAI's formats: a prefix, the creation time, and random characters."""
+"""Ids in OpenAI's and Anthropic's formats: a prefix, the creation time or none, and random characters."""
 
 import hashlib
 import re
@@ -49,3 +49,14 @@ class ItemIds:
 def new_call_id() -> str:
     """A new id of a tool call, that its output refers to."""
     return f"call_{base62.random_text(24)}"
+
+
+def message_id() -> str:
+    """The id of one of Anthropic's messages."""
+    return f"msg_01{base62.random_text(22)}"
+
+
+def tool_use_id(message: str, number: int) -> str:
+    """The id of a call in a message, likewise derived from the message's."""
+    digest = hashlib.sha256(f"{message}/{number}".encode()).digest()
+    return f"toolu_01{base62.encode(int.from_bytes(digest), 22)}"

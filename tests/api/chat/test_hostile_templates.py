@@ -56,6 +56,7 @@ class HostilePrompting(BytePrompting):
         *,
         tools: Sequence[ToolSpec] = (),
         switches: Mapping[str, object] = MappingProxyType({}),
+        prefill: str = "",
     ) -> list[int]:
         return list(self.template.render(messages, tools=tools, switches=switches).encode())
 

@@ -164,3 +164,45 @@ async def test_deleting_needs_the_admin_scope() -> None:
 
 async def _say(live: Live) -> None:
     await live.ask("POST", "/v1/words", b'{"model": "tiny"}')
+
+
+# --- in Anthropic's format ---
+
+ANTHROPIC = "anthropic-version: 2023-06-01"
+
+
+async def test_a_client_of_anthropics_gets_its_format_in_pages() -> None:
+    async with running(services(pool_of(ScriptedGenerator([])))) as live:
+
+        async def page(query: str) -> tuple[list[str], bool]:
+            reply = await live.ask("GET", f"/v1/models?{query}", b"", ANTHROPIC)
+            body = json.loads(reply.body)
+            ids = [model["id"] for model in body["data"]]
+            assert (body["first_id"], body["last_id"]) == (ids[0], ids[-1])
+            return ids, body["has_more"]
+
+        first = await live.ask("GET", "/v1/models?limit=1", b"", ANTHROPIC)
+        assert await page("limit=2&after_id=tiny") == (["org/mo del:v1@x", "gpt-4o-mini"], False)
+        assert await page("limit=1&before_id=gpt-4o-mini") == (["org/mo del:v1@x"], True)
+        assert await page("limit=9&before_id=gpt-4o-mini") == (["tiny", "org/mo del:v1@x"], False)
+        assert await page("after_id=tiny&before_id=gpt-4o-mini") == (["org/mo del:v1@x"], False)
+        one = await live.ask("GET", "/v1/models/org%2Fmo%20del:v1@x", b"", ANTHROPIC)
+        empty = await live.ask("GET", "/v1/models?after_id=gpt-4o-mini", b"", ANTHROPIC)
+    assert first.body == (
+        b'{"data":[{"type":"model","id":"tiny","display_name":"tiny","created_at":"2023-11-14T22:13:20Z"}],'
+        b'"has_more":true,"first_id":"tiny","last_id":"tiny"}'
+    )
+    assert json.loads(one.body)["id"] == "org/mo del:v1@x"
+    assert json.loads(empty.body) == {"data": [], "has_more": False, "first_id": None, "last_id": None}
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=x", "limit=-1", "after_id=no", "before_id=no"]
+)
+async def test_a_page_that_cannot_be_is_refused_in_anthropics_envelope(query: str) -> None:
+    async with running(services(pool_of(ScriptedGenerator([])))) as live:
+        reply = await live.ask("GET", f"/v1/models?{query}", b"", ANTHROPIC)
+        unknown = await live.ask("GET", "/v1/models/nope", b"", ANTHROPIC)
+    assert reply.status == 400
+    assert json.loads(reply.body)["error"]["type"] == "invalid_request_error"
+    assert json.loads(unknown.body)["error"] == {"type": "not_found_error", "message": "model: nope"}

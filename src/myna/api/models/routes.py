@@ -1,4 +1,5 @@
-"""The Models API: list, retrieve and delete models; our extensions: load and unload them."""
+"""The Models API in OpenAI's and Anthropic's formats: list, retrieve and delete models; our extensions: load
+and unload them."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -7,6 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from myna.accounts.principal import Scope
+from myna.api.models.anthropic_format import model_page, model_response
 from myna.catalog.pool import ModelDetails, ModelPool
 from myna.catalog.registry import ModelCard
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, RequestError
@@ -19,11 +21,13 @@ _REMOVE: Final[Scope] = "api.management.write"
 
 
 async def list_models(context: RequestContext) -> Response:
-    """Every model that the key may use, including aliases, in the order of registration. With `details=true`,
-    an extension, each with what `retrieve_model` adds."""
+    """Every model that the key may use, including aliases, in the order of registration; for Anthropic's
+    clients in pages. With `details=true`, an extension, each with what `retrieve_model` adds."""
     require(context.principal, _READ)
     may_use, pool = context.principal.may_use, context.services.pool
     cards = [card for card in pool.cards() if may_use(card.id, card.target)]
+    if context.record.speaks_anthropic:
+        return model_page(cards, context.request.query_params)
     has_details = context.request.query_params.get("details") == "true"
     models = [_model(card) | (_extension(card, pool.details(card)) if has_details else {}) for card in cards]
     return _json({"object": "list", "data": models})
@@ -33,9 +37,13 @@ async def retrieve_model(context: RequestContext) -> Response:
     require(context.principal, _READ)
     try:
         card = context.find_card(_model_id(context))
-        return _json(_model(card) | _extension(card, context.services.pool.details(card)))
-    except ModelNotFound:
+    except ModelNotFound as exc:
+        if context.record.speaks_anthropic:
+            raise ModelNotFound(f"model: {context.record.model}") from exc
         return _error(context, _not_found(context), BACKEND)
+    if context.record.speaks_anthropic:
+        return model_response(card)
+    return _json(_model(card) | _extension(card, context.services.pool.details(card)))
 
 
 async def delete_model(context: RequestContext) -> Response:

@@ -168,6 +168,10 @@ class ResponsesRequest(WireModel):
         return "reasoning.encrypted_content" in (self.include or ())
 
     @property
+    def conversation_id(self) -> str | None:
+        return None if self.conversation is None else self.conversation.id
+
+    @property
     def is_stored(self) -> bool:
         return self.store is not False
 

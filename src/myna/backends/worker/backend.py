@@ -14,7 +14,15 @@ from myna.backends.worker.file_hashes import FileHashes
 from myna.backends.worker.findings import engine_findings
 from myna.backends.worker.model_size import model_size
 from myna.backends.worker.process_memory import process_bytes
-from myna.core.backend import BackendOptions, Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec
+from myna.core.backend import (
+    BackendOptions,
+    Candidate,
+    LoadedModel,
+    LocalModel,
+    ModelSize,
+    ModelSpec,
+    without_path,
+)
 from myna.core.confinement import missing
 from myna.core.embedder import Embedder
 from myna.core.errors import ModelFileError, ModelLoadFailed
@@ -256,11 +264,9 @@ class _FakeCandidate:
 
 
 def _load_failed(model: LocalModel, reason: str | Translatable) -> ModelLoadFailed:
-    """The error for clients, who know the model by its id; where its file is, only the log says."""
+    """The error for clients; where the file is, only the log says."""
     _log.error("can't load %s: %s", model.id, reason)
-    for old, new in ((str(model.path), repr(model.id)), (f"{model.path.parent}/", "")):
-        reason = reason.replace(old, new) if isinstance(reason, str) else reason.replaced(old, new)
-    return ModelLoadFailed(reason)
+    return ModelLoadFailed(without_path(model, reason))
 
 
 def _loaded(

@@ -1,0 +1,1 @@
+"""Anthropic's Messages API: content blocks in, a message of content blocks out."""
