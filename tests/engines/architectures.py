@@ -21,7 +21,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """The experts of all but the first `dense` layers; `shared` is the width of the one that all rows share."""
+    """The experts of all but the first `dense` layers; `shared` is the width of one that all rows have."""
 
     experts: int = 8
     used: int = 3

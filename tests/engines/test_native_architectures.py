@@ -73,7 +73,7 @@ WINDOWS = {"attention.sliding_window": 24}
 # For each key that some architecture honours, a value with an effect and the metadata that it needs for that.
 EFFECTS: dict[str, tuple[dict[str, Any], Any]] = {
     **{key: ({}, 3) for key in CHECKED | IGNORED},
-    "block_count": ({}, 7),
+    "block_count": ({}, 1000),
     "context_length": ({}, 2048),
     "rope.dimension_sections": ({}, [3, 3, 2, 1]),
     "attention.layer_norm_epsilon": ({}, 0.5),
@@ -102,8 +102,8 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any]] = {
     "attention.temperature_scale": (YARN, 0.5),
     "expert_used_count": ({}, 2),
     "expert_gating_func": ({"expert_gating_func": 1}, 2),
-    "expert_group_count": ({"expert_group_used_count": 1}, 2),
-    "expert_group_used_count": ({"expert_group_count": 4}, 2),
+    "expert_group_count": ({"expert_group_used_count": 2, "expert_group_count": 1}, 4),
+    "expert_group_used_count": ({"expert_group_count": 4, "expert_group_used_count": 4}, 2),
     "expert_weights_norm": ({"expert_weights_norm": True}, False),
     "expert_weights_scale": ({}, 2.5),
 }
