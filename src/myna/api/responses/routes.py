@@ -8,11 +8,14 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from myna.api.responses.answer import ResponseFold
+from myna.api.responses.asker import asker_of
 from myna.api.responses.check import check_combinations, check_moved
+from myna.api.responses.compacting import compact_response
 from myna.api.responses.context import request_items
-from myna.api.responses.model import requested_card
+from myna.api.responses.counting import count_input_tokens
+from myna.api.responses.model import NO_OBJECT_TEXT, requested_card
 from myna.api.responses.output import Output
-from myna.api.responses.prepare import Asker, prepare
+from myna.api.responses.prepare import prepare
 from myna.api.responses.relayed import RelayedChunks, RelayedEvents
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import new_response
@@ -21,7 +24,6 @@ from myna.api.responses.stream import ResponseEvents, ResponseRenderer
 from myna.catalog.registry import ModelCard
 from myna.core.errors import InvalidRequest
 from myna.generation.storing import StoredStream
-from myna.generation.tenant import tenant_of
 from myna.http.streaming import collect
 from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
@@ -32,7 +34,6 @@ from myna.wire.ids import ItemIds
 from myna.wire.parameters import RESPONSES
 
 NO_KEY_TEXT: Final = "Missing bearer or basic authentication in header"
-NO_OBJECT_TEXT: Final = "Missing required parameter: 'model'."
 
 
 async def create_response(context: RequestContext) -> None:
@@ -102,23 +103,26 @@ async def _answer(
             await sender.send_body(fold.parts())
 
 
-def asker_of(context: RequestContext) -> Asker:
-    """Whose request it is, and what limits its answer."""
-    services = context.services
-    return Asker(
-        tenant_of(context.principal),
-        context.id,
-        services.answer_limits,
-        context.record.hint,
-        services.sealer,
-    )
-
-
 ENDPOINTS: Final = (
     Endpoint(
         "POST",
         "/v1/responses",
         create_response,
+        recorded_as="responses",
+        error_layout=BACKEND,
+        no_key_text=NO_KEY_TEXT,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/responses/input_tokens",
+        count_input_tokens,
+        error_layout=BACKEND,
+        no_key_text=NO_KEY_TEXT,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/responses/compact",
+        compact_response,
         recorded_as="responses",
         error_layout=BACKEND,
         no_key_text=NO_KEY_TEXT,
