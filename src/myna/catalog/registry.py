@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Final, Literal
 
 from myna.catalog.catalog_file import published_defaults
@@ -11,7 +10,6 @@ from myna.catalog.store import ModelStore
 from myna.core.backend import LocalModel, ModelSpec
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 
-NO_PROBLEMS: Final[Mapping[str, str]] = MappingProxyType({})
 CardKind = Literal["model", "alias", "instruct"]
 
 # The coarsest resolution of file times: two changes within it may look like one.
@@ -19,12 +17,23 @@ _TICK_NS: Final = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class ModelNotes:
+    """What is known of a model before it is loaded. `capabilities` are those in the catalog; `problem` is why
+    its file could not be used when the settings were read."""
+
+    capabilities: tuple[str, ...] = ()
+    problem: str = ""
+
+
+NO_NOTES: Final = ModelNotes()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """A name that clients may use. `target` is the id of the model behind it (its own id, unless it is an
     alias). An `instruct` alias wraps raw string prompts in the model's chat template. `is_relayed`: requests
     are passed to another server unchanged, so they are not validated here. `sampling` are the model's
-    defaults from the settings and the catalog, which take precedence over those in its file. `problem` is why
-    its file could not be used when the settings were read."""
+    defaults from the settings and the catalog, which take precedence over those in its file."""
 
     id: str
     created: int
@@ -33,15 +42,21 @@ class ModelCard:
     target: str
     is_relayed: bool = False
     sampling: SamplingDefaults = NO_DEFAULTS
-    problem: str = ""
+    notes: ModelNotes = NO_NOTES
 
 
 # The sampling defaults of a model, without those in its file.
 FindDefaults = Callable[[ModelSpec], SamplingDefaults]
+FindNotes = Callable[[ModelSpec], ModelNotes]
 
 
 # The card of an alias that isn't listed, by its name; None for a name that is none.
 AliasFor = Callable[[str], ModelCard | None]
+
+
+def no_notes(model: ModelSpec) -> ModelNotes:
+    """For lists of which nothing is known."""
+    return NO_NOTES
 
 
 def no_alias(name: str) -> None:
@@ -64,7 +79,7 @@ class Listing:
         aliases: Iterable[ModelCard],
         defaults_of: FindDefaults = published_defaults,
         alias_for: AliasFor = no_alias,
-        problems: Mapping[str, str] = NO_PROBLEMS,
+        notes_of: FindNotes = no_notes,
     ) -> "Listing":
         """Of two models with the same id, the first is listed. Aliases never hide a model; those without a
         target are dropped."""
@@ -80,7 +95,7 @@ class Listing:
                 model.id,
                 model.is_relayed,
                 defaults_of(model),
-                problems.get(model.id, ""),
+                notes_of(model),
             )
             for model in by_id.values()
         }
@@ -115,7 +130,7 @@ def _like(target: ModelCard, alias: ModelCard) -> ModelCard:
         owned_by=target.owned_by,
         is_relayed=target.is_relayed,
         sampling=target.sampling,
-        problem=target.problem,
+        notes=target.notes,
     )
 
 
@@ -143,11 +158,11 @@ class ModelRegistry:
         announced: Announced = tuple,
         defaults_of: FindDefaults = published_defaults,
         alias_for: AliasFor = no_alias,
-        problems: Mapping[str, str] = NO_PROBLEMS,
+        notes_of: FindNotes = no_notes,
     ) -> None:
         self._files = files
         self._alias_for = alias_for
-        self._problems = problems
+        self._notes_of = notes_of
         self._aliases = aliases
         self._store = store
         self._announced = announced
@@ -170,4 +185,4 @@ class ModelRegistry:
         return self._listing([*here, *pulled, *announced])
 
     def _listing(self, models: Iterable[ModelSpec]) -> Listing:
-        return Listing.of(models, self._aliases, self._defaults_of, self._alias_for, self._problems)
+        return Listing.of(models, self._aliases, self._defaults_of, self._alias_for, self._notes_of)
