@@ -36,6 +36,7 @@ FAMILIES: Final = (
     "myna.api.models.downloads",
     "myna.api.completions.routes",
     "myna.api.chat.routes",
+    "myna.api.embeddings.routes",
     "myna.api.messages.routes",
     "myna.api.responses.routes",
     "myna.api.stored.routes",

@@ -86,7 +86,7 @@ async def test_a_download_is_cancelled_while_it_runs_and_while_it_waits(
     downloads.cancel("qwen3-4b")
     assert (await ended(first), await ended(second)) == ("cancelled", "cancelled")
     assert source.started == ["qwen3-4b"]
-    with pytest.raises(ModelInUse, match="has ended: cancelled"):
+    with pytest.raises(ModelInUse, match="has ended"):
         downloads.cancel("qwen3-4b")
     with pytest.raises(NotFound):
         downloads.cancel("qwen3-14b")

@@ -123,9 +123,9 @@ class Downloads:
         has ended."""
         download = self._downloads.get(id)
         if download is None:
-            raise NotFound(f"There is no download of {id!r}.", code="not_found")
+            raise NotFound(N_("There is no download of {model!r}.", model=id), code="not_found")
         if not download.is_active:
-            raise ModelInUse(f"The download of {id!r} has ended: {download.status}.")
+            raise ModelInUse(N_("The download of {model!r} has ended.", model=id))
         download.is_cancelled.set()
         if download.status == "queued":
             download.status = "cancelled"
