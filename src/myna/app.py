@@ -33,6 +33,7 @@ from myna.wire.errors import UnknownPath, UnknownUrl
 # Families of endpoints, each `ENDPOINTS` of its module.
 FAMILIES: Final = (
     "myna.api.models.routes",
+    "myna.api.models.downloads",
     "myna.api.completions.routes",
     "myna.api.chat.routes",
     "myna.api.embeddings.routes",
@@ -171,6 +172,8 @@ async def _lifespan(services: Services, app: App, router: object) -> AsyncIterat
         services.files.start()
         stack.push_async_callback(services.files.aclose)
         services.batches.start(partial(answer_in_process, app.for_batches), partial(find_model, services))
+        if services.downloads is not None:
+            stack.push_async_callback(services.downloads.aclose)
         if services.retention is not None:
             services.retention.start()
             stack.push_async_callback(services.retention.aclose)
