@@ -186,6 +186,7 @@ NB_MODULE(_native, module) {
       .def_prop_ro("vocab_size", &Handle::vocab_size)
       .def_prop_ro("architecture", &Handle::architecture)
       .def_prop_ro("num_threads", &Handle::num_threads);
+  module.def("embedding_architectures", &myna::encoder_architectures);
   using myna::EmbedderHandle;
   nb::class_<EmbedderHandle>(module, "Embedder")
       .def(nb::init<const std::string&, int64_t, int>(), "path"_a, nb::kw_only(), "context_tokens"_a,

@@ -210,6 +210,12 @@ const Row& find_row(const std::string& name) {
 
 }  // namespace
 
+std::vector<std::string> encoder_architectures() {
+  std::vector<std::string> names;
+  for (const Row& row : kRows) names.emplace_back(row.metadata.name);
+  return names;
+}
+
 std::unique_ptr<Encoder> load_encoder(const gguf::Model& file, ThreadPool& pool) {
   const auto architecture = file.text("general.architecture");
   if (!architecture) throw CorruptFile("the file does not name its architecture");

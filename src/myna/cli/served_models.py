@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from myna.backends.table import Backends
-from myna.catalog.aliases import alias_card, default_alias_cards, unlisted_aliases
+from myna.catalog.aliases import EMBEDDING_ALIASES, alias_card, default_alias_cards, unlisted_aliases
 from myna.catalog.catalog_file import bundled_catalog
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES, capacity
@@ -15,10 +15,13 @@ from myna.catalog.names import is_address
 from myna.catalog.registry import (
     AliasFor,
     Announced,
+    Embeds,
     ModelCard,
+    ModelNotes,
     ModelRegistry,
     PollListing,
     no_alias,
+    unknown_kind,
 )
 from myna.catalog.store import ModelStore, local_file
 from myna.cli.backends import backends_of
@@ -34,6 +37,13 @@ from myna.settings import DEFAULT_MODEL, Settings
 FAKE: Final = "fake"
 _FAKE_CREATED: Final = 1_764_000_000
 _log: Final = logging.getLogger(__name__)
+
+
+def _fake(name: str) -> LocalModel:
+    return LocalModel(name, Path(name), "myna", _FAKE_CREATED, 0, "file")
+
+
+FAKE_EMBEDDING: Final = _fake("fake-embedding")
 
 # Finds a model of the catalog or a hub by its name; `fetch` downloads it if necessary.
 Find = Callable[[str, Settings], LocalModel]
@@ -55,7 +65,7 @@ class ServedModels:
     alias_for: AliasFor = no_alias
     problems: Mapping[str, str] = field(default_factory=dict)
 
-    def look(self, announced: Announced = tuple) -> PollListing:
+    def look(self, announced: Announced = tuple, embeds: Embeds = unknown_kind) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
         return ModelRegistry(
             self.files,
@@ -64,12 +74,18 @@ class ServedModels:
             announced,
             self._defaults_of,
             self.alias_for,
-            self.problems,
+            self._notes_of,
+            embeds,
+            EMBEDDING_ALIASES,
         ).poll
 
     def _defaults_of(self, model: ModelSpec) -> SamplingDefaults:
         catalog = bundled_catalog() if self.store is None else self.store.catalog
         return self.sampling.of(model.id).over(catalog.published_defaults(model))
+
+    def _notes_of(self, model: ModelSpec) -> ModelNotes:
+        entry = None if self.store is None else self.store.catalog.entry_of(model)
+        return ModelNotes(entry.capabilities if entry else (), self.problems.get(model.id, ""))
 
     def forget(self, model: LocalModel) -> None:
         """Delete a pulled model's files."""
@@ -100,7 +116,9 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
                 problems[setting.id] = str(without_path(own[setting.id], problem.text))
     is_elsewhere = settings.model not in own and _is_elsewhere(settings.model, backends, store)
     default = None if is_elsewhere else find_default(settings, own, find)
-    own_files = tuple(dict.fromkeys([*([] if default is None else [default]), *own.values()]))
+    first = [] if default is None else [default]
+    fakes = [FAKE_EMBEDDING] if first == [_fake(FAKE)] else []
+    own_files = tuple(dict.fromkeys([*first, *fakes, *own.values()]))
     files: dict[str, LocalModel] = {}
     for model in [*own_files, *(store.models() if store else ())]:
         if (other := files.setdefault(model.id, model)).path != model.path:
@@ -114,12 +132,17 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
             )
     default_id = settings.model if default is None else default.id
     aliases = _alias_cards(settings.aliases, default_id, files, may_announce)
+    prompts = (
+        alias_card(f"{one.model}:{one.name}", one.model, "alias", one.prefix) for one in settings.prompts
+    )
+    # An embedding model can't answer for OpenAI's chat models.
+    generates = default is None or not backends.embeds(default)
     # A name that another server may offer is not taken from it while that server can't be reached.
-    unlisted = unlisted_aliases(default_id)
+    unlisted = unlisted_aliases(default_id) if generates else no_alias
     return ServedModels(
         default_id,
         own_files,
-        (*aliases, *default_alias_cards(default_id)),
+        (*aliases, *prompts, *(default_alias_cards(default_id) if generates else ())),
         store,
         settings.defaults,
         lambda name: None if may_announce(name) else unlisted(name),
@@ -133,7 +156,7 @@ def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) 
     if name in own:
         return own[name]
     if settings.engine == FAKE:
-        return LocalModel(FAKE, Path(FAKE), "myna", _FAKE_CREATED, 0, "file")
+        return _fake(FAKE)
     if _is_path(name):
         return local_file(Path(name).expanduser())
     return find(name, settings)

@@ -179,6 +179,11 @@ class Backend(Protocol):
         """Whether a model with that id is announced now or may be later, so that aliases can refer to it."""
         ...
 
+    def embeds(self, model: ModelSpec) -> bool:
+        """Whether a model that it accepts turns texts into vectors, as far as can be said at once; what
+        `prepare` finds counts."""
+        ...
+
     def price(self, model: str) -> Price | None:
         """The price of this model's tokens in the backend's own setting, if any."""
         ...

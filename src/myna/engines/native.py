@@ -1,6 +1,6 @@
 """Myna's own CPU engine, through the extension `myna._native`. Knows nothing about text or requests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -59,6 +59,11 @@ class MachineLimits(NamedTuple):
     bytes_per_s: float
     ops_per_s: float
     operands: str
+
+
+def architectures() -> Container[str]:
+    """Those that it can run, to generate text or to embed it."""
+    return {*_native.architectures(), *_native.embedding_architectures()}
 
 
 def arithmetic() -> str:

@@ -38,7 +38,8 @@ async def answer_relayed(
         model = await context.open_model(card)
         relay, request = model.relay, RelayRequest(path, body, is_stream, context.id)
         assert relay is not None, "the card says so"
-        events = await context.metered(model, _estimate(context, body), lambda: relay.open(request))
+        estimate = _estimate(context, body, generates=path != "embeddings")
+        events = await context.metered(model, estimate, lambda: relay.open(request))
         if is_stream:
             await response.send_events(events, renderer or _Chunks())
         else:
@@ -81,10 +82,12 @@ class _Body:
         return iter(self._chunks)
 
 
-def _estimate(context: RequestContext, body: Mapping[str, object]) -> TokenEstimate:
+def _estimate(context: RequestContext, body: Mapping[str, object], *, generates: bool) -> TokenEstimate:
     """An estimate of the tokens that the request may use, for the key's limits."""
     length = context.request.headers.get("content-length", "")
     prompt_tokens = int(length) // _BYTES_PER_TOKEN if length.isdecimal() else 0
+    if not generates:
+        return TokenEstimate(prompt_tokens, 0, is_unbounded=False)
     requested = next(
         (found for name in _LIMITS if (found := _number(body.get(name), _MAX_TOKENS)) is not None), None
     )

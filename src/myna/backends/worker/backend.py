@@ -37,7 +37,7 @@ from myna.engines.registry import ENGINES, engines_to_try
 from myna.prompts.bpe import UnsupportedTokenizer
 from myna.prompts.gguf import Header, read_header, shard_paths
 from myna.prompts.model_check import check_model
-from myna.prompts.pooling import find_pooling
+from myna.prompts.pooling import find_pooling, has_pooling
 from myna.prompts.renderer import GgufRenderer
 from myna.prompts.sampling_metadata import file_defaults
 from myna.prompts.text_encoder import GgufTextEncoder
@@ -77,6 +77,7 @@ class WorkerBackend:
         self._options = options
         self._start_worker = start_worker
         self._limits = QueueLimits(options.max_queue, options.max_queue_tokens)
+        self._embeds: dict[LocalModel, bool] = {}
         self.hashes: Final = FileHashes(options.home / "hashes.json")
 
     def accepts(self, model: ModelSpec) -> bool:
@@ -109,6 +110,14 @@ class WorkerBackend:
 
     def may_announce(self, model: str) -> bool:
         return False
+
+    def embeds(self, model: ModelSpec) -> bool:
+        assert isinstance(model, LocalModel), "accepts() comes first"
+        if self._options.engine == _FAKE:
+            return embeds(str(model.path))
+        if model not in self._embeds:
+            self._embeds[model] = has_pooling(model.path)
+        return self._embeds[model]
 
     def price(self, model: str) -> Price | None:
         return None
