@@ -44,6 +44,7 @@ from myna.http.connection_limit import max_connections, raise_descriptor_limit
 from myna.http.origin import hosts_for, is_loopback
 from myna.http.server import Server, bind
 from myna.http.tls import Certificate
+from myna.request.background import BackgroundRuns
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.request.services import ORGANIZATION, Services
@@ -244,6 +245,7 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
     secret = server_secret(settings)
     accounts = LiveAccounts(stores.accounts(), secret)
     threads, completions, responses = DatabaseThreads(), stores.completions(), stores.responses()
+    background = stores.background()
     limits = FileLimits(settings.max_file_bytes, settings.max_files_bytes)
     files = Files(stores.files(), settings.files_folder, threads, limits)
     spending = LedgerSpending(ledger.store, threads) if ledger else None
@@ -262,7 +264,8 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
         completions=completions,
         responses=responses,
         conversations=stores.conversations(),
-        background=stores.background(),
+        background=background,
+        background_runs=BackgroundRuns(background, threads),
         store_writer=StoreWriter(
             [completions, responses], threads, WriterLimits(quota=quota_of(settings.max_stored_bytes))
         ),

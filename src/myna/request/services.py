@@ -19,6 +19,7 @@ from myna.core.stored_responses import BackgroundStore, ConversationStore, Respo
 from myna.generation.budgets import NO_LIMITS, AnswerLimits
 from myna.http.json_bodies import LargeBodies
 from myna.http.unread import UnreadAnswers
+from myna.request.background import BackgroundRuns
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.stores.database_threads import DatabaseThreads
@@ -51,6 +52,7 @@ class Services:
     responses: ResponseStore
     conversations: ConversationStore
     background: BackgroundStore
+    background_runs: BackgroundRuns
     store_writer: StoreWriter
     accounts: LiveAccounts
     limiter: Limiter
