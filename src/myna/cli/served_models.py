@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from myna.backends.table import Backends
-from myna.catalog.aliases import alias_card, default_alias_cards, unlisted_aliases
+from myna.catalog.aliases import (
+    alias_card,
+    default_alias_cards,
+    is_pattern,
+    pattern_aliases,
+    unlisted_aliases,
+)
 from myna.catalog.entries import ENTRIES, published_defaults
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES, capacity
@@ -102,13 +108,16 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
     aliases = _alias_cards(settings.aliases, default_id, files, may_announce)
     # A name that another server may offer is not taken from it while that server can't be reached.
     unlisted = unlisted_aliases(default_id)
+    by_pattern = pattern_aliases([card for card in aliases if is_pattern(card.id)])
+    listed = [card for card in aliases if not is_pattern(card.id)]
+    listed += [card for card in default_alias_cards(default_id) if by_pattern(card.id) is None]
     return ServedModels(
         default_id,
         own_files,
-        (*aliases, *default_alias_cards(default_id)),
+        tuple(listed),
         store,
         settings.defaults,
-        lambda name: None if may_announce(name) else unlisted(name),
+        lambda name: by_pattern(name) or (None if may_announce(name) else unlisted(name)),
     )
 
 
