@@ -10,7 +10,7 @@ namespace myna {
 Engine::Engine(const std::string& path, const EngineOptions& options)
     : file_(path), pool_(options.threads > 0 ? options.threads : usable_threads()) {
   file_.will_need();
-  model_ = load_model(file_, pool_);
+  model_ = load_model(file_, pool_, options.context_tokens);
   file_.let_go();  // the weights are packed; only embeddings are still read from the file
   const Dimensions& d = model_->dimensions;
   CacheShape shape{d.num_layers, d.num_kv_heads, d.head_dim, 0, options.max_sequences};

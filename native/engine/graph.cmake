@@ -2,16 +2,16 @@
 target_sources(myna_engine PRIVATE
   engine.cpp
   graph/attention_step.cpp
+  graph/experts_step.cpp
   graph/graph.cpp
   gguf/mapped_file.cpp
   gguf/model.cpp
   gguf/parse.cpp
   kv/paged_cache.cpp
   model/architectures.cpp
-  model/gemma3.cpp
-  model/llama.cpp
-  model/qwen2.cpp
-  model/qwen3.cpp
+  model/families.cpp
+  model/metadata.cpp
+  model/positions.cpp
   model/weights.cpp
   probe/probe.cpp)
 

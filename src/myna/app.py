@@ -25,6 +25,7 @@ from myna.http.root_path import RootPath
 from myna.http.server import DEFAULT_CONNECTIONS, KEEP_ALIVE_S, Server, server_config
 from myna.http.tls import Certificate
 from myna.request.context import Endpoint, routes
+from myna.request.in_process import answer_in_process, find_model
 from myna.request.services import Services
 from myna.web.routes import site
 from myna.wire.errors import UnknownPath, UnknownUrl
@@ -32,15 +33,24 @@ from myna.wire.errors import UnknownPath, UnknownUrl
 # Families of endpoints, each `ENDPOINTS` of its module.
 FAMILIES: Final = (
     "myna.api.models.routes",
+    "myna.api.models.downloads",
     "myna.api.completions.routes",
     "myna.api.chat.routes",
+    "myna.api.embeddings.routes",
     "myna.api.messages.routes",
     "myna.api.responses.routes",
+    "myna.api.responses.stored_routes",
+    "myna.api.responses.conversation_routes",
     "myna.api.stored.routes",
+    "myna.api.files.routes",
+    "myna.api.batches.routes",
     "myna.api.usage.routes",
     "myna.api.monitoring.routes",
     "myna.api.organization.routes",
 )
+_UPLOADS: Final = "/v1/files"
+_FORM_BYTES: Final = 64 << 10  # of an upload's form, besides its file
+_NO_LIMIT: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +71,11 @@ class HttpOptions:
 @dataclass(slots=True)
 class App:
     """The ASGI application, the gate that drains it, and the options, which each request reads: replacing
-    them takes effect with the next request."""
+    them takes effect with the next request. `for_batches` has the same endpoints, for requests that come from
+    this process."""
 
     asgi: ASGIApp
+    for_batches: ASGIApp
     gate: Gate
     options: HttpOptions
 
@@ -74,7 +86,8 @@ def create_app(
     """The whole ASGI application. Closes the services when its lifespan ends."""
     options = options or HttpOptions()
     gate = Gate(options.max_running)
-    app = App(_unknown_path, gate, options)
+    services.background_runs.join = gate.join
+    app = App(_unknown_path, _unknown_path, gate, options)
     endpoints: list[Endpoint] = [endpoint for name in families for endpoint in import_module(name).ENDPOINTS]
     router = Router(
         [
@@ -88,19 +101,28 @@ def create_app(
         ],
         redirect_slashes=False,
         default=_unknown_path,
-        lifespan=partial(_lifespan, services),
+        lifespan=partial(_lifespan, services, app),
     )
+    counted = partial(RequestScope, on_end=_response_counter(services))
+    app.for_batches = wrap(router, [counted, ErrorResponses, gate.layer])
     layers: list[Middleware] = [
         *_for_proxies(options),
-        partial(RequestScope, on_end=_response_counter(services)),
+        counted,
         ErrorResponses,
         partial(SourceCheck, sources=partial(_allowed_sources, app, asks_for_key=services.keys is not None)),
         BackendHeaders,
         gate.layer,
-        partial(BodyLimit, max_bytes=lambda: app.options.max_body_bytes),
+        partial(BodyLimit, max_bytes=partial(_max_body_bytes, app, services)),
     ]
     app.asgi = wrap(router, layers)
     return app
+
+
+def _max_body_bytes(app: App, services: Services, scope: Scope) -> int:
+    """Uploads are streamed to disk; every other body is held in memory."""
+    if scope["method"] == "POST" and scope["path"] == _UPLOADS:
+        return (services.files.limits.max_file_bytes or _NO_LIMIT) + _FORM_BYTES
+    return app.options.max_body_bytes
 
 
 def _allowed_sources(app: App, *, asks_for_key: bool) -> AllowedSources:
@@ -134,7 +156,7 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
+async def _lifespan(services: Services, app: App, router: object) -> AsyncIterator[None]:
     loop, closing = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="closing")
     # Closed in reverse order. An error doesn't prevent the others from being closed.
     async with contextlib.AsyncExitStack() as stack:
@@ -146,12 +168,19 @@ async def _lifespan(services: Services, router: object) -> AsyncIterator[None]:
         for observer in services.usage_sinks.observers:
             stack.push_async_callback(loop.run_in_executor, closing, observer.close)
         stack.push_async_callback(services.store_writer.aclose)
+        stack.push_async_callback(services.background_runs.aclose)
+        services.files.start()
+        stack.push_async_callback(services.files.aclose)
+        services.batches.start(partial(answer_in_process, app.for_batches), partial(find_model, services))
+        if services.downloads is not None:
+            stack.push_async_callback(services.downloads.aclose)
         if services.retention is not None:
             services.retention.start()
             stack.push_async_callback(services.retention.aclose)
         stack.push_async_callback(services.accounts.aclose)
         stack.push_async_callback(services.limiter.aclose)
         stack.push_async_callback(services.pool.aclose)
+        stack.push_async_callback(services.batches.aclose)
         yield
 
 

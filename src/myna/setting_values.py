@@ -31,6 +31,15 @@ class AliasSetting:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptSetting:
+    """The embedding `model` also answers as `model:name`, with `prefix` before each text."""
+
+    model: str
+    name: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class PriceSetting:
     """Prices of a model's tokens in dollars per million; cached prompt tokens have their own."""
 
@@ -99,6 +108,16 @@ def num_bytes(raw: object, base: Path) -> int:
 
 def seconds(raw: object, base: Path) -> float:
     return parse_seconds(raw)
+
+
+def fraction(raw: object, base: Path) -> float:
+    try:
+        value = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else -1.0
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError(N_("a number from 0 to 1"))
+    return value
 
 
 def names(raw: object, base: Path) -> tuple[str, ...]:
@@ -189,6 +208,16 @@ def _alias(name: str, value: object) -> AliasSetting:
         if kind in ("alias", "instruct"):
             return AliasSetting(name, text(value.get("model", ""), Path()), kind)
     raise ValueError(N_('a model\'s id, or { model = "...", kind = "instruct" }'))
+
+
+def prompts(raw: object, base: Path) -> tuple[PromptSetting, ...]:
+    if isinstance(raw, str):
+        raise ValueError(N_("a table in myna.toml"))
+    return tuple(
+        PromptSetting(model, name, text(prefix, base))
+        for model, prefixes in _table(raw).items()
+        for name, prefix in _table(prefixes).items()
+    )
 
 
 def defaults(raw: object, base: Path) -> DefaultsSetting:

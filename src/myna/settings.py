@@ -50,6 +50,12 @@ class Settings:
         values.aliases,
         'Additional names for models: `name = "id"`, or `{ model = "id", kind = "instruct" }`.',
     )
+    prompts: tuple[values.PromptSetting, ...] = _setting(
+        (),
+        values.prompts,
+        "Texts that an embedding model expects before queries or documents, by model and name: "
+        '`[prompts."id"]` with `query = "query: "` adds the model `id:query`.',
+    )
     defaults: values.DefaultsSetting = _setting(
         values.PUBLISHED,
         values.defaults,
@@ -75,6 +81,27 @@ class Settings:
         values.num_bytes,
         'Maximum size of a project\'s stored answers, such as "1G"; more are not stored. 0: unlimited.',
         key="max_stored",
+    )
+    files: Path | None = _setting(
+        None,
+        values.optional_path,
+        "Folder for uploaded files and the results of batches; servers on one database must share it. "
+        "Default: `files` in `home`.",
+    )
+    max_file_bytes: int = _setting(
+        200 << 20, values.num_bytes, "Maximum size of an uploaded file. 0: unlimited.", key="max_file"
+    )
+    max_files_bytes: int = _setting(
+        10 << 30,
+        values.num_bytes,
+        "Maximum size of a project's files; uploads beyond it are rejected. 0: unlimited.",
+        key="max_files",
+    )
+    batch_requests: int = _setting(
+        32, values.whole(1, 1024), "Number of requests of batches that run at once, behind all others."
+    )
+    batch_price: float = _setting(
+        0.5, values.fraction, "What requests of batches cost, as a part of the model's price: 0 to 1."
     )
     usage: bool = _setting(True, values.flag, "Record every request in the ledger; see docs/usage.md.")
     usage_days: int = _setting(
@@ -199,6 +226,11 @@ class Settings:
     def database_url(self) -> str:
         """The database of keys, limits, usage and stored answers."""
         return self.database or f"sqlite:///{self.home / 'myna.db'}"
+
+    @property
+    def files_folder(self) -> Path:
+        """The folder of uploaded files and results."""
+        return self.files or self.home / "files"
 
 
 def key_of(setting: "Field[Any]") -> str:

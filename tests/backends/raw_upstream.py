@@ -21,7 +21,9 @@ FAMILIES = (
     "myna.api.chat.routes",
     "myna.api.completions.routes",
     "myna.api.messages.routes",
+    "myna.api.embeddings.routes",
     "myna.api.models.routes",
+    "myna.api.responses.routes",
     "myna.api.monitoring.routes",
 )
 CHAT = "/v1/chat/completions"

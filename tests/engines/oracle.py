@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 
 class Oracle:
-    """One model in llama.cpp, with one sequence."""
+    """One model in llama.cpp, with one sequence. `is_exact` keeps keys and values as float32."""
 
-    def __init__(self, path: str, *, context: int = 2048, threads: int = 2) -> None:
+    def __init__(self, path: str, *, context: int = 2048, threads: int = 2, is_exact: bool = False) -> None:
         self._silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
         llama_cpp.llama_log_set(self._silence, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
@@ -26,6 +26,9 @@ class Oracle:
         params.n_ubatch = 512
         params.n_threads = params.n_threads_batch = threads
         params.n_seq_max = 1
+        if is_exact:  # flash attention would round queries to halves
+            params.type_k = params.type_v = llama_cpp.GGML_TYPE_F32
+            params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._context = llama_cpp.llama_init_from_model(self._model, params)
         assert self._context
         self.vocab_size = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self._model))

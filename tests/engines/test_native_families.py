@@ -16,7 +16,7 @@ from myna.engines.native import load
 
 FAMILIES = {
     "llama": Tiny("llama"),
-    "llama with Llama 3's rope": Tiny("llama", rope_factors=True),
+    "llama with Llama 3's rope": Tiny("llama", factors=("rope_freqs",)),
     "llama, linear rope": Tiny(
         "llama", overrides={"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 2.5}
     ),
@@ -103,13 +103,12 @@ def test_a_weight_type_stays_near_float32(kind: str, tmp_path: Path) -> None:
         (Tiny(overrides={"llama.attention.head_count": 3}), {}, "heads"),
         (Tiny(overrides={"llama.attention.head_count_kv": [2, 1]}), {}, "differs between layers"),
         (Tiny(overrides={"llama.attention.key_length": 24}), {}, "24 dimensions|different lengths"),
-        (Tiny(overrides={"llama.rope.scaling.type": "yarn"}), {}, "yarn"),
-        (Tiny(overrides={"llama.expert_count": 8}), {}, "experts"),
+        (Tiny(overrides={"llama.rope.scaling.type": "ntk"}), {}, "ntk"),
+        (Tiny(overrides={"llama.expert_count": 8}), {}, "expert_count"),
         (Tiny(overrides={"llama.context_length": 2**31}), {}, "context_length"),
         (Tiny(overrides={"llama.attention.layer_norm_rms_epsilon": float("nan")}), {}, "finite"),
         (Tiny(overrides={"llama.rope.freq_base": -1.0}), {}, "base frequency"),
-        (Tiny("gemma3", overrides={"gemma3.attention.sliding_window": 0}), {}, "window"),
-        (Tiny("gemma3", overrides={"gemma3.final_logit_softcapping": 30.0}), {}, "soft-capped"),
+        (Tiny("gemma3", overrides={"gemma3.attention.sliding_window": 2**30}), {}, "sliding_window"),
         (Tiny(head_dim=8), {}, "8 dimensions"),
     ],
 )

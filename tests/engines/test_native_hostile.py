@@ -1,21 +1,20 @@
 """Hostile GGUF bytes: every one of them loads or is refused in words; nothing crashes or grows."""
 
-import resource
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.engines.hostile import attempt, bounded_memory
 from tests.engines.tiny_models import Tiny, write_tiny
 
 from myna.core.errors import ModelLoadFailed
-from myna.engines.base import BatchRow
 from myna.engines.native import load
 
+pytestmark = pytest.mark.usefixtures(bounded_memory.__name__)
 HEADER = struct.Struct("<4sIQQ")  # magic, version, tensors, metadata
 
 
@@ -23,27 +22,6 @@ HEADER = struct.Struct("<4sIQQ")  # magic, version, tensors, metadata
 def valid(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = write_tiny(tmp_path_factory.mktemp("gguf") / "tiny.gguf", Tiny(layers=1))
     return path.read_bytes()
-
-
-@pytest.fixture(autouse=True)
-def bounded_memory() -> Iterator[None]:
-    """An allocation of tens of gigabytes fails here instead of on the user's machine."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (32 << 30, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
-
-
-def attempt(path: Path, content: bytes) -> str:
-    """Load and run the bytes; the refusal's words, or nothing."""
-    path.write_bytes(content)
-    try:
-        engine = load(str(path), context_tokens=64, memory_bytes=8 << 20, threads=1)
-    except ModelLoadFailed as exc:
-        return exc.message
-    engine.forward([BatchRow(0, [1, 2, 3], 0, 2)])
-    engine.close()
-    return ""
 
 
 def header_end(content: bytes) -> int:

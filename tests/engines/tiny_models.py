@@ -1,12 +1,13 @@
 """Small random models as GGUF files, for architectures and types that the catalog's models don't have."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+from tests.engines.architectures import LAYOUTS, Layout, Mixture, Shapes, Sizes
 
 from myna.prompts.token_pieces import TokenKind, byte_alphabet
 
@@ -16,16 +17,30 @@ Kind = gguf.GGMLQuantizationType
 
 @dataclass(frozen=True, slots=True)
 class Tiny:
-    """What to write; `overrides` replace metadata (None leaves a key out)."""
+    """What to write: a model laid out as its architecture's are. `metadata` are keys without the
+    architecture's name, `overrides` whole ones; both replace what is there, None leaves a key out. `factors`
+    are tensors of the rope."""
 
     architecture: str = "llama"
-    layers: int = 2
+    layers: int = 0
     head_dim: int = 16
     weights: Any = Kind.F32
     tied: bool = False
-    rope_factors: bool = False
+    factors: Sequence[str] = ()
+    biases: Sequence[str] = ()
+    mixture: Mixture | None = None
     seed: int = 0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        layout = LAYOUTS.get(self.architecture, LAYOUTS["llama"])
+        return replace(layout, biases=self.biases or layout.biases, mixture=self.mixture or layout.mixture)
+
+    @property
+    def num_layers(self) -> int:
+        return self.layers or self.layout.layers
 
     @property
     def num_tokens(self) -> int:
@@ -46,40 +61,23 @@ def byte_level(marks: Mapping[str, TokenKind], *, bos: str, eos: str) -> dict[st
     }
 
 
-def _shapes(tiny: Tiny) -> dict[str, tuple[int, ...]]:
+def _shapes(tiny: Tiny) -> Shapes:
     """Matrices and vectors by name, rows first."""
-    query, kv = HEADS * tiny.head_dim, KV_HEADS * tiny.head_dim
-    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (tiny.num_tokens, EMBEDDING)}
-    shapes["output_norm.weight"] = (EMBEDDING,)
-    if not tiny.tied:
+    kv_heads = tiny.layout.metadata.get("attention.head_count_kv", KV_HEADS)
+    sizes = Sizes(EMBEDDING, FEED_FORWARD, HEADS * tiny.head_dim, kv_heads * tiny.head_dim, tiny.head_dim)
+    shapes: Shapes = {"token_embd.weight": (tiny.num_tokens, EMBEDDING), "output_norm.weight": (EMBEDDING,)}
+    if not (tiny.tied or tiny.layout.is_always_tied):
         shapes["output.weight"] = (tiny.num_tokens, EMBEDDING)
-    if tiny.rope_factors:
-        shapes["rope_freqs.weight"] = (tiny.head_dim // 2,)
-    for i in range(tiny.layers):
-        layer: dict[str, tuple[int, ...]] = {
-            "attn_norm.weight": (EMBEDDING,),
-            "attn_q.weight": (query, EMBEDDING),
-            "attn_k.weight": (kv, EMBEDDING),
-            "attn_v.weight": (kv, EMBEDDING),
-            "attn_output.weight": (EMBEDDING, query),
-            "ffn_norm.weight": (EMBEDDING,),
-            "ffn_gate.weight": (FEED_FORWARD, EMBEDDING),
-            "ffn_up.weight": (FEED_FORWARD, EMBEDDING),
-            "ffn_down.weight": (EMBEDDING, FEED_FORWARD),
-        }
-        if tiny.architecture == "qwen2":
-            layer |= {"attn_q.bias": (query,), "attn_k.bias": (kv,), "attn_v.bias": (kv,)}
-        if tiny.architecture in ("qwen3", "gemma3"):
-            layer |= {"attn_q_norm.weight": (tiny.head_dim,), "attn_k_norm.weight": (tiny.head_dim,)}
-        if tiny.architecture == "gemma3":
-            layer |= {"post_attention_norm.weight": (EMBEDDING,), "post_ffw_norm.weight": (EMBEDDING,)}
-        shapes |= {f"blk.{i}.{name}": shape for name, shape in layer.items()}
+    rotated = tiny.metadata.get("rope.dimension_count", tiny.head_dim)
+    shapes |= {f"{name}.weight": (rotated // 2,) for name in tiny.factors}
+    for i in range(tiny.num_layers):
+        shapes |= {f"blk.{i}.{name}": shape for name, shape in tiny.layout.layer(sizes, i).items()}
     return shapes
 
 
 def _metadata(tiny: Tiny) -> dict[str, Any]:
     values: dict[str, Any] = {
-        "block_count": tiny.layers,
+        "block_count": tiny.num_layers,
         "context_length": 4096,
         "embedding_length": EMBEDDING,
         "feed_forward_length": FEED_FORWARD,
@@ -92,9 +90,8 @@ def _metadata(tiny: Tiny) -> dict[str, Any]:
         "rope.dimension_count": tiny.head_dim,
         "vocab_size": tiny.num_tokens,
     }
-    if tiny.architecture == "gemma3":
-        values |= {"attention.sliding_window": 24, "rope.freq_base": 1000000.0}
-    return values
+    mixture = tiny.layout.mixture.metadata() if tiny.layout.mixture else {}
+    return values | mixture | dict(tiny.layout.metadata) | dict(tiny.metadata)
 
 
 def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
@@ -126,12 +123,13 @@ def write_tiny(
         if name == without:
             continue
         data = rng.standard_normal(shape).astype(np.float32)
-        if len(shape) == 2:
-            data *= np.float32(shape[1] ** -0.5)
-            raw = gguf.quantize(data, tiny.weights)
-            writer.add_tensor(name, raw, raw_dtype=tiny.weights)
+        if len(shape) >= 2 and not name.endswith(".bias"):
+            data *= np.float32(shape[-1] ** -0.5)
+            # Routers choose, which rounding could change.
+            kind = Kind.F32 if "ffn_gate_inp" in name else tiny.weights
+            writer.add_tensor(name, gguf.quantize(data, kind), raw_dtype=kind)
         else:
-            vector = np.abs(data) + 0.5 if name == "rope_freqs.weight" else data * 0.2 + 1
+            vector = np.abs(data) + 0.5 if name.startswith("rope_") else data * 0.2 + (".bias" not in name)
             writer.add_tensor(name, vector.astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -1,6 +1,7 @@
 """Stand-ins for a model and a pool: events as the test says, every call of `aclose` and `release` seen."""
 
 import asyncio
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from myna.accounts.keys import KeyRing
 from myna.accounts.secret import Secret
 from myna.backends.worker.fake_renderer import fake_renderer
+from myna.batches.service import Batches
 from myna.catalog.pool import ModelPool
 from myna.catalog.registry import ModelCard, ModelRegistry, PollListing
 from myna.core.backend import Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec, Prepare
@@ -20,12 +22,15 @@ from myna.core.requests import GenerationRequest
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.stats import SchedulerStats
 from myna.core.stored import CompletionStore
+from myna.core.stored_responses import ResponseStore
 from myna.decoding.grammar import check
+from myna.request.background import BackgroundRuns
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.request.services import Services
 from myna.scheduling.grammar_text import compile_constraint
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.files import Files
 from myna.stores.memory_accounts import MemoryAccounts
 from myna.stores.memory_counters import MemoryCounters
 from myna.stores.memory_stores import MemoryStores
@@ -170,6 +175,7 @@ def services(
     *,
     key: str | None = KEY,
     completions: CompletionStore | None = None,
+    responses: ResponseStore | None = None,
     stores: Stores | None = None,
     writer_limits: WriterLimits | None = None,
 ) -> Services:
@@ -178,8 +184,9 @@ def services(
     limiter = Limiter(MemoryCounters(), accounts, None, "myna")
     usage_sinks = UsageSinks(ledger or Ledger())
     stores = stores or MemoryStores("memory:")
-    completions, responses = completions or stores.completions(), stores.responses()
-    database = DatabaseThreads(1)
+    completions, responses = completions or stores.completions(), responses or stores.responses()
+    database, background = DatabaseThreads(1), stores.background()
+    files = Files(stores.files(), Path(tempfile.gettempdir(), "myna-test-files"), database)
     return Services(
         pool=pool,
         keys=keys,
@@ -189,8 +196,11 @@ def services(
         completions=completions,
         responses=responses,
         conversations=stores.conversations(),
-        background=stores.background(),
+        background=background,
+        background_runs=BackgroundRuns(background, database),
         store_writer=StoreWriter([completions, responses], database, writer_limits),
         accounts=accounts,
         limiter=limiter,
+        files=files,
+        batches=Batches(stores.batches(), files, database),
     )

@@ -135,7 +135,7 @@ async def test_bytes_that_are_no_request_get_the_envelope_too() -> None:
 
 
 async def test_a_body_that_stops_coming_is_given_up() -> None:
-    limited = BodyLimit(_read_all, max_bytes=lambda: 100, pause_s=0.0)
+    limited = BodyLimit(_read_all, max_bytes=lambda scope: 100, pause_s=0.0)
     messages: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}]
 
     async def receive() -> Message:

@@ -31,6 +31,7 @@ struct QueryRows {
   int64_t window;
   const int32_t* blocks;  // the sequence's block table
   PagedHead head;
+  float score_cap = 0;  // scores become cap * tanh(score / cap); 0: unlimited
 };
 
 // The result of one part, or of several merged ones: out = sums / reduce(weights). `maximum` is -inf if a row

@@ -139,6 +139,11 @@ inline void soften(float* scores, Visible seen, int num_blocks, int head_dim, fl
   store(weights, total);
 }
 
+inline void cap_scores(float* scores, int count, float cap) {
+  const Lanes limit = broadcast(cap);
+  for (int i = 0; i < count; i += 16) store(scores + i, mul(limit, tanh(div(load(scores + i), limit))));
+}
+
 template <int R, typename T>
 void fold_tile(const QueryRows& rows, int row, int64_t segment, const T* const* keys, const T* const* values,
                Partial part, float* scores) {
@@ -155,6 +160,8 @@ void fold_tile(const QueryRows& rows, int row, int64_t segment, const T* const* 
   const int num_blocks = (last + kBlockTokens - 1) / kBlockTokens;
   float* sums = part.sums + static_cast<int64_t>(row) * head_dim;
   score_rows<R>(rows.queries + static_cast<int64_t>(row) * head_dim, head_dim, keys, num_blocks, scores);
+  if (rows.score_cap > 0)
+    for (int r = 0; r < R; ++r) cap_scores(scores + r * kSegmentTokens, 16 * num_blocks, rows.score_cap);
   for (int r = 0; r < R; ++r)
     if (seen[r].begin < seen[r].end)
       soften(scores + r * kSegmentTokens, seen[r], num_blocks, head_dim, sums + r * head_dim,
@@ -268,6 +275,15 @@ void merge(int num_rows, int head_dim, Partial into, Partial part) {
       store(into.sums + d, fma(load(part.sums + d), take, mul(load(into.sums + d), keep)));
     into.maximum[r] = updated;
   }
+}
+
+void add_sink(int row, int head_dim, Partial part, float score) {
+  const float before = part.maximum[row], updated = before > score ? before : score;
+  const Lanes keep = exp(broadcast(before - updated)), joined = exp(broadcast(score - updated));
+  float *weights = part.weights + row * 16, *sums = part.sums + static_cast<int64_t>(row) * head_dim;
+  store(weights, add(mul(load(weights), keep), keep_range(joined, 0, 1, 0.0f)));
+  for (int d = 0; d < head_dim; d += 16) store(sums + d, mul(load(sums + d), keep));
+  part.maximum[row] = updated;
 }
 
 void finish(int row, int head_dim, Partial part, float* out) {

@@ -1,6 +1,7 @@
 // myna._native: the engine for Python. Only converts arguments and releases the GIL.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -11,6 +12,7 @@
 
 #include "engine.h"
 #include "errors.h"
+#include "model/metadata.h"
 
 namespace nb = nanobind;
 
@@ -105,6 +107,12 @@ NB_MODULE(_native, module) {
   module.def("kernel_name", [] { return std::string(myna::kernels().name); });
   module.def("activations", [] {
     return std::string(myna::kernels().quantised == myna::Activations::Kind::kBfloat ? "bfloat16" : "int8");
+  });
+  // Names of architectures, each with the metadata (without that name) that changes what it computes.
+  module.def("architectures", [] {
+    std::map<std::string, std::vector<std::string>> found;
+    for (const myna::Family& family : myna::families()) found[family.name] = myna::honoured_keys(family);
+    return found;
   });
   module.def("usable_threads", &myna::usable_threads);
   nb::class_<Handle>(module, "Engine")

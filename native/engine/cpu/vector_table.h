@@ -9,11 +9,17 @@ namespace myna {
 struct VectorTable {
   // out = x / rms(x) * weight over n values.
   void (*rms_norm)(const float* x, const float* weight, float epsilon, float* out, int64_t n);
+  // out = (x - mean) / deviation * weight; `out` isn't `x`.
+  void (*layer_norm)(const float* x, const float* weight, float epsilon, float* out, int64_t n);
   void (*add)(float* x, const float* y, int64_t n);
   void (*scale)(float* x, float factor, int64_t n);
+  // x = cap * tanh(x / cap)
+  void (*soft_cap)(float* x, float cap, int64_t n);
   // gate = activation(gate) * up
   void (*silu_multiply)(float* gate, const float* up, int64_t n);
   void (*gelu_multiply)(float* gate, const float* up, int64_t n);
+  // gate = (up + 1) * SiLU(1.702 gate) / 1.702, both clipped at 7
+  void (*clipped_silu_multiply)(float* gate, const float* up, int64_t n);
   // Rotates pairs (i, i + half), or (2i, 2i + 1), by angles with the given cosines and sines.
   void (*rotate_halves)(float* x, const float* cosines, const float* sines, int64_t half);
   void (*rotate_pairs)(float* x, const float* cosines, const float* sines, int64_t half);
@@ -24,6 +30,8 @@ struct VectorTable {
   void (*attend)(const QueryRows& rows, int64_t part_begin, Partial part, float* scratch);
   // into = into merged with part, in this order.
   void (*merge)(int num_rows, int head_dim, Partial into, Partial part);
+  // A position with that score and no value joins the row.
+  void (*add_sink)(int row, int head_dim, Partial part, float score);
   // out row = sums / weight of the row.
   void (*finish)(int row, int head_dim, Partial part, float* out);
 };

@@ -53,6 +53,7 @@ class Model {
 
   const Tensor* find(std::string_view name) const;
   const std::map<std::string, Tensor, std::less<>>& tensors() const { return header_.tensors; }
+  const std::map<std::string, Value, std::less<>>& metadata() const { return header_.metadata; }
   bool has(std::string_view key) const { return header_.metadata.contains(key); }
   // Typed metadata; nullopt if absent, CorruptFile if it has another type or is out of range.
   std::optional<uint64_t> integer(std::string_view key) const;

@@ -66,7 +66,7 @@ void Graph::attend(int layer) {
     if (!is_split_) prepare_row(layer, span_row_[static_cast<size_t>(item.span)], item.head);
     run_item(layer, item, thread);
   });
-  merge_parts();
+  merge_parts(layer);
 }
 
 // Applies biases, norms and rotation to the queries and the key of one key/value head, then stores key and
@@ -75,19 +75,27 @@ void Graph::prepare_row(int layer_index, int64_t row, int head) {
   const Dimensions& d = model_.dimensions;
   const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];
   const int64_t half = d.rope_dim / 2, width = d.head_dim;
-  const auto rope = static_cast<size_t>(layer.rope);
+  const bool is_roped = layer.rope != kNoRope;
+  const auto rope = static_cast<size_t>(is_roped ? layer.rope : 0);
   const float* cosines = cosines_[rope].get() + row * half;
   const float* sines = sines_[rope].get() + row * half;
   const auto rotate = model_.ropes[rope].rotates_halves ? vectors_.rotate_halves : vectors_.rotate_pairs;
+  const bool are_ready = is_whole(layer.query_norm);  // biases and norms are done
   const auto turn = [&](float* x, const Vector& bias, int64_t bias_at, const Vector& norm) {
-    if (!bias.empty()) vectors_.add(x, bias.data() + bias_at, width);
-    if (!norm.empty()) vectors_.rms_norm(x, norm.data(), model_.norm_epsilon, x, width);
-    rotate(x, cosines, sines, half);
+    if (!are_ready && !bias.empty()) vectors_.add(x, bias.data() + bias_at, width);
+    const bool has_norm = !are_ready && !norm.empty();
+    if (has_norm && !model_.norms_after_rope)
+      vectors_.rms_norm(x, norm.data(), model_.norm_epsilon, x, width);
+    if (is_roped) rotate(x, cosines, sines, half);
+    if (has_norm && model_.norms_after_rope) vectors_.rms_norm(x, norm.data(), model_.norm_epsilon, x, width);
   };
   const int group = d.num_heads / d.num_kv_heads;
+  const float temperature = model_.temperature.at(positions_[static_cast<size_t>(row)]);
   for (int g = 0; g < group; ++g) {
     const int64_t at = (static_cast<int64_t>(head) * group + g) * width;
-    turn(query_.get() + row * d.query_width() + at, layer.query_bias, at, layer.query_norm);
+    float* query = query_.get() + row * d.query_width() + at;
+    turn(query, layer.query_bias, at, layer.query_norm);
+    if (temperature != 1.0f) vectors_.scale(query, temperature, width);
   }
   float* key = key_.get() + row * d.kv_width() + head * width;
   float* value = value_.get() + row * d.kv_width() + head * width;
@@ -124,7 +132,8 @@ void Graph::run_item(int layer, const Item& item, int thread) {
                        span.start + item.first,
                        window,
                        cache_.blocks(span.sequence),
-                       cache_.head(layer, item.head)};
+                       cache_.head(layer, item.head),
+                       model_.score_cap};
   if (item.part >= 0) {
     vectors_.attend(rows, item.part * kPartTokens, partial_at(item.partial), kernel_scratch);
     return;
@@ -137,13 +146,24 @@ void Graph::run_item(int layer, const Item& item, int thread) {
     vectors_.attend(rows, part * kPartTokens, part == first_part ? merged : next, kernel_scratch);
     if (part != first_part) vectors_.merge(rows.num_rows, d.head_dim, merged, next);
   }
-  for (int r = 0; r < rows.num_rows; ++r)
-    vectors_.finish(r, d.head_dim, merged,
-                    attended_.get() + (row + r / group) * d.query_width() + item.head * group_floats +
-                        (r % group) * d.head_dim);
+  finish_rows(layer, item, merged);
 }
 
-void Graph::merge_parts() {
+// Writes an item's attention, once all its parts are merged.
+void Graph::finish_rows(int layer, const Item& item, Partial merged) {
+  const Dimensions& d = model_.dimensions;
+  const Vector& sinks = model_.layers[static_cast<size_t>(layer)].sinks;
+  const int group = d.num_heads / d.num_kv_heads;
+  const int64_t row = span_row_[static_cast<size_t>(item.span)] + item.first;
+  for (int r = 0; r < item.count * group; ++r) {
+    const int64_t head = static_cast<int64_t>(item.head) * group + r % group;
+    if (!sinks.empty()) vectors_.add_sink(r, d.head_dim, merged, sinks[static_cast<size_t>(head)]);
+    vectors_.finish(r, d.head_dim, merged,
+                    attended_.get() + (row + r / group) * d.query_width() + head * d.head_dim);
+  }
+}
+
+void Graph::merge_parts(int layer) {
   const Dimensions& d = model_.dimensions;
   const int group = d.num_heads / d.num_kv_heads;
   for (size_t i = 0; i < items_.size(); ++i) {
@@ -153,11 +173,7 @@ void Graph::merge_parts() {
     const int num_rows = static_cast<int>(item.count) * group;
     for (size_t j = i + 1; j < items_.size() && items_[j].part > 0; ++j)
       vectors_.merge(num_rows, d.head_dim, merged, partial_at(items_[j].partial));
-    const int64_t row = span_row_[static_cast<size_t>(item.span)] + item.first;
-    for (int r = 0; r < num_rows; ++r)
-      vectors_.finish(r, d.head_dim, merged,
-                      attended_.get() + (row + r / group) * d.query_width() +
-                          (static_cast<int64_t>(item.head) * group + r % group) * d.head_dim);
+    finish_rows(layer, item, merged);
   }
 }
 

@@ -9,7 +9,8 @@ namespace {
 
 constexpr int64_t kSliceRows =
     256;  // rows that pass through all layers together, so that their values stay in the CPU cache
-constexpr int64_t kSerialCost = 16 << 10;  // in values; below it, fork and join cost more than they save
+// Of a mixture, whose experts each get only some of the rows: more, so that an expert that is read is used.
+constexpr int64_t kMixtureSliceRows = 1024;
 
 bool wants(std::span<const Matrix* const> consumers, bool floats) {
   return std::any_of(consumers.begin(), consumers.end(),
@@ -28,23 +29,13 @@ Graph::Graph(const Model& model, const PagedCache& cache, ThreadPool& pool)
   scratch_floats_ = tile_rows_ * (3ll * d.head_dim + 2 * 32) + attention_scratch_floats(d.head_dim);
   scratch_floats_ = (scratch_floats_ + 63) / 64 * 64;
   scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
-}
-
-template <typename Function>
-void Graph::for_rows(int64_t num_rows, int64_t row_cost, Function&& function) {
-  if (num_rows * row_cost <= kSerialCost) {
-    function(0, num_rows);
-    return;
-  }
-  const int64_t chunk = std::max<int64_t>(1, kSerialCost / 2 / row_cost);
-  pool_.parallel_for((num_rows + chunk - 1) / chunk, [&](int64_t index, int) {
-    function(index * chunk, std::min(num_rows, (index + 1) * chunk));
-  });
+  slice_rows_ = model.routing.num_experts > 0 ? kMixtureSliceRows : kSliceRows;
+  for (const Layer& layer : model.layers) gate_width_ = std::max(gate_width_, layer.up.rows);
 }
 
 void Graph::forward(std::span<const Span> batch, float* logits) {
   std::vector<Span> slice;
-  int64_t room = kSliceRows;
+  int64_t room = slice_rows_;
   for (const Span& span : batch) {
     for (int64_t done = 0; done < span.count;) {
       const int64_t count = std::min(room, span.count - done);
@@ -55,7 +46,7 @@ void Graph::forward(std::span<const Span> batch, float* logits) {
       if (room > 0) continue;
       run_slice(slice, logits);
       slice.clear();
-      room = kSliceRows;
+      room = slice_rows_;
     }
   }
   if (!slice.empty()) run_slice(slice, logits);
@@ -67,9 +58,12 @@ void Graph::run_slice(std::span<const Span> slice, float*& logits) {
   for (int i = 0; i < model_.dimensions.num_layers; ++i) run_layer(i);
   if (num_rows_ == 0) return;
   const Matrix* consumers[] = {&model_.output};
-  normalize(&model_.layers.back().post_ffn_norm, model_.output_norm, consumers);
+  const Layer& last = model_.layers.back();
+  const Pending pending{&last.down_bias, &last.post_ffn_norm};
+  normalize(&pending, model_.output_norm, consumers);
   const Product products[] = {{&model_.output, logits, model_.dimensions.vocabulary}};
   multiply(products);
+  finish_logits(logits);
   logits += num_rows_ * model_.dimensions.vocabulary;
 }
 
@@ -93,7 +87,7 @@ void Graph::place_rows(std::span<const Span> slice) {
   for (Buffer<float>* buffer : {&residual_, &normed_, &delta_}) buffer->reserve(rows * d.embedding);
   for (Buffer<float>* buffer : {&query_, &attended_}) buffer->reserve(rows * d.query_width());
   for (Buffer<float>* buffer : {&key_, &value_}) buffer->reserve(rows * d.kv_width());
-  for (Buffer<float>* buffer : {&gate_, &up_}) buffer->reserve(rows * d.feed_forward);
+  for (Buffer<float>* buffer : {&gate_, &up_}) buffer->reserve(rows * static_cast<size_t>(gate_width_));
   is_split_ = plan_items();
 }
 
@@ -118,8 +112,9 @@ void Graph::embed(std::span<const Span> slice) {
       for (size_t r = 0; r < model_.ropes.size(); ++r)
         for (int64_t i = 0; i < half; ++i) {
           const double angle = position * model_.ropes[r].frequencies[static_cast<size_t>(i)];
-          cosines_[r].get()[row * half + i] = static_cast<float>(std::cos(angle));
-          sines_[r].get()[row * half + i] = static_cast<float>(std::sin(angle));
+          const double magnitude = model_.ropes[r].magnitude;
+          cosines_[r].get()[row * half + i] = static_cast<float>(std::cos(angle) * magnitude);
+          sines_[r].get()[row * half + i] = static_cast<float>(std::sin(angle) * magnitude);
         }
     }
   });
@@ -128,13 +123,15 @@ void Graph::embed(std::span<const Span> slice) {
 void Graph::run_layer(int index) {
   const Dimensions& d = model_.dimensions;
   const Layer& layer = model_.layers[static_cast<size_t>(index)];
-  const Vector* pending = index == 0 ? nullptr : &model_.layers[static_cast<size_t>(index) - 1].post_ffn_norm;
+  const Layer* before = index == 0 ? nullptr : &model_.layers[static_cast<size_t>(index) - 1];
+  const Pending added = before == nullptr ? Pending{} : Pending{&before->down_bias, &before->post_ffn_norm};
   const Matrix* projections[] = {&layer.query, &layer.key, &layer.value};
-  normalize(pending, layer.attention_norm, projections);
+  normalize(before == nullptr ? nullptr : &added, layer.attention_norm, projections);
   const Product heads[] = {{&layer.query, query_.get(), d.query_width()},
                            {&layer.key, key_.get(), d.kv_width()},
                            {&layer.value, value_.get(), d.kv_width()}};
   multiply(heads);
+  normalize_heads(layer);
   attend(index);
   if (index == d.num_layers - 1) compact_to_wanted();
   if (num_rows_ == 0) return;
@@ -143,50 +140,110 @@ void Graph::run_layer(int index) {
   quantize(attended_.get(), d.query_width(), outputs);
   const Product output[] = {{&layer.output, delta_.get(), d.embedding}};
   multiply(output);
-  const Matrix* gated[] = {&layer.gate, &layer.up};
-  normalize(&layer.post_attention_norm, layer.ffn_norm, gated);
-  const Product gate_and_up[] = {{&layer.gate, gate_.get(), d.feed_forward},
-                                 {&layer.up, up_.get(), d.feed_forward}};
-  multiply(gate_and_up);
-  activate(layer);
-  const Product down[] = {{&layer.down, delta_.get(), d.embedding}};
-  multiply(down);
+  feed_forward(layer, {&layer.output_bias, &layer.post_attention_norm});
+}
+
+void Graph::feed_forward(const Layer& layer, const Pending& attended) {
+  const bool is_dense = layer.experts.up.empty(), has_shared = layer.up.rows > 0;
+  const Matrix* both[] = {&layer.gate, &layer.up};
+  const Matrix* all[] = {&layer.gate, &layer.up, &layer.experts.router};
+  std::span<const Matrix* const> consumers = all;
+  if (is_dense) consumers = both;
+  if (!has_shared) consumers = consumers.subspan(2);
+  if (model_.is_parallel)
+    add_parallel(attended, consumers);
+  else
+    normalize(&attended, layer.ffn_norm, consumers);
+  if (!is_dense) choose_experts(layer);
+  if (has_shared) {
+    const int64_t width = layer.up.rows;
+    const Product gate_and_up[] = {{&layer.gate, gate_.get(), width}, {&layer.up, up_.get(), width}};
+    multiply(gate_and_up);
+    activate(layer);
+    const Product down[] = {{&layer.down, delta_.get(), model_.dimensions.embedding}};
+    multiply(down);
+  }
+  if (!is_dense) run_experts(layer);
 }
 
 // After the last layer's attention, rows without requested logits are no longer needed.
 void Graph::compact_to_wanted() {
   const Dimensions& d = model_.dimensions;
+  const auto compact = [&](float* rows, int64_t width, int64_t from, int64_t to) {
+    std::memcpy(rows + to * width, rows + from * width, static_cast<size_t>(width) * sizeof(float));
+  };
   for (size_t i = 0; i < wanted_.size(); ++i) {
     const int64_t from = wanted_[i], to = static_cast<int64_t>(i);
     if (from == to) continue;
-    std::memcpy(residual_.get() + to * d.embedding, residual_.get() + from * d.embedding,
-                static_cast<size_t>(d.embedding) * sizeof(float));
-    std::memcpy(attended_.get() + to * d.query_width(), attended_.get() + from * d.query_width(),
-                static_cast<size_t>(d.query_width()) * sizeof(float));
+    compact(residual_.get(), d.embedding, from, to);
+    compact(attended_.get(), d.query_width(), from, to);
+    if (model_.is_parallel) compact(normed_.get(), d.embedding, from, to);
   }
   num_rows_ = static_cast<int64_t>(wanted_.size());
 }
 
+void Graph::add_pending(float* delta, int64_t row, const Pending& pending) {
+  const int64_t width = model_.dimensions.embedding;
+  if (!pending.bias->empty()) vectors_.add(delta, pending.bias->data(), width);
+  if (!pending.norm->empty())
+    vectors_.rms_norm(delta, pending.norm->data(), model_.norm_epsilon, delta, width);
+  if (model_.residual_scale != 1.0f) vectors_.scale(delta, model_.residual_scale, width);
+  vectors_.add(residual_.get() + row * width, delta, width);
+}
+
 // Adds the previous block's output to the residual, then prepares its norm for `consumers`.
-void Graph::normalize(const Vector* pending_norm, const Vector& norm,
-                      std::span<const Matrix* const> consumers) {
+void Graph::normalize(const Pending* pending, const Vector& norm, std::span<const Matrix* const> consumers) {
   const int64_t width = model_.dimensions.embedding;
   const float epsilon = model_.norm_epsilon;
   const bool narrow = wants(consumers, false), floats = wants(consumers, true);
   if (narrow) narrow_.resize(kernels_.quantised, num_rows_, width);
   if (floats) floats_.resize(Activations::Kind::kFloat, num_rows_, width);
+  const auto normalized = model_.norm == NormKind::kRms ? vectors_.rms_norm : vectors_.layer_norm;
+  const float* source = norm.empty() ? residual_.get() : normed_.get();
   for_rows(num_rows_, width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      float* residual = residual_.get() + row * width;
-      if (pending_norm != nullptr) {
-        float* delta = delta_.get() + row * width;
-        if (!pending_norm->empty()) vectors_.rms_norm(delta, pending_norm->data(), epsilon, delta, width);
-        vectors_.add(residual, delta, width);
-      }
-      vectors_.rms_norm(residual, norm.data(), epsilon, normed_.get() + row * width, width);
+      if (pending != nullptr) add_pending(delta_.get() + row * width, row, *pending);
+      if (norm.empty()) continue;
+      normalized(residual_.get() + row * width, norm.data(), epsilon, normed_.get() + row * width, width);
     }
-    if (narrow) kernels_.quantize(normed_.get(), width, begin, end, narrow_);
-    if (floats) kernels_.quantize(normed_.get(), width, begin, end, floats_);
+    if (narrow) kernels_.quantize(source, width, begin, end, narrow_);
+    if (floats) kernels_.quantize(source, width, begin, end, floats_);
+  });
+}
+
+// As above where the consumers read the norm that the layer's attention had.
+void Graph::add_parallel(const Pending& pending, std::span<const Matrix* const> consumers) {
+  const int64_t width = model_.dimensions.embedding;
+  for_rows(num_rows_, width, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) add_pending(delta_.get() + row * width, row, pending);
+  });
+  quantize(normed_.get(), width, consumers);
+}
+
+// Norms over all heads together, which come before a layer's attention takes the heads apart.
+void Graph::normalize_heads(const Layer& layer) {
+  const int64_t query = model_.dimensions.query_width(), kv = model_.dimensions.kv_width();
+  if (!is_whole(layer.query_norm)) return;
+  const auto normalized = [&](float* x, const Vector& bias, const Vector& norm, int64_t width) {
+    if (!bias.empty()) vectors_.add(x, bias.data(), width);
+    vectors_.rms_norm(x, norm.data(), model_.norm_epsilon, x, width);
+  };
+  for_rows(num_rows_, query + kv, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      normalized(query_.get() + row * query, layer.query_bias, layer.query_norm, query);
+      normalized(key_.get() + row * kv, layer.key_bias, layer.key_norm, kv);
+    }
+  });
+}
+
+void Graph::finish_logits(float* logits) {
+  const int64_t width = model_.dimensions.vocabulary;
+  if (model_.logit_scale == 1.0f && model_.logit_cap == 0.0f) return;
+  for_rows(num_rows_, width, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      if (model_.logit_scale != 1.0f) vectors_.scale(logits + row * width, model_.logit_scale, width);
+      if (model_.logit_cap > 0) vectors_.soft_cap(logits + row * width, model_.logit_cap, width);
+    }
   });
 }
 
@@ -200,15 +257,23 @@ void Graph::quantize(const float* source, int64_t columns, std::span<const Matri
   });
 }
 
+void (*Graph::activation() const)(float*, const float*, int64_t) {
+  if (model_.activation == Activation::kSilu) return vectors_.silu_multiply;
+  return model_.activation == Activation::kGelu ? vectors_.gelu_multiply : vectors_.clipped_silu_multiply;
+}
+
 void Graph::activate(const Layer& layer) {
-  const int64_t width = model_.dimensions.feed_forward;
+  const int64_t width = layer.up.rows;
   Activations& ready = is_float(layer.down.type) ? floats_ : narrow_;
-  const auto activation =
-      model_.activation == Activation::kSilu ? vectors_.silu_multiply : vectors_.gelu_multiply;
+  const auto activation = this->activation();
   ready.resize(kernels_.kind_for(layer.down.type), num_rows_, width);
   for_rows(num_rows_, 2 * width, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row)
-      activation(gate_.get() + row * width, up_.get() + row * width, width);
+    for (int64_t row = begin; row < end; ++row) {
+      float *gate = gate_.get() + row * width, *up = up_.get() + row * width;
+      if (!layer.gate_bias.empty()) vectors_.add(gate, layer.gate_bias.data(), width);
+      if (!layer.up_bias.empty()) vectors_.add(up, layer.up_bias.data(), width);
+      activation(gate, up, width);
+    }
     kernels_.quantize(gate_.get(), width, begin, end, ready);
   });
 }

@@ -1,41 +1,48 @@
 #pragma once
-// Model families by GGUF architecture. Each has one short file that composes the shared blocks.
+// A model from a file: the rows of families.cpp say how, these are the blocks that they combine.
 #include <memory>
 
 #include "gguf/gguf.h"
+#include "model/family.h"
 #include "model/model.h"
 #include "model/weights.h"
 #include "pool/pool.h"
 
 namespace myna {
 
-// Throws CorruptFile or UnsupportedModel. The result refers to `file`, which must outlive it.
-std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool);
+// `context` is the number of positions that will be used, 0 the model's own: some ropes depend on it. Throws
+// CorruptFile or UnsupportedModel. The result refers to `file`, which must outlive it.
+std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool, int64_t context);
 
-// The input of a family's builder: dimensions, norms and the embedding are already read; it builds the
-// layers.
+// What a family's parts are built from and into.
 struct Build {
   const gguf::Model& file;
+  const Family& family;
   Weights& weights;
   Model& model;
+  int64_t context;
 
   std::string key(const std::string& name) const { return model.architecture + "." + name; }
+  // The number at that key, which must be at least `least`.
+  double number(const std::string& name, double otherwise, double least = 0) const;
   std::string tensor(int layer, const std::string& name) const;
 
-  // Norm, projections, output projection and gated feed-forward, which all families have.
-  void add_plain_layers();
-  void add_query_key_biases();
-  void add_query_key_norms();
-  void add_post_norms();
-  // The file's rope with its scaling; rejects unsupported scalings.
-  Rope rope(bool rotates_halves, double base_frequency, double linear_factor) const;
-  double rope_base() const;
-  double rope_linear_factor() const;
-};
+  // Leaves out those that only guess further tokens.
+  void leave_guessing_layers();
+  void add_layers();
+  // Ropes, windows, and which layer has which.
+  void add_positions();
 
-void build_llama(Build& build);
-void build_qwen2(Build& build);
-void build_qwen3(Build& build);
-void build_gemma3(Build& build);
+ private:
+  void add_attention(int index, Layer& layer);
+  void add_feed_forward(int index, Layer& layer);
+  void add_experts(int index, Layer& layer);
+  void add_head_norms(int index, Layer& layer);
+  Rope rope(double base_frequency, bool is_scaled) const;
+  void scale_frequencies(Rope& rope, double base_frequency) const;
+  Vector frequency_factors(int64_t count) const;
+  bool has_image_sections() const;
+  std::vector<bool> windowed_layers(int64_t window) const;
+};
 
 }  // namespace myna

@@ -1,6 +1,7 @@
 #pragma once
 // A decoder-only transformer as data: architectures fill it in, the graph executes it. Knows neither files
 // nor sequences.
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,23 +14,60 @@ namespace myna {
 
 using Vector = std::vector<float>;  // empty: a step that the architecture doesn't have
 
-enum class Activation { kSilu, kGelu };
+enum class Activation { kSilu, kGelu, kClippedSilu };
+enum class NormKind { kRms, kLayer };
 
-// Rotary position embedding: pair i rotates by position * frequencies[i].
+// Rotary position embedding: pair i rotates by position * frequencies[i], and is scaled by `magnitude`.
 struct Rope {
   std::vector<double> frequencies;  // half the rotated dimensions
   bool rotates_halves = true;       // pairs (i, i + half), otherwise (2i, 2i + 1)
+  double magnitude = 1;
+};
+
+constexpr int kNoRope = -1;
+
+// How a mixture's experts are chosen and weighed, from a product of each row with the router.
+struct Routing {
+  // Of all experts, or a softmax of the chosen ones alone.
+  enum class Scores { kSoftmax, kSigmoid, kSoftmaxOfChosen } scores = Scores::kSoftmax;
+  int num_experts = 0, num_used = 0;        // 0: no mixture
+  int num_groups = 1, num_groups_used = 1;  // experts come from the groups with the best two
+  bool renormalizes = false;                // the weights of the chosen add up to 1
+  float scale = 1;
+};
+
+// The experts of one layer. Its gate, up and down are those of the expert that all rows share.
+struct Experts {
+  Matrix router;
+  Vector router_bias;
+  Vector choice_bias;  // only for choosing
+  std::vector<Matrix> gate, up, down;
+  Vector gate_bias, up_bias, down_bias;  // [expert][output]
+  Vector shared_gate;                    // weights of a sigmoid by which the shared expert counts
 };
 
 struct Layer {
-  Vector attention_norm, ffn_norm;
+  Vector attention_norm, ffn_norm;  // empty: the input as it is
   Matrix query, key, value, output;
-  Vector query_bias, key_bias, value_bias;
-  Vector query_norm, key_norm;                // over each head
+  Vector query_bias, key_bias, value_bias, output_bias;
+  Vector query_norm, key_norm;                // over each head, or over all of them if that wide
   Vector post_attention_norm, post_ffn_norm;  // applied to what is added to the residual
   Matrix gate, up, down;
-  int rope = 0;        // index into Model::ropes
+  Vector gate_bias, up_bias, down_bias;
+  Experts experts;     // empty in dense layers
+  Vector sinks;        // a score of each head that joins the softmax without a value
+  int rope = 0;        // index into Model::ropes, or kNoRope
   int64_t window = 0;  // visible positions; 0: all
+};
+
+// Queries are scaled by 1 + scale * log(1 + floor(position / length)); scale 0: not at all.
+struct Temperature {
+  double scale = 0, length = 0;
+
+  float at(int64_t position) const {
+    if (scale == 0) return 1.0f;
+    return static_cast<float>(1 + scale * std::log(1 + std::floor(static_cast<double>(position) / length)));
+  }
 };
 
 struct Dimensions {
@@ -43,9 +81,18 @@ struct Dimensions {
 struct Model {
   std::string architecture;
   Dimensions dimensions;
+  NormKind norm = NormKind::kRms;  // of the residual; heads have root mean squares
   float norm_epsilon;
   float embedding_scale = 1.0f;
-  float query_scale;  // of the scores
+  float residual_scale = 1.0f;  // of what each block adds
+  float query_scale;            // of the scores
+  float score_cap = 0.0f;       // scores become cap * tanh(score / cap); 0: unlimited
+  float logit_scale = 1.0f;
+  float logit_cap = 0.0f;
+  Temperature temperature;
+  Routing routing;
+  bool norms_after_rope = false;  // of queries and keys
+  bool is_parallel = false;       // the feed-forward reads the attention's norm
   Activation activation = Activation::kSilu;
   std::vector<Rope> ropes;
   const gguf::Tensor* embedding = nullptr;  // rows are read from the file on demand

@@ -13,6 +13,7 @@ class Directory:
 
     def __init__(self, accounts: Accounts) -> None:
         self.version = accounts.version
+        self._by_id = {key.id: key for key in accounts.keys}
         self._archived = {project.id for project in accounts.projects if project.archived_at is not None}
         self._keys = {key.digest: key for key in accounts.keys}
         self._old = {key.old_digest: key for key in accounts.keys if key.old_digest}
@@ -25,6 +26,11 @@ class Directory:
         if key is None or self._reason(key, digest, now):
             return None
         return self._principals[key.id]
+
+    def principal(self, key_id: str, now: float) -> Principal | None:
+        """The principal of the key with that id, if it is valid now."""
+        key = self._by_id.get(key_id)
+        return None if key is None or self._reason(key, key.digest, now) else self._principals[key_id]
 
     def rejection_reason(self, digest: str, now: float) -> str:
         """Why a known key is rejected now, for its holder; empty for an unknown key."""

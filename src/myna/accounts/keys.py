@@ -69,6 +69,10 @@ class KeyRing:
                 found = principal
         return found
 
+    def principal(self, key_id: str) -> Principal | None:
+        """The principal of the key with that id."""
+        return next((one for _, one in self._principals if one.key_id == key_id), None)
+
 
 def read_keys(path: Path) -> tuple[str, ...]:
     """The keys of a key file, one per line; `#` starts a comment. Raises `ConfigurationError`."""

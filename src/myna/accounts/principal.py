@@ -31,13 +31,15 @@ ALL_SCOPES: Final[frozenset[Scope]] = frozenset().union(*KEY_SCOPES.values())
 class Principal:
     """`key_id` identifies the key in logs and the ledger without revealing it. `project` separates tenants:
     prefix reuse and stored rows never cross it. `models` are the names that the key may use; None: all.
-    `ignores_unknown`: whether parameters that aren't supported are dropped; None: as the server is set."""
+    `ignores_unknown`: whether parameters that aren't supported are dropped; None: as the server is set.
+    `is_background`: the request is one of a batch, and is served behind all others."""
 
     key_id: str
     project: str = DEFAULT_PROJECT
     scopes: frozenset[Scope] = ALL_SCOPES
     models: frozenset[str] | None = None
     ignores_unknown: bool | None = None
+    is_background: bool = False
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes

@@ -10,25 +10,30 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from myna.accounts.keys import KeyRing, check_key
 from myna.accounts.sealing import Sealer
 from myna.accounts.sign_in_codes import SignInCodes
 from myna.app import HttpOptions, create_app, serve
 from myna.backends.table import Backends
+from myna.batches.service import Batches
+from myna.catalog.downloads import Downloads
 from myna.catalog.manager import PoolLimits
-from myna.catalog.pool import ModelPool
+from myna.catalog.pool import ModelPool, ServedModel
 from myna.catalog.pyodide import PYODIDE
+from myna.catalog.store import ModelStore
 from myna.cli.administration import server_secret
 from myna.cli.backends import backend_options, backend_sections, backends_of
-from myna.cli.banner import Banner, base_url
+from myna.cli.banner import Banner, Kind, base_url
 from myna.cli.console import note
 from myna.cli.key import has_no_key_yet, server_keys
 from myna.cli.local_servers import recorded
 from myna.cli.log_thread import ThreadedLog
+from myna.cli.machine import note_better_model, this_machine
 from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
-from myna.cli.served_models import ServedModels, check_sizes, choose_models
+from myna.cli.served_models import FAKE, ServedModels, check_sizes, choose_models
 from myna.core.errors import ConfigurationError, OperatorError
 from myna.core.installation import install_command
 from myna.core.ledger import Price
@@ -39,12 +44,14 @@ from myna.http.connection_limit import max_connections, raise_descriptor_limit
 from myna.http.origin import hosts_for, is_loopback
 from myna.http.server import Server, bind
 from myna.http.tls import Certificate
+from myna.request.background import BackgroundRuns
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.request.services import ORGANIZATION, Services
 from myna.request.spending import LedgerSpending
 from myna.settings import Settings
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.files import FileLimits, Files
 from myna.stores.registry import Stores, open_stores
 from myna.stores.retention import Retention
 from myna.stores.store_quota import quota_of
@@ -64,6 +71,7 @@ def run_server(read: Callable[[], Settings]) -> None:
         offer = choose_models(settings)
         start_logging(settings)
         check_sizes(offer, settings.models_bytes)
+        note_better_model(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(settings, offer, listener, read))
 
@@ -148,7 +156,7 @@ def set_log_level(level: str) -> None:
 
 def make_pool(settings: Settings, offer: ServedModels, backends: Backends) -> ModelPool:
     return ModelPool(
-        offer.look(backends.announced),
+        offer.look(backends.announced, backends.embeds),
         backends.prepare,
         delete_files=offer.forget,
         limits=pool_limits(settings, offer),
@@ -187,6 +195,7 @@ def start_ledger(settings: Settings, stores: Stores, backends: Backends) -> Ledg
         settings.home / "journal",
         settings.database_url,
         prices=_Prices(prices, backends),
+        batch_price=settings.batch_price,
         keep_days=settings.usage_days,
     )
     ledger.start()
@@ -211,6 +220,10 @@ def observers(settings: Settings, instruments: Instruments | None) -> tuple[Requ
     return tuple(found)
 
 
+def downloads_of(settings: Settings) -> Downloads:
+    return Downloads(partial(ModelStore.at, settings.home), partial(this_machine, settings), settings.mirror)
+
+
 def http_options(settings: Settings) -> HttpOptions:
     return HttpOptions(
         hosts=hosts_for(settings.host, settings.allowed_hosts, asks_for_key=not settings.no_auth),
@@ -232,6 +245,9 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
     secret = server_secret(settings)
     accounts = LiveAccounts(stores.accounts(), secret)
     threads, completions, responses = DatabaseThreads(), stores.completions(), stores.responses()
+    background = stores.background()
+    limits = FileLimits(settings.max_file_bytes, settings.max_files_bytes)
+    files = Files(stores.files(), settings.files_folder, threads, limits)
     spending = LedgerSpending(ledger.store, threads) if ledger else None
     return Services(
         pool=pool,
@@ -248,14 +264,18 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
         completions=completions,
         responses=responses,
         conversations=stores.conversations(),
-        background=stores.background(),
+        background=background,
+        background_runs=BackgroundRuns(background, threads),
         store_writer=StoreWriter(
             [completions, responses], threads, WriterLimits(quota=quota_of(settings.max_stored_bytes))
         ),
+        downloads=None if settings.engine == FAKE else downloads_of(settings),
         retention=Retention([completions, responses], threads, settings.stored_days),
         accounts=accounts,
         sealer=Sealer(secret),
         limiter=Limiter(stores.counters(), accounts, spending, ORGANIZATION),
+        files=files,
+        batches=Batches(stores.batches(), files, threads, settings.batch_requests),
     )
 
 
@@ -278,7 +298,7 @@ async def _run(
         if certificate is not None:
             certificate.reload()
         backends.change(backend_options(settings), backend_sections(settings))
-        pool.reconfigure(offer.look(backends.announced), pool_limits(settings, offer))
+        pool.reconfigure(offer.look(backends.announced, backends.embeds), pool_limits(settings, offer))
         app.options = http_options(settings)
         set_log_level(settings.log_level)
         for server in servers:
@@ -288,8 +308,8 @@ async def _run(
         servers.append(server)
         loading.append(asyncio.create_task(_load_first(pool, offer.default, server, on_ready)))
 
-    def on_ready(has_chat_template: bool) -> None:
-        banner.show(has_chat_template)
+    def on_ready(kind: Kind) -> None:
+        banner.show(kind)
         record.enter_context(recorded(settings.home, url))
 
     try:
@@ -321,7 +341,7 @@ def _address(listener: socket.socket) -> tuple[str, int]:
     return str(host), int(port)
 
 
-async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Callable[[bool], None]) -> None:
+async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Callable[[Kind], None]) -> None:
     """Load the default model while the server already answers /health. If that fails there is nothing to
     serve: the server stops, and the error is raised to the awaiting task."""
     note(N_("Loading {model} …", model=model))
@@ -329,8 +349,15 @@ async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Cal
         async with pool.hold(pool.card(model)) as served:
             gc.collect()
             gc.freeze()  # else each full collection would look at all that was imported, for some 100 ms
-            on_ready(served.relay is not None or served.renderer.has_chat_template)
+            on_ready(_kind(served))
         tell_systemd_ready()
     except BaseException:
         server.stop()
         raise
+
+
+def _kind(served: ServedModel) -> Kind:
+    if served.loaded.embedder is not None:
+        return Kind.EMBEDDING
+    is_chat = served.relay is not None or served.renderer.has_chat_template
+    return Kind.CHAT if is_chat else Kind.COMPLETION

@@ -85,12 +85,28 @@ class NotFound(RequestError):
     """The object doesn't exist, or belongs to another project."""
 
 
+class FileNotFound(NotFound):
+    """The file doesn't exist, or belongs to another project."""
+
+
+class InvalidFile(InvalidRequest):
+    """An upload that is not a file as it is required, or one too much."""
+
+
+class BatchEnded(RequestError):
+    """The batch has ended, so that it can't be cancelled."""
+
+
 class ModelInUse(RequestError):
     """The model can't be unloaded or deleted while it serves requests."""
 
 
 class BodyTooLarge(RequestError):
     """The body exceeds the server's limit."""
+
+
+class FileTooLarge(BodyTooLarge):
+    """The file exceeds the server's limit."""
 
 
 class RateLimited(RequestError):
@@ -144,6 +160,10 @@ class Overloaded(MynaError):
     def __init__(self, message: str | Translatable, *, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class StorageFailed(MynaError):
+    """A file can't be written or read: the disk is full, or fails. `message` is for the client."""
 
 
 class EngineDead(MynaError):

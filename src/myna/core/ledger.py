@@ -16,6 +16,10 @@ Dimension = Literal["project", "key_id", "model", "user", "service_tier"]
 """What sums can be grouped by; the names are fields of `UsageRow` and `UsageSum`."""
 
 
+BATCH_TIER: Final = "batch"
+"""The service tier of requests of batches."""
+
+
 class UsageRow(msgspec.Struct, frozen=True):
     """One request. It belongs to `project`: read-only keys only see their own project's rows.
 

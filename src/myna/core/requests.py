@@ -59,6 +59,8 @@ class CallMarks(msgspec.Struct, frozen=True, array_like=True):
 
 
 NO_CALLS: Final = CallMarks()
+BACKGROUND: Final = -2
+"""The priority of requests that only use what all others leave."""
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, array_like=True, tag=0):

@@ -16,8 +16,9 @@ class Tenant:
 
 
 def tenant_of(principal: Principal) -> Tenant:
-    """Queueing is fair between keys; prefixes are shared within a project."""
-    return Tenant(principal.key_id, principal.project)
+    """Queueing is fair between keys, whose batches don't count; prefixes are shared within a project."""
+    owner = f"batch/{principal.key_id}" if principal.is_background else principal.key_id
+    return Tenant(owner, principal.project)
 
 
 def context_length(info: ModelInfo) -> int:

@@ -17,7 +17,7 @@ class BodyLimit:
     """Bounds what `receive` returns. The check happens at the first read, so that an unauthenticated client
     gets its 401 and its body is never read."""
 
-    def __init__(self, app: ASGIApp, max_bytes: Callable[[], int], pause_s: float = 30.0) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: Callable[[Scope], int], pause_s: float = 30.0) -> None:
         """`max_bytes` is called for each request; `pause_s` is the longest wait for the next part of a
         body."""
         self._app = app
@@ -29,7 +29,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        num_bytes, is_whole, max_bytes = 0, False, self._max_bytes()
+        num_bytes, is_whole, max_bytes = 0, False, self._max_bytes(scope)
 
         async def bounded() -> Message:
             nonlocal num_bytes, is_whole

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -14,6 +15,7 @@ from myna.core.errors import AuthenticationFailed, InvalidRequest, MissingScope
 from myna.http.json_bodies import INLINE_BYTES, check_size, parse
 from myna.http.origin import host_name, is_loopback
 from myna.http.record import record_of
+from myna.request.in_process import KEY_ID
 from myna.request.services import Services
 from myna.wire import validation_errors
 from myna.wire.errors import UnparsableBody, UnsupportedContentEncoding, UnsupportedContentType
@@ -29,6 +31,7 @@ WRONG_KEY_TEXT: Final = (
     "Incorrect API key provided: {key}. "
     "You can find your API key with `myna key` on the machine that runs this server."
 )
+BATCH_KEY_TEXT: Final = "The API key that created this batch was revoked or has expired."
 MISSING_SCOPE_TEXT: Final = (
     "You have insufficient permissions for this operation. Missing scopes: {scope}. Check that you have "
     "the correct role in your organization (Reader, Writer, Owner) and project (Member, Owner), and if "
@@ -69,6 +72,8 @@ async def authenticate(request: Request, services: Services, no_key_text: str = 
     """The principal of the request's key. Raises `AuthenticationFailed`, with the key masked, or with
     `no_key_text` if there is none."""
     await services.accounts.refresh()
+    if (key_id := request.scope.get(KEY_ID)) is not None:
+        return _principal_of_batch(services, key_id)
     if services.keys is None:
         return LOCAL_USER
     # Claude Code may send two: a token, and an API key of Anthropic's that it found.
@@ -81,6 +86,13 @@ async def authenticate(request: Request, services: Services, no_key_text: str = 
     if reason := services.accounts.rejection_reason(keys[0]):
         record_of(request.scope).hint(reason)
     raise AuthenticationFailed(WRONG_KEY_TEXT.format(key=mask_key(keys[0])), code="invalid_api_key")
+
+
+def _principal_of_batch(services: Services, key_id: str) -> Principal:
+    principal = services.principal(key_id)
+    if principal is None:
+        raise AuthenticationFailed(BATCH_KEY_TEXT, code="invalid_api_key")
+    return replace(principal, is_background=True)
 
 
 def is_local_request(request: Request) -> bool:

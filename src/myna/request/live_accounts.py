@@ -91,6 +91,10 @@ class LiveAccounts:
             self._uses[principal.key_id] = int(self._clock())
         return principal
 
+    def principal(self, key_id: str) -> Principal | None:
+        """The principal of the key with that id, if it is valid; call `refresh` first."""
+        return self._directory.principal(key_id, self._clock())
+
     def rejection_reason(self, key: str) -> str:
         """Why a key of ours is rejected, for its holder; empty if it isn't ours."""
         return self._directory.rejection_reason(self._secret.digest(key), self._clock())

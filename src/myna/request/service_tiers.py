@@ -7,8 +7,10 @@ from myna.request.context import RequestContext
 
 async def served_tier(context: RequestContext, requested: str | None, card: ModelCard) -> str:
     """The tier that serves the request, which the response reports. As at OpenAI, a request that may not use
-    the priority tier, or no longer, is served at the default tier."""
+    the priority tier, or no longer, is served at the default tier. Requests of batches have no other tier."""
     tier = requested_tier(requested)
+    if context.principal.is_background:
+        return "default"
     if tier != "priority":
         return tier
     if not context.principal.may("model.request.priority"):

@@ -4,6 +4,8 @@ from bisect import insort
 from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
+from myna.core.requests import BACKGROUND
+
 _WEIGHT_PER_PRIORITY: Final = 4.0
 
 
@@ -31,13 +33,15 @@ class Share(Generic[Q]):
     """What one owner uses, and its waiting sequences in order.
 
     `served` is the cost of what was computed for it: its tokens, which count a quarter for each priority
-    above 0, and four times for each below.
+    above 0, and four times for each below. What is of the priority `BACKGROUND` has an owner of its own,
+    whose share `is_background`.
     """
 
-    __slots__ = ("_cost_per_step", "num_running", "owner", "served", "waiting")
+    __slots__ = ("_cost_per_step", "is_background", "num_running", "owner", "served", "waiting")
 
-    def __init__(self, owner: str, served: float) -> None:
+    def __init__(self, owner: str, served: float, *, is_background: bool) -> None:
         self.owner = owner
+        self.is_background = is_background
         self.served = served
         self.num_running = 0
         self.waiting: list[Q] = []
@@ -64,11 +68,13 @@ class FairQueue(Generic[Q]):
     after at most one turn of each of them. One owner's sequences are served by priority, then by age.
     """
 
-    __slots__ = ("_shares", "_size")
+    __slots__ = ("_shares", "_size", "num_background")
 
     def __init__(self) -> None:
         self._shares: dict[str, Share[Q]] = {}
         self._size = 0
+        self.num_background = 0
+        """The number of background owners with running or waiting sequences."""
 
     def __len__(self) -> int:
         return self._size
@@ -84,16 +90,24 @@ class FairQueue(Generic[Q]):
 
     def share_of(self, sequence: Q) -> Share[Q]:
         """The share of a sequence that is running or waiting, or about to."""
-        owner = sequence.owner
-        share = self._shares.get(owner)
+        share = self._shares.get(sequence.owner)
         if share is None:
-            level = min((other.served for other in self._shares.values()), default=0.0)
-            share = self._shares[owner] = Share[Q](owner, level)
+            is_background = sequence.priority <= BACKGROUND
+            levels = (other.served for other in self._shares.values() if other.is_background is is_background)
+            share = Share(sequence.owner, min(levels, default=0.0), is_background=is_background)
+            self._shares[sequence.owner] = share
+            self.num_background += is_background
         return share
 
     def in_turn(self) -> list[Share[Q]]:
-        """The shares with waiting sequences, the next one first."""
-        waiting = [share for share in self._shares.values() if share.waiting]
+        """The shares with waiting sequences, the next one first; those in the background only if there are no
+        others, waiting or running."""
+        is_alone = self.num_background == len(self._shares)
+        waiting = [
+            share
+            for share in self._shares.values()
+            if share.waiting and (is_alone or not share.is_background)
+        ]
         return sorted(waiting, key=lambda share: (share.served, rank(share.waiting[0])))
 
     def push(self, sequence: Q) -> None:
@@ -136,6 +150,7 @@ class FairQueue(Generic[Q]):
     def _forget_if_idle(self, share: Share[Q]) -> None:
         if not share.num_running and not share.waiting:
             del self._shares[share.owner]
+            self.num_background -= share.is_background
 
 
 def cost(sequence: Queued) -> float:

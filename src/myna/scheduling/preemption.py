@@ -18,19 +18,26 @@ class Preemption:
         self._queue = queue
 
     def youngest_of_largest(self, running: Collection[Sequence]) -> Sequence:
-        """The youngest sequence of the lowest priority of the owner who holds most."""
+        """The youngest sequence of the lowest priority of the owner who holds most; one in the background if
+        there is one."""
         held, share_of = self._held(running), self._queue.share_of
-        return max(running, key=lambda sequence: (held[share_of(sequence)], rank(sequence)))
+
+        def order(sequence: Sequence) -> tuple[bool, float, tuple[int, int, int]]:
+            share = share_of(sequence)
+            return share.is_background, held[share], rank(sequence)
+
+        return max(running, key=order)
 
     def victims(
         self, sequence: Sequence, running: Collection[Sequence], kv_cache: KVCacheManager
     ) -> list[Sequence] | None:
         """The sequences to preempt, so that the waiting one finds room; None if that would take one from an
-        owner who then had less than this one."""
+        owner who then had less than this one. What is in the background always gives way to what isn't."""
         share = self._queue.share_of(sequence)
         held = self._held(running)
         share_after = held.pop(share, 0.0) + self._part(sequence)
-        if share_after > max(held.values(), default=0.0):
+        gives_way = {other for other in held if other.is_background and not share.is_background}
+        if share_after > max(held.values(), default=0.0) and not gives_way:
             return None
         by_share: dict[Share[Sequence], list[Sequence]] = {}
         for other in sorted(running, key=rank):
@@ -41,8 +48,8 @@ class Preemption:
         victims: list[Sequence] = []
         while missing > 0 or (needs_slot and not victims):
             after = {owner: held[owner] - self._part(its[-1]) for owner, its in by_share.items() if its}
-            loser = max(after, key=lambda owner: after[owner], default=None)
-            if loser is None or after[loser] < share_after:
+            loser = max(after, key=lambda owner: (owner in gives_way, after[owner]), default=None)
+            if loser is None or (after[loser] < share_after and loser not in gives_way):
                 return None
             held[loser] = after[loser]
             victims.append(victim := by_share[loser].pop())

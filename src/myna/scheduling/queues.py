@@ -1,7 +1,7 @@
 """The running and the waiting sequences: who starts, and who gives up its place. Order: see `fair_queue`."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from myna.scheduling.batch import Batch
@@ -12,6 +12,8 @@ from myna.scheduling.sequence import Sequence, SequenceGroup
 
 _SHARED_DECODES: Final = 64
 _MIN_DECODES: Final = 4
+_BACKGROUND_EVERY: Final = 16
+_BACKGROUND_TOKENS: Final = 16
 
 
 class _Turn(NamedTuple):
@@ -27,7 +29,15 @@ class RequestQueues:
     """`running` sequences have a slot in the engine; `waiting` ones have none yet, or lost theirs
     (preempted), or found none free (forks)."""
 
-    __slots__ = ("_is_full", "_preemption", "kv_cache", "num_preempted", "running", "waiting")
+    __slots__ = (
+        "_is_full",
+        "_num_held_back",
+        "_preemption",
+        "kv_cache",
+        "num_preempted",
+        "running",
+        "waiting",
+    )
 
     def __init__(self, kv: KVStorage) -> None:
         self.kv_cache = KVCacheManager(kv)
@@ -36,6 +46,7 @@ class RequestQueues:
         self.running: dict[Sequence, None] = {}
         self.num_preempted = 0
         self._is_full = False
+        self._num_held_back = 0
 
     def reserve_decodes(self) -> None:
         """Reserve room for one more token of each running sequence, preempting some if needed."""
@@ -61,16 +72,35 @@ class RequestQueues:
                 self.start(sequence)
                 return
 
-    def skip_decodes(self) -> set[Sequence]:
-        """The sequences that don't decode in this step. If there are several owners, each decodes a limited
-        number at a time, in turns: otherwise one owner's many sequences would slow down every step of the
-        others."""
-        num_shares = self.waiting.num_shares
+    def background_tokens(self, batch: Batch, max_tokens: int) -> int:
+        """The limit of a step's prompt tokens if it computes what is in the background, too; 0: it doesn't.
+        As long as there is something else, it rarely does, and then only a few tokens, so that nothing waits
+        for ever."""
+        if not batch.rows:
+            return max_tokens
+        self._num_held_back += 1
+        if self._num_held_back % _BACKGROUND_EVERY:
+            return 0
+        return int(batch.prompt_work) + _BACKGROUND_TOKENS
+
+    def in_class(self, *, is_background: bool) -> Collection[Sequence]:
+        """The running sequences that are in the background, or the others."""
+        waiting = self.waiting
+        if waiting.num_background in (0, waiting.num_shares):
+            return self.running if is_background == bool(waiting.num_background) else ()
+        return [one for one in self.running if waiting.share_of(one).is_background is is_background]
+
+    def skip_decodes(self, candidates: Collection[Sequence], *, is_background: bool) -> set[Sequence]:
+        """Those of the running sequences that don't decode in this step. If there are several owners, each
+        decodes a limited number at a time, in turns: otherwise one owner's many sequences would slow down
+        every step of the others."""
+        num_background = self.waiting.num_background
+        num_shares = num_background if is_background else self.waiting.num_shares - num_background
         if num_shares < 2:
             return set()
         most = max(_MIN_DECODES, _SHARED_DECODES // num_shares)
         by_share: dict[Share[Sequence], list[Sequence]] = {}
-        for sequence in self.running:
+        for sequence in candidates:
             if sequence.is_decoding:
                 by_share.setdefault(self.waiting.share_of(sequence), []).append(sequence)
         skipped = set[Sequence]()
@@ -84,16 +114,18 @@ class RequestQueues:
                     share.charge(sequence, -1)  # `charge_decodes` counts all
         return skipped
 
-    def add_prompts(self, batch: Batch, unfinished: Iterable[Sequence], max_tokens: int) -> None:
-        """Continue the prompts of running sequences that are `unfinished`, and start waiting ones, while the
-        KV cache and the step's token budget have room; the least served owners first."""
+    def add_prompts(
+        self, batch: Batch, unfinished: Iterable[Sequence], max_tokens: int, *, is_background: bool
+    ) -> None:
+        """Continue the prompts of running sequences that are `unfinished`, and start waiting ones of that
+        class, while the KV cache and the step's token budget have room; the least served owners first."""
         prompts: dict[Share[Sequence], list[Sequence]] = {}
         for sequence in unfinished:
             prompts.setdefault(self.waiting.share_of(sequence), []).append(sequence)
         turns = [
             _Turn(share.served, rank(todo[0]), share, iter(todo))
             for share in self.waiting.shares()
-            if (todo := [*prompts.get(share, ()), *share.waiting])
+            if share.is_background is is_background and (todo := [*prompts.get(share, ()), *share.waiting])
         ]
         heapq.heapify(turns)
         while turns and batch.prompt_work < max_tokens:

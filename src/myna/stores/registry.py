@@ -4,8 +4,10 @@ from importlib import import_module
 from typing import Final, Protocol
 
 from myna.core.accounts import AccountStore
+from myna.core.batches import BatchStore
 from myna.core.counters import CounterStore
 from myna.core.errors import ConfigurationError
+from myna.core.files import FileStore
 from myna.core.installation import install_command
 from myna.core.ledger import LedgerStore
 from myna.core.stored import CompletionStore
@@ -39,6 +41,10 @@ class Stores(Protocol):
     def counters(self) -> CounterStore:
         """Rate-limit counters."""
         ...
+
+    def files(self) -> FileStore: ...
+
+    def batches(self) -> BatchStore: ...
 
 
 def open_stores(url: str) -> Stores:

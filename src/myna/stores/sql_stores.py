@@ -3,16 +3,20 @@
 from pathlib import Path
 
 from myna.core.accounts import AccountStore
+from myna.core.batches import BatchStore
 from myna.core.counters import CounterStore
+from myna.core.files import FileStore
 from myna.core.ledger import LedgerStore
 from myna.core.stored import CompletionStore
 from myna.core.stored_responses import BackgroundStore, ConversationStore, ResponseStore
 from myna.stores.accounts import SqlAccounts
 from myna.stores.background_sql import SqlBackground
+from myna.stores.batches_sql import SqlBatches
 from myna.stores.conversations_sql import SqlConversations
 from myna.stores.counters import SqlCounters
 from myna.stores.counters_file import FileCounters
 from myna.stores.database import TimeLimits, open_database
+from myna.stores.files_sql import SqlFiles
 from myna.stores.ledger_sql import SqlLedger
 from myna.stores.responses_sql import SqlResponses
 from myna.stores.sql import SqlCompletions
@@ -48,3 +52,9 @@ class SqlStores:
         if engine.dialect.name == "sqlite":
             return FileCounters(Path(f"{engine.url.database}-limits"))
         return SqlCounters(self._database)
+
+    def files(self) -> FileStore:
+        return SqlFiles(self._database)
+
+    def batches(self) -> BatchStore:
+        return SqlBatches(self._database)

@@ -198,6 +198,65 @@ ACCOUNT_STATE: Final = Table(
     Column("fingerprint", String(64), nullable=False),
 )
 
+# The contents are in a folder (`stores/file_folder.py`).
+FILES: Final = Table(
+    "files",
+    METADATA,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("project", String(64), nullable=False),
+    Column("purpose", String(16), nullable=False),
+    Column("filename", String(256), nullable=False),
+    Column("num_bytes", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Index("files_by_project", "project", "serial"),
+    Index("files_by_expiry", "expires_at"),
+)
+
+# One row: the name of the folder of this database's contents.
+FILE_FOLDER: Final = Table("file_folder", METADATA, Column("name", String(32), primary_key=True))
+
+BATCHES: Final = Table(
+    "batches",
+    METADATA,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("project", String(64), nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Column("endpoint", String(64), nullable=False),
+    Column("input_file_id", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("output_expires_s", BigInteger, nullable=False),
+    Column("metadata", LargeBinary, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("errors", LargeBinary, nullable=False),
+    Column("output_file_id", String(64), nullable=False),
+    Column("error_file_id", String(64), nullable=False),
+    Column("in_progress_at", BigInteger),
+    Column("finalizing_at", BigInteger),
+    Column("completed_at", BigInteger),
+    Column("failed_at", BigInteger),
+    Column("expired_at", BigInteger),
+    Column("cancelling_at", BigInteger),
+    Column("cancelled_at", BigInteger),
+    Column("num_lines", BigInteger, nullable=False),
+    Column("num_completed", BigInteger, nullable=False),
+    Column("num_failed", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("output_work", String(64), nullable=False),
+    Column("error_work", String(64), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("lease_until", Float(53), nullable=False),
+    Index("batches_by_project", "project", "serial"),
+    Index("batches_by_status", "status"),
+)
+
 PROJECTS: Final = Table(
     "projects",
     METADATA,

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from myna.core.errors import ConfigurationError, DatabaseError, Overloaded
-from myna.core.ledger import LedgerStore, UsageRow
+from myna.core.ledger import BATCH_TIER, LedgerStore, UsageRow
 from myna.core.supervision import SupervisedThread
 from myna.core.translatable import N_
 from myna.stores.journal import Journal, JournalFull, JournalSlot, dead_journals
@@ -46,7 +46,8 @@ class LedgerState:
 
 class Ledger:
     """Call `start`, then `open` and `close` for requests from one thread, then `stop`. `database` identifies
-    the store in the journal. Rows older than `keep_days` are rolled up; 0 keeps them all.
+    the store in the journal. Requests of batches cost `batch_price` times the price. Rows older than
+    `keep_days` are rolled up; 0 keeps them all.
 
     Raises `ConfigurationError` if the journal can't be created.
     """
@@ -58,6 +59,7 @@ class Ledger:
         database: str,
         *,
         prices: Prices | None = None,
+        batch_price: float = 1.0,
         keep_days: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -65,6 +67,7 @@ class Ledger:
         self._folder = journal_folder
         self._database = database
         self._prices = prices or {}
+        self._batch_price = batch_price
         self._keep_days = keep_days
         self._clock = clock
         try:
@@ -137,7 +140,10 @@ class Ledger:
 
     def _priced(self, row: UsageRow) -> UsageRow:
         price = self._prices.get(row.model)
-        return row if price is None else msgspec.structs.replace(row, cost_nano=price.cost_nano(row))
+        if price is None:
+            return row
+        factor = self._batch_price if row.service_tier == BATCH_TIER else 1.0
+        return msgspec.structs.replace(row, cost_nano=round(price.cost_nano(row) * factor))
 
     # The thread.
 

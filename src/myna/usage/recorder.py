@@ -1,6 +1,7 @@
 """Records one model request: from its start to its row in the ledger, however it ends."""
 
 import asyncio
+import copy
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from myna.accounts.principal import Principal
 from myna.core.errors import Overloaded
-from myna.core.ledger import Outcome, UsageRow
+from myna.core.ledger import BATCH_TIER, Outcome, UsageRow
 from myna.http.record import RequestRecord
 from myna.usage.log import UsageEntry, UsageLog
 from myna.usage.metering import Meter, TokenObserver
@@ -69,6 +70,12 @@ class UsageRecorder:
         self.model = ""
         self.service_tier = ""
 
+    def detached(self, record: RequestRecord) -> "UsageRecorder":
+        """A recorder of the same request, which goes on with a record of its own."""
+        other = copy.copy(self)
+        other._record = record
+        return other
+
     def open(self) -> Meter:
         """Called before the first token. Raises `Overloaded` if the request can't be recorded."""
         entry = self._entry = self._usage_sinks.usage_log.open(self._row())
@@ -106,9 +113,16 @@ class UsageRecorder:
             model=self.model,
             asked_model=_printable(record.model, len(record.model)),
             is_stream=body.get("stream") is True,
-            service_tier=self.service_tier or _printable(body.get("service_tier"), _MAX_TIER),
+            service_tier=self._tier(),
             user=_printable(body.get("safety_identifier") or body.get("user"), _MAX_USER),
         )
+
+    def _tier(self) -> str:
+        """The tier in the ledger; that of batches can't be requested."""
+        if self._principal.is_background:
+            return BATCH_TIER
+        requested = _printable(self.body.get("service_tier"), _MAX_TIER)
+        return self.service_tier or (requested if requested != BATCH_TIER else "")
 
 
 def _outcome(record: RequestRecord, exc: BaseException | None) -> tuple[Outcome, int, str]:

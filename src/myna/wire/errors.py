@@ -99,7 +99,7 @@ _MAX_RETRY_S: Final = 60.0
 class ErrorRow:
     """How one class of errors is reported. `message` replaces the error's own where clients must not see
     that. `retry` is sent to the SDKs as a hint whether to retry where their default is wrong; `closes` ends
-    the connection."""
+    the connection; `has_detail`: the body has the message a second time, as that of the Files API has."""
 
     status: int
     type: str = "invalid_request_error"
@@ -108,6 +108,7 @@ class ErrorRow:
     message: str | None = None
     retry: bool | None = None
     closes: bool = False
+    has_detail: bool = False
     keys: tuple[str, ...] = ("message", "type", "param", "code")
 
 
@@ -128,6 +129,11 @@ ERROR_ROWS: Final[Mapping[type[MynaError], ErrorRow]] = {
     core.BodyTooLarge: ErrorRow(413, closes=True),
     core.NotFound: ErrorRow(404),
     core.ModelInUse: ErrorRow(409, retry=False),
+    core.FileNotFound: ErrorRow(404, has_detail=True),
+    core.InvalidFile: ErrorRow(400, has_detail=True),
+    core.FileTooLarge: ErrorRow(413, has_detail=True),
+    core.BatchEnded: ErrorRow(409, retry=False),
+    core.StorageFailed: ErrorRow(507, "server_error", "insufficient_storage", has_detail=True, retry=False),
     # Its own body and status are sent; the row is for a stream that has started.
     core.UpstreamRefused: ErrorRow(400),
     core.RateLimited: ErrorRow(429, "requests", "rate_limit_exceeded", layout=LIMITED),
@@ -186,7 +192,8 @@ def error_body(exc: BaseException, request_id: str) -> dict[str, object]:
     # Other exceptions may have attributes with these names and another meaning.
     code, param = (exc.code, exc.param) if isinstance(exc, RequestError) else (None, None)
     values = {"message": message, "type": row.type, "param": param, "code": code or row.code}
-    return {"error": {key: values[key] for key in row.keys}}
+    body: dict[str, object] = {"error": {key: values[key] for key in row.keys}}
+    return body | {"detail": {"message": message, "code": values["code"]}} if row.has_detail else body
 
 
 def error_response(exc: BaseException, request_id: str, layout: Layout | None = None) -> Response:

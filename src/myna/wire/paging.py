@@ -13,14 +13,14 @@ from myna.wire import validation_errors
 MAX_LIMIT: Final = 100
 
 
-def page_limit(query: QueryParams, default: int = 20) -> int:
+def page_limit(query: QueryParams, default: int = 20, *, maximum: int = MAX_LIMIT) -> int:
     """The `limit` of the query."""
     raw = query.get("limit", str(default))
     limit = query_integer(raw, "limit")
     if limit < 1:
         raise validation_errors.out_of_range("integer", "below", 1, limit).at_param("limit")
-    if limit > MAX_LIMIT:
-        raise validation_errors.out_of_range("integer", "above", MAX_LIMIT, limit).at_param("limit")
+    if limit > maximum:
+        raise validation_errors.out_of_range("integer", "above", maximum, limit).at_param("limit")
     return limit
 
 

@@ -6,29 +6,28 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from myna.api.responses.answer import ResponseFold
+from myna.api.responses.background import answer_in_background
 from myna.api.responses.check import check_combinations, check_moved
-from myna.api.responses.context import context_items
-from myna.api.responses.model import requested_card
-from myna.api.responses.output import Output
-from myna.api.responses.prepare import Asker, prepare
+from myna.api.responses.compacting import compact_response
+from myna.api.responses.context import ids_for, own_items
+from myna.api.responses.counting import count_input_tokens
+from myna.api.responses.generating import generate
+from myna.api.responses.model import NO_OBJECT_TEXT, requested_card
+from myna.api.responses.relayed import RelayedChunks, RelayedEvents
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import new_response
+from myna.api.responses.storing import Storing, has_room
 from myna.api.responses.stream import ResponseEvents, ResponseRenderer
 from myna.catalog.registry import ModelCard
-from myna.core.errors import InvalidRequest
-from myna.generation.tenant import tenant_of
+from myna.generation.storing import StoredStream
 from myna.http.streaming import collect
 from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
 from myna.request.relaying import answer_relayed
-from myna.request.service_tiers import served_tier
 from myna.wire.errors import BACKEND
-from myna.wire.ids import ItemIds
 from myna.wire.parameters import RESPONSES
 
 NO_KEY_TEXT: Final = "Missing bearer or basic authentication in header"
-NO_OBJECT_TEXT: Final = "Missing required parameter: 'model'."
 
 
 async def create_response(context: RequestContext) -> None:
@@ -37,21 +36,24 @@ async def create_response(context: RequestContext) -> None:
     body = await context.json_object(NO_OBJECT_TEXT)
     card = requested_card(context, body)
     if card.is_relayed:
-        await answer_relayed(context, card, body, "responses")
+        chunks = RelayedChunks()
+        events = RelayedEvents(card.id, chunks)
+        await answer_relayed(context, card, body, "responses", framing=events, renderer=chunks)
         return
     check_moved(body)
     request = await context.validated(ResponsesRequest, body, RESPONSES, may_ignore=True)
     context.record.user = request.user or request.safety_identifier or ""
     check_combinations(request)
     if request.background:
-        raise InvalidRequest("Responses can't be generated in the background.", param="background")
-    await _answer(context, card, request, body)
+        await answer_in_background(context, card, request, body)
+    else:
+        await _answer(context, card, request, body)
 
 
 async def _answer(
     context: RequestContext, card: ModelCard, request: ResponsesRequest, body: Mapping[str, Any]
 ) -> None:
-    created, ids = int(time.time()), ItemIds.continuing(request.previous_response_id)
+    created, ids = int(time.time()), ids_for(request)
     response = new_response(request, body, id=ids.new("resp_", created), created=created, model=card.id)
     options = request.stream_options
     renderer = ResponseRenderer(
@@ -60,44 +62,21 @@ async def _answer(
     async with context.response_sender(
         is_stream=bool(request.stream), events=ResponseEvents(renderer)
     ) as sender:
-        items = await context_items(
-            context,
-            request.input,
-            previous_response_id=request.previous_response_id,
-            conversation_id=request.conversation.id if request.conversation else None,
-        )
-        model = await context.open_model(card)
-        tier = await served_tier(context, request.service_tier, card)
-        prepared = await context.in_text_thread(prepare, request, items, model, tier, asker_of(context))
-        events = await context.generate(
-            model, [prepared.generation], is_unbounded=request.max_output_tokens is None
-        )
-        used = prepared.generation.sampling
-        response = replace(
-            response,
-            temperature=used.temperature,
-            top_p=used.top_p,
-            presence_penalty=used.presence_penalty,
-            frequency_penalty=used.frequency_penalty,
-        )
-        output = Output(prepared.output_spec(request, ids, context.services.sealer))
-        fold = renderer.fold = ResponseFold(response, output, tier)
+        items = await own_items(context, request, response)
+        is_kept = request.is_stored and await has_room(context)
+        response = replace(response, store=is_kept)
+        events, fold = await generate(context, card, request, items.all, response, ids)
+        renderer.fold = fold
+        storing = Storing(context, fold, items.own, ids, is_kept=is_kept)
         if request.stream:
+            if is_kept or request.conversation is not None:
+                events = StoredStream(events, fold.note_total, storing.store)
             await sender.send_events(events, renderer)
         else:
-            await sender.send_body((await collect(events, fold)).parts())
-
-
-def asker_of(context: RequestContext) -> Asker:
-    """Whose request it is, and what limits its answer."""
-    services = context.services
-    return Asker(
-        tenant_of(context.principal),
-        context.id,
-        services.answer_limits,
-        context.record.hint,
-        services.sealer,
-    )
+            await collect(events, fold)
+            if is_kept or request.conversation is not None:
+                await storing.store()
+            await sender.send_body(fold.parts())
 
 
 ENDPOINTS: Final = (
@@ -105,6 +84,21 @@ ENDPOINTS: Final = (
         "POST",
         "/v1/responses",
         create_response,
+        recorded_as="responses",
+        error_layout=BACKEND,
+        no_key_text=NO_KEY_TEXT,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/responses/input_tokens",
+        count_input_tokens,
+        error_layout=BACKEND,
+        no_key_text=NO_KEY_TEXT,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/responses/compact",
+        compact_response,
         recorded_as="responses",
         error_layout=BACKEND,
         no_key_text=NO_KEY_TEXT,

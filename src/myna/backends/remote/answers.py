@@ -1,7 +1,7 @@
-"""Reads responses in the formats of OpenAI and Anthropic as they come: what is passed on, and its usage. Pure."""
+"""Reads responses of OpenAI's and Anthropic's formats as they come: what to pass on, and their usage. Pure."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -28,10 +28,16 @@ class _CompletionDetails(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
+    """Counts, in the names of completions or in those of the Responses API."""
+
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    input_tokens_details: _PromptDetails | None = None
+    output_tokens_details: _CompletionDetails | None = None
 
 
 class _Text(msgspec.Struct):
@@ -57,12 +63,31 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
+class _Response(msgspec.Struct):
+    """The response in an event of the Responses API."""
+
+    usage: _Usage | None = None
+
+
 class _Answer(msgspec.Struct):
-    """The fields that are read. Everything else in the JSON is skipped, but must be well-formed."""
+    """The fields that are read. Everything else in the JSON is skipped, but must be well-formed. `type` is
+    that of an event of the Responses API, `status` that of a whole response."""
 
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
     error: object = None
+    type: object = None
+    response: _Response | None = None
+    status: object = None
+
+
+_RESPONSE_ENDS: Final = {
+    "response.completed": "stop",
+    "response.incomplete": "length",
+    "response.failed": "stop",
+    "response.cancelled": "stop",
+}
+_STATUS_ENDS: Final = {"completed": "stop", "incomplete": "length"}
 
 
 class _MayFail(Protocol):
@@ -109,6 +134,8 @@ class AnswerReader:
     response, unless it is empty. With `hides_usage`, usage that only Myna asked for is not passed to the
     client."""
 
+    _last_events: Collection[str] = tuple(_RESPONSE_ENDS)
+
     def __init__(self, upstream: str, *, model: str = "", hides_usage: bool = False) -> None:
         self.upstream = upstream
         self._model = rb"\g<1>" + msgspec.json.encode(model).replace(b"\\", rb"\\") if model else b""
@@ -122,7 +149,8 @@ class AnswerReader:
         self.failure: UpstreamFailed | None = None
 
     def feed(self, data: bytes) -> WireChunk | None:
-        """The events that are now complete; `[DONE]` ends the stream. Invalid events, invalid JSON and errors
+        """The events that are now complete; `[DONE]` ends the stream, and so does the last event of a
+        response. Invalid events, invalid JSON and errors
         reported by the upstream set `failure`, after the events before them."""
         if self.is_done:
             return None
@@ -183,6 +211,7 @@ class AnswerReader:
             event = _NO_USAGE.sub(b"", event, count=1)
         if self._model:
             event = _MODEL.sub(self._model, event, count=1)
+        self.is_done = answer.type in self._last_events
         return event + b"\n\n"
 
     def _payload(self, event: bytes) -> bytes | None:
@@ -214,21 +243,37 @@ class AnswerReader:
     def _note(self, answer: _Answer) -> None:
         if answer.usage is not None:
             self._usage = answer.usage
+        if isinstance(answer.type, str):
+            self._note_event(answer, answer.type)
+        if isinstance(answer.status, str) and answer.status in _STATUS_ENDS:
+            self._ends[0] = _STATUS_ENDS[answer.status]
         for choice in answer.choices or ():
             if choice.text or choice.delta or choice.message:
                 self._num_tokens[choice.index] = self._num_tokens.get(choice.index, 0) + 1
             if choice.finish_reason:
                 self._ends[choice.index] = choice.finish_reason
 
+    def _note_event(self, answer: _Answer, kind: str) -> None:
+        """Count an event of the Responses API."""
+        if answer.response is not None and answer.response.usage is not None:
+            self._usage = answer.response.usage
+        if kind.endswith(".delta"):
+            self._num_tokens[0] = self._num_tokens.get(0, 0) + 1
+        elif kind in _RESPONSE_ENDS:
+            self._ends[0] = _RESPONSE_ENDS[kind]
+
     def _totals(self) -> list[Event]:
         events: list[Event] = []
         usage, num_tokens = self._usage, sum(self._num_tokens.values())
         if usage is not None:
-            prompt = usage.prompt_tokens_details or _PromptDetails()
-            events.append(PromptDone(max(0, usage.prompt_tokens), max(0, prompt.cached_tokens or 0)))
-            num_tokens = max(0, usage.completion_tokens)
+            prompt = usage.prompt_tokens_details or usage.input_tokens_details or _PromptDetails()
+            num_prompt_tokens = max(0, usage.prompt_tokens, usage.input_tokens)
+            events.append(PromptDone(num_prompt_tokens, max(0, prompt.cached_tokens or 0)))
+            num_tokens = max(0, usage.completion_tokens, usage.output_tokens)
         events += _choices_done(self._ends, self._num_tokens)
-        details = (usage and usage.completion_tokens_details) or _CompletionDetails()
+        details = (
+            usage and (usage.completion_tokens_details or usage.output_tokens_details)
+        ) or _CompletionDetails()
         events.append(
             Done(
                 num_tokens,
@@ -243,13 +288,13 @@ class AnswerReader:
 class MessagesReader(AnswerReader):
     """Reads one response in Anthropic's format, which ends with `message_stop`."""
 
+    _last_events = ("message_stop",)
     _counts = _MessageUsage()
 
     def _read(self, text: bytes) -> _Answer:
         event = self._decoded(_decode_message, text)
         if event is None:
             return _Answer()
-        self.is_done = event.type == "message_stop"
         usage = event.message.usage if event.message is not None else event.usage
         if usage is not None:
             self._counts = _merged(self._counts, usage)
@@ -258,7 +303,7 @@ class MessagesReader(AnswerReader):
         choice = _Choice(
             text="?" if has_text else None, finish_reason=("length" if reason in _CUT else reason) or None
         )
-        return _Answer([choice], None if usage is None else _as_openais(self._counts))
+        return _Answer([choice], None if usage is None else _as_openais(self._counts), type=event.type)
 
 
 def _merged(before: _MessageUsage, after: _MessageUsage) -> _MessageUsage:

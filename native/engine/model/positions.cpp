@@ -1,0 +1,137 @@
+// How layers know positions: rotations with their scalings, and windows.
+#include <algorithm>
+#include <cmath>
+
+#include "errors.h"
+#include "model/architectures.h"
+#include "model/metadata.h"
+
+namespace myna {
+namespace {
+
+constexpr double kGemmaLocalBase = 10000;
+
+// YaRN's growth of scores with the factor by which a context is extended.
+double yarn_magnitude(double factor, double multiplier) {
+  return factor <= 1 ? 1 : 0.1 * multiplier * std::log(factor) + 1;
+}
+
+// The dimension whose pair makes that many turns within the original context.
+double yarn_dimension(int dimensions, double context, double turns, double base) {
+  return dimensions * std::log(context / (turns * 2 * M_PI)) / (2 * std::log(base));
+}
+
+}  // namespace
+
+// Tensors that divide the frequencies. Of "longrope"'s two sets one is for contexts up to the original one.
+Vector Build::frequency_factors(int64_t count) const {
+  const Vector plain = weights.optional_vector("rope_freqs.weight", count);
+  const Vector long_ones = weights.optional_vector("rope_factors_long.weight", count);
+  const Vector short_ones = weights.optional_vector("rope_factors_short.weight", count);
+  if (!plain.empty()) return plain;
+  const int64_t original =
+      bounded_or(file, key("rope.scaling.original_context_length"), model.dimensions.context, 1 << 24);
+  return context > original ? long_ones : short_ones;
+}
+
+void Build::scale_frequencies(Rope& rope, double base_frequency) const {
+  const std::string scaling = file.text(key("rope.scaling.type")).value_or("linear");
+  if (scaling != "none" && scaling != "linear" && scaling != "yarn" && scaling != "longrope")
+    throw UnsupportedModel("the rope scaling '" + scaling.substr(0, 40) + "' is not supported");
+  double factor = file.has(key("rope.scaling.factor")) ? number("rope.scaling.factor", 0)
+                                                       : number("rope.scale_linear", 0);
+  if (factor == 0 || scaling == "none") factor = 1;
+  if (scaling != "yarn") {
+    for (double& frequency : rope.frequencies) frequency /= factor;
+    return;
+  }
+  const int dimensions = model.dimensions.rope_dim;
+  const auto original = static_cast<double>(
+      bounded_or(file, key("rope.scaling.original_context_length"), model.dimensions.context, 1 << 24));
+  const double fast = number("rope.scaling.yarn_beta_fast", 32),
+               slow = number("rope.scaling.yarn_beta_slow", 1);
+  const double low = std::max(0.0, std::floor(yarn_dimension(dimensions, original, fast, base_frequency)));
+  const double high =
+      std::min(dimensions - 1.0, std::ceil(yarn_dimension(dimensions, original, slow, base_frequency)));
+  for (size_t i = 0; i < rope.frequencies.size(); ++i) {
+    const double ramp = (static_cast<double>(i) - low) / std::max(0.001, high - low);
+    const double kept = 1 - std::clamp(ramp, 0.0, 1.0);  // of the original frequency
+    rope.frequencies[i] *= (1 - kept) / factor + kept;
+  }
+  const double multiplier = number("rope.scaling.yarn_log_multiplier", 0);
+  rope.magnitude *= yarn_magnitude(factor, 1) / (multiplier != 0 ? yarn_magnitude(factor, multiplier) : 1);
+}
+
+Rope Build::rope(double base_frequency, bool is_scaled) const {
+  if (!(base_frequency > 0)) throw CorruptFile("the rope's base frequency is not positive");
+  Rope rope;
+  rope.rotates_halves = family.rotates_halves || has_image_sections();
+  const int dimensions = model.dimensions.rope_dim;
+  for (int i = 0; i < dimensions / 2; ++i)
+    rope.frequencies.push_back(std::pow(base_frequency, -2.0 * i / dimensions));
+  if (is_scaled) scale_frequencies(rope, base_frequency);
+  const Vector factors = frequency_factors(std::ssize(rope.frequencies));
+  for (size_t i = 0; i < factors.size(); ++i) rope.frequencies[i] /= factors[i];
+  return rope;
+}
+
+// Ropes of models that see images divide the dimensions among time, height and width; in text all are equal.
+bool Build::has_image_sections() const {
+  const auto sections =
+      family.is_multimodal_rope ? file.integers(key("rope.dimension_sections"), 4) : std::nullopt;
+  if (!sections) return false;
+  if (sections->size() > 3 && (*sections)[3] != 0)
+    throw UnsupportedModel("'" + key("rope.dimension_sections") + "' has a fourth section");
+  return sections->size() > 1 && (*sections)[0] > 0 && (*sections)[1] > 0;
+}
+
+// The pattern is a number or one truth value a layer.
+std::vector<bool> Build::windowed_layers(int64_t window) const {
+  const int num_layers = model.dimensions.num_layers;
+  std::vector<bool> windowed(static_cast<size_t>(num_layers), false);
+  if (window == 0) return windowed;
+  const std::string name = key("attention.sliding_window_pattern");
+  const auto values = file.integers(name, 4096).value_or(std::vector{static_cast<uint64_t>(family.pattern)});
+  if (const auto found = file.metadata().find(name);
+      found != file.metadata().end() && std::holds_alternative<gguf::Array>(found->second)) {
+    if (values.size() != windowed.size())
+      throw CorruptFile("the metadata '" + name + "' doesn't have a value for each layer");
+    for (size_t i = 0; i < windowed.size(); ++i) windowed[i] = values[i] != 0;
+    return windowed;
+  }
+  const uint64_t pattern = values.front();
+  for (size_t i = 0; i < windowed.size(); ++i) windowed[i] = pattern == 0 || i % pattern < pattern - 1;
+  return windowed;
+}
+
+void Build::add_positions() {
+  double base = number("rope.freq_base", 10000, -HUGE_VAL);
+  if (const double alpha = number("rope.scaling.alpha", 0); alpha > 0)
+    base *= std::pow(alpha, model.dimensions.head_dim / (model.dimensions.head_dim - 2.0));
+  int64_t window = 0;
+  if (family.has_windows && file.has(key("attention.sliding_window"))) {
+    const std::string name = key("attention.sliding_window");
+    window = static_cast<int64_t>(file.integer(name).value_or(0));
+    if (window < 0 || window > (1 << 24)) throw CorruptFile("the metadata '" + name + "' is out of range");
+  } else if (family.has_windows) {
+    window = family.window;
+  }
+  model.ropes.push_back(rope(base, true));
+  const double local_base = number(
+      "rope.freq_base_swa", family.local_rope == LocalRope::kOwnBase ? kGemmaLocalBase : base, -HUGE_VAL);
+  const bool has_local = window > 0 && (family.local_rope != LocalRope::kSame || local_base != base);
+  if (has_local) model.ropes.push_back(rope(local_base, family.local_rope == LocalRope::kSame));
+  for (Rope& each : model.ropes) each.magnitude *= number("rope.scaling.attn_factor", 1);
+  const std::vector<bool> windowed = windowed_layers(window);
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    Layer& layer = model.layers[i];
+    layer.window = windowed[i] ? window : 0;
+    layer.rope = windowed[i] && has_local ? 1 : 0;
+    const bool is_roped = family.roped == Roped::kAll ||
+                          (family.roped == Roped::kThreeOfFour && i % 4 != 3) ||
+                          (family.roped == Roped::kWindowed && (windowed[i] || window == 0));
+    if (!is_roped) layer.rope = kNoRope;
+  }
+}
+
+}  // namespace myna

@@ -1,0 +1,1 @@
+"""The Batch API: create, retrieve, list, cancel."""

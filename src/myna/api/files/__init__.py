@@ -1,0 +1,1 @@
+"""The Files API: the inputs and the results of batches."""

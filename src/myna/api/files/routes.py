@@ -1,0 +1,124 @@
+"""`/v1/files`: upload, list, retrieve, content, delete."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.responses import FileResponse, Response
+
+from myna.accounts.principal import Scope
+from myna.api.files.upload import receive_file
+from myna.core.errors import InvalidRequest
+from myna.core.files import StoredFile
+from myna.request.auth import require
+from myna.request.context import Endpoint, RequestContext
+from myna.stores.files import no_such_file
+from myna.wire.paging import page_limit, page_order
+
+_SCOPE: Final[Scope] = "model.request"
+_MAX_LIMIT: Final = 10_000
+_ID: Final = re.compile(r"file-[0-9A-Za-z]{1,40}")
+
+
+async def upload_file(context: RequestContext) -> Response:
+    require(context.principal, _SCOPE)
+    return _json(_shape(await receive_file(context, context.services.files)))
+
+
+async def list_files(context: RequestContext) -> Response:
+    """Newest first by default."""
+    require(context.principal, _SCOPE)
+    query = context.request.query_params
+    for name in query:
+        if name not in ("purpose", "limit", "order", "after"):
+            raise InvalidRequest(
+                f"Unknown parameter: '{name[:64]}'.", param=name[:64], code="unknown_parameter"
+            )
+    after = query.get("after")
+    page = await context.services.files.page(
+        context.principal.project,
+        after=None if after is None else _checked_id(after),
+        limit=page_limit(query, _MAX_LIMIT, maximum=_MAX_LIMIT),
+        order=page_order(query, "desc"),
+        purpose=query.get("purpose"),
+    )
+    rows = page.rows
+    first, last = (rows[0].id, rows[-1].id) if rows else (None, None)
+    shapes = [_shape(row) for row in rows]
+    envelope = {
+        "object": "list",
+        "data": shapes,
+        "has_more": page.has_more,
+        "first_id": first,
+        "last_id": last,
+    }
+    return Response(await context.in_text_thread(_body, envelope), media_type="application/json")
+
+
+async def retrieve_file(context: RequestContext) -> Response:
+    return _json(_shape(await _find(context)))
+
+
+async def delete_file(context: RequestContext) -> Response:
+    file = await _find(context)
+    await context.services.files.delete(file.project, file.id)
+    return _json({"object": "file", "deleted": True, "id": file.id})
+
+
+async def file_content(context: RequestContext) -> Response:
+    """The bytes, whatever the request accepts; also parts of them."""
+    file = await _find(context)
+    files = context.services.files
+    path = files.folder.path_of(file.id)
+    try:
+        status = await files.on_disk(path.stat)
+    except FileNotFoundError:  # deleted just now, or this server doesn't share its folder
+        raise no_such_file(file.id) from None
+    return FileResponse(
+        path, media_type="application/octet-stream", filename=file.filename, stat_result=status
+    )
+
+
+async def _find(context: RequestContext) -> StoredFile:
+    require(context.principal, _SCOPE)
+    file_id = _checked_id(str(context.request.path_params["file_id"]))
+    return await context.services.files.get(context.principal.project, file_id)
+
+
+def _checked_id(file_id: str) -> str:
+    """The id, if it looks like one: a database can't even look up some texts."""
+    if _ID.fullmatch(file_id) is None:
+        raise no_such_file(file_id)
+    return file_id
+
+
+def _shape(file: StoredFile) -> dict[str, object]:
+    return {
+        "object": "file",
+        "id": file.id,
+        "purpose": file.purpose,
+        "filename": file.filename,
+        "bytes": file.num_bytes,
+        "created_at": file.created_at,
+        "expires_at": file.expires_at,
+        "status": "processed",
+        "status_details": None,
+    }
+
+
+def _json(shape: Mapping[str, object]) -> Response:
+    return Response(_body(shape), media_type="application/json")
+
+
+def _body(shape: Mapping[str, object]) -> bytes:
+    return json.dumps(shape, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+ENDPOINTS: Final = (
+    Endpoint("POST", "/v1/files", upload_file),
+    Endpoint("GET", "/v1/files", list_files),
+    Endpoint("GET", "/v1/files/{file_id}", retrieve_file),
+    Endpoint("DELETE", "/v1/files/{file_id}", delete_file),
+    Endpoint("GET", "/v1/files/{file_id}/content", file_content),
+)

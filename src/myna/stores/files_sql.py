@@ -1,0 +1,109 @@
+"""The rows of files in SQLite or PostgreSQL."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select
+
+from myna.core.batches import UNFINISHED
+from myna.core.files import MAX_EXPIRED, FilePage, StoredFile
+from myna.core.stored import Order
+from myna.stores.database import Database
+from myna.stores.tables import BATCHES, FILE_FOLDER, FILES
+
+
+class SqlFiles:
+    """Each method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def folder_name(self) -> str:
+        with self._database.transaction() as connection:
+            return str(connection.scalar(select(FILE_FOLDER.c.name)))
+
+    def add(self, file: StoredFile, max_bytes: int = 0) -> bool:
+        with self._database.transaction() as connection:
+            add_files(connection, [file])
+            if max_bytes and _num_bytes(connection, file.project) > max_bytes:
+                connection.rollback()
+                return False
+            return True
+
+    def get(self, project: str, file_id: str) -> StoredFile | None:
+        with self._database.transaction() as connection:
+            row = connection.execute(select(FILES).where(*_is(project, file_id))).first()
+        return None if row is None else _file(row)
+
+    def page(
+        self,
+        project: str,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        order: Order = "desc",
+        purpose: str | None = None,
+    ) -> FilePage | None:
+        serial = FILES.c.serial
+        query = select(FILES).where(FILES.c.project == project)
+        with self._database.transaction() as connection:
+            if after is not None:
+                start = connection.scalar(select(serial).where(*_is(project, after)))
+                if start is None:
+                    return None
+                query = query.where(serial > start if order == "asc" else serial < start)
+            if purpose is not None:
+                query = query.where(FILES.c.purpose == purpose)
+            ordering = serial.asc() if order == "asc" else serial.desc()
+            rows = connection.execute(query.order_by(ordering).limit(limit + 1)).all()
+        return FilePage([_file(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+    def delete(self, project: str, file_id: str) -> bool:
+        with self._database.transaction() as connection:
+            return connection.execute(delete(FILES).where(*_is(project, file_id))).rowcount > 0
+
+    def num_bytes(self, project: str) -> int:
+        with self._database.transaction() as connection:
+            return _num_bytes(connection, project)
+
+    def expired(self, now: int) -> Sequence[StoredFile]:
+        query = select(FILES).where(FILES.c.expires_at <= now).order_by(FILES.c.expires_at).limit(MAX_EXPIRED)
+        with self._database.transaction() as connection:
+            return [_file(row) for row in connection.execute(query)]
+
+    def in_use(self, names: Collection[str]) -> set[str]:
+        columns = BATCHES.c
+        unfinished = select(columns.id, columns.output_work, columns.error_work).where(
+            columns.status.in_(UNFINISHED)
+        )
+        with self._database.transaction() as connection:
+            files = connection.scalars(select(FILES.c.id).where(FILES.c.id.in_(names)))
+            used = set(files)
+            for row in connection.execute(unfinished):
+                used.update(row)
+        return used.intersection(names)
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def add_files(connection: Connection, files: Sequence[StoredFile]) -> None:
+    """Add the rows in the connection's transaction."""
+    for file in files:
+        connection.execute(
+            insert(FILES), {name: getattr(file, name) for name in StoredFile.__struct_fields__}
+        )
+
+
+def _num_bytes(connection: Connection, project: str) -> int:
+    total = connection.scalar(select(func.sum(FILES.c.num_bytes)).where(FILES.c.project == project))
+    return int(total or 0)
+
+
+def _is(project: str, file_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return FILES.c.project == project, FILES.c.id == file_id
+
+
+def _file(row: Row[Any]) -> StoredFile:
+    values = row._asdict()
+    return StoredFile(**{name: values[name] for name in StoredFile.__struct_fields__})
