@@ -1,4 +1,4 @@
-"""Reads responses of OpenAI's and Anthropic's formats as they come: what to pass on, and their usage. Pure."""
+"""Reads responses of OpenAI's and Anthropic's formats as they come: what to pass on, and the usage. Pure."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
