@@ -11,6 +11,17 @@ from myna.prompts.gguf import Header
 from myna.prompts.pooling import is_encoder
 
 _HALF_BYTES: Final = 2  # keys and values are stored as 16-bit floats
+# Types that the native engine packs into a wider layout: by which factor. The others are as large as in the file
+# within a few per cent.
+PACKING: Final = {
+    "Q2_K": 1.95,
+    "Q3_K": 1.95,
+    "IQ4_NL": 1.89,
+    "IQ4_XS": 2.03,
+    "TQ1_0": 2.67,
+    "TQ2_0": 2.18,
+    "MXFP4": 2.0,
+}
 
 
 def model_size(header: Header, paths: Sequence[Path]) -> ModelSize:
