@@ -40,6 +40,7 @@ FAMILIES: Final = (
     "myna.api.stored.routes",
     "myna.api.files.routes",
     "myna.api.batches.routes",
+    "myna.api.moderations.routes",
     "myna.api.usage.routes",
     "myna.api.monitoring.routes",
     "myna.api.organization.routes",
@@ -165,7 +166,9 @@ async def _lifespan(services: Services, app: App, router: object) -> AsyncIterat
         stack.push_async_callback(services.store_writer.aclose)
         services.files.start()
         stack.push_async_callback(services.files.aclose)
-        services.batches.start(partial(answer_in_process, app.for_batches), partial(find_model, services))
+        services.batches.start(
+            partial(answer_in_process, app.for_batches, services), partial(find_model, services)
+        )
         if services.retention is not None:
             services.retention.start()
             stack.push_async_callback(services.retention.aclose)

@@ -298,10 +298,12 @@ class EndpointApp:
         if endpoint.names_organization:
             context.record.organization = self._services.organization
         error: BaseException | None = None
+        is_foreground = bool(endpoint.recorded_as) and not principal.is_background
         try:
-            response = await endpoint.handler(context)
-            if response is not None:
-                await response(scope, receive, send)
+            with self._services.foreground.request() if is_foreground else contextlib.nullcontext():
+                response = await endpoint.handler(context)
+                if response is not None:
+                    await response(scope, receive, send)
         except BaseException as exc:
             error = exc
             if endpoint.recorded_as and isinstance(exc, RequestError):
