@@ -35,6 +35,7 @@ FAMILIES: Final = (
     "myna.api.models.routes",
     "myna.api.completions.routes",
     "myna.api.chat.routes",
+    "myna.api.embeddings.routes",
     "myna.api.messages.routes",
     "myna.api.responses.routes",
     "myna.api.stored.routes",

@@ -31,6 +31,15 @@ class AliasSetting:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptSetting:
+    """The embedding `model` also answers as `model:name`, with `prefix` before each text."""
+
+    model: str
+    name: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class PriceSetting:
     """Prices of a model's tokens in dollars per million; cached prompt tokens have their own."""
 
@@ -199,6 +208,16 @@ def _alias(name: str, value: object) -> AliasSetting:
         if kind in ("alias", "instruct"):
             return AliasSetting(name, text(value.get("model", ""), Path()), kind)
     raise ValueError(N_('a model\'s id, or { model = "...", kind = "instruct" }'))
+
+
+def prompts(raw: object, base: Path) -> tuple[PromptSetting, ...]:
+    if isinstance(raw, str):
+        raise ValueError(N_("a table in myna.toml"))
+    return tuple(
+        PromptSetting(model, name, text(prefix, base))
+        for model, prefixes in _table(raw).items()
+        for name, prefix in _table(prefixes).items()
+    )
 
 
 def defaults(raw: object, base: Path) -> DefaultsSetting:

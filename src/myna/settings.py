@@ -50,6 +50,12 @@ class Settings:
         values.aliases,
         'Additional names for models: `name = "id"`, or `{ model = "id", kind = "instruct" }`.',
     )
+    prompts: tuple[values.PromptSetting, ...] = _setting(
+        (),
+        values.prompts,
+        "Texts that an embedding model expects before queries or documents, by model and name: "
+        '`[prompts."id"]` with `query = "query: "` adds the model `id:query`.',
+    )
     defaults: values.DefaultsSetting = _setting(
         values.PUBLISHED,
         values.defaults,

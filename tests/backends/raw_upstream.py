@@ -20,7 +20,9 @@ from myna.usage.recorder import UsageSinks
 FAMILIES = (
     "myna.api.chat.routes",
     "myna.api.completions.routes",
+    "myna.api.embeddings.routes",
     "myna.api.models.routes",
+    "myna.api.responses.routes",
     "myna.api.monitoring.routes",
 )
 CHAT = "/v1/chat/completions"

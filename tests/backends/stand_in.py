@@ -97,6 +97,9 @@ class Elsewhere:
     def announced(self) -> tuple[ModelSpec, ...]:
         return self.models
 
+    def embeds(self, model: ModelSpec) -> bool:
+        return False
+
     def may_announce(self, model: str) -> bool:
         return model.startswith("far")
 

@@ -90,6 +90,20 @@ async def test_a_whole_answer_is_the_upstream_s_bytes() -> None:
     assert [(row.prompt_tokens, row.completion_tokens) for row in front.ledger.rows] == [(7, 3)]
 
 
+async def test_embeddings_pass_as_they_are_and_count_as_prompt_tokens() -> None:
+    answer = (
+        b'{"object":"list","data":[{"embedding":"AACAPw=="}],"model":"far-1","usage":{"prompt_tokens":7}}'
+    )
+    async with serving(send(JSON_HEAD, answer)) as (front, upstream):
+        body = json.dumps({"model": "near", "input": ["a"], "input_type": "query"}).encode()
+        reply = await front.live.ask("POST", "/v1/embeddings", body)
+    assert reply.body == answer.replace(b"far-1", b"near")
+    assert upstream.requests[0].path == "/v1/embeddings"
+    assert upstream.requests[0].body == {"model": "far-1", "input": ["a"], "input_type": "query"}
+    (row,) = front.ledger.rows
+    assert (row.endpoint, row.prompt_tokens, row.completion_tokens) == ("embeddings", 7, 0)
+
+
 async def test_an_alias_asks_for_the_upstream_s_model_and_is_echoed() -> None:
     event = EVENT.replace(b'"id":"c"', b'"id":"c","model":"far-1-2026\\"x"').replace(
         b'"bird"', b'"the \\"model\\":\\"far-1\\""'

@@ -9,9 +9,9 @@ import pytest
 
 from myna.catalog.entries import HubFile
 from myna.catalog.partial import PartialFile, SilentProgress
+from myna.catalog.repository import RepositoryFile
 from myna.catalog.sources import http as web
-from myna.catalog.sources.huggingface import RepositoryFile, choose_files
-from myna.catalog.sources.modelscope import ModelScope
+from myna.catalog.sources.modelscope import ModelScope, list_gguf_files
 from myna.core.errors import DownloadFailed
 
 WHOLE = bytes(range(256)) * 400
@@ -28,6 +28,7 @@ class Hub(http.server.ThreadingHTTPServer):
         self.num_breaks = 0
         self.knows_ranges = True
         self.redirect = ""
+        self.document = b""  # under /api
 
 
 class HubHandler(http.server.BaseHTTPRequestHandler):
@@ -48,6 +49,12 @@ class HubHandler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", self.server.redirect)
             self.send_header("Content-Length", "0")
             self.end_headers()
+            return
+        if self.path.startswith("/api") and self.server.document:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.server.document)))
+            self.end_headers()
+            self.wfile.write(self.server.document)
             return
         if not self.path.endswith("file"):
             self.send_error(404)
@@ -137,35 +144,23 @@ def test_modelscope_is_asked_under_its_own_path(hub: Hub, partial: PartialFile, 
     assert hub.seen[0][0] == "/models/Org/Bird/resolve/master/a%20file"
 
 
-FILES = [
-    RepositoryFile(name, 1, "00")
-    for name in (
-        "bird-q4_k_m.gguf",
-        "bird-q8_0.gguf",
-        "bird-f16-00002-of-00002.gguf",
-        "bird-f16-00001-of-00002.gguf",
+def test_a_listing_of_modelscope_s_has_the_models_with_their_hashes(hub: Hub) -> None:
+    hub.document = (
+        b'{"Code": 200, "Data": {"Files": [{"Path": "q/bird.gguf", "Size": 7, "Sha256": "%s"},'
+        b' {"Path": "README.md", "Size": 1, "Sha256": "x"}, {"Path": "q", "Size": 0}]}}' % (b"a" * 64)
     )
-]
+    assert list_gguf_files("org/bird", "", 5, hub.url) == [RepositoryFile("q/bird.gguf", 7, "a" * 64)]
+    assert hub.seen[0][0] == "/api/v1/models/org/bird/repo/files?Revision=master&Recursive=true"
 
 
-@pytest.mark.parametrize(
-    ("wanted", "names"),
-    [
-        ("", ["bird-q4_k_m.gguf"]),
-        ("Q8_0", ["bird-q8_0.gguf"]),
-        ("bird-q8_0.gguf", ["bird-q8_0.gguf"]),
-        ("F16", ["bird-f16-00001-of-00002.gguf", "bird-f16-00002-of-00002.gguf"]),
-    ],
-)
-def test_a_quantisation_or_a_name_chooses_files(wanted: str, names: list[str]) -> None:
-    assert [file.name for file in choose_files(FILES, wanted)] == names
+@pytest.mark.parametrize("document", [b"<html>", b'{"Data": null}', b""])
+def test_a_listing_that_can_t_be_read_is_a_failure(hub: Hub, document: bytes) -> None:
+    hub.document = document
+    with pytest.raises(DownloadFailed, match="ModelScope does not"):
+        list_gguf_files("org/bird", "", 5, hub.url)
 
 
-def test_a_quantisation_that_is_not_there_lists_what_is() -> None:
-    with pytest.raises(DownloadFailed, match=r"'Q5_K_M'; it has bird-f16.gguf, bird-q4_k_m.gguf"):
-        choose_files(FILES, "Q5_K_M")
-
-
-def test_a_missing_shard_is_noticed() -> None:
-    with pytest.raises(DownloadFailed, match="Only 1 of 2 shards"):
-        choose_files(FILES[:3], "F16")
+def test_a_small_document_is_bounded(hub: Hub) -> None:
+    assert web.get(f"{hub.url}/file", 5, len(WHOLE)) == WHOLE
+    with pytest.raises(DownloadFailed, match="more than 100 bytes"):
+        web.get(f"{hub.url}/file", 5, 100)

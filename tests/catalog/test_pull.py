@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from myna.catalog.entries import ENTRIES, FolderFile
+from myna.catalog.catalog_file import bundled_catalog
+from myna.catalog.entries import FolderFile
 from myna.catalog.partial import SilentProgress
 from myna.catalog.pull import WantedFile, pull_entry, pull_file, rank_sources
 from myna.catalog.store import ModelStore
@@ -168,7 +169,12 @@ def test_sources_are_ranked_by_who_answers(mirror: Path, tmp_path: Path) -> None
 
 
 def test_a_mirror_serves_catalog_entries(mirror: Path, store: ModelStore) -> None:
-    entry = replace(ENTRIES[0], num_bytes=len(WHOLE), sha256=hashlib.sha256(WHOLE).hexdigest(), sources=())
+    entry = replace(
+        bundled_catalog().entries[0],
+        num_bytes=len(WHOLE),
+        sha256=hashlib.sha256(WHOLE).hexdigest(),
+        sources=(),
+    )
     (mirror / "bird.gguf").rename(mirror / entry.file_name)
     assert pull_entry(entry, store, SilentProgress(), mirror).read_bytes() == WHOLE
     assert store.has(entry)

@@ -24,7 +24,17 @@ Run = Callable[..., Ran]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own folder, in which other programs keep their models."""
+    for name in ("HF_HOME", "HF_HUB_CACHE", "LLAMA_CACHE", "OLLAMA_MODELS", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "user").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    return tmp_path / "user"
+
+
+@pytest.fixture
+def home(tmp_path: Path, user: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("MYNA_API_KEY", "MYNA_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MYNA_HOME", str(tmp_path / "home"))

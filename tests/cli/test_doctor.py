@@ -12,13 +12,14 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from tests.catalog.catalogs import catalog_bytes, model
 from tests.cli.conftest import Run
 
 from myna.backends import table
 from myna.backends.table import BackendRow
 from myna.backends.worker import findings as engines_chapter
 from myna.backends.worker.findings import engine_findings
-from myna.catalog.entries import ENTRIES
+from myna.catalog.catalog_file import catalog_path
 from myna.catalog.memory import Memory
 from myna.catalog.partial import SilentProgress
 from myna.catalog.store import ModelStore, PulledRecord
@@ -222,14 +223,14 @@ def look(settings: Settings, *, is_quick: bool = False) -> list[Finding]:
     )
 
 
-def test_a_model_s_bytes_are_compared_with_its_publisher_s(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_s_bytes_are_compared_with_its_publisher_s(settings: Settings) -> None:
     data = b"GGUF" + bytes(range(256)) * 4
-    entry = replace(ENTRIES[0], num_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-    for module in ("myna.catalog.store", "myna.cli.doctor.models"):
-        monkeypatch.setattr(f"{module}.ENTRIES", (entry,))
-    path = ModelStore(settings.home / "models").path_of(entry)
+    settings.home.mkdir()
+    listed = model("bird-1b", bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    catalog_path(settings.home).write_bytes(catalog_bytes(listed))
+    store = ModelStore.at(settings.home)
+    (entry,) = store.catalog.entries
+    path = store.path_of(entry)
     path.parent.mkdir(parents=True)
     path.write_bytes(data)
     assert str(look(settings)[0].text).endswith("and its hash is correct.")

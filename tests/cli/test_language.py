@@ -54,7 +54,7 @@ def test_text_that_came_as_a_whole_is_looked_up_as_a_whole(monkeypatch: pytest.M
 def test_errors_and_results_follow_the_locale(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     assert run("rm", "bird").err == "myna: 'bird' 不在本机，本机也没有其他模型。\n"
-    assert "在本机" in run("models").out
+    assert "推荐用于" in run("models", "--available").out
     assert run("serve", "--engine", "warp").err.startswith("myna: --engine：engine 应为 auto")
     assert run("keys", "list").err == "还没有密钥；创建一个：myna keys create 名称\n"
     assert "没有 myna.toml" in run("doctor", "--quick").out

@@ -71,7 +71,7 @@ async def test_each_reload_compares_with_what_runs(tmp_path: Path, caplog: pytes
         ("max_que = 1", "did you mean max_queue"),
         ('[aliases]\na = "a"', "refers to itself"),
         ('[aliases]\na = "nothing"', "pull it"),
-        ('[models]\nx = "gone.gguf"', "There is no file"),
+        ('model = "x"\n[models]\nx = "gone.gguf"', "There is no file"),
     ],
 )
 async def test_a_wrong_configuration_leaves_the_old_in_force(

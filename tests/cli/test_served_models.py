@@ -7,6 +7,7 @@ from tests.backends.stand_in import FarModel
 
 from myna.backends import table
 from myna.backends.table import BackendRow
+from myna.cli.backends import backends_of
 from myna.cli.served_models import ServedModels, choose_models
 from myna.core.errors import ConfigurationError, ModelFileError
 from myna.settings import load_settings
@@ -106,7 +107,7 @@ def test_one_file_that_can_t_be_used_keeps_no_server_from_starting(
     (tmp_path / "pointer.gguf").write_bytes(content)
     toml = '[models]\nx = "x.gguf"\nbad = "pointer.gguf"\n[aliases]\na = "bad"'
     made = offer(tmp_path, toml)
-    assert [file.id for file in made.files] == ["fake", "x", "bad"]
+    assert [file.id for file in made.files] == ["fake", "fake-embedding", "x", "bad"]
     assert made.aliases[0].target == "bad"
     assert "'bad' can't be used until its file is replaced" in caplog.text
     with pytest.raises(ModelFileError, match="is not a GGUF file"):
@@ -129,6 +130,55 @@ def test_one_id_twice_in_the_environment_is_no_last_word(tmp_path: Path) -> None
         load_settings(environ={"MYNA_MODELS": "a=x.gguf,a=y.gguf"}, directory=tmp_path)
 
 
-def test_a_model_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_model_file_that_is_not_there_is_listed_with_its_reason(tmp_path: Path) -> None:
+    made = offer(tmp_path, '[models]\nz = "nowhere.gguf"\nd = "."\nx = "x.gguf"')
+    listing = made.look()()
+    assert listing is not None
+    assert listing.cards["x"].problem == ""
+    assert listing.cards["z"].problem == "There is no file 'z'."
+    assert "is a folder; specify a .gguf file in it" in listing.cards["d"].problem
+    assert str(tmp_path) not in listing.cards["z"].problem + listing.cards["d"].problem
     with pytest.raises(ModelFileError, match=r"There is no file .*nowhere\.gguf"):
-        offer(tmp_path, '[models]\nz = "nowhere.gguf"')
+        offer(tmp_path, 'model = "z"\n[models]\nz = "nowhere.gguf"')
+
+
+def test_the_only_embedding_model_has_openais_names(tmp_path: Path) -> None:
+    settings = load_settings({"engine": "fake"}, environ={"MYNA_HOME": str(tmp_path)}, directory=tmp_path)
+    backends = backends_of(settings)
+    listing = choose_models(settings).look(embeds=backends.embeds)()
+    assert listing is not None
+    assert [name for name, card in listing.cards.items() if card.embeds] == [
+        "fake-embedding",
+        "text-embedding-3-small",
+        "text-embedding-3-large",
+        "text-embedding-ada-002",
+    ]
+    (tmp_path / "x-embed.gguf").write_bytes(b"GGUF")
+    toml = '[models]\nx = "x-embed.gguf"\n[aliases]\n"text-embedding-3-small" = "x"\n'
+    listing = offer(tmp_path, toml).look(embeds=backends.embeds)()
+    assert listing is not None
+    assert [name for name, card in listing.cards.items() if card.embeds] == [
+        "fake-embedding",
+        "x",
+        "text-embedding-3-small",
+    ]
+
+
+def test_prompts_are_names_of_their_embedding_model(tmp_path: Path) -> None:
+    settings = load_settings({"engine": "fake"}, environ={"MYNA_HOME": str(tmp_path)}, directory=tmp_path)
+    toml = (
+        '[prompts.fake-embedding]\nquery = "query: "\ndocument = ""\n[prompts.fake]\nquery = "x"\n'
+        '[prompts.other]\nquery = "x"\n'
+    )
+    listing = offer(tmp_path, toml).look(embeds=backends_of(settings).embeds)()
+    assert listing is not None
+    prompts = {name: card.prefix for name, card in listing.cards.items() if ":" in name}
+    assert prompts == {"fake-embedding:query": "query: ", "fake-embedding:document": ""}
+
+
+def test_an_embedding_model_as_the_default_has_no_names_of_chat_models(tmp_path: Path) -> None:
+    (tmp_path / "x-embed.gguf").write_bytes(b"GGUF")
+    made = offer(tmp_path, 'model = "x"\n[models]\nx = "x-embed.gguf"\n')
+    assert made.default == "x"
+    assert made.aliases == ()
+    assert made.alias_for("gpt-4o-mini-2024-07-18") is None

@@ -33,9 +33,31 @@ def test_help_teaches_by_examples(run: Run, verb: str) -> None:
 
 
 def test_the_catalog_is_listed_for_people_and_for_scripts(run: Run) -> None:
-    assert "qwen2.5-coder-0.5b-instruct (default)" in run("models").out
-    rows = json.loads(run("models", "--json").out)
-    assert {row["id"]: row["here"] for row in rows}["smollm2-135m-instruct"] is False
+    listed = run("models", "--available")
+    assert "qwen3-4b" in listed.out
+    assert "the one to take for" in listed.out
+    assert "tokens per second" in listed.err
+    rows = {row["id"]: row for row in json.loads(run("models", "--available", "--json").out)}
+    assert rows["smollm2-135m-instruct"]["here"] is False
+    assert rows["qwen3-30b-a3b"]["tokens_per_s"] > rows["qwen3-32b"]["tokens_per_s"]
+    assert [purpose for row in rows.values() for purpose in row["best_for"]]
+
+
+def test_without_models_the_next_step_is_named(run: Run) -> None:
+    assert run("models").err.startswith("There is no model on this machine yet.")
+    assert json.loads(run("models", "--json").out) == []
+    assert "one of --available and --found" in run("models", "--available", "--found").err
+
+
+def test_the_models_of_other_programs_are_listed(run: Run, user: Path) -> None:
+    assert "have no model in this user's folders" in run("models", "--found").err
+    other = user / ".lmstudio/models/org/Bird-GGUF/bird-Q4_0.gguf"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"GGUF" + bytes(96))
+    assert "lm-studio" in run("models", "--found").out
+    (row,) = json.loads(run("models", "--found", "--json").out)
+    assert (row["id"], row["path"], row["bytes"]) == ("bird-Q4_0", str(other), 100)
+    assert json.loads(run("pull", "bird-Q4_0", "--json").out)[0]["path"] == str(other)
 
 
 def test_the_sampling_defaults_of_models_are_listed(run: Run, home: Path, tmp_path: Path) -> None:
@@ -44,13 +66,11 @@ def test_the_sampling_defaults_of_models_are_listed(run: Run, home: Path, tmp_pa
     tiny(folder, general__sampling__temp=0.5).rename(folder / "bird.gguf")
     (tmp_path / "myna").mkdir()
     (tmp_path / "myna" / "myna.toml").write_text(
-        '[defaults]\n"org/bird:Q4_0" = { top_k = 3 }\n"smollm2-135m-instruct" = "openai"', encoding="utf-8"
+        '[defaults]\n"org/bird:Q4_0" = { top_k = 3 }', encoding="utf-8"
     )
     found = {row["id"]: row["sampling"] for row in json.loads(run("models", "--json").out)}
-    assert found["qwen2.5-coder-0.5b-instruct"] == {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
-    assert found["smollm2-135m-instruct"] == {}
     assert found["org/bird:Q4_0"] == {"temperature": 0.5, "top_k": 3}
-    assert "temperature 0.7, top_p 0.8, top_k 20" in run("models").out
+    assert "temperature 0.5, top_k 3" in run("models").out
 
 
 def test_a_pulled_model_is_listed_and_removed(run: Run, home: Path) -> None:
@@ -78,7 +98,7 @@ def test_the_key_is_made_once_and_only_its_owner_can_read_it(run: Run, home: Pat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("pull", "smollm2-135m"), "did you mean 'smollm2-135m-instruct'?"),
+        (("pull", "smollm2-135-instruct"), "did you mean 'smollm2-135m-instruct'?"),
         (("rm", "bird"), "'bird' is not on this machine, nor is any other model."),
         (("serve", "./nothing.gguf", "--port", "0"), "There is no file nothing.gguf."),
         (("serve", "--engine", "warp"), "one of auto, native"),
@@ -122,7 +142,7 @@ def test_a_taken_port_is_told_before_anything_is_loaded(run: Run) -> None:
     [
         ('[aliases]\nx = "nothing"', "refers to 'nothing', which is not on this machine"),
         ('[aliases]\nfake = "fake"', "has the name of a model"),
-        ('[models]\nbird = "nothing.gguf"', "There is no file"),
+        ('model = "bird"\n[models]\nbird = "nothing.gguf"', "There is no file"),
         ("prot = 1", "did you mean port?"),
     ],
 )

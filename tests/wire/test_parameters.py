@@ -8,8 +8,9 @@ import pytest
 
 from myna.api.chat.schema import ChatRequest
 from myna.api.completions.schema import CompletionRequest
+from myna.api.embeddings.schema import EmbeddingsRequest
 from myna.api.responses.schema import ResponsesRequest
-from myna.wire.parameters import CHAT, COMPLETIONS, RESPONSES, Parameter, Use
+from myna.wire.parameters import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Parameter, Use
 from myna.wire.validation import WireModel
 
 OPENAI = json.loads((Path(__file__).parent.parent / "data" / "openai_parameters.json").read_text("utf-8"))
@@ -17,6 +18,7 @@ ENDPOINTS = [
     ("completions", COMPLETIONS, CompletionRequest),
     ("chat", CHAT, ChatRequest),
     ("responses", RESPONSES, ResponsesRequest),
+    ("embeddings", EMBEDDINGS, EmbeddingsRequest),
 ]
 
 

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from myna.core.errors import ContextLengthExceeded, EngineDead, GenerationFailed, ModelLoadFailed, Overloaded
-from myna.core.events import Done, Event, PromptDone, TextDelta
-from myna.core.requests import GenerationRequest
-from myna.engines import fake
+from myna.core.events import Done, Embedded, Event, PromptDone, TextDelta
+from myna.core.requests import EmbeddingRequest, GenerationRequest
+from myna.engines import fake, fake_embedding
 from myna.scheduling.admission import QueueLimits
 from myna.scheduling.streams import RequestStream
 from myna.workers.client import State, WorkerClient
@@ -297,3 +297,23 @@ async def test_ignores_the_signals_of_ctrl_c_and_service_managers() -> None:
         os.kill(client.pid, signal.SIGTERM)
         assert await ask(client, "still here") == answer("still here")
         assert client.state is State.READY
+
+
+async def test_an_embedding_request_survives_the_death_of_its_worker() -> None:
+    async with worker("embedding") as client:
+        slow = prompt("[[slow 100]]")
+        stream = await client.embed(EmbeddingRequest("id", (slow,) * 4))
+        assert isinstance(await anext(stream), PromptDone)
+        assert client.pid is not None
+        os.kill(client.pid, signal.SIGKILL)
+        events = [event async for event in stream]
+        assert isinstance(events[-1], Done)
+        data = b"".join(event.vectors for event in events if isinstance(event, Embedded))
+        assert data == fake_embedding.vector(slow).tobytes() * 4
+
+
+async def test_a_text_that_kills_every_worker_ends_its_own_request() -> None:
+    async with worker("embedding") as client:
+        stream = await client.embed(EmbeddingRequest("id", (prompt("[[crash]]"),)))
+        with pytest.raises(EngineDead):
+            [event async for event in stream]

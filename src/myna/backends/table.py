@@ -98,6 +98,11 @@ class Backends:
         """Whether any backend announces a model with that id, or may later."""
         return any(backend.may_announce(model) for backend in self.opened.values())
 
+    def embeds(self, model: ModelSpec) -> bool:
+        """Whether the model turns texts into vectors, as far as can be said at once."""
+        backend = next((backend for backend in self.opened.values() if backend.accepts(model)), None)
+        return backend is not None and backend.embeds(model)
+
     def price(self, model: str) -> Price | None:
         """The price of this model's tokens, from the first backend whose settings have one."""
         return next((price for one in self.opened.values() if (price := one.price(model)) is not None), None)

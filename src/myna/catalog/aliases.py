@@ -1,4 +1,5 @@
-"""The names of OpenAI's models, which existing code uses, as aliases of the default model."""
+"""The names of OpenAI's models, which existing code uses, as aliases of the default and the embedding
+model."""
 
 import re
 from functools import partial
@@ -20,6 +21,8 @@ DEFAULT_ALIASES: Final[dict[str, CardKind]] = {
     "davinci-002": "alias",
     "babbage-002": "alias",
 }
+# Of the embedding model, where there is only one.
+EMBEDDING_ALIASES: Final = ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002")
 # The present and dated names of the same kind, such as gpt-5-mini, gpt-4o-2024-08-06 or o4-mini. Names of
 # models for other modalities (gpt-4o-audio-preview) and of open models (gpt-oss-20b) don't match.
 _TEXT_MODEL: Final = re.compile(
@@ -47,5 +50,5 @@ def _unlisted_alias(target: str, name: str) -> ModelCard | None:
     return alias_card(name, target, "instruct" if "-instruct" in name else "alias")
 
 
-def alias_card(name: str, target: str, kind: CardKind) -> ModelCard:
-    return ModelCard(name, 0, "", kind, target)
+def alias_card(name: str, target: str, kind: CardKind, prefix: str = "") -> ModelCard:
+    return ModelCard(name, 0, "", kind, target, prefix=prefix)

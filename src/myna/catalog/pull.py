@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from myna.catalog.entries import CatalogEntry, FolderFile, HubFile, Source
+from myna.catalog.names import PREFIXES, HubName
 from myna.catalog.partial import PartialFile, Progress
-from myna.catalog.sources.base import open_source, source_name
+from myna.catalog.repository import choose_files
+from myna.catalog.sources.base import MAIN_REVISIONS, list_gguf_files, open_source, source_name
 from myna.catalog.store import ModelStore, PulledRecord, slug
 from myna.core.backend import LocalModel
 from myna.core.errors import DownloadFailed, MynaError
@@ -36,6 +38,25 @@ class WantedFile:
     sources: tuple[Source, ...]
 
 
+def pull_model(
+    wanted: CatalogEntry | HubName, store: ModelStore, progress: Progress, mirror: Path | None = None
+) -> LocalModel:
+    """Download a model, unless it is here. Raises `DownloadFailed`."""
+    if isinstance(wanted, HubName):
+        return pull_hub(wanted, store, progress)
+    if wanted.terms:
+        progress.message(
+            N_(
+                "{model} is licensed under the {licence}: {terms}",
+                model=wanted.id,
+                licence=wanted.licence,
+                terms=wanted.terms,
+            )
+        )
+    pull_entry(wanted, store, progress, mirror)
+    return _found(store, wanted.id)
+
+
 def pull_entry(
     entry: CatalogEntry, store: ModelStore, progress: Progress, mirror: Path | None = None
 ) -> Path:
@@ -46,20 +67,33 @@ def pull_entry(
     return target
 
 
-def pull_hub(spec: str, store: ModelStore, progress: Progress) -> LocalModel:
-    """Download `org/repo`, `org/repo:Q4_K_M` or `org/repo:file.gguf` from Hugging Face, including shards."""
-    from myna.catalog.sources.huggingface import choose_files, list_gguf_files
+def pull_hub(name: HubName, store: ModelStore, progress: Progress) -> LocalModel:
+    """Download a model of a hub's repository, including all shards."""
+    files = choose_files(
+        list_gguf_files(name.hub, name.repository, name.revision, SOURCE_TIMEOUT_S), name.wanted
+    )
+    targets = [f"{slug(name.repository)}--{slug(Path(file.name).name)}" for file in files]
+    revision = name.revision or MAIN_REVISIONS[name.hub]
+    for file, target in zip(files, targets, strict=True):
+        source = HubFile(name.hub, name.repository, file.name, revision)
+        pull_file(WantedFile(target, file.num_bytes, file.sha256, (source,)), store, progress)
+    owner = name.repository.split("/")[0]
+    store.write(
+        PulledRecord(name.id, tuple(targets), owner, int(time.time()), f"{PREFIXES[name.hub]}:{name.id}")
+    )
+    return _found(store, name.id)
 
-    repository, _, wanted = spec.partition(":")
-    files = choose_files(list_gguf_files(repository, SOURCE_TIMEOUT_S), wanted)
-    names = [f"{slug(repository)}--{slug(Path(file.name).name)}" for file in files]
-    for file, name in zip(files, names, strict=True):
-        source = HubFile("huggingface", repository, file.name)
-        pull_file(WantedFile(name, file.num_bytes, file.sha256, (source,)), store, progress)
-    record = PulledRecord(spec, tuple(names), repository.split("/")[0], int(time.time()), f"hf:{spec}")
-    store.write(record)
-    found = store.find(spec)
-    assert found is not None
+
+def _found(store: ModelStore, model: str) -> LocalModel:
+    found = store.find(model)
+    if found is None:
+        raise MynaError(
+            N_(
+                "{model} disappeared from {folder} after it was pulled; pull it again.",
+                model=model,
+                folder=store.folder,
+            )
+        )
     return found
 
 

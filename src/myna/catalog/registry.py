@@ -1,15 +1,17 @@
 """The names that clients may use, and the models behind them. Loads nothing."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, Literal
 
-from myna.catalog.entries import published_defaults
+from myna.catalog.catalog_file import published_defaults
 from myna.catalog.store import ModelStore
 from myna.core.backend import LocalModel, ModelSpec
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 
+NO_PROBLEMS: Final[Mapping[str, str]] = MappingProxyType({})
 CardKind = Literal["model", "alias", "instruct"]
 
 # The coarsest resolution of file times: two changes within it may look like one.
@@ -21,7 +23,9 @@ class ModelCard:
     """A name that clients may use. `target` is the id of the model behind it (its own id, unless it is an
     alias). An `instruct` alias wraps raw string prompts in the model's chat template. `is_relayed`: requests
     are passed to another server unchanged, so they are not validated here. `sampling` are the model's
-    defaults from the settings and the catalog, which take precedence over those in its file."""
+    defaults from the settings and the catalog, which take precedence over those in its file. `problem` is why
+    its file could not be used when the settings were read. `embeds`: it turns texts into vectors, and is
+    known to without being loaded; an alias may put a `prefix` before each text."""
 
     id: str
     created: int
@@ -30,6 +34,9 @@ class ModelCard:
     target: str
     is_relayed: bool = False
     sampling: SamplingDefaults = NO_DEFAULTS
+    problem: str = ""
+    embeds: bool = False
+    prefix: str = ""
 
 
 # The sampling defaults of a model, without those in its file.
@@ -38,6 +45,15 @@ FindDefaults = Callable[[ModelSpec], SamplingDefaults]
 
 # The card of an alias that isn't listed, by its name; None for a name that is none.
 AliasFor = Callable[[str], ModelCard | None]
+
+
+# Whether a model turns texts into vectors, as far as is known before it is loaded.
+Embeds = Callable[[ModelSpec], bool]
+
+
+def unknown_kind(model: ModelSpec) -> bool:
+    """For lists that don't look into files."""
+    return False
 
 
 def no_alias(name: str) -> None:
@@ -60,9 +76,12 @@ class Listing:
         aliases: Iterable[ModelCard],
         defaults_of: FindDefaults = published_defaults,
         alias_for: AliasFor = no_alias,
+        problems: Mapping[str, str] = NO_PROBLEMS,
+        embeds: Embeds = unknown_kind,
+        embedding_aliases: Collection[str] = (),
     ) -> "Listing":
         """Of two models with the same id, the first is listed. Aliases never hide a model; those without a
-        target are dropped."""
+        target are dropped. `embedding_aliases` are names of the embedding model, if there is exactly one."""
         by_id: dict[str, ModelSpec] = {}
         for model in models:
             by_id.setdefault(model.id, model)
@@ -75,13 +94,20 @@ class Listing:
                 model.id,
                 model.is_relayed,
                 defaults_of(model),
+                problems.get(model.id, ""),
+                embeds(model),
             )
             for model in by_id.values()
         }
+        embedding = [card.id for card in cards.values() if card.embeds]
+        if len(embedding) == 1:
+            more = (ModelCard(name, 0, "", "alias", embedding[0]) for name in embedding_aliases)
+            aliases = [*aliases, *more]
         for alias in aliases:
-            target = by_id.get(alias.target)
-            if target is not None and alias.id not in cards:
-                cards[alias.id] = _like(cards[target.id], alias)
+            if alias.target in by_id and alias.id not in cards:
+                card = _like(cards[alias.target], alias)
+                if card.embeds or not card.prefix:
+                    cards[alias.id] = card
         return cls(by_id, cards, alias_for)
 
     def find(self, name: str) -> ModelCard | None:
@@ -109,6 +135,8 @@ def _like(target: ModelCard, alias: ModelCard) -> ModelCard:
         owned_by=target.owned_by,
         is_relayed=target.is_relayed,
         sampling=target.sampling,
+        problem=target.problem,
+        embeds=target.embeds,
     )
 
 
@@ -136,9 +164,15 @@ class ModelRegistry:
         announced: Announced = tuple,
         defaults_of: FindDefaults = published_defaults,
         alias_for: AliasFor = no_alias,
+        problems: Mapping[str, str] = NO_PROBLEMS,
+        embeds: Embeds = unknown_kind,
+        embedding_aliases: Collection[str] = (),
     ) -> None:
         self._files = files
         self._alias_for = alias_for
+        self._problems = problems
+        self._embeds = embeds
+        self._embedding_aliases = embedding_aliases
         self._aliases = aliases
         self._store = store
         self._announced = announced
@@ -161,4 +195,12 @@ class ModelRegistry:
         return self._listing([*here, *pulled, *announced])
 
     def _listing(self, models: Iterable[ModelSpec]) -> Listing:
-        return Listing.of(models, self._aliases, self._defaults_of, self._alias_for)
+        return Listing.of(
+            models,
+            self._aliases,
+            self._defaults_of,
+            self._alias_for,
+            self._problems,
+            self._embeds,
+            self._embedding_aliases,
+        )

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from myna.catalog.entries import ENTRIES, CatalogEntry
+from myna.catalog.catalog_file import bundled_catalog, open_catalog
+from myna.catalog.entries import Catalog, CatalogEntry
 from myna.core.backend import LocalModel
 from myna.core.errors import ModelFileError
 from myna.core.translatable import N_
@@ -29,8 +30,14 @@ class ModelStore:
     """`folder` contains `<id>.gguf` for catalog entries; other models have a record that lists their
     files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, catalog: Catalog | None = None) -> None:
         self.folder = folder
+        self.catalog = catalog or bundled_catalog()
+
+    @classmethod
+    def at(cls, home: Path) -> "ModelStore":
+        """The store and the catalog in a user's folder."""
+        return cls(home / "models", open_catalog(home))
 
     def path_of(self, entry: CatalogEntry) -> Path:
         return self.folder / f"{entry.id}.gguf"
@@ -53,16 +60,11 @@ class ModelStore:
 
     def models(self) -> Iterator[LocalModel]:
         """All models that can be served now, catalog entries first."""
-        for entry in ENTRIES:
+        for entry in self.catalog.entries:
             if self.has(entry):
-                yield LocalModel(
-                    entry.id,
-                    self.path_of(entry),
-                    entry.owned_by,
-                    entry.created,
-                    entry.num_bytes,
-                    "catalog",
-                )
+                path = self.path_of(entry)
+                created = entry.created or int(path.stat().st_mtime)
+                yield LocalModel(entry.id, path, entry.owned_by, created, entry.num_bytes, "catalog")
         for path in sorted(self.folder.glob("*.json")):
             record = self._read(path)
             files = [self.folder / name for name in record.file_names] if record else []

@@ -3,6 +3,7 @@
 import shutil
 import sys
 import time
+from enum import Enum
 from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
@@ -26,6 +27,11 @@ _COMPLETION = """from openai import OpenAI
 client = OpenAI()
 answer = client.completions.create(model="{model}", prompt="The capital of France is", max_tokens=16)
 print(answer.choices[0].text)"""
+_EMBEDDING = """from openai import OpenAI
+
+client = OpenAI()
+answer = client.embeddings.create(model="{model}", input=["a bird", "a song"])
+print(len(answer.data[0].embedding))"""
 _CURL_CHAT = """curl $OPENAI_BASE_URL/chat/completions \\
   -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" \\
   -d '{{"model": "{model}", "temperature": 0,
@@ -33,6 +39,18 @@ _CURL_CHAT = """curl $OPENAI_BASE_URL/chat/completions \\
 _CURL_COMPLETION = """curl $OPENAI_BASE_URL/completions \\
   -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" \\
   -d '{{"model": "{model}", "prompt": "The capital of France is"}}'"""
+
+_CURL_EMBEDDING = """curl $OPENAI_BASE_URL/embeddings \\
+  -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" \\
+  -d '{{"model": "{model}", "input": "a bird"}}'"""
+
+
+class Kind(Enum):
+    """What the default model does: its first requests in Python and with curl."""
+
+    CHAT = (_CHAT, _CURL_CHAT)
+    COMPLETION = (_COMPLETION, _CURL_COMPLETION)
+    EMBEDDING = (_EMBEDDING, _CURL_EMBEDDING)
 
 
 class Banner:
@@ -46,9 +64,9 @@ class Banner:
         self._key = key
         self._is_new_key = is_new_key
 
-    def show(self, has_chat_template: bool) -> None:
+    def show(self, kind: Kind) -> None:
         program = command_name()
-        python, curl = (_CHAT, _CURL_CHAT) if has_chat_template else (_COMPLETION, _CURL_COMPLETION)
+        python, curl = kind.value
         key = f"$({program} key)" if self._key else "none-needed"
         address, secret, page = _("Base URL"), _("API key"), _("Web page")
         width = max(cell_len(name) for name in (address, secret, page))
@@ -71,8 +89,7 @@ class Banner:
             _("or with curl:"),
             "",
             _indented(curl.format(model=self._model)),
-            "",
-            _("or chat in the terminal: {command}", command=f"{program} chat"),
+            *_chat(kind, program),
             "",
             _("Stop with Ctrl-C."),
             "",
@@ -92,6 +109,12 @@ class Banner:
             return page
         link = sign_in_link(self.url, self._key)
         return _("{link}  (signs you in, once)", link=link)
+
+
+def _chat(kind: Kind, program: str) -> list[str]:
+    if kind is Kind.EMBEDDING:
+        return []
+    return ["", _("or chat in the terminal: {command}", command=f"{program} chat")]
 
 
 def sign_in_link(url: str, key: str) -> str:

@@ -9,96 +9,219 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from myna.catalog.entries import ENTRIES, nearest_model, published_defaults
+from myna.catalog.advice import Offer, offers
+from myna.catalog.entries import CatalogEntry, nearest_model
+from myna.catalog.found import FoundModel, find_models
+from myna.catalog.names import HubName, parse_name
 from myna.catalog.store import ModelStore
 from myna.cli.administration import note_act
 from myna.cli.console import megabytes, note, say
 from myna.cli.language import _
+from myna.cli.machine import this_machine
 from myna.cli.pull import as_plain
 from myna.core.backend import LocalModel
-from myna.core.errors import ModelFileError, ModelNotFound, OperatorError
+from myna.core.errors import ConfigurationError, ModelFileError, ModelNotFound, OperatorError
 from myna.core.sampling_defaults import SamplingDefaults
 from myna.core.translatable import N_
 from myna.settings import Settings, load_settings
 
 
 def list_models(
+    available: Annotated[
+        bool, typer.Option("--available", help="List the catalog: what fits this machine, and how fast.")
+    ] = False,
+    found: Annotated[
+        bool, typer.Option("--found", help="List the models that other programs have downloaded.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """List the models on this machine, and those of the catalog that can be pulled.
+    """List the models on this machine, those that can be downloaded, or those of other programs.
 
     **Examples**
 
-    - `myna models`
-    - `myna models --json | jq -r '.[] | select(.here) | .id'`
+    - `myna models`: those that Myna has downloaded
+    - `myna models --available`: the catalog, with the ones to take on this machine first
+    - `myna models --found`: those of Ollama, LM Studio, llama.cpp and huggingface_hub, which `myna serve` can
+      use where they are
+    - `myna models --json | jq -r '.[].id'`
     """
+    if available and found:
+        raise ConfigurationError(N_("Choose one of --available and --found."))
     settings = load_settings()
-    rows = _rows(settings)
+    store = ModelStore.at(settings.home)
+    if available:
+        _show_available(settings, store, as_json=as_json)
+    elif found:
+        _show_found(find_models(), as_json=as_json)
+    else:
+        _show_here(settings, store, as_json=as_json)
+
+
+# --- on this machine ---
+
+
+def _show_here(settings: Settings, store: ModelStore, *, as_json: bool) -> None:
+    rows = [_here(settings, store, model) for model in store.models()]
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in (_("MODEL"), _("SIZE"), _("HERE"), _("LICENCE")):
-        table.add_column(title, no_wrap=True)
-    table.add_column(_("GOOD FOR"))
-    table.add_column(_("SAMPLING"))
-    for row in rows:
-        mark = _(" (default)") if row["id"] == settings.model else ""
-        good_for = ", ".join(map(str, [*row["capabilities"], *row["languages"]]))  # type: ignore[misc]
-        table.add_row(
-            f"{row['id']}{mark}",
-            megabytes(int(str(row["bytes"]))),
-            _("yes") if row["here"] else _("no"),
-            str(row["licence"]),
-            good_for,
-            ", ".join(f"{name} {value:g}" for name, value in row["sampling"].items()),  # type: ignore[attr-defined]
-        )
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-    if not all(row["here"] for row in rows):
-        note("")
-        note(N_("Download one with: myna pull MODEL"))
+    if rows:
+        table = _table(_("MODEL"), _("SIZE"), _("LICENCE"), wraps=(_("GOOD FOR"), _("SAMPLING")))
+        for row in rows:
+            mark = _(" (default)") if row["id"] == settings.model else ""
+            table.add_row(
+                f"{row['id']}{mark}",
+                megabytes(int(str(row["bytes"]))),
+                str(row["licence"]),
+                ", ".join(map(str, [*row["capabilities"], *row["languages"]])),  # type: ignore[misc]
+                ", ".join(f"{name} {value:g}" for name, value in row["sampling"].items()),  # type: ignore[attr-defined]
+            )
+        _print(table)
+    else:
+        note(N_("There is no model on this machine yet."))
+    note("")
+    note(N_("What runs here, and how fast: myna models --available"))
+    note(N_("Models of other programs: myna models --found"))
 
 
-def _rows(settings: Settings) -> list[dict[str, object]]:
-    here = {model.id: model for model in ModelStore(settings.home / "models").models()}
-    rows: list[dict[str, object]] = [
-        {
-            "id": entry.id,
-            "here": entry.id in here,
-            "bytes": entry.num_bytes,
-            "path": str(here[entry.id].path) if entry.id in here else None,
-            "owned_by": entry.owned_by,
-            "source": "catalog",
-            "licence": entry.licence,
-            "capabilities": entry.capabilities,
-            "languages": entry.languages,
-            "sampling": _sampling(settings, entry.id, entry.sampling, here.get(entry.id)),
-        }
-        for entry in ENTRIES
-    ]
-    known = {entry.id for entry in ENTRIES}
-    unknown: dict[str, object] = {"here": True, "licence": "?", "capabilities": (), "languages": ()}
-    return rows + [
-        as_plain(model)
-        | unknown
-        | {"sampling": _sampling(settings, model.id, published_defaults(model), model)}
-        for model in here.values()
-        if model.id not in known
-    ]
+def _here(settings: Settings, store: ModelStore, model: LocalModel) -> dict[str, object]:
+    entry = store.catalog.entry_of(model)
+    known = {
+        "licence": entry.licence if entry else "?",
+        "capabilities": entry.capabilities if entry else (),
+        "languages": entry.languages if entry else (),
+        "sampling": _sampling(settings, model, store.catalog.published_defaults(model)),
+    }
+    return as_plain(model) | known
 
 
-def _sampling(
-    settings: Settings, model: str, published: SamplingDefaults, file: LocalModel | None
-) -> dict[str, float]:
+def _sampling(settings: Settings, model: LocalModel, published: SamplingDefaults) -> dict[str, float]:
     """The sampling defaults that differ from OpenAI's."""
     from myna.prompts.gguf import read_header
     from myna.prompts.sampling_metadata import file_defaults
 
-    defaults = settings.defaults.of(model).over(published)
-    if file is not None:
-        with contextlib.suppress(ModelFileError, OSError):
-            defaults = defaults.over(file_defaults(read_header(file.path)))
+    defaults = settings.defaults.of(model.id).over(published)
+    with contextlib.suppress(ModelFileError, OSError):
+        defaults = defaults.over(file_defaults(read_header(model.path)))
     return defaults.changes()
+
+
+# --- in the catalog ---
+
+
+def _show_available(settings: Settings, store: ModelStore, *, as_json: bool) -> None:
+    machine = this_machine(settings)
+    listed = offers(store.catalog, machine)
+    here = {model.id for model in store.models()}
+    if as_json:
+        typer.echo(json.dumps([plain_offer(offer, here) for offer in listed], ensure_ascii=False))
+        return
+    table = _table(_("MODEL"), _("SIZE"), _("SPEED HERE"), _("LICENCE"), wraps=(_("GOOD FOR"), _("NOTES")))
+    for offer in listed:
+        entry = offer.entry
+        table.add_row(
+            entry.id,
+            megabytes(entry.num_bytes),
+            _speed(offer),
+            entry.licence,
+            ", ".join((*entry.capabilities, *entry.languages)),
+            _notes(offer, is_here=entry.id in here),
+        )
+    _print(table)
+    note("")
+    note(
+        N_(
+            "Models may use {memory} here, which is read at {bandwidth:.0f} GB/s. Speeds are estimates, in "
+            "tokens per second of one answer.",
+            memory=megabytes(machine.capacity_bytes),
+            bandwidth=machine.bytes_per_s / 1e9,
+        )
+    )
+    note(N_("Download one with: myna pull MODEL"))
+
+
+def _speed(offer: Offer) -> str:
+    if not offer.fits:
+        return _("too large")
+    if "embeddings" in offer.entry.capabilities:
+        return "–"  # texts are read in batches
+    return f"{offer.tokens_per_s:.0f}" if offer.tokens_per_s >= 10 else f"{offer.tokens_per_s:.1f}"
+
+
+def _notes(offer: Offer, *, is_here: bool) -> str:
+    notes = (
+        [_("the one to take for {purposes}", purposes=", ".join(offer.best_for))] if offer.best_for else []
+    )
+    if is_here:
+        notes.append(_("is here"))
+    if not offer.can_run:
+        notes.append(_("needs another engine"))
+    return "; ".join(notes)
+
+
+def plain_offer(offer: Offer, here: set[str]) -> dict[str, object]:
+    """For `--json`."""
+    entry = offer.entry
+    return {
+        "id": entry.id,
+        "here": entry.id in here,
+        "bytes": entry.num_bytes,
+        "memory_bytes": offer.needed_bytes,
+        "fits": offer.fits,
+        "runs": offer.can_run,
+        "tokens_per_s": round(offer.tokens_per_s, 1),
+        "best_for": offer.best_for,
+        "owned_by": entry.owned_by,
+        "licence": entry.licence,
+        "capabilities": entry.capabilities,
+        "languages": entry.languages,
+        "context_tokens": entry.context_tokens,
+        "sampling": entry.sampling.changes(),
+    }
+
+
+# --- of other programs ---
+
+
+def _show_found(models: list[FoundModel], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([_plain_found(model) for model in models], ensure_ascii=False))
+        return
+    if not models:
+        note(N_("Ollama, LM Studio, llama.cpp and huggingface_hub have no model in this user's folders."))
+        return
+    table = _table(_("MODEL"), _("SIZE"), _("PROGRAM"), wraps=(_("FILE"),))
+    for model in models:
+        table.add_row(model.id, megabytes(model.num_bytes), model.program, str(model.path))
+    _print(table)
+    note("")
+    note(N_("Serve one where it is, without a copy: myna serve MODEL"))
+
+
+def _plain_found(model: FoundModel) -> dict[str, object]:
+    return {
+        "id": model.id,
+        "program": model.program,
+        "path": str(model.path),
+        "bytes": model.num_bytes,
+        "sha256": model.sha256 or None,
+    }
+
+
+def _table(*titles: str, wraps: tuple[str, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, no_wrap=True)
+    for title in wraps:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def _print(table: Table) -> None:
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+# --- delete ---
 
 
 def remove(
@@ -109,7 +232,7 @@ def remove(
 
     **Example**: `myna rm smollm2-135m-instruct`
     """
-    store = ModelStore(load_settings().home / "models")
+    store = ModelStore.at(load_settings().home)
     doomed = [_find(store, name) for name in models]
     total = megabytes(sum(model.num_bytes for model in doomed))
     if not yes:
@@ -124,16 +247,16 @@ def remove(
 
 
 def _find(store: ModelStore, name: str) -> LocalModel:
-    found = store.find(name.removeprefix("hf:"))
-    if found is None:
-        here = [model.id for model in store.models()]
-        if not here:
-            raise ModelNotFound(N_("{name!r} is not on this machine, nor is any other model.", name=name))
-        raise ModelNotFound(
-            N_(
-                "There is no model {name!r} on this machine; {hint}",
-                name=name,
-                hint=nearest_model(name, here),
-            )
-        )
-    return found
+    """A pulled model, also by another name of it: what other programs have is not deleted."""
+    parsed = parse_name(name)
+    entry: CatalogEntry | None = None if isinstance(parsed, HubName) else store.catalog.get(parsed.name)
+    names = [name, *([parsed.id] if isinstance(parsed, HubName) else []), *([entry.id] if entry else [])]
+    for candidate in names:
+        if (found := store.find(candidate)) is not None:
+            return found
+    here = [model.id for model in store.models()]
+    if not here:
+        raise ModelNotFound(N_("{name!r} is not on this machine, nor is any other model.", name=name))
+    raise ModelNotFound(
+        N_("There is no model {name!r} on this machine; {hint}", name=name, hint=nearest_model(name, here))
+    )

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from myna.catalog.entries import find_entry
-from myna.catalog.pull import pull_entry, pull_hub
+from myna.catalog.lookup import find_local, wanted_model
+from myna.catalog.pull import pull_model
 from myna.catalog.pyodide import PYODIDE, pull_package
 from myna.catalog.store import ModelStore
 from myna.cli.console import megabytes, note, pull_progress, say
 from myna.core.backend import LocalModel
-from myna.core.errors import MynaError
 from myna.core.translatable import N_
 from myna.settings import Settings, load_settings
 
@@ -22,7 +21,7 @@ def pull(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Ids from `myna models`, `hf:org/repo[:quantisation]`, pyodide; default: the default model."
+            help="Ids from `myna models --available`, repositories, pyodide; default: the default model."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the pulled models as JSON.")] = False,
@@ -35,7 +34,8 @@ def pull(
 
     - `myna pull`: the default model
     - `myna pull qwen2.5-coder-1.5b-instruct smollm2-135m-instruct`
-    - `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any GGUF file on Hugging Face
+    - `myna pull qwen3:4b`: names as Ollama's and LM Studio's users write them
+    - `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any file on Hugging Face (`ms:`: ModelScope)
     - `myna pull pyodide`: Python for the playground page
     """
     settings = load_settings()
@@ -57,27 +57,12 @@ def pull(
 
 def fetch(name: str, settings: Settings) -> LocalModel:
     """The model of that name, downloaded if it is not here. Raises `ModelNotFound` or `DownloadFailed`."""
-    store = ModelStore(settings.home / "models")
-    spec = name.removeprefix("hf:")
-    if found := store.find(spec):
-        return found
+    store = ModelStore.at(settings.home)
+    if (here := find_local(name, store)) is not None:
+        return here
     started_s = time.monotonic()
     with pull_progress() as progress:
-        if spec != name or "/" in name:
-            model = pull_hub(spec, store, progress)
-        else:
-            entry = find_entry(name)
-            if entry.terms:
-                progress.message(
-                    N_(
-                        "{model} is licensed under the {licence}: {terms}",
-                        model=entry.id,
-                        licence=entry.licence,
-                        terms=entry.terms,
-                    )
-                )
-            pull_entry(entry, store, progress, settings.mirror)
-            model = _found(store, entry.id)
+        model = pull_model(wanted_model(name, store), store, progress, settings.mirror)
     note(N_("Downloaded {model} in {seconds:.0f} s.", model=model.id, seconds=time.monotonic() - started_s))
     return model
 
@@ -88,19 +73,6 @@ def _python(settings: Settings) -> LocalModel:
         folder = pull_package(PYODIDE, settings.home, progress, settings.mirror)
     size = sum(PYODIDE.files.values())
     return LocalModel(PYODIDE.name, folder, "pyodide", created=0, num_bytes=size, source="npm")
-
-
-def _found(store: ModelStore, model: str) -> LocalModel:
-    found = store.find(model)
-    if found is None:
-        raise MynaError(
-            N_(
-                "{model} disappeared from {folder} after it was pulled; pull it again.",
-                model=model,
-                folder=store.folder,
-            )
-        )
-    return found
 
 
 def as_plain(model: LocalModel) -> dict[str, object]:

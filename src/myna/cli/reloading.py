@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import Field, fields, replace
 from typing import Any, Final
 
+from myna.catalog.lookup import find_local
 from myna.catalog.store import ModelStore
 from myna.cli.served_models import ServedModels, check_sizes, choose_models
 from myna.core.backend import LocalModel
@@ -103,7 +104,7 @@ def take_up(old: Settings, new: Settings) -> tuple[Settings, list[str], list[str
 
 def find_here(name: str, settings: Settings) -> LocalModel:
     """The model of that name, without downloading it, since requests would wait for that."""
-    found = ModelStore(settings.home / "models").find(name.removeprefix("hf:"))
+    found = find_local(name, ModelStore.at(settings.home))
     if found is None:
         raise ConfigurationError(
             N_(

@@ -9,6 +9,7 @@ from myna import __version__
 from myna.cli import (
     batch,
     bench,
+    catalog,
     check,
     complete,
     key,
@@ -45,6 +46,7 @@ app.command("serve")(serve.serve)
 app.command("pull")(pull.pull)
 app.command("models")(models.list_models)
 app.command("rm")(models.remove)
+app.add_typer(catalog.app, name="catalog")
 app.command("chat")(chat)
 app.command("complete")(complete.complete)
 app.add_typer(batch.app, name="batch")
@@ -63,7 +65,7 @@ app.command("bench")(bench.bench)
 _FIRST_STEPS: Final = (
     ("myna chat", N_("chat in the terminal; the first time, this downloads a model")),
     ("myna serve", N_("serve OpenAI's API and a web page on this machine")),
-    ("myna models", N_("list the models that are here, and those that can be pulled")),
+    ("myna models", N_("list the models that are here; --available: those that can be pulled")),
     ("myna doctor", N_("check the machine and the installation")),
 )
 

@@ -18,15 +18,16 @@ from myna.app import HttpOptions, create_app, serve
 from myna.backends.table import Backends
 from myna.batches.service import Batches
 from myna.catalog.manager import PoolLimits
-from myna.catalog.pool import ModelPool
+from myna.catalog.pool import ModelPool, ServedModel
 from myna.catalog.pyodide import PYODIDE
 from myna.cli.administration import server_secret
 from myna.cli.backends import backend_options, backend_sections, backends_of
-from myna.cli.banner import Banner, base_url
+from myna.cli.banner import Banner, Kind, base_url
 from myna.cli.console import note
 from myna.cli.key import has_no_key_yet, server_keys
 from myna.cli.local_servers import recorded
 from myna.cli.log_thread import ThreadedLog
+from myna.cli.machine import note_better_model
 from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
 from myna.cli.served_models import ServedModels, check_sizes, choose_models
@@ -66,6 +67,7 @@ def run_server(read: Callable[[], Settings]) -> None:
         offer = choose_models(settings)
         start_logging(settings)
         check_sizes(offer, settings.models_bytes)
+        note_better_model(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(settings, offer, listener, read))
 
@@ -150,7 +152,7 @@ def set_log_level(level: str) -> None:
 
 def make_pool(settings: Settings, offer: ServedModels, backends: Backends) -> ModelPool:
     return ModelPool(
-        offer.look(backends.announced),
+        offer.look(backends.announced, backends.embeds),
         backends.prepare,
         delete_files=offer.forget,
         limits=pool_limits(settings, offer),
@@ -285,7 +287,7 @@ async def _run(
         if certificate is not None:
             certificate.reload()
         backends.change(backend_options(settings), backend_sections(settings))
-        pool.reconfigure(offer.look(backends.announced), pool_limits(settings, offer))
+        pool.reconfigure(offer.look(backends.announced, backends.embeds), pool_limits(settings, offer))
         app.options = http_options(settings)
         set_log_level(settings.log_level)
         for server in servers:
@@ -295,8 +297,8 @@ async def _run(
         servers.append(server)
         loading.append(asyncio.create_task(_load_first(pool, offer.default, server, on_ready)))
 
-    def on_ready(has_chat_template: bool) -> None:
-        banner.show(has_chat_template)
+    def on_ready(kind: Kind) -> None:
+        banner.show(kind)
         record.enter_context(recorded(settings.home, url))
 
     try:
@@ -328,7 +330,7 @@ def _address(listener: socket.socket) -> tuple[str, int]:
     return str(host), int(port)
 
 
-async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Callable[[bool], None]) -> None:
+async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Callable[[Kind], None]) -> None:
     """Load the default model while the server already answers /health. If that fails there is nothing to
     serve: the server stops, and the error is raised to the awaiting task."""
     note(N_("Loading {model} …", model=model))
@@ -336,8 +338,15 @@ async def _load_first(pool: ModelPool, model: str, server: Server, on_ready: Cal
         async with pool.hold(pool.card(model)) as served:
             gc.collect()
             gc.freeze()  # else each full collection would look at all that was imported, for some 100 ms
-            on_ready(served.relay is not None or served.renderer.has_chat_template)
+            on_ready(_kind(served))
         tell_systemd_ready()
     except BaseException:
         server.stop()
         raise
+
+
+def _kind(served: ServedModel) -> Kind:
+    if served.loaded.embedder is not None:
+        return Kind.EMBEDDING
+    is_chat = served.relay is not None or served.renderer.has_chat_template
+    return Kind.CHAT if is_chat else Kind.COMPLETION

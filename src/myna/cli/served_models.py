@@ -2,37 +2,47 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from myna.backends.table import Backends
-from myna.catalog.aliases import alias_card, default_alias_cards, unlisted_aliases
-from myna.catalog.entries import ENTRIES, published_defaults
+from myna.catalog.aliases import EMBEDDING_ALIASES, alias_card, default_alias_cards, unlisted_aliases
+from myna.catalog.catalog_file import bundled_catalog
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES, capacity
+from myna.catalog.names import is_address
 from myna.catalog.registry import (
     AliasFor,
     Announced,
+    Embeds,
     ModelCard,
     ModelRegistry,
     PollListing,
     no_alias,
+    unknown_kind,
 )
 from myna.catalog.store import ModelStore, local_file
 from myna.cli.backends import backends_of
 from myna.cli.console import megabytes
 from myna.cli.pull import fetch
-from myna.core.backend import LocalModel, ModelSpec
+from myna.core.backend import LocalModel, ModelSpec, without_path
 from myna.core.errors import ConfigurationError, ModelFileError, ModelTooLarge
 from myna.core.sampling_defaults import SamplingDefaults
 from myna.core.translatable import N_
 from myna.setting_values import PUBLISHED, AliasSetting, DefaultsSetting
-from myna.settings import Settings
+from myna.settings import DEFAULT_MODEL, Settings
 
 FAKE: Final = "fake"
 _FAKE_CREATED: Final = 1_764_000_000
 _log: Final = logging.getLogger(__name__)
+
+
+def _fake(name: str) -> LocalModel:
+    return LocalModel(name, Path(name), "myna", _FAKE_CREATED, 0, "file")
+
+
+FAKE_EMBEDDING: Final = _fake("fake-embedding")
 
 # Finds a model of the catalog or a hub by its name; `fetch` downloads it if necessary.
 Find = Callable[[str, Settings], LocalModel]
@@ -44,7 +54,7 @@ MayAnnounce = Callable[[str], bool]
 class ServedModels:
     """`default` is the id of the model that is loaded at the start and that the default aliases refer to.
     `files` are the user's own, and the default if it is a file; without a `store`, pulled models are not
-    offered. `sampling` are the defaults in the settings."""
+    offered. `sampling` are the defaults in the settings, `problems` say why files can't be used, by id."""
 
     default: str
     files: tuple[LocalModel, ...]
@@ -52,15 +62,25 @@ class ServedModels:
     store: ModelStore | None
     sampling: DefaultsSetting = PUBLISHED
     alias_for: AliasFor = no_alias
+    problems: Mapping[str, str] = field(default_factory=dict)
 
-    def look(self, announced: Announced = tuple) -> PollListing:
+    def look(self, announced: Announced = tuple, embeds: Embeds = unknown_kind) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
         return ModelRegistry(
-            self.files, self.aliases, self.store, announced, self._defaults_of, self.alias_for
+            self.files,
+            self.aliases,
+            self.store,
+            announced,
+            self._defaults_of,
+            self.alias_for,
+            self.problems,
+            embeds,
+            EMBEDDING_ALIASES,
         ).poll
 
     def _defaults_of(self, model: ModelSpec) -> SamplingDefaults:
-        return self.sampling.of(model.id).over(published_defaults(model))
+        catalog = bundled_catalog() if self.store is None else self.store.catalog
+        return self.sampling.of(model.id).over(catalog.published_defaults(model))
 
     def forget(self, model: LocalModel) -> None:
         """Delete a pulled model's files."""
@@ -71,22 +91,29 @@ class ServedModels:
 def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
     """The default model, downloaded if necessary; then the user's own files, then all pulled models.
 
-    A file of the user's own that can't be used is logged and stays in the list, so that it works once it is
-    replaced; the default has to be sound.
+    A file of the user's own that can't be used is logged and stays in the list; only the default has to be
+    sound.
 
     Raises what `find` raises, `ModelFileError`, and `ConfigurationError` for names that clash.
     """
-    store = None if settings.engine == FAKE else ModelStore(settings.home / "models")
+    store = None if settings.engine == FAKE else ModelStore.at(settings.home)
     backends = backends_of(settings)
     may_announce = backends.may_announce
-    own = {
-        setting.id: _own_file(setting.id, setting.path, is_default=setting.id == settings.model)
-        for setting in settings.models
-        if setting.path is not None
-    }
+    own: dict[str, LocalModel] = {}
+    problems: dict[str, str] = {}
+    for setting in settings.models:
+        if setting.path is not None:
+            own[setting.id], problem = _own_file(setting.id, setting.path)
+            if problem is not None:
+                if setting.id == settings.model:
+                    raise problem
+                _log.error("The model %r can't be used until its file is replaced: %s", setting.id, problem)
+                problems[setting.id] = str(without_path(own[setting.id], problem.text))
     is_elsewhere = settings.model not in own and _is_elsewhere(settings.model, backends, store)
     default = None if is_elsewhere else find_default(settings, own, find)
-    own_files = tuple(dict.fromkeys([*([] if default is None else [default]), *own.values()]))
+    first = [] if default is None else [default]
+    fakes = [FAKE_EMBEDDING] if first == [_fake(FAKE)] else []
+    own_files = tuple(dict.fromkeys([*first, *fakes, *own.values()]))
     files: dict[str, LocalModel] = {}
     for model in [*own_files, *(store.models() if store else ())]:
         if (other := files.setdefault(model.id, model)).path != model.path:
@@ -100,15 +127,21 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
             )
     default_id = settings.model if default is None else default.id
     aliases = _alias_cards(settings.aliases, default_id, files, may_announce)
+    prompts = (
+        alias_card(f"{one.model}:{one.name}", one.model, "alias", one.prefix) for one in settings.prompts
+    )
+    # An embedding model can't answer for OpenAI's chat models.
+    generates = default is None or not backends.embeds(default)
     # A name that another server may offer is not taken from it while that server can't be reached.
-    unlisted = unlisted_aliases(default_id)
+    unlisted = unlisted_aliases(default_id) if generates else no_alias
     return ServedModels(
         default_id,
         own_files,
-        (*aliases, *default_alias_cards(default_id)),
+        (*aliases, *prompts, *(default_alias_cards(default_id) if generates else ())),
         store,
         settings.defaults,
         lambda name: None if may_announce(name) else unlisted(name),
+        problems,
     )
 
 
@@ -118,7 +151,7 @@ def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) 
     if name in own:
         return own[name]
     if settings.engine == FAKE:
-        return LocalModel(FAKE, Path(FAKE), "myna", _FAKE_CREATED, 0, "file")
+        return _fake(FAKE)
     if _is_path(name):
         return local_file(Path(name).expanduser())
     return find(name, settings)
@@ -127,33 +160,32 @@ def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) 
 def _is_path(model: str) -> bool:
     """Whether the name is a file's path, not an id: also if the file isn't GGUF, so that the error is about
     the file."""
-    if model.startswith("hf:"):
+    if is_address(model):
         return False
-    return model.endswith(".gguf") or model.startswith(("/", "./", "../", "~")) or Path(model).is_file()
+    if model.startswith(("/", "./", "../", "~")) or Path(model).is_file():
+        return True
+    return model.endswith(".gguf") and ":" not in model
 
 
 def _is_elsewhere(model: str, backends: Backends, store: ModelStore | None) -> bool:
-    """Whether a backend brings the default model. A model that is here or can be fetched is not taken away by
-    a backend that may merely offer one of that name."""
+    """Whether a backend brings the default model. A backend that may merely offer one of that name doesn't
+    take away a model that is here, nor the one that Myna chooses itself."""
     if model in {announced.id for announced in backends.announced()}:
         return True
-    is_file = _is_path(model) or model.startswith("hf:")
-    is_known = (
-        is_file or model in {entry.id for entry in ENTRIES} or (store is not None and store.find(model))
-    )
-    return not is_known and backends.may_announce(model)
+    if _is_path(model) or is_address(model) or model == DEFAULT_MODEL:
+        return False
+    is_here = store is not None and store.find(model) is not None
+    return not is_here and backends.may_announce(model)
 
 
-def _own_file(id: str, path: Path, *, is_default: bool) -> LocalModel:
-    """Raises `ModelFileError` where there is no such file, or the default can't be used."""
+def _own_file(id: str, path: Path) -> tuple[LocalModel, ModelFileError | None]:
+    """The file, and why it can't be used, if so: it stays in the list, and works once it is replaced."""
     try:
-        return replace(local_file(path), id=id)
+        return replace(local_file(path), id=id), None
     except ModelFileError as exc:
-        if is_default or not path.is_file():
-            raise
-        _log.error("The model %r can't be used until its file is replaced: %s", id, exc.message)
-        status = path.stat()
-        return LocalModel(id, path.absolute(), "user", int(status.st_mtime), status.st_size, "file")
+        is_file = path.is_file()
+        modified, size = (int(path.stat().st_mtime), path.stat().st_size) if is_file else (0, 0)
+        return LocalModel(id, path.absolute(), "user", modified, size, "file"), exc
 
 
 def check_sizes(offer: ServedModels, limit_bytes: int) -> None:

@@ -16,6 +16,7 @@ from myna.core.ledger import Price
 from myna.core.relay import Relay
 from myna.core.renderer import Renderer
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
+from myna.core.translatable import Translatable
 
 
 class ModelSpec(Protocol):
@@ -53,6 +54,13 @@ class LocalModel:
     @property
     def is_relayed(self) -> bool:
         return False
+
+
+def without_path(model: LocalModel, reason: str | Translatable) -> str | Translatable:
+    """The reason for clients, who know the model by its id: without the place of its file."""
+    for old, new in ((str(model.path), repr(model.id)), (f"{model.path.parent}/", "")):
+        reason = reason.replace(old, new) if isinstance(reason, str) else reason.replaced(old, new)
+    return reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +177,11 @@ class Backend(Protocol):
 
     def may_announce(self, model: str) -> bool:
         """Whether a model with that id is announced now or may be later, so that aliases can refer to it."""
+        ...
+
+    def embeds(self, model: ModelSpec) -> bool:
+        """Whether a model that it accepts turns texts into vectors, as far as can be said at once; what
+        `prepare` finds counts."""
         ...
 
     def price(self, model: str) -> Price | None:

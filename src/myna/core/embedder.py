@@ -34,6 +34,10 @@ class TextEncoder(Protocol):
         ...
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text, with those that the model expects at its start and end. Text that looks
-        like a special token stays text."""
+        """The tokens of each text, `with_special` ones."""
+        ...
+
+    def with_special(self, tokens: Sequence[int]) -> list[int]:
+        """The tokens, after and before those that the model expects at the start and end of each text, unless
+        they are already there."""
         ...

@@ -22,7 +22,8 @@ class EngineRow:
     it can't run them. `needs` are the modules that must be installed; `distribution` is the name of
     another project's package. `is_automatic`: `auto` tries it. `has_tokenizer`: `Engine.tokenize` works, so
     it can run models whose pre-tokenizer Myna doesn't support. `is_batch_invariant` is
-    `Engine.is_batch_invariant`."""
+    `Engine.is_batch_invariant`. `architectures` are those that it can run, empty if it has no list: to advise
+    people, not to choose an engine for a file."""
 
     load: str
     needs: tuple[str, ...] = ()
@@ -31,6 +32,7 @@ class EngineRow:
     has_tokenizer: bool = False
     is_batch_invariant: bool = False
     load_embedding: str = ""
+    architectures: frozenset[str] = frozenset()
 
 
 # In the order in which `auto` tries them.
@@ -40,6 +42,7 @@ ENGINES: Final[dict[str, EngineRow]] = {
         ("myna.engines.native", "myna._native"),
         is_automatic=True,
         is_batch_invariant=True,
+        architectures=frozenset({"gemma3", "llama", "qwen2", "qwen3"}),
     ),
     "llamacpp": EngineRow(
         "myna.engines.llamacpp:load",
@@ -84,6 +87,15 @@ def engines_to_try(wanted: str) -> Sequence[str]:
             )
         )
     return installed
+
+
+def may_run(wanted: str, architecture: str) -> bool:
+    """Whether an installed engine, of those that the setting `engine` allows, may run that architecture."""
+    try:
+        rows = [ENGINES[name] for name in engines_to_try(wanted)]
+    except ConfigurationError:
+        return False
+    return any(not row.architectures or architecture in row.architectures for row in rows)
 
 
 def load_engine(

@@ -3,6 +3,7 @@
 Owns the file format; doesn't interpret the metadata. Never maps the file: if it is truncated while being
 read, that must raise an error instead of SIGBUS."""
 
+import contextlib
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ MAX_TENSOR_NAME_BYTES: Final = 64
 MAX_DIMENSIONS: Final = 4
 
 _FIRST_READ_BYTES: Final = 8 << 20
+_FIRST_ENTRIES_BYTES: Final = 64 << 10
 _BOOL, _STRING, _ARRAY = 7, 8, 9
 _NUMBERS: Final = {
     0: "<u1",
@@ -131,6 +133,24 @@ def read_header(path: str | Path) -> Header:
         ) from exc
 
 
+def read_first_metadata(path: str | Path) -> Mapping[str, Value]:
+    """The entries at the start of the file, in about a millisecond: those before the vocabulary, which all
+    known converters write last. Raises `ModelFileError`."""
+    name = str(path)
+    try:
+        with Path(path).open("rb", buffering=0) as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            parser = _Parser(name, _read(file.read, min(_FIRST_ENTRIES_BYTES, size)), size)
+            with contextlib.suppress(_NeedMoreData):
+                parser.header()
+            return parser.metadata
+    except OSError as exc:
+        raise ModelFileError(
+            N_("The model file {name} can't be read: {reason}.", name=name, reason=exc.strerror or exc)
+        ) from exc
+
+
 def shard_paths(path: str | Path, header: Header) -> list[Path]:
     """The files of a split model, given its first shard; `[path]` for a model in one file."""
     first = Path(path)
@@ -167,6 +187,7 @@ class _Parser:
 
     def __init__(self, path: str, data: bytes, file_bytes: int) -> None:
         self._path, self._data, self._file_bytes = path, data, file_bytes
+        self.metadata: dict[str, Value] = {}  # what was read of it, also if the data ends inside the header
         self._pos = 0
         self._items_total = 0
 
@@ -183,18 +204,16 @@ class _Parser:
             raise self._error(
                 f"it declares {num_tensors} tensors and {num_entries} entries, more than {MAX_ENTRIES}"
             )
-        metadata = self._metadata(num_entries)
-        tensors = self._tensors(num_tensors, _alignment(self._path, metadata))
-        return Header(self._path, version, metadata, tensors, self._file_bytes)
+        self._read_metadata(num_entries)
+        tensors = self._tensors(num_tensors, _alignment(self._path, self.metadata))
+        return Header(self._path, version, self.metadata, tensors, self._file_bytes)
 
-    def _metadata(self, count: int) -> dict[str, Value]:
-        metadata: dict[str, Value] = {}
+    def _read_metadata(self, count: int) -> None:
         for _ in range(count):
             key = self._name(MAX_KEY_BYTES, "a key")
-            if key in metadata:
+            if key in self.metadata:
                 raise self._error(f"its header contains {key} twice")
-            metadata[key] = self._value(self._u32(key), key)
-        return metadata
+            self.metadata[key] = self._value(self._u32(key), key)
 
     def _value(self, kind: int, key: str) -> Value:
         if kind == _STRING:

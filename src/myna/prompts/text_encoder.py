@@ -54,16 +54,15 @@ class GgufTextEncoder:
         return self._tokenizer.least_tokens(text)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [self._framed(tokens) for tokens in self._tokenizer.encode_batch(texts, parse_special=True)]
+        rows = self._tokenizer.encode_batch(texts, parse_special=True)
+        return [self.with_special(tokens) for tokens in rows]
 
-    def _framed(self, tokens: list[int]) -> list[int]:
-        """Clients may have written the frame themselves, since some servers don't."""
+    def with_special(self, tokens: Sequence[int]) -> list[int]:
+        """Clients may have written them themselves, since some servers don't."""
         start, end = self._start, self._end
-        if start is not None and tokens[:1] != [start]:
-            tokens = [start, *tokens]
-        if end is not None and tokens[-1:] != [end]:
-            tokens = [*tokens, end]
-        return tokens
+        before = [] if start is None or (tokens and tokens[0] == start) else [start]
+        after = [] if end is None or (tokens and tokens[-1] == end) else [end]
+        return [*before, *tokens, *after]
 
 
 def _frame(header: Header, vocabulary: Vocabulary) -> tuple[int | None, int | None]:

@@ -1,6 +1,8 @@
 """Text to the same token ids as llama.cpp's, with the vocabulary of the model file."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from myna.core.translatable import N_
 from myna.prompts.bpe import BpeEncoder, UnsupportedTokenizer
@@ -9,6 +11,9 @@ from myna.prompts.spm import SpmEncoder
 from myna.prompts.unigram import UnigramEncoder
 from myna.prompts.vocabulary import Vocabulary
 from myna.prompts.wordpiece import WordPieceEncoder
+
+# Starts of words of which WordPiece makes at least one token each.
+_OWN_WORDS: Final = re.compile(r"(?:^|(?<=[ \t\r\n]))[A-Za-z0-9]|[\u4e00-\u9fff]")
 
 EngineTokenize = Callable[[str], list[int]]
 TextsToTokens = Callable[[Sequence[str]], list[list[int]]]
@@ -64,8 +69,10 @@ class Tokenizer:
 
     def least_tokens(self, text: str) -> int:
         """A lower bound of the number of tokens, without tokenizing the text."""
-        if self._vocabulary.model in ("wordpiece", "unigram"):
-            return 0  # a token for any number of unknown words, and none for white space
+        if self._vocabulary.model == "unigram":
+            return 0  # a token for any number of unknown characters, and none for white space
+        if self._vocabulary.model == "wordpiece":
+            return len(_OWN_WORDS.findall(text))
         if self._vocabulary.stripping.after:
             text = "".join(text.split())
         return -(-len(text) // self._longest)

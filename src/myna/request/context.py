@@ -18,7 +18,7 @@ from myna.accounts.limiting import TokenEstimate
 from myna.accounts.principal import LOCAL_USER, Principal
 from myna.catalog.pool import ServedModel
 from myna.catalog.registry import ModelCard
-from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError
+from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError, WrongEndpoint
 from myna.core.generator import EventStream
 from myna.core.requests import BACKGROUND, GenerationRequest
 from myna.http.event_format import OPENAI_EVENTS, EventFormat
@@ -79,6 +79,8 @@ class RequestContext:
         self._card: ModelCard | None = None
         self._is_counted = False
         self._bytes_per_token = _TEXT_BYTES
+        self.answer_bytes = 0  # besides the generated tokens
+        self._path = endpoint.path
         self._body_bytes = 0
 
     @property
@@ -152,13 +154,19 @@ class RequestContext:
         self._card = card
         return card
 
-    async def open_model(self, card: ModelCard) -> ServedModel:
-        """The model, loaded if necessary and held until the request ends. Raises `ModelLoadFailed`."""
+    async def open_model(self, card: ModelCard, *, embeds: bool = False) -> ServedModel:
+        """The model, loaded if necessary and held until the request ends. Raises `ModelLoadFailed`;
+        `WrongEndpoint` for an embedding model, unless the endpoint `embeds`."""
+        if card.embeds and not embeds:
+            raise _not_generating(self._path)
         try:
-            return await self._opened.enter_async_context(self.services.pool.hold(card))
+            model = await self._opened.enter_async_context(self.services.pool.hold(card))
         except ModelTooLarge as exc:
             self.record.hint(exc.message)
             raise
+        if model.loaded.embedder is not None and not embeds:
+            raise _not_generating(self._path)
+        return model
 
     def response_sender(
         self,
@@ -183,7 +191,7 @@ class RequestContext:
     def _hold_answer(self, drop: Callable[[], None]) -> AbstractContextManager[Callable[[], None]]:
         """Count the answer, about as large as its tokens, until its client has read it."""
         num_tokens = self.meter.completion_tokens if self.meter else 0
-        size = num_tokens * self._bytes_per_token
+        size = self.answer_bytes + num_tokens * self._bytes_per_token
         return self.services.unread_answers.hold(self.principal.key_id, size, drop)
 
     async def in_text_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -231,6 +239,14 @@ class RequestContext:
     async def aclose(self) -> None:
         """Abort what is still running and release everything."""
         await self._opened.aclose()
+
+
+def _not_generating(path: str) -> WrongEndpoint:
+    return WrongEndpoint(
+        f"This is not a chat model and thus not supported in the {path[1:]} endpoint. Did you mean to use "
+        "v1/embeddings?",
+        param="model",
+    )
 
 
 async def _settle(context: RequestContext, reservation: Reservation) -> None:

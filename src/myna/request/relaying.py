@@ -9,13 +9,14 @@ from myna.core.events import Event, WireChunk
 from myna.core.relay import RelayRequest
 from myna.generation.service_tier import requested_tier
 from myna.http.event_format import OPENAI_EVENTS, EventFormat
-from myna.http.streaming import collect
+from myna.http.streaming import ChunkRenderer, collect
 from myna.request.context import RequestContext
 from myna.request.service_tiers import served_tier
 
 _BYTES_PER_TOKEN: Final = 4  # of a request's body, roughly
 _MAX_TOKENS: Final = 1 << 24
 _MAX_CHOICES: Final = 128
+_LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
 async def answer_relayed(
@@ -24,9 +25,11 @@ async def answer_relayed(
     body: Mapping[str, object],
     path: str,
     framing: EventFormat = OPENAI_EVENTS,
+    renderer: ChunkRenderer | None = None,
 ) -> None:
     """Relay a request to a model whose card `is_relayed`; `path` is the endpoint's path below /v1. Only
-    `model`, `stream`, the tier, the user and the token limits in the body are read here."""
+    `model`, `stream`, the tier, the user and the token limits in the body are read here. A `renderer` sees
+    the chunks of a stream; None: they are passed on."""
     body = await _with_permitted_tier(context, card, body)
     user = body.get("user") or body.get("safety_identifier")
     context.record.user = user if isinstance(user, str) else ""
@@ -35,9 +38,10 @@ async def answer_relayed(
         model = await context.open_model(card)
         relay, request = model.relay, RelayRequest(path, body, is_stream, context.id)
         assert relay is not None, "the card says so"
-        events = await context.metered(model, _estimate(context, body), lambda: relay.open(request))
+        estimate = _estimate(context, body, generates=path != "embeddings")
+        events = await context.metered(model, estimate, lambda: relay.open(request))
         if is_stream:
-            await response.send_events(events, _Chunks())
+            await response.send_events(events, renderer or _Chunks())
         else:
             await response.send_body((await collect(events, _Body())).parts())
 
@@ -78,13 +82,15 @@ class _Body:
         return iter(self._chunks)
 
 
-def _estimate(context: RequestContext, body: Mapping[str, object]) -> TokenEstimate:
+def _estimate(context: RequestContext, body: Mapping[str, object], *, generates: bool) -> TokenEstimate:
     """An estimate of the tokens that the request may use, for the key's limits."""
     length = context.request.headers.get("content-length", "")
     prompt_tokens = int(length) // _BYTES_PER_TOKEN if length.isdecimal() else 0
-    requested = _number(body.get("max_completion_tokens"), _MAX_TOKENS)
-    if requested is None:
-        requested = _number(body.get("max_tokens"), _MAX_TOKENS)
+    if not generates:
+        return TokenEstimate(prompt_tokens, 0, is_unbounded=False)
+    requested = next(
+        (found for name in _LIMITS if (found := _number(body.get(name), _MAX_TOKENS)) is not None), None
+    )
     server_limit = context.services.answer_limits.max_tokens or _MAX_TOKENS
     num_choices = _number(body.get("n"), _MAX_CHOICES) or 1
     return TokenEstimate(

@@ -239,6 +239,28 @@ CHAT: Final[Mapping[str, Parameter]] = MappingProxyType(
     }
 )
 
+EMBEDDINGS: Final[Mapping[str, Parameter]] = MappingProxyType(
+    {
+        "model": _MODEL,
+        "input": _required(
+            "A text, token ids, or up to 2,048 of either; each as long as the model's context, and at most "
+            "300,000 tokens together."
+        ),
+        "encoding_format": _supported("`float`, or `base64`: little-endian float32."),
+        "dimensions": _supported(
+            "Cuts the vectors and scales them to unit length again, for models that were trained for it; a "
+            "400 for others."
+        ),
+        "user": _hint("Recorded in the log."),
+        "keep_alive": _accepted(),
+        **dict.fromkeys(("input_type", "instruction", "prompt", "prompt_name", "task"), _neutral(None)),
+        "truncate_prompt_tokens": _neutral(None),
+        "truncate": _neutral(False),
+        **dict.fromkeys(("add_special_tokens", "normalize", "normalized"), _neutral(True)),
+        "embd_normalize": _neutral(2),
+        "priority": _neutral(0),
+    }
+)
 RESPONSES: Final[Mapping[str, Parameter]] = MappingProxyType(
     {
         "model": _MODEL,

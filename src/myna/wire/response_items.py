@@ -294,6 +294,9 @@ def _input(value: Any) -> Any:
 
 Input = Annotated[ItemList, BeforeValidator(_input)]
 """The `input` of a request: a text, or items."""
+OptionalInput = Annotated[
+    ItemList | None, BeforeValidator(lambda value: None if value is None else _input(value))
+]
 
 _LIST: Final = TypeAdapter[list[Item | ItemReference]](ItemList)
 _ONE: Final = TypeAdapter[Item | ItemReference](ItemParam)

@@ -10,7 +10,7 @@ from myna.api.responses.open_items import OpenItem
 from myna.api.responses.output import Change, Output
 from myna.api.responses.shapes import Response, ResponseError, to_usage
 from myna.core.errors import ContextLengthExceeded, InvalidRequest, RateLimited
-from myna.core.events import Event
+from myna.core.events import Done, Event
 from myna.generation.json_parts import LazyArray, json_parts
 
 _ITEMS_PER_SLICE: Final = 8
@@ -29,6 +29,11 @@ class ResponseFold:
     def feed(self, event: Event) -> list[Change]:
         """Process the next event."""
         return self.output.feed(event)
+
+    def note_total(self, event: Event) -> None:
+        """Take the totals of the last event, for `finished`, before the event itself is processed."""
+        if isinstance(event, Done):
+            self.output.usage.feed(event)
 
     def finished(self) -> Response:
         """The response after its last event, always the same; its items are rendered lazily."""
@@ -52,6 +57,12 @@ class ResponseFold:
 
 def failed(response: Response, exc: BaseException, message: str) -> Response:
     """The response after an error, which clients see as `message`."""
+    error = ResponseError(**response_error(exc, message))
+    return replace(response, status="failed", error=error, output=[])
+
+
+def response_error(exc: BaseException, message: str) -> dict[str, str]:
+    """The error of a failed response, with one of this API's codes."""
     match exc:
         case RateLimited():
             code = "rate_limit_exceeded"
@@ -61,4 +72,4 @@ def failed(response: Response, exc: BaseException, message: str) -> Response:
             code = "invalid_prompt"
         case _:
             code = "server_error"
-    return replace(response, status="failed", error=ResponseError(code, message), output=[])
+    return {"code": code, "message": message}

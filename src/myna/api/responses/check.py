@@ -35,12 +35,7 @@ def check_moved(body: Mapping[str, object]) -> None:
 
 def check_combinations(request: ResponsesRequest) -> None:
     """Raise for parameters that exclude or require each other."""
-    if request.previous_response_id is not None and request.conversation is not None:
-        raise InvalidRequest(
-            "Mutually exclusive parameters: ''. Ensure you are only providing one of: 'previous_response_id' "
-            "or 'conversation'.",
-            code="mutually_exclusive_parameters",
-        )
+    check_exclusive(request)
     if request.prompt is not None:
         raise NotFound(f"Prompt with id '{request.prompt.id}' not found.")
     if request.stream_options is not None and not request.stream:
@@ -49,6 +44,16 @@ def check_combinations(request: ResponsesRequest) -> None:
         )
     check_input(request.input, request.previous_response_id or request.conversation)
     check_choice(request.tools or (), request.tool_choice)
+
+
+def check_exclusive(request: ResponsesRequest) -> None:
+    """Raise for a request that continues two things at once."""
+    if request.previous_response_id is not None and request.conversation is not None:
+        raise InvalidRequest(
+            "Mutually exclusive parameters: ''. Ensure you are only providing one of: 'previous_response_id' "
+            "or 'conversation'.",
+            code="mutually_exclusive_parameters",
+        )
 
 
 def check_input(items: Sequence[object], continued: object) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from myna.api.responses.tools import shown_name
 from myna.core.conversation import Message as Turn
@@ -17,6 +18,8 @@ from myna.wire.response_items import (
     ToolOutput,
 )
 from myna.wire.response_parts import text_of
+
+SUMMARY_TEXT: Final = "Summary of the conversation so far, without my messages above:\n\n{summary}"
 
 ReadBlob = Callable[[str], str | None]
 """The text of an opaque token; None for one that isn't this server's."""
@@ -62,7 +65,8 @@ def to_messages(instructions: str | None, items: Sequence[Item], read_blob: Read
             case ToolOutput():
                 turns.append(Turn.of("tool", item.text(), tool_call_id=item.call_id))
             case Compaction():
-                turns.append(Turn.of("user", read_blob(item.encrypted_content) or ""))
+                summary = read_blob(item.encrypted_content) or ""
+                turns.append(Turn.of("user", SUMMARY_TEXT.format(summary=summary)))
     return turns + (own.turns() if own is not None else [])
 
 

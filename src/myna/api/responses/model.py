@@ -1,11 +1,14 @@
 """The model that a request to the Responses API names, with the errors of this API."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from myna.catalog.registry import ModelCard
 from myna.core.errors import InvalidRequest, ModelNotFound
 from myna.request.context import RequestContext
 from myna.wire import validation_errors
+
+NO_OBJECT_TEXT: Final = "Missing required parameter: 'model'."
 
 
 def requested_card(context: RequestContext, body: Mapping[str, object]) -> ModelCard:

@@ -16,7 +16,7 @@ from myna.catalog.pool import ServedModel
 from myna.core.errors import ContextLengthExceeded, InvalidRequest
 from myna.core.requests import GenerationRequest
 from myna.generation.budgets import AnswerLimits
-from myna.generation.conversation import ConversationRequest, to_generation
+from myna.generation.conversation import ConversationRequest, count_prompt, to_generation
 from myna.generation.tenant import Tenant, context_length
 from myna.generation.tool_choice import ResolvedTools
 from myna.wire.ids import ItemIds
@@ -72,14 +72,7 @@ def prepare(
     Raises `InvalidRequest` for what the model doesn't support, and `ContextLengthExceeded` for what doesn't
     fit it, unless the request wants it truncated.
     """
-    if not model.renderer.has_chat_template:
-        raise InvalidRequest(
-            f"The requested model '{model.card.id}' cannot be used with the Responses API.", param="model"
-        )
-    read_blob = partial(read_token, asker.sealer)
-    check_blobs(items, read_blob)
-    check_json_word(request, items)
-    check_pairs(items)
+    read_blob = _checked(request, items, model, asker.sealer)
     asker.limits.check("max_output_tokens", request.max_output_tokens)
     is_truncated, least = request.truncation == "auto", _least_room(request, model, asker.limits)
 
@@ -93,8 +86,40 @@ def prepare(
 
     prepared = fitting(items, attempt) if is_truncated else attempt(items)
     if prepared is None:
-        raise ContextLengthExceeded(TOO_LONG_TEXT, param="input", code="context_length_exceeded")
+        raise _too_long()
     return prepared
+
+
+def count_tokens(request: ResponsesRequest, items: Sequence[Item], model: ServedModel, asker: Asker) -> int:
+    """The number of tokens of the prompt that `prepare` makes. Likewise slow, and raises as it does, except
+    that a prompt may be longer than the context."""
+    if request.truncation == "auto":
+        return len(prepare(request, items, model, "default", asker).generation.prompt_tokens)
+    read_blob = _checked(request, items, model, asker.sealer)
+    conversation, _ = _conversation(request, items, model, "default", read_blob)
+    try:
+        return count_prompt(conversation, model.renderer, model.generator.info)
+    except ContextLengthExceeded as exc:  # so long that nobody counts it
+        raise _too_long() from exc
+
+
+def _checked(
+    request: ResponsesRequest, items: Sequence[Item], model: ServedModel, sealer: Sealer
+) -> ReadBlob:
+    """Raise for what can't be answered; returns how to read opaque tokens."""
+    if not model.renderer.has_chat_template:
+        raise InvalidRequest(
+            f"The requested model '{model.card.id}' cannot be used with the Responses API.", param="model"
+        )
+    read_blob = partial(read_token, sealer)
+    check_blobs(items, read_blob)
+    check_json_word(request, items)
+    check_pairs(items)
+    return read_blob
+
+
+def _too_long() -> ContextLengthExceeded:
+    return ContextLengthExceeded(TOO_LONG_TEXT, param="input", code="context_length_exceeded")
 
 
 def read_token(sealer: Sealer, token: str) -> str | None:
@@ -127,13 +152,29 @@ def _prepare(
     asker: Asker,
     read_blob: ReadBlob,
 ) -> Prepared:
+    conversation, shown = _conversation(request, items, model, tier, read_blob)
+    generation, tools = to_generation(
+        conversation,
+        model.renderer,
+        model.generator.info,
+        asker.tenant,
+        id=asker.id,
+        limits=asker.limits.within(1, conversation.num_logprobs),
+        hint=asker.hint,
+    )
+    return Prepared(generation, shown, tools)
+
+
+def _conversation(
+    request: ResponsesRequest, items: Sequence[Item], model: ServedModel, tier: str, read_blob: ReadBlob
+) -> tuple[ConversationRequest, tuple[ShownTool, ...]]:
+    """The request in the form that all endpoints share, and its tools."""
     shown = shown_tools(request.tools or ())
-    num_logprobs = (request.top_logprobs or 0) if request.wants_logprobs else None
-    conversation = ConversationRequest(
+    return ConversationRequest(
         messages=to_messages(request.instructions, items, read_blob),
         sampling=sampling(request, model.sampling),
         requested_tokens=request.max_output_tokens,
-        num_logprobs=num_logprobs,
+        num_logprobs=(request.top_logprobs or 0) if request.wants_logprobs else None,
         tools=tuple(tool.declared for tool in shown),
         tool_choice=tool_choice(request.tool_choice, shown),
         is_parallel=request.parallel_tool_calls is not False,
@@ -142,14 +183,4 @@ def _prepare(
         service_tier=tier,
         is_stream=bool(request.stream),
         messages_param="input",
-    )
-    generation, tools = to_generation(
-        conversation,
-        model.renderer,
-        model.generator.info,
-        asker.tenant,
-        id=asker.id,
-        limits=asker.limits.within(1, num_logprobs),
-        hint=asker.hint,
-    )
-    return Prepared(generation, shown, tools)
+    ), shown

@@ -2,22 +2,28 @@
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from myna.api.responses.answer import ResponseFold
+from myna.api.responses.asker import asker_of
 from myna.api.responses.check import check_combinations, check_moved
-from myna.api.responses.context import context_items
-from myna.api.responses.model import requested_card
+from myna.api.responses.compacting import compact_response
+from myna.api.responses.context import request_items
+from myna.api.responses.counting import count_input_tokens
+from myna.api.responses.model import NO_OBJECT_TEXT, requested_card
 from myna.api.responses.output import Output
-from myna.api.responses.prepare import Asker, prepare
+from myna.api.responses.prepare import prepare
+from myna.api.responses.relayed import RelayedChunks, RelayedEvents
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import new_response
+from myna.api.responses.storing import may_store, store
 from myna.api.responses.stream import ResponseEvents, ResponseRenderer
 from myna.catalog.registry import ModelCard
 from myna.core.errors import InvalidRequest
-from myna.generation.tenant import tenant_of
+from myna.generation.storing import StoredStream
 from myna.http.streaming import collect
 from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
@@ -28,7 +34,6 @@ from myna.wire.ids import ItemIds
 from myna.wire.parameters import RESPONSES
 
 NO_KEY_TEXT: Final = "Missing bearer or basic authentication in header"
-NO_OBJECT_TEXT: Final = "Missing required parameter: 'model'."
 
 
 async def create_response(context: RequestContext) -> None:
@@ -37,7 +42,9 @@ async def create_response(context: RequestContext) -> None:
     body = await context.json_object(NO_OBJECT_TEXT)
     card = requested_card(context, body)
     if card.is_relayed:
-        await answer_relayed(context, card, body, "responses")
+        chunks = RelayedChunks()
+        events = RelayedEvents(card.id, chunks)
+        await answer_relayed(context, card, body, "responses", framing=events, renderer=chunks)
         return
     check_moved(body)
     request = await context.validated(ResponsesRequest, body, RESPONSES, may_ignore=True)
@@ -60,21 +67,23 @@ async def _answer(
     async with context.response_sender(
         is_stream=bool(request.stream), events=ResponseEvents(renderer)
     ) as sender:
-        items = await context_items(
+        items = await request_items(
             context,
             request.input,
             previous_response_id=request.previous_response_id,
-            conversation_id=request.conversation.id if request.conversation else None,
+            conversation_id=request.conversation_id,
         )
         model = await context.open_model(card)
+        is_stored = await may_store(context, request)
         tier = await served_tier(context, request.service_tier, card)
-        prepared = await context.in_text_thread(prepare, request, items, model, tier, asker_of(context))
+        prepared = await context.in_text_thread(prepare, request, items.all, model, tier, asker_of(context))
         events = await context.generate(
             model, [prepared.generation], is_unbounded=request.max_output_tokens is None
         )
         used = prepared.generation.sampling
         response = replace(
             response,
+            store=is_stored,
             temperature=used.temperature,
             top_p=used.top_p,
             presence_penalty=used.presence_penalty,
@@ -82,22 +91,16 @@ async def _answer(
         )
         output = Output(prepared.output_spec(request, ids, context.services.sealer))
         fold = renderer.fold = ResponseFold(response, output, tier)
+        store_response = partial(store, context, request, items.own, ids, fold)
         if request.stream:
+            if is_stored:
+                events = StoredStream(events, fold.note_total, store_response)
             await sender.send_events(events, renderer)
         else:
-            await sender.send_body((await collect(events, fold)).parts())
-
-
-def asker_of(context: RequestContext) -> Asker:
-    """Whose request it is, and what limits its answer."""
-    services = context.services
-    return Asker(
-        tenant_of(context.principal),
-        context.id,
-        services.answer_limits,
-        context.record.hint,
-        services.sealer,
-    )
+            await collect(events, fold)
+            if is_stored:
+                await store_response()
+            await sender.send_body(fold.parts())
 
 
 ENDPOINTS: Final = (
@@ -105,6 +108,21 @@ ENDPOINTS: Final = (
         "POST",
         "/v1/responses",
         create_response,
+        recorded_as="responses",
+        error_layout=BACKEND,
+        no_key_text=NO_KEY_TEXT,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/responses/input_tokens",
+        count_input_tokens,
+        error_layout=BACKEND,
+        no_key_text=NO_KEY_TEXT,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/responses/compact",
+        compact_response,
         recorded_as="responses",
         error_layout=BACKEND,
         no_key_text=NO_KEY_TEXT,

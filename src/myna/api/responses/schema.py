@@ -22,7 +22,7 @@ from myna.wire.fields import (
     one_of,
     small_object,
 )
-from myna.wire.response_items import Input, ToolName
+from myna.wire.response_items import Input, OptionalInput, ToolName
 from myna.wire.validation import Items, WireModel
 
 INCLUDES: Final = (
@@ -32,6 +32,8 @@ INCLUDES: Final = (
 )  # fmt: skip
 LEAST_TOKENS: Final = 16
 MAX_TOP_LOGPROBS: Final = 20
+SUMMARY_TOKENS: Final = 2048
+"""The token limit of a summary."""
 _TIERS: Final = ("auto", "default", "fast", "flex", "priority")
 _EFFORT_NOUN: Final = f"one of one of {validation_errors.quoted_list(EFFORTS, 'or')} or integer"
 _INCLUDE_NOUN: Final = "an array of one of " + validation_errors.quoted_list(
@@ -168,6 +170,10 @@ class ResponsesRequest(WireModel):
         return "reasoning.encrypted_content" in (self.include or ())
 
     @property
+    def conversation_id(self) -> str | None:
+        return None if self.conversation is None else self.conversation.id
+
+    @property
     def is_stored(self) -> bool:
         return self.store is not False
 
@@ -178,3 +184,62 @@ class ResponsesRequest(WireModel):
     @property
     def text_options(self) -> TextOptions:
         return self.text or _NO_TEXT
+
+
+class InputTokensRequest(WireModel):
+    """The body of `POST /v1/responses/input_tokens`."""
+
+    model: str
+    input: OptionalInput = None
+    previous_response_id: Label = None
+    conversation: ConversationParam = None
+    tools: Tools = None
+    tool_choice: ToolChoiceField = None
+    text: TextOptions | None = None
+    parallel_tool_calls: Flag = None
+    reasoning: ReasoningOptions | None = None
+    truncation: Truncation = None
+    instructions: Text = None
+    personality: Label = None
+
+    def as_response(self) -> ResponsesRequest:
+        """The request for the response whose input is counted."""
+        return ResponsesRequest.model_construct(
+            model=self.model,
+            input=self.input or [],
+            previous_response_id=self.previous_response_id,
+            conversation=self.conversation,
+            tools=self.tools,
+            tool_choice=self.tool_choice,
+            text=self.text,
+            parallel_tool_calls=self.parallel_tool_calls,
+            reasoning=self.reasoning,
+            truncation=self.truncation,
+            instructions=self.instructions,
+        )
+
+
+class CompactRequest(WireModel):
+    """The body of `POST /v1/responses/compact`."""
+
+    model: str
+    input: OptionalInput = None
+    previous_response_id: Label = None
+    prompt_cache_options: Options = None
+    prompt_cache_key: Label = None
+    prompt_cache_retention: Retention = None
+    instructions: Text = None
+    service_tier: Tier = None
+
+    def as_response(self) -> ResponsesRequest:
+        """The request for the response that summarizes the input; what doesn't fit is left out."""
+        return ResponsesRequest.model_construct(
+            model=self.model,
+            input=self.input or [],
+            previous_response_id=self.previous_response_id,
+            instructions=self.instructions,
+            service_tier=self.service_tier,
+            truncation="auto",
+            max_output_tokens=SUMMARY_TOKENS,
+            reasoning=ReasoningOptions(effort="none"),
+        )

@@ -28,10 +28,16 @@ class _CompletionDetails(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
+    """Counts, in the names of completions or in those of the Responses API."""
+
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    input_tokens_details: _PromptDetails | None = None
+    output_tokens_details: _CompletionDetails | None = None
 
 
 class _Text(msgspec.Struct):
@@ -57,13 +63,31 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
+class _Response(msgspec.Struct):
+    """The response in an event of the Responses API."""
+
+    usage: _Usage | None = None
+
+
 class _Answer(msgspec.Struct):
-    """The fields that are read. Everything else in the JSON is skipped, but must be well-formed."""
+    """The fields that are read. Everything else in the JSON is skipped, but must be well-formed. `type` is
+    that of an event of the Responses API, `status` that of a whole response."""
 
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
     error: object = None
+    type: object = None
+    response: _Response | None = None
+    status: object = None
 
+
+_RESPONSE_ENDS: Final = {
+    "response.completed": "stop",
+    "response.incomplete": "length",
+    "response.failed": "stop",
+    "response.cancelled": "stop",
+}
+_STATUS_ENDS: Final = {"completed": "stop", "incomplete": "length"}
 
 _decode: Final = msgspec.json.Decoder(_Answer).decode
 
@@ -86,7 +110,8 @@ class AnswerReader:
         self.failure: UpstreamFailed | None = None
 
     def feed(self, data: bytes) -> WireChunk | None:
-        """The events that are now complete; `[DONE]` ends the stream. Invalid events, invalid JSON and errors
+        """The events that are now complete; `[DONE]` ends the stream, and so does the last event of a
+        response. Invalid events, invalid JSON and errors
         reported by the upstream set `failure`, after the events before them."""
         if self.is_done:
             return None
@@ -147,6 +172,7 @@ class AnswerReader:
             event = _NO_USAGE.sub(b"", event, count=1)
         if self._model:
             event = _MODEL.sub(self._model, event, count=1)
+        self.is_done = answer.type in _RESPONSE_ENDS
         return event + b"\n\n"
 
     def _payload(self, event: bytes) -> bytes | None:
@@ -174,21 +200,37 @@ class AnswerReader:
     def _note(self, answer: _Answer) -> None:
         if answer.usage is not None:
             self._usage = answer.usage
+        if isinstance(answer.type, str):
+            self._note_event(answer, answer.type)
+        if isinstance(answer.status, str) and answer.status in _STATUS_ENDS:
+            self._ends[0] = _STATUS_ENDS[answer.status]
         for choice in answer.choices or ():
             if choice.text or choice.delta or choice.message:
                 self._num_tokens[choice.index] = self._num_tokens.get(choice.index, 0) + 1
             if choice.finish_reason:
                 self._ends[choice.index] = choice.finish_reason
 
+    def _note_event(self, answer: _Answer, kind: str) -> None:
+        """Count an event of the Responses API."""
+        if answer.response is not None and answer.response.usage is not None:
+            self._usage = answer.response.usage
+        if kind.endswith(".delta"):
+            self._num_tokens[0] = self._num_tokens.get(0, 0) + 1
+        elif kind in _RESPONSE_ENDS:
+            self._ends[0] = _RESPONSE_ENDS[kind]
+
     def _totals(self) -> list[Event]:
         events: list[Event] = []
         usage, num_tokens = self._usage, sum(self._num_tokens.values())
         if usage is not None:
-            prompt = usage.prompt_tokens_details or _PromptDetails()
-            events.append(PromptDone(max(0, usage.prompt_tokens), max(0, prompt.cached_tokens or 0)))
-            num_tokens = max(0, usage.completion_tokens)
+            prompt = usage.prompt_tokens_details or usage.input_tokens_details or _PromptDetails()
+            num_prompt_tokens = max(0, usage.prompt_tokens, usage.input_tokens)
+            events.append(PromptDone(num_prompt_tokens, max(0, prompt.cached_tokens or 0)))
+            num_tokens = max(0, usage.completion_tokens, usage.output_tokens)
         events += _choices_done(self._ends, self._num_tokens)
-        details = (usage and usage.completion_tokens_details) or _CompletionDetails()
+        details = (
+            usage and (usage.completion_tokens_details or usage.output_tokens_details)
+        ) or _CompletionDetails()
         events.append(
             Done(
                 num_tokens,

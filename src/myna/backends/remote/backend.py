@@ -130,6 +130,9 @@ class RemoteBackend:
     def may_announce(self, model: str) -> bool:
         return any(upstream.may_serve(model) for upstream in self.balancer.upstreams)
 
+    def embeds(self, model: ModelSpec) -> bool:
+        return False  # upstreams don't say
+
     def price(self, model: str) -> Price | None:
         prices = (one.config.token_price for one in self.balancer.upstreams if one.may_serve(model))
         return next((price for price in prices if price is not None), None)
@@ -160,22 +163,13 @@ class RemoteBackend:
         while True:
             self._is_stale.clear()
             upstreams = self.balancer.upstreams
-            are_listed = await asyncio.gather(*map(self._list, upstreams))
+            are_listed = await asyncio.gather(*(_list(upstream, self.announce) for upstream in upstreams))
             await self._close_retired()
             try:
                 async with asyncio.timeout(_LIST_AGAIN_S if all(are_listed) else _TRY_AGAIN_S):
                     await self._is_stale.wait()
             except TimeoutError:
                 pass
-
-    async def _list(self, upstream: Upstream) -> bool:
-        try:
-            await upstream.list_models()
-        except (UpstreamFailed, ConfigurationError) as exc:
-            _log.warning("The models of the upstream %r can't be listed: %s", upstream.name, exc.message)
-            return False
-        self.announce()
-        return True
 
     async def _close_retired(self) -> None:
         for upstream in [one for one in self._retired if not one.num_running]:
@@ -189,3 +183,13 @@ class RemoteBackend:
                 models.setdefault(model, RemoteModel(model, upstream.name, created))
         if tuple(models.values()) != self._announced:
             self._announced = tuple(models.values())
+
+
+async def _list(upstream: Upstream, announce: Callable[[], None]) -> bool:
+    try:
+        await upstream.list_models()
+    except (UpstreamFailed, ConfigurationError) as exc:
+        _log.warning("The models of the upstream %r can't be listed: %s", upstream.name, exc.message)
+        return False
+    announce()
+    return True

@@ -14,7 +14,15 @@ from myna.backends.worker.file_hashes import FileHashes
 from myna.backends.worker.findings import engine_findings
 from myna.backends.worker.model_size import model_size
 from myna.backends.worker.process_memory import process_bytes
-from myna.core.backend import BackendOptions, Candidate, LoadedModel, LocalModel, ModelSize, ModelSpec
+from myna.core.backend import (
+    BackendOptions,
+    Candidate,
+    LoadedModel,
+    LocalModel,
+    ModelSize,
+    ModelSpec,
+    without_path,
+)
 from myna.core.confinement import missing
 from myna.core.embedder import Embedder
 from myna.core.errors import ModelFileError, ModelLoadFailed
@@ -29,7 +37,7 @@ from myna.engines.registry import ENGINES, engines_to_try
 from myna.prompts.bpe import UnsupportedTokenizer
 from myna.prompts.gguf import Header, read_header, shard_paths
 from myna.prompts.model_check import check_model
-from myna.prompts.pooling import find_pooling
+from myna.prompts.pooling import find_pooling, has_pooling
 from myna.prompts.renderer import GgufRenderer
 from myna.prompts.sampling_metadata import file_defaults
 from myna.prompts.text_encoder import GgufTextEncoder
@@ -69,6 +77,7 @@ class WorkerBackend:
         self._options = options
         self._start_worker = start_worker
         self._limits = QueueLimits(options.max_queue, options.max_queue_tokens)
+        self._embeds: dict[LocalModel, bool] = {}
         self.hashes: Final = FileHashes(options.home / "hashes.json")
 
     def accepts(self, model: ModelSpec) -> bool:
@@ -101,6 +110,14 @@ class WorkerBackend:
 
     def may_announce(self, model: str) -> bool:
         return False
+
+    def embeds(self, model: ModelSpec) -> bool:
+        assert isinstance(model, LocalModel), "accepts() comes first"
+        if self._options.engine == _FAKE:
+            return embeds(str(model.path))
+        if model not in self._embeds:
+            self._embeds[model] = has_pooling(model.path)
+        return self._embeds[model]
 
     def price(self, model: str) -> Price | None:
         return None
@@ -256,11 +273,9 @@ class _FakeCandidate:
 
 
 def _load_failed(model: LocalModel, reason: str | Translatable) -> ModelLoadFailed:
-    """The error for clients, who know the model by its id; where its file is, only the log says."""
+    """The error for clients; where the file is, only the log says."""
     _log.error("can't load %s: %s", model.id, reason)
-    for old, new in ((str(model.path), repr(model.id)), (f"{model.path.parent}/", "")):
-        reason = reason.replace(old, new) if isinstance(reason, str) else reason.replaced(old, new)
-    return ModelLoadFailed(reason)
+    return ModelLoadFailed(without_path(model, reason))
 
 
 def _loaded(

@@ -42,10 +42,13 @@ class FakeTextEncoder:
     """A `core.embedder.TextEncoder` of the fake embedding model, whose texts end with a special token and
     whose vectors may be cut to any width."""
 
-    widths = range(1, fake_embedding.WIDTH + 1)
+    widths: range | tuple[int, ...] = range(1, fake_embedding.WIDTH + 1)
 
     def least_tokens(self, text: str) -> int:
         return 0
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [[*fake.tokenize(text, parse_special=False), fake.END] for text in texts]
+        return [self.with_special(fake.tokenize(text, parse_special=False)) for text in texts]
+
+    def with_special(self, tokens: Sequence[int]) -> list[int]:
+        return list(tokens) if tokens and tokens[-1] == fake.END else [*tokens, fake.END]

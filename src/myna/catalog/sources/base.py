@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 from myna.catalog.entries import FolderFile, HubFile, NpmPackage, Source, Wheels
 from myna.catalog.partial import PartialFile
+from myna.catalog.repository import RepositoryFile
 
 SOURCES: Final[dict[str, str]] = {
     "file": "myna.catalog.sources.file:Folder",
@@ -13,6 +14,12 @@ SOURCES: Final[dict[str, str]] = {
     "modelscope": "myna.catalog.sources.modelscope:ModelScope",
     "npm": "myna.catalog.sources.npm:NpmRegistry",
     "pypi": "myna.catalog.sources.pypi:WheelIndex",
+}
+MAIN_REVISIONS: Final = {"huggingface": "main", "modelscope": "master"}
+# The hubs whose repositories can be listed.
+_LISTINGS: Final[dict[str, str]] = {
+    "huggingface": "myna.catalog.sources.huggingface:list_gguf_files",
+    "modelscope": "myna.catalog.sources.modelscope:list_gguf_files",
 }
 
 
@@ -42,7 +49,17 @@ def source_name(source: Source) -> str:
 
 
 def open_source(source: Source) -> Fetcher:
-    module_name, name = SOURCES[source_name(source)].split(":")
-    made: Any = getattr(import_module(module_name), name)
-    fetcher: Fetcher = made(source)
+    fetcher: Fetcher = _load(SOURCES[source_name(source)])(source)
     return fetcher
+
+
+def list_gguf_files(hub: str, repository: str, revision: str, timeout_s: float) -> list[RepositoryFile]:
+    """All GGUF files of a repository; a `revision` of "" is the hub's main branch. Raises `DownloadFailed`
+    with a remedy."""
+    files: list[RepositoryFile] = _load(_LISTINGS[hub])(repository, revision, timeout_s)
+    return files
+
+
+def _load(place: str) -> Any:
+    module_name, name = place.split(":")
+    return getattr(import_module(module_name), name)

@@ -49,6 +49,20 @@ def ask(url: str, headers: Mapping[str, str], timeout_s: float) -> None:
         raise DownloadFailed(reason_of(exc)) from exc
 
 
+def get(url: str, timeout_s: float, max_bytes: int) -> bytes:
+    """A small document. Raises `DownloadFailed`, also if it is larger than `max_bytes`."""
+    try:
+        with _open(url, {}, timeout_s) as response:
+            data = response.read(max_bytes + 1)
+    except urllib.error.HTTPError as exc:
+        raise DownloadFailed(N_("it answered {code} {reason}", code=exc.code, reason=exc.reason)) from exc
+    except (OSError, http.client.HTTPException) as exc:
+        raise DownloadFailed(reason_of(exc)) from exc
+    if len(data) > max_bytes:
+        raise DownloadFailed(N_("it has more than {max_bytes:,} bytes", max_bytes=max_bytes))
+    return data
+
+
 def fetch(url: str, headers: Mapping[str, str], partial: PartialFile) -> None:
     """Append the missing bytes, retrying after interruptions as long as attempts make progress."""
     num_failed = 0

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from myna.accounts.keys import read_keys
-from myna.catalog.entries import ENTRIES, FolderFile
+from myna.catalog.entries import FolderFile
 from myna.catalog.sources.base import open_source, source_name
 from myna.catalog.sources.pypi import WheelIndex
 from myna.catalog.store import ModelStore
@@ -118,7 +118,8 @@ def port(settings: Settings) -> Findings:
 
 def sources(settings: Settings) -> Findings:
     """All are probed at once; none may take longer than `ANSWER_S`."""
-    entry = next((entry for entry in ENTRIES if entry.id == settings.model), ENTRIES[0])
+    store = ModelStore.at(settings.home)
+    entry = store.catalog.get(settings.model) or store.catalog.entries[0]
     mirror = settings.mirror
     wanted = (
         *((FolderFile(mirror, (entry.file_name, f"{entry.id}.gguf")),) if mirror else ()),
@@ -148,7 +149,7 @@ def sources(settings: Settings) -> Findings:
         except queue.Empty:
             break
         verdicts[name] = verdict
-    is_needed = "" not in verdicts.values() and not ModelStore(settings.home / "models").has(entry)
+    is_needed = "" not in verdicts.values() and not store.has(entry)
     for source in wanted:
         name = source_name(source)
         yield _verdict(name, verdicts.get(name), is_needed=is_needed)

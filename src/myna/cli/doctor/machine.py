@@ -8,11 +8,11 @@ from typing import Final
 
 import psutil
 
-from myna.catalog.entries import ENTRIES
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES
 from myna.catalog.store import ModelStore
 from myna.cli.console import megabytes
+from myna.cli.machine import usable_threads
 from myna.core.confinement import missing
 from myna.core.finding import Findings, advice, ok, wrong
 from myna.core.translatable import N_
@@ -44,7 +44,7 @@ def processor(root: Path = Path("/")) -> Findings:
         )
     elif useful:
         yield ok(N_("Instruction sets for arithmetic: {names}.", names=", ".join(useful)))
-    usable = _usable_threads()
+    usable = usable_threads()
     if (quota := _processor_quota(root)) is not None and quota < usable:
         yield advice(
             N_(
@@ -95,8 +95,8 @@ def disk(settings: Settings) -> Findings:
     place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
     free = shutil.disk_usage(place).free
     needed = _LEAST_DISK_BYTES
-    store = ModelStore(settings.home / "models")
-    entry = next((entry for entry in ENTRIES if entry.id == settings.model), None)
+    store = ModelStore.at(settings.home)
+    entry = store.catalog.get(settings.model)
     if entry is not None and not store.has(entry):
         needed += entry.num_bytes
     if not os.access(place, os.W_OK):
@@ -144,7 +144,8 @@ def _default_bytes(settings: Settings) -> int:
     path = own[0] if own else Path(settings.model).expanduser()
     if path.is_file():
         return path.stat().st_size
-    return next((entry.num_bytes for entry in ENTRIES if entry.id == settings.model), 0)
+    entry = ModelStore.at(settings.home).catalog.get(settings.model)
+    return entry.num_bytes if entry else 0
 
 
 def _read_processor(root: Path) -> tuple[str, set[str]]:
@@ -155,10 +156,6 @@ def _read_processor(root: Path) -> tuple[str, set[str]]:
     rows = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     flags = rows.get("flags") or rows.get("features") or ""
     return rows.get("model name") or platform.machine(), set(flags.split())
-
-
-def _usable_threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor_quota(root: Path) -> float | None:

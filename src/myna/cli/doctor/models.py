@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
-from myna.catalog.entries import ENTRIES
+from myna.catalog.entries import Catalog
 from myna.catalog.partial import Progress
 from myna.catalog.store import ModelStore, local_file
 from myna.cli.console import megabytes
@@ -22,10 +22,10 @@ _READ_BYTES: Final = 1 << 22
 def models(
     settings: Settings, *, is_quick: bool, watch: Callable[[], AbstractContextManager[Progress]]
 ) -> Findings:
-    store = ModelStore(settings.home / "models")
+    store = ModelStore.at(settings.home)
     found = list(store.models())
     for model in found:
-        yield from _model(model, is_quick, watch)
+        yield from _model(model, store.catalog, is_quick, watch)
     for setting in settings.models:
         if setting.path is None:
             continue
@@ -42,7 +42,7 @@ def models(
                     size=megabytes(own.num_bytes),
                 )
             )
-    for entry in ENTRIES:
+    for entry in store.catalog.entries:
         path = store.path_of(entry)
         if path.is_file() and not store.has(entry):
             yield wrong(
@@ -72,9 +72,9 @@ def models(
 
 
 def _model(
-    model: LocalModel, is_quick: bool, watch: Callable[[], AbstractContextManager[Progress]]
+    model: LocalModel, catalog: Catalog, is_quick: bool, watch: Callable[[], AbstractContextManager[Progress]]
 ) -> Findings:
-    entry = next((entry for entry in ENTRIES if entry.id == model.id), None)
+    entry = next((entry for entry in catalog.entries if entry.id == model.id), None)
     size = megabytes(model.num_bytes)
     if entry is None:
         try:
@@ -82,7 +82,11 @@ def _model(
         except ModelFileError as exc:
             yield wrong(
                 exc.text,
-                remedy=N_("Download it again: myna rm {model}; myna pull hf:{model}", model=model.id),
+                remedy=N_(
+                    "Download it again: myna rm {model}; myna pull {source}",
+                    model=model.id,
+                    source=model.source,
+                ),
             )
         else:
             yield ok(

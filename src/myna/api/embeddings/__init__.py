@@ -1,0 +1,1 @@
+"""The Embeddings API: texts in, vectors out."""

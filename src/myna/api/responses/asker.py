@@ -1,0 +1,17 @@
+"""Whose request it is, as its generation needs it."""
+
+from myna.api.responses.prepare import Asker
+from myna.generation.tenant import tenant_of
+from myna.request.context import RequestContext
+
+
+def asker_of(context: RequestContext) -> Asker:
+    """Whose request it is, and what limits its answer."""
+    services = context.services
+    return Asker(
+        tenant_of(context.principal),
+        context.id,
+        services.answer_limits,
+        context.record.hint,
+        services.sealer,
+    )

@@ -1,0 +1,84 @@
+"""What models of the catalog a machine can run, how fast, and which of them to take. Pure: numbers in, advice
+out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from myna.catalog.entries import Catalog, CatalogEntry
+from myna.catalog.memory_planner import MIN_KV_TOKENS, WORKER_BYTES
+
+# The share of the measured bandwidth that decoding reaches.
+_USE_OF_BANDWIDTH: Final = 0.6
+# Bytes of keys and values per token, by billions of parameters: about the most that models of that size have.
+# The planner reads the exact number from the file before it loads it.
+_KV_TOKEN_BYTES: Final = ((1.0, 32 << 10), (10.0, 144 << 10), (float("inf"), 256 << 10))
+# Slower models are not recommended: people read about as fast. Texts are embedded in batches, which are much
+# faster than one answer.
+_LEAST_TOKENS_PER_S: Final = {"chat": 7.0, "code": 7.0, "embeddings": 5.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """`capacity_bytes` is the memory that models may use, `bytes_per_s` how fast it is read. `can_run` says
+    whether an installed engine may run an architecture."""
+
+    capacity_bytes: int
+    bytes_per_s: float
+    can_run: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model for this machine. `fits`: into its memory; `can_run`: an installed engine knows the
+    architecture. `best_for` are the purposes for which it is the one to take."""
+
+    entry: CatalogEntry
+    needed_bytes: int
+    tokens_per_s: float
+    fits: bool
+    can_run: bool
+    best_for: tuple[str, ...] = ()
+
+
+def offers(catalog: Catalog, machine: Machine) -> list[Offer]:
+    """Every model of the catalog; the recommended ones first, then those that run here, fast ones last since
+    they are the smallest."""
+    best: dict[str, list[str]] = {}
+    for purpose, names in catalog.recommended.items():
+        chosen = _choose(purpose, [_offer(entry, machine, ()) for entry in _entries(catalog, names)])
+        if chosen is not None:
+            best.setdefault(chosen.entry.id, []).append(purpose)
+    listed = [_offer(entry, machine, tuple(best.get(entry.id, ()))) for entry in catalog.entries]
+    return sorted(listed, key=lambda offer: (not offer.best_for, not (offer.fits and offer.can_run)))
+
+
+def recommended(catalog: Catalog, machine: Machine, purpose: str) -> Offer | None:
+    """The model to take for a purpose; None if none of those that are recommended for it runs here."""
+    return next((offer for offer in offers(catalog, machine) if purpose in offer.best_for), None)
+
+
+def needed_bytes(entry: CatalogEntry) -> int:
+    """The approximate memory that a model needs, with a KV cache of the least useful size."""
+    kv_token_bytes = next(num_bytes for billions, num_bytes in _KV_TOKEN_BYTES if entry.parameters < billions)
+    kv_tokens = min(MIN_KV_TOKENS, entry.context_tokens)
+    return entry.num_bytes + WORKER_BYTES + kv_tokens * kv_token_bytes
+
+
+def _offer(entry: CatalogEntry, machine: Machine, best_for: tuple[str, ...]) -> Offer:
+    needed = needed_bytes(entry)
+    speed = machine.bytes_per_s * _USE_OF_BANDWIDTH / entry.active_bytes
+    fits = needed <= machine.capacity_bytes
+    return Offer(entry, needed, speed, fits, machine.can_run(entry.architecture), best_for)
+
+
+def _entries(catalog: Catalog, names: Sequence[str]) -> list[CatalogEntry]:
+    by_id = {entry.id: entry for entry in catalog.entries}
+    return [by_id[name] for name in names]
+
+
+def _choose(purpose: str, candidates: Sequence[Offer]) -> Offer | None:
+    """The best that is fast enough; if none is, the fastest."""
+    usable = [offer for offer in candidates if offer.fits and offer.can_run]
+    fast = [offer for offer in usable if offer.tokens_per_s >= _LEAST_TOKENS_PER_S[purpose]]
+    return fast[0] if fast else max(usable, key=lambda offer: offer.tokens_per_s, default=None)

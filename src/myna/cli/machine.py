@@ -1,0 +1,50 @@
+"""This machine as the catalog's advice sees it, measured."""
+
+import os
+from functools import partial
+
+from myna.catalog.advice import Machine, recommended
+from myna.catalog.catalog_file import open_catalog
+from myna.catalog.memory import read_memory
+from myna.catalog.memory_planner import capacity
+from myna.cli.banner import command_name
+from myna.cli.console import megabytes, note
+from myna.core.translatable import N_
+from myna.engines.registry import may_run
+from myna.settings import DEFAULT_MODEL, Settings
+
+
+def this_machine(settings: Settings) -> Machine:
+    """Takes some 100 ms, in which it reads memory as fast as it can."""
+    from myna.catalog.bandwidth import best_bandwidth
+
+    num_threads, memory = settings.threads or usable_threads(), read_memory()
+    return Machine(
+        capacity(memory, settings.models_bytes),
+        best_bandwidth(settings.home / "bandwidth.json", num_threads, memory.total_bytes),
+        partial(may_run, settings.engine),
+    )
+
+
+def note_better_model(settings: Settings) -> None:
+    """Name the model to take, if the one that Myna chooses by itself is smaller than what runs here."""
+    if settings.model != DEFAULT_MODEL or settings.engine == "fake":
+        return
+    catalog = open_catalog(settings.home)
+    offer = recommended(catalog, this_machine(settings), "chat")
+    if offer is not None and offer.entry.num_bytes > 2 * catalog.find(DEFAULT_MODEL).num_bytes:
+        note(
+            N_(
+                "This machine can run {model}, which is better ({size}, about {speed:.0f} tokens per "
+                "second): {command}",
+                model=offer.entry.id,
+                size=megabytes(offer.entry.num_bytes),
+                speed=offer.tokens_per_s,
+                command=f"{command_name()} serve {offer.entry.id}",
+            )
+        )
+
+
+def usable_threads() -> int:
+    """The number of threads that this process may use at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
