@@ -4,7 +4,7 @@ First part: a batch of many lines runs on the fake engine. At even intervals of 
 worker or the whole server gets SIGKILL; the server is restarted in the same folder. At the end, output and
 error file together must have each custom_id once, with the answer that the engine gives to that line.
 
-Second part: interactive requests, one after the other, without a batch and beside one, in turns. The quotient
+Second part: interactive requests, one after the other, without a batch and during one, in turns. The quotient
 of the medians of each pair is the cost.
 
     python bench/batches.py --lines 10000 --kills 6 --pairs 8 --out bench/reports/batches.json
@@ -154,7 +154,7 @@ def check(client: openai.OpenAI, batch: Any, num_lines: int) -> dict[str, object
 
 
 def measure_cost(server: Server, num_pairs: int, per_side: int = 10) -> dict[str, object]:
-    """The seconds of an interactive request beside a batch and without one, in alternating pairs."""
+    """The seconds of an interactive request during a batch and without one, in alternating pairs."""
     client = client_of(server.port)
     beside, alone = list[float](), list[float]()
     for _ in range(num_pairs):

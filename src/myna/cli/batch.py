@@ -133,7 +133,7 @@ class _State:
             return None
         batch = client.retrieve(batch_id)
         if batch is not None:
-            note(N_("Continuing with {id}; delete {path} to start anew.", id=batch_id, path=self._path))
+            note(N_("Continuing with {id}; delete {path} to start again.", id=batch_id, path=self._path))
         return batch
 
     def save(self, batch_id: str) -> None:
@@ -156,7 +156,7 @@ def _client(base_url: str | None) -> Iterator[BatchClient]:
 
 
 def _endpoint_of(path: Path) -> str:
-    """The URL of the first line. Raises `OperatorError` for what is no file of requests."""
+    """The URL of the first line. Raises `OperatorError` for any other file."""
     try:
         with path.open("rb") as file:
             first = next((line for line in file if line.strip()), b"")

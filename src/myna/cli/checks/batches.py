@@ -34,7 +34,7 @@ def _runs(target: Target) -> None:
     expect(batch.status == "completed", f"the status is {batch.status}")
     good, bad = _results(target, batch.output_file_id), _results(target, batch.error_file_id)
     expect(list(good) == ["good"] and list(bad) == ["bad"], f"results: {list(good)}, errors: {list(bad)}")
-    expect(good["good"]["response"]["body"]["object"] == "text_completion", "the body is no completion")
+    expect(good["good"]["response"]["body"]["object"] == "text_completion", "the body isn't a completion")
     status = bad["bad"]["response"]["status_code"]
     expect(status == 400 and bad["bad"]["error"] is None, f"the error is {bad['bad']}")
 
