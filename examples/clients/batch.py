@@ -19,9 +19,7 @@ def request(country: str) -> dict[str, object]:
 
 lines = "\n".join(json.dumps(request(country)) for country in COUNTRIES)
 file = client.files.create(file=("countries.jsonl", lines.encode()), purpose="batch")
-batch = client.batches.create(
-    input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
-)
+batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
 while batch.status in ("validating", "in_progress", "finalizing"):
     time.sleep(0.5)
     batch = client.batches.retrieve(batch.id)

@@ -2,6 +2,7 @@
 target_sources(myna_engine PRIVATE
   engine.cpp
   graph/attention_step.cpp
+  graph/experts_step.cpp
   graph/graph.cpp
   gguf/mapped_file.cpp
   gguf/model.cpp

@@ -13,6 +13,7 @@ MODELS = {
     "gemma3-q4_1": Tiny("gemma3", layers=7, tied=True, weights=Kind.Q4_1),
     "gemma2-q8_0": Tiny("gemma2", weights=Kind.Q8_0),
     "cohere2-f32": Tiny("cohere2"),
+    "gpt-oss-q5_0": Tiny("gpt-oss", weights=Kind.Q5_0),
 }
 
 folder = Path(sys.argv[1])

@@ -20,6 +20,47 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
+class Mixture:
+    """The experts of all but the first `dense` layers; `shared` is the width of one that all rows have."""
+
+    experts: int = 8
+    used: int = 3
+    width: int = 32
+    shared: int = 0
+    has_biases: bool = False
+    has_choice_bias: bool = False
+    has_shared_gate: bool = False
+    dense: int = 0
+
+    def metadata(self) -> dict[str, Any]:
+        values = {
+            "expert_count": self.experts,
+            "expert_used_count": self.used,
+            "expert_feed_forward_length": self.width,
+        }
+        return values | ({"leading_dense_block_count": self.dense} if self.dense else {})
+
+    def tensors(self, embedding: int) -> Shapes:
+        count, width = self.experts, self.width
+        shapes: Shapes = {
+            "ffn_gate_inp.weight": (count, embedding),
+            "ffn_gate_exps.weight": (count, width, embedding),
+            "ffn_up_exps.weight": (count, width, embedding),
+            "ffn_down_exps.weight": (count, embedding, width),
+        }
+        if self.has_biases:
+            shapes |= {name.replace("weight", "bias"): shape[:-1] for name, shape in shapes.items()}
+        if self.has_choice_bias:
+            shapes["exp_probs_b.bias"] = (count,)
+        if self.has_shared_gate:
+            shapes["ffn_gate_inp_shexp.weight"] = (embedding,)
+        if self.shared:
+            shapes["ffn_gate_shexp.weight"] = shapes["ffn_up_shexp.weight"] = (self.shared, embedding)
+            shapes["ffn_down_shexp.weight"] = (embedding, self.shared)
+        return shapes
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """The tensors of a layer beyond a plain block's, and the metadata beyond the common.
 
@@ -32,23 +73,30 @@ class Layout:
     head_norms: str = ""
     biases: Sequence[str] = ()
     joined: Sequence[str] = ()
+    mixture: Mixture | None = None
+    has_sinks: bool = False
     is_always_tied: bool = False
     layers: int = 2
     metadata: Mapping[str, Any] = field(default_factory=dict)
     cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def layer(self, sizes: Sizes) -> Shapes:
+    def layer(self, sizes: Sizes, index: int) -> Shapes:
         width, query, kv, ffn = sizes.embedding, sizes.query, sizes.key_value, sizes.feed_forward
-        shapes: Shapes = {"attn_output.weight": (width, query), "ffn_down.weight": (width, ffn)}
+        shapes: Shapes = {"attn_output.weight": (width, query)}
         if "qkv" in self.joined:
             shapes["attn_qkv.weight"] = (query + 2 * kv, width)
         else:
             rows = {"attn_q": query, "attn_k": kv, "attn_v": kv}
             shapes |= {f"{name}.weight": (count, width) for name, count in rows.items()}
-        if "gate" in self.joined:
-            shapes["ffn_up.weight"] = (2 * ffn, width)
+        if self.mixture and index >= self.mixture.dense:
+            shapes |= self.mixture.tensors(width)
+        elif "gate" in self.joined:
+            shapes |= {"ffn_up.weight": (2 * ffn, width), "ffn_down.weight": (width, ffn)}
         else:
             shapes |= {"ffn_gate.weight": (ffn, width), "ffn_up.weight": (ffn, width)}
+            shapes["ffn_down.weight"] = (width, ffn)
+        if self.has_sinks:
+            shapes["attn_sinks.weight"] = (sizes.query // sizes.head,)
         shapes |= {f"{name}.bias": shapes[f"{name}.weight"][:1] for name in self.biases}
         norms = [*self.norms, *(("post_attention_norm", "post_ffw_norm") if self.has_post_norms else ())]
         shapes |= {f"{name}.weight": (width,) for name in norms}
@@ -66,6 +114,12 @@ _YARN: Final = {
     "rope.scaling.factor": 4.0,
     "rope.scaling.original_context_length": 64,
 }
+_GRANITE: Final = {
+    "attention.scale": 0.1,
+    "embedding_scale": 6.0,
+    "residual_scale": 0.22,
+    "logit_scale": 8.0,
+}
 _WIDE: Final = {"head_dim": 32}
 _TIED: Final = {"tied": True}
 
@@ -79,6 +133,10 @@ LAYOUTS: Final[dict[str, Layout]] = {
             "a factor on the rope": {"metadata": {"rope.scaling.attn_factor": 1.25}},
             "heads of 48": {"head_dim": 48},
             "biases": {"biases": (*_QKV_BIASES, "attn_output", "ffn_gate", "ffn_up", "ffn_down")},
+            "mixtral": {
+                "mixture": Mixture(width=96, used=2),
+                "metadata": {"expert_feed_forward_length": None},
+            },
         }
     ),
     "qwen2": Layout(biases=_QKV_BIASES, cases={"yarn": {"metadata": _YARN}, "tied": _TIED}),
@@ -102,12 +160,7 @@ LAYOUTS: Final[dict[str, Layout]] = {
         cases={"other betas": {"metadata": {"rope.scaling.yarn_beta_fast": 4.0}}, "wide heads": _WIDE},
     ),
     "granite": Layout(
-        metadata={
-            "attention.scale": 0.1,
-            "embedding_scale": 6.0,
-            "residual_scale": 0.22,
-            "logit_scale": 8.0,
-        },
+        metadata=_GRANITE,
         cases={"no rope": {"metadata": {"rope.scaling.finetuned": False}}, "tied": _TIED},
     ),
     "hunyuan-dense": Layout(
@@ -196,5 +249,71 @@ LAYOUTS: Final[dict[str, Layout]] = {
             "logit_scale": 0.25,
         },
         cases={"every second layer": {"metadata": {"attention.sliding_window_pattern": 2}}},
+    ),
+    "qwen2moe": Layout(
+        biases=_QKV_BIASES,
+        mixture=Mixture(shared=48, has_shared_gate=True),
+        metadata={"expert_shared_feed_forward_length": 48},
+    ),
+    "qwen3moe": Layout(
+        head_norms="head",
+        mixture=Mixture(),
+        cases={
+            "many experts": {"head_dim": 32, "mixture": Mixture(experts=40, used=7)},
+            "one expert": {"mixture": Mixture(experts=4, used=1)},
+        },
+    ),
+    "qwen3vlmoe": Layout(head_norms="head", mixture=Mixture(), metadata=_SECTIONS),
+    "olmoe": Layout(
+        head_norms="whole",
+        mixture=Mixture(width=96),
+        metadata={"expert_feed_forward_length": None, "attention.head_count_kv": 4},
+    ),
+    "granitemoe": Layout(
+        mixture=Mixture(width=96),
+        metadata=_GRANITE | {"expert_feed_forward_length": None},
+        cases={
+            "shared": {
+                "mixture": Mixture(width=96, shared=48),
+                "metadata": {"expert_shared_feed_forward_length": 48},
+            }
+        },
+    ),
+    "hunyuan-moe": Layout(
+        head_norms="head",
+        mixture=Mixture(width=96, shared=48),
+        metadata={"expert_shared_feed_forward_length": 48},
+    ),
+    "ernie4_5-moe": Layout(
+        layers=3,
+        mixture=Mixture(shared=48, dense=1, has_choice_bias=True),
+        metadata={"expert_shared_feed_forward_length": 48, "interleave_moe_layer_step": 1},
+    ),
+    "glm4moe": Layout(
+        norms=("attn_norm", "post_attention_norm"),
+        layers=3,
+        biases=_QKV_BIASES,
+        mixture=Mixture(shared=32, dense=1, has_choice_bias=True),
+        metadata={
+            "rope.dimension_count": 8,
+            "expert_shared_count": 1,
+            "expert_gating_func": 2,
+            "expert_weights_norm": True,
+            "expert_weights_scale": 1.5,
+        },
+        cases={
+            "as they are": {"metadata": {"expert_weights_norm": False, "expert_gating_func": None}},
+            "softmax": {"metadata": {"expert_gating_func": 1}},
+            "groups": {"metadata": {"expert_group_count": 4, "expert_group_used_count": 2}},
+        },
+    ),
+    "gpt-oss": Layout(
+        norms=("attn_norm", "post_attention_norm"),
+        layers=4,
+        biases=(*_QKV_BIASES, "attn_output"),
+        mixture=Mixture(has_biases=True),
+        has_sinks=True,
+        metadata={**_YARN, "attention.sliding_window": 24},
+        cases={"wide heads": _WIDE},
     ),
 }

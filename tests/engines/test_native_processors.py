@@ -23,6 +23,7 @@ MODELS = {
     "gemma3 in Q4_1": Tiny("gemma3", layers=7, tied=True, weights=Kind.Q4_1),
     "capped gemma2 in Q8_0": Tiny("gemma2", weights=Kind.Q8_0),
     "cohere2 in floats, with means in its norms": Tiny("cohere2"),
+    "experts of gpt-oss in Q5_0": Tiny("gpt-oss", weights=Kind.Q5_0),
 }
 UNAVAILABLE = 75
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import gguf
 import numpy as np
-from tests.engines.architectures import LAYOUTS, Layout, Shapes, Sizes
+from tests.engines.architectures import LAYOUTS, Layout, Mixture, Shapes, Sizes
 
 from myna.prompts.token_pieces import TokenKind, byte_alphabet
 
@@ -28,6 +28,7 @@ class Tiny:
     tied: bool = False
     factors: Sequence[str] = ()
     biases: Sequence[str] = ()
+    mixture: Mixture | None = None
     seed: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
     overrides: dict[str, Any] = field(default_factory=dict)
@@ -35,7 +36,7 @@ class Tiny:
     @property
     def layout(self) -> Layout:
         layout = LAYOUTS.get(self.architecture, LAYOUTS["llama"])
-        return replace(layout, biases=self.biases) if self.biases else layout
+        return replace(layout, biases=self.biases or layout.biases, mixture=self.mixture or layout.mixture)
 
     @property
     def num_layers(self) -> int:
@@ -62,15 +63,15 @@ def byte_level(marks: Mapping[str, TokenKind], *, bos: str, eos: str) -> dict[st
 
 def _shapes(tiny: Tiny) -> Shapes:
     """Matrices and vectors by name, rows first."""
-    sizes = Sizes(EMBEDDING, FEED_FORWARD, HEADS * tiny.head_dim, KV_HEADS * tiny.head_dim, tiny.head_dim)
+    kv_heads = tiny.layout.metadata.get("attention.head_count_kv", KV_HEADS)
+    sizes = Sizes(EMBEDDING, FEED_FORWARD, HEADS * tiny.head_dim, kv_heads * tiny.head_dim, tiny.head_dim)
     shapes: Shapes = {"token_embd.weight": (tiny.num_tokens, EMBEDDING), "output_norm.weight": (EMBEDDING,)}
     if not (tiny.tied or tiny.layout.is_always_tied):
         shapes["output.weight"] = (tiny.num_tokens, EMBEDDING)
     rotated = tiny.metadata.get("rope.dimension_count", tiny.head_dim)
     shapes |= {f"{name}.weight": (rotated // 2,) for name in tiny.factors}
-    layer = tiny.layout.layer(sizes)
     for i in range(tiny.num_layers):
-        shapes |= {f"blk.{i}.{name}": shape for name, shape in layer.items()}
+        shapes |= {f"blk.{i}.{name}": shape for name, shape in tiny.layout.layer(sizes, i).items()}
     return shapes
 
 
@@ -89,7 +90,8 @@ def _metadata(tiny: Tiny) -> dict[str, Any]:
         "rope.dimension_count": tiny.head_dim,
         "vocab_size": tiny.num_tokens,
     }
-    return values | dict(tiny.layout.metadata) | dict(tiny.metadata)
+    mixture = tiny.layout.mixture.metadata() if tiny.layout.mixture else {}
+    return values | mixture | dict(tiny.layout.metadata) | dict(tiny.metadata)
 
 
 def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
@@ -121,10 +123,11 @@ def write_tiny(
         if name == without:
             continue
         data = rng.standard_normal(shape).astype(np.float32)
-        if len(shape) == 2:
-            data *= np.float32(shape[1] ** -0.5)
-            raw = gguf.quantize(data, tiny.weights)
-            writer.add_tensor(name, raw, raw_dtype=tiny.weights)
+        if len(shape) >= 2 and not name.endswith(".bias"):
+            data *= np.float32(shape[-1] ** -0.5)
+            # Routers choose, which rounding could change.
+            kind = Kind.F32 if "ffn_gate_inp" in name else tiny.weights
+            writer.add_tensor(name, gguf.quantize(data, kind), raw_dtype=kind)
         else:
             vector = np.abs(data) + 0.5 if name.startswith("rope_") else data * 0.2 + (".bias" not in name)
             writer.add_tensor(name, vector.astype(np.float32))

@@ -277,6 +277,15 @@ void merge(int num_rows, int head_dim, Partial into, Partial part) {
   }
 }
 
+void add_sink(int row, int head_dim, Partial part, float score) {
+  const float before = part.maximum[row], updated = before > score ? before : score;
+  const Lanes keep = exp(broadcast(before - updated)), joined = exp(broadcast(score - updated));
+  float *weights = part.weights + row * 16, *sums = part.sums + static_cast<int64_t>(row) * head_dim;
+  store(weights, add(mul(load(weights), keep), keep_range(joined, 0, 1, 0.0f)));
+  for (int d = 0; d < head_dim; d += 16) store(sums + d, mul(load(sums + d), keep));
+  part.maximum[row] = updated;
+}
+
 void finish(int row, int head_dim, Partial part, float* out) {
   const Lanes total = broadcast(reduce_sum(load(part.weights + row * 16)));
   const float* sums = part.sums + static_cast<int64_t>(row) * head_dim;

@@ -93,6 +93,19 @@ void gelu_multiply(float* gate, const float* up, int64_t n) {
   });
 }
 
+// With the gate at most 7 and up within -7 and 7: (up + 1) * gate * sigmoid(1.702 gate).
+void clipped_silu_multiply(float* gate, const float* up, int64_t n) {
+  const Lanes limit = broadcast(7.0f), slope = broadcast(1.702f), one = broadcast(1.0f);
+  const auto gated = [&](Lanes x, Lanes y) {
+    const Lanes clipped = min(x, limit);
+    const Lanes linear = max(min(y, limit), broadcast(-7.0f));
+    return mul(times_sigmoid(clipped, mul(clipped, slope)), add(linear, one));
+  };
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(gate + i, gated(load(gate + i), load(up + i)));
+  if (i < n) store_tail(gate + i, gated(load_tail(gate + i, n - i), load_tail(up + i, n - i)), n - i);
+}
+
 void rotate_halves(float* x, const float* cosines, const float* sines, int64_t half) {
   float* y = x + half;
   for (int64_t i = 0; i < half; ++i) {

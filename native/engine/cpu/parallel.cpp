@@ -1,7 +1,7 @@
 // Splits the work of one step into chunks for a pool's threads.
 #include <algorithm>
 
-#include "cpu/kernels.h"
+#include "cpu/grouped.h"
 #include "pool/pool.h"
 
 namespace myna {
@@ -24,8 +24,36 @@ std::int64_t chunk_panels(const Matrix& m, std::int64_t rows) {
 }
 
 struct Part {
-  const Product* product;
+  GroupedProduct product;
   std::int64_t first_chunk, panels;
+};
+
+class Parts {
+ public:
+  explicit Parts(std::size_t count) { parts_.reserve(count); }
+
+  void add(const GroupedProduct& product) {
+    const std::int64_t panels = chunk_panels(*product.weights, product.row_end - product.row_begin);
+    parts_.push_back({product, num_chunks_, panels});
+    num_chunks_ += (product.weights->num_panels() + panels - 1) / panels;
+  }
+
+  void run(ThreadPool& pool, const Activations& x) const {
+    const auto fn = kernels().matmul;
+    pool.parallel_for(num_chunks_, [&](std::int64_t chunk, int) {
+      const auto after = std::upper_bound(parts_.begin(), parts_.end(), chunk,
+                                          [](std::int64_t c, const Part& p) { return c < p.first_chunk; });
+      const Part& part = *std::prev(after);
+      const GroupedProduct& p = part.product;
+      const std::int64_t begin = (chunk - part.first_chunk) * part.panels;
+      fn(*p.weights, x, p.row_begin, p.row_end, begin, std::min(p.weights->num_panels(), begin + part.panels),
+         p.out, p.stride);
+    });
+  }
+
+ private:
+  std::vector<Part> parts_;
+  std::int64_t num_chunks_ = 0;
 };
 
 }  // namespace
@@ -43,23 +71,16 @@ void quantize(ThreadPool& pool, Activations::Kind kind, const float* src, std::p
 
 void matmul(ThreadPool& pool, const Activations& x, std::span<const Product> products) {
   if (x.rows() == 0) return;
-  const auto fn = kernels().matmul;
-  std::vector<Part> parts;
-  std::int64_t num_chunks = 0;
-  for (const Product& p : products) {
-    const std::int64_t panels = chunk_panels(*p.weights, x.rows());
-    parts.push_back({&p, num_chunks, panels});
-    num_chunks += (p.weights->num_panels() + panels - 1) / panels;
-  }
-  pool.parallel_for(num_chunks, [&](std::int64_t chunk, int) {
-    std::size_t i = parts.size() - 1;
-    while (parts[i].first_chunk > chunk) --i;
-    const Part& part = parts[i];
-    const Matrix& m = *part.product->weights;
-    const std::int64_t begin = (chunk - part.first_chunk) * part.panels;
-    fn(m, x, 0, x.rows(), begin, std::min(m.num_panels(), begin + part.panels), part.product->out,
-       part.product->stride);
-  });
+  Parts parts(products.size());
+  for (const Product& p : products) parts.add({p.weights, 0, x.rows(), p.out, p.stride});
+  parts.run(pool, x);
+}
+
+void matmul(ThreadPool& pool, const Activations& x, std::span<const GroupedProduct> products) {
+  Parts parts(products.size());
+  for (const GroupedProduct& p : products)
+    if (p.row_begin < p.row_end) parts.add(p);
+  parts.run(pool, x);
 }
 
 }  // namespace myna

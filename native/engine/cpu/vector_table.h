@@ -18,6 +18,8 @@ struct VectorTable {
   // gate = activation(gate) * up
   void (*silu_multiply)(float* gate, const float* up, int64_t n);
   void (*gelu_multiply)(float* gate, const float* up, int64_t n);
+  // gate = (up + 1) * SiLU(1.702 gate) / 1.702, both clipped at 7
+  void (*clipped_silu_multiply)(float* gate, const float* up, int64_t n);
   // Rotates pairs (i, i + half), or (2i, 2i + 1), by angles with the given cosines and sines.
   void (*rotate_halves)(float* x, const float* cosines, const float* sines, int64_t half);
   void (*rotate_pairs)(float* x, const float* cosines, const float* sines, int64_t half);
@@ -28,6 +30,8 @@ struct VectorTable {
   void (*attend)(const QueryRows& rows, int64_t part_begin, Partial part, float* scratch);
   // into = into merged with part, in this order.
   void (*merge)(int num_rows, int head_dim, Partial into, Partial part);
+  // A position with that score and no value joins the row.
+  void (*add_sink)(int row, int head_dim, Partial part, float score);
   // out row = sums / weight of the row.
   void (*finish)(int row, int head_dim, Partial part, float* out);
 };

@@ -66,7 +66,7 @@ void Graph::attend(int layer) {
     if (!is_split_) prepare_row(layer, span_row_[static_cast<size_t>(item.span)], item.head);
     run_item(layer, item, thread);
   });
-  merge_parts();
+  merge_parts(layer);
 }
 
 // Applies biases, norms and rotation to the queries and the key of one key/value head, then stores key and
@@ -146,13 +146,24 @@ void Graph::run_item(int layer, const Item& item, int thread) {
     vectors_.attend(rows, part * kPartTokens, part == first_part ? merged : next, kernel_scratch);
     if (part != first_part) vectors_.merge(rows.num_rows, d.head_dim, merged, next);
   }
-  for (int r = 0; r < rows.num_rows; ++r)
-    vectors_.finish(r, d.head_dim, merged,
-                    attended_.get() + (row + r / group) * d.query_width() + item.head * group_floats +
-                        (r % group) * d.head_dim);
+  finish_rows(layer, item, merged);
 }
 
-void Graph::merge_parts() {
+// Writes an item's attention, once all its parts are merged.
+void Graph::finish_rows(int layer, const Item& item, Partial merged) {
+  const Dimensions& d = model_.dimensions;
+  const Vector& sinks = model_.layers[static_cast<size_t>(layer)].sinks;
+  const int group = d.num_heads / d.num_kv_heads;
+  const int64_t row = span_row_[static_cast<size_t>(item.span)] + item.first;
+  for (int r = 0; r < item.count * group; ++r) {
+    const int64_t head = static_cast<int64_t>(item.head) * group + r % group;
+    if (!sinks.empty()) vectors_.add_sink(r, d.head_dim, merged, sinks[static_cast<size_t>(head)]);
+    vectors_.finish(r, d.head_dim, merged,
+                    attended_.get() + (row + r / group) * d.query_width() + head * d.head_dim);
+  }
+}
+
+void Graph::merge_parts(int layer) {
   const Dimensions& d = model_.dimensions;
   const int group = d.num_heads / d.num_kv_heads;
   for (size_t i = 0; i < items_.size(); ++i) {
@@ -162,11 +173,7 @@ void Graph::merge_parts() {
     const int num_rows = static_cast<int>(item.count) * group;
     for (size_t j = i + 1; j < items_.size() && items_[j].part > 0; ++j)
       vectors_.merge(num_rows, d.head_dim, merged, partial_at(items_[j].partial));
-    const int64_t row = span_row_[static_cast<size_t>(item.span)] + item.first;
-    for (int r = 0; r < num_rows; ++r)
-      vectors_.finish(r, d.head_dim, merged,
-                      attended_.get() + (row + r / group) * d.query_width() +
-                          (static_cast<int64_t>(item.head) * group + r % group) * d.head_dim);
+    finish_rows(layer, item, merged);
   }
 }
 

@@ -9,7 +9,8 @@ namespace {
 
 constexpr int64_t kSliceRows =
     256;  // rows that pass through all layers together, so that their values stay in the CPU cache
-constexpr int64_t kSerialCost = 16 << 10;  // in values; below it, fork and join cost more than they save
+// Of a mixture, whose experts each get only some of the rows: more, so that an expert that is read is used.
+constexpr int64_t kMixtureSliceRows = 1024;
 
 bool wants(std::span<const Matrix* const> consumers, bool floats) {
   return std::any_of(consumers.begin(), consumers.end(),
@@ -28,23 +29,13 @@ Graph::Graph(const Model& model, const PagedCache& cache, ThreadPool& pool)
   scratch_floats_ = tile_rows_ * (3ll * d.head_dim + 2 * 32) + attention_scratch_floats(d.head_dim);
   scratch_floats_ = (scratch_floats_ + 63) / 64 * 64;
   scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
-}
-
-template <typename Function>
-void Graph::for_rows(int64_t num_rows, int64_t row_cost, Function&& function) {
-  if (num_rows * row_cost <= kSerialCost) {
-    function(0, num_rows);
-    return;
-  }
-  const int64_t chunk = std::max<int64_t>(1, kSerialCost / 2 / row_cost);
-  pool_.parallel_for((num_rows + chunk - 1) / chunk, [&](int64_t index, int) {
-    function(index * chunk, std::min(num_rows, (index + 1) * chunk));
-  });
+  slice_rows_ = model.routing.num_experts > 0 ? kMixtureSliceRows : kSliceRows;
+  for (const Layer& layer : model.layers) gate_width_ = std::max(gate_width_, layer.up.rows);
 }
 
 void Graph::forward(std::span<const Span> batch, float* logits) {
   std::vector<Span> slice;
-  int64_t room = kSliceRows;
+  int64_t room = slice_rows_;
   for (const Span& span : batch) {
     for (int64_t done = 0; done < span.count;) {
       const int64_t count = std::min(room, span.count - done);
@@ -55,7 +46,7 @@ void Graph::forward(std::span<const Span> batch, float* logits) {
       if (room > 0) continue;
       run_slice(slice, logits);
       slice.clear();
-      room = kSliceRows;
+      room = slice_rows_;
     }
   }
   if (!slice.empty()) run_slice(slice, logits);
@@ -96,7 +87,7 @@ void Graph::place_rows(std::span<const Span> slice) {
   for (Buffer<float>* buffer : {&residual_, &normed_, &delta_}) buffer->reserve(rows * d.embedding);
   for (Buffer<float>* buffer : {&query_, &attended_}) buffer->reserve(rows * d.query_width());
   for (Buffer<float>* buffer : {&key_, &value_}) buffer->reserve(rows * d.kv_width());
-  for (Buffer<float>* buffer : {&gate_, &up_}) buffer->reserve(rows * d.feed_forward);
+  for (Buffer<float>* buffer : {&gate_, &up_}) buffer->reserve(rows * static_cast<size_t>(gate_width_));
   is_split_ = plan_items();
 }
 
@@ -149,18 +140,30 @@ void Graph::run_layer(int index) {
   quantize(attended_.get(), d.query_width(), outputs);
   const Product output[] = {{&layer.output, delta_.get(), d.embedding}};
   multiply(output);
-  const Matrix* gated[] = {&layer.gate, &layer.up};
-  const Pending attended{&layer.output_bias, &layer.post_attention_norm};
+  feed_forward(layer, {&layer.output_bias, &layer.post_attention_norm});
+}
+
+void Graph::feed_forward(const Layer& layer, const Pending& attended) {
+  const bool is_dense = layer.experts.up.empty(), has_shared = layer.up.rows > 0;
+  const Matrix* both[] = {&layer.gate, &layer.up};
+  const Matrix* all[] = {&layer.gate, &layer.up, &layer.experts.router};
+  std::span<const Matrix* const> consumers = all;
+  if (is_dense) consumers = both;
+  if (!has_shared) consumers = consumers.subspan(2);
   if (model_.is_parallel)
-    add_parallel(attended, gated);
+    add_parallel(attended, consumers);
   else
-    normalize(&attended, layer.ffn_norm, gated);
-  const Product gate_and_up[] = {{&layer.gate, gate_.get(), d.feed_forward},
-                                 {&layer.up, up_.get(), d.feed_forward}};
-  multiply(gate_and_up);
-  activate(layer);
-  const Product down[] = {{&layer.down, delta_.get(), d.embedding}};
-  multiply(down);
+    normalize(&attended, layer.ffn_norm, consumers);
+  if (!is_dense) choose_experts(layer);
+  if (has_shared) {
+    const int64_t width = layer.up.rows;
+    const Product gate_and_up[] = {{&layer.gate, gate_.get(), width}, {&layer.up, up_.get(), width}};
+    multiply(gate_and_up);
+    activate(layer);
+    const Product down[] = {{&layer.down, delta_.get(), model_.dimensions.embedding}};
+    multiply(down);
+  }
+  if (!is_dense) run_experts(layer);
 }
 
 // After the last layer's attention, rows without requested logits are no longer needed.
@@ -254,11 +257,15 @@ void Graph::quantize(const float* source, int64_t columns, std::span<const Matri
   });
 }
 
+void (*Graph::activation() const)(float*, const float*, int64_t) {
+  if (model_.activation == Activation::kSilu) return vectors_.silu_multiply;
+  return model_.activation == Activation::kGelu ? vectors_.gelu_multiply : vectors_.clipped_silu_multiply;
+}
+
 void Graph::activate(const Layer& layer) {
-  const int64_t width = model_.dimensions.feed_forward;
+  const int64_t width = layer.up.rows;
   Activations& ready = is_float(layer.down.type) ? floats_ : narrow_;
-  const auto activation =
-      model_.activation == Activation::kSilu ? vectors_.silu_multiply : vectors_.gelu_multiply;
+  const auto activation = this->activation();
   ready.resize(kernels_.kind_for(layer.down.type), num_rows_, width);
   for_rows(num_rows_, 2 * width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {

@@ -1,6 +1,7 @@
 #pragma once
 // One forward pass of a batch: the order of its steps and what runs in parallel. Every step is a function of
 // one row (and, in attention, of that row's sequence), so a row's bits don't depend on the rest of the batch.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -56,10 +57,41 @@ class Graph {
   bool is_whole(const Vector& head_norm) const { return std::ssize(head_norm) > model_.dimensions.head_dim; }
   void finish_logits(float* logits);
   void quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers);
+  void (*activation() const)(float*, const float*, int64_t);
   void activate(const Layer& layer);
+  void feed_forward(const Layer& layer, const Pending& attended);
   void multiply(std::span<const Product> products);
+  // Calls function(begin, end) for parts of the rows, on all threads if they cost enough.
   template <typename Function>
-  void for_rows(int64_t num_rows, int64_t row_cost, Function&& function);
+  void for_rows(int64_t num_rows, int64_t row_cost, Function&& function, int64_t unit = 1) {
+    constexpr int64_t kSerialCost = 16 << 10;  // in values; below it, fork and join cost more than they save
+    if (num_rows * row_cost <= kSerialCost) {
+      function(0, num_rows);
+      return;
+    }
+    const int64_t chunk = (std::max<int64_t>(1, kSerialCost / 2 / row_cost) + unit - 1) / unit * unit;
+    pool_.parallel_for((num_rows + chunk - 1) / chunk, [&](int64_t index, int) {
+      function(index * chunk, std::min(num_rows, (index + 1) * chunk));
+    });
+  }
+
+  // Mixtures of experts, in experts_step.cpp.
+  struct Choice {
+    int expert;
+    float weight;
+  };
+  struct ExpertProduct {
+    const std::vector<Matrix>* matrices;
+    float* out;
+  };
+  void run_experts(const Layer& layer);
+  void choose_experts(const Layer& layer);
+  void choose_for_row(const Experts& experts, float* scores, Choice* chosen);
+  void group_by_expert();
+  void gather_rows(const Experts& experts);
+  void multiply_experts(std::span<const ExpertProduct> stacks);
+  void activate_experts(const Layer& layer);
+  void add_experts(const Layer& layer);
 
   // Attention, in attention_step.cpp.
   struct Item {  // some queries of one span against one key/value head
@@ -72,7 +104,8 @@ class Graph {
   bool plan_items();
   void prepare_row(int layer, int64_t row, int head);
   void run_item(int layer, const Item& item, int thread);
-  void merge_parts();
+  void merge_parts(int layer);
+  void finish_rows(int layer, const Item& item, Partial merged);
   Partial partial_at(int64_t index) const;
   Partial scratch_partial(int thread, int which) const;
 
@@ -92,12 +125,19 @@ class Graph {
   std::vector<Item> items_;
   bool is_split_ = false;
 
+  // Rows of experts, the slots of one expert after those of another: which row each has, and where each row's
+  // slots are.
+  std::vector<Choice> choices_;
+  std::vector<int64_t> slot_row_, slot_of_, expert_begin_;
+  Activations expert_narrow_, expert_floats_;
+  Buffer<float> scores_, expert_gate_, expert_up_, expert_out_;
+
   Activations narrow_, floats_;  // for quantised weights and for float weights
   Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_;
   Buffer<float> partials_, scratch_;
   std::array<Buffer<float>, 2> cosines_, sines_;
   Work work_;
-  int64_t tile_queries_, tile_rows_, scratch_floats_;
+  int64_t tile_queries_, tile_rows_, scratch_floats_, slice_rows_, gate_width_ = 0;
 };
 
 }  // namespace myna

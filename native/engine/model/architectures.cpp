@@ -41,16 +41,27 @@ void Build::add_attention(int index, Layer& layer) {
   }
   layer.output = weights.matrix(tensor(index, "attn_output.weight"), d.embedding, query);
   layer.output_bias = weights.optional_vector(tensor(index, "attn_output.bias"), d.embedding);
-  if (family.head_norms == Family::HeadNorms::kNone) return;
-  const bool is_whole = family.head_norms == Family::HeadNorms::kWhole;
-  layer.query_norm = weights.vector(tensor(index, "attn_q_norm.weight"), is_whole ? query : d.head_dim);
-  layer.key_norm = weights.vector(tensor(index, "attn_k_norm.weight"), is_whole ? kv : d.head_dim);
+  if (family.has_sinks) layer.sinks = weights.vector(tensor(index, "attn_sinks.weight"), d.num_heads);
+  add_head_norms(index, layer);
+}
+
+void Build::add_head_norms(int index, Layer& layer) {
+  using Norms = Family::HeadNorms;
+  const Dimensions& d = model.dimensions;
+  const std::string query = tensor(index, "attn_q_norm.weight"), key = tensor(index, "attn_k_norm.weight");
+  if (family.head_norms == Norms::kNone || (family.head_norms == Norms::kPerHeadIfAny && !weights.has(query)))
+    return;
+  const bool is_whole = family.head_norms == Norms::kWhole;
+  layer.query_norm = weights.vector(query, is_whole ? d.query_width() : d.head_dim);
+  layer.key_norm = weights.vector(key, is_whole ? d.kv_width() : d.head_dim);
 }
 
 void Build::add_feed_forward(int index, Layer& layer) {
   const Dimensions& d = model.dimensions;
   if (family.ffn_norm != nullptr)
     layer.ffn_norm = weights.vector(tensor(index, std::string(family.ffn_norm) + ".weight"), d.embedding);
+  if (model.routing.num_experts > 0 && weights.has(tensor(index, "ffn_gate_inp.weight")))
+    return add_experts(index, layer);
   const std::string up = tensor(index, "ffn_up.weight");
   if (family.has_joined_gate) {
     layer.gate = weights.part(up, 0, d.feed_forward, 2 * d.feed_forward, d.embedding);
@@ -63,6 +74,28 @@ void Build::add_feed_forward(int index, Layer& layer) {
   }
   layer.down = weights.matrix(tensor(index, "ffn_down.weight"), d.embedding, d.feed_forward);
   layer.down_bias = weights.optional_vector(tensor(index, "ffn_down.bias"), d.embedding);
+}
+
+// Their widths are the tensors'.
+void Build::add_experts(int index, Layer& layer) {
+  const int64_t width = model.dimensions.embedding, count = model.routing.num_experts;
+  const int64_t hidden = weights.height(tensor(index, "ffn_up_exps.weight"));
+  const int64_t shared = weights.height(tensor(index, "ffn_up_shexp.weight"));
+  Experts& experts = layer.experts;
+  experts.router = weights.matrix(tensor(index, "ffn_gate_inp.weight"), count, width);
+  experts.router_bias = weights.optional_vector(tensor(index, "ffn_gate_inp.bias"), count);
+  experts.choice_bias = weights.optional_vector(tensor(index, "exp_probs_b.bias"), count);
+  experts.gate = weights.stack(tensor(index, "ffn_gate_exps.weight"), count, hidden, width);
+  experts.up = weights.stack(tensor(index, "ffn_up_exps.weight"), count, hidden, width);
+  experts.down = weights.stack(tensor(index, "ffn_down_exps.weight"), count, width, hidden);
+  experts.gate_bias = weights.optional_table(tensor(index, "ffn_gate_exps.bias"), count, hidden);
+  experts.up_bias = weights.optional_table(tensor(index, "ffn_up_exps.bias"), count, hidden);
+  experts.down_bias = weights.optional_table(tensor(index, "ffn_down_exps.bias"), count, width);
+  if (shared == 0) return;
+  layer.gate = weights.matrix(tensor(index, "ffn_gate_shexp.weight"), shared, width);
+  layer.up = weights.matrix(tensor(index, "ffn_up_shexp.weight"), shared, width);
+  layer.down = weights.matrix(tensor(index, "ffn_down_shexp.weight"), width, shared);
+  experts.shared_gate = weights.optional_vector(tensor(index, "ffn_gate_inp_shexp.weight"), width);
 }
 
 void Build::add_layers() {
@@ -79,6 +112,16 @@ void Build::add_layers() {
   }
 }
 
+void Build::leave_guessing_layers() {
+  Dimensions& d = model.dimensions;
+  const auto found = static_cast<int64_t>(file.integer(key("nextn_predict_layers")).value_or(0));
+  if (found < 0 || found >= d.num_layers)
+    throw CorruptFile("the metadata '" + key("nextn_predict_layers") + "' leaves no layers");
+  const int unused = static_cast<int>(found);
+  for (int i = d.num_layers - unused; i < d.num_layers; ++i) weights.ignore("blk." + std::to_string(i) + ".");
+  d.num_layers -= unused;
+}
+
 std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool, int64_t context) {
   const auto architecture = file.text("general.architecture");
   if (!architecture) throw CorruptFile("the file does not name its architecture");
@@ -88,6 +131,7 @@ std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool, int
   model->architecture = *architecture;
   model->dimensions = read_dimensions(file, family);
   const Dimensions& d = model->dimensions;
+  model->routing = read_routing(file, family);
   model->norm_epsilon = read_epsilon(file, family);
   model->norm = family.norm;
   model->activation = family.activation;
@@ -97,6 +141,7 @@ std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool, int
   Weights weights(file, model->arena, pool);
   model->embedding = weights.rows("token_embd.weight", d.vocabulary, d.embedding);
   Build build{file, family, weights, *model, context > 0 ? std::min(context, d.context) : d.context};
+  if (family.has_guessing_layers) build.leave_guessing_layers();
   build.add_layers();
   build.add_positions();
   if (family.finish != nullptr) family.finish(build);

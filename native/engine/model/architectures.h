@@ -27,6 +27,8 @@ struct Build {
   double number(const std::string& name, double otherwise, double least = 0) const;
   std::string tensor(int layer, const std::string& name) const;
 
+  // Leaves out those that only guess further tokens.
+  void leave_guessing_layers();
   void add_layers();
   // Ropes, windows, and which layer has which.
   void add_positions();
@@ -34,6 +36,8 @@ struct Build {
  private:
   void add_attention(int index, Layer& layer);
   void add_feed_forward(int index, Layer& layer);
+  void add_experts(int index, Layer& layer);
+  void add_head_norms(int index, Layer& layer);
   Rope rope(double base_frequency, bool is_scaled) const;
   void scale_frequencies(Rope& rope, double base_frequency) const;
   Vector frequency_factors(int64_t count) const;

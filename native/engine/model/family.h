@@ -28,9 +28,17 @@ struct Family {
   bool is_parallel = false;                  // attention and feed-forward share one norm
   bool has_post_norms = false;
 
-  enum class HeadNorms { kNone, kPerHead, kAfterRope, kWhole } head_norms = HeadNorms::kNone;
+  enum class HeadNorms { kNone, kPerHead, kPerHeadIfAny, kAfterRope, kWhole } head_norms = HeadNorms::kNone;
   bool has_joined_gate = false;  // "ffn_up" holds the gate's rows, then those of up
   Activation activation = Activation::kSilu;
+
+  bool has_sinks = false;
+
+  // A mixture of experts in the layers that have a router, unless the file says otherwise about its routing.
+  bool is_mixture = false;
+  Routing::Scores scores = Routing::Scores::kSoftmax;
+  bool renormalizes = true;
+  bool has_guessing_layers = false;  // the last layers may be only for guessing further tokens: not run
 
   // Windows: `pattern` n makes all but every n-th layer windowed (0: all, 1: none), unless the file says
   // otherwise; without `window` there are none unless the file has them.

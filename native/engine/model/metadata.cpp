@@ -35,6 +35,15 @@ constexpr const char* kLayerEpsilon = "attention.layer_norm_epsilon";
 constexpr const char* kRemarks[] = {"vocab_size", "tensor_data_layout", "rope.scaling.finetuned", kRmsEpsilon,
                                     kLayerEpsilon};
 
+// What a mixture's file says of its routing, and what the tensors of its layers say anyway.
+constexpr const char* kMixtureKeys[] = {
+    "expert_count",        "expert_used_count",       "expert_gating_func",
+    "expert_group_count",  "expert_group_used_count", "expert_weights_norm",
+    "expert_weights_scale"};
+constexpr const char* kMixtureRemarks[] = {"expert_feed_forward_length", "expert_shared_count",
+                                           "expert_shared_feed_forward_length", "interleave_moe_layer_step",
+                                           "leading_dense_block_count"};
+
 // Values with which a key that isn't honoured changes nothing.
 struct Neutral {
   const char* key;
@@ -136,7 +145,8 @@ Dimensions read_dimensions(const gguf::Model& file, const Family& family) {
   d.num_layers = static_cast<int>(bounded(file, prefix + "block_count", 1, 1024));
   d.embedding = bounded(file, prefix + "embedding_length", 1, 1 << 17);
   d.context = bounded(file, prefix + "context_length", 1, 1 << 24);
-  d.feed_forward = same_for_all_layers(file, prefix + "feed_forward_length", 1 << 20);
+  if (!family.is_mixture || file.has(prefix + "feed_forward_length"))
+    d.feed_forward = same_for_all_layers(file, prefix + "feed_forward_length", 1 << 20);
   d.num_heads = static_cast<int>(same_for_all_layers(file, prefix + "attention.head_count", 1024));
   d.num_kv_heads = file.has(prefix + "attention.head_count_kv")
                        ? static_cast<int>(same_for_all_layers(file, prefix + "attention.head_count_kv", 1024))
@@ -162,6 +172,31 @@ Dimensions read_dimensions(const gguf::Model& file, const Family& family) {
   return d;
 }
 
+Routing read_routing(const gguf::Model& file, const Family& family) {
+  const std::string prefix = std::string(family.name) + ".";
+  Routing routing{family.scores};
+  if (!family.is_mixture || file.integer(prefix + "expert_count").value_or(0) == 0) return routing;
+  routing.num_experts = static_cast<int>(bounded(file, prefix + "expert_count", 1, 1024));
+  routing.num_used = static_cast<int>(bounded(file, prefix + "expert_used_count", 1, routing.num_experts));
+  if (const auto kind = file.integer(prefix + "expert_gating_func").value_or(0); kind != 0) {
+    if (kind > 3) throw UnsupportedModel("'" + prefix + "expert_gating_func' is " + std::to_string(kind));
+    constexpr Routing::Scores kKinds[] = {Routing::Scores::kSoftmax, Routing::Scores::kSigmoid,
+                                          Routing::Scores::kSoftmaxOfChosen};
+    routing.scores = kKinds[kind - 1];
+  }
+  routing.renormalizes = file.flag(prefix + "expert_weights_norm").value_or(family.renormalizes);
+  const double scale = number_or(file, prefix + "expert_weights_scale", 0, 0);
+  if (scale != 0) routing.scale = static_cast<float>(scale);
+  if (file.integer(prefix + "expert_group_count").value_or(0) <= 1) return routing;
+  routing.num_groups = static_cast<int>(bounded(file, prefix + "expert_group_count", 1, routing.num_experts));
+  routing.num_groups_used =
+      static_cast<int>(bounded(file, prefix + "expert_group_used_count", 1, routing.num_groups));
+  const int size = routing.num_experts / routing.num_groups;
+  if (routing.num_experts % routing.num_groups != 0 || routing.num_used > size * routing.num_groups_used)
+    throw CorruptFile("the groups of experts don't divide them, or have too few to choose from");
+  return routing;
+}
+
 float read_epsilon(const gguf::Model& file, const Family& family) {
   const std::string key = std::string(family.name) + "." + epsilon_of(family);
   const auto epsilon = file.number(key);
@@ -176,7 +211,7 @@ void refuse_unknown_keys(const gguf::Model& file, const Family& family) {
     if (!key.starts_with(prefix)) continue;
     const std::string_view name = std::string_view(key).substr(prefix.size());
     if (std::find(honoured.begin(), honoured.end(), name) != honoured.end() || is_one_of(kRemarks, name) ||
-        is_neutral(name, value))
+        (family.is_mixture && is_one_of(kMixtureRemarks, name)) || is_neutral(name, value))
       continue;
     throw UnsupportedModel("the metadata '" + key.substr(0, 120) + "' is not supported");
   }
@@ -186,6 +221,8 @@ std::vector<std::string> honoured_keys(const Family& family) {
   std::vector<std::string> keys(std::begin(kCommonKeys), std::end(kCommonKeys));
   keys.emplace_back(epsilon_of(family));
   keys.insert(keys.end(), family.keys.begin(), family.keys.end());
+  if (family.is_mixture) keys.insert(keys.end(), std::begin(kMixtureKeys), std::end(kMixtureKeys));
+  if (family.has_guessing_layers) keys.emplace_back("nextn_predict_layers");
   if (family.is_multimodal_rope) keys.emplace_back("rope.dimension_sections");
   if (family.has_windows) {
     keys.emplace_back("attention.sliding_window");

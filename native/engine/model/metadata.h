@@ -16,6 +16,7 @@ int64_t bounded_or(const gguf::Model& file, const std::string& key, int64_t othe
 double number_or(const gguf::Model& file, const std::string& key, double otherwise, double least);
 
 Dimensions read_dimensions(const gguf::Model& file, const Family& family);
+Routing read_routing(const gguf::Model& file, const Family& family);
 float read_epsilon(const gguf::Model& file, const Family& family);
 // Throws UnsupportedModel, naming the key, for metadata of the architecture that the engine neither honours
 // nor can ignore.

@@ -14,7 +14,7 @@ namespace myna {
 
 using Vector = std::vector<float>;  // empty: a step that the architecture doesn't have
 
-enum class Activation { kSilu, kGelu };
+enum class Activation { kSilu, kGelu, kClippedSilu };
 enum class NormKind { kRms, kLayer };
 
 // Rotary position embedding: pair i rotates by position * frequencies[i], and is scaled by `magnitude`.
@@ -26,6 +26,26 @@ struct Rope {
 
 constexpr int kNoRope = -1;
 
+// How a mixture's experts are chosen and weighed, from a product of each row with the router.
+struct Routing {
+  // Of all experts, or a softmax of the chosen ones alone.
+  enum class Scores { kSoftmax, kSigmoid, kSoftmaxOfChosen } scores = Scores::kSoftmax;
+  int num_experts = 0, num_used = 0;        // 0: no mixture
+  int num_groups = 1, num_groups_used = 1;  // experts come from the groups with the best two
+  bool renormalizes = false;                // the weights of the chosen add up to 1
+  float scale = 1;
+};
+
+// The experts of one layer. Its gate, up and down are those of the expert that all rows share.
+struct Experts {
+  Matrix router;
+  Vector router_bias;
+  Vector choice_bias;  // only for choosing
+  std::vector<Matrix> gate, up, down;
+  Vector gate_bias, up_bias, down_bias;  // [expert][output]
+  Vector shared_gate;                    // weights of a sigmoid by which the shared expert counts
+};
+
 struct Layer {
   Vector attention_norm, ffn_norm;  // empty: the input as it is
   Matrix query, key, value, output;
@@ -34,6 +54,8 @@ struct Layer {
   Vector post_attention_norm, post_ffn_norm;  // applied to what is added to the residual
   Matrix gate, up, down;
   Vector gate_bias, up_bias, down_bias;
+  Experts experts;     // empty in dense layers
+  Vector sinks;        // a score of each head that joins the softmax without a value
   int rope = 0;        // index into Model::ropes, or kNoRope
   int64_t window = 0;  // visible positions; 0: all
 };
@@ -68,6 +90,7 @@ struct Model {
   float logit_scale = 1.0f;
   float logit_cap = 0.0f;
   Temperature temperature;
+  Routing routing;
   bool norms_after_rope = false;  // of queries and keys
   bool is_parallel = false;       // the feed-forward reads the attention's norm
   Activation activation = Activation::kSilu;

@@ -4,15 +4,17 @@
 
 namespace myna {
 
-const gguf::Tensor& Weights::use(const std::string& name, int64_t rows, int64_t columns) {
+const gguf::Tensor& Weights::use(const std::string& name, int64_t rows, int64_t columns, int64_t count) {
   const gguf::Tensor* tensor = file_.find(name);
   if (tensor == nullptr) throw UnsupportedModel("the tensor '" + name + "' is missing");
   const auto& shape = tensor->shape;
   if (shape[0] != static_cast<uint64_t>(columns) || shape[1] != static_cast<uint64_t>(rows) ||
-      shape[2] != 1 || shape[3] != 1)
+      shape[2] != static_cast<uint64_t>(count) || shape[3] != 1)
     throw UnsupportedModel("the tensor '" + name + "' has the shape " + std::to_string(shape[0]) + " x " +
-                           std::to_string(shape[1]) + " instead of " + std::to_string(columns) + " x " +
-                           std::to_string(rows));
+                           std::to_string(shape[1]) +
+                           (shape[2] == 1 ? "" : " x " + std::to_string(shape[2])) + " instead of " +
+                           std::to_string(columns) + " x " + std::to_string(rows) +
+                           (count == 1 ? "" : " x " + std::to_string(count)));
   if (!is_supported(tensor->type))
     throw UnsupportedModel("the tensor '" + name + "' is of type " + gguf::type_name(tensor->type));
   used_.insert(name);
@@ -31,16 +33,47 @@ Matrix Weights::part(const std::string& name, int64_t first, int64_t rows, int64
               &pool_);
 }
 
+std::vector<Matrix> Weights::stack(const std::string& name, int64_t count, int64_t rows, int64_t columns) {
+  const gguf::Tensor& tensor = use(name, rows, columns, count);
+  const auto* data = reinterpret_cast<const uint8_t*>(tensor.data.data());
+  std::vector<Matrix> matrices;
+  for (int64_t i = 0; i < count; ++i)
+    matrices.push_back(pack(arena_, static_cast<TensorType>(tensor.type), rows, columns,
+                            data + static_cast<uint64_t>(i * rows) * tensor.row_bytes(), &pool_));
+  return matrices;
+}
+
 Vector Weights::vector(const std::string& name, int64_t size) {
-  const gguf::Tensor& tensor = use(name, 1, size);
-  Vector values(static_cast<size_t>(size));
-  dequantize_row(static_cast<TensorType>(tensor.type), reinterpret_cast<const uint8_t*>(tensor.data.data()),
-                 values.data(), size);
+  use(name, 1, size);
+  return optional_table(name, 1, size);
+}
+
+Vector Weights::optional_table(const std::string& name, int64_t rows, int64_t columns) {
+  if (!has(name)) return Vector();
+  const gguf::Tensor& tensor = use(name, rows, columns);
+  Vector values(static_cast<size_t>(rows * columns));
+  for (int64_t row = 0; row < rows; ++row)
+    dequantize_row(static_cast<TensorType>(tensor.type),
+                   reinterpret_cast<const uint8_t*>(tensor.data.data()) +
+                       static_cast<uint64_t>(row) * tensor.row_bytes(),
+                   values.data() + row * columns, columns);
   return values;
 }
 
+int64_t Weights::height(const std::string& name) const {
+  const gguf::Tensor* tensor = file_.find(name);
+  if (tensor == nullptr) return 0;
+  if (tensor->shape[1] > (1u << 20)) throw CorruptFile("the tensor '" + name + "' has too many rows");
+  return static_cast<int64_t>(tensor->shape[1]);
+}
+
+void Weights::ignore(const std::string& prefix) {
+  for (const auto& [name, tensor] : file_.tensors())
+    if (name.starts_with(prefix)) used_.insert(name);
+}
+
 Vector Weights::optional_vector(const std::string& name, int64_t size) {
-  return has(name) ? vector(name, size) : Vector();
+  return optional_table(name, 1, size);
 }
 
 const gguf::Tensor* Weights::rows(const std::string& name, int64_t rows, int64_t columns) {
