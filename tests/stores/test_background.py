@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from tests.stores.response_rows import items, names, response
+from tests.stores.response_rows import names, response
 
 from myna.core.stored_responses import BackgroundStore, EventBatch, ResponseStore
 from myna.stores.registry import Stores, open_stores
@@ -71,7 +71,11 @@ def test_responses_of_a_dead_server_are_found(store: BackgroundStore, responses:
 
 def test_events_are_read_from_any_number_on(store: BackgroundStore, responses: ResponseStore) -> None:
     responses.put(response("a", status="in_progress", runner="here"))
-    batches = [EventBatch(0, [b'{"n":0}', b'{"n":1}']), EventBatch(2, [b'{"n":2}']), EventBatch(3, [b"{}"])]
+    batches = [
+        EventBatch(0, [b"event: a\ndata: {}", b"event: b\ndata: {}"]),
+        EventBatch(2, [b"event: c\ndata: {}"]),
+        EventBatch(3, [b"event: d\ndata: {}"]),
+    ]
     for batch in batches:
         store.add_events("resp_a", batch)
     for after, expected in ((-1, batches), (0, batches), (1, batches[1:]), (2, batches[2:]), (3, [])):
@@ -93,6 +97,6 @@ def test_events_are_deleted_some_time_after_the_end(store: BackgroundStore, resp
 
 def test_a_failed_server_leaves_the_input(store: BackgroundStore, responses: ResponseStore) -> None:
     responses.put(response("a", status="in_progress", output=(), runner="dead"))
-    assert store.finish(response("a", status="failed", input=items("ai"), output=()))
+    assert store.finish(response("a", status="failed", input=(), output=()))
     history = responses.history("ours", "resp_a")
     assert history is not None and (names(history.items), history.status) == ("ai", "failed")

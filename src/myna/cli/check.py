@@ -24,6 +24,8 @@ _GROUPS: Final = (
     "myna.cli.checks.completions",
     "myna.cli.checks.chat",
     "myna.cli.checks.tools",
+    "myna.cli.checks.messages",
+    "myna.cli.checks.batches",
     "myna.cli.checks.errors",
 )
 

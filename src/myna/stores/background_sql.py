@@ -4,15 +4,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Connection, Select, delete, func, insert, literal, select, update
 
 from myna.core.stored_responses import EventBatch, StoredResponse
 from myna.stores.database import Database
 from myna.stores.response_items import IS_ACTIVE, write_items
 from myna.stores.responses_sql import stored_response
-from myna.stores.tables import RESPONSE_EVENTS, RESPONSE_ITEMS, RESPONSES, RUNNERS
+from myna.stores.tables import RESPONSE_EVENTS, RESPONSES, RUNNERS
 
 _MAX_ORPHANS: Final = 100
+_SEPARATOR: Final = b"\n\n"
 _FORGOTTEN_S: Final = 86_400
 
 
@@ -30,8 +32,7 @@ class SqlBackground:
         with self._database.transaction() as connection:
             if not connection.execute(ended.values(values)).rowcount:
                 return False
-            connection.execute(delete(RESPONSE_ITEMS).where(RESPONSE_ITEMS.c.response_id == response.id))
-            write_items(connection, response, now)
+            write_items(connection, msgspec.structs.replace(response, input=()), now)
             return True
 
     def progress(self, response_id: str, body: bytes) -> bool:
@@ -66,7 +67,7 @@ class SqlBackground:
         values = {
             "response_id": response_id,
             "first": batch.first,
-            "events": b"\n".join(batch.events),
+            "events": _SEPARATOR.join(batch.events),
         }
         with self._database.transaction() as connection:
             connection.execute(insert(RESPONSE_EVENTS), values)
@@ -78,7 +79,7 @@ class SqlBackground:
         query = select(columns.first, columns.events).where(of_it, columns.first >= func.coalesce(start, 0))
         with self._database.transaction() as connection:
             found = connection.execute(query.order_by(columns.first)).all()
-        batches = [EventBatch(row.first, row.events.split(b"\n")) for row in found]
+        batches = [EventBatch(row.first, row.events.split(_SEPARATOR)) for row in found]
         return [batch for batch in batches if batch.last > after]
 
     def delete_events(self, ended_before: int) -> None:
