@@ -50,7 +50,8 @@ async def test_a_response_is_generated_without_its_client_and_polled() -> None:
     async with serving(script) as model:
         response_id = await _start(model)
         waiting = await _get(model, response_id)
-        assert (waiting["status"], waiting["output"], waiting["usage"]) == ("in_progress", [], None)
+        assert waiting["status"] in ("queued", "in_progress")
+        assert (waiting["output"], waiting["usage"]) == ([], None)
         go.set()
         done = await _ended(model, response_id)
         assert (done["status"], done["output"][0]["content"][0]["text"]) == ("completed", "Hi there")
@@ -227,7 +228,7 @@ async def test_another_server_polls_follows_and_cancels() -> None:
         streaming = asyncio.create_task(here.ask("responses", input="Hello", background=True, stream=True))
         await here.generator.is_asked.wait()
         (response_id,) = here.services.background_runs._runs
-        assert (await _get(there, response_id))["status"] == "in_progress"
+        assert (await _get(there, response_id))["status"] in ("queued", "in_progress")
         following = asyncio.create_task(there.client.get(f"/v1/responses/{response_id}?stream=true"))
         go.set()
         events = events_of((await streaming).text)
