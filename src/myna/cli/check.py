@@ -25,6 +25,7 @@ _GROUPS: Final = (
     "myna.cli.checks.chat",
     "myna.cli.checks.tools",
     "myna.cli.checks.messages",
+    "myna.cli.checks.batches",
     "myna.cli.checks.errors",
     "myna.cli.checks.stored_responses",
 )
