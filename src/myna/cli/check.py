@@ -25,8 +25,10 @@ _GROUPS: Final = (
     "myna.cli.checks.chat",
     "myna.cli.checks.tools",
     "myna.cli.checks.messages",
+    "myna.cli.checks.batches",
     "myna.cli.checks.embeddings",
     "myna.cli.checks.errors",
+    "myna.cli.checks.stored_responses",
 )
 
 
