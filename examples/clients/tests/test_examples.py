@@ -36,6 +36,14 @@ class TestExamples:
         assert "two, three, four" in streamed.lower()
         assert structured == "Paris / France"
 
+    def test_batch(self) -> None:
+        lines = run(sys.executable, "batch.py").splitlines()
+        assert [line.split() for line in lines[:3]] == [
+            ["France:", "Paris"],
+            ["Japan:", "Tokyo"],
+            ["Italy:", "Rome"],
+        ]
+
     def test_instructor(self) -> None:
         assert run(sys.executable, "instructor_extract.py") == "Ann 34\n"
 

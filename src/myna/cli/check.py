@@ -25,7 +25,9 @@ _GROUPS: Final = (
     "myna.cli.checks.chat",
     "myna.cli.checks.tools",
     "myna.cli.checks.messages",
+    "myna.cli.checks.batches",
     "myna.cli.checks.errors",
+    "myna.cli.checks.stored_responses",
 )
 
 
