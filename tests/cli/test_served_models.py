@@ -50,6 +50,20 @@ def test_an_alias_may_stand_for_another_and_takes_its_kind(tmp_path: Path) -> No
     assert target(tmp_path, toml, "d") == ("fake", "alias")
 
 
+def test_an_alias_may_be_a_pattern_which_comes_before_the_names_known_by_default(tmp_path: Path) -> None:
+    toml = '[models]\nx = "x.gguf"\n[aliases]\n"claude-*haiku*" = "x"\n"gpt-4*" = "x"'
+    listing = offer(tmp_path, toml).look()()
+    assert listing is not None
+
+    def found(name: str) -> str | None:
+        card = listing.find(name)
+        return None if card is None else card.target
+
+    assert [found(name) for name in ("claude-haiku-4-5", "claude-sonnet-5")] == ["x", "fake"]
+    assert [found(name) for name in ("gpt-4o", "gpt-5", "gpt-3.5-turbo")] == ["x", "fake", "fake"]
+    assert "claude-*haiku*" not in listing.cards
+
+
 def test_a_pattern_of_an_upstream_does_not_take_the_default_model_away(tmp_path: Path) -> None:
     url = 'url = "http://127.0.0.1:1/v1"'
     assert offer(tmp_path, f"[upstreams.a]\n{url}").default == "fake"
