@@ -33,11 +33,14 @@ from myna.wire.errors import UnknownPath, UnknownUrl
 # Families of endpoints, each `ENDPOINTS` of its module.
 FAMILIES: Final = (
     "myna.api.models.routes",
+    "myna.api.models.downloads",
     "myna.api.completions.routes",
     "myna.api.chat.routes",
     "myna.api.embeddings.routes",
     "myna.api.messages.routes",
     "myna.api.responses.routes",
+    "myna.api.responses.stored_routes",
+    "myna.api.responses.conversation_routes",
     "myna.api.stored.routes",
     "myna.api.files.routes",
     "myna.api.batches.routes",
@@ -83,6 +86,7 @@ def create_app(
     """The whole ASGI application. Closes the services when its lifespan ends."""
     options = options or HttpOptions()
     gate = Gate(options.max_running)
+    services.background_runs.join = gate.join
     app = App(_unknown_path, _unknown_path, gate, options)
     endpoints: list[Endpoint] = [endpoint for name in families for endpoint in import_module(name).ENDPOINTS]
     router = Router(
@@ -164,9 +168,12 @@ async def _lifespan(services: Services, app: App, router: object) -> AsyncIterat
         for observer in services.usage_sinks.observers:
             stack.push_async_callback(loop.run_in_executor, closing, observer.close)
         stack.push_async_callback(services.store_writer.aclose)
+        stack.push_async_callback(services.background_runs.aclose)
         services.files.start()
         stack.push_async_callback(services.files.aclose)
         services.batches.start(partial(answer_in_process, app.for_batches), partial(find_model, services))
+        if services.downloads is not None:
+            stack.push_async_callback(services.downloads.aclose)
         if services.retention is not None:
             services.retention.start()
             stack.push_async_callback(services.retention.aclose)

@@ -33,6 +33,7 @@ from myna.core.events import Event
 from myna.core.renderer import Thinking
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.stored import CompletionStore
+from myna.core.stored_responses import ResponseStore
 from myna.generation.budgets import AnswerLimits
 from myna.request.services import Services
 from myna.stores.registry import Stores
@@ -159,6 +160,7 @@ async def serving(
     strict_max_tokens: bool = False,
     ignores_unknown: bool = False,
     completions: CompletionStore | None = None,
+    responses: ResponseStore | None = None,
     stores: Stores | None = None,
     writer_limits: WriterLimits | None = None,
     sampling: SamplingDefaults = NO_DEFAULTS,
@@ -175,7 +177,14 @@ async def serving(
     load = loading(generator, prompting)
     pool = ModelPool(looking_at([local("tiny")], cards, sampling), load, delete_files=lambda file: None)
     everything = replace(
-        services(pool, ledger, completions=completions, stores=stores, writer_limits=writer_limits),
+        services(
+            pool,
+            ledger,
+            completions=completions,
+            responses=responses,
+            stores=stores,
+            writer_limits=writer_limits,
+        ),
         answer_limits=AnswerLimits(max_answer_tokens, strict_max_tokens),
         ignores_unknown=ignores_unknown,
     )

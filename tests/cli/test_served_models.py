@@ -134,10 +134,10 @@ def test_a_model_file_that_is_not_there_is_listed_with_its_reason(tmp_path: Path
     made = offer(tmp_path, '[models]\nz = "nowhere.gguf"\nd = "."\nx = "x.gguf"')
     listing = made.look()()
     assert listing is not None
-    assert listing.cards["x"].problem == ""
-    assert listing.cards["z"].problem == "There is no file 'z'."
-    assert "is a folder; specify a .gguf file in it" in listing.cards["d"].problem
-    assert str(tmp_path) not in listing.cards["z"].problem + listing.cards["d"].problem
+    assert listing.cards["x"].notes.problem == ""
+    assert listing.cards["z"].notes.problem == "There is no file 'z'."
+    assert "is a folder; specify a .gguf file in it" in listing.cards["d"].notes.problem
+    assert str(tmp_path) not in listing.cards["z"].notes.problem + listing.cards["d"].notes.problem
     with pytest.raises(ModelFileError, match=r"There is no file .*nowhere\.gguf"):
         offer(tmp_path, 'model = "z"\n[models]\nz = "nowhere.gguf"')
 

@@ -22,7 +22,9 @@ from myna.core.requests import GenerationRequest
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.stats import SchedulerStats
 from myna.core.stored import CompletionStore
+from myna.core.stored_responses import ResponseStore
 from myna.decoding.grammar import check
+from myna.request.background import BackgroundRuns
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.request.services import Services
@@ -173,6 +175,7 @@ def services(
     *,
     key: str | None = KEY,
     completions: CompletionStore | None = None,
+    responses: ResponseStore | None = None,
     stores: Stores | None = None,
     writer_limits: WriterLimits | None = None,
 ) -> Services:
@@ -181,8 +184,8 @@ def services(
     limiter = Limiter(MemoryCounters(), accounts, None, "myna")
     usage_sinks = UsageSinks(ledger or Ledger())
     stores = stores or MemoryStores("memory:")
-    completions, responses = completions or stores.completions(), stores.responses()
-    database = DatabaseThreads(1)
+    completions, responses = completions or stores.completions(), responses or stores.responses()
+    database, background = DatabaseThreads(1), stores.background()
     files = Files(stores.files(), Path(tempfile.gettempdir(), "myna-test-files"), database)
     return Services(
         pool=pool,
@@ -193,7 +196,8 @@ def services(
         completions=completions,
         responses=responses,
         conversations=stores.conversations(),
-        background=stores.background(),
+        background=background,
+        background_runs=BackgroundRuns(background, database),
         store_writer=StoreWriter([completions, responses], database, writer_limits),
         accounts=accounts,
         limiter=limiter,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from tests.stores.response_rows import items, names, response
+from tests.stores.response_rows import names, response
 
 from myna.core.stored_responses import BackgroundStore, EventBatch, ResponseStore
 from myna.stores.registry import Stores, open_stores
@@ -93,6 +93,6 @@ def test_events_are_deleted_some_time_after_the_end(store: BackgroundStore, resp
 
 def test_a_failed_server_leaves_the_input(store: BackgroundStore, responses: ResponseStore) -> None:
     responses.put(response("a", status="in_progress", output=(), runner="dead"))
-    assert store.finish(response("a", status="failed", input=items("ai"), output=()))
+    assert store.finish(response("a", status="failed", input=(), output=()))
     history = responses.history("ours", "resp_a")
     assert history is not None and (names(history.items), history.status) == ("ai", "failed")

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.stores.response_rows import conversation, items, names
+from tests.stores.response_rows import conversation, items, names, response
 
 from myna.core.stored import Order
 from myna.core.stored_responses import ConversationStore
@@ -134,6 +134,10 @@ def test_one_request_at_a_time_uses_a_conversation_while_its_server_lives(
     store.unlock("conv_c", "req_2")
     assert not store.lock("ours", "conv_c", "req_2", "there")
     store.unlock("conv_c", "req_1")
+    assert store.lock("ours", "conv_c", "resp_a", "there")
+    stores.responses().put(response("a", conversation="c"))
+    assert store.lock("ours", "conv_c", "resp_b", "there")
+    stores.responses().put(response("b", conversation="c", status="failed"))
     assert store.lock("ours", "conv_c", "req_2", "there")
     servers.heartbeat("there", -1)
     assert store.lock("ours", "conv_c", "req_3", "here")

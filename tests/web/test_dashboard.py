@@ -140,6 +140,61 @@ def test_models_are_loaded_unloaded_and_deleted(admin: Visitor) -> None:
     expect(dialog).to_have_count(0)
 
 
+def offer(id: str, **changes: object) -> dict[str, object]:
+    made = {
+        "id": id,
+        "size_bytes": 2_497_281_312,
+        "licence": "Apache-2.0",
+        "terms": None,
+        "capabilities": ["chat", "tools"],
+        "is_here": False,
+        "fits": True,
+        "runs": True,
+        "tokens_per_s": 12.3,
+        "best_for": [],
+        "pull": None,
+    }
+    return made | changes
+
+
+def test_a_model_is_downloaded_with_progress_cancelled_and_fails(admin: Visitor) -> None:
+    """The server's part is played by the test: real ones are gigabytes."""
+    pulls: dict[str, object] = {}
+    downloading = {"status": "downloading", "downloaded_bytes": 30, "total_bytes": 100, "message": None}
+
+    def answer(route: Route) -> None:
+        path = route.request.url
+        if path.endswith("/pull/cancel"):
+            pulls["qwen3-4b"] = downloading | {"status": "failed", "message": "The hub is away."}
+        elif path.endswith("/pull"):
+            pulls["qwen3-4b"] = downloading
+        listed = [
+            offer("qwen3-4b", best_for=["chat"], pull=pulls.get("qwen3-4b")),
+            offer("qwen3-32b", fits=False),
+            offer("gpt-oss-20b", runs=False),
+            offer("qwen3-0.6b", is_here=True),
+        ]
+        route.fulfill(json={"object": "list", "data": listed})
+
+    page = admin.page
+    page.route("**/v1/organization/models/**", answer)
+    admin.open("#/dashboard/models")
+    row = row_of(page, "qwen3-4b best for chat here")
+    expect(row).to_contain_text("chat, tools")
+    expect(row).to_contain_text("12")
+    expect(page.get_by_role("rowheader", name="qwen3-32b")).to_have_count(0)
+    page.get_by_label("Also those that don't run here").check()
+    expect(row_of(page, "qwen3-32b")).to_contain_text("too large")
+    expect(row_of(page, "gpt-oss-20b")).to_contain_text("needs another engine")
+    expect(page.get_by_role("rowheader", name="qwen3-0.6b")).to_have_count(0)
+    row.get_by_role("button", name="Download qwen3-4b").click()
+    expect(page.get_by_role("progressbar", name="Download of qwen3-4b")).to_have_attribute("value", "30")
+    row.get_by_role("button", name="Cancel the download of qwen3-4b").click()
+    expect(row.get_by_role("alert")).to_have_text("The hub is away.")
+    assert admin.barriers() == []
+    page.unroute("**/v1/organization/models/**")
+
+
 def test_a_newcomer_makes_a_key_sees_its_use_limits_it_hits_the_limit_and_reads_why(
     admin: Visitor, busy: ServerProcess
 ) -> None:

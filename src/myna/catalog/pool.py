@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from myna.catalog.entries import unknown_model
 from myna.catalog.manager import ModelManager, PoolLimits
@@ -23,6 +23,8 @@ from myna.core.sampling_defaults import SamplingDefaults
 from myna.core.translatable import N_
 
 T = TypeVar("T")
+# The call format of models whose template knows no tools.
+_UNTRAINED_CALLS: Final = "bare"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,13 @@ class ServedModel:
 class ModelDetails:
     """What is known of a model now. `sampling` are its defaults; those in its file are known while it is
     loaded, and so is `context_tokens`. `num_bytes` is the size of its files, None for one that has none here.
-    """
+    `capabilities` are those in the catalog, or what its files show once it is loaded."""
 
     is_loaded: bool
     sampling: SamplingDefaults
     num_bytes: int | None = None
     context_tokens: int | None = None
+    capabilities: tuple[str, ...] = ()
 
 
 class ModelPool:
@@ -143,10 +146,13 @@ class ModelPool:
         spec, slot = self._listing.models.get(card.target), self._slots.get(card.target)
         num_bytes = spec.num_bytes if isinstance(spec, LocalModel) else None
         if slot is None or slot.loaded is None:
-            return ModelDetails(False, card.sampling, num_bytes)
+            return ModelDetails(False, card.sampling, num_bytes, None, card.notes.capabilities)
         loaded = slot.loaded
         context_tokens = loaded.running.info.context_tokens or None
-        return ModelDetails(True, card.sampling.over(loaded.sampling), num_bytes, context_tokens)
+        capabilities = card.notes.capabilities or _capabilities(loaded)
+        return ModelDetails(
+            True, card.sampling.over(loaded.sampling), num_bytes, context_tokens, capabilities
+        )
 
     def running(self) -> Sequence[tuple[str, RunningModel]]:
         """The loaded models by id, in the order of their loads."""
@@ -247,6 +253,19 @@ class ModelPool:
             if self._slots.get(name) is not slot:
                 slot.is_listed = False
                 self._manager.touch(slot)
+
+
+def _capabilities(loaded: LoadedModel) -> tuple[str, ...]:
+    """What a loaded model's files show; nothing of a model that runs elsewhere."""
+    if loaded.embedder is not None:
+        return ("embeddings",)
+    if loaded.renderer is None:
+        return ()
+    if not loaded.renderer.has_chat_template:
+        return ("completion",)
+    thinks = loaded.renderer.thinking is not None and loaded.renderer.thinking.is_known
+    calls = loaded.renderer.call_format != _UNTRAINED_CALLS
+    return ("chat", *(["tools"] if calls else []), *(["thinking"] if thinks else []))
 
 
 def _check_unused(slot: ModelSlot) -> None:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Final, Literal
 
 from myna.catalog.catalog_file import published_defaults
@@ -11,7 +10,6 @@ from myna.catalog.store import ModelStore
 from myna.core.backend import LocalModel, ModelSpec
 from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 
-NO_PROBLEMS: Final[Mapping[str, str]] = MappingProxyType({})
 CardKind = Literal["model", "alias", "instruct"]
 
 # The coarsest resolution of file times: two changes within it may look like one.
@@ -19,13 +17,25 @@ _TICK_NS: Final = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class ModelNotes:
+    """What is known of a model before it is loaded. `capabilities` are those in the catalog; `problem` is why
+    its file could not be used when the settings were read."""
+
+    capabilities: tuple[str, ...] = ()
+    problem: str = ""
+
+
+NO_NOTES: Final = ModelNotes()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """A name that clients may use. `target` is the id of the model behind it (its own id, unless it is an
     alias). An `instruct` alias wraps raw string prompts in the model's chat template. `is_relayed`: requests
     are passed to another server unchanged, so they are not validated here. `sampling` are the model's
-    defaults from the settings and the catalog, which take precedence over those in its file. `problem` is why
-    its file could not be used when the settings were read. `embeds`: it turns texts into vectors, and is
-    known to without being loaded; an alias may put a `prefix` before each text."""
+    defaults from the settings and the catalog, which take precedence over those in its file. `embeds`: it
+    turns texts into vectors, and is known to without being loaded; an alias may put a `prefix` before each
+    text."""
 
     id: str
     created: int
@@ -34,17 +44,23 @@ class ModelCard:
     target: str
     is_relayed: bool = False
     sampling: SamplingDefaults = NO_DEFAULTS
-    problem: str = ""
+    notes: ModelNotes = NO_NOTES
     embeds: bool = False
     prefix: str = ""
 
 
 # The sampling defaults of a model, without those in its file.
 FindDefaults = Callable[[ModelSpec], SamplingDefaults]
+FindNotes = Callable[[ModelSpec], ModelNotes]
 
 
 # The card of an alias that isn't listed, by its name; None for a name that is none.
 AliasFor = Callable[[str], ModelCard | None]
+
+
+def no_notes(model: ModelSpec) -> ModelNotes:
+    """For lists of which nothing is known."""
+    return NO_NOTES
 
 
 # Whether a model turns texts into vectors, as far as is known before it is loaded.
@@ -76,7 +92,7 @@ class Listing:
         aliases: Iterable[ModelCard],
         defaults_of: FindDefaults = published_defaults,
         alias_for: AliasFor = no_alias,
-        problems: Mapping[str, str] = NO_PROBLEMS,
+        notes_of: FindNotes = no_notes,
         embeds: Embeds = unknown_kind,
         embedding_aliases: Collection[str] = (),
     ) -> "Listing":
@@ -94,7 +110,7 @@ class Listing:
                 model.id,
                 model.is_relayed,
                 defaults_of(model),
-                problems.get(model.id, ""),
+                notes_of(model),
                 embeds(model),
             )
             for model in by_id.values()
@@ -135,7 +151,7 @@ def _like(target: ModelCard, alias: ModelCard) -> ModelCard:
         owned_by=target.owned_by,
         is_relayed=target.is_relayed,
         sampling=target.sampling,
-        problem=target.problem,
+        notes=target.notes,
         embeds=target.embeds,
     )
 
@@ -164,13 +180,13 @@ class ModelRegistry:
         announced: Announced = tuple,
         defaults_of: FindDefaults = published_defaults,
         alias_for: AliasFor = no_alias,
-        problems: Mapping[str, str] = NO_PROBLEMS,
+        notes_of: FindNotes = no_notes,
         embeds: Embeds = unknown_kind,
         embedding_aliases: Collection[str] = (),
     ) -> None:
         self._files = files
         self._alias_for = alias_for
-        self._problems = problems
+        self._notes_of = notes_of
         self._embeds = embeds
         self._embedding_aliases = embedding_aliases
         self._aliases = aliases
@@ -200,7 +216,7 @@ class ModelRegistry:
             self._aliases,
             self._defaults_of,
             self._alias_for,
-            self._problems,
+            self._notes_of,
             self._embeds,
             self._embedding_aliases,
         )

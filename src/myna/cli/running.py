@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from myna.accounts.keys import KeyRing, check_key
 from myna.accounts.sealing import Sealer
@@ -17,9 +18,11 @@ from myna.accounts.sign_in_codes import SignInCodes
 from myna.app import HttpOptions, create_app, serve
 from myna.backends.table import Backends
 from myna.batches.service import Batches
+from myna.catalog.downloads import Downloads
 from myna.catalog.manager import PoolLimits
 from myna.catalog.pool import ModelPool, ServedModel
 from myna.catalog.pyodide import PYODIDE
+from myna.catalog.store import ModelStore
 from myna.cli.administration import server_secret
 from myna.cli.backends import backend_options, backend_sections, backends_of
 from myna.cli.banner import Banner, Kind, base_url
@@ -27,10 +30,10 @@ from myna.cli.console import note
 from myna.cli.key import has_no_key_yet, server_keys
 from myna.cli.local_servers import recorded
 from myna.cli.log_thread import ThreadedLog
-from myna.cli.machine import note_better_model
+from myna.cli.machine import note_better_model, this_machine
 from myna.cli.readiness import tell_systemd_ready
 from myna.cli.reloading import Reloader
-from myna.cli.served_models import ServedModels, check_sizes, choose_models
+from myna.cli.served_models import FAKE, ServedModels, check_sizes, choose_models
 from myna.core.errors import ConfigurationError, OperatorError
 from myna.core.installation import install_command
 from myna.core.ledger import Price
@@ -41,6 +44,7 @@ from myna.http.connection_limit import max_connections, raise_descriptor_limit
 from myna.http.origin import hosts_for, is_loopback
 from myna.http.server import Server, bind
 from myna.http.tls import Certificate
+from myna.request.background import BackgroundRuns
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.request.services import ORGANIZATION, Services
@@ -216,6 +220,10 @@ def observers(settings: Settings, instruments: Instruments | None) -> tuple[Requ
     return tuple(found)
 
 
+def downloads_of(settings: Settings) -> Downloads:
+    return Downloads(partial(ModelStore.at, settings.home), partial(this_machine, settings), settings.mirror)
+
+
 def http_options(settings: Settings) -> HttpOptions:
     return HttpOptions(
         hosts=hosts_for(settings.host, settings.allowed_hosts, asks_for_key=not settings.no_auth),
@@ -237,6 +245,7 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
     secret = server_secret(settings)
     accounts = LiveAccounts(stores.accounts(), secret)
     threads, completions, responses = DatabaseThreads(), stores.completions(), stores.responses()
+    background = stores.background()
     limits = FileLimits(settings.max_file_bytes, settings.max_files_bytes)
     files = Files(stores.files(), settings.files_folder, threads, limits)
     spending = LedgerSpending(ledger.store, threads) if ledger else None
@@ -255,10 +264,12 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
         completions=completions,
         responses=responses,
         conversations=stores.conversations(),
-        background=stores.background(),
+        background=background,
+        background_runs=BackgroundRuns(background, threads),
         store_writer=StoreWriter(
             [completions, responses], threads, WriterLimits(quota=quota_of(settings.max_stored_bytes))
         ),
+        downloads=None if settings.engine == FAKE else downloads_of(settings),
         retention=Retention([completions, responses], threads, settings.stored_days),
         accounts=accounts,
         sealer=Sealer(secret),

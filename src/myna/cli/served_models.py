@@ -17,6 +17,7 @@ from myna.catalog.registry import (
     Announced,
     Embeds,
     ModelCard,
+    ModelNotes,
     ModelRegistry,
     PollListing,
     no_alias,
@@ -73,7 +74,7 @@ class ServedModels:
             announced,
             self._defaults_of,
             self.alias_for,
-            self.problems,
+            self._notes_of,
             embeds,
             EMBEDDING_ALIASES,
         ).poll
@@ -81,6 +82,10 @@ class ServedModels:
     def _defaults_of(self, model: ModelSpec) -> SamplingDefaults:
         catalog = bundled_catalog() if self.store is None else self.store.catalog
         return self.sampling.of(model.id).over(catalog.published_defaults(model))
+
+    def _notes_of(self, model: ModelSpec) -> ModelNotes:
+        entry = None if self.store is None else self.store.catalog.entry_of(model)
+        return ModelNotes(entry.capabilities if entry else (), self.problems.get(model.id, ""))
 
     def forget(self, model: LocalModel) -> None:
         """Delete a pulled model's files."""

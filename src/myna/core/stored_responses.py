@@ -92,7 +92,7 @@ class ResponseStore(LimitedStore, Protocol):
     them off the event loop."""
 
     def put(self, response: StoredResponse) -> None:
-        """Store the response with its items."""
+        """Store the response with its items. If it has ended, its conversation is unlocked."""
         ...
 
     def get(self, project: str, response_id: str) -> StoredResponse | None:
@@ -119,8 +119,8 @@ class BackgroundStore(Protocol):
     thread-safe; call them off the event loop."""
 
     def finish(self, response: StoredResponse) -> bool:
-        """Replace the status, body and output of a response that is still active; False if it isn't, since it
-        was cancelled, deleted, or given up by another server."""
+        """Replace the status, body and output of a response that is still active, and unlock its
+        conversation. False if it isn't active: it was cancelled, deleted, or given up by another server."""
         ...
 
     def progress(self, response_id: str, body: bytes) -> bool:
@@ -196,10 +196,12 @@ class ConversationStore(Protocol):
         ...
 
     def lock(self, project: str, conversation_id: str, owner: str, runner: str) -> bool:
-        """Reserve the conversation for the request `owner` until it calls `unlock`, or its server `runner`
-        is no longer alive. False if another request has it."""
+        """Reserve the conversation for the response `owner` until that has ended, or its server `runner` is
+        no longer alive. False if another response has it, or there is no such conversation."""
         ...
 
-    def unlock(self, conversation_id: str, owner: str) -> None: ...
+    def unlock(self, conversation_id: str, owner: str) -> None:
+        """For a response that ended without being stored."""
+        ...
 
     def close(self) -> None: ...

@@ -1,6 +1,6 @@
 """Myna's own CPU engine, through the extension `myna._native`. Knows nothing about text or requests."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -58,6 +58,11 @@ class MachineLimits(NamedTuple):
     bytes_per_s: float
     ops_per_s: float
     operands: str
+
+
+def architectures() -> Container[str]:
+    """Those that it can run."""
+    return _native.architectures()
 
 
 class NativeEngine:

@@ -1,6 +1,6 @@
 """The table of engines by name. An engine's library is imported only when it is chosen."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -22,8 +22,8 @@ class EngineRow:
     it can't run them. `needs` are the modules that must be installed; `distribution` is the name of
     another project's package. `is_automatic`: `auto` tries it. `has_tokenizer`: `Engine.tokenize` works, so
     it can run models whose pre-tokenizer Myna doesn't support. `is_batch_invariant` is
-    `Engine.is_batch_invariant`. `architectures` are those that it can run, empty if it has no list: to advise
-    people, not to choose an engine for a file."""
+    `Engine.is_batch_invariant`. `architectures` is the import string of a function that returns those
+    that it can run, empty if it has no list: to advise people, not to choose an engine for a file."""
 
     load: str
     needs: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class EngineRow:
     has_tokenizer: bool = False
     is_batch_invariant: bool = False
     load_embedding: str = ""
-    architectures: frozenset[str] = frozenset()
+    architectures: str = ""
 
 
 # In the order in which `auto` tries them.
@@ -42,7 +42,7 @@ ENGINES: Final[dict[str, EngineRow]] = {
         ("myna.engines.native", "myna._native"),
         is_automatic=True,
         is_batch_invariant=True,
-        architectures=frozenset({"gemma3", "llama", "qwen2", "qwen3"}),
+        architectures="myna.engines.native:architectures",
     ),
     "llamacpp": EngineRow(
         "myna.engines.llamacpp:load",
@@ -95,7 +95,13 @@ def may_run(wanted: str, architecture: str) -> bool:
         rows = [ENGINES[name] for name in engines_to_try(wanted)]
     except ConfigurationError:
         return False
-    return any(not row.architectures or architecture in row.architectures for row in rows)
+    return any(not row.architectures or architecture in _call(row.architectures) for row in rows)
+
+
+def _call(place: str) -> Container[str]:
+    module_name, function = place.split(":")
+    found: Container[str] = getattr(import_module(module_name), function)()
+    return found
 
 
 def load_engine(

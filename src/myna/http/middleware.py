@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -138,10 +138,10 @@ class Gate:
 
     def __init__(self, max_running: int = 1024) -> None:
         self._max_running = max_running
-        self._running: set[asyncio.Task[object]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._aborted: set[asyncio.Task[object]] = set()
+        self._aborted: set[asyncio.Task[Any]] = set()
         self._abort = asyncio.Event()
         self.is_draining = False
 
@@ -167,12 +167,16 @@ class Gate:
                 if not record.status:
                     raise Overloaded("The server is shutting down.") from None
             finally:
-                self._running.discard(task)
-                self._aborted.discard(task)
-                if not self._running:
-                    self._empty.set()
+                self._leave(task)
 
         return gated
+
+    def join(self, task: "asyncio.Task[None]") -> None:
+        """Count a task that goes on after its request: the drain waits for it, and cancels it when the time
+        is up."""
+        self._running.add(task)
+        self._empty.clear()
+        task.add_done_callback(self._leave)
 
     async def drain(self, within_s: float) -> None:
         """Reject new requests, wait for the running ones, and abort those that still run after `within_s`.
@@ -191,6 +195,12 @@ class Gate:
                 task.cancel()
             with contextlib.suppress(TimeoutError):  # a client that doesn't read its final error
                 await asyncio.wait_for(self._empty.wait(), _FINAL_ERROR_S)
+
+    def _leave(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        self._aborted.discard(task)
+        if not self._running:
+            self._empty.set()
 
     def abort_running(self) -> None:
         """Abort running requests now; for an operator who won't wait."""

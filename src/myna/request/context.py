@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final, ParamSpec, Protocol, TypeVar
 
@@ -74,7 +76,9 @@ class RequestContext:
         self.record: RequestRecord = record_of(request.scope)
         self.record.key_id = principal.key_id
         self.recorder = UsageRecorder(endpoint.recorded_as, self.record, principal, services.usage_sinks)
-        self._opened = AsyncExitStack()
+        self.opened = AsyncExitStack()
+        """What is released when the request ends."""
+        self._is_recorded = bool(endpoint.recorded_as)
         self.meter: Meter | None = None
         self._card: ModelCard | None = None
         self._is_counted = False
@@ -160,7 +164,7 @@ class RequestContext:
         if card.embeds and not embeds:
             raise _not_generating(self._path)
         try:
-            model = await self._opened.enter_async_context(self.services.pool.hold(card))
+            model = await self.opened.enter_async_context(self.services.pool.hold(card))
         except ModelTooLarge as exc:
             self.record.hint(exc.message)
             raise
@@ -184,15 +188,9 @@ class RequestContext:
             threads=services.text_threads,
             headers=headers,
             keep_alive_s=services.keep_alive_s if is_stream else None,
-            hold=self._hold_answer,
+            hold=partial(_hold_answer, self),
             events=events,
         )
-
-    def _hold_answer(self, drop: Callable[[], None]) -> AbstractContextManager[Callable[[], None]]:
-        """Count the answer, about as large as its tokens, until its client has read it."""
-        num_tokens = self.meter.completion_tokens if self.meter else 0
-        size = self.answer_bytes + num_tokens * self._bytes_per_token
-        return self.services.unread_answers.hold(self.principal.key_id, size, drop)
 
     async def in_text_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a template or tokenizer off the event loop."""
@@ -224,10 +222,10 @@ class RequestContext:
         self._is_counted = True
         reservation = await self.services.limiter.admit(self.principal, model.card, estimate, self.record)
         if reservation is not None:
-            self._opened.push_async_callback(_settle, self, reservation)
+            self.opened.push_async_callback(_settle, self, reservation)
         meter = self.meter = self.recorder.open()
         stream = MeteredStream(await start(), meter)
-        self._opened.push_async_callback(stream.aclose)
+        self.opened.push_async_callback(stream.aclose)
         return stream
 
     async def add_limit_headers(self) -> None:
@@ -236,9 +234,33 @@ class RequestContext:
             with contextlib.suppress(Overloaded):
                 await self.services.limiter.add_headers(self.principal, self._card, self.record)
 
-    async def aclose(self) -> None:
-        """Abort what is still running and release everything."""
-        await self._opened.aclose()
+    def detached(self) -> "RequestContext":
+        """The context of work that outlives this request, and is recorded in its place. Nothing may have been
+        opened yet. To be ended with `end`."""
+        other = copy.copy(self)
+        other.record = replace(self.record, status=200)
+        other.recorder = self.recorder.detached(other.record)
+        other.opened = AsyncExitStack()
+        self._is_recorded = False
+        return other
+
+    async def end(self, error: BaseException | None) -> None:
+        """Abort what is still running, release everything, and record the request. `error` is what ended
+        it."""
+        try:
+            await asyncio.shield(self.opened.aclose())
+        finally:
+            if self._is_recorded:
+                self.recorder.close(error, self.request.headers.get("traceparent", ""))
+
+
+def _hold_answer(
+    context: RequestContext, drop: Callable[[], None]
+) -> AbstractContextManager[Callable[[], None]]:
+    """Count the answer, about as large as its tokens, until its client has read it."""
+    num_tokens = context.meter.completion_tokens if context.meter else 0
+    size = context.answer_bytes + num_tokens * context._bytes_per_token
+    return context.services.unread_answers.hold(context.principal.key_id, size, drop)
 
 
 def _not_generating(path: str) -> WrongEndpoint:
@@ -324,11 +346,7 @@ class EndpointApp:
                 await context.add_limit_headers()
             raise
         finally:
-            try:
-                await asyncio.shield(context.aclose())
-            finally:
-                if endpoint.recorded_as:
-                    context.recorder.close(error, request.headers.get("traceparent", ""))
+            await context.end(error)
 
 
 def routes(endpoints: Sequence[Endpoint], services: Services) -> list[Route]:

@@ -12,12 +12,14 @@ from myna.accounts.sealing import Sealer
 from myna.accounts.secret import Secret
 from myna.accounts.sign_in_codes import SignInCodes
 from myna.batches.service import Batches
+from myna.catalog.downloads import Downloads
 from myna.catalog.pool import ModelPool
 from myna.core.stored import CompletionStore
 from myna.core.stored_responses import BackgroundStore, ConversationStore, ResponseStore
 from myna.generation.budgets import NO_LIMITS, AnswerLimits
 from myna.http.json_bodies import LargeBodies
 from myna.http.unread import UnreadAnswers
+from myna.request.background import BackgroundRuns
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.stores.database_threads import DatabaseThreads
@@ -37,6 +39,7 @@ class Services:
     only). Templates and tokenizers run in `text_threads`, calls of stores in `database_threads`; `app.py`
     closes both. `sign_in_codes` None: no page signs in by a link. `ledger` None: no usage is
     recorded. `is_loopback_only`: the server listens on a loopback address, and serves nobody through a proxy.
+    `downloads` None: this server downloads no models.
     `sealer` makes opaque tokens. `ignores_unknown`: parameters that aren't supported are dropped, unless a
     key has its own setting."""
 
@@ -49,6 +52,7 @@ class Services:
     responses: ResponseStore
     conversations: ConversationStore
     background: BackgroundStore
+    background_runs: BackgroundRuns
     store_writer: StoreWriter
     accounts: LiveAccounts
     limiter: Limiter
@@ -63,6 +67,7 @@ class Services:
     organization: str = ORGANIZATION
     keep_alive_s: float = 10.0
     retention: Retention | None = None
+    downloads: Downloads | None = None
     sealer: Sealer = field(default_factory=lambda: Sealer(Secret(secrets.token_hex(32))))
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     unread_answers: UnreadAnswers = field(default_factory=UnreadAnswers)

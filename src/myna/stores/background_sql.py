@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Connection, Select, delete, func, insert, literal, select, update
 
 from myna.core.stored_responses import EventBatch, StoredResponse
 from myna.stores.database import Database
 from myna.stores.response_items import IS_ACTIVE, write_items
 from myna.stores.responses_sql import stored_response
-from myna.stores.tables import RESPONSE_EVENTS, RESPONSE_ITEMS, RESPONSES, RUNNERS
+from myna.stores.tables import RESPONSE_EVENTS, RESPONSES, RUNNERS
 
 _MAX_ORPHANS: Final = 100
 _FORGOTTEN_S: Final = 86_400
@@ -30,8 +31,7 @@ class SqlBackground:
         with self._database.transaction() as connection:
             if not connection.execute(ended.values(values)).rowcount:
                 return False
-            connection.execute(delete(RESPONSE_ITEMS).where(RESPONSE_ITEMS.c.response_id == response.id))
-            write_items(connection, response, now)
+            write_items(connection, msgspec.structs.replace(response, input=()), now)
             return True
 
     def progress(self, response_id: str, body: bytes) -> bool:

@@ -36,21 +36,34 @@ def last_serial(connection: Connection, conversation_id: str | None) -> int:
 
 
 def write_items(connection: Connection, response: StoredResponse, now: int) -> None:
-    """Insert the items of a response, which become part of its conversation when it has ended well."""
-    conversation_id = response.conversation_id if response.status in _JOINS_CONVERSATION else None
+    """Insert the items of a response. If it has ended, its conversation is unlocked; if it has ended well,
+    all its items become part of that."""
     given = [(item, False) for item in response.input] + [(item, True) for item in response.output]
-    new = set[str]()
-    if conversation_id is not None:
-        new = new_ids(connection, response.project, conversation_id, [item.id for item, _ in given], now)
-    rows = []
-    for item, is_output in given:
-        row = _values(response.project, item, response_id=response.id, is_output=is_output)
-        if item.id in new:
-            row["conversation_id"] = conversation_id
-            new.remove(item.id)
-        rows.append(row)
+    rows = [
+        _values(response.project, item, response_id=response.id, is_output=is_output)
+        for item, is_output in given
+    ]
     if rows:
         connection.execute(insert(RESPONSE_ITEMS), rows)
+    if response.conversation_id is None or response.status in ACTIVE:
+        return
+    if response.status in _JOINS_CONVERSATION:
+        _join_conversation(connection, response.project, response.id, response.conversation_id, now)
+    columns = CONVERSATIONS.c
+    locked = (columns.id == response.conversation_id) & (columns.locked_by == response.id)
+    connection.execute(update(CONVERSATIONS).where(locked).values(locked_by=None, runner=None))
+
+
+def _join_conversation(
+    connection: Connection, project: str, response_id: str, conversation_id: str, now: int
+) -> None:
+    """Make the response's items part of the conversation."""
+    items = RESPONSE_ITEMS.c
+    query = select(items.serial, items.id).where(items.response_id == response_id)
+    own = {row.id: row.serial for row in connection.execute(query.order_by(items.serial.desc()))}
+    new = new_ids(connection, project, conversation_id, list(own), now)
+    joined = update(RESPONSE_ITEMS).where(items.serial.in_([own[item_id] for item_id in new]))
+    connection.execute(joined.values(conversation_id=conversation_id))
 
 
 def append_items(

@@ -68,6 +68,8 @@ class MemoryConversational:
             earlier = tuple(conversation.items) if conversation else ()
         if conversation is not None and row.status in ("completed", "incomplete"):
             append(conversation, [*row.input, *row.output], int(self.clock()))
+        if conversation is not None and row.status not in ACTIVE and conversation.locked_by == row.id:
+            conversation.locked_by = None
         self.responses[row.id] = _Response(row, earlier, None if row.status in ACTIVE else self.clock())
 
     def is_continued(self, response_id: str) -> bool:
@@ -287,7 +289,8 @@ class MemoryBackground:
             found = self._shared.response(response.project, response.id)
             if found is None or found.row.status not in ACTIVE:
                 return False
-            self._shared.put(msgspec.structs.replace(response, runner=""), found.earlier)
+            ended = msgspec.structs.replace(response, input=found.row.input, runner="")
+            self._shared.put(ended, found.earlier)
             return True
 
     def progress(self, response_id: str, body: bytes) -> bool:

@@ -38,7 +38,7 @@ class WriterLimits:
 
 @dataclass(frozen=True, slots=True)
 class _PendingRow:
-    write: Callable[[], None]
+    write: Callable[[], object]
     size: int
     attempted: "asyncio.Future[None]"
     """Done when the row was written or dropped, or the first attempt to write it has failed."""
@@ -83,19 +83,19 @@ class StoreWriter:
         """Count a row that was not created because it would exceed `max_row_bytes`."""
         self._drop(f"one is larger than {self._limits.max_row_bytes} bytes")
 
-    async def put(self, project: str, size: int, write: Callable[[], None]) -> None:
+    async def put(self, project: str, size: int, write: Callable[[], object]) -> bool:
         """Call `write`, which stores a row of that many bytes; returns when it is stored or that takes too
-        long. Doesn't raise the store's errors."""
+        long. False if the row is dropped. Doesn't raise the store's errors."""
         if size > self._limits.max_row_bytes:
             self.drop_large()
-            return
+            return False
         if not await self._quota.has_room(project, size):
             self._drop(f"the project {project} has used up its quota")
-            return
+            return False
         is_full = len(self._waiting) >= self._limits.max_rows
         if is_full or self._num_bytes + size > self._limits.max_bytes:
             self._drop("too many are waiting for the database")
-            return
+            return False
         self._quota.add(project, size)
         waiting = _PendingRow(write, size, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -104,6 +104,7 @@ class StoreWriter:
         if not self._is_behind:
             done, _ = await asyncio.wait([waiting.attempted], timeout=self._limits.wait_s)
             self._is_behind = self._is_behind or not done
+        return True
 
     async def aclose(self) -> None:
         """Write the remaining rows, for at most a few seconds, and close the stores."""

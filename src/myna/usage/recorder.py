@@ -1,6 +1,7 @@
 """Records one model request: from its start to its row in the ledger, however it ends."""
 
 import asyncio
+import copy
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,6 +69,12 @@ class UsageRecorder:
         self.body: Mapping[str, object] = {}
         self.model = ""
         self.service_tier = ""
+
+    def detached(self, record: RequestRecord) -> "UsageRecorder":
+        """A recorder of the same request, which goes on with a record of its own."""
+        other = copy.copy(self)
+        other._record = record
+        return other
 
     def open(self) -> Meter:
         """Called before the first token. Raises `Overloaded` if the request can't be recorded."""

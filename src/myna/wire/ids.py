@@ -11,6 +11,7 @@ from myna.core import base62
 
 _EPOCH: Final = 1_576_800_000
 _RESPONSE_ID: Final = re.compile(r"resp_([0-9a-f]{16})[0-9a-f]{34}")
+_CONVERSATION_ID: Final = re.compile(r"conv_[0-9a-f]{48}")
 
 
 def completion_id(prefix: str, created: int) -> str:
@@ -40,10 +41,28 @@ class ItemIds:
         match = _RESPONSE_ID.fullmatch(response_id or "")
         return cls(match[1] if match else secrets.token_hex(8))
 
+    @classmethod
+    def within(cls, conversation_id: str) -> "ItemIds":
+        """Those of a response that belongs to a conversation."""
+        return cls(
+            conversation_id[-16:] if _CONVERSATION_ID.fullmatch(conversation_id) else secrets.token_hex(8)
+        )
+
     def new(self, prefix: str, created: int | None = None) -> str:
         """An id of something created then; None: now."""
         at = int(time.time()) if created is None else created
         return f"{prefix}{self.root}00{at & 0xFFFFFFFF:08x}{secrets.token_hex(12)}"
+
+
+def conversation_id(created: int) -> str:
+    """`conv_`, eight hexadecimal digits of the creation time and 40 random ones."""
+    return f"conv_{created & 0xFFFFFFFF:08x}{secrets.token_hex(20)}"
+
+
+def conversation_item_id(conversation: str, prefix: str) -> str:
+    """The id of an item that is added to a conversation by itself: a prefix, eight hexadecimal digits of the
+    time, 26 random ones and the last 16 of the conversation's id."""
+    return f"{prefix}{int(time.time()) & 0xFFFFFFFF:08x}{secrets.token_hex(13)}{conversation[-16:]}"
 
 
 def new_call_id() -> str:

@@ -353,6 +353,21 @@ COMPACT: Final[Mapping[str, Parameter]] = MappingProxyType(
 )  # fmt: skip
 """The parameters of `POST /v1/responses/compact`."""
 
+CONVERSATION: Final[Mapping[str, Parameter]] = MappingProxyType(
+    {
+        "metadata": RESPONSES["metadata"],
+        "items": _supported(
+            "Up to 20 items that the conversation begins with, as in the `input` of a response."
+        ),
+    }
+)
+"""The parameters of `POST /v1/conversations`."""
+
+CONVERSATION_ITEMS: Final[Mapping[str, Parameter]] = MappingProxyType(
+    {"items": _required("Up to 20 items, as in the `input` of a response.")}
+)
+"""The parameters of `POST /v1/conversations/{conversation_id}/items`."""
+
 METADATA_UPDATE: Final[Mapping[str, Parameter]] = MappingProxyType(
     {"metadata": _required("The pairs that replace the existing ones.")}
 )

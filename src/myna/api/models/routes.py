@@ -12,6 +12,7 @@ from myna.api.models.anthropic_format import model_page, model_response
 from myna.catalog.pool import ModelDetails, ModelPool
 from myna.catalog.registry import ModelCard
 from myna.core.errors import ModelInUse, ModelNotFound, PermissionDenied, RequestError
+from myna.request.auditing import note
 from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
 from myna.wire.errors import BACKEND, BACKEND_LINE, Layout, error_response
@@ -56,22 +57,18 @@ async def delete_model(context: RequestContext) -> Response:
         return _error(context, _not_found(context), BACKEND_LINE)
     except (PermissionDenied, ModelInUse) as exc:
         return _error(context, exc, BACKEND_LINE)
-    details = {"id": card.id, "resource": "model"}
-    administration = context.services.accounts.administration
-    await context.services.database_threads.run(
-        administration.note, context.actor, "resource.deleted", details, card.id
-    )
+    await note(context, "resource.deleted", {"id": card.id, "resource": "model"}, card.id)
     return _json({"id": card.id, "object": "model", "deleted": True}, b"\n")
 
 
 async def load_model(context: RequestContext) -> Response:
     """Load the model now instead of with its first request; the response comes when it is loaded."""
-    return await _changed(context, _load)
+    return await _changed(context, _load, "model.loaded")
 
 
 async def unload_model(context: RequestContext) -> Response:
     """Free the model's memory; the next request loads it again. Status 409 for a model in use."""
-    return await _changed(context, ModelPool.unload)
+    return await _changed(context, ModelPool.unload, "model.unloaded")
 
 
 async def _load(pool: ModelPool, card: ModelCard) -> None:
@@ -80,14 +77,15 @@ async def _load(pool: ModelPool, card: ModelCard) -> None:
 
 
 async def _changed(
-    context: RequestContext, change: Callable[[ModelPool, ModelCard], Awaitable[None]]
+    context: RequestContext, change: Callable[[ModelPool, ModelCard], Awaitable[None]], event: str
 ) -> Response:
-    """The model after the change."""
+    """The model after the change, which is recorded in the audit log."""
     require(context.principal, _REMOVE)
     pool = context.services.pool
     try:
         card = context.find_card(_model_id(context))
         await change(pool, card)
+        await note(context, event, {"id": card.target}, card.target)
         return _json(_model(card) | _extension(card, pool.details(card)))
     except ModelNotFound:
         return _error(context, _not_found(context), BACKEND)
@@ -123,6 +121,8 @@ def _extension(card: ModelCard, details: ModelDetails) -> dict[str, object]:
         "size_bytes": details.num_bytes,
         "context_tokens": details.context_tokens,
         "sampling_defaults": details.sampling.changes() or None,
+        "capabilities": details.capabilities or None,
+        "problem": None if details.is_loaded else card.notes.problem or None,
     }
     return {"is_loaded": details.is_loaded} | {
         name: value for name, value in known.items() if value is not None

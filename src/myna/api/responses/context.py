@@ -1,12 +1,27 @@
 """The items that a request is about: those that it continues, and its own with references resolved."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from myna.api.responses.orphans import status_of
+from myna.api.responses.schema import ResponsesRequest
+from myna.api.responses.shapes import Response
 from myna.core.errors import InvalidRequest, NotFound
 from myna.core.stored_responses import ACTIVE, History, ResponseItem
 from myna.request.context import RequestContext
+from myna.wire.ids import ItemIds
 from myna.wire.response_items import Item, ItemReference, read_stored
+
+_OWN_ID: Final = re.compile(r"[a-z]+_[0-9a-f]{50}")
+_NOT_PERSISTED_TEXT: Final = (
+    " Items are not persisted when `store` is set to false. Try again with `store` set to true, or remove "
+    "this item from your input."
+)
+LOCKED_TEXT: Final = (
+    "Another process is currently operating on this conversation. Please retry in a few seconds."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,51 +43,119 @@ async def request_items(
     previous_response_id: str | None,
     conversation_id: str | None,
 ) -> RequestItems:
-    """The request's items and those before them: one query for what came before, and one if there are
-    references. Raises OpenAI's errors for what isn't stored."""
-    services, project = context.services, context.principal.project
-    history, found = None, dict[str, ResponseItem]()
-    if (id := conversation_id) is not None:
-        history = await services.database_threads.run(services.conversations.history, project, id)
-        if history is None:
-            raise NotFound(f"Conversation with id '{id}' not found.")
-    elif (id := previous_response_id) is not None:
-        history = _continuable(
-            id, await services.database_threads.run(services.responses.history, project, id)
-        )
-    if ids := [item.id for item in items if isinstance(item, ItemReference)]:
-        found.update(await services.database_threads.run(services.responses.items, project, ids))
-    if history is None and not ids:
+    """The request's items and those before them. Raises OpenAI's errors for what isn't stored."""
+    history: History | None = None
+    if conversation_id is not None:
+        history = await _conversation(context, conversation_id)
+    elif previous_response_id is not None:
+        history = await _chain(context, previous_response_id)
+    referred = await find_references(context, items)
+    if history is None and not referred:
         return RequestItems([], [item for item in items if not isinstance(item, ItemReference)])
-    return await context.in_text_thread(_read, items, history, found)
+    return await context.in_text_thread(_read, history, items, referred)
 
 
-def _continuable(id: str, history: History | None) -> History:
-    """The history that ends with this response. Raises `InvalidRequest` if it can't be continued."""
+def ids_for(request: ResponsesRequest) -> ItemIds:
+    """New ids for the response to a request."""
+    if request.conversation_id is not None:
+        return ItemIds.within(request.conversation_id)
+    return ItemIds.continuing(request.previous_response_id)
+
+
+async def own_items(context: RequestContext, request: ResponsesRequest, response: Response) -> RequestItems:
+    """The items of a request that is answered with this response; its conversation is locked until then."""
+    if request.conversation_id is not None:
+        await lock_conversation(context, request.conversation_id, response.id)
+    return await request_items(
+        context,
+        request.input,
+        previous_response_id=request.previous_response_id,
+        conversation_id=request.conversation_id,
+    )
+
+
+async def find_references(
+    context: RequestContext, items: Sequence[Item | ItemReference]
+) -> Mapping[str, ResponseItem]:
+    """The stored items that are referred to. Raises `NotFound` for the first that doesn't exist."""
+    ids = [item.id for item in items if isinstance(item, ItemReference)]
+    if not ids:
+        return {}
+    services = context.services
+    found = await services.database_threads.run(services.responses.items, context.principal.project, ids)
+    for item_id in ids:
+        if item_id not in found:
+            why = _NOT_PERSISTED_TEXT if _OWN_ID.fullmatch(item_id) else ""
+            raise item_not_found(item_id, why)
+    return found
+
+
+def resolved(items: Sequence[Item | ItemReference], referred: Mapping[str, ResponseItem]) -> list[Item]:
+    """The items, with the stored ones in place of references to them. Slow for many."""
+    return [
+        read_stored(referred[item.id].json) if isinstance(item, ItemReference) else item for item in items
+    ]
+
+
+async def lock_conversation(context: RequestContext, conversation_id: str, response_id: str) -> None:
+    """Reserve the conversation until the response is stored, or the request ends without one. Raises
+    `NotFound`, and `InvalidRequest` if another request uses it."""
+    services, project = context.services, context.principal.project
+    runs, run = services.background_runs, services.database_threads.run
+    store = services.conversations
+    await context.opened.enter_async_context(runs.alive())
+    if not await run(store.lock, project, conversation_id, response_id, runs.server):
+        if await run(store.get, project, conversation_id) is None:
+            raise conversation_not_found(conversation_id)
+        raise InvalidRequest(LOCKED_TEXT, code="conversation_locked")
+
+    async def unlock() -> None:
+        await run(store.unlock, conversation_id, response_id)
+
+    context.opened.push_async_callback(unlock)
+
+
+def item_not_found(item_id: str, why: str = "") -> NotFound:
+    return NotFound(f"Item with id '{item_id}' not found.{why}")
+
+
+def conversation_not_found(conversation_id: str) -> NotFound:
+    return NotFound(f"Conversation with id '{conversation_id}' not found.")
+
+
+async def _conversation(context: RequestContext, conversation_id: str) -> History:
+    services = context.services
+    history = await services.database_threads.run(
+        services.conversations.history, context.principal.project, conversation_id
+    )
+    if history is None:
+        raise conversation_not_found(conversation_id)
+    return history
+
+
+async def _chain(context: RequestContext, response_id: str) -> History:
+    services = context.services
+    history = await services.database_threads.run(
+        services.responses.history, context.principal.project, response_id
+    )
     if history is None:
         raise InvalidRequest(
-            f"Previous response with id '{id}' not found.",
+            f"Previous response with id '{response_id}' not found.",
             param="previous_response_id",
             code="previous_response_not_found",
         )
-    if history.status in ACTIVE:
+    if history.status in ACTIVE and await status_of(context, response_id) in ACTIVE:
         raise InvalidRequest(
-            f"Previous response with id '{id}' is still being generated.", param="previous_response_id"
+            f"The previous response with id '{response_id}' is still {history.status.replace('_', ' ')}. "
+            "Wait until it has ended, or cancel it.",
+            param="previous_response_id",
+            code="previous_response_not_completed",
         )
     return history
 
 
 def _read(
-    items: Sequence[Item | ItemReference], history: History | None, found: Mapping[str, ResponseItem]
+    history: History | None, items: Sequence[Item | ItemReference], referred: Mapping[str, ResponseItem]
 ) -> RequestItems:
-    own = list[Item]()
-    for item in items:
-        if not isinstance(item, ItemReference):
-            own.append(item)
-        elif item.id in found:
-            own.append(read_stored(found[item.id].json))
-        else:
-            raise NotFound(f"Item with id '{item.id}' not found.")
-    if history is None:
-        return RequestItems([], own)
-    return RequestItems([read_stored(item.json) for item in history.items], own)
+    before = [] if history is None else [read_stored(item.json) for item in history.items]
+    return RequestItems(before, resolved(items, referred))

@@ -1,99 +1,130 @@
-"""`store`: the row of a response, and its items as later requests read them."""
+"""Storing of responses, before their end is sent."""
 
 import logging
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import msgspec
+import orjson
 from msgspec.structs import replace
 
 from myna.api.responses.answer import ResponseFold
-from myna.api.responses.schema import ResponsesRequest
+from myna.api.responses.shapes import Response
 from myna.core.stored_responses import ResponseItem, ResponseStatus, StoredResponse
 from myna.generation.json_parts import json_parts
 from myna.request.context import RequestContext
 from myna.wire.ids import ItemIds
 from myna.wire.response_items import Item, stored_item
 
+FULL_TEXT: Final = (
+    "This answer is not stored: what the project has stored has reached the server's limit (max_stored). "
+    "Delete some, or send requests without 'store'."
+)
+
 log = logging.getLogger("myna.serving")
 
 
-async def may_store(context: RequestContext, request: ResponsesRequest) -> bool:
-    """Whether the response will be stored; a hint says why not."""
-    if not request.is_stored:
-        return False
+async def has_room(context: RequestContext) -> bool:
+    """Whether the response will be stored; a hint in its headers says why not."""
     if await context.services.store_writer.has_room(context.principal.project):
         return True
-    context.record.hint(
-        "This response is not stored: what the project has stored has reached the server's limit "
-        "(max_stored). Delete some, or send requests with 'store': false."
-    )
+    context.record.hint(FULL_TEXT)
     return False
 
 
-async def store(
-    context: RequestContext,
-    request: ResponsesRequest,
-    own: Sequence[Item],
-    ids: ItemIds,
-    fold: ResponseFold,
-) -> None:
-    """Store the finished response with the request's `own` items. Never raises: failing to store must not
-    fail the response."""
-    services, project = context.services, context.principal.project
-    try:
-        row = await context.in_text_thread(
-            _row, request, own, ids, fold, project, services.store_writer.max_row_bytes
+@dataclass(frozen=True, slots=True)
+class Storing:
+    """How one response is stored. `own` are the request's own items; `is_kept`: the response can be
+    retrieved, otherwise only its conversation gets its items."""
+
+    context: RequestContext
+    fold: ResponseFold
+    own: Sequence[Item]
+    ids: ItemIds
+    is_kept: bool = True
+
+    async def store(self) -> None:
+        """Never raises: failing to store must not fail the response."""
+        context = self.context
+        writer, services = context.services.store_writer, context.services
+        try:
+            row = await context.in_text_thread(self.row)
+            if row is None:
+                writer.drop_large()
+            elif self.is_kept:
+                await writer.put(row.project, row.num_bytes, partial(services.responses.put, row))
+            elif row.conversation_id is not None:
+                add = partial(
+                    services.conversations.add,
+                    row.project,
+                    row.conversation_id,
+                    [*row.input, *row.output],
+                    now=int(time.time()),
+                )
+                await writer.put(row.project, row.num_bytes, add)
+                unlock = services.conversations.unlock
+                await services.database_threads.run(unlock, row.conversation_id, row.id)
+        except Exception:
+            log.exception("the response to %s could not be stored", context.id)
+
+    def row(self) -> StoredResponse | None:
+        """The response when it has ended; None if it is too large to be stored. Slow for a large one."""
+        response, room = self.fold.finished(), self.context.services.store_writer.max_row_bytes
+        output = list[ResponseItem]()
+        for item in self.fold.output.items:
+            json = _json(item.rendered(), room)
+            room -= len(json)
+            if room < 0:
+                return None
+            output.append(ResponseItem(item.id, json))
+        return stored_response(
+            response,
+            project=self.context.principal.project,
+            input=input_items(self.own, self.ids),
+            output=output,
         )
-        if row is None:
-            services.store_writer.drop_large()
-        else:
-            await services.store_writer.put(project, row.num_bytes, partial(services.responses.put, row))
-    except Exception:
-        log.exception("the response to %s could not be stored", context.id)
 
 
-def _row(
-    request: ResponsesRequest,
-    own: Sequence[Item],
-    ids: ItemIds,
-    fold: ResponseFold,
+def input_items(items: Sequence[Item], ids: ItemIds) -> list[ResponseItem]:
+    """The items of a request as they are stored."""
+    found = []
+    for item in items:
+        shown = stored_item(item, ids.new)
+        found.append(ResponseItem(str(shown["id"]), orjson.dumps(shown)))
+    return found
+
+
+def stored_response(
+    response: Response,
+    *,
     project: str,
-    max_bytes: int,
-) -> StoredResponse | None:
-    """The row; None if it would be larger than that."""
-    response = fold.finished()
-    status: ResponseStatus = "incomplete" if response.status == "incomplete" else "completed"
-    body = _json(replace(response, output=[]), max_bytes)
-    output = list[ResponseItem]()
-    for item in fold.output.items:
-        json = _json(item.rendered(), max_bytes)
-        max_bytes -= len(json)
-        if max_bytes <= 0:
-            return None
-        output.append(ResponseItem(item.id, json))
+    input: Sequence[ResponseItem] = (),
+    output: Sequence[ResponseItem] = (),
+    runner: str = "",
+) -> StoredResponse:
+    """The row of a response, whose output is stored apart from it."""
+    conversation = response.conversation
+    status = msgspec.convert(response.status, ResponseStatus)
     return StoredResponse(
         id=response.id,
         project=project,
         created=response.created_at,
         model=response.model,
         status=status,
-        body=body,
-        input=input_items(own, ids),
+        body=msgspec.json.encode(replace(response, output=[])),
+        input=input,
         output=output,
-        previous_id=request.previous_response_id,
-        conversation_id=request.conversation_id,
+        previous_id=response.previous_response_id,
+        conversation_id=None if isinstance(conversation, msgspec.UnsetType) else conversation["id"],
+        runner=runner,
     )
 
 
-def input_items(own: Sequence[Item], ids: ItemIds) -> list[ResponseItem]:
-    """The request's items as they are stored, each with an id."""
-    items = [stored_item(item, ids.new) for item in own]
-    return [ResponseItem(str(item["id"]), msgspec.json.encode(item)) for item in items]
-
-
 def _json(value: object, max_bytes: int) -> bytes:
-    """The value's JSON; less than all of it if it is longer than that."""
+    """The value's JSON, and not much more of it than that if it is longer."""
     parts, size = list[bytes](), 0
     for part in json_parts(value, is_indented=False):
         parts.append(part)

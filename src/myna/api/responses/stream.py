@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 import orjson
+from msgspec.structs import replace
 
 from myna.api.responses.answer import ResponseFold, failed
 from myna.api.responses.open_items import OpenItem
@@ -44,6 +45,7 @@ class ResponseRenderer:
         self._response = response
         self._obfuscator = Obfuscator() if is_obfuscated else None
         self._number = 0
+        self._has_begun = False
         self._frame = _Frame(b"", b"", b"", b"")
         self._plain: OpenItem | None = None  # the current message, if all text is added to it as it is
 
@@ -63,6 +65,15 @@ class ResponseRenderer:
     def end(self) -> bytes:
         """Nothing: the last event has ended the stream."""
         return b""
+
+    def queued(self) -> bytes:
+        """The events of a background response that waits to be generated."""
+        waiting = replace(self._response, status="queued")
+        parts = (
+            *self._event("response.created", response=waiting),
+            *self._event("response.queued", response=waiting),
+        )
+        return b"".join(parts)
 
     def failure(self, exc: BaseException, request_id: str) -> bytes:
         """The error, which the SDKs raise, and the failed response, which Codex looks for."""
@@ -92,10 +103,13 @@ class ResponseRenderer:
             yield from self._event(f"response.{end.status}", response=end)
 
     def _begin(self, response: Response) -> Iterator[bytes]:
-        """The two events that come first."""
+        """The events that come first."""
+        if self._has_begun:
+            return
+        self._has_begun = True
         if self._number == 0:
             yield from self._event("response.created", response=response)
-            yield from self._event("response.in_progress", response=response)
+        yield from self._event("response.in_progress", response=response)
 
     def _added(self, fold: ResponseFold, item: OpenItem) -> Iterator[bytes]:
         yield from self._event("response.output_item.added", item=item.begun(), output_index=item.index)

@@ -5,7 +5,7 @@ import { t } from "./language.js";
 
 /**
  * A model or an alias of one; the optional fields are set if known.
- * @typedef {{id: string, owned_by: string, created: number, is_loaded?: boolean, alias_of?: string,
+ * @typedef {{id: string, owned_by: string, created: number, is_loaded?: boolean, alias_of?: string, capabilities?: string[], problem?: string,
  *   size_bytes?: number, context_tokens?: number, sampling_defaults?: Record<string, number>}} Model
  */
 

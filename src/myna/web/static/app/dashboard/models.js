@@ -1,10 +1,12 @@
 // The server's models: their sizes, which are loaded, and buttons to load, unload and delete them.
 import { ask } from "../api.js";
-import { html, useSignal } from "../html.js";
+import { capabilityWords } from "../capabilities.js";
+import { Fragment, html, useSignal } from "../html.js";
 import { number, t } from "../language.js";
 import { say } from "../notices.js";
 import { refreshModels } from "../session.js";
 import { sizeOf } from "../sizes.js";
+import { Available } from "./available.js";
 import { FormDialog } from "./dialog.js";
 import { useResource } from "./resource.js";
 import { Table } from "./table.js";
@@ -18,6 +20,7 @@ const COLUMNS = [
   { word: "models.name", kind: "name" },
   { word: "models.size", kind: "figure" },
   { word: "models.context", kind: "figure" },
+  { word: "models.capabilities" },
   { word: "models.state" },
   { word: "models.aliases" },
   { word: "models.actions", kind: "actions" },
@@ -48,19 +51,20 @@ export function Models() {
     model.id,
     model.size_bytes ? sizeOf(model.size_bytes) : "–",
     model.context_tokens ? number(model.context_tokens) : "–",
-    html`<span class=${`state ${model.is_loaded ? "good" : ""}`}>${t(model.is_loaded ? "model.loaded" : "models.unloaded")}</span>`,
+    model.capabilities ? capabilityWords(model.capabilities) : "–",
+    html`${model.problem && html`<span class="state bad">${model.problem}</span>`}<span class=${`state ${model.is_loaded ? "good" : ""}`}>${t(model.is_loaded ? "model.loaded" : "models.unloaded")}</span>`,
     listed.filter(({ alias_of }) => alias_of === model.id).map(({ id }) => id).join(", ") || "–",
     html`<${Action} word=${model.is_loaded ? "unload" : "load"} model=${model} isBusy=${changing.value.includes(model.id)} run=${() => change(model, model.is_loaded ? "unload" : "load")} />
       <${Action} word="delete" model=${model} isBusy=${changing.value.includes(model.id)} run=${() => (deleted.value = model)} />`,
   ];
   const rows = listed.filter((model) => !model.alias_of).map((model) => ({ key: model.id, cells: cellsOf(model) }));
-  return html`<section class="card" aria-labelledby="models">
+  return html`<${Fragment}><section class="card" aria-labelledby="models">
     <h2 id="models">${t("dashboard.models")}</h2>
     <${Trouble} of=${resource} />
     ${rows.length > 0 && html`<${Table} label=${t("dashboard.models")} columns=${COLUMNS} rows=${rows} />`}
     <p class="quiet">${t("models.more")}</p>
     ${deleted.value && html`<${Delete} model=${deleted.value} onDone=${changed} onClose=${() => (deleted.value = null)} />`}
-  </section>`;
+  </section><${Available} onChange=${changed} /><//>`;
 }
 
 /** @param {{word: "load" | "unload" | "delete", model: Model, isBusy: boolean, run: () => void}} props */

@@ -1,5 +1,6 @@
 // Chooses a pane's model: the server's models with their details, and their aliases separately. A key that may
 // not list models gets a text field instead.
+import { capabilityWords } from "../capabilities.js";
 import { html } from "../html.js";
 import { number, t } from "../language.js";
 import { models, refreshModels } from "../session.js";
@@ -34,9 +35,10 @@ export function ModelPicker({ pane, label }) {
   </select>`;
 }
 
-/** Its name, size, context, and whether it is loaded. @param {Model} model */
-function wordsOf({ id, size_bytes: bytes, context_tokens: context, is_loaded: isLoaded }) {
+/** Its name, abilities, size, context, and whether it is loaded. @param {Model} model */
+function wordsOf({ id, size_bytes: bytes, context_tokens: context, is_loaded: isLoaded, capabilities }) {
   const known = [
+    capabilities && capabilityWords(capabilities),
     bytes && sizeOf(bytes),
     context && t("model.context", { tokens: number(context) }),
     isLoaded && t("model.loaded"),

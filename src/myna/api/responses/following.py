@@ -1,0 +1,87 @@
+"""Streams of stored responses: the events of one that is generated, as they come, and those of one that has
+ended."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final
+
+import orjson
+
+from myna.api.responses.orphans import find_response
+from myna.api.responses.replay import is_last, numbered, replayed
+from myna.api.responses.showing import shown_response
+from myna.core.events import Event, WireChunk
+from myna.core.stored_responses import ACTIVE
+from myna.http.event_format import KEEP_ALIVE
+from myna.request.context import RequestContext
+from myna.wire.errors import error_body
+
+_POLL_S: Final = 0.5
+
+
+class Passed:
+    """A `streaming.ChunkRenderer` of events that are rendered already."""
+
+    def feed(self, event: Event) -> bytes | Iterator[bytes]:
+        return event.data if type(event) is WireChunk else b""
+
+    def end(self) -> bytes:
+        """Nothing: the last event has ended the stream."""
+        return b""
+
+
+class FollowedEvents:
+    """The `EventFormat` of a followed response."""
+
+    end: Final = b""
+
+    def keep_alive(self) -> bytes:
+        """A comment, which clients skip."""
+        return KEEP_ALIVE
+
+    def error(self, exc: BaseException, request_id: str) -> bytes:
+        body = {"type": "error", **error_body(exc, request_id)}
+        return b"event: error\ndata: %s\n\n" % orjson.dumps(body)
+
+
+async def follow(context: RequestContext, response_id: str, after: int) -> AsyncIterator[Event]:
+    """The events with numbers greater than `after`. Of a response that is generated, they come from this
+    server's memory; otherwise from the store, where they are written with a delay and kept for a time, and
+    at last from the response itself."""
+    number, has_ended = after, False
+    while True:
+        run = context.services.background_runs.get(response_id)
+        if run is not None and run.log.first <= number + 1:
+            events = await run.log.after(number)
+            if not events:
+                return
+        else:
+            events = await _stored_events(context, response_id, number)
+        if events:
+            yield _chunk(events)
+            number += len(events)
+            if is_last(events[-1]):
+                return
+            continue
+        row = await find_response(context, response_id)
+        if row is None or row.status == "cancelled":
+            return
+        if has_ended:
+            break
+        has_ended = row.status not in ACTIVE  # its last events may have been stored meanwhile
+        if not has_ended:
+            await asyncio.sleep(_POLL_S)
+    events = await context.in_text_thread(lambda: replayed(shown_response(row)))
+    last = max(number + 1, len(events) - 1)
+    yield _chunk([*events[number + 1 : -1], numbered(events[-1], last)])
+
+
+async def _stored_events(context: RequestContext, response_id: str, after: int) -> Sequence[bytes]:
+    services = context.services
+    batches = await services.database_threads.run(services.background.events, response_id, after)
+    first = batches[0].first if batches else 0
+    return [event for batch in batches for event in batch.events][max(0, after + 1 - first) :]
+
+
+def _chunk(events: Sequence[bytes]) -> WireChunk:
+    return WireChunk(b"".join(event + b"\n\n" for event in events), 0)
