@@ -71,7 +71,11 @@ def test_responses_of_a_dead_server_are_found(store: BackgroundStore, responses:
 
 def test_events_are_read_from_any_number_on(store: BackgroundStore, responses: ResponseStore) -> None:
     responses.put(response("a", status="in_progress", runner="here"))
-    batches = [EventBatch(0, [b'{"n":0}', b'{"n":1}']), EventBatch(2, [b'{"n":2}']), EventBatch(3, [b"{}"])]
+    batches = [
+        EventBatch(0, [b"event: a\ndata: {}", b"event: b\ndata: {}"]),
+        EventBatch(2, [b"event: c\ndata: {}"]),
+        EventBatch(3, [b"event: d\ndata: {}"]),
+    ]
     for batch in batches:
         store.add_events("resp_a", batch)
     for after, expected in ((-1, batches), (0, batches), (1, batches[1:]), (2, batches[2:]), (3, [])):

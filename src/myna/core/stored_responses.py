@@ -76,7 +76,8 @@ class ItemPage(msgspec.Struct, frozen=True):
 
 
 class EventBatch(msgspec.Struct, frozen=True):
-    """Consecutive events of a background response: the number of the first, and the JSON of each."""
+    """Consecutive events of a background response: the number of the first, and each as a server-sent event
+    without the empty line at its end."""
 
     first: int
     events: Sequence[bytes]

@@ -14,6 +14,7 @@ from myna.stores.responses_sql import stored_response
 from myna.stores.tables import RESPONSE_EVENTS, RESPONSES, RUNNERS
 
 _MAX_ORPHANS: Final = 100
+_SEPARATOR: Final = b"\n\n"
 _FORGOTTEN_S: Final = 86_400
 
 
@@ -66,7 +67,7 @@ class SqlBackground:
         values = {
             "response_id": response_id,
             "first": batch.first,
-            "events": b"\n".join(batch.events),
+            "events": _SEPARATOR.join(batch.events),
         }
         with self._database.transaction() as connection:
             connection.execute(insert(RESPONSE_EVENTS), values)
@@ -78,7 +79,7 @@ class SqlBackground:
         query = select(columns.first, columns.events).where(of_it, columns.first >= func.coalesce(start, 0))
         with self._database.transaction() as connection:
             found = connection.execute(query.order_by(columns.first)).all()
-        batches = [EventBatch(row.first, row.events.split(b"\n")) for row in found]
+        batches = [EventBatch(row.first, row.events.split(_SEPARATOR)) for row in found]
         return [batch for batch in batches if batch.last > after]
 
     def delete_events(self, ended_before: int) -> None:

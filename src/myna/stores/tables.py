@@ -101,7 +101,7 @@ RESPONSE_ITEMS: Final = Table(
     _partial_index("response_items_by_conversation", "conversation_id", "serial"),
 )
 
-# Those of background responses, in batches: one event a line.
+# Those of background responses, in batches of server-sent events.
 RESPONSE_EVENTS: Final = Table(
     "response_events",
     METADATA,
