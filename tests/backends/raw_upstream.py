@@ -20,6 +20,7 @@ from myna.usage.recorder import UsageSinks
 FAMILIES = (
     "myna.api.chat.routes",
     "myna.api.completions.routes",
+    "myna.api.messages.routes",
     "myna.api.embeddings.routes",
     "myna.api.models.routes",
     "myna.api.responses.routes",

@@ -1,9 +1,16 @@
-"""Which names are aliases without being listed: those of OpenAI's text models, whatever their date."""
+"""Which names are aliases without being listed: those of OpenAI's text models, whatever their date, of
+Anthropic's, and those that match a pattern of the owner's."""
 
 import pytest
 from tests.catalog.weights import Yard, local
 
-from myna.catalog.aliases import default_alias_cards, unlisted_aliases
+from myna.catalog.aliases import (
+    alias_card,
+    default_alias_cards,
+    is_pattern,
+    pattern_aliases,
+    unlisted_aliases,
+)
 from myna.catalog.pool import ModelPool
 from myna.catalog.registry import ModelRegistry
 from myna.core.errors import ModelNotFound, PermissionDenied
@@ -16,6 +23,7 @@ TEXT_MODELS = [
     *("gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-5-pro", "gpt-5-codex", "gpt-5-chat-latest", "gpt-5.1"),
     *("gpt-5-mini-2025-08-07", "gpt-5.1-codex-max", "gpt-5.2-pro", "o1", "o1-mini", "o1-preview-2024-09-12"),
     *("o3", "o3-mini", "o3-pro", "o4-mini", "o4-mini-2025-04-16"),
+    *("claude-sonnet-5", "claude-3-5-haiku-20241022", "claude-opus-4-6", "claude-3-5-sonnet-latest"),
 ]
 OTHERS = [
     *("gpt-4o-audio-preview", "gpt-4o-realtime-preview", "gpt-4o-transcribe", "gpt-4o-mini-tts"),
@@ -30,6 +38,9 @@ OTHERS = [
         "o",
         "o10",
         "gpt-5-20250807-x",
+        "claude",
+        "claude-",
+        "claude-sonnet-5[1m]",
         "",
     ),
 ]
@@ -67,3 +78,20 @@ async def test_a_models_own_name_comes_first_and_an_alias_is_not_deleted() -> No
     await pool.remove("bird")
     with pytest.raises(ModelNotFound):
         pool.card("gpt-5-mini")
+
+
+def test_a_pattern_is_an_alias_of_every_name_that_matches_it_and_the_first_counts() -> None:
+    patterns = [alias_card("claude-*haiku*", "small", "alias"), alias_card("claude-*", "large", "alias")]
+    alias_for = pattern_aliases(patterns)
+
+    def target(name: str) -> str | None:
+        card = alias_for(name)
+        assert card is None or card.id == name
+        return None if card is None else card.target
+
+    assert target("claude-haiku-4-5") == "small"
+    assert target("claude-sonnet-5[1m]") == "large"
+    assert target("claude-") == "large"
+    assert target("xclaude-sonnet") is None
+    assert is_pattern("claude-*")
+    assert not is_pattern("claude-sonnet-5")

@@ -1,18 +1,21 @@
 """Downloads in a running server: one at a time, cancelled, failed, and closed."""
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.catalog.catalogs import catalog_bytes, model
 
 from myna.catalog.advice import Machine
-from myna.catalog.downloads import Download, Downloads
+from myna.catalog.catalog_file import read_catalog
+from myna.catalog.downloads import Download, Downloads, pull_or_link
 from myna.catalog.entries import CatalogEntry
 from myna.catalog.names import HubName
-from myna.catalog.store import ModelStore
+from myna.catalog.store import ModelStore, local_file
 from myna.core.backend import LocalModel
 from myna.core.errors import DownloadFailed, ModelInUse, ModelNotFound, NotFound, Overloaded
 
@@ -142,3 +145,30 @@ async def test_the_machine_is_measured_once(tmp_path: Path) -> None:
     (first, here), (second, _) = await asyncio.gather(downloads.offers(), downloads.offers())
     assert first == second
     assert (here, len(measured)) == (set(), 1)
+
+
+def test_what_another_program_has_is_linked_not_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path / "home" / "models", read_catalog(catalog_bytes(model("bird-1b"))))
+    (entry,) = store.catalog.entries
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
+    blob = tmp_path / "ollama/blobs" / f"sha256-{entry.sha256}"
+    manifest = tmp_path / "ollama/manifests/registry.example/library/bird/1b"
+    for path in (blob, manifest):
+        path.parent.mkdir(parents=True)
+    blob.write_bytes(b"GGUF" + bytes(96))
+    layer = {"mediaType": "application/vnd.ollama.image.model", "digest": f"sha256:{entry.sha256}"}
+    manifest.write_text(json.dumps({"layers": [layer]}), encoding="utf-8")
+    local = pull_or_link(entry, store, Download(entry), None)
+    assert (local.path.is_symlink(), local.path.resolve()) == (True, blob)
+    store.remove(local)
+    assert blob.exists()
+    assert list(store.models()) == []
+
+
+def test_the_size_of_a_split_model_is_that_of_all_parts(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"bird-{number:05d}-of-00002.gguf").write_bytes(b"GGUF" + bytes(96))
+    assert local_file(tmp_path / "bird-00001-of-00002.gguf").num_bytes == 200

@@ -244,6 +244,14 @@ def test_a_model_s_bytes_are_compared_with_its_publisher_s(settings: Settings) -
     assert str(none_left.text) == "There is no model on this machine yet."
 
 
+def test_a_catalog_that_is_not_used_is_reported(settings: Settings) -> None:
+    settings.home.mkdir()
+    catalog_path(settings.home).write_bytes(b"{")
+    broken, _ = faults(look(settings))
+    assert "is not used: This is not a valid catalog" in str(broken.text)
+    assert "myna catalog reset" in str(broken.remedy)
+
+
 def test_other_files_are_looked_at_too(settings: Settings, tmp_path: Path) -> None:
     store = ModelStore(settings.home / "models")
     (store.folder / ".partial" / "bird").mkdir(parents=True)

@@ -50,6 +50,20 @@ def test_an_alias_may_stand_for_another_and_takes_its_kind(tmp_path: Path) -> No
     assert target(tmp_path, toml, "d") == ("fake", "alias")
 
 
+def test_an_alias_may_be_a_pattern_which_comes_before_the_names_known_by_default(tmp_path: Path) -> None:
+    toml = '[models]\nx = "x.gguf"\n[aliases]\n"claude-*haiku*" = "x"\n"gpt-4*" = "x"'
+    listing = offer(tmp_path, toml).look()()
+    assert listing is not None
+
+    def found(name: str) -> str | None:
+        card = listing.find(name)
+        return None if card is None else card.target
+
+    assert [found(name) for name in ("claude-haiku-4-5", "claude-sonnet-5")] == ["x", "fake"]
+    assert [found(name) for name in ("gpt-4o", "gpt-5", "gpt-3.5-turbo")] == ["x", "fake", "fake"]
+    assert "claude-*haiku*" not in listing.cards
+
+
 def test_a_pattern_of_an_upstream_does_not_take_the_default_model_away(tmp_path: Path) -> None:
     url = 'url = "http://127.0.0.1:1/v1"'
     assert offer(tmp_path, f"[upstreams.a]\n{url}").default == "fake"
@@ -182,3 +196,23 @@ def test_an_embedding_model_as_the_default_has_no_names_of_chat_models(tmp_path:
     assert made.default == "x"
     assert made.aliases == ()
     assert made.alias_for("gpt-4o-mini-2024-07-18") is None
+
+
+def test_a_model_of_another_program_is_served_where_it_is(tmp_path: Path, user: Path) -> None:
+    blob = user / ".ollama/models/blobs" / f"sha256-{'ab' * 32}"
+    manifest = user / ".ollama/models/manifests/registry.example/library/bird/1b"
+    for path in (blob, manifest):
+        path.parent.mkdir(parents=True)
+    blob.write_bytes(b"GGUF")
+    manifest.write_text(
+        '{"layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:%s"}]}'
+        % ("ab" * 32)
+    )
+    made = offer(tmp_path, 'model = "bird:1b"', engine="native")
+    assert (made.default, made.files[0].path, made.files[0].source) == ("bird:1b", blob, "file")
+
+
+def test_a_backend_s_model_is_not_downloaded_because_the_catalog_knows_its_name(tmp_path: Path) -> None:
+    toml = 'model = "gpt-oss-20b"\n[upstreams.a]\nurl = "http://127.0.0.1:1/v1"\nmodels = ["gpt-*"]'
+    made = offer(tmp_path, toml, engine="native")
+    assert (made.default, made.files) == ("gpt-oss-20b", ())

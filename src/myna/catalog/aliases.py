@@ -1,7 +1,9 @@
-"""The names of OpenAI's models, which existing code uses, as aliases of the default and the embedding
-model."""
+"""The names of OpenAI's and Anthropic's models, which existing code uses, as aliases of the default and the
+embedding model; and aliases whose names are patterns."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -28,7 +30,9 @@ EMBEDDING_ALIASES: Final = ("text-embedding-3-small", "text-embedding-3-large", 
 _TEXT_MODEL: Final = re.compile(
     r"(?:chat)?(?:gpt-[1-9][0-9]?(?:\.[0-9])?o?|o[1-9])"
     r"(?:-(?:16k|32k|chat|codex|instruct|latest|max|mini|nano|preview|pro|turbo))*"
-    r"(?:-[0-9]{4}(?:-[0-9]{2}-[0-9]{2})?(?:-preview)?)?",
+    r"(?:-[0-9]{4}(?:-[0-9]{2}-[0-9]{2})?(?:-preview)?)?"
+    # All of Anthropic's models are for text; claude-sonnet-5, claude-3-5-haiku-20241022.
+    r"|claude(?:-[a-z0-9.]+)+(?:@[0-9]+)?",
     re.ASCII,
 )
 
@@ -42,6 +46,24 @@ def default_alias_cards(target: str) -> list[ModelCard]:
 def unlisted_aliases(target: str) -> AliasFor:
     """A function that returns the card of any other name of OpenAI's text models."""
     return partial(_unlisted_alias, target)
+
+
+def is_pattern(name: str) -> bool:
+    """Whether the name of an alias is a pattern; `*` is any text."""
+    return "*" in name
+
+
+def pattern_aliases(patterns: Sequence[ModelCard]) -> AliasFor:
+    """A function that returns the card of a name that matches one of the patterns, by the first of them."""
+    compiled = [
+        (re.compile(".*".join(map(re.escape, card.id.split("*"))), re.DOTALL), card) for card in patterns
+    ]
+
+    def find(name: str) -> ModelCard | None:
+        found = next((card for pattern, card in compiled if pattern.fullmatch(name)), None)
+        return None if found is None else replace(found, id=name)
+
+    return find
 
 
 def _unlisted_alias(target: str, name: str) -> ModelCard | None:

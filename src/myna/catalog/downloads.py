@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from myna.catalog.advice import Machine, Offer, offers
 from myna.catalog.entries import CatalogEntry
+from myna.catalog.found import find_models
 from myna.catalog.lookup import wanted_model
 from myna.catalog.names import HubName
 from myna.catalog.pull import pull_model
@@ -25,6 +26,7 @@ DownloadStatus = Literal["queued", "downloading", "completed", "failed", "cancel
 PullModel = Callable[[CatalogEntry | HubName, ModelStore, "Download", Path | None], LocalModel]
 _MAX_QUEUED: Final = 20
 _MAX_KEPT: Final = 100
+_CLOSE_S: Final = 1.0
 _log: Final = logging.getLogger(__name__)
 
 
@@ -71,12 +73,12 @@ class Downloads:
         open_store: Callable[[], ModelStore],
         measure: Callable[[], Machine],
         mirror: Path | None = None,
-        pull: PullModel = pull_model,
+        pull: "PullModel | None" = None,
     ) -> None:
         self._open_store = open_store
         self._measure = measure
         self._mirror = mirror
-        self._pull = pull
+        self._pull = pull or pull_or_link
         self._downloads: dict[str, Download] = {}
         self._turn = asyncio.Lock()
         self._measuring = asyncio.Lock()
@@ -132,9 +134,11 @@ class Downloads:
         return download
 
     async def aclose(self) -> None:
-        """Cancel all downloads, without waiting for a source that doesn't answer. Idempotent."""
+        """Cancel all downloads, without waiting long for a source that doesn't answer. Idempotent."""
         for download in self._downloads.values():
             download.is_cancelled.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSE_S)  # time to stop programs that download
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -167,6 +171,17 @@ class Downloads:
             _log.exception("downloading %s failed", download.id)
         finally:
             download.ended.set()
+
+
+def pull_or_link(
+    wanted: CatalogEntry | HubName, store: ModelStore, progress: Download, mirror: Path | None
+) -> LocalModel:
+    """A `PullModel`: downloads the model, unless another program has it. Then the store links to its file."""
+    if isinstance(wanted, CatalogEntry) and not store.has(wanted):
+        copy = next((model for model in find_models() if model.sha256 == wanted.sha256), None)
+        if copy is not None and copy.num_bytes == wanted.num_bytes:
+            store.link(wanted, copy.path)
+    return pull_model(wanted, store, progress, mirror)
 
 
 async def _in_thread(work: Callable[[], object]) -> None:

@@ -146,7 +146,8 @@ class ModelPool:
         spec, slot = self._listing.models.get(card.target), self._slots.get(card.target)
         num_bytes = spec.num_bytes if isinstance(spec, LocalModel) else None
         if slot is None or slot.loaded is None:
-            return ModelDetails(False, card.sampling, num_bytes, None, card.notes.capabilities)
+            known = card.notes.capabilities or (("embeddings",) if card.embeds else ())
+            return ModelDetails(False, card.sampling, num_bytes, None, known)
         loaded = slot.loaded
         context_tokens = loaded.running.info.context_tokens or None
         capabilities = card.notes.capabilities or _capabilities(loaded)

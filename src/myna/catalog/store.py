@@ -51,6 +51,13 @@ class ModelStore:
         path = self.path_of(entry)
         return path.is_file() and path.stat().st_size == entry.num_bytes
 
+    def link(self, entry: CatalogEntry, path: Path) -> None:
+        """Use a file of another program as that entry's, where it is. Removing the model removes the link."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        target = self.path_of(entry)
+        target.unlink(missing_ok=True)
+        target.symlink_to(path.absolute())
+
     def changed_ns(self) -> int:
         """A number that changes whenever a file is added, replaced or removed."""
         try:
@@ -126,4 +133,14 @@ def local_file(path: Path) -> LocalModel:
             N_("{path} is not a GGUF file, which models must be; see: myna models", path=path)
         )
     name = SHARD.sub("", path.name).removesuffix(".gguf")
-    return LocalModel(name, path.absolute(), "user", int(status.st_mtime), status.st_size, "file")
+    return LocalModel(name, path.absolute(), "user", int(status.st_mtime), _size_of_all(path), "file")
+
+
+def _size_of_all(path: Path) -> int:
+    """The size of a file, or of all shards that are there."""
+    split = SHARD.search(path.name)
+    if split is None:
+        return path.stat().st_size
+    stem, ending = path.name[: split.start()], f"-of-{split[1]}.gguf"
+    names = [f"{stem}-{number + 1:05d}{ending}" for number in range(int(split[1]))]
+    return sum(file.stat().st_size for name in names if (file := path.with_name(name)).is_file())

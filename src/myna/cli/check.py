@@ -25,6 +25,7 @@ _GROUPS: Final = (
     "myna.cli.checks.chat",
     "myna.cli.checks.tools",
     "myna.cli.checks.responses",
+    "myna.cli.checks.messages",
     "myna.cli.checks.errors",
 )
 

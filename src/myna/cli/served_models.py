@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from myna.backends.table import Backends
-from myna.catalog.aliases import EMBEDDING_ALIASES, alias_card, default_alias_cards, unlisted_aliases
+from myna.catalog.aliases import (
+    EMBEDDING_ALIASES,
+    alias_card,
+    default_alias_cards,
+    is_pattern,
+    pattern_aliases,
+    unlisted_aliases,
+)
 from myna.catalog.catalog_file import bundled_catalog
 from myna.catalog.memory import read_memory
 from myna.catalog.memory_planner import WORKER_BYTES, capacity
@@ -139,13 +146,16 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
     generates = default is None or not backends.embeds(default)
     # A name that another server may offer is not taken from it while that server can't be reached.
     unlisted = unlisted_aliases(default_id) if generates else no_alias
+    by_pattern = pattern_aliases([card for card in aliases if is_pattern(card.id)])
+    listed = [card for card in aliases if not is_pattern(card.id)]
+    known = default_alias_cards(default_id) if generates else []
     return ServedModels(
         default_id,
         own_files,
-        (*aliases, *prompts, *(default_alias_cards(default_id) if generates else ())),
+        (*listed, *prompts, *(card for card in known if by_pattern(card.id) is None)),
         store,
         settings.defaults,
-        lambda name: None if may_announce(name) else unlisted(name),
+        lambda name: by_pattern(name) or (None if may_announce(name) else unlisted(name)),
         problems,
     )
 

@@ -11,8 +11,9 @@ from myna.core.generator import EventStream, RunningModel
 class RelayRequest(msgspec.Struct, frozen=True):
     """A client's request, to be passed on unchanged.
 
-    `path` is below the API's root, such as `chat/completions`. `body` is the JSON object that the client
-    sent, extension fields included; the relay replaces its `model`, the name that the client used, by the
+    `path` is below the API's root, such as `chat/completions`; `messages` is in Anthropic's format. `headers`
+    are those of the client's that belong to its request. `body` is the JSON object that the client sent,
+    extension fields included; the relay replaces its `model`, the name that the client used, by the
     upstream's. `is_stream`: the client asked for server-sent events. `request_id` is the response's
     `x-request-id`, for the upstream's log."""
 
@@ -20,6 +21,7 @@ class RelayRequest(msgspec.Struct, frozen=True):
     body: Mapping[str, object]
     is_stream: bool
     request_id: str
+    headers: Mapping[str, str] = {}
 
 
 class Relay(RunningModel, Protocol):

@@ -36,7 +36,7 @@ async def answer_relayed(
     is_stream = body.get("stream") is True
     async with context.response_sender(is_stream=is_stream, events=framing) as response:
         model = await context.open_model(card)
-        relay, request = model.relay, RelayRequest(path, body, is_stream, context.id)
+        relay, request = model.relay, RelayRequest(path, body, is_stream, context.id, _own_headers(context))
         assert relay is not None, "the card says so"
         estimate = _estimate(context, body, generates=path != "embeddings")
         events = await context.metered(model, estimate, lambda: relay.open(request))
@@ -56,6 +56,13 @@ async def _with_permitted_tier(
     ):
         return body
     return {**body, "service_tier": "default"}
+
+
+def _own_headers(context: RequestContext) -> Mapping[str, str]:
+    """The headers that belong to the client's request: the features of Anthropic's API that it uses."""
+    names = ("anthropic-version", "anthropic-beta")
+    values = {name: context.request.headers.get(name, "") for name in names}
+    return {name: value for name, value in values.items() if value and value.isascii()}
 
 
 class _Chunks:

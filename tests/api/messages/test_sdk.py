@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx2
 import pytest
 from anthropic import (
     APIStatusError,
+    AsyncAnthropic,
     AuthenticationError,
     BadRequestError,
     InternalServerError,
@@ -15,13 +17,21 @@ from anthropic import (
 )
 from anthropic.types import TextBlock, ThinkingBlock, ToolUseBlock
 from tests.api.messages.test_endings import CALL, said
-from tests.api.messages.wire import READ, USER, anthropic
-from tests.api.stand_in import BytePrompting, serving
+from tests.api.messages.wire import READ, USER
+from tests.api.stand_in import BytePrompting, Model, serving
+from tests.http.scripted import KEY
 
 from myna.core.errors import GenerationFailed, Overloaded, RequestsLimited
 from myna.core.renderer import Thinking
 
 THINKING = Thinking("<think>", "</think>", can_skip=True, is_default=True, is_open=False)
+
+
+def anthropic(model: Model) -> AsyncAnthropic:
+    """The official client, over the application itself."""
+    transport = httpx2.ASGITransport(app=model.asgi)
+    http_client = httpx2.AsyncClient(transport=transport)
+    return AsyncAnthropic(api_key=KEY, base_url="http://localhost", http_client=http_client, max_retries=0)
 
 
 async def test_create_returns_a_message() -> None:

@@ -1,13 +1,10 @@
-"""What tests of Anthropic's API share: its events parsed, its errors, and the official client."""
+"""What tests of Anthropic's API share: requests, its events parsed, and its errors."""
 
 import json
 from typing import Any
 
-import httpx2
-from anthropic import AsyncAnthropic
 from httpx import Response
 from tests.api.stand_in import Model
-from tests.http.scripted import KEY
 
 USER: Any = {"role": "user", "content": "hi"}
 CALL: dict[str, Any] = {"type": "tool_use", "id": "toolu_1", "name": "read", "input": {"path": "a", "n": 1}}
@@ -106,10 +103,3 @@ def error_of(response: Response) -> dict[str, str]:
     assert not response.text.endswith("\n")
     error: dict[str, str] = body["error"]
     return error
-
-
-def anthropic(model: Model) -> AsyncAnthropic:
-    """The official client, over the application itself."""
-    transport = httpx2.ASGITransport(app=model.asgi)
-    http_client = httpx2.AsyncClient(transport=transport)
-    return AsyncAnthropic(api_key=KEY, base_url="http://localhost", http_client=http_client, max_retries=0)

@@ -1,8 +1,8 @@
-"""Reads responses in OpenAI's format incrementally: what is passed to the client, and its usage. Pure."""
+"""Reads responses of OpenAI's and Anthropic's formats as they come: what to pass on, and the usage. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -89,13 +89,52 @@ _RESPONSE_ENDS: Final = {
 }
 _STATUS_ENDS: Final = {"completed": "stop", "incomplete": "length"}
 
+
+class _MayFail(Protocol):
+    @property
+    def error(self) -> object: ...
+
+
+D = TypeVar("D", bound=_MayFail)
 _decode: Final = msgspec.json.Decoder(_Answer).decode
+
+
+class _MessageUsage(msgspec.Struct):
+    input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class _MessageDelta(msgspec.Struct):
+    stop_reason: str | None = None
+
+
+class _StartedMessage(msgspec.Struct):
+    usage: _MessageUsage | None = None
+
+
+class _MessageEvent(msgspec.Struct):
+    """The fields that are read of an event of Anthropic's, or of a whole message."""
+
+    type: str = ""
+    message: _StartedMessage | None = None
+    delta: _MessageDelta | None = None
+    usage: _MessageUsage | None = None
+    stop_reason: str | None = None
+    error: object = None
+
+
+_decode_message: Final = msgspec.json.Decoder(_MessageEvent).decode
+_CUT: Final = ("max_tokens", "model_context_window_exceeded")
 
 
 class AnswerReader:
     """Reads one response. `upstream` names the server in errors. `model` replaces the model's name in the
     response, unless it is empty. With `hides_usage`, usage that only Myna asked for is not passed to the
     client."""
+
+    _last_events: Collection[str] = tuple(_RESPONSE_ENDS)
 
     def __init__(self, upstream: str, *, model: str = "", hides_usage: bool = False) -> None:
         self.upstream = upstream
@@ -172,7 +211,7 @@ class AnswerReader:
             event = _NO_USAGE.sub(b"", event, count=1)
         if self._model:
             event = _MODEL.sub(self._model, event, count=1)
-        self.is_done = answer.type in _RESPONSE_ENDS
+        self.is_done = answer.type in self._last_events
         return event + b"\n\n"
 
     def _payload(self, event: bytes) -> bytes | None:
@@ -186,10 +225,14 @@ class AnswerReader:
         return b"\n".join(data) if data else None
 
     def _read(self, text: bytes) -> _Answer:
+        return self._decoded(_decode, text) or _Answer()
+
+    def _decoded(self, decode: Callable[[bytes], D], text: bytes) -> D | None:
+        """The JSON; None if it has another shape, which the client may understand."""
         try:
-            answer = _decode(text)
-        except msgspec.ValidationError:  # JSON of another shape, which the client may understand
-            return _Answer()
+            answer = decode(text)
+        except msgspec.ValidationError:
+            return None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise self.failed("sent invalid JSON") from exc
         if answer.error:
@@ -240,6 +283,43 @@ class AnswerReader:
             )
         )
         return events
+
+
+class MessagesReader(AnswerReader):
+    """Reads one response in Anthropic's format, which ends with `message_stop`."""
+
+    _last_events = ("message_stop",)
+    _counts = _MessageUsage()
+
+    def _read(self, text: bytes) -> _Answer:
+        event = self._decoded(_decode_message, text)
+        if event is None:
+            return _Answer()
+        usage = event.message.usage if event.message is not None else event.usage
+        if usage is not None:
+            self._counts = _merged(self._counts, usage)
+        reason = event.stop_reason or (event.delta.stop_reason if event.delta is not None else None)
+        has_text = event.type in ("content_block_delta", "message")
+        choice = _Choice(
+            text="?" if has_text else None, finish_reason=("length" if reason in _CUT else reason) or None
+        )
+        return _Answer([choice], None if usage is None else _as_openais(self._counts), type=event.type)
+
+
+def _merged(before: _MessageUsage, after: _MessageUsage) -> _MessageUsage:
+    """Later counts are totals, too, but may leave out those of the prompt."""
+    return _MessageUsage(
+        *(
+            getattr(before if getattr(after, name) is None else after, name)
+            for name in _MessageUsage.__struct_fields__
+        )
+    )
+
+
+def _as_openais(usage: _MessageUsage) -> _Usage:
+    cached = usage.cache_read_input_tokens or 0
+    prompt = (usage.input_tokens or 0) + (usage.cache_creation_input_tokens or 0) + cached
+    return _Usage(prompt, usage.output_tokens or 0, _PromptDetails(cached))
 
 
 def _choices_done(ends: Mapping[int, str], num_tokens: Mapping[int, int]) -> Iterable[ChoiceDone]:

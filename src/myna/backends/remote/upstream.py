@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Final
 
 import httpcore2
@@ -12,7 +13,7 @@ import msgspec
 import orjson
 
 from myna import __version__
-from myna.backends.remote.answers import AnswerReader
+from myna.backends.remote.answers import AnswerReader, MessagesReader
 from myna.backends.remote.cooldown import Cooldown
 from myna.backends.remote.network import AsyncioBackend
 from myna.backends.remote.responses import header, read_body, read_listing, retry_after_s
@@ -28,6 +29,9 @@ _MAX_REFUSAL_BYTES: Final = 64 << 10
 _MAX_LISTING_BYTES: Final = 8 << 20
 _TOO_MANY: Final = 429
 _REFUSES_KEY: Final = frozenset({401, 402, 403, 407})
+_OVERLOADED: Final = frozenset({503, 529})
+_MESSAGES: Final = "messages"
+_MESSAGES_VERSION: Final = "2023-06-01"
 _NOT_THE_CLIENTS: Final = frozenset({405, 408, 421, 425, 426})
 
 _log: Final = logging.getLogger(__name__)
@@ -110,7 +114,7 @@ class Upstream:
         try:
             async with asyncio.timeout(timeout_s):
                 body = _encode({**request.body, **counts, "model": model})
-                response = await self._send(b"POST", request.path, body, request.request_id)
+                response = await self._send(b"POST", request.path, body, request.request_id, request.headers)
                 try:
                     if response.status != 200:
                         refused = await self._refusal(response)
@@ -129,9 +133,10 @@ class Upstream:
             raise self._failed("can't be reached, or broke off before its answer") from exc
         asked = request.body.get("model")
         echo = asked if isinstance(asked, str) and asked != model else ""
+        reader = MessagesReader if request.path == _MESSAGES else AnswerReader
         return RelayedStream(
             response,
-            AnswerReader(self.name, model=echo, hides_usage=hides_usage),
+            reader(self.name, model=echo, hides_usage=hides_usage),
             is_stream=request.is_stream,
             timeout_s=timeout_s,
             on_close=self._on_end,
@@ -149,7 +154,14 @@ class Upstream:
             return {}, False
         return {"stream_options": {**options, "include_usage": True}}, True
 
-    async def _send(self, method: bytes, path: str, body: bytes, request_id: str) -> httpcore2.Response:
+    async def _send(
+        self,
+        method: bytes,
+        path: str,
+        body: bytes,
+        request_id: str,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> httpcore2.Response:
         if self._pool is None or self._key is None:
             await self._open()
         pool = self._pool
@@ -162,6 +174,9 @@ class Upstream:
         ]
         if self._key:
             headers.append((b"Authorization", b"Bearer " + self._key.encode("ascii")))
+        if path == _MESSAGES:
+            more = {"anthropic-version": _MESSAGES_VERSION, "x-api-key": self._key or "", **more}
+        headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in more.items() if value]
         if body:
             headers += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
         if request_id:
@@ -200,7 +215,7 @@ class Upstream:
         if status in _REFUSES_KEY:
             raise self._failed(f"refuses Myna's key (status {status})")
         wait_s = retry_after_s(response)
-        if status == 503:
+        if status in _OVERLOADED:
             raise Overloaded(f"The upstream {self.name!r} is overloaded.", retry_after_s=wait_s or 1.0)
         if not 400 <= status < 500 or status in _NOT_THE_CLIENTS:
             raise self._failed(f"answered with status {status}")

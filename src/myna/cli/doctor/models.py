@@ -6,12 +6,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
+from myna.catalog.catalog_file import catalog_path, read_catalog
 from myna.catalog.entries import Catalog
 from myna.catalog.partial import Progress
 from myna.catalog.store import ModelStore, local_file
 from myna.cli.console import megabytes
 from myna.core.backend import LocalModel
-from myna.core.errors import ModelFileError
+from myna.core.errors import ConfigurationError, ModelFileError
 from myna.core.finding import Findings, advice, ok, wrong
 from myna.core.translatable import N_
 from myna.settings import Settings
@@ -23,6 +24,7 @@ def models(
     settings: Settings, *, is_quick: bool, watch: Callable[[], AbstractContextManager[Progress]]
 ) -> Findings:
     store = ModelStore.at(settings.home)
+    yield from _catalog(settings)
     found = list(store.models())
     for model in found:
         yield from _model(model, store.catalog, is_quick, watch)
@@ -68,6 +70,20 @@ def models(
         yield advice(
             N_("There is no model on this machine yet."),
             remedy=N_("Download the default model with: myna pull"),
+        )
+
+
+def _catalog(settings: Settings) -> Findings:
+    """A catalog of the user's own that is ignored."""
+    path = catalog_path(settings.home)
+    try:
+        read_catalog(path.read_bytes())
+    except FileNotFoundError:
+        return
+    except (OSError, ConfigurationError) as exc:
+        yield wrong(
+            N_("{path} is not used: {reason}", path=path, reason=str(exc)),
+            remedy=N_("Take it again with myna catalog update, or run: myna catalog reset"),
         )
 
 
