@@ -6,7 +6,7 @@ from typing import Any, Final
 import openai
 from pydantic import BaseModel
 
-from myna.cli.checks.target import Check, Target, expect
+from myna.cli.checks.target import Check, Target, envelope, expect
 
 _GROUP: Final = "Responses"
 _WEATHER: Final[dict[str, Any]] = {
@@ -212,7 +212,11 @@ def _unknown_model(target: Target) -> None:
 def _hosted(target: Target) -> None:
     body = {"model": target.model, "input": "x", "store": False, "tools": [{"type": "code_interpreter"}]}
     response = target.post("responses", body)
-    expect(response.status_code in (200, 400), f"HTTP {response.status_code}")
+    if response.status_code == 400:
+        envelope(response)
+        return
+    expect(response.status_code == 200, f"HTTP {response.status_code}")
+    expect(response.json().get("tools"), "the tool was dropped without a word")
 
 
 CHECKS: Final = (
