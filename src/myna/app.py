@@ -44,6 +44,7 @@ FAMILIES: Final = (
     "myna.api.stored.routes",
     "myna.api.files.routes",
     "myna.api.batches.routes",
+    "myna.api.moderations.routes",
     "myna.api.usage.routes",
     "myna.api.monitoring.routes",
     "myna.api.organization.routes",
@@ -168,10 +169,13 @@ async def _lifespan(services: Services, app: App, router: object) -> AsyncIterat
         for observer in services.usage_sinks.observers:
             stack.push_async_callback(loop.run_in_executor, closing, observer.close)
         stack.push_async_callback(services.store_writer.aclose)
+        services.background_runs.start_cleaning()
         stack.push_async_callback(services.background_runs.aclose)
         services.files.start()
         stack.push_async_callback(services.files.aclose)
-        services.batches.start(partial(answer_in_process, app.for_batches), partial(find_model, services))
+        services.batches.start(
+            partial(answer_in_process, app.for_batches, services), partial(find_model, services)
+        )
         if services.downloads is not None:
             stack.push_async_callback(services.downloads.aclose)
         if services.retention is not None:

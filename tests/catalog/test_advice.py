@@ -13,7 +13,7 @@ GB = 1_000_000_000
 
 
 def machine(memory_gb: float, gb_per_s: float, *, only: str = "") -> Machine:
-    return Machine(int(memory_gb * GB), gb_per_s * GB, lambda architecture: only in ("", architecture))
+    return Machine(int(memory_gb * GB), gb_per_s * GB, lambda entry: only in ("", entry.architecture))
 
 
 def take(machine: Machine, purpose: str) -> str:

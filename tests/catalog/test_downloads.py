@@ -51,7 +51,7 @@ def source() -> Source:
 
 @pytest.fixture
 async def downloads(tmp_path: Path, source: Source) -> AsyncIterator[Downloads]:
-    machine = Machine(8_000_000_000, 1e10, lambda architecture: True)
+    machine = Machine(8_000_000_000, 1e10, lambda entry: True)
     made = Downloads(lambda: ModelStore(tmp_path / "models"), lambda: machine, pull=source)
     yield made
     source.gate.set()
@@ -139,7 +139,7 @@ async def test_the_machine_is_measured_once(tmp_path: Path) -> None:
 
     def measure() -> Machine:
         measured.append(1)
-        return Machine(8_000_000_000, 1e10, lambda architecture: True)
+        return Machine(8_000_000_000, 1e10, lambda entry: True)
 
     downloads = Downloads(lambda: ModelStore(tmp_path / "models"), measure)
     (first, here), (second, _) = await asyncio.gather(downloads.offers(), downloads.offers())

@@ -7,6 +7,7 @@ import pytest
 
 from myna.catalog.advice import Machine
 from myna.cli import machine
+from myna.engines.registry import may_run
 from myna.settings import Settings
 
 
@@ -31,9 +32,15 @@ def test_a_better_model_is_named(
     memory_gb: int,
     said: str,
 ) -> None:
-    here = Machine(memory_gb * 1_000_000_000, 1e11, lambda architecture: True)
+    here = Machine(memory_gb * 1_000_000_000, 1e11, lambda entry: True)
     monkeypatch.setattr(machine, "this_machine", lambda settings: here)
     machine.note_better_model(replace(Settings(home=tmp_path), **changes))  # type: ignore[arg-type]
     shown = capsys.readouterr().err
     assert shown.startswith(said) if said else shown == ""
     assert not said or shown.endswith("myna serve gpt-oss-20b\n")
+
+
+def test_an_engine_of_one_s_own_runs_what_it_lists() -> None:
+    assert may_run("native", "qwen3", embeds=False)
+    assert not may_run("native", "unheard-of", embeds=False)
+    assert may_run("fake", "unheard-of", embeds=True)

@@ -9,7 +9,7 @@ import pytest
 from tests.stores.rows import usage_row
 
 from myna.core.errors import ConfigurationError, DatabaseError, Overloaded
-from myna.core.ledger import Price, UsageFilter, UsageRow
+from myna.core.ledger import BATCH_TIER, Price, UsageFilter, UsageRow
 from myna.stores.journal import Journal
 from myna.stores.ledger_memory import MemoryLedger
 from myna.stores.registry import open_stores
@@ -204,6 +204,17 @@ def test_prices_are_those_of_the_time_of_the_request(store: FlakyStore, tmp_path
     kept = _kept(store)
     assert kept["req_1"].cost_nano == 90_000  # 400 at 100 + 600 at 50 + 50 at 400 billionths
     assert kept["req_2"].cost_nano == 0
+
+
+def test_requests_of_batches_cost_a_part_of_the_price(store: FlakyStore, tmp_path: Path) -> None:
+    prices = {"tiny": Price(prompt=0.10, cached=0.10, completion=0.40)}
+    ledger = Ledger(store, tmp_path, DATABASE, prices=prices, batch_price=0.5)
+    ledger.start()
+    for number, tier in enumerate((BATCH_TIER, "default")):
+        ledger.close(None, usage_row(number, prompt_tokens=10, completion_tokens=10, service_tier=tier))
+    ledger.stop()
+    kept = _kept(store)
+    assert (kept["req_0"].cost_nano, kept["req_1"].cost_nano) == (2500, 5000)
 
 
 def test_old_rows_become_sums_whatever_the_clock_did(store: FlakyStore, tmp_path: Path) -> None:

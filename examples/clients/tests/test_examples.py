@@ -36,6 +36,14 @@ class TestExamples:
         assert "two, three, four" in streamed.lower()
         assert structured == "Paris / France"
 
+    def test_batch(self) -> None:
+        lines = run(sys.executable, "batch.py").splitlines()
+        assert [line.split() for line in lines[:3]] == [
+            ["France:", "Paris"],
+            ["Japan:", "Tokyo"],
+            ["Italy:", "Rome"],
+        ]
+
     def test_instructor(self) -> None:
         assert run(sys.executable, "instructor_extract.py") == "Ann 34\n"
 
@@ -58,6 +66,13 @@ class TestExamples:
             sys.executable, "lm-eval/run.py", str(weights), HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1"
         )
         assert said.splitlines()[-2:] == ["text 1.0", "token ids 1.0"]
+
+    def test_anthropic(self) -> None:
+        lines = run(sys.executable, "anthropic_messages.py").splitlines()
+        assert "two" in lines[0].lower()
+        assert lines[1] == "get_weather {'city': 'Paris'}"
+        assert lines[2].split()[0] in ("end_turn", "max_tokens")
+        assert lines[3] == "True"
 
     def test_vercel_ai(self) -> None:
         lines = run(needs_node(), "index.mjs", folder=CLIENTS / "vercel-ai").splitlines()

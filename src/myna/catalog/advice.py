@@ -21,11 +21,11 @@ _LEAST_TOKENS_PER_S: Final = {"chat": 7.0, "code": 7.0, "embeddings": 5.0}
 @dataclass(frozen=True, slots=True)
 class Machine:
     """`capacity_bytes` is the memory that models may use, `bytes_per_s` how fast it is read. `can_run` says
-    whether an installed engine may run an architecture."""
+    whether an installed engine may run a model."""
 
     capacity_bytes: int
     bytes_per_s: float
-    can_run: Callable[[str], bool]
+    can_run: Callable[[CatalogEntry], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _offer(entry: CatalogEntry, machine: Machine, best_for: tuple[str, ...]) -> 
     needed = needed_bytes(entry)
     speed = machine.bytes_per_s * _USE_OF_BANDWIDTH / entry.active_bytes
     fits = needed <= machine.capacity_bytes
-    return Offer(entry, needed, speed, fits, machine.can_run(entry.architecture), best_for)
+    return Offer(entry, needed, speed, fits, machine.can_run(entry), best_for)
 
 
 def _entries(catalog: Catalog, names: Sequence[str]) -> list[CatalogEntry]:

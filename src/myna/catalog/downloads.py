@@ -73,7 +73,7 @@ class Downloads:
         open_store: Callable[[], ModelStore],
         measure: Callable[[], Machine],
         mirror: Path | None = None,
-        pull: "PullModel | None" = None,
+        pull: PullModel | None = None,
     ) -> None:
         self._open_store = open_store
         self._measure = measure

@@ -16,6 +16,8 @@ QUANTIZATION: Final = re.compile(
     r"(?:UD-)?(?:I?Q\d\w*|MXFP4(?:_MOE)?|NVFP4|TQ\d_0|BF16|F16|F32)", re.IGNORECASE
 )
 
+_MOST_LISTED: Final = 12  # names in an error message
+
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
@@ -174,6 +176,3 @@ def nearest_model(model: str, known: Sequence[str]) -> Translatable:
     if len(known) > _MOST_LISTED:
         return N_("see: {command}", command="myna models --available")
     return N_("choose one of {names}.", names=", ".join(known))
-
-
-_MOST_LISTED: Final = 12

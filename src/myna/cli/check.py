@@ -26,7 +26,9 @@ _GROUPS: Final = (
     "myna.cli.checks.tools",
     "myna.cli.checks.responses",
     "myna.cli.checks.messages",
+    "myna.cli.checks.batches",
     "myna.cli.checks.errors",
+    "myna.cli.checks.stored_responses",
 )
 
 

@@ -2,6 +2,7 @@
 OpenAI-compatible server."""
 
 import http.client
+import io
 import ipaddress
 import json
 import urllib.error
@@ -9,6 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from myna.core.errors import OperatorError
@@ -72,11 +74,21 @@ def first_model(base_url: str, key: str) -> str:
 def post(base_url: str, key: str, path: str, body: Mapping[str, object]) -> dict[str, Any]:
     """A whole answer. Raises `OperatorError` with the server's own words."""
     with _open(base_url, key, path, body) as response:
-        try:
-            answer: dict[str, Any] = json.load(response)
-        except (OSError, ValueError, http.client.HTTPException) as exc:
-            raise _unreachable(base_url, exc) from exc
-    return answer
+        return _json_of(base_url, response)
+
+
+def get(base_url: str, key: str, path: str) -> dict[str, Any]:
+    """A JSON object. Raises `OperatorError` with the server's own words."""
+    with open_response(base_url, key, path) as response:
+        return _json_of(base_url, response)
+
+
+def send(
+    base_url: str, key: str, path: str, data: bytes | io.RawIOBase, headers: Mapping[str, str]
+) -> dict[str, Any]:
+    """The answer to a body of any kind; a stream needs its length in the headers."""
+    with open_response(base_url, key, path, data, headers) as response:
+        return _json_of(base_url, response)
 
 
 def stream_completion(base_url: str, key: str, body: Mapping[str, object]) -> Iterator[str]:
@@ -139,10 +151,31 @@ def _open(
     """Send a request: a POST if there is a body. Raises `Refused` for an error status, and
     `OperatorError` if there is no answer."""
     data = None if body is None else json.dumps(body).encode()
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    headers |= {} if data is None else {"Content-Type": "application/json"}
+    headers = {} if data is None else {"Content-Type": "application/json"}
+    return open_response(base_url, key, path, data, headers, timeout_s=timeout_s)
+
+
+def _json_of(base_url: str, response: http.client.HTTPResponse) -> dict[str, Any]:
     try:
-        request = urllib.request.Request(f"{_web(base_url)}/{path}", data, headers)  # noqa: S310
+        answer: dict[str, Any] = json.load(response)
+    except (OSError, ValueError, http.client.HTTPException) as exc:
+        raise _unreachable(base_url, exc) from exc
+    return answer
+
+
+def open_response(
+    base_url: str,
+    key: str,
+    path: str,
+    data: bytes | io.RawIOBase | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    *,
+    timeout_s: float | None = None,
+) -> http.client.HTTPResponse:
+    """The response to a POST of the data, or to a GET. Raises as above."""
+    own = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        request = urllib.request.Request(f"{_web(base_url)}/{path}", data, {**own, **headers})  # noqa: S310
         opened: http.client.HTTPResponse = _opener(base_url).open(request, timeout=timeout_s)
     except urllib.error.HTTPError as exc:
         with exc:

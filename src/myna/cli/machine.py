@@ -1,7 +1,6 @@
 """This machine as the catalog's advice sees it, measured."""
 
 import os
-from functools import partial
 
 from myna.catalog.advice import Machine, recommended
 from myna.catalog.catalog_file import open_catalog
@@ -22,7 +21,7 @@ def this_machine(settings: Settings) -> Machine:
     return Machine(
         capacity(memory, settings.models_bytes),
         best_bandwidth(settings.home / "bandwidth.json", num_threads, memory.total_bytes),
-        partial(may_run, settings.engine),
+        lambda entry: may_run(settings.engine, entry.architecture, embeds="embeddings" in entry.capabilities),
     )
 
 

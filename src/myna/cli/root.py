@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from myna import __version__
 from myna.cli import (
+    batch,
     bench,
     catalog,
     check,
@@ -48,6 +49,7 @@ app.command("rm")(models.remove)
 app.add_typer(catalog.app, name="catalog")
 app.command("chat")(chat)
 app.command("complete")(complete.complete)
+app.add_typer(batch.app, name="batch")
 app.command("key")(key.key)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")

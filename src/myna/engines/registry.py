@@ -89,12 +89,15 @@ def engines_to_try(wanted: str) -> Sequence[str]:
     return installed
 
 
-def may_run(wanted: str, architecture: str) -> bool:
-    """Whether an installed engine, of those that the setting `engine` allows, may run that architecture."""
+def may_run(wanted: str, architecture: str, *, embeds: bool) -> bool:
+    """Whether an installed engine, of those that the setting `engine` allows, may run a model of that
+    architecture. `embeds`: an embedding model."""
     try:
         rows = [ENGINES[name] for name in engines_to_try(wanted)]
     except ConfigurationError:
         return False
+    if embeds:
+        return any(row.load_embedding for row in rows)
     return any(not row.architectures or architecture in _call(row.architectures) for row in rows)
 
 

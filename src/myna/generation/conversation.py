@@ -99,7 +99,7 @@ def to_generation(
         constraint=reasoning.constraint(constraint),
         ignore_eos=request.ignore_eos,
         prediction_tokens=tuple(prediction),
-        priority=priority(request.service_tier),
+        priority=tenant.priority(priority(request.service_tier)),
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
         is_collected=not request.is_stream,

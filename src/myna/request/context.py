@@ -10,7 +10,6 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final, ParamSpec, Protocol, TypeVar
 
-import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -22,7 +21,7 @@ from myna.catalog.pool import ServedModel
 from myna.catalog.registry import ModelCard
 from myna.core.errors import ModelNotFound, ModelTooLarge, Overloaded, RequestError, WrongEndpoint
 from myna.core.generator import EventStream
-from myna.core.requests import BACKGROUND, GenerationRequest
+from myna.core.requests import GenerationRequest
 from myna.http.event_format import OPENAI_EVENTS, EventFormat
 from myna.http.record import RequestRecord, record_of
 from myna.http.streaming import ResponseSender, response_sender
@@ -202,8 +201,6 @@ class RequestContext:
     ) -> EventStream:
         """Admit the requests, one per prompt. Returns their metered events, closed when the request ends.
         `is_unbounded`: the client set no limit on completion tokens."""
-        if self.principal.is_background:
-            requests = [msgspec.structs.replace(request, priority=BACKGROUND) for request in requests]
         estimate = TokenEstimate(
             sum(len(request.prompt_tokens) for request in requests),
             sum(request.max_tokens * max(request.num_choices, request.best_of) for request in requests),
@@ -336,10 +333,12 @@ class EndpointApp:
         if endpoint.names_organization:
             context.record.organization = self._services.organization
         error: BaseException | None = None
+        is_foreground = bool(endpoint.recorded_as) and not principal.is_background
         try:
-            response = await endpoint.handler(context)
-            if response is not None:
-                await response(scope, receive, send)
+            with self._services.foreground.request() if is_foreground else contextlib.nullcontext():
+                response = await endpoint.handler(context)
+                if response is not None:
+                    await response(scope, receive, send)
         except BaseException as exc:
             error = exc
             if endpoint.recorded_as and isinstance(exc, RequestError):

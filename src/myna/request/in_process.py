@@ -12,10 +12,13 @@ from myna.request.services import Services
 
 KEY_ID: Final = "myna.key_id"
 """In the scope of such a request: the id of the key whose request it is. No connection can set it."""
+_GIVES_WAY_S: Final = 2.0
+"""A line waits no longer for requests in the foreground, so that a server that is never idle answers some."""
 
 
-async def answer_in_process(app: ASGIApp, path: str, key_id: str, body: bytes) -> Answer:
-    """A `batches.dispatch.Dispatch`, with the application as its first argument."""
+async def answer_in_process(app: ASGIApp, services: Services, path: str, key_id: str, body: bytes) -> Answer:
+    """A `batches.dispatch.Dispatch`, for this application and its services."""
+    await services.foreground.quiet(_GIVES_WAY_S)
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     status, headers, parts = 0, Headers(), list[bytes]()
 

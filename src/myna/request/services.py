@@ -20,6 +20,7 @@ from myna.generation.budgets import NO_LIMITS, AnswerLimits
 from myna.http.json_bodies import LargeBodies
 from myna.http.unread import UnreadAnswers
 from myna.request.background import BackgroundRuns
+from myna.request.foreground import Foreground
 from myna.request.limiter import Limiter
 from myna.request.live_accounts import LiveAccounts
 from myna.stores.database_threads import DatabaseThreads
@@ -71,6 +72,7 @@ class Services:
     sealer: Sealer = field(default_factory=lambda: Sealer(Secret(secrets.token_hex(32))))
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     unread_answers: UnreadAnswers = field(default_factory=UnreadAnswers)
+    foreground: Foreground = field(default_factory=Foreground)
     started: float = field(default_factory=time.monotonic)
 
     def principal(self, key_id: str) -> Principal | None:

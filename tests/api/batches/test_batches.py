@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import openai
 import pytest
@@ -16,11 +16,13 @@ from openai.types import Batch
 from tests.http.live import Live, running
 from tests.http.scripted import KEY, Ledger, ScriptedGenerator, Step, pool_of, services, words
 
+from myna.accounts.administration import Actor
 from myna.app import create_app
 from myna.batches.service import Batches
 from myna.core.errors import EngineDead, GenerationFailed, Overloaded
 from myna.core.ledger import BATCH_TIER
 from myna.core.requests import BACKGROUND
+from myna.request.auth import BATCH_KEY_TEXT
 from myna.request.in_process import answer_in_process, find_model
 from myna.request.services import Services
 from myna.stores.database_threads import DatabaseThreads
@@ -34,7 +36,8 @@ FAMILIES = (
     "myna.api.files.routes",
     "myna.api.batches.routes",
 )
-CHAT = "/v1/chat/completions"
+CHAT: Final = "/v1/chat/completions"
+ACTOR = Actor("session", "tests")
 SHORT = {"anchor": "created_at", "seconds": 5}
 ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -146,6 +149,38 @@ async def test_a_line_is_a_request_of_the_lowest_priority_in_the_ledger(tmp_path
     assert (row.endpoint, row.service_tier, row.completion_tokens) == ("chat.completions", BATCH_TIER, 2)
     assert row.id == f"req_{results['a']['response']['request_id']}"
     assert results["a"]["response"]["body"]["service_tier"] == "default"
+
+
+async def test_each_line_is_a_request_of_the_key_as_it_is_then(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with serving(tmp_path, [gate, *words("Hi")], words("Hi"), concurrency=1) as server:
+        accounts = server.services.accounts
+        made = accounts.administration.create_key(ACTOR, "default", "x", models=["tiny"])
+        async with openai.AsyncOpenAI(base_url=server.live.base_url, api_key=made.value) as other:
+            file = await other.files.create(file=("in.jsonl", line("a") + line("b")), purpose="batch")
+            created = await other.batches.create(
+                input_file_id=file.id, endpoint=CHAT, completion_window="24h"
+            )
+        await server.asked(1)
+        accounts.administration.revoke_key(ACTOR, None, made.key.id)
+        await accounts.catch_up()
+        gate.set()
+        batch = await server.ended(created.id)
+        good, bad = await server.lines(batch.output_file_id), await server.lines(batch.error_file_id)
+    assert set(good) == {"a"} and set(bad) == {"b"}
+    assert bad["b"]["response"]["status_code"] == 401
+    assert bad["b"]["response"]["body"]["error"]["message"] == BATCH_KEY_TEXT
+    assert {row.key_id for row in server.ledger.rows} == {made.key.id}
+
+
+async def test_a_limit_of_the_key_delays_its_lines(tmp_path: Path) -> None:
+    async with serving(tmp_path, concurrency=4) as server:
+        limits = server.services.accounts.administration
+        limits.set_limit(ACTOR, "default", "", {"concurrent_requests": 1})
+        await server.services.accounts.catch_up()
+        batch = await server.run(b"".join(map(line, "abc")))
+        results = await server.lines(batch.output_file_id)
+    assert set(results) == set("abc") and batch.error_file_id is None
 
 
 async def test_the_batch_tier_cannot_be_requested(tmp_path: Path) -> None:
@@ -300,7 +335,8 @@ async def test_a_server_that_stops_leaves_the_batch_to_the_next(tmp_path: Path) 
         server.generator.scripts += [words("Hi"), words("Hi")]
         app = create_app(server.services, families=FAMILIES)
         server.services.batches.start(
-            partial(answer_in_process, app.for_batches), partial(find_model, server.services)
+            partial(answer_in_process, app.for_batches, server.services),
+            partial(find_model, server.services),
         )
         batch = await server.ended(created.id)
         results = await server.lines(batch.output_file_id)

@@ -33,7 +33,7 @@ def pull(
 
 
 def serving(folder: Path) -> Services:
-    machine = Machine(4_000_000_000, 2e10, lambda architecture: architecture == "qwen3")
+    machine = Machine(4_000_000_000, 2e10, lambda entry: entry.architecture == "qwen3")
     downloads = Downloads(lambda: ModelStore(folder / "models"), lambda: machine, pull=pull)
     return replace(services(pool_of(ScriptedGenerator([words("a")]))), downloads=downloads)
 

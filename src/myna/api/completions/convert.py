@@ -127,6 +127,7 @@ def to_generation(
         num_prompt_logprobs=request.logprobs if request.echo else None,
         constraint=prompt.reasoning.constraint(constraint),
         ignore_eos=bool(request.ignore_eos),
+        priority=tenant.priority(),
         owner=tenant.owner,
         cache_salt=tenant.cache_salt,
         is_collected=not request.stream,

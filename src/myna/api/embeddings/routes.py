@@ -31,7 +31,8 @@ async def create_embeddings(context: RequestContext) -> None:
         check_dimensions(request.dimensions, texts, embedder.info)
         encoder = InputEncoder(texts, embedder.info, card.prefix)
         inputs = await context.in_text_thread(encoder.encode, request.input)
-        job = EmbeddingRequest(context.id, inputs, owner=tenant_of(context.principal).owner)
+        tenant = tenant_of(context.principal)
+        job = EmbeddingRequest(context.id, inputs, tenant.priority(), tenant.owner)
         assert embedder.info.embedding is not None
         width = embedder.info.embedding.width
         context.answer_bytes = len(inputs) * width * 4

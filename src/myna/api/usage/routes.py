@@ -32,8 +32,12 @@ async def usage(context: RequestContext) -> Response:
     span = span_of(query, width_s, query.integer("limit", 1, most, default), _now_s())
     group_by = query.choices("group_by", (*GROUPS, "batch"))
     wanted = filter_of(query, context.principal, span.start_s, span.end_s)
-    is_none = query.flag("batch") is True  # usage of batch jobs, which this server doesn't have
-    sums = [] if is_none else await _sums(context, wanted, width_s, group_by)
+    is_batch = query.flag("batch")
+    if is_batch is None and "batch" not in group_by:
+        sums = await _sums(context, wanted, width_s, group_by)
+    else:
+        by_tier = await _sums(context, wanted, width_s, [*dict.fromkeys((*group_by, "service_tier"))])
+        sums = show.split_by_batch(by_tier, is_batch, keeps_tier="service_tier" in group_by)
     return _json(show.page(span, show.usage_results(sums, group_by)))
 
 

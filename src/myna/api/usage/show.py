@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from myna.api.usage.query import Span, page_name
-from myna.core.ledger import UsageRow, UsageSum
+from myna.core.ledger import BATCH_TIER, UsageRow, UsageSum
+from myna.stores.usage_sums import added_up
 from myna.usage.reports import dollars, mean_duration_ms, mean_first_token_ms
 
 
@@ -27,8 +30,27 @@ def usage_results(
 ) -> Mapping[int, Sequence[Mapping[str, object]]]:
     by_start: dict[int, list[Mapping[str, object]]] = {}
     for part in sums:
-        by_start.setdefault(part.start_s, []).append(_usage_result(part, has_batch="batch" in group_by))
+        result = _usage_result(part, group_by)
+        by_start.setdefault(part.start_s, []).append(result)
     return by_start
+
+
+def split_by_batch(
+    by_tier: Iterable[UsageSum], is_batch: bool | None, *, keeps_tier: bool
+) -> Sequence[UsageSum]:
+    """The sums of batches, those of other requests, or (None) both, from sums that are grouped by tier. What
+    isn't kept of the tier is whether it is that of batches."""
+    chosen = [part for part in by_tier if is_batch is None or _is_batch(part) is is_batch]
+    if keeps_tier:
+        return chosen
+    return added_up(
+        msgspec.structs.replace(part, service_tier=part.service_tier if _is_batch(part) else None)
+        for part in chosen
+    )
+
+
+def _is_batch(part: UsageSum) -> bool:
+    return part.service_tier == BATCH_TIER
 
 
 def cost_results(sums: Iterable[UsageSum]) -> Mapping[int, Sequence[Mapping[str, object]]]:
@@ -71,7 +93,7 @@ def request_item(row: UsageRow) -> dict[str, object]:
     }
 
 
-def _usage_result(part: UsageSum, *, has_batch: bool) -> dict[str, object]:
+def _usage_result(part: UsageSum, group_by: Sequence[str]) -> dict[str, object]:
     return {
         "object": "organization.usage.completions.result",
         "input_tokens": part.prompt_tokens,
@@ -84,8 +106,8 @@ def _usage_result(part: UsageSum, *, has_batch: bool) -> dict[str, object]:
         "user_id": part.user or None,
         "api_key_id": part.key_id,
         "model": part.model or None,
-        "batch": False if has_batch else None,
-        "service_tier": part.service_tier or None,
+        "batch": _is_batch(part) if "batch" in group_by else None,
+        "service_tier": (part.service_tier or None) if "service_tier" in group_by else None,
         "myna": {
             "reasoning_tokens": part.reasoning_tokens,
             "num_completed": part.num_completed,

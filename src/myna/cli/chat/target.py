@@ -4,14 +4,17 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from myna.cli.client import BrokenOff, Refused
 from myna.cli.console import note
 from myna.cli.key import server_keys
 from myna.cli.local_servers import find_server, running_servers, started_server
 from myna.core.errors import MynaError, OperatorError
-from myna.core.translatable import N_
+from myna.core.translatable import N_, Translatable
 from myna.settings import Settings
+
+_STARTING: Final = N_("No server is running; starting one for this chat …")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +26,20 @@ class Target:
 
 
 @contextlib.contextmanager
-def open_target(settings: Settings, base_url: str | None, model: str | None) -> Iterator[Target]:
+def open_target(
+    settings: Settings,
+    base_url: str | None,
+    model: str | None,
+    starting: Translatable = _STARTING,
+) -> Iterator[Target]:
     """The server named by the option or OPENAI_BASE_URL, else this user's running one, on any port, else one
-    that is started for the block."""
+    that is started for the block; then `starting` is shown."""
     if named := base_url or os.environ.get("OPENAI_BASE_URL"):
         yield Target(named, _key_for(settings, named))
     elif found := find_server(settings):
         yield Target(found, _own_key(settings))
     else:
-        note(N_("No server is running; starting one for this chat …"))
+        note(starting)
         with started_server(settings, model) as url:
             yield Target(url, _own_key(settings))
 

@@ -1,0 +1,1 @@
+"""The Moderations API, which needs a model that classifies texts: refused."""

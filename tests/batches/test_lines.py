@@ -1,0 +1,123 @@
+"""Inputs of every kind: each line is a request or a fault, in bounded memory."""
+
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myna.batches.lines import (
+    MAX_FAULTS,
+    MAX_LINES,
+    InputCheck,
+    InputLine,
+    InputReader,
+    InvalidLine,
+    parse_line,
+)
+
+URL = "/v1/completions"
+
+
+def line(custom_id: str, **more: object) -> bytes:
+    request = {"custom_id": custom_id, "method": "POST", "url": URL, "body": {"model": "m"}, **more}
+    return json.dumps(request).encode() + b"\n"
+
+
+def read(path: Path, data: bytes, max_line_bytes: int = 1 << 20, piece: int = 100) -> InputCheck:
+    path.write_bytes(data)
+    reader, check = InputReader(path, max_line_bytes), InputCheck(URL)
+    while lines := reader.read(piece):
+        for number, content in lines:
+            check.check(number, content)
+    reader.close()
+    check.finish()
+    return check
+
+
+def test_lines_are_numbered_as_editors_number_them(tmp_path: Path) -> None:
+    check = read(tmp_path / "in", b"\n" + line("a") + b"  \r\n" + line("b")[:-1])
+    assert (check.num_lines, check.faults, check.model, check.model_line) == (2, [], "m", 2)
+    check = read(tmp_path / "in", b"\n" + line("a") + b"\n{\n" + line("b"))
+    assert [(fault.code, fault.line) for fault in check.faults] == [("invalid_json_line", 4)]
+
+
+def test_a_line_that_is_too_long_is_skipped_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "in"
+    with path.open("wb") as file:
+        file.write(line("a"))
+        for _ in range(200):
+            file.write(b"x" * (1 << 20))
+        file.write(b"\n" + line("b"))
+    reader, check = InputReader(path), InputCheck(URL)
+    tracemalloc.start()
+    while lines := reader.read(1 << 18):
+        for number, content in lines:
+            check.check(number, content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    reader.close()
+    assert [(fault.message, fault.line) for fault in check.faults] == [("This line is too long.", 2)]
+    assert check.num_lines == 3
+    assert peak < 64 << 20
+
+
+def test_no_more_faults_are_listed_than_a_person_reads(tmp_path: Path) -> None:
+    check = InputCheck(URL)
+    for number in range(1, MAX_FAULTS + 10):
+        if not check.is_decided:
+            check.check(number, b"{\n")
+    assert len(check.faults) == MAX_FAULTS
+
+
+def test_an_input_has_a_largest_number_of_lines() -> None:
+    check = InputCheck(URL)
+    for number in range(1, MAX_LINES + 2):
+        check.check(number, b'{"custom_id":"%d","method":"POST","url":"/v1/completions","body":{}}' % number)
+    assert [(fault.code, fault.line) for fault in check.faults] == [("too_many_tasks", None)]
+    assert check.is_decided
+
+
+def test_a_line_of_many_values_is_refused_before_it_is_parsed() -> None:
+    data = line("a", body={"model": "m", "x": [0] * 600_000})
+    with pytest.raises(InvalidLine) as invalid:
+        parse_line(1, data, URL)
+    assert "too many values" in invalid.value.fault.message
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "custom_id": _JSON,
+            "method": st.just("POST") | _JSON,
+            "url": st.just(URL) | _JSON,
+            "body": _JSON | st.just({"model": "m"}),
+        },
+    )
+)
+def test_any_object_is_a_request_or_a_fault(request_: dict[str, object]) -> None:
+    data = json.dumps(request_).encode()
+    try:
+        assert isinstance(parse_line(1, data, URL), InputLine)
+    except InvalidLine as exc:
+        assert exc.fault.code and exc.fault.message and exc.fault.line == 1
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_checked(data: bytes) -> None:
+    check = InputCheck(URL)
+    for number, piece in enumerate(data.splitlines(keepends=True), start=1):
+        if piece.strip():
+            check.check(number, piece)
+    check.finish()
+    assert check.faults
