@@ -29,6 +29,23 @@ def needs_node() -> str:
     return node
 
 
+TEXTS = {
+    "birds.txt": "Birds sing in the trees where they live, early in the morning.",
+    "bread.txt": "Bread is made of flour, water and salt, and baked in an oven.",
+    "trains.txt": "A train leaves the station at noon and needs two hours to the sea.",
+}
+
+
+@pytest.mark.usefixtures("embedding_server")
+@pytest.mark.parametrize("program", ["langchain_retrieval.py", "llamaindex_retrieval.py"])
+def test_retrieval(program: str, tmp_path: Path) -> None:
+    for name, text in TEXTS.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    first, second = run(sys.executable, program, str(tmp_path), "Where do birds live and sing?").splitlines()
+    assert first.split(" ", 1)[1] == f"birds.txt: {TEXTS['birds.txt']}"
+    assert float(first.split()[0]) > float(second.split()[0])
+
+
 @pytest.mark.usefixtures("server")
 class TestExamples:
     def test_langchain(self) -> None:
@@ -66,6 +83,13 @@ class TestExamples:
             sys.executable, "lm-eval/run.py", str(weights), HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1"
         )
         assert said.splitlines()[-2:] == ["text 1.0", "token ids 1.0"]
+
+    def test_anthropic(self) -> None:
+        lines = run(sys.executable, "anthropic_messages.py").splitlines()
+        assert "two" in lines[0].lower()
+        assert lines[1] == "get_weather {'city': 'Paris'}"
+        assert lines[2].split()[0] in ("end_turn", "max_tokens")
+        assert lines[3] == "True"
 
     def test_vercel_ai(self) -> None:
         lines = run(needs_node(), "index.mjs", folder=CLIENTS / "vercel-ai").splitlines()
