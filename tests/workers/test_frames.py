@@ -89,8 +89,8 @@ def test_a_step_carries_all_kinds_of_events_and_failures() -> None:
     (payload,) = FrameSplitter().feed(frames.encode_events(told))
     step = frames.decode_message(payload)
     assert isinstance(step, Step)
-    assert step.events[:4] == list(enumerate(events))
-    assert step.events[4] == (9, Failure("GenerationFailed", "broke"))
+    assert step.events[:5] == list(enumerate(events))
+    assert step.events[5] == (9, Failure("GenerationFailed", "broke"))
 
 
 def test_a_failure_becomes_the_error_that_it_was() -> None:
