@@ -6,7 +6,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K")
+TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
+TYPES += ("IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "MXFP4")
 
 
 def write(path: Path, types: tuple[str, ...]) -> None:

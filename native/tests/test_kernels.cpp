@@ -142,7 +142,7 @@ void check_case(const Case& c, Random& random) {
 
 void all_tables_agree() {
   Random random(seed());
-  for (const TensorType type : kAllTypes) {
+  for (const TensorType type : all_types()) {
     const std::int64_t unit = geometry(type).block_values;
     for (const std::int64_t outputs : {1, 15, 16, 17, 48, 71}) {
       const std::int64_t cols = unit == 1 ? 1 + random.below(200) : unit * (1 + random.below(5));
@@ -158,7 +158,7 @@ void all_tables_agree() {
 // The largest integers of each format and of the activations, where 16-bit sums would overflow.
 void extremes_are_exact() {
   Random random(seed() + 1);
-  for (const TensorType type : kAllTypes) {
+  for (const TensorType type : all_types()) {
     if (is_float(type)) continue;
     const Case c{type, 16, 512, 3};
     Problem p(c, random);
@@ -167,9 +167,9 @@ void extremes_are_exact() {
       const std::vector<std::uint8_t> scales(p.bytes.begin() + at, p.bytes.begin() + at + size);
       const std::uint8_t fill = type == TensorType::Q8_0 ? 0x80 : 0xff;
       std::fill_n(p.bytes.begin() + at, size, fill);
-      const std::size_t from = type == TensorType::Q6_K ? 208 : 0;
-      const std::size_t count = type == TensorType::Q4_K || type == TensorType::Q5_K ? 16 : 2;
-      std::copy_n(scales.begin() + from, std::min(count, size - from), p.bytes.begin() + at + from);
+      auto [from, count] = scale_bytes(type);
+      if (type == TensorType::Q4_K || type == TensorType::Q5_K) count = 16;
+      std::copy_n(scales.begin() + from, count, p.bytes.begin() + at + from);
       if (type == TensorType::Q4_1 || type == TensorType::Q5_1) write(p.bytes.data() + at + 2, random.half());
     }
     for (float& x : p.x) x = random.below(2) != 0 ? 1.0f : -1.0f;
@@ -244,6 +244,12 @@ void bad_shapes_and_names_are_errors() {
   CHECK(refuses([] { return kernels_named("mmx").name; }));
   CHECK(kernels_named("int8").quantised == Activations::Kind::kInt8);
   CHECK(!is_supported(9) && !is_supported(1000) && is_supported(14));
+  CHECK(refuses([] {  // an exponent that no half has, of numbers that aren't zero
+    WeightArena arena;
+    std::vector<std::uint8_t> block(17, 0x11);
+    block[0] = 255;
+    return pack(arena, TensorType::MXFP4, 1, 32, block.data()).rows;
+  }));
 }
 
 }  // namespace

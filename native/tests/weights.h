@@ -10,10 +10,41 @@
 
 namespace myna::test {
 
-inline constexpr TensorType kAllTypes[] = {TensorType::F32,  TensorType::F16,  TensorType::BF16,
-                                           TensorType::Q4_0, TensorType::Q4_1, TensorType::Q5_0,
-                                           TensorType::Q5_1, TensorType::Q8_0, TensorType::Q4_K,
-                                           TensorType::Q5_K, TensorType::Q6_K};
+inline std::vector<TensorType> all_types() {
+  std::vector<TensorType> types;
+  for (std::uint32_t id = 0; id < 64; ++id)
+    if (is_supported(id)) types.push_back(static_cast<TensorType>(id));
+  return types;
+}
+
+// Where a block's f16 scales are, which must be finite.
+struct ScaleBytes {
+  std::size_t from, count;
+};
+
+inline ScaleBytes scale_bytes(TensorType type) {
+  switch (type) {
+    case TensorType::Q4_1:
+    case TensorType::Q5_1:
+    case TensorType::Q4_K:
+    case TensorType::Q5_K:
+      return {0, 4};
+    case TensorType::Q2_K:
+      return {80, 4};
+    case TensorType::Q3_K:
+      return {108, 2};
+    case TensorType::Q6_K:
+      return {208, 2};
+    case TensorType::TQ1_0:
+      return {52, 2};
+    case TensorType::TQ2_0:
+      return {64, 2};
+    case TensorType::MXFP4:
+      return {0, 1};  // an exponent
+    default:
+      return {0, 2};
+  }
+}
 
 class Random {
  public:
@@ -41,16 +72,12 @@ inline void random_block(TensorType type, Random& random, std::uint8_t* block) {
       return write(block, random.half());
     case TensorType::BF16:
       return write(block, static_cast<std::uint16_t>((random.bits() & 0x80ff) | 0x3e00));
-    case TensorType::Q4_1:
-    case TensorType::Q5_1:
-    case TensorType::Q4_K:
-    case TensorType::Q5_K:
-      write(block, random.half());
-      return write(block + 2, random.half());
-    case TensorType::Q6_K:
-      return write(block + 208, random.half());
+    case TensorType::MXFP4:
+      block[0] = static_cast<std::uint8_t>(108 + random.below(20));
+      return;
     default:
-      return write(block, random.half());
+      const auto [from, count] = scale_bytes(type);
+      for (std::size_t at = 0; at < count; at += 2) write(block + from + at, random.half());
   }
 }
 

@@ -169,6 +169,7 @@ async def _lifespan(services: Services, app: App, router: object) -> AsyncIterat
         for observer in services.usage_sinks.observers:
             stack.push_async_callback(loop.run_in_executor, closing, observer.close)
         stack.push_async_callback(services.store_writer.aclose)
+        services.background_runs.start_cleaning()
         stack.push_async_callback(services.background_runs.aclose)
         services.files.start()
         stack.push_async_callback(services.files.aclose)

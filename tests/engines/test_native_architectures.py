@@ -122,7 +122,8 @@ def logits(path: str, cuts: tuple[int, ...] = (), *, threads: int = 2) -> Rows:
 
 def distances(ours: Rows, theirs: Rows) -> Rows:
     """Of each row, as a part of its norm."""
-    return np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1)
+    result: Rows = np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1)
+    return result
 
 
 def test_the_table_has_the_architectures_of_the_engine() -> None:

@@ -104,7 +104,7 @@ def test_a_weight_type_stays_near_float32(kind: str, tmp_path: Path) -> None:
         (Tiny(overrides={"llama.attention.head_count_kv": [2, 1]}), {}, "differs between layers"),
         (Tiny(overrides={"llama.attention.key_length": 24}), {}, "24 dimensions|different lengths"),
         (Tiny(overrides={"llama.rope.scaling.type": "ntk"}), {}, "ntk"),
-        (Tiny(overrides={"llama.expert_count": 8}), {}, "expert_count"),
+        (Tiny(overrides={"llama.expert_count": 8}), {}, "expert_used_count"),
         (Tiny(overrides={"llama.context_length": 2**31}), {}, "context_length"),
         (Tiny(overrides={"llama.attention.layer_norm_rms_epsilon": float("nan")}), {}, "finite"),
         (Tiny(overrides={"llama.rope.freq_base": -1.0}), {}, "base frequency"),

@@ -67,6 +67,13 @@ class TestExamples:
         )
         assert said.splitlines()[-2:] == ["text 1.0", "token ids 1.0"]
 
+    def test_anthropic(self) -> None:
+        lines = run(sys.executable, "anthropic_messages.py").splitlines()
+        assert "two" in lines[0].lower()
+        assert lines[1] == "get_weather {'city': 'Paris'}"
+        assert lines[2].split()[0] in ("end_turn", "max_tokens")
+        assert lines[3] == "True"
+
     def test_vercel_ai(self) -> None:
         lines = run(needs_node(), "index.mjs", folder=CLIENTS / "vercel-ai").splitlines()
         assert lines[0].startswith("Ciao")

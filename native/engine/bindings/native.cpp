@@ -10,6 +10,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "cpu/formats.h"
 #include "engine.h"
 #include "errors.h"
 #include "model/metadata.h"
@@ -112,6 +113,15 @@ NB_MODULE(_native, module) {
   module.def("architectures", [] {
     std::map<std::string, std::vector<std::string>> found;
     for (const myna::Family& family : myna::families()) found[family.name] = myna::honoured_keys(family);
+    return found;
+  });
+  // Names of the tensor types that can be weights, with the bytes that a packed weight takes.
+  module.def("tensor_types", [] {
+    std::map<std::string, double> found;
+    for (const myna::Format& format : myna::formats())
+      found[myna::geometry(format.type).name] =
+          static_cast<double>(format.record_bytes) /
+          static_cast<double>(format.record_blocks * myna::kBlock * myna::kPanelRows);
     return found;
   });
   module.def("usable_threads", &myna::usable_threads);

@@ -94,6 +94,12 @@ void matmul_with(const Matrix& m, const Activations& x, std::int64_t row_begin, 
       return go(quantised<V, layout::RecordQ5_K>);
     case TensorType::Q6_K:
       return go(quantised<V, layout::RecordQ6_K>);
+    case TensorType::Q2_K:
+      return go(quantised<V, layout::RecordQ2_K>);
+    case TensorType::IQ4_XS:
+      return go(quantised<V, layout::RecordIQ4_XS>);
+    default:  // packed as one of the above
+      return;
   }
 }
 

@@ -28,10 +28,17 @@ enum class TensorType : std::uint32_t {
   Q5_0 = 6,
   Q5_1 = 7,
   Q8_0 = 8,
+  Q2_K = 10,
+  Q3_K = 11,
   Q4_K = 12,
   Q5_K = 13,
   Q6_K = 14,
+  IQ4_NL = 20,
+  IQ4_XS = 23,
   BF16 = 30,
+  TQ1_0 = 34,
+  TQ2_0 = 35,
+  MXFP4 = 39,
 };
 
 inline constexpr std::int64_t kPanelRows = 16;  // outputs of a packed panel
@@ -71,9 +78,9 @@ class WeightArena {
 
 // Weights in panels of 16 output rows, interleaved so that a vector lane is an output. A view into an arena.
 struct Matrix {
-  TensorType type = TensorType::F32;
-  std::int64_t rows = 0;  // outputs
-  std::int64_t cols = 0;  // inputs
+  TensorType type = TensorType::F32;  // the one as which it is packed: several have the layout of another
+  std::int64_t rows = 0;              // outputs
+  std::int64_t cols = 0;              // inputs
   std::size_t panel_bytes = 0;
   const std::uint8_t* data = nullptr;
 
@@ -83,7 +90,8 @@ struct Matrix {
 };
 
 // Packs `rows` rows of GGUF bytes; integers and scales are kept exactly. The last panel is padded with zeros.
-// Throws std::invalid_argument if `cols` isn't whole blocks of the type.
+// Throws std::invalid_argument if `cols` isn't whole blocks of the type, or a scale has no place in the
+// layout.
 Matrix pack(WeightArena& arena, TensorType type, std::int64_t rows, std::int64_t cols,
             const std::uint8_t* src, ThreadPool* pool = nullptr);
 

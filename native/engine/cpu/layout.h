@@ -28,7 +28,7 @@ struct Record {
   static constexpr int kBits = Bits;
   static constexpr bool kHasMin = HasMin;        // weight = scale * integer + minimum
   static constexpr bool kIsSuper = IsSuper;      // scales are integers times a super-block's f16
-  static constexpr bool kHasHalves = HasHalves;  // each half of a block has its own scale
+  static constexpr bool kHasHalves = HasHalves;  // each half of a block has its own scale and minimum
   static constexpr int kBlocks = IsSuper ? 8 : 2;
   static constexpr int kScalesPerBlock = HasHalves ? 2 : 1;
 
@@ -42,7 +42,7 @@ struct Record {
   // Super-blocks only: an 8-bit integer per output and scale.
   static constexpr std::size_t kScales = kHeadBytes;
   static constexpr std::size_t kMins = kScales + (IsSuper ? 16 * kScalesPerBlock * kBlocks : 0);
-  static constexpr std::size_t kLow = kMins + (IsSuper && HasMin ? 16 * kBlocks : 0);
+  static constexpr std::size_t kLow = kMins + (IsSuper && HasMin ? 16 * kScalesPerBlock * kBlocks : 0);
   static constexpr std::size_t kHigh = kLow + kLowBytes * kBlocks;
   static constexpr std::size_t kBytes = kHigh + kHighBytes * kBlocks;
   static_assert(kBytes % kLine == 0 && kLow % kLine == 0);
@@ -56,5 +56,7 @@ using RecordQ8_0 = Record<8, false, false, false>;
 using RecordQ4_K = Record<4, true, true, false>;
 using RecordQ5_K = Record<5, true, true, false>;
 using RecordQ6_K = Record<6, false, true, true>;
+using RecordQ2_K = Record<4, true, true, true>;
+using RecordIQ4_XS = Record<8, false, true, true>;
 
 }  // namespace myna::layout

@@ -1,11 +1,13 @@
 // Packs GGUF rows into panels (layout.h); integers and scales keep their exact values.
 #include <algorithm>
-#include <bit>
+#include <cmath>
 #include <cstring>
-#include <limits>
+#include <stdexcept>
+#include <string>
 
+#include "cpu/blocks.h"
+#include "cpu/formats.h"
 #include "cpu/half.h"
-#include "cpu/kernels.h"
 #include "cpu/layout.h"
 #include "cpu/scales.h"
 #include "pool/pool.h"
@@ -27,19 +29,6 @@ inline std::uint32_t every_fourth_bit(std::uint32_t x) {
   x = (x | x >> 6) & 0x000f000fu;
   return (x | x >> 12) & 0xffu;
 }
-
-// Magnitudes compare as integers like floats; NaNs are larger than all numbers.
-class Peak {
- public:
-  void add(float x) { bits_ = std::max(bits_, std::bit_cast<std::uint32_t>(x) & 0x7fffffffu); }
-  float unit() const {
-    if (bits_ >= 0x7f800000u) return std::numeric_limits<float>::quiet_NaN();
-    return bits_ == 0 ? 1.0f : std::bit_cast<float>((254u - (bits_ >> 23)) << 23);
-  }
-
- private:
-  std::uint32_t bits_ = 0;
-};
 
 // The types with 32 values per block; `R` defines which fields the block has.
 template <class R>
@@ -132,6 +121,17 @@ Peak pack_q6_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::
   return peak;
 }
 
+struct Integers {
+  std::uint8_t values[32];
+};
+
+// As unsigned integers with the offset of 128 that 8 bits have.
+Integers with_offset(const std::int8_t (&values)[32]) {
+  Integers out;
+  for (int i = 0; i < 32; ++i) out.values[i] = static_cast<std::uint8_t>(values[i] + 128);
+  return out;
+}
+
 template <class T>
 Peak pack_float(const std::uint8_t* src, std::int64_t cols, int lane, std::uint8_t* panel) {
   for (std::int64_t k = 0; k < cols; ++k)
@@ -139,54 +139,208 @@ Peak pack_float(const std::uint8_t* src, std::int64_t cols, int lane, std::uint8
   return {};
 }
 
-// `count` is blocks of 32 for quantised types, inputs for float ones.
-using PackFn = Peak (*)(const std::uint8_t* src, std::int64_t count, int lane, std::uint8_t* panel);
-
-struct Packing {
-  PackFn fn;
-  std::int64_t record_blocks;
-  std::size_t record_bytes;
-};
-
+// Unsigned integers of a block of 32 inputs in order, as the record has them.
 template <class R>
-constexpr Packing packing_as(PackFn fn) {
-  return {fn, R::kBlocks, R::kBytes};
+void put_block(std::uint8_t* record, int sub, int lane, const std::uint8_t (&integers)[32]) {
+  std::uint8_t* low = record + R::kLow + sub * R::kLowBytes;
+  std::uint8_t* high = record + R::kHigh + sub * R::kHighBytes;
+  std::uint32_t group[8];
+  std::memcpy(group, integers, sizeof group);
+  if constexpr (R::kBits == 8) {
+    for (int g = 0; g < 8; ++g) put(low, g, lane, group[g]);
+    return;
+  }
+  for (int j = 0; j < 4; ++j) put(low, j, lane, (group[j] & 0x0f0f0f0fu) | (group[j + 4] & 0x0f0f0f0fu) << 4);
+  if constexpr (R::kBits == 6) {
+    for (int h = 0; h < 2; ++h) {
+      std::uint32_t top = 0;
+      for (int g = 0; g < 4; ++g) top |= (group[4 * h + g] >> 4 & 0x03030303u) << (2 * g);
+      put(high, h, lane, top);
+    }
+  }
 }
 
-Packing packing(TensorType type) {
-  switch (type) {
-    case TensorType::F32:
-      return {pack_float<std::uint32_t>, 1, kBlock * kPanelRows * 4};
-    case TensorType::F16:
-    case TensorType::BF16:
-      return {pack_float<std::uint16_t>, 1, kBlock * kPanelRows * 2};
-    case TensorType::Q4_0:
-      return packing_as<RecordQ4_0>(pack_simple<RecordQ4_0>);
-    case TensorType::Q4_1:
-      return packing_as<RecordQ4_1>(pack_simple<RecordQ4_1>);
-    case TensorType::Q5_0:
-      return packing_as<RecordQ5_0>(pack_simple<RecordQ5_0>);
-    case TensorType::Q5_1:
-      return packing_as<RecordQ5_1>(pack_simple<RecordQ5_1>);
-    case TensorType::Q8_0:
-      return packing_as<RecordQ8_0>(pack_simple<RecordQ8_0>);
-    case TensorType::Q4_K:
-      return packing_as<RecordQ4_K>(pack_q45_k<RecordQ4_K>);
-    case TensorType::Q5_K:
-      return packing_as<RecordQ5_K>(pack_q45_k<RecordQ5_K>);
-    case TensorType::Q6_K:
-      return packing_as<RecordQ6_K>(pack_q6_k);
+Peak pack_q2_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
+  using R = RecordQ2_K;
+  Peak peak;
+  for (std::int64_t b = 0; b < num_blocks; b += 8, src += 84, panel += R::kBytes) {
+    write(panel + R::kHeadScales + lane * 2, read<std::uint16_t>(src + 80));
+    write(panel + R::kHeadMins + lane * 2, read<std::uint16_t>(src + 82));
+    for (int half = 0; half < 16; ++half) {
+      const int scale = src[half] & 15, minimum = src[half] >> 4;
+      panel[R::kScales + half * 16 + lane] = static_cast<std::uint8_t>(scale);
+      panel[R::kMins + half * 16 + lane] = static_cast<std::uint8_t>(minimum);
+      peak.add(half_to_float(read<std::uint16_t>(src + 80)) * static_cast<float>(scale << R::kBits));
+      peak.add(half_to_float(read<std::uint16_t>(src + 82)) * static_cast<float>(minimum));
+    }
+    for (int s = 0; s < 8; ++s) {
+      std::uint8_t integers[32];
+      for (int i = 0; i < 32; ++i) integers[i] = static_cast<std::uint8_t>(two_bits(src + 16, s, i));
+      put_block<R>(panel, s, lane, integers);
+    }
   }
-  return {};
+  return peak;
+}
+
+Peak pack_q3_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
+  using R = RecordQ6_K;
+  Peak peak;
+  for (std::int64_t b = 0; b < num_blocks; b += 8, src += 110, panel += R::kBytes) {
+    const BlockQ3K block{src};
+    write(panel + R::kHeadScales + lane * 2, read<std::uint16_t>(src + 108));
+    for (int half = 0; half < 16; ++half) {
+      const int scale = block.half_scale(half);
+      panel[R::kScales + half * 16 + lane] = static_cast<std::uint8_t>(scale);
+      peak.add(block.scale() * static_cast<float>(scale * 64));
+    }
+    for (int s = 0; s < 8; ++s) {
+      std::uint8_t integers[32];
+      for (int i = 0; i < 32; ++i) integers[i] = static_cast<std::uint8_t>(block.integer(s, i) + 32);
+      put_block<R>(panel, s, lane, integers);
+    }
+  }
+  return peak;
+}
+
+Peak pack_iq4_xs(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
+  using R = RecordIQ4_XS;
+  Peak peak;
+  for (std::int64_t b = 0; b < num_blocks; b += 8, src += 136, panel += R::kBytes) {
+    const BlockIQ4XS block{src};
+    write(panel + R::kHeadScales + lane * 2, read<std::uint16_t>(src));
+    for (int s = 0; s < 8; ++s) {
+      const int scale = block.sub_scale(s);
+      for (int h = 0; h < 2; ++h)
+        panel[R::kScales + (2 * s + h) * 16 + lane] = static_cast<std::uint8_t>(scale);
+      peak.add(block.scale() * static_cast<float>(scale * 256));
+      std::int8_t values[32];
+      decode_nibbles(block.codes(s), kCurvedSteps, values);
+      put_block<R>(panel, s, lane, with_offset(values).values);
+    }
+  }
+  return peak;
+}
+
+// One scale (a half) for each sub-block of 32; `integers_of(b)` are those of the b-th.
+template <class R, class ScaleOf, class IntegersOf>
+Peak pack_scaled(std::int64_t num_blocks, int lane, std::uint8_t* panel, ScaleOf scale_of,
+                 IntegersOf integers_of) {
+  Peak peak;
+  for (std::int64_t b = 0; b < num_blocks; ++b) {
+    std::uint8_t* record = panel + b / 2 * static_cast<std::int64_t>(R::kBytes);
+    const int sub = static_cast<int>(b % 2);
+    const std::uint16_t scale = scale_of(b);
+    write(record + R::kHeadScales + sub * 32 + lane * 2, scale);
+    peak.add(half_to_float(scale) * (1 << R::kBits));
+    put_block<R>(record, sub, lane, integers_of(b).values);
+  }
+  return peak;
+}
+
+Peak pack_iq4_nl(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
+  return pack_scaled<RecordQ8_0>(
+      num_blocks, lane, panel, [&](std::int64_t b) { return read<std::uint16_t>(src + 18 * b); },
+      [&](std::int64_t b) {
+        std::int8_t values[32];
+        decode_nibbles(src + 18 * b + 2, kCurvedSteps, values);
+        return with_offset(values);
+      });
+}
+
+// A power of two as a half, 0 below those that halves have.
+std::uint16_t half_power_of_two(int exponent) {
+  if (exponent < -24) return 0;
+  return static_cast<std::uint16_t>(exponent < -14 ? 1 << (exponent + 24) : (exponent + 15) << 10);
+}
+
+// Larger and smaller scales don't fit, but those of zeros.
+bool mxfp4_fits(const std::uint8_t* block) {
+  const int exponent = mxfp4_exponent(block);
+  if (exponent >= -24 && exponent <= 15) return true;
+  return std::all_of(block + 1, block + 17, [](std::uint8_t byte) { return (byte & 0x77) == 0; });
+}
+
+Peak pack_mxfp4(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
+  return pack_scaled<RecordQ8_0>(
+      num_blocks, lane, panel,
+      [&](std::int64_t b) { return half_power_of_two(std::min(15, mxfp4_exponent(src + 17 * b))); },
+      [&](std::int64_t b) {
+        std::int8_t values[32];
+        decode_nibbles(src + 17 * b + 1, kFourBitFloats, values);
+        return with_offset(values);
+      });
+}
+
+template <int Bytes, auto Ternary>
+Peak pack_ternary(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
+  const auto block = [&](std::int64_t b) { return src + b / 8 * Bytes; };
+  return pack_scaled<RecordQ4_0>(
+      num_blocks, lane, panel, [&](std::int64_t b) { return read<std::uint16_t>(block(b) + Bytes - 2); },
+      [&](std::int64_t b) {
+        Integers out;
+        for (int i = 0; i < 32; ++i)  // with the offset of 8 that 4 bits have
+          out.values[i] = static_cast<std::uint8_t>(Ternary(block(b), static_cast<int>(b % 8), i) + 7);
+        return out;
+      });
+}
+
+template <class R>
+constexpr Format quantised(TensorType type, TensorType packed_as, ReadFn read, PackFn pack,
+                           bool (*fits)(const std::uint8_t*) = nullptr) {
+  return {type, packed_as, read, pack, R::kBlocks, R::kBytes, fits};
+}
+
+using T = TensorType;
+
+constexpr Format kFormats[] = {
+    {T::F32, T::F32, read_f32, pack_float<std::uint32_t>, 1, kBlock * kPanelRows * 4},
+    {T::F16, T::F16, read_f16, pack_float<std::uint16_t>, 1, kBlock * kPanelRows * 2},
+    {T::BF16, T::BF16, read_bf16, pack_float<std::uint16_t>, 1, kBlock * kPanelRows * 2},
+    quantised<RecordQ4_0>(T::Q4_0, T::Q4_0, read_q4_0, pack_simple<RecordQ4_0>),
+    quantised<RecordQ4_1>(T::Q4_1, T::Q4_1, read_q4_1, pack_simple<RecordQ4_1>),
+    quantised<RecordQ5_0>(T::Q5_0, T::Q5_0, read_q5_0, pack_simple<RecordQ5_0>),
+    quantised<RecordQ5_1>(T::Q5_1, T::Q5_1, read_q5_1, pack_simple<RecordQ5_1>),
+    quantised<RecordQ8_0>(T::Q8_0, T::Q8_0, read_q8_0, pack_simple<RecordQ8_0>),
+    quantised<RecordQ2_K>(T::Q2_K, T::Q2_K, read_q2_k, pack_q2_k),
+    quantised<RecordQ6_K>(T::Q3_K, T::Q6_K, read_q3_k, pack_q3_k),
+    quantised<RecordQ4_K>(T::Q4_K, T::Q4_K, read_q4_k, pack_q45_k<RecordQ4_K>),
+    quantised<RecordQ5_K>(T::Q5_K, T::Q5_K, read_q5_k, pack_q45_k<RecordQ5_K>),
+    quantised<RecordQ6_K>(T::Q6_K, T::Q6_K, read_q6_k, pack_q6_k),
+    quantised<RecordQ8_0>(T::IQ4_NL, T::Q8_0, read_iq4_nl, pack_iq4_nl),
+    quantised<RecordIQ4_XS>(T::IQ4_XS, T::IQ4_XS, read_iq4_xs, pack_iq4_xs),
+    quantised<RecordQ4_0>(T::TQ1_0, T::Q4_0, read_tq1_0, pack_ternary<54, ternary_tq1>),
+    quantised<RecordQ4_0>(T::TQ2_0, T::Q4_0, read_tq2_0, pack_ternary<66, two_bits>),
+    quantised<RecordQ8_0>(T::MXFP4, T::Q8_0, read_mxfp4, pack_mxfp4, mxfp4_fits),
+};
+
+// Throws std::invalid_argument if some block can't be packed exactly.
+void check_blocks(const Format& format, const std::uint8_t* src, std::size_t bytes) {
+  if (format.fits == nullptr) return;
+  const BlockGeometry g = geometry(format.type);
+  for (std::size_t at = 0; at < bytes; at += static_cast<std::size_t>(g.block_bytes))
+    if (!format.fits(src + at))
+      throw std::invalid_argument(std::string("a block of ") + g.name +
+                                  " has a scale beyond those of halves");
 }
 
 }  // namespace
 
+std::span<const Format> formats() { return kFormats; }
+
+const Format* format_of(TensorType type) {
+  for (const Format& format : kFormats)
+    if (format.type == type) return &format;
+  return nullptr;
+}
+
 Matrix pack(WeightArena& arena, TensorType type, std::int64_t rows, std::int64_t cols,
             const std::uint8_t* src, ThreadPool* pool) {
   const std::size_t source_row = row_bytes(type, cols);
-  const Packing how = packing(type);
-  Matrix matrix{type, rows, cols, 0, nullptr};
+  const Format* format = format_of(type);
+  if (format == nullptr) throw std::invalid_argument("unsupported tensor type");
+  const Format& how = *format;
+  check_blocks(how, src, source_row * static_cast<std::size_t>(rows));
+  Matrix matrix{how.packed_as, rows, cols, 0, nullptr};
   const std::int64_t records = (matrix.num_blocks() + how.record_blocks - 1) / how.record_blocks;
   const std::size_t unit_bytes = is_float(type) ? 0 : kUnitBytes;
   matrix.panel_bytes = static_cast<std::size_t>(records) * how.record_bytes + unit_bytes;
@@ -198,8 +352,8 @@ Matrix pack(WeightArena& arena, TensorType type, std::int64_t rows, std::int64_t
     std::uint8_t* panel = data + static_cast<std::size_t>(p) * matrix.panel_bytes;
     std::uint8_t* units = panel + matrix.panel_bytes - unit_bytes;
     for (int lane = 0; lane < lanes; ++lane) {
-      const Peak peak = how.fn(src + static_cast<std::size_t>(p * kPanelRows + lane) * source_row,
-                               is_float(type) ? cols : matrix.num_blocks(), lane, panel);
+      const Peak peak = how.pack(src + static_cast<std::size_t>(p * kPanelRows + lane) * source_row,
+                                 is_float(type) ? cols : matrix.num_blocks(), lane, panel);
       if (unit_bytes > 0) write(units + lane * sizeof(float), peak.unit());
     }
   };

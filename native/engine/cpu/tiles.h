@@ -5,7 +5,9 @@
 // An output's chain, for each block of 32 inputs (or each half of it, where halves have their own scales):
 //   term  = float(integer dot product) * scale            [fma(activation sum, minimum, term) if there is
 //   one] total = fma(term, activation scale, total)
-// With halves: term = fma(float(second), second scale, float(first) * first scale), then total as above.
+// With halves: term = fma(float(second), second scale, float(first) * first scale) [fma(half's sum, its
+// minimum,
+//   term) of the first, then the second], then total as above.
 #pragma once
 
 #include <algorithm>
@@ -69,7 +71,7 @@ template <class V, class R>
 struct Weights {
   typename V::Bytes group[8];
   typename V::Float scale[R::kScalesPerBlock];
-  typename V::Float minimum;
+  typename V::Float minimum[R::kScalesPerBlock];
 
   inline __attribute__((always_inline)) void load(const std::uint8_t* record, int sub) {
     load_integers(record + R::kLow + static_cast<std::size_t>(sub) * R::kLowBytes,
@@ -81,12 +83,14 @@ struct Weights {
         // Exact: 11 bits of fraction times 8.
         scale[h] = V::mul(R::kHasHalves ? V::load_s8(s) : V::load_u8(s), d);
       }
-      if constexpr (R::kHasMin)
-        minimum =
-            V::mul(V::load_u8(record + R::kMins + 16 * sub), V::negate(V::load_half(record + R::kHeadMins)));
+      if constexpr (R::kHasMin) {
+        const typename V::Float most = V::negate(V::load_half(record + R::kHeadMins));
+        MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) minimum[h] =
+            V::mul(V::load_u8(record + R::kMins + 16 * (sub * R::kScalesPerBlock + h)), most);
+      }
     } else {
       scale[0] = V::load_half(record + R::kHeadScales + 32 * sub);
-      if constexpr (R::kHasMin) minimum = V::load_half(record + R::kHeadMins + 32 * sub);
+      if constexpr (R::kHasMin) minimum[0] = V::load_half(record + R::kHeadMins + 32 * sub);
     }
   }
 
@@ -135,6 +139,9 @@ template <class V, class R>
 inline __attribute__((always_inline)) typename V::Int start(const BlockView& x, int half, int row) {
   if constexpr (R::kHasMin || (R::kBits == 8 && V::kSignedBytes)) {
     return V::zero_int();
+  } else if constexpr (R::kBits == 8 && R::kHasHalves) {  // the halves' starts are those of 6 bits
+    const std::int32_t wider = 4 * x.start[half][row];
+    return V::all_int(&wider);
   } else {
     return V::all_int(x.start[half] + row);
   }
@@ -175,10 +182,18 @@ inline __attribute__((always_inline)) void add_block(const Weights<V, R> (&w)[P]
           V::fma(V::to_float(dot[t][p]), w[p].scale[1], term[t][p]);
     }
   }
-  if constexpr (R::kHasMin) {
+  if constexpr (R::kHasMin && R::kHasHalves) {
+    MYNA_UNROLL for (int h = 0; h < 2; ++h) {
+      MYNA_UNROLL for (int t = 0; t < T; ++t) {  // a half's start is its sum times -32
+        const float half_sum = static_cast<float>(x.start[h][row + t]) * -0x1p-5f;
+        const typename V::Float sum = V::all(&half_sum);
+        MYNA_UNROLL for (int p = 0; p < P; ++p) term[t][p] = V::fma(sum, w[p].minimum[h], term[t][p]);
+      }
+    }
+  } else if constexpr (R::kHasMin) {
     MYNA_UNROLL for (int t = 0; t < T; ++t) {
       const typename V::Float sum = V::all(x.sum + row + t);
-      MYNA_UNROLL for (int p = 0; p < P; ++p) term[t][p] = V::fma(sum, w[p].minimum, term[t][p]);
+      MYNA_UNROLL for (int p = 0; p < P; ++p) term[t][p] = V::fma(sum, w[p].minimum[0], term[t][p]);
     }
   }
   MYNA_UNROLL for (int t = 0; t < T; ++t) {

@@ -1,16 +1,16 @@
 // GGUF's tensor types: their geometry, and plain dequantisation.
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
+#include "cpu/blocks.h"
+#include "cpu/formats.h"
 #include "cpu/half.h"
-#include "cpu/kernels.h"
 #include "cpu/scales.h"
 #include "gguf/tensor_types.h"
 
 namespace myna {
-namespace {
-
-void q4_0(const std::uint8_t* b, float* y) {
+void read_q4_0(const std::uint8_t* b, float* y) {
   const float d = half_to_float(read<std::uint16_t>(b));
   for (int j = 0; j < 16; ++j) {
     y[j] = d * static_cast<float>((b[2 + j] & 15) - 8);
@@ -18,7 +18,7 @@ void q4_0(const std::uint8_t* b, float* y) {
   }
 }
 
-void q4_1(const std::uint8_t* b, float* y) {
+void read_q4_1(const std::uint8_t* b, float* y) {
   const float d = half_to_float(read<std::uint16_t>(b)), m = half_to_float(read<std::uint16_t>(b + 2));
   for (int j = 0; j < 16; ++j) {
     y[j] = d * static_cast<float>(b[4 + j] & 15) + m;
@@ -26,7 +26,7 @@ void q4_1(const std::uint8_t* b, float* y) {
   }
 }
 
-void q5_0(const std::uint8_t* b, float* y) {
+void read_q5_0(const std::uint8_t* b, float* y) {
   const float d = half_to_float(read<std::uint16_t>(b));
   const auto high = read<std::uint32_t>(b + 2);
   for (int j = 0; j < 16; ++j) {
@@ -36,7 +36,7 @@ void q5_0(const std::uint8_t* b, float* y) {
   }
 }
 
-void q5_1(const std::uint8_t* b, float* y) {
+void read_q5_1(const std::uint8_t* b, float* y) {
   const float d = half_to_float(read<std::uint16_t>(b)), m = half_to_float(read<std::uint16_t>(b + 2));
   const auto high = read<std::uint32_t>(b + 4);
   for (int j = 0; j < 16; ++j) {
@@ -45,13 +45,13 @@ void q5_1(const std::uint8_t* b, float* y) {
   }
 }
 
-void q8_0(const std::uint8_t* b, float* y) {
+void read_q8_0(const std::uint8_t* b, float* y) {
   const float d = half_to_float(read<std::uint16_t>(b));
   for (int j = 0; j < 32; ++j) y[j] = d * static_cast<float>(static_cast<std::int8_t>(b[2 + j]));
 }
 
 template <bool HasHigh>
-void q45_k(const std::uint8_t* b, float* y) {
+static void read_q45_k(const std::uint8_t* b, float* y) {
   const float d = half_to_float(read<std::uint16_t>(b)), dmin = half_to_float(read<std::uint16_t>(b + 2));
   const std::uint8_t* high = b + 16;
   const std::uint8_t* low = b + 16 + (HasHigh ? 32 : 0);
@@ -66,7 +66,7 @@ void q45_k(const std::uint8_t* b, float* y) {
   }
 }
 
-void q6_k(const std::uint8_t* b, float* y) {
+void read_q6_k(const std::uint8_t* b, float* y) {
   const float d = half_to_float(read<std::uint16_t>(b + 208));
   for (int s = 0; s < 8; ++s) {
     const std::uint8_t* low = b + s / 4 * 64 + s % 2 * 32;
@@ -79,38 +79,62 @@ void q6_k(const std::uint8_t* b, float* y) {
   }
 }
 
-using BlockFn = void (*)(const std::uint8_t*, float*);
+void read_q4_k(const std::uint8_t* b, float* y) { read_q45_k<false>(b, y); }
+void read_q5_k(const std::uint8_t* b, float* y) { read_q45_k<true>(b, y); }
 
-// Null for a type that the kernels don't support.
-BlockFn block_fn(TensorType type) {
-  switch (type) {
-    case TensorType::F32:
-      return [](const std::uint8_t* b, float* y) { *y = read<float>(b); };
-    case TensorType::F16:
-      return [](const std::uint8_t* b, float* y) { *y = half_to_float(read<std::uint16_t>(b)); };
-    case TensorType::BF16:
-      return [](const std::uint8_t* b, float* y) { *y = bfloat_to_float(read<std::uint16_t>(b)); };
-    case TensorType::Q4_0:
-      return q4_0;
-    case TensorType::Q4_1:
-      return q4_1;
-    case TensorType::Q5_0:
-      return q5_0;
-    case TensorType::Q5_1:
-      return q5_1;
-    case TensorType::Q8_0:
-      return q8_0;
-    case TensorType::Q4_K:
-      return q45_k<false>;
-    case TensorType::Q5_K:
-      return q45_k<true>;
-    case TensorType::Q6_K:
-      return q6_k;
+void read_f32(const std::uint8_t* b, float* y) { *y = read<float>(b); }
+void read_f16(const std::uint8_t* b, float* y) { *y = half_to_float(read<std::uint16_t>(b)); }
+void read_bf16(const std::uint8_t* b, float* y) { *y = bfloat_to_float(read<std::uint16_t>(b)); }
+
+void read_q2_k(const std::uint8_t* b, float* y) {
+  const float d = half_to_float(read<std::uint16_t>(b + 80)),
+              dmin = half_to_float(read<std::uint16_t>(b + 82));
+  for (int i = 0; i < 256; ++i) {
+    const std::uint8_t scale = b[i / 16];
+    y[i] = d * static_cast<float>(scale & 15) * static_cast<float>(two_bits(b + 16, i / 32, i % 32)) -
+           dmin * static_cast<float>(scale >> 4);
   }
-  return nullptr;
 }
 
-}  // namespace
+void read_q3_k(const std::uint8_t* b, float* y) {
+  const BlockQ3K block{b};
+  for (int i = 0; i < 256; ++i)
+    y[i] = block.scale() * static_cast<float>(block.half_scale(i / 16)) *
+           static_cast<float>(block.integer(i / 32, i % 32));
+}
+
+void read_iq4_nl(const std::uint8_t* b, float* y) {
+  const float d = half_to_float(read<std::uint16_t>(b));
+  std::int8_t values[32];
+  decode_nibbles(b + 2, kCurvedSteps, values);
+  for (int i = 0; i < 32; ++i) y[i] = d * static_cast<float>(values[i]);
+}
+
+void read_iq4_xs(const std::uint8_t* b, float* y) {
+  const BlockIQ4XS block{b};
+  std::int8_t values[32];
+  for (int s = 0; s < 8; ++s) {
+    decode_nibbles(block.codes(s), kCurvedSteps, values);
+    const float d = block.scale() * static_cast<float>(block.sub_scale(s));
+    for (int i = 0; i < 32; ++i) y[32 * s + i] = d * static_cast<float>(values[i]);
+  }
+}
+
+void read_tq1_0(const std::uint8_t* b, float* y) {
+  const float d = half_to_float(read<std::uint16_t>(b + 52));
+  for (int i = 0; i < 256; ++i) y[i] = d * static_cast<float>(ternary_tq1(b, i / 32, i % 32) - 1);
+}
+
+void read_tq2_0(const std::uint8_t* b, float* y) {
+  const float d = half_to_float(read<std::uint16_t>(b + 64));
+  for (int i = 0; i < 256; ++i) y[i] = d * static_cast<float>(two_bits(b, i / 32, i % 32) - 1);
+}
+
+void read_mxfp4(const std::uint8_t* b, float* y) {
+  std::int8_t values[32];
+  decode_nibbles(b + 1, kFourBitFloats, values);
+  for (int i = 0; i < 32; ++i) y[i] = std::ldexp(static_cast<float>(values[i]), mxfp4_exponent(b));
+}
 
 BlockGeometry geometry(TensorType type) {
   const gguf::TensorTypeTraits* traits = gguf::traits_of(static_cast<std::uint32_t>(type));
@@ -118,7 +142,9 @@ BlockGeometry geometry(TensorType type) {
   return {traits->name, traits->block_values, traits->block_bytes};
 }
 
-bool is_supported(std::uint32_t ggml_type) { return block_fn(static_cast<TensorType>(ggml_type)) != nullptr; }
+bool is_supported(std::uint32_t ggml_type) {
+  return format_of(static_cast<TensorType>(ggml_type)) != nullptr;
+}
 
 bool is_float(TensorType type) {
   return type == TensorType::F32 || type == TensorType::F16 || type == TensorType::BF16;
@@ -135,9 +161,10 @@ std::size_t row_bytes(TensorType type, std::int64_t cols) {
 void dequantize_row(TensorType type, const std::uint8_t* src, float* dst, std::int64_t cols) {
   const BlockGeometry g = geometry(type);
   const std::int64_t num_blocks = static_cast<std::int64_t>(row_bytes(type, cols)) / g.block_bytes;
-  const BlockFn block = block_fn(type);
-  if (block == nullptr) throw std::invalid_argument("unsupported tensor type");
-  for (std::int64_t b = 0; b < num_blocks; ++b) block(src + b * g.block_bytes, dst + b * g.block_values);
+  const Format* format = format_of(type);
+  if (format == nullptr) throw std::invalid_argument("unsupported tensor type");
+  for (std::int64_t b = 0; b < num_blocks; ++b)
+    format->read(src + b * g.block_bytes, dst + b * g.block_values);
 }
 
 }  // namespace myna

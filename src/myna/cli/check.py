@@ -27,6 +27,7 @@ _GROUPS: Final = (
     "myna.cli.checks.messages",
     "myna.cli.checks.batches",
     "myna.cli.checks.errors",
+    "myna.cli.checks.stored_responses",
 )
 
 

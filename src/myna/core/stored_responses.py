@@ -134,10 +134,6 @@ class BackgroundStore(Protocol):
 
     def is_alive(self, runner: str) -> bool: ...
 
-    def orphans(self) -> Sequence[StoredResponse]:
-        """Some of the active responses whose runner is not alive."""
-        ...
-
     def add_events(self, response_id: str, batch: EventBatch) -> None: ...
 
     def events(self, response_id: str, after: int) -> Sequence[EventBatch]:

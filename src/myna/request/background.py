@@ -25,7 +25,7 @@ KEEP_EVENTS_S: Final = 600
 """How long after its end a response's events are kept."""
 _BEAT_S: Final = 4.0
 _FLUSH_S: Final = 1.0
-_CLEAN_S: Final = 600.0
+_CLEAN_S: Final = 300.0
 _MAX_IN_MEMORY: Final = 1 << 20
 _MAX_STORED_BYTES: Final = 64 << 20
 _CLOSE_S: Final = 5.0
@@ -129,8 +129,8 @@ class BackgroundRuns:
         self._runs: dict[str, Run] = {}
         self._num_holders = 0
         self._beaten_at = float("-inf")
-        self._cleaned_at = float("-inf")
         self._heart = SupervisedTask("the heartbeat for background responses", self._beat)
+        self._cleaner = SupervisedTask("deleting events of background responses", self._clean_regularly)
 
     def get(self, response_id: str) -> Run | None:
         return self._runs.get(response_id)
@@ -157,7 +157,7 @@ class BackgroundRuns:
         finally:
             self._num_holders -= 1
 
-    def start(self, run: Run, work: Awaitable[None]) -> None:
+    def run(self, run: Run, work: Awaitable[None]) -> None:
         """Do the work in a task of its own. It must not raise."""
         run.task = asyncio.create_task(self._run(run, work))
         self.join(run.task)
@@ -171,8 +171,17 @@ class BackgroundRuns:
                 with contextlib.suppress(DatabaseUnavailable):  # readers get the final response
                     await self._threads.run(self._store.add_events, run.id, batch)
 
+    def start_cleaning(self) -> None:
+        """Delete events that nobody needs any more, from now on."""
+        self._cleaner.start()
+
+    async def clean(self) -> None:
+        """Delete the events of responses that ended long ago."""
+        await self._threads.run(self._store.delete_events, int(time.time()) - KEEP_EVENTS_S)
+
     async def aclose(self) -> None:
         """Cancel what is still running."""
+        await self._cleaner.aclose()
         tasks = [run.task for run in self._runs.values() if run.task is not None]
         for task in tasks:
             task.cancel()
@@ -206,7 +215,6 @@ class BackgroundRuns:
             await asyncio.sleep(_BEAT_S)
             with contextlib.suppress(DatabaseUnavailable):  # already logged
                 await self._beat_once()
-                await self._clean()
 
     async def _beat_once(self) -> None:
         """Renew the lease, and stop what was cancelled or deleted at another server."""
@@ -217,7 +225,8 @@ class BackgroundRuns:
             if run.id not in active:
                 run.stop()
 
-    async def _clean(self) -> None:
-        if time.monotonic() - self._cleaned_at > _CLEAN_S:
-            self._cleaned_at = time.monotonic()
-            await self._threads.run(self._store.delete_events, int(time.time()) - KEEP_EVENTS_S)
+    async def _clean_regularly(self) -> None:
+        while True:
+            with contextlib.suppress(DatabaseUnavailable):  # already logged
+                await self.clean()
+            await asyncio.sleep(_CLEAN_S)

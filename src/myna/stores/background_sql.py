@@ -10,10 +10,8 @@ from sqlalchemy import Connection, Select, delete, func, insert, literal, select
 from myna.core.stored_responses import EventBatch, StoredResponse
 from myna.stores.database import Database
 from myna.stores.response_items import IS_ACTIVE, write_items
-from myna.stores.responses_sql import stored_response
 from myna.stores.tables import RESPONSE_EVENTS, RESPONSES, RUNNERS
 
-_MAX_ORPHANS: Final = 100
 _SEPARATOR: Final = b"\n\n"
 _FORGOTTEN_S: Final = 86_400
 
@@ -55,13 +53,6 @@ class SqlBackground:
         with self._database.transaction() as connection:
             living = living_runners(connection).where(RUNNERS.c.id == runner)
             return connection.scalar(living) is not None
-
-    def orphans(self) -> Sequence[StoredResponse]:
-        columns = RESPONSES.c
-        with self._database.transaction() as connection:
-            dead = columns.runner.not_in(living_runners(connection))
-            found = connection.execute(select(RESPONSES).where(IS_ACTIVE, dead).limit(_MAX_ORPHANS)).all()
-        return [stored_response(row) for row in found]
 
     def add_events(self, response_id: str, batch: EventBatch) -> None:
         values = {

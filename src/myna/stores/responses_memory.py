@@ -311,11 +311,6 @@ class MemoryBackground:
     def is_alive(self, runner: str) -> bool:
         return self._shared.is_alive(runner)
 
-    def orphans(self) -> Sequence[StoredResponse]:
-        with self._shared.lock:
-            active = [one.row for one in self._shared.responses.values() if one.ended is None]
-        return [row for row in active if not self._shared.is_alive(row.runner)]
-
     def add_events(self, response_id: str, batch: EventBatch) -> None:
         with self._shared.lock:
             self._shared.events.setdefault(response_id, []).append(batch)

@@ -6,7 +6,7 @@ from typing import Final
 
 from myna.wire.parameters import Parameter, Use
 
-_COUNTED: Final = Parameter(Use.NO_EFFECT, about="Accepted with any value.")
+_ACCEPTED: Final = Parameter(Use.NO_EFFECT, about="Accepted with any value.")
 _PROMPT: Final = {
     "model": Parameter(is_required=True, about="A model's id or one of its aliases; the response echoes it."),
     "tool_choice": Parameter(
@@ -49,16 +49,17 @@ MESSAGES: Final[Mapping[str, Parameter]] = MappingProxyType(
         "metadata": Parameter(Use.HINT, about="`user_id` is recorded in the log."),
         "stop_sequences": Parameter(about="Up to 16 strings; the one that ended the answer is reported."),
         "temperature": Parameter(about="0 to 2 (1 at Anthropic); as in chat completions."),
-        "service_tier": _COUNTED,
+        "service_tier": _ACCEPTED,
         "top_k": Parameter(about="Sample only from the k most likely tokens; 0: all."),
         "top_p": Parameter(
             about="0 to 1: sample only from the most likely tokens with this total probability."
         ),
         "stream": Parameter(about="Named server-sent events."),
-        **dict.fromkeys(("container", "inference_geo", "context_management", "mcp_servers"), _COUNTED),
+        **dict.fromkeys(("container", "inference_geo", "context_management", "mcp_servers"), _ACCEPTED),
+        **dict.fromkeys(("speed", "diagnostics", "user_profile_id", "workspace_id"), _ACCEPTED),
     }
 )
 
 COUNT_TOKENS: Final[Mapping[str, Parameter]] = MappingProxyType(
-    {**_PROMPT, **dict.fromkeys(("context_management", "mcp_servers"), _COUNTED)}
+    {**_PROMPT, **dict.fromkeys(("context_management", "mcp_servers"), _ACCEPTED)}
 )

@@ -93,6 +93,7 @@ async def test_parameters_reach_the_generation() -> None:
             inference_geo="eu",
             context_management={"edits": []},
             mcp_servers=[],
+            speed="standard",
             cache_control={"type": "ephemeral"},
         )
         [request] = model.generator.requests

@@ -175,7 +175,7 @@ inline __attribute__((always_inline)) void unpack(const std::uint8_t* record, in
                                                   std::size_t ahead, std::uint8_t* out) {
   constexpr int kIntegerExponent = 14 + R::kBits;
   const __m256h scale_exponent = _mm256_add_ph(exponent, _mm256_set1_ph(kIntegerExponent));
-  __m256h scales[2], minimum;
+  __m256h scales[2], minimum[2];
   if constexpr (R::kIsSuper) {
     const __m256h d = _mm256_scalef_ph(load_halves(record + R::kHeadScales), scale_exponent);
     MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) {
@@ -185,20 +185,22 @@ inline __attribute__((always_inline)) void unpack(const std::uint8_t* record, in
     }
     if constexpr (R::kHasMin) {
       const __m256h most = _mm256_scalef_ph(load_halves(record + R::kHeadMins), exponent);
-      const __m256h count =
-          _mm256_cvtepi16_ph(_mm256_cvtepu8_epi16(load_bytes(record + R::kMins + 16 * sub)));
-      minimum = _mm256_fnmadd_ph(count, most, _mm256_setzero_ph());
+      MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) {
+        const __m128i m = load_bytes(record + R::kMins + 16 * (sub * R::kScalesPerBlock + h));
+        const __m256h count = _mm256_cvtepi16_ph(_mm256_cvtepu8_epi16(m));
+        minimum[h] = _mm256_fnmadd_ph(count, most, _mm256_setzero_ph());
+      }
     }
   } else {
     scales[0] = _mm256_scalef_ph(load_halves(record + R::kHeadScales + 32 * sub), scale_exponent);
     if constexpr (R::kHasMin)
-      minimum = _mm256_scalef_ph(load_halves(record + R::kHeadMins + 32 * sub), exponent);
+      minimum[0] = _mm256_scalef_ph(load_halves(record + R::kHeadMins + 32 * sub), exponent);
   }
   __m512i scale[2], minimums[2];
   MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) {
     // Without a minimum, integers have half their range subtracted.
-    if constexpr (!R::kHasMin) minimum = _mm256_mul_ph(scales[h], _mm256_set1_ph(-0x1p-15f));
-    minimums[h] = twice(minimum);
+    if constexpr (!R::kHasMin) minimum[h] = _mm256_mul_ph(scales[h], _mm256_set1_ph(-0x1p-15f));
+    minimums[h] = twice(minimum[h]);
     scale[h] = twice(scales[h]);
   }
   unpack_vectors<R>(record + R::kLow + static_cast<std::size_t>(sub) * R::kLowBytes,

@@ -62,7 +62,7 @@ async def answer_in_background(
         raise
     run = Run(response.id, context.principal.key_id, keeps_events=keeps_events)
     job = _Job(work, card, request, response, items, ids, run)
-    runs.start(run, job.work())
+    runs.run(run, job.work())
     await asyncio.wait([job.is_started], timeout=_EARLY_S)
     if job.is_started.done() and (error := job.is_started.result()) is not None:
         await _forget(context, run)

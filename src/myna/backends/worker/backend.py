@@ -174,8 +174,8 @@ class WorkerBackend:
         header = read_header(model.path)
         paths = shard_paths(model.path, header)
         check_model(header)
-        size = model_size(header, paths)
         engines = _engines(engines_to_try(self._options.engine), header)
+        size = model_size(header, paths, is_packed=engines[:1] == ["native"])
         tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
         try:
             template = self._options.chat_templates.get(model.id)
