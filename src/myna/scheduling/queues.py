@@ -12,7 +12,8 @@ from myna.scheduling.sequence import Sequence, SequenceGroup
 
 _SHARED_DECODES: Final = 64
 _MIN_DECODES: Final = 4
-_BACKGROUND_EVERY: Final = 16
+_BACKGROUND_EVERY: Final = 32
+_BACKGROUND_DECODES: Final = 4
 _BACKGROUND_TOKENS: Final = 16
 
 
@@ -23,6 +24,13 @@ class _Turn(NamedTuple):
     rank: tuple[int, int, int]
     share: Share[Sequence]
     todo: Iterator[Sequence]
+
+
+class BackgroundShare(NamedTuple):
+    """How much of what is in the background a step computes: prompt tokens, others included, and decodes."""
+
+    prompt_tokens: int
+    decodes: int
 
 
 class RequestQueues:
@@ -72,16 +80,23 @@ class RequestQueues:
                 self.start(sequence)
                 return
 
-    def background_tokens(self, batch: Batch, max_tokens: int) -> int:
-        """The limit of a step's prompt tokens if it computes what is in the background, too; 0: it doesn't.
-        As long as there is something else, it rarely does, and then only a few tokens, so that nothing waits
-        for ever."""
+    def background_share(self, batch: Batch, max_tokens: int) -> BackgroundShare:
+        """What a step may compute of what is in the background: everything if it has nothing else to compute.
+        Otherwise nothing in most steps, and little in some, so that nothing waits for ever."""
         if not batch.rows:
-            return max_tokens
+            return BackgroundShare(max_tokens, len(self.running))
         self._num_held_back += 1
         if self._num_held_back % _BACKGROUND_EVERY:
-            return 0
-        return int(batch.prompt_work) + _BACKGROUND_TOKENS
+            return BackgroundShare(0, 0)
+        return BackgroundShare(int(batch.prompt_work) + _BACKGROUND_TOKENS, _BACKGROUND_DECODES)
+
+    def first_decodes(self, sequences: Collection[Sequence], most: int) -> list[Sequence]:
+        """The running sequences, but at most so many that decode, in turns."""
+        decoding = [one for one in sequences if one.is_decoding][:most]
+        for sequence in decoding:  # to the end: the others are next
+            del self.running[sequence]
+            self.running[sequence] = None
+        return [*decoding, *(one for one in sequences if not one.is_decoding)]
 
     def in_class(self, *, is_background: bool) -> Collection[Sequence]:
         """The running sequences that are in the background, or the others."""
