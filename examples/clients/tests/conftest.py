@@ -1,10 +1,11 @@
-"""One live server with the default model for all examples. `MYNA` is the command that starts it."""
+"""Live servers for the examples: with the default model, and for embeddings. `MYNA` is the command."""
 
 import os
 import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,22 @@ def weights() -> Path:
 
 @pytest.fixture(scope="session")
 def server(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """With the default model."""
+    with serving(tmp_path_factory.mktemp("home"), str(weights)):
+        yield
+
+
+@pytest.fixture
+def embedding_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """With the fake embedding model, to which texts with words in common are near each other."""
+    with serving(tmp_path_factory.mktemp("home"), "--engine", "fake"):
+        yield
+
+
+@contextmanager
+def serving(home: Path, *arguments: str) -> Iterator[None]:
     """Started, and announced to the examples in OpenAI's standard environment variables."""
-    home = tmp_path_factory.mktemp("home")
-    command = [*shlex.split(os.environ.get("MYNA", "myna")), "serve", str(weights), "--port", "0"]
+    command = [*shlex.split(os.environ.get("MYNA", "myna")), "serve", *arguments, "--port", "0"]
     own = {name: value for name, value in os.environ.items() if not name.startswith("MYNA_")}
     environment = own | {"MYNA_HOME": str(home)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:

@@ -29,6 +29,23 @@ def needs_node() -> str:
     return node
 
 
+TEXTS = {
+    "birds.txt": "Birds sing in the trees where they live, early in the morning.",
+    "bread.txt": "Bread is made of flour, water and salt, and baked in an oven.",
+    "trains.txt": "A train leaves the station at noon and needs two hours to the sea.",
+}
+
+
+@pytest.mark.usefixtures("embedding_server")
+@pytest.mark.parametrize("program", ["langchain_retrieval.py", "llamaindex_retrieval.py"])
+def test_retrieval(program: str, tmp_path: Path) -> None:
+    for name, text in TEXTS.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    first, second = run(sys.executable, program, str(tmp_path), "Where do birds live and sing?").splitlines()
+    assert first.split(" ", 1)[1] == f"birds.txt: {TEXTS['birds.txt']}"
+    assert float(first.split()[0]) > float(second.split()[0])
+
+
 @pytest.mark.usefixtures("server")
 class TestExamples:
     def test_langchain(self) -> None:
@@ -78,6 +95,23 @@ class TestExamples:
         lines = run(needs_node(), "index.mjs", folder=CLIENTS / "vercel-ai").splitlines()
         assert lines[0].startswith("Ciao")
         assert lines[1:] == ["21 degrees in Paris", "Ann 34"]
+
+    def test_the_agents_sdk(self) -> None:
+        python = Path(sys.prefix) / "agents-sdk" / "bin" / "python"
+        items, agent, person, streamed = run(
+            str(python), "agent.py", folder=CLIENTS / "agents-sdk"
+        ).splitlines()
+        assert items.startswith("['tool_call_item', 'tool_call_output_item'")
+        assert (agent, person) == ("Writer", "name='Ann' age=34")
+        assert "iao" in streamed
+
+    def test_the_agents_sdk_for_node(self) -> None:
+        items, agent, person, streamed = run(
+            needs_node(), "agent.mjs", folder=CLIENTS / "agents-sdk"
+        ).splitlines()
+        assert items.startswith("tool_call_item tool_call_output_item")
+        assert (agent, person) == ("Writer", "{ name: 'Ann', age: 34 }")
+        assert "iao" in streamed
 
     def test_the_official_package_for_node(self) -> None:
         said = run(needs_node(), "--test", folder=NODE_TESTS)

@@ -24,8 +24,10 @@ _GROUPS: Final = (
     "myna.cli.checks.completions",
     "myna.cli.checks.chat",
     "myna.cli.checks.tools",
+    "myna.cli.checks.responses",
     "myna.cli.checks.messages",
     "myna.cli.checks.batches",
+    "myna.cli.checks.embeddings",
     "myna.cli.checks.errors",
     "myna.cli.checks.stored_responses",
 )
@@ -102,7 +104,7 @@ def _run(base_url: str | None, model: str | None, only: str) -> Iterator[Finding
     for group in _GROUPS:
         checks: Sequence[Check] = import_module(group).CHECKS
         for one in checks:
-            if only.lower() in one.behaviour.lower():
+            if only.lower() in one.behaviour.lower() and one.applies(target):
                 yield Finding(one.group, one.behaviour, _fault(one.run, target))
 
 

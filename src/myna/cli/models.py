@@ -88,11 +88,18 @@ def _here(settings: Settings, store: ModelStore, model: LocalModel) -> dict[str,
     entry = store.catalog.entry_of(model)
     known = {
         "licence": entry.licence if entry else "?",
-        "capabilities": entry.capabilities if entry else (),
+        "capabilities": entry.capabilities if entry else _capabilities(model),
         "languages": entry.languages if entry else (),
         "sampling": _sampling(settings, model, store.catalog.published_defaults(model)),
     }
     return as_plain(model) | known
+
+
+def _capabilities(model: LocalModel) -> tuple[str, ...]:
+    """Of a model that isn't in the catalog, as far as its file says."""
+    from myna.prompts.pooling import has_pooling
+
+    return ("embeddings",) if has_pooling(model.path) else ()
 
 
 def _sampling(settings: Settings, model: LocalModel, published: SamplingDefaults) -> dict[str, float]:

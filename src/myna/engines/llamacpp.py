@@ -110,7 +110,7 @@ class LlamaCppEngine:
 
     def _decode(self, batch: Sequence[BatchRow]) -> "_Logits":
         """One call if the batch fits into llama.cpp's, otherwise several, whose logits are concatenated."""
-        parts = list(_split(batch, BATCH_TOKENS))
+        parts = list(split(batch, BATCH_TOKENS))
         try:
             arrays = [self._decode_part(part, is_only=len(parts) == 1) for part in parts]
         except BaseException:
@@ -191,7 +191,8 @@ def _pointer(array: npt.NDArray[Any], kind: Any) -> Any:
     return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
 
 
-def _split(batch: Sequence[BatchRow], limit: int) -> Sequence[Sequence[BatchRow]]:
+def split(batch: Sequence[BatchRow], limit: int) -> Sequence[Sequence[BatchRow]]:
+    """The same tokens in parts of at most `limit`."""
     if sum(len(row.tokens) for row in batch) <= limit:
         return [batch]
     parts: list[list[BatchRow]] = [[]]

@@ -14,10 +14,18 @@ from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.core.generator import EmbeddingInfo, ModelInfo, Pooling
 from myna.core.translatable import N_
 from myna.engines.base import BatchRow
-from myna.engines.llamacpp import LOG, Batch, ForeignArray, Model, arithmetic_of_library, usable_cores
+from myna.engines.llamacpp import (
+    LOG,
+    MICRO_BATCH_TOKENS,
+    Batch,
+    ForeignArray,
+    Model,
+    arithmetic_of_library,
+    split,
+    usable_cores,
+)
 
-# llama.cpp wants all texts of a step in one micro-batch, and reserves memory for the largest. OpenAI's models
-# take as much.
+# OpenAI's models take as much. llama.cpp reserves memory for the longest text.
 DEFAULT_CONTEXT_TOKENS: Final = 8192
 MIN_BATCH_TOKENS: Final = 512
 MAX_SEQUENCES: Final = 64
@@ -40,18 +48,22 @@ class LlamaCppEmbeddingEngine:
         self.info = info
         self._width = info.embedding.width
         self._model = model
-        self._context = _open_context(model, info, threads)
+        self._max_tokens = _tokens_at_once(model, info)
+        self._context = _open_context(model, info, self._max_tokens, threads)
         self._memory = llama_cpp.llama_get_memory(self._context)
-        self._batch = Batch(info.kv_tokens)
+        self._batch = Batch(self._max_tokens)
 
     def embed(self, texts: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
-        self._batch.fill([BatchRow(index, text, 0, 0) for index, text in enumerate(texts)])
-        status = llama_cpp.llama_decode(self._context, self._batch.struct)
-        if self._memory:
-            llama_cpp.llama_memory_clear(self._memory, False)
-        if status:
-            raise RuntimeError(f"llama.cpp failed to embed a batch (status {status}): {LOG.last_errors}")
-        vectors = np.stack([self._vector(index) for index in range(len(texts))])
+        rows = [BatchRow(index, text, 0, 0) for index, text in enumerate(texts)]
+        vectors = np.empty((len(texts), self._width), np.float32)
+        try:
+            for part in split(rows, self._max_tokens):
+                self._decode(part)
+                for row in part:  # of a text in several parts, the last counts
+                    vectors[row.sequence] = self._vector(row.sequence)
+        finally:
+            if self._memory:
+                llama_cpp.llama_memory_clear(self._memory, False)
         with np.errstate(divide="ignore", invalid="ignore"):  # the scheduler refuses what isn't finite
             unit: npt.NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return unit
@@ -65,6 +77,12 @@ class LlamaCppEmbeddingEngine:
             self._context = None
         self._model.close()
 
+    def _decode(self, rows: Sequence[BatchRow]) -> None:
+        self._batch.fill(rows)
+        status = llama_cpp.llama_decode(self._context, self._batch.struct)
+        if status:
+            raise RuntimeError(f"llama.cpp failed to embed a batch (status {status}): {LOG.last_errors}")
+
     def _vector(self, sequence: int) -> npt.NDArray[np.float32]:
         pointer = llama_cpp.llama_get_embeddings_seq(self._context, sequence)
         address = ctypes.cast(pointer, ctypes.c_void_p).value
@@ -73,10 +91,11 @@ class LlamaCppEmbeddingEngine:
         return np.array(ForeignArray(address, (self._width,)))
 
 
-def _open_context(model: Model, info: ModelInfo, threads: int) -> Any:
+def _open_context(model: Model, info: ModelInfo, max_tokens: int, threads: int) -> Any:
     assert info.embedding is not None
     params = llama_cpp.llama_context_default_params()
-    params.n_ctx = params.n_batch = params.n_ubatch = info.kv_tokens
+    params.n_ctx = info.kv_tokens
+    params.n_batch = params.n_ubatch = max_tokens
     params.n_seq_max = info.max_sequences
     params.n_threads = params.n_threads_batch = threads
     params.embeddings = True
@@ -94,6 +113,16 @@ def _open_context(model: Model, info: ModelInfo, threads: int) -> Any:
             )
         )
     return context
+
+
+def _tokens_at_once(model: Model, info: ModelInfo) -> int:
+    """How many tokens llama.cpp may compute together. It needs a text as a whole, unless that is causal and
+    only its last token counts. Such models have large vocabularies, and llama.cpp computes the logits of all
+    tokens, too: gigabytes, if there were no limit."""
+    assert info.embedding is not None
+    is_causal = model.text(f"{info.architecture}.attention.causal") != "false"
+    is_divisible = is_causal and info.embedding.pooling == "last"
+    return min(MICRO_BATCH_TOKENS, info.kv_tokens) if is_divisible else info.kv_tokens
 
 
 def load(

@@ -19,7 +19,12 @@ from myna.core.ledger import UsageRow
 from myna.usage.metering import TokenObserver
 from myna.usage.recorder import RequestEnded
 
-_OPERATIONS: Final = {"chat.completions": "chat", "messages": "chat", "completions": "text_completion"}
+_OPERATIONS: Final = {
+    "chat.completions": "chat",
+    "messages": "chat",
+    "completions": "text_completion",
+    "embeddings": "embeddings",
+}
 _EXPORT_S: Final = 5
 _NS_PER_MS: Final = 1_000_000
 

@@ -62,11 +62,13 @@ class Unmet(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One behaviour. `run` returns if the server has it and raises if not."""
+    """One behaviour. `run` returns if the server has it and raises if not; it is left out of servers to which
+    it doesn't apply."""
 
     group: str
     behaviour: str
     run: Callable[[Target], None]
+    applies: Callable[[Target], bool] = lambda target: True
 
 
 def expect(holds: object, otherwise: str) -> None:

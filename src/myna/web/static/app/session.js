@@ -132,3 +132,6 @@ export async function refreshModels() {
 
 /** @param {string} id @returns {Model | undefined} */
 export const findModel = (id) => models.value.find((model) => model.id === id);
+
+/** The models that answer: those that turn texts into vectors don't. */
+export const answeringModels = () => models.value.filter(({ capabilities }) => !capabilities?.includes("embeddings"));

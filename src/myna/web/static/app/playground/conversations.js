@@ -3,7 +3,7 @@ import { computed } from "../html.js";
 import { t } from "../language.js";
 import { say } from "../notices.js";
 import { page } from "../pages.js";
-import { keyId, models, wasInterrupted } from "../session.js";
+import { answeringModels, keyId, wasInterrupted } from "../session.js";
 import { preferences } from "../storage.js";
 import { forget, list, openId, readKept, replace, saveSoon } from "./keeping.js";
 import { isEmpty, newConversation, newPane, titleOf, withPane, withTurn } from "./values.js";
@@ -28,7 +28,7 @@ let loadedFor = null;
 /** The initial model: the last one chosen, if it still exists. */
 function firstModel() {
   const last = preferences.get("model");
-  const known = models.value.map((model) => model.id);
+  const known = answeringModels().map((model) => model.id);
   return last && known.includes(last) ? last : (known[0] ?? "");
 }
 
@@ -75,7 +75,7 @@ function show(id, isNewEntry = false) {
 }
 
 function fillModels() {
-  const known = new Set(models.value.map((model) => model.id));
+  const known = new Set(answeringModels().map((model) => model.id));
   for (const pane of current.value.panes) {
     if (!known.has(pane.model) && firstModel()) changePane(pane.id, (old) => ({ ...old, model: firstModel() }));
   }

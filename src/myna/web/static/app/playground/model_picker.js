@@ -3,7 +3,7 @@
 import { capabilityWords } from "../capabilities.js";
 import { html } from "../html.js";
 import { number, t } from "../language.js";
-import { models, refreshModels } from "../session.js";
+import { answeringModels, refreshModels } from "../session.js";
 import { sizeOf } from "../sizes.js";
 import { preferences } from "../storage.js";
 import { changePane } from "./conversations.js";
@@ -17,7 +17,7 @@ export function ModelPicker({ pane, label }) {
     changePane(pane.id, (old) => ({ ...old, model: event.target.value }));
     preferences.set("model", event.target.value);
   }
-  const listed = models.value;
+  const listed = answeringModels();
   if (listed.length === 0) {
     return html`<input class="model" aria-label=${label} placeholder=${t("model.type")} value=${pane.model} onInput=${pick} />`;
   }
