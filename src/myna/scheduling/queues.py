@@ -90,20 +90,25 @@ class RequestQueues:
             return BackgroundShare(0, 0)
         return BackgroundShare(int(batch.prompt_work) + _BACKGROUND_TOKENS, _BACKGROUND_DECODES)
 
-    def first_decodes(self, sequences: Collection[Sequence], most: int) -> list[Sequence]:
-        """The running sequences, but at most so many that decode, in turns."""
-        decoding = [one for one in sequences if one.is_decoding][:most]
+    def in_class(self, *, is_background: bool, decodes: int | None = None) -> Collection[Sequence]:
+        """The running sequences that are in the background, or the others; at most so many that decode, in
+        turns."""
+        waiting, found = self.waiting, list[Sequence]()
+        if waiting.num_background in (0, waiting.num_shares):
+            if is_background != bool(waiting.num_background):
+                return ()
+            if decodes is None:
+                return self.running
+            found = list(self.running)
+        else:
+            found = [one for one in self.running if waiting.share_of(one).is_background is is_background]
+        if decodes is None or len(found) <= decodes:
+            return found
+        decoding = [one for one in found if one.is_decoding][:decodes]
         for sequence in decoding:  # to the end: the others are next
             del self.running[sequence]
             self.running[sequence] = None
-        return [*decoding, *(one for one in sequences if not one.is_decoding)]
-
-    def in_class(self, *, is_background: bool) -> Collection[Sequence]:
-        """The running sequences that are in the background, or the others."""
-        waiting = self.waiting
-        if waiting.num_background in (0, waiting.num_shares):
-            return self.running if is_background == bool(waiting.num_background) else ()
-        return [one for one in self.running if waiting.share_of(one).is_background is is_background]
+        return [*decoding, *(one for one in found if not one.is_decoding)]
 
     def skip_decodes(self, candidates: Collection[Sequence], *, is_background: bool) -> set[Sequence]:
         """Those of the running sequences that don't decode in this step. If there are several owners, each

@@ -117,9 +117,7 @@ class Scheduler:
     ) -> None:
         """Add what is in the background, or all others; at most so many decodes."""
         queues, add_decode = self.queues, batch.add_decode
-        running = queues.in_class(is_background=is_background)
-        if decodes is not None and decodes < len(running):
-            running = queues.first_decodes(running, decodes)
+        running = queues.in_class(is_background=is_background, decodes=decodes)
         draft_of = self.speculation.propose(running).get
         skipped = queues.skip_decodes(running, is_background=is_background)
         ready = list(_without_most_forks(other for other in running if other not in skipped))
