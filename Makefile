@@ -67,10 +67,13 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.deps
 	@$(PIP) --no-deps -r requirements-dev.lock
 	@touch $@
 
-build/clients/.deps: examples/clients/requirements.txt | $(VENV)/.deps
+build/clients/.deps: examples/clients/requirements.txt examples/clients/agents-sdk/requirements.txt | $(VENV)/.deps
 	@echo "Installing the clients for the examples ..."
 	@$(BIN)/python -m venv build/clients
 	@build/clients/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(BIN)/python -m venv build/clients/agents-sdk
+	@build/clients/agents-sdk/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r examples/clients/agents-sdk/requirements.txt
 	@touch $@
 
 $(VENV)/.installed: $(SOURCES) $(VENV)/.deps

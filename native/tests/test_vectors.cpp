@@ -1,5 +1,6 @@
 // The float operations: every instruction set gives the same bits as the portable table, and attention equals
 // a simple double-precision softmax, however rows and parts are split.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -29,6 +30,39 @@ std::vector<const VectorTable*> tables() {
   std::vector<const VectorTable*> found;
   for (const KernelTable* kernel : runnable_kernels()) found.push_back(&vectors_for(kernel->name));
   return found;
+}
+
+// Operations of some architectures, against their definitions too.
+void rarer_operations_agree(std::mt19937_64& random) {
+  const VectorTable& plain = vectors_for("portable");
+  for (const int64_t n : {1, 15, 16, 64, 100, 896}) {
+    const Floats x = random_floats(random, n), y = random_floats(random, n, 6);
+    double mean = 0, variance = 0;
+    for (const float v : x) mean += v / static_cast<double>(n);
+    for (const float v : x) variance += (v - mean) * (v - mean) / static_cast<double>(n);
+    for (const VectorTable* table : tables()) {
+      Floats a(n), b(n);
+      plain.layer_norm(x.data(), y.data(), 1e-5f, a.data(), n);
+      table->layer_norm(x.data(), y.data(), 1e-5f, b.data(), n);
+      CHECK(same_bits(a, b));
+      for (int64_t i = 0; i < n; ++i)
+        CHECK(std::abs(b[i] - (x[i] - mean) / std::sqrt(variance + 1e-5) * y[i]) <= 1e-4);
+      a = b = y;
+      plain.soft_cap(a.data(), 2.5f, n);
+      table->soft_cap(b.data(), 2.5f, n);
+      CHECK(same_bits(a, b));
+      for (int64_t i = 0; i < n; ++i) CHECK(std::abs(b[i] - 2.5 * std::tanh(y[i] / 2.5)) <= 1e-6);
+      a = b = y;
+      plain.clipped_silu_multiply(a.data(), x.data(), n);
+      table->clipped_silu_multiply(b.data(), x.data(), n);
+      CHECK(same_bits(a, b));
+      for (int64_t i = 0; i < n; ++i) {
+        const double gate = std::min<double>(y[i], 7);
+        const double exact = gate / (1 + std::exp(-1.702 * gate)) * (std::clamp<double>(x[i], -7, 7) + 1);
+        CHECK(std::abs(b[i] - exact) <= 1e-5 * std::abs(exact) + 1e-6);
+      }
+    }
+  }
 }
 
 void row_operations_agree(std::mt19937_64& random) {
@@ -186,6 +220,7 @@ void attention_agrees(std::mt19937_64& random) {
 int main() {
   std::mt19937_64 random(myna::test::seed());
   myna::test::row_operations_agree(random);
+  myna::test::rarer_operations_agree(random);
   for (int i = 0; i < 4; ++i) myna::test::attention_agrees(random);
   return 0;
 }

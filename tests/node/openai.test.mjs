@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import OpenAI, { APIError, AuthenticationError, BadRequestError, NotFoundError } from "openai";
-import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
+import { zodFunction, zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
 const model = "qwen2.5-coder-0.5b-instruct";
@@ -161,4 +161,33 @@ test("functions and custom tools are called in their own words", async () => {
   let input = "";
   for await (const chunk of stream) input += chunk.choices[0].delta.tool_calls?.[0].custom?.input ?? "";
   assert.equal(input, call.custom.input);
+});
+
+test("a streamed response is the whole one, and can be continued", async () => {
+  const body = { model, input: "Say hello in Chinese.", max_output_tokens: 24, temperature: 0 };
+  const whole = await client.responses.create(body);
+  const stream = client.responses.stream(body);
+  let said = "";
+  let next = 0;
+  for await (const event of stream) {
+    assert.equal(event.sequence_number, next++);
+    if (event.type === "response.output_text.delta") said += event.delta;
+  }
+  const final = await stream.finalResponse();
+  assert.equal(said, whole.output_text);
+  assert.equal(final.output_text, whole.output_text);
+  const second = await client.responses.create({ ...body, input: "Again.", previous_response_id: final.id });
+  assert.ok(second.usage.input_tokens > whole.usage.input_tokens);
+});
+
+test("a response is parsed", async () => {
+  const Person = z.object({ name: z.string(), age: z.number() });
+  const parsed = await client.responses.parse({
+    model,
+    input: "Ann is 34 years old.",
+    temperature: 0,
+    max_output_tokens: 100,
+    text: { format: zodTextFormat(Person, "person") },
+  });
+  assert.equal(typeof parsed.output_parsed.age, "number");
 });

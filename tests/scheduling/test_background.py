@@ -26,11 +26,11 @@ def test_it_hardly_takes_part_in_the_steps_of_others() -> None:
     for _ in range(3):
         model.step()
     before = [model.heard[number].num_tokens() for number in lines]
-    chat = model.add(request("chat", 64, owner="a"))
+    chat = model.add(request("chat", 80, owner="a"))
     assert steps_until_first_text(model, chat) <= 2
-    sizes = [model.step().num_decodes for _ in range(48)]
-    assert sizes.count(1) == 45 and max(sizes) == 9
-    assert [model.heard[number].num_tokens() for number in lines] == [count + 3 for count in before]
+    sizes = [model.step().num_decodes for _ in range(64)]
+    assert sizes.count(1) == 62 and max(sizes) == 5
+    assert [model.heard[number].num_tokens() for number in lines] == [count + 1 for count in before]
     model.run()
 
 
@@ -41,7 +41,7 @@ def test_its_prompts_wait_for_those_of_others() -> None:
         model.step()
     for number in range(4):
         model.add(background(f"line {number} " + "of a long text " * 20))
-    sizes = [model.step().num_prompt_tokens for _ in range(48)]
+    sizes = [model.step().num_prompt_tokens for _ in range(96)]
     assert sum(size > 0 for size in sizes) == 3 and max(sizes) <= 16
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from myna.core.errors import GenerationFailed
 from myna.core.events import Done, Embedded, PromptDone
 from myna.core.generator import EmbeddingInfo, ModelInfo
-from myna.core.requests import EmbeddingRequest
+from myna.core.requests import BACKGROUND, EmbeddingRequest
 from myna.scheduling.embedding_scheduler import EmbeddingBatch, EmbeddingScheduler
 from myna.scheduling.sequence import RequestEvent
 
@@ -97,6 +97,14 @@ def test_a_higher_priority_goes_first_and_costs_less() -> None:
     scheduler.add(2, request(*[10] * 8, owner="b", priority=-1, token=2))
     drawn = [text[0] for _ in range(2) for text in step(scheduler, 50)[0].texts]
     assert drawn.count(1) > 2 * drawn.count(2)
+
+
+def test_batches_get_what_the_others_leave_of_a_step() -> None:
+    scheduler = EmbeddingScheduler(INFO)
+    scheduler.add(1, request(*[10] * 7, owner="batch/a", priority=BACKGROUND, token=1))
+    scheduler.add(2, request(*[10] * 5, owner="b", token=2))
+    drawn = [[text[0] for text in step(scheduler, 40)[0].texts] for _ in range(3)]
+    assert drawn == [[2, 2, 2, 2], [2, 1, 1, 1], [1, 1, 1, 1]]
 
 
 def test_an_aborted_request_is_not_computed_further() -> None:

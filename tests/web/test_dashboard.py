@@ -1,5 +1,6 @@
 """The dashboard in a real browser: usage, requests, and what an administrator does there."""
 
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -342,7 +343,39 @@ def test_a_key_that_may_not_administer_sees_no_keys(admin: Visitor, busy: Server
     expect(page.get_by_role("link", name="Keys and limits")).to_have_count(0)
 
 
-@pytest.mark.parametrize("part", ["overview", "requests", "models", "keys", "acts"])
+def make_batch(server: ServerProcess, *texts: str) -> str:
+    """Create a batch of requests with these prompts; its id."""
+    lines = [
+        json.dumps(
+            {
+                "custom_id": str(number),
+                "method": "POST",
+                "url": "/v1/completions",
+                "body": {"model": "fake", "prompt": text, "max_tokens": 4},
+            }
+        )
+        for number, text in enumerate(texts)
+    ]
+    form = {"purpose": "batch"}
+    content = {"file": ("in.jsonl", "\n".join(lines).encode())}
+    file = httpx.post(f"{server.base_url}/files", data=form, files=content, headers=AUTH, timeout=60).json()
+    body = {"input_file_id": file["id"], "endpoint": "/v1/completions", "completion_window": "24h"}
+    made = httpx.post(f"{server.base_url}/batches", json=body, headers=AUTH, timeout=60).json()
+    return str(made["id"])
+
+
+def test_batches_show_their_progress_and_can_be_cancelled(admin: Visitor, busy: ServerProcess) -> None:
+    done, running = make_batch(busy, "one", "two"), make_batch(busy, "one", "[[slow 100000]]")
+    page = admin.open("#/dashboard/batches")
+    expect(row_of(page, done)).to_contain_text("completed")
+    expect(row_of(page, done)).to_contain_text("2 / 2")
+    expect(row_of(page, done).get_by_role("button")).to_have_count(0)
+    page.get_by_role("button", name=f"Cancel {running}").click()
+    expect(row_of(page, running)).to_contain_text("cancelled")
+    assert admin.barriers() == []
+
+
+@pytest.mark.parametrize("part", ["overview", "requests", "batches", "models", "keys", "acts"])
 def test_nothing_keeps_anyone_out(admin: Visitor, part: str) -> None:
     page = admin.open(f"#/dashboard/{part}")
     for theme in ("light", "dark"):

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from myna.core.constraints import CallableTool, JsonSchema, Origin, ToolCalls
 from myna.core.errors import ConstraintTooComplex, ContextLengthExceeded, GenerationFailed, Overloaded
-from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
-from myna.core.generator import ModelInfo
-from myna.core.requests import GenerationRequest, Sampling
+from myna.core.events import ChoiceDone, Done, Embedded, Event, PromptDone, TextDelta, TokenLogprob
+from myna.core.generator import EmbeddingInfo, ModelInfo
+from myna.core.requests import EmbeddingRequest, GenerationRequest, Sampling
 from myna.scheduling.sequence import RequestEvent
 from myna.workers import frames
 from myna.workers.frames import (
@@ -49,6 +49,7 @@ REQUEST = GenerationRequest(
     [
         Load(frames.WorkerSpec("fake", "path", step_lock="x")),
         Submit(7, REQUEST),
+        Submit(8, EmbeddingRequest("id", ((1, 2), (3,)), -1, "key")),
         Abort(7),
         Tokenize(1, "ü", True),
         Ping(),
@@ -63,6 +64,7 @@ def test_orders_arrive_as_they_were_sent(command: frames.Command) -> None:
     "message",
     [
         Ready(ModelInfo("fake", "fake", 10, 20, 30, 4, "fp", (1,))),
+        Ready(ModelInfo("fake", "bert", 10, 20, 30, 4, "fp", embedding=EmbeddingInfo(8, "cls"))),
         frames.LoadFailed("why"),
         Pong(3),
         Tokenized(1, [1, 2]),
@@ -79,6 +81,7 @@ def test_a_step_carries_all_kinds_of_events_and_failures() -> None:
         PromptDone(3, 1, (TokenLogprob(1, None, b"\xff"),)),
         TextDelta(0, "文", 2, (TokenLogprob(1, -0.5, b"x", ((2, -1.0, b"y"),)),)),
         ChoiceDone(0, "stop", 0, 2),
+        Embedded(4, b"\x00\xff"),
         Done(2),
     ]
     told = [RequestEvent(number, event) for number, event in enumerate(events)]
@@ -86,8 +89,8 @@ def test_a_step_carries_all_kinds_of_events_and_failures() -> None:
     (payload,) = FrameSplitter().feed(frames.encode_events(told))
     step = frames.decode_message(payload)
     assert isinstance(step, Step)
-    assert step.events[:4] == list(enumerate(events))
-    assert step.events[4] == (9, Failure("GenerationFailed", "broke"))
+    assert step.events[:5] == list(enumerate(events))
+    assert step.events[5] == (9, Failure("GenerationFailed", "broke"))
 
 
 def test_a_failure_becomes_the_error_that_it_was() -> None:

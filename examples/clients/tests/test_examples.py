@@ -96,6 +96,23 @@ class TestExamples:
         assert lines[0].startswith("Ciao")
         assert lines[1:] == ["21 degrees in Paris", "Ann 34"]
 
+    def test_the_agents_sdk(self) -> None:
+        python = Path(sys.prefix) / "agents-sdk" / "bin" / "python"
+        items, agent, person, streamed = run(
+            str(python), "agent.py", folder=CLIENTS / "agents-sdk"
+        ).splitlines()
+        assert items.startswith("['tool_call_item', 'tool_call_output_item'")
+        assert (agent, person) == ("Writer", "name='Ann' age=34")
+        assert "iao" in streamed
+
+    def test_the_agents_sdk_for_node(self) -> None:
+        items, agent, person, streamed = run(
+            needs_node(), "agent.mjs", folder=CLIENTS / "agents-sdk"
+        ).splitlines()
+        assert items.startswith("tool_call_item tool_call_output_item")
+        assert (agent, person) == ("Writer", "{ name: 'Ann', age: 34 }")
+        assert "iao" in streamed
+
     def test_the_official_package_for_node(self) -> None:
         said = run(needs_node(), "--test", folder=NODE_TESTS)
         assert "# fail 0" in said

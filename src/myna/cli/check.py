@@ -24,6 +24,7 @@ _GROUPS: Final = (
     "myna.cli.checks.completions",
     "myna.cli.checks.chat",
     "myna.cli.checks.tools",
+    "myna.cli.checks.responses",
     "myna.cli.checks.messages",
     "myna.cli.checks.batches",
     "myna.cli.checks.embeddings",

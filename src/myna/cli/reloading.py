@@ -23,6 +23,7 @@ LIVE: Final = frozenset(
         "model",
         "models",
         "aliases",
+        "prompts",
         "defaults",
         "upstreams",
         "models_memory",

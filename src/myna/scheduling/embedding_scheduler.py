@@ -55,6 +55,7 @@ class EmbeddingBatch:
 class _Turn(NamedTuple):
     """A share's place in the order of a step, and its texts."""
 
+    is_background: bool
     served: float
     rank: tuple[int, int, int]
     share: Share[Job]
@@ -65,8 +66,8 @@ class EmbeddingScheduler:
     """`add` and `abort` at any time between steps; then `schedule`, the engine's `embed`, and `update`. If a
     step fails, call `isolate` instead of `update`.
 
-    The owner that was served least is next, with the text of its most urgent, then oldest job. Texts aren't
-    sorted by length, since engines don't pad.
+    The owner that was served least is next, with the text of its most urgent, then oldest job; batches get
+    what the others leave of a step. Texts aren't sorted by length, since engines don't pad.
     """
 
     def __init__(self, info: ModelInfo) -> None:
@@ -109,7 +110,7 @@ class EmbeddingScheduler:
             return batch
         limit = min(max_tokens, info.kv_tokens)
         turns = [
-            _Turn(share.served, rank(share.waiting[0]), share, _texts(share))
+            _Turn(share.is_background, share.served, rank(share.waiting[0]), share, _texts(share))
             for share in self._queue.shares()
         ]
         heapq.heapify(turns)

@@ -12,7 +12,8 @@ from myna.scheduling.sequence import Sequence, SequenceGroup
 
 _SHARED_DECODES: Final = 64
 _MIN_DECODES: Final = 4
-_BACKGROUND_EVERY: Final = 16
+_BACKGROUND_EVERY: Final = 32
+_BACKGROUND_DECODES: Final = 4
 _BACKGROUND_TOKENS: Final = 16
 
 
@@ -23,6 +24,13 @@ class _Turn(NamedTuple):
     rank: tuple[int, int, int]
     share: Share[Sequence]
     todo: Iterator[Sequence]
+
+
+class BackgroundShare(NamedTuple):
+    """How much of what is in the background a step computes: prompt tokens, others included, and decodes."""
+
+    prompt_tokens: int
+    decodes: int
 
 
 class RequestQueues:
@@ -72,23 +80,35 @@ class RequestQueues:
                 self.start(sequence)
                 return
 
-    def background_tokens(self, batch: Batch, max_tokens: int) -> int:
-        """The limit of a step's prompt tokens if it computes what is in the background, too; 0: it doesn't.
-        As long as there is something else, it rarely does, and then only a few tokens, so that nothing waits
-        for ever."""
+    def background_share(self, batch: Batch, max_tokens: int) -> BackgroundShare:
+        """What a step may compute of what is in the background: everything if it has nothing else to compute.
+        Otherwise nothing in most steps, and little in some, so that nothing waits for ever."""
         if not batch.rows:
-            return max_tokens
+            return BackgroundShare(max_tokens, len(self.running))
         self._num_held_back += 1
         if self._num_held_back % _BACKGROUND_EVERY:
-            return 0
-        return int(batch.prompt_work) + _BACKGROUND_TOKENS
+            return BackgroundShare(0, 0)
+        return BackgroundShare(int(batch.prompt_work) + _BACKGROUND_TOKENS, _BACKGROUND_DECODES)
 
-    def in_class(self, *, is_background: bool) -> Collection[Sequence]:
-        """The running sequences that are in the background, or the others."""
-        waiting = self.waiting
+    def in_class(self, *, is_background: bool, decodes: int | None = None) -> Collection[Sequence]:
+        """The running sequences that are in the background, or the others; at most so many that decode, in
+        turns."""
+        waiting, found = self.waiting, list[Sequence]()
         if waiting.num_background in (0, waiting.num_shares):
-            return self.running if is_background == bool(waiting.num_background) else ()
-        return [one for one in self.running if waiting.share_of(one).is_background is is_background]
+            if is_background != bool(waiting.num_background):
+                return ()
+            if decodes is None:
+                return self.running
+            found = list(self.running)
+        else:
+            found = [one for one in self.running if waiting.share_of(one).is_background is is_background]
+        if decodes is None or len(found) <= decodes:
+            return found
+        decoding = [one for one in found if one.is_decoding][:decodes]
+        for sequence in decoding:  # to the end: the others are next
+            del self.running[sequence]
+            self.running[sequence] = None
+        return [*decoding, *(one for one in found if not one.is_decoding)]
 
     def skip_decodes(self, candidates: Collection[Sequence], *, is_background: bool) -> set[Sequence]:
         """Those of the running sequences that don't decode in this step. If there are several owners, each

@@ -1,6 +1,6 @@
 """Decides what each step computes and processes its results. Pure: no thread, clock, log or I/O."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from myna.core.errors import ConstraintTooComplex, GenerationFailed, MynaError
@@ -65,13 +65,12 @@ class Scheduler:
             return batch
         queues.reserve_decodes()
         queues.rebalance()
-        drafts = self.speculation.propose(queues.running)
         queues.waiting.charge_decodes()
-        self._fill(batch, drafts, prompt_tokens, is_background=False)
+        self._fill(batch, prompt_tokens, is_background=False)
         if queues.waiting.num_background:
-            most = queues.background_tokens(batch, prompt_tokens)
-            if most:
-                self._fill(batch, drafts, most, is_background=True)
+            share = queues.background_share(batch, prompt_tokens)
+            if share.prompt_tokens:
+                self._fill(batch, share.prompt_tokens, decodes=share.decodes, is_background=True)
         return batch
 
     def update(self, batch: Batch, sampled: Sampled, scores: list[Sampled]) -> list[RequestEvent]:
@@ -114,19 +113,15 @@ class Scheduler:
         return [RequestEvent(group.number, GenerationFailed(f"The engine failed on this request: {error}"))]
 
     def _fill(
-        self,
-        batch: Batch,
-        drafts: Mapping[Sequence, list[int]],
-        prompt_tokens: int,
-        *,
-        is_background: bool,
+        self, batch: Batch, prompt_tokens: int, *, decodes: int | None = None, is_background: bool
     ) -> None:
-        """Add what is in the background, or all others."""
+        """Add what is in the background, or all others; at most so many decodes."""
         queues, add_decode = self.queues, batch.add_decode
-        running = queues.in_class(is_background=is_background)
+        running = queues.in_class(is_background=is_background, decodes=decodes)
+        draft_of = self.speculation.propose(running).get
         skipped = queues.skip_decodes(running, is_background=is_background)
         ready = list(_without_most_forks(other for other in running if other not in skipped))
-        unfinished = [other for other in ready if not add_decode(other, drafts.get(other))]
+        unfinished = [other for other in ready if not add_decode(other, draft_of(other))]
         if unfinished or queues.waiting:
             queues.add_prompts(batch, unfinished, prompt_tokens, is_background=is_background)
 

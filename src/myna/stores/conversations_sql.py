@@ -1,16 +1,23 @@
 """Conversations in SQLite or PostgreSQL, with SQLAlchemy Core."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Select, delete, func, insert, literal, null, or_, select, update
+from sqlalchemy import Select, bindparam, delete, func, insert, literal, null, or_, select, update
 
 from myna.core.stored import MAX_PAGE_BYTES, Order, num_fitting
 from myna.core.stored_responses import History, ItemPage, ResponseItem, StoredConversation
 from myna.stores.background_sql import living_runners
 from myna.stores.database import Database
-from myna.stores.response_items import ITEM_BYTES, append_items, history_of, is_conversation, items_of
+from myna.stores.response_items import (
+    ITEM_BYTES,
+    append_items,
+    history_query,
+    is_conversation,
+    items_of,
+    read_history,
+)
 from myna.stores.tables import CONVERSATIONS, RESPONSE_ITEMS
 
 
@@ -111,7 +118,7 @@ class SqlConversations:
 
     def history(self, project: str, conversation_id: str) -> History | None:
         with self._database.transaction() as connection:
-            return history_of(connection, _context(project, conversation_id))
+            return read_history(connection, _HISTORY, project, conversation_id)
 
     def lock(self, project: str, conversation_id: str, owner: str, runner: str) -> bool:
         columns = CONVERSATIONS.c
@@ -134,8 +141,8 @@ def _is(project: str, item_id: str) -> tuple[Any, Any]:
     return RESPONSE_ITEMS.c.project == project, RESPONSE_ITEMS.c.id == item_id
 
 
-def _context(project: str, conversation_id: str) -> Select[Any]:
-    """The rows of `history_of`."""
+def _context() -> Select[Any]:
+    """The rows for `history_query`."""
     items = RESPONSE_ITEMS.c
     of_it = items.conversation_id == CONVERSATIONS.c.id
     return (
@@ -149,5 +156,8 @@ def _context(project: str, conversation_id: str) -> Select[Any]:
             items.item,
         )
         .select_from(CONVERSATIONS.outerjoin(RESPONSE_ITEMS, of_it))
-        .where(is_conversation(project, conversation_id))
+        .where(is_conversation(bindparam("project"), bindparam("id")))
     )
+
+
+_HISTORY: Final = history_query(_context())

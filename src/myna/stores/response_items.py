@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 
 from myna.core.stored_responses import ACTIVE, MAX_HISTORY_BYTES, History, ResponseItem, StoredResponse
 from myna.stores.tables import CONVERSATIONS, RESPONSE_EVENTS, RESPONSE_ITEMS, RESPONSES
@@ -13,12 +13,12 @@ ITEM_BYTES: Final = func.length(RESPONSE_ITEMS.c.item)
 _JOINS_CONVERSATION: Final = ("completed", "incomplete")
 
 
-def is_conversation(project: str, conversation_id: str) -> ColumnElement[bool]:
+def is_conversation(project: object, conversation_id: object) -> ColumnElement[bool]:
     columns = CONVERSATIONS.c
     return (columns.project == project) & (columns.id == conversation_id) & ~columns.is_deleted
 
 
-def is_response(project: str, response_id: str) -> ColumnElement[bool]:
+def is_response(project: object, response_id: object) -> ColumnElement[bool]:
     columns = RESPONSES.c
     return (columns.project == project) & (columns.id == response_id) & ~columns.is_deleted
 
@@ -106,18 +106,25 @@ def remove_responses(connection: Connection, ids: Sequence[str]) -> None:
     connection.execute(delete(RESPONSES).where(RESPONSES.c.id.in_(ids)))
 
 
-def history_of(connection: Connection, context: Select[Any]) -> History | None:
-    """The history in the rows of `context`, which are sorted by `generation`, `part` and `serial`; one
-    without an item only states that its response or conversation exists. None without rows, or if a response
-    of the chain is missing."""
+def history_query(context: Select[Any]) -> Select[Any]:
+    """The newest of the rows of `context` that fit into `max_bytes`, oldest first. They are sorted by
+    `generation`, `part` and `serial`; one without an item only states that its response or conversation
+    exists. To be built once, since that takes longer than running it."""
     rows = context.subquery()
     order = (rows.c.generation, rows.c.part, rows.c.serial)
     size = func.coalesce(func.length(rows.c.item), 0)
     newer_bytes = func.sum(size).over(order_by=[column.desc() for column in order]).label("newer_bytes")
     summed = select(rows, newer_bytes, func.sum(size).over().label("all_bytes")).subquery()
     columns = summed.c
-    chosen = select(summed).where(columns.newer_bytes <= MAX_HISTORY_BYTES)
-    found = connection.execute(chosen.order_by(columns.generation, columns.part, columns.serial)).all()
+    chosen = select(summed).where(columns.newer_bytes <= bindparam("max_bytes"))
+    return chosen.order_by(columns.generation, columns.part, columns.serial)
+
+
+def read_history(connection: Connection, query: Select[Any], project: str, id: str) -> History | None:
+    """Run a `history_query` for the response or conversation with that id. None if there is none, or if a
+    response of the chain is missing."""
+    values = {"project": project, "id": id, "max_bytes": MAX_HISTORY_BYTES}
+    found = connection.execute(query, values).all()
     if not found:
         return None
     is_complete = found[0].all_bytes <= MAX_HISTORY_BYTES

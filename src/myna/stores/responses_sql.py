@@ -4,17 +4,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, Select, String, bindparam, delete, func, insert, literal, select, update
 
 from myna.core.stored import MAX_DELETED_BYTES, MAX_DELETED_ROWS, StoredUsage, num_fitting
 from myna.core.stored_responses import ACTIVE, History, ResponseItem, StoredResponse
 from myna.stores.database import Database
 from myna.stores.response_items import (
     ITEM_BYTES,
-    history_of,
+    history_query,
     is_response,
     items_of,
     last_serial,
+    read_history,
     remove_responses,
     write_items,
 )
@@ -34,7 +35,8 @@ class SqlResponses:
     def put(self, response: StoredResponse) -> None:
         now = int(self._clock())
         with self._database.transaction() as connection:
-            remove_responses(connection, [response.id])  # an earlier attempt may have succeeded
+            if connection.scalar(select(RESPONSES.c.id).where(RESPONSES.c.id == response.id)) is not None:
+                remove_responses(connection, [response.id])  # stored by an earlier attempt
             connection.execute(
                 insert(RESPONSES),
                 {
@@ -80,7 +82,7 @@ class SqlResponses:
 
     def history(self, project: str, response_id: str, *, with_output: bool = True) -> History | None:
         with self._database.transaction() as connection:
-            return history_of(connection, _context(project, response_id, with_output=with_output))
+            return read_history(connection, _HISTORY if with_output else _CONTEXT, project, response_id)
 
     def items(self, project: str, ids: Sequence[str]) -> Mapping[str, ResponseItem]:
         items = RESPONSE_ITEMS.c
@@ -123,10 +125,11 @@ def stored_response(row: Any, output: Sequence[ResponseItem] = ()) -> StoredResp
     )
 
 
-def _context(project: str, response_id: str, *, with_output: bool) -> Select[Any]:
-    """The rows of `history_of`: the chain's items, and those that were in a conversation when the chain began
-    there. The last response is generation 0, the one before it -1."""
+def _context(*, with_output: bool) -> Select[Any]:
+    """The rows for `history_query`: the chain's items, and those that were in a conversation when the chain
+    began there. The last response is generation 0, the one before it -1."""
     columns = RESPONSES.c
+    project = bindparam("project", type_=String())
     carried = (
         columns.id,
         columns.previous_id,
@@ -134,7 +137,7 @@ def _context(project: str, response_id: str, *, with_output: bool) -> Select[Any
         columns.conversation_serial,
         columns.status,
     )
-    last = select(*carried, literal(0).label("generation")).where(is_response(project, response_id))
+    last = select(*carried, literal(0).label("generation")).where(is_response(project, bindparam("id")))
     chain = last.cte("chain", recursive=True)
     chain = chain.union_all(
         select(*carried, chain.c.generation - 1).where(
@@ -155,6 +158,10 @@ def _context(project: str, response_id: str, *, with_output: bool) -> Select[Any
     return own.select_from(chain.outerjoin(RESPONSE_ITEMS, of_response)).union_all(  # type: ignore[return-value]
         earlier.select_from(chain.join(RESPONSE_ITEMS, before))
     )
+
+
+_HISTORY: Final = history_query(_context(with_output=True))
+_CONTEXT: Final = history_query(_context(with_output=False))
 
 
 def _is_continued(connection: Connection, response_id: str) -> bool:

@@ -173,6 +173,24 @@ async def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     assert len(_contents(tmp_path)) == 1
 
 
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("purpose=%00", "purpose"),
+        ("limit=0", "limit"),
+        ("limit=10001", "limit"),
+        ("order=up", "order"),
+        ("colour=red", "colour"),
+    ],
+)
+async def test_a_wrong_query_is_refused_by_name(tmp_path: Path, query: str, param: str) -> None:
+    async with running(_services(tmp_path), families=FAMILIES) as live:
+        reply = await live.ask("GET", f"/v1/files?{query}")
+        mine = await live.ask("GET", "/v1/files?purpose=batch_output&limit=10000")
+    assert (reply.status, json.loads(reply.body)["error"]["param"]) == (400, param)
+    assert mine.status == 200
+
+
 async def test_json_is_refused(tmp_path: Path) -> None:
     async with running(_services(tmp_path), families=FAMILIES) as live:
         reply = await live.ask("POST", "/v1/files", b'{"purpose": "batch"}')

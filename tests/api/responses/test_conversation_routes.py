@@ -11,6 +11,8 @@ from tests.api.stand_in import Model, error_of, serving
 from tests.http.scripted import words
 
 from myna.core.events import PromptDone, TextDelta
+from myna.stores.store_quota import ProjectQuota
+from myna.stores.store_writer import WriterLimits
 
 USER = {"role": "user", "content": "Hello"}
 
@@ -199,6 +201,16 @@ async def test_wrong_bodies_are_refused(body: dict[str, Any], param: str | None,
     assert refused.status_code in (400, 404)
     error = error_of(refused)
     assert (error["param"], error["code"]) == (param, code)
+
+
+async def test_a_used_up_quota_refuses_more() -> None:
+    limits = WriterLimits(quota=ProjectQuota(max_rows=1))
+    async with serving(writer_limits=limits) as model:
+        assert (await model.client.post("/v1/conversations")).status_code == 200
+        await model.services.store_writer.aclose()
+    async with serving(writer_limits=limits, responses=model.services.responses) as model:
+        refused = await model.client.post("/v1/conversations")
+    assert (refused.status_code, error_of(refused)["code"]) == (429, "insufficient_quota")
 
 
 async def test_adding_needs_items() -> None:

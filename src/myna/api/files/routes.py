@@ -3,17 +3,18 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, get_args
 
 from starlette.responses import FileResponse, Response
 
 from myna.accounts.principal import Scope
 from myna.api.files.upload import receive_file
 from myna.core.errors import InvalidRequest
-from myna.core.files import StoredFile
+from myna.core.files import FilePurpose, StoredFile
 from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
 from myna.stores.files import no_such_file
+from myna.wire import validation_errors
 from myna.wire.paging import page_limit, page_order
 
 _SCOPE: Final[Scope] = "model.request"
@@ -35,13 +36,15 @@ async def list_files(context: RequestContext) -> Response:
             raise InvalidRequest(
                 f"Unknown parameter: '{name[:64]}'.", param=name[:64], code="unknown_parameter"
             )
-    after = query.get("after")
+    after, purpose = query.get("after"), query.get("purpose")
+    if purpose is not None and purpose not in get_args(FilePurpose):
+        raise validation_errors.not_one_of(get_args(FilePurpose), purpose).at_param("purpose")
     page = await context.services.files.page(
         context.principal.project,
         after=None if after is None else _checked_id(after),
         limit=page_limit(query, _MAX_LIMIT, maximum=_MAX_LIMIT),
         order=page_order(query, "desc"),
-        purpose=query.get("purpose"),
+        purpose=purpose,
     )
     rows = page.rows
     first, last = (rows[0].id, rows[-1].id) if rows else (None, None)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from myna.api.responses.context import conversation_not_found, find_references, item_not_found, resolved
 from myna.api.responses.showing import conversation_json, indented, json_response, page_json
 from myna.api.responses.stored_routes import SCOPE, endpoint
+from myna.core.errors import QuotaExceeded
 from myna.core.stored_responses import ResponseItem, StoredConversation
 from myna.request.auth import require
 from myna.request.context import RequestContext
@@ -22,6 +23,9 @@ from myna.wire.response_items import ItemParam, stored_item
 from myna.wire.validation import Items, WireModel
 
 MAX_NEW_ITEMS: Final = 20
+_FULL_TEXT: Final = (
+    "What the project has stored has reached the server's limit (max_stored). Delete some of it first."
+)
 _NO_OBJECT_TEXT: Final = "Invalid type for request body: expected an object."
 
 NewItems = Annotated[
@@ -180,7 +184,10 @@ async def _find(context: RequestContext) -> StoredConversation:
 async def _new_items(
     context: RequestContext, conversation: str, items: Sequence[ItemParam]
 ) -> list[ResponseItem]:
-    """The items as they are stored, in place of references those that they refer to."""
+    """The items as they are stored, in place of references those that they refer to. Raises `QuotaExceeded`
+    if the project may not store more."""
+    if not await context.services.store_writer.has_room(context.principal.project):
+        raise QuotaExceeded(_FULL_TEXT, code="insufficient_quota")
     referred = await find_references(context, items)
 
     def stored() -> list[ResponseItem]:

@@ -15,8 +15,9 @@ OutputItems = Sequence[object] | LazyArray
 
 
 class InputDetails(msgspec.Struct):
-    """`cached_tokens` came from the prefix cache."""
+    """`cached_tokens` came from the prefix cache; writing to it costs nothing."""
 
+    cache_write_tokens: int
     cached_tokens: int
 
 
@@ -40,7 +41,7 @@ def to_usage(counts: TokenUsage) -> Usage:
     """The counts in OpenAI's format."""
     return Usage(
         counts.prompt_tokens,
-        InputDetails(counts.cached_tokens),
+        InputDetails(0, counts.cached_tokens),
         counts.completion_tokens,
         OutputDetails(counts.reasoning_tokens),
         counts.total_tokens,

@@ -1,7 +1,8 @@
-// The dashboard: usage, current load and requests; for administrators, models, keys and the audit log.
+// The dashboard: usage, current load, requests and batches; for administrators, models, keys and the audit log.
 import { html, signal, useSignal } from "../html.js";
 import { t } from "../language.js";
 import { Acts } from "./acts.js";
+import { Batches } from "./batches.js";
 import { Keys } from "./keys.js";
 import { Models } from "./models.js";
 import { useKeyNames } from "./names.js";
@@ -10,7 +11,7 @@ import { Requests } from "./requests.js";
 import { useResource } from "./resource.js";
 import { Trouble } from "./trouble.js";
 
-const PARTS = ["overview", "requests", "models", "keys", "acts"];
+const PARTS = ["overview", "requests", "batches", "models", "keys", "acts"];
 const EVERY_MS = 5000;
 
 const named = () => window.location.hash.split("/")[2] ?? "";
@@ -22,7 +23,7 @@ export function Page() {
   const projects = useResource("v1/organization/projects?limit=100");
   const status = useResource("v1/organization/status", EVERY_MS);
   const isAdmin = projects.data !== null;
-  const parts = isAdmin ? PARTS : PARTS.slice(0, 2);
+  const parts = isAdmin ? PARTS : PARTS.slice(0, 3);
   const listed = projects.data?.data ?? [];
   const numChanges = useSignal(0);
   const names = useKeyNames(listed, numChanges.value);
@@ -40,7 +41,8 @@ export function Page() {
     </div>
     ${chosen === "overview" && html`<${Overview} nameOfKey=${names.nameOf} projects=${listed} status=${status} />`}
     ${chosen === "requests" && html`<${Requests} names=${names} />`}
-    ${PARTS.indexOf(chosen) > 1 && !isAdmin && html`<section class="card" aria-label=${t(`dashboard.${chosen}`)}><${Trouble} of=${projects} /></section>`}
+    ${chosen === "batches" && html`<${Batches} />`}
+    ${PARTS.indexOf(chosen) > 2 && !isAdmin && html`<section class="card" aria-label=${t(`dashboard.${chosen}`)}><${Trouble} of=${projects} /></section>`}
     ${chosen === "models" && isAdmin && html`<${Models} />`}
     ${chosen === "keys" && isAdmin && html`<${Keys} projects=${projects} onChange=${() => (numChanges.value += 1)} />`}
     ${chosen === "acts" && isAdmin && html`<${Acts} names=${names} projects=${listed} />`}

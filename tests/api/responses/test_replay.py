@@ -1,0 +1,34 @@
+"""What is stored of a response is the response, and its replayed events are of OpenAI's schemas, whatever its
+items are."""
+
+from typing import Any
+
+import pytest
+from tests.api.responses.reading import events_of, followed
+from tests.api.responses.test_schemas import FIXTURES, event_schema, of_the_document, validator
+from tests.api.stand_in import serving
+from tests.http.scripted import Step
+from tests.stores.conftest import url
+
+from myna.stores.registry import open_stores
+
+__all__ = ["url"]
+
+
+@pytest.mark.parametrize("url", ["memory", "sqlite"], indirect=True)
+@pytest.mark.parametrize(("script", "options"), FIXTURES, ids=range(len(FIXTURES)))
+async def test_a_stored_response_is_retrieved_and_replayed(
+    url: str, script: list[Step], options: dict[str, Any]
+) -> None:
+    stores = open_stores(url)
+    async with serving(list(script), stores=stores) as model:
+        whole = await model.ask("responses", input="x", **{**options, "store": True})
+        path = f"/v1/responses/{whole.json()['id']}"
+        assert (await model.client.get(path)).content == whole.content
+        events = events_of((await model.client.get(f"{path}?stream=true")).text)
+    assert followed(events) == whole.json()
+    for event in events:
+        if "response" in event:
+            event = {**event, "response": of_the_document(event["response"])}
+        validator(event_schema(event["type"])).validate(event)
+    stores.responses().close()
