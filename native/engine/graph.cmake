@@ -1,5 +1,10 @@
 # The parts of the engine that don't depend on the processor: files, models, cache, attention, and the Python module.
 target_sources(myna_engine PRIVATE
+  encoder/embedder.cpp
+  encoder/encoder_attention.cpp
+  encoder/encoder_graph.cpp
+  encoder/load.cpp
+  encoder/metadata.cpp
   engine.cpp
   graph/attention_step.cpp
   graph/experts_step.cpp

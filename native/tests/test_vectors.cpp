@@ -86,6 +86,17 @@ void row_operations_agree(std::mt19937_64& random) {
       plain.gelu_multiply(a.data(), x.data(), n);
       table->gelu_multiply(b.data(), x.data(), n);
       CHECK(same_bits(a, b));
+      plain.layer_norm(x.data(), y.data(), 1e-5f, a.data(), n);
+      table->layer_norm(x.data(), y.data(), 1e-5f, b.data(), n);
+      CHECK(same_bits(a, b));
+      a = b = y;
+      plain.gelu(a.data(), n);
+      table->gelu(b.data(), n);
+      CHECK(same_bits(a, b));
+      for (int64_t i = 0; i < n; ++i) {
+        const double exact = y[i] / 2.0 * (1 + std::erf(y[i] / std::sqrt(2.0)));
+        CHECK(std::abs(b[i] - exact) <= 1e-6);
+      }
       const Floats cosines = random_floats(random, n / 2), sines = random_floats(random, n / 2);
       a = b = x;
       plain.rotate_halves(a.data(), cosines.data(), sines.data(), n / 2);
@@ -123,10 +134,17 @@ struct Stored {
     }
   }
 
-  QueryRows rows(const Floats& queries, int64_t first, int count, int group, int64_t window) {
-    return {
-        queries.data(), count * group, group,         head_dim,
-        first,          window,        blocks.data(), {memory.data(), memory.data() + stride / 2, stride}};
+  QueryRows rows(const Floats& queries, int64_t first, int count, int group, int64_t window, bool is_causal) {
+    return {queries.data(),
+            count * group,
+            group,
+            head_dim,
+            first,
+            window,
+            blocks.data(),
+            {memory.data(), memory.data() + stride / 2, stride},
+            0,
+            is_causal ? 0 : length};
   }
 };
 
@@ -139,7 +157,8 @@ struct Result {
 Floats attend_all(const VectorTable& table, const QueryRows& rows) {
   Floats scratch(attention_scratch_floats(rows.head_dim)), out(rows.num_rows * rows.head_dim);
   Result merged(rows.num_rows, rows.head_dim), part(rows.num_rows, rows.head_dim);
-  const int64_t last = rows.first_position + (rows.num_rows - 1) / rows.group;
+  const int64_t last =
+      rows.length > 0 ? rows.length - 1 : rows.first_position + (rows.num_rows - 1) / rows.group;
   for (int64_t begin = 0; begin <= last; begin += kPartTokens) {
     table.attend(rows, begin, begin == 0 ? merged.partial() : part.partial(), scratch.data());
     if (begin != 0) table.merge(rows.num_rows, rows.head_dim, merged.partial(), part.partial());
@@ -156,7 +175,8 @@ void expect_softmax(const Stored& stored, const QueryRows& rows, const Floats& o
     const int64_t first = rows.window > 0 ? std::max<int64_t>(0, position - rows.window + 1) : 0;
     std::vector<double> sums(head_dim);
     double total = 0;
-    for (int64_t t = first; t <= position; ++t) {
+    const int64_t after = rows.window > 0 ? std::min(rows.length, position + rows.window) : rows.length;
+    for (int64_t t = first; t < (rows.length > 0 ? after : position + 1); ++t) {
       double score = 0;
       for (int d = 0; d < head_dim; ++d)
         score += static_cast<double>(rows.queries[r * head_dim + d]) * stored.keys[t * head_dim + d];
@@ -177,7 +197,9 @@ void attention_agrees(std::mt19937_64& random) {
       const int count = 1 + static_cast<int>(random() % std::min<int64_t>(length, 20));
       Stored stored(plain, random, head_dim, length);
       const Floats queries = random_floats(random, count * group * head_dim, 1 / std::sqrt(float(head_dim)));
-      const QueryRows rows = stored.rows(queries, length - count, count, group, window);
+      const bool is_causal = random() % 2 == 0;
+      const int64_t from = is_causal ? length - count : static_cast<int64_t>(random() % (length - count + 1));
+      const QueryRows rows = stored.rows(queries, from, count, group, window, is_causal);
       const Floats expected = attend_all(plain, rows);
       expect_softmax(stored, rows, expected);
       for (const VectorTable* table : tables()) {
@@ -185,7 +207,7 @@ void attention_agrees(std::mt19937_64& random) {
         for (int i = 0; i < count; ++i) {  // each query alone has the bits that it has in the tile
           const Floats alone(queries.begin() + i * group * head_dim,
                              queries.begin() + (i + 1) * group * head_dim);
-          const Floats out = attend_all(*table, stored.rows(alone, length - count + i, 1, group, window));
+          const Floats out = attend_all(*table, stored.rows(alone, from + i, 1, group, window, is_causal));
           CHECK(std::memcmp(out.data(), &expected[i * group * head_dim], out.size() * sizeof(float)) == 0);
         }
       }

@@ -1,3 +1,5 @@
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,7 @@ def tensor_types() -> dict[str, float]:
     """ggml's names of those that can be weights, with the bytes of a packed weight."""
 
 def usable_threads() -> int: ...
+def embedding_architectures() -> list[str]: ...
 def architectures() -> dict[str, list[str]]:
     """Each with the metadata, without the architecture's name, that changes what it computes."""
 
@@ -42,3 +45,26 @@ class Engine:
     def architecture(self) -> str: ...
     @property
     def num_threads(self) -> int: ...
+
+class Embedder:
+    """A model that turns texts into vectors."""
+
+    def __init__(self, path: str, *, context_tokens: int, threads: int) -> None: ...
+    def embed(self, tokens: list[int], offsets: list[int]) -> npt.NDArray[np.float32]:
+        """Text i is `tokens[offsets[i] : offsets[i + 1]]`."""
+    def close(self) -> None: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def context_tokens(self) -> int: ...
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def pooling(self) -> Literal["mean", "cls", "last"]: ...
+    @property
+    def num_threads(self) -> int: ...
+    @property
+    def work(self) -> tuple[int, int, int]:
+        """As an `Engine`'s."""

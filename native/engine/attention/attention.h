@@ -21,7 +21,7 @@ struct PagedHead {
 
 // Queries that share a key/value head: row r has the position `first_position + r / group`. Already scaled by
 // 1/sqrt(head_dim). With `window` 0 a row sees all earlier positions, otherwise the last `window` ones,
-// including its own.
+// including its own; with `length`, that of the sequence, as many later ones, too.
 struct QueryRows {
   const float* queries;  // [num_rows][head_dim]
   int num_rows;
@@ -32,6 +32,7 @@ struct QueryRows {
   const int32_t* blocks;  // the sequence's block table
   PagedHead head;
   float score_cap = 0;  // scores become cap * tanh(score / cap); 0: unlimited
+  int64_t length = 0;   // 0: no row sees later positions
 };
 
 // The result of one part, or of several merged ones: out = sums / reduce(weights). `maximum` is -inf if a row

@@ -99,10 +99,16 @@ struct Visible {
   int begin, end;
 };
 
+// The position after the last that a row at `position` sees.
+inline int64_t visible_end(const QueryRows& rows, int64_t position) {
+  if (rows.length == 0) return position + 1;
+  return rows.window > 0 && position + rows.window < rows.length ? position + rows.window : rows.length;
+}
+
 inline Visible visible(const QueryRows& rows, int row, int64_t segment) {
   const int64_t position = rows.first_position + row / rows.group;
   const int64_t first = rows.window > 0 ? position - rows.window + 1 : 0;
-  const int64_t begin = first - segment, end = position + 1 - segment;
+  const int64_t begin = first - segment, end = visible_end(rows, position) - segment;
   return {static_cast<int>(begin < 0                ? 0
                            : begin > kSegmentTokens ? kSegmentTokens
                                                     : begin),
@@ -222,7 +228,7 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
     for (int d = 0; d < head_dim; d += 16)
       store(part.sums + static_cast<int64_t>(r) * head_dim + d, broadcast(0));
   }
-  const int64_t last = rows.first_position + (rows.num_rows - 1) / rows.group;  // of the last row
+  const int64_t last = visible_end(rows, rows.first_position + (rows.num_rows - 1) / rows.group) - 1;
   const int64_t first = rows.window > 0 ? rows.first_position - rows.window + 1 : 0;
   const int64_t block_values = static_cast<int64_t>(kBlockTokens) * head_dim;
   const bool converts = rows.num_rows > 2 * kTileRows;

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "cpu/formats.h"
+#include "encoder/embedder.h"
 #include "engine.h"
 #include "errors.h"
 #include "model/metadata.h"
@@ -96,6 +97,58 @@ class Handle {
   std::unique_ptr<Engine> engine_;
 };
 
+class EmbedderHandle {
+ public:
+  EmbedderHandle(const std::string& path, int64_t context_tokens, int threads) {
+    nb::gil_scoped_release release;
+    embedder_ = std::make_unique<Embedder>(path, context_tokens, threads);
+  }
+
+  // Text i is tokens [offsets[i], offsets[i + 1]).
+  nb::object embed(const std::vector<int32_t>& tokens, const std::vector<int64_t>& offsets) {
+    Embedder& embedder = get();
+    const size_t count = offsets.empty() ? 0 : offsets.size() - 1;
+    const auto width = static_cast<size_t>(embedder.width());
+    auto* vectors = new float[count * width];
+    nb::capsule owner(vectors, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+    {
+      nb::gil_scoped_release release;
+      embedder.embed(tokens, offsets, vectors);
+    }
+    const size_t shape[] = {count, width};
+    return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(vectors, 2, shape, owner));
+  }
+
+  int64_t width() { return get().width(); }
+  int64_t context_tokens() { return get().context_tokens(); }
+  int64_t vocab_size() { return get().model().dimensions.vocabulary; }
+  std::string architecture() { return get().model().architecture; }
+  std::string pooling() {
+    switch (get().model().pooling) {
+      case Pooling::kFirst:
+        return "cls";
+      case Pooling::kLast:
+        return "last";
+      default:
+        return "mean";
+    }
+  }
+  int num_threads() { return get().num_threads(); }
+  std::tuple<int64_t, int64_t, int64_t> work() {
+    const Work& work = get().work();
+    return {work.products, work.weight_bytes, work.multiply_adds};
+  }
+  void close() { embedder_.reset(); }
+
+ private:
+  Embedder& get() {
+    if (embedder_ == nullptr) throw std::invalid_argument("the engine is closed");
+    return *embedder_;
+  }
+
+  std::unique_ptr<Embedder> embedder_;
+};
+
 }  // namespace
 }  // namespace myna
 
@@ -143,4 +196,18 @@ NB_MODULE(_native, module) {
       .def_prop_ro("vocab_size", &Handle::vocab_size)
       .def_prop_ro("architecture", &Handle::architecture)
       .def_prop_ro("num_threads", &Handle::num_threads);
+  module.def("embedding_architectures", &myna::encoder_architectures);
+  using myna::EmbedderHandle;
+  nb::class_<EmbedderHandle>(module, "Embedder")
+      .def(nb::init<const std::string&, int64_t, int>(), "path"_a, nb::kw_only(), "context_tokens"_a,
+           "threads"_a)
+      .def("embed", &EmbedderHandle::embed, "tokens"_a, "offsets"_a)
+      .def("close", &EmbedderHandle::close)
+      .def_prop_ro("width", &EmbedderHandle::width)
+      .def_prop_ro("context_tokens", &EmbedderHandle::context_tokens)
+      .def_prop_ro("vocab_size", &EmbedderHandle::vocab_size)
+      .def_prop_ro("architecture", &EmbedderHandle::architecture)
+      .def_prop_ro("pooling", &EmbedderHandle::pooling)
+      .def_prop_ro("num_threads", &EmbedderHandle::num_threads)
+      .def_prop_ro("work", &EmbedderHandle::work);
 }

@@ -9,7 +9,7 @@ namespace myna {
 struct VectorTable {
   // out = x / rms(x) * weight over n values.
   void (*rms_norm)(const float* x, const float* weight, float epsilon, float* out, int64_t n);
-  // out = (x - mean) / deviation * weight; `out` isn't `x`.
+  // out = (x - mean) / deviation * weight
   void (*layer_norm)(const float* x, const float* weight, float epsilon, float* out, int64_t n);
   void (*add)(float* x, const float* y, int64_t n);
   void (*scale)(float* x, float factor, int64_t n);
@@ -20,6 +20,8 @@ struct VectorTable {
   void (*gelu_multiply)(float* gate, const float* up, int64_t n);
   // gate = (up + 1) * SiLU(1.702 gate) / 1.702, both clipped at 7
   void (*clipped_silu_multiply)(float* gate, const float* up, int64_t n);
+  // x = x times the normal distribution's share below x
+  void (*gelu)(float* x, int64_t n);
   // Rotates pairs (i, i + half), or (2i, 2i + 1), by angles with the given cosines and sines.
   void (*rotate_halves)(float* x, const float* cosines, const float* sines, int64_t half);
   void (*rotate_pairs)(float* x, const float* cosines, const float* sines, int64_t half);

@@ -12,6 +12,7 @@ from myna.cli import (
     catalog,
     check,
     complete,
+    import_model,
     key,
     keys,
     limits,
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("pull")(pull.pull)
+app.command("import")(import_model.import_model)
 app.command("models")(models.list_models)
 app.command("rm")(models.remove)
 app.add_typer(catalog.app, name="catalog")

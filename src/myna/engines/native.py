@@ -1,6 +1,7 @@
 """Myna's own CPU engine, through the extension `myna._native`. Knows nothing about text or requests."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -61,8 +62,13 @@ class MachineLimits(NamedTuple):
 
 
 def architectures() -> Container[str]:
-    """Those that it can run."""
-    return _native.architectures()
+    """Those that it can run, to generate text or to embed it."""
+    return {*_native.architectures(), *_native.embedding_architectures()}
+
+
+def arithmetic() -> str:
+    """See `ModelInfo.arithmetic`."""
+    return f"native-{ARITHMETIC_VERSION}-{_native.activations()}"
 
 
 class NativeEngine:
@@ -78,7 +84,7 @@ class NativeEngine:
             context_tokens=engine.context_tokens,
             kv_tokens=engine.kv_tokens,
             max_sequences=MAX_SEQUENCES,
-            arithmetic=f"native-{ARITHMETIC_VERSION}-{_native.activations()}",
+            arithmetic=arithmetic(),
             eos_tokens=tuple(dict.fromkeys(token for token in ends if token >= 0)),
         )
 
@@ -150,7 +156,7 @@ def load(
 ) -> NativeEngine:
     """Load a GGUF file; the arguments are those of `registry.load_engine`."""
     memory_bytes = memory_bytes or max_kv_bytes or psutil.virtual_memory().available // 4
-    try:
+    with load_errors(path):
         engine = _native.Engine(
             path,
             context_tokens=context_tokens,
@@ -158,6 +164,14 @@ def load(
             threads=threads,
             max_sequences=MAX_SEQUENCES,
         )
+    return NativeEngine(engine)
+
+
+@contextmanager
+def load_errors(path: str) -> Iterator[None]:
+    """The extension's errors as `ModelLoadFailed`."""
+    try:
+        yield
     except _native.UnsupportedModel as exc:
         raise ModelLoadFailed(
             N_(
@@ -171,4 +185,3 @@ def load(
         raise ModelLoadFailed(N_("{path} can't be loaded: {reason}.", path=path, reason=exc)) from exc
     except MemoryError as exc:
         raise ModelLoadFailed(N_("There is not enough memory to load {path}.", path=path)) from exc
-    return NativeEngine(engine)

@@ -42,6 +42,7 @@ ENGINES: Final[dict[str, EngineRow]] = {
         ("myna.engines.native", "myna._native"),
         is_automatic=True,
         is_batch_invariant=True,
+        load_embedding="myna.engines.native_embedding:load",
         architectures="myna.engines.native:architectures",
     ),
     "llamacpp": EngineRow(
