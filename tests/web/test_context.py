@@ -88,7 +88,8 @@ def test_texts_have_the_direction_of_their_content(player: Player) -> None:
 def test_models_are_shown_with_what_is_known_and_aliases_apart(player: Player) -> None:
     player.ask("Hello?")
     models = player.page.get_by_label("Model", exact=True).locator("optgroup[label=Models] option")
-    expect(models).to_have_text(["fake · chat · context 8,192 · loaded", "fake-embedding · embeddings"])
+    # The embedding model is not offered for chats.
+    expect(models).to_have_text(["fake · chat · context 8,192 · loaded"])
     aliases = player.page.locator("optgroup[label=Aliases] option")
     expect(aliases.filter(has_text="gpt-4o-mini")).to_have_text("gpt-4o-mini → fake")
 
