@@ -1,4 +1,4 @@
-"""The native engine's vectors beside those of sentence-transformers (on CPU), text by text:
+"""The native engine's vectors compared with those of sentence-transformers (on CPU), text by text:
 
     python bench/embedding_accuracy.py FOLDER FILE.gguf
 
