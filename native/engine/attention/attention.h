@@ -11,8 +11,10 @@ constexpr int kSegmentTokens = 64;  // positions folded at once
 constexpr int kSegmentBlocks = kSegmentTokens / kBlockTokens;
 constexpr int64_t kPartTokens = 256;  // positions of one work item when a long sequence is split over threads
 
+constexpr float kMinusInfinity = -__builtin_inff();
+
 // One key/value head of one layer. Keys are [block][head_dim][16 positions], values [block][16][head_dim], in
-// half precision.
+// half precision; the order within a block is the vector table's own (AMX has another).
 struct PagedHead {
   uint16_t* keys;
   uint16_t* values;
@@ -35,17 +37,43 @@ struct QueryRows {
   int64_t length = 0;   // 0: no row sees later positions
 };
 
+// Results may be computed in tiles of rows: their memory has room for whole tiles.
+constexpr int kRowTile = 16;
+constexpr int64_t padded_rows(int64_t num_rows) { return (num_rows + kRowTile - 1) / kRowTile * kRowTile; }
+
 // The result of one part, or of several merged ones: out = sums / reduce(weights). `maximum` is -inf if a row
-// has seen no position.
+// has seen no position. All have room for `padded_rows`.
 struct Partial {
   float* sums;     // [num_rows][head_dim]
   float* weights;  // [num_rows][16]
   float* maximum;  // [num_rows]
 };
 
-// Scratch memory of one thread, in floats.
-constexpr int64_t attention_scratch_floats(int head_dim) {
-  return 2ll * kSegmentTokens * head_dim + 8ll * kSegmentTokens;
+// Scratch memory of one thread, in floats, for up to `num_rows` rows: a segment's keys and values as floats
+// and the scores of a few rows, or those of two segments, weights and queries as tiles
+// (cpu/avx512/attention_amx.cpp).
+constexpr int64_t attention_scratch_floats(int head_dim, int64_t num_rows) {
+  const int64_t padded = (head_dim + 31ll) / 32 * 32;
+  return 2 * kSegmentTokens * padded + 40 * kSegmentTokens + padded_rows(num_rows) * padded;
+}
+
+// The part of a segment that a row sees: positions [begin, end), relative to the segment's start.
+struct Visible {
+  int begin, end;
+};
+
+// The position after the last that a row at `position` sees.
+inline int64_t visible_end(const QueryRows& rows, int64_t position) {
+  if (rows.length == 0) return position + 1;
+  return rows.window > 0 && position + rows.window < rows.length ? position + rows.window : rows.length;
+}
+
+inline Visible visible(const QueryRows& rows, int64_t position, int64_t segment) {
+  const int64_t first = rows.window > 0 ? position - rows.window + 1 : 0;
+  const auto within = [](int64_t x) {
+    return static_cast<int>(x < 0 ? 0 : x > kSegmentTokens ? kSegmentTokens : x);
+  };
+  return {within(first - segment), within(visible_end(rows, position) - segment)};
 }
 
 }  // namespace myna

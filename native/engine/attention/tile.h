@@ -6,7 +6,6 @@
 
 namespace myna::MYNA_ISA {
 
-constexpr float kMinusInfinity = -__builtin_inff();
 constexpr int kMaxTileRows = 8;
 static_assert(kTileRows <= kMaxTileRows && kTileVectors <= kSegmentBlocks);
 
@@ -94,29 +93,6 @@ inline void weigh_rows(const float* weights, int head_dim, const T* const* value
   }
 }
 
-// The part of a segment that a row sees: positions [begin, end), relative to the segment's start.
-struct Visible {
-  int begin, end;
-};
-
-// The position after the last that a row at `position` sees.
-inline int64_t visible_end(const QueryRows& rows, int64_t position) {
-  if (rows.length == 0) return position + 1;
-  return rows.window > 0 && position + rows.window < rows.length ? position + rows.window : rows.length;
-}
-
-inline Visible visible(const QueryRows& rows, int row, int64_t segment) {
-  const int64_t position = rows.first_position + row / rows.group;
-  const int64_t first = rows.window > 0 ? position - rows.window + 1 : 0;
-  const int64_t begin = first - segment, end = visible_end(rows, position) - segment;
-  return {static_cast<int>(begin < 0                ? 0
-                           : begin > kSegmentTokens ? kSegmentTokens
-                                                    : begin),
-          static_cast<int>(end < 0                ? 0
-                           : end > kSegmentTokens ? kSegmentTokens
-                                                  : end)};
-}
-
 // Turns a row's scores into weights relative to the running maximum, and rescales the previous sums.
 inline void soften(float* scores, Visible seen, int num_blocks, int head_dim, float* sums, float* weights,
                    float* maximum) {
@@ -157,7 +133,7 @@ void fold_tile(const QueryRows& rows, int row, int64_t segment, const T* const* 
   Visible seen[R];
   int begin = 0, end = kSegmentTokens, last = 0;
   for (int r = 0; r < R; ++r) {
-    seen[r] = visible(rows, row + r, segment);
+    seen[r] = visible(rows, rows.first_position + (row + r) / rows.group, segment);
     begin = seen[r].begin > begin ? seen[r].begin : begin;
     end = seen[r].end < end ? seen[r].end : end;
     last = seen[r].end > last ? seen[r].end : last;

@@ -123,10 +123,12 @@ const KernelTable& kernels() {
   return chosen;
 }
 
-const VectorTable& vectors_for(const char* kernel_name) {
+const VectorTable& vectors_for(const char* kernel_name, [[maybe_unused]] Precision precision) {
 #if defined(__x86_64__)
-  if (std::strncmp(kernel_name, "avx512", 6) == 0 || std::strcmp(kernel_name, "amx") == 0)
-    return kVectors_avx512;
+  const bool is_amx = std::strcmp(kernel_name, "amx") == 0;
+  if (is_amx && precision == Precision::kBfloat) return kVectors_amx;
+  if (is_amx && precision == Precision::kSplitBfloat) return kVectors_amx_split;
+  if (is_amx || std::strncmp(kernel_name, "avx512", 6) == 0) return kVectors_avx512;
   if (std::strncmp(kernel_name, "avx2", 4) == 0) return kVectors_avx2;
 #elif defined(__aarch64__)
   if (std::strcmp(kernel_name, "neon") == 0) return kVectors_neon;

@@ -1,5 +1,6 @@
 #pragma once
-// The float operations between the matrix products, one table per instruction set; all give the same bits.
+// The float operations between the matrix products, one table per instruction set. All give the same bits,
+// except that attention in matrix tiles (AMX) rounds differently.
 #include <cstdint>
 
 #include "attention/attention.h"
@@ -40,13 +41,21 @@ struct VectorTable {
 
 extern const VectorTable kVectors_portable;
 #if defined(__x86_64__)
-extern const VectorTable kVectors_avx2, kVectors_avx512;
+extern const VectorTable kVectors_avx2, kVectors_avx512, kVectors_amx, kVectors_amx_split;
 #elif defined(__aarch64__)
 extern const VectorTable kVectors_neon;
 #endif
 
+// What attention in matrix tiles may round queries, keys, weights and values to. Other tables have float32
+// only.
+enum class Precision {
+  kFloat,
+  kBfloat,       // where they are sums of products of bfloat16 values
+  kSplitBfloat,  // also, but keys and queries have components that are far larger than the others
+};
+
 // The table for a matrix kernel's instruction set ("amx", "avx512vnni", "avx2vnni", "avx2", "neon", otherwise
 // portable).
-const VectorTable& vectors_for(const char* kernel_name);
+const VectorTable& vectors_for(const char* kernel_name, Precision precision = Precision::kFloat);
 
 }  // namespace myna

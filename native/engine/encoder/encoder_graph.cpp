@@ -22,9 +22,10 @@ EncoderGraph::EncoderGraph(const Encoder& model, ThreadPool& pool)
   const Dimensions& d = model.dimensions;
   const int64_t group = d.num_heads / d.num_kv_heads;
   tile_queries_ = std::max<int64_t>(1, 6144 / d.head_dim / group);
-  tile_rows_ = tile_queries_ * group;
+  tile_rows_ = padded_rows(tile_queries_ * group);
   // Two partial results, the packed queries of a tile, and the kernel's scratch memory.
-  scratch_floats_ = tile_rows_ * (3ll * d.head_dim + 2 * 32) + attention_scratch_floats(d.head_dim);
+  scratch_floats_ =
+      tile_rows_ * (3ll * d.head_dim + 2 * 32) + attention_scratch_floats(d.head_dim, tile_rows_);
   scratch_floats_ = (scratch_floats_ + 63) / 64 * 64;
   scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
 }

@@ -17,16 +17,29 @@ bool wants(std::span<const Matrix* const> consumers, bool floats) {
                      [&](const Matrix* matrix) { return is_float(matrix->type) == floats; });
 }
 
+// Quantised matrices have bfloat16 activations where attention has tiles. Key biases are added exactly, and
+// models that have them (Qwen2) use them to make some scores very large.
+Precision attention_precision(const Model& model) {
+  const Layer& layer = model.layers.front();
+  if (is_float(layer.key.type) || is_float(layer.output.type)) return Precision::kFloat;
+  return layer.key_bias.empty() ? Precision::kBfloat : Precision::kSplitBfloat;
+}
+
 }  // namespace
 
 Graph::Graph(const Model& model, const PagedCache& cache, ThreadPool& pool)
-    : model_(model), cache_(cache), pool_(pool), kernels_(kernels()), vectors_(vectors_for(kernels_.name)) {
+    : model_(model),
+      cache_(cache),
+      pool_(pool),
+      kernels_(kernels()),
+      vectors_(vectors_for(kernels_.name, attention_precision(model))) {
   const Dimensions& d = model.dimensions;
   const int64_t group = d.num_heads / d.num_kv_heads;
   tile_queries_ = std::max<int64_t>(1, 6144 / d.head_dim / group);
-  tile_rows_ = tile_queries_ * group;
+  tile_rows_ = padded_rows(tile_queries_ * group);
   // Two partial results, the packed queries of a tile, and the kernel's scratch memory.
-  scratch_floats_ = tile_rows_ * (3ll * d.head_dim + 2 * 32) + attention_scratch_floats(d.head_dim);
+  scratch_floats_ =
+      tile_rows_ * (3ll * d.head_dim + 2 * 32) + attention_scratch_floats(d.head_dim, tile_rows_);
   scratch_floats_ = (scratch_floats_ + 63) / 64 * 64;
   scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
   slice_rows_ = model.routing.num_experts > 0 ? kMixtureSliceRows : kSliceRows;

@@ -29,7 +29,7 @@ except ImportError as exc:  # a pure Python install: no compiler, or no wheel fo
 
 # Must change whenever the same weights could give different bits. All instruction sets give the same bits,
 # except AMX, which is why the type of activations is named, too.
-ARITHMETIC_VERSION: Final = 1
+ARITHMETIC_VERSION: Final = 2
 MAX_SEQUENCES: Final = 1024
 _END_TOKENS: Final = ("eos", "eot", "eom")
 _ELSEWHERE: Final = N_(

@@ -9,35 +9,20 @@
 // so that no product is flushed to zero; what is left is taken off at the end. All three are powers of two:
 // exact.
 //
+// Of the tile registers, 0 to 3 hold sums, 4 and 5 a block of activations each, and 6 and 7 a block of
+// weights, in pairs of inputs.
+//
 // The order of sums is the tile instruction's: within a block of 32, one chain over the even and one over the
 // odd inputs of each pair, then both to the total. It is the same for any number of rows.
 #include <memory>
 #include <span>
 
 #include "cpu/avx512/matmul.h"
+#include "cpu/avx512/tile_registers.h"
 #include "cpu/tables.h"
 
 namespace myna {
 namespace {
-
-// A tile register has 16 rows of 64 bytes: of sums, of a block of activations, or of pairs of inputs of a
-// block of weights. Sums in 0 to 3, activations in 4 and 5, weights in 6 and 7.
-struct alignas(64) TileConfig {
-  std::uint8_t palette = 1;
-  std::uint8_t unused[15] = {};
-  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-constexpr TileConfig kTileConfig;
-
-// Configures tile registers for the calling thread. Once released, they don't slow down context switches.
-class TileSession {
- public:
-  TileSession() { _tile_loadconfig(&kTileConfig); }
-  ~TileSession() { _tile_release(); }
-  TileSession(const TileSession&) = delete;
-  TileSession& operator=(const TileSession&) = delete;
-};
 
 constexpr float kActivationUnit = 0x1p90f, kSumUnit = 0x1p22f;  // 2^112 / 2^90
 constexpr std::int64_t kTurnBlocks = 8;                         // blocks unpacked at a time
@@ -355,7 +340,8 @@ void many_rows(const Matrix& m, const Activations& x, std::span<const Unit> unit
 template <class R>
 void Amx::product(const Matrix& m, const Activations& x, std::int64_t row_begin, std::int64_t row_end,
                   std::int64_t panel_begin, std::int64_t panel_end, const Output& o) {
-  const TileSession session;
+  const TileConfig config;
+  const TileSession session(config);
   Scratch& scratch = scratch_of_thread();
   for (std::int64_t row = row_begin; row < row_end;) {
     Unit units[kMaxUnits];

@@ -1,0 +1,365 @@
+// Attention in matrix tiles: up to 16 rows of queries against a segment of 64 positions.
+//
+// Tiles multiply bfloat16 and sum in float32: queries, keys, weights and values are rounded to bfloat16. That
+// is the error that they have anyway, since they are sums of products of bfloat16 values. Only a key's bias
+// is added exactly: models that have one (Qwen2) use it to make some scores very large, of which bfloat16
+// would lose more than the softmax forgives. For them, keys are stored as halves, and a key and a query are
+// the sum of a high and a low part: a score is high * high + high * low + low * high. A half's 11 bits fit
+// into two parts exactly; of a query's 24, 16 remain.
+//
+// As in matmul_amx.cpp, a half becomes a bfloat16 by moving its exponent, which means 2^-112; queries are
+// scaled up by a power of two, and scores are scaled back: exact. What is stored is finite, so that positions
+// with weight 0 add exactly 0.
+//
+// A row's sums are those of its own row of the tiles, added up segment by segment, so that its bits don't
+// depend on the other rows.
+//
+// In the cache, keys are [dimension / 2][16 positions][2], values [dimension / 16][position / 2][16
+// dimensions][2]: tiles, but for the keys of an odd number of 16 dimensions, whose last tile ends in what
+// follows them. The queries' zeros cancel that.
+#define MYNA_ISA attention_amx
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "attention/attention.h"
+#include "cpu/avx512/tile_registers.h"
+#include "cpu/lanes.h"
+#include "cpu/vector_table.h"
+
+namespace myna {
+namespace attention_amx {
+namespace {
+
+constexpr float kSplitUnit = 0x1p100f, kSplitScoreUnit = 0x1p12f;  // of queries; 2^112 / 2^100
+constexpr float kMasked = -0x1p100f;  // a score whose weight is 0, before scaling
+constexpr float kLog2E = 1.44269504088896341f;
+constexpr int kStep = 32;  // dimensions of one tile product
+constexpr int kTileHalves = 512, kMaxRows = kRowTile;
+
+// The tile registers. Sums are 0 to 3; there are two of each kind of factor except for values.
+constexpr int kQueryTile = 4, kKeyTile = 5, kWeightTile = 6, kValueTile = 7;
+
+TileConfig tiles(int rows) {
+  TileConfig config(rows);
+  config.rows[kKeyTile] = kMaxRows;
+  config.row_bytes[kWeightTile] = 2 * kBlockTokens;
+  config.rows[kValueTile] = kBlockTokens / 2;
+  return config;
+}
+
+// Of one thread: the parts of a segment's keys, the scores of two tiles of rows, the weights of one, and all
+// queries of the call.
+struct Scratch {
+  Scratch(float* floats, int head_dim) : steps((head_dim + kStep - 1) / kStep) {
+    auto* next = reinterpret_cast<uint16_t*>(floats);
+    const auto take = [&](int halves) { return std::exchange(next, next + halves); };
+    high = take(kSegmentBlocks * steps * kTileHalves);
+    low = take(kSegmentBlocks * steps * kTileHalves);
+    for (float*& tile : scores) tile = reinterpret_cast<float*>(take(2 * kMaxRows * kSegmentTokens));
+    weights = take(kMaxRows * kSegmentTokens);
+    queries = next;
+  }
+
+  int query_halves() const { return 2 * steps * kStep; }  // of one row
+
+  int steps;             // tile products for all dimensions
+  uint16_t *high, *low;  // [block][step][tile]
+  float* scores[2];      // [row][position]
+  uint16_t* weights;     // [row][position]
+  uint16_t* queries;     // [row][high, low][dimension]
+};
+
+inline __m512i bfloats(__m512i halves) {
+  return _mm512_and_si512(_mm512_srai_epi16(halves, 3), _mm512_set1_epi16(static_cast<short>(0x8fff)));
+}
+
+// The two parts of a block's keys. The last step is padded with zeros.
+void split_keys(const uint16_t* keys, int head_dim, int steps, uint16_t* high, uint16_t* low) {
+  const int halves = head_dim * kBlockTokens;
+  for (int i = 0; i < halves; i += 32) {
+    const __m512i x = _mm512_loadu_si512(keys + i);
+    const __m512i top = _mm512_and_si512(x, _mm512_set1_epi16(~7));
+    const __m512h rest = _mm512_sub_ph(_mm512_castsi512_ph(x), _mm512_castsi512_ph(top));
+    _mm512_storeu_si512(high + i, bfloats(x));
+    _mm512_storeu_si512(low + i, bfloats(_mm512_castph_si512(rest)));
+  }
+  for (int i = halves; i < steps * kTileHalves; i += 32) {
+    _mm512_storeu_si512(high + i, _mm512_setzero_si512());
+    _mm512_storeu_si512(low + i, _mm512_setzero_si512());
+  }
+}
+
+inline __m512i to_bfloats(Lanes first, Lanes second) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first));
+}
+
+inline Lanes from_bfloats(__m256i x) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+
+// A query as bfloat16, in two parts if kIsSplit. The last step is padded with zeros.
+template <bool kIsSplit>
+void convert_query(const float* query, int head_dim, int steps, uint16_t* high) {
+  uint16_t* low = high + steps * kStep;
+  const Lanes unit = broadcast(kIsSplit ? kSplitUnit : 1.0f);
+  for (int d = 0; d < head_dim; d += kStep) {
+    const Lanes first = mul(load(query + d), unit);
+    const Lanes second = d + 16 < head_dim ? mul(load(query + d + 16), unit) : broadcast(0);
+    const __m512i top = to_bfloats(first, second);
+    _mm512_storeu_si512(high + d, top);
+    if constexpr (!kIsSplit) continue;
+    const Lanes first_rest = sub(first, from_bfloats(_mm512_castsi512_si256(top)));
+    const Lanes second_rest = sub(second, from_bfloats(_mm512_extracti64x4_epi64(top, 1)));
+    _mm512_storeu_si512(low + d, to_bfloats(first_rest, second_rest));
+  }
+}
+
+// Calls function with the constants 0 to 3 that are less than `count`: tiles are named by constants.
+template <typename Function>
+inline __attribute__((always_inline)) void for_tiles(int count, Function&& function) {
+  function(std::integral_constant<int, 0>{});
+  if (count > 1) function(std::integral_constant<int, 1>{});
+  if (count > 2) function(std::integral_constant<int, 2>{});
+  if (count > 3) function(std::integral_constant<int, 3>{});
+}
+
+// A segment's blocks in the cache, those up to the last position of the call.
+struct Segment {
+  Segment(const QueryRows& rows, int64_t first_position, int64_t length) : first(first_position) {
+    for (; num_blocks < kSegmentBlocks && first + num_blocks * kBlockTokens < length; ++num_blocks) {
+      const int64_t at = rows.blocks[first / kBlockTokens + num_blocks] * rows.head.block_stride;
+      keys[num_blocks] = rows.head.keys + at;
+      values[num_blocks] = rows.head.values + at;
+    }
+  }
+
+  int64_t first;
+  int num_blocks = 0;
+  const uint16_t *keys[kSegmentBlocks], *values[kSegmentBlocks];
+};
+
+// A tile of rows, a segment, and what the rows see of it.
+struct Unit {
+  Unit(const QueryRows& rows, int first_row, const Segment& of) : segment(of), row(first_row) {
+    const int count = std::min(kMaxRows, rows.num_rows - row);
+    int64_t position = rows.first_position + row / rows.group;
+    int left = rows.group - row % rows.group, last = 0;
+    for (int r = 0; r < count; ++r) {
+      seen[r] = visible(rows, position, segment.first);
+      if (seen[r].begin < seen[r].end) last = std::max(last, seen[r].end);
+      if (--left > 0) continue;
+      left = rows.group;
+      ++position;
+    }
+    num_blocks = (last + kBlockTokens - 1) / kBlockTokens;
+  }
+
+  Segment segment;
+  int row;
+  int num_blocks;            // 0 if the rows see nothing
+  Visible seen[kMaxRows]{};  // nothing for rows that only fill up the tile
+};
+
+// Products of the same sums are four apart, since each waits for the one before.
+template <bool kIsSplit>
+void score_tile(const Scratch& s, const Unit& unit, float* scores) {
+  const uint16_t* queries = s.queries + unit.row * s.query_halves();
+  const int stride = s.query_halves() * 2;
+  for_tiles(unit.num_blocks, [](auto block) { zero_tile<block.value>(); });
+  for (int step = 0; step < s.steps; ++step) {
+    const auto add = [&](auto&& keys) {
+      for_tiles(unit.num_blocks, [&](auto block) {
+        load_tile<kKeyTile>(keys(block.value) + step * kTileHalves, 64);
+        multiply_tiles<block.value, kQueryTile, kKeyTile>();
+      });
+    };
+    const auto high = [&](int block) { return s.high + block * s.steps * kTileHalves; };
+    const auto low = [&](int block) { return s.low + block * s.steps * kTileHalves; };
+    load_tile<kQueryTile>(queries + step * kStep, stride);
+    if constexpr (kIsSplit) {
+      add(high);
+      add(low);
+      load_tile<kQueryTile>(queries + (s.steps + step) * kStep, stride);
+      add(high);
+    } else {
+      add([&](int block) { return unit.segment.keys[block]; });
+    }
+  }
+  for_tiles(unit.num_blocks, [&](auto block) {
+    store_tile<block.value>(scores + kBlockTokens * block.value, kSegmentTokens * sizeof(float));
+  });
+}
+
+// 2^x for x <= 0, to 5e-5 (bfloat16 rounds to 2e-3): its Taylor polynomial of degree 4 between -1/2 and 1/2.
+inline Lanes power_of_2(Lanes x) {
+  const Lanes n = round(x), f = sub(x, n);
+  Lanes p = fma(broadcast(0.00961812911f), f, broadcast(0.0555041087f));
+  p = fma(p, f, broadcast(0.240226507f));
+  p = fma(p, f, broadcast(0.693147181f));
+  p = fma(p, f, broadcast(1.0f));
+  return _mm512_scalef_ps(p, n);
+}
+
+// Turns a row's scores into weights relative to the running maximum, and rescales the previous sums.
+// Scores are in units of `score_unit`.
+inline void soften_row(const float* scores, float score_unit, Visible seen, int num_blocks, int head_dim,
+                       float* sums, float* weight_sums, float* maximum, uint16_t* weights) {
+  Lanes score[kSegmentBlocks];
+  Lanes largest = broadcast(kMasked);
+  const bool sees_all = seen.begin == 0 && seen.end >= num_blocks * kBlockTokens;
+  for (int b = 0; b < num_blocks; ++b) {
+    score[b] = load(scores + kBlockTokens * b);
+    if (!sees_all)
+      score[b] = keep_range(score[b], seen.begin - kBlockTokens * b, seen.end - kBlockTokens * b, kMasked);
+    largest = max(largest, score[b]);
+  }
+  const float segment_maximum = reduce_max(largest) * score_unit;
+  const float updated = segment_maximum > *maximum ? segment_maximum : *maximum;
+  if (updated != *maximum) {
+    const Lanes factor = exp(broadcast(*maximum - updated));
+    store(weight_sums, mul(load(weight_sums), factor));
+    for (int d = 0; d < head_dim; d += 16) store(sums + d, mul(load(sums + d), factor));
+    *maximum = updated;
+  }
+  const Lanes unit = broadcast(score_unit * kLog2E), offset = broadcast(-updated * kLog2E);
+  Lanes total = load(weight_sums);
+  for (int b = 0; b < num_blocks; ++b) {
+    const Lanes weight = power_of_2(fma(score[b], unit, offset));
+    total = add(total, weight);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(weights + kBlockTokens * b),
+                        reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(weight)));
+  }
+  store(weight_sums, total);
+}
+
+// Scores, in units of `score_unit`, become cap * tanh(score / cap).
+void cap_tile(float* scores, float score_unit, int num_rows, int num_blocks, float cap) {
+  const Lanes inner = broadcast(score_unit / cap), outer = broadcast(cap / score_unit);
+  for (int r = 0; r < num_rows; ++r)
+    for (int b = 0; b < num_blocks; ++b) {
+      float* at = scores + r * kSegmentTokens + b * kBlockTokens;
+      store(at, mul(outer, tanh(mul(load(at), inner))));
+    }
+}
+
+void soften_tile(const Unit& unit, const float* scores, float score_unit, int num_rows, int head_dim,
+                 uint16_t* weights, Partial part) {
+  for (int r = 0; r < num_rows; ++r) {
+    const int row = unit.row + r;
+    uint16_t* own = weights + r * kSegmentTokens;
+    if (unit.seen[r].begin < unit.seen[r].end)
+      soften_row(scores + r * kSegmentTokens, score_unit, unit.seen[r], unit.num_blocks, head_dim,
+                 part.sums + static_cast<int64_t>(row) * head_dim, part.weights + row * 16,
+                 part.maximum + row, own);
+    else
+      std::fill_n(own, kSegmentTokens, uint16_t{0});
+  }
+}
+
+// Adds the weighted values to the rows' sums, up to 64 dimensions at a time.
+void weigh_tile(const Unit& unit, const uint16_t* weights, int head_dim, float* sums) {
+  const int64_t stride = head_dim * static_cast<int64_t>(sizeof(float));
+  for (int first = 0; first < head_dim / 16; first += 4) {
+    const int count = head_dim / 16 - first;
+    for_tiles(count, [&](auto i) { load_tile<i.value>(sums + 16 * (first + i.value), stride); });
+    for (int b = 0; b < unit.num_blocks; ++b) {
+      load_tile<kWeightTile>(weights + b * kBlockTokens, kSegmentTokens * 2);
+      for_tiles(count, [&](auto i) {
+        load_tile<kValueTile>(unit.segment.values[b] + (first + i.value) * 16 * kBlockTokens, 64);
+        multiply_tiles<i.value, kWeightTile, kValueTile>();
+      });
+    }
+    for_tiles(count, [&](auto i) { store_tile<i.value>(sums + 16 * (first + i.value), stride); });
+  }
+}
+
+// Sixteen floats as bfloat16; what would be infinite or isn't a number becomes finite.
+inline void store_finite(const float* from, uint16_t* to) {
+  const Lanes largest = broadcast(0x1.fep127f);  // the largest bfloat16
+  // The maximum of a NaN and a number is the number.
+  const Lanes finite = min(max(load(from), sub(broadcast(0), largest)), largest);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(finite)));
+}
+
+}  // namespace
+
+template <bool kIsSplit>
+void store_kv(const float* key, const float* value, int head_dim, int slot, uint16_t* block_keys,
+              uint16_t* block_values) {
+  for (int d = 0; d < head_dim; d += 16) {
+    uint16_t keys[16], values[16];
+    if constexpr (kIsSplit)
+      store(keys, load(key + d));
+    else
+      store_finite(key + d, keys);
+    store_finite(value + d, values);
+    for (int i = 0; i < 16; ++i) {
+      block_keys[((d + i) / 2 * kBlockTokens + slot) * 2 + i % 2] = keys[i];
+      block_values[(d * kBlockTokens / 2 + slot / 2 * 16 + i) * 2 + slot % 2] = values[i];
+    }
+  }
+}
+
+template <bool kIsSplit>
+void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scratch) {
+  const int head_dim = rows.head_dim;
+  const auto num_rows = static_cast<int>(padded_rows(rows.num_rows));
+  std::fill_n(part.maximum, num_rows, kMinusInfinity);
+  std::fill_n(part.weights, num_rows * 16, 0.0f);
+  std::fill_n(part.sums, static_cast<int64_t>(num_rows) * head_dim, 0.0f);
+  const int64_t length = visible_end(rows, rows.first_position + (rows.num_rows - 1) / rows.group);
+  const int64_t end = std::min(part_begin + kPartTokens, length);
+  const int64_t first = rows.window > 0 ? std::max<int64_t>(0, rows.first_position - rows.window + 1) : 0;
+  const int64_t begin = std::max(part_begin, first / kSegmentTokens * kSegmentTokens);
+  if (begin >= end) return;
+
+  const Scratch s(scratch, head_dim);
+  for (int r = 0; r < rows.num_rows; ++r)
+    convert_query<kIsSplit>(rows.queries + static_cast<int64_t>(r) * head_dim, head_dim, s.steps,
+                            s.queries + r * s.query_halves());
+  std::fill_n(s.queries + rows.num_rows * s.query_halves(), (num_rows - rows.num_rows) * s.query_halves(),
+              uint16_t{0});
+  const int tile_rows = std::min(kMaxRows, rows.num_rows);
+  const TileSession session(tiles(tile_rows));
+  const auto prepare = [&](const Segment& segment) {
+    if constexpr (!kIsSplit) return;
+    for (int b = 0; b < segment.num_blocks; ++b) {
+      const int at = b * s.steps * kTileHalves;
+      split_keys(segment.keys[b], head_dim, s.steps, s.high + at, s.low + at);
+    }
+  };
+  const auto after = [&](const Unit& unit) -> std::optional<Unit> {
+    if (unit.row + kMaxRows < rows.num_rows) return Unit(rows, unit.row + kMaxRows, unit.segment);
+    if (unit.segment.first + kSegmentTokens >= end) return std::nullopt;
+    const Segment next(rows, unit.segment.first + kSegmentTokens, length);
+    prepare(next);
+    return Unit(rows, 0, next);
+  };
+  constexpr float kScoreUnit = kIsSplit ? kSplitScoreUnit : 1.0f;
+  // What was just written is read as tiles only after other work: until then, writes are under way.
+  std::optional<Unit> unit(std::in_place, rows, 0, Segment(rows, begin, length));
+  prepare(unit->segment);
+  score_tile<kIsSplit>(s, *unit, s.scores[0]);
+  std::optional<Unit> next = after(*unit);
+  for (int i = 0; unit.has_value(); ++i) {
+    if (next) score_tile<kIsSplit>(s, *next, s.scores[(i + 1) % 2]);
+    if (rows.score_cap > 0)
+      cap_tile(s.scores[i % 2], kScoreUnit, tile_rows, unit->num_blocks, rows.score_cap);
+    soften_tile(*unit, s.scores[i % 2], kScoreUnit, tile_rows, head_dim, s.weights, part);
+    std::optional<Unit> later = next ? after(*next) : std::nullopt;
+    weigh_tile(*unit, s.weights, head_dim, part.sums + static_cast<int64_t>(unit->row) * head_dim);
+    unit = next;
+    next = later;
+  }
+}
+
+template void store_kv<false>(const float*, const float*, int, int, uint16_t*, uint16_t*);
+template void store_kv<true>(const float*, const float*, int, int, uint16_t*, uint16_t*);
+template void attend<false>(const QueryRows&, int64_t, Partial, float*);
+template void attend<true>(const QueryRows&, int64_t, Partial, float*);
+
+}  // namespace attention_amx
+}  // namespace myna

@@ -1,0 +1,57 @@
+#pragma once
+// The tile registers of AMX.
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace myna {
+namespace {
+
+// The shapes of the eight registers: up to 16 rows of up to 64 bytes.
+struct alignas(64) TileConfig {
+  explicit TileConfig(int num_rows = 16) {
+    for (int i = 0; i < 8; ++i) {
+      row_bytes[i] = 64;
+      rows[i] = static_cast<std::uint8_t>(num_rows);
+    }
+  }
+
+  std::uint8_t palette = 1;
+  std::uint8_t unused[15] = {};
+  std::uint16_t row_bytes[16] = {};
+  std::uint8_t rows[16] = {};
+};
+
+// Configures tile registers for the calling thread. Once released, they don't slow down context switches.
+class TileSession {
+ public:
+  explicit TileSession(const TileConfig& config) { configure(config); }
+  ~TileSession() { _tile_release(); }
+  TileSession(const TileSession&) = delete;
+  TileSession& operator=(const TileSession&) = delete;
+
+  // Also zeroes all tiles. The compiler's own function lets GCC 12 leave out stores to the configuration.
+  static void configure(const TileConfig& config) { asm volatile("ldtilecfg %0" ::"m"(config)); }
+};
+
+// The compiler's own functions take register numbers as literals, which templates can't pass on.
+template <int Tile>
+inline void load_tile(const void* from, std::int64_t stride) {
+  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(Tile) : "memory");
+}
+template <int Tile>
+inline void store_tile(void* to, std::int64_t stride) {
+  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(stride), "i"(Tile) : "memory");
+}
+template <int Tile>
+inline void zero_tile() {
+  asm volatile("tilezero %%tmm%c0" ::"i"(Tile));
+}
+// Sums += First * Second, of bfloat16.
+template <int Sums, int First, int Second>
+inline void multiply_tiles() {
+  asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(Sums), "i"(First), "i"(Second));
+}
+
+}  // namespace
+}  // namespace myna
