@@ -112,7 +112,9 @@ class Files:
 
     async def upload(self, project: str, file_id: str) -> "Upload":
         """Begin an upload, which must be closed. Raises `StorageFailed`."""
-        used = await self._database_threads.run(self._used_bytes, project)
+        used = await self._database_threads.run(
+            lambda: self.store.num_bytes(project) + self._deleted_bytes(project)
+        )
         try:
             content = await self.on_disk(self.folder.create, file_id)
         except OSError as exc:
@@ -142,9 +144,6 @@ class Files:
             return self.store.add(file)
         left = most - self._deleted_bytes(file.project)
         return left > 0 and self.store.add(file, left)
-
-    def _used_bytes(self, project: str) -> int:
-        return self.store.num_bytes(project) + self._deleted_bytes(project)
 
     def _deleted_bytes(self, project: str) -> int:
         """The size of deleted files that unfinished batches still read. Otherwise a project could fill the
