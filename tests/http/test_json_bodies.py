@@ -19,6 +19,7 @@ from myna.http.json_bodies import (
     MAX_NODES,
     MAX_VALUES,
     LargeBodies,
+    check_levels,
     check_size,
     count_levels,
     count_values,
@@ -65,11 +66,11 @@ def test_levels_are_counted_whatever_strings_hold_and_wherever_slices_end(
 
 
 def test_what_is_nested_too_deeply_to_be_written_again_is_refused() -> None:
-    check_size(b"[" * MAX_LEVELS + b"]" * MAX_LEVELS)
-    check_size(b"[" + b"[]," * MAX_LEVELS + b"1]")
-    json.dumps(parse(b"[" * MAX_LEVELS + b"]" * MAX_LEVELS))
-    with pytest.raises(InvalidRequest, match=r"levels of nesting\. Expected at most 500, but got 501"):
-        check_size(b"[" * (MAX_LEVELS + 1) + b"]" * (MAX_LEVELS + 1))
+    check_levels(b"[" * MAX_LEVELS + b"]" * MAX_LEVELS)
+    check_levels(b"[" + b"[]," * MAX_LEVELS + b"1]")
+    orjson.dumps(parse(b"[" * MAX_LEVELS + b"]" * MAX_LEVELS))
+    with pytest.raises(InvalidRequest, match=r"levels of nesting\. Expected at most 200, but got 201"):
+        check_levels(b"[" * (MAX_LEVELS + 1) + b"]" * (MAX_LEVELS + 1))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ MAX_FAULTS: Final = 50
 MAX_LINE_BYTES: Final = 16 << 20
 """As long as a request's body may be, by default."""
 _MAX_CUSTOM_ID: Final = 512
+_CHECKED_BYTES: Final = 16 << 10
 _REQUIRED: Final = ("custom_id", "method", "url", "body")
 
 
@@ -85,7 +86,8 @@ def parse_line(number: int, data: bytes | None, endpoint: str) -> InputLine:
     if data is None:
         raise InvalidLine(Fault("invalid_json_line", "This line is too long.", number))
     try:
-        check_size(data)
+        if len(data) > _CHECKED_BYTES:
+            check_size(data)
         line = parse(data)
     except orjson.JSONDecodeError:
         raise InvalidLine(

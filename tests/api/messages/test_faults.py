@@ -178,6 +178,11 @@ async def test_a_fault_is_reported_in_anthropics_words_before_any_generation(nam
         ("messages", '"messages": [{"role": "assistant", "content": [{"type": "tool_use", "input": %s}]}]'),
         ("messages/count_tokens", '"messages": [], "tools": [{"name": "f", "input_schema": %s}]'),
         ("chat/completions", '"tools": [{"type": "function", "function": {"name": "f", "parameters": %s}}]'),
+        (
+            "chat/completions",
+            '"store": true, "messages": [{"role": "user", "content": "x"}], "response_format": '
+            '{"type": "json_schema", "json_schema": {"name": "f", "schema": %s}}',
+        ),
         ("responses", '"input": "x", "tools": [{"type": "function", "name": "f", "parameters": %s}]'),
     ],
 )
@@ -188,7 +193,7 @@ async def test_a_deep_body_is_the_clients_fault(path: str, body: str, levels: in
         headers = {"content-type": "application/json"}
         response = await model.client.post(f"/v1/{path}", content=whole, headers=headers)
     assert response.status_code == 400
-    assert "too many levels of nesting. Expected at most 500" in response.json()["error"]["message"]
+    assert "too many levels of nesting. Expected at most 200" in response.json()["error"]["message"]
 
 
 async def test_a_missing_model_is_reported_first_and_an_unknown_one_by_its_name() -> None:
