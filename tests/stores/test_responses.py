@@ -64,6 +64,16 @@ def test_another_project_sees_nothing_and_changes_nothing(store: ResponseStore) 
     assert _history(store, "a") == "ai ao"
 
 
+def test_an_id_with_a_nul_is_an_unknown_one(store: ResponseStore, conversations: ConversationStore) -> None:
+    store.put(response("a"))
+    assert store.get("ours", "resp_a\0") is None
+    assert store.history("ours", "\0") is None
+    assert store.items("ours", ["msg_ai\0"]) == {}
+    assert not store.delete("ours", "resp_a\0")
+    assert not conversations.lock("ours", "\0", "me", "here")
+    assert conversations.page("ours", "\0", after="\0") is None
+
+
 def test_a_chain_is_read_from_its_beginning_and_may_branch(store: ResponseStore) -> None:
     for name, previous in (("a", None), ("b", "a"), ("c", "b"), ("x", "a"), ("y", "x")):
         store.put(response(name, previous))
