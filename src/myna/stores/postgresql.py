@@ -12,8 +12,8 @@ RV = TypeVar("RV")
 
 
 class NulReplacingDumper(StrDumperUnknown):
-    """PostgreSQL's texts can't contain NUL, which clients may send in any of theirs: as with half of a surrogate
-    pair, U+FFFD takes its place."""
+    """PostgreSQL's texts can't contain NUL, which clients may send in any of theirs: U+FFFD takes its place,
+    as with half of a surrogate pair."""
 
     def dump(self, obj: str) -> Buffer | None:
         return super().dump(obj.replace("\0", "\ufffd"))
