@@ -41,6 +41,16 @@ def test_lines_are_copied_and_counted_after_a_crash(tmp_path: Path) -> None:
     second.close()
 
 
+def test_an_answer_that_is_nested_too_deeply_is_a_text(tmp_path: Path) -> None:
+    deep = "[" * 1020 + "]" * 1020  # what another program, to which a model is relayed, has answered
+    output = Output(FileFolder(tmp_path))
+    output.append([answer("a"), Result("b", 200, "r", deep.encode())])
+    output.close()
+    lines = [json.loads(one) for one in output.results.path.read_bytes().splitlines()]
+    assert [one["custom_id"] for one in lines] == ["a", "b"]
+    assert lines[1]["response"]["body"] == deep
+
+
 @pytest.mark.parametrize(
     "rest", [b'{"custom_id": "c", "resp', b"\0\0\0\0\n", b"\0" * 100, b'{"id": 1}\n', b"7\n"]
 )

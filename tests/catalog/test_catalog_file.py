@@ -80,6 +80,7 @@ def test_what_is_wrong_with_a_model_is_said(changes: dict[str, Any], said: str) 
         (catalog_bytes(model(), recommended={"flying": []}), "Invalid enum value"),
         (catalog_bytes(model(), version="1"), "matching regex"),
         (b" " * (MAX_BYTES + 1), "more than"),
+        (catalog_bytes(model(sources=["?"])).replace(b'"?"', b'{"x": ' + b"[" * 100_000), "recursion"),
     ],
 )
 def test_what_is_wrong_with_a_catalog_is_said(data: bytes, said: str) -> None:

@@ -112,12 +112,23 @@ def test_two_models_of_one_name_are_told_apart(tmp_path: Path) -> None:
         + b'"}]}',
         b'{"layers": [' + b'{"mediaType": "x"},' * 100_000 + b"{}]}",
         b"[" * 100_000,
+        b'{"layers": [], "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
 def test_a_broken_manifest_is_skipped(tmp_path: Path, manifest: bytes) -> None:
     put_ollama(tmp_path, "registry.example/library/bird/4b")
     put(tmp_path / ".ollama/models/manifests/registry.example/library/bad/1b", manifest)
     assert ids(tmp_path) == ["bird:4b"]
+
+
+@pytest.mark.parametrize(
+    "name", [b"\x1b[31mred.gguf", b"two\nlines.gguf", b"\xff.gguf", b"\xe2\x80\xae.gguf"]
+)
+def test_a_file_whose_name_can_t_be_shown_is_skipped(tmp_path: Path, name: bytes) -> None:
+    folder = tmp_path / ".lmstudio/models/org/Bird-GGUF"
+    put(folder / os.fsdecode(name))
+    put(folder / "bird.gguf")
+    assert ids(tmp_path) == ["bird"]
 
 
 def test_a_model_with_an_adapter_is_not_offered_without_it(tmp_path: Path) -> None:

@@ -200,6 +200,17 @@ def test_the_slope_is_found_whatever_single_steps_take(slope: float, seed: int) 
     assert slope / 1.6 < costs.slope < slope * 1.6
 
 
+def test_steps_of_nearly_one_size_leave_the_slope_alone() -> None:
+    """As those of a batch, which has about 32 sequences, and now and then another request."""
+    costs, draw = StepCosts(), random.Random(1)
+    observed = list[float]()
+    for step in range(4000):
+        num_tokens = draw.randint(30, 32) if step % 50 else 1
+        costs.observe(num_tokens, (1 + 0.05 * (num_tokens - 1)) * draw.lognormvariate(0, 0.25))
+        observed.append(costs.slope)
+    assert min(observed[500:]) > 0.02 and max(observed[500:]) < 0.1
+
+
 def test_steps_of_one_size_tell_nothing_of_the_slope() -> None:
     costs = StepCosts()
     before = costs.slope

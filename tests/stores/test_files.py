@@ -89,6 +89,22 @@ def test_what_unfinished_batches_write_is_in_use(stores: Stores) -> None:
     assert files.in_use(names) == {"file-1", "file-out0", "batch_0"}
 
 
+def test_the_inputs_of_unfinished_batches_are_known_once_they_are_deleted(stores: Stores) -> None:
+    files, batches = stores.files(), stores.batches()
+    for number, project in enumerate(("ours", "ours", "theirs")):
+        files.add(_file(number, project))
+        input_id = f"file-{number}"
+        batches.add(Batch(f"batch_{number}", project, "key_1", "/v1/completions", input_id, 1, 100))
+    assert files.deleted_inputs("ours") == []
+    files.delete("ours", "file-0")
+    files.delete("theirs", "file-2")
+    assert files.deleted_inputs("ours") == ["batch_0"]
+    claimed = batches.claim(10.0, 20.0)
+    assert claimed is not None and claimed.id == "batch_0"
+    batches.finish(claimed, [], {"status": "completed"})
+    assert files.deleted_inputs("ours") == []
+
+
 def test_each_database_has_a_folder_of_its_own(tmp_path: Path) -> None:
     names = {open_stores(f"sqlite:///{tmp_path}/{name}.db").files().folder_name() for name in ("a", "b")}
     assert len(names) == 2
@@ -211,6 +227,29 @@ async def test_uploads_at_the_same_time_share_the_quota(tmp_path: Path) -> None:
     await first.finish(_file(1))
     await first.aclose()
     assert _contents(tmp_path) == {"file-1": 6}
+    await files.aclose()
+
+
+async def test_deleted_files_that_batches_still_read_are_in_the_quota(tmp_path: Path) -> None:
+    files = _files(tmp_path, FileLimits(max_project_bytes=10))
+    assert isinstance(files.store, MemoryFiles)
+    await _upload(files, 1, b"123456")
+    for number in (1, 2):
+        batch = Batch(f"batch_{number}", "ours", "key_1", "/v1/completions", "file-1", 1, 100)
+        await files.link("file-1", batch.id)
+        files.store.batches[batch.id] = batch
+    uploading = await files.upload("ours", "file-2")
+    await files.delete("ours", "file-1")
+    await uploading.write(b"1234")
+    await uploading.finish(
+        msgspec.structs.replace(_file(2), num_bytes=4)
+    )  # the content of both batches counts once
+    await uploading.aclose()
+    with pytest.raises(InvalidFile):
+        await _upload(files, 3, b"1")
+    for id, batch in files.store.batches.items():
+        files.store.batches[id] = msgspec.structs.replace(batch, status="completed")
+    await _upload(files, 4, b"1234")
     await files.aclose()
 
 

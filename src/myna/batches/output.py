@@ -36,7 +36,14 @@ class Result:
         return self.status == 200
 
     def line(self, body: object) -> bytes:
-        """As OpenAI writes it, which is as Python writes JSON. `body` is the parsed body."""
+        """As OpenAI writes it, which is as Python writes JSON. `body` is the parsed body; one that is nested
+        too deeply for that is written as a text."""
+        try:
+            return self._line(body)
+        except RecursionError:
+            return self._line(self.body.decode())
+
+    def _line(self, body: object) -> bytes:
         ran = {"status_code": self.status, "request_id": self.request_id, "body": body}
         shape = {
             "id": f"batch_req_{secrets.token_hex(16)}",

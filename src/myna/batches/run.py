@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from myna.batches.lease import BatchServices, Lease, LeaseLost
-from myna.batches.lines import Fault, InputCheck, InputReader, parse_line
+from myna.batches.lines import Fault, InputCheck, InputLine, InputReader, parse_line
 from myna.batches.output import Output, Result
 from myna.batches.pace import Pace
 from myna.batches.writer import RETRY_S, OutputWriter
@@ -199,11 +199,7 @@ class BatchRun:
 
         def requests(lines: list[tuple[int, bytes | None]]) -> list[_Request]:
             found = (parse_line(number, data, endpoint) for number, data in lines)
-            return [
-                _Request(line.custom_id, orjson.dumps(line.body), _refusal(line.body))
-                for line in found
-                if line.digest not in done
-            ]
+            return [_request(line) for line in found if line.digest not in done]
 
         async with aclosing(_read(self._files, self._lease.batch.id)) as pieces:
             async for lines in pieces:
@@ -266,11 +262,18 @@ async def _read(files: Files, name: str) -> AsyncGenerator[list[tuple[int, bytes
         reader.close()
 
 
-def _refusal(body: Mapping[str, object]) -> bytes:
-    """The answer to a request that can't run in a batch; empty for one that can."""
+def _request(line: InputLine) -> _Request:
     for name in ("stream", "background"):
-        if body.get(name):
+        if line.body.get(name):
             text = f"Invalid value: '{name}' must be false in the requests of a batch."
-            error = {"message": text, "type": "invalid_request_error", "param": name, "code": "invalid_value"}
-            return orjson.dumps({"error": error})
-    return b""
+            return _Request(line.custom_id, b"", _refusal(text, name))
+    try:
+        return _Request(line.custom_id, orjson.dumps(line.body), b"")
+    except orjson.JSONEncodeError:  # it can be read, but not written: orjson's limits differ
+        return _Request(line.custom_id, b"", _refusal("The body of this request is nested too deeply.", None))
+
+
+def _refusal(text: str, param: str | None) -> bytes:
+    """The answer to a request that can't run in a batch."""
+    error = {"message": text, "type": "invalid_request_error", "param": param, "code": "invalid_value"}
+    return orjson.dumps({"error": error})

@@ -66,8 +66,8 @@ class Batches:
 
     async def create(self, batch: Batch) -> None:
         """Create the batch; its input stays, also if the file is deleted. Raises `FileNotFoundError` if the
-        input is not in this server's folder."""
-        await self._files.on_disk(self._files.folder.link, batch.input_file_id, batch.id)
+        input is not in this server's folder, and `StorageFailed`."""
+        await self._files.link(batch.input_file_id, batch.id)
         await self._threads.run(self._store.add, batch)  # a link without a row is an orphan
         self._changed.set()
 

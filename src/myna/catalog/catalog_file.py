@@ -92,7 +92,7 @@ def read_catalog(data: bytes) -> Catalog:
         recommended = {str(purpose): names for purpose, names in file.recommended.items()}
         catalog = Catalog.of(file.version, [_entry(model) for model in file.models], recommended)
         _check(catalog)
-    except (ValueError, msgspec.MsgspecError) as exc:
+    except (ValueError, msgspec.MsgspecError, RecursionError) as exc:
         raise ConfigurationError(N_("This is not a valid catalog: {reason}.", reason=exc)) from exc
     return catalog
 

@@ -87,7 +87,8 @@ class _Walk:
         self._left = _MAX_ENTRIES
 
     def files(self, folder: Path, depth: int = _MAX_DEPTH) -> Iterator[Path]:
-        """All files and links to files, in the order of their names."""
+        """All files and links to files, in the order of their names. Names with control characters, or that
+        are not text, are skipped: they become ids, which terminals and JSON show."""
         try:
             with os.scandir(folder) as entries:
                 listed = sorted(self._bounded(entries), key=lambda entry: entry.name)
@@ -105,7 +106,8 @@ class _Walk:
             if self._left <= 0:
                 return
             self._left -= 1
-            yield entry
+            if entry.name.isprintable():
+                yield entry
 
 
 def _places(*folders: Path | str | None) -> list[Path]:
@@ -161,7 +163,7 @@ def _model_digest(path: Path) -> str | None:
         if not stat.S_ISREG(path.stat().st_mode) or path.stat().st_size > _MAX_MANIFEST_BYTES:
             return None
         layers = msgspec.json.decode(path.read_bytes(), type=_Manifest).layers
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     digests = [layer.digest for layer in layers if layer.mediaType == _MODEL_LAYER]
     has_adapter = any(layer.mediaType == _ADAPTER_LAYER for layer in layers)

@@ -69,6 +69,10 @@ class FileStore(Protocol):
         """The size of the project's files."""
         ...
 
+    def deleted_inputs(self, project: str) -> Sequence[str]:
+        """The project's batches that have not ended, but whose input file is deleted."""
+        ...
+
     def expired(self, now: int) -> Sequence[StoredFile]:
         """Some of the files, of all projects, that have expired."""
         ...

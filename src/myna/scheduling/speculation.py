@@ -19,6 +19,7 @@ _CAUTION: Final = 1.5  # a draft token must be worth this many times its cost
 _FIRST_SLOPE: Final = 0.2
 _SLOPES: Final = (0.01, 2.0)
 _SLOPE_STEP: Final = 1.1
+_MIN_RATIO: Final = 2  # steps of nearly one size differ by chance: their pairs would move the slope at random
 
 
 class StepCosts:
@@ -34,8 +35,10 @@ class StepCosts:
     def observe(self, num_tokens: int, seconds: float) -> None:
         """A step without prompt tokens computed `num_tokens` in `seconds`."""
         few, many = sorted((self._last, (num_tokens, seconds)))
+        if few[0] and many[0] < _MIN_RATIO * few[0]:
+            return
         self._last = (num_tokens, seconds)
-        if not few[0] or few[0] == many[0]:
+        if not few[0]:
             return
         is_steeper = many[1] * self.relative(few[0]) > few[1] * self.relative(many[0])
         slope = self.slope * _SLOPE_STEP if is_steeper else self.slope / _SLOPE_STEP

@@ -9,7 +9,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -109,6 +109,15 @@ class FileFolder:
     def link(self, name: str, other: str) -> None:
         """Keep the content under another name, too: each name can be deleted for itself. Raises `OSError`."""
         os.link(self._path / name, self._path / other)
+
+    def num_bytes(self, names: Iterable[str]) -> int:
+        """The room that these contents take; each counts once, and those that don't exist don't count."""
+        sizes: dict[int, int] = {}
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                status = (self._path / name).stat()
+                sizes[status.st_ino] = status.st_size
+        return sum(sizes.values())
 
     def delete(self, name: str) -> None:
         """Does nothing if there is no such content. Raises `OSError`."""

@@ -101,9 +101,20 @@ class Files:
             raise no_such_file(file_id)
         await self.on_disk(self.folder.delete, file_id)
 
+    async def link(self, file_id: str, name: str) -> None:
+        """Keep the content under another name, too. Raises `FileNotFoundError` and `StorageFailed`."""
+        try:
+            await self.on_disk(self.folder.link, file_id, name)
+        except FileNotFoundError:
+            raise
+        except OSError as exc:  # a folder, and the number of a content's names, can be full as well
+            raise _failed(exc) from exc
+
     async def upload(self, project: str, file_id: str) -> "Upload":
         """Begin an upload, which must be closed. Raises `StorageFailed`."""
-        used = await self._database_threads.run(self.store.num_bytes, project)
+        used = await self._database_threads.run(
+            lambda: self.store.num_bytes(project) + self._deleted_bytes(project)
+        )
         try:
             content = await self.on_disk(self.folder.create, file_id)
         except OSError as exc:
@@ -112,8 +123,7 @@ class Files:
 
     async def keep(self, file: StoredFile, content: OpenContent) -> bool:
         """Add the row of a content that is on disk; False if the project's files become too large."""
-        add = partial(self.store.add, file, self.limits.max_project_bytes)
-        return await self._database_threads.run(content.keep, add)
+        return await self._database_threads.run(content.keep, partial(self._add, file))
 
     def count(self, project: str, num_bytes: int) -> int:
         """Count what is being uploaded; returns how much that is now."""
@@ -127,6 +137,18 @@ class Files:
                 with contextlib.suppress(FileNotFound):  # another server was faster
                     await self.delete(file.project, file.id)
             log.info("deleted %d expired files", len(expired))
+
+    def _add(self, file: StoredFile) -> bool:
+        most = self.limits.max_project_bytes
+        if not most:
+            return self.store.add(file)
+        left = most - self._deleted_bytes(file.project)
+        return left > 0 and self.store.add(file, left)
+
+    def _deleted_bytes(self, project: str) -> int:
+        """The size of deleted files that unfinished batches still read. Otherwise a project could fill the
+        disk: upload, create a batch, delete, and so on."""
+        return self.folder.num_bytes(self.store.deleted_inputs(project))
 
     async def _run(self) -> None:
         if num_deleted := await self.on_disk(self.folder.delete_orphans, self.store.in_use):

@@ -67,6 +67,16 @@ class MemoryFiles:
         with self.lock:
             return sum(row.num_bytes for row in self._rows.values() if row.project == project)
 
+    def deleted_inputs(self, project: str) -> Sequence[str]:
+        with self.lock:
+            return [
+                batch.id
+                for batch in self.batches.values()
+                if batch.project == project
+                and not batch.is_finished
+                and batch.input_file_id not in self._rows
+            ]
+
     def expired(self, now: int) -> Sequence[StoredFile]:
         with self.lock:
             old = (row for row in self._rows.values() if row.expires_at is not None and row.expires_at <= now)

@@ -66,6 +66,13 @@ class SqlFiles:
         with self._database.transaction() as connection:
             return _num_bytes(connection, project)
 
+    def deleted_inputs(self, project: str) -> Sequence[str]:
+        columns = BATCHES.c
+        exists = select(FILES.c.id).where(FILES.c.id == columns.input_file_id).exists()
+        query = select(columns.id).where(columns.project == project, columns.status.in_(UNFINISHED), ~exists)
+        with self._database.transaction() as connection:
+            return connection.scalars(query).all()
+
     def expired(self, now: int) -> Sequence[StoredFile]:
         query = select(FILES).where(FILES.c.expires_at <= now).order_by(FILES.c.expires_at).limit(MAX_EXPIRED)
         with self._database.transaction() as connection:

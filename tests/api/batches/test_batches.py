@@ -1,7 +1,9 @@
 """Batches over HTTP with the official client, on a live server with a scripted model."""
 
 import asyncio
+import errno
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -220,6 +222,15 @@ async def test_refused_lines_are_in_the_error_file(tmp_path: Path) -> None:
     assert none_good.error_file_id is not None
 
 
+async def test_a_line_that_is_nested_too_deeply_does_not_stop_the_others(tmp_path: Path) -> None:
+    deep = line("deep", metadata=None).replace(b'"metadata": null', b'"x": ' + b"[" * 300 + b"]" * 300)
+    async with serving(tmp_path) as server:
+        batch = await server.run(line("good") + deep)
+        good, bad = await server.lines(batch.output_file_id), await server.lines(batch.error_file_id)
+    assert (set(good), set(bad)) == ({"good"}, {"deep"})
+    assert bad["deep"]["response"]["status_code"] == 400
+
+
 async def test_what_passes_is_tried_again_and_what_fails_is_not(tmp_path: Path) -> None:
     full, failed = Overloaded("full", retry_after_s=0.01), GenerationFailed("no")
     async with serving(tmp_path, EngineDead("x"), full, words("Hi"), failed, concurrency=1) as server:
@@ -318,6 +329,17 @@ async def test_the_input_may_be_deleted_once_the_batch_exists(tmp_path: Path) ->
         assert len(await server.lines(batch.output_file_id)) == 2
         await server.client.files.delete(str(batch.output_file_id))
     assert _contents(tmp_path) == []
+
+
+async def test_a_full_disk_is_a_507_for_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    async with serving(tmp_path) as server:
+        with pytest.raises(openai.InternalServerError) as refused:
+            await server.create(line("a"))
+    assert refused.value.status_code == 507
 
 
 def _contents(path: Path) -> list[Path]:

@@ -102,7 +102,7 @@ def input_json(text: str) -> msgspec.Raw:
     try:
         if isinstance(msgspec.json.decode(text), dict):
             return msgspec.Raw(text.encode())
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         pass
     try:
         read = from_json(text, allow_partial=True)

@@ -62,7 +62,7 @@ def list_gguf_files(
                 reason=exc.text,
             )
         ) from exc
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, RecursionError) as exc:
         raise DownloadFailed(N_("ModelScope does not answer ({reason}).", reason=exc)) from exc
     return [
         RepositoryFile(file.path, file.size, file.sha256)
