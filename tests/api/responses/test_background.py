@@ -307,6 +307,19 @@ async def test_what_a_dead_server_was_generating_has_failed(asked: str) -> None:
         assert (await _get(other, response_id)) == found
 
 
+async def test_events_that_could_not_be_stored_are_not_skipped() -> None:
+    async with serving(words("Hi")) as model:
+        stream = (await model.ask("responses", input="Hi", background=True, stream=True)).text
+        response_id = events_of(stream)[0]["response"]["id"]
+        await _ended(model, response_id)
+        frames, store = [frame.encode() for frame in stream.split("\n\n")[:-1]], model.services.background
+        store.delete_events(2**40)
+        store.add_events(response_id, EventBatch(0, frames[:2]))
+        store.add_events(response_id, EventBatch(4, frames[4:]))
+        again = await model.client.get(f"/v1/responses/{response_id}?stream=true")
+        assert events_of(again.text) == events_of(stream)
+
+
 async def test_events_are_deleted_some_time_after_the_end() -> None:
     shared = MemoryConversational(clock=lambda: 1.0)
     store, threads = MemoryBackground(shared), DatabaseThreads(1)

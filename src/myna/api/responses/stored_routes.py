@@ -22,6 +22,8 @@ from myna.wire.errors import BACKEND
 from myna.wire.paging import page_limit, page_order, query_integer
 
 SCOPE: Final[Scope] = "model.request"
+_MAX_NUMBER: Final = 2**31 - 1
+"""No response has that many events."""
 NO_KEY_TEXT: Final = "Missing bearer or basic authentication in header"
 endpoint: Final = partial(Endpoint, error_layout=BACKEND, no_key_text=NO_KEY_TEXT)
 
@@ -139,4 +141,4 @@ def _starting_after(query: QueryParams) -> int:
     number = query_integer(raw, "starting_after")
     if number < 0:
         raise validation_errors.out_of_range("integer", "below", 0, number).at_param("starting_after")
-    return number
+    return min(number, _MAX_NUMBER)
