@@ -85,7 +85,7 @@ def check_size(data: bytes) -> None:
 
 
 def check_levels(data: bytes) -> None:
-    """Raise `InvalidRequest` for a body whose values are too deep inside each other to be written again. To be
+    """Raise `InvalidRequest` for a body with values too deep inside each other to be written again. To be
     called after `check_size`."""
     if data.count(b"[") + data.count(b"{") > MAX_LEVELS and (levels := count_levels(data)) > MAX_LEVELS:
         raise _too_many("levels of nesting", MAX_LEVELS, levels)
