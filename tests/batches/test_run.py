@@ -55,17 +55,17 @@ async def two_servers(folder: Path) -> AsyncIterator[tuple[Server, Server]]:
         await server.files.aclose()
 
 
-async def create(server: Server, *custom_ids: str) -> str:
+async def create(server: Server, *custom_ids: str, project: str = "ours", file_id: str = "file-in") -> str:
     lines = [
         json.dumps({"custom_id": one, "method": "POST", "url": PATH, "body": {"model": "m"}})
         for one in custom_ids
     ]
     data = "\n".join(lines).encode()
-    upload = await server.files.upload("ours", "file-in")
+    upload = await server.files.upload(project, file_id)
     await upload.write(data)
-    await upload.finish(StoredFile("file-in", "ours", "batch", "in.jsonl", len(data), 1))
+    await upload.finish(StoredFile(file_id, project, "batch", "in.jsonl", len(data), 1))
     await upload.aclose()
-    batch = Batch(new_batch_id(1), "ours", "key_1", PATH, "file-in", 1, 100_000)
+    batch = Batch(new_batch_id(1), project, "key_1", PATH, file_id, 1, 100_000)
     await server.batches.create(batch)
     return batch.id
 
@@ -153,3 +153,17 @@ async def test_a_server_without_the_input_leaves_the_batch_to_others(tmp_path: P
         first.start()
         batch = await first.ended(batch_id)
     assert batch.status == "completed"
+
+
+async def test_many_batches_of_one_project_leave_room_for_others(tmp_path: Path) -> None:
+    async with two_servers(tmp_path) as (server, _):
+        for number in range(20):
+            await create(server, "a", file_id=f"file-{number}")
+        theirs = await create(server, "a", project="theirs", file_id="file-theirs")
+        server.start()
+        while True:  # nothing is answered: each batch that runs keeps its place
+            batch = await server.batches.get("theirs", theirs)
+            if batch is not None and batch.in_progress_at is not None:
+                break
+        page = await server.batches.page("ours", after=None, limit=50)
+        assert page is not None and sum(row.epoch for row in page.rows) == 4

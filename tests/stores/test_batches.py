@@ -72,6 +72,15 @@ def test_a_claim_is_exclusive_until_its_lease_ends(store: BatchStore) -> None:
     assert (again.id, again.epoch) == ("batch_2", 2)
 
 
+def test_batches_of_busy_projects_are_not_claimed(store: BatchStore) -> None:
+    for number, project in enumerate(("ours", "ours", "theirs")):
+        store.add(_batch(number, project))
+    claimed = store.claim(100.0, 115.0, ["ours"])
+    assert claimed is not None and claimed.id == "batch_2"
+    assert store.claim(100.0, 115.0, ["ours"]) is None
+    assert _claimed(store).id == "batch_0"
+
+
 def test_who_has_lost_a_claim_changes_nothing(stores: Stores) -> None:
     store, file = stores.batches(), StoredFile("file-out", "ours", "batch_output", "x.jsonl", 1, 1)
     store.add(_batch(1))

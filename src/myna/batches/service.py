@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from typing import Final
 
 from myna.batches.dispatch import Dispatch, FindModel
@@ -14,6 +15,8 @@ from myna.stores.database_threads import DatabaseThreads
 from myna.stores.files import Files
 
 _MAX_RUNNING: Final = 16
+_MAX_OF_PROJECT: Final = 4
+"""So that many batches of one project don't keep those of others waiting."""
 _LOOK_EVERY_S: Final = 5.0
 
 log = logging.getLogger("myna.serving")
@@ -37,7 +40,7 @@ class Batches:
         self._threads = threads
         self._concurrency = concurrency
         self._beat_s = beat_s
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], str] = {}  # with the project
         self._changed = asyncio.Event()
         self._services: BatchServices | None = None
         self._task = SupervisedTask("claiming batches", self._claim_batches)
@@ -93,20 +96,21 @@ class Batches:
                 continue
 
     async def _claim(self) -> Batch | None:
-        now = self._files.clock()
+        now, running = self._files.clock(), Counter(self._running.values())
+        busy = [project for project, num_running in running.items() if num_running >= _MAX_OF_PROJECT]
         try:
-            return await self._threads.run(self._store.claim, now, now + LEASE_S)
+            return await self._threads.run(self._store.claim, now, now + LEASE_S, busy)
         except DatabaseError:  # already logged
             return None
 
     def _run(self, batch: Batch) -> None:
         assert self._services is not None, "batches are claimed after the start"
         task = asyncio.create_task(BatchRun(batch, self._services).run(), name=batch.id)
-        self._running.add(task)
+        self._running[task] = batch.project
         task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         self._changed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s failed and is continued later", task.get_name(), exc_info=error)

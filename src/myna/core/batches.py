@@ -1,7 +1,7 @@
 """Batches: requests of a file that are answered in the background, and the interface of their stores."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -90,8 +90,9 @@ class BatchStore(Protocol):
         None if there is none."""
         ...
 
-    def claim(self, now: float, lease_until: float) -> Batch | None:
-        """Claim the oldest unfinished batch that nobody holds now, under a new epoch."""
+    def claim(self, now: float, lease_until: float, busy: Collection[str] = ()) -> Batch | None:
+        """Claim the oldest unfinished batch that nobody holds now, under a new epoch; none of the projects
+        that are `busy`."""
         ...
 
     def change(self, batch: Batch, **values: object) -> Batch | None:

@@ -1,6 +1,6 @@
 """Batches in SQLite or PostgreSQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
@@ -52,8 +52,10 @@ class SqlBatches:
             )
             return _find(connection, *_is(project, batch_id))
 
-    def claim(self, now: float, lease_until: float) -> Batch | None:
+    def claim(self, now: float, lease_until: float, busy: Collection[str] = ()) -> Batch | None:
         free = select(BATCHES).where(_IS_UNFINISHED, BATCHES.c.lease_until < now)
+        if busy:
+            free = free.where(BATCHES.c.project.not_in(busy))
         with self._database.transaction() as connection:
             # Another server that claims at the same time gets the next one, where the database can skip rows.
             query = free.order_by(BATCHES.c.serial).limit(1).with_for_update(skip_locked=True)

@@ -127,10 +127,10 @@ class MemoryBatches:
                 row = self._replace(row, {"status": "cancelling", "cancelling_at": now})
             return row
 
-    def claim(self, now: float, lease_until: float) -> Batch | None:
+    def claim(self, now: float, lease_until: float, busy: Collection[str] = ()) -> Batch | None:
         with self._lock:
             for row in self._rows.values():
-                if not row.is_finished and row.lease_until < now:
+                if not row.is_finished and row.lease_until < now and row.project not in busy:
                     return self._replace(row, {"epoch": row.epoch + 1, "lease_until": lease_until})
         return None
 
