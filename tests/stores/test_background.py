@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from tests.stores.response_rows import names, response
 
-from myna.core.stored_responses import BackgroundStore, EventBatch, ResponseStore
+from myna.core.stored_responses import MAX_BATCHES, BackgroundStore, EventBatch, ResponseStore
 from myna.stores.registry import Stores, open_stores
 
 
@@ -75,6 +75,15 @@ def test_events_are_read_from_any_number_on(store: BackgroundStore, responses: R
     for after, expected in ((-1, batches), (0, batches), (1, batches[1:]), (2, batches[2:]), (3, [])):
         assert list(store.events("resp_a", after)) == expected
     assert store.events("resp_b", -1) == []
+
+
+def test_a_long_stream_is_read_in_parts(store: BackgroundStore, responses: ResponseStore) -> None:
+    responses.put(response("a", status="in_progress", runner="here"))
+    batches = [EventBatch(number, [b"{}"]) for number in range(MAX_BATCHES + 3)]
+    for batch in batches:
+        store.add_events("resp_a", batch)
+    assert list(store.events("resp_a", -1)) == batches[:MAX_BATCHES]
+    assert batches[-1] in store.events("resp_a", MAX_BATCHES - 1)
 
 
 def test_events_are_deleted_some_time_after_the_end(store: BackgroundStore, responses: ResponseStore) -> None:

@@ -11,7 +11,7 @@ from tests.stores.response_rows import conversation, items, names, response
 
 from myna.core import stored_responses
 from myna.core.stored import MAX_DELETED_ROWS
-from myna.core.stored_responses import ConversationStore, ResponseStore
+from myna.core.stored_responses import ConversationStore, ResponseItem, ResponseStore
 from myna.stores import response_items, responses_memory
 from myna.stores.registry import Stores, open_stores
 from myna.stores.responses_sql import SqlResponses
@@ -62,6 +62,25 @@ def test_another_project_sees_nothing_and_changes_nothing(store: ResponseStore) 
     store.put(response("b", "a", project="theirs"))
     assert store.history("theirs", "resp_b") is None
     assert _history(store, "a") == "ai ao"
+
+
+def test_an_id_with_a_nul_is_an_unknown_one(store: ResponseStore, conversations: ConversationStore) -> None:
+    store.put(response("a"))
+    assert store.get("ours", "resp_a\0") is None
+    assert store.history("ours", "\0") is None
+    assert store.items("ours", ["msg_ai\0"]) == {}
+    assert not store.delete("ours", "resp_a\0")
+    assert not conversations.lock("ours", "\0", "me", "here")
+    assert conversations.page("ours", "\0", after="\0") is None
+
+
+def test_items_are_limited_in_size_and_the_newest_of_an_id_counts(store: ResponseStore) -> None:
+    store.put(response("a", output=(), input=[ResponseItem("msg_1", b"0123456789"), *items("2")]))
+    store.put(response("b", output=(), input=[ResponseItem("msg_1", b"01234")]))
+    assert store.items("ours", ["msg_1"], max_bytes=5) == {"msg_1": ResponseItem("msg_1", b"01234")}
+    assert store.items("ours", ["msg_1"] * 2, max_bytes=9) is None
+    assert store.items("ours", ["msg_1"] * 2, max_bytes=10) is not None
+    assert store.items("ours", ["msg_1", "msg_2"], max_bytes=5) is None
 
 
 def test_a_chain_is_read_from_its_beginning_and_may_branch(store: ResponseStore) -> None:
@@ -115,7 +134,8 @@ def test_deleted_is_gone_and_what_continues_it_keeps_its_history(store: Response
     assert store.delete("ours", "resp_a") and store.delete("ours", "resp_b")
     assert not store.delete("ours", "resp_a")
     assert store.get("ours", "resp_a") is None and _history(store, "b") is None
-    assert store.items("ours", ["msg_ao", "msg_co"]).keys() == {"msg_co"}
+    found = store.items("ours", ["msg_ao", "msg_co"])
+    assert found is not None and found.keys() == {"msg_co"}
     assert (_history(store, "c"), _history(store, "x")) == ("ai ao bi bo ci co", "ai ao xi xo")
     before = store.usage("ours").num_rows
     assert store.delete("ours", "resp_c")
@@ -241,7 +261,8 @@ def test_unused_conversations_are_deleted_when_they_are_old(
         pass
     alive = [name for name in ("old", "used", "kept") if conversations.get("ours", f"conv_{name}")]
     assert alive == ["used", "kept"]
-    assert store.items("ours", ["msg_old", "msg_hidden", "msg_used"]).keys() == {"msg_used"}
+    kept = store.items("ours", ["msg_old", "msg_hidden", "msg_used"])
+    assert kept is not None and kept.keys() == {"msg_used"}
 
 
 def test_many_items_of_an_old_conversation_are_deleted_in_pieces(tmp_path: Path) -> None:

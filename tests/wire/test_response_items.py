@@ -10,6 +10,7 @@ from myna.wire.ids import ItemIds, new_call_id
 from myna.wire.response_items import ITEM_TYPES, PREFIXES, Item, read_items, read_stored, stored_item
 
 USER = {"role": "user", "content": "x"}
+NESTED: list[Any] = json.loads("[" * 300 + "]" * 300)
 FAULTS: list[tuple[Any, str, str, str | None]] = [
     (
         7,
@@ -54,6 +55,18 @@ FAULTS: list[tuple[Any, str, str, str | None]] = [
         "Unknown parameter: 'input[0].phase'.",
         "input[0].phase",
         "unknown_parameter",
+    ),
+    (
+        {"role": "assistant", "content": "x", "phase": [[]]},
+        "Invalid type for 'input[0].phase': expected a string, but got an array instead.",
+        "input[0].phase",
+        "invalid_type",
+    ),
+    (
+        {"role": "assistant", "content": [{"type": "output_text", "text": "x", "logprobs": NESTED}]},
+        "Invalid 'input[0].content[0].logprobs': expected at most 4 arrays and objects inside one another.",
+        "input[0].content[0].logprobs",
+        "invalid_value",
     ),
     (
         {"role": "user", "content": [{"type": "bogus"}]},

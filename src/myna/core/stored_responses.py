@@ -15,6 +15,9 @@ ACTIVE: Final[frozenset[ResponseStatus]] = frozenset(("queued", "in_progress"))
 MAX_HISTORY_BYTES: Final = 32 << 20
 """Only the newest items of a longer history are loaded."""
 
+MAX_BATCHES: Final = 16
+"""Of events, read at once: a reader of a long stream must not hold all of it."""
+
 
 class ResponseItem(msgspec.Struct, frozen=True):
     """An input or output item. `json` is the item as the API shows it, with its id. Clients may choose ids,
@@ -110,8 +113,11 @@ class ResponseStore(LimitedStore, Protocol):
         the context in which it was generated."""
         ...
 
-    def items(self, project: str, ids: Sequence[str]) -> Mapping[str, ResponseItem]:
-        """The project's stored items with these ids; of several with the same id the newest."""
+    def items(
+        self, project: str, ids: Sequence[str], *, max_bytes: int = MAX_HISTORY_BYTES
+    ) -> Mapping[str, ResponseItem] | None:
+        """The project's stored items with these ids; of several with the same id the newest. None if they
+        exceed `max_bytes` together, each counted as often as it is named."""
         ...
 
 
@@ -137,7 +143,8 @@ class BackgroundStore(Protocol):
     def add_events(self, response_id: str, batch: EventBatch) -> None: ...
 
     def events(self, response_id: str, after: int) -> Sequence[EventBatch]:
-        """The batches that contain events with numbers greater than `after`, in order."""
+        """The first batches that contain events with numbers greater than `after`, in order, at most
+        `MAX_BATCHES`."""
         ...
 
     def delete_events(self, ended_before: int) -> None:

@@ -8,9 +8,9 @@ import contextlib
 import logging
 import secrets
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from myna.core.errors import DatabaseUnavailable, RequestsLimited
@@ -127,6 +127,7 @@ class BackgroundRuns:
         self._store = store
         self._threads = threads
         self._runs: dict[str, Run] = {}
+        self._starting = Counter[str]()  # by key
         self._num_holders = 0
         self._beaten_at = float("-inf")
         self._heart = SupervisedTask("the heartbeat for background responses", self._beat)
@@ -135,15 +136,23 @@ class BackgroundRuns:
     def get(self, response_id: str) -> Run | None:
         return self._runs.get(response_id)
 
-    def check_room(self, key_id: str) -> None:
-        """Raise `RequestsLimited` if the key has too many running."""
-        if sum(run.key_id == key_id for run in self._runs.values()) >= MAX_PER_KEY:
+    @contextmanager
+    def room(self, key_id: str) -> Iterator[None]:
+        """A block that starts a run, which counts from now on. Raises `RequestsLimited` if the key has too
+        many."""
+        num_running = sum(run.key_id == key_id for run in self._runs.values())
+        if num_running + self._starting[key_id] >= MAX_PER_KEY:
             raise RequestsLimited(
                 f"This key has {MAX_PER_KEY} background responses running. Wait for one to end, or cancel "
                 "one.",
                 code="rate_limit_exceeded",
                 retry_after_s=5.0,
             )
+        self._starting[key_id] += 1
+        try:
+            yield
+        finally:
+            self._starting -= Counter([key_id])
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Select, delete, func, insert, literal, select, update
 
-from myna.core.stored_responses import EventBatch, StoredResponse
+from myna.core.stored_responses import MAX_BATCHES, EventBatch, StoredResponse
 from myna.stores.database import Database
 from myna.stores.response_items import IS_ACTIVE, write_items
 from myna.stores.tables import RESPONSE_EVENTS, RESPONSES, RUNNERS
@@ -69,7 +69,7 @@ class SqlBackground:
         start = select(func.max(columns.first)).where(of_it, columns.first <= after + 1).scalar_subquery()
         query = select(columns.first, columns.events).where(of_it, columns.first >= func.coalesce(start, 0))
         with self._database.transaction() as connection:
-            found = connection.execute(query.order_by(columns.first)).all()
+            found = connection.execute(query.order_by(columns.first).limit(MAX_BATCHES)).all()
         batches = [EventBatch(row.first, row.events.split(_SEPARATOR)) for row in found]
         return [batch for batch in batches if batch.last > after]
 

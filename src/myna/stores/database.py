@@ -163,11 +163,12 @@ def _psycopg_arguments(limits: TimeLimits) -> dict[str, int]:
 
 
 def _connect_with_timeout(limits: TimeLimits) -> Callable[..., Any]:
-    from myna.stores.postgresql import TimeoutConnection
+    from myna.stores.postgresql import NulReplacingDumper, TimeoutConnection
 
     def connect(dialect: object, record: object, args: Any, arguments: Any) -> TimeoutConnection:
         connection = TimeoutConnection.connect(*args, **arguments)
         connection.answer_s = limits.answer_s
+        connection.adapters.register_dumper(str, NulReplacingDumper)
         return connection
 
     return connect

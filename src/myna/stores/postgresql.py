@@ -1,13 +1,22 @@
-"""A PostgreSQL connection that times out if the server no longer responds."""
+"""A PostgreSQL connection that times out if the server no longer responds, and that accepts any text."""
 
 import time
 from collections.abc import Generator
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.abc import PQGen
+from psycopg.abc import Buffer, PQGen
+from psycopg.types.string import StrDumperUnknown
 
 RV = TypeVar("RV")
+
+
+class NulReplacingDumper(StrDumperUnknown):
+    """PostgreSQL's texts can't contain NUL, which clients may send in any of theirs: U+FFFD takes its place,
+    as with half of a surrogate pair."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(obj.replace("\0", "\ufffd"))
 
 
 class TimeoutConnection(psycopg.Connection[Any]):

@@ -10,6 +10,7 @@ import msgspec
 from myna.core.stored import MAX_DELETED_ROWS, MAX_PAGE_BYTES, Order, StoredUsage, num_fitting
 from myna.core.stored_responses import (
     ACTIVE,
+    MAX_BATCHES,
     MAX_HISTORY_BYTES,
     EventBatch,
     History,
@@ -123,7 +124,9 @@ class MemoryResponses:
                 items = [*found.row.input, *found.row.output, *items]
             return _newest([*found.earlier, *items], status)
 
-    def items(self, project: str, ids: Sequence[str]) -> Mapping[str, ResponseItem]:
+    def items(
+        self, project: str, ids: Sequence[str], *, max_bytes: int = MAX_HISTORY_BYTES
+    ) -> Mapping[str, ResponseItem] | None:
         shared, wanted = self._shared, frozenset(ids)
         with shared.lock:
             of_conversations = [
@@ -134,12 +137,14 @@ class MemoryResponses:
                 for one in shared.responses.values()
                 if one.row.project == project and not one.is_deleted
             ]
-        return {
+        found = {
             item.id: item
             for items in (*of_conversations, *of_responses)
             for item in items
             if item.id in wanted
         }
+        num_bytes = sum(len(found[item_id].json) for item_id in ids if item_id in found)
+        return found if num_bytes <= max_bytes else None
 
     def usage(self, project: str) -> StoredUsage:
         shared = self._shared
@@ -318,7 +323,7 @@ class MemoryBackground:
     def events(self, response_id: str, after: int) -> Sequence[EventBatch]:
         with self._shared.lock:
             batches = list(self._shared.events.get(response_id, ()))
-        return [batch for batch in batches if batch.last > after]
+        return [batch for batch in batches if batch.last > after][:MAX_BATCHES]
 
     def delete_events(self, ended_before: int) -> None:
         shared = self._shared

@@ -1,13 +1,14 @@
 """Stored responses in SQLite or PostgreSQL, with SQLAlchemy Core."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, String, bindparam, delete, func, insert, literal, select, update
 
 from myna.core.stored import MAX_DELETED_BYTES, MAX_DELETED_ROWS, StoredUsage, num_fitting
-from myna.core.stored_responses import ACTIVE, History, ResponseItem, StoredResponse
+from myna.core.stored_responses import ACTIVE, MAX_HISTORY_BYTES, History, ResponseItem, StoredResponse
 from myna.stores.database import Database
 from myna.stores.response_items import (
     ITEM_BYTES,
@@ -84,16 +85,23 @@ class SqlResponses:
         with self._database.transaction() as connection:
             return read_history(connection, _HISTORY if with_output else _CONTEXT, project, response_id)
 
-    def items(self, project: str, ids: Sequence[str]) -> Mapping[str, ResponseItem]:
+    def items(
+        self, project: str, ids: Sequence[str], *, max_bytes: int = MAX_HISTORY_BYTES
+    ) -> Mapping[str, ResponseItem] | None:
         items = RESPONSE_ITEMS.c
         hidden = select(RESPONSES.c.id).where(RESPONSES.c.id == items.response_id, RESPONSES.c.is_deleted)
-        query = select(items.id, items.item).where(
+        newest = select(func.max(items.serial)).where(
             items.project == project,
             items.id.in_(ids),
             items.conversation_id.is_not(None) | ~hidden.exists(),
         )
+        is_newest = items.serial.in_(newest.group_by(items.id))
         with self._database.transaction() as connection:
-            found = connection.execute(query.order_by(items.serial)).all()
+            sizes = connection.execute(select(items.id, ITEM_BYTES.label("size")).where(is_newest)).all()
+            named = Counter(ids)
+            if sum(row.size * named[row.id] for row in sizes) > max_bytes:
+                return None
+            found = connection.execute(select(items.id, items.item).where(is_newest)).all()
         return {item.id: item for item in items_of(found)}
 
     def usage(self, project: str) -> StoredUsage:

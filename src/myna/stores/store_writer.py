@@ -79,6 +79,14 @@ class StoreWriter:
         """Whether the project may store more; if not, its rows are dropped."""
         return await self._quota.has_room(project)
 
+    async def reserve(self, project: str, size: int) -> bool:
+        """Whether the project may store that many bytes more. If so they count from now on; the caller stores
+        them itself."""
+        if not await self._quota.has_room(project, size):
+            return False
+        self._quota.add(project, size)
+        return True
+
     def drop_large(self) -> None:
         """Count a row that was not created because it would exceed `max_row_bytes`."""
         self._drop(f"one is larger than {self._limits.max_row_bytes} bytes")

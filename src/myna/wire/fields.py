@@ -125,6 +125,22 @@ def small_object(most: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def shallow(deepest: int) -> BeforeValidator:
+    """A value of any kind with at most that many arrays and objects inside one another."""
+
+    def check(value: object) -> object:
+        level = [value]
+        for _ in range(deepest + 1):
+            nested = [one for one in level if isinstance(one, dict | list)]
+            level = [part for one in nested for part in (one.values() if isinstance(one, dict) else one)]
+        if level:
+            rest = f"': expected at most {deepest} arrays and objects inside one another."
+            raise validation_errors.FieldError("invalid_value", "Invalid '", rest).in_validator()
+        return value
+
+    return BeforeValidator(check)
+
+
 def never_null(expected: str) -> BeforeValidator:
     """Rejects null for a key that may be absent but not null."""
 

@@ -61,7 +61,7 @@ class Message(BaseItem):
     type: str | None = None
     role: str
     content: Content
-    phase: object = None
+    phase: fields.Label = None
 
     @model_validator(mode="before")
     @classmethod

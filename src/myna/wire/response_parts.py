@@ -16,6 +16,8 @@ PART_TYPES: Final = (
 INPUT_PARTS: Final = ("input_text", "input_image", "input_file", "scoped_content", "input_audio")
 ASSISTANT_PARTS: Final = ("output_text", "refusal")
 MAX_PARTS: Final = 2048
+_LOGPROBS_DEPTH: Final = 4
+"""A list of objects, each with such a list."""
 _TEXTS: Final = ("input_text", *ASSISTANT_PARTS)
 _STRING, _ARRAY = f"{TAG}string", f"{TAG}array"
 _CONTENT_NOUN: Final = "one of a string or array of objects"
@@ -44,7 +46,7 @@ class Part(WireModel):
     text: fields.Text = None
     refusal: fields.Text = None
     annotations: object = None
-    logprobs: object = None
+    logprobs: Annotated[object, fields.shallow(_LOGPROBS_DEPTH)] = None
     parsed: object = None
     prompt_cache_breakpoint: object = None
     image_url: object = None

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from tests.api.responses.reading import events_of
 from tests.api.stand_in import Model, error_of, serving
@@ -17,6 +18,8 @@ from myna.request.background import MAX_PER_KEY, BackgroundRuns, EventLog
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.memory_stores import MemoryStores
 from myna.stores.responses_memory import MemoryBackground, MemoryConversational, MemoryResponses
+from myna.stores.store_quota import ProjectQuota
+from myna.stores.store_writer import WriterLimits
 
 
 def _held(*texts: str) -> tuple[list[Step], asyncio.Event]:
@@ -127,6 +130,41 @@ async def test_a_key_has_a_bounded_number() -> None:
         refused = await model.ask("responses", input="Hi", background=True)
         assert (refused.status_code, error_of(refused)["code"]) == (429, "rate_limit_exceeded")
         await model.services.background_runs.aclose()
+
+
+async def test_it_is_bounded_for_requests_at_the_same_time_too() -> None:
+    scripts = [_held("Hi")[0] for _ in range(MAX_PER_KEY)]
+    async with serving(*scripts) as model:
+        asking = [model.ask("responses", input="Hi", background=True) for _ in range(MAX_PER_KEY + 8)]
+        replies = await asyncio.gather(*asking)
+        assert sorted(reply.status_code for reply in replies) == [200] * MAX_PER_KEY + [429] * 8
+        await model.services.background_runs.aclose()
+
+
+async def test_what_waits_counts_toward_the_quota_at_once() -> None:
+    limits = WriterLimits(quota=ProjectQuota(max_rows=2))
+    scripts = [_held("Hi")[0] for _ in range(2)]
+    async with serving(*scripts, writer_limits=limits) as model:
+        for _ in range(2):
+            await _start(model)
+        refused = await model.ask("responses", input="Hi", background=True)
+        assert (refused.status_code, error_of(refused)["code"]) == (429, "insufficient_quota")
+        await model.services.background_runs.aclose()
+        await model.services.store_writer.aclose()
+
+
+async def test_a_long_request_does_not_hold_up_others() -> None:
+    """`tests.loop_guard` fails it if it does."""
+    tools = [{"name": f"n{number}", "parameters": {}} for number in range(40_000)]
+    row = response("a", project="default", status="queued", output=(), runner="dead")
+    body = json.dumps({"id": row.id, "background": True, "tools": tools}).encode()
+    async with serving() as model:
+        model.services.responses.put(msgspec.structs.replace(row, body=body))
+        model.services.background.heartbeat("dead", 60)
+        cancelled = await model.client.post(f"/v1/responses/{row.id}/cancel")
+        assert cancelled.json()["status"] == "cancelled"
+        refused = await model.ask("responses", input="x", instructions="x" * 10_000_000, background=True)
+        assert error_of(refused)["code"] == "context_length_exceeded"
 
 
 async def test_the_end_of_the_server_makes_it_fail() -> None:
@@ -267,6 +305,19 @@ async def test_what_a_dead_server_was_generating_has_failed(asked: str) -> None:
         )
         await dead.services.background_runs.aclose()
         assert (await _get(other, response_id)) == found
+
+
+async def test_events_that_could_not_be_stored_are_not_skipped() -> None:
+    async with serving(words("Hi")) as model:
+        stream = (await model.ask("responses", input="Hi", background=True, stream=True)).text
+        response_id = events_of(stream)[0]["response"]["id"]
+        await _ended(model, response_id)
+        frames, store = [frame.encode() for frame in stream.split("\n\n")[:-1]], model.services.background
+        store.delete_events(2**40)
+        store.add_events(response_id, EventBatch(0, frames[:2]))
+        store.add_events(response_id, EventBatch(4, frames[4:]))
+        again = await model.client.get(f"/v1/responses/{response_id}?stream=true")
+        assert events_of(again.text) == events_of(stream)
 
 
 async def test_events_are_deleted_some_time_after_the_end() -> None:

@@ -73,6 +73,18 @@ async def test_a_reference_is_the_item_itself() -> None:
         assert shown(model) == [("user", "a"), ("assistant", "One"), ("user", "b")]
 
 
+async def test_references_can_not_multiply_a_large_item() -> None:
+    async with serving() as model:
+        large = {"role": "user", "content": "x" * 1_000_000}
+        created = await model.client.post("/v1/conversations", json={"items": [large]})
+        listed = await model.client.get(f"/v1/conversations/{created.json()['id']}/items")
+        (item,) = listed.json()["data"]
+        refused = await model.ask("responses", input=[{"id": item["id"]}] * 40)
+        assert (refused.status_code, error_of(refused)["code"]) == (400, "too_large")
+        again = await model.client.post("/v1/conversations", json={"items": [{"id": item["id"]}] * 20})
+        assert again.status_code == 200
+
+
 async def test_a_conversation_grows_with_its_responses() -> None:
     async with serving(words("One"), words("Two")) as model:
         project = "default"

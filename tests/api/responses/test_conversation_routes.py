@@ -1,6 +1,7 @@
 """Conversations: they hold what is put into them and what responses add, in order, for their owner alone."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,9 @@ from tests.api.stand_in import Model, error_of, serving
 from tests.http.scripted import words
 
 from myna.core.events import PromptDone, TextDelta
+from myna.core.stored_responses import ConversationStore
+from myna.stores.memory_stores import MemoryStores
+from myna.stores.responses_memory import MemoryConversational, MemoryConversations
 from myna.stores.store_quota import ProjectQuota
 from myna.stores.store_writer import WriterLimits
 
@@ -211,6 +215,51 @@ async def test_a_used_up_quota_refuses_more() -> None:
     async with serving(writer_limits=limits, responses=model.services.responses) as model:
         refused = await model.client.post("/v1/conversations")
     assert (refused.status_code, error_of(refused)["code"]) == (429, "insufficient_quota")
+
+
+async def test_what_is_added_counts_toward_the_quota_at_once() -> None:
+    limits = WriterLimits(quota=ProjectQuota(max_bytes=3000))
+    async with serving(writer_limits=limits) as model:
+        body = {"items": [{"role": "user", "content": "x" * 1000}]}
+        replies = [await model.client.post("/v1/conversations", json=body) for _ in range(4)]
+        assert [reply.status_code for reply in replies] == [200, 200, 429, 429]
+        await model.services.store_writer.aclose()
+
+
+class _SlowLock(MemoryConversations):
+    """Reserving takes as long as the test wants."""
+
+    def __init__(self, shared: MemoryConversational) -> None:
+        super().__init__(shared)
+        self.is_asked, self.may_go_on = threading.Event(), threading.Event()
+
+    def lock(self, project: str, conversation_id: str, owner: str, runner: str) -> bool:
+        self.is_asked.set()
+        self.may_go_on.wait()
+        return super().lock(project, conversation_id, owner, runner)
+
+
+class _SlowlyLocking(MemoryStores):
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.slow = _SlowLock(self._conversational)
+
+    def conversations(self) -> ConversationStore:
+        return self.slow
+
+
+async def test_a_client_that_leaves_while_it_is_being_locked_leaves_it_unlocked() -> None:
+    stores = _SlowlyLocking("memory:")
+    async with serving(stores=stores) as model:
+        conversation = (await model.client.post("/v1/conversations")).json()["id"]
+        asking = asyncio.create_task(model.ask("responses", input="One", conversation=conversation))
+        await asyncio.to_thread(stores.slow.is_asked.wait)
+        asking.cancel()
+        await asyncio.sleep(0)
+        stores.slow.may_go_on.set()
+        await asyncio.wait([asking])
+        reply = await model.ask("responses", input="Two", conversation=conversation)
+    assert reply.status_code == 200, reply.text
 
 
 async def test_adding_needs_items() -> None:

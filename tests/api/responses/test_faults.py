@@ -134,6 +134,20 @@ FAULTS: list[tuple[dict[str, Any], str, str | None, str | None]] = [
         None,
     ),
     (
+        {
+            "input": "x",
+            "tools": [TOOL],
+            "tool_choice": {
+                "type": "allowed_tools",
+                "mode": "auto",
+                "tools": [{"type": "function", "name": "get", "server_label": [[]]}],
+            },
+        },
+        "Invalid type for 'tool_choice.tools[0].server_label': expected a string, but got an array instead.",
+        "tool_choice.tools[0].server_label",
+        "invalid_type",
+    ),
+    (
         {"input": "x", "tool_choice": "required"},
         "Tool choice 'required' must be specified with 'tools' parameter.",
         "tool_choice",

@@ -222,3 +222,16 @@ async def test_a_model_without_chat_template_counts_nothing() -> None:
     async with serving(prompting=BytePrompting(has_chat_template=False)) as model:
         refused = await model.ask("responses/input_tokens", input="x")
         assert error_of(refused)["param"] == "model"
+
+
+async def test_opaque_tokens_can_not_unpack_to_any_size() -> None:
+    async with serving() as model:
+        token = model.services.sealer.seal("x" * 9_000_000, "reasoning")
+        small = {"type": "reasoning", "summary": [], "encrypted_content": token}
+        refused = await model.ask("responses", input=[*[small] * 4, {"role": "user", "content": "Hi"}])
+        assert error_of(refused)["code"] == "context_length_exceeded"
+        counted = await model.ask("responses/input_tokens", input=[*[small] * 4])
+        assert error_of(counted)["code"] == "context_length_exceeded"
+        assert (
+            await model.ask("responses", input=[*[small] * 3, {"role": "user", "content": "Hi"}])
+        ).is_success

@@ -3,6 +3,7 @@ alone, on every store."""
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,6 +229,15 @@ async def test_a_finished_response_can_be_followed_from_any_event() -> None:
             ]
         late = _data((await model.client.get(f"{path}&starting_after=1000")).text)
         assert [(event["type"], event["sequence_number"]) for event in late] == [("response.completed", 1001)]
+
+
+async def test_no_number_is_too_large_to_follow_from(tmp_path: Path) -> None:
+    stores = open_stores(f"sqlite:///{tmp_path}/myna.db")
+    async with serving(words("Hi"), stores=stores) as model:
+        path = f"/v1/responses/{(await _created(model))['id']}?stream=true"
+        rest = await model.client.get(f"{path}&starting_after={2**63 - 1}")
+        assert [event["type"] for event in _data(rest.text)] == ["response.completed"]
+    stores.responses().close()
 
 
 def _data(stream: str) -> list[dict[str, Any]]:

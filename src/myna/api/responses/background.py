@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -16,7 +16,7 @@ from myna.api.responses.following import FollowedEvents, Passed, follow
 from myna.api.responses.generating import generate
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import Response, new_response
-from myna.api.responses.storing import FULL_TEXT, Storing, has_room, input_items, stored_response
+from myna.api.responses.storing import FULL_TEXT, Storing, input_items, stored_response
 from myna.api.responses.stream import ResponseRenderer
 from myna.catalog.registry import ModelCard
 from myna.core.errors import (
@@ -49,20 +49,20 @@ async def answer_in_background(
     if not request.is_stored:
         raise InvalidRequest("Background responses are stored; 'store' can't be false.", param="store")
     runs, keeps_events = context.services.background_runs, bool(request.stream)
-    runs.check_room(context.principal.key_id)
     created, ids = int(time.time()), ids_for(request)
     response = new_response(request, body, id=ids.new("resp_", created), created=created, model=card.id)
-    work = context.detached()
-    try:
-        await work.opened.enter_async_context(runs.alive())
-        items = await own_items(work, request, response)
-        await _put(work, response, items, ids)
-    except BaseException as exc:
-        await work.end(exc)
-        raise
-    run = Run(response.id, context.principal.key_id, keeps_events=keeps_events)
-    job = _Job(work, card, request, response, items, ids, run)
-    runs.run(run, job.work())
+    with runs.room(context.principal.key_id):
+        work = context.detached()
+        try:
+            await work.opened.enter_async_context(runs.alive())
+            items = await own_items(work, request, response)
+            await _put(work, response, items, ids)
+        except BaseException as exc:
+            await work.end(exc)
+            raise
+        run = Run(response.id, context.principal.key_id, keeps_events=keeps_events)
+        job = _Job(work, card, request, response, items, ids, run)
+        runs.run(run, job.work())
     await asyncio.wait([job.is_started], timeout=_EARLY_S)
     if job.is_started.done() and (error := job.is_started.result()) is not None:
         await _forget(context, run)
@@ -77,14 +77,18 @@ async def answer_in_background(
 async def _put(context: RequestContext, response: Response, items: RequestItems, ids: ItemIds) -> None:
     """Store the response as queued: other requests can refer to it from now on."""
     services = context.services
-    if not await has_room(context):
+
+    def queued() -> StoredResponse:
+        return stored_response(
+            replace(response, status="queued"),
+            project=context.principal.project,
+            input=input_items(items.own, ids),
+            runner=services.background_runs.server,
+        )
+
+    row = await context.in_text_thread(queued)
+    if not await services.store_writer.reserve(row.project, row.num_bytes):
         raise QuotaExceeded(FULL_TEXT, code="insufficient_quota")
-    row = stored_response(
-        replace(response, status="queued"),
-        project=context.principal.project,
-        input=await context.in_text_thread(input_items, items.own, ids),
-        runner=services.background_runs.server,
-    )
     await services.database_threads.run(services.responses.put, row)
 
 
@@ -122,7 +126,7 @@ class _Job:
         """Doesn't raise."""
         error: BaseException | None = None
         try:
-            self.run.log.append(_split(self.renderer.queued()))
+            self.run.log.append(await self._rendered(self.renderer.queued))
             await self._generate()
         except asyncio.CancelledError as exc:
             error = exc
@@ -147,7 +151,8 @@ class _Job:
         self.is_started.set_result(None)
         self.renderer.fold, self.response = fold, fold.response
         with contextlib.suppress(DatabaseUnavailable):
-            body = stored_response(self.response, project="").body
+            begun = partial(stored_response, self.response, project="")
+            body = (await context.in_text_thread(begun)).body
             await services.database_threads.run(services.background.progress, self.run.id, body)
         storing, num_ready = Storing(context, fold, (), self.ids), 0
         async for event in events:
@@ -174,6 +179,10 @@ class _Job:
             data = b"".join(parts)
         self.run.log.append(_split(data))
 
+    async def _rendered(self, render: Callable[[], bytes]) -> Sequence[bytes]:
+        """The events, each of which may repeat a long request."""
+        return await self.context.in_text_thread(lambda: _split(render()))
+
     async def _finish(self, row: StoredResponse) -> bool:
         """Store the end; False if the response has been cancelled or deleted meanwhile."""
         services, results = self.context.services, list[bool]()
@@ -189,17 +198,16 @@ class _Job:
         self.run.is_ending = True
         body: Any = error_body(exc, self.context.id)
         message = str(body["error"]["message"])
-        row = stored_response(
-            failed(self.response, exc, message),
-            project=self.context.principal.project,
-        )
+        response, project = failed(self.response, exc, message), self.context.principal.project
+        row = await self.context.in_text_thread(partial(stored_response, response, project=project))
         services = self.context.services
         finish = partial(services.background.finish, row)
         try:
             await services.database_threads.run(finish)
         except DatabaseUnavailable:
             await services.store_writer.put(row.project, 0, finish)
-        self.run.log.append(_split(self.renderer.failure(exc, self.context.id)))
+        failure = partial(self.renderer.failure, exc, self.context.id)
+        self.run.log.append(await self._rendered(failure))
         if not self.is_started.done():
             self.is_started.set_result(None)
 

@@ -1,5 +1,6 @@
 """The items that a request is about: those that it continues, and its own with references resolved."""
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from myna.api.responses.orphans import status_of
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.shapes import Response
 from myna.core.errors import InvalidRequest, NotFound
-from myna.core.stored_responses import ACTIVE, History, ResponseItem
+from myna.core.stored_responses import ACTIVE, MAX_HISTORY_BYTES, History, ResponseItem
 from myna.request.context import RequestContext
 from myna.wire.ids import ItemIds
 from myna.wire.response_items import Item, ItemReference, read_stored
@@ -77,12 +78,19 @@ async def own_items(context: RequestContext, request: ResponsesRequest, response
 async def find_references(
     context: RequestContext, items: Sequence[Item | ItemReference]
 ) -> Mapping[str, ResponseItem]:
-    """The stored items that are referred to. Raises `NotFound` for the first that doesn't exist."""
+    """The stored items that are referred to. Raises `NotFound` for the first that doesn't exist, and
+    `InvalidRequest` if they are too large together."""
     ids = [item.id for item in items if isinstance(item, ItemReference)]
     if not ids:
         return {}
     services = context.services
     found = await services.database_threads.run(services.responses.items, context.principal.project, ids)
+    if found is None:
+        raise InvalidRequest(
+            f"The items that the input refers to exceed {MAX_HISTORY_BYTES >> 20} MiB together.",
+            param="input",
+            code="too_large",
+        )
     for item_id in ids:
         if item_id not in found:
             why = _NOT_PERSISTED_TEXT if _OWN_ID.fullmatch(item_id) else ""
@@ -104,15 +112,17 @@ async def lock_conversation(context: RequestContext, conversation_id: str, respo
     runs, run = services.background_runs, services.database_threads.run
     store = services.conversations
     await context.opened.enter_async_context(runs.alive())
-    if not await run(store.lock, project, conversation_id, response_id, runs.server):
-        if await run(store.get, project, conversation_id) is None:
-            raise conversation_not_found(conversation_id)
-        raise InvalidRequest(LOCKED_TEXT, code="conversation_locked")
+    locking = asyncio.ensure_future(run(store.lock, project, conversation_id, response_id, runs.server))
 
     async def unlock() -> None:
+        await asyncio.wait([locking])  # goes on in its thread if the client leaves
         await run(store.unlock, conversation_id, response_id)
 
     context.opened.push_async_callback(unlock)
+    if not await asyncio.shield(locking):
+        if await run(store.get, project, conversation_id) is None:
+            raise conversation_not_found(conversation_id)
+        raise InvalidRequest(LOCKED_TEXT, code="conversation_locked")
 
 
 def item_not_found(item_id: str, why: str = "") -> NotFound:

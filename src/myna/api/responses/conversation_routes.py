@@ -186,8 +186,6 @@ async def _new_items(
 ) -> list[ResponseItem]:
     """The items as they are stored, in place of references those that they refer to. Raises `QuotaExceeded`
     if the project may not store more."""
-    if not await context.services.store_writer.has_room(context.principal.project):
-        raise QuotaExceeded(_FULL_TEXT, code="insufficient_quota")
     referred = await find_references(context, items)
 
     def stored() -> list[ResponseItem]:
@@ -197,4 +195,8 @@ async def _new_items(
         ]
         return [ResponseItem(str(item["id"]), orjson.dumps(item)) for item in shown]
 
-    return await context.in_text_thread(stored)
+    new = await context.in_text_thread(stored)
+    num_bytes = sum(len(item.json) for item in new)
+    if not await context.services.store_writer.reserve(context.principal.project, num_bytes):
+        raise QuotaExceeded(_FULL_TEXT, code="insufficient_quota")
+    return new

@@ -77,10 +77,16 @@ async def follow(context: RequestContext, response_id: str, after: int) -> Async
 
 
 async def _stored_events(context: RequestContext, response_id: str, after: int) -> Sequence[bytes]:
+    """The next stored events, up to the first that is missing: the database may have been unavailable."""
     services = context.services
     batches = await services.database_threads.run(services.background.events, response_id, after)
-    first = batches[0].first if batches else 0
-    return [event for batch in batches for event in batch.events][max(0, after + 1 - first) :]
+    events, number = list[bytes](), after + 1
+    for batch in batches:
+        if batch.first > number:
+            break
+        events += batch.events[number - batch.first :]
+        number = batch.last + 1
+    return events
 
 
 def _chunk(events: Sequence[bytes]) -> WireChunk:

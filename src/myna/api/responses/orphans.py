@@ -21,7 +21,8 @@ async def find_response(context: RequestContext, response_id: str) -> StoredResp
         return row
     if await run(services.background.is_alive, row.runner):
         return row
-    failed = ended(row, "failed", error={"code": "server_error", "message": STOPPED_TEXT})
+    error = {"code": "server_error", "message": STOPPED_TEXT}
+    failed = await context.in_text_thread(ended, row, "failed", error=error)
     await run(services.background.finish, failed)
     return await run(services.responses.get, project, response_id)
 

@@ -15,6 +15,7 @@ from myna.api.responses.truncation import fitting
 from myna.catalog.pool import ServedModel
 from myna.core.errors import ContextLengthExceeded, InvalidRequest
 from myna.core.requests import GenerationRequest
+from myna.core.stored_responses import MAX_HISTORY_BYTES
 from myna.generation.budgets import AnswerLimits
 from myna.generation.conversation import ConversationRequest, count_prompt, to_generation
 from myna.generation.tenant import Tenant, context_length
@@ -118,6 +119,21 @@ def _checked(
     return read_blob
 
 
+def _bounded(read_blob: ReadBlob) -> ReadBlob:
+    """Opaque tokens are compressed: raises `ContextLengthExceeded` for more text than a history may have."""
+    num_chars = 0
+
+    def read(token: str) -> str | None:
+        nonlocal num_chars
+        text = read_blob(token)
+        num_chars += len(text or "")
+        if num_chars > MAX_HISTORY_BYTES:
+            raise _too_long()
+        return text
+
+    return read
+
+
 def _too_long() -> ContextLengthExceeded:
     return ContextLengthExceeded(TOO_LONG_TEXT, param="input", code="context_length_exceeded")
 
@@ -171,7 +187,7 @@ def _conversation(
     """The request in the form that all endpoints share, and its tools."""
     shown = shown_tools(request.tools or ())
     return ConversationRequest(
-        messages=to_messages(request.instructions, items, read_blob),
+        messages=to_messages(request.instructions, items, _bounded(read_blob)),
         sampling=sampling(request, model.sampling),
         requested_tokens=request.max_output_tokens,
         num_logprobs=(request.top_logprobs or 0) if request.wants_logprobs else None,

@@ -13,7 +13,7 @@ from myna.api.responses.following import FollowedEvents, Passed, follow
 from myna.api.responses.orphans import ended, find_response
 from myna.api.responses.showing import indented, json_response, page_json, response_json, shown_response
 from myna.core.errors import InvalidRequest, NotFound
-from myna.core.stored import MAX_PAGE_BYTES, num_fitting
+from myna.core.stored import MAX_PAGE_BYTES, Order, num_fitting
 from myna.core.stored_responses import ACTIVE, ResponseItem, StoredResponse
 from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
@@ -22,6 +22,8 @@ from myna.wire.errors import BACKEND
 from myna.wire.paging import page_limit, page_order, query_integer
 
 SCOPE: Final[Scope] = "model.request"
+_MAX_NUMBER: Final = 2**31 - 1
+"""No response has that many events."""
 NO_KEY_TEXT: Final = "Missing bearer or basic authentication in header"
 endpoint: Final = partial(Endpoint, error_layout=BACKEND, no_key_text=NO_KEY_TEXT)
 
@@ -61,11 +63,11 @@ async def cancel_response(context: RequestContext) -> Response:
         raise InvalidRequest("Cannot cancel a synchronous response.")
     if row.status not in ACTIVE:
         return json_response(await context.in_text_thread(indented, shown))
-    cancelled = ended(row, "cancelled")
+    cancelled = await context.in_text_thread(ended, row, "cancelled")
     if await services.database_threads.run(services.background.finish, cancelled):
         if (run := services.background_runs.get(row.id)) is not None:
             run.stop()
-        return json_response(response_json(cancelled))
+        return json_response(await context.in_text_thread(response_json, cancelled))
     return json_response(await context.in_text_thread(response_json, await _find(context)))
 
 
@@ -80,15 +82,7 @@ async def list_input_items(context: RequestContext) -> Response:
     )
     if history is None:
         raise _not_found(response_id)
-    by_id = {item.id: item for item in history.items}
-    items: Sequence[ResponseItem] = list(by_id.values())
-    if order == "desc":
-        items = items[::-1]
-    if after is not None:
-        items = _following(items, after)
-    num = num_fitting([len(item.json) for item in items[:limit]], MAX_PAGE_BYTES)
-    page = partial(page_json, items[:num], has_more=len(items) > num)
-    return json_response(await context.in_text_thread(page))
+    return json_response(await context.in_text_thread(_page, history.items, limit, order, after))
 
 
 ENDPOINTS: Final = (
@@ -114,6 +108,17 @@ def _not_found(response_id: str) -> NotFound:
     return NotFound(f"Response with id '{response_id}' not found.")
 
 
+def _page(found: Sequence[ResponseItem], limit: int, order: Order, after: str | None) -> bytes:
+    """The page of the items, oldest first, of which each id is shown once. Slow for many."""
+    items: Sequence[ResponseItem] = list({item.id: item for item in found}.values())
+    if order == "desc":
+        items = items[::-1]
+    if after is not None:
+        items = _following(items, after)
+    num = num_fitting([len(item.json) for item in items[:limit]], MAX_PAGE_BYTES)
+    return page_json(items[:num], has_more=len(items) > num)
+
+
 def _following(items: Sequence[ResponseItem], after: str) -> Sequence[ResponseItem]:
     places = [place for place, item in enumerate(items) if item.id == after]
     if not places:
@@ -136,4 +141,4 @@ def _starting_after(query: QueryParams) -> int:
     number = query_integer(raw, "starting_after")
     if number < 0:
         raise validation_errors.out_of_range("integer", "below", 0, number).at_param("starting_after")
-    return number
+    return min(number, _MAX_NUMBER)

@@ -172,7 +172,7 @@ class NamedTool(WireModel):
     type: str
     name: Annotated[str | None, fields.text(longest=fields.MAX_LABEL)] = None
     namespace: Annotated[str | None, fields.text(longest=fields.MAX_LABEL)] = None
-    server_label: object = None
+    server_label: fields.Label = None
 
 
 class ToolChoiceParam(WireModel):
