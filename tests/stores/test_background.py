@@ -77,6 +77,16 @@ def test_events_are_read_from_any_number_on(store: BackgroundStore, responses: R
     assert store.events("resp_b", -1) == []
 
 
+def test_a_deleted_response_has_no_events(store: BackgroundStore, responses: ResponseStore) -> None:
+    responses.put(response("a"))
+    responses.put(response("b", "a"))
+    for name in ("a", "b"):
+        store.add_events(f"resp_{name}", EventBatch(1, [b"{}"]))
+        assert responses.delete("ours", f"resp_{name}")
+        store.add_events(f"resp_{name}", EventBatch(0, [b"{}"]))
+        assert store.events(f"resp_{name}", -1) == []
+
+
 def test_a_long_stream_is_read_in_parts(store: BackgroundStore, responses: ResponseStore) -> None:
     responses.put(response("a", status="in_progress", runner="here"))
     batches = [EventBatch(number, [b"{}"]) for number in range(MAX_BATCHES + 3)]

@@ -140,7 +140,9 @@ class BackgroundStore(Protocol):
 
     def is_alive(self, runner: str) -> bool: ...
 
-    def add_events(self, response_id: str, batch: EventBatch) -> None: ...
+    def add_events(self, response_id: str, batch: EventBatch) -> None:
+        """Does nothing if the response has been deleted."""
+        ...
 
     def events(self, response_id: str, after: int) -> Sequence[EventBatch]:
         """The first batches that contain events with numbers greater than `after`, in order, at most

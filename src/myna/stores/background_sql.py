@@ -60,8 +60,10 @@ class SqlBackground:
             "first": batch.first,
             "events": _SEPARATOR.join(batch.events),
         }
+        kept = select(RESPONSES.c.id).where(RESPONSES.c.id == response_id, ~RESPONSES.c.is_deleted)
         with self._database.transaction() as connection:
-            connection.execute(insert(RESPONSE_EVENTS), values)
+            if connection.scalar(kept.with_for_update()) is not None:
+                connection.execute(insert(RESPONSE_EVENTS), values)
 
     def events(self, response_id: str, after: int) -> Sequence[EventBatch]:
         columns = RESPONSE_EVENTS.c

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _OLD_S: Final = 60.0
 _MANY: Final = 500
@@ -92,6 +92,10 @@ class FileFolder:
 
     def path_of(self, name: str) -> Path:
         return self._path / name
+
+    def open(self, name: str) -> BinaryIO:
+        """The content, to be read. Raises `OSError`."""
+        return (self._path / name).open("rb")
 
     def create(self, name: str) -> OpenContent:
         """A new content. Raises `OSError`."""

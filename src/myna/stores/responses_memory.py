@@ -101,6 +101,7 @@ class MemoryResponses:
                 return False
             hidden = replace(found, row=msgspec.structs.replace(found.row, body=b""), is_deleted=True)
             self._shared.responses[response_id] = hidden
+            self._shared.events.pop(response_id, None)
             previous: str | None = response_id
             while previous is not None and not self._shared.is_continued(previous):
                 last = self._shared.responses.get(previous)
@@ -318,7 +319,9 @@ class MemoryBackground:
 
     def add_events(self, response_id: str, batch: EventBatch) -> None:
         with self._shared.lock:
-            self._shared.events.setdefault(response_id, []).append(batch)
+            found = self._shared.responses.get(response_id)
+            if found is not None and not found.is_deleted:
+                self._shared.events.setdefault(response_id, []).append(batch)
 
     def events(self, response_id: str, after: int) -> Sequence[EventBatch]:
         with self._shared.lock:

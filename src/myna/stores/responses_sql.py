@@ -20,7 +20,7 @@ from myna.stores.response_items import (
     remove_responses,
     write_items,
 )
-from myna.stores.tables import CONVERSATIONS, RESPONSE_ITEMS, RESPONSES
+from myna.stores.tables import CONVERSATIONS, RESPONSE_EVENTS, RESPONSE_ITEMS, RESPONSES
 
 _ITEM_OVERHEAD_BYTES: Final = 256
 """What a row of an item takes besides its JSON, about."""
@@ -76,6 +76,8 @@ class SqlResponses:
             if _is_continued(connection, response_id):
                 hidden = update(RESPONSES).where(RESPONSES.c.id == response_id)
                 connection.execute(hidden.values(is_deleted=True, body=b""))
+                events = delete(RESPONSE_EVENTS).where(RESPONSE_EVENTS.c.response_id == response_id)
+                connection.execute(events)
             else:
                 remove_responses(connection, [response_id])
                 _remove_hidden(connection, row.previous_id)

@@ -10,6 +10,8 @@ import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.responses import FileResponse
+from starlette.types import Receive, Scope, Send
 from tests.http.live import Live, Reply, running
 from tests.http.scripted import KEY, ScriptedGenerator, pool_of, services
 
@@ -156,6 +158,24 @@ async def test_another_projects_files_do_not_exist(tmp_path: Path) -> None:
         after = await live.ask("GET", "/v1/files?after=file-1")
     assert json.loads(listed.body)["data"] == []
     assert set(statuses) == {404} and after.status == 404
+
+
+async def test_a_file_that_is_deleted_while_it_is_sent_is_sent_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = FileResponse.__call__
+
+    async def deleted_first(self: FileResponse, scope: Scope, receive: Receive, send: Send) -> None:
+        for content in _contents(tmp_path):
+            content.unlink()
+        await sent(self, scope, receive, send)
+
+    monkeypatch.setattr(FileResponse, "__call__", deleted_first)
+    async with running(_services(tmp_path), families=FAMILIES) as live, _client(live) as client:
+        created = await client.files.create(file=("in.jsonl", LINE * 9), purpose="batch")
+        assert (await client.files.content(created.id)).read() == LINE * 9
+        with pytest.raises(openai.NotFoundError):
+            await client.files.content(created.id)
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:

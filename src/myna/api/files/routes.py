@@ -1,11 +1,14 @@
 """`/v1/files`: upload, list, retrieve, content, delete."""
 
 import json
+import os
 import re
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import BinaryIO, Final, get_args
 
 from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Send
+from starlette.types import Scope as HttpScope
 
 from myna.accounts.principal import Scope
 from myna.api.files.upload import receive_file
@@ -69,18 +72,28 @@ async def delete_file(context: RequestContext) -> Response:
     return _json({"object": "file", "deleted": True, "id": file.id})
 
 
+class ContentResponse(FileResponse):
+    """The bytes of an open file, which it closes; also those of one that is deleted meanwhile."""
+
+    def __init__(self, content: BinaryIO, filename: str) -> None:
+        path, status = f"/dev/fd/{content.fileno()}", os.fstat(content.fileno())
+        super().__init__(path, media_type="application/octet-stream", filename=filename, stat_result=status)
+        self._content = content
+
+    async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
+        with self._content:
+            await super().__call__(scope, receive, send)
+
+
 async def file_content(context: RequestContext) -> Response:
     """The bytes, whatever the request accepts; also parts of them."""
     file = await _find(context)
     files = context.services.files
-    path = files.folder.path_of(file.id)
     try:
-        status = await files.on_disk(path.stat)
+        content = await files.on_disk(files.folder.open, file.id)
     except FileNotFoundError:  # deleted just now, or this server doesn't share its folder
         raise no_such_file(file.id) from None
-    return FileResponse(
-        path, media_type="application/octet-stream", filename=file.filename, stat_result=status
-    )
+    return ContentResponse(content, file.filename)
 
 
 async def _find(context: RequestContext) -> StoredFile:
