@@ -14,7 +14,17 @@ from tests.http.live import running
 from tests.http.scripted import ScriptedGenerator, pool_of, services, words
 
 from myna.core.errors import InvalidRequest
-from myna.http.json_bodies import MAX_NODES, MAX_VALUES, LargeBodies, check_size, count_values, parse
+from myna.http.json_bodies import (
+    MAX_LEVELS,
+    MAX_NODES,
+    MAX_VALUES,
+    LargeBodies,
+    check_levels,
+    check_size,
+    count_levels,
+    count_values,
+    parse,
+)
 
 _texts = st.text(st.sampled_from('a"\\[]{},:\n'), max_size=8)
 _values: st.SearchStrategy[Any] = st.recursive(
@@ -40,6 +50,27 @@ def test_values_are_counted_whatever_strings_hold_and_wherever_slices_end(
     value: Any, slice_bytes: int
 ) -> None:
     assert count_values(json.dumps(value).encode(), slice_bytes) == _counted(value)
+
+
+def _levels(value: Any) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inside is None else 1 + max(map(_levels, inside), default=0)
+
+
+@settings(deadline=None)
+@given(_values, st.integers(1, 9))
+def test_levels_are_counted_whatever_strings_hold_and_wherever_slices_end(
+    value: Any, slice_bytes: int
+) -> None:
+    assert count_levels(json.dumps(value).encode(), slice_bytes) == _levels(value)
+
+
+def test_what_is_nested_too_deeply_to_be_written_again_is_refused() -> None:
+    check_levels(b"[" * MAX_LEVELS + b"]" * MAX_LEVELS)
+    check_levels(b"[" + b"[]," * MAX_LEVELS + b"1]")
+    orjson.dumps(parse(b"[" * MAX_LEVELS + b"]" * MAX_LEVELS))
+    with pytest.raises(InvalidRequest, match=r"levels of nesting\. Expected at most 200, but got 201"):
+        check_levels(b"[" * (MAX_LEVELS + 1) + b"]" * (MAX_LEVELS + 1))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +182,7 @@ HOSTILE = {
     "text": (f'"messages":[{_message(chr(34) + "a" * _MEGABYTES + chr(34))}]', "string_above_max_length"),
     "name": (f'"messages":{_HI},"{"k" * _MEGABYTES}":1', "unknown_parameter"),
     "integer": (f'"messages":{_HI},"n":{"1" * _MEGABYTES}', None),
-    "nested": (f'"messages":{"[" * 1000}{"]" * 1000}', "invalid_type"),
+    "nested": (f'"messages":{"[" * 1000}{"]" * 1000}', "too_many_values"),
 }
 
 

@@ -5,7 +5,7 @@ Knows no endpoint and no schema.
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
@@ -19,7 +19,12 @@ INLINE_BYTES: Final = 16 * 1024
 send many at once, and the event loop would process all of them in one iteration."""
 MAX_VALUES: Final = 500_000
 MAX_NODES: Final = 100_000
+MAX_LEVELS: Final = 200
+"""Of arrays and objects inside each other. orjson reads 1,024, but writes 254; Python's own functions fail at
+its recursion limit, 1,000, which includes their callers."""
 _SLICE_BYTES: Final = 64 * 1024
+_OPENING: Final = b"[{"
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[{]}"))
 # An escaped pair of surrogates, or half of one; where backslashes aren't escaped.
 _SURROGATES: Final = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[c-fC-F][0-9a-fA-F]{2})"
@@ -79,12 +84,41 @@ def check_size(data: bytes) -> None:
         raise _too_many("values", MAX_VALUES, num_values)
 
 
+def check_levels(data: bytes) -> None:
+    """Raise `InvalidRequest` for a body with values too deep inside each other to be written again. To be
+    called after `check_size`."""
+    if data.count(b"[") + data.count(b"{") > MAX_LEVELS and (levels := count_levels(data)) > MAX_LEVELS:
+        raise _too_many("levels of nesting", MAX_LEVELS, levels)
+
+
 def count_values(data: bytes, slice_bytes: int = _SLICE_BYTES) -> tuple[int, int]:
     """(objects, arrays and properties; commas between values) in a JSON text.
 
     Works in slices, between which other threads may run. The counts of malformed JSON are arbitrary.
     """
-    num_nodes = num_commas = start = 0
+    num_nodes = num_commas = 0
+    for structure in _structure(data, slice_bytes):
+        num_nodes += structure.count(b"{") + structure.count(b"[") + structure.count(b":")
+        num_commas += structure.count(b",")
+    return num_nodes, num_commas
+
+
+def count_levels(data: bytes, slice_bytes: int = _SLICE_BYTES) -> int:
+    """How many arrays and objects of a JSON text are inside each other. The count of malformed JSON is
+    arbitrary."""
+    level = deepest = 0
+    for structure in _structure(data, slice_bytes):
+        for bracket in structure.translate(None, _NO_BRACKETS):
+            level += 1 if bracket in _OPENING else -1
+            deepest = max(deepest, level)
+        if level < 0:
+            break
+    return deepest
+
+
+def _structure(data: bytes, slice_bytes: int) -> Iterator[bytes]:
+    """What is outside the strings of a JSON text."""
+    start = 0
     in_string = False
     while start < len(data):
         end = start + slice_bytes
@@ -96,11 +130,8 @@ def count_values(data: bytes, slice_bytes: int = _SLICE_BYTES) -> tuple[int, int
         if b"\\" in piece:
             piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
         between_quotes = piece.split(b'"')
-        structure = b"".join(between_quotes[in_string::2])
+        yield b"".join(between_quotes[in_string::2])
         in_string ^= len(between_quotes) % 2 == 0
-        num_nodes += structure.count(b"{") + structure.count(b"[") + structure.count(b":")
-        num_commas += structure.count(b",")
-    return num_nodes, num_commas
 
 
 def _too_many(noun: str, limit: int, count: int) -> InvalidRequest:

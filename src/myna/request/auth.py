@@ -12,7 +12,7 @@ from starlette.requests import Request
 from myna.accounts.keys import mask_key
 from myna.accounts.principal import LOCAL_USER, Principal, Scope
 from myna.core.errors import AuthenticationFailed, InvalidRequest, MissingScope
-from myna.http.json_bodies import INLINE_BYTES, check_size, parse
+from myna.http.json_bodies import INLINE_BYTES, check_levels, check_size, parse
 from myna.http.origin import host_name, is_loopback
 from myna.http.record import record_of
 from myna.request.in_process import KEY_ID
@@ -130,9 +130,10 @@ def check_content_type(request: Request) -> None:
 
 def parse_json_object(data: bytes, no_object_text: str = NO_MODEL_TEXT) -> dict[str, object]:
     """The JSON object in a body. Raises `UnparsableBody` if it is not JSON, and `InvalidRequest` if it is not
-    an object or has too many values."""
+    an object, has too many values, or is nested too deeply."""
     if len(data) > INLINE_BYTES:
         check_size(data)
+    check_levels(data)
     try:
         body = parse(data)
     except orjson.JSONDecodeError as exc:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -208,6 +209,19 @@ def test_too_many_tokens_in_all() -> None:
     with pytest.raises(InvalidRequest, match="maximum request size is 300000 tokens per request") as refused:
         encoder.encode([full] * 37)
     assert refused.value.code == "max_tokens_per_request"
+
+
+def test_far_too_many_tokens_in_all_are_refused_without_being_tokenized() -> None:
+    class Untokenized(FakeTextEncoder):
+        def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+            raise AssertionError("was tokenized")
+
+        def least_tokens(self, text: str) -> int:
+            return len(text) // 8
+
+    info = ModelInfo("fake", "fake", 300, 8192, 8192, 1, "", embedding=EmbeddingInfo(4, "mean"))
+    with pytest.raises(InvalidRequest, match="maximum request size is 300000 tokens per request"):
+        InputEncoder(Untokenized(), info).encode(["a" * 8000] * 2048)
 
 
 async def test_names_of_openai_are_the_only_embedding_model() -> None:

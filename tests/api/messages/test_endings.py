@@ -12,7 +12,7 @@ from tests.api.messages.wire import accumulated, events_of
 
 from myna.api.messages.answer import MessageFold
 from myna.api.messages.response_spec import ResponseSpec
-from myna.api.messages.signatures import is_changed, unsealed
+from myna.api.messages.signatures import Unsealer, is_changed
 from myna.api.messages.stream import MessageFraming, MessageRenderer, message_start
 from myna.core.conversation import ToolSpec
 from myna.core.events import ChoiceDone, Done, Event, FinishReason, PromptDone, TextDelta
@@ -208,9 +208,9 @@ def test_the_prompts_tokens_are_divided_between_cache_and_input() -> None:
 def test_a_hidden_thought_is_in_its_signature() -> None:
     [block, _] = whole(said("a", thought="hm"), ResponseSpec("msg_1", "m", shows_thoughts=False))["content"]
     assert block["thinking"] == ""
-    assert unsealed(block["signature"]) == "hm"
+    assert Unsealer().read(block["signature"]) == "hm"
     [block, _] = whole(said("a", thought="hm"), PLAIN)["content"]
-    assert unsealed(block["signature"]) == ""
+    assert Unsealer().read(block["signature"]) == ""
     assert not is_changed("hm", block["signature"])
     assert is_changed("mh", block["signature"])
     assert not is_changed("hm", "")

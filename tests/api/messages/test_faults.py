@@ -12,9 +12,12 @@ from tests.api.messages.wire import CALL, READ, RESULT, USER, ask, error_of
 from tests.api.stand_in import ServerTask, serving
 from tests.http.scripted import KEY
 
+from myna.api.messages.signatures import MAX_TEXT_BYTES, seal
 from myna.app import HttpOptions, create_app
+from myna.http.json_bodies import MAX_LEVELS
 from myna.wire.anthropic_parameters import MESSAGES
 
+THOUGHT = {"type": "thinking", "thinking": "", "signature": seal("a" * (MAX_TEXT_BYTES // 2 + 1))}
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "eA=="}}
 
 
@@ -74,6 +77,19 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         {"messages": [USER, assistant(CALL)]},
         "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: toolu_1. Each "
         "`tool_use` block must have a corresponding `tool_result` block in the next message.",
+    ),
+    "two results of a call": (
+        {"messages": [USER, assistant(CALL), *user(RESULT, {**RESULT, "content": "43"})]},
+        "messages.2: each `tool_use` must have a single `tool_result`, but there are several with the id "
+        "toolu_1",
+    ),
+    "two calls with the same id": (
+        {"messages": [USER, assistant(CALL, {**CALL, "name": "write"}), *user(RESULT)]},
+        "messages.1: the ids of `tool_use` blocks must be unique",
+    ),
+    "thoughts that unpack to more than a body may hold": (
+        {"messages": [USER, assistant(*[THOUGHT] * 2), USER]},
+        "messages: the signatures of thinking blocks hold too much text",
     ),
     "prefill with a space": (
         {"messages": [USER, {"role": "assistant", "content": "The "}]},
@@ -152,6 +168,32 @@ async def test_a_fault_is_reported_in_anthropics_words_before_any_generation(nam
     assert response.status_code == 400
     assert error_of(response) == {"type": "invalid_request_error", "message": message}
     assert response.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("levels", [MAX_LEVELS, 1000])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("messages", '"messages": [], "tools": [{"name": "f", "input_schema": %s}]'),
+        ("messages", '"messages": [{"role": "assistant", "content": [{"type": "tool_use", "input": %s}]}]'),
+        ("messages/count_tokens", '"messages": [], "tools": [{"name": "f", "input_schema": %s}]'),
+        ("chat/completions", '"tools": [{"type": "function", "function": {"name": "f", "parameters": %s}}]'),
+        (
+            "chat/completions",
+            '"store": true, "messages": [{"role": "user", "content": "x"}], "response_format": '
+            '{"type": "json_schema", "json_schema": {"name": "f", "schema": %s}}',
+        ),
+        ("responses", '"input": "x", "tools": [{"type": "function", "name": "f", "parameters": %s}]'),
+    ],
+)
+async def test_a_deep_body_is_the_clients_fault(path: str, body: str, levels: int) -> None:
+    deep = '{"a":' * levels + "1" + "}" * levels
+    whole = '{"model": "tiny", "max_tokens": 9, ' + body % deep + "}"
+    async with serving() as model:
+        headers = {"content-type": "application/json"}
+        response = await model.client.post(f"/v1/{path}", content=whole, headers=headers)
+    assert response.status_code == 400
+    assert "too many levels of nesting. Expected at most 200" in response.json()["error"]["message"]
 
 
 async def test_a_missing_model_is_reported_first_and_an_unknown_one_by_its_name() -> None:

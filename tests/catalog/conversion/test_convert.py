@@ -198,6 +198,20 @@ def test_what_cannot_be_imported_is_named(
     assert not list(store.folder.glob("*"))
 
 
+@pytest.mark.parametrize("weight_type", TYPES)
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_weights_that_are_not_finite_numbers_are_refused(
+    value: float, weight_type: str, store: ModelStore, tmp_path: Path
+) -> None:
+    folder = write_bert_folder(tmp_path / "bert")
+    tensor = next(read_tensors(folder / "model.safetensors")["embeddings.LayerNorm.weight"].rows()).copy()
+    tensor[3] = value
+    _tensors(**{"embeddings/LayerNorm/weight": tensor})(folder)
+    with pytest.raises(ModelFileError, match=r"LayerNorm\.weight has values that are not finite numbers"):
+        imported(folder, store, weight_type=weight_type)
+    assert not list(store.folder.rglob("*.gguf"))
+
+
 def test_a_shard_outside_the_folder_is_not_read(store: ModelStore, tmp_path: Path) -> None:
     folder = write_bert_folder(tmp_path / "bert")
     (folder / "model.safetensors").rename(tmp_path / "model.safetensors")

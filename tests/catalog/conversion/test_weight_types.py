@@ -27,6 +27,8 @@ def test_zeros_and_values_beyond_a_half_keep_finite() -> None:
     block = np.zeros((1, 32), np.float32)
     assert not any(ENCODERS["q8_0"](block))
     assert np.frombuffer(ENCODERS["f16"](block + 1e6), np.float16).max() == 65504
+    huge = np.frombuffer(ENCODERS["q8_0"](block - 1e38), np.uint8)
+    assert gguf.dequantize(huge, gguf.GGMLQuantizationType.Q8_0).min() == -65504 * 127
 
 
 def test_only_products_are_quantised() -> None:

@@ -28,8 +28,10 @@ class InputEncoder:
         or for too many tokens in all. Huge texts are rejected without tokenizing them."""
         texts = [f"{self.prefix}{text}" for text in inputs if isinstance(text, str)]
         if sum(map(len, texts)) > MAX_COUNTED_CHARS:
-            for text in texts:
-                self._check_length(self.encoder.least_tokens(text), is_lower_bound=True)
+            least = [self.encoder.least_tokens(text) for text in texts]
+            for num_tokens in least:
+                self._check_length(num_tokens, is_lower_bound=True)
+            _check_total(sum(least))
         encoded = iter(self.encoder.encode_batch(texts))
         rows = [
             next(encoded) if isinstance(one, str) else self._tokens(one, i) for i, one in enumerate(inputs)
@@ -38,11 +40,7 @@ class InputEncoder:
             if not row:  # of a model without special tokens
                 raise InvalidRequest("The input has no tokens for this model.", param="input")
             self._check_length(len(row))
-        if sum(map(len, rows)) > MAX_TOKENS:
-            raise InvalidRequest(
-                f"Invalid 'input': maximum request size is {MAX_TOKENS} tokens per request.",
-                code="max_tokens_per_request",
-            )
+        _check_total(sum(map(len, rows)))
         return tuple(map(tuple, rows))
 
     def _tokens(self, tokens: tuple[int, ...], index: int) -> list[int]:
@@ -59,6 +57,14 @@ class InputEncoder:
 
     def _check_length(self, num_tokens: int, *, is_lower_bound: bool = False) -> None:
         completion_tokens(num_tokens, 0, self.info.context_tokens, is_lower_bound=is_lower_bound)
+
+
+def _check_total(num_tokens: int) -> None:
+    if num_tokens > MAX_TOKENS:
+        raise InvalidRequest(
+            f"Invalid 'input': maximum request size is {MAX_TOKENS} tokens per request.",
+            code="max_tokens_per_request",
+        )
 
 
 def check_dimensions(dimensions: int | None, encoder: TextEncoder, info: ModelInfo) -> None:

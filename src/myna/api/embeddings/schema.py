@@ -1,5 +1,6 @@
 """The schema of an embedding request. Knows no model and no HTTP."""
 
+import reprlib
 from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator
@@ -14,6 +15,9 @@ INVALID_INPUT: Final = (
     "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference."
 )
 _MAX_ECHO: Final = 64
+_SHORT: Final = reprlib.Repr()  # of a huge value, `repr` would hold the GIL for long
+_SHORT.maxlist = _SHORT.maxdict = _SHORT.maxlevel = _MAX_ECHO
+_SHORT.maxstring = _SHORT.maxlong = 4 * _MAX_ECHO
 
 Input = str | tuple[int, ...]
 Encoding = Literal["float", "base64"]
@@ -66,7 +70,7 @@ def _dimensions(value: object) -> object:
 
 def _shown(value: object) -> str:
     """The value as OpenAI's validator of this endpoint quotes it, cut if it is long."""
-    shown = repr(value)
+    shown = _SHORT.repr(value)
     return shown if len(shown) <= _MAX_ECHO else f"{shown[:_MAX_ECHO]}..."
 
 

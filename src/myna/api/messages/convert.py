@@ -14,7 +14,7 @@ from myna.api.messages.blocks import (
     document_text,
 )
 from myna.api.messages.schema import MessagesRequest, PromptRequest, Tool
-from myna.api.messages.signatures import is_changed, unsealed
+from myna.api.messages.signatures import Unsealer, is_changed
 from myna.api.messages.turns import Turn, turns_of
 from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest
@@ -120,6 +120,7 @@ def _taken_prefill(turns: list[Turn]) -> str:
 
 
 def _messages(turns: Sequence[Turn], hint: Hint) -> Iterator[Message]:
+    unsealer = Unsealer()
     for turn in turns:
         for result in turn.results():
             yield Message.of("tool", _result_text(result), tool_call_id=result.tool_use_id)
@@ -127,7 +128,7 @@ def _messages(turns: Sequence[Turn], hint: Hint) -> Iterator[Message]:
         calls = tuple(
             ToolCall(call.id, call.name, json.dumps(call.input, ensure_ascii=False)) for call in turn.calls()
         )
-        reasoning = "\n".join(filter(None, _thoughts(turn, hint)))
+        reasoning = "\n".join(filter(None, _thoughts(turn, unsealer, hint)))
         if parts or calls or reasoning or not turn.results():
             yield Message(turn.role, parts, tool_calls=calls, reasoning=reasoning or None)
 
@@ -145,12 +146,12 @@ def _result_text(result: ToolResultBlock) -> str:
     return f"{_FAILED}{text}" if result.is_error else text
 
 
-def _thoughts(turn: Turn, hint: Hint) -> Iterator[str]:
+def _thoughts(turn: Turn, unsealer: Unsealer, hint: Hint) -> Iterator[str]:
     for block in turn.blocks:
         if isinstance(block, ThinkingBlock):
             if block.thinking and is_changed(block.thinking, block.signature):
                 hint(f"A thinking block before messages.{turn.index} was changed; it is used as it is.")
-            yield block.thinking or unsealed(block.signature)
+            yield block.thinking or unsealer.read(block.signature)
 
 
 # --- tools and thinking ---

@@ -10,10 +10,12 @@ import hashlib
 import zlib
 from typing import Final
 
+from myna.core.errors import InvalidRequest
+
 _DIGEST: Final = b"\x01"
 _TEXT: Final = b"\x02"
 _DIGEST_BYTES: Final = 32
-_MAX_TEXT_BYTES: Final = 10_485_760
+MAX_TEXT_BYTES: Final = 10_485_760
 
 
 def sign(thought: str) -> str:
@@ -32,16 +34,26 @@ def is_changed(thought: str, signature: str) -> bool:
     return data[:1] == _DIGEST and len(data) == _DIGEST_BYTES + 1 and data[1:] != _digest(thought)
 
 
-def unsealed(signature: str) -> str:
-    """The thought that a signature holds; empty if it holds none."""
-    data = _decoded(signature)
-    if data[:1] != _TEXT:
-        return ""
-    try:
-        text = zlib.decompressobj().decompress(data[1:], _MAX_TEXT_BYTES)
-        return text.decode("utf-8", "surrogatepass")
-    except (zlib.error, UnicodeDecodeError):
-        return ""
+class Unsealer:
+    """Reads the thoughts that the signatures of one request hold. Together they are limited: compressed, a
+    small body could hold thousands of times its size."""
+
+    def __init__(self) -> None:
+        self._bytes_left = MAX_TEXT_BYTES
+
+    def read(self, signature: str) -> str:
+        """The thought that a signature holds; empty if it holds none. Raises `InvalidRequest`."""
+        data = _decoded(signature)
+        if data[:1] != _TEXT:
+            return ""
+        try:
+            text = zlib.decompressobj().decompress(data[1:], self._bytes_left + 1)
+            self._bytes_left -= len(text)
+            if self._bytes_left < 0:
+                raise InvalidRequest("messages: the signatures of thinking blocks hold too much text")
+            return text.decode("utf-8", "surrogatepass")
+        except (zlib.error, UnicodeDecodeError):
+            return ""
 
 
 def _digest(thought: str) -> bytes:

@@ -87,16 +87,24 @@ def _check_calls(turns: Sequence[Turn]) -> None:
     unanswered = list[str]()
     for turn in turns:
         called = set(unanswered)
+        answered = set[str]()
         for result in turn.results():
+            if result.tool_use_id in answered:
+                raise InvalidRequest(
+                    f"messages.{turn.index}: each `tool_use` must have a single `tool_result`, but there are "
+                    f"several with the id {result.tool_use_id}"
+                )
+            answered.add(result.tool_use_id)
             if result.tool_use_id not in called:
                 raise InvalidRequest(
                     f"messages.{turn.index}: unexpected `tool_use_id` found in `tool_result` blocks: "
                     f"{result.tool_use_id}. Each `tool_result` block must have a corresponding `tool_use` "
                     "block in the previous message."
                 )
-        answered = {result.tool_use_id for result in turn.results()}
         _reject_unanswered(turn.index, [id for id in unanswered if id not in answered])
         unanswered = [call.id for call in turn.calls()]
+        if len(set(unanswered)) < len(unanswered):
+            raise InvalidRequest(f"messages.{turn.index}: the ids of `tool_use` blocks must be unique")
     _reject_unanswered(turns[-1].index + 1, unanswered)
 
 

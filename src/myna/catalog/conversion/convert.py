@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from myna.catalog.conversion.architectures import Architecture, Config, find_architecture, output_steps
 from myna.catalog.conversion.folder import ModelFolder, Module
 from myna.catalog.conversion.gguf_writer import NewTensor, Value, file_bytes, write_gguf
@@ -165,20 +167,22 @@ def _new_tensor(name: str, tensor: StoredTensor, architecture: Architecture, wei
     kind = type_of(weight_type, tensor.shape, is_exact=name in architecture.exact)
     shift = 1.0 if architecture.adds_one_to_norms and name.endswith("norm.weight") else 0.0
     if not tensor.shape or math.prod(tensor.shape) == 0:
-        raise ModelFileError(
-            N_(
-                "{path} can't be imported: {what}.",
-                path=tensor.path,
-                what=f"the tensor {tensor.name} is empty",
-            )
-        )
+        raise _unusable(tensor, "is empty")
     return NewTensor(name, tensor.shape, kind.upper(), _pieces(tensor, kind, shift))
+
+
+def _unusable(tensor: StoredTensor, what: str) -> ModelFileError:
+    return ModelFileError(
+        N_("{path} can't be imported: {what}.", path=tensor.path, what=f"the tensor {tensor.name} {what}")
+    )
 
 
 def _pieces(tensor: StoredTensor, kind: str, shift: float) -> Callable[[], Iterator[bytes]]:
     def pieces() -> Iterator[bytes]:
         encode = ENCODERS[kind]
         for rows in tensor.rows():
+            if not np.isfinite(rows).all():
+                raise _unusable(tensor, "has values that are not finite numbers")
             yield encode(rows + shift if shift else rows)
 
     return pieces

@@ -9,6 +9,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 _BLOCK: Final = 32
+_MOST_HALF: Final = 65504  # in half precision
 
 
 def _f32(values: Floats) -> bytes:
@@ -17,7 +18,7 @@ def _f32(values: Floats) -> bytes:
 
 def _f16(values: Floats) -> bytes:
     with np.errstate(over="ignore"):
-        return np.clip(values, -65504, 65504).astype("<f2").tobytes()
+        return np.clip(values, -_MOST_HALF, _MOST_HALF).astype("<f2").tobytes()
 
 
 def _bf16(values: Floats) -> bytes:
@@ -29,9 +30,9 @@ def _bf16(values: Floats) -> bytes:
 def _q8_0(values: Floats) -> bytes:
     """Blocks of 32 integers of 8 bits, each after its scale in half precision."""
     blocks = np.ascontiguousarray(values, np.float32).reshape(-1, _BLOCK)
-    scales = np.abs(blocks).max(axis=1, keepdims=True) / 127
+    scales = np.minimum(np.abs(blocks).max(axis=1, keepdims=True) / 127, _MOST_HALF)
     with np.errstate(divide="ignore", invalid="ignore"):
-        quants = np.where(scales > 0, np.rint(blocks / scales), 0)
+        quants = np.where(scales > 0, np.rint(blocks / scales).clip(-127, 127), 0)
     out = np.empty((len(blocks), 2 + _BLOCK), np.uint8)
     out[:, :2] = scales.astype("<f2").view(np.uint8).reshape(-1, 2)
     out[:, 2:] = quants.astype(np.int8).view(np.uint8)

@@ -13,7 +13,7 @@ _GROUP: Final = "Chat"
 _ASK: Final = [{"role": "user", "content": "Say hello in one short sentence."}]
 _PERSON: Final = {
     "type": "object",
-    "properties": {"姓名": {"type": "string"}, "age": {"type": "integer"}},
+    "properties": {"姓名": {"type": "string", "enum": ["李雷", "韩梅梅"]}, "age": {"type": "integer"}},
     "required": ["姓名", "age"],
     "additionalProperties": False,
 }
