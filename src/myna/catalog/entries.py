@@ -136,7 +136,14 @@ class Catalog:
         entry = self.get(name)
         if entry is None:
             known = [entry.id for entry in self.entries]
-            raise ModelNotFound(unknown_model(name, known), param="model")
+            raise ModelNotFound(
+                N_(
+                    "There is no model {model!r} in the catalog; {hint}",
+                    model=name,
+                    hint=nearest_model(name, known),
+                ),
+                param="model",
+            )
         return entry
 
     def entry_of(self, model: ModelSpec) -> CatalogEntry | None:
@@ -159,13 +166,6 @@ class Catalog:
 def fold(name: str) -> str:
     """A name without what people write differently: `qwen3:4b`, `Qwen3-4B` and `qwen3-4b` are one."""
     return re.sub(r"[-_:/ ]", "", name.lower())
-
-
-def unknown_model(model: str, known: Sequence[str]) -> Translatable:
-    """The error message for an unknown name, with the nearest known one."""
-    return N_(
-        "There is no model {model!r} in the catalog; {hint}", model=model, hint=nearest_model(model, known)
-    )
 
 
 def nearest_model(model: str, known: Sequence[str]) -> Translatable:

@@ -2,12 +2,12 @@
 passed in."""
 
 import asyncio
+import difflib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from myna.catalog.entries import unknown_model
 from myna.catalog.manager import ModelManager, PoolLimits
 from myna.catalog.memory import Memory, read_memory
 from myna.catalog.registry import Listing, ModelCard, PollListing
@@ -25,6 +25,7 @@ from myna.core.translatable import N_
 T = TypeVar("T")
 # The call format of models whose template knows no tools.
 _UNTRAINED_CALLS: Final = "bare"
+_MOST_NAMED: Final = 8  # models that an error names
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,13 @@ class ModelPool:
             self._apply(listing)
 
     def _not_found(self, model: str) -> ModelNotFound:
-        message = unknown_model(model, list(self._listing.cards))
+        cards = self._listing.cards
+        if nearest := difflib.get_close_matches(model.lower(), cards, n=1, cutoff=0.4):
+            hint = N_("did you mean {name}?", name=repr(nearest[0]))
+        else:
+            served = sorted({card.target for card in cards.values()})
+            hint = N_("choose one of {names}.", names=", ".join(served[:_MOST_NAMED]))
+        message = N_("There is no model {model!r} here; {hint}", model=model, hint=hint)
         return ModelNotFound(message, param="model", code="model_not_found")
 
     def _apply(self, listing: Listing) -> None:
