@@ -42,8 +42,8 @@ def chain(length: int) -> dict[str, Any]:
 
 
 HOSTILE: dict[str, dict[str, Any]] = {
-    "150 levels": nested(150),
-    "240 levels": nested(240),
+    "80 levels": nested(80),
+    "90 levels": nested(90),
     "a loop": {
         **an_object(a={"$ref": "#/$defs/a"}),
         "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}},
@@ -82,7 +82,7 @@ def test_a_response_format_is_refused_by_name(client: OpenAI, name: str, stream:
     assert "Invalid schema for response_format 'x': " in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["150 levels", "240 levels", "a loop", "a billion letters"])
+@pytest.mark.parametrize("name", ["80 levels", "90 levels", "a loop", "a billion letters"])
 def test_a_tools_parameters_are_refused_by_name(client: OpenAI, name: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         ask(client, tools=[function("f", HOSTILE[name])])
