@@ -9,6 +9,7 @@ from myna.core.batches import UNFINISHED, Batch, BatchPage
 from myna.core.files import StoredFile
 from myna.stores.database import Database
 from myna.stores.files_sql import add_files
+from myna.stores.pages import only_after
 from myna.stores.tables import BATCHES
 
 _IS_UNFINISHED: Final = BATCHES.c.status.in_(UNFINISHED)
@@ -35,10 +36,10 @@ class SqlBatches:
         query = select(BATCHES).where(BATCHES.c.project == project)
         with self._database.transaction() as connection:
             if after is not None:
-                start = connection.scalar(select(serial).where(*_is(project, after)))
-                if start is None:
+                following = only_after(connection, query, serial, _is(project, after), "desc")
+                if following is None:
                     return None
-                query = query.where(serial < start)
+                query = following
             rows = connection.execute(query.order_by(serial.desc()).limit(limit + 1)).all()
         return BatchPage([_batch(row) for row in rows[:limit]], has_more=len(rows) > limit)
 

@@ -10,6 +10,7 @@ from myna.core.stored import MAX_PAGE_BYTES, Order, num_fitting
 from myna.core.stored_responses import History, ItemPage, ResponseItem, StoredConversation
 from myna.stores.background_sql import living_runners
 from myna.stores.database import Database
+from myna.stores.pages import by_serial, only_after
 from myna.stores.response_items import (
     ITEM_BYTES,
     append_items,
@@ -83,11 +84,12 @@ class SqlConversations:
             if connection.scalar(exists) is None:
                 return None
             if after is not None:
-                start = connection.scalar(select(columns.serial).where(of_it, *_is(project, after)))
-                if start is None:
+                place = (of_it, *_is(project, after))
+                following = only_after(connection, query, columns.serial, place, order)
+                if following is None:
                     return None
-                query = query.where(columns.serial > start if order == "asc" else columns.serial < start)
-            ordering = columns.serial.asc() if order == "asc" else columns.serial.desc()
+                query = following
+            ordering = by_serial(columns.serial, order)
             found = connection.execute(query.order_by(ordering).limit(limit + 1)).all()
             num = num_fitting([row.size for row in found[:limit]], max_bytes)
             chosen = select(columns.id, columns.item).where(

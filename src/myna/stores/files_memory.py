@@ -10,6 +10,7 @@ import msgspec
 from myna.core.batches import Batch, BatchPage
 from myna.core.files import MAX_EXPIRED, FilePage, StoredFile
 from myna.core.stored import Order
+from myna.stores.pages import rows_after
 
 
 class MemoryFiles:
@@ -45,15 +46,11 @@ class MemoryFiles:
         purpose: str | None = None,
     ) -> FilePage | None:
         with self.lock:
-            rows = [row for row in self._rows.values() if row.project == project]
-        if order == "desc":
-            rows.reverse()
-        if after is not None:
-            place = next((i for i, row in enumerate(rows) if row.id == after), None)
-            if place is None:
-                return None
-            rows = rows[place + 1 :]
-        rows = [row for row in rows if purpose is None or row.purpose == purpose]
+            own = [row for row in self._rows.values() if row.project == project]
+        following = rows_after(own, after, order)
+        if following is None:
+            return None
+        rows = [row for row in following if purpose is None or row.purpose == purpose]
         return FilePage(rows[:limit], has_more=len(rows) > limit)
 
     def delete(self, project: str, file_id: str) -> bool:

@@ -9,6 +9,7 @@ from myna.core.batches import UNFINISHED
 from myna.core.files import MAX_EXPIRED, FilePage, StoredFile
 from myna.core.stored import Order
 from myna.stores.database import Database
+from myna.stores.pages import by_serial, only_after
 from myna.stores.tables import BATCHES, FILE_FOLDER, FILES
 
 
@@ -48,14 +49,13 @@ class SqlFiles:
         query = select(FILES).where(FILES.c.project == project)
         with self._database.transaction() as connection:
             if after is not None:
-                start = connection.scalar(select(serial).where(*_is(project, after)))
-                if start is None:
+                following = only_after(connection, query, serial, _is(project, after), order)
+                if following is None:
                     return None
-                query = query.where(serial > start if order == "asc" else serial < start)
+                query = following
             if purpose is not None:
                 query = query.where(FILES.c.purpose == purpose)
-            ordering = serial.asc() if order == "asc" else serial.desc()
-            rows = connection.execute(query.order_by(ordering).limit(limit + 1)).all()
+            rows = connection.execute(query.order_by(by_serial(serial, order)).limit(limit + 1)).all()
         return FilePage([_file(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
     def delete(self, project: str, file_id: str) -> bool:

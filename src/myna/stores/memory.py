@@ -15,6 +15,7 @@ from myna.core.stored import (
     StoredUsage,
     num_fitting,
 )
+from myna.stores.pages import rows_after
 
 
 class MemoryCompletions:
@@ -45,18 +46,14 @@ class MemoryCompletions:
         max_bytes: int = MAX_PAGE_BYTES,
     ) -> StoredPage | None:
         with self._lock:
-            rows = [row for row in self._rows.values() if row.project == project]
-        if order == "desc":
-            rows.reverse()
-        if after is not None:
-            place = next((i for i, row in enumerate(rows) if row.id == after), None)
-            if place is None:
-                return None
-            rows = rows[place + 1 :]
+            own = [row for row in self._rows.values() if row.project == project]
+        following = rows_after(own, after, order)
+        if following is None:
+            return None
         wanted = (metadata or {}).items()
         rows = [
             row
-            for row in rows
+            for row in following
             if (model is None or row.model == model) and wanted <= dict(row.metadata).items()
         ]
         num = num_fitting([len(row.item) for row in rows[:limit]], max_bytes)

@@ -20,6 +20,7 @@ from myna.core.stored_responses import (
     StoredConversation,
     StoredResponse,
 )
+from myna.stores.pages import rows_after
 
 
 @dataclass(slots=True)
@@ -235,16 +236,11 @@ class MemoryConversations:
     ) -> ItemPage | None:
         with self._shared.lock:
             found = self._shared.conversation(project, conversation_id)
-            items = [] if found is None else list(found.items)
-        if order == "desc":
-            items.reverse()
-        if after is not None:
-            place = next((i for i, item in enumerate(items) if item.id == after), None)
-            if place is None:
-                return None
-            items = items[place + 1 :]
+            items = None if found is None else rows_after(found.items, after, order)
+        if items is None:
+            return None
         num = num_fitting([len(item.json) for item in items[:limit]], max_bytes)
-        return None if found is None else ItemPage(items[:num], has_more=len(items) > num)
+        return ItemPage(items[:num], has_more=len(items) > num)
 
     def item(self, project: str, conversation_id: str, item_id: str) -> ResponseItem | None:
         with self._shared.lock:

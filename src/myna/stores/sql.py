@@ -17,6 +17,7 @@ from myna.core.stored import (
     num_fitting,
 )
 from myna.stores.database import Database
+from myna.stores.pages import by_serial, only_after
 from myna.stores.tables import COMPLETION_METADATA, COMPLETIONS
 
 _SIZE: Final = (
@@ -63,15 +64,15 @@ class SqlCompletions:
         query = select(serial, func.length(item).label("size")).where(COMPLETIONS.c.project == project)
         with self._database.transaction() as connection:
             if after is not None:
-                start = connection.scalar(select(serial).where(*_is(project, after)))
-                if start is None:
+                following = only_after(connection, query, serial, _is(project, after), order)
+                if following is None:
                     return None
-                query = query.where(serial > start if order == "asc" else serial < start)
+                query = following
             if model is not None:
                 query = query.where(COMPLETIONS.c.model == model)
             for name, value in (metadata or {}).items():
                 query = query.where(_has(name, value))
-            ordering = serial.asc() if order == "asc" else serial.desc()
+            ordering = by_serial(serial, order)
             found = connection.execute(query.order_by(ordering).limit(limit + 1)).all()
             num = num_fitting([row.size for row in found[:limit]], max_bytes)
             chosen = select(COMPLETIONS.c.id, item).where(serial.in_([row.serial for row in found[:num]]))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from myna.api.messages.blocks import (
@@ -20,7 +20,7 @@ from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest
 from myna.core.requests import Sampling
 from myna.generation.conversation import ConversationRequest
-from myna.generation.sampling import to_sampling
+from myna.generation.sampling import SamplingOptions, to_sampling
 from myna.generation.tool_choice import ANY_TOOL, AnswerFormat, DeclaredTool, ToolChoice
 from myna.wire.validation_errors import echoed
 
@@ -30,21 +30,6 @@ _BILLING: Final = "x-anthropic-billing-header:"
 _FAILED: Final = "Error: "
 
 Hint = Callable[[str], object]
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingParams:
-    """A `generation.sampling.SamplingFields`, of which this API has three."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    logit_bias: tuple[tuple[int, float], ...] = ()
-    seed: int | None = None
 
 
 def to_prompt(request: PromptRequest, hint: Hint) -> ConversationRequest:
@@ -76,7 +61,7 @@ def to_conversation(request: MessagesRequest, defaults: Sampling, hint: Hint) ->
     """The whole request; `defaults` are the model's sampling parameters. Raises as `to_prompt`."""
     if _thought_tokens(request) >= request.max_tokens:
         raise InvalidRequest("`max_tokens` must be greater than `thinking.budget_tokens`")
-    sampling = SamplingParams(request.temperature, request.top_p, request.top_k)
+    sampling = SamplingOptions(request.temperature, request.top_p, request.top_k)
     return replace(
         to_prompt(request, hint),
         sampling=to_sampling(sampling, defaults),
