@@ -7,7 +7,7 @@ error file together must have each custom_id once, with the answer that the engi
 Second part: interactive requests, one after the other, without a batch and during one, in turns. The quotient
 of the medians of each pair is the cost.
 
-    python bench/batches.py --lines 10000 --kills 6 --pairs 8 --out bench/reports/batches.json
+    PYTHONPATH=src:. python bench/batches.py --lines 10000 --kills 6 --pairs 8 --out batches.json
 """
 
 from __future__ import annotations
@@ -15,59 +15,30 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import openai
 import psutil
+from bench import crash_ledger
+from bench.crash_ledger import KEY
 
-KEY = "sk-bench-0123456789abcdef"
 CHAT = "/v1/chat/completions"
 ENDED = ("completed", "failed", "expired", "cancelled")
 
 
-@dataclass
-class Server:
-    """`myna serve` with the fake engine, always with the same home folder and port."""
-
-    home: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "myna.cli", "serve", "--engine", "fake", "--port", str(self.port)]
-        environment = os.environ | {
-            "MYNA_HOME": str(self.home),
-            "MYNA_API_KEY": KEY,
-            "MYNA_LOG_LEVEL": "warning",
-        }
-        with (self.home / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
+class Server(crash_ledger.Server):
     def kill_worker(self) -> None:
         assert self.process is not None
         for child in psutil.Process(self.process.pid).children(recursive=True):
             if "myna.workers.main" in " ".join(child.cmdline()):
                 child.kill()
-
-    def stop(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
 
 
 def client_of(port: int) -> openai.OpenAI:
