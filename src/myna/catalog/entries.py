@@ -168,11 +168,13 @@ def fold(name: str) -> str:
     return re.sub(r"[-_:/ ]", "", name.lower())
 
 
-def nearest_model(model: str, known: Sequence[str]) -> Translatable:
-    """A hint with the closest known name; lists the names if none is close and they are few."""
+def nearest_model(model: str, known: Sequence[str], choices: Sequence[str] | None = None) -> Translatable:
+    """A hint with the closest known name. If none is close, it lists the `choices` (by default, all known
+    names) if they are few."""
     nearest = difflib.get_close_matches(model.lower(), known, n=1, cutoff=0.4)
     if nearest:
         return N_("did you mean {name}?", name=repr(nearest[0]))
-    if len(known) > _MOST_LISTED:
+    choices = known if choices is None else choices
+    if len(choices) > _MOST_LISTED:
         return N_("see: {command}", command="myna models --available")
-    return N_("choose one of {names}.", names=", ".join(known))
+    return N_("choose one of {names}.", names=", ".join(choices))

@@ -2,12 +2,12 @@
 passed in."""
 
 import asyncio
-import difflib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from myna.catalog.entries import nearest_model
 from myna.catalog.manager import ModelManager, PoolLimits
 from myna.catalog.memory import Memory, read_memory
 from myna.catalog.registry import Listing, ModelCard, PollListing
@@ -241,11 +241,8 @@ class ModelPool:
 
     def _not_found(self, model: str) -> ModelNotFound:
         cards = self._listing.cards
-        if nearest := difflib.get_close_matches(model.lower(), cards, n=1, cutoff=0.4):
-            hint = N_("did you mean {name}?", name=repr(nearest[0]))
-        else:
-            served = sorted({card.target for card in cards.values()})
-            hint = N_("choose one of {names}.", names=", ".join(served[:_MOST_NAMED]))
+        served = sorted({card.target for card in cards.values()})
+        hint = nearest_model(model, list(cards), served[:_MOST_NAMED])
         message = N_("There is no model {model!r} here; {hint}", model=model, hint=hint)
         return ModelNotFound(message, param="model", code="model_not_found")
 
