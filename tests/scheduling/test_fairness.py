@@ -188,7 +188,8 @@ def test_a_new_owners_request_runs_after_a_bounded_number_of_steps(
                         priority=flood.priority,
                     )
                 )
-        model.step(chunk)
+        if not model.scheduler.is_idle:  # others may have sent so little that all of it is done
+            model.step(chunk)
 
     for number in range(warm_up):
         step(number)

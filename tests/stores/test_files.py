@@ -1,10 +1,12 @@
 """Rows of files in every store, and the folder of their contents: what a kill leaves behind, a full disk."""
 
+import asyncio
 import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -276,4 +278,25 @@ async def test_what_has_expired_is_gone_and_is_deleted(tmp_path: Path) -> None:
         await files.get("ours", "file-1")
     await files.delete_expired()
     assert _contents(tmp_path) == {"file-2": 0}
+    await files.aclose()
+
+
+async def test_what_is_opened_for_a_caller_that_has_left_is_closed(tmp_path: Path) -> None:
+    files = _files(tmp_path)
+    is_opening, may_open, is_closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Opened:
+        def __init__(self) -> None:
+            is_opening.set()
+            may_open.wait()
+
+        def close(self) -> None:
+            is_closed.set()
+
+    opening = asyncio.create_task(files.open_on_disk(Opened))
+    await asyncio.to_thread(is_opening.wait)
+    opening.cancel()
+    await asyncio.wait([opening])
+    may_open.set()
+    assert await asyncio.to_thread(is_closed.wait, 10)
     await files.aclose()

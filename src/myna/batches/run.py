@@ -150,7 +150,7 @@ class BatchRun:
         old = (batch.output_work, batch.error_work)
         while True:
             try:
-                output = await files.on_disk(Output, files.folder, *old)
+                output = await files.open_on_disk(Output, files.folder, *old)
                 break
             except OSError as exc:
                 log.error("the results of %s can't be written: %s", batch.id, exc)
@@ -254,7 +254,7 @@ class BatchRun:
 
 async def _read(files: Files, name: str) -> AsyncGenerator[list[tuple[int, bytes | None]], None]:
     """The numbered lines of an input, some at a time."""
-    reader = await files.on_disk(InputReader, files.folder.path_of(name))
+    reader = await files.open_on_disk(InputReader, files.folder.path_of(name))
     try:
         while lines := await files.on_disk(reader.read, _READ_BYTES):
             yield lines

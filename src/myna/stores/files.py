@@ -7,11 +7,11 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, Protocol, TypeVar
 
 from myna.core.errors import DatabaseUnavailable, FileNotFound, FileTooLarge, InvalidFile, StorageFailed
 from myna.core.files import FilePage, FileStore, StoredFile
@@ -27,8 +27,14 @@ _WRITE_BYTES: Final = 1 << 20
 
 log = logging.getLogger("myna.serving")
 
+
+class Closable(Protocol):
+    def close(self) -> object: ...
+
+
 P = ParamSpec("P")
 T = TypeVar("T")
+C = TypeVar("C", bound=Closable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,15 @@ class Files:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
+    async def open_on_disk(self, work: Callable[P, C], *args: P.args, **kwargs: P.kwargs) -> C:
+        """Like `on_disk`, for work that opens something: closed again if the caller is cancelled."""
+        opening = self._threads.submit(lambda: work(*args, **kwargs))
+        try:
+            return await asyncio.wrap_future(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
+            raise
+
     async def get(self, project: str, file_id: str) -> StoredFile:
         """Raises `FileNotFound`."""
         file = await self._database_threads.run(self.store.get, project, file_id)
@@ -116,7 +131,7 @@ class Files:
             lambda: self.store.num_bytes(project) + self._deleted_bytes(project)
         )
         try:
-            content = await self.on_disk(self.folder.create, file_id)
+            content = await self.open_on_disk(self.folder.create, file_id)
         except OSError as exc:
             raise _failed(exc) from exc
         return Upload(self, project, content, used)
@@ -241,6 +256,11 @@ class Upload:
 
 def no_such_file(file_id: str) -> FileNotFound:
     return FileNotFound(N_("No such File object: {id}", id=file_id[:64]), param="id")
+
+
+def _close(opening: "Future[C]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _failed(exc: OSError) -> StorageFailed:
