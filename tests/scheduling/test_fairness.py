@@ -132,6 +132,22 @@ def test_a_flood_of_priority_requests_leaves_the_default_tier_a_share() -> None:
     assert len(ended) == len(mine)
 
 
+def test_owners_whose_requests_end_at_once_do_not_pass_one_who_waits() -> None:
+    model = Model(prefix_cache_tokens=0)
+
+    def step(number: int) -> None:
+        for owner in "xy":
+            model.add(request(f"{owner} {number}", 1, owner=owner, priority=1))
+        model.step(prompt_tokens=16)
+
+    for number in range(10):
+        step(number)
+    mine = model.add(request("mine", 5, owner="mine"))
+    for number in range(10, 20):
+        step(number)
+    assert model.heard[mine].events
+
+
 @dataclass(frozen=True)
 class Flood:
     """One request that others send in every few steps."""

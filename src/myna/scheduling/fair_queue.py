@@ -1,5 +1,6 @@
 """Weighted fair queueing: which owner's waiting sequence or job is served next. Pure."""
 
+import math
 from bisect import insort
 from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
@@ -65,13 +66,17 @@ class FairQueue(Generic[Q]):
 
     The owner that was served least is next (a virtual token counter). A new one starts at the level of the
     least served: it has no credit for the time before, and no debt. So whatever others send, it gets its turn
-    after at most one turn of each of them. One owner's sequences are served by priority, then by age.
+    after at most one turn of each of them. One that comes back while others are still here is where it was,
+    or at the level of the least served: many short requests with pauses between them don't pass those that
+    wait (start-time fair queueing, Goyal et al. 1997). One owner's sequences are served by priority, then by
+    age.
     """
 
-    __slots__ = ("_shares", "_size", "num_background")
+    __slots__ = ("_left", "_shares", "_size", "num_background")
 
     def __init__(self) -> None:
         self._shares: dict[str, Share[Q]] = {}
+        self._left: dict[str, Share[Q]] = {}
         self._size = 0
         self.num_background = 0
         """The number of background owners with running or waiting sequences."""
@@ -93,8 +98,10 @@ class FairQueue(Generic[Q]):
         share = self._shares.get(sequence.owner)
         if share is None:
             is_background = sequence.priority <= BACKGROUND
-            levels = (other.served for other in self._shares.values() if other.is_background is is_background)
-            share = Share(sequence.owner, min(levels, default=0.0), is_background=is_background)
+            level = self._level(is_background=is_background)
+            left = self._left.pop(sequence.owner, None)
+            served = max(level, left.served) if left else level
+            share = Share(sequence.owner, served, is_background=is_background)
             self._shares[sequence.owner] = share
             self.num_background += is_background
         return share
@@ -148,9 +155,21 @@ class FairQueue(Generic[Q]):
             share.charge_decodes()
 
     def _forget_if_idle(self, share: Share[Q]) -> None:
-        if not share.num_running and not share.waiting:
-            del self._shares[share.owner]
-            self.num_background -= share.is_background
+        if share.num_running or share.waiting:
+            return
+        del self._shares[share.owner]
+        self.num_background -= share.is_background
+        self._left[share.owner] = share
+        if len(self._left) > len(self._shares):  # keep those that are ahead of somebody who is still here
+            levels = {kind: self._level(is_background=kind, default=math.inf) for kind in (False, True)}
+            self._left = {
+                owner: left for owner, left in self._left.items() if left.served > levels[left.is_background]
+            }
+
+    def _level(self, *, is_background: bool, default: float = 0.0) -> float:
+        """What the least served owner of the class has been served."""
+        levels = (other.served for other in self._shares.values() if other.is_background is is_background)
+        return min(levels, default=default)
 
 
 def cost(sequence: Queued) -> float:
