@@ -137,13 +137,13 @@ def test_owners_whose_requests_end_at_once_do_not_pass_one_who_waits() -> None:
 
     def step(number: int) -> None:
         for owner in "xy":
-            model.add(request(f"{owner} {number}", 1, owner=owner, priority=1))
+            model.add(request(f"{number:2} {owner} tex", 1, owner=owner, priority=1))
         model.step(prompt_tokens=16)
 
     for number in range(10):
         step(number)
-    mine = model.add(request("mine", 5, owner="mine"))
-    for number in range(10, 20):
+    mine = model.add(request("m", 5, owner="mine"))
+    for number in range(10, 31):
         step(number)
     assert model.heard[mine].events
 
