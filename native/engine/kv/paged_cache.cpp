@@ -131,6 +131,34 @@ void PagedCache::free(int sequence) {
   if (sequence >= 0 && sequence < shape_.max_sequences) trim(sequence, 0);
 }
 
+void PagedCache::read_blocks(int sequence, int64_t first, int64_t count, uint16_t* target) const {
+  const Sequence& read = at(sequence);
+  if (first < 0 || count < 1 || first > read.length / kBlockTokens - count)
+    throw std::invalid_argument("sequence " + std::to_string(sequence) + " doesn't have these blocks");
+  const int64_t halves = shape_.layer_block_halves();
+  for (int64_t layer = 0; layer < shape_.num_layers; ++layer)
+    for (int64_t i = first; i < first + count; ++i, target += halves)
+      std::memcpy(target, block(layer, read.blocks[static_cast<size_t>(i)]), static_cast<size_t>(halves) * 2);
+}
+
+void PagedCache::append_blocks(int sequence, int64_t count, const uint16_t* source) {
+  const int64_t start = at(sequence).length, first = start / kBlockTokens;
+  if (start % kBlockTokens != 0)
+    throw std::invalid_argument("sequence " + std::to_string(sequence) + " doesn't end with a whole block");
+  const Extension extension{sequence, start, count * kBlockTokens};
+  extend({&extension, 1});
+  const Sequence& written = at(sequence);
+  const int64_t halves = shape_.layer_block_halves();
+  for (int64_t layer = 0; layer < shape_.num_layers; ++layer)
+    for (int64_t i = first; i < first + count; ++i, source += halves)
+      std::memcpy(block(layer, written.blocks[static_cast<size_t>(i)]), source,
+                  static_cast<size_t>(halves) * 2);
+}
+
+uint16_t* PagedCache::block(int64_t layer, int32_t block) const {
+  return memory_.get() + (layer * shape_.num_blocks + block) * shape_.layer_block_halves();
+}
+
 int32_t PagedCache::take_block() {
   int32_t block;
   if (!free_.empty()) {
@@ -150,10 +178,8 @@ void PagedCache::release_block(int32_t block) {
 
 void PagedCache::copy_block(int32_t from, int32_t to) {
   const int64_t halves = shape_.layer_block_halves();
-  for (int64_t layer = 0; layer < shape_.num_layers; ++layer) {
-    uint16_t* base = memory_.get() + layer * shape_.num_blocks * halves;
-    std::memcpy(base + to * halves, base + from * halves, static_cast<size_t>(halves) * 2);
-  }
+  for (int64_t layer = 0; layer < shape_.num_layers; ++layer)
+    std::memcpy(block(layer, to), block(layer, from), static_cast<size_t>(halves) * 2);
 }
 
 }  // namespace myna

@@ -38,6 +38,12 @@ class PagedCache {
   void trim(int sequence, int64_t num_tokens);
   void free(int sequence);
 
+  // Copies the numbers of full blocks [first, first + count) of a sequence to `target`, layer by layer.
+  void read_blocks(int sequence, int64_t first, int64_t count, uint16_t* target) const;
+  // Appends blocks that `read_blocks` has copied, to a sequence of whole blocks. Throws OutOfRoom and
+  // std::invalid_argument as `extend` does.
+  void append_blocks(int sequence, int64_t count, const uint16_t* source);
+
   int64_t length(int sequence) const { return at(sequence).length; }
   const int32_t* blocks(int sequence) const { return at(sequence).blocks.data(); }
   int64_t free_blocks() const {
@@ -63,6 +69,7 @@ class PagedCache {
   const Sequence& at(int sequence) const;
   Sequence& at(int sequence);
   Plan plan(std::span<const Extension> extensions) const;
+  uint16_t* block(int64_t layer, int32_t block) const;
   int32_t take_block();
   void release_block(int32_t block);
   void copy_block(int32_t from, int32_t to);

@@ -1,7 +1,7 @@
 """The interfaces of engines, which a scheduler drives. All calls come from one thread."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -84,6 +84,26 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class BlockStorage(Protocol):
+    """An engine whose KV cache can be saved and restored, in whole blocks of `BLOCK_TOKENS` tokens. What is
+    restored has the same bits as what is computed."""
+
+    @property
+    def block_bytes(self) -> int:
+        """The size of a saved block; 0 if this model has more state than its blocks."""
+        ...
+
+    def read_blocks(self, sequence: int, first: int, target: npt.NDArray[np.uint8]) -> None:
+        """Copy as many whole blocks of the sequence as fill `target` into it, from block `first` on."""
+        ...
+
+    def append_blocks(self, sequence: int, source: npt.NDArray[np.uint8]) -> None:
+        """Append saved blocks to the sequence, which has whole blocks or none. Raises `KVCacheFull`, and
+        changes nothing then."""
+        ...
 
 
 class EmbeddingEngine(Protocol):

@@ -49,6 +49,7 @@ _PIECES_AND_SPECIAL: Final = re.compile(
 )
 _DIRECTIVE: Final = re.compile(rb"\[\[(say|fail|crash|hang|slow)(?: ([^\]]*))?\]\]")
 _FIRST_WORD: Final = 256 + len(SPECIAL)
+_TOKEN_BYTES: Final = 4
 _HASH_MASK: Final = (1 << 61) - 1
 _END_ONE_IN: Final = 24  # without a directive, an answer ends after about this many words
 
@@ -266,6 +267,24 @@ class FakeEngine:
     def free(self, sequence: int) -> None:
         if state := self._states.pop(sequence, None):
             self._blocks.drop(state.blocks, 0)
+
+    @property
+    def block_bytes(self) -> int:
+        return BLOCK_TOKENS * _TOKEN_BYTES
+
+    def read_blocks(self, sequence: int, first: int, target: npt.NDArray[np.uint8]) -> None:
+        num_tokens = len(target) // _TOKEN_BYTES
+        tokens = self._states[sequence].text.history[first * BLOCK_TOKENS :][:num_tokens]
+        assert len(tokens) == num_tokens
+        target[:] = np.array(tokens, np.int32).view(np.uint8)
+
+    def append_blocks(self, sequence: int, source: npt.NDArray[np.uint8]) -> None:
+        tokens = source.view(np.int32).tolist()
+        state = self._states.get(sequence)
+        start = len(state.text.history) if state else 0
+        assert start % BLOCK_TOKENS == 0
+        self._allocate([BatchRow(sequence, tokens, start, len(tokens))])
+        self._states[sequence].text.feed(tokens)
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         if text == "[[hang]]":

@@ -105,6 +105,19 @@ class NativeEngine:
         return self._engine.free_tokens
 
     @property
+    def block_bytes(self) -> int:
+        return self._engine.block_bytes
+
+    def read_blocks(self, sequence: int, first: int, target: npt.NDArray[np.uint8]) -> None:
+        self._engine.read_blocks(sequence, first, target)
+
+    def append_blocks(self, sequence: int, source: npt.NDArray[np.uint8]) -> None:
+        try:
+            self._engine.append_blocks(sequence, source)
+        except _native.OutOfRoom as exc:
+            raise KVCacheFull(str(exc)) from None
+
+    @property
     def kernels(self) -> str:
         """The instruction set in use."""
         return _native.kernel_name()

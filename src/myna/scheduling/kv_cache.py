@@ -1,6 +1,7 @@
 """Manages the engine's KV cache: slots, prefixes shared between sequences, and finished prefixes kept for
 reuse."""
 
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from myna.core.generator import ModelInfo
@@ -116,6 +117,10 @@ class PrefixCache:
         return next((entry for entry in self._lru if entry is not exclude), None)
 
 
+def _ignore(entry: CacheEntry) -> None:
+    """Nothing is done with it."""
+
+
 class KVStorage(Protocol):
     """The part of `engines.base.Engine` that manages KV memory."""
 
@@ -137,13 +142,15 @@ class KVCacheManager:
     `prefix_cache_tokens`; they are evicted, least recently used first, whenever slots or KV memory run
     out."""
 
-    __slots__ = ("_free_slots", "_kv", "index", "prefix_cache")
+    __slots__ = ("_free_slots", "_kv", "index", "on_release", "prefix_cache")
 
     def __init__(self, kv: KVStorage) -> None:
         self._kv = kv
         self.index = PrefixIndex()
         self._free_slots = list(range(kv.info.max_sequences - 1, -1, -1))
         self.prefix_cache = PrefixCache()
+        self.on_release: Callable[[CacheEntry], None] = _ignore
+        """Called with what a finished sequence leaves in the prefix cache."""
 
     @property
     def num_free_slots(self) -> int:
@@ -220,13 +227,37 @@ class KVCacheManager:
         """The sequence has finished: move what it computed to the prefix cache, as far as the budget
         allows."""
         entry = self._take(sequence)
+        if self.keep(entry):
+            self.on_release(entry)
+
+    def num_computed(self, tokens: list[int], salt: str) -> int:
+        """How many of the first tokens a new sequence would find computed."""
+        match = self.index.find(tokens, block_hashes(tokens, salt), salt)
+        return match.ready if match else 0
+
+    def open_entry(self, tokens: list[int], salt: str, multiple: int) -> CacheEntry | None:
+        """An entry to which computed tokens are to be appended, then passed to `keep`. It shares those that
+        are there already, a multiple of that many. None if no slot is free."""
+        if not self._free_slots and not self.evict_one():
+            return None
+        slot = self._free_slots.pop()
+        match = self.index.find(tokens, block_hashes(tokens, salt), salt)
+        shared = match.ready // multiple * multiple if match else 0
+        if match and shared:
+            self._kv.fork(match.entry.slot, slot, shared)
+            self.prefix_cache.touch(match.entry)
+        return CacheEntry(slot, tokens, shared, salt, [])
+
+    def keep(self, entry: CacheEntry) -> bool:
+        """Move an entry without a sequence to the prefix cache, as far as the budget allows; False if nothing
+        of it is kept."""
         # An answer may have ended within its draft tokens: what was computed beyond its end is useless.
         keep = min(entry.computed, len(entry.tokens), self._kv.prefix_cache_tokens)
         if keep < entry.computed and not self._kv.can_trim:
             keep = 0
         if keep < BLOCK_TOKENS:
             self._free(entry)
-            return
+            return False
         if keep < entry.computed:
             self._kv.trim(entry.slot, keep)
         entry.computed = keep
@@ -237,6 +268,7 @@ class KVCacheManager:
         self.prefix_cache.add(entry)
         while self.prefix_cache.num_tokens > self._kv.prefix_cache_tokens:
             self.evict_one()
+        return True
 
     def free(self, sequence: Sequence) -> None:
         """Free the sequence's slot without caching anything."""
