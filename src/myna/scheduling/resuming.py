@@ -12,42 +12,44 @@ class Diverged(Exception):
 
 
 class _Choice:
-    """What was read of one choice; and of its rerun, how much of that has come again."""
+    """What was read of one choice, and how much of that a rerun still has to repeat."""
 
     __slots__ = (
-        "again_chars",
-        "again_logprobs",
-        "again_tokens",
         "is_done",
-        "logprobs",
+        "num_logprobs",
+        "num_tokens",
+        "old_logprobs",
+        "old_tokens",
         "owed",
+        "position",
         "text",
-        "tokens",
     )
 
     def __init__(self) -> None:
-        self.text = ""
-        self.tokens = self.logprobs = 0
+        self.text: list[str] = []
+        self.num_tokens = self.num_logprobs = 0
         self.is_done = False
         self.rewind()
 
     def rewind(self) -> None:
-        self.again_chars = self.again_tokens = self.again_logprobs = self.owed = 0
+        self.text = ["".join(self.text)]  # the first is what was read before the rerun
+        self.position = 0
+        self.old_tokens, self.old_logprobs, self.owed = self.num_tokens, self.num_logprobs, 0
 
     def new_tokens(self, count: int) -> int:
-        """How many of the rerun's next `count` tokens weren't read before, and those held back until now."""
-        repeated = min(count, self.tokens - self.again_tokens)
-        self.again_tokens += repeated
+        """How many of the rerun's next `count` tokens weren't read before, with those held back until now."""
+        repeated = min(count, self.old_tokens)
+        self.old_tokens -= repeated
         self.owed += count - repeated
         return self.owed
 
     def new_text(self, text: str) -> str:
         """The part of the rerun's next text that wasn't read before."""
-        start = self.again_chars
-        repeated = min(len(text), len(self.text) - start)
-        if self.text[start : start + repeated] != text[:repeated]:
+        old = self.text[0]
+        repeated = min(len(text), len(old) - self.position)
+        if not old.startswith(text[:repeated], self.position):
             raise Diverged
-        self.again_chars += repeated
+        self.position += repeated
         return text[repeated:]
 
 
@@ -63,9 +65,9 @@ class Sent:
     def note(self, event: Event) -> None:
         if type(event) is TextDelta:
             choice = self._of(event.choice)
-            choice.text += event.text
-            choice.tokens += event.num_tokens
-            choice.logprobs += len(event.logprobs)
+            choice.text.append(event.text)
+            choice.num_tokens += event.num_tokens
+            choice.num_logprobs += len(event.logprobs)
         elif type(event) is ChoiceDone:
             self._of(event.choice).is_done = True
 
@@ -80,7 +82,7 @@ class Sent:
         choice = self._choices[event.choice]
         if isinstance(event, TextDelta):
             return _new_delta(choice, event)
-        if choice.again_chars < len(choice.text):
+        if choice.position < len(choice.text[0]):
             raise Diverged
         if choice.is_done:
             return None
@@ -95,8 +97,8 @@ class Sent:
 
 def _new_delta(choice: _Choice, event: TextDelta) -> TextDelta | None:
     text, num_tokens = choice.new_text(event.text), choice.new_tokens(event.num_tokens)
-    repeated = min(len(event.logprobs), choice.logprobs - choice.again_logprobs)
-    choice.again_logprobs += repeated
+    repeated = min(len(event.logprobs), choice.old_logprobs)
+    choice.old_logprobs -= repeated
     logprobs = event.logprobs[repeated:]
     if not text and not logprobs:
         return None
