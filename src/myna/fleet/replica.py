@@ -118,7 +118,7 @@ class Replica:
         it if cancelled."""
         self._check()
         if server not in self._links:
-            raise EngineDead(N_("The server has no link to this replica."))
+            raise _gone()
         own = next(self._numbers)
         run = self._runs[own] = _Run(server, number)
         self._connection.send(Submit(own, request))
@@ -180,19 +180,24 @@ class Replica:
             del self._runs[own]
             self._connection.send(Abort(own))
             if not run.ended.done():
-                run.ended.set_exception(EngineDead(N_("The server's link has ended.")))
+                run.ended.set_exception(_gone())
 
     def _end_all(self) -> None:
         for server, link in list(self._links.items()):
             self._close(server, link)
         for future in self._tokenizing.values():
             if not future.done():
-                future.set_exception(EngineDead(N_("The replica's worker process has ended.")))
+                future.set_exception(_gone())
         self._tokenizing.clear()
 
     def _check(self) -> None:
         if not self.is_alive:
-            raise EngineDead(N_("The replica's worker process has ended."))
+            raise _gone()
+
+
+def _gone() -> EngineDead:
+    """The worker, the link or the server is: the server makes of it what its client gets."""
+    return EngineDead(N_("The model's worker process died while generating the answer. Please try again."))
 
 
 def _pending(link: _Link) -> bytes:
