@@ -31,6 +31,7 @@ from myna.request.services import Services
 from myna.usage.metering import Meter, MeteredStream
 from myna.usage.recorder import UsageRecorder
 from myna.wire.errors import Layout, WrongMethod
+from myna.wire.ignored import Ignored
 from myna.wire.parameters import Parameter
 from myna.wire.validation import WireModel, validate
 
@@ -51,7 +52,7 @@ class Validator(Protocol):
         schema: type[M],
         body: Mapping[str, object],
         parameters: Mapping[str, Parameter],
-        ignored: list[str] | None = None,
+        ignored: Ignored | None = None,
     ) -> M: ...
 
 
@@ -122,12 +123,17 @@ class RequestContext:
         is dropped if the key or the server is set to that."""
         own = self.principal.ignores_unknown
         is_lenient = may_ignore and (self.services.ignores_unknown if own is None else own)
-        ignored: list[str] | None = [] if is_lenient else None
-        request = await self.services.large_bodies.run_if_large(
-            self._body_bytes, self.principal.key_id, lambda: validator(schema, body, parameters, ignored)
+        ignored = Ignored() if is_lenient else None
+
+        def check() -> tuple[M, list[str]]:
+            request = validator(schema, body, parameters, ignored)
+            return request, ignored.paths(body) if ignored else []
+
+        request, paths = await self.services.large_bodies.run_if_large(
+            self._body_bytes, self.principal.key_id, check
         )
-        if ignored:
-            self.record.ignore(ignored)
+        if paths:
+            self.record.ignore(paths)
         return request
 
     def requested_card(self, body: Mapping[str, object]) -> ModelCard:
