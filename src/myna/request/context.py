@@ -104,11 +104,13 @@ class RequestContext:
         auth.check_content_type(self.request)
         data = await self.request.body()
         self._body_bytes = len(data)
-        body = await self.services.large_bodies.run_if_large(
-            self._body_bytes, self.principal.key_id, lambda: auth.parse_json_object(data, no_object_text)
-        )
+        body = await self.read_body(lambda: auth.parse_json_object(data, no_object_text))
         self.recorder.body = body
         return body
+
+    async def read_body(self, read: Callable[[], T]) -> T:
+        """Run what reads the whole body: off the event loop if it is large."""
+        return await self.services.large_bodies.run_if_large(self._body_bytes, self.principal.key_id, read)
 
     async def validated(
         self,
@@ -129,9 +131,7 @@ class RequestContext:
             request = validator(schema, body, parameters, ignored)
             return request, ignored.paths(body) if ignored else []
 
-        request, paths = await self.services.large_bodies.run_if_large(
-            self._body_bytes, self.principal.key_id, check
-        )
+        request, paths = await self.read_body(check)
         if paths:
             self.record.ignore(paths)
         return request
@@ -226,7 +226,7 @@ class RequestContext:
         reservation = await self.services.limiter.admit(self.principal, model.card, estimate, self.record)
         if reservation is not None:
             self.opened.push_async_callback(_settle, self, reservation)
-        meter = self.meter = self.recorder.open()
+        meter = self.meter = self.recorder.open(estimate.prompt_tokens)
         stream = MeteredStream(await start(), meter)
         self.opened.push_async_callback(stream.aclose)
         return stream
