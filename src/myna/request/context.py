@@ -85,7 +85,7 @@ class RequestContext:
         self._bytes_per_token = _TEXT_BYTES
         self.answer_bytes = 0  # besides the generated tokens
         self._path = endpoint.path
-        self._body_bytes = 0
+        self.body_bytes = 0
 
     @property
     def id(self) -> str:
@@ -103,14 +103,12 @@ class RequestContext:
         `InvalidRequest` with `no_object_text` if it is JSON but not an object."""
         auth.check_content_type(self.request)
         data = await self.request.body()
-        self._body_bytes = len(data)
-        body = await self.read_body(lambda: auth.parse_json_object(data, no_object_text))
+        self.body_bytes = len(data)
+        body = await self.services.large_bodies.run_if_large(
+            self.body_bytes, self.principal.key_id, lambda: auth.parse_json_object(data, no_object_text)
+        )
         self.recorder.body = body
         return body
-
-    async def read_body(self, read: Callable[[], T]) -> T:
-        """Run what reads the whole body: off the event loop if it is large."""
-        return await self.services.large_bodies.run_if_large(self._body_bytes, self.principal.key_id, read)
 
     async def validated(
         self,
@@ -131,7 +129,9 @@ class RequestContext:
             request = validator(schema, body, parameters, ignored)
             return request, ignored.paths(body) if ignored else []
 
-        request, paths = await self.read_body(check)
+        request, paths = await self.services.large_bodies.run_if_large(
+            self.body_bytes, self.principal.key_id, check
+        )
         if paths:
             self.record.ignore(paths)
         return request

@@ -40,7 +40,11 @@ async def answer_relayed(
         model = await context.open_model(card)
         relay, request = model.relay, RelayRequest(path, body, is_stream, context.id, _own_headers(context))
         assert relay is not None, "the card says so"
-        estimate = await context.read_body(lambda: _estimate(context, body, generates=path != "embeddings"))
+        estimate = await context.services.large_bodies.run_if_large(
+            context.body_bytes,
+            context.principal.key_id,
+            lambda: _estimate(context, body, generates=path != "embeddings"),
+        )
         events = await context.metered(model, estimate, lambda: relay.open(request))
         if is_stream:
             await response.send_events(events, renderer or _Chunks())
