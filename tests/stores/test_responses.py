@@ -53,6 +53,24 @@ def test_storing_twice_is_storing_once(store: ResponseStore) -> None:
     assert _history(store, "a") == "ai ao"
 
 
+def test_a_response_keeps_its_history_though_the_previous_one_was_deleted_meanwhile(
+    store: ResponseStore,
+) -> None:
+    store.put(response("a"))
+    store.put(response("b", "a"))
+    before = store.history("ours", "resp_b")
+    assert before is not None
+    assert store.delete("ours", "resp_b")
+    for name, status in (("c", "completed"), ("d", "queued")):
+        store.put(response(name, "b", history=before.items, status=status))
+        assert _history(store, name) == f"ai ao bi bo {name}i {name}o"
+    assert store.delete("ours", "resp_a")
+    store.put(response("e", "c", history=items("elsewhere")))
+    assert _history(store, "e") == "ai ao bi bo ci co ei eo", "the previous one is there"
+    assert store.delete("ours", "resp_c")
+    assert _history(store, "e") == "ai ao bi bo ci co ei eo"
+
+
 def test_another_project_sees_nothing_and_changes_nothing(store: ResponseStore) -> None:
     store.put(response("a"))
     assert store.get("theirs", "resp_a") is None

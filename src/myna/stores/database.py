@@ -59,19 +59,39 @@ class Database:
 
         Raises `DatabaseError` for errors of the database, and `DatabaseUnavailable` (already logged) if it
         can't be reached, is full or takes too long."""
-        try:
-            with self.engine.begin() as connection:
+        with self._reporting(), self.engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def changes(self, *, is_synced: bool = True) -> Iterator[Connection]:
+        """Like `transaction`, for changes that depend on what the block reads: SQLite locks the database at
+        the beginning, not at the first change. Without `is_synced`, SQLite doesn't wait for the disk: what
+        was committed survives the end of the process, but a power failure only after the next commit that is
+        synced. Elsewhere there is no difference."""
+        with self._reporting(), self.engine.connect() as connection:
+            if connection.dialect.name != "sqlite":
+                with connection.begin():
+                    yield connection
+                return
+            with _without_sync(connection) if not is_synced else contextlib.nullcontext(), connection.begin():
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection
+
+    def close(self) -> None:
+        """Close idle connections. Stores that are still used open new ones."""
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Translates errors, and logs when an outage begins and ends."""
+        try:
+            yield
         except (OperationalError, InterfaceError, PoolTimeout) as exc:
             self._outage.failed(_reason(exc))
             raise DatabaseUnavailable(_unusable(exc)) from exc
         except SQLAlchemyError as exc:
             raise DatabaseError(_unusable(exc)) from exc
         self._outage.succeeded()
-
-    def close(self) -> None:
-        """Close idle connections. Stores that are still used open new ones."""
-        self.engine.dispose()
 
 
 def open_database(url: str, limits: TimeLimits | None = None) -> Database:
@@ -202,6 +222,21 @@ def _exclusively(engine: Engine) -> Iterator[Connection]:
     engine.dispose()  # also closes the connection with the long timeouts
 
 
+@contextlib.contextmanager
+def _without_sync(connection: Connection) -> Iterator[None]:
+    """The connection's commits in the block don't wait for the disk."""
+    _set_sync(connection, "NORMAL")
+    try:
+        yield
+    finally:
+        _set_sync(connection, "FULL")
+
+
+def _set_sync(connection: Connection, level: str) -> None:
+    connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+    connection.commit()  # ends what SQLAlchemy began; SQLite has begun nothing
+
+
 def _make_private(path: Path) -> None:
     """Conversations are private: only the owner may read the file, from its creation on."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -217,6 +252,7 @@ def _set_pragmas(limits: TimeLimits, connection: Any, record: object) -> None:
         f"busy_timeout={busy_ms}",
         "synchronous=FULL",
         "foreign_keys=ON",
+        "secure_delete=ON",  # deleted texts are overwritten, which costs nothing that could be measured
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
