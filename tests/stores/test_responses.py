@@ -11,7 +11,7 @@ from tests.stores.response_rows import conversation, items, names, response
 
 from myna.core import stored_responses
 from myna.core.stored import MAX_DELETED_ROWS
-from myna.core.stored_responses import ConversationStore, ResponseItem, ResponseStore
+from myna.core.stored_responses import ConversationStore, ResponseItem, ResponseStatus, ResponseStore
 from myna.stores import response_items, responses_memory
 from myna.stores.registry import Stores, open_stores
 from myna.stores.responses_sql import SqlResponses
@@ -61,7 +61,8 @@ def test_a_response_keeps_its_history_though_the_previous_one_was_deleted_meanwh
     before = store.history("ours", "resp_b")
     assert before is not None
     assert store.delete("ours", "resp_b")
-    for name, status in (("c", "completed"), ("d", "queued")):
+    statuses: tuple[ResponseStatus, ...] = ("completed", "queued")
+    for name, status in zip("cd", statuses, strict=True):
         store.put(response(name, "b", history=before.items, status=status))
         assert _history(store, name) == f"ai ao bi bo {name}i {name}o"
     assert store.delete("ours", "resp_a")

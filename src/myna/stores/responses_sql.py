@@ -27,6 +27,9 @@ _ITEM_OVERHEAD_BYTES: Final = 256
 """What a row of an item takes besides its JSON, about."""
 
 
+_KNOWN: Final = select(RESPONSES.c.id).where(RESPONSES.c.id == bindparam("id"))
+
+
 class SqlResponses:
     """Each method is one transaction."""
 
@@ -37,7 +40,7 @@ class SqlResponses:
     def put(self, response: StoredResponse) -> None:
         now = int(self._clock())
         with self._database.changes(is_synced=response.status in ACTIVE) as connection:
-            if connection.scalar(select(RESPONSES.c.id).where(RESPONSES.c.id == response.id)) is not None:
+            if connection.scalar(_KNOWN, {"id": response.id}) is not None:
                 remove_responses(connection, [response.id])  # stored by an earlier attempt
             if response.history and not _is_there(connection, response.project, response.previous_id):
                 response = _detached(response)
