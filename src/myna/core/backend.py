@@ -144,6 +144,7 @@ class BackendOptions:
     max_queue: int = 256
     max_queue_tokens: int = 4_000_000
     chat_templates: Mapping[str, Path] = field(default_factory=dict)
+    prefix_cache_bytes: int = 0
     section: object = None
 
 

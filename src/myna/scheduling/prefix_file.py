@@ -82,7 +82,7 @@ class PrefixFile:
         if slot is None:
             return False
         found, _, _, checksum = _ENTRY.unpack_from(self._map, self._entry(slot))
-        return found == key and checksum == zlib.crc32(self._view(slot))
+        return bool(found == key) and checksum == zlib.crc32(self._view(slot).data)
 
     def touch(self, keys: Sequence[bytes]) -> None:
         """They are used. The first chunks count as used last: without them the others are useless."""
@@ -108,7 +108,7 @@ class PrefixFile:
 
     def commit(self, slot: int, key: bytes, tag: bytes) -> None:
         """The claimed slot has been written."""
-        self._write(slot, key, tag, zlib.crc32(self._view(slot)))
+        self._write(slot, key, tag, zlib.crc32(self._view(slot).data))
         self._slots[key] = slot
 
     def drop(self, key: bytes) -> None:
