@@ -136,8 +136,8 @@ void PagedCache::read_blocks(int sequence, int64_t first, int64_t count, uint16_
   if (first < 0 || count < 1 || first > read.length / kBlockTokens - count)
     throw std::invalid_argument("sequence " + std::to_string(sequence) + " doesn't have these blocks");
   const int64_t halves = shape_.layer_block_halves();
-  for (int64_t layer = 0; layer < shape_.num_layers; ++layer)
-    for (int64_t i = first; i < first + count; ++i, target += halves)
+  for (int64_t i = first; i < first + count; ++i)
+    for (int64_t layer = 0; layer < shape_.num_layers; ++layer, target += halves)
       std::memcpy(target, block(layer, read.blocks[static_cast<size_t>(i)]), static_cast<size_t>(halves) * 2);
 }
 
@@ -149,8 +149,8 @@ void PagedCache::append_blocks(int sequence, int64_t count, const uint16_t* sour
   extend({&extension, 1});
   const Sequence& written = at(sequence);
   const int64_t halves = shape_.layer_block_halves();
-  for (int64_t layer = 0; layer < shape_.num_layers; ++layer)
-    for (int64_t i = first; i < first + count; ++i, source += halves)
+  for (int64_t i = first; i < first + count; ++i)
+    for (int64_t layer = 0; layer < shape_.num_layers; ++layer, source += halves)
       std::memcpy(block(layer, written.blocks[static_cast<size_t>(i)]), source,
                   static_cast<size_t>(halves) * 2);
 }

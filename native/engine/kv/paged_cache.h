@@ -38,7 +38,7 @@ class PagedCache {
   void trim(int sequence, int64_t num_tokens);
   void free(int sequence);
 
-  // Copies the numbers of full blocks [first, first + count) of a sequence to `target`, layer by layer.
+  // Copies the numbers of full blocks [first, first + count) of a sequence to `target`.
   void read_blocks(int sequence, int64_t first, int64_t count, uint16_t* target) const;
   // Appends blocks that `read_blocks` has copied, to a sequence of whole blocks. Throws OutOfRoom and
   // std::invalid_argument as `extend` does.

@@ -1,7 +1,7 @@
 """The interfaces of engines, which a scheduler drives. All calls come from one thread."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -36,6 +36,25 @@ class Logits(Protocol):
         ...
 
 
+class BlockStorage(Protocol):
+    """Saves and restores an engine's KV cache, in whole blocks of `kv_cache.BLOCK_TOKENS` tokens. What is
+    restored has the same bits as what is computed."""
+
+    @property
+    def block_bytes(self) -> int:
+        """The size of a saved block."""
+        ...
+
+    def read_blocks(self, sequence: int, first: int, target: npt.NDArray[np.uint8]) -> None:
+        """Copy as many whole blocks of the sequence as fill `target` into it, from block `first` on."""
+        ...
+
+    def append_blocks(self, sequence: int, source: npt.NDArray[np.uint8]) -> None:
+        """Append saved blocks to the sequence, which has whole blocks or none. Raises `KVCacheFull`, and
+        changes nothing then."""
+        ...
+
+
 class Engine(Protocol):
     """Weights, KV cache and computation of one model. Sequence ids are small integers in [0,
     info.max_sequences), chosen by the scheduler; a sequence is created by its first `forward` or `fork`."""
@@ -56,6 +75,11 @@ class Engine(Protocol):
     @property
     def is_batch_invariant(self) -> bool:
         """Whether a sequence's logits are bitwise the same, whatever the batch, chunking and prefix reuse."""
+        ...
+
+    @property
+    def blocks(self) -> BlockStorage | None:
+        """None if the KV cache can't be saved, or is not the model's whole state."""
         ...
 
     @property
@@ -84,26 +108,6 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-@runtime_checkable
-class BlockStorage(Protocol):
-    """An engine whose KV cache can be saved and restored, in whole blocks of `BLOCK_TOKENS` tokens. What is
-    restored has the same bits as what is computed."""
-
-    @property
-    def block_bytes(self) -> int:
-        """The size of a saved block; 0 if this model has more state than its blocks."""
-        ...
-
-    def read_blocks(self, sequence: int, first: int, target: npt.NDArray[np.uint8]) -> None:
-        """Copy as many whole blocks of the sequence as fill `target` into it, from block `first` on."""
-        ...
-
-    def append_blocks(self, sequence: int, source: npt.NDArray[np.uint8]) -> None:
-        """Append saved blocks to the sequence, which has whole blocks or none. Raises `KVCacheFull`, and
-        changes nothing then."""
-        ...
 
 
 class EmbeddingEngine(Protocol):

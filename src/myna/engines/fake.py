@@ -17,7 +17,7 @@ import numpy.typing as npt
 from myna.core.errors import ModelLoadFailed
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
-from myna.engines.base import BatchRow, KVCacheFull
+from myna.engines.base import BatchRow, BlockStorage, KVCacheFull
 
 BLOCK_TOKENS: Final = 16
 SPECIAL: Final = ("<|end|>", "<|start|>", "<|turn|>", "<|pad|>")
@@ -267,6 +267,10 @@ class FakeEngine:
     def free(self, sequence: int) -> None:
         if state := self._states.pop(sequence, None):
             self._blocks.drop(state.blocks, 0)
+
+    @property
+    def blocks(self) -> BlockStorage:
+        return self
 
     @property
     def block_bytes(self) -> int:

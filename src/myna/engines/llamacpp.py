@@ -60,6 +60,10 @@ class LlamaCppEngine:
         return not self._is_recurrent
 
     @property
+    def blocks(self) -> None:
+        return None
+
+    @property
     def prefix_cache_tokens(self) -> int:
         return 0 if self._is_recurrent else min(PREFIX_CACHE_TOKENS, self.info.kv_tokens // 2)
 

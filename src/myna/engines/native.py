@@ -71,11 +71,29 @@ def arithmetic() -> str:
     return f"native-{ARITHMETIC_VERSION}-{_native.activations()}"
 
 
+class NativeBlocks:
+    """A `base.BlockStorage`."""
+
+    def __init__(self, engine: _native.Engine) -> None:
+        self._engine = engine
+        self.block_bytes: Final = engine.block_bytes
+
+    def read_blocks(self, sequence: int, first: int, target: npt.NDArray[np.uint8]) -> None:
+        self._engine.read_blocks(sequence, first, target)
+
+    def append_blocks(self, sequence: int, source: npt.NDArray[np.uint8]) -> None:
+        try:
+            self._engine.append_blocks(sequence, source)
+        except _native.OutOfRoom as exc:
+            raise KVCacheFull(str(exc)) from None
+
+
 class NativeEngine:
     """One model in this process. All calls come from one thread."""
 
     def __init__(self, engine: _native.Engine) -> None:
         self._engine = engine
+        self.blocks: Final = NativeBlocks(engine)
         ends = (engine.token(name) for name in _END_TOKENS)
         self.info: Final = ModelInfo(
             engine="native",
@@ -103,19 +121,6 @@ class NativeEngine:
     @property
     def free_tokens(self) -> int:
         return self._engine.free_tokens
-
-    @property
-    def block_bytes(self) -> int:
-        return self._engine.block_bytes
-
-    def read_blocks(self, sequence: int, first: int, target: npt.NDArray[np.uint8]) -> None:
-        self._engine.read_blocks(sequence, first, target)
-
-    def append_blocks(self, sequence: int, source: npt.NDArray[np.uint8]) -> None:
-        try:
-            self._engine.append_blocks(sequence, source)
-        except _native.OutOfRoom as exc:
-            raise KVCacheFull(str(exc)) from None
 
     @property
     def kernels(self) -> str:

@@ -16,7 +16,7 @@ from myna.decoding.grammar import Grammars
 from myna.decoding.sampling import Sampled, sample, score
 from myna.decoding.sampling_batch import Bitmask
 from myna.decoding.token_table import TokenTable
-from myna.engines.base import BlockStorage, Engine, KVCacheFull, Logits
+from myna.engines.base import Engine, KVCacheFull, Logits
 from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
 from myna.scheduling.grammar_compiler import GrammarCompiler
 from myna.scheduling.loop import Checked, Compiled, Loop, Mailbox, OutputSink
@@ -64,9 +64,9 @@ class GenerationLoop(Loop):
         self._counter = StepCounter()
         self._saved_prefixes: SavedPrefixes | None = None
         if loaded.prefix_file is not None:
-            assert isinstance(loaded.engine, BlockStorage), "what has a file can save its blocks"
+            assert loaded.engine.blocks is not None, "what has a file can save its blocks"
             kv_cache = self._scheduler.queues.kv_cache
-            self._saved_prefixes = SavedPrefixes(loaded.prefix_file, loaded.engine, kv_cache)
+            self._saved_prefixes = SavedPrefixes(loaded.prefix_file, loaded.engine.blocks, kv_cache)
         self._restoring: set[int] = set()
 
     def run(self) -> None:

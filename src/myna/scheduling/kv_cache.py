@@ -142,19 +142,15 @@ class KVCacheManager:
     `prefix_cache_tokens`; they are evicted, least recently used first, whenever slots or KV memory run
     out."""
 
-    __slots__ = ("_free_slots", "_kv", "index", "on_release", "prefix_cache")
+    __slots__ = ("_kv", "free_slots", "index", "on_release", "prefix_cache")
 
     def __init__(self, kv: KVStorage) -> None:
         self._kv = kv
         self.index = PrefixIndex()
-        self._free_slots = list(range(kv.info.max_sequences - 1, -1, -1))
+        self.free_slots = list(range(kv.info.max_sequences - 1, -1, -1))
         self.prefix_cache = PrefixCache()
         self.on_release: Callable[[CacheEntry], None] = _ignore
         """Called with what a finished sequence leaves in the prefix cache."""
-
-    @property
-    def num_free_slots(self) -> int:
-        return len(self._free_slots)
 
     def rollback(self, sequence: Sequence, num_rejected: int) -> None:
         """Drop the KV of the last tokens, which were rejected drafts."""
@@ -193,20 +189,20 @@ class KVCacheManager:
         if num_running:
             needed += committed_tokens + num_running * BLOCK_TOKENS
         takes_over = source in self.prefix_cache and source is not None and reused == source.computed
-        while not (takes_over or self._free_slots) or self._kv.free_tokens < needed:
-            if self._evict(exclude=source):
+        while not (takes_over or self.free_slots) or self._kv.free_tokens < needed:
+            if self.evict_one(exclude=source):
                 continue
-            if num_running or not (takes_over or self._free_slots):
+            if num_running or not (takes_over or self.free_slots):
                 return False
             break
         if source is None:
-            slot = self._free_slots.pop()
+            slot = self.free_slots.pop()
         elif takes_over:
             self.prefix_cache.remove(source)
             self.index.drop(source)
             slot = source.slot
         else:
-            slot = self._free_slots.pop()
+            slot = self.free_slots.pop()
             self._kv.fork(source.slot, slot, reused)
             self.prefix_cache.touch(source)
         self._assign(sequence, slot, reused)
@@ -215,9 +211,9 @@ class KVCacheManager:
     def fork(self, source: Sequence, target: Sequence) -> bool:
         """Let `target` share the whole prompt of `source`; False if no slot is free."""
         assert source.entry is not None
-        if not self._free_slots and not self.evict_one():
+        if not self.free_slots and not self.evict_one():
             return False
-        slot = self._free_slots.pop()
+        slot = self.free_slots.pop()
         self._kv.fork(source.entry.slot, slot, source.num_prompt)
         target.blocks = source.blocks
         self._assign(target, slot, source.num_prompt)
@@ -230,17 +226,12 @@ class KVCacheManager:
         if self.keep(entry):
             self.on_release(entry)
 
-    def num_computed(self, tokens: list[int], salt: str) -> int:
-        """How many of the first tokens a new sequence would find computed."""
-        match = self.index.find(tokens, block_hashes(tokens, salt), salt)
-        return match.ready if match else 0
-
     def open_entry(self, tokens: list[int], salt: str, multiple: int) -> CacheEntry | None:
         """An entry to which computed tokens are to be appended, then passed to `keep`. It shares those that
         are there already, a multiple of that many. None if no slot is free."""
-        if not self._free_slots and not self.evict_one():
+        if not self.free_slots and not self.evict_one():
             return None
-        slot = self._free_slots.pop()
+        slot = self.free_slots.pop()
         match = self.index.find(tokens, block_hashes(tokens, salt), salt)
         shared = match.ready // multiple * multiple if match else 0
         if match and shared:
@@ -274,9 +265,15 @@ class KVCacheManager:
         """Free the sequence's slot without caching anything."""
         self._free(self._take(sequence))
 
-    def evict_one(self) -> bool:
+    def evict_one(self, exclude: CacheEntry | None = None) -> bool:
         """Evict the least recently used cached prefix; False if there is none."""
-        return self._evict(exclude=None)
+        victim = self.prefix_cache.oldest(exclude)
+        if victim is None:
+            return False
+        self.prefix_cache.remove(victim)
+        self.index.drop(victim)
+        self._free(victim)
+        return True
 
     def _find(self, sequence: Sequence) -> Match | None:
         """What can be shared. At least one token must remain to be computed, or all of them if prompt
@@ -309,15 +306,6 @@ class KVCacheManager:
         self.index.drop(entry)
         return entry
 
-    def _evict(self, exclude: CacheEntry | None) -> bool:
-        victim = self.prefix_cache.oldest(exclude)
-        if victim is None:
-            return False
-        self.prefix_cache.remove(victim)
-        self.index.drop(victim)
-        self._free(victim)
-        return True
-
     def _free(self, entry: CacheEntry) -> None:
         self._kv.free(entry.slot)
-        self._free_slots.append(entry.slot)
+        self.free_slots.append(entry.slot)

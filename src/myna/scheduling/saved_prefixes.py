@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from myna.core.requests import GenerationRequest
 from myna.engines.base import BlockStorage, KVCacheFull
-from myna.scheduling.kv_cache import BLOCK_TOKENS, KVCacheManager
+from myna.scheduling.kv_cache import BLOCK_TOKENS, KVCacheManager, block_hashes
 from myna.scheduling.prefix_file import CHUNK_TOKENS, PrefixFile, chunk_keys, tag_of
 from myna.scheduling.sequence import CacheEntry
 
@@ -23,8 +23,8 @@ _SAVE_EVERY: Final = 8  # turns in which something else is computed
 _MAX_UNSAVED: Final = 256
 
 
-def chunk_bytes(engine: BlockStorage) -> int:
-    return engine.block_bytes * _CHUNK_BLOCKS
+def chunk_bytes(blocks: BlockStorage) -> int:
+    return blocks.block_bytes * _CHUNK_BLOCKS
 
 
 class Saved(NamedTuple):
@@ -47,9 +47,9 @@ class _Restoring:
 class SavedPrefixes:
     """All methods are to be called in the scheduler's thread."""
 
-    def __init__(self, file: PrefixFile, engine: BlockStorage, kv_cache: KVCacheManager) -> None:
+    def __init__(self, file: PrefixFile, blocks: BlockStorage, kv_cache: KVCacheManager) -> None:
         self._file = file
-        self._engine = engine
+        self._blocks = blocks
         self._kv_cache = kv_cache
         self._unsaved: deque[CacheEntry] = deque(maxlen=_MAX_UNSAVED)
         self._restoring: deque[_Restoring] = deque()
@@ -70,7 +70,7 @@ class SavedPrefixes:
         keys = list(chunk_keys(tokens, request.cache_salt))
         keys = keys[: self._file.find(keys)]
         tokens = tokens[: len(keys) * CHUNK_TOKENS]
-        if not keys or self._kv_cache.num_computed(tokens, request.cache_salt) > len(tokens) - CHUNK_TOKENS:
+        if not keys or self._num_computed(tokens, request.cache_salt) > len(tokens) - CHUNK_TOKENS:
             return None
         self._pin(keys, 1)
         return Saved(tokens, request.cache_salt, keys)
@@ -113,6 +113,10 @@ class SavedPrefixes:
     def close(self) -> None:
         self._checking.shutdown(wait=False, cancel_futures=True)
 
+    def _num_computed(self, tokens: list[int], salt: str) -> int:
+        match = self._kv_cache.index.find(tokens, block_hashes(tokens, salt), salt)
+        return match.ready if match else 0
+
     def _restore(self, restoring: _Restoring, num_running: int) -> None:
         saved = restoring.saved
         if restoring.entry is None:
@@ -136,7 +140,7 @@ class SavedPrefixes:
         if not self._kv_cache.has_room(CHUNK_TOKENS + (1 + num_running) * BLOCK_TOKENS):
             return False
         try:
-            self._engine.append_blocks(entry.slot, self._file.chunk(key))
+            self._blocks.append_blocks(entry.slot, self._file.chunk(key))
         except KVCacheFull:
             return False
         entry.computed += CHUNK_TOKENS
@@ -152,7 +156,7 @@ class SavedPrefixes:
                 slot = self._file.claim({*self._pinned, *keys})
                 if slot is not None:
                     first = num_saved * _CHUNK_BLOCKS
-                    self._engine.read_blocks(entry.slot, first, self._file.target(slot))
+                    self._blocks.read_blocks(entry.slot, first, self._file.target(slot))
                     self._file.commit(slot, keys[num_saved], tag_of(entry.salt))
                     return
             self._file.touch(keys[:num_saved])

@@ -10,7 +10,7 @@ from typing import Final, TypedDict
 from myna.decoding.grammar import Grammars
 from myna.decoding.token_table import TokenTable
 from myna.engines import fake
-from myna.engines.base import BlockStorage, EmbeddingEngine, Engine
+from myna.engines.base import EmbeddingEngine, Engine
 from myna.engines.fake_embedding import embeds
 from myna.engines.registry import load_embedding_engine, load_engine
 from myna.prompts.bpe import UnsupportedTokenizer
@@ -63,11 +63,11 @@ def _with_prefixes(loaded: LoadedEngine, descriptor: int | None, identity: str) 
     engine = loaded.engine
     if descriptor is None:
         return loaded
-    if not isinstance(engine, BlockStorage) or not engine.block_bytes:
+    if engine.blocks is None:
         _log.warning("the prefixes of %s can't be saved", engine.info.architecture)
         return loaded
     try:
-        file = PrefixFile(descriptor, f"{identity} {engine.info.arithmetic}", chunk_bytes(engine))
+        file = PrefixFile(descriptor, f"{identity} {engine.info.arithmetic}", chunk_bytes(engine.blocks))
     except (OSError, ValueError) as error:
         _log.warning("the file of saved prefixes can't be used: %s", error)
         return loaded
