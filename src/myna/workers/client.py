@@ -15,6 +15,7 @@ from myna.scheduling.admission import QueueLimits
 from myna.scheduling.streams import RequestStream
 from myna.workers.frames import Abort, Stats, Step, Submit, Tokenize, Tokenized, WorkerMessage, WorkerSpec
 from myna.workers.process import WorkerProcess
+from myna.workers.program import OWN, WorkerProgram
 from myna.workers.table import PendingRequest, RequestTable
 from myna.workers.watchdog import Patience
 
@@ -49,8 +50,10 @@ class WorkerClient:
         *,
         delay_s: float = 0.5,
         patience: Patience | None = None,
+        program: WorkerProgram = OWN,
     ) -> None:
         self._spec = spec
+        self._program = program
         self._delay_s = delay_s
         self._patience = patience or Patience()
         self._table = RequestTable(limits or QueueLimits(), self._abort)
@@ -79,7 +82,7 @@ class WorkerClient:
 
     async def start(self) -> None:
         """Start the worker and load its model. Raises `ModelLoadFailed`, leaving no process behind."""
-        self._worker = WorkerProcess(self._spec, self._on_message, self._patience)
+        self._worker = WorkerProcess(self._spec, self._on_message, self._patience, self._program)
         try:
             self._info = await self._worker.start()
         except BaseException:
@@ -177,7 +180,7 @@ class WorkerClient:
         self._fail_all(EngineDead(N_("The model's worker process died and can't be restarted.")))
 
     async def _restart(self) -> bool:
-        self._worker = WorkerProcess(self._spec, self._on_message, self._patience)
+        self._worker = WorkerProcess(self._spec, self._on_message, self._patience, self._program)
         try:
             self._info = await self._worker.start()
         except (ModelLoadFailed, OSError) as error:

@@ -2,6 +2,8 @@
 
 import psutil
 
+from myna.workers.process_tree import process_tree
+
 
 def process_bytes(pid: int | None) -> int:
     """The private memory of a process: file-backed pages, which can be reclaimed, don't count."""
@@ -12,3 +14,8 @@ def process_bytes(pid: int | None) -> int:
     except psutil.Error:  # it has just ended
         return 0
     return int(memory.rss - getattr(memory, "shared", 0))
+
+
+def tree_bytes(pid: int | None) -> int:
+    """The same of a process and all that it started."""
+    return 0 if pid is None else sum(process_bytes(one) for one in process_tree(pid))
