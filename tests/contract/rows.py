@@ -32,9 +32,11 @@ FindModel = Callable[[str], Path]
 class Capability(StrEnum):
     """What a generator may be unable to do. Everything else is asked of all of them."""
 
+    BATCH_INVARIANCE = "give the same answer whatever else is running"
     BEST_OF = "rank candidates by their log-probabilities"
     CACHE_SALTS = "keep prefixes, and share them only under an equal salt"
     CONSTRAINTS = "follow a JSON schema"
+    FAIRNESS = "make room for an owner who has less than another"
     FIGURES = "report how busy it is"
     IGNORE_EOS = "generate past the end of the text"
     LOGIT_BIAS = "add a bias to logits"

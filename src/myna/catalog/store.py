@@ -141,8 +141,8 @@ def _local_folder(path: Path) -> LocalModel:
     if not config.is_file():
         raise ModelFileError(
             N_(
-                "{path} is a folder without a config.json; specify a .gguf file in it, or a folder of "
-                "safetensors.",
+                "{path} is a folder; specify a .gguf file in it, or a folder of safetensors with its "
+                "config.json.",
                 path=path,
             )
         )

@@ -91,7 +91,6 @@ def _metadata(folder: JsonFolder, config: Mapping[str, Any], file: TokenizerFile
         for byte in range(256):
             if (number := file.ids.get(f"<0x{byte:02X}>")) is not None:
                 file.kinds[number] = TokenKind.BYTE
-        file.set_unknown()
     metadata: dict[str, Value] = {
         "general.architecture": architecture,
         "general.name": folder.path.name,

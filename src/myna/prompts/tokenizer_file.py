@@ -13,7 +13,8 @@ MAX_TOKENS: Final = 1 << 20
 
 
 class AddedToken(msgspec.Struct):
-    """A token that is matched as a whole in text, `lstrip` and `rstrip` with the white space beside it."""
+    """A token that is matched as a whole in text, `lstrip` and `rstrip` with the white space before and
+    after it."""
 
     id: int
     content: str

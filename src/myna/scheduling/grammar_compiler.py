@@ -31,7 +31,7 @@ _MAX_OVERDUE: Final = 2
 _OVERDUE_NICENESS: Final = 10  # it still has to finish
 _MAX_CACHED: Final = 32
 
-OnCompiled = Callable[[Grammar | MynaError], object]
+OnCompiled = Callable[[Grammar | MynaError], None]
 Reply = tuple[OnCompiled, MynaError]
 
 

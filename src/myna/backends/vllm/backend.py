@@ -157,24 +157,12 @@ class VllmBackend:
             )
         files = weight_files(model.path)
         text = FolderText.read(model.path)
-        renderer = text.renderer(self._template(model))
+        renderer = text.renderer(_template(model, self._options.chat_templates.get(model.id)))
         size = None
         if is_cpu:
             config = text_config(JsonFolder(model.path))
             size = folder_size(config, files, renderer.context_tokens)
         return _Candidate(self, model, files, size, renderer, text.sampling)
-
-    def _template(self, model: LocalModel) -> str | None:
-        """The owner's chat template, if one replaces the model's."""
-        path = self._options.chat_templates.get(model.id)
-        if path is None:
-            return None
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
-            raise ModelFileError(
-                N_("The chat template {path} of {model!r} can't be read.", path=path, model=model.id)
-            ) from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +185,18 @@ class _Candidate:
             held_bytes=lambda: tree_bytes(worker.pid),
             is_dead=lambda: worker.state is State.DEAD,
         )
+
+
+def _template(model: LocalModel, path: Path | None) -> str | None:
+    """The owner's chat template, if one replaces the model's."""
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ModelFileError(
+            N_("The chat template {path} of {model!r} can't be read.", path=path, model=model.id)
+        ) from exc
 
 
 def _missing(environment: VllmEnvironment) -> Translatable:

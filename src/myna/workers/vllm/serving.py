@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from myna.core.errors import GenerationFailed, MynaError
 from myna.core.requests import GenerationRequest
-from myna.core.translatable import Translatable
+from myna.core.translatable import N_, Translatable
 from myna.decoding.grammar import Grammar, Grammars
 from myna.prompts.folder_text import FolderText
 from myna.scheduling.grammar_compiler import GrammarCompiler
@@ -76,7 +76,7 @@ class _Worker:
             self._fail(error.text)
         except Exception as error:
             _log.exception("vLLM could not load the model")
-            self._fail(f"vLLM can't load the model: {error}")
+            self._fail(N_("vLLM can't load the model: {reason}", reason=error))
         self._send(frames.encode(frames.Ready(self._loaded.engine.info)))
         self._figures.idle()
         await self._left.wait()
@@ -159,8 +159,12 @@ class _Worker:
         loaded.compiler.submit(
             request.constraint,
             None,
-            partial(self._loop.call_soon_threadsafe, self._compiled, number, request),
+            partial(self._pass_on, number, request),
         )
+
+    def _pass_on(self, number: int, request: GenerationRequest, grammar: Grammar | MynaError) -> None:
+        """Called from the compiler's threads."""
+        self._loop.call_soon_threadsafe(self._compiled, number, request, grammar)
 
     def _compiled(self, number: int, request: GenerationRequest, grammar: Grammar | MynaError) -> None:
         assert self._loaded is not None
