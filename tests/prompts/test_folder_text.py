@@ -24,8 +24,9 @@ from myna.core.sampling_defaults import SamplingDefaults
 from myna.prompts.folder_text import FolderText
 from myna.prompts.renderer import GgufRenderer
 
-TEMPLATE = "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% "
-"endfor %}"
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+)
 AWKWARD = awkward_strings(300)
 SPECIAL = ("<s>", "</s>", "<|im_start|>", "<|im_end|>")
 

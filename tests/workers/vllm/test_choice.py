@@ -25,7 +25,8 @@ TABLE = TokenTable(PIECES, PIECES, frozenset((0,)))
 def output(*tokens: int, finish: str | None = None, cached: int = 0, top: bool = False) -> Any:
     entry = {token: SimpleNamespace(logprob=-1.0, rank=2) for token in tokens}
     logprobs = [{token: entry[token], 3: SimpleNamespace(logprob=-0.5, rank=1)} for token in tokens]
-    completion = SimpleNamespace(token_ids=list(tokens), logprobs=logprobs if top else None, finish_reason=finish)
+    shown = logprobs if top else None
+    completion = SimpleNamespace(token_ids=list(tokens), logprobs=shown, finish_reason=finish)
     prompt = [None, *({token: SimpleNamespace(logprob=-2.0, rank=1)} for token in (2, 3))]
     return SimpleNamespace(outputs=[completion], num_cached_tokens=cached, prompt_logprobs=prompt)
 
@@ -86,7 +87,8 @@ async def events_of(
 
 async def test_tokens_become_text_and_the_request_of_vllm_is_closed() -> None:
     request = GenerationRequest("r", (1, 2, 3), 8, num_logprobs=1, num_prompt_logprobs=0)
-    script = Script([[output(1, cached=3, top=True), output(2, 3, top=True), output(0, finish="stop", top=True)]])
+    last = output(0, finish="stop", top=True)
+    script = Script([[output(1, cached=3, top=True), output(2, 3, top=True), last]])
     answer = await answer_of(script, request)
     assert answer.text() == "ab "
     assert [(entry.token, entry.top) for entry in answer.logprobs()] == [
@@ -150,12 +152,17 @@ async def test_a_request_that_only_scores_its_prompt_shows_no_token() -> None:
 
 
 async def test_an_aborted_request_has_no_further_events() -> None:
-    idle, frames = asyncio.Event(), list[list[RequestEvent]]()
+    idle, begun, frames = asyncio.Event(), asyncio.Event(), list[list[RequestEvent]]()
+
+    def take(frame: list[RequestEvent]) -> None:
+        frames.append(frame)
+        begun.set()
+
     script = Script([[output(1)]])
-    running = RunningRequests(Model(script, TABLE, {}, lambda text: []), frames.append, idle.set,
-    GenerationFailed) running.start(1, GenerationRequest("r", (1,), 9), None)
-    while not frames:
-        await asyncio.sleep(0)
+    model = Model(script, TABLE, {}, lambda text: [])
+    running = RunningRequests(model, take, idle.set, failed)
+    running.start(1, GenerationRequest("r", (1,), 9), None)
+    await begun.wait()
     running.abort(1)
     running.abort(2)
     await idle.wait()
