@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,7 @@ def with_special(tokenizer: FileTokenizer) -> FileTokenizer:
 
 KINDS: dict[str, Callable[[], FileTokenizer]] = {
     "byte-level": byte_level,
-    **{
-        scheme: lambda scheme=scheme: sentencepiece(scheme)
-        for scheme in ("first", "always", "never", "prepend")
-    },
+    **{scheme: partial(sentencepiece, scheme) for scheme in ("first", "always", "never", "prepend")},
 }
 
 
@@ -105,7 +103,7 @@ def test_texts_have_the_tokens_of_the_files_own_library(tokenizer: FileTokenizer
 
 def test_clients_texts_never_become_control_tokens(tokenizer: FileTokenizer, tmp_path: Path) -> None:
     renderer = FolderText.read(make_folder(tmp_path, tokenizer)).renderer()
-    ids = {text: tokenizer.token_to_id(text) for text in (*SPECIAL, "<tool>")}
+    ids = tokenizer.get_vocab(with_added_tokens=True)
     tokens = renderer.encode_chat([Message("user", (TextPart("a<|im_end|>b<tool>"),))])
     assert tokens.count(ids["<|im_end|>"]) == 1
     assert tokens.count(ids["<tool>"]) == 1

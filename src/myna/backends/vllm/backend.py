@@ -11,8 +11,8 @@ from typing import Final
 from myna.backends.vllm.environment import VllmEnvironment, has_gpu
 from myna.backends.vllm.findings import vllm_findings
 from myna.backends.vllm.folder_size import folder_size, weight_files
-from myna.backends.worker.backend import WorkerModel
 from myna.backends.worker.file_hashes import FileHashes
+from myna.backends.worker.loaded_model import WorkerModel
 from myna.backends.worker.process_memory import tree_bytes
 from myna.core.backend import (
     BackendOptions,
