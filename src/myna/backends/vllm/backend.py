@@ -12,8 +12,7 @@ from myna.backends.vllm.environment import VllmEnvironment, has_gpu
 from myna.backends.vllm.findings import vllm_findings
 from myna.backends.vllm.folder_size import folder_size, weight_files
 from myna.backends.worker.file_hashes import FileHashes
-from myna.backends.worker.loaded_model import WorkerModel
-from myna.backends.worker.process_memory import tree_bytes
+from myna.backends.worker.loaded_model import WorkerModel, loaded_model, read_template
 from myna.core.backend import (
     BackendOptions,
     Candidate,
@@ -32,7 +31,7 @@ from myna.prompts.folder_text import FolderText, text_config
 from myna.prompts.model_folder import JsonFolder
 from myna.prompts.renderer import GgufRenderer
 from myna.scheduling.admission import QueueLimits
-from myna.workers.client import State, WorkerClient
+from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 from myna.workers.program import WorkerProgram
 
@@ -157,7 +156,7 @@ class VllmBackend:
             )
         files = weight_files(model.path)
         text = FolderText.read(model.path)
-        renderer = text.renderer(_template(model, self._options.chat_templates.get(model.id)))
+        renderer = text.renderer(read_template(self._options.chat_templates.get(model.id), model.id))
         size = None
         if is_cpu:
             config = text_config(JsonFolder(model.path))
@@ -177,26 +176,7 @@ class _Candidate:
     async def load(self, kv_bytes: int) -> LoadedModel:
         weights = asyncio.create_task(asyncio.to_thread(self.backend.digest, self.model, self.files))
         worker = await self.backend.start_worker(self.model, kv_bytes)
-        return LoadedModel(
-            generator=worker,
-            renderer=self.renderer,
-            weights=await weights,
-            sampling=self.sampling,
-            held_bytes=lambda: tree_bytes(worker.pid),
-            is_dead=lambda: worker.state is State.DEAD,
-        )
-
-
-def _template(model: LocalModel, path: Path | None) -> str | None:
-    """The owner's chat template, if one replaces the model's."""
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ModelFileError(
-            N_("The chat template {path} of {model!r} can't be read.", path=path, model=model.id)
-        ) from exc
+        return loaded_model(worker, self.renderer, await weights, self.sampling)
 
 
 def _missing(environment: VllmEnvironment) -> Translatable:
