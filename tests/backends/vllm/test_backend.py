@@ -57,8 +57,8 @@ def options(home: Path, version: str = "0.32.0+cpu", **more: Any) -> BackendOpti
 
 async def test_a_folder_becomes_a_model_of_vllm(folder: Path, tmp_path: Path) -> None:
     started, model = Started(), local_file(folder)
-    more = {"engine_options": {"tiny": {"enforce_eager": True}}, "context_tokens": 512, "threads": 3}
-    backend = VllmBackend(options(tmp_path, **more), started)
+    more: dict[str, Any] = {"engine_options": {"tiny": {"enforce_eager": True}}, "threads": 3}
+    backend = VllmBackend(options(tmp_path, context_tokens=512, **more), started)
     assert backend.accepts(model)
     candidate = await backend.prepare(model)
     assert candidate.size is not None
