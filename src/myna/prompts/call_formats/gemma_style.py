@@ -28,9 +28,8 @@ class GemmaStyle:
         return _written(values.object_of(arguments))
 
     def rules(self, name: str, tool: GrammarTool) -> str:
-        schema = parameters_of(tool)
-        rules = SchemaRules(name, schema, _SYNTAX)
-        rules.add_object(name, schema, "}")
+        rules = SchemaRules(name, parameters_of(tool), _SYNTAX)
+        rules.add_arguments("}")
         return rules.text
 
     def reader(self, tool: ToolSpec) -> "GemmaReader":
@@ -114,6 +113,7 @@ _SYNTAX: Final = ValueSyntax(
     object=("{", "}"),
     array=("[", "]"),
     string=(QUOTE, QUOTE),
+    stop=QUOTE,
     after_scalar="",
     separator=",",
     before_key="",

@@ -8,11 +8,13 @@ from myna.core.conversation import ToolSpec
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.base import GrammarTool
 from myna.prompts.call_formats.json_style import parameters_of
+from myna.prompts.call_formats.schema_parts import ITEM, element_node, property_node
 from myna.prompts.call_formats.schema_rules import SchemaRules, ValueSyntax
 
 MARK: Final = "]<]minimax[>["
 _CLOSING: Final = MARK + "</invoke>"
-_OPEN: Final = re.compile(re.escape(MARK) + r"<([^<>/]+)>")
+_OPEN: Final = re.compile(re.escape(MARK) + r"<([^<>/][^<>]*)>")
+_CLOSE: Final = re.compile(re.escape(MARK) + r"</[^<>]*>")
 _MAX_DEPTH: Final = 64
 
 
@@ -27,9 +29,8 @@ class MiniMaxStyle:
         return _elements(values.object_of(arguments)) + _CLOSING
 
     def rules(self, name: str, tool: GrammarTool) -> str:
-        schema = parameters_of(tool)
-        rules = SchemaRules(name, schema, _SYNTAX)
-        rules.add_object(name, schema, _CLOSING)
+        rules = SchemaRules(name, parameters_of(tool), _SYNTAX)
+        rules.add_arguments(_CLOSING)
         return rules.text
 
     def reader(self, tool: ToolSpec) -> "MiniMaxReader":
@@ -52,8 +53,8 @@ class MiniMaxReader:
             if self._pending.startswith(_CLOSING) or not _may_begin(self._pending):
                 return out + ("}" if self._num_read else "{}"), self._pending.removeprefix(_CLOSING)
             head = _OPEN.match(self._pending)
-            node = _property(self._schema, head[1], self._schema) if head else {}
-            found = _read(self._pending, head.end(), head[1], node, self._schema) if head else None
+            node = property_node(self._schema, head[1], self._schema) if head else {}
+            found = _read(self._pending, head.end(), node, self._schema) if head else None
             if head is None or found is None:
                 return out, None
             value, end = found
@@ -68,26 +69,27 @@ def _may_begin(text: str) -> bool:
 
 
 def _read(
-    text: str, at: int, name: str, node: Any, root: dict[str, Any], depth: int = _MAX_DEPTH
+    text: str, at: int, node: Any, root: dict[str, Any], depth: int = _MAX_DEPTH
 ) -> tuple[str, int] | None:
     """The JSON of the element's content that begins there, and where the element ends; None if it isn't
-    complete."""
-    closing = f"{MARK}</{name}>"
-    parts: list[tuple[str, str]] = []
+    complete. Any end tag ends it."""
+    begin, parts = at, list[tuple[str, str]]()
     types = values.types_of(node, root)
     while (mark := text.find(MARK, at)) >= 0:
-        if text.startswith(closing, mark):
-            return _json(parts, text[at:mark], types), mark + len(closing)
+        if closing := _CLOSE.match(text, mark):
+            return _json(parts, text[begin:mark], types), closing.end()
         head = _OPEN.match(text, mark)
-        if head is None or depth == 0:
+        if head is None and (text.find(">", mark + len(MARK)) < 0 or depth == 0):
             return None
-        is_item = head[1] == "item" and "array" in types
-        inner = _resolved(node, root).get("items", {}) if is_item else _property(node, head[1], root)
-        found = _read(text, head.end(), head[1], inner, root, depth - 1)
+        if head is None:  # a mark within a text
+            at = mark + len(MARK)
+            continue
+        inner = element_node(node, head[1], len(parts), root)
+        found = _read(text, head.end(), inner, root, depth - 1)
         if found is None:
             return None
         parts.append((head[1], found[0]))
-        at = found[1]
+        begin = at = found[1]
     return None
 
 
@@ -96,28 +98,9 @@ def _json(parts: list[tuple[str, str]], text: str, types: frozenset[str]) -> str
         return "[]" if "array" in types else "{}" if "object" in types else "null"
     if not parts:
         return values.to_json(text, types)
-    if "array" in types and all(name == "item" for name, _ in parts):
+    if "array" in types and all(name == ITEM for name, _ in parts):
         return f"[{', '.join(value for _, value in parts)}]"
     return f"{{{', '.join(f'{values.encoded(name)}: {value}' for name, value in parts)}}}"
-
-
-def _property(node: Any, key: str, root: dict[str, Any]) -> Any:
-    properties = _resolved(node, root).get("properties")
-    return properties.get(key, {}) if isinstance(properties, dict) else {}
-
-
-def _resolved(node: Any, root: dict[str, Any]) -> dict[str, Any]:
-    """The schema itself, or the one to which it refers, or the first of several that has properties."""
-    if not isinstance(node, dict):
-        return {}
-    if isinstance(reference := node.get("$ref"), str):
-        node = values.resolved(reference, root)
-        return node if isinstance(node, dict) else {}
-    options = node.get("anyOf")
-    for option in options if isinstance(options, list) else ():
-        if isinstance(option, dict) and not {"$ref", "properties", "items"}.isdisjoint(option):
-            return _resolved(option, root) if "$ref" in option else option
-    return node
 
 
 def _elements(value: object) -> str:
@@ -126,7 +109,7 @@ def _elements(value: object) -> str:
         case dict():
             return "".join(f"{MARK}<{key}>{_elements(inner)}{MARK}</{key}>" for key, inner in value.items())
         case list():
-            return "".join(f"{MARK}<item>{_elements(item)}{MARK}</item>" for item in value)
+            return "".join(f"{MARK}<{ITEM}>{_elements(item)}{MARK}</{ITEM}>" for item in value)
         case str():
             return value
         case _:
@@ -140,10 +123,12 @@ _SYNTAX: Final = ValueSyntax(
     object=("", _END),
     array=("", _END),
     string=("", _END),
+    stop=MARK,
     after_scalar=_END,
     separator="",
     before_key=MARK + "<",
     after_key=">",
     after_value="{key}>",
-    item=(MARK + "<item>", "item>"),
+    item=(f"{MARK}<{ITEM}>", f"{ITEM}>"),
+    is_plain=True,
 )
