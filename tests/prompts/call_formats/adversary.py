@@ -28,11 +28,13 @@ def written_badly(form: CallFormat, grammar: str, seed: int) -> str:
     assert not matcher.is_error(), matcher.get_error()
     out = bytearray()
     _type(matcher, out, _HARMONY if form.name == "harmony" else "")
-    closers = [*_ends(form)] * 4 + [*_CLOSERS]
+    ends = list(_ends(form))
     for step in range(_MAX_STEPS):
         if matcher.is_accepting() and (step > 20 or matcher.is_stopped()):
             return out.decode()
-        texts = closers if step > 60 else _NASTY
+        if step > 60 and (end := _end(matcher, ends)):
+            return (out + end).decode()
+        texts = [*ends, *_CLOSERS] if step > 60 else _NASTY
         if chance.random() < (0.9 if step > 60 else 0.6):
             _type(matcher, out, chance.choice(texts))
         else:
@@ -51,6 +53,18 @@ def _ends(form: CallFormat) -> Iterator[str]:
         yield end[
             sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(between, end, strict=False))) :
         ]
+
+
+def _end(matcher: LLMatcher, ends: list[str]) -> bytes:
+    """The end of one of the texts with which the grammar's text would be whole; empty if there is none."""
+    for data in map(str.encode, ends):
+        for i in range(len(data)):
+            if matcher.validate_tokens(list(data[i:])) == len(data) - i:
+                ahead = matcher.deep_copy()
+                ahead.consume_tokens(list(data[i:]))
+                if ahead.is_accepting():
+                    return data[i:]
+    return b""
 
 
 def _type(matcher: LLMatcher, out: bytearray, text: str | bytes) -> None:

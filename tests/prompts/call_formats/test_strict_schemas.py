@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from tests.prompts.call_formats.adversary import written_badly
-from tests.prompts.call_formats.written import read, summed
+from tests.prompts.call_formats.written import allows, read, summed, written
 
 from myna.core.conversation import ToolSpec
+from myna.decoding.grammar import check
 from myna.prompts.call_formats.json_style import JsonStyle
 from myna.prompts.call_formats.marked import MarkedFormat
 from myna.prompts.call_formats.table import FORMATS
+from myna.prompts.ecma_regex import translate
 
 Schema = dict[str, Any]
 STRING: Schema = {"type": "string"}
@@ -89,8 +91,8 @@ SCHEMAS: dict[str, Schema] = {
     },
     "names": strict(**{
         "a b": STRING, "城市": {"type": "integer"}, "a.b": {"type": "boolean"}, "it's": STRING, "A": STRING,
-        'p"q': {"type": "integer"}, "x>y": STRING, "x": STRING, "a=b": STRING, " s ": {"type": "integer"},
-        "k:v": STRING, "{r}": STRING, "/r": STRING, "a,": STRING,
+        'p"q': {"type": "integer"}, "x>y": STRING, "x": STRING, "a=b": STRING, "f[g]": {"type": "integer"},
+        "k:v": STRING, "{r}": STRING, "a,": STRING, "$t": STRING,
     }),
     "others": {
         "type": "object",
@@ -133,3 +135,57 @@ def test_whatever_is_written_is_read_as_arguments_that_conform(name: str, schema
     arguments = json.loads(calls[0][1])
     errors = [error.message for error in Draft202012Validator(SCHEMAS[schema]).iter_errors(arguments)]
     assert errors == [], text
+
+
+@pytest.mark.parametrize(
+    ("format", "right", "wrong"),
+    [
+        ("date", "2024-02-28", ("2024-02-30", "2024-13-01", "24-1-1")),
+        ("time", "23:59:59.5Z", ("24:00:00Z", "12:00")),
+        ("date-time", "2024-12-31T00:00:00+02:00", ("2024-12-31", "2024-12-31 00:00:00Z")),
+        ("duration", "P1DT2H", ("P", "PT", "1D")),
+        ("email", "a.b+c@x-y.org", ("a@", "a b@c.de", ".a@b.c")),
+        ("hostname", "a-1.example", ("-a", "a..b", "a_b")),
+        ("ipv4", "127.0.0.1", ("256.1.1.1", "1.2.3")),
+        ("ipv6", "fe80::1:2", ("1::2::3", "1:2:3", "12345::")),
+        ("uuid", "0B6F3f2a-0000-4000-8000-00000000000f", ("0B6F3f2a", "g" * 36)),
+        ("uri", "https://a.example:80/b%20c?d=e#f", ("a b", "https://", "%zz:")),
+    ],
+)
+def test_a_string_between_tags_has_its_format(format: str, right: str, wrong: tuple[str, ...]) -> None:
+    tool = ToolSpec("f", "", json.dumps(strict(a={"type": "string", "format": format})))
+    for form in (FORMATS["qwen3-coder"], FORMATS["gemma-4"], FORMATS["minimax-m3"]):
+        grammar = form.grammar([tool], must_call=True, is_parallel=False)
+        assert allows(grammar, written(form, ("f", json.dumps({"a": right}))))
+        for text in (*wrong, right + "!\n", ""):
+            assert not allows(grammar, written(form, ("f", json.dumps({"a": text})))), text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "right", "wrong"),
+    [
+        ("b", "abc", "ac"),
+        ("^a|c$", "ab", "ba"),
+        ("^(a|b)$", "b", "bb"),
+        ("(^a|b)c", "xbc", "xac"),
+        ("a(b|c$)", "xac", "xacx"),
+        ("", "x", None),
+        ("^(?:)$", "", "x"),
+        ("^\\$\\/$", "$/", "$"),
+    ],
+)
+def test_a_pattern_is_searched_for_in_a_string_between_tags(
+    pattern: str, right: str, wrong: str | None
+) -> None:
+    tool = ToolSpec("f", "", json.dumps(strict(a={"type": "string", "pattern": translate(pattern)})))
+    for form in (FORMATS["qwen3-coder"], FORMATS["gemma-4"], FORMATS["minimax-m3"]):
+        grammar = form.grammar([tool], must_call=True, is_parallel=False)
+        assert allows(grammar, written(form, ("f", json.dumps({"a": right}))))
+        assert wrong is None or not allows(grammar, written(form, ("f", json.dumps({"a": wrong}))))
+
+
+def test_a_long_list_of_limited_strings_is_within_a_grammars_limits() -> None:
+    many = {f"p{i}": {"type": "string", "maxLength": 50} for i in range(1000)}
+    tool = ToolSpec("f", "", json.dumps(strict(**many)))
+    for name in ("qwen3-coder", "gemma-4", "minimax-m3"):
+        check(FORMATS[name].grammar([tool], must_call=True, is_parallel=False))

@@ -2,19 +2,19 @@
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any, Final
 
 from myna.core.conversation import ToolSpec
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.base import GrammarTool
 from myna.prompts.call_formats.json_style import parameters_of
-from myna.prompts.call_formats.schema_parts import ITEM, element_node, property_node
+from myna.prompts.call_formats.schema_parts import ITEM, element_node, find_name, odd_names, property_node
 from myna.prompts.call_formats.schema_rules import SchemaRules, ValueSyntax
 
 MARK: Final = "]<]minimax[>["
 _CLOSING: Final = MARK + "</invoke>"
-_OPEN: Final = re.compile(re.escape(MARK) + r"<([^<>/][^<>]*)>")
-_CLOSE: Final = re.compile(re.escape(MARK) + r"</[^<>]*>")
+_PLAIN_NAME: Final = re.compile(r"[^<>/][^<>]*")
 _MAX_DEPTH: Final = 64
 
 
@@ -42,6 +42,7 @@ class MiniMaxReader:
 
     def __init__(self, parameters: str) -> None:
         self._schema = values.object_of(parameters)
+        self._odd = odd_names(self._schema, _PLAIN_NAME.fullmatch)
         self._pending = ""
         self._num_read = 0
 
@@ -52,13 +53,16 @@ class MiniMaxReader:
             self._pending = self._pending.lstrip()
             if self._pending.startswith(_CLOSING) or not _may_begin(self._pending):
                 return out + ("}" if self._num_read else "{}"), self._pending.removeprefix(_CLOSING)
-            head = _OPEN.match(self._pending)
-            node = property_node(self._schema, head[1], self._schema) if head else {}
-            found = _read(self._pending, head.end(), node, self._schema) if head else None
-            if head is None or found is None:
+            elements = _Elements(self._pending, self._schema, self._odd)
+            head = elements.tag(0, MARK + "<")
+            if head is None or not head[0]:
+                return out, None
+            key, start = head
+            found = elements.read(start, property_node(self._schema, key, self._schema))
+            if found is None:
                 return out, None
             value, end = found
-            out += ("{" if self._num_read == 0 else ", ") + values.encoded(head[1]) + ": " + value
+            out += ("{" if self._num_read == 0 else ", ") + values.encoded(key) + ": " + value
             self._num_read += 1
             self._pending = self._pending[end:]
 
@@ -68,29 +72,50 @@ def _may_begin(text: str) -> bool:
     return text.startswith(MARK + "<") or (MARK + "<").startswith(text)
 
 
-def _read(
-    text: str, at: int, node: Any, root: dict[str, Any], depth: int = _MAX_DEPTH
-) -> tuple[str, int] | None:
-    """The JSON of the element's content that begins there, and where the element ends; None if it isn't
-    complete. Any end tag ends it."""
-    begin, parts = at, list[tuple[str, str]]()
-    types = values.types_of(node, root)
-    while (mark := text.find(MARK, at)) >= 0:
-        if closing := _CLOSE.match(text, mark):
-            return _json(parts, text[begin:mark], types), closing.end()
-        head = _OPEN.match(text, mark)
-        if head is None and (text.find(">", mark + len(MARK)) < 0 or depth == 0):
-            return None
-        if head is None:  # a mark within a text
-            at = mark + len(MARK)
-            continue
-        inner = element_node(node, head[1], len(parts), root)
-        found = _read(text, head.end(), inner, root, depth - 1)
-        if found is None:
-            return None
-        parts.append((head[1], found[0]))
-        begin = at = found[1]
-    return None
+@dataclass(frozen=True, slots=True)
+class _Elements:
+    """The elements in a text, whose end may be missing. `odd` are the schema's names that aren't plain."""
+
+    text: str
+    root: dict[str, Any]
+    odd: list[str]
+
+    def tag(self, at: int, begin: str) -> tuple[str, int] | None:
+        """The name in a tag that begins so, and where the tag ends; "" as a name if more text is needed, None
+        if there is no tag."""
+        if not self.text.startswith(begin, at):
+            return ("", at) if begin.startswith(self.text[at:]) else None
+        start = at + len(begin)
+        odd = find_name(self.text, start, self.odd, ">")
+        if odd is not None:
+            return odd, start + len(odd) + 1
+        end = self.text.find(">", start)
+        if end < 0:
+            return "", at
+        name = self.text[start:end]
+        return (name, end + 1) if _PLAIN_NAME.fullmatch(name) else None
+
+    def read(self, at: int, node: Any, depth: int = _MAX_DEPTH) -> tuple[str, int] | None:
+        """The JSON of the element's content that begins there, and where the element ends; None if it isn't
+        complete. Any end tag ends it."""
+        begin, parts = at, list[tuple[str, str]]()
+        types = values.types_of(node, self.root)
+        while depth and (mark := self.text.find(MARK, at)) >= 0:
+            if (closing := self.tag(mark, MARK + "</")) is not None:
+                whole = _json(parts, self.text[begin:mark], types)
+                return (whole, closing[1]) if closing[0] else None
+            head = self.tag(mark, MARK + "<")
+            if head is None:  # a mark within a text
+                at = mark + len(MARK)
+                continue
+            name, start = head
+            inner = element_node(node, name, len(parts), self.root)
+            found = self.read(start, inner, depth - 1) if name else None
+            if found is None:
+                return None
+            parts.append((name, found[0]))
+            begin = at = found[1]
+        return None
 
 
 def _json(parts: list[tuple[str, str]], text: str, types: frozenset[str]) -> str:

@@ -10,8 +10,10 @@ from myna.prompts.call_formats.json_style import parameters_of
 from myna.prompts.call_formats.layout import quoted
 from myna.prompts.call_formats.schema_parts import (
     Node,
+    find_name,
     json_of,
     object_leaves,
+    odd_names,
     others_of,
     properties_of,
     property_node,
@@ -22,6 +24,7 @@ from myna.prompts.call_formats.sequence import sequence_rules
 _NAME: Final = r"[^\s=,()'\"\[\]{}][^=,()\n]{0,255}?"
 _OTHER: Final = "[A-Za-z_][A-Za-z0-9_]{0,63}"  # the name of a keyword that the schema doesn't list
 _KEY: Final = re.compile(rf"[\s,]*({_NAME})\s*=")
+_PLAIN_NAME: Final = re.compile(rf"(?:{_NAME})(?<!\s)")
 _KEY_BEGINNING: Final = re.compile(rf"[\s,]*({_NAME})?\s*")
 _END: Final = re.compile(r"[\s,]*\)")
 
@@ -72,31 +75,45 @@ class PythonReader:
 
     def __init__(self, parameters: str) -> None:
         self._schema = values.object_of(parameters)
+        self._odd = odd_names(self._schema, _PLAIN_NAME.fullmatch)
         self._pending = ""
         self._num_read = 0
-        self._key: str | None = None  # of the value that is being read
+        self._key = ""  # of the value that is being read
         self._scanner = _ValueScanner()
 
     def feed(self, text: str) -> tuple[str, str | None]:
         self._pending += text
         out = ""
         while True:
-            if self._key is not None:
+            if self._key:
                 end = self._scanner.find_end(self._pending)
                 if end is None:
                     return out, None
                 out += self._json(self._key, self._pending[:end].strip())
-                self._pending, self._key = self._pending[end:], None
+                self._pending, self._key = self._pending[end:], ""
             if over := _END.match(self._pending):
                 return out + ("}" if self._num_read else "{}"), self._pending[over.end() :]
-            key = _KEY.match(self._pending)
-            if key is None:
+            found = self._find_key()
+            if found is None:
                 if _KEY_BEGINNING.fullmatch(self._pending):
                     return out, None
                 return out + ("}" if self._num_read else "{}"), self._pending  # not well-formed
-            out += ("{" if self._num_read == 0 else ", ") + values.encoded(key[1]) + ": "
+            self._key, end = found
+            if not self._key:
+                return out, None
+            out += ("{" if self._num_read == 0 else ", ") + values.encoded(self._key) + ": "
             self._num_read += 1
-            self._pending, self._key, self._scanner = self._pending[key.end() :], key[1], _ValueScanner()
+            self._pending, self._scanner = self._pending[end:], _ValueScanner()
+
+    def _find_key(self) -> tuple[str, int] | None:
+        """The next key and where its value begins; a key of "" if one that the schema names may still come,
+        None if there is none."""
+        begin = len(self._pending) - len(self._pending.lstrip(", \t\r\n"))
+        odd = find_name(self._pending, begin, self._odd, "=")
+        if odd is not None:
+            return odd, begin + len(odd) + 1
+        key = _KEY.match(self._pending)
+        return None if key is None else (key[1], key.end())
 
     def _json(self, key: str, text: str) -> str:
         found, _ = values.parsed(text)

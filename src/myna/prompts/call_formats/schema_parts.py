@@ -1,7 +1,7 @@
 """What a schema says about a value, put together from references, `allOf` and alternatives. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -177,6 +177,29 @@ def _standalone(node: Any, root: Node) -> Node:
     if '"$ref"' not in values.encoded(node):
         return node
     return {**moved(node, _ROOT), "$defs": {"root": moved(root, _ROOT)}}
+
+
+def odd_names(schema: Any, is_plain: Callable[[str], object]) -> list[str]:
+    """The properties that the schema lists anywhere and that aren't plain, the longest first: a reader looks
+    for them as they are."""
+    found, waiting = set[str](), [schema]
+    while waiting:
+        node = waiting.pop()
+        waiting += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        if isinstance(node, dict):
+            found.update(key for key in _mapping(node, "properties") if key and not is_plain(key))
+    return sorted(found, key=len, reverse=True)
+
+
+def find_name(text: str, at: int, names: Sequence[str], ending: str) -> str | None:
+    """The first of the names that is there, followed by `ending`; "" if one may still come, None if none."""
+    if not names:
+        return None
+    rest = text[at : at + len(names[0]) + len(ending)]
+    found = next((name for name in names if rest.startswith(name + ending)), None)
+    if found is None and any((name + ending).startswith(text[at:]) for name in names):
+        return ""
+    return found
 
 
 def json_of(node: Any, root: Node) -> str:

@@ -36,6 +36,6 @@ FORMATS: Final[Mapping[str, str]] = MappingProxyType({
     "ipv4": f"{_BYTE}(\\.{_BYTE}){{3}}",
     "ipv6": f"({_GROUP}(:{_GROUP}){{7}}|{_SHORT_IPV6})",
     "uuid": "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
-    "uri": f"[a-zA-Z][a-zA-Z0-9+.\\-]*:(\\/\\/{_HOST}(:[0-9]{{1,5}})?(\\/{_IN_URI})?|[a-zA-Z0-9\\/]{_IN_URI})"
+    "uri": f"[a-zA-Z][a-zA-Z0-9+.\\-]*:(\\/\\/{_HOST}(:[0-9]{{1,5}})?(\\/{_IN_URI})?|[a-zA-Z0-9]{_IN_URI})"
     f"(\\?{_IN_URI})?(#{_IN_URI})?",
 })  # fmt: skip

@@ -15,9 +15,11 @@ from myna.prompts.call_formats.raw_text import Unquoted, string_parts, text_term
 from myna.prompts.call_formats.schema_parts import (
     Node,
     Others,
+    find_name,
     json_of,
     leaves,
     object_leaves,
+    odd_names,
     others_of,
     properties_of,
     property_node,
@@ -180,6 +182,7 @@ class XmlReader:
         self._schema = values.object_of(parameters)
         self._after_key = Layout(style.after_key)
         self._key_end = style.after_key.split("{name}")[0].split()[0]
+        self._odd = odd_names(self._schema, lambda key: self._key_end not in key and key == key.strip())
         self._pending = ""
         self._num_read = 0
         self._types: frozenset[str] | None = None  # of the value that is being read
@@ -206,12 +209,13 @@ class XmlReader:
         rest = text[begin:]
         if rest.startswith(style.before_key):
             start = begin + len(style.before_key)
-            end = text.find(self._key_end, start)
+            odd = find_name(text, start, self._odd, self._key_end)
+            end = -1 if odd == "" else text.find(self._key_end, start + len(odd or ""))
             found = self._after_key.match(text, end) if end >= 0 else None
             if end < 0 or (found is not None and found.is_partial):
                 return None, False
             if found is not None:
-                self._begin_value(text[start:end].strip(), found.name, out)
+                self._begin_value(odd or text[start:end].strip(), found.name, out)
                 return found.end, False
         elif style.before_key.startswith(rest) or (closing.startswith(rest) and rest != closing):
             return None, False
