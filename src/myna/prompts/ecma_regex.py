@@ -83,7 +83,7 @@ class _Parser:
         if self._is_whole:
             for part in parts:
                 part.text = part.text.removeprefix("^").removesuffix("$")
-                # Anchors are at the ends of the pattern, so that nothing else can be beside the others.
+                # Anchors are at the ends of the pattern, so that nothing else can stand next to the others.
                 before = f"{_ANY}*" if (has_start or depth == 0) and not part.has_start else ""
                 after = f"{_ANY}*" if (has_end or depth == 0) and not part.has_end else ""
                 part.text = f"{before}{part.text}{after}"

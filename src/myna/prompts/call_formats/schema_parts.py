@@ -122,7 +122,7 @@ def properties_of(leaf: Node, root: Node) -> list[Property]:
 
 
 def others_of(leaf: Node, root: Node) -> Iterator[Others]:
-    """The properties that an object may have beside these."""
+    """The properties that an object may have besides these."""
     names = tuple(prop.key for prop in properties_of(leaf, root))
     patterns = _mapping(leaf, "patternProperties")
     for pattern, node in patterns.items():
