@@ -20,9 +20,9 @@ from myna.workers.frames import WorkerSpec
 from myna.workers.program import WorkerProgram
 from myna.workers.watchdog import Patience
 
-_BLOCK_TOKENS: Final = 128
+_BLOCK_TOKENS: Final = 32
 _KV_TOKEN_BYTES: Final = 2 * 2 * 32 * 4  # layers, keys and values, width of the only head, float32
-_QUICK: Final = {"enforce_eager": True, "dtype": "float32"}
+_QUICK: Final = {"enforce_eager": True, "dtype": "float32", "block_size": _BLOCK_TOKENS}
 # What depends on what else runs, or on vLLM's own queue.
 _LACKS: Final = frozenset((Capability.SEEDS, Capability.FAIRNESS))
 
@@ -58,8 +58,8 @@ def row(vllm_program: WorkerProgram, tiny_folder: Path) -> Row:
 
 
 def tiny_spec(folder: Path, setup: Setup) -> WorkerSpec:
-    """The tiny model, with whole blocks of KV cache."""
-    num_blocks = -(-max(setup.kv_tokens, setup.context_tokens) // _BLOCK_TOKENS)
+    """The tiny model, with whole blocks of KV cache, and one more, which vLLM keeps for itself."""
+    num_blocks = -(-max(setup.kv_tokens, setup.context_tokens) // _BLOCK_TOKENS) + 1
     kv_bytes = num_blocks * _BLOCK_TOKENS * _KV_TOKEN_BYTES
     return WorkerSpec("vllm", str(folder), setup.context_tokens, kv_bytes, threads=1, options=_QUICK)
 

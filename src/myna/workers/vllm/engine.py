@@ -144,7 +144,7 @@ def _info(config: Any, version: str, device: str) -> ModelInfo:
         architecture=str(model.hf_text_config.model_type),
         vocab_size=model.get_vocab_size(),
         context_tokens=model.max_model_len,
-        kv_tokens=(cache.num_gpu_blocks or 0) * cache.block_size,
+        kv_tokens=max(0, (cache.num_gpu_blocks or 0) - 1) * cache.block_size,  # it keeps one for itself
         max_sequences=scheduler.max_num_seqs,
         arithmetic=", ".join(parts),
     )
