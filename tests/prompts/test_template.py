@@ -9,6 +9,7 @@ from tests.prompts import templates
 
 from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest, ModelFileError
+from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.render_pool import RenderLimits, RenderPool, shared_pool
 from myna.prompts.template import ChatTemplate
 from myna.prompts.template_probe import TemplateFeatures, find_features
@@ -145,6 +146,23 @@ def test_tools_are_none_without_any() -> None:
 def test_functions_are_given_to_templates_that_fail_without() -> None:
     source = "{{ '' + functions + datetime }}" + templates.CHATML
     assert '"name": "add"' in template(source).render([USER], tools=[ToolSpec("add")])
+
+
+def test_tools_are_given_as_xml_tools_where_the_template_takes_these() -> None:
+    made = template(templates.XML_TOOLS)
+    assert made.features.call_format == "hermes"
+    call = ToolCall("call_1", "weather", '{"city": "Bern"}')
+    messages = [
+        Message.of("user", "Warm?"),
+        Message.of("assistant", None, tool_calls=(call,)),
+        Message.of("tool", "18C", tool_call_id="call_1"),
+    ]
+    form = FORMATS["hermes"]
+    prompt = made.render(messages, tools=[ToolSpec("weather", "now")], form=form)
+    assert "<tools>{'name': 'weather', 'description': 'now', 'parameters': {" in prompt
+    assert f"assistant\n{form.write([call])}<|im_end|>" in prompt
+    assert "user\n" in prompt.partition("Bern")[2] and "18C<|im_end|>" in prompt
+    assert "tools" not in made.render(messages[:1])
 
 
 def test_an_unusable_template_refuses_with_its_reason() -> None:
