@@ -293,5 +293,26 @@ def test_a_later_render_has_a_deadline_too(pool: RenderPool) -> None:
         made.render([USER])
 
 
+def test_all_renders_of_a_request_have_a_deadline_together() -> None:
+    """A slow template that refuses each way of writing the conversation."""
+    loops = "{% for a in range(800) %}{% for b in range(800) %}{% endfor %}{% endfor %}"
+    source = loops + "{{ raise_exception('not so') }}"
+    pool = RenderPool(RenderLimits(request_s=0.05))
+    messages = [SYSTEM, USER, SYSTEM, USER]
+    try:
+        alone = ChatTemplate(
+            source, TemplateFeatures(), bos="", eos="", render_values=partial(pool.render, source)
+        )
+        with pytest.raises(InvalidRequest, match="not so"):
+            alone.render(messages)
+        together = ChatTemplate(
+            source, TemplateFeatures(), bos="", eos="", render_values=pool.for_request(source)
+        )
+        with pytest.raises(InvalidRequest, match="took too long"):
+            together.render(messages)
+    finally:
+        pool.close()
+
+
 def test_the_probe_sees_what_the_template_sees() -> None:
     assert shared_pool().probe(templates.NO_SYSTEM, bos="<s>", eos="") == features(templates.NO_SYSTEM)

@@ -33,7 +33,8 @@ class Thought(msgspec.Struct, frozen=True, array_like=True):
     """How a model thinks before it answers: between two markers, the first of which may already be in the
     prompt (`is_open`). Under a constraint it must think, unless that `is_optional`, and for at most
     `max_tokens` (0: no limit). `answer` and `close` surround the answer, in formats that mark it, too;
-    `ending` is what a model writes after that, up to the end of its turn. `is_harmony`: the answer consists of messages in channels, and the markers are those of the analysis."""
+    `ending` is what a model writes after that, up to the end of its turn. `is_harmony`: the answer consists
+    of messages in channels, and the markers are those of the analysis."""
 
     begin: str
     end: str

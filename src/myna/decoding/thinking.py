@@ -35,8 +35,9 @@ class ThoughtText:
 
     White space around a thought, and between it and the answer, is never shown; neither are the marks that
     surround the answer in some formats (`thought.answer`, `thought.close`), after which there may be another
-    thought, or the marks that end the turn (`thought.ending`). `is_constrained`: the answer begins with a token of its own, so that the rest of the end mark's
-    token isn't shown. `calls`: where calls may begin; white space that belongs to such a mark is kept.
+    thought, or what ends the turn (`thought.ending`). `is_constrained`: the answer begins with a token of its
+    own, so that the rest of the end mark's token isn't shown. `calls`: where calls may begin; white space
+    that belongs to such a mark is kept.
     """
 
     __slots__ = (
