@@ -66,12 +66,10 @@ class Handle {
   void free(int sequence) { get().cache().free(sequence); }
   // The numbers of whole blocks, as bytes of `target` and `source`.
   void read_blocks(int sequence, int64_t first, nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig> target) {
-    get().cache().read_blocks(sequence, first, num_blocks(target.size()),
-                              reinterpret_cast<uint16_t*>(target.data()));
+    get().cache().read_blocks(sequence, first, num_blocks(target.size()), target.data());
   }
   void append_blocks(int sequence, nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig> source) {
-    get().cache().append_blocks(sequence, num_blocks(source.size()),
-                                reinterpret_cast<const uint16_t*>(source.data()));
+    get().cache().append_blocks(sequence, num_blocks(source.size()), source.data());
   }
   int64_t block_bytes() { return get().cache().shape().block_bytes(); }
   int64_t length(int sequence) { return get().cache().length(sequence); }

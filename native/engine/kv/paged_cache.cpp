@@ -36,6 +36,11 @@ PagedCache::PagedCache(const CacheShape& shape) : shape_(shape) {
 #endif
   memory_ = {static_cast<uint16_t*>(memory), Unmap{bytes}};
   sequences_.resize(static_cast<size_t>(shape.max_sequences));
+  int64_t begin = 0;
+  for (const CacheShape::Layer& layer : shape.layers) {
+    layer_begin_.push_back(begin);
+    begin += layer.block_halves() * shape.num_blocks;
+  }
 }
 
 const PagedCache::Sequence& PagedCache::at(int sequence) const {
@@ -49,10 +54,10 @@ PagedCache::Sequence& PagedCache::at(int sequence) {
 }
 
 PagedHead PagedCache::head(int layer, int head) const {
-  const int64_t stride = shape_.layer_block_halves();
-  const int64_t head_halves = static_cast<int64_t>(shape_.head_dim) * kBlockTokens;
-  uint16_t* keys = memory_.get() + layer * shape_.num_blocks * stride + head * head_halves;
-  return {keys, keys + shape_.num_heads * head_halves, stride};
+  const CacheShape::Layer& shape = shape_.layers[static_cast<size_t>(layer)];
+  const int64_t head_halves = static_cast<int64_t>(shape.head_dim) * kBlockTokens;
+  uint16_t* keys = memory_.get() + layer_begin_[static_cast<size_t>(layer)] + head * head_halves;
+  return {keys, keys + shape.num_heads * head_halves, shape.block_halves()};
 }
 
 // A shared block is copied by each of its writers except the last.
@@ -131,32 +136,33 @@ void PagedCache::free(int sequence) {
   if (sequence >= 0 && sequence < shape_.max_sequences) trim(sequence, 0);
 }
 
-void PagedCache::read_blocks(int sequence, int64_t first, int64_t count, uint16_t* target) const {
+void PagedCache::read_blocks(int sequence, int64_t first, int64_t count, uint8_t* target) const {
   const Sequence& read = at(sequence);
   if (first < 0 || count < 1 || first > read.length / kBlockTokens - count)
     throw std::invalid_argument("sequence " + std::to_string(sequence) + " doesn't have these blocks");
-  const int64_t halves = shape_.layer_block_halves();
   for (int64_t i = first; i < first + count; ++i)
-    for (int64_t layer = 0; layer < shape_.num_layers; ++layer, target += halves)
-      std::memcpy(target, block(layer, read.blocks[static_cast<size_t>(i)]), static_cast<size_t>(halves) * 2);
+    for (size_t layer = 0; layer < shape_.layers.size(); target += layer_block_bytes(layer), ++layer)
+      std::memcpy(target, block(layer, read.blocks[static_cast<size_t>(i)]), layer_block_bytes(layer));
 }
 
-void PagedCache::append_blocks(int sequence, int64_t count, const uint16_t* source) {
+void PagedCache::append_blocks(int sequence, int64_t count, const uint8_t* source) {
   const int64_t start = at(sequence).length, first = start / kBlockTokens;
   if (start % kBlockTokens != 0)
     throw std::invalid_argument("sequence " + std::to_string(sequence) + " doesn't end with a whole block");
   const Extension extension{sequence, start, count * kBlockTokens};
   extend({&extension, 1});
   const Sequence& written = at(sequence);
-  const int64_t halves = shape_.layer_block_halves();
   for (int64_t i = first; i < first + count; ++i)
-    for (int64_t layer = 0; layer < shape_.num_layers; ++layer, source += halves)
-      std::memcpy(block(layer, written.blocks[static_cast<size_t>(i)]), source,
-                  static_cast<size_t>(halves) * 2);
+    for (size_t layer = 0; layer < shape_.layers.size(); source += layer_block_bytes(layer), ++layer)
+      std::memcpy(block(layer, written.blocks[static_cast<size_t>(i)]), source, layer_block_bytes(layer));
 }
 
-uint16_t* PagedCache::block(int64_t layer, int32_t block) const {
-  return memory_.get() + (layer * shape_.num_blocks + block) * shape_.layer_block_halves();
+uint16_t* PagedCache::block(size_t layer, int32_t block) const {
+  return memory_.get() + layer_begin_[layer] + block * shape_.layers[layer].block_halves();
+}
+
+size_t PagedCache::layer_block_bytes(size_t layer) const {
+  return static_cast<size_t>(shape_.layers[layer].block_halves()) * 2;
 }
 
 int32_t PagedCache::take_block() {
@@ -177,9 +183,8 @@ void PagedCache::release_block(int32_t block) {
 }
 
 void PagedCache::copy_block(int32_t from, int32_t to) {
-  const int64_t halves = shape_.layer_block_halves();
-  for (int64_t layer = 0; layer < shape_.num_layers; ++layer)
-    std::memcpy(block(layer, to), block(layer, from), static_cast<size_t>(halves) * 2);
+  for (size_t layer = 0; layer < shape_.layers.size(); ++layer)
+    std::memcpy(block(layer, to), block(layer, from), layer_block_bytes(layer));
 }
 
 }  // namespace myna

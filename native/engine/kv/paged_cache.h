@@ -11,14 +11,24 @@
 
 namespace myna {
 
+// The layers that store keys and values, which may differ in their heads.
 struct CacheShape {
-  int num_layers, num_heads, head_dim;
+  struct Layer {
+    int num_heads, head_dim;
+
+    // Number of halves in the keys and values of one block.
+    int64_t block_halves() const { return 2ll * num_heads * head_dim * kBlockTokens; }
+  };
+
+  std::vector<Layer> layers;
   int64_t num_blocks;
   int max_sequences;
 
-  // Number of halves in the keys and values of one layer's block.
-  int64_t layer_block_halves() const { return 2ll * num_heads * head_dim * kBlockTokens; }
-  int64_t block_bytes() const { return layer_block_halves() * num_layers * 2; }
+  int64_t block_bytes() const {
+    int64_t halves = 0;
+    for (const Layer& layer : layers) halves += layer.block_halves();
+    return 2 * halves;
+  }
 };
 
 struct Extension {
@@ -39,10 +49,10 @@ class PagedCache {
   void free(int sequence);
 
   // Copies the numbers of full blocks [first, first + count) of a sequence to `target`.
-  void read_blocks(int sequence, int64_t first, int64_t count, uint16_t* target) const;
+  void read_blocks(int sequence, int64_t first, int64_t count, uint8_t* target) const;
   // Appends blocks that `read_blocks` has copied, to a sequence of whole blocks. Throws OutOfRoom and
   // std::invalid_argument as `extend` does.
-  void append_blocks(int sequence, int64_t count, const uint16_t* source);
+  void append_blocks(int sequence, int64_t count, const uint8_t* source);
 
   int64_t length(int sequence) const { return at(sequence).length; }
   const int32_t* blocks(int sequence) const { return at(sequence).blocks.data(); }
@@ -69,12 +79,14 @@ class PagedCache {
   const Sequence& at(int sequence) const;
   Sequence& at(int sequence);
   Plan plan(std::span<const Extension> extensions) const;
-  uint16_t* block(int64_t layer, int32_t block) const;
+  uint16_t* block(size_t layer, int32_t block) const;
+  size_t layer_block_bytes(size_t layer) const;
   int32_t take_block();
   void release_block(int32_t block);
   void copy_block(int32_t from, int32_t to);
 
   CacheShape shape_;
+  std::vector<int64_t> layer_begin_;  // in halves
   std::unique_ptr<uint16_t, Unmap> memory_;
   std::vector<Sequence> sequences_;
   std::vector<int32_t> references_;

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -34,6 +34,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
 
     `step_lock` is the lock file through which a machine's workers take turns at computing; "" for none.
     `prefix_file`, of `prefix_bytes`, is where prefixes are saved; "" for nowhere.
+    `options` are the engine's own, passed on to it as they are.
     """
 
     engine: str
@@ -45,6 +46,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     max_kv_bytes: int = 0
     prefix_file: str = ""
     prefix_bytes: int = 0
+    options: dict[str, Any] = {}
 
 
 # --- server to worker ---
