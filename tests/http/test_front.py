@@ -150,6 +150,28 @@ async def test_a_body_that_stops_coming_is_given_up() -> None:
         await limited({"type": "http", "headers": []}, receive, send)
 
 
+async def test_a_body_that_comes_in_drops_is_given_up() -> None:
+    """Else a few bytes a minute would keep connections busy, which are never dropped for new ones."""
+    now_s, num_sent = 0.0, 0
+
+    async def receive() -> Message:
+        nonlocal now_s, num_sent
+        now_s, num_sent = now_s + 20.0, num_sent + 1
+        return {"type": "http.request", "body": b"x" * size, "more_body": num_sent < 100}
+
+    async def send(message: Message) -> None:
+        raise AssertionError("nothing is answered")
+
+    limited = BodyLimit(_read_all, max_bytes=lambda scope: 10_000_000, clock=lambda: now_s)
+    size = 1
+    with pytest.raises(SlowBody):
+        await limited({"type": "http", "headers": []}, receive, send)
+    assert num_sent == 2
+    now_s, num_sent, size = 0.0, 0, 20 << 10
+    await limited({"type": "http", "headers": []}, receive, send)
+    assert num_sent == 100
+
+
 async def _read_all(scope: Scope, receive: Receive, send: Send) -> None:
     while (await receive()).get("more_body"):
         pass
