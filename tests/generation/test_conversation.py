@@ -47,7 +47,7 @@ def test_a_plain_conversation_becomes_its_tokens_and_nothing_else() -> None:
     assert tools is None
 
 
-def test_what_was_asked_is_in_the_generation() -> None:
+def test_the_requested_values_are_in_the_generation() -> None:
     asked = replace(
         ASKED,
         requested_tokens=9,

@@ -32,7 +32,7 @@ async def _put(writer: StoreWriter, store: CompletionStore, row: StoredCompletio
 
 
 class Flaky(MemoryCompletions):
-    """A store that fails as it is told to, or takes until it is let go."""
+    """A store that fails on demand, or blocks until released."""
 
     def __init__(self) -> None:
         super().__init__()
