@@ -32,8 +32,9 @@ class Sampling(msgspec.Struct, frozen=True, array_like=True):
 class Thought(msgspec.Struct, frozen=True, array_like=True):
     """How a model thinks before it answers: between two markers, the first of which may already be in the
     prompt (`is_open`). Under a constraint it must think, unless that `is_optional`, and for at most
-    `max_tokens` (0: no limit). `answer` and `close` surround the answer, in formats that mark it, too.
-    `is_harmony`: the answer consists of messages in channels, and the markers are those of the analysis."""
+    `max_tokens` (0: no limit). `answer` and `close` surround the answer, in formats that mark it, too;
+    `ending` is what a model writes after that, up to the end of its turn. `is_harmony`: the answer consists
+    of messages in channels, and the markers are those of the analysis."""
 
     begin: str
     end: str
@@ -43,6 +44,7 @@ class Thought(msgspec.Struct, frozen=True, array_like=True):
     answer: str = ""
     close: str = ""
     is_harmony: bool = False
+    ending: str = ""
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -77,7 +79,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True, tag=0):
     means that no part of the answer is used before its end: it is then delivered at once, and survives the
     death of the model's worker. `constraint` is enforced on the answer; the generator compiles it, with the
     `thought`. A `thought` may precede the answer and counts toward `max_tokens`; `stop`, log-probabilities
-    and the constraint only apply after its end."""
+    and the constraint only apply after its end. `session` is the same for all turns of a conversation, so
+    that a fleet can send them where the prefix is cached; "" if there is none."""
 
     id: str
     prompt_tokens: tuple[int, ...]
@@ -99,6 +102,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True, tag=0):
     is_collected: bool = False
     thought: Thought | None = None
     calls: CallMarks = NO_CALLS
+    session: str = ""
 
     @property
     def num_prompt_tokens(self) -> int:
