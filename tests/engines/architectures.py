@@ -1,7 +1,7 @@
 """What files of each architecture hold, as llama.cpp reads them: a row each, for random models of any
 size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -60,6 +60,73 @@ class Mixture:
         return shapes
 
 
+def short_convolution(width: int, metadata: Mapping[str, Any]) -> Shapes:
+    """The tensors of a layer in the place of attention."""
+    return {
+        "shortconv.in_proj.weight": (3 * width, width),
+        "shortconv.conv.weight": (width, metadata["shortconv.l_cache"]),
+        "shortconv.out_proj.weight": (width, width),
+    }
+
+
+def _recurrent_sizes(metadata: Mapping[str, Any]) -> tuple[int, int, int, int, int]:
+    """Keys, heads, the length of a key, the width of all values, the channels of the convolution."""
+    names = ("group_count", "time_step_rank", "state_size", "inner_size")
+    keys, heads, length, width = (metadata[f"ssm.{name}"] for name in names)
+    return keys, heads, length, width, width + 2 * keys * length
+
+
+def delta_rule(width: int, metadata: Mapping[str, Any]) -> Shapes:
+    _, heads, length, inner, channels = _recurrent_sizes(metadata)
+    return {
+        "attn_qkv.weight": (channels, width),
+        "attn_gate.weight": (inner, width),
+        "ssm_conv1d.weight": (channels, metadata["ssm.conv_kernel"]),
+        "ssm_dt.bias": (heads,),
+        "ssm_a": (heads,),
+        "ssm_beta.weight": (heads, width),
+        "ssm_alpha.weight": (heads, width),
+        "ssm_norm.weight": (length,),
+        "ssm_out.weight": (width, inner),
+    }
+
+
+def joined_delta_rule(width: int, metadata: Mapping[str, Any]) -> Shapes:
+    """As above, with one tensor for two."""
+    shapes = delta_rule(width, metadata)
+    heads, _ = shapes.pop("ssm_beta.weight")
+    del shapes["ssm_alpha.weight"]
+    return shapes | {"ssm_ba.weight": (2 * heads, width)}
+
+
+def scan(width: int, metadata: Mapping[str, Any]) -> Shapes:
+    keys, heads, _, inner, channels = _recurrent_sizes(metadata)
+    return {
+        "ssm_in.weight": (inner + channels + heads, width),
+        "ssm_conv1d.weight": (channels, metadata["ssm.conv_kernel"]),
+        "ssm_conv1d.bias": (channels,),
+        "ssm_dt.bias": (heads,),
+        "ssm_a": (heads, 1),
+        "ssm_d": (heads, 1),
+        "ssm_norm.weight": (keys, inner // keys),
+        "ssm_out.weight": (width, inner),
+    }
+
+
+def by_interval(metadata: Mapping[str, Any], index: int) -> bool:
+    """Which layers have the delta rule."""
+    flags = metadata.get("attention.recurrent_layers")
+    if isinstance(flags, list):
+        return bool(flags[index % len(flags)])
+    return (index + 1) % metadata.get("full_attention_interval", 4) != 0
+
+
+def has_no_keys(metadata: Mapping[str, Any], index: int) -> bool:
+    """How most files say which layers are recurrent."""
+    heads = metadata["attention.head_count_kv"]
+    return isinstance(heads, list) and heads[index % len(heads)] == 0
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The tensors of a layer beyond a plain block's, and the metadata beyond the common.
@@ -75,19 +142,38 @@ class Layout:
     joined: Sequence[str] = ()
     mixture: Mixture | None = None
     has_sinks: bool = False
+    recurrent: Callable[[int, Mapping[str, Any]], Shapes] | None = None
+    is_recurrent: Callable[[Mapping[str, Any], int], bool] = has_no_keys
+    output_norm: str = "output_norm"
+    has_query_gate: bool = False
     is_always_tied: bool = False
     layers: int = 2
     metadata: Mapping[str, Any] = field(default_factory=dict)
     cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def layer(self, sizes: Sizes, index: int) -> Shapes:
-        width, query, kv, ffn = sizes.embedding, sizes.query, sizes.key_value, sizes.feed_forward
-        shapes: Shapes = {"attn_output.weight": (width, query)}
+        width, query, kv = sizes.embedding, sizes.query, sizes.key_value
+        if self.recurrent and self.is_recurrent(self.metadata, index):
+            return self._feed_forward(sizes, index) | self.recurrent(width, self.metadata)
+        shapes = self._feed_forward(sizes, index) | {"attn_output.weight": (width, query)}
         if "qkv" in self.joined:
             shapes["attn_qkv.weight"] = (query + 2 * kv, width)
         else:
-            rows = {"attn_q": query, "attn_k": kv, "attn_v": kv}
+            rows = {"attn_q": query * (1 + self.has_query_gate), "attn_k": kv, "attn_v": kv}
             shapes |= {f"{name}.weight": (count, width) for name, count in rows.items()}
+        if self.has_sinks:
+            shapes["attn_sinks.weight"] = (sizes.query // sizes.head,)
+        shapes |= {f"{name}.bias": shapes[f"{name}.weight"][:1] for name in self.biases}
+        if self.head_norms:
+            is_whole = self.head_norms == "whole"
+            shapes["attn_q_norm.weight"] = (query if is_whole else sizes.head,)
+            shapes["attn_k_norm.weight"] = (kv if is_whole else sizes.head,)
+        return shapes
+
+    def _feed_forward(self, sizes: Sizes, index: int) -> Shapes:
+        """And the norms that every layer has."""
+        width, ffn = sizes.embedding, sizes.feed_forward
+        shapes: Shapes = {}
         if self.mixture and index >= self.mixture.dense:
             shapes |= self.mixture.tensors(width)
         elif "gate" in self.joined:
@@ -95,16 +181,8 @@ class Layout:
         else:
             shapes |= {"ffn_gate.weight": (ffn, width), "ffn_up.weight": (ffn, width)}
             shapes["ffn_down.weight"] = (width, ffn)
-        if self.has_sinks:
-            shapes["attn_sinks.weight"] = (sizes.query // sizes.head,)
-        shapes |= {f"{name}.bias": shapes[f"{name}.weight"][:1] for name in self.biases}
         norms = [*self.norms, *(("post_attention_norm", "post_ffw_norm") if self.has_post_norms else ())]
-        shapes |= {f"{name}.weight": (width,) for name in norms}
-        if self.head_norms:
-            is_whole = self.head_norms == "whole"
-            shapes["attn_q_norm.weight"] = (query if is_whole else sizes.head,)
-            shapes["attn_k_norm.weight"] = (kv if is_whole else sizes.head,)
-        return shapes
+        return shapes | {f"{name}.weight": (width,) for name in norms}
 
 
 _QKV_BIASES: Final = ("attn_q", "attn_k", "attn_v")
@@ -119,6 +197,13 @@ _GRANITE: Final = {
     "embedding_scale": 6.0,
     "residual_scale": 0.22,
     "logit_scale": 8.0,
+}
+_RECURRENT: Final = {
+    "ssm.conv_kernel": 4,
+    "ssm.group_count": 2,
+    "ssm.time_step_rank": 4,
+    "ssm.state_size": 32,
+    "ssm.inner_size": 128,
 }
 _WIDE: Final = {"head_dim": 32}
 _TIED: Final = {"tied": True}
@@ -305,6 +390,83 @@ LAYOUTS: Final[dict[str, Layout]] = {
             "as they are": {"metadata": {"expert_weights_norm": False, "expert_gating_func": None}},
             "softmax": {"metadata": {"expert_gating_func": 1}},
             "groups": {"metadata": {"expert_group_count": 4, "expert_group_used_count": 2}},
+        },
+    ),
+    "qwen35": Layout(
+        norms=("attn_norm", "post_attention_norm"),
+        head_norms="head",
+        layers=5,
+        recurrent=delta_rule,
+        is_recurrent=by_interval,
+        has_query_gate=True,
+        metadata=_RECURRENT | {"rope.dimension_sections": [3, 3, 2, 0]},
+        cases={
+            "tied": _TIED,
+            "a part of a head rotates": {"head_dim": 32, "metadata": {"rope.dimension_count": 16}},
+            "every second layer": {"metadata": {"full_attention_interval": 2}},
+            "layers by name": {"metadata": {"attention.recurrent_layers": [True, False, False, True, True]}},
+            "wide states": {"metadata": {"ssm.state_size": 80, "ssm.inner_size": 320}},
+            "a key for each head": {"metadata": {"ssm.group_count": 4}},
+        },
+    ),
+    "qwen35moe": Layout(
+        norms=("attn_norm", "post_attention_norm"),
+        head_norms="head",
+        layers=5,
+        recurrent=delta_rule,
+        is_recurrent=by_interval,
+        has_query_gate=True,
+        mixture=Mixture(shared=48, has_shared_gate=True),
+        metadata=_RECURRENT
+        | {"rope.dimension_sections": [3, 3, 2, 0], "expert_shared_feed_forward_length": 48},
+    ),
+    "qwen3next": Layout(
+        norms=("attn_norm", "post_attention_norm"),
+        head_norms="head",
+        layers=5,
+        recurrent=joined_delta_rule,
+        is_recurrent=by_interval,
+        has_query_gate=True,
+        mixture=Mixture(shared=48, has_shared_gate=True),
+        metadata=_RECURRENT | {"expert_shared_feed_forward_length": 48},
+    ),
+    "granitehybrid": Layout(
+        layers=4,
+        recurrent=scan,
+        metadata=_GRANITE
+        | _RECURRENT
+        | {"attention.head_count_kv": [0, 2, 0, 0], "rope.scaling.finetuned": False},
+        cases={
+            "rope": {"metadata": {"rope.scaling.finetuned": True}},
+            "one group": {"metadata": {"ssm.group_count": 1}},
+            "mixture": {
+                "mixture": Mixture(width=96, shared=48),
+                "metadata": {"expert_shared_feed_forward_length": 48, "expert_feed_forward_length": None},
+            },
+        },
+    ),
+    "lfm2": Layout(
+        head_norms="head",
+        layers=4,
+        recurrent=short_convolution,
+        output_norm="token_embd_norm",
+        metadata={"attention.head_count_kv": [0, 2, 0, 2], "shortconv.l_cache": 3},
+        cases={
+            "tied": _TIED,
+            "ends with a convolution": {"metadata": {"attention.head_count_kv": [0, 2, 0, 0]}},
+            "two taps": {"metadata": {"shortconv.l_cache": 2}},
+        },
+    ),
+    "lfm2moe": Layout(
+        head_norms="head",
+        layers=4,
+        recurrent=short_convolution,
+        output_norm="token_embd_norm",
+        mixture=Mixture(dense=1, has_choice_bias=True),
+        metadata={
+            "attention.head_count_kv": [0, 2, 0, 2],
+            "shortconv.l_cache": 3,
+            "expert_gating_func": 2,
         },
     ),
     "gpt-oss": Layout(

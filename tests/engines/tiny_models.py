@@ -7,12 +7,14 @@ from typing import Any
 
 import gguf
 import numpy as np
+import numpy.typing as npt
 from tests.engines.architectures import LAYOUTS, Layout, Mixture, Shapes, Sizes
 
 from myna.prompts.token_pieces import TokenKind, byte_alphabet
 
 VOCABULARY, EMBEDDING, FEED_FORWARD, HEADS, KV_HEADS = 256, 64, 96, 4, 2
 Kind = gguf.GGMLQuantizationType
+FLOATS = ("ffn_gate_inp", "conv.weight", "conv1d.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,12 @@ class Tiny:
     @property
     def layout(self) -> Layout:
         layout = LAYOUTS.get(self.architecture, LAYOUTS["llama"])
-        return replace(layout, biases=self.biases or layout.biases, mixture=self.mixture or layout.mixture)
+        return replace(
+            layout,
+            biases=self.biases or layout.biases,
+            mixture=self.mixture or layout.mixture,
+            metadata={"attention.head_count_kv": KV_HEADS, **layout.metadata, **self.metadata},
+        )
 
     @property
     def num_layers(self) -> int:
@@ -63,9 +70,10 @@ def byte_level(marks: Mapping[str, TokenKind], *, bos: str, eos: str) -> dict[st
 
 def _shapes(tiny: Tiny) -> Shapes:
     """Matrices and vectors by name, rows first."""
-    kv_heads = tiny.layout.metadata.get("attention.head_count_kv", KV_HEADS)
+    heads = tiny.layout.metadata["attention.head_count_kv"]
+    kv_heads = max(heads) if isinstance(heads, list) else heads or KV_HEADS
     sizes = Sizes(EMBEDDING, FEED_FORWARD, HEADS * tiny.head_dim, kv_heads * tiny.head_dim, tiny.head_dim)
-    shapes: Shapes = {"token_embd.weight": (tiny.num_tokens, EMBEDDING), "output_norm.weight": (EMBEDDING,)}
+    shapes: Shapes = {"token_embd.weight": (tiny.num_tokens, EMBEDDING), f"{tiny.layout.output_norm}.weight": (EMBEDDING,)}
     if not (tiny.tied or tiny.layout.is_always_tied):
         shapes["output.weight"] = (tiny.num_tokens, EMBEDDING)
     rotated = tiny.metadata.get("rope.dimension_count", tiny.head_dim)
@@ -82,7 +90,6 @@ def _metadata(tiny: Tiny) -> dict[str, Any]:
         "embedding_length": EMBEDDING,
         "feed_forward_length": FEED_FORWARD,
         "attention.head_count": HEADS,
-        "attention.head_count_kv": KV_HEADS,
         "attention.key_length": tiny.head_dim,
         "attention.value_length": tiny.head_dim,
         "attention.layer_norm_rms_epsilon": 1e-5,
@@ -91,7 +98,7 @@ def _metadata(tiny: Tiny) -> dict[str, Any]:
         "vocab_size": tiny.num_tokens,
     }
     mixture = tiny.layout.mixture.metadata() if tiny.layout.mixture else {}
-    return values | mixture | dict(tiny.layout.metadata) | dict(tiny.metadata)
+    return values | mixture | dict(tiny.layout.metadata)
 
 
 def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
@@ -105,6 +112,14 @@ def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
         writer.add_array(key, value)
     else:
         writer.add_string(key, value)
+
+
+def _vector(name: str, data: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    if name.startswith("rope_"):
+        return np.abs(data) + np.float32(0.5)
+    if name.endswith("ssm_a"):  # a rate of decay
+        return -np.abs(data) - np.float32(0.1)
+    return data * np.float32(0.2) + np.float32(".bias" not in name)
 
 
 def write_tiny(
@@ -123,14 +138,14 @@ def write_tiny(
         if name == without:
             continue
         data = rng.standard_normal(shape).astype(np.float32)
-        if len(shape) >= 2 and not name.endswith(".bias"):
+        if shape[-1] > 1 and len(shape) >= 2 and not name.endswith((".bias", "ssm_norm.weight")):
             data *= np.float32(shape[-1] ** -0.5)
-            # Routers choose, which rounding could change.
-            kind = Kind.F32 if "ffn_gate_inp" in name else tiny.weights
+            # Routers choose, which rounding could change; rows of convolutions are short.
+            kind = Kind.F32 if any(part in name for part in FLOATS) else tiny.weights
             writer.add_tensor(name, gguf.quantize(data, kind), raw_dtype=kind)
         else:
-            vector = np.abs(data) + 0.5 if name.startswith("rope_") else data * 0.2 + (".bias" not in name)
-            writer.add_tensor(name, vector.astype(np.float32))
+            vector = _vector(name, data)
+            writer.add_tensor(name, vector)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -105,7 +105,7 @@ void Graph::prepare_row(int layer_index, int64_t row, int head) {
   const Span& span = spans_[static_cast<size_t>(row_span_[static_cast<size_t>(row)])];
   const int64_t position = positions_[static_cast<size_t>(row)];
   const int64_t block = cache_.blocks(span.sequence)[position / kBlockTokens];
-  const PagedHead paged = cache_.head(layer_index, head);
+  const PagedHead paged = cache_.head(layer.cache_layer, head);
   vectors_.store_kv(key, value, d.head_dim, static_cast<int>(position % kBlockTokens),
                     paged.keys + block * paged.block_stride, paged.values + block * paged.block_stride);
 }
@@ -132,7 +132,7 @@ void Graph::run_item(int layer, const Item& item, int thread) {
                        span.start + item.first,
                        window,
                        cache_.blocks(span.sequence),
-                       cache_.head(layer, item.head),
+                       cache_.head(model_.layers[static_cast<size_t>(layer)].cache_layer, item.head),
                        model_.score_cap};
   if (item.part >= 0) {
     vectors_.attend(rows, item.part * kPartTokens, partial_at(item.partial), kernel_scratch);

@@ -20,16 +20,18 @@ bool wants(std::span<const Matrix* const> consumers, bool floats) {
 // Quantised matrices have bfloat16 activations where attention has tiles. Key biases are added exactly, and
 // models that have them (Qwen2) use them to make some scores very large.
 Precision attention_precision(const Model& model) {
-  const Layer& layer = model.layers.front();
+  const Layer& layer = *std::find_if(model.layers.begin(), model.layers.end(),
+                                     [](const Layer& other) { return !other.is_recurrent(); });
   if (is_float(layer.key.type) || is_float(layer.output.type)) return Precision::kFloat;
   return layer.key_bias.empty() ? Precision::kBfloat : Precision::kSplitBfloat;
 }
 
 }  // namespace
 
-Graph::Graph(const Model& model, const PagedCache& cache, ThreadPool& pool)
+Graph::Graph(const Model& model, const PagedCache& cache, const StateStore* states, ThreadPool& pool)
     : model_(model),
       cache_(cache),
+      states_(states),
       pool_(pool),
       kernels_(kernels()),
       vectors_(vectors_for(kernels_.name, attention_precision(model))) {
@@ -43,7 +45,17 @@ Graph::Graph(const Model& model, const PagedCache& cache, ThreadPool& pool)
   scratch_floats_ = (scratch_floats_ + 63) / 64 * 64;
   scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
   slice_rows_ = model.routing.num_experts > 0 ? kMixtureSliceRows : kSliceRows;
-  for (const Layer& layer : model.layers) gate_width_ = std::max(gate_width_, layer.up.rows);
+  int64_t channels = 0;
+  for (const Layer& layer : model.layers) {
+    gate_width_ = std::max(gate_width_, layer.up.rows);
+    mixed_width_ = std::max(mixed_width_, layer.output.cols);
+    projected_width_ = std::max(projected_width_, layer.recurrent.input.rows);
+    channels = std::max(channels, layer.recurrent.convolution.channels);
+  }
+  zeros_.assign(static_cast<size_t>(channels), 0.0f);
+  const float length = std::sqrt(static_cast<float>(model.recurrent.key_dim));
+  query_scale_.assign(static_cast<size_t>(model.recurrent.key_dim), 1 / (length * length));
+  key_scale_.assign(static_cast<size_t>(model.recurrent.key_dim), 1 / length);
 }
 
 void Graph::forward(std::span<const Span> batch, float* logits) {
@@ -98,7 +110,13 @@ void Graph::place_rows(std::span<const Span> slice) {
   const Dimensions& d = model_.dimensions;
   const auto rows = static_cast<size_t>(num_rows_);
   for (Buffer<float>* buffer : {&residual_, &normed_, &delta_}) buffer->reserve(rows * d.embedding);
-  for (Buffer<float>* buffer : {&query_, &attended_}) buffer->reserve(rows * d.query_width());
+  query_.reserve(rows * d.query_width());
+  attended_.reserve(rows * static_cast<size_t>(mixed_width_));
+  projected_.reserve(rows * static_cast<size_t>(projected_width_));
+  convolved_.reserve(rows * zeros_.size());
+  read_.reserve(rows * static_cast<size_t>(model_.recurrent.width()));
+  for (Buffer<float>* buffer : {&decays_, &rates_})
+    buffer->reserve(rows * static_cast<size_t>(model_.recurrent.num_heads));
   for (Buffer<float>* buffer : {&key_, &value_}) buffer->reserve(rows * d.kv_width());
   for (Buffer<float>* buffer : {&gate_, &up_}) buffer->reserve(rows * static_cast<size_t>(gate_width_));
   is_split_ = plan_items();
@@ -138,19 +156,36 @@ void Graph::run_layer(int index) {
   const Layer& layer = model_.layers[static_cast<size_t>(index)];
   const Layer* before = index == 0 ? nullptr : &model_.layers[static_cast<size_t>(index) - 1];
   const Pending added = before == nullptr ? Pending{} : Pending{&before->down_bias, &before->post_ffn_norm};
-  const Matrix* projections[] = {&layer.query, &layer.key, &layer.value};
-  normalize(before == nullptr ? nullptr : &added, layer.attention_norm, projections);
-  const Product heads[] = {{&layer.query, query_.get(), d.query_width()},
-                           {&layer.key, key_.get(), d.kv_width()},
-                           {&layer.value, value_.get(), d.kv_width()}};
-  multiply(heads);
-  normalize_heads(layer);
-  attend(index);
+  if (layer.is_recurrent()) {
+    const Recurrent& recurrent = layer.recurrent;
+    const Matrix* inputs[] = {&recurrent.input, &recurrent.gate, &recurrent.decay, &recurrent.rate};
+    const size_t count = recurrent.gate.rows > 0 ? 4 : 1;
+    normalize(before == nullptr ? nullptr : &added, layer.attention_norm, std::span(inputs).first(count));
+    run_recurrent(layer);
+  } else {
+    const bool has_gate = layer.query_gate.rows > 0;
+    const Matrix* projections[] = {&layer.query, &layer.key, &layer.value, &layer.query_gate};
+    const size_t count = has_gate ? 4 : 3;
+    normalize(before == nullptr ? nullptr : &added, layer.attention_norm, std::span(projections).first(count));
+    if (has_gate) query_gate_.reserve(static_cast<size_t>(num_rows_ * d.query_width()));
+    const Product heads[] = {{&layer.query, query_.get(), d.query_width()},
+                             {&layer.key, key_.get(), d.kv_width()},
+                             {&layer.value, value_.get(), d.kv_width()},
+                             {&layer.query_gate, query_gate_.get(), d.query_width()}};
+    multiply(std::span(heads).first(count));
+    normalize_heads(layer);
+    attend(index);
+    if (has_gate)
+      for_rows(num_rows_, d.query_width(), [&](int64_t begin, int64_t end) {
+        const int64_t at = begin * d.query_width();
+        vectors_.sigmoid_multiply(attended_.get() + at, query_gate_.get() + at, (end - begin) * d.query_width());
+      });
+  }
   if (index == d.num_layers - 1) compact_to_wanted();
   if (num_rows_ == 0) return;
 
   const Matrix* outputs[] = {&layer.output};
-  quantize(attended_.get(), d.query_width(), outputs);
+  quantize(attended_.get(), layer.output.cols, outputs);
   const Product output[] = {{&layer.output, delta_.get(), d.embedding}};
   multiply(output);
   feed_forward(layer, {&layer.output_bias, &layer.post_attention_norm});
@@ -189,7 +224,7 @@ void Graph::compact_to_wanted() {
     const int64_t from = wanted_[i], to = static_cast<int64_t>(i);
     if (from == to) continue;
     compact(residual_.get(), d.embedding, from, to);
-    compact(attended_.get(), d.query_width(), from, to);
+    compact(attended_.get(), model_.layers.back().output.cols, from, to);
     if (model_.is_parallel) compact(normed_.get(), d.embedding, from, to);
   }
   num_rows_ = static_cast<int64_t>(wanted_.size());
@@ -298,7 +333,7 @@ void Graph::multiply(std::span<const Product> products) {
     work_.weight_bytes += static_cast<int64_t>(weights.packed_bytes());
     work_.multiply_adds += weights.rows * weights.cols * num_rows_;
   }
-  std::array<Product, 3> kept;
+  std::array<Product, 4> kept;
   for (const bool floats : {false, true}) {
     size_t count = 0;
     for (const Product& product : products)

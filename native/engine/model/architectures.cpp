@@ -32,7 +32,13 @@ void Build::add_attention(int index, Layer& layer) {
       layer.value_bias.assign(bias.begin() + query + kv, bias.end());
     }
   } else {
-    layer.query = weights.matrix(tensor(index, "attn_q.weight"), query, d.embedding);
+    const std::string name = tensor(index, "attn_q.weight");
+    if (family.has_query_gate) {
+      layer.query = weights.alternate(name, 0, d.head_dim, query, d.embedding);
+      layer.query_gate = weights.alternate(name, 1, d.head_dim, query, d.embedding);
+    } else {
+      layer.query = weights.matrix(name, query, d.embedding);
+    }
     layer.key = weights.matrix(tensor(index, "attn_k.weight"), kv, d.embedding);
     layer.value = weights.matrix(tensor(index, "attn_v.weight"), kv, d.embedding);
     layer.query_bias = weights.optional_vector(tensor(index, "attn_q.bias"), query);
@@ -40,6 +46,7 @@ void Build::add_attention(int index, Layer& layer) {
     layer.value_bias = weights.optional_vector(tensor(index, "attn_v.bias"), kv);
   }
   layer.output = weights.matrix(tensor(index, "attn_output.weight"), d.embedding, query);
+  layer.cache_layer = model.num_cache_layers++;
   layer.output_bias = weights.optional_vector(tensor(index, "attn_output.bias"), d.embedding);
   if (family.has_sinks) layer.sinks = weights.vector(tensor(index, "attn_sinks.weight"), d.num_heads);
   add_head_norms(index, layer);
@@ -100,9 +107,13 @@ void Build::add_experts(int index, Layer& layer) {
 
 void Build::add_layers() {
   const Dimensions& d = model.dimensions;
+  const std::vector<bool> recurrent = recurrent_layers(file, family, d.num_layers);
   for (int i = 0; i < d.num_layers; ++i) {
     Layer layer;
-    add_attention(i, layer);
+    if (recurrent[static_cast<size_t>(i)])
+      add_recurrent(i, layer);
+    else
+      add_attention(i, layer);
     add_feed_forward(i, layer);
     if (family.has_post_norms) {
       layer.post_attention_norm = weights.vector(tensor(i, "post_attention_norm.weight"), d.embedding);
@@ -132,6 +143,7 @@ std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool, int
   model->dimensions = read_dimensions(file, family);
   const Dimensions& d = model->dimensions;
   model->routing = read_routing(file, family);
+  model->recurrent = read_recurrent_sizes(file, family);
   model->norm_epsilon = read_epsilon(file, family);
   model->norm = family.norm;
   model->activation = family.activation;
@@ -143,9 +155,10 @@ std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool, int
   Build build{file, family, weights, *model, context > 0 ? std::min(context, d.context) : d.context};
   if (family.has_guessing_layers) build.leave_guessing_layers();
   build.add_layers();
+  if (model->num_cache_layers == 0) throw UnsupportedModel("no layer has attention");
   build.add_positions();
   if (family.finish != nullptr) family.finish(build);
-  model->output_norm = weights.vector("output_norm.weight", d.embedding);
+  model->output_norm = weights.vector(std::string(family.output_norm) + ".weight", d.embedding);
   model->output = weights.matrix(weights.has("output.weight") ? "output.weight" : "token_embd.weight",
                                  d.vocabulary, d.embedding);
   weights.expect_all_used();

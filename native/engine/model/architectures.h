@@ -38,6 +38,10 @@ struct Build {
   void add_feed_forward(int index, Layer& layer);
   void add_experts(int index, Layer& layer);
   void add_head_norms(int index, Layer& layer);
+  void add_recurrent(int index, Layer& layer);
+  void add_delta_rule(int index, Layer& layer);
+  void add_scan(int index, Layer& layer);
+  Convolution convolution(const std::string& name, int64_t channels);
   Rope rope(double base_frequency, bool is_scaled) const;
   void scale_frequencies(Rope& rope, double base_frequency) const;
   Vector frequency_factors(int64_t count) const;

@@ -104,16 +104,19 @@ bool is_neutral(std::string_view name, const gguf::Value& value) {
                      [&](const Neutral& neutral) { return name == neutral.key && number == neutral.value; });
 }
 
-// Some files have one number per layer; they must all be the same.
-int64_t same_for_all_layers(const gguf::Model& file, const std::string& key, int64_t most) {
+// Some files have one number per layer; they must all be the same, or 0 where `may_be_none`.
+int64_t same_for_all_layers(const gguf::Model& file, const std::string& key, int64_t most,
+                            bool may_be_none = false) {
   const auto values = file.integers(key, 4096);
   if (!values || values->empty()) throw CorruptFile("the metadata '" + key + "' is missing");
+  const uint64_t first = may_be_none ? *std::max_element(values->begin(), values->end()) : values->front();
   for (const uint64_t value : *values) {
-    if (value != values->front()) throw UnsupportedModel("'" + key + "' differs between layers");
+    if (may_be_none && value == 0 && first > 0) continue;
+    if (value != first) throw UnsupportedModel("'" + key + "' differs between layers");
     if (value < 1 || value > static_cast<uint64_t>(most))
       throw CorruptFile("the metadata '" + key + "' is " + std::to_string(value));
   }
-  return static_cast<int64_t>(values->front());
+  return static_cast<int64_t>(first);
 }
 
 }  // namespace
@@ -149,7 +152,8 @@ Dimensions read_dimensions(const gguf::Model& file, const Family& family) {
     d.feed_forward = same_for_all_layers(file, prefix + "feed_forward_length", 1 << 20);
   d.num_heads = static_cast<int>(same_for_all_layers(file, prefix + "attention.head_count", 1024));
   d.num_kv_heads = file.has(prefix + "attention.head_count_kv")
-                       ? static_cast<int>(same_for_all_layers(file, prefix + "attention.head_count_kv", 1024))
+                       ? static_cast<int>(same_for_all_layers(file, prefix + "attention.head_count_kv", 1024,
+                                                              family.recurrence != Recurrence::kNone))
                        : d.num_heads;
   const int64_t head_dim = bounded_or(file, prefix + "attention.key_length", d.embedding / d.num_heads, 1024);
   d.head_dim = static_cast<int>(head_dim);
@@ -222,6 +226,8 @@ std::vector<std::string> honoured_keys(const Family& family) {
   keys.emplace_back(epsilon_of(family));
   keys.insert(keys.end(), family.keys.begin(), family.keys.end());
   if (family.is_mixture) keys.insert(keys.end(), std::begin(kMixtureKeys), std::end(kMixtureKeys));
+  const auto recurrent = recurrent_keys(family.recurrence);
+  keys.insert(keys.end(), recurrent.begin(), recurrent.end());
   if (family.has_guessing_layers) keys.emplace_back("nextn_predict_layers");
   if (family.is_multimodal_rope) keys.emplace_back("rope.dimension_sections");
   if (family.has_windows) {

@@ -16,6 +16,10 @@ int64_t bounded_or(const gguf::Model& file, const std::string& key, int64_t othe
 double number_or(const gguf::Model& file, const std::string& key, double otherwise, double least);
 
 Dimensions read_dimensions(const gguf::Model& file, const Family& family);
+// Which layers are recurrent: all that have no keys and values.
+std::vector<bool> recurrent_layers(const gguf::Model& file, const Family& family, int num_layers);
+RecurrentSizes read_recurrent_sizes(const gguf::Model& file, const Family& family);
+std::span<const char* const> recurrent_keys(Recurrence recurrence);
 Routing read_routing(const gguf::Model& file, const Family& family);
 float read_epsilon(const gguf::Model& file, const Family& family);
 // Throws UnsupportedModel, naming the key, for metadata of the architecture that the engine neither honours

@@ -9,10 +9,10 @@
 
 #include "cpu/kernels.h"
 #include "gguf/gguf.h"
+#include "model/recurrent.h"
+#include "model/vector.h"
 
 namespace myna {
-
-using Vector = std::vector<float>;  // empty: a step that the architecture doesn't have
 
 enum class Activation { kSilu, kGelu, kClippedSilu };
 enum class NormKind { kRms, kLayer };
@@ -49,6 +49,7 @@ struct Experts {
 struct Layer {
   Vector attention_norm, ffn_norm;  // empty: the input as it is
   Matrix query, key, value, output;
+  Matrix query_gate;  // of a sigmoid by which attention counts
   Vector query_bias, key_bias, value_bias, output_bias;
   Vector query_norm, key_norm;                // over each head, or over all of them if that wide
   Vector post_attention_norm, post_ffn_norm;  // applied to what is added to the residual
@@ -58,6 +59,10 @@ struct Layer {
   Vector sinks;        // a score of each head that joins the softmax without a value
   int rope = 0;        // index into Model::ropes, or kNoRope
   int64_t window = 0;  // visible positions; 0: all
+  int cache_layer = 0;  // index into the cache's layers
+  Recurrent recurrent;  // in the place of attention, with the matrix `output`
+
+  bool is_recurrent() const { return recurrent.convolution.taps > 0; }
 };
 
 // Queries are scaled by 1 + scale * log(1 + floor(position / length)); scale 0: not at all.
@@ -91,12 +96,15 @@ struct Model {
   float logit_cap = 0.0f;
   Temperature temperature;
   Routing routing;
+  RecurrentSizes recurrent;
+  int64_t state_floats = 0;  // of all recurrent layers
   bool norms_after_rope = false;  // of queries and keys
   bool is_parallel = false;       // the feed-forward reads the attention's norm
   Activation activation = Activation::kSilu;
   std::vector<Rope> ropes;
   const gguf::Tensor* embedding = nullptr;  // rows are read from the file on demand
   std::vector<Layer> layers;
+  int num_cache_layers = 0;  // that store keys and values
   Vector output_norm;
   Matrix output;
 

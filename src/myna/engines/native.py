@@ -83,7 +83,7 @@ class NativeEngine:
             vocab_size=engine.vocab_size,
             context_tokens=engine.context_tokens,
             kv_tokens=engine.kv_tokens,
-            max_sequences=MAX_SEQUENCES,
+            max_sequences=engine.max_sequences,
             arithmetic=arithmetic(),
             eos_tokens=tuple(dict.fromkeys(token for token in ends if token >= 0)),
         )
@@ -91,6 +91,10 @@ class NativeEngine:
     @property
     def can_trim(self) -> bool:
         return True
+
+    @property
+    def prefix_grid(self) -> int:
+        return self._engine.prefix_grid
 
     @property
     def prefix_cache_tokens(self) -> int:
@@ -134,6 +138,9 @@ class NativeEngine:
             raise KVCacheFull(str(exc)) from None
         except ValueError as exc:
             raise GenerationFailed(N_("The engine rejected the batch: {reason}.", reason=exc)) from exc
+
+    def reusable(self, sequence: int, num_tokens: int) -> int:
+        return self._engine.reusable(sequence, num_tokens)
 
     def fork(self, source: int, target: int, num_tokens: int) -> None:
         self._engine.fork(source, target, num_tokens)

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from myna.core.backend import ModelSize
 from myna.prompts.gguf import Header
 from myna.prompts.pooling import is_encoder
 
 _HALF_BYTES: Final = 2  # keys and values are stored as 16-bit floats
+_MAX_LAYERS: Final = 1024  # engines refuse files with more
+_FLOAT_BYTES: Final = 4  # states are stored as 32-bit floats
 # Types that the native engine packs into a wider layout: by which factor. The others are as large as in the
 # file within a few per cent.
 PACKING: Final = {
@@ -33,15 +36,53 @@ def model_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> Mod
     width = header.integer(f"{name}.embedding_length") // num_heads
     key_width = header.integer(f"{name}.attention.key_length", width)
     value_width = header.integer(f"{name}.attention.value_length", width)
-    kv_heads = _largest(header, f"{name}.attention.head_count_kv", num_heads)
     layers = header.integer(f"{name}.block_count") - header.integer(f"{name}.nextn_predict_layers", 0)
-    blocks = 0 if is_encoder(name) else layers
+    layers = min(max(layers, 0), _MAX_LAYERS)
+    kv_heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, num_heads)
+    recurrent = recurrent_layers(header, layers)
+    kv_heads[recurrent] = 0
+    state_floats = int(recurrent.sum()) * _state_floats(header)
     wider = sum(tensor.num_bytes * (PACKING.get(tensor.type, 1) - 1) for tensor in header.tensors)
     return ModelSize(
         sum(path.stat().st_size for path in paths) + (int(wider) if is_packed else 0),
-        _HALF_BYTES * blocks * kv_heads * (key_width + value_width),
+        0 if is_encoder(name) else _HALF_BYTES * int(kv_heads.sum()) * (key_width + value_width),
         header.integer(f"{name}.context_length"),
+        _FLOAT_BYTES * state_floats,
     )
+
+
+def _of_layers(header: Header, key: str, layers: int, default: int) -> npt.NDArray[np.int64]:
+    """A number for each layer, if the file has only one for all of them, too."""
+    value = header.metadata.get(key, default)
+    if isinstance(value, np.ndarray):
+        return np.resize(value.astype(np.int64), layers)
+    return np.full(layers, header.integer(key, default), np.int64)
+
+
+def recurrent_layers(header: Header, layers: int) -> npt.NDArray[np.bool_]:
+    """Which layers of a model that has such ones keep a state instead of keys and values."""
+    name = header.architecture
+    if not {f"{name}.{key}" for key in ("shortconv.l_cache", "ssm.state_size")} & header.metadata.keys():
+        return np.zeros(layers, np.bool_)
+    heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, 1)
+    if not heads.all():
+        return heads == 0
+    if f"{name}.attention.recurrent_layers" in header.metadata:
+        return _of_layers(header, f"{name}.attention.recurrent_layers", layers, 0) != 0
+    interval = max(1, header.integer(f"{name}.full_attention_interval", 4))
+    return np.arange(1, layers + 1) % interval != 0
+
+
+def _state_floats(header: Header) -> int:
+    """Of one recurrent layer: the last inputs of its convolution, and the matrices of its heads."""
+    name = header.architecture
+    if f"{name}.shortconv.l_cache" in header.metadata:
+        return (header.integer(f"{name}.shortconv.l_cache") - 1) * header.integer(f"{name}.embedding_length")
+    taps, groups, length, width = (
+        header.integer(f"{name}.ssm.{key}", 0)
+        for key in ("conv_kernel", "group_count", "state_size", "inner_size")
+    )
+    return max(0, taps - 1) * (width + 2 * groups * length) + width * length
 
 
 def _largest(header: Header, key: str, default: int) -> int:
