@@ -352,7 +352,14 @@ async def test_what_is_left_is_dropped_and_named_if_the_server_is_set_to(
         text = await model.ask("completions", prompt="a", zzz=1, stream=is_stream)
     assert (reply.status_code, text.status_code) == (200, 200)
     named = reply.headers["x-myna-ignored"].split(",")
-    assert sorted(named) == ["cache_control", "mirostat", "modalities", "num_predict", "provider_data"]
+    assert sorted(named) == [
+        "messages[].content[].cache_control",
+        "messages[].provider_data",
+        "mirostat",
+        "modalities",
+        "num_predict",
+        "tools[].cache_control",
+    ]
     assert text.headers["x-myna-ignored"] == "zzz"
     lines = [record.message for record in caplog.records if record.name == "myna.access"]
     assert f"ignored={reply.headers['x-myna-ignored']}" in lines[0]

@@ -30,6 +30,8 @@ FAMILIES = (
 CHAT = "/v1/chat/completions"
 STREAM = b'{"model":"far-1","stream":true,"x_extension":{"deep":[1.5,null]}}'
 WHOLE = b'{"model":"far-1"}'
+ESTIMATED = len(b"modelfar-1stream?x_extensiondeep??") // 4
+"""Prompt tokens of STREAM, if the upstream reports none."""
 
 
 @dataclass
@@ -134,6 +136,7 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_and_what_was_used_is_
     assert rest.endswith(DONE)
     (row,) = served.ledger.rows
     assert (row.completion_tokens, row.outcome, row.error) == (1, "failed", "UpstreamFailed")
+    assert row.prompt_tokens == ESTIMATED
 
 
 async def test_a_silent_upstream_is_kept_alive_and_left_when_the_client_leaves() -> None:
@@ -146,7 +149,41 @@ async def test_a_silent_upstream_is_kept_alive_and_left_when_the_client_leaves()
         await connection.close()
         await served.ledger.is_written.wait()
         assert served.backend.relay.streams[0].num_closed
-    assert [(row.outcome, row.completion_tokens) for row in served.ledger.rows] == [("cancelled", 1)]
+    (row,) = served.ledger.rows
+    assert (row.outcome, row.prompt_tokens, row.completion_tokens) == ("cancelled", ESTIMATED, 1)
+
+
+async def test_a_client_that_leaves_early_has_used_its_prompt() -> None:
+    """Its limits must count it, although the upstream reports prompt tokens only at the end."""
+    text = "word " * 400
+    body = json.dumps({"model": "far-1", "stream": True, "messages": [{"role": "user", "content": text}]})
+    script: list[Step] = [WireChunk(b"data: 1\n\n", 1), asyncio.Event()]
+    async with serving(script) as served:
+        connection = await served.live.send(request_bytes("POST", CHAT, body.encode()))
+        await connection.head()
+        await connection.chunk()
+        await connection.close()
+        await served.ledger.is_written.wait()
+        metrics = (await served.live.ask("GET", "/metrics")).body.decode()
+    (row,) = served.ledger.rows
+    assert 500 < row.prompt_tokens < 520
+    assert f'vllm:prompt_tokens_total{{model_name="far-1"}} {row.prompt_tokens}.0' in metrics
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}},
+        {"type": "input_audio", "input_audio": {"data": "A" * 400_000, "format": "wav"}},
+        {"type": "image", "source": {"type": "base64", "data": "A" * 400_000}},
+    ],
+)
+async def test_a_picture_counts_as_one_until_the_upstream_reports_its_tokens(part: object) -> None:
+    body = json.dumps({"model": "far-1", "messages": [{"role": "user", "content": [part, part]}]}).encode()
+    async with serving([WireChunk(b"{}", 0), Done(5)]) as served:
+        await served.live.ask("POST", CHAT, body)
+    (row,) = served.ledger.rows
+    assert 2000 < row.prompt_tokens < 2200
 
 
 async def test_counts_at_the_end_may_stand_for_the_whole_stream() -> None:

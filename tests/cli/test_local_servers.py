@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 
 from myna.cli.local_servers import find_server, recorded, running_servers
@@ -39,6 +40,16 @@ def recording(home: Path, url: str) -> Iterator["subprocess.Popen[str]"]:
             yield process
         finally:
             process.kill()
+
+
+_CHAT = """
+import sys
+from myna.cli.local_servers import started_server
+from myna.settings import load_settings
+with started_server(load_settings({}), None):
+    print("started", flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -89,4 +100,20 @@ def test_the_newest_server_is_first(home: Path) -> None:
 def test_a_file_that_is_no_record_is_passed_over(home: Path) -> None:
     (home / "servers").mkdir()
     (home / "servers" / "notes.json").write_text("[")
+    assert running_servers(home) == []
+
+
+def test_a_server_started_for_a_chat_ends_with_it_even_if_it_is_killed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MYNA_ENGINE", "fake")
+    with subprocess.Popen(
+        [sys.executable, "-c", _CHAT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as chat:
+        assert chat.stdout is not None
+        assert chat.stdout.readline() == b"started\n"
+        (server,) = running_servers(home)
+        process = psutil.Process(server.pid)
+        chat.kill()
+    process.wait(60)
     assert running_servers(home) == []

@@ -1,6 +1,10 @@
 """A server with few file descriptors: silent connections take none that requests and the database need."""
 
+import os
+import resource
 import socket
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -35,3 +39,18 @@ def test_silent_connections_shut_nobody_out_and_are_logged_once(tmp_path: Path) 
         lines = [line for line in server.log if "file descriptors" in line]
         assert len(lines) == 1, server.log
         assert not [line for line in server.log if "Traceback" in line]
+
+
+def test_a_limit_that_leaves_no_connections_is_an_error_with_the_next_step(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "myna.cli", "serve", "--engine", "fake", "--port", "0"],
+        env={**os.environ, "MYNA_HOME": str(tmp_path), "COLUMNS": "1000"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 1
+    assert "may open only 64 files and connections" in ran.stderr
+    assert "`ulimit -n 1024`" in ran.stderr

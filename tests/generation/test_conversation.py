@@ -43,8 +43,27 @@ def test_a_plain_conversation_becomes_its_tokens_and_nothing_else() -> None:
         owner="key",
         cache_salt="project",
         is_collected=True,
+        session=made.session,
     )
     assert tools is None
+
+
+def test_all_turns_of_a_conversation_are_one_session() -> None:
+    first, second, other = (
+        generation(replace(ASKED, messages=messages))[0].session
+        for messages in (
+            (Message.of("system", "s"), Message.of("user", "hi")),
+            (
+                Message.of("system", "s"),
+                Message.of("user", "hi"),
+                Message.of("assistant", "yes"),
+                Message.of("user", "go on"),
+            ),
+            (Message.of("system", "another"), Message.of("user", "hi")),
+        )
+    )
+    assert first == second
+    assert len({first, other, generation(ASKED)[0].session}) == 3
 
 
 def test_what_was_asked_is_in_the_generation() -> None:

@@ -1,19 +1,30 @@
 """What is guessed of an answer from its prompt, itself and its prediction."""
 
+from collections.abc import Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.decoding.prediction import count_accepted
+from myna.scheduling.followers import FollowerTable
 from myna.scheduling.ngram import NgramProposer, index_ngrams
 
 texts = st.lists(st.integers(0, 5), max_size=40)
 
 
+class Nothing(FollowerTable):
+    """Has learnt from no answer."""
+
+    def learn(self, salt: int, tokens: Sequence[int], index: int) -> None:
+        pass
+
+
 def proposed(prompt: list[int], answer: list[int], prediction: list[int], limit: int) -> list[int]:
-    proposer = NgramProposer(index_ngrams(prompt), len(prompt), prediction)
+    """What repeats, without what has followed in other answers."""
+    proposer = NgramProposer(index_ngrams(prompt), len(prompt), prediction, Nothing(), 0)
     tokens = prompt + answer
     proposer.observe(tokens)
-    return list(proposer.propose(tokens, limit)[0])
+    return list(proposer.propose(tokens, limit, 0.0).tokens)
 
 
 def test_three_tokens_that_stood_in_the_prompt_go_on_as_there() -> None:
@@ -47,12 +58,12 @@ def test_the_nearest_of_equal_places_is_taken_ahead_rather_than_behind() -> None
 
 
 def test_what_fails_again_and_again_loses_its_chance() -> None:
-    proposer = NgramProposer(index_ngrams([1, 2, 3, 4]), 4, ())
+    proposer = NgramProposer(index_ngrams([1, 2, 3, 4]), 4, (), Nothing(), 0)
     tokens, acceptance_rates = [1, 2, 3, 4], []
     for other in range(10, 30):
         tokens += [1, 2, 3]
         proposer.observe(tokens)
-        acceptance_rates.append(proposer.propose(tokens, 1)[1].acceptance_rate(0))
+        acceptance_rates.append(proposer.propose(tokens, 1, 0.0).rates[0])
         tokens += [other]
     assert acceptance_rates[-1] < 0.05 < acceptance_rates[0]
 
@@ -64,14 +75,14 @@ def test_it_does_not_matter_how_the_tokens_come(
     prompt: list[int], answer: list[int], prediction: list[int], cuts: list[int], limit: int
 ) -> None:
     tokens = prompt + answer
-    proposer = NgramProposer(index_ngrams(prompt), len(prompt), prediction)
+    proposer = NgramProposer(index_ngrams(prompt), len(prompt), prediction, Nothing(), 0)
     for cut in sorted(cuts):
         proposer.observe(tokens[: len(prompt) + cut])
     proposer.observe(tokens)
-    ours, position = proposer.propose(tokens, limit)
-    assert list(ours) == proposed(prompt, answer, prediction, limit)
-    assert len(ours) <= limit
-    assert all(0 <= position.acceptance_rate(ahead) <= 1 for ahead in range(20))
+    ours = proposer.propose(tokens, limit, 0.0)
+    assert list(ours.tokens) == proposed(prompt, answer, prediction, limit)
+    assert len(ours.tokens) == len(ours.rates) <= limit
+    assert all(0 <= rate <= 1 for rate in ours.rates)
 
 
 @given(prediction=texts, answer=texts)

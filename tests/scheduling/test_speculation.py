@@ -72,6 +72,29 @@ def test_a_text_that_repeats_its_prompt_takes_fewer_steps() -> None:
     assert answers == answered(Model(), [request(f"[[say {said}]]", 200)], NEVER)
 
 
+def num_steps(model: Model, owner: str = "a", salt: str = "p") -> int:
+    """For an answer of 150 tokens that doesn't repeat itself."""
+    before = len(model.rows)
+    model.ask(request("words at random", 150, ignore_eos=True, owner=owner, cache_salt=salt))
+    return len(model.rows) - before
+
+
+def test_what_one_answer_contained_is_proposed_for_the_next_one() -> None:
+    model = Model(prefix_cache_tokens=0)
+    model.scheduler.speculation.costs.slope = 0.05
+    assert num_steps(model) > 140
+    assert [num_steps(model) for _ in range(3)][-1] < 50
+
+
+def test_no_answer_is_faster_because_of_another_clients() -> None:
+    model = Model(prefix_cache_tokens=0)
+    model.scheduler.speculation.costs.slope = 0.05
+    for _ in range(4):
+        num_steps(model)
+    assert num_steps(model, "b", "p") > 140
+    assert num_steps(model, "a", "q") > 140
+
+
 def test_what_is_computed_beyond_a_stop_string_is_kept_for_nobody() -> None:
     model = Model()
     answered(model, [request(f"[[say {CHANT * 3}]]", 200, stop=("too, the bird said so and",))], ALWAYS)

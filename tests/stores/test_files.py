@@ -293,7 +293,7 @@ async def test_what_is_opened_for_a_caller_that_has_left_is_closed(tmp_path: Pat
         def close(self) -> None:
             is_closed.set()
 
-    opening = asyncio.create_task(files.open_on_disk(Opened))
+    opening = asyncio.create_task(files.disk.open(Opened))
     await asyncio.to_thread(is_opening.wait)
     opening.cancel()
     await asyncio.wait([opening])

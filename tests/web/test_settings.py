@@ -110,7 +110,7 @@ def test_what_is_not_set_shows_the_models_own_default(browser: Browser, tmp_path
         ("top_p", "-0.1", "The minimum is 0."),
         ("n", "1.5", "Enter a whole number."),
         ("max_completion_tokens", "0", "The minimum is 1."),
-        ("stop", "a\nb\nc\nd\ne", "At most 4 lines."),
+        ("stop", "\n".join("abcdefghijklmnopq"), "At most 16 lines."),
         ("safety_identifier", "x" * 65, "At most 64 characters."),
     ],
 )

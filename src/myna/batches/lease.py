@@ -96,4 +96,4 @@ class Lease:
                         break
         if row is None:
             raise LeaseLost
-        await services.files.on_disk(services.files.folder.delete, batch.id)
+        await services.files.disk.run(services.files.folder.delete, batch.id)

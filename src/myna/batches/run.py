@@ -62,7 +62,7 @@ class BatchRun:
         batch, lease, files = self._lease.batch, self._lease, self._files
         beats = asyncio.create_task(lease.keep(self._progress))
         try:
-            if await files.on_disk(files.folder.path_of(batch.id).exists):
+            if await files.disk.run(files.folder.path_of(batch.id).exists):
                 await self._run()
             else:
                 await self._leave_to_others()
@@ -85,7 +85,7 @@ class BatchRun:
             await self._lease.release(0.0, **output.tally.columns())
             raise
         finally:
-            await self._files.on_disk(output.close)
+            await self._files.disk.run(output.close)
 
     def _progress(self) -> Mapping[str, int]:
         return self._output.tally.columns() if self._output else {}
@@ -134,7 +134,7 @@ class BatchRun:
 
         async with aclosing(_read(self._files, self._lease.batch.id)) as pieces:
             async for lines in pieces:
-                await self._files.on_disk(check_all, lines)
+                await self._files.disk.run(check_all, lines)
                 if self._lease.stop.done():
                     return None
                 if check.is_decided:
@@ -150,7 +150,7 @@ class BatchRun:
         old = (batch.output_work, batch.error_work)
         while True:
             try:
-                output = await files.open_on_disk(Output, files.folder, *old)
+                output = await files.disk.open(Output, files.folder, *old)
                 break
             except OSError as exc:
                 log.error("the results of %s can't be written: %s", batch.id, exc)
@@ -158,10 +158,10 @@ class BatchRun:
         try:
             await self._lease.change(output_work=output.results.path.name, error_work=output.errors.path.name)
         except BaseException:  # if the row has them after all, they are in use, else orphans
-            await files.on_disk(output.close)
+            await files.disk.run(output.close)
             raise
         for name in filter(None, old):
-            await files.on_disk(files.folder.delete, name)
+            await files.disk.run(files.folder.delete, name)
         return output
 
     async def _answer_all(self, output: Output, writer: OutputWriter) -> Ending:
@@ -203,7 +203,7 @@ class BatchRun:
 
         async with aclosing(_read(self._files, self._lease.batch.id)) as pieces:
             async for lines in pieces:
-                for request in await self._files.on_disk(requests, lines):
+                for request in await self._files.disk.run(requests, lines):
                     yield request
 
     async def _answer(self, request: _Request, writer: OutputWriter) -> None:
@@ -244,7 +244,7 @@ class BatchRun:
         await lease.end(files, status=ending, **{f"{ending}_at": now}, **values, **output.tally.columns())
         for content in (output.results, output.errors):
             if not content.num_bytes:
-                await self._files.on_disk(content.discard)
+                await self._files.disk.run(content.discard)
 
     def _file(self, file_id: str, filename: str, num_bytes: int, now: int) -> StoredFile:
         batch = self._lease.batch
@@ -254,9 +254,9 @@ class BatchRun:
 
 async def _read(files: Files, name: str) -> AsyncGenerator[list[tuple[int, bytes | None]], None]:
     """The numbered lines of an input, some at a time."""
-    reader = await files.open_on_disk(InputReader, files.folder.path_of(name))
+    reader = await files.disk.open(InputReader, files.folder.path_of(name))
     try:
-        while lines := await files.on_disk(reader.read, _READ_BYTES):
+        while lines := await files.disk.run(reader.read, _READ_BYTES):
             yield lines
     finally:
         reader.close()

@@ -70,7 +70,7 @@ class OutputWriter:
 
     async def _try(self, work: Callable[[], None]) -> bool:
         try:
-            await self._files.on_disk(work)
+            await self._files.disk.run(work)
         except OSError as exc:
             self._outage.failed(exc)
             return False

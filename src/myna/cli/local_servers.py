@@ -5,8 +5,10 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,12 +86,13 @@ def find_server(settings: Settings) -> str | None:
 
 @contextlib.contextmanager
 def started_server(settings: Settings, model: str | None) -> Iterator[str]:
-    """A server on a free port for as long as the block runs; its base URL. Its progress is shown on standard
-    error. Raises `OperatorError` if it can't start, which it has explained by then."""
+    """A server on a free port for as long as the block runs, and this process; its base URL. Its progress is
+    shown on standard error. Raises `OperatorError` if it can't start, which it has explained by then."""
     command = [sys.executable, "-m", "myna.cli", "serve", "--port", "0", "--log-level", "error"]
+    command.append("--until-stdin-ends")
     with subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [*command, *([model] if model else [])],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # nothing is written; it ends with this process, even if that is killed
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C stops an answer, not the server
     ) as process:
@@ -97,6 +100,17 @@ def started_server(settings: Settings, model: str | None) -> Iterator[str]:
             yield _ready_url(settings, process)
         finally:
             process.terminate()
+
+
+def end_with_stdin() -> None:
+    """End this process like Ctrl-C does, when its standard input ends."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="stdin", daemon=True).start()
 
 
 def _ready_url(settings: Settings, process: "subprocess.Popen[bytes]") -> str:

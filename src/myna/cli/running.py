@@ -40,7 +40,7 @@ from myna.core.ledger import Price
 from myna.core.translatable import N_
 from myna.generation.budgets import AnswerLimits
 from myna.http.access_log import JsonLines
-from myna.http.connection_limit import max_connections, raise_descriptor_limit
+from myna.http.connection_limit import MIN_DESCRIPTORS, max_connections, raise_descriptor_limit
 from myna.http.origin import hosts_for, is_loopback
 from myna.http.server import Server, bind
 from myna.http.tls import Certificate
@@ -67,13 +67,14 @@ def run_server(read: Callable[[], Settings]) -> None:
     `OperatorError` for what prevents the start."""
     settings = read()
     check_settings(settings)
+    num_descriptors = check_descriptors()
     with open_listener(settings) as listener:
         offer = choose_models(settings)
         start_logging(settings)
         check_sizes(offer, settings.models_bytes)
         note_better_model(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings, offer, listener, read))
+            runner.run(_run(settings, offer, listener, read, num_descriptors))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -101,6 +102,21 @@ def check_settings(settings: Settings) -> None:
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise ConfigurationError(N_("TLS needs both tls_cert and tls_key; set the other one too."))
     read_certificate(settings)
+
+
+def check_descriptors() -> int:
+    """The limit of file descriptors, raised as far as possible. Raises `OperatorError` if it is too low."""
+    num_descriptors = raise_descriptor_limit()
+    if num_descriptors < MIN_DESCRIPTORS:
+        raise OperatorError(
+            N_(
+                "This process may open only {number} files and connections, and the server needs at least "
+                "{minimum}. Raise the limit with `ulimit -n 1024`, or with LimitNOFILE in a systemd unit.",
+                number=num_descriptors,
+                minimum=MIN_DESCRIPTORS,
+            )
+        )
+    return num_descriptors
 
 
 def read_certificate(settings: Settings) -> Certificate | None:
@@ -280,7 +296,11 @@ def make_services(settings: Settings, pool: ModelPool, backends: Backends, keys:
 
 
 async def _run(
-    settings: Settings, offer: ServedModels, listener: socket.socket, read: Callable[[], Settings]
+    settings: Settings,
+    offer: ServedModels,
+    listener: socket.socket,
+    read: Callable[[], Settings],
+    num_descriptors: int,
 ) -> None:
     certificate = read_certificate(settings)
     backends = backends_of(settings)
@@ -321,7 +341,7 @@ async def _run(
                 drain_s=settings.drain_s,
                 on_start=on_start,
                 certificate=certificate,
-                most_connections=max_connections(raise_descriptor_limit()),
+                most_connections=max_connections(num_descriptors),
             )
     finally:
         await backends.aclose()

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from myna.backends.table import engine_names
+from myna.cli.local_servers import end_with_stdin
 from myna.settings import load_settings
 
 
@@ -35,6 +36,7 @@ def serve(
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
+    until_stdin_ends: Annotated[bool, typer.Option("--until-stdin-ends", hidden=True)] = False,
 ) -> None:
     """Serve a model to any OpenAI client until Ctrl-C.
 
@@ -61,6 +63,8 @@ def serve(
         "log_level": log_level,
         "log_format": log_format,
     }
+    if until_stdin_ends:
+        end_with_stdin()
     from myna.cli.running import run_server
 
     run_server(partial(load_settings, flags))

@@ -77,7 +77,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True, tag=0):
     means that no part of the answer is used before its end: it is then delivered at once, and survives the
     death of the model's worker. `constraint` is enforced on the answer; the generator compiles it, with the
     `thought`. A `thought` may precede the answer and counts toward `max_tokens`; `stop`, log-probabilities
-    and the constraint only apply after its end."""
+    and the constraint only apply after its end. `session` is the same for all turns of a conversation, so
+    that a fleet can send them where the prefix is cached; "" if there is none."""
 
     id: str
     prompt_tokens: tuple[int, ...]
@@ -99,6 +100,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, array_like=True, tag=0):
     is_collected: bool = False
     thought: Thought | None = None
     calls: CallMarks = NO_CALLS
+    session: str = ""
 
     @property
     def num_prompt_tokens(self) -> int:

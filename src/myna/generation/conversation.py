@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from myna.core.constraints import Constraint
 from myna.core.conversation import Message
@@ -105,7 +106,18 @@ def to_generation(
         is_collected=not request.is_stream,
         thought=as_prompted(reasoning.thought, renderer.decode(prompt[-PROMPT_END_TOKENS:])),
         calls=tools.marks if tools else NO_CALLS,
+        session=_session(request.messages),
     ), tools
+
+
+def _session(messages: Sequence[Message]) -> str:
+    """The same for all turns of a conversation: what it begins with, up to the user's first message."""
+    digest = blake2b(digest_size=16)
+    for message in messages:
+        digest.update(f"{message.role}\0{message.text}\0".encode(errors="surrogatepass"))
+        if message.role == "user":
+            break
+    return digest.hexdigest()
 
 
 def count_prompt(request: ConversationRequest, renderer: Renderer, info: ModelInfo) -> int:

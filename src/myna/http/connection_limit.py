@@ -12,6 +12,8 @@ except ImportError:  # Windows
 
 _MOST_DESCRIPTORS: Final = 1 << 16
 _RESERVE: Final = 64
+MIN_DESCRIPTORS: Final = 128
+"""Fewer leave next to none for connections."""
 
 log = logging.getLogger("myna.serving")
 

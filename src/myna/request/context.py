@@ -31,6 +31,7 @@ from myna.request.services import Services
 from myna.usage.metering import Meter, MeteredStream
 from myna.usage.recorder import UsageRecorder
 from myna.wire.errors import Layout, WrongMethod
+from myna.wire.ignored import Ignored
 from myna.wire.parameters import Parameter
 from myna.wire.validation import WireModel, validate
 
@@ -51,7 +52,7 @@ class Validator(Protocol):
         schema: type[M],
         body: Mapping[str, object],
         parameters: Mapping[str, Parameter],
-        ignored: list[str] | None = None,
+        ignored: Ignored | None = None,
     ) -> M: ...
 
 
@@ -84,7 +85,7 @@ class RequestContext:
         self._bytes_per_token = _TEXT_BYTES
         self.answer_bytes = 0  # besides the generated tokens
         self._path = endpoint.path
-        self._body_bytes = 0
+        self.body_bytes = 0
 
     @property
     def id(self) -> str:
@@ -102,9 +103,9 @@ class RequestContext:
         `InvalidRequest` with `no_object_text` if it is JSON but not an object."""
         auth.check_content_type(self.request)
         data = await self.request.body()
-        self._body_bytes = len(data)
+        self.body_bytes = len(data)
         body = await self.services.large_bodies.run_if_large(
-            self._body_bytes, self.principal.key_id, lambda: auth.parse_json_object(data, no_object_text)
+            self.body_bytes, self.principal.key_id, lambda: auth.parse_json_object(data, no_object_text)
         )
         self.recorder.body = body
         return body
@@ -122,12 +123,17 @@ class RequestContext:
         is dropped if the key or the server is set to that."""
         own = self.principal.ignores_unknown
         is_lenient = may_ignore and (self.services.ignores_unknown if own is None else own)
-        ignored: list[str] | None = [] if is_lenient else None
-        request = await self.services.large_bodies.run_if_large(
-            self._body_bytes, self.principal.key_id, lambda: validator(schema, body, parameters, ignored)
+        ignored = Ignored() if is_lenient else None
+
+        def check() -> tuple[M, list[str]]:
+            request = validator(schema, body, parameters, ignored)
+            return request, ignored.paths(body) if ignored else []
+
+        request, paths = await self.services.large_bodies.run_if_large(
+            self.body_bytes, self.principal.key_id, check
         )
-        if ignored:
-            self.record.ignore(ignored)
+        if paths:
+            self.record.ignore(paths)
         return request
 
     def requested_card(self, body: Mapping[str, object]) -> ModelCard:
@@ -220,7 +226,7 @@ class RequestContext:
         reservation = await self.services.limiter.admit(self.principal, model.card, estimate, self.record)
         if reservation is not None:
             self.opened.push_async_callback(_settle, self, reservation)
-        meter = self.meter = self.recorder.open()
+        meter = self.meter = self.recorder.open(estimate.prompt_tokens)
         stream = MeteredStream(await start(), meter)
         self.opened.push_async_callback(stream.aclose)
         return stream

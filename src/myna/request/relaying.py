@@ -13,7 +13,9 @@ from myna.http.streaming import ChunkRenderer, collect
 from myna.request.context import RequestContext
 from myna.request.service_tiers import served_tier
 
-_BYTES_PER_TOKEN: Final = 4  # of a request's body, roughly
+_BYTES_PER_TOKEN: Final = 4  # of text, roughly
+_MEDIA_BYTES: Final = 4096  # of text with about as many tokens as an image
+_MEDIA_KEYS: Final = ("data", "file_data")
 _MAX_TOKENS: Final = 1 << 24
 _MAX_CHOICES: Final = 128
 _LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
@@ -38,7 +40,11 @@ async def answer_relayed(
         model = await context.open_model(card)
         relay, request = model.relay, RelayRequest(path, body, is_stream, context.id, _own_headers(context))
         assert relay is not None, "the card says so"
-        estimate = _estimate(context, body, generates=path != "embeddings")
+        estimate = await context.services.large_bodies.run_if_large(
+            context.body_bytes,
+            context.principal.key_id,
+            lambda: _estimate(context, body, generates=path != "embeddings"),
+        )
         events = await context.metered(model, estimate, lambda: relay.open(request))
         if is_stream:
             await response.send_events(events, renderer or _Chunks())
@@ -90,9 +96,9 @@ class _Body:
 
 
 def _estimate(context: RequestContext, body: Mapping[str, object], *, generates: bool) -> TokenEstimate:
-    """An estimate of the tokens that the request may use, for the key's limits."""
-    length = context.request.headers.get("content-length", "")
-    prompt_tokens = int(length) // _BYTES_PER_TOKEN if length.isdecimal() else 0
+    """An estimate of the tokens that the request may use, for the key's limits, and for the ledger if the
+    upstream doesn't report them."""
+    prompt_tokens = _text_bytes(body) // _BYTES_PER_TOKEN
     if not generates:
         return TokenEstimate(prompt_tokens, 0, is_unbounded=False)
     requested = next(
@@ -103,6 +109,25 @@ def _estimate(context: RequestContext, body: Mapping[str, object], *, generates:
     return TokenEstimate(
         prompt_tokens, (server_limit if requested is None else requested) * num_choices, requested is None
     )
+
+
+def _text_bytes(body: Mapping[str, object]) -> int:
+    """The size of the texts in the body, with a fixed size for each image or file."""
+    total = 0
+    rest: list[tuple[str, object]] = [("", body)]
+    while rest:
+        key, value = rest.pop()
+        if isinstance(value, str):
+            is_media = key in _MEDIA_KEYS or value.startswith("data:")
+            total += _MEDIA_BYTES if is_media else len(value) if value.isascii() else len(value.encode())
+        elif isinstance(value, Mapping):
+            total += sum(map(len, value))
+            rest.extend(value.items())
+        elif isinstance(value, list):
+            rest.extend((key, child) for child in value)
+        else:
+            total += 1
+    return total
 
 
 def _number(value: object, maximum: int) -> int | None:

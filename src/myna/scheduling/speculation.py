@@ -8,9 +8,9 @@ time it adds.
 from collections.abc import Collection
 from typing import Final
 
-from myna.decoding.prediction import DraftPosition
+from myna.scheduling.followers import FollowerTable
 from myna.scheduling.kv_cache import BLOCK_TOKENS, KVCacheManager
-from myna.scheduling.ngram import NgramProposer, index_ngrams
+from myna.scheduling.ngram import NgramProposer, Proposal, index_ngrams
 from myna.scheduling.sequence import Sequence
 
 _MAX_SEQUENCES: Final = 8  # larger batches already share the weights well
@@ -52,12 +52,13 @@ class StepCosts:
 class Speculation:
     """Proposes draft tokens for decoding sequences. Report the durations of steps to `costs`."""
 
-    __slots__ = ("_kv_cache", "_max_sequences", "costs")
+    __slots__ = ("_followers", "_kv_cache", "_max_sequences", "costs")
 
     def __init__(self, kv_cache: KVCacheManager, *, can_trim: bool) -> None:
         """An engine that can't trim can't roll drafts back."""
         self._kv_cache = kv_cache
         self._max_sequences = _MAX_SEQUENCES if can_trim else 0
+        self._followers = FollowerTable()
         self.costs = StepCosts()
 
     def propose(self, running: Collection[Sequence]) -> dict[Sequence, list[int]]:
@@ -69,30 +70,28 @@ class Speculation:
         for sequence in running:
             if not sequence.is_decoding:
                 continue
-            proposer = sequence.proposer or _begin(sequence)
+            proposer = sequence.proposer or self._begin(sequence)
             proposer.observe(sequence.tokens)
             num_left = sequence.group.request.max_tokens - sequence.num_generated - 1
-            tokens, position = proposer.propose(sequence.tokens, min(num_left, _MAX_DRAFT_TOKENS))
-            if not tokens:
-                continue
-            size, expected, cost = self._worthwhile(position, len(tokens), expected, cost)
-            if size and (draft := self._allowed(sequence, list(tokens[:size]))):
+            proposal = proposer.propose(
+                sequence.tokens, min(num_left, _MAX_DRAFT_TOKENS), _CAUTION * self.costs.slope
+            )
+            size, expected, cost = self._worthwhile(proposal, expected, cost)
+            if size and (draft := self._allowed(sequence, list(proposal.tokens[:size]))):
                 drafts[sequence] = draft
         # Each may begin a block and copy another; running sequences keep their reserved room.
         needed = sum(map(len, drafts.values())) + (len(running) + 2 * len(drafts)) * BLOCK_TOKENS
         return drafts if drafts and self._kv_cache.has_room(needed) else {}
 
-    def _worthwhile(
-        self, position: DraftPosition, limit: int, expected: float, cost: float
-    ) -> tuple[int, float, float]:
+    def _worthwhile(self, proposal: Proposal, expected: float, cost: float) -> tuple[int, float, float]:
         """How many of the draft tokens are worth verifying in a step that is expected to yield `expected`
         tokens at `cost`, and both values with them included."""
-        acceptance_rate, size, slope = 1.0, 0, self.costs.slope
-        while size < limit:
-            acceptance_rate *= position.acceptance_rate(size)
-            if acceptance_rate * cost < _CAUTION * slope * expected:
+        probability, size, slope = 1.0, 0, self.costs.slope
+        for rate in proposal.rates:
+            probability *= rate
+            if probability * cost < _CAUTION * slope * expected:
                 break
-            size, expected, cost = size + 1, expected + acceptance_rate, cost + slope
+            size, expected, cost = size + 1, expected + probability, cost + slope
         return size, expected, cost
 
     def _allowed(self, sequence: Sequence, tokens: list[int]) -> list[int]:
@@ -103,10 +102,12 @@ class Speculation:
             tokens = tokens[: sequence.grammar.num_allowed(tokens)]
         return tokens
 
-
-def _begin(sequence: Sequence) -> NgramProposer:
-    group = sequence.group
-    if group.ngrams is None:
-        group.ngrams = index_ngrams(group.request.prompt_tokens)
-    sequence.proposer = NgramProposer(group.ngrams, sequence.num_prompt, group.request.prediction_tokens)
-    return sequence.proposer
+    def _begin(self, sequence: Sequence) -> NgramProposer:
+        group, request = sequence.group, sequence.group.request
+        if group.ngrams is None:
+            group.ngrams = index_ngrams(request.prompt_tokens)
+        salt = hash((request.owner, request.cache_salt))
+        sequence.proposer = NgramProposer(
+            group.ngrams, sequence.num_prompt, request.prediction_tokens, self._followers, salt
+        )
+        return sequence.proposer

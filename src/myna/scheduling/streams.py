@@ -9,6 +9,7 @@ import msgspec
 
 from myna.core.errors import MynaError
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
+from myna.scheduling.resuming import Sent
 
 _MERGE_AT: Final = 256
 
@@ -19,7 +20,7 @@ class RequestStream:
     A slow reader doesn't affect others: from 256 pending events on, the deltas of a choice are merged, so
     that the buffer stays near the size of the answer itself. `on_close` is called once, if the reader closes
     the stream before its end. With `is_held`, nothing after `PromptDone` can be read before the stream has
-    ended."""
+    ended. `sent` is notified of what is read, if that must be known to go on with the answer elsewhere."""
 
     __slots__ = (
         "_error",
@@ -31,9 +32,12 @@ class RequestStream:
         "_waiter",
         "is_prompt_read",
         "is_text_read",
+        "sent",
     )
 
-    def __init__(self, on_close: Callable[[], None], *, is_held: bool = False) -> None:
+    def __init__(
+        self, on_close: Callable[[], None], *, is_held: bool = False, sent: Sent | None = None
+    ) -> None:
         self._events: deque[Event] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._error: MynaError | None = None
@@ -41,6 +45,7 @@ class RequestStream:
         self._merge_at = _MERGE_AT
         self._on_close = on_close
         self._is_held = is_held
+        self.sent = sent
         self.is_prompt_read = False
         self.is_text_read = False  # from here on, a restart would be visible to the client
 
@@ -64,6 +69,8 @@ class RequestStream:
             self.is_prompt_read = True
         else:
             self.is_text_read = True
+            if self.sent is not None:
+                self.sent.note(event)
         return event
 
     async def aclose(self) -> None:
@@ -98,6 +105,8 @@ class RequestStream:
     def rewind(self) -> None:
         """Drop all unread events: the request runs again from its beginning."""
         self._events.clear()
+        if self.sent is not None:
+            self.sent.rewind()
 
     def _is_readable(self) -> bool:
         events = self._events

@@ -7,11 +7,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, ParamSpec, Protocol, TypeVar
+from typing import Final
 
 from myna.core.errors import DatabaseUnavailable, FileNotFound, FileTooLarge, InvalidFile, StorageFailed
 from myna.core.files import FilePage, FileStore, StoredFile
@@ -19,22 +18,13 @@ from myna.core.stored import Order
 from myna.core.supervision import SupervisedTask
 from myna.core.translatable import N_
 from myna.stores.database_threads import DatabaseThreads
+from myna.stores.disk_threads import DiskThreads
 from myna.stores.file_folder import FileFolder, OpenContent
 
-_NUM_THREADS: Final = 4
 _EVERY_S: Final = 60.0
 _WRITE_BYTES: Final = 1 << 20
 
 log = logging.getLogger("myna.serving")
-
-
-class Closable(Protocol):
-    def close(self) -> object: ...
-
-
-P = ParamSpec("P")
-T = TypeVar("T")
-C = TypeVar("C", bound=Closable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +54,7 @@ class Files:
         self.limits = limits or FileLimits()
         self.clock = clock
         self._database_threads = threads
-        self._threads = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="files")
+        self.disk = DiskThreads()
         self._uploading: Counter[str] = Counter()
         self._task = SupervisedTask("deleting expired files", self._run)
 
@@ -76,21 +66,7 @@ class Files:
         await self._task.aclose()
         with contextlib.suppress(DatabaseUnavailable):
             await self._database_threads.run(self.store.close)
-        self._threads.shutdown(wait=False)
-
-    async def on_disk(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run work on contents in a thread."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
-
-    async def open_on_disk(self, work: Callable[P, C], *args: P.args, **kwargs: P.kwargs) -> C:
-        """Like `on_disk`, for work that opens something: closed again if the caller is cancelled."""
-        opening = self._threads.submit(lambda: work(*args, **kwargs))
-        try:
-            return await asyncio.wrap_future(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(_close)
-            raise
+        self.disk.close()
 
     async def get(self, project: str, file_id: str) -> StoredFile:
         """Raises `FileNotFound`."""
@@ -114,12 +90,12 @@ class Files:
         """Raises `FileNotFound`."""
         if not await self._database_threads.run(self.store.delete, project, file_id):
             raise no_such_file(file_id)
-        await self.on_disk(self.folder.delete, file_id)
+        await self.disk.run(self.folder.delete, file_id)
 
     async def link(self, file_id: str, name: str) -> None:
         """Keep the content under another name, too. Raises `FileNotFoundError` and `StorageFailed`."""
         try:
-            await self.on_disk(self.folder.link, file_id, name)
+            await self.disk.run(self.folder.link, file_id, name)
         except FileNotFoundError:
             raise
         except OSError as exc:  # a folder, and the number of a content's names, can be full as well
@@ -131,7 +107,7 @@ class Files:
             lambda: self.store.num_bytes(project) + self._deleted_bytes(project)
         )
         try:
-            content = await self.open_on_disk(self.folder.create, file_id)
+            content = await self.disk.open(self.folder.create, file_id)
         except OSError as exc:
             raise _failed(exc) from exc
         return Upload(self, project, content, used)
@@ -166,7 +142,7 @@ class Files:
         return self.folder.num_bytes(self.store.deleted_inputs(project))
 
     async def _run(self) -> None:
-        if num_deleted := await self.on_disk(self.folder.delete_orphans, self.store.in_use):
+        if num_deleted := await self.disk.run(self.folder.delete_orphans, self.store.in_use):
             log.warning("deleted %d incomplete files of a server that died", num_deleted)
         while True:
             with contextlib.suppress(DatabaseUnavailable):  # already logged
@@ -203,7 +179,7 @@ class Upload:
         if self._error is not None:
             raise self._error
         try:
-            await self._files.on_disk(self._sync)
+            await self._files.disk.run(self._sync)
         except OSError as exc:
             raise _failed(exc) from exc
         if not await self._files.keep(file, self._content):
@@ -213,7 +189,7 @@ class Upload:
         """Delete the content, unless it was kept."""
         self._files.count(self._project, -self._num_counted)
         self._num_counted = 0
-        await self._files.on_disk(self._content.discard)
+        await self._files.disk.run(self._content.discard)
 
     def _check(self) -> None:
         limits, counted = self._files.limits, self.num_bytes - self._num_counted
@@ -245,7 +221,7 @@ class Upload:
         data, self._buffer = bytes(self._buffer), bytearray()
         if self._error is None and data:
             try:
-                await self._files.on_disk(self._content.append, data)
+                await self._files.disk.run(self._content.append, data)
             except OSError as exc:
                 self._error = _failed(exc)
 
@@ -256,11 +232,6 @@ class Upload:
 
 def no_such_file(file_id: str) -> FileNotFound:
     return FileNotFound(N_("No such File object: {id}", id=file_id[:64]), param="id")
-
-
-def _close(opening: "Future[C]") -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
 
 
 def _failed(exc: OSError) -> StorageFailed:

@@ -27,13 +27,18 @@ class Meter:
 
     Tokens are counted when they are read from the model. `commit` runs before every write to the client, so
     that the ledger is never behind what the client has received, nor ahead by more than that write.
+
+    `estimated_prompt_tokens` count from the first part of a relayed response on, until the upstream reports
+    its own number: a stream that ends early never has it.
     """
 
     __slots__ = (
         "_committed",
         "_count",
         "_entry",
+        "_estimated_prompt_tokens",
         "_first_token_at",
+        "_is_estimated",
         "_observer",
         "_started",
         "cached_tokens",
@@ -44,13 +49,21 @@ class Meter:
         "reasoning_tokens",
     )
 
-    def __init__(self, entry: UsageEntry, observer: TokenObserver | None, started: float) -> None:
+    def __init__(
+        self,
+        entry: UsageEntry,
+        observer: TokenObserver | None,
+        started: float,
+        estimated_prompt_tokens: int = 0,
+    ) -> None:
         self._entry = entry
         self._count = entry.count_completion
         self._observer = observer
         self._started = started
         self._first_token_at = 0.0
         self._committed = 0
+        self._estimated_prompt_tokens = estimated_prompt_tokens
+        self._is_estimated = False
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = self.reasoning_tokens = 0
         self.first_token_ms: int | None = None
         self.finish_reason = ""
@@ -63,6 +76,8 @@ class Meter:
             self.completion_tokens += event.num_tokens
             self.finish_reason = event.reason
         elif type(event) is PromptDone:
+            if self._is_estimated:
+                self.prompt_tokens, self._is_estimated = 0, False
             self.prompt_tokens += event.prompt_tokens
             self.cached_tokens += event.cached_tokens
             self._entry.count_prompt(self.prompt_tokens, self.cached_tokens)
@@ -71,6 +86,9 @@ class Meter:
             if self._first_token_at == 0.0:
                 self._first_token_at = time.perf_counter()  # that step samples the first token, too
         elif type(event) is WireChunk:
+            if not self.prompt_tokens:
+                self.prompt_tokens, self._is_estimated = self._estimated_prompt_tokens, True
+                self._entry.count_prompt(self.prompt_tokens, 0)
             self.completion_tokens += event.num_tokens
             if self._first_token_at == 0.0 and event.num_tokens:
                 self._first_token_at = time.perf_counter()  # a relayed prompt's counts come at the end
@@ -90,6 +108,11 @@ class Meter:
                 self._observer.generated(num_new)
             if self.first_token_ms is None:
                 self._record_first_token()
+
+    def close(self) -> None:
+        """There are no more events."""
+        if self._is_estimated and self._observer is not None:
+            self._observer.prompt_done(self.prompt_tokens, 0)
 
     def apply_to(self, row: UsageRow) -> UsageRow:
         """The row with the recorded counts."""

@@ -76,12 +76,12 @@ class UsageRecorder:
         other._record = record
         return other
 
-    def open(self) -> Meter:
+    def open(self, estimated_prompt_tokens: int = 0) -> Meter:
         """Called before the first token. Raises `Overloaded` if the request can't be recorded."""
         entry = self._entry = self._usage_sinks.usage_log.open(self._row())
         candidates = [observer.token_observer(self.model) for observer in self._usage_sinks.observers]
         token_observer = next((one for one in candidates if one is not None), None)
-        meter = self._meter = Meter(entry, token_observer, self._record.started)
+        meter = self._meter = Meter(entry, token_observer, self._record.started, estimated_prompt_tokens)
         self._record.before_frame = meter.commit
         return meter
 
@@ -92,6 +92,7 @@ class UsageRecorder:
         if meter is not None:
             if outcome != "cancelled":  # a disconnected client did not receive what was read last
                 meter.commit()
+            meter.close()
             row = record.usage = meter.apply_to(row)
         duration_ms = round((time.perf_counter() - record.started) * 1000)
         row = msgspec.structs.replace(

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from myna.core.errors import InvalidRequest
+from myna.wire.ignored import Ignored
 from myna.wire.parameters import Parameter, Use
 from myna.wire.validation import TAG, WireModel
 
@@ -19,7 +20,7 @@ def validate_anthropic(
     schema: type[M],
     body: Mapping[str, object],
     parameters: Mapping[str, Parameter],
-    ignored: list[str] | None = None,
+    ignored: Ignored | None = None,
 ) -> M:
     """The typed request; see `validation.validate`. Unknown names are reported last, as Anthropic does."""
     has_no_effect = {name for name, parameter in parameters.items() if parameter.use is Use.NO_EFFECT}

@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from myna.core.errors import InvalidRequest
 from myna.wire import validation_errors
+from myna.wire.ignored import Ignored
 from myna.wire.parameters import Parameter, Use
 from myna.wire.validation_errors import FIELD_ERROR, FieldError
 
@@ -51,15 +52,15 @@ class WireModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_unknown_keys(cls, value: object, info: ValidationInfo) -> object:
-        """Move unknown keys to the list `info.context`, if there is one. Otherwise keep one: pydantic creates
-        an error for each, but only the first is reported."""
-        ignored: list[str] | None = info.context
+        """Move unknown keys to `info.context`, if there is one. Otherwise keep one: pydantic creates an error
+        for each, but only the first is reported."""
+        ignored: Ignored | None = info.context
         if not isinstance(value, dict) or (ignored is None and len(value) <= len(cls.model_fields)):
             return value
         names = _names(cls)
         unknown = [key for key in value if key not in names]
         if ignored is not None:
-            ignored += unknown
+            ignored.add(unknown, value)
         dropped = set(unknown[1:] if ignored is None else unknown)
         return {key: entry for key, entry in value.items() if key not in dropped} if dropped else value
 
@@ -88,13 +89,13 @@ def validate(
     schema: type[M],
     body: Mapping[str, object],
     parameters: Mapping[str, Parameter],
-    ignored: list[str] | None = None,
+    ignored: Ignored | None = None,
 ) -> M:
     """The typed request. Raises `InvalidRequest` for the first error.
 
     Checks required parameters, then unknown names, then the fields in the schema's order, then parameters
-    that this server rejects by name. With a list `ignored`, unknown names at any depth and parameters that
-    would be rejected are added to it instead.
+    that this server rejects by name. With `ignored`, unknown names at any depth and parameters that would be
+    rejected are added to it instead.
     """
     for name, parameter in parameters.items():
         if parameter.is_required and name not in body:
@@ -113,7 +114,7 @@ def validate(
         if ignored is None:
             reject_unsupported(body, parameters)
         else:
-            ignored += [name for name in body if _is_unsupported(parameters.get(name), body[name])]
+            ignored.add(name for name in body if _is_unsupported(parameters.get(name), body[name]))
         return request
     raise to_invalid_request(first)
 

@@ -1,9 +1,10 @@
-"""The server's side of a worker: a `core.Generator` or, by its model, a `core.Embedder` that restarts its
-process when it dies. Knows no HTTP."""
+"""The server's side of a worker: a `core.Generator` or, by its model, a `core.Embedder` that starts another
+process, or whatever it is connected to, when that dies. Knows no HTTP."""
 
 import asyncio
 import logging
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from myna.core.errors import EngineDead, ModelLoadFailed
@@ -13,6 +14,7 @@ from myna.core.stats import SchedulerStats
 from myna.core.translatable import N_
 from myna.scheduling.admission import QueueLimits
 from myna.scheduling.streams import RequestStream
+from myna.workers.connection import Connect, Connection, Interrupted
 from myna.workers.frames import Abort, Stats, Step, Submit, Tokenize, Tokenized, WorkerMessage, WorkerSpec
 from myna.workers.process import WorkerProcess
 from myna.workers.table import PendingRequest, RequestTable
@@ -39,7 +41,8 @@ class WorkerClient:
 
     A dead worker is restarted, first at once and then with a delay that grows from `delay_s`. Requests whose
     text nobody has read yet run again; the others raise `EngineDead`. A worker that stops working is killed
-    after `patience` and treated as dead.
+    after `patience` and treated as dead. `connect` reaches what runs the requests, by default a process of
+    their own; with it, answers that broke off may go on (`connection.Interrupted`).
     """
 
     def __init__(
@@ -49,14 +52,15 @@ class WorkerClient:
         *,
         delay_s: float = 0.5,
         patience: Patience | None = None,
+        connect: Connect | None = None,
     ) -> None:
         self._spec = spec
         self._delay_s = delay_s
-        self._patience = patience or Patience()
-        self._table = RequestTable(limits or QueueLimits(), self._abort)
+        self._connect: Connect = connect or partial(WorkerProcess, spec, patience or Patience())
+        self._table = RequestTable(limits or QueueLimits(), self._abort, resumes=connect is not None)
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
         self._last_tokenize = 0
-        self._worker: WorkerProcess | None = None
+        self._worker: Connection | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._info: ModelInfo | None = None
         self.last_stats: SchedulerStats | None = None
@@ -79,7 +83,7 @@ class WorkerClient:
 
     async def start(self) -> None:
         """Start the worker and load its model. Raises `ModelLoadFailed`, leaving no process behind."""
-        self._worker = WorkerProcess(self._spec, self._on_message, self._patience)
+        self._worker = self._connect(self._on_message)
         try:
             self._info = await self._worker.start()
         except BaseException:
@@ -121,15 +125,18 @@ class WorkerClient:
     def _run(self, number: int, entry: PendingRequest) -> None:
         if self._worker is not None and self.state is State.READY:
             entry.num_runs += 1
-            self._worker.send(Submit(number, entry.request))
+            self._worker.send(Submit(number, entry.request, entry.identity))
 
     def _abort(self, number: int, entry: PendingRequest) -> None:
         if entry.num_runs and self._worker is not None:
             self._worker.send(Abort(number))
 
-    def _on_message(self, message: WorkerMessage) -> None:
+    def _on_message(self, message: WorkerMessage | Interrupted) -> None:
         if isinstance(message, Step):
             self._table.dispatch(message)
+        elif isinstance(message, Interrupted):
+            for number in self._table.requeue_or_fail(_dead(), message.numbers, message.identity):
+                self._run(number, self._table.entries[number])
         elif isinstance(message, Stats):
             self.last_stats = message.stats
         elif isinstance(message, Tokenized):
@@ -152,9 +159,7 @@ class WorkerClient:
             self.state = State.RESTARTING
             self.last_stats = None
             _log.error("the worker of %s died: %s", self._spec.path, await self._worker.close())
-            dead = EngineDead(
-                N_("The model's worker process died while generating the answer. Please try again.")
-            )
+            dead = _dead()
             self._table.requeue_or_fail(dead)
             _fail_all_of(self._tokenizing, dead)
             if loop.time() - started > _STEADY_S:
@@ -177,7 +182,7 @@ class WorkerClient:
         self._fail_all(EngineDead(N_("The model's worker process died and can't be restarted.")))
 
     async def _restart(self) -> bool:
-        self._worker = WorkerProcess(self._spec, self._on_message, self._patience)
+        self._worker = self._connect(self._on_message)
         try:
             self._info = await self._worker.start()
         except (ModelLoadFailed, OSError) as error:
@@ -192,6 +197,10 @@ class WorkerClient:
     def _fail_all(self, error: EngineDead) -> None:
         self._table.fail_all(error)
         _fail_all_of(self._tokenizing, error)
+
+
+def _dead() -> EngineDead:
+    return EngineDead(N_("The model's worker process died while generating the answer. Please try again."))
 
 
 def _fail_all_of(waiting: dict[int, asyncio.Future[list[int]]], error: EngineDead) -> None:

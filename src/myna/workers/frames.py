@@ -54,10 +54,12 @@ class Load(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """An admitted request; `number` identifies it from now on."""
+    """An admitted request; `number` identifies it from now on. With `identity`, it goes on with an answer
+    that broke off, and may only run where arithmetic and weights have that name."""
 
     number: int
     request: ModelRequest
+    identity: str = ""
 
 
 class Abort(msgspec.Struct, frozen=True, array_like=True, tag=2):

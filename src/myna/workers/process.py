@@ -23,6 +23,7 @@ from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
 from myna.workers import frames
 from myna.workers.allowance import allowance
+from myna.workers.connection import OnMessage
 from myna.workers.frames import Command, Load, LoadFailed, Ping, Pong, Ready, WorkerMessage, WorkerSpec
 from myna.workers.main import Launch
 from myna.workers.steplock import StepLock
@@ -37,15 +38,12 @@ _KILL_S: Final = 10.0
 
 
 class WorkerProcess:
-    """`start` it, then `send` commands; `gone` is done when the process or its socket has ended.
+    """A `Connection` over a socket pair; `gone` when the process or its socket has ended.
 
-    `on_message` receives every frame except those about loading and pongs, in the event loop. From its start
-    on, the process is watched and killed if it stops working (`watchdog`).
+    From its start on, the process is watched and killed if it stops working (`watchdog`).
     """
 
-    def __init__(
-        self, spec: WorkerSpec, on_message: Callable[[WorkerMessage], None], patience: Patience
-    ) -> None:
+    def __init__(self, spec: WorkerSpec, patience: Patience, on_message: OnMessage) -> None:
         self._spec = spec
         self._forward = on_message
         self._patience = patience

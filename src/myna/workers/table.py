@@ -1,13 +1,15 @@
 """The unfinished requests of one worker: their streams, their admission, their reruns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from myna.core.errors import EngineDead
-from myna.core.events import Done, PromptDone
+from myna.core.events import Done, Event, PromptDone
 from myna.core.generator import ModelInfo
 from myna.core.requests import ModelRequest
+from myna.core.translatable import N_
 from myna.scheduling.admission import Admission, QueueLimits
+from myna.scheduling.resuming import Diverged, Sent
 from myna.scheduling.streams import RequestStream
 from myna.workers.frames import Failure, Step
 
@@ -15,23 +17,33 @@ _MAX_RUNS: Final = 3  # a request that was running at this many deaths is consid
 
 
 class PendingRequest:
-    """An unfinished request. `num_runs` counts how often it was sent to a worker."""
+    """An unfinished request. `num_runs` counts how often it was sent to a worker. With `identity`, part of
+    its answer was read, and it can only go on where arithmetic and weights are the same."""
 
-    __slots__ = ("is_waiting", "num_runs", "request", "stream")
+    __slots__ = ("identity", "is_waiting", "num_runs", "request", "stream")
 
     def __init__(self, request: ModelRequest, stream: RequestStream) -> None:
         self.request = request
         self.stream = stream
         self.is_waiting = True  # no event has arrived yet
         self.num_runs = 0
+        self.identity = ""
 
 
 class RequestTable:
-    """Requests by number. `entries` is in order of arrival."""
+    """Requests by number. `entries` is in order of arrival. `resumes`: what broke off in the middle may go on
+    elsewhere, so that what is read must be known."""
 
-    __slots__ = ("_admission", "_last_number", "_on_abort", "entries")
+    __slots__ = ("_admission", "_last_number", "_on_abort", "_resumes", "entries")
 
-    def __init__(self, limits: QueueLimits, on_abort: Callable[[int, PendingRequest], None]) -> None:
+    def __init__(
+        self,
+        limits: QueueLimits,
+        on_abort: Callable[[int, PendingRequest], None],
+        *,
+        resumes: bool = False,
+    ) -> None:
+        self._resumes = resumes
         self._admission = Admission(limits)
         self._on_abort = on_abort
         self._last_number = 0
@@ -41,7 +53,8 @@ class RequestTable:
         """Admit a request. Raises as `Admission.admit` does."""
         self._admission.admit(request, info)
         self._last_number = number = self._last_number + 1
-        stream = RequestStream(lambda: self._abort(number), is_held=request.is_collected)
+        sent = Sent() if self._resumes and not request.is_collected else None
+        stream = RequestStream(lambda: self._abort(number), is_held=request.is_collected, sent=sent)
         entry = self.entries[number] = PendingRequest(request, stream)
         return number, entry
 
@@ -61,17 +74,44 @@ class RequestTable:
                 continue
             if type(event) is PromptDone and entry.stream.is_prompt_read:
                 continue  # a rerun: its reader already has this event
-            entry.stream.push(event)
-            if type(event) is Done:
-                del entries[number]
-
-    def requeue_or_fail(self, error: EngineDead) -> None:
-        """After a worker's death: requests whose text was not read run again, the others fail."""
-        for number, entry in list(self.entries.items()):
-            if entry.stream.is_text_read or entry.num_runs >= _MAX_RUNS:
-                self._end(number, error)
+            if entry.identity:
+                self._resume(number, entry, event)
             else:
-                entry.stream.rewind()
+                entry.stream.push(event)
+            if type(event) is Done:
+                entries.pop(number, None)
+
+    def requeue_or_fail(
+        self, error: EngineDead, numbers: Iterable[int] | None = None, identity: str = ""
+    ) -> list[int]:
+        """After the death of what ran these requests (None: all): those whose text was not read run again,
+        and so do the others if `identity` is not empty; the rest fails. Returns the numbers of those that run
+        again."""
+        again = []
+        for number in list(self.entries if numbers is None else numbers):
+            entry = self.entries.get(number)
+            if entry is None:
+                continue
+            if entry.num_runs >= _MAX_RUNS or (entry.stream.is_text_read and not identity):
+                self._end(number, error)
+                continue
+            entry.stream.rewind()
+            if entry.stream.is_text_read:
+                entry.identity = identity
+            again.append(number)
+        return again
+
+    def _resume(self, number: int, entry: PendingRequest, event: Event) -> None:
+        """Pass on what is new in an event of a rerun."""
+        assert entry.stream.sent is not None
+        try:
+            rest = entry.stream.sent.rest(event)
+        except Diverged:
+            self._abort(number)
+            entry.stream.fail(EngineDead(N_("The answer broke off and can't go on. Please try again.")))
+            return
+        if rest is not None:
+            entry.stream.push(rest)
 
     def fail_all(self, error: EngineDead) -> None:
         for number in list(self.entries):

@@ -10,10 +10,11 @@ from tests.cli.chat.scripted import MODELS, Script, piece, scripted
 from myna.cli.chat import commands
 from myna.cli.chat.commands import COMMANDS, is_command, run_command
 from myna.cli.chat.conversation import Conversation, Turn
-from myna.cli.chat.parameters import PARAMETERS
+from myna.cli.chat.parameters import MAX_STOPS, PARAMETERS
 from myna.cli.chat.session import Chat
 from myna.cli.chat.target import Target
 from myna.core.errors import MynaError
+from myna.wire import fields
 from myna.wire.parameters import CHAT
 
 
@@ -123,6 +124,7 @@ def test_all_parameters_are_shown_with_range_and_meaning(
 
 
 def test_every_parameter_is_one_of_the_api() -> None:
+    assert MAX_STOPS == fields.MAX_STOPS
     assert {parameter.name for parameter in PARAMETERS} <= CHAT.keys()
     assert [one.name for one in PARAMETERS if CHAT[one.name].is_extension != one.is_extension] == []
 
@@ -139,7 +141,8 @@ def test_every_parameter_is_one_of_the_api() -> None:
         ("/set temperature nan", "temperature takes 0 to 2"),
         ("/set top_k -1", "top_k takes 0 or more"),
         ("/set seed 9223372036854775808", "seed takes a whole number"),
-        ("/set stop [1]", "stop takes text, or a JSON list of up to 4"),
+        ("/set stop [1]", "stop takes text, or a JSON list of up to 16"),
+        (f"/set stop {json.dumps(['x'] * 17)}", "stop takes text, or a JSON list of up to 16"),
         ('/set logit_bias {"x": 1}', "logit_bias takes JSON"),
         ('/set logit_bias {"1": 101}', "logit_bias takes JSON"),
         ("/set ignore_eos maybe", "ignore_eos takes on or off"),

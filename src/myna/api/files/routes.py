@@ -90,7 +90,7 @@ async def file_content(context: RequestContext) -> Response:
     file = await _find(context)
     files = context.services.files
     try:
-        content = await files.open_on_disk(files.folder.open, file.id)
+        content = await files.disk.open(files.folder.open, file.id)
     except FileNotFoundError:  # deleted just now, or this server doesn't share its folder
         raise no_such_file(file.id) from None
     return ContentResponse(content, file.filename)

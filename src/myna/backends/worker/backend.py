@@ -5,15 +5,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from myna.backends.worker.fake_renderer import FakeTextEncoder, fake_renderer
 from myna.backends.worker.file_hashes import FileHashes
 from myna.backends.worker.findings import engine_findings
+from myna.backends.worker.loaded_model import EngineText, WorkerModel, loaded_model, text_side
 from myna.backends.worker.model_size import model_size
-from myna.backends.worker.process_memory import process_bytes
 from myna.core.backend import (
     BackendOptions,
     Candidate,
@@ -24,13 +23,11 @@ from myna.core.backend import (
     without_path,
 )
 from myna.core.confinement import missing
-from myna.core.embedder import Embedder
 from myna.core.errors import ModelFileError, ModelLoadFailed
 from myna.core.finding import Findings
-from myna.core.generator import Generator
 from myna.core.installation import install_command
 from myna.core.ledger import Price
-from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
+from myna.core.sampling_defaults import SamplingDefaults
 from myna.core.translatable import N_, Translatable, joined
 from myna.engines.fake_embedding import embeds
 from myna.engines.registry import ENGINES, engines_to_try
@@ -42,20 +39,11 @@ from myna.prompts.renderer import GgufRenderer
 from myna.prompts.sampling_metadata import file_defaults
 from myna.prompts.text_encoder import GgufTextEncoder
 from myna.scheduling.admission import QueueLimits
-from myna.workers.client import State, WorkerClient
+from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 
 _log: Final = logging.getLogger(__name__)
 _FAKE: Final = "fake"  # the only engine whose models need no file
-
-
-class WorkerModel(Generator, Embedder, Protocol):
-    """A model with its own process: a generator or an embedder, as its `info` says."""
-
-    state: State
-
-    @property
-    def pid(self) -> int | None: ...
 
 
 # Starts a worker process with these queue limits and waits until its model is loaded. Raises
@@ -88,7 +76,7 @@ class WorkerBackend:
         assert isinstance(model, LocalModel), "accepts() comes first"
         if self._options.engine == _FAKE:
             return _FakeCandidate(self, model)
-        engine_text = _EngineText(asyncio.get_running_loop())
+        engine_text = EngineText(asyncio.get_running_loop())
         try:
             return await asyncio.to_thread(self._inspect, model, engine_text)
         except ModelFileError as exc:
@@ -167,7 +155,7 @@ class WorkerBackend:
         )
         return await self._start_worker(spec, self._limits)
 
-    def _inspect(self, model: LocalModel, engine_text: "_EngineText") -> "_FileCandidate":
+    def _inspect(self, model: LocalModel, engine_text: EngineText) -> "_FileCandidate":
         """Read the file's header once for everything that the server needs. The worker process reads it
         again: it must check the file that it opens, and sending a parsed vocabulary takes as long as reading
         it."""
@@ -179,7 +167,7 @@ class WorkerBackend:
         tokenizing = [engine for engine in engines if ENGINES[engine].has_tokenizer]
         try:
             template = self._options.chat_templates.get(model.id)
-            text = _text(header, engine_text if tokenizing else None, template, model)
+            text = text_side(header, engine_text if tokenizing else None, template, model.id)
         except UnsupportedTokenizer as exc:
             raise ModelFileError(
                 N_(
@@ -193,23 +181,6 @@ class WorkerBackend:
         if text.uses_engine_tokenizer:
             engines = tokenizing
         return _FileCandidate(self, model, paths, size, engines, text, engine_text, file_defaults(header))
-
-
-def _text(
-    header: Header, engine_text: "_EngineText | None", template: Path | None, model: LocalModel
-) -> GgufRenderer | GgufTextEncoder:
-    """`template` replaces the file's own chat template."""
-    if find_pooling(header):
-        return GgufTextEncoder(header, engine_text)
-    if template is None:
-        return GgufRenderer.from_header(header, engine_text)
-    try:
-        source = template.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ModelLoadFailed(
-            N_("The chat template {path} of {model!r} can't be read.", path=template, model=model.id)
-        ) from exc
-    return GgufRenderer.from_header(header, engine_text, chat_template=source)
 
 
 def _engines(names: Sequence[str], header: Header) -> list[str]:
@@ -237,14 +208,14 @@ class _FileCandidate:
     size: ModelSize
     engines: list[str]
     text: GgufRenderer | GgufTextEncoder
-    engine_text: "_EngineText"
+    engine_text: EngineText
     sampling: SamplingDefaults
 
     async def load(self, kv_bytes: int) -> LoadedModel:
         weights = asyncio.create_task(asyncio.to_thread(self._weights))  # while the engine reads them, too
         worker = await self.backend.start_first(self.model, self.engines, kv_bytes)
         self.engine_text.worker = worker
-        return _loaded(worker, self.text, await weights, self.sampling)
+        return loaded_model(worker, self.text, await weights, self.sampling)
 
     def _weights(self) -> str:
         try:
@@ -268,43 +239,11 @@ class _FakeCandidate:
     async def load(self, kv_bytes: int) -> LoadedModel:
         worker = await self.backend.start_on(_FAKE, self.model, kv_bytes)
         if embeds(str(self.model.path)):
-            return _loaded(worker, FakeTextEncoder())
-        return _loaded(worker, await asyncio.to_thread(fake_renderer, worker.info.context_tokens))
+            return loaded_model(worker, FakeTextEncoder())
+        return loaded_model(worker, await asyncio.to_thread(fake_renderer, worker.info.context_tokens))
 
 
 def _load_failed(model: LocalModel, reason: str | Translatable) -> ModelLoadFailed:
     """The error for clients; where the file is, only the log says."""
     _log.error("can't load %s: %s", model.id, reason)
     return ModelLoadFailed(without_path(model, reason))
-
-
-def _loaded(
-    worker: WorkerModel,
-    text: GgufRenderer | GgufTextEncoder | FakeTextEncoder,
-    weights: str = "",
-    sampling: SamplingDefaults = NO_DEFAULTS,
-) -> LoadedModel:
-    loaded = partial(
-        LoadedModel,
-        weights=weights,
-        sampling=sampling,
-        held_bytes=lambda: process_bytes(worker.pid),
-        is_dead=lambda: worker.state is State.DEAD,
-    )
-    if isinstance(text, GgufRenderer):
-        return loaded(generator=worker, renderer=text)
-    return loaded(embedder=worker, texts=text)
-
-
-@dataclass(slots=True)
-class _EngineText:
-    """Calls the engine's own tokenizer from text threads, for models whose pre-tokenizer Myna doesn't
-    support."""
-
-    loop: asyncio.AbstractEventLoop
-    worker: WorkerModel | None = None
-
-    def __call__(self, text: str) -> list[int]:
-        assert self.worker is not None, "the model is still loading"
-        tokens = self.worker.tokenize(text, parse_special=False)
-        return asyncio.run_coroutine_threadsafe(tokens, self.loop).result()

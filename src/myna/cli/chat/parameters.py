@@ -11,7 +11,7 @@ from myna.core.errors import InvalidRequest
 from myna.core.translatable import N_, Translatable
 
 Value = float | int | bool | str | list[str] | list[int] | dict[str, float]
-MAX_STOPS: Final = 4
+MAX_STOPS: Final = 16
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
@@ -151,7 +151,7 @@ PARAMETERS: Final = (
     Parameter(
         "stop",
         _stops,
-        range=N_("text, or a JSON list of up to 4"),
+        range=N_("text, or a JSON list of up to 16"),
         meaning=N_("text that ends the answer where it occurs"),
     ),
     Parameter(

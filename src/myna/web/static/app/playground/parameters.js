@@ -56,7 +56,7 @@ export const PARAMETERS = [
 
   { name: "max_completion_tokens", kind: "integer", modes: CHAT, group: "length", min: 1 },
   { name: "max_tokens", kind: "integer", modes: COMPLETION, group: "length", min: 0, usual: 16 },
-  { name: "stop", kind: "lines", modes: BOTH, group: "length", max: 4 },
+  { name: "stop", kind: "lines", modes: BOTH, group: "length", max: 16 },
   { name: "stop_token_ids", kind: "json", modes: BOTH, group: "length", isExtension: true },
   { name: "min_tokens", kind: "integer", modes: BOTH, group: "length", min: 0, usual: 0, isExtension: true },
   { name: "ignore_eos", kind: "flag", modes: BOTH, group: "length", usual: false, isExtension: true },

@@ -49,7 +49,7 @@ export const parameters = {
   "param.max_tokens": "Maximum length",
   "param.max_tokens.meaning": "The answer ends after this many tokens.",
   "param.stop": "Stop strings",
-  "param.stop.meaning": "Up to four texts, one per line (\\n for a line break); the answer ends before the first one that occurs.",
+  "param.stop.meaning": "Up to 16 texts, one per line (\\n for a line break); the answer ends before the first one that occurs.",
   "param.stop_token_ids": "Stop tokens",
   "param.stop_token_ids.meaning": "Ids of tokens that end the answer, as an array.",
   "param.min_tokens": "Minimum length",

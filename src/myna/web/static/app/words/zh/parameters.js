@@ -49,7 +49,7 @@ export const parameters = {
   "param.max_tokens": "最大长度",
   "param.max_tokens.meaning": "达到该 token 数时结束。",
   "param.stop": "停止字符串",
-  "param.stop.meaning": "最多四段文本，每行一段（\\n 表示换行）；回答在最先出现的一段之前结束。",
+  "param.stop.meaning": "最多 16 段文本，每行一段（\\n 表示换行）；回答在最先出现的一段之前结束。",
   "param.stop_token_ids": "停止 token",
   "param.stop_token_ids.meaning": "结束回答的 token 的 id，写成数组。",
   "param.min_tokens": "最小长度",

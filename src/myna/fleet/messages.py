@@ -1,0 +1,45 @@
+"""What servers and replicas send each other, besides the frames of workers."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from myna.core.generator import ModelInfo
+from myna.workers import frames
+from myna.workers.frames import WorkerMessage
+
+HEARTBEAT_S: Final = 0.5
+"""How often a replica sends something over each of its links."""
+SILENCE_S: Final = 3.0
+"""After this time without anything, a link is dead."""
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What a replica runs. `weights` is the hash of the model's files ("" for the fake engine, which has
+    none), `file_bytes` the size of the first. `identity` is not empty if the same request gives the same
+    answer on every replica with that identity."""
+
+    replica: str
+    info: ModelInfo
+    weights: str
+    file_bytes: int
+    identity: str
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Description)
+
+
+def encode_description(description: Description) -> bytes:
+    return _encoder.encode(description)
+
+
+def decode_description(data: bytes) -> Description:
+    return _decoder.decode(data)
+
+
+def decode_frames(data: bytes) -> Iterator[WorkerMessage]:
+    """The messages of one item of a link's stream, which holds complete frames. Raises ValueError."""
+    for payload in frames.FrameSplitter().feed(data):
+        yield frames.decode_message(payload)

@@ -1,0 +1,1 @@
+"""The fleet on Ray Serve: the only folder that imports Ray."""

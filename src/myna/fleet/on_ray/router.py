@@ -1,0 +1,52 @@
+"""The router of Ray Serve's handles: `routing`, as Ray calls it. Runs in servers, imported there by Ray.
+
+Derived from Ray's own consistent hashing for its loop, which hands a chosen replica to the request that it
+was chosen for: the loop of the base class hands it to whichever request waits first."""
+
+from typing import Any
+
+from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
+
+from myna.fleet.routing import Ring, rank
+
+_PINNED = "replica:"
+
+
+def session_id(session: str, avoided: list[str]) -> str:
+    """What the router reads: the session, and the replicas to use only if there are no others."""
+    return " ".join((session, *avoided))
+
+
+def pinned(replica: str) -> str:
+    """The session id of what must go to that replica."""
+    return _PINNED + replica
+
+
+class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not installed where types are checked
+    """Ranks replicas by the request's session id."""
+
+    _ring = Ring()
+
+    def update_replicas(self, replicas: list[Any]) -> None:
+        super().update_replicas(replicas)
+        self._by_name = {replica.replica_id.unique_id: replica for replica in replicas}
+        self._ring = Ring(self._by_name)
+
+    async def choose_replicas(
+        self, candidate_replicas: list[Any], pending_request: Any | None = None
+    ) -> list[list[Any]]:
+        if pending_request is None or not candidate_replicas:
+            return [candidate_replicas] if candidate_replicas else []
+        pending_request.routing_context.should_backoff = True
+        wanted = pending_request.metadata.session_id or pending_request.metadata.internal_request_id
+        if wanted.startswith(_PINNED):
+            replica = self._by_name.get(wanted.removeprefix(_PINNED))
+            return [[replica]] if replica is not None else []
+        session, *avoided = wanted.split(" ")
+        loads = {name: self._load(replica) for name, replica in self._by_name.items()}
+        names = rank(self._ring, session, loads.__getitem__, sum(loads.values()), avoided)
+        return [[self._by_name[name]] for name in names]
+
+    def _load(self, replica: Any) -> int:
+        """The requests of all servers at that replica, as far as is known."""
+        return self.replica_queue_len_cache.get(replica.replica_id) or 0

@@ -1,0 +1,47 @@
+"""The interface to the replicas of a model: Ray Serve's, or the tests' own."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from myna.core.requests import ModelRequest
+from myna.fleet.messages import Description
+
+
+class LinkStream(Protocol):
+    """`Replica.link`. `cancel` ends it, also while it is silent."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    def cancel(self) -> None: ...
+
+
+class Chosen(Protocol):
+    """A replica that holds a place for one request."""
+
+    @property
+    def replica(self) -> str: ...
+
+    async def run(self, server: str, number: int, request: ModelRequest) -> None:
+        """`Replica.run`. When it is cancelled, so is the request."""
+        ...
+
+
+class Replicas(Protocol):
+    """The replicas of one model. Everything raises an exception of its own kind when a replica is gone."""
+
+    def choose(self, session: str, avoided: Sequence[str]) -> AbstractAsyncContextManager[Chosen]:
+        """Wait for a place at the replica that suits the session best."""
+        ...
+
+    def link(self, replica: str, server: str) -> LinkStream:
+        """Open that replica's link."""
+        ...
+
+    async def describe(self) -> Description:
+        """What any of them runs, as soon as there is one."""
+        ...
+
+    async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        """By any replica."""
+        ...

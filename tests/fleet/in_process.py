@@ -1,0 +1,133 @@
+"""Replicas of the fake engine in this process's children, reached without Ray."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+from myna.core.errors import EngineDead
+from myna.core.requests import ModelRequest
+from myna.fleet.front import FleetConnection
+from myna.fleet.messages import Description
+from myna.fleet.replica import ModelFiles, Replica
+from myna.fleet.routing import Ring, rank
+from myna.scheduling.admission import QueueLimits
+from myna.workers.client import WorkerClient
+from myna.workers.frames import WorkerSpec
+from myna.workers.process import WorkerProcess
+from myna.workers.watchdog import Patience
+
+SPEC = WorkerSpec("fake", "fake")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let everything else run until that is true."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+class _Chosen:
+    def __init__(self, name: str, replica: Replica) -> None:
+        self.replica = name
+        self._replica = replica
+
+    async def run(self, server: str, number: int, request: ModelRequest) -> None:
+        await self._replica.run(server, number, request)
+
+
+class _Stream:
+    """A link's stream, which can be made silent."""
+
+    def __init__(self, items: AsyncGenerator[bytes, None]) -> None:
+        self._items = items
+        self._task: asyncio.Task[bytes] | None = None
+        self.is_cancelled = False
+        self.is_silent = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self.is_cancelled:
+            raise StopAsyncIteration
+        self._task = asyncio.ensure_future(anext(self._items))
+        try:
+            item = await self._task
+        except asyncio.CancelledError:
+            if self.is_cancelled:
+                await self._items.aclose()
+                raise StopAsyncIteration from None
+            raise
+        if self.is_silent:
+            await asyncio.Event().wait()
+        return item
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+class LocalReplicas:
+    """A `front.Replicas`. `replicas` may change at any time."""
+
+    def __init__(self) -> None:
+        self.replicas: dict[str, Replica] = {}
+        self.streams: dict[str, _Stream] = {}
+        self.changed = asyncio.Event()
+
+    async def add(
+        self, name: str, *, weights: str = "same", is_batch_invariant: bool = True, spec: WorkerSpec = SPEC
+    ) -> Replica:
+        files = ModelFiles(weights, 0, is_batch_invariant)
+        replica = Replica(partial(WorkerProcess, spec, Patience()), name, files)
+        await replica.start()
+        self.replicas[name] = replica
+        self.changed.set()
+        return replica
+
+    async def remove(self, name: str) -> None:
+        await self.replicas.pop(name).aclose()
+
+    async def aclose(self) -> None:
+        for name in list(self.replicas):
+            await self.remove(name)
+
+    @asynccontextmanager
+    async def choose(self, session: str, avoided: Sequence[str]) -> AsyncIterator[_Chosen]:
+        while not self.replicas:
+            self.changed.clear()
+            await self.changed.wait()
+        load = {name: replica.num_running for name, replica in self.replicas.items()}
+        name = rank(Ring(load), session, load.__getitem__, sum(load.values()), avoided)[0]
+        yield _Chosen(name, self.replicas[name])
+
+    def link(self, replica: str, server: str) -> _Stream:
+        if replica not in self.replicas:
+            raise EngineDead("it is gone")
+        stream = self.streams[replica] = _Stream(self.replicas[replica].link(server))
+        return stream
+
+    async def describe(self) -> Description:
+        return next(iter(self.replicas.values())).description
+
+    async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        return await next(iter(self.replicas.values())).tokenize(text, parse_special=parse_special)
+
+
+@asynccontextmanager
+async def fleet_of(
+    *names: str, is_batch_invariant: bool = True
+) -> AsyncIterator[tuple[LocalReplicas, WorkerClient]]:
+    """So many replicas, and a client in front of them."""
+    replicas = LocalReplicas()
+    client = WorkerClient(SPEC, QueueLimits(), connect=partial(FleetConnection, "m", replicas))
+    try:
+        for name in names:
+            await replicas.add(name, is_batch_invariant=is_batch_invariant)
+        await client.start()
+        yield replicas, client
+    finally:
+        with suppress(EngineDead):
+            await client.aclose()
+        await replicas.aclose()

@@ -1,0 +1,182 @@
+"""A server's connection to several replicas, without Ray: real workers of the fake engine, which die."""
+
+import asyncio
+
+import pytest
+from tests.fleet.in_process import LocalReplicas, fleet_of, until
+
+from myna.core.errors import EngineDead
+from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
+from myna.core.requests import EmbeddingRequest, GenerationRequest
+from myna.engines import fake
+from myna.scheduling.streams import RequestStream
+from myna.workers.client import WorkerClient
+from myna.workers.frames import WorkerSpec
+
+
+def request(text: str, max_tokens: int = 40, **more: object) -> GenerationRequest:
+    prompt = tuple(fake.tokenize(text, parse_special=True))
+    return GenerationRequest(text, prompt, max_tokens, ignore_eos=True, **more)  # type: ignore[arg-type]
+
+
+def script(what: GenerationRequest) -> str:
+    """What the fake engine answers."""
+    tokens = fake.script(what.prompt_tokens, what.max_tokens)
+    return b"".join(fake.VOCABULARY[token] for token in tokens if token not in fake.SPECIAL_IDS).decode()
+
+
+def text_of(events: list[Event], choice: int = 0) -> str:
+    return "".join(one.text for one in events if isinstance(one, TextDelta) and one.choice == choice)
+
+
+def tokens_of(events: list[Event]) -> int:
+    return sum(one.num_tokens for one in events if isinstance(one, TextDelta | ChoiceDone))
+
+
+async def ask(client: WorkerClient, what: GenerationRequest) -> list[Event]:
+    return [event async for event in await client.generate(what)]
+
+
+async def begin(stream: RequestStream) -> list[Event]:
+    """Read until some text has come."""
+    events = []
+    while not isinstance(event := await anext(stream), TextDelta):
+        events.append(event)
+    return [*events, event]
+
+
+def running_at(replicas: LocalReplicas) -> str:
+    (name,) = [name for name, replica in replicas.replicas.items() if replica.num_running]
+    return name
+
+
+async def test_answers_come_from_all_replicas() -> None:
+    async with fleet_of("a", "b") as (replicas, client):
+        texts = [f"question {number}" for number in range(12)]
+        answers = await asyncio.gather(*(ask(client, request(text)) for text in texts))
+        expected = [script(request(text)) for text in texts]
+        assert [text_of(events) for events in answers] == expected
+        assert set(replicas.streams) == {"a", "b"}
+        assert client.info.engine == "fake"
+        assert await client.tokenize("a bird", parse_special=False) == fake.tokenize(
+            "a bird", parse_special=False
+        )
+
+
+async def test_a_stream_goes_on_at_another_replica() -> None:
+    what = request("[[slow 5]] a long answer", 60, num_choices=2, best_of=2, num_logprobs=0)
+    async with fleet_of("a", "b") as (replicas, client):
+        reference = await ask(client, what)
+        stream = await client.generate(what)
+        events = await begin(stream)
+        await replicas.remove(running_at(replicas))
+        events += [event async for event in stream]
+    for choice in range(2):
+        assert text_of(events, choice) == text_of(reference, choice)
+    assert tokens_of(events) == tokens_of(reference)
+    assert [event for event in events if isinstance(event, Done)] == [reference[-1]]
+    assert sum(isinstance(event, PromptDone) for event in events) == 1
+    assert sum(isinstance(event, ChoiceDone) for event in events) == 2
+    logprobs = [one for event in events if isinstance(event, TextDelta) for one in event.logprobs]
+    assert len(logprobs) == sum(len(event.logprobs) for event in reference if isinstance(event, TextDelta))
+
+
+async def test_a_stream_goes_on_twice() -> None:
+    what = request("[[slow 5]] a long answer", 60)
+    async with fleet_of("a", "b", "c") as (replicas, client):
+        reference = await ask(client, what)
+        stream = await client.generate(what)
+        events = await begin(stream)
+        for _ in range(2):
+            await replicas.remove(running_at(replicas))
+            events += [await anext(stream)]
+        events += [event async for event in stream]
+    assert text_of(events) == text_of(reference)
+    assert tokens_of(events) == tokens_of(reference)
+
+
+async def test_an_engine_that_is_not_reproducible_ends_its_streams_with_an_error() -> None:
+    async with fleet_of("a", "b", is_batch_invariant=False) as (replicas, client):
+        stream = await client.generate(request("[[slow 5]]", 200))
+        await begin(stream)
+        await replicas.remove(running_at(replicas))
+        with pytest.raises(EngineDead):
+            [event async for event in stream]
+
+
+async def test_other_weights_dont_continue_an_answer() -> None:
+    async with fleet_of("a") as (replicas, client):
+        stream = await client.generate(request("[[slow 50]]", 2000))
+        await begin(stream)
+        await replicas.add("b", weights="others")
+        await replicas.remove("a")
+        with pytest.raises(EngineDead):
+            [event async for event in stream]
+        assert text_of(await ask(client, request("a new one")))
+
+
+async def test_what_was_not_read_runs_again_anywhere() -> None:
+    async with fleet_of("a", "b", is_batch_invariant=False) as (replicas, client):
+        what = request("[[slow 5]] whole", 40, is_collected=True)
+        answer = asyncio.create_task(ask(client, what))
+        await until(lambda: any(replica.num_running for replica in replicas.replicas.values()))
+        await replicas.remove(running_at(replicas))
+        assert text_of(await answer)
+
+
+async def test_requests_wait_for_a_replica() -> None:
+    async with fleet_of("a") as (replicas, client):
+        await replicas.remove("a")
+        answer = asyncio.create_task(ask(client, request("later")))
+        await asyncio.sleep(0)
+        await replicas.add("b")
+        assert text_of(await answer)
+
+
+async def test_a_silent_replica_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its link is open, but nothing arrives: the network is cut."""
+    monkeypatch.setattr("myna.fleet.links.SILENCE_S", 0.2)
+    monkeypatch.setattr("myna.fleet.links.HEARTBEAT_S", 0.05)
+    what = request("[[slow 5]] a long answer", 60)
+    async with fleet_of("a", "b") as (replicas, client):
+        reference = await ask(client, what)
+        stream = await client.generate(what)
+        events = await begin(stream)
+        replicas.streams[running_at(replicas)].is_silent = True
+        events += [event async for event in stream]
+    assert text_of(events) == text_of(reference)
+
+
+async def test_closing_a_stream_aborts_it_at_the_replica() -> None:
+    async with fleet_of("a") as (replicas, client):
+        stream = await client.generate(request("[[slow 5]]", 5000))
+        await begin(stream)
+        replica = replicas.replicas["a"]
+        assert replica.num_running == 1
+        await stream.aclose()
+        await until(lambda: not (replica.num_running))
+
+
+async def test_a_server_that_is_gone_takes_its_requests_along() -> None:
+    async with fleet_of("a") as (replicas, client):
+        stream = await client.generate(request("[[slow 5]]", 5000))
+        await begin(stream)
+        replica = replicas.replicas["a"]
+        await client.aclose()
+        await until(lambda: not (replica.num_running or replica.links))
+        with pytest.raises(EngineDead):
+            [event async for event in stream]
+
+
+async def test_embeddings_are_spread_too() -> None:
+    replicas = LocalReplicas()
+    await replicas.add("a", spec=WorkerSpec("fake", "fake-embedding"))
+    try:
+        what = EmbeddingRequest("id", ((1, 2, 3),))
+        async with replicas.choose("s", ()) as chosen:
+            stream = replicas.link("a", "server")
+            await anext(stream)
+            await chosen.run("server", 1, what)
+            stream.cancel()
+    finally:
+        await replicas.aclose()
