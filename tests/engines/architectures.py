@@ -118,13 +118,14 @@ def by_interval(metadata: Mapping[str, Any], index: int) -> bool:
     flags = metadata.get("attention.recurrent_layers")
     if isinstance(flags, list):
         return bool(flags[index % len(flags)])
-    return (index + 1) % metadata.get("full_attention_interval", 4) != 0
+    interval: int = metadata.get("full_attention_interval", 4)
+    return (index + 1) % interval != 0
 
 
 def has_no_keys(metadata: Mapping[str, Any], index: int) -> bool:
     """How most files say which layers are recurrent."""
     heads = metadata["attention.head_count_kv"]
-    return isinstance(heads, list) and heads[index % len(heads)] == 0
+    return isinstance(heads, list) and int(heads[index % len(heads)]) == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,28 +153,12 @@ class Layout:
     cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def layer(self, sizes: Sizes, index: int) -> Shapes:
-        width, query, kv = sizes.embedding, sizes.query, sizes.key_value
-        if self.recurrent and self.is_recurrent(self.metadata, index):
-            return self._feed_forward(sizes, index) | self.recurrent(width, self.metadata)
-        shapes = self._feed_forward(sizes, index) | {"attn_output.weight": (width, query)}
-        if "qkv" in self.joined:
-            shapes["attn_qkv.weight"] = (query + 2 * kv, width)
+        width, query, kv, ffn = sizes.embedding, sizes.query, sizes.key_value, sizes.feed_forward
+        is_recurrent = self.recurrent is not None and self.is_recurrent(self.metadata, index)
+        if self.recurrent and is_recurrent:
+            shapes = self.recurrent(width, self.metadata)
         else:
-            rows = {"attn_q": query * (1 + self.has_query_gate), "attn_k": kv, "attn_v": kv}
-            shapes |= {f"{name}.weight": (count, width) for name, count in rows.items()}
-        if self.has_sinks:
-            shapes["attn_sinks.weight"] = (sizes.query // sizes.head,)
-        shapes |= {f"{name}.bias": shapes[f"{name}.weight"][:1] for name in self.biases}
-        if self.head_norms:
-            is_whole = self.head_norms == "whole"
-            shapes["attn_q_norm.weight"] = (query if is_whole else sizes.head,)
-            shapes["attn_k_norm.weight"] = (kv if is_whole else sizes.head,)
-        return shapes
-
-    def _feed_forward(self, sizes: Sizes, index: int) -> Shapes:
-        """And the norms that every layer has."""
-        width, ffn = sizes.embedding, sizes.feed_forward
-        shapes: Shapes = {}
+            shapes = self._attention(width, query, kv)
         if self.mixture and index >= self.mixture.dense:
             shapes |= self.mixture.tensors(width)
         elif "gate" in self.joined:
@@ -181,8 +166,23 @@ class Layout:
         else:
             shapes |= {"ffn_gate.weight": (ffn, width), "ffn_up.weight": (ffn, width)}
             shapes["ffn_down.weight"] = (width, ffn)
+        if self.has_sinks:
+            shapes["attn_sinks.weight"] = (sizes.query // sizes.head,)
+        shapes |= {f"{name}.bias": shapes[f"{name}.weight"][:1] for name in self.biases}
         norms = [*self.norms, *(("post_attention_norm", "post_ffw_norm") if self.has_post_norms else ())]
-        return shapes | {f"{name}.weight": (width,) for name in norms}
+        shapes |= {f"{name}.weight": (width,) for name in norms}
+        if self.head_norms and not is_recurrent:
+            is_whole = self.head_norms == "whole"
+            shapes["attn_q_norm.weight"] = (query if is_whole else sizes.head,)
+            shapes["attn_k_norm.weight"] = (kv if is_whole else sizes.head,)
+        return shapes
+
+    def _attention(self, width: int, query: int, kv: int) -> Shapes:
+        shapes: Shapes = {"attn_output.weight": (width, query)}
+        if "qkv" in self.joined:
+            return shapes | {"attn_qkv.weight": (query + 2 * kv, width)}
+        rows = {"attn_q": query * (1 + self.has_query_gate), "attn_k": kv, "attn_v": kv}
+        return shapes | {f"{name}.weight": (count, width) for name, count in rows.items()}
 
 
 _QKV_BIASES: Final = ("attn_q", "attn_k", "attn_v")
@@ -433,11 +433,9 @@ LAYOUTS: Final[dict[str, Layout]] = {
     "granitehybrid": Layout(
         layers=4,
         recurrent=scan,
-        metadata=_GRANITE
-        | _RECURRENT
-        | {"attention.head_count_kv": [0, 2, 0, 0], "rope.scaling.finetuned": False},
+        metadata=_GRANITE | _RECURRENT | {"attention.head_count_kv": [0, 2, 0, 0]},
         cases={
-            "rope": {"metadata": {"rope.scaling.finetuned": True}},
+            "no rope": {"metadata": {"rope.scaling.finetuned": False}},
             "one group": {"metadata": {"ssm.group_count": 1}},
             "mixture": {
                 "mixture": Mixture(width=96, shared=48),

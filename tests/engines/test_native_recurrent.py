@@ -135,7 +135,9 @@ def test_no_history_changes_a_bit(cramped: NativeEngine, expected: Rows, data: s
         elif start < LENGTH:
             end = min(LENGTH, start + data.draw(st.integers(1, 90)))
             draft = what == "draft"
-            rows = cramped.forward([BatchRow(sequence, TOKENS[start:end], start, 0 if draft else end - start - 1)])
+            rows = cramped.forward(
+                [BatchRow(sequence, TOKENS[start:end], start, 0 if draft else end - start - 1)]
+            )
             assert rows.array.tobytes() == expected[start if draft else end - 1 : end].tobytes()
             lengths[sequence] = end
 
@@ -151,8 +153,8 @@ def test_the_memory_decides_how_many_sequences_there_are(path: Path) -> None:
         assert size.cache_bytes(info.kv_tokens, 2 * info.max_sequences) <= memory_bytes
         counts.append(info.max_sequences)
         engine.close()
-    assert counts[0] <= 2 < counts[1] < counts[2] < 200
-    with pytest.raises(ModelLoadFailed, match="two states|one block"):
+    assert counts[0] <= 4 < counts[1] < counts[2] < 200
+    with pytest.raises(ModelLoadFailed, match=r"two states|one block"):
         load(str(path), context_tokens=16, memory_bytes=3 * size.state_bytes, threads=1)
 
 
@@ -161,7 +163,9 @@ def request(text: bytes, **more: object) -> GenerationRequest:
     return GenerationRequest("r", tuple(text), 40, **fields)  # type: ignore[arg-type]
 
 
-def answers(engine: NativeEngine, requests: list[GenerationRequest], slope: float, chunk: int) -> list[object]:
+def answers(
+    engine: NativeEngine, requests: list[GenerationRequest], slope: float, chunk: int
+) -> list[object]:
     for sequence in range(engine.info.max_sequences):
         engine.free(sequence)
     driver = Driver(engine, TABLE)

@@ -73,7 +73,10 @@ def _shapes(tiny: Tiny) -> Shapes:
     heads = tiny.layout.metadata["attention.head_count_kv"]
     kv_heads = max(heads) if isinstance(heads, list) else heads or KV_HEADS
     sizes = Sizes(EMBEDDING, FEED_FORWARD, HEADS * tiny.head_dim, kv_heads * tiny.head_dim, tiny.head_dim)
-    shapes: Shapes = {"token_embd.weight": (tiny.num_tokens, EMBEDDING), f"{tiny.layout.output_norm}.weight": (EMBEDDING,)}
+    shapes: Shapes = {
+        "token_embd.weight": (tiny.num_tokens, EMBEDDING),
+        f"{tiny.layout.output_norm}.weight": (EMBEDDING,),
+    }
     if not (tiny.tied or tiny.layout.is_always_tied):
         shapes["output.weight"] = (tiny.num_tokens, EMBEDDING)
     rotated = tiny.metadata.get("rope.dimension_count", tiny.head_dim)

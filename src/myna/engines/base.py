@@ -73,8 +73,8 @@ class Engine(Protocol):
         ...
 
     def reusable(self, sequence: int, num_tokens: int) -> int:
-        """The longest part of the sequence's first `num_tokens` that `fork` can share and `trim` can leave: all
-        of them, but for a recurrent model only up to where it kept a state."""
+        """The longest part of the sequence's first `num_tokens` that `fork` can share and `trim` can leave:
+        all of them, but for a recurrent model only up to where it kept a state."""
         ...
 
     def fork(self, source: int, target: int, num_tokens: int) -> None:

@@ -53,19 +53,12 @@ class LlamaCppEngine:
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._cells = CellAllocator(info.kv_tokens)
         self._batch = Batch(BATCH_TOKENS)
-        self._is_recurrent = model.is_recurrent
-
-    @property
-    def can_trim(self) -> bool:
-        return not self._is_recurrent
-
-    @property
-    def prefix_grid(self) -> int:
-        return 1 if self.can_trim else self.info.context_tokens
+        self.can_trim: Final = not model.is_recurrent
+        self.prefix_grid: Final = 1 if self.can_trim else info.context_tokens
 
     @property
     def prefix_cache_tokens(self) -> int:
-        return 0 if self._is_recurrent else min(PREFIX_CACHE_TOKENS, self.info.kv_tokens // 2)
+        return min(PREFIX_CACHE_TOKENS, self.info.kv_tokens // 2) if self.can_trim else 0
 
     @property
     def free_tokens(self) -> int:

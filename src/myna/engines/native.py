@@ -74,8 +74,12 @@ def arithmetic() -> str:
 class NativeEngine:
     """One model in this process. All calls come from one thread."""
 
+    can_trim = True
+    is_batch_invariant = True
+
     def __init__(self, engine: _native.Engine) -> None:
         self._engine = engine
+        self.prefix_grid: Final = engine.prefix_grid
         ends = (engine.token(name) for name in _END_TOKENS)
         self.info: Final = ModelInfo(
             engine="native",
@@ -89,20 +93,8 @@ class NativeEngine:
         )
 
     @property
-    def can_trim(self) -> bool:
-        return True
-
-    @property
-    def prefix_grid(self) -> int:
-        return self._engine.prefix_grid
-
-    @property
     def prefix_cache_tokens(self) -> int:
         return self.info.kv_tokens  # idle blocks cost no time
-
-    @property
-    def is_batch_invariant(self) -> bool:
-        return True
 
     @property
     def free_tokens(self) -> int:

@@ -139,6 +139,10 @@ class KVStorage(Protocol):
     def free(self, sequence: int) -> None: ...
 
 
+def _reusable(kv: KVStorage, entry: CacheEntry, num_tokens: int) -> int:
+    return kv.reusable(entry.slot, min(num_tokens, entry.computed))
+
+
 class KVCacheManager:
     """Allocates engine slots to sequences. The prefix cache keeps finished sequences, up to the engine's
     `prefix_cache_tokens`; they are evicted, least recently used first, whenever slots or KV memory run
@@ -162,7 +166,7 @@ class KVCacheManager:
         entry = sequence.entry
         assert entry is not None
         if num_rejected:
-            entry.computed = self._reusable(entry, entry.computed - num_rejected)
+            entry.computed = _reusable(self._kv, entry, entry.computed - num_rejected)
             self._kv.trim(entry.slot, entry.computed)
 
     def has_room(self, num_tokens: int) -> bool:
@@ -228,7 +232,7 @@ class KVCacheManager:
         allows."""
         entry = self._take(sequence)
         # An answer may have ended within its draft tokens: what was computed beyond its end is useless.
-        keep = self._reusable(entry, min(len(entry.tokens), self._kv.prefix_cache_tokens))
+        keep = _reusable(self._kv, entry, min(len(entry.tokens), self._kv.prefix_cache_tokens))
         if keep < BLOCK_TOKENS:
             self._free(entry)
             return
@@ -264,12 +268,9 @@ class KVCacheManager:
             sequence.tokens,
             sequence.blocks,
             request.cache_salt,
-            lambda entry, common: self._reusable(entry, min(common, limit)),
+            lambda entry, common: _reusable(self._kv, entry, min(common, limit)),
         )
         return match and Match(match.entry, min(match.common, limit), match.ready)
-
-    def _reusable(self, entry: CacheEntry, num_tokens: int) -> int:
-        return self._kv.reusable(entry.slot, min(num_tokens, entry.computed))
 
     def _assign(self, sequence: Sequence, slot: int, computed: int) -> None:
         blocks = sequence.blocks or []

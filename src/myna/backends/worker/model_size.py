@@ -39,9 +39,9 @@ def model_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> Mod
     layers = header.integer(f"{name}.block_count") - header.integer(f"{name}.nextn_predict_layers", 0)
     layers = min(max(layers, 0), _MAX_LAYERS)
     kv_heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, num_heads)
-    recurrent = recurrent_layers(header, layers)
+    recurrent = _recurrent_layers(header, layers)
     kv_heads[recurrent] = 0
-    state_floats = int(recurrent.sum()) * _state_floats(header)
+    state_floats = len(recurrent) * _state_floats(header)
     wider = sum(tensor.num_bytes * (PACKING.get(tensor.type, 1) - 1) for tensor in header.tensors)
     return ModelSize(
         sum(path.stat().st_size for path in paths) + (int(wider) if is_packed else 0),
@@ -59,18 +59,18 @@ def _of_layers(header: Header, key: str, layers: int, default: int) -> npt.NDArr
     return np.full(layers, header.integer(key, default), np.int64)
 
 
-def recurrent_layers(header: Header, layers: int) -> npt.NDArray[np.bool_]:
+def _recurrent_layers(header: Header, layers: int) -> npt.NDArray[np.int64]:
     """Which layers of a model that has such ones keep a state instead of keys and values."""
     name = header.architecture
     if not {f"{name}.{key}" for key in ("shortconv.l_cache", "ssm.state_size")} & header.metadata.keys():
-        return np.zeros(layers, np.bool_)
+        return np.arange(0)
     heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, 1)
     if not heads.all():
-        return heads == 0
+        return np.flatnonzero(heads == 0)
     if f"{name}.attention.recurrent_layers" in header.metadata:
-        return _of_layers(header, f"{name}.attention.recurrent_layers", layers, 0) != 0
+        return np.flatnonzero(_of_layers(header, f"{name}.attention.recurrent_layers", layers, 0))
     interval = max(1, header.integer(f"{name}.full_attention_interval", 4))
-    return np.arange(1, layers + 1) % interval != 0
+    return np.flatnonzero(np.arange(1, layers + 1) % interval)
 
 
 def _state_floats(header: Header) -> int:
