@@ -26,7 +26,9 @@ Engine::Engine(const std::string& path, const EngineOptions& options)
 // A few states come first, then room for one context; both share the rest.
 void Engine::allocate(const EngineOptions& options) {
   const Dimensions& d = model_->dimensions;
-  CacheShape shape{model_->num_cache_layers, d.num_kv_heads, d.head_dim, 0, options.max_sequences};
+  CacheShape shape{{}, 0, options.max_sequences};
+  for (const Layer& layer : model_->layers)
+    if (layer.has_keys()) shape.layers.push_back({layer.heads.num_kv, layer.heads.dim});
   const int64_t context =
       options.context_tokens > 0 ? std::min(options.context_tokens, d.context) : d.context;
   const int64_t context_blocks = (context + kBlockTokens - 1) / kBlockTokens;

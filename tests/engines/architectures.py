@@ -1,189 +1,11 @@
 """What files of each architecture hold, as llama.cpp reads them: a row each, for random models of any
 size."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-Shapes = dict[str, tuple[int, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Those of one model."""
-
-    embedding: int
-    feed_forward: int
-    query: int
-    key_value: int
-    head: int
-
-
-@dataclass(frozen=True, slots=True)
-class Mixture:
-    """The experts of all but the first `dense` layers; `shared` is the width of one that all rows have."""
-
-    experts: int = 8
-    used: int = 3
-    width: int = 32
-    shared: int = 0
-    has_biases: bool = False
-    has_choice_bias: bool = False
-    has_shared_gate: bool = False
-    dense: int = 0
-
-    def metadata(self) -> dict[str, Any]:
-        values = {
-            "expert_count": self.experts,
-            "expert_used_count": self.used,
-            "expert_feed_forward_length": self.width,
-        }
-        return values | ({"leading_dense_block_count": self.dense} if self.dense else {})
-
-    def tensors(self, embedding: int) -> Shapes:
-        count, width = self.experts, self.width
-        shapes: Shapes = {
-            "ffn_gate_inp.weight": (count, embedding),
-            "ffn_gate_exps.weight": (count, width, embedding),
-            "ffn_up_exps.weight": (count, width, embedding),
-            "ffn_down_exps.weight": (count, embedding, width),
-        }
-        if self.has_biases:
-            shapes |= {name.replace("weight", "bias"): shape[:-1] for name, shape in shapes.items()}
-        if self.has_choice_bias:
-            shapes["exp_probs_b.bias"] = (count,)
-        if self.has_shared_gate:
-            shapes["ffn_gate_inp_shexp.weight"] = (embedding,)
-        if self.shared:
-            shapes["ffn_gate_shexp.weight"] = shapes["ffn_up_shexp.weight"] = (self.shared, embedding)
-            shapes["ffn_down_shexp.weight"] = (embedding, self.shared)
-        return shapes
-
-
-def short_convolution(width: int, metadata: Mapping[str, Any]) -> Shapes:
-    """The tensors of a layer in the place of attention."""
-    return {
-        "shortconv.in_proj.weight": (3 * width, width),
-        "shortconv.conv.weight": (width, metadata["shortconv.l_cache"]),
-        "shortconv.out_proj.weight": (width, width),
-    }
-
-
-def _recurrent_sizes(metadata: Mapping[str, Any]) -> tuple[int, int, int, int, int]:
-    """Keys, heads, the length of a key, the width of all values, the channels of the convolution."""
-    names = ("group_count", "time_step_rank", "state_size", "inner_size")
-    keys, heads, length, width = (metadata[f"ssm.{name}"] for name in names)
-    return keys, heads, length, width, width + 2 * keys * length
-
-
-def delta_rule(width: int, metadata: Mapping[str, Any]) -> Shapes:
-    _, heads, length, inner, channels = _recurrent_sizes(metadata)
-    return {
-        "attn_qkv.weight": (channels, width),
-        "attn_gate.weight": (inner, width),
-        "ssm_conv1d.weight": (channels, metadata["ssm.conv_kernel"]),
-        "ssm_dt.bias": (heads,),
-        "ssm_a": (heads,),
-        "ssm_beta.weight": (heads, width),
-        "ssm_alpha.weight": (heads, width),
-        "ssm_norm.weight": (length,),
-        "ssm_out.weight": (width, inner),
-    }
-
-
-def joined_delta_rule(width: int, metadata: Mapping[str, Any]) -> Shapes:
-    """As above, with one tensor for two."""
-    shapes = delta_rule(width, metadata)
-    heads, _ = shapes.pop("ssm_beta.weight")
-    del shapes["ssm_alpha.weight"]
-    return shapes | {"ssm_ba.weight": (2 * heads, width)}
-
-
-def scan(width: int, metadata: Mapping[str, Any]) -> Shapes:
-    keys, heads, _, inner, channels = _recurrent_sizes(metadata)
-    return {
-        "ssm_in.weight": (inner + channels + heads, width),
-        "ssm_conv1d.weight": (channels, metadata["ssm.conv_kernel"]),
-        "ssm_conv1d.bias": (channels,),
-        "ssm_dt.bias": (heads,),
-        "ssm_a": (heads, 1),
-        "ssm_d": (heads, 1),
-        "ssm_norm.weight": (keys, inner // keys),
-        "ssm_out.weight": (width, inner),
-    }
-
-
-def by_interval(metadata: Mapping[str, Any], index: int) -> bool:
-    """Which layers have the delta rule."""
-    flags = metadata.get("attention.recurrent_layers")
-    if isinstance(flags, list):
-        return bool(flags[index % len(flags)])
-    interval: int = metadata.get("full_attention_interval", 4)
-    return (index + 1) % interval != 0
-
-
-def has_no_keys(metadata: Mapping[str, Any], index: int) -> bool:
-    """How most files say which layers are recurrent."""
-    heads = metadata["attention.head_count_kv"]
-    return isinstance(heads, list) and int(heads[index % len(heads)]) == 0
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The tensors of a layer beyond a plain block's, and the metadata beyond the common.
-
-    `norms` are those before attention and feed-forward, `biases` the tensors that have one, `head_norms`
-    "head" or "whole". `shapes` are names of test cases, each with the `Tiny` fields that it changes; every
-    architecture has at least the first."""
-
-    norms: Sequence[str] = ("attn_norm", "ffn_norm")
-    has_post_norms: bool = False
-    head_norms: str = ""
-    biases: Sequence[str] = ()
-    joined: Sequence[str] = ()
-    mixture: Mixture | None = None
-    has_sinks: bool = False
-    recurrent: Callable[[int, Mapping[str, Any]], Shapes] | None = None
-    is_recurrent: Callable[[Mapping[str, Any], int], bool] = has_no_keys
-    output_norm: str = "output_norm"
-    has_query_gate: bool = False
-    is_always_tied: bool = False
-    layers: int = 2
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def layer(self, sizes: Sizes, index: int) -> Shapes:
-        width, query, kv, ffn = sizes.embedding, sizes.query, sizes.key_value, sizes.feed_forward
-        is_recurrent = self.recurrent is not None and self.is_recurrent(self.metadata, index)
-        if self.recurrent and is_recurrent:
-            shapes = self.recurrent(width, self.metadata)
-        else:
-            shapes = self._attention(width, query, kv)
-        if self.mixture and index >= self.mixture.dense:
-            shapes |= self.mixture.tensors(width)
-        elif "gate" in self.joined:
-            shapes |= {"ffn_up.weight": (2 * ffn, width), "ffn_down.weight": (width, ffn)}
-        else:
-            shapes |= {"ffn_gate.weight": (ffn, width), "ffn_up.weight": (ffn, width)}
-            shapes["ffn_down.weight"] = (width, ffn)
-        if self.has_sinks:
-            shapes["attn_sinks.weight"] = (sizes.query // sizes.head,)
-        shapes |= {f"{name}.bias": shapes[f"{name}.weight"][:1] for name in self.biases}
-        norms = [*self.norms, *(("post_attention_norm", "post_ffw_norm") if self.has_post_norms else ())]
-        shapes |= {f"{name}.weight": (width,) for name in norms}
-        if self.head_norms and not is_recurrent:
-            is_whole = self.head_norms == "whole"
-            shapes["attn_q_norm.weight"] = (query if is_whole else sizes.head,)
-            shapes["attn_k_norm.weight"] = (kv if is_whole else sizes.head,)
-        return shapes
-
-    def _attention(self, width: int, query: int, kv: int) -> Shapes:
-        shapes: Shapes = {"attn_output.weight": (width, query)}
-        if "qkv" in self.joined:
-            return shapes | {"attn_qkv.weight": (query + 2 * kv, width)}
-        rows = {"attn_q": query * (1 + self.has_query_gate), "attn_k": kv, "attn_v": kv}
-        return shapes | {f"{name}.weight": (count, width) for name, count in rows.items()}
-
+from tests.engines.gemma_layouts import gemma4
+from tests.engines.layouts import Layout, Mixture
+from tests.engines.recurrent_layouts import RecurrentLayout, by_interval, delta_rule, joined_delta_rule, scan
 
 _QKV_BIASES: Final = ("attn_q", "attn_k", "attn_v")
 _SECTIONS: Final = {"rope.dimension_sections": [3, 3, 2, 0]}
@@ -307,6 +129,24 @@ LAYOUTS: Final[dict[str, Layout]] = {
             "capped logits": {"metadata": {"final_logit_softcapping": 4.0}},
         },
     ),
+    "gemma4": gemma4(
+        96,
+        cases={
+            "inputs and shared keys": {"variant": gemma4(96, shared=3, inputs=48)},
+            "mixture": {"variant": gemma4(96, mixture=Mixture())},
+            "joined experts": {"variant": gemma4(96, mixture=Mixture(), has_joined_experts=True)},
+            "all of it": {
+                "variant": gemma4(
+                    96,
+                    windowed=(True, False) * 4,
+                    shared=2,
+                    inputs=16,
+                    mixture=Mixture(experts=16, used=4),
+                )
+            },
+            "no cap": {"metadata": {"final_logit_softcapping": None}},
+        },
+    ),
     "olmo2": Layout(
         norms=(),
         has_post_norms=True,
@@ -392,7 +232,7 @@ LAYOUTS: Final[dict[str, Layout]] = {
             "groups": {"metadata": {"expert_group_count": 4, "expert_group_used_count": 2}},
         },
     ),
-    "qwen35": Layout(
+    "qwen35": RecurrentLayout(
         norms=("attn_norm", "post_attention_norm"),
         head_norms="head",
         layers=5,
@@ -409,7 +249,7 @@ LAYOUTS: Final[dict[str, Layout]] = {
             "a key for each head": {"metadata": {"ssm.group_count": 4}},
         },
     ),
-    "qwen35moe": Layout(
+    "qwen35moe": RecurrentLayout(
         norms=("attn_norm", "post_attention_norm"),
         head_norms="head",
         layers=5,
@@ -420,7 +260,7 @@ LAYOUTS: Final[dict[str, Layout]] = {
         metadata=_RECURRENT
         | {"rope.dimension_sections": [3, 3, 2, 0], "expert_shared_feed_forward_length": 48},
     ),
-    "qwen3next": Layout(
+    "qwen3next": RecurrentLayout(
         norms=("attn_norm", "post_attention_norm"),
         head_norms="head",
         layers=5,
@@ -430,7 +270,7 @@ LAYOUTS: Final[dict[str, Layout]] = {
         mixture=Mixture(shared=48, has_shared_gate=True),
         metadata=_RECURRENT | {"expert_shared_feed_forward_length": 48},
     ),
-    "granitehybrid": Layout(
+    "granitehybrid": RecurrentLayout(
         layers=4,
         recurrent=scan,
         metadata=_GRANITE | _RECURRENT | {"attention.head_count_kv": [0, 2, 0, 0]},
@@ -443,10 +283,9 @@ LAYOUTS: Final[dict[str, Layout]] = {
             },
         },
     ),
-    "lfm2": Layout(
+    "lfm2": RecurrentLayout(
         head_norms="head",
         layers=4,
-        recurrent=short_convolution,
         output_norm="token_embd_norm",
         metadata={"attention.head_count_kv": [0, 2, 0, 2], "shortconv.l_cache": 3},
         cases={
@@ -455,10 +294,9 @@ LAYOUTS: Final[dict[str, Layout]] = {
             "two taps": {"metadata": {"shortconv.l_cache": 2}},
         },
     ),
-    "lfm2moe": Layout(
+    "lfm2moe": RecurrentLayout(
         head_norms="head",
         layers=4,
-        recurrent=short_convolution,
         output_norm="token_embd_norm",
         mixture=Mixture(dense=1, has_choice_bias=True),
         metadata={

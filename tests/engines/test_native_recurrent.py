@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engines.architectures import LAYOUTS
+from tests.engines.recurrent_layouts import RecurrentLayout
 from tests.engines.tiny_models import VOCABULARY, Tiny, write_tiny
 from tests.scheduling.model import Driver, Heard
 from tests.scheduling.test_speculation import ALWAYS, NEVER, told
@@ -25,7 +26,7 @@ from myna.engines.native import NativeEngine, load
 from myna.prompts.gguf import read_header
 
 Rows = npt.NDArray[np.float32]
-RECURRENT = [name for name, layout in LAYOUTS.items() if layout.recurrent]
+RECURRENT = [name for name, layout in LAYOUTS.items() if isinstance(layout, RecurrentLayout)]
 LENGTH = 300
 TOKENS = [int(t) for t in np.random.default_rng(3).integers(0, VOCABULARY, LENGTH)]
 BYTES = [bytes([n]) for n in range(VOCABULARY)]

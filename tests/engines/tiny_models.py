@@ -8,7 +8,8 @@ from typing import Any
 import gguf
 import numpy as np
 import numpy.typing as npt
-from tests.engines.architectures import LAYOUTS, Layout, Mixture, Shapes, Sizes
+from tests.engines.architectures import LAYOUTS
+from tests.engines.layouts import Layout, Mixture, Shapes, Sizes
 
 from myna.prompts.token_pieces import TokenKind, byte_alphabet
 
@@ -21,7 +22,7 @@ FLOATS = ("ffn_gate_inp", "conv.weight", "conv1d.weight")
 class Tiny:
     """What to write: a model laid out as its architecture's are. `metadata` are keys without the
     architecture's name, `overrides` whole ones; both replace what is there, None leaves a key out. `factors`
-    are tensors of the rope."""
+    are tensors of the rope, `variant` another layout than the architecture's first."""
 
     architecture: str = "llama"
     layers: int = 0
@@ -31,18 +32,20 @@ class Tiny:
     factors: Sequence[str] = ()
     biases: Sequence[str] = ()
     mixture: Mixture | None = None
+    variant: Layout | None = None
     seed: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
     overrides: dict[str, Any] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
-        layout = LAYOUTS.get(self.architecture, LAYOUTS["llama"])
+        layout = self.variant or LAYOUTS.get(self.architecture, LAYOUTS["llama"])
         return replace(
             layout,
             biases=self.biases or layout.biases,
+            factors=self.factors or layout.factors,
             mixture=self.mixture or layout.mixture,
-            metadata={"attention.head_count_kv": KV_HEADS, **layout.metadata, **self.metadata},
+            metadata={**layout.metadata, **self.metadata},
         )
 
     @property
@@ -70,8 +73,9 @@ def byte_level(marks: Mapping[str, TokenKind], *, bos: str, eos: str) -> dict[st
 
 def _shapes(tiny: Tiny) -> Shapes:
     """Matrices and vectors by name, rows first."""
-    heads = tiny.layout.metadata["attention.head_count_kv"]
-    kv_heads = max(heads) if isinstance(heads, list) else heads or KV_HEADS
+    values = _metadata(tiny)
+    kv_heads = tiny.layout.metadata.get("attention.head_count_kv", KV_HEADS)
+    kv_heads = kv_heads if isinstance(kv_heads, int) else KV_HEADS  # such layouts know their own
     sizes = Sizes(EMBEDDING, FEED_FORWARD, HEADS * tiny.head_dim, kv_heads * tiny.head_dim, tiny.head_dim)
     shapes: Shapes = {
         "token_embd.weight": (tiny.num_tokens, EMBEDDING),
@@ -79,8 +83,8 @@ def _shapes(tiny: Tiny) -> Shapes:
     }
     if not (tiny.tied or tiny.layout.is_always_tied):
         shapes["output.weight"] = (tiny.num_tokens, EMBEDDING)
-    rotated = tiny.metadata.get("rope.dimension_count", tiny.head_dim)
-    shapes |= {f"{name}.weight": (rotated // 2,) for name in tiny.factors}
+    shapes |= {f"{name}.weight": (values["rope.dimension_count"] // 2,) for name in tiny.layout.factors}
+    shapes |= tiny.layout.model(sizes, tiny.num_layers, tiny.num_tokens)
     for i in range(tiny.num_layers):
         shapes |= {f"blk.{i}.{name}": shape for name, shape in tiny.layout.layer(sizes, i).items()}
     return shapes
@@ -93,6 +97,7 @@ def _metadata(tiny: Tiny) -> dict[str, Any]:
         "embedding_length": EMBEDDING,
         "feed_forward_length": FEED_FORWARD,
         "attention.head_count": HEADS,
+        "attention.head_count_kv": KV_HEADS,
         "attention.key_length": tiny.head_dim,
         "attention.value_length": tiny.head_dim,
         "attention.layer_norm_rms_epsilon": 1e-5,
@@ -101,7 +106,13 @@ def _metadata(tiny: Tiny) -> dict[str, Any]:
         "vocab_size": tiny.num_tokens,
     }
     mixture = tiny.layout.mixture.metadata() if tiny.layout.mixture else {}
-    return values | mixture | dict(tiny.layout.metadata)
+    of_layout = {
+        name: value[: tiny.num_layers]
+        if isinstance(value, list) and len(value) == tiny.layout.layers
+        else value
+        for name, value in tiny.layout.metadata.items()
+    }
+    return values | mixture | of_layout
 
 
 def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
@@ -147,8 +158,8 @@ def write_tiny(
             kind = Kind.F32 if any(part in name for part in FLOATS) else tiny.weights
             writer.add_tensor(name, gguf.quantize(data, kind), raw_dtype=kind)
         else:
-            vector = _vector(name, data)
-            writer.add_tensor(name, vector)
+            scale = next((s for end, s in tiny.layout.scales.items() if name.endswith(end)), 1.0)
+            writer.add_tensor(name, (_vector(name, data) * np.float32(scale)).astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

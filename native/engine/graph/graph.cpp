@@ -26,6 +26,13 @@ Precision attention_precision(const Model& model) {
   return layer.key_bias.empty() ? Precision::kBfloat : Precision::kSplitBfloat;
 }
 
+// Of one thread: two partial results, the packed queries of a tile, and the kernel's scratch memory.
+int64_t scratch_floats(const Heads& heads) {
+  const int64_t rows = padded_rows(queries_per_tile(heads) * heads.group());
+  const int64_t floats = rows * (3ll * heads.dim + 2 * 32) + attention_scratch_floats(heads.dim, rows);
+  return (floats + 63) / 64 * 64;
+}
+
 }  // namespace
 
 Graph::Graph(const Model& model, const PagedCache& cache, const StateStore* states, ThreadPool& pool)
@@ -35,23 +42,19 @@ Graph::Graph(const Model& model, const PagedCache& cache, const StateStore* stat
       pool_(pool),
       kernels_(kernels()),
       vectors_(vectors_for(kernels_.name, attention_precision(model))) {
-  const Dimensions& d = model.dimensions;
-  const int64_t group = d.num_heads / d.num_kv_heads;
-  tile_queries_ = std::max<int64_t>(1, 6144 / d.head_dim / group);
-  tile_rows_ = padded_rows(tile_queries_ * group);
-  // Two partial results, the packed queries of a tile, and the kernel's scratch memory.
-  scratch_floats_ =
-      tile_rows_ * (3ll * d.head_dim + 2 * 32) + attention_scratch_floats(d.head_dim, tile_rows_);
-  scratch_floats_ = (scratch_floats_ + 63) / 64 * 64;
-  scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
   slice_rows_ = model.routing.num_experts > 0 ? kMixtureSliceRows : kSliceRows;
   int64_t channels = 0;
   for (const Layer& layer : model.layers) {
-    gate_width_ = std::max(gate_width_, layer.up.rows);
+    gate_width_ = std::max({gate_width_, layer.up.rows, layer.input_gate.rows});
     mixed_width_ = std::max(mixed_width_, layer.output.cols);
     projected_width_ = std::max(projected_width_, layer.recurrent.input.rows);
     channels = std::max(channels, layer.recurrent.convolution.channels);
+    if (layer.is_recurrent()) continue;
+    scratch_floats_ = std::max(scratch_floats_, scratch_floats(layer.heads));
+    query_width_ = std::max(query_width_, layer.heads.query_width());
+    kv_width_ = std::max(kv_width_, layer.heads.kv_width());
   }
+  scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
   zeros_.assign(static_cast<size_t>(channels), 0.0f);
   const float length = std::sqrt(static_cast<float>(model.recurrent.key_dim));
   query_scale_.assign(static_cast<size_t>(model.recurrent.key_dim), 1 / (length * length));
@@ -79,12 +82,12 @@ void Graph::forward(std::span<const Span> batch, float* logits) {
 
 void Graph::run_slice(std::span<const Span> slice, float*& logits) {
   place_rows(slice);
-  embed(slice);
+  embed();
+  if (model_.layer_inputs.width > 0) project_inputs();
   for (int i = 0; i < model_.dimensions.num_layers; ++i) run_layer(i);
   if (num_rows_ == 0) return;
   const Matrix* consumers[] = {&model_.output};
-  const Layer& last = model_.layers.back();
-  const Pending pending{&last.down_bias, &last.post_ffn_norm};
+  const Pending pending = pending_of(model_.layers.back());
   normalize(&pending, model_.output_norm, consumers);
   const Product products[] = {{&model_.output, logits, model_.dimensions.vocabulary}};
   multiply(products);
@@ -110,43 +113,45 @@ void Graph::place_rows(std::span<const Span> slice) {
   const Dimensions& d = model_.dimensions;
   const auto rows = static_cast<size_t>(num_rows_);
   for (Buffer<float>* buffer : {&residual_, &normed_, &delta_}) buffer->reserve(rows * d.embedding);
-  query_.reserve(rows * d.query_width());
+  query_.reserve(rows * static_cast<size_t>(query_width_));
   attended_.reserve(rows * static_cast<size_t>(mixed_width_));
+  for (Buffer<float>* buffer : {&key_, &value_}) buffer->reserve(rows * static_cast<size_t>(kv_width_));
   projected_.reserve(rows * static_cast<size_t>(projected_width_));
   convolved_.reserve(rows * zeros_.size());
   read_.reserve(rows * static_cast<size_t>(model_.recurrent.width()));
   for (Buffer<float>* buffer : {&decays_, &rates_})
     buffer->reserve(rows * static_cast<size_t>(model_.recurrent.num_heads));
-  for (Buffer<float>* buffer : {&key_, &value_}) buffer->reserve(rows * d.kv_width());
   for (Buffer<float>* buffer : {&gate_, &up_}) buffer->reserve(rows * static_cast<size_t>(gate_width_));
-  is_split_ = plan_items();
+  planned_ = {};
 }
 
-void Graph::embed(std::span<const Span> slice) {
+void Graph::embed() {
   const Dimensions& d = model_.dimensions;
   const gguf::Tensor& table = *model_.embedding;
   const auto* bytes = reinterpret_cast<const uint8_t*>(table.data.data());
-  const int64_t half = d.rope_dim / 2;
+  int64_t angles = 0;
   for (size_t r = 0; r < model_.ropes.size(); ++r) {
-    cosines_[r].reserve(static_cast<size_t>(num_rows_ * half));
-    sines_[r].reserve(static_cast<size_t>(num_rows_ * half));
+    const size_t half = model_.ropes[r].frequencies.size();
+    cosines_[r].reserve(static_cast<size_t>(num_rows_) * half);
+    sines_[r].reserve(static_cast<size_t>(num_rows_) * half);
+    angles += static_cast<int64_t>(half);
   }
-  for_rows(num_rows_, d.embedding + 16 * half, [&](int64_t begin, int64_t end) {
+  for_rows(num_rows_, d.embedding + 16 * angles, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const auto s = static_cast<size_t>(row_span_[static_cast<size_t>(row)]);
-      const int32_t token = slice[s].tokens[row - span_row_[s]];
       float* out = residual_.get() + row * d.embedding;
       dequantize_row(static_cast<TensorType>(table.type),
-                     bytes + static_cast<uint64_t>(token) * table.row_bytes(), out, d.embedding);
+                     bytes + static_cast<uint64_t>(token_of(row)) * table.row_bytes(), out, d.embedding);
       if (model_.embedding_scale != 1.0f) vectors_.scale(out, model_.embedding_scale, d.embedding);
       const auto position = static_cast<double>(positions_[static_cast<size_t>(row)]);
-      for (size_t r = 0; r < model_.ropes.size(); ++r)
+      for (size_t r = 0; r < model_.ropes.size(); ++r) {
+        const Rope& rope = model_.ropes[r];
+        const auto half = std::ssize(rope.frequencies);
         for (int64_t i = 0; i < half; ++i) {
-          const double angle = position * model_.ropes[r].frequencies[static_cast<size_t>(i)];
-          const double magnitude = model_.ropes[r].magnitude;
-          cosines_[r].get()[row * half + i] = static_cast<float>(std::cos(angle) * magnitude);
-          sines_[r].get()[row * half + i] = static_cast<float>(std::sin(angle) * magnitude);
+          const double angle = position * rope.frequencies[static_cast<size_t>(i)];
+          cosines_[r].get()[row * half + i] = static_cast<float>(std::cos(angle) * rope.magnitude);
+          sines_[r].get()[row * half + i] = static_cast<float>(std::sin(angle) * rope.magnitude);
         }
+      }
     }
   });
 }
@@ -154,33 +159,12 @@ void Graph::embed(std::span<const Span> slice) {
 void Graph::run_layer(int index) {
   const Dimensions& d = model_.dimensions;
   const Layer& layer = model_.layers[static_cast<size_t>(index)];
-  const Layer* before = index == 0 ? nullptr : &model_.layers[static_cast<size_t>(index) - 1];
-  const Pending added = before == nullptr ? Pending{} : Pending{&before->down_bias, &before->post_ffn_norm};
-  if (layer.is_recurrent()) {
-    const Recurrent& recurrent = layer.recurrent;
-    const Matrix* inputs[] = {&recurrent.input, &recurrent.gate, &recurrent.decay, &recurrent.rate};
-    const size_t count = recurrent.gate.rows > 0 ? 4 : 1;
-    normalize(before == nullptr ? nullptr : &added, layer.attention_norm, std::span(inputs).first(count));
-    run_recurrent(layer);
-  } else {
-    const bool has_gate = layer.query_gate.rows > 0;
-    const Matrix* projections[] = {&layer.query, &layer.key, &layer.value, &layer.query_gate};
-    const size_t count = has_gate ? 4 : 3;
-    normalize(before == nullptr ? nullptr : &added, layer.attention_norm, std::span(projections).first(count));
-    if (has_gate) query_gate_.reserve(static_cast<size_t>(num_rows_ * d.query_width()));
-    const Product heads[] = {{&layer.query, query_.get(), d.query_width()},
-                             {&layer.key, key_.get(), d.kv_width()},
-                             {&layer.value, value_.get(), d.kv_width()},
-                             {&layer.query_gate, query_gate_.get(), d.query_width()}};
-    multiply(std::span(heads).first(count));
-    normalize_heads(layer);
-    attend(index);
-    if (has_gate)
-      for_rows(num_rows_, d.query_width(), [&](int64_t begin, int64_t end) {
-        const int64_t at = begin * d.query_width();
-        vectors_.sigmoid_multiply(attended_.get() + at, query_gate_.get() + at, (end - begin) * d.query_width());
-      });
-  }
+  const Pending added = index == 0 ? Pending{} : pending_of(model_.layers[static_cast<size_t>(index) - 1]);
+  const Pending* pending = index == 0 ? nullptr : &added;
+  if (layer.is_recurrent())
+    run_recurrent(layer, pending);
+  else
+    run_attention(layer, pending);
   if (index == d.num_layers - 1) compact_to_wanted();
   if (num_rows_ == 0) return;
 
@@ -189,20 +173,49 @@ void Graph::run_layer(int index) {
   const Product output[] = {{&layer.output, delta_.get(), d.embedding}};
   multiply(output);
   feed_forward(layer, {&layer.output_bias, &layer.post_attention_norm});
+  if (model_.layer_inputs.width > 0) add_input(index);
+}
+
+void Graph::run_attention(const Layer& layer, const Pending* pending) {
+  const int64_t query_width = layer.heads.query_width(), kv_width = layer.heads.kv_width();
+  const bool has_gate = layer.query_gate.rows > 0;
+  if (has_gate) query_gate_.reserve(static_cast<size_t>(num_rows_ * query_width));
+  const Matrix* projections[] = {&layer.query, &layer.key, &layer.value, &layer.query_gate};
+  const Product heads[] = {{&layer.query, query_.get(), query_width},
+                           {&layer.key, key_.get(), kv_width},
+                           {&layer.value, value_.get(), kv_width},
+                           {&layer.query_gate, query_gate_.get(), query_width}};
+  const size_t count = has_gate ? 4 : layer.value.rows > 0 ? 3 : layer.has_keys() ? 2 : 1;
+  normalize(pending, layer.attention_norm, std::span(projections).first(count));
+  multiply(std::span(heads).first(count));
+  normalize_heads(layer);
+  attend(layer);
+  if (!has_gate) return;
+  for_rows(num_rows_, query_width, [&](int64_t begin, int64_t end) {
+    const int64_t at = begin * query_width;
+    vectors_.sigmoid_multiply(attended_.get() + at, query_gate_.get() + at, (end - begin) * query_width);
+  });
+}
+
+// What a layer leaves in `delta_`.
+Graph::Pending Graph::pending_of(const Layer& layer) {
+  const Vector& norm = layer.input_gate.rows > 0 ? layer.post_input_norm : layer.post_ffn_norm;
+  return {&layer.down_bias, &norm, layer.output_scale};
 }
 
 void Graph::feed_forward(const Layer& layer, const Pending& attended) {
   const bool is_dense = layer.experts.up.empty(), has_shared = layer.up.rows > 0;
+  const bool has_own_norms = !layer.experts.router_norm.empty();
   const Matrix* both[] = {&layer.gate, &layer.up};
   const Matrix* all[] = {&layer.gate, &layer.up, &layer.experts.router};
   std::span<const Matrix* const> consumers = all;
-  if (is_dense) consumers = both;
+  if (is_dense || has_own_norms) consumers = both;
   if (!has_shared) consumers = consumers.subspan(2);
   if (model_.is_parallel)
     add_parallel(attended, consumers);
   else
     normalize(&attended, layer.ffn_norm, consumers);
-  if (!is_dense) choose_experts(layer);
+  if (!is_dense && !has_own_norms) choose_experts(layer);
   if (has_shared) {
     const int64_t width = layer.up.rows;
     const Product gate_and_up[] = {{&layer.gate, gate_.get(), width}, {&layer.up, up_.get(), width}};
@@ -210,6 +223,12 @@ void Graph::feed_forward(const Layer& layer, const Pending& attended) {
     activate(layer);
     const Product down[] = {{&layer.down, delta_.get(), model_.dimensions.embedding}};
     multiply(down);
+  }
+  if (has_own_norms) {
+    const Matrix* router[] = {&layer.experts.router};
+    normalize(nullptr, layer.experts.router_norm, router);
+    choose_experts(layer);
+    normalize(nullptr, layer.experts.norm, {});
   }
   if (!is_dense) run_experts(layer);
 }
@@ -225,6 +244,8 @@ void Graph::compact_to_wanted() {
     if (from == to) continue;
     compact(residual_.get(), d.embedding, from, to);
     compact(attended_.get(), model_.layers.back().output.cols, from, to);
+    if (const int64_t width = model_.layer_inputs.width; width > 0)
+      compact(inputs_.get(), width * d.num_layers, from, to);
     if (model_.is_parallel) compact(normed_.get(), d.embedding, from, to);
   }
   num_rows_ = static_cast<int64_t>(wanted_.size());
@@ -237,6 +258,7 @@ void Graph::add_pending(float* delta, int64_t row, const Pending& pending) {
     vectors_.rms_norm(delta, pending.norm->data(), model_.norm_epsilon, delta, width);
   if (model_.residual_scale != 1.0f) vectors_.scale(delta, model_.residual_scale, width);
   vectors_.add(residual_.get() + row * width, delta, width);
+  if (pending.output_scale != 1.0f) vectors_.scale(residual_.get() + row * width, pending.output_scale, width);
 }
 
 // Adds the previous block's output to the residual, then prepares its norm for `consumers`.
@@ -270,8 +292,8 @@ void Graph::add_parallel(const Pending& pending, std::span<const Matrix* const> 
 
 // Norms over all heads together, which come before a layer's attention takes the heads apart.
 void Graph::normalize_heads(const Layer& layer) {
-  const int64_t query = model_.dimensions.query_width(), kv = model_.dimensions.kv_width();
-  if (!is_whole(layer.query_norm)) return;
+  const int64_t query = layer.heads.query_width(), kv = layer.heads.kv_width();
+  if (!has_whole_norm(layer)) return;
   const auto normalized = [&](float* x, const Vector& bias, const Vector& norm, int64_t width) {
     if (!bias.empty()) vectors_.add(x, bias.data(), width);
     vectors_.rms_norm(x, norm.data(), model_.norm_epsilon, x, width);

@@ -37,14 +37,17 @@ void Graph::convolve(const Layer& layer, int span, int64_t channel, int64_t coun
   });
 }
 
-void Graph::run_recurrent(const Layer& layer) {
+void Graph::run_recurrent(const Layer& layer, const Pending* pending) {
   const Recurrent& recurrent = layer.recurrent;
+  const size_t count = recurrent.gate.rows > 0 ? 4 : 1;
+  const Matrix* inputs[] = {&recurrent.input, &recurrent.gate, &recurrent.decay, &recurrent.rate};
+  normalize(pending, layer.attention_norm, std::span(inputs).first(count));
   const int64_t width = model_.recurrent.width(), heads = model_.recurrent.num_heads;
   const Product products[] = {{&recurrent.input, projected_.get(), recurrent.input.rows},
                               {&recurrent.gate, attended_.get(), width},
                               {&recurrent.decay, decays_.get(), heads},
                               {&recurrent.rate, rates_.get(), heads}};
-  multiply(std::span(products).first(recurrent.gate.rows > 0 ? 4 : 1));
+  multiply(std::span(products).first(count));
   if (model_.recurrent.kind == Recurrence::kShortConvolution) return run_short_convolution(layer);
   if (model_.recurrent.kind == Recurrence::kDeltaRule) return run_delta_rule(layer);
   run_scan(layer);

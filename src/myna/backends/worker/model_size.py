@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from myna.core.backend import ModelSize
 from myna.prompts.gguf import Header
 from myna.prompts.pooling import is_encoder
 
 _HALF_BYTES: Final = 2  # keys and values are stored as 16-bit floats
-_MAX_LAYERS: Final = 1024  # engines refuse files with more
 _FLOAT_BYTES: Final = 4  # states are stored as 32-bit floats
 # Types that the native engine packs into a wider layout: by which factor. The others are as large as in the
 # file within a few per cent.
@@ -32,45 +30,30 @@ def model_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> Mod
     with what the native engine makes of them. Encoders keep no keys and values, and neither do layers that
     only guess further tokens. Raises `OSError`."""
     name = header.architecture
-    num_heads = max(1, _largest(header, f"{name}.attention.head_count", 1))
-    width = header.integer(f"{name}.embedding_length") // num_heads
-    key_width = header.integer(f"{name}.attention.key_length", width)
-    value_width = header.integer(f"{name}.attention.value_length", width)
-    layers = header.integer(f"{name}.block_count") - header.integer(f"{name}.nextn_predict_layers", 0)
-    layers = min(max(layers, 0), _MAX_LAYERS)
-    kv_heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, num_heads)
-    recurrent = _recurrent_layers(header, layers)
-    kv_heads[recurrent] = 0
-    state_floats = len(recurrent) * _state_floats(header)
+    recurrent = len(_recurrent_layers(header))
     wider = sum(tensor.num_bytes * (PACKING.get(tensor.type, 1) - 1) for tensor in header.tensors)
     return ModelSize(
         sum(path.stat().st_size for path in paths) + (int(wider) if is_packed else 0),
-        0 if is_encoder(name) else _HALF_BYTES * int(kv_heads.sum()) * (key_width + value_width),
+        0 if is_encoder(name) else _HALF_BYTES * _numbers_of_a_token(header, name),
         header.integer(f"{name}.context_length"),
-        _FLOAT_BYTES * state_floats,
+        _FLOAT_BYTES * recurrent * _state_floats(header) if recurrent else 0,
     )
 
 
-def _of_layers(header: Header, key: str, layers: int, default: int) -> npt.NDArray[np.int64]:
-    """A number for each layer, if the file has only one for all of them, too."""
-    value = header.metadata.get(key, default)
-    if isinstance(value, np.ndarray):
-        return np.resize(value.astype(np.int64), layers)
-    return np.full(layers, header.integer(key, default), np.int64)
-
-
-def _recurrent_layers(header: Header, layers: int) -> npt.NDArray[np.int64]:
+def _recurrent_layers(header: Header) -> set[int]:
     """Which layers of a model that has such ones keep a state instead of keys and values."""
     name = header.architecture
+    layers = max(0, header.integer(f"{name}.block_count") - header.integer(f"{name}.nextn_predict_layers", 0))
     if not {f"{name}.{key}" for key in ("shortconv.l_cache", "ssm.state_size")} & header.metadata.keys():
-        return np.arange(0)
+        return set()
     heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, 1)
-    if not heads.all():
-        return np.flatnonzero(heads == 0)
+    if not all(heads):
+        return {layer for layer, count in enumerate(heads) if not count}
     if f"{name}.attention.recurrent_layers" in header.metadata:
-        return np.flatnonzero(_of_layers(header, f"{name}.attention.recurrent_layers", layers, 0))
+        flags = _of_layers(header, f"{name}.attention.recurrent_layers", layers, 0)
+        return {layer for layer, flag in enumerate(flags) if flag}
     interval = max(1, header.integer(f"{name}.full_attention_interval", 4))
-    return np.flatnonzero(np.arange(1, layers + 1) % interval)
+    return {layer for layer in range(layers) if (layer + 1) % interval}
 
 
 def _state_floats(header: Header) -> int:
@@ -85,7 +68,26 @@ def _state_floats(header: Header) -> int:
     return max(0, taps - 1) * (width + 2 * groups * length) + width * length
 
 
-def _largest(header: Header, key: str, default: int) -> int:
-    """Head counts are one number, or one per block."""
+def _numbers_of_a_token(header: Header, name: str) -> int:
+    """Of its keys and values in all layers that have some of their own."""
+    guessing = header.integer(f"{name}.nextn_predict_layers", 0)
+    sharing = header.integer(f"{name}.attention.shared_kv_layers", 0)
+    layers = max(0, header.integer(f"{name}.block_count") - guessing - sharing)
+    num_heads = max(1, *_of_layers(header, f"{name}.attention.head_count", layers, 1))
+    width = header.integer(f"{name}.embedding_length") // num_heads
+    usual = {kind: header.integer(f"{name}.attention.{kind}_length", width) for kind in ("key", "value")}
+    windowed = (header.integer(f"{name}.attention.{kind}_length_swa", usual[kind]) for kind in usual)
+    widths = sum(usual.values()), sum(windowed)
+    kv_heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, num_heads)
+    recurrent = _recurrent_layers(header)
+    kv_heads = [0 if layer in recurrent else count for layer, count in enumerate(kv_heads)]
+    is_windowed = _of_layers(header, f"{name}.attention.sliding_window_pattern", layers, 0)
+    return sum(heads * widths[bool(local)] for heads, local in zip(kv_heads, is_windowed, strict=True))
+
+
+def _of_layers(header: Header, key: str, layers: int, default: int) -> list[int]:
+    """Some numbers are one for all layers, or one for each."""
     value = header.metadata.get(key, default)
-    return int(np.max(value)) if isinstance(value, np.ndarray) else header.integer(key, default)
+    if isinstance(value, np.ndarray) and len(value) >= max(1, layers):
+        return [int(number) for number in value[:layers]]
+    return [int(value) if isinstance(value, bool) else header.integer(key, default)] * layers

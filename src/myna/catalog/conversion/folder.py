@@ -108,7 +108,10 @@ class ModelFolder:
             raise self.error(f"its weights are in more than {MAX_SHARDS} files")
         tensors: dict[str, StoredTensor] = {}
         for name in names:
-            tensors |= read_tensors(path / name)
+            shard = read_tensors(path / name)
+            if twice := sorted(shard.keys() & tensors.keys()):
+                raise self.error(f"the tensor {twice[0]} is in two of its files")
+            tensors |= shard
         return tensors
 
     def error(self, what: str | Translatable) -> ModelFileError:
