@@ -1,6 +1,7 @@
 # make serve   install dependencies, download the model, start (MODEL=, PORT=, HOST=, any MYNA_*)
 # make test    install test dependencies, download the models, run all tests
 # make test-clients   run examples/clients and LangChain's own tests against a live server; installs 600 MB more
+# make test-vllm      run tests/vllm with vLLM's build for processors, in build/vllm; installs 3 GB
 # make docs    build the documentation as a website, in build/site
 # make check   format, lint, types, import contracts, prose; `scripts/check --fix` fixes what it can
 # make clean   remove all build output; keeps the models in ~/.local/share/myna
@@ -19,7 +20,7 @@ given = $(if $(filter command%,$(origin $(1))),$($(1)))
 
 export VENV
 
-.PHONY: serve test test-native test-clients docs check clean install models-for-tests
+.PHONY: serve test test-native test-clients test-vllm docs check clean install models-for-tests
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.deps
@@ -35,6 +36,9 @@ test-native: $(VENV)/.dev
 test-clients: $(VENV)/.installed build/clients/.deps
 	@[ -n "$$MYNA_TEST_MODELS" ] || PYTHONPATH=src $(BIN)/python -m myna.cli pull
 	@MYNA="$(abspath $(BIN))/python -m myna.cli" scripts/test-clients
+
+test-vllm: $(VENV)/.dev build/vllm/engines/vllm/bin/python
+	@TEST_VLLM_PYTHON="$(abspath build/vllm/engines/vllm/bin/python)" PYTHONPATH=src $(BIN)/python -m pytest tests/vllm
 
 docs: $(VENV)/.dev
 	@PYTHONPATH=src $(BIN)/python scripts/docs
@@ -75,6 +79,9 @@ build/clients/.deps: examples/clients/requirements.txt examples/clients/agents-s
 	@build/clients/agents-sdk/bin/python -m pip install --quiet --disable-pip-version-check \
 		-r examples/clients/agents-sdk/requirements.txt
 	@touch $@
+
+build/vllm/engines/vllm/bin/python: | $(VENV)/.deps
+	@MYNA_HOME=build/vllm PYTHONPATH=src $(BIN)/python -m myna.cli engines install vllm
 
 $(VENV)/.installed: $(SOURCES) $(VENV)/.deps
 	@PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-deps --no-build-isolation .

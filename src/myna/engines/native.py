@@ -90,6 +90,7 @@ class NativeEngine:
             max_sequences=engine.max_sequences,
             arithmetic=arithmetic(),
             eos_tokens=tuple(dict.fromkeys(token for token in ends if token >= 0)),
+            is_batch_invariant=True,
         )
 
     @property
