@@ -10,6 +10,7 @@ target_sources(myna_engine PRIVATE
   graph/experts_step.cpp
   graph/graph.cpp
   graph/inputs_step.cpp
+  graph/latent_step.cpp
   graph/recurrent_step.cpp
   graph/state_step.cpp
   gguf/mapped_file.cpp

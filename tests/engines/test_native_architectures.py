@@ -58,7 +58,11 @@ CHECKED = {
     "attention.head_count_kv",
     "attention.key_length",
     "attention.value_length",
+    "attention.key_length_mla",
     "attention.key_length_swa",
+    "attention.kv_lora_rank",
+    "attention.q_lora_rank",
+    "attention.value_length_mla",
     "attention.value_length_swa",
     "attention.sliding_window_pattern",  # where it says which layers have which heads
     "embedding_length_per_layer_input",

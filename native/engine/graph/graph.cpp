@@ -22,7 +22,8 @@ bool wants(std::span<const Matrix* const> consumers, bool floats) {
 Precision attention_precision(const Model& model) {
   const Layer& layer = *std::find_if(model.layers.begin(), model.layers.end(),
                                      [](const Layer& other) { return !other.is_recurrent(); });
-  if (is_float(layer.key.type) || is_float(layer.output.type)) return Precision::kFloat;
+  const Matrix& keys = model.latent.rank > 0 ? layer.latent.down : layer.key;
+  if (is_float(keys.type) || is_float(layer.output.type)) return Precision::kFloat;
   return layer.key_bias.empty() ? Precision::kBfloat : Precision::kSplitBfloat;
 }
 
@@ -46,12 +47,12 @@ Graph::Graph(const Model& model, const PagedCache& cache, const StateStore* stat
   int64_t channels = 0;
   for (const Layer& layer : model.layers) {
     gate_width_ = std::max({gate_width_, layer.up.rows, layer.input_gate.rows});
-    mixed_width_ = std::max(mixed_width_, layer.output.cols);
+    mixed_width_ = std::max({mixed_width_, layer.output.cols, layer.heads.query_width()});
     projected_width_ = std::max(projected_width_, layer.recurrent.input.rows);
     channels = std::max(channels, layer.recurrent.convolution.channels);
     if (layer.is_recurrent()) continue;
     scratch_floats_ = std::max(scratch_floats_, scratch_floats(layer.heads));
-    query_width_ = std::max(query_width_, layer.heads.query_width());
+    query_width_ = std::max({query_width_, layer.heads.query_width(), model.latent.query_rank});
     kv_width_ = std::max(kv_width_, layer.heads.kv_width());
   }
   scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
@@ -168,15 +169,17 @@ void Graph::run_layer(int index) {
   if (index == d.num_layers - 1) compact_to_wanted();
   if (num_rows_ == 0) return;
 
+  const bool is_latent = model_.latent.rank > 0;
+  if (is_latent) project_back(layer);
   const Matrix* outputs[] = {&layer.output};
-  quantize(attended_.get(), layer.output.cols, outputs);
+  quantize(is_latent ? head_queries_.get() : attended_.get(), layer.output.cols, outputs);
   const Product output[] = {{&layer.output, delta_.get(), d.embedding}};
   multiply(output);
   feed_forward(layer, {&layer.output_bias, &layer.post_attention_norm});
   if (model_.layer_inputs.width > 0) add_input(index);
 }
 
-void Graph::run_attention(const Layer& layer, const Pending* pending) {
+void Graph::project_heads(const Layer& layer, const Pending* pending) {
   const int64_t query_width = layer.heads.query_width(), kv_width = layer.heads.kv_width();
   const bool has_gate = layer.query_gate.rows > 0;
   if (has_gate) query_gate_.reserve(static_cast<size_t>(num_rows_ * query_width));
@@ -189,11 +192,19 @@ void Graph::run_attention(const Layer& layer, const Pending* pending) {
   normalize(pending, layer.attention_norm, std::span(projections).first(count));
   multiply(std::span(heads).first(count));
   normalize_heads(layer);
+}
+
+void Graph::run_attention(const Layer& layer, const Pending* pending) {
+  if (model_.latent.rank > 0)
+    project_latent(layer, pending);
+  else
+    project_heads(layer, pending);
   attend(layer);
-  if (!has_gate) return;
-  for_rows(num_rows_, query_width, [&](int64_t begin, int64_t end) {
-    const int64_t at = begin * query_width;
-    vectors_.sigmoid_multiply(attended_.get() + at, query_gate_.get() + at, (end - begin) * query_width);
+  if (layer.query_gate.rows == 0) return;
+  const int64_t width = layer.heads.query_width();
+  for_rows(num_rows_, width, [&](int64_t begin, int64_t end) {
+    const int64_t at = begin * width;
+    vectors_.sigmoid_multiply(attended_.get() + at, query_gate_.get() + at, (end - begin) * width);
   });
 }
 
@@ -239,11 +250,13 @@ void Graph::compact_to_wanted() {
   const auto compact = [&](float* rows, int64_t width, int64_t from, int64_t to) {
     std::memcpy(rows + to * width, rows + from * width, static_cast<size_t>(width) * sizeof(float));
   };
+  const Layer& last = model_.layers.back();
+  const int64_t attended_width = last.is_recurrent() ? last.output.cols : last.heads.query_width();
   for (size_t i = 0; i < wanted_.size(); ++i) {
     const int64_t from = wanted_[i], to = static_cast<int64_t>(i);
     if (from == to) continue;
     compact(residual_.get(), d.embedding, from, to);
-    compact(attended_.get(), model_.layers.back().output.cols, from, to);
+    compact(attended_.get(), attended_width, from, to);
     if (const int64_t width = model_.layer_inputs.width; width > 0)
       compact(inputs_.get(), width * d.num_layers, from, to);
     if (model_.is_parallel) compact(normed_.get(), d.embedding, from, to);
@@ -258,7 +271,8 @@ void Graph::add_pending(float* delta, int64_t row, const Pending& pending) {
     vectors_.rms_norm(delta, pending.norm->data(), model_.norm_epsilon, delta, width);
   if (model_.residual_scale != 1.0f) vectors_.scale(delta, model_.residual_scale, width);
   vectors_.add(residual_.get() + row * width, delta, width);
-  if (pending.output_scale != 1.0f) vectors_.scale(residual_.get() + row * width, pending.output_scale, width);
+  if (pending.output_scale != 1.0f)
+    vectors_.scale(residual_.get() + row * width, pending.output_scale, width);
 }
 
 // Adds the previous block's output to the residual, then prepares its norm for `consumers`.

@@ -25,6 +25,7 @@ Dimensions read_dimensions(const gguf::Model& file, const Family& family);
 std::vector<bool> recurrent_layers(const gguf::Model& file, const Family& family, int num_layers);
 RecurrentSizes read_recurrent_sizes(const gguf::Model& file, const Family& family);
 std::span<const char* const> recurrent_keys(Recurrence recurrence);
+LatentSizes read_latent(const gguf::Model& file, const Family& family, const Dimensions& dimensions);
 Routing read_routing(const gguf::Model& file, const Family& family);
 float read_epsilon(const gguf::Model& file, const Family& family);
 // Throws UnsupportedModel, naming the key, for metadata of the architecture that the engine neither honours
