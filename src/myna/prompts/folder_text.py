@@ -36,7 +36,7 @@ class _Templates(msgspec.Struct):
 @dataclass(frozen=True, slots=True)
 class FolderText:
     """`header` describes the folder as a GGUF file's header would, so that both kinds of models are rendered
-    by the same code. `special` are the tokens that the file's own library finds in no text, by their names."""
+    by the same code. `special` are the tokens that the file's library finds in no text, by their names."""
 
     header: Header
     vocabulary: Vocabulary
