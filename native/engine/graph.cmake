@@ -10,6 +10,7 @@ target_sources(myna_engine PRIVATE
   graph/experts_step.cpp
   graph/graph.cpp
   graph/inputs_step.cpp
+  graph/latent_step.cpp
   gguf/mapped_file.cpp
   gguf/model.cpp
   gguf/parse.cpp

@@ -4,6 +4,7 @@ size."""
 from typing import Final
 
 from tests.engines.gemma_layouts import gemma4
+from tests.engines.latent_layouts import deepseek2
 from tests.engines.layouts import Layout, Mixture
 
 _QKV_BIASES: Final = ("attn_q", "attn_k", "attn_v")
@@ -223,6 +224,18 @@ LAYOUTS: Final[dict[str, Layout]] = {
             "softmax": {"metadata": {"expert_gating_func": 1}},
             "groups": {"metadata": {"expert_group_count": 4, "expert_group_used_count": 2}},
         },
+    ),
+    "deepseek2": deepseek2(
+        cases={
+            "queries at once": {"variant": deepseek2(0)},
+            "softmax as it is": {
+                "metadata": {"expert_gating_func": None, "expert_weights_norm": False},
+            },
+            "groups": {"metadata": {"expert_group_count": 4, "expert_group_used_count": 2}},
+            "yarn": {"metadata": _YARN},
+            "yarn that scales scores": {"metadata": _YARN | {"rope.scaling.yarn_log_multiplier": 0.0707}},
+            "a factor on the rope": {"metadata": {"rope.scaling.attn_factor": 1.25}},
+        }
     ),
     "gpt-oss": Layout(
         norms=("attn_norm", "post_attention_norm"),

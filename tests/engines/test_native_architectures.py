@@ -30,7 +30,7 @@ CASES = {
 }
 TOKENS = [int(t) for t in np.random.default_rng(5).integers(0, VOCABULARY, 150)]
 LENGTH = len(TOKENS)
-# Keys and values are stored as halves, which the oracle is told not to do; everything else is float32. Halves
+# Keys and values are stored as halves, but not in the oracle; everything else is float32. Halves
 # alone change llama.cpp's own logits by 4e-4 of their norm in two layers; a wrong formula by 1e-2 and more.
 CLOSE = 2.5e-3
 # Of converters, and epsilons of norms that an architecture doesn't have.
@@ -58,7 +58,11 @@ CHECKED = {
     "attention.head_count_kv",
     "attention.key_length",
     "attention.value_length",
+    "attention.key_length_mla",
     "attention.key_length_swa",
+    "attention.kv_lora_rank",
+    "attention.q_lora_rank",
+    "attention.value_length_mla",
     "attention.value_length_swa",
     "attention.sliding_window_pattern",  # where it says which layers have which heads
     "embedding_length_per_layer_input",

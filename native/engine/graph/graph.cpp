@@ -21,7 +21,8 @@ bool wants(std::span<const Matrix* const> consumers, bool floats) {
 // models that have them (Qwen2) use them to make some scores very large.
 Precision attention_precision(const Model& model) {
   const Layer& layer = model.layers.front();
-  if (is_float(layer.key.type) || is_float(layer.output.type)) return Precision::kFloat;
+  const Matrix& keys = model.latent.rank > 0 ? layer.latent.down : layer.key;
+  if (is_float(keys.type) || is_float(layer.output.type)) return Precision::kFloat;
   return layer.key_bias.empty() ? Precision::kBfloat : Precision::kSplitBfloat;
 }
 
@@ -44,7 +45,7 @@ Graph::Graph(const Model& model, const PagedCache& cache, ThreadPool& pool)
   for (const Layer& layer : model.layers) {
     scratch_floats_ = std::max(scratch_floats_, scratch_floats(layer.heads));
     gate_width_ = std::max({gate_width_, layer.up.rows, layer.input_gate.rows});
-    query_width_ = std::max(query_width_, layer.heads.query_width());
+    query_width_ = std::max({query_width_, layer.heads.query_width(), model.latent.query_rank});
     kv_width_ = std::max(kv_width_, layer.heads.kv_width());
   }
   scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
@@ -144,25 +145,35 @@ void Graph::run_layer(int index) {
   const Dimensions& d = model_.dimensions;
   const Layer& layer = model_.layers[static_cast<size_t>(index)];
   const Pending added = index == 0 ? Pending{} : pending_of(model_.layers[static_cast<size_t>(index) - 1]);
+  const Pending* pending = index == 0 ? nullptr : &added;
+  const bool is_latent = model_.latent.rank > 0;
+  if (is_latent)
+    project_latent(layer, pending);
+  else
+    project_heads(layer, pending);
+  attend(layer);
+  if (index == d.num_layers - 1) compact_to_wanted();
+  if (num_rows_ == 0) return;
+
+  if (is_latent) project_back(layer);
+  const Matrix* outputs[] = {&layer.output};
+  quantize(is_latent ? head_queries_.get() : attended_.get(), layer.output.cols, outputs);
+  const Product output[] = {{&layer.output, delta_.get(), d.embedding}};
+  multiply(output);
+  feed_forward(layer, {&layer.output_bias, &layer.post_attention_norm});
+  if (model_.layer_inputs.width > 0) add_input(index);
+}
+
+void Graph::project_heads(const Layer& layer, const Pending* pending) {
   const int64_t query_width = layer.heads.query_width(), kv_width = layer.heads.kv_width();
   const Matrix* projections[] = {&layer.query, &layer.key, &layer.value};
   const Product heads[] = {{&layer.query, query_.get(), query_width},
                            {&layer.key, key_.get(), kv_width},
                            {&layer.value, value_.get(), kv_width}};
   const size_t count = layer.value.rows > 0 ? 3 : layer.has_keys() ? 2 : 1;
-  normalize(index == 0 ? nullptr : &added, layer.attention_norm, std::span(projections).first(count));
+  normalize(pending, layer.attention_norm, std::span(projections).first(count));
   multiply(std::span(heads).first(count));
   normalize_heads(layer);
-  attend(layer);
-  if (index == d.num_layers - 1) compact_to_wanted();
-  if (num_rows_ == 0) return;
-
-  const Matrix* outputs[] = {&layer.output};
-  quantize(attended_.get(), query_width, outputs);
-  const Product output[] = {{&layer.output, delta_.get(), d.embedding}};
-  multiply(output);
-  feed_forward(layer, {&layer.output_bias, &layer.post_attention_norm});
-  if (model_.layer_inputs.width > 0) add_input(index);
 }
 
 // What a layer leaves in `delta_`.
@@ -226,7 +237,8 @@ void Graph::add_pending(float* delta, int64_t row, const Pending& pending) {
     vectors_.rms_norm(delta, pending.norm->data(), model_.norm_epsilon, delta, width);
   if (model_.residual_scale != 1.0f) vectors_.scale(delta, model_.residual_scale, width);
   vectors_.add(residual_.get() + row * width, delta, width);
-  if (pending.output_scale != 1.0f) vectors_.scale(residual_.get() + row * width, pending.output_scale, width);
+  if (pending.output_scale != 1.0f)
+    vectors_.scale(residual_.get() + row * width, pending.output_scale, width);
 }
 
 // Adds the previous block's output to the residual, then prepares its norm for `consumers`.

@@ -55,15 +55,14 @@ class Graph {
   void place_rows(std::span<const Span> slice);
   void embed();
   void run_layer(int index);
+  void project_heads(const Layer& layer, const Pending* pending);
   static Pending pending_of(const Layer& layer);
   void compact_to_wanted();
   void add_pending(float* delta, int64_t row, const Pending& pending);
   void normalize(const Pending* pending, const Vector& norm, std::span<const Matrix* const> consumers);
   void add_parallel(const Pending& pending, std::span<const Matrix* const> consumers);
   void normalize_heads(const Layer& layer);
-  static bool has_whole_norm(const Layer& layer) {
-    return std::ssize(layer.query_norm) > layer.heads.dim;
-  }
+  static bool has_whole_norm(const Layer& layer) { return std::ssize(layer.query_norm) > layer.heads.dim; }
   void finish_logits(float* logits);
   void quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers);
   void (*activation() const)(float*, const float*, int64_t);
@@ -95,7 +94,14 @@ class Graph {
     return inputs_.get() + (row * model_.dimensions.num_layers + layer) * model_.layer_inputs.width;
   }
 
+  // Latent attention, in latent_step.cpp.
+  void project_latent(const Layer& layer, const Pending* pending);
+  void project_back(const Layer& layer);
+  template <typename RowOf>
+  void multiply_heads(const std::vector<Matrix>& matrices, RowOf&& row_of, float* out);
+
   // Mixtures of experts, in experts_step.cpp.
+  static constexpr int64_t kQuantizedRows = 16;  // together, so that no two threads write to one cache line
   struct Choice {
     int expert;
     float weight;
@@ -143,7 +149,7 @@ class Graph {
   std::vector<int64_t> wanted_;
   int64_t num_rows_ = 0;
   std::vector<Item> items_;
-  Heads planned_;          // the heads that the items are for
+  Heads planned_;  // the heads that the items are for
   int64_t tile_queries_ = 0, tile_rows_ = 0;
   bool is_split_ = false;  // all keys must be stored before attention starts
 
@@ -156,6 +162,7 @@ class Graph {
 
   Activations narrow_, floats_;  // for quantised weights and for float weights
   Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_, inputs_, own_inputs_;
+  Buffer<float> head_queries_, latents_;  // of latent attention
   Buffer<float> partials_, scratch_;
   std::array<Buffer<float>, 2> cosines_, sines_;
   Work work_;

@@ -21,6 +21,7 @@ std::vector<Heads> read_heads(const gguf::Model& file, const Family& family, con
 std::vector<int64_t> read_feed_forward(const gguf::Model& file, const Family& family,
                                        const Dimensions& dimensions);
 Dimensions read_dimensions(const gguf::Model& file, const Family& family);
+LatentSizes read_latent(const gguf::Model& file, const Family& family, const Dimensions& dimensions);
 Routing read_routing(const gguf::Model& file, const Family& family);
 float read_epsilon(const gguf::Model& file, const Family& family);
 // Throws UnsupportedModel, naming the key, for metadata of the architecture that the engine neither honours

@@ -38,9 +38,9 @@ std::vector<Matrix> Weights::stack(const std::string& name, int64_t count, Rows 
   const auto* data = reinterpret_cast<const uint8_t*>(tensor.data.data());
   std::vector<Matrix> matrices;
   for (int64_t i = 0; i < count; ++i)
-    matrices.push_back(
-        pack(arena_, static_cast<TensorType>(tensor.type), rows.count, columns,
-             data + static_cast<uint64_t>(i * rows.of + rows.first) * tensor.row_bytes(), &pool_));
+    matrices.push_back(pack(arena_, static_cast<TensorType>(tensor.type), rows.count, columns,
+                            data + static_cast<uint64_t>(i * rows.of + rows.first) * tensor.row_bytes(),
+                            &pool_));
   return matrices;
 }
 

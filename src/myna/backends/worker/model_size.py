@@ -46,6 +46,8 @@ def _numbers_of_a_token(header: Header, name: str) -> int:
     width = header.integer(f"{name}.embedding_length") // num_heads
     usual = {kind: header.integer(f"{name}.attention.{kind}_length", width) for kind in ("key", "value")}
     windowed = (header.integer(f"{name}.attention.{kind}_length_swa", usual[kind]) for kind in usual)
+    if f"{name}.attention.kv_lora_rank" in header.metadata:  # values are the keys
+        usual["value"] = usual["key"]
     widths = sum(usual.values()), sum(windowed)
     kv_heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, num_heads)
     is_windowed = _of_layers(header, f"{name}.attention.sliding_window_pattern", layers, 0)
