@@ -111,7 +111,7 @@ def test_spelled_calls_are_what_the_model_would_write(form: str, arguments: str)
 
 @pytest.mark.parametrize("arguments", ['["word1"]', '{"a": "word1', '"word1"'])
 @pytest.mark.parametrize("form", FORMATS)
-def test_arguments_that_are_no_object_are_spelled_in_any_form(form: str, arguments: str) -> None:
+def test_broken_arguments_are_spelled_in_any_form(form: str, arguments: str) -> None:
     turn = Message.of("assistant", None, tool_calls=(ToolCall("call_1", "add", arguments),))
     [spelled], _ = adapt([turn], (), Adaptation(spelling=2), FORMATS[form])
     assert spelled.text.count(arguments) == 1
