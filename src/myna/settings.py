@@ -65,6 +65,9 @@ class Settings:
     upstreams: Section | None = _setting(
         None, values.section, "OpenAI-compatible servers whose models are offered too; see docs/upstreams.md."
     )
+    fleet: Section | None = _setting(
+        None, values.section, "The Ray cluster whose models are offered too; see docs/fleet.md."
+    )
     mirror: Path | None = _setting(
         None, values.optional_path, "Folder to copy catalog models from, tried before any network source."
     )

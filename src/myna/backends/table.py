@@ -33,6 +33,7 @@ class BackendRow:
 BACKENDS: Final[dict[str, BackendRow]] = {
     "worker": BackendRow("myna.backends.worker.backend:WorkerBackend", engines=tuple(ENGINES)),
     "remote": BackendRow("myna.backends.remote.backend:RemoteBackend", section="upstreams"),
+    "fleet": BackendRow("myna.fleet.backend:FleetBackend", section="fleet"),
 }
 
 
