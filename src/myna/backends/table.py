@@ -31,9 +31,9 @@ class BackendRow:
 
 # If several accept a model, the first runs it.
 BACKENDS: Final[dict[str, BackendRow]] = {
+    "fleet": BackendRow("myna.fleet.backend:FleetBackend", section="fleet"),
     "worker": BackendRow("myna.backends.worker.backend:WorkerBackend", engines=tuple(ENGINES)),
     "remote": BackendRow("myna.backends.remote.backend:RemoteBackend", section="upstreams"),
-    "fleet": BackendRow("myna.fleet.backend:FleetBackend", section="fleet"),
 }
 
 

@@ -12,6 +12,7 @@ from myna.cli import (
     catalog,
     check,
     complete,
+    fleet,
     import_model,
     key,
     keys,
@@ -56,6 +57,7 @@ app.command("key")(key.key)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(limits.app, name="limits")
+app.add_typer(fleet.app, name="fleet")
 app.command("usage")(usage.usage)
 app.command("doctor")(doctor)
 app.command("check")(check.check)

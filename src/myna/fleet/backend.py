@@ -23,6 +23,7 @@ from myna.engines.fake_embedding import embeds
 from myna.engines.registry import ENGINES
 from myna.fleet.config import read_section
 from myna.fleet.front import FleetConnection
+from myna.fleet.token import use_token
 from myna.prompts.gguf import read_header
 from myna.prompts.sampling_metadata import file_defaults
 from myna.scheduling.admission import QueueLimits
@@ -57,10 +58,10 @@ class FleetBackend:
         self._announce()
 
     def accepts(self, model: ModelSpec) -> bool:
-        return isinstance(model, FleetModel)
+        """Also a model whose file happens to be here: the settings say that the fleet runs it."""
+        return not model.is_relayed and model.id in self._config.models
 
     async def prepare(self, model: ModelSpec) -> Candidate:
-        assert isinstance(model, FleetModel), "accepts() comes first"
         return _Candidate(model.id, self._options, self._limits, self._is_joined)
 
     def check(self) -> None:
@@ -75,9 +76,7 @@ class FleetBackend:
         except ConfigurationError as exc:
             yield wrong(exc.text, remedy=install_command("fleet"))
         else:
-            yield ok(
-                N_("The models of the fleet at {address} are offered.", address=self._config.address)
-            )
+            yield ok(N_("The models of the fleet at {address} are offered.", address=self._config.address))
 
     def announced(self) -> tuple[ModelSpec, ...]:
         return self._announced
@@ -106,9 +105,8 @@ class FleetBackend:
         await self._joining.aclose()
 
     async def _join(self) -> None:
+        use_token(Path(self._config.token_file or self._options.home / "fleet" / "token"))
         cluster: Any = import_module("myna.fleet.on_ray.cluster")
-        token = self._config.token_file or self._options.home / "fleet" / "token"
-        cluster.use_token(Path(token))
         await asyncio.to_thread(cluster.connect, self._config.address)
         self._is_joined.set()
 

@@ -1,10 +1,9 @@
 """Connecting to a Ray cluster, and deploying, listing and removing the models of a fleet."""
 
-import os
-import secrets
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import ray
 from ray import serve
@@ -16,32 +15,22 @@ from myna.fleet.node import ReplicaSpec
 from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT, application
 
 _NAMESPACE: Final = "myna"
+_DRAIN_S: Final = 30
 
 
 class FleetState(NamedTuple):
     """`models`: the states of a model's replicas by its id. `nodes`: the address of each living machine, and
-    what Ray has of it in total."""
+    what Ray has of it in total. `running` are the models whose replicas all run, `failures` why others can't
+    be started."""
 
     models: Mapping[str, Mapping[str, int]]
     nodes: Mapping[str, Mapping[str, float]]
-
-
-def use_token(path: Path) -> None:
-    """Whoever reaches Ray runs code on all its machines, so that it asks for a token. A file that is missing
-    is written; it must be the same on all machines. Settings of the environment come first."""
-    if os.environ.setdefault("RAY_AUTH_MODE", "token") != "token" or "RAY_AUTH_TOKEN" in os.environ:
-        return
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secrets.token_hex(32))
-    os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(path))
+    running: Sequence[str]
+    failures: Mapping[str, str]
 
 
 def connect(address: str) -> None:
     """Join the cluster; blocking. Raises `OperatorError`."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(
             address,
@@ -69,17 +58,46 @@ def deploy(models: Mapping[str, FleetModelConfig], specs: Mapping[str, ReplicaSp
 def state() -> FleetState:
     """What runs now; blocking."""
     models: dict[str, Mapping[str, int]] = {}
+    running, failures = [], {}
     for name, app in serve.status().applications.items():
-        if name.startswith(APP_PREFIX):
-            deployment: Any = app.deployments.get(DEPLOYMENT)
-            models[name.removeprefix(APP_PREFIX)] = dict(deployment.replica_states) if deployment else {}
+        if not name.startswith(APP_PREFIX):
+            continue
+        model, deployment = name.removeprefix(APP_PREFIX), app.deployments.get(DEPLOYMENT)
+        models[model] = (
+            {str(key): num for key, num in deployment.replica_states.items()} if deployment else {}
+        )
+        if app.status == "RUNNING":
+            running.append(model)
+        elif app.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+            failures[model] = deployment.message if deployment and deployment.message else app.message
     nodes = {node["NodeManagerAddress"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
-    return FleetState(models, nodes)
+    return FleetState(models, nodes, running, failures)
 
 
 def remove(model: str) -> None:
     """Stop all replicas of the model; blocking."""
     serve.delete(APP_PREFIX + model)
+
+
+def drain(address: str) -> None:
+    """Move all replicas off the machine; blocking. Raises `OperatorError`."""
+    found = [
+        node["NodeID"] for node in ray.nodes() if node["NodeManagerAddress"] == address and node["Alive"]
+    ]
+    if not found:
+        raise OperatorError(N_("The fleet has no machine {address}.", address=address))
+    command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--node-id", found[0]]
+    reason = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "myna fleet drain"]
+    server = ray.get_runtime_context().gcs_address
+    options = ["--address", server, "--deadline-remaining-seconds", str(_DRAIN_S)]
+    done = subprocess.run([*command, *reason, *options], capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise OperatorError(N_("Ray refused: {reason}", reason=done.stderr.strip().splitlines()[-1:]))
+
+
+def leave() -> None:
+    """Leave the cluster."""
+    ray.shutdown()
 
 
 def _line(exc: Exception) -> str:
