@@ -79,7 +79,7 @@ class Answer:
 
 
 async def ask(service: InProcessGenerator, prompting: GgufRenderer, case: Case, *, drafts: bool) -> Answer:
-    """One answer; its prompt comes from the prefix cache after the first time."""
+    """One answer; from the second time on, its prompt comes from the prefix cache."""
     speculation._CAUTION = 1.5 if drafts else math.inf  # type: ignore[misc]
     request = GenerationRequest(
         id=case.name,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 from sqlalchemy import Connection, text
@@ -18,6 +19,7 @@ from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.ledger import UsageFilter
 from myna.core.stored import StoredCompletion
 from myna.stores.database import Database, TimeLimits, open_database
+from myna.stores.sql import SqlCompletions
 from myna.stores.sql_stores import SqlStores
 
 # Long where the test must not run into it, so that a test which does fails by its own time limit.
@@ -188,3 +190,40 @@ def test_servers_that_wait_for_each_others_steps_are_under_no_lock_timeout(postg
         opener.join(60)
     (database,) = opened
     database.close()
+
+
+def test_only_a_commit_that_need_not_be_synced_is_not(tmp_path: Path) -> None:
+    """What SQLite's pragma says within each kind of transaction; 1 doesn't wait for the disk, 2 does."""
+    with _opened(f"sqlite:///{tmp_path}/myna.db", _limits()) as database:
+
+        def level(connection: Connection) -> int:
+            return int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+        for _ in range(2):
+            with database.changes(is_synced=False) as connection:
+                assert level(connection) == 1
+            with database.changes() as connection:
+                assert level(connection) == 2
+            with pytest.raises(DatabaseError), database.changes(is_synced=False) as connection:
+                connection.exec_driver_sql("SELECT nothing")
+            with database.transaction() as connection:
+                assert level(connection) == 2
+
+
+def test_what_a_change_reads_stays_true_until_it_is_committed(tmp_path: Path) -> None:
+    path = tmp_path / "myna.db"
+    with _opened(f"sqlite:///{path}", _limits()) as database, database.changes() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        with closing(sqlite3.connect(path, timeout=0)) as other, pytest.raises(sqlite3.OperationalError):
+            other.execute("DELETE FROM completions")
+
+
+def test_a_deleted_text_is_not_in_the_file_any_more(tmp_path: Path) -> None:
+    path = tmp_path / "myna.db"
+    with _opened(f"sqlite:///{path}", _limits()) as database:
+        completions = SqlCompletions(database)
+        completions.put(msgspec.structs.replace(_completion(), item=b"a secret " * 2000))
+        completions.delete("ours", "chatcmpl-1")
+        with database.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert b"a secret" not in path.read_bytes()

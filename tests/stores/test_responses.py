@@ -11,7 +11,7 @@ from tests.stores.response_rows import conversation, items, names, response
 
 from myna.core import stored_responses
 from myna.core.stored import MAX_DELETED_ROWS
-from myna.core.stored_responses import ConversationStore, ResponseItem, ResponseStore
+from myna.core.stored_responses import ConversationStore, ResponseItem, ResponseStatus, ResponseStore
 from myna.stores import response_items, responses_memory
 from myna.stores.registry import Stores, open_stores
 from myna.stores.responses_sql import SqlResponses
@@ -51,6 +51,25 @@ def test_storing_twice_is_storing_once(store: ResponseStore) -> None:
     found = store.get("ours", "resp_a")
     assert found is not None and found.status == "incomplete"
     assert _history(store, "a") == "ai ao"
+
+
+def test_a_response_keeps_its_history_though_the_previous_one_was_deleted_meanwhile(
+    store: ResponseStore,
+) -> None:
+    store.put(response("a"))
+    store.put(response("b", "a"))
+    before = store.history("ours", "resp_b")
+    assert before is not None
+    assert store.delete("ours", "resp_b")
+    statuses: tuple[ResponseStatus, ...] = ("completed", "queued")
+    for name, status in zip("cd", statuses, strict=True):
+        store.put(response(name, "b", history=before.items, status=status))
+        assert _history(store, name) == f"ai ao bi bo {name}i {name}o"
+    assert store.delete("ours", "resp_a")
+    store.put(response("e", "c", history=items("elsewhere")))
+    assert _history(store, "e") == "ai ao bi bo ci co ei eo", "the previous one is there"
+    assert store.delete("ours", "resp_c")
+    assert _history(store, "e") == "ai ao bi bo ci co ei eo"
 
 
 def test_another_project_sees_nothing_and_changes_nothing(store: ResponseStore) -> None:

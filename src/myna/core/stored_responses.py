@@ -31,7 +31,8 @@ class StoredResponse(msgspec.Struct, frozen=True):
     """A response. It belongs to `project`: to others it doesn't exist.
 
     `body` is the response object as the API shows it, as JSON with an empty `output`. `input` is what the
-    request itself contained, without the history. `previous_id` is the response that it continues. If it has
+    request itself contained. `previous_id` is the response that it continues, `history` are the items of that
+    one's chain: they become part of the input if the previous response has been deleted meanwhile. If it has
     a `conversation_id`, its items are added to that conversation when it is completed or incomplete. `runner`
     is the server that generates a background response.
     """
@@ -47,9 +48,11 @@ class StoredResponse(msgspec.Struct, frozen=True):
     previous_id: str | None = None
     conversation_id: str | None = None
     runner: str = ""
+    history: Sequence[ResponseItem] = ()
 
     @property
     def num_bytes(self) -> int:
+        """What it takes in the store if the previous response is still there."""
         return len(self.body) + sum(len(item.json) for item in (*self.input, *self.output))
 
 

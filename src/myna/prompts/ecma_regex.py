@@ -13,7 +13,7 @@ _MAX_DIGITS: Final = 9  # of a repetition, which is a 32-bit number for the gram
 _SPACES: Final = r"\t-\r \u{a0}\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{feff}"
 _CLASSES: Final = {"d": "0-9", "w": "0-9A-Za-z_", "s": _SPACES}
 _LINE_ENDS: Final = r"\n\r\u{2028}\u{2029}"
-_ANY: Final = r"[\x{0}-\x{10ffff}]"
+_ANY: Final = r"[\u{0}-\u{10ffff}]"
 _CONTROLS: Final = {"t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r"}
 # Of Rust and Python, for schemas made there; errors in ECMA-262.
 _ANCHORS: Final = {"A": "^", "z": "$", "Z": "$"}
@@ -31,10 +31,19 @@ class UnsupportedPattern(Exception):
 
 
 def translate(pattern: str) -> str:
-    """The regular expression of the same strings for a grammar. Raises `UnsupportedPattern`."""
-    parser = _Parser(pattern)
+    """The regular expression of the same strings for a grammar, to be searched for in them. Raises
+    `UnsupportedPattern`."""
+    return _parsed(_Parser(pattern))
+
+
+def translate_whole(pattern: str) -> str:
+    """The same, to be matched with whole strings; the pattern may have been translated before."""
+    return f"(?:{_parsed(_Parser(pattern, is_whole=True))})"
+
+
+def _parsed(parser: "_Parser") -> str:
     part = parser.alternatives(0)
-    if parser.position < len(pattern):
+    if not parser.is_at_end:
         raise UnsupportedPattern("it has an unmatched ')'")
     return part.text
 
@@ -49,10 +58,13 @@ class _Part:
 
 
 class _Parser:
-    """One pass over a pattern. Methods begin at `position` and leave it behind what they have read."""
+    """One pass over a pattern. Methods begin at `position` and leave it behind what they have read.
 
-    def __init__(self, pattern: str) -> None:
+    `is_whole`: what may surround the pattern in a string is written out, instead of anchors."""
+
+    def __init__(self, pattern: str, *, is_whole: bool = False) -> None:
         self._pattern = pattern
+        self._is_whole = is_whole
         self.position = 0
         self._prefix, self._dot_all = "", False
         if flags := _FLAGS.match(pattern):
@@ -63,15 +75,24 @@ class _Parser:
         """Up to the end of the group or of the pattern."""
         if depth > _MAX_NESTING:
             raise UnsupportedPattern(f"its groups are nested more than {_MAX_NESTING} levels deep")
-        whole = _Part(self._prefix if depth == 0 else "")
-        while True:
-            part = self._sequence(depth)
-            whole.text += part.text
-            whole.has_start |= part.has_start
-            whole.has_end |= part.has_end
-            if not self._takes("|"):
-                return whole
-            whole.text += "|"
+        parts = [self._sequence(depth)]
+        while self._takes("|"):
+            parts.append(self._sequence(depth))
+        has_start = any(part.has_start for part in parts)
+        has_end = any(part.has_end for part in parts)
+        if self._is_whole:
+            for part in parts:
+                part.text = part.text.removeprefix("^").removesuffix("$")
+                # Anchors are at the ends of the pattern, so that nothing else can stand next to the others.
+                before = f"{_ANY}*" if (has_start or depth == 0) and not part.has_start else ""
+                after = f"{_ANY}*" if (has_end or depth == 0) and not part.has_end else ""
+                part.text = f"{before}{part.text}{after}"
+        text = "|".join(part.text for part in parts)
+        return _Part(f"{self._prefix if depth == 0 else ''}{text}", has_start, has_end)
+
+    @property
+    def is_at_end(self) -> bool:
+        return self.position == len(self._pattern)
 
     def _sequence(self, depth: int) -> _Part:
         texts: list[str] = []
@@ -248,4 +269,4 @@ def _literal(char: str) -> str:
     """A character as itself, in a class or outside."""
     if "\ud800" <= char <= "\udfff":
         raise UnsupportedPattern("half of a surrogate pair is not a character")
-    return char if char.isalnum() or ord(char) > 0x7F else f"\\x{{{ord(char):x}}}"
+    return char if char.isalnum() or ord(char) > 0x7F else f"\\u{{{ord(char):x}}}"

@@ -47,10 +47,12 @@ class TimeLimits:
 
 
 class Database:
-    """Connections to one database, shared by its stores. Thread-safe and blocking."""
+    """Connections to one database, shared by its stores; those of `unsynced` don't wait for the disk.
+    Thread-safe and blocking."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, unsynced: Engine | None = None) -> None:
         self.engine = engine
+        self._unsynced = unsynced or engine
         self._outage = Outage(_log, "the database can't be used: %s", "the database can be used again")
 
     @contextlib.contextmanager
@@ -59,19 +61,37 @@ class Database:
 
         Raises `DatabaseError` for errors of the database, and `DatabaseUnavailable` (already logged) if it
         can't be reached, is full or takes too long."""
+        with self._reporting(), self.engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def changes(self, *, is_synced: bool = True) -> Iterator[Connection]:
+        """Like `transaction`, for changes that depend on what the block reads: SQLite locks the database at
+        the beginning, not at the first change. Without `is_synced`, SQLite doesn't wait for the disk: what
+        was committed survives the end of the process, but a power failure only after the next commit that is
+        synced. Elsewhere there is no difference."""
+        engine = self.engine if is_synced else self._unsynced
+        with self._reporting(), engine.begin() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    def close(self) -> None:
+        """Close idle connections. Stores that are still used open new ones."""
+        self.engine.dispose()
+        self._unsynced.dispose()
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Translates errors, and logs when an outage begins and ends."""
         try:
-            with self.engine.begin() as connection:
-                yield connection
+            yield
         except (OperationalError, InterfaceError, PoolTimeout) as exc:
             self._outage.failed(_reason(exc))
             raise DatabaseUnavailable(_unusable(exc)) from exc
         except SQLAlchemyError as exc:
             raise DatabaseError(_unusable(exc)) from exc
         self._outage.succeeded()
-
-    def close(self) -> None:
-        """Close idle connections. Stores that are still used open new ones."""
-        self.engine.dispose()
 
 
 def open_database(url: str, limits: TimeLimits | None = None) -> Database:
@@ -89,12 +109,14 @@ def open_database(url: str, limits: TimeLimits | None = None) -> Database:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             _make_private(Path(parsed.database))
         engine = _make_engine(parsed, limits)
+        is_sqlite = engine.dialect.name == "sqlite"
+        unsynced = _make_engine(parsed, limits, is_synced=False) if is_sqlite else None
         upgrade(engine)
     except (SQLAlchemyError, OSError) as exc:
         raise DatabaseError(
             N_("The database {shown} can't be opened: {reason}", shown=shown, reason=_reason(exc))
         ) from exc
-    return Database(engine)
+    return Database(engine, unsynced)
 
 
 def upgrade(engine: Engine) -> None:
@@ -128,7 +150,7 @@ def _reason(exc: Exception) -> str:
     return str(getattr(exc, "orig", None) or exc).splitlines()[0]
 
 
-def _make_engine(url: URL, limits: TimeLimits) -> Engine:
+def _make_engine(url: URL, limits: TimeLimits, *, is_synced: bool = True) -> Engine:
     is_sqlite = url.get_backend_name() == "sqlite"
     is_psycopg = url.drivername == "postgresql+psycopg"
     arguments = _psycopg_arguments(limits) if is_psycopg else {}
@@ -143,7 +165,7 @@ def _make_engine(url: URL, limits: TimeLimits) -> Engine:
         connect_args={name: value for name, value in arguments.items() if name not in url.query},
     )
     if is_sqlite:
-        event.listen(engine, "connect", partial(_set_pragmas, limits))
+        event.listen(engine, "connect", partial(_set_pragmas, limits, is_synced))
     if is_psycopg:
         event.listen(engine, "do_connect", _connect_with_timeout(limits))
         event.listen(engine, "connect", partial(_set_timeouts, limits))
@@ -208,15 +230,16 @@ def _make_private(path: Path) -> None:
     path.touch(mode=0o600, exist_ok=True)
 
 
-def _set_pragmas(limits: TimeLimits, connection: Any, record: object) -> None:
+def _set_pragmas(limits: TimeLimits, is_synced: bool, connection: Any, record: object) -> None:
     cursor = connection.cursor()
     busy_ms = round(limits.lock_s * 1000)
     for pragma in (
         f"busy_timeout={_OPENING_MS}",  # for the switch to WAL, at the first opening of a file
         "journal_mode=WAL",
         f"busy_timeout={busy_ms}",
-        "synchronous=FULL",
+        f"synchronous={'FULL' if is_synced else 'NORMAL'}",
         "foreign_keys=ON",
+        "secure_delete=ON",  # deleted texts are overwritten, which costs nothing that could be measured
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -29,10 +29,12 @@ def items_of(rows: Sequence[Any]) -> list[ResponseItem]:
 
 def last_serial(connection: Connection, conversation_id: str | None) -> int:
     """The serial of the conversation's last item; 0 without one."""
+    if conversation_id is None:
+        return 0
     last = select(func.max(RESPONSE_ITEMS.c.serial)).where(
         RESPONSE_ITEMS.c.conversation_id == conversation_id
     )
-    return 0 if conversation_id is None else connection.scalar(last) or 0
+    return connection.scalar(last) or 0
 
 
 def write_items(connection: Connection, response: StoredResponse, now: int) -> None:

@@ -65,6 +65,9 @@ class MemoryConversational:
         return found if found and found.row.project == project and not found.is_deleted else None
 
     def put(self, row: StoredResponse, earlier: Sequence[ResponseItem] | None = None) -> None:
+        if row.history and row.previous_id not in self.responses:
+            row = msgspec.structs.replace(row, input=[*row.history, *row.input], previous_id=None)
+        row = msgspec.structs.replace(row, history=())
         conversation = self.conversation(row.project, row.conversation_id)
         if earlier is None:
             earlier = tuple(conversation.items) if conversation else ()
@@ -291,7 +294,10 @@ class MemoryBackground:
             found = self._shared.response(response.project, response.id)
             if found is None or found.row.status not in ACTIVE:
                 return False
-            ended = msgspec.structs.replace(response, input=found.row.input, runner="")
+            begun = found.row
+            ended = msgspec.structs.replace(
+                response, input=begun.input, previous_id=begun.previous_id, runner=""
+            )
             self._shared.put(ended, found.earlier)
             return True
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, Select, String, bindparam, delete, func, insert, literal, select, update
 
 from myna.core.stored import MAX_DELETED_BYTES, MAX_DELETED_ROWS, StoredUsage, num_fitting
@@ -26,6 +27,9 @@ _ITEM_OVERHEAD_BYTES: Final = 256
 """What a row of an item takes besides its JSON, about."""
 
 
+_KNOWN: Final = select(RESPONSES.c.id).where(RESPONSES.c.id == bindparam("id"))
+
+
 class SqlResponses:
     """Each method is one transaction."""
 
@@ -35,9 +39,11 @@ class SqlResponses:
 
     def put(self, response: StoredResponse) -> None:
         now = int(self._clock())
-        with self._database.transaction() as connection:
-            if connection.scalar(select(RESPONSES.c.id).where(RESPONSES.c.id == response.id)) is not None:
+        with self._database.changes(is_synced=response.status in ACTIVE) as connection:
+            if connection.scalar(_KNOWN, {"id": response.id}) is not None:
                 remove_responses(connection, [response.id])  # stored by an earlier attempt
+            if response.history and not _is_there(connection, response.project, response.previous_id):
+                response = _detached(response)
             connection.execute(
                 insert(RESPONSES),
                 {
@@ -68,7 +74,7 @@ class SqlResponses:
         return stored_response(row, items_of(found))
 
     def delete(self, project: str, response_id: str) -> bool:
-        with self._database.transaction() as connection:
+        with self._database.changes() as connection:
             query = select(RESPONSES.c.previous_id).where(is_response(project, response_id))
             row = connection.execute(query.with_for_update()).first()
             if row is None:
@@ -111,7 +117,7 @@ class SqlResponses:
             return _usage(connection, project)
 
     def delete_older(self, created_before: int) -> int:
-        with self._database.transaction() as connection:
+        with self._database.changes() as connection:
             return _delete_old_responses(connection, created_before) or _delete_old_conversation(
                 connection, created_before
             )
@@ -174,6 +180,17 @@ _HISTORY: Final = history_query(_context(with_output=True))
 _CONTEXT: Final = history_query(_context(with_output=False))
 
 
+def _is_there(connection: Connection, project: str, response_id: str | None) -> bool:
+    """Whether the response can be continued; if so, it stays until this transaction ends."""
+    kept = select(RESPONSES.c.id).where(RESPONSES.c.project == project, RESPONSES.c.id == response_id)
+    return connection.scalar(kept.with_for_update(read=True, key_share=True)) is not None
+
+
+def _detached(response: StoredResponse) -> StoredResponse:
+    """The response as the beginning of a chain: the one before it has been deleted meanwhile."""
+    return replace(response, input=[*response.history, *response.input], previous_id=None)
+
+
 def _is_continued(connection: Connection, response_id: str) -> bool:
     query = select(RESPONSES.c.id).where(RESPONSES.c.previous_id == response_id).limit(1)
     return connection.scalar(query) is not None
@@ -181,10 +198,10 @@ def _is_continued(connection: Connection, response_id: str) -> bool:
 
 def _remove_hidden(connection: Connection, response_id: str | None) -> None:
     """Remove deleted responses up the chain that were only kept for the one that is gone."""
-    while response_id is not None and not _is_continued(connection, response_id):
+    while response_id is not None:
         query = select(RESPONSES.c.previous_id).where(RESPONSES.c.id == response_id, RESPONSES.c.is_deleted)
-        row = connection.execute(query).first()
-        if row is None:
+        row = connection.execute(query.with_for_update()).first()
+        if row is None or _is_continued(connection, response_id):
             return
         remove_responses(connection, [response_id])
         response_id = row.previous_id
@@ -216,7 +233,12 @@ def _delete_old_responses(connection: Connection, created_before: int) -> int:
     )
     num_rows = num_bytes = 0
     while num_rows < MAX_DELETED_ROWS and num_bytes < MAX_DELETED_BYTES:
-        found = connection.execute(ends.order_by(columns.created).limit(MAX_DELETED_ROWS - num_rows)).all()
+        oldest = ends.order_by(columns.created).limit(MAX_DELETED_ROWS - num_rows)
+        candidates = connection.execute(oldest.with_for_update(skip_locked=True)).all()
+        # Continued since the query began; from now on, the locks prevent it.
+        continued = select(columns.previous_id).where(columns.previous_id.in_([row.id for row in candidates]))
+        kept = set(connection.scalars(continued)) if candidates else set()
+        found = [row for row in candidates if row.id not in kept]
         if not found:
             break
         num = num_fitting([row.size for row in found], MAX_DELETED_BYTES - num_bytes)

@@ -36,7 +36,7 @@ class SqlCompletions:
             name: getattr(completion, name)
             for name in ("id", "project", "created", "model", "item", "messages", "replay")
         }
-        with self._database.transaction() as connection:
+        with self._database.changes(is_synced=False) as connection:
             connection.execute(delete(COMPLETIONS).where(COMPLETIONS.c.id == completion.id))
             connection.execute(insert(COMPLETIONS), values)
             _write_metadata(connection, completion.id, completion.metadata)

@@ -39,7 +39,7 @@ class WriterLimits:
 @dataclass(frozen=True, slots=True)
 class _PendingRow:
     write: Callable[[], object]
-    size: int
+    num_held: int
     attempted: "asyncio.Future[None]"
     """Done when the row was written or dropped, or the first attempt to write it has failed."""
 
@@ -91,23 +91,26 @@ class StoreWriter:
         """Count a row that was not created because it would exceed `max_row_bytes`."""
         self._drop(f"one is larger than {self._limits.max_row_bytes} bytes")
 
-    async def put(self, project: str, size: int, write: Callable[[], object]) -> bool:
+    async def put(
+        self, project: str, size: int, write: Callable[[], object], *, num_other_bytes: int = 0
+    ) -> bool:
         """Call `write`, which stores a row of that many bytes; returns when it is stored or that takes too
-        long. False if the row is dropped. Doesn't raise the store's errors."""
+        long. While it waits, `num_other_bytes` more are in memory. False if the row is dropped. Doesn't raise
+        the store's errors."""
         if size > self._limits.max_row_bytes:
             self.drop_large()
             return False
         if not await self._quota.has_room(project, size):
             self._drop(f"the project {project} has used up its quota")
             return False
-        is_full = len(self._waiting) >= self._limits.max_rows
-        if is_full or self._num_bytes + size > self._limits.max_bytes:
+        is_full, num_held = len(self._waiting) >= self._limits.max_rows, size + num_other_bytes
+        if is_full or self._num_bytes + num_held > self._limits.max_bytes:
             self._drop("too many are waiting for the database")
             return False
         self._quota.add(project, size)
-        waiting = _PendingRow(write, size, asyncio.get_running_loop().create_future())
+        waiting = _PendingRow(write, num_held, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        self._num_bytes += size
+        self._num_bytes += num_held
         self._worker.start()
         if not self._is_behind:
             done, _ = await asyncio.wait([waiting.attempted], timeout=self._limits.wait_s)
@@ -155,7 +158,7 @@ class StoreWriter:
 
     def _remove_first(self) -> None:
         waiting = self._waiting.popleft()
-        self._num_bytes -= waiting.size
+        self._num_bytes -= waiting.num_held
         if not waiting.attempted.done():
             waiting.attempted.set_result(None)
 

@@ -1,6 +1,7 @@
 """Stored responses: what was answered can be retrieved, continued, followed, listed and deleted, by its owner
 alone, on every store."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -202,6 +203,31 @@ async def test_deleted_is_gone_and_what_continues_it_is_not(stores: Stores) -> N
         assert (await model.client.get(f"{path}/input_items")).status_code == 404
         await _created(model, "Three", previous_response_id=second["id"])
         assert _texts(model.prompting.conversations[-1])[0] == "user: One"
+
+
+@pytest.mark.parametrize("how", ["whole", "stream", "background"])
+async def test_what_continues_it_may_still_be_generated(stores: Stores, how: str) -> None:
+    go, steps = asyncio.Event(), words("Two")
+    script = [*steps[:-2], go, *steps[-2:]]
+    async with serving(words("One"), script, words("Three"), stores=stores) as model:
+        first = await _created(model, "a")
+        asked = {"input": "b", "previous_response_id": first["id"]}
+        model.generator.is_asked.clear()
+        asking = asyncio.create_task(
+            model.ask("responses", **asked, **({} if how == "whole" else {how: True}))
+        )
+        await model.generator.is_asked.wait()
+        assert (await model.client.delete(f"/v1/responses/{first['id']}")).status_code == 200
+        go.set()
+        reply = await asking
+        second = followed(events_of(reply.text)) if how == "stream" else reply.json()
+        if (run := model.services.background_runs.get(second["id"])) is not None and run.task is not None:
+            await asyncio.wait([run.task])
+        assert second["previous_response_id"] == first["id"]
+        await _created(model, "c", previous_response_id=second["id"])
+        assert _texts(model.prompting.conversations[-1]) == [
+            "user: a", "assistant: One", "user: b", "assistant: Two", "user: c",
+        ]  # fmt: skip
 
 
 async def test_only_background_responses_can_be_cancelled() -> None:

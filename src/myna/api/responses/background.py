@@ -84,6 +84,7 @@ async def _put(context: RequestContext, response: Response, items: RequestItems,
             project=context.principal.project,
             input=input_items(items.own, ids),
             runner=services.background_runs.server,
+            history=items.chain,
         )
 
     row = await context.in_text_thread(queued)
@@ -154,7 +155,7 @@ class _Job:
             begun = partial(stored_response, self.response, project="")
             body = (await context.in_text_thread(begun)).body
             await services.database_threads.run(services.background.progress, self.run.id, body)
-        storing, num_ready = Storing(context, fold, (), self.ids), 0
+        storing, num_ready = Storing(context, fold, RequestItems([], []), self.ids), 0
         async for event in events:
             if type(event) is Done:
                 fold.note_total(event)

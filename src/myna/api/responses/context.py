@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from myna.api.responses.orphans import status_of
@@ -27,10 +27,12 @@ LOCKED_TEXT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RequestItems:
-    """What is stored already, oldest first, and what the request adds."""
+    """What is stored already, oldest first, and what the request adds. `chain` is the history as it is stored
+    if it belongs to a previous response, which may be deleted while the request is answered."""
 
     history: Sequence[Item]
     own: Sequence[Item]
+    chain: Sequence[ResponseItem] = ()
 
     @property
     def all(self) -> list[Item]:
@@ -53,7 +55,8 @@ async def request_items(
     referred = await find_references(context, items)
     if history is None and not referred:
         return RequestItems([], [item for item in items if not isinstance(item, ItemReference)])
-    return await context.in_text_thread(_read, history, items, referred)
+    found = await context.in_text_thread(_read, history, items, referred)
+    return replace(found, chain=history.items) if history and previous_response_id is not None else found
 
 
 def ids_for(request: ResponsesRequest) -> ItemIds:

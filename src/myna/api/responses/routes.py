@@ -67,7 +67,7 @@ async def _answer(
         response = replace(response, store=is_kept)
         events, fold = await generate(context, card, request, items.all, response, ids)
         renderer.fold = fold
-        storing = Storing(context, fold, items.own, ids, is_kept=is_kept)
+        storing = Storing(context, fold, items, ids, is_kept=is_kept)
         if request.stream:
             if is_kept or request.conversation is not None:
                 events = StoredStream(events, fold.note_total, storing.store)

@@ -12,6 +12,7 @@ import orjson
 from msgspec.structs import replace
 
 from myna.api.responses.answer import ResponseFold
+from myna.api.responses.context import RequestItems
 from myna.api.responses.shapes import Response
 from myna.core.stored_responses import ResponseItem, ResponseStatus, StoredResponse
 from myna.generation.json_parts import json_parts
@@ -37,12 +38,12 @@ async def has_room(context: RequestContext) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Storing:
-    """How one response is stored. `own` are the request's own items; `is_kept`: the response can be
-    retrieved, otherwise only its conversation gets its items."""
+    """How one response is stored. `is_kept`: the response can be retrieved, otherwise only its conversation
+    gets its items."""
 
     context: RequestContext
     fold: ResponseFold
-    own: Sequence[Item]
+    items: RequestItems
     ids: ItemIds
     is_kept: bool = True
 
@@ -55,7 +56,9 @@ class Storing:
             if row is None:
                 writer.drop_large()
             elif self.is_kept:
-                await writer.put(row.project, row.num_bytes, partial(services.responses.put, row))
+                put = partial(services.responses.put, row)
+                num_history_bytes = sum(len(item.json) for item in row.history)
+                await writer.put(row.project, row.num_bytes, put, num_other_bytes=num_history_bytes)
             elif row.conversation_id is not None:
                 add = partial(
                     services.conversations.add,
@@ -83,8 +86,9 @@ class Storing:
         return stored_response(
             response,
             project=self.context.principal.project,
-            input=input_items(self.own, self.ids),
+            input=input_items(self.items.own, self.ids),
             output=output,
+            history=self.items.chain,
         )
 
 
@@ -104,6 +108,7 @@ def stored_response(
     input: Sequence[ResponseItem] = (),
     output: Sequence[ResponseItem] = (),
     runner: str = "",
+    history: Sequence[ResponseItem] = (),
 ) -> StoredResponse:
     """The row of a response, whose output is stored apart from it."""
     conversation = response.conversation
@@ -120,6 +125,7 @@ def stored_response(
         previous_id=response.previous_response_id,
         conversation_id=None if isinstance(conversation, msgspec.UnsetType) else conversation["id"],
         runner=runner,
+        history=history,
     )
 
 

@@ -9,6 +9,7 @@ from myna.core.overlap import overlap
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.base import GrammarTool
 from myna.prompts.call_formats.json_style import parameters_of
+from myna.prompts.call_formats.schema_parts import find_name, odd_names
 from myna.prompts.call_formats.schema_rules import SchemaRules, ValueSyntax
 
 QUOTE: Final = '<|"|>'
@@ -28,21 +29,22 @@ class GemmaStyle:
         return _written(values.object_of(arguments))
 
     def rules(self, name: str, tool: GrammarTool) -> str:
-        schema = parameters_of(tool)
-        rules = SchemaRules(name, schema, _SYNTAX)
-        rules.add_object(name, schema, "}")
+        rules = SchemaRules(name, parameters_of(tool), _SYNTAX)
+        rules.add_arguments("}")
         return rules.text
 
     def reader(self, tool: ToolSpec) -> "GemmaReader":
-        return GemmaReader()
+        return GemmaReader(tool.parameters)
 
 
 class GemmaReader:
     """Turns the text into JSON as it comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, parameters: str) -> None:
+        self._odd = odd_names(values.object_of(parameters), _WORD.fullmatch)
         self._pending = ""
-        self._depth = 0
+        self._open = ""  # the brackets that aren't closed
+        self._is_key = False  # one is next
         self._quote = ""  # what ends the string that is being read
 
     def feed(self, text: str) -> tuple[str, str | None]:
@@ -53,7 +55,7 @@ class GemmaReader:
             if num_read is None:
                 break
             self._pending = self._pending[num_read:]
-            if self._depth == 0:
+            if not self._open:
                 return "".join(out), self._pending
         return "".join(out), None
 
@@ -73,6 +75,10 @@ class GemmaReader:
     def _outside(self, out: list[str]) -> int | None:
         """Read a mark, a key, or a value that isn't a string; returns as `_string` does."""
         text = self._pending
+        if self._is_key and (odd := find_name(text, 0, self._odd, ":")) is not None:
+            self._is_key = not odd
+            out.append(values.encoded(odd) if odd else "")
+            return len(odd) or None
         if text.startswith(QUOTE):
             out.append('"')
             self._quote = QUOTE
@@ -80,7 +86,8 @@ class GemmaReader:
         if QUOTE.startswith(text):
             return None
         if text[0] in _STRUCTURE:
-            self._depth += (text[0] in "{[") - (text[0] in "}]")
+            self._open = self._open + text[0] if text[0] in "{[" else self._open[: -(text[0] in "}]") or None]
+            self._is_key = text[0] == "{" or (text[0] == "," and self._open.endswith("{"))
             out.append(_STRUCTURE[text[0]])
             return 1
         if text[0] == '"':
@@ -114,6 +121,7 @@ _SYNTAX: Final = ValueSyntax(
     object=("{", "}"),
     array=("[", "]"),
     string=(QUOTE, QUOTE),
+    stop=QUOTE,
     after_scalar="",
     separator=",",
     before_key="",

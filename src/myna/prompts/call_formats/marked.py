@@ -12,6 +12,7 @@ from myna.prompts.call_formats.base import ArgumentStyle, GrammarTool
 from myna.prompts.call_formats.json_style import JsonStyle, any_of
 from myna.prompts.call_formats.layout import Layout, escaped, quoted
 from myna.prompts.call_formats.marked_reader import MarkedReader, Way
+from myna.prompts.call_formats.raw_text import without_repetitions
 
 FENCE: Final = "```json"
 TEXT_RULE: Final = "TEXT: /(.|\\n)*/\n"
@@ -135,7 +136,8 @@ def with_inputs(lark: str, tools: Sequence[GrammarTool]) -> str:
         for i, tool in enumerate(tools)
         if tool.kind == "grammar"
     ]
-    return json.dumps({"grammars": [{"lark_grammar": lark}, *inputs]}, ensure_ascii=False)
+    whole = {"lark_grammar": without_repetitions(lark)}
+    return json.dumps({"grammars": [whole, *inputs]}, ensure_ascii=False)
 
 
 def _loose_way(trigger: str, end: str) -> Way:

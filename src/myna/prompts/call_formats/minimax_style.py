@@ -2,17 +2,19 @@
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any, Final
 
 from myna.core.conversation import ToolSpec
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.base import GrammarTool
 from myna.prompts.call_formats.json_style import parameters_of
+from myna.prompts.call_formats.schema_parts import ITEM, element_node, find_name, odd_names, property_node
 from myna.prompts.call_formats.schema_rules import SchemaRules, ValueSyntax
 
 MARK: Final = "]<]minimax[>["
 _CLOSING: Final = MARK + "</invoke>"
-_OPEN: Final = re.compile(re.escape(MARK) + r"<([^<>/]+)>")
+_PLAIN_NAME: Final = re.compile(r"[^<>/][^<>]*")
 _MAX_DEPTH: Final = 64
 
 
@@ -27,9 +29,8 @@ class MiniMaxStyle:
         return _elements(values.object_of(arguments)) + _CLOSING
 
     def rules(self, name: str, tool: GrammarTool) -> str:
-        schema = parameters_of(tool)
-        rules = SchemaRules(name, schema, _SYNTAX)
-        rules.add_object(name, schema, _CLOSING)
+        rules = SchemaRules(name, parameters_of(tool), _SYNTAX)
+        rules.add_arguments(_CLOSING)
         return rules.text
 
     def reader(self, tool: ToolSpec) -> "MiniMaxReader":
@@ -41,6 +42,7 @@ class MiniMaxReader:
 
     def __init__(self, parameters: str) -> None:
         self._schema = values.object_of(parameters)
+        self._odd = odd_names(self._schema, _PLAIN_NAME.fullmatch)
         self._pending = ""
         self._num_read = 0
 
@@ -51,13 +53,16 @@ class MiniMaxReader:
             self._pending = self._pending.lstrip()
             if self._pending.startswith(_CLOSING) or not _may_begin(self._pending):
                 return out + ("}" if self._num_read else "{}"), self._pending.removeprefix(_CLOSING)
-            head = _OPEN.match(self._pending)
-            node = _property(self._schema, head[1], self._schema) if head else {}
-            found = _read(self._pending, head.end(), head[1], node, self._schema) if head else None
-            if head is None or found is None:
+            elements = _Elements(self._pending, self._schema, self._odd)
+            head = elements.tag(0, MARK + "<")
+            if head is None or not head[0]:
+                return out, None
+            key, start = head
+            found = elements.read(start, property_node(self._schema, key, self._schema))
+            if found is None:
                 return out, None
             value, end = found
-            out += ("{" if self._num_read == 0 else ", ") + values.encoded(head[1]) + ": " + value
+            out += ("{" if self._num_read == 0 else ", ") + values.encoded(key) + ": " + value
             self._num_read += 1
             self._pending = self._pending[end:]
 
@@ -67,28 +72,50 @@ def _may_begin(text: str) -> bool:
     return text.startswith(MARK + "<") or (MARK + "<").startswith(text)
 
 
-def _read(
-    text: str, at: int, name: str, node: Any, root: dict[str, Any], depth: int = _MAX_DEPTH
-) -> tuple[str, int] | None:
-    """The JSON of the element's content that begins there, and where the element ends; None if it isn't
-    complete."""
-    closing = f"{MARK}</{name}>"
-    parts: list[tuple[str, str]] = []
-    types = values.types_of(node, root)
-    while (mark := text.find(MARK, at)) >= 0:
-        if text.startswith(closing, mark):
-            return _json(parts, text[at:mark], types), mark + len(closing)
-        head = _OPEN.match(text, mark)
-        if head is None or depth == 0:
-            return None
-        is_item = head[1] == "item" and "array" in types
-        inner = _resolved(node, root).get("items", {}) if is_item else _property(node, head[1], root)
-        found = _read(text, head.end(), head[1], inner, root, depth - 1)
-        if found is None:
-            return None
-        parts.append((head[1], found[0]))
-        at = found[1]
-    return None
+@dataclass(frozen=True, slots=True)
+class _Elements:
+    """The elements in a text, whose end may be missing. `odd` are the schema's names that aren't plain."""
+
+    text: str
+    root: dict[str, Any]
+    odd: list[str]
+
+    def tag(self, at: int, begin: str) -> tuple[str, int] | None:
+        """The name in a tag that begins so, and where the tag ends; "" as a name if more text is needed, None
+        if there is no tag."""
+        if not self.text.startswith(begin, at):
+            return ("", at) if begin.startswith(self.text[at:]) else None
+        start = at + len(begin)
+        odd = find_name(self.text, start, self.odd, ">")
+        if odd is not None:
+            return odd, start + len(odd) + 1
+        end = self.text.find(">", start)
+        if end < 0:
+            return "", at
+        name = self.text[start:end]
+        return (name, end + 1) if _PLAIN_NAME.fullmatch(name) else None
+
+    def read(self, at: int, node: Any, depth: int = _MAX_DEPTH) -> tuple[str, int] | None:
+        """The JSON of the element's content that begins there, and where the element ends; None if it isn't
+        complete. Any end tag ends it."""
+        begin, parts = at, list[tuple[str, str]]()
+        types = values.types_of(node, self.root)
+        while depth and (mark := self.text.find(MARK, at)) >= 0:
+            if (closing := self.tag(mark, MARK + "</")) is not None:
+                whole = _json(parts, self.text[begin:mark], types)
+                return (whole, closing[1]) if closing[0] else None
+            head = self.tag(mark, MARK + "<")
+            if head is None:  # a mark within a text
+                at = mark + len(MARK)
+                continue
+            name, start = head
+            inner = element_node(node, name, len(parts), self.root)
+            found = self.read(start, inner, depth - 1) if name else None
+            if found is None:
+                return None
+            parts.append((name, found[0]))
+            begin = at = found[1]
+        return None
 
 
 def _json(parts: list[tuple[str, str]], text: str, types: frozenset[str]) -> str:
@@ -96,28 +123,9 @@ def _json(parts: list[tuple[str, str]], text: str, types: frozenset[str]) -> str
         return "[]" if "array" in types else "{}" if "object" in types else "null"
     if not parts:
         return values.to_json(text, types)
-    if "array" in types and all(name == "item" for name, _ in parts):
+    if "array" in types and all(name == ITEM for name, _ in parts):
         return f"[{', '.join(value for _, value in parts)}]"
     return f"{{{', '.join(f'{values.encoded(name)}: {value}' for name, value in parts)}}}"
-
-
-def _property(node: Any, key: str, root: dict[str, Any]) -> Any:
-    properties = _resolved(node, root).get("properties")
-    return properties.get(key, {}) if isinstance(properties, dict) else {}
-
-
-def _resolved(node: Any, root: dict[str, Any]) -> dict[str, Any]:
-    """The schema itself, or the one to which it refers, or the first of several that has properties."""
-    if not isinstance(node, dict):
-        return {}
-    if isinstance(reference := node.get("$ref"), str):
-        node = values.resolved(reference, root)
-        return node if isinstance(node, dict) else {}
-    options = node.get("anyOf")
-    for option in options if isinstance(options, list) else ():
-        if isinstance(option, dict) and not {"$ref", "properties", "items"}.isdisjoint(option):
-            return _resolved(option, root) if "$ref" in option else option
-    return node
 
 
 def _elements(value: object) -> str:
@@ -126,7 +134,7 @@ def _elements(value: object) -> str:
         case dict():
             return "".join(f"{MARK}<{key}>{_elements(inner)}{MARK}</{key}>" for key, inner in value.items())
         case list():
-            return "".join(f"{MARK}<item>{_elements(item)}{MARK}</item>" for item in value)
+            return "".join(f"{MARK}<{ITEM}>{_elements(item)}{MARK}</{ITEM}>" for item in value)
         case str():
             return value
         case _:
@@ -140,10 +148,12 @@ _SYNTAX: Final = ValueSyntax(
     object=("", _END),
     array=("", _END),
     string=("", _END),
+    stop=MARK,
     after_scalar=_END,
     separator="",
     before_key=MARK + "<",
     after_key=">",
     after_value="{key}>",
-    item=(MARK + "<item>", "item>"),
+    item=(f"{MARK}<{ITEM}>", f"{ITEM}>"),
+    is_plain=True,
 )

@@ -6,14 +6,25 @@ from typing import Final
 from myna.core.conversation import ToolSpec
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.base import GrammarTool
-from myna.prompts.call_formats.json_style import json_rule, parameters_of
-from myna.prompts.call_formats.layout import escaped, quoted
+from myna.prompts.call_formats.json_style import parameters_of
+from myna.prompts.call_formats.layout import quoted
+from myna.prompts.call_formats.schema_parts import (
+    Node,
+    find_name,
+    json_of,
+    object_leaves,
+    odd_names,
+    others_of,
+    properties_of,
+    property_node,
+)
 from myna.prompts.call_formats.sequence import sequence_rules
-from myna.prompts.call_formats.xml_style import listed_properties, schema_alone
 
 # A key; a schema may name one that isn't an identifier of Python.
 _NAME: Final = r"[^\s=,()'\"\[\]{}][^=,()\n]{0,255}?"
+_OTHER: Final = "[A-Za-z_][A-Za-z0-9_]{0,63}"  # the name of a keyword that the schema doesn't list
 _KEY: Final = re.compile(rf"[\s,]*({_NAME})\s*=")
+_PLAIN_NAME: Final = re.compile(rf"(?:{_NAME})(?<!\s)")
 _KEY_BEGINNING: Final = re.compile(rf"[\s,]*({_NAME})?\s*")
 _END: Final = re.compile(r"[\s,]*\)")
 
@@ -31,20 +42,29 @@ class PythonStyle:
 
     def rules(self, name: str, tool: GrammarTool) -> str:
         schema = parameters_of(tool)
-        properties, required, is_open = listed_properties(schema)
-        rules = ""
-        items = []
-        for i, key in enumerate(properties):
-            rules += f"{name}_{i}: {quoted(f'{key}=')} {name}_{i}_json\n"
-            rules += f"{name}_{i}_json: {json_rule(schema_alone(key, schema))}\n"
-            items.append((f"{name}_{i}", key in required))
-        if is_open:
-            other = "/[A-Za-z_][A-Za-z0-9_]{0,63}=/"
-            if properties:
-                other += f" & ~/({'|'.join(map(escaped, properties))})=/"
-            key = f"{name.upper()}_KEY"
-            rules += f"{name}_more: {key} {name}_any\n{key}: {other}\n{name}_any: {json_rule({})}\n"
-        return sequence_rules(name, items, ", ", ")", f"{name}_more" if is_open else None) + rules
+        ways, rules = list[str](), ""
+        for leaf in object_leaves(schema):
+            way = f"{name}_{len(ways)}"
+            ways.append(way)
+            rules += self._keywords(way, leaf, schema)
+        return f"{name}: {' | '.join(ways)}\n{rules}"
+
+    def _keywords(self, rule: str, leaf: Node, root: Node) -> str:
+        """The rules of one alternative of a schema."""
+        items, more, rules = list[tuple[str, bool]](), list[str](), ""
+        for prop in properties_of(leaf, root):
+            part = f"{rule}_{len(items)}"
+            rules += f"{part}: {quoted(f'{prop.key}=')} {part}_json\n"
+            rules += f"{part}_json: {json_of(prop.node, root)}\n"
+            items.append((part, prop.is_required))
+        for others in others_of(leaf, root):
+            part = f"{rule}_m{len(more)}"
+            rules += f'{part}: {part.upper()} {part}_json\n{part.upper()}: ({others.name(_OTHER)}) "="\n'
+            rules += f"{part}_json: {json_of(others.node, root)}\n"
+            more.append(part)
+        if more:
+            rules += f"{rule}_more: {' | '.join(more)}\n"
+        return sequence_rules(rule, items, ", ", ")", f"{rule}_more" if more else None) + rules
 
     def reader(self, tool: ToolSpec) -> "PythonReader":
         return PythonReader(tool.parameters)
@@ -54,32 +74,46 @@ class PythonReader:
     """Reads keywords; each value comes when it is complete."""
 
     def __init__(self, parameters: str) -> None:
-        self._parameters = parameters
+        self._schema = values.object_of(parameters)
+        self._odd = odd_names(self._schema, _PLAIN_NAME.fullmatch)
         self._pending = ""
         self._num_read = 0
-        self._key: str | None = None  # of the value that is being read
+        self._key = ""  # of the value that is being read
         self._scanner = _ValueScanner()
 
     def feed(self, text: str) -> tuple[str, str | None]:
         self._pending += text
         out = ""
         while True:
-            if self._key is not None:
+            if self._key:
                 end = self._scanner.find_end(self._pending)
                 if end is None:
                     return out, None
                 out += self._json(self._key, self._pending[:end].strip())
-                self._pending, self._key = self._pending[end:], None
+                self._pending, self._key = self._pending[end:], ""
             if over := _END.match(self._pending):
                 return out + ("}" if self._num_read else "{}"), self._pending[over.end() :]
-            key = _KEY.match(self._pending)
-            if key is None:
+            found = self._find_key()
+            if found is None:
                 if _KEY_BEGINNING.fullmatch(self._pending):
                     return out, None
                 return out + ("}" if self._num_read else "{}"), self._pending  # not well-formed
-            out += ("{" if self._num_read == 0 else ", ") + values.encoded(key[1]) + ": "
+            self._key, end = found
+            if not self._key:
+                return out, None
+            out += ("{" if self._num_read == 0 else ", ") + values.encoded(self._key) + ": "
             self._num_read += 1
-            self._pending, self._key, self._scanner = self._pending[key.end() :], key[1], _ValueScanner()
+            self._pending, self._scanner = self._pending[end:], _ValueScanner()
+
+    def _find_key(self) -> tuple[str, int] | None:
+        """The next key and where its value begins; a key of "" if one that the schema names may still come,
+        None if there is none."""
+        begin = len(self._pending) - len(self._pending.lstrip(", \t\r\n"))
+        odd = find_name(self._pending, begin, self._odd, "=")
+        if odd is not None:
+            return odd, begin + len(odd) + 1
+        key = _KEY.match(self._pending)
+        return None if key is None else (key[1], key.end())
 
     def _json(self, key: str, text: str) -> str:
         found, _ = values.parsed(text)
@@ -87,7 +121,9 @@ class PythonReader:
             return found
         if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
             return values.encoded(text[1:-1])  # a quote in it isn't escaped
-        return values.to_json(text, values.property_types(self._parameters, key))
+        return values.to_json(
+            text, values.types_of(property_node(self._schema, key, self._schema), self._schema)
+        )
 
 
 class _ValueScanner:

@@ -8,137 +8,179 @@ from typing import Any, Final
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.json_style import json_rule
 from myna.prompts.call_formats.layout import quoted
+from myna.prompts.call_formats.raw_text import LIMITS, Unquoted, string_parts, text_terminal
+from myna.prompts.call_formats.schema_parts import (
+    ITEM,
+    Node,
+    Others,
+    element_node,
+    items_of,
+    leaves,
+    object_leaves,
+    others_of,
+    properties_of,
+)
 from myna.prompts.call_formats.sequence import sequence_rules
-from myna.prompts.call_formats.xml_style import listed_properties
 
-_JSON_TYPES: Final = ("integer", "number", "boolean", "null")
-_COMPOSED: Final = ("allOf", "not", "if", "patternProperties")
-_KEY: Final = "/[A-Za-z_][A-Za-z0-9_-]{0,63}/"
+_KEY: Final = "[A-Za-z_][A-Za-z0-9_\\-]{0,63}"
+_MAX_DEPTH: Final = 130  # of values; requests' schemas aren't nested that deeply
 
 
 @dataclass(frozen=True, slots=True)
 class ValueSyntax:
     """The texts around values, each of which may be empty. Numbers and the like are JSON; `write` is for
-    values that a schema lists. `{key}` in `after_value` is the property's name. `is_sorted`: properties are
-    in alphabetical order, otherwise in the schema's."""
+    values that a schema lists. `{key}` in `after_value` is the property's name. `stop` is in no string.
+    `is_plain`: strings have no quotes, so that a reader knows the type of a text from the schema.
+    `is_sorted`: properties are in alphabetical order, otherwise in the schema's."""
 
     write: Callable[[object], str]
     object: tuple[str, str]
     array: tuple[str, str]
     string: tuple[str, str]
+    stop: str
     after_scalar: str
     separator: str
     before_key: str
     after_key: str
     after_value: str
     item: tuple[str, str]
+    is_plain: bool = False
     is_sorted: bool = False
 
 
 class SchemaRules:
-    """Builds the rules; all their names begin with `name`. Nested strings may be any text, and references are
-    rules of their own."""
+    """Builds the rules; all their names begin with `name`. Equal values share a rule, so that schemas may
+    refer to themselves.
 
-    def __init__(self, name: str, root: dict[str, Any], syntax: ValueSyntax) -> None:
+    Each value has a schema `node`, and one by which a reader knows its type, `seen`: the node itself, or all
+    alternatives in its place."""
+
+    def __init__(self, name: str, root: Node, syntax: ValueSyntax) -> None:
         self._name = name
         self._root = root
         self._syntax = syntax
         self._num_rules = 0
-        self._of_reference: dict[str, str] = {}
+        self._depth = 0
+        self._known: dict[str, str] = {}
         self.text = ""
 
-    def add_object(self, rule: str, node: dict[str, Any], closing: str) -> None:
-        """Add the rule of an object that ends with `closing`."""
-        syntax = self._syntax
-        properties, required, is_open = listed_properties(node)
-        body = f"{rule}_in"
-        self._add(f"{rule}: {quoted(syntax.object[0])} {body}")
-        items = []
-        for key in sorted(properties, key=str.lower) if syntax.is_sorted else properties:
-            item = self._new()
-            head = quoted(syntax.before_key + key + syntax.after_key)
-            after = quoted(syntax.after_value.replace("{key}", key))
-            self._add(f"{item}: {head} {self._value(properties[key])} {after}")
-            items.append((item, key in required))
-        more = None
-        if is_open:
-            self._any()
-            more = self._rule(self._any_pair())
-        self._add(sequence_rules(body, items, syntax.separator, closing, more).rstrip())
+    def add_arguments(self, closing: str) -> None:
+        """Add the rule of the whole object, which ends with `closing`."""
+        ways = [self._object(leaf, self._root, closing) for leaf in object_leaves(self._root)]
+        self._add(f"{self._name}: {' | '.join(ways)}")
 
-    def _value(self, node: Any) -> str:
+    def _value(self, node: Any, seen: Any) -> str:
         """The rule of a value."""
-        if not isinstance(node, dict) or any(key in node for key in _COMPOSED):
-            return self._any()
-        if isinstance(reference := node.get("$ref"), str):
-            return self._referred(reference)
-        if "const" in node or isinstance(node.get("enum"), list):
-            options = [node["const"]] if "const" in node else node["enum"]
-            return self._rule(" | ".join(quoted(self._syntax.write(option)) for option in options))
-        for key in ("anyOf", "oneOf"):
-            if isinstance(options := node.get(key), list):
-                return self._rule(" | ".join(map(self._value, options)))
-        types = values.types_of(node, self._root)
-        if types == values.ANY:
-            return self._any()
-        kinds = sorted(types - {"integer"} if "number" in types else types)
-        return self._rule(" | ".join(self._typed(kind, node) for kind in kinds))
-
-    def _typed(self, kind: str, node: dict[str, Any]) -> str:
-        if kind in _JSON_TYPES:
-            return self._rule(f"{self._rule(json_rule({**node, 'type': kind}))} {self._after_scalar}")
-        if kind == "string":
-            return self._string()
-        if kind == "array":
-            return self._rule(self._array_of(self._value(node.get("items", {}))))
-        rule = self._new()
-        self.add_object(rule, node, self._syntax.object[1])
-        return rule
-
-    def _array_of(self, item: str) -> str:
-        syntax = self._syntax
-        one = f"{quoted(syntax.item[0])} {item} {quoted(syntax.item[1])}"
-        several = f"({one} ({quoted(syntax.separator)} {one})*)?"
-        return f"{quoted(syntax.array[0])} {several} {quoted(syntax.array[1])}"
-
-    def _referred(self, reference: str) -> str:
-        if reference not in self._of_reference:
-            rule = self._of_reference[reference] = self._new()
-            self._add(f"{rule}: {self._value(values.resolved(reference, self._root))}")
-        return self._of_reference[reference]
-
-    def _string(self) -> str:
-        begin, end = self._syntax.string
-        rest = f"{self._name}_rest"
-        mark = re.escape(end).replace("/", "\\/")
-        return self._shared("string", f"{quoted(begin)} {rest}\n{rest}[lazy]: /(.|\\n)*{mark}/")
-
-    def _any(self) -> str:
-        rule, syntax = f"{self._name}_any", self._syntax
-        if f"{rule}: " not in self.text:
-            scalar = self._rule(json_rule({"type": ["number", "boolean", "null"]}))
-            pair = self._any_pair()
-            pairs = f"({pair} ({quoted(syntax.separator)} {pair})*)?"
-            whole = f"{quoted(syntax.object[0])} {pairs} {quoted(syntax.object[1])}"
-            ways = [f"{scalar} {self._after_scalar}", self._string(), self._array_of(rule), whole]
+        if self._depth > _MAX_DEPTH:
+            node, seen = {}, {}
+        key = values.encoded([node, seen] if self._syntax.is_plain and seen != node else node)
+        if key not in self._known:
+            rule = self._known[key] = self._new()
+            self._depth += 1
+            ways = self._plain(node, seen) if self._syntax.is_plain else self._quoted(node)
+            self._depth -= 1
             self._add(f"{rule}: {' | '.join(ways)}")
+        return self._known[key]
+
+    def _plain(self, node: Any, seen: Any) -> list[str]:
+        found, ways = Unquoted(node, seen, self._root), list[str]()
+        if found.parts:
+            ways.append(self._text(found.parts))
+        # Nothing between the tags is a string, if there may be one.
+        may_be_empty = "string" not in values.types_of(seen, self._root)
+        for leaf, types in found.rest:
+            for kind in sorted(types - {"integer"} if "number" in types else types):
+                ways += self._typed(kind, leaf, seen, may_be_empty)
+        return ways or [self._text(["/()/"])]
+
+    def _quoted(self, node: Any) -> list[str]:
+        ways = [quoted(self._syntax.write(option)) for option in self._options(node)]
+        if parts := string_parts(node, self._root, with_listed=False):
+            ways.append(f"{quoted(self._syntax.string[0])} {self._text(parts)}")
+        for leaf in leaves(node, self._root):
+            if values.listed(leaf) is None:
+                types = values.types_of(leaf, self._root) - {"string"}
+                for kind in sorted(types - {"integer"} if "number" in types else types):
+                    ways += self._typed(kind, leaf, leaf, may_be_empty=True)
+        return ways or [quoted(self._syntax.write(None))]
+
+    def _options(self, node: Any) -> list[Any]:
+        """The listed values that can be read."""
+        found = [option for leaf in leaves(node, self._root) for option in values.listed(leaf) or ()]
+        return [option for option in found if self._syntax.stop not in values.encoded(option)]
+
+    def _typed(self, kind: str, leaf: Node, seen: Any, may_be_empty: bool) -> list[str]:
+        """The ways to write a value of that type, which isn't a string."""
+        if kind == "object":
+            found = self._object(leaf, seen, self._syntax.object[1], may_be_empty=may_be_empty)
+            return [found] if found else []
+        if kind == "array":
+            return self._array(leaf, seen, may_be_empty)
+        schema = {"type": kind} | {key: leaf[key] for key in LIMITS if key in leaf}
+        return [f"{self._rule(json_rule(schema))} {quoted(self._syntax.after_scalar)}"]
+
+    def _text(self, parts: list[str]) -> str:
+        name, line = text_terminal(parts, stop=self._syntax.stop, closing=self._syntax.string[1])
+        self._add(line.rstrip())
+        return name
+
+    def _object(self, leaf: Node, seen: Any, closing: str, *, may_be_empty: bool = True) -> str:
+        """The rule of an object that ends with `closing`; "" if it can't be written."""
+        syntax, root = self._syntax, self._root
+        properties = properties_of(leaf, root)
+        if syntax.is_sorted:
+            properties = sorted(properties, key=lambda prop: prop.key.lower())
+        others = list(others_of(leaf, root))
+        if not (properties or others or may_be_empty):
+            return ""
+        items = []
+        for prop in properties:
+            value = self._value(prop.node, element_node(seen, prop.key, 0, root))
+            head = quoted(syntax.before_key + prop.key + syntax.after_key)
+            after = quoted(syntax.after_value.replace("{key}", prop.key))
+            items.append((self._rule(f"{head} {value} {after}"), prop.is_required))
+        more = self._rule(" | ".join(map(self._other, others))) if others else None
+        rule = self._new()
+        self._add(f"{rule}: {quoted(syntax.object[0])} {rule}_in")
+        rules = sequence_rules(
+            f"{rule}_in", items, syntax.separator, closing, more, may_be_empty=may_be_empty
+        )
+        self._add(rules.rstrip())
         return rule
 
-    def _any_pair(self) -> str:
-        """A property that the schema doesn't list, with any value."""
+    def _other(self, others: Others) -> str:
+        """A property that the schema doesn't list."""
+        syntax, name = self._syntax, self._new().upper()
+        self._add(f"{name}: {quoted(syntax.before_key)} ({others.name(_KEY)}) {quoted(syntax.after_key)}")
+        parts = [part for part in re.split(r"(\{key\})", syntax.after_value) if part]
+        after = " ".join(f"/{_KEY}/" if part == "{key}" else quoted(part) for part in parts)
+        return f"{name} {self._value(others.node, others.node)} {after}"
+
+    def _array(self, leaf: Node, seen: Any, may_be_empty: bool) -> list[str]:
+        """An array, as a part of a rule; empty if it can't be written."""
         syntax = self._syntax
-        after = " ".join(_KEY if part == "{key}" else quoted(part) for part in _parts(syntax.after_value))
-        return f"{quoted(syntax.before_key)} {_KEY} {quoted(syntax.after_key)} {self._name}_any {after}"
+        first, rest = items_of(leaf)
+        least, most = values.bound(leaf, "minItems") or 0, values.bound(leaf, "maxItems")
+        least = max(least, 0 if may_be_empty else 1)
+        if rest is False:
+            most = len(first) if most is None else min(most, len(first))
+        first = first[:most]
+        if most is not None and least > most:
+            return []
+        body = ""
+        if most is None or most > len(first):
+            item = self._item(rest, element_node(seen, ITEM, len(first), self._root))
+            fewest, more = max(least - len(first), 0), None if most is None else most - len(first)
+            body = _repeated(item, syntax.separator, fewest, more, is_first=not first)
+        for i in reversed(range(len(first))):
+            item = self._item(first[i], element_node(seen, ITEM, i, self._root))
+            whole = f"{quoted(syntax.separator) if i else ''} {item} {body}"
+            body = whole if i < least else f"({whole})?"
+        return [f"{quoted(syntax.array[0])} {body} {quoted(syntax.array[1])}"]
 
-    @property
-    def _after_scalar(self) -> str:
-        return quoted(self._syntax.after_scalar)
-
-    def _shared(self, suffix: str, body: str) -> str:
-        rule = f"{self._name}_{suffix}"
-        if f"{rule}: " not in self.text:
-            self._add(f"{rule}: {body}")
-        return rule
+    def _item(self, node: Any, seen: Any) -> str:
+        before, after = map(quoted, self._syntax.item)
+        return f"{before} {self._value(node, seen)} {after}"
 
     def _rule(self, body: str) -> str:
         rule = self._new()
@@ -154,6 +196,14 @@ class SchemaRules:
         return f"{self._name}_{self._num_rules}"
 
 
-def _parts(text: str) -> list[str]:
-    """The text, with the place of the key as a part of its own."""
-    return [part for part in re.split(r"(\{key\})", text) if part]
+def _repeated(item: str, separator: str, least: int, most: int | None, *, is_first: bool) -> str:
+    """So many items, with a separator before each, unless it `is_first`."""
+    later = f"({quoted(separator)} {item})"
+    if not is_first:
+        return later + _times(least, most)
+    whole = f"{item} {later}{_times(max(least, 1) - 1, None if most is None else most - 1)}"
+    return whole if least else f"({whole})?"
+
+
+def _times(least: int, most: int | None) -> str:
+    return f"{{{least},{'' if most is None else most}}}" if least or most is not None else "*"

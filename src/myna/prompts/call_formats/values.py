@@ -7,23 +7,12 @@ from typing import Any, Final
 ANY: Final = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
 STRING: Final = frozenset({"string"})
 _MAX_REFERENCES: Final = 8
+_MAX_BOUND: Final = 1 << 31
 # A string or a word of Python.
 _PYTHON: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[A-Za-z_]\w*", re.DOTALL)
 _CONSTANTS: Final = {"True": "true", "False": "false", "None": "null"}
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r"}
-
-
-def property_types(parameters: str, key: str) -> frozenset[str]:
-    """The JSON types that the schema, given as text, allows for a property."""
-    try:
-        schema = json.loads(parameters or "{}")
-    except (ValueError, RecursionError):
-        return ANY
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    if not isinstance(properties, dict) or key not in properties:
-        return ANY
-    return types_of(properties[key], schema)
 
 
 def types_of(node: Any, root: dict[str, Any], depth: int = _MAX_REFERENCES) -> frozenset[str]:
@@ -45,6 +34,22 @@ def types_of(node: Any, root: dict[str, Any], depth: int = _MAX_REFERENCES) -> f
     for part in node["allOf"] if isinstance(node.get("allOf"), list) else ():
         allowed &= types_of(part, root, depth - 1)
     return allowed | {"integer"} if "number" in allowed else allowed
+
+
+def listed(node: dict[str, Any]) -> list[Any] | None:
+    """The only values that the schema's `const` or `enum` allows; None if it has neither."""
+    options = [node["const"]] if "const" in node else node.get("enum")
+    if not isinstance(options, list):
+        return None
+    named = node.get("type")
+    kinds = ANY if named is None else types_of({"type": named}, {})
+    return [option for option in options if type_of(option) in kinds]
+
+
+def bound(node: dict[str, Any], key: str) -> int | None:
+    """The number that limits a length; None if there is none."""
+    value = node.get(key)
+    return int(value) if isinstance(value, int | float) and 0 <= value < _MAX_BOUND else None
 
 
 def resolved(reference: str, root: dict[str, Any]) -> Any:
@@ -80,11 +85,12 @@ def to_json(text: str, types: frozenset[str]) -> str:
     allowed, otherwise of a string."""
     if types == STRING:
         return encoded(text)
-    bare = text.strip()
-    found, value = parsed(bare)
-    if found is None or ("string" in types and type_of(value) not in types):
+    found, value = parsed(text.strip(" \t\r\n"))
+    if found is None:
         return encoded(text)
-    return found
+    kind = type_of(value)
+    is_text = types != ANY and "string" in types and (kind == "string" or kind not in types)
+    return encoded(text) if is_text else found
 
 
 def parsed(text: str) -> tuple[str | None, object]:

@@ -1,6 +1,7 @@
 """Arguments as a list of named parameters between tags, with strings as they are."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -8,11 +9,29 @@ from myna.core.conversation import ToolSpec
 from myna.core.overlap import overlap
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.base import GrammarTool
-from myna.prompts.call_formats.json_style import json_rule, moved, parameters_of
+from myna.prompts.call_formats.json_style import parameters_of
 from myna.prompts.call_formats.layout import Layout, quoted
+from myna.prompts.call_formats.raw_text import Unquoted, string_parts, text_terminal
+from myna.prompts.call_formats.schema_parts import (
+    Node,
+    Others,
+    find_name,
+    json_of,
+    leaves,
+    object_leaves,
+    odd_names,
+    others_of,
+    properties_of,
+    property_node,
+)
 from myna.prompts.call_formats.values import STRING
 
-_SCALARS: Final = ("string", "number", "boolean", "null", "array", "object")
+# The name of a parameter that the schema doesn't list.
+_ANY_KEY: Final = '[^<>"\\s]([^<>"\\n]{0,62}[^<>"\\s])?'
+# The beginning of an array or object, not as Python writes it.
+_JSON: Final = re.compile(r"\s*([\[{])\s*[\"\[{\]}\d\-tfn]")
+_BRACKETS: Final = {"[": "array", "{": "object"}
+_ESCAPE: Final = re.compile(r"\\.", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -65,52 +84,94 @@ class XmlStyle:
 
     def rules(self, name: str, tool: GrammarTool) -> str:
         schema = parameters_of(tool)
-        properties, required, is_open = listed_properties(schema)
-        names = [f"{name}_{i}" for i in range(len(properties))]
-        order = [part if key in required else f"{part}?" for part, key in zip(names, properties, strict=True)]
-        rules = ""
-        for part, key in zip(names, properties, strict=True):
-            rules += self._parameter(part, key, schema)
-        if is_open:
-            order.append(f"{name}_more*")
-            rules += self._other(f"{name}_more")
-        return f"{name}: {' '.join([*order, quoted(self.closing)])}\n{rules}"
+        ways, rules = list[str](), ""
+        for leaf in object_leaves(schema):
+            way = f"{name}_{len(ways)}"
+            ways.append(way)
+            rules += self._parameters(way, leaf, schema)
+        return f"{name}: {' | '.join(ways)}\n{rules}"
 
     def reader(self, tool: ToolSpec) -> "XmlReader":
         return XmlReader(self, tool.parameters)
 
-    def _parameter(self, rule: str, key: str, schema: dict[str, Any]) -> str:
-        """The rules of one parameter."""
-        node = schema["properties"][key]
-        types = values.types_of(node, schema)
-        ways, rules = [], ""
-        if "string" in types:
-            head = quoted(self.before_value(key, "string"))
-            options = _string_options(node)
-            if options is None:
-                ways.append(f"{head} {rule}_text")
-                rules += self._text(f"{rule}_text")
-            else:
-                ways.append(f"{head} ({' | '.join(map(quoted, options))}) {quoted(self.after_value)}")
-        if types != STRING and ("string" not in types or self.marks):
-            heads = {self.before_value(key, kind) for kind in _SCALARS if kind != "string" and kind in types}
-            heads |= {self.before_value(key, "number")} if "integer" in types else set()
-            either = " | ".join(map(quoted, sorted(heads)))
-            ways.append(f"({either}) {rule}_json {quoted(self.after_value)}")
-            rules += f"{rule}_json: {json_rule(schema_alone(key, schema))}\n"
+    def _parameters(self, rule: str, leaf: Node, root: Node) -> str:
+        """The rules of the parameters that one alternative of a schema lists, and of others."""
+        order, rules = list[str](), ""
+        for prop in properties_of(leaf, root):
+            part = f"{rule}_{len(order)}"
+            order.append(part if prop.is_required else f"{part}?")
+            seen = property_node(root, prop.key, root)
+            rules += _Parameter(self, part, root, prop.key).rules(prop.node, seen)
+        more = [f"{rule}_m{i}" for i, _ in enumerate(others_of(leaf, root))]
+        if more:
+            order.append(f"({' | '.join(more)})*")
+        for part, others in zip(more, others_of(leaf, root), strict=True):
+            rules += _Parameter(self, part, root, others).rules(others.node, others.node)
+        return f"{rule}: {' '.join([*order, quoted(self.closing)])}\n{rules}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    """Builds the rule `rule` of one parameter, or of any whose name is one of several."""
+
+    style: XmlStyle
+    rule: str
+    root: Node
+    key: str | Others
+
+    def rules(self, node: Any, seen: Any) -> str:
+        """A reader knows the value's type from its mark, if there are marks, otherwise from `seen`."""
+        if self.style.marks:
+            others = list(_without_strings(node, self.root))
+            return self._alternatives(string_parts(node, self.root), others)
+        if "string" not in values.types_of(seen, self.root):
+            return self._alternatives([], [node if isinstance(node, dict) else {}])
+        found = Unquoted(node, seen, self.root)
+        return self._alternatives(found.parts, [_typed(leaf, types) for leaf, types in found.rest])
+
+    def _alternatives(self, texts: list[str], others: list[Node]) -> str:
+        """A text, or JSON of one of the other schemas."""
+        style, rule = self.style, self.rule
+        ways, rules = list[str](), ""
+        if texts:
+            name, line = text_terminal(texts, stop=style.close, closing=style.after_value)
+            ways.append(f"{rule}_string {name}")
+            rules += self._head("string", ["string"]) + line
+        if others:
+            kinds = {kind for node in others for kind in values.types_of(node, self.root)} - STRING
+            ways.append(f"{rule}_other {rule}_json {quoted(style.after_value)}")
+            rules += self._head("other", sorted({_mark_type(kind) for kind in kinds}))
+            whole = others[0] if len(others) == 1 else {"anyOf": others}
+            rules += f"{rule}_json: {json_of(whole, self.root)}\n"
         return f"{rule}: {' | '.join(ways)}\n{rules}"
 
-    def _other(self, rule: str) -> str:
-        """The rules of a parameter that the schema doesn't list."""
-        types = _SCALARS if self.marks else ("string",)
-        ends = sorted({self.before_value("", kind).removeprefix(self.before_key) for kind in types})
-        head = f'{quoted(self.before_key)} /[^<>"\\n]{{1,64}}/ ({" | ".join(map(quoted, ends))})'
-        return f"{rule}: {head} {rule}_text\n{self._text(f'{rule}_text')}"
+    def _head(self, suffix: str, kinds: list[str]) -> str:
+        """The rule of what precedes a value of one of these types."""
+        style, rule = self.style, f"{self.rule}_{suffix}"
+        if isinstance(self.key, str):
+            key = self.key
+            heads = dict.fromkeys(quoted(style.before_value(key, kind)) for kind in kinds)
+            return f"{rule}: {' | '.join(heads)}\n"
+        ends = dict.fromkeys(
+            quoted(style.before_value("", kind).removeprefix(style.before_key)) for kind in kinds
+        )
+        name = f"{quoted(style.before_key)} ({self.key.name(_ANY_KEY)}) ({' | '.join(ends)})"
+        return f"{rule}: {rule.upper()}\n{rule.upper()}: {name}\n"
 
-    def _text(self, rule: str) -> str:
-        """Any text up to the end of a value."""
-        end = re.escape(self.after_value).replace("/", "\\/").replace("\\\n", "\\n")
-        return f"{rule}[lazy]: /(.|\\n)*{end}/\n"
+
+def _without_strings(node: Any, root: Node) -> Iterator[Node]:
+    """The alternatives of a value that isn't a string."""
+    for leaf in leaves(node, root):
+        options = values.listed(leaf)
+        if options is None:
+            if types := values.types_of(leaf, root) - STRING:
+                yield _typed(leaf, types)
+        elif others := [option for option in options if not isinstance(option, str)]:
+            yield {"enum": others}
+
+
+def _typed(leaf: Node, types: frozenset[str]) -> Node:
+    return {**leaf, "type": sorted(types)}
 
 
 class XmlReader:
@@ -118,9 +179,10 @@ class XmlReader:
 
     def __init__(self, style: XmlStyle, parameters: str) -> None:
         self._style = style
-        self._parameters = parameters
+        self._schema = values.object_of(parameters)
         self._after_key = Layout(style.after_key)
         self._key_end = style.after_key.split("{name}")[0].split()[0]
+        self._odd = odd_names(self._schema, lambda key: self._key_end not in key and key == key.strip())
         self._pending = ""
         self._num_read = 0
         self._types: frozenset[str] | None = None  # of the value that is being read
@@ -147,12 +209,13 @@ class XmlReader:
         rest = text[begin:]
         if rest.startswith(style.before_key):
             start = begin + len(style.before_key)
-            end = text.find(self._key_end, start)
+            odd = find_name(text, start, self._odd, self._key_end)
+            end = -1 if odd == "" else text.find(self._key_end, start + len(odd or ""))
             found = self._after_key.match(text, end) if end >= 0 else None
             if end < 0 or (found is not None and found.is_partial):
                 return None, False
             if found is not None:
-                self._begin_value(text[start:end].strip(), found.name, out)
+                self._begin_value(odd or text[start:end].strip(), found.name, out)
                 return found.end, False
         elif style.before_key.startswith(rest) or (closing.startswith(rest) and rest != closing):
             return None, False
@@ -163,7 +226,7 @@ class XmlReader:
         out.append(("{" if self._num_read == 0 else ", ") + values.encoded(key) + ": ")
         self._num_read += 1
         self._is_first = True
-        self._types = values.property_types(self._parameters, key)
+        self._types = values.types_of(property_node(self._schema, key, self._schema), self._schema)
         if self._style.marks:
             is_string = mark == self._style.marks["string"]
             self._types = STRING if is_string else values.ANY - STRING
@@ -179,7 +242,7 @@ class XmlReader:
         if self._is_first:
             self._is_first = False
             return len(style.line) if text.startswith(style.line) else 0, False
-        end = text.find(style.close)
+        end = self._find_end()
         if end >= 0:
             value = text[:end].removesuffix(style.line)
             is_string = self._types == STRING
@@ -192,37 +255,17 @@ class XmlReader:
             self._pending = text[shown:]
         return None, False
 
+    def _find_end(self) -> int:
+        """Where the value's end tag begins, -1 if it isn't there yet; one within a string of JSON is part of
+        it."""
+        text, close = self._pending, self._style.close
+        end = text.find(close)
+        begin = _JSON.match(text)
+        if begin is not None and _BRACKETS[begin[1]] in (self._types or ()):
+            while end >= 0 and _ESCAPE.sub("", text[:end]).count('"') % 2:
+                end = text.find(close, end + 1)
+        return end
+
 
 def _mark_type(type: str) -> str:
     return "number" if type == "integer" else type
-
-
-def _string_options(node: Any) -> list[str] | None:
-    """The only strings that the schema allows; None for any."""
-    if not isinstance(node, dict):
-        return None  # a schema may be true
-    options = [node["const"]] if "const" in node else node.get("enum")
-    if not isinstance(options, list):
-        return None
-    return [option for option in options if isinstance(option, str)]
-
-
-def listed_properties(schema: dict[str, Any]) -> tuple[dict[str, Any], list[str], bool]:
-    """The properties of an object's schema, which of them are required, and whether it may have others.
-    What the schema says about them in other places, such as `anyOf`, is left out: it could only forbid
-    more."""
-    properties, required = schema.get("properties", {}), schema.get("required", [])
-    if not isinstance(properties, dict):
-        return {}, [], True
-    is_open = "patternProperties" in schema or schema.get("additionalProperties", True) is not False
-    return properties, required if isinstance(required, list) else [], is_open
-
-
-def schema_alone(key: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a property as a whole schema."""
-    node = schema["properties"][key]
-    if '"$ref"' not in values.encoded(node):
-        return node if isinstance(node, dict) else {}
-    path = key.replace("~", "~0").replace("/", "~1")
-    root = moved(schema, "/$defs/root")
-    return {"$ref": f"#/$defs/root/properties/{path}", "$defs": {"root": root}}
