@@ -1,5 +1,6 @@
-"""A server that streams for ever, as far as usage is concerned: it writes each token's number before it counts
-as sent. Run with the URL of a database and a folder for its journal; the test kills it."""
+"""A server that streams for ever, as far as usage is concerned: it prints each token's number.
+
+Run with the URL of a database and a folder for its journal; the test kills it."""
 
 import asyncio
 import sys

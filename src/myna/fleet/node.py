@@ -10,6 +10,7 @@ import msgspec
 
 from myna.backends.worker.file_hashes import FileHashes
 from myna.core.errors import ModelLoadFailed
+from myna.core.translatable import N_
 from myna.engines.registry import ENGINES, engines_to_try
 from myna.fleet.replica import ModelFiles, Replica
 from myna.prompts.gguf import read_header, shard_paths
@@ -70,4 +71,6 @@ def _files(spec: ReplicaSpec, engine: str) -> ModelFiles:
         weights = FileHashes(Path(spec.home) / "hashes.json").digest(paths)
         return ModelFiles(weights, Path(spec.path).stat().st_size, is_same)
     except OSError as exc:
-        raise ModelLoadFailed(f"The file {spec.path} can't be read: {exc.strerror}.") from exc
+        raise ModelLoadFailed(
+            N_("The model file {path} can't be read: {reason}.", path=spec.path, reason=exc.strerror)
+        ) from exc

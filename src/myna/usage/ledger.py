@@ -146,9 +146,10 @@ class Ledger:
         with self._condition:
             self._is_stopped = True
             self._condition.notify()
-        if self._ahead is not None:
+        has_stopped = self._thread.stop(_LAST_WRITE_S)
+        if self._ahead is not None:  # afterwards: it closes connections that both share
             self._ahead.stop()
-        if self._thread.stop(_LAST_WRITE_S):
+        if has_stopped:
             self._journal.release(list(self._free))
             self._journal.close()
             self.store.close()

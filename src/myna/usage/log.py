@@ -7,7 +7,7 @@ from myna.core.ledger import Price, UsageRow
 ALL: Final = 1 << 62
 """More tokens than any answer has."""
 COVER_AHEAD: Final = 32
-"""So many tokens before the last covered one, the next are being covered, so that nothing waits for it."""
+"""How many tokens before the last covered one the next are requested, so that nothing waits for them."""
 
 
 class Prices(Protocol):
@@ -29,7 +29,7 @@ class UsageEntry(Protocol):
     def is_whole(self) -> bool: ...
 
     async def cover(self, tokens: int) -> None:
-        """Wait until so many tokens are recorded where other machines find them."""
+        """Wait until that number of tokens is recorded where other machines find them."""
         ...
 
     def count_prompt(self, prompt_tokens: int, cached_tokens: int) -> None: ...
