@@ -13,7 +13,9 @@ Engine::Engine(const std::string& path, const EngineOptions& options)
   model_ = load_model(file_, pool_, options.context_tokens);
   file_.let_go();  // the weights are packed; only embeddings are still read from the file
   const Dimensions& d = model_->dimensions;
-  CacheShape shape{d.num_layers, d.num_kv_heads, d.head_dim, 0, options.max_sequences};
+  CacheShape shape{{}, 0, options.max_sequences};
+  for (const Layer& layer : model_->layers)
+    if (layer.has_keys()) shape.layers.push_back({layer.heads.num_kv, layer.heads.dim});
   const int64_t context =
       options.context_tokens > 0 ? std::min(options.context_tokens, d.context) : d.context;
   const int64_t most = (context + kBlockTokens - 1) / kBlockTokens * options.max_sequences;

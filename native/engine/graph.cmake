@@ -9,6 +9,7 @@ target_sources(myna_engine PRIVATE
   graph/attention_step.cpp
   graph/experts_step.cpp
   graph/graph.cpp
+  graph/inputs_step.cpp
   gguf/mapped_file.cpp
   gguf/model.cpp
   gguf/parse.cpp

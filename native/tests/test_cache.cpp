@@ -19,7 +19,7 @@ using Contents = std::vector<std::vector<uint16_t>>;
 uint16_t* slot(const PagedCache& cache, int sequence, int64_t position) {
   const PagedHead head = cache.head(1, 1);
   const int64_t block = cache.blocks(sequence)[position / kBlockTokens];
-  return head.values + block * head.block_stride + position % kBlockTokens * cache.shape().head_dim;
+  return head.values + block * head.block_stride + position % kBlockTokens * cache.shape().layers[1].head_dim;
 }
 
 void expect_contents(const PagedCache& cache, const Contents& contents) {
@@ -53,7 +53,7 @@ void extend_some(PagedCache& cache, Contents& contents, std::mt19937_64& random,
 
 void random_histories() {
   std::mt19937_64 random(seed());
-  PagedCache cache({2, 2, 16, kBlocks, kSequences});
+  PagedCache cache({{{1, 32}, {2, 16}}, kBlocks, kSequences});
   Contents contents(kSequences);
   uint16_t stamp = 0;
   for (int step = 0; step < 20000; ++step) {

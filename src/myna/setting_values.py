@@ -3,8 +3,8 @@
 import contextlib
 import ipaddress
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -66,11 +66,13 @@ PUBLISHED: Final = DefaultsSetting()
 @dataclass(frozen=True, slots=True)
 class ModelSetting:
     """A model file of the user's own, served under `id`; or, without `path`, a setting of another model.
-    `chat_template` is a file that replaces the model's own template."""
+    `chat_template` is a file that replaces the model's own template, `vllm` are options of vLLM's, by
+    name."""
 
     id: str
     path: Path | None
     chat_template: Path | None = None
+    vllm: Mapping[str, object] = field(default_factory=dict)
 
 
 def text(raw: object, base: Path) -> str:
@@ -190,10 +192,12 @@ def models(raw: object, base: Path) -> tuple[ModelSetting, ...]:
 def _model(name: str, value: object, base: Path) -> ModelSetting:
     if isinstance(value, str):
         return ModelSetting(name, path(value, base))
-    if isinstance(value, dict) and value and set(value) <= {"path", "chat_template"}:
-        files = (path(value[key], base) if key in value else None for key in ("path", "chat_template"))
-        return ModelSetting(name, *files)
-    raise ValueError(N_('a GGUF file, or { path = "...", chat_template = "..." }'))
+    if isinstance(value, dict) and value and set(value) <= {"path", "chat_template", "vllm"}:
+        file, template = (
+            path(value[key], base) if key in value else None for key in ("path", "chat_template")
+        )
+        return ModelSetting(name, file, template, vllm=_table(value.get("vllm", {})))
+    raise ValueError(N_('a GGUF file or a folder, or { path = "...", chat_template = "...", vllm = { … } }'))
 
 
 def aliases(raw: object, base: Path) -> tuple[AliasSetting, ...]:

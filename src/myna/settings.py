@@ -40,10 +40,15 @@ class Settings:
         "Folder for the models, the key and the database. Default: `~/.local/share/myna` (XDG_DATA_HOME).",
     )
     model: str = _setting(
-        DEFAULT_MODEL, values.text, "The default model: an id from `myna models`, or the path of a GGUF file."
+        DEFAULT_MODEL,
+        values.text,
+        "The default model: an id from `myna models`, or the path of a GGUF file or of a folder of "
+        "safetensors.",
     )
     models: tuple[values.ModelSetting, ...] = _setting(
-        (), values.models, "Your own GGUF files by id: a table in myna.toml, `id=path,id=path` elsewhere."
+        (),
+        values.models,
+        "Your own GGUF files or folders by id: a table in myna.toml, `id=path,id=path` elsewhere.",
     )
     aliases: tuple[values.AliasSetting, ...] = _setting(
         (),
@@ -67,6 +72,11 @@ class Settings:
     )
     fleet: Section | None = _setting(
         None, values.section, "The Ray cluster whose models are offered too; see docs/fleet.md."
+    )
+    engines: Section | None = _setting(
+        None,
+        values.section,
+        "Environments of engines that have their own: `[engines.vllm]`; see docs/vllm.md.",
     )
     mirror: Path | None = _setting(
         None, values.optional_path, "Folder to copy catalog models from, tried before any network source."
@@ -122,7 +132,7 @@ class Settings:
     engine: str = _setting(
         "auto",
         values.one_of(*engine_names()),
-        "Engine that runs the model; `auto`: native if it can run the file, else llamacpp.",
+        "Engine that runs the model; `auto`: native if it can run the file, else llamacpp; vllm for folders.",
     )
     context_tokens: int = _setting(
         0,

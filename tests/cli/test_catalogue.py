@@ -110,6 +110,7 @@ def _is_wrong(call: ast.Call, path: Path) -> bool:
     if name in ("N_", "_"):
         return not isinstance(text, ast.Constant) and path.name != "language.py"
     is_wire = path.parts[0] in WIRE_ONLY or path.is_relative_to("backends/remote")
+    is_wire |= path.is_relative_to("workers/vllm")
     shows = name in (OPERATOR_ERRORS if is_wire else ERRORS)
     shows |= name in SHOWING and path.parts[0] in ("cli", "catalog")
     return shows and (

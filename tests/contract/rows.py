@@ -35,6 +35,7 @@ class Capability(StrEnum):
     BEST_OF = "rank candidates by their log-probabilities"
     CACHE_SALTS = "keep prefixes, and share them only under an equal salt"
     CONSTRAINTS = "follow a JSON schema"
+    FAIRNESS = "make room for an owner who has less than another"
     FIGURES = "report how busy it is"
     IGNORE_EOS = "generate past the end of the text"
     LOGIT_BIAS = "add a bias to logits"
@@ -42,7 +43,7 @@ class Capability(StrEnum):
     PREDICTIONS = "count predicted tokens"
     PRIORITIES = "serve urgent requests first"
     PROMPT_LOGPROBS = "give log-probabilities of the prompt"
-    SEEDS = "give the same answer for the same seed"
+    SEEDS = "give the same answer for the same seed, whatever else is running"
     THOUGHTS = "separate thoughts from answers"
 
 
@@ -62,6 +63,11 @@ class Subject:
     generator: Generator
     encode: Encode
     lacks: frozenset[Capability]
+    highest_temperature: float = 4.0
+
+    def hot(self, seed: int = 11) -> Sampling:
+        """Sampling with which answers differ."""
+        return Sampling(temperature=self.highest_temperature, seed=seed)
 
     def require(self, *capabilities: Capability) -> None:
         """Skip the test where the generator lacks one of them."""
@@ -93,12 +99,13 @@ class Row:
     name: str
     start: Callable[[Setup, FindModel], Awaitable[tuple[Generator, Encode]]]
     lacks: frozenset[Capability] = frozenset()
+    highest_temperature: float = 4.0
 
     @asynccontextmanager
     async def open(self, setup: Setup, find_model: FindModel) -> AsyncIterator[Subject]:
         generator, encode = await self.start(setup, find_model)
         try:
-            yield Subject(generator, encode, self.lacks)
+            yield Subject(generator, encode, self.lacks, self.highest_temperature)
         finally:
             await generator.aclose()
 

@@ -15,7 +15,6 @@ from myna.core.requests import Sampling, Thought
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 COLOURS = ["red", "green", "blue"]
-HOT = Sampling(temperature=4.0, seed=11)
 
 
 async def long_answer(subject: Subject, text: str, max_tokens: int = 24, **more: Any) -> Answer:
@@ -140,14 +139,14 @@ async def test_greedy_choices_are_all_the_same(subject: Subject) -> None:
 
 
 async def test_choices_are_drawn_independently(subject: Subject) -> None:
-    answer = await long_answer(subject, "Different birds", num_choices=4, sampling=HOT)
+    answer = await long_answer(subject, "Different birds", num_choices=4, sampling=subject.hot())
     assert len(set(answer.texts())) == 4
 
 
 async def test_the_best_candidates_are_kept_best_first(subject: Subject) -> None:
     subject.require(Capability.BEST_OF)
     answer = await long_answer(
-        subject, "The best bird", num_choices=2, best_of=5, sampling=HOT, num_logprobs=0
+        subject, "The best bird", num_choices=2, best_of=5, sampling=subject.hot(), num_logprobs=0
     )
     means = [
         sum(entry.logprob or 0.0 for entry in answer.logprobs(choice)) / len(answer.logprobs(choice))
@@ -155,13 +154,13 @@ async def test_the_best_candidates_are_kept_best_first(subject: Subject) -> None
     ]
     assert means == sorted(means, reverse=True)
     assert answer.done.completion_tokens == 5 * 24
-    unranked = await long_answer(subject, "The best bird", num_choices=5, sampling=HOT)
+    unranked = await long_answer(subject, "The best bird", num_choices=5, sampling=subject.hot())
     assert set(answer.texts()) <= set(unranked.texts())
 
 
 async def test_the_same_seed_gives_the_same_answer_alone_and_beside_others(subject: Subject) -> None:
     subject.require(Capability.SEEDS)
-    fields: dict[str, Any] = {"sampling": HOT, "num_choices": 2, "num_logprobs": 1}
+    fields: dict[str, Any] = {"sampling": subject.hot(), "num_choices": 2, "num_logprobs": 1}
     alone = await long_answer(subject, "Seeds for birds", **fields)
     beside, *_ = await asyncio.gather(
         long_answer(subject, "Seeds for birds", **fields),
@@ -173,12 +172,13 @@ async def test_the_same_seed_gives_the_same_answer_alone_and_beside_others(subje
     again = await long_answer(subject, "Seeds for birds", **fields)
     for other in (beside, again):
         assert [other.of(0), other.of(1)] == [alone.of(0), alone.of(1)]
-    different = await long_answer(subject, "Seeds for birds", sampling=Sampling(temperature=4.0, seed=12))
+    different = await long_answer(subject, "Seeds for birds", sampling=subject.hot(seed=12))
     assert different.text() != alone.text()
 
 
-@pytest.mark.parametrize("sampling", [GREEDY, HOT])
-async def test_a_constrained_answer_is_valid_under_its_schema(subject: Subject, sampling: Sampling) -> None:
+@pytest.mark.parametrize("is_hot", [False, True])
+async def test_a_constrained_answer_is_valid_under_its_schema(subject: Subject, is_hot: bool) -> None:
+    sampling = subject.hot() if is_hot else GREEDY
     subject.require(Capability.CONSTRAINTS)
     constraint = json_schema({"enum": COLOURS})
     answer = await subject.ask("A colour:", 40, constraint=constraint, sampling=sampling, num_choices=3)

@@ -47,7 +47,7 @@ async def test_an_owner_who_holds_everything_makes_room_and_gets_the_same_answer
     row: Row, model_path: FindModel
 ) -> None:
     async with row.open(Setup(context_tokens=192, kv_tokens=512), model_path) as subject:
-        subject.require(Capability.IGNORE_EOS)
+        subject.require(Capability.FAIRNESS, Capability.IGNORE_EOS)
         ended: list[str] = []
 
         def request(name: str, max_tokens: int, owner: str) -> GenerationRequest:

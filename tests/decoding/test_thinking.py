@@ -74,6 +74,26 @@ def test_marks_around_the_answer_are_never_shown(script: str) -> None:
     assert (shown, rest.decode()) == MARKED_SCRIPTS[script]
 
 
+ENDED = Thought("<think>", "</think>", answer="<answer>", close="</answer>", ending="</turn><eos>")
+ENDED_SCRIPTS = {
+    "<think>a</think><answer>b</answer></turn>": ("a", "b"),
+    "<think>a</think><answer>b</answer></turn><eos>": ("a", "b"),
+    "<answer>b</answer><tool>{}</tool></turn>": ("", "b<tool>{}</tool>"),
+    "<think>a</think><tool>{}</tool></turn>": ("a", "<tool>{}</tool>"),
+    "<think>a</think><answer>b</answer></turns>": ("a", "b</turns>"),
+}
+
+
+@pytest.mark.parametrize("script", ENDED_SCRIPTS)
+def test_marks_that_end_the_turn_are_never_shown(script: str) -> None:
+    data = script.encode()
+    for cut in range(len(data)):
+        shown, rest, _ = read(split(data, [cut]), ENDED)
+        assert (shown, rest.decode()) == ENDED_SCRIPTS[script]
+    shown, rest, _ = read([data[i : i + 1] for i in range(len(data))], ENDED)
+    assert (shown, rest.decode()) == ENDED_SCRIPTS[script]
+
+
 def test_an_end_amid_the_marks_shows_none_of_them() -> None:
     data = b"<think>a</think><answer>b</answer>"
     for end in range(len(b"<think>a"), len(data)):

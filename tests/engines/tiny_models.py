@@ -7,7 +7,8 @@ from typing import Any
 
 import gguf
 import numpy as np
-from tests.engines.architectures import LAYOUTS, Layout, Mixture, Shapes, Sizes
+from tests.engines.architectures import LAYOUTS
+from tests.engines.layouts import Layout, Mixture, Shapes, Sizes
 
 from myna.prompts.token_pieces import TokenKind, byte_alphabet
 
@@ -19,7 +20,7 @@ Kind = gguf.GGMLQuantizationType
 class Tiny:
     """What to write: a model laid out as its architecture's are. `metadata` are keys without the
     architecture's name, `overrides` whole ones; both replace what is there, None leaves a key out. `factors`
-    are tensors of the rope."""
+    are tensors of the rope, `variant` another layout than the architecture's first."""
 
     architecture: str = "llama"
     layers: int = 0
@@ -29,14 +30,20 @@ class Tiny:
     factors: Sequence[str] = ()
     biases: Sequence[str] = ()
     mixture: Mixture | None = None
+    variant: Layout | None = None
     seed: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
     overrides: dict[str, Any] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
-        layout = LAYOUTS.get(self.architecture, LAYOUTS["llama"])
-        return replace(layout, biases=self.biases or layout.biases, mixture=self.mixture or layout.mixture)
+        layout = self.variant or LAYOUTS.get(self.architecture, LAYOUTS["llama"])
+        return replace(
+            layout,
+            biases=self.biases or layout.biases,
+            factors=self.factors or layout.factors,
+            mixture=self.mixture or layout.mixture,
+        )
 
     @property
     def num_layers(self) -> int:
@@ -63,13 +70,15 @@ def byte_level(marks: Mapping[str, TokenKind], *, bos: str, eos: str) -> dict[st
 
 def _shapes(tiny: Tiny) -> Shapes:
     """Matrices and vectors by name, rows first."""
+    values = _metadata(tiny)
     kv_heads = tiny.layout.metadata.get("attention.head_count_kv", KV_HEADS)
+    kv_heads = kv_heads if isinstance(kv_heads, int) else KV_HEADS  # such layouts know their own
     sizes = Sizes(EMBEDDING, FEED_FORWARD, HEADS * tiny.head_dim, kv_heads * tiny.head_dim, tiny.head_dim)
     shapes: Shapes = {"token_embd.weight": (tiny.num_tokens, EMBEDDING), "output_norm.weight": (EMBEDDING,)}
     if not (tiny.tied or tiny.layout.is_always_tied):
         shapes["output.weight"] = (tiny.num_tokens, EMBEDDING)
-    rotated = tiny.metadata.get("rope.dimension_count", tiny.head_dim)
-    shapes |= {f"{name}.weight": (rotated // 2,) for name in tiny.factors}
+    shapes |= {f"{name}.weight": (values["rope.dimension_count"] // 2,) for name in tiny.layout.factors}
+    shapes |= tiny.layout.model(sizes, tiny.num_layers, tiny.num_tokens)
     for i in range(tiny.num_layers):
         shapes |= {f"blk.{i}.{name}": shape for name, shape in tiny.layout.layer(sizes, i).items()}
     return shapes
@@ -91,7 +100,13 @@ def _metadata(tiny: Tiny) -> dict[str, Any]:
         "vocab_size": tiny.num_tokens,
     }
     mixture = tiny.layout.mixture.metadata() if tiny.layout.mixture else {}
-    return values | mixture | dict(tiny.layout.metadata) | dict(tiny.metadata)
+    of_layout = {
+        name: value[: tiny.num_layers]
+        if isinstance(value, list) and len(value) == tiny.layout.layers
+        else value
+        for name, value in tiny.layout.metadata.items()
+    }
+    return values | mixture | of_layout | dict(tiny.metadata)
 
 
 def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
@@ -129,8 +144,9 @@ def write_tiny(
             kind = Kind.F32 if "ffn_gate_inp" in name else tiny.weights
             writer.add_tensor(name, gguf.quantize(data, kind), raw_dtype=kind)
         else:
+            scale = next((s for end, s in tiny.layout.scales.items() if name.endswith(end)), 1.0)
             vector = np.abs(data) + 0.5 if name.startswith("rope_") else data * 0.2 + (".bias" not in name)
-            writer.add_tensor(name, vector.astype(np.float32))
+            writer.add_tensor(name, (vector * scale).astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -40,6 +40,13 @@ SHORT_IDS = (
     "{% if m.role == 'tool' %}{{ m.content }}#{{ m.tool_call_id }} "
     "{% elif m.content is not none %}{{ 'EMPTY' + m.content[0] + m.content[1:] }}{% endif %}{% endfor %}"
 )
+# As SmolLM3's makers write it: calls are only described, and earlier ones not written.
+XML_TOOLS = (
+    "{% if xml_tools %}<tools>{% for t in xml_tools[:] %}{{ t | string }}\n{% endfor %}</tools> Call with "
+    "<tool_call>\n{'name': …}\n</tool_call>\n{% endif %}{% for m in messages %}<|im_start|>"
+    "{{ 'user' if m.role == 'tool' else m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 NAMED_RESULTS = (
     "{% for m in messages %}{% if m.role == 'tool' %}{{ '[' + m.name + ']' }}{% endif %}{{ m.content }}"
     "{% for c in m.tool_calls or [] %}{{ c.function | tojson }}{% endfor %}{% endfor %}"

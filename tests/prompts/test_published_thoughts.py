@@ -135,6 +135,13 @@ def test_the_thoughts_of_all_published_templates_are_found() -> None:
     assert found == THOUGHTS
 
 
+def test_what_ends_a_turn_after_its_answer_is_found() -> None:
+    source = (llama_cpp_models() / "templates" / "Kimi-K3.jinja").read_text()
+    thinking = find_features(source, bos="", eos="").thinking
+    assert thinking is not None
+    assert thinking.ending == "<|close|>message<|sep|><|end_of_msg|>"
+
+
 def test_gpt_oss_sees_a_thought_until_its_question_is_answered() -> None:
     source = (llama_cpp_models() / "templates" / "openai-gpt-oss-120b.jinja").read_text()
     template = ChatTemplate.load(source, bos="", eos="")

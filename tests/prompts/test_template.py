@@ -9,6 +9,7 @@ from tests.prompts import templates
 
 from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.core.errors import InvalidRequest, ModelFileError
+from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.render_pool import RenderLimits, RenderPool, shared_pool
 from myna.prompts.template import ChatTemplate
 from myna.prompts.template_probe import TemplateFeatures, find_features
@@ -147,6 +148,23 @@ def test_functions_are_given_to_templates_that_fail_without() -> None:
     assert '"name": "add"' in template(source).render([USER], tools=[ToolSpec("add")])
 
 
+def test_tools_are_given_as_xml_tools_where_the_template_takes_these() -> None:
+    made = template(templates.XML_TOOLS)
+    assert made.features.call_format == "hermes"
+    call = ToolCall("call_1", "weather", '{"city": "Bern"}')
+    messages = [
+        Message.of("user", "Warm?"),
+        Message.of("assistant", None, tool_calls=(call,)),
+        Message.of("tool", "18C", tool_call_id="call_1"),
+    ]
+    form = FORMATS["hermes"]
+    prompt = made.render(messages, tools=[ToolSpec("weather", "now")], form=form)
+    assert "<tools>{'name': 'weather', 'description': 'now', 'parameters': {" in prompt
+    assert f"assistant\n{form.write([call])}<|im_end|>" in prompt
+    assert "user\n" in prompt.partition("Bern")[2] and "18C<|im_end|>" in prompt
+    assert "tools" not in made.render(messages[:1])
+
+
 def test_an_unusable_template_refuses_with_its_reason() -> None:
     made = ChatTemplate.load("{% if %}", bos="", eos="")
     with pytest.raises(InvalidRequest, match=r"not a valid template .* set chat_template") as caught:
@@ -273,6 +291,27 @@ def test_a_later_render_has_a_deadline_too(pool: RenderPool) -> None:
     )
     with pytest.raises(InvalidRequest, match="took too long"):
         made.render([USER])
+
+
+def test_all_renders_of_a_request_have_a_deadline_together() -> None:
+    """A slow template that refuses each way of writing the conversation."""
+    loops = "{% for a in range(800) %}{% for b in range(800) %}{% endfor %}{% endfor %}"
+    source = loops + "{{ raise_exception('not so') }}"
+    pool = RenderPool(RenderLimits(request_s=0.05))
+    messages = [SYSTEM, USER, SYSTEM, USER]
+    try:
+        alone = ChatTemplate(
+            source, TemplateFeatures(), bos="", eos="", render_values=partial(pool.render, source)
+        )
+        with pytest.raises(InvalidRequest, match="not so"):
+            alone.render(messages)
+        together = ChatTemplate(
+            source, TemplateFeatures(), bos="", eos="", render_values=pool.for_request(source)
+        )
+        with pytest.raises(InvalidRequest, match="took too long"):
+            together.render(messages)
+    finally:
+        pool.close()
 
 
 def test_the_probe_sees_what_the_template_sees() -> None:

@@ -160,30 +160,41 @@ void Graph::activate_experts(const Layer& layer) {
   for_rows(count, 2 * width, activate, kQuantizedRows);
 }
 
-// delta = the shared expert, if there is one, + each chosen expert by its weight, in the order of choice.
+// delta = the shared expert, if there is one, + each chosen expert by its weight, in the order of choice. The
+// two parts may have norms of their own.
 void Graph::add_experts(const Layer& layer) {
   const int64_t width = model_.dimensions.embedding;
   const int used = model_.routing.num_used;
-  const Vector& shared_gate = layer.experts.shared_gate;
+  const Experts& experts = layer.experts;
+  const Vector& shared_gate = experts.shared_gate;
+  const bool has_norm = !experts.post_norm.empty();
   for_rows(num_rows_, (used + 1) * width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       float* delta = delta_.get() + row * width;
       if (layer.up.rows == 0) std::fill_n(delta, width, 0.0f);
+      if (!experts.post_shared_norm.empty())
+        vectors_.rms_norm(delta, experts.post_shared_norm.data(), model_.norm_epsilon, delta, width);
       if (!shared_gate.empty()) {
         double score = 0;
         for (int64_t i = 0; i < width; ++i)
           score += static_cast<double>(normed_.get()[row * width + i]) * shared_gate[static_cast<size_t>(i)];
         vectors_.scale(delta, static_cast<float>(1 / (1 + std::exp(-score))), width);
       }
+      float* first = expert_out_.get() + slot_of_[static_cast<size_t>(row * used)] * width;
+      float* sum = has_norm ? first : delta;
       for (int i = 0; i < used; ++i) {
         const auto index = static_cast<size_t>(row * used + i);
         const auto [expert, weight] = choices_[index];
         float* out = expert_out_.get() + slot_of_[index] * width;
-        if (!layer.experts.down_bias.empty())
-          vectors_.add(out, layer.experts.down_bias.data() + expert * width, width);
+        if (!experts.down_bias.empty()) vectors_.add(out, experts.down_bias.data() + expert * width, width);
+        if (!experts.down_scale.empty())
+          vectors_.scale(out, experts.down_scale[static_cast<size_t>(expert)], width);
         vectors_.scale(out, weight, width);
-        vectors_.add(delta, out, width);
+        if (out != sum) vectors_.add(sum, out, width);
       }
+      if (!has_norm) continue;
+      vectors_.rms_norm(sum, experts.post_norm.data(), model_.norm_epsilon, sum, width);
+      vectors_.add(delta, sum, width);
     }
   });
 }

@@ -25,6 +25,13 @@ Precision attention_precision(const Model& model) {
   return layer.key_bias.empty() ? Precision::kBfloat : Precision::kSplitBfloat;
 }
 
+// Of one thread: two partial results, the packed queries of a tile, and the kernel's scratch memory.
+int64_t scratch_floats(const Heads& heads) {
+  const int64_t rows = padded_rows(queries_per_tile(heads) * heads.group());
+  const int64_t floats = rows * (3ll * heads.dim + 2 * 32) + attention_scratch_floats(heads.dim, rows);
+  return (floats + 63) / 64 * 64;
+}
+
 }  // namespace
 
 Graph::Graph(const Model& model, const PagedCache& cache, ThreadPool& pool)
@@ -33,17 +40,14 @@ Graph::Graph(const Model& model, const PagedCache& cache, ThreadPool& pool)
       pool_(pool),
       kernels_(kernels()),
       vectors_(vectors_for(kernels_.name, attention_precision(model))) {
-  const Dimensions& d = model.dimensions;
-  const int64_t group = d.num_heads / d.num_kv_heads;
-  tile_queries_ = std::max<int64_t>(1, 6144 / d.head_dim / group);
-  tile_rows_ = padded_rows(tile_queries_ * group);
-  // Two partial results, the packed queries of a tile, and the kernel's scratch memory.
-  scratch_floats_ =
-      tile_rows_ * (3ll * d.head_dim + 2 * 32) + attention_scratch_floats(d.head_dim, tile_rows_);
-  scratch_floats_ = (scratch_floats_ + 63) / 64 * 64;
-  scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
   slice_rows_ = model.routing.num_experts > 0 ? kMixtureSliceRows : kSliceRows;
-  for (const Layer& layer : model.layers) gate_width_ = std::max(gate_width_, layer.up.rows);
+  for (const Layer& layer : model.layers) {
+    scratch_floats_ = std::max(scratch_floats_, scratch_floats(layer.heads));
+    gate_width_ = std::max({gate_width_, layer.up.rows, layer.input_gate.rows});
+    query_width_ = std::max(query_width_, layer.heads.query_width());
+    kv_width_ = std::max(kv_width_, layer.heads.kv_width());
+  }
+  scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
 }
 
 void Graph::forward(std::span<const Span> batch, float* logits) {
@@ -67,12 +71,12 @@ void Graph::forward(std::span<const Span> batch, float* logits) {
 
 void Graph::run_slice(std::span<const Span> slice, float*& logits) {
   place_rows(slice);
-  embed(slice);
+  embed();
+  if (model_.layer_inputs.width > 0) project_inputs();
   for (int i = 0; i < model_.dimensions.num_layers; ++i) run_layer(i);
   if (num_rows_ == 0) return;
   const Matrix* consumers[] = {&model_.output};
-  const Layer& last = model_.layers.back();
-  const Pending pending{&last.down_bias, &last.post_ffn_norm};
+  const Pending pending = pending_of(model_.layers.back());
   normalize(&pending, model_.output_norm, consumers);
   const Product products[] = {{&model_.output, logits, model_.dimensions.vocabulary}};
   multiply(products);
@@ -98,37 +102,40 @@ void Graph::place_rows(std::span<const Span> slice) {
   const Dimensions& d = model_.dimensions;
   const auto rows = static_cast<size_t>(num_rows_);
   for (Buffer<float>* buffer : {&residual_, &normed_, &delta_}) buffer->reserve(rows * d.embedding);
-  for (Buffer<float>* buffer : {&query_, &attended_}) buffer->reserve(rows * d.query_width());
-  for (Buffer<float>* buffer : {&key_, &value_}) buffer->reserve(rows * d.kv_width());
+  for (Buffer<float>* buffer : {&query_, &attended_})
+    buffer->reserve(rows * static_cast<size_t>(query_width_));
+  for (Buffer<float>* buffer : {&key_, &value_}) buffer->reserve(rows * static_cast<size_t>(kv_width_));
   for (Buffer<float>* buffer : {&gate_, &up_}) buffer->reserve(rows * static_cast<size_t>(gate_width_));
-  is_split_ = plan_items();
+  planned_ = {};
 }
 
-void Graph::embed(std::span<const Span> slice) {
+void Graph::embed() {
   const Dimensions& d = model_.dimensions;
   const gguf::Tensor& table = *model_.embedding;
   const auto* bytes = reinterpret_cast<const uint8_t*>(table.data.data());
-  const int64_t half = d.rope_dim / 2;
+  int64_t angles = 0;
   for (size_t r = 0; r < model_.ropes.size(); ++r) {
-    cosines_[r].reserve(static_cast<size_t>(num_rows_ * half));
-    sines_[r].reserve(static_cast<size_t>(num_rows_ * half));
+    const size_t half = model_.ropes[r].frequencies.size();
+    cosines_[r].reserve(static_cast<size_t>(num_rows_) * half);
+    sines_[r].reserve(static_cast<size_t>(num_rows_) * half);
+    angles += static_cast<int64_t>(half);
   }
-  for_rows(num_rows_, d.embedding + 16 * half, [&](int64_t begin, int64_t end) {
+  for_rows(num_rows_, d.embedding + 16 * angles, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const auto s = static_cast<size_t>(row_span_[static_cast<size_t>(row)]);
-      const int32_t token = slice[s].tokens[row - span_row_[s]];
       float* out = residual_.get() + row * d.embedding;
       dequantize_row(static_cast<TensorType>(table.type),
-                     bytes + static_cast<uint64_t>(token) * table.row_bytes(), out, d.embedding);
+                     bytes + static_cast<uint64_t>(token_of(row)) * table.row_bytes(), out, d.embedding);
       if (model_.embedding_scale != 1.0f) vectors_.scale(out, model_.embedding_scale, d.embedding);
       const auto position = static_cast<double>(positions_[static_cast<size_t>(row)]);
-      for (size_t r = 0; r < model_.ropes.size(); ++r)
+      for (size_t r = 0; r < model_.ropes.size(); ++r) {
+        const Rope& rope = model_.ropes[r];
+        const auto half = std::ssize(rope.frequencies);
         for (int64_t i = 0; i < half; ++i) {
-          const double angle = position * model_.ropes[r].frequencies[static_cast<size_t>(i)];
-          const double magnitude = model_.ropes[r].magnitude;
-          cosines_[r].get()[row * half + i] = static_cast<float>(std::cos(angle) * magnitude);
-          sines_[r].get()[row * half + i] = static_cast<float>(std::sin(angle) * magnitude);
+          const double angle = position * rope.frequencies[static_cast<size_t>(i)];
+          cosines_[r].get()[row * half + i] = static_cast<float>(std::cos(angle) * rope.magnitude);
+          sines_[r].get()[row * half + i] = static_cast<float>(std::sin(angle) * rope.magnitude);
         }
+      }
     }
   });
 }
@@ -136,38 +143,47 @@ void Graph::embed(std::span<const Span> slice) {
 void Graph::run_layer(int index) {
   const Dimensions& d = model_.dimensions;
   const Layer& layer = model_.layers[static_cast<size_t>(index)];
-  const Layer* before = index == 0 ? nullptr : &model_.layers[static_cast<size_t>(index) - 1];
-  const Pending added = before == nullptr ? Pending{} : Pending{&before->down_bias, &before->post_ffn_norm};
+  const Pending added = index == 0 ? Pending{} : pending_of(model_.layers[static_cast<size_t>(index) - 1]);
+  const int64_t query_width = layer.heads.query_width(), kv_width = layer.heads.kv_width();
   const Matrix* projections[] = {&layer.query, &layer.key, &layer.value};
-  normalize(before == nullptr ? nullptr : &added, layer.attention_norm, projections);
-  const Product heads[] = {{&layer.query, query_.get(), d.query_width()},
-                           {&layer.key, key_.get(), d.kv_width()},
-                           {&layer.value, value_.get(), d.kv_width()}};
-  multiply(heads);
+  const Product heads[] = {{&layer.query, query_.get(), query_width},
+                           {&layer.key, key_.get(), kv_width},
+                           {&layer.value, value_.get(), kv_width}};
+  const size_t count = layer.value.rows > 0 ? 3 : layer.has_keys() ? 2 : 1;
+  normalize(index == 0 ? nullptr : &added, layer.attention_norm, std::span(projections).first(count));
+  multiply(std::span(heads).first(count));
   normalize_heads(layer);
-  attend(index);
+  attend(layer);
   if (index == d.num_layers - 1) compact_to_wanted();
   if (num_rows_ == 0) return;
 
   const Matrix* outputs[] = {&layer.output};
-  quantize(attended_.get(), d.query_width(), outputs);
+  quantize(attended_.get(), query_width, outputs);
   const Product output[] = {{&layer.output, delta_.get(), d.embedding}};
   multiply(output);
   feed_forward(layer, {&layer.output_bias, &layer.post_attention_norm});
+  if (model_.layer_inputs.width > 0) add_input(index);
+}
+
+// What a layer leaves in `delta_`.
+Graph::Pending Graph::pending_of(const Layer& layer) {
+  const Vector& norm = layer.input_gate.rows > 0 ? layer.post_input_norm : layer.post_ffn_norm;
+  return {&layer.down_bias, &norm, layer.output_scale};
 }
 
 void Graph::feed_forward(const Layer& layer, const Pending& attended) {
   const bool is_dense = layer.experts.up.empty(), has_shared = layer.up.rows > 0;
+  const bool has_own_norms = !layer.experts.router_norm.empty();
   const Matrix* both[] = {&layer.gate, &layer.up};
   const Matrix* all[] = {&layer.gate, &layer.up, &layer.experts.router};
   std::span<const Matrix* const> consumers = all;
-  if (is_dense) consumers = both;
+  if (is_dense || has_own_norms) consumers = both;
   if (!has_shared) consumers = consumers.subspan(2);
   if (model_.is_parallel)
     add_parallel(attended, consumers);
   else
     normalize(&attended, layer.ffn_norm, consumers);
-  if (!is_dense) choose_experts(layer);
+  if (!is_dense && !has_own_norms) choose_experts(layer);
   if (has_shared) {
     const int64_t width = layer.up.rows;
     const Product gate_and_up[] = {{&layer.gate, gate_.get(), width}, {&layer.up, up_.get(), width}};
@@ -175,6 +191,12 @@ void Graph::feed_forward(const Layer& layer, const Pending& attended) {
     activate(layer);
     const Product down[] = {{&layer.down, delta_.get(), model_.dimensions.embedding}};
     multiply(down);
+  }
+  if (has_own_norms) {
+    const Matrix* router[] = {&layer.experts.router};
+    normalize(nullptr, layer.experts.router_norm, router);
+    choose_experts(layer);
+    normalize(nullptr, layer.experts.norm, {});
   }
   if (!is_dense) run_experts(layer);
 }
@@ -189,7 +211,9 @@ void Graph::compact_to_wanted() {
     const int64_t from = wanted_[i], to = static_cast<int64_t>(i);
     if (from == to) continue;
     compact(residual_.get(), d.embedding, from, to);
-    compact(attended_.get(), d.query_width(), from, to);
+    compact(attended_.get(), model_.layers.back().heads.query_width(), from, to);
+    if (const int64_t width = model_.layer_inputs.width; width > 0)
+      compact(inputs_.get(), width * d.num_layers, from, to);
     if (model_.is_parallel) compact(normed_.get(), d.embedding, from, to);
   }
   num_rows_ = static_cast<int64_t>(wanted_.size());
@@ -202,6 +226,7 @@ void Graph::add_pending(float* delta, int64_t row, const Pending& pending) {
     vectors_.rms_norm(delta, pending.norm->data(), model_.norm_epsilon, delta, width);
   if (model_.residual_scale != 1.0f) vectors_.scale(delta, model_.residual_scale, width);
   vectors_.add(residual_.get() + row * width, delta, width);
+  if (pending.output_scale != 1.0f) vectors_.scale(residual_.get() + row * width, pending.output_scale, width);
 }
 
 // Adds the previous block's output to the residual, then prepares its norm for `consumers`.
@@ -235,8 +260,8 @@ void Graph::add_parallel(const Pending& pending, std::span<const Matrix* const> 
 
 // Norms over all heads together, which come before a layer's attention takes the heads apart.
 void Graph::normalize_heads(const Layer& layer) {
-  const int64_t query = model_.dimensions.query_width(), kv = model_.dimensions.kv_width();
-  if (!is_whole(layer.query_norm)) return;
+  const int64_t query = layer.heads.query_width(), kv = layer.heads.kv_width();
+  if (!has_whole_norm(layer)) return;
   const auto normalized = [&](float* x, const Vector& bias, const Vector& norm, int64_t width) {
     if (!bias.empty()) vectors_.add(x, bias.data(), width);
     vectors_.rms_norm(x, norm.data(), model_.norm_epsilon, x, width);

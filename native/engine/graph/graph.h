@@ -30,6 +30,11 @@ struct Work {
   int64_t multiply_adds = 0;
 };
 
+// Of one work item of attention: as many as fit into the CPU cache.
+inline int64_t queries_per_tile(const Heads& heads) {
+  return std::max<int64_t>(1, 6144 / heads.dim / heads.group());
+}
+
 class Graph {
  public:
   Graph(const Model& model, const PagedCache& cache, ThreadPool& pool);
@@ -42,19 +47,23 @@ class Graph {
   // What a block's output goes through before it is added to the residual.
   struct Pending {
     const Vector *bias, *norm;
+    float output_scale = 1.0f;  // of the residual, afterwards
   };
 
   // Row operations and products, in graph.cpp.
   void run_slice(std::span<const Span> slice, float*& logits);
   void place_rows(std::span<const Span> slice);
-  void embed(std::span<const Span> slice);
+  void embed();
   void run_layer(int index);
+  static Pending pending_of(const Layer& layer);
   void compact_to_wanted();
   void add_pending(float* delta, int64_t row, const Pending& pending);
   void normalize(const Pending* pending, const Vector& norm, std::span<const Matrix* const> consumers);
   void add_parallel(const Pending& pending, std::span<const Matrix* const> consumers);
   void normalize_heads(const Layer& layer);
-  bool is_whole(const Vector& head_norm) const { return std::ssize(head_norm) > model_.dimensions.head_dim; }
+  static bool has_whole_norm(const Layer& layer) {
+    return std::ssize(layer.query_norm) > layer.heads.dim;
+  }
   void finish_logits(float* logits);
   void quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers);
   void (*activation() const)(float*, const float*, int64_t);
@@ -73,6 +82,17 @@ class Graph {
     pool_.parallel_for((num_rows + chunk - 1) / chunk, [&](int64_t index, int) {
       function(index * chunk, std::min(num_rows, (index + 1) * chunk));
     });
+  }
+
+  // Inputs of each layer, in inputs_step.cpp.
+  void project_inputs();
+  void add_input(int index);
+  int32_t token_of(int64_t row) const {
+    const auto s = static_cast<size_t>(row_span_[static_cast<size_t>(row)]);
+    return spans_[s].tokens[row - span_row_[s]];
+  }
+  float* input_of(int64_t row, int layer) {
+    return inputs_.get() + (row * model_.dimensions.num_layers + layer) * model_.layer_inputs.width;
   }
 
   // Mixtures of experts, in experts_step.cpp.
@@ -100,12 +120,12 @@ class Graph {
     int64_t part;          // the only part to process, -1 for all
     int64_t partial = 0;   // offset of a single part's result
   };
-  void attend(int layer);
-  bool plan_items();
-  void prepare_row(int layer, int64_t row, int head);
-  void run_item(int layer, const Item& item, int thread);
-  void merge_parts(int layer);
-  void finish_rows(int layer, const Item& item, Partial merged);
+  void attend(const Layer& layer);
+  void plan_items(const Heads& heads);
+  void prepare_row(const Layer& layer, int64_t row, int head);
+  void run_item(const Layer& layer, const Item& item, int thread);
+  void merge_parts(const Layer& layer);
+  void finish_rows(const Layer& layer, const Item& item, Partial merged);
   Partial partial_at(int64_t index) const;
   Partial scratch_partial(int thread, int which) const;
 
@@ -123,7 +143,9 @@ class Graph {
   std::vector<int64_t> wanted_;
   int64_t num_rows_ = 0;
   std::vector<Item> items_;
-  bool is_split_ = false;
+  Heads planned_;          // the heads that the items are for
+  int64_t tile_queries_ = 0, tile_rows_ = 0;
+  bool is_split_ = false;  // all keys must be stored before attention starts
 
   // Rows of experts, the slots of one expert after those of another: which row each has, and where each row's
   // slots are.
@@ -133,11 +155,11 @@ class Graph {
   Buffer<float> scores_, expert_gate_, expert_up_, expert_out_;
 
   Activations narrow_, floats_;  // for quantised weights and for float weights
-  Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_;
+  Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_, inputs_, own_inputs_;
   Buffer<float> partials_, scratch_;
   std::array<Buffer<float>, 2> cosines_, sines_;
   Work work_;
-  int64_t tile_queries_, tile_rows_, scratch_floats_, slice_rows_, gate_width_ = 0;
+  int64_t scratch_floats_ = 0, slice_rows_, gate_width_ = 0, query_width_ = 0, kv_width_ = 0;
 };
 
 }  // namespace myna

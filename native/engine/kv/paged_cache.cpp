@@ -36,6 +36,11 @@ PagedCache::PagedCache(const CacheShape& shape) : shape_(shape) {
 #endif
   memory_ = {static_cast<uint16_t*>(memory), Unmap{bytes}};
   sequences_.resize(static_cast<size_t>(shape.max_sequences));
+  int64_t begin = 0;
+  for (const CacheShape::Layer& layer : shape.layers) {
+    layer_begin_.push_back(begin);
+    begin += layer.block_halves() * shape.num_blocks;
+  }
 }
 
 const PagedCache::Sequence& PagedCache::at(int sequence) const {
@@ -49,10 +54,10 @@ PagedCache::Sequence& PagedCache::at(int sequence) {
 }
 
 PagedHead PagedCache::head(int layer, int head) const {
-  const int64_t stride = shape_.layer_block_halves();
-  const int64_t head_halves = static_cast<int64_t>(shape_.head_dim) * kBlockTokens;
-  uint16_t* keys = memory_.get() + layer * shape_.num_blocks * stride + head * head_halves;
-  return {keys, keys + shape_.num_heads * head_halves, stride};
+  const CacheShape::Layer& shape = shape_.layers[static_cast<size_t>(layer)];
+  const int64_t head_halves = static_cast<int64_t>(shape.head_dim) * kBlockTokens;
+  uint16_t* keys = memory_.get() + layer_begin_[static_cast<size_t>(layer)] + head * head_halves;
+  return {keys, keys + shape.num_heads * head_halves, shape.block_halves()};
 }
 
 // A shared block is copied by each of its writers except the last.
@@ -149,9 +154,9 @@ void PagedCache::release_block(int32_t block) {
 }
 
 void PagedCache::copy_block(int32_t from, int32_t to) {
-  const int64_t halves = shape_.layer_block_halves();
-  for (int64_t layer = 0; layer < shape_.num_layers; ++layer) {
-    uint16_t* base = memory_.get() + layer * shape_.num_blocks * halves;
+  for (size_t layer = 0; layer < shape_.layers.size(); ++layer) {
+    const int64_t halves = shape_.layers[layer].block_halves();
+    uint16_t* base = memory_.get() + layer_begin_[layer];
     std::memcpy(base + to * halves, base + from * halves, static_cast<size_t>(halves) * 2);
   }
 }

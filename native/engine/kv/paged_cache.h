@@ -11,14 +11,24 @@
 
 namespace myna {
 
+// The layers that store keys and values, which may differ in their heads.
 struct CacheShape {
-  int num_layers, num_heads, head_dim;
+  struct Layer {
+    int num_heads, head_dim;
+
+    // Number of halves in the keys and values of one block.
+    int64_t block_halves() const { return 2ll * num_heads * head_dim * kBlockTokens; }
+  };
+
+  std::vector<Layer> layers;
   int64_t num_blocks;
   int max_sequences;
 
-  // Number of halves in the keys and values of one layer's block.
-  int64_t layer_block_halves() const { return 2ll * num_heads * head_dim * kBlockTokens; }
-  int64_t block_bytes() const { return layer_block_halves() * num_layers * 2; }
+  int64_t block_bytes() const {
+    int64_t halves = 0;
+    for (const Layer& layer : layers) halves += layer.block_halves();
+    return 2 * halves;
+  }
 };
 
 struct Extension {
@@ -68,6 +78,7 @@ class PagedCache {
   void copy_block(int32_t from, int32_t to);
 
   CacheShape shape_;
+  std::vector<int64_t> layer_begin_;  // in halves
   std::unique_ptr<uint16_t, Unmap> memory_;
   std::vector<Sequence> sequences_;
   std::vector<int32_t> references_;

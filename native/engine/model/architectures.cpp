@@ -15,82 +15,146 @@ double Build::number(const std::string& name, double otherwise, double least) co
   return number_or(file, key(name), otherwise, least);
 }
 
+void Build::size_layers() {
+  const Dimensions& d = model.dimensions;
+  const int64_t window = this->window();
+  const std::vector<bool> windowed = windowed_layers(window);
+  const std::vector<Heads> heads = read_heads(file, family, d, windowed);
+  const std::vector<int64_t> feed_forward = read_feed_forward(file, family, d);
+  model.layers.resize(static_cast<size_t>(d.num_layers));
+  int64_t with_keys = d.num_layers;
+  if (family.layers_differ && file.has(key("attention.shared_kv_layers")))
+    with_keys -= static_cast<int64_t>(file.integer(key("attention.shared_kv_layers")).value_or(0));
+  if (with_keys != d.num_layers && (with_keys < 2 || with_keys > d.num_layers))
+    throw CorruptFile("the metadata '" + key("attention.shared_kv_layers") + "' leaves no layers");
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    Layer& layer = model.layers[i];
+    layer.heads = heads[i];
+    layer.feed_forward = feed_forward[i];
+    layer.window = windowed[i] ? window : 0;
+    layer.cache_layer = static_cast<int>(i);
+    if (static_cast<int64_t>(i) < with_keys) continue;
+    layer.cache_layer = static_cast<int>(with_keys) - (windowed[i] ? 2 : 1);
+    const Layer& other = model.layers[static_cast<size_t>(layer.cache_layer)];
+    if (layer.heads.num_kv != other.heads.num_kv || layer.heads.dim != other.heads.dim ||
+        layer.window != other.window)
+      throw CorruptFile("layer " + std::to_string(i) + " would read the keys of a layer of another kind");
+  }
+}
+
+void Build::add_joined_heads(const std::string& name, Layer& layer) {
+  const int64_t width = model.dimensions.embedding, query = layer.heads.query_width(),
+                kv = layer.heads.kv_width(), all = query + 2 * kv;
+  layer.query = weights.part(name + ".weight", 0, query, all, width);
+  layer.key = weights.part(name + ".weight", query, kv, all, width);
+  layer.value = weights.part(name + ".weight", query + kv, kv, all, width);
+  const Vector bias = weights.optional_vector(name + ".bias", all);
+  if (bias.empty()) return;
+  layer.query_bias.assign(bias.begin(), bias.begin() + query);
+  layer.key_bias.assign(bias.begin() + query, bias.begin() + query + kv);
+  layer.value_bias.assign(bias.begin() + query + kv, bias.end());
+}
+
+void Build::add_heads(int index, Layer& layer) {
+  const int64_t width = model.dimensions.embedding, query = layer.heads.query_width(),
+                kv = layer.heads.kv_width();
+  layer.query = weights.matrix(tensor(index, "attn_q.weight"), query, width);
+  layer.query_bias = weights.optional_vector(tensor(index, "attn_q.bias"), query);
+  if (layer.cache_layer != index) {  // files may have what isn't used
+    for (const char* name : {"attn_k.", "attn_v.", "attn_k_norm."}) weights.ignore(tensor(index, name));
+    return;
+  }
+  layer.key = weights.matrix(tensor(index, "attn_k.weight"), kv, width);
+  layer.key_bias = weights.optional_vector(tensor(index, "attn_k.bias"), kv);
+  if (const std::string value = tensor(index, "attn_v.weight"); !family.has_value_norms || weights.has(value))
+    layer.value = weights.matrix(value, kv, width);
+  layer.value_bias = weights.optional_vector(tensor(index, "attn_v.bias"), kv);
+}
+
 void Build::add_attention(int index, Layer& layer) {
   const Dimensions& d = model.dimensions;
-  const int64_t query = d.query_width(), kv = d.kv_width();
   if (family.attention_norm != nullptr)
     layer.attention_norm =
         weights.vector(tensor(index, std::string(family.attention_norm) + ".weight"), d.embedding);
-  if (const std::string joined = tensor(index, "attn_qkv"); weights.has(joined + ".weight")) {
-    const std::string name = joined + ".weight";
-    layer.query = weights.part(name, 0, query, query + 2 * kv, d.embedding);
-    layer.key = weights.part(name, query, kv, query + 2 * kv, d.embedding);
-    layer.value = weights.part(name, query + kv, kv, query + 2 * kv, d.embedding);
-    if (const Vector bias = weights.optional_vector(joined + ".bias", query + 2 * kv); !bias.empty()) {
-      layer.query_bias.assign(bias.begin(), bias.begin() + query);
-      layer.key_bias.assign(bias.begin() + query, bias.begin() + query + kv);
-      layer.value_bias.assign(bias.begin() + query + kv, bias.end());
-    }
-  } else {
-    layer.query = weights.matrix(tensor(index, "attn_q.weight"), query, d.embedding);
-    layer.key = weights.matrix(tensor(index, "attn_k.weight"), kv, d.embedding);
-    layer.value = weights.matrix(tensor(index, "attn_v.weight"), kv, d.embedding);
-    layer.query_bias = weights.optional_vector(tensor(index, "attn_q.bias"), query);
-    layer.key_bias = weights.optional_vector(tensor(index, "attn_k.bias"), kv);
-    layer.value_bias = weights.optional_vector(tensor(index, "attn_v.bias"), kv);
-  }
-  layer.output = weights.matrix(tensor(index, "attn_output.weight"), d.embedding, query);
+  if (const std::string joined = tensor(index, "attn_qkv"); weights.has(joined + ".weight"))
+    add_joined_heads(joined, layer);
+  else
+    add_heads(index, layer);
+  layer.output =
+      weights.matrix(tensor(index, "attn_output.weight"), d.embedding, layer.heads.query_width());
   layer.output_bias = weights.optional_vector(tensor(index, "attn_output.bias"), d.embedding);
-  if (family.has_sinks) layer.sinks = weights.vector(tensor(index, "attn_sinks.weight"), d.num_heads);
+  if (family.has_sinks) layer.sinks = weights.vector(tensor(index, "attn_sinks.weight"), layer.heads.num);
   add_head_norms(index, layer);
 }
 
 void Build::add_head_norms(int index, Layer& layer) {
   using Norms = Family::HeadNorms;
-  const Dimensions& d = model.dimensions;
+  const Heads& heads = layer.heads;
+  if (family.has_value_norms && layer.has_keys()) layer.value_norm.assign(static_cast<size_t>(heads.dim), 1);
   const std::string query = tensor(index, "attn_q_norm.weight"), key = tensor(index, "attn_k_norm.weight");
   if (family.head_norms == Norms::kNone || (family.head_norms == Norms::kPerHeadIfAny && !weights.has(query)))
     return;
   const bool is_whole = family.head_norms == Norms::kWhole;
-  layer.query_norm = weights.vector(query, is_whole ? d.query_width() : d.head_dim);
-  layer.key_norm = weights.vector(key, is_whole ? d.kv_width() : d.head_dim);
+  layer.query_norm = weights.vector(query, is_whole ? heads.query_width() : heads.dim);
+  if (layer.has_keys()) layer.key_norm = weights.vector(key, is_whole ? heads.kv_width() : heads.dim);
 }
 
 void Build::add_feed_forward(int index, Layer& layer) {
-  const Dimensions& d = model.dimensions;
+  const int64_t width = model.dimensions.embedding, hidden = layer.feed_forward;
   if (family.ffn_norm != nullptr)
-    layer.ffn_norm = weights.vector(tensor(index, std::string(family.ffn_norm) + ".weight"), d.embedding);
-  if (model.routing.num_experts > 0 && weights.has(tensor(index, "ffn_gate_inp.weight")))
-    return add_experts(index, layer);
+    layer.ffn_norm = weights.vector(tensor(index, std::string(family.ffn_norm) + ".weight"), width);
+  if (model.routing.num_experts > 0 && weights.has(tensor(index, "ffn_gate_inp.weight"))) {
+    add_experts(index, layer);
+    if (!family.has_dense_beside_experts) return;
+  }
   const std::string up = tensor(index, "ffn_up.weight");
   if (family.has_joined_gate) {
-    layer.gate = weights.part(up, 0, d.feed_forward, 2 * d.feed_forward, d.embedding);
-    layer.up = weights.part(up, d.feed_forward, d.feed_forward, 2 * d.feed_forward, d.embedding);
+    layer.gate = weights.part(up, 0, hidden, 2 * hidden, width);
+    layer.up = weights.part(up, hidden, hidden, 2 * hidden, width);
   } else {
-    layer.gate = weights.matrix(tensor(index, "ffn_gate.weight"), d.feed_forward, d.embedding);
-    layer.up = weights.matrix(up, d.feed_forward, d.embedding);
-    layer.gate_bias = weights.optional_vector(tensor(index, "ffn_gate.bias"), d.feed_forward);
-    layer.up_bias = weights.optional_vector(tensor(index, "ffn_up.bias"), d.feed_forward);
+    layer.gate = weights.matrix(tensor(index, "ffn_gate.weight"), hidden, width);
+    layer.up = weights.matrix(up, hidden, width);
+    layer.gate_bias = weights.optional_vector(tensor(index, "ffn_gate.bias"), hidden);
+    layer.up_bias = weights.optional_vector(tensor(index, "ffn_up.bias"), hidden);
   }
-  layer.down = weights.matrix(tensor(index, "ffn_down.weight"), d.embedding, d.feed_forward);
-  layer.down_bias = weights.optional_vector(tensor(index, "ffn_down.bias"), d.embedding);
+  layer.down = weights.matrix(tensor(index, "ffn_down.weight"), width, hidden);
+  layer.down_bias = weights.optional_vector(tensor(index, "ffn_down.bias"), width);
 }
 
 // Their widths are the tensors'.
+void Build::add_expert_matrices(int index, Experts& experts) {
+  const int64_t width = model.dimensions.embedding, count = model.routing.num_experts;
+  const std::string gate = tensor(index, "ffn_gate_exps.weight"), up = tensor(index, "ffn_up_exps.weight"),
+                    joined = tensor(index, "ffn_gate_up_exps.weight");
+  const bool is_joined = weights.has(joined);
+  const int64_t hidden = is_joined ? weights.height(joined) / 2 : weights.height(up);
+  const auto half = [&](int64_t first) {
+    return weights.stack(joined, count, {first, hidden, 2 * hidden}, width);
+  };
+  experts.gate = is_joined ? half(0) : weights.stack(gate, count, {0, hidden, hidden}, width);
+  experts.up = is_joined ? half(hidden) : weights.stack(up, count, {0, hidden, hidden}, width);
+  experts.down = weights.stack(tensor(index, "ffn_down_exps.weight"), count, {0, width, width}, hidden);
+  experts.gate_bias = weights.optional_table(tensor(index, "ffn_gate_exps.bias"), count, hidden);
+  experts.up_bias = weights.optional_table(tensor(index, "ffn_up_exps.bias"), count, hidden);
+  experts.down_bias = weights.optional_table(tensor(index, "ffn_down_exps.bias"), count, width);
+}
+
 void Build::add_experts(int index, Layer& layer) {
   const int64_t width = model.dimensions.embedding, count = model.routing.num_experts;
-  const int64_t hidden = weights.height(tensor(index, "ffn_up_exps.weight"));
   const int64_t shared = weights.height(tensor(index, "ffn_up_shexp.weight"));
   Experts& experts = layer.experts;
   experts.router = weights.matrix(tensor(index, "ffn_gate_inp.weight"), count, width);
   experts.router_bias = weights.optional_vector(tensor(index, "ffn_gate_inp.bias"), count);
   experts.choice_bias = weights.optional_vector(tensor(index, "exp_probs_b.bias"), count);
-  experts.gate = weights.stack(tensor(index, "ffn_gate_exps.weight"), count, hidden, width);
-  experts.up = weights.stack(tensor(index, "ffn_up_exps.weight"), count, hidden, width);
-  experts.down = weights.stack(tensor(index, "ffn_down_exps.weight"), count, width, hidden);
-  experts.gate_bias = weights.optional_table(tensor(index, "ffn_gate_exps.bias"), count, hidden);
-  experts.up_bias = weights.optional_table(tensor(index, "ffn_up_exps.bias"), count, hidden);
-  experts.down_bias = weights.optional_table(tensor(index, "ffn_down_exps.bias"), count, width);
+  add_expert_matrices(index, experts);
+  if (family.has_dense_beside_experts) {
+    experts.down_scale = weights.optional_vector(tensor(index, "ffn_down_exps.scale"), count);
+    experts.router_norm = weights.vector(tensor(index, "ffn_gate_inp.scale"), width);
+    for (float& weight : experts.router_norm) weight /= std::sqrt(static_cast<float>(width));
+    experts.norm = weights.vector(tensor(index, "pre_ffw_norm_2.weight"), width);
+    experts.post_shared_norm = weights.vector(tensor(index, "post_ffw_norm_1.weight"), width);
+    experts.post_norm = weights.vector(tensor(index, "post_ffw_norm_2.weight"), width);
+  }
   if (shared == 0) return;
   layer.gate = weights.matrix(tensor(index, "ffn_gate_shexp.weight"), shared, width);
   layer.up = weights.matrix(tensor(index, "ffn_up_shexp.weight"), shared, width);
@@ -101,14 +165,34 @@ void Build::add_experts(int index, Layer& layer) {
 void Build::add_layers() {
   const Dimensions& d = model.dimensions;
   for (int i = 0; i < d.num_layers; ++i) {
-    Layer layer;
+    Layer& layer = model.layers[static_cast<size_t>(i)];
     add_attention(i, layer);
     add_feed_forward(i, layer);
     if (family.has_post_norms) {
       layer.post_attention_norm = weights.vector(tensor(i, "post_attention_norm.weight"), d.embedding);
       layer.post_ffn_norm = weights.vector(tensor(i, "post_ffw_norm.weight"), d.embedding);
     }
-    model.layers.push_back(std::move(layer));
+  }
+}
+
+void Build::add_layer_inputs() {
+  const Dimensions& d = model.dimensions;
+  LayerInputs& inputs = model.layer_inputs;
+  for (int i = 0; i < d.num_layers; ++i)
+    if (const Vector scale = weights.optional_vector(tensor(i, "layer_output_scale.weight"), 1); !scale.empty())
+      model.layers[static_cast<size_t>(i)].output_scale = scale.front();
+  const std::string name = key("embedding_length_per_layer_input");
+  if (file.integer(name).value_or(0) == 0) return;
+  inputs.width = bounded(file, name, 1, 1 << 16);
+  const int64_t all = inputs.width * d.num_layers;
+  inputs.embedding = weights.rows("per_layer_token_embd.weight", d.vocabulary, all);
+  inputs.projection = weights.matrix("per_layer_model_proj.weight", all, d.embedding);
+  inputs.norm = weights.vector("per_layer_proj_norm.weight", inputs.width);
+  for (int i = 0; i < d.num_layers; ++i) {
+    Layer& layer = model.layers[static_cast<size_t>(i)];
+    layer.input_gate = weights.matrix(tensor(i, "inp_gate.weight"), inputs.width, d.embedding);
+    layer.input_projection = weights.matrix(tensor(i, "proj.weight"), d.embedding, inputs.width);
+    layer.post_input_norm = weights.vector(tensor(i, "post_norm.weight"), d.embedding);
   }
 }
 
@@ -142,7 +226,9 @@ std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool, int
   model->embedding = weights.rows("token_embd.weight", d.vocabulary, d.embedding);
   Build build{file, family, weights, *model, context > 0 ? std::min(context, d.context) : d.context};
   if (family.has_guessing_layers) build.leave_guessing_layers();
+  build.size_layers();
   build.add_layers();
+  if (family.has_layer_inputs) build.add_layer_inputs();
   build.add_positions();
   if (family.finish != nullptr) family.finish(build);
   model->output_norm = weights.vector("output_norm.weight", d.embedding);

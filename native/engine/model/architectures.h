@@ -29,17 +29,25 @@ struct Build {
 
   // Leaves out those that only guess further tokens.
   void leave_guessing_layers();
+  // What each layer's tensors must look like: heads, widths, windows, and whose keys and values it reads.
+  void size_layers();
   void add_layers();
+  void add_layer_inputs();
   // Ropes, windows, and which layer has which.
   void add_positions();
 
  private:
   void add_attention(int index, Layer& layer);
+  void add_joined_heads(const std::string& name, Layer& layer);
+  void add_heads(int index, Layer& layer);
   void add_feed_forward(int index, Layer& layer);
   void add_experts(int index, Layer& layer);
+  void add_expert_matrices(int index, Experts& experts);
   void add_head_norms(int index, Layer& layer);
-  Rope rope(double base_frequency, bool is_scaled) const;
+  Rope rope(double base_frequency, int dimensions, bool is_scaled) const;
   void scale_frequencies(Rope& rope, double base_frequency) const;
+  int64_t window() const;
+  int local_dimensions(int head_dim) const;
   Vector frequency_factors(int64_t count) const;
   bool has_image_sections() const;
   std::vector<bool> windowed_layers(int64_t window) const;

@@ -11,6 +11,7 @@ namespace {
 using Norms = Family::HeadNorms;
 
 constexpr const char* kGemmaKeys[] = {"attn_logit_softcapping", "final_logit_softcapping"};
+constexpr const char* kCapKeys[] = {"final_logit_softcapping"};
 constexpr const char* kGraniteKeys[] = {"attention.scale", "embedding_scale", "logit_scale", "residual_scale",
                                         "rope.scaling.finetuned"};
 constexpr const char* kGraniteMoeKeys[] = {"attention.scale", "embedding_scale", "logit_scale",
@@ -33,6 +34,11 @@ void finish_gemma(Build& build, int layers_of_27b, double score_cap, double logi
 
 void finish_gemma2(Build& build) { finish_gemma(build, 46, 50, 30); }
 void finish_gemma3(Build& build) { finish_gemma(build, 62, 0, 0); }
+
+void finish_gemma4(Build& build) {
+  finish_gemma(build, 0, 0, 30);
+  build.model.query_scale = 1;
+}
 
 void finish_granite(Build& build) {
   Model& model = build.model;
@@ -107,6 +113,20 @@ constexpr Family kFamilies[] = {
      .pattern = 6,
      .keys = kGemmaKeys,
      .finish = finish_gemma3},
+    {.name = "gemma4",
+     .local_rope = LocalRope::kOwnBase,
+     .has_post_norms = true,
+     .head_norms = Norms::kPerHead,
+     .activation = Activation::kGelu,
+     .has_value_norms = true,
+     .layers_differ = true,
+     .has_layer_inputs = true,
+     .is_mixture = true,
+     .has_dense_beside_experts = true,
+     .has_windows = true,
+     .pattern = 6,
+     .keys = kCapKeys,
+     .finish = finish_gemma4},
     {.name = "olmo2",
      .local_rope = LocalRope::kUnscaled,
      .attention_norm = nullptr,

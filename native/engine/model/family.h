@@ -32,12 +32,17 @@ struct Family {
   bool has_joined_gate = false;  // "ffn_up" holds the gate's rows, then those of up
   Activation activation = Activation::kSilu;
 
+  bool has_value_norms = false;  // of root mean squares, without weights
+
   bool has_sinks = false;
+  bool layers_differ = false;  // in their numbers of heads, the heads' lengths or the feed-forward's width
+  bool has_layer_inputs = false;
 
   // A mixture of experts in the layers that have a router, unless the file says otherwise about its routing.
   bool is_mixture = false;
   Routing::Scores scores = Routing::Scores::kSoftmax;
   bool renormalizes = true;
+  bool has_dense_beside_experts = false;  // each part with norms of its own
   bool has_guessing_layers = false;  // the last layers may be only for guessing further tokens: not run
 
   // Windows: `pattern` n makes all but every n-th layer windowed (0: all, 1: none), unless the file says

@@ -35,6 +35,10 @@ constexpr const char* kLayerEpsilon = "attention.layer_norm_epsilon";
 constexpr const char* kRemarks[] = {"vocab_size", "tensor_data_layout", "rope.scaling.finetuned", kRmsEpsilon,
                                     kLayerEpsilon};
 
+// Of families whose layers differ.
+constexpr const char* kLayerKeys[] = {"attention.key_length_swa", "attention.value_length_swa",
+                                      "attention.shared_kv_layers", "rope.dimension_count_swa"};
+
 // What a mixture's file says of its routing, and what the tensors of its layers say anyway.
 constexpr const char* kMixtureKeys[] = {
     "expert_count",        "expert_used_count",       "expert_gating_func",
@@ -104,16 +108,35 @@ bool is_neutral(std::string_view name, const gguf::Value& value) {
                      [&](const Neutral& neutral) { return name == neutral.key && number == neutral.value; });
 }
 
-// Some files have one number per layer; they must all be the same.
-int64_t same_for_all_layers(const gguf::Model& file, const std::string& key, int64_t most) {
+// One number for all layers, or one per layer.
+std::vector<int64_t> of_layers(const gguf::Model& file, const std::string& key, int num_layers, int64_t most) {
   const auto values = file.integers(key, 4096);
   if (!values || values->empty()) throw CorruptFile("the metadata '" + key + "' is missing");
+  std::vector<int64_t> numbers;
   for (const uint64_t value : *values) {
-    if (value != values->front()) throw UnsupportedModel("'" + key + "' differs between layers");
     if (value < 1 || value > static_cast<uint64_t>(most))
       throw CorruptFile("the metadata '" + key + "' is " + std::to_string(value));
+    numbers.push_back(static_cast<int64_t>(value));
   }
-  return static_cast<int64_t>(values->front());
+  if (numbers.size() == 1) numbers.resize(static_cast<size_t>(num_layers), numbers.front());
+  if (std::ssize(numbers) < num_layers)
+    throw CorruptFile("the metadata '" + key + "' doesn't have a number for each layer");
+  return numbers;
+}
+
+int64_t of_most_layers(const gguf::Model& file, const Family& family, const std::string& key, int num_layers,
+                       int64_t most) {
+  const std::vector<int64_t> numbers = of_layers(file, key, num_layers, most);
+  const bool differ = std::any_of(numbers.begin(), numbers.end(), [&](int64_t n) { return n != numbers[0]; });
+  if (differ && !family.layers_differ) throw UnsupportedModel("'" + key + "' differs between layers");
+  return numbers.front();
+}
+
+void check_heads(const Heads& heads) {
+  if (heads.num % heads.num_kv != 0)
+    throw CorruptFile("the number of query heads is not a multiple of the key/value heads");
+  if (heads.dim < 16 || heads.dim % 16 != 0 || heads.dim > 1024)
+    throw UnsupportedModel("heads have " + std::to_string(heads.dim) + " dimensions, not a multiple of 16");
 }
 
 }  // namespace
@@ -146,19 +169,18 @@ Dimensions read_dimensions(const gguf::Model& file, const Family& family) {
   d.embedding = bounded(file, prefix + "embedding_length", 1, 1 << 17);
   d.context = bounded(file, prefix + "context_length", 1, 1 << 24);
   if (!family.is_mixture || file.has(prefix + "feed_forward_length"))
-    d.feed_forward = same_for_all_layers(file, prefix + "feed_forward_length", 1 << 20);
-  d.num_heads = static_cast<int>(same_for_all_layers(file, prefix + "attention.head_count", 1024));
-  d.num_kv_heads = file.has(prefix + "attention.head_count_kv")
-                       ? static_cast<int>(same_for_all_layers(file, prefix + "attention.head_count_kv", 1024))
-                       : d.num_heads;
+    d.feed_forward = of_most_layers(file, family, prefix + "feed_forward_length", d.num_layers, 1 << 20);
+  const auto number = [&](const char* name) {
+    return static_cast<int>(of_most_layers(file, family, prefix + name, d.num_layers, 1024));
+  };
+  d.num_heads = number("attention.head_count");
+  d.num_kv_heads =
+      file.has(prefix + "attention.head_count_kv") ? number("attention.head_count_kv") : d.num_heads;
   const int64_t head_dim = bounded_or(file, prefix + "attention.key_length", d.embedding / d.num_heads, 1024);
   d.head_dim = static_cast<int>(head_dim);
   if (bounded_or(file, prefix + "attention.value_length", head_dim, 1024) != head_dim)
     throw UnsupportedModel("keys and values have different lengths");
-  if (d.num_heads % d.num_kv_heads != 0)
-    throw CorruptFile("the number of query heads is not a multiple of the key/value heads");
-  if (head_dim < 16 || head_dim % 16 != 0 || head_dim > 1024)
-    throw UnsupportedModel("heads have " + std::to_string(head_dim) + " dimensions, not a multiple of 16");
+  if (!family.layers_differ) check_heads({d.num_heads, d.num_kv_heads, d.head_dim});
   d.rope_dim = static_cast<int>(bounded_or(file, prefix + "rope.dimension_count", head_dim, head_dim));
   if (d.rope_dim % 2 != 0) throw CorruptFile("the rope has an odd number of dimensions");
   const auto* embedding = file.find("token_embd.weight");
@@ -170,6 +192,31 @@ Dimensions read_dimensions(const gguf::Model& file, const Family& family) {
     throw CorruptFile("the vocabulary has " + std::to_string(*tokens) + " tokens, the embedding " +
                       std::to_string(embedding->shape[1]));
   return d;
+}
+
+std::vector<Heads> read_heads(const gguf::Model& file, const Family& family, const Dimensions& d,
+                              const std::vector<bool>& windowed) {
+  std::vector<Heads> heads(static_cast<size_t>(d.num_layers), {d.num_heads, d.num_kv_heads, d.head_dim});
+  if (!family.layers_differ) return heads;
+  const std::string prefix = std::string(family.name) + ".attention.";
+  const auto num = of_layers(file, prefix + "head_count", d.num_layers, 1024);
+  const auto num_kv = of_layers(
+      file, prefix + (file.has(prefix + "head_count_kv") ? "head_count_kv" : "head_count"), d.num_layers, 1024);
+  const int64_t local = bounded_or(file, prefix + "key_length_swa", d.head_dim, 1024);
+  if (bounded_or(file, prefix + "value_length_swa", local, 1024) != local)
+    throw UnsupportedModel("keys and values have different lengths");
+  for (size_t i = 0; i < heads.size(); ++i) {
+    heads[i] = {static_cast<int>(num[i]), static_cast<int>(num_kv[i]),
+                windowed[i] ? static_cast<int>(local) : d.head_dim};
+    check_heads(heads[i]);
+  }
+  return heads;
+}
+
+std::vector<int64_t> read_feed_forward(const gguf::Model& file, const Family& family, const Dimensions& d) {
+  if (family.layers_differ)
+    return of_layers(file, std::string(family.name) + ".feed_forward_length", d.num_layers, 1 << 20);
+  return std::vector<int64_t>(static_cast<size_t>(d.num_layers), d.feed_forward);
 }
 
 Routing read_routing(const gguf::Model& file, const Family& family) {
@@ -224,6 +271,9 @@ std::vector<std::string> honoured_keys(const Family& family) {
   if (family.is_mixture) keys.insert(keys.end(), std::begin(kMixtureKeys), std::end(kMixtureKeys));
   if (family.has_guessing_layers) keys.emplace_back("nextn_predict_layers");
   if (family.is_multimodal_rope) keys.emplace_back("rope.dimension_sections");
+  if (family.layers_differ)
+    keys.insert(keys.end(), std::begin(kLayerKeys), std::end(kLayerKeys));
+  if (family.has_layer_inputs) keys.emplace_back("embedding_length_per_layer_input");
   if (family.has_windows) {
     keys.emplace_back("attention.sliding_window");
     keys.emplace_back("attention.sliding_window_pattern");

@@ -15,6 +15,11 @@ int64_t bounded_or(const gguf::Model& file, const std::string& key, int64_t othe
 // A finite number of at least `least`; throws CorruptFile.
 double number_or(const gguf::Model& file, const std::string& key, double otherwise, double least);
 
+// Those of the layers, of which `windowed` are; equal unless the family's may differ.
+std::vector<Heads> read_heads(const gguf::Model& file, const Family& family, const Dimensions& dimensions,
+                              const std::vector<bool>& windowed);
+std::vector<int64_t> read_feed_forward(const gguf::Model& file, const Family& family,
+                                       const Dimensions& dimensions);
 Dimensions read_dimensions(const gguf::Model& file, const Family& family);
 Routing read_routing(const gguf::Model& file, const Family& family);
 float read_epsilon(const gguf::Model& file, const Family& family);

@@ -43,14 +43,34 @@ struct Experts {
   Vector choice_bias;  // only for choosing
   std::vector<Matrix> gate, up, down;
   Vector gate_bias, up_bias, down_bias;  // [expert][output]
+  Vector down_scale;                     // of each expert's output
   Vector shared_gate;                    // weights of a sigmoid by which the shared expert counts
+  // Of the residual, before the router and before the experts; empty: they read the feed-forward's norm.
+  Vector router_norm, norm;
+  Vector post_shared_norm, post_norm;  // of the shared expert's output, and of the others' sum
+};
+
+// The sizes of a layer's attention.
+struct Heads {
+  int num = 0, num_kv = 0, dim = 0;
+
+  int group() const { return num / num_kv; }
+  int64_t query_width() const { return static_cast<int64_t>(num) * dim; }
+  int64_t kv_width() const { return static_cast<int64_t>(num_kv) * dim; }
+  bool operator==(const Heads&) const = default;
 };
 
 struct Layer {
+  Heads heads;
+  int64_t feed_forward = 0;
   Vector attention_norm, ffn_norm;  // empty: the input as it is
+  // Without a key matrix, the layer reads the keys and values of an earlier one; without one for values, these
+  // are the keys as they were before norms and rotation.
   Matrix query, key, value, output;
+  int cache_layer = 0;  // index into the cache's layers
   Vector query_bias, key_bias, value_bias, output_bias;
   Vector query_norm, key_norm;                // over each head, or over all of them if that wide
+  Vector value_norm;                          // over each head
   Vector post_attention_norm, post_ffn_norm;  // applied to what is added to the residual
   Matrix gate, up, down;
   Vector gate_bias, up_bias, down_bias;
@@ -58,6 +78,21 @@ struct Layer {
   Vector sinks;        // a score of each head that joins the softmax without a value
   int rope = 0;        // index into Model::ropes, or kNoRope
   int64_t window = 0;  // visible positions; 0: all
+
+  // A step after the feed-forward, in models with inputs for each layer.
+  Matrix input_gate, input_projection;
+  Vector post_input_norm;
+  float output_scale = 1.0f;  // of the residual, after the layer
+
+  bool has_keys() const { return key.rows > 0; }
+};
+
+// An input of each layer besides the residual: of the token, and projected from its embedding.
+struct LayerInputs {
+  int64_t width = 0;                         // of one layer; 0: none
+  const gguf::Tensor* embedding = nullptr;   // [token][layer][width], read from the file on demand
+  Matrix projection;
+  Vector norm;
 };
 
 // Queries are scaled by 1 + scale * log(1 + floor(position / length)); scale 0: not at all.
@@ -96,6 +131,7 @@ struct Model {
   Activation activation = Activation::kSilu;
   std::vector<Rope> ropes;
   const gguf::Tensor* embedding = nullptr;  // rows are read from the file on demand
+  LayerInputs layer_inputs;
   std::vector<Layer> layers;
   Vector output_norm;
   Matrix output;

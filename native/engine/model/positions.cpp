@@ -45,7 +45,7 @@ void Build::scale_frequencies(Rope& rope, double base_frequency) const {
     for (double& frequency : rope.frequencies) frequency /= factor;
     return;
   }
-  const int dimensions = model.dimensions.rope_dim;
+  const int dimensions = 2 * static_cast<int>(rope.frequencies.size());
   const auto original = static_cast<double>(
       bounded_or(file, key("rope.scaling.original_context_length"), model.dimensions.context, 1 << 24));
   const double fast = number("rope.scaling.yarn_beta_fast", 32),
@@ -62,14 +62,14 @@ void Build::scale_frequencies(Rope& rope, double base_frequency) const {
   rope.magnitude *= yarn_magnitude(factor, 1) / (multiplier != 0 ? yarn_magnitude(factor, multiplier) : 1);
 }
 
-Rope Build::rope(double base_frequency, bool is_scaled) const {
+Rope Build::rope(double base_frequency, int dimensions, bool is_scaled) const {
   if (!(base_frequency > 0)) throw CorruptFile("the rope's base frequency is not positive");
   Rope rope;
   rope.rotates_halves = family.rotates_halves || has_image_sections();
-  const int dimensions = model.dimensions.rope_dim;
   for (int i = 0; i < dimensions / 2; ++i)
     rope.frequencies.push_back(std::pow(base_frequency, -2.0 * i / dimensions));
-  if (is_scaled) scale_frequencies(rope, base_frequency);
+  if (!is_scaled) return rope;
+  scale_frequencies(rope, base_frequency);
   const Vector factors = frequency_factors(std::ssize(rope.frequencies));
   for (size_t i = 0; i < factors.size(); ++i) rope.frequencies[i] /= factors[i];
   return rope;
@@ -104,34 +104,50 @@ std::vector<bool> Build::windowed_layers(int64_t window) const {
   return windowed;
 }
 
+int64_t Build::window() const {
+  if (!family.has_windows) return 0;
+  const std::string name = key("attention.sliding_window");
+  if (!file.has(name)) return family.window;
+  const auto window = static_cast<int64_t>(file.integer(name).value_or(0));
+  if (window < 0 || window > (1 << 24)) throw CorruptFile("the metadata '" + name + "' is out of range");
+  return window;
+}
+
 void Build::add_positions() {
+  const Dimensions& d = model.dimensions;
   double base = number("rope.freq_base", 10000, -HUGE_VAL);
   if (const double alpha = number("rope.scaling.alpha", 0); alpha > 0)
-    base *= std::pow(alpha, model.dimensions.head_dim / (model.dimensions.head_dim - 2.0));
-  int64_t window = 0;
-  if (family.has_windows && file.has(key("attention.sliding_window"))) {
-    const std::string name = key("attention.sliding_window");
-    window = static_cast<int64_t>(file.integer(name).value_or(0));
-    if (window < 0 || window > (1 << 24)) throw CorruptFile("the metadata '" + name + "' is out of range");
-  } else if (family.has_windows) {
-    window = family.window;
-  }
-  model.ropes.push_back(rope(base, true));
+    base *= std::pow(alpha, d.head_dim / (d.head_dim - 2.0));
+  model.ropes.push_back(rope(base, d.rope_dim, true));
   const double local_base = number(
       "rope.freq_base_swa", family.local_rope == LocalRope::kOwnBase ? kGemmaLocalBase : base, -HUGE_VAL);
-  const bool has_local = window > 0 && (family.local_rope != LocalRope::kSame || local_base != base);
-  if (has_local) model.ropes.push_back(rope(local_base, family.local_rope == LocalRope::kSame));
+  const auto local = std::find_if(model.layers.begin(), model.layers.end(),
+                                  [](const Layer& layer) { return layer.window > 0; });
+  const bool has_local = local != model.layers.end() &&
+                         (family.local_rope != LocalRope::kSame || local_base != base || family.layers_differ);
+  if (has_local) {
+    const int dimensions = family.layers_differ ? local_dimensions(local->heads.dim) : d.rope_dim;
+    model.ropes.push_back(rope(local_base, dimensions, family.local_rope == LocalRope::kSame));
+  }
   for (Rope& each : model.ropes) each.magnitude *= number("rope.scaling.attn_factor", 1);
-  const std::vector<bool> windowed = windowed_layers(window);
+  const bool has_windows = window() > 0;
   for (size_t i = 0; i < model.layers.size(); ++i) {
     Layer& layer = model.layers[i];
-    layer.window = windowed[i] ? window : 0;
-    layer.rope = windowed[i] && has_local ? 1 : 0;
+    const bool is_windowed = layer.window > 0;
+    layer.rope = is_windowed && has_local ? 1 : 0;
     const bool is_roped = family.roped == Roped::kAll ||
                           (family.roped == Roped::kThreeOfFour && i % 4 != 3) ||
-                          (family.roped == Roped::kWindowed && (windowed[i] || window == 0));
+                          (family.roped == Roped::kWindowed && (is_windowed || !has_windows));
     if (!is_roped) layer.rope = kNoRope;
   }
+}
+
+// Of the rope in windowed layers, whose heads may have another length.
+int Build::local_dimensions(int head_dim) const {
+  const int64_t usual = std::min(model.dimensions.rope_dim, head_dim);
+  const int64_t found = bounded_or(file, key("rope.dimension_count_swa"), usual, head_dim);
+  if (found % 2 != 0) throw CorruptFile("the rope has an odd number of dimensions");
+  return static_cast<int>(found);
 }
 
 }  // namespace myna

@@ -33,13 +33,14 @@ Matrix Weights::part(const std::string& name, int64_t first, int64_t rows, int64
               &pool_);
 }
 
-std::vector<Matrix> Weights::stack(const std::string& name, int64_t count, int64_t rows, int64_t columns) {
-  const gguf::Tensor& tensor = use(name, rows, columns, count);
+std::vector<Matrix> Weights::stack(const std::string& name, int64_t count, Rows rows, int64_t columns) {
+  const gguf::Tensor& tensor = use(name, rows.of, columns, count);
   const auto* data = reinterpret_cast<const uint8_t*>(tensor.data.data());
   std::vector<Matrix> matrices;
   for (int64_t i = 0; i < count; ++i)
-    matrices.push_back(pack(arena_, static_cast<TensorType>(tensor.type), rows, columns,
-                            data + static_cast<uint64_t>(i * rows) * tensor.row_bytes(), &pool_));
+    matrices.push_back(
+        pack(arena_, static_cast<TensorType>(tensor.type), rows.count, columns,
+             data + static_cast<uint64_t>(i * rows.of + rows.first) * tensor.row_bytes(), &pool_));
   return matrices;
 }
 

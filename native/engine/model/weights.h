@@ -19,8 +19,11 @@ class Weights {
   Matrix matrix(const std::string& name, int64_t rows, int64_t columns);
   // Rows [first, first + rows) of a tensor that joins several matrices; all of it must be used.
   Matrix part(const std::string& name, int64_t first, int64_t rows, int64_t of_rows, int64_t columns);
-  // One matrix for each expert.
-  std::vector<Matrix> stack(const std::string& name, int64_t count, int64_t rows, int64_t columns);
+  // One matrix for each expert, or those rows of each.
+  struct Rows {
+    int64_t first, count, of;
+  };
+  std::vector<Matrix> stack(const std::string& name, int64_t count, Rows rows, int64_t columns);
   Vector vector(const std::string& name, int64_t size);
   Vector optional_table(const std::string& name, int64_t rows, int64_t columns);  // row by row
   Vector optional_vector(const std::string& name, int64_t size);  // empty if the file has none

@@ -21,8 +21,8 @@ class BackendRow:
 
     `backend` is an import string of a callable that takes `BackendOptions` and returns a
     `core.backend.Backend`. `engines` are the values of the setting `engine` that choose it, besides `auto`. A
-    backend without engines has its own setting, the field `section` of `Settings`, and is chosen if that is
-    set."""
+    backend may have its own setting, the field `section` of `Settings`; one without engines is chosen if that
+    is set."""
 
     backend: str
     engines: tuple[str, ...] = ()
@@ -33,6 +33,7 @@ class BackendRow:
 BACKENDS: Final[dict[str, BackendRow]] = {
     "fleet": BackendRow("myna.fleet.backend:FleetBackend", section="fleet"),
     "worker": BackendRow("myna.backends.worker.backend:WorkerBackend", engines=tuple(ENGINES)),
+    "vllm": BackendRow("myna.backends.vllm.backend:VllmBackend", engines=("vllm",), section="engines"),
     "remote": BackendRow("myna.backends.remote.backend:RemoteBackend", section="upstreams"),
 }
 

@@ -1,7 +1,10 @@
 """A download in progress, renamed once it is complete and its hash matches. Knows no source."""
 
+import fcntl
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +32,18 @@ class SilentProgress:
     def message(self, line: str | Translatable) -> None: ...
 
     def update(self, num_bytes: int, total_bytes: int) -> None: ...
+
+
+@contextmanager
+def locked(path: Path, progress: Progress) -> Iterator[None]:
+    """Hold the lock file; the system releases it when a process dies."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.message(N_("Another process is pulling this model; waiting for it."))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class PartialFile:

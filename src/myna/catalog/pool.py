@@ -98,13 +98,16 @@ class ServedModel:
 class ModelDetails:
     """What is known of a model now. `sampling` are its defaults; those in its file are known while it is
     loaded, and so is `context_tokens`. `num_bytes` is the size of its files, None for one that has none here.
-    `capabilities` are those in the catalog, or what its files show once it is loaded."""
+    `capabilities` are those in the catalog, or what its files show once it is loaded. `engine` runs it here,
+    and is None where that isn't known; `is_batch_invariant` is what it promises."""
 
     is_loaded: bool
     sampling: SamplingDefaults
     num_bytes: int | None = None
     context_tokens: int | None = None
     capabilities: tuple[str, ...] = ()
+    engine: str | None = None
+    is_batch_invariant: bool | None = None
 
 
 class ModelPool:
@@ -150,10 +153,19 @@ class ModelPool:
             known = card.notes.capabilities or (("embeddings",) if card.embeds else ())
             return ModelDetails(False, card.sampling, num_bytes, None, known)
         loaded = slot.loaded
-        context_tokens = loaded.running.info.context_tokens or None
+        info = loaded.running.info
         capabilities = card.notes.capabilities or _capabilities(loaded)
+        sampling = card.sampling.over(loaded.sampling)
+        if loaded.relay is not None:
+            return ModelDetails(True, sampling, num_bytes, info.context_tokens or None, capabilities)
         return ModelDetails(
-            True, card.sampling.over(loaded.sampling), num_bytes, context_tokens, capabilities
+            True,
+            sampling,
+            num_bytes,
+            info.context_tokens,
+            capabilities,
+            info.engine,
+            info.is_batch_invariant,
         )
 
     def running(self) -> Sequence[tuple[str, RunningModel]]:

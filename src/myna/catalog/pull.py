@@ -1,19 +1,17 @@
 """Downloads model files: ranks sources, allows one download of a file at a time, verifies hashes."""
 
-import fcntl
 import queue
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from myna.catalog.entries import CatalogEntry, FolderFile, HubFile, Source
 from myna.catalog.names import PREFIXES, HubName
-from myna.catalog.partial import PartialFile, Progress
+from myna.catalog.partial import PartialFile, Progress, locked
 from myna.catalog.repository import choose_files
 from myna.catalog.sources.base import MAIN_REVISIONS, list_gguf_files, open_source, source_name
 from myna.catalog.store import ModelStore, PulledRecord, slug
@@ -114,7 +112,7 @@ def pull_file(wanted: WantedFile, store: ModelStore, progress: Progress) -> None
             )
         ) from exc
     try:
-        with _locked(work_folder.parent / f"{work_folder.name}.lock", progress):
+        with locked(work_folder.parent / f"{work_folder.name}.lock", progress):
             if _is_complete(target, wanted):  # another process pulled it while this one waited
                 return
             _pull_locked(wanted, target, work_folder, progress)
@@ -223,18 +221,6 @@ def _check_disk_space(wanted: WantedFile, partial: PartialFile, work_folder: Pat
                 name=wanted.name,
             )
         )
-
-
-@contextmanager
-def _locked(path: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock file; the system releases it when a process dies."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.message(N_("Another process is pulling this model; waiting for it."))
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def rank_sources(

@@ -114,12 +114,12 @@ def slug(model: str) -> str:
 
 
 def local_file(path: Path) -> LocalModel:
-    """A user's own GGUF file, served under its file name.
+    """A user's own GGUF file or folder of safetensors, served under its name.
 
-    Raises `ModelFileError` if the file doesn't exist or is not GGUF.
+    Raises `ModelFileError` if it doesn't exist or is neither.
     """
     if path.is_dir():
-        raise ModelFileError(N_("{path} is a folder; specify a .gguf file in it.", path=path))
+        return _local_folder(path)
     try:
         with path.open("rb") as file:
             magic = file.read(4)
@@ -134,6 +134,21 @@ def local_file(path: Path) -> LocalModel:
         )
     name = SHARD.sub("", path.name).removesuffix(".gguf")
     return LocalModel(name, path.absolute(), "user", int(status.st_mtime), _size_of_all(path), "file")
+
+
+def _local_folder(path: Path) -> LocalModel:
+    config = path / "config.json"
+    if not config.is_file():
+        raise ModelFileError(
+            N_(
+                "{path} is a folder; specify a .gguf file in it, or a folder of safetensors with its "
+                "config.json.",
+                path=path,
+            )
+        )
+    whole = path.resolve()
+    size = sum(file.stat().st_size for file in whole.glob("*.safetensors"))
+    return LocalModel(whole.name, whole, "user", int(config.stat().st_mtime), size, "file")
 
 
 def _size_of_all(path: Path) -> int:

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from myna.backends.vllm.environment import VllmEnvironment, has_gpu
 from myna.catalog.lookup import find_local, wanted_model
+from myna.catalog.names import HubName, parse_name
 from myna.catalog.pull import pull_model
 from myna.catalog.pyodide import PYODIDE, pull_package
+from myna.catalog.sources.snapshot import pull_snapshot
 from myna.catalog.store import ModelStore
 from myna.cli.console import megabytes, note, pull_progress, say
 from myna.core.backend import LocalModel
@@ -58,6 +61,9 @@ def pull(
 def fetch(name: str, settings: Settings) -> LocalModel:
     """The model of that name, downloaded if it is not here. Raises `ModelNotFound` or `DownloadFailed`."""
     store = ModelStore.at(settings.home)
+    parsed = parse_name(name)
+    if isinstance(parsed, HubName) and _is_folder(parsed, settings):
+        return pull_snapshot(parsed)
     if (here := find_local(name, store)) is not None:
         return here
     started_s = time.monotonic()
@@ -65,6 +71,15 @@ def fetch(name: str, settings: Settings) -> LocalModel:
         model = pull_model(wanted_model(name, store), store, progress, settings.mirror)
     note(N_("Downloaded {model} in {seconds:.0f} s.", model=model.id, seconds=time.monotonic() - started_s))
     return model
+
+
+def _is_folder(name: HubName, settings: Settings) -> bool:
+    """Whether the repository's safetensors are wanted, not a GGUF file of it: where vLLM would run them on a
+    GPU, or runs everything."""
+    if name.hub != "huggingface" or name.wanted or "gguf" in name.repository.lower():
+        return False
+    environment = VllmEnvironment.of(settings.engines, settings.home)
+    return settings.engine == "vllm" or (settings.engine == "auto" and environment.is_there and has_gpu())
 
 
 def _python(settings: Settings) -> LocalModel:

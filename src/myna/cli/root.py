@@ -12,6 +12,7 @@ from myna.cli import (
     catalog,
     check,
     complete,
+    engines,
     fleet,
     import_model,
     key,
@@ -50,6 +51,7 @@ app.command("import")(import_model.import_model)
 app.command("models")(models.list_models)
 app.command("rm")(models.remove)
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(engines.app, name="engines")
 app.command("chat")(chat)
 app.command("complete")(complete.complete)
 app.add_typer(batch.app, name="batch")

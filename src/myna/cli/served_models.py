@@ -177,7 +177,8 @@ def _is_path(model: str) -> bool:
     the file."""
     if is_address(model):
         return False
-    if model.startswith(("/", "./", "../", "~")) or Path(model).is_file():
+    path = Path(model)
+    if model.startswith(("/", "./", "../", "~")) or path.is_file() or (path / "config.json").is_file():
         return True
     return model.endswith(".gguf") and ":" not in model
 

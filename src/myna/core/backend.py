@@ -133,7 +133,8 @@ class Section:
 @dataclass(frozen=True, slots=True)
 class BackendOptions:
     """The settings that backends get; 0 means unset. `engine` is `auto` or a name of the table.
-    `chat_templates` are files by model that replace the models' own templates. `section` is the value of the
+    `chat_templates` are files by model that replace the models' own templates, `engine_options` what is
+    passed on to an engine as it is, by model. `section` is the value of the
     backend's own setting, or None if it has none or it is not set."""
 
     home: Path
@@ -144,6 +145,7 @@ class BackendOptions:
     max_queue: int = 256
     max_queue_tokens: int = 4_000_000
     chat_templates: Mapping[str, Path] = field(default_factory=dict)
+    engine_options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     section: object = None
 
 

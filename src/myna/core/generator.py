@@ -38,7 +38,8 @@ class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
 
     `context_tokens` limits prompt + answer of one request, `kv_tokens` those of all requests together.
     `arithmetic` names the engine and changes whenever it could compute different numbers from the same
-    weights. A relay may not know them: it leaves numbers 0 and texts empty, except `engine`.
+    weights. `is_batch_invariant`: no answer changes by what else is running. A relay may not know them: it
+    leaves numbers 0 and texts empty, except `engine`.
 
     With `embedding`, the model turns texts into vectors and doesn't generate. `context_tokens` then limits
     each text, and `kv_tokens` and `max_sequences` the texts that are computed together."""
@@ -52,6 +53,7 @@ class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
     arithmetic: str
     eos_tokens: tuple[int, ...] = ()
     embedding: EmbeddingInfo | None = None
+    is_batch_invariant: bool = False
 
 
 class RunningModel(Protocol):

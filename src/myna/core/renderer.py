@@ -16,8 +16,8 @@ class Thinking(msgspec.Struct, frozen=True):
     """How a model thinks (reasons) before it answers, between the texts `begin` and `end`.
 
     `can_skip`: it can be asked not to think; `is_default`: it thinks by default; `is_open`: the prompt ends
-    inside the thought. `answer` and `close` surround the answer, if not empty; `is_harmony`: it consists of
-    messages in channels.
+    inside the thought. `answer` and `close` surround the answer, and `ending` follows it, if not empty;
+    `is_harmony`: it consists of messages in channels.
 
     `think` and `skip` are variables of this template that ask for a thought or for none, besides the usual
     ones, `efforts` those for each level that it knows. `budget` is its variable for a number of tokens.
@@ -35,6 +35,7 @@ class Thinking(msgspec.Struct, frozen=True):
     skip: Switches = {}
     efforts: Mapping[str, Switches] = {}
     budget: str = ""
+    ending: str = ""
 
     @property
     def is_known(self) -> bool:

@@ -32,8 +32,9 @@ class Sampling(msgspec.Struct, frozen=True, array_like=True):
 class Thought(msgspec.Struct, frozen=True, array_like=True):
     """How a model thinks before it answers: between two markers, the first of which may already be in the
     prompt (`is_open`). Under a constraint it must think, unless that `is_optional`, and for at most
-    `max_tokens` (0: no limit). `answer` and `close` surround the answer, in formats that mark it, too.
-    `is_harmony`: the answer consists of messages in channels, and the markers are those of the analysis."""
+    `max_tokens` (0: no limit). `answer` and `close` surround the answer, in formats that mark it, too;
+    `ending` is what a model writes after that, up to the end of its turn. `is_harmony`: the answer consists
+    of messages in channels, and the markers are those of the analysis."""
 
     begin: str
     end: str
@@ -43,6 +44,7 @@ class Thought(msgspec.Struct, frozen=True, array_like=True):
     answer: str = ""
     close: str = ""
     is_harmony: bool = False
+    ending: str = ""
 
     @property
     def marks(self) -> tuple[str, ...]:

@@ -35,8 +35,9 @@ class ThoughtText:
 
     White space around a thought, and between it and the answer, is never shown; neither are the marks that
     surround the answer in some formats (`thought.answer`, `thought.close`), after which there may be another
-    thought. `is_constrained`: the answer begins with a token of its own, so that the rest of the end mark's
-    token isn't shown. `calls`: where calls may begin; white space that belongs to such a mark is kept.
+    thought, or what ends the turn (`thought.ending`). `is_constrained`: the answer begins with a token of its
+    own, so that the rest of the end mark's token isn't shown. `calls`: where calls may begin; white space
+    that belongs to such a mark is kept.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class ThoughtText:
         "_close",
         "_decoder",
         "_end",
+        "_ending",
         "_is_constrained",
         "_opening",
         "_phase",
@@ -58,6 +60,7 @@ class ThoughtText:
         self._calls = [mark for mark in marks if mark != mark.lstrip(WHITE)]
         self._begin, self._end = thought.begin.encode(), thought.end.encode()
         self._opening, self._close = thought.answer.encode(), thought.close.encode()
+        self._ending = thought.ending.encode()
         self._is_constrained = is_constrained
         self._phase: _Phase = "inside" if thought.is_open else "before"
         self._decoder = ThoughtDecoder()
@@ -145,6 +148,8 @@ class ThoughtText:
                 return "", True
             if mark.startswith(text):
                 return "", False
+        if self._ending and self._ending.startswith(text):
+            return "", False
         if is_open and not is_call:
             return "", False
         self._phase = "answer"
@@ -162,7 +167,8 @@ class ThoughtText:
             self.fates.decide(len(self._close), "thought")
             self._phase = "behind"
             return "", True
-        self.fates.decide(len(held) - overlap(held, self._close), "answer")
+        num_held = max(overlap(held, self._close), overlap(held, self._ending))
+        self.fates.decide(len(held) - num_held, "answer")
         return "", False
 
 

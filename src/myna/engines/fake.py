@@ -219,6 +219,7 @@ class FakeEngine:
             max_sequences=max_sequences,
             arithmetic="fake-1",
             eos_tokens=(END,),
+            is_batch_invariant=True,
         )
 
     @property

@@ -49,6 +49,7 @@ class FakeEmbeddingEngine:
             max_sequences=256,
             arithmetic="fake-embedding-1",
             embedding=EmbeddingInfo(WIDTH, "mean"),
+            is_batch_invariant=True,
         )
 
     def embed(self, texts: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:

@@ -86,6 +86,7 @@ class NativeEngine:
             max_sequences=MAX_SEQUENCES,
             arithmetic=arithmetic(),
             eos_tokens=tuple(dict.fromkeys(token for token in ends if token >= 0)),
+            is_batch_invariant=True,
         )
 
     @property

@@ -35,6 +35,7 @@ class NativeEmbeddingEngine:
             max_sequences=MAX_SEQUENCES,
             arithmetic=arithmetic(),
             embedding=EmbeddingInfo(embedder.width, embedder.pooling),
+            is_batch_invariant=True,
         )
 
     @property

@@ -116,6 +116,7 @@ def _thought(
         answer=thinking.answer,
         close=thinking.close,
         is_harmony=thinking.is_harmony,
+        ending=thinking.ending,
     )
 
 

@@ -21,6 +21,7 @@ from myna.core.translatable import N_
 Wrap = Callable[[str], str]
 Content = Literal["text", "parts"]
 NoTools = Literal["none", "undefined"]
+ToolsName = Literal["tools", "xml_tools"]
 
 INSTRUCTIONS: Final = ("system", "developer")
 SHORT_ID_LENGTH: Final = 9  # Mistral's
@@ -35,7 +36,8 @@ class TemplateForms(msgspec.Struct, frozen=True):
     earlier calls (HuggingFace's templates: an object). `ids`: as clients have them, or nine letters and
     digits. `no_tools`: the variable `tools` without any (transformers: none). `thought`: the key of an
     earlier turn's thought. `names_results`: a result carries the name of the called function.
-    `has_functions`: the tools are also passed as `functions`, a JSON text, together with `datetime`.
+    `tools_name`: the variable with the tools; in any but `tools` they are plain functions. `has_functions`:
+    the tools are also passed as `functions`, a JSON text, together with `datetime`.
     `describes_parameters`: each parameter of a tool has a description, if only an empty one."""
 
     content: Content = "text"
@@ -45,6 +47,7 @@ class TemplateForms(msgspec.Struct, frozen=True):
     no_tools: NoTools = "none"
     thought: Literal["reasoning_content", "reasoning", "thinking"] = "reasoning_content"
     names_results: bool = False
+    tools_name: ToolsName = "tools"
     has_functions: bool = False
     describes_parameters: bool = False
 
@@ -113,6 +116,8 @@ def chat_variables(
     }
     if declared or forms.no_tools == "none":
         variables["tools"] = declared or None
+    if declared and forms.tools_name != "tools":
+        variables[forms.tools_name] = [tool["function"] for tool in declared]
     if forms.has_functions:
         functions = [tool["function"] for tool in declared]
         variables["functions"] = json.dumps(functions, ensure_ascii=False, indent=4)

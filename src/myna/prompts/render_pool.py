@@ -48,10 +48,11 @@ class _Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RenderLimits:
-    """Seconds of processor time to render a template and to probe a new one; `wall_s` is wall-clock time, for
-    a process that neither computes nor ends."""
+    """Seconds of processor time to render a template, for all renders of one request, and to probe a new
+    template; `wall_s` is wall-clock time, for a process that neither computes nor ends."""
 
     cpu_s: float = 5.0
+    request_s: float = 10.0
     probe_s: float = 10.0
     wall_s: float = 30.0
 
@@ -67,11 +68,16 @@ class RenderPool:
         self._idle: list[_RenderProcess] = []
         self._heavy: set[str] = set()
 
-    def render(self, source: str, variables: Mapping[str, object]) -> str:
+    def for_request(self, source: str) -> "RequestRenders":
+        """The renders of one request, whose time is bounded together."""
+        return RequestRenders(self, source, self._limits.request_s)
+
+    def render(self, source: str, variables: Mapping[str, object], time: "_Time | None" = None) -> str:
         """The text. `variables` are plain values. Raises `TemplateRefusal`, `TemplateOutOfBounds` or
-        `TemplateFault`; `Overloaded` where heavy renders of this template leave no room for one more."""
-        request = marshal.dumps(("render", self._limits.cpu_s, source, dict(variables)))
-        kind, text = _again_if_interrupted(lambda: self._render(request, source))
+        `TemplateFault`; `Overloaded` where heavy renders of this template leave no room for one more. What it
+        takes is subtracted from `time`, which may be less than a render has."""
+        time = time or _Time(self._limits.cpu_s)
+        kind, text = _again_if_interrupted(lambda: self._render(source, variables, time))
         if kind == Kind.TEXT:
             return text
         if kind == Kind.REFUSAL:
@@ -109,17 +115,24 @@ class RenderPool:
         with self._lock:
             return [process.pid for process in self._idle]
 
-    def _render(self, request: bytes, source: str) -> tuple[str, str]:
-        limits = self._limits
+    def _render(self, source: str, variables: Mapping[str, object], time: "_Time") -> tuple[str, str]:
+        limit_s = min(self._limits.cpu_s, time.left_s)
+        if limit_s <= 0:
+            raise TemplateOutOfBounds(TOO_LONG)
+        request = marshal.dumps(("render", limit_s, source, dict(variables)))
         with self._slots, contextlib.ExitStack() as stack:
             process = self._take()
             watch = _Watch(
                 process,
-                limits.cpu_s,
-                limits.wall_s,
+                limit_s,
+                self._limits.wall_s,
                 lambda: stack.enter_context(self._heavy_slot(source)),
             )
-            return self._call(process, request, watch)
+            before_s = process.cpu_s()
+            try:
+                return self._call(process, request, watch)
+            finally:
+                time.left_s -= max(process.cpu_s() - before_s, 0.0)  # 0 once it has ended
 
     def _probe(self, request: bytes) -> tuple[str, str]:
         process = _RenderProcess()
@@ -173,6 +186,25 @@ def shared_pool() -> RenderPool:
     pool = RenderPool()
     atexit.register(pool.close)
     return pool
+
+
+@dataclass(slots=True)
+class _Time:
+    """Processor time that may still be used, in seconds."""
+
+    left_s: float
+
+
+class RequestRenders:
+    """Renders a template for one request; raises as `RenderPool.render` does."""
+
+    def __init__(self, pool: RenderPool, source: str, limit_s: float) -> None:
+        self._pool = pool
+        self._source = source
+        self._time = _Time(limit_s)
+
+    def __call__(self, variables: Mapping[str, object]) -> str:
+        return self._pool.render(self._source, variables, self._time)
 
 
 class _RenderProcess:

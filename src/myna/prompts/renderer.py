@@ -20,8 +20,8 @@ from myna.prompts.tokenizer import EngineTokenize, Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 
 _log: Final = logging.getLogger(__name__)
-_TEMPLATE: Final = "tokenizer.chat_template"
-_TOOL_TEMPLATE: Final = "tokenizer.chat_template.tool_use"
+TEMPLATE: Final = "tokenizer.chat_template"
+TOOL_TEMPLATE: Final = "tokenizer.chat_template.tool_use"
 _DOCUMENT_STARTS: Final = (b"<|endoftext|>", b"<|end_of_text|>")
 
 
@@ -36,7 +36,10 @@ class GgufRenderer:
         tokenizer: Tokenizer,
         template: ChatTemplate | None,
         tool_template: ChatTemplate | None = None,
+        *,
+        adds_bos_to_chats: bool = True,
     ) -> None:
+        """`adds_bos_to_chats`: also where the template lacks it, as llama.cpp does."""
         self.vocabulary = vocabulary
         self.architecture = header.architecture
         self.context_tokens = header.integer(f"{self.architecture}.context_length")
@@ -52,6 +55,7 @@ class GgufRenderer:
         self.thinking: Thinking | None = self._template.features.thinking
         self.call_format = _call_format(self._tool_template.features, vocabulary)
         self._marker = Marker(self._controls)
+        self._adds_bos_to_chats = adds_bos_to_chats or template is None
 
     @classmethod
     def load(
@@ -82,6 +86,19 @@ class GgufRenderer:
         """`load` with a header that was already read and passed `check_model`."""
         vocabulary = Vocabulary.of(header)
         tokenizer = Tokenizer(vocabulary, engine_tokenize)
+        return cls.of(header, vocabulary, tokenizer, chat_template=chat_template)
+
+    @classmethod
+    def of(
+        cls,
+        header: Header,
+        vocabulary: Vocabulary,
+        tokenizer: Tokenizer,
+        *,
+        chat_template: str | None = None,
+        adds_bos_to_chats: bool = True,
+    ) -> "GgufRenderer":
+        """The renderer with the templates in the header, unless `chat_template` replaces them."""
 
         def template(source: str) -> ChatTemplate | None:
             if not source.strip():
@@ -93,10 +110,17 @@ class GgufRenderer:
                 _log.warning("%s: %s", header.path, made.fault)
             return made
 
+        own, for_tools = (header.string(key, "") for key in (TEMPLATE, TOOL_TEMPLATE))
         if chat_template is not None:
-            return cls(header, vocabulary, tokenizer, template(chat_template))
-        own, for_tools = (header.string(key, "") for key in (_TEMPLATE, _TOOL_TEMPLATE))
-        return cls(header, vocabulary, tokenizer, template(own), template(for_tools))
+            own, for_tools = chat_template, ""
+        return cls(
+            header,
+            vocabulary,
+            tokenizer,
+            template(own),
+            template(for_tools),
+            adds_bos_to_chats=adds_bos_to_chats,
+        )
 
     @property
     def uses_engine_tokenizer(self) -> bool:
@@ -152,8 +176,10 @@ class GgufRenderer:
             wrap=wrap,
         ) + wrap(prefill)
         if marked:
-            return self._with_bos(self._tokenizer.encode_marked(text, mark))
-        return self._with_bos(self._tokenizer.encode(text, parse_special=True))
+            ids = self._tokenizer.encode_marked(text, mark)
+        else:
+            ids = self._tokenizer.encode(text, parse_special=True)
+        return self._with_bos(ids) if self._adds_bos_to_chats else ids
 
     def render_chat(
         self,

@@ -8,7 +8,6 @@ tokenizes the result.
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 from myna.core.conversation import Message, ToolSpec
@@ -64,7 +63,7 @@ class ChatTemplate:
         self._fixed = {"bos_token": bos, "eos_token": eos}
         self._lock = threading.Lock()
         self._adaptations: dict[bytes, Adaptation] = {}  # the least recently used first
-        self._render = render_values or partial(shared_pool().render, source)
+        self._render_values = render_values
 
     @classmethod
     def load(cls, source: str, *, bos: str, eos: str) -> "ChatTemplate":
@@ -105,24 +104,34 @@ class ChatTemplate:
             **self._fixed,
             "add_generation_prompt": add_generation_prompt,
         }
-        way = self._known_adaptation(cast(messages, tools), form, fixed)
-        return self._checked(*adapt(*wrapped(messages, tools, wrap), way, form), fixed)
+        render = self._render_values or shared_pool().for_request(self.source)
+        try:
+            way = self._known_adaptation(cast(messages, tools), form, fixed, render)
+            return self._checked(*adapt(*wrapped(messages, tools, wrap), way, form), fixed, render)
+        except TemplateOutOfBounds as exc:
+            raise InvalidRequest(
+                N_("The model's chat template was stopped: {reason}.", reason=exc), param="messages"
+            ) from exc
 
-    def _known_adaptation(self, shadow: Shadow, form: CallFormat, fixed: Mapping[str, object]) -> Adaptation:
+    def _known_adaptation(
+        self, shadow: Shadow, form: CallFormat, fixed: Mapping[str, object], render: Render
+    ) -> Adaptation:
         """Remembers those of recent shadows: of short conversations there are few."""
         text = repr((shadow.messages, shadow.tools, form.name, fixed))
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         with self._lock:
             way = self._adaptations.pop(key, None)
         if way is None:
-            way = self._adaptation(shadow, form, fixed)
+            way = self._adaptation(shadow, form, fixed, render)
         with self._lock:
             self._adaptations[key] = way
             if len(self._adaptations) > _MAX_REMEMBERED:
                 del self._adaptations[next(iter(self._adaptations))]
         return way
 
-    def _adaptation(self, shadow: Shadow, form: CallFormat, fixed: Mapping[str, object]) -> Adaptation:
+    def _adaptation(
+        self, shadow: Shadow, form: CallFormat, fixed: Mapping[str, object], render: Render
+    ) -> Adaptation:
         """The first in which the template shows all words in order; else the first in another order. Raises
         `InvalidRequest` if there is none."""
         features = self.features
@@ -137,7 +146,7 @@ class ChatTemplate:
             if adapted in tried:
                 continue
             tried.add(adapted)
-            shown = self._shown(*adapted, shadow, fixed)
+            shown = self._shown(*adapted, shadow, fixed, render)
             if isinstance(shown, Shown) and shown.is_complete:
                 if shown.is_ordered:
                     return way
@@ -155,9 +164,10 @@ class ChatTemplate:
         tools: Sequence[ToolSpec],
         shadow: Shadow,
         fixed: Mapping[str, object],
+        render: Render,
     ) -> Shown | InvalidRequest:
         try:
-            return compare(self._checked(messages, tools, fixed), messages, shadow)
+            return compare(self._checked(messages, tools, fixed, render), messages, shadow)
         except InvalidRequest as exc:
             return exc
 
@@ -166,17 +176,14 @@ class ChatTemplate:
         messages: Sequence[Message],
         tools: Sequence[ToolSpec],
         fixed: Mapping[str, object],
+        render: Render,
     ) -> str:
         try:
-            return self._render({**fixed, **chat_variables(messages, tools, self.features.forms)})
+            return render({**fixed, **chat_variables(messages, tools, self.features.forms)})
         except TemplateRefusal as exc:
             raise InvalidRequest(
                 N_("The model's chat template rejected these messages: {reason}", reason=exc),
                 param="messages",
-            ) from exc
-        except TemplateOutOfBounds as exc:
-            raise InvalidRequest(
-                N_("The model's chat template was stopped: {reason}.", reason=exc), param="messages"
             ) from exc
         except TemplateFault as exc:
             raise InvalidRequest(

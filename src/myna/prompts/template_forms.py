@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from myna.core.conversation import Message, ToolCall, ToolSpec
-from myna.prompts.conversation import Content, NoTools, TemplateForms, chat_variables
+from myna.prompts.conversation import Content, NoTools, TemplateForms, ToolsName, chat_variables
 from myna.prompts.shadow import Shadow, cast, compare
 
 # Renders the variables of a conversation; None if the template fails.
@@ -63,9 +63,14 @@ def find_thought_key(write: Write, forms: TemplateForms) -> TemplateForms:
     return forms
 
 
-def shows_tools(write: Write, forms: TemplateForms) -> bool:
-    """Whether the template declares tools."""
-    return _shows(write, cast([_USER], _TOOLS), forms)
+def find_tools_name(write: Write, forms: TemplateForms) -> TemplateForms | None:
+    """The forms with the variable in which the template takes tools; None if it doesn't show them."""
+    names: tuple[ToolsName, ...] = ("tools", "xml_tools")
+    for name in names:
+        found = msgspec.structs.replace(forms, tools_name=name)
+        if _shows(write, cast([_USER], _TOOLS), found):
+            return found
+    return None
 
 
 def find_tool_forms(write: Write, forms: TemplateForms) -> TemplateForms:

@@ -13,7 +13,7 @@ from myna.prompts.template_forms import (
     find_call_forms,
     find_thought_key,
     find_tool_forms,
-    shows_tools,
+    find_tools_name,
 )
 from myna.prompts.template_sandbox import RENDER_ERRORS, CompiledTemplate
 from myna.prompts.thinking import find_thinking
@@ -56,7 +56,12 @@ def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
     if basic is None:
         return TemplateFeatures(fault=fault)
 
+    with_tools = find_tools_name(write, basic)
+    basic = with_tools or basic
+
     def render(*messages: Mapping[str, object], **more: object) -> str:
+        if basic.tools_name != "tools" and "tools" in more:
+            more = {**more, basic.tools_name: more["tools"]}
         given = map(_with_parts, messages) if basic.content == "parts" else messages
         return template.render({**fixed, **chat_variables((), (), basic), **more, "messages": list(given)})
 
@@ -68,7 +73,7 @@ def find_features(source: str, *, bos: str, eos: str) -> TemplateFeatures:
         except RENDER_ERRORS:
             return ""
 
-    has_tools = shows_tools(write, basic)
+    has_tools = with_tools is not None
     calls = find_call_forms(write, basic, has_tools=has_tools)
     forms = find_tool_forms(write, find_thought_key(write, calls or basic))
     return TemplateFeatures(

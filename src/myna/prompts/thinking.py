@@ -74,6 +74,7 @@ class _Probe:
             skip=skip or {},
             efforts=efforts,
             budget=self._budget(),
+            ending=marks.ending,
         )
 
     def _write(self, switches: Mapping[str, object]) -> str:

@@ -27,12 +27,13 @@ _TAG: Final = re.compile(r"<[^<>\s][^<>\n]{0,60}>|\[[^\[\]\n]{1,40}\]")
 @dataclass(frozen=True, slots=True)
 class ThoughtMarks:
     """The marks, without the white space around them. `answer` and `close` surround an answer; "" if nothing
-    does."""
+    does. `ending` follows `close`."""
 
     begin: str
     end: str
     answer: str = ""
     close: str = ""
+    ending: str = ""
 
 
 def find_marks(render: Render, think: Switches, skip: Switches) -> ThoughtMarks | None:
@@ -49,11 +50,11 @@ def find_marks(render: Render, think: Switches, skip: Switches) -> ThoughtMarks 
         begin = _beginning(before, prompt, after, end)
         if not begin or not end:
             continue
-        answer, close = _around_answer(render, skip, before, begin, end)
+        answer, close, ending = _around_answer(render, skip, before, begin, end)
         between = after.partition(_ANSWER)[0].strip()
         if answer and between.endswith(answer) and len(between) > len(answer):
             end = between.removesuffix(answer).strip()
-        return ThoughtMarks(begin, end, answer, close)
+        return ThoughtMarks(begin, end, answer, close, ending)
     return None
 
 
@@ -119,14 +120,15 @@ def _trailing(text: str, after: str) -> str:
     return next((mark for mark in ends if (text + after).count(mark) == 1), "")
 
 
-def _around_answer(render: Render, skip: Switches, before: str, begin: str, end: str) -> tuple[str, str]:
-    """The marks of an answer without a thought."""
+def _around_answer(render: Render, skip: Switches, before: str, begin: str, end: str) -> tuple[str, str, str]:
+    """The marks of an answer without a thought, and what follows them."""
     text = _after_question(render([_USER, {"role": "assistant", "content": _ANSWER}], skip, False))
     head, found, tail = text.partition(_ANSWER)
     start = before.rstrip().removesuffix(begin).rstrip()
     if not found or not head.startswith(start):
-        return "", ""
+        return "", "", ""
     answer = head[len(start) :].rpartition(end)[2].strip()
     if (not _TAG.match(answer) and not answer.endswith(">")) or begin in answer:
-        return "", ""
-    return answer, _leading(tail)
+        return "", "", ""
+    close = _leading(tail)
+    return answer, close, tail.strip().removeprefix(close).strip() if close else ""

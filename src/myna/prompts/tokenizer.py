@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from myna.core.translatable import N_
 from myna.prompts.bpe import BpeEncoder, UnsupportedTokenizer
@@ -19,13 +19,27 @@ EngineTokenize = Callable[[str], list[int]]
 TextsToTokens = Callable[[Sequence[str]], list[list[int]]]
 
 
+class RowEncoder(Protocol):
+    """Encodes texts that were cut at special tokens. Thread-safe."""
+
+    def encode_rows(self, rows: Sequence[Sequence[Piece]]) -> list[list[int]]:
+        """The tokens of each row, special ones included."""
+        ...
+
+
 class Tokenizer:
     """Thread-safe. Texts may be any `str`; lone surrogates become U+FFFD.
 
     `engine_tokenize` takes over tokenization (without special tokens) for a model that Myna can't tokenize
-    for; without it, such a model raises `UnsupportedTokenizer`."""
+    for; without it, such a model raises `UnsupportedTokenizer`. `encoder` is used instead of what belongs to
+    the vocabulary's kind."""
 
-    def __init__(self, vocabulary: Vocabulary, engine_tokenize: EngineTokenize | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        engine_tokenize: EngineTokenize | None = None,
+        encoder: RowEncoder | None = None,
+    ) -> None:
         self._vocabulary = vocabulary
         self._longest = max(1, *(len(piece) for piece in vocabulary.pieces))
         texts = {
@@ -38,6 +52,10 @@ class Tokenizer:
         )
         self.is_engines = False
         """Whether the engine's own tokenizer is used."""
+        if encoder is not None:
+            self._encode_rows = encoder.encode_rows
+            return
+        self._encode_rows = self._encode_by_kind
         try:
             self._encode_texts = _encoder(vocabulary)
         except UnsupportedTokenizer:
@@ -77,15 +95,15 @@ class Tokenizer:
             text = "".join(text.split())
         return -(-len(text) // self._longest)
 
-    def _encode_rows(self, rows: Sequence[Sequence[Piece]]) -> list[list[int]]:
+    def _encode_by_kind(self, rows: Sequence[Sequence[Piece]]) -> list[list[int]]:
         if self._vocabulary.model == "spm" and self._vocabulary.adds_space_prefix:
             rows = [_with_space_prefixes(row) for row in rows]
         texts = [piece for row in rows for piece in row if isinstance(piece, str)]
         encoded = iter(self._encode_texts(texts))
-        return [_joined(row, encoded) for row in rows]
+        return [joined(row, encoded) for row in rows]
 
 
-def _joined(row: Sequence[Piece], encoded: Iterator[list[int]]) -> list[int]:
+def joined(row: Sequence[Piece], encoded: Iterator[list[int]]) -> list[int]:
     """The row's tokens, those of its texts taken from `encoded`."""
     tokens: list[int] = []
     for piece in row:

@@ -17,6 +17,7 @@ from myna.scheduling.streams import RequestStream
 from myna.workers.connection import Connect, Connection, Interrupted
 from myna.workers.frames import Abort, Stats, Step, Submit, Tokenize, Tokenized, WorkerMessage, WorkerSpec
 from myna.workers.process import WorkerProcess
+from myna.workers.program import OWN, WorkerProgram
 from myna.workers.table import PendingRequest, RequestTable
 from myna.workers.watchdog import Patience
 
@@ -52,11 +53,14 @@ class WorkerClient:
         *,
         delay_s: float = 0.5,
         patience: Patience | None = None,
+        program: WorkerProgram = OWN,
         connect: Connect | None = None,
     ) -> None:
         self._spec = spec
         self._delay_s = delay_s
-        self._connect: Connect = connect or partial(WorkerProcess, spec, patience or Patience())
+        self._connect: Connect = connect or partial(
+            WorkerProcess, spec, patience or Patience(), program=program
+        )
         self._table = RequestTable(limits or QueueLimits(), self._abort, resumes=connect is not None)
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
         self._last_tokenize = 0

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -33,6 +33,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     """Which model a worker runs, and how. For the numbers see `engines.registry.load_engine`.
 
     `step_lock` is the lock file through which a machine's workers take turns at computing; "" for none.
+    `options` are the engine's own, passed on to it as they are.
     """
 
     engine: str
@@ -42,6 +43,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     threads: int = 0
     step_lock: str = ""
     max_kv_bytes: int = 0
+    options: dict[str, Any] = {}
 
 
 # --- server to worker ---

@@ -6,26 +6,22 @@ from dataclasses import replace
 from typing import Final, TypedDict
 
 from myna.decoding.grammar import Grammars
-from myna.decoding.token_table import TokenTable
 from myna.engines import fake
 from myna.engines.base import EmbeddingEngine, Engine
 from myna.engines.fake_embedding import embeds
 from myna.engines.registry import load_embedding_engine, load_engine
 from myna.prompts.bpe import UnsupportedTokenizer
-from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.gguf import read_header
 from myna.prompts.model_check import check_model
 from myna.prompts.pooling import find_pooling
-from myna.prompts.thinking import KNOWN_MARKS
 from myna.prompts.token_pieces import TokenKind
 from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 from myna.scheduling.core_loop import AnyEngine
 from myna.scheduling.generation_loop import LoadedEngine
 from myna.workers.frames import WorkerSpec
+from myna.workers.token_tables import control_tokens, padded, token_table
 
-_THOUGHT_MARKS: Final = {mark.encode() for known in KNOWN_MARKS for mark in (known.begin, known.end)}
-_CALL_LITERALS: Final = frozenset(text.encode() for form in FORMATS.values() for text in form.literals)
 _FAKE: Final = "fake"  # the only engine whose models have no file, and so no vocabulary
 
 
@@ -66,9 +62,7 @@ def _sizes(spec: WorkerSpec) -> _Sizes:
 
 
 def _file_model(spec: WorkerSpec, vocabulary: Vocabulary) -> LoadedEngine:
-    special = [token for token in range(len(vocabulary)) if vocabulary.is_control(token)]
-    marks = [token for token in special if _is_mark(vocabulary.texts[token])]
-    controls = sorted(set(special).difference(marks))
+    controls, marks = control_tokens(vocabulary)
 
     def grammars(ends: frozenset[int], size: int) -> Grammars | None:
         return _grammars(vocabulary.pieces, controls, ends, _encoder(vocabulary, marks), size)
@@ -82,12 +76,6 @@ def _file_model(spec: WorkerSpec, vocabulary: Vocabulary) -> LoadedEngine:
     ends, size = vocabulary.eog | frozenset(engine.info.eos_tokens), engine.info.vocab_size
     ready = early.result() if (ends, size) == expected else grammars(ends, size)
     return _loaded(engine, vocabulary.pieces, controls, ends, ready)
-
-
-def _is_mark(text: bytes) -> bool:
-    """Whether a control token's text is shown, since the output can't be parsed without it: a mark of
-    thoughts, or a part of a call format's marks."""
-    return text in _THOUGHT_MARKS or (len(text) > 2 and any(text in literal for literal in _CALL_LITERALS))
 
 
 def _encoder(vocabulary: Vocabulary, marks: Sequence[int]) -> Callable[[str], list[int]]:
@@ -131,7 +119,7 @@ def _grammars(
     """None for a model without end-of-text tokens."""
     if not ends:
         return None
-    return Grammars(_padded(pieces, size), [token for token in controls if token < size], ends, encode, size)
+    return Grammars(padded(pieces, size), [token for token in controls if token < size], ends, encode, size)
 
 
 def _loaded(
@@ -141,16 +129,4 @@ def _loaded(
     ends: frozenset[int],
     grammars: Grammars | None,
 ) -> LoadedEngine:
-    """Control tokens have no text to show."""
-    size = engine.info.vocab_size
-    data = _padded(pieces, size)
-    shown = list(data)
-    for token in controls:
-        if token < size:
-            shown[token] = b""
-    return LoadedEngine(engine, TokenTable(data, shown, ends), grammars)
-
-
-def _padded(pieces: Sequence[bytes], size: int) -> list[bytes]:
-    """Extended or cut to the length of a row of logits."""
-    return [*pieces[:size], *[b""] * (size - len(pieces))]
+    return LoadedEngine(engine, token_table(pieces, controls, ends, engine.info.vocab_size), grammars)

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -26,6 +25,8 @@ from myna.workers.allowance import allowance
 from myna.workers.connection import OnMessage
 from myna.workers.frames import Command, Load, LoadFailed, Ping, Pong, Ready, WorkerMessage, WorkerSpec
 from myna.workers.main import Launch
+from myna.workers.process_tree import process_tree
+from myna.workers.program import OWN, WorkerProgram
 from myna.workers.steplock import StepLock
 from myna.workers.watchdog import Patience, ProcessUsage, Watchdog
 
@@ -35,6 +36,8 @@ _LAST_LINES: Final = 5
 _LINE_BYTES: Final = 4096
 _GRACE_S: Final = 2.0
 _KILL_S: Final = 10.0
+_GROUP_CHECKS: Final = 40
+_GROUP_CHECK_S: Final = 0.05
 
 
 class WorkerProcess:
@@ -43,8 +46,11 @@ class WorkerProcess:
     From its start on, the process is watched and killed if it stops working (`watchdog`).
     """
 
-    def __init__(self, spec: WorkerSpec, patience: Patience, on_message: OnMessage) -> None:
+    def __init__(
+        self, spec: WorkerSpec, patience: Patience, on_message: OnMessage, program: WorkerProgram = OWN
+    ) -> None:
         self._spec = spec
+        self._program = program
         self._forward = on_message
         self._patience = patience
         self._watchdog = Watchdog(patience)
@@ -100,7 +106,8 @@ class WorkerProcess:
     async def close(self) -> str:
         """End the process, if it is alive, and return how it ended. Idempotent.
 
-        It has nothing to save, so it is killed; one that ends by itself gets a moment to exit.
+        It has nothing to save, so it is killed; one that ends by itself, or other processes with it, gets a
+        moment to exit.
         """
         if self._watching is not None:
             self._watching.cancel()
@@ -110,11 +117,14 @@ class WorkerProcess:
             self._socket.close()
         if self._process is None:
             return "it was not started"
-        status = await _wait(self._process, _GRACE_S) if self.gone.done() else None
+        grace_s = _GRACE_S if self.gone.done() else self._program.exit_s
+        status = await _wait(self._process, grace_s) if grace_s else None
         if status is None:
             self._process.kill()
             status = await _wait(self._process, _KILL_S)
         self._lost()
+        if self._program.has_processes:
+            await _end_group(self._process.pid)
         if status is None:  # in an uninterruptible system call; it dies when that returns
             return "it could not be killed"
         if self._is_stderr_connected:
@@ -144,16 +154,19 @@ class WorkerProcess:
         descriptors = [one.fileno() for one in inherited]
         # At its end, a worker whose test coverage is measured writes that to a file.
         is_measured = "COVERAGE_PROCESS_CONFIG" in os.environ
-        launch = Launch(None if is_measured else allowance(self._spec), *descriptors)
+        program = self._program
+        is_free = is_measured or not program.is_confined
+        launch = Launch(None if is_free else allowance(self._spec), *descriptors)
         read_end, write_end = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - milliseconds, and our own command
-                [sys.executable, "-P", "-m", "myna.workers.main", msgspec.json.encode(launch).decode()],
+                [program.python, "-P", "-m", program.module, msgspec.json.encode(launch).decode()],
                 stdin=subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,
-                env=child_environment(os.environ),
+                env=child_environment(os.environ) | dict(program.variables or {}),
                 pass_fds=descriptors,
+                start_new_session=program.has_processes,
             )
         finally:
             os.close(write_end)
@@ -256,7 +269,17 @@ class _Stderr(asyncio.Protocol):
 
 
 def _usage(pid: int) -> ProcessUsage:
-    """The process's resource usage; empty if it is gone."""
+    """The resource usage of the process and those that it started; without those that are gone."""
+    usages = [_usage_alone(one) for one in process_tree(pid)]
+    return ProcessUsage(
+        sum(usage.cpu_s for usage in usages),
+        sum(usage.read_bytes for usage in usages),
+        any(usage.is_waiting for usage in usages),
+        usages[0].is_stopped,
+    )
+
+
+def _usage_alone(pid: int) -> ProcessUsage:
     try:
         process = psutil.Process(pid)
         times, status = process.cpu_times(), process.status()
@@ -268,6 +291,16 @@ def _usage(pid: int) -> ProcessUsage:
         return ProcessUsage()
     is_waiting = status in (psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP)
     return ProcessUsage(times.user + times.system, read_bytes, is_waiting, status == psutil.STATUS_STOPPED)
+
+
+async def _end_group(leader: int) -> None:
+    """Kill what is left of the group after its leader's end. Those that clean up after the others, such as
+    files in shared memory, get a moment."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        for _ in range(_GROUP_CHECKS):
+            os.killpg(leader, 0)
+            await asyncio.sleep(_GROUP_CHECK_S)
+        os.killpg(leader, signal.SIGKILL)
 
 
 async def _wait(process: subprocess.Popen[bytes], timeout_s: float | None) -> int | None:

@@ -71,7 +71,7 @@ class _Reporter:
 
 def serve(connection: socket.socket, step_lock: StepLock | None) -> None:
     """Load the model of the first frame, then serve until the socket closes."""
-    payload = _receive(connection)
+    payload = receive(connection)
     command = frames.decode_command(payload) if payload is not None else None
     if not isinstance(command, Load):
         return
@@ -79,7 +79,7 @@ def serve(connection: socket.socket, step_lock: StepLock | None) -> None:
     reporter = _Reporter(connection)
     core = EngineCore(lambda: load_model(spec), reporter, step_lock)
     core.start()
-    while (payload := _receive(connection)) is not None:
+    while (payload := receive(connection)) is not None:
         command = frames.decode_command(payload)
         if isinstance(command, Submit):
             core.add(command.number, command.request)
@@ -102,7 +102,7 @@ def run(connection: int, step_lock: int | None) -> None:
     _exit(0)
 
 
-def _receive(connection: socket.socket) -> bytes | None:
+def receive(connection: socket.socket) -> bytes | None:
     """The next frame's payload; None if the server has closed the socket."""
     with contextlib.suppress(ConnectionError):
         head = connection.recv(_LENGTH.size, socket.MSG_WAITALL)

@@ -64,6 +64,8 @@ async def test_details_are_what_is_known_of_a_model() -> None:
     assert "context_tokens" not in json.loads(before.body)
     assert json.loads(after.body)["is_loaded"] is True
     assert json.loads(after.body)["context_tokens"] == INFO.context_tokens
+    assert json.loads(after.body)["engine"] == INFO.engine
+    assert json.loads(after.body)["is_batch_invariant"] is INFO.is_batch_invariant
     models = {model["id"]: model for model in json.loads(listed.body)["data"]}
     assert models["tiny"] == json.loads(after.body)
     assert models["gpt-4o-mini"]["alias_of"] == "tiny"

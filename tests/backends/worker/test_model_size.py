@@ -5,11 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.engines.gemma_layouts import gemma4
+from tests.engines.tiny_models import Tiny, write_tiny
 
 from myna import _native
 from myna.backends.worker.model_size import PACKING, model_size
 from myna.backends.worker.process_memory import process_bytes
 from myna.core.backend import ModelSize
+from myna.engines.native import load
 from myna.prompts.ggml_types import BLOCKS
 from myna.prompts.gguf import read_header
 
@@ -18,6 +21,16 @@ def test_a_model_says_what_it_needs(model_path: Callable[[str], Path]) -> None:
     path = model_path("smollm2-135m-instruct")
     size = model_size(read_header(path), [path], is_packed=True)
     assert size == ModelSize(98_362_432, 2 * 30 * 3 * (64 + 64), 8192)
+
+
+def test_layers_may_differ_in_their_heads_or_have_no_keys(tmp_path: Path) -> None:
+    for variant in (gemma4(96), gemma4(96, shared=3, inputs=16)):
+        path = write_tiny(tmp_path / "tiny.gguf", Tiny("gemma4", variant=variant))
+        size = model_size(read_header(path), [path], is_packed=True)
+        # What the engine says: how many blocks of 16 positions fit into so much memory.
+        engine = load(str(path), context_tokens=4096, memory_bytes=1 << 20, threads=1)
+        assert engine.info.kv_tokens == (1 << 20) // (16 * size.kv_token_bytes) * 16
+        engine.close()
 
 
 def test_packed_weights_take_what_the_engine_says() -> None:

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from tests.catalog.conversion.tiny_folders import FOLDERS, HEADS, TEXTS, write_b
 from myna.catalog.conversion.convert import TYPES, import_folder
 from myna.catalog.conversion.safetensors import read_tensors
 from myna.catalog.partial import SilentProgress
-from myna.catalog.store import ModelStore
+from myna.catalog.store import ModelStore, PulledRecord
 from myna.core.errors import ModelFileError
 from myna.engines.native_embedding import load
 from myna.prompts.gguf import read_header
@@ -68,7 +70,7 @@ def test_the_store_finds_the_model_and_its_settings(store: ModelStore, tmp_path:
     assert header.string("general.name") == "all-minilm"
     assert header.integer("bert.pooling_type") == 1
     assert header.boolean("bert.attention.causal") is False
-    assert not list(store.folder.glob(".partial/*"))
+    assert [path.name for path in store.folder.glob(".partial/*")] == ["import-all-minilm.lock"]
 
 
 def test_a_name_that_is_taken_is_not_overwritten(store: ModelStore, tmp_path: Path) -> None:
@@ -77,6 +79,61 @@ def test_a_name_that_is_taken_is_not_overwritten(store: ModelStore, tmp_path: Pa
     with pytest.raises(ModelFileError, match="There is a model tiny already"):
         imported(folder, store, weight_type="q8_0")
     assert (store.folder / "tiny.gguf").stat().st_mtime_ns == before
+
+
+def test_files_of_another_model_are_not_replaced(store: ModelStore, tmp_path: Path) -> None:
+    folder = write_bert_folder(tmp_path / "bert")
+    store.folder.mkdir()
+    store.write(PulledRecord("hf:org/tiny:Q8_0", ("part-1.gguf",), "org", 1, "hf"))
+    before = (store.folder / "hf--org--tiny--Q8_0.json").read_bytes()
+    with pytest.raises(ModelFileError, match="There is a model"):
+        imported(folder, store, name="hf--org--tiny--q8_0")
+    assert (store.folder / "hf--org--tiny--Q8_0.json").read_bytes() == before
+    (store.folder / "TINY.gguf").write_bytes(b"unfinished")
+    with pytest.raises(ModelFileError, match="There is a model tiny already"):
+        imported(folder, store)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "org:tiny", ".hidden", "tiny.", "小", "x" * 101])
+def test_a_name_that_is_no_id_is_refused(name: str, store: ModelStore, tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="can't be a model's id"):
+        imported(write_bert_folder(tmp_path / "bert"), store, name=name)
+    assert not store.folder.exists()
+
+
+def test_of_two_imports_at_once_one_writes_the_model(store: ModelStore, tmp_path: Path) -> None:
+    folder = write_bert_folder(tmp_path / "bert")
+    both_are_there = Barrier(2)
+    writing: list[Path] = []
+
+    def check(path: Path) -> None:
+        writing.append(path)
+        read_header(path)
+
+    def run() -> str:
+        both_are_there.wait()
+        try:
+            return import_folder(folder, store, SilentProgress(), check, name="tiny").id
+        except ModelFileError as exc:
+            return str(exc)
+
+    with ThreadPoolExecutor(2) as pool:
+        results = sorted(task.result() for task in [pool.submit(run), pool.submit(run)])
+    assert results[1] == "tiny"
+    assert results[0].startswith("There is a model tiny already")
+    assert len(writing) == 1
+    model = store.find("tiny")
+    assert model is not None and read_header(model.path).integer("bert.pooling_type") == 1
+
+
+def test_a_tensor_in_two_shards_is_refused(store: ModelStore, tmp_path: Path) -> None:
+    folder = write_bert_folder(tmp_path / "bert")
+    (folder / "model.safetensors").rename(folder / "one.safetensors")
+    write_safetensors(folder / "two.safetensors", {"pooler.dense.bias": np.zeros(64, np.float32)})
+    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelFileError, match=r"the tensor pooler\.dense\.bias is in two of its files"):
+        imported(folder, store)
 
 
 def test_a_file_that_cannot_be_served_does_not_appear(store: ModelStore, tmp_path: Path) -> None:

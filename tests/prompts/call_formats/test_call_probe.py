@@ -52,7 +52,7 @@ FOUND: Final = {
     "deepseek-ai-DeepSeek-V3.2": "deepseek-v3.2",
     "deepseek-ai-DeepSeek-V4": "deepseek-v4",
     "deepseek-ai-DeepSeek-V4-Flash-0731": "deepseek-v4",
-    "fireworks-ai-llama-3-firefunction-v2": "",  # it needs the variable `functions`
+    "fireworks-ai-llama-3-firefunction-v2": "firefunction",
     "google-gemma-2-2b-it": "",
     "google-gemma-4-31B-it": "gemma-4",
     "google-gemma-4-31B-it-interleaved": "gemma-4",
@@ -98,6 +98,7 @@ def test_a_templates_format_is_the_one_whose_text_it_writes(name: str) -> None:
 
     def render(*messages: object, **more: object) -> str:
         variables = {"messages": messages, "add_generation_prompt": True, "bos_token": "", "eos_token": ""}
+        variables |= {"functions": "", "datetime": ""}  # firefunction's
         return template.render(variables | more)
 
     assert find_call_format(render) == FOUND[name]

@@ -122,6 +122,8 @@ def _extension(card: ModelCard, details: ModelDetails) -> dict[str, object]:
         "context_tokens": details.context_tokens,
         "sampling_defaults": details.sampling.changes() or None,
         "capabilities": details.capabilities or None,
+        "engine": details.engine,
+        "is_batch_invariant": details.is_batch_invariant,
         "problem": None if details.is_loaded else card.notes.problem or None,
     }
     return {"is_loaded": details.is_loaded} | {

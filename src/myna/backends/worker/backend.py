@@ -69,7 +69,8 @@ class WorkerBackend:
         self.hashes: Final = FileHashes(options.home / "hashes.json")
 
     def accepts(self, model: ModelSpec) -> bool:
-        return isinstance(model, LocalModel)
+        """Folders are left to another engine, unless one of these is set."""
+        return isinstance(model, LocalModel) and not (self._options.engine == "auto" and model.path.is_dir())
 
     async def prepare(self, model: ModelSpec) -> Candidate:
         """Read and check everything that needs no engine. Raises `ModelLoadFailed`."""
@@ -159,6 +160,15 @@ class WorkerBackend:
         """Read the file's header once for everything that the server needs. The worker process reads it
         again: it must check the file that it opens, and sending a parsed vocabulary takes as long as reading
         it."""
+        if model.path.is_dir():
+            raise ModelFileError(
+                N_(
+                    "{model!r} is a folder of safetensors, which the engine {engine} doesn't run; choose the "
+                    "engine auto or vllm.",
+                    model=model.id,
+                    engine=self._options.engine,
+                )
+            )
         header = read_header(model.path)
         paths = shard_paths(model.path, header)
         check_model(header)

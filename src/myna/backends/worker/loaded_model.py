@@ -50,15 +50,19 @@ def text_side(
     """What turns texts into tokens and back. `template` replaces the file's own chat template."""
     if find_pooling(header):
         return GgufTextEncoder(header, engine_text)
-    if template is None:
-        return GgufRenderer.from_header(header, engine_text)
+    return GgufRenderer.from_header(header, engine_text, chat_template=read_template(template, model))
+
+
+def read_template(path: Path | None, model: str) -> str | None:
+    """The chat template of the owner's, if one replaces the model's. Raises `ModelLoadFailed`."""
+    if path is None:
+        return None
     try:
-        source = template.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise ModelLoadFailed(
-            N_("The chat template {path} of {model!r} can't be read.", path=template, model=model)
+            N_("The chat template {path} of {model!r} can't be read.", path=path, model=model)
         ) from exc
-    return GgufRenderer.from_header(header, engine_text, chat_template=source)
 
 
 def loaded_model(

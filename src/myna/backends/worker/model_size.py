@@ -29,22 +29,32 @@ def model_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> Mod
     with what the native engine makes of them. Encoders keep no keys and values, and neither do layers that
     only guess further tokens. Raises `OSError`."""
     name = header.architecture
-    num_heads = max(1, _largest(header, f"{name}.attention.head_count", 1))
-    width = header.integer(f"{name}.embedding_length") // num_heads
-    key_width = header.integer(f"{name}.attention.key_length", width)
-    value_width = header.integer(f"{name}.attention.value_length", width)
-    kv_heads = _largest(header, f"{name}.attention.head_count_kv", num_heads)
-    layers = header.integer(f"{name}.block_count") - header.integer(f"{name}.nextn_predict_layers", 0)
-    blocks = 0 if is_encoder(name) else layers
     wider = sum(tensor.num_bytes * (PACKING.get(tensor.type, 1) - 1) for tensor in header.tensors)
     return ModelSize(
         sum(path.stat().st_size for path in paths) + (int(wider) if is_packed else 0),
-        _HALF_BYTES * blocks * kv_heads * (key_width + value_width),
+        0 if is_encoder(name) else _HALF_BYTES * _numbers_of_a_token(header, name),
         header.integer(f"{name}.context_length"),
     )
 
 
-def _largest(header: Header, key: str, default: int) -> int:
-    """Head counts are one number, or one per block."""
+def _numbers_of_a_token(header: Header, name: str) -> int:
+    """Of its keys and values in all layers that have some of their own."""
+    guessing = header.integer(f"{name}.nextn_predict_layers", 0)
+    sharing = header.integer(f"{name}.attention.shared_kv_layers", 0)
+    layers = max(0, header.integer(f"{name}.block_count") - guessing - sharing)
+    num_heads = max(1, *_of_layers(header, f"{name}.attention.head_count", layers, 1))
+    width = header.integer(f"{name}.embedding_length") // num_heads
+    usual = {kind: header.integer(f"{name}.attention.{kind}_length", width) for kind in ("key", "value")}
+    windowed = (header.integer(f"{name}.attention.{kind}_length_swa", usual[kind]) for kind in usual)
+    widths = sum(usual.values()), sum(windowed)
+    kv_heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, num_heads)
+    is_windowed = _of_layers(header, f"{name}.attention.sliding_window_pattern", layers, 0)
+    return sum(heads * widths[bool(local)] for heads, local in zip(kv_heads, is_windowed, strict=True))
+
+
+def _of_layers(header: Header, key: str, layers: int, default: int) -> list[int]:
+    """Some numbers are one for all layers, or one for each."""
     value = header.metadata.get(key, default)
-    return int(np.max(value)) if isinstance(value, np.ndarray) else header.integer(key, default)
+    if isinstance(value, np.ndarray) and len(value) >= max(1, layers):
+        return [int(number) for number in value[:layers]]
+    return [int(value) if isinstance(value, bool) else header.integer(key, default)] * layers

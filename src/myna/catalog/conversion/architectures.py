@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from myna.catalog.conversion.folder import Json, ModelFolder, Module
+from myna.catalog.conversion.folder import ModelFolder, Module
 from myna.catalog.conversion.gguf_writer import Value
 from myna.catalog.conversion.vocabularies import byte_level, sentencepiece, wordpiece
+from myna.prompts.model_folder import Json
 
 MAX_LAYERS: Final = 512
 _MOST: Final = 1e30

@@ -15,13 +15,14 @@ from myna.catalog.conversion.folder import ModelFolder, Module
 from myna.catalog.conversion.gguf_writer import NewTensor, Value, file_bytes, write_gguf
 from myna.catalog.conversion.safetensors import StoredTensor
 from myna.catalog.conversion.weight_types import ENCODERS, FILE_TYPES, type_of
-from myna.catalog.partial import Progress
+from myna.catalog.partial import Progress, locked
 from myna.catalog.store import ModelStore, PulledRecord, slug
 from myna.core.backend import LocalModel
 from myna.core.errors import ModelFileError
 from myna.core.translatable import N_
 
 TYPES: Final = tuple(ENCODERS)
+MAX_ID_CHARS: Final = 100
 _QUANTIZATION_VERSION: Final = 2  # of ggml's blocks
 _DENSE: Final = ("dense_2", "dense_3")
 
@@ -82,17 +83,56 @@ def import_folder(
 ) -> LocalModel:
     """Convert the model in that folder to a file of the store, which appears under its name once it is
     complete and `check` accepts it. Raises `ModelFileError`."""
+    model = _new_id(path, name)
+    conversion = convert(path, model, weight_type)
+    unfinished = store.partial_of(f"import-{model.lower()}")
+    target = store.folder / f"{model}.gguf"
+    try:
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        with locked(unfinished.with_name(f"{unfinished.name}.lock"), progress):
+            _expect_free(model, store)
+            _expect_room(model, conversion.num_bytes, store)
+            try:
+                _write(conversion, unfinished, target, progress, check)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+            created = int(time.time())
+            store.write(PulledRecord(model, (target.name,), "user", created, "import"))
+    except OSError as exc:
+        raise ModelFileError(
+            N_("{path} can't be written: {reason}.", path=target, reason=exc.strerror or exc)
+        ) from exc
+    return LocalModel(model, target, "user", created, target.stat().st_size, "import")
+
+
+def _new_id(path: Path, name: str) -> str:
+    """A folder's name is made an id, one that was chosen must be one."""
     model = slug(name or path.resolve().name.lower())
-    if store.find(model) is not None:
+    if len(model) > MAX_ID_CHARS or (name and name != model):
+        raise ModelFileError(
+            N_(
+                "{name!r} can't be a model's id; choose a --name of up to {most} letters, digits, '.', '_' "
+                "and '-' that doesn't begin or end with '.'.",
+                name=(name or model)[: 2 * MAX_ID_CHARS],
+                most=MAX_ID_CHARS,
+            )
+        )
+    return model
+
+
+def _expect_free(model: str, store: ModelStore) -> None:
+    """Neither a model of that id, nor files of another one that the import would replace."""
+    taken = {f"{model}.gguf".lower(), f"{model}.json".lower()}
+    if store.find(model) is not None or any(path.name.lower() in taken for path in store.folder.iterdir()):
         raise ModelFileError(
             N_(
                 "There is a model {model} already; choose another --name, or remove it: myna rm {model}",
                 model=model,
             )
         )
-    conversion = convert(path, model, weight_type)
-    total = conversion.num_bytes
-    store.folder.mkdir(parents=True, exist_ok=True)
+
+
+def _expect_room(model: str, total: int, store: ModelStore) -> None:
     free = shutil.disk_usage(store.folder).free
     if total > free:
         raise ModelFileError(
@@ -104,28 +144,26 @@ def import_folder(
                 free=free,
             )
         )
-    target = store.folder / f"{model}.gguf"
-    unfinished = store.partial_of(f"import-{model}")
-    try:
-        unfinished.mkdir(parents=True, exist_ok=True)
-        written = unfinished / target.name
-        write_gguf(
-            written,
-            conversion.metadata,
-            conversion.tensors,
-            lambda num_bytes: progress.update(num_bytes, total),
-        )
-        check(written)
-        written.replace(target)
-    except OSError as exc:
-        raise ModelFileError(
-            N_("{path} can't be written: {reason}.", path=target, reason=exc.strerror or exc)
-        ) from exc
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    created = int(time.time())
-    store.write(PulledRecord(model, (target.name,), "user", created, "import"))
-    return LocalModel(model, target, "user", created, target.stat().st_size, "import")
+
+
+def _write(
+    conversion: Conversion,
+    unfinished: Path,
+    target: Path,
+    progress: Progress,
+    check: Callable[[Path], object],
+) -> None:
+    """The target appears once it is complete and checked."""
+    unfinished.mkdir(exist_ok=True)
+    written = unfinished / target.name
+    write_gguf(
+        written,
+        conversion.metadata,
+        conversion.tensors,
+        lambda num_bytes: progress.update(num_bytes, conversion.num_bytes),
+    )
+    check(written)
+    written.replace(target)
 
 
 def _renamed(

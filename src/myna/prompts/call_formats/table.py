@@ -95,6 +95,8 @@ _ROWS: Final[tuple[CallFormat, ...]] = (
     _listed("apriel", "<tool_calls>", "</tool_calls>", '«, "id": "{id}"»}'),
     _listed("nemotron-v2", "<TOOLCALL>", "</TOOLCALL>"),
     _listed("granite-3", "<|tool_call|>", ""),
+    # Its mark alone is a word that may be in any answer.
+    MarkedFormat("firefunction", "functools[", "functools[", _NAMED, "}", ", ", "]"),
     MarkedFormat("minimax-m1", "<tool_calls>", "<tool_calls>\n", _NAMED, "}", "\n", "\n</tool_calls>"),
     MarkedFormat(
         "command",
