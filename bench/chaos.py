@@ -2,6 +2,7 @@
 
     PYTHONPATH=src:. python bench/chaos.py --requests 20000 --minutes 20
     PYTHONPATH=src:. python bench/chaos.py --requests 20000 --minutes 20 --postgresql
+    PYTHONPATH=src:. python bench/chaos.py --requests 20000 --minutes 2 --at-most 2
 
 The server runs the real small model, in a home on a small disk of its own (tmpfs, for root), with a clock
 that can be moved and few file descriptors. Faults follow each other until the requests are done. Then: no
@@ -13,6 +14,7 @@ must be flat; the log must have no traceback.
 import argparse
 import asyncio
 import json
+import math
 import os
 import random
 import resource
@@ -128,6 +130,14 @@ async def compare_ledger(server: Server, sent: list[Sent]) -> dict[str, int]:
     }
 
 
+def numbers(count: int, at_most_minutes: float) -> Iterator[int]:
+    ends = time.monotonic() + at_most_minutes * 60
+    for number in range(count):
+        if time.monotonic() > ends:
+            return
+        yield number
+
+
 async def run(options: argparse.Namespace, server: Server, place: Place) -> dict[str, object]:
     host, _, port = server.url.removeprefix("http://").removesuffix("/v1").partition(":")
     place.proxy.target = (host, int(port))
@@ -140,14 +150,14 @@ async def run(options: argparse.Namespace, server: Server, place: Place) -> dict
     breaking = asyncio.create_task(faults_until(done, place, options.faults))
     started = time.monotonic()
     pace_s = options.minutes * 60 / options.requests
-    await clients.run(iter(range(options.requests)), options.clients, pace_s)
+    await clients.run(numbers(options.requests, options.at_most), options.clients, pace_s)
     took_s = time.monotonic() - started
     done.set()
     faults = await breaking
     await asyncio.sleep(SETTLE_S)
     after = Use.of(place.pid)
     return {
-        "requests": options.requests,
+        "requests": len(clients.sent),
         "clients": options.clients,
         "minutes": round(took_s / 60, 1),
         "database": "PostgreSQL" if place.cluster else "SQLite",
@@ -217,6 +227,7 @@ def finish(report: dict[str, object], server: Server, options: argparse.Namespac
 def main() -> int:
     parser = options_of()
     parser.add_argument("--requests", type=int, default=20_000, help="spread over the minutes")
+    parser.add_argument("--at-most", type=float, default=math.inf, help="minutes; then send no more requests")
     options = parser.parse_args()
     with prepared(options, disk_mb=256) as (server, place):
         report = asyncio.run(run(options, server, place))

@@ -32,6 +32,7 @@ KINDS = {
     "aborted": 9,
     "invalid": 8,
     "n": 2,
+    "response": 10,
 }
 
 
@@ -113,8 +114,8 @@ class Clients:
             async for line in response.aiter_lines():
                 _take(one, line)
         else:
-            answer = json.loads(await response.aread())
-            one.end, one.tokens = "answer", answer["usage"]["completion_tokens"]
+            usage = json.loads(await response.aread())["usage"]
+            one.end, one.tokens = "answer", usage.get("completion_tokens", usage.get("output_tokens"))
 
     def _request(self, one: Sent) -> tuple[str, bytes]:
         words = " ".join(self.random.choices(WORDS, k=self.random.choice((4, 20, 200))))
@@ -134,6 +135,10 @@ class Clients:
                 body |= streams if self.random.random() < 0.5 else {}
             case "stored":
                 body |= {"store": True, "metadata": {"bench": "chaos"}}
+            case "response":
+                del body["messages"], body["max_tokens"], body["seed"]
+                body |= {"input": words, "max_output_tokens": 16, "stream": self.random.random() < 0.5}
+                return "responses", json.dumps(body).encode()
             case "n":
                 body |= {"n": 4}
             case "invalid":
@@ -162,7 +167,12 @@ def _take(one: Sent, line: str) -> None:
         one.end = one.end if one.end == "event" else "answer"
     elif line.startswith("data: "):
         event = json.loads(line[6:])
-        if "error" in event:
+        if event.get("type") in ("response.completed", "response.incomplete"):
+            one.end, one.tokens = "answer", event["response"]["usage"]["output_tokens"]
+        elif event.get("type") in ("response.failed", "error"):
+            error = (event.get("response") or event).get("error") or event
+            one.end, one.detail = "event", str(error.get("code"))
+        elif "error" in event:
             one.end, one.detail = "event", str(event["error"].get("code") or event["error"]["type"])
         elif event.get("usage"):
             one.tokens = event["usage"]["completion_tokens"]

@@ -1,7 +1,8 @@
 """Myna compared with llama-server over HTTP, on one file, alternating (A B A B), with one load generator.
 
 Both servers run all the time, but only one of them is under load at a time. The result is the median
-of the pairs' ratios and its interquartile range; the machine's absolute speed doesn't matter.
+of the pairs' ratios and its interquartile range; the machine's absolute speed doesn't matter. The report
+names llama-server's version, arguments and instruction sets, and how it was built (--llama-build).
 
     python bench/compare.py --gguf model.gguf --model smollm2-135m-instruct \
         --llama-server /path/to/llama-server --pairs 7 single many shared --out bench/reports/smollm2.json
@@ -15,6 +16,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import socket
 import statistics
 import subprocess
@@ -24,7 +26,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 LOADTEST = Path(__file__).with_name("loadtest.py")
@@ -38,6 +40,17 @@ METRIC = {
     "prefill": "prompt_tokens_per_s",
     "fanout": "tokens_per_s",
     "mixed": "itl_ms_max",
+}
+# Instruction sets that speed llama.cpp up: as it calls them, and as Linux does.
+INSTRUCTION_SETS = {
+    "AVX2": "avx2",
+    "AVX_VNNI": "avx_vnni",
+    "AVX512": "avx512f",
+    "AVX512_VNNI": "avx512_vnni",
+    "AVX512_BF16": "avx512_bf16",
+    "AMX_INT8": "amx_int8",
+    "DOTPROD": "asimddp",
+    "MATMUL_INT8": "i8mm",
 }
 
 
@@ -89,6 +102,8 @@ def measure(target: Server, args: argparse.Namespace, scenario: str) -> dict[str
     banned = next((ids for family, ids in BANNED.items() if family in args.model), "")
     command = [sys.executable, str(LOADTEST), scenario, "--base-url", f"http://127.0.0.1:{target.port}/v1"]
     command += ["--model", args.model, "--key", KEY, "--ban", banned, "--concurrency", str(args.streams)]
+    command += ["--temperature", str(args.temperature), "--prompt-tokens", str(args.prompt_tokens)]
+    command += ["--text", str(args.text)] if args.text else []
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=args.timeout)
     except subprocess.TimeoutExpired:
@@ -125,6 +140,33 @@ def processor() -> str:
     return platform.processor()
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What llama-server's own figures depend on."""
+
+    version: str
+    build: str
+    arguments: list[str]
+    instruction_sets: list[str]
+    missing: list[str]  # that the processor has
+
+
+def peer(args: argparse.Namespace, command: list[str]) -> Peer:
+    """Ask the program: it names its instruction sets before it fails on a model that doesn't exist."""
+    asked = [args.llama_server, "-lv", "4", "-m", "/nonexistent"]
+    told = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+    sets = re.findall(r"(\w+) = 1\b", told.stdout + told.stderr)
+    version = subprocess.run([args.llama_server, "--version"], capture_output=True, text=True, timeout=60)
+    cpu = Path("/proc/cpuinfo")
+    flags = set(cpu.read_text().split()) if cpu.exists() else set()
+    missing = [name for name, flag in INSTRUCTION_SETS.items() if flag in flags and name not in sets]
+    if missing:
+        print(f"WARNING: this llama-server doesn't use {', '.join(missing)}", file=sys.stderr, flush=True)
+    text = " ".join((version.stdout + version.stderr).split())
+    shown = [part if part != KEY else "KEY" for part in command[1:]]
+    return Peer(text, args.llama_build, shown, sets, missing)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -134,6 +176,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", required=True, help="id of the same file in Myna")
     parser.add_argument("--myna", default=str(Path(sys.executable).with_name("myna")))
     parser.add_argument("--llama-server", required=True)
+    parser.add_argument("--llama-build", default="", help="how it was built, for the report")
+    parser.add_argument(
+        "--llama-args", default="", help="further arguments of llama-server, e.g. of speculation"
+    )
+    parser.add_argument("--text", type=Path, help="take prompts from this text file; see loadtest.py")
+    parser.add_argument("--temperature", type=float, default=0)
+    parser.add_argument("--prompt-tokens", type=int, default=0, help="of single, many and prefill")
     parser.add_argument("--engine", default="auto", help="Myna's engine")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--streams", type=int, default=32)
@@ -168,10 +217,10 @@ def commands(args: argparse.Namespace, ports: tuple[int, int]) -> tuple[list[str
         "--poll",
         "0",
     ]
-    return ours, [*theirs, "-c", str(args.context)]
+    return ours, [*theirs, "-c", str(args.context), *shlex.split(args.llama_args)]
 
 
-def compare(args: argparse.Namespace, ours: Server, theirs: Server) -> dict[str, object]:
+def compare(args: argparse.Namespace, ours: Server, theirs: Server, llama: Peer) -> dict[str, object]:
     lines, raw = [], {}
     for scenario in args.scenario:
         pairs = []
@@ -186,6 +235,10 @@ def compare(args: argparse.Namespace, ours: Server, theirs: Server) -> dict[str,
         "engine": args.engine,
         "processor": processor(),
         "streams": args.streams,
+        "temperature": args.temperature,
+        "prompts": args.text.name if args.text else "words",
+        "prompt_tokens": args.prompt_tokens,
+        "llama_server": asdict(llama),
     }
     return head | {"summary": lines, "runs": raw}
 
@@ -194,11 +247,12 @@ def main() -> None:
     args = arguments()
     ports = free_port(), free_port()
     ours, theirs = commands(args, ports)
+    known = peer(args, theirs)
     with (
         server("myna", ours, ports[0], "/ready") as myna,
         server("llama-server", theirs, ports[1], "/health") as llama,
     ):
-        report = compare(args, myna, llama)
+        report = compare(args, myna, llama, known)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(report, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
     python bench/noisy_neighbour.py --model smollm2-135m-instruct --out bench/reports/noisy_neighbour.json
     python bench/noisy_neighbour.py --kinds bodies store_locked        # only these
+    python bench/noisy_neighbour.py --short                            # two minutes
 
 Two servers are measured, one with the fake engine and one with the model. For each kind, the streams run
 alone for --seconds, then together with the neighbour until it has its response, or for --longest seconds. The
@@ -438,8 +439,11 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--seconds", type=float, default=3.0, help="how long the streams run alone")
     parser.add_argument("--longest", type=float, default=30.0, help="time limit in seconds for a neighbour")
+    parser.add_argument("--short", action="store_true", help="--seconds 1 --longest 6")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.short:
+        options.seconds, options.longest = 1.0, 6.0
     report: dict[str, Any] = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "streams": STREAMS,
@@ -454,8 +458,9 @@ def main() -> None:
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n")
     rows = [row for found in report.values() if isinstance(found, dict) for row in found.values()]
-    if any(row["longest_gap_ms"] > LIMIT_MS for row in rows):
-        sys.exit(1)
+    above = sum(row["longest_gap_ms"] > LIMIT_MS for row in rows)
+    print(f"{above} of {len(rows)} gaps are above the bar of {LIMIT_MS:g} ms")
+    sys.exit(1 if above else 0)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ server also sends 32 streams at the pace of a model. Rounds alternate between di
 other load affects both.
 
     PYTHONPATH=src:. python bench/remote_overhead.py [--rounds 40] [--events 2000]
+    PYTHONPATH=src:. python bench/remote_overhead.py --short        # about a minute
+
+The exit code is 1 if a figure misses its bar.
 """
 
 import argparse
@@ -26,6 +29,7 @@ from typing import NamedTuple
 from tests.e2e.server import KEY, serving
 
 RAW_MODEL = "raw"
+MAX_ADDED_MS, MIN_PACED_RATIO = 1.5, 0.97
 PACED_STREAMS, PACED_EVENTS, PACE_S = 32, 100, 0.02
 EVENT = json.dumps(
     {
@@ -143,7 +147,7 @@ class Client:
         return bytearray(data)
 
 
-def compare(name: str, direct: Target, relayed: Target, rounds: int, num_events: int) -> None:
+def compare(name: str, direct: Target, relayed: Target, rounds: int, num_events: int) -> bool:
     clients = (Client(direct), Client(relayed))
     for client in clients:
         for _ in range(5):
@@ -161,12 +165,13 @@ def compare(name: str, direct: Target, relayed: Target, rounds: int, num_events:
     ratio = statistics.median(b / a for a, b in zip(*rates, strict=True))
     print(
         f"{name:12} first byte {first[0]:6.2f} -> {first[1]:6.2f} ms (+{added:.2f})   "
-        f"events/s {rate[0]:9,.0f} -> {rate[1]:9,.0f} (x{ratio:.3f})",
+        f"events/s {rate[0]:9,.0f} -> {rate[1]:9,.0f} (x{ratio:.3f})   bar: +{MAX_ADDED_MS} ms",
         flush=True,
     )
+    return added < MAX_ADDED_MS
 
 
-def compare_paced(direct: Target, relayed: Target, rounds: int) -> None:
+def compare_paced(direct: Target, relayed: Target, rounds: int) -> bool:
     """32 streams at once, each with 50 events per second."""
     ratios, rates = [], []
     with ThreadPoolExecutor(PACED_STREAMS) as threads:
@@ -180,14 +185,17 @@ def compare_paced(direct: Target, relayed: Target, rounds: int) -> None:
             ratios.append(rate[1] / rate[0])
             rates.append(rate)
     before, after = (statistics.median(side) for side in zip(*rates, strict=True))
+    ratio = statistics.median(ratios)
     print(
-        f"32 paced     events/s {before:9,.0f} -> {after:9,.0f} (x{statistics.median(ratios):.3f})",
+        f"32 paced     events/s {before:9,.0f} -> {after:9,.0f} (x{ratio:.3f})   bar: x{MIN_PACED_RATIO}",
         flush=True,
     )
+    return ratio >= MIN_PACED_RATIO
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--short", action="store_true", help="12 rounds of 1,000 events")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--events", type=int, default=2000)
     parser.add_argument("--raw-server", type=int)
@@ -195,6 +203,9 @@ def main() -> None:
     if options.raw_server:
         asyncio.run(raw_server(options.raw_server))
         return
+    if options.short:
+        options.rounds, options.events = 12, 1000
+    has_met = []
     with ExitStack() as stack:
         homes = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
         raw_url = stack.enter_context(raw_upstream())
@@ -208,8 +219,11 @@ def main() -> None:
             ("second Myna", behind.base_url, "gpt-4o"),
             ("bare server", raw_url, RAW_MODEL),
         ):
-            compare(name, Target(url, model), Target(front.base_url, model), options.rounds, options.events)
-        compare_paced(Target(raw_url, RAW_MODEL), Target(front.base_url, RAW_MODEL), options.rounds // 8 + 1)
+            pair = (Target(url, model), Target(front.base_url, model))
+            has_met.append(compare(name, *pair, options.rounds, options.events))
+        pair = (Target(raw_url, RAW_MODEL), Target(front.base_url, RAW_MODEL))
+        has_met.append(compare_paced(*pair, options.rounds // 8 + 1))
+    sys.exit(0 if all(has_met) else 1)
 
 
 if __name__ == "__main__":

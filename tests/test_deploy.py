@@ -89,7 +89,7 @@ def test_systemd_finds_no_fault_and_little_exposure(tmp_path: Path) -> None:
     assert secured.returncode == 0, secured.stdout[-200:] + secured.stderr
 
 
-def test_the_server_tells_systemd_when_it_is_ready(tmp_path: Path) -> None:
+def test_the_server_notifies_systemd_when_it_is_ready(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(address)
@@ -132,7 +132,7 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
     assert found["EXPOSE"] == str(Settings().port)
 
 
-async def test_the_health_check_tells_ready_from_not() -> None:
+async def test_the_health_check_distinguishes_ready_from_not_ready() -> None:
     check = dict(last_stage())["HEALTHCHECK"]
     program, dash_c, code = re.findall(r'"([^"]*)"', check[check.index("[") :])
     assert (program, dash_c) == ("python", "-c")

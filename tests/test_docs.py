@@ -64,11 +64,11 @@ def in_both(page: str, pattern: str) -> list[set[str]]:
         ("complaints", r"(?m)^\| (\d+) \|"),
     ],
 )
-def test_what_stands_in_one_language_stands_in_the_other(page: str, pattern: str) -> None:
+def test_both_languages_have_the_same_content(page: str, pattern: str) -> None:
     english, chinese = in_both(page, pattern)
     assert english == chinese != set()
 
 
-def test_every_error_is_told_in_chinese() -> None:
+def test_every_error_is_explained_in_chinese() -> None:
     told = json.loads((ROOT / "scripts" / "errors.zh.json").read_text(encoding="utf-8"))
     assert set(told) == {kind.__name__ for kind in ERROR_ROWS}

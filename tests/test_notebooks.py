@@ -10,7 +10,7 @@ from nbclient.exceptions import CellExecutionError
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NOTEBOOKS = ["quickstart.ipynb", "快速入门.ipynb"]
-# ipykernel tells of its transport, and its sockets outlive the client by a moment.
+# ipykernel warns about its transport, and its sockets outlive the client by a moment.
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning", "default::DeprecationWarning")
 
 

@@ -47,7 +47,7 @@ def script() -> ModuleType:
         "from 0 for the unlikeliest",
     ],
 )
-def test_a_turn_of_phrase_that_nobody_uses_is_found(script: ModuleType, text: str) -> None:
+def test_an_idiosyncratic_phrase_is_found(script: ModuleType, text: str) -> None:
     assert list(script.faults(text))
 
 
@@ -72,6 +72,11 @@ def test_python_is_read_in_strings_and_comments_alone(script: ModuleType) -> Non
     source = 'told = 1  # is told\nname = f"{told} is no name"\n'
     found = [(line, text) for line, text in script.python_prose_of(source) if list(script.faults(text))]
     assert [line for line, _ in found] == [1, 2]
+
+
+def test_tests_are_read_in_their_names_alone(script: ModuleType) -> None:
+    source = '"""What is told."""\n\nasync def test_it_is_told(told):\n    told()\n'
+    assert list(script.names_of(source)) == [(3, "it is told")]
 
 
 def test_notebooks_are_read_in_their_markdown_cells_alone(script: ModuleType) -> None:

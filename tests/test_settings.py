@@ -108,7 +108,7 @@ def test_own_models_and_aliases_are_tables(tmp_path: Path) -> None:
     assert settings.aliases == (AliasSetting("a", "mine", "alias"), AliasSetting("b", "mine", "instruct"))
 
 
-def test_a_models_template_is_set_beside_its_file_or_alone(tmp_path: Path) -> None:
+def test_a_models_template_is_set_with_its_file_or_alone(tmp_path: Path) -> None:
     toml = (
         '[models]\nmine = { path = "x.gguf", chat_template = "x.jinja" }\n'
         'pulled = { chat_template = "y.jinja" }'
@@ -132,7 +132,7 @@ def test_sampling_defaults_are_a_word_or_a_table_by_model(tmp_path: Path) -> Non
     assert load(tmp_path, "", {"MYNA_DEFAULTS": "a=openai"}).defaults.of("a") == OPENAI
 
 
-def test_prices_are_dollars_a_million_tokens(tmp_path: Path) -> None:
+def test_prices_are_dollars_per_million_tokens(tmp_path: Path) -> None:
     found = load(tmp_path, "[prices]\na = { prompt = 0.1, cached = 0.05, completion = 0.4 }").prices
     assert found == (PriceSetting("a", 0.1, 0.05, 0.4),)
     assert load(tmp_path, "", {"MYNA_PRICES": "a=1/2"}).prices == (PriceSetting("a", 1, 1, 2),)
@@ -145,7 +145,7 @@ def test_lists_take_commas_in_the_environment(tmp_path: Path) -> None:
     )
 
 
-def test_every_setting_stands_in_the_example() -> None:
+def test_every_setting_is_in_the_example() -> None:
     text = (DOCS.parents[1] / "examples" / "myna.toml").read_text(encoding="utf-8")
     shown = set(re.findall(r"^(?:# )?(\w+) = ", text, re.MULTILINE)) | set(
         re.findall(r"^\[(\w+)\]", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What administrators do: each act changes, is written down and tells no secret; hostile ones are refused."""
+"""What administrators do: each action changes something, is logged, and reveals no secret."""
 
 import contextlib
 import threading

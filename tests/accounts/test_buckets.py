@@ -10,7 +10,7 @@ NOW = 1_800_000_000.0
 
 
 def _run(steps: list[tuple[float, int]], capacity: int, per_s: float) -> list[tuple[float, int]]:
-    """(time, amount) of what was let through of what was asked for, each so long after the one before."""
+    """(time, amount) of what was admitted; each step is a pause after the previous one, and an amount."""
     value, now, taken = None, NOW, []
     for pause_s, amount in steps:
         now += pause_s

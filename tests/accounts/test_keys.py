@@ -1,4 +1,4 @@
-"""Keys: their form, their file, and how strangers are told apart from friends."""
+"""Keys: their form, their file, and how valid ones are recognized."""
 
 import os
 import stat
@@ -99,7 +99,7 @@ def test_a_file_that_others_may_touch_is_refused_with_the_remedy(tmp_path: Path,
         read_keys(path)
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     before = load_or_create_keys(path)
 

@@ -146,7 +146,7 @@ class Model:
 
 
 class ServerTask(ASGITransport):
-    """Runs the application in a task of its own, as a server does; `tests.loop_guard` tells them apart."""
+    """Runs the application in a task of its own, as a server does; `tests.loop_guard` distinguishes them."""
 
     async def handle_async_request(self, request: Request) -> Response:
         return await asyncio.create_task(super().handle_async_request(request))

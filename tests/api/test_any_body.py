@@ -6,47 +6,25 @@ from typing import Any
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.api.any_json import any_json, any_text, body_of
 from tests.api.stand_in import error_of, serving
 
 from myna.wire.parameters import CHAT, COMPLETIONS
 
-_text = st.text(max_size=6) | st.sampled_from(
-    ["auto", "json_object", "text", "user", "tool", "json", "\x00", "<user>"]
-)
-_scalar = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.integers(-3, 130)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | _text
-)
-_json: st.SearchStrategy[Any] = st.recursive(
-    _scalar,
-    lambda inside: (
-        st.lists(inside, max_size=3)
-        | st.dictionaries(
-            _text | st.sampled_from(["type", "role", "content", "schema", "include_usage"]),
-            inside,
-            max_size=3,
-        )
-    ),
-    max_leaves=8,
-)
 _part = st.fixed_dictionaries(
     {"type": st.sampled_from(["text", "refusal", "image_url", "file", "x"])},
-    optional={"text": _text, "refusal": _text},
+    optional={"text": any_text, "refusal": any_text},
 )
 _call = st.fixed_dictionaries(
     {"id": st.sampled_from(["a", "b"]), "type": st.just("function")},
-    optional={"function": st.fixed_dictionaries({"name": st.just("f"), "arguments": _text})},
+    optional={"function": st.fixed_dictionaries({"name": st.just("f"), "arguments": any_text})},
 )
 _message = st.fixed_dictionaries(
     {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool", "function"])},
     optional={
-        "content": _text | st.none() | st.lists(_part, max_size=2) | _json,
-        "name": _text,
-        "refusal": _text | st.none(),
+        "content": any_text | st.none() | st.lists(_part, max_size=2) | any_json,
+        "name": any_text,
+        "refusal": any_text | st.none(),
         "tool_calls": st.lists(_call, max_size=2) | st.none(),
         "tool_call_id": st.sampled_from(["a", "b", "c"]),
     },
@@ -68,7 +46,7 @@ _tool = st.fixed_dictionaries(
     optional={
         "function": st.fixed_dictionaries(
             {"name": st.sampled_from(["f", "g"])},
-            optional={"parameters": _schema | _json, "strict": st.booleans(), "description": _text},
+            optional={"parameters": _schema | any_json, "strict": st.booleans(), "description": any_text},
         )
     },
 )
@@ -76,21 +54,14 @@ _format = st.fixed_dictionaries(
     {"type": st.sampled_from(["json_schema", "json_object", "text"])},
     optional={
         "json_schema": st.fixed_dictionaries(
-            {"name": st.just("n")}, optional={"schema": _schema | _json, "strict": st.booleans()}
+            {"name": st.just("n")}, optional={"schema": _schema | any_json, "strict": st.booleans()}
         )
     },
 )
 _choice = st.sampled_from(
     ["auto", "none", "required", {"type": "function", "function": {"name": "f"}}, {"type": "none"}, {}]
 )
-_prompt = _text | st.lists(_text, max_size=3) | st.lists(st.integers(-1, 300), max_size=3) | _json
-
-
-def _body(names: list[str], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    extra = {name: _json for name in names if name not in fields and name != "model"}
-    return st.fixed_dictionaries(dict(fields), optional=extra | {"bogus": _json}).map(
-        lambda body: dict(list(body.items())[:6])
-    )
+_prompt = any_text | st.lists(any_text, max_size=3) | st.lists(st.integers(-1, 300), max_size=3) | any_json
 
 
 async def _ask(path: str, body: dict[str, Any]) -> None:
@@ -106,7 +77,7 @@ async def _ask(path: str, body: dict[str, Any]) -> None:
         assert error["message"]
 
 
-@given(_body(list(CHAT), messages=st.lists(_message, max_size=4) | _json))
+@given(body_of(CHAT, messages=st.lists(_message, max_size=4) | any_json))
 def test_any_chat_request_gets_an_answer_or_the_clients_error(body: dict[str, Any]) -> None:
     asyncio.run(_ask("chat/completions", body))
 
@@ -116,7 +87,7 @@ def test_any_chat_request_gets_an_answer_or_the_clients_error(body: dict[str, An
         {"messages": st.just([{"role": "user", "content": "json"}])},
         optional={
             "tools": st.lists(_tool, max_size=3),
-            "tool_choice": _choice | _json,
+            "tool_choice": _choice | any_json,
             "response_format": _format,
             "parallel_tool_calls": st.booleans(),
             "stream": st.booleans(),
@@ -129,7 +100,7 @@ def test_any_tools_and_schemas_get_an_answer_or_the_clients_error(body: dict[str
     asyncio.run(_ask("chat/completions", body))
 
 
-@given(_body(list(COMPLETIONS), prompt=_prompt))
+@given(body_of(COMPLETIONS, prompt=_prompt))
 def test_any_completion_request_gets_an_answer_or_the_clients_error(body: dict[str, Any]) -> None:
     asyncio.run(_ask("completions", body))
 

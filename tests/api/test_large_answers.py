@@ -38,7 +38,7 @@ CHAT = {
 
 
 async def ask(model: Model, path: str, **body: Any) -> str:
-    """The answer's body. Fails if the loop stood still meanwhile."""
+    """The answer's body. Fails if the loop was blocked meanwhile."""
     async with watched_loop() as watch:
         pieces = await model.ask_raw(path, **body)
     assert watch.longest_s < MAX_STANDSTILL_S

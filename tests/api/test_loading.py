@@ -120,7 +120,7 @@ async def test_a_load_that_fails_later_is_an_event(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", list(BODIES))
-async def test_a_wrong_request_is_told_at_once_and_loads_nothing(path: str) -> None:
+async def test_a_wrong_request_is_rejected_at_once_and_loads_nothing(path: str) -> None:
     model = SlowModel()
     async with serving(model) as live:
         body = json.dumps({**BODIES[path], "n": -1, "stream": True}).encode()

@@ -1,4 +1,4 @@
-"""`max_answer`: how long the server lets any answer be, whoever asks for how much."""
+"""`max_answer`: the longest answer that the server gives to any request."""
 
 from typing import Any
 

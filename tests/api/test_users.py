@@ -1,4 +1,4 @@
-"""Whom a request says it is for stands in the log's line of it, and nowhere changes an answer."""
+"""The user that a request names is in its log line, and never changes an answer."""
 
 import logging
 from typing import Any

@@ -44,7 +44,7 @@ class Served:
 
 @asynccontextmanager
 async def serving(*scripts: list[Step] | Exception, keep_alive_s: float = 10.0) -> AsyncIterator[Served]:
-    """A backend that announces `far-1`, which the alias `near` stands for."""
+    """A backend that announces `far-1`, which the alias `near` refers to."""
     backend, ledger = Elsewhere(OPTIONS), Ledger()
     backend.models = (FarModel("far-1"),)
     backend.relay.scripts += scripts
@@ -186,7 +186,7 @@ async def test_a_picture_counts_as_one_until_the_upstream_reports_its_tokens(par
     assert 2000 < row.prompt_tokens < 2200
 
 
-async def test_counts_at_the_end_may_stand_for_the_whole_stream() -> None:
+async def test_counts_at_the_end_may_cover_the_whole_stream() -> None:
     """An upstream that counts only when it has ended."""
     async with serving([WireChunk(b"data: 1\n\n", 0), PromptDone(9, 0), Done(5)]) as served:
         await served.live.ask("POST", CHAT, STREAM)

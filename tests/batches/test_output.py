@@ -127,7 +127,7 @@ async def test_a_full_disk_delays_lines_and_loses_none(
     await files.aclose()
 
 
-def test_what_is_no_json_is_kept_as_text(tmp_path: Path) -> None:
+def test_what_is_not_json_is_kept_as_text(tmp_path: Path) -> None:
     output = Output(FileFolder(tmp_path))
     output.append([Result("a", 502, "r", b"<html>")])
     (line,) = output.errors.path.read_bytes().splitlines()

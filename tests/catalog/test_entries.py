@@ -62,7 +62,7 @@ def test_a_model_has_the_names_that_other_programs_give_it(name: str, id: str) -
     assert CATALOG.find(name).id == id
 
 
-def test_the_bytes_read_for_a_token_are_those_of_the_experts_used() -> None:
+def test_the_bytes_read_per_token_are_those_of_the_experts_used() -> None:
     dense, mixture = CATALOG.find("qwen3-32b"), CATALOG.find("qwen3-30b-a3b")
     assert dense.active_bytes == dense.num_bytes
     assert mixture.active_bytes == int(mixture.num_bytes * 3.3 / 30.5)

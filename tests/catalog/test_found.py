@@ -93,7 +93,7 @@ def test_a_split_model_is_one_if_it_is_whole(tmp_path: Path) -> None:
     assert (model.id, model.num_bytes, model.path.name) == ("bird", 200, "bird-00001-of-00002.gguf")
 
 
-def test_two_models_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_two_models_of_one_name_are_distinguished(tmp_path: Path) -> None:
     put(tmp_path / ".lmstudio/models/org/Bird-GGUF/bird.gguf")
     put(tmp_path / ".cache/llama.cpp/bird.gguf")
     assert ids(tmp_path) == ["llama.cpp/bird", "bird"]

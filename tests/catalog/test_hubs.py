@@ -106,7 +106,7 @@ def test_a_download_goes_on_where_the_server_broke_off(hub: Hub, partial: Partia
     assert [wanted for _, wanted, _ in hub.seen[1:3]] == ["bytes=1000-", "bytes=2000-"]
 
 
-def test_a_server_without_ranges_starts_anew(hub: Hub, partial: PartialFile) -> None:
+def test_a_server_without_ranges_starts_again(hub: Hub, partial: PartialFile) -> None:
     partial.append(WHOLE[:100])
     hub.knows_ranges = False
     web.fetch(f"{hub.url}/file", {}, partial)
@@ -119,7 +119,7 @@ def test_a_server_that_only_breaks_off_is_given_up(hub: Hub, partial: PartialFil
         web.fetch(f"{hub.url}/file", {}, partial)
 
 
-def test_a_missing_file_and_a_silent_host_are_told_apart(hub: Hub) -> None:
+def test_a_missing_file_and_a_silent_host_are_distinguished(hub: Hub) -> None:
     with pytest.raises(DownloadFailed, match="answered 404"):
         web.ask(f"{hub.url}/nothing", {}, 5)
     hub.server_close()

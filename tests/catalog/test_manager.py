@@ -132,7 +132,7 @@ async def test_one_that_never_fits_is_refused_with_numbers_and_nobody_leaves() -
     assert yard.up == ["a"]
 
 
-async def test_what_other_programs_hold_is_no_room() -> None:
+async def test_memory_of_other_programs_is_not_available() -> None:
     yard = yard_of()
     pool = pool_of(yard, *SIZES, memory=Memory(4 << 30, 500 * MB))
     await use(pool, "a")
@@ -141,7 +141,7 @@ async def test_what_other_programs_hold_is_no_room() -> None:
     assert yard.up == ["a"]
 
 
-async def test_a_file_that_is_no_model_makes_nobody_leave() -> None:
+async def test_a_file_that_is_not_a_model_unloads_no_other() -> None:
     yard = yard_of(unsound={"c"})
     pool = pool_of(yard, *SIZES, models_bytes=500 * MB)
     await use(pool, "b")
@@ -169,7 +169,7 @@ async def test_a_model_that_fails_to_load_makes_others_leave_once() -> None:
     assert yard.up == ["c"]
 
 
-async def test_a_model_whose_worker_died_for_good_is_loaded_anew() -> None:
+async def test_a_model_whose_worker_died_for_good_is_loaded_again() -> None:
     yard = yard_of()
     pool = pool_of(yard, *SIZES)
     first = Holder(pool, "a")
@@ -189,7 +189,7 @@ async def test_a_model_that_takes_no_memory_makes_nobody_leave_and_waits_for_no_
     await use(pool, "b")
     busy = Holder(pool, "b")
     await busy.served()
-    waiting = Holder(pool, "c")  # its load stands in line until `b` is free
+    waiting = Holder(pool, "c")  # its load waits until `b` is free
     await settle()
     far = Holder(pool, "huge")
     await far.served()
@@ -199,7 +199,7 @@ async def test_a_model_that_takes_no_memory_makes_nobody_leave_and_waits_for_no_
     assert yard.up == ["huge", "c"]
 
 
-async def test_a_model_elsewhere_that_died_is_loaded_anew() -> None:
+async def test_a_model_elsewhere_that_died_is_loaded_again() -> None:
     yard = yard_of(elsewhere={"a"})
     pool = pool_of(yard, *SIZES)
     await use(pool, "a")
@@ -245,7 +245,7 @@ class Requests(RuleBasedStateMachine):
     @precondition(lambda self: self.yard.up)
     @rule(data=st.data())
     def die(self, data: st.DataObject) -> None:
-        """A worker that can't be started again; whoever holds it has its errors."""
+        """A worker that can't be restarted; requests that hold it get its errors."""
         running = data.draw(st.sampled_from([it for it in self.yard.running if not it.is_closed]))
         running.has_died = True
 
@@ -284,7 +284,7 @@ class Requests(RuleBasedStateMachine):
                 assert holder.model in ("huge", "broken")
 
     def teardown(self) -> None:
-        """Whoever still waits is served when those before have ended: nobody waits for ever."""
+        """Those who still wait are served when those before have ended: nobody waits forever."""
 
         async def serve_all() -> None:
             self.yard.gate.set()

@@ -67,7 +67,7 @@ def test_a_name_is_understood(text: str, name: HubName | PlainName) -> None:
         "x" * 2000,
     ],
 )
-def test_what_is_no_model_is_refused(text: str) -> None:
+def test_what_is_not_a_model_is_refused(text: str) -> None:
     with pytest.raises(ModelNotFound, match="is not the name of a model"):
         parse_name(text)
 
@@ -97,6 +97,6 @@ def test_all_ways_to_write_a_repository_name_it(owner: str, name: str, wanted: s
 
 
 @given(words, words)
-def test_punctuation_and_case_don_t_tell_models_apart(first: str, second: str) -> None:
+def test_punctuation_and_case_don_t_distinguish_models(first: str, second: str) -> None:
     assert len({fold(f"{first}{between}{second}") for between in (":", "-", "_", "/", " ", "")}) == 1
     assert fold(f"{first}-{second}".upper()) == fold(f"{first}{second}")

@@ -185,7 +185,7 @@ async def test_a_call_looks_a_model_up_once() -> None:
         assert looks == 1
 
 
-async def test_another_file_under_an_id_is_loaded_anew() -> None:
+async def test_another_file_under_an_id_is_loaded() -> None:
     yard = Yard()
     looking = Looking([local("bird")])
     pool = ModelPool(looking, yard, delete_files=yard.forget)

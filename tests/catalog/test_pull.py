@@ -96,7 +96,7 @@ def test_what_an_earlier_pull_left_is_used(mirror: Path, store: ModelStore) -> N
     assert any(line.startswith("Resuming at") for line in lines.lines)
 
 
-def test_damage_that_a_crash_left_is_mended(mirror: Path, store: ModelStore) -> None:
+def test_damage_left_by_a_crash_is_repaired(mirror: Path, store: ModelStore) -> None:
     leave_partial(store, bytes(3000))
     pull_file(wanted_from(mirror), store, SilentProgress())
     assert (store.folder / "bird.gguf").read_bytes() == WHOLE
@@ -109,7 +109,7 @@ def test_a_short_source_leaves_no_final_name(mirror: Path, store: ModelStore) ->
     assert not (store.folder / "bird.gguf").exists()
 
 
-def test_a_full_disk_is_told_before_the_download(
+def test_a_full_disk_is_reported_before_the_download(
     mirror: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(mirror)
@@ -127,7 +127,7 @@ def test_a_small_file_needs_little_more_room_than_its_own(
     assert names_in(store.folder) == {"bird.gguf"}
 
 
-def test_a_folder_that_may_not_be_written_is_told(mirror: Path, tmp_path: Path) -> None:
+def test_a_folder_without_write_permission_is_reported(mirror: Path, tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file where the folder should be")
     with pytest.raises(DownloadFailed, match=r"Can't write to .*; set MYNA_HOME to a folder"):
         pull_file(wanted_from(mirror), ModelStore(tmp_path / "models"), SilentProgress())

@@ -72,7 +72,7 @@ def test_a_companion_is_named_as_what_it_is(wanted: str, what: str) -> None:
 @pytest.mark.parametrize(
     ("name", "is_companion"), [("my-lora.gguf", True), ("Lorax-7B.gguf", False), ("a/mmproj-x.gguf", True)]
 )
-def test_companions_are_told_by_a_whole_word(name: str, is_companion: bool) -> None:
+def test_companions_are_recognized_by_a_whole_word(name: str, is_companion: bool) -> None:
     assert (companion(name) is not None) == is_companion
 
 

@@ -15,7 +15,7 @@ from myna.core.errors import DownloadFailed
 PARTS = [b"first part, ", b"second part, ", b"last"]
 WHOLE = b"".join(PARTS)
 
-# Copies <index>/<requirement> to --dest, or fails as pip does; notes what was asked for.
+# Copies <index>/<requirement> to --dest, or fails as pip does; notes the requests.
 FAKE_PIP = """
 import pathlib, shutil, sys
 index = pathlib.Path({index!r})
@@ -133,7 +133,7 @@ def test_a_damaged_wheel_is_refused(index: Index) -> None:
         index.fetch(make_partial(index))
 
 
-def test_something_that_is_no_wheel_is_refused(index: Index) -> None:
+def test_a_file_that_is_not_a_wheel_is_refused(index: Index) -> None:
     index.put_all()
     (index.folder / "bird-part1==1.0").write_bytes(b"<html>log in first</html>")
     with pytest.raises(DownloadFailed, match="is damaged"):

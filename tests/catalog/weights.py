@@ -77,7 +77,7 @@ class Yard:
     async def __call__(self, model: ModelSpec) -> Candidate:
         await asyncio.sleep(0)
         if model.id in self.unsound:
-            raise ModelLoadFailed(f"{model.id} is no model")
+            raise ModelLoadFailed(f"{model.id} is not a model")
         num_bytes = self.sizes.get(model.id, WORKER_BYTES) - WORKER_BYTES
         return _Candidate(self, model, None if model.id in self.elsewhere else ModelSize(num_bytes, 0, 0))
 
@@ -134,7 +134,7 @@ def pool_of(
 
 
 class Holder:
-    """Somebody who wants a model, and holds it until told to let go."""
+    """Asks for a model, and holds it until released."""
 
     def __init__(self, pool: ModelPool, model: str) -> None:
         self._pool = pool

@@ -99,7 +99,7 @@ def test_what_is_missing_is_named_with_its_extra(
     assert install_command("plot") in ran.err
 
 
-def test_a_file_that_is_no_model_is_refused(run: Run, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + b"\xff" * 60)
     ran = run("bench", str(tmp_path / "bad.gguf"))
     assert ran.code == 1

@@ -65,7 +65,7 @@ def faults(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.state != "ok"]
 
 
-def test_a_fit_machine_is_told_so(run: Run) -> None:
+def test_a_suitable_machine_is_reported(run: Run) -> None:
     ran = run("doctor", "--quick")
     assert ran.code == 0
     assert ran.out.endswith("No problems found.\n")
@@ -140,7 +140,7 @@ def test_the_processor_s_useful_instructions_are_named(tmp_path: Path) -> None:
     assert ("ok", "Instruction sets for arithmetic: avx2, fma, avx512_vnni.") in found
 
 
-def test_a_processor_without_them_and_a_tight_group_are_told(tmp_path: Path) -> None:
+def test_a_processor_without_them_and_a_tight_group_are_reported(tmp_path: Path) -> None:
     slow, tight = faults(machine.processor(cpu(tmp_path, "fpu sse2", "50000 100000")))
     assert "none of the instruction sets" in str(slow.text)
     assert "allows 0.5 processors" in str(tight.text)
@@ -178,7 +178,7 @@ def test_each_engine_promises_what_it_keeps() -> None:
             assert word is ENGINES[name].is_batch_invariant
 
 
-def test_why_an_engine_runs_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_an_engine_runs_is_reported(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines_chapter, "engines_to_try", lambda wanted: ["llamacpp"])
     found = list(engine_findings(settings.engine))
     assert str(found[0].text) == "llamacpp runs every model, because no other engine is installed."
@@ -190,7 +190,7 @@ def test_why_an_engine_runs_is_told(settings: Settings, monkeypatch: pytest.Monk
     assert faults(found) == []
 
 
-def test_the_version_of_another_project_s_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_version_of_another_project_s_engine_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines_chapter, "is_installed", lambda name: True)
     monkeypatch.setattr(engines_chapter, "version", lambda distribution: f"9 of {distribution}")
     texts = [str(finding.text) for finding in engine_findings("native")]
@@ -208,7 +208,9 @@ def test_a_backend_that_is_added_to_the_table_is_looked_at(run: Run, monkeypatch
     assert len(engines) > 1
 
 
-def test_a_processor_named_by_the_user_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_processor_named_by_the_user_is_reported(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MYNA_CPU", "avx2")
     (fault,) = faults(engine_findings("native"))
     assert "as set by MYNA_CPU" in str(fault.text)

@@ -167,7 +167,7 @@ def test_a_mistake_is_one_sentence(run: Run, arguments: tuple[str, ...], said: s
     assert ran.out == ""
 
 
-def test_two_of_a_name_are_told_apart_by_id(run: Run) -> None:
+def test_two_of_a_name_are_distinguished_by_id(run: Run) -> None:
     run("keys", "create", "ci")
     run("keys", "create", "ci")
     assert (

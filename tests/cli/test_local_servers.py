@@ -97,7 +97,7 @@ def test_the_newest_server_is_first(home: Path) -> None:
         assert [server.base_url[-4] for server in running_servers(home)] == ["3", "2"]
 
 
-def test_a_file_that_is_no_record_is_passed_over(home: Path) -> None:
+def test_a_file_that_is_not_a_record_is_skipped(home: Path) -> None:
     (home / "servers").mkdir()
     (home / "servers" / "notes.json").write_text("[")
     assert running_servers(home) == []

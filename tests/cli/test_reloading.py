@@ -32,7 +32,7 @@ class Server:
         return load_settings(environ=environ, directory=self._folder)
 
 
-def test_what_is_live_is_a_setting_and_stands_in_the_documents() -> None:
+def test_what_is_live_is_a_setting_and_is_documented() -> None:
     assert {key_of(setting) for setting in fields(Settings)} >= LIVE
     text = DOCS.read_text(encoding="utf-8")
     said = re.search(r"These settings can\schange: (.*?)\. If any", text, re.DOTALL)

@@ -30,7 +30,7 @@ def target(folder: Path, toml: str, name: str) -> tuple[str, str]:
     return card.target, card.kind
 
 
-def test_names_of_openai_s_stand_for_the_default(tmp_path: Path) -> None:
+def test_names_of_openai_s_are_aliases_of_the_default(tmp_path: Path) -> None:
     assert target(tmp_path, "", "gpt-3.5-turbo") == ("fake", "alias")
     assert target(tmp_path, "", "gpt-4o-mini") == ("fake", "alias")
     assert target(tmp_path, "", "gpt-3.5-turbo-instruct") == ("fake", "instruct")
@@ -39,7 +39,7 @@ def test_names_of_openai_s_stand_for_the_default(tmp_path: Path) -> None:
     assert not any("vision" in name or "audio" in name for name in listing.cards)
 
 
-def test_an_alias_may_stand_for_another_and_takes_its_kind(tmp_path: Path) -> None:
+def test_an_alias_may_refer_to_another_and_takes_its_kind(tmp_path: Path) -> None:
     toml = (
         '[models]\nx = "x.gguf"\n[aliases]\na = "b"\nb = "x"\nc = "gpt-3.5-turbo-instruct"\n"gpt-4o" = "x"\n'
         'd = ""\n'
@@ -139,7 +139,7 @@ def test_a_backend_s_model_may_be_the_default_and_have_aliases(
     assert (listing.cards["gpt-4o"].target, listing.cards["a"].target) == ("far-1", "far-2")
 
 
-def test_one_id_twice_in_the_environment_is_no_last_word(tmp_path: Path) -> None:
+def test_one_id_twice_in_the_environment_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="each name once"):
         load_settings(environ={"MYNA_MODELS": "a=x.gguf,a=y.gguf"}, directory=tmp_path)
 

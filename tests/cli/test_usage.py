@@ -29,7 +29,7 @@ def _fill(home: Path) -> None:
     ledger.close()
 
 
-def test_a_newcomer_reads_that_nothing_was_asked_yet(run: Run) -> None:
+def test_a_newcomer_reads_that_there_were_no_requests_yet(run: Run) -> None:
     ran = run("usage")
     assert ran.code == 0
     assert ran.err.startswith("No requests since ")
@@ -73,7 +73,7 @@ def test_json_has_the_sums(run: Run, home: Path) -> None:
     assert json.loads(run("usage", "--json", "--project", "default").out)["total"] is None
 
 
-def test_csv_has_a_line_a_day_and_group(run: Run, home: Path) -> None:
+def test_csv_has_a_line_per_day_and_group(run: Run, home: Path) -> None:
     _fill(home)
     ran = run("usage", "--csv", "--days", "30")
     rows = list(csv.DictReader(io.StringIO(ran.out)))
@@ -95,6 +95,6 @@ def test_a_database_in_memory_is_a_sentence(run: Run, home: Path) -> None:
 
 
 def test_an_unknown_project_is_named(run: Run, home: Path) -> None:
-    ran = run("usage", "--project", "nobody's")
+    ran = run("usage", "--project", "none-of-these")
     assert ran.code == 1
     assert "myna projects list" in ran.err

@@ -122,12 +122,12 @@ def test_an_error_is_one_sentence_that_helps(run: Run, arguments: tuple[str, ...
     assert ran.err.count("\n") == 1
 
 
-def test_a_file_that_is_no_model_is_told(run: Run, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_reported(run: Run, tmp_path: Path) -> None:
     (tmp_path / "page.gguf").write_text("<html>")
     assert "is not a GGUF file" in run("serve", str(tmp_path / "page.gguf"), "--port", "0").err
 
 
-def test_a_taken_port_is_told_before_anything_is_loaded(run: Run) -> None:
+def test_a_taken_port_is_reported_before_anything_is_loaded(run: Run) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -146,7 +146,7 @@ def test_a_taken_port_is_told_before_anything_is_loaded(run: Run) -> None:
         ("prot = 1", "did you mean port?"),
     ],
 )
-def test_a_configuration_that_can_t_be_meant_is_told(
+def test_a_contradictory_configuration_is_reported(
     run: Run, tmp_path: Path, toml: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bird.toml").write_text(toml)
@@ -163,7 +163,7 @@ def test_a_completion_without_a_server_loads_the_model_itself(
     assert json.loads(ran.out) == {"prompt": "[[say one two three]]", "text": "one two three"}
 
 
-def test_the_version_is_told(run: Run) -> None:
+def test_the_version_is_shown(run: Run) -> None:
     assert run("--version").out.startswith("myna 0.")
 
 

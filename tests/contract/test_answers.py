@@ -158,7 +158,7 @@ async def test_the_best_candidates_are_kept_best_first(subject: Subject) -> None
     assert set(answer.texts()) <= set(unranked.texts())
 
 
-async def test_the_same_seed_gives_the_same_answer_alone_and_beside_others(subject: Subject) -> None:
+async def test_the_same_seed_gives_the_same_answer_alone_and_with_others(subject: Subject) -> None:
     subject.require(Capability.SEEDS)
     fields: dict[str, Any] = {"sampling": subject.hot(), "num_choices": 2, "num_logprobs": 1}
     alone = await long_answer(subject, "Seeds for birds", **fields)

@@ -8,7 +8,7 @@ import pytest
 from myna.core.supervision import SupervisedTask, SupervisedThread
 
 
-async def test_a_task_that_fails_is_logged_and_started_again_and_whoever_waits_is_told(
+async def test_a_task_that_fails_is_logged_and_restarted_and_its_waiters_get_the_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     faults: list[Exception] = [ValueError("a bug"), KeyError("another")]
@@ -64,7 +64,7 @@ async def test_while_it_waits_to_be_started_again_it_says_so_and_can_be_cancelle
     assert await task.wait(0)
 
 
-async def test_what_tells_of_a_failure_may_fail_itself(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_handler_may_fail_itself(caplog: pytest.LogCaptureFixture) -> None:
     faults: list[Exception] = [ValueError("a bug")]
     num_runs = 0
 
@@ -75,7 +75,7 @@ async def test_what_tells_of_a_failure_may_fail_itself(caplog: pytest.LogCapture
             raise faults.pop()
 
     def on_failure(exc: Exception) -> None:
-        raise KeyError("and in what tells of it")
+        raise KeyError("and in its handler")
 
     task = SupervisedTask("the work", work, on_failure=on_failure, first_delay_s=0.0)
     task.start()

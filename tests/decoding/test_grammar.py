@@ -173,7 +173,7 @@ def test_rewinding_undoes_drafted_tokens(grammars: Grammars, tokenizer: Tokenize
         schema({"type": "array", "uniqueItems": True, "items": {}}),
     ],
 )
-def test_what_is_no_grammar_is_refused(grammars: Grammars, grammar: str) -> None:
+def test_what_is_not_a_grammar_is_refused(grammars: Grammars, grammar: str) -> None:
     with pytest.raises(InvalidRequest, match="The grammar can't be followed"):
         grammars.compile(grammar)
     with pytest.raises(InvalidRequest, match="The grammar can't be followed"):
@@ -185,7 +185,7 @@ def test_a_good_grammar_passes_the_check_without_a_vocabulary() -> None:
     check(regex("a+"))
 
 
-def test_control_tokens_are_no_text(grammars: Grammars, vocabulary: Vocabulary) -> None:
+def test_control_tokens_are_not_text(grammars: Grammars, vocabulary: Vocabulary) -> None:
     grammar = grammars.compile(regex(r"(.|\n)*"))
     mask = allowed(grammars.masks([grammar])[0], len(vocabulary) + 40)
     controls = {token for token in range(len(vocabulary)) if vocabulary.is_control(token)}

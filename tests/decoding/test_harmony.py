@@ -1,4 +1,4 @@
-"""gpt-oss's channels: whatever tokens they come in, thoughts, answers and calls are told apart, and no markup
+"""gpt-oss's channels: whatever tokens they come in, thoughts, answers and calls are separated, and no markup
 is shown."""
 
 from collections.abc import Sequence

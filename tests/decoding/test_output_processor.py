@@ -162,7 +162,7 @@ def test_any_split_into_tokens_gives_the_text_and_each_log_probability_once(
 
 
 @given(st.lists(st.binary(max_size=4), min_size=1, max_size=20))
-def test_bytes_that_are_no_text_come_out_as_one_decoder_gives_them(pieces: list[bytes]) -> None:
+def test_bytes_that_are_not_text_come_out_as_from_one_decoder(pieces: list[bytes]) -> None:
     output = output_of(len(pieces), TokenTable([*pieces, b""] * 256, [*pieces, b""] * 256, frozenset()))
     events = push_all(output, range(len(pieces)))
     # Of a last character that is not whole, nothing is shown.
@@ -309,7 +309,7 @@ def test_a_token_with_the_end_of_the_thought_and_the_beginning_of_the_answer_is_
 # --- log-probabilities, ranks and totals ---
 
 
-def test_log_probabilities_have_as_many_of_the_likeliest_as_were_asked_for() -> None:
+def test_log_probabilities_have_the_requested_number_of_most_likely_tokens() -> None:
     output = output_of(1, num_logprobs=2)
     (delta, *_) = output.push(0, 65, SampledLogprobs(-0.5, [65, 66, 67], [-0.5, -1.5, -2.5]))
     assert isinstance(delta, TextDelta)

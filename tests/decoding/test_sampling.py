@@ -61,7 +61,7 @@ def kernel(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_temperature_zero_takes_the_likeliest_and_ties_go_to_the_lower_id(kernel: str) -> None:
+def test_temperature_zero_takes_the_most_likely_and_ties_go_to_the_lower_id(kernel: str) -> None:
     assert one(kernel, [1, 5, 2, 5], GREEDY).tokens[0] == 1
     flat = np.zeros(4001, np.float32)
     flat[[3999, 1234, 4000]] = 1
@@ -155,7 +155,7 @@ def test_choices_that_share_a_bias_cost_a_batch_no_more_than_one(kernel: str) ->
     assert drawn == [1090] * 128 + [1, 1]
 
 
-def test_a_bias_past_all_floats_is_no_draw(kernel: str) -> None:
+def test_a_bias_past_all_floats_draws_nothing(kernel: str) -> None:
     for parameters in (Sampling(), Sampling(temperature=0), Sampling(top_p=0.5, top_k=2)):
         biased = msgspec.structs.replace(parameters, logit_bias=((1, 3e38),))
         assert one(kernel, [1, 3e38, 2], biased).status[0] == RowStatus.BAD_LOGITS
@@ -189,7 +189,7 @@ def test_top_logprobs_break_ties_by_id_and_pad_past_the_vocabulary(kernel: str) 
         (Sampling(min_p=0.25), {0, 1, 2}),
         # Of the three left by top-k, top-p 0.5 needs the first alone (0.5 of 0.95).
         (Sampling(top_k=3, top_p=0.5), {0}),
-        # 0.15 is under half of the likeliest: min-p drops what the others would have kept.
+        # 0.15 is under half of the most likely: min-p drops what the others would have kept.
         (Sampling(top_k=3, top_p=0.95, min_p=0.5), {0, 1}),
     ],
 )

@@ -1,4 +1,4 @@
-"""The official client on the server of each file here, for each test anew."""
+"""A new official client for each test, on the server of each file."""
 
 from collections.abc import Iterator
 

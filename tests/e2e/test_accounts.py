@@ -23,7 +23,7 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def myna(tmp_path: Path, server: ServerProcess) -> Myna:
-    """A command as the shell would run it, beside the server: what it printed."""
+    """The output of a command that runs in a shell, next to the server."""
 
     def run(*arguments: str) -> str:
         done = subprocess.run(

@@ -157,7 +157,7 @@ def test_scoring_a_text_says_what_generating_it_said(client: OpenAI) -> None:
     assert (prompts.text_offset or [])[-5] == len(prompt)
     top = (prompts.top_logprobs or [])[-1]
     assert generated.tokens is not None
-    assert list(top) == [generated.tokens[-1]], "the greedy token is the likeliest there"
+    assert list(top) == [generated.tokens[-1]], "the greedy token is the most likely one"
 
 
 def test_the_bytes_of_tokens_add_up_to_rare_characters(client: OpenAI) -> None:

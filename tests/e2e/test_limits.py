@@ -45,7 +45,7 @@ async def _new_key(admin: AsyncClient, server: ServerProcess, **amounts: int) ->
 
 
 async def _limited_key(servers: list[ServerProcess], **amounts: int) -> str:
-    """A key that every server knows with its limits: whoever knows a later one has looked since."""
+    """A key that every server knows with its limits: a server that knows a later one has looked since."""
     async with _client() as admin:
         key = await _new_key(admin, servers[0], **amounts)
         async with _client(await _new_key(admin, servers[0])) as later:
@@ -59,7 +59,7 @@ async def _ask(client: AsyncClient, server: ServerProcess, **body: Any) -> Respo
     return await client.post(f"{server.base_url}/completions", json=body)
 
 
-async def test_of_a_burst_the_limit_is_let_in_and_what_flows_in_meanwhile(
+async def test_of_a_burst_the_limit_is_admitted_and_what_flows_in_meanwhile(
     servers: list[ServerProcess],
 ) -> None:
     key = await _limited_key(servers, max_requests_per_1_minute=60)

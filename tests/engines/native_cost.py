@@ -1,7 +1,7 @@
 """What steps of the native engine take, without a clock: products, bytes and operations as it counts them,
 and instructions as callgrind does (which knows no AVX-512 yet, so the AVX2 kernels are counted).
 
-    PYTHONPATH=src:. python -m tests.engines.native_cost --record    write tests/data/native_cost.json anew
+    PYTHONPATH=src:. python -m tests.engines.native_cost --record    rewrite tests/data/native_cost.json
 """
 
 import json
@@ -61,7 +61,7 @@ def _collected(path: Path, sizes: str) -> int:
 
 
 def steps(path: str, sizes: list[int]) -> None:
-    """The rows of one sequence, one a step; the extension alone, since every import is counted too."""
+    """The rows of one sequence, one per step; the extension alone, since every import is counted too."""
     from myna import _native
 
     engine = _native.Engine(path, context_tokens=256, memory_bytes=64 << 20, threads=1, max_sequences=1)

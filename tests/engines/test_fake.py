@@ -1,4 +1,4 @@
-"""The fake engine says what it is told, and its KV ledger is a real one."""
+"""The fake engine says what the prompt asks for, and its KV ledger is a real one."""
 
 import numpy as np
 import pytest

@@ -30,7 +30,7 @@ CASES = {
 }
 TOKENS = [int(t) for t in np.random.default_rng(5).integers(0, VOCABULARY, 150)]
 LENGTH = len(TOKENS)
-# Keys and values are stored as halves, which the oracle is told not to do; everything else is float32. Halves
+# Keys and values are stored as halves, but not in the oracle; everything else is float32. Halves
 # alone change llama.cpp's own logits by 4e-4 of their norm in two layers; a wrong formula by 1e-2 and more.
 CLOSE = 2.5e-3
 # Of converters, and epsilons of norms that an architecture doesn't have.
@@ -58,7 +58,11 @@ CHECKED = {
     "attention.head_count_kv",
     "attention.key_length",
     "attention.value_length",
+    "attention.key_length_mla",
     "attention.key_length_swa",
+    "attention.kv_lora_rank",
+    "attention.q_lora_rank",
+    "attention.value_length_mla",
     "attention.value_length_swa",
     "attention.sliding_window_pattern",  # where it says which layers have which heads
     "embedding_length_per_layer_input",
@@ -67,6 +71,12 @@ CHECKED = {
     "expert_count",
     "expert_used_count",
     "nextn_predict_layers",
+    "shortconv.l_cache",
+    "ssm.conv_kernel",
+    "ssm.group_count",
+    "ssm.inner_size",
+    "ssm.state_size",
+    "ssm.time_step_rank",
 }
 IGNORED = {"context_length", "n_deepstack_layers", "rope.dimension_sections"}
 YARN = {
@@ -79,6 +89,12 @@ WINDOWS = {"attention.sliding_window": 24}
 EFFECTS: dict[str, tuple[dict[str, Any], Any]] = {
     **{key: ({}, 3) for key in CHECKED | IGNORED},
     "block_count": ({}, 1000),
+    "shortconv.l_cache": ({}, 4),
+    "ssm.conv_kernel": ({}, 3),
+    "ssm.group_count": ({}, 1),
+    "ssm.time_step_rank": ({}, 8),
+    "full_attention_interval": ({}, 2),
+    "attention.recurrent_layers": ({}, [True, False, True, True, True]),
     "context_length": ({}, 2048),
     "rope.dimension_sections": ({}, [3, 3, 2, 1]),
     "attention.layer_norm_epsilon": ({}, 0.5),

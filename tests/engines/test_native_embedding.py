@@ -110,7 +110,7 @@ def test_weights_are_read_once_per_slice_of_many_short_texts(tmp_path: Path) -> 
     ("texts", "message"),
     [([[1], []], "no tokens"), ([text(CONTEXT + 1)], "longer than 512"), ([[VOCABULARY]], "unknown token")],
 )
-def test_what_is_no_text_is_rejected(texts: list[list[int]], message: str, tmp_path: Path) -> None:
+def test_what_is_not_text_is_rejected(texts: list[list[int]], message: str, tmp_path: Path) -> None:
     path = write_tiny_encoder(tmp_path / "tiny.gguf", TinyEncoder("bert"))
     with pytest.raises(GenerationFailed, match=message):
         embed(str(path), texts)

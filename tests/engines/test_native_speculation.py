@@ -25,7 +25,7 @@ class Opened:
     prompting: GgufRenderer
 
     def answer(self, requests: list[GenerationRequest], slope: float) -> tuple[list[object], int]:
-        """What is told of all, and the steps of all together."""
+        """The events of all, and the steps of all together."""
         for sequence in range(16):
             self.engine.free(sequence)
         driver = Driver(self.engine, self.token_table)

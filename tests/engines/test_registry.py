@@ -46,7 +46,7 @@ def test_an_extension_for_another_processor_does_the_same(
     monkeypatch.delitem(sys.modules, "myna._native")
     monkeypatch.setattr(myna, "__path__", [str(tmp_path), *myna.__path__])
     importlib.invalidate_caches()
-    assert is_installed("native")  # only loading tells
+    assert is_installed("native")  # only loading shows it
     with pytest.raises(ConfigurationError) as caught:
         load_native()
     assert caught.value.message.endswith(EXTRA)

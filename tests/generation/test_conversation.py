@@ -66,7 +66,7 @@ def test_all_turns_of_a_conversation_are_one_session() -> None:
     assert len({first, other, generation(ASKED)[0].session}) == 3
 
 
-def test_what_was_asked_is_in_the_generation() -> None:
+def test_the_requested_values_are_in_the_generation() -> None:
     asked = replace(
         ASKED,
         requested_tokens=9,

@@ -1,4 +1,4 @@
-"""What isn't enforced is told in a header: which keyword, where, and why."""
+"""What isn't enforced is named in a header: which keyword, where, and why."""
 
 import json
 from typing import Any

@@ -87,7 +87,7 @@ async def test_an_upgrade_hides_no_ambiguous_length(headers: tuple[str, ...]) ->
     assert generator.requests == []
 
 
-async def test_the_bytes_of_an_upgrades_body_are_no_request() -> None:
+async def test_the_bytes_of_an_upgrades_body_are_not_a_request() -> None:
     smuggled = b'{"model": "x"}\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n'
     async with running(services(pool_of(ScriptedGenerator([])))) as live:
         connection = await live.send(_upgrading(smuggled) + request_bytes("GET", "/health"))

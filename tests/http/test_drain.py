@@ -1,4 +1,4 @@
-"""Going down: nobody new is let in, who runs may finish, who takes too long is told."""
+"""Shutdown: no new requests, running ones may finish, those that take too long get an error."""
 
 import asyncio
 from dataclasses import replace

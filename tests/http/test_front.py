@@ -122,7 +122,7 @@ async def test_a_body_over_the_limit_is_a_413(chunked: bool) -> None:
     assert small.status == 200
 
 
-async def test_bytes_that_are_no_request_get_the_envelope_too() -> None:
+async def test_bytes_that_are_not_a_request_get_the_envelope_too() -> None:
     async with running(_services()) as live:
         garbage = await (await live.send(b"\x16\x03\x01 hello\r\n\r\n")).reply()
         huge = await live.ask("GET", "/v1/models", b"", "X-Long: " + "a" * 70_000)
@@ -150,12 +150,34 @@ async def test_a_body_that_stops_coming_is_given_up() -> None:
         await limited({"type": "http", "headers": []}, receive, send)
 
 
+async def test_a_body_that_comes_in_drops_is_given_up() -> None:
+    """Else a few bytes per minute would keep connections busy, which are never dropped for new ones."""
+    now_s, num_sent = 0.0, 0
+
+    async def receive() -> Message:
+        nonlocal now_s, num_sent
+        now_s, num_sent = now_s + 20.0, num_sent + 1
+        return {"type": "http.request", "body": b"x" * size, "more_body": num_sent < 100}
+
+    async def send(message: Message) -> None:
+        raise AssertionError("nothing is answered")
+
+    limited = BodyLimit(_read_all, max_bytes=lambda scope: 10_000_000, clock=lambda: now_s)
+    size = 1
+    with pytest.raises(SlowBody):
+        await limited({"type": "http", "headers": []}, receive, send)
+    assert num_sent == 2
+    now_s, num_sent, size = 0.0, 0, 20 << 10
+    await limited({"type": "http", "headers": []}, receive, send)
+    assert num_sent == 100
+
+
 async def _read_all(scope: Scope, receive: Receive, send: Send) -> None:
     while (await receive()).get("more_body"):
         pass
 
 
-async def test_a_wrong_model_name_is_helped_by_a_hint_beside_openais_words() -> None:
+async def test_a_wrong_model_name_gets_a_hint_besides_openais_text() -> None:
     async with running(_services()) as live:
         reply = await live.ask("POST", "/v1/words", '{"model": "tiyn\\n你"}'.encode())
     assert reply.status == 404

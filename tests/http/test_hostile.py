@@ -134,7 +134,9 @@ async def test_garbage_behind_a_request_never_gets_into_its_answer() -> None:
     assert b"HTTP/1.1" not in rest
 
 
-async def test_a_client_that_leaves_within_its_body_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_leaves_within_its_body_is_not_a_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with running(services(pool_of(ScriptedGenerator([])))) as live:
         whole = request_bytes("POST", "/v1/words", b'{"model": "tiny"}')
         connection = await live.send(whole[:-4])

@@ -89,7 +89,7 @@ def test_a_boundary_is_required(content_type: str) -> None:
         _part('name="a"', b"") * 40,
     ],
 )
-def test_what_is_no_form_is_refused(body: bytes) -> None:
+def test_what_is_not_a_form_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         _parse(body)
 

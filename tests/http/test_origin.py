@@ -27,7 +27,7 @@ def test_a_host_header_is_read_without_port_and_brackets(header: str, name: str)
     assert host_name(header) == name
 
 
-def test_on_loopback_its_own_names_are_let_in_and_elsewhere_a_list_if_there_is_one() -> None:
+def test_on_loopback_its_own_names_are_allowed_and_elsewhere_a_list_if_there_is_one() -> None:
     assert hosts_for("127.0.0.1", ["my.box"]) >= {"localhost", "127.0.0.1", "::1", "my.box"}
     assert hosts_for("0.0.0.0", []) == frozenset()
     assert "my.box" in hosts_for("0.0.0.0", ["my.box"])

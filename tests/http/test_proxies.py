@@ -1,4 +1,4 @@
-"""Behind a proxy: a path of its own, and whose word about the client is believed."""
+"""Behind a proxy: a path of its own, and which proxies are trusted about the client."""
 
 import logging
 
@@ -55,7 +55,7 @@ async def test_only_a_trusted_proxy_says_who_asks(
 
 
 async def test_a_client_can_t_lie_past_the_proxy(caplog: pytest.LogCaptureFixture) -> None:
-    """The proxy appends; the last address that is no proxy's counts, whatever stands before it."""
+    """The proxy appends; the last address that isn't a proxy's counts, whatever comes before it."""
     options = HttpOptions(trusted_proxies=("127.0.0.1/32",))
     with caplog.at_level(logging.INFO, "myna.access"):
         async with running(services(pool_of(ScriptedGenerator([]))), options) as live:

@@ -151,7 +151,7 @@ async def test_a_long_backlog_lets_other_streams_in() -> None:
     assert b"".join(wire.pieces).count(b"data: 0:x") == 200
 
 
-async def test_a_failure_before_the_first_event_is_no_stream() -> None:
+async def test_a_failure_before_the_first_event_is_not_a_stream() -> None:
     wire = Wire()
     with pytest.raises(EngineDead):
         await wire.stream([EngineDead("gone")])
@@ -296,7 +296,7 @@ async def test_a_client_that_leaves_during_a_whole_answer_ends_it() -> None:
     assert wire.record.outcome == "cancelled"
 
 
-async def test_a_cut_by_the_server_is_told_to_the_client_and_goes_on_up() -> None:
+async def test_a_disconnect_by_the_server_reaches_the_client_and_the_application() -> None:
     wire, never = Wire(), asyncio.Event()
     task = asyncio.create_task(wire.stream([*words("a")[:2], never]))
     await wire.got.wait()

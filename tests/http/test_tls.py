@@ -93,7 +93,7 @@ async def test_old_protocols_and_plain_http_are_refused(files: tuple[Path, Path]
         ("first.crt", "first.crt"),
     ],
 )
-def test_files_that_are_no_pair_are_named_and_nobody_is_asked_for_a_password(cert: str, key: str) -> None:
+def test_files_that_are_not_a_pair_are_named_and_no_password_is_requested(cert: str, key: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{cert} and .*{key} are not a certificate chain"):
         Certificate(FILES / cert, FILES / key)
 

@@ -18,7 +18,7 @@ from myna.prompts.template import ChatTemplate
 from myna.prompts.template_probe import find_features
 from myna.prompts.template_sandbox import TemplateRefusal
 
-# The template's own rendering, rewritten for it, refused by name, or a fault of Myna's.
+# The template's own rendering, rewritten for it, refused by name, or an error in Myna.
 Outcome = Literal["own", "rewritten", "refused", "wrong"]
 
 # Templates that by design put instructions into the last question.

@@ -21,7 +21,7 @@ def test_any_split_reads_the_same_text(text: str, is_ascii: bool, cuts: list[int
     pieces = [reader.feed(data[start:end]) for start, end in pairwise(ends)]
     assert "".join(pieces) == text
     for piece in pieces:
-        piece.encode()  # no half of a pair of surrogates is ever told
+        piece.encode()  # half a pair of surrogates is never emitted
 
 
 def test_layout_before_the_text_does_not_matter() -> None:
@@ -34,7 +34,7 @@ def test_an_earlier_input_is_shown_as_arguments() -> None:
 
 
 @pytest.mark.parametrize("pattern", [r"[0-9]+/[a-z]", r"a\/b", "line\nbreak", r"\\/", r"[/]"])
-def test_a_regular_expression_stands_between_slashes(pattern: str) -> None:
+def test_a_regular_expression_is_between_slashes(pattern: str) -> None:
     tool = grammar_tool("x", "", "regex", pattern)
     check(json.dumps({"grammars": [{"lark_grammar": tool.grammar}]}))
     assert re.fullmatch(r"start: /.*/\n", tool.grammar)

@@ -108,7 +108,7 @@ LIES = {
     "absurd entries": (HEAD + struct.pack("<QQ", 0, 1 << 63), "more than 65536"),
     "a key of 2^62 bytes": (HEAD + struct.pack("<QQQ", 0, 1, 1 << 62), "a key declares"),
     "an empty key": (HEAD + struct.pack("<QQQ", 0, 1, 0), "a key is ''"),
-    "a key that is no UTF-8": (HEAD + struct.pack("<QQ", 0, 1) + string(b"\xff\xfe"), "not UTF-8"),
+    "a key that is not UTF-8": (HEAD + struct.pack("<QQ", 0, 1) + string(b"\xff\xfe"), "not UTF-8"),
     "an unknown type": (
         HEAD + struct.pack("<QQ", 0, 1) + string("k") + struct.pack("<I", 99),
         "unknown type 99",
@@ -139,7 +139,7 @@ LIES = {
     "no dimension": (gguf_bytes({}, [("t", (), 0, 0)]), "0 dimensions"),
     "an unknown tensor type": (gguf_bytes({}, [("t", (32,), 77, 0)]), "unknown type 77"),
     "a removed tensor type": (gguf_bytes({}, [("t", (32,), 4, 0)]), "unknown type 4"),
-    "a shape that is no multiple of a block": (gguf_bytes({}, [("t", (33,), 8, 0)]), "is invalid for"),
+    "a shape that is not a multiple of a block": (gguf_bytes({}, [("t", (33,), 8, 0)]), "is invalid for"),
     "a shape that overflows": (gguf_bytes({}, [("t", (1 << 40, 1 << 40), 0, 0)]), "is invalid for"),
     "an empty tensor": (gguf_bytes({}, [("t", (0,), 0, 0)]), "is invalid for"),
     "a tensor past the end": (gguf_bytes({}, [("t", (32,), 0, 0)], data=bytes(64)), "ends at byte"),

@@ -1,4 +1,4 @@
-"""Templates in processes of their own: killed when they must be, replaced, and in nobody's way."""
+"""Templates in processes of their own: killed when they must be, replaced, and never blocking others."""
 
 import contextlib
 import os

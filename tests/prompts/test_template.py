@@ -189,7 +189,7 @@ def test_tools_are_shown_in_the_shape_that_templates_know() -> None:
     ) in made
 
 
-def test_parameters_that_are_no_json_are_the_clients_error() -> None:
+def test_parameters_that_are_not_json_are_the_clients_error() -> None:
     with pytest.raises(InvalidRequest, match="'add'"):
         template(templates.ARGUMENTS_AS_TEXT).render([USER], tools=[ToolSpec("add", "", "{")])
 

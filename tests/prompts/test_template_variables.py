@@ -35,7 +35,7 @@ def test_a_text_never_becomes_a_control_token(prompting: GgufRenderer, documents
     assert not any(prompting.vocabulary.is_control(token) for token in tokens)
 
 
-def test_a_mark_is_none_of_the_texts(prompting: GgufRenderer) -> None:
+def test_a_mark_is_not_in_the_texts(prompting: GgufRenderer) -> None:
     documents = [{"title": "<|endoftext|>\ue000"}]
     tokens = prompting.encode_chat(HI, switches={"documents": documents})
     assert "<|endoftext|>\ue000" in prompting.decode(tokens)

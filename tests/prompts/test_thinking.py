@@ -1,4 +1,4 @@
-"""What is found out about thoughts from a chat template, and what the template is then told."""
+"""What a chat template shows about thoughts, and which switches it then gets."""
 
 from tests.prompts import templates
 from tests.prompts.test_template import USER, features, template
@@ -12,7 +12,7 @@ def test_a_template_without_thoughts_has_none() -> None:
     assert features(templates.CHATML).thinking is None
 
 
-def test_a_hybrid_model_thinks_unless_it_is_told_not_to() -> None:
+def test_a_hybrid_model_thinks_unless_that_is_switched_off() -> None:
     assert features(templates.HYBRID).thinking == Thinking("<think>", "</think>", True, True, False)
     made = template(templates.HYBRID)
     assert made.render([USER], switches=DONT_THINK).endswith("<think>\n\n</think>\n\n")

@@ -105,7 +105,7 @@ def test_lone_surrogates_are_replaced(pair: Pair) -> None:
     tokens=st.lists(st.text(alphabet="ab<>|", min_size=1, max_size=5), min_size=1, max_size=8, unique=True),
     text=st.text(alphabet="ab<>|", max_size=30),
 )
-def test_the_longest_special_token_wins_wherever_it_stands(tokens: list[str], text: str) -> None:
+def test_the_longest_special_token_wins_wherever_it_is(tokens: list[str], text: str) -> None:
     matcher = SpecialMatcher((token, number) for number, token in enumerate(tokens))
     pieces: list[str | int] = [text] if text else []
     for token in sorted(tokens, key=len, reverse=True):

@@ -133,7 +133,7 @@ async def test_candidates_without_events_are_counted_from_the_end() -> None:
     assert ledger.rows[0].completion_tokens == 8
 
 
-async def test_the_log_has_one_line_a_request_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_has_one_line_per_request_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with running(services(pool_of(ScriptedGenerator([words("very private")])))) as live:
         await live.ask("POST", "/v1/words", WHOLE, "X-Client-Request-Id: mine-1")

@@ -106,7 +106,7 @@ async def test_the_answer_is_reserved_for_every_choice_and_prompt_and_within_rea
             left -= reply.json()["usage"]["total_tokens"]
 
 
-async def test_a_mistake_costs_nothing_and_is_told_what_is_left() -> None:
+async def test_a_mistake_costs_nothing_and_its_response_has_what_is_left() -> None:
     async with serving() as model:
         await _limit(model, requests_per_minute=2)
         for _ in range(3):
@@ -299,7 +299,7 @@ async def test_a_store_that_hangs_makes_nobody_wait_for_ever_and_undoes_what_may
 
 
 class Dying(CounterQueue):
-    """Its worker dies in its own code as often as it is told."""
+    """Its worker fails in its own code as often as requested."""
 
     def __init__(self, store: Slow, num_deaths: int) -> None:
         super().__init__(store, timeout_s=FOR_EVER_S, first_delay_s=0.0)
@@ -337,7 +337,7 @@ async def _limited(store: CounterStore, heartbeat_s: float) -> AsyncIterator[tup
 
 
 class RequestEvent(Slow):
-    """Tells of each step."""
+    """Reports each step."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ ANA = Actor("session", "ana")
 
 
 class Watched(MemoryAccounts):
-    """Counts what it is asked, and fails when told to."""
+    """Counts its calls, and fails on demand."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ async def test_a_stranger_is_looked_for_only_if_the_checksum_is_right(server: Se
     assert server.store.num_versions == 1
 
 
-async def test_while_the_store_is_away_what_was_known_stands_and_is_said_once(
+async def test_while_the_store_is_away_the_last_state_stays_valid_and_is_logged_once(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = server.elsewhere.create_key(ANA, "default", "x")

@@ -32,7 +32,7 @@ def spoken(tokens: Sequence[int]) -> str:
 
 @dataclass
 class Heard:
-    """What a client was told of one request."""
+    """What a client received for one request."""
 
     events: list[Event] = field(default_factory=list)
     error: MynaError | None = None

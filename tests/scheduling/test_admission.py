@@ -1,4 +1,4 @@
-"""Who may enter, and who is told why not."""
+"""Which requests are admitted, and why others are not."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which texts a step turns into vectors, in which order, and what a failed one costs the others."""
+"""Which texts are turned into vectors in a step, in which order, and what a failed one costs the others."""
 
 import numpy as np
 from hypothesis import given
@@ -147,7 +147,7 @@ def test_after_a_failed_step_texts_are_computed_together_again() -> None:
     assert len(scheduler.schedule(1000).texts) == 2
 
 
-def test_a_vector_that_is_no_number_fails_its_request_alone() -> None:
+def test_a_vector_that_is_not_a_number_fails_only_its_request() -> None:
     scheduler = EmbeddingScheduler(INFO)
     scheduler.add(1, request(3))
     scheduler.add(2, request(4, owner="b", token=2))

@@ -1,4 +1,4 @@
-"""Constraints compile beside the loop: once each, within a deadline, and no stream waits for one."""
+"""Constraints compile off the loop: once each, within a deadline, and no stream waits for one."""
 
 import asyncio
 import json

@@ -156,7 +156,7 @@ def test_the_tool_that_cant_be_used_is_named(bad: dict[str, Any]) -> None:
     assert caught.value.message.endswith(" Please ensure it is a valid JSON Schema.")
 
 
-def test_the_answers_schema_is_named_beside_tools() -> None:
+def test_the_answers_schema_is_named_besides_tools() -> None:
     calls = ToolCalls("hermes", (tool(0, an_object()),), answer=schema({"type": "nonsense"}))
     with pytest.raises(InvalidRequest) as caught:
         compile_constraint(calls, check)
@@ -176,7 +176,7 @@ def test_tools_that_are_too_much_together_are_named_together() -> None:
     ["[1", "5", "[" * 100_000, '{"a":' * 5_000 + "1" + "}" * 5_000],
     ids=["broken", "number", "deep list", "deep object"],
 )
-def test_what_is_no_schema_is_refused_and_recurses_nowhere(text: str) -> None:
+def test_what_is_not_a_schema_is_refused_without_recursion(text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         grammar_text(JsonSchema(text, origin=ORIGIN))
     assert caught.value.param == "response_format"

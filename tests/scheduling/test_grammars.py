@@ -1,4 +1,4 @@
-"""Answers bound to a grammar, from request to events, beside others that are not."""
+"""Answers bound to a grammar, from request to events, together with others that are not."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ async def test_an_answer_is_whole_and_ends_when_nothing_can_follow(service: InPr
     assert [event.reason for event in events if isinstance(event, ChoiceDone)] == ["stop"]
 
 
-async def test_bound_and_unbound_answers_run_side_by_side(service: InProcessGenerator) -> None:
+async def test_bound_and_unbound_answers_run_in_one_batch(service: InProcessGenerator) -> None:
     free = request("[[say this is not bound by anything]]", None)
     constrained = [request(f"question {index}", COLOURS if index % 2 else WORD) for index in range(6)]
     free_events, *answers = await asyncio.gather(*(ask(service, wanted) for wanted in [free, *constrained]))
@@ -54,7 +54,7 @@ async def test_the_choices_of_one_request_each_follow_the_grammar(service: InPro
     assert len(set(texts)) > 1
 
 
-async def test_a_text_that_is_no_grammar_is_refused_by_its_stream(service: InProcessGenerator) -> None:
+async def test_a_text_that_is_not_a_grammar_is_refused_by_its_stream(service: InProcessGenerator) -> None:
     stream = await service.generate(request("bad", LarkGrammar("not a grammar")))
     with pytest.raises(InvalidRequest, match="grammar"):
         [event async for event in stream]

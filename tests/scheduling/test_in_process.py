@@ -52,7 +52,7 @@ def text_of(events: list[Event], choice: int = 0) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta) and event.choice == choice)
 
 
-async def test_says_what_the_prompt_tells_it_to_and_stops(service: InProcessGenerator) -> None:
+async def test_says_what_the_prompt_asks_for_and_stops(service: InProcessGenerator) -> None:
     tokens = prompt("[[say the bird said 你好 🙂]]")
     events = await events_of(service, GenerationRequest("a", tokens, 99))
     said = prompt("the bird said 你好 🙂")

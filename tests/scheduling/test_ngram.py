@@ -27,7 +27,7 @@ def proposed(prompt: list[int], answer: list[int], prediction: list[int], limit:
     return list(proposer.propose(tokens, limit, 0.0).tokens)
 
 
-def test_three_tokens_that_stood_in_the_prompt_go_on_as_there() -> None:
+def test_three_tokens_from_the_prompt_continue_as_there() -> None:
     assert proposed([1, 2, 3, 4, 5, 6], [2, 3], [], 4) == []
     assert proposed([1, 2, 3, 4, 5, 6], [9, 2, 3, 4], [], 2) == [5, 6]
 
@@ -40,7 +40,7 @@ def test_a_repetition_goes_on_beyond_what_is_there() -> None:
     assert proposed([0], [1, 2, 3, 4, 1, 2, 3], [], 9) == [4, 1, 2, 3, 4, 1, 2, 3, 4]
 
 
-def test_a_prediction_is_believed_from_the_first_token_on() -> None:
+def test_a_prediction_is_trusted_from_the_first_token_on() -> None:
     assert proposed([0], [], [5, 6, 7], 2) == [5, 6]
     assert proposed([0], [5, 6, 7], [5, 6, 7], 2) == []
 

@@ -30,7 +30,7 @@ def test_one_slow_step_halves_the_chunk_at_most() -> None:
     assert budget.prompt_tokens == before // 2
 
 
-def test_small_steps_tell_nothing() -> None:
+def test_small_steps_say_nothing() -> None:
     budget = PrefillBudget()
     rollback(budget, 5000, 0)
     before = budget.prompt_tokens
@@ -53,7 +53,7 @@ def chunk(budget: PrefillBudget, start: int) -> int:
 
 
 def prefill(budget: PrefillBudget, first: int, last: int, slope: float, noise: Random | None = None) -> float:
-    """Compute a prompt beside 16 decodes, at 4,000 tokens/s without a context: the longest step."""
+    """Compute a prompt together with 16 decodes, at 4,000 tokens/s without a context: the longest step."""
     longest = 0.0
     while first < last:
         size = min(chunk(budget, first), last - first)

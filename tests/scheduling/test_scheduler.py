@@ -20,7 +20,7 @@ def script(text: str, num_tokens: int) -> str:
     return spoken(fake.script(prompt(text), num_tokens))
 
 
-def test_decodes_come_first_and_a_prompts_chunk_beside_them() -> None:
+def test_decodes_come_first_together_with_a_prompts_chunk() -> None:
     model = Model()
     model.add(request("short", 50))
     model.step()
@@ -157,7 +157,7 @@ def test_more_choices_than_the_engine_has_sequences_still_all_answer() -> None:
     assert [heard.text(choice) for choice in range(8)] == [script("q" * 40, 10)] * 8
 
 
-def test_the_best_candidates_are_told_when_all_have_ended() -> None:
+def test_the_best_candidates_are_returned_when_all_have_ended() -> None:
     model = Model()
     hot = Sampling(temperature=2.0, seed=7)
     heard = model.ask(request("rank", 12, num_choices=2, best_of=6, sampling=hot, num_logprobs=0))

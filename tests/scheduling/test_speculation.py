@@ -1,4 +1,4 @@
-"""Guessed tokens change how soon an answer comes and nothing that is told of it."""
+"""Guessed tokens change how soon an answer comes and nothing in its events."""
 
 import random
 
@@ -41,7 +41,7 @@ def request(text: str, max_tokens: int = 60, **more: object) -> GenerationReques
 
 
 def answered(model: Driver, requests: list[GenerationRequest], slope: float, chunk: int = 64) -> list[object]:
-    """All that is told of each request, the events of each choice by themselves."""
+    """All events of each request, by choice."""
     model.scheduler.speculation.costs.slope = slope
     for wanted in requests:
         model.add(wanted)
@@ -198,7 +198,7 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
     chunk=st.sampled_from([1, 16, 256]),
     slope=st.sampled_from([ALWAYS, 0.05, 0.2]),
 )
-def test_the_same_is_told_with_guesses_and_without(
+def test_the_output_is_the_same_with_and_without_guesses(
     grammars: Grammars,
     wanted: list[GenerationRequest],
     kv_blocks: int,
@@ -234,7 +234,7 @@ def test_steps_of_nearly_one_size_leave_the_slope_alone() -> None:
     assert min(observed[500:]) > 0.02 and max(observed[500:]) < 0.1
 
 
-def test_steps_of_one_size_tell_nothing_of_the_slope() -> None:
+def test_steps_of_one_size_say_nothing_about_the_slope() -> None:
     costs = StepCosts()
     before = costs.slope
     for seconds in (0.1, 0.5, 0.01):

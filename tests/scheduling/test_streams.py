@@ -46,7 +46,7 @@ async def test_a_waiting_reader_is_woken(closings: Closings) -> None:
     assert await reading == [TextDelta(0, "a", 1), Done(1)]
 
 
-async def test_an_error_comes_after_what_was_said_and_once(closings: Closings) -> None:
+async def test_an_error_comes_after_the_text_and_once(closings: Closings) -> None:
     stream = RequestStream(closings)
     stream.push(TextDelta(0, "a", 1))
     stream.fail(EngineDead("dead"))
@@ -122,8 +122,8 @@ async def test_what_was_not_read_is_dropped_for_a_new_run(closings: Closings) ->
     assert stream.is_prompt_read
     assert not stream.is_text_read
     stream.rewind()
-    stream.push(TextDelta(0, "anew", 1))
-    assert await anext(stream) == TextDelta(0, "anew", 1)
+    stream.push(TextDelta(0, "again", 1))
+    assert await anext(stream) == TextDelta(0, "again", 1)
     assert stream.is_text_read
 
 

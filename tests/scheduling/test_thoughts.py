@@ -28,7 +28,7 @@ async def ask(
 
 
 def texts(events: list[Event]) -> tuple[str, str]:
-    """What was thought and what was said."""
+    """The thought and the answer."""
     deltas = [event for event in events if isinstance(event, TextDelta)]
     thought = "".join(delta.text for delta in deltas if delta.is_thought)
     return thought, "".join(delta.text for delta in deltas if not delta.is_thought)
@@ -39,7 +39,7 @@ def done(events: list[Event]) -> Done:
     return events[-1]
 
 
-async def test_thought_and_answer_are_told_apart_and_counted(service: InProcessGenerator) -> None:
+async def test_thought_and_answer_are_separated_and_counted(service: InProcessGenerator) -> None:
     events = await ask(service, "[[say <think>\nit may rain 🙂\n</think>\n\nTake 你 along]]")
     assert texts(events) == ("it may rain 🙂", "Take 你 along")
     said = len(fake.tokenize("Take 你 along", parse_special=True)) + 1  # and the end

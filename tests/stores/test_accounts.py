@@ -1,4 +1,4 @@
-"""One contract, every store: records, acts and the version that tells of a change."""
+"""One contract, every store: records, actions, and the version that changes with each."""
 
 import threading
 from collections.abc import Iterator
@@ -77,7 +77,7 @@ def test_a_record_is_replaced_whole_and_keeps_its_last_use(store: AccountStore) 
     store.touch({"key_1": 40})
     accounts = _put(store, _key(1, name="renamed"))
     assert accounts.keys == [_key(1, name="renamed", last_used_at=50)]
-    assert accounts.version == 2, "a use is no change"
+    assert accounts.version == 2, "a use is not a change"
 
 
 def test_a_change_that_was_decided_on_old_news_has_no_effect(store: AccountStore) -> None:
@@ -90,7 +90,7 @@ def test_a_change_that_was_decided_on_old_news_has_no_effect(store: AccountStore
     assert [event.id for event in page.events] == ["audit_log-0"]
 
 
-def test_of_many_changes_at_once_each_that_is_told_it_happened_did(store: AccountStore) -> None:
+def test_of_many_changes_at_once_each_that_is_confirmed_has_happened(store: AccountStore) -> None:
     def change(number: int) -> None:
         while not store.put(_key(number), _event(number), version=store.version()):
             pass
@@ -111,7 +111,7 @@ def test_a_limit_goes(store: AccountStore) -> None:
     assert store.version() == 3
 
 
-def test_the_first_fingerprint_stands(store: AccountStore) -> None:
+def test_the_first_fingerprint_is_kept(store: AccountStore) -> None:
     assert store.claim("mine") == "mine"
     assert store.claim("theirs") == "mine"
     assert store.load().fingerprint == "mine"

@@ -38,7 +38,7 @@ def test_an_active_response_ends_once(store: BackgroundStore, responses: Respons
     assert history is not None and names(history.items) == "ai ao"
 
 
-def test_progress_is_no_end(store: BackgroundStore, responses: ResponseStore) -> None:
+def test_progress_is_not_the_end(store: BackgroundStore, responses: ResponseStore) -> None:
     responses.put(response("a", status="queued", runner="here"))
     assert store.progress("resp_a", b"{}")
     found = responses.get("ours", "resp_a")

@@ -176,7 +176,7 @@ def test_a_sqlite_file_is_its_owners_alone_and_survives_reopening(tmp_path: Path
     second.close()
 
 
-def test_a_file_that_is_no_database_or_a_newer_one_is_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_or_is_newer_is_refused_in_a_sentence(tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.db"
     garbage.write_bytes(b"not a database, " * 100)
     with pytest.raises(DatabaseError, match="can't be opened"):

@@ -83,7 +83,7 @@ def test_updates_of_several_servers_are_one_after_the_other(url: str) -> None:
         store.close()
 
 
-def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
+def test_a_damaged_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "myna.db-limits").write_bytes(b"not a database, " * 100)
     store = open_stores(f"sqlite:///{tmp_path}/myna.db").counters()
     store.update(["a", "b"], _add_one)

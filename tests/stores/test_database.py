@@ -104,7 +104,9 @@ def test_a_pool_without_a_free_connection_is_unavailable(tmp_path: Path) -> None
             assert connection.scalar(text("SELECT 1")) == 1
 
 
-def test_a_mistake_of_the_programs_own_is_no_outage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_mistake_of_the_programs_own_is_not_an_outage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with _opened(f"sqlite:///{tmp_path}/myna.db", _limits()) as database:
         with pytest.raises(DatabaseError) as caught, database.transaction() as connection:
             connection.execute(text("INSERT INTO account_state (id) VALUES (1)"))

@@ -15,7 +15,7 @@ import pytest
 
 from myna.core.batches import Batch
 from myna.core.errors import FileNotFound, FileTooLarge, InvalidFile, StorageFailed
-from myna.core.files import FileStore, StoredFile
+from myna.core.files import FileStore, StoredFile, exceeds_quota
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.file_folder import FileFolder
 from myna.stores.files import FileLimits, Files
@@ -70,6 +70,21 @@ def test_a_projects_files_have_a_size_that_is_kept(store: FileStore) -> None:
     assert store.add(_file(4, "theirs"), 20)
     assert (store.num_bytes("ours"), store.num_bytes("theirs"), store.num_bytes("nobody")) == (20, 10, 0)
     assert store.get("ours", "file-3") is None
+
+
+def test_a_quota_of_bytes_allows_only_so_many_tiny_files() -> None:
+    assert not exceeds_quota(1001, 1001, 8000)
+    assert exceeds_quota(1002, 1002, 8000)
+    assert exceeds_quota(1, 8001, 8000)
+    assert not exceeds_quota(1_000_000, 1 << 50, 0)
+
+
+def test_a_project_has_only_so_many_tiny_files(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("myna.core.files._SMALL_FILES", 2)
+    assert store.add(_file(1), 100) and store.add(_file(2), 100)
+    assert not store.add(_file(3), 100)
+    assert store.get("ours", "file-3") is None
+    assert store.add(_file(3), 0)
 
 
 def test_expired_files_are_found(store: FileStore) -> None:

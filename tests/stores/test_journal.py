@@ -142,7 +142,7 @@ def test_a_row_that_is_too_long_is_cut_and_kept(tmp_path: Path, text: str) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\0" * 10_000, os.urandom(300_000)])
-def test_a_file_that_is_no_journal_is_put_aside(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_journal_is_put_aside(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "1-aa.journal").write_bytes(content)
     with dead_journals(tmp_path, DATABASE) as found:
         assert [(list(dead.rows), dead.num_damaged) for dead in found] == [([], 1)]

@@ -32,7 +32,7 @@ def test_the_steps_end_where_the_tables_are(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
         differences = compare_metadata(context, METADATA)
-    # PostgreSQL has one table more, which is nobody's metadata: SQLite keeps it in another file.
+    # PostgreSQL has one table more, which is in no metadata: SQLite keeps it in another file.
     assert [change for change in differences if getattr(change[1], "name", "") != COUNTERS.name] == []
 
 

@@ -17,7 +17,7 @@ from myna.stores.database import TimeLimits
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.memory import MemoryCompletions
 from myna.stores.sql_stores import SqlStores
-from myna.stores.store_quota import ProjectQuota
+from myna.stores.store_quota import ProjectQuota, StoreQuota
 from myna.stores.store_writer import StoreWriter, WriterLimits
 
 _FOR_EVER_S = 3600.0
@@ -32,7 +32,7 @@ async def _put(writer: StoreWriter, store: CompletionStore, row: StoredCompletio
 
 
 class Flaky(MemoryCompletions):
-    """A store that fails as it is told to, or takes until it is let go."""
+    """A store that fails on demand, or blocks until released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,6 +181,21 @@ async def test_a_project_stores_no_more_than_its_quota_and_others_are_not_affect
         await _put(writer, store, msgspec.structs.replace(_row(9), project="theirs"))
     assert (store.usage("ours").num_rows, store.usage("theirs").num_rows) == (2, 1)
     assert writer.num_dropped == 1
+
+
+async def test_servers_on_one_database_find_out_soon_that_a_quota_is_used_up() -> None:
+    store, threads = MemoryCompletions(), DatabaseThreads(1)
+    now_s = 0.0
+    quotas = [
+        StoreQuota([store], threads, ProjectQuota(max_rows=3), steady_clock=lambda: now_s) for _ in range(2)
+    ]
+    store.put(_row(0))
+    store.put(_row(1))
+    assert [await quota.has_room("ours") for quota in quotas] == [True, True]
+    store.put(_row(2))  # by a third server
+    now_s = 6.0
+    assert [await quota.has_room("ours") for quota in quotas] == [False, False]
+    threads.close()
 
 
 async def test_a_quota_that_can_not_be_counted_costs_no_copy() -> None:

@@ -1,4 +1,4 @@
-"""What a call used is written down before its client has it, and once more when it is over."""
+"""What a request used is recorded before its client has it, and once more when it has ended."""
 
 import asyncio
 import json
@@ -11,13 +11,13 @@ from tests.http.scripted import Ledger, ScriptedGenerator, Step, pool_of, servic
 from myna.core.errors import EngineDead, InvalidRequest, Overloaded
 from myna.core.events import Done, PromptDone, TextDelta
 from myna.core.ledger import UsageRow
-from myna.usage.log import UsageEntry
+from myna.usage.log import NullUsageEntry, UsageEntry
 from myna.usage.metering import Meter
 
 
 @dataclass
-class Paper:
-    """A tab that shows what stands on it."""
+class Paper(NullUsageEntry):
+    """A usage entry that shows its counts."""
 
     prompt: int = 0
     cached: int = 0
@@ -143,7 +143,7 @@ async def test_a_bug_of_ours_and_a_stranger() -> None:
     assert (row.outcome, row.status, row.error) == ("failed", 500, "ZeroDivisionError")
 
 
-def test_what_best_of_threw_away_counts_and_thought_is_told_apart() -> None:
+def test_what_best_of_discarded_counts_and_thought_is_counted_separately() -> None:
     entry = Paper()
     meter = Meter(entry, None, 0.0)
     for event in (PromptDone(5, 0), TextDelta(0, "a", 1), Done(9, reasoning_tokens=4)):

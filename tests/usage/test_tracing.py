@@ -1,4 +1,4 @@
-"""Spans: one a call, in the conventions for generative AI, under the client's own span, to a collector."""
+"""Spans: one per call, in the conventions for generative AI, under the client's own span, to a collector."""
 
 import threading
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ async def test_the_client_s_span_is_the_parent_and_decides(flags: str, is_kept: 
 @pytest.mark.parametrize(
     "header", ["garbage", "00-0-0-01", "\x00" * 55, "00-" + "f" * 32 + "-" + "0" * 16 + "-01"]
 )
-async def test_a_header_that_makes_no_sense_is_no_parent(header: str) -> None:
+async def test_an_invalid_header_is_not_a_parent(header: str) -> None:
     exporter = InMemorySpanExporter()
     tracing = Tracing(SimpleSpanProcessor(exporter))
     tracing.ended(RequestEnded(usage_row(1), "stop", header))

@@ -60,7 +60,7 @@ class Visitor:
             self.complaints.append(message.text)
 
     def expect_complaint(self, part: str) -> None:
-        """The browser itself writes an error for every answer that is no success."""
+        """The browser itself writes an error for every response that is not a success."""
         self.expected.append(part)
 
     def unexpected(self) -> list[str]:

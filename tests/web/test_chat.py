@@ -34,7 +34,7 @@ def test_stop_keeps_what_came_and_frees_the_server(player: Player, server: Serve
     expect(player.button("Send")).to_be_visible()
 
 
-def test_the_system_prompt_and_what_was_said_go_along(player: Player) -> None:
+def test_the_system_prompt_and_the_conversation_are_sent(player: Player) -> None:
     player.page.get_by_text("System prompt").click()
     player.page.get_by_label("System prompt").fill("Be brief.")
     player.ask("[[say one]]")
@@ -71,7 +71,7 @@ def test_an_answer_can_be_edited_and_counts_as_edited(player: Player) -> None:
     assert player.sent[-1]["messages"][1] == {"role": "assistant", "content": "uno"}
 
 
-def test_answers_to_the_same_question_stand_side_by_side(player: Player) -> None:
+def test_answers_to_the_same_question_are_adjacent(player: Player) -> None:
     player.field("n").fill("2")
     answer = player.ask("Tell me of birds.")
     versions = answer.get_by_role("group", name="Answers")

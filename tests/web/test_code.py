@@ -21,10 +21,11 @@ export default class OpenAI {
   constructor({ baseURL }) {
     const post = (path) => async (body) => {
       await fetch(`${baseURL}/${path}`, { method: "POST", body: JSON.stringify(body) });
-      return body.stream ? (async function* () {})() : { choices: [] };
+      return body.stream ? (async function* () {})() : { choices: [], output: [] };
     };
     this.chat = { completions: { create: post("chat/completions") } };
     this.completions = { create: post("completions") };
+    this.responses = { create: post("responses") };
   }
 }
 """
@@ -40,7 +41,7 @@ class Recorder(BaseHTTPRequestHandler):
         self.got.append((self.path, body))
         is_chat = "chat" in self.path
         whole = {"id": "x", "object": "chat.completion" if is_chat else "text_completion", "created": 0}
-        answer = json.dumps({**whole, "model": "m", "choices": []})
+        answer = json.dumps({**whole, "model": "m", "choices": [], "output": []})
         self.send_response(200)
         self.send_header("content-type", "text/event-stream" if body.get("stream") else "application/json")
         self.end_headers()

@@ -26,7 +26,7 @@ READ = """async () => {
 
 
 def saved(player: Player) -> None:
-    """Wait until what was said is in the browser's database."""
+    """Wait until the conversation is in the browser's database."""
     player.page.evaluate(READ)
 
 
@@ -215,7 +215,7 @@ def test_a_file_holds_the_whole_conversation(player: Player) -> None:
 
 
 def _forget_ids(value: Any) -> None:
-    """What an import makes anew."""
+    """What an import creates."""
     if isinstance(value, dict):
         for name in ("id", "created", "updated"):
             value.pop(name, None)

@@ -71,7 +71,7 @@ def test_no_barriers(player: Player, theme: str) -> None:
     assert visitor.barriers() == []
 
 
-def test_a_failure_is_no_barrier(player: Player, theme: str) -> None:
+def test_a_failure_is_not_a_barrier(player: Player, theme: str) -> None:
     player.page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
     player.visitor.expect_complaint("503")
     error = {"error": {"message": "Busy.", "type": "x", "param": None, "code": None}}

@@ -46,7 +46,7 @@ def test_the_fonts_of_formulas_come_from_this_server(player: Player) -> None:
     assert any("KaTeX_Math" in family for family in loaded)
 
 
-def test_what_is_no_formula_shows_its_source(player: Player) -> None:
+def test_what_is_not_a_formula_shows_its_source(player: Player) -> None:
     shown = show(player, r"A mistake: $\frac{1$, a link: $\href{javascript:alert(1)}{x}$, good: $y$")
     expect(shown.locator(".katex").last).to_be_visible()
     expect(shown).to_contain_text(r"$\frac{1$")

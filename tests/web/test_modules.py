@@ -1,4 +1,4 @@
-"""The page's own modules as text: short, each saying what it owns; and the libraries that lie beside them."""
+"""The page's own modules as text: short, each saying what it owns; and the libraries next to them."""
 
 import re
 from pathlib import Path

@@ -100,7 +100,7 @@ def test_endless_output_is_cut(runner: Player) -> None:
 
 
 class Trap(BaseHTTPRequestHandler):
-    """Counts whoever comes."""
+    """Counts requests."""
 
     visits: list[str] = []  # noqa: RUF012
 

@@ -11,11 +11,14 @@ from tests.web.browser import Visitor
 from tests.web.conftest import root_of
 from tests.web.playing import Player
 
-from myna.wire.parameters import CHAT, COMPLETIONS, Parameter, Use
+from myna.wire.parameters import CHAT, COMPLETIONS, RESPONSES, Parameter, Use
 
 # What the page decides by itself: who answers, what is said, and names that newer ones replace.
 PAGES_OWN = {"model", "messages", "prompt", "stream_options"}
 OLDER_NAMES = {"max_tokens", "functions", "function_call"}
+# How the page goes on, what it asks for with other settings, and what no setting is for.
+PAGES_OWN |= {"input", "instructions", "previous_response_id", "include"}
+STATE = {"conversation", "prompt", "background", "max_tool_calls", "client_metadata"}
 # Other servers' names for the page's JSON schema, and hints of newer models.
 OTHER_NAMES = {"structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar"}
 OTHER_NAMES |= {"verbosity", "chat_template_kwargs", "enable_thinking"}
@@ -45,6 +48,10 @@ def test_every_parameter_of_the_api_is_there_with_its_meaning(player: Player) ->
     player.choose("Completion")
     expect(player.setting("best_of")).to_be_visible()
     assert shown(player) == offered(dict(COMPLETIONS)) - PAGES_OWN - OTHER_NAMES
+    player.choose("Responses")
+    expect(player.setting("truncation")).to_be_visible()
+    inner = {name.partition(".")[0] for name in shown(player)}
+    assert inner - {"json_schema"} == offered(dict(RESPONSES)) - PAGES_OWN - STATE - OTHER_NAMES
     for setting in player.page.locator(".parameter").all():
         assert setting.locator(".meaning").inner_text().strip().endswith(".")
         assert "param." not in setting.inner_text()

@@ -138,7 +138,7 @@ def test_every_list_stops_at_its_first_wrong_element(body: type[WireModel]) -> N
     assert all(found.get("fail_fast") for found in _lists(body.__pydantic_core_schema__))
 
 
-def test_of_many_unknown_keys_the_first_is_told_after_the_wrong_values() -> None:
+def test_of_many_unknown_keys_the_first_is_reported_after_the_wrong_values() -> None:
     unknown = {f"key_{number}": number for number in range(1000)}
     assert chat_fault(messages=[HI | unknown]).param == "messages[0].key_0"
     assert chat_fault(messages=[unknown | {"role": "user", "content": 1}]).param == "messages[0].content"

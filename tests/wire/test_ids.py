@@ -1,4 +1,4 @@
-"""Ids have OpenAI's shape and tell their second."""
+"""Ids have OpenAI's shape and contain their second."""
 
 import re
 

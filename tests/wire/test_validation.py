@@ -1,4 +1,4 @@
-"""OpenAI's texts, params and codes for wrong values, and which of several faults is told."""
+"""OpenAI's texts, params and codes for wrong values, and which of several faults is reported."""
 
 import json
 from pathlib import Path
@@ -67,19 +67,19 @@ ROWS = json.loads((Path(__file__).parent.parent / "data" / "field_faults.json").
 
 
 @pytest.mark.parametrize(("changes", "message", "param", "code"), ROWS, ids=[row[1][:70] for row in ROWS])
-def test_a_wrong_value_is_told_in_openais_words(
+def test_a_wrong_value_is_reported_in_openais_words(
     changes: dict[str, Any], message: str, param: str | None, code: str | None
 ) -> None:
     assert fault(**changes) == (message, param, code)
 
 
-def test_what_is_missing_is_told_before_what_is_unknown_and_that_before_what_is_wrong() -> None:
+def test_missing_is_reported_before_unknown_and_unknown_before_wrong() -> None:
     with pytest.raises(InvalidRequest, match="Missing required parameter: 'items'"):
         validate(Thing, {"model": "m", "zzz": 1, "n": 0}, TABLE)
     assert fault(n=0, zzz=1)[1] == "zzz"
 
 
-def test_wrong_values_are_told_in_the_schemas_order_whatever_the_bodys() -> None:
+def test_wrong_values_are_reported_in_the_schemas_order() -> None:
     body = {"audio": 1, "metadata": 1, "stream": 1, "stop": 1, "n": 0, "items": 1, "model": "m"}
     order = []
     while True:

@@ -77,7 +77,7 @@ async def begin(client: WorkerClient) -> RequestStream:
 
 
 async def kill(client: WorkerClient, begun: RequestStream) -> None:
-    """Returns when the server has noticed, which a begun answer's end tells."""
+    """Returns when the server has noticed, which the end of a started answer shows."""
     assert client.pid is not None
     os.kill(client.pid, signal.SIGKILL)
     with pytest.raises(EngineDead):
@@ -181,7 +181,7 @@ async def test_an_answer_that_is_collected_survives_its_workers_death() -> None:
         wanted = msgspec.structs.replace(request("[[slow 5]] collected", 60), is_collected=True)
         stream = await client.generate(wanted)
         collecting = asyncio.create_task(collect(stream))
-        for _ in range(10):  # by now it was told some of its text, too
+        for _ in range(10):  # by now it has received some of its text, too
             await anext(begun)
         await kill(client, begun)
         events = await collecting

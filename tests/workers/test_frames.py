@@ -130,7 +130,7 @@ def test_a_length_that_no_frame_has_is_refused() -> None:
         list(FrameSplitter().feed(b"\xff\xff\xff\xff"))
 
 
-def test_bytes_that_are_no_frame_are_a_value_error() -> None:
+def test_bytes_that_are_not_a_frame_are_a_value_error() -> None:
     with pytest.raises(ValueError):
         frames.decode_message(b"\x93\x01")
     assert issubclass(msgspec.ValidationError, ValueError)

@@ -10,7 +10,7 @@ import pytest
 from myna.core.errors import ConfigurationError
 from myna.workers.steplock import StepLock
 
-# Says "in" inside the lock and stays there until it is told something.
+# Says "in" inside the lock and stays there until it gets input.
 HOLDER = """
 import sys
 from pathlib import Path

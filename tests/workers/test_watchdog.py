@@ -58,7 +58,7 @@ def test_silence_ends_it_later_while_it_computes_or_is_starved(
     assert ticks_until_verdict(working(), look)[0] == ticks
 
 
-def test_a_loop_that_stands_still_ends_it_though_the_process_answers() -> None:
+def test_a_loop_that_hangs_ends_it_though_the_process_answers() -> None:
     watchdog = working()
     assert ticks_until_verdict(watchdog, idle, lambda: watchdog.on_pong(1)) == (31, "it hung while running")
 
@@ -84,7 +84,7 @@ def test_a_load_may_take_as_long_as_it_reads() -> None:
     assert ticks_until_verdict(watchdog, reading(), lambda: watchdog.on_pong(0)) == (0, "")
 
 
-def test_a_load_that_stands_still_ends() -> None:
+def test_a_load_that_hangs_ends() -> None:
     watchdog = working(is_loaded=False)
     ticks, verdict = ticks_until_verdict(watchdog, idle, lambda: watchdog.on_pong(0))
     assert (ticks, verdict) == (181, "loading made no progress")

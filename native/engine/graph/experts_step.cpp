@@ -11,7 +11,6 @@ namespace myna {
 namespace {
 
 constexpr double kLeastSum = 6.103515625e-5;  // of weights that are renormalised
-constexpr int64_t kQuantizedRows = 16;        // together, so that no two threads write to one cache line
 
 // Turns scores into their softmax.
 void soften(float* scores, int count) {

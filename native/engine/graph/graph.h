@@ -11,6 +11,7 @@
 #include "cpu/vector_table.h"
 #include "graph/buffer.h"
 #include "kv/paged_cache.h"
+#include "kv/state_store.h"
 #include "model/model.h"
 #include "pool/pool.h"
 
@@ -37,7 +38,8 @@ inline int64_t queries_per_tile(const Heads& heads) {
 
 class Graph {
  public:
-  Graph(const Model& model, const PagedCache& cache, ThreadPool& pool);
+  // `states` is null for a model without recurrent layers.
+  Graph(const Model& model, const PagedCache& cache, const StateStore* states, ThreadPool& pool);
 
   // Writes the requested rows, in batch order, to logits[row * vocabulary].
   void forward(std::span<const Span> batch, float* logits);
@@ -55,25 +57,26 @@ class Graph {
   void place_rows(std::span<const Span> slice);
   void embed();
   void run_layer(int index);
+  void run_attention(const Layer& layer, const Pending* pending);
+  void project_heads(const Layer& layer, const Pending* pending);
   static Pending pending_of(const Layer& layer);
   void compact_to_wanted();
   void add_pending(float* delta, int64_t row, const Pending& pending);
   void normalize(const Pending* pending, const Vector& norm, std::span<const Matrix* const> consumers);
   void add_parallel(const Pending& pending, std::span<const Matrix* const> consumers);
   void normalize_heads(const Layer& layer);
-  static bool has_whole_norm(const Layer& layer) {
-    return std::ssize(layer.query_norm) > layer.heads.dim;
-  }
+  static bool has_whole_norm(const Layer& layer) { return std::ssize(layer.query_norm) > layer.heads.dim; }
   void finish_logits(float* logits);
   void quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers);
   void (*activation() const)(float*, const float*, int64_t);
   void activate(const Layer& layer);
   void feed_forward(const Layer& layer, const Pending& attended);
   void multiply(std::span<const Product> products);
+  static constexpr int64_t kSerialCost =
+      16 << 10;  // in values; below it, fork and join cost more than they save
   // Calls function(begin, end) for parts of the rows, on all threads if they cost enough.
   template <typename Function>
   void for_rows(int64_t num_rows, int64_t row_cost, Function&& function, int64_t unit = 1) {
-    constexpr int64_t kSerialCost = 16 << 10;  // in values; below it, fork and join cost more than they save
     if (num_rows * row_cost <= kSerialCost) {
       function(0, num_rows);
       return;
@@ -95,7 +98,14 @@ class Graph {
     return inputs_.get() + (row * model_.dimensions.num_layers + layer) * model_.layer_inputs.width;
   }
 
+  // Latent attention, in latent_step.cpp.
+  void project_latent(const Layer& layer, const Pending* pending);
+  void project_back(const Layer& layer);
+  template <typename RowOf>
+  void multiply_heads(const std::vector<Matrix>& matrices, RowOf&& row_of, float* out);
+
   // Mixtures of experts, in experts_step.cpp.
+  static constexpr int64_t kQuantizedRows = 16;  // together, so that no two threads write to one cache line
   struct Choice {
     int expert;
     float weight;
@@ -112,6 +122,30 @@ class Graph {
   void multiply_experts(std::span<const ExpertProduct> stacks);
   void activate_experts(const Layer& layer);
   void add_experts(const Layer& layer);
+
+  // Recurrent layers, in recurrent_step.cpp.
+  struct Rows {  // of a batch: some channels within wider rows
+    float* data;
+    int64_t stride;
+    float* at(int64_t row) const { return data + row * stride; }
+  };
+  void run_recurrent(const Layer& layer, const Pending* pending);
+  void run_short_convolution(const Layer& layer);
+  // function(span, part) for all spans of the slice.
+  template <typename Function>
+  void for_span_parts(int64_t num_parts, int64_t row_cost, Function&& function);
+  // function(first, end, from, to) for the parts of a span between two states, with rows of the slice.
+  template <typename Function>
+  void for_segments(int span, Function&& function) const;
+  void convolve(const Layer& layer, int span, int64_t channel, int64_t count, Rows in, Rows out);
+
+  // Those with a matrix of each head, in state_step.cpp.
+  void run_delta_rule(const Layer& layer);
+  void run_scan(const Layer& layer);
+  void convolve_all(const Layer& layer, Rows in);
+  void normalize_keys(float* row, float* decays, float* rates, const Layer& layer);
+  // Offsets within a convolved row.
+  void update_states(const Layer& layer, int64_t keys, int64_t queries, int64_t values);
 
   // Attention, in attention_step.cpp.
   struct Item {  // some queries of one span against one key/value head
@@ -131,6 +165,7 @@ class Graph {
 
   const Model& model_;
   const PagedCache& cache_;
+  const StateStore* states_;
   ThreadPool& pool_;
   const KernelTable& kernels_;
   const VectorTable& vectors_;
@@ -143,7 +178,7 @@ class Graph {
   std::vector<int64_t> wanted_;
   int64_t num_rows_ = 0;
   std::vector<Item> items_;
-  Heads planned_;          // the heads that the items are for
+  Heads planned_;  // the heads that the items are for
   int64_t tile_queries_ = 0, tile_rows_ = 0;
   bool is_split_ = false;  // all keys must be stored before attention starts
 
@@ -156,10 +191,18 @@ class Graph {
 
   Activations narrow_, floats_;  // for quantised weights and for float weights
   Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_, inputs_, own_inputs_;
+  Buffer<float> query_gate_;
+  // Of recurrent layers: what the input matrix makes of rows, the same after the convolution, what is read
+  // from states, and how each head's state changes.
+  Buffer<float> projected_, convolved_, read_, decays_, rates_;
+  Vector query_scale_, key_scale_;
+  Vector zeros_;                          // the state before a sequence's first position
+  Buffer<float> head_queries_, latents_;  // of latent attention
   Buffer<float> partials_, scratch_;
   std::array<Buffer<float>, 2> cosines_, sines_;
   Work work_;
   int64_t scratch_floats_ = 0, slice_rows_, gate_width_ = 0, query_width_ = 0, kv_width_ = 0;
+  int64_t mixed_width_ = 0, projected_width_ = 0;
 };
 
 }  // namespace myna

@@ -58,7 +58,13 @@ void Build::add_joined_heads(const std::string& name, Layer& layer) {
 void Build::add_heads(int index, Layer& layer) {
   const int64_t width = model.dimensions.embedding, query = layer.heads.query_width(),
                 kv = layer.heads.kv_width();
-  layer.query = weights.matrix(tensor(index, "attn_q.weight"), query, width);
+  const std::string name = tensor(index, "attn_q.weight");
+  if (family.has_query_gate) {
+    layer.query = weights.alternate(name, 0, layer.heads.dim, query, width);
+    layer.query_gate = weights.alternate(name, 1, layer.heads.dim, query, width);
+  } else {
+    layer.query = weights.matrix(name, query, width);
+  }
   layer.query_bias = weights.optional_vector(tensor(index, "attn_q.bias"), query);
   if (layer.cache_layer != index) {  // files may have what isn't used
     for (const char* name : {"attn_k.", "attn_v.", "attn_k_norm."}) weights.ignore(tensor(index, name));
@@ -71,17 +77,39 @@ void Build::add_heads(int index, Layer& layer) {
   layer.value_bias = weights.optional_vector(tensor(index, "attn_v.bias"), kv);
 }
 
+void Build::add_latent(int index, Layer& layer) {
+  const LatentSizes& sizes = model.latent;
+  const int64_t width = model.dimensions.embedding, count = layer.heads.num;
+  Latent& latent = layer.latent;
+  if (sizes.query_rank > 0) {
+    latent.query_down = weights.matrix(tensor(index, "attn_q_a.weight"), sizes.query_rank, width);
+    latent.query_norm = weights.vector(tensor(index, "attn_q_a_norm.weight"), sizes.query_rank);
+    layer.query = weights.matrix(tensor(index, "attn_q_b.weight"), count * sizes.query(), sizes.query_rank);
+  } else {
+    layer.query = weights.matrix(tensor(index, "attn_q.weight"), count * sizes.query(), width);
+  }
+  latent.down = weights.matrix(tensor(index, "attn_kv_a_mqa.weight"), sizes.rank + sizes.rotated, width);
+  latent.norm = weights.vector(tensor(index, "attn_kv_a_norm.weight"), sizes.rank);
+  latent.key_up =
+      weights.stack(tensor(index, "attn_k_b.weight"), count, {0, sizes.rank, sizes.rank}, sizes.plain);
+  latent.value_up =
+      weights.stack(tensor(index, "attn_v_b.weight"), count, {0, sizes.value, sizes.value}, sizes.rank);
+}
+
 void Build::add_attention(int index, Layer& layer) {
   const Dimensions& d = model.dimensions;
   if (family.attention_norm != nullptr)
     layer.attention_norm =
         weights.vector(tensor(index, std::string(family.attention_norm) + ".weight"), d.embedding);
-  if (const std::string joined = tensor(index, "attn_qkv"); weights.has(joined + ".weight"))
+  if (const std::string joined = tensor(index, "attn_qkv"); family.has_latent)
+    add_latent(index, layer);
+  else if (weights.has(joined + ".weight"))
     add_joined_heads(joined, layer);
   else
     add_heads(index, layer);
-  layer.output =
-      weights.matrix(tensor(index, "attn_output.weight"), d.embedding, layer.heads.query_width());
+  const int64_t read =
+      family.has_latent ? int64_t{layer.heads.num} * model.latent.value : layer.heads.query_width();
+  layer.output = weights.matrix(tensor(index, "attn_output.weight"), d.embedding, read);
   layer.output_bias = weights.optional_vector(tensor(index, "attn_output.bias"), d.embedding);
   if (family.has_sinks) layer.sinks = weights.vector(tensor(index, "attn_sinks.weight"), layer.heads.num);
   add_head_norms(index, layer);
@@ -164,22 +192,32 @@ void Build::add_experts(int index, Layer& layer) {
 
 void Build::add_layers() {
   const Dimensions& d = model.dimensions;
+  const std::vector<bool> recurrent = recurrent_layers(file, family, d.num_layers);
+  int num_caches = 0;
   for (int i = 0; i < d.num_layers; ++i) {
     Layer& layer = model.layers[static_cast<size_t>(i)];
-    add_attention(i, layer);
+    if (recurrent[static_cast<size_t>(i)]) {
+      add_recurrent(i, layer);
+    } else {
+      add_attention(i, layer);
+      if (layer.has_keys() && family.recurrence != Recurrence::kNone) layer.cache_layer = num_caches++;
+    }
     add_feed_forward(i, layer);
     if (family.has_post_norms) {
       layer.post_attention_norm = weights.vector(tensor(i, "post_attention_norm.weight"), d.embedding);
       layer.post_ffn_norm = weights.vector(tensor(i, "post_ffw_norm.weight"), d.embedding);
     }
   }
+  if (family.recurrence != Recurrence::kNone && num_caches == 0)
+    throw UnsupportedModel("no layer has attention");
 }
 
 void Build::add_layer_inputs() {
   const Dimensions& d = model.dimensions;
   LayerInputs& inputs = model.layer_inputs;
   for (int i = 0; i < d.num_layers; ++i)
-    if (const Vector scale = weights.optional_vector(tensor(i, "layer_output_scale.weight"), 1); !scale.empty())
+    if (const Vector scale = weights.optional_vector(tensor(i, "layer_output_scale.weight"), 1);
+        !scale.empty())
       model.layers[static_cast<size_t>(i)].output_scale = scale.front();
   const std::string name = key("embedding_length_per_layer_input");
   if (file.integer(name).value_or(0) == 0) return;
@@ -216,6 +254,8 @@ std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool, int
   model->dimensions = read_dimensions(file, family);
   const Dimensions& d = model->dimensions;
   model->routing = read_routing(file, family);
+  model->recurrent = read_recurrent_sizes(file, family);
+  model->latent = read_latent(file, family, d);
   model->norm_epsilon = read_epsilon(file, family);
   model->norm = family.norm;
   model->activation = family.activation;
@@ -231,7 +271,7 @@ std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool, int
   if (family.has_layer_inputs) build.add_layer_inputs();
   build.add_positions();
   if (family.finish != nullptr) family.finish(build);
-  model->output_norm = weights.vector("output_norm.weight", d.embedding);
+  model->output_norm = weights.vector(std::string(family.output_norm) + ".weight", d.embedding);
   model->output = weights.matrix(weights.has("output.weight") ? "output.weight" : "token_embd.weight",
                                  d.vocabulary, d.embedding);
   weights.expect_all_used();

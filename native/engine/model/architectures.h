@@ -25,6 +25,8 @@ struct Build {
   std::string key(const std::string& name) const { return model.architecture + "." + name; }
   // The number at that key, which must be at least `least`.
   double number(const std::string& name, double otherwise, double least = 0) const;
+  // YaRN's growth of scores, 1 without it.
+  double yarn_growth(double multiplier) const;
   std::string tensor(int layer, const std::string& name) const;
 
   // Leaves out those that only guess further tokens.
@@ -40,12 +42,18 @@ struct Build {
   void add_attention(int index, Layer& layer);
   void add_joined_heads(const std::string& name, Layer& layer);
   void add_heads(int index, Layer& layer);
+  void add_latent(int index, Layer& layer);
   void add_feed_forward(int index, Layer& layer);
   void add_experts(int index, Layer& layer);
   void add_expert_matrices(int index, Experts& experts);
   void add_head_norms(int index, Layer& layer);
+  void add_recurrent(int index, Layer& layer);
+  void add_delta_rule(int index, Layer& layer);
+  void add_scan(int index, Layer& layer);
+  Convolution convolution(const std::string& name, int64_t channels);
   Rope rope(double base_frequency, int dimensions, bool is_scaled) const;
   void scale_frequencies(Rope& rope, double base_frequency) const;
+  double scaling_factor() const;
   int64_t window() const;
   int local_dimensions(int head_dim) const;
   Vector frequency_factors(int64_t count) const;

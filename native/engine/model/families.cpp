@@ -40,6 +40,21 @@ void finish_gemma4(Build& build) {
   build.model.query_scale = 1;
 }
 
+// YaRN's growth also scales the scores, with a multiplier that is stored as a tenth.
+void finish_deepseek2(Build& build) {
+  Model& model = build.model;
+  model.query_scale = 1.0f / std::sqrt(static_cast<float>(model.latent.query()));
+  const double multiplier = build.number("rope.scaling.yarn_log_multiplier", 0) * 10;
+  const double growth =
+      build.yarn_growth(multiplier != 0 ? multiplier : 1) * build.number("rope.scaling.attn_factor", 1);
+  model.query_scale *= static_cast<float>(growth * growth);
+  // GLM-4.7-Flash's first files don't say how their routers score.
+  const Dimensions& d = model.dimensions;
+  if (!build.file.has(build.key("expert_gating_func")) && d.vocabulary == 154880 &&
+      (d.num_layers == 47 || d.num_layers == 48))
+    model.routing.scores = Routing::Scores::kSigmoid;
+}
+
 void finish_granite(Build& build) {
   Model& model = build.model;
   const double logits = build.number("logit_scale", 0);
@@ -177,6 +192,53 @@ constexpr Family kFamilies[] = {
      .scores = Routing::Scores::kSigmoid,
      .renormalizes = false,
      .has_guessing_layers = true},
+    {.name = "deepseek2",
+     .rotates_halves = false,
+     .has_latent = true,
+     .is_mixture = true,
+     .renormalizes = false,
+     .has_guessing_layers = true,
+     .finish = finish_deepseek2},
+    {.name = "qwen3next",
+     .ffn_norm = "post_attention_norm",
+     .head_norms = Norms::kPerHead,
+     .recurrence = Recurrence::kDeltaRule,
+     .has_query_gate = true,
+     .is_mixture = true,
+     .has_guessing_layers = true},
+    {.name = "qwen35",
+     .is_multimodal_rope = true,
+     .ffn_norm = "post_attention_norm",
+     .head_norms = Norms::kPerHead,
+     .recurrence = Recurrence::kDeltaRule,
+     .shares_keys_at_distance = true,
+     .has_query_gate = true,
+     .has_guessing_layers = true},
+    {.name = "qwen35moe",
+     .is_multimodal_rope = true,
+     .ffn_norm = "post_attention_norm",
+     .head_norms = Norms::kPerHead,
+     .recurrence = Recurrence::kDeltaRule,
+     .shares_keys_at_distance = true,
+     .has_query_gate = true,
+     .is_mixture = true,
+     .has_guessing_layers = true},
+    {.name = "granitehybrid",
+     .rotates_halves = false,
+     .recurrence = Recurrence::kScan,
+     .is_mixture = true,
+     .keys = kGraniteKeys,
+     .finish = finish_granite},
+    {.name = "lfm2",
+     .head_norms = Norms::kPerHead,
+     .recurrence = Recurrence::kShortConvolution,
+     .output_norm = "token_embd_norm"},
+    {.name = "lfm2moe",
+     .head_norms = Norms::kPerHead,
+     .recurrence = Recurrence::kShortConvolution,
+     .output_norm = "token_embd_norm",
+     .is_mixture = true,
+     .scores = Routing::Scores::kSigmoid},
     {.name = "gpt-oss",
      .ffn_norm = "post_attention_norm",
      .activation = Activation::kClippedSilu,

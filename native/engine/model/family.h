@@ -37,13 +37,20 @@ struct Family {
   bool has_sinks = false;
   bool layers_differ = false;  // in their numbers of heads, the heads' lengths or the feed-forward's width
   bool has_layer_inputs = false;
+  bool has_latent = false;
+
+  // Layers without keys and values are recurrent.
+  Recurrence recurrence = Recurrence::kNone;
+  bool shares_keys_at_distance = false;  // see RecurrentSizes
+  bool has_query_gate = false;           // "attn_q" has a gate after each head's query
+  const char* output_norm = "output_norm";
 
   // A mixture of experts in the layers that have a router, unless the file says otherwise about its routing.
   bool is_mixture = false;
   Routing::Scores scores = Routing::Scores::kSoftmax;
   bool renormalizes = true;
   bool has_dense_beside_experts = false;  // each part with norms of its own
-  bool has_guessing_layers = false;  // the last layers may be only for guessing further tokens: not run
+  bool has_guessing_layers = false;       // the last layers may be only for guessing further tokens: not run
 
   // Windows: `pattern` n makes all but every n-th layer windowed (0: all, 1: none), unless the file says
   // otherwise; without `window` there are none unless the file has them.

@@ -39,6 +39,9 @@ constexpr const char* kRemarks[] = {"vocab_size", "tensor_data_layout", "rope.sc
 constexpr const char* kLayerKeys[] = {"attention.key_length_swa", "attention.value_length_swa",
                                       "attention.shared_kv_layers", "rope.dimension_count_swa"};
 
+constexpr const char* kLatentKeys[] = {"attention.key_length_mla", "attention.value_length_mla",
+                                       "attention.kv_lora_rank", "attention.q_lora_rank"};
+
 // What a mixture's file says of its routing, and what the tensors of its layers say anyway.
 constexpr const char* kMixtureKeys[] = {
     "expert_count",        "expert_used_count",       "expert_gating_func",
@@ -109,7 +112,8 @@ bool is_neutral(std::string_view name, const gguf::Value& value) {
 }
 
 // One number for all layers, or one per layer.
-std::vector<int64_t> of_layers(const gguf::Model& file, const std::string& key, int num_layers, int64_t most) {
+std::vector<int64_t> of_layers(const gguf::Model& file, const std::string& key, int num_layers,
+                               int64_t most) {
   const auto values = file.integers(key, 4096);
   if (!values || values->empty()) throw CorruptFile("the metadata '" + key + "' is missing");
   std::vector<int64_t> numbers;
@@ -130,6 +134,17 @@ int64_t of_most_layers(const gguf::Model& file, const Family& family, const std:
   const bool differ = std::any_of(numbers.begin(), numbers.end(), [&](int64_t n) { return n != numbers[0]; });
   if (differ && !family.layers_differ) throw UnsupportedModel("'" + key + "' differs between layers");
   return numbers.front();
+}
+
+// Of those that have any: the same number for all of them.
+int heads_of_some_layers(const gguf::Model& file, const std::string& key) {
+  const auto values = file.integers(key, 4096);
+  if (!values || values->empty()) throw CorruptFile("the metadata '" + key + "' is missing");
+  const uint64_t most = *std::max_element(values->begin(), values->end());
+  if (most < 1 || most > 1024) throw CorruptFile("the metadata '" + key + "' is " + std::to_string(most));
+  for (const uint64_t value : *values)
+    if (value != 0 && value != most) throw UnsupportedModel("'" + key + "' differs between layers");
+  return static_cast<int>(most);
 }
 
 void check_heads(const Heads& heads) {
@@ -174,11 +189,15 @@ Dimensions read_dimensions(const gguf::Model& file, const Family& family) {
     return static_cast<int>(of_most_layers(file, family, prefix + name, d.num_layers, 1024));
   };
   d.num_heads = number("attention.head_count");
-  d.num_kv_heads =
-      file.has(prefix + "attention.head_count_kv") ? number("attention.head_count_kv") : d.num_heads;
+  if (!file.has(prefix + "attention.head_count_kv"))
+    d.num_kv_heads = d.num_heads;
+  else if (family.recurrence != Recurrence::kNone)
+    d.num_kv_heads = heads_of_some_layers(file, prefix + "attention.head_count_kv");
+  else
+    d.num_kv_heads = number("attention.head_count_kv");
   const int64_t head_dim = bounded_or(file, prefix + "attention.key_length", d.embedding / d.num_heads, 1024);
   d.head_dim = static_cast<int>(head_dim);
-  if (bounded_or(file, prefix + "attention.value_length", head_dim, 1024) != head_dim)
+  if (!family.has_latent && bounded_or(file, prefix + "attention.value_length", head_dim, 1024) != head_dim)
     throw UnsupportedModel("keys and values have different lengths");
   if (!family.layers_differ) check_heads({d.num_heads, d.num_kv_heads, d.head_dim});
   d.rope_dim = static_cast<int>(bounded_or(file, prefix + "rope.dimension_count", head_dim, head_dim));
@@ -200,8 +219,9 @@ std::vector<Heads> read_heads(const gguf::Model& file, const Family& family, con
   if (!family.layers_differ) return heads;
   const std::string prefix = std::string(family.name) + ".attention.";
   const auto num = of_layers(file, prefix + "head_count", d.num_layers, 1024);
-  const auto num_kv = of_layers(
-      file, prefix + (file.has(prefix + "head_count_kv") ? "head_count_kv" : "head_count"), d.num_layers, 1024);
+  const auto num_kv =
+      of_layers(file, prefix + (file.has(prefix + "head_count_kv") ? "head_count_kv" : "head_count"),
+                d.num_layers, 1024);
   const int64_t local = bounded_or(file, prefix + "key_length_swa", d.head_dim, 1024);
   if (bounded_or(file, prefix + "value_length_swa", local, 1024) != local)
     throw UnsupportedModel("keys and values have different lengths");
@@ -217,6 +237,25 @@ std::vector<int64_t> read_feed_forward(const gguf::Model& file, const Family& fa
   if (family.layers_differ)
     return of_layers(file, std::string(family.name) + ".feed_forward_length", d.num_layers, 1 << 20);
   return std::vector<int64_t>(static_cast<size_t>(d.num_layers), d.feed_forward);
+}
+
+LatentSizes read_latent(const gguf::Model& file, const Family& family, const Dimensions& d) {
+  LatentSizes sizes;
+  if (!family.has_latent) return sizes;
+  const std::string prefix = std::string(family.name) + ".attention.";
+  const auto number = [&](const char* name, int64_t most) { return bounded(file, prefix + name, 1, most); };
+  if (!file.has(prefix + "key_length_mla"))
+    throw UnsupportedModel("it was made before latent attention had tensors of its own; convert it again");
+  sizes.rank = number("kv_lora_rank", 1024);
+  if (file.integer(prefix + "q_lora_rank").value_or(0) != 0)
+    sizes.query_rank = number("q_lora_rank", 1 << 16);
+  sizes.rotated = d.rope_dim;
+  sizes.plain = static_cast<int>(number("key_length_mla", 1024)) - d.rope_dim;
+  sizes.value = static_cast<int>(number("value_length_mla", 1024));
+  if (d.num_kv_heads != 1 || sizes.rank + sizes.rotated != d.head_dim || sizes.plain < 1 ||
+      bounded_or(file, prefix + "value_length", sizes.rank, 1024) != sizes.rank)
+    throw CorruptFile("the sizes of its latent attention contradict each other");
+  return sizes;
 }
 
 Routing read_routing(const gguf::Model& file, const Family& family) {
@@ -269,10 +308,12 @@ std::vector<std::string> honoured_keys(const Family& family) {
   keys.emplace_back(epsilon_of(family));
   keys.insert(keys.end(), family.keys.begin(), family.keys.end());
   if (family.is_mixture) keys.insert(keys.end(), std::begin(kMixtureKeys), std::end(kMixtureKeys));
+  const auto recurrent = recurrent_keys(family.recurrence);
+  keys.insert(keys.end(), recurrent.begin(), recurrent.end());
   if (family.has_guessing_layers) keys.emplace_back("nextn_predict_layers");
   if (family.is_multimodal_rope) keys.emplace_back("rope.dimension_sections");
-  if (family.layers_differ)
-    keys.insert(keys.end(), std::begin(kLayerKeys), std::end(kLayerKeys));
+  if (family.layers_differ) keys.insert(keys.end(), std::begin(kLayerKeys), std::end(kLayerKeys));
+  if (family.has_latent) keys.insert(keys.end(), std::begin(kLatentKeys), std::end(kLatentKeys));
   if (family.has_layer_inputs) keys.emplace_back("embedding_length_per_layer_input");
   if (family.has_windows) {
     keys.emplace_back("attention.sliding_window");

@@ -9,10 +9,10 @@
 
 #include "cpu/kernels.h"
 #include "gguf/gguf.h"
+#include "model/recurrent.h"
+#include "model/vector.h"
 
 namespace myna {
-
-using Vector = std::vector<float>;  // empty: a step that the architecture doesn't have
 
 enum class Activation { kSilu, kGelu, kClippedSilu };
 enum class NormKind { kRms, kLayer };
@@ -60,37 +60,58 @@ struct Heads {
   bool operator==(const Heads&) const = default;
 };
 
+// Sizes of attention whose keys and values are one latent vector of each position ("multi-head latent
+// attention"): a query's head is projected into the latent space, and what attention reads back out of it.
+// There is one key, first the rotated part, then the latent; values are the same.
+struct LatentSizes {
+  int64_t rank = 0;                       // of the latent vector; 0: other attention
+  int64_t query_rank = 0;                 // 0: queries are projected from the residual at once
+  int rotated = 0, plain = 0, value = 0;  // dimensions of a head
+
+  int64_t query() const { return plain + rotated; }
+};
+
+struct Latent {
+  Matrix query_down, down;
+  Vector query_norm, norm;
+  std::vector<Matrix> key_up, value_up;  // of each head
+};
+
 struct Layer {
   Heads heads;
   int64_t feed_forward = 0;
   Vector attention_norm, ffn_norm;  // empty: the input as it is
-  // Without a key matrix, the layer reads the keys and values of an earlier one; without one for values, these
-  // are the keys as they were before norms and rotation.
+  // Without a key matrix, the layer reads the keys and values of an earlier one; without one for values,
+  // these are the keys as they were before norms and rotation.
   Matrix query, key, value, output;
+  Matrix query_gate;    // of a sigmoid by which attention counts
   int cache_layer = 0;  // index into the cache's layers
   Vector query_bias, key_bias, value_bias, output_bias;
   Vector query_norm, key_norm;                // over each head, or over all of them if that wide
   Vector value_norm;                          // over each head
+  Latent latent;                              // besides the query and output matrices
   Vector post_attention_norm, post_ffn_norm;  // applied to what is added to the residual
   Matrix gate, up, down;
   Vector gate_bias, up_bias, down_bias;
-  Experts experts;     // empty in dense layers
-  Vector sinks;        // a score of each head that joins the softmax without a value
-  int rope = 0;        // index into Model::ropes, or kNoRope
-  int64_t window = 0;  // visible positions; 0: all
+  Experts experts;      // empty in dense layers
+  Vector sinks;         // a score of each head that joins the softmax without a value
+  int rope = 0;         // index into Model::ropes, or kNoRope
+  int64_t window = 0;   // visible positions; 0: all
+  Recurrent recurrent;  // in the place of attention, with the matrix `output`
 
   // A step after the feed-forward, in models with inputs for each layer.
   Matrix input_gate, input_projection;
   Vector post_input_norm;
   float output_scale = 1.0f;  // of the residual, after the layer
 
-  bool has_keys() const { return key.rows > 0; }
+  bool has_keys() const { return key.rows > 0 || latent.down.rows > 0; }
+  bool is_recurrent() const { return recurrent.convolution.taps > 0; }
 };
 
 // An input of each layer besides the residual: of the token, and projected from its embedding.
 struct LayerInputs {
-  int64_t width = 0;                         // of one layer; 0: none
-  const gguf::Tensor* embedding = nullptr;   // [token][layer][width], read from the file on demand
+  int64_t width = 0;                        // of one layer; 0: none
+  const gguf::Tensor* embedding = nullptr;  // [token][layer][width], read from the file on demand
   Matrix projection;
   Vector norm;
 };
@@ -126,12 +147,15 @@ struct Model {
   float logit_cap = 0.0f;
   Temperature temperature;
   Routing routing;
+  RecurrentSizes recurrent;
+  int64_t state_floats = 0;       // of all recurrent layers
   bool norms_after_rope = false;  // of queries and keys
   bool is_parallel = false;       // the feed-forward reads the attention's norm
   Activation activation = Activation::kSilu;
   std::vector<Rope> ropes;
   const gguf::Tensor* embedding = nullptr;  // rows are read from the file on demand
   LayerInputs layer_inputs;
+  LatentSizes latent;
   std::vector<Layer> layers;
   Vector output_norm;
   Matrix output;

@@ -34,13 +34,22 @@ Vector Build::frequency_factors(int64_t count) const {
   return context > original ? long_ones : short_ones;
 }
 
+double Build::scaling_factor() const {
+  const double factor = file.has(key("rope.scaling.factor")) ? number("rope.scaling.factor", 0)
+                                                             : number("rope.scale_linear", 0);
+  return factor == 0 ? 1 : factor;
+}
+
+double Build::yarn_growth(double multiplier) const {
+  if (file.text(key("rope.scaling.type")) != "yarn") return 1;
+  return yarn_magnitude(scaling_factor(), multiplier);
+}
+
 void Build::scale_frequencies(Rope& rope, double base_frequency) const {
   const std::string scaling = file.text(key("rope.scaling.type")).value_or("linear");
   if (scaling != "none" && scaling != "linear" && scaling != "yarn" && scaling != "longrope")
     throw UnsupportedModel("the rope scaling '" + scaling.substr(0, 40) + "' is not supported");
-  double factor = file.has(key("rope.scaling.factor")) ? number("rope.scaling.factor", 0)
-                                                       : number("rope.scale_linear", 0);
-  if (factor == 0 || scaling == "none") factor = 1;
+  const double factor = scaling == "none" ? 1 : scaling_factor();
   if (scaling != "yarn") {
     for (double& frequency : rope.frequencies) frequency /= factor;
     return;
@@ -58,7 +67,8 @@ void Build::scale_frequencies(Rope& rope, double base_frequency) const {
     const double kept = 1 - std::clamp(ramp, 0.0, 1.0);  // of the original frequency
     rope.frequencies[i] *= (1 - kept) / factor + kept;
   }
-  const double multiplier = number("rope.scaling.yarn_log_multiplier", 0);
+  double multiplier = number("rope.scaling.yarn_log_multiplier", 0);
+  if (family.has_latent && multiplier != 0) multiplier = 1;  // the scores have it (finish_deepseek2)
   rope.magnitude *= yarn_magnitude(factor, 1) / (multiplier != 0 ? yarn_magnitude(factor, multiplier) : 1);
 }
 
@@ -123,8 +133,8 @@ void Build::add_positions() {
       "rope.freq_base_swa", family.local_rope == LocalRope::kOwnBase ? kGemmaLocalBase : base, -HUGE_VAL);
   const auto local = std::find_if(model.layers.begin(), model.layers.end(),
                                   [](const Layer& layer) { return layer.window > 0; });
-  const bool has_local = local != model.layers.end() &&
-                         (family.local_rope != LocalRope::kSame || local_base != base || family.layers_differ);
+  const bool has_local = local != model.layers.end() && (family.local_rope != LocalRope::kSame ||
+                                                         local_base != base || family.layers_differ);
   if (has_local) {
     const int dimensions = family.layers_differ ? local_dimensions(local->heads.dim) : d.rope_dim;
     model.ropes.push_back(rope(local_base, dimensions, family.local_rope == LocalRope::kSame));

@@ -13,6 +13,17 @@ FilePurpose = Literal["batch", "batch_output"]
 MAX_EXPIRED: Final = 100
 """Expired files are deleted in pieces of at most this many."""
 
+_BYTES_PER_FILE: Final = 4096
+_SMALL_FILES: Final = 1000
+
+
+def exceeds_quota(num_files: int, num_bytes: int, max_bytes: int) -> bool:
+    """Whether files are too large together, or too many: 1,000, and one for each 4 KiB of the quota. A file
+    system runs out of names before millions of tiny files fill it. `max_bytes` 0: unlimited."""
+    return max_bytes > 0 and (
+        num_bytes > max_bytes or num_files > _SMALL_FILES + max_bytes // _BYTES_PER_FILE
+    )
+
 
 class StoredFile(msgspec.Struct, frozen=True):
     """A file. It belongs to `project`: to others it doesn't exist. Its content lies in a folder
@@ -44,7 +55,7 @@ class FileStore(Protocol):
         ...
 
     def add(self, file: StoredFile, max_bytes: int = 0) -> bool:
-        """Add the file, unless its project's files would then have more than `max_bytes` (0: unlimited)."""
+        """Add the file, unless its project's files would then exceed a quota of `max_bytes`."""
         ...
 
     def get(self, project: str, file_id: str) -> StoredFile | None: ...

@@ -8,7 +8,7 @@ from itertools import islice
 import msgspec
 
 from myna.core.batches import Batch, BatchPage
-from myna.core.files import MAX_EXPIRED, FilePage, StoredFile
+from myna.core.files import MAX_EXPIRED, FilePage, StoredFile, exceeds_quota
 from myna.core.stored import Order
 from myna.stores.pages import rows_after
 
@@ -27,7 +27,9 @@ class MemoryFiles:
 
     def add(self, file: StoredFile, max_bytes: int = 0) -> bool:
         with self.lock:
-            if max_bytes and self.num_bytes(file.project) + file.num_bytes > max_bytes:
+            own = [row for row in self._rows.values() if row.project == file.project]
+            num_bytes = sum(row.num_bytes for row in own) + file.num_bytes
+            if exceeds_quota(len(own) + 1, num_bytes, max_bytes):
                 return False
             self._rows[file.id] = file
             return True

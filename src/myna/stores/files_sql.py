@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select
 
 from myna.core.batches import UNFINISHED
-from myna.core.files import MAX_EXPIRED, FilePage, StoredFile
+from myna.core.files import MAX_EXPIRED, FilePage, StoredFile, exceeds_quota
 from myna.core.stored import Order
 from myna.stores.database import Database
 from myna.stores.pages import by_serial, only_after
@@ -26,7 +26,7 @@ class SqlFiles:
     def add(self, file: StoredFile, max_bytes: int = 0) -> bool:
         with self._database.transaction() as connection:
             add_files(connection, [file])
-            if max_bytes and _num_bytes(connection, file.project) > max_bytes:
+            if exceeds_quota(*_usage(connection, file.project), max_bytes):
                 connection.rollback()
                 return False
             return True
@@ -64,7 +64,7 @@ class SqlFiles:
 
     def num_bytes(self, project: str) -> int:
         with self._database.transaction() as connection:
-            return _num_bytes(connection, project)
+            return _usage(connection, project)[1]
 
     def deleted_inputs(self, project: str) -> Sequence[str]:
         columns = BATCHES.c
@@ -102,9 +102,11 @@ def add_files(connection: Connection, files: Sequence[StoredFile]) -> None:
         )
 
 
-def _num_bytes(connection: Connection, project: str) -> int:
-    total = connection.scalar(select(func.sum(FILES.c.num_bytes)).where(FILES.c.project == project))
-    return int(total or 0)
+def _usage(connection: Connection, project: str) -> tuple[int, int]:
+    """How many files the project has, and how large they are together."""
+    query = select(func.count(), func.sum(FILES.c.num_bytes)).where(FILES.c.project == project)
+    num_files, num_bytes = connection.execute(query).one()
+    return int(num_files), int(num_bytes or 0)
 
 
 def _is(project: str, file_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -12,6 +12,7 @@ from myna.core.stored import LimitedStore, StoredUsage
 from myna.stores.database_threads import DatabaseThreads
 
 _COUNT_AGAIN_S: Final = 60.0
+_COUNT_NEAR_LIMIT_S: Final = 5.0  # other servers on the database fill the quota, too
 _WAIT_S: Final = 1.5
 _BYTES_PER_ROW: Final = 4096
 
@@ -30,6 +31,10 @@ class ProjectQuota:
             (self.max_bytes and usage.num_bytes + num_bytes > self.max_bytes)
             or (self.max_rows and usage.num_rows >= self.max_rows)
         )
+
+    def is_near(self, usage: StoredUsage) -> bool:
+        """Whether more than half is used."""
+        return (0 < self.max_bytes < 2 * usage.num_bytes) or (0 < self.max_rows < 2 * usage.num_rows)
 
 
 UNLIMITED: Final = ProjectQuota()
@@ -65,11 +70,15 @@ class StoreQuota:
         if self._quota == UNLIMITED:
             return True
         known = self._known.get(project)
-        if known is None or self._clock() - known[1] >= _COUNT_AGAIN_S:
+        if known is None or self._is_old(*known):
             done, _ = await asyncio.wait([self._count(project)], timeout=0 if self._is_slow else _WAIT_S)
             self._is_slow = not done
             known = self._known.get(project)
         return known is None or self._quota.has_room(known[0], num_bytes)
+
+    def _is_old(self, usage: StoredUsage, counted_at: float) -> bool:
+        after_s = _COUNT_NEAR_LIMIT_S if self._quota.is_near(usage) else _COUNT_AGAIN_S
+        return self._clock() - counted_at >= after_s
 
     def add(self, project: str, num_bytes: int) -> None:
         """Count a row before it is written."""

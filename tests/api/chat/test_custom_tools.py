@@ -79,7 +79,7 @@ async def test_a_function_and_a_custom_tool_are_called_together() -> None:
     assert [call["type"] for call in message["tool_calls"]] == ["function", "custom"]
 
 
-async def test_models_are_told_of_the_tool_its_input_and_its_grammar() -> None:
+async def test_prompts_name_the_tool_its_input_and_its_grammar() -> None:
     prompting = BytePrompting()
     async with serving(prompting=prompting) as model:
         await model.ask("chat/completions", messages=[USER], tools=[NOTE, SUM])

@@ -27,13 +27,13 @@ async def test_a_wrong_request_is_refused_in_openais_words(
     }
 
 
-async def test_missing_messages_are_told_before_anything_else_of_the_body() -> None:
+async def test_missing_messages_are_reported_before_anything_else_of_the_body() -> None:
     async with serving() as model:
         response = await model.ask("chat/completions", zzz=1, n=0)
     assert error_of(response)["message"] == "Missing required parameter: 'messages'."
 
 
-async def test_the_model_is_told_before_missing_messages() -> None:
+async def test_the_model_is_reported_before_missing_messages() -> None:
     async with serving() as model:
         without = await model.client.post("/v1/chat/completions", json={})
         unknown = await model.client.post("/v1/chat/completions", json={"model": "gpt-5.2-proo"})
@@ -44,8 +44,8 @@ async def test_the_model_is_told_before_missing_messages() -> None:
     )
 
 
-async def test_faults_are_told_in_openais_order() -> None:
-    """Each is mended when it was told; the walk is that of the specification, missing content last."""
+async def test_faults_are_reported_in_openais_order() -> None:
+    """Each is fixed once it was reported; the order is that of the specification, missing content last."""
     wrong: dict[str, Any] = {
         "metadata": 1,
         "stream": 1,
@@ -154,7 +154,7 @@ async def test_tools_have_their_part_of_what_is_too_long(length: int, asked: int
     assert (error["param"], error["code"]) == ("messages", "context_length_exceeded")
 
 
-async def test_a_base_model_is_no_chat_model() -> None:
+async def test_a_base_model_is_not_a_chat_model() -> None:
     async with serving(prompting=BytePrompting(has_chat_template=False)) as model:
         response = await model.ask("chat/completions", messages=[USER])
     assert response.status_code == 404

@@ -30,7 +30,7 @@ async def asked(
     return chunks_of(response) if stream else response.json()
 
 
-async def test_a_call_is_told_as_a_function_call() -> None:
+async def test_a_call_is_returned_as_a_function_call() -> None:
     async with serving(events(CALL), prompting=BytePrompting(call_format="bare")) as model:
         answer = await asked(model)
     choice = answer["choices"][0]
@@ -87,7 +87,7 @@ async def test_function_call_says_what_may_come(choice: object, called: bool, sp
     assert ("TEXT" in start or "said" in start) == spoken
     if isinstance(choice, dict):
         assert "weather" not in lark
-    assert "</tool_call>\\n<tool_call>" not in lark  # one call an answer
+    assert "</tool_call>\\n<tool_call>" not in lark  # one call per answer
 
 
 async def test_earlier_calls_and_results_reach_the_template_as_tools_do() -> None:

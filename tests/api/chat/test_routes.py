@@ -105,7 +105,7 @@ async def test_without_a_limit_the_answer_may_fill_the_context() -> None:
     ("asked", "served", "priority"),
     [(None, "default", 0), ("auto", "default", 0), ("flex", "flex", -1), ("fast", "priority", 1)],
 )
-async def test_the_service_tier_is_a_priority_and_is_told(
+async def test_the_service_tier_is_a_priority_and_is_reported(
     asked: str | None, served: str, priority: int
 ) -> None:
     async with serving() as model:

@@ -60,7 +60,7 @@ OTHERWISE: Final = {
 
 
 class Model(InProcessGenerator):
-    """Random weights; remembers what was asked."""
+    """Random weights; remembers the requests."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(lambda: load_model(WorkerSpec("native", str(path), CONTEXT, threads=1)))

@@ -1,4 +1,4 @@
-"""Models that think: `reasoning_effort` in, `reasoning_content` beside `content` out."""
+"""Models that think: `reasoning_effort` in, `reasoning_content` and `content` out."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def thinking_model(thinking: Thinking | None) -> BytePrompting:
     return BytePrompting(thinking=thinking)
 
 
-async def test_the_thought_stands_beside_the_content_and_is_counted() -> None:
+async def test_the_thought_is_next_to_the_content_and_is_counted() -> None:
     async with serving(thoughtful(), prompting=thinking_model(HYBRID)) as model:
         answer = (await model.ask("chat/completions", messages=ASK)).json()
     message = answer["choices"][0]["message"]
@@ -125,7 +125,7 @@ async def test_effort_becomes_the_templates_words_or_a_limit(
     assert request.constraint == (AnyText() if is_limited else None)
 
 
-async def test_an_effort_that_there_is_not_is_told_which_there_are() -> None:
+async def test_an_unknown_effort_is_answered_with_the_known_ones() -> None:
     async with serving() as model:
         response = await model.ask("chat/completions", messages=ASK, reasoning_effort="enormous")
     assert error_of(response)["message"] == (

@@ -257,7 +257,7 @@ async def test_an_overloaded_model_is_a_503_before_any_byte() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_usage_is_told_to_the_ledger_once(stream: bool) -> None:
+async def test_usage_is_reported_to_the_ledger_once(stream: bool) -> None:
     async with serving(words("a", "b")) as model:
         await model.ask("completions", prompt="a", stream=stream)
         [row] = model.ledger.rows

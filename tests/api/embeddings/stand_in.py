@@ -1,4 +1,4 @@
-"""The real application over the fake embedding model, beside a model that generates."""
+"""The real application over the fake embedding model, next to a model that generates."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -76,6 +76,25 @@ async def test_the_official_client_uploads_lists_reads_and_deletes(tmp_path: Pat
     assert gone.value.status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("wanted", "status", "said"),
+    [("bytes=900-", 416, "no such bytes"), ("bytes=9-2", 400, "ranges of bytes"), ("lines=1-", 400, "bytes")],
+)
+async def test_a_wrong_range_is_openais_error(tmp_path: Path, wanted: str, status: int, said: str) -> None:
+    async with running(_services(tmp_path), families=FAMILIES) as live:
+        file_id = json.loads((await _post(live, FILE, PURPOSE)).body)["id"]
+        refused = await live.ask("GET", f"/v1/files/{file_id}/content", b"", f"Range: {wanted}")
+    error = json.loads(refused.body)["error"]
+    assert (refused.status, error["type"], error["code"]) == (
+        status,
+        "invalid_request_error",
+        "invalid_range",
+    )
+    assert said in error["message"]
+    assert refused.headers["content-type"] == "application/json"
+    assert refused.headers.get("content-range") == (f"bytes */{len(LINE)}" if status == 416 else None)
+
+
 async def test_bodies_have_openais_order_and_spaces(tmp_path: Path) -> None:
     async with running(_services(tmp_path), families=FAMILIES) as live:
         created = await _post(live, FILE, PURPOSE)

@@ -70,7 +70,7 @@ def accumulated(events: list[WireEvent]) -> dict[str, Any]:
                 assert message["stop_reason"]
                 assert event is events[-1]
             case other:
-                raise AssertionError(f"{other} is no event of a message")
+                raise AssertionError(f"{other} is not an event of a message")
     assert events[-1]["type"] == "message_stop"
     return message
 

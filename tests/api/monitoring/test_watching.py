@@ -85,7 +85,7 @@ async def test_requests_and_tokens_are_counted_by_the_model_that_answers() -> No
     assert found["myna_http_requests_total"] == {"status=200": 2, "status=404": 1, "status=500": 1}
 
 
-async def test_what_workers_tell_is_shown() -> None:
+async def test_what_workers_report_is_shown() -> None:
     async with running(_services(words("a")), families=FAMILIES) as live:
         before = await _scrape(live)
         await live.ask("POST", "/v1/words", b'{"model":"tiny"}')
@@ -130,7 +130,7 @@ async def test_what_workers_tell_is_shown() -> None:
         (False, ("Host: 127.0.0.1",), 401),
     ],
 )
-async def test_without_a_key_only_beside_a_server_on_loopback(
+async def test_without_a_key_only_on_the_machine_of_a_server_on_loopback(
     is_loopback_only: bool, headers: tuple[str, ...], status: int
 ) -> None:
     async with running(_services(is_loopback_only=is_loopback_only), families=FAMILIES) as live:

@@ -398,6 +398,6 @@ async def test_a_wrong_query_is_named(model: Model, path: str, query: str, statu
     assert len(reply.text) < 600
 
 
-async def test_a_body_that_is_no_object_is_told_so(model: Model) -> None:
+async def test_a_body_that_is_not_an_object_is_rejected(model: Model) -> None:
     reply = await model.client.post(f"{BASE}/projects", json=["x"])
     assert error_of(reply)["message"] == "The body of this request must be a JSON object."

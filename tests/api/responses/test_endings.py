@@ -157,7 +157,7 @@ def test_a_thought_that_is_cut_is_the_only_item() -> None:
     assert response["completed_at"] is None
 
 
-def test_white_space_before_a_call_is_no_message() -> None:
+def test_white_space_before_a_call_is_not_a_message() -> None:
     text = f"\n\n{PIECES[4]}\n"
     events: list[Event] = [PromptDone(5, 2), TextDelta(0, text, 9), ChoiceDone(0, "stop", 1, 9), Done(9)]
     assert [item["type"] for item in whole(spec(has_tools=True), events)["output"]] == ["function_call"]

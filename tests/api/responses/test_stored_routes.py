@@ -108,7 +108,7 @@ async def test_an_empty_input_continues_a_response() -> None:
         assert _texts(model.prompting.conversations[-1]) == ["user: Hello", "assistant: Hi"]
 
 
-async def test_references_stand_for_stored_items() -> None:
+async def test_references_are_replaced_by_stored_items() -> None:
     async with serving(words("Hi"), words("Hi")) as model:
         first = await _created(model)
         item_id = first["output"][0]["id"]

@@ -119,7 +119,7 @@ async def test_a_model_with_an_unusable_template_completes(tmp_path: Path) -> No
         loaded.renderer.encode_chat([Message.of("user", "a")])
 
 
-async def test_a_worker_is_told_what_the_settings_say(tmp_path: Path) -> None:
+async def test_a_worker_gets_what_the_settings_say(tmp_path: Path) -> None:
     workers, path = Workers(), tiny(tmp_path)
     made = backend(
         tmp_path,
@@ -143,7 +143,7 @@ async def test_a_worker_is_told_what_the_settings_say(tmp_path: Path) -> None:
     assert loaded.is_dead()
 
 
-async def test_engines_are_tried_in_order_and_all_reasons_told(tmp_path: Path) -> None:
+async def test_engines_are_tried_in_order_and_all_reasons_reported(tmp_path: Path) -> None:
     workers = Workers(unfit={"native"})
     candidate = await backend(tmp_path, workers=workers).prepare(model(tiny(tmp_path)))
     await candidate.load(0)
@@ -205,7 +205,7 @@ async def test_a_later_file_of_a_split_model_names_the_first(tmp_path: Path) -> 
         await backend(tmp_path).prepare(model(path))
 
 
-async def test_a_file_that_is_no_model_or_gone_is_named(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_model_or_is_gone_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "pointer.gguf", b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(ModelLoadFailed, match=r"'bird' can't be used: it is not a GGUF file"):
         await backend(tmp_path).prepare(model(path))
@@ -244,7 +244,7 @@ async def test_the_fake_engine_reads_no_file(tmp_path: Path) -> None:
     assert loaded.renderer.decode(loaded.renderer.encode("hello", parse_special=False)) == "hello"
 
 
-def test_an_engine_that_is_not_here_is_told_before_anything_starts(
+def test_a_missing_engine_is_reported_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend(tmp_path).check()

@@ -24,8 +24,9 @@ def test_a_model_says_what_it_needs(model_path: Callable[[str], Path]) -> None:
 
 
 def test_layers_may_differ_in_their_heads_or_have_no_keys(tmp_path: Path) -> None:
-    for variant in (gemma4(96), gemma4(96, shared=3, inputs=16)):
-        path = write_tiny(tmp_path / "tiny.gguf", Tiny("gemma4", variant=variant))
+    tiny = [Tiny("gemma4"), Tiny("gemma4", variant=gemma4(96, shared=3, inputs=16)), Tiny("deepseek2")]
+    for model in tiny:
+        path = write_tiny(tmp_path / "tiny.gguf", model)
         size = model_size(read_header(path), [path], is_packed=True)
         # What the engine says: how many blocks of 16 positions fit into so much memory.
         engine = load(str(path), context_tokens=4096, memory_bytes=1 << 20, threads=1)

@@ -95,7 +95,7 @@ def test_files_of_another_model_are_not_replaced(store: ModelStore, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "org:tiny", ".hidden", "tiny.", "小", "x" * 101])
-def test_a_name_that_is_no_id_is_refused(name: str, store: ModelStore, tmp_path: Path) -> None:
+def test_a_name_that_is_not_an_id_is_refused(name: str, store: ModelStore, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="can't be a model's id"):
         imported(write_bert_folder(tmp_path / "bert"), store, name=name)
     assert not store.folder.exists()

@@ -38,7 +38,7 @@ class Terminal:
         self._tmux("paste-buffer", "-p")
 
     def screen(self, *, joined: bool = True) -> str:
-        """What stands there now, with what scrolled off; `joined`: rows that only the width parts as one."""
+        """What is shown now, and what has scrolled off; `joined`: wrapped rows as one."""
         shown = self._tmux("capture-pane", "-p", "-S", "-", *(["-J"] if joined else []))
         return "\n".join(row.rstrip() for row in shown.splitlines())
 
@@ -60,7 +60,7 @@ class Terminal:
 def terminal(
     folder: Path, arguments: str, environ: Mapping[str, str], *, columns: int = 80, rows: int = 24
 ) -> Iterator[Terminal]:
-    """`myna ARGUMENTS` in a shell that tells its exit code in the end."""
+    """`myna ARGUMENTS` in a shell that prints its exit code at the end."""
     socket, pipe = folder / "tmux", folder / "output"
     os.mkfifo(pipe)
     kept = {"PATH", "HOME", "PYTHONPATH", "LC_ALL", "VIRTUAL_ENV"}

@@ -226,7 +226,7 @@ def test_a_saved_conversation_goes_on_elsewhere(chat: Chat, script: Script, tmp_
         b"[" * 100_000,
     ],
 )
-def test_a_file_that_holds_no_conversation_is_told(chat: Chat, tmp_path: Path, kept: bytes) -> None:
+def test_a_file_without_a_conversation_is_reported(chat: Chat, tmp_path: Path, kept: bytes) -> None:
     (tmp_path / "bad.json").write_bytes(kept)
     before = chat.conversation
     with pytest.raises(MynaError, match=r"bad\.json"):
@@ -249,7 +249,7 @@ def test_copy_takes_the_answer_or_its_last_code(chat: Chat, monkeypatch: pytest.
     assert copied == [answer, "  b\n```\n"]
 
 
-def test_reset_forgets_what_was_said_alone(chat: Chat, script: Script) -> None:
+def test_reset_forgets_only_the_messages(chat: Chat, script: Script) -> None:
     script.say("Yes.")
     run_command(chat, "/system Be brief.")
     chat.ask("Hi")
@@ -257,7 +257,7 @@ def test_reset_forgets_what_was_said_alone(chat: Chat, script: Script) -> None:
     assert (chat.conversation.turns, chat.conversation.system) == ([], "Be brief.")
 
 
-def test_stats_tell_what_the_server_counted(
+def test_stats_show_what_the_server_counted(
     chat: Chat, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_command(chat, "/stats on")

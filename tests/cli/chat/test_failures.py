@@ -79,13 +79,13 @@ def test_half_an_answer_is_kept_and_marked(
     assert chat.conversation.turns[-1] == Turn("assistant", "Half", is_stopped=True)
 
 
-def test_a_server_that_is_gone_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_is_gone_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     _, out = ask(Script("http://127.0.0.1:9/v1"), capsys)
     assert "Can't reach http://127.0.0.1:9/v1" in out
     assert "(The question is kept; /retry asks again.)" in out
 
 
-def test_an_error_body_of_another_shape_is_no_crash(
+def test_an_error_body_of_another_shape_does_not_crash(
     script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script.answers.append((502, ["bad gateway"]))
@@ -108,7 +108,7 @@ def test_this_machine_s_server_is_not_asked_through_a_proxy(
 
 
 @pytest.mark.parametrize("models", [3, [3], [{"name": "x"}], None])
-def test_a_page_that_is_no_api_is_told(script: Script, models: object) -> None:
+def test_a_page_that_is_not_an_api_is_reported(script: Script, models: object) -> None:
     script.models = models
     with pytest.raises(OperatorError, match="is not an OpenAI-compatible server"):
         list_models(script.base_url, "")

@@ -1,4 +1,4 @@
-"""`myna chat` as one sees it: in tmux, against a live server whose engine says what it is told."""
+"""`myna chat` as users see it: in tmux, against a live server whose engine says what the prompt asks for."""
 
 import re
 import stat

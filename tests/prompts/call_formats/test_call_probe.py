@@ -104,7 +104,7 @@ def test_a_templates_format_is_the_one_whose_text_it_writes(name: str) -> None:
     assert find_call_format(render) == FOUND[name]
 
 
-def test_words_in_a_template_are_no_format() -> None:
+def test_words_in_a_template_are_not_a_format() -> None:
     """A template that only removes tags, as some do with thoughts, or mentions them in a comment."""
     source = (
         "{# <tool_call>, [TOOL_CALLS] #}{% for m in messages %}{{ m.role }}: "

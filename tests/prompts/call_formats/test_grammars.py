@@ -183,7 +183,7 @@ def test_an_untagged_call_ends_and_has_limited_white_space() -> None:
 @pytest.mark.parametrize(
     "text", ['```json\n{"age": 5}\n```', '{"age": 5} <tool', '```json {"name": "sub", "x']
 )
-def test_a_block_of_json_that_is_no_call_is_allowed(text: str) -> None:
+def test_a_block_of_json_that_is_not_a_call_is_allowed(text: str) -> None:
     assert allows(HERMES.grammar(TOOLS, must_call=False, is_parallel=True), text)
 
 
@@ -211,7 +211,7 @@ def test_properties_may_have_any_name_and_any_schema(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_required_properties_are_enforced_beside_other_conditions(name: str) -> None:
+def test_required_properties_are_enforced_besides_other_conditions(name: str) -> None:
     schema = {
         "type": "object",
         "properties": {"a": {"type": "integer"}, "b": {"type": "string"}, "c": {"type": "string"}},

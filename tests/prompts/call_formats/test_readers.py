@@ -241,14 +241,14 @@ def test_a_small_models_untagged_call_is_read(text: str) -> None:
         assert same(found, [ONE])
 
 
-def test_json_that_was_asked_for_is_no_call() -> None:
+def test_requested_json_is_not_a_call() -> None:
     assert summed(read(HERMES.reader(TOOLS, is_answer_json=True), *LOOSE[0])) == (LOOSE[0], [])
 
 
 @pytest.mark.parametrize(
     "text", ['```json\n{"age": 5}\n```', '{"age": 5} <tool', '```json {"name": "sub", "x']
 )
-def test_a_block_of_json_that_is_no_call_is_text(text: str) -> None:
+def test_a_block_of_json_that_is_not_a_call_is_text(text: str) -> None:
     assert summed(read(HERMES.reader(TOOLS), *text)) == (text, [])
     more = text + written(HERMES, ONE)
     assert summed(read(HERMES.reader(TOOLS), *more)) == (text, [ONE])

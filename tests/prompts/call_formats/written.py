@@ -93,7 +93,7 @@ def read(reader: CallReader, *texts: str, is_cut: bool = False) -> list[Piece]:
 
 
 def summed(pieces: list[Piece]) -> tuple[str, list[Call]]:
-    """What was said, and the calls with their whole arguments; asserts that calls don't mix."""
+    """The text, and the calls with their whole arguments; asserts that calls don't mix."""
     said, calls = "", list[Call]()
     for piece in pieces:
         match piece:

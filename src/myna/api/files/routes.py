@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import BinaryIO, Final, get_args
 
+from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 from starlette.types import Scope as HttpScope
 
 from myna.accounts.principal import Scope
@@ -18,10 +19,15 @@ from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
 from myna.stores.files import no_such_file
 from myna.wire import validation_errors
+from myna.wire.errors import error_body
 from myna.wire.paging import page_limit, page_order
 
 _SCOPE: Final[Scope] = "model.request"
 _MAX_LIMIT: Final = 10_000
+_RANGE_TEXTS: Final = {
+    400: "Invalid 'Range' header: expected ranges of bytes, such as 'bytes=0-99'.",
+    416: "Invalid 'Range' header: the file has no such bytes.",
+}
 _ID: Final = re.compile(r"file-[0-9A-Za-z]{1,40}")
 
 
@@ -82,7 +88,29 @@ class ContentResponse(FileResponse):
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
         with self._content:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, _RangeErrors(send))
+
+
+class _RangeErrors:
+    """Sends a file's response; Starlette's answer to a wrong `Range`, a plain text, gets an error body."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._is_replaced = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] in _RANGE_TEXTS:
+            self._is_replaced = True
+            await self._send_error(message["status"], Headers(raw=message["headers"]))
+        elif not self._is_replaced:
+            await self._send(message)
+
+    async def _send_error(self, status: int, headers: Headers) -> None:
+        body = _body(error_body(InvalidRequest(_RANGE_TEXTS[status], code="invalid_range"), ""))
+        kept = {name: headers[name] for name in ("content-range",) if name in headers}
+        response = Response(body, status, headers=kept, media_type="application/json")
+        await self._send({"type": "http.response.start", "status": status, "headers": response.raw_headers})
+        await self._send({"type": "http.response.body", "body": body})
 
 
 async def file_content(context: RequestContext) -> Response:

@@ -7,6 +7,7 @@ import { CopyButton } from "../text/copy_button.js";
 import { AnswerView } from "./answer_view.js";
 import { run } from "./answering.js";
 import { changePane, changeTurn, current, restore } from "./conversations.js";
+import { withText } from "./items.js";
 import { Measures } from "./measures.js";
 import { removeTurn } from "./said_turn.js";
 import { TurnEditor } from "./turn_editor.js";
@@ -30,7 +31,7 @@ export function AnswerTurn({ paneId, turn, isLast, isBusy }) {
   function save(text) {
     changeTurn(paneId, turn.id, (old) => ({
       ...old,
-      answers: old.answers.map((other) => (other === answer ? { ...other, text, tokens: [] } : other)),
+      answers: old.answers.map((other) => (other === answer ? withText(other, text) : other)),
     }));
     isEdited.value = false;
   }

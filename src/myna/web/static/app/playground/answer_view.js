@@ -5,6 +5,7 @@ import { Markdown } from "../text/markdown.js";
 import { canLeaveOut, leaveOutOldest } from "./context_meter.js";
 import { begin, current } from "./conversations.js";
 import { areShown } from "./probabilities.js";
+import { ItemsView } from "./item_view.js";
 import { TokenText } from "./token_text.js";
 import { ToolCalls } from "./tool_calls.js";
 
@@ -13,21 +14,27 @@ import { ToolCalls } from "./tool_calls.js";
 /** @param {{paneId: string, answer: Answer, isLast: boolean, onRetry: () => void}} props */
 export function AnswerView({ paneId, answer, isLast, onRetry }) {
   const isWaiting = answer.state === "running" && answer.text === "" && answer.thought === "" && answer.toolCalls.length === 0;
+  const isOpen = isLast && answer.state !== "running";
   return html`
     ${isWaiting && html`<p class="waiting" aria-hidden="true"><i /><i /><i /></p>`}
-    ${answer.thought &&
+    ${answer.items ? html`<${ItemsView} paneId=${paneId} answer=${answer} isOpen=${isOpen} />` : html`<${Parts} paneId=${paneId} answer=${answer} isOpen=${isOpen} />`}
+    <${Ending} paneId=${paneId} answer=${answer} onRetry=${onRetry} />
+  `;
+}
+
+/** The parts of a chat's answer. @param {{paneId: string, answer: Answer, isOpen: boolean}} props */
+function Parts({ paneId, answer, isOpen }) {
+  return html`${answer.thought &&
     html`<details class="thought">
       <summary>${t("answer.thought")}</summary>
       <${Markdown} text=${answer.thought} />
     </details>`}
     ${answer.refusal && html`<p class="trouble">${answer.refusal}</p>`}
     <${Words} answer=${answer} />
-    ${answer.toolCalls.length > 0 && html`<${ToolCalls} paneId=${paneId} answer=${answer} isOpen=${isLast && answer.state !== "running"} />`}
-    <${Ending} paneId=${paneId} answer=${answer} onRetry=${onRetry} />
-  `;
+    ${answer.toolCalls.length > 0 && html`<${ToolCalls} paneId=${paneId} answer=${answer} isOpen=${isOpen} />`}`;
 }
 
-/** @param {{answer: Answer}} props */
+/** @param {{answer: Pick<Answer, "text" | "tokens" | "state">}} props */
 export function Words({ answer }) {
   if (!areShown.value) return html`<${Markdown} text=${answer.text} canRun />`;
   if (answer.tokens.length > 0) return html`<${TokenText} tokens=${answer.tokens} />`;
@@ -60,11 +67,11 @@ export function Ending({ paneId, answer, onRetry }) {
 const paneOf = (paneId) => current.value.panes.find((pane) => pane.id === paneId);
 
 /** Whether the conversation exceeds the model's context. @param {Answer} answer */
-const isTooLong = (answer) => current.value.mode === "chat" && answer.failure?.code === "context_length_exceeded";
+const isTooLong = (answer) => current.value.mode !== "completion" && answer.failure?.code === "context_length_exceeded";
 
 /** Whether the error is a missing chat template. @param {Answer} answer */
 const isNoChatModel = (answer) =>
-  current.value.mode === "chat" && answer.failure?.status === 404 && answer.failure.code !== "model_not_found";
+  current.value.mode !== "completion" && answer.failure?.status === 404 && answer.failure.code !== "model_not_found";
 
 /** Use the last question as a text to complete. @param {string} paneId */
 function toCompletion(paneId) {

@@ -6,12 +6,22 @@ import { findModel, refreshModels, state, wasInterrupted } from "../session.js";
 import { change, changePane, changeTurn, current } from "./conversations.js";
 import { BrokenOff, eventsOf } from "./events.js";
 import { foldEvent, foldWhole } from "./folding.js";
+import { foldItemEvent, foldItems, isLastEvent } from "./folding_items.js";
+import { fingerprint, forgotten } from "./items.js";
 import { BadParameter, bodyOf, PATHS } from "./request.js";
 import { answerTurn, newAnswer, saidTurn } from "./values.js";
 
 /** @typedef {import("./values.js").Answer} Answer */
 /** @typedef {import("./values.js").Pane} Pane */
 /** @typedef {import("./values.js").Turn} Turn */
+
+/** How the responses of each mode are read.
+ * @type {Record<import("./values.js").Mode, {fold: typeof foldEvent, whole: typeof foldWhole, isLast: (event: any) => boolean}>} */
+const READERS = {
+  chat: { fold: foldEvent, whole: foldWhole, isLast: () => false },
+  responses: { fold: foldItemEvent, whole: foldItems, isLast: isLastEvent },
+  completion: { fold: foldEvent, whole: foldWhole, isLast: () => false },
+};
 
 /** What stops the running answer, by pane id. */
 const running = signal(/** @type {Record<string, AbortController>} */ ({}));
@@ -79,7 +89,8 @@ export async function run(paneId, turnId) {
   const pane = panes.find((other) => other.id === paneId);
   if (!pane || isRunning(paneId) || !canSend(pane)) return;
   const place = pane.turns.findIndex((turn) => turn.id === turnId);
-  const body = bodyOf(mode, pane, pane.turns.slice(0, place));
+  const turns = pane.turns.slice(0, place);
+  const heard = mode === "responses" ? { heard: fingerprint(turns) } : {};
   const before = pane.turns[place]?.answers ?? [];
   const abort = new AbortController();
   running.value = { ...running.value, [paneId]: abort };
@@ -87,8 +98,11 @@ export async function run(paneId, turnId) {
     changeTurn(paneId, turnId, (turn) => ({ ...turn, answers: [...before, ...answers], chosen: before.length }), id),
   );
   paint.now([newAnswer(pane.model)]);
-  const last = await receive(mode, body, abort.signal, paint.soon);
-  paint.now(last);
+  let last = await receive(mode, bodyOf(mode, pane, turns), abort.signal, paint.soon);
+  if (last[0]?.failure?.code === "previous_response_not_found") {
+    last = await receive(mode, bodyOf(mode, pane, forgotten(turns)), abort.signal, paint.soon);
+  }
+  paint.now(last.map((answer) => ({ ...answer, ...heard })));
   const { [paneId]: _, ...others } = running.value;
   running.value = others;
   change((conversation) => conversation, id);
@@ -102,13 +116,15 @@ export async function run(paneId, turnId) {
  */
 async function receive(mode, body, signal, show) {
   const start = performance.now();
+  const { fold, whole, isLast } = READERS[mode];
   let answers = [newAnswer(body.model)];
   try {
     const response = await send("POST", PATHS[mode], body, signal);
-    if (!body.stream) return ended(foldWhole(await response.json(), performance.now() - start, mode), "done");
-    for await (const event of eventsOf(response)) {
-      if (event.error) throw errorFrom(event.error);
-      answers = foldEvent(answers, event, performance.now() - start);
+    if (!body.stream) return ended(whole(await response.json(), performance.now() - start, mode), "done");
+    for await (const event of eventsOf(response, isLast)) {
+      const error = event.error ?? event.response?.error;
+      if (error) throw errorFrom(error);
+      answers = fold(answers, event, performance.now() - start);
       show(answers);
     }
     return ended(answers, "done");

@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef } from "../html.js";
 import { t } from "../language.js";
 import { isRunning } from "./answering.js";
 import { AnswerTurn } from "./answer_turn.js";
-import { change, changePane } from "./conversations.js";
+import { change, changePane, current } from "./conversations.js";
 import { ModelPicker } from "./model_picker.js";
 import { areShown, Legend } from "./probabilities.js";
 import { SaidTurn } from "./said_turn.js";
@@ -63,11 +63,12 @@ function KeptTurn({ pane, turn, isLast, isBusy }) {
 
 /** @param {{pane: Pane}} props */
 function System({ pane }) {
+  const label = t(current.value.mode === "responses" ? "system.instructions" : "system.label");
   return html`<details class="system" open=${pane.system !== ""}>
-    <summary>${t("system.label")}</summary>
+    <summary>${label}</summary>
     <textarea
       rows="3"
-      aria-label=${t("system.label")}
+      aria-label=${label}
       placeholder=${t("system.hint")}
       value=${pane.system}
       onInput=${(/** @type {any} */ event) => changePane(pane.id, (old) => ({ ...old, system: event.target.value }))}

@@ -6,7 +6,7 @@ import { page } from "../pages.js";
 import { answeringModels, keyId, wasInterrupted } from "../session.js";
 import { preferences } from "../storage.js";
 import { forget, list, openId, readKept, replace, saveSoon } from "./keeping.js";
-import { isEmpty, newConversation, newPane, titleOf, withPane, withTurn } from "./values.js";
+import { isEmpty, MODES, newConversation, newPane, titleOf, withPane, withTurn } from "./values.js";
 
 export { list } from "./keeping.js";
 
@@ -50,7 +50,7 @@ export async function load() {
   openId.value = "";
   await readKept(key);
   if (carried) restore(carried);
-  else if (!openNamed()) begin(preferences.get("mode") === "completion" ? "completion" : "chat");
+  else if (!openNamed()) begin(MODES.find((mode) => mode === preferences.get("mode")) ?? "chat");
 }
 
 /** @returns {boolean} Whether the URL names a loaded conversation. */

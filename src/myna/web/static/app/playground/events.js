@@ -1,13 +1,13 @@
-// Parses a response as server-sent events: yields the `data` of each, until `[DONE]`.
+// Parses a response as server-sent events: yields the `data` of each, until `[DONE]` or the last one.
 
-/** The stream ended without `[DONE]`. */
+/** The stream ended too early. */
 export class BrokenOff extends Error {}
 
 /**
  * The JSON of each event. Throws `BrokenOff` if the connection ends too early.
- * @param {Response} response @returns {AsyncGenerator<any, void, void>}
+ * @param {Response} response @param {(event: any) => boolean} isLast @returns {AsyncGenerator<any, void, void>}
  */
-export async function* eventsOf(response) {
+export async function* eventsOf(response, isLast) {
   if (!response.body) throw new BrokenOff();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -21,7 +21,10 @@ export async function* eventsOf(response) {
       for (const event of events) {
         const data = dataOf(event);
         if (data === "[DONE]") return;
-        if (data !== "") yield JSON.parse(data);
+        if (data === "") continue;
+        const read = JSON.parse(data);
+        yield read;
+        if (isLast(read)) return;
       }
     }
   } finally {

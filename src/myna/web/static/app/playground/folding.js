@@ -76,13 +76,13 @@ function tokensOf(logprobs) {
 }
 
 /** @param {any} token @returns {Token} */
-function chatToken(token) {
+export function chatToken(token) {
   const top = (token.top_logprobs ?? []).map((/** @type {any} */ other) => ({ text: other.token, logprob: other.logprob }));
   return { text: token.token, logprob: token.logprob, top };
 }
 
 /** @param {Answer} answer @param {number} nowMs @returns {Answer} */
-function timed(answer, nowMs) {
+export function timed(answer, nowMs) {
   const { firstMs } = answer.measures;
   return { ...answer, measures: { ...answer.measures, firstMs: firstMs ?? nowMs, lastMs: nowMs } };
 }

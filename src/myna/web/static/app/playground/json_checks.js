@@ -10,14 +10,8 @@ const isObject = (value) => typeof value === "object" && value !== null && !Arra
 
 /** @type {Record<string, (value: any) => Complaint | null>} */
 const CHECKS = {
-  tools: (value) => {
-    if (!Array.isArray(value)) return { where: "tools", why: "check.array" };
-    for (const [place, tool] of value.entries()) {
-      const complaint = toolComplaint(tool, `tools[${place}]`);
-      if (complaint) return complaint;
-    }
-    return null;
-  },
+  tools: (value) => firstComplaint(value, toolComplaint),
+  flat_tools: (value) => firstComplaint(value, flatToolComplaint),
   json_schema: (value) => {
     if (!isObject(value)) return { where: "schema", why: "check.object" };
     if (!isObject(value.schema) && !("name" in value)) return schemaComplaint(value, "schema");
@@ -49,6 +43,24 @@ const CHECKS = {
 /** What is wrong with the editor's value; null if no error can be found without the server.
  * @param {string} name @param {any} value @returns {Complaint | null} */
 export const complaintOf = (name, value) => CHECKS[name]?.(value) ?? null;
+
+/** @param {any} tools @param {typeof toolComplaint} check @returns {Complaint | null} */
+function firstComplaint(tools, check) {
+  if (!Array.isArray(tools)) return { where: "tools", why: "check.array" };
+  for (const [place, tool] of tools.entries()) {
+    const complaint = check(tool, `tools[${place}]`);
+    if (complaint) return complaint;
+  }
+  return null;
+}
+
+/** A tool of the Responses API. @param {any} tool @param {string} where @returns {Complaint | null} */
+function flatToolComplaint(tool, where) {
+  if (!isObject(tool)) return { where, why: "check.object" };
+  if (tool.type !== "function" && tool.type !== "custom") return null; // the server knows what it can do
+  if (typeof tool.name !== "string" || !NAME.test(tool.name)) return { where: `${where}.name`, why: "check.name" };
+  return tool.parameters === undefined ? null : schemaComplaint(tool.parameters, `${where}.parameters`);
+}
 
 /** @param {any} tool @param {string} where @returns {Complaint | null} */
 function toolComplaint(tool, where) {

@@ -31,12 +31,12 @@ export function Page() {
       <${Toolbar} isListOpen=${isListOpen} isPanelOpen=${isPanelOpen} />
       <div class=${isSplit ? "panes split" : "panes"} aria-busy=${isAnyRunning()}>
         ${panes.map((pane, place) =>
-          mode === "chat"
+          mode !== "completion"
             ? html`<${ChatPane} key=${pane.id} pane=${pane} place=${place} isSplit=${isSplit} />`
             : html`<${CompletionPane} key=${pane.id} pane=${pane} place=${place} isSplit=${isSplit} />`,
         )}
       </div>
-      ${mode === "chat" && html`<${Composer} key=${current.value.id} />`}
+      ${mode !== "completion" && html`<${Composer} key=${current.value.id} />`}
     </main>
     <${Drawer} side="end" label=${t("panel.title")} isOpen=${isPanelOpen}><${SettingsPanel} /></${Drawer}>
   </div>`;

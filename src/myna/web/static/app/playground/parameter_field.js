@@ -131,7 +131,7 @@ function ChoiceField({ id, about, value, parameter, pane, set }) {
 /** The names of the functions in the tools editor. @param {Pane} pane @returns {string[]} */
 function toolNames(pane) {
   try {
-    return JSON.parse(pane.values.tools).map((/** @type {any} */ tool) => String(tool.function.name));
+    return JSON.parse(pane.values.tools).map((/** @type {any} */ tool) => String((tool.function ?? tool).name));
   } catch {
     return [];
   }
@@ -178,5 +178,5 @@ const read = (text) =>
 
 /** @param {FieldProps} props */
 function JsonField({ id, about, value, parameter, set }) {
-  return html`<${JsonEditor} id=${id} about=${about} name=${parameter.name} text=${value ?? ""} set=${set} />`;
+  return html`<${JsonEditor} id=${id} about=${about} name=${parameter.check ?? parameter.name} text=${value ?? ""} set=${set} />`;
 }

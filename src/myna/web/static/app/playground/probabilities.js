@@ -3,7 +3,7 @@ import { html, signal } from "../html.js";
 import { t } from "../language.js";
 import { change, current } from "./conversations.js";
 
-const ASKED = { chat: { logprobs: true, top_logprobs: 5 }, completion: { logprobs: 5 } };
+const ASKED = { chat: { logprobs: true, top_logprobs: 5 }, responses: { top_logprobs: 5 }, completion: { logprobs: 5 } };
 
 export const areShown = signal(false);
 

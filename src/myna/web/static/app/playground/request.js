@@ -2,6 +2,7 @@
 import { complaintOf } from "./json_checks.js";
 import { JsonFault, parseJson } from "./json_text.js";
 import { faultOf, parametersOf } from "./parameters.js";
+import { inputBody, named, nested } from "./responses_body.js";
 import { chosenAnswer } from "./values.js";
 
 /** @typedef {import("./values.js").Pane} Pane */
@@ -9,7 +10,7 @@ import { chosenAnswer } from "./values.js";
 /** @typedef {import("./values.js").Turn} Turn */
 
 /** @type {Record<Mode, string>} */
-export const PATHS = { chat: "v1/chat/completions", completion: "v1/completions" };
+export const PATHS = { chat: "v1/chat/completions", responses: "v1/responses", completion: "v1/completions" };
 
 /** The value of the parameter `name` can't be sent. */
 export class BadParameter extends Error {
@@ -25,13 +26,14 @@ export function bodyOf(mode, pane, turns = pane.turns) {
   /** @type {Record<string, any>} */
   const body = { model: pane.model };
   if (mode === "chat") body.messages = messagesOf(pane.system, turns);
+  else if (mode === "responses") Object.assign(body, inputBody(pane, turns));
   else body.prompt = pane.prompt;
   Object.assign(body, sentValues(mode, pane));
   const { stream = true } = pane.values;
   delete body.stream;
   if (stream && !isWhole(pane)) {
     body.stream = true;
-    body.stream_options = { include_usage: true };
+    if (mode !== "responses") body.stream_options = { include_usage: true };
   }
   return body;
 }
@@ -47,20 +49,23 @@ function sentValues(mode, pane) {
     const { name, kind } = parameter;
     const value = pane.values[name];
     if (value === undefined) continue;
-    if (kind === "json") sent[name] = jsonValue(name, value);
+    if (kind === "json") sent[name] = jsonValue(parameter, value);
     else if (faultOf(parameter, value)) throw new BadParameter(name);
     else sent[name] = value;
     if (sent[name] === undefined) delete sent[name];
   }
-  return mode === "chat" ? structured(sent) : sent;
+  if (mode === "completion") return sent;
+  const isSchema = (sent.response_format ?? sent["text.format"]) === "json_schema";
+  if (isSchema && sent.json_schema === undefined) throw new BadParameter("json_schema");
+  return mode === "chat" ? structured(sent) : nested(sent);
 }
 
-/** @param {string} name @param {string} text */
-function jsonValue(name, text) {
+/** @param {import("./parameters.js").Parameter} parameter @param {string} text */
+function jsonValue({ name, check = name }, text) {
   if (text.trim() === "") return undefined;
   try {
     const value = parseJson(text);
-    if (complaintOf(name, value)) throw new BadParameter(name);
+    if (complaintOf(check, value)) throw new BadParameter(name);
     return value;
   } catch (error) {
     throw error instanceof JsonFault ? new BadParameter(name) : error;
@@ -70,10 +75,7 @@ function jsonValue(name, text) {
 /** The editors' values in the form that the request needs. @param {Record<string, any>} sent */
 function structured({ json_schema: schema, ...sent }) {
   if (sent.response_format === "json_schema") {
-    if (schema === undefined) throw new BadParameter("json_schema");
-    const isNamed = typeof schema.schema === "object" && "name" in schema;
-    const named = isNamed ? schema : { name: "answer", strict: true, schema };
-    sent.response_format = { type: "json_schema", json_schema: named };
+    sent.response_format = { type: "json_schema", json_schema: named(schema) };
   } else if (sent.response_format !== undefined) {
     sent.response_format = { type: sent.response_format };
   }

@@ -6,6 +6,7 @@ import { say } from "../notices.js";
 import { CopyButton } from "../text/copy_button.js";
 import { answer } from "./answering.js";
 import { changePane, changeTurn, current, restore } from "./conversations.js";
+import { ItemType } from "./item_view.js";
 import { TurnEditor } from "./turn_editor.js";
 import { cutAfter } from "./values.js";
 
@@ -36,6 +37,7 @@ export function SaidTurn({ paneId, turn, isLast, isBusy }) {
     </article>`;
   }
   return html`<article class=${`turn ${turn.role} ${turn.isLeftOut ? "left-out" : ""}`} aria-label=${who}>
+    ${current.value.mode === "responses" && html`<${ItemType} type=${turn.role === "tool" ? "function_call_output" : "message"} />`}
     ${turn.role === "tool" && html`<p class="quiet">${who}</p>`}
     <${Said} text=${turn.text} />
     ${turn.isLeftOut && html`<p class="quiet">${t("context.leftOut")}</p>`}

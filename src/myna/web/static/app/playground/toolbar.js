@@ -9,7 +9,7 @@ import { CodeDialog } from "./code_dialog.js";
 import { begin, change, current, isEmptyNow, restore } from "./conversations.js";
 import { areShown, showProbabilities } from "./probabilities.js";
 import { BadFile, exportFile, importFile } from "./transfer.js";
-import { newId } from "./values.js";
+import { MODES, newId } from "./values.js";
 
 const isCodeOpen = signal(false);
 
@@ -64,13 +64,14 @@ function ModeChoice() {
   const { mode } = current.value;
   /** @param {import("./values.js").Mode} wanted */
   const choice = (wanted) => html`<button
+    key=${wanted}
     type="button"
     aria-pressed=${mode === wanted}
     onClick=${() => mode !== wanted && begin(wanted)}
   >
     ${t(`mode.${wanted}`)}
   </button>`;
-  return html`<div class="segments" role="group" aria-label=${t("mode.label")}>${choice("chat")}${choice("completion")}</div>`;
+  return html`<div class="segments" role="group" aria-label=${t("mode.label")}>${MODES.map(choice)}</div>`;
 }
 
 /** Add a second column with the same settings and messages, or remove it. */

@@ -2,7 +2,7 @@
 import { t } from "../language.js";
 import { JsonFault, parseJson } from "./json_text.js";
 import { PARAMETERS } from "./parameters.js";
-import { newAnswer, newConversation, newId, newPane, titleOf } from "./values.js";
+import { MODES, newAnswer, newConversation, newId, newPane, titleOf } from "./values.js";
 
 /** @typedef {import("./values.js").Conversation} Conversation */
 /** @typedef {import("./values.js").Answer} Answer */
@@ -49,7 +49,7 @@ export function readConversation(text) {
 
 /** @param {any} from @returns {Conversation} */
 function conversationOf(from) {
-  const mode = oneOf(from?.mode, ["chat", "completion"], "mode");
+  const mode = oneOf(from?.mode, MODES, "mode");
   const panes = listOf(from.panes, "panes");
   if (panes.length < 1 || panes.length > 2) throw damaged("panes");
   const made = newConversation(mode, "");
@@ -100,15 +100,27 @@ function answerOf(from) {
       name: textOf(call.name, "toolCalls"),
       arguments: textOf(call.arguments, "toolCalls"),
     })),
-    tokens: listOf(from.tokens, "tokens").map((token) => ({
-      text: textOf(token?.text, "tokens"),
-      logprob: numberOf(token.logprob, null),
-      top: listOf(token.top, "tokens").map((other) => ({
-        text: textOf(other?.text, "tokens"),
-        logprob: Number(numberOf(other.logprob, 0)),
-      })),
-    })),
+    tokens: listOf(from.tokens, "tokens").map(tokenOf),
     measures: Object.fromEntries(measures),
+    ...(from.items !== undefined && { items: listOf(from.items, "items").map(itemOf) }),
+  };
+}
+
+/** @param {any} from @returns {import("./values.js").Item} */
+function itemOf(from) {
+  const texts = ["id", "type", "status", "text", "name", "callId"].map((name) => [name, textOf(from?.[name], "items")]);
+  return { .../** @type {any} */ (Object.fromEntries(texts)), tokens: listOf(from.tokens, "items").map(tokenOf) };
+}
+
+/** @param {any} from @returns {import("./values.js").Token} */
+function tokenOf(from) {
+  return {
+    text: textOf(from?.text, "tokens"),
+    logprob: numberOf(from.logprob, null),
+    top: listOf(from.top, "tokens").map((other) => ({
+      text: textOf(other?.text, "tokens"),
+      logprob: Number(numberOf(other.logprob, 0)),
+    })),
   };
 }
 

@@ -1,10 +1,15 @@
 // The playground's data types: a conversation, its panes, turns and answers. All are immutable: a change
 // makes a new value.
 
-/** @typedef {"chat" | "completion"} Mode */
+/** @typedef {"chat" | "responses" | "completion"} Mode */
+/** @type {Mode[]} */
+export const MODES = ["chat", "responses", "completion"];
+
 /** @typedef {{text: string, logprob: number}} Alternative */
 /** @typedef {{text: string, logprob: number | null, top: Alternative[]}} Token */
 /** @typedef {{id: string, name: string, arguments: string}} ToolCall */
+/** An item of a response. `text` is what it says: of a call, the arguments or the input.
+ * @typedef {{id: string, type: string, status: string, text: string, name: string, callId: string, tokens: Token[]}} Item */
 /** @typedef {{message: string, status: number, code: string | null}} Failure */
 /**
  * Times in ms on the browser's clock; tokens as counted by the server.
@@ -12,10 +17,12 @@
  *   cachedTokens: number}} Measures
  */
 /**
- * One answer of a model, complete or in progress. `finish` is the server's finish reason.
+ * One answer of a model, complete or in progress. `finish` is the server's finish reason. In responses mode it has
+ * `items`, from which the other texts are derived; `responseId` is empty if the server hasn't stored it; `heard` is
+ * the fingerprint of the turns before it.
  * @typedef {{id: string, model: string, state: "running" | "done" | "stopped" | "failed", thought: string, text: string,
  *   refusal: string, toolCalls: ToolCall[], tokens: Token[], finish: string, failure: Failure | null,
- *   measures: Measures}} Answer
+ *   measures: Measures, items?: Item[], responseId?: string, heard?: number}} Answer
  */
 /**
  * `text` is for turns of the user or a tool, `answers` for the assistant's; `chosen` is the current one. A turn that

@@ -1,6 +1,34 @@
 // The request as Python, with the official client.
 import { PARAMETERS } from "../parameters.js";
 
+/** @typedef {Record<import("../values.js").Mode, string>} ByMode */
+
+/** @type {ByMode} */
+const METHODS = { chat: "chat.completions", responses: "responses", completion: "completions" };
+
+/** @type {ByMode} */
+const WHOLE = {
+  chat: "for choice in answer.choices:\n    print(choice.message.tool_calls or choice.message.content)",
+  responses: "for item in answer.output:\n    print(item.to_json())",
+  completion: "for choice in answer.choices:\n    print(choice.text)",
+};
+
+/** @param {string} shown */
+const chunks = (shown) => `for chunk in answer:
+    for choice in chunk.choices:
+        print(${shown}, end="", flush=True)`;
+
+/** @type {ByMode} */
+const STREAMED = {
+  chat: chunks('choice.delta.content or choice.delta.tool_calls or ""'),
+  responses: `for event in answer:
+    if event.type == "response.output_text.delta":
+        print(event.delta, end="", flush=True)
+    elif event.type == "response.output_item.done" and event.item.type != "message":
+        print(event.item.to_json())`,
+  completion: chunks("choice.text"),
+};
+
 /** @param {any} value @param {string} indent @returns {string} */
 function literal(value, indent) {
   if (value === null) return "None";
@@ -23,23 +51,12 @@ export function pythonCode(mode, body, baseUrl) {
   const extra = Object.fromEntries(Object.entries(body).filter(([name]) => extensions.has(name)));
   const named = known.map(([name, value]) => `    ${name}=${literal(value, "    ")},\n`);
   if (Object.keys(extra).length) named.push(`    extra_body=${literal(extra, "    ")},\n`);
-  const method = mode === "chat" ? "chat.completions" : "completions";
+  const method = METHODS[mode];
   return `from openai import OpenAI  # pip install openai
 
 client = OpenAI(base_url=${JSON.stringify(baseUrl)})  # the key: OPENAI_API_KEY in the environment
 answer = client.${method}.create(
 ${named.join("")})
-${body.stream ? streamed(mode) : whole(mode)}
+${body.stream ? STREAMED[mode] : WHOLE[mode]}
 `;
 }
-
-/** @param {string} mode */
-const whole = (mode) =>
-  mode === "chat"
-    ? "for choice in answer.choices:\n    print(choice.message.tool_calls or choice.message.content)"
-    : "for choice in answer.choices:\n    print(choice.text)";
-
-/** @param {string} mode */
-const streamed = (mode) => `for chunk in answer:
-    for choice in chunk.choices:
-        print(${mode === "chat" ? 'choice.delta.content or choice.delta.tool_calls or ""' : "choice.text"}, end="", flush=True)`;

@@ -4,6 +4,7 @@
 export const playground = {
   "mode.label": "Mode",
   "mode.chat": "Chat",
+  "mode.responses": "Responses",
   "mode.completion": "Completion",
 
   "tool.label": "Conversation",
@@ -40,6 +41,7 @@ export const playground = {
   "model.loaded": "loaded",
 
   "system.label": "System prompt",
+  "system.instructions": "Instructions",
   "system.hint": "How the model should behave, such as: Answer in one sentence.",
   "welcome.chat": "Ask something below. The settings change how the model answers.",
 
@@ -95,6 +97,8 @@ export const playground = {
   "answer.strange": "The answer can't be read: {message}",
   "answer.retry": "Try again",
   "answer.toCompletion": "Use the text in completion mode",
+
+  "item.incomplete": "incomplete",
 
   "measure.first": "First token",
   "measure.first.meaning": "Time from sending the request to the first text",

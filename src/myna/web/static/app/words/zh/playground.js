@@ -4,6 +4,7 @@
 export const playground = {
   "mode.label": "模式",
   "mode.chat": "对话",
+  "mode.responses": "Responses",
   "mode.completion": "补全",
 
   "tool.label": "会话",
@@ -40,6 +41,7 @@ export const playground = {
   "model.loaded": "已加载",
 
   "system.label": "系统提示词",
+  "system.instructions": "指令",
   "system.hint": "模型应如何表现，例如：用一句话回答。",
   "welcome.chat": "在下方提问。设置可以改变模型的回答方式。",
 
@@ -95,6 +97,8 @@ export const playground = {
   "answer.strange": "无法读取回答：{message}",
   "answer.retry": "重试",
   "answer.toCompletion": "在补全模式中使用此文本",
+
+  "item.incomplete": "未完成",
 
   "measure.first": "首 token",
   "measure.first.meaning": "从发送请求到收到第一段文本的时间",

