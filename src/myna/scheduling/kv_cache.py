@@ -242,7 +242,10 @@ class KVCacheManager:
         if not self.free_slots and not self.evict_one():
             return None
         slot = self.free_slots.pop()
-        match = self.index.find(tokens, block_hashes(tokens, salt), salt)
+        hashes = block_hashes(tokens, salt)
+        match = self.index.find(
+            tokens, hashes, salt, lambda entry, common: _reusable(self._kv, entry, common)
+        )
         shared = match.ready // multiple * multiple if match else 0
         if match and shared:
             self._kv.fork(match.entry.slot, slot, shared)

@@ -114,7 +114,10 @@ class SavedPrefixes:
         self._checking.shutdown(wait=False, cancel_futures=True)
 
     def _num_computed(self, tokens: list[int], salt: str) -> int:
-        match = self._kv_cache.index.find(tokens, block_hashes(tokens, salt), salt)
+        hashes = block_hashes(tokens, salt)
+        match = self._kv_cache.index.find(
+            tokens, hashes, salt, lambda entry, common: min(common, entry.computed)
+        )
         return match.ready if match else 0
 
     def _restore(self, restoring: _Restoring, num_running: int) -> None:
