@@ -68,6 +68,9 @@ class Graph {
   void (*activation() const)(float*, const float*, int64_t);
   void activate(const Layer& layer);
   void feed_forward(const Layer& layer, const Pending& attended);
+  bool is_gated_at_once(const Layer& layer) const;
+  void multiply_gated(const Layer& layer);
+  void count_product(const Matrix& weights);
   void multiply(std::span<const Product> products);
   // Calls function(begin, end) for parts of the rows, on all threads if they cost enough.
   template <typename Function>
@@ -161,6 +164,7 @@ class Graph {
   Buffer<float> scores_, expert_gate_, expert_up_, expert_out_;
 
   Activations narrow_, floats_;  // for quantised weights and for float weights
+  Activations gated_;            // becomes `narrow_`
   Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_, inputs_, own_inputs_;
   Buffer<float> head_queries_, latents_;  // of latent attention
   Buffer<float> partials_, scratch_;
