@@ -64,6 +64,10 @@ class Handle {
   void fork(int source, int target, int64_t num_tokens) { get().cache().fork(source, target, num_tokens); }
   void trim(int sequence, int64_t num_tokens) { get().cache().trim(sequence, num_tokens); }
   void free(int sequence) { get().cache().free(sequence); }
+  bool prepare_memory() {
+    nb::gil_scoped_release release;
+    return get().cache().prepare_block();
+  }
   int64_t length(int sequence) { return get().cache().length(sequence); }
   int64_t free_tokens() { return get().cache().free_blocks() * kBlockTokens; }
   int64_t kv_tokens() { return get().cache().shape().num_blocks * kBlockTokens; }
@@ -185,6 +189,7 @@ NB_MODULE(_native, module) {
       .def("fork", &Handle::fork, "source"_a, "target"_a, "num_tokens"_a)
       .def("trim", &Handle::trim, "sequence"_a, "num_tokens"_a)
       .def("free", &Handle::free, "sequence"_a)
+      .def("prepare_memory", &Handle::prepare_memory)
       .def("length", &Handle::length, "sequence"_a)
       .def("token", &Handle::token, "name"_a)
       .def("limits", &Handle::limits, "seconds"_a)

@@ -268,6 +268,9 @@ class FakeEngine:
         if state := self._states.pop(sequence, None):
             self._blocks.drop(state.blocks, 0)
 
+    def prepare_memory(self) -> bool:
+        return False
+
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         if text == "[[hang]]":
             _fail("hang")

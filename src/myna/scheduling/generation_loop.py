@@ -79,6 +79,12 @@ class GenerationLoop(Loop):
             num_preempted=queues.num_preempted,
         )
 
+    def _wait(self) -> None:
+        """While there is nothing to do, prepare memory, a little at a time."""
+        while not self._mailbox.commands and self._engine.prepare_memory():
+            pass
+        super()._wait()
+
     def _add(self, number: int, request: ModelRequest) -> None:
         """A constraint is compiled first, in another thread, so that running streams don't wait for it."""
         assert isinstance(request, GenerationRequest), "the server knows that this model generates"
@@ -107,9 +113,8 @@ class GenerationLoop(Loop):
 
     def _step(self) -> list[RequestEvent]:
         """schedule, forward, sample, update."""
-        batch = self._scheduler.schedule(
-            self._prefill_budget.prompt_tokens, self._prefill_budget.context_slope
-        )
+        budget = self._prefill_budget
+        batch = self._scheduler.schedule(budget.prompt_tokens, budget.context_slope, budget.alone_tokens)
         try:
             masks = self._begin_masks(batch)
             try:
@@ -129,7 +134,7 @@ class GenerationLoop(Loop):
             return self._scheduler.isolate(batch, error)
         if batch.num_prompt_tokens:
             mean_position = batch.prompt_positions / batch.num_prompt_tokens
-            self._prefill_budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position)
+            budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position)
         else:
             self._scheduler.speculation.costs.observe(batch.num_decodes, time.perf_counter() - started)
         events = self._scheduler.update(batch, sampled, scores)
