@@ -11,14 +11,18 @@ target_sources(myna_engine PRIVATE
   graph/graph.cpp
   graph/inputs_step.cpp
   graph/latent_step.cpp
+  graph/recurrent_step.cpp
+  graph/state_step.cpp
   gguf/mapped_file.cpp
   gguf/model.cpp
   gguf/parse.cpp
   kv/paged_cache.cpp
+  kv/state_store.cpp
   model/architectures.cpp
   model/families.cpp
   model/metadata.cpp
   model/positions.cpp
+  model/recurrent.cpp
   model/weights.cpp
   probe/probe.cpp)
 

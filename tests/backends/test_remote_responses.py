@@ -55,6 +55,24 @@ async def test_a_whole_response_passes_under_the_name_that_was_asked_for() -> No
     assert (row.prompt_tokens, row.completion_tokens) == (7, 3)
 
 
+async def test_a_compaction_is_the_upstreams() -> None:
+    body = json.dumps({"id": "resp_1", "object": "response.compaction", "output": [], "usage": USAGE})
+    async with serving(send(JSON_HEAD, body.encode())) as (front, upstream):
+        reply = await front.live.ask("POST", f"{PATH}/compact", asking())
+    assert json.loads(reply.body) == json.loads(body)
+    assert upstream.requests[0].path == f"{PATH}/compact"
+    (row,) = front.ledger.rows
+    assert (row.endpoint, row.prompt_tokens, row.completion_tokens) == ("responses", 7, 3)
+
+
+async def test_an_upstream_that_can_not_compact_says_so_itself() -> None:
+    error = {"error": {"message": "No such route.", "type": "x", "param": None, "code": None}}
+    refusal = head(404, "application/json")
+    async with serving(send(refusal, json.dumps(error).encode())) as (front, _):
+        reply = await front.live.ask("POST", f"{PATH}/compact", asking())
+    assert (reply.status, json.loads(reply.body)["error"]["message"]) == (404, "No such route.")
+
+
 @pytest.mark.parametrize(
     "sent", [CREATED + DELTA, CREATED + DELTA + event(2, "error", error={"message": "x"})]
 )

@@ -6,6 +6,7 @@ from typing import Final
 from tests.engines.gemma_layouts import gemma4
 from tests.engines.latent_layouts import deepseek2
 from tests.engines.layouts import Layout, Mixture
+from tests.engines.recurrent_layouts import RecurrentLayout, by_interval, delta_rule, joined_delta_rule, scan
 
 _QKV_BIASES: Final = ("attn_q", "attn_k", "attn_v")
 _SECTIONS: Final = {"rope.dimension_sections": [3, 3, 2, 0]}
@@ -19,6 +20,13 @@ _GRANITE: Final = {
     "embedding_scale": 6.0,
     "residual_scale": 0.22,
     "logit_scale": 8.0,
+}
+_RECURRENT: Final = {
+    "ssm.conv_kernel": 4,
+    "ssm.group_count": 2,
+    "ssm.time_step_rank": 4,
+    "ssm.state_size": 32,
+    "ssm.inner_size": 128,
 }
 _WIDE: Final = {"head_dim": 32}
 _TIED: Final = {"tied": True}
@@ -223,6 +231,79 @@ LAYOUTS: Final[dict[str, Layout]] = {
             "as they are": {"metadata": {"expert_weights_norm": False, "expert_gating_func": None}},
             "softmax": {"metadata": {"expert_gating_func": 1}},
             "groups": {"metadata": {"expert_group_count": 4, "expert_group_used_count": 2}},
+        },
+    ),
+    "qwen35": RecurrentLayout(
+        norms=("attn_norm", "post_attention_norm"),
+        head_norms="head",
+        layers=5,
+        recurrent=delta_rule,
+        is_recurrent=by_interval,
+        has_query_gate=True,
+        metadata=_RECURRENT | {"rope.dimension_sections": [3, 3, 2, 0]},
+        cases={
+            "tied": _TIED,
+            "a part of a head rotates": {"head_dim": 32, "metadata": {"rope.dimension_count": 16}},
+            "every second layer": {"metadata": {"full_attention_interval": 2}},
+            "layers by name": {"metadata": {"attention.recurrent_layers": [True, False, False, True, True]}},
+            "wide states": {"metadata": {"ssm.state_size": 80, "ssm.inner_size": 320}},
+            "a key for each head": {"metadata": {"ssm.group_count": 4}},
+        },
+    ),
+    "qwen35moe": RecurrentLayout(
+        norms=("attn_norm", "post_attention_norm"),
+        head_norms="head",
+        layers=5,
+        recurrent=delta_rule,
+        is_recurrent=by_interval,
+        has_query_gate=True,
+        mixture=Mixture(shared=48, has_shared_gate=True),
+        metadata=_RECURRENT
+        | {"rope.dimension_sections": [3, 3, 2, 0], "expert_shared_feed_forward_length": 48},
+    ),
+    "qwen3next": RecurrentLayout(
+        norms=("attn_norm", "post_attention_norm"),
+        head_norms="head",
+        layers=5,
+        recurrent=joined_delta_rule,
+        is_recurrent=by_interval,
+        has_query_gate=True,
+        mixture=Mixture(shared=48, has_shared_gate=True),
+        metadata=_RECURRENT | {"expert_shared_feed_forward_length": 48},
+    ),
+    "granitehybrid": RecurrentLayout(
+        layers=4,
+        recurrent=scan,
+        metadata=_GRANITE | _RECURRENT | {"attention.head_count_kv": [0, 2, 0, 0]},
+        cases={
+            "no rope": {"metadata": {"rope.scaling.finetuned": False}},
+            "one group": {"metadata": {"ssm.group_count": 1}},
+            "mixture": {
+                "mixture": Mixture(width=96, shared=48),
+                "metadata": {"expert_shared_feed_forward_length": 48, "expert_feed_forward_length": None},
+            },
+        },
+    ),
+    "lfm2": RecurrentLayout(
+        head_norms="head",
+        layers=4,
+        output_norm="token_embd_norm",
+        metadata={"attention.head_count_kv": [0, 2, 0, 2], "shortconv.l_cache": 3},
+        cases={
+            "tied": _TIED,
+            "ends with a convolution": {"metadata": {"attention.head_count_kv": [0, 2, 0, 0]}},
+            "two taps": {"metadata": {"shortconv.l_cache": 2}},
+        },
+    ),
+    "lfm2moe": RecurrentLayout(
+        head_norms="head",
+        layers=4,
+        output_norm="token_embd_norm",
+        mixture=Mixture(dense=1, has_choice_bias=True),
+        metadata={
+            "attention.head_count_kv": [0, 2, 0, 2],
+            "shortconv.l_cache": 3,
+            "expert_gating_func": 2,
         },
     ),
     "deepseek2": deepseek2(

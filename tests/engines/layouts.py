@@ -75,6 +75,7 @@ class Layout:
     joined: Sequence[str] = ()
     mixture: Mixture | None = None
     has_sinks: bool = False
+    output_norm: str = "output_norm"
     is_always_tied: bool = False
     factors: Sequence[str] = ()
     scales: Mapping[str, float] = field(default_factory=dict)

@@ -71,6 +71,12 @@ CHECKED = {
     "expert_count",
     "expert_used_count",
     "nextn_predict_layers",
+    "shortconv.l_cache",
+    "ssm.conv_kernel",
+    "ssm.group_count",
+    "ssm.inner_size",
+    "ssm.state_size",
+    "ssm.time_step_rank",
 }
 IGNORED = {"context_length", "n_deepstack_layers", "rope.dimension_sections"}
 YARN = {
@@ -83,6 +89,12 @@ WINDOWS = {"attention.sliding_window": 24}
 EFFECTS: dict[str, tuple[dict[str, Any], Any]] = {
     **{key: ({}, 3) for key in CHECKED | IGNORED},
     "block_count": ({}, 1000),
+    "shortconv.l_cache": ({}, 4),
+    "ssm.conv_kernel": ({}, 3),
+    "ssm.group_count": ({}, 1),
+    "ssm.time_step_rank": ({}, 8),
+    "full_attention_interval": ({}, 2),
+    "attention.recurrent_layers": ({}, [True, False, True, True, True]),
     "context_length": ({}, 2048),
     "rope.dimension_sections": ({}, [3, 3, 2, 1]),
     "attention.layer_norm_epsilon": ({}, 0.5),

@@ -7,6 +7,7 @@ from typing import Any
 
 import gguf
 import numpy as np
+import numpy.typing as npt
 from tests.engines.architectures import LAYOUTS
 from tests.engines.layouts import Layout, Mixture, Shapes, Sizes
 
@@ -14,6 +15,7 @@ from myna.prompts.token_pieces import TokenKind, byte_alphabet
 
 VOCABULARY, EMBEDDING, FEED_FORWARD, HEADS, KV_HEADS = 256, 64, 96, 4, 2
 Kind = gguf.GGMLQuantizationType
+FLOATS = ("ffn_gate_inp", "conv.weight", "conv1d.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Tiny:
             biases=self.biases or layout.biases,
             factors=self.factors or layout.factors,
             mixture=self.mixture or layout.mixture,
+            metadata={**layout.metadata, **self.metadata},
         )
 
     @property
@@ -74,7 +77,10 @@ def _shapes(tiny: Tiny) -> Shapes:
     kv_heads = tiny.layout.metadata.get("attention.head_count_kv", KV_HEADS)
     kv_heads = kv_heads if isinstance(kv_heads, int) else KV_HEADS  # such layouts know their own
     sizes = Sizes(EMBEDDING, FEED_FORWARD, HEADS * tiny.head_dim, kv_heads * tiny.head_dim, tiny.head_dim)
-    shapes: Shapes = {"token_embd.weight": (tiny.num_tokens, EMBEDDING), "output_norm.weight": (EMBEDDING,)}
+    shapes: Shapes = {
+        "token_embd.weight": (tiny.num_tokens, EMBEDDING),
+        f"{tiny.layout.output_norm}.weight": (EMBEDDING,),
+    }
     if not (tiny.tied or tiny.layout.is_always_tied):
         shapes["output.weight"] = (tiny.num_tokens, EMBEDDING)
     shapes |= {f"{name}.weight": (values["rope.dimension_count"] // 2,) for name in tiny.layout.factors}
@@ -106,7 +112,7 @@ def _metadata(tiny: Tiny) -> dict[str, Any]:
         else value
         for name, value in tiny.layout.metadata.items()
     }
-    return values | mixture | of_layout | dict(tiny.metadata)
+    return values | mixture | of_layout
 
 
 def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
@@ -120,6 +126,14 @@ def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
         writer.add_array(key, value)
     else:
         writer.add_string(key, value)
+
+
+def _vector(name: str, data: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    if name.startswith("rope_"):
+        return np.abs(data) + np.float32(0.5)
+    if name.endswith("ssm_a"):  # a rate of decay
+        return -np.abs(data) - np.float32(0.1)
+    return data * np.float32(0.2) + np.float32(".bias" not in name)
 
 
 def write_tiny(
@@ -138,15 +152,14 @@ def write_tiny(
         if name == without:
             continue
         data = rng.standard_normal(shape).astype(np.float32)
-        if len(shape) >= 2 and not name.endswith(".bias"):
+        if shape[-1] > 1 and len(shape) >= 2 and not name.endswith((".bias", "ssm_norm.weight")):
             data *= np.float32(shape[-1] ** -0.5)
-            # Routers choose, which rounding could change.
-            kind = Kind.F32 if "ffn_gate_inp" in name else tiny.weights
+            # Routers choose, which rounding could change; rows of convolutions are short.
+            kind = Kind.F32 if any(part in name for part in FLOATS) else tiny.weights
             writer.add_tensor(name, gguf.quantize(data, kind), raw_dtype=kind)
         else:
             scale = next((s for end, s in tiny.layout.scales.items() if name.endswith(end)), 1.0)
-            vector = np.abs(data) + 0.5 if name.startswith("rope_") else data * 0.2 + (".bias" not in name)
-            writer.add_tensor(name, (vector * scale).astype(np.float32))
+            writer.add_tensor(name, (_vector(name, data) * np.float32(scale)).astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

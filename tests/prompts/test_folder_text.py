@@ -182,3 +182,8 @@ def test_a_folder_and_a_file_of_the_same_model_give_the_same_tokens(
     for text in AWKWARD[:200]:
         messages = [Message("user", (TextPart(text),))]
         assert folder.encode_chat(messages) == file.encode_chat(messages)
+
+
+def test_tokens_that_are_part_of_no_text_are_those_of_the_file(tmp_path: Path) -> None:
+    text = FolderText.read(make_folder(tmp_path, byte_level()))
+    assert set(text.special) == set(SPECIAL)

@@ -61,9 +61,12 @@ class Handle {
     return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>((*held)->get(), 2, shape, owner));
   }
 
-  void fork(int source, int target, int64_t num_tokens) { get().cache().fork(source, target, num_tokens); }
-  void trim(int sequence, int64_t num_tokens) { get().cache().trim(sequence, num_tokens); }
-  void free(int sequence) { get().cache().free(sequence); }
+  void fork(int source, int target, int64_t num_tokens) { get().fork(source, target, num_tokens); }
+  void trim(int sequence, int64_t num_tokens) { get().trim(sequence, num_tokens); }
+  void free(int sequence) { get().free(sequence); }
+  int64_t reusable(int sequence, int64_t num_tokens) { return get().reusable(sequence, num_tokens); }
+  int max_sequences() { return get().max_sequences(); }
+  int64_t prefix_grid() { return get().prefix_grid(); }
   bool prepare_memory() {
     nb::gil_scoped_release release;
     return get().cache().prepare_block();
@@ -190,10 +193,13 @@ NB_MODULE(_native, module) {
       .def("trim", &Handle::trim, "sequence"_a, "num_tokens"_a)
       .def("free", &Handle::free, "sequence"_a)
       .def("prepare_memory", &Handle::prepare_memory)
+      .def("reusable", &Handle::reusable, "sequence"_a, "num_tokens"_a)
       .def("length", &Handle::length, "sequence"_a)
       .def("token", &Handle::token, "name"_a)
       .def("limits", &Handle::limits, "seconds"_a)
       .def("close", &Handle::close)
+      .def_prop_ro("max_sequences", &Handle::max_sequences)
+      .def_prop_ro("prefix_grid", &Handle::prefix_grid)
       .def_prop_ro("work", &Handle::work)
       .def_prop_ro("free_tokens", &Handle::free_tokens)
       .def_prop_ro("kv_tokens", &Handle::kv_tokens)

@@ -21,7 +21,8 @@ bool wants(std::span<const Matrix* const> consumers, bool floats) {
 // Quantised matrices have bfloat16 activations where attention has tiles. Key biases are added exactly, and
 // models that have them (Qwen2) use them to make some scores very large.
 Precision attention_precision(const Model& model) {
-  const Layer& layer = model.layers.front();
+  const Layer& layer = *std::find_if(model.layers.begin(), model.layers.end(),
+                                     [](const Layer& other) { return !other.is_recurrent(); });
   const Matrix& keys = model.latent.rank > 0 ? layer.latent.down : layer.key;
   if (is_float(keys.type) || is_float(layer.output.type)) return Precision::kFloat;
   return layer.key_bias.empty() ? Precision::kBfloat : Precision::kSplitBfloat;
@@ -36,20 +37,30 @@ int64_t scratch_floats(const Heads& heads) {
 
 }  // namespace
 
-Graph::Graph(const Model& model, const PagedCache& cache, ThreadPool& pool)
+Graph::Graph(const Model& model, const PagedCache& cache, const StateStore* states, ThreadPool& pool)
     : model_(model),
       cache_(cache),
+      states_(states),
       pool_(pool),
       kernels_(kernels()),
       vectors_(vectors_for(kernels_.name, attention_precision(model))) {
   slice_rows_ = model.routing.num_experts > 0 ? kMixtureSliceRows : kSliceRows;
+  int64_t channels = 0;
   for (const Layer& layer : model.layers) {
-    scratch_floats_ = std::max(scratch_floats_, scratch_floats(layer.heads));
     gate_width_ = std::max({gate_width_, layer.up.rows, layer.input_gate.rows});
+    mixed_width_ = std::max({mixed_width_, layer.output.cols, layer.heads.query_width()});
+    projected_width_ = std::max(projected_width_, layer.recurrent.input.rows);
+    channels = std::max(channels, layer.recurrent.convolution.channels);
+    if (layer.is_recurrent()) continue;
+    scratch_floats_ = std::max(scratch_floats_, scratch_floats(layer.heads));
     query_width_ = std::max({query_width_, layer.heads.query_width(), model.latent.query_rank});
     kv_width_ = std::max(kv_width_, layer.heads.kv_width());
   }
   scratch_.reserve(static_cast<size_t>(scratch_floats_ * pool.num_threads()));
+  zeros_.assign(static_cast<size_t>(channels), 0.0f);
+  const float length = std::sqrt(static_cast<float>(model.recurrent.key_dim));
+  query_scale_.assign(static_cast<size_t>(model.recurrent.key_dim), 1 / (length * length));
+  key_scale_.assign(static_cast<size_t>(model.recurrent.key_dim), 1 / length);
 }
 
 void Graph::forward(std::span<const Span> batch, float* logits) {
@@ -104,9 +115,14 @@ void Graph::place_rows(std::span<const Span> slice) {
   const Dimensions& d = model_.dimensions;
   const auto rows = static_cast<size_t>(num_rows_);
   for (Buffer<float>* buffer : {&residual_, &normed_, &delta_}) buffer->reserve(rows * d.embedding);
-  for (Buffer<float>* buffer : {&query_, &attended_})
-    buffer->reserve(rows * static_cast<size_t>(query_width_));
+  query_.reserve(rows * static_cast<size_t>(query_width_));
+  attended_.reserve(rows * static_cast<size_t>(mixed_width_));
   for (Buffer<float>* buffer : {&key_, &value_}) buffer->reserve(rows * static_cast<size_t>(kv_width_));
+  projected_.reserve(rows * static_cast<size_t>(projected_width_));
+  convolved_.reserve(rows * zeros_.size());
+  read_.reserve(rows * static_cast<size_t>(model_.recurrent.width()));
+  for (Buffer<float>* buffer : {&decays_, &rates_})
+    buffer->reserve(rows * static_cast<size_t>(model_.recurrent.num_heads));
   for (Buffer<float>* buffer : {&gate_, &up_}) buffer->reserve(rows * static_cast<size_t>(gate_width_));
   planned_ = {};
 }
@@ -147,15 +163,14 @@ void Graph::run_layer(int index) {
   const Layer& layer = model_.layers[static_cast<size_t>(index)];
   const Pending added = index == 0 ? Pending{} : pending_of(model_.layers[static_cast<size_t>(index) - 1]);
   const Pending* pending = index == 0 ? nullptr : &added;
-  const bool is_latent = model_.latent.rank > 0;
-  if (is_latent)
-    project_latent(layer, pending);
+  if (layer.is_recurrent())
+    run_recurrent(layer, pending);
   else
-    project_heads(layer, pending);
-  attend(layer);
+    run_attention(layer, pending);
   if (index == d.num_layers - 1) compact_to_wanted();
   if (num_rows_ == 0) return;
 
+  const bool is_latent = model_.latent.rank > 0;
   if (is_latent) project_back(layer);
   const Matrix* outputs[] = {&layer.output};
   quantize(is_latent ? head_queries_.get() : attended_.get(), layer.output.cols, outputs);
@@ -167,14 +182,31 @@ void Graph::run_layer(int index) {
 
 void Graph::project_heads(const Layer& layer, const Pending* pending) {
   const int64_t query_width = layer.heads.query_width(), kv_width = layer.heads.kv_width();
-  const Matrix* projections[] = {&layer.query, &layer.key, &layer.value};
+  const bool has_gate = layer.query_gate.rows > 0;
+  if (has_gate) query_gate_.reserve(static_cast<size_t>(num_rows_ * query_width));
+  const Matrix* projections[] = {&layer.query, &layer.key, &layer.value, &layer.query_gate};
   const Product heads[] = {{&layer.query, query_.get(), query_width},
                            {&layer.key, key_.get(), kv_width},
-                           {&layer.value, value_.get(), kv_width}};
-  const size_t count = layer.value.rows > 0 ? 3 : layer.has_keys() ? 2 : 1;
+                           {&layer.value, value_.get(), kv_width},
+                           {&layer.query_gate, query_gate_.get(), query_width}};
+  const size_t count = has_gate ? 4 : layer.value.rows > 0 ? 3 : layer.has_keys() ? 2 : 1;
   normalize(pending, layer.attention_norm, std::span(projections).first(count));
   multiply(std::span(heads).first(count));
   normalize_heads(layer);
+}
+
+void Graph::run_attention(const Layer& layer, const Pending* pending) {
+  if (model_.latent.rank > 0)
+    project_latent(layer, pending);
+  else
+    project_heads(layer, pending);
+  attend(layer);
+  if (layer.query_gate.rows == 0) return;
+  const int64_t width = layer.heads.query_width();
+  for_rows(num_rows_, width, [&](int64_t begin, int64_t end) {
+    const int64_t at = begin * width;
+    vectors_.sigmoid_multiply(attended_.get() + at, query_gate_.get() + at, (end - begin) * width);
+  });
 }
 
 // What a layer leaves in `delta_`.
@@ -223,11 +255,13 @@ void Graph::compact_to_wanted() {
   const auto compact = [&](float* rows, int64_t width, int64_t from, int64_t to) {
     std::memcpy(rows + to * width, rows + from * width, static_cast<size_t>(width) * sizeof(float));
   };
+  const Layer& last = model_.layers.back();
+  const int64_t attended_width = last.is_recurrent() ? last.output.cols : last.heads.query_width();
   for (size_t i = 0; i < wanted_.size(); ++i) {
     const int64_t from = wanted_[i], to = static_cast<int64_t>(i);
     if (from == to) continue;
     compact(residual_.get(), d.embedding, from, to);
-    compact(attended_.get(), model_.layers.back().heads.query_width(), from, to);
+    compact(attended_.get(), attended_width, from, to);
     if (const int64_t width = model_.layer_inputs.width; width > 0)
       compact(inputs_.get(), width * d.num_layers, from, to);
     if (model_.is_parallel) compact(normed_.get(), d.embedding, from, to);
@@ -357,7 +391,7 @@ void Graph::count_product(const Matrix& weights) {
 
 void Graph::multiply(std::span<const Product> products) {
   for (const Product& product : products) count_product(*product.weights);
-  std::array<Product, 3> kept;
+  std::array<Product, 4> kept;
   for (const bool floats : {false, true}) {
     size_t count = 0;
     for (const Product& product : products)

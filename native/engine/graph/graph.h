@@ -11,6 +11,7 @@
 #include "cpu/vector_table.h"
 #include "graph/buffer.h"
 #include "kv/paged_cache.h"
+#include "kv/state_store.h"
 #include "model/model.h"
 #include "pool/pool.h"
 
@@ -37,7 +38,8 @@ inline int64_t queries_per_tile(const Heads& heads) {
 
 class Graph {
  public:
-  Graph(const Model& model, const PagedCache& cache, ThreadPool& pool);
+  // `states` is null for a model without recurrent layers.
+  Graph(const Model& model, const PagedCache& cache, const StateStore* states, ThreadPool& pool);
 
   // Writes the requested rows, in batch order, to logits[row * vocabulary].
   void forward(std::span<const Span> batch, float* logits);
@@ -55,6 +57,7 @@ class Graph {
   void place_rows(std::span<const Span> slice);
   void embed();
   void run_layer(int index);
+  void run_attention(const Layer& layer, const Pending* pending);
   void project_heads(const Layer& layer, const Pending* pending);
   static Pending pending_of(const Layer& layer);
   void compact_to_wanted();
@@ -72,10 +75,10 @@ class Graph {
   void multiply_gated(const Layer& layer);
   void count_product(const Matrix& weights);
   void multiply(std::span<const Product> products);
+  static constexpr int64_t kSerialCost = 16 << 10;  // in values; below it, fork and join cost more than they save
   // Calls function(begin, end) for parts of the rows, on all threads if they cost enough.
   template <typename Function>
   void for_rows(int64_t num_rows, int64_t row_cost, Function&& function, int64_t unit = 1) {
-    constexpr int64_t kSerialCost = 16 << 10;  // in values; below it, fork and join cost more than they save
     if (num_rows * row_cost <= kSerialCost) {
       function(0, num_rows);
       return;
@@ -122,6 +125,30 @@ class Graph {
   void activate_experts(const Layer& layer);
   void add_experts(const Layer& layer);
 
+  // Recurrent layers, in recurrent_step.cpp.
+  struct Rows {  // of a batch: some channels within wider rows
+    float* data;
+    int64_t stride;
+    float* at(int64_t row) const { return data + row * stride; }
+  };
+  void run_recurrent(const Layer& layer, const Pending* pending);
+  void run_short_convolution(const Layer& layer);
+  // function(span, part) for all spans of the slice.
+  template <typename Function>
+  void for_span_parts(int64_t num_parts, int64_t row_cost, Function&& function);
+  // function(first, end, from, to) for the parts of a span between two states, with rows of the slice.
+  template <typename Function>
+  void for_segments(int span, Function&& function) const;
+  void convolve(const Layer& layer, int span, int64_t channel, int64_t count, Rows in, Rows out);
+
+  // Those with a matrix of each head, in state_step.cpp.
+  void run_delta_rule(const Layer& layer);
+  void run_scan(const Layer& layer);
+  void convolve_all(const Layer& layer, Rows in);
+  void normalize_keys(float* row, float* decays, float* rates, const Layer& layer);
+  // Offsets within a convolved row.
+  void update_states(const Layer& layer, int64_t keys, int64_t queries, int64_t values);
+
   // Attention, in attention_step.cpp.
   struct Item {  // some queries of one span against one key/value head
     int span, head;
@@ -140,6 +167,7 @@ class Graph {
 
   const Model& model_;
   const PagedCache& cache_;
+  const StateStore* states_;
   ThreadPool& pool_;
   const KernelTable& kernels_;
   const VectorTable& vectors_;
@@ -166,11 +194,18 @@ class Graph {
   Activations narrow_, floats_;  // for quantised weights and for float weights
   Activations gated_;            // becomes `narrow_`
   Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_, inputs_, own_inputs_;
+  Buffer<float> query_gate_;
+  // Of recurrent layers: what the input matrix makes of rows, the same after the convolution, what is read from
+  // states, and how each head's state changes.
+  Buffer<float> projected_, convolved_, read_, decays_, rates_;
+  Vector query_scale_, key_scale_;
+  Vector zeros_;  // the state before a sequence's first position
   Buffer<float> head_queries_, latents_;  // of latent attention
   Buffer<float> partials_, scratch_;
   std::array<Buffer<float>, 2> cosines_, sines_;
   Work work_;
   int64_t scratch_floats_ = 0, slice_rows_, gate_width_ = 0, query_width_ = 0, kv_width_ = 0;
+  int64_t mixed_width_ = 0, projected_width_ = 0;
 };
 
 }  // namespace myna

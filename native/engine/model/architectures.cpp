@@ -58,7 +58,13 @@ void Build::add_joined_heads(const std::string& name, Layer& layer) {
 void Build::add_heads(int index, Layer& layer) {
   const int64_t width = model.dimensions.embedding, query = layer.heads.query_width(),
                 kv = layer.heads.kv_width();
-  layer.query = weights.matrix(tensor(index, "attn_q.weight"), query, width);
+  const std::string name = tensor(index, "attn_q.weight");
+  if (family.has_query_gate) {
+    layer.query = weights.alternate(name, 0, layer.heads.dim, query, width);
+    layer.query_gate = weights.alternate(name, 1, layer.heads.dim, query, width);
+  } else {
+    layer.query = weights.matrix(name, query, width);
+  }
   layer.query_bias = weights.optional_vector(tensor(index, "attn_q.bias"), query);
   if (layer.cache_layer != index) {  // files may have what isn't used
     for (const char* name : {"attn_k.", "attn_v.", "attn_k_norm."}) weights.ignore(tensor(index, name));
@@ -186,15 +192,24 @@ void Build::add_experts(int index, Layer& layer) {
 
 void Build::add_layers() {
   const Dimensions& d = model.dimensions;
+  const std::vector<bool> recurrent = recurrent_layers(file, family, d.num_layers);
+  int num_caches = 0;
   for (int i = 0; i < d.num_layers; ++i) {
     Layer& layer = model.layers[static_cast<size_t>(i)];
-    add_attention(i, layer);
+    if (recurrent[static_cast<size_t>(i)]) {
+      add_recurrent(i, layer);
+    } else {
+      add_attention(i, layer);
+      if (layer.has_keys() && family.recurrence != Recurrence::kNone) layer.cache_layer = num_caches++;
+    }
     add_feed_forward(i, layer);
     if (family.has_post_norms) {
       layer.post_attention_norm = weights.vector(tensor(i, "post_attention_norm.weight"), d.embedding);
       layer.post_ffn_norm = weights.vector(tensor(i, "post_ffw_norm.weight"), d.embedding);
     }
   }
+  if (family.recurrence != Recurrence::kNone && num_caches == 0)
+    throw UnsupportedModel("no layer has attention");
 }
 
 void Build::add_layer_inputs() {
@@ -239,6 +254,7 @@ std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool, int
   model->dimensions = read_dimensions(file, family);
   const Dimensions& d = model->dimensions;
   model->routing = read_routing(file, family);
+  model->recurrent = read_recurrent_sizes(file, family);
   model->latent = read_latent(file, family, d);
   model->norm_epsilon = read_epsilon(file, family);
   model->norm = family.norm;
@@ -255,7 +271,7 @@ std::unique_ptr<Model> load_model(const gguf::Model& file, ThreadPool& pool, int
   if (family.has_layer_inputs) build.add_layer_inputs();
   build.add_positions();
   if (family.finish != nullptr) family.finish(build);
-  model->output_norm = weights.vector("output_norm.weight", d.embedding);
+  model->output_norm = weights.vector(std::string(family.output_norm) + ".weight", d.embedding);
   model->output = weights.matrix(weights.has("output.weight") ? "output.weight" : "token_embd.weight",
                                  d.vocabulary, d.embedding);
   weights.expect_all_used();

@@ -47,6 +47,10 @@ struct Build {
   void add_experts(int index, Layer& layer);
   void add_expert_matrices(int index, Experts& experts);
   void add_head_norms(int index, Layer& layer);
+  void add_recurrent(int index, Layer& layer);
+  void add_delta_rule(int index, Layer& layer);
+  void add_scan(int index, Layer& layer);
+  Convolution convolution(const std::string& name, int64_t channels);
   Rope rope(double base_frequency, int dimensions, bool is_scaled) const;
   void scale_frequencies(Rope& rope, double base_frequency) const;
   double scaling_factor() const;

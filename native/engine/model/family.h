@@ -39,6 +39,12 @@ struct Family {
   bool has_layer_inputs = false;
   bool has_latent = false;
 
+  // Layers without keys and values are recurrent.
+  Recurrence recurrence = Recurrence::kNone;
+  bool shares_keys_at_distance = false;  // see RecurrentSizes
+  bool has_query_gate = false;           // "attn_q" has a gate after each head's query
+  const char* output_norm = "output_norm";
+
   // A mixture of experts in the layers that have a router, unless the file says otherwise about its routing.
   bool is_mixture = false;
   Routing::Scores scores = Routing::Scores::kSoftmax;

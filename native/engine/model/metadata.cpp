@@ -136,6 +136,17 @@ int64_t of_most_layers(const gguf::Model& file, const Family& family, const std:
   return numbers.front();
 }
 
+// Of those that have any: the same number for all of them.
+int heads_of_some_layers(const gguf::Model& file, const std::string& key) {
+  const auto values = file.integers(key, 4096);
+  if (!values || values->empty()) throw CorruptFile("the metadata '" + key + "' is missing");
+  const uint64_t most = *std::max_element(values->begin(), values->end());
+  if (most < 1 || most > 1024) throw CorruptFile("the metadata '" + key + "' is " + std::to_string(most));
+  for (const uint64_t value : *values)
+    if (value != 0 && value != most) throw UnsupportedModel("'" + key + "' differs between layers");
+  return static_cast<int>(most);
+}
+
 void check_heads(const Heads& heads) {
   if (heads.num % heads.num_kv != 0)
     throw CorruptFile("the number of query heads is not a multiple of the key/value heads");
@@ -178,8 +189,12 @@ Dimensions read_dimensions(const gguf::Model& file, const Family& family) {
     return static_cast<int>(of_most_layers(file, family, prefix + name, d.num_layers, 1024));
   };
   d.num_heads = number("attention.head_count");
-  d.num_kv_heads =
-      file.has(prefix + "attention.head_count_kv") ? number("attention.head_count_kv") : d.num_heads;
+  if (!file.has(prefix + "attention.head_count_kv"))
+    d.num_kv_heads = d.num_heads;
+  else if (family.recurrence != Recurrence::kNone)
+    d.num_kv_heads = heads_of_some_layers(file, prefix + "attention.head_count_kv");
+  else
+    d.num_kv_heads = number("attention.head_count_kv");
   const int64_t head_dim = bounded_or(file, prefix + "attention.key_length", d.embedding / d.num_heads, 1024);
   d.head_dim = static_cast<int>(head_dim);
   if (!family.has_latent && bounded_or(file, prefix + "attention.value_length", head_dim, 1024) != head_dim)
@@ -293,6 +308,8 @@ std::vector<std::string> honoured_keys(const Family& family) {
   keys.emplace_back(epsilon_of(family));
   keys.insert(keys.end(), family.keys.begin(), family.keys.end());
   if (family.is_mixture) keys.insert(keys.end(), std::begin(kMixtureKeys), std::end(kMixtureKeys));
+  const auto recurrent = recurrent_keys(family.recurrence);
+  keys.insert(keys.end(), recurrent.begin(), recurrent.end());
   if (family.has_guessing_layers) keys.emplace_back("nextn_predict_layers");
   if (family.is_multimodal_rope) keys.emplace_back("rope.dimension_sections");
   if (family.layers_differ) keys.insert(keys.end(), std::begin(kLayerKeys), std::end(kLayerKeys));

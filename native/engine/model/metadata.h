@@ -21,6 +21,10 @@ std::vector<Heads> read_heads(const gguf::Model& file, const Family& family, con
 std::vector<int64_t> read_feed_forward(const gguf::Model& file, const Family& family,
                                        const Dimensions& dimensions);
 Dimensions read_dimensions(const gguf::Model& file, const Family& family);
+// Which layers are recurrent: all that have no keys and values.
+std::vector<bool> recurrent_layers(const gguf::Model& file, const Family& family, int num_layers);
+RecurrentSizes read_recurrent_sizes(const gguf::Model& file, const Family& family);
+std::span<const char* const> recurrent_keys(Recurrence recurrence);
 LatentSizes read_latent(const gguf::Model& file, const Family& family, const Dimensions& dimensions);
 Routing read_routing(const gguf::Model& file, const Family& family);
 float read_epsilon(const gguf::Model& file, const Family& family);

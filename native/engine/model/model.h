@@ -9,10 +9,10 @@
 
 #include "cpu/kernels.h"
 #include "gguf/gguf.h"
+#include "model/recurrent.h"
+#include "model/vector.h"
 
 namespace myna {
-
-using Vector = std::vector<float>;  // empty: a step that the architecture doesn't have
 
 enum class Activation { kSilu, kGelu, kClippedSilu };
 enum class NormKind { kRms, kLayer };
@@ -84,6 +84,7 @@ struct Layer {
   // Without a key matrix, the layer reads the keys and values of an earlier one; without one for values,
   // these are the keys as they were before norms and rotation.
   Matrix query, key, value, output;
+  Matrix query_gate;    // of a sigmoid by which attention counts
   int cache_layer = 0;  // index into the cache's layers
   Vector query_bias, key_bias, value_bias, output_bias;
   Vector query_norm, key_norm;                // over each head, or over all of them if that wide
@@ -96,6 +97,7 @@ struct Layer {
   Vector sinks;        // a score of each head that joins the softmax without a value
   int rope = 0;        // index into Model::ropes, or kNoRope
   int64_t window = 0;  // visible positions; 0: all
+  Recurrent recurrent;  // in the place of attention, with the matrix `output`
 
   // A step after the feed-forward, in models with inputs for each layer.
   Matrix input_gate, input_projection;
@@ -103,6 +105,7 @@ struct Layer {
   float output_scale = 1.0f;  // of the residual, after the layer
 
   bool has_keys() const { return key.rows > 0 || latent.down.rows > 0; }
+  bool is_recurrent() const { return recurrent.convolution.taps > 0; }
 };
 
 // An input of each layer besides the residual: of the token, and projected from its embedding.
@@ -144,6 +147,8 @@ struct Model {
   float logit_cap = 0.0f;
   Temperature temperature;
   Routing routing;
+  RecurrentSizes recurrent;
+  int64_t state_floats = 0;  // of all recurrent layers
   bool norms_after_rope = false;  // of queries and keys
   bool is_parallel = false;       // the feed-forward reads the attention's norm
   Activation activation = Activation::kSilu;

@@ -33,6 +33,19 @@ Matrix Weights::part(const std::string& name, int64_t first, int64_t rows, int64
               &pool_);
 }
 
+Matrix Weights::alternate(const std::string& name, int which, int64_t group, int64_t rows, int64_t columns) {
+  const gguf::Tensor& tensor = use(name, 2 * rows, columns);
+  const auto* data = reinterpret_cast<const uint8_t*>(tensor.data.data());
+  const size_t bytes = tensor.row_bytes();
+  std::vector<uint8_t> own;
+  own.reserve(bytes * static_cast<size_t>(rows));
+  for (int64_t row = 0; row < rows; row += group) {
+    const uint8_t* from = data + static_cast<size_t>(2 * row + which * group) * bytes;
+    own.insert(own.end(), from, from + bytes * static_cast<size_t>(group));
+  }
+  return pack(arena_, static_cast<TensorType>(tensor.type), rows, columns, own.data(), &pool_);
+}
+
 std::vector<Matrix> Weights::stack(const std::string& name, int64_t count, Rows rows, int64_t columns) {
   const gguf::Tensor& tensor = use(name, rows.of, columns, count);
   const auto* data = reinterpret_cast<const uint8_t*>(tensor.data.data());
@@ -44,9 +57,11 @@ std::vector<Matrix> Weights::stack(const std::string& name, int64_t count, Rows 
   return matrices;
 }
 
-Vector Weights::vector(const std::string& name, int64_t size) {
-  use(name, 1, size);
-  return optional_table(name, 1, size);
+Vector Weights::vector(const std::string& name, int64_t size) { return table(name, 1, size); }
+
+Vector Weights::table(const std::string& name, int64_t rows, int64_t columns) {
+  use(name, rows, columns);
+  return optional_table(name, rows, columns);
 }
 
 Vector Weights::optional_table(const std::string& name, int64_t rows, int64_t columns) {

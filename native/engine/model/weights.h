@@ -19,13 +19,16 @@ class Weights {
   Matrix matrix(const std::string& name, int64_t rows, int64_t columns);
   // Rows [first, first + rows) of a tensor that joins several matrices; all of it must be used.
   Matrix part(const std::string& name, int64_t first, int64_t rows, int64_t of_rows, int64_t columns);
+  // One of two matrices of `rows` rows that take turns, `group` rows at a time; both must be used.
+  Matrix alternate(const std::string& name, int which, int64_t group, int64_t rows, int64_t columns);
   // One matrix for each expert, or those rows of each.
   struct Rows {
     int64_t first, count, of;
   };
   std::vector<Matrix> stack(const std::string& name, int64_t count, Rows rows, int64_t columns);
   Vector vector(const std::string& name, int64_t size);
-  Vector optional_table(const std::string& name, int64_t rows, int64_t columns);  // row by row
+  Vector table(const std::string& name, int64_t rows, int64_t columns);  // row by row
+  Vector optional_table(const std::string& name, int64_t rows, int64_t columns);
   Vector optional_vector(const std::string& name, int64_t size);  // empty if the file has none
   const gguf::Tensor* rows(const std::string& name, int64_t rows, int64_t columns);
   bool has(const std::string& name) const { return file_.find(name) != nullptr; }

@@ -166,7 +166,8 @@ class ModelManager:
         except ModelLoadFailed as error:
             slot.failure = error
             raise
-        cache_bytes = min(kv_bytes, loaded.running.info.kv_tokens * size.kv_token_bytes)
+        info = loaded.running.info
+        cache_bytes = min(kv_bytes, size.cache_bytes(info.kv_tokens, 2 * info.max_sequences))
         slot.set_loaded(loaded, need.fixed_bytes + cache_bytes)
         self.loaded.append(slot)
         self.has_loaded = True

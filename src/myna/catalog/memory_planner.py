@@ -11,6 +11,7 @@ from myna.core.translatable import N_
 
 WORKER_BYTES: Final = 96 << 20  # a worker process besides weights and KV cache: Python, libraries, logits
 MIN_KV_TOKENS: Final = 8192  # a model with less KV cache than this is of little use
+MIN_STATES: Final = 8  # the same of a recurrent model: four sequences, each with a state to share
 # Memory left unplanned: this fraction of the machine's, up to a maximum.
 _SPARE_DIVISOR: Final = 16
 _MAX_SPARE_BYTES: Final = 1 << 30
@@ -56,7 +57,7 @@ def memory_need(model: str, size: ModelSize, *, context_tokens: int, memory_byte
     if memory_bytes:
         return MemoryNeed(model, fixed_bytes, memory_bytes, is_exact=True)
     tokens = min(size.context_tokens, context_tokens or MIN_KV_TOKENS)
-    return MemoryNeed(model, fixed_bytes, tokens * size.kv_token_bytes, is_exact=False)
+    return MemoryNeed(model, fixed_bytes, size.cache_bytes(tokens, MIN_STATES), is_exact=False)
 
 
 def capacity(memory: Memory, limit_bytes: int) -> int:

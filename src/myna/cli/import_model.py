@@ -32,7 +32,8 @@ def import_model(
     Its safetensors become one GGUF file among Myna's models. The folder must be in sentence-transformers'
     layout, whose modules.json says how a text becomes one vector.
 
-    Architectures: BERT (all-MiniLM, bge, e5, mxbai), EmbeddingGemma, Qwen3-Embedding.
+    Architectures: BERT (all-MiniLM, bge, e5, mxbai), XLM-RoBERTa (multilingual-e5, bge-m3), EmbeddingGemma,
+    Qwen3-Embedding.
 
     **Examples**
 

@@ -45,7 +45,12 @@ class Engine(Protocol):
 
     @property
     def can_trim(self) -> bool:
-        """False for recurrent models, whose state can't be truncated."""
+        """Whether rejected drafts can be undone at little cost."""
+        ...
+
+    @property
+    def prefix_grid(self) -> int:
+        """Prefixes can be shared at multiples of it: 1, unless a state is kept only there."""
         ...
 
     @property
@@ -67,12 +72,18 @@ class Engine(Protocol):
         """Compute all rows, or raise `KVCacheFull` and change nothing. Releases the GIL."""
         ...
 
+    def reusable(self, sequence: int, num_tokens: int) -> int:
+        """The longest part of the sequence's first `num_tokens` that `fork` can share and `trim` can leave:
+        all of them, but for a recurrent model only up to where it kept a state."""
+        ...
+
     def fork(self, source: int, target: int, num_tokens: int) -> None:
-        """Let `target`, which must be empty, share the first `num_tokens` of `source`; copy-on-write."""
+        """Let `target`, which must be empty, share the first `num_tokens` of `source`, which are `reusable`;
+        copy-on-write."""
         ...
 
     def trim(self, sequence: int, num_tokens: int) -> None:
-        """Truncate the sequence to its first `num_tokens`."""
+        """Truncate the sequence to its first `num_tokens`, which are `reusable`."""
         ...
 
     def free(self, sequence: int) -> None:

@@ -202,6 +202,7 @@ class FakeEngine:
     """See the module. Asserts the rules of `engines.base.Engine`, so that tests catch violations."""
 
     can_trim = True
+    prefix_grid = 1
     is_batch_invariant = True
 
     def __init__(self, context_tokens: int, kv_tokens: int, max_sequences: int) -> None:
@@ -246,6 +247,9 @@ class FakeEngine:
         if delay_s:
             time.sleep(delay_s)
         return _FakeLogits(self._write(rows, first, second))
+
+    def reusable(self, sequence: int, num_tokens: int) -> int:
+        return num_tokens and min(num_tokens, len(self._states[sequence].text.history))
 
     def fork(self, source: int, target: int, num_tokens: int) -> None:
         assert target not in self._states

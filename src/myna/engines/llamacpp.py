@@ -53,15 +53,12 @@ class LlamaCppEngine:
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._cells = CellAllocator(info.kv_tokens)
         self._batch = Batch(BATCH_TOKENS)
-        self._is_recurrent = model.is_recurrent
-
-    @property
-    def can_trim(self) -> bool:
-        return not self._is_recurrent
+        self.can_trim: Final = not model.is_recurrent
+        self.prefix_grid: Final = 1 if self.can_trim else info.context_tokens
 
     @property
     def prefix_cache_tokens(self) -> int:
-        return 0 if self._is_recurrent else min(PREFIX_CACHE_TOKENS, self.info.kv_tokens // 2)
+        return min(PREFIX_CACHE_TOKENS, self.info.kv_tokens // 2) if self.can_trim else 0
 
     @property
     def free_tokens(self) -> int:
@@ -81,8 +78,14 @@ class LlamaCppEngine:
             self._cells.extend(row.sequence, len(row.tokens))
         return logits
 
+    def reusable(self, sequence: int, num_tokens: int) -> int:
+        length = self._cells.length(sequence)
+        if self.can_trim:
+            return min(num_tokens, length)
+        return length if num_tokens >= length else 0
+
     def fork(self, source: int, target: int, num_tokens: int) -> None:
-        if self._is_recurrent and num_tokens != self._cells.length(source):
+        if self.reusable(source, num_tokens) != num_tokens:
             raise ValueError("a recurrent model's sequence can only be forked as a whole")
         self._cells.fork(source, target, num_tokens)
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, num_tokens)

@@ -74,8 +74,12 @@ def arithmetic() -> str:
 class NativeEngine:
     """One model in this process. All calls come from one thread."""
 
+    can_trim = True
+    is_batch_invariant = True
+
     def __init__(self, engine: _native.Engine) -> None:
         self._engine = engine
+        self.prefix_grid: Final = engine.prefix_grid
         ends = (engine.token(name) for name in _END_TOKENS)
         self.info: Final = ModelInfo(
             engine="native",
@@ -83,23 +87,15 @@ class NativeEngine:
             vocab_size=engine.vocab_size,
             context_tokens=engine.context_tokens,
             kv_tokens=engine.kv_tokens,
-            max_sequences=MAX_SEQUENCES,
+            max_sequences=engine.max_sequences,
             arithmetic=arithmetic(),
             eos_tokens=tuple(dict.fromkeys(token for token in ends if token >= 0)),
             is_batch_invariant=True,
         )
 
     @property
-    def can_trim(self) -> bool:
-        return True
-
-    @property
     def prefix_cache_tokens(self) -> int:
         return self.info.kv_tokens  # idle blocks cost no time
-
-    @property
-    def is_batch_invariant(self) -> bool:
-        return True
 
     @property
     def free_tokens(self) -> int:
@@ -135,6 +131,9 @@ class NativeEngine:
             raise KVCacheFull(str(exc)) from None
         except ValueError as exc:
             raise GenerationFailed(N_("The engine rejected the batch: {reason}.", reason=exc)) from exc
+
+    def reusable(self, sequence: int, num_tokens: int) -> int:
+        return self._engine.reusable(sequence, num_tokens)
 
     def fork(self, source: int, target: int, num_tokens: int) -> None:
         self._engine.fork(source, target, num_tokens)

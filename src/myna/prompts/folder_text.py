@@ -36,11 +36,12 @@ class _Templates(msgspec.Struct):
 @dataclass(frozen=True, slots=True)
 class FolderText:
     """`header` describes the folder as a GGUF file's header would, so that both kinds of models are rendered
-    by the same code."""
+    by the same code. `special` are the tokens that the file's library finds in no text, by their names."""
 
     header: Header
     vocabulary: Vocabulary
     tokenizer: Tokenizer
+    special: Mapping[str, int]
     sampling: SamplingDefaults
 
     @classmethod
@@ -64,7 +65,8 @@ class FolderText:
             ),
         )
         tokenizer = Tokenizer(vocabulary, encoder=FileEncoder(folder))
-        return cls(header, vocabulary, tokenizer, _sampling(generation))
+        special = {token.content: token.id for token in file.added if token.special}
+        return cls(header, vocabulary, tokenizer, special, _sampling(generation))
 
     def renderer(self, chat_template: str | None = None) -> GgufRenderer:
         """As Transformers and vLLM do, the template alone decides what a conversation begins with."""

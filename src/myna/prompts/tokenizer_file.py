@@ -28,19 +28,30 @@ class _Model(msgspec.Struct):
     type: str | None = None
     merges: list[str | tuple[str, str]] = []
     unk_token: str | None = None
+    unk_id: int | None = None
     byte_fallback: bool | None = None
 
 
 class Normalizer(msgspec.Struct):
-    """What happens to text first, as far as BERT's vocabularies need it."""
+    """What happens to text first, as far as BERT's and XLM-RoBERTa's vocabularies need it."""
 
     type: str
+    normalizers: list["Normalizer"] = []
+    precompiled_charsmap: str | None = None
     lowercase: bool | None = None
     strip_accents: bool | None = None
 
 
+class PreTokenizer(msgspec.Struct):
+    """How text is cut into words, or several such steps."""
+
+    type: str
+    pretokenizers: list["PreTokenizer"] = []
+
+
 class _File(msgspec.Struct):
     model: _Model
+    pre_tokenizer: PreTokenizer | None = None
     added_tokens: list[AddedToken] = []
     normalizer: Normalizer | None = None
 
@@ -53,13 +64,12 @@ class TokenizerFile:
     ) -> None:
         """`num_tokens` have weights; with `may_have_more`, the file may list others, which can't be used."""
         self.folder = folder
-        file = folder.decoded("tokenizer.json", _File)
-        if file is None:
-            raise folder.error("it has no tokenizer.json")
+        file = _read(folder)
         if file.model.type not in (None, kind):
             raise folder.error(f"its tokenizer is a {file.model.type[:40]} one, not {kind}")
-        self.model, self.normalizer = file.model, file.normalizer
-        self.ids: dict[str, int] = folder.decode("tokenizer.json", file.model.vocab, dict[str, int])
+        self.model, self.normalizer, self.pre_tokenizer = file.model, file.normalizer, file.pre_tokenizer
+        self.scores = np.zeros(num_tokens, np.float32)
+        self.ids = self._scored() if kind == "Unigram" else self._numbered()
         if may_have_more:
             highest = max((*self.ids.values(), *(token.id for token in file.added_tokens)), default=0)
             num_tokens = max(num_tokens, highest + 1)
@@ -75,9 +85,20 @@ class TokenizerFile:
         for text, number in self.ids.items():
             self.texts[number] = text
 
+    def _numbered(self) -> dict[str, int]:
+        return self.folder.decode("tokenizer.json", self.model.vocab, dict[str, int])
+
+    def _scored(self) -> dict[str, int]:
+        """Tokens in order, each with its score."""
+        pairs = self.folder.decode("tokenizer.json", self.model.vocab, list[tuple[str, float]])
+        scores = np.array([score for _, score in pairs[: len(self.scores)]], np.float32)
+        self.scores[: len(scores)] = scores
+        return {text: number for number, (text, _) in enumerate(pairs)}
+
     def set_unknown(self) -> None:
         """Mark the token of what has no other."""
-        if (number := self.ids.get(self.model.unk_token or "")) is not None:
+        number = self.ids.get(self.model.unk_token or "", self.model.unk_id)
+        if number is not None and 0 <= number < len(self.kinds):
             self.kinds[number] = TokenKind.UNKNOWN
 
     def special(self, names: Mapping[str, str]) -> dict[str, int]:
@@ -98,3 +119,15 @@ class TokenizerFile:
             if len(parts) != 2:
                 raise self.folder.error("tokenizer.json has a merge that isn't of two tokens")
             yield parts
+
+
+def kind_of_model(folder: JsonFolder) -> str:
+    """Such as "BPE" or "Unigram"; empty if the file doesn't say. Raises `ModelFileError`."""
+    return _read(folder).model.type or ""
+
+
+def _read(folder: JsonFolder) -> _File:
+    file = folder.decoded("tokenizer.json", _File)
+    if file is None:
+        raise folder.error("it has no tokenizer.json")
+    return file

@@ -1,6 +1,7 @@
 """Manages the engine's KV cache: slots, prefixes shared between sequences, and finished prefixes kept for
 reuse."""
 
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from myna.core.generator import ModelInfo
@@ -57,8 +58,11 @@ class PrefixIndex:
             if not entries:
                 del self._entries[block]
 
-    def find(self, tokens: list[int], blocks: list[int], salt: str) -> Match | None:
-        """The entry that shares the most computed tokens; among equals, the one that will share the most."""
+    def find(
+        self, tokens: list[int], blocks: list[int], salt: str, reusable: Callable[[CacheEntry, int], int]
+    ) -> Match | None:
+        """The entry that shares the most computed tokens, of which as many count as are `reusable`; among
+        equals, the one that will share the most."""
         depth = 0
         for block in blocks:
             if block not in self._entries:
@@ -67,7 +71,7 @@ class PrefixIndex:
         if not depth:
             return None
         matches = [
-            Match(entry, common, min(common, entry.computed))
+            Match(entry, common, reusable(entry, min(common, entry.computed)))
             for entry in self._entries[blocks[depth - 1]][-_MAX_ENTRIES_TRIED:]
             if entry.salt == salt and (common := _common(entry.tokens, tokens, depth * BLOCK_TOKENS))
         ]
@@ -124,12 +128,19 @@ class KVStorage(Protocol):
     @property
     def can_trim(self) -> bool: ...
     @property
+    def prefix_grid(self) -> int: ...
+    @property
     def prefix_cache_tokens(self) -> int: ...
     @property
     def free_tokens(self) -> int: ...
+    def reusable(self, sequence: int, num_tokens: int) -> int: ...
     def fork(self, source: int, target: int, num_tokens: int) -> None: ...
     def trim(self, sequence: int, num_tokens: int) -> None: ...
     def free(self, sequence: int) -> None: ...
+
+
+def _reusable(kv: KVStorage, entry: CacheEntry, num_tokens: int) -> int:
+    return kv.reusable(entry.slot, min(num_tokens, entry.computed))
 
 
 class KVCacheManager:
@@ -150,11 +161,12 @@ class KVCacheManager:
         return len(self._free_slots)
 
     def rollback(self, sequence: Sequence, num_rejected: int) -> None:
-        """Drop the KV of the last tokens, which were rejected drafts."""
+        """Drop the KV of the last tokens, which were rejected drafts, and of more if the engine can't end
+        there: those are computed again."""
         entry = sequence.entry
         assert entry is not None
-        entry.computed -= num_rejected
         if num_rejected:
+            entry.computed = _reusable(self._kv, entry, entry.computed - num_rejected)
             self._kv.trim(entry.slot, entry.computed)
 
     def has_room(self, num_tokens: int) -> bool:
@@ -167,11 +179,10 @@ class KVCacheManager:
     def should_wait(self, sequence: Sequence) -> bool:
         """Whether another sequence is about to compute a prefix that this one can then share."""
         match = self._find(sequence)
-        return (
-            match is not None
-            and match.entry not in self.prefix_cache
-            and match.common - match.ready >= _MIN_SHARED_TO_WAIT
-        )
+        if match is None or match.entry in self.prefix_cache:
+            return False
+        to_come = match.common // self._kv.prefix_grid * self._kv.prefix_grid
+        return match.entry.computed < to_come and to_come - match.ready >= _MIN_SHARED_TO_WAIT
 
     def allocate(self, sequence: Sequence, committed_tokens: int, num_running: int) -> bool:
         """Allocate a slot, sharing the longest computed prefix; False while there is no room.
@@ -221,9 +232,7 @@ class KVCacheManager:
         allows."""
         entry = self._take(sequence)
         # An answer may have ended within its draft tokens: what was computed beyond its end is useless.
-        keep = min(entry.computed, len(entry.tokens), self._kv.prefix_cache_tokens)
-        if keep < entry.computed and not self._kv.can_trim:
-            keep = 0
+        keep = _reusable(self._kv, entry, min(len(entry.tokens), self._kv.prefix_cache_tokens))
         if keep < BLOCK_TOKENS:
             self._free(entry)
             return
@@ -248,20 +257,20 @@ class KVCacheManager:
 
     def _find(self, sequence: Sequence) -> Match | None:
         """What can be shared. At least one token must remain to be computed, or all of them if prompt
-        log-probabilities are requested. A state that can't be trimmed is shared as a whole or not at all."""
+        log-probabilities are requested."""
         request = sequence.group.request
         if request.num_prompt_logprobs is not None and not sequence.group.is_prompt_done:
             sequence.blocks = []
         if sequence.blocks is None:
             sequence.blocks = block_hashes(request.prompt_tokens, request.cache_salt)
-        match = self.index.find(sequence.tokens, sequence.blocks, request.cache_salt)
-        if match is None:
-            return None
         limit = len(sequence.tokens) - 1
-        match = Match(match.entry, min(match.common, limit), min(match.ready, limit))
-        if not self._kv.can_trim and match.ready != match.entry.computed:
-            return None
-        return match
+        match = self.index.find(
+            sequence.tokens,
+            sequence.blocks,
+            request.cache_salt,
+            lambda entry, common: _reusable(self._kv, entry, min(common, limit)),
+        )
+        return match and Match(match.entry, min(match.common, limit), match.ready)
 
     def _assign(self, sequence: Sequence, slot: int, computed: int) -> None:
         blocks = sequence.blocks or []

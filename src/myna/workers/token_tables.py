@@ -15,11 +15,11 @@ _CALL_LITERALS: Final = frozenset(text.encode() for form in FORMATS.values() for
 def control_tokens(vocabulary: Vocabulary) -> tuple[list[int], list[int]]:
     """The control tokens: those whose text is never shown, and those that are marks."""
     special = [token for token in range(len(vocabulary)) if vocabulary.is_control(token)]
-    marks = [token for token in special if _is_mark(vocabulary.texts[token])]
+    marks = [token for token in special if is_mark(vocabulary.texts[token])]
     return sorted(set(special).difference(marks)), marks
 
 
-def _is_mark(text: bytes) -> bool:
+def is_mark(text: bytes) -> bool:
     """Whether a control token's text is shown, since the output can't be parsed without it: a mark of
     thoughts, or a part of a call format's marks."""
     return text in _THOUGHT_MARKS or (len(text) > 2 and any(text in literal for literal in _CALL_LITERALS))

@@ -1,6 +1,7 @@
 """Small random embedding models in Hugging Face's layout, the same bytes each time: sentence-transformers has
 computed `references.json` from them (`bench/embedding_references.py`)."""
 
+import base64
 import json
 import string
 from collections.abc import Callable, Mapping
@@ -148,10 +149,16 @@ def write_bert_folder(folder: Path) -> Path:
         | {f"{name}_token": text for name, text in names.items()},
     }
     _write(folder, files, "mean_tokens")
+    shapes = _bert_shapes(len(ids), positions=CONTEXT, types=2)
+    write_safetensors(folder / "model.safetensors", _random(shapes, norms_from=1))
+    return folder
+
+
+def _bert_shapes(num_tokens: int, *, positions: int, types: int) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings.weight": (len(ids), WIDTH),
-        "embeddings.position_embeddings.weight": (CONTEXT, WIDTH),
-        "embeddings.token_type_embeddings.weight": (2, WIDTH),
+        "embeddings.word_embeddings.weight": (num_tokens, WIDTH),
+        "embeddings.position_embeddings.weight": (positions, WIDTH),
+        "embeddings.token_type_embeddings.weight": (types, WIDTH),
         "embeddings.LayerNorm.weight": (WIDTH,),
         "embeddings.LayerNorm.bias": (WIDTH,),
     }
@@ -169,7 +176,73 @@ def write_bert_folder(folder: Path) -> Path:
         for name, shape in parts.items():
             shapes[f"encoder.layer.{layer}.{name}.weight"] = shape
             shapes[f"encoder.layer.{layer}.{name}.bias"] = shape[:1]
-    shapes |= {"pooler.dense.weight": (WIDTH, WIDTH), "pooler.dense.bias": (WIDTH,)}
+    return shapes | {"pooler.dense.weight": (WIDTH, WIDTH), "pooler.dense.bias": (WIDTH,)}
+
+
+def _table_of_characters() -> str:
+    """SentencePiece's compiled table, of one replacement: tabs and line ends become spaces."""
+    units = np.zeros(1024, "<u4")
+    units[0] = 256 << 10
+    for char in b"\t\n":
+        units[256 ^ char] = 512 << 10 | 1 << 8 | char
+        units[256 ^ char ^ 512] = 1 << 31  # the replacement at 0
+    return base64.b64encode(units.nbytes.to_bytes(4, "little") + units.tobytes() + b" \0").decode()
+
+
+def write_xlm_roberta_folder(folder: Path) -> Path:
+    """As multilingual-e5-base and bge-m3 are published."""
+    marks = ["<s>", "<pad>", "</s>", "<unk>"]
+    words = {"▁the": -3.0, "▁bird": -4.5, "▁": -2.0, "ing": -4.0, "s": -3.5, "▁o": -6.0, "ther": -4.2}
+    letters = {char: -8.0 - i / 64 for i, char in enumerate([*_LETTERS, *string.ascii_uppercase, *".,!?-'é"])}
+    pieces = {**dict.fromkeys(marks, 0.0), **words, **{c: s for c, s in letters.items() if c not in words}}
+    pieces["<mask>"] = 0.0
+    ids = {text: number for number, text in enumerate(pieces)}
+    tokenizer = {
+        "version": "1.0",
+        "added_tokens": _special({mark: ids[mark] for mark in (*marks, "<mask>")}),
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "Precompiled", "precompiled_charsmap": _table_of_characters()},
+                {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+            ],
+        },
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "WhitespaceSplit"},
+                {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+            ],
+        },
+        "post_processor": _framed(ids, "<s>", "</s>"),
+        "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+        "model": {"type": "Unigram", "unk_id": 3, "vocab": list(pieces.items()), "byte_fallback": False},
+    }
+    names = {"bos": "<s>", "eos": "</s>", "sep": "</s>", "cls": "<s>", "unk": "<unk>", "pad": "<pad>"}
+    config = {
+        "architectures": ["XLMRobertaModel"],
+        "model_type": "xlm-roberta",
+        "hidden_act": "gelu",
+        "hidden_size": WIDTH,
+        "intermediate_size": INNER,
+        "layer_norm_eps": 1e-5,
+        "max_position_embeddings": CONTEXT + 2,
+        "num_attention_heads": HEADS,
+        "num_hidden_layers": 2,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "type_vocab_size": 1,
+        "vocab_size": len(ids),
+    }
+    files: Json = {
+        "config.json": config,
+        "tokenizer.json": tokenizer,
+        "tokenizer_config.json": {"tokenizer_class": "XLMRobertaTokenizerFast"}
+        | {f"{name}_token": text for name, text in (names | {"mask": "<mask>"}).items()},
+    }
+    _write(folder, files, "cls_token")
+    shapes = _bert_shapes(len(ids), positions=CONTEXT + 2, types=1)
     write_safetensors(folder / "model.safetensors", _random(shapes, norms_from=1))
     return folder
 
@@ -337,6 +410,7 @@ def write_qwen3_folder(folder: Path) -> Path:
 
 FOLDERS: Final[dict[str, Callable[[Path], Path]]] = {
     "bert": write_bert_folder,
+    "xlm-roberta": write_xlm_roberta_folder,
     "gemma-embedding": write_gemma_folder,
     "qwen3": write_qwen3_folder,
 }

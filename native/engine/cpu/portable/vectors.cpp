@@ -1,6 +1,7 @@
 #define MYNA_ISA vectors_portable
 #include "attention/tile.h"
 #include "cpu/elementwise.h"
+#include "cpu/recurrence.h"
 #include "cpu/vector_functions.h"
 #include "cpu/vector_table.h"
 

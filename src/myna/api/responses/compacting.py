@@ -16,11 +16,11 @@ from myna.api.responses.output import Output
 from myna.api.responses.prepare import SUMMARY, prepare
 from myna.api.responses.schema import CompactRequest
 from myna.api.responses.shapes import Usage, new_response
-from myna.core.errors import WrongEndpoint
 from myna.generation.json_parts import LazyArray, json_parts
 from myna.http.streaming import collect
 from myna.request.auth import require
 from myna.request.context import RequestContext
+from myna.request.relaying import answer_relayed
 from myna.request.service_tiers import served_tier
 from myna.wire.ids import ItemIds
 from myna.wire.parameters import COMPACT
@@ -50,7 +50,8 @@ async def compact_response(context: RequestContext) -> None:
     body = await context.json_object(NO_OBJECT_TEXT)
     card = requested_card(context, body)
     if card.is_relayed:
-        raise WrongEndpoint("Responses of models on other servers can't be compacted.")
+        await answer_relayed(context, card, body, "responses/compact")
+        return
     request = (await context.validated(CompactRequest, body, COMPACT, may_ignore=True)).as_response()
     check_input(request.input, request.previous_response_id)
     created, ids = int(time.time()), ItemIds.continuing(request.previous_response_id)

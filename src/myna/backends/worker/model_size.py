@@ -11,6 +11,7 @@ from myna.prompts.gguf import Header
 from myna.prompts.pooling import is_encoder
 
 _HALF_BYTES: Final = 2  # keys and values are stored as 16-bit floats
+_FLOAT_BYTES: Final = 4  # states are stored as 32-bit floats
 # Types that the native engine packs into a wider layout: by which factor. The others are as large as in the
 # file within a few per cent.
 PACKING: Final = {
@@ -29,12 +30,42 @@ def model_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> Mod
     with what the native engine makes of them. Encoders keep no keys and values, and neither do layers that
     only guess further tokens. Raises `OSError`."""
     name = header.architecture
+    recurrent = len(_recurrent_layers(header))
     wider = sum(tensor.num_bytes * (PACKING.get(tensor.type, 1) - 1) for tensor in header.tensors)
     return ModelSize(
         sum(path.stat().st_size for path in paths) + (int(wider) if is_packed else 0),
         0 if is_encoder(name) else _HALF_BYTES * _numbers_of_a_token(header, name),
         header.integer(f"{name}.context_length"),
+        _FLOAT_BYTES * recurrent * _state_floats(header) if recurrent else 0,
     )
+
+
+def _recurrent_layers(header: Header) -> set[int]:
+    """Which layers of a model that has such ones keep a state instead of keys and values."""
+    name = header.architecture
+    layers = max(0, header.integer(f"{name}.block_count") - header.integer(f"{name}.nextn_predict_layers", 0))
+    if not {f"{name}.{key}" for key in ("shortconv.l_cache", "ssm.state_size")} & header.metadata.keys():
+        return set()
+    heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, 1)
+    if not all(heads):
+        return {layer for layer, count in enumerate(heads) if not count}
+    if f"{name}.attention.recurrent_layers" in header.metadata:
+        flags = _of_layers(header, f"{name}.attention.recurrent_layers", layers, 0)
+        return {layer for layer, flag in enumerate(flags) if flag}
+    interval = max(1, header.integer(f"{name}.full_attention_interval", 4))
+    return {layer for layer in range(layers) if (layer + 1) % interval}
+
+
+def _state_floats(header: Header) -> int:
+    """Of one recurrent layer: the last inputs of its convolution, and the matrices of its heads."""
+    name = header.architecture
+    if f"{name}.shortconv.l_cache" in header.metadata:
+        return (header.integer(f"{name}.shortconv.l_cache") - 1) * header.integer(f"{name}.embedding_length")
+    taps, groups, length, width = (
+        header.integer(f"{name}.ssm.{key}", 0)
+        for key in ("conv_kernel", "group_count", "state_size", "inner_size")
+    )
+    return max(0, taps - 1) * (width + 2 * groups * length) + width * length
 
 
 def _numbers_of_a_token(header: Header, name: str) -> int:
@@ -50,6 +81,8 @@ def _numbers_of_a_token(header: Header, name: str) -> int:
         usual["value"] = usual["key"]
     widths = sum(usual.values()), sum(windowed)
     kv_heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, num_heads)
+    recurrent = _recurrent_layers(header)
+    kv_heads = [0 if layer in recurrent else count for layer, count in enumerate(kv_heads)]
     is_windowed = _of_layers(header, f"{name}.attention.sliding_window_pattern", layers, 0)
     return sum(heads * widths[bool(local)] for heads, local in zip(kv_heads, is_windowed, strict=True))
 

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
 from myna.catalog.conversion.folder import ModelFolder, Module
 from myna.catalog.conversion.gguf_writer import Value
-from myna.catalog.conversion.vocabularies import byte_level, sentencepiece, wordpiece
+from myna.catalog.conversion.vocabularies import byte_level, sentencepiece, wordpiece_or_unigram
+from myna.core.errors import ModelFileError
 from myna.prompts.model_folder import Json
 
 MAX_LAYERS: Final = 512
@@ -47,6 +48,9 @@ class Config:
             raise self._folder.error(f"{key} in config.json should be a number")
         return float(value)
 
+    def error(self, what: str) -> ModelFileError:
+        return self._folder.error(what)
+
     def expect(self, key: str, *values: object) -> None:
         """Refuse a variant that the engines don't compute. A missing value means the first of these."""
         value = self._values.get(key, values[0])
@@ -58,7 +62,7 @@ class Config:
 class Architecture:
     """`tensors` are GGUF's names by Hugging Face's, without ".weight" and ".bias"; `{}` is the layer. Names
     may begin with one of `prefixes`. `exact` ones stay float32. `unused` ones, by regular expression,
-    aren't part of a text's vector."""
+    aren't part of a text's vector, and neither are the first `unused_positions` of the table of positions."""
 
     gguf: str
     settings: Callable[[Config], dict[str, Value]]
@@ -68,6 +72,7 @@ class Architecture:
     exact: frozenset[str] = frozenset()
     unused: str = "(?!)"
     adds_one_to_norms: bool = False
+    unused_positions: Callable[[Config], int] = lambda config: 0
     optional: frozenset[str] = field(default_factory=frozenset)
 
     def renamed(self, name: str) -> str | None:
@@ -112,6 +117,20 @@ def _bert(config: Config) -> dict[str, Value]:
         "attention.causal": False,
         "tokenizer.ggml.token_type_count": config.integer("type_vocab_size"),
     }
+
+
+def _xlm_roberta(config: Config) -> dict[str, Value]:
+    settings = _bert(config)
+    positions = config.integer("max_position_embeddings") - _positions_before_texts(config)
+    return settings | {"context_length": positions}
+
+
+def _positions_before_texts(config: Config) -> int:
+    """RoBERTa counts positions from the one after padding's number."""
+    padding = 1 if config.get("pad_token_id") is None else config.integer("pad_token_id")
+    if padding + 1 >= config.integer("max_position_embeddings"):
+        raise config.error("pad_token_id in config.json leaves no positions")
+    return padding + 1
 
 
 def _decoder(config: Config) -> dict[str, Value]:
@@ -196,11 +215,18 @@ _QWEN3_TENSORS: Final = _DECODER_TENSORS | {"layers.{}.post_attention_layernorm"
 _BERT: Final = Architecture(
     "bert",
     _bert,
-    wordpiece,
+    wordpiece_or_unigram,
     _BERT_TENSORS,
     prefixes=("bert.",),
     exact=frozenset(("position_embd.weight", "token_types.weight")),
     unused=r"embeddings\.position_ids|pooler\..*|cls\..*",
+)
+_XLM_ROBERTA: Final = replace(
+    _BERT,
+    settings=_xlm_roberta,
+    prefixes=("roberta.",),
+    unused=r"embeddings\.position_ids|pooler\..*|lm_head\..*",
+    unused_positions=_positions_before_texts,
 )
 _GEMMA: Final = Architecture(
     "gemma-embedding", _gemma, sentencepiece, _GEMMA_TENSORS, prefixes=("model.",), adds_one_to_norms=True
@@ -213,6 +239,8 @@ _QWEN3: Final = Architecture(
 ARCHITECTURES: Final[dict[str, Architecture]] = {
     "BertModel": _BERT,
     "BertForMaskedLM": _BERT,
+    "XLMRobertaModel": _XLM_ROBERTA,
+    "XLMRobertaForMaskedLM": _XLM_ROBERTA,
     "Gemma3TextModel": _GEMMA,
     "Qwen3Model": _QWEN3,
     "Qwen3ForCausalLM": _QWEN3,

@@ -49,6 +49,11 @@ def convert(path: Path, name: str, weight_type: str) -> Conversion:
         raise folder.error(f"dense layers after pooling are not supported for {architecture.gguf}")
     settings = architecture.settings(config)
     stored = _renamed(folder, architecture, settings)
+    if unused := architecture.unused_positions(config):
+        positions = stored["position_embd.weight"]
+        if len(positions.shape) != 2 or positions.shape[0] <= unused:
+            raise folder.error(f"its table of positions has no more than {unused}")
+        stored["position_embd.weight"] = positions.without_first(unused)
     tensors = [_new_tensor(name, tensor, architecture, weight_type) for name, tensor in stored.items()]
     metadata: dict[str, Value] = {
         "general.architecture": architecture.gguf,

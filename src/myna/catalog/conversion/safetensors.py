@@ -6,7 +6,7 @@ pieces of bounded size. Not mapped: a file that is truncated meanwhile must rais
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -61,6 +61,11 @@ class StoredTensor:
     dtype: str
     shape: tuple[int, ...]
     start: int
+
+    def without_first(self, count: int) -> "StoredTensor":
+        """The tensor from row `count` on; there must be more rows than that."""
+        start = self.start + count * math.prod(self.shape[1:]) * _TYPE_BYTES[self.dtype]
+        return replace(self, shape=(self.shape[0] - count, *self.shape[1:]), start=start)
 
     def rows(self, first: int = 0) -> Iterator[Floats]:
         """The values from row `first` on as float32, in pieces of whole rows. Raises `ModelFileError`."""

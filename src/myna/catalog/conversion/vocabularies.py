@@ -1,5 +1,6 @@
 """A `tokenizer.json` as the `tokenizer.ggml.*` entries of a GGUF file."""
 
+import base64
 from typing import Final
 
 import numpy as np
@@ -7,10 +8,16 @@ import numpy as np
 from myna.catalog.conversion.folder import ModelFolder
 from myna.catalog.conversion.gguf_writer import Value
 from myna.prompts.token_pieces import SPACE_MARK, TokenKind
-from myna.prompts.tokenizer_file import MAX_TOKENS, TokenizerFile
+from myna.prompts.tokenizer_file import MAX_TOKENS, TokenizerFile, kind_of_model
 
 _SPACE: Final = SPACE_MARK.decode()
 _CONTINUED: Final = "##"
+
+
+def wordpiece_or_unigram(folder: ModelFolder, num_tokens: int) -> dict[str, Value]:
+    """BERT's own vocabulary, or XLM-RoBERTa's, which multilingual models of either kind have."""
+    convert = unigram if kind_of_model(folder) == "Unigram" else wordpiece
+    return convert(folder, num_tokens)
 
 
 def wordpiece(folder: ModelFolder, num_tokens: int) -> dict[str, Value]:
@@ -40,6 +47,54 @@ def wordpiece(folder: ModelFolder, num_tokens: int) -> dict[str, Value]:
         "tokenizer.ggml.add_bos_token": True,
         "tokenizer.ggml.add_eos_token": True,
     }
+
+
+def unigram(folder: ModelFolder, num_tokens: int) -> dict[str, Value]:
+    """SentencePiece's most likely tokens, as XLM-RoBERTa has: words are separated by single spaces."""
+    tokenizer = TokenizerFile(folder, "Unigram", num_tokens)
+    cutter = tokenizer.pre_tokenizer
+    steps = [cutter, *cutter.pretokenizers] if cutter else []
+    if not any(step.type == "Metaspace" for step in steps):
+        raise folder.error("its tokenizer doesn't mark spaces as SentencePiece does")
+    tokenizer.set_unknown()
+    special = {
+        "bos": "bos_token",
+        "eos": "eos_token",
+        "seperator": "sep_token",  # sic
+        "unknown": "unk_token",
+        "padding": "pad_token",
+        "mask": "mask_token",
+    }
+    return {
+        "tokenizer.ggml.model": "t5",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": tokenizer.texts,
+        "tokenizer.ggml.scores": tokenizer.scores,
+        "tokenizer.ggml.token_type": tokenizer.kinds,
+        **_table_of_characters(tokenizer),
+        **tokenizer.special(special),
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.add_eos_token": True,
+        "tokenizer.ggml.add_space_prefix": True,
+        "tokenizer.ggml.remove_extra_whitespaces": True,
+    }
+
+
+def _table_of_characters(tokenizer: TokenizerFile) -> dict[str, Value]:
+    """SentencePiece's compiled table of replacements."""
+    rules = tokenizer.normalizer
+    steps = [rules, *rules.normalizers] if rules else []
+    for step in steps:
+        if step.type not in ("Sequence", "Precompiled", "Replace", "Strip"):
+            raise tokenizer.folder.error(f"its tokenizer normalizes text by {step.type[:40]}")
+    encoded = next((step.precompiled_charsmap for step in steps if step.type == "Precompiled"), None)
+    try:
+        table = base64.b64decode(encoded or "", validate=True)
+    except ValueError:
+        table = b""
+    if not table:
+        raise tokenizer.folder.error("tokenizer.json has no table of characters, or a damaged one")
+    return {"tokenizer.ggml.precompiled_charsmap": np.frombuffer(table, np.uint8)}
 
 
 def _normalization(tokenizer: TokenizerFile) -> dict[str, Value]:

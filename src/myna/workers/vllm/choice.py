@@ -47,7 +47,8 @@ class Model:
 
 class Choice:
     """Choice `index` of a request. `prompt` is set once its prompt is computed, `grammar` is its constraint
-    in llguidance's form, `emit` takes its events."""
+    in llguidance's form, `emit` takes its events. `id` begins the names of its requests at vLLM, which must
+    be unique there."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Choice:
         index: int,
         *,
         grammar: str | None,
+        id: str,
         prompt: asyncio.Event,
         emit: Callable[[Sequence[Event]], None],
     ) -> None:
@@ -65,6 +67,7 @@ class Choice:
         self._output = output
         self._index = index
         self._grammar = grammar
+        self._id = id
         self._prompt = prompt
         self._emit = emit
         self._tokens: list[int] = []
@@ -117,7 +120,7 @@ class Choice:
         return self._model.source.generate(
             (*request.prompt_tokens, *self._tokens),
             parameters,
-            f"{request.id}-{self._index}-{num_generated}",
+            f"{self._id}-{self._index}-{num_generated}",
             grammar=grammar,
             cache_salt=request.cache_salt,
             priority=priority(request),

@@ -61,7 +61,14 @@ class RunningRequests:
             async with asyncio.TaskGroup() as group:
                 for index in range(len(output.choices)):
                     choice = Choice(
-                        self._model, request, output, index, grammar=grammar, prompt=prompt, emit=emit
+                        self._model,
+                        request,
+                        output,
+                        index,
+                        grammar=grammar,
+                        id=f"{request.id}-{number}",
+                        prompt=prompt,
+                        emit=emit,
                     )
                     group.create_task(choice.run())
         except* MynaError as errors:

@@ -26,7 +26,7 @@ from myna.scheduling.sequence import RequestEvent
 from myna.workers import frames
 from myna.workers.frames import Abort, Command, Load, Ping, Submit, Tokenize, WorkerSpec
 from myna.workers.serving import receive
-from myna.workers.token_tables import control_tokens, padded, token_table
+from myna.workers.token_tables import control_tokens, is_mark, padded, token_table
 from myna.workers.vllm.choice import Model
 from myna.workers.vllm.engine import VllmEngine
 from myna.workers.vllm.figures import Figures
@@ -95,8 +95,7 @@ class _Worker:
         size = engine.info.vocab_size
         ends = frozenset(token for token in vocabulary.eog if token < size)
         engine.info = replace(engine.info, eos_tokens=tuple(sorted(ends)))
-        controls, marks = control_tokens(vocabulary)
-        texts = vocabulary.texts
+        controls, _ = control_tokens(vocabulary)
         pieces = vocabulary.pieces
 
         def encode(text: str) -> list[int]:
@@ -109,7 +108,7 @@ class _Worker:
         model = Model(
             engine,
             token_table(pieces, controls, ends, size),
-            {texts[token].decode("utf-8", "replace"): token for token in marks},
+            {name: token for name, token in text.special.items() if is_mark(name.encode())},
             encode_mark,
         )
         grammars = Grammars(padded(pieces, size), [c for c in controls if c < size], ends, encode, size)
