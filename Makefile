@@ -1,6 +1,7 @@
 # make serve   install dependencies, download the model, start (MODEL=, PORT=, HOST=, any MYNA_*)
 # make test    install test dependencies, download the models, run all tests
 # make test-clients   run examples/clients and LangChain's own tests against a live server; installs 600 MB more
+# make test-fleet     run the tests of the fleet with Ray, which they start; installs 700 MB more
 # make test-vllm      run tests/vllm with vLLM's build for processors, in build/vllm; installs 3 GB
 # make docs    build the documentation as a website, in build/site
 # make check   format, lint, types, import contracts, prose; `scripts/check --fix` fixes what it can
@@ -20,7 +21,7 @@ given = $(if $(filter command%,$(origin $(1))),$($(1)))
 
 export VENV
 
-.PHONY: serve test test-native test-clients test-vllm docs check clean install models-for-tests
+.PHONY: serve test test-native test-clients test-vllm test-fleet docs check clean install models-for-tests
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.deps
@@ -36,6 +37,11 @@ test-native: $(VENV)/.dev
 test-clients: $(VENV)/.installed build/clients/.deps
 	@[ -n "$$MYNA_TEST_MODELS" ] || PYTHONPATH=src $(BIN)/python -m myna.cli pull
 	@MYNA="$(abspath $(BIN))/python -m myna.cli" scripts/test-clients
+
+test-fleet: $(VENV)/.installed build/fleet/.deps
+	@site=$$($(BIN)/python -c "import myna; print(myna.__path__[0])"); \
+		cp $$site/*.so src/myna/ 2>/dev/null || true
+	@PYTHONPATH=src build/fleet/bin/python -m pytest tests/fleet
 
 test-vllm: $(VENV)/.dev build/vllm/engines/vllm/bin/python
 	@TEST_VLLM_PYTHON="$(abspath build/vllm/engines/vllm/bin/python)" PYTHONPATH=src $(BIN)/python -m pytest tests/vllm
@@ -78,6 +84,14 @@ build/clients/.deps: examples/clients/requirements.txt examples/clients/agents-s
 	@$(BIN)/python -m venv build/clients/agents-sdk
 	@build/clients/agents-sdk/bin/python -m pip install --quiet --disable-pip-version-check \
 		-r examples/clients/agents-sdk/requirements.txt
+	@touch $@
+
+build/fleet/.deps: requirements.lock requirements-dev.lock | $(VENV)/.made
+	@echo "Installing Ray for the tests of the fleet ..."
+	@$(BIN)/python -m venv build/fleet
+	@build/fleet/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		-r requirements.lock -r requirements-dev.lock
+	@build/fleet/bin/python -m pip install --quiet --disable-pip-version-check "ray[serve]>=2.60,<2.61"
 	@touch $@
 
 build/vllm/engines/vllm/bin/python: | $(VENV)/.deps

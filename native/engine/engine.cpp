@@ -36,10 +36,11 @@ void Engine::allocate(const EngineOptions& options) {
   if (model_->state_floats > 0) {
     const int64_t bytes = model_->state_floats * static_cast<int64_t>(sizeof(float));
     const int64_t left = memory - kFewStates * bytes - context_blocks * shape.block_bytes();
-    const int64_t count = std::min<int64_t>({kFewStates + std::max<int64_t>(left, 0) / 2 / bytes, memory / 2 / bytes,
-                                    2ll * options.max_sequences});
+    const int64_t count = std::min<int64_t>({kFewStates + std::max<int64_t>(left, 0) / 2 / bytes,
+                                             memory / 2 / bytes, 2ll * options.max_sequences});
     if (count < 2)
-      throw UnsupportedModel("the KV cache's memory can't hold two states of " + std::to_string(bytes) + " bytes");
+      throw UnsupportedModel("the KV cache's memory can't hold two states of " + std::to_string(bytes) +
+                             " bytes");
     shape.max_sequences = static_cast<int>(count / 2);
     prefix_grid_ = kFineGrid;
     while (prefix_grid_ < kCoarseGrid && prefix_grid_ * shape.block_bytes() < bytes * kBlockTokens)

@@ -70,6 +70,9 @@ class Settings:
     upstreams: Section | None = _setting(
         None, values.section, "OpenAI-compatible servers whose models are offered too; see docs/upstreams.md."
     )
+    fleet: Section | None = _setting(
+        None, values.section, "The Ray cluster whose models are offered too; see docs/fleet.md."
+    )
     engines: Section | None = _setting(
         None,
         values.section,

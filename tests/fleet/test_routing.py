@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.requests import EmbeddingRequest, GenerationRequest
-from myna.fleet.routing import FREE_LOAD, LOAD_FACTOR, Ring, capacity, rank, session_of
+from myna.fleet.routing import FREE_LOAD, Ring, capacity, rank, session_of
 
 NAMES = st.sets(st.text("abcdef0123456789", min_size=4, max_size=8), min_size=2, max_size=12)
 SESSIONS = [f"session {number}" for number in range(300)]
@@ -48,7 +48,7 @@ def test_no_replica_gets_more_than_its_bound(names: set[str], arrivals: list[int
     for number, arrival in enumerate(arrivals):
         chosen = rank(ring, SESSIONS[arrival % 3], load.__getitem__, number)[0]
         load[chosen] += 1
-        assert load[chosen] <= max(FREE_LOAD, LOAD_FACTOR * (number + 1) / len(names) + 1)
+        assert load[chosen] <= capacity(number, len(names))
 
 
 def test_a_busy_replicas_sessions_go_to_its_successor() -> None:
@@ -73,8 +73,9 @@ def test_the_order_is_the_same_everywhere() -> None:
     assert [first(Ring(["a", "b", "c"]), f"{number}") for number in range(8)] == list("abbbacbc")
 
 
-def test_the_bound_is_a_quarter_above_the_mean() -> None:
-    assert capacity(1000, 10) == 126
+def test_the_bound_is_a_quarter_above_the_mean_and_what_chance_adds() -> None:
+    assert capacity(9_999, 10) == 1250 + 64
+    assert capacity(49, 10) == 11
     assert capacity(0, 10) == FREE_LOAD
     assert capacity(0, 0) == FREE_LOAD
 

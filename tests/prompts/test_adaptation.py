@@ -109,6 +109,14 @@ def test_spelled_calls_are_what_the_model_would_write(form: str, arguments: str)
     assert [m.role for m in adapt(LOOP, (), Adaptation(spelling=2), BARE)[0][3:]] == ["tool", "tool"]
 
 
+@pytest.mark.parametrize("arguments", ['["word1"]', '{"a": "word1', '"word1"'])
+@pytest.mark.parametrize("form", FORMATS)
+def test_broken_arguments_are_spelled_in_any_form(form: str, arguments: str) -> None:
+    turn = Message.of("assistant", None, tool_calls=(ToolCall("call_1", "add", arguments),))
+    [spelled], _ = adapt([turn], (), Adaptation(spelling=2), FORMATS[form])
+    assert spelled.text.count(arguments) == 1
+
+
 def test_spelled_tools_are_the_first_instruction() -> None:
     (first, *rest), tools = adapt(LOOP, TOOLS, Adaptation(tools=1), BARE)
     assert (tools, rest) == ((), LOOP)

@@ -11,12 +11,12 @@ from tests.http.scripted import Ledger, ScriptedGenerator, Step, pool_of, servic
 from myna.core.errors import EngineDead, InvalidRequest, Overloaded
 from myna.core.events import Done, PromptDone, TextDelta
 from myna.core.ledger import UsageRow
-from myna.usage.log import UsageEntry
+from myna.usage.log import NullUsageEntry, UsageEntry
 from myna.usage.metering import Meter
 
 
 @dataclass
-class Paper:
+class Paper(NullUsageEntry):
     """A usage entry that shows its counts."""
 
     prompt: int = 0

@@ -75,7 +75,8 @@ class Graph {
   void multiply_gated(const Layer& layer);
   void count_product(const Matrix& weights);
   void multiply(std::span<const Product> products);
-  static constexpr int64_t kSerialCost = 16 << 10;  // in values; below it, fork and join cost more than they save
+  static constexpr int64_t kSerialCost =
+      16 << 10;  // in values; below it, fork and join cost more than they save
   // Calls function(begin, end) for parts of the rows, on all threads if they cost enough.
   template <typename Function>
   void for_rows(int64_t num_rows, int64_t row_cost, Function&& function, int64_t unit = 1) {
@@ -195,11 +196,11 @@ class Graph {
   Activations gated_;            // becomes `narrow_`
   Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_, inputs_, own_inputs_;
   Buffer<float> query_gate_;
-  // Of recurrent layers: what the input matrix makes of rows, the same after the convolution, what is read from
-  // states, and how each head's state changes.
+  // Of recurrent layers: what the input matrix makes of rows, the same after the convolution, what is read
+  // from states, and how each head's state changes.
   Buffer<float> projected_, convolved_, read_, decays_, rates_;
   Vector query_scale_, key_scale_;
-  Vector zeros_;  // the state before a sequence's first position
+  Vector zeros_;                          // the state before a sequence's first position
   Buffer<float> head_queries_, latents_;  // of latent attention
   Buffer<float> partials_, scratch_;
   std::array<Buffer<float>, 2> cosines_, sines_;

@@ -25,7 +25,8 @@ void Graph::for_segments(int span_index, Function&& function) const {
   for (const StateStore::Segment& segment : states_->segments(span.sequence)) {
     const int64_t begin = std::max(segment.begin, span.start);
     const int64_t end = std::min(segment.end, span.start + span.count);
-    if (begin < end) function(row + begin, row + end, begin == segment.begin ? segment.from : segment.to, segment.to);
+    if (begin < end)
+      function(row + begin, row + end, begin == segment.begin ? segment.from : segment.to, segment.to);
   }
 }
 

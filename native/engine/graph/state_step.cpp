@@ -73,19 +73,21 @@ void Graph::normalize_keys(float* row, float* decays, float* rates, const Layer&
 // The gate is in `attended_`, which it leaves times the norm of what was read.
 void Graph::run_delta_rule(const Layer& layer) {
   const RecurrentSizes& sizes = model_.recurrent;
-  const int64_t channels = layer.recurrent.convolution.channels, width = sizes.width(), heads = sizes.num_heads;
+  const int64_t channels = layer.recurrent.convolution.channels, width = sizes.width(),
+                heads = sizes.num_heads;
   convolve_all(layer, {projected_.get(), channels});
   for_rows(num_rows_, channels, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
-      normalize_keys(convolved_.get() + row * channels, decays_.get() + row * heads, rates_.get() + row * heads,
-                     layer);
+      normalize_keys(convolved_.get() + row * channels, decays_.get() + row * heads,
+                     rates_.get() + row * heads, layer);
   });
   update_states(layer, sizes.key_width(), 0, 2 * sizes.key_width());
   for_rows(num_rows_, 2 * width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       float* read = read_.get() + row * width;
       for (int64_t at = 0; at < width; at += sizes.head_dim)
-        vectors_.rms_norm(read + at, layer.recurrent.norm.data(), model_.norm_epsilon, read + at, sizes.head_dim);
+        vectors_.rms_norm(read + at, layer.recurrent.norm.data(), model_.norm_epsilon, read + at,
+                          sizes.head_dim);
       vectors_.silu_multiply(attended_.get() + row * width, read, width);
     }
   });
@@ -112,7 +114,8 @@ void Graph::run_scan(const Layer& layer) {
   const int64_t group = width / sizes.num_keys;
   for_rows(num_rows_, 3 * width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      float *read = read_.get() + row * width, *gate = projected.at(row), *values = convolved_.get() + row * channels;
+      float *read = read_.get() + row * width, *gate = projected.at(row),
+            *values = convolved_.get() + row * channels;
       for (int64_t h = 0; h < heads; ++h)
         vectors_.scale(values + h * sizes.head_dim, recurrent.skip[static_cast<size_t>(h)], sizes.head_dim);
       vectors_.add(read, values, width);

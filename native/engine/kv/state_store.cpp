@@ -65,7 +65,8 @@ void StateStore::forget_undo(Sequence& sequence) {
 // Adds what fits of the states within the extension that ends with the last one, and lists its segments.
 void StateStore::keep_on_grid(Sequence& sequence, int64_t start) {
   const Kept last = sequence.kept.back();
-  const bool is_replaced = sequence.kept.size() < 2 || sequence.kept[sequence.kept.size() - 2].position != start;
+  const bool is_replaced =
+      sequence.kept.size() < 2 || sequence.kept[sequence.kept.size() - 2].position != start;
   const float* from = nullptr;
   if (start > 0) from = memory_of(is_replaced ? last.slot : sequence.kept[sequence.kept.size() - 2].slot);
   sequence.kept.pop_back();

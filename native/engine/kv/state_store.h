@@ -1,8 +1,8 @@
 #pragma once
-// The states of recurrent layers: one slot holds those of all layers after a position of a sequence. A sequence
-// keeps the state after its last token, and those after multiples of the grid as long as there is room, so that
-// prefixes can be shared, and one from before tokens that may be undone. Slots are reference-counted; what is
-// shared or kept is never written. Knows sizes, not the meaning of the numbers.
+// The states of recurrent layers: one slot holds those of all layers after a position of a sequence. A
+// sequence keeps the state after its last token, and those after multiples of the grid as long as there is
+// room, so that prefixes can be shared, and one from before tokens that may be undone. Slots are
+// reference-counted; what is shared or kept is never written. Knows sizes, not the meaning of the numbers.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,16 +14,16 @@
 namespace myna {
 
 struct StateShape {
-  int64_t floats;     // of one state
-  int num_slots;      // at least two for each sequence
+  int64_t floats;  // of one state
+  int num_slots;   // at least two for each sequence
   int max_sequences;
-  int64_t grid;       // positions after multiples of it are kept
+  int64_t grid;  // positions after multiples of it are kept
 };
 
 class StateStore {
  public:
-  // A part of what `extend` added: rows at positions [begin, end) start from the state `from`, null for an empty
-  // one, and leave theirs in `to`, which may be the same.
+  // A part of what `extend` added: rows at positions [begin, end) start from the state `from`, null for an
+  // empty one, and leave theirs in `to`, which may be the same.
   struct Segment {
     int64_t begin, end;
     const float* from;
@@ -32,8 +32,8 @@ class StateStore {
 
   explicit StateStore(const StateShape& shape);
 
-  // Plans the segments of every extension, whose start is the sequence's length. States from before extensions
-  // that `can_be_undone` are kept until the sequence is extended again.
+  // Plans the segments of every extension, whose start is the sequence's length. States from before
+  // extensions that `can_be_undone` are kept until the sequence is extended again.
   void extend(std::span<const Extension> extensions, const std::vector<bool>& can_be_undone);
   std::span<const Segment> segments(int sequence) const { return at(sequence).segments; }
 

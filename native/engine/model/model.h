@@ -93,10 +93,10 @@ struct Layer {
   Vector post_attention_norm, post_ffn_norm;  // applied to what is added to the residual
   Matrix gate, up, down;
   Vector gate_bias, up_bias, down_bias;
-  Experts experts;     // empty in dense layers
-  Vector sinks;        // a score of each head that joins the softmax without a value
-  int rope = 0;        // index into Model::ropes, or kNoRope
-  int64_t window = 0;  // visible positions; 0: all
+  Experts experts;      // empty in dense layers
+  Vector sinks;         // a score of each head that joins the softmax without a value
+  int rope = 0;         // index into Model::ropes, or kNoRope
+  int64_t window = 0;   // visible positions; 0: all
   Recurrent recurrent;  // in the place of attention, with the matrix `output`
 
   // A step after the feed-forward, in models with inputs for each layer.
@@ -148,7 +148,7 @@ struct Model {
   Temperature temperature;
   Routing routing;
   RecurrentSizes recurrent;
-  int64_t state_floats = 0;  // of all recurrent layers
+  int64_t state_floats = 0;       // of all recurrent layers
   bool norms_after_rope = false;  // of queries and keys
   bool is_parallel = false;       // the feed-forward reads the attention's norm
   Activation activation = Activation::kSilu;

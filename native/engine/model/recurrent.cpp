@@ -14,8 +14,9 @@ constexpr int64_t kMostTaps = 16;
 constexpr const char* kShortConvolutionKeys[] = {"shortconv.l_cache"};
 constexpr const char* kScanKeys[] = {"ssm.conv_kernel", "ssm.group_count", "ssm.inner_size", "ssm.state_size",
                                      "ssm.time_step_rank"};
-constexpr const char* kDeltaRuleKeys[] = {"ssm.conv_kernel",      "ssm.group_count",        "ssm.inner_size",
-                                          "ssm.state_size",       "ssm.time_step_rank",     "attention.recurrent_layers",
+constexpr const char* kDeltaRuleKeys[] = {"ssm.conv_kernel",        "ssm.group_count",
+                                          "ssm.inner_size",         "ssm.state_size",
+                                          "ssm.time_step_rank",     "attention.recurrent_layers",
                                           "full_attention_interval"};
 
 // Those of the delta rule: all but every n-th layer, or as the file says.

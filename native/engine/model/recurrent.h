@@ -10,8 +10,8 @@
 namespace myna {
 
 // What the state is: the last inputs of a gated convolution, or those and a matrix for each head, which
-// decays and takes up one outer product per position, of what a key finds wrong in it (the delta rule) or as it
-// is (Mamba 2).
+// decays and takes up one outer product per position, of what a key finds wrong in it (the delta rule) or as
+// it is (Mamba 2).
 enum class Recurrence { kNone, kShortConvolution, kDeltaRule, kScan };
 
 // The sizes of all recurrent layers. Several heads share a key: `num_heads` / `num_keys` neighbours, or those

@@ -31,6 +31,7 @@ class BackendRow:
 
 # If several accept a model, the first runs it.
 BACKENDS: Final[dict[str, BackendRow]] = {
+    "fleet": BackendRow("myna.fleet.backend:FleetBackend", section="fleet"),
     "worker": BackendRow("myna.backends.worker.backend:WorkerBackend", engines=tuple(ENGINES)),
     "vllm": BackendRow("myna.backends.vllm.backend:VllmBackend", engines=("vllm",), section="engines"),
     "remote": BackendRow("myna.backends.remote.backend:RemoteBackend", section="upstreams"),

@@ -13,6 +13,7 @@ from myna.cli import (
     check,
     complete,
     engines,
+    fleet,
     import_model,
     key,
     keys,
@@ -58,6 +59,7 @@ app.command("key")(key.key)
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(limits.app, name="limits")
+app.add_typer(fleet.app, name="fleet")
 app.command("usage")(usage.usage)
 app.command("doctor")(doctor)
 app.command("check")(check.check)

@@ -213,6 +213,7 @@ def start_ledger(settings: Settings, stores: Stores, backends: Backends) -> Ledg
         prices=_Prices(prices, backends),
         batch_price=settings.batch_price,
         keep_days=settings.usage_days,
+        open_usage=stores.open_usage(),
     )
     ledger.start()
     return ledger

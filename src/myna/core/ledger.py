@@ -1,6 +1,6 @@
 """The usage ledger: one row per request to a model, however it ended; and the interface of its stores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, Protocol, get_args
 
 import msgspec
@@ -113,12 +113,31 @@ class UsagePage(msgspec.Struct, frozen=True):
     has_more: bool
 
 
+class OpenUsageStore(Protocol):
+    """The usage of running requests, where all servers on the database can read it. All methods are blocking
+    and thread-safe; if the database can't be reached or written, they raise `DatabaseError`."""
+
+    def write(
+        self, server: str, lease_s: float, opened: Sequence[UsageRow], counted: Sequence[UsageRow]
+    ) -> None:
+        """Say that the server is alive for so long, store its new rows, and update the counts of others that
+        have not been closed."""
+        ...
+
+    def close_expired(self, priced: Callable[[UsageRow], UsageRow]) -> int:
+        """Move some rows of servers that are no longer alive to the ledger, as `lost`; returns how many."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class LedgerStore(Protocol):
     """All methods are blocking and thread-safe; call them off the event loop. If the
     database can't be reached or written, they raise `DatabaseError` and change nothing."""
 
     def add(self, rows: Sequence[UsageRow]) -> None:
-        """Store the rows. Existing ids are left unchanged, so that adding rows again is harmless."""
+        """Store the rows. Existing ids are left unchanged, so that adding rows again is harmless; but the
+        end of a request replaces its row if that says `lost`."""
         ...
 
     def sums(

@@ -159,7 +159,8 @@ def _reasoning(request: ConversationRequest, thinking: Thinking | None) -> Reaso
             "messages with one of the user's.",
             param=request.messages_param,
         )
-    return Reasoning(reasoning.switches, None)
+    has_marks = reasoning.thought is not None and reasoning.thought.close
+    return Reasoning(reasoning.switches, reasoning.thought if has_marks else None)
 
 
 def _effort(request: ConversationRequest, thinking: Thinking | None) -> str | None:

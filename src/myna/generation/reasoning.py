@@ -83,7 +83,9 @@ def without_thought(thinking: Thinking | None) -> Reasoning:
     if thinking is None:
         return Reasoning(DONT_THINK, None)
     if thinking.can_skip:
-        return Reasoning({**DONT_THINK, **thinking.skip}, None)
+        # Marks around the answer remain.
+        thought = _thought(thinking, is_optional=True) if thinking.answer or thinking.close else None
+        return Reasoning({**DONT_THINK, **thinking.skip}, thought)
     if thinking.efforts:
         least = thinking.efforts[_nearest(LEVELS[0], thinking.efforts)]
         return Reasoning({**THINK, **least}, _thought(thinking, is_open=thinking.is_open))

@@ -7,6 +7,8 @@ import msgspec
 
 from myna.core.conversation import Message, TextPart, ToolCall, ToolSpec
 from myna.prompts.call_formats.base import CallFormat
+from myna.prompts.call_formats.table import BARE
+from myna.prompts.conversation import parsed_arguments
 from myna.prompts.tools import NO_PARAMETERS
 
 _PREAMBLE = (
@@ -30,7 +32,10 @@ def _line(tool: ToolSpec) -> str:
 
 
 def spelled_call(message: Message, form: CallFormat) -> Message:
-    """The assistant's turn with its calls as text, in the format in which they are parsed."""
+    """The assistant's turn with its calls as text, in the format in which they are parsed; arguments that
+    aren't an object, as models sometimes write, have a place in JSON only."""
+    if any(parsed_arguments(call) is None for call in message.tool_calls):
+        form = BARE
     text = "\n".join([*([message.text] if message.text else []), form.write(message.tool_calls)])
     return msgspec.structs.replace(message, content=(TextPart(text),), tool_calls=())
 

@@ -39,14 +39,11 @@ class SqlBackground:
             return connection.execute(active.values(status="in_progress", body=body)).rowcount > 0
 
     def heartbeat(self, runner: str, lease_s: float) -> frozenset[str]:
-        own = update(RUNNERS).where(RUNNERS.c.id == runner)
         active = select(RESPONSES.c.id).where(
             RESPONSES.c.runner == runner, ~RESPONSES.c.is_deleted, IS_ACTIVE
         )
         with self._database.transaction() as connection:
-            until = _clock(connection) + lease_s
-            if not connection.execute(own.values(alive_until=until)).rowcount:
-                connection.execute(insert(RUNNERS).values(id=runner, alive_until=until))
+            renew_lease(connection, runner, lease_s)
             return frozenset(connection.scalars(active))
 
     def is_alive(self, runner: str) -> bool:
@@ -87,6 +84,14 @@ class SqlBackground:
 
     def close(self) -> None:
         self._database.close()
+
+
+def renew_lease(connection: Connection, runner: str, lease_s: float) -> None:
+    """Say that this server is alive."""
+    until = _clock(connection) + lease_s
+    own = update(RUNNERS).where(RUNNERS.c.id == runner)
+    if not connection.execute(own.values(alive_until=until)).rowcount:
+        connection.execute(insert(RUNNERS).values(id=runner, alive_until=until))
 
 
 def living_runners(connection: Connection) -> Select[Any]:

@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from myna.core.ledger import Dimension, Outcome, UsageFilter, UsagePage, UsageRow, UsageSum
 from myna.stores.database import Database
-from myna.stores.tables import USAGE, USAGE_HOURS
+from myna.stores.tables import OPEN_USAGE, USAGE, USAGE_HOURS
 from myna.stores.usage_sums import COUNTS, DIMENSIONS, HOUR_S, added_up, as_sum, by_hour, in_order
 
 _MAX_ROLLED: Final = 2000  # rows per transaction, so that writers never wait long
@@ -38,11 +38,11 @@ class SqlLedger:
     def add(self, rows: Sequence[UsageRow]) -> None:
         if not rows:
             return
-        values = [{name: getattr(row, name) for name in _FIELDS} for row in rows]
         with self._database.transaction() as connection:
-            connection.execute(
-                _insert(connection, USAGE).on_conflict_do_nothing(index_elements=["id"]), values
-            )
+            add_rows(connection, rows)
+            if connection.dialect.name == "postgresql":
+                ids = [row.id for row in rows]
+                connection.execute(delete(OPEN_USAGE).where(OPEN_USAGE.c.id.in_(ids)))
 
     def sums(
         self, wanted: UsageFilter, width_s: int, group_by: Sequence[Dimension] = ()
@@ -101,6 +101,20 @@ class SqlLedger:
             if rows:
                 _add_hours(connection, added_up(by_hour(as_sum(_as_row(row))) for row in rows))
         return len(rows)
+
+
+def add_rows(connection: Connection, rows: Sequence[UsageRow]) -> None:
+    """A row of a request that was taken for lost is replaced once its end is known."""
+    if not rows:
+        return
+    insert = _insert(connection, USAGE)
+    values = [{name: getattr(row, name) for name in _FIELDS} for row in rows]
+    insert = insert.on_conflict_do_update(
+        index_elements=["id"],
+        set_={name: insert.excluded[name] for name in _FIELDS},
+        where=(USAGE.c.outcome == "lost") & (insert.excluded.outcome != "lost"),
+    )
+    connection.execute(insert, values)
 
 
 def _insert(connection: Connection, table: Table) -> Any:

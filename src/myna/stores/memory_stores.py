@@ -44,6 +44,9 @@ class MemoryStores:
     def ledger(self) -> LedgerStore:
         return MemoryLedger()
 
+    def open_usage(self) -> None:
+        return None
+
     def accounts(self) -> AccountStore:
         return MemoryAccounts()
 

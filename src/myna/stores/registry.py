@@ -9,7 +9,7 @@ from myna.core.counters import CounterStore
 from myna.core.errors import ConfigurationError
 from myna.core.files import FileStore
 from myna.core.installation import install_command
-from myna.core.ledger import LedgerStore
+from myna.core.ledger import LedgerStore, OpenUsageStore
 from myna.core.stored import CompletionStore
 from myna.core.stored_responses import BackgroundStore, ConversationStore, ResponseStore
 from myna.core.translatable import N_
@@ -33,6 +33,10 @@ class Stores(Protocol):
     def background(self) -> BackgroundStore: ...
 
     def ledger(self) -> LedgerStore: ...
+
+    def open_usage(self) -> OpenUsageStore | None:
+        """None for a database of this machine alone."""
+        ...
 
     def accounts(self) -> AccountStore:
         """Projects, keys, limits and audit events."""

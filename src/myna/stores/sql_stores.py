@@ -18,6 +18,7 @@ from myna.stores.counters_file import FileCounters
 from myna.stores.database import TimeLimits, open_database
 from myna.stores.files_sql import SqlFiles
 from myna.stores.ledger_sql import SqlLedger
+from myna.stores.open_usage_sql import SqlOpenUsage
 from myna.stores.responses_sql import SqlResponses
 from myna.stores.sql import SqlCompletions
 
@@ -42,6 +43,11 @@ class SqlStores:
 
     def ledger(self) -> LedgerStore:
         return SqlLedger(self._database)
+
+    def open_usage(self) -> SqlOpenUsage | None:
+        if self._database.engine.dialect.name != "postgresql":
+            return None
+        return SqlOpenUsage(self._database)
 
     def accounts(self) -> AccountStore:
         return SqlAccounts(self._database)

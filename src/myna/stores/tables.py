@@ -135,6 +135,20 @@ CONVERSATIONS: Final = Table(
     Index("conversations_by_age", "updated"),
 )
 
+# A request that runs on a server of `RUNNERS`: its row as msgpack, and counts no smaller than what was sent.
+OPEN_USAGE: Final = Table(
+    "open_usage",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("server", String(64), nullable=False),
+    Column("row", LargeBinary, nullable=False),
+    *(
+        Column(name, BigInteger, nullable=False)
+        for name in ("prompt_tokens", "cached_tokens", "completion_tokens")
+    ),
+    Index("open_usage_by_server", "server"),
+)
+
 USAGE: Final = Table(
     "usage",
     METADATA,

@@ -15,11 +15,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from myna.core.errors import ConfigurationError, DatabaseError, Overloaded
-from myna.core.ledger import BATCH_TIER, LedgerStore, UsageRow
+from myna.core.ledger import BATCH_TIER, LedgerStore, OpenUsageStore, UsageRow
 from myna.core.supervision import SupervisedThread
 from myna.core.translatable import N_
 from myna.stores.journal import Journal, JournalFull, JournalSlot, dead_journals
 from myna.usage.log import Prices, UsageEntry
+from myna.usage.write_ahead import OpenEntry, WriteAhead
 
 _log: Final = logging.getLogger(__name__)
 _BATCH_S: Final = 1.0
@@ -46,8 +47,8 @@ class LedgerState:
 
 class Ledger:
     """Call `start`, then `open` and `close` for requests from one thread, then `stop`. `database` identifies
-    the store in the journal. Requests of batches cost `batch_price` times the price. Rows older than
-    `keep_days` are rolled up; 0 keeps them all.
+    the store in the journal; with `open_usage`, running requests are also in the database. Requests of
+    batches cost `batch_price` times the price. Rows older than `keep_days` are rolled up; 0 keeps them all.
 
     Raises `ConfigurationError` if the journal can't be created.
     """
@@ -61,6 +62,7 @@ class Ledger:
         prices: Prices | None = None,
         batch_price: float = 1.0,
         keep_days: int = 0,
+        open_usage: OpenUsageStore | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
@@ -81,6 +83,7 @@ class Ledger:
                     reason=exc.strerror,
                 )
             ) from exc
+        self._ahead = None if open_usage is None else WriteAhead(open_usage, self._priced)
         self._ended: deque[_Ended] = deque()
         self._free: deque[JournalSlot] = deque()  # written; released in the thread that takes them
         self._condition = threading.Condition()
@@ -97,9 +100,15 @@ class Ledger:
 
     def start(self) -> None:
         self._thread.start()
+        if self._ahead is not None:
+            self._ahead.start()
 
-    def open(self, row: UsageRow) -> JournalSlot:
+    def open(self, row: UsageRow) -> UsageEntry:
         """See `usage.UsageLog`."""
+        slot = self._take(row)
+        return slot if self._ahead is None else self._ahead.open(slot, row)
+
+    def _take(self, row: UsageRow) -> JournalSlot:
         if self._free:
             self._journal.release([self._free.popleft() for _ in range(len(self._free))])
         try:
@@ -115,11 +124,15 @@ class Ledger:
     def close(self, entry: UsageEntry | None, row: UsageRow) -> None:
         """See `usage.UsageLog`. A rejected request is not recorded if the journal is full."""
         row = self._priced(row)
-        if isinstance(entry, JournalSlot):
+        if isinstance(entry, OpenEntry):
+            assert self._ahead is not None
+            self._ahead.closed(entry)
+            slot = entry.slot
+        elif isinstance(entry, JournalSlot):
             slot = entry
         else:
             try:
-                slot = self.open(row)
+                slot = self._take(row)
             except Overloaded:
                 return
         slot.close(row)
@@ -133,7 +146,10 @@ class Ledger:
         with self._condition:
             self._is_stopped = True
             self._condition.notify()
-        if self._thread.stop(_LAST_WRITE_S):
+        has_stopped = self._thread.stop(_LAST_WRITE_S)
+        if self._ahead is not None:  # afterwards: it closes connections that both share
+            self._ahead.stop()
+        if has_stopped:
             self._journal.release(list(self._free))
             self._journal.close()
             self.store.close()

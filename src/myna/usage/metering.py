@@ -9,7 +9,7 @@ import msgspec
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, WireChunk
 from myna.core.generator import EventStream
 from myna.core.ledger import UsageRow
-from myna.usage.log import UsageEntry
+from myna.usage.log import COVER_AHEAD, UsageEntry
 
 
 class TokenObserver(Protocol):
@@ -35,7 +35,6 @@ class Meter:
     __slots__ = (
         "_committed",
         "_count",
-        "_entry",
         "_estimated_prompt_tokens",
         "_first_token_at",
         "_is_estimated",
@@ -43,6 +42,7 @@ class Meter:
         "_started",
         "cached_tokens",
         "completion_tokens",
+        "entry",
         "finish_reason",
         "first_token_ms",
         "prompt_tokens",
@@ -56,7 +56,7 @@ class Meter:
         started: float,
         estimated_prompt_tokens: int = 0,
     ) -> None:
-        self._entry = entry
+        self.entry = entry
         self._count = entry.count_completion
         self._observer = observer
         self._started = started
@@ -80,7 +80,7 @@ class Meter:
                 self.prompt_tokens, self._is_estimated = 0, False
             self.prompt_tokens += event.prompt_tokens
             self.cached_tokens += event.cached_tokens
-            self._entry.count_prompt(self.prompt_tokens, self.cached_tokens)
+            self.entry.count_prompt(self.prompt_tokens, self.cached_tokens)
             if self._observer is not None:
                 self._observer.prompt_done(event.prompt_tokens, event.cached_tokens)
             if self._first_token_at == 0.0:
@@ -88,7 +88,7 @@ class Meter:
         elif type(event) is WireChunk:
             if not self.prompt_tokens:
                 self.prompt_tokens, self._is_estimated = self._estimated_prompt_tokens, True
-                self._entry.count_prompt(self.prompt_tokens, 0)
+                self.entry.count_prompt(self.prompt_tokens, 0)
             self.completion_tokens += event.num_tokens
             if self._first_token_at == 0.0 and event.num_tokens:
                 self._first_token_at = time.perf_counter()  # a relayed prompt's counts come at the end
@@ -128,7 +128,7 @@ class Meter:
     def _record_first_token(self) -> None:
         after_s = max(0.0, self._first_token_at - self._started)
         self.first_token_ms = round(after_s * 1000)
-        self._entry.note_first_token(self.first_token_ms)
+        self.entry.note_first_token(self.first_token_ms)
         if self._observer is not None:
             self._observer.first_token(after_s)
 
@@ -145,7 +145,11 @@ class MeteredStream:
 
     async def __anext__(self) -> Event:
         event = await self.stream.__anext__()
-        self.meter.feed(event)
+        meter, entry = self.meter, self.meter.entry
+        meter.feed(event)
+        tokens = meter.completion_tokens
+        if tokens + COVER_AHEAD > entry.covered or (entry.is_whole and type(event) is Done):
+            await entry.cover(tokens)
         return event
 
     async def aclose(self) -> None:

@@ -88,7 +88,7 @@ async def test_an_agent_reaches_its_answer(path: Path) -> None:
 
 async def _loop(client: Client, renderer: GgufRenderer, name: str) -> None:
     writer = Writer(renderer)
-    is_single = client.is_legacy or not _is_parallel(renderer)
+    is_single = client.is_legacy or not is_parallel(renderer)
     steps = [calls[:1] if is_single else calls for calls in STEPS]
     says = [writer.says(calls) for calls in steps] + [writer.says([], ANSWER)]
     messages = client.opening("word14 rules", "word10 asks")
@@ -112,7 +112,7 @@ async def _loop(client: Client, renderer: GgufRenderer, name: str) -> None:
     assert (message["content"], reason) == (ANSWER, "stop"), (name, message)
 
 
-def _is_parallel(renderer: GgufRenderer) -> bool:
+def is_parallel(renderer: GgufRenderer) -> bool:
     form = FORMATS[renderer.call_format]
     return not isinstance(form, BareFormat) and getattr(form, "between", "") is not None
 

@@ -1,0 +1,252 @@
+"""What cannot be run on one machine: the fleet's own router over many replicas, with service times given.
+
+Conversations arrive, each with several turns and pauses between them. A turn's prompt is all that was said;
+what is cached at its replica needn't be computed. A replica computes its requests together: prompts one after
+the other, and tokens in steps that take longer the more requests there are. In the middle of the run, a share
+of the replicas dies; their requests run again elsewhere, and they come back empty.
+
+Three ways to choose are compared: the session's replica with bounded load (Myna's), without a bound, and the
+less busy of two.
+
+    PYTHONPATH=src:. python bench/fleet_simulation.py --out docs/fleet-simulation.svg    # half an hour
+    PYTHONPATH=src:. python bench/fleet_simulation.py --replicas 50 --requests 40000     # short
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import random
+import statistics
+import sys
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from myna.fleet.routing import Ring, rank
+
+POLICIES = ("bounded", "hash", "two choices")
+
+
+@dataclass
+class Replica:
+    """`cache` holds tokens by conversation, least recently used first; `prefill_until` is when its prompts
+    are computed."""
+
+    name: str
+    running: int = 0
+    served: int = 0
+    cached: int = 0
+    prefill_until: float = 0.0
+    generation: int = 0
+    cache: OrderedDict[int, int] = field(default_factory=OrderedDict)
+
+
+@dataclass
+class Result:
+    hits: float
+    ideal: float
+    first_token_s: list[float]
+    balance: float
+    peak: float
+    moved: int
+    rerun: int
+    choose_us: float
+
+
+class Simulation:
+    def __init__(self, options: argparse.Namespace, policy: str) -> None:
+        self.o, self.policy = options, policy
+        self.rng = random.Random(options.seed)
+        self.replicas = {f"replica-{n}": Replica(f"replica-{n}") for n in range(options.replicas)}
+        self.ring = Ring(self.replicas)
+        self.names = list(self.replicas)
+        self.total = 0
+        self.events: list[tuple[float, int, str, tuple[object, ...]]] = []
+        self.number = 0
+        self.home: dict[int, str] = {}
+        self.hits = self.ideal = self.prompt = self.moved = self.rerun = self.done = 0
+        self.first: list[float] = []
+        self.peak = 0.0
+        self.choosing = 0.0
+
+    def at(self, when: float, what: str, *args: object) -> None:
+        self.number += 1
+        heapq.heappush(self.events, (when, self.number, what, args))
+
+    def choose(self, conversation: int) -> Replica:
+        began = time.perf_counter()
+        if self.policy == "two choices":
+            pair = self.rng.sample(self.names, min(2, len(self.names)))
+            name = min(pair, key=lambda one: self.replicas[one].running)
+        else:
+            bound = self.total if self.policy == "bounded" else 1 << 40
+            name = rank(self.ring, str(conversation), lambda one: self.replicas[one].running, bound, (), 1)[0]
+        self.choosing += time.perf_counter() - began
+        return self.replicas[name]
+
+    def begin(self, now: float, conversation: int, turn: int) -> None:
+        o, replica = self.o, self.choose(conversation)
+        prompt, answer = turn * (o.question + o.answer) + o.system + o.question, o.answer
+        if self.home.setdefault(conversation, replica.name) != replica.name:
+            self.moved += 1
+            self.home[conversation] = replica.name
+        known = min(replica.cache.get(conversation, 0), prompt)
+        self.hits += known
+        self.ideal += 0 if turn == 0 else prompt - o.question
+        self.prompt += prompt
+        start = max(now, replica.prefill_until)
+        replica.prefill_until = start + (prompt - known) / o.prefill
+        replica.running += 1
+        self.total += 1
+        self.first.append(replica.prefill_until - now)
+        step = o.step * (1 + o.slower * replica.running)
+        end = replica.prefill_until + answer * step
+        self.at(end, "end", replica.name, replica.generation, conversation, turn, prompt + answer)
+
+    def end(self, now: float, name: str, generation: int, conversation: int, turn: int, tokens: int) -> None:
+        replica = self.replicas[name]
+        if generation != replica.generation:  # it died meanwhile: the request runs again elsewhere
+            self.rerun += 1
+            self.begin(now, conversation, turn)
+            return
+        replica.running -= 1
+        self.total -= 1
+        replica.served += 1
+        self.done += 1
+        replica.cached += tokens - replica.cache.pop(conversation, 0)
+        replica.cache[conversation] = tokens
+        while replica.cached > self.o.kv and len(replica.cache) > 1:
+            replica.cached -= replica.cache.popitem(last=False)[1]
+        if turn + 1 < self.o.turns:
+            self.at(now + self.rng.expovariate(1 / self.o.pause), "begin", conversation, turn + 1)
+
+    def kill(self, now: float, share: float) -> None:
+        for name in self.rng.sample(self.names, int(share * len(self.names))):
+            replica = self.replicas[name]
+            self.total -= replica.running
+            generation = replica.generation + 1
+            self.replicas[name] = Replica(name, served=replica.served, generation=generation)
+            self.at(now + self.o.restart, "back", name)
+        dead = {args[0] for _, _, what, args in self.events if what == "back"}
+        self.names = [name for name in self.replicas if name not in dead]
+        self.ring = Ring(self.names)
+
+    def back(self, now: float, name: str) -> None:
+        self.names.append(name)
+        self.ring = Ring(self.names)
+
+    def run(self) -> Result:
+        o, now = self.o, 0.0
+        num = o.requests // o.turns
+        for conversation in range(num):
+            now += self.rng.expovariate(o.rate * o.replicas)
+            self.at(now, "begin", conversation, 0)
+        if o.failures:
+            self.at(now / 2, "kill", o.failures)
+        while self.events:
+            now, _, what, args = heapq.heappop(self.events)
+            getattr(self, what)(now, *args)
+            if self.done % 5000 == 0 and self.total > o.replicas:
+                busiest = max(replica.running for replica in self.replicas.values())
+                self.peak = max(self.peak, busiest / (self.total / o.replicas))
+        served = [replica.served for replica in self.replicas.values()]
+        return Result(
+            self.hits / self.prompt,
+            self.ideal / self.prompt,
+            self.first,
+            max(served) / statistics.mean(served),
+            self.peak,
+            self.moved,
+            self.rerun,
+            1e6 * self.choosing / max(1, len(self.first)),
+        )
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--replicas", type=int, default=1000)
+    add("--requests", type=int, default=1_000_000)
+    add("--turns", type=int, default=8, help="turns of a conversation")
+    add("--rate", type=float, default=0.15, help="new conversations per second and replica")
+    add("--pause", type=float, default=20.0, help="mean pause between turns, in seconds")
+    add("--system", type=int, default=100, help="tokens that a conversation begins with")
+    add("--question", type=int, default=60, help="tokens")
+    add("--answer", type=int, default=200, help="tokens")
+    add("--prefill", type=float, default=1500.0, help="prompt tokens per second of a replica")
+    add("--step", type=float, default=0.012, help="seconds for a token of a request that is alone")
+    add("--slower", type=float, default=0.08, help="how much longer a step is for each further request")
+    add("--kv", type=int, default=60_000, help="tokens that a replica's cache holds")
+    add("--failures", type=float, default=0.02, help="share of replicas that die in the middle")
+    add("--restart", type=float, default=30.0, help="seconds until they are back")
+    add("--seed", type=int, default=1)
+    add("--out", type=Path, help="a picture, .svg or .png")
+    return parser.parse_args()
+
+
+def picture(results: dict[str, Result], o: argparse.Namespace) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "myna"
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2))
+    names = list(results)
+    panels = (
+        ("cached share of prompt tokens", [one.hits for one in results.values()]),
+        ("first token, 99th percentile (s)", [quantile(one.first_token_s, 0.99) for one in results.values()]),
+        ("busiest replica / mean, in requests", [one.balance for one in results.values()]),
+    )
+    for axis, (title, values) in zip(axes, panels, strict=True):
+        bars = axis.bar(names, values, color=["#2a6f97", "#a9a9a9", "#d9a441"], width=0.6)
+        axis.bar_label(bars, fmt="%.2f", padding=2)
+        axis.set_title(title, fontsize=9)
+        axis.margins(y=0.18)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].axhline(results["bounded"].ideal, color="black", linewidth=0.8, linestyle=":")
+    figure.suptitle(
+        f"{o.replicas:,} replicas, {o.requests:,} requests, {o.failures:.0%} of the replicas die", fontsize=10
+    )
+    figure.tight_layout()
+    figure.savefig(o.out, metadata={"Date": None} if o.out.suffix == ".svg" else None)
+
+
+def quantile(values: list[float], share: float) -> float:
+    return sorted(values)[int(share * (len(values) - 1))]
+
+
+def main() -> int:
+    o = options()
+    results = {}
+    for policy in POLICIES:
+        result = results[policy] = Simulation(o, policy).run()
+        print(
+            json.dumps(
+                {
+                    "policy": policy,
+                    "hits": round(result.hits, 4),
+                    "of_ideal": round(result.hits / result.ideal, 4),
+                    "first_token_p50_s": round(quantile(result.first_token_s, 0.5), 3),
+                    "first_token_p99_s": round(quantile(result.first_token_s, 0.99), 3),
+                    "busiest_of_mean_requests": round(result.balance, 3),
+                    "busiest_of_mean_running": round(result.peak, 2),
+                    "moved": result.moved,
+                    "rerun": result.rerun,
+                    "choose_us": round(result.choose_us, 1),
+                }
+            ),
+            flush=True,
+        )
+    if o.out:
+        picture(results, o)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

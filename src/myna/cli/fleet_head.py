@@ -1,0 +1,83 @@
+"""The head of a Ray cluster of this machine alone, started and ended by `myna fleet`."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from myna.cli.console import note
+from myna.core.errors import OperatorError
+from myna.core.translatable import N_
+
+PORT: Final = 6379
+_START_S: Final = 60
+_STOP_S: Final = 30.0
+# A head that is away for some minutes must not end the other machines.
+_ENVIRONMENT: Final = {
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "1500",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def start_head(folder: Path) -> None:
+    """Start it, unless it runs. It goes on after this command. Raises `OperatorError`."""
+    if _running(folder) is not None:
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = folder / "head.log"
+    note(N_("Starting a Ray cluster on this machine; its log is {path}.", path=log))
+    storage = {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(folder / "gcs")}
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={PORT}", "--block"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [*command, "--include-dashboard=false", "--disable-usage-stats"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**_ENVIRONMENT, **storage, **os.environ},
+            start_new_session=True,
+        )
+    _pid_file(folder).write_text(str(process.pid), encoding="utf-8")
+    for _ in range(_START_S):
+        if "block forever" in log.read_text(encoding="utf-8", errors="replace"):
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(1)
+    stop_head(folder)
+    raise OperatorError(N_("Ray can't be started; see {path}.", path=log))
+
+
+def stop_head(folder: Path) -> None:
+    """End the head that `start_head` started, if it runs, and what belongs to it."""
+    process = _running(folder)
+    if process is not None:
+        children = process.children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        _, alive = psutil.wait_procs([process, *children], timeout=_STOP_S)
+        for one in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+    _pid_file(folder).unlink(missing_ok=True)
+
+
+def _pid_file(folder: Path) -> Path:
+    return folder / "head.pid"
+
+
+def _running(folder: Path) -> psutil.Process | None:
+    try:
+        process = psutil.Process(int(_pid_file(folder).read_text(encoding="utf-8")))
+        is_head = "ray.scripts.scripts" in process.cmdline()
+    except (OSError, ValueError, psutil.Error):
+        return None
+    return process if is_head else None

@@ -1,0 +1,168 @@
+"""The backend of a fleet: models whose weights are on other machines. This server renders and counts."""
+
+import asyncio
+import hashlib
+import time
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from myna.backends.worker.fake_renderer import FakeTextEncoder, fake_renderer
+from myna.backends.worker.loaded_model import EngineText, loaded_model, text_side
+from myna.core.backend import BackendOptions, Candidate, LoadedModel, ModelSize, ModelSpec
+from myna.core.errors import ConfigurationError
+from myna.core.finding import Findings, ok, wrong
+from myna.core.installation import install_command
+from myna.core.ledger import Price
+from myna.core.supervision import SupervisedTask
+from myna.core.translatable import N_
+from myna.engines.fake_embedding import embeds
+from myna.engines.registry import ENGINES
+from myna.fleet.config import read_section
+from myna.fleet.front import FleetConnection
+from myna.fleet.token import use_token
+from myna.prompts.gguf import read_header
+from myna.prompts.sampling_metadata import file_defaults
+from myna.scheduling.admission import QueueLimits
+from myna.workers.client import WorkerClient
+from myna.workers.frames import WorkerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class FleetModel:
+    """A `core.backend.ModelSpec` of the fleet."""
+
+    id: str
+    created: int
+    owned_by: str = "fleet"
+
+    @property
+    def is_relayed(self) -> bool:
+        return False
+
+
+class FleetBackend:
+    """A `core.backend.Backend`. It joins the cluster when it is started, and loading
+    waits for that."""
+
+    def __init__(self, options: BackendOptions) -> None:
+        self._options = options
+        self._limits = QueueLimits(options.max_queue, options.max_queue_tokens)
+        self._config = read_section(options.section)
+        self._announced: tuple[FleetModel, ...] = ()
+        self._is_joined = asyncio.Event()
+        self._joining = SupervisedTask("join the cluster of the fleet", self._join)
+        self._announce()
+
+    def accepts(self, model: ModelSpec) -> bool:
+        """Also a model whose file happens to be here: the settings say that the fleet runs it."""
+        return not model.is_relayed and model.id in self._config.models
+
+    async def prepare(self, model: ModelSpec) -> Candidate:
+        return _Candidate(model.id, self._options, self._limits, self._is_joined)
+
+    def check(self) -> None:
+        if find_spec("ray") is None:
+            raise ConfigurationError(
+                N_("Ray is not installed; install it with: {command}", command=install_command("fleet"))
+            )
+
+    def findings(self) -> Findings:
+        try:
+            self.check()
+        except ConfigurationError as exc:
+            yield wrong(exc.text, remedy=install_command("fleet"))
+        else:
+            yield ok(N_("The models of the fleet at {address} are offered.", address=self._config.address))
+
+    def announced(self) -> tuple[ModelSpec, ...]:
+        return self._announced
+
+    def may_announce(self, model: str) -> bool:
+        return model in self._config.models
+
+    def embeds(self, model: ModelSpec) -> bool:
+        return False  # only its header says, which is on another machine
+
+    def price(self, model: str) -> Price | None:
+        return None
+
+    async def start(self) -> None:
+        self.check()
+        self._joining.start()
+
+    def change(self, options: BackendOptions) -> None:
+        """The cluster stays the one that was joined."""
+        self._options, self._config = options, read_section(options.section)
+        self._announce()
+        self._limits.max_waiting_requests = options.max_queue
+        self._limits.max_waiting_tokens = options.max_queue_tokens
+
+    async def aclose(self) -> None:
+        await self._joining.aclose()
+
+    async def _join(self) -> None:
+        use_token(Path(self._config.token_file or self._options.home / "fleet" / "token"))
+        cluster: Any = import_module("myna.fleet.on_ray.cluster")
+        await asyncio.to_thread(cluster.connect, self._config.address)
+        self._is_joined.set()
+
+    def _announce(self) -> None:
+        known = {model.id: model for model in self._announced}
+        now = int(time.time())
+        self._announced = tuple(known.get(model) or FleetModel(model, now) for model in self._config.models)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """Needs no memory here. Loading waits for a first replica."""
+
+    model: str
+    options: BackendOptions
+    limits: QueueLimits
+    is_joined: asyncio.Event
+
+    @property
+    def size(self) -> ModelSize | None:
+        return None
+
+    async def load(self, kv_bytes: int) -> LoadedModel:
+        await self.is_joined.wait()
+        on_ray: Any = import_module("myna.fleet.on_ray.replicas")
+        replicas = await asyncio.to_thread(on_ray.RayReplicas, self.model)
+        description, head = await asyncio.gather(replicas.describe(), replicas.head())
+        client = WorkerClient(
+            WorkerSpec("fleet", self.model),
+            self.limits,
+            connect=partial(FleetConnection, self.model, replicas),
+        )
+        engine = description.info.engine
+        text: Any
+        if not head:
+            fake = FakeTextEncoder() if embeds(self.model) else None
+            text = fake or await asyncio.to_thread(fake_renderer, description.info.context_tokens)
+            await client.start()
+            return loaded_model(client, text)
+        path = self.options.home / "fleet" / f"{description.weights}.gguf"
+        engine_text = EngineText(asyncio.get_running_loop(), client)
+        header = await asyncio.to_thread(_read_head, path, head, description.file_bytes)
+        template = self.options.chat_templates.get(self.model)
+        asks_engine = engine_text if ENGINES[engine].has_tokenizer else None
+        text = await asyncio.to_thread(text_side, header, asks_engine, template, self.model)
+        await client.start()
+        return loaded_model(client, text, description.weights, file_defaults(header))
+
+
+def _read_head(path: Path, head: bytes, num_bytes: int) -> Any:
+    """The header of a model's file, kept as a file of the same size that holds nothing else."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{hashlib.sha256(head).hexdigest()[:8]}")
+        with draft.open("wb") as file:
+            file.write(head)
+            file.truncate(num_bytes)
+        draft.replace(path)
+    return read_header(path)

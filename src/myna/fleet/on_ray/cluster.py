@@ -1,0 +1,104 @@
+"""Connecting to a Ray cluster, and deploying, listing and removing the models of a fleet."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import ray
+from ray import serve
+
+from myna.core.errors import OperatorError
+from myna.core.translatable import N_
+from myna.fleet.config import FleetModelConfig
+from myna.fleet.node import ReplicaSpec
+from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT, application
+
+_NAMESPACE: Final = "myna"
+_DRAIN_S: Final = 30
+
+
+class FleetState(NamedTuple):
+    """`models`: the states of a model's replicas by its id. `nodes`: the address of each living machine, and
+    what Ray has of it in total. `running` are the models whose replicas all run, `failures` why others can't
+    be started."""
+
+    models: Mapping[str, Mapping[str, int]]
+    nodes: Mapping[str, Mapping[str, float]]
+    running: Sequence[str]
+    failures: Mapping[str, str]
+
+
+def connect(address: str) -> None:
+    """Join the cluster; blocking. Raises `OperatorError`."""
+    try:
+        ray.init(
+            address,
+            namespace=_NAMESPACE,
+            ignore_reinit_error=True,
+            configure_logging=False,
+            log_to_driver=False,
+        )
+    except Exception as exc:
+        raise OperatorError(
+            N_("The Ray cluster at {address} can't be reached: {reason}", address=address, reason=_line(exc))
+        ) from exc
+
+
+def deploy(models: Mapping[str, FleetModelConfig], specs: Mapping[str, ReplicaSpec]) -> None:
+    """Deploy these models, or change what is deployed, without waiting for the replicas; blocking."""
+    serve.start(proxy_location="Disabled")
+    targets = [
+        serve.RunTarget(application(specs[model], config), name=APP_PREFIX + model, route_prefix=None)
+        for model, config in models.items()
+    ]
+    serve.run_many(targets, wait_for_applications_running=False)
+
+
+def state() -> FleetState:
+    """What runs now; blocking."""
+    models: dict[str, Mapping[str, int]] = {}
+    running, failures = [], {}
+    for name, app in serve.status().applications.items():
+        if not name.startswith(APP_PREFIX):
+            continue
+        model, deployment = name.removeprefix(APP_PREFIX), app.deployments.get(DEPLOYMENT)
+        models[model] = (
+            {str(key): num for key, num in deployment.replica_states.items()} if deployment else {}
+        )
+        if app.status == "RUNNING":
+            running.append(model)
+        elif app.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+            failures[model] = deployment.message if deployment and deployment.message else app.message
+    nodes = {node["NodeManagerAddress"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+    return FleetState(models, nodes, running, failures)
+
+
+def remove(model: str) -> None:
+    """Stop all replicas of the model; blocking."""
+    serve.delete(APP_PREFIX + model)
+
+
+def drain(address: str) -> None:
+    """Move all replicas off the machine; blocking. Raises `OperatorError`."""
+    found = [
+        node["NodeID"] for node in ray.nodes() if node["NodeManagerAddress"] == address and node["Alive"]
+    ]
+    if not found:
+        raise OperatorError(N_("The fleet has no machine {address}.", address=address))
+    command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--node-id", found[0]]
+    reason = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "myna fleet drain"]
+    server = ray.get_runtime_context().gcs_address
+    options = ["--address", server, "--deadline-remaining-seconds", str(_DRAIN_S)]
+    done = subprocess.run([*command, *reason, *options], capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise OperatorError(N_("Ray refused: {reason}", reason=done.stderr.strip().splitlines()[-1:]))
+
+
+def leave() -> None:
+    """Leave the cluster."""
+    ray.shutdown()
+
+
+def _line(exc: Exception) -> str:
+    return (str(exc).strip() or type(exc).__name__).splitlines()[0]

@@ -1,0 +1,92 @@
+"""The deployment of Ray Serve that owns one worker, and the application of one model."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+import msgspec
+from ray import serve
+
+from myna.core.requests import EmbeddingRequest, GenerationRequest
+from myna.fleet.config import Autoscaling, FleetModelConfig
+from myna.fleet.messages import encode_description
+from myna.fleet.node import ReplicaSpec, read_head, start_replica
+from myna.fleet.replica import Replica
+
+APP_PREFIX: Final = "myna:"
+"""An application's name is this and the model's id."""
+DEPLOYMENT: Final = "replica"
+_ROUTER: Final = "myna.fleet.on_ray.router:PrefixRouter"
+_LINKS: Final = 256
+"""How many servers may have a link to a replica; to Ray, each is a call that lasts."""
+_requests: Final = msgspec.msgpack.Decoder(GenerationRequest | EmbeddingRequest)
+
+
+class FleetReplica:
+    """What Ray starts, calls and replaces. Requests and descriptions cross as msgpack."""
+
+    _replica: Replica
+
+    async def __init__(self, spec: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
+        self._spec = msgspec.convert(spec, ReplicaSpec)
+        name = serve.get_replica_context().replica_id.unique_id
+        self._replica = await start_replica(self._spec, name)
+
+    async def check_health(self) -> None:
+        if not self._replica.is_alive:
+            raise RuntimeError("the worker process has ended")
+
+    async def describe(self) -> bytes:
+        return encode_description(self._replica.description)
+
+    async def head(self) -> bytes:
+        """The header of the model's file."""
+        return await asyncio.to_thread(read_head, self._spec.path)
+
+    async def link(self, server: str) -> AsyncGenerator[bytes, None]:
+        stream = self._replica.link(server)
+        try:
+            async for data in stream:
+                yield data
+        finally:
+            await stream.aclose()
+
+    async def run(self, server: str, number: int, request: bytes) -> None:
+        await self._replica.run(server, number, _requests.decode(request))
+
+    async def tokenize(self, text: str, parse_special: bool) -> list[int]:
+        return await self._replica.tokenize(text, parse_special=parse_special)
+
+    async def __del__(self) -> None:
+        await self._replica.aclose()
+
+
+def application(spec: ReplicaSpec, config: FleetModelConfig) -> serve.Application:
+    """Of one model."""
+    replicas = config.replicas
+    scaling: dict[str, Any] = {"num_replicas": replicas}
+    if isinstance(replicas, Autoscaling):
+        scaling = {
+            "autoscaling_config": {
+                "min_replicas": replicas.min,
+                "max_replicas": replicas.max,
+                "initial_replicas": max(1, replicas.min),
+                "target_ongoing_requests": replicas.requests,
+            }
+        }
+    deployment = serve.deployment(
+        FleetReplica,
+        name=DEPLOYMENT,
+        max_ongoing_requests=config.requests + _LINKS,
+        health_check_period_s=1,
+        health_check_timeout_s=5,
+        graceful_shutdown_timeout_s=30,
+        ray_actor_options={
+            "num_cpus": config.cpus,
+            "num_gpus": config.gpus,
+            "resources": config.resources,
+        },
+        request_router_config={"request_router_class": _ROUTER},
+        **scaling,
+    )
+    return deployment.bind(msgspec.to_builtins(spec))

@@ -1,0 +1,66 @@
+"""The replicas of a model as Ray Serve has them. Everything goes over Serve's gRPC transport."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+from ray import serve
+
+from myna.core.requests import ModelRequest
+from myna.fleet.messages import Description, decode_description
+from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT
+from myna.fleet.on_ray.router import pinned, session_id
+from myna.fleet.replicas import LinkStream
+
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+class _Chosen:
+    """A place that Ray holds for one request."""
+
+    def __init__(self, handle: Any, selection: Any) -> None:
+        self._handle = handle
+        self._selection = selection
+        self.replica: str = selection.replica_id
+
+    async def run(self, server: str, number: int, request: ModelRequest) -> None:
+        response = self._handle.dispatch(self._selection, server, number, _encoder.encode(request))
+        try:
+            await response
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+
+
+class RayReplicas:
+    """A `fleet.replicas.Replicas`. The constructor calls Ray's controller, which blocks."""
+
+    def __init__(self, model: str) -> None:
+        handle = serve.get_deployment_handle(DEPLOYMENT, APP_PREFIX + model)
+        # A network's `kill -9` and cuts are noticed at once by gRPC; Ray's own calls hang for seconds.
+        self._handle = handle.options(_by_reference=False)
+
+    @asynccontextmanager
+    async def choose(self, session: str, avoided: Sequence[str]) -> AsyncIterator[_Chosen]:
+        handle = self._handle.options(method_name="run", session_id=session_id(session, list(avoided)))
+        async with handle.choose_replica() as selection:
+            yield _Chosen(handle, selection)
+
+    def link(self, replica: str, server: str) -> LinkStream:
+        handle = self._handle.options(method_name="link", session_id=pinned(replica), stream=True)
+        stream: LinkStream = handle.remote(server)
+        return stream
+
+    async def describe(self) -> Description:
+        return decode_description(await self._handle.describe.remote())
+
+    async def head(self) -> bytes:
+        """The header of the model's file; empty if the model has none."""
+        data: bytes = await self._handle.head.remote()
+        return data
+
+    async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        tokens: list[int] = await self._handle.tokenize.remote(text, parse_special)
+        return tokens

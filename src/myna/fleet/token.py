@@ -1,0 +1,21 @@
+"""The token without which nobody may use the cluster. Knows no Ray."""
+
+import os
+import secrets
+from pathlib import Path
+
+
+def use_token(path: Path) -> None:
+    """Whoever reaches Ray runs code on all its machines, so that it asks for a token. A file that is missing
+    is written; it must be the same on all machines. Settings of the environment come first.
+
+    Call it before Ray is imported, which reads these variables then."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if os.environ.setdefault("RAY_AUTH_MODE", "token") != "token" or "RAY_AUTH_TOKEN" in os.environ:
+        return
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(secrets.token_hex(32))
+    os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(path))
