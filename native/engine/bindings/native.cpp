@@ -69,7 +69,7 @@ class Handle {
   int64_t prefix_grid() { return get().prefix_grid(); }
   bool prepare_memory() {
     nb::gil_scoped_release release;
-    return get().cache().prepare_block();
+    return get().prepare_block();
   }
   int64_t length(int sequence) { return get().cache().length(sequence); }
   int64_t free_tokens() { return get().cache().free_blocks() * kBlockTokens; }
