@@ -75,6 +75,10 @@ class Handle {
     get().cache().append_blocks(sequence, num_blocks(source.size()), source.data());
   }
   int64_t block_bytes() { return get().cache().shape().block_bytes(); }
+  bool prepare_memory() {
+    nb::gil_scoped_release release;
+    return get().prepare_block();
+  }
   int64_t length(int sequence) { return get().cache().length(sequence); }
   int64_t free_tokens() { return get().cache().free_blocks() * kBlockTokens; }
   int64_t kv_tokens() { return get().cache().shape().num_blocks * kBlockTokens; }
@@ -203,6 +207,7 @@ NB_MODULE(_native, module) {
       .def("free", &Handle::free, "sequence"_a)
       .def("read_blocks", &Handle::read_blocks, "sequence"_a, "first"_a, "target"_a)
       .def("append_blocks", &Handle::append_blocks, "sequence"_a, "source"_a)
+      .def("prepare_memory", &Handle::prepare_memory)
       .def("reusable", &Handle::reusable, "sequence"_a, "num_tokens"_a)
       .def("length", &Handle::length, "sequence"_a)
       .def("token", &Handle::token, "name"_a)

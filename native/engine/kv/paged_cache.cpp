@@ -15,6 +15,9 @@
 namespace myna {
 namespace {
 
+constexpr int64_t kReadyBytes = 64ll << 20;  // of free blocks: a long prompt of a small model
+constexpr int64_t kPageBytes = 4096;
+
 int64_t blocks_for(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
 }  // namespace
@@ -165,13 +168,27 @@ size_t PagedCache::layer_block_bytes(size_t layer) const {
   return static_cast<size_t>(shape_.layers[layer].block_halves()) * 2;
 }
 
+bool PagedCache::prepare_block() {
+  const int64_t enough = kReadyBytes / shape_.block_bytes();
+  const int64_t ready = static_cast<int64_t>(free_.size()) + num_ready_ - num_used_;
+  if (ready >= enough || num_ready_ == shape_.num_blocks) return false;
+  for (size_t layer = 0; layer < shape_.layers.size(); ++layer) {
+    const int64_t halves = shape_.layers[layer].block_halves();
+    volatile uint16_t* block = memory_.get() + layer_begin_[layer] + num_ready_ * halves;
+    for (int64_t i = 0; i < halves; i += kPageBytes / 2) block[i] = 0;
+  }
+  ++num_ready_;
+  return true;
+}
+
 int32_t PagedCache::take_block() {
   int32_t block;
   if (!free_.empty()) {
     block = free_.back();
     free_.pop_back();
   } else {
-    block = static_cast<int32_t>(num_touched_++);
+    block = static_cast<int32_t>(num_used_++);
+    num_ready_ = std::max(num_ready_, num_used_);
     references_.push_back(0);
   }
   references_[static_cast<size_t>(block)] = 1;

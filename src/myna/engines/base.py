@@ -114,6 +114,11 @@ class Engine(Protocol):
         """Delete the sequence; unknown ids are ignored."""
         ...
 
+    def prepare_memory(self) -> bool:
+        """Called while idle: prepare a little of the memory that the next requests will need; False if
+        nothing is left to prepare. Takes milliseconds, so that a request that arrives hardly waits."""
+        ...
+
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """Tokenize with the engine's own tokenizer; raises NotImplementedError if it has none."""
         ...

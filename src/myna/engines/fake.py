@@ -295,6 +295,9 @@ class FakeEngine:
         self._allocate([BatchRow(sequence, tokens, start, len(tokens))])
         self._states[sequence].text.feed(tokens)
 
+    def prepare_memory(self) -> bool:
+        return False
+
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         if text == "[[hang]]":
             _fail("hang")

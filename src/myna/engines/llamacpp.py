@@ -106,6 +106,9 @@ class LlamaCppEngine:
         if self._cells.free(sequence):
             llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
+    def prepare_memory(self) -> bool:
+        return False
+
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         return self._model.tokenize(text, parse_special=parse_special)
 

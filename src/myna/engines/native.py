@@ -163,6 +163,9 @@ class NativeEngine:
     def free(self, sequence: int) -> None:
         self._engine.free(sequence)
 
+    def prepare_memory(self) -> bool:
+        return self._engine.prepare_memory()
+
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         raise NotImplementedError("the native engine has no tokenizer")
 

@@ -91,6 +91,12 @@ class GenerationLoop(Loop):
             num_preempted=queues.num_preempted,
         )
 
+    def _wait(self) -> None:
+        """While there is nothing to do, prepare memory, a little at a time."""
+        while not self._mailbox.commands and self._engine.prepare_memory():
+            pass
+        super()._wait()
+
     def _add(self, number: int, request: ModelRequest) -> None:
         """A saved prefix is restored first, in pieces, so that running streams don't wait for it."""
         assert isinstance(request, GenerationRequest), "the server knows that this model generates"
@@ -149,9 +155,8 @@ class GenerationLoop(Loop):
             self._saved_prefixes.work(num_running=len(self._scheduler.queues.running))
             if self._scheduler.is_idle:
                 return []
-        batch = self._scheduler.schedule(
-            self._prefill_budget.prompt_tokens, self._prefill_budget.context_slope
-        )
+        budget = self._prefill_budget
+        batch = self._scheduler.schedule(budget.prompt_tokens, budget.context_slope, budget.alone_tokens)
         try:
             masks = self._begin_masks(batch)
             try:
@@ -171,7 +176,7 @@ class GenerationLoop(Loop):
             return self._scheduler.isolate(batch, error)
         if batch.num_prompt_tokens:
             mean_position = batch.prompt_positions / batch.num_prompt_tokens
-            self._prefill_budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position)
+            budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position)
         else:
             self._scheduler.speculation.costs.observe(batch.num_decodes, time.perf_counter() - started)
         events = self._scheduler.update(batch, sampled, scores)
