@@ -41,7 +41,7 @@ def test_without_the_table_there_is_no_fleet() -> None:
             {"models": {"m": {"replica": 2}}},
             r"Unknown setting replica in fleet\.models\.m; choose one",
         ),
-        ({"models": {"m": {"replicas": -1}}}, "fleet: Expected `int` >= 0"),
+        ({"models": {"m": {"replicas": 0}}}, "fleet: Expected `int` >= 1"),
         ({"models": {"m": {"replicas": {"min": 1}}}}, "missing required field `max`"),
         ({"models": {"m": {"memory": "lots"}}}, "memory|size|bytes"),
         ({"models": {"m": 3}}, "Expected `object`"),

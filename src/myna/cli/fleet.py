@@ -76,7 +76,7 @@ def status(as_json: AsJson = False) -> None:
 @app.command()
 def scale(
     model: Annotated[str, typer.Argument(help="The model's id.")],
-    replicas: Annotated[int, typer.Argument(min=0, help="The number of replicas.")],
+    replicas: Annotated[int, typer.Argument(min=1, help="The number of replicas.")],
 ) -> None:
     """Change the number of a model's replicas until the next `myna fleet up`.
 

@@ -30,7 +30,7 @@ class FleetModelConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str = ""
     engine: str = "auto"
-    replicas: _Count | Autoscaling = 1
+    replicas: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | Autoscaling = 1
     requests: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 64
     context: int = 0
     memory: str | int = 0

@@ -134,7 +134,8 @@ async def test_a_cancelled_request_stops_at_the_replica(client: WorkerClient) ->
 
 
 async def test_requests_wait_while_there_is_no_replica(cluster: Any, client: WorkerClient) -> None:
-    await asyncio.to_thread(_deploy, cluster, 0)
+    assert text_of(await ask(client, request("before")))
+    await asyncio.to_thread(cluster.remove, "fake")
     answer = asyncio.create_task(ask(client, request("later")))
     await asyncio.to_thread(_deploy, cluster, 2)
     assert text_of(await answer)
