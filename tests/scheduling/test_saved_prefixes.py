@@ -143,7 +143,7 @@ def start(tmp_path: Path) -> Start:
             engine = FakeEngine(8192, kv_tokens, 16)
             descriptor = os.open(tmp_path / "prefixes", os.O_RDWR | os.O_CREAT, 0o600)
             os.ftruncate(descriptor, num_bytes)
-            file = PrefixFile(descriptor, "model", chunk_bytes(engine))
+            file = PrefixFile(descriptor, "model", chunk_bytes(engine.blocks))
             os.close(descriptor)  # the mapping stays
             return LoadedEngine(engine, TABLE, prefix_file=file)
 
@@ -169,7 +169,7 @@ async def saved(path: Path, asked: GenerationRequest) -> None:
     keys = list(chunk_keys(asked.prompt_tokens, asked.cache_salt))
     while True:
         descriptor = os.open(path, os.O_RDWR)
-        found = PrefixFile(descriptor, "model", chunk_bytes(FakeEngine(16, 16, 1))).find(keys)
+        found = PrefixFile(descriptor, "model", chunk_bytes(FakeEngine(16, 16, 1).blocks)).find(keys)
         os.close(descriptor)
         if found == len(keys):
             return
@@ -226,7 +226,7 @@ async def test_a_damaged_chunk_is_computed_again(start: Start, tmp_path: Path) -
     await saved(tmp_path / "prefixes", request(STORY))
     await first.aclose()
     descriptor = os.open(tmp_path / "prefixes", os.O_RDWR)
-    file = PrefixFile(descriptor, "model", chunk_bytes(FakeEngine(16, 16, 1)))
+    file = PrefixFile(descriptor, "model", chunk_bytes(FakeEngine(16, 16, 1).blocks))
     keys = list(chunk_keys(request(STORY).prompt_tokens, ""))
     file.chunk(keys[2])[0] ^= 1
     os.close(descriptor)

@@ -72,7 +72,7 @@ class Handle {
     get().cache().read_blocks(sequence, first, num_blocks(target.size()), target.data());
   }
   void append_blocks(int sequence, nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig> source) {
-    get().cache().append_blocks(sequence, num_blocks(source.size()), source.data());
+    get().append_blocks(sequence, num_blocks(source.size()), source.data());
   }
   int64_t block_bytes() { return get().cache().shape().block_bytes(); }
   bool prepare_memory() {

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from myna.core.errors import ModelLoadFailed
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
-from myna.engines.base import BatchRow, BlockStorage, KVCacheFull
+from myna.engines.base import BatchRow, KVCacheFull
 
 BLOCK_TOKENS: Final = 16
 SPECIAL: Final = ("<|end|>", "<|start|>", "<|turn|>", "<|pad|>")
@@ -199,6 +199,26 @@ class _FakeLogits:
         self.array = array
 
 
+class _SavedBlocks:
+    """A `base.BlockStorage`: a block is its tokens."""
+
+    block_bytes: Final = BLOCK_TOKENS * _TOKEN_BYTES
+
+    def __init__(self, engine: "FakeEngine") -> None:
+        self._engine = engine
+
+    def read_blocks(self, sequence: int, first: int, target: npt.NDArray[np.uint8]) -> None:
+        num_tokens = len(target) // _TOKEN_BYTES
+        tokens = self._engine.history(sequence)[first * BLOCK_TOKENS :][:num_tokens]
+        assert len(tokens) == num_tokens
+        target[:] = np.array(tokens, np.int32).view(np.uint8)
+
+    def append_blocks(self, sequence: int, source: npt.NDArray[np.uint8]) -> None:
+        tokens, start = source.view(np.int32).tolist(), len(self._engine.history(sequence))
+        assert start % BLOCK_TOKENS == 0
+        self._engine.forward([BatchRow(sequence, tokens, start, len(tokens))])
+
+
 class FakeEngine:
     """See the module. Asserts the rules of `engines.base.Engine`, so that tests catch violations."""
 
@@ -211,6 +231,7 @@ class FakeEngine:
         self._states: dict[int, _SequenceState] = {}
         self._logits = np.zeros((64, len(VOCABULARY)), np.float32)
         self._written: tuple[list[int], list[int], list[int]] = ([], [], [])
+        self.blocks: Final = _SavedBlocks(self)
         self.prefix_cache_tokens = kv_tokens // 2
         self.info = ModelInfo(
             engine="fake",
@@ -273,27 +294,10 @@ class FakeEngine:
         if state := self._states.pop(sequence, None):
             self._blocks.drop(state.blocks, 0)
 
-    @property
-    def blocks(self) -> BlockStorage:
-        return self
-
-    @property
-    def block_bytes(self) -> int:
-        return BLOCK_TOKENS * _TOKEN_BYTES
-
-    def read_blocks(self, sequence: int, first: int, target: npt.NDArray[np.uint8]) -> None:
-        num_tokens = len(target) // _TOKEN_BYTES
-        tokens = self._states[sequence].text.history[first * BLOCK_TOKENS :][:num_tokens]
-        assert len(tokens) == num_tokens
-        target[:] = np.array(tokens, np.int32).view(np.uint8)
-
-    def append_blocks(self, sequence: int, source: npt.NDArray[np.uint8]) -> None:
-        tokens = source.view(np.int32).tolist()
+    def history(self, sequence: int) -> list[int]:
+        """The tokens that it holds."""
         state = self._states.get(sequence)
-        start = len(state.text.history) if state else 0
-        assert start % BLOCK_TOKENS == 0
-        self._allocate([BatchRow(sequence, tokens, start, len(tokens))])
-        self._states[sequence].text.feed(tokens)
+        return state.text.history if state else []
 
     def prepare_memory(self) -> bool:
         return False
