@@ -31,6 +31,11 @@ class Engine {
   // Shared, so that it stays valid when a larger batch replaces it; its contents last until the next forward.
   const std::shared_ptr<Buffer<float>>& logits() const { return logits_; }
 
+  bool prepare_block() { return cache_->prepare_block(); }
+  // Not for models with states, which are not in the blocks.
+  void append_blocks(int sequence, int64_t count, const uint8_t* source) {
+    cache_->append_blocks(sequence, count, source);
+  }
   const PagedCache& cache() const { return *cache_; }
   // The longest part of a sequence's first `num_tokens` at which it can be forked or trimmed.
   int64_t reusable(int sequence, int64_t num_tokens) const;

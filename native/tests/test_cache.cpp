@@ -81,10 +81,27 @@ void random_histories() {
   CHECK(cache.free_blocks() == kBlocks);
 }
 
+// Preparing memory ends, gives no block away, and changes nothing that is stored.
+void prepared_blocks_stay_free() {
+  PagedCache cache({{{1, 32}, {2, 16}}, kBlocks, kSequences});
+  const Extension first[] = {{0, 0, 20}};
+  cache.extend(first);
+  for (int64_t i = 0; i < 20; ++i) *slot(cache, 0, i) = static_cast<uint16_t>(i + 1);
+  const int64_t free = cache.free_blocks();
+  int steps = 0;
+  while (cache.prepare_block()) CHECK(++steps <= kBlocks);
+  CHECK(steps > 0 && cache.free_blocks() == free);
+  for (int64_t i = 0; i < 20; ++i) CHECK(*slot(cache, 0, i) == i + 1);
+  const Extension second[] = {{1, 0, free * kBlockTokens}};
+  cache.extend(second);
+  CHECK(cache.free_blocks() == 0 && !cache.prepare_block());
+}
+
 }  // namespace
 }  // namespace myna::test
 
 int main() {
   myna::test::random_histories();
+  myna::test::prepared_blocks_stay_free();
   return 0;
 }

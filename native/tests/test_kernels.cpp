@@ -10,6 +10,7 @@
 #include "cpu/half.h"
 #include "cpu/kernels.h"
 #include "cpu/layout.h"
+#include "cpu/vector_table.h"
 #include "pool/pool.h"
 #include "weights.h"
 
@@ -155,6 +156,44 @@ void all_tables_agree() {
   }
 }
 
+// Gated rows in pieces must be the bits of two products, the vector table's function and `quantize`.
+void check_gated(const KernelTable& table, const Case& c, Gate function, Random& random) {
+  const Problem gate(c, random), up(c, random);
+  const Activations x = quantised(table, c, gate.x.data(), c.rows);
+  std::vector<float> expected = product(table, c, gate), factors(expected.size());
+  table.matmul(up.weights, x, 0, c.rows, 0, up.weights.num_panels(), factors.data(), c.outputs);
+  const VectorTable& vectors = vectors_for(table.name);
+  const auto multiply = function == Gate::kSilu ? vectors.silu_multiply : vectors.gelu_multiply;
+  multiply(expected.data(), factors.data(), std::ssize(expected));
+  Activations whole, pieces;
+  for (Activations* a : {&whole, &pieces}) a->resize(table.quantised, c.rows, c.outputs);
+  table.quantize(expected.data(), c.outputs, 0, c.rows, whole);
+  const GatedProduct product{&gate.weights, &up.weights, function, &pieces};
+  for (std::int64_t row = 0, rows; row < c.rows; row += rows) {
+    rows = std::min<std::int64_t>(c.rows - row, 1 + random.below(90));
+    for (std::int64_t panel = 0, panels; panel < up.weights.num_panels(); panel += panels) {
+      panels = std::min<std::int64_t>(up.weights.num_panels() - panel, 2 + 2 * random.below(6));
+      table.matmul_gated(product, x, row, row + rows, panel, panel + panels);
+    }
+  }
+  const auto count = static_cast<std::size_t>(c.rows * c.outputs) * sizeof(std::uint16_t);
+  CHECK(std::memcmp(whole.bfloats(), pieces.bfloats(), count) == 0, c.text() + " gated");
+}
+
+void gated_products_change_no_bit() {
+  Random random(seed() + 4);
+  for (const KernelTable* table : runnable_kernels()) {
+    if (table->matmul_gated == nullptr) continue;
+    for (const TensorType type : all_types()) {
+      if (is_float(type)) continue;
+      const std::int64_t unit = geometry(type).block_values;
+      for (const std::int64_t rows : {1, 16, 17, 32, 33, 150, 300})
+        check_gated(*table, {type, 32 * (1 + random.below(8)), unit * (1 + random.below(9)), rows},
+                    rows % 2 != 0 ? Gate::kSilu : Gate::kGelu, random);
+    }
+  }
+}
+
 // The largest integers of each format and of the activations, where 16-bit sums would overflow.
 void extremes_are_exact() {
   Random random(seed() + 1);
@@ -264,6 +303,7 @@ int main() {
   extremes_are_exact();
   bad_rows_stay_in_their_row();
   threads_change_no_bit();
+  gated_products_change_no_bit();
   bad_shapes_and_names_are_errors();
   std::puts("ok");
 }

@@ -149,6 +149,12 @@ class Settings:
         'Memory for the KV cache, such as "2G"; 0: a quarter of what is free.',
         key="memory",
     )
+    prefix_cache_bytes: int = _setting(
+        0,
+        values.num_bytes,
+        'Disk space per model for computed prompts, such as "4G", which then survive restarts; 0: none.',
+        key="prefix_cache",
+    )
     models_bytes: int = _setting(
         0,
         values.num_bytes,

@@ -131,3 +131,36 @@ def test_the_closed_engine_refuses_work(model_path: ModelPath) -> None:
     with pytest.raises(GenerationFailed, match="closed"):
         engine.forward([BatchRow(0, [1], 2, 0)])
     assert np.isfinite(kept).all()
+
+
+def test_saved_blocks_are_restored_bit_by_bit(small: NativeEngine) -> None:
+    blocks, tokens = small.blocks, list(range(300, 300 + 80))
+    assert blocks is not None
+    expected = small.forward([BatchRow(20, tokens, 0, 79)]).array.copy()
+    data = np.zeros(4 * blocks.block_bytes, np.uint8)
+    blocks.read_blocks(20, 0, data[: 3 * blocks.block_bytes])
+    blocks.read_blocks(20, 3, data[3 * blocks.block_bytes :])
+    small.free(20)
+    small.forward([BatchRow(22, tokens[:5], 0, 4)])  # takes the freed blocks
+    blocks.append_blocks(21, data[: blocks.block_bytes])
+    blocks.append_blocks(21, data[blocks.block_bytes :])
+    restored = small.forward([BatchRow(21, tokens[64:], 64, 15)]).array
+    assert np.array_equal(restored, expected)
+    small.free(21)
+    small.free(22)
+
+
+def test_blocks_that_are_not_whole_or_not_there_are_refused(small: NativeEngine) -> None:
+    blocks = small.blocks
+    assert blocks is not None
+    small.forward([BatchRow(20, list(range(300, 340)), 0, 40)])
+    block, free_tokens = np.zeros(blocks.block_bytes, np.uint8), small.free_tokens
+    for sequence, first, target in ((20, 2, block), (20, -1, block), (20, 0, block[:-2]), (19, 0, block)):
+        with pytest.raises(ValueError):
+            blocks.read_blocks(sequence, first, target)
+    with pytest.raises(ValueError, match="whole"):
+        blocks.append_blocks(20, block)  # it has two blocks and a half
+    with pytest.raises(KVCacheFull):
+        blocks.append_blocks(21, np.zeros((small.free_tokens // 16 + 1) * blocks.block_bytes, np.uint8))
+    assert small.free_tokens == free_tokens
+    small.free(20)

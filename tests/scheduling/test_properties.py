@@ -129,5 +129,5 @@ def free_everything(model: Model) -> None:
         pass
     assert kv_cache.prefix_cache.num_tokens == 0
     assert model.engine.free_tokens == model.engine.info.kv_tokens
-    assert kv_cache.num_free_slots == model.engine.info.max_sequences
+    assert len(kv_cache.free_slots) == model.engine.info.max_sequences
     assert len(kv_cache.index) == 0

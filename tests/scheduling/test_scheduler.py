@@ -43,6 +43,28 @@ def test_prompts_share_a_steps_budget_in_order_of_arrival() -> None:
     assert [row.logits_from for row in batch.rows] == [19, 19, 10]
 
 
+def test_chunks_of_prompts_fill_whole_tiles() -> None:
+    """With the decodes beside them, a step's rows are a multiple of 32, except at a prompt's end."""
+    model = Model()
+    model.add(request("short", 50))
+    model.step()
+    model.add(request("x" * 150, 5))
+    sizes = [[len(row.tokens) for row in model.step(prompt_tokens=70).rows] for _ in range(3)]
+    assert sizes == [[1, 63], [1, 63], [1, 24]]
+
+
+def test_steps_without_decodes_compute_more_of_a_prompt() -> None:
+    model = Model()
+    model.add(request("x" * 300, 5))
+    scheduler = model.scheduler
+    assert [len(row.tokens) for row in scheduler.schedule(64, 0.0, 256).rows] == [256]
+    other = Model()
+    other.add(request("short", 50))
+    other.step()
+    other.add(request("x" * 300, 5))
+    assert [len(row.tokens) for row in other.scheduler.schedule(65, 0.0, 256).rows] == [1, 63]
+
+
 def test_a_new_request_joins_and_an_ended_one_leaves_at_once() -> None:
     model = Model()
     model.add(request("first", 3))

@@ -67,6 +67,18 @@ class Handle {
   int64_t reusable(int sequence, int64_t num_tokens) { return get().reusable(sequence, num_tokens); }
   int max_sequences() { return get().max_sequences(); }
   int64_t prefix_grid() { return get().prefix_grid(); }
+  // The numbers of whole blocks, as bytes of `target` and `source`.
+  void read_blocks(int sequence, int64_t first, nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig> target) {
+    get().cache().read_blocks(sequence, first, num_blocks(target.size()), target.data());
+  }
+  void append_blocks(int sequence, nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig> source) {
+    get().append_blocks(sequence, num_blocks(source.size()), source.data());
+  }
+  int64_t block_bytes() { return get().cache().shape().block_bytes(); }
+  bool prepare_memory() {
+    nb::gil_scoped_release release;
+    return get().prepare_block();
+  }
   int64_t length(int sequence) { return get().cache().length(sequence); }
   int64_t free_tokens() { return get().cache().free_blocks() * kBlockTokens; }
   int64_t kv_tokens() { return get().cache().shape().num_blocks * kBlockTokens; }
@@ -92,6 +104,11 @@ class Handle {
   }
 
  private:
+  int64_t num_blocks(size_t num_bytes) {
+    const auto size = static_cast<size_t>(block_bytes());
+    if (num_bytes == 0 || num_bytes % size != 0) throw std::invalid_argument("these are not whole blocks");
+    return static_cast<int64_t>(num_bytes / size);
+  }
   Engine& get() {
     if (engine_ == nullptr) throw std::invalid_argument("the engine is closed");
     return *engine_;
@@ -188,6 +205,9 @@ NB_MODULE(_native, module) {
       .def("fork", &Handle::fork, "source"_a, "target"_a, "num_tokens"_a)
       .def("trim", &Handle::trim, "sequence"_a, "num_tokens"_a)
       .def("free", &Handle::free, "sequence"_a)
+      .def("read_blocks", &Handle::read_blocks, "sequence"_a, "first"_a, "target"_a)
+      .def("append_blocks", &Handle::append_blocks, "sequence"_a, "source"_a)
+      .def("prepare_memory", &Handle::prepare_memory)
       .def("reusable", &Handle::reusable, "sequence"_a, "num_tokens"_a)
       .def("length", &Handle::length, "sequence"_a)
       .def("token", &Handle::token, "name"_a)
@@ -196,6 +216,7 @@ NB_MODULE(_native, module) {
       .def_prop_ro("max_sequences", &Handle::max_sequences)
       .def_prop_ro("prefix_grid", &Handle::prefix_grid)
       .def_prop_ro("work", &Handle::work)
+      .def_prop_ro("block_bytes", &Handle::block_bytes)
       .def_prop_ro("free_tokens", &Handle::free_tokens)
       .def_prop_ro("kv_tokens", &Handle::kv_tokens)
       .def_prop_ro("context_tokens", &Handle::context_tokens)

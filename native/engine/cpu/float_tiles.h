@@ -2,6 +2,8 @@
 // over the inputs in index order.
 #pragma once
 
+#include <type_traits>
+
 #include "cpu/tiles.h"
 
 namespace myna {
@@ -66,6 +68,35 @@ void floating(const Matrix& m, const Activations& x, std::int64_t row_begin, std
   for (; panel < panel_end; ++panel) float_panels<V, Type, 1>(m, x, row_begin, row_end, panel, o);
 }
 
+// Calls function with the layout of a quantised type, as a std::type_identity.
+template <class Function>
+void with_record(TensorType type, Function&& function) {
+  switch (type) {
+    case TensorType::Q4_0:
+      return function(std::type_identity<layout::RecordQ4_0>{});
+    case TensorType::Q4_1:
+      return function(std::type_identity<layout::RecordQ4_1>{});
+    case TensorType::Q5_0:
+      return function(std::type_identity<layout::RecordQ5_0>{});
+    case TensorType::Q5_1:
+      return function(std::type_identity<layout::RecordQ5_1>{});
+    case TensorType::Q8_0:
+      return function(std::type_identity<layout::RecordQ8_0>{});
+    case TensorType::Q4_K:
+      return function(std::type_identity<layout::RecordQ4_K>{});
+    case TensorType::Q5_K:
+      return function(std::type_identity<layout::RecordQ5_K>{});
+    case TensorType::Q6_K:
+      return function(std::type_identity<layout::RecordQ6_K>{});
+    case TensorType::Q2_K:
+      return function(std::type_identity<layout::RecordQ2_K>{});
+    case TensorType::IQ4_XS:
+      return function(std::type_identity<layout::RecordIQ4_XS>{});
+    default:  // packed as one of the above
+      return;
+  }
+}
+
 template <class V>
 void matmul_with(const Matrix& m, const Activations& x, std::int64_t row_begin, std::int64_t row_end,
                  std::int64_t panel_begin, std::int64_t panel_end, float* out, std::ptrdiff_t stride) {
@@ -78,28 +109,8 @@ void matmul_with(const Matrix& m, const Activations& x, std::int64_t row_begin, 
       return go(floating<V, TensorType::F16>);
     case TensorType::BF16:
       return go(floating<V, TensorType::BF16>);
-    case TensorType::Q4_0:
-      return go(quantised<V, layout::RecordQ4_0>);
-    case TensorType::Q4_1:
-      return go(quantised<V, layout::RecordQ4_1>);
-    case TensorType::Q5_0:
-      return go(quantised<V, layout::RecordQ5_0>);
-    case TensorType::Q5_1:
-      return go(quantised<V, layout::RecordQ5_1>);
-    case TensorType::Q8_0:
-      return go(quantised<V, layout::RecordQ8_0>);
-    case TensorType::Q4_K:
-      return go(quantised<V, layout::RecordQ4_K>);
-    case TensorType::Q5_K:
-      return go(quantised<V, layout::RecordQ5_K>);
-    case TensorType::Q6_K:
-      return go(quantised<V, layout::RecordQ6_K>);
-    case TensorType::Q2_K:
-      return go(quantised<V, layout::RecordQ2_K>);
-    case TensorType::IQ4_XS:
-      return go(quantised<V, layout::RecordIQ4_XS>);
-    default:  // packed as one of the above
-      return;
+    default:
+      return with_record(m.type, [&]<class R>(std::type_identity<R>) { go(quantised<V, R>); });
   }
 }
 

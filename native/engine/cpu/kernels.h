@@ -97,8 +97,8 @@ Matrix pack(WeightArena& arena, TensorType type, std::int64_t rows, std::int64_t
 
 // Rows of activations, prepared for weights of one kind: for quantised types int8 with a float scale per 32
 // values or bfloat16, depending on the kernels; float32 for F32, F16 and BF16. Rows are grouped in tiles of
-// 64 (the last may be narrower), and a tile is stored by block, then row, so that kernels read contiguous
-// memory without power-of-two strides.
+// 64, or 32 of bfloat16 (the last may be narrower), and a tile is stored by block, then row, so that kernels
+// read contiguous memory.
 class Activations {
  public:
   enum class Kind { kInt8, kBfloat, kFloat };
@@ -111,13 +111,13 @@ class Activations {
   std::int64_t cols() const { return cols_; }
   std::int64_t num_blocks() const { return (cols_ + kBlock - 1) / kBlock; }
 
-  static constexpr std::int64_t kTileRows = 64;
+  std::int64_t tile_rows() const { return kind_ == Kind::kBfloat ? 32 : 64; }
   std::int64_t tile_width(std::int64_t row) const {
-    return std::min(kTileRows, rows_ - row / kTileRows * kTileRows);
+    return std::min(tile_rows(), rows_ - row / tile_rows() * tile_rows());
   }
   // The index of a row's block, in blocks; the next row of its tile follows it.
   std::int64_t index(std::int64_t block, std::int64_t row) const {
-    return row / kTileRows * kTileRows * num_blocks() + block * tile_width(row) + row % kTileRows;
+    return row / tile_rows() * tile_rows() * num_blocks() + block * tile_width(row) + row % tile_rows();
   }
 
   // [index][32]
@@ -156,6 +156,16 @@ class Activations {
   Buffer<std::int32_t> fields_;
 };
 
+// What a gate's output becomes before the other one is multiplied by it.
+enum class Gate { kSilu, kGelu };
+
+// Two quantised matrices with the same type and shape, whose outputs, gated, are the activations of a third.
+struct GatedProduct {
+  const Matrix *gate, *up;  // with whole blocks of outputs
+  Gate function;
+  Activations* out;  // already sized
+};
+
 // The kernels of one instruction set.
 struct KernelTable {
   const char* name;             // the value for MYNA_CPU
@@ -168,6 +178,10 @@ struct KernelTable {
   // panel_end).
   void (*matmul)(const Matrix& weights, const Activations& x, std::int64_t row_begin, std::int64_t row_end,
                  std::int64_t panel_begin, std::int64_t panel_end, float* out, std::ptrdiff_t stride);
+  // The same bits as two products, the vector table's function and `quantize`, without floats in memory; for
+  // panels of whole blocks. Null if the instruction set has none.
+  void (*matmul_gated)(const GatedProduct& product, const Activations& x, std::int64_t row_begin,
+                       std::int64_t row_end, std::int64_t panel_begin, std::int64_t panel_end) = nullptr;
 
   Activations::Kind kind_for(TensorType weights) const {
     return is_float(weights) ? Activations::Kind::kFloat : quantised;
@@ -191,5 +205,6 @@ void quantize(ThreadPool& pool, Activations::Kind kind, const float* src, std::p
               std::int64_t rows, std::int64_t cols, Activations& out);
 // Several products of the same activations (query, key and value; gate and up) in one fork and join.
 void matmul(ThreadPool& pool, const Activations& x, std::span<const Product> products);
+void matmul(ThreadPool& pool, const Activations& x, const GatedProduct& product);
 
 }  // namespace myna

@@ -43,6 +43,12 @@ inline Lanes times_sigmoid(Lanes x, Lanes t) {
   return div(x, add(broadcast(1.0f), exp(sub(broadcast(0.0f), t))));
 }
 
+// The tanh form of GELU: x * sigmoid(2 * sqrt(2 / pi) * (x + 0.044715 x^3)).
+inline Lanes gelu_by_tanh(Lanes x) {
+  const Lanes inner = mul(x, fma(mul(x, x), broadcast(0.044715f), broadcast(1.0f)));
+  return times_sigmoid(x, mul(inner, broadcast(1.59576912160573f)));
+}
+
 // tanh(x), off by at most 2^-23 whatever its size.
 inline Lanes tanh(Lanes x) {
   const Lanes one = broadcast(1.0f), twice = exp(add(x, x));

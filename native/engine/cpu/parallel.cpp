@@ -76,6 +76,16 @@ void matmul(ThreadPool& pool, const Activations& x, std::span<const Product> pro
   parts.run(pool, x);
 }
 
+void matmul(ThreadPool& pool, const Activations& x, const GatedProduct& product) {
+  if (x.rows() == 0) return;
+  const Matrix& m = *product.up;
+  const std::int64_t panels = (chunk_panels(m, 2 * x.rows()) + 1) / 2 * 2;  // whole blocks of outputs
+  const auto fn = kernels().matmul_gated;
+  pool.parallel_for((m.num_panels() + panels - 1) / panels, [&](std::int64_t chunk, int) {
+    fn(product, x, 0, x.rows(), chunk * panels, std::min(m.num_panels(), (chunk + 1) * panels));
+  });
+}
+
 void matmul(ThreadPool& pool, const Activations& x, std::span<const GroupedProduct> products) {
   Parts parts(products.size());
   for (const GroupedProduct& p : products)

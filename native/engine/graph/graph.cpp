@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 namespace myna {
 namespace {
@@ -228,10 +229,14 @@ void Graph::feed_forward(const Layer& layer, const Pending& attended) {
     normalize(&attended, layer.ffn_norm, consumers);
   if (!is_dense && !has_own_norms) choose_experts(layer);
   if (has_shared) {
-    const int64_t width = layer.up.rows;
-    const Product gate_and_up[] = {{&layer.gate, gate_.get(), width}, {&layer.up, up_.get(), width}};
-    multiply(gate_and_up);
-    activate(layer);
+    if (is_gated_at_once(layer)) {
+      multiply_gated(layer);
+    } else {
+      const int64_t width = layer.up.rows;
+      const Product gate_and_up[] = {{&layer.gate, gate_.get(), width}, {&layer.up, up_.get(), width}};
+      multiply(gate_and_up);
+      activate(layer);
+    }
     const Product down[] = {{&layer.down, delta_.get(), model_.dimensions.embedding}};
     multiply(down);
   }
@@ -362,13 +367,30 @@ void Graph::activate(const Layer& layer) {
   });
 }
 
+// Whether the kernels can turn the products of the gate and of what it gates into activations in one pass.
+bool Graph::is_gated_at_once(const Layer& layer) const {
+  return kernels_.matmul_gated != nullptr && model_.activation != Activation::kClippedSilu &&
+         layer.gate.type == layer.up.type && !is_float(layer.up.type) && !is_float(layer.down.type) &&
+         layer.gate.rows == layer.up.rows && layer.up.rows % kBlock == 0 && layer.gate_bias.empty() &&
+         layer.up_bias.empty();
+}
+
+void Graph::multiply_gated(const Layer& layer) {
+  for (const Matrix* weights : {&layer.gate, &layer.up}) count_product(*weights);
+  gated_.resize(kernels_.quantised, num_rows_, layer.up.rows);
+  const Gate function = model_.activation == Activation::kSilu ? Gate::kSilu : Gate::kGelu;
+  matmul(pool_, narrow_, GatedProduct{&layer.gate, &layer.up, function, &gated_});
+  std::swap(narrow_, gated_);
+}
+
+void Graph::count_product(const Matrix& weights) {
+  ++work_.products;
+  work_.weight_bytes += static_cast<int64_t>(weights.packed_bytes());
+  work_.multiply_adds += weights.rows * weights.cols * num_rows_;
+}
+
 void Graph::multiply(std::span<const Product> products) {
-  for (const Product& product : products) {
-    const Matrix& weights = *product.weights;
-    ++work_.products;
-    work_.weight_bytes += static_cast<int64_t>(weights.packed_bytes());
-    work_.multiply_adds += weights.rows * weights.cols * num_rows_;
-  }
+  for (const Product& product : products) count_product(*product.weights);
   std::array<Product, 4> kept;
   for (const bool floats : {false, true}) {
     size_t count = 0;

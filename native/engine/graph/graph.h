@@ -71,6 +71,9 @@ class Graph {
   void (*activation() const)(float*, const float*, int64_t);
   void activate(const Layer& layer);
   void feed_forward(const Layer& layer, const Pending& attended);
+  bool is_gated_at_once(const Layer& layer) const;
+  void multiply_gated(const Layer& layer);
+  void count_product(const Matrix& weights);
   void multiply(std::span<const Product> products);
   static constexpr int64_t kSerialCost =
       16 << 10;  // in values; below it, fork and join cost more than they save
@@ -190,6 +193,7 @@ class Graph {
   Buffer<float> scores_, expert_gate_, expert_up_, expert_out_;
 
   Activations narrow_, floats_;  // for quantised weights and for float weights
+  Activations gated_;            // becomes `narrow_`
   Buffer<float> residual_, normed_, delta_, query_, key_, value_, attended_, gate_, up_, inputs_, own_inputs_;
   Buffer<float> query_gate_;
   // Of recurrent layers: what the input matrix makes of rows, the same after the convolution, what is read

@@ -15,6 +15,9 @@
 namespace myna {
 namespace {
 
+constexpr int64_t kReadyBytes = 64ll << 20;  // of free blocks: a long prompt of a small model
+constexpr int64_t kPageBytes = 4096;
+
 int64_t blocks_for(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
 }  // namespace
@@ -136,13 +139,56 @@ void PagedCache::free(int sequence) {
   if (sequence >= 0 && sequence < shape_.max_sequences) trim(sequence, 0);
 }
 
+void PagedCache::read_blocks(int sequence, int64_t first, int64_t count, uint8_t* target) const {
+  const Sequence& read = at(sequence);
+  if (first < 0 || count < 1 || first > read.length / kBlockTokens - count)
+    throw std::invalid_argument("sequence " + std::to_string(sequence) + " doesn't have these blocks");
+  for (int64_t i = first; i < first + count; ++i)
+    for (size_t layer = 0; layer < shape_.layers.size(); target += layer_block_bytes(layer), ++layer)
+      std::memcpy(target, block(layer, read.blocks[static_cast<size_t>(i)]), layer_block_bytes(layer));
+}
+
+void PagedCache::append_blocks(int sequence, int64_t count, const uint8_t* source) {
+  const int64_t start = at(sequence).length, first = start / kBlockTokens;
+  if (start % kBlockTokens != 0)
+    throw std::invalid_argument("sequence " + std::to_string(sequence) + " doesn't end with a whole block");
+  const Extension extension{sequence, start, count * kBlockTokens};
+  extend({&extension, 1});
+  const Sequence& written = at(sequence);
+  for (int64_t i = first; i < first + count; ++i)
+    for (size_t layer = 0; layer < shape_.layers.size(); source += layer_block_bytes(layer), ++layer)
+      std::memcpy(block(layer, written.blocks[static_cast<size_t>(i)]), source, layer_block_bytes(layer));
+}
+
+uint16_t* PagedCache::block(size_t layer, int32_t block) const {
+  return memory_.get() + layer_begin_[layer] + block * shape_.layers[layer].block_halves();
+}
+
+size_t PagedCache::layer_block_bytes(size_t layer) const {
+  return static_cast<size_t>(shape_.layers[layer].block_halves()) * 2;
+}
+
+bool PagedCache::prepare_block() {
+  const int64_t enough = kReadyBytes / shape_.block_bytes();
+  const int64_t ready = static_cast<int64_t>(free_.size()) + num_ready_ - num_used_;
+  if (ready >= enough || num_ready_ == shape_.num_blocks) return false;
+  for (size_t layer = 0; layer < shape_.layers.size(); ++layer) {
+    const int64_t halves = shape_.layers[layer].block_halves();
+    volatile uint16_t* block = memory_.get() + layer_begin_[layer] + num_ready_ * halves;
+    for (int64_t i = 0; i < halves; i += kPageBytes / 2) block[i] = 0;
+  }
+  ++num_ready_;
+  return true;
+}
+
 int32_t PagedCache::take_block() {
   int32_t block;
   if (!free_.empty()) {
     block = free_.back();
     free_.pop_back();
   } else {
-    block = static_cast<int32_t>(num_touched_++);
+    block = static_cast<int32_t>(num_used_++);
+    num_ready_ = std::max(num_ready_, num_used_);
     references_.push_back(0);
   }
   references_[static_cast<size_t>(block)] = 1;
@@ -154,11 +200,8 @@ void PagedCache::release_block(int32_t block) {
 }
 
 void PagedCache::copy_block(int32_t from, int32_t to) {
-  for (size_t layer = 0; layer < shape_.layers.size(); ++layer) {
-    const int64_t halves = shape_.layers[layer].block_halves();
-    uint16_t* base = memory_.get() + layer_begin_[layer];
-    std::memcpy(base + to * halves, base + from * halves, static_cast<size_t>(halves) * 2);
-  }
+  for (size_t layer = 0; layer < shape_.layers.size(); ++layer)
+    std::memcpy(block(layer, to), block(layer, from), layer_block_bytes(layer));
 }
 
 }  // namespace myna

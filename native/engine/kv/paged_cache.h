@@ -48,11 +48,18 @@ class PagedCache {
   void trim(int sequence, int64_t num_tokens);
   void free(int sequence);
 
+  // Copies the numbers of full blocks [first, first + count) of a sequence to `target`.
+  void read_blocks(int sequence, int64_t first, int64_t count, uint8_t* target) const;
+  // Appends blocks that `read_blocks` has copied, to a sequence of whole blocks. Throws OutOfRoom and
+  // std::invalid_argument as `extend` does.
+  void append_blocks(int sequence, int64_t count, const uint8_t* source);
+  // Touches the memory of one block that was never used, which takes the system much longer than using it
+  // again. False if enough free blocks are ready.
+  bool prepare_block();
+
   int64_t length(int sequence) const { return at(sequence).length; }
   const int32_t* blocks(int sequence) const { return at(sequence).blocks.data(); }
-  int64_t free_blocks() const {
-    return static_cast<int64_t>(free_.size()) + (shape_.num_blocks - num_touched_);
-  }
+  int64_t free_blocks() const { return static_cast<int64_t>(free_.size()) + (shape_.num_blocks - num_used_); }
   const CacheShape& shape() const { return shape_; }
   PagedHead head(int layer, int head) const;
 
@@ -73,6 +80,8 @@ class PagedCache {
   const Sequence& at(int sequence) const;
   Sequence& at(int sequence);
   Plan plan(std::span<const Extension> extensions) const;
+  uint16_t* block(size_t layer, int32_t block) const;
+  size_t layer_block_bytes(size_t layer) const;
   int32_t take_block();
   void release_block(int32_t block);
   void copy_block(int32_t from, int32_t to);
@@ -83,7 +92,8 @@ class PagedCache {
   std::vector<Sequence> sequences_;
   std::vector<int32_t> references_;
   std::vector<int32_t> free_;
-  int64_t num_touched_ = 0;  // blocks [0, num_touched_) have been used before
+  int64_t num_used_ = 0;   // blocks [0, num_used_) have been used before
+  int64_t num_ready_ = 0;  // the memory of blocks [0, num_ready_) has been touched
 };
 
 }  // namespace myna

@@ -21,6 +21,7 @@ def backend_options(settings: Settings) -> BackendOptions:
         settings.max_queue_tokens,
         {model.id: model.chat_template for model in settings.models if model.chat_template is not None},
         {model.id: model.vllm for model in settings.models if model.vllm},
+        settings.prefix_cache_bytes,
     )
 
 

@@ -150,6 +150,7 @@ class BackendOptions:
     max_queue_tokens: int = 4_000_000
     chat_templates: Mapping[str, Path] = field(default_factory=dict)
     engine_options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    prefix_cache_bytes: int = 0
     section: object = None
 
 

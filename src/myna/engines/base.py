@@ -36,6 +36,25 @@ class Logits(Protocol):
         ...
 
 
+class BlockStorage(Protocol):
+    """Saves and restores an engine's KV cache, in whole blocks of `kv_cache.BLOCK_TOKENS` tokens. What is
+    restored has the same bits as what is computed."""
+
+    @property
+    def block_bytes(self) -> int:
+        """The size of a saved block."""
+        ...
+
+    def read_blocks(self, sequence: int, first: int, target: npt.NDArray[np.uint8]) -> None:
+        """Copy as many whole blocks of the sequence as fill `target` into it, from block `first` on."""
+        ...
+
+    def append_blocks(self, sequence: int, source: npt.NDArray[np.uint8]) -> None:
+        """Append saved blocks to the sequence, which has whole blocks or none. Raises `KVCacheFull`, and
+        changes nothing then."""
+        ...
+
+
 class Engine(Protocol):
     """Weights, KV cache and computation of one model. Sequence ids are small integers in [0,
     info.max_sequences), chosen by the scheduler; a sequence is created by its first `forward` or `fork`."""
@@ -64,6 +83,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def blocks(self) -> BlockStorage | None:
+        """None if the KV cache can't be saved, or is not the model's whole state."""
+        ...
+
+    @property
     def free_tokens(self) -> int:
         """Free KV memory, in tokens; shared tokens count once."""
         ...
@@ -88,6 +112,11 @@ class Engine(Protocol):
 
     def free(self, sequence: int) -> None:
         """Delete the sequence; unknown ids are ignored."""
+        ...
+
+    def prepare_memory(self) -> bool:
+        """Called while idle: prepare a little of the memory that the next requests will need; False if
+        nothing is left to prepare. Takes milliseconds, so that a request that arrives hardly waits."""
         ...
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:

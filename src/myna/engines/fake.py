@@ -49,6 +49,7 @@ _PIECES_AND_SPECIAL: Final = re.compile(
 )
 _DIRECTIVE: Final = re.compile(rb"\[\[(say|fail|crash|hang|slow)(?: ([^\]]*))?\]\]")
 _FIRST_WORD: Final = 256 + len(SPECIAL)
+_TOKEN_BYTES: Final = 4
 _HASH_MASK: Final = (1 << 61) - 1
 _END_ONE_IN: Final = 24  # without a directive, an answer ends after about this many words
 
@@ -198,6 +199,26 @@ class _FakeLogits:
         self.array = array
 
 
+class _SavedBlocks:
+    """A `base.BlockStorage`: a block is its tokens."""
+
+    block_bytes: Final = BLOCK_TOKENS * _TOKEN_BYTES
+
+    def __init__(self, engine: "FakeEngine") -> None:
+        self._engine = engine
+
+    def read_blocks(self, sequence: int, first: int, target: npt.NDArray[np.uint8]) -> None:
+        num_tokens = len(target) // _TOKEN_BYTES
+        tokens = self._engine.history(sequence)[first * BLOCK_TOKENS :][:num_tokens]
+        assert len(tokens) == num_tokens
+        target[:] = np.array(tokens, np.int32).view(np.uint8)
+
+    def append_blocks(self, sequence: int, source: npt.NDArray[np.uint8]) -> None:
+        tokens, start = source.view(np.int32).tolist(), len(self._engine.history(sequence))
+        assert start % BLOCK_TOKENS == 0
+        self._engine.forward([BatchRow(sequence, tokens, start, len(tokens))])
+
+
 class FakeEngine:
     """See the module. Asserts the rules of `engines.base.Engine`, so that tests catch violations."""
 
@@ -210,6 +231,7 @@ class FakeEngine:
         self._states: dict[int, _SequenceState] = {}
         self._logits = np.zeros((64, len(VOCABULARY)), np.float32)
         self._written: tuple[list[int], list[int], list[int]] = ([], [], [])
+        self.blocks: Final = _SavedBlocks(self)
         self.prefix_cache_tokens = kv_tokens // 2
         self.info = ModelInfo(
             engine="fake",
@@ -271,6 +293,14 @@ class FakeEngine:
     def free(self, sequence: int) -> None:
         if state := self._states.pop(sequence, None):
             self._blocks.drop(state.blocks, 0)
+
+    def history(self, sequence: int) -> list[int]:
+        """The tokens that it holds."""
+        state = self._states.get(sequence)
+        return state.text.history if state else []
+
+    def prepare_memory(self) -> bool:
+        return False
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         if text == "[[hang]]":

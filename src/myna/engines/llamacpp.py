@@ -57,6 +57,10 @@ class LlamaCppEngine:
         self.prefix_grid: Final = 1 if self.can_trim else info.context_tokens
 
     @property
+    def blocks(self) -> None:
+        return None
+
+    @property
     def prefix_cache_tokens(self) -> int:
         return min(PREFIX_CACHE_TOKENS, self.info.kv_tokens // 2) if self.can_trim else 0
 
@@ -101,6 +105,9 @@ class LlamaCppEngine:
     def free(self, sequence: int) -> None:
         if self._cells.free(sequence):
             llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def prepare_memory(self) -> bool:
+        return False
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         return self._model.tokenize(text, parse_special=parse_special)

@@ -71,6 +71,23 @@ def arithmetic() -> str:
     return f"native-{ARITHMETIC_VERSION}-{_native.activations()}"
 
 
+class NativeBlocks:
+    """A `base.BlockStorage`."""
+
+    def __init__(self, engine: _native.Engine) -> None:
+        self._engine = engine
+        self.block_bytes: Final = engine.block_bytes
+
+    def read_blocks(self, sequence: int, first: int, target: npt.NDArray[np.uint8]) -> None:
+        self._engine.read_blocks(sequence, first, target)
+
+    def append_blocks(self, sequence: int, source: npt.NDArray[np.uint8]) -> None:
+        try:
+            self._engine.append_blocks(sequence, source)
+        except _native.OutOfRoom as exc:
+            raise KVCacheFull(str(exc)) from None
+
+
 class NativeEngine:
     """One model in this process. All calls come from one thread."""
 
@@ -79,6 +96,8 @@ class NativeEngine:
 
     def __init__(self, engine: _native.Engine) -> None:
         self._engine = engine
+        has_states = engine.prefix_grid > 1  # which are not in the blocks
+        self.blocks: Final = None if has_states else NativeBlocks(engine)
         self.prefix_grid: Final = engine.prefix_grid
         ends = (engine.token(name) for name in _END_TOKENS)
         self.info: Final = ModelInfo(
@@ -143,6 +162,9 @@ class NativeEngine:
 
     def free(self, sequence: int) -> None:
         self._engine.free(sequence)
+
+    def prepare_memory(self) -> bool:
+        return self._engine.prepare_memory()
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         raise NotImplementedError("the native engine has no tokenizer")

@@ -14,6 +14,7 @@ from myna.engines.base import BatchRow
 from myna.scheduling.sequence import CacheEntry, Sequence
 
 _MIN_CHUNK: Final = 16
+_TILE_ROWS: Final = 32  # of the engine's kernels: one row more costs as much as a whole tile
 _MAX_SCORED: Final = 128  # prompt log-probabilities hold all logits of their rows: 78 MB for 152,000 tokens
 
 
@@ -85,7 +86,8 @@ class Batch:
         entry, tokens = sequence.entry, sequence.tokens
         assert entry is not None
         group, start = sequence.group, entry.computed
-        size = min(len(tokens) - start, self.fitting(start, max_tokens))
+        size = self.fitting(start, max_tokens)
+        size = len(tokens) - start if size >= len(tokens) - start else size - self._partial_tile(size)
         is_scored = group.request.num_prompt_logprobs is not None and not group.is_prompt_done
         if is_scored:
             size = min(size, _MAX_SCORED)
@@ -116,6 +118,12 @@ class Batch:
         first = 1 + slope * start
         size = int((math.sqrt(first * first + 2 * slope * left) - first) / slope)
         return max(size, 1 if self.num_prompt_tokens else min(max_tokens, _MIN_CHUNK))
+
+    def _partial_tile(self, size: int) -> int:
+        """How many of so many further rows are in a partial tile; none if there is no other."""
+        before = self.num_decodes + self.num_prompt_tokens
+        excess = (before + size) % _TILE_ROWS
+        return excess if excess < size else 0
 
     def _add_draft(self, sequence: Sequence, entry: CacheEntry, draft: list[int]) -> None:
         size = 1 + len(draft)

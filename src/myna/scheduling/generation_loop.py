@@ -19,9 +19,11 @@ from myna.decoding.token_table import TokenTable
 from myna.engines.base import Engine, KVCacheFull, Logits
 from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
 from myna.scheduling.grammar_compiler import GrammarCompiler
-from myna.scheduling.loop import Compiled, Loop, Mailbox, OutputSink
+from myna.scheduling.loop import Checked, Compiled, Loop, Mailbox, OutputSink
 from myna.scheduling.prefill_budget import PrefillBudget
+from myna.scheduling.prefix_file import PrefixFile
 from myna.scheduling.queues import RequestQueues
+from myna.scheduling.saved_prefixes import SavedPrefixes
 from myna.scheduling.scheduler import Scheduler
 from myna.scheduling.sequence import RequestEvent
 from myna.scheduling.stats import StepCounter
@@ -36,6 +38,7 @@ class LoadedEngine:
     engine: Engine
     token_table: TokenTable
     grammars: Grammars | None = None
+    prefix_file: PrefixFile | None = None
 
 
 class GenerationLoop(Loop):
@@ -59,19 +62,28 @@ class GenerationLoop(Loop):
         self._input_batch = InputBatch()
         self._prefill_budget = PrefillBudget()
         self._counter = StepCounter()
+        self._saved_prefixes: SavedPrefixes | None = None
+        if loaded.prefix_file is not None:
+            assert loaded.engine.blocks is not None, "what has a file can save its blocks"
+            kv_cache = self._scheduler.queues.kv_cache
+            self._saved_prefixes = SavedPrefixes(loaded.prefix_file, loaded.engine.blocks, kv_cache)
+        self._restoring: set[int] = set()
 
     def run(self) -> None:
         try:
             super().run()
         finally:
             self._compiler.close()
+            if self._saved_prefixes is not None:
+                self._saved_prefixes.close()
 
     def _is_idle(self) -> bool:
-        return self._scheduler.is_idle
+        saved = self._saved_prefixes
+        return self._scheduler.is_idle and not (saved is not None and saved.has_work)
 
     def _stats(self) -> SchedulerStats:
         queues = self._scheduler.queues
-        num_arriving = len(self._mailbox.commands) + len(self._compiling)
+        num_arriving = len(self._mailbox.commands) + len(self._compiling) + len(self._restoring)
         return self._counter.stats(
             len(queues.running),
             len(queues.waiting) + num_arriving,
@@ -79,9 +91,40 @@ class GenerationLoop(Loop):
             num_preempted=queues.num_preempted,
         )
 
+    def _wait(self) -> None:
+        """While there is nothing to do, prepare memory, a little at a time."""
+        while not self._mailbox.commands and self._engine.prepare_memory():
+            pass
+        super()._wait()
+
     def _add(self, number: int, request: ModelRequest) -> None:
-        """A constraint is compiled first, in another thread, so that running streams don't wait for it."""
+        """A saved prefix is restored first, in pieces, so that running streams don't wait for it."""
         assert isinstance(request, GenerationRequest), "the server knows that this model generates"
+        prefixes = self._saved_prefixes
+        saved = prefixes.find(request) if prefixes is not None else None
+        if prefixes is None or saved is None:
+            self._compile(number, request)
+            return
+        self._restoring.add(number)
+        prefixes.check(
+            saved, lambda num_intact: self._mailbox.send(Checked(number, request, saved, num_intact))
+        )
+
+    def _take_checked(self, command: Checked) -> None:
+        prefixes, number, request, saved, num_intact = self._saved_prefixes, *command
+        assert prefixes is not None
+        if number in self._restoring:
+            prefixes.restore(saved, num_intact, lambda: self._restored(number, request))
+        else:  # aborted meanwhile
+            prefixes.drop(saved)
+
+    def _restored(self, number: int, request: GenerationRequest) -> None:
+        if number in self._restoring:
+            self._restoring.remove(number)
+            self._compile(number, request)
+
+    def _compile(self, number: int, request: GenerationRequest) -> None:
+        """A constraint is compiled in another thread, too."""
         if request.constraint is None:
             self._scheduler.add(number, request)
             return
@@ -93,6 +136,7 @@ class GenerationLoop(Loop):
         )
 
     def _abort(self, number: int) -> None:
+        self._restoring.discard(number)
         self._compiling.discard(number)
         self._scheduler.abort(number)
 
@@ -107,9 +151,12 @@ class GenerationLoop(Loop):
 
     def _step(self) -> list[RequestEvent]:
         """schedule, forward, sample, update."""
-        batch = self._scheduler.schedule(
-            self._prefill_budget.prompt_tokens, self._prefill_budget.context_slope
-        )
+        if self._saved_prefixes is not None and self._saved_prefixes.has_work:
+            self._saved_prefixes.work(num_running=len(self._scheduler.queues.running))
+            if self._scheduler.is_idle:
+                return []
+        budget = self._prefill_budget
+        batch = self._scheduler.schedule(budget.prompt_tokens, budget.context_slope, budget.alone_tokens)
         try:
             masks = self._begin_masks(batch)
             try:
@@ -129,7 +176,7 @@ class GenerationLoop(Loop):
             return self._scheduler.isolate(batch, error)
         if batch.num_prompt_tokens:
             mean_position = batch.prompt_positions / batch.num_prompt_tokens
-            self._prefill_budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position)
+            budget.observe(batch.num_prompt_tokens, batch.num_decodes, seconds, mean_position)
         else:
             self._scheduler.speculation.costs.observe(batch.num_decodes, time.perf_counter() - started)
         events = self._scheduler.update(batch, sampled, scores)

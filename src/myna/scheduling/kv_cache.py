@@ -120,6 +120,10 @@ class PrefixCache:
         return next((entry for entry in self._lru if entry is not exclude), None)
 
 
+def _ignore(entry: CacheEntry) -> None:
+    """Nothing is done with it."""
+
+
 class KVStorage(Protocol):
     """The part of `engines.base.Engine` that manages KV memory."""
 
@@ -148,17 +152,15 @@ class KVCacheManager:
     `prefix_cache_tokens`; they are evicted, least recently used first, whenever slots or KV memory run
     out."""
 
-    __slots__ = ("_free_slots", "_kv", "index", "prefix_cache")
+    __slots__ = ("_kv", "free_slots", "index", "on_release", "prefix_cache")
 
     def __init__(self, kv: KVStorage) -> None:
         self._kv = kv
         self.index = PrefixIndex()
-        self._free_slots = list(range(kv.info.max_sequences - 1, -1, -1))
+        self.free_slots = list(range(kv.info.max_sequences - 1, -1, -1))
         self.prefix_cache = PrefixCache()
-
-    @property
-    def num_free_slots(self) -> int:
-        return len(self._free_slots)
+        self.on_release: Callable[[CacheEntry], None] = _ignore
+        """Called with what a finished sequence leaves in the prefix cache."""
 
     def rollback(self, sequence: Sequence, num_rejected: int) -> None:
         """Drop the KV of the last tokens, which were rejected drafts, and of more if the engine can't end
@@ -197,20 +199,20 @@ class KVCacheManager:
         if num_running:
             needed += committed_tokens + num_running * BLOCK_TOKENS
         takes_over = source in self.prefix_cache and source is not None and reused == source.computed
-        while not (takes_over or self._free_slots) or self._kv.free_tokens < needed:
-            if self._evict(exclude=source):
+        while not (takes_over or self.free_slots) or self._kv.free_tokens < needed:
+            if self.evict_one(exclude=source):
                 continue
-            if num_running or not (takes_over or self._free_slots):
+            if num_running or not (takes_over or self.free_slots):
                 return False
             break
         if source is None:
-            slot = self._free_slots.pop()
+            slot = self.free_slots.pop()
         elif takes_over:
             self.prefix_cache.remove(source)
             self.index.drop(source)
             slot = source.slot
         else:
-            slot = self._free_slots.pop()
+            slot = self.free_slots.pop()
             self._kv.fork(source.slot, slot, reused)
             self.prefix_cache.touch(source)
         self._assign(sequence, slot, reused)
@@ -219,9 +221,9 @@ class KVCacheManager:
     def fork(self, source: Sequence, target: Sequence) -> bool:
         """Let `target` share the whole prompt of `source`; False if no slot is free."""
         assert source.entry is not None
-        if not self._free_slots and not self.evict_one():
+        if not self.free_slots and not self.evict_one():
             return False
-        slot = self._free_slots.pop()
+        slot = self.free_slots.pop()
         self._kv.fork(source.entry.slot, slot, source.num_prompt)
         target.blocks = source.blocks
         self._assign(target, slot, source.num_prompt)
@@ -231,11 +233,33 @@ class KVCacheManager:
         """The sequence has finished: move what it computed to the prefix cache, as far as the budget
         allows."""
         entry = self._take(sequence)
+        if self.keep(entry):
+            self.on_release(entry)
+
+    def open_entry(self, tokens: list[int], salt: str, multiple: int) -> CacheEntry | None:
+        """An entry to which computed tokens are to be appended, then passed to `keep`. It shares those that
+        are there already, a multiple of that many. None if no slot is free."""
+        if not self.free_slots and not self.evict_one():
+            return None
+        slot = self.free_slots.pop()
+        hashes = block_hashes(tokens, salt)
+        match = self.index.find(
+            tokens, hashes, salt, lambda entry, common: _reusable(self._kv, entry, common)
+        )
+        shared = match.ready // multiple * multiple if match else 0
+        if match and shared:
+            self._kv.fork(match.entry.slot, slot, shared)
+            self.prefix_cache.touch(match.entry)
+        return CacheEntry(slot, tokens, shared, salt, [])
+
+    def keep(self, entry: CacheEntry) -> bool:
+        """Move an entry without a sequence to the prefix cache, as far as the budget allows; False if nothing
+        of it is kept."""
         # An answer may have ended within its draft tokens: what was computed beyond its end is useless.
         keep = _reusable(self._kv, entry, min(len(entry.tokens), self._kv.prefix_cache_tokens))
         if keep < BLOCK_TOKENS:
             self._free(entry)
-            return
+            return False
         if keep < entry.computed:
             self._kv.trim(entry.slot, keep)
         entry.computed = keep
@@ -246,14 +270,21 @@ class KVCacheManager:
         self.prefix_cache.add(entry)
         while self.prefix_cache.num_tokens > self._kv.prefix_cache_tokens:
             self.evict_one()
+        return True
 
     def free(self, sequence: Sequence) -> None:
         """Free the sequence's slot without caching anything."""
         self._free(self._take(sequence))
 
-    def evict_one(self) -> bool:
+    def evict_one(self, exclude: CacheEntry | None = None) -> bool:
         """Evict the least recently used cached prefix; False if there is none."""
-        return self._evict(exclude=None)
+        victim = self.prefix_cache.oldest(exclude)
+        if victim is None:
+            return False
+        self.prefix_cache.remove(victim)
+        self.index.drop(victim)
+        self._free(victim)
+        return True
 
     def _find(self, sequence: Sequence) -> Match | None:
         """What can be shared. At least one token must remain to be computed, or all of them if prompt
@@ -286,15 +317,6 @@ class KVCacheManager:
         self.index.drop(entry)
         return entry
 
-    def _evict(self, exclude: CacheEntry | None) -> bool:
-        victim = self.prefix_cache.oldest(exclude)
-        if victim is None:
-            return False
-        self.prefix_cache.remove(victim)
-        self.index.drop(victim)
-        self._free(victim)
-        return True
-
     def _free(self, entry: CacheEntry) -> None:
         self._kv.free(entry.slot)
-        self._free_slots.append(entry.slot)
+        self.free_slots.append(entry.slot)

@@ -13,6 +13,7 @@ from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, ModelRequest
 from myna.core.stats import SchedulerStats
 from myna.decoding.grammar import Grammar
+from myna.scheduling.saved_prefixes import Saved
 from myna.scheduling.sequence import RequestEvent
 
 _STATS_S: Final = 0.25
@@ -44,6 +45,15 @@ class Compiled(NamedTuple):
     grammar: Grammar | MynaError
 
 
+class Checked(NamedTuple):
+    """That many chunks of the saved prefix of a request are intact."""
+
+    number: int
+    request: GenerationRequest
+    saved: Saved
+    num_intact: int
+
+
 class Abort(NamedTuple):
     number: int
 
@@ -58,7 +68,7 @@ class Stop(NamedTuple):
     pass
 
 
-Command = Add | Compiled | Abort | Tokenize | Stop
+Command = Add | Checked | Compiled | Abort | Tokenize | Stop
 
 
 class Mailbox:
@@ -153,6 +163,10 @@ class Loop(ABC):
         """For loops that compile constraints."""
         raise AssertionError("no constraint was to be compiled")
 
+    def _take_checked(self, command: Checked) -> None:
+        """For loops that restore saved prefixes."""
+        raise AssertionError("no prefix was to be restored")
+
     def _wait(self) -> None:
         if not gc.isenabled():
             gc.collect()  # workers collect garbage when idle, when no request is waiting for a token
@@ -163,6 +177,8 @@ class Loop(ABC):
             self._add(command.number, command.request)
         elif isinstance(command, Compiled):
             self._take_compiled(command)
+        elif isinstance(command, Checked):
+            self._take_checked(command)
         elif isinstance(command, Abort):
             self._abort(command.number)
         elif isinstance(command, Tokenize):

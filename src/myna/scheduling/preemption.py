@@ -43,7 +43,7 @@ class Preemption:
         for other in sorted(running, key=rank):
             if (owner := self._queue.share_of(other)) is not share:
                 by_share.setdefault(owner, []).append(other)
-        needs_slot = not kv_cache.num_free_slots and not kv_cache.prefix_cache.num_tokens
+        needs_slot = not kv_cache.free_slots and not kv_cache.prefix_cache.num_tokens
         missing = self._missing_tokens(sequence, running, kv_cache)
         victims: list[Sequence] = []
         while missing > 0 or (needs_slot and not victims):

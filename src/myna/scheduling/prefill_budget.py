@@ -4,7 +4,14 @@ from typing import Final
 
 # Below the 150 ms that a stream may wait for its next token, since speed varies.
 _TARGET_S: Final = 0.12
-_MIN_TOKENS: Final = 16
+# While no stream waits, a step may last longer: larger steps are faster. A request that arrives meanwhile
+# waits for its end.
+_ALONE_S: Final = 0.5
+# The tokens that share one pass over the weights, which large models need to proceed; that may last longer
+# still.
+_ONE_PASS: Final = 256
+_LONGEST_S: Final = 2.0
+_MIN_TOKENS: Final = 32
 _MAX_TOKENS: Final = 8192
 _MIN_OBSERVED: Final = 8
 _MAX_CHANGE: Final = 2.0
@@ -17,18 +24,19 @@ _MIN_RATIO: Final = 1.5
 
 
 class PrefillBudget:
-    """`prompt_tokens` is the size of the next step's prompt chunk at the start of a context. It changes by a
-    factor of at most 2 per step, so that one slow step (the cores were busy) has little effect.
+    """`prompt_tokens` is the size of the next step's prompt chunk at the start of a context, `alone_tokens`
+    that of a step in which nothing decodes. Each changes by a factor of at most 2 per step, so that one slow
+    step (the cores were busy) has little effect.
 
     A token that follows p others costs `1 + context_slope * p` times as much as the first one, since it
     attends to them. As in `speculation.StepCosts`, each pair of steps moves the slope by one fixed factor, so
     that it converges to the median.
     """
 
-    __slots__ = ("_last", "context_slope", "prompt_tokens")
+    __slots__ = ("_last", "alone_tokens", "context_slope", "prompt_tokens")
 
     def __init__(self) -> None:
-        self.prompt_tokens = 128
+        self.prompt_tokens = self.alone_tokens = 128
         self.context_slope = _FIRST_SLOPE
         self._last = (0.0, 0, 0, 0.0)
 
@@ -42,11 +50,9 @@ class PrefillBudget:
         self._observe_slope((mean_position, num_prompt_tokens, num_decodes, seconds))
         work = num_prompt_tokens * (1 + self.context_slope * mean_position)
         rate = (work + num_decodes) / max(seconds, 1e-6)
-        fitting = rate * _TARGET_S - num_decodes
-        if fitting > self.prompt_tokens > 2 * work:
-            return  # the step was far smaller than the current budget
-        bounded = min(max(fitting, self.prompt_tokens / _MAX_CHANGE), self.prompt_tokens * _MAX_CHANGE)
-        self.prompt_tokens = int(min(max(bounded, _MIN_TOKENS), _MAX_TOKENS))
+        self.prompt_tokens = _adapted(self.prompt_tokens, rate * _TARGET_S - num_decodes, work)
+        alone = max(rate * _ALONE_S, min(_ONE_PASS, rate * _LONGEST_S))
+        self.alone_tokens = _adapted(self.alone_tokens, alone, work)
 
     def _observe_slope(self, step: tuple[float, int, int, float]) -> None:
         near, far = sorted((self._last, step))
@@ -62,3 +68,10 @@ class PrefillBudget:
     def _work(self, step: tuple[float, int, int, float]) -> float:
         position, num_prompt_tokens, num_decodes, _ = step
         return num_prompt_tokens * (1 + self.context_slope * position) + num_decodes
+
+
+def _adapted(current: int, fitting: float, work: float) -> int:
+    if fitting > current > 2 * work:
+        return current  # the step was far smaller than the budget
+    bounded = min(max(fitting, current / _MAX_CHANGE), current * _MAX_CHANGE)
+    return int(min(max(bounded, _MIN_TOKENS), _MAX_TOKENS))

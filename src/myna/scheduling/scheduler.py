@@ -55,10 +55,10 @@ class Scheduler:
         if group := self._groups.get(number):
             self._drop(group)
 
-    def schedule(self, prompt_tokens: int, context_slope: float = 0.0) -> Batch:
+    def schedule(self, prompt_tokens: int, context_slope: float = 0.0, alone_tokens: int = 0) -> Batch:
         """The next step: one decode of every running sequence, as long as nobody else has to wait for it, and
-        up to `prompt_tokens` of prompts; less after a long context, where a token costs more: see
-        `PrefillBudget.context_slope`."""
+        up to `prompt_tokens` of prompts, or `alone_tokens` if they are more and nothing decodes; less after a
+        long context, where a token costs more: see `PrefillBudget.context_slope`."""
         batch, queues = Batch(context_slope=context_slope), self.queues
         if self._suspects:
             self._add_alone(batch, self._suspects[0], prompt_tokens)
@@ -66,11 +66,12 @@ class Scheduler:
         queues.reserve_decodes()
         queues.rebalance()
         queues.waiting.charge_decodes()
-        self._fill(batch, prompt_tokens, is_background=False)
+        self._fill(batch, prompt_tokens, alone_tokens, is_background=False)
         if queues.waiting.num_background:
             share = queues.background_share(batch, prompt_tokens)
             if share.prompt_tokens:
-                self._fill(batch, share.prompt_tokens, decodes=share.decodes, is_background=True)
+                alone = alone_tokens if not batch.rows else 0
+                self._fill(batch, share.prompt_tokens, alone, decodes=share.decodes, is_background=True)
         return batch
 
     def update(self, batch: Batch, sampled: Sampled, scores: list[Sampled]) -> list[RequestEvent]:
@@ -113,7 +114,13 @@ class Scheduler:
         return [RequestEvent(group.number, GenerationFailed(f"The engine failed on this request: {error}"))]
 
     def _fill(
-        self, batch: Batch, prompt_tokens: int, *, decodes: int | None = None, is_background: bool
+        self,
+        batch: Batch,
+        prompt_tokens: int,
+        alone_tokens: int,
+        *,
+        decodes: int | None = None,
+        is_background: bool,
     ) -> None:
         """Add what is in the background, or all others; at most so many decodes."""
         queues, add_decode = self.queues, batch.add_decode
@@ -123,7 +130,8 @@ class Scheduler:
         ready = list(_without_most_forks(other for other in running if other not in skipped))
         unfinished = [other for other in ready if not add_decode(other, draft_of(other))]
         if unfinished or queues.waiting:
-            queues.add_prompts(batch, unfinished, prompt_tokens, is_background=is_background)
+            most = prompt_tokens if batch.num_decodes else max(prompt_tokens, alone_tokens)
+            queues.add_prompts(batch, unfinished, most, is_background=is_background)
 
     def _add_alone(self, batch: Batch, suspect: Sequence, prompt_tokens: int) -> None:
         if suspect not in self.queues.running:

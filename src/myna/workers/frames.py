@@ -33,6 +33,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     """Which model a worker runs, and how. For the numbers see `engines.registry.load_engine`.
 
     `step_lock` is the lock file through which a machine's workers take turns at computing; "" for none.
+    `prefix_file`, of `prefix_bytes`, is where prefixes are saved; "" for nowhere.
     `options` are the engine's own, passed on to it as they are.
     """
 
@@ -43,6 +44,8 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     threads: int = 0
     step_lock: str = ""
     max_kv_bytes: int = 0
+    prefix_file: str = ""
+    prefix_bytes: int = 0
     options: dict[str, Any] = {}
 
 

@@ -1,8 +1,10 @@
 """Loads the model of a worker's spec: the engine, and for one that generates token bytes and grammars."""
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Final, TypedDict
 
 from myna.decoding.grammar import Grammars
@@ -11,7 +13,7 @@ from myna.engines.base import EmbeddingEngine, Engine
 from myna.engines.fake_embedding import embeds
 from myna.engines.registry import load_embedding_engine, load_engine
 from myna.prompts.bpe import UnsupportedTokenizer
-from myna.prompts.gguf import read_header
+from myna.prompts.gguf import read_header, shard_paths
 from myna.prompts.model_check import check_model
 from myna.prompts.pooling import find_pooling
 from myna.prompts.token_pieces import TokenKind
@@ -19,9 +21,13 @@ from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 from myna.scheduling.core_loop import AnyEngine
 from myna.scheduling.generation_loop import LoadedEngine
+from myna.scheduling.prefix_file import PrefixFile
+from myna.scheduling.saved_prefixes import chunk_bytes
 from myna.workers.frames import WorkerSpec
+from myna.workers.prefix_store import file_identity
 from myna.workers.token_tables import control_tokens, padded, token_table
 
+_log: Final = logging.getLogger(__name__)
 _FAKE: Final = "fake"  # the only engine whose models have no file, and so no vocabulary
 
 
@@ -32,16 +38,36 @@ class _Sizes(TypedDict):
     threads: int
 
 
-def load_model(spec: WorkerSpec) -> AnyEngine:
-    """The model of that spec; its file decides of which kind it is. Raises `ModelLoadFailed`,
+def load_model(spec: WorkerSpec, prefix_file: int | None = None) -> AnyEngine:
+    """The model of that spec; its file decides of which kind it is. `prefix_file` is an open file for saved
+    prefixes, which it owns from now on. Raises `ModelLoadFailed`,
     `ModelFileError` or `ConfigurationError`."""
     if spec.engine == _FAKE:
-        return _load_embedding_engine(spec) if embeds(spec.path) else load_fake(spec)
+        if embeds(spec.path):
+            return _load_embedding_engine(spec)
+        return _with_prefixes(load_fake(spec), prefix_file, spec.path)
     header = read_header(spec.path)
     check_model(header)  # before the engine reads it: llama.cpp aborts the process on an inconsistent header
     if find_pooling(header):
         return _load_embedding_engine(spec)
-    return _file_model(spec, Vocabulary.of(header))
+    identity = file_identity(shard_paths(Path(spec.path), header))
+    return _with_prefixes(_file_model(spec, Vocabulary.of(header)), prefix_file, identity)
+
+
+def _with_prefixes(loaded: LoadedEngine, descriptor: int | None, identity: str) -> LoadedEngine:
+    """The model with its file of saved prefixes, if it has one and can use it."""
+    engine = loaded.engine
+    if descriptor is None:
+        return loaded
+    if engine.blocks is None:
+        _log.warning("the prefixes of %s can't be saved", engine.info.architecture)
+        return loaded
+    try:
+        file = PrefixFile(descriptor, f"{identity} {engine.info.arithmetic}", chunk_bytes(engine.blocks))
+    except (OSError, ValueError) as error:
+        _log.warning("the file of saved prefixes can't be used: %s", error)
+        return loaded
+    return replace(loaded, prefix_file=file)
 
 
 def _load_engine(spec: WorkerSpec) -> Engine:

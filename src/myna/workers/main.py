@@ -19,11 +19,12 @@ _PR_SET_PDEATHSIG: Final = 1
 
 class Launch(msgspec.Struct, frozen=True):
     """The only command-line argument, as JSON: what the process may do (None: anything), and the inherited
-    descriptors of the socket and of the step lock, if any."""
+    descriptors of the socket, the step lock and the file of saved prefixes, if any."""
 
     confinement: Confinement | None
     socket: int
     step_lock: int | None = None
+    prefix_file: int | None = None
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
         confine(launch.confinement)
     from myna.workers.serving import run
 
-    run(launch.socket, launch.step_lock)
+    run(launch.socket, launch.step_lock, launch.prefix_file)
 
 
 def _die_with_parent() -> None:

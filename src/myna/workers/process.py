@@ -25,6 +25,7 @@ from myna.workers.allowance import allowance
 from myna.workers.connection import OnMessage
 from myna.workers.frames import Command, Load, LoadFailed, Ping, Pong, Ready, WorkerMessage, WorkerSpec
 from myna.workers.main import Launch
+from myna.workers.prefix_store import PrefixStore
 from myna.workers.process_tree import process_tree
 from myna.workers.program import OWN, WorkerProgram
 from myna.workers.steplock import StepLock
@@ -73,8 +74,8 @@ class WorkerProcess:
             for end in (self._socket, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
             self._socket.setblocking(False)
-            with self._open_step_lock() as step_lock:
-                await self._spawn(theirs, step_lock)
+            with self._open_step_lock() as step_lock, await self._open_prefix_store() as prefixes:
+                await self._spawn(theirs, step_lock, prefixes)
         loop = asyncio.get_running_loop()
         link = _Link(self._on_message, self._lost)
         _, self._link = await loop.create_connection(lambda: link, sock=self._socket)
@@ -147,16 +148,24 @@ class WorkerProcess:
         except ConfigurationError as exc:
             raise ModelLoadFailed(exc.text) from exc
 
-    async def _spawn(self, theirs: socket.socket, step_lock: StepLock | None) -> None:
+    async def _open_prefix_store(self) -> contextlib.AbstractContextManager[PrefixStore | None]:
+        spec = self._spec
+        if not spec.prefix_file:
+            return contextlib.nullcontext()
+        store = await asyncio.to_thread(PrefixStore.open, Path(spec.prefix_file), spec.prefix_bytes)
+        return contextlib.closing(store) if store is not None else contextlib.nullcontext()
+
+    async def _spawn(
+        self, theirs: socket.socket, step_lock: StepLock | None, prefixes: PrefixStore | None
+    ) -> None:
         """Called from the event loop's thread: the kernel's parent-death signal is bound to the spawning
         thread."""
-        inherited = (theirs, step_lock) if step_lock is not None else (theirs,)
-        descriptors = [one.fileno() for one in inherited]
+        inherited = [None if one is None else one.fileno() for one in (theirs, step_lock, prefixes)]
         # At its end, a worker whose test coverage is measured writes that to a file.
         is_measured = "COVERAGE_PROCESS_CONFIG" in os.environ
         program = self._program
         is_free = is_measured or not program.is_confined
-        launch = Launch(None if is_free else allowance(self._spec), *descriptors)
+        launch = Launch(None if is_free else allowance(self._spec), theirs.fileno(), *inherited[1:])
         read_end, write_end = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - milliseconds, and our own command
@@ -165,7 +174,7 @@ class WorkerProcess:
                 stdout=write_end,
                 stderr=write_end,
                 env=child_environment(os.environ) | dict(program.variables or {}),
-                pass_fds=descriptors,
+                pass_fds=[one for one in inherited if one is not None],
                 start_new_session=program.has_processes,
             )
         finally:

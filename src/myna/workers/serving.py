@@ -69,7 +69,7 @@ class _Reporter:
             _exit(0)  # the server is gone
 
 
-def serve(connection: socket.socket, step_lock: StepLock | None) -> None:
+def serve(connection: socket.socket, step_lock: StepLock | None, prefix_file: int | None = None) -> None:
     """Load the model of the first frame, then serve until the socket closes."""
     payload = receive(connection)
     command = frames.decode_command(payload) if payload is not None else None
@@ -77,7 +77,7 @@ def serve(connection: socket.socket, step_lock: StepLock | None) -> None:
         return
     spec = command.spec
     reporter = _Reporter(connection)
-    core = EngineCore(lambda: load_model(spec), reporter, step_lock)
+    core = EngineCore(lambda: load_model(spec, prefix_file), reporter, step_lock)
     core.start()
     while (payload := receive(connection)) is not None:
         command = frames.decode_command(payload)
@@ -92,10 +92,11 @@ def serve(connection: socket.socket, step_lock: StepLock | None) -> None:
             core.ping()
 
 
-def run(connection: int, step_lock: int | None) -> None:
+def run(connection: int, step_lock: int | None, prefix_file: int | None) -> None:
     """Serve on these descriptors. The process exits at once when its socket closes, whatever it is doing."""
     try:
-        serve(socket.socket(fileno=connection), None if step_lock is None else StepLock(step_lock))
+        lock = None if step_lock is None else StepLock(step_lock)
+        serve(socket.socket(fileno=connection), lock, prefix_file)
     except Exception:
         _log.exception("the worker failed")
         _exit(1)

@@ -141,6 +141,19 @@ struct Segment {
   const uint16_t *keys[kSegmentBlocks], *values[kSegmentBlocks];
 };
 
+// Few rows are bound by memory: prefetches a segment's values while its keys are read, and the next one's
+// keys.
+void fetch_ahead(const QueryRows& rows, const Segment& segment, int64_t length) {
+  const int64_t bytes = static_cast<int64_t>(rows.head_dim) * kBlockTokens * 2;
+  const auto fetch = [&](const uint16_t* block) {
+    for (int64_t i = 0; i < bytes; i += 64)
+      _mm_prefetch(reinterpret_cast<const char*>(block) + i, _MM_HINT_T0);
+  };
+  for (int b = 0; b < segment.num_blocks; ++b) fetch(segment.values[b]);
+  const Segment next(rows, segment.first + kSegmentTokens, length);
+  for (int b = 0; b < next.num_blocks; ++b) fetch(next.keys[b]);
+}
+
 // A tile of rows, a segment, and what the rows see of it.
 struct Unit {
   Unit(const QueryRows& rows, int first_row, const Segment& of) : segment(of), row(first_row) {
@@ -325,6 +338,7 @@ void attend(const QueryRows& rows, int64_t part_begin, Partial part, float* scra
   const int tile_rows = std::min(kMaxRows, rows.num_rows);
   const TileSession session(tiles(tile_rows));
   const auto prepare = [&](const Segment& segment) {
+    if (rows.num_rows <= kMaxRows) fetch_ahead(rows, segment, length);
     if constexpr (!kIsSplit) return;
     for (int b = 0; b < segment.num_blocks; ++b) {
       const int at = b * s.steps * kTileHalves;

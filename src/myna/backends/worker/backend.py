@@ -41,6 +41,7 @@ from myna.prompts.text_encoder import GgufTextEncoder
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
+from myna.workers.prefix_store import store_path
 
 _log: Final = logging.getLogger(__name__)
 _FAKE: Final = "fake"  # the only engine whose models need no file
@@ -145,6 +146,7 @@ class WorkerBackend:
     async def start_on(self, engine: str, model: LocalModel, kv_bytes: int) -> WorkerModel:
         """Start a worker on that engine."""
         options = self._options
+        prefixes = store_path(options.home / "prefixes", model.path) if options.prefix_cache_bytes else ""
         spec = WorkerSpec(
             engine,
             str(model.path),
@@ -153,6 +155,8 @@ class WorkerBackend:
             options.threads,
             str(options.home / "step.lock"),
             kv_bytes,
+            str(prefixes),
+            options.prefix_cache_bytes,
         )
         return await self._start_worker(spec, self._limits)
 

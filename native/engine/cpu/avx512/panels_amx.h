@@ -1,0 +1,153 @@
+// The pairs of panels that matmul_amx.cpp multiplies, and where their outputs go. Included once, there.
+#pragma once
+
+#include "cpu/avx512/matmul.h"
+#include "cpu/avx512/unpack_amx.h"
+#include "cpu/lanes.h"
+
+namespace myna {
+namespace {
+
+constexpr float kActivationUnit = 0x1p90f, kSumUnit = 0x1p22f;  // 2^112 / 2^90
+constexpr std::int64_t kMaxPairs = 4;                           // of panels that share a turn's activations
+constexpr std::size_t kTileBytes = 1024, kSums = 256;
+
+using Weights2 = std::uint8_t[2][kTileBytes];  // a block of a pair of panels
+using UnitSums = float[2][2][kSums];           // of a unit's two tiles of rows, and two panels
+
+struct Unit {
+  std::int64_t row, rows;
+};
+
+inline const std::uint8_t* panel_of(const Matrix& m, std::int64_t panel) {
+  return m.data + static_cast<std::size_t>(panel) * m.panel_bytes;
+}
+
+inline __m512 unit_of(const Matrix& m, std::int64_t panel) {
+  return _mm512_load_ps(panel_of(m, panel + 1) - layout::kUnitBytes);
+}
+
+inline __m512 factor_of(const Matrix& m, std::int64_t panel) {
+  return _mm512_div_ps(_mm512_set1_ps(kSumUnit), unit_of(m, panel));
+}
+
+// Two panels that are multiplied together.
+struct Pair {
+  Pair(const Matrix& first, std::int64_t first_panel, const Matrix& second, std::int64_t second_panel,
+       std::size_t bytes_ahead)
+      : ahead(bytes_ahead),
+        data{panel_of(first, first_panel), panel_of(second, second_panel)},
+        exponent{_mm512_cvtxps_ph(_mm512_getexp_ps(unit_of(first, first_panel))),
+                 _mm512_cvtxps_ph(_mm512_getexp_ps(unit_of(second, second_panel)))} {}
+
+  std::size_t ahead;  // distance from the block being read to the one being prefetched
+  const std::uint8_t* data[2];
+  __m256h exponent[2];
+};
+
+// Sixteen floats as activations; infinity times zero is NaN.
+inline __m512 scaled(__m512 v) {
+  return _mm512_fmadd_ps(v, _mm512_setzero_ps(), _mm512_mul_ps(v, _mm512_set1_ps(kActivationUnit)));
+}
+
+// A block as bfloat16, inputs 4 * g + 1 and 4 * g + 2 exchanged, as the pairs of weights have them.
+inline void store_block(std::uint16_t* to, __m512 first, __m512 second) {
+  const __m512i order =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+  const __m512i both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(scaled(second), scaled(first)));
+  _mm512_store_si512(to, _mm512_shuffle_epi8(both, order));
+}
+
+// The pairs of panels of a call, and where their outputs go. Those of `group` pairs are written together:
+// sums[i] are those of the i-th pair, `next_pair` units apart.
+class ConsecutivePanels {
+ public:
+  static constexpr std::int64_t kGroup = 1;
+
+  ConsecutivePanels(const Matrix& m, std::int64_t begin, std::int64_t end, const Output& out)
+      : m_(m), begin_(begin), end_(end), out_(out) {}
+
+  std::int64_t num_blocks() const { return m_.num_blocks(); }
+  std::int64_t num_pairs() const { return (end_ - begin_ + 1) / 2; }
+  Pair pair(std::int64_t index) const {
+    const std::int64_t panel = begin_ + 2 * index;
+    return {m_, panel, m_, std::min(panel + 1, end_ - 1),
+            2 * m_.panel_bytes};  // the last may be twice the same
+  }
+
+  // Row by row, since rows of the output are far apart.
+  void keep(const UnitSums* sums, std::size_t next_pair, const Unit& unit, std::int64_t pair,
+            std::int64_t num_pairs) const {
+    __m512 factors[2 * kMaxPairs];
+    const std::int64_t first = begin_ + 2 * pair, count = std::min(2 * num_pairs, end_ - first);
+    for (std::int64_t p = 0; p < count; ++p) factors[p] = factor_of(m_, first + p);
+    for (int t = 0; t < unit.rows; ++t)
+      for (std::int64_t p = 0; p < count; ++p) {
+        const float* sum = sums[static_cast<std::size_t>(p / 2) * next_pair][t / kPanelRows][p % 2] +
+                           t % kPanelRows * kPanelRows;
+        store<Avx512Vnni>(out_, unit.row + t, first + p, _mm512_mul_ps(_mm512_load_ps(sum), factors[p]));
+      }
+  }
+
+ private:
+  const Matrix& m_;
+  std::int64_t begin_, end_;
+  const Output& out_;
+};
+
+// A pair is a gate's panel and the one that it gates; two pairs are a block of activations.
+class GatedPanels {
+ public:
+  static constexpr std::int64_t kGroup = 2;
+
+  GatedPanels(const GatedProduct& product, std::int64_t begin, std::int64_t end)
+      : product_(product), begin_(begin), end_(end) {}
+
+  std::int64_t num_blocks() const { return product_.up->num_blocks(); }
+  std::int64_t num_pairs() const { return end_ - begin_; }
+  Pair pair(std::int64_t index) const {
+    const std::int64_t panel = begin_ + index;
+    return {*product_.gate, panel, *product_.up, panel, product_.up->panel_bytes};
+  }
+
+  void keep(const UnitSums* sums, std::size_t next_pair, const Unit& unit, std::int64_t pair,
+            std::int64_t num_pairs) const {
+    if (product_.function == Gate::kSilu)
+      keep_with(sums, next_pair, unit, pair, num_pairs,
+                [](__m512 x) { return matmul_amx::times_sigmoid(x, x); });
+    else
+      keep_with(sums, next_pair, unit, pair, num_pairs, matmul_amx::gelu_by_tanh);
+  }
+
+ private:
+  template <class Function>
+  void keep_with(const UnitSums* sums, std::size_t next_pair, const Unit& unit, std::int64_t pair,
+                 std::int64_t num_pairs, Function function) const {
+    Activations& out = *product_.out;
+    for (std::int64_t p = 0; p < num_pairs; p += kGroup) {
+      const UnitSums* at[] = {sums + static_cast<std::size_t>(p) * next_pair,
+                              sums + static_cast<std::size_t>(p + 1) * next_pair};
+      const std::int64_t panel = begin_ + pair + p;
+      const __m512 gate_factors[] = {factor_of(*product_.gate, panel), factor_of(*product_.gate, panel + 1)};
+      const __m512 up_factors[] = {factor_of(*product_.up, panel), factor_of(*product_.up, panel + 1)};
+      std::uint16_t* to = out.bfloats() + out.index(panel / kGroup, unit.row) * kBlock;
+      for (int t = 0; t < unit.rows; ++t) {
+        const auto value = [&](int i) {
+          const float (&both)[2][kSums] = (*at[i])[t / kPanelRows];
+          const auto of = [&](int which) {
+            return _mm512_load_ps(both[which] + t % kPanelRows * kPanelRows);
+          };
+          return _mm512_mul_ps(function(_mm512_mul_ps(of(0), gate_factors[i])),
+                               _mm512_mul_ps(of(1), up_factors[i]));
+        };
+        store_block(to + t * kBlock, value(0), value(1));
+      }
+    }
+  }
+
+  const GatedProduct& product_;
+  std::int64_t begin_, end_;
+};
+
+}  // namespace
+}  // namespace myna

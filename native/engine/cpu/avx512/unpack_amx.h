@@ -1,0 +1,139 @@
+// Quantised weights to tiles of bfloat16. Included once, by matmul_amx.cpp, which explains the numbers.
+#pragma once
+
+#include <immintrin.h>
+
+#include <utility>
+
+#include "cpu/layout.h"
+#include "cpu/tiles.h"
+
+namespace myna {
+namespace {
+
+// Moves a field from bit From of each 16-bit lane to bit To; the other bits are undefined.
+template <int From, int To>
+inline __attribute__((always_inline)) __m512i shifted(__m512i x) {
+  if constexpr (From > To) return _mm512_srli_epi16(x, From - To);
+  if constexpr (From < To) return _mm512_slli_epi16(x, To - From);
+  return x;
+}
+
+// The same on another port. While tiles are in use, vector multiplications run at half the rate (measured:
+// 2.0 times as long, of which 1.2 is the clock), on the port that also shifts.
+template <int From, int To>
+inline __attribute__((always_inline)) __m512i rotated(__m512i x) {
+  if constexpr (From == To) return x;
+  constexpr std::uint64_t kEachByte = 0x0101010101010101, kBytes = 0x3830282018100800;
+  constexpr std::uint64_t kFromBits = kBytes + kEachByte * static_cast<std::uint64_t>(64 + From - To);
+  return _mm512_multishift_epi64_epi8(_mm512_set1_epi64(static_cast<long long>(kFromBits)), x);
+}
+
+// The integers of a block, two inputs of 16 outputs a vector, as the top bits of a half's fraction: a
+// subnormal of integer * 2^-(14 + bits). Vector 2 * g + b has inputs 4 * g + b and 4 * g + b + 2.
+template <class R, int I>
+inline __attribute__((always_inline)) __m512i integers(const __m512i (&low)[R::kBits == 8 ? 8 : 4],
+                                                       const __m512i (&high)[2]) {
+  constexpr int g = I / 2, byte = I % 2 * 8, kTo = 10 - R::kBits;
+  constexpr int kMask = ((1 << R::kBits) - 1) << kTo;
+  const __m512i mask = _mm512_set1_epi16(kMask);
+  if constexpr (R::kBits == 8) return _mm512_and_si512(rotated<byte, kTo>(low[g]), mask);
+  const __m512i nibble = rotated<byte + g / 4 * 4, kTo>(low[g % 4]);
+  if constexpr (R::kBits == 4) return _mm512_and_si512(nibble, mask);
+  constexpr int kSelect = 0xca;  // first ? second : third, bit by bit
+  constexpr int kWidth = R::kBits - 4, kHighMask = ((1 << kWidth) - 1) << (kTo + 4);
+  const int line = R::kBits == 6 ? g / 4 : 0;
+  constexpr int kFrom = byte + (R::kBits == 6 ? g % 4 * 2 : g);
+  const __m512i top = shifted<kFrom, kTo + 4>(high[line]);
+  return _mm512_and_si512(_mm512_ternarylogic_epi32(_mm512_set1_epi16(kHighMask), top, nibble, kSelect),
+                          mask);
+}
+
+inline __m256h load_halves(const std::uint8_t* p) {
+  return _mm256_castsi256_ph(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+
+inline __m128i load_bytes(const std::uint8_t* p) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+}
+
+// Sixteen halves, each twice: for the two inputs of an output in a vector.
+inline __m512i twice(__m256h x) {
+  const __m512i index = _mm512_mullo_epi32(
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), _mm512_set1_epi32(0x10001));
+  return _mm512_permutexvar_epi16(index, _mm512_castsi256_si512(_mm256_castph_si256(x)));
+}
+
+template <class R, class Between, int... I>
+inline __attribute__((always_inline)) void unpack_vectors(const std::uint8_t* low, const std::uint8_t* high,
+                                                          const __m512i (&scale)[2],
+                                                          const __m512i (&minimum)[2], std::uint8_t* out,
+                                                          const std::uint8_t* later, Between between,
+                                                          std::integer_sequence<int, I...>) {
+  // Prefetched one at a time: many at once would fill the buffers that loads need.
+  constexpr int kLines = static_cast<int>((R::kBytes / R::kBlocks + kLine - 1) / kLine);
+  constexpr int kEvery = static_cast<int>(sizeof...(I)) / kLines;
+  __m512i lows[R::kBits == 8 ? 8 : 4], highs[2] = {};
+  MYNA_UNROLL for (int j = 0; j < (R::kBits == 8 ? 8 : 4); ++j) lows[j] = _mm512_load_si512(low + j * kLine);
+  MYNA_UNROLL for (int j = 0; j < static_cast<int>(R::kHighBytes / kLine); ++j) highs[j] =
+      _mm512_load_si512(high + j * kLine);
+  const auto keep = [&]<int At>(std::integral_constant<int, At>) {
+    constexpr int half = R::kHasHalves ? At / 8 : 0;
+    if constexpr (At % kEvery == 0 && At / kEvery < kLines)
+      _mm_prefetch(later + At / kEvery * kLine, _MM_HINT_T1);
+    const __m512h weight =
+        _mm512_fmadd_ph(_mm512_castsi512_ph(integers<R, At>(lows, highs)), _mm512_castsi512_ph(scale[half]),
+                        _mm512_castsi512_ph(minimum[half]));
+    // (x * 2^12 + 2^14) >> 15: three bits of fraction less, rounded. The sign was copied into the new
+    // exponent.
+    const __m512i rounded = _mm512_mulhrs_epi16(_mm512_castph_si512(weight), _mm512_set1_epi16(1 << 12));
+    _mm512_store_si512(out + At * kLine,
+                       _mm512_and_si512(rounded, _mm512_set1_epi16(static_cast<short>(0x8fff))));
+    between(std::integral_constant<int, At>{});
+  };
+  (keep(std::integral_constant<int, I>{}), ...);
+}
+
+// A block of a panel as a tile of bfloat16. `exponent` is that of the outputs' units; the block `ahead` bytes
+// further on is prefetched into the second-level cache meanwhile. Calls `between` with each vector's index.
+template <class R, class Between>
+inline __attribute__((always_inline)) void unpack(const std::uint8_t* record, int sub, __m256h exponent,
+                                                  std::size_t ahead, std::uint8_t* out, Between between) {
+  constexpr int kIntegerExponent = 14 + R::kBits;
+  const __m256h scale_exponent = _mm256_add_ph(exponent, _mm256_set1_ph(kIntegerExponent));
+  __m256h scales[2], minimum[2];
+  if constexpr (R::kIsSuper) {
+    const __m256h d = _mm256_scalef_ph(load_halves(record + R::kHeadScales), scale_exponent);
+    MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) {
+      const __m128i s = load_bytes(record + R::kScales + 16 * (sub * R::kScalesPerBlock + h));
+      scales[h] = _mm256_mul_ph(
+          _mm256_cvtepi16_ph(R::kHasHalves ? _mm256_cvtepi8_epi16(s) : _mm256_cvtepu8_epi16(s)), d);
+    }
+    if constexpr (R::kHasMin) {
+      const __m256h most = _mm256_scalef_ph(load_halves(record + R::kHeadMins), exponent);
+      MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) {
+        const __m128i m = load_bytes(record + R::kMins + 16 * (sub * R::kScalesPerBlock + h));
+        const __m256h count = _mm256_cvtepi16_ph(_mm256_cvtepu8_epi16(m));
+        minimum[h] = _mm256_fnmadd_ph(count, most, _mm256_setzero_ph());
+      }
+    }
+  } else {
+    scales[0] = _mm256_scalef_ph(load_halves(record + R::kHeadScales + 32 * sub), scale_exponent);
+    if constexpr (R::kHasMin)
+      minimum[0] = _mm256_scalef_ph(load_halves(record + R::kHeadMins + 32 * sub), exponent);
+  }
+  __m512i scale[2], minimums[2];
+  MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) {
+    // Without a minimum, integers have half their range subtracted.
+    if constexpr (!R::kHasMin) minimum[h] = _mm256_mul_ph(scales[h], _mm256_set1_ph(-0x1p-15f));
+    minimums[h] = twice(minimum[h]);
+    scale[h] = twice(scales[h]);
+  }
+  unpack_vectors<R>(record + R::kLow + static_cast<std::size_t>(sub) * R::kLowBytes,
+                    record + R::kHigh + static_cast<std::size_t>(sub) * R::kHighBytes, scale, minimums, out,
+                    record + static_cast<std::size_t>(sub) * (R::kBytes / R::kBlocks) + ahead, between,
+                    std::make_integer_sequence<int, 16>{});
+}
+
+}  // namespace
+}  // namespace myna

@@ -1,0 +1,62 @@
+"""The file in which a worker saves prefixes: opened by the server, since a worker can't open files."""
+
+import fcntl
+import logging
+import os
+import stat
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Self
+
+_log: Final = logging.getLogger("myna.worker")
+
+
+class PrefixStore:
+    """An open file of its full size, locked until it is closed here and in the process that inherits it."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def open(cls, path: Path, num_bytes: int) -> Self | None:
+        """None, and a line in the log, if it can't be used: the model runs without it."""
+        descriptor = -1
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            status = os.fstat(descriptor)
+            if status.st_uid != os.getuid() or not stat.S_ISREG(status.st_mode):
+                raise OSError(0, "it is not a regular file owned by this user")
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if status.st_size > num_bytes:
+                os.ftruncate(descriptor, num_bytes)
+            # All of it is allocated now: writing to a mapping of a full disk would end the process.
+            os.posix_fallocate(descriptor, 0, num_bytes)
+        except BlockingIOError:
+            _log.warning("another server uses the prefix cache %s, so this one goes without", path)
+        except OSError as error:
+            _log.warning("the prefix cache %s can't be used: %s", path, error.strerror)
+        else:
+            return cls(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
+        return None
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def store_path(folder: Path, model: Path) -> Path:
+    """Where the prefixes of that model file are saved."""
+    return folder / f"{sha256(os.fsencode(model.absolute())).hexdigest()[:32]}.kv"
+
+
+def file_identity(paths: list[Path]) -> str:
+    """Changes whenever one of the files does."""
+    found = map(os.stat, paths)
+    return " ".join(f"{one.st_ino}.{one.st_size}.{one.st_mtime_ns}.{one.st_ctime_ns}" for one in found)
