@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+KEY = "sk-clients-0123456789abcdef"  # a server that no terminal reads doesn't print its own
 MODEL = "qwen2.5-coder-0.5b-instruct"
 MODELS = Path(os.environ.get("MYNA_TEST_MODELS") or Path.home() / ".local/share/myna/models")
 
@@ -40,18 +41,18 @@ def serving(home: Path, *arguments: str) -> Iterator[None]:
     """Started, and announced to the examples in OpenAI's standard environment variables."""
     command = [*shlex.split(os.environ.get("MYNA", "myna")), "serve", *arguments, "--port", "0"]
     own = {name: value for name, value in os.environ.items() if not name.startswith("MYNA_")}
-    environment = own | {"MYNA_HOME": str(home)}
+    environment = own | {"MYNA_HOME": str(home), "MYNA_API_KEY": KEY}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = {}
+        base_url = ""
         for line in process.stdout:
-            if match := re.match(r" +(Base URL|API key) +(\S+)", line):
-                said[match[1]] = match[2]
+            if match := re.match(r" +Base URL +(\S+)", line):
+                base_url = match[1]
             if "Ctrl-C" in line:
                 break
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("OPENAI_BASE_URL", said["Base URL"])
-            patch.setenv("OPENAI_API_KEY", said["API key"])
+            patch.setenv("OPENAI_BASE_URL", base_url)
+            patch.setenv("OPENAI_API_KEY", KEY)
             patch.setenv("NO_PROXY", "127.0.0.1")
             yield
         process.terminate()
