@@ -41,6 +41,8 @@ def test_marks_around_the_answer_remain_without_a_thought() -> None:
         ending="</m>",
     )
     thought = reasoning_for("none", marked).thought
-    assert thought == Thought("<t>", "</t>", is_optional=True, answer="<a>", close="</a>", ending="</m>")
+    assert thought == Thought(
+        "<t>", "</t>", is_optional=True, max_tokens=1, answer="<a>", close="</a>", ending="</m>"
+    )
     plain = Thinking("<t>", "</t>", can_skip=True, is_default=True, is_open=False)
     assert reasoning_for("none", plain).thought is None

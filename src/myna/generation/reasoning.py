@@ -18,7 +18,7 @@ BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
     {"minimal": 256, "low": 1024, "medium": 4096, "high": 16384, "xhigh": 0, "max": 0}
 )
 PROMPT_END_TOKENS: Final = 32  # no mark has more
-_LEAST_TOKENS: Final = 1  # of a thought that the model's prompt begins in any case
+_LEAST_TOKENS: Final = 1  # of a thought that begins in any case
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,9 @@ def without_thought(thinking: Thinking | None) -> Reasoning:
     if thinking is None:
         return Reasoning(DONT_THINK, None)
     if thinking.can_skip:
-        # Marks around the answer remain.
-        thought = _thought(thinking, is_optional=True) if thinking.answer or thinking.close else None
+        thought = None
+        if thinking.answer or thinking.close:  # these marks remain; a thought that begins anyway soon ends
+            thought = _thought(thinking, is_optional=True, max_tokens=_LEAST_TOKENS)
         return Reasoning({**DONT_THINK, **thinking.skip}, thought)
     if thinking.efforts:
         least = thinking.efforts[_nearest(LEVELS[0], thinking.efforts)]
@@ -102,7 +103,8 @@ def as_prompted(thought: Thought | None, prompt_end: str) -> Thought | None:
     end = prompt_end.rstrip().removesuffix(thought.answer).rstrip()
     before = end.removesuffix(thought.end).rstrip()
     if before != end and (thought.is_open or before.endswith(thought.begin)):
-        return replace(thought, is_open=False, is_optional=True, max_tokens=0)
+        budget = thought.max_tokens if thought.is_optional else 0  # the thought of that budget is over
+        return replace(thought, is_open=False, is_optional=True, max_tokens=budget)
     return replace(thought, is_open=thought.is_open or end.endswith(thought.begin))
 
 
