@@ -145,7 +145,7 @@ async def test_a_file_that_is_not_a_model_unloads_no_other() -> None:
     yard = yard_of(unsound={"c"})
     pool = pool_of(yard, *SIZES, models_bytes=500 * MB)
     await use(pool, "b")
-    with pytest.raises(ModelLoadFailed, match="no model"):
+    with pytest.raises(ModelLoadFailed, match="not a model"):
         await use(pool, "c")
     assert yard.up == ["b"]
 
