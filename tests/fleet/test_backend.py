@@ -10,7 +10,8 @@ from myna.backends.table import open_backends
 from myna.core.backend import BackendOptions, LocalModel, Section
 from myna.core.errors import ConfigurationError
 from myna.fleet.backend import FleetBackend, _read_head
-from myna.fleet.node import ReplicaSpec, read_head, start_replica
+from myna.fleet.config import ReplicaSpec
+from myna.fleet.node import read_head, start_replica
 from myna.prompts.gguf import read_header
 
 

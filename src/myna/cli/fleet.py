@@ -17,8 +17,7 @@ from myna.cli.fleet_head import start_head, stop_head
 from myna.core.errors import ConfigurationError, OperatorError
 from myna.core.installation import install_command
 from myna.core.translatable import N_
-from myna.fleet.config import FleetConfig, FleetModelConfig, read_section
-from myna.fleet.node import ReplicaSpec
+from myna.fleet.config import FleetConfig, FleetModelConfig, ReplicaSpec, read_section
 from myna.fleet.token import use_token
 from myna.settings import Settings, load_settings
 

@@ -56,6 +56,19 @@ class FleetConfig(msgspec.Struct, frozen=True):
     models: dict[str, FleetModelConfig] = {}
 
 
+class ReplicaSpec(msgspec.Struct, frozen=True):
+    """What a replica is told: the model's id, and as in `FleetModelConfig`. `home` is where hashes of files
+    are kept."""
+
+    model: str
+    path: str
+    engine: str
+    home: str
+    context_tokens: int = 0
+    memory_bytes: int = 0
+    threads: int = 0
+
+
 def read_section(section: object) -> FleetConfig:
     """Without the setting, a fleet without models. Raises `ConfigurationError`, naming the nearest valid
     name."""

@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from myna.backends.worker.file_hashes import FileHashes
 from myna.core.errors import ModelLoadFailed
 from myna.core.translatable import N_
 from myna.engines.registry import ENGINES, engines_to_try
+from myna.fleet.config import ReplicaSpec
 from myna.fleet.replica import ModelFiles, Replica
 from myna.prompts.gguf import read_header, shard_paths
 from myna.workers.frames import WorkerSpec
@@ -20,19 +19,6 @@ from myna.workers.watchdog import Patience
 
 _log: Final = logging.getLogger(__name__)
 _FAKE: Final = "fake"  # the only engine whose models have no file
-
-
-class ReplicaSpec(msgspec.Struct, frozen=True):
-    """What a replica is told: the model's id, and as in `FleetModelConfig`. `home` is where hashes of files
-    are kept."""
-
-    model: str
-    path: str
-    engine: str
-    home: str
-    context_tokens: int = 0
-    memory_bytes: int = 0
-    threads: int = 0
 
 
 async def start_replica(spec: ReplicaSpec, name: str) -> Replica:

@@ -17,9 +17,8 @@ import pytest
 from tests.fleet.test_connection import ask, begin, request, text_of, tokens_of
 
 from myna.core.errors import OperatorError
-from myna.fleet.config import FleetModelConfig
+from myna.fleet.config import FleetModelConfig, ReplicaSpec
 from myna.fleet.front import FleetConnection
-from myna.fleet.node import ReplicaSpec
 from myna.fleet.token import use_token
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import WorkerClient

@@ -10,8 +10,7 @@ from ray import serve
 
 from myna.core.errors import OperatorError
 from myna.core.translatable import N_
-from myna.fleet.config import FleetModelConfig
-from myna.fleet.node import ReplicaSpec
+from myna.fleet.config import FleetModelConfig, ReplicaSpec
 from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT, application
 
 _NAMESPACE: Final = "myna"

@@ -8,9 +8,9 @@ import msgspec
 from ray import serve
 
 from myna.core.requests import EmbeddingRequest, GenerationRequest
-from myna.fleet.config import Autoscaling, FleetModelConfig
+from myna.fleet.config import Autoscaling, FleetModelConfig, ReplicaSpec
 from myna.fleet.messages import encode_description
-from myna.fleet.node import ReplicaSpec, read_head, start_replica
+from myna.fleet.node import read_head, start_replica
 from myna.fleet.replica import Replica
 
 APP_PREFIX: Final = "myna:"
