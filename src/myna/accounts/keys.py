@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from myna.accounts.principal import Principal
-from myna.accounts.private_file import ensure, read_lines, write_lines
 from myna.core import base62
 from myna.core.errors import ConfigurationError
+from myna.core.private_file import ensure, read_lines, write_lines
 from myna.core.translatable import N_, Translatable
 
 PREFIX: Final = "sk-myna-"

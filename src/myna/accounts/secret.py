@@ -6,8 +6,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from myna.accounts.private_file import ensure, read_lines
 from myna.core.errors import ConfigurationError
+from myna.core.private_file import ensure, read_lines
 from myna.core.translatable import N_
 
 MIN_SECRET_LENGTH: Final = 32

@@ -15,9 +15,8 @@ from myna.cli.administration import show_columns, show_json
 from myna.cli.console import note, say
 from myna.cli.fleet_head import start_head, stop_head
 from myna.core.errors import ConfigurationError, OperatorError
-from myna.core.installation import install_command
 from myna.core.translatable import N_
-from myna.fleet.config import FleetConfig, FleetModelConfig, ReplicaSpec, read_section
+from myna.fleet.config import FleetConfig, FleetModelConfig, ReplicaSpec, ray_missing, read_section
 from myna.fleet.token import use_token
 from myna.settings import Settings, load_settings
 
@@ -137,13 +136,11 @@ def _folder(settings: Settings) -> Path:
 
 def _connected(settings: Settings, config: FleetConfig, *, starts_head: bool = False) -> Any:
     """The module that talks to Ray, after it has joined the cluster."""
-    use_token(Path(config.token_file) if config.token_file else _folder(settings) / "token")
+    use_token(config.token_path(settings.home))
     try:
         cluster: Any = import_module("myna.fleet.on_ray.cluster")
     except ImportError as exc:
-        raise ConfigurationError(
-            N_("Ray is not installed; install it with: {command}", command=install_command("fleet"))
-        ) from exc
+        raise ray_missing() from exc
     if starts_head and config.address == _AUTO:
         start_head(_folder(settings))
     cluster.connect(config.address)

@@ -21,7 +21,7 @@ from myna.core.supervision import SupervisedTask
 from myna.core.translatable import N_
 from myna.engines.fake_embedding import embeds
 from myna.engines.registry import ENGINES
-from myna.fleet.config import read_section
+from myna.fleet.config import ray_missing, read_section
 from myna.fleet.front import FleetConnection
 from myna.fleet.token import use_token
 from myna.prompts.gguf import read_header
@@ -66,9 +66,7 @@ class FleetBackend:
 
     def check(self) -> None:
         if find_spec("ray") is None:
-            raise ConfigurationError(
-                N_("Ray is not installed; install it with: {command}", command=install_command("fleet"))
-            )
+            raise ray_missing()
 
     def findings(self) -> Findings:
         try:
@@ -105,7 +103,7 @@ class FleetBackend:
         await self._joining.aclose()
 
     async def _join(self) -> None:
-        use_token(Path(self._config.token_file or self._options.home / "fleet" / "token"))
+        use_token(self._config.token_path(self._options.home))
         cluster: Any = import_module("myna.fleet.on_ray.cluster")
         await asyncio.to_thread(cluster.connect, self._config.address)
         self._is_joined.set()

@@ -9,6 +9,7 @@ import msgspec
 
 from myna.core.backend import Section
 from myna.core.errors import ConfigurationError
+from myna.core.installation import install_command
 from myna.core.translatable import N_
 from myna.core.units import parse_bytes
 
@@ -54,6 +55,15 @@ class FleetConfig(msgspec.Struct, frozen=True):
     address: str = "auto"
     token_file: str = ""
     models: dict[str, FleetModelConfig] = {}
+
+    def token_path(self, home: Path) -> Path:
+        return Path(self.token_file) if self.token_file else home / "fleet" / "token"
+
+
+def ray_missing() -> ConfigurationError:
+    return ConfigurationError(
+        N_("Ray is not installed; install it with: {command}", command=install_command("fleet"))
+    )
 
 
 class ReplicaSpec(msgspec.Struct, frozen=True):

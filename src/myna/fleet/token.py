@@ -4,6 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
+from myna.core.private_file import ensure
+
 
 def use_token(path: Path) -> None:
     """Whoever reaches Ray runs code on all its machines, so that it asks for a token. A file that is missing
@@ -13,9 +15,6 @@ def use_token(path: Path) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if os.environ.setdefault("RAY_AUTH_MODE", "token") != "token" or "RAY_AUTH_TOKEN" in os.environ:
         return
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secrets.token_hex(32))
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ensure(path, lambda: secrets.token_hex(32))
     os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(path))

@@ -44,6 +44,13 @@ class _Restoring:
     entry: CacheEntry | None = None
 
 
+class _Unsaved(NamedTuple):
+    """What a finished sequence left in the prefix cache, with the keys of its chunks."""
+
+    entry: CacheEntry
+    keys: list[bytes]
+
+
 class SavedPrefixes:
     """All methods are to be called in the scheduler's thread."""
 
@@ -51,12 +58,12 @@ class SavedPrefixes:
         self._file = file
         self._blocks = blocks
         self._kv_cache = kv_cache
-        self._unsaved: deque[CacheEntry] = deque(maxlen=_MAX_UNSAVED)
+        self._unsaved: deque[_Unsaved] = deque(maxlen=_MAX_UNSAVED)
         self._restoring: deque[_Restoring] = deque()
         self._pinned: dict[bytes, int] = {}
         self._num_turns = 0
         self._checking = ThreadPoolExecutor(1, thread_name_prefix="myna-prefixes")
-        kv_cache.on_release = self._unsaved.append
+        kv_cache.on_release = self._on_release
 
     @property
     def has_work(self) -> bool:
@@ -90,9 +97,8 @@ class SavedPrefixes:
 
     def restore(self, saved: Saved, num_intact: int, then: Callable[[], None]) -> None:
         """Restore the intact chunks in the next turns, then call `then`."""
-        for key in saved.keys[num_intact:][:1]:
-            if key in self._file:
-                self._file.drop(key)
+        if num_intact < len(saved.keys) and saved.keys[num_intact] in self._file:
+            self._file.drop(saved.keys[num_intact])
         self._file.touch(saved.keys[:num_intact])
         intact = Saved(saved.tokens[: num_intact * CHUNK_TOKENS], saved.salt, saved.keys[:num_intact])
         self._pin(saved.keys[num_intact:], -1)
@@ -112,6 +118,9 @@ class SavedPrefixes:
 
     def close(self) -> None:
         self._checking.shutdown(wait=False, cancel_futures=True)
+
+    def _on_release(self, entry: CacheEntry) -> None:
+        self._unsaved.append(_Unsaved(entry, list(chunk_keys(entry.tokens, entry.salt))))
 
     def _num_computed(self, tokens: list[int], salt: str) -> int:
         hashes = block_hashes(tokens, salt)
@@ -151,9 +160,8 @@ class SavedPrefixes:
 
     def _save(self) -> None:
         """Save the next chunk of the sequence that ended first."""
-        entry = self._unsaved[0]
+        entry, keys = self._unsaved[0]
         if entry in self._kv_cache.prefix_cache:
-            keys = list(chunk_keys(entry.tokens, entry.salt))
             num_saved = self._file.find(keys)
             if num_saved < len(keys):
                 slot = self._file.claim({*self._pinned, *keys})

@@ -3,10 +3,11 @@
 import fcntl
 import logging
 import os
-import stat
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
+
+from myna.workers.own_file import open_own_file
 
 _log: Final = logging.getLogger("myna.worker")
 
@@ -24,13 +25,9 @@ class PrefixStore:
         """None, and a line in the log, if it can't be used: the model runs without it."""
         descriptor = -1
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            status = os.fstat(descriptor)
-            if status.st_uid != os.getuid() or not stat.S_ISREG(status.st_mode):
-                raise OSError(0, "it is not a regular file owned by this user")
+            descriptor = open_own_file(path)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if status.st_size > num_bytes:
+            if os.fstat(descriptor).st_size > num_bytes:
                 os.ftruncate(descriptor, num_bytes)
             # All of it is allocated now: writing to a mapping of a full disk would end the process.
             os.posix_fallocate(descriptor, 0, num_bytes)

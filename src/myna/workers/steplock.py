@@ -3,12 +3,12 @@ step."""
 
 import fcntl
 import os
-import stat
 from pathlib import Path
 from typing import Self
 
 from myna.core.errors import ConfigurationError
 from myna.core.translatable import N_
+from myna.workers.own_file import NotOwnFileError, open_own_file
 
 _RUN, _NEXT = 0, 1
 
@@ -31,20 +31,15 @@ class StepLock:
     def open(cls, path: Path) -> Self:
         """Raises `ConfigurationError` if the file can't be created or isn't a regular file of this user."""
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(path, flags, 0o600)
+            return cls(open_own_file(path))
+        except NotOwnFileError as error:
+            raise ConfigurationError(
+                N_("The step lock {path} is not a regular file owned by this user.", path=path)
+            ) from error
         except OSError as error:
             raise ConfigurationError(
                 N_("The step lock {path} can't be opened: {reason}.", path=path, reason=error.strerror)
             ) from error
-        status = os.fstat(descriptor)
-        if status.st_uid != os.getuid() or not stat.S_ISREG(status.st_mode):
-            os.close(descriptor)
-            raise ConfigurationError(
-                N_("The step lock {path} is not a regular file owned by this user.", path=path)
-            )
-        return cls(descriptor)
 
     def __enter__(self) -> None:
         descriptor = self._descriptor

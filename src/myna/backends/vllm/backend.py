@@ -12,7 +12,7 @@ from myna.backends.vllm.environment import VllmEnvironment, has_gpu
 from myna.backends.vllm.findings import vllm_findings
 from myna.backends.vllm.folder_size import folder_size, weight_files
 from myna.backends.worker.file_hashes import FileHashes
-from myna.backends.worker.loaded_model import WorkerModel, loaded_model, read_template
+from myna.backends.worker.loaded_model import WorkerModel, loaded_model, read_template, start_worker
 from myna.core.backend import (
     BackendOptions,
     Candidate,
@@ -31,7 +31,6 @@ from myna.prompts.folder_text import FolderText, text_config
 from myna.prompts.model_folder import JsonFolder
 from myna.prompts.renderer import GgufRenderer
 from myna.scheduling.admission import QueueLimits
-from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 from myna.workers.program import WorkerProgram
 
@@ -43,17 +42,10 @@ _CPU_BUILD: Final = "cpu"
 StartProgram = Callable[[WorkerSpec, QueueLimits, WorkerProgram], Awaitable[WorkerModel]]
 
 
-async def start_program(spec: WorkerSpec, limits: QueueLimits, program: WorkerProgram) -> WorkerClient:
-    """A `StartProgram` for real processes."""
-    client = WorkerClient(spec, limits, program=program)
-    await client.start()
-    return client
-
-
 class VllmBackend:
     """A `core.backend.Backend`."""
 
-    def __init__(self, options: BackendOptions, start: StartProgram = start_program) -> None:
+    def __init__(self, options: BackendOptions, start: StartProgram = start_worker) -> None:
         self._options = options
         self._start = start
         self._limits = QueueLimits(options.max_queue, options.max_queue_tokens)

@@ -11,7 +11,7 @@ from typing import Final
 from myna.backends.worker.fake_renderer import FakeTextEncoder, fake_renderer
 from myna.backends.worker.file_hashes import FileHashes
 from myna.backends.worker.findings import engine_findings
-from myna.backends.worker.loaded_model import EngineText, WorkerModel, loaded_model, text_side
+from myna.backends.worker.loaded_model import EngineText, WorkerModel, loaded_model, start_worker, text_side
 from myna.backends.worker.model_size import model_size
 from myna.core.backend import (
     BackendOptions,
@@ -39,7 +39,6 @@ from myna.prompts.renderer import GgufRenderer
 from myna.prompts.sampling_metadata import file_defaults
 from myna.prompts.text_encoder import GgufTextEncoder
 from myna.scheduling.admission import QueueLimits
-from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 from myna.workers.prefix_store import store_path
 
@@ -50,13 +49,6 @@ _FAKE: Final = "fake"  # the only engine whose models need no file
 # Starts a worker process with these queue limits and waits until its model is loaded. Raises
 # `ModelLoadFailed`.
 StartWorker = Callable[[WorkerSpec, QueueLimits], Awaitable[WorkerModel]]
-
-
-async def start_worker(spec: WorkerSpec, limits: QueueLimits) -> WorkerClient:
-    """A `StartWorker` for real processes."""
-    client = WorkerClient(spec, limits)
-    await client.start()
-    return client
 
 
 class WorkerBackend:

@@ -18,7 +18,10 @@ from myna.prompts.gguf import Header
 from myna.prompts.pooling import find_pooling
 from myna.prompts.renderer import GgufRenderer
 from myna.prompts.text_encoder import GgufTextEncoder
-from myna.workers.client import State
+from myna.scheduling.admission import QueueLimits
+from myna.workers.client import State, WorkerClient
+from myna.workers.frames import WorkerSpec
+from myna.workers.program import OWN, WorkerProgram
 
 
 class WorkerModel(Generator, Embedder, Protocol):
@@ -28,6 +31,14 @@ class WorkerModel(Generator, Embedder, Protocol):
 
     @property
     def pid(self) -> int | None: ...
+
+
+async def start_worker(spec: WorkerSpec, limits: QueueLimits, program: WorkerProgram = OWN) -> WorkerClient:
+    """Start a worker process with these queue limits and wait until its model is loaded. Raises
+    `ModelLoadFailed`."""
+    client = WorkerClient(spec, limits, program=program)
+    await client.start()
+    return client
 
 
 @dataclass(slots=True)
