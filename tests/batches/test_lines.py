@@ -1,4 +1,4 @@
-"""Inputs of every kind: each line is a request or a error, in bounded memory."""
+"""Inputs of every kind: each line is a request or an error, in bounded memory."""
 
 import json
 import tracemalloc

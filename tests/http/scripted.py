@@ -186,7 +186,7 @@ def services(
     stores = stores or MemoryStores("memory:")
     completions, responses = completions or stores.completions(), responses or stores.responses()
     database, background = DatabaseThreads(1), stores.background()
-    files = Files(stores.files(), Path(tempfile.gettempdir(), "myna-test-files"), database)
+    files = Files(stores.files(), _FILES, database)
     return Services(
         pool=pool,
         keys=keys,
