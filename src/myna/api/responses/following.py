@@ -22,7 +22,7 @@ _PART_BYTES: Final = 1 << 16
 _EVENT_END: Final = b"\n\n"
 
 
-class Passed:
+class EncodedEvents:
     """A `streaming.ChunkRenderer` of events that are rendered already."""
 
     def feed(self, event: Event) -> bytes | Iterator[bytes]:
