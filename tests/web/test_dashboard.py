@@ -170,7 +170,10 @@ class Catalog:
     def _answer(self, route: Route) -> None:
         path = unquote(urlsplit(route.request.url).path).partition("/models/")[2]
         if path.endswith("/pull/cancel"):
-            self.pulls[path.removesuffix("/pull/cancel")] |= {"status": "failed", "message": "The hub is away."}
+            self.pulls[path.removesuffix("/pull/cancel")] |= {
+                "status": "failed",
+                "message": "The hub is away.",
+            }
         elif path.endswith("/pull"):
             id = path.removesuffix("/pull")
             start = {"status": "downloading", "downloaded_bytes": 30, "total_bytes": 100, "message": None}
