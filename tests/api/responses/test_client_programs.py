@@ -1,4 +1,4 @@
-"""The official client: its helpers for streams and typed results, counting and compacting; and what n8n sends."""
+"""The official client: its helpers for streams and typed results, counting and compacting; n8n's requests."""
 
 from typing import Any
 
