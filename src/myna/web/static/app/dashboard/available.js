@@ -126,5 +126,6 @@ function Progress({ pull, change }) {
   const { id, status, downloaded_bytes: done, total_bytes: all, message } = pull;
   if (!isActive(pull)) return status === "failed" && html`<p class="trouble" role="alert">${message}</p>`;
   return html`<progress max=${all || 1} value=${done} aria-label=${t("available.progressOf", { name: id })}></progress>
+    <span class="quiet">${number(all ? done / all : 0, { style: "percent" })}</span>
     <button type="button" aria-label=${t("available.cancelOf", { name: id })} onClick=${() => change(id, "pull/cancel")}>${t("available.cancel")}</button>`;
 }
