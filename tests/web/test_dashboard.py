@@ -205,7 +205,7 @@ def test_a_model_is_downloaded_with_progress_cancelled_and_fails(admin: Visitor)
     row.get_by_role("button", name="Cancel the download of qwen3-4b").click()
     expect(row.get_by_role("alert")).to_have_text("The hub is away.")
     assert admin.barriers() == []
-    page.unroute("**/v1/organization/models/**")
+    page.goto("about:blank")  # the real server has no downloads, and would say so
 
 
 def test_the_catalog_is_searched_and_other_names_are_downloaded(admin: Visitor) -> None:
@@ -234,7 +234,7 @@ def test_the_catalog_is_searched_and_other_names_are_downloaded(admin: Visitor) 
     assert admin.barriers() == []
     catalog.pulls["owner/some-GGUF:Q4_K_M"]["status"] = "completed"
     expect(page.get_by_role("rowheader", name="owner/some-GGUF:Q4_K_M")).to_have_count(0)
-    page.unroute("**/v1/organization/models/**")
+    page.goto("about:blank")  # the real server has no downloads, and would say so
 
 
 def test_a_newcomer_makes_a_key_sees_its_use_limits_it_hits_the_limit_and_reads_why(
