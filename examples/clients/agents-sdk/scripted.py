@@ -1,5 +1,6 @@
-"""The Agents SDK against the fake engine, which says what its prompt asks for: each tool's result is the script of
-the next step. A loop of four steps, a handoff, a structured output, resumed conversations, a cancelled stream."""
+"""The Agents SDK against the fake engine, which says what its prompt asks for: each tool's result is the
+script of the next step. A loop of four steps, a handoff, a structured output, resumed conversations, a
+cancelled stream."""
 
 import asyncio
 import json

@@ -38,7 +38,8 @@ def embedding_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 @contextmanager
 def serving(home: Path, *arguments: str, **settings: str) -> Iterator[str]:
-    """Started, and announced to the examples in OpenAI's standard environment variables; yields its base URL."""
+    """Started, and announced to the examples in OpenAI's standard environment variables. Yields the base
+    URL."""
     command = [*shlex.split(os.environ.get("MYNA", "myna")), "serve", *arguments, "--port", "0"]
     own = {name: value for name, value in os.environ.items() if not name.startswith("MYNA_")}
     environment = own | {"MYNA_HOME": str(home), "MYNA_API_KEY": KEY} | settings

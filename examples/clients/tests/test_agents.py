@@ -1,5 +1,6 @@
-"""Agents' real programs, whose model is scripted: the fake engine says what the last script in its prompt asks for, and
-what a tool returns is the script of the next step. So each answer shows that the tool ran and its result was read."""
+"""Agents' real programs, whose model is scripted: the fake engine says what the last script in its prompt
+asks for, and what a tool returns is the script of the next step. So each answer shows that the tool ran and
+its result was read."""
 
 import json
 import sys
@@ -7,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import serving
 from test_examples import CLIENTS, needs_node, run
+
+from conftest import serving
 
 AGENTS_SDK = CLIENTS / "agents-sdk"
 PROGRAMS = CLIENTS / "coding-agents" / "node_modules" / ".bin"
