@@ -5,7 +5,8 @@ import { z } from "zod";
 
 const NUM_STEPS = 4;
 const script = (text) => `[[say ${text}]]`;
-const call = (name, args) => script(`<tool_call>\n${JSON.stringify({ name, arguments: args })}\n</tool_call>`);
+const spaced = (value) => JSON.stringify(value).replace(/[:,]/g, "$& "); // as the grammar of calls has it
+const call = (name, args) => script(`<tool_call>\n${spaced({ name, arguments: args })}\n</tool_call>`);
 
 setTracingDisabled(true);
 const client = new OpenAI();
