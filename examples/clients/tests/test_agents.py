@@ -103,7 +103,7 @@ def test_claude_code_runs_a_command_and_reads_its_output(base_url: str, folder: 
         "ANTHROPIC_AUTH_TOKEN": "sk-clients-0123456789abcdef",
         "CLAUDE_CONFIG_DIR": str(folder / "claude"),
     }
-    options = ("-p", "--output-format", "json", "--allowedTools", "Bash(cat:*)")
+    options = ("-p", "--allowedTools", "Bash(cat:*)", "--output-format", "json")
     prompt = call("Bash", command="cat notes.txt", description="Read the notes")
     said = json.loads(run(*program("claude"), *options, prompt, folder=folder, **environment))
     assert (said["result"], said["num_turns"]) == ("The notes are read.", 2)
