@@ -5,8 +5,8 @@ what is cached at its replica needn't be computed. A replica computes its reques
 the other, and tokens in steps that take longer the more requests there are. In the middle of the run, a share
 of the replicas dies; their requests run again elsewhere, and they come back empty.
 
-Three ways to choose are compared: the session's replica with bounded load (Myna's), without a bound, and the
-less busy of two.
+Myna's router is compared with Ray's: consistent hashing without regard to load, the less busy of two, and the
+tree of prefixes, which is assumed to know all of them at once and to cost nothing.
 
     PYTHONPATH=src:. python bench/fleet_simulation.py --out docs/fleet-simulation.svg    # half an hour
     PYTHONPATH=src:. python bench/fleet_simulation.py --replicas 50 --requests 40000     # short
@@ -21,27 +21,46 @@ import random
 import statistics
 import sys
 import time
+from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 
-from myna.fleet.routing import Ring, rank
+from myna.fleet.routing import Rendezvous, rank
 
-POLICIES = ("bounded", "hash", "two choices")
+POLICIES = ("Myna", "Ray: hash", "Ray: two choices", "Ray: prefixes")
 
 
 @dataclass
 class Replica:
-    """`cache` holds tokens by conversation, least recently used first; `prefill_until` is when its prompts
-    are computed."""
+    """`cache` holds tokens by conversation, least recently used first; `prefixes` are those that a tree of
+    all prompts would have; `prefill_until` is when its prompts are computed."""
 
     name: str
     running: int = 0
     served: int = 0
     cached: int = 0
+    prefixes: int = 0
     prefill_until: float = 0.0
     generation: int = 0
     cache: OrderedDict[int, int] = field(default_factory=OrderedDict)
+
+
+class HashRing:
+    """As `ConsistentHashRouter` does by default: a hundred points for each replica."""
+
+    def __init__(self, names: list[str]) -> None:
+        points = sorted((self._hash(f"{name}:{number}"), name) for name in names for number in range(100))
+        self._points = [point for point, _ in points]
+        self._names = [name for _, name in points]
+
+    def owner(self, session: str) -> str:
+        return self._names[bisect_right(self._points, self._hash(session)) % len(self._names)]
+
+    @staticmethod
+    def _hash(text: str) -> bytes:
+        return blake2b(text.encode(), digest_size=8).digest()
 
 
 @dataclass
@@ -61,8 +80,7 @@ class Simulation:
         self.o, self.policy = options, policy
         self.rng = random.Random(options.seed)
         self.replicas = {f"replica-{n}": Replica(f"replica-{n}") for n in range(options.replicas)}
-        self.ring = Ring(self.replicas)
-        self.names = list(self.replicas)
+        self.changed(list(self.replicas))
         self.total = 0
         self.events: list[tuple[float, int, str, tuple[object, ...]]] = []
         self.number = 0
@@ -78,14 +96,32 @@ class Simulation:
 
     def choose(self, conversation: int) -> Replica:
         began = time.perf_counter()
-        if self.policy == "two choices":
-            pair = self.rng.sample(self.names, min(2, len(self.names)))
-            name = min(pair, key=lambda one: self.replicas[one].running)
-        else:
-            bound = self.total if self.policy == "bounded" else 1 << 40
-            name = rank(self.ring, str(conversation), lambda one: self.replicas[one].running, bound, (), 1)[0]
+        name = self._chosen(conversation)
         self.choosing += time.perf_counter() - began
         return self.replicas[name]
+
+    def _chosen(self, conversation: int) -> str:
+        if self.policy == "Myna":
+            return rank(self.order, str(conversation), self._load, self.total, (), 1)[0]
+        if self.policy == "Ray: hash":
+            return self.hash_ring.owner(str(conversation))
+        if self.policy == "Ray: prefixes":
+            if (name := self.home.get(conversation, "")) in self.alive:
+                return name
+            return min(self.names, key=self._known_prefixes)
+        return min(self.rng.sample(self.names, min(2, len(self.names))), key=self._load)
+
+    def _known_prefixes(self, name: str) -> tuple[int, int]:
+        return self.replicas[name].prefixes, self.replicas[name].running
+
+    def _load(self, name: str) -> int:
+        return self.replicas[name].running
+
+    def changed(self, names: list[str]) -> None:
+        """These replicas are there now."""
+        self.names, self.alive, self.order = names, set(names), Rendezvous(names)
+        if self.policy == "Ray: hash":
+            self.hash_ring = HashRing(names)
 
     def begin(self, now: float, conversation: int, turn: int) -> None:
         o, replica = self.o, self.choose(conversation)
@@ -100,6 +136,7 @@ class Simulation:
         start = max(now, replica.prefill_until)
         replica.prefill_until = start + (prompt - known) / o.prefill
         replica.running += 1
+        replica.prefixes += prompt - (0 if turn == 0 else prompt - o.question)
         self.total += 1
         self.first.append(replica.prefill_until - now)
         step = o.step * (1 + o.slower * replica.running)
@@ -131,12 +168,10 @@ class Simulation:
             self.replicas[name] = Replica(name, served=replica.served, generation=generation)
             self.at(now + self.o.restart, "back", name)
         dead = {args[0] for _, _, what, args in self.events if what == "back"}
-        self.names = [name for name in self.replicas if name not in dead]
-        self.ring = Ring(self.names)
+        self.changed([name for name in self.replicas if name not in dead])
 
     def back(self, now: float, name: str) -> None:
-        self.names.append(name)
-        self.ring = Ring(self.names)
+        self.changed([*self.names, name])
 
     def run(self) -> Result:
         o, now = self.o, 0.0
@@ -196,7 +231,7 @@ def picture(results: dict[str, Result], o: argparse.Namespace) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "myna"
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2))
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.2))
     names = list(results)
     panels = (
         ("cached share of prompt tokens", [one.hits for one in results.values()]),
@@ -204,12 +239,13 @@ def picture(results: dict[str, Result], o: argparse.Namespace) -> None:
         ("busiest replica / mean, in requests", [one.balance for one in results.values()]),
     )
     for axis, (title, values) in zip(axes, panels, strict=True):
-        bars = axis.bar(names, values, color=["#2a6f97", "#a9a9a9", "#d9a441"], width=0.6)
+        bars = axis.bar(names, values, color=["#2a6f97", "#a9a9a9", "#d9a441", "#8a5a83"], width=0.6)
         axis.bar_label(bars, fmt="%.2f", padding=2)
         axis.set_title(title, fontsize=9)
+        axis.tick_params(labelsize=8)
         axis.margins(y=0.18)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].axhline(results["bounded"].ideal, color="black", linewidth=0.8, linestyle=":")
+    axes[0].axhline(results["Myna"].ideal, color="black", linewidth=0.8, linestyle=":")
     figure.suptitle(
         f"{o.replicas:,} replicas, {o.requests:,} requests, {o.failures:.0%} of the replicas die", fontsize=10
     )

@@ -63,6 +63,25 @@ async def test_answers_come_from_all_replicas() -> None:
         )
 
 
+async def test_the_statistics_are_those_of_the_replicas_that_are_there() -> None:
+    async with fleet_of("a", "b") as (replicas, client):
+        questions = [request(f"{number} question", 4) for number in range(12)]
+        await asyncio.gather(*(ask(client, question) for question in questions))
+        await until(lambda: client.last_stats is not None and len(client.last_stats.replicas) == 2)
+        stats = client.last_stats
+        assert stats is not None
+        assert {(one.replica, one.node) for one in stats.replicas} == {("a", "here"), ("b", "here")}
+        sent = sum(len(question.prompt_tokens) for question in questions)
+        assert sum(one.prompt_tokens for one in stats.replicas) <= sent
+        steps = [sum(one.stats.step_tokens.counts) for one in stats.replicas]
+        assert sum(stats.step_tokens.counts) == sum(steps)
+        for name, left in (("a", ["b"]), ("b", [])):
+            await replicas.remove(name)
+            await until(lambda left=left: [one.replica for one in client.last_stats.replicas] == left)  # type: ignore[misc, union-attr]
+        assert client.last_stats is not None
+        assert client.last_stats.num_running == 0
+
+
 async def test_a_stream_goes_on_at_another_replica() -> None:
     what = request("[[slow 5]] a long answer", 60, num_choices=2, best_of=2, num_logprobs=0)
     async with fleet_of("a", "b") as (replicas, client):

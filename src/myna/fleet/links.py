@@ -7,7 +7,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from myna.core.events import Done
+from myna.core.events import Done, PromptDone
+from myna.core.stats import ReplicaStats
 from myna.fleet.link_stats import added_up
 from myna.fleet.messages import HEARTBEAT_S, SILENCE_S, Description, decode_description, decode_frames
 from myna.fleet.replicas import LinkStream, Replicas
@@ -22,9 +23,9 @@ _AVOID_S: Final = 30.0
 
 
 class Link:
-    """A link to one replica: which requests run there, by the numbers of their runs, and when it was last
-    heard. A request has a number of its own for each run, so that nothing of an earlier one is mistaken for
-    the next."""
+    """A link to one replica: which requests run there, by the numbers of their runs, when it was last heard,
+    and what it reported. A request has a number of its own for each run, so that nothing of an earlier one is
+    mistaken for the next."""
 
     def __init__(self, description: Description, stream: LinkStream) -> None:
         self.description = description
@@ -32,6 +33,7 @@ class Link:
         self.numbers: dict[int, int] = {}
         self.heard_at = self.used_at = time.monotonic()
         self.stats: Stats | None = None
+        self.prompt_tokens = self.cached_tokens = 0
         self.is_broken = False
 
 
@@ -137,15 +139,31 @@ class Links:
                 if number is None:
                     continue  # aborted while the event was on its way
                 events.append((number, event))
-                if isinstance(event, Done | Failure):
+                if isinstance(event, PromptDone):
+                    link.prompt_tokens += event.prompt_tokens
+                    link.cached_tokens += event.cached_tokens
+                elif isinstance(event, Done | Failure):
                     del numbers[run]
                     link.used_at = link.heard_at
             self._on_message(Step(events))
         elif isinstance(message, Stats):
             link.stats = message
-            reported = [one.stats.stats for one in self.opened() if one.stats is not None]
-            if reported:
-                self._on_message(Stats(added_up(reported)))
+            self._report()
+
+    def _report(self) -> None:
+        """Pass on the statistics of all replicas that are linked now."""
+        replicas = [
+            ReplicaStats(
+                link.description.replica,
+                link.description.node,
+                link.stats.stats,
+                link.prompt_tokens,
+                link.cached_tokens,
+            )
+            for link in self.opened()
+            if link.stats is not None
+        ]
+        self._on_message(Stats(added_up(replicas)))
 
     def _break(self, link: Link, reason: str) -> None:
         """A link is dead."""
@@ -154,6 +172,7 @@ class Links:
         link.is_broken = True
         link.stream.cancel()
         self._links.pop(link.description.replica, None)
+        self._report()
         numbers = sorted(link.numbers.values())
         link.numbers.clear()
         if numbers:

@@ -16,14 +16,14 @@ SILENCE_S: Final = 3.0
 
 
 class Description(msgspec.Struct, frozen=True):
-    """What a replica runs. `weights` is the hash of the model's files ("" for the fake engine, which has
-    none), `file_bytes` the size of the first. `identity` is not empty if the same request gives the same
-    answer on every replica with that identity."""
+    """What a replica runs. `node` is its machine's address, `weights` the hash of the model's files ("" for
+    the fake engine, which has none). `identity` is not empty if the same request gives the same answer on
+    every replica with that identity."""
 
     replica: str
+    node: str
     info: ModelInfo
     weights: str
-    file_bytes: int
     identity: str
 
 

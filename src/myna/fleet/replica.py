@@ -21,11 +21,10 @@ from myna.workers.frames import Abort, Failure, Pong, Stats, Step, Submit, Token
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """What is known about a model before it is loaded: the hash of its files ("" if it has none), the size of
-    the first, and whether its engine gives the same answer whatever else runs."""
+    """What is known about a model before it is loaded: the hash of its files ("" if it has none), and whether
+    its engine gives the same answer whatever else runs."""
 
     weights: str = ""
-    num_bytes: int = 0
     is_batch_invariant: bool = False
 
 
@@ -52,8 +51,8 @@ class Replica:
     """`await start()` first. All methods must be called in one event loop. A replica whose worker has died
     (`is_alive`) is of no use any more: its owner replaces it."""
 
-    def __init__(self, connect: Connect, name: str, model: ModelFiles) -> None:
-        self._name = name
+    def __init__(self, connect: Connect, name: str, node: str, model: ModelFiles) -> None:
+        self._name, self._node = name, node
         self._model = model
         self._connection: Final = connect(self._on_message)
         self._numbers = itertools.count(1)
@@ -86,7 +85,7 @@ class Replica:
         info, model = await self._connection.start(), self._model
         is_same = model.is_batch_invariant and info.arithmetic
         identity = f"{info.arithmetic} {model.weights}" if is_same else ""
-        self._description = Description(self._name, info, model.weights, model.num_bytes, identity)
+        self._description = Description(self._name, self._node, info, model.weights, identity)
         self._connection.gone.add_done_callback(lambda _: self._end_all())
 
     async def link(self, server: str) -> AsyncGenerator[bytes, None]:

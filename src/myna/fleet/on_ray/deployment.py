@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import ray.util
 from ray import serve
 
 from myna.core.requests import EmbeddingRequest, GenerationRequest
 from myna.fleet.config import Autoscaling, FleetModelConfig, ReplicaSpec
 from myna.fleet.messages import encode_description
-from myna.fleet.node import read_head, start_replica
+from myna.fleet.model_head import ModelHead, encode_head
+from myna.fleet.node import start_replica
 from myna.fleet.replica import Replica
 
 APP_PREFIX: Final = "myna:"
@@ -30,7 +33,7 @@ class FleetReplica:
     async def __init__(self, spec: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
         self._spec = msgspec.convert(spec, ReplicaSpec)
         name = serve.get_replica_context().replica_id.unique_id
-        self._replica = await start_replica(self._spec, name)
+        self._replica = await start_replica(self._spec, name, ray.util.get_node_ip_address())
 
     async def check_health(self) -> None:
         if not self._replica.is_alive:
@@ -40,8 +43,8 @@ class FleetReplica:
         return encode_description(self._replica.description)
 
     async def head(self) -> bytes:
-        """The header of the model's file."""
-        return await asyncio.to_thread(read_head, self._spec.path)
+        """What servers need of the model's files."""
+        return encode_head(await asyncio.to_thread(ModelHead.read, Path(self._spec.path)))
 
     async def link(self, server: str) -> AsyncGenerator[bytes, None]:
         stream = self._replica.link(server)

@@ -10,6 +10,7 @@ from ray import serve
 
 from myna.core.requests import ModelRequest
 from myna.fleet.messages import Description, decode_description
+from myna.fleet.model_head import ModelHead, decode_head
 from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT
 from myna.fleet.on_ray.router import pinned, session_id
 from myna.fleet.replicas import LinkStream
@@ -56,10 +57,8 @@ class RayReplicas:
     async def describe(self) -> Description:
         return decode_description(await self._handle.describe.remote())
 
-    async def head(self) -> bytes:
-        """The header of the model's file; empty if the model has none."""
-        data: bytes = await self._handle.head.remote()
-        return data
+    async def head(self) -> ModelHead:
+        return decode_head(await self._handle.head.remote())
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         tokens: list[int] = await self._handle.tokenize.remote(text, parse_special)

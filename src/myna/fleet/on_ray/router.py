@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
 
-from myna.fleet.routing import Ring, rank
+from myna.fleet.routing import Rendezvous, rank
 
 _PINNED = "replica:"
 
@@ -25,12 +25,12 @@ def pinned(replica: str) -> str:
 class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not installed where types are checked
     """Ranks replicas by the request's session id."""
 
-    _ring = Ring()
+    _order = Rendezvous()
 
     def update_replicas(self, replicas: list[Any]) -> None:
         super().update_replicas(replicas)
         self._by_name = {replica.replica_id.unique_id: replica for replica in replicas}
-        self._ring = Ring(self._by_name)
+        self._order = Rendezvous(self._by_name)
 
     async def choose_replicas(
         self, candidate_replicas: list[Any], pending_request: Any | None = None
@@ -44,7 +44,7 @@ class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not in
             return [[replica]] if replica is not None else []
         session, *avoided = wanted.split(" ")
         loads = {name: self._load(replica) for name, replica in self._by_name.items()}
-        names = rank(self._ring, session, loads.__getitem__, sum(loads.values()), avoided)
+        names = rank(self._order, session, loads.__getitem__, sum(loads.values()), avoided)
         return [[self._by_name[name]] for name in names]
 
     def _load(self, replica: Any) -> int:
