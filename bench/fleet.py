@@ -2,12 +2,13 @@
 
     PYTHONPATH=src:. python bench/fleet.py --minutes 10
     PYTHONPATH=src:. python bench/fleet.py --minutes 3 --clients 8 --pause 30
+    PYTHONPATH=src:. python bench/fleet.py --conversations 100 --clients 8    # prefixes instead of faults
 
 The machines are namespaces: Ray's head, two with room for three replicas of the small model each, and one for
 two servers on a PostgreSQL. Faults follow each other. Then: each request must have ended, none with an error
 but those whose own server was killed; no stream may have been silent for 6 s; every answer must be the one
-that was given before the faults; 5 s after a server's death nothing of it may run; the ledger must agree with the
-usage that clients were sent. Needs what `make test-fleet` installs, `iproute2` and PostgreSQL.
+that was given before the faults; 5 s after a server's death nothing of it may run; the ledger must agree
+with the usage that clients were sent. Needs what `make test-fleet` installs, `iproute2` and PostgreSQL.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from bench.chaos_client import ledger_rows
 from bench.fleet_clients import FleetClients, Sent, questions
 from bench.fleet_faults import FAULTS, Fleet, Recovery
 from bench.fleet_hosts import four_hosts
+from bench.fleet_prefixes import conversations
 from tests.stores.postgresql import running_cluster
 
 import myna
@@ -35,7 +37,6 @@ KEY = "sk-bench-0123456789abcdef"
 MODEL = "smollm2-135m-instruct"
 SILENCE_S = 6.0
 LEASES_END_WITHIN_S = 90.0
-FRONT_US = 50.0
 
 
 @contextmanager
@@ -200,6 +201,7 @@ def main() -> int:
     add("--clients", type=int, default=32)
     add("--pause", type=float, default=45.0, help="seconds from one fault to the next")
     add("--tokens", type=int, default=96, help="of an answer")
+    add("--conversations", type=int, help="only measure the caching of so many conversations of 8 turns")
     add("--faults", nargs="*", default=list(FAULTS), choices=list(FAULTS))
     add("--seed", type=int, default=7)
     add("--models", type=Path, default=Path.home() / ".local/share/myna/models")
@@ -207,13 +209,17 @@ def main() -> int:
     add("--out", type=Path, help="write the report there, as JSON")
     options = parser.parse_args()
     with running_fleet(options) as fleet:
-        report = asyncio.run(run(options, fleet))
-    report["missed"] = losses_of(report)
+        if options.conversations:
+            urls = [front.url for front in fleet.fronts]
+            report = asyncio.run(conversations(urls, KEY, MODEL, options.conversations, options.clients))
+        else:
+            report = asyncio.run(run(options, fleet))
+            report["missed"] = losses_of(report)
     text = json.dumps(report, indent=2, ensure_ascii=False)
     print(text)
     if options.out:
         options.out.write_text(text + "\n")
-    return bool(report["missed"])
+    return bool(report.get("missed"))
 
 
 if __name__ == "__main__":

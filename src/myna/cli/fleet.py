@@ -159,17 +159,8 @@ def _spec(model: str, config: FleetModelConfig, settings: Settings) -> ReplicaSp
                 N_("The model {model!r} is not here: run `myna pull {model}` on every machine.", model=model)
             )
         path = str(found.path)
-    return ReplicaSpec(
-        model,
-        path,
-        config.engine,
-        str(settings.home),
-        context_tokens=config.context,
-        memory_bytes=config.memory_bytes,
-        threads=config.threads,
-        options=config.vllm,
-        vllm_python=str(VllmEnvironment.of(settings.engines, settings.home).python),
-    )
+    python = VllmEnvironment.of(settings.engines, settings.home).python
+    return ReplicaSpec.of(model, config, path, str(settings.home), str(python))
 
 
 def _wait_until_running(cluster: Any, models: Mapping[str, FleetModelConfig]) -> None:

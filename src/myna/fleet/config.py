@@ -82,6 +82,22 @@ class ReplicaSpec(msgspec.Struct, frozen=True):
     options: dict[str, Any] = {}
     vllm_python: str = ""
 
+    @classmethod
+    def of(
+        cls, model: str, config: FleetModelConfig, path: str, home: str, vllm_python: str
+    ) -> "ReplicaSpec":
+        return cls(
+            model,
+            path,
+            config.engine,
+            home,
+            context_tokens=config.context,
+            memory_bytes=config.memory_bytes,
+            threads=config.threads,
+            options=config.vllm,
+            vllm_python=vllm_python,
+        )
+
 
 def read_section(section: object) -> FleetConfig:
     """Without the setting, a fleet without models. Raises `ConfigurationError`, naming the nearest valid

@@ -9,6 +9,7 @@ import msgspec
 import ray.util
 from ray import serve
 
+from myna.backends.vllm.environment import installed_python
 from myna.core.requests import EmbeddingRequest, GenerationRequest
 from myna.fleet.config import Autoscaling, FleetModelConfig, ReplicaSpec
 from myna.fleet.messages import encode_description
@@ -93,3 +94,12 @@ def application(spec: ReplicaSpec, config: FleetModelConfig) -> serve.Applicatio
         **scaling,
     )
     return deployment.bind(msgspec.to_builtins(spec))
+
+
+def configured(args: dict[str, Any]) -> serve.Application:
+    """For Serve's own configuration files, which KubeRay applies. `args` are the settings of a model's table
+    in `[fleet.models]` and its `model`, and `home` and `vllm_python` as in `ReplicaSpec` if they matter."""
+    model, home = args.pop("model"), args.pop("home", str(Path.home() / ".local/share/myna"))
+    python = args.pop("vllm_python", str(installed_python(Path(home))))
+    config = msgspec.convert(args, FleetModelConfig)
+    return application(ReplicaSpec.of(model, config, config.path or model, home, python), config)
