@@ -15,14 +15,17 @@ from myna.fleet.config import Autoscaling, FleetModelConfig, ReplicaSpec
 from myna.fleet.messages import encode_description
 from myna.fleet.model_head import ModelHead, encode_head
 from myna.fleet.node import start_replica
+from myna.fleet.on_ray.scaling import LINKS
 from myna.fleet.replica import Replica
 
 APP_PREFIX: Final = "myna:"
 """An application's name is this and the model's id."""
 DEPLOYMENT: Final = "replica"
+_POLICY: Final = "myna.fleet.on_ray.scaling:replicas_for_requests"
 _ROUTER: Final = "myna.fleet.on_ray.router:PrefixRouter"
 _LINKS: Final = 256
 """How many servers may have a link to a replica; to Ray, each is a call that lasts."""
+_LINKS_COUNTED_S: Final = 5.0
 _requests: Final = msgspec.msgpack.Decoder(GenerationRequest | EmbeddingRequest)
 
 
@@ -39,6 +42,11 @@ class FleetReplica:
     async def check_health(self) -> None:
         if not self._replica.is_alive:
             raise RuntimeError("the worker process has ended")
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        return {LINKS: len(self._replica.links)}
+
+    record_routing_stats = record_autoscaling_stats
 
     async def describe(self) -> bytes:
         return encode_description(self._replica.description)
@@ -76,6 +84,7 @@ def application(spec: ReplicaSpec, config: FleetModelConfig) -> serve.Applicatio
                 "max_replicas": replicas.max,
                 "initial_replicas": max(1, replicas.min),
                 "target_ongoing_requests": replicas.requests,
+                "policy": {"policy_function": _POLICY},
             }
         }
     deployment = serve.deployment(
@@ -90,7 +99,10 @@ def application(spec: ReplicaSpec, config: FleetModelConfig) -> serve.Applicatio
             "num_gpus": config.gpus,
             "resources": config.resources,
         },
-        request_router_config={"request_router_class": _ROUTER},
+        request_router_config={
+            "request_router_class": _ROUTER,
+            "request_routing_stats_period_s": _LINKS_COUNTED_S,
+        },
         **scaling,
     )
     return deployment.bind(msgspec.to_builtins(spec))
