@@ -49,6 +49,6 @@ class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not in
         return [[self._by_name[name]] for name in names]
 
     def _load(self, replica: Any) -> int:
-        """The requests of all servers at that replica, as far as is known; to Ray, links are requests, too."""
+        """The requests of all servers at that replica, as far as is known. Ray counts links as requests."""
         num_calls = self.replica_queue_len_cache.get(replica.replica_id) or 0
         return max(0, num_calls - int(replica.routing_stats.get(LINKS, 0)))
