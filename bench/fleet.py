@@ -16,6 +16,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -208,6 +209,7 @@ def main() -> int:
     add("--keep-logs", type=Path, help="a folder for all logs")
     add("--out", type=Path, help="write the report there, as JSON")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no machine is left behind
     with running_fleet(options) as fleet:
         if options.conversations:
             urls = [front.url for front in fleet.fronts]

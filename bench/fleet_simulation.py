@@ -114,7 +114,8 @@ class Simulation:
 
     def _chosen(self, conversation: int) -> str:
         if self.policy == "Myna":
-            return rank(self.order, str(conversation), self._load, self.total, (), 1)[0]
+            home = self.home.get(conversation, "")
+            return rank(self.order, str(conversation), self._load, self.total, (), home, 1)[0]
         if self.policy == "Ray: hash":
             return self.hash_ring.owner(str(conversation))
         if self.policy == "Ray: prefixes":

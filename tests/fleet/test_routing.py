@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.requests import EmbeddingRequest, GenerationRequest
-from myna.fleet.routing import FREE_LOAD, Rendezvous, capacity, rank, session_of
+from myna.fleet.routing import FREE_LOAD, MAX_HOMES, Homes, Rendezvous, capacity, rank, session_of
 
 NAMES = st.sets(st.text("abcdef0123456789", min_size=4, max_size=8), min_size=2, max_size=12)
-SESSIONS = [f"session {number}" for number in range(300)]
+SESSIONS = [f"session {number}" for number in range(60)]
 
 
 def idle(replica: str) -> int:
@@ -41,7 +41,7 @@ def test_sessions_are_spread_evenly() -> None:
     assert min(counts.values()) > 0.9 * 1000
 
 
-@given(NAMES, st.lists(st.integers(0, 299), max_size=400))
+@given(NAMES, st.lists(st.integers(0, 59), max_size=400))
 def test_no_replica_gets_more_than_its_bound(names: set[str], arrivals: list[int]) -> None:
     """However unevenly the sessions arrive, nobody takes more than the bound when a request is placed."""
     order, load = Rendezvous(names), Counter[str]()
@@ -57,6 +57,35 @@ def test_a_busy_replicas_sessions_go_to_its_successor() -> None:
     busy = {own: 100, successor: 0, last: 0}
     assert rank(order, "s", busy.__getitem__, 100) == [successor, last, own]
     assert rank(order, "s", idle, 0) == [own, successor, last]
+
+
+def test_a_new_session_goes_to_the_less_busy_of_two() -> None:
+    order = Rendezvous("abcdef")
+    first, second, third, *_ = order.walk("s")
+    loads = dict.fromkeys("abcdef", 0) | {first: 3, second: 2}
+    assert rank(order, "s", loads.__getitem__, 5)[:3] == [second, first, third]
+
+
+def test_a_session_returns_to_where_it_ran() -> None:
+    """As long as that is there, is not to be avoided, and isn't too busy."""
+    order = Rendezvous("abcdef")
+    home = list(order.walk("s"))[4]
+    first = next(order.walk("s"))
+
+    def best(load: int = 3, **more: object) -> str:
+        return rank(order, "s", lambda one: load if one == home else 0, load, **more)[0]  # type: ignore[arg-type]
+
+    assert best(home=home) == home
+    assert best(home="gone") == best(home=home, avoided=[home]) == best(20, home=home) == first
+
+
+def test_homes_of_the_most_recent_sessions_are_known() -> None:
+    homes = Homes()
+    for number in range(MAX_HOMES):
+        homes.learn(f"{number}", "a")
+    homes.learn("0", "b")
+    homes.learn("another", "a")
+    assert [homes.of(session) for session in ("0", "1", "2", "another", "none")] == ["b", "", "a", "a", ""]
 
 
 def test_what_is_avoided_comes_last_but_is_not_forgotten() -> None:

@@ -88,7 +88,8 @@ class FleetConnection:
         """False if no replica was found that would run it."""
         link, run = None, next(self._runs)
         try:
-            async with self._replicas.choose(session, self.links.avoided()) as chosen:
+            homes = self.links.homes
+            async with self._replicas.choose(session, self.links.avoided(), homes.of(session)) as chosen:
                 try:
                     link = await self.links.get(chosen.replica)
                 except Exception as exc:
@@ -98,7 +99,8 @@ class FleetConnection:
                     self._on_message(Interrupted([command.number], ""))  # ends it with an error
                     return True
                 link.numbers[run] = command.number
-                await chosen.run(self.links.server, run, command.request)
+                homes.learn(session, chosen.replica)
+                await chosen.run(self.links.server, run, command.request, session)
         except asyncio.CancelledError:
             if link is not None:
                 link.numbers.pop(run, None)

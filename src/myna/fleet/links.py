@@ -10,8 +10,9 @@ from typing import Any, Final
 from myna.core.events import Done, PromptDone
 from myna.core.stats import ReplicaStats
 from myna.fleet.link_stats import added_up
-from myna.fleet.messages import HEARTBEAT_S, SILENCE_S, Description, decode_description, decode_frames
+from myna.fleet.messages import HEARTBEAT_S, SILENCE_S, Description, decode_description, decode_item
 from myna.fleet.replicas import LinkStream, Replicas
+from myna.fleet.routing import Homes
 from myna.workers.connection import OnMessage
 from myna.workers.frames import Failure, Stats, Step, WorkerMessage
 
@@ -52,6 +53,7 @@ class Links:
         self._links: dict[str, asyncio.Future[Link]] = {}
         self._avoided: dict[str, float] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.homes: Final = Homes()
         self.server: Final = secrets.token_hex(8)
         """This server's name at the replicas."""
 
@@ -125,7 +127,10 @@ class Links:
                 if link.is_broken:
                     return
                 link.heard_at = time.monotonic()
-                for message in decode_frames(data):
+                messages, sessions = decode_item(data)
+                for session in sessions:
+                    self.homes.learn(session, link.description.replica)
+                for message in messages:
                     self._take(link, message)
         except Exception as exc:
             reason = str(exc) or type(exc).__name__

@@ -13,10 +13,12 @@ from myna.core.errors import EngineDead
 from myna.core.events import Done, Event
 from myna.core.requests import ModelRequest
 from myna.core.translatable import N_
-from myna.fleet.messages import HEARTBEAT_S, Description, encode_description
+from myna.fleet.messages import HEARTBEAT_S, Description, LinkItem, encode_description, encode_item
 from myna.workers import frames
 from myna.workers.connection import Connect, Interrupted
 from myna.workers.frames import Abort, Failure, Pong, Stats, Step, Submit, Tokenize, Tokenized, WorkerMessage
+
+_MAX_SESSIONS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class _Link:
 
     def __init__(self) -> None:
         self.events: list[tuple[int, Event | Failure]] = []
+        self.sessions: list[str] = []
         self.stats: Stats | None = None
         self.changed = asyncio.Event()
         self.is_closed = False
@@ -58,6 +61,7 @@ class Replica:
         self._numbers = itertools.count(1)
         self._runs: dict[int, _Run] = {}
         self._links: dict[str, _Link] = {}
+        self._sessions: dict[str, None] = {}
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
         self._description: Description | None = None
 
@@ -95,6 +99,7 @@ class Replica:
         if (earlier := self._links.get(server)) is not None:
             self._close(server, earlier)
         link = self._links[server] = _Link()
+        link.sessions += self._sessions
         num_turns = 0
         try:
             yield encode_description(self.description)
@@ -104,20 +109,21 @@ class Replica:
                         await link.changed.wait()
                 except TimeoutError:
                     num_turns += 1
-                    yield frames.encode(Pong(num_turns))
+                    yield encode_item(LinkItem(frames.encode(Pong(num_turns))))
                     continue
                 link.changed.clear()
-                if data := _pending(link):
-                    yield data
+                if item := _pending(link):
+                    yield encode_item(item)
         finally:
             self._close(server, link)
 
-    async def run(self, server: str, number: int, request: ModelRequest) -> None:
-        """Run a request of a server that has a link; its events go there. Returns when it has ended; aborts
-        it if cancelled."""
+    async def run(self, server: str, number: int, request: ModelRequest, session: str) -> None:
+        """Run a request of a server that has a link; its events go there, and its session is made known to
+        all servers. Returns when it has ended; aborts it if cancelled."""
         self._check()
         if server not in self._links:
             raise _gone()
+        self._remember(session)
         own = next(self._numbers)
         run = self._runs[own] = _Run(server, number)
         self._connection.send(Submit(own, request))
@@ -155,6 +161,16 @@ class Replica:
                     future.set_exception(message.failure.error())
                 else:
                     future.set_result(message.tokens)
+
+    def _remember(self, session: str) -> None:
+        if session in self._sessions:
+            return
+        self._sessions[session] = None
+        if len(self._sessions) > _MAX_SESSIONS:
+            del self._sessions[next(iter(self._sessions))]
+        for link in self._links.values():
+            link.sessions.append(session)
+            link.changed.set()
 
     def _pass(self, own: int, event: Event | Failure) -> None:
         run = self._runs.get(own)
@@ -199,8 +215,8 @@ def _gone() -> EngineDead:
     return EngineDead(N_("The model's worker process died while generating the answer. Please try again."))
 
 
-def _pending(link: _Link) -> bytes:
-    """Everything that waits, as frames."""
+def _pending(link: _Link) -> LinkItem | None:
+    """Everything that waits."""
     data = b""
     if link.events:
         data = frames.encode(Step(link.events))
@@ -208,4 +224,5 @@ def _pending(link: _Link) -> bytes:
     if link.stats is not None:
         data += frames.encode(link.stats)
         link.stats = None
-    return data
+    sessions, link.sessions = link.sessions, []
+    return LinkItem(data, sessions) if data or sessions else None

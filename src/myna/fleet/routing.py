@@ -1,6 +1,7 @@
-"""Which replica runs a request: the one that is likely to have its prefix cached, unless that is too busy.
+"""Which replica runs a request: the one that has its prefix cached, unless that is too busy.
 
-Consistent hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2018). Pure: no Ray, no clock."""
+The less busy of two for a session that is new (Mitzenmacher, 2001), where it ran last for others, both with
+bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2018). Pure: no Ray, no clock."""
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -17,6 +18,8 @@ LOAD_FACTOR: Final = 1.25
 FREE_LOAD: Final = 4
 """Up to this many requests at once, a replica is never too busy: they run in one batch."""
 NUM_RANKED: Final = 4
+MAX_HOMES: Final = 65_536
+_NUM_CHOICES: Final = 2
 _PRIME: Final = (1 << 61) - 1
 
 
@@ -36,9 +39,14 @@ class Rendezvous:
     def __init__(self, replicas: Iterable[str] = ()) -> None:
         self._hashes = [(*_hashes(replica), replica) for replica in sorted(set(replicas))]
 
+        self._names = {replica for _, _, replica in self._hashes}
+
     @property
     def num_replicas(self) -> int:
         return len(self._hashes)
+
+    def __contains__(self, replica: object) -> bool:
+        return replica in self._names
 
     def walk(self, session: str) -> Iterator[str]:
         """All replicas, each once: the session's own first, then what it would be without that."""
@@ -48,6 +56,23 @@ class Rendezvous:
         heapify(order)
         while order:
             yield heappop(order)[1]
+
+
+class Homes:
+    """Where sessions ran last, as far as a server knows: the most recent ones."""
+
+    def __init__(self) -> None:
+        self._replicas: dict[str, str] = {}
+
+    def learn(self, session: str, replica: str) -> None:
+        self._replicas.pop(session, None)
+        self._replicas[session] = replica
+        if len(self._replicas) > MAX_HOMES:
+            del self._replicas[next(iter(self._replicas))]
+
+    def of(self, session: str) -> str:
+        """Empty if it isn't known."""
+        return self._replicas.get(session, "")
 
 
 def capacity(num_running: int, num_replicas: int) -> int:
@@ -64,13 +89,18 @@ def rank(
     load: Callable[[str], int],
     num_running: int,
     avoided: Collection[str] = (),
+    home: str = "",
     num_ranked: int = NUM_RANKED,
 ) -> list[str]:
-    """The replicas to try, best first: the session's own, or its successors while that has too many of the
-    `num_running` requests. Those to be avoided come last."""
+    """The replicas to try, best first: the session's `home` if it is known, or else the less busy of the
+    first two in its order; or their successors while those have too many of the `num_running` requests. Those
+    to be avoided come last."""
     limit = capacity(num_running, order.num_replicas)
     free = (one for one in order.walk(session) if one not in avoided and load(one) < limit)
     best = list(islice(free, num_ranked))
+    best[:_NUM_CHOICES] = sorted(best[:_NUM_CHOICES], key=load)
+    if home in order and home not in avoided and load(home) < limit:
+        best = [home, *(one for one in best if one != home)][:num_ranked]
     if len(best) < min(num_ranked, order.num_replicas):  # the others are busy: the least of them first
         rest = [one for one in order.walk(session) if one not in best]
         rest.sort(key=lambda one: (one in avoided, load(one)))

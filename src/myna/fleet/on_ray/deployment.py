@@ -63,8 +63,8 @@ class FleetReplica:
         finally:
             await stream.aclose()
 
-    async def run(self, server: str, number: int, request: bytes) -> None:
-        await self._replica.run(server, number, _requests.decode(request))
+    async def run(self, server: str, number: int, request: bytes, session: str) -> None:
+        await self._replica.run(server, number, _requests.decode(request), session)
 
     async def tokenize(self, text: str, parse_special: bool) -> list[int]:
         return await self._replica.tokenize(text, parse_special=parse_special)

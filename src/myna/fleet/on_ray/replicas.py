@@ -26,8 +26,9 @@ class _Chosen:
         self._selection = selection
         self.replica: str = selection.replica_id
 
-    async def run(self, server: str, number: int, request: ModelRequest) -> None:
-        response = self._handle.dispatch(self._selection, server, number, _encoder.encode(request))
+    async def run(self, server: str, number: int, request: ModelRequest, session: str) -> None:
+        data = _encoder.encode(request)
+        response = self._handle.dispatch(self._selection, server, number, data, session)
         try:
             await response
         except asyncio.CancelledError:
@@ -44,8 +45,8 @@ class RayReplicas:
         self._handle = handle.options(_by_reference=False)
 
     @asynccontextmanager
-    async def choose(self, session: str, avoided: Sequence[str]) -> AsyncIterator[_Chosen]:
-        handle = self._handle.options(method_name="run", session_id=session_id(session, list(avoided)))
+    async def choose(self, session: str, avoided: Sequence[str], home: str) -> AsyncIterator[_Chosen]:
+        handle = self._handle.options(method_name="run", session_id=session_id(session, home, avoided))
         async with handle.choose_replica() as selection:
             yield _Chosen(handle, selection)
 
