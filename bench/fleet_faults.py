@@ -95,7 +95,7 @@ class Fleet:
         self, folder: Path, hosts: dict[str, Host], model: str, path: Path, generator: random.Random
     ) -> None:
         self.hosts, self.random = hosts, generator
-        self._folder, self._model, self._path, self._changes = folder, model, path, 0
+        self.model, self._folder, self._path, self._changes = model, folder, path, 0
         self.fronts = [Front(number, folder, hosts["front"], model) for number in (0, 1)]
 
     @property
@@ -106,8 +106,8 @@ class Fleet:
         """`myna fleet up`, each time with a little other memory, so that every replica is replaced."""
         self._changes += 1
         (self._folder / "myna.toml").write_text(
-            f'model = "{self._model}"\n[fleet]\naddress = "{self.hosts["head"].address}:6379"\n'
-            f'token_file = "{self._folder}/token"\n[fleet.models.{self._model}]\npath = "{self._path}"\n'
+            f'model = "{self.model}"\n[fleet]\naddress = "{self.hosts["head"].address}:6379"\n'
+            f'token_file = "{self._folder}/token"\n[fleet.models.{self.model}]\npath = "{self._path}"\n'
             f'engine = "native"\nreplicas = {NUM_REPLICAS}\nthreads = 1\nmemory = "{400 + self._changes}M"\n'
             "cpus = 0.5\nresources = { engine = 1 }\n"
         )
@@ -182,7 +182,7 @@ async def _front_killed(fleet: Fleet, clients: FleetClients) -> Recovery:
     """Some of its requests would go on for long; nothing of them may run 5 s later."""
     front = fleet.random.choice(fleet.fronts)
     other = fleet.fronts[1 - front.number]
-    long = Question(-1, "stream", {**_LONG, "model": fleet._model})
+    long = Question(-1, "stream", {**_LONG, "model": fleet.model})
     async with clients.http() as http:
         victims = [asyncio.create_task(_stream(http, front.url, long)) for _ in range(3)]
         await asyncio.sleep(3)

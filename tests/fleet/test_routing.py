@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.requests import EmbeddingRequest, GenerationRequest
-from myna.fleet.routing import FREE_LOAD, MAX_HOMES, Homes, Rendezvous, capacity, rank, session_of
+from myna.fleet.routing import FREE_LOAD, Homes, Rendezvous, capacity, rank, session_of
 
 NAMES = st.sets(st.text("abcdef0123456789", min_size=4, max_size=8), min_size=2, max_size=12)
 SESSIONS = [f"session {number}" for number in range(60)]
@@ -80,8 +80,8 @@ def test_a_session_returns_to_where_it_ran() -> None:
 
 
 def test_homes_of_the_most_recent_sessions_are_known() -> None:
-    homes = Homes()
-    for number in range(MAX_HOMES):
+    homes = Homes(100)
+    for number in range(100):
         homes.learn(f"{number}", "a")
     homes.learn("0", "b")
     homes.learn("another", "a")

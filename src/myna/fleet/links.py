@@ -19,6 +19,7 @@ from myna.workers.frames import Failure, Stats, Step, WorkerMessage
 _log: Final = logging.getLogger(__name__)
 _IDLE_S: Final = 20.0
 """A link that no request has used for that long is closed, so that its replica may be removed."""
+_MAX_HOMES: Final = 65_536
 _AVOID_S: Final = 30.0
 """For that long, a replica whose link broke is only used if there is no other."""
 
@@ -53,9 +54,10 @@ class Links:
         self._links: dict[str, asyncio.Future[Link]] = {}
         self._avoided: dict[str, float] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.homes: Final = Homes()
+        self.homes: Final = Homes(_MAX_HOMES)
         self.server: Final = secrets.token_hex(8)
         """This server's name at the replicas."""
+        self._create(self._watch())
 
     @property
     def is_answering(self) -> bool:
@@ -65,10 +67,6 @@ class Links:
     def opened(self) -> list[Link]:
         ready = [future.result() for future in self._links.values() if _is_ready(future)]
         return [link for link in ready if not link.is_broken]
-
-    def start(self) -> None:
-        """Watch the links from now on."""
-        self._create(self._watch())
 
     async def get(self, replica: str) -> Link:
         """The link to that replica, opened by the first request that needs it."""

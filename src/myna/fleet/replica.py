@@ -14,6 +14,7 @@ from myna.core.events import Done, Event
 from myna.core.requests import ModelRequest
 from myna.core.translatable import N_
 from myna.fleet.messages import HEARTBEAT_S, Description, LinkItem, encode_description, encode_item
+from myna.fleet.routing import Homes
 from myna.workers import frames
 from myna.workers.connection import Connect, Interrupted
 from myna.workers.frames import Abort, Failure, Pong, Stats, Step, Submit, Tokenize, Tokenized, WorkerMessage
@@ -61,7 +62,7 @@ class Replica:
         self._numbers = itertools.count(1)
         self._runs: dict[int, _Run] = {}
         self._links: dict[str, _Link] = {}
-        self._sessions: dict[str, None] = {}
+        self._sessions: Final = Homes(_MAX_SESSIONS)
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
         self._description: Description | None = None
 
@@ -118,12 +119,16 @@ class Replica:
             self._close(server, link)
 
     async def run(self, server: str, number: int, request: ModelRequest, session: str) -> None:
-        """Run a request of a server that has a link; its events go there, and its session is made known to
-        all servers. Returns when it has ended; aborts it if cancelled."""
+        """Run a request of a server that has a link; its events go there, and its session, if not empty, is
+        made known to all servers. Returns when it has ended; aborts it if cancelled."""
         self._check()
         if server not in self._links:
             raise _gone()
-        self._remember(session)
+        if session and not self._sessions.of(session):
+            self._sessions.learn(session, self._name)
+            for link in self._links.values():
+                link.sessions.append(session)
+                link.changed.set()
         own = next(self._numbers)
         run = self._runs[own] = _Run(server, number)
         self._connection.send(Submit(own, request))
@@ -161,16 +166,6 @@ class Replica:
                     future.set_exception(message.failure.error())
                 else:
                     future.set_result(message.tokens)
-
-    def _remember(self, session: str) -> None:
-        if session in self._sessions:
-            return
-        self._sessions[session] = None
-        if len(self._sessions) > _MAX_SESSIONS:
-            del self._sessions[next(iter(self._sessions))]
-        for link in self._links.values():
-            link.sessions.append(session)
-            link.changed.set()
 
     def _pass(self, own: int, event: Event | Failure) -> None:
         run = self._runs.get(own)

@@ -18,7 +18,6 @@ LOAD_FACTOR: Final = 1.25
 FREE_LOAD: Final = 4
 """Up to this many requests at once, a replica is never too busy: they run in one batch."""
 NUM_RANKED: Final = 4
-MAX_HOMES: Final = 65_536
 _NUM_CHOICES: Final = 2
 _PRIME: Final = (1 << 61) - 1
 
@@ -59,20 +58,25 @@ class Rendezvous:
 
 
 class Homes:
-    """Where sessions ran last, as far as a server knows: the most recent ones."""
+    """Where sessions ran last, as far as is known: the most recent ones, and no more than that."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_sessions: int) -> None:
+        self._max_sessions = max_sessions
         self._replicas: dict[str, str] = {}
 
     def learn(self, session: str, replica: str) -> None:
         self._replicas.pop(session, None)
         self._replicas[session] = replica
-        if len(self._replicas) > MAX_HOMES:
+        if len(self._replicas) > self._max_sessions:
             del self._replicas[next(iter(self._replicas))]
 
     def of(self, session: str) -> str:
         """Empty if it isn't known."""
         return self._replicas.get(session, "")
+
+    def __iter__(self) -> Iterator[str]:
+        """The sessions."""
+        return iter(self._replicas)
 
 
 def capacity(num_running: int, num_replicas: int) -> int:
