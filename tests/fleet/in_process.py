@@ -15,7 +15,7 @@ from myna.scheduling.admission import QueueLimits
 from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 from myna.workers.process import WorkerProcess
-from myna.workers.watchdog import Patience
+from myna.workers.watchdog import ProgressLimits
 
 SPEC = WorkerSpec("fake", "fake")
 
@@ -83,7 +83,7 @@ class LocalReplicas:
         self, name: str, *, weights: str = "same", is_batch_invariant: bool = True, spec: WorkerSpec = SPEC
     ) -> Replica:
         files = ModelFiles(weights, is_batch_invariant)
-        replica = Replica(partial(WorkerProcess, spec, Patience()), name, "here", files)
+        replica = Replica(partial(WorkerProcess, spec, ProgressLimits()), name, "here", files)
         await replica.start()
         self.replicas[name] = replica
         self.changed.set()

@@ -21,7 +21,7 @@ from myna.workers.connection import Connect
 from myna.workers.frames import WorkerSpec
 from myna.workers.process import WorkerProcess
 from myna.workers.program import OWN
-from myna.workers.watchdog import Patience
+from myna.workers.watchdog import ProgressLimits
 
 _log: Final = logging.getLogger(__name__)
 _FAKE: Final = "fake"  # the only engine whose models have no file
@@ -62,7 +62,7 @@ def _worker(spec: ReplicaSpec, engine: str) -> Connect:
     worker = WorkerSpec(
         engine, spec.path, spec.context_tokens, spec.memory_bytes, spec.threads, options=dict(spec.options)
     )
-    return partial(WorkerProcess, worker, Patience(), program=program)
+    return partial(WorkerProcess, worker, ProgressLimits(), program=program)
 
 
 def _files(spec: ReplicaSpec, engine: str) -> ModelFiles:
