@@ -8,7 +8,7 @@ of the replicas dies; their requests run again elsewhere, and they come back emp
 Myna's router is compared with Ray's: consistent hashing without regard to load, the less busy of two, and the
 tree of prefixes, which is assumed to know all of them at once and to cost nothing.
 
-    PYTHONPATH=src:. python bench/fleet_simulation.py --out docs/fleet-simulation.svg    # 5 min of 2 cores
+    PYTHONPATH=src:. python bench/fleet_simulation.py --out docs/images/fleet-simulation.svg    # minutes
     PYTHONPATH=src:. python bench/fleet_simulation.py --replicas 50 --requests 40000     # short
 """
 
@@ -244,7 +244,7 @@ def picture(results: dict[str, Result], o: argparse.Namespace) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "myna"
+    matplotlib.rcParams |= {"svg.hashsalt": "myna", "svg.fonttype": "none"}
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 3, figsize=(13, 3.2))

@@ -44,7 +44,7 @@ async def test_a_session_goes_home_and_what_is_avoided_comes_last() -> None:
     assert len(await chosen(router({}), "")) == 3  # a call that may go anywhere
 
 
-async def test_links_are_no_load() -> None:
+async def test_links_do_not_count_as_load() -> None:
     from myna.fleet.on_ray.router import session_id
 
     first, second, _ = ORDER
