@@ -222,10 +222,10 @@ async def test_embeddings_are_spread_too() -> None:
     await replicas.add("a", spec=WorkerSpec("fake", "fake-embedding"))
     try:
         what = EmbeddingRequest("id", ((1, 2, 3),))
-        async with replicas.choose("s", ()) as chosen:
+        async with replicas.choose("s", (), "") as chosen:
             stream = replicas.link("a", "server")
             await anext(stream)
-            await chosen.run("server", 1, what)
+            await chosen.run("server", 1, what, "")
             stream.cancel()
     finally:
         await replicas.aclose()

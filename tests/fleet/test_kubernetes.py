@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from myna.core.backend import Section
 from myna.fleet.config import FleetModelConfig, read_section
