@@ -96,8 +96,18 @@ void matmul_with(const Matrix& m, const Activations& x, std::int64_t row_begin, 
       return go(quantised<V, layout::RecordQ6_K>);
     case TensorType::Q2_K:
       return go(quantised<V, layout::RecordQ2_K>);
+    case TensorType::Q3_K:
+      return go(quantised<V, layout::RecordQ3_K>);
+    case TensorType::TQ2_0:
+      return go(quantised<V, layout::RecordTQ2_0>);
+    case TensorType::IQ4_NL:
+      return go(quantised<V, layout::RecordIQ4_NL>);
+    case TensorType::NVFP4:
+      return go(quantised<V, layout::RecordNVFP4>);
     case TensorType::IQ4_XS:
       return go(quantised<V, layout::RecordIQ4_XS>);
+    case TensorType::IQ2_XS:
+      return go(quantised<V, layout::RecordIQ2_XS>);
     default:  // packed as one of the above
       return;
   }
