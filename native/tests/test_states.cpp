@@ -1,5 +1,5 @@
-// Random extensions, forks and trims of the store of states, in which a state is a checksum of all tokens before
-// it: whatever is shared, kept or evicted, each segment starts from that of its own sequence.
+// Random extensions, forks and trims of the store of states, in which a state is a checksum of all tokens
+// before it: whatever is shared, kept or evicted, each segment starts from that of its own sequence.
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>

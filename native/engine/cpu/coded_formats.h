@@ -48,8 +48,7 @@ Peak pack_coded(const std::uint8_t* src, std::int64_t num_blocks, int lane, std:
 
 // A half for each scale: `scale_of(b, h)` and `codes_of(b, codes)` are those of the b-th block of 32.
 template <class R, class ScaleOf, class CodesOf>
-Peak pack_scaled(std::int64_t num_blocks, int lane, std::uint8_t* panel, ScaleOf scale_of,
-                 CodesOf codes_of) {
+Peak pack_scaled(std::int64_t num_blocks, int lane, std::uint8_t* panel, ScaleOf scale_of, CodesOf codes_of) {
   Peak peak;
   for (std::int64_t b = 0; b < num_blocks; ++b) {
     std::uint8_t* record = panel + b / 2 * static_cast<std::int64_t>(R::kBytes);

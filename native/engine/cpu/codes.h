@@ -1,5 +1,5 @@
-// Types whose weights are codes of a few integers: the codes of their blocks, and what these mean. Reading and
-// packing share it.
+// Types whose weights are codes of a few integers: the codes of their blocks, and what these mean. Reading
+// and packing share it.
 #pragma once
 
 #include <array>
@@ -33,6 +33,8 @@ inline constexpr Codes kEightMagnitudes =
 inline constexpr Codes kThreeMagnitudes = make_codes({8, 25, 43, 0, -8, -25, -43, 0}, -3);
 // -1, 0 or 1, plus or minus an eighth.
 inline constexpr Codes kShiftedSigns = make_codes({-7, 1, 9, 0, -9, -1, 7, 0}, -3);
+
+inline constexpr Codes kTernary = make_codes({-1, 0, 1, 2}, 0);
 
 // A block of 256 codes: weight = scale * half_scales[i / 16] * 2^exponent * integer of codes[i].
 struct CodedBlock {

@@ -175,12 +175,11 @@ Peak pack_ternary(const std::uint8_t* src, std::int64_t num_blocks, int lane, st
   for (std::int64_t b = 0; b < num_blocks; b += 8, src += Bytes, panel += R::kBytes) {
     const auto scale = read<std::uint16_t>(src + Bytes - 2);
     write(panel + R::kHeadScales + lane * 2, scale);
-    peak.add(half_to_float(scale) * 4);
+    peak.add(half_to_float(scale) * 256);
     for (int s = 0; s < 8; ++s) {
       panel[R::kScales + s * 16 + lane] = 1;
       std::uint8_t integers[32];
-      for (int i = 0; i < 32; ++i)  // with the offset of 2 that 2 bits have
-        integers[i] = static_cast<std::uint8_t>(Ternary(src, s, i) + 1);
+      for (int i = 0; i < 32; ++i) integers[i] = static_cast<std::uint8_t>(Ternary(src, s, i));
       put_block<R>(panel, s, lane, integers);
     }
   }
@@ -216,8 +215,8 @@ constexpr Format kFormats[] = {
     quantised<RecordQ4_K>(T::Q4_K, T::Q4_K, read_q4_k, pack_q45_k<RecordQ4_K>),
     quantised<RecordQ5_K>(T::Q5_K, T::Q5_K, read_q5_k, pack_q45_k<RecordQ5_K>),
     quantised<RecordQ6_K>(T::Q6_K, T::Q6_K, read_q6_k, pack_q6_k),
-    quantised<RecordTQ2_0>(T::TQ1_0, T::TQ2_0, read_tq1_0, pack_ternary<54, ternary_tq1>),
-    quantised<RecordTQ2_0>(T::TQ2_0, T::TQ2_0, read_tq2_0, pack_ternary<66, two_bits>),
+    quantised<RecordTQ2_0>(T::TQ1_0, T::TQ2_0, read_tq1_0, pack_ternary<54, ternary_tq1>, &kTernary),
+    quantised<RecordTQ2_0>(T::TQ2_0, T::TQ2_0, read_tq2_0, pack_ternary<66, two_bits>, &kTernary),
     quantised<RecordIQ4_NL>(T::IQ4_NL, T::IQ4_NL, read_iq4_nl, pack_iq4_nl, &kCurvedSteps),
     quantised<RecordIQ4_NL>(T::MXFP4, T::IQ4_NL, read_mxfp4, pack_mxfp4, &kFourBitFloats, mxfp4_fits),
     quantised<RecordNVFP4>(T::NVFP4, T::NVFP4, read_nvfp4, pack_nvfp4, &kFourBitFloats),

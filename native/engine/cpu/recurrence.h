@@ -20,8 +20,7 @@ void silu(float* x, int64_t n) {
 void sigmoid_multiply(float* x, const float* gate, int64_t n) {
   int64_t i = 0;
   for (; i + 16 <= n; i += 16) store(x + i, times_sigmoid(load(x + i), load(gate + i)));
-  if (i < n)
-    store_tail(x + i, times_sigmoid(load_tail(x + i, n - i), load_tail(gate + i, n - i)), n - i);
+  if (i < n) store_tail(x + i, times_sigmoid(load_tail(x + i, n - i), load_tail(gate + i, n - i)), n - i);
 }
 
 // One chain of fused multiply-adds over the taps.
@@ -38,8 +37,8 @@ void convolve(const float* const* taps, int num_taps, const float* weights, int6
   if (i < n) store_tail(out + i, sum(i, [&](const float* p) { return load_tail(p, n - i); }), n - i);
 }
 
-// `kGroups` times sixteen columns of a head's matrix, each by itself: every element has one chain of operations
-// over the positions, and the sums over the rows have one chain each.
+// `kGroups` times sixteen columns of a head's matrix, each by itself: every element has one chain of
+// operations over the positions, and the sums over the rows have one chain each.
 template <int kGroups, bool kCorrects>
 inline void update_columns(const float* from, float* to, int64_t rows, const StateUpdate& update,
                            const float* value, float* out) {

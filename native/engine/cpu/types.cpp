@@ -115,8 +115,7 @@ void read_nvfp4(const std::uint8_t* b, float* y) {
   std::uint8_t codes[32];
   for (int i = 0; i < 64; ++i) {
     if (i % 32 == 0) split_nvfp4(b, i / 32, codes);
-    y[i] =
-        half_to_float(nvfp4_scale(b[i / 16])) * static_cast<float>(kFourBitFloats.integers[codes[i % 32]]);
+    y[i] = half_to_float(nvfp4_scale(b[i / 16])) * static_cast<float>(kFourBitFloats.integers[codes[i % 32]]);
   }
 }
 

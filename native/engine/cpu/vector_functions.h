@@ -1,9 +1,25 @@
 #pragma once
 // The functions of one instruction set's namespace, in the order of VectorTable.
-#define MYNA_VECTOR_TABLE(isa)                                                              \
-  {isa::rms_norm,      isa::layer_norm,    isa::add_to,       isa::scale_by,                \
-   isa::soft_cap,      isa::silu_multiply, isa::gelu_multiply, isa::clipped_silu_multiply,  \
-   isa::gelu,          isa::rotate_halves, isa::rotate_pairs, isa::store_kv,                \
-   isa::attend,        isa::merge,         isa::add_sink,     isa::finish,                  \
-   isa::multiply_by,   isa::silu,          isa::sigmoid_multiply, isa::convolve,            \
-   isa::update_state<false>, isa::update_state<true>}
+#define MYNA_VECTOR_TABLE(isa) \
+  {isa::rms_norm,              \
+   isa::layer_norm,            \
+   isa::add_to,                \
+   isa::scale_by,              \
+   isa::soft_cap,              \
+   isa::silu_multiply,         \
+   isa::gelu_multiply,         \
+   isa::clipped_silu_multiply, \
+   isa::gelu,                  \
+   isa::rotate_halves,         \
+   isa::rotate_pairs,          \
+   isa::store_kv,              \
+   isa::attend,                \
+   isa::merge,                 \
+   isa::add_sink,              \
+   isa::finish,                \
+   isa::multiply_by,           \
+   isa::silu,                  \
+   isa::sigmoid_multiply,      \
+   isa::convolve,              \
+   isa::update_state<false>,   \
+   isa::update_state<true>}

@@ -7,8 +7,8 @@
 
 namespace myna {
 
-// Columns of a head's matrix that are updated together and are next to each other in memory: [row][column]. The
-// last ones of a head are fewer, in groups of sixteen.
+// Columns of a head's matrix that are updated together and are next to each other in memory: [row][column].
+// The last ones of a head are fewer, in groups of sixteen.
 constexpr int64_t kStateColumns = 64;
 
 // One position's part in a head's matrix, which becomes decay * matrix + key * change.
@@ -54,12 +54,12 @@ struct VectorTable {
   // out = sum of taps[t] * (weights + t * stride)
   void (*convolve)(const float* const* taps, int num_taps, const float* weights, int64_t stride, float* out,
                    int64_t n);
-  // `to` = the state after one more position, out = query * to, for up to `kStateColumns` columns. The change is
-  // rate * value, or rate * (value - decay * key * from).
+  // `to` = the state after one more position, out = query * to, for up to `kStateColumns` columns. The change
+  // is rate * value, or rate * (value - decay * key * from).
   void (*add_to_state)(const float* from, float* to, int64_t rows, int64_t columns, const StateUpdate& update,
                        const float* value, float* out);
-  void (*correct_state)(const float* from, float* to, int64_t rows, int64_t columns, const StateUpdate& update,
-                        const float* value, float* out);
+  void (*correct_state)(const float* from, float* to, int64_t rows, int64_t columns,
+                        const StateUpdate& update, const float* value, float* out);
 };
 
 extern const VectorTable kVectors_portable;

@@ -123,8 +123,8 @@ inline __attribute__((always_inline)) __m512i integers(const Lines<R>& lines) {
     return _mm512_and_si512(rotated<byte, kTo>(lines.low[g]), mask);
   } else {
     constexpr bool kAreNibbles = R::kLowBits == 4;
-    const __m512i field = rotated<byte + (kAreNibbles ? g / 4 * 4 : g % 4 * 2), kTo>(
-        lines.low[kAreNibbles ? g % 4 : g / 4]);
+    const __m512i field =
+        rotated<byte + (kAreNibbles ? g / 4 * 4 : g % 4 * 2), kTo>(lines.low[kAreNibbles ? g % 4 : g / 4]);
     if constexpr (kBits == R::kLowBits) return _mm512_and_si512(field, mask);
     constexpr int kSelect = 0xca;  // first ? second : third, bit by bit
     constexpr int kWidth = kBits - R::kLowBits, kHighMask = ((1 << kWidth) - 1) << (kTo + R::kLowBits);
@@ -220,8 +220,8 @@ inline __attribute__((always_inline)) void unpack(const std::uint8_t* record, in
   }
   unpack_vectors<R>(record + R::kLow + static_cast<std::size_t>(sub) * R::kLowBytes,
                     record + R::kHigh + static_cast<std::size_t>(sub) * R::kHighBytes, scale, minimums, out,
-                    record + static_cast<std::size_t>(sub) * (R::kBytes / R::kBlocks) + ahead,
-                    codes, std::make_integer_sequence<int, 16>{});
+                    record + static_cast<std::size_t>(sub) * (R::kBytes / R::kBlocks) + ahead, codes,
+                    std::make_integer_sequence<int, 16>{});
 }
 
 // A block of both panels, or of the only one.
