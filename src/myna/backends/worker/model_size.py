@@ -52,7 +52,9 @@ def _recurrent_layers(header: Header) -> set[int]:
         return set()
     heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, 1)
     if not all(heads):
-        return {layer for layer, count in enumerate(heads) if not count}
+        widths = _of_layers(header, f"{name}.feed_forward_length", layers, 0)
+        is_lone = not all(widths)  # a layer is a feed-forward or something else
+        return {layer for layer, count in enumerate(heads) if not count and not (is_lone and widths[layer])}
     if f"{name}.attention.recurrent_layers" in header.metadata:
         flags = _of_layers(header, f"{name}.attention.recurrent_layers", layers, 0)
         return {layer for layer, flag in enumerate(flags) if flag}
