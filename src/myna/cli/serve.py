@@ -10,13 +10,16 @@ from myna.cli.local_servers import end_with_stdin
 from myna.settings import load_settings
 
 
+_MODEL_HELP = (
+    "An id from `myna models`, a .gguf file, `hf:org/repo:quantisation`, or a folder of safetensors or "
+    "`hf:org/repo` for vLLM."
+)
+
+
 def serve(
     model: Annotated[
         str | None,
-        typer.Argument(
-            help="An id from `myna models`, a .gguf file, `hf:org/repo:quantisation`, or a folder of "
-            "safetensors or `hf:org/repo` for vLLM."
-        ),
+        typer.Argument(help=_MODEL_HELP),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")] = None,
     port: Annotated[
