@@ -14,7 +14,7 @@ MAX_SCHEMA_CHARS: Final = 1 << 20
 
 _PROPERTIES: Final = ("properties", "patternProperties")
 _COUNTS: Final = ("minProperties", "maxProperties")
-_UNSATISFIABLE: Final = "Unsatisfiable"  # begins the compiler's error about a schema that nothing conforms to
+_UNSATISFIABLE: Final = "Unsatisfiable"  # is in the compiler's error about a schema that nothing conforms to
 # Documentation, of which some clients' tool definitions hold megabytes.
 _FOR_READERS: Final = frozenset({"description", "examples", "$comment"})
 # What llguidance ignores if it may, and otherwise rejects.
@@ -190,7 +190,7 @@ class _Rebuilding:
         if schema.get("additionalProperties") is False:
             shape["additionalProperties"] = False
         reason = self._check({**shape, "type": "object", "required": sorted(required)})
-        if reason and not reason.startswith(_UNSATISFIABLE):
+        if reason and _UNSATISFIABLE not in reason:
             for keyword in _COUNTS:
                 if schema.pop(keyword, None) is not None:
                     self._report(path, keyword, "it is supported only where all of 'properties' are required")
