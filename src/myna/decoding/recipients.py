@@ -9,7 +9,7 @@ from typing import Final
 
 from myna.core.functionary import LEAD, TO_ALL
 from myna.core.overlap import overlap
-from myna.decoding.token_fates import WHITE, TokenFates
+from myna.decoding.token_fates import WHITE, TokenClassifier
 
 _LEAD: Final = LEAD.encode()
 _TO_ALL: Final = TO_ALL.encode()
@@ -23,7 +23,7 @@ class RecipientText:
     __slots__ = ("_has_begun", "_heads", "_separator", "_shown_before", "fates")
 
     def __init__(self, heads: Sequence[str]) -> None:
-        self.fates = TokenFates()
+        self.fates = TokenClassifier()
         self._heads = [head.encode().removeprefix(_LEAD) for head in heads]
         self._has_begun = False
         self._separator = b""  # between the text so far and more text to all

@@ -13,7 +13,7 @@ from myna.prompts.call_formats.schema_merging import conjuncts
 from myna.prompts.call_formats.schema_parts import (
     ITEM,
     Node,
-    Others,
+    UnlistedProperties,
     element_node,
     items_of,
     leaves,
@@ -155,7 +155,7 @@ class SchemaRules:
         self._add(f"{rule}: {quoted(syntax.object[0])} {rule}_in\n{rules.rstrip()}")
         return rule
 
-    def _other(self, others: Others) -> str:
+    def _other(self, others: UnlistedProperties) -> str:
         """A property that the schema doesn't list."""
         syntax, name = self._syntax, self._new().upper()
         self._add(f"{name}: {quoted(syntax.before_key)} ({others.name(_KEY)}) {quoted(syntax.after_key)}")
