@@ -1,9 +1,9 @@
 """Myna compared with llama-server over HTTP, on one file, alternating (A B A B), with one load generator.
 
 Both servers run all the time, but only one of them is under load at a time. The result is the median
-of the pairs' ratios and its interquartile range; the machine's absolute speed doesn't matter. Every measurement
-of Myna has a key and a project of its own: it proposes tokens from what a key was answered before, so that with
-one key, pairs would depend on each other. The report names llama-server's version, arguments and instruction sets, and how it was built (--llama-build).
+of the pairs' ratios and its interquartile range; the machine's absolute speed doesn't matter. Myna proposes
+tokens from what a key was answered before, so each of its measurements has a key and a project of its own.
+The report names llama-server's version, arguments and instruction sets, and how it was built (--llama-build).
 
     python bench/compare.py --gguf model.gguf --model smollm2-135m-instruct \
         --llama-server /path/to/llama-server --pairs 7 single many shared --out bench/reports/smollm2.json
