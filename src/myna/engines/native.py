@@ -45,11 +45,14 @@ class NativeLogits:
 
 
 class Work(NamedTuple):
-    """The work of matrix products, counted rather than measured: the same on every machine."""
+    """The work of steps, counted rather than measured: the same on every machine. `products`, `weight_bytes` and
+    `multiply_adds` are those of matrix products; `cache_bytes` are read from the KV cache, those that sequences
+    share only once."""
 
     products: int
     weight_bytes: int
     multiply_adds: int
+    cache_bytes: int = 0
 
 
 class MachineLimits(NamedTuple):
