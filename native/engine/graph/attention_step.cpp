@@ -183,8 +183,8 @@ void Graph::count_cache_bytes(const Layer& layer) {
     const int64_t end = span.start + item.first + item.count, first = span.start + item.first;
     const int64_t first_seen = layer.window > 0 ? std::max<int64_t>(0, first - layer.window + 1) : 0;
     const int64_t own = shared_parts_[static_cast<size_t>(item.span)] * kPartTokens;
-    const int64_t begin = item.part >= 0 ? item.part * kPartTokens
-                                         : std::max(own, first_seen / kPartTokens * kPartTokens);
+    const int64_t begin =
+        item.part >= 0 ? item.part * kPartTokens : std::max(own, first_seen / kPartTokens * kPartTokens);
     positions += (item.part >= 0 ? std::min(end, begin + kPartTokens) : end) - begin;
   }
   for (const SharedRound& round : rounds_)

@@ -193,8 +193,8 @@ class Graph {
   SharedRound stack_rows(int64_t part, const std::vector<std::pair<int32_t, int>>& readers) const;
   void add_to_rounds(SharedRound next);
   void attend_shared(const Layer& layer);
-  void run_shared(const Layer& layer, const SharedRound& round, const SharedTile& tile, int64_t part, int head,
-                  Partial out, int thread);
+  void run_shared(const Layer& layer, const SharedRound& round, const SharedTile& tile, int64_t part,
+                  int head, Partial out, int thread);
   void merge_shared(const SharedRound& round, const SharedRow& row, int head);
   Partial shared_at(const SharedRow& row, int head) const;
   void take_shared(const Item& item, Partial into) const;
@@ -219,7 +219,8 @@ class Graph {
   int64_t tile_queries_ = 0, tile_rows_ = 0;
   bool is_split_ = false;  // all keys must be stored before attention starts
   std::vector<SharedRound> rounds_;
-  std::vector<int64_t> shared_parts_, shared_slot_;  // of each span: how many it shares; its place in `shared_`
+  std::vector<int64_t> shared_parts_,
+      shared_slot_;  // of each span: how many it shares; its place in `shared_`
 
   // Rows of experts, the slots of one expert after those of another: which row each has, and where each row's
   // slots are.

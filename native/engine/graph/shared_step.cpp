@@ -19,7 +19,7 @@ void Graph::plan_shared(bool has_window) {
   rounds_.clear();
   shared_parts_.assign(spans_.size(), 0);
   shared_slot_.resize(spans_.size());
-  if (has_window || tile_queries_ < 2) return;  // with a window, what rows see begins anywhere
+  if (has_window || tile_queries_ < 2) return;   // with a window, what rows see begins anywhere
   std::vector<std::pair<int32_t, int>> readers;  // the part's last block, and a span
   for (int s = 0; s < static_cast<int>(spans_.size()); ++s)
     if (2 * spans_[static_cast<size_t>(s)].count <= tile_queries_) readers.emplace_back(0, s);
@@ -44,9 +44,8 @@ void Graph::plan_shared(bool has_window) {
 // are next to each other.
 void Graph::keep_shared(int64_t part, std::vector<std::pair<int32_t, int>>& readers) const {
   const int64_t end = (part + 1) * kPartTokens;
-  std::erase_if(readers, [&](const auto& reader) {
-    return spans_[static_cast<size_t>(reader.second)].start < end;
-  });
+  std::erase_if(readers,
+                [&](const auto& reader) { return spans_[static_cast<size_t>(reader.second)].start < end; });
   for (auto& [block, s] : readers)
     block = cache_.blocks(spans_[static_cast<size_t>(s)].sequence)[end / kBlockTokens - 1];
   std::sort(readers.begin(), readers.end());
@@ -60,7 +59,8 @@ void Graph::keep_shared(int64_t part, std::vector<std::pair<int32_t, int>>& read
 }
 
 // The readers' rows in tiles, each of rows that read the same blocks.
-Graph::SharedRound Graph::stack_rows(int64_t part, const std::vector<std::pair<int32_t, int>>& readers) const {
+Graph::SharedRound Graph::stack_rows(int64_t part,
+                                     const std::vector<std::pair<int32_t, int>>& readers) const {
   SharedRound round{part, 1, 0, {}, {}};
   for (size_t i = 0; i < readers.size(); ++i) {
     const auto [block, s] = readers[i];
@@ -145,8 +145,7 @@ void Graph::merge_shared(const SharedRound& round, const SharedRow& row, int hea
   const Partial into = shared_at(row, head);
   if (round.first_part == 0) std::fill_n(into.maximum, group, kMinusInfinity);
   for (int64_t part = 0; part < round.num_parts; ++part) {
-    const Partial from =
-        partial_at((head * round.num_parts + part) * std::ssize(round.tiles) + row.tile);
+    const Partial from = partial_at((head * round.num_parts + part) * std::ssize(round.tiles) + row.tile);
     vectors_.merge(group, planned_.dim, into,
                    {from.sums + first * dim, from.weights + first * 16, from.maximum + first});
   }

@@ -44,7 +44,7 @@ class NativeLogits:
     array: npt.NDArray[np.float32]
 
 
-class Work(NamedTuple):
+class StepCost(NamedTuple):
     """The work of steps, counted rather than measured: the same on every machine. `products`, `weight_bytes` and
     `multiply_adds` are those of matrix products; `cache_bytes` are read from the KV cache, those that sequences
     share only once."""
@@ -133,9 +133,9 @@ class NativeEngine:
         return self._engine.num_threads
 
     @property
-    def work(self) -> Work:
+    def work(self) -> StepCost:
         """The total work so far."""
-        return Work(*self._engine.work)
+        return StepCost(*self._engine.work)
 
     def limits(self, seconds: float) -> MachineLimits:
         """Measure twice for about that long, with the engine's threads."""
