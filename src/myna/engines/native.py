@@ -44,10 +44,9 @@ class NativeLogits:
     array: npt.NDArray[np.float32]
 
 
-class StepCost(NamedTuple):
-    """The work of steps, counted rather than measured: the same on every machine. `products`, `weight_bytes` and
-    `multiply_adds` are those of matrix products; `cache_bytes` are read from the KV cache, those that sequences
-    share only once."""
+class StepWork(NamedTuple):
+    """The work of steps, counted rather than measured: the same on every machine. The first three are those of
+    matrix products; `cache_bytes` are read from the KV cache, those that sequences share only once."""
 
     products: int
     weight_bytes: int
@@ -133,9 +132,9 @@ class NativeEngine:
         return self._engine.num_threads
 
     @property
-    def work(self) -> StepCost:
+    def work(self) -> StepWork:
         """The total work so far."""
-        return StepCost(*self._engine.work)
+        return StepWork(*self._engine.work)
 
     def limits(self, seconds: float) -> MachineLimits:
         """Measure twice for about that long, with the engine's threads."""
