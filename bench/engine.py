@@ -24,7 +24,7 @@ from myna.engines.base import BatchRow
 from myna.engines.native import load
 
 PROMPT, PREFIX = 128, 2000
-# How many steps each has: of so many sequences, or one of so many tokens.
+# How many steps each has: of this many sequences, or of one with this many tokens.
 SCENARIOS = {
     "decode-1": 48,
     "decode-8": 24,
@@ -43,7 +43,7 @@ class Runner(Protocol):
         """Compute (sequence, tokens, start) rows; logits of each row's last token."""
 
     def fork(self, sequence: int, tokens: int) -> None:
-        """The sequence begins with so many tokens of sequence 0."""
+        """The sequence begins with this many tokens of sequence 0."""
 
     def clear(self) -> None: ...
 
