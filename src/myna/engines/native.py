@@ -45,8 +45,8 @@ class NativeLogits:
 
 
 class StepWork(NamedTuple):
-    """The work of steps, counted rather than measured: the same on every machine. The first three are of matrix
-    products; `cache_bytes` are read from the KV cache, those that sequences share only once."""
+    """Counted rather than measured: the same on every machine. The first three are of matrix products;
+    `cache_bytes` are read from the KV cache, those that sequences share only once."""
 
     products: int
     weight_bytes: int
