@@ -5,8 +5,8 @@ from typing import Final
 # While the server works on something else as well, such as a large body, a step takes two or three times as
 # long: even then a stream must not wait for 250 ms.
 _TARGET_S: Final = 0.08
-# Where the decodes alone take most of that, as with large models, prompts would hardly proceed: a step may last
-# this long for them to have this many tokens per decode.
+# Where the decodes alone take most of that, as with large models, prompts would hardly proceed: a step may
+# last this long for them to have this many tokens per decode.
 _LIMIT_S: Final = 0.12
 _TOKENS_PER_DECODE: Final = 4
 # While no stream waits, a step may last longer: larger steps are faster. A request that arrives meanwhile
