@@ -9,7 +9,6 @@ from myna.backends.table import engine_names
 from myna.cli.local_servers import end_with_stdin
 from myna.settings import load_settings
 
-
 _MODEL_HELP = (
     "An id from `myna models`, a .gguf file, `hf:org/repo:quantisation`, or a folder of safetensors or "
     "`hf:org/repo` for vLLM."
