@@ -25,7 +25,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from myna.fleet.routing import Ring, rank
+from myna.fleet.routing import HashRing, rank
 
 POLICIES = ("bounded", "hash", "two choices")
 
@@ -61,7 +61,7 @@ class Simulation:
         self.o, self.policy = options, policy
         self.rng = random.Random(options.seed)
         self.replicas = {f"replica-{n}": Replica(f"replica-{n}") for n in range(options.replicas)}
-        self.ring = Ring(self.replicas)
+        self.ring = HashRing(self.replicas)
         self.names = list(self.replicas)
         self.total = 0
         self.events: list[tuple[float, int, str, tuple[object, ...]]] = []
@@ -132,11 +132,11 @@ class Simulation:
             self.at(now + self.o.restart, "back", name)
         dead = {args[0] for _, _, what, args in self.events if what == "back"}
         self.names = [name for name in self.replicas if name not in dead]
-        self.ring = Ring(self.names)
+        self.ring = HashRing(self.names)
 
     def back(self, now: float, name: str) -> None:
         self.names.append(name)
-        self.ring = Ring(self.names)
+        self.ring = HashRing(self.names)
 
     def run(self) -> Result:
         o, now = self.o, 0.0

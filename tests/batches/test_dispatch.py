@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from myna.batches.concurrency import ConcurrencyLimiter
 from myna.batches.dispatch import MAX_ATTEMPTS, Answer
-from myna.batches.pace import Pace
 
 BUSY = b'{"error": {"code": "server_is_overloaded"}}'
 
@@ -29,11 +29,11 @@ def test_what_passes_is_waited_for(answer: Answer, waits: list[float | None]) ->
 
 
 async def test_refusals_halve_what_runs_at_once_and_answers_raise_it_again() -> None:
-    pace, running, most = Pace(8), 0, 0
+    limiter, running, most = ConcurrencyLimiter(8), 0, 0
 
     async def attempt() -> None:
         nonlocal running, most
-        async with pace:
+        async with limiter:
             running += 1
             most = max(most, running)
             await asyncio.sleep(0)
@@ -46,9 +46,9 @@ async def test_refusals_halve_what_runs_at_once_and_answers_raise_it_again() -> 
         return most
 
     assert await most_of(20) == 8
-    pace.refused(0.001)
-    pace.refused(0.001)
+    limiter.refused(0.001)
+    limiter.refused(0.001)
     assert await most_of(20) == 4, "those that ran at once are refused together"
     for _ in range(10):
-        pace.answered()
+        limiter.answered()
     assert await most_of(20) == 8

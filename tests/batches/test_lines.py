@@ -1,4 +1,4 @@
-"""Inputs of every kind: each line is a request or a fault, in bounded memory."""
+"""Inputs of every kind: each line is a request or an error, in bounded memory."""
 
 import json
 import tracemalloc
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.batches.lines import (
-    MAX_FAULTS,
+    MAX_ERRORS,
     MAX_LINES,
     InputCheck,
     InputLine,
@@ -39,9 +39,9 @@ def read(path: Path, data: bytes, max_line_bytes: int = 1 << 20, piece: int = 10
 
 def test_lines_are_numbered_as_editors_number_them(tmp_path: Path) -> None:
     check = read(tmp_path / "in", b"\n" + line("a") + b"  \r\n" + line("b")[:-1])
-    assert (check.num_lines, check.faults, check.model, check.model_line) == (2, [], "m", 2)
+    assert (check.num_lines, check.errors, check.model, check.model_line) == (2, [], "m", 2)
     check = read(tmp_path / "in", b"\n" + line("a") + b"\n{\n" + line("b"))
-    assert [(fault.code, fault.line) for fault in check.faults] == [("invalid_json_line", 4)]
+    assert [(error.code, error.line) for error in check.errors] == [("invalid_json_line", 4)]
 
 
 def test_a_line_that_is_too_long_is_skipped_in_bounded_memory(tmp_path: Path) -> None:
@@ -59,24 +59,24 @@ def test_a_line_that_is_too_long_is_skipped_in_bounded_memory(tmp_path: Path) ->
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     reader.close()
-    assert [(fault.message, fault.line) for fault in check.faults] == [("This line is too long.", 2)]
+    assert [(error.message, error.line) for error in check.errors] == [("This line is too long.", 2)]
     assert check.num_lines == 3
     assert peak < 64 << 20
 
 
 def test_no_more_faults_are_listed_than_a_person_reads(tmp_path: Path) -> None:
     check = InputCheck(URL)
-    for number in range(1, MAX_FAULTS + 10):
+    for number in range(1, MAX_ERRORS + 10):
         if not check.is_decided:
             check.check(number, b"{\n")
-    assert len(check.faults) == MAX_FAULTS
+    assert len(check.errors) == MAX_ERRORS
 
 
 def test_an_input_has_a_largest_number_of_lines() -> None:
     check = InputCheck(URL)
     for number in range(1, MAX_LINES + 2):
         check.check(number, b'{"custom_id":"%d","method":"POST","url":"/v1/completions","body":{}}' % number)
-    assert [(fault.code, fault.line) for fault in check.faults] == [("too_many_tasks", None)]
+    assert [(error.code, error.line) for error in check.errors] == [("too_many_tasks", None)]
     assert check.is_decided
 
 
@@ -84,7 +84,7 @@ def test_a_line_of_many_values_is_refused_before_it_is_parsed() -> None:
     data = line("a", body={"model": "m", "x": [0] * 600_000})
     with pytest.raises(InvalidLine) as invalid:
         parse_line(1, data, URL)
-    assert "too many values" in invalid.value.fault.message
+    assert "too many values" in invalid.value.error.message
 
 
 _JSON = st.recursive(
@@ -110,7 +110,7 @@ def test_any_object_is_a_request_or_a_fault(request_: dict[str, object]) -> None
     try:
         assert isinstance(parse_line(1, data, URL), InputLine)
     except InvalidLine as exc:
-        assert exc.fault.code and exc.fault.message and exc.fault.line == 1
+        assert exc.error.code and exc.error.message and exc.error.line == 1
 
 
 @given(st.binary(max_size=300))
@@ -120,4 +120,4 @@ def test_any_bytes_are_checked(data: bytes) -> None:
         if piece.strip():
             check.check(number, piece)
     check.finish()
-    assert check.faults
+    assert check.errors

@@ -30,12 +30,16 @@ def test_lines_are_copied_and_counted_after_a_crash(tmp_path: Path) -> None:
     folder = FileFolder(tmp_path)
     first = Output(folder)
     first.append([answer("a"), answer("b", 400), answer("喂"), Result("late", 0, "", b'{"code": "x"}')])
-    assert (first.tally.num_completed, first.tally.num_failed, len(first.tally.done)) == (2, 1, 3)
+    assert (first.totals.num_completed, first.totals.num_failed, len(first.totals.done)) == (2, 1, 3)
     names = first.results.path.name, first.errors.path.name
     first.close()
     second = Output(folder, *names)
-    assert second.tally == first.tally
-    assert (second.tally.input_tokens, second.tally.output_tokens, second.tally.cached_tokens) == (10, 6, 4)
+    assert second.totals == first.totals
+    assert (second.totals.input_tokens, second.totals.output_tokens, second.totals.cached_tokens) == (
+        10,
+        6,
+        4,
+    )
     assert ids(second.results.path) == ["a", "喂"]
     assert ids(second.errors.path) == ["b"], "what never ran is written when the batch ends"
     second.close()
@@ -62,7 +66,7 @@ def test_half_a_line_and_what_follows_is_done_again(tmp_path: Path, rest: bytes)
     first.close()
     second = Output(folder, first.results.path.name, first.errors.path.name)
     assert ids(second.results.path) == ["a", "b"]
-    assert second.tally.num_completed == 2
+    assert second.totals.num_completed == 2
     second.append([answer("c")])
     assert ids(second.results.path) == ["a", "b", "c"]
     second.close()

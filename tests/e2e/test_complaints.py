@@ -14,7 +14,7 @@ import pytest
 from openai import OpenAI
 from tests.e2e.server import ServerProcess, serving
 
-from myna.wire.parameters import CHAT, COMPLETIONS, Use
+from myna.wire.parameters import CHAT, COMPLETIONS, Support
 
 MODEL = "smollm2-135m-instruct"
 ASK = [{"role": "user", "content": "What is the weather in Paris?"}]
@@ -65,7 +65,7 @@ def test_a_parameter_without_effect_is_never_accepted(client: OpenAI) -> None:
         ("/chat/completions", CHAT, {"messages": ASK}),
         ("/completions", COMPLETIONS, {"prompt": "x"}),
     ):
-        refused = [name for name, parameter in table.items() if parameter.use is Use.REJECTED]
+        refused = [name for name, parameter in table.items() if parameter.support is Support.REJECTED]
         for name in [*refused, "no_such_parameter"]:
             with pytest.raises(openai.BadRequestError) as caught:
                 client.post(path, body={"model": MODEL, **start, name: {"any": "thing"}}, cast_to=object)

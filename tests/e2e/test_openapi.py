@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from jsonschema import Draft202012Validator
 from tests.e2e.server import KEY, MODEL, ServerProcess, serving
 
-from myna.wire.parameters import CHAT, COMPLETIONS, Use
+from myna.wire.parameters import CHAT, COMPLETIONS, Support
 
 DOCUMENT: dict[str, Any] = json.loads(
     (Path(__file__).parent.parent / "data" / "openai_openapi.json").read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def is_served(path: str, body: dict[str, Any]) -> dict[str, Any]:
     kept = {
         name: value
         for name, value in body.items()
-        if name not in table or table[name].use is not Use.REJECTED
+        if name not in table or table[name].support is not Support.REJECTED
     }
     limits = [name for name in ("max_tokens", "max_completion_tokens") if name in kept]
     return kept | {"model": MODEL} | dict.fromkeys(limits[:1] or ["max_tokens"], 4)

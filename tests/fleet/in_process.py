@@ -10,12 +10,12 @@ from myna.core.requests import ModelRequest
 from myna.fleet.front import FleetConnection
 from myna.fleet.messages import Description
 from myna.fleet.replica import ModelFiles, Replica
-from myna.fleet.routing import Ring, rank
+from myna.fleet.routing import HashRing, rank
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 from myna.workers.process import WorkerProcess
-from myna.workers.watchdog import Patience
+from myna.workers.watchdog import ProgressLimits
 
 SPEC = WorkerSpec("fake", "fake")
 
@@ -80,7 +80,7 @@ class LocalReplicas:
         self, name: str, *, weights: str = "same", is_batch_invariant: bool = True, spec: WorkerSpec = SPEC
     ) -> Replica:
         files = ModelFiles(weights, 0, is_batch_invariant)
-        replica = Replica(partial(WorkerProcess, spec, Patience()), name, files)
+        replica = Replica(partial(WorkerProcess, spec, ProgressLimits()), name, files)
         await replica.start()
         self.replicas[name] = replica
         self.changed.set()
@@ -99,7 +99,7 @@ class LocalReplicas:
             self.changed.clear()
             await self.changed.wait()
         load = {name: replica.num_running for name, replica in self.replicas.items()}
-        name = rank(Ring(load), session, load.__getitem__, sum(load.values()), avoided)[0]
+        name = rank(HashRing(load), session, load.__getitem__, sum(load.values()), avoided)[0]
         yield _Chosen(name, self.replicas[name])
 
     def link(self, replica: str, server: str) -> _Stream:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.requests import EmbeddingRequest, GenerationRequest
-from myna.fleet.routing import FREE_LOAD, Ring, capacity, rank, session_of
+from myna.fleet.routing import FREE_LOAD, HashRing, capacity, rank, session_of
 
 NAMES = st.sets(st.text("abcdef0123456789", min_size=4, max_size=8), min_size=2, max_size=12)
 SESSIONS = [f"session {number}" for number in range(300)]
@@ -16,14 +16,14 @@ def idle(replica: str) -> int:
     return 0
 
 
-def first(ring: Ring, session: str) -> str:
+def first(ring: HashRing, session: str) -> str:
     return rank(ring, session, idle, 0)[0]
 
 
 @given(NAMES)
 def test_a_replica_that_leaves_moves_only_its_own_sessions(names: set[str]) -> None:
     gone = min(names)
-    before, after = Ring(names), Ring(names - {gone})
+    before, after = HashRing(names), HashRing(names - {gone})
     for session in SESSIONS:
         owner = first(before, session)
         if owner != gone:
@@ -34,7 +34,7 @@ def test_a_replica_that_leaves_moves_only_its_own_sessions(names: set[str]) -> N
 
 def test_sessions_are_spread_evenly() -> None:
     names = [f"replica-{number}" for number in range(20)]
-    ring = Ring(names)
+    ring = HashRing(names)
     counts = Counter(first(ring, f"{number}") for number in range(20_000))
     assert set(counts) == set(names)
     assert max(counts.values()) < 1.3 * 1000
@@ -44,7 +44,7 @@ def test_sessions_are_spread_evenly() -> None:
 @given(NAMES, st.lists(st.integers(0, 299), max_size=400))
 def test_no_replica_gets_more_than_its_bound(names: set[str], arrivals: list[int]) -> None:
     """However unevenly the sessions arrive, nobody takes more than the bound when a request is placed."""
-    ring, load = Ring(names), Counter[str]()
+    ring, load = HashRing(names), Counter[str]()
     for number, arrival in enumerate(arrivals):
         chosen = rank(ring, SESSIONS[arrival % 3], load.__getitem__, number)[0]
         load[chosen] += 1
@@ -52,7 +52,7 @@ def test_no_replica_gets_more_than_its_bound(names: set[str], arrivals: list[int
 
 
 def test_a_busy_replicas_sessions_go_to_its_successor() -> None:
-    ring = Ring(["a", "b", "c"])
+    ring = HashRing(["a", "b", "c"])
     own, successor, last = ring.walk("s")
     busy = {own: 100, successor: 0, last: 0}
     assert rank(ring, "s", busy.__getitem__, 100) == [successor, last, own]
@@ -60,17 +60,19 @@ def test_a_busy_replicas_sessions_go_to_its_successor() -> None:
 
 
 def test_what_is_avoided_comes_last_but_is_not_forgotten() -> None:
-    ring = Ring(["a", "b"])
+    ring = HashRing(["a", "b"])
     own, other = ring.walk("s")
     assert rank(ring, "s", idle, 0, avoided=[own]) == [other, own]
     assert rank(ring, "s", idle, 0, avoided=[own, other]) == [own, other]
-    assert rank(Ring(), "s", idle, 0) == []
+    assert rank(HashRing(), "s", idle, 0) == []
 
 
 def test_the_order_is_the_same_everywhere() -> None:
     """Servers must agree without talking to each other: not a property of this process' hash seed."""
-    assert list(Ring(["a", "b", "c"]).walk("a session")) == list(Ring(["c", "b", "a"]).walk("a session"))
-    assert [first(Ring(["a", "b", "c"]), f"{number}") for number in range(8)] == list("abbbacbc")
+    assert list(HashRing(["a", "b", "c"]).walk("a session")) == list(
+        HashRing(["c", "b", "a"]).walk("a session")
+    )
+    assert [first(HashRing(["a", "b", "c"]), f"{number}") for number in range(8)] == list("abbbacbc")
 
 
 def test_the_bound_is_a_quarter_above_the_mean_and_what_chance_adds() -> None:

@@ -1,6 +1,8 @@
 """Stand-ins for a model and a pool: events as the test says, every call of `aclose` and `release` seen."""
 
 import asyncio
+import atexit
+import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +42,8 @@ from myna.usage.log import NullUsageEntry, UsageEntry
 from myna.usage.recorder import UsageSinks
 
 KEY = "sk-test-0123456789abcdef"
+_FILES = Path(tempfile.mkdtemp(prefix="myna-test-files-"))
+atexit.register(shutil.rmtree, _FILES, ignore_errors=True)
 Step = Event | Exception | asyncio.Event
 
 INFO = ModelInfo("scripted", "none", 256, 4096, 65536, 64, "fp_0123456789")
@@ -186,7 +190,7 @@ def services(
     stores = stores or MemoryStores("memory:")
     completions, responses = completions or stores.completions(), responses or stores.responses()
     database, background = DatabaseThreads(1), stores.background()
-    files = Files(stores.files(), Path(tempfile.gettempdir(), "myna-test-files"), database)
+    files = Files(stores.files(), _FILES, database)
     return Services(
         pool=pool,
         keys=keys,

@@ -20,6 +20,7 @@ def tool(name: str) -> ToolSpec:
 
 
 TOOLS = (tool("word90"), tool("word92"))
+UNTYPED = (ToolSpec("word90", "Does", '{"type": "object", "properties": {"word91": true}}'),)
 
 
 def system(text: str) -> Message:
@@ -57,6 +58,7 @@ CALL, RESULT = assistant(None, call(20)), result(20, "word30 measured")
 CALL2, RESULT2 = assistant(None, call(40)), result(40, "word50 measured")
 PARALLEL = assistant(None, call(20), call(40))
 SAID = assistant("word18 announces", call(20))
+AGENT = [S, Q, S2, assistant("word18 announces", call(20), call(40)), RESULT, RESULT2]
 
 PLAIN = {
     "one turn": [Q],
@@ -149,6 +151,8 @@ WITH_TOOLS = {
         Message.of("tool", "word30", name="word20", tool_call_id=CALL.tool_calls[0].id),
     ],
     "a system after a result": [Q, CALL, RESULT, S],
+    "all at once": AGENT,
+    "all at once, and after it": [*AGENT, A, assistant(""), user("word19 goes on"), NEXT],
 }
 CONVERSATIONS = (
     {name: Conversation(tuple(messages)) for name, messages in PLAIN.items()}
@@ -158,4 +162,6 @@ CONVERSATIONS = (
         f"{name}, undeclared": Conversation(tuple(WITH_TOOLS[name]))
         for name in ("a call and its result", "parallel calls, an answer, a question")
     }
+    # A schema that most templates can't write.
+    | {"a parameter without a schema": Conversation(tuple(AGENT), UNTYPED)}
 )

@@ -109,7 +109,7 @@ def test_neighbours_are_merged_only_where_the_template_refuses_or_drops_them() -
 def test_a_refusal_by_the_template_is_the_clients_error_with_its_words() -> None:
     with pytest.raises(InvalidRequest, match="roles must alternate") as caught:
         template(templates.ALTERNATING).render([BACK, USER])
-    assert caught.value.param == "messages"
+    assert caught.value.param == "messages.[0]"
 
 
 def test_a_message_that_the_template_drops_is_refused_by_name() -> None:

@@ -32,7 +32,7 @@ def test_no_template_loses_a_word_of_any_conversation(path: Path) -> None:
     for error in refused.values():
         assert error is not None
         assert "must alternate" in error.message
-        assert error.param == "messages"
+        assert error.param == "messages.[0]"
 
 
 @pytest.mark.parametrize("path", template_paths(), ids=lambda path: path.stem)

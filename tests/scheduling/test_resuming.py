@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta, TokenLogprob
-from myna.scheduling.resuming import Diverged, Sent
+from myna.scheduling.resuming import Diverged, SentEvents
 
 ANSWER = "The magpie 鹊 sang, and the whole street listened to it until the evening."
 CUTS = st.lists(st.integers(0, len(ANSWER)), max_size=12)
@@ -37,7 +37,7 @@ def tokens_of(events: list[Event]) -> int:
     return sum(event.num_tokens for event in events if isinstance(event, TextDelta | ChoiceDone))
 
 
-def rerun(sent: Sent, events: list[Event]) -> list[Event]:
+def rerun(sent: SentEvents, events: list[Event]) -> list[Event]:
     sent.rewind()
     return [rest for event in events if (rest := sent.rest(event)) is not None]
 
@@ -46,7 +46,7 @@ def rerun(sent: Sent, events: list[Event]) -> list[Event]:
 def test_two_interruptions_leave_no_trace(
     first: list[int], second: list[int], third: list[int], num_first: int, num_second: int
 ) -> None:
-    sent, read = Sent(), run(first)[:num_first]
+    sent, read = SentEvents(), run(first)[:num_first]
     for event in read:
         sent.note(event)
     for event in rerun(sent, run(second))[:num_second]:
@@ -62,14 +62,14 @@ def test_two_interruptions_leave_no_trace(
 
 def test_tokens_without_text_are_counted_later() -> None:
     """The first run sent three tokens in one event; the second holds the third one back."""
-    sent = Sent()
+    sent = SentEvents()
     sent.note(TextDelta(0, "abc", 2))
     rest = rerun(sent, [TextDelta(0, "abc", 3), TextDelta(0, "d", 1), ChoiceDone(0, "stop", 1, 5)])
     assert rest == [TextDelta(0, "d", 2), ChoiceDone(0, "stop", 1, 5)]
 
 
 def test_choices_are_apart() -> None:
-    sent = Sent()
+    sent = SentEvents()
     for event in run([], choice=1):
         sent.note(event)
     rest = rerun(sent, [PromptDone(3, 0), *run([]), *run([5], choice=1), Done(9)])
@@ -77,7 +77,7 @@ def test_choices_are_apart() -> None:
 
 
 def test_another_answer_is_noticed() -> None:
-    sent = Sent()
+    sent = SentEvents()
     sent.note(TextDelta(0, "magpie", 2))
     with pytest.raises(Diverged):
         rerun(sent, [TextDelta(0, "mag", 1), TextDelta(0, "net", 1)])

@@ -18,7 +18,7 @@ from myna.scheduling.admission import QueueLimits
 from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
 from myna.workers.program import WorkerProgram
-from myna.workers.watchdog import Patience
+from myna.workers.watchdog import ProgressLimits
 
 _BLOCK_TOKENS: Final = 32
 _KV_TOKEN_BYTES: Final = 2 * 2 * 32 * 4  # layers, keys and values, width of the only head, float32
@@ -49,7 +49,7 @@ def row(vllm_program: WorkerProgram, tiny_folder: Path) -> Row:
     async def start(setup: Setup, _: FindModel) -> tuple[Generator, Encode]:
         spec = tiny_spec(tiny_folder, setup)
         limits = QueueLimits(setup.max_waiting_requests)
-        client = WorkerClient(spec, limits, program=vllm_program, patience=Patience(busy=60))
+        client = WorkerClient(spec, limits, program=vllm_program, patience=ProgressLimits(busy=60))
         await client.start()
         tokenizer = FolderText.read(tiny_folder).tokenizer
         return client, lambda text: tokenizer.encode(text, parse_special=False)

@@ -11,7 +11,7 @@ from tests.web.browser import Visitor
 from tests.web.conftest import root_of
 from tests.web.playing import Player
 
-from myna.wire.parameters import CHAT, COMPLETIONS, RESPONSES, Parameter, Use
+from myna.wire.parameters import CHAT, COMPLETIONS, RESPONSES, Parameter, Support
 
 # What the page decides by itself: who answers, what is said, and names that newer ones replace.
 PAGES_OWN = {"model", "messages", "prompt", "stream_options"}
@@ -39,8 +39,8 @@ def shown(player: Player) -> set[str]:
 
 
 def offered(parameters: dict[str, Parameter]) -> set[str]:
-    unused = (Use.REJECTED, Use.NO_EFFECT)
-    return {name for name, parameter in parameters.items() if parameter.use not in unused}
+    unused = (Support.REJECTED, Support.NO_EFFECT)
+    return {name for name, parameter in parameters.items() if parameter.support not in unused}
 
 
 def test_every_parameter_of_the_api_is_there_with_its_meaning(player: Player) -> None:

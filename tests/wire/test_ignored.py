@@ -3,12 +3,12 @@
 import tracemalloc
 from typing import Any
 
-from myna.wire.ignored import Ignored
+from myna.wire.ignored import IgnoredFields
 
 
 def test_nested_names_have_a_path_and_elements_of_an_array_share_one() -> None:
     body: dict[str, Any] = {"a": [{"b": {"x": 1}}, {"b": {"x": 1, "y": 2}}], "z": 1}
-    ignored = Ignored()
+    ignored = IgnoredFields()
     ignored.add(["z"])
     ignored.add(["x"], body["a"][0]["b"])
     ignored.add(["x", "y"], body["a"][1]["b"])
@@ -18,7 +18,7 @@ def test_nested_names_have_a_path_and_elements_of_an_array_share_one() -> None:
 
 def test_a_long_key_is_not_copied_to_everything_below_it() -> None:
     body = {"k" * 100_000: [{"x": 1}] * 10_000}
-    ignored = Ignored()
+    ignored = IgnoredFields()
     ignored.add(["x"], {})
     tracemalloc.start()
     try:

@@ -10,7 +10,7 @@ from myna.api.chat.schema import ChatRequest
 from myna.api.completions.schema import CompletionRequest
 from myna.api.embeddings.schema import EmbeddingsRequest
 from myna.api.responses.schema import ResponsesRequest
-from myna.wire.parameters import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Parameter, Use
+from myna.wire.parameters import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Parameter, Support
 from myna.wire.validation import WireModel
 
 OPENAI = json.loads((Path(__file__).parent.parent / "data" / "openai_parameters.json").read_text("utf-8"))
@@ -33,7 +33,9 @@ def test_the_table_has_openais_fields_and_our_extensions_and_no_other(
 def test_the_schema_reads_what_is_not_refused(
     endpoint: str, table: Mapping[str, Parameter], schema: type[WireModel]
 ) -> None:
-    read = {name for name, parameter in table.items() if parameter.use in (Use.SUPPORTED, Use.HINT)}
+    read = {
+        name for name, parameter in table.items() if parameter.support in (Support.SUPPORTED, Support.HINT)
+    }
     assert set(schema.model_fields) == read
 
 
@@ -48,6 +50,8 @@ def test_what_is_honoured_is_used_where_requests_are_converted(
         *(folder / "generation" / name for name in shared),
     ]
     code = "".join(path.read_text("utf-8") for path in sources)
-    honoured = {name for name, parameter in table.items() if parameter.use is Use.SUPPORTED} - {"model"}
+    honoured = {name for name, parameter in table.items() if parameter.support is Support.SUPPORTED} - {
+        "model"
+    }
     reads = ("request", "fields", "self")
     assert {name for name in honoured if not any(f"{value}.{name}" in code for value in reads)} == set()

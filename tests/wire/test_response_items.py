@@ -225,7 +225,7 @@ def test_an_item_is_stored_complete_and_read_back_as_it_was(
 
 def test_an_item_without_type_is_a_message_or_a_reference() -> None:
     items = read_items([USER, {"id": "msg_1"}, {"id": "msg_1", "type": None}])
-    assert [type(item).__name__ for item in items] == ["Message", "ItemReference", "ItemReference"]
+    assert [type(item).__name__ for item in items] == ["MessageItem", "ItemReference", "ItemReference"]
 
 
 def test_every_kind_that_is_stored_is_one_of_openais() -> None:

@@ -24,7 +24,7 @@ from myna.wire.fields import (
     one_of,
     text,
 )
-from myna.wire.parameters import Parameter, Use
+from myna.wire.parameters import Parameter, Support
 from myna.wire.validation import WireModel, validate
 
 
@@ -52,7 +52,7 @@ class Thing(WireModel):
 
 
 TABLE = {name: Parameter(is_required=name == "items") for name in Thing.model_fields} | {
-    "audio": Parameter(Use.REJECTED, allowed=(None, "off"))
+    "audio": Parameter(Support.REJECTED, allowed=(None, "off"))
 }
 GOOD: dict[str, Any] = {"model": "m", "items": [{"name": "x"}]}
 

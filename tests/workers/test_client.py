@@ -18,7 +18,7 @@ from myna.scheduling.admission import QueueLimits
 from myna.scheduling.streams import RequestStream
 from myna.workers.client import State, WorkerClient
 from myna.workers.frames import WorkerSpec
-from myna.workers.watchdog import Patience
+from myna.workers.watchdog import ProgressLimits
 
 
 def prompt(text: str) -> tuple[int, ...]:
@@ -199,7 +199,7 @@ async def test_a_request_that_kills_its_worker_ends_and_others_do_not() -> None:
 
 
 # Short ones, so that what is waited for comes soon; a tick in which the worker computes is a tenth of one.
-IMPATIENT = Patience(tick_s=0.05, silent=8, stuck=8, loading=10, busy=10)
+IMPATIENT = ProgressLimits(tick_s=0.05, silent=8, stuck=8, loading=10, busy=10)
 
 
 @contextlib.asynccontextmanager

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from myna.workers.watchdog import Patience, ProcessUsage, Watchdog
+from myna.workers.watchdog import ProcessUsage, ProgressLimits, Watchdog
 
-PATIENCE = Patience(tick_s=1.0, silent=10, stuck=30, loading=180, busy=6)
+PATIENCE = ProgressLimits(tick_s=1.0, silent=10, stuck=30, loading=180, busy=6)
 
 
 def idle() -> ProcessUsage:

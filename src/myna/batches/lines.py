@@ -13,7 +13,7 @@ from myna.http.json_bodies import check_size, parse
 from myna.wire import validation_errors
 
 MAX_LINES: Final = 50_000
-MAX_FAULTS: Final = 50
+MAX_ERRORS: Final = 50
 MAX_LINE_BYTES: Final = 16 << 20
 """As long as a request's body may be, by default."""
 _MAX_CUSTOM_ID: Final = 512
@@ -31,7 +31,7 @@ class InputLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class BatchError:
     """What is wrong with the input, in OpenAI's words. `line` starts at 1; None: with all of it."""
 
     code: str
@@ -44,11 +44,11 @@ class Fault:
 
 
 class InvalidLine(Exception):
-    """A line that is not a request; `fault` says why."""
+    """A line that is not a request; `error` says why."""
 
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
+    def __init__(self, error: BatchError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class InputReader:
@@ -84,32 +84,34 @@ class InputReader:
 def parse_line(number: int, data: bytes | None, endpoint: str) -> InputLine:
     """The request in a line. Raises `InvalidLine`."""
     if data is None:
-        raise InvalidLine(Fault("invalid_json_line", "This line is too long.", number))
+        raise InvalidLine(BatchError("invalid_json_line", "This line is too long.", number))
     try:
         if len(data) > _CHECKED_BYTES:
             check_size(data)
         line = parse(data)
     except orjson.JSONDecodeError:
         raise InvalidLine(
-            Fault("invalid_json_line", "This line is not parseable as valid JSON.", number)
+            BatchError("invalid_json_line", "This line is not parseable as valid JSON.", number)
         ) from None
     except InvalidRequest as exc:
-        raise InvalidLine(Fault("invalid_json_line", exc.message, number)) from None
+        raise InvalidLine(BatchError("invalid_json_line", exc.message, number)) from None
     if not isinstance(line, dict):
-        raise InvalidLine(Fault("invalid_json_line", "This line is not a JSON object.", number))
+        raise InvalidLine(BatchError("invalid_json_line", "This line is not a JSON object.", number))
     for name in _REQUIRED:
         if line.get(name) is None:
-            raise InvalidLine(_fault(validation_errors.missing().at_param(name), number))
+            raise InvalidLine(_batch_error(validation_errors.missing().at_param(name), number))
     custom_id, body = line["custom_id"], line["body"]
     for name, noun, value, kind in (
         ("custom_id", "a string", custom_id, str),
         ("body", "an object", body, dict),
     ):
         if not isinstance(value, kind):
-            raise InvalidLine(_fault(validation_errors.invalid_type(noun, value).at_param(name), number))
+            raise InvalidLine(
+                _batch_error(validation_errors.invalid_type(noun, value).at_param(name), number)
+            )
     if not 0 < len(custom_id) <= _MAX_CUSTOM_ID:
         error = validation_errors.too_long("string", _MAX_CUSTOM_ID, len(custom_id)).at_param("custom_id")
-        raise InvalidLine(_fault(error, number))
+        raise InvalidLine(_batch_error(error, number))
     _check_target(line, number, endpoint)
     return InputLine(custom_id, digest_of(custom_id), body)
 
@@ -122,15 +124,15 @@ def _check_target(line: dict[str, object], number: int, endpoint: str) -> None:
     if line["method"] != "POST":
         method = validation_errors.echoed(str(line["method"]))
         text = f"Invalid method: '{method}'. Only 'POST' is supported."
-        raise InvalidLine(Fault("invalid_method", text, number, "method"))
+        raise InvalidLine(BatchError("invalid_method", text, number, "method"))
     if line["url"] != endpoint:
         url = validation_errors.echoed(str(line["url"]))
         text = f"The URL of this request, '{url}', is not the endpoint of the batch, '{endpoint}'."
-        raise InvalidLine(Fault("mismatched_endpoint", text, number, "url"))
+        raise InvalidLine(BatchError("mismatched_endpoint", text, number, "url"))
 
 
-def _fault(error: InvalidRequest, number: int) -> Fault:
-    return Fault(error.code or "invalid_request", error.message, number, error.param)
+def _batch_error(error: InvalidRequest, number: int) -> BatchError:
+    return BatchError(error.code or "invalid_request", error.message, number, error.param)
 
 
 @dataclass(slots=True)
@@ -141,40 +143,40 @@ class InputCheck:
     num_lines: int = 0
     model: str = ""
     model_line: int = 0
-    faults: list[Fault] = field(default_factory=list)
+    errors: list[BatchError] = field(default_factory=list)
     _seen: set[bytes] = field(default_factory=set)
 
     @property
     def is_decided(self) -> bool:
         """Whether the input fails, whatever follows."""
-        return len(self.faults) >= MAX_FAULTS or self.num_lines > MAX_LINES
+        return len(self.errors) >= MAX_ERRORS or self.num_lines > MAX_LINES
 
     def check(self, number: int, data: bytes | None) -> None:
         self.num_lines += 1
         if self.num_lines > MAX_LINES:
             text = f"The input has more than {MAX_LINES:,} requests."
-            self.faults.append(Fault("too_many_tasks", text))
+            self.errors.append(BatchError("too_many_tasks", text))
             return
         try:
             line = parse_line(number, data, self.endpoint)
         except InvalidLine as exc:
-            self.faults.append(exc.fault)
+            self.errors.append(exc.error)
             return
-        self.faults += self._faults_among(number, line)
+        self.errors += self._errors_among(number, line)
 
     def finish(self) -> None:
         """All lines have been checked."""
         if not self.num_lines:
-            self.faults.append(Fault("empty_file", "The input file is empty."))
+            self.errors.append(BatchError("empty_file", "The input file is empty."))
 
-    def _faults_among(self, number: int, line: InputLine) -> Iterator[Fault]:
+    def _errors_among(self, number: int, line: InputLine) -> Iterator[BatchError]:
         """What is wrong with the line because of earlier ones."""
         if line.digest in self._seen:
             text = (
                 f"The custom_id '{validation_errors.echoed(line.custom_id)}' for this request is a duplicate "
                 "of another request. The custom_id parameter must be unique for each request in a batch."
             )
-            yield Fault("duplicate_custom_id", text, number, "custom_id")
+            yield BatchError("duplicate_custom_id", text, number, "custom_id")
         self._seen.add(line.digest)
         model = line.body.get("model")
         if not isinstance(model, str):
@@ -186,4 +188,4 @@ class InputCheck:
                 f"The model of this request, '{validation_errors.echoed(model)}', is not that of the batch, "
                 f"'{validation_errors.echoed(self.model)}'. All requests of a batch must have the same model."
             )
-            yield Fault("mismatched_model", text, number, "body.model")
+            yield BatchError("mismatched_model", text, number, "body.model")

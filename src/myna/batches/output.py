@@ -55,7 +55,7 @@ class Result:
 
 
 @dataclass(slots=True)
-class Tally:
+class BatchTotals:
     """What the lines with an answer are, and have used."""
 
     num_completed: int = 0
@@ -92,13 +92,13 @@ class Tally:
 
 
 class Output:
-    """The two contents, open for appending, and the tally of their lines. Blocking; for one thread at a
+    """The two contents, open for appending, and the totals of their lines. Blocking; for one thread at a
     time."""
 
     def __init__(self, folder: FileFolder, results: str = "", errors: str = "") -> None:
         """Begins with the whole lines of earlier contents, if there are some. Raises `OSError`, and leaves
         nothing behind then."""
-        self.tally = Tally()
+        self.totals = BatchTotals()
         self._folder = folder
         with contextlib.ExitStack() as created:
             self.results = folder.create(new_file_id())
@@ -115,7 +115,7 @@ class Output:
                 if not is_success and found.get("response") is None:
                     continue  # written when the batch was about to end, and again when it does
                 body = found["response"].get("body")
-                self.tally.count(found["custom_id"], body, is_success=is_success)
+                self.totals.count(found["custom_id"], body, is_success=is_success)
                 buffer += line
                 if len(buffer) >= _COPY_BYTES:
                     content.append(bytes(buffer))
@@ -133,7 +133,7 @@ class Output:
                 pending[:] = [result for result in pending if result.is_success is not is_success]
                 for result, body in zip(some, bodies, strict=True):
                     if result.status:
-                        self.tally.count(result.custom_id, body, is_success=is_success)
+                        self.totals.count(result.custom_id, body, is_success=is_success)
 
     def sync(self) -> None:
         """Returns when all lines survive a crash of the machine. Raises `OSError`."""

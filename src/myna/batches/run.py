@@ -14,10 +14,10 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from myna.batches.concurrency import ConcurrencyLimiter
 from myna.batches.lease import BatchServices, Lease, LeaseLost
-from myna.batches.lines import Fault, InputCheck, InputLine, InputReader, parse_line
+from myna.batches.lines import BatchError, InputCheck, InputLine, InputReader, parse_line
 from myna.batches.output import Output, Result
-from myna.batches.pace import Pace
 from myna.batches.writer import RETRY_S, OutputWriter
 from myna.core.batches import Batch
 from myna.core.files import StoredFile
@@ -55,7 +55,7 @@ class BatchRun:
         self._files = services.files
         self._lease = Lease(batch, services)
         self._output: Output | None = None
-        self._pace = Pace(services.concurrency)
+        self._limiter = ConcurrencyLimiter(services.concurrency)
 
     async def run(self) -> None:
         """Returns when the batch has ended, or another server runs it."""
@@ -82,13 +82,13 @@ class BatchRun:
             await self._finish(ending, output, writer)
         except asyncio.CancelledError:  # the server shuts down
             await writer.aclose()
-            await self._lease.release(0.0, **output.tally.columns())
+            await self._lease.release(0.0, **output.totals.columns())
             raise
         finally:
             await self._files.disk.run(output.close)
 
     def _progress(self) -> Mapping[str, int]:
-        return self._output.tally.columns() if self._output else {}
+        return self._output.totals.columns() if self._output else {}
 
     async def _leave_to_others(self) -> None:
         """The input is not in this server's folder: another server may have it, until the window ends."""
@@ -112,11 +112,11 @@ class BatchRun:
             await lease.end([], status=stop, **{f"{stop}_at": now})
             return False
         model = self._services.find_model(lease.batch.key_id, check.model)
-        if model is None and check.model and not check.faults:
+        if model is None and check.model and not check.errors:
             text = f"The provided model '{check.model[:64]}' is not supported by the Batch API."
-            check.faults.append(Fault("model_not_found", text, check.model_line, "body.model"))
-        if check.faults:
-            errors = orjson.dumps([fault.shape() for fault in check.faults])
+            check.errors.append(BatchError("model_not_found", text, check.model_line, "body.model"))
+        if check.errors:
+            errors = orjson.dumps([error.shape() for error in check.errors])
             await lease.end([], status="failed", failed_at=now, errors=errors)
             return False
         await lease.change(
@@ -180,7 +180,7 @@ class BatchRun:
         match self._lease.stop.result():
             case "lost":
                 raise LeaseLost
-            case "expired" if len(output.tally.done) == self._lease.batch.num_lines:
+            case "expired" if len(output.totals.done) == self._lease.batch.num_lines:
                 return "completed"
             case stop:
                 return stop
@@ -195,7 +195,7 @@ class BatchRun:
 
     async def _unanswered(self, output: Output) -> AsyncGenerator[_Request, None]:
         """The requests of the lines without an answer, read as they are needed."""
-        endpoint, done = self._lease.batch.endpoint, output.tally.done
+        endpoint, done = self._lease.batch.endpoint, output.totals.done
 
         def requests(lines: list[tuple[int, bytes | None]]) -> list[_Request]:
             found = (parse_line(number, data, endpoint) for number, data in lines)
@@ -213,13 +213,13 @@ class BatchRun:
         batch, services, attempt = self._lease.batch, self._services, 0
         while True:
             attempt += 1
-            async with self._pace, services.slots:
+            async with self._limiter, services.slots:
                 answer = await services.dispatch(batch.endpoint, batch.key_id, request.body)
             wait_s = answer.wait_s(attempt)
             if wait_s is None:
                 break
-            self._pace.refused(wait_s)
-        self._pace.answered()
+            self._limiter.refused(wait_s)
+        self._limiter.answered()
         await writer.put(Result(request.custom_id, answer.status, answer.request_id, answer.body))
 
     # --- the end ---
@@ -241,7 +241,7 @@ class BatchRun:
                 file_id = content.path.name
                 files.append(self._file(file_id, f"{lease.batch.id}_{column}.jsonl", content.num_bytes, now))
                 values[f"{column}_file_id"] = file_id
-        await lease.end(files, status=ending, **{f"{ending}_at": now}, **values, **output.tally.columns())
+        await lease.end(files, status=ending, **{f"{ending}_at": now}, **values, **output.totals.columns())
         for content in (output.results, output.errors):
             if not content.num_bytes:
                 await self._files.disk.run(content.discard)

@@ -29,7 +29,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ModelAdvice:
     """A model for this machine. `fits`: into its memory; `can_run`: an installed engine knows the
     architecture. `best_for` are the purposes for which it is the one to take."""
 
@@ -41,7 +41,7 @@ class Offer:
     best_for: tuple[str, ...] = ()
 
 
-def offers(catalog: Catalog, machine: Machine) -> list[Offer]:
+def offers(catalog: Catalog, machine: Machine) -> list[ModelAdvice]:
     """Every model of the catalog; the recommended ones first, then those that run here, fast ones last since
     they are the smallest."""
     best: dict[str, list[str]] = {}
@@ -53,7 +53,7 @@ def offers(catalog: Catalog, machine: Machine) -> list[Offer]:
     return sorted(listed, key=lambda offer: (not offer.best_for, not (offer.fits and offer.can_run)))
 
 
-def recommended(catalog: Catalog, machine: Machine, purpose: str) -> Offer | None:
+def recommended(catalog: Catalog, machine: Machine, purpose: str) -> ModelAdvice | None:
     """The model to take for a purpose; None if none of those that are recommended for it runs here."""
     return next((offer for offer in offers(catalog, machine) if purpose in offer.best_for), None)
 
@@ -65,11 +65,11 @@ def needed_bytes(entry: CatalogEntry) -> int:
     return entry.num_bytes + WORKER_BYTES + kv_tokens * kv_token_bytes
 
 
-def _offer(entry: CatalogEntry, machine: Machine, best_for: tuple[str, ...]) -> Offer:
+def _offer(entry: CatalogEntry, machine: Machine, best_for: tuple[str, ...]) -> ModelAdvice:
     needed = needed_bytes(entry)
     speed = machine.bytes_per_s * _USE_OF_BANDWIDTH / entry.active_bytes
     fits = needed <= machine.capacity_bytes
-    return Offer(entry, needed, speed, fits, machine.can_run(entry), best_for)
+    return ModelAdvice(entry, needed, speed, fits, machine.can_run(entry), best_for)
 
 
 def _entries(catalog: Catalog, names: Sequence[str]) -> list[CatalogEntry]:
@@ -77,7 +77,7 @@ def _entries(catalog: Catalog, names: Sequence[str]) -> list[CatalogEntry]:
     return [by_id[name] for name in names]
 
 
-def _choose(purpose: str, candidates: Sequence[Offer]) -> Offer | None:
+def _choose(purpose: str, candidates: Sequence[ModelAdvice]) -> ModelAdvice | None:
     """The best that is fast enough; if none is, the fastest."""
     usable = [offer for offer in candidates if offer.fits and offer.can_run]
     fast = [offer for offer in usable if offer.tokens_per_s >= _LEAST_TOKENS_PER_S[purpose]]

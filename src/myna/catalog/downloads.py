@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from myna.catalog.advice import Machine, Offer, offers
+from myna.catalog.advice import Machine, ModelAdvice, offers
 from myna.catalog.entries import CatalogEntry
 from myna.catalog.found import find_models
 from myna.catalog.lookup import wanted_model
@@ -85,7 +85,7 @@ class Downloads:
         self._machine: Machine | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def offers(self) -> tuple[list[Offer], set[str]]:
+    async def offers(self) -> tuple[list[ModelAdvice], set[str]]:
         """The catalog for this machine, and the ids of the models that are here."""
         async with self._measuring:
             if self._machine is None:
@@ -143,7 +143,7 @@ class Downloads:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _offers(self, machine: Machine) -> tuple[list[Offer], set[str]]:
+    def _offers(self, machine: Machine) -> tuple[list[ModelAdvice], set[str]]:
         store = self._open_store()
         return offers(store.catalog, machine), {model.id for model in store.models()}
 

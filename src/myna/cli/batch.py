@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from myna.cli.batch_client import BatchClient
-from myna.cli.chat.target import open_target
+from myna.cli.chat.server import open_server
 from myna.cli.console import note
 from myna.cli.language import _
 from myna.core.errors import InvalidRequest, OperatorError
@@ -65,7 +65,7 @@ def run(
     endpoint = _endpoint_of(file)
     settings = load_settings({"model": model} if model else {})
     starting = N_("No server is running; starting one for this batch …")
-    with open_target(settings, base_url, model, starting) as target:
+    with open_server(settings, base_url, model, starting) as target:
         client, state = BatchClient(target.base_url, target.key), _State(results)
         batch = state.batch(client)
         if batch is None:
@@ -151,7 +151,7 @@ class _State:
 @contextlib.contextmanager
 def _client(base_url: str | None) -> Iterator[BatchClient]:
     starting = N_("No server is running; starting one …")
-    with open_target(load_settings({}), base_url, None, starting) as target:
+    with open_server(load_settings({}), base_url, None, starting) as target:
         yield BatchClient(target.base_url, target.key)
 
 

@@ -21,7 +21,7 @@ from myna.engines.registry import is_installed, load_engine
 from myna.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from myna.cli.bench_measure import Finding
+    from myna.cli.bench_measure import BenchResult
     from myna.engines.base import Engine
     from myna.engines.native import NativeEngine
 
@@ -61,24 +61,24 @@ def bench(
     settings = load_settings({} if model is None else {"model": model})
     draw = _drawer(plot)
     local = find_default(settings, {}, fetch)
-    finding = _measure(
+    result = _measure(
         local, settings, settings.threads if threads is None else threads, rounds, is_alone=not peer
     )
     if as_json:
         from myna.cli.bench_report import as_plain
 
-        typer.echo(json.dumps(as_plain(finding), ensure_ascii=False))
+        typer.echo(json.dumps(as_plain(result), ensure_ascii=False))
     else:
         from myna.cli.bench_report import show
 
-        show(finding, Console())
-    draw(finding)
+        show(result, Console())
+    draw(result)
 
 
-def _drawer(path: Path | None) -> "Callable[[Finding], None]":
+def _drawer(path: Path | None) -> "Callable[[BenchResult], None]":
     """The function that saves the plot, if one is wanted. Raises what would prevent that before measuring."""
     if path is None:
-        return lambda finding: None
+        return lambda result: None
     try:
         from myna.cli.bench_plot import draw
     except ImportError as exc:
@@ -88,9 +88,9 @@ def _drawer(path: Path | None) -> "Callable[[Finding], None]":
     if not path.parent.is_dir():
         raise OperatorError(N_("There is no folder {folder} to save the plot in.", folder=path.parent))
 
-    def drawn(finding: "Finding") -> None:
+    def drawn(result: "BenchResult") -> None:
         try:
-            draw(finding, path)
+            draw(result, path)
         except (OSError, ValueError) as exc:
             raise OperatorError(
                 N_("Can't write the plot to {path}: {reason}.", path=path, reason=exc)
@@ -102,7 +102,7 @@ def _drawer(path: Path | None) -> "Callable[[Finding], None]":
 
 def _measure(
     local: LocalModel, settings: Settings, threads: int, rounds: int, *, is_alone: bool
-) -> "Finding":
+) -> "BenchResult":
     from myna.prompts.gguf import read_header
     from myna.prompts.model_check import check_model
 

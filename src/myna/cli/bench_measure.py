@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 
 from myna.engines.base import BatchRow, Engine
-from myna.engines.native import MachineLimits, NativeEngine, Work
+from myna.engines.native import MachineLimits, MatmulCost, NativeEngine
 
 CONTEXT_TOKENS: Final = 2048
 _PROMPT_TOKENS: Final = 64  # before the answers that are measured
@@ -48,7 +48,7 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BenchResult:
     """All results of one model. `limits` are the machine's."""
 
     model: str
@@ -60,7 +60,7 @@ class Finding:
 
 def measure(
     model: str, ours: NativeEngine, peer: Engine | None, rounds: int, at: Callable[[str, int], None]
-) -> Finding:
+) -> BenchResult:
     """The median of so many rounds, ours and the peer's in turn. `at` is called with what is measured next
     and the number of measurements done."""
     at("machine", 0)
@@ -78,14 +78,14 @@ def measure(
                 found.append(_seconds(engine, scenario))
                 done += 1
         speeds.append(_speed(scenario, work, [median(found) for found in seconds]))
-    return Finding(model, ours.kernels, ours.num_threads, limits, tuple(speeds))
+    return BenchResult(model, ours.kernels, ours.num_threads, limits, tuple(speeds))
 
 
 def num_measurements(rounds: int, *, has_peer: bool) -> int:
     return len(SCENARIOS) * rounds * (2 if has_peer else 1)
 
 
-def _speed(scenario: Scenario, work: Work, seconds: list[float]) -> Speed:
+def _speed(scenario: Scenario, work: MatmulCost, seconds: list[float]) -> Speed:
     ours = seconds[0]
     return Speed(
         scenario,
@@ -108,14 +108,14 @@ def _fits(scenario: Scenario, engines: Sequence[Engine]) -> bool:
     )
 
 
-def _one_step(engine: NativeEngine, scenario: Scenario) -> Work:
+def _one_step(engine: NativeEngine, scenario: Scenario) -> MatmulCost:
     """The work of one step; running it also brings the weights into memory."""
     batch = next(_steps(engine, scenario))  # for answers, this computes their prompt
     before = engine.work
     engine.forward(batch)
     after = engine.work
     _clear(engine, scenario)
-    return Work(*(new - old for new, old in zip(after, before, strict=True)))
+    return MatmulCost(*(new - old for new, old in zip(after, before, strict=True)))
 
 
 def _seconds(engine: Engine, scenario: Scenario) -> float:

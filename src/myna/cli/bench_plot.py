@@ -5,21 +5,21 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from myna.cli.bench_measure import Finding, Speed
+from myna.cli.bench_measure import BenchResult, Speed
 
 
-def draw(finding: Finding, path: Path) -> None:
+def draw(result: BenchResult, path: Path) -> None:
     """Tokens per second by batch size and prompt length, and the share of the machine's peak. The path's
     suffix chooses the format. Raises `OSError` and, for an unknown ending, `ValueError`."""
     figure = Figure(figsize=(11, 7), layout="constrained")
-    figure.suptitle(f"{finding.model}: {finding.kernels}, {finding.num_threads} threads")
+    figure.suptitle(f"{result.model}: {result.kernels}, {result.num_threads} threads")
     axes = figure.subplots(2, 2)
     for column, (kind, label) in enumerate(
         (("decode", "answers at once"), ("prefill", "tokens of the prompt"))
     ):
-        speeds = [speed for speed in finding.speeds if speed.scenario.kind == kind]
+        speeds = [speed for speed in result.speeds if speed.scenario.kind == kind]
         _draw_speeds(axes[0][column], speeds)
-        _draw_shares(axes[1][column], speeds, finding)
+        _draw_shares(axes[1][column], speeds, result)
         axes[0][column].set_title(kind)
         axes[1][column].set_xlabel(label)
     figure.savefig(path, dpi=120)
@@ -37,8 +37,8 @@ def _draw_speeds(axes: Axes, speeds: list[Speed]) -> None:
     axes.legend()
 
 
-def _draw_shares(axes: Axes, speeds: list[Speed], finding: Finding) -> None:
-    sizes, limits = [str(speed.scenario.size) for speed in speeds], finding.limits
+def _draw_shares(axes: Axes, speeds: list[Speed], result: BenchResult) -> None:
+    sizes, limits = [str(speed.scenario.size) for speed in speeds], result.limits
     read = [100 * speed.bytes_per_s / limits.bytes_per_s for speed in speeds]
     axes.plot(sizes, read, "o-", label=f"of {limits.bytes_per_s / 1e9:,.0f} GB/s")
     if limits.ops_per_s:

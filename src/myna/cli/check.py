@@ -34,12 +34,12 @@ _GROUPS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check saw; `fault` is empty where the server has the behaviour."""
+class CheckResult:
+    """What one check saw; `failure` is empty where the server has the behaviour."""
 
     group: str
     behaviour: str
-    fault: str
+    failure: str
 
 
 def check(
@@ -68,23 +68,26 @@ def check(
     - `myna check`
     - `myna check --base-url http://127.0.0.1:11434/v1 --markdown > ollama.md`
     """
-    findings = list(_run(base_url or os.environ.get("OPENAI_BASE_URL") or None, model, only))
+    results = list(_run(base_url or os.environ.get("OPENAI_BASE_URL") or None, model, only))
     if as_json:
-        rows = [{"group": f.group, "behaviour": f.behaviour, "fault": f.fault or None} for f in findings]
+        rows = [
+            {"group": result.group, "behaviour": result.behaviour, "fault": result.failure or None}
+            for result in results
+        ]
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
     elif as_markdown:
-        typer.echo(_markdown(findings))
+        typer.echo(_markdown(results))
     else:
-        _show(findings)
-    if any(finding.fault for finding in findings):
+        _show(results)
+    if any(result.failure for result in results):
         raise typer.Exit(1)
 
 
-def _run(base_url: str | None, model: str | None, only: str) -> Iterator[Finding]:
+def _run(base_url: str | None, model: str | None, only: str) -> Iterator[CheckResult]:
     try:
         import openai
 
-        from myna.cli.checks.target import Check, open_target
+        from myna.cli.checks.server import Check, connect
     except ImportError as exc:
         raise ConfigurationError(
             N_(
@@ -96,7 +99,7 @@ def _run(base_url: str | None, model: str | None, only: str) -> Iterator[Finding
     key = os.environ.get("OPENAI_API_KEY") or (server_keys(settings)[0] if base_url is None else "none")
     where = base_url or find_server(settings) or local_base_url(settings)
     try:
-        target = open_target(where, key, model)
+        server = connect(where, key, model)
     except openai.OpenAIError as exc:
         raise OperatorError(
             N_("{where} lists no models ({reason}); start a server with: myna serve", where=where, reason=exc)
@@ -104,41 +107,42 @@ def _run(base_url: str | None, model: str | None, only: str) -> Iterator[Finding
     for group in _GROUPS:
         checks: Sequence[Check] = import_module(group).CHECKS
         for one in checks:
-            if only.lower() in one.behaviour.lower() and one.applies(target):
-                yield Finding(one.group, one.behaviour, _fault(one.run, target))
+            if only.lower() in one.behaviour.lower() and one.applies(server):
+                yield CheckResult(one.group, one.behaviour, _failure(one.run, server))
 
 
-def _fault(run: object, target: object) -> str:
+def _failure(run: object, server: object) -> str:
     try:
-        run(target)  # type: ignore[operator]
+        run(server)  # type: ignore[operator]
     except Exception as exc:
-        # Whatever a server answers and the client raises for it is a finding, not a crash.
+        # Whatever a server answers and the client raises for it is a result, not a crash.
         return (
-            f"{type(exc).__name__}: {exc}".removeprefix("Unmet: ").splitlines()[0][:200] or type(exc).__name__
+            f"{type(exc).__name__}: {exc}".removeprefix("ExpectationFailed: ").splitlines()[0][:200]
+            or type(exc).__name__
         )
     return ""
 
 
-def _show(findings: Sequence[Finding]) -> None:
+def _show(results: Sequence[CheckResult]) -> None:
     console = Console()
     table = Table("", _("behaviour"), _("what was seen instead"), title_justify="left", expand=False)
     group = ""
-    for finding in findings:
-        if finding.group != group:
-            group = finding.group
+    for result in results:
+        if result.group != group:
+            group = result.group
             table.add_section()
             table.add_row("", f"[bold]{group}[/bold]", "")
-        mark = "[red]✗[/red]" if finding.fault else "[green]✓[/green]"
-        table.add_row(mark, finding.behaviour, finding.fault.replace("[", "\\["))
+        mark = "[red]✗[/red]" if result.failure else "[green]✓[/green]"
+        table.add_row(mark, result.behaviour, result.failure.replace("[", "\\["))
     console.print(table)
-    num_right = sum(not finding.fault for finding in findings)
-    console.print(_("{num_right} of {num_checks} behaviours", num_right=num_right, num_checks=len(findings)))
+    num_right = sum(not result.failure for result in results)
+    console.print(_("{num_right} of {num_checks} behaviours", num_right=num_right, num_checks=len(results)))
 
 
-def _markdown(findings: Sequence[Finding]) -> str:
+def _markdown(results: Sequence[CheckResult]) -> str:
     lines = ["| | behaviour | what was seen instead |", "|---|---|---|"]
-    for finding in findings:
-        fault = finding.fault.replace("|", "\\|")
-        lines.append(f"| {'✗' if fault else '✓'} | {finding.group}: {finding.behaviour} | {fault} |")
-    num_right = sum(not finding.fault for finding in findings)
-    return "\n".join([*lines, "", f"{num_right} of {len(findings)} behaviours."])
+    for result in results:
+        failure = result.failure.replace("|", "\\|")
+        lines.append(f"| {'✗' if failure else '✓'} | {result.group}: {result.behaviour} | {failure} |")
+    num_right = sum(not result.failure for result in results)
+    return "\n".join([*lines, "", f"{num_right} of {len(results)} behaviours."])

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from myna.catalog.advice import Offer, offers
+from myna.catalog.advice import ModelAdvice, offers
 from myna.catalog.entries import CatalogEntry, nearest_model
 from myna.catalog.found import FoundModel, find_models
 from myna.catalog.names import HubName, parse_name
@@ -147,7 +147,7 @@ def _show_available(settings: Settings, store: ModelStore, *, as_json: bool) -> 
     note(N_("Download one with: myna pull MODEL"))
 
 
-def _speed(offer: Offer) -> str:
+def _speed(offer: ModelAdvice) -> str:
     if not offer.fits:
         return _("too large")
     if "embeddings" in offer.entry.capabilities:
@@ -155,7 +155,7 @@ def _speed(offer: Offer) -> str:
     return f"{offer.tokens_per_s:.0f}" if offer.tokens_per_s >= 10 else f"{offer.tokens_per_s:.1f}"
 
 
-def _notes(offer: Offer, *, is_here: bool) -> str:
+def _notes(offer: ModelAdvice, *, is_here: bool) -> str:
     notes = (
         [_("the one to take for {purposes}", purposes=", ".join(offer.best_for))] if offer.best_for else []
     )
@@ -166,7 +166,7 @@ def _notes(offer: Offer, *, is_here: bool) -> str:
     return "; ".join(notes)
 
 
-def plain_offer(offer: Offer, here: set[str]) -> dict[str, object]:
+def plain_offer(offer: ModelAdvice, here: set[str]) -> dict[str, object]:
     """For `--json`."""
     entry = offer.entry
     return {

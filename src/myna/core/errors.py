@@ -37,7 +37,7 @@ class ConstraintTooComplex(InvalidRequest):
     """A valid constraint that takes more time or memory than a request may use."""
 
 
-class Overrun(NamedTuple):
+class ContextOverflow(NamedTuple):
     """A prompt of that many tokens (or more), and the requested answer (0: any), in that context."""
 
     prompt_tokens: int
@@ -46,8 +46,8 @@ class Overrun(NamedTuple):
 
 
 class ContextLengthExceeded(RequestError):
-    """Prompt and answer together exceed the model's context length or the size of the KV cache. `overrun` has
-    the numbers, where they are known."""
+    """Prompt and answer together exceed the model's context length or the size of the KV cache. `overflow`
+    has the numbers, where they are known."""
 
     def __init__(
         self,
@@ -55,10 +55,10 @@ class ContextLengthExceeded(RequestError):
         *,
         param: str | None = None,
         code: str | None = None,
-        overrun: Overrun | None = None,
+        overflow: ContextOverflow | None = None,
     ) -> None:
         super().__init__(message, param=param, code=code)
-        self.overrun = overrun
+        self.overflow = overflow
 
 
 class ModelNotFound(RequestError):

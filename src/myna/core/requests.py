@@ -54,10 +54,12 @@ class Thought(msgspec.Struct, frozen=True, array_like=True):
 
 class CallMarks(msgspec.Struct, frozen=True, array_like=True):
     """Where tool calls may begin in an answer: at one of the texts `anywhere`, or at its first character that
-    isn't white space if that begins the text `at_start` ("": nothing)."""
+    isn't white space if that begins the text `at_start` ("": nothing). `has_recipients`: each part of an
+    answer names its recipient, as in Functionary 3.2's format."""
 
     anywhere: tuple[str, ...] = ()
     at_start: str = ""
+    has_recipients: bool = False
 
 
 NO_CALLS: Final = CallMarks()

@@ -11,6 +11,7 @@ from myna.core.requests import NO_CALLS, GenerationRequest
 from myna.decoding.detokenizing import ChoiceText
 from myna.decoding.grammar import Grammar
 from myna.decoding.harmony import HarmonyText
+from myna.decoding.recipients import RecipientText
 from myna.decoding.thinking import ThoughtReader, ThoughtText
 from myna.decoding.token_table import TokenTable
 
@@ -33,6 +34,8 @@ class SampledLogprobs(msgspec.Struct, frozen=True, gc=False):
 
 
 def _thought_reader(request: GenerationRequest) -> ThoughtReader | None:
+    if request.calls.has_recipients:
+        return RecipientText(request.calls.anywhere)
     if request.thought is None:
         return None
     if request.thought.is_harmony:

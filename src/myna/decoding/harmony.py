@@ -11,7 +11,7 @@ from typing import Final
 
 from myna.core.harmony import CALL_END, CALL_HEAD, FUNCTIONS, MESSAGE
 from myna.core.overlap import overlap
-from myna.decoding.token_fates import WHITE, Fate, ThoughtDecoder, TokenFates
+from myna.decoding.token_fates import WHITE, Fate, ThoughtDecoder, TokenClassifier
 
 _MESSAGE: Final = MESSAGE.encode()
 _MARKS: Final = (
@@ -42,7 +42,7 @@ class HarmonyText:
     )
 
     def __init__(self, *, has_calls: bool) -> None:
-        self.fates = TokenFates()
+        self.fates = TokenClassifier()
         self._decoder = ThoughtDecoder()
         self._has_calls = has_calls
         self._in_body = self._has_answer = self._is_call = False

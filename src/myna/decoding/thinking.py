@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from myna.core.overlap import overlap
 from myna.core.requests import NO_CALLS, CallMarks, Thought
-from myna.decoding.token_fates import WHITE, ThoughtDecoder, TokenFates
+from myna.decoding.token_fates import WHITE, ThoughtDecoder, TokenClassifier
 
 _Phase = Literal["before", "inside", "behind", "answer", "over"]
 
@@ -14,7 +14,7 @@ _Phase = Literal["before", "inside", "behind", "answer", "over"]
 class ThoughtReader(Protocol):
     """Tells a choice's thoughts from its answer. `fates` has what each token contributes to the answer."""
 
-    fates: TokenFates
+    fates: TokenClassifier
 
     @property
     def is_over(self) -> bool:
@@ -64,7 +64,7 @@ class ThoughtText:
         self._is_constrained = is_constrained
         self._phase: _Phase = "inside" if thought.is_open else "before"
         self._decoder = ThoughtDecoder()
-        self.fates = TokenFates()
+        self.fates = TokenClassifier()
 
     @property
     def is_over(self) -> bool:

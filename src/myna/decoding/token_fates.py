@@ -8,7 +8,7 @@ Fate = Literal["answer", "thought", "markup"]
 WHITE: Final = b" \t\r\n"
 
 
-class TokenFates:
+class TokenClassifier:
     """The bytes that have not been decided yet, and the tokens that they come from.
 
     `decided` is the answer's part of each token decided since it was last taken, None for a token without

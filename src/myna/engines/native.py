@@ -44,7 +44,7 @@ class NativeLogits:
     array: npt.NDArray[np.float32]
 
 
-class Work(NamedTuple):
+class MatmulCost(NamedTuple):
     """The work of matrix products, counted rather than measured: the same on every machine."""
 
     products: int
@@ -130,9 +130,9 @@ class NativeEngine:
         return self._engine.num_threads
 
     @property
-    def work(self) -> Work:
+    def work(self) -> MatmulCost:
         """The total work so far."""
-        return Work(*self._engine.work)
+        return MatmulCost(*self._engine.work)
 
     def limits(self, seconds: float) -> MachineLimits:
         """Measure twice for about that long, with the engine's threads."""

@@ -15,7 +15,7 @@ from myna.fleet.replica import ModelFiles, Replica
 from myna.prompts.gguf import read_header, shard_paths
 from myna.workers.frames import WorkerSpec
 from myna.workers.process import WorkerProcess
-from myna.workers.watchdog import Patience
+from myna.workers.watchdog import ProgressLimits
 
 _log: Final = logging.getLogger(__name__)
 _FAKE: Final = "fake"  # the only engine whose models have no file
@@ -27,7 +27,7 @@ async def start_replica(spec: ReplicaSpec, name: str) -> Replica:
     for engine in engines_to_try(spec.engine):
         files = await asyncio.to_thread(_files, spec, engine)
         worker = WorkerSpec(engine, spec.path, spec.context_tokens, spec.memory_bytes, spec.threads)
-        replica = Replica(partial(WorkerProcess, worker, Patience()), name, files)
+        replica = Replica(partial(WorkerProcess, worker, ProgressLimits()), name, files)
         try:
             await replica.start()
         except ModelLoadFailed as exc:

@@ -16,7 +16,7 @@ class LinkStream(Protocol):
     def cancel(self) -> None: ...
 
 
-class Chosen(Protocol):
+class ReservedReplica(Protocol):
     """A replica that holds a place for one request."""
 
     @property
@@ -30,7 +30,7 @@ class Chosen(Protocol):
 class Replicas(Protocol):
     """The replicas of one model. Everything raises an exception of its own kind when a replica is gone."""
 
-    def choose(self, session: str, avoided: Sequence[str]) -> AbstractAsyncContextManager[Chosen]:
+    def choose(self, session: str, avoided: Sequence[str]) -> AbstractAsyncContextManager[ReservedReplica]:
         """Wait for a place at the replica that suits the session best."""
         ...
 

@@ -29,7 +29,7 @@ def session_of(model: str, request: ModelRequest) -> str:
     return blake2b(repr((model, prefix)).encode(), digest_size=16).hexdigest()
 
 
-class Ring:
+class HashRing:
     """Replicas on a circle, each at many points. Adding or removing one moves only the sessions next to its
     points."""
 
@@ -65,7 +65,7 @@ def capacity(num_running: int, num_replicas: int) -> int:
 
 
 def rank(
-    ring: Ring,
+    ring: HashRing,
     session: str,
     load: Callable[[str], int],
     num_running: int,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from myna.core.conversation import Message, ToolSpec
-from myna.core.errors import ContextLengthExceeded, InvalidRequest, Overrun
+from myna.core.errors import ContextLengthExceeded, ContextOverflow, InvalidRequest
 from myna.core.renderer import Renderer
 from myna.prompts.template_variables import texts_of
 
@@ -122,14 +122,14 @@ def remaining_tokens(
             f"{limit}your messages resulted in {prompt_tokens} tokens. "
             "Please reduce the length of the messages.",
             param,
-            Overrun(prompt_tokens, 0, context_tokens),
+            ContextOverflow(prompt_tokens, 0, context_tokens),
         )
     if limits.is_strict and requested is not None and prompt_tokens + requested > context_tokens:
         raise _too_long(
             f"{limit}you requested {prompt_tokens + requested} tokens ({prompt_tokens} in the messages, "
             f"{requested} in the completion). Please reduce the length of the messages or completion.",
             param,
-            Overrun(prompt_tokens, requested, context_tokens),
+            ContextOverflow(prompt_tokens, requested, context_tokens),
         )
     room = min(context_tokens - prompt_tokens, limits.max_tokens or context_tokens)
     return room if requested is None else min(room, requested)
@@ -142,7 +142,7 @@ def _check_fewest(fewest_tokens: int, context_tokens: int, param: str) -> None:
             f"This model's maximum context length is {context_tokens} tokens. However, your messages "
             f"resulted in at least {fewest_tokens} tokens. Please reduce the length of the messages.",
             param,
-            Overrun(fewest_tokens, 0, context_tokens),
+            ContextOverflow(fewest_tokens, 0, context_tokens),
         )
 
 
@@ -182,16 +182,16 @@ def _raise_too_long_with_tools(
             f"{limit}your messages resulted in {prompt_tokens} tokens ({message_tokens} in the messages, "
             f"{tool_tokens} in the functions). Please reduce the length of the messages or functions.",
             param,
-            Overrun(prompt_tokens, 0, context_tokens),
+            ContextOverflow(prompt_tokens, 0, context_tokens),
         )
     raise _too_long(
         f"{limit}you requested {prompt_tokens + requested} tokens ({message_tokens} in the messages, "
         f"{tool_tokens} in the functions, and {requested} in the completion). "
         "Please reduce the length of the messages, functions, or completion.",
         param,
-        Overrun(prompt_tokens, requested, context_tokens),
+        ContextOverflow(prompt_tokens, requested, context_tokens),
     )
 
 
-def _too_long(message: str, param: str, overrun: Overrun) -> ContextLengthExceeded:
-    return ContextLengthExceeded(message, param=param, code="context_length_exceeded", overrun=overrun)
+def _too_long(message: str, param: str, overflow: ContextOverflow) -> ContextLengthExceeded:
+    return ContextLengthExceeded(message, param=param, code="context_length_exceeded", overflow=overflow)

@@ -4,12 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from msgspec.structs import replace
+
 from myna.core.constraints import Constraint
 from myna.core.conversation import Message
 from myna.core.errors import InvalidRequest
+from myna.core.functionary import TO_ALL
 from myna.core.generator import ModelInfo
 from myna.core.renderer import Renderer, Thinking
-from myna.core.requests import NO_CALLS, GenerationRequest, Sampling
+from myna.core.requests import NO_CALLS, CallMarks, GenerationRequest, Sampling
 from myna.generation.budgets import (
     AnswerLimits,
     check_min_tokens,
@@ -30,6 +33,7 @@ from myna.generation.tool_choice import (
     answer_constraint,
     resolve_tools,
 )
+from myna.prompts.call_formats.table import FORMATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ def to_generation(
         cache_salt=tenant.cache_salt,
         is_collected=not request.is_stream,
         thought=as_prompted(reasoning.thought, renderer.decode(prompt[-PROMPT_END_TOKENS:])),
-        calls=tools.marks if tools else NO_CALLS,
+        calls=_call_marks(request, tools),
         session=_session(request.messages),
     ), tools
 
@@ -143,8 +147,23 @@ def _prompt(
         requested=requested,
         switches={**request.template_variables, **reasoning.switches},
         param=request.messages_param,
-        prefill=request.prefill,
+        prefill=_beginning(request, tools, renderer.call_format),
     )
+
+
+def _beginning(request: ConversationRequest, tools: ResolvedTools | None, call_format: str) -> str:
+    """What the answer begins with in the prompt: of a model that names recipients, also that of text, unless
+    it may be a call."""
+    may_call = tools is not None and bool(tools.callable) and not request.prefill
+    has_recipients = FORMATS[call_format].marks.has_recipients and not may_call
+    return (TO_ALL if has_recipients else "") + request.prefill
+
+
+def _call_marks(request: ConversationRequest, tools: ResolvedTools | None) -> CallMarks:
+    if tools is None:
+        return NO_CALLS
+    # The recipient of an answer that has begun is in the prompt.
+    return replace(tools.marks, has_recipients=False) if request.prefill else tools.marks
 
 
 def _reasoning(request: ConversationRequest, thinking: Thinking | None) -> Reasoning:

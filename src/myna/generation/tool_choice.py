@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from msgspec.structs import replace
+
 from myna.core.constraints import (
     CallableTool,
     Constraint,
@@ -18,6 +20,7 @@ from myna.core.constraints import (
 )
 from myna.core.conversation import ToolSpec
 from myna.core.errors import InvalidRequest
+from myna.core.functionary import LEAD, TO_ALL
 from myna.core.requests import NO_CALLS, CallMarks
 from myna.generation import json_schema
 from myna.prompts.call_formats.base import CallFormat, CallReader
@@ -95,6 +98,8 @@ class ResolvedTools:
     def marks(self) -> CallMarks:
         """Where calls may begin in the answer."""
         marks = self.form.marks if self.callable else NO_CALLS
+        if marks.has_recipients:
+            return replace(marks, anywhere=tuple(f"{LEAD}{tool.name}\n" for tool in self.callable))
         return CallMarks(marks.anywhere[:1]) if self.is_answer_json and marks.anywhere else marks
 
     def reader(self) -> CallReader:
@@ -121,6 +126,9 @@ def resolve_tools(
     if not declared:
         return None
     _check_choice(declared, choice)
+    form = FORMATS[call_format]
+    if form.marks.has_recipients:
+        _check_recipients(declared)
     constraints = [_callable(tool) for tool in declared]
     usable = [
         (tool.spec, constraint)
@@ -128,7 +136,7 @@ def resolve_tools(
         if choice.mode != "none" and (choice.among is None or tool.key in choice.among)
     ]
     return ResolvedTools(
-        form=FORMATS[call_format],
+        form=form,
         mode=choice.mode,
         declared=tuple(declared),
         callable=tuple(spec for spec, _ in usable),
@@ -146,6 +154,17 @@ def _check_choice(declared: Sequence[DeclaredTool], choice: ToolChoice) -> None:
                 f"Invalid value for 'function_call': no function named '{validation_errors.echoed(key[1])}' "
                 "was specified in the 'functions' parameter.",
                 param="function_call",
+            )
+
+
+def _check_recipients(declared: Sequence[DeclaredTool]) -> None:
+    for tool in declared:
+        if tool.spec.name == TO_ALL.strip():
+            raise InvalidRequest(
+                f"This model can't call a tool with the name '{tool.spec.name}': it addresses its text so. "
+                "Rename the tool.",
+                param=tool.param,
+                code="invalid_value",
             )
 
 

@@ -10,7 +10,7 @@ _MAX_KEY_BYTES: Final = 64 << 20
 
 
 @dataclass(slots=True, eq=False)
-class HeldAnswer:
+class UnreadAnswer:
     """An answer being sent. `drop` disconnects its client."""
 
     key_id: str
@@ -25,7 +25,7 @@ class UnreadAnswers:
     def __init__(self, max_bytes: int = _MAX_BYTES, max_key_bytes: int = _MAX_KEY_BYTES) -> None:
         self._max_bytes = max_bytes
         self._max_key_bytes = max_key_bytes
-        self._held: dict[HeldAnswer, None] = {}  # the longest unread first
+        self._held: dict[UnreadAnswer, None] = {}  # the longest unread first
 
     def __len__(self) -> int:
         return len(self._held)
@@ -38,7 +38,7 @@ class UnreadAnswers:
     def hold(self, key_id: str, num_bytes: int, drop: Callable[[], None]) -> Iterator[Callable[[], None]]:
         """Count an answer of about this size in the block. Yields a function to call whenever the client has
         read a part."""
-        answer = HeldAnswer(key_id, num_bytes, drop)
+        answer = UnreadAnswer(key_id, num_bytes, drop)
         self._held[answer] = None
         own = [other for other in self._held if other.key_id == key_id]
         self._drop_excess(own, self._max_key_bytes)
@@ -48,7 +48,7 @@ class UnreadAnswers:
         finally:
             self._held.pop(answer, None)
 
-    def _drop_excess(self, answers: list[HeldAnswer], max_bytes: int) -> None:
+    def _drop_excess(self, answers: list[UnreadAnswer], max_bytes: int) -> None:
         total = sum(answer.num_bytes for answer in answers)
         for answer in answers[:-1]:
             if total <= max_bytes:
@@ -57,7 +57,7 @@ class UnreadAnswers:
             del self._held[answer]
             answer.drop()
 
-    def _touch(self, answer: HeldAnswer) -> None:
+    def _touch(self, answer: UnreadAnswer) -> None:
         if answer in self._held:
             del self._held[answer]
             self._held[answer] = None

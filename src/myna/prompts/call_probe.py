@@ -3,7 +3,7 @@ only `render_process` may use it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from myna.core.conversation import ToolCall, ToolSpec
 from myna.prompts.call_formats.base import CallArguments, CallFormat, CallStarted
@@ -29,6 +29,18 @@ _ARGUMENTS: Final[tuple[tuple[dict[str, Any], ...], ...]] = (
 _IDS: Final = ("call00001", "call00002")
 
 
+class _Turn(NamedTuple):
+    """What a template writes for an assistant's turn, and the prompt before it."""
+
+    prompt: str
+    text: str
+
+    def of(self, form: CallFormat) -> str:
+        """The text with the form's mark, if the prompt already ends with that."""
+        mark = "".join(form.marks.anywhere[:1])
+        return mark + self.text if mark and self.prompt.endswith(mark) else self.text
+
+
 class Render(Protocol):
     """Renders messages with additional variables; raises any of `RENDER_ERRORS`."""
 
@@ -48,16 +60,16 @@ def find_call_format(render: Render) -> str:
     return _described(render)
 
 
-def _written(render: Render) -> Iterator[Sequence[str]]:
-    """The template's texts of an answer with one call and of one with two, in each way in which it may accept
-    them; texts are empty where it refuses."""
+def _written(render: Render) -> Iterator[Sequence[_Turn]]:
+    """The template's turns with one call and with two, in each way in which it may accept them; their texts
+    are empty where it refuses."""
     spec = {"name": _TOOL, "description": "probe", "parameters": _PARAMETERS}
     tools = [{"type": "function", "function": spec}]
     for more in ({"tools": tools}, {}):
         for content in ("", None):
             for as_text in (False, True):
                 turns = [_turn(render, arguments, content, as_text, more) for arguments in _ARGUMENTS]
-                if _TOOL in turns[0]:
+                if _TOOL in turns[0].text:
                     yield turns
 
 
@@ -67,7 +79,7 @@ def _turn(
     content: str | None,
     as_text: bool,
     more: Mapping[str, object],
-) -> str:
+) -> _Turn:
     """What the template writes for an answer with these calls, after the beginning of any answer."""
     calls = [
         {
@@ -85,15 +97,15 @@ def _turn(
             **{**more, "add_generation_prompt": False},
         )
     except RENDER_ERRORS:
-        return ""
+        return _Turn("", "")
     pairs = enumerate(zip(before, whole, strict=False))
     start = next((i for i, pair in pairs if pair[0] != pair[1]), len(before))
     if (tag := whole.rfind("<", 0, start)) > whole.rfind(">", 0, start):
         start = tag  # two tags that begin alike
-    return whole[start:]
+    return _Turn(whole[:start], whole[start:])
 
 
-def _fit(form: CallFormat, turns: Sequence[str]) -> tuple[int, int]:
+def _fit(form: CallFormat, turns: Sequence[_Turn]) -> tuple[int, int]:
     """How well a format fits: how many of the texts it reads, and how much of them it would write just so."""
     num_read = num_same = 0
     for turn, arguments in zip(turns, _ARGUMENTS, strict=True):
@@ -101,23 +113,23 @@ def _fit(form: CallFormat, turns: Sequence[str]) -> tuple[int, int]:
             ToolCall(id, _TOOL, json.dumps(one, ensure_ascii=False))
             for id, one in zip(_IDS, arguments, strict=False)
         ]
-        written = form.write(calls)
-        num_same += len(written) if written in turn else 0
-        num_read += _reads(form, turn, arguments)
+        written, text = form.write(calls), turn.of(form)
+        num_same += len(written) if written in text else 0
+        num_read += _reads(form, text, arguments)
     return num_read, num_same
 
 
-def _reads(form: CallFormat, turn: str, arguments: Sequence[Mapping[str, object]]) -> bool:
+def _reads(form: CallFormat, text: str, arguments: Sequence[Mapping[str, object]]) -> bool:
     """Whether the format's reader finds just these calls in the text."""
     reader = form.reader([ToolSpec(_TOOL, "", json.dumps(_PARAMETERS))])
     found: list[str] = []
-    for piece in [*reader.feed(turn), *reader.end()]:
+    for piece in [*reader.feed(text), *reader.end()]:
         if isinstance(piece, CallStarted):
             found.append("")
         elif isinstance(piece, CallArguments):
             found[-1] += piece.text
     try:
-        return [json.loads(text) for text in found] == list(arguments)
+        return [json.loads(one) for one in found] == list(arguments)
     except ValueError:
         return False
 

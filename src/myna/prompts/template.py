@@ -8,6 +8,7 @@ tokenizes the result.
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from myna.core.conversation import Message, ToolSpec
@@ -18,6 +19,7 @@ from myna.prompts.adaptation import Adaptation, adapt, adaptations, without_deve
 from myna.prompts.call_formats.base import CallFormat
 from myna.prompts.call_formats.table import BARE
 from myna.prompts.conversation import Wrap, chat_variables, check_tools, wrapped
+from myna.prompts.failing_part import WHOLE, find_part
 from myna.prompts.render_pool import TemplateFault, shared_pool
 from myna.prompts.shadow import Shadow, Shown, cast, compare
 from myna.prompts.template_bounds import TemplateOutOfBounds
@@ -37,7 +39,7 @@ ROLE_PREFIXED: Final = (
 )
 _PLAIN: Final = TemplateFeatures()
 _MAX_REMEMBERED: Final = 1024
-_MAX_TRIES: Final = 16  # renders; published templates need up to 13
+_MAX_TRIES: Final = 128  # renders; published templates need up to 100
 
 Render = Callable[[Mapping[str, object]], str]
 
@@ -105,102 +107,115 @@ class ChatTemplate:
             "add_generation_prompt": add_generation_prompt,
         }
         render = self._render_values or shared_pool().for_request(self.source)
+        attempt = _Attempt(self.features, form, fixed, render)
         try:
-            way = self._known_adaptation(cast(messages, tools), form, fixed, render)
-            return self._checked(*adapt(*wrapped(messages, tools, wrap), way, form), fixed, render)
+            way = self._known_adaptation(cast(messages, tools), attempt)
+            return attempt.text(*wrapped(messages, tools, wrap), way)
+        except _Rejected as exc:
+            attempt.text(messages, tools, exc.way)  # raises, in the words about this conversation
+            raise _not_shown() from exc
         except TemplateOutOfBounds as exc:
             raise InvalidRequest(
                 N_("The model's chat template was stopped: {reason}.", reason=exc), param="messages"
             ) from exc
 
-    def _known_adaptation(
-        self, shadow: Shadow, form: CallFormat, fixed: Mapping[str, object], render: Render
-    ) -> Adaptation:
+    def _known_adaptation(self, shadow: Shadow, attempt: "_Attempt") -> Adaptation:
         """Remembers those of recent shadows: of short conversations there are few."""
-        text = repr((shadow.messages, shadow.tools, form.name, fixed))
+        text = repr((shadow.messages, shadow.tools, attempt.form.name, attempt.fixed))
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         with self._lock:
             way = self._adaptations.pop(key, None)
         if way is None:
-            way = self._adaptation(shadow, form, fixed, render)
+            way = _adaptation(shadow, attempt)
         with self._lock:
             self._adaptations[key] = way
             if len(self._adaptations) > _MAX_REMEMBERED:
                 del self._adaptations[next(iter(self._adaptations))]
         return way
 
-    def _adaptation(
-        self, shadow: Shadow, form: CallFormat, fixed: Mapping[str, object], render: Render
-    ) -> Adaptation:
-        """The first in which the template shows all words in order; else the first in another order. Raises
-        `InvalidRequest` if there is none."""
-        features = self.features
-        ways = adaptations(
-            shadow.messages, shadow.tools, has_tools=features.has_tools, has_calls=features.has_calls
-        )
-        tried = set[object]()
-        failures = list[InvalidRequest | Shown]()
-        unordered: Adaptation | None = None
-        for way in ways:
-            adapted = adapt(shadow.messages, shadow.tools, way, form)
-            if adapted in tried:
-                continue
-            tried.add(adapted)
-            shown = self._shown(*adapted, shadow, fixed, render)
-            if isinstance(shown, Shown) and shown.is_complete:
-                if shown.is_ordered:
-                    return way
-                unordered = unordered or way
-            failures.append(shown)
-            if len(tried) == _MAX_TRIES:
-                break
-        if unordered is None:
-            raise _refusal(failures, shadow)
+
+class _Rejected(Exception):
+    """The template fails, however the conversation is written; `way` is the first."""
+
+    def __init__(self, way: Adaptation) -> None:
+        super().__init__()
+        self.way = way
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Renders one request's conversation, rewritten in different ways."""
+
+    features: TemplateFeatures
+    form: CallFormat
+    fixed: Mapping[str, object]
+    render: Render
+
+    def text(self, messages: Sequence[Message], tools: Sequence[ToolSpec], way: Adaptation) -> str:
+        """Raises `InvalidRequest` that names the part on which the template fails."""
+        try:
+            return self._text(messages, tools, way)
+        except (TemplateRefusal, TemplateFault) as exc:
+            raise _failed(exc, self._failing_part(messages, tools, way)) from exc
+
+    def shown(self, shadow: Shadow, way: Adaptation) -> Shown | None:
+        """What the template makes of a shadow; None if it fails."""
+        adapted, _ = adapt(shadow.messages, shadow.tools, way, self.form)
+        try:
+            return compare(self._text(shadow.messages, shadow.tools, way), adapted, shadow)
+        except (TemplateRefusal, TemplateFault, InvalidRequest):
+            return None
+
+    def _failing_part(self, messages: Sequence[Message], tools: Sequence[ToolSpec], way: Adaptation) -> str:
+        def failure(some: Sequence[Message], declared: Sequence[ToolSpec]) -> str:
+            try:
+                self._text(some, declared, way)
+            except (TemplateRefusal, TemplateFault) as exc:
+                return repr(exc)
+            return ""
+
+        try:
+            return find_part(failure, messages, tools)
+        except TemplateOutOfBounds:  # the request's time is over
+            return WHOLE
+
+    def _text(self, messages: Sequence[Message], tools: Sequence[ToolSpec], way: Adaptation) -> str:
+        adapted = adapt(messages, tools, way, self.form)
+        return self.render({**self.fixed, **chat_variables(*adapted, self.features.forms)})
+
+
+def _adaptation(shadow: Shadow, attempt: _Attempt) -> Adaptation:
+    """The first in which the template shows all words in order; else the first in another order. Raises
+    `InvalidRequest` if there is none."""
+    features = attempt.features
+    ways = adaptations(
+        shadow.messages, shadow.tools, has_tools=features.has_tools, has_calls=features.has_calls
+    )
+    tried = set[object]()
+    failures = list[Shown | None]()
+    unordered: Adaptation | None = None
+    for way in ways:
+        adapted = adapt(shadow.messages, shadow.tools, way, attempt.form)
+        if adapted in tried:
+            continue
+        tried.add(adapted)
+        shown = attempt.shown(shadow, way)
+        if shown is not None and shown.is_complete:
+            if shown.is_ordered:
+                return way
+            unordered = unordered or way
+        failures.append(shown)
+        if len(tried) == _MAX_TRIES:
+            break
+    if unordered is not None:
         return unordered
-
-    def _shown(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSpec],
-        shadow: Shadow,
-        fixed: Mapping[str, object],
-        render: Render,
-    ) -> Shown | InvalidRequest:
-        try:
-            return compare(self._checked(messages, tools, fixed, render), messages, shadow)
-        except InvalidRequest as exc:
-            return exc
-
-    def _checked(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSpec],
-        fixed: Mapping[str, object],
-        render: Render,
-    ) -> str:
-        try:
-            return render({**fixed, **chat_variables(messages, tools, self.features.forms)})
-        except TemplateRefusal as exc:
-            raise InvalidRequest(
-                N_("The model's chat template rejected these messages: {reason}", reason=exc),
-                param="messages",
-            ) from exc
-        except TemplateFault as exc:
-            raise InvalidRequest(
-                N_("The model's chat template can't render these messages ({kind}).", kind=exc),
-                param="messages",
-            ) from exc
-
-
-def _refusal(failures: Sequence[InvalidRequest | Shown], shadow: Shadow) -> InvalidRequest:
-    """The template's own error, or the message that it can't show."""
     first = failures[0]
-    if isinstance(first, InvalidRequest):
-        return first
+    if first is None:
+        raise _Rejected(ways[0])
     place = next((shadow.places[n] for n in (*first.lost, *first.repeated) if n in shadow.places), None)
     if place is None:
-        return InvalidRequest(N_("The model's chat template can't show this conversation."), param="messages")
-    return InvalidRequest(
+        raise _not_shown()
+    raise InvalidRequest(
         N_(
             "The model's chat template can't show messages[{place}] (role {role!r}) in this conversation.",
             place=place,
@@ -208,3 +223,21 @@ def _refusal(failures: Sequence[InvalidRequest | Shown], shadow: Shadow) -> Inva
         ),
         param=f"messages.[{place}]",
     )
+
+
+def _not_shown() -> InvalidRequest:
+    return InvalidRequest(N_("The model's chat template can't show this conversation."), param="messages")
+
+
+def _failed(exc: Exception, part: str) -> InvalidRequest:
+    """The template's failure as an error about that part of the conversation."""
+    if isinstance(exc, TemplateRefusal):
+        text = N_("The model's chat template rejected {part}: {reason}", part=part, reason=exc)
+    else:
+        text = N_(
+            "The model's chat template can't render {part} ({kind}). Change or leave out that part, or set "
+            "another chat_template for the model under [models] in myna.toml.",
+            part=part,
+            kind=exc,
+        )
+    return InvalidRequest(text, param=part.replace("[", ".["))

@@ -31,7 +31,7 @@ from myna.request.services import Services
 from myna.usage.metering import Meter, MeteredStream
 from myna.usage.recorder import UsageRecorder
 from myna.wire.errors import Layout, WrongMethod
-from myna.wire.ignored import Ignored
+from myna.wire.ignored import IgnoredFields
 from myna.wire.parameters import Parameter
 from myna.wire.validation import WireModel, validate
 
@@ -52,7 +52,7 @@ class Validator(Protocol):
         schema: type[M],
         body: Mapping[str, object],
         parameters: Mapping[str, Parameter],
-        ignored: Ignored | None = None,
+        ignored: IgnoredFields | None = None,
     ) -> M: ...
 
 
@@ -123,7 +123,7 @@ class RequestContext:
         is dropped if the key or the server is set to that."""
         own = self.principal.ignores_unknown
         is_lenient = may_ignore and (self.services.ignores_unknown if own is None else own)
-        ignored = Ignored() if is_lenient else None
+        ignored = IgnoredFields() if is_lenient else None
 
         def check() -> tuple[M, list[str]]:
             request = validator(schema, body, parameters, ignored)

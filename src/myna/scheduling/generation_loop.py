@@ -19,7 +19,7 @@ from myna.decoding.token_table import TokenTable
 from myna.engines.base import Engine, KVCacheFull, Logits
 from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
 from myna.scheduling.grammar_compiler import GrammarCompiler
-from myna.scheduling.loop import Checked, Compiled, Loop, Mailbox, OutputSink
+from myna.scheduling.loop import Compiled, Loop, Mailbox, OutputSink, PrefixChecked
 from myna.scheduling.prefill_budget import PrefillBudget
 from myna.scheduling.prefix_file import PrefixFile
 from myna.scheduling.queues import RequestQueues
@@ -107,10 +107,10 @@ class GenerationLoop(Loop):
             return
         self._restoring.add(number)
         prefixes.check(
-            saved, lambda num_intact: self._mailbox.send(Checked(number, request, saved, num_intact))
+            saved, lambda num_intact: self._mailbox.send(PrefixChecked(number, request, saved, num_intact))
         )
 
-    def _take_checked(self, command: Checked) -> None:
+    def _take_prefix_checked(self, command: PrefixChecked) -> None:
         prefixes, number, request, saved, num_intact = self._saved_prefixes, *command
         assert prefixes is not None
         if number in self._restoring:

@@ -13,7 +13,7 @@ from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest, ModelRequest
 from myna.core.stats import SchedulerStats
 from myna.decoding.grammar import Grammar
-from myna.scheduling.saved_prefixes import Saved
+from myna.scheduling.saved_prefixes import SavedPrefix
 from myna.scheduling.sequence import RequestEvent
 
 _STATS_S: Final = 0.25
@@ -45,12 +45,12 @@ class Compiled(NamedTuple):
     grammar: Grammar | MynaError
 
 
-class Checked(NamedTuple):
+class PrefixChecked(NamedTuple):
     """That many chunks of the saved prefix of a request are intact."""
 
     number: int
     request: GenerationRequest
-    saved: Saved
+    saved: SavedPrefix
     num_intact: int
 
 
@@ -68,7 +68,7 @@ class Stop(NamedTuple):
     pass
 
 
-Command = Add | Checked | Compiled | Abort | Tokenize | Stop
+Command = Add | PrefixChecked | Compiled | Abort | Tokenize | Stop
 
 
 class Mailbox:
@@ -163,7 +163,7 @@ class Loop(ABC):
         """For loops that compile constraints."""
         raise AssertionError("no constraint was to be compiled")
 
-    def _take_checked(self, command: Checked) -> None:
+    def _take_prefix_checked(self, command: PrefixChecked) -> None:
         """For loops that restore saved prefixes."""
         raise AssertionError("no prefix was to be restored")
 
@@ -177,8 +177,8 @@ class Loop(ABC):
             self._add(command.number, command.request)
         elif isinstance(command, Compiled):
             self._take_compiled(command)
-        elif isinstance(command, Checked):
-            self._take_checked(command)
+        elif isinstance(command, PrefixChecked):
+            self._take_prefix_checked(command)
         elif isinstance(command, Abort):
             self._abort(command.number)
         elif isinstance(command, Tokenize):

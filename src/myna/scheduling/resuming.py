@@ -53,7 +53,7 @@ class _Choice:
         return text[repeated:]
 
 
-class Sent:
+class SentEvents:
     """`note` every event that is read; after a `rewind`, `rest` removes from the rerun's events what was read
     of the first run. The events of both runs may be cut differently."""
 

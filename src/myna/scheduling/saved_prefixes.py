@@ -27,7 +27,7 @@ def chunk_bytes(blocks: BlockStorage) -> int:
     return blocks.block_bytes * _CHUNK_BLOCKS
 
 
-class Saved(NamedTuple):
+class SavedPrefix(NamedTuple):
     """The saved prefix of a request's prompt."""
 
     tokens: list[int]
@@ -39,7 +39,7 @@ class Saved(NamedTuple):
 class _Restoring:
     """`then` is called when as much as possible is in the prefix cache."""
 
-    saved: Saved
+    saved: SavedPrefix
     then: Callable[[], None]
     entry: CacheEntry | None = None
 
@@ -69,7 +69,7 @@ class SavedPrefixes:
     def has_work(self) -> bool:
         return bool(self._restoring or self._unsaved)
 
-    def find(self, request: GenerationRequest) -> Saved | None:
+    def find(self, request: GenerationRequest) -> SavedPrefix | None:
         """What is saved of a prompt, if it is more than what is computed. To be passed to `check`."""
         if request.num_prompt_logprobs is not None:
             return None
@@ -80,9 +80,9 @@ class SavedPrefixes:
         if not keys or self._num_computed(tokens, request.cache_salt) > len(tokens) - CHUNK_TOKENS:
             return None
         self._pin(keys, 1)
-        return Saved(tokens, request.cache_salt, keys)
+        return SavedPrefix(tokens, request.cache_salt, keys)
 
-    def check(self, saved: Saved, then: Callable[[int], None]) -> None:
+    def check(self, saved: SavedPrefix, then: Callable[[int], None]) -> None:
         """Read the chunks in another thread, and call `then` there with how many of them are intact."""
 
         def read() -> None:
@@ -95,16 +95,16 @@ class SavedPrefixes:
 
         self._checking.submit(read)
 
-    def restore(self, saved: Saved, num_intact: int, then: Callable[[], None]) -> None:
+    def restore(self, saved: SavedPrefix, num_intact: int, then: Callable[[], None]) -> None:
         """Restore the intact chunks in the next turns, then call `then`."""
         if num_intact < len(saved.keys) and saved.keys[num_intact] in self._file:
             self._file.drop(saved.keys[num_intact])
         self._file.touch(saved.keys[:num_intact])
-        intact = Saved(saved.tokens[: num_intact * CHUNK_TOKENS], saved.salt, saved.keys[:num_intact])
+        intact = SavedPrefix(saved.tokens[: num_intact * CHUNK_TOKENS], saved.salt, saved.keys[:num_intact])
         self._pin(saved.keys[num_intact:], -1)
         self._restoring.append(_Restoring(intact, then))
 
-    def drop(self, saved: Saved) -> None:
+    def drop(self, saved: SavedPrefix) -> None:
         """The request has been aborted."""
         self._pin(saved.keys, -1)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from myna.core.errors import MynaError
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
-from myna.scheduling.resuming import Sent
+from myna.scheduling.resuming import SentEvents
 
 _MERGE_AT: Final = 256
 
@@ -36,7 +36,7 @@ class RequestStream:
     )
 
     def __init__(
-        self, on_close: Callable[[], None], *, is_held: bool = False, sent: Sent | None = None
+        self, on_close: Callable[[], None], *, is_held: bool = False, sent: SentEvents | None = None
     ) -> None:
         self._events: deque[Event] = deque()
         self._waiter: asyncio.Future[None] | None = None

@@ -8,12 +8,12 @@ from sqlalchemy import ColumnElement, Connection, Select, select
 from myna.core.stored import Order
 
 
-class Named(Protocol):
+class HasId(Protocol):
     @property
     def id(self) -> str: ...
 
 
-Row = TypeVar("Row", bound=Named)
+Row = TypeVar("Row", bound=HasId)
 
 
 def rows_after(rows: Iterable[Row], after: str | None, order: Order) -> list[Row] | None:

@@ -76,8 +76,8 @@ def _status(exc: BaseException, row: ErrorRow) -> int:
 def _message(exc: BaseException) -> str:
     """The text of the error, where clients recognize it in Anthropic's words."""
     match exc:
-        case core.ContextLengthExceeded() if exc.overrun is not None:
-            return _too_long(exc.overrun)
+        case core.ContextLengthExceeded() if exc.overflow is not None:
+            return _too_long(exc.overflow)
         case core.AuthenticationFailed() if not isinstance(exc, core.MissingScope):
             text = "invalid x-api-key" if exc.code else "x-api-key header is required"
             return f"{text}. {_HOW_TO_FIND_KEYS}"
@@ -88,10 +88,10 @@ def _message(exc: BaseException) -> str:
     return "Internal server error" if error_row(exc).message else str(exc)
 
 
-def _too_long(overrun: core.Overrun) -> str:
+def _too_long(overflow: core.ContextOverflow) -> str:
     """Claude Code compacts its conversation when it reads the first of these, and asks for less when it reads
     the second."""
-    prompt, requested, context = overrun
+    prompt, requested, context = overflow
     if prompt >= context:
         return f"prompt is too long: {prompt} tokens > {context} maximum"
     return (

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from myna.wire.parameters import Parameter, Use
+from myna.wire.parameters import Parameter, Support
 
-_ACCEPTED: Final = Parameter(Use.NO_EFFECT, about="Accepted with any value.")
+_ACCEPTED: Final = Parameter(Support.NO_EFFECT, about="Accepted with any value.")
 _PROMPT: Final = {
     "model": Parameter(is_required=True, about="A model's id or one of its aliases; the response echoes it."),
     "tool_choice": Parameter(
@@ -33,7 +33,7 @@ _PROMPT: Final = {
         "reasoning as `reasoning_effort` does."
     ),
     "cache_control": Parameter(
-        Use.HINT,
+        Support.HINT,
         about="Here and in blocks and tools. Prompts are always cached; with it, `usage` counts what is new "
         "in the cache as `cache_creation_input_tokens`.",
     ),
@@ -46,7 +46,7 @@ MESSAGES: Final[Mapping[str, Parameter]] = MappingProxyType(
             is_required=True,
             about="At least 1. An answer ends at `max_answer` and at the end of the context at the latest.",
         ),
-        "metadata": Parameter(Use.HINT, about="`user_id` is recorded in the log."),
+        "metadata": Parameter(Support.HINT, about="`user_id` is recorded in the log."),
         "stop_sequences": Parameter(about="Up to 16 strings; the one that ended the answer is reported."),
         "temperature": Parameter(about="0 to 2 (1 at Anthropic); as in chat completions."),
         "service_tier": _ACCEPTED,

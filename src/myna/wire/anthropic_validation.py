@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from myna.core.errors import InvalidRequest
-from myna.wire.ignored import Ignored
-from myna.wire.parameters import Parameter, Use
+from myna.wire.ignored import IgnoredFields
+from myna.wire.parameters import Parameter, Support
 from myna.wire.validation import TAG, WireModel
 
 M = TypeVar("M", bound=WireModel)
@@ -20,10 +20,10 @@ def validate_anthropic(
     schema: type[M],
     body: Mapping[str, object],
     parameters: Mapping[str, Parameter],
-    ignored: Ignored | None = None,
+    ignored: IgnoredFields | None = None,
 ) -> M:
     """The typed request; see `validation.validate`. Unknown names are reported last, as Anthropic does."""
-    has_no_effect = {name for name, parameter in parameters.items() if parameter.use is Use.NO_EFFECT}
+    has_no_effect = {name for name, parameter in parameters.items() if parameter.support is Support.NO_EFFECT}
     try:
         return schema.model_validate(
             {name: value for name, value in body.items() if name not in has_no_effect}, context=ignored

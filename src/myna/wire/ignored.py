@@ -6,7 +6,7 @@ from typing import Final
 _MAX_PATH: Final = 256
 
 
-class Ignored:
+class IgnoredFields:
     """Collects what is dropped from one request while its body is validated."""
 
     def __init__(self) -> None:

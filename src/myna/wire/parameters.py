@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 
-class Use(Enum):
+class Support(Enum):
     """How a parameter is treated."""
 
     SUPPORTED = "supported"
@@ -24,7 +24,7 @@ class Parameter:
     """`about` is the description in docs/parameters.md. `allowed` are the values of a rejected parameter that
     request nothing; `error_text` is OpenAI's own error text, if it has one."""
 
-    use: Use = Use.SUPPORTED
+    support: Support = Support.SUPPORTED
     is_required: bool = False
     is_extension: bool = False
     allowed: tuple[object, ...] = (None,)
@@ -37,7 +37,7 @@ def _supported(about: str) -> Parameter:
 
 
 def _hint(about: str) -> Parameter:
-    return Parameter(Use.HINT, about=about)
+    return Parameter(Support.HINT, about=about)
 
 
 def _required(about: str) -> Parameter:
@@ -49,17 +49,17 @@ def _extension(about: str) -> Parameter:
 
 
 def _rejected(about: str, *allowed: object, error_text: str = "") -> Parameter:
-    return Parameter(Use.REJECTED, allowed=(None, *allowed), error_text=error_text, about=about)
+    return Parameter(Support.REJECTED, allowed=(None, *allowed), error_text=error_text, about=about)
 
 
 def _accepted() -> Parameter:
-    return Parameter(Use.NO_EFFECT, is_extension=True, about="Accepted with any value.")
+    return Parameter(Support.NO_EFFECT, is_extension=True, about="Accepted with any value.")
 
 
 def _neutral(value: object) -> Parameter:
     shown = json.dumps(value)
     return Parameter(
-        Use.REJECTED, is_extension=True, allowed=(None, value), about=f"Accepted if it is `{shown}`."
+        Support.REJECTED, is_extension=True, allowed=(None, value), about=f"Accepted if it is `{shown}`."
     )
 
 

@@ -55,7 +55,7 @@ class BaseItem(WireModel):
     created_by: object = None
 
 
-class Message(BaseItem):
+class MessageItem(BaseItem):
     """A message of one of four roles; `content` is a text or a list of parts."""
 
     type: str | None = None
@@ -215,7 +215,7 @@ class ItemReference(WireModel):
     type: str | None = None
 
 
-Item = Message | FunctionCall | CustomToolCall | ToolOutput | Reasoning | Compaction
+Item = MessageItem | FunctionCall | CustomToolCall | ToolOutput | Reasoning | Compaction
 """An item with its content."""
 
 PREFIXES: Final = {
@@ -263,7 +263,7 @@ def _item_tag(value: Any) -> str:
 
 
 ItemParam = Annotated[
-    Annotated[Message, Tag(f"{TAG}message")]
+    Annotated[MessageItem, Tag(f"{TAG}message")]
     | Annotated[FunctionCall, Tag(f"{TAG}function_call")]
     | Annotated[CustomToolCall, Tag(f"{TAG}custom_tool_call")]
     | Annotated[ToolOutput, Tag(f"{TAG}function_call_output")]

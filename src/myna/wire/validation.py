@@ -9,8 +9,8 @@ from pydantic_core import ErrorDetails
 
 from myna.core.errors import InvalidRequest
 from myna.wire import validation_errors
-from myna.wire.ignored import Ignored
-from myna.wire.parameters import Parameter, Use
+from myna.wire.ignored import IgnoredFields
+from myna.wire.parameters import Parameter, Support
 from myna.wire.validation_errors import FIELD_ERROR, FieldError
 
 TAG: Final = "~"
@@ -54,7 +54,7 @@ class WireModel(BaseModel):
     def _without_unknown_keys(cls, value: object, info: ValidationInfo) -> object:
         """Move unknown keys to `info.context`, if there is one. Otherwise keep one: pydantic creates an error
         for each, but only the first is reported."""
-        ignored: Ignored | None = info.context
+        ignored: IgnoredFields | None = info.context
         if not isinstance(value, dict) or (ignored is None and len(value) <= len(cls.model_fields)):
             return value
         names = _names(cls)
@@ -89,7 +89,7 @@ def validate(
     schema: type[M],
     body: Mapping[str, object],
     parameters: Mapping[str, Parameter],
-    ignored: Ignored | None = None,
+    ignored: IgnoredFields | None = None,
 ) -> M:
     """The typed request. Raises `InvalidRequest` for the first error.
 
@@ -130,11 +130,11 @@ def reject_unsupported(body: Mapping[str, object], parameters: Mapping[str, Para
 
 def _is_read(parameter: Parameter | None) -> bool:
     """Whether the schema has the parameter; None, for an unknown one, is left to it."""
-    return parameter is None or parameter.use in (Use.SUPPORTED, Use.HINT)
+    return parameter is None or parameter.support in (Support.SUPPORTED, Support.HINT)
 
 
 def _is_unsupported(parameter: Parameter | None, value: object) -> bool:
-    return parameter is not None and parameter.use is Use.REJECTED and value not in parameter.allowed
+    return parameter is not None and parameter.support is Support.REJECTED and value not in parameter.allowed
 
 
 def to_invalid_request(error: ErrorDetails) -> InvalidRequest:

@@ -19,7 +19,7 @@ from myna.workers.frames import Abort, Stats, Step, Submit, Tokenize, Tokenized,
 from myna.workers.process import WorkerProcess
 from myna.workers.program import OWN, WorkerProgram
 from myna.workers.table import PendingRequest, RequestTable
-from myna.workers.watchdog import Patience
+from myna.workers.watchdog import ProgressLimits
 
 _log: Final = logging.getLogger(__name__)
 _MAX_FAILED_LOADS: Final = 6
@@ -52,14 +52,14 @@ class WorkerClient:
         limits: QueueLimits | None = None,
         *,
         delay_s: float = 0.5,
-        patience: Patience | None = None,
+        patience: ProgressLimits | None = None,
         program: WorkerProgram = OWN,
         connect: Connect | None = None,
     ) -> None:
         self._spec = spec
         self._delay_s = delay_s
         self._connect: Connect = connect or partial(
-            WorkerProcess, spec, patience or Patience(), program=program
+            WorkerProcess, spec, patience or ProgressLimits(), program=program
         )
         self._table = RequestTable(limits or QueueLimits(), self._abort, resumes=connect is not None)
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}

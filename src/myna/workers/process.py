@@ -29,7 +29,7 @@ from myna.workers.prefix_store import PrefixStore
 from myna.workers.process_tree import process_tree
 from myna.workers.program import OWN, WorkerProgram
 from myna.workers.steplock import StepLock
-from myna.workers.watchdog import Patience, ProcessUsage, Watchdog
+from myna.workers.watchdog import ProcessUsage, ProgressLimits, Watchdog
 
 _log: Final = logging.getLogger("myna.worker")
 _SOCKET_BUFFER_BYTES: Final = 1 << 20
@@ -48,7 +48,7 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, spec: WorkerSpec, patience: Patience, on_message: OnMessage, program: WorkerProgram = OWN
+        self, spec: WorkerSpec, patience: ProgressLimits, on_message: OnMessage, program: WorkerProgram = OWN
     ) -> None:
         self._spec = spec
         self._program = program

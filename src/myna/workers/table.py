@@ -9,7 +9,7 @@ from myna.core.generator import ModelInfo
 from myna.core.requests import ModelRequest
 from myna.core.translatable import N_
 from myna.scheduling.admission import Admission, QueueLimits
-from myna.scheduling.resuming import Diverged, Sent
+from myna.scheduling.resuming import Diverged, SentEvents
 from myna.scheduling.streams import RequestStream
 from myna.workers.frames import Failure, Step
 
@@ -53,7 +53,7 @@ class RequestTable:
         """Admit a request. Raises as `Admission.admit` does."""
         self._admission.admit(request, info)
         self._last_number = number = self._last_number + 1
-        sent = Sent() if self._resumes and not request.is_collected else None
+        sent = SentEvents() if self._resumes and not request.is_collected else None
         stream = RequestStream(lambda: self._abort(number), is_held=request.is_collected, sent=sent)
         entry = self.entries[number] = PendingRequest(request, stream)
         return number, entry

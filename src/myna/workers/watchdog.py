@@ -9,7 +9,7 @@ _READ_BYTES: Final = 4096  # per tick; pings themselves read a few dozen bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ProgressLimits:
     """How long a worker may make no progress, in ticks of `tick_s` seconds of the server's running time.
 
     `silent`: it sends nothing. `stuck`: the process responds, but its loop doesn't turn. `loading`: the model
@@ -43,7 +43,7 @@ class Watchdog:
     computer was suspended.
     """
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: ProgressLimits) -> None:
         self._patience = patience
         self._last: ProcessUsage | None = None
         self._num_turns = -1

@@ -14,6 +14,7 @@ from tests.prompts.template_gate import published, template_paths
 
 from myna.backends.worker.fake_renderer import fake_renderer
 from myna.core.conversation import ToolCall
+from myna.core.functionary import LEAD, TO_ALL
 from myna.prompts.call_formats.bare import BareFormat
 from myna.prompts.call_formats.table import FORMATS
 from myna.prompts.renderer import GgufRenderer
@@ -55,7 +56,7 @@ THOUGHT = "I should think first"
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes what the model says."""
+    """Writes what the model says, behind the template's prompt."""
 
     renderer: GgufRenderer
 
@@ -71,10 +72,10 @@ class Writer:
                 ToolCall(f"call0000{i}", name, json.dumps(values, ensure_ascii=False))
                 for i, (name, values) in enumerate(calls)
             ]
-            return before + form.write(made)
+            return before + form.write(made).removeprefix(LEAD if form.marks.has_recipients else "")
         if thinking is not None:
             before, after = before + thinking.answer, thinking.close
-        return before + text + after
+        return before + (TO_ALL if form.marks.has_recipients else "") + text + after
 
 
 @pytest.mark.parametrize("path", template_paths(), ids=lambda path: path.stem)

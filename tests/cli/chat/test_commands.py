@@ -11,8 +11,8 @@ from myna.cli.chat import commands
 from myna.cli.chat.commands import COMMANDS, is_command, run_command
 from myna.cli.chat.conversation import Conversation, Turn
 from myna.cli.chat.parameters import MAX_STOPS, PARAMETERS
+from myna.cli.chat.server import ChatServer
 from myna.cli.chat.session import Chat
-from myna.cli.chat.target import Target
 from myna.core.errors import MynaError
 from myna.wire import fields
 from myna.wire.parameters import CHAT
@@ -30,7 +30,7 @@ def chat(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cha
     monkeypatch.setenv("COLUMNS", "100")
     for name in ("VISUAL", "EDITOR", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    return Chat(Target(script.base_url, "sk-bird"), Conversation("bird-1"), shows_stats=False)
+    return Chat(ChatServer(script.base_url, "sk-bird"), Conversation("bird-1"), shows_stats=False)
 
 
 def messages(script: Script) -> list[tuple[str, str]]:

@@ -6,8 +6,8 @@ import pytest
 from tests.cli.chat.scripted import Script, piece, scripted
 
 from myna.cli.chat.conversation import Conversation, Turn
+from myna.cli.chat.server import ChatServer
 from myna.cli.chat.session import Chat
-from myna.cli.chat.target import Target
 from myna.cli.client import list_models
 from myna.core.errors import OperatorError
 
@@ -20,7 +20,7 @@ def script() -> Iterator[Script]:
 
 def ask(script: Script, capsys: pytest.CaptureFixture[str]) -> tuple[Chat, str]:
     """A second question, after one that was answered."""
-    chat = Chat(Target(script.base_url, ""), Conversation("bird-1"), shows_stats=False)
+    chat = Chat(ChatServer(script.base_url, ""), Conversation("bird-1"), shows_stats=False)
     chat.conversation.turns = [Turn("user", "Hi"), Turn("assistant", "Hello.")]
     chat.ask("More?")
     return chat, " ".join(capsys.readouterr().out.split())

@@ -63,7 +63,7 @@ FOUND: Final = {
     "llama-cpp-deepseek-r1": "deepseek-r1",
     "llama-cpp-rwkv-world": "",
     "meetkai-functionary-medium-v3.1": "functionary-3.1",
-    "meetkai-functionary-medium-v3.2": "",
+    "meetkai-functionary-medium-v3.2": "functionary-3.2",
     "meta-llama-Llama-3.1-8B-Instruct": "parameters",
     "meta-llama-Llama-3.2-3B-Instruct": "parameters",
     "meta-llama-Llama-3.3-70B-Instruct": "parameters",

@@ -12,6 +12,7 @@ from tests.prompts.call_formats.written import (
     TOOLS,
     TWO,
     allows,
+    model_text,
     read,
     same,
     summed,
@@ -32,7 +33,7 @@ ANSWER = {
 }
 HERMES = FORMATS["hermes"]
 SINGLE = {"bare", "parameters", "gigachat", "gigachat-3.1"}
-PLAIN = [name for name in FORMATS if name != "harmony"]  # whose text has no header
+PLAIN = [name for name in FORMATS if name not in ("harmony", "functionary-3.2")]  # whose text has no header
 SEVERAL = [name for name in FORMATS if name not in SINGLE]
 
 
@@ -42,7 +43,7 @@ def test_a_required_call_is_of_a_declared_tool_with_arguments_that_follow_its_sc
     grammar = form.grammar(TOOLS, must_call=True, is_parallel=True)
     check(grammar)
     for call in CALLS:
-        assert allows(grammar, written(form, call)), call
+        assert allows(grammar, model_text(form, call)), call
     for wrong in (
         ("sub", '{"a": 5}'),
         ("add", '{"a": "x"}'),
@@ -56,7 +57,7 @@ def test_a_required_call_is_of_a_declared_tool_with_arguments_that_follow_its_sc
         ("send", '{"to": "a", "text": "b", "tags": "x"}'),
         ("send", '{"to": "a", "text": "b", "size": "big"}'),
     ):
-        assert not allows(grammar, written(form, wrong)), wrong
+        assert not allows(grammar, model_text(form, wrong)), wrong
     assert not allows(grammar, "hello")
 
 
@@ -65,11 +66,11 @@ def test_an_answer_that_may_call_may_also_be_text(name: str) -> None:
     form = FORMATS[name]
     grammar = form.grammar(TOOLS, must_call=False, is_parallel=True)
     check(grammar)
-    for text in ("", "hello\nworld", "你好 👋🏽", written(form, ONE), written(form, LONG)):
+    for text in ("", "hello\nworld", "你好 👋🏽", model_text(form, ONE), model_text(form, LONG)):
         assert allows(grammar, text), text
-    assert not allows(grammar, written(form, ("sub", "{}")))
-    assert not allows(grammar, written(form, ("add", '{"a": "x"}')))
-    assert allows(grammar, "Sure.\n" + written(form, ONE))
+    assert not allows(grammar, model_text(form, ("sub", "{}")))
+    assert not allows(grammar, model_text(form, ("add", '{"a": "x"}')))
+    assert allows(grammar, "Sure.\n" + model_text(form, ONE))
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -78,14 +79,14 @@ def test_a_schema_for_the_answer_leaves_calls_possible(name: str) -> None:
     grammar = form.grammar(TOOLS, must_call=False, is_parallel=True, answer=ANSWER)
     check(grammar)
     assert allows(grammar, '{"name": "add", "age": 5}')
-    assert allows(grammar, written(form, TWO))
+    assert allows(grammar, model_text(form, TWO))
     assert not allows(grammar, "hello")
 
 
 @pytest.mark.parametrize("name", SEVERAL)
 def test_several_calls_are_possible_unless_they_are_not_wanted(name: str) -> None:
     form = FORMATS[name]
-    text = written(form, ONE, LONG, NONE, FEW)
+    text = model_text(form, ONE, LONG, NONE, FEW)
     assert allows(form.grammar(TOOLS, must_call=True, is_parallel=True), text)
     assert allows(form.grammar(TOOLS, must_call=False, is_parallel=True), text)
     assert not allows(form.grammar(TOOLS, must_call=True, is_parallel=False), text)
@@ -97,7 +98,7 @@ def test_a_model_that_may_call_none_can_only_write_text(name: str) -> None:
     check(grammar)
     for text in ("", "hello <tool\nworld", "你好"):
         assert allows(grammar, text), text
-    assert not allows(grammar, written(FORMATS[name], ONE))
+    assert not allows(grammar, model_text(FORMATS[name], ONE))
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -111,8 +112,8 @@ def test_as_many_tools_as_openai_takes_are_within_a_grammars_limits(name: str) -
 def test_a_tool_without_parameters_is_called_without_arguments(name: str, parameters: str) -> None:
     form = FORMATS[name]
     grammar = form.grammar([ToolSpec("now", "", parameters)], must_call=True, is_parallel=False)
-    assert allows(grammar, written(form, NONE))
-    assert not allows(grammar, written(form, ("now", '{"made": "up"}')))
+    assert allows(grammar, model_text(form, NONE))
+    assert not allows(grammar, model_text(form, ("now", '{"made": "up"}')))
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -123,8 +124,8 @@ def test_arguments_of_an_open_schema_are_free(name: str) -> None:
     extended = ToolSpec("more", "", json.dumps(schema))
     grammar = form.grammar([anything, extended], must_call=True, is_parallel=False)
     for call in (("any", "{}"), ("any", '{"x": "y", "n": 5}'), ("more", '{"a": 1, "b": "c"}')):
-        assert allows(grammar, written(form, call)), call
-    assert not allows(grammar, written(form, ("more", '{"a": "x"}')))
+        assert allows(grammar, model_text(form, call)), call
+    assert not allows(grammar, model_text(form, ("more", '{"a": "x"}')))
 
 
 NOTE = text_tool("note", "")
@@ -138,17 +139,17 @@ def test_a_custom_tool_is_called_with_text_or_by_its_grammar(name: str, must_cal
     form = FORMATS[name]
     grammar = form.grammar([*TOOLS, NOTE, SUM], must_call=must_call, is_parallel=True)
     head = form.call_head(SUM)
-    assert allows(grammar, written(form, NOTE_CALL))
+    assert allows(grammar, model_text(form, NOTE_CALL))
     assert allows(grammar, head + "1+22+3")
     assert not allows(grammar, head + "1+")
-    assert not allows(grammar, written(form, ("sum", '{"input": "1"}')))
-    assert not allows(grammar, written(form, ("note", '{"text": "a"}')))
+    assert not allows(grammar, model_text(form, ("sum", '{"input": "1"}')))
+    assert not allows(grammar, model_text(form, ("note", '{"text": "a"}')))
     assert allows(form.grammar([SUM], must_call=True, is_parallel=True), head + "5")
 
 
 def test_an_input_by_grammar_may_follow_another_call() -> None:
     grammar = HERMES.grammar([*TOOLS, SUM], must_call=True, is_parallel=True)
-    assert allows(grammar, written(HERMES, NONE) + "\n" + HERMES.call_head(SUM) + "7")
+    assert allows(grammar, model_text(HERMES, NONE) + "\n" + HERMES.call_head(SUM) + "7")
 
 
 def test_references_move_with_their_schema() -> None:
@@ -192,8 +193,8 @@ def test_a_property_may_refer_to_another_place_of_its_schema() -> None:
     tool = ToolSpec("f", "", json.dumps(schema))
     for form in FORMATS.values():
         grammar = form.grammar([tool], must_call=True, is_parallel=False)
-        assert allows(grammar, written(form, ("f", '{"a": 1, "b": 2}'))), form.name
-        assert not allows(grammar, written(form, ("f", '{"a": 1, "b": "x"}'))), form.name
+        assert allows(grammar, model_text(form, ("f", '{"a": 1, "b": 2}'))), form.name
+        assert not allows(grammar, model_text(form, ("f", '{"a": 1, "b": "x"}'))), form.name
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -204,9 +205,9 @@ def test_properties_may_have_any_name_and_any_schema(name: str) -> None:
     form = FORMATS[name]
     for more in ({}, {"additionalProperties": True}):
         tool = ToolSpec("f", "", json.dumps({**schema, **more}, ensure_ascii=False))
-        text = written(form, ("f", arguments))
-        assert allows(form.grammar([tool], must_call=True, is_parallel=False), text)
-        said, found = summed(read(form.reader([tool]), *text))
+        grammar = form.grammar([tool], must_call=True, is_parallel=False)
+        assert allows(grammar, model_text(form, ("f", arguments)))
+        said, found = summed(read(form.reader([tool]), *written(form, ("f", arguments))))
         assert said == "" and same(found, [("f", arguments)])
 
 
@@ -220,6 +221,6 @@ def test_required_properties_are_enforced_besides_other_conditions(name: str) ->
     }
     form, tool = FORMATS[name], ToolSpec("f", "", json.dumps(schema))
     grammar = form.grammar([tool], must_call=True, is_parallel=False)
-    assert allows(grammar, written(form, ("f", '{"a": 1, "b": "x"}')))
+    assert allows(grammar, model_text(form, ("f", '{"a": 1, "b": "x"}')))
     for wrong in ("{}", '{"b": "x"}', '{"a": "x", "b": "x"}'):
-        assert not allows(grammar, written(form, ("f", wrong))), wrong
+        assert not allows(grammar, model_text(form, ("f", wrong))), wrong

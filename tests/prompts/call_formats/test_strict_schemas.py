@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from tests.prompts.call_formats.adversary import written_badly
-from tests.prompts.call_formats.written import allows, read, summed, written
+from tests.prompts.call_formats.written import allows, lead, model_text, read, summed
 
 from myna.core.conversation import ToolSpec
 from myna.decoding.grammar import check
@@ -130,7 +130,7 @@ def pairs() -> Iterator[tuple[str, str]]:
 def test_whatever_is_written_is_read_as_arguments_that_conform(name: str, schema: str) -> None:
     form, tool = FORMATS[name], ToolSpec("f", "", json.dumps(SCHEMAS[schema], ensure_ascii=False))
     text = written_badly(form, form.grammar([tool], must_call=True, is_parallel=False), seed=1)
-    said, calls = summed(read(form.reader([tool]), text))
+    said, calls = summed(read(form.reader([tool]), lead(form) + text))
     assert (said, len(calls)) == ("", 1), text
     arguments = json.loads(calls[0][1])
     errors = [error.message for error in Draft202012Validator(SCHEMAS[schema]).iter_errors(arguments)]
@@ -156,9 +156,9 @@ def test_a_string_between_tags_has_its_format(format: str, right: str, wrong: tu
     tool = ToolSpec("f", "", json.dumps(strict(a={"type": "string", "format": format})))
     for form in (FORMATS["qwen3-coder"], FORMATS["gemma-4"], FORMATS["minimax-m3"]):
         grammar = form.grammar([tool], must_call=True, is_parallel=False)
-        assert allows(grammar, written(form, ("f", json.dumps({"a": right}))))
+        assert allows(grammar, model_text(form, ("f", json.dumps({"a": right}))))
         for text in (*wrong, right + "!\n", ""):
-            assert not allows(grammar, written(form, ("f", json.dumps({"a": text})))), text
+            assert not allows(grammar, model_text(form, ("f", json.dumps({"a": text})))), text
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_a_pattern_is_searched_for_in_a_string_between_tags(
     tool = ToolSpec("f", "", json.dumps(strict(a={"type": "string", "pattern": translate(pattern)})))
     for form in (FORMATS["qwen3-coder"], FORMATS["gemma-4"], FORMATS["minimax-m3"]):
         grammar = form.grammar([tool], must_call=True, is_parallel=False)
-        assert allows(grammar, written(form, ("f", json.dumps({"a": right}))))
-        assert wrong is None or not allows(grammar, written(form, ("f", json.dumps({"a": wrong}))))
+        assert allows(grammar, model_text(form, ("f", json.dumps({"a": right}))))
+        assert wrong is None or not allows(grammar, model_text(form, ("f", json.dumps({"a": wrong}))))
 
 
 def test_a_long_list_of_limited_strings_is_within_a_grammars_limits() -> None:

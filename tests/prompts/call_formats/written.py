@@ -81,6 +81,16 @@ def written(form: CallFormat, *calls: Call) -> str:
     return form.write([ToolCall(f"call{i:05}", name, arguments) for i, (name, arguments) in enumerate(calls)])
 
 
+def lead(form: CallFormat) -> str:
+    """The part of the first call's mark with which prompts end."""
+    return form.marks.anywhere[0] if form.marks.has_recipients else ""
+
+
+def model_text(form: CallFormat, *calls: Call) -> str:
+    """`written` behind a prompt."""
+    return written(form, *calls).removeprefix(lead(form))
+
+
 def allows(grammar: str, text: str) -> bool:
     tokenizer = LLTokenizer("byte")
     matcher = LLMatcher(tokenizer, grammar)

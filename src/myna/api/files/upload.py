@@ -19,7 +19,7 @@ _FIELDS: Final = ("purpose", "expires_after[anchor]", "expires_after[seconds]")
 
 
 @dataclass(slots=True)
-class Form:
+class UploadForm:
     """What has arrived: the fields, and the file's name, None if there is no file."""
 
     fields: dict[str, str] = field(default_factory=dict)
@@ -61,8 +61,8 @@ def _parser(context: RequestContext) -> MultipartParser:
     return MultipartParser(declared)
 
 
-async def _read(context: RequestContext, parser: MultipartParser, upload: Upload) -> Form:
-    form, name, value = Form(), "", bytearray()
+async def _read(context: RequestContext, parser: MultipartParser, upload: Upload) -> UploadForm:
+    form, name, value = UploadForm(), "", bytearray()
     async for data in context.request.stream():
         for event in parser.feed(data):
             match event:
@@ -80,7 +80,7 @@ async def _read(context: RequestContext, parser: MultipartParser, upload: Upload
     return form
 
 
-def _begin(form: Form, part: PartBegin) -> str:
+def _begin(form: UploadForm, part: PartBegin) -> str:
     """The name of the part that begins. Raises `InvalidRequest` for a part that is unknown or a second one
     of its name."""
     if part.name == "file":
@@ -96,7 +96,7 @@ def _begin(form: Form, part: PartBegin) -> str:
     return part.name
 
 
-def _checked_name(form: Form) -> str:
+def _checked_name(form: UploadForm) -> str:
     """The file's name, on one line; checks what must be there in OpenAI's order."""
     purpose = form.fields.get("purpose")
     if purpose is None:

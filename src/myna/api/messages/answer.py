@@ -16,7 +16,7 @@ from myna.generation.usage import UsageCounter
 from myna.wire.ids import tool_use_id
 
 
-class Message(msgspec.Struct):
+class MessageResponse(msgspec.Struct):
     """The response body, in the order of 2026."""
 
     model: str
@@ -55,7 +55,7 @@ class MessageFold:
     def parts(self) -> Iterator[bytes]:
         """The body's JSON."""
         spec, done = self._spec, self._done
-        message = Message(
+        message = MessageResponse(
             model=spec.model,
             id=spec.id,
             type="message",

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, StrictFloat, ValidationInfo
 from myna.api.messages.blocks import MessageParam, Texts, ToolName
 from myna.wire.anthropic_validation import invalid
 from myna.wire.fields import MAX_STOP, MAX_STOPS
-from myna.wire.ignored import Ignored
+from myna.wire.ignored import IgnoredFields
 from myna.wire.validation import Items, WireModel
 
 LEAST_THINKING: Final = 1024
@@ -41,7 +41,7 @@ class Tool(WireModel):
 def _functions(value: Any, info: ValidationInfo) -> Any:
     """The tools without those that are Anthropic's own; they are dropped if `info.context` collects what is
     ignored, otherwise an error."""
-    ignored: Ignored | None = info.context
+    ignored: IgnoredFields | None = info.context
     if not isinstance(value, list):
         return value
     own = [kind for tool in value if (kind := _anthropics(tool))]

@@ -6,7 +6,7 @@ import orjson
 from starlette.responses import Response
 
 from myna.accounts.principal import Scope
-from myna.catalog.advice import Offer
+from myna.catalog.advice import ModelAdvice
 from myna.catalog.downloads import Download, Downloads
 from myna.catalog.entries import CatalogEntry, HubFile
 from myna.core.errors import NotFound
@@ -66,7 +66,7 @@ def _name(context: RequestContext) -> str:
     return name
 
 
-def _offer(offer: Offer, is_here: bool, download: Download | None) -> dict[str, object]:
+def _offer(offer: ModelAdvice, is_here: bool, download: Download | None) -> dict[str, object]:
     entry = offer.entry
     return {
         "id": entry.id,

@@ -15,7 +15,7 @@ from myna.accounts.checks import (
     UNKNOWN_PARAMETERS,
 )
 from myna.wire.fields import array, integer, never_null, one_of, text
-from myna.wire.parameters import Parameter, Use
+from myna.wire.parameters import Parameter, Support
 from myna.wire.validation import Items, WireModel
 
 Name = Annotated[StrictStr, never_null("a string"), text(longest=MAX_NAME, may_be_empty=False)]
@@ -87,9 +87,9 @@ class SpendingBody(WireModel):
 
 
 Parameters = Mapping[str, Parameter]
-_REJECTED: Final = Parameter(Use.REJECTED)
+_REJECTED: Final = Parameter(Support.REJECTED)
 _NO_RESIDENCY: Final = Parameter(
-    Use.REJECTED, error_text="All data stays on this server; regions are not supported."
+    Support.REJECTED, error_text="All data stays on this server; regions are not supported."
 )
 
 
@@ -105,7 +105,7 @@ ADMIN_KEY: Final = _of(NamedKeyBody)
 SERVICE_ACCOUNT: Final = _of(
     NamedKeyBody,
     create_service_account_only=Parameter(
-        Use.REJECTED,
+        Support.REJECTED,
         allowed=(None, False),
         error_text="Here a service account is a key, so it always has one.",
     ),

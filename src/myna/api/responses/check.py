@@ -6,7 +6,7 @@ from typing import Final
 from myna.api.responses.schema import ResponsesRequest
 from myna.api.responses.tools import CustomTool, FunctionTool, Namespace, Tool, ToolChoiceParam, shown_name
 from myna.core.errors import InvalidRequest, NotFound
-from myna.wire.response_items import CustomToolCall, FunctionCall, Item, Message, ToolOutput
+from myna.wire.response_items import CustomToolCall, FunctionCall, Item, MessageItem, ToolOutput
 
 _MOVED: Final[Mapping[str, tuple[str, str | None]]] = {
     "messages": ("input", None),
@@ -97,7 +97,7 @@ def check_json_word(request: ResponsesRequest, items: Sequence[Item]) -> None:
     form = request.text_options.format
     if form is None or form.type != "json_object":
         return
-    if not any("json" in item.text().lower() for item in items if isinstance(item, Message)):
+    if not any("json" in item.text().lower() for item in items if isinstance(item, MessageItem)):
         raise InvalidRequest(
             "Response input messages must contain the word 'json' in some form to use 'text.format' of type "
             "'json_object'.",

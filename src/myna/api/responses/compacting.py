@@ -24,7 +24,7 @@ from myna.request.relaying import answer_relayed
 from myna.request.service_tiers import served_tier
 from myna.wire.ids import ItemIds
 from myna.wire.parameters import COMPACT
-from myna.wire.response_items import PREFIXES, Item, Message, stored_item
+from myna.wire.response_items import PREFIXES, Item, MessageItem, stored_item
 
 _PER_SLICE: Final = 64
 REQUEST_TEXT: Final = (
@@ -62,7 +62,7 @@ async def compact_response(context: RequestContext) -> None:
         )
         model = await context.open_model(card)
         tier = await served_tier(context, request.service_tier, card)
-        asked = [*items.all, Message(role="user", content=REQUEST_TEXT)]
+        asked = [*items.all, MessageItem(role="user", content=REQUEST_TEXT)]
         prepared = await context.in_text_thread(prepare, request, asked, model, tier, asker_of(context))
         events = await context.generate(model, [prepared.generation])
         sealer = context.services.sealer
@@ -75,11 +75,11 @@ def _compacted(fold: ResponseFold, items: Sequence[Item], ids: ItemIds, sealer: 
     """The user's messages as they are, and the summary in an opaque token."""
     said = [item for item in fold.output.items if item.kind == "message"]
     summary = sealer.seal("".join(item.text for item in said), SUMMARY)
-    users = [item for item in items if isinstance(item, Message) and item.role == "user"]
+    users = [item for item in items if isinstance(item, MessageItem) and item.role == "user"]
     kind = "compaction"
     end = {"id": ids.new(PREFIXES[kind]), "type": kind, "encrypted_content": summary}
 
-    def shown(item: Message | None) -> dict[str, object]:
+    def shown(item: MessageItem | None) -> dict[str, object]:
         return dict(end) if item is None else stored_item(item, ids.new)
 
     finished = fold.finished()

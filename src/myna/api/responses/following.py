@@ -19,7 +19,7 @@ from myna.wire.errors import error_body
 _POLL_S: Final = 0.5
 
 
-class Passed:
+class EncodedEvents:
     """A `streaming.ChunkRenderer` of events that are rendered already."""
 
     def feed(self, event: Event) -> bytes | Iterator[bytes]:

@@ -5,15 +5,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from myna.api.responses.tools import shown_name
-from myna.core.conversation import Message as Turn
-from myna.core.conversation import ToolCall
+from myna.core.conversation import Message, ToolCall
 from myna.prompts.custom_input import as_arguments
 from myna.wire.response_items import (
     Compaction,
     CustomToolCall,
     FunctionCall,
     Item,
-    Message,
+    MessageItem,
     Reasoning,
     ToolOutput,
 )
@@ -33,29 +32,29 @@ class _OwnTurn:
     text: str | None = None
     calls: list[ToolCall] = field(default_factory=list)
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[Message]:
         """None for a thought that led to nothing, which templates can't show."""
         if self.text is None and not self.calls:
             return []
         thought = "\n".join(self.thoughts) or None
-        return [Turn.of("assistant", self.text, tool_calls=tuple(self.calls), reasoning=thought)]
+        return [Message.of("assistant", self.text, tool_calls=tuple(self.calls), reasoning=thought)]
 
 
-def to_messages(instructions: str | None, items: Sequence[Item], read_blob: ReadBlob) -> list[Turn]:
+def to_messages(instructions: str | None, items: Sequence[Item], read_blob: ReadBlob) -> list[Message]:
     """The conversation. Reasoning, a message and calls that follow one another are one turn of the
     assistant."""
-    turns = [Turn.of("system", instructions)] if instructions else []
+    turns = [Message.of("system", instructions)] if instructions else []
     own: _OwnTurn | None = None
     for item in items:
         if _begins_turn(own, item):
             turns += own.turns() if own is not None else []
             own = None
         match item:
-            case Message(role="assistant"):
+            case MessageItem(role="assistant"):
                 own = own or _OwnTurn()
                 own.text = item.text()
-            case Message():
-                turns.append(Turn.of(item.role, item.text()))
+            case MessageItem():
+                turns.append(Message.of(item.role, item.text()))
             case Reasoning():
                 own = own or _OwnTurn()
                 own.thoughts += filter(None, [_thought(item, read_blob)])
@@ -63,17 +62,17 @@ def to_messages(instructions: str | None, items: Sequence[Item], read_blob: Read
                 own = own or _OwnTurn()
                 own.calls.append(_call(item))
             case ToolOutput():
-                turns.append(Turn.of("tool", item.text(), tool_call_id=item.call_id))
+                turns.append(Message.of("tool", item.text(), tool_call_id=item.call_id))
             case Compaction():
                 summary = read_blob(item.encrypted_content) or ""
-                turns.append(Turn.of("user", SUMMARY_TEXT.format(summary=summary)))
+                turns.append(Message.of("user", SUMMARY_TEXT.format(summary=summary)))
     return turns + (own.turns() if own is not None else [])
 
 
 def _begins_turn(own: _OwnTurn | None, item: Item) -> bool:
     """Whether the item isn't part of the turn so far."""
     match item:
-        case Message(role="assistant"):
+        case MessageItem(role="assistant"):
             return own is not None and own.text is not None
         case Reasoning():
             return own is not None and (own.text is not None or bool(own.calls))

@@ -27,13 +27,13 @@ class OutputSpec:
     seal: Callable[[str], str] | None = None
 
 
-class Added(NamedTuple):
+class ItemAdded(NamedTuple):
     """An item begins."""
 
     item: OpenItem
 
 
-class Grown(NamedTuple):
+class ItemDelta(NamedTuple):
     """An item continues with that text, which is already in it."""
 
     item: OpenItem
@@ -41,13 +41,13 @@ class Grown(NamedTuple):
     entries: Sequence[TokenLogprob] = ()
 
 
-class Closed(NamedTuple):
+class ItemDone(NamedTuple):
     """An item has ended."""
 
     item: OpenItem
 
 
-Change = Added | Grown | Closed
+Change = ItemAdded | ItemDelta | ItemDone
 NO_CHANGES: Final[list[Change]] = []
 
 
@@ -118,7 +118,7 @@ class Output:
         changes = self._close()
         id, is_summary = self._spec.ids.new(PREFIXES[kind]), self._spec.is_summary
         item = self._begin(OpenItem(kind, len(self.items), id, is_summary=is_summary))
-        return [*changes, Added(item), *self._grow(item, text, entries)]
+        return [*changes, ItemAdded(item), *self._grow(item, text, entries)]
 
     def _grow(self, item: OpenItem, text: str, entries: Sequence[TokenLogprob] = ()) -> list[Change]:
         if not self._spec.wants_logprobs:
@@ -127,13 +127,13 @@ class Output:
             return NO_CHANGES
         item.texts.append(text)
         item.logprobs.extend(entries)
-        return [Grown(item, text, entries)]
+        return [ItemDelta(item, text, entries)]
 
-    def _begin_call(self, call: CallStarted) -> Added:
+    def _begin_call(self, call: CallStarted) -> ItemAdded:
         kind: Kind = "custom_tool_call" if call.is_custom else "function_call"
         name, namespace = self._spec.names.get(call.name, (call.name, None))
         id, index = self._spec.ids.new(PREFIXES[kind]), len(self.items)
-        return Added(self._begin(OpenItem(kind, index, id, new_call_id(), name, namespace)))
+        return ItemAdded(self._begin(OpenItem(kind, index, id, new_call_id(), name, namespace)))
 
     def _begin(self, item: OpenItem) -> OpenItem:
         self.items.append(item)
@@ -147,7 +147,7 @@ class Output:
         item.status = status
         if item.kind == "reasoning" and self._spec.seal is not None:
             item.sealed = self._spec.seal(item.text)
-        return [Closed(item)]
+        return [ItemDone(item)]
 
     def _end(self, event: ChoiceDone) -> list[Change]:
         """End the last item; without any, there is an empty message."""

@@ -34,7 +34,7 @@ TOO_LONG_TEXT: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class RequesterInfo:
     """Who asks, what limits the answer, and where hints for the client go. `id` is the request's."""
 
     tenant: Tenant
@@ -66,7 +66,7 @@ class Prepared:
 
 
 def prepare(
-    request: ResponsesRequest, items: Sequence[Item], model: ServedModel, tier: str, asker: Asker
+    request: ResponsesRequest, items: Sequence[Item], model: ServedModel, tier: str, asker: RequesterInfo
 ) -> Prepared:
     """The generation request for a context of these items. Slow for a long one: call it in a thread.
 
@@ -91,7 +91,9 @@ def prepare(
     return prepared
 
 
-def count_tokens(request: ResponsesRequest, items: Sequence[Item], model: ServedModel, asker: Asker) -> int:
+def count_tokens(
+    request: ResponsesRequest, items: Sequence[Item], model: ServedModel, asker: RequesterInfo
+) -> int:
     """The number of tokens of the prompt that `prepare` makes. Likewise slow, and raises as it does, except
     that a prompt may be longer than the context."""
     if request.truncation == "auto":
@@ -165,7 +167,7 @@ def _prepare(
     items: Sequence[Item],
     model: ServedModel,
     tier: str,
-    asker: Asker,
+    asker: RequesterInfo,
     read_blob: ReadBlob,
 ) -> Prepared:
     conversation, shown = _conversation(request, items, model, tier, read_blob)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from myna.accounts.principal import Scope
 from myna.api.responses.context import item_not_found
-from myna.api.responses.following import FollowedEvents, Passed, follow
+from myna.api.responses.following import EncodedEvents, FollowedEvents, follow
 from myna.api.responses.orphans import ended, find_response
 from myna.api.responses.showing import indented, json_response, page_json, response_json, shown_response
 from myna.core.errors import InvalidRequest, NotFound
@@ -37,7 +37,7 @@ async def retrieve_response(context: RequestContext) -> Response | None:
     if not is_stream:
         return json_response(await context.in_text_thread(response_json, row))
     async with context.response_sender(is_stream=True, events=FollowedEvents()) as sender:
-        await sender.send_events(follow(context, row.id, after), Passed())
+        await sender.send_events(follow(context, row.id, after), EncodedEvents())
     return None
 
 

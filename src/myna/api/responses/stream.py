@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from myna.api.responses.answer import ResponseFold, failed
 from myna.api.responses.open_items import OpenItem
-from myna.api.responses.output import Added, Change, Closed, Grown
+from myna.api.responses.output import Change, ItemAdded, ItemDelta, ItemDone
 from myna.api.responses.shapes import OutputMessage, OutputReasoning, Response
 from myna.core.events import Done, Event, TextDelta
 from myna.generation.json_parts import json_parts
@@ -92,11 +92,11 @@ class ResponseRenderer:
         yield from self._begin(fold.response)
         for change in changes:
             match change:
-                case Added():
+                case ItemAdded():
                     yield from self._added(fold, change.item)
-                case Grown():
+                case ItemDelta():
                     yield from self._grown(change)
-                case Closed():
+                case ItemDone():
                     yield from self._closed(change.item)
         if type(event) is Done:
             end = fold.finished()
@@ -128,7 +128,7 @@ class ResponseRenderer:
             yield from self._part("response.content_part.added", item, part=part)
             self._frame = _frame("reasoning_text", item, b'"content_index":0,')
 
-    def _grown(self, change: Grown) -> Iterator[bytes]:
+    def _grown(self, change: ItemDelta) -> Iterator[bytes]:
         text = change.text
         if change.item.kind != "message":
             yield self._delta(text)
@@ -220,9 +220,9 @@ def _is_large(fold: ResponseFold, changes: Sequence[Change], event: Event) -> bo
         return any(_is_large_item(item) for item in fold.output.items)
     for change in changes:
         match change:
-            case Grown() if len(change.entries) > per_slice(change.entries):
+            case ItemDelta() if len(change.entries) > per_slice(change.entries):
                 return True
-            case Closed() if _is_large_item(change.item):
+            case ItemDone() if _is_large_item(change.item):
                 return True
     return False
 

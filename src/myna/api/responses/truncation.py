@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from myna.wire.response_items import CustomToolCall, FunctionCall, Item, Message, Reasoning, ToolOutput
+from myna.wire.response_items import CustomToolCall, FunctionCall, Item, MessageItem, Reasoning, ToolOutput
 
 T = TypeVar("T")
 _INSTRUCTIONS: Final = ("system", "developer")
@@ -50,4 +50,4 @@ def _units(items: Sequence[Item]) -> list[range]:
 
 
 def _is_instruction(item: Item) -> bool:
-    return isinstance(item, Message) and item.role in _INSTRUCTIONS
+    return isinstance(item, MessageItem) and item.role in _INSTRUCTIONS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from myna.cli.chat.conversation import Conversation, Turn
 from myna.cli.chat.keys import stop_key
-from myna.cli.chat.target import Target
+from myna.cli.chat.server import ChatServer
 from myna.cli.chat.views import View
 from myna.cli.client import ChatDelta, stream_chat
 from myna.core.errors import MynaError
@@ -30,7 +30,7 @@ class Outcome:
         return (self.num_tokens - 1) / max(self.last_s - self.first_s, 1e-6) if self.num_tokens > 1 else 0.0
 
 
-def ask(target: Target, conversation: Conversation, view: View, *, counts_tokens: bool) -> Outcome:
+def ask(target: ChatServer, conversation: Conversation, view: View, *, counts_tokens: bool) -> Outcome:
     """Send the conversation and add the answer to it, or as much of it as arrived."""
     body = conversation.body()
     if counts_tokens:
@@ -65,7 +65,9 @@ def _take(piece: ChatDelta, outcome: Outcome, now_s: float) -> None:
     outcome.num_tokens = piece.num_tokens or outcome.num_tokens
 
 
-def _pieces(target: Target, body: dict[str, object], outcome: Outcome) -> Generator[ChatDelta, None, None]:
+def _pieces(
+    target: ChatServer, body: dict[str, object], outcome: Outcome
+) -> Generator[ChatDelta, None, None]:
     """Until the end, or Ctrl-C, which interrupts a wait for the server, but never a redraw."""
     with stop_key() as key, closing(stream_chat(target.base_url, target.key, body)) as pieces:
         try:

@@ -8,8 +8,8 @@ from myna.cli.chat.asking import ask
 from myna.cli.chat.commands import COMMANDS, is_command, run_command
 from myna.cli.chat.keys import can_draw
 from myna.cli.chat.prompt import CommandCompleter, make_prompt, open_history
+from myna.cli.chat.server import plainly
 from myna.cli.chat.session import Chat, speed
-from myna.cli.chat.target import plainly
 from myna.cli.chat.views import MarkdownView, PlainView
 from myna.cli.console import note
 from myna.cli.language import translated

@@ -8,7 +8,7 @@ from rich.console import Console
 from myna.cli.chat.asking import Outcome, ask
 from myna.cli.chat.conversation import Conversation
 from myna.cli.chat.keys import can_draw
-from myna.cli.chat.target import Target, explained
+from myna.cli.chat.server import ChatServer, explained
 from myna.cli.chat.views import MarkdownView, PlainView, View
 from myna.cli.client import list_models
 from myna.cli.language import _, translated
@@ -19,7 +19,7 @@ from myna.core.translatable import N_, Translatable
 class Chat:
     """What the commands work on. `draft` is what the next prompt begins with."""
 
-    def __init__(self, target: Target, conversation: Conversation, *, shows_stats: bool) -> None:
+    def __init__(self, target: ChatServer, conversation: Conversation, *, shows_stats: bool) -> None:
         self.target = target
         self.conversation = conversation
         self.shows_stats = shows_stats

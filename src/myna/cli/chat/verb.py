@@ -8,7 +8,7 @@ import typer
 from myna.cli.chat.conversation import Conversation
 from myna.cli.chat.files import load
 from myna.cli.chat.parameters import find_parameter, read_value
-from myna.cli.chat.target import open_target, plainly
+from myna.cli.chat.server import open_server, plainly
 from myna.cli.client import Refused, first_model
 from myna.core.errors import InvalidRequest, OperatorError
 from myna.core.translatable import N_
@@ -59,7 +59,7 @@ def chat(
     asked = _question(question)
     conversation = load(file)[0] if file else Conversation("")
     _configure(conversation, model, system, settings or [])
-    with open_target(load_settings({"model": model} if model else {}), base_url, model) as target:
+    with open_server(load_settings({"model": model} if model else {}), base_url, model) as target:
         try:
             conversation.model = conversation.model or first_model(target.base_url, target.key)
         except Refused as exc:

@@ -5,97 +5,97 @@ from typing import Final
 
 import openai
 
-from myna.cli.checks.target import Check, Target, Unmet, envelope, expect
+from myna.cli.checks.server import Check, ExpectationFailed, ServerUnderTest, envelope, expect
 
 _GROUP: Final = "Errors and headers"
 _ASK: Final = [{"role": "user", "content": "hi"}]
 
 
-def _wrong_key(target: Target) -> None:
-    client = target.client.with_options(api_key="sk-wrong-key-000000000000")
+def _wrong_key(server: ServerUnderTest) -> None:
+    client = server.client.with_options(api_key="sk-wrong-key-000000000000")
     try:
         client.models.list()
     except openai.AuthenticationError as exc:
         expect(exc.code == "invalid_api_key", f"code is {exc.code!r}")
         expect("sk-wrong-key-000000000000" not in str(exc), "the key is shown in full")
         return
-    raise Unmet("a wrong key was accepted")
+    raise ExpectationFailed("a wrong key was accepted")
 
 
-def _json(target: Target) -> None:
-    headers = {"Authorization": f"Bearer {target.key}", "Content-Type": "application/json"}
-    response = target.http.post(f"{target.base_url}/chat/completions", content=b"{", headers=headers)
+def _json(server: ServerUnderTest) -> None:
+    headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
+    response = server.http.post(f"{server.base_url}/chat/completions", content=b"{", headers=headers)
     expect(response.status_code == 400, f"HTTP {response.status_code}")
     envelope(response)
 
 
-def _content_type(target: Target) -> None:
-    headers = {"Authorization": f"Bearer {target.key}", "Content-Type": "text/plain"}
-    response = target.http.post(f"{target.base_url}/chat/completions", content=b"{}", headers=headers)
+def _content_type(server: ServerUnderTest) -> None:
+    headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "text/plain"}
+    response = server.http.post(f"{server.base_url}/chat/completions", content=b"{}", headers=headers)
     expect(response.status_code in (400, 415), f"HTTP {response.status_code}")
     envelope(response)
 
 
-def _unknown_path(target: Target) -> None:
-    response = target.post("nothing/here", {})
+def _unknown_path(server: ServerUnderTest) -> None:
+    response = server.post("nothing/here", {})
     expect(response.status_code == 404, f"HTTP {response.status_code}")
     envelope(response)
 
 
-def _range(target: Target) -> None:
-    error = target.refused("chat/completions", {"messages": _ASK, "temperature": 3})
+def _range(server: ServerUnderTest) -> None:
+    error = server.refused("chat/completions", {"messages": _ASK, "temperature": 3})
     expect(error["param"] == "temperature", f"param is {error['param']!r}")
 
 
-def _type(target: Target) -> None:
-    error = target.refused("chat/completions", {"messages": _ASK, "n": "two"})
+def _type(server: ServerUnderTest) -> None:
+    error = server.refused("chat/completions", {"messages": _ASK, "n": "two"})
     expect(error["param"] == "n", f"param is {error['param']!r}")
 
 
-def _role(target: Target) -> None:
-    error = target.refused("chat/completions", {"messages": [{"role": "robot", "content": "x"}]})
+def _role(server: ServerUnderTest) -> None:
+    error = server.refused("chat/completions", {"messages": [{"role": "robot", "content": "x"}]})
     expect(error["param"] == "messages[0].role", f"param is {error['param']!r}")
 
 
-def _empty(target: Target) -> None:
-    error = target.refused("chat/completions", {"messages": []})
+def _empty(server: ServerUnderTest) -> None:
+    error = server.refused("chat/completions", {"messages": []})
     expect(error["param"] == "messages", f"param is {error['param']!r}")
 
 
-def _unknown_parameter(target: Target) -> None:
-    target.refused("chat/completions", {"messages": _ASK, "no_such_parameter": 1})
+def _unknown_parameter(server: ServerUnderTest) -> None:
+    server.refused("chat/completions", {"messages": _ASK, "no_such_parameter": 1})
 
 
-def _stream_options(target: Target) -> None:
+def _stream_options(server: ServerUnderTest) -> None:
     body = {"messages": _ASK, "stream_options": {"include_usage": True}}
-    error = target.refused("chat/completions", body)
+    error = server.refused("chat/completions", body)
     expect(error["param"] == "stream_options", f"param is {error['param']!r}")
 
 
-def _context(target: Target) -> None:
-    error = target.refused("chat/completions", {"messages": [{"role": "user", "content": "word " * 150_000}]})
+def _context(server: ServerUnderTest) -> None:
+    error = server.refused("chat/completions", {"messages": [{"role": "user", "content": "word " * 150_000}]})
     expect(error["code"] == "context_length_exceeded", f"code is {error['code']!r}")
 
 
-def _context_streamed(target: Target) -> None:
-    target.refused("completions", {"prompt": "word " * 150_000, "stream": True})
+def _context_streamed(server: ServerUnderTest) -> None:
+    server.refused("completions", {"prompt": "word " * 150_000, "stream": True})
 
 
-def _request_id(target: Target) -> None:
-    answer = target.client.completions.with_raw_response.create(model=target.model, prompt="x", max_tokens=1)
+def _request_id(server: ServerUnderTest) -> None:
+    answer = server.client.completions.with_raw_response.create(model=server.model, prompt="x", max_tokens=1)
     found = answer.headers.get("x-request-id", "")
     expect(re.fullmatch(r"req_[0-9a-f]{32}", found), f"x-request-id is {found!r}")
     expect(answer.headers.get("openai-processing-ms", "").isdigit(), "no openai-processing-ms")
 
 
-def _ignored(target: Target) -> None:
+def _ignored(server: ServerUnderTest) -> None:
     for name, value in {
         "modalities": ["text", "audio"],
         "web_search_options": {},
         "audio": {"voice": "x"},
     }.items():
-        response = target.post(
-            "chat/completions", {"model": target.model, "messages": _ASK, "max_tokens": 1, name: value}
+        response = server.post(
+            "chat/completions", {"model": server.model, "messages": _ASK, "max_tokens": 1, name: value}
         )
         expect(response.status_code == 400, f"{name} was accepted and ignored")
 

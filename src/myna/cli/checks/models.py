@@ -4,14 +4,14 @@ from typing import Final
 
 import openai
 
-from myna.cli.checks.target import Check, Target, Unmet, envelope, expect
+from myna.cli.checks.server import Check, ExpectationFailed, ServerUnderTest, envelope, expect
 
 _GROUP: Final = "Models"
 
 
-def _list(target: Target) -> None:
-    raw = target.http.get(
-        f"{target.base_url}/models", headers={"Authorization": f"Bearer {target.key}"}
+def _list(server: ServerUnderTest) -> None:
+    raw = server.http.get(
+        f"{server.base_url}/models", headers={"Authorization": f"Bearer {server.key}"}
     ).json()
     expect(raw.get("object") == "list", f"object is {raw.get('object')!r}")
     for model in raw["data"]:
@@ -20,30 +20,30 @@ def _list(target: Target) -> None:
         expect(isinstance(model["created"], int), f"created is {model['created']!r}")
 
 
-def _retrieve(target: Target) -> None:
-    found = target.client.models.retrieve(target.model)
-    expect(found.id == target.model, f"asked for {target.model}, got {found.id}")
+def _retrieve(server: ServerUnderTest) -> None:
+    found = server.client.models.retrieve(server.model)
+    expect(found.id == server.model, f"asked for {server.model}, got {found.id}")
 
 
-def _unknown(target: Target) -> None:
+def _unknown(server: ServerUnderTest) -> None:
     try:
-        target.client.models.retrieve("no/such model")
+        server.client.models.retrieve("no/such model")
     except openai.NotFoundError as exc:
         expect(exc.code == "model_not_found", f"code is {exc.code!r}")
         return
-    raise Unmet("an unknown id was found")
+    raise ExpectationFailed("an unknown id was found")
 
 
-def _unknown_in_request(target: Target) -> None:
-    response = target.post("completions", {"model": "no-such-model", "prompt": "x", "max_tokens": 1})
+def _unknown_in_request(server: ServerUnderTest) -> None:
+    response = server.post("completions", {"model": "no-such-model", "prompt": "x", "max_tokens": 1})
     expect(response.status_code == 404, f"HTTP {response.status_code} instead of 404")
     error = envelope(response)
     expect(error["code"] == "model_not_found", f"code is {error['code']!r}")
 
 
-def _echoes_name(target: Target) -> None:
-    answer = target.complete(max_tokens=1)
-    expect(answer.model == target.model, f"asked for {target.model}, the answer says {answer.model}")
+def _echoes_name(server: ServerUnderTest) -> None:
+    answer = server.complete(max_tokens=1)
+    expect(answer.model == server.model, f"asked for {server.model}, the answer says {answer.model}")
 
 
 CHECKS: Final = (

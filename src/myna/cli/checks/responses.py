@@ -6,7 +6,7 @@ from typing import Any, Final
 import openai
 from pydantic import BaseModel
 
-from myna.cli.checks.target import Check, Target, envelope, expect
+from myna.cli.checks.server import Check, ServerUnderTest, envelope, expect
 
 _GROUP: Final = "Responses"
 _WEATHER: Final[dict[str, Any]] = {
@@ -31,17 +31,17 @@ class _Person(BaseModel):
     age: int
 
 
-def _respond(target: Target, text: Any = "Say hello.", **options: Any) -> Any:
+def _respond(server: ServerUnderTest, text: Any = "Say hello.", **options: Any) -> Any:
     body = {"max_output_tokens": 32, "temperature": 0, "store": False, **options}
-    return target.client.responses.create(model=target.model, input=text, **body)
+    return server.client.responses.create(model=server.model, input=text, **body)
 
 
-def _events(target: Target, text: Any = "Say hello.", **options: Any) -> list[Any]:
-    return list(_respond(target, text, stream=True, **options))
+def _events(server: ServerUnderTest, text: Any = "Say hello.", **options: Any) -> list[Any]:
+    return list(_respond(server, text, stream=True, **options))
 
 
-def _turn(target: Target) -> None:
-    answer = _respond(target)
+def _turn(server: ServerUnderTest) -> None:
+    answer = _respond(server)
     expect(answer.output_text, "no text")
     expect(answer.status in ("completed", "incomplete"), f"status is {answer.status!r}")
     message = answer.output[-1]
@@ -52,9 +52,9 @@ def _turn(target: Target) -> None:
     expect(usage.output_tokens_details is not None, "usage lacks output_tokens_details")
 
 
-def _layout(target: Target) -> None:
-    body = target.post(
-        "responses", {"model": target.model, "input": "Hi", "store": False, "max_output_tokens": 16}
+def _layout(server: ServerUnderTest) -> None:
+    body = server.post(
+        "responses", {"model": server.model, "input": "Hi", "store": False, "max_output_tokens": 16}
     ).json()
     missing = {
         "id", "object", "created_at", "completed_at", "status", "incomplete_details", "model",
@@ -68,8 +68,8 @@ def _layout(target: Target) -> None:
     expect(type(body["created_at"]) is int, f"created_at is {body['created_at']!r}")
 
 
-def _stream(target: Target) -> None:
-    events = _events(target)
+def _stream(server: ServerUnderTest) -> None:
+    events = _events(server)
     kinds = [event.type for event in events]
     expect(kinds[:2] == ["response.created", "response.in_progress"], f"begins with {kinds[:2]}")
     expect(kinds[-1] in _ENDS, f"ends with {kinds[-1]}")
@@ -83,23 +83,23 @@ def _stream(target: Target) -> None:
     expect(done == final.output, "the finished items differ from those of the final response")
 
 
-def _stream_lines(target: Target) -> None:
+def _stream_lines(server: ServerUnderTest) -> None:
     body = {"input": "Hi", "store": False, "max_output_tokens": 16}
-    lines = [line for line in target.events("responses", body) if line and not line.startswith(":")]
+    lines = [line for line in server.events("responses", body) if line and not line.startswith(":")]
     expect(lines[0].startswith("event: "), f"begins with {lines[0][:40]!r}")
     expect(lines[-1].startswith("data: {"), f"ends with {lines[-1][:40]!r}")
 
 
-def _helper(target: Target) -> None:
+def _helper(server: ServerUnderTest) -> None:
     options: Any = {"max_output_tokens": 16, "temperature": 0, "store": False}
-    with target.client.responses.stream(model=target.model, input="Count to 100.", **options) as stream:
+    with server.client.responses.stream(model=server.model, input="Count to 100.", **options) as stream:
         kinds = {event.type for event in stream}
     expect("response.output_text.delta" in kinds, f"events are {sorted(kinds)}")
 
 
-def _parsed(target: Target) -> None:
-    answer = target.client.responses.parse(
-        model=target.model,
+def _parsed(server: ServerUnderTest) -> None:
+    answer = server.client.responses.parse(
+        model=server.model,
         input="Ann is 31 years old.",
         text_format=_Person,
         max_output_tokens=200,
@@ -109,109 +109,109 @@ def _parsed(target: Target) -> None:
     expect(isinstance(answer.output_parsed, _Person), f"parsed is {answer.output_parsed!r}")
 
 
-def _limit(target: Target) -> None:
-    answer = _respond(target, "Count from 1 to 1000.", max_output_tokens=16)
+def _limit(server: ServerUnderTest) -> None:
+    answer = _respond(server, "Count from 1 to 1000.", max_output_tokens=16)
     expect(answer.status == "incomplete", f"status is {answer.status!r}")
     reason = answer.incomplete_details and answer.incomplete_details.reason
     expect(reason == "max_output_tokens", f"the reason is {reason!r}")
     expect(answer.usage.output_tokens == 16, f"{answer.usage.output_tokens} output tokens")
 
 
-def _logprobs(target: Target) -> None:
-    answer = _respond(target, include=["message.output_text.logprobs"], top_logprobs=2)
+def _logprobs(server: ServerUnderTest) -> None:
+    answer = _respond(server, include=["message.output_text.logprobs"], top_logprobs=2)
     entries = answer.output[-1].content[0].logprobs
     expect(entries, "no log-probabilities")
     expect(all(len(entry.top_logprobs) == 2 for entry in entries), "not two top tokens each")
 
 
-def _call(target: Target, **options: Any) -> Any:
-    return _respond(target, _ASK, tools=[_WEATHER], tool_choice="required", max_output_tokens=100, **options)
+def _call(server: ServerUnderTest, **options: Any) -> Any:
+    return _respond(server, _ASK, tools=[_WEATHER], tool_choice="required", max_output_tokens=100, **options)
 
 
-def _tool(target: Target) -> None:
-    (call,) = [item for item in _call(target).output if item.type == "function_call"][:1]
+def _tool(server: ServerUnderTest) -> None:
+    (call,) = [item for item in _call(server).output if item.type == "function_call"][:1]
     expect(call.name == "get_weather", f"called {call.name}")
     expect(set(json.loads(call.arguments)) == {"city"}, f"arguments {call.arguments!r}")
     expect(call.id != call.call_id, "id and call_id are the same")
 
 
-def _tool_streamed(target: Target) -> None:
-    whole = [item.arguments for item in _call(target).output if item.type == "function_call"]
+def _tool_streamed(server: ServerUnderTest) -> None:
+    whole = [item.arguments for item in _call(server).output if item.type == "function_call"]
     kind, streamed = "response.function_call_arguments", dict[int, str]()
-    for event in _call(target, stream=True):
+    for event in _call(server, stream=True):
         if event.type == f"{kind}.delta":
             streamed[event.output_index] = streamed.get(event.output_index, "") + event.delta
     expect(list(streamed.values()) == whole, f"streamed {list(streamed.values())}, whole {whole}")
 
 
-def _tool_output(target: Target) -> None:
-    first = _call(target, parallel_tool_calls=False)
+def _tool_output(server: ServerUnderTest) -> None:
+    first = _call(server, parallel_tool_calls=False)
     (call,) = [item for item in first.output if item.type == "function_call"][:1]
     result = {"type": "function_call_output", "call_id": call.call_id, "output": "Sunny, 21 degrees"}
     question = {"role": "user", "content": _ASK}
-    answer = _respond(target, [question, *first.output, result], tools=[_WEATHER])
+    answer = _respond(server, [question, *first.output, result], tools=[_WEATHER])
     expect(answer.output, "no output")
 
 
-def _lone_output(target: Target) -> None:
+def _lone_output(server: ServerUnderTest) -> None:
     lone = {"type": "function_call_output", "call_id": "call_1", "output": "x"}
-    error = target.refused("responses", {"input": [lone], "store": False})
+    error = server.refused("responses", {"input": [lone], "store": False})
     expect(error["param"] == "input", f"param is {error['param']!r}")
 
 
-def _chained(target: Target) -> None:
-    first = _respond(target, "My name is Zoe.", store=True)
-    second = _respond(target, "What is my name?", store=True, previous_response_id=first.id)
+def _chained(server: ServerUnderTest) -> None:
+    first = _respond(server, "My name is Zoe.", store=True)
+    second = _respond(server, "What is my name?", store=True, previous_response_id=first.id)
     expect(second.previous_response_id == first.id, f"previous is {second.previous_response_id!r}")
-    alone = _respond(target, "What is my name?")
+    alone = _respond(server, "What is my name?")
     expect(
         second.usage.input_tokens > alone.usage.input_tokens,
         "the earlier response was not shown to the model",
     )
 
 
-def _not_stored(target: Target) -> None:
-    first = _respond(target)
+def _not_stored(server: ServerUnderTest) -> None:
+    first = _respond(server)
     try:
-        _respond(target, previous_response_id=first.id)
+        _respond(server, previous_response_id=first.id)
     except openai.BadRequestError as exc:
         expect(exc.code == "previous_response_not_found", f"code is {exc.code!r}")
     else:
         expect(False, "a response that is not stored was continued")
 
 
-def _counted(target: Target) -> None:
-    counted = target.client.responses.input_tokens.count(model=target.model, input="Say hello.")
-    used = _respond(target).usage.input_tokens
+def _counted(server: ServerUnderTest) -> None:
+    counted = server.client.responses.input_tokens.count(model=server.model, input="Say hello.")
+    used = _respond(server).usage.input_tokens
     expect(counted.input_tokens == used, f"counted {counted.input_tokens}, used {used}")
 
 
-def _compacted(target: Target) -> None:
+def _compacted(server: ServerUnderTest) -> None:
     conversation: Any = [
         {"role": "user", "content": "My name is Zoe."},
         {"role": "assistant", "content": "Hello Zoe."},
     ]
-    compacted = target.client.responses.compact(model=target.model, input=conversation)
+    compacted = server.client.responses.compact(model=server.model, input=conversation)
     kinds = [item.type for item in compacted.output]
     expect(kinds == ["message", "compaction"], f"the items are {kinds}")
     again: Any = [item.model_dump(exclude_none=True) for item in compacted.output]
-    expect(_respond(target, [*again, {"role": "user", "content": "Hi"}]).output, "no output")
+    expect(_respond(server, [*again, {"role": "user", "content": "Hi"}]).output, "no output")
 
 
-def _unknown(target: Target) -> None:
-    error = target.refused("responses", {"input": "x", "max_tokens": 5})
+def _unknown(server: ServerUnderTest) -> None:
+    error = server.refused("responses", {"input": "x", "max_tokens": 5})
     expect(error["code"] == "unknown_parameter", f"code is {error['code']!r}")
     expect(error["param"] == "max_tokens", f"param is {error['param']!r}")
 
 
-def _unknown_model(target: Target) -> None:
-    error = target.refused("responses", {"model": "no-such-model", "input": "x"})
+def _unknown_model(server: ServerUnderTest) -> None:
+    error = server.refused("responses", {"model": "no-such-model", "input": "x"})
     expect(error["code"] == "model_not_found", f"code is {error['code']!r}")
 
 
-def _hosted(target: Target) -> None:
-    body = {"model": target.model, "input": "x", "store": False, "tools": [{"type": "code_interpreter"}]}
-    response = target.post("responses", body)
+def _hosted(server: ServerUnderTest) -> None:
+    body = {"model": server.model, "input": "x", "store": False, "tools": [{"type": "code_interpreter"}]}
+    response = server.post("responses", body)
     if response.status_code == 400:
         envelope(response)
         return

@@ -5,55 +5,55 @@ from typing import Any, Final
 
 import openai
 
-from myna.cli.checks.target import Check, Target, Unmet, expect
+from myna.cli.checks.server import Check, ExpectationFailed, ServerUnderTest, expect
 
 _GROUP: Final = "Stored responses"
 _MAX_POLLS: Final = 10_000
 
 
-def _create(target: Target, text: str = "Say hello.", **options: Any) -> Any:
-    create: Any = target.client.responses.create
-    return create(model=target.model, input=text, **{"max_output_tokens": 16, **options})
+def _create(server: ServerUnderTest, text: str = "Say hello.", **options: Any) -> Any:
+    create: Any = server.client.responses.create
+    return create(model=server.model, input=text, **{"max_output_tokens": 16, **options})
 
 
-def _retrieve(target: Target) -> None:
-    created = _create(target)
-    expect(target.client.responses.retrieve(created.id) == created, "the stored response differs")
+def _retrieve(server: ServerUnderTest) -> None:
+    created = _create(server)
+    expect(server.client.responses.retrieve(created.id) == created, "the stored response differs")
 
 
-def _unknown(target: Target) -> None:
+def _unknown(server: ServerUnderTest) -> None:
     try:
-        target.client.responses.retrieve("resp_unknown")
+        server.client.responses.retrieve("resp_unknown")
     except openai.NotFoundError as exc:
         expect("'resp_unknown' not found" in str(exc), f"the error says {exc}")
         return
-    raise Unmet("an unknown id was found")
+    raise ExpectationFailed("an unknown id was found")
 
 
-def _delete(target: Target) -> None:
-    created = _create(target)
-    target.client.responses.delete(created.id)
+def _delete(server: ServerUnderTest) -> None:
+    created = _create(server)
+    server.client.responses.delete(created.id)
     try:
-        target.client.responses.retrieve(created.id)
+        server.client.responses.retrieve(created.id)
     except openai.NotFoundError:
         return
-    raise Unmet("a deleted response was found")
+    raise ExpectationFailed("a deleted response was found")
 
 
-def _input_items(target: Target) -> None:
-    first = _create(target, "One")
-    second = _create(target, "Two", previous_response_id=first.id)
-    pages = target.client.responses.input_items.list(second.id, order="asc", limit=1)
+def _input_items(server: ServerUnderTest) -> None:
+    first = _create(server, "One")
+    second = _create(server, "Two", previous_response_id=first.id)
+    pages = server.client.responses.input_items.list(second.id, order="asc", limit=1)
     roles = [getattr(item, "role", item.type) for item in pages]
     expect(roles[0] == "user" and roles[-1] == "user", f"the roles are {roles}")
     expect("assistant" in roles, "the items of the chain are missing")
 
 
-def _conversation(target: Target) -> None:
-    conversations: Any = target.client.conversations
+def _conversation(server: ServerUnderTest) -> None:
+    conversations: Any = server.client.conversations
     made = conversations.create(items=[{"role": "user", "content": "One"}], metadata={"a": "b"})
     expect(conversations.retrieve(made.id).metadata == {"a": "b"}, "the metadata differs")
-    _create(target, "Two", conversation=made.id)
+    _create(server, "Two", conversation=made.id)
     items = list(conversations.items.list(made.id, order="asc", limit=1))
     roles = [item.role for item in items]
     expect(roles[:2] == ["user", "user"] and "assistant" in roles, f"the roles are {roles}")
@@ -62,35 +62,35 @@ def _conversation(target: Target) -> None:
     expect(conversations.delete(made.id).deleted is True, "the conversation wasn't deleted")
 
 
-def _background(target: Target) -> None:
-    created = _create(target, background=True)
+def _background(server: ServerUnderTest) -> None:
+    created = _create(server, background=True)
     expect(created.status in ("queued", "in_progress"), f"its status is {created.status}")
     for _ in range(_MAX_POLLS):
-        found = target.client.responses.retrieve(created.id)
+        found = server.client.responses.retrieve(created.id)
         if found.status not in ("queued", "in_progress"):
             break
     expect(found.status in ("completed", "incomplete"), f"it ended as {found.status}")
     expect(bool(found.output), "it has no output")
 
 
-def _cancel(target: Target) -> None:
-    created = _create(target, background=True, max_output_tokens=1000)
-    found = target.client.responses.cancel(created.id)
+def _cancel(server: ServerUnderTest) -> None:
+    created = _create(server, background=True, max_output_tokens=1000)
+    found = server.client.responses.cancel(created.id)
     expect(found.status in ("cancelled", "completed", "incomplete"), f"its status is {found.status}")
-    expect(target.client.responses.cancel(created.id) == found, "cancelling again changes it")
+    expect(server.client.responses.cancel(created.id) == found, "cancelling again changes it")
 
 
-def _synchronous(target: Target) -> None:
-    created = _create(target)
-    response = target.post(f"responses/{created.id}/cancel", {})
+def _synchronous(server: ServerUnderTest) -> None:
+    created = _create(server)
+    response = server.post(f"responses/{created.id}/cancel", {})
     expect(response.status_code == 400, f"HTTP {response.status_code} instead of 400")
 
 
-def _resumed(target: Target) -> None:
-    stream: Any = _create(target, background=True, stream=True)
+def _resumed(server: ServerUnderTest) -> None:
+    stream: Any = _create(server, background=True, stream=True)
     events = list(stream)
     last = events[len(events) // 2]
-    rest: Any = target.client.responses.retrieve(
+    rest: Any = server.client.responses.retrieve(
         events[0].response.id, stream=True, starting_after=last.sequence_number
     )
     numbers = [event.sequence_number for event in rest]
@@ -98,18 +98,18 @@ def _resumed(target: Target) -> None:
     expect(numbers == expected, f"the numbers are {numbers} instead of {expected}")
 
 
-def _refused(target: Target, body: Mapping[str, object], status: int, text: str) -> None:
-    error = target.refused("responses", {"input": "x", **body}, status)
+def _refused(server: ServerUnderTest, body: Mapping[str, object], status: int, text: str) -> None:
+    error = server.refused("responses", {"input": "x", **body}, status)
     expect(text in str(error["message"]), f"the error says {error['message']}")
 
 
-def _unknown_conversation(target: Target) -> None:
-    _refused(target, {"conversation": "conv_unknown"}, 404, "Conversation with id 'conv_unknown' not found.")
+def _unknown_conversation(server: ServerUnderTest) -> None:
+    _refused(server, {"conversation": "conv_unknown"}, 404, "Conversation with id 'conv_unknown' not found.")
 
 
-def _unknown_item(target: Target) -> None:
+def _unknown_item(server: ServerUnderTest) -> None:
     body = {"input": [{"type": "item_reference", "id": "msg_unknown"}]}
-    _refused(target, body, 404, "Item with id 'msg_unknown' not found.")
+    _refused(server, body, 404, "Item with id 'msg_unknown' not found.")
 
 
 CHECKS: Final = (

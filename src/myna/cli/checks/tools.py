@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import openai
 
-from myna.cli.checks.target import Check, Target, expect
+from myna.cli.checks.server import Check, ServerUnderTest, expect
 
 _GROUP: Final = "Tools"
 _ASK: Final = [{"role": "user", "content": "What is the weather in Paris?"}]
@@ -38,14 +38,14 @@ _SUM: Final[dict[str, Any]] = {
 }
 
 
-def _chat(target: Target, messages: Any = _ASK, **options: Any) -> Any:
+def _chat(server: ServerUnderTest, messages: Any = _ASK, **options: Any) -> Any:
     body = {"max_tokens": 100, "temperature": 0, **options}
-    return target.client.chat.completions.create(model=target.model, messages=messages, **body)
+    return server.client.chat.completions.create(model=server.model, messages=messages, **body)
 
 
-def _tool_named(target: Target) -> None:
+def _tool_named(server: ServerUnderTest) -> None:
     choice = {"type": "function", "function": {"name": "get_weather"}}
-    answer = _chat(target, tools=[_WEATHER], tool_choice=choice, max_tokens=100).choices[0]
+    answer = _chat(server, tools=[_WEATHER], tool_choice=choice, max_tokens=100).choices[0]
     call = answer.message.tool_calls[0]
     expect(call.function.name == "get_weather", f"called {call.function.name}")
     expect(
@@ -53,23 +53,23 @@ def _tool_named(target: Target) -> None:
     )
 
 
-def _tool_required(target: Target) -> None:
+def _tool_required(server: ServerUnderTest) -> None:
     ask = [{"role": "user", "content": "北京今天天气怎么样？"}]
-    answer = _chat(target, ask, tools=[_WEATHER], tool_choice="required", max_tokens=100).choices[0]
+    answer = _chat(server, ask, tools=[_WEATHER], tool_choice="required", max_tokens=100).choices[0]
     expect(answer.message.tool_calls, f"no call, but {answer.message.content!r}")
     expect(answer.finish_reason == "tool_calls", f"finish_reason is {answer.finish_reason}")
 
 
-def _tool_none(target: Target) -> None:
+def _tool_none(server: ServerUnderTest) -> None:
     ask = [{"role": "user", "content": "What is the weather in Paris? RequestContext get_weather."}]
-    answer = _chat(target, ask, tools=[_WEATHER], tool_choice="none").choices[0]
+    answer = _chat(server, ask, tools=[_WEATHER], tool_choice="none").choices[0]
     expect(not answer.message.tool_calls, "a tool was called")
 
 
-def _tool_streamed(target: Target) -> None:
+def _tool_streamed(server: ServerUnderTest) -> None:
     options = {"tools": [_WEATHER], "tool_choice": "required", "max_tokens": 100, "seed": 3}
-    whole = _chat(target, **options).choices[0].message.tool_calls[0]
-    chunks = target.chat_stream(_ASK[0]["content"], **options)
+    whole = _chat(server, **options).choices[0].message.tool_calls[0]
+    chunks = server.chat_stream(_ASK[0]["content"], **options)
     deltas = [d for c in chunks if c.choices for d in c.choices[0].delta.tool_calls or []]
     expect(deltas and all(delta.index == 0 for delta in deltas), "deltas without index 0")
     arguments = "".join(delta.function.arguments or "" for delta in deltas if delta.function)
@@ -78,7 +78,7 @@ def _tool_streamed(target: Target) -> None:
     )
 
 
-def _tool_answer(target: Target) -> None:
+def _tool_answer(server: ServerUnderTest) -> None:
     call = {
         "id": "call_1",
         "type": "function",
@@ -89,28 +89,28 @@ def _tool_answer(target: Target) -> None:
         {"role": "assistant", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "call_1", "content": "21 degrees"},
     ]
-    expect(_chat(target, messages, tools=[_WEATHER]).choices[0].finish_reason, "no answer to a tool's result")
+    expect(_chat(server, messages, tools=[_WEATHER]).choices[0].finish_reason, "no answer to a tool's result")
 
 
-def _one_call(target: Target) -> None:
+def _one_call(server: ServerUnderTest) -> None:
     options = {"tools": [_WEATHER], "tool_choice": "required", "max_tokens": 200}
-    calls = _chat(target, _TWICE, **options, parallel_tool_calls=False).choices[0].message.tool_calls
+    calls = _chat(server, _TWICE, **options, parallel_tool_calls=False).choices[0].message.tool_calls
     expect(len(calls or ()) == 1, f"{len(calls or ())} calls")
 
 
-def _functions(target: Target) -> None:
+def _functions(server: ServerUnderTest) -> None:
     function = {key: value for key, value in _WEATHER["function"].items() if key != "strict"}
-    choice = _chat(target, functions=[function], function_call={"name": "get_weather"}).choices[0]
+    choice = _chat(server, functions=[function], function_call={"name": "get_weather"}).choices[0]
     call = choice.message.function_call
     expect(call, f"no function_call, but {choice.message.content!r}")
     expect(set(json.loads(call.arguments)) == {"city", "unit"}, f"arguments {call.arguments!r}")
     expect(choice.finish_reason == "function_call", f"finish_reason is {choice.finish_reason}")
 
 
-def _custom(target: Target) -> None:
+def _custom(server: ServerUnderTest) -> None:
     ask = [{"role": "user", "content": "Add 12 and 30."}]
     try:
-        choice = _chat(target, ask, tools=[_SUM], tool_choice="required").choices[0]
+        choice = _chat(server, ask, tools=[_SUM], tool_choice="required").choices[0]
     except openai.BadRequestError as exc:
         expect("tools" in (exc.param or ""), f"refused, but param is {exc.param!r}")
         return
@@ -119,7 +119,7 @@ def _custom(target: Target) -> None:
     expect(re.fullmatch(r"\d{1,4}(\+\d{1,4})+", call.custom.input), f"the input is {call.custom.input!r}")
 
 
-def _with_schema(target: Target) -> None:
+def _with_schema(server: ServerUnderTest) -> None:
     schema = {
         "type": "object",
         "properties": {"answer": {"type": "string"}},
@@ -129,7 +129,7 @@ def _with_schema(target: Target) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
     for text in ("What is the weather in Paris?", "Say hello."):
         ask = [{"role": "user", "content": text}]
-        choice = _chat(target, ask, tools=[_WEATHER], response_format=form, max_tokens=200).choices[0]
+        choice = _chat(server, ask, tools=[_WEATHER], response_format=form, max_tokens=200).choices[0]
         if not choice.message.tool_calls:
             expect(
                 set(json.loads(choice.message.content)) == {"answer"},
@@ -137,15 +137,15 @@ def _with_schema(target: Target) -> None:
             )
 
 
-def _undeclared(target: Target) -> None:
+def _undeclared(server: ServerUnderTest) -> None:
     choice = {"type": "function", "function": {"name": "never_declared"}}
     body = {"messages": _ASK, "tools": [_WEATHER], "tool_choice": choice, "max_tokens": 16}
-    target.refused("chat/completions", body)
+    server.refused("chat/completions", body)
 
 
-def _orphan(target: Target) -> None:
+def _orphan(server: ServerUnderTest) -> None:
     orphan = {"role": "tool", "tool_call_id": "call_1", "content": "21 degrees"}
-    target.refused("chat/completions", {"messages": [*_ASK, orphan], "max_tokens": 16})
+    server.refused("chat/completions", {"messages": [*_ASK, orphan], "max_tokens": 16})
 
 
 CHECKS: Final = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
 
-from myna.fleet.routing import Ring, rank
+from myna.fleet.routing import HashRing, rank
 
 _PINNED = "replica:"
 
@@ -25,12 +25,12 @@ def pinned(replica: str) -> str:
 class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not installed where types are checked
     """Ranks replicas by the request's session id."""
 
-    _ring = Ring()
+    _ring = HashRing()
 
     def update_replicas(self, replicas: list[Any]) -> None:
         super().update_replicas(replicas)
         self._by_name = {replica.replica_id.unique_id: replica for replica in replicas}
-        self._ring = Ring(self._by_name)
+        self._ring = HashRing(self._by_name)
 
     async def choose_replicas(
         self, candidate_replicas: list[Any], pending_request: Any | None = None

@@ -10,7 +10,7 @@ from myna.prompts.call_formats.base import GrammarTool
 from myna.prompts.call_formats.json_style import JsonStyle, any_of, moved, parameters_of
 from myna.prompts.call_formats.layout import Layout, quoted
 from myna.prompts.call_formats.marked import TEXT_RULE, with_inputs
-from myna.prompts.call_formats.marked_reader import MarkedReader, Way
+from myna.prompts.call_formats.marked_reader import CallSyntax, MarkedReader
 
 _JSON: Final = JsonStyle()
 
@@ -61,7 +61,7 @@ class BareFormat:
         return with_inputs(f"start: said?\nsaid: /[^{{\\s]/ TEXT\n{TEXT_RULE}", ())
 
     def reader(self, tools: Iterable[ToolSpec], *, is_answer_json: bool = False) -> MarkedReader:
-        way = Way("", Layout(self._head), None, Layout("}"), Layout("}"))
+        way = CallSyntax("", Layout(self._head), None, Layout("}"), Layout("}"))
         return MarkedReader([way], _JSON, tools)
 
     def _calls(self, tools: Sequence[GrammarTool]) -> str:

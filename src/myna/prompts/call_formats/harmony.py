@@ -14,7 +14,7 @@ from myna.prompts.call_formats.base import GrammarTool
 from myna.prompts.call_formats.json_style import any_of
 from myna.prompts.call_formats.layout import Layout
 from myna.prompts.call_formats.marked import MarkedFormat, any_call_rules, with_inputs
-from myna.prompts.call_formats.marked_reader import MarkedReader, Way
+from myna.prompts.call_formats.marked_reader import CallSyntax, MarkedReader
 from myna.prompts.harmony_grammar import ANALYSIS_RULES
 
 _ROLE_HEAD: Final = f" to={FUNCTIONS}"
@@ -73,8 +73,8 @@ class HarmonyFormat(MarkedFormat):
         head, end = f"{CALL_HEAD}{{name}}{MESSAGE}", Layout(CALL_END)
         in_role = f"{_ROLE_HEAD}{{name}}{COMMENTARY} json{MESSAGE}"
         ways = [
-            Way(CALL_HEAD, Layout(head), Layout(CALL_END + head), end, end),
-            Way(_ROLE_HEAD, Layout(in_role), Layout(END + START + in_role), end, end),
+            CallSyntax(CALL_HEAD, Layout(head), Layout(CALL_END + head), end, end),
+            CallSyntax(_ROLE_HEAD, Layout(in_role), Layout(END + START + in_role), end, end),
         ]
         return MarkedReader(ways, self.style, tools)
 

@@ -11,7 +11,7 @@ from myna.core.requests import CallMarks
 from myna.prompts.call_formats.base import ArgumentStyle, GrammarTool
 from myna.prompts.call_formats.json_style import JsonStyle, any_of
 from myna.prompts.call_formats.layout import Layout, escaped, quoted
-from myna.prompts.call_formats.marked_reader import MarkedReader, Way
+from myna.prompts.call_formats.marked_reader import CallSyntax, MarkedReader
 from myna.prompts.call_formats.raw_text import without_repetitions
 
 FENCE: Final = "```json"
@@ -100,7 +100,7 @@ class MarkedFormat:
     def reader(self, tools: Iterable[ToolSpec], *, is_answer_json: bool = False) -> MarkedReader:
         following = None if self.between is None else Layout(self.tail + self.between + self.head)
         end, tail = Layout(self.tail + self.end), Layout(self.tail)
-        ways = [Way(self.trigger, Layout(self.begin + self.head), following, tail, end)]
+        ways = [CallSyntax(self.trigger, Layout(self.begin + self.head), following, tail, end)]
         if self.is_loose and not is_answer_json:
             ways.append(_loose_way(FENCE, "```"))
             ways.append(_loose_way("", ""))
@@ -140,9 +140,9 @@ def with_inputs(lark: str, tools: Sequence[GrammarTool]) -> str:
     return json.dumps({"grammars": [whole, *inputs]}, ensure_ascii=False)
 
 
-def _loose_way(trigger: str, end: str) -> Way:
+def _loose_way(trigger: str, end: str) -> CallSyntax:
     first = Layout(trigger + "\n" + _LOOSE_HEAD)
-    return Way(trigger, first, None, Layout("}"), Layout("}\n" + end), has_grammars=False)
+    return CallSyntax(trigger, first, None, Layout("}"), Layout("}\n" + end), has_grammars=False)
 
 
 def _loose(i: int, tool: GrammarTool) -> str:

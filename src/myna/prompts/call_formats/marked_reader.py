@@ -22,7 +22,7 @@ _NOTHING: Final = Match()
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class CallSyntax:
     """One way to write calls. `trigger` begins the first call ("": the answer's first character that isn't
     white space does). `first` is all text up to the first call's arguments; what follows a call is `end` or,
     up to the arguments of the `next` one. `has_grammars`: it is also used for custom tools with a grammar."""
@@ -44,7 +44,7 @@ class _Heads:
         self._raw_gap = style.raw_head[len(style.raw_head.rstrip()) :]
         self._tools = tools
 
-    def match(self, way: Way, layout: Layout, text: str, at: int) -> Match | None:
+    def match(self, way: CallSyntax, layout: Layout, text: str, at: int) -> Match | None:
         """A call's head at that index, if it is of a tool there is, and its arguments begin as they must."""
         found = layout.match(text, at)
         if found is None or found.is_partial:
@@ -73,7 +73,7 @@ class _Heads:
 class MarkedReader:
     """A `CallReader`. Of several ways that fit, the first counts."""
 
-    def __init__(self, ways: Sequence[Way], style: ArgumentStyle, tools: Iterable[ToolSpec]) -> None:
+    def __init__(self, ways: Sequence[CallSyntax], style: ArgumentStyle, tools: Iterable[ToolSpec]) -> None:
         self._ways = ways
         self._style = style
         self._tools = {tool.name: tool for tool in tools}
@@ -133,10 +133,10 @@ class MarkedReader:
         self._start_call(found.name, pieces)
         return True
 
-    def _find_beginning(self, text: str, start: int) -> tuple[int, list[Way]]:
+    def _find_beginning(self, text: str, start: int) -> tuple[int, list[CallSyntax]]:
         """Where the first call from `start` on may begin, and in which ways; the end of the text if
         nowhere."""
-        best, ways = len(text), list[Way]()
+        best, ways = len(text), list[CallSyntax]()
         for way in self._ways:
             if way.trigger:
                 at = text.find(way.trigger, start)
@@ -152,7 +152,7 @@ class MarkedReader:
                 ways.append(way)
         return best, ways
 
-    def _begin(self, at: int, ways: list[Way]) -> Match | None:
+    def _begin(self, at: int, ways: list[CallSyntax]) -> Match | None:
         """The first of the ways that fit there: a whole head, or a partial one. `_NOTHING` at the end of the
         text, None if none fits."""
         if not ways:

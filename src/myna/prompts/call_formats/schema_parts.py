@@ -30,7 +30,7 @@ class Property:
 
 
 @dataclass(frozen=True, slots=True)
-class Others:
+class UnlistedProperties:
     """Properties that aren't listed: those whose names match one pattern and none of the others, or no
     pattern at all."""
 
@@ -121,16 +121,18 @@ def properties_of(leaf: Node, root: Node) -> list[Property]:
     return found + [Property(key, property_node(leaf, key, root), is_required=True) for key in unlisted]
 
 
-def others_of(leaf: Node, root: Node) -> Iterator[Others]:
+def others_of(leaf: Node, root: Node) -> Iterator[UnlistedProperties]:
     """The properties that an object may have besides these."""
     names = tuple(prop.key for prop in properties_of(leaf, root))
     patterns = _mapping(leaf, "patternProperties")
     for pattern, node in patterns.items():
         if node is not False:
-            yield Others(node, pattern, tuple(other for other in patterns if other != pattern), names)
+            yield UnlistedProperties(
+                node, pattern, tuple(other for other in patterns if other != pattern), names
+            )
     rest = leaf.get("additionalProperties", True)
     if rest is not False:
-        yield Others(rest, None, tuple(patterns), names)
+        yield UnlistedProperties(rest, None, tuple(patterns), names)
 
 
 def property_node(node: Any, key: str, root: Node) -> Any:

@@ -12,7 +12,7 @@ from myna.prompts.call_formats.raw_text import LIMITS, Unquoted, string_parts, t
 from myna.prompts.call_formats.schema_parts import (
     ITEM,
     Node,
-    Others,
+    UnlistedProperties,
     element_node,
     items_of,
     leaves,
@@ -148,7 +148,7 @@ class SchemaRules:
         self._add(rules.rstrip())
         return rule
 
-    def _other(self, others: Others) -> str:
+    def _other(self, others: UnlistedProperties) -> str:
         """A property that the schema doesn't list."""
         syntax, name = self._syntax, self._new().upper()
         self._add(f"{name}: {quoted(syntax.before_key)} ({others.name(_KEY)}) {quoted(syntax.after_key)}")

@@ -7,6 +7,7 @@ from typing import Final
 
 from myna.prompts.call_formats.bare import BareFormat
 from myna.prompts.call_formats.base import CallFormat
+from myna.prompts.call_formats.functionary import FunctionaryFormat
 from myna.prompts.call_formats.gemma_style import GemmaStyle
 from myna.prompts.call_formats.harmony import HarmonyFormat
 from myna.prompts.call_formats.json_style import JsonStyle
@@ -249,6 +250,7 @@ _ROWS: Final[tuple[CallFormat, ...]] = (
         MiniMaxStyle(),
     ),
     HarmonyFormat(),
+    FunctionaryFormat(),
     BareFormat("parameters", "parameters"),
     BareFormat("bare", "arguments"),
 )
@@ -260,7 +262,9 @@ BARE: Final = FORMATS["bare"]
 
 
 def find_by_tokens(texts: Collection[bytes]) -> str | None:
-    """The name of the first format whose trigger is one of a vocabulary's tokens."""
+    """The name of the first format whose trigger is one of a vocabulary's tokens. That of one with recipients
+    may be any vocabulary's."""
+    rows = (row for row in _ROWS if not row.marks.has_recipients)
     return next(
-        (row.name for row in _ROWS if any(mark.encode() in texts for mark in row.marks.anywhere)), None
+        (row.name for row in rows if any(mark.encode() in texts for mark in row.marks.anywhere)), None
     )

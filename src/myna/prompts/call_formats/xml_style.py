@@ -14,7 +14,7 @@ from myna.prompts.call_formats.layout import Layout, quoted
 from myna.prompts.call_formats.raw_text import Unquoted, string_parts, text_terminal
 from myna.prompts.call_formats.schema_parts import (
     Node,
-    Others,
+    UnlistedProperties,
     find_name,
     json_of,
     leaves,
@@ -117,7 +117,7 @@ class _Parameter:
     style: XmlStyle
     rule: str
     root: Node
-    key: str | Others
+    key: str | UnlistedProperties
 
     def rules(self, node: Any, seen: Any) -> str:
         """A reader knows the value's type from its mark, if there are marks, otherwise from `seen`."""

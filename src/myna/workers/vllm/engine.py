@@ -11,7 +11,7 @@ from myna.core.errors import ConfigurationError, GenerationFailed, InvalidReques
 from myna.core.generator import ModelInfo
 from myna.core.translatable import N_
 from myna.workers.frames import WorkerSpec
-from myna.workers.vllm.figures import Figures
+from myna.workers.vllm.stats import StepStats
 
 _log: Final = logging.getLogger(__name__)
 _MAX_LOGPROBS: Final = 20
@@ -47,7 +47,7 @@ def engine_arguments(spec: WorkerSpec, known: Mapping[str, Any], *, is_cpu: bool
 class VllmEngine:
     """An `AsyncLLM` and its facts. Created in the event loop that uses it."""
 
-    def __init__(self, spec: WorkerSpec, figures: Figures) -> None:
+    def __init__(self, spec: WorkerSpec, step_stats: StepStats) -> None:
         """Blocks until the model is loaded, for minutes. Raises `ConfigurationError`, or what vLLM raises."""
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.platforms import current_platform
@@ -67,7 +67,7 @@ class VllmEngine:
                 mm_cache_stats: Any = None,
                 engine_idx: int = 0,
             ) -> None:
-                figures.on_step(scheduler_stats, iteration_stats)
+                step_stats.on_step(scheduler_stats, iteration_stats)
 
         known = {field.name: field for field in dataclasses.fields(AsyncEngineArgs)}
         arguments = AsyncEngineArgs(**engine_arguments(spec, known, is_cpu=current_platform.is_cpu()))

@@ -29,8 +29,8 @@ from myna.workers.serving import receive
 from myna.workers.token_tables import control_tokens, is_mark, padded, token_table
 from myna.workers.vllm.choice import Model
 from myna.workers.vllm.engine import VllmEngine
-from myna.workers.vllm.figures import Figures
 from myna.workers.vllm.requests import RunningRequests
+from myna.workers.vllm.stats import StepStats
 
 _log: Final = logging.getLogger(__name__)
 _SHUTDOWN_S: Final = 3.0
@@ -60,7 +60,7 @@ class _Worker:
         self._connection = connection
         self._spec = spec
         self._is_writing = threading.Lock()
-        self._figures = Figures(lambda stats: self._send(frames.encode(frames.Stats(stats))))
+        self._step_stats = StepStats(lambda stats: self._send(frames.encode(frames.Stats(stats))))
         self._compiling: set[int] = set()
         self._loaded: _Loaded | None = None
         self._status = 0
@@ -78,7 +78,7 @@ class _Worker:
             _log.exception("vLLM could not load the model")
             self._fail(N_("vLLM can't load the model: {reason}", reason=error))
         self._send(frames.encode(frames.Ready(self._loaded.engine.info)))
-        self._figures.idle()
+        self._step_stats.idle()
         await self._left.wait()
         self._loaded.engine.shutdown(_SHUTDOWN_S)
         leave(self._status)
@@ -91,7 +91,7 @@ class _Worker:
         """Blocks the event loop, which has nothing else to do yet."""
         text = FolderText.read(Path(self._spec.path))
         vocabulary, tokenizer = text.vocabulary, text.tokenizer
-        engine = VllmEngine(self._spec, self._figures)
+        engine = VllmEngine(self._spec, self._step_stats)
         size = engine.info.vocab_size
         ends = frozenset(token for token in vocabulary.eog if token < size)
         engine.info = replace(engine.info, eos_tokens=tuple(sorted(ends)))
@@ -112,7 +112,7 @@ class _Worker:
             encode_mark,
         )
         grammars = Grammars(padded(pieces, size), [c for c in controls if c < size], ends, encode, size)
-        requests = RunningRequests(model, self._send_events, self._figures.idle, self._on_error)
+        requests = RunningRequests(model, self._send_events, self._step_stats.idle, self._on_error)
         return _Loaded(engine, text, requests, GrammarCompiler(grammars if ends else None))
 
     # --- in the socket's thread ---
@@ -122,7 +122,7 @@ class _Worker:
         while (payload := receive(self._connection)) is not None:
             command = frames.decode_command(payload)
             if isinstance(command, Ping):
-                self._send(frames.encode(frames.Pong(self._figures.num_turns)))
+                self._send(frames.encode(frames.Pong(self._step_stats.num_turns)))
             self._loop.call_soon_threadsafe(self._handle, command)
         if self._loaded is None:
             leave(0)  # while loading blocks the event loop
@@ -135,7 +135,7 @@ class _Worker:
             return
         if isinstance(command, Ping):
             if not self._loaded.requests:
-                self._figures.num_turns += 1  # there is nothing to make progress with
+                self._step_stats.num_turns += 1  # there is nothing to make progress with
         elif isinstance(command, Submit):
             assert isinstance(command.request, GenerationRequest), (
                 "the server knows that this model generates"

@@ -18,7 +18,7 @@ _STARTING: Final = N_("No server is running; starting one for this chat …")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ChatServer:
     """An OpenAI-compatible server."""
 
     base_url: str
@@ -26,22 +26,22 @@ class Target:
 
 
 @contextlib.contextmanager
-def open_target(
+def open_server(
     settings: Settings,
     base_url: str | None,
     model: str | None,
     starting: Translatable = _STARTING,
-) -> Iterator[Target]:
+) -> Iterator[ChatServer]:
     """The server named by the option or OPENAI_BASE_URL, else this user's running one, on any port, else one
     that is started for the block; then `starting` is shown."""
     if named := base_url or os.environ.get("OPENAI_BASE_URL"):
-        yield Target(named, _key_for(settings, named))
+        yield ChatServer(named, _key_for(settings, named))
     elif found := find_server(settings):
-        yield Target(found, _own_key(settings))
+        yield ChatServer(found, _own_key(settings))
     else:
         note(starting)
         with started_server(settings, model) as url:
-            yield Target(url, _own_key(settings))
+            yield ChatServer(url, _own_key(settings))
 
 
 def _key_for(settings: Settings, base_url: str) -> str:

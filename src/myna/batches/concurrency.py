@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 
 
-class Pace:
+class ConcurrencyLimiter:
     """A context for each attempt of a line. All methods must be called in one event loop."""
 
     def __init__(self, most: int) -> None:

@@ -13,7 +13,7 @@ TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ServerUnderTest:
     """`client` never retries, so that a server error is seen at once."""
 
     base_url: str
@@ -56,7 +56,7 @@ class Target:
             yield from response.iter_lines()
 
 
-class Unmet(Exception):
+class ExpectationFailed(Exception):
     """An expectation that the server doesn't meet; says what was seen instead."""
 
 
@@ -67,13 +67,13 @@ class Check:
 
     group: str
     behaviour: str
-    run: Callable[[Target], None]
-    applies: Callable[[Target], bool] = lambda target: True
+    run: Callable[[ServerUnderTest], None]
+    applies: Callable[[ServerUnderTest], bool] = lambda server: True
 
 
 def expect(holds: object, otherwise: str) -> None:
     if not holds:
-        raise Unmet(otherwise)
+        raise ExpectationFailed(otherwise)
 
 
 def envelope(response: httpx.Response) -> dict[str, object]:
@@ -81,7 +81,7 @@ def envelope(response: httpx.Response) -> dict[str, object]:
     try:
         error = response.json()["error"]
     except (ValueError, KeyError, TypeError):
-        raise Unmet(f"no error object in {response.text[:80]!r}") from None
+        raise ExpectationFailed(f"no error object in {response.text[:80]!r}") from None
     expect(isinstance(error, dict), f"error is {error!r}, not an object")
     missing = {"message", "type", "param", "code"} - error.keys()
     expect(not missing, f"the error lacks {', '.join(sorted(missing))}")
@@ -90,8 +90,10 @@ def envelope(response: httpx.Response) -> dict[str, object]:
     return found
 
 
-def open_target(base_url: str, key: str, model: str | None) -> Target:
+def connect(base_url: str, key: str, model: str | None) -> ServerUnderTest:
     """Connect; without a name, the first model that is listed. Raises openai's errors."""
     client = openai.OpenAI(base_url=base_url, api_key=key or "none", max_retries=0, timeout=TIMEOUT_S)
     chosen = model or client.models.list().data[0].id
-    return Target(base_url.rstrip("/"), key or "none", chosen, client, httpx.Client(timeout=TIMEOUT_S))
+    return ServerUnderTest(
+        base_url.rstrip("/"), key or "none", chosen, client, httpx.Client(timeout=TIMEOUT_S)
+    )

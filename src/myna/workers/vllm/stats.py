@@ -1,4 +1,4 @@
-"""vLLM's figures of its steps as a model's load statistics, and whether its engine makes progress."""
+"""vLLM's step_stats of its steps as a model's load statistics, and whether its engine makes progress."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from myna.scheduling.stats import StepCounter
 _EVERY_S: Final = 0.25
 
 
-class Figures:
+class StepStats:
     """`on_step` is called with what vLLM reports of each step. `num_turns` rises with each, so that a hanging
     engine is noticed."""
 
