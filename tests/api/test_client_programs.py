@@ -32,10 +32,41 @@ CHATS: dict[str, dict[str, Any]] = {
     },
     "pi": {**HI, "max_completion_tokens": 16384, "store": False, "tools": [TOOL]},
     "Copilot CLI": {**HI, "reasoning_effort": "medium", "temperature": 1, "tools": [TOOL] * 16},
+    "Copilot CLI's second turn": {
+        "messages": [
+            {"role": "system", "content": "s"},
+            *HI["messages"],
+            *HI["messages"],
+            {"role": "assistant", "content": None, "refusal": None, "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "x"},
+        ],
+        "temperature": 0,
+        "top_p": 0.95,
+        "frequency_penalty": 0,
+        "presence_penalty": 0,
+        "tools": [TOOL],
+    },
+    "pi's second turn": {
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "x"},
+        ],
+        "max_completion_tokens": 16384,
+        "store": False,
+        "tools": [TOOL],
+    },
     "code for GPT-5": {**HI, "verbosity": "low", "max_completion_tokens": 128000},
     "Graphiti": {**HI, "max_tokens": 16384},
     "RAGFlow with qwen3": {**HI, "enable_thinking": False},
-    "Home Assistant": {**HI, "chat_template_kwargs": {"enable_thinking": False}},
+    "Home Assistant's OpenAI Conversation": {
+        **HI,
+        "max_tokens": 150,
+        "temperature": 0.5,
+        "top_p": 1,
+        "user": "01M8NW2CAD0CZX5WC85MTFMJB5",
+    },
+    "Home Assistant's Local OpenAI LLM": {**HI, "chat_template_kwargs": {"enable_thinking": False}},
     "vLLM's users": {
         **HI,
         "chat_template_kwargs": {"enable_thinking": False, "thinking_budget": 100},
@@ -58,7 +89,7 @@ CHATS: dict[str, dict[str, Any]] = {
     "RAGFlow's agents": {
         "messages": [
             *HI["messages"],
-            {"role": "assistant", "content": None, "tool_calls": [{**CALL, "index": 0}]},
+            {"role": "assistant", "tool_calls": [{**CALL, "index": 0}]},
             {"role": "tool", "tool_call_id": "call_1", "content": "x"},
         ]
     },

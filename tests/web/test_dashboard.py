@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
@@ -145,6 +146,7 @@ def offer(id: str, **changes: object) -> dict[str, object]:
     made = {
         "id": id,
         "size_bytes": 2_497_281_312,
+        "owned_by": "Someone",
         "licence": "Apache-2.0",
         "terms": None,
         "capabilities": ["chat", "tools"],
@@ -153,32 +155,42 @@ def offer(id: str, **changes: object) -> dict[str, object]:
         "runs": True,
         "tokens_per_s": 12.3,
         "best_for": [],
-        "pull": None,
     }
     return made | changes
 
 
-def test_a_model_is_downloaded_with_progress_cancelled_and_fails(admin: Visitor) -> None:
-    """The server's part is played by the test: real ones are gigabytes."""
-    pulls: dict[str, object] = {}
-    downloading = {"status": "downloading", "downloaded_bytes": 30, "total_bytes": 100, "message": None}
+class Catalog:
+    """The server's part, played by the test: real downloads are gigabytes. `pulls` by id."""
 
-    def answer(route: Route) -> None:
-        path = route.request.url
+    def __init__(self, page: Page, *offers: dict[str, object]) -> None:
+        self.offers = offers
+        self.pulls: dict[str, dict[str, object]] = {}
+        page.route("**/v1/organization/models/**", self._answer)
+
+    def _answer(self, route: Route) -> None:
+        path = unquote(urlsplit(route.request.url).path).partition("/models/")[2]
         if path.endswith("/pull/cancel"):
-            pulls["qwen3-4b"] = downloading | {"status": "failed", "message": "The hub is away."}
+            self.pulls[path.removesuffix("/pull/cancel")] |= {
+                "status": "failed",
+                "message": "The hub is away.",
+            }
         elif path.endswith("/pull"):
-            pulls["qwen3-4b"] = downloading
-        listed = [
-            offer("qwen3-4b", best_for=["chat"], pull=pulls.get("qwen3-4b")),
-            offer("qwen3-32b", fits=False),
-            offer("gpt-oss-20b", runs=False),
-            offer("qwen3-0.6b", is_here=True),
-        ]
+            id = path.removesuffix("/pull")
+            start = {"status": "downloading", "downloaded_bytes": 30, "total_bytes": 100, "message": None}
+            self.pulls[id] = {"id": id, **start}
+        listed = self.offers if path == "available" else tuple(self.pulls.values())
         route.fulfill(json={"object": "list", "data": listed})
 
+
+def test_a_model_is_downloaded_with_progress_cancelled_and_fails(admin: Visitor) -> None:
     page = admin.page
-    page.route("**/v1/organization/models/**", answer)
+    Catalog(
+        page,
+        offer("qwen3-4b", best_for=["chat"]),
+        offer("qwen3-32b", fits=False),
+        offer("gpt-oss-20b", runs=False),
+        offer("qwen3-0.6b", is_here=True),
+    )
     admin.open("#/dashboard/models")
     row = row_of(page, "qwen3-4b best for chat here")
     expect(row).to_contain_text("chat, tools")
@@ -193,7 +205,36 @@ def test_a_model_is_downloaded_with_progress_cancelled_and_fails(admin: Visitor)
     row.get_by_role("button", name="Cancel the download of qwen3-4b").click()
     expect(row.get_by_role("alert")).to_have_text("The hub is away.")
     assert admin.barriers() == []
-    page.unroute("**/v1/organization/models/**")
+    page.goto("about:blank")  # the real server has no downloads, and would say so
+
+
+def test_the_catalog_is_searched_and_other_names_are_downloaded(admin: Visitor) -> None:
+    page = admin.page
+    catalog = Catalog(
+        page,
+        offer("qwen3-4b"),
+        offer("qwen3-32b", fits=False),
+        offer("bge-m3", capabilities=["embeddings"], licence="MIT"),
+        offer("gemma-3-270m"),
+    )
+    admin.open("#/dashboard/models")
+    table = page.get_by_role("table", name="Models to download")
+    search = page.get_by_role("searchbox", name="Search the catalog")
+    for text, ids in (
+        ("QWEN3", ["qwen3-4b", "qwen3-32b"]),  # also what doesn't fit, so that the reader learns why
+        ("embeddings mit", ["bge-m3"]),
+        ("", ["qwen3-4b", "bge-m3", "gemma-3-270m"]),
+    ):
+        search.fill(text)
+        expect(table.get_by_role("rowheader")).to_have_text(ids)
+    search.fill("owner/some-GGUF:Q4_K_M")
+    page.get_by_role("button", name="Download owner/some-GGUF:Q4_K_M").click()
+    expect(search).to_have_value("")
+    expect(page.get_by_role("progressbar", name="Download of owner/some-GGUF:Q4_K_M")).to_be_visible()
+    assert admin.barriers() == []
+    catalog.pulls["owner/some-GGUF:Q4_K_M"]["status"] = "completed"
+    expect(page.get_by_role("rowheader", name="owner/some-GGUF:Q4_K_M")).to_have_count(0)
+    page.goto("about:blank")  # the real server has no downloads, and would say so
 
 
 def test_a_newcomer_makes_a_key_sees_its_use_limits_it_hits_the_limit_and_reads_why(

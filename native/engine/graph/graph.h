@@ -70,7 +70,8 @@ class Graph {
   void quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers);
   void (*activation() const)(float*, const float*, int64_t);
   void activate(const Layer& layer);
-  void feed_forward(const Layer& layer, const Pending& attended);
+  void project_mixed(const Layer& layer);
+  void feed_forward(const Layer& layer, const Pending* pending);
   bool is_gated_at_once(const Layer& layer) const;
   void multiply_gated(const Layer& layer);
   void count_product(const Matrix& weights);

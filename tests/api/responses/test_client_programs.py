@@ -1,7 +1,8 @@
-"""The official client: its helpers for streams and typed results, counting and compacting."""
+"""The official client: its helpers for streams and typed results, counting and compacting; n8n's requests."""
 
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 from tests.api.stand_in import serving
 from tests.http.scripted import words
@@ -48,3 +49,19 @@ async def test_a_chain_counted_and_compacted() -> None:
         assert counted.input_tokens == len(model.generator.requests[-1].prompt_tokens)
         compacted = await client.responses.compact(model="tiny", previous_response_id=second.id)
         assert [item.type for item in compacted.output] == ["message", "message", "compaction"]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_a_tool_turn_of_n8n_is_answered(is_stream: bool) -> None:
+    """`text` is empty, and the call goes back with its id and status."""
+    parameters = {"type": "object", "properties": {}, "$schema": "http://json-schema.org/draft-07/schema#"}
+    tool = {"type": "function", "name": "get", "parameters": parameters, "strict": False}
+    ask = [{"type": "message", "role": "user", "content": "x"}]
+    async with serving(words(CALL), words("Sunny.")) as model:
+        first = await model.ask("responses", input=ask, tools=[tool], text={}, stream=False)
+        call = {**first.json()["output"][0]}
+        assert sorted(call) == ["arguments", "call_id", "id", "name", "status", "type"]
+        said = {"type": "function_call_output", "call_id": call["call_id"], "output": "sunny"}
+        last = await model.ask("responses", input=[*ask, call, said], tools=[tool], text={}, stream=is_stream)
+    assert last.status_code == 200, last.text
+    assert "Sunny." in last.text

@@ -287,6 +287,7 @@ def test_tab_offers_what_a_command_takes(chat: Chat, tmp_path: Path) -> None:
     assert "/exit" in offered["/help"]
 
 
-def test_exit_leaves(chat: Chat) -> None:
-    run_command(chat, "/exit")
+@pytest.mark.parametrize("name", ["/exit", "/bye", "/quit"])
+def test_exit_leaves(chat: Chat, name: str) -> None:
+    run_command(chat, name)
     assert chat.is_done

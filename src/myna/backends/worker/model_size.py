@@ -29,13 +29,17 @@ _TABLES: Final = ("per_layer_token_embd.weight", "position_embd.weight")
 # Types that the native engine packs into a wider layout: by which factor. The others are as large as in the
 # file within a few per cent.
 PACKING: Final = {
-    "Q2_K": 1.95,
-    "Q3_K": 1.95,
-    "IQ4_NL": 1.89,
-    "IQ4_XS": 2.03,
-    "TQ1_0": 2.67,
-    "TQ2_0": 2.18,
-    "MXFP4": 2.0,
+    "Q2_K": 1.19,
+    "IQ1_S": 2.32,
+    "IQ1_M": 2.07,
+    "IQ2_XXS": 1.76,
+    "IQ2_XS": 1.57,
+    "IQ2_S": 1.41,
+    "IQ3_XXS": 1.43,
+    "IQ3_S": 1.27,
+    "TQ1_0": 1.41,
+    "TQ2_0": 1.15,
+    "NVFP4": 1.11,
 }
 
 
@@ -126,7 +130,9 @@ def _recurrent_layers(header: Header) -> set[int]:
         return set()
     heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, 1)
     if not all(heads):
-        return {layer for layer, count in enumerate(heads) if not count}
+        widths = _of_layers(header, f"{name}.feed_forward_length", layers, 0)
+        is_lone = not all(widths)  # a layer is a feed-forward or something else
+        return {layer for layer, count in enumerate(heads) if not count and not (is_lone and widths[layer])}
     if f"{name}.attention.recurrent_layers" in header.metadata:
         flags = _of_layers(header, f"{name}.attention.recurrent_layers", layers, 0)
         return {layer for layer, flag in enumerate(flags) if flag}

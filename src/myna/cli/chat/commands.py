@@ -41,6 +41,7 @@ def is_command(text: str) -> bool:
 def run_command(chat: Chat, line: str) -> None:
     """Raises `MynaError` for what can't be done."""
     name, _, argument = line.partition(" ")
+    name = _NAMES_ELSEWHERE.get(name, name)
     if name not in BY_COMMAND:
         nearest = [known for known in BY_COMMAND if len(name) > 1 and known.startswith(name)]
         nearest = nearest or difflib.get_close_matches(name, BY_COMMAND, n=1, cutoff=0.5)
@@ -295,3 +296,5 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("/exit", "", _exit, help=N_("quit, as Ctrl-D does")),
 )
 BY_COMMAND: Final = {command.name: command for command in COMMANDS}
+# What the same commands are called by `ollama run` and by shells.
+_NAMES_ELSEWHERE: Final = {"/bye": "/exit", "/quit": "/exit", "/clear": "/reset", "/?": "/help"}
