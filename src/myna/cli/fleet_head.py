@@ -29,7 +29,7 @@ _ENVIRONMENT: Final = {
 
 
 def start_head(folder: Path) -> None:
-    """Start it, unless it runs. It goes on after this command. Raises `OperatorError`."""
+    """Start it, unless it runs. It keeps running after this command. Raises `OperatorError`."""
     if _running(folder) is not None:
         return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -85,7 +85,7 @@ class LoadedModel:
 
     `weights` identifies the bytes of the weights, if known. `sampling` are the defaults in the model's own
     files. `held_bytes` returns the memory of this machine
-    that the model uses now, `is_dead` whether it has failed for good and must be loaded again."""
+    that the model uses now, `is_dead` whether it has failed permanently and must be loaded again."""
 
     generator: Generator | None = None
     renderer: Renderer | None = None

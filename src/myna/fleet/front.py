@@ -113,7 +113,7 @@ class FleetConnection:
         return True
 
     def _on_broken(self, link: Link, numbers: Sequence[int]) -> None:
-        """What ran over that link goes on elsewhere."""
+        """What ran over that link continues elsewhere."""
         for number in numbers:
             if (call := self._calls.pop(number, None)) is not None:
                 call.cancel()
