@@ -65,13 +65,15 @@ def without_path(model: LocalModel, reason: str | Translatable) -> str | Transla
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """The memory of this machine that a model will need: the weights, the KV cache per token, and each state
-    of its recurrent layers. `context_tokens` is the context length that it was trained with."""
+    """The memory of this machine that a model will need: the weights, the KV cache per token, each state of
+    its recurrent layers, and what its process takes besides (0: as much as usual). `context_tokens` is the
+    context length that it was trained with."""
 
     weights_bytes: int
     kv_token_bytes: int
     context_tokens: int
     state_bytes: int = 0
+    process_bytes: int = 0
 
     def cache_bytes(self, kv_tokens: int, states: int) -> int:
         return kv_tokens * self.kv_token_bytes + states * self.state_bytes
