@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from myna.core.errors import InvalidRequest
+from myna.core.translatable import N_
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.json_style import json_rule, moved
 from myna.prompts.call_formats.layout import escaped
@@ -96,7 +97,7 @@ def alternative_rules(name: str, schema: Node, rules_of: Callable[[str, Node], s
 
 
 def no_object() -> InvalidRequest:
-    return InvalidRequest("Unsatisfiable schema: no object conforms to it.")
+    return InvalidRequest(N_("Unsatisfiable schema: no object conforms to it."))
 
 
 def object_limits(leaf: Node) -> tuple[int, int | None]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from myna.core.errors import ConstraintTooComplex
+from myna.core.translatable import N_
 from myna.prompts.call_formats.layout import quoted
 
 _MAX_RULES: Final = 20_000
@@ -36,7 +37,7 @@ def sequence_rules(
         taken = {min(count + 1, enough) for count in counts[-1] if may_take(count)}
         counts.append(taken if is_required else taken | counts[-1])
     if sum(map(len, counts)) > _MAX_RULES:
-        raise ConstraintTooComplex("An object has too many properties for its 'minProperties'.")
+        raise ConstraintTooComplex(N_("An object has too many properties for its 'minProperties'."))
     ends = {count: _end(count, separator, closing, more, least, most) for count in counts[-1]}
     possible = {count for count, end in ends.items() if end is not None}
     rules = [f"{rule(len(items), count)}: {ends[count]}\n" for count in sorted(possible)]
