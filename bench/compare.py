@@ -1,8 +1,9 @@
 """Myna compared with llama-server over HTTP, on one file, alternating (A B A B), with one load generator.
 
 Both servers run all the time, but only one of them is under load at a time. The result is the median
-of the pairs' ratios and its interquartile range; the machine's absolute speed doesn't matter. The report
-names llama-server's version, arguments and instruction sets, and how it was built (--llama-build).
+of the pairs' ratios and its interquartile range; the machine's absolute speed doesn't matter. Myna proposes
+tokens from what a key was answered before, so each of its measurements has a key and a project of its own.
+The report names llama-server's version, arguments and instruction sets, and how it was built (--llama-build).
 
     python bench/compare.py --gguf model.gguf --model smollm2-135m-instruct \
         --llama-server /path/to/llama-server --pairs 7 single many shared --out bench/reports/smollm2.json
@@ -17,6 +18,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import socket
 import statistics
 import subprocess
@@ -30,6 +32,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 LOADTEST = Path(__file__).with_name("loadtest.py")
+MYNA, LLAMA_SERVER = "myna", "llama-server"
 KEY = "sk-bench-0123456789abcdef"
 # End-of-text ids by model family: banned, so that every answer has its full length.
 BANNED = {"smollm2": "0,2", "qwen2.5": "151643,151645", "gemma": "1,106"}
@@ -73,10 +76,10 @@ def free_port() -> int:
 def server(name: str, command: list[str], port: int, health: str) -> Iterator[Server]:
     """Start the command, wait until `health` returns 200, and end exactly that process afterwards."""
     log = Path(tempfile.gettempdir()) / f"bench-{name}-{port}.log"
+    database = Path(tempfile.mkdtemp(prefix="bench-")) / "bench.db"
+    environment = os.environ | {"MYNA_API_KEY": KEY, "MYNA_DATABASE": f"sqlite:///{database}"}
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, env=os.environ | {"MYNA_API_KEY": KEY}
-        )
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
     try:
         deadline = time.monotonic() + 300
         while not answers(f"http://127.0.0.1:{port}{health}"):
@@ -87,6 +90,7 @@ def server(name: str, command: list[str], port: int, health: str) -> Iterator[Se
     finally:
         process.terminate()
         process.wait(timeout=60)
+        shutil.rmtree(database.parent)
 
 
 def answers(url: str) -> bool:
@@ -97,11 +101,30 @@ def answers(url: str) -> bool:
     return True
 
 
+def create(port: int, path: str) -> dict[str, str]:
+    """Create a project or a key on this Myna server."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/organization/{path}",
+        data=b'{"name": "bench"}',
+        headers={"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        made: dict[str, str] = json.load(response)
+    return made
+
+
+def fresh_key(port: int) -> str:
+    """A key of a project of its own, which no request has been sent with."""
+    project = create(port, "projects")["id"]
+    return create(port, f"projects/{project}/api_keys")["value"]
+
+
 def measure(target: Server, args: argparse.Namespace, scenario: str) -> dict[str, object]:
     """One scenario on one server, in a new load generator process."""
+    key = fresh_key(target.port) if target.name == MYNA else KEY
     banned = next((ids for family, ids in BANNED.items() if family in args.model), "")
     command = [sys.executable, str(LOADTEST), scenario, "--base-url", f"http://127.0.0.1:{target.port}/v1"]
-    command += ["--model", args.model, "--key", KEY, "--ban", banned, "--concurrency", str(args.streams)]
+    command += ["--model", args.model, "--key", key, "--ban", banned, "--concurrency", str(args.streams)]
     command += ["--temperature", str(args.temperature), "--prompt-tokens", str(args.prompt_tokens)]
     command += ["--text", str(args.text)] if args.text else []
     try:
@@ -249,8 +272,8 @@ def main() -> None:
     ours, theirs = commands(args, ports)
     known = peer(args, theirs)
     with (
-        server("myna", ours, ports[0], "/ready") as myna,
-        server("llama-server", theirs, ports[1], "/health") as llama,
+        server(MYNA, ours, ports[0], "/ready") as myna,
+        server(LLAMA_SERVER, theirs, ports[1], "/health") as llama,
     ):
         report = compare(args, myna, llama, known)
     if args.out:

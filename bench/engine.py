@@ -1,4 +1,5 @@
-"""Decode at several batch sizes and prefill, in this process, with our engine and llama.cpp taking turns.
+"""Decode at several batch sizes, after one shared prefix, and prefill, in this process, with our engine and
+llama.cpp taking turns.
 
     python bench/engine.py model.gguf [...] [--rounds 3] [--only decode-1,prefill-512] [--no-llamacpp]
     python bench/engine.py model.gguf --short        # about a minute for a model of 0.5b parameters
@@ -22,10 +23,16 @@ import numpy as np
 from myna.engines.base import BatchRow
 from myna.engines.native import load
 
-PROMPT, SCENARIOS = (
-    128,
-    {"decode-1": 48, "decode-8": 24, "decode-32": 12, "prefill-512": 1, "prefill-2000": 1},
-)
+PROMPT, PREFIX = 128, 2000
+# How many steps each has: of this many sequences, or of one with this many tokens.
+SCENARIOS = {
+    "decode-1": 48,
+    "decode-8": 24,
+    "decode-32": 12,
+    "shared-32": 12,
+    "prefill-512": 1,
+    "prefill-2000": 1,
+}
 CONTEXT = 8192
 
 
@@ -34,6 +41,9 @@ class Runner(Protocol):
 
     def run(self, rows: list[tuple[int, list[int], int]]) -> None:
         """Compute (sequence, tokens, start) rows; logits of each row's last token."""
+
+    def fork(self, sequence: int, tokens: int) -> None:
+        """The sequence begins with this many tokens of sequence 0."""
 
     def clear(self) -> None: ...
 
@@ -45,6 +55,9 @@ class Ours:
 
     def run(self, rows: list[tuple[int, list[int], int]]) -> None:
         self._engine.forward([BatchRow(s, tokens, start, len(tokens) - 1) for s, tokens, start in rows])
+
+    def fork(self, sequence: int, tokens: int) -> None:
+        self._engine.fork(0, sequence, tokens)
 
     def clear(self) -> None:
         for sequence in range(32):
@@ -81,6 +94,9 @@ class Llama:
         assert self._lib.llama_decode(self._context, batch) == 0
         self._lib.llama_synchronize(self._context)
         self._lib.llama_batch_free(batch)
+
+    def fork(self, sequence: int, tokens: int) -> None:
+        self._lib.llama_memory_seq_cp(self._lib.llama_get_memory(self._context), 0, sequence, 0, tokens)
 
     def clear(self) -> None:
         self._lib.llama_memory_clear(self._lib.llama_get_memory(self._context), True)
@@ -122,12 +138,16 @@ def measure(runner: Runner, scenario: str, rng: np.random.Generator) -> float:
         start = time.perf_counter()
         runner.run([(0, prompt, 0)])
         return time.perf_counter() - start
+    before = PREFIX if kind == "shared" else PROMPT
     for sequence in range(size):
-        runner.run([(sequence, tokens(PROMPT), 0)])
+        if kind == "shared" and sequence > 0:
+            runner.fork(sequence, PREFIX)
+        else:
+            runner.run([(sequence, tokens(before), 0)])
     steps = SCENARIOS[scenario]
     start = time.perf_counter()
     for step in range(steps):
-        runner.run([(sequence, tokens(1), PROMPT + step) for sequence in range(size)])
+        runner.run([(sequence, tokens(1), before + step) for sequence in range(size)])
     return (time.perf_counter() - start) / steps
 
 

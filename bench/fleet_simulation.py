@@ -5,10 +5,10 @@ what is cached at its replica needn't be computed. A replica computes its reques
 the other, and tokens in steps that take longer the more requests there are. In the middle of the run, a share
 of the replicas dies; their requests run again elsewhere, and they come back empty.
 
-Three ways to choose are compared: the session's replica with bounded load (Myna's), without a bound, and the
-less busy of two.
+Myna's router is compared with Ray's: consistent hashing without regard to load, the less busy of two, and the
+tree of prefixes, which is assumed to know all of them at once and to cost nothing.
 
-    PYTHONPATH=src:. python bench/fleet_simulation.py --out docs/fleet-simulation.svg    # half an hour
+    PYTHONPATH=src:. python bench/fleet_simulation.py --out docs/images/fleet-simulation.svg    # minutes
     PYTHONPATH=src:. python bench/fleet_simulation.py --replicas 50 --requests 40000     # short
 """
 
@@ -17,31 +17,67 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import os
 import random
 import statistics
 import sys
-import time
+from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 
-from myna.fleet.routing import HashRing, rank
+from myna.fleet.routing import Rendezvous, rank
 
-POLICIES = ("bounded", "hash", "two choices")
+POLICIES = ("Myna", "Ray: hash", "Ray: two choices", "Ray: prefixes")
 
 
 @dataclass
 class Replica:
-    """`cache` holds tokens by conversation, least recently used first; `prefill_until` is when its prompts
-    are computed."""
+    """`cache` holds tokens by conversation, least recently used first; `prefixes` are those that a tree of
+    all prompts would have; `prefill_until` is when its prompts are computed."""
 
     name: str
     running: int = 0
     served: int = 0
     cached: int = 0
+    prefixes: int = 0
     prefill_until: float = 0.0
     generation: int = 0
     cache: OrderedDict[int, int] = field(default_factory=OrderedDict)
+
+
+class Order(Rendezvous):
+    """Remembers the beginning of each conversation's order: its turns need it again."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        super().__init__(names)
+        self._known: dict[str, list[str]] = {}
+
+    def walk(self, session: str) -> Iterator[str]:
+        if session not in self._known:
+            self._known[session] = list(islice(super().walk(session), 12))
+        yield from self._known[session]
+        yield from islice(super().walk(session), 12, None)
+
+
+class HashRing:
+    """As `ConsistentHashRouter` does by default: a hundred points for each replica."""
+
+    def __init__(self, names: list[str]) -> None:
+        points = sorted((self._hash(f"{name}:{number}"), name) for name in names for number in range(100))
+        self._points = [point for point, _ in points]
+        self._names = [name for _, name in points]
+
+    def owner(self, session: str) -> str:
+        return self._names[bisect_right(self._points, self._hash(session)) % len(self._names)]
+
+    @staticmethod
+    def _hash(text: str) -> bytes:
+        return blake2b(text.encode(), digest_size=8).digest()
 
 
 @dataclass
@@ -53,7 +89,6 @@ class Result:
     peak: float
     moved: int
     rerun: int
-    choose_us: float
 
 
 class Simulation:
@@ -61,8 +96,7 @@ class Simulation:
         self.o, self.policy = options, policy
         self.rng = random.Random(options.seed)
         self.replicas = {f"replica-{n}": Replica(f"replica-{n}") for n in range(options.replicas)}
-        self.ring = HashRing(self.replicas)
-        self.names = list(self.replicas)
+        self.changed(list(self.replicas))
         self.total = 0
         self.events: list[tuple[float, int, str, tuple[object, ...]]] = []
         self.number = 0
@@ -70,22 +104,37 @@ class Simulation:
         self.hits = self.ideal = self.prompt = self.moved = self.rerun = self.done = 0
         self.first: list[float] = []
         self.peak = 0.0
-        self.choosing = 0.0
 
     def at(self, when: float, what: str, *args: object) -> None:
         self.number += 1
         heapq.heappush(self.events, (when, self.number, what, args))
 
     def choose(self, conversation: int) -> Replica:
-        began = time.perf_counter()
-        if self.policy == "two choices":
-            pair = self.rng.sample(self.names, min(2, len(self.names)))
-            name = min(pair, key=lambda one: self.replicas[one].running)
-        else:
-            bound = self.total if self.policy == "bounded" else 1 << 40
-            name = rank(self.ring, str(conversation), lambda one: self.replicas[one].running, bound, (), 1)[0]
-        self.choosing += time.perf_counter() - began
-        return self.replicas[name]
+        return self.replicas[self._chosen(conversation)]
+
+    def _chosen(self, conversation: int) -> str:
+        if self.policy == "Myna":
+            home = self.home.get(conversation, "")
+            return rank(self.order, str(conversation), self._load, self.total, (), home, 1)[0]
+        if self.policy == "Ray: hash":
+            return self.hash_ring.owner(str(conversation))
+        if self.policy == "Ray: prefixes":
+            if (name := self.home.get(conversation, "")) in self.alive:
+                return name
+            return min(self.names, key=self._known_prefixes)
+        return min(self.rng.sample(self.names, min(2, len(self.names))), key=self._load)
+
+    def _known_prefixes(self, name: str) -> tuple[int, int]:
+        return self.replicas[name].prefixes, self.replicas[name].running
+
+    def _load(self, name: str) -> int:
+        return self.replicas[name].running
+
+    def changed(self, names: list[str]) -> None:
+        """These replicas are there now."""
+        self.names, self.alive, self.order = names, set(names), Order(names)
+        if self.policy == "Ray: hash":
+            self.hash_ring = HashRing(names)
 
     def begin(self, now: float, conversation: int, turn: int) -> None:
         o, replica = self.o, self.choose(conversation)
@@ -100,6 +149,7 @@ class Simulation:
         start = max(now, replica.prefill_until)
         replica.prefill_until = start + (prompt - known) / o.prefill
         replica.running += 1
+        replica.prefixes += prompt - (0 if turn == 0 else prompt - o.question)
         self.total += 1
         self.first.append(replica.prefill_until - now)
         step = o.step * (1 + o.slower * replica.running)
@@ -131,12 +181,10 @@ class Simulation:
             self.replicas[name] = Replica(name, served=replica.served, generation=generation)
             self.at(now + self.o.restart, "back", name)
         dead = {args[0] for _, _, what, args in self.events if what == "back"}
-        self.names = [name for name in self.replicas if name not in dead]
-        self.ring = HashRing(self.names)
+        self.changed([name for name in self.replicas if name not in dead])
 
     def back(self, now: float, name: str) -> None:
-        self.names.append(name)
-        self.ring = HashRing(self.names)
+        self.changed([*self.names, name])
 
     def run(self) -> Result:
         o, now = self.o, 0.0
@@ -161,8 +209,11 @@ class Simulation:
             self.peak,
             self.moved,
             self.rerun,
-            1e6 * self.choosing / max(1, len(self.first)),
         )
+
+
+def simulated(o: argparse.Namespace, policy: str) -> Result:
+    return Simulation(o, policy).run()
 
 
 def options() -> argparse.Namespace:
@@ -193,10 +244,10 @@ def picture(results: dict[str, Result], o: argparse.Namespace) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "myna"
+    matplotlib.rcParams |= {"svg.hashsalt": "myna", "svg.fonttype": "none"}
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2))
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.2))
     names = list(results)
     panels = (
         ("cached share of prompt tokens", [one.hits for one in results.values()]),
@@ -204,12 +255,13 @@ def picture(results: dict[str, Result], o: argparse.Namespace) -> None:
         ("busiest replica / mean, in requests", [one.balance for one in results.values()]),
     )
     for axis, (title, values) in zip(axes, panels, strict=True):
-        bars = axis.bar(names, values, color=["#2a6f97", "#a9a9a9", "#d9a441"], width=0.6)
+        bars = axis.bar(names, values, color=["#2a6f97", "#a9a9a9", "#d9a441", "#8a5a83"], width=0.6)
         axis.bar_label(bars, fmt="%.2f", padding=2)
         axis.set_title(title, fontsize=9)
+        axis.tick_params(labelsize=8)
         axis.margins(y=0.18)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].axhline(results["bounded"].ideal, color="black", linewidth=0.8, linestyle=":")
+    axes[0].axhline(results["Myna"].ideal, color="black", linewidth=0.8, linestyle=":")
     figure.suptitle(
         f"{o.replicas:,} replicas, {o.requests:,} requests, {o.failures:.0%} of the replicas die", fontsize=10
     )
@@ -224,8 +276,10 @@ def quantile(values: list[float], share: float) -> float:
 def main() -> int:
     o = options()
     results = {}
-    for policy in POLICIES:
-        result = results[policy] = Simulation(o, policy).run()
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        runs = {policy: pool.submit(simulated, o, policy) for policy in POLICIES}
+    for policy, run in runs.items():
+        result = results[policy] = run.result()
         print(
             json.dumps(
                 {
@@ -238,7 +292,6 @@ def main() -> int:
                     "busiest_of_mean_running": round(result.peak, 2),
                     "moved": result.moved,
                     "rerun": result.rerun,
-                    "choose_us": round(result.choose_us, 1),
                 }
             ),
             flush=True,

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from compare import Server, commands, free_port, measure, peer, server
+from compare import LLAMA_SERVER, MYNA, Server, commands, free_port, measure, peer, server
 
-NAMES = ("myna", "llama-server")
+NAMES = (MYNA, LLAMA_SERVER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,13 @@ from gguf import quants
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 QUANTISED = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
-QUANTISED += ["IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "MXFP4"]
+QUANTISED += ["IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "MXFP4", "NVFP4"]
+QUANTISED += ["IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_S", "IQ1_M"]
 FLOATS = ["F32", "F16", "BF16"]
 # Byte offsets of a block's f16 scales, which must be finite.
 SCALES = {"Q4_1": [0, 2], "Q5_1": [0, 2], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
-SCALES |= {"Q2_K": [80, 82], "Q3_K": [108], "TQ1_0": [52], "TQ2_0": [64], "MXFP4": []}
+SCALES |= {"Q2_K": [80, 82], "Q3_K": [108], "TQ1_0": [52], "TQ2_0": [64], "MXFP4": [], "NVFP4": []}
+SCALES |= {"IQ1_M": []}  # in four parts
 BLOCK = 32
 
 
@@ -35,6 +37,10 @@ def random_bytes(rng, name, outputs, inputs):
     for at in SCALES.get(name, [0]):
         scale = rng.uniform(-0.1, 0.1, (*blocks.shape[:2], 1)).astype(np.float16)
         blocks[:, :, at : at + 2] = scale.view(np.uint8).reshape(*blocks.shape[:2], 2)
+    if name == "IQ1_M":
+        scale = rng.uniform(-0.1, 0.1, blocks.shape[:2]).astype(np.float16).view(np.uint16)
+        for i in range(4):
+            blocks[:, :, 49 + 2 * i] = blocks[:, :, 49 + 2 * i] & 15 | ((scale >> (4 * i) & 15) << 4)
     if name == "MXFP4":  # powers of two that halves have
         blocks[:, :, 0] = rng.integers(108, 128, blocks.shape[:2])
     return blocks.reshape(outputs, -1)

@@ -157,8 +157,9 @@ void all_tables_agree() {
 }
 
 // Gated rows in pieces must be the bits of two products, the vector table's function and `quantize`.
-void check_gated(const KernelTable& table, const Case& c, Gate function, Random& random) {
-  const Problem gate(c, random), up(c, random);
+void check_gated(const KernelTable& table, const Case& c, TensorType gate_type, Gate function,
+                 Random& random) {
+  const Problem gate({gate_type, c.outputs, c.cols, c.rows}, random), up(c, random);
   const Activations x = quantised(table, c, gate.x.data(), c.rows);
   std::vector<float> expected = product(table, c, gate), factors(expected.size());
   table.matmul(up.weights, x, 0, c.rows, 0, up.weights.num_panels(), factors.data(), c.outputs);
@@ -188,9 +189,11 @@ void gated_products_change_no_bit() {
       if (is_float(type)) continue;
       const std::int64_t unit = geometry(type).block_values;
       for (const std::int64_t rows : {1, 16, 17, 32, 33, 150, 300})
-        check_gated(*table, {type, 32 * (1 + random.below(8)), unit * (1 + random.below(9)), rows},
+        check_gated(*table, {type, 32 * (1 + random.below(8)), unit * (1 + random.below(9)), rows}, type,
                     rows % 2 != 0 ? Gate::kSilu : Gate::kGelu, random);
     }
+    // Packed alike, with codes of their own.
+    check_gated(*table, {TensorType::IQ4_NL, 64, 96, 33}, TensorType::MXFP4, Gate::kSilu, random);
   }
 }
 

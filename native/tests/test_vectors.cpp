@@ -98,6 +98,11 @@ void row_operations_agree(std::mt19937_64& random) {
       table->layer_norm(x.data(), y.data(), 1e-5f, b.data(), n);
       CHECK(same_bits(a, b));
       a = b = y;
+      plain.relu_multiply(a.data(), a.data(), n);
+      table->relu_multiply(b.data(), b.data(), n);
+      CHECK(same_bits(a, b));
+      for (int64_t i = 0; i < n; ++i) CHECK(b[i] == std::max(y[i], 0.0f) * y[i]);
+      a = b = y;
       plain.gelu(a.data(), n);
       table->gelu(b.data(), n);
       CHECK(same_bits(a, b));

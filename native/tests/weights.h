@@ -39,8 +39,12 @@ inline ScaleBytes scale_bytes(TensorType type) {
       return {52, 2};
     case TensorType::TQ2_0:
       return {64, 2};
+    case TensorType::IQ1_M:
+      return {48, 8};  // in the highest four bits of four words
     case TensorType::MXFP4:
       return {0, 1};  // an exponent
+    case TensorType::NVFP4:
+      return {0, 0};  // all are finite
     default:
       return {0, 2};
   }
@@ -75,6 +79,14 @@ inline void random_block(TensorType type, Random& random, std::uint8_t* block) {
     case TensorType::MXFP4:
       block[0] = static_cast<std::uint8_t>(108 + random.below(20));
       return;
+    case TensorType::IQ1_M: {
+      const std::uint16_t scale = random.half();
+      for (int i = 0; i < 4; ++i) {
+        const auto part = static_cast<std::uint8_t>(scale >> (4 * i) & 15);
+        block[49 + 2 * i] = static_cast<std::uint8_t>((block[49 + 2 * i] & 15) | part << 4);
+      }
+      return;
+    }
     default:
       const auto [from, count] = scale_bytes(type);
       for (std::size_t at = 0; at < count; at += 2) write(block + from + at, random.half());

@@ -38,8 +38,8 @@ class Engine:
         """Measured limits: bytes read and operations of products per second (0: unknown processor)."""
     def close(self) -> None: ...
     @property
-    def work(self) -> tuple[int, int, int]:
-        """The total: matrix products, bytes of weights read, multiply-adds."""
+    def work(self) -> tuple[int, int, int, int]:
+        """The total: matrix products, bytes of weights read, multiply-adds, bytes read from the KV cache."""
     @property
     def block_bytes(self) -> int: ...
     @property

@@ -169,7 +169,7 @@ async def test_a_model_that_fails_to_load_makes_others_leave_once() -> None:
     assert yard.up == ["c"]
 
 
-async def test_a_model_whose_worker_died_for_good_is_loaded_again() -> None:
+async def test_a_model_whose_worker_died_permanently_is_loaded_again() -> None:
     yard = yard_of()
     pool = pool_of(yard, *SIZES)
     first = Holder(pool, "a")

@@ -122,6 +122,22 @@ def test_an_error_is_one_sentence_that_helps(run: Run, arguments: tuple[str, ...
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("key",), ("key", "link"), ("serve", "--engine", "fake", "--port", "0"), ("keys", "create", "CI")],
+)
+def test_a_home_that_cannot_be_made_is_one_sentence_that_helps(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MYNA_HOME", str(tmp_path / "file" / "home"))
+    ran = run(*arguments)
+    assert ran.code == 1
+    assert ran.err.startswith("myna: ")
+    assert "set MYNA_HOME to a folder that you may write to" in ran.err or "No server is running" in ran.err
+    assert ran.err.count("\n") == 1
+
+
 def test_a_file_that_is_not_a_model_is_reported(run: Run, tmp_path: Path) -> None:
     (tmp_path / "page.gguf").write_text("<html>")
     assert "is not a GGUF file" in run("serve", str(tmp_path / "page.gguf"), "--port", "0").err

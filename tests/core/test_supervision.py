@@ -101,7 +101,7 @@ def test_a_thread_that_fails_is_started_again_until_its_work_is_done(
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
 
-def test_a_thread_that_is_stopped_while_it_waits_works_once_more_and_ends() -> None:
+def test_a_thread_that_is_stopped_while_it_waits_works_again_and_ends() -> None:
     num_runs = 0
     has_run = threading.Event()
 

@@ -6,7 +6,14 @@ from typing import Final
 from tests.engines.gemma_layouts import gemma4
 from tests.engines.latent_layouts import deepseek2
 from tests.engines.layouts import Layout, Mixture
-from tests.engines.recurrent_layouts import RecurrentLayout, by_interval, delta_rule, joined_delta_rule, scan
+from tests.engines.recurrent_layouts import (
+    LoneLayout,
+    RecurrentLayout,
+    by_interval,
+    delta_rule,
+    joined_delta_rule,
+    scan,
+)
 
 _QKV_BIASES: Final = ("attn_q", "attn_k", "attn_v")
 _SECTIONS: Final = {"rope.dimension_sections": [3, 3, 2, 0]}
@@ -27,6 +34,12 @@ _RECURRENT: Final = {
     "ssm.time_step_rank": 4,
     "ssm.state_size": 32,
     "ssm.inner_size": 128,
+}
+# A scan, attention, a feed-forward, and the same again.
+_LONE: Final = _RECURRENT | {
+    "attention.head_count_kv": [0, 2, 0, 0, 2, 0],
+    "feed_forward_length": [0, 0, 96, 0, 0, 96],
+    "attention.layer_norm_epsilon": 1e-5,
 }
 _WIDE: Final = {"head_dim": 32}
 _TIED: Final = {"tied": True}
@@ -283,6 +296,48 @@ LAYOUTS: Final[dict[str, Layout]] = {
                 "metadata": {"expert_shared_feed_forward_length": 48, "expert_feed_forward_length": None},
             },
         },
+    ),
+    "nemotron_h": LoneLayout(
+        norms=("attn_norm",),
+        layers=6,
+        recurrent=scan,
+        metadata=_LONE,
+        cases={
+            "tied": _TIED,
+            "one group": {"metadata": {"ssm.group_count": 1}},
+            "biases": {"biases": (*_QKV_BIASES, "attn_output", "ffn_up", "ffn_down")},
+            "starts with a feed-forward, ends with a scan": {
+                "metadata": {
+                    "attention.head_count_kv": [0, 2, 0, 0, 2, 0],
+                    "feed_forward_length": [96, 0, 0, 96, 0, 0],
+                }
+            },
+            "ends with attention": {
+                "metadata": {
+                    "attention.head_count_kv": [0, 0, 0, 0, 0, 2],
+                    "feed_forward_length": [0, 96, 0, 0, 96, 0],
+                }
+            },
+            "another epsilon": {
+                "metadata": {
+                    "attention.layer_norm_epsilon": 0.01,
+                    "attention.layer_norm_rms_epsilon": None,
+                }
+            },
+        },
+    ),
+    "nemotron_h_moe": LoneLayout(
+        norms=("attn_norm",),
+        layers=6,
+        recurrent=scan,
+        mixture=Mixture(shared=48, has_choice_bias=True),
+        metadata=_LONE
+        | {
+            "expert_shared_feed_forward_length": 48,
+            "expert_weights_norm": True,
+            "expert_weights_scale": 1.8,
+        },
+        cases={"as they are": {"metadata": {"expert_weights_norm": False}}},
     ),
     "lfm2": RecurrentLayout(
         head_norms="head",

@@ -1,7 +1,7 @@
 """The layouts of models with recurrent layers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.engines.layouts import Layout, Shapes, Sizes
@@ -93,3 +93,20 @@ class RecurrentLayout(Layout):
         if self.has_query_gate:
             shapes["attn_q.weight"] = (2 * sizes.query, sizes.embedding)
         return shapes
+
+
+@dataclass(frozen=True, slots=True)
+class LoneLayout(RecurrentLayout):
+    """A layer is recurrent, attention, or a feed-forward without a gate, each with the same norm."""
+
+    def layer(self, sizes: Sizes, index: int) -> Shapes:
+        widths = self.metadata["feed_forward_length"]
+        width = widths if isinstance(widths, int) else widths[index % len(widths)]
+        shapes = RecurrentLayout.layer(self, replace(sizes, feed_forward=width), index)
+        gates = ("ffn_gate.", "ffn_gate_exps.", "ffn_gate_shexp.")
+        return {
+            name: shape
+            for name, shape in shapes.items()
+            if name == "attn_norm.weight"
+            or (name.startswith(("ffn_", "exp_probs")) == bool(width) and not name.startswith(gates))
+        }

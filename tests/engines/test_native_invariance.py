@@ -112,3 +112,51 @@ def test_a_batch_of_decodes_has_the_bits_of_each_alone(engine: NativeEngine, exp
         engine.forward([BatchRow(i, TOKENS[:length], 0, length)])
     batch = [BatchRow(i, TOKENS[length : length + 1], length, 0) for i, length in enumerate(lengths)]
     assert engine.forward(batch).array.tobytes() == expected[lengths].tobytes()
+
+
+# --- sequences that share a prefix, whose parts of 256 positions are read once for all of them ---
+
+DONORS = 36, 37, 38
+users = st.lists(
+    st.tuples(st.sampled_from(DONORS), st.integers(200, LENGTH - 6), st.integers(1, 6)),
+    min_size=2,
+    max_size=32,
+)
+
+
+def open_donors(engine: NativeEngine) -> None:
+    """Sequences with the same tokens: the second shares 300 of them with the first, the third none."""
+    clear(engine)
+    engine.forward([BatchRow(DONORS[0], TOKENS, 0, LENGTH)])
+    engine.fork(DONORS[0], DONORS[1], 300)
+    engine.forward([BatchRow(DONORS[1], TOKENS[300:], 300, LENGTH - 300)])
+    engine.forward([BatchRow(DONORS[2], TOKENS, 0, LENGTH)])
+
+
+@quick
+@given(users=users)
+def test_users_of_one_prefix_have_the_bits_of_each_alone(
+    engine: NativeEngine, expected: Rows, users: list[tuple[int, int, int]]
+) -> None:
+    open_donors(engine)
+    batch, wanted = [], []
+    for i, (donor, length, count) in enumerate(users):
+        engine.fork(donor, i, length)
+        batch.append(BatchRow(i, TOKENS[length : length + count], length, 0))
+        wanted.append(expected[length : length + count])
+    assert engine.forward(batch).array.tobytes() == np.concatenate(wanted).tobytes()
+
+
+@pytest.mark.parametrize("num_users", [2, 8, 32])
+def test_users_of_one_prefix_read_it_once(engine: NativeEngine, expected: Rows, num_users: int) -> None:
+    clear(engine)
+    engine.forward([BatchRow(DONORS[0], TOKENS, 0, LENGTH)])
+    lengths = [513 + 5 * i for i in range(num_users)]
+    for i, length in enumerate(lengths):
+        engine.fork(DONORS[0], i, length)
+    before = engine.work.cache_bytes
+    batch = [BatchRow(i, TOKENS[length : length + 1], length, 0) for i, length in enumerate(lengths)]
+    assert engine.forward(batch).array.tobytes() == expected[lengths].tobytes()
+    positions = 512 + sum(length + 1 - 512 for length in lengths)
+    layers, heads, dim, halves = 30, 3, 64, 2
+    assert engine.work.cache_bytes - before == positions * layers * heads * dim * halves * 2

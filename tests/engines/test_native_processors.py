@@ -29,13 +29,20 @@ UNAVAILABLE = 75
 
 
 def digest(path: str, cuts: tuple[int, ...]) -> str:
-    """The hash of all logits of a text, computed in pieces that end at `cuts`."""
+    """The hash of all logits of a text, computed in pieces that end at `cuts`. Three sequences that share
+    all but the last token must have its bits, too."""
     tokens = [int(t) for t in np.random.default_rng(9).integers(0, VOCABULARY, ALL_OF_IT)]
     engine = load(path, context_tokens=512, memory_bytes=64 << 20, threads=2)
     found, start = hashlib.sha256(), 0
     for end in (*cuts, ALL_OF_IT):
-        found.update(engine.forward([BatchRow(0, tokens[start:end], start, 0)]).array.tobytes())
+        rows = engine.forward([BatchRow(0, tokens[start:end], start, 0)]).array.copy()
+        found.update(rows.tobytes())
         start = end
+    engine.trim(0, ALL_OF_IT - 1)
+    for other in (1, 2):
+        engine.fork(0, other, ALL_OF_IT - 1)
+    again = engine.forward([BatchRow(i, tokens[-1:], ALL_OF_IT - 1, 0) for i in range(3)]).array
+    assert again.tobytes() == 3 * rows[-1].tobytes()
     engine.close()
     return found.hexdigest()
 

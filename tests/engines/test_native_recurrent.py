@@ -159,6 +159,12 @@ def test_the_memory_decides_how_many_sequences_there_are(path: Path) -> None:
         load(str(path), context_tokens=16, memory_bytes=3 * size.state_bytes, threads=1)
 
 
+def test_the_header_says_how_large_a_state_is(path: Path) -> None:
+    size = size_of(path).state_bytes
+    with pytest.raises(ModelLoadFailed, match=f"two states of {size} bytes"):
+        load(str(path), context_tokens=16, memory_bytes=size, threads=1)
+
+
 def request(text: bytes, **more: object) -> GenerationRequest:
     fields: dict[str, object] = {"sampling": Sampling(temperature=0), **more}
     return GenerationRequest("r", tuple(text), 40, **fields)  # type: ignore[arg-type]

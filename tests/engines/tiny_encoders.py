@@ -20,7 +20,8 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class TinyEncoder:
-    """What to write; `overrides` replace metadata (None leaves a key out)."""
+    """What to write; `overrides` replace metadata (None leaves a key out). `scale` is how much wider than
+    usual the model is."""
 
     architecture: str
     pooling: int = 1
@@ -29,8 +30,17 @@ class TinyEncoder:
     weights: str = "f32"
     is_joined: bool = False
     has_dense: bool = True
+    scale: int = 1
     seed: int = 0
     overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def embedding(self) -> int:
+        return EMBEDDING * self.scale
+
+    @property
+    def feed_forward(self) -> int:
+        return FEED_FORWARD * self.scale
 
     @property
     def is_bert(self) -> bool:
@@ -44,7 +54,7 @@ class TinyEncoder:
 def write_tiny_encoder(path: Path, tiny: TinyEncoder, *, without: str = "", extra: str = "") -> Path:
     """Write the model; `without` names a tensor to leave out, `extra` one to add."""
     rng = np.random.default_rng(tiny.seed)
-    shapes = _shapes(tiny) | ({extra: (EMBEDDING,)} if extra else {})
+    shapes = _shapes(tiny) | ({extra: (tiny.embedding,)} if extra else {})
     tensors = [_tensor(name, shape, tiny, rng) for name, shape in shapes.items() if name != without]
     metadata = {key: value for key, value in (_metadata(tiny) | tiny.overrides).items() if value is not None}
     write_gguf(path, metadata, tensors)
@@ -70,39 +80,42 @@ def _pieces(kind: str, data: Floats) -> Iterator[bytes]:
 
 def _shapes(tiny: TinyEncoder) -> dict[str, tuple[int, ...]]:
     """Matrices and vectors by name, rows first."""
-    norm = (EMBEDDING,)
-    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (VOCABULARY, EMBEDDING)}
+    norm = (tiny.embedding,)
+    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (VOCABULARY, tiny.embedding)}
     if tiny.is_bert:
-        shapes |= {"token_types.weight": (2, EMBEDDING)}
+        shapes |= {"token_types.weight": (2, tiny.embedding)}
         shapes |= {"token_embd_norm.weight": norm, "token_embd_norm.bias": norm}
     else:
         shapes["output_norm.weight"] = norm
     if tiny.architecture == "bert":
-        shapes["position_embd.weight"] = (CONTEXT, EMBEDDING)
+        shapes["position_embd.weight"] = (CONTEXT, tiny.embedding)
     for layer in range(tiny.layers):
         shapes |= {f"blk.{layer}.{name}": shape for name, shape in _layer(tiny).items()}
     if tiny.architecture == "gemma-embedding" and tiny.has_dense:
-        shapes |= {"dense_2.weight": (DENSE, EMBEDDING), "dense_3.weight": (EMBEDDING, DENSE)}
+        shapes |= {"dense_2.weight": (DENSE, tiny.embedding), "dense_3.weight": (tiny.embedding, DENSE)}
     return shapes
 
 
 def _layer(tiny: TinyEncoder) -> dict[str, tuple[int, ...]]:
-    query, kv, norm = HEADS * tiny.head_dim, tiny.kv_heads * tiny.head_dim, (EMBEDDING,)
-    shapes: dict[str, tuple[int, ...]] = {"attn_output.weight": (EMBEDDING, query)}
+    query, kv, norm = HEADS * tiny.head_dim, tiny.kv_heads * tiny.head_dim, (tiny.embedding,)
+    shapes: dict[str, tuple[int, ...]] = {"attn_output.weight": (tiny.embedding, query)}
     if tiny.is_joined:
-        shapes["attn_qkv.weight"] = (query + 2 * kv, EMBEDDING)
+        shapes["attn_qkv.weight"] = (query + 2 * kv, tiny.embedding)
     else:
-        shapes |= {"attn_q.weight": (query, EMBEDDING), "attn_k.weight": (kv, EMBEDDING)}
-        shapes["attn_v.weight"] = (kv, EMBEDDING)
-    shapes |= {"ffn_up.weight": (FEED_FORWARD, EMBEDDING), "ffn_down.weight": (EMBEDDING, FEED_FORWARD)}
+        shapes |= {"attn_q.weight": (query, tiny.embedding), "attn_k.weight": (kv, tiny.embedding)}
+        shapes["attn_v.weight"] = (kv, tiny.embedding)
+    shapes |= {
+        "ffn_up.weight": (tiny.feed_forward, tiny.embedding),
+        "ffn_down.weight": (tiny.embedding, tiny.feed_forward),
+    }
     if tiny.architecture == "bert":
-        shapes |= {"attn_output.bias": norm, "ffn_up.bias": (FEED_FORWARD,), "ffn_down.bias": norm}
+        shapes |= {"attn_output.bias": norm, "ffn_up.bias": (tiny.feed_forward,), "ffn_down.bias": norm}
         if tiny.is_joined:
             shapes["attn_qkv.bias"] = (query + 2 * kv,)
         else:
             shapes |= {"attn_q.bias": (query,), "attn_k.bias": (kv,), "attn_v.bias": (kv,)}
     else:
-        shapes["ffn_gate.weight"] = (FEED_FORWARD, EMBEDDING)
+        shapes["ffn_gate.weight"] = (tiny.feed_forward, tiny.embedding)
     if tiny.is_bert:
         for name in ("attn_output_norm", "layer_output_norm"):
             shapes |= {f"{name}.weight": norm, f"{name}.bias": norm}
@@ -118,8 +131,8 @@ def _metadata(tiny: TinyEncoder) -> dict[str, Value]:
     values: dict[str, Value] = {
         "block_count": tiny.layers,
         "context_length": CONTEXT,
-        "embedding_length": EMBEDDING,
-        "feed_forward_length": FEED_FORWARD,
+        "embedding_length": tiny.embedding,
+        "feed_forward_length": tiny.feed_forward,
         "attention.head_count": HEADS,
         "pooling_type": tiny.pooling,
     }
@@ -138,8 +151,8 @@ def _metadata(tiny: TinyEncoder) -> dict[str, Value]:
     if tiny.architecture == "gemma-embedding":
         values |= {"attention.sliding_window": 16}
         if tiny.has_dense:
-            values |= {"dense_2_feat_in": EMBEDDING, "dense_2_feat_out": DENSE}
-            values |= {"dense_3_feat_in": DENSE, "dense_3_feat_out": EMBEDDING}
+            values |= {"dense_2_feat_in": tiny.embedding, "dense_2_feat_out": DENSE}
+            values |= {"dense_3_feat_in": DENSE, "dense_3_feat_out": tiny.embedding}
     return {
         "general.architecture": tiny.architecture,
         **{f"{tiny.architecture}.{key}": value for key, value in values.items()},

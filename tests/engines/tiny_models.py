@@ -1,5 +1,7 @@
 """Small random models as GGUF files, for architectures and types that the catalog's models don't have."""
 
+import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from myna.prompts.token_pieces import TokenKind, byte_alphabet
 
 VOCABULARY, EMBEDDING, FEED_FORWARD, HEADS, KV_HEADS = 256, 64, 96, 4, 2
 Kind = gguf.GGMLQuantizationType
+SCALED = {"feed_forward_length", "expert_feed_forward_length", "expert_shared_feed_forward_length"}
 FLOATS = ("ffn_gate_inp", "conv.weight", "conv1d.weight")
 
 
@@ -22,7 +25,8 @@ FLOATS = ("ffn_gate_inp", "conv.weight", "conv1d.weight")
 class Tiny:
     """What to write: a model laid out as its architecture's are. `metadata` are keys without the
     architecture's name, `overrides` whole ones; both replace what is there, None leaves a key out. `factors`
-    are tensors of the rope, `variant` another layout than the architecture's first."""
+    are tensors of the rope, `variant` another layout than the architecture's first. `scale` is how much wider
+    than usual the model and its feed-forward layers are."""
 
     architecture: str = "llama"
     layers: int = 0
@@ -33,6 +37,7 @@ class Tiny:
     biases: Sequence[str] = ()
     mixture: Mixture | None = None
     variant: Layout | None = None
+    scale: int = 1
     seed: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
     overrides: dict[str, Any] = field(default_factory=dict)
@@ -40,13 +45,28 @@ class Tiny:
     @property
     def layout(self) -> Layout:
         layout = self.variant or LAYOUTS.get(self.architecture, LAYOUTS["llama"])
+        mixture, scale = self.mixture or layout.mixture, self.scale
+        if mixture:
+            mixture = replace(mixture, width=mixture.width * scale, shared=mixture.shared * scale)
+        metadata = {**layout.metadata, **self.metadata}
+        for key in SCALED & metadata.keys():
+            value = metadata[key]
+            metadata[key] = [n * scale for n in value] if isinstance(value, list) else value and value * scale
         return replace(
             layout,
             biases=self.biases or layout.biases,
             factors=self.factors or layout.factors,
-            mixture=self.mixture or layout.mixture,
-            metadata={**layout.metadata, **self.metadata},
+            mixture=mixture,
+            metadata=metadata,
         )
+
+    @property
+    def embedding(self) -> int:
+        return EMBEDDING * self.scale
+
+    @property
+    def feed_forward(self) -> int:
+        return FEED_FORWARD * self.scale
 
     @property
     def num_layers(self) -> int:
@@ -76,13 +96,15 @@ def _shapes(tiny: Tiny) -> Shapes:
     values = _metadata(tiny)
     kv_heads = tiny.layout.metadata.get("attention.head_count_kv", KV_HEADS)
     kv_heads = kv_heads if isinstance(kv_heads, int) else KV_HEADS  # such layouts know their own
-    sizes = Sizes(EMBEDDING, FEED_FORWARD, HEADS * tiny.head_dim, kv_heads * tiny.head_dim, tiny.head_dim)
+    sizes = Sizes(
+        tiny.embedding, tiny.feed_forward, HEADS * tiny.head_dim, kv_heads * tiny.head_dim, tiny.head_dim
+    )
     shapes: Shapes = {
-        "token_embd.weight": (tiny.num_tokens, EMBEDDING),
-        f"{tiny.layout.output_norm}.weight": (EMBEDDING,),
+        "token_embd.weight": (tiny.num_tokens, tiny.embedding),
+        f"{tiny.layout.output_norm}.weight": (tiny.embedding,),
     }
     if not (tiny.tied or tiny.layout.is_always_tied):
-        shapes["output.weight"] = (tiny.num_tokens, EMBEDDING)
+        shapes["output.weight"] = (tiny.num_tokens, tiny.embedding)
     shapes |= {f"{name}.weight": (values["rope.dimension_count"] // 2,) for name in tiny.layout.factors}
     shapes |= tiny.layout.model(sizes, tiny.num_layers, tiny.num_tokens)
     for i in range(tiny.num_layers):
@@ -94,8 +116,8 @@ def _metadata(tiny: Tiny) -> dict[str, Any]:
     values: dict[str, Any] = {
         "block_count": tiny.num_layers,
         "context_length": 4096,
-        "embedding_length": EMBEDDING,
-        "feed_forward_length": FEED_FORWARD,
+        "embedding_length": tiny.embedding,
+        "feed_forward_length": tiny.feed_forward,
         "attention.head_count": HEADS,
         "attention.head_count_kv": KV_HEADS,
         "attention.key_length": tiny.head_dim,
@@ -136,26 +158,38 @@ def _vector(name: str, data: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
     return data * np.float32(0.2) + np.float32(".bias" not in name)
 
 
-def write_tiny(
-    path: Path, tiny: Tiny, *, without: str = "", extra: str = "", tensors_per_shard: int = 0
-) -> Path:
-    """Write the model; `without` names a tensor to leave out, `extra` one to add."""
-    rng = np.random.default_rng(tiny.seed)
+def _writer(path: Path, tiny: Tiny, tensors_per_shard: int = 0) -> gguf.GGUFWriter:
+    """With all metadata."""
     writer = gguf.GGUFWriter(str(path), tiny.architecture, split_max_tensors=tensors_per_shard)
     values = {f"{tiny.architecture}.{name}": value for name, value in _metadata(tiny).items()}
     values |= {"tokenizer.ggml.model": "no_vocab"} | tiny.overrides
     for key, value in values.items():
         if value is not None:
             _add(writer, key, value)
-    shapes = _shapes(tiny) | ({extra: (EMBEDDING,)} if extra else {})
+    return writer
+
+
+def _kind(name: str, shape: tuple[int, ...], tiny: Tiny) -> Any:
+    """The type of a matrix, None for vectors. Routers choose, which rounding could change; rows of
+    convolutions are short."""
+    if shape[-1] > 1 and len(shape) >= 2 and not name.endswith((".bias", "ssm_norm.weight")):
+        return Kind.F32 if any(part in name for part in FLOATS) else tiny.weights
+    return None
+
+
+def write_tiny(
+    path: Path, tiny: Tiny, *, without: str = "", extra: str = "", tensors_per_shard: int = 0
+) -> Path:
+    """Write the model; `without` names a tensor to leave out, `extra` one to add."""
+    rng = np.random.default_rng(tiny.seed)
+    writer = _writer(path, tiny, tensors_per_shard)
+    shapes = _shapes(tiny) | ({extra: (tiny.embedding,)} if extra else {})
     for name, shape in shapes.items():
         if name == without:
             continue
         data = rng.standard_normal(shape).astype(np.float32)
-        if shape[-1] > 1 and len(shape) >= 2 and not name.endswith((".bias", "ssm_norm.weight")):
+        if (kind := _kind(name, shape, tiny)) is not None:
             data *= np.float32(shape[-1] ** -0.5)
-            # Routers choose, which rounding could change; rows of convolutions are short.
-            kind = Kind.F32 if any(part in name for part in FLOATS) else tiny.weights
             writer.add_tensor(name, gguf.quantize(data, kind), raw_dtype=kind)
         else:
             scale = next((s for end, s in tiny.layout.scales.items() if name.endswith(end)), 1.0)
@@ -164,4 +198,22 @@ def write_tiny(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    return path
+
+
+def write_hollow(path: Path, tiny: Tiny) -> Path:
+    """Write the model with weights of zero, which take no time to write and no space on the disk."""
+    writer = _writer(path, tiny)
+    num_bytes = 0
+    for name, shape in _shapes(tiny).items():
+        kind = _kind(name, shape, tiny) or Kind.F32
+        values, size = gguf.GGML_QUANT_SIZES[kind]
+        tensor_bytes = math.prod(shape) // values * size
+        writer.add_tensor_info(name, shape, np.dtype(np.float32), tensor_bytes, raw_dtype=kind)
+        num_bytes += tensor_bytes + writer.data_alignment
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    os.truncate(path, path.stat().st_size + num_bytes)
     return path

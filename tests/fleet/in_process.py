@@ -10,7 +10,7 @@ from myna.core.requests import ModelRequest
 from myna.fleet.front import FleetConnection
 from myna.fleet.messages import Description
 from myna.fleet.replica import ModelFiles, Replica
-from myna.fleet.routing import HashRing, rank
+from myna.fleet.routing import Rendezvous, rank
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import WorkerClient
 from myna.workers.frames import WorkerSpec
@@ -31,8 +31,8 @@ class _Chosen:
         self.replica = name
         self._replica = replica
 
-    async def run(self, server: str, number: int, request: ModelRequest) -> None:
-        await self._replica.run(server, number, request)
+    async def run(self, server: str, number: int, request: ModelRequest, session: str) -> None:
+        await self._replica.run(server, number, request, session)
 
 
 class _Stream:
@@ -69,18 +69,21 @@ class _Stream:
 
 
 class LocalReplicas:
-    """A `front.Replicas`. `replicas` may change at any time."""
+    """A `front.Replicas`. `replicas` and `others_load`, how busy they seem besides, may change at any time;
+    `chosen` are those that were."""
 
     def __init__(self) -> None:
         self.replicas: dict[str, Replica] = {}
         self.streams: dict[str, _Stream] = {}
         self.changed = asyncio.Event()
+        self.chosen: list[str] = []
+        self.others_load: dict[str, int] = {}
 
     async def add(
         self, name: str, *, weights: str = "same", is_batch_invariant: bool = True, spec: WorkerSpec = SPEC
     ) -> Replica:
-        files = ModelFiles(weights, 0, is_batch_invariant)
-        replica = Replica(partial(WorkerProcess, spec, ProgressLimits()), name, files)
+        files = ModelFiles(weights, is_batch_invariant)
+        replica = Replica(partial(WorkerProcess, spec, ProgressLimits()), name, "here", files)
         await replica.start()
         self.replicas[name] = replica
         self.changed.set()
@@ -94,12 +97,16 @@ class LocalReplicas:
             await self.remove(name)
 
     @asynccontextmanager
-    async def choose(self, session: str, avoided: Sequence[str]) -> AsyncIterator[_Chosen]:
+    async def choose(self, session: str, avoided: Sequence[str], home: str) -> AsyncIterator[_Chosen]:
         while not self.replicas:
             self.changed.clear()
             await self.changed.wait()
-        load = {name: replica.num_running for name, replica in self.replicas.items()}
-        name = rank(HashRing(load), session, load.__getitem__, sum(load.values()), avoided)[0]
+        load = {
+            name: replica.num_running + self.others_load.get(name, 0)
+            for name, replica in self.replicas.items()
+        }
+        name = rank(Rendezvous(load), session, load.__getitem__, sum(load.values()), avoided, home)[0]
+        self.chosen.append(name)
         yield _Chosen(name, self.replicas[name])
 
     def link(self, replica: str, server: str) -> _Stream:

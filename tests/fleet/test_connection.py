@@ -3,14 +3,18 @@
 import asyncio
 
 import pytest
-from tests.fleet.in_process import LocalReplicas, fleet_of, until
+from tests.fleet.in_process import SPEC, LocalReplicas, fleet_of, until
 
 from myna.core.errors import EngineDead
 from myna.core.events import ChoiceDone, Done, Event, PromptDone, TextDelta
 from myna.core.requests import EmbeddingRequest, GenerationRequest
 from myna.engines import fake
+from myna.fleet.front import FleetConnection
+from myna.fleet.routing import Rendezvous, session_of
+from myna.scheduling.admission import QueueLimits
 from myna.scheduling.streams import RequestStream
 from myna.workers.client import WorkerClient
+from myna.workers.connection import OnMessage
 from myna.workers.frames import WorkerSpec
 
 
@@ -61,6 +65,51 @@ async def test_answers_come_from_all_replicas() -> None:
         assert await client.tokenize("a bird", parse_special=False) == fake.tokenize(
             "a bird", parse_special=False
         )
+
+
+async def test_another_server_finds_the_replica_where_a_session_began() -> None:
+    """Also if that isn't the first in the session's order, which was busier then."""
+    async with fleet_of("a", "b") as (replicas, client):
+        connections = []
+
+        def connect(on_message: OnMessage) -> FleetConnection:
+            connections.append(FleetConnection("m", replicas, on_message))
+            return connections[0]
+
+        other = WorkerClient(SPEC, QueueLimits(), connect=connect)
+        await other.start()
+        try:
+            await asyncio.gather(*(ask(other, request(f"{number} link", 4)) for number in range(12)))
+            assert set(replicas.chosen) == {"a", "b"}
+            session = session_of("m", request("one"))
+            first, second = Rendezvous("ab").walk(session)
+            replicas.others_load = {first: 3}
+            await ask(client, request("one", 4))
+            replicas.others_load = {}
+            await until(lambda: connections[0].links.homes.of(session) == second)
+            await ask(other, request("one", 4))
+            assert replicas.chosen[-2:] == [second, second]
+        finally:
+            await other.aclose()
+
+
+async def test_the_statistics_are_those_of_the_replicas_that_are_there() -> None:
+    async with fleet_of("a", "b") as (replicas, client):
+        questions = [request(f"{number} question", 4) for number in range(12)]
+        await asyncio.gather(*(ask(client, question) for question in questions))
+        await until(lambda: client.last_stats is not None and len(client.last_stats.replicas) == 2)
+        stats = client.last_stats
+        assert stats is not None
+        assert {(one.replica, one.node) for one in stats.replicas} == {("a", "here"), ("b", "here")}
+        sent = sum(len(question.prompt_tokens) for question in questions)
+        assert sum(one.prompt_tokens for one in stats.replicas) <= sent
+        steps = [sum(one.stats.step_tokens.counts) for one in stats.replicas]
+        assert sum(stats.step_tokens.counts) == sum(steps)
+        for name, left in (("a", ["b"]), ("b", [])):
+            await replicas.remove(name)
+            await until(lambda left=left: [one.replica for one in client.last_stats.replicas] == left)  # type: ignore[misc, union-attr]
+        assert client.last_stats is not None
+        assert client.last_stats.num_running == 0
 
 
 async def test_a_stream_goes_on_at_another_replica() -> None:
@@ -173,10 +222,10 @@ async def test_embeddings_are_spread_too() -> None:
     await replicas.add("a", spec=WorkerSpec("fake", "fake-embedding"))
     try:
         what = EmbeddingRequest("id", ((1, 2, 3),))
-        async with replicas.choose("s", ()) as chosen:
+        async with replicas.choose("s", (), "") as chosen:
             stream = replicas.link("a", "server")
             await anext(stream)
-            await chosen.run("server", 1, what)
+            await chosen.run("server", 1, what, "")
             stream.cancel()
     finally:
         await replicas.aclose()

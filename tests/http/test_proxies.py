@@ -30,7 +30,7 @@ async def test_the_page_is_a_folder() -> None:
 
 
 @pytest.mark.parametrize("path", ["/llmv1/models", "/llm/llm/v1/models", "/other/v1/models"])
-async def test_no_other_path_is_taken_for_it(path: str) -> None:
+async def test_no_other_path_is_treated_as_it(path: str) -> None:
     async with running(services(pool_of(ScriptedGenerator([]))), UNDER) as live:
         assert (await live.ask("GET", path)).status == 404
 

@@ -75,6 +75,21 @@ def test_all_published_vocabularies_are_tested() -> None:
     assert found == set(NAMES)
 
 
+@pytest.mark.parametrize("page", ["configuration.md", "configuration.zh.md"])
+def test_the_page_says_which_names_are_compared_with_a_vocabulary_of_their_own(page: str) -> None:
+    headers = [read_header(file(name)) for name in NAMES]
+    own = {
+        header.string("tokenizer.ggml.pre", "")
+        for header in headers
+        if header.string("tokenizer.ggml.model", "") == "gpt2"
+    }
+    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+    [paragraph] = [part for part in text.split("\n\n") if "`deepseek-llm`" in part]
+    listed = {part for part in paragraph.split("`")[1::2] if part in PRE_TOKENIZERS}
+    assert listed == own - {""}
+    assert str(len(PRE_TOKENIZERS) - len(listed)) in paragraph
+
+
 @pytest.mark.parametrize("parse_special", [False, True])
 def test_awkward_strings_become_the_tokens_that_llamacpp_makes(
     published: Published, parse_special: bool

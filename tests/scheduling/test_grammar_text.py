@@ -189,15 +189,42 @@ def test_what_is_not_a_schema_is_refused_without_recursion(text: str) -> None:
         schema({"items": {"properties": {f"p{i}": {} for i in range(1001)}}}),
         schema({"patternProperties": {f"^p{i}[a-z]*$": {} for i in range(65)}}),
         schema({"items": [{"patternProperties": {f"^{i}$": {} for i in range(60)}}] * 84}),
+        schema({"allOf": [{"anyOf": [{"const": i} for i in range(10)]}] * 5}),
         schema({"const": "x" * (1 << 20)}),
         LarkGrammar('start: "' + "x" * (1 << 16) + '"', ORIGIN),
     ],
-    ids=["properties", "optional properties", "patterns", "many patterns", "constant", "lark"],
+    ids=[
+        "properties",
+        "optional properties",
+        "patterns",
+        "many patterns",
+        "alternatives",
+        "constant",
+        "lark",
+    ],
 )
 def test_what_takes_long_to_read_is_refused_before(constraint: Constraint) -> None:
     with pytest.raises(ConstraintTooComplex) as caught:
         grammar_text(constraint)
     assert caught.value.param == "response_format"
+
+
+@pytest.mark.parametrize("form", ["hermes", "qwen3-coder", "gemma-4"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"allOf": [{"type": "string"}, {"type": "integer"}]},
+        {"type": "array", "minItems": 3, "maxItems": 2},
+        {"type": "object", "additionalProperties": {}, "minProperties": 2, "maxProperties": 1},
+    ],
+)
+def test_a_schema_to_which_nothing_conforms_is_refused_in_every_form(form: str, part: dict[str, Any]) -> None:
+    calls = ToolCalls(
+        form, (tool(0, an_object(a={"const": 1})), tool(1, an_object(a=part))), is_required=True
+    )
+    with pytest.raises(InvalidRequest, match=r"'f1': .*nsatisfiable") as caught:
+        compile_constraint(calls, check)
+    assert caught.value.param == "tools[1].function.parameters"
 
 
 def test_many_properties_are_fine_if_they_are_required() -> None:

@@ -18,7 +18,7 @@ from myna.engines.fake import FakeEngine
 from myna.scheduling.admission import QueueLimits
 from myna.scheduling.generation_loop import LoadedEngine
 from myna.scheduling.in_process import InProcessGenerator
-from myna.scheduling.prefix_file import CHUNK_TOKENS, PrefixFile, chunk_keys, tag_of
+from myna.scheduling.prefix_file import CHUNK_TOKENS, PrefixFile, chunk_keys
 from myna.scheduling.saved_prefixes import chunk_bytes
 
 TABLE = TokenTable(fake.VOCABULARY, fake.VOCABULARY, frozenset({fake.END}))
@@ -39,12 +39,12 @@ def opened(
         os.close(descriptor)
 
 
-def put(file: PrefixFile, key: bytes, value: int, tag: bytes = b"t" * 16) -> bool:
+def put(file: PrefixFile, key: bytes, value: int) -> bool:
     slot = file.claim(())
     if slot is None:
         return False
     file.target(slot)[:] = value
-    file.commit(slot, key, tag)
+    file.commit(slot, key)
     return True
 
 
@@ -104,15 +104,6 @@ def test_pinned_chunks_stay(tmp_path: Path) -> None:
             put(file, key, 1)
         assert file.claim(keys) is None
         assert file.claim(keys[:1]) is not None
-
-
-def test_what_belongs_to_one_project_is_erased(tmp_path: Path) -> None:
-    with opened(tmp_path / "f") as file:
-        put(file, key_of(1), 65, tag_of("a"))
-        put(file, key_of(2), 66, tag_of("b"))
-        assert file.erase(tag_of("a")) == 1
-        assert key_of(1) not in file and file.is_intact(key_of(2))
-    assert b"A" * CHUNK_BYTES not in (tmp_path / "f").read_bytes()
 
 
 @given(st.lists(st.integers(0, 1 << 20), max_size=600), st.integers(0, 599))

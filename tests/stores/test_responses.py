@@ -208,7 +208,7 @@ def test_usage_counts_responses_conversations_and_items(
     assert store.usage("theirs").num_rows == 0
 
 
-def test_old_chains_go_and_those_that_were_continued_lately_stay(store: ResponseStore) -> None:
+def test_old_chains_go_and_those_that_were_continued_recently_stay(store: ResponseStore) -> None:
     store.put(response("a", created=1))
     store.put(response("b", "a", created=2))
     store.put(response("c", "b", created=30))

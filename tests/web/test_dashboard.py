@@ -84,6 +84,19 @@ def test_the_overview_shows_what_is_loaded(admin: Visitor) -> None:
     expect(loaded).to_contain_text("0 running, 0 waiting")
 
 
+def test_the_overview_shows_the_replicas_of_a_fleet(admin: Visitor, busy: ServerProcess) -> None:
+    url = f"{busy.base_url}/organization/status"
+    status = httpx.get(url, headers=AUTH, timeout=60).json()
+    load = {"num_running": 2, "num_waiting": 1, "kv_usage": 0.5}
+    replica = {"id": "r1", "node": "10.0.0.2", **load, "prompt_tokens": 400, "cached_tokens": 300}
+    status["models"][0]["replicas"] = [replica]
+    admin.page.route("**/organization/status", lambda route: route.fulfill(json=status))
+    row = row_of(admin.open("#/dashboard"), "r1")
+    expect(row).to_contain_text("10.0.0.2")
+    expect(row).to_contain_text("75%")
+    assert admin.barriers() == []
+
+
 def test_requests_are_listed_with_their_ends_and_errors_alone_if_wanted(admin: Visitor) -> None:
     page = admin.open("#/dashboard/requests")
     rows = page.locator("tbody tr")

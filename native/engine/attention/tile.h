@@ -58,7 +58,7 @@ inline void score_rows(const float* queries, int head_dim, const T* const* keys,
         score_tile<R, 1>(queries, head_dim, from, to);
         break;
       case 2:
-        score_tile<R, 2>(queries, head_dim, from, to);
+        score_tile < R, kTileVectors<2 ? kTileVectors : 2>(queries, head_dim, from, to);
         break;
       case 3:
         score_tile < R, kTileVectors<3 ? kTileVectors : 3>(queries, head_dim, from, to);
@@ -82,7 +82,7 @@ inline void weigh_rows(const float* weights, int head_dim, const T* const* value
         weigh_tile<R, 1>(weights, head_dim, from, begin, end, out + 16 * j);
         break;
       case 2:
-        weigh_tile<R, 2>(weights, head_dim, from, begin, end, out + 16 * j);
+        weigh_tile < R, kTileVectors<2 ? kTileVectors : 2>(weights, head_dim, from, begin, end, out + 16 * j);
         break;
       case 3:
         weigh_tile < R, kTileVectors<3 ? kTileVectors : 3>(weights, head_dim, from, begin, end, out + 16 * j);

@@ -86,9 +86,9 @@ class Handle {
   int64_t vocab_size() { return get().model().dimensions.vocabulary; }
   std::string architecture() { return get().model().architecture; }
   int num_threads() { return get().num_threads(); }
-  std::tuple<int64_t, int64_t, int64_t> work() {
+  std::tuple<int64_t, int64_t, int64_t, int64_t> work() {
     const Work& work = get().work();
-    return {work.products, work.weight_bytes, work.multiply_adds};
+    return {work.products, work.weight_bytes, work.multiply_adds, work.cache_bytes};
   }
   std::pair<double, double> limits(double seconds) {
     nb::gil_scoped_release release;

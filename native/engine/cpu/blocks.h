@@ -7,19 +7,6 @@
 
 namespace myna {
 
-// The values of 4-bit codes: steps that grow outwards, and floats of 4 bits times two.
-inline constexpr std::int8_t kCurvedSteps[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                                 1,    13,   25,  38,  53,  69,  89,  113};
-inline constexpr std::int8_t kFourBitFloats[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-
-// Codes of 16 bytes: inputs 0 to 15 in the low halves, 16 to 31 in the high ones.
-inline void decode_nibbles(const std::uint8_t* bytes, const std::int8_t (&values)[16], std::int8_t* out) {
-  for (int j = 0; j < 16; ++j) {
-    out[j] = values[bytes[j] & 15];
-    out[j + 16] = values[bytes[j] >> 4];
-  }
-}
-
 // Two bits of each of 32 bytes; sub-blocks 4 to 7 are in the next 32 bytes.
 inline int two_bits(const std::uint8_t* bytes, int sub, int i) {
   return bytes[32 * (sub / 4) + i] >> (2 * (sub % 4)) & 3;
@@ -36,16 +23,6 @@ struct BlockQ3K {  // 110 bytes
   int integer(int sub, int i) const {
     return two_bits(bytes + 32, sub, i) - ((bytes[i] >> sub & 1) != 0 ? 0 : 4);
   }
-};
-
-struct BlockIQ4XS {  // 136 bytes
-  const std::uint8_t* bytes;
-  float scale() const { return half_to_float(read<std::uint16_t>(bytes)); }
-  int sub_scale(int sub) const {
-    const int low = bytes[4 + sub / 2] >> (4 * (sub % 2)) & 15;
-    return (low | (read<std::uint16_t>(bytes + 2) >> (2 * sub) & 3) << 4) - 32;
-  }
-  const std::uint8_t* codes(int sub) const { return bytes + 8 + 16 * sub; }
 };
 
 // -1, 0 or 1 as 0, 1 or 2: five to a byte, as fractions of 256.

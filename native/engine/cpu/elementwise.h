@@ -87,6 +87,10 @@ void silu_multiply(float* gate, const float* up, int64_t n) {
 
 void gelu_multiply(float* gate, const float* up, int64_t n) { gate_rows(gate, up, n, gelu_by_tanh); }
 
+void relu_multiply(float* gate, const float* up, int64_t n) {
+  gate_rows(gate, up, n, [](Lanes x) { return max(x, broadcast(0)); });
+}
+
 // max(x, 0) - |x| / 2 * erfc(|x| / sqrt 2): exact GELU, since erf is odd. The polynomial's error in erfc
 // is 1.5e-7 (Abramowitz and Stegun 7.1.26).
 inline Lanes exact_gelu(Lanes x) {

@@ -90,8 +90,18 @@ void with_record(TensorType type, Function&& function) {
       return function(std::type_identity<layout::RecordQ6_K>{});
     case TensorType::Q2_K:
       return function(std::type_identity<layout::RecordQ2_K>{});
+    case TensorType::Q3_K:
+      return function(std::type_identity<layout::RecordQ3_K>{});
+    case TensorType::TQ2_0:
+      return function(std::type_identity<layout::RecordTQ2_0>{});
+    case TensorType::IQ4_NL:
+      return function(std::type_identity<layout::RecordIQ4_NL>{});
+    case TensorType::NVFP4:
+      return function(std::type_identity<layout::RecordNVFP4>{});
     case TensorType::IQ4_XS:
       return function(std::type_identity<layout::RecordIQ4_XS>{});
+    case TensorType::IQ2_XS:
+      return function(std::type_identity<layout::RecordIQ2_XS>{});
     default:  // packed as one of the above
       return;
   }

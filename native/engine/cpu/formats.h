@@ -37,6 +37,7 @@ struct Format {
   std::int64_t record_blocks;
   std::size_t record_bytes;
   bool (*fits)(const std::uint8_t* block) = nullptr;  // null: every block does
+  const Codes* codes = nullptr;
 };
 
 std::span<const Format> formats();
@@ -57,7 +58,7 @@ void read_q4_k(const std::uint8_t* b, float* y);
 void read_q5_k(const std::uint8_t* b, float* y);
 void read_q6_k(const std::uint8_t* b, float* y);
 void read_iq4_nl(const std::uint8_t* b, float* y);
-void read_iq4_xs(const std::uint8_t* b, float* y);
+void read_nvfp4(const std::uint8_t* b, float* y);
 void read_tq1_0(const std::uint8_t* b, float* y);
 void read_tq2_0(const std::uint8_t* b, float* y);
 void read_mxfp4(const std::uint8_t* b, float* y);

@@ -33,12 +33,20 @@ enum class TensorType : std::uint32_t {
   Q4_K = 12,
   Q5_K = 13,
   Q6_K = 14,
+  IQ2_XXS = 16,
+  IQ2_XS = 17,
+  IQ3_XXS = 18,
+  IQ1_S = 19,
   IQ4_NL = 20,
+  IQ3_S = 21,
+  IQ2_S = 22,
   IQ4_XS = 23,
+  IQ1_M = 29,
   BF16 = 30,
   TQ1_0 = 34,
   TQ2_0 = 35,
   MXFP4 = 39,
+  NVFP4 = 40,
 };
 
 inline constexpr std::int64_t kPanelRows = 16;  // outputs of a packed panel
@@ -76,6 +84,15 @@ class WeightArena {
   std::size_t allocated_ = 0;
 };
 
+// What the codes of a packed type mean: the integers, also as unsigned with an offset of 128, and a power of
+// two that belongs to their scales.
+struct Codes {
+  alignas(16) std::int8_t integers[16];
+  alignas(16) std::uint8_t with_offset[16];
+  int exponent;
+  float factor;
+};
+
 // Weights in panels of 16 output rows, interleaved so that a vector lane is an output. A view into an arena.
 struct Matrix {
   TensorType type = TensorType::F32;  // the one as which it is packed: several have the layout of another
@@ -83,6 +100,7 @@ struct Matrix {
   std::int64_t cols = 0;              // inputs
   std::size_t panel_bytes = 0;
   const std::uint8_t* data = nullptr;
+  const Codes* codes = nullptr;  // of types that have some
 
   std::int64_t num_panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
   std::int64_t num_blocks() const { return (cols + kBlock - 1) / kBlock; }

@@ -6,21 +6,19 @@
 #include <string>
 
 #include "cpu/blocks.h"
+#include "cpu/coded_formats.h"
 #include "cpu/formats.h"
 #include "cpu/half.h"
 #include "cpu/layout.h"
+#include "cpu/panel.h"
 #include "cpu/scales.h"
+#include "gguf/tensor_types.h"
 #include "pool/pool.h"
 
 namespace myna {
 namespace {
 
 using namespace layout;
-
-// Writes the four-input groups of one output (`lane`) of a block.
-inline void put(std::uint8_t* lines, int line, int lane, std::uint32_t four) {
-  write(lines + line * kLine + lane * 4, four);
-}
 
 // Bits 0, 4, 8 ... of a word, made contiguous.
 inline std::uint32_t every_fourth_bit(std::uint32_t x) {
@@ -121,43 +119,11 @@ Peak pack_q6_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::
   return peak;
 }
 
-struct Integers {
-  std::uint8_t values[32];
-};
-
-// As unsigned integers with the offset of 128 that 8 bits have.
-Integers with_offset(const std::int8_t (&values)[32]) {
-  Integers out;
-  for (int i = 0; i < 32; ++i) out.values[i] = static_cast<std::uint8_t>(values[i] + 128);
-  return out;
-}
-
 template <class T>
 Peak pack_float(const std::uint8_t* src, std::int64_t cols, int lane, std::uint8_t* panel) {
   for (std::int64_t k = 0; k < cols; ++k)
     write(panel + (k * kPanelRows + lane) * sizeof(T), read<T>(src + k * sizeof(T)));
   return {};
-}
-
-// Unsigned integers of a block of 32 inputs in order, as the record has them.
-template <class R>
-void put_block(std::uint8_t* record, int sub, int lane, const std::uint8_t (&integers)[32]) {
-  std::uint8_t* low = record + R::kLow + sub * R::kLowBytes;
-  std::uint8_t* high = record + R::kHigh + sub * R::kHighBytes;
-  std::uint32_t group[8];
-  std::memcpy(group, integers, sizeof group);
-  if constexpr (R::kBits == 8) {
-    for (int g = 0; g < 8; ++g) put(low, g, lane, group[g]);
-    return;
-  }
-  for (int j = 0; j < 4; ++j) put(low, j, lane, (group[j] & 0x0f0f0f0fu) | (group[j + 4] & 0x0f0f0f0fu) << 4);
-  if constexpr (R::kBits == 6) {
-    for (int h = 0; h < 2; ++h) {
-      std::uint32_t top = 0;
-      for (int g = 0; g < 4; ++g) top |= (group[4 * h + g] >> 4 & 0x03030303u) << (2 * g);
-      put(high, h, lane, top);
-    }
-  }
 }
 
 Peak pack_q2_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
@@ -183,7 +149,7 @@ Peak pack_q2_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::
 }
 
 Peak pack_q3_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
-  using R = RecordQ6_K;
+  using R = RecordQ3_K;
   Peak peak;
   for (std::int64_t b = 0; b < num_blocks; b += 8, src += 110, panel += R::kBytes) {
     const BlockQ3K block{src};
@@ -191,103 +157,46 @@ Peak pack_q3_k(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::
     for (int half = 0; half < 16; ++half) {
       const int scale = block.half_scale(half);
       panel[R::kScales + half * 16 + lane] = static_cast<std::uint8_t>(scale);
-      peak.add(block.scale() * static_cast<float>(scale * 64));
+      peak.add(block.scale() * static_cast<float>(scale * 8));
     }
     for (int s = 0; s < 8; ++s) {
       std::uint8_t integers[32];
-      for (int i = 0; i < 32; ++i) integers[i] = static_cast<std::uint8_t>(block.integer(s, i) + 32);
+      for (int i = 0; i < 32; ++i) integers[i] = static_cast<std::uint8_t>(block.integer(s, i) + 4);
       put_block<R>(panel, s, lane, integers);
     }
   }
   return peak;
 }
 
-Peak pack_iq4_xs(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
-  using R = RecordIQ4_XS;
+template <int Bytes, auto Ternary>
+Peak pack_ternary(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
+  using R = RecordTQ2_0;
   Peak peak;
-  for (std::int64_t b = 0; b < num_blocks; b += 8, src += 136, panel += R::kBytes) {
-    const BlockIQ4XS block{src};
-    write(panel + R::kHeadScales + lane * 2, read<std::uint16_t>(src));
+  for (std::int64_t b = 0; b < num_blocks; b += 8, src += Bytes, panel += R::kBytes) {
+    const auto scale = read<std::uint16_t>(src + Bytes - 2);
+    write(panel + R::kHeadScales + lane * 2, scale);
+    peak.add(half_to_float(scale) * 256);
     for (int s = 0; s < 8; ++s) {
-      const int scale = block.sub_scale(s);
-      for (int h = 0; h < 2; ++h)
-        panel[R::kScales + (2 * s + h) * 16 + lane] = static_cast<std::uint8_t>(scale);
-      peak.add(block.scale() * static_cast<float>(scale * 256));
-      std::int8_t values[32];
-      decode_nibbles(block.codes(s), kCurvedSteps, values);
-      put_block<R>(panel, s, lane, with_offset(values).values);
+      panel[R::kScales + s * 16 + lane] = 1;
+      std::uint8_t integers[32];
+      for (int i = 0; i < 32; ++i) integers[i] = static_cast<std::uint8_t>(Ternary(src, s, i));
+      put_block<R>(panel, s, lane, integers);
     }
   }
   return peak;
 }
 
-// One scale (a half) for each sub-block of 32; `integers_of(b)` are those of the b-th.
-template <class R, class ScaleOf, class IntegersOf>
-Peak pack_scaled(std::int64_t num_blocks, int lane, std::uint8_t* panel, ScaleOf scale_of,
-                 IntegersOf integers_of) {
-  Peak peak;
-  for (std::int64_t b = 0; b < num_blocks; ++b) {
-    std::uint8_t* record = panel + b / 2 * static_cast<std::int64_t>(R::kBytes);
-    const int sub = static_cast<int>(b % 2);
-    const std::uint16_t scale = scale_of(b);
-    write(record + R::kHeadScales + sub * 32 + lane * 2, scale);
-    peak.add(half_to_float(scale) * (1 << R::kBits));
-    put_block<R>(record, sub, lane, integers_of(b).values);
-  }
-  return peak;
-}
-
-Peak pack_iq4_nl(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
-  return pack_scaled<RecordQ8_0>(
-      num_blocks, lane, panel, [&](std::int64_t b) { return read<std::uint16_t>(src + 18 * b); },
-      [&](std::int64_t b) {
-        std::int8_t values[32];
-        decode_nibbles(src + 18 * b + 2, kCurvedSteps, values);
-        return with_offset(values);
-      });
-}
-
-// A power of two as a half, 0 below those that halves have.
-std::uint16_t half_power_of_two(int exponent) {
-  if (exponent < -24) return 0;
-  return static_cast<std::uint16_t>(exponent < -14 ? 1 << (exponent + 24) : (exponent + 15) << 10);
-}
-
-// Larger and smaller scales don't fit, but those of zeros.
-bool mxfp4_fits(const std::uint8_t* block) {
-  const int exponent = mxfp4_exponent(block);
-  if (exponent >= -24 && exponent <= 15) return true;
-  return std::all_of(block + 1, block + 17, [](std::uint8_t byte) { return (byte & 0x77) == 0; });
-}
-
-Peak pack_mxfp4(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
-  return pack_scaled<RecordQ8_0>(
-      num_blocks, lane, panel,
-      [&](std::int64_t b) { return half_power_of_two(std::min(15, mxfp4_exponent(src + 17 * b))); },
-      [&](std::int64_t b) {
-        std::int8_t values[32];
-        decode_nibbles(src + 17 * b + 1, kFourBitFloats, values);
-        return with_offset(values);
-      });
-}
-
-template <int Bytes, auto Ternary>
-Peak pack_ternary(const std::uint8_t* src, std::int64_t num_blocks, int lane, std::uint8_t* panel) {
-  const auto block = [&](std::int64_t b) { return src + b / 8 * Bytes; };
-  return pack_scaled<RecordQ4_0>(
-      num_blocks, lane, panel, [&](std::int64_t b) { return read<std::uint16_t>(block(b) + Bytes - 2); },
-      [&](std::int64_t b) {
-        Integers out;
-        for (int i = 0; i < 32; ++i)  // with the offset of 8 that 4 bits have
-          out.values[i] = static_cast<std::uint8_t>(Ternary(block(b), static_cast<int>(b % 8), i) + 7);
-        return out;
-      });
-}
-
 template <class R>
 constexpr Format quantised(TensorType type, TensorType packed_as, ReadFn read, PackFn pack,
-                           bool (*fits)(const std::uint8_t*) = nullptr) {
-  return {type, packed_as, read, pack, R::kBlocks, R::kBytes, fits};
+                           const Codes* codes = nullptr, bool (*fits)(const std::uint8_t*) = nullptr) {
+  return {type, packed_as, read, pack, R::kBlocks, R::kBytes, fits, codes};
+}
+
+template <class R, DecodeFn Decode, const Codes& kCodes, TensorType Type>
+constexpr Format coded(TensorType packed_as) {
+  constexpr auto kBytes = gguf::traits_of(static_cast<std::uint32_t>(Type))->block_bytes;
+  return quantised<R>(Type, packed_as, read_coded<Decode, kCodes>, pack_coded<R, Decode, kCodes, kBytes>,
+                      &kCodes);
 }
 
 using T = TensorType;
@@ -302,15 +211,23 @@ constexpr Format kFormats[] = {
     quantised<RecordQ5_1>(T::Q5_1, T::Q5_1, read_q5_1, pack_simple<RecordQ5_1>),
     quantised<RecordQ8_0>(T::Q8_0, T::Q8_0, read_q8_0, pack_simple<RecordQ8_0>),
     quantised<RecordQ2_K>(T::Q2_K, T::Q2_K, read_q2_k, pack_q2_k),
-    quantised<RecordQ6_K>(T::Q3_K, T::Q6_K, read_q3_k, pack_q3_k),
+    quantised<RecordQ3_K>(T::Q3_K, T::Q3_K, read_q3_k, pack_q3_k),
     quantised<RecordQ4_K>(T::Q4_K, T::Q4_K, read_q4_k, pack_q45_k<RecordQ4_K>),
     quantised<RecordQ5_K>(T::Q5_K, T::Q5_K, read_q5_k, pack_q45_k<RecordQ5_K>),
     quantised<RecordQ6_K>(T::Q6_K, T::Q6_K, read_q6_k, pack_q6_k),
-    quantised<RecordQ8_0>(T::IQ4_NL, T::Q8_0, read_iq4_nl, pack_iq4_nl),
-    quantised<RecordIQ4_XS>(T::IQ4_XS, T::IQ4_XS, read_iq4_xs, pack_iq4_xs),
-    quantised<RecordQ4_0>(T::TQ1_0, T::Q4_0, read_tq1_0, pack_ternary<54, ternary_tq1>),
-    quantised<RecordQ4_0>(T::TQ2_0, T::Q4_0, read_tq2_0, pack_ternary<66, two_bits>),
-    quantised<RecordQ8_0>(T::MXFP4, T::Q8_0, read_mxfp4, pack_mxfp4, mxfp4_fits),
+    quantised<RecordTQ2_0>(T::TQ1_0, T::TQ2_0, read_tq1_0, pack_ternary<54, ternary_tq1>, &kTernary),
+    quantised<RecordTQ2_0>(T::TQ2_0, T::TQ2_0, read_tq2_0, pack_ternary<66, two_bits>, &kTernary),
+    quantised<RecordIQ4_NL>(T::IQ4_NL, T::IQ4_NL, read_iq4_nl, pack_iq4_nl, &kCurvedSteps),
+    quantised<RecordIQ4_NL>(T::MXFP4, T::IQ4_NL, read_mxfp4, pack_mxfp4, &kFourBitFloats, mxfp4_fits),
+    quantised<RecordNVFP4>(T::NVFP4, T::NVFP4, read_nvfp4, pack_nvfp4, &kFourBitFloats),
+    coded<RecordIQ4_XS, decode_iq4_xs, kCurvedSteps, T::IQ4_XS>(T::IQ4_XS),
+    coded<RecordIQ4_XS, decode_iq3_s, kOddIntegers, T::IQ3_S>(T::IQ4_XS),
+    coded<RecordIQ4_XS, decode_iq3_xxs, kEightMagnitudes, T::IQ3_XXS>(T::IQ4_XS),
+    coded<RecordIQ2_XS, decode_iq2_s, kThreeMagnitudes, T::IQ2_S>(T::IQ2_XS),
+    coded<RecordIQ2_XS, decode_iq2_xs, kThreeMagnitudes, T::IQ2_XS>(T::IQ2_XS),
+    coded<RecordIQ2_XS, decode_iq2_xxs, kThreeMagnitudes, T::IQ2_XXS>(T::IQ2_XS),
+    coded<RecordIQ2_XS, decode_iq1_s, kShiftedSigns, T::IQ1_S>(T::IQ2_XS),
+    coded<RecordIQ2_XS, decode_iq1_m, kShiftedSigns, T::IQ1_M>(T::IQ2_XS),
 };
 
 // Throws std::invalid_argument if some block can't be packed exactly.
@@ -340,7 +257,7 @@ Matrix pack(WeightArena& arena, TensorType type, std::int64_t rows, std::int64_t
   if (format == nullptr) throw std::invalid_argument("unsupported tensor type");
   const Format& how = *format;
   check_blocks(how, src, source_row * static_cast<std::size_t>(rows));
-  Matrix matrix{how.packed_as, rows, cols, 0, nullptr};
+  Matrix matrix{how.packed_as, rows, cols, 0, nullptr, how.codes};
   const std::int64_t records = (matrix.num_blocks() + how.record_blocks - 1) / how.record_blocks;
   const std::size_t unit_bytes = is_float(type) ? 0 : kUnitBytes;
   matrix.panel_bytes = static_cast<std::size_t>(records) * how.record_bytes + unit_bytes;

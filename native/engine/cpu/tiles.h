@@ -42,9 +42,9 @@ struct BlockView {
 // Rows of one tile of activations, from `row` on.
 template <class R>
 struct Rows {
-  static constexpr Activations::Field kStart = R::kBits == 4   ? Activations::kStart4
-                                               : R::kBits == 5 ? Activations::kStart5
-                                                               : Activations::kStart8;
+  static constexpr Activations::Field kStart = R::kIntegerBits == 8   ? Activations::kStart8
+                                               : R::kIntegerBits == 5 ? Activations::kStart5
+                                                                      : Activations::kStart4;
 
   Rows(const Activations& x, std::int64_t row)
       : width(x.tile_width(row)),
@@ -73,15 +73,16 @@ struct Weights {
   typename V::Float scale[R::kScalesPerBlock];
   typename V::Float minimum[R::kScalesPerBlock];
 
-  inline __attribute__((always_inline)) void load(const std::uint8_t* record, int sub) {
+  inline __attribute__((always_inline)) void load(const std::uint8_t* record, int sub, const Codes* codes) {
     load_integers(record + R::kLow + static_cast<std::size_t>(sub) * R::kLowBytes,
-                  record + R::kHigh + static_cast<std::size_t>(sub) * R::kHighBytes);
+                  record + R::kHigh + static_cast<std::size_t>(sub) * R::kHighBytes, codes);
     if constexpr (R::kIsSuper) {
-      const typename V::Float d = V::load_half(record + R::kHeadScales);
+      typename V::Float d = V::load_half(record + R::kHeadScales);
+      if constexpr (R::kHasCodes) d = V::mul(d, V::all(&codes->factor));
       MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) {
         const std::uint8_t* s = record + R::kScales + 16 * (sub * R::kScalesPerBlock + h);
         // Exact: 11 bits of fraction times 8.
-        scale[h] = V::mul(R::kHasHalves ? V::load_s8(s) : V::load_u8(s), d);
+        scale[h] = V::mul(R::kHasSignedScales ? V::load_s8(s) : V::load_u8(s), d);
       }
       if constexpr (R::kHasMin) {
         const typename V::Float most = V::negate(V::load_half(record + R::kHeadMins));
@@ -89,45 +90,63 @@ struct Weights {
             V::mul(V::load_u8(record + R::kMins + 16 * (sub * R::kScalesPerBlock + h)), most);
       }
     } else {
-      scale[0] = V::load_half(record + R::kHeadScales + 32 * sub);
+      MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) scale[h] =
+          V::load_half(record + R::kHeadScales + 32 * (sub * R::kScalesPerBlock + h));
       if constexpr (R::kHasMin) minimum[0] = V::load_half(record + R::kHeadMins + 32 * sub);
     }
   }
 
- private:
-  inline __attribute__((always_inline)) void load_integers(const std::uint8_t* low,
-                                                           const std::uint8_t* high) {
-    if constexpr (R::kBits == 8) {
+  inline __attribute__((always_inline)) void load_integers(const std::uint8_t* low, const std::uint8_t* high,
+                                                           const Codes* codes) {
+    if constexpr (R::kLowBits == 8) {
       MYNA_UNROLL for (int g = 0; g < 8; ++g) group[g] = V::load_offset_bytes(low + g * kLine);
-    } else {
+      return;
+    } else if constexpr (R::kLowBits == 4) {
       MYNA_UNROLL for (int j = 0; j < 4; ++j) {
         const typename V::Bytes line = V::load_line(low + j * kLine);
         group[j] = line;
         group[j + 4] = V::template shift_right<4>(line);
       }
-      if constexpr (R::kBits == 4) {
-        MYNA_UNROLL for (int g = 0; g < 8; ++g) group[g] = V::low_nibbles(group[g]);
-      } else if constexpr (R::kBits == 5) {
-        join<0, 1>(V::load_line(high), std::make_integer_sequence<int, 8>{});
-      } else {
-        join<0, 2>(V::load_line(high), std::make_integer_sequence<int, 4>{});
-        join<4, 2>(V::load_line(high + kLine), std::make_integer_sequence<int, 4>{});
+    } else {
+      MYNA_UNROLL for (int j = 0; j < 2; ++j) {
+        const typename V::Bytes line = V::load_line(low + j * kLine);
+        group[4 * j] = line;
+        group[4 * j + 1] = V::template shift_right<2>(line);
+        group[4 * j + 2] = V::template shift_right<4>(line);
+        group[4 * j + 3] = V::template shift_right<6>(line);
       }
+    }
+    if constexpr (R::kBits == R::kLowBits) {
+      MYNA_UNROLL for (int g = 0; g < 8; ++g) group[g] = V::template low_bits<R::kLowBits>(group[g]);
+    } else if constexpr (R::kBits == 6) {
+      join<0, 2>(V::load_line(high), std::make_integer_sequence<int, 4>{});
+      join<4, 2>(V::load_line(high + kLine), std::make_integer_sequence<int, 4>{});
+    } else {
+      join<0, 1>(V::load_line(high), std::make_integer_sequence<int, 8>{});
+    }
+    if constexpr (R::kHasCodes) {
+      const auto* integers =
+          V::kSignedBytes ? reinterpret_cast<const std::uint8_t*>(codes->integers) : codes->with_offset;
+      const auto table = V::load_table(integers);
+      MYNA_UNROLL for (int g = 0; g < 8; ++g) group[g] = V::look_up(table, group[g]);
     }
   }
 
-  // Adds bits I * Width and up of `high` above the nibbles of groups First + I.
+ private:
+  // Adds bits I * Width and up of `high` above the low bits of groups First + I.
   template <int First, int Width, int... I>
   inline __attribute__((always_inline)) void join(typename V::Bytes high, std::integer_sequence<int, I...>) {
-    constexpr int kMask = Width == 1 ? 0x10 : 0x30;
-    ((group[First + I] = V::template join<kMask>(group[First + I], move_bits<I * Width>(high))), ...);
+    constexpr int kLowMask = (1 << R::kLowBits) - 1, kHighMask = ((1 << Width) - 1) << R::kLowBits;
+    ((group[First + I] = V::template join<kLowMask, kHighMask>(group[First + I], move_bits<I * Width>(high))),
+     ...);
   }
   template <int From>
   static inline __attribute__((always_inline)) typename V::Bytes move_bits(typename V::Bytes high) {
-    if constexpr (From < 4) {
-      return V::template shift_left<4 - From>(high);
-    } else if constexpr (From > 4) {
-      return V::template shift_right<From - 4>(high);
+    constexpr int kTo = R::kLowBits;
+    if constexpr (From < kTo) {
+      return V::template shift_left<kTo - From>(high);
+    } else if constexpr (From > kTo) {
+      return V::template shift_right<From - kTo>(high);
     } else {
       return high;
     }
@@ -137,11 +156,13 @@ struct Weights {
 // The initial value of an accumulator: what the weights' offset would add, or zero.
 template <class V, class R>
 inline __attribute__((always_inline)) typename V::Int start(const BlockView& x, int half, int row) {
-  if constexpr (R::kHasMin || (R::kBits == 8 && V::kSignedBytes)) {
+  // What the activations have is for integers of so many bits.
+  constexpr int kGiven = R::kHasHalves ? 6 : R::kIntegerBits < 4 ? 4 : R::kIntegerBits;
+  if constexpr (R::kHasMin || (R::kIntegerBits == 8 && V::kSignedBytes)) {
     return V::zero_int();
-  } else if constexpr (R::kBits == 8 && R::kHasHalves) {  // the halves' starts are those of 6 bits
-    const std::int32_t wider = 4 * x.start[half][row];
-    return V::all_int(&wider);
+  } else if constexpr (kGiven != R::kIntegerBits) {
+    const std::int32_t other = x.start[half][row] * (1 << R::kIntegerBits) / (1 << kGiven);
+    return V::all_int(&other);
   } else {
     return V::all_int(x.start[half] + row);
   }
@@ -160,7 +181,7 @@ inline __attribute__((always_inline)) void dots(const Weights<V, R> (&w)[P], con
     MYNA_UNROLL for (int t = 0; t < T; ++t) {
       const typename V::Four four = V::load_four(x.values + (row + t) * kBlock + 4 * g);
       MYNA_UNROLL for (int p = 0; p < P; ++p) dot[t][p] =
-          V::template dot<R::kBits>(dot[t][p], w[p].group[g], four);
+          V::template dot<R::kIntegerBits>(dot[t][p], w[p].group[g], four);
     }
   }
 }
@@ -239,7 +260,7 @@ void few_rows(const Matrix& m, const Rows<R>& x, std::int64_t row, std::int64_t 
     Weights<V, R> w[P];
     MYNA_UNROLL for (int p = 0; p < P; ++p) {
       prefetch<R>(record + p * m.panel_bytes, sub, P * m.panel_bytes);
-      w[p].load(record + p * m.panel_bytes, sub);
+      w[p].load(record + p * m.panel_bytes, sub, m.codes);
     }
     add_block<V, R, P, T>(w, x.at(b), 0, total);
   }
@@ -287,7 +308,7 @@ void tile(const Matrix& m, const Rows<R>& x, std::int64_t row, int rows, std::in
     Weights<V, R> w[P];
     MYNA_UNROLL for (int p = 0; p < P; ++p) {
       prefetch<R>(record + p * m.panel_bytes, sub, P * m.panel_bytes);
-      w[p].load(record + p * m.panel_bytes, sub);
+      w[p].load(record + p * m.panel_bytes, sub, m.codes);
     }
     const BlockView view = x.at(b);
     int t = 0;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cpu/blocks.h"
+#include "cpu/codes.h"
 #include "cpu/formats.h"
 #include "cpu/half.h"
 #include "cpu/scales.h"
@@ -105,18 +106,16 @@ void read_q3_k(const std::uint8_t* b, float* y) {
 
 void read_iq4_nl(const std::uint8_t* b, float* y) {
   const float d = half_to_float(read<std::uint16_t>(b));
-  std::int8_t values[32];
-  decode_nibbles(b + 2, kCurvedSteps, values);
-  for (int i = 0; i < 32; ++i) y[i] = d * static_cast<float>(values[i]);
+  std::uint8_t codes[32];
+  split_nibbles(b + 2, codes);
+  for (int i = 0; i < 32; ++i) y[i] = d * static_cast<float>(kCurvedSteps.integers[codes[i]]);
 }
 
-void read_iq4_xs(const std::uint8_t* b, float* y) {
-  const BlockIQ4XS block{b};
-  std::int8_t values[32];
-  for (int s = 0; s < 8; ++s) {
-    decode_nibbles(block.codes(s), kCurvedSteps, values);
-    const float d = block.scale() * static_cast<float>(block.sub_scale(s));
-    for (int i = 0; i < 32; ++i) y[32 * s + i] = d * static_cast<float>(values[i]);
+void read_nvfp4(const std::uint8_t* b, float* y) {
+  std::uint8_t codes[32];
+  for (int i = 0; i < 64; ++i) {
+    if (i % 32 == 0) split_nvfp4(b, i / 32, codes);
+    y[i] = half_to_float(nvfp4_scale(b[i / 16])) * static_cast<float>(kFourBitFloats.integers[codes[i % 32]]);
   }
 }
 
@@ -131,9 +130,10 @@ void read_tq2_0(const std::uint8_t* b, float* y) {
 }
 
 void read_mxfp4(const std::uint8_t* b, float* y) {
-  std::int8_t values[32];
-  decode_nibbles(b + 1, kFourBitFloats, values);
-  for (int i = 0; i < 32; ++i) y[i] = std::ldexp(static_cast<float>(values[i]), mxfp4_exponent(b));
+  std::uint8_t codes[32];
+  split_nibbles(b + 1, codes);
+  for (int i = 0; i < 32; ++i)
+    y[i] = std::ldexp(static_cast<float>(kFourBitFloats.integers[codes[i]]), mxfp4_exponent(b));
 }
 
 BlockGeometry geometry(TensorType type) {

@@ -8,6 +8,7 @@
    isa::soft_cap,              \
    isa::silu_multiply,         \
    isa::gelu_multiply,         \
+   isa::relu_multiply,         \
    isa::clipped_silu_multiply, \
    isa::gelu,                  \
    isa::rotate_halves,         \

@@ -29,6 +29,7 @@ struct VectorTable {
   // gate = activation(gate) * up
   void (*silu_multiply)(float* gate, const float* up, int64_t n);
   void (*gelu_multiply)(float* gate, const float* up, int64_t n);
+  void (*relu_multiply)(float* gate, const float* up, int64_t n);  // squares if both are the same
   // gate = (up + 1) * SiLU(1.702 gate) / 1.702, both clipped at 7
   void (*clipped_silu_multiply)(float* gate, const float* up, int64_t n);
   // x = x times the normal distribution's share below x

@@ -7,22 +7,26 @@
 namespace myna {
 
 // Splits the slice's attention into work items. All keys must be stored before attention starts if some span
-// has several rows, or its sequence is split into parts.
-void Graph::plan_items(const Heads& heads) {
-  if (heads == planned_) return;
+// has several rows, if its sequence is split into parts, or if spans share parts.
+void Graph::plan_items(const Heads& heads, bool has_window) {
+  if (heads == planned_ && has_window == planned_window_) return;
   planned_ = heads;
+  planned_window_ = has_window;
   tile_queries_ = queries_per_tile(heads);
   tile_rows_ = padded_rows(tile_queries_ * heads.group());
+  plan_shared(has_window);
   const int num_heads = heads.num_kv;
   const bool few = std::ssize(spans_) * num_heads < 4ll * pool_.num_threads();
-  is_split_ = false;
+  is_split_ = !rounds_.empty();
   int64_t num_partials = 0;
   items_.clear();
   for (int s = 0; s < static_cast<int>(spans_.size()); ++s) {
     const Span& span = spans_[static_cast<size_t>(s)];
     if (span.count > 1) is_split_ = true;
-    const int64_t num_parts = (span.start + span.count + kPartTokens - 1) / kPartTokens;
-    const bool by_parts = few && span.count <= tile_queries_ && num_parts > 1 && pool_.num_threads() > 1;
+    const int64_t first_part = shared_parts_[static_cast<size_t>(s)];
+    const int64_t end_part = (span.start + span.count + kPartTokens - 1) / kPartTokens;
+    const bool by_parts =
+        few && span.count <= tile_queries_ && end_part - first_part > 1 && pool_.num_threads() > 1;
     // The longest tiles come first, so that the threads finish at about the same time.
     for (int64_t end = span.count; end > 0; end -= std::min(end, tile_queries_)) {
       const int64_t count = std::min(end, tile_queries_);
@@ -32,12 +36,16 @@ void Graph::plan_items(const Heads& heads) {
           continue;
         }
         is_split_ = true;
-        for (int64_t part = 0; part < num_parts; ++part)
+        for (int64_t part = first_part; part < end_part; ++part)
           items_.push_back({s, head, end - count, count, part, num_partials++});
       }
     }
   }
-  if (num_partials > 0) partials_.reserve(static_cast<size_t>(num_partials * tile_rows_ * (heads.dim + 32)));
+  reserve_partials(num_partials);
+}
+
+void Graph::reserve_partials(int64_t count) {
+  if (count > 0) partials_.reserve(static_cast<size_t>(count * tile_rows_ * (planned_.dim + 32)));
 }
 
 Partial Graph::partial_at(int64_t index) const {
@@ -53,7 +61,8 @@ Partial Graph::scratch_partial(int thread, int which) const {
 }
 
 void Graph::attend(const Layer& layer) {
-  plan_items(layer.heads);
+  plan_items(layer.heads, layer.window > 0);
+  count_cache_bytes(layer);
   const int num_heads = layer.heads.num_kv;
   if (is_split_) {
     const int64_t cost = layer.heads.query_width() + 2 * layer.heads.kv_width();
@@ -64,6 +73,7 @@ void Graph::attend(const Layer& layer) {
         for (int head = 0; head < num_heads; ++head) prepare_row(layer, row, head);
     });
   }
+  attend_shared(layer);
   pool_.parallel_for(std::ssize(items_), [&](int64_t index, int thread) {
     const Item& item = items_[static_cast<size_t>(index)];
     if (!is_split_) prepare_row(layer, span_row_[static_cast<size_t>(item.span)], item.head);
@@ -116,20 +126,27 @@ void Graph::prepare_row(const Layer& layer, int64_t row, int head) {
                     paged.keys + block * paged.block_stride, paged.values + block * paged.block_stride);
 }
 
+float* Graph::scratch_queries(int thread) const {
+  return scratch_.get() + thread * scratch_floats_ + 2 * tile_rows_ * (planned_.dim + 32);
+}
+
+// Copies a row's scaled queries of one key/value head to place `index` of a tile.
+void Graph::pack_query(int64_t row, int head, float* queries, int64_t index) const {
+  const int64_t group_floats = static_cast<int64_t>(planned_.group()) * planned_.dim;
+  float* packed = queries + index * group_floats;
+  std::memcpy(packed, query_.get() + row * planned_.query_width() + head * group_floats,
+              static_cast<size_t>(group_floats) * sizeof(float));
+  vectors_.scale(packed, model_.query_scale, group_floats);
+}
+
 void Graph::run_item(const Layer& layer, const Item& item, int thread) {
   const auto [num_heads, num_kv, head_dim] = layer.heads;
   const Span& span = spans_[static_cast<size_t>(item.span)];
   const int group = num_heads / num_kv;
   const int64_t row = span_row_[static_cast<size_t>(item.span)] + item.first;
-  float* queries = scratch_.get() + thread * scratch_floats_ + 2 * tile_rows_ * (head_dim + 32);
+  float* queries = scratch_queries(thread);
   float* kernel_scratch = queries + tile_rows_ * head_dim;
-  const int64_t group_floats = static_cast<int64_t>(group) * head_dim;
-  for (int64_t i = 0; i < item.count; ++i) {
-    float* packed = queries + i * group_floats;
-    std::memcpy(packed, query_.get() + (row + i) * layer.heads.query_width() + item.head * group_floats,
-                static_cast<size_t>(group_floats) * sizeof(float));
-    vectors_.scale(packed, model_.query_scale, group_floats);
-  }
+  for (int64_t i = 0; i < item.count; ++i) pack_query(row + i, item.head, queries, i);
   const int64_t window = layer.window;
   const QueryRows rows{queries,
                        static_cast<int>(item.count) * group,
@@ -147,12 +164,32 @@ void Graph::run_item(const Layer& layer, const Item& item, int thread) {
   const Partial merged = scratch_partial(thread, 0), next = scratch_partial(thread, 1);
   const int64_t first_seen = window > 0 ? std::max<int64_t>(0, rows.first_position - window + 1) : 0;
   const int64_t last = span.start + item.first + item.count - 1;
-  const int64_t first_part = first_seen / kPartTokens;
+  const int64_t shared_parts = shared_parts_[static_cast<size_t>(item.span)];
+  if (shared_parts > 0) take_shared(item, merged);
+  const int64_t first_part = std::max(shared_parts, first_seen / kPartTokens);
   for (int64_t part = first_part; part * kPartTokens <= last; ++part) {
-    vectors_.attend(rows, part * kPartTokens, part == first_part ? merged : next, kernel_scratch);
-    if (part != first_part) vectors_.merge(rows.num_rows, head_dim, merged, next);
+    const bool is_first = part == first_part && shared_parts == 0;
+    vectors_.attend(rows, part * kPartTokens, is_first ? merged : next, kernel_scratch);
+    if (!is_first) vectors_.merge(rows.num_rows, head_dim, merged, next);
   }
   finish_rows(layer, item, merged);
+}
+
+// Keys and values that the layer reads, from the beginning of a part on.
+void Graph::count_cache_bytes(const Layer& layer) {
+  int64_t positions = 0;
+  for (const Item& item : items_) {
+    const Span& span = spans_[static_cast<size_t>(item.span)];
+    const int64_t end = span.start + item.first + item.count, first = span.start + item.first;
+    const int64_t first_seen = layer.window > 0 ? std::max<int64_t>(0, first - layer.window + 1) : 0;
+    const int64_t own = shared_parts_[static_cast<size_t>(item.span)] * kPartTokens;
+    const int64_t begin =
+        item.part >= 0 ? item.part * kPartTokens : std::max(own, first_seen / kPartTokens * kPartTokens);
+    positions += (item.part >= 0 ? std::min(end, begin + kPartTokens) : end) - begin;
+  }
+  for (const SharedRound& round : rounds_)
+    positions += round.num_parts * kPartTokens * std::ssize(round.tiles) * layer.heads.num_kv;
+  work_.cache_bytes += positions * layer.heads.dim * 2 * static_cast<int64_t>(sizeof(uint16_t));
 }
 
 // Writes an item's attention, once all its parts are merged.
@@ -168,13 +205,24 @@ void Graph::finish_rows(const Layer& layer, const Item& item, Partial merged) {
 }
 
 void Graph::merge_parts(const Layer& layer) {
-  for (size_t i = 0; i < items_.size(); ++i) {
+  for (size_t i = 0; i < items_.size();) {
     const Item& item = items_[i];
-    if (item.part != 0) continue;
-    const Partial merged = partial_at(item.partial);
+    if (item.part < 0) {
+      ++i;
+      continue;
+    }
+    const bool has_shared = item.part > 0;
+    const Partial merged = has_shared ? scratch_partial(0, 0) : partial_at(item.partial);
+    if (has_shared)
+      take_shared(item, merged);
+    else
+      ++i;
     const int num_rows = static_cast<int>(item.count) * layer.heads.group();
-    for (size_t j = i + 1; j < items_.size() && items_[j].part > 0; ++j)
-      vectors_.merge(num_rows, layer.heads.dim, merged, partial_at(items_[j].partial));
+    const auto is_of_item = [&](const Item& other) {
+      return other.span == item.span && other.head == item.head && other.first == item.first;
+    };
+    for (; i < items_.size() && is_of_item(items_[i]); ++i)
+      vectors_.merge(num_rows, layer.heads.dim, merged, partial_at(items_[i].partial));
     finish_rows(layer, item, merged);
   }
 }

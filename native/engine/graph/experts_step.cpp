@@ -102,7 +102,8 @@ void Graph::group_by_expert() {
 // The norm of each slot's row, prepared for the experts' matrices.
 void Graph::gather_rows(const Experts& experts) {
   const int64_t width = model_.dimensions.embedding, count = std::ssize(slot_row_);
-  const Matrix* consumers[] = {&experts.gate.front(), &experts.up.front()};
+  const Matrix* consumers[] = {experts.gate.empty() ? &experts.up.front() : &experts.gate.front(),
+                               &experts.up.front()};
   bool narrow = false, floats = false;
   for (const Matrix* matrix : consumers) (is_float(matrix->type) ? floats : narrow) = true;
   if (narrow) expert_narrow_.resize(kernels_.quantised, count, width);
@@ -149,7 +150,8 @@ void Graph::activate_experts(const Layer& layer) {
     for (int64_t slot = begin; slot < end; ++slot) {
       while (*(expert + 1) <= slot) ++expert;
       const int64_t bias = (expert - expert_begin_.begin()) * width;
-      float *gate = expert_gate_.get() + slot * width, *up = expert_up_.get() + slot * width;
+      float* gate = expert_gate_.get() + slot * width;
+      float* up = experts.gate.empty() ? gate : expert_up_.get() + slot * width;
       if (!experts.gate_bias.empty()) vectors_.add(gate, experts.gate_bias.data() + bias, width);
       if (!experts.up_bias.empty()) vectors_.add(up, experts.up_bias.data() + bias, width);
       activation(gate, up, width);
@@ -204,8 +206,9 @@ void Graph::run_experts(const Layer& layer) {
   const auto width = static_cast<size_t>(experts.up.front().rows);
   group_by_expert();
   gather_rows(experts);
-  const ExpertProduct gate_and_up[] = {{&experts.gate, expert_gate_.reserve(count * width)},
-                                       {&experts.up, expert_up_.reserve(count * width)}};
+  float* gate = expert_gate_.reserve(count * width);
+  float* up = experts.gate.empty() ? gate : expert_up_.reserve(count * width);
+  const ExpertProduct gate_and_up[] = {{&experts.gate, gate}, {&experts.up, up}};
   multiply_experts(gate_and_up);
   activate_experts(layer);
   const auto embedding = static_cast<size_t>(model_.dimensions.embedding);

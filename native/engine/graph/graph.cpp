@@ -22,7 +22,7 @@ bool wants(std::span<const Matrix* const> consumers, bool floats) {
 // models that have them (Qwen2) use them to make some scores very large.
 Precision attention_precision(const Model& model) {
   const Layer& layer = *std::find_if(model.layers.begin(), model.layers.end(),
-                                     [](const Layer& other) { return !other.is_recurrent(); });
+                                     [](const Layer& other) { return other.has_keys(); });
   const Matrix& keys = model.latent.rank > 0 ? layer.latent.down : layer.key;
   if (is_float(keys.type) || is_float(layer.output.type)) return Precision::kFloat;
   return layer.key_bias.empty() ? Precision::kBfloat : Precision::kSplitBfloat;
@@ -165,19 +165,28 @@ void Graph::run_layer(int index) {
   const Pending* pending = index == 0 ? nullptr : &added;
   if (layer.is_recurrent())
     run_recurrent(layer, pending);
-  else
+  else if (layer.has_mixer())
     run_attention(layer, pending);
   if (index == d.num_layers - 1) compact_to_wanted();
   if (num_rows_ == 0) return;
 
+  const Pending mixed{&layer.output_bias, &layer.post_attention_norm};
+  if (layer.has_mixer()) {
+    project_mixed(layer);
+    pending = &mixed;
+  }
+  if (layer.has_feed_forward()) feed_forward(layer, pending);
+  if (model_.layer_inputs.width > 0) add_input(index);
+}
+
+// What a layer's attention, or what is in its place, adds to the residual.
+void Graph::project_mixed(const Layer& layer) {
   const bool is_latent = model_.latent.rank > 0;
   if (is_latent) project_back(layer);
   const Matrix* outputs[] = {&layer.output};
   quantize(is_latent ? head_queries_.get() : attended_.get(), layer.output.cols, outputs);
-  const Product output[] = {{&layer.output, delta_.get(), d.embedding}};
+  const Product output[] = {{&layer.output, delta_.get(), model_.dimensions.embedding}};
   multiply(output);
-  feed_forward(layer, {&layer.output_bias, &layer.post_attention_norm});
-  if (model_.layer_inputs.width > 0) add_input(index);
 }
 
 void Graph::project_heads(const Layer& layer, const Pending* pending) {
@@ -211,30 +220,33 @@ void Graph::run_attention(const Layer& layer, const Pending* pending) {
 
 // What a layer leaves in `delta_`.
 Graph::Pending Graph::pending_of(const Layer& layer) {
+  if (!layer.has_feed_forward()) return {&layer.output_bias, &layer.post_attention_norm};
   const Vector& norm = layer.input_gate.rows > 0 ? layer.post_input_norm : layer.post_ffn_norm;
   return {&layer.down_bias, &norm, layer.output_scale};
 }
 
-void Graph::feed_forward(const Layer& layer, const Pending& attended) {
+void Graph::feed_forward(const Layer& layer, const Pending* pending) {
   const bool is_dense = layer.experts.up.empty(), has_shared = layer.up.rows > 0;
   const bool has_own_norms = !layer.experts.router_norm.empty();
-  const Matrix* both[] = {&layer.gate, &layer.up};
-  const Matrix* all[] = {&layer.gate, &layer.up, &layer.experts.router};
+  const bool has_gate = layer.gate.rows > 0;
+  const Matrix* gate = has_gate ? &layer.gate : &layer.up;
+  const Matrix* both[] = {gate, &layer.up};
+  const Matrix* all[] = {gate, &layer.up, &layer.experts.router};
   std::span<const Matrix* const> consumers = all;
   if (is_dense || has_own_norms) consumers = both;
   if (!has_shared) consumers = consumers.subspan(2);
   if (model_.is_parallel)
-    add_parallel(attended, consumers);
+    add_parallel(*pending, consumers);
   else
-    normalize(&attended, layer.ffn_norm, consumers);
+    normalize(pending, layer.ffn_norm, consumers);
   if (!is_dense && !has_own_norms) choose_experts(layer);
   if (has_shared) {
     if (is_gated_at_once(layer)) {
       multiply_gated(layer);
     } else {
       const int64_t width = layer.up.rows;
-      const Product gate_and_up[] = {{&layer.gate, gate_.get(), width}, {&layer.up, up_.get(), width}};
-      multiply(gate_and_up);
+      const Product gate_and_up[] = {{gate, gate_.get(), width}, {&layer.up, up_.get(), width}};
+      multiply(std::span(gate_and_up).first(has_gate ? 2 : 1));
       activate(layer);
     }
     const Product down[] = {{&layer.down, delta_.get(), model_.dimensions.embedding}};
@@ -257,11 +269,15 @@ void Graph::compact_to_wanted() {
   };
   const Layer& last = model_.layers.back();
   const int64_t attended_width = last.is_recurrent() ? last.output.cols : last.heads.query_width();
+  const bool has_mixer = last.has_mixer();
   for (size_t i = 0; i < wanted_.size(); ++i) {
     const int64_t from = wanted_[i], to = static_cast<int64_t>(i);
     if (from == to) continue;
     compact(residual_.get(), d.embedding, from, to);
-    compact(attended_.get(), attended_width, from, to);
+    if (has_mixer)
+      compact(attended_.get(), attended_width, from, to);
+    else
+      compact(delta_.get(), d.embedding, from, to);
     if (const int64_t width = model_.layer_inputs.width; width > 0)
       compact(inputs_.get(), width * d.num_layers, from, to);
     if (model_.is_parallel) compact(normed_.get(), d.embedding, from, to);
@@ -348,6 +364,7 @@ void Graph::quantize(const float* source, int64_t columns, std::span<const Matri
 
 void (*Graph::activation() const)(float*, const float*, int64_t) {
   if (model_.activation == Activation::kSilu) return vectors_.silu_multiply;
+  if (model_.activation == Activation::kSquaredRelu) return vectors_.relu_multiply;
   return model_.activation == Activation::kGelu ? vectors_.gelu_multiply : vectors_.clipped_silu_multiply;
 }
 
@@ -358,7 +375,8 @@ void Graph::activate(const Layer& layer) {
   ready.resize(kernels_.kind_for(layer.down.type), num_rows_, width);
   for_rows(num_rows_, 2 * width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      float *gate = gate_.get() + row * width, *up = up_.get() + row * width;
+      float* gate = gate_.get() + row * width;
+      float* up = layer.gate.rows > 0 ? up_.get() + row * width : gate;
       if (!layer.gate_bias.empty()) vectors_.add(gate, layer.gate_bias.data(), width);
       if (!layer.up_bias.empty()) vectors_.add(up, layer.up_bias.data(), width);
       activation(gate, up, width);

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "cpu/kernels.h"
@@ -24,11 +25,12 @@ struct Span {
   int64_t count, start, logits_from;
 };
 
-// The work of matrix products, counted rather than measured: the same on every machine.
+// The work of steps, counted rather than measured: the same on every machine.
 struct Work {
   int64_t products = 0;      // of one matrix with the rows of one slice
   int64_t weight_bytes = 0;  // of the packed matrices, each read once per slice
   int64_t multiply_adds = 0;
+  int64_t cache_bytes = 0;  // of keys and values; read once for all sequences that share them
 };
 
 // Of one work item of attention: as many as fit into the CPU cache.
@@ -70,7 +72,8 @@ class Graph {
   void quantize(const float* source, int64_t columns, std::span<const Matrix* const> consumers);
   void (*activation() const)(float*, const float*, int64_t);
   void activate(const Layer& layer);
-  void feed_forward(const Layer& layer, const Pending& attended);
+  void project_mixed(const Layer& layer);
+  void feed_forward(const Layer& layer, const Pending* pending);
   bool is_gated_at_once(const Layer& layer) const;
   void multiply_gated(const Layer& layer);
   void count_product(const Matrix& weights);
@@ -158,13 +161,43 @@ class Graph {
     int64_t partial = 0;   // offset of a single part's result
   };
   void attend(const Layer& layer);
-  void plan_items(const Heads& heads);
+  void plan_items(const Heads& heads, bool has_window);
+  void reserve_partials(int64_t count);
+  void count_cache_bytes(const Layer& layer);
   void prepare_row(const Layer& layer, int64_t row, int head);
   void run_item(const Layer& layer, const Item& item, int thread);
   void merge_parts(const Layer& layer);
   void finish_rows(const Layer& layer, const Item& item, Partial merged);
   Partial partial_at(int64_t index) const;
   Partial scratch_partial(int thread, int which) const;
+  float* scratch_queries(int thread) const;
+  void pack_query(int64_t row, int head, float* queries, int64_t index) const;
+
+  // Parts that several spans share, in shared_step.cpp.
+  struct SharedRow {
+    int span;
+    int64_t index;        // within the span
+    int64_t tile, place;  // where its queries are
+  };
+  struct SharedTile {
+    int64_t first, count;  // rows
+    int sequence;          // of one of them, for its blocks
+  };
+  struct SharedRound {  // consecutive parts that the same spans share
+    int64_t first_part, num_parts, num_groups;
+    std::vector<SharedRow> rows;  // those of one group after those of another
+    std::vector<SharedTile> tiles;
+  };
+  void plan_shared(bool has_window);
+  void keep_shared(int64_t part, std::vector<std::pair<int32_t, int>>& readers) const;
+  SharedRound stack_rows(int64_t part, const std::vector<std::pair<int32_t, int>>& readers) const;
+  void add_to_rounds(SharedRound next);
+  void attend_shared(const Layer& layer);
+  void run_shared(const Layer& layer, const SharedRound& round, const SharedTile& tile, int64_t part,
+                  int head, Partial out, int thread);
+  void merge_shared(const SharedRound& round, const SharedRow& row, int head);
+  Partial shared_at(const SharedRow& row, int head) const;
+  void take_shared(const Item& item, Partial into) const;
 
   const Model& model_;
   const PagedCache& cache_;
@@ -182,8 +215,12 @@ class Graph {
   int64_t num_rows_ = 0;
   std::vector<Item> items_;
   Heads planned_;  // the heads that the items are for
+  bool planned_window_ = false;
   int64_t tile_queries_ = 0, tile_rows_ = 0;
   bool is_split_ = false;  // all keys must be stored before attention starts
+  std::vector<SharedRound> rounds_;
+  std::vector<int64_t> shared_parts_,
+      shared_slot_;  // of each span: how many it shares; its place in `shared_`
 
   // Rows of experts, the slots of one expert after those of another: which row each has, and where each row's
   // slots are.
@@ -202,7 +239,7 @@ class Graph {
   Vector query_scale_, key_scale_;
   Vector zeros_;                          // the state before a sequence's first position
   Buffer<float> head_queries_, latents_;  // of latent attention
-  Buffer<float> partials_, scratch_;
+  Buffer<float> partials_, shared_, scratch_;
   std::array<Buffer<float>, 2> cosines_, sines_;
   Work work_;
   int64_t scratch_floats_ = 0, slice_rows_, gate_width_ = 0, query_width_ = 0, kv_width_ = 0;

@@ -140,7 +140,7 @@ void Build::add_feed_forward(int index, Layer& layer) {
     layer.gate = weights.part(up, 0, hidden, 2 * hidden, width);
     layer.up = weights.part(up, hidden, hidden, 2 * hidden, width);
   } else {
-    layer.gate = weights.matrix(tensor(index, "ffn_gate.weight"), hidden, width);
+    if (family.has_gate()) layer.gate = weights.matrix(tensor(index, "ffn_gate.weight"), hidden, width);
     layer.up = weights.matrix(up, hidden, width);
     layer.gate_bias = weights.optional_vector(tensor(index, "ffn_gate.bias"), hidden);
     layer.up_bias = weights.optional_vector(tensor(index, "ffn_up.bias"), hidden);
@@ -159,7 +159,8 @@ void Build::add_expert_matrices(int index, Experts& experts) {
   const auto half = [&](int64_t first) {
     return weights.stack(joined, count, {first, hidden, 2 * hidden}, width);
   };
-  experts.gate = is_joined ? half(0) : weights.stack(gate, count, {0, hidden, hidden}, width);
+  if (family.has_gate())
+    experts.gate = is_joined ? half(0) : weights.stack(gate, count, {0, hidden, hidden}, width);
   experts.up = is_joined ? half(hidden) : weights.stack(up, count, {0, hidden, hidden}, width);
   experts.down = weights.stack(tensor(index, "ffn_down_exps.weight"), count, {0, width, width}, hidden);
   experts.gate_bias = weights.optional_table(tensor(index, "ffn_gate_exps.bias"), count, hidden);
@@ -184,7 +185,7 @@ void Build::add_experts(int index, Layer& layer) {
     experts.post_norm = weights.vector(tensor(index, "post_ffw_norm_2.weight"), width);
   }
   if (shared == 0) return;
-  layer.gate = weights.matrix(tensor(index, "ffn_gate_shexp.weight"), shared, width);
+  if (family.has_gate()) layer.gate = weights.matrix(tensor(index, "ffn_gate_shexp.weight"), shared, width);
   layer.up = weights.matrix(tensor(index, "ffn_up_shexp.weight"), shared, width);
   layer.down = weights.matrix(tensor(index, "ffn_down_shexp.weight"), width, shared);
   experts.shared_gate = weights.optional_vector(tensor(index, "ffn_gate_inp_shexp.weight"), width);
@@ -196,13 +197,13 @@ void Build::add_layers() {
   int num_caches = 0;
   for (int i = 0; i < d.num_layers; ++i) {
     Layer& layer = model.layers[static_cast<size_t>(i)];
-    if (recurrent[static_cast<size_t>(i)]) {
+    const bool has_mixer = !family.has_lone_blocks || layer.feed_forward == 0;
+    if (has_mixer && recurrent[static_cast<size_t>(i)])
       add_recurrent(i, layer);
-    } else {
+    else if (has_mixer)
       add_attention(i, layer);
-      if (layer.has_keys() && family.recurrence != Recurrence::kNone) layer.cache_layer = num_caches++;
-    }
-    add_feed_forward(i, layer);
+    if (layer.has_keys() && family.recurrence != Recurrence::kNone) layer.cache_layer = num_caches++;
+    if (!has_mixer || !family.has_lone_blocks) add_feed_forward(i, layer);
     if (family.has_post_norms) {
       layer.post_attention_norm = weights.vector(tensor(i, "post_attention_norm.weight"), d.embedding);
       layer.post_ffn_norm = weights.vector(tensor(i, "post_ffw_norm.weight"), d.embedding);

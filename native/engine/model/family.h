@@ -10,7 +10,7 @@ namespace myna {
 struct Build;
 
 // Which layers rotate queries and keys.
-enum class Roped { kAll, kThreeOfFour, kWindowed };
+enum class Roped { kAll, kThreeOfFour, kWindowed, kNone };
 // The rope of windowed layers: the model's, the model's without scaling, or one with a base of its own.
 enum class LocalRope { kSame, kUnscaled, kOwnBase };
 
@@ -31,11 +31,13 @@ struct Family {
   enum class HeadNorms { kNone, kPerHead, kPerHeadIfAny, kAfterRope, kWhole } head_norms = HeadNorms::kNone;
   bool has_joined_gate = false;  // "ffn_up" holds the gate's rows, then those of up
   Activation activation = Activation::kSilu;
+  bool has_gate() const { return activation != Activation::kSquaredRelu; }
 
   bool has_value_norms = false;  // of root mean squares, without weights
 
   bool has_sinks = false;
-  bool layers_differ = false;  // in their numbers of heads, the heads' lengths or the feed-forward's width
+  bool layers_differ = false;    // in their numbers of heads, the heads' lengths or the feed-forward's width
+  bool has_lone_blocks = false;  // a layer is attention, recurrent or a feed-forward, each with "attn_norm"
   bool has_layer_inputs = false;
   bool has_latent = false;
 

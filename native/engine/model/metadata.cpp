@@ -9,24 +9,15 @@ namespace myna {
 namespace {
 
 // Honoured for every architecture.
-constexpr const char* kCommonKeys[] = {"block_count",
-                                       "context_length",
-                                       "embedding_length",
-                                       "feed_forward_length",
-                                       "attention.head_count",
-                                       "attention.head_count_kv",
-                                       "attention.key_length",
-                                       "attention.value_length",
-                                       "rope.dimension_count",
-                                       "rope.freq_base",
-                                       "rope.scale_linear",
-                                       "rope.scaling.attn_factor",
-                                       "rope.scaling.factor",
-                                       "rope.scaling.original_context_length",
-                                       "rope.scaling.type",
-                                       "rope.scaling.yarn_beta_fast",
-                                       "rope.scaling.yarn_beta_slow",
-                                       "rope.scaling.yarn_log_multiplier"};
+constexpr const char* kCommonKeys[] = {
+    "block_count",          "context_length",          "embedding_length",     "feed_forward_length",
+    "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length"};
+// Honoured where queries and keys rotate; elsewhere the first two are remarks.
+constexpr const char* kRopeKeys[] = {"rope.dimension_count",        "rope.freq_base",
+                                     "rope.scale_linear",           "rope.scaling.attn_factor",
+                                     "rope.scaling.factor",         "rope.scaling.original_context_length",
+                                     "rope.scaling.type",           "rope.scaling.yarn_beta_fast",
+                                     "rope.scaling.yarn_beta_slow", "rope.scaling.yarn_log_multiplier"};
 constexpr const char* kRmsEpsilon = "attention.layer_norm_rms_epsilon";
 constexpr const char* kLayerEpsilon = "attention.layer_norm_epsilon";
 
@@ -112,13 +103,13 @@ bool is_neutral(std::string_view name, const gguf::Value& value) {
 }
 
 // One number for all layers, or one per layer.
-std::vector<int64_t> of_layers(const gguf::Model& file, const std::string& key, int num_layers,
-                               int64_t most) {
+std::vector<int64_t> of_layers(const gguf::Model& file, const std::string& key, int num_layers, int64_t most,
+                               int64_t least = 1) {
   const auto values = file.integers(key, 4096);
   if (!values || values->empty()) throw CorruptFile("the metadata '" + key + "' is missing");
   std::vector<int64_t> numbers;
   for (const uint64_t value : *values) {
-    if (value < 1 || value > static_cast<uint64_t>(most))
+    if (value < static_cast<uint64_t>(least) || value > static_cast<uint64_t>(most))
       throw CorruptFile("the metadata '" + key + "' is " + std::to_string(value));
     numbers.push_back(static_cast<int64_t>(value));
   }
@@ -137,14 +128,14 @@ int64_t of_most_layers(const gguf::Model& file, const Family& family, const std:
 }
 
 // Of those that have any: the same number for all of them.
-int heads_of_some_layers(const gguf::Model& file, const std::string& key) {
+int64_t of_some_layers(const gguf::Model& file, const std::string& key, uint64_t bound) {
   const auto values = file.integers(key, 4096);
   if (!values || values->empty()) throw CorruptFile("the metadata '" + key + "' is missing");
   const uint64_t most = *std::max_element(values->begin(), values->end());
-  if (most < 1 || most > 1024) throw CorruptFile("the metadata '" + key + "' is " + std::to_string(most));
+  if (most < 1 || most > bound) throw CorruptFile("the metadata '" + key + "' is " + std::to_string(most));
   for (const uint64_t value : *values)
     if (value != 0 && value != most) throw UnsupportedModel("'" + key + "' differs between layers");
-  return static_cast<int>(most);
+  return static_cast<int64_t>(most);
 }
 
 void check_heads(const Heads& heads) {
@@ -183,7 +174,9 @@ Dimensions read_dimensions(const gguf::Model& file, const Family& family) {
   d.num_layers = static_cast<int>(bounded(file, prefix + "block_count", 1, 1024));
   d.embedding = bounded(file, prefix + "embedding_length", 1, 1 << 17);
   d.context = bounded(file, prefix + "context_length", 1, 1 << 24);
-  if (!family.is_mixture || file.has(prefix + "feed_forward_length"))
+  if (family.has_lone_blocks)
+    d.feed_forward = of_some_layers(file, prefix + "feed_forward_length", 1 << 20);
+  else if (!family.is_mixture || file.has(prefix + "feed_forward_length"))
     d.feed_forward = of_most_layers(file, family, prefix + "feed_forward_length", d.num_layers, 1 << 20);
   const auto number = [&](const char* name) {
     return static_cast<int>(of_most_layers(file, family, prefix + name, d.num_layers, 1024));
@@ -192,7 +185,7 @@ Dimensions read_dimensions(const gguf::Model& file, const Family& family) {
   if (!file.has(prefix + "attention.head_count_kv"))
     d.num_kv_heads = d.num_heads;
   else if (family.recurrence != Recurrence::kNone)
-    d.num_kv_heads = heads_of_some_layers(file, prefix + "attention.head_count_kv");
+    d.num_kv_heads = static_cast<int>(of_some_layers(file, prefix + "attention.head_count_kv", 1024));
   else
     d.num_kv_heads = number("attention.head_count_kv");
   const int64_t head_dim = bounded_or(file, prefix + "attention.key_length", d.embedding / d.num_heads, 1024);
@@ -200,7 +193,8 @@ Dimensions read_dimensions(const gguf::Model& file, const Family& family) {
   if (!family.has_latent && bounded_or(file, prefix + "attention.value_length", head_dim, 1024) != head_dim)
     throw UnsupportedModel("keys and values have different lengths");
   if (!family.layers_differ) check_heads({d.num_heads, d.num_kv_heads, d.head_dim});
-  d.rope_dim = static_cast<int>(bounded_or(file, prefix + "rope.dimension_count", head_dim, head_dim));
+  if (family.roped != Roped::kNone)
+    d.rope_dim = static_cast<int>(bounded_or(file, prefix + "rope.dimension_count", head_dim, head_dim));
   if (d.rope_dim % 2 != 0) throw CorruptFile("the rope has an odd number of dimensions");
   const auto* embedding = file.find("token_embd.weight");
   if (embedding == nullptr) throw UnsupportedModel("the tensor 'token_embd.weight' is missing");
@@ -234,8 +228,9 @@ std::vector<Heads> read_heads(const gguf::Model& file, const Family& family, con
 }
 
 std::vector<int64_t> read_feed_forward(const gguf::Model& file, const Family& family, const Dimensions& d) {
-  if (family.layers_differ)
-    return of_layers(file, std::string(family.name) + ".feed_forward_length", d.num_layers, 1 << 20);
+  if (family.layers_differ || family.has_lone_blocks)
+    return of_layers(file, std::string(family.name) + ".feed_forward_length", d.num_layers, 1 << 20,
+                     family.has_lone_blocks ? 0 : 1);
   return std::vector<int64_t>(static_cast<size_t>(d.num_layers), d.feed_forward);
 }
 
@@ -284,7 +279,9 @@ Routing read_routing(const gguf::Model& file, const Family& family) {
 }
 
 float read_epsilon(const gguf::Model& file, const Family& family) {
-  const std::string key = std::string(family.name) + "." + epsilon_of(family);
+  std::string key = std::string(family.name) + "." + epsilon_of(family);
+  // Newer converters write the other one, too, and may leave this one out.
+  if (family.has_lone_blocks && !file.has(key)) key = std::string(family.name) + "." + kLayerEpsilon;
   const auto epsilon = file.number(key);
   if (!epsilon || *epsilon < 0) throw CorruptFile("the metadata '" + key + "' is missing");
   return static_cast<float>(*epsilon);
@@ -297,7 +294,9 @@ void refuse_unknown_keys(const gguf::Model& file, const Family& family) {
     if (!key.starts_with(prefix)) continue;
     const std::string_view name = std::string_view(key).substr(prefix.size());
     if (std::find(honoured.begin(), honoured.end(), name) != honoured.end() || is_one_of(kRemarks, name) ||
-        (family.is_mixture && is_one_of(kMixtureRemarks, name)) || is_neutral(name, value))
+        (family.is_mixture && is_one_of(kMixtureRemarks, name)) ||
+        (family.roped == Roped::kNone && is_one_of(std::span(kRopeKeys).first(2), name)) ||
+        is_neutral(name, value))
       continue;
     throw UnsupportedModel("the metadata '" + key.substr(0, 120) + "' is not supported");
   }
@@ -305,6 +304,7 @@ void refuse_unknown_keys(const gguf::Model& file, const Family& family) {
 
 std::vector<std::string> honoured_keys(const Family& family) {
   std::vector<std::string> keys(std::begin(kCommonKeys), std::end(kCommonKeys));
+  if (family.roped != Roped::kNone) keys.insert(keys.end(), std::begin(kRopeKeys), std::end(kRopeKeys));
   keys.emplace_back(epsilon_of(family));
   keys.insert(keys.end(), family.keys.begin(), family.keys.end());
   if (family.is_mixture) keys.insert(keys.end(), std::begin(kMixtureKeys), std::end(kMixtureKeys));

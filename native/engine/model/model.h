@@ -14,7 +14,7 @@
 
 namespace myna {
 
-enum class Activation { kSilu, kGelu, kClippedSilu };
+enum class Activation { kSilu, kGelu, kClippedSilu, kSquaredRelu };  // the last without a gate
 enum class NormKind { kRms, kLayer };
 
 // Rotary position embedding: pair i rotates by position * frequencies[i], and is scaled by `magnitude`.
@@ -40,8 +40,8 @@ struct Routing {
 struct Experts {
   Matrix router;
   Vector router_bias;
-  Vector choice_bias;  // only for choosing
-  std::vector<Matrix> gate, up, down;
+  Vector choice_bias;                    // only for choosing
+  std::vector<Matrix> gate, up, down;    // without a gate, up gates itself
   Vector gate_bias, up_bias, down_bias;  // [expert][output]
   Vector down_scale;                     // of each expert's output
   Vector shared_gate;                    // weights of a sigmoid by which the shared expert counts
@@ -91,7 +91,7 @@ struct Layer {
   Vector value_norm;                          // over each head
   Latent latent;                              // besides the query and output matrices
   Vector post_attention_norm, post_ffn_norm;  // applied to what is added to the residual
-  Matrix gate, up, down;
+  Matrix gate, up, down;                      // without a gate, up gates itself
   Vector gate_bias, up_bias, down_bias;
   Experts experts;      // empty in dense layers
   Vector sinks;         // a score of each head that joins the softmax without a value
@@ -106,6 +106,9 @@ struct Layer {
 
   bool has_keys() const { return key.rows > 0 || latent.down.rows > 0; }
   bool is_recurrent() const { return recurrent.convolution.taps > 0; }
+  // A layer has at least one of both.
+  bool has_mixer() const { return output.rows > 0; }  // attention, or what is in its place
+  bool has_feed_forward() const { return up.rows > 0 || !experts.up.empty(); }
 };
 
 // An input of each layer besides the residual: of the token, and projected from its embedding.

@@ -125,6 +125,11 @@ int64_t Build::window() const {
 
 void Build::add_positions() {
   const Dimensions& d = model.dimensions;
+  if (family.roped == Roped::kNone) {
+    model.ropes.emplace_back();
+    for (Layer& layer : model.layers) layer.rope = kNoRope;
+    return;
+  }
   double base = number("rope.freq_base", 10000, -HUGE_VAL);
   if (const double alpha = number("rope.scaling.alpha", 0); alpha > 0)
     base *= std::pow(alpha, d.head_dim / (d.head_dim - 2.0));

@@ -24,7 +24,7 @@ class Answer:
         """When to try the line again, after so many attempts; None if this is its answer.
 
         A limit of the key passes, and so does a full queue, so the line waits for as long as its batch may
-        run; what fails in another way fails for good after some attempts."""
+        run; what fails in another way fails permanently after some attempts."""
         backoff_s = min(2.0 ** (attempt - 1), _MAX_WAIT_S)
         if self.status == 429:
             return None if self.retry_after_s is None else min(max(self.retry_after_s, 0.1), _MAX_WAIT_S)

@@ -9,7 +9,9 @@ from myna.core.backend import ModelSize
 from myna.core.errors import ModelTooLarge
 from myna.core.translatable import N_
 
-WORKER_BYTES: Final = 96 << 20  # a worker process besides weights and KV cache: Python, libraries, logits
+# A worker process besides weights and KV cache, where nothing more exact is known: Python, libraries, a
+# vocabulary, logits.
+WORKER_BYTES: Final = 96 << 20
 MIN_KV_TOKENS: Final = 8192  # a model with less KV cache than this is of little use
 MIN_STATES: Final = 8  # the same of a recurrent model: four sequences, each with a state to share
 # Memory left unplanned: this fraction of the machine's, up to a maximum.
@@ -53,7 +55,7 @@ class MemoryPlan:
 
 def memory_need(model: str, size: ModelSize, *, context_tokens: int, memory_bytes: int) -> MemoryNeed:
     """A model's need with the settings `context` and `memory`; 0 means not set."""
-    fixed_bytes = size.weights_bytes + WORKER_BYTES
+    fixed_bytes = size.weights_bytes + (size.process_bytes or WORKER_BYTES)
     if memory_bytes:
         return MemoryNeed(model, fixed_bytes, memory_bytes, is_exact=True)
     tokens = min(size.context_tokens, context_tokens or MIN_KV_TOKENS)

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 
 from myna.engines.base import BatchRow, Engine
-from myna.engines.native import MachineLimits, MatmulCost, NativeEngine
+from myna.engines.native import MachineLimits, NativeEngine, StepWork
 
 CONTEXT_TOKENS: Final = 2048
 _PROMPT_TOKENS: Final = 64  # before the answers that are measured
@@ -85,7 +85,7 @@ def num_measurements(rounds: int, *, has_peer: bool) -> int:
     return len(SCENARIOS) * rounds * (2 if has_peer else 1)
 
 
-def _speed(scenario: Scenario, work: MatmulCost, seconds: list[float]) -> Speed:
+def _speed(scenario: Scenario, work: StepWork, seconds: list[float]) -> Speed:
     ours = seconds[0]
     return Speed(
         scenario,
@@ -108,14 +108,14 @@ def _fits(scenario: Scenario, engines: Sequence[Engine]) -> bool:
     )
 
 
-def _one_step(engine: NativeEngine, scenario: Scenario) -> MatmulCost:
+def _one_step(engine: NativeEngine, scenario: Scenario) -> StepWork:
     """The work of one step; running it also brings the weights into memory."""
     batch = next(_steps(engine, scenario))  # for answers, this computes their prompt
     before = engine.work
     engine.forward(batch)
     after = engine.work
     _clear(engine, scenario)
-    return MatmulCost(*(new - old for new, old in zip(after, before, strict=True)))
+    return StepWork(*(new - old for new, old in zip(after, before, strict=True)))
 
 
 def _seconds(engine: Engine, scenario: Scenario) -> float:

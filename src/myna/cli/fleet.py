@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
+from myna.backends.vllm.environment import VllmEnvironment
 from myna.catalog.lookup import find_local
 from myna.catalog.store import ModelStore
 from myna.cli.administration import show_columns, show_json
@@ -158,8 +159,8 @@ def _spec(model: str, config: FleetModelConfig, settings: Settings) -> ReplicaSp
                 N_("The model {model!r} is not here: run `myna pull {model}` on every machine.", model=model)
             )
         path = str(found.path)
-    home, sizes = str(settings.home), (config.context, config.memory_bytes, config.threads)
-    return ReplicaSpec(model, path, config.engine, home, *sizes)
+    python = VllmEnvironment.of(settings.engines, settings.home).python
+    return ReplicaSpec.of(model, config, path, str(settings.home), str(python))
 
 
 def _wait_until_running(cluster: Any, models: Mapping[str, FleetModelConfig]) -> None:

@@ -19,7 +19,7 @@ PORT: Final = 6379
 _START_S: Final = 60
 _STOP_S: Final = 30.0
 # A head that is away for some minutes must not end the other machines.
-_ENVIRONMENT: Final = {
+MACHINE_ENVIRONMENT: Final = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1500",
@@ -29,7 +29,7 @@ _ENVIRONMENT: Final = {
 
 
 def start_head(folder: Path) -> None:
-    """Start it, unless it runs. It goes on after this command. Raises `OperatorError`."""
+    """Start it, unless it runs. It keeps running after this command. Raises `OperatorError`."""
     if _running(folder) is not None:
         return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def start_head(folder: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**_ENVIRONMENT, **storage, **os.environ},
+            env={**MACHINE_ENVIRONMENT, **storage, **os.environ},
             start_new_session=True,
         )
     _pid_file(folder).write_text(str(process.pid), encoding="utf-8")

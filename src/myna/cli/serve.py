@@ -9,11 +9,16 @@ from myna.backends.table import engine_names
 from myna.cli.local_servers import end_with_stdin
 from myna.settings import load_settings
 
+_MODEL_HELP = (
+    "An id from `myna models`, a .gguf file, `hf:org/repo:quantisation`, or a folder of safetensors or "
+    "`hf:org/repo` for vLLM."
+)
+
 
 def serve(
     model: Annotated[
         str | None,
-        typer.Argument(help="An id from `myna models`, a .gguf file, or `hf:org/repo:quantisation`."),
+        typer.Argument(help=_MODEL_HELP),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")] = None,
     port: Annotated[
@@ -48,6 +53,7 @@ def serve(
     - `myna serve`: the default model on http://127.0.0.1:8000/v1
     - `myna serve smollm2-135m-instruct --port 8123`
     - `myna serve ./my-model.gguf --context 8192 --memory 2G`
+    - `myna serve ./Qwen3-4B`: a folder of safetensors, on vLLM; see `myna engines install`
     - `myna serve --engine fake`: the API without a model, for trying clients
     """
     flags: dict[str, object] = {

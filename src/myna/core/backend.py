@@ -65,13 +65,15 @@ def without_path(model: LocalModel, reason: str | Translatable) -> str | Transla
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """The memory of this machine that a model will need: the weights, the KV cache per token, and each state
-    of its recurrent layers. `context_tokens` is the context length that it was trained with."""
+    """The memory of this machine that a model will need: the weights, the KV cache per token, each state of
+    its recurrent layers, and what its process takes besides (0: as much as usual). `context_tokens` is the
+    context length that it was trained with."""
 
     weights_bytes: int
     kv_token_bytes: int
     context_tokens: int
     state_bytes: int = 0
+    process_bytes: int = 0
 
     def cache_bytes(self, kv_tokens: int, states: int) -> int:
         return kv_tokens * self.kv_token_bytes + states * self.state_bytes
@@ -83,7 +85,7 @@ class LoadedModel:
 
     `weights` identifies the bytes of the weights, if known. `sampling` are the defaults in the model's own
     files. `held_bytes` returns the memory of this machine
-    that the model uses now, `is_dead` whether it has failed for good and must be loaded again."""
+    that the model uses now, `is_dead` whether it has failed permanently and must be loaded again."""
 
     generator: Generator | None = None
     renderer: Renderer | None = None

@@ -61,7 +61,7 @@ def missing() -> tuple[str, ...]:
 
 
 def confine(limits: Confinement) -> None:
-    """Confine this process, for good. It must not have started threads yet: they would stay as they are."""
+    """Confine this process permanently. It must not have started threads yet: they would stay as they are."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(limits.oom_score_adj))
     _limit(limits)

@@ -31,8 +31,8 @@ def version() -> int:
 
 def restrict(readable: Iterable[Path]) -> None:
     """Let this thread, and the threads that it starts, open only these files and what is in these folders,
-    only to read; no TCP ports, no signals to others. For good. Missing paths are skipped. Libraries also open
-    the null device to write. Needs no_new_privs. Raises `OSError`."""
+    only to read; no TCP ports, no signals to others. Permanent. Missing paths are skipped. Libraries also
+    open the null device to write. Needs no_new_privs. Raises `OSError`."""
     supported = version()
     attributes = struct.pack("QQQ", *(_known(rights, supported) for rights in (_FILES, _TCP, _OTHERS)))
     ruleset = _call(_CREATE_RULESET, attributes, len(attributes), 0)

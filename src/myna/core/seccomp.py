@@ -1,6 +1,6 @@
 """A seccomp filter for Linux: forbids the system calls that reach beyond the process's open files.
 
-Most calls are forbidden with EPERM, so that a library which tries one goes on without it. This is a list of
+Most calls are forbidden with EPERM, so that a library which tries one continues without it. This is a list of
 what is forbidden, not of what is allowed: interpreters, C libraries and engines differ in what they need. It
 is closed against later kernels: call numbers that are not known here don't exist for the process.
 """
@@ -180,7 +180,7 @@ def is_available() -> bool:
 
 
 def install() -> None:
-    """Filter the calls of this thread, and of the threads that it starts, for good. Needs no_new_privs.
+    """Filter the calls of this thread, and of the threads that it starts, permanently. Needs no_new_privs.
     Raises `OSError`."""
     _, number, _ = _MACHINES[platform.machine()]
     code = program(platform.machine(), os.getpid())

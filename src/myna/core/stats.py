@@ -25,7 +25,8 @@ class SchedulerStats(msgspec.Struct, frozen=True, array_like=True):
 
     `kv_usage`, from 0 to 1, is the share of the KV cache that running sequences use; cached prefixes count as
     free. `step_tokens` and `batch_sizes` have one value per step, `between_tokens_s` one for each sequence
-    decoded in the step; bucketed by the bounds above.
+    decoded in the step; bucketed by the bounds above. `replicas` are those of a model that has several, of
+    which the rest is the sum.
     """
 
     num_running: int
@@ -35,3 +36,15 @@ class SchedulerStats(msgspec.Struct, frozen=True, array_like=True):
     step_tokens: HistogramCounts
     batch_sizes: HistogramCounts
     between_tokens_s: HistogramCounts
+    replicas: "tuple[ReplicaStats, ...]" = ()
+
+
+class ReplicaStats(msgspec.Struct, frozen=True, array_like=True):
+    """One replica, on the machine `node`. Of the `prompt_tokens` that this server has sent it since it was
+    connected, `cached_tokens` were in its prefix cache."""
+
+    replica: str
+    node: str
+    stats: SchedulerStats
+    prompt_tokens: int
+    cached_tokens: int

@@ -95,7 +95,7 @@ class EventBatch(msgspec.Struct, frozen=True):
 
 class ResponseStore(LimitedStore, Protocol):
     """Its usage counts responses, conversations and items together. It deletes old responses that no response
-    continues, and conversations that haven't changed lately. All methods are blocking and thread-safe; call
+    continues, and conversations that haven't changed recently. All methods are blocking and thread-safe; call
     them off the event loop."""
 
     def put(self, response: StoredResponse) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
@@ -14,14 +13,13 @@ from myna.core.errors import ConfigurationError, ModelLoadFailed
 from myna.core.generator import EmbeddingInfo, ModelInfo, Pooling
 from myna.core.translatable import N_
 from myna.engines.base import BatchRow
-from myna.engines.llamacpp import (
+from myna.engines.llamacpp_batch import Batch, ForeignArray, split
+from myna.engines.llamacpp_library import (
     LOG,
     MICRO_BATCH_TOKENS,
-    Batch,
-    ForeignArray,
     Model,
     arithmetic_of_library,
-    split,
+    llama_cpp,
     usable_cores,
 )
 

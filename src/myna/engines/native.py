@@ -44,12 +44,14 @@ class NativeLogits:
     array: npt.NDArray[np.float32]
 
 
-class MatmulCost(NamedTuple):
-    """The work of matrix products, counted rather than measured: the same on every machine."""
+class StepWork(NamedTuple):
+    """Counted rather than measured: the same on every machine. The first three are of matrix products;
+    `cache_bytes` are read from the KV cache, those that sequences share only once."""
 
     products: int
     weight_bytes: int
     multiply_adds: int
+    cache_bytes: int = 0
 
 
 class MachineLimits(NamedTuple):
@@ -130,9 +132,9 @@ class NativeEngine:
         return self._engine.num_threads
 
     @property
-    def work(self) -> MatmulCost:
+    def work(self) -> StepWork:
         """The total work so far."""
-        return MatmulCost(*self._engine.work)
+        return StepWork(*self._engine.work)
 
     def limits(self, seconds: float) -> MachineLimits:
         """Measure twice for about that long, with the engine's threads."""

@@ -11,7 +11,7 @@ from myna import _native
 from myna.core.errors import GenerationFailed
 from myna.core.generator import EmbeddingInfo, ModelInfo
 from myna.core.translatable import N_
-from myna.engines.native import MatmulCost, arithmetic, load_errors
+from myna.engines.native import StepWork, arithmetic, load_errors
 
 # Of a model that reads longer texts, unless the setting says otherwise. OpenAI's models take as much.
 DEFAULT_CONTEXT_TOKENS: Final = 8192
@@ -39,9 +39,9 @@ class NativeEmbeddingEngine:
         )
 
     @property
-    def work(self) -> MatmulCost:
+    def work(self) -> StepWork:
         """The total work so far."""
-        return MatmulCost(*self._embedder.work)
+        return StepWork(*self._embedder.work)
 
     def embed(self, texts: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
         offsets = [0, *accumulate(map(len, texts))]

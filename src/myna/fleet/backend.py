@@ -1,29 +1,31 @@
 """The backend of a fleet: models whose weights are on other machines. This server renders and counts."""
 
 import asyncio
-import hashlib
 import time
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from myna.backends.worker.fake_renderer import FakeTextEncoder, fake_renderer
-from myna.backends.worker.loaded_model import EngineText, loaded_model, text_side
+from myna.backends.worker.loaded_model import EngineText, TextSide, loaded_model, read_template, text_side
 from myna.core.backend import BackendOptions, Candidate, LoadedModel, ModelSize, ModelSpec
-from myna.core.errors import ConfigurationError
+from myna.core.errors import ConfigurationError, ModelFileError, ModelLoadFailed
 from myna.core.finding import Findings, ok, wrong
 from myna.core.installation import install_command
 from myna.core.ledger import Price
+from myna.core.sampling_defaults import NO_DEFAULTS, SamplingDefaults
 from myna.core.supervision import SupervisedTask
 from myna.core.translatable import N_
 from myna.engines.fake_embedding import embeds
 from myna.engines.registry import ENGINES
 from myna.fleet.config import ray_missing, read_section
 from myna.fleet.front import FleetConnection
+from myna.fleet.messages import Description
+from myna.fleet.model_head import ModelHead
 from myna.fleet.token import use_token
+from myna.prompts.folder_text import FolderText
 from myna.prompts.gguf import read_header
 from myna.prompts.sampling_metadata import file_defaults
 from myna.scheduling.admission import QueueLimits
@@ -137,30 +139,26 @@ class _Candidate:
             self.limits,
             connect=partial(FleetConnection, self.model, replicas),
         )
-        engine = description.info.engine
-        text: Any
-        if not head:
-            fake = FakeTextEncoder() if embeds(self.model) else None
-            text = fake or await asyncio.to_thread(fake_renderer, description.info.context_tokens)
-            await client.start()
-            return loaded_model(client, text)
-        path = self.options.home / "fleet" / f"{description.weights}.gguf"
         engine_text = EngineText(asyncio.get_running_loop(), client)
-        header = await asyncio.to_thread(_read_head, path, head, description.file_bytes)
-        template = self.options.chat_templates.get(self.model)
-        asks_engine = engine_text if ENGINES[engine].has_tokenizer else None
-        text = await asyncio.to_thread(text_side, header, asks_engine, template, self.model)
+        try:
+            text, sampling = await asyncio.to_thread(self._text, description, head, engine_text)
+        except ModelFileError as exc:
+            raise ModelLoadFailed(exc.text) from exc
         await client.start()
-        return loaded_model(client, text, description.weights, file_defaults(header))
+        return loaded_model(client, text, description.weights, sampling)
 
-
-def _read_head(path: Path, head: bytes, num_bytes: int) -> Any:
-    """The header of a model's file, kept as a file of the same size that holds nothing else."""
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{hashlib.sha256(head).hexdigest()[:8]}")
-        with draft.open("wb") as file:
-            file.write(head)
-            file.truncate(num_bytes)
-        draft.replace(path)
-    return read_header(path)
+    def _text(
+        self, description: Description, head: ModelHead, engine_text: EngineText
+    ) -> tuple[TextSide, SamplingDefaults]:
+        """What turns texts into tokens and back, of the same files as the replicas'; blocks."""
+        if head == ModelHead():
+            fake = fake_renderer(description.info.context_tokens)
+            return FakeTextEncoder() if embeds(self.model) else fake, NO_DEFAULTS
+        path = head.write(self.options.home / "fleet", description.weights)
+        template = self.options.chat_templates.get(self.model)
+        if path.is_dir():
+            folder = FolderText.read(path)
+            return folder.renderer(read_template(template, self.model)), folder.sampling
+        header = read_header(path)
+        asks_engine = engine_text if ENGINES[description.info.engine].has_tokenizer else None
+        return text_side(header, asks_engine, template, self.model), file_defaults(header)

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -27,7 +27,8 @@ class Autoscaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FleetModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One model. `path` is its file on every machine that runs it; without one, the id is a model of Myna's
     catalog that was pulled there. `requests` are those that one replica runs at once; more wait at the
-    servers. `cpus`, `gpus` and `resources` are what a replica takes of its machine, in Ray's terms."""
+    servers. `cpus`, `gpus` and `resources` are what a replica takes of its machine, in Ray's terms. `vllm`
+    holds options of vLLM."""
 
     path: str = ""
     engine: str = "auto"
@@ -39,6 +40,7 @@ class FleetModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     cpus: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     gpus: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     resources: dict[str, float] = {}
+    vllm: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         parse_bytes(self.memory)
@@ -68,7 +70,7 @@ def ray_missing() -> ConfigurationError:
 
 class ReplicaSpec(msgspec.Struct, frozen=True):
     """What a replica is told: the model's id, and as in `FleetModelConfig`. `home` is where hashes of files
-    are kept."""
+    are kept, `options` are vLLM's, `vllm_python` is the interpreter that has it."""
 
     model: str
     path: str
@@ -77,6 +79,24 @@ class ReplicaSpec(msgspec.Struct, frozen=True):
     context_tokens: int = 0
     memory_bytes: int = 0
     threads: int = 0
+    options: dict[str, Any] = {}
+    vllm_python: str = ""
+
+    @classmethod
+    def of(
+        cls, model: str, config: FleetModelConfig, path: str, home: str, vllm_python: str
+    ) -> "ReplicaSpec":
+        return cls(
+            model,
+            path,
+            config.engine,
+            home,
+            context_tokens=config.context,
+            memory_bytes=config.memory_bytes,
+            threads=config.threads,
+            options=config.vllm,
+            vllm_python=vllm_python,
+        )
 
 
 def read_section(section: object) -> FleetConfig:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from myna.core.errors import EngineDead, MynaError
 from myna.core.generator import ModelInfo
+from myna.core.requests import GenerationRequest
 from myna.fleet.links import Link, Links
 from myna.fleet.replicas import Replicas
 from myna.fleet.routing import session_of
@@ -46,7 +47,6 @@ class FleetConnection:
     async def start(self) -> ModelInfo:
         """Waits for a first replica."""
         description = await self._replicas.describe()
-        self.links.start()
         return description.info
 
     def send(self, command: Command) -> None:
@@ -88,7 +88,8 @@ class FleetConnection:
         """False if no replica was found that would run it."""
         link, run = None, next(self._runs)
         try:
-            async with self._replicas.choose(session, self.links.avoided()) as chosen:
+            homes, is_cached = self.links.homes, isinstance(command.request, GenerationRequest)
+            async with self._replicas.choose(session, self.links.avoided(), homes.of(session)) as chosen:
                 try:
                     link = await self.links.get(chosen.replica)
                 except Exception as exc:
@@ -98,7 +99,9 @@ class FleetConnection:
                     self._on_message(Interrupted([command.number], ""))  # ends it with an error
                     return True
                 link.numbers[run] = command.number
-                await chosen.run(self.links.server, run, command.request)
+                if is_cached:
+                    homes.learn(session, chosen.replica)
+                await chosen.run(self.links.server, run, command.request, session if is_cached else "")
         except asyncio.CancelledError:
             if link is not None:
                 link.numbers.pop(run, None)
@@ -113,7 +116,7 @@ class FleetConnection:
         return True
 
     def _on_broken(self, link: Link, numbers: Sequence[int]) -> None:
-        """What ran over that link goes on elsewhere."""
+        """What ran over that link continues elsewhere."""
         for number in numbers:
             if (call := self._calls.pop(number, None)) is not None:
                 call.cancel()

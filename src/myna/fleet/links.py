@@ -7,24 +7,27 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from myna.core.events import Done
+from myna.core.events import Done, PromptDone
+from myna.core.stats import ReplicaStats
 from myna.fleet.link_stats import added_up
-from myna.fleet.messages import HEARTBEAT_S, SILENCE_S, Description, decode_description, decode_frames
+from myna.fleet.messages import HEARTBEAT_S, SILENCE_S, Description, decode_description, decode_item
 from myna.fleet.replicas import LinkStream, Replicas
+from myna.fleet.routing import Homes
 from myna.workers.connection import OnMessage
 from myna.workers.frames import Failure, Stats, Step, WorkerMessage
 
 _log: Final = logging.getLogger(__name__)
 _IDLE_S: Final = 20.0
 """A link that no request has used for that long is closed, so that its replica may be removed."""
+_MAX_HOMES: Final = 65_536
 _AVOID_S: Final = 30.0
 """For that long, a replica whose link broke is only used if there is no other."""
 
 
 class Link:
-    """A link to one replica: which requests run there, by the numbers of their runs, and when it was last
-    heard. A request has a number of its own for each run, so that nothing of an earlier one is mistaken for
-    the next."""
+    """A link to one replica: which requests run there, by the numbers of their runs, when it was last heard,
+    and what it reported. A request has a number of its own for each run, so that nothing of an earlier one is
+    mistaken for the next."""
 
     def __init__(self, description: Description, stream: LinkStream) -> None:
         self.description = description
@@ -32,6 +35,7 @@ class Link:
         self.numbers: dict[int, int] = {}
         self.heard_at = self.used_at = time.monotonic()
         self.stats: Stats | None = None
+        self.prompt_tokens = self.cached_tokens = 0
         self.is_broken = False
 
 
@@ -50,8 +54,10 @@ class Links:
         self._links: dict[str, asyncio.Future[Link]] = {}
         self._avoided: dict[str, float] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.homes: Final = Homes(_MAX_HOMES)
         self.server: Final = secrets.token_hex(8)
         """This server's name at the replicas."""
+        self._create(self._watch())
 
     @property
     def is_answering(self) -> bool:
@@ -61,10 +67,6 @@ class Links:
     def opened(self) -> list[Link]:
         ready = [future.result() for future in self._links.values() if _is_ready(future)]
         return [link for link in ready if not link.is_broken]
-
-    def start(self) -> None:
-        """Watch the links from now on."""
-        self._create(self._watch())
 
     async def get(self, replica: str) -> Link:
         """The link to that replica, opened by the first request that needs it."""
@@ -123,7 +125,10 @@ class Links:
                 if link.is_broken:
                     return
                 link.heard_at = time.monotonic()
-                for message in decode_frames(data):
+                messages, sessions = decode_item(data)
+                for session in sessions:
+                    self.homes.learn(session, link.description.replica)
+                for message in messages:
                     self._take(link, message)
         except Exception as exc:
             reason = str(exc) or type(exc).__name__
@@ -137,15 +142,31 @@ class Links:
                 if number is None:
                     continue  # aborted while the event was on its way
                 events.append((number, event))
-                if isinstance(event, Done | Failure):
+                if isinstance(event, PromptDone):
+                    link.prompt_tokens += event.prompt_tokens
+                    link.cached_tokens += event.cached_tokens
+                elif isinstance(event, Done | Failure):
                     del numbers[run]
                     link.used_at = link.heard_at
             self._on_message(Step(events))
         elif isinstance(message, Stats):
             link.stats = message
-            reported = [one.stats.stats for one in self.opened() if one.stats is not None]
-            if reported:
-                self._on_message(Stats(added_up(reported)))
+            self._report()
+
+    def _report(self) -> None:
+        """Pass on the statistics of all replicas that are linked now."""
+        replicas = [
+            ReplicaStats(
+                link.description.replica,
+                link.description.node,
+                link.stats.stats,
+                link.prompt_tokens,
+                link.cached_tokens,
+            )
+            for link in self.opened()
+            if link.stats is not None
+        ]
+        self._on_message(Stats(added_up(replicas)))
 
     def _break(self, link: Link, reason: str) -> None:
         """A link is dead."""
@@ -154,6 +175,7 @@ class Links:
         link.is_broken = True
         link.stream.cancel()
         self._links.pop(link.description.replica, None)
+        self._report()
         numbers = sorted(link.numbers.values())
         link.numbers.clear()
         if numbers:

@@ -16,18 +16,27 @@ SILENCE_S: Final = 3.0
 
 
 class Description(msgspec.Struct, frozen=True):
-    """What a replica runs. `weights` is the hash of the model's files ("" for the fake engine, which has
-    none), `file_bytes` the size of the first. `identity` is not empty if the same request gives the same
-    answer on every replica with that identity."""
+    """What a replica runs. `node` is its machine's address, `weights` the hash of the model's files ("" for
+    the fake engine, which has none). `identity` is not empty if the same request gives the same answer on
+    every replica with that identity."""
 
     replica: str
+    node: str
     info: ModelInfo
     weights: str
-    file_bytes: int
     identity: str
 
 
+class LinkItem(msgspec.Struct, frozen=True, array_like=True):
+    """What a link's stream carries after the description: complete frames, and sessions that began to run at
+    the replica."""
+
+    frames: bytes
+    sessions: list[str] = []
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
+_items: Final = msgspec.msgpack.Decoder(LinkItem)
 _decoder: Final = msgspec.msgpack.Decoder(Description)
 
 
@@ -39,7 +48,11 @@ def decode_description(data: bytes) -> Description:
     return _decoder.decode(data)
 
 
-def decode_frames(data: bytes) -> Iterator[WorkerMessage]:
-    """The messages of one item of a link's stream, which holds complete frames. Raises ValueError."""
-    for payload in frames.FrameSplitter().feed(data):
-        yield frames.decode_message(payload)
+def encode_item(item: LinkItem) -> bytes:
+    return _encoder.encode(item)
+
+
+def decode_item(data: bytes) -> tuple[Iterator[WorkerMessage], list[str]]:
+    """The messages and the sessions of an item. Raises ValueError."""
+    item = _items.decode(data)
+    return map(frames.decode_message, frames.FrameSplitter().feed(item.frames)), item.sessions

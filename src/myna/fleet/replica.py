@@ -13,19 +13,21 @@ from myna.core.errors import EngineDead
 from myna.core.events import Done, Event
 from myna.core.requests import ModelRequest
 from myna.core.translatable import N_
-from myna.fleet.messages import HEARTBEAT_S, Description, encode_description
+from myna.fleet.messages import HEARTBEAT_S, Description, LinkItem, encode_description, encode_item
+from myna.fleet.routing import Homes
 from myna.workers import frames
 from myna.workers.connection import Connect, Interrupted
 from myna.workers.frames import Abort, Failure, Pong, Stats, Step, Submit, Tokenize, Tokenized, WorkerMessage
 
+_MAX_SESSIONS: Final = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """What is known about a model before it is loaded: the hash of its files ("" if it has none), the size of
-    the first, and whether its engine gives the same answer whatever else runs."""
+    """What is known about a model before it is loaded: the hash of its files ("" if it has none), and whether
+    its engine gives the same answer whatever else runs."""
 
     weights: str = ""
-    num_bytes: int = 0
     is_batch_invariant: bool = False
 
 
@@ -34,6 +36,7 @@ class _Link:
 
     def __init__(self) -> None:
         self.events: list[tuple[int, Event | Failure]] = []
+        self.sessions: list[str] = []
         self.stats: Stats | None = None
         self.changed = asyncio.Event()
         self.is_closed = False
@@ -52,13 +55,14 @@ class Replica:
     """`await start()` first. All methods must be called in one event loop. A replica whose worker has died
     (`is_alive`) is of no use any more: its owner replaces it."""
 
-    def __init__(self, connect: Connect, name: str, model: ModelFiles) -> None:
-        self._name = name
+    def __init__(self, connect: Connect, name: str, node: str, model: ModelFiles) -> None:
+        self._name, self._node = name, node
         self._model = model
         self._connection: Final = connect(self._on_message)
         self._numbers = itertools.count(1)
         self._runs: dict[int, _Run] = {}
         self._links: dict[str, _Link] = {}
+        self._sessions: Final = Homes(_MAX_SESSIONS)
         self._tokenizing: dict[int, asyncio.Future[list[int]]] = {}
         self._description: Description | None = None
 
@@ -86,7 +90,7 @@ class Replica:
         info, model = await self._connection.start(), self._model
         is_same = model.is_batch_invariant and info.arithmetic
         identity = f"{info.arithmetic} {model.weights}" if is_same else ""
-        self._description = Description(self._name, info, model.weights, model.num_bytes, identity)
+        self._description = Description(self._name, self._node, info, model.weights, identity)
         self._connection.gone.add_done_callback(lambda _: self._end_all())
 
     async def link(self, server: str) -> AsyncGenerator[bytes, None]:
@@ -96,6 +100,7 @@ class Replica:
         if (earlier := self._links.get(server)) is not None:
             self._close(server, earlier)
         link = self._links[server] = _Link()
+        link.sessions += self._sessions
         num_turns = 0
         try:
             yield encode_description(self.description)
@@ -105,20 +110,25 @@ class Replica:
                         await link.changed.wait()
                 except TimeoutError:
                     num_turns += 1
-                    yield frames.encode(Pong(num_turns))
+                    yield encode_item(LinkItem(frames.encode(Pong(num_turns))))
                     continue
                 link.changed.clear()
-                if data := _pending(link):
-                    yield data
+                if item := _pending(link):
+                    yield encode_item(item)
         finally:
             self._close(server, link)
 
-    async def run(self, server: str, number: int, request: ModelRequest) -> None:
-        """Run a request of a server that has a link; its events go there. Returns when it has ended; aborts
-        it if cancelled."""
+    async def run(self, server: str, number: int, request: ModelRequest, session: str) -> None:
+        """Run a request of a server that has a link; its events go there, and its session, if not empty, is
+        made known to all servers. Returns when it has ended; aborts it if cancelled."""
         self._check()
         if server not in self._links:
             raise _gone()
+        if session and not self._sessions.of(session):
+            self._sessions.learn(session, self._name)
+            for link in self._links.values():
+                link.sessions.append(session)
+                link.changed.set()
         own = next(self._numbers)
         run = self._runs[own] = _Run(server, number)
         self._connection.send(Submit(own, request))
@@ -200,8 +210,8 @@ def _gone() -> EngineDead:
     return EngineDead(N_("The model's worker process died while generating the answer. Please try again."))
 
 
-def _pending(link: _Link) -> bytes:
-    """Everything that waits, as frames."""
+def _pending(link: _Link) -> LinkItem | None:
+    """Everything that waits."""
     data = b""
     if link.events:
         data = frames.encode(Step(link.events))
@@ -209,4 +219,5 @@ def _pending(link: _Link) -> bytes:
     if link.stats is not None:
         data += frames.encode(link.stats)
         link.stats = None
-    return data
+    sessions, link.sessions = link.sessions, []
+    return LinkItem(data, sessions) if data or sessions else None

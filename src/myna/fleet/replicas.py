@@ -22,7 +22,7 @@ class ReservedReplica(Protocol):
     @property
     def replica(self) -> str: ...
 
-    async def run(self, server: str, number: int, request: ModelRequest) -> None:
+    async def run(self, server: str, number: int, request: ModelRequest, session: str) -> None:
         """`Replica.run`. When it is cancelled, so is the request."""
         ...
 
@@ -30,8 +30,10 @@ class ReservedReplica(Protocol):
 class Replicas(Protocol):
     """The replicas of one model. Everything raises an exception of its own kind when a replica is gone."""
 
-    def choose(self, session: str, avoided: Sequence[str]) -> AbstractAsyncContextManager[ReservedReplica]:
-        """Wait for a place at the replica that suits the session best."""
+    def choose(
+        self, session: str, avoided: Sequence[str], home: str
+    ) -> AbstractAsyncContextManager[ReservedReplica]:
+        """Wait for a place at the replica that suits the session best; `home` is where it ran last."""
         ...
 
     def link(self, replica: str, server: str) -> LinkStream:

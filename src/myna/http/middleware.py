@@ -172,7 +172,7 @@ class Gate:
         return gated
 
     def join(self, task: "asyncio.Task[None]") -> None:
-        """Count a task that goes on after its request: the drain waits for it, and cancels it when the time
+        """Count a task that continues after its request: the drain waits for it, and cancels it when the time
         is up."""
         self._running.add(task)
         self._empty.clear()

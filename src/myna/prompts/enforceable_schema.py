@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Final
 
+from myna.prompts.call_formats.values import resolved
 from myna.prompts.closed_schema import DATA, MAPS
 from myna.prompts.ecma_regex import UnsupportedPattern, translate
 
@@ -11,6 +13,8 @@ MAX_SCHEMA_CHARS: Final = 1 << 20
 """Longer schemas are rejected: Python parses them, comments included."""
 
 _PROPERTIES: Final = ("properties", "patternProperties")
+_COUNTS: Final = ("minProperties", "maxProperties")
+_UNSATISFIABLE: Final = "Unsatisfiable"  # is in the compiler's error about a schema that nothing conforms to
 # Documentation, of which some clients' tool definitions hold megabytes.
 _FOR_READERS: Final = frozenset({"description", "examples", "$comment"})
 # What llguidance ignores if it may, and otherwise rejects.
@@ -23,6 +27,10 @@ _FORMATS: Final = frozenset({
 })  # fmt: skip
 # Formats that restrict no text; OpenAPI has them for programs that generate code.
 _FORMATS_FOR_READERS: Final = frozenset({"password", "binary", "float", "double"})
+
+_MAX_STEPS: Final = 9  # as many as any reader of schemas takes
+_MANY: Final = 1_000_000
+_BRANCHES: Final = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 
 Path = tuple[str, ...]
 SchemaCheck = Callable[[dict[str, Any]], str]
@@ -68,10 +76,40 @@ def max_optional(schema: Any) -> int:
     return max((_num_optional(node) for node in _nodes(schema)), default=0)
 
 
+def num_alternatives(schema: Any) -> int:
+    """The largest number of steps to all alternatives of any value in the schema: through references,
+    `allOf`, `anyOf` and `oneOf`. Not exact beyond a million."""
+    known = dict[tuple[int, int], tuple[int, int]]()
+
+    def walk(node: Any, depth: int) -> tuple[int, int]:
+        """The number of schemas that a value's schema consists of, and that of its alternatives."""
+        if not isinstance(node, dict) or depth == 0:
+            return 1, 1
+        key = (id(node), depth)
+        if key not in known:
+            parts = node.get("allOf")
+            all_of = [walk(part, depth - 1) for part in parts] if isinstance(parts, list) else []
+            if isinstance(reference := node.get("$ref"), str):
+                all_of.append(walk(resolved(reference, schema), depth - 1))
+            size, ways = 1 + sum(one for one, _ in all_of), prod(ways for _, ways in all_of)
+            for name in ("anyOf", "oneOf"):
+                if isinstance(options := node.get(name), list):
+                    found = [walk(option, depth - 1) for option in options]
+                    size, ways = size + sum(one for one, _ in found), ways * sum(way for _, way in found)
+            known[key] = min(size, _MANY), min(ways, _MANY)
+        return known[key]
+
+    branching = (node for node in _nodes(schema) if not _BRANCHES.isdisjoint(node))
+    return max((max(walk(node, _MAX_STEPS)) for node in branching), default=0)
+
+
 def _num_optional(node: dict[str, Any]) -> int:
+    return len(_mapping(node, "properties").keys() - _required(node))
+
+
+def _required(node: dict[str, Any]) -> set[str]:
     required = node.get("required")
-    names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
-    return len(_mapping(node, "properties").keys() - names)
+    return {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
 
 
 def _mapping(node: dict[str, Any], key: str) -> dict[str, Any]:
@@ -132,11 +170,30 @@ class _Rebuilding:
             del schema["uniqueItems"]
         for keyword in [keyword for keyword in schema if keyword in _IGNORED]:
             self._report(path, keyword, "grammars can't express it")
-        for keyword in ("minProperties", "maxProperties"):
-            if keyword in schema and _num_optional(schema):
-                self._report(path, keyword, "it is supported only where all of 'properties' are required")
+        if any(keyword in schema for keyword in _COUNTS):
+            self._check_counts(schema, path)
         if "oneOf" in schema and not _has_distinct_types(schema["oneOf"]):
             self._report(path, "oneOf", "it is treated as 'anyOf' where its alternatives overlap")
+
+    def _check_counts(self, schema: dict[str, Any], path: Path) -> None:
+        """Remove limits of the number of properties that hold anyway, or that can't be enforced."""
+        least, most = map(schema.get, _COUNTS)
+        names, required = _mapping(schema, "properties"), _required(schema)
+        is_closed = schema.get("additionalProperties") is False and not _mapping(schema, "patternProperties")
+        if isinstance(least, int) and 0 <= least <= len(required):
+            del schema["minProperties"]
+        if isinstance(most, int) and is_closed and most >= len(names.keys() | required):
+            del schema["maxProperties"]
+        shape: dict[str, Any] = {key: schema[key] for key in _COUNTS if key in schema}
+        for key in _PROPERTIES:
+            shape[key] = {name: {} for name in _mapping(schema, key)}
+        if schema.get("additionalProperties") is False:
+            shape["additionalProperties"] = False
+        reason = self._check({**shape, "type": "object", "required": sorted(required)})
+        if reason and _UNSATISFIABLE not in reason:
+            for keyword in _COUNTS:
+                if schema.pop(keyword, None) is not None:
+                    self._report(path, keyword, "it is supported only where all of 'properties' are required")
 
     def _translate_pattern(self, schema: dict[str, Any], pattern: str, path: Path) -> None:
         translation = self._translation(pattern, path, "pattern")

@@ -98,7 +98,7 @@ def _beginning(before: str, prompt: str, after: str, end: str) -> str:
             return before[len(prompt) :].strip()
         rest = prompt.removeprefix(before).strip()
         if prompt.startswith(before) and not rest.startswith(end):
-            return rest  # the prompt goes on with words of the thought
+            return rest  # the prompt continues with words of the thought
     return _trailing(before, after)
 
 

@@ -81,7 +81,7 @@ class LiveAccounts:
 
     async def find(self, key: str) -> Principal | None:
         """The principal of a key; call `refresh` first. A well-formed unknown key may be new, so the store is
-        polled once more for it."""
+        polled again for it."""
         digest = self._secret.digest(key)
         principal = self._directory.find(digest, self._clock())
         if principal is None and is_well_formed(key) and not self.rejection_reason(key):

@@ -33,6 +33,7 @@ from myna.prompts.enforceable_schema import (
     enforceable,
     max_optional,
     max_patterns,
+    num_alternatives,
     num_properties,
 )
 from myna.prompts.harmony_grammar import final_channel
@@ -47,6 +48,9 @@ _MAX_PROPERTIES: Final = 5000
 # Per object: the time grows with the square of these, to more than 2 s for 5,000. llguidance rejects such an
 # object anyway, from about 500 consecutive ones on.
 _MAX_OPTIONAL: Final = 1000
+# Keywords that may contradict others.
+_CONFLICTING: Final = ('"allOf"', '"minItems"', '"minLength"', '"minProperties"', '"maxProperties"')
+_MAX_ALTERNATIVES: Final = 10_000  # of a value: the time grows with the number
 _MAX_PATTERNS: Final = 64  # per object: the time grows with the cube of these, to more than 5 s for 500
 
 
@@ -156,12 +160,13 @@ def _calls_grammar(constraint: ToolCalls) -> str:
     if constraint.answer is not None:
         schema = constraint.answer
         answer = {"type": "object"} if isinstance(schema, JsonObject) else _enforceable(schema)
-    return FORMATS[constraint.format].grammar(
-        [_enforceable_tool(tool) for tool in constraint.tools],
-        must_call=constraint.is_required,
-        is_parallel=constraint.is_parallel,
-        answer=answer,
-    )
+    tools = [_enforceable_tool(tool) for tool in constraint.tools]
+    try:
+        return FORMATS[constraint.format].grammar(
+            tools, must_call=constraint.is_required, is_parallel=constraint.is_parallel, answer=answer
+        )
+    except InvalidRequest as error:
+        raise _with_part_origin(constraint, error) from error
 
 
 def _enforceable_tool(tool: CallableTool) -> CallableTool:
@@ -189,6 +194,10 @@ def _enforceable(constraint: JsonSchema) -> dict[str, Any]:
     if constraint.is_strict and unenforced:
         first = unenforced[0]
         raise origin.error(f"In context={first.path!r}, '{first.keyword}' can't be enforced: {first.reason}.")
+    if any(keyword in constraint.schema for keyword in _CONFLICTING):
+        reason = _why_not({**result, "x-guidance": {"lenient": True}})
+        if reason:  # nothing conforms to it; in some forms of calls nobody would notice
+            raise origin.error(f"{reason} {_NO_SCHEMA}")
     return dict(result)
 
 
@@ -200,6 +209,8 @@ def _excess(schema: dict[str, Any]) -> str:
         return f"One of its objects has more than {_MAX_OPTIONAL} properties that aren't required."
     if max_patterns(schema) > _MAX_PATTERNS:
         return f"One of its objects has more than {_MAX_PATTERNS} patternProperties."
+    if num_alternatives(schema) > _MAX_ALTERNATIVES:
+        return f"A value has more than {_MAX_ALTERNATIVES} alternatives."
     return ""
 
 

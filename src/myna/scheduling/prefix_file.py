@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 CHUNK_TOKENS: Final = 128
-_MAGIC: Final = b"myna-kv1"
+_MAGIC: Final = b"myna-kv2"
 _PAGE: Final = 4096
-_ENTRY: Final = struct.Struct("<32s16sQQ")  # key, tag of the salt, number of the last use, checksum
+_ENTRY: Final = struct.Struct("<32sQQ")  # key, number of the last use, checksum
 _EMPTY: Final = bytes(_ENTRY.size)
 
 Bytes = npt.NDArray[np.uint8]
@@ -33,11 +33,6 @@ def chunk_keys(tokens: Sequence[int], salt: str) -> Iterator[bytes]:
     for start in range(0, len(tokens) - CHUNK_TOKENS + 1, CHUNK_TOKENS):
         key = hashlib.sha256(key + array("I", tokens[start : start + CHUNK_TOKENS]).tobytes()).digest()
         yield key
-
-
-def tag_of(salt: str) -> bytes:
-    """What the table says about a chunk's owner, so that it can be erased."""
-    return hashlib.sha256(b"tag" + salt.encode()).digest()[:16]
 
 
 class PrefixFile:
@@ -81,7 +76,7 @@ class PrefixFile:
         slot = self._slots.get(key)
         if slot is None:
             return False
-        found, _, _, checksum = _ENTRY.unpack_from(self._map, self._entry(slot))
+        found, _, checksum = _ENTRY.unpack_from(self._map, self._entry(slot))
         return bool(found == key) and checksum == zlib.crc32(self._view(slot).data)
 
     def touch(self, keys: Sequence[bytes]) -> None:
@@ -89,8 +84,7 @@ class PrefixFile:
         for key in reversed(keys):
             slot = self._slots.pop(key)
             self._slots[key] = slot
-            tag, checksum = _ENTRY.unpack_from(self._map, self._entry(slot))[1::2]
-            self._write(slot, key, tag, checksum)
+            self._write(slot, key, _ENTRY.unpack_from(self._map, self._entry(slot))[2])
 
     def claim(self, pinned: Collection[bytes]) -> int | None:
         """A slot to write to: a free one, or that of the least recently used chunk which isn't `pinned`."""
@@ -106,9 +100,9 @@ class PrefixFile:
         """Where the numbers of a claimed slot are to be written."""
         return self._view(slot)
 
-    def commit(self, slot: int, key: bytes, tag: bytes) -> None:
+    def commit(self, slot: int, key: bytes) -> None:
         """The claimed slot has been written."""
-        self._write(slot, key, tag, zlib.crc32(self._view(slot).data))
+        self._write(slot, key, zlib.crc32(self._view(slot).data))
         self._slots[key] = slot
 
     def drop(self, key: bytes) -> None:
@@ -118,32 +112,20 @@ class PrefixFile:
         self._map[offset : offset + _ENTRY.size] = _EMPTY
         self._free.append(slot)
 
-    def erase(self, tag: bytes) -> int:
-        """Overwrite everything of that owner; returns how many chunks that were."""
-        found = [
-            key
-            for key, slot in self._slots.items()
-            if _ENTRY.unpack_from(self._map, self._entry(slot))[1] == tag
-        ]
-        for key in found:
-            self._view(self._slots[key])[:] = 0
-            self.drop(key)
-        return len(found)
-
     def _entry(self, slot: int) -> int:
         return _PAGE + slot * _ENTRY.size
 
     def _view(self, slot: int) -> Bytes:
         return np.frombuffer(self._map, np.uint8, self._chunk_bytes, self._first + slot * self._stride)
 
-    def _write(self, slot: int, key: bytes, tag: bytes, checksum: int) -> None:
+    def _write(self, slot: int, key: bytes, checksum: int) -> None:
         self._num_uses += 1
-        _ENTRY.pack_into(self._map, self._entry(slot), key, tag, self._num_uses, checksum)
+        _ENTRY.pack_into(self._map, self._entry(slot), key, self._num_uses, checksum)
 
     def _read_table(self) -> None:
         found = list[tuple[int, bytes, int]]()
         for slot in range(self.num_slots):
-            key, _, last_use, _ = _ENTRY.unpack_from(self._map, self._entry(slot))
+            key, last_use, _ = _ENTRY.unpack_from(self._map, self._entry(slot))
             if any(key):
                 found.append((last_use, key, slot))
         for last_use, key, slot in sorted(found):

@@ -1,4 +1,4 @@
-"""What of a request's answer was read, so that it can run again and go on where it broke off. Pure."""
+"""What of a request's answer was read, so that it can run again and continue where it broke off. Pure."""
 
 from typing import Final
 

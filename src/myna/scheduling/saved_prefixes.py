@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from myna.core.requests import GenerationRequest
 from myna.engines.base import BlockStorage, KVCacheFull
 from myna.scheduling.kv_cache import BLOCK_TOKENS, KVCacheManager, block_hashes
-from myna.scheduling.prefix_file import CHUNK_TOKENS, PrefixFile, chunk_keys, tag_of
+from myna.scheduling.prefix_file import CHUNK_TOKENS, PrefixFile, chunk_keys
 from myna.scheduling.sequence import CacheEntry
 
 _CHUNK_BLOCKS: Final = CHUNK_TOKENS // BLOCK_TOKENS
@@ -168,7 +168,7 @@ class SavedPrefixes:
                 if slot is not None:
                     first = num_saved * _CHUNK_BLOCKS
                     self._blocks.read_blocks(entry.slot, first, self._file.target(slot))
-                    self._file.commit(slot, keys[num_saved], tag_of(entry.salt))
+                    self._file.commit(slot, keys[num_saved])
                     return
             self._file.touch(keys[:num_saved])
         self._unsaved.popleft()

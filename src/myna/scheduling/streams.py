@@ -20,7 +20,7 @@ class RequestStream:
     A slow reader doesn't affect others: from 256 pending events on, the deltas of a choice are merged, so
     that the buffer stays near the size of the answer itself. `on_close` is called once, if the reader closes
     the stream before its end. With `is_held`, nothing after `PromptDone` can be read before the stream has
-    ended. `sent` is notified of what is read, if that must be known to go on with the answer elsewhere."""
+    ended. `sent` is notified of what is read, if that must be known to continue the answer elsewhere."""
 
     __slots__ = (
         "_error",

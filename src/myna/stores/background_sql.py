@@ -95,7 +95,7 @@ def renew_lease(connection: Connection, runner: str, lease_s: float) -> None:
 
 
 def living_runners(connection: Connection) -> Select[Any]:
-    """The ids of servers that have been alive lately."""
+    """The ids of servers that were alive recently."""
     return select(RUNNERS.c.id).where(RUNNERS.c.alive_until > _clock(connection))
 
 

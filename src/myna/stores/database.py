@@ -226,8 +226,18 @@ def _exclusively(engine: Engine) -> Iterator[Connection]:
 
 def _make_private(path: Path) -> None:
     """Conversations are private: only the owner may read the file, from its creation on."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.touch(mode=0o600, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600, exist_ok=True)
+    except OSError as exc:
+        raise DatabaseError(
+            N_(
+                "Can't write to {path} ({reason}); set MYNA_HOME to a folder that you may write to, or "
+                "MYNA_DATABASE to another database.",
+                path=path,
+                reason=exc.strerror or exc,
+            )
+        ) from exc
 
 
 def _set_pragmas(limits: TimeLimits, is_synced: bool, connection: Any, record: object) -> None:

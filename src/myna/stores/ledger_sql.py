@@ -104,7 +104,7 @@ class SqlLedger:
 
 
 def add_rows(connection: Connection, rows: Sequence[UsageRow]) -> None:
-    """A row of a request that was taken for lost is replaced once its end is known."""
+    """A row of a request that was assumed lost is replaced once its end is known."""
     if not rows:
         return
     insert = _insert(connection, USAGE)

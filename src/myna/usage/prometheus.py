@@ -15,17 +15,22 @@ from prometheus_client.exposition import choose_encoder
 
 from myna import __version__
 from myna.catalog.pool import ModelPool
-from myna.core.stats import BATCH_SIZES, LATENCY_S, STEP_TOKENS, HistogramCounts, SchedulerStats
+from myna.core.stats import BATCH_SIZES, LATENCY_S, STEP_TOKENS, HistogramCounts, ReplicaStats, SchedulerStats
 from myna.stores.store_writer import StoreWriter
 from myna.usage.ledger import Ledger
 from myna.usage.metrics import Instruments
 
 _MODEL: Final = ("model_name",)
+_REPLICA: Final = ("model_name", "replica")
 
 _GAUGES: Final[tuple[tuple[str, str, Callable[[SchedulerStats], float]], ...]] = (
     ("vllm:num_requests_running", "Sequences in the batch.", lambda stats: stats.num_running),
     ("vllm:num_requests_waiting", "Sequences in the queue.", lambda stats: stats.num_waiting),
     ("vllm:kv_cache_usage_perc", "KV cache usage; 1 is full.", lambda stats: stats.kv_usage),
+)
+_REPLICA_COUNTS: Final[tuple[tuple[str, str, Callable[[ReplicaStats], int]], ...]] = (
+    ("myna_replica_prefix_cache_queries", "Prompt tokens sent to a replica.", lambda one: one.prompt_tokens),
+    ("myna_replica_prefix_cache_hits", "Those found in its cache.", lambda one: one.cached_tokens),
 )
 _HISTOGRAM_COUNTS: Final[
     tuple[tuple[str, str, Sequence[float], Callable[[SchedulerStats], HistogramCounts]], ...]
@@ -78,29 +83,32 @@ class ServerCollector:
 
     def _of_workers(self) -> Iterator[Metric]:
         running = self._pool.running()
-        reported = [
-            (model, running_model.last_stats)
-            for model, running_model in running
-            if running_model.last_stats is not None
-        ]
+        stats_of = [(model, loaded.last_stats) for model, loaded in running if loaded.last_stats is not None]
+        reported = [one for model, stats in stats_of for one in _labelled(model, stats)]
         for name, text, read in _GAUGES:
-            gauge = GaugeMetricFamily(name, text, labels=_MODEL)
-            for model, stats in reported:
-                gauge.add_metric((model,), read(stats))
+            gauge = GaugeMetricFamily(name, text, labels=_REPLICA)
+            for labels, stats in reported:
+                gauge.add_metric(labels, read(stats))
             yield gauge
-        preempted = CounterMetricFamily("vllm:num_preemptions", "Preempted sequences.", labels=_MODEL)
+        preempted = CounterMetricFamily("vllm:num_preemptions", "Preempted sequences.", labels=_REPLICA)
         ready = GaugeMetricFamily("myna_model_is_ready", "1 if the model is loaded and ready.", labels=_MODEL)
-        for model, stats in reported:
-            preempted.add_metric((model,), stats.num_preempted)
+        for labels, stats in reported:
+            preempted.add_metric(labels, stats.num_preempted)
         for model, running_model in running:
             ready.add_metric((model,), int(running_model.is_ready))
         yield from (preempted, ready)
         for name, text, bounds, read_counts in _HISTOGRAM_COUNTS:
-            histogram = HistogramMetricFamily(name, text, labels=_MODEL)
-            for model, stats in reported:
+            histogram = HistogramMetricFamily(name, text, labels=_REPLICA)
+            for labels, stats in reported:
                 counts = read_counts(stats)
-                _add(histogram, (model,), bounds, counts.counts, counts.total)
+                _add(histogram, labels, bounds, counts.counts, counts.total)
             yield histogram
+        for name, text, count in _REPLICA_COUNTS:
+            counter = CounterMetricFamily(name, text, labels=(*_REPLICA, "node"))
+            for model, stats in stats_of:
+                for one in stats.replicas:
+                    counter.add_metric((model, one.replica, one.node), count(one))
+            yield counter
 
 
 def exposition(
@@ -113,6 +121,14 @@ def exposition(
     """The text and its content type, chosen by the `Accept` header."""
     encode, content_type = choose_encoder(accept)
     return encode(ServerCollector(instruments, pool, ledger, writer)), content_type
+
+
+def _labelled(model: str, stats: SchedulerStats) -> Iterator[tuple[tuple[str, ...], SchedulerStats]]:
+    """Statistics with their labels: of each replica, or of the model, which then has no label `replica`."""
+    if not stats.replicas:
+        yield (model,), stats
+    for one in stats.replicas:
+        yield (model, one.replica), one.stats
 
 
 def _add(

@@ -71,7 +71,7 @@ class UsageRecorder:
         self.service_tier = ""
 
     def detached(self, record: RequestRecord) -> "UsageRecorder":
-        """A recorder of the same request, which goes on with a record of its own."""
+        """A recorder of the same request, which continues with its own record."""
         other = copy.copy(self)
         other._record = record
         return other

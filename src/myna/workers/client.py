@@ -43,7 +43,7 @@ class WorkerClient:
     A dead worker is restarted, first at once and then with a delay that grows from `delay_s`. Requests whose
     text nobody has read yet run again; the others raise `EngineDead`. A worker that stops working is killed
     after `patience` and treated as dead. `connect` reaches what runs the requests, by default a process of
-    their own; with it, answers that broke off may go on (`connection.Interrupted`).
+    their own; with it, interrupted answers may continue (`connection.Interrupted`).
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from myna.workers.frames import Command, WorkerMessage
 
 
 class Interrupted(NamedTuple):
-    """What ran these requests is gone, while the connection goes on. They may be sent again; those of which
+    """What ran these requests is gone, while the connection remains. They may be sent again; those of which
     something was read only if `identity` is not empty: it names arithmetic and weights that give the same
     answer again, and they are sent again with it."""
 

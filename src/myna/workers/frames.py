@@ -59,7 +59,7 @@ class Load(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """An admitted request; `number` identifies it from now on. With `identity`, it goes on with an answer
+    """An admitted request; `number` identifies it from now on. With `identity`, it continues an answer
     that broke off, and may only run where arithmetic and weights have that name."""
 
     number: int

@@ -18,7 +18,7 @@ _MAX_RUNS: Final = 3  # a request that was running at this many deaths is consid
 
 class PendingRequest:
     """An unfinished request. `num_runs` counts how often it was sent to a worker. With `identity`, part of
-    its answer was read, and it can only go on where arithmetic and weights are the same."""
+    its answer was read, and it can only continue where arithmetic and weights are the same."""
 
     __slots__ = ("identity", "is_waiting", "num_runs", "request", "stream")
 

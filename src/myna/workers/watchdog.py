@@ -55,7 +55,7 @@ class Watchdog:
     @property
     def is_answering(self) -> bool:
         """Whether a request sent now is likely to be answered: at most a third of the patience is used up,
-        and the loop has turned lately."""
+        and the loop has turned recently."""
         patience = self._patience
         if self.is_loaded and self._num_ticks > patience.unnoticed:
             return False

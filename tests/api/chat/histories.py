@@ -80,6 +80,15 @@ def _empty_content(message: Json) -> list[Json]:
     return [{"role": "assistant", "content": message["content"] or "", "tool_calls": calls or None}]
 
 
+def _llama_index(message: Json) -> list[Json]:
+    """From its blocks; a thought's is left out."""
+    calls = [
+        {key: call[key] for key in ("type", "function", "id")} for call in message.get("tool_calls") or []
+    ]
+    content = message["content"] or (None if calls else "")
+    return [{"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}]
+
+
 def _litellm(message: Json) -> list[Json]:
     calls = [_bare(call) for call in message.get("tool_calls") or []]
     extra = {"function_call": None, "provider_specific_fields": None, "name": None}
@@ -119,6 +128,7 @@ CLIENTS = {
     "OpenAI's Node library": Client(_as_received, _result, "developer", is_stream=True),
     "LangChain": Client(_langchain, _result, "system"),
     "LangChain.js": Client(_empty_content, _result, is_stream=True),
+    "LlamaIndex": Client(_llama_index, _result, "system", is_stream=True),
     "LiteLLM": Client(
         _litellm, lambda call, text: _result(call, text) | {"name": call["function"]["name"]}, "system"
     ),

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.api.usage.test_usage import OneKey
@@ -13,7 +14,7 @@ from tests.http.scripted import INFO, KEY, Ledger, ScriptedGenerator, pool_of, s
 
 from myna.accounts.principal import KEY_SCOPES, Principal
 from myna.core.errors import GenerationFailed
-from myna.core.stats import BATCH_SIZES, LATENCY_S, STEP_TOKENS, HistogramCounts, SchedulerStats
+from myna.core.stats import BATCH_SIZES, LATENCY_S, STEP_TOKENS, HistogramCounts, ReplicaStats, SchedulerStats
 from myna.request.services import Services
 from myna.usage.metrics import Instruments
 from myna.usage.recorder import UsageSinks
@@ -31,9 +32,12 @@ FIGURES = SchedulerStats(
 
 
 def _services(
-    *scripts: object, principal: Principal | None = None, is_loopback_only: bool = False
+    *scripts: object,
+    principal: Principal | None = None,
+    is_loopback_only: bool = False,
+    stats: SchedulerStats = FIGURES,
 ) -> Services:
-    generator = ScriptedGenerator(list(scripts), last_stats=FIGURES)  # type: ignore[arg-type]
+    generator = ScriptedGenerator(list(scripts), last_stats=stats)  # type: ignore[arg-type]
     parts = services(pool_of(generator))
     instruments = Instruments()
     object.__setattr__(parts, "instruments", instruments)
@@ -114,9 +118,33 @@ async def test_what_workers_report_is_shown() -> None:
             "num_running": 3,
             "num_waiting": 2,
             "kv_usage": 0.25,
+            "replicas": [],
         }
     ]
     assert status["ledger"] is None
+
+
+async def test_replicas_are_shown_one_by_one() -> None:
+    """In metrics instead of their sum, so that nothing is counted twice."""
+    parts = (ReplicaStats("r1", "10.0.0.1", FIGURES, 100, 60), ReplicaStats("r2", "10.0.0.2", FIGURES, 0, 0))
+    stats = msgspec.structs.replace(FIGURES, num_running=6, replicas=parts)
+    async with running(_services(words("a"), stats=stats), families=FAMILIES) as live:
+        await live.ask("POST", "/v1/words", b'{"model":"tiny"}')
+        found = await _scrape(live)
+        status = json.loads((await live.ask("GET", "/v1/organization/status")).body)
+    both = {"model_name=tiny,replica=r1": 3.0, "model_name=tiny,replica=r2": 3.0}
+    assert found["vllm:num_requests_running"] == both
+    assert found["myna_batch_size_count"] == dict.fromkeys(both, 2.0)
+    assert found["myna_replica_prefix_cache_hits_total"] == {
+        "model_name=tiny,node=10.0.0.1,replica=r1": 60.0,
+        "model_name=tiny,node=10.0.0.2,replica=r2": 0.0,
+    }
+    model = status["models"][0]
+    assert model["num_running"] == 6
+    assert [(one["id"], one["node"], one["cached_tokens"]) for one in model["replicas"]] == [
+        ("r1", "10.0.0.1", 60),
+        ("r2", "10.0.0.2", 0),
+    ]
 
 
 @pytest.mark.parametrize(

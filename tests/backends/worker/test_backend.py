@@ -11,7 +11,7 @@ from tests.http.scripted import INFO, ScriptedGenerator
 from tests.prompts.gguf_files import gguf_bytes, tiny, write
 
 from myna.backends.worker.backend import WorkerBackend
-from myna.core.backend import BackendOptions, LocalModel, ModelSize
+from myna.core.backend import BackendOptions, LocalModel
 from myna.core.conversation import Message
 from myna.core.errors import ConfigurationError, InvalidRequest, ModelLoadFailed
 from myna.core.generator import EventStream
@@ -90,7 +90,8 @@ async def test_the_header_is_read_once_for_all_that_the_server_needs(
     candidate = await backend(tmp_path).prepare(model(path))
     assert opened.count(str(path)) == 1
     loaded = await candidate.load(0)
-    assert candidate.size == ModelSize(path.stat().st_size, 2 * 1 * (32 + 32), 64)
+    assert candidate.size is not None
+    assert (candidate.size.kv_token_bytes, candidate.size.context_tokens) == (2 * 1 * (32 + 32), 64)
     assert loaded.renderer is not None
     assert loaded.renderer.encode("a", parse_special=False)
     assert loaded.weights

@@ -11,7 +11,6 @@ from tests.engines.tiny_models import Tiny, write_tiny
 from myna import _native
 from myna.backends.worker.model_size import PACKING, model_size
 from myna.backends.worker.process_memory import process_bytes
-from myna.core.backend import ModelSize
 from myna.engines.native import load
 from myna.prompts.ggml_types import BLOCKS
 from myna.prompts.gguf import read_header
@@ -20,7 +19,19 @@ from myna.prompts.gguf import read_header
 def test_a_model_says_what_it_needs(model_path: Callable[[str], Path]) -> None:
     path = model_path("smollm2-135m-instruct")
     size = model_size(read_header(path), [path], is_packed=True)
-    assert size == ModelSize(98_362_432, 2 * 30 * 3 * (64 + 64), 8192)
+    assert (size.weights_bytes, size.kv_token_bytes) == (96_576_768, 2 * 30 * 3 * (64 + 64))
+    assert (size.context_tokens, size.state_bytes) == (8192, 0)
+    whole = model_size(read_header(path), [path], is_packed=False)
+    assert whole.weights_bytes == path.stat().st_size
+
+
+def test_all_shards_count(tmp_path: Path) -> None:
+    whole = write_tiny(tmp_path / "whole.gguf", Tiny())
+    write_tiny(tmp_path / "split.gguf", Tiny(), tensors_per_shard=3)
+    shards = sorted(tmp_path.glob("split-*"))
+    assert len(shards) > 1
+    split = model_size(read_header(shards[0]), shards, is_packed=True)
+    assert split == model_size(read_header(whole), [whole], is_packed=True)
 
 
 def test_layers_may_differ_in_their_heads_or_have_no_keys(tmp_path: Path) -> None:

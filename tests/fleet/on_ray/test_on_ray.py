@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,6 +44,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         head = subprocess.Popen([*command, *options], stdout=output, stderr=output, start_new_session=True)
     try:
         while "block forever" not in log.read_text():
+            with suppress(subprocess.TimeoutExpired):
+                head.wait(0.2)
             assert head.poll() is None, log.read_text()
         from myna.fleet.on_ray import cluster as opened
 
@@ -51,10 +54,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield opened
         opened.leave()
     finally:
-        family = [psutil.Process(head.pid), *psutil.Process(head.pid).children(recursive=True)]
-        head.send_signal(signal.SIGTERM)
-        for one in psutil.wait_procs(family, timeout=20)[1]:
-            one.kill()
+        with suppress(psutil.NoSuchProcess):  # it did not start
+            family = [psutil.Process(head.pid), *psutil.Process(head.pid).children(recursive=True)]
+            head.send_signal(signal.SIGTERM)
+            for one in psutil.wait_procs(family, timeout=20)[1]:
+                one.kill()
         head.wait()
 
 

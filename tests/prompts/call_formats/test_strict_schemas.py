@@ -10,6 +10,7 @@ from tests.prompts.call_formats.adversary import written_badly
 from tests.prompts.call_formats.written import allows, lead, model_text, read, summed
 
 from myna.core.conversation import ToolSpec
+from myna.core.errors import InvalidRequest
 from myna.decoding.grammar import check
 from myna.prompts.call_formats.json_style import JsonStyle
 from myna.prompts.call_formats.marked import MarkedFormat
@@ -115,6 +116,33 @@ SCHEMAS: dict[str, Schema] = {
             {"properties": {"b": {"allOf": [{"type": "integer"}, {"minimum": 3}]}}, "required": ["b"]},
         ],
     },
+    "all of, which differ": strict(
+        age={"allOf": [{"type": "integer", "minimum": 3, "maximum": 90}, {"minimum": 18, "maximum": 95}]},
+        step={"type": "integer", "allOf": [{"multipleOf": 2}, {"multipleOf": 3}]},
+        word={"type": "string", "allOf": [{"pattern": "^a"}, {"pattern": "b$", "maxLength": 5}]},
+        day={"allOf": [{"type": "string", "format": "date"}, {"pattern": "^2024-"}]},
+        pick={"allOf": [{"enum": ["x", "y", 1]}, {"enum": ["y", 1, True]}, {"type": ["string", "null"]}]},
+        kind={"type": ["string", "integer", "null"], "allOf": [{"type": ["number", "null"]}]},
+        many={"allOf": [
+            {"type": "array", "items": {"type": "integer"}, "maxItems": 3},
+            {"items": {"minimum": 7}, "maxItems": 2},
+        ]},
+        some={"allOf": [{"anyOf": [STRING, {"type": "integer"}]}, {"anyOf": [{"minimum": 3}, STRING]}]},
+        place={"type": "object", "allOf": [
+            {"properties": {"x": {"maximum": 5}}, "additionalProperties": {"type": "integer"}},
+            {"properties": {"x": {"type": "number", "minimum": 1}}, "required": ["x"]},
+            {"additionalProperties": {"minimum": 2}, "properties": {"y": STRING}},
+        ]},
+        only={"type": "object", "allOf": [
+            {"properties": {"x": STRING, "y": {"type": "integer"}}},
+            {"properties": {"x": {"maxLength": 3}}, "required": ["x"], "additionalProperties": False},
+        ]},
+    ),
+    "numbers of properties": strict(
+        some={**strict(a=STRING, b={"type": "integer"}), "required": [], "minProperties": 1},
+        one={**strict(a=STRING, b={"type": "integer"}), "required": [], "maxProperties": 1},
+        none={"type": "object", "maxProperties": 0},
+    ),
 }  # fmt: skip
 
 
@@ -182,6 +210,38 @@ def test_a_pattern_is_searched_for_in_a_string_between_tags(
         grammar = form.grammar([tool], must_call=True, is_parallel=False)
         assert allows(grammar, model_text(form, ("f", json.dumps({"a": right}))))
         assert wrong is None or not allows(grammar, model_text(form, ("f", json.dumps({"a": wrong}))))
+
+
+SOME = {
+    "type": "object",
+    "properties": {"a": STRING, "b": STRING, "c": STRING},
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("name", ["hermes", "qwen3-coder", "glm-4.7", "gemma-4", "minimax-m3", "lfm2"])
+@pytest.mark.parametrize(
+    ("counts", "right", "wrong"),
+    [
+        ({"minProperties": 1}, ("a", "c", "bc", "abc"), ("",)),
+        ({"maxProperties": 1}, ("", "a", "b", "c"), ("ab", "bc")),
+    ],
+)
+def test_the_number_of_arguments_is_bound(
+    name: str, counts: Schema, right: tuple[str, ...], wrong: tuple[str, ...]
+) -> None:
+    form, tool = FORMATS[name], ToolSpec("f", "", json.dumps({**SOME, **counts}))
+    grammar = form.grammar([tool], must_call=True, is_parallel=False)
+    for keys, is_right in [*((keys, True) for keys in right), *((keys, False) for keys in wrong)]:
+        arguments = json.dumps(dict.fromkeys(keys, "x"))
+        assert allows(grammar, model_text(form, ("f", arguments))) == is_right, keys
+
+
+@pytest.mark.parametrize("name", ["qwen3-coder", "gemma-4", "minimax-m3", "lfm2"])
+def test_arguments_that_nothing_conforms_to_are_an_error(name: str) -> None:
+    tool = ToolSpec("f", "", json.dumps({**SOME, "required": ["a", "b"], "maxProperties": 1}))
+    with pytest.raises(InvalidRequest, match="no object conforms"):
+        FORMATS[name].grammar([tool], must_call=True, is_parallel=False)
 
 
 def test_a_long_list_of_limited_strings_is_within_a_grammars_limits() -> None:

@@ -6,7 +6,7 @@ namespace myna::MYNA_ISA {
 struct Lanes {
   __m256 low, high;
 };
-constexpr int kTileRows = 3, kTileVectors = 2;  // 12 of 16 registers hold sums
+constexpr int kTileRows = 6, kTileVectors = 1;  // 12 of 16 registers hold sums
 
 inline Lanes load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 inline void store(float* p, Lanes v) {

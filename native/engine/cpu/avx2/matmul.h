@@ -47,16 +47,24 @@ struct Avx2 {
   static Bytes shift_left(Bytes x) {
     return {_mm256_slli_epi16(x.a, N), _mm256_slli_epi16(x.b, N)};
   }
-  static Bytes low_nibbles(Bytes x) {
-    const __m256i mask = _mm256_set1_epi8(15);
+  static Bytes masked(Bytes x, int bits) {
+    const __m256i mask = _mm256_set1_epi8(static_cast<char>(bits));
     return {_mm256_and_si256(x.a, mask), _mm256_and_si256(x.b, mask)};
   }
-  template <int Mask>
+  template <int N>
+  static Bytes low_bits(Bytes x) {
+    return masked(x, (1 << N) - 1);
+  }
+  template <int LowMask, int HighMask>
   static Bytes join(Bytes low, Bytes high) {
-    const __m256i mask = _mm256_set1_epi8(Mask);
-    const Bytes nibbles = low_nibbles(low);
-    return {_mm256_or_si256(nibbles.a, _mm256_and_si256(high.a, mask)),
-            _mm256_or_si256(nibbles.b, _mm256_and_si256(high.b, mask))};
+    const Bytes x = masked(low, LowMask), y = masked(high, HighMask);
+    return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)};
+  }
+  static __m256i load_table(const std::uint8_t* p) {
+    return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static Bytes look_up(__m256i table, Bytes codes) {
+    return {_mm256_shuffle_epi8(table, codes.a), _mm256_shuffle_epi8(table, codes.b)};
   }
 
   static Int zero_int() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }

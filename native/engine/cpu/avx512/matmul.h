@@ -32,13 +32,20 @@ struct Avx512Vnni {
   static Bytes shift_left(Bytes b) {
     return _mm512_slli_epi16(b, N);
   }
-  static Bytes low_nibbles(Bytes b) { return _mm512_and_si512(b, _mm512_set1_epi8(15)); }
-  template <int Mask>
+  template <int N>
+  static Bytes low_bits(Bytes b) {
+    return _mm512_and_si512(b, _mm512_set1_epi8((1 << N) - 1));
+  }
+  template <int LowMask, int HighMask>
   static Bytes join(Bytes low, Bytes high) {
     constexpr int kSelect = 0xca;  // first ? second : third, bit by bit
-    const Bytes both = _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), low, high, kSelect);
-    return _mm512_and_si512(both, _mm512_set1_epi8(Mask | 15));
+    const Bytes both = _mm512_ternarylogic_epi32(_mm512_set1_epi8(LowMask), low, high, kSelect);
+    return _mm512_and_si512(both, _mm512_set1_epi8(LowMask | HighMask));
   }
+  static Bytes load_table(const std::uint8_t* p) {
+    return _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static Bytes look_up(Bytes table, Bytes codes) { return _mm512_shuffle_epi8(table, codes); }
 
   static Int zero_int() { return _mm512_setzero_si512(); }
   static Int all_int(const std::int32_t* p) { return _mm512_set1_epi32(*p); }

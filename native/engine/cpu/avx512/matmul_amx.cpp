@@ -111,7 +111,7 @@ inline __attribute__((always_inline)) void unpack_panel(const Pair& pair, int pa
                                                         Weights2& out, Between between) {
   const std::int64_t at = block / R::kBlocks * static_cast<std::int64_t>(R::kBytes);
   unpack<R>(pair.data[panel] + at, static_cast<int>(block % R::kBlocks), pair.exponent[panel], pair.ahead,
-            out[panel], between);
+            pair.codes[panel], out[panel], between);
 }
 
 constexpr auto kNothing = [](auto) {};

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "cpu/avx512/matmul.h"
 #include "cpu/layout.h"
 #include "cpu/tiles.h"
 
@@ -29,24 +30,49 @@ inline __attribute__((always_inline)) __m512i rotated(__m512i x) {
   return _mm512_multishift_epi64_epi8(_mm512_set1_epi64(static_cast<long long>(kFromBits)), x);
 }
 
+// The lines of a block's integers: as stored, or one for each group where these are codes.
+template <class R>
+struct Lines {
+  static constexpr bool kIsByGroup = R::kIntegerBits == 8;
+  static constexpr int kCount = kIsByGroup ? 8 : R::kLowBits;
+
+  inline __attribute__((always_inline)) void load(const std::uint8_t* from, const std::uint8_t* from_high,
+                                                  const Codes* codes) {
+    if constexpr (R::kHasCodes) {
+      Weights<Avx512Vnni, R> weights;
+      weights.load_integers(from, from_high, codes);
+      MYNA_UNROLL for (int g = 0; g < 8; ++g) low[g] = weights.group[g];
+      return;
+    }
+    MYNA_UNROLL for (int j = 0; j < kCount; ++j) low[j] = _mm512_load_si512(from + j * kLine);
+    MYNA_UNROLL for (int j = 0; j < static_cast<int>(R::kHighBytes / kLine); ++j) high[j] =
+        _mm512_load_si512(from_high + j * kLine);
+  }
+
+  __m512i low[kCount], high[2] = {};
+};
+
 // The integers of a block, two inputs of 16 outputs a vector, as the top bits of a half's fraction: a
 // subnormal of integer * 2^-(14 + bits). Vector 2 * g + b has inputs 4 * g + b and 4 * g + b + 2.
 template <class R, int I>
-inline __attribute__((always_inline)) __m512i integers(const __m512i (&low)[R::kBits == 8 ? 8 : 4],
-                                                       const __m512i (&high)[2]) {
-  constexpr int g = I / 2, byte = I % 2 * 8, kTo = 10 - R::kBits;
-  constexpr int kMask = ((1 << R::kBits) - 1) << kTo;
+inline __attribute__((always_inline)) __m512i integers(const Lines<R>& lines) {
+  constexpr int g = I / 2, byte = I % 2 * 8, kBits = R::kIntegerBits, kTo = 10 - kBits;
+  constexpr int kMask = ((1 << kBits) - 1) << kTo;
   const __m512i mask = _mm512_set1_epi16(kMask);
-  if constexpr (R::kBits == 8) return _mm512_and_si512(rotated<byte, kTo>(low[g]), mask);
-  const __m512i nibble = rotated<byte + g / 4 * 4, kTo>(low[g % 4]);
-  if constexpr (R::kBits == 4) return _mm512_and_si512(nibble, mask);
-  constexpr int kSelect = 0xca;  // first ? second : third, bit by bit
-  constexpr int kWidth = R::kBits - 4, kHighMask = ((1 << kWidth) - 1) << (kTo + 4);
-  const int line = R::kBits == 6 ? g / 4 : 0;
-  constexpr int kFrom = byte + (R::kBits == 6 ? g % 4 * 2 : g);
-  const __m512i top = shifted<kFrom, kTo + 4>(high[line]);
-  return _mm512_and_si512(_mm512_ternarylogic_epi32(_mm512_set1_epi16(kHighMask), top, nibble, kSelect),
-                          mask);
+  if constexpr (Lines<R>::kIsByGroup) {
+    return _mm512_and_si512(rotated<byte, kTo>(lines.low[g]), mask);
+  } else {
+    constexpr bool kAreNibbles = R::kLowBits == 4;
+    const __m512i field =
+        rotated<byte + (kAreNibbles ? g / 4 * 4 : g % 4 * 2), kTo>(lines.low[kAreNibbles ? g % 4 : g / 4]);
+    if constexpr (kBits == R::kLowBits) return _mm512_and_si512(field, mask);
+    constexpr int kSelect = 0xca;  // first ? second : third, bit by bit
+    constexpr int kWidth = kBits - R::kLowBits, kHighMask = ((1 << kWidth) - 1) << (kTo + R::kLowBits);
+    constexpr int kFrom = byte + (kBits == 6 ? g % 4 * 2 : g);
+    const __m512i top = shifted<kFrom, kTo + R::kLowBits>(lines.high[kBits == 6 ? g / 4 : 0]);
+    return _mm512_and_si512(_mm512_ternarylogic_epi32(_mm512_set1_epi16(kHighMask), top, field, kSelect),
+                            mask);
+  }
 }
 
 inline __m256h load_halves(const std::uint8_t* p) {
@@ -68,21 +94,19 @@ template <class R, class Between, int... I>
 inline __attribute__((always_inline)) void unpack_vectors(const std::uint8_t* low, const std::uint8_t* high,
                                                           const __m512i (&scale)[2],
                                                           const __m512i (&minimum)[2], std::uint8_t* out,
-                                                          const std::uint8_t* later, Between between,
-                                                          std::integer_sequence<int, I...>) {
+                                                          const std::uint8_t* later, const Codes* codes,
+                                                          Between between, std::integer_sequence<int, I...>) {
   // Prefetched one at a time: many at once would fill the buffers that loads need.
   constexpr int kLines = static_cast<int>((R::kBytes / R::kBlocks + kLine - 1) / kLine);
   constexpr int kEvery = static_cast<int>(sizeof...(I)) / kLines;
-  __m512i lows[R::kBits == 8 ? 8 : 4], highs[2] = {};
-  MYNA_UNROLL for (int j = 0; j < (R::kBits == 8 ? 8 : 4); ++j) lows[j] = _mm512_load_si512(low + j * kLine);
-  MYNA_UNROLL for (int j = 0; j < static_cast<int>(R::kHighBytes / kLine); ++j) highs[j] =
-      _mm512_load_si512(high + j * kLine);
+  Lines<R> lines;
+  lines.load(low, high, codes);
   const auto keep = [&]<int At>(std::integral_constant<int, At>) {
     constexpr int half = R::kHasHalves ? At / 8 : 0;
     if constexpr (At % kEvery == 0 && At / kEvery < kLines)
       _mm_prefetch(later + At / kEvery * kLine, _MM_HINT_T1);
     const __m512h weight =
-        _mm512_fmadd_ph(_mm512_castsi512_ph(integers<R, At>(lows, highs)), _mm512_castsi512_ph(scale[half]),
+        _mm512_fmadd_ph(_mm512_castsi512_ph(integers<R, At>(lines)), _mm512_castsi512_ph(scale[half]),
                         _mm512_castsi512_ph(minimum[half]));
     // (x * 2^12 + 2^14) >> 15: three bits of fraction less, rounded. The sign was copied into the new
     // exponent.
@@ -98,16 +122,20 @@ inline __attribute__((always_inline)) void unpack_vectors(const std::uint8_t* lo
 // further on is prefetched into the second-level cache meanwhile. Calls `between` with each vector's index.
 template <class R, class Between>
 inline __attribute__((always_inline)) void unpack(const std::uint8_t* record, int sub, __m256h exponent,
-                                                  std::size_t ahead, std::uint8_t* out, Between between) {
-  constexpr int kIntegerExponent = 14 + R::kBits;
+                                                  std::size_t ahead, const Codes* codes, std::uint8_t* out,
+                                                  Between between) {
+  constexpr int kIntegerExponent = 14 + R::kIntegerBits;
   const __m256h scale_exponent = _mm256_add_ph(exponent, _mm256_set1_ph(kIntegerExponent));
   __m256h scales[2], minimum[2];
   if constexpr (R::kIsSuper) {
-    const __m256h d = _mm256_scalef_ph(load_halves(record + R::kHeadScales), scale_exponent);
+    __m256h head_exponent = scale_exponent;
+    if constexpr (R::kHasCodes)
+      head_exponent = _mm256_add_ph(head_exponent, _mm256_set1_ph(static_cast<_Float16>(codes->exponent)));
+    const __m256h d = _mm256_scalef_ph(load_halves(record + R::kHeadScales), head_exponent);
     MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) {
       const __m128i s = load_bytes(record + R::kScales + 16 * (sub * R::kScalesPerBlock + h));
       scales[h] = _mm256_mul_ph(
-          _mm256_cvtepi16_ph(R::kHasHalves ? _mm256_cvtepi8_epi16(s) : _mm256_cvtepu8_epi16(s)), d);
+          _mm256_cvtepi16_ph(R::kHasSignedScales ? _mm256_cvtepi8_epi16(s) : _mm256_cvtepu8_epi16(s)), d);
     }
     if constexpr (R::kHasMin) {
       const __m256h most = _mm256_scalef_ph(load_halves(record + R::kHeadMins), exponent);
@@ -118,7 +146,10 @@ inline __attribute__((always_inline)) void unpack(const std::uint8_t* record, in
       }
     }
   } else {
-    scales[0] = _mm256_scalef_ph(load_halves(record + R::kHeadScales + 32 * sub), scale_exponent);
+    MYNA_UNROLL for (int h = 0; h < R::kScalesPerBlock; ++h) {
+      const std::uint8_t* at = record + R::kHeadScales + 32 * (sub * R::kScalesPerBlock + h);
+      scales[h] = _mm256_scalef_ph(load_halves(at), scale_exponent);
+    }
     if constexpr (R::kHasMin)
       minimum[0] = _mm256_scalef_ph(load_halves(record + R::kHeadMins + 32 * sub), exponent);
   }
@@ -131,7 +162,7 @@ inline __attribute__((always_inline)) void unpack(const std::uint8_t* record, in
   }
   unpack_vectors<R>(record + R::kLow + static_cast<std::size_t>(sub) * R::kLowBytes,
                     record + R::kHigh + static_cast<std::size_t>(sub) * R::kHighBytes, scale, minimums, out,
-                    record + static_cast<std::size_t>(sub) * (R::kBytes / R::kBlocks) + ahead, between,
+                    record + static_cast<std::size_t>(sub) * (R::kBytes / R::kBlocks) + ahead, codes, between,
                     std::make_integer_sequence<int, 16>{});
 }
 

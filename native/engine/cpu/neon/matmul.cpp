@@ -46,14 +46,19 @@ struct Neon {
   static Bytes shift_left(const Bytes& x) {
     return each<Bytes>([&](int i) { return vshlq_n_u8(x.v[i], N); });
   }
-  static Bytes low_nibbles(const Bytes& x) {
-    return each<Bytes>([&](int i) { return vandq_u8(x.v[i], vdupq_n_u8(15)); });
+  template <int N>
+  static Bytes low_bits(const Bytes& x) {
+    return each<Bytes>([&](int i) { return vandq_u8(x.v[i], vdupq_n_u8((1 << N) - 1)); });
   }
-  template <int Mask>
+  template <int LowMask, int HighMask>
   static Bytes join(const Bytes& low, const Bytes& high) {
     return each<Bytes>([&](int i) {
-      return vorrq_u8(vandq_u8(low.v[i], vdupq_n_u8(15)), vandq_u8(high.v[i], vdupq_n_u8(Mask)));
+      return vorrq_u8(vandq_u8(low.v[i], vdupq_n_u8(LowMask)), vandq_u8(high.v[i], vdupq_n_u8(HighMask)));
     });
+  }
+  static uint8x16_t load_table(const std::uint8_t* p) { return vld1q_u8(p); }
+  static Bytes look_up(uint8x16_t table, const Bytes& codes) {
+    return each<Bytes>([&](int i) { return vqtbl1q_u8(table, codes.v[i]); });
   }
 
   static Int zero_int() {

@@ -47,13 +47,18 @@ struct Portable {
   static Bytes shift_left(const Bytes& b) {
     return each<Bytes, 64>([&](int i) { return static_cast<std::uint8_t>(b.v[i] << N); });
   }
-  static Bytes low_nibbles(const Bytes& b) {
-    return each<Bytes, 64>([&](int i) { return static_cast<std::uint8_t>(b.v[i] & 15); });
+  template <int N>
+  static Bytes low_bits(const Bytes& b) {
+    return each<Bytes, 64>([&](int i) { return static_cast<std::uint8_t>(b.v[i] & ((1 << N) - 1)); });
   }
-  template <int Mask>
+  template <int LowMask, int HighMask>
   static Bytes join(const Bytes& low, const Bytes& high) {
     return each<Bytes, 64>(
-        [&](int i) { return static_cast<std::uint8_t>((low.v[i] & 15) | (high.v[i] & Mask)); });
+        [&](int i) { return static_cast<std::uint8_t>((low.v[i] & LowMask) | (high.v[i] & HighMask)); });
+  }
+  static const std::uint8_t* load_table(const std::uint8_t* p) { return p; }
+  static Bytes look_up(const std::uint8_t* table, const Bytes& codes) {
+    return each<Bytes, 64>([&](int i) { return table[codes.v[i]]; });
   }
 
   static Int zero_int() { return {}; }

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from myna.core.accounts import DEFAULT_PROJECT
 from myna.core.errors import NotFound, PermissionDenied
 from myna.core.generator import RunningModel
+from myna.core.stats import ReplicaStats
 from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
 from myna.usage.prometheus import exposition
@@ -67,4 +68,17 @@ def _model(name: str, model: RunningModel) -> dict[str, object]:
         "num_running": stats.num_running if stats else 0,
         "num_waiting": stats.num_waiting if stats else 0,
         "kv_usage": round(stats.kv_usage, 4) if stats else 0.0,
+        "replicas": [_replica(one) for one in stats.replicas] if stats else [],
+    }
+
+
+def _replica(one: ReplicaStats) -> dict[str, object]:
+    return {
+        "id": one.replica,
+        "node": one.node,
+        "num_running": one.stats.num_running,
+        "num_waiting": one.stats.num_waiting,
+        "kv_usage": round(one.stats.kv_usage, 4),
+        "prompt_tokens": one.prompt_tokens,
+        "cached_tokens": one.cached_tokens,
     }

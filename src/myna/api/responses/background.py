@@ -1,4 +1,4 @@
-"""Background responses: answered at once, generated in a task that goes on when the client leaves."""
+"""Background responses: answered at once, generated in a task that continues when the client leaves."""
 
 import asyncio
 import contextlib

@@ -135,7 +135,7 @@ async def lock_conversation(context: RequestContext, conversation_id: str, respo
     locking = asyncio.ensure_future(run(store.lock, project, conversation_id, response_id, runs.server))
 
     async def unlock() -> None:
-        await asyncio.wait([locking])  # goes on in its thread if the client leaves
+        await asyncio.wait([locking])  # continues in its thread if the client leaves
         await run(store.unlock, conversation_id, response_id)
 
     context.opened.push_async_callback(unlock)

@@ -51,7 +51,7 @@ class FollowedEvents:
 async def follow(context: RequestContext, response_id: str, after: int) -> AsyncIterator[Event]:
     """The events with numbers greater than `after`. Of a response that is generated, they come from this
     server's memory; otherwise from the store, where they are written with a delay and kept for a time, and
-    at last from the response itself."""
+    finally from the response itself."""
     number, has_ended = after, False
     while True:
         run = context.services.background_runs.get(response_id)

@@ -41,7 +41,8 @@ class _Usage(msgspec.Struct):
 
 
 class _Text(msgspec.Struct):
-    """A message or a delta; only whether its fields are empty matters."""
+    """A message or a delta; only whether its fields are empty matters. Nearly all have a content, which is
+    checked first, without calling `__bool__`."""
 
     content: object = None
     reasoning_content: object = None
@@ -197,9 +198,13 @@ class AnswerReader:
 
     def _take(self, event: bytes) -> bytes:
         """The event to pass to the client; may be empty."""
-        payload = self._payload(event)
-        if payload is None or self.is_done:
-            return b"" if self.is_done else event + b"\n\n"
+        if self.is_done:
+            return b""
+        # Nearly all events are of this form.
+        is_plain = event.startswith(b"data: {") and b"\n" not in event
+        payload = event[6:] if is_plain else self._payload(event)
+        if payload is None:
+            return event + b"\n\n"
         if payload == _DONE:
             self.is_done = True
             return b""
@@ -211,13 +216,12 @@ class AnswerReader:
             event = _NO_USAGE.sub(b"", event, count=1)
         if self._model:
             event = _MODEL.sub(self._model, event, count=1)
-        self.is_done = answer.type in self._last_events
+        if answer.type is not None:
+            self.is_done = answer.type in self._last_events
         return event + b"\n\n"
 
     def _payload(self, event: bytes) -> bytes | None:
         """An event's data; None if it has none, such as a comment."""
-        if event.startswith(b"data: {") and b"\n" not in event:
-            return event[6:]
         lines = [line for line in event.split(b"\n") if line]
         if not all(line.startswith(_FIELDS) for line in lines):
             raise self.failed("sent an invalid event stream")
@@ -248,10 +252,11 @@ class AnswerReader:
         if isinstance(answer.status, str) and answer.status in _STATUS_ENDS:
             self._ends[0] = _STATUS_ENDS[answer.status]
         for choice in answer.choices or ():
-            if choice.text or choice.delta or choice.message:
-                self._num_tokens[choice.index] = self._num_tokens.get(choice.index, 0) + 1
+            delta, index = choice.delta, choice.index
+            if (delta is not None and (delta.content or delta)) or choice.text or choice.message:
+                self._num_tokens[index] = self._num_tokens.get(index, 0) + 1
             if choice.finish_reason:
-                self._ends[choice.index] = choice.finish_reason
+                self._ends[index] = choice.finish_reason
 
     def _note_event(self, answer: _Answer, kind: str) -> None:
         """Count an event of the Responses API."""

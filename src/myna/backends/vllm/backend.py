@@ -67,8 +67,7 @@ class VllmBackend:
             raise _load_failed(model, reason) from exc
 
     def check(self) -> None:
-        if not self._environment.is_there:
-            raise ConfigurationError(_missing(self._environment))
+        self._environment.check()
 
     def findings(self) -> Findings:
         return vllm_findings(self._environment, is_wanted=self._options.engine == _ENGINE)
@@ -134,8 +133,7 @@ class VllmBackend:
                     model=model.id,
                 )
             )
-        if not self._environment.is_there:
-            raise ConfigurationError(_missing(self._environment))
+        self._environment.check()
         is_cpu = self._environment.version().endswith(_CPU_BUILD)
         if not is_cpu and not has_gpu():
             raise ConfigurationError(
@@ -169,15 +167,6 @@ class _Candidate:
         weights = asyncio.create_task(asyncio.to_thread(self.backend.digest, self.model, self.files))
         worker = await self.backend.start_worker(self.model, kv_bytes)
         return loaded_model(worker, self.renderer, await weights, self.sampling)
-
-
-def _missing(environment: VllmEnvironment) -> Translatable:
-    return N_(
-        "Folders of safetensors are run by vLLM, which is not at {python}. Install it with: myna engines "
-        "install "
-        "vllm. Or choose a GGUF file of the model: myna models --available",
-        python=environment.python,
-    )
 
 
 def _load_failed(model: LocalModel, reason: str | Translatable) -> ModelLoadFailed:

@@ -72,6 +72,17 @@ class VllmEnvironment:
     def is_there(self) -> bool:
         return self.python.is_file()
 
+    def check(self) -> None:
+        """Raises `ConfigurationError` if it isn't there."""
+        if not self.is_there:
+            raise ConfigurationError(
+                N_(
+                    "Folders of safetensors are run by vLLM, which is not at {python}. Install it with: myna "
+                    "engines install vllm. Or choose a GGUF file of the model: myna models --available",
+                    python=self.python,
+                )
+            )
+
     def version(self) -> str:
         """vLLM's version in that environment, such as `0.32.0+cpu`; starts a process. Raises
         `ConfigurationError`."""

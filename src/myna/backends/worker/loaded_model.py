@@ -23,6 +23,9 @@ from myna.workers.client import State, WorkerClient
 from myna.workers.frames import WorkerSpec
 from myna.workers.program import OWN, WorkerProgram
 
+# What turns texts into tokens and back.
+TextSide = GgufRenderer | GgufTextEncoder | FakeTextEncoder
+
 
 class WorkerModel(Generator, Embedder, Protocol):
     """A model with its own process: a generator or an embedder, as its `info` says."""
@@ -78,7 +81,7 @@ def read_template(path: Path | None, model: str) -> str | None:
 
 def loaded_model(
     worker: WorkerModel,
-    text: GgufRenderer | GgufTextEncoder | FakeTextEncoder,
+    text: TextSide,
     weights: str = "",
     sampling: SamplingDefaults = NO_DEFAULTS,
 ) -> LoadedModel:

@@ -1,5 +1,6 @@
 """Estimates a model's memory from its GGUF header."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -7,37 +8,118 @@ from typing import Final
 import numpy as np
 
 from myna.core.backend import ModelSize
-from myna.prompts.gguf import Header
-from myna.prompts.pooling import is_encoder
+from myna.prompts.gguf import Header, TensorInfo, read_header
+from myna.prompts.pooling import find_pooling, is_encoder
 
 _HALF_BYTES: Final = 2  # keys and values are stored as 16-bit floats
 _FLOAT_BYTES: Final = 4  # states are stored as 32-bit floats
+# Of a worker process, measured: Python and its libraries, each token of a vocabulary, each merge of one.
+_BASE_BYTES: Final = 32 << 20
+_TOKEN_BYTES: Final = 720
+_MERGE_BYTES: Final = 360
+# The native engine's: rows that pass through all layers together, and the longest text that it embeds
+# (`graph.cpp`, `encoder_graph.cpp`, `native_embedding.py`); rows of logits for some sequences at once.
+_ROWS: Final = 256
+_MIXTURE_ROWS: Final = 1024
+_MAX_TEXT_TOKENS: Final = 8192
+_LOGIT_ROWS: Final = 16
+_EMBEDDINGS: Final = "token_embd.weight"
+_OUTPUT: Final = "output.weight"
+_TABLES: Final = ("per_layer_token_embd.weight", "position_embd.weight")
 # Types that the native engine packs into a wider layout: by which factor. The others are as large as in the
 # file within a few per cent.
 PACKING: Final = {
-    "Q2_K": 1.95,
-    "Q3_K": 1.95,
-    "IQ4_NL": 1.89,
-    "IQ4_XS": 2.03,
-    "TQ1_0": 2.67,
-    "TQ2_0": 2.18,
-    "MXFP4": 2.0,
+    "Q2_K": 1.19,
+    "IQ1_S": 2.32,
+    "IQ1_M": 2.07,
+    "IQ2_XXS": 1.76,
+    "IQ2_XS": 1.57,
+    "IQ2_S": 1.41,
+    "IQ3_XXS": 1.43,
+    "IQ3_S": 1.27,
+    "TQ1_0": 1.41,
+    "TQ2_0": 1.15,
+    "NVFP4": 1.11,
 }
 
 
 def model_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> ModelSize:
-    """The size of a model with those files. Weights count with the size of their files, and if `is_packed`
-    with what the native engine makes of them. Encoders keep no keys and values, and neither do layers that
-    only guess further tokens. Raises `OSError`."""
+    """The size of a model with those files. `is_packed`: in the native engine, which maps what it only looks
+    up rows of and packs the rest; others map whole files. Raises `OSError` and `ModelFileError`."""
     name = header.architecture
     recurrent = len(_recurrent_layers(header))
-    wider = sum(tensor.num_bytes * (PACKING.get(tensor.type, 1) - 1) for tensor in header.tensors)
+    is_cached = not (is_encoder(name) or (is_packed and find_pooling(header)))
+    context_tokens = header.integer(f"{name}.context_length")
+    weights_bytes, step_bytes = sum(path.stat().st_size for path in paths), 0
+    if is_packed:
+        weights = _packed_tensors(header, paths)
+        weights_bytes = sum(int(tensor.num_bytes * PACKING.get(tensor.type, 1)) for tensor in weights)
+        step_bytes = _step_bytes(header, weights, context_tokens)
     return ModelSize(
-        sum(path.stat().st_size for path in paths) + (int(wider) if is_packed else 0),
-        0 if is_encoder(name) else _HALF_BYTES * _numbers_of_a_token(header, name),
-        header.integer(f"{name}.context_length"),
+        weights_bytes,
+        _HALF_BYTES * _numbers_of_a_token(header, name) if is_cached else 0,
+        context_tokens,
         _FLOAT_BYTES * recurrent * _state_floats(header) if recurrent else 0,
+        _BASE_BYTES + _vocabulary_bytes(header) + step_bytes,
     )
+
+
+def _packed_tensors(header: Header, paths: Sequence[Path]) -> list[TensorInfo]:
+    """Those that the native engine keeps in memory of its own: no tables of embeddings, and no layers that
+    only guess further tokens."""
+    name, tensors = header.architecture, list(header.tensors)
+    for shard in paths[1:]:
+        tensors += read_header(shard).tensors
+    mapped = set(_TABLES)
+    if is_encoder(name) or find_pooling(header):
+        mapped |= {_EMBEDDINGS, _OUTPUT}
+    elif any(tensor.name == _OUTPUT for tensor in tensors):
+        mapped.add(_EMBEDDINGS)
+    used = header.integer(f"{name}.block_count") - header.integer(f"{name}.nextn_predict_layers", 0)
+    return [tensor for tensor in tensors if tensor.name not in mapped and _layer_of(tensor) < used]
+
+
+def _layer_of(tensor: TensorInfo) -> int:
+    """-1 for a tensor of the whole model."""
+    prefix, _, rest = tensor.name.partition(".")
+    number = rest.partition(".")[0]
+    return int(number) if prefix == "blk" and number.isdecimal() else -1
+
+
+def _step_bytes(header: Header, weights: Sequence[TensorInfo], context_tokens: int) -> int:
+    """What the native engine computes in: the values of as many rows as pass through the layers together,
+    which are about what the widest layer's matrices return, and some rows of logits."""
+    name = header.architecture
+    num_used = header.integer(f"{name}.expert_used_count", 0)
+    widths: Counter[int] = Counter()
+    for tensor in weights:
+        if len(tensor.shape) < 2 or tensor.name in (_EMBEDDINGS, _OUTPUT):
+            continue
+        width = tensor.shape[1]
+        if "up_exps." in tensor.name:  # what experts read is gathered, in 16-bit floats
+            width += tensor.shape[0] // 2
+        widths[_layer_of(tensor)] += width * (num_used if "_exps." in tensor.name else 1)
+    of_model = 2 * widths.pop(-1, 0)
+    floats = of_model + max(widths.values(), default=0) + 2 * header.integer(f"{name}.embedding_length")
+    rows, logits = _MIXTURE_ROWS if num_used else _ROWS, _LOGIT_ROWS * _num_tokens(header)
+    if find_pooling(header):  # a text is computed at once
+        rows, logits = max(rows, min(context_tokens, _MAX_TEXT_TOKENS)), 0
+    return _FLOAT_BYTES * (rows * floats + logits)
+
+
+def _vocabulary_bytes(header: Header) -> int:
+    """What a worker makes of the vocabulary of a model that generates text: pieces, a table of tokens, and
+    grammars over them."""
+    if find_pooling(header):
+        return 0
+    merges = header.metadata.get("tokenizer.ggml.merges")
+    num_merges = len(merges) if isinstance(merges, list) else 0
+    return _TOKEN_BYTES * _num_tokens(header) + _MERGE_BYTES * num_merges
+
+
+def _num_tokens(header: Header) -> int:
+    tokens = header.metadata.get("tokenizer.ggml.tokens")
+    return len(tokens) if isinstance(tokens, list) else 0
 
 
 def _recurrent_layers(header: Header) -> set[int]:
@@ -48,7 +130,9 @@ def _recurrent_layers(header: Header) -> set[int]:
         return set()
     heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, 1)
     if not all(heads):
-        return {layer for layer, count in enumerate(heads) if not count}
+        widths = _of_layers(header, f"{name}.feed_forward_length", layers, 0)
+        is_lone = not all(widths)  # a layer is a feed-forward or something else
+        return {layer for layer, count in enumerate(heads) if not count and not (is_lone and widths[layer])}
     if f"{name}.attention.recurrent_layers" in header.metadata:
         flags = _of_layers(header, f"{name}.attention.recurrent_layers", layers, 0)
         return {layer for layer, flag in enumerate(flags) if flag}

@@ -2,23 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import ray.util
 from ray import serve
 
+from myna.backends.vllm.environment import installed_python
 from myna.core.requests import EmbeddingRequest, GenerationRequest
 from myna.fleet.config import Autoscaling, FleetModelConfig, ReplicaSpec
 from myna.fleet.messages import encode_description
-from myna.fleet.node import read_head, start_replica
+from myna.fleet.model_head import ModelHead, encode_head
+from myna.fleet.node import start_replica
+from myna.fleet.on_ray.scaling import LINKS
 from myna.fleet.replica import Replica
 
 APP_PREFIX: Final = "myna:"
 """An application's name is this and the model's id."""
 DEPLOYMENT: Final = "replica"
+_POLICY: Final = "myna.fleet.on_ray.scaling:replicas_for_requests"
 _ROUTER: Final = "myna.fleet.on_ray.router:PrefixRouter"
 _LINKS: Final = 256
 """How many servers may have a link to a replica; to Ray, each is a call that lasts."""
+_LINKS_COUNTED_S: Final = 5.0
 _requests: Final = msgspec.msgpack.Decoder(GenerationRequest | EmbeddingRequest)
 
 
@@ -30,18 +37,23 @@ class FleetReplica:
     async def __init__(self, spec: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
         self._spec = msgspec.convert(spec, ReplicaSpec)
         name = serve.get_replica_context().replica_id.unique_id
-        self._replica = await start_replica(self._spec, name)
+        self._replica = await start_replica(self._spec, name, ray.util.get_node_ip_address())
 
     async def check_health(self) -> None:
         if not self._replica.is_alive:
             raise RuntimeError("the worker process has ended")
 
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        return {LINKS: len(self._replica.links)}
+
+    record_routing_stats = record_autoscaling_stats
+
     async def describe(self) -> bytes:
         return encode_description(self._replica.description)
 
     async def head(self) -> bytes:
-        """The header of the model's file."""
-        return await asyncio.to_thread(read_head, self._spec.path)
+        """What servers need of the model's files."""
+        return encode_head(await asyncio.to_thread(ModelHead.read, Path(self._spec.path)))
 
     async def link(self, server: str) -> AsyncGenerator[bytes, None]:
         stream = self._replica.link(server)
@@ -51,8 +63,8 @@ class FleetReplica:
         finally:
             await stream.aclose()
 
-    async def run(self, server: str, number: int, request: bytes) -> None:
-        await self._replica.run(server, number, _requests.decode(request))
+    async def run(self, server: str, number: int, request: bytes, session: str) -> None:
+        await self._replica.run(server, number, _requests.decode(request), session)
 
     async def tokenize(self, text: str, parse_special: bool) -> list[int]:
         return await self._replica.tokenize(text, parse_special=parse_special)
@@ -72,6 +84,7 @@ def application(spec: ReplicaSpec, config: FleetModelConfig) -> serve.Applicatio
                 "max_replicas": replicas.max,
                 "initial_replicas": max(1, replicas.min),
                 "target_ongoing_requests": replicas.requests,
+                "policy": {"policy_function": _POLICY},
             }
         }
     deployment = serve.deployment(
@@ -86,7 +99,19 @@ def application(spec: ReplicaSpec, config: FleetModelConfig) -> serve.Applicatio
             "num_gpus": config.gpus,
             "resources": config.resources,
         },
-        request_router_config={"request_router_class": _ROUTER},
+        request_router_config={
+            "request_router_class": _ROUTER,
+            "request_routing_stats_period_s": _LINKS_COUNTED_S,
+        },
         **scaling,
     )
     return deployment.bind(msgspec.to_builtins(spec))
+
+
+def configured(args: dict[str, Any]) -> serve.Application:
+    """For Serve's own configuration files, which KubeRay applies. `args` are the settings of a model's table
+    in `[fleet.models]` and its `model`, and `home` and `vllm_python` as in `ReplicaSpec` if they matter."""
+    model, home = args.pop("model"), args.pop("home", str(Path.home() / ".local/share/myna"))
+    python = args.pop("vllm_python", str(installed_python(Path(home))))
+    config = msgspec.convert(args, FleetModelConfig)
+    return application(ReplicaSpec.of(model, config, config.path or model, home, python), config)

@@ -10,6 +10,7 @@ from ray import serve
 
 from myna.core.requests import ModelRequest
 from myna.fleet.messages import Description, decode_description
+from myna.fleet.model_head import ModelHead, decode_head
 from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT
 from myna.fleet.on_ray.router import pinned, session_id
 from myna.fleet.replicas import LinkStream
@@ -25,8 +26,9 @@ class _Chosen:
         self._selection = selection
         self.replica: str = selection.replica_id
 
-    async def run(self, server: str, number: int, request: ModelRequest) -> None:
-        response = self._handle.dispatch(self._selection, server, number, _encoder.encode(request))
+    async def run(self, server: str, number: int, request: ModelRequest, session: str) -> None:
+        data = _encoder.encode(request)
+        response = self._handle.dispatch(self._selection, server, number, data, session)
         try:
             await response
         except asyncio.CancelledError:
@@ -43,8 +45,8 @@ class RayReplicas:
         self._handle = handle.options(_by_reference=False)
 
     @asynccontextmanager
-    async def choose(self, session: str, avoided: Sequence[str]) -> AsyncIterator[_Chosen]:
-        handle = self._handle.options(method_name="run", session_id=session_id(session, list(avoided)))
+    async def choose(self, session: str, avoided: Sequence[str], home: str) -> AsyncIterator[_Chosen]:
+        handle = self._handle.options(method_name="run", session_id=session_id(session, home, avoided))
         async with handle.choose_replica() as selection:
             yield _Chosen(handle, selection)
 
@@ -56,10 +58,8 @@ class RayReplicas:
     async def describe(self) -> Description:
         return decode_description(await self._handle.describe.remote())
 
-    async def head(self) -> bytes:
-        """The header of the model's file; empty if the model has none."""
-        data: bytes = await self._handle.head.remote()
-        return data
+    async def head(self) -> ModelHead:
+        return decode_head(await self._handle.head.remote())
 
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         tokens: list[int] = await self._handle.tokenize.remote(text, parse_special)

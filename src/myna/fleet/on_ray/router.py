@@ -3,18 +3,22 @@
 Derived from Ray's own consistent hashing for its loop, which hands a chosen replica to the request that it
 was chosen for: the loop of the base class hands it to whichever request waits first."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
 
-from myna.fleet.routing import HashRing, rank
+from myna.fleet.on_ray.scaling import LINKS
+from myna.fleet.routing import Rendezvous, rank
 
 _PINNED = "replica:"
+_UNKNOWN = "-"
 
 
-def session_id(session: str, avoided: list[str]) -> str:
-    """What the router reads: the session, and the replicas to use only if there are no others."""
-    return " ".join((session, *avoided))
+def session_id(session: str, home: str, avoided: Sequence[str]) -> str:
+    """What the router reads: the session, where it ran last, and the replicas to use only if there are no
+    others."""
+    return " ".join((session, home or _UNKNOWN, *avoided))
 
 
 def pinned(replica: str) -> str:
@@ -25,12 +29,12 @@ def pinned(replica: str) -> str:
 class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not installed where types are checked
     """Ranks replicas by the request's session id."""
 
-    _ring = HashRing()
+    _order = Rendezvous()
 
     def update_replicas(self, replicas: list[Any]) -> None:
         super().update_replicas(replicas)
         self._by_name = {replica.replica_id.unique_id: replica for replica in replicas}
-        self._ring = HashRing(self._by_name)
+        self._order = Rendezvous(self._by_name)
 
     async def choose_replicas(
         self, candidate_replicas: list[Any], pending_request: Any | None = None
@@ -42,11 +46,12 @@ class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not in
         if wanted.startswith(_PINNED):
             replica = self._by_name.get(wanted.removeprefix(_PINNED))
             return [[replica]] if replica is not None else []
-        session, *avoided = wanted.split(" ")
+        session, home, *avoided = wanted.split(" ") if " " in wanted else (wanted, _UNKNOWN)
         loads = {name: self._load(replica) for name, replica in self._by_name.items()}
-        names = rank(self._ring, session, loads.__getitem__, sum(loads.values()), avoided)
+        names = rank(self._order, session, loads.__getitem__, sum(loads.values()), avoided, home)
         return [[self._by_name[name]] for name in names]
 
     def _load(self, replica: Any) -> int:
-        """The requests of all servers at that replica, as far as is known."""
-        return self.replica_queue_len_cache.get(replica.replica_id) or 0
+        """The requests of all servers at that replica, as far as is known. Ray counts links as requests."""
+        num_calls = self.replica_queue_len_cache.get(replica.replica_id) or 0
+        return max(0, num_calls - int(replica.routing_stats.get(LINKS, 0)))

@@ -10,9 +10,10 @@ from myna.prompts.call_formats.json_style import parameters_of
 from myna.prompts.call_formats.layout import quoted
 from myna.prompts.call_formats.schema_parts import (
     Node,
+    alternative_rules,
     find_name,
     json_of,
-    object_leaves,
+    object_limits,
     odd_names,
     others_of,
     properties_of,
@@ -42,12 +43,7 @@ class PythonStyle:
 
     def rules(self, name: str, tool: GrammarTool) -> str:
         schema = parameters_of(tool)
-        ways, rules = list[str](), ""
-        for leaf in object_leaves(schema):
-            way = f"{name}_{len(ways)}"
-            ways.append(way)
-            rules += self._keywords(way, leaf, schema)
-        return f"{name}: {' | '.join(ways)}\n{rules}"
+        return alternative_rules(name, schema, lambda rule, leaf: self._keywords(rule, leaf, schema))
 
     def _keywords(self, rule: str, leaf: Node, root: Node) -> str:
         """The rules of one alternative of a schema."""
@@ -64,7 +60,10 @@ class PythonStyle:
             more.append(part)
         if more:
             rules += f"{rule}_more: {' | '.join(more)}\n"
-        return sequence_rules(rule, items, ", ", ")", f"{rule}_more" if more else None) + rules
+        least, most = object_limits(leaf)
+        last = f"{rule}_more" if more else None
+        whole = sequence_rules(rule, items, ", ", ")", last, least=least, most=most)
+        return whole and whole + rules
 
     def reader(self, tool: ToolSpec) -> "PythonReader":
         return PythonReader(tool.parameters)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.layout import escaped, quoted
+from myna.prompts.call_formats.schema_merging import conjuncts
 from myna.prompts.call_formats.schema_parts import Node, leaves
 from myna.prompts.call_formats.text_formats import FORMATS
 from myna.prompts.ecma_regex import UnsupportedPattern, translate_whole
@@ -108,18 +109,20 @@ _PLAIN: Final = {
 
 def _plain(leaf: Node, types: frozenset[str]) -> frozenset[str]:
     """The types of which any value is allowed, and that are written as plain text."""
-    return types & ({"null", "boolean"} if LIMITS & leaf.keys() else _PLAIN.keys())
+    is_limited = any(LIMITS & part.keys() for part in conjuncts(leaf))
+    return types & ({"null", "boolean"} if is_limited else _PLAIN.keys())
 
 
 def _string(leaf: Node) -> str:
     parts = []
-    if isinstance(pattern := leaf.get("pattern"), str):
-        parts += _pattern(pattern)
+    for part in conjuncts(leaf):
+        if isinstance(pattern := part.get("pattern"), str):
+            parts += _pattern(pattern)
+        if (expression := FORMATS.get(str(part.get("format")))) is not None:
+            parts.append(f"/{expression}/")
     least, most = values.bound(leaf, "minLength") or 0, values.bound(leaf, "maxLength")
     if least or most is not None:
         parts.append(f"/(.|\\n){{{least},{'' if most is None else most}}}/")
-    if (expression := FORMATS.get(str(leaf.get("format")))) is not None:
-        parts.append(f"/{expression}/")
     return f"({' & '.join(parts)})" if parts else _ANY
 
 

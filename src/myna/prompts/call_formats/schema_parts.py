@@ -5,13 +5,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from myna.core.errors import InvalidRequest
+from myna.core.translatable import N_
 from myna.prompts.call_formats import values
 from myna.prompts.call_formats.json_style import json_rule, moved
 from myna.prompts.call_formats.layout import escaped
+from myna.prompts.call_formats.schema_merging import both
 from myna.prompts.ecma_regex import UnsupportedPattern, translate_whole
 
 _MAX_STEPS: Final = 8  # references and alternatives within one another
 _MAX_ROOT_LEAVES: Final = 8
+_MAX_LEAVES: Final = 2000
 _CHOICES: Final = ("anyOf", "oneOf")
 _ROOT: Final = "/$defs/root"
 ITEM: Final = "item"
@@ -50,19 +54,25 @@ class UnlistedProperties:
         return " & ".join(parts)
 
 
-def leaves(node: Any, root: Node, steps: int = _MAX_STEPS) -> list[Node]:
-    """The alternatives of a value, each without references, `allOf`, `anyOf` and `oneOf`: what conforms to
-    one of them conforms to the schema."""
+def leaves(node: Any, root: Node) -> list[Node]:
+    """The alternatives of a value, each without references, `anyOf` and `oneOf`: what conforms to one of them
+    conforms to the schema. Of too many, only what they share counts."""
     whole = merged(node, root)
-    key = next((key for key in _CHOICES if isinstance(whole.get(key), list)), None)
-    if key is None or steps == 0:
-        return [whole]
-    base = {name: value for name, value in whole.items() if name != key}
-    found = list[Node]()
-    for option in whole[key]:
-        alone = merged(option, root) if not base else _both(base, merged(option, root))
-        found += leaves(alone, root, steps - 1)
-    return [leaf for leaf in found if values.types_of(leaf, root)] or [base]
+    found, waiting, num_seen = list[Node](), [(whole, _MAX_STEPS)], 0
+    while waiting:
+        part, steps = waiting.pop()
+        key = next((key for key in _CHOICES if isinstance(part.get(key), list)), None)
+        if key is None or steps == 0:
+            found += [part] if values.types_of(part, root) else []
+            continue
+        num_seen += len(part[key])
+        if num_seen > _MAX_LEAVES:
+            found = []
+            break
+        base = {name: value for name, value in part.items() if name != key}
+        options = [merged(option, root) for option in reversed(part[key])]
+        waiting += [(merged(both(base, option), root) if base else option, steps - 1) for option in options]
+    return found or [{key: value for key, value in whole.items() if key not in _CHOICES}]
 
 
 def object_leaves(schema: Node) -> list[Node]:
@@ -73,9 +83,30 @@ def object_leaves(schema: Node) -> list[Node]:
     return [{key: value for key, value in merged(schema, schema).items() if key not in _CHOICES}]
 
 
+def alternative_rules(name: str, schema: Node, rules_of: Callable[[str, Node], str]) -> str:
+    """The rule `name` of a call's arguments: one of their alternatives. `rules_of` writes an alternative's
+    rules, which begin with the one of the name it is given; "" if nothing conforms to it."""
+    found = dict[str, str]()
+    for leaf in object_leaves(schema):
+        way = f"{name}_{len(found)}"
+        if rules := rules_of(way, leaf):
+            found[way] = rules
+    if not found:
+        raise no_object()
+    return f"{name}: {' | '.join(found)}\n{''.join(found.values())}"
+
+
+def no_object() -> InvalidRequest:
+    return InvalidRequest(N_("Unsatisfiable schema: no object conforms to it."))
+
+
+def object_limits(leaf: Node) -> tuple[int, int | None]:
+    """The least and the largest number of an object's properties."""
+    return values.bound(leaf, "minProperties") or 0, values.bound(leaf, "maxProperties")
+
+
 def merged(node: Any, root: Node, steps: int = _MAX_STEPS) -> Node:
-    """The schema with what its references and `allOf` say; if they say different things about one keyword,
-    the first counts."""
+    """The schema with what its references and `allOf` say."""
     if not isinstance(node, dict) or steps == 0:
         return {}
     given = node.get("allOf")
@@ -87,43 +118,22 @@ def merged(node: Any, root: Node, steps: int = _MAX_STEPS) -> Node:
     whole = {key: value for key, value in node.items() if key not in ("$ref", "allOf")}
     for part in parts:
         found = merged(part, root, steps - 1)
-        whole = _both(whole, found) if whole else found
+        whole = both(whole, found) if whole else found
     return whole
-
-
-def _both(first: Node, second: Node) -> Node:
-    whole = {**second, **first}
-    for key in ("properties", "patternProperties"):
-        if isinstance(first.get(key), dict) and isinstance(second.get(key), dict):
-            whole[key] = _both_mappings(first[key], second[key])
-    if isinstance(first.get("required"), list) and isinstance(second.get("required"), list):
-        whole["required"] = [*first["required"], *second["required"]]
-    if second.get("additionalProperties") is False:
-        whole["additionalProperties"] = False
-    return whole
-
-
-def _both_mappings(first: Node, second: Node) -> Node:
-    shared = {
-        key: {"allOf": [first[key], second[key]]}
-        for key in first.keys() & second.keys()
-        if first[key] != second[key]
-    }
-    return {**second, **first, **shared}
 
 
 def properties_of(leaf: Node, root: Node) -> list[Property]:
-    """The properties that an object lists or requires, in that order."""
-    listed, required = _mapping(leaf, "properties"), leaf.get("required", [])
-    names = [key for key in required if isinstance(key, str)] if isinstance(required, list) else []
-    unlisted = [key for key in dict.fromkeys(names) if key not in listed]
+    """The properties that an object lists or requires, in that order, but those that no value conforms to."""
+    listed, names = _mapping(leaf, "properties"), _required(leaf)
+    unlisted = [key for key in names if key not in listed]
     found = [Property(key, node, key in names) for key, node in listed.items()]
+    found = [prop for prop in found if prop.is_required or values.types_of(prop.node, root)]
     return found + [Property(key, property_node(leaf, key, root), is_required=True) for key in unlisted]
 
 
 def others_of(leaf: Node, root: Node) -> Iterator[UnlistedProperties]:
     """The properties that an object may have besides these."""
-    names = tuple(prop.key for prop in properties_of(leaf, root))
+    names = (*_mapping(leaf, "properties"), *_required(leaf))
     patterns = _mapping(leaf, "patternProperties")
     for pattern, node in patterns.items():
         if node is not False:
@@ -219,6 +229,15 @@ def _any_of(nodes: list[Any]) -> Any:
     if not nodes or not all(isinstance(node, dict) for node in nodes):
         return {}
     return nodes[0] if len(nodes) == 1 else {"anyOf": nodes}
+
+
+def _required(leaf: Node) -> list[str]:
+    required = leaf.get("required", [])
+    return (
+        list(dict.fromkeys(key for key in required if isinstance(key, str)))
+        if isinstance(required, list)
+        else []
+    )
 
 
 def _mapping(node: Node, key: str) -> Node:

@@ -9,6 +9,7 @@ from myna.prompts.call_formats import values
 from myna.prompts.call_formats.json_style import json_rule
 from myna.prompts.call_formats.layout import quoted
 from myna.prompts.call_formats.raw_text import LIMITS, Unquoted, string_parts, text_terminal
+from myna.prompts.call_formats.schema_merging import conjuncts
 from myna.prompts.call_formats.schema_parts import (
     ITEM,
     Node,
@@ -16,11 +17,13 @@ from myna.prompts.call_formats.schema_parts import (
     element_node,
     items_of,
     leaves,
+    no_object,
     object_leaves,
+    object_limits,
     others_of,
     properties_of,
 )
-from myna.prompts.call_formats.sequence import sequence_rules
+from myna.prompts.call_formats.sequence import repeated, sequence_rules
 
 _KEY: Final = "[A-Za-z_][A-Za-z0-9_\\-]{0,63}"
 _MAX_DEPTH: Final = 130  # of values; requests' schemas aren't nested that deeply
@@ -67,6 +70,9 @@ class SchemaRules:
     def add_arguments(self, closing: str) -> None:
         """Add the rule of the whole object, which ends with `closing`."""
         ways = [self._object(leaf, self._root, closing) for leaf in object_leaves(self._root)]
+        ways = [way for way in ways if way]
+        if not ways:
+            raise no_object()
         self._add(f"{self._name}: {' | '.join(ways)}")
 
     def _value(self, node: Any, seen: Any) -> str:
@@ -117,6 +123,8 @@ class SchemaRules:
         if kind == "array":
             return self._array(leaf, seen, may_be_empty)
         schema = {"type": kind} | {key: leaf[key] for key in LIMITS if key in leaf}
+        if more := [part for part in conjuncts(leaf)[1:] if "multipleOf" in part]:
+            schema["allOf"] = more
         return [f"{self._rule(json_rule(schema))} {quoted(self._syntax.after_scalar)}"]
 
     def _text(self, parts: list[str]) -> str:
@@ -131,8 +139,6 @@ class SchemaRules:
         if syntax.is_sorted:
             properties = sorted(properties, key=lambda prop: prop.key.lower())
         others = list(others_of(leaf, root))
-        if not (properties or others or may_be_empty):
-            return ""
         items = []
         for prop in properties:
             value = self._value(prop.node, element_node(seen, prop.key, 0, root))
@@ -141,11 +147,12 @@ class SchemaRules:
             items.append((self._rule(f"{head} {value} {after}"), prop.is_required))
         more = self._rule(" | ".join(map(self._other, others))) if others else None
         rule = self._new()
-        self._add(f"{rule}: {quoted(syntax.object[0])} {rule}_in")
-        rules = sequence_rules(
-            f"{rule}_in", items, syntax.separator, closing, more, may_be_empty=may_be_empty
-        )
-        self._add(rules.rstrip())
+        least, most = object_limits(leaf)
+        least = max(least, 0 if may_be_empty else 1)
+        rules = sequence_rules(f"{rule}_in", items, syntax.separator, closing, more, least=least, most=most)
+        if not rules:
+            return ""
+        self._add(f"{rule}: {quoted(syntax.object[0])} {rule}_in\n{rules.rstrip()}")
         return rule
 
     def _other(self, others: UnlistedProperties) -> str:
@@ -171,7 +178,7 @@ class SchemaRules:
         if most is None or most > len(first):
             item = self._item(rest, element_node(seen, ITEM, len(first), self._root))
             fewest, more = max(least - len(first), 0), None if most is None else most - len(first)
-            body = _repeated(item, syntax.separator, fewest, more, is_first=not first)
+            body = repeated(item, syntax.separator, fewest, more, is_first=not first)
         for i in reversed(range(len(first))):
             item = self._item(first[i], element_node(seen, ITEM, i, self._root))
             whole = f"{quoted(syntax.separator) if i else ''} {item} {body}"
@@ -194,16 +201,3 @@ class SchemaRules:
     def _new(self) -> str:
         self._num_rules += 1
         return f"{self._name}_{self._num_rules}"
-
-
-def _repeated(item: str, separator: str, least: int, most: int | None, *, is_first: bool) -> str:
-    """So many items, with a separator before each, unless it `is_first`."""
-    later = f"({quoted(separator)} {item})"
-    if not is_first:
-        return later + _times(least, most)
-    whole = f"{item} {later}{_times(max(least, 1) - 1, None if most is None else most - 1)}"
-    return whole if least else f"({whole})?"
-
-
-def _times(least: int, most: int | None) -> str:
-    return f"{{{least},{'' if most is None else most}}}" if least or most is not None else "*"

@@ -15,15 +15,17 @@ from myna.prompts.call_formats.raw_text import Unquoted, string_parts, text_term
 from myna.prompts.call_formats.schema_parts import (
     Node,
     UnlistedProperties,
+    alternative_rules,
     find_name,
     json_of,
     leaves,
-    object_leaves,
+    object_limits,
     odd_names,
     others_of,
     properties_of,
     property_node,
 )
+from myna.prompts.call_formats.sequence import sequence_rules
 from myna.prompts.call_formats.values import STRING
 
 # The name of a parameter that the schema doesn't list.
@@ -84,30 +86,26 @@ class XmlStyle:
 
     def rules(self, name: str, tool: GrammarTool) -> str:
         schema = parameters_of(tool)
-        ways, rules = list[str](), ""
-        for leaf in object_leaves(schema):
-            way = f"{name}_{len(ways)}"
-            ways.append(way)
-            rules += self._parameters(way, leaf, schema)
-        return f"{name}: {' | '.join(ways)}\n{rules}"
+        return alternative_rules(name, schema, lambda rule, leaf: self._parameters(rule, leaf, schema))
 
     def reader(self, tool: ToolSpec) -> "XmlReader":
         return XmlReader(self, tool.parameters)
 
     def _parameters(self, rule: str, leaf: Node, root: Node) -> str:
         """The rules of the parameters that one alternative of a schema lists, and of others."""
-        order, rules = list[str](), ""
+        items, rules = list[tuple[str, bool]](), ""
         for prop in properties_of(leaf, root):
-            part = f"{rule}_{len(order)}"
-            order.append(part if prop.is_required else f"{part}?")
+            part = f"{rule}_{len(items)}"
+            items.append((part, prop.is_required))
             seen = property_node(root, prop.key, root)
             rules += _Parameter(self, part, root, prop.key).rules(prop.node, seen)
         more = [f"{rule}_m{i}" for i, _ in enumerate(others_of(leaf, root))]
-        if more:
-            order.append(f"({' | '.join(more)})*")
         for part, others in zip(more, others_of(leaf, root), strict=True):
             rules += _Parameter(self, part, root, others).rules(others.node, others.node)
-        return f"{rule}: {' '.join([*order, quoted(self.closing)])}\n{rules}"
+        least, most = object_limits(leaf)
+        last = f"({' | '.join(more)})" if more else None
+        whole = sequence_rules(rule, items, "", self.closing, last, least=least, most=most)
+        return whole and whole + rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ class Choice:
                     self._finish(completion.finish_reason)
 
     def _open(self, thought: Thought | None) -> AsyncGenerator[Any, None]:
-        """A request of vLLM's that goes on after the tokens so far."""
+        """A request of vLLM's that continues after the tokens so far."""
         request, num_generated = self._request, len(self._tokens)
         parameters = sampling_parameters(
             request,

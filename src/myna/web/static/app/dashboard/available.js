@@ -1,4 +1,4 @@
-// The models that can be downloaded: what fits the server's machine, how fast, which to take, and their downloads.
+// The models that can be downloaded: what fits the server's machine, how fast, which to choose, and their downloads.
 import { ask } from "../api.js";
 import { capabilityWords } from "../capabilities.js";
 import { html, useEffect, useSignal } from "../html.js";

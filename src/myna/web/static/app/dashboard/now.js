@@ -1,6 +1,7 @@
 // The loaded models and their load.
 import { html } from "../html.js";
 import { number, t } from "../language.js";
+import { Table } from "./table.js";
 import { Trouble } from "./trouble.js";
 
 /** @param {{status: import("./resource.js").Resource}} props */
@@ -34,9 +35,30 @@ function Models({ models }) {
           <meter min="0" max="1" high="0.85" value=${use}>${number(use, { style: "percent" })}</meter>
           <span class="value">${number(use, { style: "percent" })}</span>
         </label>
+        ${model.replicas.length > 0 && html`<${Replicas} model=${model.id} replicas=${model.replicas} />`}
       </li>`;
     })}
   </ul>`;
+}
+
+/** @type {import("./table.js").Column[]} */
+const REPLICA_COLUMNS = [
+  { word: "now.replica", kind: "name" },
+  { word: "now.node" },
+  { word: "now.running", kind: "figure" },
+  { word: "now.waiting", kind: "figure" },
+  { word: "now.kv", kind: "figure" },
+  { word: "now.hits", kind: "figure" },
+];
+
+/** Those of a fleet that this server is connected to. @param {{model: string, replicas: any[]}} props */
+function Replicas({ model, replicas }) {
+  const percent = (/** @type {number} */ share) => number(share, { style: "percent" });
+  const rows = replicas.map(({ id, node, num_running, num_waiting, kv_usage, prompt_tokens, cached_tokens }) => ({
+    key: id,
+    cells: [id, node, number(num_running), number(num_waiting), percent(kv_usage), prompt_tokens ? percent(cached_tokens / prompt_tokens) : "–"],
+  }));
+  return html`<${Table} label=${t("now.replicas", { model })} columns=${REPLICA_COLUMNS} rows=${rows} />`;
 }
 
 /** @param {number} seconds */

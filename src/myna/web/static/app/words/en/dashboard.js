@@ -23,6 +23,12 @@ export const dashboard = {
   "now.engine": "engine {engine}, context of {context} tokens",
   "now.load": "{running} running, {waiting} waiting",
   "now.kv": "KV cache",
+  "now.replicas": "Replicas of {model}",
+  "now.replica": "Replica",
+  "now.node": "Machine",
+  "now.running": "Running",
+  "now.waiting": "Waiting",
+  "now.hits": "Cached prompt tokens",
   "now.ledger": "The database can't be written to; {rows} ledger rows are waiting.",
 
   "usage.title": "Usage",

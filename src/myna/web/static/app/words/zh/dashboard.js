@@ -23,6 +23,12 @@ export const dashboard = {
   "now.engine": "引擎 {engine}，上下文 {context} 个 token",
   "now.load": "{running} 个运行中，{waiting} 个等待中",
   "now.kv": "KV 缓存",
+  "now.replicas": "{model} 的副本",
+  "now.replica": "副本",
+  "now.node": "机器",
+  "now.running": "运行中",
+  "now.waiting": "等待中",
+  "now.hits": "命中缓存的提示词 token",
   "now.ledger": "数据库无法写入；账本有 {rows} 行在等待。",
 
   "usage.title": "用量",

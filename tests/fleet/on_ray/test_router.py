@@ -1,0 +1,53 @@
+"""The router as Ray calls it, without a cluster: what it reads, and what it makes of Ray's figures."""
+
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from myna.fleet.routing import Rendezvous
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: make test-fleet"),
+    pytest.mark.filterwarnings("ignore"),
+]
+ORDER = list(Rendezvous("abc").walk("s"))
+
+
+def router(calls: dict[str, int], links: int = 0) -> Any:
+    from myna.fleet.on_ray.router import PrefixRouter
+
+    made: Any = object.__new__(PrefixRouter)
+    made._by_name = {name: SimpleNamespace(replica_id=name, routing_stats={"links": links}) for name in "abc"}
+    made._order = Rendezvous("abc")
+    made.__dict__["_replica_queue_len_cache"] = calls
+    return made
+
+
+async def chosen(made: Any, wanted: str) -> list[str]:
+    metadata = SimpleNamespace(session_id=wanted, internal_request_id="request")
+    pending = SimpleNamespace(metadata=metadata, routing_context=SimpleNamespace(should_backoff=False))
+    ranks = await made.choose_replicas(list(made._by_name.values()), pending)
+    return [one.replica_id for rank in ranks for one in rank]
+
+
+async def test_a_session_goes_home_and_what_is_avoided_comes_last() -> None:
+    from myna.fleet.on_ray.router import pinned, session_id
+
+    first, second, third = ORDER
+    assert await chosen(router({}), session_id("s", "", [])) == [first, second, third]
+    assert await chosen(router({}), session_id("s", third, [])) == [third, first, second]
+    assert await chosen(router({}), session_id("s", third, [third])) == [first, second, third]
+    assert await chosen(router({}), pinned(second)) == [second]
+    assert await chosen(router({}), pinned("gone")) == []
+    assert len(await chosen(router({}), "")) == 3  # a call that may go anywhere
+
+
+async def test_links_do_not_count_as_load() -> None:
+    from myna.fleet.on_ray.router import session_id
+
+    first, second, _ = ORDER
+    calls = {first: 12, second: 11}
+    assert (await chosen(router(calls, links=12), session_id("s", "", [])))[0] == first
+    assert (await chosen(router(calls), session_id("s", "", [])))[0] != first
