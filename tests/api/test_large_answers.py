@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 from tests.api.loop_watch import watched_loop
+from tests.api.responses.reading import events_of
 from tests.api.stand_in import Model, parsed_chunks, serving
 from tests.http.scripted import KEY, Step
 
@@ -93,6 +94,27 @@ async def test_a_large_echoed_prompt_does_not_hold_the_loop(stream: bool) -> Non
         assert "".join(choice["text"] for choice in mine) == prompt
         offsets = [offset for choice in mine for offset in choice["logprobs"]["text_offset"]]
         assert offsets == list(range(NUM_TOKENS))
+
+
+DESCRIPTION = "a line\n" * (1 << 17)
+LONG_TOOLS = [{"type": "function", "name": f"f{n}", "description": DESCRIPTION} for n in range(12)]
+
+
+@pytest.mark.parametrize("body", [{}, {"stream": True}, {"stream": True, "background": True}])
+async def test_a_response_that_repeats_a_long_request_does_not_hold_the_loop(body: dict[str, bool]) -> None:
+    async with serving() as model:
+        answer = await ask(model, "responses", input="Hi", tools=LONG_TOOLS, **body)
+        if body:
+            events = events_of(answer)
+            shown = [event["response"] for event in events if "response" in event]
+        else:
+            shown = [json.loads(answer)]
+        stored = await model.client.get(f"/v1/responses/{shown[-1]['id']}")
+    assert len(shown) == 1 + len(body) + bool(body)
+    assert stored.json() == shown[-1]
+    assert shown[-1]["status"] == "completed"
+    for response in shown:
+        assert [tool["description"] for tool in response["tools"]] == [DESCRIPTION] * len(LONG_TOOLS)
 
 
 async def test_an_answer_that_is_too_large_for_the_store_is_sent_all_the_same() -> None:

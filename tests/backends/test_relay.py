@@ -24,8 +24,10 @@ FAMILIES = (
     "myna.api.chat.routes",
     "myna.api.completions.routes",
     "tests.http.words_endpoint",
+    "myna.api.messages.routes",
     "myna.api.models.routes",
     "myna.api.monitoring.routes",
+    "myna.api.responses.routes",
 )
 CHAT = "/v1/chat/completions"
 STREAM = b'{"model":"far-1","stream":true,"x_extension":{"deep":[1.5,null]}}'
@@ -88,6 +90,14 @@ async def test_a_whole_answer_is_the_upstream_s_body() -> None:
     assert reply.body == body
     (row,) = served.ledger.rows
     assert (row.model, row.asked_model, row.completion_tokens) == ("far-1", "near", 2)
+
+
+@pytest.mark.parametrize("path", ["responses/input_tokens", "messages/count_tokens"])
+async def test_tokens_of_a_relayed_model_are_not_counted_and_the_error_names_its_upstream(path: str) -> None:
+    async with serving() as served:
+        reply = await served.live.ask("POST", f"/v1/{path}", b'{"model":"near","input":"Hi","messages":[]}')
+    assert reply.status == 404
+    assert b"counted for 'near': it runs on the upstream 'elsewhere'" in reply.body
 
 
 async def test_the_upstream_s_own_refusal_is_the_answer() -> None:

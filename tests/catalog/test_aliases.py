@@ -22,6 +22,7 @@ TEXT_MODELS = [
     *("gpt-4.1-2025-04-14", "gpt-4.1-nano-2025-04-14", "gpt-4.5-preview", "gpt-4.5-preview-2025-02-27"),
     *("gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-5-pro", "gpt-5-codex", "gpt-5-chat-latest", "gpt-5.1"),
     *("gpt-5-mini-2025-08-07", "gpt-5.1-codex-max", "gpt-5.2-pro", "o1", "o1-mini", "o1-preview-2024-09-12"),
+    *("gpt-5.6-luna", "gpt-5.6-cyber", "gpt-6-rosalind", "gpt-6.1-terra", "gpt-6.2-astra-law", "gpt-6.2-sol"),
     *("o3", "o3-mini", "o3-pro", "o4-mini", "o4-mini-2025-04-16"),
     *("claude-sonnet-5", "claude-3-5-haiku-20241022", "claude-opus-4-6", "claude-3-5-sonnet-latest"),
 ]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myna.generation.json_parts import LazyArray, json_parts
+from myna.generation.json_parts import LazyArray, encoded_if_long, json_parts
 
 
 def _plain(value: Any) -> Any:
@@ -39,6 +39,18 @@ def test_the_parts_are_what_one_call_would_give(document: Any, is_indented: bool
     if is_indented:
         expected = msgspec.json.format(expected, indent=2)
     assert b"".join(json_parts(document, is_indented=is_indented)) == expected
+
+
+@given(st.recursive(_SCALARS, lambda inside: st.lists(inside) | st.dictionaries(st.text(), inside)))
+@pytest.mark.parametrize("is_indented", [False, True])
+def test_a_value_encoded_before_is_the_same(is_indented: bool, value: Any) -> None:
+    rest = LazyArray([1, 2], str, 1)
+    document = {"long": [value, "x" * 70_000], "rest": rest, "last": value}
+    expected = b"".join(json_parts(document, is_indented=is_indented))
+    parts = [*json_parts(document | {"long": encoded_if_long(document["long"])}, is_indented=is_indented)]
+    assert b"".join(parts) == expected
+    assert max(map(len, parts)) < 70_000 * 2
+    assert encoded_if_long(value) is value
 
 
 def test_a_large_array_is_rendered_a_slice_at_a_time_and_only_when_it_is_asked_for() -> None:

@@ -33,6 +33,7 @@ def _many(seed: int, num: int = 300) -> list[UsageRow]:
             number,
             project=rng.choice(["ours", "theirs"]),
             key_id=rng.choice(["key_a", "key_b", "key_c"]),
+            endpoint=rng.choice(["chat.completions", "embeddings"]),
             arrived_ms=rng.randrange(3 * DAY_S * 1000),
             model=rng.choice(["tiny", "big"]),
             user=rng.choice(["", "mia", "李"]),
@@ -71,7 +72,9 @@ def test_adding_nothing_is_nothing(store: LedgerStore) -> None:
 
 
 @pytest.mark.parametrize("width_s", [60, HOUR_S, DAY_S, 0])
-@pytest.mark.parametrize("group_by", [(), ("model",), ("project", "key_id", "user", "service_tier")])
+@pytest.mark.parametrize(
+    "group_by", [(), ("model",), ("project", "key_id", "endpoint", "user", "service_tier")]
+)
 def test_sums_are_those_of_the_rows(store: LedgerStore, width_s: int, group_by: tuple[str, ...]) -> None:
     rows = _many(seed=width_s)
     store.add(rows)

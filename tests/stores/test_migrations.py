@@ -10,12 +10,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, inspect
+from sqlalchemy import Connection, Engine, column, create_engine, insert, inspect, table
+from tests.stores.rows import usage_row
 
+from myna.core.ledger import UsageFilter
 from myna.stores import database
 from myna.stores.database import open_database
 from myna.stores.registry import open_stores
 from myna.stores.tables import COUNTERS, METADATA
+from myna.stores.usage_sums import COUNTS, HOUR_S
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -38,12 +41,9 @@ def test_the_steps_end_where_the_tables_are(engine: Engine) -> None:
 
 def test_what_the_first_version_kept_is_there_after_the_steps_and_in_the_copy(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
-    config = Config()
-    config.set_main_option("script_location", str(Path(database.__file__).with_name("migrations")))
     old = create_engine(f"sqlite:///{path}")
     with old.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        migrate(connection, "0001")
         connection.exec_driver_sql(
             "INSERT INTO completions (id, project, created, model, item, messages, replay) "
             "VALUES ('chatcmpl-1', 'default', 1, 'tiny', x'7b7d', x'5b5d', x'')"
@@ -58,6 +58,40 @@ def test_what_the_first_version_kept_is_there_after_the_steps_and_in_the_copy(tm
     copy = sqlite3.connect(f"{path}.before-upgrade-from-0001")
     assert copy.execute("SELECT id FROM completions").fetchall() == [("chatcmpl-1",)]
     copy.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_hourly_sums_of_before_endpoints_count_as_before(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else request.getfixturevalue("postgresql_url")
+    texts = {"project": "ours", "key_id": "key_a", "model": "tiny", "user": "", "service_tier": "flex"}
+    values = {"hour_s": HOUR_S, **texts, **dict.fromkeys(COUNTS, 1), "prompt_tokens": 7}
+    old = create_engine(url)
+    with old.begin() as connection:
+        migrate(connection, "0009")
+        connection.execute(insert(table("usage_hours", *map(column, values))), values)
+    old.dispose()
+    ledger = open_stores(url).ledger()
+    row = usage_row(1, arrived_ms=HOUR_S * 1000, service_tier="flex")
+    ledger.add([row])
+    assert ledger.roll_up(2 * HOUR_S) == 1
+    (total,) = ledger.sums(UsageFilter(), HOUR_S, ("model",))
+    apart = ledger.sums(UsageFilter(), HOUR_S, ("endpoint", "service_tier"))
+    ledger.close()
+    assert (total.num_requests, total.prompt_tokens) == (2, 7 + row.prompt_tokens)
+    assert [(part.endpoint, part.service_tier, part.prompt_tokens) for part in apart] == [
+        ("", "flex", 7),
+        ("chat.completions", "flex", row.prompt_tokens),
+    ]
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    """From nothing to that revision."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).with_name("migrations")))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def test_servers_that_start_at_once_migrate_one_after_the_other(tmp_path: Path) -> None:

@@ -37,11 +37,12 @@ def embedding_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @contextmanager
-def serving(home: Path, *arguments: str) -> Iterator[None]:
-    """Started, and announced to the examples in OpenAI's standard environment variables."""
+def serving(home: Path, *arguments: str, **settings: str) -> Iterator[str]:
+    """Started, and announced to the examples in OpenAI's standard environment variables. Yields the base
+    URL."""
     command = [*shlex.split(os.environ.get("MYNA", "myna")), "serve", *arguments, "--port", "0"]
     own = {name: value for name, value in os.environ.items() if not name.startswith("MYNA_")}
-    environment = own | {"MYNA_HOME": str(home), "MYNA_API_KEY": KEY}
+    environment = own | {"MYNA_HOME": str(home), "MYNA_API_KEY": KEY} | settings
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         base_url = ""
@@ -54,7 +55,7 @@ def serving(home: Path, *arguments: str) -> Iterator[None]:
             patch.setenv("OPENAI_BASE_URL", base_url)
             patch.setenv("OPENAI_API_KEY", KEY)
             patch.setenv("NO_PROXY", "127.0.0.1")
-            yield
+            yield base_url
         process.terminate()
         process.stdout.read()
         assert process.wait(60) == 0

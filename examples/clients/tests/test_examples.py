@@ -16,7 +16,13 @@ NODE_TESTS = CLIENTS.parent.parent / "tests" / "node"
 def run(*command: str, folder: Path = CLIENTS, **environment: str) -> str:
     """The output of the command, which must succeed."""
     ran = subprocess.run(
-        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=300
+        command,
+        cwd=folder,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     return ran.stdout

@@ -29,7 +29,8 @@ EMBEDDING_ALIASES: Final = ("text-embedding-3-small", "text-embedding-3-large", 
 # models for other modalities (gpt-4o-audio-preview) and of open models (gpt-oss-20b) don't match.
 _TEXT_MODEL: Final = re.compile(
     r"(?:chat)?(?:gpt-[1-9][0-9]?(?:\.[0-9])?o?|o[1-9])"
-    r"(?:-(?:16k|32k|chat|codex|instruct|latest|max|mini|nano|preview|pro|turbo))*"
+    r"(?:-(?:16k|32k|chat|codex|instruct|latest|max|mini|nano|preview|pro|turbo"
+    r"|astra|cyber|law|luna|rosalind|sol|terra))*"
     r"(?:-[0-9]{4}(?:-[0-9]{2}-[0-9]{2})?(?:-preview)?)?"
     # All of Anthropic's models are for text; claude-sonnet-5, claude-3-5-haiku-20241022.
     r"|claude(?:-[a-z0-9.]+)+(?:@[0-9]+)?",

@@ -12,12 +12,14 @@ Outcome = Literal["completed", "cancelled", "failed", "refused", "lost"]
 a client error or no capacity; the server crashed."""
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
-Dimension = Literal["project", "key_id", "model", "user", "service_tier"]
+Dimension = Literal["project", "key_id", "endpoint", "model", "user", "service_tier"]
 """What sums can be grouped by; the names are fields of `UsageRow` and `UsageSum`."""
 
 
 BATCH_TIER: Final = "batch"
 """The service tier of requests of batches."""
+EMBEDDINGS: Final = "embeddings"
+"""The endpoint of requests for embeddings."""
 
 
 class UsageRow(msgspec.Struct, frozen=True):
@@ -79,7 +81,8 @@ class UsageFilter(msgspec.Struct, frozen=True):
 
 
 class UsageSum(msgspec.Struct, frozen=True):
-    """Totals of the requests in one time span. A dimension that wasn't grouped by is None.
+    """Totals of the requests in one time span. A dimension that wasn't grouped by is None; the endpoint of
+    requests that an earlier version rolled up is empty.
 
     `num_failed` counts the outcomes failed and lost; `first_token_ms` is the total over `num_first_tokens`
     requests, `duration_ms` over the completed ones.
@@ -101,6 +104,7 @@ class UsageSum(msgspec.Struct, frozen=True):
     duration_ms: int
     project: str | None = None
     key_id: str | None = None
+    endpoint: str | None = None
     model: str | None = None
     user: str | None = None
     service_tier: str | None = None

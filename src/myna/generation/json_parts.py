@@ -12,7 +12,7 @@ T = TypeVar("T")
 # The approximate size of a part. Rendering it takes a few milliseconds.
 _PART_BYTES: Final = 65536
 _INDENT: Final = 2
-# A placeholder for an array that is rendered later. It is random, so no answer can contain it.
+# A placeholder for what is rendered later. It is random, so no answer can contain it.
 _MARK: Final = secrets.token_hex(16)
 _QUOTED_MARK: Final = f'"{_MARK}"'.encode()
 
@@ -38,6 +38,26 @@ class LazyArray:
             yield [self._render(item) for item in self._items[start : start + self._per_slice]]
 
 
+class EncodedValue:
+    """A long value that is encoded ahead of time, since rendering it can't be interrupted. When indented, it
+    must be the value of a key of the document itself."""
+
+    def __init__(self, compact: bytes) -> None:
+        self._compact = compact
+        self._indented = _indented(compact, 1)
+
+    def pieces(self, *, is_indented: bool) -> Iterator[bytes]:
+        text = self._indented if is_indented else self._compact
+        for start in range(0, len(text), _PART_BYTES):
+            yield text[start : start + _PART_BYTES]
+
+
+def encoded_if_long(value: object) -> object:
+    """The value, or its encoding if that is longer than a part. Slow for a long one."""
+    compact = msgspec.json.encode(value)
+    return EncodedValue(compact) if len(compact) > _PART_BYTES else value
+
+
 def json_parts(document: object, *, is_indented: bool) -> Iterator[bytes]:
     """The document's JSON, compact or indented as OpenAI's whole answers. The joined parts equal the result
     of `msgspec.json.encode` (and `format`)."""
@@ -54,23 +74,27 @@ def json_parts(document: object, *, is_indented: bool) -> Iterator[bytes]:
 
 def _pieces(value: object, depth: int, *, is_indented: bool) -> Iterator[bytes]:
     """The pieces of a value nested in `depth` arrays or objects."""
-    arrays: list[LazyArray] = []
+    later: list[LazyArray | EncodedValue] = []
 
     def marked(found: object) -> object:
-        if not isinstance(found, LazyArray):
+        if isinstance(found, LazyArray):
+            if found.is_short:
+                return next(found.slices(), [])
+        elif not isinstance(found, EncodedValue):
             raise TypeError(f"can't encode {type(found).__name__} as JSON")
-        if found.is_short:
-            return next(found.slices(), [])
-        arrays.append(found)
+        later.append(found)
         return _MARK
 
     text = msgspec.json.encode(value, enc_hook=marked)
     *befores, last = (_indented(text, depth) if is_indented else text).split(_QUOTED_MARK)
-    for before, array in zip(befores, arrays, strict=True):
+    for before, found in zip(befores, later, strict=True):
         yield before
+        if isinstance(found, EncodedValue):
+            yield from found.pieces(is_indented=is_indented)
+            continue
         line = before[before.rfind(b"\n") + 1 :]
         inside = (len(line) - len(line.lstrip())) // _INDENT
-        yield from _items(array, inside, is_indented=is_indented)
+        yield from _items(found, inside, is_indented=is_indented)
     yield last
 
 

@@ -19,6 +19,7 @@ from myna.core.supervision import SupervisedTask
 from myna.stores.database_threads import DatabaseThreads
 
 MAX_PER_KEY: Final = 32
+MAX_FOLLOWED_PER_KEY: Final = 4 * MAX_PER_KEY
 LEASE_S: Final = 20.0
 """A server that has not been heard of for that long is dead."""
 KEEP_EVENTS_S: Final = 600
@@ -128,6 +129,7 @@ class BackgroundRuns:
         self._threads = threads
         self._runs: dict[str, Run] = {}
         self._starting = Counter[str]()  # by key
+        self._followed = Counter[str]()  # by key
         self._num_holders = 0
         self._beaten_at = float("-inf")
         self._heart = SupervisedTask("the heartbeat for background responses", self._beat)
@@ -153,6 +155,23 @@ class BackgroundRuns:
             yield
         finally:
             self._starting -= Counter([key_id])
+
+    @contextmanager
+    def following(self, key_id: str) -> Iterator[None]:
+        """A block that reads the events of one response for a client. Raises `RequestsLimited` if the key has
+        too many: each may hold a copy of all events in memory, or asks the store again and again."""
+        if self._followed[key_id] >= MAX_FOLLOWED_PER_KEY:
+            raise RequestsLimited(
+                f"This key has {MAX_FOLLOWED_PER_KEY} streams of background responses open. Close one, or "
+                "retrieve the response without 'stream'.",
+                code="rate_limit_exceeded",
+                retry_after_s=5.0,
+            )
+        self._followed[key_id] += 1
+        try:
+            yield
+        finally:
+            self._followed -= Counter([key_id])
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[None]:

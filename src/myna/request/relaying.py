@@ -5,6 +5,7 @@ from typing import Final
 
 from myna.accounts.limiting import TokenEstimate
 from myna.catalog.registry import ModelCard
+from myna.core.errors import WrongEndpoint
 from myna.core.events import Event, WireChunk
 from myna.core.relay import RelayRequest
 from myna.generation.service_tier import requested_tier
@@ -50,6 +51,14 @@ async def answer_relayed(
             await response.send_events(events, renderer or _Chunks())
         else:
             await response.send_body((await collect(events, _Body())).parts())
+
+
+def uncounted(card: ModelCard) -> WrongEndpoint:
+    """The error of a request to count tokens for a model whose card `is_relayed`."""
+    return WrongEndpoint(
+        f"Tokens can't be counted for {card.id!r}: it runs on the upstream {card.owned_by!r}, and only "
+        "models of this server have a tokenizer here."
+    )
 
 
 async def _with_permitted_tier(

@@ -177,13 +177,14 @@ USAGE: Final = Table(
     Index("usage_by_project", "project", "serial"),
 )
 
-# Rolled-up rows: hourly sums for each combination of dimensions.
+# Rolled-up rows: hourly sums for each combination of dimensions. The endpoint of the oldest is empty.
 USAGE_HOURS: Final = Table(
     "usage_hours",
     METADATA,
     Column("hour_s", BigInteger, primary_key=True),
     Column("project", String(64), primary_key=True),
     Column("key_id", String(64), primary_key=True),
+    Column("endpoint", String(64), primary_key=True),
     Column("model", String(256), primary_key=True),
     Column("user", String(128), primary_key=True),
     Column("service_tier", String(16), primary_key=True),

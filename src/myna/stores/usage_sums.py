@@ -8,7 +8,14 @@ import msgspec
 from myna.core.ledger import Dimension, UsageRow, UsageSum
 
 HOUR_S: Final = 3600
-DIMENSIONS: Final[tuple[Dimension, ...]] = ("project", "key_id", "model", "user", "service_tier")
+DIMENSIONS: Final[tuple[Dimension, ...]] = (
+    "project",
+    "key_id",
+    "endpoint",
+    "model",
+    "user",
+    "service_tier",
+)
 COUNTS: Final = tuple(name for name in UsageSum.__struct_fields__ if name not in ("start_s", *DIMENSIONS))
 
 
@@ -31,6 +38,7 @@ def as_sum(row: UsageRow) -> UsageSum:
         duration_ms=row.duration_ms if row.outcome == "completed" else 0,
         project=row.project,
         key_id=row.key_id,
+        endpoint=row.endpoint,
         model=row.model,
         user=row.user,
         service_tier=row.service_tier,

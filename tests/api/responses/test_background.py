@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from tests.stores.response_rows import response
 
 from myna.core.events import PromptDone, TextDelta
 from myna.core.stored_responses import BackgroundStore, EventBatch
-from myna.request.background import MAX_PER_KEY, BackgroundRuns, EventLog
+from myna.request.background import MAX_FOLLOWED_PER_KEY, MAX_PER_KEY, BackgroundRuns, EventLog
 from myna.stores.database_threads import DatabaseThreads
 from myna.stores.memory_stores import MemoryStores
 from myna.stores.responses_memory import MemoryBackground, MemoryConversational, MemoryResponses
@@ -66,6 +67,24 @@ async def test_a_response_is_generated_without_its_client_and_polled() -> None:
             ("completed", 3, 200)
         ]
         assert model.generator.streams[0].num_closed == 1
+
+
+async def test_a_key_follows_a_limited_number_of_streams() -> None:
+    async with serving(words("Hi")) as model:
+        response_id = await _start(model, stream=False)
+        await _ended(model, response_id)
+        path, runs = f"/v1/responses/{response_id}?stream=true", model.services.background_runs
+        key_id = model.ledger.rows[0].key_id
+        with ExitStack() as others:
+            for _ in range(MAX_FOLLOWED_PER_KEY - 1):
+                others.enter_context(runs.following(key_id))
+            others.enter_context(runs.following("another"))
+            assert events_of((await model.client.get(path)).text)[-1]["type"] == "response.completed"
+            with runs.following(key_id):
+                refused = await model.client.get(path)
+                assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+                assert "128 streams of background responses" in error_of(refused)["message"]
+        assert (await model.client.get(path)).status_code == 200
 
 
 async def test_cancelling_frees_the_sequence_and_can_be_repeated() -> None:

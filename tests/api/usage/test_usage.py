@@ -41,10 +41,14 @@ READER = Principal("key_r", project="ours", scopes=KEY_SCOPES["read"])
 
 @asynccontextmanager
 async def usage_server(
-    folder: Path, principal: Principal | None = None, *, has_ledger: bool = True
+    folder: Path,
+    principal: Principal | None = None,
+    *,
+    has_ledger: bool = True,
+    store: MemoryLedger | None = None,
 ) -> AsyncIterator[Live]:
     """Three days of requests: on the first day two, on the second none, on the third one of another's."""
-    store = MemoryLedger()
+    store = MemoryLedger() if store is None else store
     store.add(
         [
             usage_row(
@@ -106,6 +110,41 @@ async def test_openais_client_reads_the_buckets_page_by_page(tmp_path: Path) -> 
     assert isinstance(result, wire.DataResultOrganizationUsageCompletionsResult)
     assert (result.input_tokens, result.input_cached_tokens, result.output_tokens) == (110, 60, 10)
     assert (result.num_model_requests, result.model, result.batch) == (2, None, None)
+
+
+async def test_embeddings_are_counted_apart(tmp_path: Path) -> None:
+    """Also after their rows became hourly sums; costs have both."""
+    start_ms, end_s = START_S * 1000, START_S + DAY_S
+    embedding = usage_row(
+        9,
+        endpoint="embeddings",
+        arrived_ms=start_ms,
+        prompt_tokens=7,
+        completion_tokens=0,
+        cost_nano=500_000_000,
+    )
+    store = MemoryLedger()
+    async with (
+        usage_server(tmp_path, store=store) as live,
+        openai.AsyncOpenAI(base_url=live.base_url, api_key=KEY, admin_api_key=KEY, max_retries=0) as client,
+    ):
+        store.add([embedding])
+        for _ in range(2):
+            usage = client.admin.organization.usage
+            embeddings = await usage.embeddings(start_time=START_S, end_time=end_s, group_by=["model"])
+            completions = await usage.completions(start_time=START_S, end_time=end_s)
+            costs = await usage.costs(start_time=START_S, end_time=end_s)
+            (embedded,), (completed,) = embeddings.data[0].results, completions.data[0].results
+            (cost,) = costs.data[0].results
+            assert embedded.object == "organization.usage.embeddings.result"
+            assert (embedded.input_tokens, embedded.num_model_requests, embedded.model) == (7, 1, "tiny")
+            assert completed.object == "organization.usage.completions.result"
+            assert (completed.input_tokens, completed.num_model_requests) == (110, 2)
+            assert cost.object == "organization.costs.result"
+            assert cost.amount is not None and cost.amount.value == 2.0
+            store.roll_up(START_S + DAY_S)
+        refused = await live.ask("GET", "/v1/organization/usage/embeddings?start_time=0&batch=true")
+    assert refused.status == 400 and b"Unknown parameter: 'batch'" in refused.body
 
 
 async def test_groups_and_filters(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from myna.generation.usage import TokenUsage
 from myna.http.streaming import collect
 from myna.request.auth import require
 from myna.request.context import Endpoint, RequestContext
-from myna.request.relaying import answer_relayed
+from myna.request.relaying import answer_relayed, uncounted
 from myna.wire.anthropic import MESSAGES_PATH
 from myna.wire.anthropic_parameters import COUNT_TOKENS, MESSAGES
 from myna.wire.anthropic_validation import validate_anthropic
@@ -68,7 +68,7 @@ async def count_tokens(context: RequestContext) -> Response:
     body = await context.json_object(_NO_OBJECT)
     card = _requested_card(context, body)
     if card.is_relayed:
-        raise WrongEndpoint("Tokens can't be counted for models on other servers.")
+        raise uncounted(card)
     request = await context.validated(
         PromptRequest, body, COUNT_TOKENS, may_ignore=True, validator=validate_anthropic
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,11 +10,11 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from myna.api.responses.answer import failed
-from myna.api.responses.context import RequestItems, ids_for, own_items
+from myna.api.responses.context import RequestItems, begin_response, own_items
 from myna.api.responses.following import EncodedEvents, FollowedEvents, follow
 from myna.api.responses.generating import generate
 from myna.api.responses.schema import ResponsesRequest
-from myna.api.responses.shapes import Response, new_response
+from myna.api.responses.shapes import Response
 from myna.api.responses.storing import FULL_TEXT, Storing, input_items, stored_response
 from myna.api.responses.stream import ResponseRenderer
 from myna.catalog.registry import ModelCard
@@ -49,8 +48,7 @@ async def answer_in_background(
     if not request.is_stored:
         raise InvalidRequest("Background responses are stored; 'store' can't be false.", param="store")
     runs, keeps_events = context.services.background_runs, bool(request.stream)
-    created, ids = int(time.time()), ids_for(request)
-    response = new_response(request, body, id=ids.new("resp_", created), created=created, model=card.id)
+    response, ids = await begin_response(context, card, request, body)
     with runs.room(context.principal.key_id):
         work = context.detached()
         try:
@@ -175,10 +173,11 @@ class _Job:
 
     async def _render(self, event: Event) -> None:
         data = self.renderer.feed(event)
-        if not isinstance(data, bytes):
+        if isinstance(data, bytes):
+            self.run.log.append(_split(data))
+        else:
             parts = [part async for part in render_off_loop(data, self.context.services.text_threads)]
-            data = b"".join(parts)
-        self.run.log.append(_split(data))
+            self.run.log.append(await self._rendered(lambda: b"".join(parts)))
 
     async def _rendered(self, render: Callable[[], bytes]) -> Sequence[bytes]:
         """The events, each of which may repeat a long request."""

@@ -2,15 +2,18 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from myna.api.responses.orphans import status_of
 from myna.api.responses.schema import ResponsesRequest
-from myna.api.responses.shapes import Response
+from myna.api.responses.shapes import Response, new_response, with_encoded_echoes
+from myna.catalog.registry import ModelCard
 from myna.core.errors import InvalidRequest, NotFound
 from myna.core.stored_responses import ACTIVE, MAX_HISTORY_BYTES, History, ResponseItem
+from myna.http.json_bodies import INLINE_BYTES
 from myna.request.context import RequestContext
 from myna.wire.ids import ItemIds
 from myna.wire.response_items import Item, ItemReference, read_stored
@@ -64,6 +67,20 @@ def ids_for(request: ResponsesRequest) -> ItemIds:
     if request.conversation_id is not None:
         return ItemIds.within(request.conversation_id)
     return ItemIds.continuing(request.previous_response_id)
+
+
+async def begin_response(
+    context: RequestContext, card: ModelCard, request: ResponsesRequest, body: Mapping[str, Any]
+) -> tuple[Response, ItemIds]:
+    """The response before anything is generated, and its ids."""
+    created, ids = int(time.time()), ids_for(request)
+
+    def begin() -> Response:
+        response = new_response(request, body, id=ids.new("resp_", created), created=created, model=card.id)
+        return with_encoded_echoes(response) if context.body_bytes > INLINE_BYTES else response
+
+    bodies = context.services.large_bodies
+    return await bodies.run_if_large(context.body_bytes, context.principal.key_id, begin), ids
 
 
 async def own_items(context: RequestContext, request: ResponsesRequest, response: Response) -> RequestItems:

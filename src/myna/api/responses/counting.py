@@ -9,9 +9,9 @@ from myna.api.responses.context import request_items
 from myna.api.responses.model import NO_OBJECT_TEXT, requested_card
 from myna.api.responses.prepare import count_tokens
 from myna.api.responses.schema import InputTokensRequest
-from myna.core.errors import WrongEndpoint
 from myna.request.auth import require
 from myna.request.context import RequestContext
+from myna.request.relaying import uncounted
 from myna.wire.parameters import INPUT_TOKENS
 
 
@@ -21,7 +21,7 @@ async def count_input_tokens(context: RequestContext) -> Response:
     body = await context.json_object(NO_OBJECT_TEXT)
     card = requested_card(context, body)
     if card.is_relayed:
-        raise WrongEndpoint("Tokens can't be counted for models on other servers.")
+        raise uncounted(card)
     request = (await context.validated(InputTokensRequest, body, INPUT_TOKENS, may_ignore=True)).as_response()
     check_exclusive(request)
     check_input(request.input, request.previous_response_id or request.conversation)

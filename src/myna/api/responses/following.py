@@ -17,13 +17,17 @@ from myna.request.context import RequestContext
 from myna.wire.errors import error_body
 
 _POLL_S: Final = 0.5
+_PART_BYTES: Final = 1 << 16
+"""More is not copied at once."""
+_EVENT_END: Final = b"\n\n"
 
 
 class EncodedEvents:
     """A `streaming.ChunkRenderer` of events that are rendered already."""
 
     def feed(self, event: Event) -> bytes | Iterator[bytes]:
-        return event.data if type(event) is WireChunk else b""
+        data = event.data if type(event) is WireChunk else b""
+        return data if len(data) < _PART_BYTES else _parts(data)
 
     def end(self) -> bytes:
         """Nothing: the last event has ended the stream."""
@@ -58,7 +62,8 @@ async def follow(context: RequestContext, response_id: str, after: int) -> Async
         else:
             events = await _stored_events(context, response_id, number)
         if events:
-            yield _chunk(events)
+            for chunk in _chunks(events):
+                yield chunk
             number += len(events)
             if is_last(events[-1]):
                 return
@@ -73,7 +78,8 @@ async def follow(context: RequestContext, response_id: str, after: int) -> Async
             await asyncio.sleep(_POLL_S)
     events = await context.in_text_thread(lambda: replayed(shown_response(row)))
     last = max(number + 1, len(events) - 1)
-    yield _chunk([*events[number + 1 : -1], numbered(events[-1], last)])
+    for chunk in _chunks([*events[number + 1 : -1], numbered(events[-1], last)]):
+        yield chunk
 
 
 async def _stored_events(context: RequestContext, response_id: str, after: int) -> Sequence[bytes]:
@@ -89,5 +95,18 @@ async def _stored_events(context: RequestContext, response_id: str, after: int) 
     return events
 
 
-def _chunk(events: Sequence[bytes]) -> WireChunk:
-    return WireChunk(b"".join(event + b"\n\n" for event in events), 0)
+def _chunks(events: Sequence[bytes]) -> Iterator[WireChunk]:
+    """The events as they are sent: short ones together, since each chunk costs, but not too many."""
+    ready, size = list[bytes](), 0
+    for event in events:
+        if ready and size + len(event) > _PART_BYTES:
+            yield WireChunk(b"".join(ready), 0)
+            ready, size = [], 0
+        ready += (event, _EVENT_END)
+        size += len(event)
+    yield WireChunk(b"".join(ready), 0)
+
+
+def _parts(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), _PART_BYTES):
+        yield data[start : start + _PART_BYTES]

@@ -1,6 +1,5 @@
 """`POST /v1/responses`: one function from the request to the last byte of the response."""
 
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -9,13 +8,12 @@ from msgspec.structs import replace
 from myna.api.responses.background import answer_in_background
 from myna.api.responses.check import check_combinations, check_moved
 from myna.api.responses.compacting import compact_response
-from myna.api.responses.context import ids_for, own_items
+from myna.api.responses.context import begin_response, own_items
 from myna.api.responses.counting import count_input_tokens
 from myna.api.responses.generating import generate
 from myna.api.responses.model import NO_OBJECT_TEXT, requested_card
 from myna.api.responses.relayed import RelayedChunks, RelayedEvents
 from myna.api.responses.schema import ResponsesRequest
-from myna.api.responses.shapes import new_response
 from myna.api.responses.storing import Storing, has_room
 from myna.api.responses.stream import ResponseEvents, ResponseRenderer
 from myna.catalog.registry import ModelCard
@@ -53,8 +51,7 @@ async def create_response(context: RequestContext) -> None:
 async def _answer(
     context: RequestContext, card: ModelCard, request: ResponsesRequest, body: Mapping[str, Any]
 ) -> None:
-    created, ids = int(time.time()), ids_for(request)
-    response = new_response(request, body, id=ids.new("resp_", created), created=created, model=card.id)
+    response, ids = await begin_response(context, card, request, body)
     options = request.stream_options
     renderer = ResponseRenderer(
         response, is_obfuscated=bool(options is not None and options.include_obfuscation)

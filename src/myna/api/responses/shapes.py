@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from myna.api.responses.schema import ResponsesRequest
-from myna.generation.json_parts import LazyArray
+from myna.generation.json_parts import EncodedValue, LazyArray, encoded_if_long
 from myna.generation.usage import TokenUsage
 
 Json = dict[str, object]
@@ -56,7 +57,8 @@ class ResponseError(msgspec.Struct):
 
 
 class Response(msgspec.Struct):
-    """A response; its fields are in OpenAI's order. `conversation` is omitted if there is none."""
+    """A response; its fields are in OpenAI's order. `conversation` is omitted if there is none. What it
+    repeats of a large request is encoded (`with_encoded_echoes`)."""
 
     id: str
     object: str
@@ -68,7 +70,7 @@ class Response(msgspec.Struct):
     error: ResponseError | None
     frequency_penalty: float
     incomplete_details: dict[str, str] | None
-    instructions: str | None
+    instructions: str | EncodedValue | None
     max_output_tokens: int | None
     max_tool_calls: int | None
     model: str
@@ -83,9 +85,9 @@ class Response(msgspec.Struct):
     service_tier: str
     store: bool
     temperature: float
-    text: Json
+    text: Json | EncodedValue
     tool_choice: Any
-    tools: list[Json]
+    tools: list[Json] | EncodedValue
     top_logprobs: int
     top_p: float
     truncation: str
@@ -205,3 +207,17 @@ class OutputCustomCall(msgspec.Struct):
 
 
 OutputItem = OutputMessage | OutputReasoning | OutputFunctionCall | OutputCustomCall
+
+
+def with_encoded_echoes(response: Response) -> Response:
+    """The same response, which is rendered in short parts however long its request was. Slow for a long
+    one."""
+    echoes: dict[str, Any] = {
+        name: encoded_if_long(getattr(response, name))
+        for name in ("instructions", "text", "tool_choice", "tools")
+    }
+    return replace(response, **echoes)
+
+
+def has_encoded_echoes(response: Response) -> bool:
+    return any(isinstance(value, EncodedValue) for value in msgspec.structs.astuple(response))

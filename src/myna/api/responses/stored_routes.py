@@ -36,8 +36,9 @@ async def retrieve_response(context: RequestContext) -> Response | None:
     row = await _find(context)
     if not is_stream:
         return json_response(await context.in_text_thread(response_json, row))
-    async with context.response_sender(is_stream=True, events=FollowedEvents()) as sender:
-        await sender.send_events(follow(context, row.id, after), EncodedEvents())
+    with context.services.background_runs.following(context.principal.key_id):
+        async with context.response_sender(is_stream=True, events=FollowedEvents()) as sender:
+            await sender.send_events(follow(context, row.id, after), EncodedEvents())
     return None
 
 

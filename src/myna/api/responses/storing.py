@@ -119,7 +119,7 @@ def stored_response(
         created=response.created_at,
         model=response.model,
         status=status,
-        body=msgspec.json.encode(replace(response, output=[])),
+        body=b"".join(json_parts(replace(response, output=[]), is_indented=False)),
         input=input,
         output=output,
         previous_id=response.previous_response_id,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from myna.api.responses.answer import ResponseFold, failed
 from myna.api.responses.open_items import OpenItem
 from myna.api.responses.output import Change, ItemAdded, ItemDelta, ItemDone
-from myna.api.responses.shapes import OutputMessage, OutputReasoning, Response
+from myna.api.responses.shapes import OutputMessage, OutputReasoning, Response, has_encoded_echoes
 from myna.core.events import Done, Event, TextDelta
 from myna.generation.json_parts import json_parts
 from myna.generation.logprobs import per_slice, slices, token_entry
@@ -43,6 +43,7 @@ class ResponseRenderer:
     def __init__(self, response: Response, *, is_obfuscated: bool = False) -> None:
         self.fold: ResponseFold | None = None
         self._response = response
+        self._has_long_echo = has_encoded_echoes(response)
         self._obfuscator = Obfuscator() if is_obfuscated else None
         self._number = 0
         self._has_begun = False
@@ -60,7 +61,9 @@ class ResponseRenderer:
             raise RuntimeError("the renderer has no fold yet")
         changes = fold.feed(event)
         parts = self._rendered(fold, changes, event)
-        return parts if _is_large(fold, changes, event) else b"".join(parts)
+        shows_response = type(event) is Done or not self._has_begun
+        is_large = (self._has_long_echo and shows_response) or _is_large(fold, changes, event)
+        return parts if is_large else b"".join(parts)
 
     def end(self) -> bytes:
         """Nothing: the last event has ended the stream."""

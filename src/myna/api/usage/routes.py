@@ -8,7 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from myna.api.usage import show
-from myna.api.usage.query import GROUPS, NAMES, Query, filter_of, span_of
+from myna.api.usage.query import GROUPS, NAMES, Query, Span, filter_of, span_of
 from myna.core.errors import InvalidRequest, NotFound
 from myna.core.ledger import OUTCOMES, Dimension, LedgerStore, Outcome, UsageFilter, UsageSum
 from myna.request.auth import require
@@ -22,23 +22,31 @@ _MAX_COST_DAYS: Final = 180
 _MAX_EXPORTED: Final = 100_000  # buckets, or rows without grouping
 _TIMES: Final = ("start_time", "end_time")
 _SPAN: Final = (*_TIMES, "bucket_width", "group_by", *NAMES)
+_EMBEDDING_GROUPS: Final = ("project_id", "user_id", "api_key_id", "model")
 
 
-async def usage(context: RequestContext) -> Response:
-    """OpenAI's usage: sums per bucket of time."""
+async def completions(context: RequestContext) -> Response:
+    """OpenAI's usage of everything but embeddings: sums per bucket of time."""
     require(context.principal, "api.usage.read")
     query = Query(context.request.query_params, (*_SPAN, "batch", "limit", "page"))
-    width_s, default, most = _WIDTHS[query.choice("bucket_width", tuple(_WIDTHS), "1d")]
-    span = span_of(query, width_s, query.integer("limit", 1, most, default), _now_s())
     group_by = query.choices("group_by", (*GROUPS, "batch"))
-    wanted = filter_of(query, context.principal, span.start_s, span.end_s)
     is_batch = query.flag("batch")
     if is_batch is None and "batch" not in group_by:
-        sums = await _sums(context, wanted, width_s, group_by)
+        span, sums = await _buckets(context, query, group_by, embeds=False)
     else:
-        by_tier = await _sums(context, wanted, width_s, [*dict.fromkeys((*group_by, "service_tier"))])
+        tiers = [*dict.fromkeys((*group_by, "service_tier"))]
+        span, by_tier = await _buckets(context, query, tiers, embeds=False)
         sums = show.split_by_batch(by_tier, is_batch, keeps_tier="service_tier" in group_by)
-    return _json(show.page(span, show.usage_results(sums, group_by)))
+    return _json(show.page(span, show.completion_results(sums, group_by)))
+
+
+async def embeddings(context: RequestContext) -> Response:
+    """OpenAI's usage of embeddings."""
+    require(context.principal, "api.usage.read")
+    query = Query(context.request.query_params, (*_SPAN, "limit", "page"))
+    group_by = query.choices("group_by", _EMBEDDING_GROUPS)
+    span, sums = await _buckets(context, query, group_by, embeds=True)
+    return _json(show.page(span, show.embedding_results(sums)))
 
 
 async def costs(context: RequestContext) -> Response:
@@ -98,7 +106,8 @@ async def requests(context: RequestContext) -> Response:
 
 
 ENDPOINTS: Final = (
-    Endpoint("GET", "/v1/organization/usage/completions", usage),
+    Endpoint("GET", "/v1/organization/usage/completions", completions),
+    Endpoint("GET", "/v1/organization/usage/embeddings", embeddings),
     Endpoint("GET", "/v1/organization/usage/export", export),
     Endpoint("GET", "/v1/organization/costs", costs),
     Endpoint("GET", "/v1/organization/requests", requests),
@@ -109,6 +118,19 @@ def _store(context: RequestContext) -> LedgerStore:
     if context.services.ledger is None:
         raise NotFound("This server records no usage: it was started with usage = false.", code="not_found")
     return context.services.ledger.store
+
+
+async def _buckets(
+    context: RequestContext, query: Query, group_by: Sequence[str], *, embeds: bool
+) -> tuple[Span, Sequence[UsageSum]]:
+    """The page of buckets that was asked for, and its sums of embeddings or of everything else."""
+    width_s, default, most = _WIDTHS[query.choice("bucket_width", tuple(_WIDTHS), "1d")]
+    span = span_of(query, width_s, query.integer("limit", 1, most, default), _now_s())
+    wanted = filter_of(query, context.principal, span.start_s, span.end_s)
+    by_endpoint = await context.services.database_threads.run(
+        _store(context).sums, wanted, width_s, [*_dimensions(group_by), "endpoint"]
+    )
+    return span, show.split_by_endpoint(by_endpoint, embeds=embeds)
 
 
 async def _sums(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from myna.api.usage.query import Span, page_name
-from myna.core.ledger import BATCH_TIER, UsageRow, UsageSum
+from myna.core.ledger import BATCH_TIER, EMBEDDINGS, UsageRow, UsageSum
 from myna.stores.usage_sums import added_up
 from myna.usage.reports import dollars, mean_duration_ms, mean_first_token_ms
 
@@ -25,14 +25,23 @@ def page(span: Span, results: Mapping[int, Sequence[Mapping[str, object]]]) -> d
     return {"object": "page", "data": buckets, "has_more": next_page is not None, "next_page": next_page}
 
 
-def usage_results(
+def completion_results(
     sums: Iterable[UsageSum], group_by: Sequence[str]
 ) -> Mapping[int, Sequence[Mapping[str, object]]]:
-    by_start: dict[int, list[Mapping[str, object]]] = {}
-    for part in sums:
-        result = _usage_result(part, group_by)
-        by_start.setdefault(part.start_s, []).append(result)
-    return by_start
+    return _by_start((part, _completion_result(part, group_by)) for part in sums)
+
+
+def embedding_results(sums: Iterable[UsageSum]) -> Mapping[int, Sequence[Mapping[str, object]]]:
+    return _by_start((part, _embedding_result(part)) for part in sums)
+
+
+def split_by_endpoint(by_endpoint: Iterable[UsageSum], *, embeds: bool) -> Sequence[UsageSum]:
+    """The sums of embeddings, or those of all other requests, from sums that are grouped by endpoint."""
+    return added_up(
+        msgspec.structs.replace(part, endpoint=None)
+        for part in by_endpoint
+        if (part.endpoint == EMBEDDINGS) is embeds
+    )
 
 
 def split_by_batch(
@@ -54,17 +63,7 @@ def _is_batch(part: UsageSum) -> bool:
 
 
 def cost_results(sums: Iterable[UsageSum]) -> Mapping[int, Sequence[Mapping[str, object]]]:
-    by_start: dict[int, list[Mapping[str, object]]] = {}
-    for part in sums:
-        result = {
-            "object": "organization.costs.result",
-            "amount": {"value": dollars(part.cost_nano), "currency": "usd"},
-            "line_item": part.model or None,
-            "project_id": part.project,
-            "api_key_id": part.key_id,
-        }
-        by_start.setdefault(part.start_s, []).append(result)
-    return by_start
+    return _by_start((part, _cost_result(part)) for part in sums)
 
 
 def request_item(row: UsageRow) -> dict[str, object]:
@@ -93,7 +92,26 @@ def request_item(row: UsageRow) -> dict[str, object]:
     }
 
 
-def _usage_result(part: UsageSum, group_by: Sequence[str]) -> dict[str, object]:
+def _by_start(
+    results: Iterable[tuple[UsageSum, Mapping[str, object]]],
+) -> Mapping[int, Sequence[Mapping[str, object]]]:
+    by_start: dict[int, list[Mapping[str, object]]] = {}
+    for part, result in results:
+        by_start.setdefault(part.start_s, []).append(result)
+    return by_start
+
+
+def _cost_result(part: UsageSum) -> Mapping[str, object]:
+    return {
+        "object": "organization.costs.result",
+        "amount": {"value": dollars(part.cost_nano), "currency": "usd"},
+        "line_item": part.model or None,
+        "project_id": part.project,
+        "api_key_id": part.key_id,
+    }
+
+
+def _completion_result(part: UsageSum, group_by: Sequence[str]) -> Mapping[str, object]:
     return {
         "object": "organization.usage.completions.result",
         "input_tokens": part.prompt_tokens,
@@ -101,13 +119,28 @@ def _usage_result(part: UsageSum, group_by: Sequence[str]) -> dict[str, object]:
         "input_cached_tokens": part.cached_tokens,
         "input_audio_tokens": 0,
         "output_audio_tokens": 0,
+        **_shared(part),
+        "batch": _is_batch(part) if "batch" in group_by else None,
+        "service_tier": (part.service_tier or None) if "service_tier" in group_by else None,
+    }
+
+
+def _embedding_result(part: UsageSum) -> Mapping[str, object]:
+    return {
+        "object": "organization.usage.embeddings.result",
+        "input_tokens": part.prompt_tokens,
+        **_shared(part),
+    }
+
+
+def _shared(part: UsageSum) -> Mapping[str, object]:
+    """What results of all kinds have. `myna` is our extension."""
+    return {
         "num_model_requests": part.num_requests,
         "project_id": part.project,
         "user_id": part.user or None,
         "api_key_id": part.key_id,
         "model": part.model or None,
-        "batch": _is_batch(part) if "batch" in group_by else None,
-        "service_tier": (part.service_tier or None) if "service_tier" in group_by else None,
         "myna": {
             "reasoning_tokens": part.reasoning_tokens,
             "num_completed": part.num_completed,

@@ -11,7 +11,14 @@ from typing import Final
 from myna.backends.worker.fake_renderer import FakeTextEncoder, fake_renderer
 from myna.backends.worker.file_hashes import FileHashes
 from myna.backends.worker.findings import engine_findings
-from myna.backends.worker.loaded_model import EngineText, WorkerModel, loaded_model, start_worker, text_side
+from myna.backends.worker.loaded_model import (
+    EngineText,
+    WorkerModel,
+    loaded_model,
+    read_template,
+    start_worker,
+    text_side,
+)
 from myna.backends.worker.model_size import model_size
 from myna.core.backend import (
     BackendOptions,
@@ -152,6 +159,11 @@ class WorkerBackend:
         )
         return await self._start_worker(spec, self._limits)
 
+    def fake_text(self, context_tokens: int, model: str) -> GgufRenderer:
+        """The text side of the fake engine. Raises `ModelLoadFailed`."""
+        template = read_template(self._options.chat_templates.get(model), model)
+        return fake_renderer(context_tokens, chat_template=template)
+
     def _inspect(self, model: LocalModel, engine_text: EngineText) -> "_FileCandidate":
         """Read the file's header once for everything that the server needs. The worker process reads it
         again: it must check the file that it opens, and sending a parsed vocabulary takes as long as reading
@@ -246,7 +258,8 @@ class _FakeCandidate:
         worker = await self.backend.start_on(_FAKE, self.model, kv_bytes)
         if embeds(str(self.model.path)):
             return loaded_model(worker, FakeTextEncoder())
-        return loaded_model(worker, await asyncio.to_thread(fake_renderer, worker.info.context_tokens))
+        context = worker.info.context_tokens
+        return loaded_model(worker, await asyncio.to_thread(self.backend.fake_text, context, self.model.id))
 
 
 def _load_failed(model: LocalModel, reason: str | Translatable) -> ModelLoadFailed:

@@ -13,8 +13,14 @@ from myna.prompts.tokenizer import Tokenizer
 from myna.prompts.vocabulary import Vocabulary
 
 
-def fake_renderer(context_tokens: int, template: ChatTemplate | None = None) -> GgufRenderer:
-    """A renderer as if from a GGUF file with the fake engine's vocabulary; without a template a plain one."""
+def fake_renderer(
+    context_tokens: int, template: ChatTemplate | None = None, *, chat_template: str | None = None
+) -> GgufRenderer:
+    """A renderer as if from a GGUF file with the fake engine's vocabulary, and with a template or the text of
+    one; without any a plain one."""
+    if chat_template is not None:
+        bos, eos = (fake.VOCABULARY[token].decode() for token in (fake.START, fake.END))
+        template = ChatTemplate.load(chat_template, bos=bos, eos=eos)
     alphabet = byte_alphabet()
     texts = ["".join(alphabet[byte] for byte in piece).encode() for piece in fake.VOCABULARY]
     kinds = np.full(len(texts), int(TokenKind.NORMAL), np.int32)

@@ -6,7 +6,7 @@ import { Now } from "./now.js";
 import { RANGES, startOf, usagePath } from "./ranges.js";
 import { useResource } from "./resource.js";
 import { count, money, time } from "./shown.js";
-import { groupsOf, latencyOf, linesOf, MEASURES, OTHERS, sumOf } from "./sums.js";
+import { groupsOf, joined, latencyOf, linesOf, MEASURES, OTHERS, sumOf } from "./sums.js";
 import { Table } from "./table.js";
 import { Trouble } from "./trouble.js";
 
@@ -17,11 +17,13 @@ const FIGURES = ["requests", "input", "output", "errors", "first", "total", "cos
 export function Overview({ nameOfKey, projects, status }) {
   const [range, by, project] = [useSignal("day"), useSignal("model"), useSignal("")];
   const shown = RANGES[range.value] ?? RANGES.day;
-  // This path changes only when its buckets do, so that updates poll the same resource.
+  // These paths change only when their buckets do, so that updates poll the same resources.
   const bucket = startOf(shown, Date.now() / 1000) + shown.lengthS - 1;
-  const path = usagePath(shown, bucket, /** @type {any} */ (by.value), project.value);
-  const resource = useResource(path, EVERY_MS);
-  const buckets = resource.data?.data ?? [];
+  /** @param {"completions" | "embeddings"} kind */
+  const pathOf = (kind) => usagePath(kind, shown, bucket, /** @type {any} */ (by.value), project.value);
+  const completions = useResource(pathOf("completions"), EVERY_MS);
+  const embeddings = useResource(pathOf("embeddings"), EVERY_MS);
+  const buckets = joined(completions.data?.data ?? [], embeddings.data?.data ?? []);
   const sum = sumOf(buckets.flatMap((/** @type {any} */ found) => found.results));
   function nameOf(/** @type {string | null} */ name) {
     if (name === OTHERS) return t("usage.others");
@@ -38,7 +40,7 @@ export function Overview({ nameOfKey, projects, status }) {
         <${Choice} label=${t("usage.by")} chosen=${by} names=${["model", "api_key_id"]} word="by" />
         ${projects.length > 1 && html`<${ProjectChoice} projects=${projects} chosen=${project} />`}
       </div>
-      <${Trouble} of=${resource} />
+      <${Trouble} of=${completions.error ? completions : embeddings} />
       <${Sums} sum=${sum} />
       <div class="charts">
         ${Object.entries(MEASURES).map(

@@ -22,9 +22,10 @@ export function startOf(range, nowS) {
 
 /**
  * The path for the usage in a range.
- * @param {Range} range @param {number} nowS @param {"model" | "api_key_id"} by @param {string} project "" for all
+ * @param {"completions" | "embeddings"} kind @param {Range} range @param {number} nowS
+ * @param {"model" | "api_key_id"} by @param {string} project "" for all
  */
-export function usagePath(range, nowS, by, project) {
+export function usagePath(kind, range, nowS, by, project) {
   const query = new URLSearchParams({
     start_time: String(startOf(range, nowS)),
     bucket_width: range.width,
@@ -32,5 +33,5 @@ export function usagePath(range, nowS, by, project) {
     group_by: by,
   });
   if (project) query.set("project_ids", project);
-  return `v1/organization/usage/completions?${query}`;
+  return `v1/organization/usage/${kind}?${query}`;
 }

@@ -15,9 +15,21 @@ export const MOST_LINES = 6;
 export const OTHERS = "\u2026";
 
 /** @param {any} result */
-const tokensOf = (result) => result.input_tokens + result.output_tokens;
+const tokensOf = (result) => result.input_tokens + (result.output_tokens ?? 0);
 /** @param {any} result */
 const requestsOf = (result) => result.num_model_requests;
+
+/**
+ * The buckets with the results of both kinds; those of embeddings have no output.
+ * @param {Bucket[]} completions @param {Bucket[]} embeddings @returns {Bucket[]}
+ */
+export function joined(completions, embeddings) {
+  const others = new Map(embeddings.map((bucket) => [bucket.start_time, bucket.results]));
+  return completions.map((bucket) => ({
+    ...bucket,
+    results: [...bucket.results, ...(others.get(bucket.start_time) ?? [])],
+  }));
+}
 
 export const MEASURES = { tokens: tokensOf, requests: requestsOf };
 
@@ -79,8 +91,8 @@ export function sumOf(results) {
   for (const result of results) {
     sum.requests += result.num_model_requests;
     sum.input += result.input_tokens;
-    sum.cached += result.input_cached_tokens;
-    sum.output += result.output_tokens;
+    sum.cached += result.input_cached_tokens ?? 0;
+    sum.output += result.output_tokens ?? 0;
     sum.failed += result.myna.num_failed;
     sum.refused += result.myna.num_refused;
     sum.cost += result.myna.cost_usd;
