@@ -126,7 +126,7 @@ async def compare_ledger(fleet: Fleet, sent: list[Sent]) -> dict[str, object]:
 def share_of(one: Sent, recoveries: list[Recovery]) -> str:
     """Whether a broken connection is explained by its server's death."""
     killed = any(
-        fault.server == one.server and one.started <= fault.at <= one.ended + 1
+        fault.server == one.server and one.started - 1 <= fault.at <= one.ended + 1
         for fault in recoveries
         if fault.server is not None
     )
@@ -142,7 +142,7 @@ def report_of(
     sent = clients.sent
     for fault, following in zip(recoveries, [*recoveries[1:], None], strict=True):
         until = following.at if following else float("inf")
-        silences = [one.silence_s for one in sent if fault.at <= one.silent_at < until]
+        silences = [one.silence_s for one in sent if fault.at <= one.silent_at + one.silence_s < until]
         firsts = [one.first_s for one in sent if fault.at - 6 <= one.started < until]
         fault.silence_s, fault.first_s = max(silences, default=0.0), max(firsts, default=0.0)
     answers = [one for one in sent if one.end == "answer"]

@@ -263,9 +263,9 @@ async def _rolling_change(fleet: Fleet, clients: FleetClients) -> Recovery:
 
 FAULTS: dict[str, Callable[[Fleet, FleetClients], Awaitable[Recovery]]] = {
     "engine host": _engine_host_killed,
-    "server": _front_killed,
+    "change": _rolling_change,  # after which both engine hosts have replicas again
     "link": _link_cut,
+    "server": _front_killed,
     "head": _head_killed,
     "replica": _replica_stopped,
-    "change": _rolling_change,
 }

@@ -112,8 +112,12 @@ class Host:
         return subprocess.Popen([*inside, *words], env=environment, text=True, **options)  # type: ignore[call-overload, no-any-return]
 
     def processes(self) -> list[psutil.Process]:
-        space = _space(self.first)
-        return [one for one in psutil.process_iter() if _space(one.pid) == space]
+        """None if the machine is down."""
+        try:
+            space = _space(self.first)
+        except (AssertionError, psutil.Error, IndexError):
+            return []
+        return [one for one in psutil.process_iter() if space and _space(one.pid) == space]
 
     def memory_mb(self) -> dict[str, float]:
         """Of its kinds of processes, shared pages in equal parts."""

@@ -10,6 +10,7 @@ from myna.core.requests import ModelRequest
 from myna.fleet.front import FleetConnection
 from myna.fleet.messages import Description
 from myna.fleet.replica import ModelFiles, Replica
+from myna.fleet.replicas import NotAnswering
 from myna.fleet.routing import Rendezvous, rank
 from myna.scheduling.admission import QueueLimits
 from myna.workers.client import WorkerClient
@@ -69,8 +70,8 @@ class _Stream:
 
 
 class LocalReplicas:
-    """A `front.Replicas`. `replicas` and `others_load`, how busy they seem besides, may change at any time;
-    `chosen` are those that were."""
+    """A `front.Replicas`. `replicas`, `others_load` (how busy they seem besides) and `hung` may change at any
+    time; `chosen` are those that were."""
 
     def __init__(self) -> None:
         self.replicas: dict[str, Replica] = {}
@@ -78,6 +79,7 @@ class LocalReplicas:
         self.changed = asyncio.Event()
         self.chosen: list[str] = []
         self.others_load: dict[str, int] = {}
+        self.hung: set[str] = set()
 
     async def add(
         self, name: str, *, weights: str = "same", is_batch_invariant: bool = True, spec: WorkerSpec = SPEC
@@ -107,6 +109,8 @@ class LocalReplicas:
         }
         name = rank(Rendezvous(load), session, load.__getitem__, sum(load.values()), avoided, home)[0]
         self.chosen.append(name)
+        if name in self.hung:
+            raise NotAnswering(name)
         yield _Chosen(name, self.replicas[name])
 
     def link(self, replica: str, server: str) -> _Stream:

@@ -196,6 +196,28 @@ async def test_a_silent_replica_is_left(monkeypatch: pytest.MonkeyPatch) -> None
     assert text_of(events) == text_of(reference)
 
 
+async def test_a_replica_that_gives_no_place_is_avoided() -> None:
+    async with fleet_of("a", "b") as (replicas, client):
+        what = request("one")
+        first, second = Rendezvous("ab").walk(session_of("m", what))
+        replicas.hung = {first}
+        assert text_of(await ask(client, what)) == script(what)
+        assert replicas.chosen == [first, second]
+
+
+async def test_a_silent_link_without_requests_is_noticed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("myna.fleet.links.SILENCE_S", 0.2)
+    monkeypatch.setattr("myna.fleet.links.HEARTBEAT_S", 0.05)
+    async with fleet_of("a", "b") as (replicas, client):
+        what = request("one")
+        await ask(client, what)
+        [name] = replicas.chosen
+        replicas.streams[name].is_silent = True
+        await until(lambda: replicas.streams[name].is_cancelled)
+        await ask(client, what)
+        assert replicas.chosen[-1] != name
+
+
 async def test_closing_a_stream_aborts_it_at_the_replica() -> None:
     async with fleet_of("a") as (replicas, client):
         stream = await client.generate(request("[[slow 5]]", 5000))

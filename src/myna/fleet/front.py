@@ -13,7 +13,7 @@ from myna.core.errors import EngineDead, MynaError
 from myna.core.generator import ModelInfo
 from myna.core.requests import GenerationRequest
 from myna.fleet.links import Link, Links
-from myna.fleet.replicas import Replicas
+from myna.fleet.replicas import NotAnswering, Replicas
 from myna.fleet.routing import session_of
 from myna.workers.connection import Interrupted, OnMessage
 from myna.workers.frames import Abort, Command, Failure, Submit, Tokenize, Tokenized
@@ -106,6 +106,9 @@ class FleetConnection:
             if link is not None:
                 link.numbers.pop(run, None)
             raise
+        except NotAnswering as exc:
+            self.links.avoid(exc.replica, exc)
+            return False
         except Exception as exc:
             if link is None:
                 _log.warning("no replica of %s can be reached: %s", self._model, exc)

@@ -19,6 +19,7 @@ from myna.workers.frames import Failure, Stats, Step, WorkerMessage
 _log: Final = logging.getLogger(__name__)
 _IDLE_S: Final = 20.0
 """A link that no request has used for that long is closed, so that its replica may be removed."""
+_SILENT: Final = f"silent for {SILENCE_S:g} s"
 _MAX_HOMES: Final = 65_536
 _AVOID_S: Final = 30.0
 """For that long, a replica whose link broke is only used if there is no other."""
@@ -178,8 +179,9 @@ class Links:
         self._report()
         numbers = sorted(link.numbers.values())
         link.numbers.clear()
-        if numbers:
+        if numbers or reason == _SILENT:
             self.avoid(link.description.replica, f"the link broke: {reason}")
+        if numbers:
             self._on_broken(link, numbers)
 
     async def _watch(self) -> None:
@@ -188,7 +190,7 @@ class Links:
             now = time.monotonic()
             for link in self.opened():
                 if now - link.heard_at > SILENCE_S:
-                    self._break(link, f"silent for {SILENCE_S:g} s")
+                    self._break(link, _SILENT)
                 elif not link.numbers and now - link.used_at > _IDLE_S:
                     self._break(link, "idle")
 

@@ -8,6 +8,14 @@ from myna.core.requests import ModelRequest
 from myna.fleet.messages import Description
 
 
+class NotAnswering(Exception):
+    """The replica that was chosen doesn't say whether it has a place: it hangs, or the network is cut."""
+
+    def __init__(self, replica: str) -> None:
+        super().__init__(f"the replica {replica} doesn't answer")
+        self.replica = replica
+
+
 class LinkStream(Protocol):
     """`Replica.link`. `cancel` ends it, also while it is silent."""
 
@@ -33,7 +41,8 @@ class Replicas(Protocol):
     def choose(
         self, session: str, avoided: Sequence[str], home: str
     ) -> AbstractAsyncContextManager[ReservedReplica]:
-        """Wait for a place at the replica that suits the session best; `home` is where it ran last."""
+        """Wait for a place at the replica that suits the session best; `home` is where it ran last. Raises
+        `NotAnswering`."""
         ...
 
     def link(self, replica: str, server: str) -> LinkStream:

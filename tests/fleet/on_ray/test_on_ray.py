@@ -119,6 +119,24 @@ async def test_a_stream_goes_on_when_its_replica_is_killed(
     await asyncio.to_thread(_deploy, cluster, 2)
 
 
+@pytest.mark.allows_slow_callbacks("looks for processes")
+async def test_a_replica_that_hangs_holds_no_new_requests_up(cluster: Any, client: WorkerClient) -> None:
+    """They are answered by the other one, long before Ray replaces the replica."""
+    await asyncio.gather(*(ask(client, request(f"{number} link", 4)) for number in range(12)))
+    hung = psutil.Process(next(iter(workers()))).parent()
+    assert hung is not None
+    hung.suspend()
+    try:
+        answers = await asyncio.gather(
+            *(ask(client, request(f"{number} while it hangs")) for number in range(12))
+        )
+        assert all(text_of(events) for events in answers)
+        assert hung.status() == psutil.STATUS_STOPPED
+    finally:
+        hung.kill()
+    await asyncio.to_thread(_deploy, cluster, 2)
+
+
 async def test_many_requests_and_the_engines_own_tokenizer(client: WorkerClient) -> None:
     answers = await asyncio.gather(*(ask(client, request(f"question {number}")) for number in range(40)))
     assert all(text_of(events) for events in answers)

@@ -1,5 +1,6 @@
 """The router as Ray calls it, without a cluster: what it reads, and what it makes of Ray's figures."""
 
+import asyncio
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
@@ -25,11 +26,23 @@ def router(calls: dict[str, int], links: int = 0) -> Any:
     return made
 
 
+def pending(wanted: str, pick: Any = None) -> Any:
+    return SimpleNamespace(
+        metadata=SimpleNamespace(session_id=wanted, internal_request_id="request"),
+        args=[pick],
+        future=asyncio.Future(),
+        routing_context=SimpleNamespace(should_backoff=False),
+    )
+
+
 async def chosen(made: Any, wanted: str) -> list[str]:
-    metadata = SimpleNamespace(session_id=wanted, internal_request_id="request")
-    pending = SimpleNamespace(metadata=metadata, routing_context=SimpleNamespace(should_backoff=False))
-    ranks = await made.choose_replicas(list(made._by_name.values()), pending)
-    return [one.replica_id for rank in ranks for one in rank]
+    from myna.fleet.on_ray.router import Pick
+
+    pick = Pick()
+    ranks = await made.choose_replicas(list(made._by_name.values()), pending(wanted, pick))
+    names = [one.replica_id for rank in ranks for one in rank]
+    assert pick.replica in ("", *names[:1])
+    return names
 
 
 async def test_a_session_goes_home_and_what_is_avoided_comes_last() -> None:
@@ -51,3 +64,16 @@ async def test_links_do_not_count_as_load() -> None:
     calls = {first: 12, second: 11}
     assert (await chosen(router(calls, links=12), session_id("s", "", [])))[0] == first
     assert (await chosen(router(calls), session_id("s", "", [])))[0] != first
+
+
+async def test_a_request_that_was_given_up_leaves_its_place_in_rays_loop() -> None:
+    """That loop would try forever to route it, and others would wait behind it."""
+    from myna.fleet.on_ray.router import pinned
+
+    made, started = router({}), asyncio.Event()
+    made._maybe_start_routing_tasks = started.set
+    request = pending(pinned("gone"))
+    request.future.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await made.choose_replicas(list(made._by_name.values()), request)
+    await started.wait()

@@ -1,6 +1,7 @@
 """The replicas of a model as Ray Serve has them. Everything goes over Serve's gRPC transport."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -9,11 +10,11 @@ import msgspec
 from ray import serve
 
 from myna.core.requests import ModelRequest
-from myna.fleet.messages import Description, decode_description
+from myna.fleet.messages import HEARTBEAT_S, SILENCE_S, Description, decode_description
 from myna.fleet.model_head import ModelHead, decode_head
 from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT
-from myna.fleet.on_ray.router import pinned, session_id
-from myna.fleet.replicas import LinkStream
+from myna.fleet.on_ray.router import Pick, pinned, session_id
+from myna.fleet.replicas import LinkStream, NotAnswering
 
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -43,12 +44,20 @@ class RayReplicas:
         handle = serve.get_deployment_handle(DEPLOYMENT, APP_PREFIX + model)
         # A network's `kill -9` and cuts are noticed at once by gRPC; Ray's own calls hang for seconds.
         self._handle = handle.options(_by_reference=False)
+        self._leaving: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
     async def choose(self, session: str, avoided: Sequence[str], home: str) -> AsyncIterator[_Chosen]:
         handle = self._handle.options(method_name="run", session_id=session_id(session, home, avoided))
-        async with handle.choose_replica() as selection:
+        pick = Pick()
+        place = handle.choose_replica(pick)
+        selection = await _answered(asyncio.create_task(place.__aenter__()), pick)
+        try:
             yield _Chosen(handle, selection)
+        finally:  # in a task of its own, since a replica that hangs doesn't answer that either
+            leaving = asyncio.create_task(place.__aexit__(None, None, None))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     def link(self, replica: str, server: str) -> LinkStream:
         handle = self._handle.options(method_name="link", session_id=pinned(replica), stream=True)
@@ -64,3 +73,15 @@ class RayReplicas:
     async def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         tokens: list[int] = await self._handle.tokenize.remote(text, parse_special)
         return tokens
+
+
+async def _answered(choosing: asyncio.Task[Any], pick: Pick) -> Any:
+    """Wait as long as there is no replica, but not for one that doesn't answer."""
+    try:
+        while not choosing.done():
+            await asyncio.wait((choosing,), timeout=HEARTBEAT_S)
+            if not choosing.done() and pick.replica and time.monotonic() - pick.picked_at > SILENCE_S:
+                raise NotAnswering(pick.replica)
+        return choosing.result()
+    finally:
+        choosing.cancel()

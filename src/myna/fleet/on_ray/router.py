@@ -3,6 +3,8 @@
 Derived from Ray's own consistent hashing for its loop, which hands a chosen replica to the request that it
 was chosen for: the loop of the base class hands it to whichever request waits first."""
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +28,14 @@ def pinned(replica: str) -> str:
     return _PINNED + replica
 
 
+class Pick:
+    """Passed to `choose_replica`: the router writes there which replica it picked and when. Ray only returns
+    after that replica has answered."""
+
+    replica = ""
+    picked_at = 0.0
+
+
 class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not installed where types are checked
     """Ranks replicas by the request's session id."""
 
@@ -41,6 +51,9 @@ class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not in
     ) -> list[list[Any]]:
         if pending_request is None or not candidate_replicas:
             return [candidate_replicas] if candidate_replicas else []
+        if pending_request.future.done():  # its caller gave up, but Ray's loop would go on with it
+            asyncio.get_running_loop().call_soon(self._maybe_start_routing_tasks)
+            raise asyncio.CancelledError
         pending_request.routing_context.should_backoff = True
         wanted = pending_request.metadata.session_id or pending_request.metadata.internal_request_id
         if wanted.startswith(_PINNED):
@@ -49,6 +62,8 @@ class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not in
         session, home, *avoided = wanted.split(" ") if " " in wanted else (wanted, _UNKNOWN)
         loads = {name: self._load(replica) for name, replica in self._by_name.items()}
         names = rank(self._order, session, loads.__getitem__, sum(loads.values()), avoided, home)
+        if pending_request.args and isinstance(pick := pending_request.args[0], Pick):
+            pick.replica, pick.picked_at = names[0], time.monotonic()
         return [[self._by_name[name]] for name in names]
 
     def _load(self, replica: Any) -> int:
