@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 from bench.chaos_client import ledger_rows
 from bench.fleet_clients import FleetClients, Sent, questions
 from bench.fleet_faults import FAULTS, Fleet, Recovery
@@ -104,8 +105,17 @@ async def faults_until(
     return found
 
 
+async def until_written(fleet: Fleet) -> None:
+    """Rows are written some time after their answers."""
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        for front in fleet.fronts:
+            while "\nmyna_ledger_waiting_rows 0.0\n" not in (await http.get(f"{front.url}/metrics")).text:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+
+
 async def compare_ledger(fleet: Fleet, sent: list[Sent]) -> dict[str, object]:
     """Rows against what clients were sent: the usage of answers, events of streams that were cut."""
+    await until_written(fleet)
     rows: dict[str, list[dict[str, object]]] = {}
     async for row in ledger_rows(f"{fleet.fronts[0].url}/v1", KEY):
         rows.setdefault(str(row["user_id"]), []).append(row)

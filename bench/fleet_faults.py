@@ -21,12 +21,14 @@ NUM_REPLICAS = 3
 _READY_S = 180
 _AWAY_S = 20.0
 _ORPHANS_S = 5.0
+_REPLACED_S = 60.0
 
 
 @dataclass
 class Recovery:
     """A fault and what it led to. `server` is the one that was killed. `whole_s`: until all replicas and
-    machines were there again; `ran_on`: sequences of a dead server."""
+    machines were there again; `hit`: how many replicas were on its machine; `ran_on`: sequences of a dead
+    server."""
 
     name: str
     at: float = field(default_factory=time.monotonic)
@@ -34,12 +36,14 @@ class Recovery:
     whole_s: float = 0.0
     silence_s: float = 0.0
     first_s: float = 0.0
+    hit: int = 0
     ran_on: int = 0
 
     @property
     def shown(self) -> dict[str, object]:
         figures = {"whole_s": self.whole_s, "silence_s": self.silence_s, "first_s": self.first_s}
-        return {"fault": self.name, **{name: round(value, 1) for name, value in figures.items()}}
+        shown = {name: round(value, 1) for name, value in figures.items()}
+        return {"fault": self.name, "replicas hit": self.hit, **shown}
 
 
 class Front:
@@ -172,7 +176,7 @@ def _busiest(fleet: Fleet) -> Host:
 
 async def _engine_host_killed(fleet: Fleet, clients: FleetClients) -> Recovery:
     host = await asyncio.to_thread(_busiest, fleet)
-    fault = Recovery("engine host killed")
+    fault = Recovery("engine host killed", hit=len(fleet.replicas(host)))
     await asyncio.to_thread(host.kill)
     await asyncio.sleep(_AWAY_S / 2)
     return await fleet.until_whole(fault)
@@ -225,7 +229,7 @@ async def _num_running(http: httpx.AsyncClient, url: str) -> int:
 
 async def _link_cut(fleet: Fleet, clients: FleetClients) -> Recovery:
     host = await asyncio.to_thread(_busiest, fleet)
-    fault = Recovery("link cut for 20 s")
+    fault = Recovery("link cut for 20 s", hit=len(fleet.replicas(host)))
     host.cut()
     await asyncio.sleep(_AWAY_S)
     host.cut(mend=True)
@@ -241,18 +245,17 @@ async def _head_killed(fleet: Fleet, clients: FleetClients) -> Recovery:
 
 
 async def _replica_stopped(fleet: Fleet, clients: FleetClients) -> Recovery:
-    """It neither answers nor ends."""
+    """It neither answers nor ends, until Ray kills it."""
     replicas = await asyncio.to_thread(
         lambda: [one for host in fleet.engines for one in fleet.replicas(host)]
     )
     fault = Recovery("replica stopped")
     process = fleet.random.choice(replicas)
     os.kill(process.pid, signal.SIGSTOP)
-    await asyncio.sleep(5)
-    await fleet.until_whole(fault)
+    await asyncio.to_thread(psutil.wait_procs, [process], _REPLACED_S)
     with suppress(psutil.Error):
         process.resume()
-    return fault
+    return await fleet.until_whole(fault)
 
 
 async def _rolling_change(fleet: Fleet, clients: FleetClients) -> Recovery:

@@ -92,7 +92,7 @@ class Host:
     def first(self) -> int:
         """Its first process, by its id here."""
         assert self._outer is not None
-        return psutil.Process(self._outer.pid).children()[0].pid
+        return int(psutil.Process(self._outer.pid).children()[0].pid)
 
     def kill(self) -> None:
         """As if its power had failed."""
