@@ -36,7 +36,7 @@ def pending(wanted: str, pick: Any = None) -> Any:
 
 
 async def chosen(made: Any, wanted: str) -> list[str]:
-    from myna.fleet.on_ray.router import Pick
+    from myna.fleet.on_ray.pick import Pick
 
     pick = Pick()
     ranks = await made.choose_replicas(list(made._by_name.values()), pending(wanted, pick))
@@ -77,3 +77,10 @@ async def test_a_request_that_was_given_up_leaves_its_place_in_rays_loop() -> No
     with pytest.raises(asyncio.CancelledError):
         await made.choose_replicas(list(made._by_name.values()), request)
     await started.wait()
+
+
+def test_what_crosses_to_the_caller_is_not_of_the_routers_module() -> None:
+    """Ray copies that module by value: its classes are others in each server."""
+    from myna.fleet.on_ray import router as module
+
+    assert module.Pick.__module__ != module.PrefixRouter.__module__

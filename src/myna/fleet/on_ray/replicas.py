@@ -13,7 +13,8 @@ from myna.core.requests import ModelRequest
 from myna.fleet.messages import HEARTBEAT_S, SILENCE_S, Description, decode_description
 from myna.fleet.model_head import ModelHead, decode_head
 from myna.fleet.on_ray.deployment import APP_PREFIX, DEPLOYMENT
-from myna.fleet.on_ray.router import Pick, pinned, session_id
+from myna.fleet.on_ray.pick import Pick
+from myna.fleet.on_ray.router import pinned, session_id
 from myna.fleet.replicas import LinkStream, NotAnswering
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -10,6 +10,7 @@ from typing import Any
 
 from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
 
+from myna.fleet.on_ray.pick import Pick
 from myna.fleet.on_ray.scaling import LINKS
 from myna.fleet.routing import Rendezvous, rank
 
@@ -26,14 +27,6 @@ def session_id(session: str, home: str, avoided: Sequence[str]) -> str:
 def pinned(replica: str) -> str:
     """The session id of what must go to that replica."""
     return _PINNED + replica
-
-
-class Pick:
-    """Passed to `choose_replica`: the router writes there which replica it picked and when. Ray only returns
-    after that replica has answered."""
-
-    replica = ""
-    picked_at = 0.0
 
 
 class PrefixRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray is not installed where types are checked
