@@ -3,7 +3,7 @@
 The requests have the shape of what Codex 0.171 (Responses) and Claude Code 2.1.197 (Messages) were recorded
 to send: fields, number and order of messages and tools, lengths in proportion, and what differs between
 requests, which is the ids of messages, sessions and turns, the question, and the first system block of
-Claude Code, whose value changes in many of its versions. Their words are common nouns, drawn anew in each
+Claude Code, whose value changes in many of its versions. Their words are common nouns, chosen again in each
 run, so that the first turn finds nothing in the cache, and as many as give the usual number of tokens of
 these programs' first requests. Each program sends
 
