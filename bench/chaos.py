@@ -166,6 +166,11 @@ async def run(options: argparse.Namespace, server: Server, place: Place) -> dict
         "ends": dict(clients.ends.most_common()),
         "errors": dict(Counter(f"{one.status} {one.detail}" for one in clients.sent if one.end == "error")),
         "events": dict(Counter(one.detail for one in clients.sent if one.end == "event")),
+        "hung": [
+            f"{one.kind} {one.status} {one.request_id or one.user}"
+            for one in clients.sent
+            if one.end == "hung"
+        ],
         "cut while": dict(Counter(one.kind for one in clients.sent if one.end == "cut")),
         "ledger": await compare_ledger(server, clients.sent),
         "before": vars(before),
