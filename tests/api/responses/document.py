@@ -14,6 +14,7 @@ SCHEMAS = DOCUMENT["components"]["schemas"]
 SCHEMAS["ResponseError"] = {"anyOf": [SCHEMAS["ResponseError"], {"type": "null"}]}  # null without an error
 SCHEMAS["ResponseUsage"] = {"anyOf": [SCHEMAS["ResponseUsage"], {"type": "null"}]}  # null until the end
 SCHEMAS["ResponseFunctionCallArgumentsDoneEvent"]["required"].remove("name")  # never sent
+SCHEMAS["Embedding"]["properties"]["embedding"] = {"type": ["array", "string"]}  # a string in base64
 for _name in ("OpenAIFile", "Batch"):  # null is what they say of what they lack
     for _key, _schema in SCHEMAS[_name]["properties"].items():
         SCHEMAS[_name]["properties"][_key] = {"anyOf": [_schema, {"type": "null"}]}
