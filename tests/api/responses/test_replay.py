@@ -4,8 +4,9 @@ items are."""
 from typing import Any
 
 import pytest
+from tests.api.responses.document import check_event
 from tests.api.responses.reading import events_of, followed
-from tests.api.responses.test_schemas import FIXTURES, event_schema, of_the_document, validator
+from tests.api.responses.test_schemas import FIXTURES
 from tests.api.stand_in import serving
 from tests.http.scripted import Step
 from tests.stores.conftest import url
@@ -28,7 +29,5 @@ async def test_a_stored_response_is_retrieved_and_replayed(
         events = events_of((await model.client.get(f"{path}?stream=true")).text)
     assert followed(events) == whole.json()
     for event in events:
-        if "response" in event:
-            event = {**event, "response": of_the_document(event["response"])}
-        validator(event_schema(event["type"])).validate(event)
+        check_event(event)
     stores.responses().close()
