@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     operations of a document the id of their function."""
     for item in items:
         if hasattr(item, "operation_label"):
-            item._nodeid = f"{item.nodeid}[{item.operation_label}]"  # type: ignore[attr-defined]
+            item._id = item.id.parse(f"{item.nodeid}[{item.operation_label}]")
     assert len({item.nodeid for item in items}) == len(items)
 
 
