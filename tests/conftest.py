@@ -17,6 +17,16 @@ from tests.stores.postgresql import Cluster, running_cluster
 from myna.app import FAMILIES
 from myna.settings import DEFAULT_MODEL, load_settings
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those with the same id are taken for one: Schemathesis gives all
+    operations of a document the id of their function."""
+    for item in items:
+        if hasattr(item, "operation_label"):
+            item._id = item.id.parse(f"{item.nodeid}[{item.operation_label}]")
+    assert len({item.nodeid for item in items}) == len(items)
+
+
 # No deadline: how long an example takes says more about the machine than about the code.
 settings.register_profile(
     "myna",

@@ -64,7 +64,7 @@ FAULTS: list[tuple[Any, str, str, str | None]] = [
     ),
     (
         {"role": "assistant", "content": [{"type": "output_text", "text": "x", "logprobs": NESTED}]},
-        "Invalid 'input[0].content[0].logprobs': expected at most 4 arrays and objects inside one another.",
+        "Invalid 'input[0].content[0].logprobs': expected at most 5 arrays and objects inside one another.",
         "input[0].content[0].logprobs",
         "invalid_value",
     ),

@@ -16,8 +16,8 @@ PART_TYPES: Final = (
 INPUT_PARTS: Final = ("input_text", "input_image", "input_file", "scoped_content", "input_audio")
 ASSISTANT_PARTS: Final = ("output_text", "refusal")
 MAX_PARTS: Final = 2048
-_LOGPROBS_DEPTH: Final = 4
-"""A list of objects, each with such a list."""
+_LOGPROBS_DEPTH: Final = 5
+"""A list of objects, each with such a list; the objects of both have lists of bytes."""
 _TEXTS: Final = ("input_text", *ASSISTANT_PARTS)
 _STRING, _ARRAY = f"{TAG}string", f"{TAG}array"
 _CONTENT_NOUN: Final = "one of a string or array of objects"

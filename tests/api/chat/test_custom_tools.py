@@ -9,6 +9,7 @@ from tests.api.stand_in import BytePrompting, chunks_of, error_of, serving
 
 from myna.core.constraints import CallableTool
 from myna.core.conversation import ToolCall
+from myna.core.functionary import LEAD
 from myna.prompts.call_formats.table import FORMATS
 from myna.scheduling.grammar_text import grammar_text
 
@@ -38,7 +39,9 @@ SUM_CALL = '{"name": "sum", "arguments": {"input": "12+3'
 
 def written(form: str, name: str, text: str) -> str:
     if name == "sum":
-        return FORMATS[form].call_head(CallableTool(name, kind="grammar")) + text
+        # Where the prompt ends with a call's mark, readers get it all the same, as after a text.
+        mark = LEAD if FORMATS[form].marks.has_recipients else ""
+        return mark + FORMATS[form].call_head(CallableTool(name, kind="grammar")) + text
     return FORMATS[form].write([ToolCall("call00001", name, json.dumps({"input": text}))])
 
 

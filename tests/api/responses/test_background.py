@@ -250,6 +250,19 @@ async def test_a_stream_is_resumed_at_any_event_live_and_afterwards() -> None:
             assert _data(late.text) == events[number + 1 :]
 
 
+async def test_a_number_beyond_the_last_event_waits_for_the_end() -> None:
+    script, go = _held("Hi", " there")
+    async with serving(script) as model:
+        response_id = await _start(model)
+        path = f"/v1/responses/{response_id}?stream=true&starting_after=1000"
+        following = asyncio.create_task(model.client.get(path))
+        await model.generator.is_asked.wait()
+        go.set()
+        (event,) = _data((await following).text)
+        assert (event["type"], event["sequence_number"]) == ("response.completed", 1001)
+        assert event["response"] == await _ended(model, response_id)
+
+
 async def test_a_client_that_leaves_its_stream_costs_it_nothing() -> None:
     script, go = _held("Hi", " there")
     async with serving(script) as model:

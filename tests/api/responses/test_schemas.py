@@ -1,26 +1,15 @@
 """Responses and the events of streams are of OpenAI's own schemas, except where its service isn't either."""
 
-import json
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from tests.api.responses.document import check_event, of_the_document, validator
 from tests.api.responses.reading import events_of, followed, without_ids
 from tests.api.stand_in import serving
 from tests.http.scripted import Step, words
 
 from myna.core.events import ChoiceDone, Done, PromptDone, TextDelta, TokenLogprob
 
-DOCUMENT: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "data" / "openai_responses.json").read_text("utf-8")
-)
-SCHEMAS = DOCUMENT["components"]["schemas"]
-# Where recorded responses differ from the document:
-SCHEMAS["ResponseError"] = {"anyOf": [SCHEMAS["ResponseError"], {"type": "null"}]}  # null without an error
-SCHEMAS["ResponseUsage"] = {"anyOf": [SCHEMAS["ResponseUsage"], {"type": "null"}]}  # null until the end
-SCHEMAS["ResponseFunctionCallArgumentsDoneEvent"]["required"].remove("name")  # never sent
 CALL = '<tool_call>\n{"name": "get", "arguments": {"city": "Paris"}}\n</tool_call>'
 RUN = '<tool_call>\n{"name": "run", "arguments": {"input": "SELECT 1"}}\n</tool_call>'
 TOOLS = [
@@ -67,31 +56,6 @@ FIXTURES: list[tuple[list[Step], dict[str, Any]]] = [
 ]
 
 
-@cache
-def validator(name: str) -> Draft202012Validator:
-    return Draft202012Validator({"$ref": f"#/components/schemas/{name}", **DOCUMENT})
-
-
-def event_schema(kind: str) -> str:
-    """The schema of the events of that type."""
-    for choice in SCHEMAS["ResponseStreamEvent"]["anyOf"]:
-        name: str = choice["$ref"].rpartition("/")[2]
-        if SCHEMAS[name]["properties"]["type"]["enum"] == [kind]:
-            return name
-    raise AssertionError(kind)
-
-
-def of_the_document(response: dict[str, Any]) -> dict[str, Any]:
-    """Without the nulls that recorded responses have and the document doesn't know."""
-
-    def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
-        return {key: value for key, value in values.items() if value is not None or key not in names}
-
-    text = response["text"] | {"format": without(response["text"]["format"], "description")}
-    tools = [without(tool, "description") for tool in response["tools"]]
-    return without(response, "user", "safety_identifier", "prompt_cache_key") | {"text": text, "tools": tools}
-
-
 @pytest.mark.parametrize(("script", "options"), FIXTURES, ids=range(len(FIXTURES)))
 async def test_streamed_and_whole_responses_are_equal_and_of_the_schema(
     script: list[Step], options: dict[str, Any]
@@ -103,9 +67,7 @@ async def test_streamed_and_whole_responses_are_equal_and_of_the_schema(
         streamed = await model.ask("responses", input="x", stream=True, **options)
     events = events_of(streamed.text)
     for event in events:
-        if "response" in event:
-            event = {**event, "response": of_the_document(event["response"])}
-        validator(event_schema(event["type"])).validate(event)
+        check_event(event)
     same, other = (without_ids(response) for response in (followed(events), whole.json()))
     assert [item.pop("encrypted_content", None) for item in same["output"]] == [
         item.pop("encrypted_content", None) for item in other["output"]

@@ -57,8 +57,6 @@ async def follow(context: RequestContext, response_id: str, after: int) -> Async
         run = context.services.background_runs.get(response_id)
         if run is not None and run.log.first <= number + 1:
             events = await run.log.after(number)
-            if not events:
-                return
         else:
             events = await _stored_events(context, response_id, number)
         if events:

@@ -76,7 +76,7 @@ class WorkerBackend:
         """Read and check everything that needs no engine. Raises `ModelLoadFailed`."""
         assert isinstance(model, LocalModel), "accepts() comes first"
         if self._options.engine == _FAKE:
-            return _FakeCandidate(self, model)
+            return _FakeCandidate(self, model, self._options.chat_templates.get(model.id))
         engine_text = EngineText(asyncio.get_running_loop())
         try:
             return await asyncio.to_thread(self._inspect, model, engine_text)
@@ -158,11 +158,6 @@ class WorkerBackend:
             options.prefix_cache_bytes,
         )
         return await self._start_worker(spec, self._limits)
-
-    def fake_text(self, context_tokens: int, model: str) -> GgufRenderer:
-        """The text side of the fake engine. Raises `ModelLoadFailed`."""
-        template = read_template(self._options.chat_templates.get(model), model)
-        return fake_renderer(context_tokens, chat_template=template)
 
     def _inspect(self, model: LocalModel, engine_text: EngineText) -> "_FileCandidate":
         """Read the file's header once for everything that the server needs. The worker process reads it
@@ -249,6 +244,7 @@ class _FakeCandidate:
 
     backend: WorkerBackend
     model: LocalModel
+    chat_template: Path | None
 
     @property
     def size(self) -> ModelSize:
@@ -258,8 +254,11 @@ class _FakeCandidate:
         worker = await self.backend.start_on(_FAKE, self.model, kv_bytes)
         if embeds(str(self.model.path)):
             return loaded_model(worker, FakeTextEncoder())
-        context = worker.info.context_tokens
-        return loaded_model(worker, await asyncio.to_thread(self.backend.fake_text, context, self.model.id))
+        return loaded_model(worker, await asyncio.to_thread(self._text, worker.info.context_tokens))
+
+    def _text(self, context_tokens: int) -> GgufRenderer:
+        template = read_template(self.chat_template, self.model.id)
+        return fake_renderer(context_tokens, chat_template=template)
 
 
 def _load_failed(model: LocalModel, reason: str | Translatable) -> ModelLoadFailed:
