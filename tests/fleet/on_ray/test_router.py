@@ -81,6 +81,7 @@ async def test_a_request_that_was_given_up_leaves_its_place_in_rays_loop() -> No
 
 def test_what_crosses_to_the_caller_is_not_of_the_routers_module() -> None:
     """Ray copies that module by value: its classes are others in each server."""
-    from myna.fleet.on_ray import router as module
+    from myna.fleet.on_ray.pick import Pick
+    from myna.fleet.on_ray.router import PrefixRouter
 
-    assert module.Pick.__module__ != module.PrefixRouter.__module__
+    assert Pick.__module__ != PrefixRouter.__module__
