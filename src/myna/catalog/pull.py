@@ -17,6 +17,7 @@ from myna.catalog.sources.base import MAIN_REVISIONS, list_gguf_files, open_sour
 from myna.catalog.store import ModelStore, PulledRecord, slug
 from myna.core.backend import LocalModel
 from myna.core.errors import DownloadFailed, MynaError
+from myna.core.private_file import unwritable
 from myna.core.translatable import N_, Translatable, joined
 
 SOURCE_TIMEOUT_S: Final = 5.0
@@ -104,13 +105,7 @@ def pull_file(wanted: WantedFile, store: ModelStore, progress: Progress) -> None
     try:
         work_folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise DownloadFailed(
-            N_(
-                "Can't write to {folder} ({reason}); set MYNA_HOME to a folder that you may write to.",
-                folder=store.folder,
-                reason=exc.strerror or exc,
-            )
-        ) from exc
+        raise DownloadFailed(unwritable(store.folder, exc)) from exc
     try:
         with locked(work_folder.parent / f"{work_folder.name}.lock", progress):
             if _is_complete(target, wanted):  # another process pulled it while this one waited

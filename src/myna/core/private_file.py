@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from myna.core.errors import ConfigurationError
-from myna.core.translatable import N_
+from myna.core.translatable import N_, Translatable
 
 
 def read_lines(path: Path, what: str) -> tuple[str, ...]:
@@ -37,6 +37,15 @@ def read_lines(path: Path, what: str) -> tuple[str, ...]:
     return lines
 
 
+def unwritable(folder: Path, exc: OSError) -> Translatable:
+    """Why a folder can't be written, with what to do."""
+    return N_(
+        "Can't write to {folder} ({reason}); set MYNA_HOME to a folder that you may write to.",
+        folder=folder,
+        reason=exc.strerror or exc,
+    )
+
+
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Replace the file atomically; it is readable only by its owner from the start. Raises
     `ConfigurationError` if the folder can't be written."""
@@ -44,13 +53,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # created with mode 0600
     except OSError as exc:
-        raise ConfigurationError(
-            N_(
-                "Can't write to {folder} ({reason}); set MYNA_HOME to a folder that you may write to.",
-                folder=path.parent,
-                reason=exc.strerror or exc,
-            )
-        ) from exc
+        raise ConfigurationError(unwritable(path.parent, exc)) from exc
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -19,6 +19,7 @@ from myna.engines.llamacpp_library import (
     MICRO_BATCH_TOKENS,
     Model,
     arithmetic_of_library,
+    context_params,
     llama_cpp,
     usable_cores,
 )
@@ -91,16 +92,10 @@ class LlamaCppEmbeddingEngine:
 
 def _open_context(model: Model, info: ModelInfo, max_tokens: int, threads: int) -> Any:
     assert info.embedding is not None
-    params = llama_cpp.llama_context_default_params()
-    params.n_ctx = info.kv_tokens
+    params = context_params(info.kv_tokens, threads, info.max_sequences)
     params.n_batch = params.n_ubatch = max_tokens
-    params.n_seq_max = info.max_sequences
-    params.n_threads = params.n_threads_batch = threads
     params.embeddings = True
     params.pooling_type = _NUMBERS[info.embedding.pooling]
-    params.kv_unified = True
-    params.swa_full = True
-    params.no_perf = True
     context = llama_cpp.llama_init_from_model(model.handle, params)
     if not context:
         raise ModelLoadFailed(

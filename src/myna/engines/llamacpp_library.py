@@ -33,6 +33,19 @@ class Costs(NamedTuple):
     state_bytes: int
 
 
+def context_params(kv_tokens: int, threads: int, sequences: int) -> Any:
+    """What all contexts have in common; the sizes of batches are left to the caller."""
+    params = llama_cpp.llama_context_default_params()
+    params.n_ctx = kv_tokens
+    params.n_seq_max = sequences
+    params.n_threads = params.n_threads_batch = threads
+    params.kv_unified = True
+    # Full windows; otherwise sliding-window models could neither fork nor trim.
+    params.swa_full = True
+    params.no_perf = True
+    return params
+
+
 class Model:
     """A loaded model."""
 
@@ -86,16 +99,9 @@ class Model:
         return tuple(token for token in range(self.vocab_size) if is_end(vocab, token))
 
     def open_context(self, kv_tokens: int, threads: int, sequences: int) -> Any:
-        params = llama_cpp.llama_context_default_params()
-        params.n_ctx = kv_tokens
+        params = context_params(kv_tokens, threads, sequences)
         params.n_batch = BATCH_TOKENS
         params.n_ubatch = MICRO_BATCH_TOKENS
-        params.n_seq_max = sequences
-        params.n_threads = params.n_threads_batch = threads
-        params.kv_unified = True
-        # Full windows; otherwise sliding-window models could neither fork nor trim.
-        params.swa_full = True
-        params.no_perf = True
         context = llama_cpp.llama_init_from_model(self.handle, params)
         if not context:
             raise ModelLoadFailed(

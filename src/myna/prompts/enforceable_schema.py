@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
 
-from myna.prompts.call_formats.values import resolved
+from myna.prompts.call_formats.values import mapping, required_names, resolved
 from myna.prompts.closed_schema import DATA, MAPS
 from myna.prompts.ecma_regex import UnsupportedPattern, translate
 
@@ -63,12 +63,12 @@ def enforceable(schema: Any, check: SchemaCheck = _accepts_all) -> tuple[Any, li
 
 def num_properties(schema: Any) -> int:
     """The total number of properties of all objects in the schema, by name or by pattern."""
-    return sum(len(_mapping(node, key)) for node in _nodes(schema) for key in _PROPERTIES)
+    return sum(len(mapping(node, key)) for node in _nodes(schema) for key in _PROPERTIES)
 
 
 def max_patterns(schema: Any) -> int:
     """The largest number of `patternProperties` of any object in the schema."""
-    return max((len(_mapping(node, "patternProperties")) for node in _nodes(schema)), default=0)
+    return max((len(mapping(node, "patternProperties")) for node in _nodes(schema)), default=0)
 
 
 def max_optional(schema: Any) -> int:
@@ -104,17 +104,7 @@ def num_alternatives(schema: Any) -> int:
 
 
 def _num_optional(node: dict[str, Any]) -> int:
-    return len(_mapping(node, "properties").keys() - _required(node))
-
-
-def _required(node: dict[str, Any]) -> set[str]:
-    required = node.get("required")
-    return {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
-
-
-def _mapping(node: dict[str, Any], key: str) -> dict[str, Any]:
-    value = node.get(key)
-    return value if isinstance(value, dict) else {}
+    return len(mapping(node, "properties").keys() - required_names(node))
 
 
 def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
@@ -178,15 +168,15 @@ class _Rebuilding:
     def _check_counts(self, schema: dict[str, Any], path: Path) -> None:
         """Remove limits of the number of properties that hold anyway, or that can't be enforced."""
         least, most = map(schema.get, _COUNTS)
-        names, required = _mapping(schema, "properties"), _required(schema)
-        is_closed = schema.get("additionalProperties") is False and not _mapping(schema, "patternProperties")
+        names, required = mapping(schema, "properties"), required_names(schema)
+        is_closed = schema.get("additionalProperties") is False and not mapping(schema, "patternProperties")
         if isinstance(least, int) and 0 <= least <= len(required):
             del schema["minProperties"]
         if isinstance(most, int) and is_closed and most >= len(names.keys() | required):
             del schema["maxProperties"]
         shape: dict[str, Any] = {key: schema[key] for key in _COUNTS if key in schema}
         for key in _PROPERTIES:
-            shape[key] = {name: {} for name in _mapping(schema, key)}
+            shape[key] = {name: {} for name in mapping(schema, key)}
         if schema.get("additionalProperties") is False:
             shape["additionalProperties"] = False
         reason = self._check({**shape, "type": "object", "required": sorted(required)})

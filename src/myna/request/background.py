@@ -144,34 +144,24 @@ class BackgroundRuns:
         many."""
         num_running = sum(run.key_id == key_id for run in self._runs.values())
         if num_running + self._starting[key_id] >= MAX_PER_KEY:
-            raise RequestsLimited(
+            raise _too_many(
                 f"This key has {MAX_PER_KEY} background responses running. Wait for one to end, or cancel "
-                "one.",
-                code="rate_limit_exceeded",
-                retry_after_s=5.0,
+                "one."
             )
-        self._starting[key_id] += 1
-        try:
+        with _counted(self._starting, key_id):
             yield
-        finally:
-            self._starting -= Counter([key_id])
 
     @contextmanager
     def following(self, key_id: str) -> Iterator[None]:
         """A block that reads the events of one response for a client. Raises `RequestsLimited` if the key has
         too many: each may hold a copy of all events in memory, or asks the store again and again."""
         if self._followed[key_id] >= MAX_FOLLOWED_PER_KEY:
-            raise RequestsLimited(
+            raise _too_many(
                 f"This key has {MAX_FOLLOWED_PER_KEY} streams of background responses open. Close one, or "
-                "retrieve the response without 'stream'.",
-                code="rate_limit_exceeded",
-                retry_after_s=5.0,
+                "retrieve the response without 'stream'."
             )
-        self._followed[key_id] += 1
-        try:
+        with _counted(self._followed, key_id):
             yield
-        finally:
-            self._followed -= Counter([key_id])
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[None]:
@@ -258,3 +248,17 @@ class BackgroundRuns:
             with contextlib.suppress(DatabaseUnavailable):  # already logged
                 await self.clean()
             await asyncio.sleep(_CLEAN_S)
+
+
+def _too_many(text: str) -> RequestsLimited:
+    return RequestsLimited(text, code="rate_limit_exceeded", retry_after_s=5.0)
+
+
+@contextmanager
+def _counted(counts: Counter[str], key_id: str) -> Iterator[None]:
+    """Count one more of the key's while the block runs."""
+    counts[key_id] += 1
+    try:
+        yield
+    finally:
+        counts -= Counter([key_id])

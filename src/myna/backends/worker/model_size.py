@@ -75,8 +75,14 @@ def _packed_tensors(header: Header, paths: Sequence[Path]) -> list[TensorInfo]:
         mapped |= {_EMBEDDINGS, _OUTPUT}
     elif any(tensor.name == _OUTPUT for tensor in tensors):
         mapped.add(_EMBEDDINGS)
-    used = header.integer(f"{name}.block_count") - header.integer(f"{name}.nextn_predict_layers", 0)
+    used = _num_layers(header)
     return [tensor for tensor in tensors if tensor.name not in mapped and _layer_of(tensor) < used]
+
+
+def _num_layers(header: Header) -> int:
+    """Without those that only guess further tokens."""
+    name = header.architecture
+    return header.integer(f"{name}.block_count") - header.integer(f"{name}.nextn_predict_layers", 0)
 
 
 def _layer_of(tensor: TensorInfo) -> int:
@@ -125,7 +131,7 @@ def _num_tokens(header: Header) -> int:
 def _recurrent_layers(header: Header) -> set[int]:
     """Which layers of a model that has such ones keep a state instead of keys and values."""
     name = header.architecture
-    layers = max(0, header.integer(f"{name}.block_count") - header.integer(f"{name}.nextn_predict_layers", 0))
+    layers = max(0, _num_layers(header))
     if not {f"{name}.{key}" for key in ("shortconv.l_cache", "ssm.state_size")} & header.metadata.keys():
         return set()
     heads = _of_layers(header, f"{name}.attention.head_count_kv", layers, 1)
@@ -154,9 +160,7 @@ def _state_floats(header: Header) -> int:
 
 def _numbers_of_a_token(header: Header, name: str) -> int:
     """Of its keys and values in all layers that have some of their own."""
-    guessing = header.integer(f"{name}.nextn_predict_layers", 0)
-    sharing = header.integer(f"{name}.attention.shared_kv_layers", 0)
-    layers = max(0, header.integer(f"{name}.block_count") - guessing - sharing)
+    layers = max(0, _num_layers(header) - header.integer(f"{name}.attention.shared_kv_layers", 0))
     num_heads = max(1, *_of_layers(header, f"{name}.attention.head_count", layers, 1))
     width = header.integer(f"{name}.embedding_length") // num_heads
     usual = {kind: header.integer(f"{name}.attention.{kind}_length", width) for kind in ("key", "value")}

@@ -124,7 +124,7 @@ def merged(node: Any, root: Node, steps: int = _MAX_STEPS) -> Node:
 
 def properties_of(leaf: Node, root: Node) -> list[Property]:
     """The properties that an object lists or requires, in that order, but those that no value conforms to."""
-    listed, names = _mapping(leaf, "properties"), _required(leaf)
+    listed, names = values.mapping(leaf, "properties"), values.required_names(leaf)
     unlisted = [key for key in names if key not in listed]
     found = [Property(key, node, key in names) for key, node in listed.items()]
     found = [prop for prop in found if prop.is_required or values.types_of(prop.node, root)]
@@ -133,8 +133,8 @@ def properties_of(leaf: Node, root: Node) -> list[Property]:
 
 def others_of(leaf: Node, root: Node) -> Iterator[UnlistedProperties]:
     """The properties that an object may have besides these."""
-    names = (*_mapping(leaf, "properties"), *_required(leaf))
-    patterns = _mapping(leaf, "patternProperties")
+    names = (*values.mapping(leaf, "properties"), *values.required_names(leaf))
+    patterns = values.mapping(leaf, "patternProperties")
     for pattern, node in patterns.items():
         if node is not False:
             yield UnlistedProperties(
@@ -149,9 +149,9 @@ def property_node(node: Any, key: str, root: Node) -> Any:
     """The schema of a property of any of the alternatives: those that list it, or else those that allow
     it."""
     objects = [leaf for leaf in leaves(node, root) if "object" in values.types_of(leaf, root)]
-    found = [leaf["properties"][key] for leaf in objects if key in _mapping(leaf, "properties")]
+    found = [leaf["properties"][key] for leaf in objects if key in values.mapping(leaf, "properties")]
     for leaf in objects if not found else ():
-        patterns = _mapping(leaf, "patternProperties").items()
+        patterns = values.mapping(leaf, "patternProperties").items()
         matching = [part for pattern, part in patterns if _finds(pattern, key)]
         found += matching or [leaf.get("additionalProperties", True)]
     return _any_of(found)
@@ -169,7 +169,7 @@ def element_node(node: Any, name: str, index: int, root: Node) -> Any:
     if name != ITEM or "array" not in values.types_of(node, root):
         return properties
     items = item_node(node, index, root)
-    is_listed = any(name in _mapping(leaf, "properties") for leaf in leaves(node, root))
+    is_listed = any(name in values.mapping(leaf, "properties") for leaf in leaves(node, root))
     return _any_of([items, properties]) if is_listed else items
 
 
@@ -199,7 +199,7 @@ def odd_names(schema: Any, is_plain: Callable[[str], object]) -> list[str]:
         node = waiting.pop()
         waiting += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
         if isinstance(node, dict):
-            found.update(key for key in _mapping(node, "properties") if key and not is_plain(key))
+            found.update(key for key in values.mapping(node, "properties") if key and not is_plain(key))
     return sorted(found, key=len, reverse=True)
 
 
@@ -229,20 +229,6 @@ def _any_of(nodes: list[Any]) -> Any:
     if not nodes or not all(isinstance(node, dict) for node in nodes):
         return {}
     return nodes[0] if len(nodes) == 1 else {"anyOf": nodes}
-
-
-def _required(leaf: Node) -> list[str]:
-    required = leaf.get("required", [])
-    return (
-        list(dict.fromkeys(key for key in required if isinstance(key, str)))
-        if isinstance(required, list)
-        else []
-    )
-
-
-def _mapping(node: Node, key: str) -> Node:
-    value = node.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 def _finds(pattern: str, key: str) -> bool:

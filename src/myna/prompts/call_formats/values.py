@@ -52,6 +52,19 @@ def bound(node: dict[str, Any], key: str) -> int | None:
     return int(value) if isinstance(value, int | float) and 0 <= value < _MAX_BOUND else None
 
 
+def mapping(node: dict[str, Any], key: str) -> dict[str, Any]:
+    """What the keyword maps names to; empty if it maps none."""
+    value = node.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def required_names(node: dict[str, Any]) -> list[str]:
+    """The properties that an object requires, each once."""
+    required = node.get("required")
+    names = required if isinstance(required, list) else ()
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
 def resolved(reference: str, root: dict[str, Any]) -> Any:
     """The part of the schema that an internal reference names; None if there is none."""
     node: Any = root if reference.startswith("#") else None
