@@ -13,6 +13,7 @@ of the medians of each pair is the cost.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import statistics
@@ -91,6 +92,8 @@ def run_with_kills(server: Server, num_lines: int, num_kills: int) -> dict[str, 
             else:
                 server.kill()
                 server.start()
+                # A worker that is killed while the model loads ends the server, which says so.
+                asyncio.run(server.wait_until_ready())
         time.sleep(0.2)
     seconds = time.monotonic() - began
     return {
