@@ -14,10 +14,12 @@ from tests.stores.response_rows import conversation, items, names, response
 from myna.core.batches import Batch
 from myna.core.errors import DatabaseUnavailable
 from myna.core.files import StoredFile
+from myna.stores.database import TimeLimits
 from myna.stores.sql_stores import SqlStores
 
 T = TypeVar("T")
 _NUM_SERVERS = 4
+_PATIENT = TimeLimits(lock_s=600, statement_s=600, answer_s=600, pool_s=600)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -26,7 +28,7 @@ def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sequence
     is_sqlite = request.param == "sqlite"
     url = f"sqlite:///{tmp_path}/myna.db" if is_sqlite else request.getfixturevalue("postgresql_url")
     with ExitStack() as stack:
-        opened = [SqlStores(url) for _ in range(_NUM_SERVERS)]
+        opened = [SqlStores(url, _PATIENT) for _ in range(_NUM_SERVERS)]
         for stores in opened:
             stack.callback(stores.batches().close)
         yield opened
@@ -149,7 +151,7 @@ def _cut(url: str) -> None:
 
 @pytest.fixture
 def stores(postgresql_url: str) -> Iterator[SqlStores]:
-    opened = SqlStores(postgresql_url)
+    opened = SqlStores(postgresql_url, _PATIENT)
     yield opened
     opened.batches().close()
 
