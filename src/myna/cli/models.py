@@ -40,7 +40,7 @@ def list_models(
     **Examples**
 
     - `myna models`: those that Myna has downloaded
-    - `myna models --available`: the catalog, with the ones to take on this machine first
+    - `myna models --available`: the catalog, with the best choices for this machine first
     - `myna models --found`: those of Ollama, LM Studio, llama.cpp and huggingface_hub, which `myna serve` can
       use where they are
     - `myna models --json | jq -r '.[].id'`
@@ -157,7 +157,7 @@ def _speed(advice: ModelAdvice) -> str:
 
 def _notes(advice: ModelAdvice, *, is_here: bool) -> str:
     notes = (
-        [_("the one to take for {purposes}", purposes=", ".join(advice.best_for))] if advice.best_for else []
+        [_("the best choice for {purposes}", purposes=", ".join(advice.best_for))] if advice.best_for else []
     )
     if is_here:
         notes.append(_("is here"))

@@ -42,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="""Language models on your own machine, behind OpenAI's API.
 
-    Start with `myna serve`: it downloads a model the first time and prints a first request to paste.
+    Start with `myna serve`: it downloads a model the first time and prints a sample request.
     Every setting can also be a MYNA_* variable or a line of myna.toml (see docs/configuration.md).""",
 )
 app.command("serve")(serve.serve)

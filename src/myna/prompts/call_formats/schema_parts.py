@@ -133,7 +133,7 @@ def properties_of(leaf: Node, root: Node) -> list[Property]:
     return found + [Property(key, property_node(leaf, key, root), is_required=True) for key in unlisted]
 
 
-def others_of(leaf: Node, root: Node) -> Iterator[UnlistedProperties]:
+def others_of(leaf: Node) -> Iterator[UnlistedProperties]:
     """The properties that an object may have besides these."""
     names = (*values.mapping(leaf, "properties"), *values.required_names(leaf))
     patterns = values.mapping(leaf, "patternProperties")
