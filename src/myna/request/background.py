@@ -134,7 +134,7 @@ class BackgroundRuns:
     def __init__(self, store: BackgroundStore, threads: DatabaseThreads) -> None:
         self.server = secrets.token_hex(16)
         """This server's id as a runner."""
-        self.join: Callable[[asyncio.Task[None]], None] = lambda task: None
+        self.track: Callable[[asyncio.Task[None]], None] = lambda task: None
         """Makes the shutdown of the server wait for a task."""
         self._store = store
         self._threads = threads
@@ -190,7 +190,7 @@ class BackgroundRuns:
     def run(self, run: Run, work: Awaitable[None]) -> None:
         """Do the work in a task of its own. It must not raise."""
         run.task = asyncio.create_task(self._run(run, work))
-        self.join(run.task)
+        self.track(run.task)
         self._runs[run.id] = run
 
     async def finish(self, run: Run, row: StoredResponse) -> bool:
@@ -247,7 +247,7 @@ class BackgroundRuns:
             self._runs.pop(run.id, None)
 
     async def _finished(self, response_id: str, finishing: "asyncio.Task[bool]") -> None:
-        """Wait until the end is stored. If it can't be, the response is lost: whoever reads it learns that it
+        """Wait until the end is stored. If it can't be, the response is lost: each reader is told that it
         has failed."""
         await asyncio.wait([finishing])
         error = None if finishing.cancelled() else finishing.exception()

@@ -12,7 +12,6 @@ from myna.stores.database import Database
 from myna.stores.pages import by_serial, only_after
 from myna.stores.tables import BATCHES, FILE_FOLDER, FILES
 
-
 _TURN: Final = select(FILE_FOLDER.c.name).with_for_update()
 """One file is added after the other, so that all count."""
 

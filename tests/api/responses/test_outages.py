@@ -136,7 +136,7 @@ async def test_a_cancellation_while_the_end_waits_is_final() -> None:
         assert (await _ended(model, response_id))["error"]["message"].endswith("not found.")
 
 
-async def test_the_end_of_the_server_tries_once_more() -> None:
+async def test_the_end_of_the_server_tries_again() -> None:
     stores = _Stores()
     async with serving(words("Hi"), stores=stores) as model:
         response_id = await _started(model, stores)
@@ -156,7 +156,6 @@ async def test_a_conversation_is_unlocked_when_the_database_is_back() -> None:
         refused = await model.ask("responses", input="Two", conversation=conversation)
         assert error_of(refused)["code"] == "conversation_locked"
         stores.error = None
-        while model.services.store_writer.num_waiting:
-            await asyncio.sleep(0)
+        await model.services.store_writer.aclose()
         reply = await model.ask("responses", input="Two", conversation=conversation, store=False)
     assert reply.status_code == 200, reply.text

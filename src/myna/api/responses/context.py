@@ -154,7 +154,8 @@ async def unlock_conversation(services: Services, conversation_id: str, response
     unlock = partial(services.conversations.unlock, conversation_id, response_id)
     if not services.store_writer.is_behind:
         try:
-            return await services.database_threads.run(unlock)
+            await services.database_threads.run(unlock)
+            return
         except DatabaseUnavailable:  # already logged
             pass
     services.store_writer.add_last(unlock)

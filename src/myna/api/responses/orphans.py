@@ -1,4 +1,5 @@
-"""Background responses that nobody generates any more: they have failed, which is recorded when one is read."""
+"""Background responses that no server generates any more: they have failed, which is recorded when one is
+read."""
 
 from collections.abc import Mapping
 from typing import Any, Final
