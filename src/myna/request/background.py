@@ -247,7 +247,7 @@ class BackgroundRuns:
             self._runs.pop(run.id, None)
 
     async def _finished(self, response_id: str, finishing: "asyncio.Task[bool]") -> None:
-        """Wait until the end is stored. If it can't be, the response is lost: each reader is told that it
+        """Wait until the end is stored. If it can't be, the response is lost: a reader finds that it
         has failed."""
         await asyncio.wait([finishing])
         error = None if finishing.cancelled() else finishing.exception()
