@@ -127,6 +127,51 @@ class Run:
             self.task.cancel()
 
 
+class EndWriter:
+    """Stores how responses end. While the database is away, it tries again: none starts meanwhile, so that
+    only those wait that ran when the outage began."""
+
+    def __init__(self, store: BackgroundStore, threads: DatabaseThreads) -> None:
+        self._store = store
+        self._threads = threads
+        self._is_closing = asyncio.Event()
+
+    async def store(self, run: Run, row: StoredResponse) -> bool:
+        """Store the row, and wait briefly for that. False if the response was cancelled or deleted. Raises
+        `DatabaseError` if it can't be stored."""
+        run.is_ending = True
+        run.finishing = asyncio.create_task(self._finish(row))
+        done, _ = await asyncio.wait([run.finishing], timeout=_END_S)
+        return run.finishing.result() if done else True
+
+    async def wait(self, run: Run) -> None:
+        """Returns when the end is stored. If it can't be, the response is lost: it is found to have failed
+        when it is read."""
+        if run.finishing is None:
+            return
+        await asyncio.wait([run.finishing])
+        error = None if run.finishing.cancelled() else run.finishing.exception()
+        if error is not None:
+            log.error("the background response %s can't be stored: %s", run.id, error)
+
+    def close(self) -> None:
+        """Try each one only once from now on."""
+        self._is_closing.set()
+
+    async def _finish(self, row: StoredResponse) -> bool:
+        retry_s = _FIRST_RETRY_S
+        while True:
+            is_last = self._is_closing.is_set()
+            try:
+                return await self._threads.run(self._store.finish, row)
+            except DatabaseUnavailable:  # already logged
+                if is_last:
+                    raise
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_closing.wait(), retry_s)
+            retry_s = min(2 * retry_s, _MAX_RETRY_S)
+
+
 class BackgroundRuns:
     """The responses that this server generates. While there are any, or a conversation is locked, it declares
     itself alive to the other servers on the database. All methods must be called in one event loop."""
@@ -136,6 +181,7 @@ class BackgroundRuns:
         """This server's id as a runner."""
         self.track: Callable[[asyncio.Task[None]], None] = lambda task: None
         """Makes the shutdown of the server wait for a task."""
+        self.ends = EndWriter(store, threads)
         self._store = store
         self._threads = threads
         self._runs: dict[str, Run] = {}
@@ -143,7 +189,6 @@ class BackgroundRuns:
         self._followed = Counter[str]()  # by key
         self._num_holders = 0
         self._beaten_at = float("-inf")
-        self._is_closing = asyncio.Event()
         self._heart = SupervisedTask("the heartbeat for background responses", self._beat)
         self._cleaner = SupervisedTask("deleting events of background responses", self._clean_regularly)
 
@@ -193,15 +238,6 @@ class BackgroundRuns:
         self.track(run.task)
         self._runs[run.id] = run
 
-    async def finish(self, run: Run, row: StoredResponse) -> bool:
-        """Store how the response has ended, and wait briefly for that; the run lasts until it is stored,
-        however long the database is away: none starts meanwhile. False if the response was cancelled or
-        deleted. Raises `DatabaseError` if it can't be stored."""
-        run.is_ending = True
-        run.finishing = asyncio.create_task(self._finish(row))
-        done, _ = await asyncio.wait([run.finishing], timeout=_END_S)
-        return run.finishing.result() if done else True
-
     async def flush(self, run: Run) -> None:
         """Store the events so far, if they are kept."""
         async with run.flushing:
@@ -220,7 +256,7 @@ class BackgroundRuns:
 
     async def aclose(self) -> None:
         """Cancel what is still generated, and store how it has ended, for at most a few seconds."""
-        self._is_closing.set()
+        self.ends.close()
         await self._cleaner.aclose()
         tasks = list[asyncio.Task[None]]()
         for run in self._runs.values():
@@ -242,30 +278,8 @@ class BackgroundRuns:
             run.log.end()
             if storing is not None:
                 await asyncio.wait([storing])
-            if run.finishing is not None:
-                await self._finished(run.id, run.finishing)
+            await self.ends.wait(run)
             self._runs.pop(run.id, None)
-
-    async def _finished(self, response_id: str, finishing: "asyncio.Task[bool]") -> None:
-        """Wait until the end is stored. If it can't be, the response is lost: a reader finds that it
-        has failed."""
-        await asyncio.wait([finishing])
-        error = None if finishing.cancelled() else finishing.exception()
-        if error is not None:
-            log.error("the background response %s can't be stored: %s", response_id, error)
-
-    async def _finish(self, row: StoredResponse) -> bool:
-        retry_s = _FIRST_RETRY_S
-        while True:
-            is_last = self._is_closing.is_set()
-            try:
-                return await self._threads.run(self._store.finish, row)
-            except DatabaseUnavailable:  # already logged
-                if is_last:
-                    raise
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_closing.wait(), retry_s)
-            retry_s = min(2 * retry_s, _MAX_RETRY_S)
 
     async def _store_events(self, run: Run) -> None:
         """Copy the events to the store, for readers at other servers and late ones, until the log ends."""

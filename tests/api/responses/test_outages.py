@@ -1,12 +1,12 @@
 """The database is away when a response ends: the end is stored later, or the response has failed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from tests.api.stand_in import Model, error_of, serving
-from tests.http.scripted import words
+from tests.http.scripted import Step, words
 
 from myna.core.errors import DatabaseError, DatabaseUnavailable
 from myna.core.stored_responses import BackgroundStore, ConversationStore, StoredResponse
@@ -148,7 +148,7 @@ async def test_the_end_of_the_server_tries_again() -> None:
 
 async def test_a_conversation_is_unlocked_when_the_database_is_back() -> None:
     stores, limits = _Stores(), WriterLimits(max_rows=0, first_retry_s=0.001)
-    scripts = [[RuntimeError("a fault")], words("Hi")]
+    scripts: list[Sequence[Step]] = [[RuntimeError("a fault")], words("Hi")]
     async with serving(*scripts, stores=stores, writer_limits=limits) as model:
         conversation = (await model.client.post("/v1/conversations")).json()["id"]
         failed = await model.ask("responses", input="One", conversation=conversation, store=False)

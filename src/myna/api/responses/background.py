@@ -192,7 +192,7 @@ class _Job:
         services = self.context.services
         if not await services.store_writer.reserve(row.project, row.num_bytes):
             raise QuotaExceeded(FULL_TEXT)
-        return await services.background_runs.finish(self.run, replace(row, input=(), history=()))
+        return await services.background_runs.ends.store(self.run, replace(row, input=(), history=()))
 
     async def _fail(self, exc: Exception) -> None:
         self.run.is_ending = True
@@ -201,7 +201,7 @@ class _Job:
         response, project = failed(self.response, exc, message), self.context.principal.project
         row = await self.context.in_text_thread(partial(stored_response, response, project=project))
         try:
-            await self.context.services.background_runs.finish(self.run, row)
+            await self.context.services.background_runs.ends.store(self.run, row)
         except DatabaseError as error:
             log.error("the failure of %s can't be stored: %s", row.id, error)
         failure = partial(self.renderer.failure, exc, self.context.id)
