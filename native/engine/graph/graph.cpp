@@ -177,7 +177,7 @@ void Graph::run_layer(int index) {
 
   Pending mixed{&layer.output_bias, &layer.post_attention_norm};
   if (has_streams) {
-    mixed.beside = laurel_.get();
+    mixed.extra = laurel_.get();
     mixed.output_scale = 1.0f / std::sqrt(2.0f);
   }
   if (layer.has_mixer()) {
@@ -316,8 +316,8 @@ void Graph::add_pending(float* delta, int64_t row, const Pending& pending) {
     vectors_.rms_norm(delta, pending.norm->data(), model_.norm_epsilon, delta, width);
   if (model_.residual_scale != 1.0f) vectors_.scale(delta, model_.residual_scale, width);
   vectors_.add(residual_.get() + row * width, delta, width);
-  if (pending.beside != nullptr)
-    vectors_.add(residual_.get() + row * width, pending.beside + row * width, width);
+  if (pending.extra != nullptr)
+    vectors_.add(residual_.get() + row * width, pending.extra + row * width, width);
   if (pending.output_scale != 1.0f)
     vectors_.scale(residual_.get() + row * width, pending.output_scale, width);
 }

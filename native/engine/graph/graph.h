@@ -52,8 +52,8 @@ class Graph {
   // What a block's output goes through before it is added to the residual.
   struct Pending {
     const Vector *bias, *norm;
-    float output_scale = 1.0f;      // of the residual, afterwards
-    const float* beside = nullptr;  // rows that are added, too
+    float output_scale = 1.0f;     // of the residual, afterwards
+    const float* extra = nullptr;  // rows that are added, too
   };
 
   // Row operations and products, in graph.cpp.

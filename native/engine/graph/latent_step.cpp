@@ -7,7 +7,7 @@
 
 namespace myna {
 
-// out[matrix][row] = each matrix times a row of its own for each row of the slice.
+// out[matrix][row] = matrix * row_of(row, matrix), for all rows of the slice.
 void Graph::multiply_each(const std::vector<Matrix>& matrices, const RowOf& row_of, float* out) {
   const Matrix& first = matrices.front();
   const auto count = std::ssize(matrices);
