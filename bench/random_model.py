@@ -28,8 +28,8 @@ FLOATS: Final = ("ffn_gate_inp", "conv1d")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`layers` of the real model's are written unless asked otherwise; `experts` is the type of the experts'
-    tensors, `others` of all others, `down` of what projects back to the residual."""
+    """`layers` is the default number of them, fewer than the real model's; `experts` is the type of the
+    experts' tensors, `others` of all others, `down` of what projects back to the residual."""
 
     architecture: str
     layers: int
