@@ -77,6 +77,8 @@ def test_a_worker_may_read_all_shards_of_its_model_and_no_others(tmp_path: Path)
     assert allowance(WorkerSpec("native", str(first))).readable == shards
     assert allowance(WorkerSpec("native", str(tmp_path / "a.gguf"))).readable == (str(tmp_path / "a.gguf"),)
     assert allowance(WorkerSpec("fake", str(tmp_path / "missing"))).readable == ()
+    one, other = str(tmp_path / "a.gguf"), str(first)
+    assert allowance(WorkerSpec("native", one, draft=other)).readable == (one, *shards)
 
 
 def test_the_limit_of_private_memory_leaves_room_for_twice_the_plan(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from myna.decoding.sampling_batch import Bitmask
 from myna.decoding.token_table import TokenTable
 from myna.engines.base import Engine, KVCacheFull, Logits
 from myna.scheduling.batch import NOTHING_SAMPLED, Batch, InputBatch
+from myna.scheduling.draft_model import DraftModel
 from myna.scheduling.grammar_compiler import GrammarCompiler
 from myna.scheduling.loop import Compiled, Loop, Mailbox, OutputSink, PrefixChecked
 from myna.scheduling.prefill_budget import PrefillBudget
@@ -33,12 +34,19 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoadedEngine:
-    """An engine with its model loaded, and what its output processing needs."""
+    """An engine with its model loaded, and what its output processing needs. `draft_engine` has a smaller
+    model with the same vocabulary."""
 
     engine: Engine
     token_table: TokenTable
     grammars: Grammars | None = None
     prefix_file: PrefixFile | None = None
+    draft_engine: Engine | None = None
+
+    def close(self) -> None:
+        self.engine.close()
+        if self.draft_engine is not None:
+            self.draft_engine.close()
 
 
 class GenerationLoop(Loop):
@@ -58,7 +66,10 @@ class GenerationLoop(Loop):
         self._masks = ThreadPoolExecutor(1, thread_name_prefix="myna-masks")
         self._compiler = GrammarCompiler(loaded.grammars)
         self._compiling: set[int] = set()
-        self._scheduler = Scheduler(loaded.engine, loaded.token_table)
+        draft_model = loaded.draft_engine and DraftModel(
+            loaded.draft_engine, loaded.engine.info.vocab_size, step_lock
+        )
+        self._scheduler = Scheduler(loaded.engine, loaded.token_table, draft_model)
         self._input_batch = InputBatch()
         self._prefill_budget = PrefillBudget()
         self._counter = StepCounter()
