@@ -58,7 +58,7 @@ def test_a_draft_model_is_part_of_its_model_as_long_as_it_is_here(tmp_path: Path
     x, y = (listing.models[name] for name in "xy")
     assert isinstance(x, LocalModel) and isinstance(y, LocalModel)
     assert (x.draft, y.draft) == (y, None)
-    with pytest.raises(ConfigurationError, match="draft model 'z' of 'x' .* with: myna pull z"):
+    with pytest.raises(ConfigurationError, match=r"draft model 'z' of 'x' .* with: myna pull z"):
         offer(tmp_path, toml.replace('draft = "y"', 'draft = "z"'))
 
 

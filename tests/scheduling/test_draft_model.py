@@ -173,8 +173,8 @@ def test_the_next_turn_of_a_conversation_finds_its_prefix() -> None:
     assert not rows
 
 
-def test_a_draft_model_that_is_as_slow_as_its_model_is_soon_left_alone() -> None:
-    model = Model(draft_engine=FakeEngine(4096, 4096, 64), clock=itertools.count().__next__)
+def test_a_draft_model_that_is_slower_than_its_model_is_soon_left_alone() -> None:
+    model = Model(draft_engine=FakeEngine(4096, 4096, 64), clock=itertools.count(step=2).__next__)
     costs, engine = model.scheduler.speculation.costs, model.draft_engine
     costs.slope, costs.seconds = SLOPE, 1.0
     assert engine is not None

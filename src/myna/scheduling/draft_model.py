@@ -203,7 +203,7 @@ class DraftModel:
         with self._step_lock:
             logits = self._engine.forward(rows).array
         tokens, confidences = _draw(logits[:, : self._vocab_size], drafting)
-        if costs.seconds and num_tokens == len(rows):
+        if costs.seconds:
             seconds = (self._clock() - started) / costs.relative(num_tokens)
             self.rates.observe_cost(seconds / costs.seconds)
         for row, (sequence, draft), token, confidence in zip(

@@ -176,7 +176,9 @@ async def test_what_cannot_be_a_draft_model_is_refused_by_name(
     path, folder = tiny(tmp_path), tmp_path / "elsewhere"
     folder.mkdir()
     draft = replace(model(tiny(folder, **wrong)), id="chick")
-    with pytest.raises(ModelLoadFailed, match=f"'chick' can't be the draft model of 'bird': .*{reason}") as at:
+    with pytest.raises(
+        ModelLoadFailed, match=f"'chick' can't be the draft model of 'bird': .*{reason}"
+    ) as at:
         await backend(tmp_path, "native").prepare(replace(model(path), draft=draft))
     assert str(folder) not in at.value.message
 
