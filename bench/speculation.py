@@ -116,8 +116,8 @@ SWITCH = Switch()
 
 
 async def ask(service: InProcessGenerator, prompting: GgufRenderer, case: Case, *, drafts: bool) -> Answer:
-    """One answer; from the second time on, its prompt comes from the prefix cache. Each has another owner: none
-    learns from those before."""
+    """One answer; from the second time on, its prompt comes from the prefix cache. Each has another owner, so
+    that none learns from those before."""
     SWITCH.is_on, SWITCH.num_steps = drafts, 0
     request = GenerationRequest(
         id=case.name,
