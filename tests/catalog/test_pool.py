@@ -32,7 +32,8 @@ async def test_models_are_listed_before_their_aliases() -> None:
 
 
 async def test_details_name_the_draft_model() -> None:
-    pool = ModelPool(Looking([replace(local("bird"), draft=local("chick")), local("chick")], []), Yard())
+    files, yard = [replace(local("bird"), draft=local("chick")), local("chick")], Yard()
+    pool = ModelPool(Looking(files, []), yard, delete_files=yard.forget)
     assert [pool.details(card).draft for card in pool.cards()] == ["chick", None]
 
 

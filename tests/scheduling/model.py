@@ -1,6 +1,7 @@
 """The pure scheduler driven step by step over the fake engine, as the loop would, with its rules checked."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,7 +75,12 @@ class Driver:
         """`clock` times the steps of a draft model."""
         self._engine = engine
         self._grammars = grammars
-        self.draft_model = draft_engine and DraftModel(draft_engine, engine.info.vocab_size, clock=clock)
+        self.draft_model: DraftModel | None = None
+        self.draft_failures: list[Exception] = []
+        if draft_engine is not None:
+            self.draft_model = DraftModel(
+                draft_engine, engine.info.vocab_size, nullcontext(), clock, self.draft_failures.append
+            )
         self.scheduler = Scheduler(engine, token_table, self.draft_model)
         self.heard: dict[int, Heard] = {}
         self.rows: list[list[BatchRow]] = []

@@ -157,7 +157,7 @@ class ModelPool:
             details = _loaded_details(card, slot.loaded)
         if not isinstance(spec, LocalModel):
             return details
-        return replace(details, num_bytes=spec.num_bytes, draft=spec.draft and spec.draft.id)
+        return replace(details, num_bytes=spec.num_bytes, draft=spec.draft.id if spec.draft else None)
 
     def running(self) -> Sequence[tuple[str, RunningModel]]:
         """The loaded models by id, in the order of their loads."""

@@ -1,11 +1,9 @@
 """Drafts of a second, small model with the same vocabulary. Owns its KV cache; every further token is one
 batch for all sequences. Its tokens are drawn with the same random numbers as the model's, so that they agree
-more often than the likeliest ones would."""
+more often than its most likely ones would. Pure but for its engine."""
 
-import logging
-import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -28,7 +26,6 @@ _FEW_BEHIND: Final = 32  # tokens that are computed together with the first of a
 _CHUNK: Final = 64
 _PART: Final = 1 / 16
 _NONE: Final = -1  # of a draw that found no token
-_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -51,15 +48,17 @@ class DraftModel:
         self,
         engine: Engine,
         vocab_size: int,
-        step_lock: AbstractContextManager[object] | None = None,
-        clock: Callable[[], float] = time.perf_counter,
+        step_lock: AbstractContextManager[object],
+        clock: Callable[[], float],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         """`vocab_size` is the model's, which may have fewer tokens than the draft model, or more. `step_lock`
-        is held while the engine computes."""
+        is held while the engine computes, `clock` times that, and `on_failure` is called at most once."""
         self._engine = engine
         self._vocab_size = vocab_size
-        self._step_lock = step_lock or nullcontext()
+        self._step_lock = step_lock
         self._clock = clock
+        self._on_failure = on_failure
         self.kv_cache: Final = KVCacheManager(engine)
         self._drafts: dict[Sequence, _Draft] = {}
         self.has_failed = False
@@ -79,13 +78,13 @@ class DraftModel:
     def propose(
         self, limits: Mapping[Sequence, int], plan: StepPlan, costs: StepCosts
     ) -> dict[Sequence, Proposal]:
-        """Drafts of at most so many tokens for these sequences; empty or shorter where more doesn't pay, or
-        while the draft model still computes what they contain. `plan` is the step without them."""
+        """Drafts for these sequences, of at most that many tokens; empty or shorter where more doesn't pay,
+        or while the draft model still computes what they contain. `plan` is the step without them."""
         try:
             return self._propose(limits, replace(plan), costs)
-        except Exception:
-            _log.exception("the draft model failed; answers go on without it")
+        except Exception as error:
             self.has_failed = True
+            self._on_failure(error)
             return {}
 
     def forget(self, sequence: Sequence) -> None:

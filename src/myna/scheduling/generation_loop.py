@@ -66,9 +66,7 @@ class GenerationLoop(Loop):
         self._masks = ThreadPoolExecutor(1, thread_name_prefix="myna-masks")
         self._compiler = GrammarCompiler(loaded.grammars)
         self._compiling: set[int] = set()
-        draft_model = loaded.draft_engine and DraftModel(
-            loaded.draft_engine, loaded.engine.info.vocab_size, step_lock
-        )
+        draft_model = _draft_model(loaded, step_lock)
         self._scheduler = Scheduler(loaded.engine, loaded.token_table, draft_model)
         self._input_batch = InputBatch()
         self._prefill_budget = PrefillBudget()
@@ -215,6 +213,17 @@ class GenerationLoop(Loop):
             num_top = part.sequence.group.request.num_prompt_logprobs or 0
             scores.append(score(rows, np.array(part.targets, np.int32), num_top))
         return sampled, scores
+
+
+def _draft_model(loaded: LoadedEngine, step_lock: AbstractContextManager[object]) -> DraftModel | None:
+    if loaded.draft_engine is None:
+        return None
+
+    def log(error: Exception) -> None:
+        _log.error("the draft model failed; answers go on without it", exc_info=error)
+
+    vocab_size = loaded.engine.info.vocab_size
+    return DraftModel(loaded.draft_engine, vocab_size, step_lock, time.perf_counter, log)
 
 
 def _kv_usage(queues: RequestQueues, engine: Engine) -> float:

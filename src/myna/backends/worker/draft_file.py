@@ -1,4 +1,4 @@
-"""Checks a draft model's file beside its model's, and counts the memory of both."""
+"""Checks whether a file can be a model's draft model, and counts the memory of both."""
 
 from dataclasses import dataclass, replace
 from typing import Final
