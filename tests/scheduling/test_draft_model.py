@@ -89,7 +89,7 @@ def test_a_draft_model_that_often_errs_saves_fewer_steps() -> None:
     assert model.heard[0].events == [*plain(wanted)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     wanted=st.lists(requests(), min_size=1, max_size=5),
     kv_blocks=st.integers(14, 60),
