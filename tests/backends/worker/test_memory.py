@@ -19,6 +19,7 @@ from tests.engines.tiny_models import Kind, Tiny, byte_level, write_hollow
 from myna.backends.worker.loaded_model import start_worker
 from myna.backends.worker.model_size import model_size
 from myna.catalog.memory_planner import MIN_STATES, memory_need
+from myna.core.backend import ModelSize
 from myna.core.requests import EmbeddingRequest, GenerationRequest
 from myna.prompts.gguf import read_header
 from myna.prompts.token_pieces import TokenKind
@@ -125,9 +126,26 @@ async def test_a_process_takes_what_is_predicted(
     else:
         path = request.getfixturevalue("model_path")(name)
     size = model_size(read_header(path), [path], is_packed=True)
+    need = memory_need(name, size, context_tokens=CONTEXT, memory_bytes=size.cache_bytes(CONTEXT, MIN_STATES))
+    assert await taken("native", path, size, tmp_path) == pytest.approx(need.min_bytes, rel=0.1)
+
+
+async def test_a_process_of_llama_cpp_takes_what_is_predicted(tmp_path: Path) -> None:
+    """Besides the file, which it maps: not only the KV cache."""
+    words = {f"word{i}": TokenKind.NORMAL for i in range(60_000)}
+    vocabulary = byte_level({**words, "<|end|>": TokenKind.CONTROL}, bos="<|end|>", eos="<|end|>")
+    tiny = Tiny("llama", scale=16, weights=Kind.F16, overrides=vocabulary)  # of a type that isn't repacked
+    path = write_hollow(tmp_path / "model.gguf", tiny)
+    size = model_size(read_header(path), [path], is_packed=False)
+    need = memory_need("it", size, context_tokens=CONTEXT, memory_bytes=size.cache_bytes(CONTEXT, MIN_STATES))
+    expected = need.min_bytes - size.weights_bytes
+    assert await taken("llamacpp", path, size, tmp_path) == pytest.approx(expected, rel=0.1)
+
+
+async def taken(engine: str, path: Path, size: ModelSize, folder: Path) -> int:
+    """The memory of its own that a worker has after a text that fills the cache."""
     kv_bytes = size.cache_bytes(CONTEXT, MIN_STATES)
-    need = memory_need(name, size, context_tokens=CONTEXT, memory_bytes=kv_bytes)
-    spec = WorkerSpec("native", str(path), CONTEXT, kv_bytes, 2, str(tmp_path / "step.lock"), kv_bytes)
+    spec = WorkerSpec(engine, str(path), CONTEXT, kv_bytes, 2, str(folder / "step.lock"), kv_bytes)
     async with aclosing(await start_worker(spec, QueueLimits(2, 2 * CONTEXT))) as worker:
         prompt = (5,) * (worker.info.context_tokens - 1)  # fills the cache
         if worker.info.embedding:
@@ -136,4 +154,4 @@ async def test_a_process_takes_what_is_predicted(
             stream = await worker.generate(GenerationRequest("r", prompt, 1, ignore_eos=True))
         async for _ in stream:
             pass
-        assert held_bytes(worker.pid) == pytest.approx(need.min_bytes, rel=0.1)
+        return held_bytes(worker.pid)
