@@ -9,6 +9,7 @@ from myna.backends import table
 from myna.backends.table import BackendRow
 from myna.cli.backends import backends_of
 from myna.cli.served_models import ServedModels, choose_models
+from myna.core.backend import LocalModel
 from myna.core.errors import ConfigurationError, ModelFileError
 from myna.settings import load_settings
 
@@ -48,6 +49,17 @@ def test_an_alias_may_refer_to_another_and_takes_its_kind(tmp_path: Path) -> Non
     assert target(tmp_path, toml, "c") == ("fake", "instruct")
     assert target(tmp_path, toml, "gpt-4o") == ("x", "alias")
     assert target(tmp_path, toml, "d") == ("fake", "alias")
+
+
+def test_a_draft_model_is_part_of_its_model_as_long_as_it_is_here(tmp_path: Path) -> None:
+    toml = '[models]\nx = { path = "x.gguf", draft = "y" }\ny = "y.gguf"'
+    listing = offer(tmp_path, toml).look()()
+    assert listing is not None
+    x, y = (listing.models[name] for name in "xy")
+    assert isinstance(x, LocalModel) and isinstance(y, LocalModel)
+    assert (x.draft, y.draft) == (y, None)
+    with pytest.raises(ConfigurationError, match=r"draft model 'z' of 'x' .* with: myna pull z"):
+        offer(tmp_path, toml.replace('draft = "y"', 'draft = "z"'))
 
 
 def test_an_alias_may_be_a_pattern_which_comes_before_the_names_known_by_default(tmp_path: Path) -> None:
