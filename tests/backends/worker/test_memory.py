@@ -155,6 +155,24 @@ async def test_a_process_takes_what_is_predicted(
         draft=str(draft or ""),
         draft_bytes=draft_bytes,
     )
+    assert await taken(spec) == pytest.approx(need.min_bytes, rel=0.1)
+
+
+async def test_a_process_of_llama_cpp_takes_what_is_predicted(tmp_path: Path) -> None:
+    """Besides the file, which it maps: not only the KV cache."""
+    words = {f"word{i}": TokenKind.NORMAL for i in range(60_000)}
+    vocabulary = byte_level({**words, "<|end|>": TokenKind.CONTROL}, bos="<|end|>", eos="<|end|>")
+    tiny = Tiny("llama", scale=16, weights=Kind.F16, overrides=vocabulary)  # of a type that isn't repacked
+    path = write_hollow(tmp_path / "model.gguf", tiny)
+    size = model_size(read_header(path), [path], is_packed=False)
+    kv_bytes = size.cache_bytes(CONTEXT, MIN_STATES)
+    need = memory_need("it", size, context_tokens=CONTEXT, memory_bytes=kv_bytes)
+    spec = WorkerSpec("llamacpp", str(path), CONTEXT, kv_bytes, 2, str(tmp_path / "step.lock"))
+    assert await taken(spec) == pytest.approx(need.min_bytes - size.weights_bytes, rel=0.1)
+
+
+async def taken(spec: WorkerSpec) -> int:
+    """The memory of its own that a worker has after a text that fills the cache."""
     async with aclosing(await start_worker(spec, QueueLimits(2, 2 * CONTEXT))) as worker:
         prompt = (5,) * (worker.info.context_tokens - 1)  # fills the cache
         if worker.info.embedding:
@@ -163,4 +181,4 @@ async def test_a_process_takes_what_is_predicted(
             stream = await worker.generate(GenerationRequest("r", prompt, 1, ignore_eos=True))
         async for _ in stream:
             pass
-        assert held_bytes(worker.pid) == pytest.approx(need.min_bytes, rel=0.1)
+        return held_bytes(worker.pid)
