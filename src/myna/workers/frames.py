@@ -34,7 +34,8 @@ class WorkerSpec(msgspec.Struct, frozen=True):
 
     `step_lock` is the lock file through which a machine's workers take turns at computing; "" for none.
     `prefix_file`, of `prefix_bytes`, is where prefixes are saved; "" for nowhere.
-    `options` are the engine's own, passed on to it as they are.
+    `options` are the engine's own, passed on to it as they are. `adapters` are the folders of LoRA adapters
+    by their names.
     """
 
     engine: str
@@ -47,6 +48,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     prefix_file: str = ""
     prefix_bytes: int = 0
     options: dict[str, Any] = {}
+    adapters: dict[str, str] = {}
 
 
 # --- server to worker ---
