@@ -74,6 +74,6 @@ async def test_an_adapter_of_another_model_is_named(
 ) -> None:
     adapters = {"alien": make_adapter(tmp_path / "alien", 1, "wqkv")}
     spec = msgspec.structs.replace(tiny_spec(tiny_folder, Setup()), adapters=adapters)
-    with pytest.raises(ModelLoadFailed, match="'alien' can't be loaded.*wqkv") as caught:
+    with pytest.raises(ModelLoadFailed, match=r"'alien' can't be loaded.*wqkv") as caught:
         await WorkerClient(spec, program=vllm_program).start()
     assert str(tmp_path) not in str(caught.value)
