@@ -3,8 +3,8 @@
     PYTHONPATH=src:. python bench/fleet_cost.py --streams 48
 
 Two replicas of the fake engine on a Ray cluster of this machine take 20 ms a step; all streams run at once.
-What the process takes while no request runs (Ray's own threads) is measured first, and subtracted. HTTP is not
-in it: that costs the same with any engine (`bench/overhead.py`). Needs what `make test-fleet` installs.
+What the process takes while no request runs (Ray's own threads) is measured first, and subtracted. HTTP is
+not in it: that costs the same with any engine (`bench/overhead.py`). Needs what `make test-fleet` installs.
 """
 
 import argparse

@@ -190,7 +190,8 @@ class ModelPool:
         """The card's model, loaded if necessary; concurrent requests wait for the same load. It is not
         unloaded while it is held.
 
-        Raises `ModelNotFound` if it is no longer listed, or its adapter was not loaded with it, `Overloaded` if too many requests wait for it, and
+        Raises `ModelNotFound` if it is no longer listed, or its adapter was not loaded with it, `Overloaded`
+        if too many requests wait for it, and
         `ModelLoadFailed` in all requests that waited; the next request tries again.
         """
         slot = self._slots.get(card.target)
