@@ -191,8 +191,8 @@ class ModelPool:
         unloaded while it is held.
 
         Raises `ModelNotFound` if it is no longer listed, or its adapter was not loaded with it, `Overloaded`
-        if too many requests wait for it, and
-        `ModelLoadFailed` in all requests that waited; the next request tries again.
+        if too many requests wait for it, and `ModelLoadFailed` in all requests that waited; the next request
+        tries again.
         """
         slot = self._slots.get(card.target)
         if slot is None:
