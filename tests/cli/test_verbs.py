@@ -35,7 +35,7 @@ def test_help_teaches_by_examples(run: Run, verb: str) -> None:
 def test_the_catalog_is_listed_for_people_and_for_scripts(run: Run) -> None:
     listed = run("models", "--available")
     assert "qwen3-4b" in listed.out
-    assert "the one to take for" in listed.out
+    assert "the best choice for" in listed.out
     assert "tokens per second" in listed.err
     rows = {row["id"]: row for row in json.loads(run("models", "--available", "--json").out)}
     assert rows["smollm2-135m-instruct"]["here"] is False

@@ -38,7 +38,7 @@ def pull(
     - `myna pull`: the default model
     - `myna pull qwen2.5-coder-1.5b-instruct smollm2-135m-instruct`
     - `myna pull qwen3:4b`: names as Ollama's and LM Studio's users write them
-    - `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any file on Hugging Face (`ms:`: ModelScope)
+    - `myna pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M`: any file on Hugging Face; `ms:…` for ModelScope
     - `myna pull pyodide`: Python for the playground page
     """
     settings = load_settings()

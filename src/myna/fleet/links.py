@@ -195,11 +195,16 @@ class Links:
             self._on_broken(link, numbers)
 
     async def _watch(self) -> None:
+        now = time.monotonic()
         while True:
+            before = now
             await asyncio.sleep(HEARTBEAT_S)
             now = time.monotonic()
             opened = self.opened()
-            self._late = [link.description.replica for link in opened if now - link.heard_at > LATE_S]
+            # A server that was held up itself has not read yet what has arrived.
+            is_prompt = now - before < 2 * HEARTBEAT_S
+            late = (link.description.replica for link in opened if now - link.heard_at > LATE_S)
+            self._late = list(late) if is_prompt else []
             for link in opened:
                 if now - link.heard_at > SILENCE_S:
                     self._break(link, _SILENT)

@@ -1,5 +1,6 @@
 """Ray's processes of one machine, which this one plays."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+
+
+_PATIENT = {"RAY_raylet_start_wait_time_s": "400", "RAY_gcs_server_request_timeout_seconds": "400"}
+"""For busy machines."""
 
 
 @contextmanager
@@ -20,6 +25,7 @@ def machine(log: Path, *options: str) -> Iterator[None]:
             stdout=output,
             stderr=output,
             start_new_session=True,
+            env={**_PATIENT, **os.environ},
         )
     try:
         while "block forever" not in log.read_text():

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -249,6 +249,23 @@ async def test_requests_wait_while_there_is_no_replica(cluster: Any, client: Wor
     answer = asyncio.create_task(ask(client, request("later")))
     await asyncio.to_thread(_deploy, cluster, 2)
     assert text_of(await answer)
+
+
+def test_what_could_not_be_started_is_tried_again(
+    cluster: Any, model_path: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Without a change of the settings: its file was missing."""
+    path = tmp_path / "model.gguf"
+    spec = ReplicaSpec("late", str(path), "native", str(tmp_path), 256, 64 << 20, 1)
+    config = FleetModelConfig(engine="native", cpus=0.1)
+    cluster.deploy({"late": config}, {"late": spec})
+    while "late" not in cluster.state().failures:
+        time.sleep(0.1)
+    path.symlink_to(model_path("smollm2-135m-instruct"))
+    cluster.deploy({"late": config}, {"late": spec})
+    while "late" not in cluster.state().running:
+        time.sleep(0.1)
+    cluster.remove("late")
 
 
 def test_a_machine_that_is_not_there_is_not_drained(cluster: Any) -> None:

@@ -1,5 +1,6 @@
 """Connecting to a Ray cluster, and deploying, listing and removing the models of a fleet."""
 
+import secrets
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -49,26 +50,32 @@ def connect(address: str) -> None:
 def deploy(models: Mapping[str, FleetModelConfig], specs: Mapping[str, ReplicaSpec]) -> None:
     """Deploy these models, or change what is deployed, without waiting for the replicas; blocking."""
     machines = _machines().values()
-    applications = {
-        model: application(specs[model], config, most_per_machine(config, machines))
-        for model, config in models.items()
-    }
-    _run(applications)
+    _run([_Wanted(specs[model], one, most_per_machine(one, machines)) for model, one in models.items()])
 
 
 def scale(config: FleetModelConfig, spec: ReplicaSpec, replicas: int) -> None:
     """Change the number of replicas to other than the settings', without waiting for them; blocking."""
     most = most_per_machine(config, _machines().values(), replicas)
     scaled = msgspec.structs.replace(config, replicas=replicas)
-    _run({spec.model: application(spec, scaled, most)})
+    _run([_Wanted(spec, scaled, most)])
 
 
-def _run(applications: Mapping[str, serve.Application]) -> None:
+class _Wanted(NamedTuple):
+    spec: ReplicaSpec
+    config: FleetModelConfig
+    most_per_machine: int | None
+
+
+def _run(wanted: Sequence[_Wanted]) -> None:
     serve.start(proxy_location="Disabled")
-    targets = [
-        serve.RunTarget(one, name=APP_PREFIX + model, route_prefix=None)
-        for model, one in applications.items()
-    ]
+    known = serve.status().applications
+    targets = []
+    for one in wanted:
+        name = APP_PREFIX + one.spec.model
+        has_failed = name in known and known[name].status == "DEPLOY_FAILED"
+        # For a version that has failed, Ray would do nothing.
+        attempt = secrets.token_hex(4) if has_failed else ""
+        targets.append(serve.RunTarget(application(*one, attempt), name=name, route_prefix=None))
     serve.run_many(targets, wait_for_applications_running=False)
 
 

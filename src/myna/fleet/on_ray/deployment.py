@@ -76,9 +76,9 @@ class FleetReplica:
 
 
 def application(
-    spec: ReplicaSpec, config: FleetModelConfig, most_per_machine: int | None
+    spec: ReplicaSpec, config: FleetModelConfig, most_per_machine: int | None, attempt: str = ""
 ) -> serve.Application:
-    """Of one model."""
+    """Of one model. All replicas are replaced when `spec` or `attempt` is another than before."""
     replicas = config.replicas
     scaling: dict[str, Any] = {"num_replicas": replicas}
     if isinstance(replicas, Autoscaling):
@@ -111,13 +111,12 @@ def application(
         **scaling,
     )
     # By default each deployment is a new version to Ray, which restarts all replicas for it.
-    versioned = deployment.options(version=_version(spec), _internal=True)
+    versioned = deployment.options(version=_version(spec, attempt), _internal=True)
     return versioned.bind(msgspec.to_builtins(spec))
 
 
-def _version(spec: ReplicaSpec) -> str:
-    """Of what a replica runs: others replace it when this changes."""
-    return hashlib.sha256(msgspec.json.encode((__version__, spec))).hexdigest()
+def _version(spec: ReplicaSpec, attempt: str) -> str:
+    return hashlib.sha256(msgspec.json.encode((__version__, spec, attempt))).hexdigest()
 
 
 def configured(args: dict[str, Any]) -> serve.Application:
