@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 
-
 _PATIENT = {"RAY_raylet_start_wait_time_s": "400", "RAY_gcs_server_request_timeout_seconds": "400"}
 """For busy machines."""
 
