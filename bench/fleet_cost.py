@@ -1,4 +1,4 @@
-"""What a token costs a server of a fleet: its processor time, beside that of workers of its own.
+"""What a token costs a server of a fleet: its processor time, compared with that of workers of its own.
 
     PYTHONPATH=src:. python bench/fleet_cost.py --streams 48
 

@@ -46,7 +46,7 @@ def test_options_of_the_model_come_first(tmp_path: Path) -> None:
     assert "enable_lora" not in engine_arguments(WorkerSpec("vllm", "/m"), KNOWN, is_cpu=True)
 
 
-def test_what_is_no_adapter_is_named_without_its_place(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_an_adapter_is_named_without_its_place(tmp_path: Path) -> None:
     folder_of(tmp_path / "text", "eight")
     (tmp_path / "bare").mkdir()
     for name, reason in (
