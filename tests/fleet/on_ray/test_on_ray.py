@@ -35,6 +35,7 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
 pytestmark = [needs_ray, pytest.mark.filterwarnings("ignore")]
 _ADDRESS = "127.0.0.1:6391"
 _LONG = request("[[slow 20]] a long answer", 200)
+_HEAD = ("--head", "--port=6391", "--include-dashboard=false", "--node-ip-address=127.0.0.1")
 _SPEC = ReplicaSpec("fake", "fake", "fake", "")
 
 
@@ -43,7 +44,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """`fleet.on_ray.cluster`, connected, with two replicas of the model `fake`."""
     folder = tmp_path_factory.mktemp("ray")
     use_token(folder / "token")
-    with machine(folder / "head.log", "--head", "--port=6391", "--include-dashboard=false"):
+    with machine(folder / "head.log", *_HEAD):
         from myna.fleet.on_ray import cluster as opened
 
         opened.connect(_ADDRESS)

@@ -78,7 +78,7 @@ class FleetReplica:
 def application(
     spec: ReplicaSpec, config: FleetModelConfig, most_per_machine: int | None, attempt: str = ""
 ) -> serve.Application:
-    """Of one model. All replicas are replaced when `spec` or `attempt` is another than before."""
+    """Of one model. All replicas are replaced when anything but `config` is another than before."""
     replicas = config.replicas
     scaling: dict[str, Any] = {"num_replicas": replicas}
     if isinstance(replicas, Autoscaling):
@@ -110,13 +110,11 @@ def application(
         },
         **scaling,
     )
-    # By default each deployment is a new version to Ray, which restarts all replicas for it.
-    versioned = deployment.options(version=_version(spec, attempt), _internal=True)
+    # By default each deployment is a new version to Ray, which restarts all replicas for it. Where they may
+    # be placed is part of ours, since Ray would not notice another limit.
+    version = hashlib.sha256(msgspec.json.encode((__version__, spec, most_per_machine, attempt))).hexdigest()
+    versioned = deployment.options(version=version, _internal=True)
     return versioned.bind(msgspec.to_builtins(spec))
-
-
-def _version(spec: ReplicaSpec, attempt: str) -> str:
-    return hashlib.sha256(msgspec.json.encode((__version__, spec, attempt))).hexdigest()
 
 
 def configured(args: dict[str, Any]) -> serve.Application:
