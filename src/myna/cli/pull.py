@@ -12,7 +12,6 @@ from myna.catalog.lookup import find_local, wanted_model
 from myna.catalog.names import HubName, parse_name
 from myna.catalog.pull import pull_model
 from myna.catalog.pyodide import PYODIDE, pull_package
-from myna.catalog.sources.snapshot import pull_snapshot
 from myna.catalog.store import ModelStore
 from myna.cli.console import megabytes, note, pull_progress, say
 from myna.core.backend import LocalModel
@@ -63,6 +62,8 @@ def fetch(name: str, settings: Settings) -> LocalModel:
     store = ModelStore.at(settings.home)
     parsed = parse_name(name)
     if isinstance(parsed, HubName) and _is_folder(parsed, settings):
+        from myna.catalog.sources.snapshot import pull_snapshot
+
         return pull_snapshot(parsed)
     if (here := find_local(name, store)) is not None:
         return here
