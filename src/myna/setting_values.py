@@ -68,13 +68,14 @@ PUBLISHED: Final = DefaultsSetting()
 @dataclass(frozen=True, slots=True)
 class ModelSetting:
     """A model file of the user's own, served under `id`; or, without `path`, a setting of another model.
-    `chat_template` is a file that replaces the model's own template, `vllm` are options of vLLM's, by
-    name."""
+    `chat_template` is a file that replaces the model's own template, `draft` the id of a smaller model that
+    proposes tokens to it, `vllm` are options of vLLM's, by name."""
 
     id: str
     path: Path | None
     chat_template: Path | None = None
     vllm: Mapping[str, object] = field(default_factory=dict)
+    draft: str = ""
 
 
 def text(raw: object, base: Path) -> str:
@@ -194,12 +195,15 @@ def models(raw: object, base: Path) -> tuple[ModelSetting, ...]:
 def _model(name: str, value: object, base: Path) -> ModelSetting:
     if isinstance(value, str):
         return ModelSetting(name, path(value, base))
-    if isinstance(value, dict) and value and set(value) <= {"path", "chat_template", "vllm"}:
+    if isinstance(value, dict) and value and set(value) <= {"path", "chat_template", "draft", "vllm"}:
         file, template = (
             path(value[key], base) if key in value else None for key in ("path", "chat_template")
         )
-        return ModelSetting(name, file, template, vllm=_table(value.get("vllm", {})))
-    raise ValueError(N_('a GGUF file or a folder, or { path = "...", chat_template = "...", vllm = { … } }'))
+        draft = text(value.get("draft", ""), base)
+        return ModelSetting(name, file, template, vllm=_table(value.get("vllm", {})), draft=draft)
+    raise ValueError(
+        N_('a GGUF file or a folder, or { path = "...", chat_template = "...", draft = "...", vllm = { … } }')
+    )
 
 
 def aliases(raw: object, base: Path) -> tuple[AliasSetting, ...]:

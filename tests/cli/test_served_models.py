@@ -9,6 +9,7 @@ from myna.backends import table
 from myna.backends.table import BackendRow
 from myna.cli.backends import adapters_by_model, backends_of
 from myna.cli.served_models import ServedModels, choose_models
+from myna.core.backend import LocalModel
 from myna.core.errors import ConfigurationError, ModelFileError
 from myna.settings import load_settings
 
@@ -77,6 +78,17 @@ def test_an_alias_may_have_an_adapter_which_aliases_of_it_have_too(tmp_path: Pat
 def test_an_adapter_is_of_a_model_that_can_have_it(alias: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=message):
         offer(tmp_path, f'[models]\nx = "x.gguf"\n[aliases]\nb = "x"\na = {alias}')
+
+
+def test_a_draft_model_is_part_of_its_model_as_long_as_it_is_here(tmp_path: Path) -> None:
+    toml = '[models]\nx = { path = "x.gguf", draft = "y" }\ny = "y.gguf"'
+    listing = offer(tmp_path, toml).look()()
+    assert listing is not None
+    x, y = (listing.models[name] for name in "xy")
+    assert isinstance(x, LocalModel) and isinstance(y, LocalModel)
+    assert (x.draft, y.draft) == (y, None)
+    with pytest.raises(ConfigurationError, match=r"draft model 'z' of 'x' .* with: myna pull z"):
+        offer(tmp_path, toml.replace('draft = "y"', 'draft = "z"'))
 
 
 def test_an_alias_may_be_a_pattern_which_comes_before_the_names_known_by_default(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ CardKind = Literal["model", "alias", "instruct"]
 
 # The coarsest resolution of file times: two changes within it may look like one.
 _TICK_NS: Final = 50_000_000
+_NO_DRAFTS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,8 @@ class ModelRegistry:
     of them.
 
     A pulled model is listed without a restart: the store's folder is checked whenever a name is requested,
-    and read again if it has changed.
+    and read again if it has changed. `drafts` are the ids of models' draft models; those that aren't here are
+    left out.
     """
 
     def __init__(
@@ -190,8 +192,10 @@ class ModelRegistry:
         notes_of: FindNotes = no_notes,
         embeds: Embeds = unknown_kind,
         embedding_aliases: Collection[str] = (),
+        drafts: Mapping[str, str] = _NO_DRAFTS,
     ) -> None:
         self._files = files
+        self._drafts = drafts
         self._alias_for = alias_for
         self._notes_of = notes_of
         self._embeds = embeds
@@ -217,9 +221,10 @@ class ModelRegistry:
         here = [file for file in self._files if file.source == "file" or file in pulled]
         return self._listing([*here, *pulled, *announced])
 
-    def _listing(self, models: Iterable[ModelSpec]) -> Listing:
+    def _listing(self, models: Sequence[ModelSpec]) -> Listing:
+        here = {model.id: model for model in reversed(models) if isinstance(model, LocalModel)}
         return Listing.of(
-            models,
+            [self._with_draft(model, here) for model in models],
             self._aliases,
             self._defaults_of,
             self._alias_for,
@@ -227,3 +232,7 @@ class ModelRegistry:
             self._embeds,
             self._embedding_aliases,
         )
+
+    def _with_draft(self, model: ModelSpec, here: Mapping[str, LocalModel]) -> ModelSpec:
+        draft = here.get(self._drafts.get(model.id, ""))
+        return replace(model, draft=draft) if draft and isinstance(model, LocalModel) else model

@@ -62,7 +62,8 @@ MayAnnounce = Callable[[str], bool]
 class ServedModels:
     """`default` is the id of the model that is loaded at the start and that the default aliases refer to.
     `files` are the user's own, and the default if it is a file; without a `store`, pulled models are not
-    offered. `sampling` are the defaults in the settings, `problems` say why files can't be used, by id."""
+    offered. `sampling` are the defaults in the settings, `problems` say why files can't be used, by id;
+    `drafts` are the ids of draft models."""
 
     default: str
     files: tuple[LocalModel, ...]
@@ -71,6 +72,7 @@ class ServedModels:
     sampling: DefaultsSetting = PUBLISHED
     alias_for: AliasFor = no_alias
     problems: Mapping[str, str] = field(default_factory=dict)
+    drafts: Mapping[str, str] = field(default_factory=dict)
 
     def look(self, announced: Announced = tuple, embeds: Embeds = unknown_kind) -> PollListing:
         """A function that returns the current list of models, with those that backends announce."""
@@ -84,6 +86,7 @@ class ServedModels:
             self._notes_of,
             embeds,
             EMBEDDING_ALIASES,
+            self.drafts,
         ).poll
 
     def _defaults_of(self, model: ModelSpec) -> SamplingDefaults:
@@ -157,7 +160,24 @@ def choose_models(settings: Settings, find: Find = fetch) -> ServedModels:
         settings.defaults,
         lambda name: by_pattern(name) or (None if may_announce(name) else unlisted(name)),
         problems,
+        _drafts(settings, files),
     )
+
+
+def _drafts(settings: Settings, files: Mapping[str, LocalModel]) -> dict[str, str]:
+    """The ids of draft models. Raises `ConfigurationError` for one that isn't here."""
+    drafts = {model.id: model.draft for model in settings.models if model.draft}
+    for model, draft in drafts.items():
+        if draft not in files:
+            raise ConfigurationError(
+                N_(
+                    "The draft model {draft!r} of {model!r} is not on this machine; download it with: "
+                    "myna pull {draft}",
+                    draft=draft,
+                    model=model,
+                )
+            )
+    return drafts
 
 
 def find_default(settings: Settings, own: Mapping[str, LocalModel], find: Find) -> LocalModel:

@@ -42,7 +42,7 @@ class ModelSpec(Protocol):
 class LocalModel:
     """A `ModelSpec` of files on this machine. `path` is a file, the first shard of a split model, or a
     folder; `num_bytes` is the size of all files. `source` is where the files came from; `file` means the
-    user's own."""
+    user's own. `draft` is a smaller model that proposes tokens to this one (speculative decoding)."""
 
     id: str
     path: Path
@@ -50,6 +50,7 @@ class LocalModel:
     created: int
     num_bytes: int
     source: str
+    draft: "LocalModel | None" = None
 
     @property
     def is_relayed(self) -> bool:
@@ -60,7 +61,7 @@ def without_path(model: LocalModel, reason: str | Translatable) -> str | Transla
     """The reason for clients, who know the model by its id: without the place of its file."""
     for old, new in ((str(model.path), repr(model.id)), (f"{model.path.parent}/", "")):
         reason = reason.replace(old, new) if isinstance(reason, str) else reason.replaced(old, new)
-    return reason
+    return reason if model.draft is None else without_path(model.draft, reason)
 
 
 @dataclass(frozen=True, slots=True)

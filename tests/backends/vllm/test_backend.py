@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,13 @@ def folder(model_path: Callable[[str], Path], tmp_path_factory: pytest.TempPathF
 def options(home: Path, version: str = "0.32.0+cpu", **more: Any) -> BackendOptions:
     interpreter(home / "python", version)
     return BackendOptions(home, section=Section({"vllm": {"python": "python"}}, home), **more)
+
+
+async def test_a_draft_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    model = local_file(folder)
+    backend = VllmBackend(options(tmp_path), Started())
+    with pytest.raises(ModelLoadFailed, match="take no draft model; remove the setting draft of 'tiny'"):
+        await backend.prepare(replace(model, draft=model))
 
 
 async def test_a_folder_becomes_a_model_of_vllm(folder: Path, tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def _extension(card: ModelCard, details: ModelDetails) -> dict[str, object]:
         "capabilities": details.capabilities or None,
         "engine": details.engine,
         "is_batch_invariant": details.is_batch_invariant,
+        "draft": details.draft,
         "problem": None if details.is_loaded else card.notes.problem or None,
     }
     return {"is_loaded": details.is_loaded} | {

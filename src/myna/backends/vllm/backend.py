@@ -134,6 +134,13 @@ class VllmBackend:
                     model=model.id,
                 )
             )
+        if model.draft is not None:
+            raise ModelFileError(
+                N_(
+                    "Models of vLLM take no draft model; remove the setting draft of {model!r}.",
+                    model=model.id,
+                )
+            )
         self._environment.check()
         is_cpu = self._environment.version().endswith(_CPU_BUILD)
         if not is_cpu and not has_gpu():

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +63,12 @@ def model_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> Mod
         _FLOAT_BYTES * recurrent * _state_floats(header) if recurrent else 0,
         _BASE_BYTES + _vocabulary_bytes(header) + step_bytes,
     )
+
+
+def draft_size(header: Header, paths: Sequence[Path], *, is_packed: bool) -> ModelSize:
+    """`model_size` of a draft model, which is in its model's process, and needs no vocabulary of its own."""
+    size = model_size(header, paths, is_packed=is_packed)
+    return replace(size, process_bytes=size.process_bytes - _BASE_BYTES - _vocabulary_bytes(header))
 
 
 def _packed_tensors(header: Header, paths: Sequence[Path]) -> list[TensorInfo]:
