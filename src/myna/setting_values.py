@@ -23,11 +23,13 @@ MAX_NAME: Final = 256  # characters of a model's id, as requests may name it
 
 @dataclass(frozen=True, slots=True)
 class AliasSetting:
-    """`name` answers as `target` ("" is the default model); `instruct` wraps raw prompts in its template."""
+    """`name` answers as `target` ("" is the default model); `instruct` wraps raw prompts in its template.
+    With `adapter`, the folder of a LoRA adapter, it answers as the model `target` with that."""
 
     name: str
     target: str
     kind: AliasKind
+    adapter: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,17 +207,20 @@ def _model(name: str, value: object, base: Path) -> ModelSetting:
 
 
 def aliases(raw: object, base: Path) -> tuple[AliasSetting, ...]:
-    return tuple(_alias(name, value) for name, value in _table(raw).items())
+    return tuple(_alias(name, value, base) for name, value in _table(raw).items())
 
 
-def _alias(name: str, value: object) -> AliasSetting:
+def _alias(name: str, value: object, base: Path) -> AliasSetting:
     if isinstance(value, str):
         return AliasSetting(name, value, "alias")
-    if isinstance(value, dict) and set(value) <= {"model", "kind"}:
-        kind = value.get("kind", "alias")
-        if kind in ("alias", "instruct"):
-            return AliasSetting(name, text(value.get("model", ""), Path()), kind)
-    raise ValueError(N_('a model\'s id, or { model = "...", kind = "instruct" }'))
+    if isinstance(value, dict) and set(value) <= {"model", "kind", "adapter"}:
+        kind, target = value.get("kind", "alias"), text(value.get("model", ""), Path())
+        adapter = path(value["adapter"], base) if "adapter" in value else None
+        if kind in ("alias", "instruct") and (target or adapter is None):
+            return AliasSetting(name, target, kind, adapter)
+    raise ValueError(
+        N_('a model\'s id, or { model = "...", kind = "instruct" }, or { model = "...", adapter = "..." }')
+    )
 
 
 def prompts(raw: object, base: Path) -> tuple[PromptSetting, ...]:

@@ -67,7 +67,10 @@ class ServedModel:
 
     @property
     def weights(self) -> str:
-        return self.loaded.weights
+        """Identifies the weights, the adapter's included."""
+        if not self.card.adapter:
+            return self.loaded.weights
+        return f"{self.loaded.weights} {self.generator.info.adapters[self.card.adapter]}"
 
     def _generating(self, part: T | None) -> T:
         if part is None and self.loaded.embedder is not None:
@@ -178,8 +181,9 @@ class ModelPool:
         """The card's model, loaded if necessary; concurrent requests wait for the same load. It is not
         unloaded while it is held.
 
-        Raises `ModelNotFound` if it is no longer listed, `Overloaded` if too many requests wait for it, and
-        `ModelLoadFailed` in all requests that waited; the next request tries again.
+        Raises `ModelNotFound` if it is no longer listed, or its adapter was not loaded with it, `Overloaded`
+        if too many requests wait for it, and `ModelLoadFailed` in all requests that waited; the next request
+        tries again.
         """
         slot = self._slots.get(card.target)
         if slot is None:
@@ -187,6 +191,7 @@ class ModelPool:
         await self._manager.acquire(slot)
         try:
             assert slot.loaded is not None, "a held model stays"
+            _check_adapter(card, slot.loaded)
             yield ServedModel(card, slot.loaded)
         finally:
             self._manager.release(slot)
@@ -274,6 +279,20 @@ def _capabilities(loaded: LoadedModel) -> tuple[str, ...]:
     thinks = loaded.renderer.thinking is not None and loaded.renderer.thinking.is_known
     calls = loaded.renderer.call_format != _UNTRAINED_CALLS
     return ("chat", *(["tools"] if calls else []), *(["thinking"] if thinks else []))
+
+
+def _check_adapter(card: ModelCard, loaded: LoadedModel) -> None:
+    if card.adapter and card.adapter not in loaded.running.info.adapters:
+        raise ModelNotFound(
+            N_(
+                "The adapter of {name!r} was not loaded with {model!r}. Adapters are for vLLM; a new one is "
+                "loaded with its model, the next time.",
+                name=card.id,
+                model=card.target,
+            ),
+            param="model",
+            code="model_not_found",
+        )
 
 
 def _check_unused(slot: ModelSlot) -> None:

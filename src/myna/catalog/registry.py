@@ -36,7 +36,7 @@ class ModelCard:
     are passed to another server unchanged, so they are not validated here. `sampling` are the model's
     defaults from the settings and the catalog, which take precedence over those in its file. `embeds`: it
     turns texts into vectors, and is known to without being loaded; an alias may put a `prefix` before each
-    text."""
+    text. An alias may also name a LoRA `adapter` that the target runs with."""
 
     id: str
     created: int
@@ -48,6 +48,12 @@ class ModelCard:
     notes: ModelNotes = NO_NOTES
     embeds: bool = False
     prefix: str = ""
+    adapter: str = ""
+
+    @property
+    def is_possible(self) -> bool:
+        """Texts have prefixes only for vectors; an adapter is for a model that runs here or in the fleet."""
+        return (self.embeds or not self.prefix) and not (self.adapter and self.is_relayed)
 
 
 # The sampling defaults of a model, without those in its file.
@@ -123,7 +129,7 @@ class Listing:
         for alias in aliases:
             if alias.target in by_id and alias.id not in cards:
                 card = _like(cards[alias.target], alias)
-                if card.embeds or not card.prefix:
+                if card.is_possible:
                     cards[alias.id] = card
         return cls(by_id, cards, alias_for)
 
@@ -133,7 +139,8 @@ class Listing:
             return card
         alias = self.alias_for(name)
         target = None if alias is None else self.cards.get(alias.target)
-        return None if alias is None or target is None else _like(target, alias)
+        card = None if alias is None or target is None else _like(target, alias)
+        return card if card is not None and card.is_possible else None
 
     def without(self, model: str) -> "Listing":
         """The listing without that model and its aliases."""

@@ -257,14 +257,43 @@ def _alias_cards(
             raise ConfigurationError(
                 N_("The alias {name!r} has the name of a model; choose another.", name=setting.name)
             )
-        targets[setting.name] = alias_card(setting.name, setting.target or default, setting.kind)
+        adapter = "" if setting.adapter is None else setting.name
+        targets[setting.name] = alias_card(
+            setting.name, setting.target or default, setting.kind, adapter=adapter
+        )
+    for setting in settings:
+        if setting.adapter is not None:
+            _check_adapter(setting, targets, files)
     return [_resolve(setting.name, targets, files, may_announce) for setting in settings]
+
+
+def _check_adapter(
+    setting: AliasSetting, targets: Mapping[str, ModelCard], files: Mapping[str, LocalModel]
+) -> None:
+    target = files.get(setting.target)
+    if target is None and setting.target in targets:
+        raise ConfigurationError(
+            N_(
+                "The alias {name!r} has an adapter, so that it must name a model; {target!r} is an alias.",
+                name=setting.name,
+                target=setting.target,
+            )
+        )
+    if target is not None and not target.path.is_dir():
+        raise ConfigurationError(
+            N_(
+                "The adapter of {name!r} can't be used: vLLM runs adapters, with models in folders of "
+                "safetensors, and {target!r} is a GGUF file. Merge the adapter into the model instead.",
+                name=setting.name,
+                target=setting.target,
+            )
+        )
 
 
 def _resolve(
     name: str, targets: Mapping[str, ModelCard], files: Mapping[str, LocalModel], may_announce: MayAnnounce
 ) -> ModelCard:
-    way, kind = [name], targets[name].kind
+    way, kind, adapter = [name], targets[name].kind, targets[name].adapter
     while (target := targets[way[-1]].target) not in files:
         if target not in targets and may_announce(target):
             break
@@ -291,5 +320,6 @@ def _resolve(
                 )
             )
         kind = "instruct" if targets[target].kind == "instruct" else kind
+        adapter = targets[target].adapter or adapter
         way.append(target)
-    return alias_card(name, target, kind)
+    return alias_card(name, target, kind, adapter=adapter)

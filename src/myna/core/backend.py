@@ -141,7 +141,8 @@ class Section:
 class BackendOptions:
     """The settings that backends get; 0 means unset. `engine` is `auto` or a name of the table.
     `chat_templates` are files by model that replace the models' own templates, `engine_options` what is
-    passed on to an engine as it is, by model. `section` is the value of the
+    passed on to an engine as it is, by model, `adapters` the folders of its LoRA adapters by their names.
+    `section` is the value of the
     backend's own setting, or None if it has none or it is not set."""
 
     home: Path
@@ -154,6 +155,7 @@ class BackendOptions:
     chat_templates: Mapping[str, Path] = field(default_factory=dict)
     engine_options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     prefix_cache_bytes: int = 0
+    adapters: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     section: object = None
 
 

@@ -35,7 +35,8 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     `step_lock` is the lock file through which a machine's workers take turns at computing; "" for none.
     `prefix_file`, of `prefix_bytes`, is where prefixes are saved; "" for nowhere.
     `draft` is the file of a draft model for the same engine, "" for none, with a KV cache of `draft_bytes`.
-    `options` are the engine's own, passed on to it as they are.
+    `options` are the engine's own, passed on to it as they are. `adapters` are the folders of LoRA adapters
+    by their names.
     """
 
     engine: str
@@ -50,6 +51,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     draft: str = ""
     draft_bytes: int = 0
     options: dict[str, Any] = {}
+    adapters: dict[str, str] = {}
 
 
 # --- server to worker ---

@@ -108,6 +108,7 @@ class VllmBackend:
             options.threads,
             max_kv_bytes=kv_bytes,
             options=dict(options.engine_options.get(model.id, {})),
+            adapters={name: str(path) for name, path in options.adapters.get(model.id, {}).items()},
         )
         program = self._environment.program(options.threads, os.environ)
         try:
